@@ -12,6 +12,9 @@ _REMOVED = tomllib.loads(Path(__file__).with_name("gone.toml").read_text("utf-8"
 REMOVED_COMMANDS: dict[str, str] = _REMOVED["commands"]
 """Full name of a command, or of a command with an option, and the hint of the error."""
 
+REMOVED_SOURCE_OPTIONS: dict[str, str] = _REMOVED["sources"]
+"""Option of a source (`SOURCE.KEY`), and the hint of the error."""
+
 UNUSED_BALANCE = f"not used: balance of an earlier version ({REMOVED_COMMANDS['labeler balance']})"
 """Warning of commands that used what `labeler balance` stored."""
 

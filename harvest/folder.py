@@ -10,7 +10,7 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from gleanset.files.atomic import disk_errors
 from gleanset.files.names import find_class_folder, format_path
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.images.embedded_opt_outs import find_opt_outs
-from gleanset.images.staging import StageBytes, StageFile
+from gleanset.images.staging import StageBytes, read_image_file
 from gleanset.named_files import format_short_path
 from gleanset.records import Measured, Origin
 from gleanset.source_table import SourceTables, is_source_table
@@ -160,10 +160,8 @@ def import_images(
         store = dataset.originals(scratch)
         importer = Importer(dataset, stage, store, options=options)
         new = (file for file in files if not importer.is_known(file.origin, file.stamp))
-        stage_file = _StageImage(StageFile(StageBytes(store)))
-        outcomes = run_over(
-            stage_file, _copy_members(new, scratch, ignored), Processes(options.workers)
-        )
+        copied = _copy_members(new, scratch, ignored)
+        outcomes = run_over(_StageImage(StageBytes(store)), copied, Processes(options.workers))
         for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
             _record(importer, outcome, options)
             if outcome.item.is_temporary:
@@ -194,15 +192,15 @@ def _copy_members(
             yield file._replace(path=path, read=None, is_temporary=True, rejection=rejection)
 
 
+@dataclass(frozen=True, slots=True)
 class _StageImage:
-    def __init__(self, stage: StageFile) -> None:
-        self._stage = stage
+    stage: StageBytes
 
     def __call__(self, image: ImageFile) -> StagedImage:
         if image.rejection is not None:
             raise Unreadable(*image.rejection)
-        data = self._stage.read(image.path)
-        measured = self._stage.keep(data)
+        data = read_image_file(image.path)
+        measured = self.stage(data)
         opt_out = next((signal.reason for signal in find_opt_outs(data)), None)
         return StagedImage(measured, read_embedded_credit(data), opt_out)
 

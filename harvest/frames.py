@@ -48,29 +48,14 @@ _BATCH_FRAMES = 50
 _CORES_PER_VIDEO = 4
 
 
-def harvest_frames(
-    dataset: Dataset,
-    videos: Iterable[VideoInput],
-    sampling: Sampling | None = None,
-    *,
-    label: str | None = None,
-    workers: int = 0,
-    progress: Progress | None = None,
-) -> dict[str, object]:
-    """Import the sampled frames of each video; return the counts.
-
-    A video is identified by its content and not sampled twice with the same settings, unless the
-    first attempt was aborted. A bad video becomes a rejection; if no video is usable, raises
-    `InputUnusable`, `MissingComponent` or the error of the site. `workers` videos are sampled at
-    once (0: automatic), each on a single node of a cluster. `left_out` in the result counts
-    intervals without a kept frame by reason.
-    """
-    return FrameHarvest(dataset, sampling or Sampling(), label, workers, progress).run(videos)
-
-
 @dataclass
 class FrameHarvest:
-    """Run of `harvest_frames`; a `follower` selects frames by their content."""
+    """Import of the sampled frames of videos; a `follower` selects frames by their content.
+
+    A video is identified by its content and not sampled twice with the same settings, unless the
+    first attempt was aborted. `workers` videos are sampled at once (0: automatic), each on a single
+    node of a cluster.
+    """
 
     dataset: Dataset
     sampling: Sampling
@@ -80,7 +65,11 @@ class FrameHarvest:
     follower: FrameFollower | None = None
 
     def run(self, videos: Iterable[VideoInput]) -> dict[str, object]:
-        """Import the sampled frames of these videos; return the counts."""
+        """Import the frames of these videos; return the counts, `left_out` by reason.
+
+        A bad video becomes a rejection; if no video is usable, raises `InputUnusable`,
+        `MissingComponent` or the error of the site.
+        """
         inputs, dataset = list(videos), self.dataset
         find_ffmpeg()
         self._lock, self._is_stopped = Lock(), False
@@ -284,8 +273,9 @@ class FrameHarvest:
             self._record_video(
                 task, sampled, len(frames), {"prints": first_seen, "left_out": spans}
             )
-        for _, sampled in by_index:
-            self._remove_crops(sampled.frames)
+        for face in (f for _, sampled in by_index for frame in sampled.frames for f in frame.faces):
+            if face.crop is not None and self.dataset.samples.get(face.crop.key) is None:
+                self.dataset.crop_path(face.crop.key).unlink(missing_ok=True)
 
     def _stored_fingerprints(self) -> list[list[Fingerprint]]:
         fresh = {task.video.sha256 for task, _ in self._sampled}
@@ -303,11 +293,6 @@ class FrameHarvest:
             return True
         self._left_out["opening"] += 1
         return False
-
-    def _remove_crops(self, frames: Iterable[StoredFrame]) -> None:
-        for face in (face for frame in frames for face in frame.faces):
-            if face.crop is not None and self.dataset.samples.get(face.crop.key) is None:
-                self.dataset.crop_path(face.crop.key).unlink(missing_ok=True)
 
     def _within_limit(self, fresh: list[list[StoredFrame]]) -> list[list[StoredFrame]]:
         left = self._left

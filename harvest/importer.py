@@ -18,7 +18,6 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.credit import NO_CREDIT, Credit
-from gleanset.db.fetches import FetchOutcome
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups
@@ -47,13 +46,6 @@ TEMPORARY_REASONS = frozenset(
 _FILE_SOURCES = ("folder", "archive")
 # What earlier runs know of an item.
 VisitState = Literal["new", "failed", "known"]
-
-
-def visit_state(fetch_state: str | None) -> VisitState:
-    """Return the visit state for a state in the fetch table."""
-    if fetch_state is None or fetch_state == "unsettled":
-        return "new"
-    return "failed" if fetch_state == "failed" else "known"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,21 +109,30 @@ class Importer:
 
     def look_up(self, origin: Origin, stamp: str = "") -> VisitState:
         """Return what is known of an item, and count a known one."""
-        fetches = self._dataset.fetches
-        fetch_state = fetches.get_state(origin.source, origin.key, stamp)
-        if (state := visit_state(fetch_state)) != "known":
-            return state
+        fetch_state = self._get_fetch_state(origin, stamp)
+        if fetch_state in (None, "unsettled"):
+            return "new"
+        if fetch_state == "failed":
+            return "failed"
         self.tally["known"] += 1
-        image = fetches.get_image(origin.source, origin.key) if fetch_state == "done" else None
-        if image is not None:
-            # A file with the same stamp has its origin: a weak label dropped since stays away.
-            if not stamp:
-                with self._dataset.db.transaction():
-                    if self._dataset.images.add_origin(image, origin):
-                        self._note_hint(image, origin)
-            self._note_replaced(image, origin)
-            self._note_image(image, origin)
+        if fetch_state == "done":
+            self._note_known(origin, stamp)
         return "known"
+
+    def _get_fetch_state(self, origin: Origin, stamp: str) -> str | None:
+        return self._dataset.fetches.get_state(origin.source, origin.key, stamp)
+
+    def _note_known(self, origin: Origin, stamp: str) -> None:
+        image = self._dataset.fetches.get_image(origin.source, origin.key)
+        if image is None:
+            return
+        # A file with the same stamp has its origin: a weak label dropped since stays away.
+        if not stamp:
+            with self._dataset.db.transaction():
+                if self._dataset.images.add_origin(image, origin):
+                    self._note_hint(image, origin)
+        self._note_replaced(image, origin)
+        self._note_image(image, origin)
 
     def count_repeat(self, origin: Origin) -> None:
         """Count an item that this run has just visited."""
@@ -154,7 +155,7 @@ class Importer:
             for undo in self._targets.imports.pop(target, []):
                 undo()
             self._dataset.remove_notice(image, f"{NOTICE}: {target}")
-            self._reject(candidate.origin, NOTICE, target, "", None)
+            self._reject(candidate.origin, NOTICE, target)
             return False
         added = self.tally["added"]
         if is_imported := self.record(candidate.origin, outcome):
@@ -166,7 +167,7 @@ class Importer:
     def _retract(self, image: str, origin: Origin, target: str, was_new: bool) -> None:
         with self._dataset.db.transaction():
             self._dataset.images.remove_origin(image, origin)
-            self._reject(origin, NOTICE, target, "", None)
+            self._reject(origin, NOTICE, target)
         self.tally["added" if was_new else "duplicate"] -= 1
         self._hinted_images.discard(image)
         for images in self._images:
@@ -203,12 +204,17 @@ class Importer:
             is_new = self._dataset.take_original(self._store, measured, origin)
             if not is_new:
                 self._dataset.images.update_credit(measured.sha256, origin)
-            self._record_state(origin, "done", stamp, measured.sha256)
+            self._dataset.fetches.record(origin, "done", stamp, image=measured.sha256)
             self._dataset.rejections.remove(self._stage, origin.key, origin.source)
         return is_new
 
     def _reject(
-        self, origin: Origin, reason: str, detail: str, stamp: str, candidate: str | None
+        self,
+        origin: Origin,
+        reason: str,
+        detail: str,
+        stamp: str = "",
+        candidate: str | None = None,
     ) -> None:
         state = _state_after(reason, is_download=origin.url is not None)
         with self._dataset.db.transaction():
@@ -216,7 +222,7 @@ class Importer:
                 Rejection(self._stage, origin.key, reason, detail, origin.source)
             )
             if state is not None:
-                self._record_state(origin, state, stamp, None, candidate)
+                self._dataset.fetches.record(origin, state, stamp, candidate=candidate)
         if reason == NOT_ASKED:
             self.tally["not_asked"] += 1
             return
@@ -225,19 +231,6 @@ class Importer:
         self.reasons[reason_text] += 1
         if origin.source in _FILE_SOURCES:
             self._options.rejected_files.append(f"{format_short_path(origin.key)}: {reason_text}")
-
-    def _record_state(
-        self,
-        origin: Origin,
-        state: str,
-        stamp: str,
-        image: str | None,
-        candidate: str | None = None,
-    ) -> None:
-        address = (origin.url, origin.query)
-        self._dataset.fetches.record(
-            FetchOutcome(origin.source, origin.key, state, stamp, image, *address, candidate)
-        )
 
     def _note_image(self, image: str, origin: Origin) -> None:
         for images in self._images:
@@ -293,17 +286,10 @@ class SimulatedImporter(Importer):
         self._show = show
         self.tally = Counter(candidates=0)
 
-    def look_up(self, origin: Origin, stamp: str = "") -> VisitState:
-        """Return what is known of an item, and count a known one."""
+    def _get_fetch_state(self, origin: Origin, stamp: str) -> str | None:
         # What was shown would be in the dataset by now.
         is_repeat = any(origin.url in images for images in self._images[:1])
-        fetches = self._dataset.fetches
-        fetch_state = "done" if is_repeat else fetches.get_state(origin.source, origin.key, stamp)
-        if (state := visit_state(fetch_state)) == "known":
-            self.tally["known"] += 1
-            if fetch_state == "done":
-                self._note_origin(origin)
-        return state
+        return "done" if is_repeat else super()._get_fetch_state(origin, stamp)
 
     def record_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
         """Show the address of a candidate."""
@@ -314,9 +300,9 @@ class SimulatedImporter(Importer):
         """Show and count a new item."""
         self.tally["candidates"] += 1
         self._show(line)
-        self._note_origin(origin)
+        self._note_known(origin)
 
-    def _note_origin(self, origin: Origin) -> None:
+    def _note_known(self, origin: Origin, stamp: str = "") -> None:
         self._note_image(origin.url or origin.key, origin)
         if self._options.hints and origin.hint is None:
             self.hints["none"] += 1

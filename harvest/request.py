@@ -449,20 +449,14 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Sample and import the frames; return the counts of the run."""
-        from harvest.frames import harvest_frames, preview_frames
+        from harvest.frames import FrameHarvest, preview_frames
 
         sampling = self.sampling()
         inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
         if show is not None:
             return preview_frames(dataset, inputs, sampling, show)
-        return harvest_frames(
-            dataset,
-            inputs,
-            sampling,
-            label=self.label,
-            workers=self.workers or 0,
-            progress=progress,
-        )
+        workers = self.workers or 0
+        return FrameHarvest(dataset, sampling, self.label, workers, progress).run(inputs)
 
 
 def check_videos(videos: tuple[str, ...], command: str) -> None:

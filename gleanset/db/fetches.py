@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from gleanset.db.connection import Table
 from gleanset.db.images import query_sql
 from gleanset.db.rows import clean, dump, load, now, row_from_record
-from gleanset.records import Rejection
+from gleanset.records import Origin, Rejection
 
 # Attempts, one per run, for a fetch that failed for a temporary reason.
 MAX_FETCH_ATTEMPTS = 3
@@ -28,19 +28,6 @@ class FailedFetch(NamedTuple):
     stage: str
     reason: str
     candidate: str
-
-
-class FetchOutcome(NamedTuple):
-    """Result of a fetch: done, rejected, failed or unsettled; `image` is the hash, if any."""
-
-    source: str
-    key: str
-    state: str
-    stamp: str = ""
-    image: str | None = None
-    url: str | None = None
-    query: str | None = None
-    candidate: str | None = None
 
 
 class FetchYield(NamedTuple):
@@ -111,8 +98,20 @@ class Fetches(Table):
             (source, clean(key)),
         )
 
-    def record(self, end: FetchOutcome) -> None:
-        """Record the result of a fetch and count the attempt."""
+    def record(
+        self,
+        origin: Origin,
+        state: str,
+        stamp: str = "",
+        *,
+        image: str | None = None,
+        candidate: str | None = None,
+    ) -> None:
+        """Record that a fetch is done (with the hash of its image), rejected, failed or unsettled.
+
+        Counts the attempt.
+        """
+        texts = (clean(text) for text in (origin.source, origin.key, stamp, origin.url))
         with self._db.transaction():
             self._db.execute(
                 "INSERT INTO fetch(source,key,stamp,url,query,state,candidate,image) "
@@ -120,16 +119,7 @@ class Fetches(Table):
                 "ON CONFLICT(source,key) DO UPDATE SET stamp=excluded.stamp, url=excluded.url, "
                 "query=excluded.query, state=excluded.state, image=excluded.image, "
                 "candidate=excluded.candidate, attempts=iif(state='unsettled', 1, attempts+1)",
-                (
-                    end.source,
-                    clean(end.key),
-                    end.stamp,
-                    clean(end.url),
-                    clean(end.query),
-                    end.state,
-                    end.candidate,
-                    end.image,
-                ),
+                (*texts, clean(origin.query), state, candidate, image),
             )
 
     def iter_failed(self) -> Iterator[FailedFetch]:

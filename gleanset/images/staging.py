@@ -26,28 +26,17 @@ class StageBytes:
         return image
 
 
-@dataclass(frozen=True, slots=True)
-class StageFile:
-    """Callable that measures and stages a file on disk."""
+def read_image_file(path: Path) -> bytes:
+    """Return the bytes of a file that may be an image. Raises `Unreadable`."""
+    from gleanset.images.decode import MAX_BYTES
 
-    keep: StageBytes
-
-    def __call__(self, path: Path) -> Measured:
-        """Return the measures. Raises `Unreadable`, also if not a readable regular file."""
-        return self.keep(self.read(path))
-
-    @staticmethod
-    def read(path: Path) -> bytes:
-        """Return the bytes of a possible image file. Raises `Unreadable`."""
-        from gleanset.images.decode import MAX_BYTES
-
-        try:
-            if path.is_dir():
-                raise Unreadable("cannot be read", "a folder that may not be listed")
-            if not path.is_file():
-                raise Unreadable("not a file", "a device, a pipe or a broken link")
-            if (size := path.stat().st_size) > MAX_BYTES:
-                raise Unreadable("too large", f"{size} bytes, at most {MAX_BYTES}")
-            return path.read_bytes()
-        except OSError as error:
-            raise Unreadable("cannot be read", str(error.strerror)) from error
+    try:
+        if path.is_dir():
+            raise Unreadable("cannot be read", "a folder that may not be listed")
+        if not path.is_file():
+            raise Unreadable("not a file", "a device, a pipe or a broken link")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise Unreadable("too large", f"{size} bytes, at most {MAX_BYTES}")
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable("cannot be read", str(error.strerror)) from error

@@ -11,7 +11,7 @@ import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
@@ -26,10 +26,12 @@ from gleanset.errors import (
     Changed,
     GleansetError,
     Incomplete,
+    MissingComponent,
     RateLimited,
     Unreachable,
     UsageError,
 )
+from gleanset.gone import REMOVED_SOURCE_OPTIONS
 from gleanset.records import Candidate
 from harvest.http import Client, Page, parse_retry_after
 from harvest.secrets import redact_secrets
@@ -199,9 +201,9 @@ class Source(ABC):
         for name, value in query.options.items():
             if name not in options:
                 guess = did_you_mean(name, options, f"did you mean {self.name}.{{}}? ")
-                raise UsageError(
-                    f"{self.name} has no option {name!r}", f"{guess}options: {', '.join(options)}"
-                )
+                hint = f"{guess}options: {', '.join(options)}"
+                hint = REMOVED_SOURCE_OPTIONS.get(f"{self.name}.{name}", hint)
+                raise UsageError(f"{self.name} has no option {name!r}", hint)
             options[name].check(self.name, value)
             if name.endswith("endpoint"):
                 Endpoint(value)
@@ -261,6 +263,16 @@ def no_data_error(site: str, query: str, page: Page) -> GleansetError:
         return status_error(f"{site} answered {page.status} to {query!r} ({page.url})", page)
     text = "text instead of data" if page.text.strip() else "an empty page"
     return changed_error(site, query, f"{text} ({page.url})")
+
+
+@contextmanager
+def required_package(site: str, fix: str) -> Iterator[None]:
+    """Raise `MissingComponent` if the block cannot import a package; `fix` installs it."""
+    try:
+        yield
+    except ImportError as error:
+        what = f"{site} needs the Python package {error.name}, which is not installed"
+        raise MissingComponent(what, fix) from error
 
 
 def parse_html(text: str) -> Any:

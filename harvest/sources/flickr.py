@@ -21,7 +21,6 @@ import msgspec
 from gleanset.errors import (
     Changed,
     GleansetError,
-    MissingComponent,
     NeedsLogin,
     RateLimited,
     Unreachable,
@@ -54,6 +53,7 @@ from harvest.sources.base import (
     parse_day_range,
     parse_number,
     redact_site_text,
+    required_package,
     status_error,
     walk_pages,
 )
@@ -108,11 +108,12 @@ class FlickrApi:
         self.subject = subject
         self._client = client
         self._pace = pace
-        library = _import_flickrapi()
+        with required_package("Flickr", "pip install flickrapi"):
+            import flickrapi
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         # With store_token flickrapi keeps a database in the home folder.
-        self._flickr = library.FlickrAPI(*keys, format="parsed-json", store_token=False)
+        self._flickr = flickrapi.FlickrAPI(*keys, format="parsed-json", store_token=False)
         self._flickr.REST_URL = self._url = endpoint.url("/services/rest/")
         # Its only use of a session is `post`.
         self._flickr.flickr_oauth.session = self
@@ -182,17 +183,6 @@ class FlickrApi:
 
     def _key_error(self, reason: str) -> NeedsLogin:
         return NeedsLogin(f"Flickr rejected the API key: {reason}", LOGIN_HELP["flickr"])
-
-
-def _import_flickrapi() -> Any:
-    try:
-        import flickrapi
-    except ModuleNotFoundError as error:
-        raise MissingComponent(
-            f"Flickr needs the Python package {error.name}, which is not installed",
-            "pip install flickrapi",
-        ) from error
-    return flickrapi
 
 
 def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
@@ -317,22 +307,6 @@ _CHOICES: dict[str, dict[str, str]] = {
     },
     "safe": {"strict": "1", "moderate": "2", "off": "3"},
     "content": {"photo": "0", "screenshot": "1", "other": "2", "all": "0,1,2"},
-    "colour": {
-        "red": "0",
-        "dark-orange": "1",
-        "orange": "2",
-        "yellow": "4",
-        "green": "5",
-        "lime": "6",
-        "cyan": "7",
-        "blue": "8",
-        "violet": "9",
-        "pink": "a",
-        "pale-pink": "b",
-        "white": "c",
-        "gray": "d",
-        "black": "e",
-    },
     "tags": {"any": "any", "all": "all"},
 }
 _PARAMETERS = {
@@ -340,7 +314,6 @@ _PARAMETERS = {
     "sort": "sort",
     "safe": "safe_search",
     "content": "content_types",
-    "colour": "color_codes",
     "tags": "tag_mode",
 }
 
@@ -362,7 +335,6 @@ class Flickr(Source):
         Option("sort", "order of results", "relevance", _CHOICES["sort"]),
         Option("safe", "filter for adult content", "strict", _CHOICES["safe"]),
         Option("content", "kind of image", "photo", _CHOICES["content"]),
-        Option("colour", "dominant color", "", _CHOICES["colour"]),
         Option(
             "taken",
             "days such as 2020-01-01..2020-12-31, or with one side open",

@@ -18,7 +18,7 @@ from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import Store
 from gleanset.images.cropping import CropGeometry, FaceCropper, clip_box
 from gleanset.images.decode import DecodedImage, decode
-from gleanset.images.staging import StageBytes, StageFile
+from gleanset.images.staging import StageBytes, read_image_file
 from gleanset.named_files import (
     format_short_path,
     rejections_command,
@@ -80,14 +80,14 @@ class ImportedImage:
 class ImageImporter:
     """Stores an image and crops its boxes in a worker process."""
 
-    keep: StageFile
+    keep: StageBytes
     cutter: FaceCropper
 
     def __call__(self, item: LabelledImage) -> ImportedImage:
         """Import one image. Raises `Unreadable` if it is not an image or no box is usable."""
-        measured = self.keep(item.path)
+        data = read_image_file(item.path)
+        measured = self.keep(data)
         image_box = Box(0, 0, measured.width, measured.height)
-        data = self.keep.keep.store.read(measured.sha256, measured.format)
         image = decode(data)
         pixels = np.asarray(image.pixels)
         cuts, dropped = [], list[Unreadable]()
@@ -262,7 +262,7 @@ def _import_images(
             CropGeometry.from_settings(dataset.settings.crop), dataset.crops(scratch)
         )
         store = dataset.originals(scratch)
-        importer = ImageImporter(StageFile(StageBytes(store)), cutter)
+        importer = ImageImporter(StageBytes(store), cutter)
         outcomes = run_over(importer, files.images, Processes(request.workers or 0))
         for outcome in progress.over(outcomes, "import", total=len(origins)):
             path, origin = outcome.item.path, origins[outcome.item.path]

@@ -275,7 +275,7 @@ class EpisodeRun:
     workers: int = 0
 
     def over(self, videos: list[VideoInput], progress: Progress) -> dict[str, object]:
-        """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
+        """Sample videos and track faces; return the counts. Raises as `FrameHarvest.run`."""
         crops = self.dataset.crops(self.dataset.cache)
         cutter = FaceCropper(self.cutting, crops)
         follower = FaceFollower(self.detector, cutter, self.per_track, self.sampling)

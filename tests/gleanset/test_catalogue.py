@@ -12,7 +12,6 @@ from catalogue_rows import add_image, add_sample, cut, measured, sha, store
 from tools_for_tests import picture
 
 from gleanset import Dataset
-from gleanset.db.fetches import FetchOutcome
 from gleanset.db.journal import (
     MODEL,
     PAGE_USER,
@@ -84,7 +83,7 @@ def test_text_invalid_in_sqlite_is_escaped(dataset: Dataset) -> None:
     odd = "a\udcffb\0c"
     dataset.images.add(measured(1), Origin("test", odd, title=odd, tags=(odd,)))
     dataset.rejections.add(Rejection("s", odd, "bad", odd))
-    dataset.fetches.record(FetchOutcome("test", odd, "done", image=sha(1)))
+    dataset.fetches.record(Origin("test", odd), "done", image=sha(1))
     assert [rejection.stage for rejection in dataset.rejections.iterate()] == ["s"]
     assert dataset.fetches.get_image("test", odd) == sha(1)
     result = dataset.images.get(sha(1))

@@ -128,7 +128,7 @@ def test_default_request_parameters(api: FlickrServer, client: Client) -> None:
     assert (form["text"], form["media"], form["per_page"]) == ("black cat", "photos", "500")
     assert (form["sort"], form["safe_search"], form["content_types"]) == ("relevance", "1", "0")
     assert {"license", "owner_name", "tags", "url_l", "url_o"} <= set(form["extras"].split(","))
-    assert not {"license", "tags", "tag_mode", "min_upload_date", "color_codes"} & set(form)
+    assert not {"license", "tags", "tag_mode", "min_upload_date"} & set(form)
     assert f'oauth_consumer_key="{KEY}"' in api.headers[0]["authorization"]
     assert api.headers[0]["user-agent"] == client.user_agent
     assert SECRET not in json.dumps([api.headers, api.forms])
@@ -140,7 +140,6 @@ def test_default_request_parameters(api: FlickrServer, client: Client) -> None:
         ({"licence": "cc"}, {"license": "1,2,3,4,5,6,9,11,12,13,14,15,16"}),
         ({"sort": "date"}, {"sort": "date-posted-desc"}),
         ({"safe": "off", "content": "all"}, {"safe_search": "3", "content_types": "0,1,2"}),
-        ({"colour": "pink"}, {"color_codes": "a"}),
         ({"tags": "all"}, {"tags": "barn,owl", "tag_mode": "all"}),
         (
             {"taken": "2020-02-01..2020-02-29"},

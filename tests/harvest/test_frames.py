@@ -19,7 +19,7 @@ from tools_for_tests import drawn_video, picture, run_here
 from gleanset import Dataset, Origin
 from gleanset.errors import DiskFull, InputUnusable
 from gleanset.work.progress import Progress
-from harvest.frames import harvest_frames
+from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
 from pipeline.maintenance.check_files import verify
@@ -59,9 +59,9 @@ def frames_per_video(dataset: Dataset) -> list[int]:
 
 def test_limit_counts_frames_of_all_videos(dataset: Dataset, videos: list[Path]) -> None:
     every_second = every(1, limit=8)
-    assert harvest_frames(dataset, map(VideoFile, videos), every_second)["added"] == 8
+    assert FrameHarvest(dataset, every_second).run(map(VideoFile, videos))["added"] == 8
     assert frames_per_video(dataset) == [6, 1, 1]
-    second = harvest_frames(dataset, map(VideoFile, videos), every_second)
+    second = FrameHarvest(dataset, every_second).run(map(VideoFile, videos))
     assert (second["added"], second["known"]) == (0, 8)
 
 
@@ -69,7 +69,7 @@ def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) ->
     result = []
     for workers in (1, 3):
         with Dataset.create(tmp_path / str(workers)) as dataset:
-            harvest_frames(dataset, map(VideoFile, videos), Sampling(every=1.0), workers=workers)
+            FrameHarvest(dataset, Sampling(every=1.0), workers=workers).run(map(VideoFile, videos))
             result.append(list_frames(dataset))
     assert result[0] == result[1]
     assert {title for title, *_ in result[0]} == {"0.mp4", "1.mp4", "2.mp4"}
@@ -92,7 +92,7 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_opening_of_earlier_run_is_skipped(dataset: Dataset, episodes: list[Path]) -> None:
     for video in episodes:
-        result = harvest_frames(dataset, [VideoFile(video)], every(1, skip_openings=True))
+        result = FrameHarvest(dataset, every(1, skip_openings=True)).run([VideoFile(video)])
         times = [time for title, time, *_ in list_frames(dataset) if title == video.name]
         if video is episodes[0]:
             assert len(times) == 38
@@ -107,18 +107,18 @@ def test_opening_of_earlier_run_is_skipped(dataset: Dataset, episodes: list[Path
 def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) -> None:
     videos = list(map(VideoFile, episodes))
     sampling = every(1, skip_openings=True)
-    harvest_frames(dataset, videos, sampling)
+    FrameHarvest(dataset, sampling).run(videos)
     assert min(time for title, time, *_ in list_frames(dataset) if title == "2.mp4") > 15
     images = dataset.images.count()
     for path in sorted((dataset.root / "images").rglob("*.jpg"))[::4]:
         path.unlink()
     assert verify(dataset, repair=True, progress=Progress())["repaired"] == 0
     assert {image.state for image in dataset.images.iterate()} == {"ok", "missing"}
-    harvest_frames(dataset, videos, sampling)
+    FrameHarvest(dataset, sampling).run(videos)
     assert verify(dataset, repair=False, progress=Progress())["sound"] == images
     assert {image.state for image in dataset.images.iterate()} == {"ok"}
     assert not list(dataset.rejections.iterate())
-    assert harvest_frames(dataset, videos, sampling)["added"] == 0
+    assert FrameHarvest(dataset, sampling).run(videos)["added"] == 0
 
 
 @pytest.mark.parametrize("has_text", [True, False])
@@ -138,7 +138,7 @@ def test_burnt_in_subtitles_are_reported(
     film = tmp_path / "film.mp4"
     images = f"-framerate 1 -i {tmp_path}/%d.png -pix_fmt yuv420p {film}"
     subprocess.run(f"ffmpeg -v error {images}".split(), check=True, stdin=subprocess.DEVNULL)
-    harvest_frames(dataset, [VideoFile(film)], every(1), progress=Progress(quiet=False))
+    FrameHarvest(dataset, every(1), progress=Progress(quiet=False)).run([VideoFile(film)])
     assert (f"burnt-in subtitles: {film}\nhint: cut" in capsys.readouterr().err) == has_text
 
 
@@ -154,7 +154,7 @@ def test_damaged_video_is_reported_once(
     middle, size = len(data) // 2, len(data) // 60
     noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
     path.write_bytes(data[:middle] + noise + data[middle + size :])
-    result = harvest_frames(dataset, [VideoFile(path)], every(0.5))
+    result = FrameHarvest(dataset, every(0.5)).run([VideoFile(path)])
     assert result["reasons"] == {"damaged video": 1}
     assert result["unreadable_videos"]["files"] == [f"{tmp_path.name}/film.{kind}: damaged video"]
     [rejection] = dataset.rejections.iterate()
@@ -188,7 +188,7 @@ def test_frame_colors_are_exact(
         drawn = f"movie='{still}':loop=0,setpts=N/5/TB,trim=duration=1,fps=5"
         drawn += f",scale=out_color_matrix={matrix},format=yuv444p"
         drawn_video(path, drawn, "-colorspace", matrix, "-c:v", "ffv1")
-    harvest_frames(dataset, [VideoFile(path)], every(5, format=format_, limit=1))
+    FrameHarvest(dataset, every(5, format=format_, limit=1)).run([VideoFile(path)])
     [image] = dataset.images.iterate()
     with Image.open(dataset.image_path(image.sha256, image.format)) as opened:
         assert opened.size == size
@@ -218,7 +218,7 @@ def harvest(
     dataset: Dataset, *videos: Path, every: float = 1, label: str | None = None
 ) -> dict[str, object]:
     plain = Sampling(mode="every", every=every, skip_similar=None, drop_bad=False)
-    return harvest_frames(dataset, map(VideoFile, videos), plain, label=label, workers=1)
+    return FrameHarvest(dataset, plain, label=label, workers=1).run(map(VideoFile, videos))
 
 
 def origins(dataset: Dataset) -> list[Origin]:

@@ -23,7 +23,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.work.progress import Progress, ProgressMeter
 from harvest.cli import frames
-from harvest.frames import harvest_frames
+from harvest.frames import FrameHarvest
 from harvest.request import FramesRequest
 from harvest.video.cuts import CutFinder, SceneCut
 from harvest.video.inputs import VideoFile, VideoInput, find_inputs
@@ -105,7 +105,7 @@ def test_animated_images_are_sampled(dataset: Dataset, tmp_path: Path, kind: str
     path = tmp_path / "sticker.bin"
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250)
     plain = Sampling(mode="every", every=0.25, skip_similar=None, drop_bad=False)
-    assert harvest_frames(dataset, [VideoFile(path)], plain)["added"] == 4
+    assert FrameHarvest(dataset, plain).run([VideoFile(path)])["added"] == 4
     times = sorted(image.origins[0].time or 0.0 for image in dataset.images.iterate())
     assert times == pytest.approx([0, 0.25, 0.5, 0.75])
 
@@ -273,7 +273,7 @@ def test_interrupt_stops_sampling(dataset: Dataset, tmp_path: Path) -> None:
     sampling = Sampling("every", 0.5, skip_similar=None, drop_bad=False)
     progress = Interrupting()
     with pytest.raises(KeyboardInterrupt):
-        harvest_frames(dataset, [VideoFile(film)], sampling, progress=progress)
+        FrameHarvest(dataset, sampling, progress=progress).run([VideoFile(film)])
     assert 0 < progress.steps < 40, "a step per requested time"
 
 

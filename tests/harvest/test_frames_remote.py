@@ -20,7 +20,7 @@ from tools_for_tests import Ran, drawn_video, run_here
 from gleanset import Dataset
 from gleanset.errors import DiskFull, MissingComponent, Unreadable
 from gleanset.installation import install_command
-from harvest.frames import harvest_frames
+from harvest.frames import FrameHarvest
 from harvest.http import Client, DownloadLimits
 from harvest.http.connections import is_private
 from harvest.video.inputs import LocalVideo
@@ -132,7 +132,7 @@ def test_download_is_removed_after_sampling(pages: Pages, tmp_path: Path) -> Non
         downloads = dataset.cache / "downloads"
         client = partial(Client, allow_private=True)
         address = VideoUrl(pages.address("episode.mp4"), client, cache=downloads)
-        assert harvest_frames(dataset, [address], Sampling("every", 1.0))["added"]
+        assert FrameHarvest(dataset, Sampling("every", 1.0)).run([address])["added"]
         assert not list(downloads.iterdir())
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from tools_for_tests import drawn_video
 
 from gleanset import Dataset
-from harvest.frames import harvest_frames
+from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoFile
 from harvest.video.probe_ffmpeg import probe
 from harvest.video.sampling import Sampling
@@ -38,7 +38,7 @@ def lavfi_source(seconds: float, size: str = "160x120") -> str:
 def sample(dataset: Dataset, video: Path, **options: Any) -> list[float]:
     """Harvest a frame per second; return seconds since the first one."""
     every_second = Sampling("every", every=1, skip_similar=None, drop_bad=False, **options)
-    result = harvest_frames(dataset, [VideoFile(video)], every_second, workers=1)
+    result = FrameHarvest(dataset, every_second, workers=1).run([VideoFile(video)])
     assert not result["rejected"]
     assert "reasons" not in result or not result["reasons"]
     times = sorted(o.time or 0.0 for image in dataset.images.iterate() for o in image.origins)

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from tools_for_tests import examples, picture, run_here
 
 from gleanset import Dataset
-from gleanset.db.fetches import FetchOutcome
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.files.store import hash_bytes
@@ -330,7 +329,7 @@ def test_unmerged_image_is_still_fetched(pair: tuple[Path, Path], tmp_path: Path
     _, other = pair
     with Dataset.open(other) as dataset:
         for image in range(2):
-            dataset.fetches.record(FetchOutcome("urls", f"{image}", "done", image=sha(image)))
+            dataset.fetches.record(Origin("urls", f"{image}"), "done", image=sha(image))
         dataset.image_path(sha(1), "JPEG").unlink()
     third = make_dataset(tmp_path / "third", "eve", [])
     merge(third, other)

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
@@ -288,9 +288,7 @@ def _first_line(error: Exception) -> str:
 
 def find_chrome(path: str = "") -> str:
     """Return the path of the browser. Raises `MissingComponent`."""
-    if path:
-        return _check_path(path, "browser", "chrome")
-    if program := next(filter(None, map(shutil.which, _CHROME_PATHS)), None):
+    if program := _find_program(path, "chrome", _CHROME_PATHS):
         return program
     raise MissingComponent(
         "neither Chrome nor Chromium is installed",
@@ -303,9 +301,7 @@ def find_driver(path: str, options: ChromeOptions) -> str:
 
     If none is installed, selenium may download the one that fits the browser of `options`.
     """
-    if path:
-        return _check_path(path, "chromedriver", "chromedriver")
-    if program := next(filter(None, map(shutil.which, _DRIVER_PATHS)), None):
+    if program := _find_program(path, "chromedriver", _DRIVER_PATHS):
         return program
     # selenium's manager reports each use to its makers by default.
     os.environ.setdefault("SE_AVOID_STATS", "true")
@@ -384,10 +380,12 @@ def _bypass_list(no_proxy: str) -> str:
     return ";".join(rules)
 
 
-def _check_path(path: str, program_name: str, option: str) -> str:
-    if program := shutil.which(str(Path(path).expanduser())):
-        return program
-    raise MissingComponent(
-        f"there is no {program_name} at {path}",
-        f"correct -o google.{option}=PATH, or leave it out; to install it: {_APT}",
-    )
+def _find_program(path: str, option: str, usual_paths: Iterable[str]) -> str | None:
+    paths = [str(Path(path).expanduser())] if path else usual_paths
+    program = next(filter(None, map(shutil.which, paths)), None)
+    if path and program is None:
+        raise MissingComponent(
+            f"there is no {option} at {path}",
+            f"correct -o google.{option}=PATH, or leave it out; to install it: {_APT}",
+        )
+    return program

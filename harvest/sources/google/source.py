@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -30,6 +30,7 @@ from harvest.sources.base import (
     changed_error,
     parse_day_range,
     parse_size,
+    required_package,
 )
 from harvest.sources.google.page import GooglePage, GoogleResult, classify_page, parse_results
 
@@ -81,10 +82,6 @@ _OUR_FILTERS: dict[str, dict[str, str]] = {
 CHOICES: dict[str, list[str]] = {
     name: [*values, *_OUR_FILTERS.get(name, {})] for name, (_, values) in _PACKAGE_FILTERS.items()
 }
-LANGUAGES = (
-    *("ar", "cs", "da", "de", "el", "en", "es", "et", "fi", "fr", "he", "hu", "is", "it", "ja"),
-    *("ko", "lt", "lv", "nl", "no", "pl", "pt", "ro", "ru", "sv", "tr", "zh-CN", "zh-TW"),
-)
 # Not in the package. By default adult images are blurred.
 SAFE = {"off": "images", "moderate": "", "strict": "active"}
 # Seconds without a change after which a page counts as complete, before its first results and
@@ -132,7 +129,6 @@ class Google(Source):
         ),
         Option("aspect", "aspect ratio", "", CHOICES["aspect"]),
         Option("format", "file format", "", CHOICES["format"]),
-        Option("language", "language of the pages with the images", "", LANGUAGES),
     )
 
     def __init__(
@@ -143,7 +139,7 @@ class Google(Source):
     def check_ready(self, settings: Mapping[str, str]) -> None:
         """Raise `MissingComponent` without the packages or a browser."""
         build_search_url(self.example, settings)
-        with _needed_packages():
+        with _required_packages():
             from harvest.sources.google.browser import find_chrome
         find_chrome(settings["chrome"])
 
@@ -212,7 +208,7 @@ def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
             "there is no display for the window of the browser",
             "run it on a desktop, or leave out -o google.window=yes",
         )
-    with _needed_packages():
+    with _required_packages():
         from harvest.sources.google.browser import GoogleBrowser
     return GoogleBrowser(settings, client.wait)
 
@@ -224,7 +220,7 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     expected.
     """
     extra = build_extra_filters(settings)
-    with _needed_packages():
+    with _required_packages():
         package = import_module(_MODULE)
     try:
         builder = package.googleimagesdownload()
@@ -242,18 +238,8 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     return _add_filters(address, extra, settings)
 
 
-@contextmanager
-def _needed_packages() -> Iterator[None]:
-    """Raise `MissingComponent` where a package of the extra is missing."""
-    try:
-        yield
-    except ImportError as error:
-        if (error.name or "").partition(".")[0] not in ("selenium", "google_images_download"):
-            raise
-        raise MissingComponent(
-            f"Google needs the Python package {error.name}, which is not installed",
-            install_command("google"),
-        ) from error
+def _required_packages() -> AbstractContextManager[None]:
+    return required_package("Google", install_command("google"))
 
 
 def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
@@ -274,7 +260,6 @@ def _add_filters(address: str, extra: list[str], settings: Mapping[str, str]) ->
     original = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
     params = {name: original[name].strip() for name in _KEPT_PARAMETERS if name in original}
     params["tbs"] = ",".join(part for part in (params.get("tbs", ""), *extra) if part)
-    params["lr"] = f"lang_{settings['language']}" if settings["language"] else ""
     params["safe"] = SAFE[settings["safe"]]
     # The phrases that identify a page are English.
     params["hl"] = "en"

@@ -21,19 +21,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
-from gleanset.errors import Changed, GleansetError, MissingComponent, NeedsLogin
+from gleanset.errors import Changed, GleansetError, NeedsLogin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
 from harvest.secrets import LOGIN_HELP, Ask, check_pasted_secret, store_login
-from harvest.sources.base import Endpoint, no_data_error, redact_site_text, status_error
-
-if TYPE_CHECKING:
-    from pixivpy3 import AppPixivAPI
+from harvest.sources.base import (
+    Endpoint,
+    no_data_error,
+    redact_site_text,
+    required_package,
+    status_error,
+)
 
 HOST = "https://app-api.pixiv.net"
 AUTH_HOST = "https://oauth.secure.pixiv.net"
@@ -50,9 +53,6 @@ _TOKEN_LIFETIME_SECONDS = 3600.0
 _TEMPORARY_STATUSES = frozenset({500, 502, 503, 504})
 _TOKEN_ERRORS = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
 
-SearchTarget = Literal["partial_match_for_tags", "exact_match_for_tags", "title_and_caption"]
-SearchOrder = Literal["date_desc", "date_asc"]
-
 
 class Endpoints(NamedTuple):
     """The endpoints of the API and its token service."""
@@ -66,18 +66,10 @@ class PixivSearch:
     """One search in the terms of the API; both days are included."""
 
     word: str
-    target: SearchTarget
-    order: SearchOrder
+    target: str
+    order: str
     since: date | None = None
     until: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PixivPage:
-    """The works of one response as JSON values, and the offset of the next page, if any."""
-
-    works: list[Any]
-    next_offset: int | None
 
 
 class _Account(msgspec.Struct):
@@ -108,7 +100,9 @@ class PixivApi:
     """
 
     def __init__(self, endpoints: Endpoints, client: Client, token: str, pace: float) -> None:
-        self._app = _import_app()
+        with required_package("Pixiv", "pip install pixivpy3"):
+            from pixivpy3 import AppPixivAPI
+        self._app = AppPixivAPI
         self._endpoints = endpoints
         self._client = client
         self._pace = pace
@@ -147,8 +141,11 @@ class PixivApi:
             raise changed_error("a login without its refresh token")
         return answer.refresh_token
 
-    def search(self, search: PixivSearch, offset: int) -> PixivPage | None:
-        """Return the works from `offset` on, None beyond the results that one search lists."""
+    def search(self, search: PixivSearch, offset: int) -> tuple[list[Any], int | None] | None:
+        """Return works from `offset` on as JSON values, and the offset of the next page, if any.
+
+        None beyond the results that one search lists.
+        """
         try:
             answer = self._call(
                 "/v1/search/illust",
@@ -156,8 +153,8 @@ class PixivApi:
                 search_target=search.target,
                 sort=search.order,
                 filter="for_ios",
-                start_date=_iso(search.since),
-                end_date=_iso(search.until),
+                start_date=search.since,
+                end_date=search.until,
                 offset=offset or None,
             )
         except _OffsetCap:
@@ -165,7 +162,7 @@ class PixivApi:
         works = answer.get("illusts")
         if not isinstance(works, list):
             raise changed_error("a search without its list of works")
-        return PixivPage(works, _next_offset(answer.get("next_url"), offset))
+        return works, _next_offset(answer.get("next_url"), offset)
 
     def frames(self, work: int) -> int:
         """Return the number of frames of a ugoira; 0 when the work is deleted or has none."""
@@ -239,21 +236,6 @@ def changed_error(answer: str) -> Changed:
         f"Pixiv answered with {answer}",
         "pip install -U pixivpy3 and update Gleanset, or use another source",
     )
-
-
-def _import_app() -> type[AppPixivAPI]:
-    try:
-        from pixivpy3 import AppPixivAPI
-    except ImportError as error:
-        raise MissingComponent(
-            f"Pixiv needs the Python package pixivpy3, which is not installed ({error})",
-            "pip install pixivpy3",
-        ) from error
-    return AppPixivAPI
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 def _next_offset(next_url: object, offset: int) -> int | None:

@@ -35,19 +35,17 @@ from harvest.sources.pixiv.api import (
     Endpoints,
     PixivApi,
     PixivSearch,
-    SearchOrder,
-    SearchTarget,
     changed_error,
 )
 
 # Users were blocked after minutes of several calls a second.
 _PACE_SECONDS = 0.5
-_TARGETS: dict[str, SearchTarget] = {
+_TARGETS = {
     "tags-partial": "partial_match_for_tags",
     "tags-exact": "exact_match_for_tags",
     "title": "title_and_caption",
 }
-_SORTS: dict[str, SearchOrder] = {"newest": "date_desc", "oldest": "date_asc"}
+_SORTS = {"newest": "date_desc", "oldest": "date_asc"}
 _NO_YES_ONLY = ("no", "yes", "only")
 _TYPES = ("all", "illust", "manga", "ugoira")
 # i.pximg.net answers 403 without this referer.
@@ -286,10 +284,11 @@ def _pages(api: PixivApi, search: PixivSearch) -> Iterator[ResultPage[Work]]:
             if offset == 0:
                 raise changed_error("a refusal of the first page of a search")
             return None
-        items = [_parse_item(value) for value in page.works]
+        works, next_offset = page
+        items = [_parse_item(value) for value in works]
         if items and all(isinstance(i, Skipped) and i.reason == "unreadable" for i in items):
             raise changed_error("works in an unknown format")
-        return ResultPage(items, page.next_offset)
+        return ResultPage(items, next_offset)
 
     return walk_pages(ask, 0, _LAST_OFFSET)
 
