@@ -82,14 +82,14 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
 def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Result:
     request.check()
     require_transfer()
-    from baseline.train.trials import plan_folds, run_cross_validation
+    from baseline.train.trials import plan_folds, run_cross_validation, summarize_cross_validation
 
     with job.open() as dataset:
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
         if job.simulate:
             return plan_folds(dataset, settings, folds)
         result = run_cross_validation(dataset, settings, folds, progress=job.progress, say=job.say)
-        return result.to_json() if job.as_json else result.summarize()
+    return result if job.as_json else summarize_cross_validation(result)
 
 
 @commands.command(epilog="Example: baseline backbones --json")

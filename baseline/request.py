@@ -8,11 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from baseline.settings import (
-    check_preset,
-    load_preset,
-    preset_names,
-)
+from baseline.settings import check_preset, load_preset, preset_names
 from facecrop.request import ModelDetector
 from gleanset.config import Param
 from gleanset.errors import UsageError
@@ -20,6 +16,7 @@ from gleanset.request import Request, validated_by
 
 Split = Literal["train", "val", "test"]
 Plain = str | int | float | bool
+FoldCount = Annotated[int, Meta(ge=2, le=100)]
 
 
 def parse_share(text: str) -> float:
@@ -79,7 +76,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
     preset: Preset = "simple"
     options: Options = msgspec.field(default_factory=dict)
     folds: Annotated[
-        Annotated[int, Meta(ge=2, le=100)] | None,
+        FoldCount | None,
         Param(
             "Cross-validate on train and val with K folds, without using test. Reports accuracy "
             "and stores label issues.",
@@ -163,10 +160,7 @@ class LabelIssuesRequest(Request, frozen=True, kw_only=True):
 
     COMMAND = "baseline label-issues"
     run: Run = None
-    folds: Annotated[
-        Annotated[int, Meta(ge=2, le=100)],
-        Param("Number of folds.", show_default=True),
-    ] = 5
+    folds: Annotated[FoldCount, Param("Number of folds.", show_default=True)] = 5
 
 
 class PredictRequest(Request, frozen=True, kw_only=True):
@@ -178,12 +172,12 @@ class PredictRequest(Request, frozen=True, kw_only=True):
         str | None,
         Param(
             "The model: a run id or folder, or an exported .onnx or .tflite file. Default: the "
-            "latest run.",
+            "latest run."
         ),
     ] = None
     detector: ModelDetector = None
     top: Annotated[
-        Annotated[int, Meta(ge=1, le=1000)], Param("Number of classes to list.", show_default=True)
+        int, Meta(ge=1, le=1000), Param("Number of classes to list.", show_default=True)
     ] = 5
     csv: Annotated[
         str | None,

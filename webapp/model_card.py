@@ -92,7 +92,7 @@ def _figures(figures: SplitMetrics) -> JsonDict:
         "images": figures.count,
         "groups": figures.groups,
         "accuracy": figures.answer_accuracy,
-        "unknown": figures.unknown_answers / figures.count,
+        "unknown": figures.answered.unknown / figures.count,
         "accuracy_before_unknown": figures.accuracy,
         "interval": interval,
         "commonest_class": figures.commonest_class,
@@ -105,7 +105,7 @@ def _figures(figures: SplitMetrics) -> JsonDict:
                 "recall": score.recall if score.support else None,
                 "images": score.support,
             }
-            for score in figures.answer_classes
+            for score in figures.answered.classes
         ],
     }
 

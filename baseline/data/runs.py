@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ import msgspec
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.atomic import PARTIAL_PREFIX, write_atomic
+from gleanset.installation import update_command
 from gleanset.records import Run
 from gleanset.settings import SETTINGS_FILE as DATASET
 
@@ -51,6 +52,25 @@ def write_run_json(folder: Path, name: str, value: object, *, scratch: Path | No
     write_atomic(folder / name, text, scratch=scratch)
 
 
+class _Version(msgspec.Struct):
+    """The format version of a file, whose other fields may be unknown."""
+
+    format: int
+
+
+def decode_versioned(data: bytes, path: Path, kind: type[T], formats: range, fix: str) -> T:
+    """Decode JSON in one of these `formats`.
+
+    Raises `InputUnusable` for another one, and `msgspec.DecodeError`.
+    """
+    version = msgspec.json.decode(data, type=_Version).format
+    if version >= formats.stop:
+        raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
+    if version < formats.start:
+        raise InputUnusable(f"{path} was written by an older Gleanset", fix)
+    return msgspec.json.decode(data, type=kind)
+
+
 def remove_checkpoint(folder: Path) -> None:
     """Remove the checkpoint in `folder`, partial files, and the folder if empty."""
     for path in (folder / CHECKPOINT_FILE, *folder.glob(f"{PARTIAL_PREFIX}*")):
@@ -66,6 +86,16 @@ def make_run_id(dataset: Dataset, name: str) -> str:
     while dataset.runs.get(stamped if number == 1 else f"{stamped}-{number}") is not None:
         number += 1
     return stamped if number == 1 else f"{stamped}-{number}"
+
+
+def find_equal_run(
+    dataset: Dataset, kind: str, facts: Mapping[str, object], say: Callable[[str], None]
+) -> Run | None:
+    """Return the finished run of this kind, data and settings, and say that it is used."""
+    run = dataset.runs.find_finished(kind, facts)
+    if run is not None:
+        say(f"already trained with this data and settings: {run.id} (-o seed=1 trains again)")
+    return run
 
 
 @contextmanager

@@ -229,13 +229,10 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
 
 def _choose_val_groups(train: Sequence[Sample], groups: Mapping[str, str], seed: int) -> set[str]:
     """Draw groups for val in random order, up to the limit of each class."""
-    members: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    sizes: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in train:
-        members[groups[sample.key]].add((sample.key, str(sample.label)))
-    sizes = {name: Counter(label for _, label in pairs) for name, pairs in members.items()}
-    totals: Counter[str] = Counter()
-    for size in sizes.values():
-        totals.update(size)
+        sizes[groups[sample.key]][str(sample.label)] += 1
+    totals = sum(sizes.values(), Counter[str]())
     limits = {
         label: round(VAL_SHARE * n) if n >= MIN_CLASS_SIZE else 0 for label, n in totals.items()
     }

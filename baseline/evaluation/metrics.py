@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,64 +131,44 @@ class SplitMetrics:
         return sum(row[i] for i, row in enumerate(self.confusion))
 
     @property
-    def interval(self) -> Interval:
-        """The 95 % interval of `accuracy`, 0 to 1 for a single group."""
-        return self.intervals.get("accuracy", UNKNOWN_INTERVAL)
-
-    @property
-    def right_answers(self) -> int:
-        """Number of images that users get the right class for."""
-        return self.right if self.answers is None else self.answers.right
+    def answered(self) -> AnswerMetrics:
+        """`answers`; for runs of older versions with metrics of the classifier in their place."""
+        answers = self.answers or AnswerMetrics(
+            self.right, 0, self.classes, self.intervals.get("accuracy")
+        )
+        return replace(
+            answers,
+            confusion=answers.confusion or self.confusion,
+            mistakes=self.mistakes if answers.mistakes is None else answers.mistakes,
+        )
 
     @property
     def answer_accuracy(self) -> float:
         """Accuracy of the predictions that users get; "unknown" is not correct."""
-        return self.accuracy if self.answers is None else self.answers.right / self.count
+        return self.answered.right / self.count
 
     @property
     def answer_interval(self) -> Interval:
         """The 95 % interval of `answer_accuracy`, 0 to 1 for a single group."""
-        return self.interval if self.answers is None else self.answers.interval or UNKNOWN_INTERVAL
-
-    @property
-    def unknown_answers(self) -> int:
-        """Number of images predicted as "unknown"."""
-        return 0 if self.answers is None else self.answers.unknown
-
-    @property
-    def answer_mistakes(self) -> tuple[Misclassification, ...]:
-        """Wrong predictions that users get, most confident first."""
-        if self.answers is None or self.answers.mistakes is None:
-            return self.mistakes
-        return self.answers.mistakes
+        return self.answered.interval or UNKNOWN_INTERVAL
 
     @property
     def wrong_answers(self) -> int:
         """Number of images that users get another class for."""
-        return self.count - self.right_answers - self.unknown_answers
-
-    @property
-    def answer_classes(self) -> tuple[ClassScore, ...]:
-        """Precision and recall of the predictions that users get."""
-        return self.classes if self.answers is None else self.answers.classes
+        return self.count - self.answered.right - self.answered.unknown
 
     @property
     def answer_macro_f1(self) -> float:
         """Mean F1 over the classes that have images, of the predictions that users get."""
-        return mean_f1(self.answer_classes)
-
-    @property
-    def answer_confusion(self) -> list[list[int]]:
-        """Confusion matrix of the predictions that users get; a last column is "unknown"."""
-        return (self.answers and self.answers.confusion) or self.confusion
+        return mean_f1(self.answered.classes)
 
     @property
     def unknown_note(self) -> str:
         """Share predicted as "unknown" and the accuracy without that rule, or empty."""
-        if not self.unknown_answers:
+        if not self.answered.unknown:
             return ""
         return (
-            f"{self.unknown_answers / self.count:.1%} ({self.unknown_answers}/{self.count}); "
+            f"{self.answered.unknown / self.count:.1%} ({self.answered.unknown}/{self.count}); "
             f"accuracy without this rule {self.accuracy:.1%}"
         )
 
@@ -205,7 +185,7 @@ class SplitMetrics:
             "accuracy": self.answer_accuracy,
             "lower_bound": low,
             "upper_bound": high,
-            "unknown": self.unknown_answers / self.count,
+            "unknown": self.answered.unknown / self.count,
             "accuracy_before_unknown": self.accuracy,
             "log_loss": self.log_loss,
             "macro_f1": self.answer_macro_f1,
@@ -217,7 +197,7 @@ class SplitMetrics:
         names = [*(score.name for score in self.classes), "unknown"]
         pairs = [
             ConfusedPair(names[i], names[j], number, sum(row))
-            for i, row in enumerate(self.answer_confusion)
+            for i, row in enumerate(self.answered.confusion)
             for j, number in enumerate(row)
             if i != j and number > 1
         ]

@@ -56,14 +56,13 @@ class Outputs:
         return correct
 
     def at(self, index: Indices) -> Outputs:
-        """Return the outputs of some samples, in this order."""
+        """Return the outputs of some samples, in this order, without embeddings."""
         return Outputs(
             self.logits[index],
             self.y[index],
             tuple(self.keys[i] for i in index),
-            None if self.embeddings is None else self.embeddings[index],
-            None if self.distances is None else self.distances[index],
-            None if self.membership is None else self.membership[index],
+            distances=None if self.distances is None else self.distances[index],
+            membership=None if self.membership is None else self.membership[index],
         )
 
 

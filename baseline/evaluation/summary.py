@@ -75,7 +75,7 @@ def summarize_accuracy(
 
     `copies` is from `summarize_copy_search` of the split.
     """
-    accuracy = f"{metrics.answer_accuracy:.1%} ({metrics.right_answers}/{metrics.count})"
+    accuracy = f"{metrics.answer_accuracy:.1%} ({metrics.answered.right}/{metrics.count})"
     if metrics.intervals:
         low, high = metrics.answer_interval
         accuracy += f", 95% CI {100 * low:.1f}-{high:.1%}"
@@ -117,9 +117,9 @@ def evaluation_to_json(evaluation: Reevaluation) -> Summary:
     for name in ("answers", "intervals"):
         del figures[name]
     figures |= evaluation.figures.summary() | {
-        "classes": evaluation.figures.answer_classes,
-        "confusion": evaluation.figures.answer_confusion,
-        "mistakes": msgspec.to_builtins(evaluation.figures.answer_mistakes),
+        "classes": evaluation.figures.answered.classes,
+        "confusion": evaluation.figures.answered.confusion,
+        "mistakes": msgspec.to_builtins(evaluation.figures.answered.mistakes),
     }
     values: Summary = {
         "run": evaluation.run,
@@ -146,7 +146,7 @@ def summarize_evaluation(evaluation: Reevaluation) -> Summary:
         lines["calibration error (ECE)"] += f" ({before.ece:.3f} before calibration)"
     if evaluation.earlier is not None and evaluation.earlier.times:
         lines["earlier test evaluations"] = str(evaluation.earlier.times)
-    lines["classes"] = {score.name: _class_line(score) for score in metrics.answer_classes}
+    lines["classes"] = {score.name: _class_line(score) for score in metrics.answered.classes}
     return lines | {"run": evaluation.run}
 
 

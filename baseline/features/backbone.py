@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
@@ -86,6 +86,13 @@ class Backbone(ABC):
     parts: tuple[FeaturePart, ...]
     emphasis: npt.NDArray[np.float64]
     _state: State = MappingProxyType({})
+
+    def __init__(self, name: str, layers: Sequence[int], *, standardised: bool = True) -> None:
+        """Describe a single feature block of `layers`, the last of which is weighted by `LAST`."""
+        self.name = name
+        self.parts = (FeaturePart(name, standardised, tuple(layers)),)
+        *early, last = layers
+        self.emphasis = np.repeat((1.0, LAST if early else 1.0), (sum(early), last))
 
     @property
     def width(self) -> int:

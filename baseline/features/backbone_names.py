@@ -18,7 +18,8 @@ from gleanset.files.hub import HubFile, HubPin, has_hub_prefix, load_hub_models,
 JOIN = "+"
 COLOURS = "colours"
 FACES = "faces"
-_HUBS = ("hf-hub:", "hf_hub:")
+TIMM_HUBS = ("hf-hub:", "hf_hub:")
+"""Prefixes of models that timm loads from a hub."""
 
 
 def backbone_names(name: str) -> tuple[str, ...]:
@@ -42,21 +43,14 @@ def pin_names(name: str, ask: Ask | None = None) -> str:
 
 def has_embedding(name: str) -> bool:
     """Return whether one of the backbones is an embedding model."""
-    return any(map(is_embedding, backbone_names(name)))
-
-
-def is_hub_name(name: str) -> bool:
-    """Return whether a name is that of a model on a hub, not of timm itself."""
-    return name.startswith(_HUBS)
+    return any(map(has_hub_prefix, backbone_names(name)))
 
 
 def _pin_name(name: str, ask: Ask | None) -> str:
     check_backbone_name(name)
-    if is_embedding(name):
+    if has_hub_prefix(name):
         return pin_embedding(name, ask)
-    if name.startswith("timm/"):
-        return f"{_HUBS[0]}{name}"
-    return name
+    return f"{TIMM_HUBS[0]}{name}" if name.startswith("timm/") else name
 
 
 Ask = Callable[[HubFile], HubPin]
@@ -101,11 +95,6 @@ class EmbeddingSpec(NamedTuple):
     def pinned(self) -> str:
         """Return the pinned name, which settings store."""
         return f"{self.file}#sha256={self.sha256}" if self.sha256 else str(self.file)
-
-
-def is_embedding(name: str) -> bool:
-    """Return whether a backbone is an embedding model."""
-    return has_hub_prefix(name)
 
 
 def check_backbone_name(name: str) -> None:

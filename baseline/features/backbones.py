@@ -40,7 +40,6 @@ from baseline.features.backbone_names import (
     JOIN,
     backbone_names,
     check_backbone_name,
-    is_embedding,
 )
 from baseline.features.graph_backbones import (
     BODY,
@@ -53,6 +52,7 @@ from baseline.features.graph_backbones import (
 )
 from baseline.settings import Precision
 from gleanset.errors import InputUnusable, MissingComponent, UsageError
+from gleanset.files.hub import has_hub_prefix
 
 
 class JoinedBackbone(Backbone):
@@ -123,7 +123,7 @@ def _build_member(name: str, kept: Path | None, seed: int) -> Backbone:
         return IdentityBackbone(kept)
     if name == LITE:
         return LiteBackbone()
-    if is_embedding(name):
+    if has_hub_prefix(name):
         return OnnxBackbone.open(name, kept)
     backbone: Backbone = _timm().TimmBackbone(name, kept, seed)
     return backbone

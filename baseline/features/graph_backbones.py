@@ -22,12 +22,10 @@ import numpy.typing as npt
 
 from baseline.extras import require_graphs
 from baseline.features.backbone import (
-    LAST,
     OPSET,
     Array,
     Backbone,
     FeatureArray,
-    FeaturePart,
     ImageShape,
     Shapes,
     State,
@@ -160,9 +158,7 @@ class LiteBackbone(GraphBackbone):
     """
 
     def __init__(self) -> None:
-        self.name = LITE
-        self.parts = (FeaturePart(LITE, True, WIDTHS),)
-        self.emphasis = np.repeat((1.0, LAST), (sum(WIDTHS[:-1]), WIDTHS[-1]))
+        super().__init__(LITE, WIDTHS)
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -204,9 +200,7 @@ class ColourBackbone(GraphBackbone):
     """Color layout descriptors, as in `curation/similarity/color_layout.py`."""
 
     def __init__(self) -> None:
-        self.name = COLOURS
-        self.parts = (FeaturePart(COLOURS, False, (formula.WIDTH,)),)
-        self.emphasis = np.ones(formula.WIDTH)
+        super().__init__(COLOURS, (formula.WIDTH,), standardised=False)
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -219,6 +213,7 @@ class ColourBackbone(GraphBackbone):
 
 
 IDENTITY_SCOPE = "identity"
+MIN_LENGTH = 1e-6
 FILE = "identity.onnx"
 
 
@@ -229,9 +224,7 @@ class IdentityBackbone(GraphBackbone):
     """
 
     def __init__(self, kept: Path | None = None) -> None:
-        self.name = FACES
-        self.parts = (FeaturePart(FACES, False, (IDENTITY,)),)
-        self.emphasis = np.ones(IDENTITY)
+        super().__init__(FACES, (IDENTITY,), standardised=False)
         path = kept / FILE if kept else None
         self._data = (path if path and path.is_file() else WEIGHTS).read_bytes()
 
@@ -282,13 +275,9 @@ class IdentityBackbone(GraphBackbone):
         graph.scope = IDENTITY_SCOPE
         vectors = graph.embed(onnx.load_model_from_string(self._data), mirrored)
         paired = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
-        total = graph.add("ReduceSum", _normalize_rows(graph, paired), int64_array(0), keepdims=0)
-        return _normalize_rows(graph, total)
-
-
-def _normalize_rows(graph: GraphBuilder, rows: str) -> str:
-    length = graph.add("ReduceL2", rows, int64_array(-1), keepdims=1)
-    return graph.add("Div", rows, graph.add("Max", length, np.array(1e-6, np.float32)))
+        units = graph.add_unit_rows(paired, MIN_LENGTH)
+        total = graph.add("ReduceSum", units, int64_array(0), keepdims=0)
+        return graph.add_unit_rows(total, MIN_LENGTH)
 
 
 GRID = 4
@@ -311,9 +300,8 @@ class SmallBackbone(GraphBackbone):
     """The small network without its classifier: convolution blocks and a dense layer."""
 
     def __init__(self, settings: Simple) -> None:
-        self.name, self.settings = "simple", settings
-        self.parts = (FeaturePart(self.name, True, (settings.dense,)),)
-        self.emphasis = np.ones(settings.dense)
+        super().__init__("simple", (settings.dense,))
+        self.settings = settings
 
     @property
     def shapes(self) -> Shapes:
@@ -358,7 +346,7 @@ class OnnxBackbone(GraphBackbone):
         """Raise `InputUnusable` for an unusable file."""
         from baseline.features.graph_builder import model_opset
 
-        self.spec, self.data, self.name = spec, data, spec.name
+        self.spec, self.data = spec, data
         kind = spec.kind
         try:
             self.embedding, sides = _embedding_part(data)
@@ -370,8 +358,7 @@ class OnnxBackbone(GraphBackbone):
                 f"{spec.name} cannot be a backbone: {error}", "choose another: baseline backbones"
             ) from error
         self.opset = model_opset(self.embedding)
-        self.parts = (FeaturePart(self.name, True, (features,)),)
-        self.emphasis = np.ones(features)
+        super().__init__(spec.name, (features,))
 
     @classmethod
     def open(cls, name: str, kept: Path | None = None) -> OnnxBackbone:

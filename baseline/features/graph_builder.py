@@ -51,6 +51,12 @@ class GraphBuilder:
         self._tensors.append(numpy_helper.from_array(np.asarray(numbers, order="C"), name))
         return name
 
+    def add_unit_rows(self, rows: str, min_length: float) -> str:
+        """Add the scaling of rows (... x D) to length 1; return its output."""
+        length = self.add("ReduceL2", rows, np.array([-1], np.int64), keepdims=1)
+        floor = np.array(min_length, np.float32)
+        return self.add("Div", rows, self.add("Max", length, floor))
+
     def embed(
         self, model: ModelProto, value: str, weights: Mapping[str, Array] = MappingProxyType({})
     ) -> str:

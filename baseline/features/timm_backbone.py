@@ -12,13 +12,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from baseline.data.runs import read_run_json
 from baseline.features.backbone import (
-    LAST,
     TINY,
     Array,
     Backbone,
     FeatureArray,
-    FeaturePart,
     ImageShape,
     Shapes,
     State,
@@ -28,12 +27,12 @@ from baseline.features.backbone import (
     explain_out_of_memory,
     is_batch_counter,
 )
-from baseline.features.backbone_names import is_hub_name
+from baseline.features.backbone_names import TIMM_HUBS
 from baseline.features.backbones import DEFAULT, PACKAGED, hash_weights
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.features.graph_backbones import not_finite_error
 from baseline.settings import Precision
-from gleanset.errors import InputUnusable, MissingComponent, UsageError
+from gleanset.errors import MissingComponent, UsageError
 
 BATCH = 32
 """Batch size. The last batch is padded, so that features do not depend on other images."""
@@ -142,13 +141,10 @@ class TimmBackbone(Backbone):
 
         Raises `UsageError`, `InputUnusable` or `MissingComponent`.
         """
-        self.name = name
-        self.described = _read_hub_file(name, kept) if is_hub_name(name) else None
+        self.described = _read_hub_file(name, kept) if name.startswith(TIMM_HUBS) else None
         with reproducible(seed):
             self.network = TimmNetwork(name, self.described).eval()
-        *early, last = widths = self.network.widths
-        self.emphasis = np.repeat((1.0, LAST if early else 1.0), (sum(early), last))
-        self.parts = (FeaturePart(name, True, widths),)
+        super().__init__(name, self.network.widths)
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -231,16 +227,10 @@ def _hub_file_name(name: str) -> str:
 
 
 def _read_hub_file(name: str, kept: Path | None) -> HubDescription:
-    path = kept / _hub_file_name(name) if kept else None
-    if path is None or not path.is_file():
-        return _fetch_hub_description(name)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=HubDescription)
-    except (OSError, msgspec.DecodeError) as error:
-        raise InputUnusable(f"{path} is damaged: {error}", "train again: baseline train") from error
-
-
-def _fetch_hub_description(name: str) -> HubDescription:
+    fix = "train again: baseline train"
+    file = _hub_file_name(name)
+    if kept and (described := read_run_json(kept, file, HubDescription, fix)) is not None:
+        return described
     from timm.models import load_model_config_from_hf
 
     try:

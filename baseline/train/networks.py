@@ -203,9 +203,13 @@ class NearestImageHead(nn.Module):
 
     def forward(self, embedded: torch.Tensor) -> torch.Tensor:
         """Return the largest cosine similarity to each class, scaled (N x classes)."""
+        return GALLERY_SCALE * self.similarity(embedded).amax(2)
+
+    def similarity(self, embedded: torch.Tensor) -> torch.Tensor:
+        """Return the cosine similarities to known images, N x classes x K."""
         classes, images_per_class, width = self.vectors.shape
-        similarity = embedded @ self.vectors.reshape(classes * images_per_class, width).T
-        return GALLERY_SCALE * similarity.reshape(-1, classes, images_per_class).amax(2)
+        flat = embedded @ self.vectors.reshape(classes * images_per_class, width).T
+        return flat.reshape(-1, classes, images_per_class)
 
 
 class ConcatenatedNetworks(LearningBackbone):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from baseline.data.runs import (
     METRICS,
     TRAINED_ON,
     TRAINING_KIND,
+    find_equal_run,
     make_run_id,
     record_run_end,
     remove_checkpoint,
@@ -24,7 +25,6 @@ from baseline.data.samples import compute_prior_shift, ensure_val, find_examples
 from baseline.evaluation.decision_rule import NO_UNKNOWN_RULE, save_feature_scale
 from baseline.evaluation.evaluate import (
     TEST,
-    RunEvaluation,
     evaluate_run,
     fit_decision_rule,
     leak_warning,
@@ -34,11 +34,10 @@ from baseline.evaluation.metrics import RunMetrics, summarize_copy_search, write
 from baseline.evaluation.report.page import REPORT, write_report
 from baseline.settings import Settings
 from baseline.train.cross_validation import add_membership, add_unknown_rule
-from baseline.train.trained_net import TrainedNet, save_model
+from baseline.train.trained_net import save_model
 from baseline.train.training import (
     RunLogger,
     TrainingData,
-    TrainingResult,
     feature_scale,
     fit_method,
     require_packages,
@@ -81,11 +80,7 @@ def train_run(
         if dataset.samples.has_balance():
             say(UNUSED_BALANCE)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
-        if (finished_run := dataset.runs.find_finished(TRAINING_KIND, facts)) is not None:
-            say(
-                f"already trained with this data and settings: {finished_run.id} "
-                "(-o seed=1 trains again)"
-            )
+        if (finished_run := find_equal_run(dataset, TRAINING_KIND, facts, say)) is not None:
             _complete(dataset, finished_run.id, scratch)
             return {
                 "run": finished_run.id,
@@ -146,6 +141,7 @@ def _train_and_evaluate(
     for split in ("val", "test"):
         if split in evaluation.splits and (warning := evaluation.splits[split].size_warning):
             say(f"{split} has {warning}")
+    splits = evaluation.splits
     counts = {split: len(part) for split, part in outputs.items()}
     unreadable = sum(data.examples.counts().values()) - sum(counts.values())
     copies = summarize_copy_search(data.dataset, data.examples, TEST)
@@ -170,35 +166,21 @@ def _train_and_evaluate(
         temperature=calibration.temperature,
         calibration=calibration,
         gap=dict(evaluation.gap),
-        **evaluation.splits,
+        **splits,
     )
     write_metrics(folder, figures, scratch=scratch)
     unfamiliar = rule.effects.unfamiliar
     train_keys = {sample.key for sample in data.examples.splits["train"]}
     warnings = {"unreadable": unreadable, "unseen_labels": len(train_keys & data.examples.unseen)}
     return {
-        **_summarize(data, trained, counts, evaluation),
+        "classes": len(data.classes),
+        "data": counts,
+        # A logistic regression has no epochs.
+        **({"epochs": len(trained.history)} if trained.history else {}),
+        **({"best_epoch": trained.best_epoch} if trained.history else {}),
+        **{split: splits[split].summary() if split in splits else None for split in ("val", TEST)},
         "calibration": calibration.describe(),
         "unknown": unfamiliar.describe() if unfamiliar else NO_UNKNOWN_RULE,
         "copies": copies,
         **{name: number for name, number in warnings.items() if number},
-    }
-
-
-def _summarize(
-    data: TrainingData,
-    trained: TrainingResult[TrainedNet],
-    counts: Mapping[str, int],
-    evaluation: RunEvaluation,
-) -> dict[str, object]:
-    # A logistic regression has no epochs.
-    epochs = {"epochs": len(trained.history), "best_epoch": trained.best_epoch}
-    return {
-        "classes": len(data.classes),
-        "data": dict(counts),
-        **(epochs if trained.history else {}),
-        **{
-            split: evaluation.splits[split].summary() if split in evaluation.splits else None
-            for split in ("val", "test")
-        },
     }

@@ -6,7 +6,6 @@ Networks of all methods are evaluated, saved, used and exported in this form.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
+from msgspec import UNSET, UnsetType
 from safetensors import SafetensorError
 
-from baseline.data.runs import SETTINGS, WEIGHTS
+from baseline.data.runs import SETTINGS, WEIGHTS, decode_versioned, write_run_json
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import (
     Array,
@@ -37,7 +38,6 @@ from baseline.train.membership import PREFIX as MEMBERSHIP
 from baseline.train.membership import ClassMembership
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.installation import update_command
 
 GALLERY = "head.vectors"
 BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.{}"
@@ -271,6 +271,17 @@ _WEIGHTS_NAME = re.compile(r"weights(-[0-9a-f]{16})?\.safetensors")
 _FIX = "train again: baseline train"
 
 
+class _ModelDescription(msgspec.Struct):
+    """The content of `settings.json`; `gallery` has the sample keys of gallery images by class."""
+
+    format: int
+    classes: tuple[str, ...]
+    settings: dict[str, Any]
+    weights_sha256: str
+    weights: str = WEIGHTS
+    gallery: tuple[tuple[str, ...], ...] | UnsetType = UNSET
+
+
 def save_model(
     folder: Path,
     model: TrainedNet,
@@ -287,24 +298,18 @@ def save_model(
     state = {name: np.ascontiguousarray(value) for name, value in model.state.items()}
     weights = safetensors.numpy.save(state)
     digest = hashlib.sha256(weights).hexdigest()
-    described = {
-        "format": FORMAT,
-        "classes": list(classes),
-        "settings": settings.to_json(),
-        "weights": _choose_weights_name(folder, digest),
-        "weights_sha256": digest,
-    }
-    if isinstance(model.head, GalleryHead):
-        described["gallery"] = model.head.keys
-    path = folder / str(described["weights"])
+    path = folder / _choose_weights_name(folder, digest)
+    gallery = model.head.keys if isinstance(model.head, GalleryHead) else UNSET
+    described = _ModelDescription(
+        FORMAT, tuple(classes), settings.to_json(), digest, path.name, gallery
+    )
     for name, data in model.backbone.run_files.items():
         # Named by content, so existing ones are not written again.
         if not (folder / name).is_file():
             write_atomic(folder / name, data, scratch=scratch)
     write_atomic(path, weights, scratch=scratch)
     # Last, because a folder is a model once it has settings.
-    text = json.dumps(described, indent=2, ensure_ascii=False)
-    write_atomic(folder / SETTINGS, text.encode(), scratch=scratch)
+    write_run_json(folder, SETTINGS, described, scratch=scratch)
     for old in folder.glob("weights*.safetensors"):
         if old != path and _WEIGHTS_NAME.fullmatch(old.name):
             old.unlink(missing_ok=True)
@@ -313,13 +318,12 @@ def save_model(
 def _choose_weights_name(folder: Path, digest: str) -> str:
     """Return a file name that differs from that of another model in the folder."""
     try:
-        described = json.loads((folder / SETTINGS).read_bytes())
-        name, old_digest = described.get("weights", WEIGHTS), described["weights_sha256"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        old = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_ModelDescription)
+    except (OSError, msgspec.DecodeError):
         return WEIGHTS
-    if old_digest == digest:
-        return str(name)
-    return WEIGHTS if name != WEIGHTS else f"weights-{digest[:16]}.safetensors"
+    if old.weights_sha256 == digest:
+        return old.weights
+    return WEIGHTS if old.weights != WEIGHTS else f"weights-{digest[:16]}.safetensors"
 
 
 def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
@@ -327,25 +331,24 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
 
     Raises InputUnusable for a missing or damaged file.
     """
-    described = _read_description(folder)
+    file = folder / SETTINGS
     try:
-        settings = parse_saved_settings(described["settings"])
-        classes = tuple(str(name) for name in described["classes"])
-        digest = described["weights_sha256"]
-        path = folder / Path(described.get("weights", WEIGHTS)).name
-    except (KeyError, TypeError, AttributeError, UsageError) as error:
-        raise _damaged(folder / SETTINGS, error) from error
+        described = decode_versioned(
+            _read_file(file), file, _ModelDescription, range(FORMAT, FORMAT + 1), _FIX
+        )
+        settings = parse_saved_settings(described.settings)
+    except (msgspec.DecodeError, UsageError) as error:
+        raise _damaged(file, error) from error
+    path = folder / Path(described.weights).name
     weights = _read_file(path)
-    if hashlib.sha256(weights).hexdigest() != digest:
+    if hashlib.sha256(weights).hexdigest() != described.weights_sha256:
         raise _damaged(path, f"its hash differs from that in {SETTINGS}")
-    net = _load_net(path, settings, len(classes), weights)
+    net = _load_net(path, settings, len(described.classes), weights)
     if isinstance(net.head, GalleryHead):
-        try:
-            keys = tuple(tuple(map(str, row)) for row in described["gallery"])
-        except (KeyError, TypeError) as error:
-            raise _damaged(folder / SETTINGS, f"invalid known images ({error})") from error
-        net.head = replace(net.head, keys=keys)
-    return net, settings, classes
+        if described.gallery is UNSET:
+            raise _damaged(file, "the known images are missing")
+        net.head = replace(net.head, keys=described.gallery)
+    return net, settings, described.classes
 
 
 def _load_net(path: Path, settings: Settings, classes: int, weights: bytes) -> TrainedNet:
@@ -366,21 +369,6 @@ def _load_net(path: Path, settings: Settings, classes: int, weights: bytes) -> T
     if net.head.classes != classes:
         raise misfit
     return net
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / SETTINGS
-    try:
-        described = json.loads(_read_file(path))
-    except ValueError as error:
-        raise _damaged(path, error) from error
-    if not isinstance(described, dict) or not isinstance(described.get("format"), int):
-        raise _damaged(path, "not a description of a model")
-    if described["format"] > FORMAT:
-        raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
-    if described["format"] < FORMAT:
-        raise InputUnusable(f"{path} was written by an older Gleanset", _FIX)
-    return described
 
 
 def _read_file(path: Path) -> bytes:

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
 import numpy as np
 
 from baseline.data.runs import (
     CROSS_VALIDATION_KIND,
     METRICS,
     TRAINING_KIND,
+    find_equal_run,
     make_run_id,
     record_run_end,
     run_folder,
@@ -50,20 +49,13 @@ from baseline.evaluation.metrics import (
 )
 from baseline.evaluation.outputs import (
     Floats,
-    Indices,
     Outputs,
     concatenate_outputs,
     fit_calibration,
     save_outputs,
     softmax,
 )
-from baseline.evaluation.report.page import (
-    REPORT,
-    CrossValidationMetrics,
-    CrossValidationSummary,
-    FoldScore,
-    write_folds_report,
-)
+from baseline.evaluation.report.page import REPORT, CrossValidationMetrics, write_folds_report
 from baseline.settings import Settings, load_preset
 from baseline.train.cross_validation import (
     HELD_OUT,
@@ -149,43 +141,36 @@ def list_label_issues(
     rows = reviewed or list(range(len(outputs)))
     part = outputs.at(np.array(rows, np.int64))
     fitted = fit_calibration(part.logits, part.y, [groups[row] for row in rows], shift)
-    probabilities = softmax(fitted.apply(outputs.logits))
-    return [
-        LabelIssue(
-            outputs.keys[row], classes[outputs.y[row]], classes[suggested], confidence, margin, run
-        )
-        for row, suggested, confidence, margin in find_suspect_labels(probabilities, outputs.y)
-    ]
+    return find_suspect_labels(softmax(fitted.apply(outputs.logits)), outputs, classes, run)
 
 
-class SuspectLabel(NamedTuple):
-    """A row with a label issue, and the more probable class.
-
-    `confidence` is the probability of `suggested`, `margin` its excess over that of the label.
-    """
-
-    row: int
-    suggested: int
-    confidence: float
-    margin: float
-
-
-def find_suspect_labels(probabilities: Floats, y: Indices) -> list[SuspectLabel]:
+def find_suspect_labels(
+    probabilities: Floats, outputs: Outputs, classes: Sequence[str], run: str
+) -> list[LabelIssue]:
     """Return the off-diagonal of the confident joint (N x C), largest margin first."""
-    classes = probabilities.shape[1]
-    sums = np.bincount(y, probabilities[np.arange(len(y)), y], minlength=classes)
-    counts = np.bincount(y, minlength=classes)
+    y, rows = outputs.y, np.arange(len(outputs))
+    of_label = probabilities[rows, y]
+    sums = np.bincount(y, of_label, minlength=len(classes))
+    counts = np.bincount(y, minlength=len(classes))
     # A class without images has no threshold to reach.
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     suggested = confident.argmax(1)
-    confidences = probabilities[np.arange(len(y)), suggested]
-    margins = confidences - probabilities[np.arange(len(y)), y]
+    confidences = probabilities[rows, suggested]
+    margins = confidences - of_label
     # A class less probable than the label is not a suggestion, even above its threshold.
-    rows = np.flatnonzero((confident.max(1) > 0) & (suggested != y) & (margins > 0)).tolist()
-    columns = (column[rows].tolist() for column in (suggested, confidences, margins))
-    suspects = [SuspectLabel(*values) for values in zip(rows, *columns, strict=True)]
-    return sorted(suspects, key=lambda suspect: (-suspect.margin, suspect.row))
+    is_suspect = (confident.max(1) > 0) & (suggested != y) & (margins > 0)
+    return [
+        LabelIssue(
+            outputs.keys[row],
+            classes[y[row]],
+            classes[suggested[row]],
+            float(confidences[row]),
+            float(margins[row]),
+            run,
+        )
+        for row in sorted(np.flatnonzero(is_suspect).tolist(), key=lambda row: -margins[row])
+    ]
 
 
 FOLD_VARIANCE_INFLATION = 1.5
@@ -194,44 +179,25 @@ training images (benchmarks/cross_validation.py)."""
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
-class CrossValidation:
-    """A cross-validated run and its result in the catalogue."""
-
-    run: str
-    folder: Path
-    result: Mapping[str, Any]
-
-    @property
-    def report(self) -> Path:
-        """Path of the report."""
-        return (self.folder / REPORT).absolute()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
-        return {"run": self.run, **self.result, "report": str(self.report)}
-
-    def summarize(self) -> dict[str, Any]:
-        """Return the lines that `baseline train --folds` prints."""
-        result = self.result
-        accuracies = [f["accuracy"] for f in result["folds"] if f["accuracy"] is not None]
-        left_out = [
-            *([f"{result['not_evaluated']:,} not held out"] if result["not_evaluated"] else []),
-            *([f"{result['test']:,} in test (not used)"] if result["test"] else []),
-        ]
-        images = count(result["evaluated"], "image")
-        return {
-            "out-of-fold accuracy": f"{result['accuracy']:.1%} ({images}), 95% CI "
-            f"{100 * result['lower_bound']:.1f}-{result['upper_bound']:.1%}, "
-            f"{count(result['groups'], 'group')}",
-            "folds": f"{', '.join(f'{accuracy:.1%}' for accuracy in accuracies)} "
-            f"(standard deviation {result['spread']:.1%})",
-            **({"left out": "; ".join(left_out)} if left_out else {}),
-            **({"label issues": f"{result['label_issues']:,}"} if result["label_issues"] else {}),
-            "run": self.run,
-            "report": str(self.report),
-            "next": "the same command without --folds trains a model",
-        }
+def summarize_cross_validation(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lines that `baseline train --folds` prints."""
+    accuracies = [f"{f['accuracy']:.1%}" for f in result["folds"] if f["accuracy"] is not None]
+    left_out = [
+        *([f"{result['not_evaluated']:,} not held out"] if result["not_evaluated"] else []),
+        *([f"{result['test']:,} in test (not used)"] if result["test"] else []),
+    ]
+    images = count(result["evaluated"], "image")
+    return {
+        "out-of-fold accuracy": f"{result['accuracy']:.1%} ({images}), 95% CI "
+        f"{100 * result['lower_bound']:.1f}-{result['upper_bound']:.1%}, "
+        f"{count(result['groups'], 'group')}",
+        "folds": f"{', '.join(accuracies)} (standard deviation {result['spread']:.1%})",
+        **({"left out": "; ".join(left_out)} if left_out else {}),
+        **({"label issues": f"{result['label_issues']:,}"} if result["label_issues"] else {}),
+        "run": result["run"],
+        "report": result["report"],
+        "next": "the same command without --folds trains a model",
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +251,7 @@ def run_cross_validation(
     *,
     progress: Progress | None = None,
     say: Say = lambda line: None,
-) -> CrossValidation:
+) -> dict[str, Any]:
     """Train for each fold, evaluate all predictions, store label issues and write the report.
 
     Cached predictions are used. Raises `InputUnusable` if there are fewer groups than folds or no
@@ -294,25 +260,22 @@ def run_cross_validation(
     with dataset.stage(TRAINING_KIND) as scratch:
         plan = FoldPlan.create(dataset, settings, folds)
         facts = {**settings.to_json(), "folds": folds, "data": plan.digest(settings)}
-        if (finished_run := dataset.runs.find_finished(CROSS_VALIDATION_KIND, facts)) is not None:
-            say(
-                f"already trained with this data and settings: {finished_run.id} "
-                "(-o seed=1 trains again)"
-            )
-            folder = run_folder(dataset, finished_run.id)
-            if (folder / METRICS).is_file() and not (folder / REPORT).is_file():
-                write_folds_report(dataset, finished_run.id, scratch=scratch)  # killed before that
-            return CrossValidation(finished_run.id, folder, finished_run.result)
-        fresh = make_run_id(dataset, f"{settings.preset}-folds")
-        run = dataset.runs.start(fresh, CROSS_VALIDATION_KIND, facts)
-        with record_run_end(dataset, run.id):
-            results = _train_folds(plan, settings, progress or Progress(), say)
-            result = _evaluate_folds(plan, settings, results, run.id, scratch)
-        dataset.runs.finish(run.id, "done", result)
-        write_folds_report(dataset, run.id, scratch=scratch)
-    if warning := small_sample_warning(result["groups"], result["effective_groups"]):
-        say(f"there are {warning}")
-    return CrossValidation(run.id, run_folder(dataset, run.id), result)
+        result: Mapping[str, Any]
+        if (finished_run := find_equal_run(dataset, CROSS_VALIDATION_KIND, facts, say)) is not None:
+            run, result = finished_run.id, finished_run.result
+        else:
+            fresh = make_run_id(dataset, f"{settings.preset}-folds")
+            run = dataset.runs.start(fresh, CROSS_VALIDATION_KIND, facts).id
+            with record_run_end(dataset, run):
+                results = _train_folds(plan, settings, progress or Progress(), say)
+                result = _evaluate_folds(plan, settings, results, run, scratch)
+            dataset.runs.finish(run, "done", result)
+            if warning := small_sample_warning(result["groups"], result["effective_groups"]):
+                say(f"there are {warning}")
+        report = run_folder(dataset, run) / REPORT
+        if report.with_name(METRICS).is_file() and not report.is_file():
+            write_folds_report(dataset, run, scratch=scratch)
+    return {"run": run, **result, "report": str(report.absolute())}
 
 
 def _train_folds(
@@ -351,44 +314,42 @@ def _evaluate_folds(
     shift = compute_prior_shift(examples, settings)
     issues = list_label_issues(outputs, groups, examples.classes, run, shift)
     LabelIssues(plan.dataset.db).replace(issues)
-    folds = [
-        FoldScore(
-            len(result.outputs),
-            len({examples.groups[key] for key in result.outputs.keys}),
-            result.accuracy,
-            result.seconds,
-        )
-        for result in results
-    ]
-    accuracies = [fold.accuracy for fold in folds if fold.accuracy is not None]
+    accuracies = [result.accuracy for result in results if result.accuracy is not None]
     counts = plan.dataset.samples.count_by("split", "status", "kept")
-    summary = CrossValidationSummary(
-        folds=folds,
-        evaluated=len(outputs),
-        groups=len(set(groups)),
-        effective_groups=effective_groups(groups),
-        not_evaluated=len(plan.keys) - len(outputs),
-        test=counts.get(("test", "labelled", "kept"), 0),
-        accuracy=metrics.accuracy,
-        lower_bound=interval.low,
-        upper_bound=interval.high,
-        spread=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
-        log_loss=metrics.log_loss,
-        macro_f1=metrics.macro_f1,
-        label_issues=len(issues),
-    )
-    folder = run_folder(plan.dataset, run)
-    save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)
     held_out = replace(
         metrics,
-        groups=summary.groups,
-        effective_groups=summary.effective_groups,
+        groups=len(set(groups)),
+        effective_groups=effective_groups(groups),
         intervals={"accuracy": interval},
     )
+    summary: dict[str, Any] = {
+        "folds": [
+            {
+                "count": len(result.outputs),
+                "groups": len({examples.groups[key] for key in result.outputs.keys}),
+                "accuracy": result.accuracy,
+                "seconds": result.seconds,
+            }
+            for result in results
+        ],
+        "evaluated": len(outputs),
+        "groups": held_out.groups,
+        "effective_groups": held_out.effective_groups,
+        "not_evaluated": len(plan.keys) - len(outputs),
+        "test": counts.get(("test", "labelled", "kept"), 0),
+        "accuracy": metrics.accuracy,
+        "lower_bound": interval.low,
+        "upper_bound": interval.high,
+        "spread": float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
+        "log_loss": metrics.log_loss,
+        "macro_f1": metrics.macro_f1,
+        "label_issues": len(issues),
+    }
+    folder = run_folder(plan.dataset, run)
+    save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)
     content = CrossValidationMetrics(list(examples.classes), settings.to_json(), summary, held_out)
     write_metrics(folder, content, scratch=scratch)
-    result: dict[str, Any] = msgspec.to_builtins(summary)
-    return result
+    return summary
 
 
 MAX_CELLS = 200
@@ -456,12 +417,7 @@ class Cell:
 
 def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
     """Sort cells by accuracy on val, then by log loss; failed ones are last."""
-
-    def key(cell: Cell) -> tuple[float, float]:
-        loss = math.inf if cell.log_loss is None else cell.log_loss
-        return (-cell.accuracy if cell.accuracy is not None else math.inf, loss)
-
-    return sorted(cells, key=key)
+    return sorted(cells, key=lambda c: (bool(c.failed), -(c.accuracy or 0), c.log_loss or 0))
 
 
 def compare_with_best(cells: Sequence[Cell], groups: Mapping[str, str]) -> dict[str, Any]:

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.pixels import Pixels
+from baseline.data.runs import decode_versioned
 from baseline.evaluation.decision_rule import DecisionRule, FeatureScale
 from baseline.settings import Fit
 from gleanset.db.faces import CropMethod
 from gleanset.errors import InputUnusable, MissingComponent
-from gleanset.installation import update_command
 from gleanset.work.onnx_session import open_onnx_session
 
 Floats = npt.NDArray[np.float32]
@@ -75,6 +75,7 @@ KEY = "gleanset"
 """The name of the JSON in an ONNX file's metadata."""
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
+EXPORT_AGAIN = "export it again: baseline export"
 FORMAT, MIN_FORMAT = 7, 6
 """Format of a card, and the oldest that is read. Since 7 there is an output `membership`."""
 SQUARES: dict[Fit, str] = {
@@ -184,24 +185,11 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
     """Parse the card of a file. Raises `InputUnusable` if it is not valid."""
     data = text.encode() if isinstance(text, str) else text or b""
     try:
-        version = msgspec.json.decode(data, type=_Version).format
-        if version > FORMAT:
-            raise InputUnusable(f"{path} was written by a newer Gleanset", update_command())
-        if version < MIN_FORMAT:
-            raise InputUnusable(
-                f"{path} was written by an older Gleanset", "export it again: baseline export"
-            )
-        return msgspec.json.decode(data, type=Card)
+        return decode_versioned(data, path, Card, range(MIN_FORMAT, FORMAT + 1), EXPORT_AGAIN)
     except msgspec.DecodeError as error:
         raise InputUnusable(
             f"not a model exported by Gleanset: {path}: {error}", "export one: baseline export"
         ) from error
-
-
-class _Version(msgspec.Struct, frozen=True):
-    """The format version of a card, whose other fields may be unknown."""
-
-    format: int
 
 
 class OnnxEngine:
@@ -247,9 +235,7 @@ class OnnxEngine:
 
 
 def _mismatch_error(name: Path, problem: str) -> InputUnusable:
-    return InputUnusable(
-        f"{name} does not match its card: {problem}", "export it again: baseline export"
-    )
+    return InputUnusable(f"{name} does not match its card: {problem}", EXPORT_AGAIN)
 
 
 class LiteRtEngine:
@@ -294,7 +280,7 @@ def _read_model(model: Path | bytes, default_name: str) -> tuple[Path, bytes]:
 
 
 def _load_error(name: Path, error: Exception) -> InputUnusable:
-    return InputUnusable(f"{name} cannot be loaded: {error}", "export it again: baseline export")
+    return InputUnusable(f"{name} cannot be loaded: {error}", EXPORT_AGAIN)
 
 
 def _card(data: bytes, name: Path) -> Any:

@@ -150,12 +150,10 @@ class Model:
         similarity = self._training_similarity(outputs, scores)
         rule = self.facts.rule.but(temperature=1.0, offsets={})
         predicted = decide(scores, self.classes, rule, similarity, outputs.membership).classes
-        predictions = [self._predict_row(outputs, *row, top) for row in enumerate(predicted)]
-        if similarity is None:
-            return predictions
+        values = [None] * len(pixels) if similarity is None else similarity.tolist()
         return [
-            replace(prediction, similarity=float(value))
-            for prediction, value in zip(predictions, similarity, strict=True)
+            replace(self._predict_row(outputs, row, label, top), similarity=values[row])
+            for row, label in enumerate(predicted)
         ]
 
     def embed(self, images: Iterable[ImageInput]) -> Floats:
@@ -173,14 +171,8 @@ class Model:
     def forward(self, pixels: Pixels) -> NetworkOutputs:
         """Return the outputs for prepared pixels, computed in batches."""
         parts = [self._engine(pixels[part]) for part in batch_slices(len(pixels), self._batch_size)]
-        similarity = [part.similarity for part in parts if part.similarity is not None]
-        membership = [part.membership for part in parts if part.membership is not None]
-        return NetworkOutputs(
-            np.concatenate([part.probabilities for part in parts]),
-            np.concatenate([part.embeddings for part in parts]),
-            np.concatenate(similarity) if similarity else None,
-            np.concatenate(membership) if membership else None,
-        )
+        columns = zip(*parts, strict=True)
+        return NetworkOutputs._make(None if c[0] is None else np.concatenate(c) for c in columns)
 
     def _batches(self, images: Iterable[ImageInput]) -> Iterator[list[ImagePart]]:
         remaining = iter(images)

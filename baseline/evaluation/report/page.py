@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from baseline.evaluation.decision_rule import load_decision_rule
 from baseline.evaluation.metrics import RunMetrics, SplitMetrics, read_metrics
 from baseline.use.crops import load_crops
 from gleanset import Dataset
-from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
+from gleanset.db.runs import LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.charts import choose_step
@@ -87,10 +87,13 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
 def shared_values(dataset: Dataset, folder: Path, thumbnails: Thumbnails) -> dict[str, object]:
     """Return the values that the reports of all kinds of runs share."""
     issues = [issue for issue in LabelIssues(dataset.db).iterate() if issue.run == folder.name]
+    listed = issues[:MAX_ISSUES]
     return {
         "run": folder.name,
         "dataset": dataset.name,
-        "issues": _label_issue_images(dataset, thumbnails, issues[:MAX_ISSUES]),
+        "issues": _report_images(
+            dataset, thumbnails, ((i.sample, i.label, i.suggested, i.confidence) for i in listed)
+        ),
         "label_issue_count": len(issues),
     }
 
@@ -102,85 +105,35 @@ def build_main_section(
     figures: SplitMetrics,
 ) -> MainSection:
     """Return the section of a split."""
-    return MainSection(
-        name=name,
-        figures=figures,
-        mistakes=[
-            ReportImage(
-                _load_thumbnail(dataset, thumbnails, mistake.key),
-                mistake.true,
-                mistake.predicted,
-                mistake.confidence,
-            )
-            for mistake in figures.answer_mistakes
-        ],
-    )
+    mistakes = figures.answered.mistakes or ()
+    return MainSection(name, figures, _report_images(dataset, thumbnails, map(astuple, mistakes)))
 
 
-def _label_issue_images(
-    dataset: Dataset, thumbnails: Thumbnails, issues: Sequence[LabelIssue]
+def _report_images(
+    dataset: Dataset, thumbnails: Thumbnails, rows: Iterable[tuple[Any, ...]]
 ) -> list[ReportImage]:
-    return [
-        ReportImage(
-            _load_thumbnail(dataset, thumbnails, issue.sample),
-            issue.label,
-            issue.suggested,
-            issue.confidence,
-        )
-        for issue in issues
-    ]
-
-
-def _load_thumbnail(dataset: Dataset, thumbnails: Thumbnails, key: str) -> Thumbnail | None:
-    sample = dataset.samples.get(key)
-    return thumbnails.of_sample(sample) if sample else None
-
-
-@dataclass(frozen=True, slots=True)
-class FoldScore:
-    """Result of one fold on its held-out images."""
-
-    count: int
-    groups: int
-    accuracy: float | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class CrossValidationSummary:
-    """Result of a cross-validation, as the catalogue stores it.
-
-    Attributes
-    ----------
-    evaluated, groups : images and groups that were held out
-    accuracy, lower_bound, upper_bound : out-of-fold accuracy with its 95 % interval
-    spread : standard deviation of the accuracy between folds
-    not_evaluated : images that could not be held out
-    test : images of test, which were not used
-    """
-
-    folds: list[FoldScore]
-    evaluated: int
-    groups: int
-    effective_groups: float
-    not_evaluated: int
-    test: int
-    accuracy: float
-    lower_bound: float
-    upper_bound: float
-    spread: float
-    log_loss: float
-    macro_f1: float
-    label_issues: int
+    """Return images for rows that begin with a sample's key."""
+    images = []
+    for key, *content in rows:
+        sample = dataset.samples.get(key)
+        thumbnail = thumbnails.of_sample(sample) if sample else None
+        images.append(ReportImage(thumbnail, *content))
+    return images
 
 
 @dataclass(frozen=True, slots=True)
 class CrossValidationMetrics:
-    """The content of `metrics.json`."""
+    """The content of `metrics.json`.
+
+    `summary` is the result in the catalogue: metrics of each of the `folds`, `evaluated` images
+    and `groups` that were held out, `accuracy` out of fold with its 95 % interval, `spread`, its
+    standard deviation between folds, `not_evaluated` images that could not be held out, and the
+    number of images of `test`, which were not used.
+    """
 
     classes: list[str]
     settings: dict[str, Any]
-    summary: CrossValidationSummary
+    summary: dict[str, Any]
     held_out: SplitMetrics
 
 

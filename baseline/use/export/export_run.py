@@ -282,7 +282,9 @@ def get_writer(ending: str) -> FormatWriter:
 
         # One thread, as in a server; the speed of several depends on other processes.
         engine = functools.partial(OnnxEngine, threads=1)
-        return FormatWriter(onnx_file.OnnxFiles(), onnx_file.with_card, engine)
+        build = functools.cache(onnx_file.build_graph)  # the same for each precision
+        write = functools.partial(onnx_file.write_onnx, build)
+        return FormatWriter(write, onnx_file.with_card, engine)
     from baseline.use.engines import LiteRtEngine
     from baseline.use.export import litert_file
 

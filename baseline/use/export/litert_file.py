@@ -118,11 +118,9 @@ class InferenceNet(nn.Module):
         head = self.net.head
         if self.membership is not None:
             outputs = (*outputs, self.membership(embedded.float()))
-        if not isinstance(head, NearestImageHead):
-            return outputs
-        classes, images_per_class, width = head.vectors.shape
-        flat = embedded @ head.vectors.reshape(classes * images_per_class, width).T
-        return (*outputs, flat.reshape(-1, classes, images_per_class).float())
+        if isinstance(head, NearestImageHead):
+            outputs = (*outputs, head.similarity(embedded).float())
+        return outputs
 
 
 class MembershipNet(nn.Module):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +21,7 @@ from onnx import ModelProto, TensorProto
 from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import OPSET, Backbone, FeatureArray, ImageShape
-from baseline.features.graph_backbones import COLOUR_SCOPE, PREPARING, GraphBackbone
+from baseline.features.graph_backbones import COLOUR_SCOPE, PREPARING, GraphBackbone, int64_array
 from baseline.features.graph_builder import GraphBuilder, Output, byte_image_input
 from baseline.train.membership import MIN_LENGTH, ClassMembership
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
@@ -54,9 +55,7 @@ def build_graph(run: RunEngine) -> ModelProto:
     embedded = features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
     if net.projection:
         embedded = _add_linear(graph, embedded, net.projection)
-        length = graph.add("ReduceL2", embedded, np.array([1], np.int64), keepdims=1)
-        floor = np.array(1e-12, np.float32)
-        embedded = graph.add("Div", embedded, graph.add("Max", length, floor))
+        embedded = graph.add_unit_rows(embedded, 1e-12)
     scores, similarity = _add_scores(graph, net, embedded)
     outputs = {"probabilities": Output(_add_probabilities(graph, run, scores), (net.head.classes,))}
     outputs["embedding"] = Output(embedded, (net.width,))
@@ -75,7 +74,7 @@ def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
     if shape.channels == 3:
         return scaled
     weighed = graph.add("Mul", scaled, np.array(LUMA, np.float32)[:, None, None])
-    return graph.add("ReduceSum", weighed, np.array([1], np.int64), keepdims=1)
+    return graph.add("ReduceSum", weighed, int64_array(1), keepdims=1)
 
 
 def _add_features(graph: GraphBuilder, member: Backbone, images: str, shape: ImageShape) -> str:
@@ -127,8 +126,8 @@ def _add_scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[st
         flat = graph.add(
             "MatMul", embedded, head.vectors.reshape(classes * images_per_class, width).T
         )
-        similarity = graph.add("Reshape", flat, np.array([0, classes, images_per_class], np.int64))
-        best = graph.add("ReduceMax", similarity, np.array([2], np.int64), keepdims=0)
+        similarity = graph.add("Reshape", flat, int64_array(0, classes, images_per_class))
+        best = graph.add("ReduceMax", similarity, int64_array(2), keepdims=0)
         scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
         return scores, Output(similarity, (classes, images_per_class))
     for number, layer in enumerate(head.layers):
@@ -146,32 +145,24 @@ def _add_probabilities(graph: GraphBuilder, run: RunEngine, scores: str) -> str:
 
 def add_membership(graph: GraphBuilder, membership: ClassMembership, embedded: str) -> str:
     """Add the probability (N) that an embedding is of one of the classes."""
+    axis = int64_array(1)
     centred = graph.add("Sub", embedded, membership.mean)
     scaled = graph.add("Mul", centred, membership.factors)
     along = graph.add("MatMul", scaled, membership.directions.T)
     added = graph.add(
         "MatMul", graph.add("Mul", along, membership.shrinkage), membership.directions
     )
-    unit = _add_unit(graph, graph.add("Add", scaled, added))
+    unit = graph.add_unit_rows(graph.add("Add", scaled, added), MIN_LENGTH)
     terms = [_add_distances(graph, unit, membership.centers)]
     if membership.identity_centers.size:
-        ends = (
-            np.array([end], np.int64)
-            for end in (membership.identity.start, membership.identity.stop)
-        )
-        block = graph.add("Slice", scaled, *ends, np.array([1], np.int64))
-        terms.append(_add_distances(graph, _add_unit(graph, block), membership.identity_centers))
-    axis = np.array([1], np.int64)
+        ends = map(int64_array, (membership.identity.start, membership.identity.stop))
+        block = graph.add_unit_rows(graph.add("Slice", scaled, *ends, axis), MIN_LENGTH)
+        terms.append(_add_distances(graph, block, membership.identity_centers))
     terms.append(_add_distances(graph, unit, membership.background))
     score = graph.hold(membership.weights[-1:])
     for term, weight in zip(terms, membership.weights, strict=False):
         score = graph.add("Add", graph.add("Mul", term, np.array([weight], np.float32)), score)
     return graph.add("Sigmoid", graph.add("ReduceMax", score, axis, keepdims=0))
-
-
-def _add_unit(graph: GraphBuilder, rows: str) -> str:
-    length = graph.add("ReduceL2", rows, np.array([1], np.int64), keepdims=1)
-    return graph.add("Div", rows, graph.add("Max", length, np.array(MIN_LENGTH, np.float32)))
 
 
 def _add_distances(graph: GraphBuilder, units: str, centers: FeatureArray) -> str:
@@ -190,22 +181,20 @@ IMAGE_CHANNELS = 3
 """Channels of an image."""
 
 
-class OnnxFiles:
-    """Writes the files of one network; the float32 graph is built only once."""
+def write_onnx(
+    build: Callable[[RunEngine], ModelProto], run: RunEngine, card: Card, calibration: Pixels
+) -> bytes:
+    """Return the file without its card; int8 needs `calibration` (N x size x size x 3).
 
-    def __init__(self) -> None:
-        self._exact: bytes | None = None
-
-    def __call__(self, run: RunEngine, card: Card, calibration: Pixels) -> bytes:
-        """Return the file without its card; int8 needs `calibration` (N x size x size x 3)."""
-        if self._exact is None:
-            self._exact = build_graph(run).SerializeToString()
-        if card.precision == "fp32":
-            return self._exact
-        with tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
-            path = Path(folder) / "float32.onnx"
-            path.write_bytes(self._exact)
-            return _quantize(path, calibration).read_bytes()
+    `build` is `build_graph`, cached if files of several precisions are written.
+    """
+    exact: bytes = build(run).SerializeToString()
+    if card.precision == "fp32":
+        return exact
+    with tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
+        path = Path(folder) / "float32.onnx"
+        path.write_bytes(exact)
+        return _quantize(path, calibration).read_bytes()
 
 
 def with_card(model: bytes, card: Card) -> bytes:

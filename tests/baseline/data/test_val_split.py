@@ -151,7 +151,7 @@ def test_unseen_labels_are_only_in_train(with_unseen: Dataset) -> None:
 def test_cross_validation_skips_unseen_labels(with_unseen: Dataset) -> None:
     unseen = get_unseen_labels(with_unseen.db).keys()
     result = run_cross_validation(with_unseen, PRESET, 3)
-    evaluated = load_outputs(result.report.parent)[HELD_OUT].keys
+    evaluated = load_outputs(with_unseen.runs_folder / result["run"])[HELD_OUT].keys
     assert evaluated
     assert not set(evaluated) & unseen
 

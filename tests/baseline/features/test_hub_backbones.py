@@ -175,7 +175,7 @@ def test_hub_network_is_rebuilt_offline(files: dict[str, bytes], tmp_path: Path)
     assert np.array_equal(first, second)
     for name in backbone.run_files:
         (tmp_path / name).write_bytes(b"{")
-    with pytest.raises(InputUnusable, match="is damaged"):
+    with pytest.raises(InputUnusable, match="cannot be read"):
         build_backbone(backbone.name, tmp_path)
 
 
