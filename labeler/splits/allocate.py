@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import permutations, product
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -53,27 +53,14 @@ class PlaceableGroup:
     sizes: Sizes
     parts: tuple[int, ...]
 
-    @property
-    def weight(self) -> int:
-        """How many samples it has."""
-        return sum(number for _, number in self.sizes)
 
-
-@dataclass
 class PartTable:
     """Target and current samples of each class (key) in each part (index)."""
 
-    want: Mapping[str, Sequence[float]]
-    have: dict[str, list[int]] = field(default_factory=dict)
-    _excess: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        parts = len(next(iter(self.want.values())))
-        self._excess = [-sum(row[part] for row in self.want.values()) for part in range(parts)]
-        for label in self.want:
-            self.have.setdefault(label, [0] * parts)
-            for part, number in enumerate(self.have[label]):
-                self._excess[part] += number
+    def __init__(self, want: Mapping[str, Sequence[float]]) -> None:
+        self.want = want
+        self._excess: list[float] = [-sum(targets) for targets in zip(*want.values(), strict=True)]
+        self.have = {label: [0] * len(self._excess) for label in want}
 
     def add(self, sizes: Sizes, part: int, times: int = 1) -> None:
         """Add a group to a part, or remove it with `times=-1`."""
@@ -91,91 +78,83 @@ class PartTable:
         return cost
 
 
+@dataclass(slots=True)
+class _Kind:
+    """Interchangeable groups: the keys of those in each part."""
+
+    sizes: Sizes
+    parts: tuple[int, ...]
+    keys: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
 def allocate(items: Sequence[PlaceableGroup], table: PartTable, seed: int) -> dict[str, int]:
     """Return the part (index) of each group; `table` has the groups placed before and is updated.
 
     The result does not depend on the order of items.
     """
-    shuffled = {item.key: shuffle_key(seed, item.key) for item in items}
-    kinds: dict[tuple[Sizes, tuple[int, ...]], dict[int, list[str]]] = {}
-    for item in sorted(items, key=lambda item: (-item.weight, shuffled[item.key])):
+
+    def rank(item: PlaceableGroup) -> tuple[int, str]:
+        return -sum(number for _, number in item.sizes), shuffle_key(seed, item.key)
+
+    kinds: dict[tuple[Sizes, tuple[int, ...]], _Kind] = {}
+    for item in sorted(items, key=rank):
         change = dict(item.sizes)
         # Ties go to the later part, because a class without test samples cannot be evaluated.
         part = min(item.parts, key=lambda p: (round(table.cost(change, p), 9), -p * (p > 0)))
         table.add(item.sizes, part)
-        kinds.setdefault((item.sizes, item.parts), {}).setdefault(part, []).append(item.key)
-    _LocalSearch(table, kinds).run()
-    return {key: part for rows in kinds.values() for part, keys in rows.items() for key in keys}
+        kind = kinds.setdefault((item.sizes, item.parts), _Kind(item.sizes, item.parts))
+        kind.keys[part].append(item.key)
+    _exchange_groups(list(kinds.values()), table)
+    rows = (row for kind in kinds.values() for row in kind.keys.items())
+    return {key: part for part, keys in rows for key in keys}
 
 
-class _LocalSearch:
-    def __init__(
-        self, table: PartTable, kinds: dict[tuple[Sizes, tuple[int, ...]], dict[int, list[str]]]
-    ) -> None:
-        self._table = table
-        self._kinds = list(kinds.items())
-        self._kinds_of_class: dict[str, list[int]] = defaultdict(list)
-        for number, ((sizes, _), _) in enumerate(self._kinds):
-            for label, _ in sizes:
-                self._kinds_of_class[label].append(number)
-
-    def run(self) -> None:
-        """Improve class by class, and again the classes that share a changed group."""
-        pending = sorted(self._kinds_of_class)
-        while pending:
-            label, changed = pending.pop(), set[str]()
-            while touched := self._improve(self._kinds_of_class[label]):
-                changed |= touched
-            pending += sorted(changed - {label} - set(pending))
-
-    def _improve(self, numbers: list[int]) -> set[str]:
-        """Make the best exchange of up to two groups of these kinds between two parts.
-
-        Return the classes that changed.
-        """
-        numbers = numbers[-_MAX_KINDS:]  # sorted from the largest to the smallest
-        subsets = list(_subsets(numbers, 2 if len(numbers) <= _MAX_KINDS_FOR_PAIRS else 1))
-        parts = range(len(next(iter(self._table.want.values()))))
-        best, min_cost = None, -_MIN_GAIN
-        for a, b in ((a, b) for a in parts for b in parts if a != b):
-            movable = [subset for subset in subsets if self._can_move(subset, a, b)]
-            returnable = [s for s in subsets if self._can_move(s, b, a)] if a < b else []
-            for out, into in product(movable, [(), *returnable]):
-                cost = self._cost(out, into, a, b)
-                if cost < min_cost:
-                    best, min_cost = (out, into, a, b), cost
-        return self._exchange(*best) if best else set()
-
-    def _can_move(self, subset: tuple[int, ...], a: int, b: int) -> bool:
-        """Return whether part `a` has these groups and all of them may go to `b`."""
-        return all(
-            len(self._kinds[number][1].get(a, ())) >= count and b in self._kinds[number][0][1]
-            for number, count in Counter(subset).items()
-        )
-
-    def _cost(self, out: tuple[int, ...], into: tuple[int, ...], a: int, b: int) -> float:
-        change: Counter[str] = Counter()
-        for subset, sign in ((out, 1), (into, -1)):
-            for number in subset:
-                for label, count in self._kinds[number][0][0]:
-                    change[label] += sign * count
-        reverse = {label: -count for label, count in change.items()}
-        return self._table.cost(change, b) + self._table.cost(reverse, a)
-
-    def _exchange(self, out: tuple[int, ...], into: tuple[int, ...], a: int, b: int) -> set[str]:
-        touched = set()
-        for subset, source, target in ((out, a, b), (into, b, a)):
-            for number in subset:
-                (sizes, _), rows = self._kinds[number]
-                self._table.add(sizes, source, -1)
-                self._table.add(sizes, target)
-                rows.setdefault(target, []).append(rows[source].pop())
-                touched |= {label for label, _ in sizes}
-        return touched
+def _exchange_groups(kinds: Sequence[_Kind], table: PartTable) -> None:
+    """Improve class by class, and again the classes that share a changed group."""
+    kinds_of_class: dict[str, list[_Kind]] = defaultdict(list)
+    for kind in kinds:
+        for label, _ in kind.sizes:
+            kinds_of_class[label].append(kind)
+    pending = sorted(kinds_of_class)
+    while pending:
+        label, changed = pending.pop(), set[str]()
+        # Kinds are sorted from the largest to the smallest.
+        while moves := _find_best_exchange(kinds_of_class[label][-_MAX_KINDS:], table):
+            for kind, source, target in moves:
+                table.add(kind.sizes, source, -1)
+                table.add(kind.sizes, target)
+                kind.keys[target].append(kind.keys[source].pop())
+                changed |= dict(kind.sizes).keys()
+        pending += sorted(changed - {label} - set(pending))
 
 
-def _subsets(numbers: list[int], max_size: int) -> Iterator[tuple[int, ...]]:
-    for position, number in enumerate(numbers):
-        yield (number,)
-        if max_size > 1:
-            yield from ((number, other) for other in numbers[position:])
+def _find_best_exchange(
+    kinds: Sequence[_Kind], table: PartTable
+) -> list[tuple[_Kind, int, int]] | None:
+    """Return the best moves (kind, from, to) of up to two groups each way between two parts."""
+    subsets: list[tuple[_Kind, ...]] = []
+    for position, kind in enumerate(kinds):
+        others = kinds[position:] if len(kinds) <= _MAX_KINDS_FOR_PAIRS else ()
+        subsets += [(kind,), *((kind, other) for other in others)]
+
+    def list_movable(a: int, b: int) -> list[tuple[_Kind, ...]]:
+        return [
+            subset
+            for subset in subsets
+            if all(b in k.parts and len(k.keys[a]) >= subset.count(k) for k in subset)
+        ]
+
+    best, min_cost = None, -_MIN_GAIN
+    for a, b in permutations(range(len(next(iter(table.want.values())))), 2):
+        returnable = list_movable(b, a) if a < b else []
+        for out, into in product(list_movable(a, b), [(), *returnable]):
+            change: Counter[str] = Counter()
+            for kind in out:
+                change.update(dict(kind.sizes))
+            for kind in into:
+                change.subtract(dict(kind.sizes))
+            reverse = {label: -number for label, number in change.items()}
+            cost = table.cost(change, b) + table.cost(reverse, a)
+            if cost < min_cost:
+                best, min_cost = [*((k, a, b) for k in out), *((k, b, a) for k in into)], cost
+    return best

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from curation.split_groups import SplitGroup, find_split_groups
 from gleanset import Dataset
@@ -83,14 +82,6 @@ CONFLICT_REASON = "copies labelled differently (labeler groups --conflicts)"
 UNSEEN_REASON = "label not confirmed by a person, so it is not used for evaluation"
 
 
-class Closeness(NamedTuple):
-    """Requested and actual samples of a class in each part, and the largest difference."""
-
-    targets: tuple[float, ...]
-    counts: tuple[int, ...]
-    deviation: float
-
-
 @dataclass
 class SplitPlan:
     """A planned split; `splits` has the group and split of each labelled sample.
@@ -104,7 +95,7 @@ class SplitPlan:
     splits: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     table: dict[str, dict[str, int]] = field(default_factory=dict)
-    closeness: dict[str, Closeness] = field(default_factory=dict)
+    closeness: dict[str, dict[str, object]] = field(default_factory=dict)
     groups: int = 0
     largest_group: int = 0
     tied: int = 0
@@ -113,14 +104,10 @@ class SplitPlan:
     judged_by: dict[str, int] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
 
-    def count(self, groups: Sequence[SplitGroup]) -> None:
-        """Fill the table of samples by class and split."""
-        members = [member for group in groups for member in group.members]
-        for label in sorted({str(member.label) for member in members}):
-            self.table[label] = dict.fromkeys(SPLITS, 0)
-        for member in members:
-            if (split := self.splits[member.key][1]) is not None:
-                self.table[str(member.label)][split] += 1
+    @property
+    def totals(self) -> dict[str, int]:
+        """The number of samples in each split."""
+        return {split: sum(row[split] for row in self.table.values()) for split in SPLITS}
 
     def tied_samples(self) -> dict[str, str]:
         """Return the samples that are left out because of their group, with the reason."""
@@ -128,9 +115,7 @@ class SplitPlan:
 
     def result(self) -> dict[str, object]:
         """Return the result of the command; `short` lists the splits that lack a class."""
-        totals: Counter[str] = Counter()
-        for row in self.table.values():
-            totals.update(row)
+        totals = self.totals
         short = [
             f"{label}: nothing in {split}"
             for label, row in self.table.items()
@@ -139,14 +124,6 @@ class SplitPlan:
         ]
         tied = [f"{key}: {reason}" for key, reason in self.tied_samples().items()]
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
-        closeness = {
-            label: {
-                "asked": ":".join(f"{number:.4g}" for number in row.targets),
-                "got": ":".join(map(str, row.counts)),
-                "largest_deviation": round(row.deviation, 3),
-            }
-            for label, row in self.closeness.items()
-        }
         details: dict[str, object] = {
             "empty": self.empty,
             "left_out": dict(sorted(Counter(self.left_out.values()).items())),
@@ -160,12 +137,12 @@ class SplitPlan:
             "not_searched_for_duplicates": self.not_searched,
         }
         return {
-            **{split: totals[split] for split in SPLITS},
+            **totals,
             "groups": self.groups,
             "largest_group": self.largest_group,
             "groups_tied_since": self.tied,
             "classes": self.table,
-            "closeness": closeness,
+            "closeness": self.closeness,
         } | {key: value for key, value in details.items() if value}
 
     def _small_sample_warning(self) -> list[str]:
@@ -228,11 +205,10 @@ def plan_groups(
         for group in groups
         if (members := tuple(m for m in group.members if m.key not in unseen))
     ]
-    held_out = {m.key: fixed for m in judging if (fixed := fix_held_out(m, spec)) is not None}
-    fixed_parts = held_out | {
-        group.key: keep_previous(group) if keeps_splits else FixedPart()
+    fixed_parts = {
+        group.key: fix_held_out(group, spec)
+        or (keep_previous(group) if keeps_splits else FixedPart())
         for group in judging
-        if group.key not in held_out
     }
     plan = SplitPlan(
         settings=spec.settings,
@@ -252,23 +228,24 @@ def plan_groups(
             split = None if member.key in plan.left_out else placed[group.key]
             plan.splits[member.key] = (group.key, split)
     _place_unseen(plan, groups, placed, spec)
-    plan.count(groups)
-    plan.empty = _empty_parts(plan, spec, len(placed))
+    labelled = [member for group in groups for member in group.members]
+    plan.table = {
+        label: dict.fromkeys(SPLITS, 0) for label in sorted({str(m.label) for m in labelled})
+    }
+    for member in labelled:
+        if (split := plan.splits[member.key][1]) is not None:
+            plan.table[str(member.label)][split] += 1
+    reason = f"the images are of {count(len(placed), 'group')} that must stay together"
+    plan.empty = [
+        f"{part}: {reason}"
+        for part, share in zip(SPLITS, spec.shares, strict=True)
+        if share and not plan.totals[part]
+    ]
     if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
         raise InputUnusable(
             "nothing to train on: everything is held out", "hold out fewer sources or videos"
         )
     return plan
-
-
-def _empty_parts(plan: SplitPlan, spec: SplitSpec, groups: int) -> list[str]:
-    """Return the requested splits without samples, with the reason."""
-    totals: Counter[str] = Counter()
-    for row in plan.table.values():
-        totals.update(row)
-    requested = [part for part, share in zip(SPLITS, spec.shares, strict=True) if share]
-    reason = f"the images are of {count(groups, 'group')} that must stay together"
-    return [f"{part}: {reason}" for part in requested if not totals[part]]
 
 
 def _place_unseen(
@@ -291,74 +268,62 @@ def _place_free(
     plan: SplitPlan,
 ) -> None:
     """Place the groups without a part, and record how close each class comes to its shares."""
-    sized = [
-        (m, _count_classes(m, plan.left_out)) for m in groups if not fixed_parts[m.key].held_out
-    ]
-    placeable = [(group, sizes) for group, sizes in sized if sizes]
+    sizes_by_key = {
+        group.key: Counter(str(m.label) for m in group.members if m.key not in plan.left_out)
+        for group in groups
+        if not fixed_parts[group.key].held_out
+    }
     totals: Counter[str] = Counter()
-    for _, sizes in placeable:
+    for sizes in sizes_by_key.values():
         totals.update(sizes)
     targets_by_class = {
         label: tuple(float(size * share) for share in spec.shares)
         for label, size in sorted(totals.items())
     }
-    if not targets_by_class:
-        return
-    table = PartTable(targets_by_class)
-    items = []
-    for group, sizes in placeable:
+    table, items = PartTable(targets_by_class), []
+    for key, sizes in sizes_by_key.items():
         row = tuple(sorted(sizes.items()))
-        if group.key in placed:
-            table.add(row, SPLITS.index(placed[group.key]))
-        else:
-            parts = _allowed_parts(fixed_parts[group.key], row, targets_by_class)
-            items.append(PlaceableGroup(group.key, row, parts))
-    for key, part in allocate(items, table, spec.seed).items():
-        placed[key] = SPLITS[part]
+        if key in placed:
+            table.add(row, SPLITS.index(placed[key]))
+        elif row:
+            # The parts in which any class of the group has a share.
+            parts = tuple(
+                number
+                for number, part in enumerate(SPLITS)
+                if any(targets_by_class[label][number] > 0 for label in sizes)
+                and (not fixed_parts[key].only_train or part == "train")
+            )
+            items.append(PlaceableGroup(key, row, parts))
+    for key, number in allocate(items, table, spec.seed).items():
+        placed[key] = SPLITS[number]
     for label, targets in targets_by_class.items():
-        deviation = max(abs(w - h) for w, h in zip(targets, table.have[label], strict=True))
-        plan.closeness[label] = Closeness(targets, tuple(table.have[label]), deviation)
-
-
-def _allowed_parts(
-    fixed: FixedPart,
-    sizes: Sequence[tuple[str, int]],
-    targets: dict[str, tuple[float, ...]],
-) -> tuple[int, ...]:
-    """Return the parts (indices) in which any class of the group has a share."""
-    return tuple(
-        number
-        for number, part in enumerate(SPLITS)
-        if any(targets[label][number] > 0 for label, _ in sizes)
-        and (not fixed.only_train or part == "train")
-    )
-
-
-def _count_classes(group: SplitGroup, left_out: dict[str, str]) -> Counter[str]:
-    return Counter(str(m.label) for m in group.members if m.key not in left_out)
+        have = table.have[label]
+        plan.closeness[label] = {
+            "asked": ":".join(f"{number:.4g}" for number in targets),
+            "got": ":".join(map(str, have)),
+            "largest_deviation": round(
+                max(abs(w - h) for w, h in zip(targets, have, strict=True)), 3
+            ),
+        }
 
 
 def _resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
     """Replace video names by content hashes. Raises `UsageError` for unknown names."""
     videos, sources = evidence.list_videos(), evidence.list_sources()
-    held_out = []
+    held_out: list[tuple[str, str]] = []
     for kind, name in spec.hold_out:
         if kind == "source":
-            _check_known(name, sources, "source")
-            held_out.append((kind, name))
-            continue
-        hashes = [
-            sha
-            for sha, title in videos.items()
-            if name in (title, title.rpartition(".")[0])
-            or (len(name) >= 8 and sha.startswith(name))
-        ]
-        _check_known(name if not hashes else None, sorted(videos.values()), "video")
-        held_out += [("video", sha) for sha in hashes]
+            known_names, matches = sources, [source for source in sources if source == name]
+        else:
+            known_names = sorted(videos.values())
+            matches = [
+                sha
+                for sha, title in videos.items()
+                if name in (title, title.rpartition(".")[0])
+                or (len(name) >= 8 and sha.startswith(name))
+            ]
+        if not matches:
+            listed = ", ".join(known_names[:20]) or "none"
+            raise UsageError(f"there is no {kind} {name!r} in this dataset", f"known: {listed}")
+        held_out += [(kind, match) for match in matches]
     return replace(spec, hold_out=tuple(held_out))
-
-
-def _check_known(name: str | None, names: Sequence[str], kind: str) -> None:
-    if name is not None and name not in names:
-        listed = ", ".join(names[:20]) or "none"
-        raise UsageError(f"there is no {kind} {name!r} in this dataset", f"known: {listed}")

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import gcd, lcm
+from math import lcm
 from typing import Any
 
 from gleanset.errors import UsageError
@@ -82,8 +82,8 @@ def parse_ratio(text: str) -> tuple[Fraction, ...]:
 def normalize_ratio(ratio: str) -> str:
     """Return a ratio in lowest terms: '80:10:10' and '0.8:0.1:0.1' are '8:1:1'."""
     parts = parse_ratio(ratio)
-    integers = [int(part * lcm(*(p.denominator for p in parts))) for part in parts]
-    return ":".join(str(part // gcd(*integers)) for part in integers)
+    unit = lcm(*(part.denominator for part in parts))
+    return ":".join(str(part * unit) for part in parts)
 
 
 def _parse_hold_out(text: str) -> tuple[str, str]:
