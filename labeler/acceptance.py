@@ -9,8 +9,9 @@ calibrate confidences.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 
 from gleanset import Dataset
 from gleanset.db.classes import normalize_class_name
@@ -91,27 +92,27 @@ def acceptance_obstacle(sample: HintedSample) -> str | None:
 
 def accept_hints(dataset: Dataset, *, simulate: bool = False) -> AcceptancePlan:
     """Apply `plan_hints`, accepted labels in one step that can be undone; return the plan."""
-    if simulate:
-        return plan_hints(dataset)
-    with dataset.db.transaction():
-        plan = plan_hints(dataset)
-        for kind, decisions in ((AUTOMATIC, plan.withdrawals), ("accept-hints", plan.choices)):
-            if decisions:
-                dataset.journal.apply(make_operation(kind, count=len(decisions)), decisions)
-    return plan
+    return _accept(dataset, "accept-hints", partial(plan_hints, dataset), simulate)
 
 
 def accept_proposals(
     dataset: Dataset, above: float, classes: Collection[str], *, simulate: bool = False
 ) -> AcceptancePlan:
     """Apply `plan_acceptance` in one step that can be undone; return the plan."""
+    make_plan = partial(plan_acceptance, dataset, above, classes)
+    return _accept(dataset, "accept-proposals", make_plan, simulate)
+
+
+def _accept(
+    dataset: Dataset, kind: str, make_plan: Callable[[], AcceptancePlan], simulate: bool
+) -> AcceptancePlan:
     if simulate:
-        return plan_acceptance(dataset, above, classes)
+        return make_plan()
     with dataset.db.transaction():
-        plan = plan_acceptance(dataset, above, classes)
-        if plan.choices:
-            action = make_operation("accept-proposals", count=len(plan.choices))
-            dataset.journal.apply(action, plan.choices)
+        plan = make_plan()
+        for step, decisions in ((AUTOMATIC, plan.withdrawals), (kind, plan.choices)):
+            if decisions:
+                dataset.journal.apply(make_operation(step, count=len(decisions)), decisions)
     return plan
 
 

@@ -26,27 +26,20 @@ from labeler.sorting.keys import ClassKeys
 from labeler.sorting.name_matching import find_similar_name
 
 COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
-NAMES = ("grid", "pages", "duplicates", "crop", "review", "statistics")
-VIEW = click.option(
-    "--view",
-    type=click.Choice(NAMES),
-    help="The first view. Default: the last one used.",
-)
-LANGUAGE = click.option(
-    "--language", metavar="NAME", help="en, ja or zh_CN. Default: the system language."
-)
-THEME = click.option(
-    "--theme",
-    type=click.Choice(["light", "dark"]),
-    help="Light or dark. Default: as the desktop.",
-)
+VIEWS = ("grid", "pages", "duplicates", "crop", "review", "statistics")
 
 
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
 @job_options()
-@VIEW
-@LANGUAGE
-@THEME
+@click.option(
+    "--view", type=click.Choice(VIEWS), help="The first view. Default: the last one used."
+)
+@click.option("--language", metavar="NAME", help="en, ja or zh_CN. Default: the system language.")
+@click.option(
+    "--theme",
+    type=click.Choice(["light", "dark"]),
+    help="Light or dark. Default: as the desktop.",
+)
 def open_(job: CommandJob, view: str | None, language: str | None, theme: str | None) -> None:
     """Open the window to sort, check duplicates, review and export.
 

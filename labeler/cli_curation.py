@@ -197,11 +197,8 @@ def _printable_result(result: dict[str, Any]) -> Result:
         for pair in result["pairs"]
     ]
     files = [f"{escape_name(row['file'])}: {row['reason']}" for row in result["not_read"]]
-    note = (
-        {"note": f"{POSSIBLE_COPY}: {_POSSIBLE_COPY_NOTE}"}
-        if POSSIBLE_COPY in result["kinds"]
-        else {}
-    )
+    has_possible = POSSIBLE_COPY in result["kinds"]
+    note = {"note": f"{POSSIBLE_COPY}: {_POSSIBLE_COPY_NOTE}"} if has_possible else {}
     return note | result | {"pairs": shorten_list(lines), "not_read": shorten_list(files)}
 
 

@@ -42,13 +42,12 @@ class ReviewPage(NamedTuple):
             row: suggestion._replace(label=names.get(suggestion.label, suggestion.label))
             for row, suggestion in self.suggested.items()
         }
-        titles = (
-            ARROW.join(names.get(part, part) for part in title.removesuffix("?").split(ARROW))
-            + title[len(title.removesuffix("?")) :]
-            for title, _ in self.sections
-        )
-        counts = (count for _, count in self.sections)
-        return ReviewPage(self.ids, tuple(zip(titles, counts, strict=True)), suggested)
+        sections = []
+        for title, count in self.sections:
+            pair = title.removesuffix("?")
+            new_names = ARROW.join(names.get(part, part) for part in pair.split(ARROW))
+            sections.append((new_names + title.removeprefix(pair), count))
+        return ReviewPage(self.ids, tuple(sections), suggested)
 
 
 def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -> ReviewPage:

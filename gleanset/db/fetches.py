@@ -64,6 +64,13 @@ class Rejections(Table):
                 (stage, clean(item), source),
             )
 
+    def settle(self, stage: str, item: str, reason: str | None, detail: str) -> None:
+        """Record why an item could not be used, or without a reason that it could."""
+        if reason is None:
+            self.remove(stage, item)
+        else:
+            self.add(Rejection(stage, item, reason, detail))
+
     def iterate(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source."""
         sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"

@@ -6,6 +6,8 @@ refined by their brightness, so that even thin lines coincide.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -32,6 +34,8 @@ _SEAM_STEP = 3
 # A seam differs by this factor and offset from the usual difference of two lines.
 _SEAM_FACTOR, _SEAM_NOISE = 2.0, 4.0
 _MAX_PLAIN_DEVIATION, _VARIED_FACTOR = 3.0, 5.0
+# The noise of gradients as a part of their mean square.
+_EDGE_NOISE = 0.0625
 
 Matrix = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -44,7 +48,16 @@ class Alignment(NamedTuple):
     points: int
 
 
-class CommonPart(NamedTuple):
+class Edges(NamedTuple):
+    """The normalized gradient (x, y) of each pixel and its squared length, 0..1."""
+
+    x: Floats
+    y: Floats
+    own: Floats
+
+
+@dataclass(frozen=True)
+class CommonPart:
     """The part that two images both show, on one grid of at most 256 pixels per side.
 
     `a` and `b` are grey values, height x width; `mask` marks the pixels that both have; `part_a`
@@ -56,6 +69,20 @@ class CommonPart(NamedTuple):
     mask: Mask
     part_a: float
     part_b: float
+
+    @cached_property
+    def edges(self) -> tuple[Edges, Edges]:
+        """The edges of both images, with the noise of gradients estimated within the mask."""
+        return self._find_edges(self.a), self._find_edges(self.b)
+
+    def _find_edges(self, grey: Grey) -> Edges:
+        smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
+        x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(np.float32, copy=False)
+        y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(np.float32, copy=False)
+        squares = x * x + y * y
+        noise = _EDGE_NOISE * float(squares[self.mask].mean()) if self.mask.any() else 1.0
+        length: Floats = np.sqrt(squares + np.float32(max(1.0, noise)), dtype=np.float32)
+        return Edges(x / length, y / length, squares / (length * length))
 
 
 def match_points(a: Points, b: Points) -> tuple[Floats, Floats]:
@@ -117,10 +144,8 @@ def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> CommonPart | None:
         return None
     zoom = float(np.sqrt(np.linalg.det(matrix[:, :2])))
     scale = min(GRID_SIDE / max(right - left, bottom - top), 1.0, 1.0 / zoom)
-    size = (
-        max(MIN_GRID_SIDE, int((right - left) * scale)),
-        max(MIN_GRID_SIDE, int((bottom - top) * scale)),
-    )
+    wide, high = (int(side * scale) for side in (right - left, bottom - top))
+    size = max(MIN_GRID_SIDE, wide), max(MIN_GRID_SIDE, high)
     motion_a = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     motion_b = scale * matrix
     motion_b[:, 2] += motion_a[:, 2]
@@ -128,19 +153,12 @@ def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> CommonPart | None:
     covered = cv2.warpAffine(ones, motion_b, size, flags=cv2.INTER_NEAREST)
     area = float(covered.sum()) / scale**2
     # At the rim of one image the other continues with its own border, which is not compared.
-    mask = (
-        cv2.erode(covered, np.ones((7, 7), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        > 0
-    )
+    square = np.ones((7, 7), np.uint8)
+    mask = cv2.erode(covered, square, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
     if not mask.any():
         return None
-    return CommonPart(
-        _warp(a, motion_a, size),
-        _warp(b, motion_b, size),
-        mask,
-        area / (wa * ha),
-        area / (zoom**2 * wb * hb),
-    )
+    parts = area / (wa * ha), area / (zoom**2 * wb * hb)
+    return CommonPart(_warp(a, motion_a, size), _warp(b, motion_b, size), mask, *parts)
 
 
 def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
@@ -156,16 +174,12 @@ def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
     if not rows.size or not columns.size:
         return False
     seams = [
-        seam
-        for lines, edge, inwards in (
-            (rows.T, left, 1),
-            (rows.T, right - 1, -1),
-            (columns, top, 1),
-            (columns, bottom - 1, -1),
-        )
-        if (seam := _has_seam(lines, edge, inwards)) is not None
+        _has_seam(rows.T, left, 1),
+        _has_seam(rows.T, right - 1, -1),
+        _has_seam(columns, top, 1),
+        _has_seam(columns, bottom - 1, -1),
     ]
-    return sum(seams) * 2 > len(seams)
+    return seams.count(True) > seams.count(False)
 
 
 def _has_seam(lines: Floats, edge: int, inwards: int) -> bool | None:
@@ -183,9 +197,8 @@ def _has_seam(lines: Floats, edge: int, inwards: int) -> bool | None:
     spread = max(1.0, float(outside.std()))
     if spread > _MAX_PLAIN_DEVIATION:
         return False
-    if np.median(change) > _SEAM_FACTOR * np.median(usual_change) + _SEAM_NOISE:
-        return True
-    if inside.std() > _VARIED_FACTOR * spread:
+    is_abrupt = np.median(change) > _SEAM_FACTOR * np.median(usual_change) + _SEAM_NOISE
+    if is_abrupt or inside.std() > _VARIED_FACTOR * spread:
         return True
     return False if inside.std() > _MAX_PLAIN_DEVIATION else None
 
@@ -220,4 +233,4 @@ def refine_alignment(common: CommonPart) -> CommonPart:
     moved = cv2.warpAffine(
         common.b, motion, common.a.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE
     )
-    return common._replace(b=moved.astype(np.uint8))
+    return replace(common, b=moved.astype(np.uint8))

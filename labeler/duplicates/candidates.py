@@ -8,6 +8,7 @@ bounded, so thousands of equal images do not produce a quadratic number of pairs
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -32,6 +33,8 @@ _NEARLY_EQUAL_DISTANCE = 4
 # Motions are compared in cells of an eighth of a turn and 0.6 of a doubling.
 _ANGLE_CELL = 32
 _SCALE_CELL = 10
+# Numbers of cells of all grids.
+_MOTION_CELLS = 4 * 2 * 8 * 128
 
 Rows = npt.NDArray[np.int64]
 
@@ -53,7 +56,7 @@ class Batch(NamedTuple):
 def sort_by_content(hashes: HashColumns) -> HashColumns:
     """Sort by hashes, so that the order does not depend on which sample came first."""
     rows = sorted(zip(*hashes, strict=True), key=lambda row: row[1:])
-    return HashColumns(*map(list, zip(*rows, strict=True))) if rows else hashes
+    return HashColumns(*zip(*rows, strict=True))
 
 
 def make_batch(hashes: HashColumns) -> Batch:
@@ -71,13 +74,11 @@ def make_batch(hashes: HashColumns) -> Batch:
 
 def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
     """Convert new hashes to the form in which they are stored."""
-    return HashColumns(
-        [row.sample for row in hashes],
-        [to_signed(row.plain) for row in hashes],
-        [to_signed(row.flipped) for row in hashes],
-        [row.points for row in hashes],
-        [row.shapes for row in hashes],
+    columns = zip(
+        *((h.sample, to_signed(h.plain), to_signed(h.flipped), h.points, h.shapes) for h in hashes),
+        strict=True,
     )
+    return HashColumns(*columns)
 
 
 def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
@@ -164,30 +165,20 @@ def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = N
 
 
 def _pairs_by_points(left: Batch, right: Batch, points: Iterable[NearPairs]) -> tuple[Rows, Rows]:
-    parts: list[Rows] = []
+    width = max(1, len(right.samples))
+    parts = [np.zeros((0, 4), dtype=np.int64)]
     for near in points:
         a, b = left.owner[near.a], right.owner[near.b]
-        is_other = a != b if left is right else np.ones(len(a), dtype=np.bool_)
-        cells = _motion_cells(left.shapes[near.a[is_other]], right.shapes[near.b[is_other]])
-        parts.append(np.column_stack([a[is_other] * len(right.samples) + b[is_other], cells]))
-    rows = np.concatenate(parts) if parts else np.zeros((0, 5), dtype=np.int64)
-    votes: dict[int, int] = {}
-    for cell in range(1, 5):
-        keys, counts = np.unique(rows[:, 0] * 32768 + rows[:, cell], return_counts=True)
-        enough = counts >= MIN_AGREEING_POINTS
-        pairs, maxima = (keys[enough] // 32768).tolist(), counts[enough].tolist()
-        for pair, number in zip(pairs, maxima, strict=True):
-            votes[pair] = max(number, votes.get(pair, 0))
-    return _select_by_votes(votes, len(right.samples))
-
-
-def _select_by_votes(votes: dict[int, int], columns: int) -> tuple[Rows, Rows]:
-    pairs = np.array(list(votes), dtype=np.int64)
-    number = np.array(list(votes.values()), dtype=np.int64)
-    order = np.lexsort((pairs, -number, pairs // max(1, columns)))
-    pairs = pairs[order]
-    pairs = pairs[compute_run_ranks(pairs // max(1, columns)) < MAX_CANDIDATES_BY_POINTS]
-    return pairs // max(1, columns), pairs % max(1, columns)
+        motions = _motion_cells(left.shapes[near.a], right.shapes[near.b])
+        is_other = (a != b) | (left is not right)
+        parts.append(((a * width + b)[:, None] * _MOTION_CELLS + motions)[is_other])
+    keys, counts = np.unique(np.concatenate(parts), return_counts=True)
+    enough = counts >= MIN_AGREEING_POINTS
+    pairs, first = np.unique(keys[enough] // _MOTION_CELLS, return_index=True)
+    votes = np.maximum.reduceat(counts[enough], first) if len(first) else first
+    pairs = pairs[np.lexsort((pairs, -votes, pairs // width))]
+    pairs = pairs[compute_run_ranks(pairs // width) < MAX_CANDIDATES_BY_POINTS]
+    return pairs // width, pairs % width
 
 
 def _motion_cells(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Rows:
@@ -200,10 +191,10 @@ def _motion_cells(a: npt.NDArray[np.uint8], b: npt.NDArray[np.uint8]) -> Rows:
     # Mirroring turns an angle into half a turn minus the angle.
     rotation = np.where(mirrored == 1, 128 - left[:, 1], left[:, 1]) - right[:, 1]
     scale = left[:, 0] - right[:, 0] + 256
+    grids = product((0, _ANGLE_CELL // 2), (0, _SCALE_CELL // 2))
     cells = [
-        (mirrored * 8 + (rotation + shift) % 256 // _ANGLE_CELL) * 128
+        ((number * 2 + mirrored) * 8 + (rotation + shift) % 256 // _ANGLE_CELL) * 128
         + (scale + offset) // _SCALE_CELL
-        for shift in (0, _ANGLE_CELL // 2)
-        for offset in (0, _SCALE_CELL // 2)
+        for number, (shift, offset) in enumerate(grids)
     ]
-    return np.column_stack(cells) if len(a) else np.zeros((0, 4), dtype=np.int64)
+    return np.column_stack(cells)

@@ -21,7 +21,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from labeler.duplicates.alignment import GRID_SIDE, CommonPart, Mask
+from gleanset.db.duplicates import Relation
+from labeler.duplicates.alignment import GRID_SIDE, CommonPart, Edges, Mask
 from labeler.duplicates.hashes import Floats, Grey
 
 # Lines of letters. Lengths and heights without a unit are parts of the image's longer side.
@@ -41,6 +42,8 @@ _MAX_LIGHT_MIXED = 0.05
 _MIN_GREY_DIFFERENCE = 8.0
 # The length of an even stroke in standard deviations.
 _STROKE_DEVIATIONS = 3.46
+# Pixels around a piece that its box includes.
+_BOX_MARGIN = 4
 
 Number = TypeVar("Number", bound="np.generic[Any]")
 
@@ -48,7 +51,8 @@ Number = TypeVar("Number", bound="np.generic[Any]")
 class Piece(NamedTuple):
     """Connected pixels: `mask` within the box `rows`, `columns` of an image.
 
-    `centre` is x, y; `long` and `short` are the sides, `angle` (radians) that of the long side.
+    The box is larger by some pixels. `centre` is x, y; `long` and `short` are the sides, `angle`
+    (radians) that of the long side.
     """
 
     rows: slice
@@ -63,16 +67,10 @@ class Piece(NamedTuple):
         """Return the values of an image's pixels that are in the piece."""
         return values[self.rows, self.columns][self.mask]
 
-    def dilated(self, by: int, shape: tuple[int, ...]) -> Piece:
-        """Return the piece with a seam of `by` pixels around it, within an image of this shape."""
-        top, left = max(0, self.rows.start - by), max(0, self.columns.start - by)
-        rows = slice(top, min(shape[0], self.rows.stop + by))
-        columns = slice(left, min(shape[1], self.columns.stop + by))
-        wide = np.zeros((rows.stop - top, columns.stop - left), np.uint8)
-        down, right = self.rows.start - top, self.columns.start - left
-        wide[down : down + self.mask.shape[0], right : right + self.mask.shape[1]] = self.mask
-        mask = cv2.dilate(wide, np.ones((2 * by + 1, 2 * by + 1), np.uint8)) > 0
-        return self._replace(rows=rows, columns=columns, mask=mask)
+    def dilated(self, by: int) -> Piece:
+        """Return the piece with a seam of `by` pixels around it, at most four."""
+        mask = cv2.dilate(self.mask.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8))
+        return self._replace(mask=mask > 0)
 
     def draw_on(self, mask: Mask) -> None:
         """Set the piece in a mask of the whole image."""
@@ -90,7 +88,7 @@ def find_lettering(common: CommonPart, lost_a: Floats, lost_b: Floats) -> Mask:
         changed, opposite = (change > limit) & common.mask, (-change > limit) & common.mask
         for piece in find_pieces(changed, 12):
             if _is_line_of_letters(piece, changed, opposite, (light, dark)):
-                piece.dilated(4, lettering.shape).draw_on(lettering)
+                piece.dilated(4).draw_on(lettering)
     return lettering
 
 
@@ -106,18 +104,18 @@ def find_pieces(mask: Mask, min_pixels: int = 3) -> list[Piece]:
 
 def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
     left, top, width, height, _ = box
-    rows, columns = slice(top, top + height), slice(left, left + width)
+    rows = slice(max(0, top - _BOX_MARGIN), top + height + _BOX_MARGIN)
+    columns = slice(max(0, left - _BOX_MARGIN), left + width + _BOX_MARGIN)
     mask = labels[rows, columns] == number
-    y, x = (places.astype(np.float64) for places in np.nonzero(mask))
-    centre = float(x.mean()), float(y.mean())
-    x, y = x - centre[0], y - centre[1]
-    number = max(1, len(x) - 1)
-    wide, high, slant = (float(np.dot(*two)) / number for two in ((x, x), (y, y), (x, y)))
+    sums = cv2.moments(mask.astype(np.uint8), binaryImage=True)
+    pixels = sums["m00"]
+    centre = columns.start + sums["m10"] / pixels, rows.start + sums["m01"] / pixels
+    wide, high, slant = (sums[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11"))
     # The eigenvalues of the 2 x 2 covariance are the squared deviations along the axes.
     middle, half = (wide + high) / 2, float(np.hypot((wide - high) / 2, slant))
     long, short = (_STROKE_DEVIATIONS * max(0.1, middle + way * half) ** 0.5 for way in (1, -1))
     angle = 0.5 * float(np.arctan2(2 * slant, wide - high))
-    return Piece(rows, columns, mask, (centre[0] + left, centre[1] + top), long, short, angle)
+    return Piece(rows, columns, mask, centre, long, short, angle)
 
 
 def _brightness_difference(common: CommonPart) -> tuple[Floats, Floats]:
@@ -129,12 +127,15 @@ def _brightness_difference(common: CommonPart) -> tuple[Floats, Floats]:
     slope, level = fit_brightness(common)
     change = b - np.float32(slope) * a - np.float32(level)
     change -= _blur_coarsely(change, max(a.shape) / 16)
-    steep = cv2.magnitude(
-        *(cv2.Sobel(a, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
-    )
-    return change, (np.float32(_MIN_GREY_DIFFERENCE) + np.float32(0.9 * abs(slope)) * steep).astype(
-        np.float32
-    )
+    steep = measure_slopes(a)
+    limit = np.float32(_MIN_GREY_DIFFERENCE) + np.float32(0.9 * abs(slope)) * steep
+    return change, limit.astype(np.float32)
+
+
+def measure_slopes(values: Floats) -> Floats:
+    """Return how steep each place of an image is, in grey values per pixel."""
+    x, y = (cv2.Sobel(values, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
+    return cv2.magnitude(x, y).astype(np.float32, copy=False)
 
 
 def fit_brightness(common: CommonPart) -> tuple[float, float]:
@@ -165,10 +166,8 @@ def fit_robust_line(
 
 def _blur_coarsely(values: Floats, width: float) -> Floats:
     """Blur at a quarter of the size, which is as good for wide blurs and much faster."""
-    rows, columns = values.shape
-    small = cv2.resize(values, (-(-columns // 4), -(-rows // 4)), interpolation=cv2.INTER_AREA)
-    soft = cv2.GaussianBlur(small, (0, 0), max(0.5, width / 4))
-    return cv2.resize(soft, (columns, rows), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    soft = _blurred(_shrink(values, 4), max(0.5, width / 4))
+    return _enlarge(soft, values.shape)
 
 
 def _is_line_of_letters(
@@ -178,32 +177,25 @@ def _is_line_of_letters(
 
     `lost` are the edges that only the brighter image has there, and those of the other.
     """
-    seam, size = piece.dilated(1, drawn.shape), max(drawn.shape)
+    seam, size = piece.dilated(1), max(drawn.shape)
     light, dark = (float(seam.select(edges).sum()) for edges in lost)
     mixed = int(piece.select(against).sum()) / max(1, int(piece.select(drawn).sum()))
+    ratio = piece.long / piece.short
     if (
         mixed > _MAX_MIXED
         or piece.short >= _MAX_LINE_HEIGHT * size
         or abs(piece.angle) >= _MAX_LINE_ANGLE
     ):
         return False
-    if (
-        mixed < _MAX_LIGHT_MIXED
-        and dark < _MAX_DARK_EDGES * light
-        and piece.long >= _MIN_LIGHT_RATIO * piece.short
-    ):
-        return bool(piece.long >= max(_MIN_LIGHT_PIXELS, _MIN_LIGHT_LENGTH * size))
-    if piece.long < _MIN_LINE_RATIO * piece.short or min(light, dark) > _MAX_OTHER_EDGES * max(
-        light, dark
-    ):
+    if mixed < _MAX_LIGHT_MIXED and dark < _MAX_DARK_EDGES * light and ratio >= _MIN_LIGHT_RATIO:
+        part, pixels = _MIN_LIGHT_LENGTH, _MIN_LIGHT_PIXELS
+    elif ratio < _MIN_LINE_RATIO or min(light, dark) > _MAX_OTHER_EDGES * max(light, dark):
         return False
-    inside = drawn[piece.rows, piece.columns] & piece.mask
-    many = cv2.connectedComponents(inside.astype(np.uint8))[0] > _MIN_LETTERS
-    part, pixels = (
-        (_MIN_LETTERED_LENGTH, _MIN_LETTERED_PIXELS)
-        if many
-        else (_MIN_LINE_LENGTH, _MIN_LINE_PIXELS)
-    )
+    else:
+        inside = drawn[piece.rows, piece.columns] & piece.mask
+        many = cv2.connectedComponents(inside.astype(np.uint8))[0] > _MIN_LETTERS
+        part = _MIN_LETTERED_LENGTH if many else _MIN_LINE_LENGTH
+        pixels = _MIN_LETTERED_PIXELS if many else _MIN_LINE_PIXELS
     return bool(piece.long >= max(pixels, part * size))
 
 
@@ -214,8 +206,6 @@ _MIN_REPLACED_EDGES = 0.4
 _MIN_WINDOW_STRENGTH = 0.05
 # The fine one: lost edges are summed with this standard deviation in pixels.
 _LOSS_SIGMA = 2.0
-# The noise of gradients as a part of their mean square.
-_EDGE_NOISE = 0.0625
 _MIN_EDGE, _MIN_LOSS = 0.3, 0.1
 # Standard deviation of the window in which one brightness has to explain the other, and the
 # variance of grey values that is noise.
@@ -230,20 +220,11 @@ _MIN_MARK_FACTOR = 1.5
 _MAX_RIM_DISTANCE = 0.13
 
 
-class Edges(NamedTuple):
-    """The normalized gradient (x, y) of each pixel and its squared length, 0..1."""
-
-    x: Floats
-    y: Floats
-    own: Floats
-
-
 class StrongestChange(NamedTuple):
     """The strongest change between two aligned images, in pixels of a strong line, and marks."""
 
     strength: float
-    marked_a: bool = False
-    marked_b: bool = False
+    marks: Relation = Relation(0)
 
 
 class _LostEdges(NamedTuple):
@@ -253,12 +234,7 @@ class _LostEdges(NamedTuple):
     summed: Floats
 
 
-def compute_edge_pair(common: CommonPart) -> tuple[Edges, Edges]:
-    """Return the edges of two aligned images."""
-    return compute_edges(common.a, common.mask), compute_edges(common.b, common.mask)
-
-
-def measure_replaced_windows(common: CommonPart, edges: tuple[Edges, Edges]) -> float:
+def measure_replaced_windows(common: CommonPart) -> float:
     """Return the windows, per mille, in which each image lacks edges of the other.
 
     Edges are compared as normalized gradients (Haber and Modersitzki, "Intensity gradient based
@@ -266,7 +242,7 @@ def measure_replaced_windows(common: CommonPart, edges: tuple[Edges, Edges]) -> 
     inversion.
     """
     window = max(MIN_WINDOW_SIDE, round(max(common.a.shape) * WINDOW_SIDE / GRID_SIDE))
-    a, b = edges
+    a, b = common.edges
     shared = a.x * b.x + a.y * b.y
     products = cv2.merge([a.own * a.own, b.own * b.own, shared * shared, np.ones_like(a.own)])
     products[~common.mask] = 0
@@ -277,12 +253,12 @@ def measure_replaced_windows(common: CommonPart, edges: tuple[Edges, Edges]) -> 
     return float(1000 * np.count_nonzero(strong & lacking) / max(1, inside.shape[1]))
 
 
-def find_strongest_change(common: CommonPart, edges: tuple[Edges, Edges]) -> StrongestChange:
+def find_strongest_change(common: CommonPart) -> StrongestChange:
     """Find the strongest local change, and marks, in two finely aligned images.
 
     Copies stay below 0.5 at 256 pixels per side, another mouth is 1 to 10.
     """
-    a, b = edges
+    a, b = common.edges
     unlike = _unexplained_brightness(common.a, common.b)
     lost_a = _find_lost_edges(a, b, common.mask, unlike)
     lost_b = _find_lost_edges(b, a, common.mask, unlike)
@@ -297,26 +273,13 @@ def find_strongest_change(common: CommonPart, edges: tuple[Edges, Edges]) -> Str
                 continue
             x, y = piece.centre[0] / marks.shape[1], piece.centre[1] / marks.shape[0]
             if min(x, 1 - x, y, 1 - y) < _MAX_RIM_DISTANCE:  # where marks and logos are
-                piece.dilated(4, marks.shape).draw_on(marks)
+                piece.dilated(4).draw_on(marks)
             elif piece.select(marks).mean() < 0.5:
                 added = max(added, float(piece.select(own.summed).max()) / _ADDED_DIVISOR)
     on_a, on_b = float(lost_a.plain[marks].sum()), float(lost_b.plain[marks].sum())
-    return StrongestChange(
-        max(float(replaced[~marks].max(initial=0.0)), added),
-        on_a > _MIN_MARK_FACTOR * on_b,
-        on_b > _MIN_MARK_FACTOR * on_a,
-    )
-
-
-def compute_edges(grey: Grey, mask: Mask) -> Edges:
-    """Return the normalized gradient of an image, with its noise estimated within `mask`."""
-    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-    x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(np.float32, copy=False)
-    y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(np.float32, copy=False)
-    squares = x * x + y * y
-    noise = max(1.0, _EDGE_NOISE * float(squares[mask].mean())) if mask.any() else 1.0
-    length: Floats = np.sqrt(squares + np.float32(noise), dtype=np.float32)
-    return Edges(x / length, y / length, squares / (length * length))
+    marked = Relation.MARKED_A if on_a > _MIN_MARK_FACTOR * on_b else Relation(0)
+    marked |= Relation.MARKED_B if on_b > _MIN_MARK_FACTOR * on_a else Relation(0)
+    return StrongestChange(max(float(replaced[~marks].max(initial=0.0)), added), marked)
 
 
 def _find_lost_edges(own: Edges, other: Edges, mask: Mask, unlike: Floats) -> _LostEdges:
@@ -352,21 +315,23 @@ def _unexplained_brightness(a: Grey, b: Grey) -> Floats:
     square_a = np.maximum(_windowed_mean(left * left) - mean_a * mean_a, 0)
     square_b = np.maximum(_windowed_mean(right * right) - mean_b * mean_b, 0)
     covariance = _windowed_mean(left * right) - mean_a * mean_b
-    explained = (
-        covariance
-        * covariance
-        / ((square_a + _GREY_VARIANCE_NOISE) * (square_b + _GREY_VARIANCE_NOISE))
-    )
-    unlike = np.clip(1 - explained, 0, 1)
-    return cv2.resize(unlike, a.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(
-        np.float32, copy=False
-    )
+    variances = (square_a + _GREY_VARIANCE_NOISE) * (square_b + _GREY_VARIANCE_NOISE)
+    unlike = np.clip(1 - covariance * covariance / variances, 0, 1)
+    return _enlarge(unlike, a.shape)
 
 
 def _windowed_mean(values: Floats) -> Floats:
-    rows, columns = values.shape
-    half = cv2.resize(values, (-(-columns // 2), -(-rows // 2)), interpolation=cv2.INTER_AREA)
-    return _blurred(half.astype(np.float32, copy=False), _CORRELATION_SIGMA / 2)
+    return _blurred(_shrink(values, 2), _CORRELATION_SIGMA / 2)
+
+
+def _shrink(values: Floats, factor: int) -> Floats:
+    size = [-(-side // factor) for side in values.shape[::-1]]
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+
+
+def _enlarge(values: npt.NDArray[np.floating[Any]], shape: tuple[int, ...]) -> Floats:
+    enlarged = cv2.resize(values, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return enlarged.astype(np.float32, copy=False)
 
 
 def _blurred(values: Floats, width: float) -> Floats:

@@ -11,6 +11,7 @@ but seen coarsely they agree nearly everywhere.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import cv2
@@ -18,7 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from labeler.duplicates.alignment import CommonPart, Mask, match_points
-from labeler.duplicates.differences import Piece, find_pieces, fit_brightness, fit_robust_line
+from labeler.duplicates.differences import (
+    Piece,
+    find_pieces,
+    fit_brightness,
+    fit_robust_line,
+    measure_slopes,
+)
 from labeler.duplicates.hashes import Floats, Grey, PreparedImage
 
 # Allowed difference of brightness: an offset, and a part of the range of a pixel's neighbours.
@@ -55,7 +62,7 @@ class _Change(NamedTuple):
 
 def is_overlaid(common: CommonPart) -> bool:
     """Return whether one image is the other with something laid over it, in either order."""
-    return _is_overlay_on_b(common) or _is_overlay_on_b(common._replace(a=common.b, b=common.a))
+    return _is_overlay_on_b(common) or _is_overlay_on_b(replace(common, a=common.b, b=common.a))
 
 
 def _is_overlay_on_b(common: CommonPart) -> bool:
@@ -67,20 +74,18 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     # Single pixels and thin lines are artifacts of scaling.
     drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
-    return (
-        (_is_sticker(change, common, pieces[:1]) and _covers(pieces[:1], drawn, common.mask))
-        or (_is_subtitle(change, common, pieces[:2]) and _covers(pieces[:2], drawn, common.mask))
-        or _is_veil(change, common)
-    )
+    for kind, number in ((_is_sticker, 1), (_is_subtitle, 2)):
+        largest = pieces[:number]
+        if largest and kind(change, common, largest) and _covers(largest, drawn, common.mask):
+            return True
+    return _is_veil(change, common)
 
 
 def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:
     a, b = common.a.astype(np.float32), common.b.astype(np.float32)
-    slope, level = fit_brightness(common if like is None else common._replace(mask=like))
+    slope, level = fit_brightness(common if like is None else replace(common, mask=like))
     clean = (np.float32(slope) * a + np.float32(level)).astype(np.float32)
-    slack = (
-        np.float32(_GREY_NOISE) + np.float32(_NEIGHBOUR_FACTOR) * _local_range(clean, 3)
-    ).astype(np.float32)
+    slack = np.float32(_GREY_NOISE) + np.float32(_NEIGHBOUR_FACTOR) * _local_range(clean, 3)
     by = b - clean
     return _Change(clean, by, slack, (np.abs(by) > slack) & common.mask)
 
@@ -93,18 +98,16 @@ def _local_range(values: Floats, side: int) -> Floats:
 def _covers(pieces: list[Piece], drawn: Mask, mask: Mask) -> bool:
     near = np.zeros(mask.shape, np.bool_)
     for piece in pieces:
-        piece.dilated(4, mask.shape).draw_on(near)
+        piece.dilated(4).draw_on(near)
     return bool((drawn & ~near).sum() <= _MAX_OUTSIDE * mask.sum())
 
 
 def _is_sticker(change: _Change, common: CommonPart, pieces: list[Piece]) -> bool:
-    if not pieces:
-        return False
     (piece,) = pieces
-    short, long = sorted(part / min(common.mask.shape) for part in piece.mask.shape)
-    if short < _MIN_STICKER_SIDE or long > _MAX_STICKER_RATIO * short:
-        return False
     outline = cv2.convexHull(cv2.findNonZero(piece.mask.astype(np.uint8)))
+    short, long = sorted(cv2.boundingRect(outline)[2:])
+    if short < _MIN_STICKER_SIDE * min(common.mask.shape) or long > _MAX_STICKER_RATIO * short:
+        return False
     area = float(cv2.contourArea(outline))
     fill = float(piece.select(change.off).sum()) / area
     if area > _MAX_STICKER_PART * common.mask.sum() or fill < _MIN_STICKER_FILL:
@@ -120,9 +123,8 @@ def _is_sticker(change: _Change, common: CommonPart, pieces: list[Piece]) -> boo
 
 
 def _is_outlined(grey: Grey, piece: Piece) -> bool:
-    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-    slopes = (cv2.Sobel(smooth, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
-    steepest = cv2.dilate(cv2.magnitude(*slopes), np.ones((7, 7)))
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0).astype(np.float32, copy=False)
+    steepest = cv2.dilate(measure_slopes(smooth), np.ones((7, 7)))
     filled = piece.mask.astype(np.uint8)
     contours, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     outline = np.zeros_like(filled)
@@ -156,10 +158,11 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
     light = core & (change.by > 0)
     veiled = max(light, core & ~light, key=np.sum)
     rows, columns = np.nonzero(veiled)
-    if (
-        len(rows) < _MIN_VEIL_PIXELS
-        or max(map(_extent, (rows, columns), veiled.shape)) < _MIN_VEIL_EXTENT
-    ):
+    if len(rows) < _MIN_VEIL_PIXELS:
+        return False
+    # The part of a side that nine of ten positions span.
+    spans = (np.subtract(*np.quantile(places, (0.95, 0.05))) for places in (rows, columns))
+    if max(np.divide(list(spans), veiled.shape)) < _MIN_VEIL_EXTENT:
         return False
     slope, level = fit_robust_line(change.clean[veiled], common.b[veiled])
     # Thin letters cover only half of most of their pixels, so fit again to those covered more.
@@ -178,12 +181,6 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
 def _apply_morphology(mask: Mask, operator: int) -> Mask:
     square = np.ones((2, 2), np.uint8)
     return cv2.morphologyEx(mask.astype(np.uint8), operator, square) > 0
-
-
-def _extent(places: npt.NDArray[np.int64], side: int) -> float:
-    """Return the part of a side that nine of ten positions span."""
-    first, last = np.quantile(places, (0.05, 0.95))
-    return float(last - first) / side
 
 
 _GRID_SIDE = 128

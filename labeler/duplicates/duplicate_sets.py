@@ -171,22 +171,6 @@ def is_refusal(verdict: PairVerdict) -> bool:
     return verdict.verdict == NOT_SAME and aligned
 
 
-def possible_refusals(
-    relations: Mapping[Pair, Relation], members: Sequence[int], row: int
-) -> list[Pair]:
-    """Return the pairs of a sample and set members that may not be copies of each other.
-
-    The set begins with its hub. Two samples that are practically equal to the hub are copies.
-    """
-    hub = members[0]
-
-    def differs(other: int) -> bool:
-        relation = relations.get(order_pair(hub, other), Relation.CHANGED)
-        return bool(relation & ~Relation.MIRRORED)
-
-    return [order_pair(member, row) for member in members[1:] if differs(row) or differs(member)]
-
-
 def quality_score(member: DuplicateSetMember) -> float:
     """Return the quality of a copy by its metadata; one more means twice the pixels.
 
@@ -210,8 +194,14 @@ _ALTERATION_COSTS = {
     "bordered": 0.5,
     "changed": 0.5,
 }
-# Pixels of copies with these alterations cannot be aligned, so they are not compared.
-_NOT_COMPARABLE = {"cropped", "marked", "framed", "bordered"}
+# The advantage of a copy without an alteration. Pixels of copies with one of these alterations
+# cannot be aligned, so they are not compared.
+_ADVANTAGES = {
+    "bordered": "no border",
+    "cropped": "not cropped",
+    "marked": "no mark",
+    "framed": "nothing around it",
+}
 # A crop shows less than this part of the largest extent.
 _MAX_CROP_EXTENT = 0.95
 # A border is larger than this part of the image.
@@ -229,59 +219,50 @@ def rank_copies(
     relations: Mapping[Pair, Relation],
     overlaps: Mapping[Pair, float],
     original: FindOriginal,
-) -> list[DuplicateSetMember]:
-    """Return the members of a duplicate set, the best copy first. It begins with its hub.
+) -> tuple[list[DuplicateSetMember], dict[int, set[str]]]:
+    """Return the members of a duplicate set, the best copy first, and how each was altered.
 
-    `overlaps` are the parts (0..1) that pairs have in common.
+    `members` begin with the hub. `overlaps` are the parts (0..1) that pairs have in common.
     """
-    altered = find_alterations(members, relations, overlaps)
     hub_relations = _relations_to_hub(members, relations)
+    altered = _find_alterations(members, hub_relations, overlaps)
 
     def score(member: DuplicateSetMember) -> float:
-        visible = (
-            overlaps.get(order_pair(members[0].id, member.id), 1.0)
-            if "framed" in altered[member.id]
-            else 1
-        )
         cost = sum(_ALTERATION_COSTS[way] for way in altered[member.id])
-        return quality_score(member) + log2(max(0.01, visible)) - cost
+        if "framed" in altered[member.id]:
+            cost -= log2(max(0.01, overlaps.get(order_pair(members[0].id, member.id), 1.0)))
+        return quality_score(member) - cost
 
     order = sorted(members, key=lambda member: (-round(score(member), 2), member.id))
-    comparable = [member for member in order if not altered[member.id] & _NOT_COMPARABLE]
+    comparable = [member for member in order if altered[member.id].isdisjoint(_ADVANTAGES)]
     comparable = comparable[:_MAX_COMPARED_COPIES]
     if order[0] not in comparable or len(comparable) < 2:
-        return order
-    mirrored = [
-        bool((hub_relations[comparable[0].id] ^ hub_relations[member.id]) & Relation.MIRRORED)
-        for member in comparable
-    ]
-    best = original([member.id for member in comparable], mirrored)
-    return sorted(order, key=lambda member: member.id != best)
+        return order, altered
+    rows = [member.id for member in comparable]
+    ways = [hub_relations[rows[0]] ^ hub_relations[row] for row in rows]
+    best = original(rows, [bool(way & Relation.MIRRORED) for way in ways])
+    return sorted(order, key=lambda member: member.id != best), altered
 
 
-def find_alterations(
+def _find_alterations(
     members: Sequence[DuplicateSetMember],
-    relations: Mapping[Pair, Relation],
+    hub_relations: Mapping[int, Relation],
     overlaps: Mapping[Pair, float],
 ) -> dict[int, set[str]]:
     """Return the alterations of each member, from how it differs from the hub, the first one.
 
     Where most members differ from the hub in the same way, it is the hub that was altered.
     """
-    hub, others = members[0], members[1:]
-    hub_relations = _relations_to_hub(members, relations)
-
-    def is_majority(flag: Relation, number: int) -> bool:
-        return 2 * sum(bool(relation & flag) for relation in hub_relations.values()) > number
-
-    marked, framed = (
-        is_majority(way, len(others)) for way in (Relation.MARKED_A, Relation.FRAMED_A)
-    )
-    mirrored, changed = (
-        is_majority(way, len(members)) for way in (Relation.MIRRORED, Relation.CHANGED)
-    )
-    mirrored_count = sum(bool(relation & Relation.MIRRORED) for relation in hub_relations.values())
-    has_majority = len(members) >= _MIN_MAJORITY_COPIES
+    hub, number = members[0], len(members)
+    counts = {
+        flag: sum(bool(relation & flag) for relation in hub_relations.values()) for flag in Relation
+    }
+    typical = Relation(0)
+    for flag in (Relation.MARKED_A, Relation.FRAMED_A):
+        typical |= flag if 2 * counts[flag] > number - 1 else Relation(0)
+    for flag in (Relation.MIRRORED, Relation.CHANGED):
+        typical |= flag if 2 * counts[flag] > number else Relation(0)
+    has_majority = number >= _MIN_MAJORITY_COPIES
     parts = [member.filled for member in members]
     # Noise hides a border, so the median of many copies is more reliable.
     filled = median(parts) if has_majority else max(parts)
@@ -297,19 +278,17 @@ def find_alterations(
     frames = {member.id: extents[member.id] / max(0.01, member.filled) for member in members}
     frame = median(frames.values()) if has_majority else min(frames.values())
 
-    def ways(member: DuplicateSetMember) -> dict[str, bool]:
+    def ways(member: DuplicateSetMember) -> dict[str, object]:
         relation = hub_relations[member.id]
+        unlike = relation ^ typical
         return {
             "cropped": frames[member.id] < _MAX_CROP_EXTENT * max(extents.values()),
-            "marked": bool(relation & Relation.MARKED_B)
-            or (marked and not relation & Relation.MARKED_A),
-            "framed": bool(relation & Relation.FRAMED_B)
-            or (framed and not relation & Relation.FRAMED_A),
-            "mirrored": bool(relation & Relation.MIRRORED) != mirrored
-            and 2 * mirrored_count != len(members),
+            "marked": relation & Relation.MARKED_B or typical & ~relation & Relation.MARKED_A,
+            "framed": relation & Relation.FRAMED_B or typical & ~relation & Relation.FRAMED_A,
+            "mirrored": unlike & Relation.MIRRORED and 2 * counts[Relation.MIRRORED] != number,
             "bordered": member.filled < 1 - _MIN_BORDER
             and frames[member.id] > (1 + _MIN_BORDER) * frame,
-            "changed": bool(relation & Relation.CHANGED) != changed,
+            "changed": unlike & Relation.CHANGED,
         }
 
     return {member.id: {way for way, true in ways(member).items() if true} for member in members}
@@ -350,16 +329,11 @@ def explain_choice(
     advantages = {
         f"larger ({sizes})": kept_pixels > 1.05 * rival_pixels,
         f"not enlarged ({sizes})": rival_pixels > 1.05 * kept_pixels
-        and not disadvantages & _NOT_COMPARABLE,
-        "no border": "bordered" in disadvantages,
-        "not cropped": "cropped" in disadvantages,
-        "no mark": "marked" in disadvantages,
-        "nothing around it": "framed" in disadvantages,
+        and disadvantages.isdisjoint(_ADVANTAGES),
+        **{text: way in disadvantages for way, text in _ADVANTAGES.items()},
         f"stored without loss ({best.format})": lossless == [True, False],
         "less compressed": not any(lossless) and best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
-        "has a decision": bool(
-            best.status in DECIDED_STATUSES and rival.status not in DECIDED_STATUSES
-        ),
+        "has a decision": best.status in DECIDED_STATUSES and rival.status not in DECIDED_STATUSES,
         f"licence known ({best.licence})": bool(best.licence and not rival.licence),
         f"source known ({best.source})": bool(best.source and not rival.source),
     }

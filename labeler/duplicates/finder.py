@@ -10,24 +10,20 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.classes import Placements
 from gleanset.db.duplicates import (
-    DOUBTFUL,
     EVEN,
     FIRST,
-    NOT_SAME,
     SAME,
     SECOND,
     ImageHashes,
     Pairs,
     PairVerdict,
-    SampleHashes,
 )
-from gleanset.db.regions import SampleRegion
 from gleanset.db.samples import SplitEvidence
 from gleanset.errors import Unreadable
+from gleanset.operations import make_operation
 from gleanset.records import Rejection
-from gleanset.work.pool import Outcome, Workers, run_batches
+from gleanset.work.pool import Workers, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import (
     CandidateSearch,
@@ -38,7 +34,7 @@ from labeler.duplicates.candidates import (
 from labeler.duplicates.duplicate_sets import Pair, order_pair
 from labeler.duplicates.hashes import GREY_SIDE, VERSION, hash_sample
 from labeler.duplicates.originals import UnrankedCopies, find_originals
-from labeler.duplicates.plan import DuplicatePlan, make_plan
+from labeler.duplicates.plan import DuplicatePlan, apply_step, make_plan
 from labeler.duplicates.verification import FilePair, Verdict, compare_files
 from labeler.sample_pixels import SampleFile, read_pixels, sample_file
 
@@ -114,8 +110,9 @@ class DuplicateFinder:
         with self._dataset.db.transaction():
             plan = self.plan()
             if plan.places or plan.choices:
-                step = self._dataset.journal.apply(plan.operation(), plan.choices)
-                Placements(self._dataset.db).apply(step, plan.places)
+                marked = sum(not placement.kept for placement in plan.places)
+                operation = make_operation("set-aside", count=marked)
+                apply_step(self._dataset, operation, plan.choices, plan.places)
         return plan
 
     def _hash_new(self, processes: Workers, labelled: bool) -> tuple[int, int]:
@@ -128,8 +125,10 @@ class DuplicateFinder:
             with self._dataset.db.transaction():
                 hashes = [(o.item[0], o.result) for o in batch if o.result is not None]
                 self._hashes.save(hashes, VERSION)
-                failed += sum(self._record_outcome(outcome) for outcome in batch)
+                for o in batch:
+                    self._dataset.rejections.settle(STAGE, o.item[0].key, o.reason, o.detail)
             hashed += len(hashes)
+            failed += len(batch) - len(hashes)
         return hashed, failed
 
     def _find_candidates(self) -> None:
@@ -173,11 +172,16 @@ class DuplicateFinder:
                     continue
                 rows = outcome.item.rows
                 best, *equals = (rows[position] for position in outcome.result)
-                better = {
-                    row: EVEN if row in equals else FIRST if best < row else SECOND for row in rows
+                better_copies = {
+                    order_pair(best, row): EVEN
+                    if row in equals
+                    else FIRST
+                    if best < row
+                    else SECOND
+                    for row in rows
+                    if row != best
                 }
-                del better[best]
-                self._pairs.save_better_copies({order_pair(best, r): v for r, v in better.items()})
+                self._pairs.save_better_copies(better_copies)
 
     def _forget_unreadable_files(self, failed: Iterable[FilePair]) -> None:
         """Forget unreadable files and their open pairs.
@@ -207,17 +211,8 @@ class DuplicateFinder:
         regions = self._hashes.get_regions(rows)
         return [sample_file(regions[row], self._originals) for row in rows]
 
-    def _record_outcome(
-        self, outcome: Outcome[tuple[SampleRegion, SampleFile], SampleHashes]
-    ) -> bool:
-        key = outcome.item[0].key
-        if outcome.reason is None:
-            self._dataset.rejections.remove(STAGE, key)
-            return False
-        self._dataset.rejections.add(Rejection(STAGE, key, outcome.reason, outcome.detail))
-        return True
-
 
 def _to_pair_verdict(pair: FilePair, verdict: Verdict) -> PairVerdict:
-    outcome = SAME if verdict.same else DOUBTFUL if verdict.doubtful else NOT_SAME
-    return PairVerdict(*pair.rows, verdict.changed, verdict.overlap, outcome, verdict.relation)
+    return PairVerdict(
+        *pair.rows, verdict.changed, verdict.overlap, verdict.outcome, verdict.relation
+    )

@@ -9,6 +9,7 @@ quarter, so that every image of a collage has some. A point and its mirror image
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 
@@ -74,8 +75,7 @@ class Points(NamedTuple):
 
 def to_grey(pixels: Image.Image) -> Grey:
     """Return the image in grey, at most 384 pixels per side, without uniform borders."""
-    small = pixels if pixels.mode == "L" else pixels.convert("L")
-    small = small.copy()
+    small = pixels.convert("L")  # always a copy
     small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     return trim_borders(np.asarray(small))
 
@@ -85,12 +85,9 @@ def trim_borders(grey: Grey) -> Grey:
     values = grey.astype(np.float32)
     rows = np.flatnonzero(values.std(axis=1) > _MAX_BORDER_DEVIATION)
     columns = np.flatnonzero(values.std(axis=0) > _MAX_BORDER_DEVIATION)
-    if len(rows) < _MIN_SIDE or len(columns) < _MIN_SIDE:
-        return np.ascontiguousarray(grey)
-    box = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    if min(box.shape) < _MIN_SIDE:
-        return np.ascontiguousarray(grey)
-    return np.ascontiguousarray(box)
+    if min(len(rows), len(columns)) >= _MIN_SIDE:
+        grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.ascontiguousarray(grey)
 
 
 def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
@@ -101,14 +98,13 @@ def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
     keypoints, descriptors = _sift().detectAndCompute(
         cv2.resize(grey, size, interpolation=interpolation), None
     )
-    if not keypoints:
-        none = np.zeros(0, np.float32)
-        return Points(np.zeros((0, 2), np.float32), none, none, np.zeros((0, 128), np.float32))
-    strength = np.array([-p.response * p.size**2 for p in keypoints])
-    order = np.argsort(strength, kind="stable")
+    if descriptors is None:  # there are no points
+        descriptors = np.zeros((0, 128), np.float32)
+    order = np.argsort([-p.response * p.size**2 for p in keypoints], kind="stable")
     roots = np.sqrt(descriptors / (descriptors.sum(axis=1, keepdims=True) + 1e-6))
+    places = np.array([p.pt for p in keypoints], np.float32).reshape(-1, 2)
     return Points(
-        (np.array([p.pt for p in keypoints], np.float32) / np.float32(scale))[order],
+        (places / np.float32(scale))[order],
         np.array([p.size for p in keypoints], np.float32)[order],
         np.array([p.angle for p in keypoints], np.float32)[order],
         roots[order].astype(np.float32),
@@ -192,15 +188,15 @@ def _sift() -> Any:
 _TINY_SIDE = 16
 
 
+@dataclass(eq=False)
 class PreparedImage:
     """An image prepared for comparison: grey and trimmed; the rest is computed on demand.
 
     `filled` is the part left after trimming uniform borders.
     """
 
-    def __init__(self, grey: Grey, filled: float = 1.0) -> None:
-        self.grey = grey
-        self.filled = filled
+    grey: Grey
+    filled: float = 1.0
 
     @cached_property
     def points(self) -> Points:

@@ -18,7 +18,6 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.db.duplicates import EVEN, FIRST, SECOND
 from gleanset.files.store import read_original
 from labeler.duplicates.hashes import Floats, Grey
 from labeler.sample_pixels import SampleFile, decode_region
@@ -45,8 +44,6 @@ _MAX_UNEXPLAINED, _MAX_ASYMMETRY, _MIN_LOST = 0.3, 0.65, 0.12
 # Noise was added if it exceeds the noise of the other image by this factor and offset.
 _NOISE_FACTOR, _NOISE_OFFSET = 1.5, 2.0
 _MIN_EDGE_DEVIATION = 1.0
-
-_SWAPPED = {FIRST: SECOND, SECOND: FIRST, EVEN: EVEN}
 
 
 class UnrankedCopies(NamedTuple):
@@ -125,10 +122,10 @@ def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) ->
         positions = _nearest_to_median(copies, [p for p in positions if copies[p].size == size])
     best, equals = positions[0], list[int]()
     for position in positions[1:]:
-        verdict = choose_original(copies[best], copies[position])
-        if verdict == SECOND:
+        better = choose_original(copies[best], copies[position])
+        if better < 0:
             best, equals = position, []
-        elif verdict == EVEN:
+        elif not better:
             equals.append(position)
     return [best, *equals]
 
@@ -163,32 +160,30 @@ def _measure_lost_detail(large: Copy, small: Copy) -> float:
     return _unexplained_part(part, laid, repeated)
 
 
-def choose_original(a: Copy, b: Copy) -> str:
-    """Return FIRST or SECOND if one of two copies of one size was made of the other, else EVEN.
+def choose_original(a: Copy, b: Copy) -> int:
+    """Return 1 or -1 if the first or second of two copies of one size is the original, else 0.
 
     If the pixels are equal, the larger file is the original: it was optimized later.
     """
     if a.size == b.size and np.array_equal(a.middle, b.middle):
-        if a.format != b.format or not (a.file_size and b.file_size) or a.file_size == b.file_size:
-            return EVEN
-        return FIRST if a.file_size > b.file_size else SECOND
-    return _compare_filtering(a, b) if a.side >= b.side else _SWAPPED[_compare_filtering(b, a)]
+        is_comparable = a.format == b.format and a.file_size and b.file_size
+        return (a.file_size > b.file_size) - (a.file_size < b.file_size) if is_comparable else 0
+    return _compare_filtering(a, b) if a.side >= b.side else -_compare_filtering(b, a)
 
 
-def _compare_filtering(a: Copy, b: Copy) -> str:
+def _compare_filtering(a: Copy, b: Copy) -> int:
     """Return which of two images was blurred, sharpened or made noisy to give the other."""
     part, (laid, repeated) = _align_middles(a, b)
     lost = _unexplained_part(part, laid, repeated)
     gained = _unexplained_part(laid, part)
-    for better, other, own in ((FIRST, gained, lost), (SECOND, lost, gained)):
+    for better, other, own in ((1, gained, lost), (-1, lost, gained)):
         if other < _MAX_UNEXPLAINED and other < _MAX_ASYMMETRY * own and own > _MIN_LOST:
             return better
         if own > _MAX_UNEXPLAINED:
-            noise = [_estimate_noise(image) for image in (part, laid)]
-            own_noise, other_noise = noise if better == FIRST else reversed(noise)
+            own_noise, other_noise = map(_estimate_noise, (part, laid)[::better])
             if other_noise > _NOISE_FACTOR * own_noise + _NOISE_OFFSET:
                 return better
-    return EVEN
+    return 0
 
 
 def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floats]]:

@@ -7,9 +7,9 @@ decision of a person is one step of the journal, and skips what has changed in t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from itertools import combinations, product, starmap
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -24,6 +24,7 @@ from gleanset.db.duplicates import (
     DuplicateSetMember,
     Pairs,
     PairVerdict,
+    Relation,
 )
 from gleanset.db.journal import Choice
 from gleanset.db.samples import SplitEvidence, withdraw_label
@@ -39,12 +40,10 @@ from gleanset.operations import Operation, make_operation
 from labeler.duplicates.duplicate_sets import (
     Pair,
     explain_choice,
-    find_alterations,
     find_contested_pairs,
     find_duplicate_sets,
     is_refusal,
     order_pair,
-    possible_refusals,
     rank_copies,
 )
 
@@ -140,12 +139,6 @@ class DuplicatePlan:
         ]
         return sorted([*sets, *self.doubts], key=lambda copies: (copies.conflict, copies.doubtful))
 
-    def operation(self) -> Operation:
-        """Return the plan as an operation of the journal."""
-        return make_operation(
-            "set-aside", count=sum(not placement.kept for placement in self.places)
-        )
-
     def result(self) -> dict[str, object]:
         """Return the counts that a command prints."""
         settled = [copies for copies in self.sets if not copies.conflict]
@@ -188,20 +181,23 @@ class _Planner:
 
     def make(self) -> DuplicatePlan:
         plan, chosen_by_person = self._plan, self._pairs.get_chosen_copies()
-        representative = {row: row for row in self._members}
         for members in find_duplicate_sets(
             self._members, self._same, self._by_person, self._may_join
         ):
-            copies, consensus = self._make_set(members, chosen_by_person)
-            plan.sets.append(copies)
-            plan.choices.extend(label_changes(copies.members[0], copies.members[1:], consensus))
-            for placement in plan_placements(copies):
-                self._place(placement)
-            representative |= {member.id: copies.members[0].id for member in copies.members}
-        planned_rows = {member.id for copies in plan.sets for member in copies.members}
-        for row in sorted(self._grouped_before - planned_rows):
-            self._place(Placement(row, True, None, "no longer a duplicate"))
-        plan.doubts.extend(map(self._make_doubt, self._open_questions(representative)))
+            plan.sets.append(self._make_set(members, chosen_by_person))
+        for copies in plan.sets:
+            plan.choices.extend(label_changes(copies.members))
+        placements = [place for copies in plan.sets for place in plan_placements(copies)]
+        remaining = self._grouped_before - {place.sample for place in placements}
+        placements += [
+            Placement(row, True, None, "no longer a duplicate") for row in sorted(remaining)
+        ]
+        for place in placements:
+            member = self._members[place.sample]
+            if (member.kept, member.group) != (place.kept, place.group):
+                plan.places.append(place)
+        best = {m.id: copies.members[0].id for copies in plan.sets for m in copies.members}
+        plan.doubts.extend(map(self._make_doubt, self._open_questions(best)))
         plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
         return plan
 
@@ -216,14 +212,18 @@ class _Planner:
         verdict = None if with_hub in self._contested else self._compare(*with_hub)
         if verdict is None or verdict.verdict != SAME:
             return False
-        refusals = [
-            pair for row in unit for pair in possible_refusals(self._relations, copies, row)
-        ]
-        # Ask for all verdicts first, so that missing ones are compared in one batch.
-        verdicts = [self._compare(*pair) for pair in refusals]
-        if any(verdict and is_refusal(verdict) for verdict in verdicts) or any(
-            self._has_refused(row, copies) for row in unit
-        ):
+        hub, *others = copies
+
+        def differs(row: int) -> bool:
+            relation = self._relations.get(order_pair(hub, row), Relation.CHANGED)
+            return bool(relation & ~Relation.MIRRORED)
+
+        # Two samples that are practically equal to the hub are copies. The others are compared,
+        # the missing ones in one batch.
+        for row, other in product(unit, others):
+            if differs(row) or differs(other):
+                self._compare(*order_pair(row, other))
+        if any(self._has_refused(row, copies) for row in unit):
             self._contested.add(with_hub)
             self._unsure.add(with_hub)
             return False
@@ -235,19 +235,20 @@ class _Planner:
 
     def _make_set(
         self, hub_first: Sequence[DuplicateSetMember], chosen_by_person: set[int]
-    ) -> tuple[DuplicateSet, LabelConsensus]:
+    ) -> DuplicateSet:
         consensus = label_consensus(hub_first)
-        supported = drop_unsupported_labels(hub_first, consensus.unsupported)
-        ordered = rank_copies(supported, self._relations, self._similarities, self._find_original)
-        best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
-        altered = find_alterations(supported, self._relations, self._similarities)
-        reason = (
-            CHOSEN_BY_PERSON
-            if best.id in chosen_by_person
-            else explain_choice(best, others, altered)
+        ordered, altered = rank_copies(
+            drop_unsupported_labels(hub_first, consensus.unsupported),
+            self._relations,
+            self._similarities,
+            self._find_original,
         )
+        best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
+        reason = CHOSEN_BY_PERSON
+        if best.id not in chosen_by_person:
+            reason = explain_choice(best, others, altered)
         members = tuple(self._members[member.id] for member in (best, *others))
-        return DuplicateSet(members, reason, consensus.decisions, consensus.hints), consensus
+        return DuplicateSet(members, reason, consensus.decisions, consensus.hints)
 
     def _find_original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
         for row in rows:
@@ -260,19 +261,14 @@ class _Planner:
         better = self._pairs.get_better_copy(*order_pair(row, other))
         return better in (EVEN, FIRST if row < other else SECOND)
 
-    def _place(self, placement: Placement) -> None:
-        member = self._members[placement.sample]
-        if (member.kept, member.group) != (placement.kept, placement.group):
-            self._plan.places.append(placement)
-
-    def _open_questions(self, representative: Mapping[int, int]) -> list[Pair]:
+    def _open_questions(self, best: Mapping[int, int]) -> list[Pair]:
         """Return one compared pair for each two sets that no person has judged yet."""
 
         def sets(pair: Pair) -> frozenset[int]:
-            return frozenset(representative.get(row, row) for row in pair)
+            return frozenset(best.get(row, row) for row in pair)
 
         def rank(pair: Pair) -> tuple[int, float, Pair]:
-            not_best = sum(representative[row] != row for row in pair)
+            not_best = sum(best.get(row, row) != row for row in pair)
             return not_best, -self._similarities.get(pair, 0.0), pair
 
         judged_pairs = {sets(pair) for pair in self._by_person}
@@ -284,10 +280,11 @@ class _Planner:
 
     def _make_doubt(self, pair: Pair) -> DuplicateSet:
         members = [self._members[row] for row in pair]
-        best, other = rank_copies(members, self._relations, {}, lambda rows, mirrored: rows[0])
+        (best, other), altered = rank_copies(
+            members, self._relations, {}, lambda rows, mirrored: rows[0]
+        )
         decided = [member for member in members if member.status in ACTION_BY_STATUS]
         labels = {member.label or member.status for member in decided}
-        altered = find_alterations(members, self._relations, {})
         reason = explain_choice(best, [other], altered)
         contested = pair in self._contested
         return DuplicateSet((best, other), reason, tuple(sorted(labels)), (), True, contested)
@@ -350,16 +347,16 @@ def drop_unsupported_labels(
     ]
 
 
-def label_changes(
-    best: DuplicateSetMember, others: Sequence[DuplicateSetMember], consensus: LabelConsensus
-) -> list[Choice]:
+def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     """Return the label changes of a duplicate set whose decisions do not contradict each other.
 
-    The best copy takes over the decision of its copies, and unsupported labels are cleared. A label
-    that no person has seen stays so until it comes from a copy whose label a person has seen.
+    The best copy, the first, takes over the decision of its copies, and unsupported labels are
+    cleared. A label that no person has seen stays so until it comes from a copy whose label a
+    person has seen.
     """
-    cleared = [withdraw_label(m.key) for m in (best, *others) if m.id in consensus.unsupported]
-    best, *others = drop_unsupported_labels([best, *others], consensus.unsupported)
+    consensus = label_consensus(members)
+    cleared = [withdraw_label(m.key) for m in members if m.id in consensus.unsupported]
+    best, *others = drop_unsupported_labels(members, consensus.unsupported)
     sources = [member for member in others if member.status in ACTION_BY_STATUS]
     source = min(sources, key=lambda member: bool(member.unseen), default=None)
     if len(consensus.decisions) > 1 or source is None:
@@ -378,15 +375,49 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     skipped. Raises `UsageError` if nothing is left to do.
     """
     with dataset.db.transaction():
-        unchanged = _keep_unchanged(dataset, [copies for copies in sets if copies.settled])
-        duplicates = sum(len(copies.members) - 1 for copies in unchanged)
-        action = make_operation("set-aside", count=duplicates)
-        step = dataset.journal.apply(action, [c for copies in unchanged for c in _choices(copies)])
-        curation = Placements(dataset.db)
-        for copies in unchanged:
-            if copies.doubtful:
-                curation.record_verdict(step, copies.members[0].id, copies.members[1].id, SAME)
-            curation.apply(step, plan_placements(copies, settled=True))
+        members = Pairs(dataset.db).get_members(m.id for copies in sets for m in copies.members)
+        unchanged = [
+            copies
+            for copies in sets
+            if copies.settled
+            and all(_state(members.get(member.id)) == _state(member) for member in copies.members)
+        ]
+        if not unchanged:
+            raise UsageError(
+                "nothing to accept: the copy to keep is not chosen, or the samples have changed",
+                "click the copy to keep, or turn the page",
+            )
+        duplicates = sum(len(copies.others) for copies in unchanged)
+        return apply_step(
+            dataset,
+            make_operation("set-aside", count=duplicates),
+            [choice for copies in unchanged for choice in _choices(copies)],
+            [place for copies in unchanged for place in plan_placements(copies, settled=True)],
+            same=[(s.members[0].id, s.members[1].id) for s in unchanged if s.doubtful],
+        )
+
+
+def _state(member: DuplicateSetMember | None) -> tuple[object, ...]:
+    return () if member is None else (member.kept, member.group, member.status, member.label)
+
+
+def apply_step(
+    dataset: Dataset,
+    operation: Operation,
+    choices: Sequence[Choice] = (),
+    placements: Sequence[Placement] = (),
+    *,
+    same: Iterable[Pair] = (),
+    different: Iterable[Pair] = (),
+) -> int:
+    """Record choices, placements, and a person's verdicts on pairs (rows); return the step."""
+    curation = Placements(dataset.db)
+    with dataset.db.transaction():
+        step = dataset.journal.apply(operation, choices)
+        for verdict, pairs in ((SAME, same), (NOT_SAME, different)):
+            for a, b in pairs:
+                curation.record_verdict(step, a, b, verdict)
+        curation.apply(step, placements)
     return step
 
 
@@ -398,29 +429,23 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
     if a == b:
         raise UsageError(f"{a!r} was named twice", "name two different samples")
     first, second = Pairs(dataset.db).get_ids([a, b])
-    with dataset.db.transaction():
-        action = make_operation("same" if same else "not-same", one=a[:8], other=b[:8])
-        step = dataset.journal.apply(action, [])
-        Placements(dataset.db).record_verdict(step, first, second, SAME if same else NOT_SAME)
-    return step
+    pairs = [(first, second)]
+    operation = make_operation("same" if same else "not-same", one=a[:8], other=b[:8])
+    return apply_step(
+        dataset, operation, same=pairs if same else (), different=() if same else pairs
+    )
 
 
 def keep_all(dataset: Dataset, copies: DuplicateSet) -> int:
     """Record that the members of a set are not copies of each other; return the step."""
-    curation = Placements(dataset.db)
-    with dataset.db.transaction():
-        step = dataset.journal.apply(make_operation("keep-all", count=len(copies.members)), [])
-        for a, b in combinations(sorted(member.id for member in copies.members), 2):
-            curation.record_verdict(step, a, b, NOT_SAME)
-        placed = [member for member in copies.members if member.group or not member.kept]
-        curation.apply(
-            step,
-            [
-                Placement(member.id, True, None, "not the same: decided by a person")
-                for member in placed
-            ],
-        )
-    return step
+    reason = "not the same: decided by a person"
+    placed = [member for member in copies.members if member.group or not member.kept]
+    return apply_step(
+        dataset,
+        make_operation("keep-all", count=len(copies.members)),
+        placements=[Placement(member.id, True, None, reason) for member in placed],
+        different=combinations(sorted(member.id for member in copies.members), 2),
+    )
 
 
 def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
@@ -429,41 +454,17 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
     They are recorded as not the same as the copies, so the next search leaves them alone. Raises
     `UsageError` if none of them is marked any more.
     """
-    pairs, curation = Pairs(dataset.db), Placements(dataset.db)
+    pairs = Pairs(dataset.db)
     with dataset.db.transaction():
         restored = [row.id for row in pairs.get_members(rows).values() if not row.kept]
         if not restored:
             raise UsageError("none of these is marked as a duplicate any more", "check them again")
-        step = dataset.journal.apply(make_operation("take-back-copies", count=len(restored)), [])
-        for a, b in {(min(pair), max(pair)) for pair in pairs.list_set_mates(restored)}:
-            curation.record_verdict(step, a, b, NOT_SAME)
-        curation.apply(
-            step, [Placement(row, True, None, "restored by a person") for row in restored]
+        return apply_step(
+            dataset,
+            make_operation("take-back-copies", count=len(restored)),
+            placements=[Placement(row, True, None, "restored by a person") for row in restored],
+            different=set(starmap(order_pair, pairs.list_set_mates(restored))),
         )
-    return step
-
-
-def _keep_unchanged(dataset: Dataset, sets: Sequence[DuplicateSet]) -> list[DuplicateSet]:
-    current_members = Pairs(dataset.db).get_members(
-        member.id for copies in sets for member in copies.members
-    )
-    unchanged = [
-        copies
-        for copies in sets
-        if all(
-            _state(current_members.get(member.id)) == _state(member) for member in copies.members
-        )
-    ]
-    if not unchanged:
-        raise UsageError(
-            "nothing to accept: the copy to keep is not chosen, or the samples have changed",
-            "click the copy to keep, or turn the page",
-        )
-    return unchanged
-
-
-def _state(member: DuplicateSetMember | None) -> tuple[object, ...]:
-    return () if member is None else (member.kept, member.group, member.status, member.label)
 
 
 def _choices(copies: DuplicateSet) -> list[Choice]:
@@ -474,7 +475,7 @@ def _choices(copies: DuplicateSet) -> list[Choice]:
     """
     best, *others = copies.members
     if best.status not in ACTION_BY_STATUS or not copies.conflict:
-        return label_changes(best, others, label_consensus(copies.members))
+        return label_changes(copies.members)
     confirmed = Choice(best.key, ACTION_BY_STATUS[best.status], best.label)
     return [
         *([confirmed] if best.by_hint or best.unseen else []),
@@ -495,23 +496,35 @@ CONFLICTS_COMMAND, DOUBTS_COMMAND = "labeler groups --conflicts", "labeler group
 
 def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
     """Return the part of the `labeler dedup` summary about copies that need a decision."""
-    pending = {
-        "labelled_differently": (plan.conflicts, _labels_of, CONFLICTS_COMMAND),
-        "hinted_differently": (plan.disputed, _hints_of, CONFLICTS_COMMAND),
-        "doubtful_pairs": (
-            plan.doubts,
-            lambda dataset, pair: (_name(dataset, member.key) for member in pair.members),
-            DOUBTS_COMMAND,
-        ),
-    }
-    return {
-        name: summarize_lines(
-            [", ".join(describe(dataset, copies)) for copies in sets[:MAX_LISTED]],
-            add_dataset_option(dataset, command),
-            len(sets),
+
+    def name_copies(
+        copies: DuplicateSet, verb: str, get_facts: Callable[[DuplicateSetMember], Iterable[str]]
+    ) -> str:
+        first = {fact: m.key for m in reversed(copies.members) for fact in get_facts(m)}
+        return ", ".join(
+            f"{_name(dataset, key)}{verb}{fact}" for fact, key in sorted(first.items())
         )
-        for name, (sets, describe, command) in pending.items()
-        if sets
+
+    conflicts = [
+        name_copies(copies, " is ", lambda member: {_decision(member)} - {"queue"})
+        for copies in plan.conflicts[:MAX_LISTED]
+    ]
+    disputed = [
+        name_copies(copies, " found as ", lambda member: member.hints)
+        for copies in plan.disputed[:MAX_LISTED]
+    ]
+    doubts = [
+        ", ".join(_name(dataset, member.key) for member in pair.members)
+        for pair in plan.doubts[:MAX_LISTED]
+    ]
+    return {
+        name: summarize_lines(lines, add_dataset_option(dataset, command), number)
+        for name, lines, command, number in (
+            ("labelled_differently", conflicts, CONFLICTS_COMMAND, len(plan.conflicts)),
+            ("hinted_differently", disputed, CONFLICTS_COMMAND, len(plan.disputed)),
+            ("doubtful_pairs", doubts, DOUBTS_COMMAND, len(plan.doubts)),
+        )
+        if lines
     }
 
 
@@ -523,21 +536,6 @@ def conflicting_label_summary(dataset: Dataset) -> dict[str, object]:
     lines = [f"{_name(dataset, sample.key)} is {sample.label}" for sample in samples[:MAX_LISTED]]
     command = add_dataset_option(dataset, CONFLICTS_COMMAND)
     return {"labelled_differently": summarize_lines(lines, command, len(keys))} if keys else {}
-
-
-def _labels_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
-    keys_by_decision = {
-        member.label or member.status: member.key for member in reversed(copies.members)
-    }
-    keys_by_decision.pop("queue", None)
-    return (f"{_name(dataset, key)} is {name}" for name, key in sorted(keys_by_decision.items()))
-
-
-def _hints_of(dataset: Dataset, copies: DuplicateSet) -> Iterator[str]:
-    keys_by_hint = {
-        hint: member.key for member in reversed(copies.members) for hint in member.hints
-    }
-    return (f"{_name(dataset, key)} found as {hint}" for hint, key in sorted(keys_by_hint.items()))
 
 
 def _name(dataset: Dataset, key: str) -> str:

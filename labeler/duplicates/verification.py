@@ -16,7 +16,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from gleanset.db.duplicates import Relation
+from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Relation
 from labeler.duplicates.alignment import (
     GRID_SIDE,
     MAX_ASPECT_DIFFERENCE,
@@ -31,9 +31,7 @@ from labeler.duplicates.alignment import (
     refine_alignment,
 )
 from labeler.duplicates.differences import (
-    Edges,
     StrongestChange,
-    compute_edge_pair,
     find_strongest_change,
     measure_replaced_windows,
 )
@@ -80,21 +78,35 @@ class FilePair(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """The result of a comparison, with the reason as a short text.
+    """The result of a comparison.
 
     `changed` is the per mille of windows with replaced edges, `overlap` the part of the larger
-    image that both show (0..1), `points` the number of agreeing points. About a `doubtful` pair a
-    person has to decide. `relation` is set for copies.
+    image that both show (0..1), `points` the number of agreeing points. `aligned`: at most a detail
+    is different. About a `doubtful` pair a person has to decide. `relation` is set for copies.
     """
 
-    same: bool
-    changed: float
-    overlap: float
-    mirrored: bool
-    points: int
-    reason: str
+    same: bool = False
+    changed: float = 1000.0
+    overlap: float = 0.0
+    mirrored: bool = False
+    points: int = 0
+    aligned: bool = False
     doubtful: bool = False
     relation: Relation = Relation(0)
+
+    @property
+    def outcome(self) -> str:
+        """The verdict as it is stored."""
+        return SAME if self.same else DOUBTFUL if self.doubtful else NOT_SAME
+
+
+class _Pair(NamedTuple):
+    """Two images to compare, the second `mirrored` or not; `one_film` as in `FilePair`."""
+
+    a: PreparedImage
+    b: PreparedImage
+    mirrored: bool
+    one_film: bool
 
 
 def compare_images(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Verdict:
@@ -103,12 +115,11 @@ def compare_images(a: PreparedImage, b: PreparedImage, *, one_film: bool = False
     Uniform images are never copies: blank pages, drawings hidden by their background.
     """
     if min(a.grey.std(), b.grey.std()) < _MAX_FLAT_DEVIATION:
-        return _NOT_ALIGNED
+        return Verdict()
     verdict = _compare_orientations(a, b, one_film)
     if verdict.same or verdict.doubtful or one_film:
         return verdict
-    photographed = is_photograph(a, b) or is_photograph(b, a)
-    return verdict._replace(doubtful=True, reason=_PHOTOGRAPH) if photographed else verdict
+    return verdict._replace(doubtful=is_photograph(a, b) or is_photograph(b, a))
 
 
 def compare_files(pair: FilePair) -> Verdict:
@@ -131,22 +142,16 @@ def _compare_orientations(a: PreparedImage, b: PreparedImage, one_film: bool) ->
 
     Most copies show the whole image: they are compared by their frames first, without points.
     """
-    frame_verdict = _compare_frames(a, b, one_film)
-    if frame_verdict is not None and frame_verdict.same:
-        return frame_verdict
-    plain = _NOT_ALIGNED
-    if frame_verdict is None or not (frame_verdict.mirrored and _is_aligned(frame_verdict)):
-        plain = _compare_by_points(a, b, frame_verdict, mirrored=False, one_film=one_film)
-        if _is_aligned(plain) or one_film:
+    frames = _compare_frames(a, b, one_film)
+    if frames is not None and frames.same:
+        return frames
+    plain = Verdict()
+    if frames is None or not (frames.mirrored and frames.aligned):
+        plain = _compare_by_points(_Pair(a, b, False, one_film), frames)
+        if plain.aligned or one_film:
             return plain
-    flipped = _compare_by_points(a, b.mirrored, frame_verdict, mirrored=True, one_film=False)
-    if flipped.same or (flipped.doubtful, flipped.points) > (plain.doubtful, plain.points):
-        return flipped
-    return plain
-
-
-def _is_aligned(verdict: Verdict) -> bool:
-    return verdict.same or verdict.doubtful or verdict.reason == _DIFFERENT_DETAIL
+    flipped = _compare_by_points(_Pair(a, b.mirrored, True, False), frames)
+    return max(plain, flipped, key=lambda verdict: (verdict.same, verdict.doubtful, verdict.points))
 
 
 def _compare_frames(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict | None:
@@ -156,122 +161,83 @@ def _compare_frames(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdi
     similarity = flipped if mirrored else plain
     if similarity < _MIN_FRAME_SIMILARITY:
         return None
-    other = b.mirrored if mirrored else b
+    is_close = similarity > _MIN_SQUEEZED_SIMILARITY
     alignment = fit_frames(
-        a.grey,
-        other.grey,
-        MAX_SQUEEZED_DIFFERENCE if similarity > _MIN_SQUEEZED_SIMILARITY else MAX_ASPECT_DIFFERENCE,
+        a.grey, b.grey, MAX_SQUEEZED_DIFFERENCE if is_close else MAX_ASPECT_DIFFERENCE
     )
-    return _compare_aligned(a, other, alignment, mirrored, one_film) if alignment else None
+    pair = _Pair(a, b.mirrored if mirrored else b, mirrored, one_film)
+    return _compare_aligned(pair, alignment) if alignment else None
 
 
-def _compare_by_points(
-    a: PreparedImage,
-    b: PreparedImage,
-    frame_verdict: Verdict | None,
-    *,
-    mirrored: bool,
-    one_film: bool,
-) -> Verdict:
-    """Compare by points, and by frames (unless `frame_verdict` exists) if few points agree."""
-    alignment = estimate_alignment(a.points, b.points)
-    verdicts = [_compare_aligned(a, b, alignment, mirrored, one_film)] if alignment else []
-    if frame_verdict is not None and frame_verdict.mirrored == mirrored:
-        verdicts.append(frame_verdict)
+def _compare_by_points(pair: _Pair, frames: Verdict | None) -> Verdict:
+    """Compare by points, and by frames (unless `frames` is their verdict) if few points agree."""
+    alignment = estimate_alignment(pair.a.points, pair.b.points)
+    verdicts = [_compare_aligned(pair, alignment)] if alignment else []
+    if frames is not None and frames.mirrored == pair.mirrored:
+        verdicts.append(frames)
     elif (alignment is None or alignment.points < RELIABLE_POINTS) and (
-        frame := fit_frames(a.grey, b.grey)
+        frame := fit_frames(pair.a.grey, pair.b.grey)
     ):
-        verdicts.append(_compare_aligned(a, b, frame, mirrored, one_film))
+        verdicts.append(_compare_aligned(pair, frame))
     return min(
         verdicts,
         key=lambda verdict: (not verdict.same, not verdict.doubtful, verdict.changed),
-        default=_NOT_ALIGNED,
+        default=Verdict(),
     )
 
 
-_NOT_ALIGNED = Verdict(False, 1000.0, 0.0, False, 0, "nothing in common")
-_ONLY_OVERLAP = "they only overlap"
-_DIFFERENT_DETAIL = "a detail of it is different"
-_DIFFERENT_CONTENT = "something else is shown in places"
-_PHOTOGRAPH = "one seems to be a photograph of the other"
-
-
-def _compare_aligned(
-    a: PreparedImage, b: PreparedImage, alignment: Alignment, mirrored: bool, one_film: bool
-) -> Verdict:
+def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
+    a, b, mirrored, one_film = pair
     common = crop_common_part(a.grey, b.grey, alignment.matrix)
     if common is None:
-        return _NOT_ALIGNED
-    overlap = float(min(common.part_a, common.part_b))
+        return Verdict()
+    overlap = round(float(min(common.part_a, common.part_b)), 3)
     if max(common.part_a, common.part_b) < MIN_CONTAINED_PART:
-        return _NOT_ALIGNED._replace(
-            overlap=round(overlap, 3), points=alignment.points, reason=_ONLY_OVERLAP
-        )
-    edges = compute_edge_pair(common)
-    replaced = measure_replaced_windows(common, edges)
-
-    def verdict(copy: bool, reason: str, doubtful: bool = False) -> Verdict:
-        return Verdict(
-            copy,
-            round(replaced, 2),
-            round(overlap, 3),
-            mirrored,
-            alignment.points,
-            reason,
-            doubtful,
-        )
-
+        return Verdict(overlap=overlap, points=alignment.points)
+    replaced = measure_replaced_windows(common)
+    other = Verdict(False, round(replaced, 2), overlap, mirrored, alignment.points)
     # The empty border of a text page is a larger loss than a crop.
     if min(common.part_a / b.filled, common.part_b / a.filled) < MIN_SHARED_PART:
-        framed = _extent_relation(a, b, alignment, common) & (Relation.FRAMED_A | Relation.FRAMED_B)
+        framed = _extent_relation(pair, alignment, common) & (Relation.FRAMED_A | Relation.FRAMED_B)
         in_collage = not one_film and replaced <= MAX_REPLACED_DOUBTFUL and bool(framed)
-        return verdict(False, "one is a detail of the other", in_collage)
+        return other._replace(doubtful=in_collage, aligned=in_collage)
     if replaced > (MAX_REPLACED_IN_VIDEO if one_film else MAX_REPLACED_DOUBTFUL):
-        return verdict(False, _DIFFERENT_CONTENT, not one_film and is_overlaid(common))
-    change = _measure_change(common, edges)
+        overlaid = not one_film and is_overlaid(common)
+        return other._replace(doubtful=overlaid, aligned=overlaid)
+    change = _measure_change(common)
     if replaced > MAX_REPLACED:
-        return verdict(False, _DIFFERENT_CONTENT, change.strength <= 1 or is_overlaid(common))
+        doubtful = change.strength <= 1 or is_overlaid(common)
+        return other._replace(doubtful=doubtful, aligned=doubtful)
     if change.strength > 1:
         doubtful = not one_film and (change.strength <= DOUBTFUL_FACTOR or is_overlaid(common))
-        return verdict(False, _DIFFERENT_DETAIL, doubtful)
-    relation = _extent_relation(a, b, alignment, common) | _change_relation(change, replaced)
-    copy = verdict(True, "the same image, mirrored" if mirrored else "the same image")
-    return copy._replace(relation=relation | (Relation.MIRRORED if mirrored else Relation(0)))
+        return other._replace(doubtful=doubtful, aligned=True)
+    is_changed = max(change.strength, replaced / MAX_REPLACED) > _EQUAL_FACTOR
+    relation = _extent_relation(pair, alignment, common) | change.marks
+    relation |= Relation.CHANGED if is_changed else Relation(0)
+    relation |= Relation.MIRRORED if mirrored else Relation(0)
+    return other._replace(same=True, aligned=True, relation=relation)
 
 
-def _extent_relation(
-    a: PreparedImage, b: PreparedImage, alignment: Alignment, common: CommonPart
-) -> Relation:
+def _extent_relation(pair: _Pair, alignment: Alignment, common: CommonPart) -> Relation:
+    a, b, matrix = pair.a.grey, pair.b.grey, alignment.matrix
     relation = Relation(0)
     if common.part_a < _MIN_WHOLE_PART:
-        framed = is_framed(a.grey, b.grey, alignment.matrix)
-        relation |= Relation.MORE_A | (Relation.FRAMED_A if framed else Relation(0))
+        relation |= Relation.MORE_A
+        relation |= Relation.FRAMED_A if is_framed(a, b, matrix) else Relation(0)
     if common.part_b < _MIN_WHOLE_PART:
-        inverse = cv2.invertAffineTransform(alignment.matrix).astype(np.float64, copy=False)
-        framed = is_framed(b.grey, a.grey, inverse)
-        relation |= Relation.MORE_B | (Relation.FRAMED_B if framed else Relation(0))
+        inverse = cv2.invertAffineTransform(matrix).astype(np.float64, copy=False)
+        relation |= Relation.MORE_B
+        relation |= Relation.FRAMED_B if is_framed(b, a, inverse) else Relation(0)
     return relation
 
 
-def _change_relation(change: StrongestChange, replaced: float) -> Relation:
-    relation = Relation(0)
-    if change.strength > _EQUAL_FACTOR or replaced > _EQUAL_FACTOR * MAX_REPLACED:
-        relation |= Relation.CHANGED
-    if change.marked_a:
-        relation |= Relation.MARKED_A
-    if change.marked_b:
-        relation |= Relation.MARKED_B
-    return relation
-
-
-def _measure_change(common: CommonPart, edges: tuple[Edges, Edges]) -> StrongestChange:
+def _measure_change(common: CommonPart) -> StrongestChange:
     """Return the strongest local change, 1 being the limit of a copy.
 
     The alignment is refined if there seems to be a change.
     """
     limit = float(MAX_CHANGE * (max(common.a.shape) / GRID_SIDE) ** CHANGE_SCALE_POWER)
-    change = find_strongest_change(common, edges)
+    change = find_strongest_change(common)
     if change.strength > _MIN_REFINED_CHANGE * limit:
-        refined = refine_alignment(common)
-        change = find_strongest_change(refined, compute_edge_pair(refined))
+        change = find_strongest_change(refine_alignment(common))
     return change._replace(strength=change.strength / limit)

@@ -17,7 +17,6 @@ from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
-from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.quality.flags import FLAGS, VERSION, DueSample, due_samples
@@ -70,15 +69,12 @@ def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
 
 def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Find where the slope is steepest across its edge; the border does not count."""
-    ridges = np.zeros(steep.shape, dtype=np.bool_)
-    if min(steep.shape) < 6:
-        return ridges
-    center, inner = steep[1:-1, 1:-1], (slice(1, -1), slice(1, -1))
-    level = (center >= steep[1:-1, :-2]) & (center >= steep[1:-1, 2:])
-    upright = (center >= steep[:-2, 1:-1]) & (center >= steep[2:, 1:-1])
-    ridges[inner] = np.where(sideways[inner], level, upright)
-    ridges[[1, -2]] = False
-    ridges[:, [1, -2]] = False
+    ridges, inner = np.zeros(steep.shape, dtype=np.bool_), (slice(2, -2), slice(2, -2))
+    if min(steep.shape) >= 6:
+        level, upright = (
+            steep >= cv2.dilate(steep, np.ones(shape, np.uint8)) for shape in ((1, 3), (3, 1))
+        )
+        ridges[inner] = np.where(sideways, level, upright)[inner]
     return ridges
 
 
@@ -123,12 +119,8 @@ def assess_quality(
             measured = [(o.item.region, o.result) for o in batch if o.result is not None]
             with dataset.db.transaction():
                 qualities.save(measured, VERSION)
-                for outcome in batch:
-                    key, reason = outcome.item.region.key, outcome.reason
-                    if reason is None:
-                        dataset.rejections.remove(STAGE, key)
-                    else:
-                        dataset.rejections.add(Rejection(STAGE, key, reason, outcome.detail))
+                for o in batch:
+                    dataset.rejections.settle(STAGE, o.item.region.key, o.reason, o.detail)
             counts.measured += len(measured)
             counts.failed += len(batch) - len(measured)
     counts.samples, counts.flags = qualities.count_flagged(FLAGS)
@@ -138,12 +130,9 @@ def assess_quality(
 def measure_sample(due: DueSample) -> PixelMeasures:
     """Measure a sample; runs in a worker process. Raises `Unreadable`."""
     pixels = read_pixels(due.file, MIN_READ_SIDE, "RGB")
-
-    darkest, lightest = grey_extremes(pixels)
     return PixelMeasures(
         measure_edge_blur(pixels),
-        darkest,
-        lightest,
+        *grey_extremes(pixels),
         estimate_photo_probability(pixels),
         compute_descriptor(np.asarray(pixels.convert("RGB"))),
     )

@@ -26,12 +26,13 @@ def shuffle_key(seed: int, key: str) -> str:
 def spread_groups(ordered: Iterable[T], group_of: Callable[[T], str]) -> list[T]:
     """Move the first item of each group before the second items, and so on; otherwise stable."""
     counts: Counter[str] = Counter()
-    ranks: list[tuple[int, int, T]] = []
-    for position, item in enumerate(ordered):
+
+    def rank(item: T) -> int:
         group = group_of(item)
-        ranks.append((counts[group], position, item))
         counts[group] += 1
-    return [item for *_, item in sorted(ranks, key=lambda rank: rank[:2])]
+        return counts[group]
+
+    return sorted(ordered, key=rank)
 
 
 # The sizes of whole parts only break ties between classes.
