@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,8 +50,7 @@ class CardFacts:
 
     def __init__(self, options: ExportOptions, undecided: int = 0) -> None:
         self.options, self.undecided = options, undecided
-        self.items = self.images = self.unknown = self.ai_generated = 0
-        self.with_gps = self.rotated_by_exif = 0
+        self.items = self.unknown = self.ai_generated = self.with_gps = self.rotated_by_exif = 0
         self.changes: Counter[str] = Counter()
         self.row: Mapping[str, object] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -65,7 +64,11 @@ class CardFacts:
     def add(self, db: Connection, items: Sequence[ExportItem]) -> None:
         """Count items; all samples of one file must be in the same call."""
         self.items += len(items)
-        self._add_files({item.path: item for item in items}.values())
+        for item in {item.path: item for item in items}.values():
+            self.changes[item.changes] += 1
+            self.with_gps += item.has_gps
+            self.rotated_by_exif += item.rotated_by_exif
+            self.endings.add(item.path.rpartition(".")[2])
         for item in items:
             split, origin = str(item.sample.split), item.origin
             self.counts[str(item.sample.label), split] += 1
@@ -79,25 +82,17 @@ class CardFacts:
         if self.items <= MAX_COMPARED_SAMPLES:
             self.split_of |= {item.sample.key: str(item.sample.split) for item in items}
 
-    def _add_files(self, items: Collection[ExportItem]) -> None:
-        self.images += len(items)
-        for item in items:
-            self.changes[item.changes] += 1
-            self.with_gps += item.has_gps
-            self.rotated_by_exif += item.rotated_by_exif
-            self.endings.add(item.path.rpartition(".")[2])
-
     def result(self, failed: Mapping[str, str]) -> dict[str, object]:
         """Return the result of the command; `failed` has the reason by unreadable image."""
         missing_classes = [
             f"{label}: nothing in {split}"
-            for split in sorted(self.splits)
             for label in self.labels
+            for split in self.splits
             if (label, split) not in self.counts
         ]
         counts = {
             "exported": self.items,
-            **({"images": self.images} if self.options.has_boxes else {}),
+            **({"images": self.changes.total()} if self.options.has_boxes else {}),
             **({} if self.options.no_split else {"splits": dict(sorted(self.splits.items()))}),
             "changes": dict(sorted(self.changes.items())),
         }
@@ -174,7 +169,7 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
 
 def describe_export(facts: CardFacts) -> str:
     """Return a sentence with the size and origin of an export."""
-    images = count(facts.images, "image")
+    images = count(facts.changes.total(), "image")
     if facts.options.has_boxes:
         images = f"{count(facts.items, 'sample')} in {images}"
     contents = f"{images} of {len(facts.labels)} classes"
@@ -269,11 +264,9 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
 
 def limit_lines(facts: CardFacts) -> Iterator[str]:
     """Yield the known limits of an export, as sentences."""
-    counts: Counter[str] = Counter()
-    for (label, _), number in facts.counts.items():
-        counts[label] += number
+    counts = [sum(facts.counts[label, split] for split in facts.splits) for label in facts.labels]
     yield f"{facts.unknown} of {facts.items} images have no known licence."
-    yield f"Images per class: {min(counts.values())} to {max(counts.values())}."
+    yield f"Images per class: {min(counts)} to {max(counts)}."
     yield from (f"{note}." for note in facts.iter_notes())
     if facts.ai_generated:
         yield f"{facts.ai_generated} images are AI-generated according to their source."
@@ -377,8 +370,7 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
         "includes": [f"*.{ending}" for ending in endings],
     }
     if _is_table(facts):
-        table = {"encodingFormat": _PARQUET, "includes": ["*.parquet"]}
-        yield images | table
+        yield images | {"encodingFormat": _PARQUET, "includes": ["*.parquet"]}
         return
     encoding = _ENCODINGS.get(facts.options.form.ending, "application/octet-stream")
     yield from (_file(name, encoding, sha256) for name, sha256 in shards.items())
@@ -414,9 +406,9 @@ def _image_records(facts: CardFacts) -> Node:
     files: Node = {"fileSet": {"@id": "files"}}
     if _is_table(facts):
         columns["label"] = "class"
-        table, image = files, {"column": "image"}
-        file = files | {"extract": image, "transform": {"jsonPath": "path"}}
-        pixels = files | {"extract": image, "transform": {"jsonPath": "bytes"}}
+        table, image = files, files | {"extract": {"column": "image"}}
+        file = image | {"transform": {"jsonPath": "path"}}
+        pixels = image | {"transform": {"jsonPath": "bytes"}}
     else:
         table = {"fileObject": {"@id": LICENCE_FILE}}
         path = {"fileProperty": "filename" if facts.options.is_sharded else "fullpath"}

@@ -19,8 +19,8 @@ class ExportItem:
 
     In an export with boxes `face` is the box without padding in pixels of the original, and `path`
     that of the whole image, which several samples may share. `method` and `changes` state how the
-    file is made. Once it is written, `tags` are those of a tagger, and `has_gps` is whether it
-    contains a GPS position.
+    file is made. Once it is written, `sha256` is its hash, `has_gps` whether it contains a GPS
+    position, and `tags` are those of a tagger.
     """
 
     sample: Sample
@@ -33,6 +33,7 @@ class ExportItem:
     changes: str
     tags: tuple[str, ...] = ()
     has_gps: bool = False
+    sha256: str = ""
 
     @property
     def origin(self) -> Origin:

@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -23,7 +23,7 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import atomic_file, disk_errors, write_atomic
 from gleanset.files.shards import ShardSize
-from gleanset.files.store import hash_bytes, hash_file
+from gleanset.files.store import hash_file
 from gleanset.plugins import attribute_errors
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_over
@@ -39,13 +39,7 @@ from labeler.export.plan import (
     plan_boxes,
     plan_export,
 )
-from labeler.export.rendering import (
-    WrittenFile,
-    check_links,
-    link_or_copy,
-    render_image,
-    write_image,
-)
+from labeler.export.rendering import check_links, link_or_copy, render_image, write_image
 from labeler.export.rows import (
     LICENCE_COLUMNS,
     LICENCE_FILE,
@@ -74,10 +68,6 @@ class Shard:
     name: str
     split: str
     items: tuple[ExportItem, ...]
-
-    def facts(self, classes: Mapping[str, int]) -> list[dict[str, object]]:
-        """Return the `sample_facts` of each item."""
-        return [sample_facts(item, classes) for item in self.items]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +130,12 @@ class ShardWriter:
 
     def __call__(self, shard: Shard) -> ShardManifest:
         """Write a shard unless it exists; return its manifest."""
-        digest, name = self.digest(shard), f"{shard.name}{self.options.form.ending}"
-        with disk_errors(self.folder / name):
+        facts = [sample_facts(item, self.classes) for item in shard.items]
+        digests = [item.digest(self.options.pixel_settings) for item in shard.items]
+        plan = [self.options.format_label, LICENCE_COLUMNS, list(self.classes), digests, facts]
+        digest = hashlib.sha256(json.dumps(plan).encode()).hexdigest()
+        path = self.folder / f"{shard.name}{self.options.form.ending}"
+        with disk_errors(path):
             for folder in (self.folder, self.earlier):
                 manifest = read_complete_manifest(folder, shard.name)
                 if manifest is not None and manifest.plan_sha256 == digest:
@@ -149,50 +143,35 @@ class ShardWriter:
                         link_or_copy(folder / manifest.shard, self.folder / manifest.shard)
                         write_manifest(self.folder, shard.name, manifest)
                     return manifest
-            return self._write(shard, name, digest)
+            return self._write(path, shard, facts, digest)
 
-    def digest(self, shard: Shard) -> str:
-        """Return the hash of the planned content of a shard."""
-        facts = shard.facts(self.classes)
-        digests = [item.digest(self.options.pixel_settings) for item in shard.items]
-        content = json.dumps(
-            [self.options.format_label, LICENCE_COLUMNS, list(self.classes), digests, facts]
-        )
-        return hashlib.sha256(content.encode()).hexdigest()
-
-    def _write(self, shard: Shard, name: str, digest: str) -> ShardManifest:
-        facts = shard.facts(self.classes)
+    def _write(
+        self, path: Path, shard: Shard, facts: list[dict[str, object]], digest: str
+    ) -> ShardManifest:
         open_shard = self.options.form.open_shard
         assert open_shard is not None, "the format has shards"
         images: list[dict[str, str]] = []
         failed: dict[str, str] = {}
         files_with_gps: list[str] = []
         with (
-            atomic_file(self.folder / name) as partial,
+            atomic_file(path) as partial,
             open_shard(partial, list(self.classes), facts[0]) as put,
         ):
             for item, row in zip(shard.items, facts, strict=True):
                 try:
-                    image = render_image(item, self.options)
+                    data, written = render_image(item, self.options)
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
-                row = row | {"sha256": hash_bytes(image.data), "changes": image.changes}
+                row = row | {"sha256": written.sha256, "changes": written.changes}
                 file = shard_file_name(item)
-                put(ShardRecord(file, image.data, row))
-                if image.has_gps:
+                put(ShardRecord(file, data, row))
+                if written.has_gps:
                     files_with_gps.append(file)
                 images.append({"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS})
-        path = self.folder / name
+        sha256, size = hash_file(path), path.stat().st_size
         manifest = ShardManifest(
-            name,
-            shard.split,
-            hash_file(path),
-            path.stat().st_size,
-            digest,
-            images,
-            failed,
-            files_with_gps,
+            path.name, shard.split, sha256, size, digest, images, failed, files_with_gps
         )
         write_manifest(self.folder, shard.name, manifest)
         return manifest
@@ -244,7 +223,9 @@ def write_shards(
     Complete shards of an interrupted run, or of the export at `earlier` that is being replaced, are
     kept. Raises `InputUnusable` if there is nothing to write, `GleansetError` if a worker died.
     """
-    names = _classes(dataset, options)
+    names = sorted({str(item.sample.label) for item in iter_items(dataset, options)})
+    if not names:
+        raise nothing_to_export_error(dataset, options)
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers)
     pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
@@ -260,7 +241,7 @@ def write_shards(
             )
         shards.append(outcome.item.name)
         failed |= manifest.failed
-        facts.row = table_row(outcome.item.facts(write.classes)[0], "sha256")
+        facts.row = table_row(sample_facts(outcome.item.items[0], numbers), "sha256")
         facts.add(dataset.db, _written_items(outcome.item, manifest))
         record_failures(dataset, manifest.failed)
     if not facts.items:
@@ -294,33 +275,24 @@ def none_readable_error(failed: Mapping[str, str]) -> InputUnusable:
     )
 
 
-def _classes(dataset: Dataset, options: ExportOptions) -> list[str]:
-    """Return the sorted classes of an export."""
-    names = {str(item.sample.label) for item in iter_items(dataset, options)}
-    if not names:
-        raise nothing_to_export_error(dataset, options)
-    return sorted(names)
-
-
 def _write_summaries(
     dataset: Dataset, folder: Path, shards: list[str], options: ExportOptions, facts: CardFacts
 ) -> None:
     """Write the files for all shards, and remove files that do not belong to this export."""
-    expected = {"classes.txt", "manifest.json"}
-    expected |= {f"{name}{ending}" for name in shards for ending in (options.form.ending, ".json")}
+    endings = (options.form.ending, ".json")
+    expected = {
+        "classes.txt",
+        "manifest.json",
+        *(f"{s}{ending}" for s in shards for ending in endings),
+    }
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name not in expected:
             path.unlink()
+    columns = ("shard", "split", "sha256", "bytes")
     entries = [
-        {
-            "shard": manifest.shard,
-            "split": manifest.split,
-            "sha256": manifest.sha256,
-            "bytes": manifest.bytes,
-            "images": len(manifest.images),
-        }
+        {name: getattr(manifest, name) for name in columns} | {"images": len(manifest.images)}
         for manifest in _read_manifests(folder, shards)
     ]
     content = {**options.marker_facts, "images": facts.items, "shards": entries}
@@ -373,6 +345,53 @@ def _plan_items(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIt
     return plan_export(dataset, options), 0
 
 
+def write_tree(
+    dataset: Dataset, folder: Path, options: ExportOptions, workers: int, progress: Progress
+) -> dict[str, object]:
+    """Write an export that has a file for each image; return the counts.
+
+    Raises `InputUnusable` if there is nothing to write, or no image can be read.
+    """
+    items, undecided = _plan_items(dataset, options)
+    if options.link:
+        check_links(items, folder)
+    write = partial(write_image, folder=folder, options=options)
+    files = {item.path: item for item in items}.values()
+    done: dict[str, ExportItem] = {}
+    failed: dict[str, str] = {}
+    outcomes = run_over(write, files, Processes(workers))
+    for outcome in progress.over(outcomes, "export", total=len(files)):
+        if outcome.result is not None:
+            done[outcome.item.path] = outcome.result
+        else:
+            failed[outcome.item.path] = f"{outcome.reason}: {outcome.detail}"
+    if not done:
+        raise none_readable_error(failed)
+    record_failures(dataset, failed)
+    written = [
+        replace(item, sha256=file.sha256, changes=file.changes, has_gps=file.has_gps)
+        for item in items
+        if (file := done.get(item.path)) is not None
+    ]
+    if options.tagger is not None:
+        written = add_tags(dataset, folder, written, options.tagger, progress)
+    facts = CardFacts(options, undecided)
+    facts.add(dataset.db, written)
+    facts.row = table_row(sample_facts(written[0], number_classes(written)))
+    if options.form.write is not None:
+        with attribute_errors("exports", options.format):
+            options.form.write(folder, written)
+    write_licences(folder, written)
+    write_descriptions(dataset, folder, facts)
+    entries = {
+        i.path: {"sample": i.sample.key, "label": i.sample.label, "sha256": i.sha256}
+        for i in written
+    }
+    marker = {**options.marker_facts, "no_split": options.no_split, "images": entries}
+    write_marker(folder, marker)
+    return facts.result(failed)
+
+
 def export(
     dataset: Dataset,
     target: Path,
@@ -396,62 +415,9 @@ def export(
     lock = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     stays_out = count_left_out(dataset, options)
     left_out = {"left_out": stays_out} if stays_out else {}
-    if options.is_sharded:
-        with lock, replace_tree(target, resume=True) as new:
+    with lock, replace_tree(target, resume=options.is_sharded) as new:
+        if options.is_sharded:
             counts = write_shards(dataset, new.folder, target, options, workers, progress)
-        return {"to": str(target)} | counts | left_out | kept_files_summary(new, target)
-    with lock, replace_tree(target) as new:
-        folder = new.folder
-        items, undecided = _plan_items(dataset, options)
-        if options.link:
-            check_links(items, folder)
-        write = partial(write_image, folder=folder, options=options)
-        files = {item.path: item for item in items}.values()
-        done, failed = _write_files(write, files, Processes(workers), progress)
-        record_failures(dataset, failed)
-        written = [
-            replace(item, changes=file.changes, has_gps=file.has_gps)
-            for item in items
-            if (file := done.get(item.path)) is not None
-        ]
-        if options.tagger is not None:
-            written = add_tags(dataset, folder, written, options.tagger, progress)
-        facts = CardFacts(options, undecided)
-        facts.add(dataset.db, written)
-        facts.row = table_row(sample_facts(written[0], number_classes(written)))
-        if options.form.write is not None:
-            with attribute_errors("exports", options.format):
-                options.form.write(folder, written)
-        write_licences(folder, written)
-        write_descriptions(dataset, folder, facts)
-        entries = {
-            item.path: {
-                "sample": item.sample.key,
-                "label": item.sample.label,
-                "sha256": done[item.path].sha256,
-            }
-            for item in written
-        }
-        facts_of_marker = {"no_split": options.no_split, "images": entries}
-        write_marker(folder, options.marker_facts | facts_of_marker)
-    return {"to": str(target)} | facts.result(failed) | left_out | kept_files_summary(new, target)
-
-
-def _write_files(
-    write: Callable[[ExportItem], WrittenFile],
-    files: Collection[ExportItem],
-    workers: Processes,
-    progress: Progress,
-) -> tuple[dict[str, WrittenFile], dict[str, str]]:
-    done: dict[str, WrittenFile] = {}
-    failed: dict[str, str] = {}
-    outcomes = run_over(write, files, workers)
-    for outcome in progress.over(outcomes, "export", total=len(files)):
-        path = outcome.item.path
-        if outcome.result is not None:
-            done[path] = outcome.result
         else:
-            failed[path] = f"{outcome.reason}: {outcome.detail}"
-    if not done:
-        raise none_readable_error(failed)
-    return done, failed
+            counts = write_tree(dataset, new.folder, options, workers, progress)
+    return {"to": str(target)} | counts | left_out | kept_files_summary(new, target)

@@ -28,11 +28,6 @@ SHARD_SIZE = "1GB"
 """Approximate size of a shard; WebDataset recommends 100 MB to 10 GB."""
 
 
-def _checked_format(name: str) -> str:
-    get_format(name)
-    return name
-
-
 def _checked_hub_name(name: str) -> str:
     return str(HubFile.parse(name))
 
@@ -57,7 +52,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "; ".join(f"{name}: {form.about}" for name, form in FORMATS.items()) + ".",
             metavar="FORMAT",
             show_default=True,
-            parse=_checked_format,
+            parse=validated_by(get_format),
         ),
     ] = "imagefolder"
     size: Annotated[

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -34,54 +35,39 @@ _EXTENSION = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", re.IGNORECASE
 _JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"
 
 
-def is_whole_image(sample: Sample, image: Image) -> bool:
-    """Return whether the box of a sample covers its whole image, without rotation."""
-    return sample.box == Box(0, 0, image.width, image.height) and not sample.angle
+class FilePlan(NamedTuple):
+    """How a file is made, its extension, and a description of what is changed in the image."""
+
+    method: FileMethod
+    extension: str
+    changes: str
 
 
-def file_method(sample: Sample, image: Image, options: ExportOptions) -> FileMethod:
-    """Return how the file of a sample is made (with boxes: the file of its whole image)."""
-    is_whole = options.has_boxes or is_whole_image(sample, image)
-    if options.must_reencode(whole_images=is_whole):
-        return "made"
-    if not is_whole:
-        return "crop"
-    if image.format not in PORTABLE_FORMATS:
-        return "made"
-    if options.strip_metadata:
-        return "stripped" if image.format in STRIPPABLE_FORMATS else "made"
-    return "original"
+def plan_file(sample: Sample, image: Image, options: ExportOptions) -> FilePlan:
+    """Return how the file of a sample is made (with boxes: the file of its whole image).
 
-
-def file_extension(method: FileMethod, image: Image, options: ExportOptions) -> str:
-    """Return the extension of a file by its encoding, whatever the original was called."""
-    if method in ("original", "stripped"):
-        return EXTENSIONS[image.format]
-    if method == "crop" or options.file == "jpeg":
-        return "jpg"
+    The extension is that of the encoding, whatever the original was called.
+    """
+    covers_image = sample.box == Box(0, 0, image.width, image.height) and not sample.angle
+    is_whole = options.has_boxes or covers_image
+    if not options.must_reencode(whole_images=is_whole):
+        if not is_whole:
+            return FilePlan("crop", "jpg", f"cropped, {_JPEG}")
+        is_portable = image.format in PORTABLE_FORMATS
+        if is_portable and not options.strip_metadata:
+            return FilePlan("original", EXTENSIONS[image.format], UNCHANGED)
+        if is_portable and image.format in STRIPPABLE_FORMATS:
+            return FilePlan("stripped", EXTENSIONS[image.format], METADATA_REMOVED)
     # JPEG artifacts are visible in the flat colors of a GIF.
-    return "png" if options.file == "png" or image.format == "GIF" else "jpg"
-
-
-def describe_changes(
-    method: FileMethod,
-    sample: Sample,
-    image: Image,
-    options: ExportOptions,
-) -> str:
-    """Return a description of what was changed in an image, and of its encoding."""
-    if method == "original":
-        return UNCHANGED
-    if method == "stripped":
-        return METADATA_REMOVED
-    crop = [] if options.has_boxes or is_whole_image(sample, image) else ["cropped"]
-    if method == "crop":
-        return ", ".join([*crop, _JPEG])
-    size = [f"{options.fit} to {options.size}"] if options.size else []
-    grey = ["grey"] if options.grayscale else []
-    encoding = "PNG" if file_extension(method, image, options) == "png" else _JPEG
-    start = crop or [f"re-encoded from {image.format}"]
-    return ", ".join([*start, *size, *grey, encoding])
+    is_flat = image.format == "GIF" and options.file != "jpeg"
+    extension = "png" if options.file == "png" or is_flat else "jpg"
+    changes = (
+        f"re-encoded from {image.format}" if is_whole else "cropped",
+        *([f"{options.fit} to {options.size}"] if options.size else []),
+        *(["grey"] if options.grayscale else []),
+        "PNG" if extension == "png" else _JPEG,
+    )
+    return FilePlan("made", extension, ", ".join(changes))
 
 
 def describe_reencoding(image: Image) -> str:
@@ -102,21 +88,13 @@ def export_item(
     sample: Sample,
     image: Image,
     path: str,
-    options: ExportOptions,
+    plan: FilePlan,
     face: Box | None = None,
 ) -> ExportItem:
     """Return the item that exports a sample to `path`."""
-    method = file_method(sample, image, options)
-    return ExportItem(
-        sample,
-        image,
-        face or sample.box,
-        dataset.image_path(image.sha256, image.format),
-        dataset.crop_path(sample.key),
-        path,
-        method,
-        describe_changes(method, sample, image, options),
-    )
+    original = dataset.image_path(image.sha256, image.format)
+    crop, face = dataset.crop_path(sample.key), face or sample.box
+    return ExportItem(sample, image, face, original, crop, path, plan.method, plan.changes)
 
 
 def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[ExportItem]:
@@ -137,9 +115,9 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     items = []
     for sample, name in zip(samples, _original_names(samples, images), strict=True):
         image, split = images[sample.image], "" if options.no_split else f"{sample.split}/"
-        stem = f"{split}{folders[str(sample.label)]}/{name}"
-        path = paths.add(sample, stem, _extension(sample, image, options))
-        items.append(export_item(dataset, sample, image, path, options))
+        plan = plan_file(sample, image, options)
+        path = paths.add(sample, f"{split}{folders[str(sample.label)]}/{name}", plan.extension)
+        items.append(export_item(dataset, sample, image, path, plan))
     return items
 
 
@@ -206,8 +184,9 @@ def _private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
 def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     """Yield the items of an export in shards: by key, named by key, one page in memory."""
     for sample, image in _iter_allowed(dataset, options):
-        path = f"{sample.split}/{sample.key}.{_extension(sample, image, options)}"
-        yield export_item(dataset, sample, image, path, options)
+        plan = plan_file(sample, image, options)
+        path = f"{sample.split}/{sample.key}.{plan.extension}"
+        yield export_item(dataset, sample, image, path, plan)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:
@@ -261,12 +240,9 @@ def name_originals(
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
         path = f"{folder}/{original_name(image.origins)}"
-        paths[sample.image] = names.add(sample, path, _extension(sample, image, options))
+        plan = plan_file(sample, image, options)
+        paths[sample.image] = names.add(sample, path, plan.extension)
     return paths
-
-
-def _extension(sample: Sample, image: Image, options: ExportOptions) -> str:
-    return file_extension(file_method(sample, image, options), image, options)
 
 
 def _original_names(samples: list[Sample], images: dict[str, Image]) -> Iterator[str]:
@@ -336,12 +312,12 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
     if not images:
         raise nothing_to_export_error(dataset, options)
     by_image = _samples_by_image(dataset, options, images)
-    undecided = sum(not all(s.label for s in samples) for samples in by_image.values())
     labelled = {
-        sha256: [sample for sample in samples if sample.label]
+        sha256: samples
         for sha256, samples in by_image.items()
         if all(sample.label for sample in samples)
     }
+    undecided = len(by_image) - len(labelled)
     if not labelled:
         raise InputUnusable(
             f"each of the {undecided} images has an undecided face",
@@ -349,7 +325,14 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
         )
     paths = name_originals((samples[0] for samples in labelled.values()), images, options)
     items = [
-        export_item(dataset, sample, images[sha256], paths[sha256], options, box)
+        export_item(
+            dataset,
+            sample,
+            images[sha256],
+            paths[sha256],
+            plan_file(sample, images[sha256], options),
+            box,
+        )
         for sha256, samples in labelled.items()
         for sample, box in _face_boxes(dataset, samples, images[sha256])
     ]

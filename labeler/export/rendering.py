@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -29,51 +29,36 @@ from labeler.export.plan import UNCHANGED, describe_reencoding
 _END_OF_JPEG = b"\xff\xd9"
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedImage:
-    """The bytes of an exported image, and a description of its changes."""
-
-    data: bytes
-    changes: str
-
-    @property
-    def has_gps(self) -> bool:
-        """Whether it contains a GPS position; only unchanged files can."""
-        return self.changes == UNCHANGED and has_gps_position(self.data)
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """Hash of a file of an export, its changes, and whether it has a GPS position."""
-
-    sha256: str
-    changes: str
-    has_gps: bool
-
-
-def render_image(item: ExportItem, options: ExportOptions) -> RenderedImage:
-    """Return the image of an item as it is exported.
+def render_image(item: ExportItem, options: ExportOptions) -> tuple[bytes, ExportItem]:
+    """Return the bytes of an item's file, and the item with what is known of them.
 
     Raises `Unreadable` if neither the crop nor the original can be read, or the original has
     changed.
     """
+    data, changes = _render(item, options)
+    # Only unchanged files can have a position.
+    has_gps = changes == UNCHANGED and has_gps_position(data)
+    return data, replace(item, sha256=hash_bytes(data), changes=changes, has_gps=has_gps)
+
+
+def _render(item: ExportItem, options: ExportOptions) -> tuple[bytes, str]:
+    """Return the bytes of an item's file, and a description of its changes."""
     if item.method == "crop" and (data := _read_crop(item.crop)) is not None:
-        return RenderedImage(data, item.changes)
+        return data, item.changes
     if item.method in ("original", "stripped"):
         data = _read_original(item)
         if item.method == "original":
-            return RenderedImage(data, item.changes)
+            return data, item.changes
         try:
-            return RenderedImage(strip_metadata(data, item.image.orientation), item.changes)
+            return strip_metadata(data, item.image.orientation), item.changes
         except Unreadable:  # the metadata cannot be separated from the pixels
-            encoded = _encode(decode(data).pixels, item.path)
-            return RenderedImage(encoded, describe_reencoding(item.image))
+            return _encode(decode(data).pixels, item.path), describe_reencoding(item.image)
     pixels = _decode_sample(item, options)
     if options.grayscale:
         pixels = pixels.convert("L")
     if (size := options.target_size) is not None:
         pixels = _resize(pixels, size, options.fit)
-    return RenderedImage(_encode(pixels, item.path), item.changes)
+    return _encode(pixels, item.path), item.changes
 
 
 def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
@@ -86,18 +71,19 @@ def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
     return crop_region(decode(read_original(item.original)).pixels, sample.box, sample.angle)
 
 
-def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> WrittenFile:
-    """Write an image below `folder`. Raises as `render_image`."""
+def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> ExportItem:
+    """Write an image below `folder`; return its item. Raises as `render_image`."""
     target = folder / item.path
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if options.link and _link_original(item, target):
-            return WrittenFile(item.image.sha256, item.changes, file_has_gps_position(target))
+            has_gps = file_has_gps_position(target)
+            return replace(item, sha256=item.image.sha256, has_gps=has_gps)
         if item.method == "crop" and link_or_copy(item.crop, target):
-            return WrittenFile(hash_file(target), item.changes, has_gps=False)
-        rendered = render_image(item, options)
-        target.write_bytes(rendered.data)
-    return WrittenFile(hash_bytes(rendered.data), rendered.changes, rendered.has_gps)
+            return replace(item, sha256=hash_file(target))
+        data, written = render_image(item, options)
+        target.write_bytes(data)
+    return written
 
 
 def _resize(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
@@ -115,10 +101,8 @@ def _encode(image: Image.Image, path: str) -> bytes:
     buffer = io.BytesIO()
     clean = image.copy()
     clean.info = {}
-    if path.endswith(".webp"):
-        clean.save(buffer, "WEBP", lossless=True)
-    else:
-        clean.save(buffer, "PNG")
+    is_webp = path.endswith(".webp")
+    clean.save(buffer, "WEBP" if is_webp else "PNG", **({"lossless": True} if is_webp else {}))
     return buffer.getvalue()
 
 
@@ -147,8 +131,7 @@ def _link_original(item: ExportItem, target: Path) -> bool:
 
 def check_links(items: Sequence[ExportItem], folder: Path) -> None:
     """Check that originals can be linked into a folder. Raises `InputUnusable`."""
-    originals = (item.original for item in items if item.method == "original")
-    source = next(originals, None)
+    source = next((item.original for item in items if item.method == "original"), None)
     if source is None:
         return
     trial = folder / ".trial"
@@ -165,14 +148,12 @@ def check_links(items: Sequence[ExportItem], folder: Path) -> None:
 def link_or_copy(source: Path, target: Path) -> bool:
     """Hard-link a file, or copy it where links are not possible; False if there is no source."""
     try:
-        os.link(source, target)
+        try:
+            os.link(source, target)
+        except OSError:
+            shutil.copyfile(source, target)
     except FileNotFoundError:
         return False
-    except OSError:
-        try:
-            shutil.copyfile(source, target)
-        except FileNotFoundError:
-            return False
     return True
 
 

@@ -64,11 +64,8 @@ def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]
 
 def kept_files_summary(replacement: Replacement, target: Path) -> dict[str, object]:
     """Return the entry of a result for user files that were moved into a new tree."""
-    return (
-        {"kept_files": summarize_lines(replacement.kept_files, str(target))}
-        if replacement.kept_files
-        else {}
-    )
+    names = replacement.kept_files
+    return {"kept_files": summarize_lines(names, str(target))} if names else {}
 
 
 def resolve_target(target: Path) -> Path:

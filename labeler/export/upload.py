@@ -51,6 +51,9 @@ _NO_KEY = re.compile(r"Credential|NoAuth|RefreshError|Token|ClientAuthentication
 _S3_KEY = "give a key: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run: aws configure"
 
 
+_md5 = partial(hashlib.md5, usedforsecurity=False)
+
+
 def is_url(place: str) -> bool:
     """Return whether a place is a URL rather than a folder."""
     return _URL.match(place) is not None
@@ -119,14 +122,13 @@ class UploadTarget:
 
     def check_replaceable(self) -> set[str]:
         """Return the files of an earlier export, all there are. Raises `InputUnusable`."""
+        own_files = {MARKER}
         with self._errors():
             paths = self.filesystem.find(self.root)
             names = {path.removeprefix(self.root).lstrip("/") for path in paths}
-            marker: dict[str, Any] = {}
             if MARKER in names:
-                marker = json.loads(self.filesystem.cat_file(self._path(MARKER)))
-        listed = marker.get("files")
-        own_files = {MARKER, *(map(str, listed) if isinstance(listed, list) else ())}
+                listed = json.loads(self.filesystem.cat_file(self._path(MARKER))).get("files")
+                own_files.update(map(str, listed) if isinstance(listed, list) else ())
         if foreign := sorted(names - own_files):
             raise InputUnusable(
                 f"{self.url} holds files that are not from an export, such as {foreign[0]}",
@@ -185,11 +187,8 @@ class UploadTarget:
             return False
         if str(info.get("ETag", "")).strip('"') in digests:
             return True
-        md5 = hashlib.md5(usedforsecurity=False)
         with self.filesystem.open(self._path(name), "rb") as file:
-            while part := file.read(2**20):
-                md5.update(part)
-        return md5.hexdigest() in digests
+            return hashlib.file_digest(file, _md5).hexdigest() in digests
 
     def _path(self, name: str) -> str:
         return f"{self.root}/{name}"
@@ -218,10 +217,9 @@ class UploadTarget:
 
 def _digests(path: Path) -> set[str]:
     """Return the checksums that S3 gives for a file, sent at once or in parts."""
-    total, parts = hashlib.md5(usedforsecurity=False), list[bytes]()
+    total, parts = _md5(), list[bytes]()
     with path.open("rb") as file:
         while part := file.read(_PART_BYTES):
             total.update(part)
-            parts.append(hashlib.md5(part, usedforsecurity=False).digest())
-    in_parts = hashlib.md5(b"".join(parts), usedforsecurity=False).hexdigest()
-    return {total.hexdigest(), f"{in_parts}-{len(parts)}"}
+            parts.append(_md5(part).digest())
+    return {total.hexdigest(), f"{_md5(b''.join(parts)).hexdigest()}-{len(parts)}"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -82,10 +82,10 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
     private = dataset.images.list_report_only()
     if request.clusters:
         return _clusters(dataset, private)
-    sections: dict[str, list[Sample]] = {}
+    sections: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples.iterate(status="labelled"):
         if sample.kept and sample.image not in private:
-            sections.setdefault(str(sample.label), []).append(sample)
+            sections[str(sample.label)].append(sample)
     if not sections and private:
         raise InputUnusable(
             "nothing to show: all labelled images were sent with web reports",
@@ -105,26 +105,19 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
 
 
 def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
+    sections: dict[str, list[Sample]] = defaultdict(list)
     clusters = list_clusters(dataset.db)
-    if not clusters and not SortingQueue(dataset.db).list_waiting(1):
-        raise InputUnusable(
-            "no sample is queued for labelling",
-            add_dataset_option(dataset, "see the next step: gleanset status"),
-        )
+    for cluster in clusters:
+        for sample in filter(None, map(dataset.samples.get, cluster.pending)):
+            if sample.image not in private:
+                sections[cluster.id].append(sample)
     if not clusters:
-        raise InputUnusable(
-            "there are no clusters: no queued sample was prelabelled",
-            add_dataset_option(dataset, "make them: baseline prelabel"),
-        )
-    sections = {
-        cluster.id: [
-            sample
-            for sample in filter(None, map(dataset.samples.get, cluster.pending))
-            if sample.image not in private
-        ]
-        for cluster in clusters
-    }
-    return {name: samples for name, samples in sections.items() if samples}
+        problem, fix = "no sample is queued for labelling", "see the next step: gleanset status"
+        if SortingQueue(dataset.db).list_waiting(1):
+            problem = "there are no clusters: no queued sample was prelabelled"
+            fix = "make them: baseline prelabel"
+        raise InputUnusable(problem, add_dataset_option(dataset, fix))
+    return sections
 
 
 def select_samples(
@@ -245,19 +238,17 @@ def _page_data(
     """Return the data for the page's script, see `js/facts.js`."""
     numbers = {name: number for number, name in enumerate(selection.counts)}
     shown_counts = Counter(entry.label for entry in selection.entries)
-    samples = [
-        {"class": numbers[entry.label], "image": thumbnails.get(number)}
-        | _sample_data(dataset, entry)
-        for number, entry in enumerate(selection.entries)
-    ]
+    samples = []
+    for number, entry in enumerate(selection.entries):
+        facts = {"class": numbers[entry.label], "image": thumbnails.get(number)}
+        facts |= _sample_data(dataset, entry)
+        samples.append({name: fact for name, fact in facts.items() if fact is not None})
     return {
         "classes": [
             tally._asdict() | {"name": name, "shown": shown_counts[name]}
             for name, tally in selection.counts.items()
         ],
-        "samples": [
-            {name: fact for name, fact in entry.items() if fact is not None} for entry in samples
-        ],
+        "samples": samples,
         "total": sum(tally.total for tally in selection.counts.values()),
         "side": THUMBNAIL_SIDE,
     }

@@ -124,19 +124,17 @@ def import_labelled(
     files = read_labelled(path, class_level)
     groups = FileGroups(request.group_by, (image.path.name for image in files.images))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
-    tables = SourceTables(files.tree.root)
-    tables.read(files.tree.root)
+    tables = SourceTables(path)
+    tables.read(path)
     origins = _get_origins(files, tables, level, groups)
-    is_own_export = bool(read_marker(files.tree.root))
-    _check_class_names(dataset, files.count_classes(), distinct=is_own_export)
+    _check_class_names(dataset, files.count_classes(), distinct=bool(read_marker(path)))
     result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
     result |= summarize_unmatched(tables.unmatched())
     if files.note:
         result["check_classes"] = files.note
-    outermost = [path.relative_to(files.tree.root).parts[0] for path in origins]
-    folders = Counter(name for name in outermost if name in files.splits)
-    if folders:
-        result["split_folders_not_taken_over"] = dict(sorted(folders.items()))
+    outermost = Counter(image.relative_to(path).parts[0] for image in origins)
+    if folders := {name: outermost[name] for name in sorted(files.splits & outermost.keys())}:
+        result["split_folders_not_taken_over"] = folders
     if simulate:
         for origin in origins.values():
             groups.note(origin)
@@ -153,19 +151,16 @@ def import_labelled(
 
 
 def _unused_summary(files: LabelledFiles) -> dict[str, object]:
-    summary = summarize_ignored(files.count_ignored())
-    if files.tree.unreadable:
-        summary["unreadable_folders"] = len(files.tree.unreadable)
-    if files.missing:
-        summary["missing"] = len(files.missing)
-        summary["missing_files"] = shorten_list([format_short_path(name) for name in files.missing])
-    if files.dropped:
-        counts = Counter(reason for _, reason in files.dropped)
-        summary["ignored_annotations"] = dict(counts.most_common())
-        summary["annotations_of"] = shorten_list(
-            [f"{file}: {problem}" for file, problem in files.dropped]
-        )
-    return summary
+    counts = Counter(reason for _, reason in files.dropped)
+    summary = {
+        "unreadable_folders": len(files.tree.unreadable),
+        "missing": len(files.missing),
+        "missing_files": shorten_list([format_short_path(name) for name in files.missing]),
+        "ignored_annotations": dict(counts.most_common()),
+        "annotations_of": shorten_list([f"{file}: {reason}" for file, reason in files.dropped]),
+    }
+    used = {name: fact for name, fact in summary.items() if fact}
+    return summarize_ignored(files.count_ignored()) | used
 
 
 def _get_origins(
@@ -240,9 +235,11 @@ def _read_own_export(
     if choices:
         action = make_operation("import-moves", count=len(choices), folder=path.name)
         dataset.journal.apply(action, choices)
-    lines = [f"{format_short_path(name)}: {detail}" for name, detail in moves.disputed.items()]
-    disputed = summarize_lines(lines, rejections_command(dataset, STAGE)) if lines else []
-    return moves.result() | ({"disputed_files": disputed} if lines else {})
+    result = moves.result()
+    if moves.disputed:
+        lines = [f"{format_short_path(name)}: {detail}" for name, detail in moves.disputed.items()]
+        result["disputed_files"] = summarize_lines(lines, rejections_command(dataset, STAGE))
+    return result
 
 
 def _import_images(
@@ -280,18 +277,19 @@ def _import_images(
             dataset.rejections.add(Rejection(STAGE, format_path(path), *problem))
         disputed = _label_samples(dataset, labels_of, Path(request.path).absolute().name)
     lines = [f"{format_short_path(str(path))}: {reason}" for path, (reason, _) in refused.items()]
+    list_command = rejections_command(dataset, STAGE)
     if refused and not tally.total():
         raise InputUnusable(
             f"none of the {len(refused)} images could be read, such as {lines[0]}",
-            f"list the reasons: {rejections_command(dataset, STAGE)}",
+            f"list the reasons: {list_command}",
         )
     labels = Counter(label for names in labels_of.values() if len(names) == 1 for label in names)
-    list_command = rejections_command(dataset, STAGE)
     counts: dict[str, object] = {**tally, "rejected": len(refused)}
     counts |= {"labels": dict(sorted(labels.items())), "disputed": len(disputed)}
-    if disputed:
-        counts["disputed_files"] = summarize_lines(disputed, list_command)
-    return counts | ({"rejected_files": summarize_lines(lines, list_command)} if lines else {})
+    details = {"disputed_files": disputed, "rejected_files": lines}
+    return counts | {
+        name: summarize_lines(items, list_command) for name, items in details.items() if items
+    }
 
 
 def _store_image(

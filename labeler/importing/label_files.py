@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
@@ -22,7 +23,6 @@ from gleanset.records import Rectangle
 from labeler.importing.labelled import (
     FRACTIONS,
     Frame,
-    ImageFinder,
     ImportTree,
     LabelledFiles,
     SourceInfo,
@@ -36,10 +36,8 @@ from labeler.importing.labelled import (
 TABLES = ("images", "annotations", "categories")
 
 
-@dataclass(frozen=True, slots=True)
-class _Image:
-    path: Path
-    frame: Frame | None
+_Image = tuple[Path, Frame | None]
+"""An image of a COCO file with the size that its boxes refer to."""
 
 
 def read_coco(tree: ImportTree) -> LabelledFiles | None:
@@ -51,10 +49,9 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
     documents = dict(_read_documents(tree, damaged))
     if not documents:
         return None
-    labelled, finder = LabelledFiles("coco", tree, "not in the COCO file"), ImageFinder(tree)
+    labelled = LabelledFiles("coco", tree, "not in the COCO file", tables={*documents})
     for file, document in documents.items():
-        labelled.tables.add(file)
-        _annotate(document, file, _read_images(document, file, finder, labelled), labelled)
+        _annotate(document, file, _read_images(document, file, labelled), labelled)
     if not labelled.images:
         reasons = ", ".join(sorted({reason for _, reason in labelled.dropped}))
         missing = (
@@ -80,17 +77,16 @@ def _read_documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Pat
         is_coco = isinstance(document, dict) and all(
             isinstance(document.get(table), list) for table in TABLES
         )
-        if is_coco and not _is_panoptic(document):
+        if not is_coco:
+            continue
+        rows = document["annotations"]
+        is_panoptic = all(isinstance(row, dict) and "segments_info" in row for row in rows)
+        if not (rows and is_panoptic):
             yield file, document
 
 
-def _is_panoptic(document: dict[str, Any]) -> bool:
-    rows = document["annotations"]
-    return bool(rows) and all(isinstance(row, dict) and "segments_info" in row for row in rows)
-
-
 def _read_images(
-    document: dict[str, Any], file: Path, finder: ImageFinder, labelled: LabelledFiles
+    document: dict[str, Any], file: Path, labelled: LabelledFiles
 ) -> dict[object, _Image | None]:
     """Return the images of a document by id; None for missing ones.
 
@@ -104,17 +100,13 @@ def _read_images(
         if not isinstance(name, str):
             labelled.drop(file, "image without file_name")
             continue
-        path = finder.find_by_path(name, file)
-        if path is None:
-            labelled.missing.append(name)
-        else:
+        key, image = _key(row.get("id")), None
+        if (path := labelled.find_image(name, file)) is not None:
             labelled.ignored.setdefault(path, "listed without an annotation")
             labelled.sources[path] = _source(row, licences.get(_key(row.get("license"))))
-        key = _key(row.get("id"))
-        image = None if path is None else _Image(path, parse_frame(row))
-        if key in images and images[key] != image:
+            image = path, parse_frame(row)
+        if images.setdefault(key, image) != image:
             repeated.add(key)
-        images[key] = image
     for _ in repeated:
         labelled.drop(file, "id of several images")
     return {key: image for key, image in images.items() if key not in {None, *repeated}}
@@ -137,7 +129,7 @@ def _annotate(
             labelled.drop(file, "annotation of an image that is not listed")
         elif (image := images[key]) is not None:
             label = names.get(_key(row.get("category_id")))
-            labelled.annotate(image.path, label, partial(_coco_box, row), image.frame)
+            labelled.annotate(*image, label, partial(_coco_box, row))
 
 
 def _licence(row: Mapping[str, Any]) -> str | None:
@@ -195,17 +187,10 @@ def _flatten_polygons(polygons: Any) -> list[float]:
         raise ValueError("neither a box nor a polygon") from error
 
 
-_LINE = re.compile(r"\s*\d+(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
-_YAML_FLOW = re.compile(r"^names[ \t]*:\s*[\[{]([^\]}]*)[\]}]", re.MULTILINE)
-_YAML_BLOCK = re.compile(r"^names[ \t]*:[^\n]*\n((?:(?:[ \t]+|- )[^\n]*(?:\n|\Z))+)", re.MULTILINE)
-_QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\n]|'')*'"
-_NUMBER = r"[\"']?(\d+)[\"']?\s*:\s*"
-_YAML_ENTRY = re.compile(rf"(?:{_NUMBER})?({_QUOTED}|[^,\s\"'][^,\n]*)")
-_YAML_LINE = re.compile(
-    rf"^\s*(?:-\s+|{_NUMBER})({_QUOTED}|[^\s\"'#](?:(?!\s#)[^\n])*)", re.MULTILINE
-)
+_LINE = re.compile(r"\s*\d{1,9}(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
 _COORDINATE, _MIN_COORDINATES = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"), 3
-_NAME_LISTS = (".names", "classes.txt", "_darknet.labels", "obj.names")
+_YAML = (".yaml", ".yml")
+_NAME_LISTS = (".names", "classes.txt", "_darknet.labels")
 
 
 def read_yolo(tree: ImportTree) -> LabelledFiles | None:
@@ -235,26 +220,21 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
                 continue
             number, *values = line.split()
             box = partial(_yolo_box, list(map(float, values)), keypoints)
-            labelled.annotate(image, names[nearest].get(int(number)), box, FRACTIONS)
+            labelled.annotate(image, FRACTIONS, names[nearest].get(int(number)), box)
     return labelled
 
 
 def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]]]]:
-    finder = ImageFinder(tree)
+    """Yield YOLO label files with their image and lines."""
     for file in tree.iter_files(".txt"):
-        lines = _label_lines(file)
-        if lines is not None and (image := finder.find_sibling(file)) is not None:
+        try:
+            lines = [line for line in read_text_file(file).splitlines() if line.strip()]
+        except InputUnusable:
+            continue
+        # A damaged line is dropped without refusing the file.
+        is_yolo = all(_LINE.fullmatch(line) or _has_coordinates(line) for line in lines)
+        if is_yolo and (image := tree.find_sibling(file)) is not None:
             yield file, (image, lines)
-
-
-def _label_lines(file: Path) -> list[str] | None:
-    """Return the lines of a YOLO label file; None for any other text file."""
-    try:
-        lines = [line for line in read_text_file(file).splitlines() if line.strip()]
-    except InputUnusable:
-        return None
-    # A damaged line is dropped without refusing the file.
-    return lines if all(_LINE.fullmatch(line) or _has_coordinates(line) for line in lines) else None
 
 
 def _has_coordinates(line: str) -> bool:
@@ -272,41 +252,37 @@ def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
 
 def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
     names: dict[Path, Mapping[int, str]] = {}
-    for file in tree.iter_files(".yaml", ".yml", *_NAME_LISTS):
+    for file in tree.iter_files(*_YAML, *_NAME_LISTS):
         text = read_text_file(file)
-        if file.suffix.lower() in (".yaml", ".yml"):
-            listed = _yaml_names(text)
-        else:
-            lines = enumerate(line.strip() for line in text.splitlines())
-            listed = {number: name for number, name in lines if name}
-        if listed:
+        is_yaml = file.suffix.lower() in _YAML
+        if listed := _yaml_names(text) if is_yaml else _tidy_names(enumerate(text.splitlines())):
             names.setdefault(file.parent, listed)
             labelled.tables.add(file)
     return names
 
 
 def _yaml_names(text: str) -> dict[int, str]:
-    """Return `names` of a data.yaml: a list or a mapping, in flow or block style."""
-    names: dict[int, str] = {}
-    if match := _YAML_FLOW.search(text):
-        entries = _YAML_ENTRY.finditer(match[1])
-    elif match := _YAML_BLOCK.search(text):
-        entries = _YAML_LINE.finditer(match[1])
-    else:
+    """Return `names` of a data.yaml, a list or a mapping."""
+    try:
+        # This loader takes all values for text, so `no` and `1.0` are names.
+        document = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - makes no objects
+    except (yaml.YAMLError, RecursionError):
         return {}
-    for number, value in (entry.groups() for entry in entries):
-        if name := _yaml_text(value.strip()):
-            names[int(number) if number else len(names)] = name
-    return names
+    names = document.get("names") if isinstance(document, dict) else None
+    if isinstance(names, dict):
+        numbers = {key: int(key) for key in names if re.fullmatch(r"\d{1,9}", key)}
+        return _tidy_names((number, names[key]) for key, number in numbers.items())
+    return _tidy_names(enumerate(names)) if isinstance(names, list) else {}
 
 
-def _yaml_text(text: str) -> str:
-    if text.startswith('"'):
-        try:
-            return str(json.loads(text))
-        except ValueError:
-            return text.strip('"')
-    return text[1:-1].replace("''", "'") if text.startswith("'") else text
+def _tidy_names(names: Iterable[tuple[int, Any]]) -> dict[int, str]:
+    """Return the names by number, without empty ones."""
+    # JSON escapes an emoji as two surrogates, which YAML does not join.
+    return {
+        number: name.strip().encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        for number, name in names
+        if isinstance(name, str) and name.strip()
+    }
 
 
 METADATA = "metadata.jsonl"
@@ -357,11 +333,10 @@ def read_metadata(tree: ImportTree) -> LabelledFiles | None:
     files = [file for file in tree.iter_files(METADATA) if file.name == METADATA]
     if not files:
         return None
-    labelled, finder = LabelledFiles("metadata", tree, f"not in {METADATA}"), ImageFinder(tree)
+    labelled = LabelledFiles("metadata", tree, f"not in {METADATA}", tables={*files})
     for file in files:
-        labelled.tables.add(file)
         for number, row in _json_rows(file):
-            _read_metadata_row(row, file, number, finder, labelled)
+            _read_metadata_row(row, file, number, labelled)
     if not (labelled.images or labelled.refused or labelled.missing):
         raise InputUnusable(
             f"no row has a label: {files[0]}", "name the class of each image as label"
@@ -374,18 +349,16 @@ def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row, problem = json.loads(line), "not a JSON object"
         except (ValueError, RecursionError) as error:
-            raise InputUnusable(
-                f"{file}, line {number} is not JSON: {error}", "see docs/export.md"
-            ) from error
+            row, problem = None, f"not JSON: {error}"
         if not isinstance(row, dict):
-            raise InputUnusable(f"{file}, line {number} is not a JSON object", "see docs/export.md")
+            raise InputUnusable(f"{file}, line {number} is {problem}", "see docs/export.md")
         yield number, row
 
 
 def _read_metadata_row(
-    row: dict[str, Any], file: Path, number: int, finder: ImageFinder, labelled: LabelledFiles
+    row: dict[str, Any], file: Path, number: int, labelled: LabelledFiles
 ) -> None:
     if not isinstance(name := row.get("file_name"), str):
         raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
@@ -393,23 +366,21 @@ def _read_metadata_row(
         raise InputUnusable(
             f"{name!r} leads out of {file.parent}", "use image paths relative to that folder"
         )
-    if (image := finder.find_by_path(name, file)) is None:
-        labelled.missing.append(name)
+    if (image := labelled.find_image(name, file)) is None:
         return
     value = row.get("label")
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    label, problem = parse_name(value), f"{value!r} is not one class"
     if row.get("objects"):
-        problem = f"boxes of objects are not read: {_NO_BOXES}"
+        label, problem = None, f"boxes of objects are not read: {_NO_BOXES}"
     elif value in (None, "", []):
         labelled.ignored[image] = "row without a label"
         return
-    elif (label := parse_name(value)) is not None:
+    if label is not None:
         labelled.label(image, label)
-        return
     else:
-        problem = f"{value!r} is not one class"
-    labelled.refused[image] = ("unusable label", f"{file.name}, line {number}: {problem}")
+        labelled.refused[image] = ("unusable label", f"{file.name}, line {number}: {problem}")
 
 
 def read_csv(tree: ImportTree) -> LabelledFiles | None:
@@ -418,21 +389,17 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
     Raises `InputUnusable` for a table with boxes.
     """
     labelled = LabelledFiles("csv", tree, "not in a table")
-    finder = ImageFinder(tree)
     for file in tree.iter_files(".csv", ".tsv"):
         try:
             rows = list(_csv_rows(file))
         except (InputUnusable, csv.Error):
             continue
-        sampled = rows[:_SAMPLED_ROWS]
-        image_column = next(
-            (
-                column
-                for column in IMAGE_COLUMNS
-                if any(finder.find_by_path(row.get(column) or "", file) for row in sampled)
-            ),
-            None,
+        names_image = (
+            column
+            for column in IMAGE_COLUMNS
+            if any(tree.find_by_path(row.get(column) or "", file) for row in rows[:_SAMPLED_ROWS])
         )
+        image_column = next(names_image, None)
         label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), None)
         if image_column is None or label_column is None:
             continue
@@ -442,8 +409,13 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
             )
         labelled.tables.add(file)
         for row in rows:
-            name, label = row.get(image_column) or "", row.get(label_column) or ""
-            _read_csv_row(name.strip(), label.strip(), file, finder, labelled)
+            name, label = (row.get(c, "").strip() for c in (image_column, label_column))
+            if not name or (image := labelled.find_image(name, file)) is None:
+                continue
+            if label:
+                labelled.label(image, label)
+            else:
+                labelled.ignored[image] = "row without a label"
     return labelled if labelled.tables else None
 
 
@@ -453,16 +425,3 @@ def _csv_rows(file: Path) -> Iterator[Mapping[str, str]]:
     reader = csv.reader(lines, delimiter=separator)
     names = [name.strip().lower() for name in next(reader, [])]
     return (dict(zip(names, row, strict=False)) for row in reader)
-
-
-def _read_csv_row(
-    name: str, label: str, file: Path, finder: ImageFinder, labelled: LabelledFiles
-) -> None:
-    if not name:
-        return
-    if (image := finder.find_by_path(name, file)) is None:
-        labelled.missing.append(name)
-    elif label:
-        labelled.label(image, label)
-    else:
-        labelled.ignored[image] = "row without a label"

@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
@@ -82,17 +84,13 @@ class ImportTree:
             if path.name.lower().endswith(endings):
                 yield path
 
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        return _group_paths(self.images, lambda path: path.name)
 
-class ImageFinder:
-    """Finds the images that tables refer to, only below one folder."""
-
-    def __init__(self, tree: ImportTree) -> None:
-        self._root = tree.root
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
-        self._by_stem: dict[str, list[Path]] = defaultdict(list)
-        for path in tree.images:
-            self._by_name[_fold_name(path.name)].append(path)
-            self._by_stem[_fold_name(path.stem)].append(path)
+    @cached_property
+    def _by_stem(self) -> dict[str, list[Path]]:
+        return _group_paths(self.images, lambda path: path.stem)
 
     def find_by_path(self, name: str, table: Path) -> Path | None:
         """Return the image that matches a path best, which may be of another computer.
@@ -108,7 +106,7 @@ class ImageFinder:
 
     def find_sibling(self, table: Path) -> Path | None:
         """Return the image with the stem of a file, in the same folder or one called images."""
-        stem = PurePosixPath(*table.relative_to(self._root).parts).with_suffix("")
+        stem = PurePosixPath(*table.relative_to(self.root).parts).with_suffix("")
         return self._best_match(self._by_stem.get(_fold_name(table.stem), ()), stem.parts, table)
 
     def _best_match(self, paths: Sequence[Path], parts: Sequence[str], table: Path) -> Path | None:
@@ -118,8 +116,8 @@ class ImageFinder:
         return matches[0] if len(matches) == 1 else None
 
     def _score(self, path: Path, parts: Sequence[str], table: Path) -> tuple[int, ...]:
-        inside = path.relative_to(self._root).parts
-        above = table.relative_to(self._root).parts[:-1]
+        inside = path.relative_to(self.root).parts
+        above = table.relative_to(self.root).parts[:-1]
         words = set(re.split(r"[\W_]+", _fold_name(table.stem)))
         is_name = _fold_name(parts[-1]) == _fold_name(path.name)
         last = PurePosixPath(parts[-1]).stem if is_name else parts[-1]
@@ -133,13 +131,16 @@ class ImageFinder:
         )
 
 
+def _group_paths(paths: Iterable[Path], name: Callable[[Path], str]) -> dict[str, list[Path]]:
+    groups: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        groups[_fold_name(name(path))].append(path)
+    return groups
+
+
 def _common_length(first: Iterable[str], second: Iterable[str]) -> int:
-    number = 0
-    for a, b in zip(first, second, strict=False):
-        if _fold_name(a) != _fold_name(b):
-            break
-        number += 1
-    return number
+    pairs = zip(first, second, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: _fold_name(pair[0]) == _fold_name(pair[1]), pairs))
 
 
 def _fold_name(name: str) -> str:
@@ -167,33 +168,36 @@ class LabelledFiles:
     note: str = ""
     sources: dict[Path, SourceInfo] = field(default_factory=dict)
     _labels: dict[Path, dict[tuple[Rectangle | None, str], None]] = field(default_factory=dict)
-    _frames: dict[Path, Frame] = field(default_factory=dict)
+    _frames: dict[Path, Frame | None] = field(default_factory=dict)
 
-    def label(
-        self, path: Path, label: str, box: Rectangle | None = None, frame: Frame | None = None
-    ) -> None:
+    def find_image(self, name: str, table: Path) -> Path | None:
+        """Return the image that a table names; None for a missing one, which is recorded."""
+        if (image := self.tree.find_by_path(name, table)) is None:
+            self.missing.append(name)
+        return image
+
+    def label(self, path: Path, label: str, box: Rectangle | None = None) -> None:
         """Add a label of an image, or of a box in it; repeated labels count once."""
         self._labels.setdefault(path, {})[box, label] = None
-        if frame is not None:
-            self._frames[path] = frame
 
     def annotate(
         self,
         path: Path,
+        frame: Frame | None,
         label: str | None,
         read_box: Callable[[], Rectangle | None],
-        frame: Frame | None,
     ) -> None:
-        """Add a label of a box; an unusable annotation is dropped."""
+        """Add a label of a box relative to `frame`; an unusable annotation is dropped."""
         try:
             box = read_box()
         except ValueError as error:
             self.drop(path, str(error))
-        else:
-            if label is None:
-                self.drop(path, "annotation without a known class")
-            else:
-                self.label(path, label, box, frame)
+            return
+        if label is None:
+            self.drop(path, "annotation without a known class")
+            return
+        self.label(path, label, box)
+        self._frames[path] = frame or self._frames.get(path)
 
     def drop(self, path: Path, reason: str) -> None:
         """Record an unusable annotation of an image, or in a table."""

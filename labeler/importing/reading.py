@@ -104,8 +104,9 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     if not marker or marker.get("format") in _WITH_BOXES:
         return None
     check_class_folders(root, marker)
-    labelled, labels = LabelledFiles("export", tree, NO_CLASS_FOLDER), _folder_labels(marker)
-    labelled.splits = frozenset(() if marker.get("no_split") else SPLITS)
+    splits = frozenset(() if marker.get("no_split") else SPLITS)
+    labelled = LabelledFiles("export", tree, NO_CLASS_FOLDER, splits=splits)
+    labels = _folder_labels(marker)
     for path in tree.images:
         if folder := _class_folder(_relative_name(root, path), marker):
             labelled.label(path, labels.get(folder, folder))
@@ -143,15 +144,20 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     files = [path for path in tree.images if not path.is_symlink()]
     names = match_files(root, files, entries)
     for name, before in names.items():
-        folder = _class_folder(name, marker)
         if before is None:
             moves.tally["new_files"] += 1
-        elif not folder:
+            continue
+        entry, folder = entries[before], _class_folder(name, marker)
+        label, sample = labels.get(folder, folder), dataset.samples.get(str(entry["sample"]))
+        if sample is None or not folder:
             moves.tally["unknown"] += 1
+        elif label in (sample.label, entry["label"]):
+            is_same_split = marker.get("no_split") or _top_folder(before) == _top_folder(name)
+            moves.tally["unchanged" if is_same_split else "other_split"] += 1
+        elif sample.status == "labelled" and sample.label != entry["label"]:
+            moves.disputed[name] = f"{label} in the export, {sample.label} in the dataset"
         else:
-            other_split = not marker.get("no_split") and _top_folder(before) != _top_folder(name)
-            label = labels.get(folder, folder)
-            _compare(dataset, moves, entries[before], (name, label), other_split=other_split)
+            moves.relabelled[sample.key] = label
     moves.tally["gone"] = len(entries.keys() - set(names.values()))
     return moves
 
@@ -179,28 +185,6 @@ def match_files(
     for name in others:
         names.setdefault(name, name if name in entries and name not in matched else None)
     return dict(sorted(names.items()))
-
-
-def _compare(
-    dataset: Dataset,
-    moves: ExportMoves,
-    entry: dict[str, Any],
-    current: tuple[str, str],
-    *,
-    other_split: bool,
-) -> None:
-    (name, label), sample = current, dataset.samples.get(str(entry["sample"]))
-    if sample is None:
-        moves.tally["unknown"] += 1
-    elif sample.label != label and entry["label"] != label:
-        if sample.status == "labelled" and sample.label != entry["label"]:
-            moves.disputed[name] = f"{label} in the export, {sample.label} in the dataset"
-        else:
-            moves.relabelled[sample.key] = label
-    elif other_split:
-        moves.tally["other_split"] += 1
-    else:
-        moves.tally["unchanged"] += 1
 
 
 def _file_hash(path: Path) -> str:
@@ -341,21 +325,18 @@ def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
             raise class_level_error(path)
         return read_class_folders(tree, class_level)
     readers = (read_export, read_metadata, read_coco, read_yolo, read_captions)
-    readings = (read(tree) for read in readers)
-    files = next(filter(None, readings), None) or _read_folders_or_csv(tree)
+    files = next(filter(None, (read(tree) for read in readers)), None)
+    if files is None:
+        try:
+            files = read_class_folders(tree, None)
+        except InputUnusable:
+            if (files := read_csv(tree)) is None:
+                raise
+        else:
+            if len(files.count_classes()) < 2:
+                files = read_csv(tree) or files
     add_credits(files)
     return files
-
-
-def _read_folders_or_csv(tree: ImportTree) -> LabelledFiles:
-    """Read class folders; prefer a CSV file if there are fewer than two classes."""
-    try:
-        files = read_class_folders(tree, None)
-    except InputUnusable:
-        if (table := read_csv(tree)) is None:
-            raise
-        return table
-    return files if len(files.count_classes()) > 1 else read_csv(tree) or files
 
 
 def class_level_error(path: Path) -> UsageError:

@@ -6,6 +6,7 @@ from array import array
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from itertools import islice
+from operator import attrgetter
 from typing import NamedTuple, TypeVar
 
 from gleanset import Dataset
@@ -24,14 +25,15 @@ from labeler.sorting.session import Place
 ALL_PLACES, DUPLICATES = ":everything", ":duplicates"
 """Targets of grids only: all samples, and duplicates."""
 
-_PLACE_NAMES = {
-    Place.QUEUE.target: "queue",
-    Place.LATER.target: "later",
-    Place.OTHER.target: "other",
-    Place.REJECT.target: "rejected",
-    ALL_PLACES: EVERYWHERE,
-    DUPLICATES: views.DUPLICATES,
+_PLACES = {
+    Place.QUEUE.target: ("queue", attrgetter("pending")),
+    Place.LATER.target: ("later", attrgetter("later")),
+    Place.OTHER.target: ("other", attrgetter("other")),
+    Place.REJECT.target: ("rejected", attrgetter("rejected")),
+    ALL_PLACES: (EVERYWHERE, attrgetter("total")),
+    DUPLICATES: (views.DUPLICATES, attrgetter("duplicates")),
 }
+"""The name of each place in the catalogue, and its number in `LabelCounts`."""
 T = TypeVar("T", bound=Hashable)
 
 
@@ -45,7 +47,7 @@ class GridQuery(NamedTuple):
     @property
     def place(self) -> str:
         """The place as the catalogue calls it; irrelevant for a class."""
-        return _PLACE_NAMES.get(self.target, EVERYWHERE)
+        return _PLACES[self.target][0] if self.target in _PLACES else EVERYWHERE
 
     @property
     def label(self) -> str | None:
@@ -85,42 +87,30 @@ def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
 
 def known_count(counts: LabelCounts, target: str) -> int | None:
     """Return the number of samples of a place by existing counts; None if they lack it."""
-    places = {
-        Place.QUEUE.target: counts.pending,
-        Place.LATER.target: counts.later,
-        Place.OTHER.target: counts.other,
-        Place.REJECT.target: counts.rejected,
-        ALL_PLACES: counts.total,
-        DUPLICATES: counts.duplicates,
-    }
     if target.startswith(":"):
-        return places.get(target)
+        return _PLACES[target][1](counts) if target in _PLACES else None
     return next((row.count for row in counts.classes if row.name == target), 0)
 
 
 def restore_missing_rows(
     shown_rows: OrderedRows, all_rows: OrderedRows
 ) -> tuple[OrderedRows, int] | None:
-    """Return the rows of both, and the first that was missing; None if none was."""
+    """Return the rows of both, and the first that was missing; None if none was.
+
+    Missing rows are at their positions in `all_rows`; shown rows keep their order, even if
+    `all_rows` has another one.
+    """
     shown_ids = set(shown_rows.ids)
     first = next((row for row in all_rows.ids if row not in shown_ids), None)
-    return None if first is None else (merge_missing_rows(shown_rows, all_rows), first)
-
-
-def merge_missing_rows(shown_rows: OrderedRows, all_rows: OrderedRows) -> OrderedRows:
-    """Insert the rows that only `all_rows` has at their positions there.
-
-    Shown rows keep their order, even if `all_rows` has another one.
-    """
+    if first is None:
+        return None
     before, after = _by_section(shown_rows), _by_section(all_rows)
     sections = {
         title: _merged(before.get(title, []), after.get(title, []))
         for title in _merged(list(before), list(after))
     }
-    return OrderedRows(
-        array("q", (row for part in sections.values() for row in part)),
-        tuple((title, len(part)) for title, part in sections.items()),
-    )
+    ids = array("q", (row for part in sections.values() for row in part))
+    return OrderedRows(ids, tuple((title, len(part)) for title, part in sections.items())), first
 
 
 def _by_section(rows: OrderedRows) -> dict[str | None, list[int]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,19 +90,13 @@ def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -
     from gleanset.images.decode import read_image_size
 
     end = time.monotonic() + seconds
-    images = []
-    for path in _iterate_images(dropped):
-        images.append(path)
-        if time.monotonic() > end:
-            break
+    images = list(takewhile(lambda _: time.monotonic() <= end, _iterate_images(dropped)))
     step = max(len(images) // MAX_CHECKED_IMAGES, 1)
     votes = []
     for path in images[::step][:MAX_CHECKED_IMAGES]:
-        try:
+        with suppress(Unreadable):
             short, long = sorted(read_image_size(path))
-        except Unreadable:
-            continue
-        votes.append(long <= MAX_CROP_SIDE and long <= MAX_CROP_ASPECT * short)
+            votes.append(long <= MAX_CROP_SIDE and long <= MAX_CROP_ASPECT * short)
     return 4 * sum(votes) >= 3 * len(votes) > 0
 
 

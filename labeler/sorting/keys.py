@@ -35,11 +35,11 @@ def assign_keys(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, 
     Classes with a key of their own keep it, the first of several that have the same; the others get
     the first free ones.
     """
-    existing = list(names)
+    existing = dict.fromkeys(names)
     keys: dict[str, str] = {}
-    for name, key in settings.items():
-        if name in set(existing) and normalize_key(key) and normalize_key(key) not in keys.values():
-            keys[name] = normalize_key(key)
+    for name, key in ((name, normalize_key(key)) for name, key in settings.items()):
+        if key and name in existing and key not in keys.values():
+            keys[name] = key
     free = iter([key for key in CLASS_KEYS if key not in keys.values()])
     for name in existing:
         if name not in keys:

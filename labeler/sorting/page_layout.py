@@ -11,10 +11,10 @@ shows somebody new.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from itertools import combinations
+from itertools import accumulate, combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +41,8 @@ def build_stacks(samples: Sequence[SampleFeatures], split: Collection[int] = ())
         [sample.descriptor for sample in samples]
     )
     stacks: list[list[int]] = []
-    open_stacks: dict[str, list[list[int]]] = {}
-    tracks: dict[str, list[int]] = {}
+    open_stacks: dict[str, list[list[int]]] = defaultdict(list)
+    tracks: dict[str, list[int]] = defaultdict(list)
 
     def time_order(number: int) -> tuple[str, float, int]:
         sample = samples[number]
@@ -50,34 +50,23 @@ def build_stacks(samples: Sequence[SampleFeatures], split: Collection[int] = ())
 
     for number in sorted(range(len(samples)), key=time_order):
         sample = samples[number]
-        if sample.track is not None and sample.id not in split:
-            if sample.track not in tracks:
-                stacks.append(tracks.setdefault(sample.track, []))
-            tracks[sample.track].append(number)
-            continue
-        if (
-            sample.video is None
-            or sample.time is None
-            or not has_vector[number]
-            or sample.id in split
-        ):
-            stacks.append([number])
-            continue
-        recent = [
-            stack
-            for stack in open_stacks.get(sample.video, [])
-            if sample.time - (samples[stack[-1]].time or 0.0) <= MAX_STACK_GAP_SECONDS
-        ]
-        stack_to_extend = next(
-            (s for s in recent if _belongs_to_stack(number, s, samples, vectors)), None
-        )
-        if stack_to_extend is None:
-            stack_to_extend = [number]
-            stacks.append(stack_to_extend)
-            recent.append(stack_to_extend)
-        else:
-            stack_to_extend.append(number)
-        open_stacks[sample.video] = recent
+        stack: list[int] = []
+        if sample.id in split:
+            pass
+        elif sample.track is not None:
+            stack = tracks[sample.track]
+        elif sample.video is not None and sample.time is not None and has_vector[number]:
+            recent = [
+                other
+                for other in open_stacks[sample.video]
+                if sample.time - (samples[other[-1]].time or 0.0) <= MAX_STACK_GAP_SECONDS
+            ]
+            similar = (s for s in recent if _belongs_to_stack(number, s, samples, vectors))
+            stack = next(similar, stack)
+            open_stacks[sample.video] = recent if stack else [*recent, stack]
+        if not stack:
+            stacks.append(stack)
+        stack.append(number)
     return stacks
 
 
@@ -86,10 +75,10 @@ def find_pairs_in_one_image(
 ) -> set[tuple[int, int]]:
     """Return pairs of stacks (by number) that appear in one image."""
     images = {sample.id: sample.image for sample in samples}
-    stacks_by_image: dict[int, set[int]] = {}
+    stacks_by_image: dict[int, set[int]] = defaultdict(set)
     for stack in stacks:
         for row in stack.rows:
-            stacks_by_image.setdefault(images[row], set()).add(stack.number)
+            stacks_by_image[images[row]].add(stack.number)
     return {
         pair for numbers in stacks_by_image.values() for pair in combinations(sorted(numbers), 2)
     }
@@ -182,6 +171,18 @@ class ClassPage(NamedTuple):
         labels = {self.label, *(tile.prediction.label for tile in self.tiles)}
         return {label for label in labels if label is not None}
 
+    @property
+    def clusters(self) -> list[Sequence[int]]:
+        """The numbers of the tiles of each cluster."""
+        ends = accumulate(self.cluster_sizes)
+        return [range(end - n, end) for n, end in zip(self.cluster_sizes, ends, strict=True)]
+
+    def arranged(self, clusters: Iterable[Sequence[int]]) -> ClassPage:
+        """Return the page with other clusters of its tiles, given their present numbers."""
+        members = [numbers for numbers in clusters if numbers]
+        tiles = tuple(self.tiles[number] for numbers in members for number in numbers)
+        return self._replace(tiles=tiles, cluster_sizes=tuple(map(len, members)))
+
     def renamed(self, names: Mapping[str, str]) -> ClassPage:
         """Return the page with new names of classes."""
         tiles = tuple(
@@ -203,18 +204,15 @@ def compose_page(
     The first page of a class that was not `tested` on decisions is small, as long as few of its
     samples are `decided_counts`.
     """
-    by_class: dict[str, list[Stack]] = {}
-    for stack in stacks:
-        if (
-            stack.prediction.label is not None
-            and stack.prediction.confidence >= 1 - MAX_CANDIDATE_ERROR_RATE
-        ):
-            by_class.setdefault(stack.prediction.label, []).append(stack)
+    by_class: dict[str, list[Stack]] = defaultdict(list)
+    predicted = [stack for stack in stacks if stack.prediction.label is not None]
+    for stack in predicted:
+        if stack.prediction.confidence >= 1 - MAX_CANDIDATE_ERROR_RATE:
+            by_class[str(stack.prediction.label)].append(stack)
     pages = [
         compose_class_page(label, class_stacks, vectors, room)
         for label, class_stacks in by_class.items()
     ]
-    predicted = [stack for stack in stacks if stack.prediction.label is not None]
     largest = max((len(page.tiles) for page in pages), default=0)
     full_size = room * MIN_CLASS_PAGE_PART if len(pages) > 1 else MIN_CLASS_TILES
     # Avoid a small page that is followed by another small page.
@@ -450,32 +448,17 @@ def compose_clusters_page(
 
 def move_tiles(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
     """Return a clusters page with some tiles moved to the cluster of the tile `onto`."""
-    clusters: list[list[Stack]] = []
-    first = 0
-    for size in page.cluster_sizes:
-        members = range(first, first + size)
-        first += size
-        moved_tiles = [page.tiles[n] for n in members if n not in numbers or onto in members]
-        moved_tiles += (
-            [page.tiles[n] for n in numbers if n not in members] if onto in members else []
-        )
-        clusters.append(moved_tiles)
-    return page._replace(
-        tiles=tuple(tile for tiles in clusters for tile in tiles),
-        cluster_sizes=tuple(len(tiles) for tiles in clusters if tiles),
+    return page.arranged(
+        [*members, *(n for n in numbers if n not in members)]
+        if onto in members
+        else [n for n in members if n not in numbers]
+        for members in page.clusters
     )
 
 
 def split_cluster(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
     """Return a clusters page with one cluster split in two; `vectors` are those of its tiles."""
-    first, size = sum(page.cluster_sizes[:number]), page.cluster_sizes[number]
+    clusters, members = page.clusters, page.clusters[number]
     parts = sorted(cluster_rows(vectors, 2), key=len, reverse=True)
-    tiles = [page.tiles[first + n] for part in parts for n in sorted(part)]
-    return page._replace(
-        tiles=(*page.tiles[:first], *tiles, *page.tiles[first + size :]),
-        cluster_sizes=(
-            *page.cluster_sizes[:number],
-            *map(len, parts),
-            *page.cluster_sizes[number + 1 :],
-        ),
-    )
+    clusters[number : number + 1] = [[members[n] for n in sorted(part)] for part in parts]
+    return page.arranged(clusters)

@@ -122,14 +122,10 @@ class Pages:
         self._has_embeddings = self.predictor.spaces.has_embeddings(all_samples)
         space = self.predictor.spaces.choose_space(all_samples)
         predictions = self.predictor.predict(samples, decided_samples, space, classes)
-        stacks = [
-            Stack(
-                n[0],
-                tuple(samples[m].id for m in n),
-                average_predictions([predictions[m] for m in n]),
-            )
-            for n in build_stacks(samples, self._split)
-        ]
+        stacks = []
+        for members in build_stacks(samples, self._split):
+            prediction = average_predictions([predictions[n] for n in members])
+            stacks.append(Stack(members[0], tuple(samples[n].id for n in members), prediction))
         class_counts = Counter({row.name: row.count for row in classes if row.count})
         vectors, has_vector = space(samples)
         decided_vectors, has_decided_vector = space(decided_samples)
@@ -160,9 +156,8 @@ class Pages:
         limit = POOL_SIZE + len(self._skipped)
         rows = self._queue.list_waiting(limit + 1)
         if len(rows) > limit and (counts := self._queue.count_proposed()):
-            rows = self._queue.list_proposed(
-                max(counts, key=lambda row: (counts[row], -row)), limit
-            )
+            largest = max(counts, key=lambda row: (counts[row], -row))
+            rows = self._queue.list_proposed(largest, limit)
         unskipped = [row for row in rows if row not in self._skipped]
         if not unskipped:
             self._skipped.clear()
@@ -178,10 +173,9 @@ class Pages:
 
     def divide(self, page: ClassPage, number: int) -> ClassPage:
         """Return a clusters page with one cluster split in two by similarity."""
-        first = sum(page.cluster_sizes[:number])
-        tiles = page.tiles[first : first + page.cluster_sizes[number]]
-        samples = self._queue.get_features([tile.rows[0] for tile in tiles])
-        if len(samples) < max(2, len(tiles)):
+        members = page.clusters[number]
+        samples = self._queue.get_features([page.tiles[n].rows[0] for n in members])
+        if len(samples) < max(2, len(members)):
             return page
         return split_cluster(page, number, self.predictor.spaces.choose_space(samples)(samples)[0])
 
@@ -201,38 +195,22 @@ class Pages:
         `label` is the name for a page of clusters, or another class for the whole page. Lifted
         samples are not predicted as this class again. Returns `NO_STEP` without a label to give.
         """
-        name_by_tile = {
-            number: label or tile.prediction.label
-            for number, tile in enumerate(page.tiles)
-            if number not in lifted and number not in sent
-        }
-        labels = {
-            row: name
-            for number, name in name_by_tile.items()
-            if name
-            for row in page.tiles[number].rows
-        }
-        refused_labels = {
-            row: label or page.tiles[number].prediction.label or ""
-            for number in lifted
-            for row in page.tiles[number].rows
-        }
+        labels, refused = dict[int, str](), dict[int, str]()
+        for number, tile in enumerate(page.tiles):
+            if name := label or tile.prediction.label:
+                if number in lifted:
+                    refused |= dict.fromkeys(tile.rows, name)
+                elif number not in sent:
+                    labels |= dict.fromkeys(tile.rows, name)
         with self._session.dataset.db.transaction():
-            pending = self._still_waiting(labels)
-            refused_waiting = {
-                row: name for row, name in self._still_waiting(refused_labels).items() if name
-            }
+            pending, refused = self._still_waiting(labels), self._still_waiting(refused)
             result = NO_STEP
-            if pending or refused_waiting:
-                names = set(pending.values())
-                operation_name = (
-                    make_operation("label", count=len(pending), label=names.pop())
-                    if len(names) == 1
-                    else make_operation("label-each", count=len(pending), classes=len(names))
-                )
-                result = self._session.label_each(
-                    pending, operation_name, WITH_PAGE, refused_waiting
-                )
+            if pending or refused:
+                names = {*pending.values()}
+                operation = make_operation("label-each", count=len(pending), classes=len(names))
+                if len(names) == 1:
+                    operation = make_operation("label", count=len(pending), label=names.pop())
+                result = self._session.label_each(pending, operation, WITH_PAGE, refused)
         # Not earlier, because labelling is retried while the disk refuses.
         if page.kind is not PageKind.CLUSTERS:
             self._tested |= {tile.prediction.label for tile in page.tiles if tile.prediction.label}
@@ -259,22 +237,19 @@ def _compose_next_page(
         )
     }
     uncertain_clusters = [
-        cluster._replace(
-            stacks=tuple(stack for stack in cluster.stacks if stack.number in uncertain)
-        )
+        cluster._replace(stacks=tuple(s for s in cluster.stacks if s.number in uncertain))
         for cluster in analysis.clusters
     ]
+    vectors, min_size = analysis.vectors, MIN_CLUSTER_SIZE
+    if analysis.class_counts:
+        min_size = MIN_LATER_CLUSTER_SIZE
+    if page := compose_clusters_page(uncertain_clusters, vectors, room, min_size):
+        return page
+    if page := compose_page(analysis.stacks, vectors, room, tested, analysis.class_counts):
+        return page
     without_prediction = [stack for stack in analysis.stacks if stack.prediction.label is None]
     comparable = without_prediction if analysis.compared else []
-    min_size = MIN_LATER_CLUSTER_SIZE if analysis.class_counts else MIN_CLUSTER_SIZE
-    return (
-        compose_clusters_page(uncertain_clusters, analysis.vectors, room, min_size)
-        or compose_page(analysis.stacks, analysis.vectors, room, tested, analysis.class_counts)
-        or compose_clusters_page(
-            cluster_stacks(comparable, analysis.vectors, analysis.decided_vectors[:0]),
-            analysis.vectors,
-            room,
-            1,
-        )
-        or compose_plain_page(without_prediction, room)
-    )
+    clusters = cluster_stacks(comparable, vectors, analysis.decided_vectors[:0])
+    if page := compose_clusters_page(clusters, vectors, room, 1):
+        return page
+    return compose_plain_page(without_prediction, room)

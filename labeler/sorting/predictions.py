@@ -5,9 +5,10 @@ A person's statements about single samples override the model.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -54,9 +55,8 @@ class ClassPrediction(NamedTuple):
 
     def renamed(self, names: Mapping[str, str]) -> ClassPrediction:
         """Return the prediction with new names of classes."""
-        return ClassPrediction(
-            tuple((names.get(name, name), confidence) for name, confidence in self.top)
-        )
+        entries = ((names.get(name, name), confidence) for name, confidence in self.top)
+        return ClassPrediction(tuple(entries))
 
     def without(self, refused: Collection[str], class_names: Collection[str]) -> ClassPrediction:
         """Return the prediction without refused classes.
@@ -66,10 +66,9 @@ class ClassPrediction(NamedTuple):
         remaining = tuple(entry for entry in self.top if entry[0] not in refused)
         if remaining or not self.top:
             return ClassPrediction(remaining)
-        others = sorted(name for name in class_names if name not in refused)
-        return ClassPrediction(
-            tuple((name, 1 / (len(others) + 1)) for name in others[:MAX_PREDICTIONS])
-        )
+        others = sorted({*class_names}.difference(refused))
+        entries = ((name, 1 / (len(others) + 1)) for name in others[:MAX_PREDICTIONS])
+        return ClassPrediction(tuple(entries))
 
 
 NO_PREDICTION = ClassPrediction()
@@ -79,13 +78,11 @@ def average_predictions(predictions: Sequence[ClassPrediction]) -> ClassPredicti
     """Return the mean prediction of samples that are decided together."""
     if len(predictions) == 1:
         return predictions[0]
-    sums: dict[str, float] = {}
-    for prediction in predictions:
-        for name, probability in prediction.top:
-            sums[name] = sums.get(name, 0.0) + probability / len(predictions)
-    return ClassPrediction(
-        tuple(sorted(sums.items(), key=lambda entry: (-entry[1], entry[0]))[:MAX_PREDICTIONS])
-    )
+    sums: dict[str, float] = defaultdict(float)
+    for name, probability in chain.from_iterable(prediction.top for prediction in predictions):
+        sums[name] += probability / len(predictions)
+    order = sorted(sums.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ClassPrediction(tuple(order[:MAX_PREDICTIONS]))
 
 
 def predict_from_hint(hint: str | None) -> ClassPrediction:
@@ -153,14 +150,11 @@ class Predictor:
             *samples,
         ]
         vectors, has_vector = space(features)
-        rows = [
-            sample.id
-            for sample, is_comparable in zip(features, has_vector.tolist(), strict=True)
-            if is_comparable
-        ]
-        prelabelled = PrelabelSamples(self._db).get_many(rows)
-        usable = [n for n, sample in enumerate(features) if prelabelled.get(sample.id) is not None]
-        learnable = [sample for n in usable if (sample := prelabelled[features[n].id]) is not None]
+        rows = [features[n].id for n in np.flatnonzero(has_vector)]
+        stored = PrelabelSamples(self._db).get_many(rows)
+        prelabelled = {row: sample for row, sample in stored.items() if sample is not None}
+        usable = [n for n, sample in enumerate(features) if sample.id in prelabelled]
+        learnable = [prelabelled[features[n].id] for n in usable]
         groups = assign_split_groups(self._db, list_training_keys(learnable))
         model = learn_classes(learnable, vectors[usable], groups, get_unseen_labels(self._db))
         if model is None:

@@ -6,6 +6,7 @@ It does not depend on Qt. All methods are meant for the thread that opened the d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
@@ -55,18 +56,18 @@ class History:
     def add_steps(self, steps: Iterable[StepRow], can_undo: Callable[[int], bool]) -> None:
         """Add newer steps; `can_undo` returns whether this window may undo one."""
         for row in steps:
-            before = self._steps.get(row.undoes) if row.undoes is not None else None
             step = HistoryStep(row.id, row.operation, 0, row.id)
-            if before is not None:
+            if row.undoes is not None and (before := self._steps.get(row.undoes)) is not None:
                 step = before._replace(id=row.id, depth=before.depth + 1)
+                with suppress(ValueError):
+                    self._stack(before).remove(before)
             self._steps[row.id] = step
             self.last = max(self.last, row.id)
-            if before is not None:
-                stack = self._undo if before.depth % 2 == 0 else self._redo
-                if before in stack:
-                    stack.remove(before)
             if can_undo(row.id):
                 self._push(step)
+
+    def _stack(self, step: HistoryStep) -> list[HistoryStep]:
+        return self._redo if step.depth % 2 else self._undo
 
     def _push(self, step: HistoryStep) -> None:
         if step.operation.first().kind == AUTOMATIC:
@@ -74,7 +75,7 @@ class History:
         if step.depth == 0:
             # A new step clears the redo stack.
             self._redo.clear()
-        (self._redo if step.depth % 2 else self._undo).append(step)
+        self._stack(step).append(step)
 
     def adopt(self, step: int) -> None:
         """Make a step of another session undoable here."""
@@ -235,10 +236,8 @@ class SortingSession:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
         kind, action, mark = PLACE_ACTIONS[place]
         keys = self._keys(ids)
-        step_operation = make_operation(kind, count=len(keys))
-        return self._step(
-            step_operation, [Choice(key, action, None, provenance) for key in keys], mark
-        )
+        choices = [Choice(key, action, None, provenance) for key in keys]
+        return self._step(make_operation(kind, count=len(keys)), choices, mark)
 
     def decide(self, ids: Sequence[int], target: str, provenance: str = BY_HAND) -> StepResult:
         """Label or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
@@ -257,10 +256,8 @@ class SortingSession:
         keys = [choice.sample for choice in choices]
         with self.dataset.db.transaction():
             step = self.dataset.journal.apply(action, choices)
-            marked = self.tiles.get_marks(keys)
-            changes = [
-                Change("mark", row, mark) for row, current in marked.items() if current != mark
-            ]
+            marks = self.tiles.get_marks(keys).items()
+            changes = [Change("mark", row, mark) for row, current in marks if current != mark]
             self.changes.apply(step, changes)
         return self._done(step, len(set(keys)))
 
@@ -268,7 +265,7 @@ class SortingSession:
         self, step: int, count: int, since: int = 0, kind: StepKind = StepKind.STEP
     ) -> StepResult:
         self._own.add(step)
-        self.history.add_steps(self.tiles.list_steps(self.history.last), self._own.__contains__)
+        self._follow_history()
         self.keys.save()
         recorded = self.history.get_step(step)
         return StepResult(step, count, recorded.operation, since, kind, recorded.root)
@@ -310,9 +307,12 @@ class SortingSession:
         self._signature = self.tiles.get_signature()
         changed = before != self._signature
         if changed:
-            self.history.add_steps(self.tiles.list_steps(self.history.last), self._own.__contains__)
+            self._follow_history()
             self.keys.follow()
         return changed
+
+    def _follow_history(self) -> None:
+        self.history.add_steps(self.tiles.list_steps(self.history.last), self._own.__contains__)
 
     def progress(self) -> SortingProgress:
         """Return the current state of the work."""

@@ -8,43 +8,18 @@ from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import list_plugin_names, load_plugin
 from labeler.export.formats.base import ExportFormat, ImageLayout
-from labeler.export.formats.builtin import (
-    CAPTIONS,
-    COCO,
-    CSV,
-    HUGGINGFACE,
-    IMAGEFOLDER,
-    PARQUET,
-    WEBDATASET,
-    YOLO_CLASSIFY,
-    YOLO_DETECT,
-)
+from labeler.export.formats.builtin import FORMATS
 
-FORMATS: dict[str, ExportFormat] = {
-    "imagefolder": IMAGEFOLDER,
-    "csv": CSV,
-    "captions": CAPTIONS,
-    "huggingface": HUGGINGFACE,
-    "parquet": PARQUET,
-    "webdataset": WEBDATASET,
-    "coco": COCO,
-    "yolo-detect": YOLO_DETECT,
-    "yolo-classify": YOLO_CLASSIFY,
-}
+__all__ = ["FORMATS", "ExportFormat", "check_plugin_format", "find_format", "get_format"]
 
 
 def get_format(name: str) -> ExportFormat:
     """Return a built-in format or one of a plugin. Raises `UsageError`."""
     if form := FORMATS.get(name) or load_plugin("exports", name, check_plugin_format):
         return form
-    names = list_formats()
+    names = [*FORMATS, *list_plugin_names("exports", FORMATS)]
     hint = did_you_mean(name, names, "Did you mean {}? ")
     raise UsageError(f"there is no format called {name!r}", f"{hint}Known: {', '.join(names)}")
-
-
-def list_formats() -> list[str]:
-    """Return the names of the built-in formats and of plugin formats."""
-    return [*FORMATS, *list_plugin_names("exports", FORMATS)]
 
 
 def find_format(name: object) -> ExportFormat | None:

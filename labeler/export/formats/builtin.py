@@ -71,17 +71,6 @@ def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TE
         write_text((folder / item.path).with_suffix(".txt"), f"{text}\n")
 
 
-CAPTIONS = ExportFormat(
-    layout="class folders",
-    about="the same with a caption next to each image",
-    reading="from pathlib import Path\n\n"
-    '{0} = [(file, file.read_text().strip()) for file in Path("{2}").rglob("*.txt")]',
-    write=write_captions,
-    has_unique_stems=True,
-    split_optional=True,
-)
-
-
 METADATA = "metadata.parquet"
 """The metadata file of the ImageFolder of `datasets`."""
 _READING = (
@@ -115,56 +104,10 @@ def open_labelled_parquet(
         yield lambda record: put(replace(record, facts=table_row(record.facts)))
 
 
-HUGGINGFACE = ExportFormat(
-    layout="class folders",
-    about="a folder for load_dataset",
-    reading=_READING,
-    write=write_split_tables,
-    data_files="{0}/**",
-    check=import_pyarrow,
-)
-PARQUET = ExportFormat(
-    layout="shards",
-    about="shards for load_dataset",
-    reading=_READING,
-    open_shard=open_labelled_parquet,
-    ending=".parquet",
-    data_files="{0}-*.parquet",
-)
-
-
-WEBDATASET = ExportFormat(
-    layout="shards",
-    about="shards in tar",
-    reading="from glob import glob\n\nimport webdataset\n\n"
-    'shards = sorted(glob("{0}-*.tar"))\n'
-    '{0} = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")',
-    open_shard=lambda path, *_: open_tar(path),
-    ending=".tar",
-    data_files="{0}-*.tar",
-)
-
-
 def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `samples.csv` with a row for each image."""
     rows = [{"path": item.path, "split": item.sample.split, **sample_row(item)} for item in items]
     write_rows(folder / "samples.csv", list(rows[0]), rows)
-
-
-IMAGEFOLDER = ExportFormat(
-    layout="class folders",
-    about="train|val|test/<class>/*",
-    reading='from torchvision.datasets import ImageFolder\n\n{0} = ImageFolder("{2}")',
-    split_optional=True,
-)
-CSV = ExportFormat(
-    layout="class folders",
-    about="the same with a table",
-    reading='import pandas\n\nrows = pandas.read_csv("samples.csv")\n'
-    '{0} = rows[rows["split"] == "{0}"]',
-    write=write_csv,
-    split_optional=True,
-)
 
 
 def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
@@ -209,15 +152,6 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
         }
         text = json.dumps(dataset, ensure_ascii=False)
         write_text(folder / "annotations" / f"{split}.json", text)
-
-
-COCO = ExportFormat(
-    layout="whole",
-    about="whole images with boxes",
-    reading="from pycocotools.coco import COCO\n\n"
-    '{0} = COCO("annotations/{0}.json")  # its file_name: from this folder on',
-    write=write_coco,
-)
 
 
 TRAINS_ON = ("train", "val")
@@ -267,20 +201,79 @@ def add_empty_classes(folder: Path, items: Sequence[ExportItem]) -> None:
             (folder / split / name).mkdir(exist_ok=True)
 
 
-YOLO_DETECT = ExportFormat(
-    layout="whole",
-    about="the same for Ultralytics",
-    reading='from ultralytics import YOLO\n\nYOLO("yolo11n.pt").train(data="data.yaml")',
-    write=write_yolo,
-    required_splits=TRAINS_ON,
-    reader_file_pattern=CACHES,
-    has_unique_stems=True,
-)
-YOLO_CLASSIFY = ExportFormat(
-    layout="class folders",
-    about="class folders for Ultralytics",
-    reading='from ultralytics import YOLO\n\nYOLO("yolo11n-cls.pt").train(data=".")',
-    write=add_empty_classes,
-    required_splits=TRAINS_ON,
-    reader_file_pattern=CACHES,
-)
+FORMATS = {
+    "imagefolder": ExportFormat(
+        layout="class folders",
+        about="train|val|test/<class>/*",
+        reading='from torchvision.datasets import ImageFolder\n\n{0} = ImageFolder("{2}")',
+        split_optional=True,
+    ),
+    "csv": ExportFormat(
+        layout="class folders",
+        about="the same with a table",
+        reading='import pandas\n\nrows = pandas.read_csv("samples.csv")\n'
+        '{0} = rows[rows["split"] == "{0}"]',
+        write=write_csv,
+        split_optional=True,
+    ),
+    "captions": ExportFormat(
+        layout="class folders",
+        about="the same with a caption next to each image",
+        reading="from pathlib import Path\n\n"
+        '{0} = [(file, file.read_text().strip()) for file in Path("{2}").rglob("*.txt")]',
+        write=write_captions,
+        has_unique_stems=True,
+        split_optional=True,
+    ),
+    "huggingface": ExportFormat(
+        layout="class folders",
+        about="a folder for load_dataset",
+        reading=_READING,
+        write=write_split_tables,
+        data_files="{0}/**",
+        check=import_pyarrow,
+    ),
+    "parquet": ExportFormat(
+        layout="shards",
+        about="shards for load_dataset",
+        reading=_READING,
+        open_shard=open_labelled_parquet,
+        ending=".parquet",
+        data_files="{0}-*.parquet",
+    ),
+    "webdataset": ExportFormat(
+        layout="shards",
+        about="shards in tar",
+        reading="from glob import glob\n\nimport webdataset\n\n"
+        'shards = sorted(glob("{0}-*.tar"))\n'
+        '{0} = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")',
+        open_shard=lambda path, *_: open_tar(path),
+        ending=".tar",
+        data_files="{0}-*.tar",
+    ),
+    "coco": ExportFormat(
+        layout="whole",
+        about="whole images with boxes",
+        reading="from pycocotools.coco import COCO\n\n"
+        '{0} = COCO("annotations/{0}.json")  # its file_name: from this folder on',
+        write=write_coco,
+    ),
+    "yolo-detect": ExportFormat(
+        layout="whole",
+        about="the same for Ultralytics",
+        reading='from ultralytics import YOLO\n\nYOLO("yolo11n.pt").train(data="data.yaml")',
+        write=write_yolo,
+        required_splits=TRAINS_ON,
+        reader_file_pattern=CACHES,
+        has_unique_stems=True,
+    ),
+    "yolo-classify": ExportFormat(
+        layout="class folders",
+        about="class folders for Ultralytics",
+        reading='from ultralytics import YOLO\n\nYOLO("yolo11n-cls.pt").train(data=".")',
+        write=add_empty_classes,
+        required_splits=TRAINS_ON,
+        reader_file_pattern=CACHES,
+    ),
+}
+"""The built-in formats by name, in the order of the help."""
