@@ -37,18 +37,13 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
         [make_sample_vector_name(sample.key, sample.region) for sample in samples]
     )
     unreadable = latest.facts.get("unreadable")
-    missing = (
-        len(samples) - int(has_vector.sum()) - (unreadable if isinstance(unreadable, int) else 0)
-    )
-    usable = [
-        sample
-        for sample, has_vector in zip(samples, has_vector.tolist(), strict=True)
-        if has_vector
-    ]
+    known_unreadable = unreadable if isinstance(unreadable, int) else 0
+    missing = max(0, len(samples) - int(has_vector.sum()) - known_unreadable)
+    usable = [samples[number] for number in has_vector.nonzero()[0]]
     groups = assign_split_groups(dataset.db, list_training_keys(usable))
     model = learn_classes(usable, vectors[has_vector], groups, get_unseen_labels(dataset.db))
     if model is None or cancelled():
-        return LearningResult(max(0, missing))
+        return LearningResult(missing)
     predictions = {
         sample.key: round_confidences(top) if sample.status == "queue" else ()
         for sample, top in zip(usable, model.likeliest, strict=True)
@@ -59,7 +54,7 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
         if predictions.get(sample.sample, sample.proposals) != sample.proposals
     ]
     changed_count = _store(dataset, latest, changed, model.classes)
-    return LearningResult(max(0, missing), changed_count, has_model=True)
+    return LearningResult(missing, changed_count, has_model=True)
 
 
 def _store(
