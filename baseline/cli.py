@@ -272,11 +272,11 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
             issue._asdict() | {"path": find_location(dataset, issue.sample)}
             for issue in search.issues
         ]
-        lines = [
-            f"{issue.sample}: {issue.label}, probably {issue.suggested} "
-            f"({issue.confidence:.0%}), {find_location(dataset, issue.sample)}"
-            for issue in search.issues[:MAX_LISTED_ISSUES]
-        ]
+    lines = [
+        f"{sample['sample']}: {sample['label']}, probably {sample['suggested']} "
+        f"({sample['confidence']:.0%}), {sample['path']}"
+        for sample in samples[:MAX_LISTED_ISSUES]
+    ]
     if job.as_json:
         return {
             "run": name,

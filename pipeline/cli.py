@@ -63,22 +63,8 @@ commands = create_program(
     "gleanset", "Build, inspect and maintain image datasets.", ProgramGroup, SECTIONS
 )
 KINDS = (
-    "images",
-    "faces",
-    "samples",
-    "decisions",
-    "groups",
-    "rejections",
-    "yields",
-    "runs",
-    "predictions",
-    "clusters",
-    "tracks",
-    "label-issues",
-    "confusion",
-    "snapshots",
-    "reports",
-    "missed",
+    "images faces samples decisions groups rejections yields runs predictions clusters tracks "
+    "label-issues confusion snapshots reports missed"
 )
 
 
@@ -133,7 +119,7 @@ def status(job: CommandJob) -> Result:
     epilog="Example: gleanset list samples --where label=hana | jq -c 'select(.score > 0.8)'",
 )
 @job_options()
-@click.argument("kind", type=click.Choice(KINDS))
+@click.argument("kind", type=click.Choice(KINDS.split()))
 @click.option(
     "--where",
     "conditions",

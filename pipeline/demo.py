@@ -23,7 +23,7 @@ import sysconfig
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import md5
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from msgspec.structs import replace
+import msgspec
 from PIL import Image
 
 from baseline.evaluation.metrics import read_metrics
@@ -56,7 +56,7 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
     recipe = read_recipe(recipes / "sample.toml")
     if not has_torch():
         progress.say("using the preset transfer, because PyTorch is not installed")
-        recipe = replace(recipe, train=TrainRequest(preset="transfer"))
+        recipe = msgspec.structs.replace(recipe, train=TrainRequest(preset="transfer"))
     with SampleSite(data / "sample") as site:
         options = {"bing.endpoint": site.address}
         stages = Stages(recipe, recipes, progress, allow_private=True, options=options)
@@ -125,20 +125,12 @@ SiteListing = dict[str, list[SearchResult]]
 
 def to_json(listing: SiteListing) -> str:
     """Return the text of `site.json`."""
-    results = {
-        keyword: [asdict(result) for result in entries] for keyword, entries in listing.items()
-    }
-    return json.dumps({"results": results}, indent=1) + "\n"
+    return json.dumps({"results": msgspec.to_builtins(listing)}, indent=1) + "\n"
 
 
 def read_listing(folder: Path) -> SiteListing:
     """Return the listing of a sample folder."""
-    text = (folder / FILE).read_text(encoding="utf-8")
-    results: dict[str, list[dict[str, str]]] = json.loads(text)["results"]
-    return {
-        keyword: [SearchResult(**entry) for entry in entries]
-        for keyword, entries in results.items()
-    }
+    return msgspec.json.decode((folder / FILE).read_bytes(), type=dict[str, SiteListing])["results"]
 
 
 PAGE_SIZE = 35
@@ -153,20 +145,17 @@ _ROW = """<li data-idx="{index}"><div class="iuscp isv"><div class="imgpt">\
 </ul></div></div></div></div></li>"""
 
 
-def paginate(results: list[SearchResult], first: int, count: int) -> tuple[int, list[SearchResult]]:
-    """Return the index and results of a page; past the end, the last page (as Bing does)."""
-    size = max(1, min(count, PAGE_SIZE))
-    start = max(0, first - 1)
-    if start >= len(results):
-        start = (len(results) - 1) // size * size
-    return start, results[start : start + size]
-
-
 def search_page(query: str, results: list[SearchResult], first: int, count: int, base: str) -> str:
-    """Return the HTML fragment; all URLs start with `base`."""
+    """Return the HTML fragment of a page; all URLs start with `base`.
+
+    Past the end it is the last page, as Bing does.
+    """
     if not results:
         return f'<div class="no_results">There are no results for <b>{escape(query)}</b></div>'
-    start, page = paginate(results, first, count)
+    size, start = max(1, min(count, PAGE_SIZE)), max(0, first - 1)
+    if start >= len(results):
+        start = (len(results) - 1) // size * size
+    page = results[start : start + size]
     rows = "".join(_row(result, start + i, base) for i, result in enumerate(page))
     return (
         f'<div class="dgControl hover" data-nextpage="{start + len(page) + 1}">'
@@ -253,6 +242,9 @@ class SiteResponse:
     announced: int | None = None
 
 
+_NOT_FOUND = SiteResponse(404, _HTML, b"<html><h1>404 Not Found</h1></html>")
+
+
 class SampleSite:
     """Serves a sample folder; a context manager."""
 
@@ -290,9 +282,7 @@ class SampleSite:
             return self._search_flickr(query, base)
         if path in self._by_page:
             return _page(self._by_page[path])
-        if path in self._by_path:
-            return self._picture(self._by_path[path])
-        return _not_found()
+        return self._picture(self._by_path[path]) if path in self._by_path else _NOT_FOUND
 
     def _find_results(self, keyword: str) -> list[SearchResult]:
         words = keyword.lower().split()
@@ -316,20 +306,16 @@ class SampleSite:
     def _picture(self, result: SearchResult) -> SiteResponse:
         body = _render_variant(self._pictures / result.picture, result.variant)
         half = body[: len(body) // 2]
-        match result.fault:
-            case "missing":
-                return _not_found()
-            case "forbidden":
-                return SiteResponse(403, _HTML, b"<html><body><h1>403 Forbidden</h1></body></html>")
-            case "page":
-                return SiteResponse(200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>")
-            case "empty":
-                return SiteResponse(200, _JPEG, b"")
-            case "cut":
-                return SiteResponse(200, _JPEG, half)
-            case "dropped":
-                return SiteResponse(200, _JPEG, half, announced=len(body))
-        return SiteResponse(200, _JPEG, body)
+        responses = {
+            "none": SiteResponse(200, _JPEG, body),
+            "missing": _NOT_FOUND,
+            "forbidden": SiteResponse(403, _HTML, b"<html><h1>403 Forbidden</h1></html>"),
+            "page": SiteResponse(200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>"),
+            "empty": SiteResponse(200, _JPEG, b""),
+            "cut": SiteResponse(200, _JPEG, half),
+            "dropped": SiteResponse(200, _JPEG, half, announced=len(body)),
+        }
+        return responses[result.fault]
 
 
 class _Server(ThreadingHTTPServer):
@@ -388,10 +374,6 @@ def _page(result: SearchResult) -> SiteResponse:
         f'<body><p>by {escape(result.author)}</p><img src="{escape(result.path)}"/></body></html>'
     )
     return SiteResponse(200, _HTML, text.encode())
-
-
-def _not_found() -> SiteResponse:
-    return SiteResponse(404, _HTML, b"<html><body><h1>404 Not Found</h1></body></html>")
 
 
 def _number(query: dict[str, list[str]], name: str, default: int) -> int:

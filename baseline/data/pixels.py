@@ -70,7 +70,7 @@ class PixelReader:
     def __call__(self, source: PixelSource) -> Pixels:
         """Return uint8, C x size x size. Raises `Unreadable`."""
         image = read_crop(source).convert(self.mode)
-        values = np.asarray(resize_to_square(image, self.size, self.fit), dtype=np.uint8)
+        values = to_square_pixels(image, self.size, self.fit)
         return values[None] if values.ndim == 2 else values.transpose(2, 0, 1).copy()
 
 
@@ -138,7 +138,7 @@ ImageInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 
 def to_square_pixels(image: Image.Image, size: int, fit: Fit) -> Pixels:
-    """Return an upright RGB image as size x size x 3, fitted as in training."""
+    """Return an upright RGB image as size x size x 3 (gray: size x size), as in training."""
     return np.asarray(resize_to_square(image, size, fit), dtype=np.uint8)
 
 

@@ -160,6 +160,10 @@ class _Member:
         folder = dataset.cache / "features" / features_name(spec, backbone)
         return cls(spec, backbone, VectorStore(folder))
 
+    def put(self, name: bytes, vector: Vector) -> None:
+        self.vectors[name] = vector
+        self.store.add(name, vector)
+
     def extractor(self) -> FeatureExtractor:
         return self.backbone.extractor(self.spec.shape, self.spec.precision)
 
@@ -202,8 +206,7 @@ def _compute(
             if lacking := [(name, pixels) for name, pixels in batch if name not in member.vectors]:
                 vectors = extractor(np.stack([pixels for _, pixels in lacking]))
                 for (name, _), vector in zip(lacking, vectors, strict=True):
-                    member.vectors[name] = vector
-                    member.store.add(name, vector)
+                    member.put(name, vector)
 
 
 ComputedFeatures: TypeAlias = Sequence[tuple[npt.NDArray[np.float32], ...] | None]
@@ -290,8 +293,7 @@ def _store_vectors(
         for member, rows in zip(members, vectors or (), strict=False):
             for view, vector in zip(request.views, rows, strict=True):
                 if (name := names[request.source.key][view]) not in member.vectors:
-                    member.vectors[name] = vector
-                    member.store.add(name, vector)
+                    member.put(name, vector)
 
 
 def _read_views(

@@ -108,12 +108,9 @@ def compute_components(
     backbone = spec.load()
     fitted_samples = samples[:: max(1, -(-len(samples) // MAX_FITTED_SAMPLES))]
     features = compute_features(dataset, fitted_samples, spec, progress, backbone).plain
-    ends = np.cumsum([member.width for member in backbone.members]).tolist()
-    columns = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
-    axes = [
-        fit_principal_axes(features[:, block], member)
-        for block, member in zip(columns, backbone.members, strict=True)
-    ]
+    ends = np.cumsum([member.width for member in backbone.members])[:-1]
+    blocks = zip(np.split(features, ends, axis=1), backbone.members, strict=True)
+    axes = [fit_principal_axes(block, member) for block, member in blocks]
     parts = tuple(
         part._replace(layers=(basis.axes.shape[1],))
         for part, basis in zip(backbone.parts, axes, strict=True)
@@ -124,12 +121,9 @@ def compute_components(
         with suppress(InputUnusable):  # nothing of this page is readable
             page = samples[start : start + PAGE_SIZE]
             page_features = compute_features(dataset, page, spec, progress, backbone)
-            blocks = [
-                basis.project(page_features.plain[:, block])
-                for block, basis in zip(columns, axes, strict=True)
-            ]
+            pairs = zip(np.split(page_features.plain, ends, axis=1), axes, strict=True)
+            pages.append(np.concatenate([basis.project(block) for block, basis in pairs], axis=1))
             keys += page_features.keys
-            pages.append(np.concatenate(blocks, axis=1))
     return SampleComponents(keys, np.concatenate(pages), parts)
 
 

@@ -110,7 +110,11 @@ class RunLogger(TrainingCallback):
 
     def on_epoch_end(self, report: EpochReport) -> None:
         """Write the epoch to the log."""
-        line = format_epoch(report)
+        val = "" if report.val_accuracy is None else f", val {report.val_accuracy:.3f}"
+        line = (
+            f"loss {report.train_loss:.3f}, train {report.train_accuracy:.3f}{val}, "
+            f"{report.images_per_second:.0f} images/s"
+        )
         self.write(f"epoch {report.epoch}/{self._epochs}: {line}")
         self._show(report.epoch * self._images, line)
 
@@ -127,15 +131,6 @@ class RunLogger(TrainingCallback):
     def _show(self, images: int, note: str) -> None:
         self._bar.advance(images - self._displayed_images, note)
         self._displayed_images = images
-
-
-def format_epoch(epoch: EpochReport) -> str:
-    """Format the metrics of an epoch as a line."""
-    val = "" if epoch.val_accuracy is None else f", val {epoch.val_accuracy:.3f}"
-    return (
-        f"loss {epoch.train_loss:.3f}, train {epoch.train_accuracy:.3f}{val}, "
-        f"{epoch.images_per_second:.0f} images/s"
-    )
 
 
 @dataclass(slots=True)

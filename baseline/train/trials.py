@@ -110,8 +110,7 @@ def find_label_issues(
         dataset, settings, folds_with_val(parts, settings.seed), progress or Progress()
     )
     outputs = concatenate_outputs([result.outputs for result in results])
-    order = sorted(range(len(outputs)), key=outputs.keys.__getitem__)
-    outputs = outputs.at(np.array(order, np.int64))
+    outputs = outputs.at(np.argsort(np.array(outputs.keys, np.str_)))
     groups = [examples.groups[key] for key in outputs.keys]
     shift, unseen = compute_prior_shift(examples, settings), examples.unseen
     issues = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)

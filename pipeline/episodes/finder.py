@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -51,14 +50,6 @@ IMPOSSIBLE = 1e6
 Floats = NDArray[np.float32]
 
 
-class SceneFace(NamedTuple):
-    """Detection of a face: box, score and color layout."""
-
-    box: Box
-    score: float
-    colours: Floats
-
-
 @dataclass
 class OpenTrack:
     """Track with its last detection; `speed` is in face sizes per second."""
@@ -72,12 +63,12 @@ class OpenTrack:
     speed: tuple[float, float] = (0.0, 0.0)
     best: float = 0.0
 
-    def cost(self, face: SceneFace, time: float) -> float:
+    def cost(self, detected: DetectedFace, time: float) -> float:
         """Return the cost of adding a face, or `IMPOSSIBLE`."""
-        elapsed = time - self.ended
-        move = min(_distance(self._predict(elapsed), face.box), _distance(self.box, face.box))
-        scale = abs(math.log(_side(face.box) / _side(self.box)))
-        color_distance = float(np.linalg.norm(face.colours - self.colours))
+        elapsed, box = time - self.ended, detected.face.box
+        move = min(_distance(self._predict(elapsed), box), _distance(self.box, box))
+        scale = abs(math.log(_side(box) / _side(self.box)))
+        color_distance = float(np.linalg.norm(detected.colours - self.colours))
         max_move = MAX_MOVE + elapsed / 2
         is_in_place = move <= MAX_MOVE_IN_PLACE and scale <= math.log(MAX_SCALE_IN_PLACE)
         max_color = MAX_COLOR_DISTANCE_IN_PLACE if is_in_place else MAX_COLOR_DISTANCE
@@ -90,13 +81,13 @@ class OpenTrack:
         x, y = (round(speed * elapsed * side) for speed in self.speed)
         return Box(self.box.x + x, self.box.y + y, self.box.width, self.box.height)
 
-    def add(self, face: SceneFace, time: float) -> None:
+    def add(self, detected: DetectedFace, time: float) -> None:
         """Append a face to the track."""
-        elapsed, side = max(time - self.ended, 1e-3), _side(self.box)
+        elapsed, side, face = max(time - self.ended, 1e-3), _side(self.box), detected.face
         (x, y), (next_x, next_y) = _center(self.box), _center(face.box)
         self.speed = (next_x - x) / side / elapsed, (next_y - y) / side / elapsed
         self.box, self.ended, self.frames = face.box, time, self.frames + 1
-        self.colours = np.asarray((self.colours + face.colours) / 2, np.float32)
+        self.colours = np.asarray((self.colours + detected.colours) / 2, np.float32)
         self.best = max(self.best, face.score)
 
     def to_record(self, scene: int) -> FaceTrack:
@@ -114,7 +105,7 @@ class SceneTracker:
     _first: float | None = None
     _last: float = 0.0
 
-    def add_frame(self, time: float, faces: list[SceneFace]) -> list[OpenTrack]:
+    def add_frame(self, time: float, faces: list[DetectedFace]) -> list[OpenTrack]:
         """Assign the next frame's faces to tracks; return each face's track."""
         self._first, self._last = time if self._first is None else self._first, time
         active = [track for track in self.tracks if time - track.ended <= MAX_GAP_SECONDS]
@@ -137,11 +128,12 @@ class SceneTracker:
             if track.ended == self._last and cut - track.ended <= MAX_GAP_SECONDS:
                 track.ended = cut
 
-    def _begin_track(self, face: SceneFace, time: float) -> OpenTrack:
+    def _begin_track(self, detected: DetectedFace, time: float) -> OpenTrack:
         number, start = len(self.tracks) + 1, time
         if time == self._first and self.scene_start is not None:
             start = self.scene_start if time - self.scene_start <= MAX_GAP_SECONDS else time
-        track = OpenTrack(number, start, time, face.box, face.colours, best=face.score)
+        face = detected.face
+        track = OpenTrack(number, start, time, face.box, detected.colours, best=face.score)
         self.tracks.append(track)
         return track
 
@@ -222,8 +214,7 @@ def _pair_faces(ends: Sequence[ShotFrame]) -> list[tuple[DetectedFace, ...]] | N
     tracker = SceneTracker()
     by_track: dict[int, list[DetectedFace]] = {}
     for end in ends:
-        scene_faces = [SceneFace(f.face.box, f.face.score, f.colours) for f in end.faces]
-        tracks = tracker.add_frame(end.candidate.time, scene_faces)
+        tracks = tracker.add_frame(end.candidate.time, end.faces)
         for track, face in zip(tracks, end.faces, strict=True):
             by_track.setdefault(track.number, []).append(face)
     if any(len(faces) < len(ends) for faces in by_track.values()):

@@ -8,7 +8,7 @@ of facecrop; neither imports the other.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.following import DetectedFace, FrameSearch, Patch
 from gleanset import Dataset
 from gleanset.db.faces import Tracks
-from gleanset.images.cropping import CropGeometry, FaceCropper
+from gleanset.images.cropping import FaceCropper
 from gleanset.images.decode import decode
 from gleanset.records import Face, FollowedFace, Measured, Origin
 from gleanset.work.pool import Processes
@@ -29,7 +29,7 @@ from harvest.frames import FrameHarvest
 from harvest.video.frame_selector import FrameCandidate, FrameChooser
 from harvest.video.inputs import VideoInput
 from harvest.video.sampling import Sampling
-from pipeline.episodes.finder import FaceFinder, OpenTrack, SceneFace, SceneTracker, SearchFrame
+from pipeline.episodes.finder import FaceFinder, OpenTrack, SceneTracker, SearchFrame
 
 MIN_DISTANCE = 0.07
 """One minus the correlation of two patches; closer ones show the same."""
@@ -105,25 +105,16 @@ class FaceChooser(FrameChooser):
         self._tracker.scene_start = candidate.scene_start
         if candidate.fades:  # a mixture of two shots
             return
-        self._track_faces(self._finder.add(candidate))
-
-    def _track_faces(self, searched: Iterable[tuple[FrameCandidate, list[DetectedFace]]]) -> None:
-        for candidate, faces in searched:
-            self._track_frame(candidate, faces)
+        for searched in self._finder.add(candidate):
+            self._track_frame(*searched)
 
     def _track_frame(self, candidate: FrameCandidate, faces: list[DetectedFace]) -> None:
-        tracks = self._tracker.add_frame(
-            candidate.time, [SceneFace(f.face.box, f.face.score, f.colours) for f in faces]
-        )
-        frame = CandidateFrame(
-            candidate,
-            [
-                CandidateFace(
-                    detected.face, track, detected.patch, _quality(candidate, detected.face)
-                )
-                for detected, track in zip(faces, tracks, strict=True)
-            ],
-        )
+        tracks = self._tracker.add_frame(candidate.time, faces)
+        pairs = zip(faces, tracks, strict=True)
+        candidates = [
+            CandidateFace(f.face, t, f.patch, _quality(candidate, f.face)) for f, t in pairs
+        ]
+        frame = CandidateFrame(candidate, candidates)
         for face in frame.faces:
             portraits = self._portraits.setdefault(face.track.number, [])
             if min(face.face.box[2:]) >= MIN_FACE_SIDE:
@@ -142,7 +133,8 @@ class FaceChooser(FrameChooser):
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the selected frames of the shot, which ends at `cut`."""
-        self._track_faces(self._finder.finish())
+        for searched in self._finder.finish():
+            self._track_frame(*searched)
         if cut is not None:
             self._tracker.end_at(cut)
         self._kept = self._select()
@@ -263,45 +255,35 @@ def _search_directly(search: FrameSearch) -> SearchFrame:
     return submit
 
 
-@dataclass(frozen=True)
-class EpisodeRun:
-    """Run of `gleanset episodes`: sampling, detector and crop settings."""
+def harvest_episodes(
+    dataset: Dataset,
+    follower: FaceFollower,
+    videos: list[VideoInput],
+    workers: int,
+    progress: Progress,
+) -> dict[str, object]:
+    """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
 
-    dataset: Dataset
-    sampling: Sampling
-    detector: DetectorSpec
-    cutting: CropGeometry
-    per_track: int
-    workers: int = 0
-
-    def over(self, videos: list[VideoInput], progress: Progress) -> dict[str, object]:
-        """Sample videos and track faces; return the counts. Raises as `FrameHarvest.run`."""
-        crops = self.dataset.crops(self.dataset.cache)
-        cutter = FaceCropper(self.cutting, crops)
-        follower = FaceFollower(self.detector, cutter, self.per_track, self.sampling)
-        before = self._counts()
-        workers = self.dataset.workers(self.workers)
-        if isinstance(workers, Processes):
-            with workers.pool(FrameSearch(self.detector)) as pool:
-                # Starts the workers now, in the main thread, which alone can be interrupted.
-                pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
-                harvested = self._harvest(replace(follower, search=pool.submit), videos, progress)
-        else:
-            harvested = self._harvest(follower, videos, progress)
-        after = self._counts()
-        new: dict[str, object] = {name: after[name] - n for name, n in before.items()}
-        if not (new["faces"] or harvested["known"]):
-            new["note"] = (
-                "the default detector finds drawn faces: list others with facecrop detectors, or "
-                "use whole images with harvest frames"
-            )
-        return harvested | new
-
-    def _harvest(
-        self, follower: FaceFollower, videos: list[VideoInput], progress: Progress
-    ) -> dict[str, object]:
-        run = FrameHarvest(self.dataset, self.sampling, progress=progress, follower=follower)
+    def harvest(follower: FaceFollower) -> dict[str, object]:
+        run = FrameHarvest(dataset, follower.sampling, progress=progress, follower=follower)
         return run.run(videos)
 
-    def _counts(self) -> dict[str, int]:
-        return {"faces": self.dataset.faces.count(), "tracks": Tracks(self.dataset.db).count()}
+    def count_rows() -> dict[str, int]:
+        return {"faces": dataset.faces.count(), "tracks": Tracks(dataset.db).count()}
+
+    before = count_rows()
+    machines = dataset.workers(workers)
+    if isinstance(machines, Processes):
+        with machines.pool(FrameSearch(follower.detector)) as pool:
+            # Starts the workers now, in the main thread, which alone can be interrupted.
+            pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
+            harvested = harvest(replace(follower, search=pool.submit))
+    else:
+        harvested = harvest(follower)
+    new: dict[str, object] = {name: n - before[name] for name, n in count_rows().items()}
+    if not (new["faces"] or harvested["known"]):
+        new["note"] = (
+            "the default detector finds drawn faces: list others with facecrop detectors, or "
+            "use whole images with harvest frames"
+        )
+    return harvested | new

@@ -35,15 +35,14 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         Param(metavar="VIDEO|DIR|URL...", argument=True, required=True, path=True),
     ]
     rate: Annotated[
-        Annotated[float, msgspec.Meta(ge=0.5, le=12)],
+        float,
+        msgspec.Meta(ge=0.5, le=12),
         Param("Frames per second to search for faces.", show_default=True),
     ] = DEFAULT_RATE
     per_track: Annotated[
-        Annotated[int, msgspec.Meta(ge=1, le=50)],
-        Param(
-            "Maximum frames per track; fewer if the face stays the same.",
-            show_default=True,
-        ),
+        int,
+        msgspec.Meta(ge=1, le=50),
+        Param("Maximum frames per track; fewer if the face stays the same.", show_default=True),
     ] = 4
     detector: Annotated[
         str,
@@ -95,23 +94,18 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None
     ) -> dict[str, object]:
         """Sample the videos and track their faces; return the counts."""
-        from gleanset.images.cropping import CropGeometry
+        from gleanset.images.cropping import CropGeometry, FaceCropper
         from harvest.frames import preview_frames
-        from pipeline.episodes.follower import EpisodeRun
+        from pipeline.episodes.follower import FaceFollower, harvest_episodes
 
         sampling = self.sampling(dataset)
         inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
         if show is not None:
             return preview_frames(dataset, inputs, sampling, show)
-        run = EpisodeRun(
-            dataset,
-            sampling,
-            self._spec(dataset),
-            CropGeometry.from_settings(dataset.settings.crop),
-            self.per_track,
-            self.workers or 0,
-        )
-        return run.over(inputs, progress)
+        geometry = CropGeometry.from_settings(dataset.settings.crop)
+        cutter = FaceCropper(geometry, dataset.crops(dataset.cache))
+        follower = FaceFollower(self._spec(dataset), cutter, self.per_track, sampling)
+        return harvest_episodes(dataset, follower, inputs, self.workers or 0, progress)
 
     def _recorded_detector(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:

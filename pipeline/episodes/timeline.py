@@ -136,7 +136,7 @@ def _people(
         representative = max(own, key=lambda stored: stored.track.frames)
         sample = dataset.samples.get(representative.samples[0]) if name is not None else None
         face = thumbnails.of_sample(sample) if sample is not None else None
-        people.append(PersonOnScreen(name, state, list(_segments(own)), face))
+        people.append(PersonOnScreen(name, state, _segments(own), face))
     yield from sorted(
         people,
         key=lambda person: (person.name is None, person.state, -person.seconds, person.title),
@@ -151,18 +151,16 @@ def _state(stored: StoredTrack) -> State | None:
     return "other" if stored.others else None
 
 
-def _segments(tracks: list[StoredTrack]) -> Iterator[Segment]:
-    segment: Segment | None = None
-    for track in sorted((stored.track for stored in tracks), key=lambda track: track.started):
-        if segment is not None and track.started - segment.ended <= MAX_GAP_SECONDS:
-            ended = max(segment.ended, track.ended)
-            segment = Segment(segment.started, ended, (*segment.tracks, track.name))
-            continue
-        if segment is not None:
-            yield segment
-        segment = Segment(track.started, track.ended, (track.name,))
-    if segment is not None:
-        yield segment
+def _segments(stored_tracks: list[StoredTrack]) -> list[Segment]:
+    segments: list[Segment] = []
+    for track in sorted((stored.track for stored in stored_tracks), key=lambda t: t.started):
+        if segments and track.started - segments[-1].ended <= MAX_GAP_SECONDS:
+            last = segments.pop()
+            ended = max(last.ended, track.ended)
+            segments.append(Segment(last.started, ended, (*last.tracks, track.name)))
+        else:
+            segments.append(Segment(track.started, track.ended, (track.name,)))
+    return segments
 
 
 def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:

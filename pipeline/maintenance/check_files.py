@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.db.connection import Connection
 from gleanset.db.maintenance import Maintenance, StoredImage, find_contradictions
 from gleanset.db.reports import Reports
 from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
@@ -142,6 +144,7 @@ class _GarbageCollector:
         yield path, size
 
 
+IsKnown = Callable[[Connection, Path], bool]
 _FORMATS = {extension: name for name, extension in EXTENSIONS.items()}
 
 
@@ -160,32 +163,26 @@ def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFi
     Files changed in the last `older_than` seconds are left out: a crop is written before its row.
     """
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
-    originals = dataset.originals(dataset.cache)
-    crops = dataset.crops(dataset.cache)
+    stores: tuple[tuple[Store, IsKnown, bool], ...] = (
+        (dataset.originals(dataset.cache), _is_image, False),
+        (dataset.crops(dataset.cache), lambda db, f: Maintenance(db).has_sample(f.stem), True),
+        (reports, lambda db, f: Reports(db).has_pending(f.stem), False),
+    )
     with Snapshots(dataset.root).open_all() as opened:
         catalogues = [dataset.db, *opened]
-
-        def is_image(file: Path) -> bool:
-            format_ = _FORMATS.get(file.suffix.lstrip("."), "")
-            return any(Maintenance(db).has_image(file.stem, format_) for db in catalogues)
-
-        def is_crop(file: Path) -> bool:
-            return any(Maintenance(db).has_sample(file.stem) for db in catalogues)
-
-        def is_reported(file: Path) -> bool:
-            return any(Reports(db).has_pending(file.stem) for db in catalogues)
-
-        yield from _orphans_in(originals, is_image, older_than, False)
-        yield from _orphans_in(crops, is_crop, older_than, True)
-        yield from _orphans_in(reports, is_reported, older_than, False)
+        for store, is_known, awaits_row in stores:
+            has_row = partial(_is_in_any, is_known, catalogues)
+            for file, size, changed in store.iter_files():
+                if changed <= time.time() - older_than and not has_row(file):
+                    yield OrphanFile(file, size, awaits_row, has_row)
 
 
-def _orphans_in(
-    store: Store, has_row: Callable[[Path], bool], older_than: float, awaits_row: bool
-) -> Iterator[OrphanFile]:
-    for file, size, changed in store.iter_files():
-        if changed <= time.time() - older_than and not has_row(file):
-            yield OrphanFile(file, size, awaits_row, has_row)
+def _is_image(db: Connection, file: Path) -> bool:
+    return Maintenance(db).has_image(file.stem, _FORMATS.get(file.suffix.lstrip("."), ""))
+
+
+def _is_in_any(is_known: IsKnown, catalogues: list[Connection], file: Path) -> bool:
+    return any(is_known(db, file) for db in catalogues)
 
 
 def remove_orphan(dataset: Dataset, orphan: OrphanFile) -> bool:

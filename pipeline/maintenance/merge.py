@@ -205,12 +205,10 @@ def _plan_sample(plan: MergePlan, merge: CatalogueMerge, key: str, *, decided_he
         )
         plan.choices.append(Choice(key, "clear", None, plan.conflicts[key]))
     else:
-        plan.choices.append(_choice_for(key, local if decided_here and is_decided[0] else imported))
-
-
-def _choice_for(key: str, state: SampleState) -> Choice:
-    undecided = state.action if state.action in _UNDECIDED else "clear"
-    return Choice(key, _ACTIONS.get(state.status, undecided), state.label, state.provenance)
+        state = local if decided_here and is_decided[0] else imported
+        undecided = state.action if state.action in _UNDECIDED else "clear"
+        action = _ACTIONS.get(state.status, undecided)
+        plan.choices.append(Choice(key, action, state.label, state.provenance))
 
 
 def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) -> None:

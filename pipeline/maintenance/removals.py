@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gleanset import Dataset
@@ -65,16 +65,9 @@ def plan_removal(
         for text in images:
             is_known = any(catalogue.has_hash(text.lower()) for catalogue in catalogues)
             planned[text.lower() if is_known else _resolve_image(dataset, text)] = None
-        for text in origins:
-            hashes = [
-                sha256 for catalogue in catalogues for sha256 in catalogue.find_by_origin(text)
-            ]
-            planned |= dict.fromkeys(_require_images(hashes, f"was found at {text!r}"))
-        for text in authors:
-            hashes = [
-                sha256 for catalogue in catalogues for sha256 in catalogue.find_by_author(text)
-            ]
-            planned |= dict.fromkeys(_require_images(hashes, f"is by {text!r}"))
+        by_origin = _find_images(catalogues, origins, Maintenance.find_by_origin, "was found at")
+        by_author = _find_images(catalogues, authors, Maintenance.find_by_author, "is by")
+        planned |= dict.fromkeys([*by_origin, *by_author])
     for report in Reports(dataset.db).get_pending(reports):
         if report.claim.kind != REMOVAL:
             raise UsageError(
@@ -121,9 +114,17 @@ def _resolve_image(dataset: Dataset, text: str) -> str:
     )
 
 
-def _require_images(images: list[str], by_what: str) -> list[str]:
-    if not images:
-        raise UsageError(
-            f"no image of this dataset {by_what}", "see: gleanset list images, field origins"
-        )
-    return images
+def _find_images(
+    catalogues: list[Maintenance],
+    texts: Sequence[str],
+    find: Callable[[Maintenance, str], list[str]],
+    words: str,
+) -> Iterator[str]:
+    for text in texts:
+        hashes = [sha256 for catalogue in catalogues for sha256 in find(catalogue, text)]
+        if not hashes:
+            raise UsageError(
+                f"no image of this dataset {words} {text!r}",
+                "see: gleanset list images, field origins",
+            )
+        yield from hashes

@@ -11,10 +11,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from baseline.evaluation.metrics import RunMetrics, read_metrics
-from baseline.evaluation.report.page import MainSection, build_main_section
+from baseline.evaluation.report.page import build_main_section
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
-from gleanset.db.runs import EvaluationCounts, SplitEvaluations
+from gleanset.db.runs import SplitEvaluations
 from gleanset.db.statistics import SourceYield, Statistics
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
@@ -96,32 +96,22 @@ MAX_ROWS = 60
 REQUEST_KINDS = {"search": "search for", "video": "frames of"}
 
 
-@dataclass(frozen=True, slots=True)
-class OriginsSection:
-    """The section about sources."""
-
-    sources: int
-    rows: dict[str, list[SourceYield]]
-    max_images: int
-    more_rows: int
-    several: int
-    disputed: int
-
-
-def gather_origins(dataset: Dataset) -> OriginsSection:
-    """Gather the section."""
+def gather_origins(dataset: Dataset) -> dict[str, object]:
+    """Gather the section about sources."""
     statistics = Statistics(dataset.db)
     yields = statistics.list_yields()
     rows: dict[str, list[SourceYield]] = defaultdict(list)
     for row in yields[:MAX_ROWS]:
         rows[row.source].append(row)
-    return OriginsSection(
-        len({row.source for row in yields}),
-        rows,
-        max((row.images for row in yields), default=1),
-        max(0, len(yields) - MAX_ROWS),
-        *statistics.count_duplicate_finds(),
-    )
+    several, disputed = statistics.count_duplicate_finds()
+    return {
+        "sources": len({row.source for row in yields}),
+        "rows": rows,
+        "max_images": max((row.images for row in yields), default=1),
+        "more_rows": max(0, len(yields) - MAX_ROWS),
+        "several": several,
+        "disputed": disputed,
+    }
 
 
 MAX_EXAMPLES = 8
@@ -343,32 +333,18 @@ def write_report(
     return target
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingSection:
-    """Metrics of a run, and `test` if it was evaluated.
-
-    `is_changed` tells whether labels or splits have changed since.
-    """
-
-    run: str
-    metrics: RunMetrics
-    is_changed: bool
-    test: MainSection | None
-    earlier: EvaluationCounts | None
-
-
 def gather_training(
     dataset: Dataset, run: str, metrics: RunMetrics, thumbnails: Thumbnails
-) -> TrainingSection:
-    """Gather the section."""
+) -> dict[str, object]:
+    """Gather the section about a run: `test` if it was evaluated, and changes since."""
     test = metrics.test
-    return TrainingSection(
-        run,
-        metrics,
-        metrics.data.get("splits") != dataset.samples.hash_splits(),
-        build_main_section(dataset, thumbnails, "test", test) if test else None,
-        SplitEvaluations(dataset.db).get_for_run(run, "test"),
-    )
+    return {
+        "run": run,
+        "metrics": metrics,
+        "is_changed": metrics.data.get("splits") != dataset.samples.hash_splits(),
+        "test": build_main_section(dataset, thumbnails, "test", test) if test else None,
+        "earlier": SplitEvaluations(dataset.db).get_for_run(run, "test"),
+    }
 
 
 def format_setting(value: object) -> str:

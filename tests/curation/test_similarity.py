@@ -246,9 +246,7 @@ def test_reading_subset_takes_little_memory(tmp_path: Path) -> None:
         Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)})
         tracemalloc.start()
         try:
-            space = EmbeddingSpace.from_dataset(dataset)
-            assert space is not None
-            space.get_vectors(NAMES[:50])
+            EmbeddingSpace.from_dataset(dataset).get_vectors(NAMES[:50])
             traced, _ = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()

@@ -40,7 +40,6 @@ def test_box_becomes_face_and_sample(dataset: Dataset) -> None:
     first, second = result["samples"]  # type: ignore[misc]
     assert result == {"added": 2, "image": image, "samples": [first, second]}
     sample = dataset.samples.get(first)
-    assert sample is not None
     assert (sample.detector, sample.status, sample.box) == ("hand", "queue", Box(0, 5, 110, 100))
     assert dataset.crop_path(first).is_file()
     by_hand = [f.face for f in dataset.faces.iterate() if f.face.detector == "hand"]
@@ -64,9 +63,7 @@ def test_box_survives_later_detection(dataset: Dataset) -> None:
         mine: ("labelled", "hana"),
         other: ("queue", None),
     }
-    sample = dataset.samples.get(other)
-    assert sample is not None
-    assert sample.box == Box(145, 215, 60, 60), "the new margin applies"
+    assert dataset.samples.get(other).box == Box(145, 215, 60, 60), "the new margin applies"
 
 
 def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:

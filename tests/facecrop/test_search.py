@@ -193,7 +193,6 @@ def test_boxes_are_in_upright_image(dataset: Dataset, orientation: int) -> None:
     upright = scene(100)
     image = put(dataset, upright.transpose(turn), orientation=orientation)
     stored = dataset.images.get(image)
-    assert stored is not None
     assert (stored.width, stored.height, stored.orientation) == (*SIZE, orientation)
     search(dataset)
     (result,) = dataset.faces.iterate()

@@ -34,9 +34,7 @@ def test_image_found_twice_has_two_origins(dataset: Dataset) -> None:
     assert dataset.images.add(measured(1), first)
     assert not dataset.images.add(measured(1), second)
     assert not dataset.images.add(measured(1), second)
-    result = dataset.images.get(sha(1))
-    assert result is not None
-    assert result.origins == (first, second)
+    assert dataset.images.get(sha(1)).origins == (first, second)
     assert dataset.images.count() == 1
 
 
@@ -86,9 +84,7 @@ def test_text_invalid_in_sqlite_is_escaped(dataset: Dataset) -> None:
     dataset.fetches.record(Origin("test", odd), "done", image=sha(1))
     assert [rejection.stage for rejection in dataset.rejections.iterate()] == ["s"]
     assert dataset.fetches.get_image("test", odd) == sha(1)
-    result = dataset.images.get(sha(1))
-    assert result is not None
-    assert result.origins[0].title == "a\\xffb\ufffdc"
+    assert dataset.images.get(sha(1)).origins[0].title == "a\\xffb\ufffdc"
     dataset.images.update_credit(sha(1), Origin("test", odd, author=odd))
     assert dataset.images.resolve(sha(1)).origins[0].author == "a\\xffb\ufffdc"
 
@@ -104,7 +100,6 @@ def test_unfinished_run_is_resumed(dataset: Dataset) -> None:
     assert dataset.runs.find_finished("baseline", first.settings) is None
     dataset.runs.finish("r1", "done", {"accuracy": 0.5})
     done = dataset.runs.find_finished("baseline", first.settings)
-    assert done is not None
     assert (done.id, done.result, done.status) == ("r1", {"accuracy": 0.5}, "done")
     assert dataset.runs.start("r2", "baseline", first.settings).id == "r2"
     assert [run.id for run in dataset.runs.iterate()] == ["r1", "r2"]
@@ -246,9 +241,7 @@ def test_sample_round_trip(dataset: Dataset) -> None:
 
 def test_conflicting_hints_give_no_hint(dataset: Dataset) -> None:
     key = add_sample(dataset, 1, Origin("a", "1", hint="cat"), Origin("a", "2", hint="dog"))
-    sample = dataset.samples.get(key)
-    assert sample is not None
-    assert sample.hint is None
+    assert dataset.samples.get(key).hint is None
     [hinted] = Hints(dataset.db).iter_waiting()
     assert (hinted.key, hinted.hints, hinted.faces) == (key, 2, 1)
 
@@ -263,13 +256,10 @@ def test_new_detection_retires_and_revives_samples(dataset: Dataset) -> None:
     assert _statuses(dataset) == decided | {40: "retired", 60: "queue", 80: "queue"}
     assert dataset.faces.count() == 2
     updated = dataset.samples.get(cuts[3].key)
-    assert updated is not None
     assert (updated.score, updated.sharpness) == (0.9, 8.0)
     dataset.faces.replace(sha(1), "test", "v1", cuts)
     assert _statuses(dataset) == decided | {40: "queue", 60: "queue", 80: "retired"}
-    labelled = dataset.samples.get(cuts[0].key)
-    assert labelled is not None
-    assert labelled.label == "cat"
+    assert dataset.samples.get(cuts[0].key).label == "cat"
     dataset.faces.replace(sha(1), "test", "v1", cuts)
     assert dataset.faces.count() == 4
     assert dataset.samples.count() == 5
@@ -324,7 +314,6 @@ def test_prelabeling_round_trip_in_order(dataset: Dataset) -> None:
     number = proposals.replace(result, {"labelled": 2})
     assert list(proposals.iterate()) == [result[1], result[0]]
     prelabel = proposals.get_latest()
-    assert prelabel is not None
     assert (prelabel.id, prelabel.facts) == (number, {"labelled": 2})
     # A new one replaces all; unknown samples and classes are skipped.
     unknown_class = PrelabelledSample(keys[2], 0, (Proposal("nobody", 0.9),))

@@ -155,7 +155,6 @@ def test_ctrl_c_is_silent_at_any_time(tmp_path: Path) -> None:
             start_new_session=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
-        assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
         time.sleep(delay)
         os.killpg(process.pid, signal.SIGINT)

@@ -33,7 +33,7 @@ from gleanset.records import Box, Face, FaceTrack
 from harvest.video.frame import RawFrame
 from harvest.video.frame_selector import FrameCandidate
 from labeler.sorting.session import Place, SortingSession
-from pipeline.episodes.follower import FaceFinder, SceneFace, SceneTracker
+from pipeline.episodes.follower import FaceFinder, SceneTracker
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.episodes.timeline import (
     clock,
@@ -106,9 +106,7 @@ def test_frames_record_video_time_and_scene(tracked: Dataset) -> None:
     assert suggest_whole_images(tracked) is None
     tracks = {stored.track.name: stored for stored in stored_tracks(tracked)}
     for sample in tracked.samples.iterate():
-        image = tracked.images.get(sample.image)
-        assert image is not None
-        (origin,) = image.origins
+        (origin,) = tracked.images.get(sample.image).origins
         stored = tracks[str(sample.track)]
         assert (origin.video, origin.scene) == (stored.video, stored.scene)
         assert origin.time is not None
@@ -277,14 +275,15 @@ def test_unavailable_recorded_detector_has_hint(
 STEP = 1 / 3
 
 
-def face(x: float, colours: int, y: float = 100, side: float = 60) -> SceneFace:
+def face(x: float, colours: int, y: float = 100, side: float = 60) -> DetectedFace:
     """Return a face with a color layout; different `colours` have a distance of 1.4."""
     layout = np.zeros(12, np.float32)
     layout[colours] = 1.0
-    return SceneFace(Box(round(x), round(y), round(side), round(side)), 0.6, layout)
+    box = Box(round(x), round(y), round(side), round(side))
+    return DetectedFace(Face("drawnface", box, 0.6), layout, np.zeros(1, np.float32))
 
 
-def track_numbers(*frames: list[SceneFace]) -> list[list[int]]:
+def track_numbers(*frames: list[DetectedFace]) -> list[list[int]]:
     """Return the track number of each face, frame by frame."""
     tracker = SceneTracker()
     return [

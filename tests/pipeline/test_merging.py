@@ -367,7 +367,6 @@ def test_conflict_stays_queued_after_removals(copies: tuple[Dataset, Dataset]) -
     # The step that imported all six has five decisions in each copy, and is still the same one.
     assert merge_counts(ours, theirs) == (0, 0)
     disputed = ours.samples.get(first)
-    assert disputed is not None
     assert (disputed.status, disputed.label) == ("queue", None)
     assert ours.images.get(image[second]) is None
     merge_counts(theirs, ours)
@@ -383,13 +382,10 @@ def test_merged_weak_label_retracts_label(copies: tuple[Dataset, Dataset]) -> No
         dataset.journal.apply("Clear", [Choice(key, "clear")])
     ours.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
     result = merge_dataset(ours, theirs.root, simulate=True, progress=Progress())
-    accepted = ours.samples.get(key)
-    assert accepted is not None
-    assert accepted.label == "hana"
+    assert ours.samples.get(key).label == "hana"
     assert result == merge_dataset(ours, theirs.root, simulate=False, progress=Progress())
     assert result.result["taken_back"] == 1
     disputed = ours.samples.get(key)
-    assert disputed is not None
     assert (disputed.status, disputed.label, disputed.hint) == ("queue", None, None)
     merge_counts(theirs, ours)
     assert merge_counts(ours, theirs) == merge_counts(theirs, ours) == (0, 0)

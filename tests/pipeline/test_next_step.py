@@ -222,7 +222,6 @@ del RUN["webapp serve"], RUN["baseline train --preset simple"]
 def serve_until_ctrl_c(line: list[str | bytes]) -> None:
     """Start a server, interrupt it once it prints its address."""
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
-        assert server.stdout is not None
         try:
             address = server.stdout.readline().decode()
             server.send_signal(signal.SIGINT)

@@ -424,7 +424,6 @@ def test_docs_example_is_valid(tmp_path: Path) -> None:
         ("takimoto hifumi", "hifumi"),
     ]
     assert request.options == {"bing": {"size": "large"}}
-    assert read.train is not None
     assert read.train.texts() == {"epochs": "20", "colour": "rgb", "blocks": "16,32"}
     assert all(f"`{path.stem}`" in page for path in (ROOT / "datasets/recipes").glob("*-*.toml"))
 

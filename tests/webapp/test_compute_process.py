@@ -118,7 +118,6 @@ def test_process_ends_with_parent_while_gil_is_held(settings: ServeSettings) -> 
     search = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
     environment = os.environ | {"PYTHONPATH": search}
     with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as parent:
-        assert parent.stdout is not None
         pid = int(parent.stdout.readline())
         time.sleep(0.3)  # the search has begun
         parent.kill()

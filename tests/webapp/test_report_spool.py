@@ -75,7 +75,6 @@ def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
     answered = set[str]()
     for lines in (20, 1)[: examples(1, 2)]:
         with locked(dataset.root), python(SPOOL_SCRIPT, dataset.root, str(1000 * lines)) as server:
-            assert server.stdout is not None
             answered |= {server.stdout.readline() for _ in range(lines)}
             server.kill()
             answered |= set(server.stdout)

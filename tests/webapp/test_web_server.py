@@ -158,7 +158,6 @@ def test_server_exits_cleanly_on_sigterm(tmp_path: Path) -> None:
     line = command("webapp.cli", "serve", write_model(tmp_path / "m.onnx"), "--port", "0")
     with subprocess.Popen(line, stdout=subprocess.PIPE) as server:
         try:
-            assert server.stdout is not None
             assert server.stdout.readline().startswith(b"http://127.0.0.1:")
             server.terminate()
             assert server.wait(60) == 0

@@ -164,7 +164,6 @@ LANGUAGES = ("zh", "ja")
 
 def translations(language: str) -> dict[str, str]:
     block = re.search(rf"^  {language}: \{{(.*?)^  \}},", WORDS, re.S | re.M)
-    assert block is not None
     return dict(re.findall(r'"((?:[^"\\]|\\.)*)": "((?:[^"\\]|\\.)*)"', block.group(1)))
 
 

@@ -103,24 +103,29 @@ class BatchHardObjective:
     def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
         """Cross entropy in nats and recall@1 on `samples` against the known images."""
         with torch.inference_mode():
-            gallery, gallery_y = self._embed_samples(net, self.known, batch)
-            queries, y = self._embed_samples(net, samples, batch)
+            gallery, gallery_y = embed_samples(net, self.known, batch, MAX_VALIDATION_GALLERY)
+            queries, y = embed_samples(net, samples, batch)
             vectors = stack_by_class(gallery.numpy(), gallery_y.numpy(), self.classes)
             scores = NearestImageHead(torch.from_numpy(vectors))(queries)
         loss = float(functional.cross_entropy(scores, y))
         return loss, float((scores.argmax(1) == y).float().mean())
 
-    def _embed_samples(
-        self, net: nn.Module, samples: LabelledSamples, batch: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        parts, labels, count = [], [], 0
-        for x, y in iterate_batches(samples, net, batch):
-            parts.append(functional.normalize(net(x).float(), dim=1).cpu())
-            labels.append(y.cpu())
-            count += len(y)
-            if samples is self.known and count >= MAX_VALIDATION_GALLERY:
-                break
-        return torch.cat(parts), torch.cat(labels)
+
+def embed_samples(
+    net: nn.Module, samples: LabelledSamples, batch: int, limit: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return embeddings of length 1 (N x D) and classes of samples, not augmented.
+
+    With a `limit`, the batches that reach it are the last.
+    """
+    parts, labels, count = [], [], 0
+    for x, y in iterate_batches(samples, net, batch):
+        parts.append(functional.normalize(net(x).float(), dim=1).cpu())
+        labels.append(y.cpu())
+        count += len(y)
+        if limit is not None and count >= limit:
+            break
+    return torch.cat(parts), torch.cat(labels)
 
 
 def fit_triplet(
@@ -139,7 +144,8 @@ def fit_triplet(
     val = FeatureSamples(*frozen.val(data))
     task = TrainingTask(network, train, objective, plan, settings, val)
     fitted = train_network(task, callback, data.checkpoint_folder)
-    embedded = _embed_all(network, train)
+    with torch.inference_mode():
+        embedded = embed_samples(network, train, VALIDATION_BATCH)[0].numpy()
     head = build_gallery(embedded, train.y, frozen.keys, len(data.classes))
     weights = (tensor.detach().cpu().numpy() for tensor in (layer.weight, layer.bias))
     shape = ImageShape(settings.channels, settings.size)
@@ -147,16 +153,6 @@ def fit_triplet(
     sizes = [len(keys) for keys in head.keys]
     gallery_facts = {"gallery_images": sum(sizes), "max_gallery_images": max(sizes)}
     return fitted.with_net(net, frozen.facts | gallery_facts)
-
-
-def _embed_all(network: nn.Module, samples: FeatureSamples) -> npt.NDArray[np.float32]:
-    """Return embeddings of length 1 (N x D) of all samples, not augmented."""
-    with torch.inference_mode():
-        parts = [
-            functional.normalize(network(x).float(), dim=1).cpu().numpy()
-            for x, _ in iterate_batches(samples, network, VALIDATION_BATCH)
-        ]
-    return np.concatenate(parts)
 
 
 COMPONENTS = 256

@@ -271,7 +271,6 @@ def test_label_issue_ends_with_correction(trained: Dataset, baseline: Baseline) 
     sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
     trained.journal.apply("Slip", [Choice(sample.key, "label", "owl", "hint")])
     image = trained.images.get(sample.image)
-    assert image is not None
     ran = run_here("baseline.cli", "label-issues", "--folds", "3", "-d", trained.root)
     assert ran.code == 0, ran.stderr
     message = " ".join(ran.stdout.split())
@@ -312,8 +311,6 @@ def test_evaluate_run_covers_every_split(dataset: Dataset) -> None:
     folder, evaluation = make_evaluated_run(dataset, "one")
     result = read_metrics(folder)
     assert list(result.splits) == ["train", "val", "test"]
-    assert result.train is not None
-    assert result.test is not None
     assert result.gap["test"] == pytest.approx(result.train.accuracy - result.test.accuracy)
     assert result.train.groups == 12  # two images each
     assert result.test.commonest_class == pytest.approx(1 / 3)
@@ -364,7 +361,6 @@ def test_balancing_is_corrected_in_all_metrics(dataset: Dataset) -> None:
     result = evaluation.splits["test"]
     decided = decide(taught["test"].logits, CLASSES, rule_loaded)
     assert result.accuracy == float((decided.classes == taught["test"].y).mean())
-    assert result.uncalibrated is not None
     before = softmax(taught["test"].logits)[:, 1].mean()
     assert decided.probabilities[:, 1].mean() < 0.3 * before
     assert result.log_loss < result.uncalibrated.log_loss
@@ -427,9 +423,7 @@ def test_evaluation_uses_current_groups(dataset: Dataset) -> None:
     train = examples.splits["train"]
     assert [examples.groups[s.key] for s in train] == [groups[s.key] for s in train]
     folder, _ = make_evaluated_run(dataset, "one")
-    result = read_metrics(folder).train
-    assert result is not None
-    assert result.groups == 12
+    assert read_metrics(folder).train.groups == 12
 
 
 def test_class_with_one_group_stays_in_train(dataset: Dataset) -> None:

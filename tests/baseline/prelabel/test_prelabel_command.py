@@ -57,8 +57,6 @@ def test_prelabel_before_and_after_labelling(tmp_path: Path) -> None:
         results = prelabel(dataset, SETTINGS)
         assert (results["samples"], results["labelled"], results["classes"]) == (44, 24, 3)
         second = proposals.get_latest()
-        assert first is not None
-        assert second is not None
         assert second.id > first.id
         assert second.facts["accuracy"] == results["accuracy"]
         result = {sample.sample: sample for sample in proposals.iterate()}
@@ -79,7 +77,6 @@ def test_learning_matches_prelabel(tmp_path: Path) -> None:
         assert learn(dataset).changed >= len(keys) - 18
         assert learn(dataset).changed == 0
         newest = Proposals(dataset.db).get_latest()
-        assert newest is not None
         assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
         suggested = {sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()}
         prelabel(dataset, SETTINGS)
@@ -239,7 +236,6 @@ def test_prelabel_stores_vectors(tmp_path: Path) -> None:
         assert "these are photographs" in str(first["parts_by"])
         assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTO_WEIGHTS["colours"]}
         space = EmbeddingSpace.from_dataset(dataset)
-        assert space is not None
         names = [
             make_sample_vector_name(s.key, Region(s.box, s.angle))
             for s in dataset.samples.iter_by_key()
@@ -253,7 +249,6 @@ def test_prelabel_stores_vectors(tmp_path: Path) -> None:
             dataset, load_preset("transfer", WITH_COLOURS | {"part_weights": "0.25"})
         )
         newer = EmbeddingSpace.from_dataset(dataset)
-        assert newer is not None
         assert newer.name != space.name
         assert [path.name for path in (tmp_path / "cache" / "likeness").iterdir()] == [newer.name]
         assert repeated["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}

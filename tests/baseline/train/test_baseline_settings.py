@@ -150,7 +150,6 @@ def presets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_preset_example_of_docs_works(presets: Path) -> None:
-    assert EXAMPLE is not None
     file, text = EXAMPLE.groups()
     (presets / Path(file).name).write_text(text)
     assert "quick" in preset_names()
@@ -170,7 +169,6 @@ def test_preset_example_of_docs_works(presets: Path) -> None:
 def test_invalid_preset_file_raises_error(
     presets: Path, before: str, after: str, message: str
 ) -> None:
-    assert EXAMPLE is not None
     assert before in EXAMPLE[2]
     (presets / "quick.toml").write_text(EXAMPLE[2].replace(before, after))
     with pytest.raises(UsageError, match=message):

@@ -103,9 +103,7 @@ def test_full_disk_keeps_old_checkpoint(small_disk: Callable[[str], Path]) -> No
     save_checkpoint(folder, {"net": {"a": torch.ones(1000)}}, {"step": 1})
     with pytest.raises(DiskFull, match="no space left"):
         save_checkpoint(folder, {"net": {"a": torch.ones(1_000_000)}}, {"step": 2})
-    result = load_checkpoint(folder)
-    assert result is not None
-    assert result[1] == {"step": 1}
+    assert load_checkpoint(folder)[1] == {"step": 1}
     assert [path.name for path in folder.iterdir()] == [FILE]
 
 
@@ -113,7 +111,6 @@ def test_checkpoint_round_trip_and_removal(tmp_path: Path) -> None:
     weights = torch.arange(6.0).reshape(2, 3).T
     save_checkpoint(tmp_path / "run", {"net": {"w": weights}}, {"loss": 0.1 + 0.2})
     result = load_checkpoint(tmp_path / "run")
-    assert result is not None
     assert result[1] == {"loss": 0.1 + 0.2}
     (tmp_path / "run" / FILE).write_bytes(b"no checkpoint")
     assert torch.equal(result[0]["net"]["w"], weights)

@@ -69,9 +69,7 @@ def fitted() -> Fitted:
     """Fit to six classes; return their means too."""
     random = np.random.default_rng(0)
     centers = random.normal(0, 1, (6, WIDTH)).astype(np.float32)
-    result = fit_membership(draw(centers, 20, random), *HOW)
-    assert result is not None
-    return (*result, centers)
+    return (*fit_membership(draw(centers, 20, random), *HOW), centers)
 
 
 def test_left_out_classes_predict_rate_of_outsiders(fitted: Fitted) -> None:
@@ -141,7 +139,6 @@ def test_training_reports_left_out_classes(tmp_path: Path, monkeypatch: pytest.M
         folder = run_folder(dataset, str(result["run"]))
         images = [path for path in (tmp_path / "dataset" / "images").glob("*/*") if path.is_file()]
     rule = load_decision_rule(folder).effects.unfamiliar
-    assert rule is not None
     assert (rule.folds, rule.left_out_classes, rule.left_out) == (FOLDS, 3, 24)
     assert "images of left-out classes" in str(result["unknown"])
     export_run(tmp_path / "dataset", None, tmp_path / "model.onnx", "fp32")
@@ -216,7 +213,6 @@ def test_training_chooses_unknown_rule(tmp_path: Path) -> None:
         folder = run_folder(dataset, run)
         rule = load_decision_rule(folder)
         threshold = rule.effects.unfamiliar
-        assert threshold is not None
         # Out-of-fold samples of train, and val.
         assert (threshold.count, threshold.folds, threshold.guaranteed) == (18, UNKNOWN_FOLDS, True)
         assert rule.unfamiliar_below == threshold.below
@@ -228,7 +224,6 @@ def test_training_chooses_unknown_rule(tmp_path: Path) -> None:
         assert load_decision_rule(folder).effects.unfamiliar == threshold
         reevaluate_run(dataset, run, "val", RuleRequest({}, max_rejection_rate=0.4))
         by_hand = load_decision_rule(folder).effects.unfamiliar
-        assert by_hand is not None
         assert (by_hand.target, by_hand.folds, by_hand.count) == (0.4, 0, 2)
         reevaluate_run(dataset, run, "val", RuleRequest({}, forget=True))
         assert load_decision_rule(folder).unfamiliar_below is None

@@ -187,7 +187,6 @@ def test_other_detector_keeps_crop_geometry(shared_data: Path) -> None:
     cascade = shared_data / "lbpcascade_animeface.xml"
     with_file = f"lbpcascade:cascade={cascade}"
     other = make_crop_plan(make_facts(FACES), None, with_file)
-    assert other.read.detector is not None
     assert (other.read.detector.name, other.read.cutting) == ("lbpcascade", CROP)
     foreign = CropMethod("lbpcascade", "cascade=0123456789ab neighbors=3", "margin=0.8", 9)
     with pytest.raises(UsageError, match="SHA-256 0123456789ab"):
