@@ -88,19 +88,15 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
             raise UsageError("two dataset folders: DIR and -d", "use only one of them")
         job = replace(job, root=folder)
     with job.create() as dataset:
-        if descriptions := {key: text for key, text in texts.items() if text is not None}:
-            _save_descriptions(dataset, descriptions)
+        present = {key: text for key, text in texts.items() if text is not None}
+        if lines := {key: " ".join(text.split()) or None for key, text in present.items()}:
+            changed = msgspec.to_builtins(dataset.settings) | lines
+            try:
+                settings = msgspec.convert(changed, Settings)
+            except msgspec.ValidationError as error:
+                raise UsageError(f"text too long: {error}", "shorten it") from error
+            write_settings(dataset.root, settings)
         return {"dataset": str(dataset.root.absolute()), "images": dataset.images.count()}
-
-
-def _save_descriptions(dataset: Dataset, texts: dict[str, str]) -> None:
-    lines = {name: " ".join(text.split()) or None for name, text in texts.items()}
-    changed = msgspec.to_builtins(dataset.settings) | lines
-    try:
-        settings = msgspec.convert(changed, Settings)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"text too long: {error}", "shorten it") from error
-    write_settings(dataset.root, settings)
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")

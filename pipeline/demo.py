@@ -29,7 +29,7 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
@@ -232,8 +232,7 @@ _HTML = "text/html; charset=utf-8"
 _JPEG = "image/jpeg"
 
 
-@dataclass(frozen=True, slots=True)
-class SiteResponse:
+class SiteResponse(NamedTuple):
     """A response; `announced` is its Content-Length if that differs from the body."""
 
     status: int

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any
@@ -25,7 +25,7 @@ from gleanset.db.runs import LabelIssues
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
-from gleanset.records import Face, Sample
+from gleanset.records import Face
 from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
@@ -60,11 +60,7 @@ def _face(face: Face) -> Line:
 
 def samples(dataset: Dataset) -> Iterator[Line]:
     """Yield all samples, including duplicates."""
-    yield from _samples(dataset, dataset.samples.iter_by_key())
-
-
-def _samples(dataset: Dataset, samples: Iterable[Sample]) -> Iterator[Line]:
-    pairs = QualityMeasures(dataset.db).join(samples)
+    pairs = QualityMeasures(dataset.db).join(dataset.samples.iter_by_key())
     while page := list(islice(pairs, 500)):
         places = dataset.images.get_origins({sample.image for sample, _ in page})
         for sample, quality in page:

@@ -120,10 +120,7 @@ class Stages:
         stages = list(self._after_sources())
         names = [name for name, _ in stages]
         if start not in names:
-            raise UsageError(
-                f"unknown stage: {start!r}",
-                f"use one of: {', '.join(names)}",
-            )
+            raise UsageError(f"unknown stage: {start!r}", f"use one of: {', '.join(names)}")
         return stages[names.index(start) :]
 
     def _checks_of_sources(self, root: Path) -> Iterator[Check]:

@@ -129,9 +129,10 @@ class _GarbageCollector:
             *self._dataset.runs_folder.rglob(f"{PARTIAL_PREFIX}*"),
         ]
         for path in partial_files:
-            is_scratch = cache / "scratch" in path.parents
-            if last_changed(path) <= self._latest_change and not is_scratch:
-                yield path
+            with suppress(OSError):  # removed meanwhile
+                is_old = path.stat().st_mtime <= self._latest_change
+                if is_old and cache / "scratch" not in path.parents:
+                    yield path
 
     def _remove(self, path: Path) -> Iterator[tuple[Path, int]]:
         files = path.rglob("*") if path.is_dir() else [path]
@@ -194,36 +195,22 @@ def remove_orphan(dataset: Dataset, orphan: OrphanFile) -> bool:
     return True
 
 
-def last_changed(path: Path) -> float:
-    """Return the modification time of a file; the present time if it is unknown."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return time.time()
-
-
 DAMAGED = "damaged"
 _DAMAGE = "gone", "damaged", "unreadable", "gone_crops", "damaged_crops", "unreadable_crops"
 _COUNTED = {FILE_GONE: "gone", DAMAGED: "damaged", FILE_UNREADABLE: "unreadable"}
 
 
-@dataclass(frozen=True, slots=True)
-class FileHashCheck:
-    """Checks the stored file of one image; runs in threads, as hashing releases the GIL."""
-
-    store: Store
-
-    def __call__(self, item: StoredImage) -> bool:
-        """Return True. Raises `Unreadable` for a missing or damaged file."""
-        try:
-            stored = self.store.compute_hash(item.sha256, item.format)
-        except OSError as error:
-            raise Unreadable(FILE_UNREADABLE, str(error)) from error
-        if stored is None:
-            raise Unreadable(FILE_GONE)
-        if stored != item.sha256:
-            raise Unreadable(DAMAGED, f"SHA-256 of the file: {stored}")
-        return True
+def check_hash(store: Store, item: StoredImage) -> bool:
+    """Return True for a sound stored file. Raises `Unreadable` if it is missing or damaged."""
+    try:
+        stored = store.compute_hash(item.sha256, item.format)
+    except OSError as error:
+        raise Unreadable(FILE_UNREADABLE, str(error)) from error
+    if stored is None:
+        raise Unreadable(FILE_GONE)
+    if stored != item.sha256:
+        raise Unreadable(DAMAGED, f"SHA-256 of the file: {stored}")
+    return True
 
 
 def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, object]:
@@ -238,9 +225,9 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
     with dataset.stage(VERIFY_STAGE) as scratch:
         checker = _ImageChecker(dataset, maintenance, dataset.originals(scratch), repair)
         total = dataset.images.count()
-        outcomes = run_over(
-            FileHashCheck(checker.store), maintenance.iter_images(), Threads(2 * count_cores())
-        )
+        # In threads, as hashing releases the GIL.
+        check, workers = partial(check_hash, checker.store), Threads(2 * count_cores())
+        outcomes = run_over(check, maintenance.iter_images(), workers)
         for outcome in progress.over(outcomes, "verify", total=total):
             checker.record(outcome.item, outcome.reason, outcome.detail)
         findings: dict[str, object] = {"images": total, **checker.counts}
@@ -334,17 +321,17 @@ class _ImageChecker:
 
 
 def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, int]:
-    counts = {"damaged_crops": 0, "unreadable_crops": 0}
+    unreadable, damaged = 0, list[Path]()
     files = [file for file, _, _ in crops.iter_files()]
     outcomes = run_over(check_decodable, files, Processes())
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
         if outcome.reason == FILE_UNREADABLE:
-            counts["unreadable_crops"] += 1
+            unreadable += 1
         elif outcome.result is None:
-            counts["damaged_crops"] += 1
-            if repair:
-                crops.quarantine(outcome.item)
-    return counts
+            damaged.append(outcome.item)
+    for path in damaged if repair else ():
+        crops.quarantine(path)
+    return {"damaged_crops": len(damaged), "unreadable_crops": unreadable}
 
 
 def check_decodable(file: Path) -> bool:

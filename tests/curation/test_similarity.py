@@ -241,13 +241,12 @@ MADE = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
 NAMES = [make_vector_name(("sample", number)) for number in range(3000)]
 
 
-def test_reading_subset_takes_little_memory(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)})
-        tracemalloc.start()
-        try:
-            EmbeddingSpace.from_dataset(dataset).get_vectors(NAMES[:50])
-            traced, _ = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        assert traced < MADE.nbytes
+def test_reading_subset_takes_little_memory(dataset: Dataset) -> None:
+    Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)})
+    tracemalloc.start()
+    try:
+        EmbeddingSpace.from_dataset(dataset).get_vectors(NAMES[:50])
+        traced, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert traced < MADE.nbytes

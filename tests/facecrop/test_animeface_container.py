@@ -154,7 +154,6 @@ def test_container_stops_with_killed_process(engine: FakeEngine) -> None:
         "print('ready', flush=True); time.sleep(60)"
     )
     with python(code, program) as process:
-        assert process.stdout
         assert process.stdout.readline() == "ready\n"
         os.kill(process.pid, signal.SIGKILL)
     assert eventually(lambda: not is_running(starts(program)[0]))

@@ -133,7 +133,6 @@ def test_concurrent_upgrades_keep_one_old_backup(tmp_path: Path) -> None:
     )
     processes = [python(code, path) for _ in range(3)]
     for process in processes:
-        assert process.stdin
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
@@ -195,7 +194,6 @@ def test_write_lock_times_out_as_dataset_busy(tmp_path: Path) -> None:
         "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); sys.stdin.readline()"
     )
     other = python(code, path)
-    assert other.stdout
     assert other.stdout.readline() == "held\n"
     with pytest.raises(DatasetBusy, match="wait until it has finished"), db.transaction():
         pytest.fail("there were two writers")

@@ -218,7 +218,6 @@ HOLD = (
 
 def hold_stage(dataset: Dataset) -> subprocess.Popen[str]:
     process = python(HOLD, dataset.root)
-    assert process.stdout
     assert process.stdout.readline() == "held\n"
     return process
 

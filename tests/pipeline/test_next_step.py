@@ -288,25 +288,21 @@ def test_next_command_works_as_printed(
 
 
 @pytest.mark.usefixtures("no_display")
-def test_confident_predictions_are_accepted_before_split(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path / "d") as dataset:
-        imported(dataset, tmp_path)
-        assert next_step(dataset).startswith("labeler split ")
-        taken_whole(dataset, tmp_path, hints=False)
-        queued = [
-            sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"
-        ]
-        prelabelled = [
-            PrelabelledSample(key, place, (Proposal("cat", 0.97),))
-            for place, key in enumerate(queued)
-        ]
-        Proposals(dataset.db).replace(prelabelled, {"known": ["cat", "owls"]})
-        line = next_step(dataset)
-        assert line == f"labeler accept predictions {dataset.option}"
-        program, *words = shlex.split(line)
-        done = run_here(f"{program}.cli", *words, "--json", cwd=tmp_path)
-        assert done.json["accepted"] == len(queued), done.stderr
-        assert next_step(dataset).startswith("labeler split ")
+def test_confident_predictions_are_accepted_before_split(dataset: Dataset, tmp_path: Path) -> None:
+    imported(dataset, tmp_path)
+    assert next_step(dataset).startswith("labeler split ")
+    taken_whole(dataset, tmp_path, hints=False)
+    queued = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
+    prelabelled = [
+        PrelabelledSample(key, place, (Proposal("cat", 0.97),)) for place, key in enumerate(queued)
+    ]
+    Proposals(dataset.db).replace(prelabelled, {"known": ["cat", "owls"]})
+    line = next_step(dataset)
+    assert line == f"labeler accept predictions {dataset.option}"
+    program, *words = shlex.split(line)
+    done = run_here(f"{program}.cli", *words, "--json", cwd=tmp_path)
+    assert done.json["accepted"] == len(queued), done.stderr
+    assert next_step(dataset).startswith("labeler split ")
 
 
 def test_hint_repeats_dataset_option(tmp_path: Path) -> None:
@@ -342,28 +338,26 @@ def test_clusters_are_suggested_without_display(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_display")
-def test_skipped_samples_are_not_prelabelled_again(tmp_path: Path) -> None:
+def test_skipped_samples_are_not_prelabelled_again(dataset: Dataset, tmp_path: Path) -> None:
     """Skipped samples need the window, which is not available here."""
-    with Dataset.create(tmp_path / "d") as dataset:
-        trained_and_more_waits(dataset, tmp_path)
-        assert next_step(dataset) == f"baseline prelabel {dataset.option}"
-        keys = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
-        session = SortingSession(dataset)
-        session.send_to_place(list(session.tiles.get_ids(keys).values()), Place.LATER)
-        assert next_step(dataset) == f"webapp serve {dataset.option}"
-        result = run_here(
-            "labeler.cli", "gallery", "p.html", "--clusters", *shlex.split(dataset.option)
-        )
-        assert result.code == 3
-        assert "gleanset status" in result.stderr
+    trained_and_more_waits(dataset, tmp_path)
+    assert next_step(dataset) == f"baseline prelabel {dataset.option}"
+    keys = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
+    session = SortingSession(dataset)
+    session.send_to_place(list(session.tiles.get_ids(keys).values()), Place.LATER)
+    assert next_step(dataset) == f"webapp serve {dataset.option}"
+    result = run_here(
+        "labeler.cli", "gallery", "p.html", "--clusters", *shlex.split(dataset.option)
+    )
+    assert result.code == 3
+    assert "gleanset status" in result.stderr
 
 
 @pytest.mark.usefixtures("no_display")
-def test_single_pending_image_does_not_delay_serving(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path / "d") as dataset:
-        trained(dataset, tmp_path)
-        put_whole(dataset, pixels(777), "disputed")
-        assert next_step(dataset) == f"webapp serve {dataset.option}"
+def test_single_pending_image_does_not_delay_serving(dataset: Dataset, tmp_path: Path) -> None:
+    trained(dataset, tmp_path)
+    put_whole(dataset, pixels(777), "disputed")
+    assert next_step(dataset) == f"webapp serve {dataset.option}"
 
 
 PROGRAMS = {"gleanset": "pipeline"}

@@ -142,7 +142,6 @@ def test_max_rejection_rate_is_stored(trained: Dataset, baseline: Baseline) -> N
     folder = run_folder(trained)
     code, result, err = baseline("evaluate", "--max-rejection-rate", "5%")
     results = result["unfamiliar"]
-    assert isinstance(results, dict)
     assert (code, results["count"], results["groups"], results["guaranteed"]) == (0, 3, 3, False)
     assert "to guarantee 5%, val needs 19 groups" in err
     below = load_decision_rule(folder).unfamiliar_below

@@ -41,50 +41,48 @@ QUICK = ["-o", "backbone=efficientnet_lite0", "-o", "weights=none", "-o", "size=
 SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
 
 
-def test_prelabel_before_and_after_labelling(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 15, ())
-        results = prelabel(dataset, SETTINGS)
-        assert (results["samples"], results["labelled"]) == (45, 0)
-        proposals = Proposals(dataset.db)
-        first = proposals.get_latest()
-        result = {proposal.sample: proposal for proposal in proposals.iterate()}
-        assert set(result) == set(truth)
+def test_prelabel_before_and_after_labelling(dataset: Dataset) -> None:
+    truth = fill(dataset, 15, ())
+    results = prelabel(dataset, SETTINGS)
+    assert (results["samples"], results["labelled"]) == (45, 0)
+    proposals = Proposals(dataset.db)
+    first = proposals.get_latest()
+    result = {proposal.sample: proposal for proposal in proposals.iterate()}
+    assert set(result) == set(truth)
 
-        labelled, rejected = sorted(truth)[:24], sorted(truth)[30]
-        dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in labelled])
-        dataset.journal.apply("Reject", [Choice(rejected, "reject")])
-        results = prelabel(dataset, SETTINGS)
-        assert (results["samples"], results["labelled"], results["classes"]) == (44, 24, 3)
-        second = proposals.get_latest()
-        assert second.id > first.id
-        assert second.facts["accuracy"] == results["accuracy"]
-        result = {sample.sample: sample for sample in proposals.iterate()}
-        pending = [sample for key, sample in result.items() if key not in labelled]
-        assert all(sample.proposals for sample in pending)
-        right = sum(sample.proposals[0].label == truth[sample.sample] for sample in pending)
-        assert right > len(pending) / 2  # a third by chance
+    labelled, rejected = sorted(truth)[:24], sorted(truth)[30]
+    dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in labelled])
+    dataset.journal.apply("Reject", [Choice(rejected, "reject")])
+    results = prelabel(dataset, SETTINGS)
+    assert (results["samples"], results["labelled"], results["classes"]) == (44, 24, 3)
+    second = proposals.get_latest()
+    assert second.id > first.id
+    assert second.facts["accuracy"] == results["accuracy"]
+    result = {sample.sample: sample for sample in proposals.iterate()}
+    pending = [sample for key, sample in result.items() if key not in labelled]
+    assert all(sample.proposals for sample in pending)
+    right = sum(sample.proposals[0].label == truth[sample.sample] for sample in pending)
+    assert right > len(pending) / 2  # a third by chance
 
 
-def test_learning_matches_prelabel(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 12, ())
-        assert learn(dataset) == LearningResult(len(truth))
-        prelabel(dataset, SETTINGS)
-        assert learn(dataset) == LearningResult(0)
-        keys = sorted(truth)
-        dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:18]])
-        assert learn(dataset).changed >= len(keys) - 18
-        assert learn(dataset).changed == 0
-        newest = Proposals(dataset.db).get_latest()
-        assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
-        suggested = {sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()}
-        prelabel(dataset, SETTINGS)
-        assert {
-            sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
-        } == suggested
-        new = fill(dataset, 2, (), seed=5)
-        assert learn(dataset).without_vectors == len(new)
+def test_learning_matches_prelabel(dataset: Dataset) -> None:
+    truth = fill(dataset, 12, ())
+    assert learn(dataset) == LearningResult(len(truth))
+    prelabel(dataset, SETTINGS)
+    assert learn(dataset) == LearningResult(0)
+    keys = sorted(truth)
+    dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:18]])
+    assert learn(dataset).changed >= len(keys) - 18
+    assert learn(dataset).changed == 0
+    newest = Proposals(dataset.db).get_latest()
+    assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
+    suggested = {sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()}
+    prelabel(dataset, SETTINGS)
+    assert {
+        sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
+    } == suggested
+    new = fill(dataset, 2, (), seed=5)
+    assert learn(dataset).without_vectors == len(new)
 
 
 def test_prelabel_command_output(tmp_path: Path) -> None:
@@ -147,77 +145,72 @@ def test_next_command_needs_display(
         assert result == [*first_command, *([stacks] if window and not trained else [])]
 
 
-def test_rejected_samples_bound_unknown_classes(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 8, ())
-        keys = sorted(truth)
-        dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
-        figures = prelabel(dataset, SETTINGS)
-        result = summarize_prelabel(dataset, figures)
-        # Without rejected samples nothing is known about other classes.
-        assert figures["of_no_class_at_most"] is None
-        assert result["suggestions"].endswith("errors among 3 known classes")
-        assert "are additional errors" in result["other classes"]
+def test_rejected_samples_bound_unknown_classes(dataset: Dataset) -> None:
+    truth = fill(dataset, 8, ())
+    keys = sorted(truth)
+    dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
+    figures = prelabel(dataset, SETTINGS)
+    result = summarize_prelabel(dataset, figures)
+    # Without rejected samples nothing is known about other classes.
+    assert figures["of_no_class_at_most"] is None
+    assert result["suggestions"].endswith("errors among 3 known classes")
+    assert "are additional errors" in result["other classes"]
 
-        dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[8:10]])
-        result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
-        bound = re.search(r"at most (\d+) errors", result["other classes"])
-        expected = re.search(r"about (\d+) errors among", result["suggestions"])
-        assert bound
-        assert expected
-        assert int(expected[1]) < int(bound[1]) <= 14
+    dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[8:10]])
+    result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
+    bound = re.search(r"at most (\d+) errors", result["other classes"])
+    expected = re.search(r"about (\d+) errors among", result["suggestions"])
+    assert int(expected[1]) < int(bound[1]) <= 14
 
-        dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[10:14]])
-        result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
-        assert "3 known classes and rejected images" in result["suggestions"]
+    dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[10:14]])
+    result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
+    assert "3 known classes and rejected images" in result["suggestions"]
 
 
 @pytest.mark.damages("its pictures are removed")
-def test_unusable_input_raises_error(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        with pytest.raises(InputUnusable, match="no samples to sort"):
-            prelabel(dataset, SETTINGS)
-        with pytest.raises(UsageError, match="of preset transfer, not simple"):
-            prelabel(dataset, load_preset("simple", {}))
-        truth = fill(dataset, 2, ())
-        originals = sorted((tmp_path / "images").glob("*/*.png"))
-        for path in originals[:2]:
-            path.write_bytes(b"broken")
-        assert prelabel(dataset, SETTINGS)["unreadable"] == 2
-        for path in originals:
-            path.unlink()
-        for path in (tmp_path / "cache" / "features").glob("*/*"):
-            path.unlink()
-        with pytest.raises(InputUnusable, match="all 6 images are unreadable"):
-            prelabel(dataset, SETTINGS)
-        assert len(list(Proposals(dataset.db).iterate())) == len(truth) - 2
-
-
-def test_prelabel_samples_of_catalogue(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        truth = fill(dataset, 2, ())
-        first, second, third, *_ = sorted(truth)
-        dataset.journal.apply("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
-        number = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
-        assert number[first].label == "disc"
-        assert number[second].status == "rejected"
-        rows = {row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")}
-        with dataset.db.transaction():
-            disc = dataset.classes.get_or_create("disc")
-            step = dataset.db.execute("INSERT INTO step(at, user) VALUES('', '')")
-            Changes(dataset.db).apply(step, [Change("refused", rows[third], str(disc))])
-            Placements(dataset.db).apply(
-                step,
-                [
-                    Placement(rows[first], False, "g", "copy"),
-                    Placement(rows[third], True, "g", "best"),
-                ],
-            )
-        result = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
-        assert result[third].refused == {"disc"}
-        assert (result[first].kept, result[first].group, result[third].group) == (False, "g", "g")
+def test_unusable_input_raises_error(dataset: Dataset) -> None:
+    with pytest.raises(InputUnusable, match="no samples to sort"):
         prelabel(dataset, SETTINGS)
-        assert first not in {sample.sample for sample in Proposals(dataset.db).iterate()}
+    with pytest.raises(UsageError, match="of preset transfer, not simple"):
+        prelabel(dataset, load_preset("simple", {}))
+    truth = fill(dataset, 2, ())
+    originals = sorted((dataset.root / "images").glob("*/*.png"))
+    for path in originals[:2]:
+        path.write_bytes(b"broken")
+    assert prelabel(dataset, SETTINGS)["unreadable"] == 2
+    for path in originals:
+        path.unlink()
+    for path in (dataset.root / "cache" / "features").glob("*/*"):
+        path.unlink()
+    with pytest.raises(InputUnusable, match="all 6 images are unreadable"):
+        prelabel(dataset, SETTINGS)
+    assert len(list(Proposals(dataset.db).iterate())) == len(truth) - 2
+
+
+def test_prelabel_samples_of_catalogue(dataset: Dataset) -> None:
+    truth = fill(dataset, 2, ())
+    first, second, third, *_ = sorted(truth)
+    dataset.journal.apply("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
+    number = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
+    assert number[first].label == "disc"
+    assert number[second].status == "rejected"
+    rows = {row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")}
+    with dataset.db.transaction():
+        disc = dataset.classes.get_or_create("disc")
+        step = dataset.db.execute("INSERT INTO step(at, user) VALUES('', '')")
+        Changes(dataset.db).apply(step, [Change("refused", rows[third], str(disc))])
+        Placements(dataset.db).apply(
+            step,
+            [
+                Placement(rows[first], False, "g", "copy"),
+                Placement(rows[third], True, "g", "best"),
+            ],
+        )
+    result = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
+    assert result[third].refused == {"disc"}
+    assert (result[first].kept, result[first].group, result[third].group) == (False, "g", "g")
+    prelabel(dataset, SETTINGS)
+    assert first not in {sample.sample for sample in Proposals(dataset.db).iterate()}
 
 
 WITH_COLOURS = {"backbone": "efficientnet_lite0+colours", "weights": "none", "size": "32"}
@@ -228,30 +221,27 @@ PARTS = (
 )
 
 
-def test_prelabel_stores_vectors(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        fill(dataset, 10, ())
-        assert EmbeddingSpace.from_dataset(dataset) is None
-        first = prelabel(dataset, load_preset("transfer", WITH_COLOURS))
-        assert "these are photographs" in str(first["parts_by"])
-        assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTO_WEIGHTS["colours"]}
-        space = EmbeddingSpace.from_dataset(dataset)
-        names = [
-            make_sample_vector_name(s.key, Region(s.box, s.angle))
-            for s in dataset.samples.iter_by_key()
-        ]
-        vectors, is_present = space.get_vectors([*names, b"unknown" * 2])
-        assert is_present.tolist() == [True] * len(names) + [False]
-        assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
-        assert not vectors[-1].any()
+def test_prelabel_stores_vectors(dataset: Dataset) -> None:
+    fill(dataset, 10, ())
+    assert EmbeddingSpace.from_dataset(dataset) is None
+    first = prelabel(dataset, load_preset("transfer", WITH_COLOURS))
+    assert "these are photographs" in str(first["parts_by"])
+    assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTO_WEIGHTS["colours"]}
+    space = EmbeddingSpace.from_dataset(dataset)
+    names = [
+        make_sample_vector_name(s.key, Region(s.box, s.angle))
+        for s in dataset.samples.iter_by_key()
+    ]
+    vectors, is_present = space.get_vectors([*names, b"unknown" * 2])
+    assert is_present.tolist() == [True] * len(names) + [False]
+    assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
+    assert not vectors[-1].any()
 
-        repeated = prelabel(
-            dataset, load_preset("transfer", WITH_COLOURS | {"part_weights": "0.25"})
-        )
-        newer = EmbeddingSpace.from_dataset(dataset)
-        assert newer.name != space.name
-        assert [path.name for path in (tmp_path / "cache" / "likeness").iterdir()] == [newer.name]
-        assert repeated["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
+    repeated = prelabel(dataset, load_preset("transfer", WITH_COLOURS | {"part_weights": "0.25"}))
+    newer = EmbeddingSpace.from_dataset(dataset)
+    assert newer.name != space.name
+    assert [path.name for path in (dataset.root / "cache" / "likeness").iterdir()] == [newer.name]
+    assert repeated["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
 
 
 def test_drawings_and_photographs_get_own_weights(tmp_path: Path) -> None:
@@ -272,18 +262,17 @@ def test_drawings_and_photographs_get_own_weights(tmp_path: Path) -> None:
         assert get_prior_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 
 
-def test_elongated_drawings_get_own_weights(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        for seed, size in enumerate([(160, 90), (80, 150), (100, 100), (160, 90)]):
-            picture = paint_scene(plan_scene([CAST[seed]], seed, size))
-            put_whole(dataset, picture.convert("RGB"), f"{seed}")
-        samples = list(dataset.samples.iter_by_key())
-        expected = get_prior_weights(PARTS, dataset, samples, Progress())
-        assert expected == (
-            (1.0, *ELONGATED_WEIGHTS.values()),
-            "these are drawings far from square",
-            {},
-        )
-        squares = [sample for sample in samples if sample.box.width == sample.box.height]
-        expected = get_prior_weights(PARTS, dataset, squares, Progress())
-        assert expected.weights == (1.0, *DRAWING_WEIGHTS.values())
+def test_elongated_drawings_get_own_weights(dataset: Dataset) -> None:
+    for seed, size in enumerate([(160, 90), (80, 150), (100, 100), (160, 90)]):
+        picture = paint_scene(plan_scene([CAST[seed]], seed, size))
+        put_whole(dataset, picture.convert("RGB"), f"{seed}")
+    samples = list(dataset.samples.iter_by_key())
+    expected = get_prior_weights(PARTS, dataset, samples, Progress())
+    assert expected == (
+        (1.0, *ELONGATED_WEIGHTS.values()),
+        "these are drawings far from square",
+        {},
+    )
+    squares = [sample for sample in samples if sample.box.width == sample.box.height]
+    expected = get_prior_weights(PARTS, dataset, squares, Progress())
+    assert expected.weights == (1.0, *DRAWING_WEIGHTS.values())

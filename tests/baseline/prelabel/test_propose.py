@@ -382,10 +382,8 @@ def test_folds_keep_groups_together() -> None:
     groups = {sample.key: f"m{pair[row]}" for row, sample in enumerate(samples)}
     result = propose_by_groups(samples, vectors, groups)
     assert result.facts["groups"] == 80
-    assert isinstance(result.facts["accuracy"], float)
     assert result.facts["accuracy"] < 0.45
     leave_sample_out = result.facts["beside"]
-    assert isinstance(leave_sample_out, dict)
     assert leave_sample_out["accuracy"] > 0.8  # reported separately
 
 

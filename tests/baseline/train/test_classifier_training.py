@@ -37,7 +37,6 @@ SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropo
 
 def settings(**changes: Any) -> Simple:
     preset = load_preset("simple", SMALL)
-    assert isinstance(preset, Simple)
     return msgspec.structs.replace(preset, **changes)
 
 

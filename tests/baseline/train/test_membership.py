@@ -205,33 +205,31 @@ def fill_with_rejected(dataset: Dataset, pictures: int) -> None:
     dataset.journal.apply("Reject", [Choice(key, "reject") for key in away])
 
 
-def test_training_chooses_unknown_rule(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        fill_with_rejected(dataset, 10)
-        result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
-        run = str(result["run"])
-        folder = run_folder(dataset, run)
-        rule = load_decision_rule(folder)
-        threshold = rule.effects.unfamiliar
-        # Out-of-fold samples of train, and val.
-        assert (threshold.count, threshold.folds, threshold.guaranteed) == (18, UNKNOWN_FOLDS, True)
-        assert rule.unfamiliar_below == threshold.below
-        assert (threshold.rejected, result["unknown"]) == (2, threshold.describe())
-        assert "of 2 rejected images" in threshold.describe()
+def test_training_chooses_unknown_rule(dataset: Dataset) -> None:
+    fill_with_rejected(dataset, 10)
+    result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
+    run = str(result["run"])
+    folder = run_folder(dataset, run)
+    rule = load_decision_rule(folder)
+    threshold = rule.effects.unfamiliar
+    # Out-of-fold samples of train, and val.
+    assert (threshold.count, threshold.folds, threshold.guaranteed) == (18, UNKNOWN_FOLDS, True)
+    assert rule.unfamiliar_below == threshold.below
+    assert (threshold.rejected, result["unknown"]) == (2, threshold.describe())
+    assert "of 2 rejected images" in threshold.describe()
 
-        protected = str(next(dataset.samples.iter_in_splits()).label)
-        reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))
-        assert load_decision_rule(folder).effects.unfamiliar == threshold
-        reevaluate_run(dataset, run, "val", RuleRequest({}, max_rejection_rate=0.4))
-        by_hand = load_decision_rule(folder).effects.unfamiliar
-        assert (by_hand.target, by_hand.folds, by_hand.count) == (0.4, 0, 2)
-        reevaluate_run(dataset, run, "val", RuleRequest({}, forget=True))
-        assert load_decision_rule(folder).unfamiliar_below is None
+    protected = str(next(dataset.samples.iter_in_splits()).label)
+    reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))
+    assert load_decision_rule(folder).effects.unfamiliar == threshold
+    reevaluate_run(dataset, run, "val", RuleRequest({}, max_rejection_rate=0.4))
+    by_hand = load_decision_rule(folder).effects.unfamiliar
+    assert (by_hand.target, by_hand.folds, by_hand.count) == (0.4, 0, 2)
+    reevaluate_run(dataset, run, "val", RuleRequest({}, forget=True))
+    assert load_decision_rule(folder).unfamiliar_below is None
 
 
-def test_small_dataset_gets_no_unknown_rule(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        fill_with_rejected(dataset, 4)
-        result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
-        assert load_decision_rule(run_folder(dataset, str(result["run"]))).unfamiliar_below is None
-        assert result["unknown"] == NO_UNKNOWN_RULE
+def test_small_dataset_gets_no_unknown_rule(dataset: Dataset) -> None:
+    fill_with_rejected(dataset, 4)
+    result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
+    assert load_decision_rule(run_folder(dataset, str(result["run"]))).unfamiliar_below is None
+    assert result["unknown"] == NO_UNKNOWN_RULE

@@ -111,7 +111,6 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     assert 1 <= output["best_epoch"] <= len(numbers)
     assert output["test"]["count"] == 2
     test = result["test"]
-    assert isinstance(test, dict)
     assert test["accuracy"] == output["test"]["accuracy"] == 1.0
     run_metrics = read_metrics(run_folder(small, run.id))
     assert result["calibration"] == run_metrics.calibration.describe()
