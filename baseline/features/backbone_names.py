@@ -16,6 +16,7 @@ from gleanset.errors import UsageError
 from gleanset.files.hub import HubFile, HubPin, has_hub_prefix, load_hub_models, pin_hub_name
 
 JOIN = "+"
+DEFAULT = "efficientnet_lite0"
 COLOURS = "colours"
 FACES = "faces"
 TIMM_HUBS = ("hf-hub:", "hf_hub:")

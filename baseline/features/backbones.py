@@ -12,10 +12,8 @@ import io
 import pickletools
 from collections import deque
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +34,7 @@ from baseline.features.backbone import (
 )
 from baseline.features.backbone_names import (
     COLOURS,
+    DEFAULT,
     FACES,
     JOIN,
     backbone_names,
@@ -125,13 +124,10 @@ def _build_member(name: str, kept: Path | None, seed: int) -> Backbone:
         return LiteBackbone()
     if has_hub_prefix(name):
         return OnnxBackbone.open(name, kept)
-    backbone: Backbone = _timm().TimmBackbone(name, kept, seed)
-    return backbone
-
-
-def _timm() -> ModuleType:
     require_torch(f"a network other than {LITE}")
-    return import_module("baseline.features.timm_backbone")
+    from baseline.features.timm_backbone import TimmBackbone
+
+    return TimmBackbone(name, kept, seed)
 
 
 def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Weights]:
@@ -163,7 +159,10 @@ def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
     if weights == "packaged":
         state, origin = load_packaged_weights(member.name, shapes)
     elif weights == "hub":
-        state, origin = _timm().hub_weights(member)
+        require_torch(f"a network other than {LITE}")
+        from baseline.features.timm_backbone import hub_weights
+
+        state, origin = hub_weights(member)
     else:
         state, origin = load_weights_file(Path(weights))
     fit = select_tensors(state, shapes, member.name, origin.source)
@@ -192,7 +191,6 @@ PACKAGED = {
     ),
 }
 """Networks trained with TensorFlow; not shipped, because the packages state no licence."""
-DEFAULT = "efficientnet_lite0"
 
 
 def load_packaged_weights(name: str, shapes: Shapes) -> tuple[dict[str, Array], Weights]:
@@ -290,8 +288,3 @@ def select_tensors(state: State, shapes: Shapes, name: str, source: str) -> Stat
             "use weights that were saved from this backbone of timm",
         ) from error
     return selected
-
-
-def hash_weights(state: State) -> str:
-    """Return the SHA-256 of weights."""
-    return hashlib.sha256(safetensors.numpy.save(dict(state))).hexdigest()

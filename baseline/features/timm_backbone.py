@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import msgspec
 import numpy as np
+import safetensors.numpy
 import torch
 from torch import nn
 
@@ -27,8 +28,7 @@ from baseline.features.backbone import (
     explain_out_of_memory,
     is_batch_counter,
 )
-from baseline.features.backbone_names import TIMM_HUBS
-from baseline.features.backbones import DEFAULT, PACKAGED, hash_weights
+from baseline.features.backbone_names import DEFAULT, TIMM_HUBS
 from baseline.features.compute import choose_compute, reproducible, to_network
 from baseline.features.graph_backbones import not_finite_error
 from baseline.settings import Precision
@@ -74,7 +74,7 @@ class Extractor:
 
 
 # Their weights were trained with TensorFlow, whose padding and normalization differ.
-_TIMM_NAMES = {name: f"tf_{name}" for name in PACKAGED}
+_TIMM_NAMES = {f"efficientnet_lite{n}": f"tf_efficientnet_lite{n}" for n in (0, 2)}
 
 
 class LearningBackbone(nn.Module):
@@ -281,7 +281,8 @@ def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
         raise _unreachable_error(name, error) from error
     state = {name: value.numpy() for name, value in body.state_dict().items()}
     tag = body.pretrained_cfg.get("hf_hub_id") or body.pretrained_cfg.get("url") or timm_name
-    return state, Weights(f"hub {tag}", hash_weights(state))
+    digest = hashlib.sha256(safetensors.numpy.save(state)).hexdigest()
+    return state, Weights(f"hub {tag}", digest)
 
 
 def _unreachable_error(name: str, error: Exception) -> MissingComponent:

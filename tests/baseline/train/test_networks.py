@@ -15,7 +15,7 @@ from small_training import train_small
 
 from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.features.backbone import ImageShape, is_batch_counter
-from baseline.features.backbones import DEFAULT as PACKAGED
+from baseline.features.backbone_names import DEFAULT as PACKAGED
 from baseline.features.backbones import load_backbone
 from baseline.features.timm_backbone import TimmBackbone, TimmNetwork, load_state
 from baseline.settings import Settings, load_preset, preset_names
