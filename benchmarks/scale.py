@@ -32,7 +32,7 @@ from gleanset.images.cropping import CropGeometry
 from gleanset.records import Measured, Origin
 from gleanset.settings import SplitSettings
 from gleanset.work.pool import run_over
-from harvest.folder import harvest_folders
+from harvest.archives import harvest_files
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.maintenance.snapshots import create_snapshot
 
@@ -197,7 +197,7 @@ def time_face_detection(images: Path, address: str, workers: int) -> tuple[int, 
     root = Path(tempfile.mkdtemp(prefix="scale-", dir=images.parent))
     try:
         with Dataset.create(root) as dataset:
-            harvest_folders(dataset, [images])
+            harvest_files(dataset, [images])
             dataset.work_on(address)
             start = time.monotonic()
             find_faces(dataset, DetectorSpec.create("drawnface"), CropGeometry(), workers=workers)

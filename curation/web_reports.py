@@ -10,7 +10,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -250,9 +251,15 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
     claim = report.claim
     stores = (open_report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
     pending, accepted = (store.path(claim.sha256, claim.format) for store in stores)
-    try:
+    with _image_errors(dataset, report):
         return (pending if pending.is_file() else accepted).read_bytes()
-    except OSError as error:
+
+
+@contextmanager
+def _image_errors(dataset: Dataset, report: Report) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, Unreadable) as error:
         raise InputUnusable(
             f"the image of report {report.id} cannot be read: {error}",
             f"webapp reports refuse {report.id} {dataset.option}",
@@ -363,14 +370,9 @@ def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[
     import numpy as np
 
     data = read_report_image(dataset, report)
-    try:
+    with _image_errors(dataset, report):
         measured = StageBytes(originals)(data)
         pixels = np.asarray(decode(data).pixels)
-    except Unreadable as error:
-        raise InputUnusable(
-            f"the image of report {report.id} cannot be read: {error}",
-            f"webapp reports refuse {report.id} {dataset.option}",
-        ) from error
     cutter = FaceCropper(
         CropGeometry.from_settings(dataset.settings.crop), dataset.crops(originals.scratch)
     )

@@ -187,7 +187,9 @@ def job_options(
             if result is not None:
                 job.show_result(result)
 
-        for option in reversed(_options(simulate, dataset, on)):
+        optional = ((on, on_option), (simulate, _simulate_option))
+        last = [option for is_used, option in optional if is_used]
+        for option in (*last, *reversed(_output_options), *([_dataset_option] if dataset else [])):
             run = option(run)
         return run
 
@@ -229,45 +231,29 @@ workers_option = click.option(
 )
 
 
-def _options(simulate: bool, dataset: bool, on: bool) -> list[Callable[[Any], Any]]:
-    options = [
-        click.option(
-            "-j", "--json", "as_json", is_flag=True, help="Print the result as one line of JSON."
-        ),
-        click.option("-q", "--quiet", is_flag=True, help="Print no progress and no summary."),
-        click.option(
-            "--progress",
-            type=click.Choice(("bar", JSON_LINES)),
-            default="bar",
-            help="Progress on stderr: a bar, or JSON lines.",
-        ),
-        click.option(
-            "-v", "--verbose", count=True, help="Increase verbosity (-vv for debug output)."
-        ),
-    ]
-    if simulate:
-        options.append(
-            click.option(
-                "-s",
-                "--simulate",
-                is_flag=True,
-                help="Print what would be done, and change nothing.",
-            )
-        )
-    if on:
-        options.append(on_option)
-    if dataset:
-        options.insert(
-            0,
-            click.option(
-                "-d",
-                "--dataset",
-                type=click.Path(path_type=Path, file_okay=False),
-                metavar="DIR",
-                help="Dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
-            ),
-        )
-    return options
+_dataset_option = click.option(
+    "-d",
+    "--dataset",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
+)
+_output_options = (
+    click.option(
+        "-j", "--json", "as_json", is_flag=True, help="Print the result as one line of JSON."
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Print no progress and no summary."),
+    click.option(
+        "--progress",
+        type=click.Choice(("bar", JSON_LINES)),
+        default="bar",
+        help="Progress on stderr: a bar, or JSON lines.",
+    ),
+    click.option("-v", "--verbose", count=True, help="Increase verbosity (-vv for debug output)."),
+)
+_simulate_option = click.option(
+    "-s", "--simulate", is_flag=True, help="Print what would be done, and change nothing."
+)
 
 
 def find_dataset_root(folder: Path | None) -> Path:

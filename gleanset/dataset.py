@@ -178,12 +178,6 @@ class Dataset:
                 file.unlink(missing_ok=True)
             upkeep.forget(sha256, reason)
 
-    def remove_notice(self, sha256: str, reason: str) -> None:
-        """Remove an image unless it is the user's own or has decisions."""
-        if Maintenance(self.db).is_own_or_decided(sha256):
-            return
-        self.remove_image(sha256, reason)
-
     @property
     def runs_folder(self) -> Path:
         """The folder of training runs."""

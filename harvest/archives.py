@@ -36,6 +36,7 @@ from harvest.folder import (
     ImageFile,
     ImageMetadata,
     TreeRules,
+    find_images,
     find_shards,
     import_images,
     is_excluded,
@@ -43,9 +44,9 @@ from harvest.folder import (
     parse_metadata,
     resolve_folder,
 )
-from harvest.importer import DEFAULT_OPTIONS, ImportOptions
+from harvest.importer import DEFAULT_OPTIONS, ImportOptions, merge_counts
 
-STAGE = "harvest-archive"
+FOLDER_STAGE, ARCHIVE_STAGE = "harvest-folder", "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
 # Images hardly compress: an archive that unpacks to more times its size is a bomb. A small archive
 # of drawings may compress that well, so the first bytes are free.
@@ -61,13 +62,16 @@ _ENCRYPTED, _UTF8, _UNICODE_PATH = 0x1, 0x800, 0x7075
 _SUFFIXES = re.compile(f"({'|'.join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))})+$", re.I)
 
 
+# Name, as bytes if its encoding is unknown, unpacked size, and function that reads the bytes.
+Entry = tuple[str | bytes, int, Callable[[], bytes]]
+
+
 class Member(NamedTuple):
-    """A file in an open archive: unpacked size, and name in `raw` bytes if not known as text."""
+    """A file in an open archive, with its unpacked size."""
 
     name: str
     size: int
     read: Callable[[], bytes]
-    raw: bytes = b""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -105,16 +109,21 @@ def split_archives(paths: Iterable[Path], root: Path) -> tuple[list[Path], list[
     return trees, archives
 
 
-def harvest_archives(
-    dataset: Dataset, archives: Iterable[Path], options: ImportOptions = DEFAULT_OPTIONS
+def harvest_files(
+    dataset: Dataset, paths: Iterable[Path], options: ImportOptions = DEFAULT_OPTIONS
 ) -> dict[str, object]:
-    """Add every image inside some archives; return the counts.
+    """Import the images in folders and archives, and single images; return the counts.
 
-    Members imported before are skipped, even when the archive was moved.
+    The credit of an image comes from a `sources.csv`, else from its file, else from the options.
+    Files imported before are skipped unless they or their credit changed; members of archives also
+    when the archive was moved. Raises `InputUnusable` for other paths.
     """
-    ignored: Counter[str] = Counter()
-    members = (file for path in archives for file in find_members(path, options, ignored))
-    return import_images(dataset, STAGE, members, options, ignored)
+    trees, archives = split_archives(paths, dataset.root)
+    kinds = (FOLDER_STAGE, trees, find_images), (ARCHIVE_STAGE, archives, find_members)
+    counts = [
+        import_images(dataset, stage, roots, find, options) for stage, roots, find in kinds if roots
+    ]
+    return merge_counts(*counts)
 
 
 def find_members(path: Path, options: ImportOptions, ignored: Counter[str]) -> Iterator[ImageFile]:
@@ -172,7 +181,7 @@ def _ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str | None
 
 def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
     rows = {}
-    for name, size, read, _ in members:
+    for name, size, read in members:
         stem, _, suffix = name.rpartition(".")
         if suffix == "json" and size <= MAX_METADATA_BYTES:
             with suppress(Unreadable):  # rejected when its turn comes
@@ -201,31 +210,31 @@ def _source_tables(path: Path, members: Iterable[Member]) -> SourceTables:
 @contextmanager
 def _open_archive(path: Path) -> Iterator[list[Member]]:
     """Open an archive and list its files; the last entry says why the archive ends early."""
-    members: list[Member] = []
+    entries: list[Entry] = []
     left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
     with path.open("rb") as file:
         is_zip = file.read(2) == b"PK" or zipfile.is_zipfile(file)
         file.seek(0)
         listed = _list_zip(file) if is_zip else _list_tar(file)
         try:
-            while (member := _checked(next, listed, None)) is not None:
+            while (entry := _checked(next, listed, None)) is not None:
+                name, size, read = entry
                 # zipfile and tarfile read no more of a member than its header says.
-                if (left := left - max(member.size, tarfile.BLOCKSIZE)) < 0:
+                if (left := left - max(size, tarfile.BLOCKSIZE)) < 0:
                     _reject("archive bomb", "it unpacks to far more than its size")
-                read = partial(_checked, member.read)
-                if member.size > MAX_BYTES:
+                if size > MAX_BYTES:
                     read = partial(_reject, "too large", f"more than {MAX_BYTES} bytes")
-                members.append(member._replace(read=read))
+                entries.append((name, size, partial(_checked, read)))
         except Unreadable as end:
             read = partial(_reject, end.reason, f"the archive: {end.detail}")
-            members.append(Member("", 0, read))
-        texts = decode_names(member.raw for member in members if member.raw)
-        names = (texts[member.raw] if member.raw else member.name for member in members)
-        # Some Windows programs write their own separator.
-        yield [
-            member._replace(name=name.replace("\\", "/"), raw=b"")
-            for member, name in zip(members, names, strict=True)
-        ]
+            entries.append(("", 0, read))
+        texts = decode_names(name for name, *_ in entries if isinstance(name, bytes))
+        members = []
+        for name, size, read in entries:
+            text = texts[name] if isinstance(name, bytes) else name
+            # Some Windows programs write their own separator.
+            members.append(Member(text.replace("\\", "/"), size, read))
+        yield members
 
 
 def _checked(call: Callable[..., Any], *arguments: Any) -> Any:
@@ -245,26 +254,25 @@ def _reject(reason: str, detail: str) -> NoReturn:
     raise Unreadable(reason, detail)
 
 
-def _list_zip(file: IO[bytes]) -> Iterator[Member]:
+def _list_zip(file: IO[bytes]) -> Iterator[Entry]:
     archive = zipfile.ZipFile(file)
     for info in archive.infolist():
         if not info.is_dir():
-            name, raw = _zip_name(info)
-            yield Member(name, info.file_size, partial(_read_zip_member, archive, info), raw)
+            yield _zip_name(info), info.file_size, partial(_read_zip_member, archive, info)
 
 
-def _zip_name(info: zipfile.ZipInfo) -> tuple[str, bytes]:
+def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
     """Return the name as text where the zip has it in UTF-8, else its bytes."""
     if info.flag_bits & _UTF8:
-        return info.filename, b""
+        return info.filename
     raw, extra = info.orig_filename.encode("cp437"), info.extra
     while len(extra) >= 4:
         kind, size = struct.unpack("<HH", extra[:4])
         field, extra = extra[4 : 4 + size], extra[4 + size :]
         # A version, and the checksum of the name that it is for.
         if kind == _UNICODE_PATH and field[1:5] == struct.pack("<L", zlib.crc32(raw)):
-            return field[5:].decode("utf-8", "backslashreplace"), b""
-    return "", raw
+            return field[5:].decode("utf-8", "backslashreplace")
+    return raw
 
 
 def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
@@ -277,7 +285,7 @@ def _read_zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     return archive.read(info)
 
 
-def _list_tar(file: IO[bytes]) -> Iterator[Member]:
+def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
     archive = tarfile.open(fileobj=file, tarinfo=_TarHeader, encoding="utf-8")  # noqa: SIM115
     data = archive.fileobj
     while (info := archive.next()) is not None:
@@ -287,7 +295,7 @@ def _list_tar(file: IO[bytes]) -> Iterator[Member]:
         read: Callable[[], bytes] = partial(_read_tar_member, data, info.offset_data, info.size)
         if info.issparse() or not info.isreg():
             read = partial(_reject, "not a file", "a link, a device or a sparse file")
-        yield Member("", info.size, read, info.name.encode("utf-8", "surrogateescape"))
+        yield info.name.encode("utf-8", "surrogateescape"), info.size, read
     data.seek(archive.offset)
     if data.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         _reject("cut off", "it ends without an end mark, or in a damaged header")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -126,11 +126,15 @@ def _item_key(candidate: Candidate) -> tuple[str, str]:
 
 
 def search_source(
-    source: Source, query: Query, client: Client, skipped: Counter[str] | None = None
+    source: Source,
+    query: Query,
+    client: Client,
+    skipped: Counter[str],
+    condition: ResultFilter | None = None,
 ) -> Generator[Candidate, None, None]:
-    """Yield the validated candidates of a source; raises what the source raises.
+    """Yield the validated candidates of a source that meet a condition.
 
-    `skipped` counts results that the site lists and the source does not yield.
+    `skipped` counts the other results that the site lists. Raises what the source raises.
     """
     with attribute_errors("sources", source.name):
         for result in source.candidates(query, client, skipped):
@@ -138,7 +142,10 @@ def search_source(
             candidate = msgspec.convert(msgspec.to_builtins(result), Candidate)
             if candidate.origin.source != source.name:
                 raise ValueError(f"it returns images of {candidate.origin.source!r}")
-            yield candidate
+            if condition is None or condition(candidate):
+                yield candidate
+            else:
+                skipped["filtered"] += 1
 
 
 class SourceQueue(CandidateQueue):
@@ -159,8 +166,8 @@ class SourceQueue(CandidateQueue):
     ) -> None:
         self.error: GleansetError | None = None
         self._skipped: Counter[str] = Counter()
-        self._search = search_source(*search, client, self._skipped)
-        super().__init__(self._select(condition), visits, images, limit=0)
+        self._search = search_source(*search, client, self._skipped, condition)
+        super().__init__(self._search, visits, images, limit=0)
         self._wake = wake
         # Whether the thread shall find another result, and what it found: None at the end.
         self._demands: SimpleQueue[bool] = SimpleQueue()
@@ -179,13 +186,6 @@ class SourceQueue(CandidateQueue):
         self._demands.put(False)
         self._thread.join(_CLOSE_TIMEOUT_SECONDS)
         self.visits.tally.update(self._skipped)
-
-    def _select(self, condition: ResultFilter | None) -> Iterator[Candidate]:
-        for candidate in self._search:
-            if condition is None or condition(candidate):
-                yield candidate
-            else:
-                self._skipped["filtered"] += 1
 
     def _next(self) -> Candidate | None:
         if not self._is_asked:

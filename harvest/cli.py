@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -31,18 +31,6 @@ from harvest.request import (
 commands = create_program("harvest", "Collect images from folders, URL lists, searches and videos.")
 
 
-@contextmanager
-def _open_for_simulation(job: CommandJob) -> Iterator[Dataset]:
-    try:
-        dataset = job.open()
-    except DatasetMissing:
-        with TemporaryDirectory(prefix="gleanset-") as folder, Dataset.create(folder) as dataset:
-            yield dataset
-        return
-    with dataset:
-        yield dataset
-
-
 def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
     """Run a request, or with `--simulate` show what it would fetch.
 
@@ -53,7 +41,12 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
     if not job.simulate:
         with job.create() as dataset:
             return request.run(dataset, job.progress)
-    with _open_for_simulation(job) as dataset:
+    with ExitStack() as stack:
+        try:
+            dataset = stack.enter_context(job.open())
+        except DatasetMissing:
+            folder = stack.enter_context(TemporaryDirectory(prefix="gleanset-"))
+            dataset = stack.enter_context(Dataset.create(folder))
         try:
             result = request.run(dataset, job.progress, job.show)
         except Incomplete as error:

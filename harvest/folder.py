@@ -8,7 +8,7 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -38,9 +38,8 @@ from gleanset.tree import (
 )
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
-from harvest.importer import DEFAULT_OPTIONS, Importer, ImportOptions, SimulatedImporter
+from harvest.importer import Importer, ImportOptions, SimulatedImporter
 
-STAGE = "harvest-folder"
 EXCLUDED = "excluded"
 # Of metadata that img2dataset writes for each image, in a KEY.json next to KEY.jpg, in its formats
 # `webdataset` and `files`: https://github.com/rom1504/img2dataset.
@@ -69,6 +68,10 @@ class ImageFile(NamedTuple):
         """Path; of a member that of its archive, and the name in it."""
         member = f":{self.origin.key.partition(':')[2]}" if self.read else ""
         return f"{self.origin.path}{member}"
+
+
+# Finds the files of a folder or archive, and counts those that it ignores.
+Finder = Callable[[Path, ImportOptions, Counter[str]], Iterator[ImageFile]]
 
 
 class StagedImage(NamedTuple):
@@ -123,32 +126,16 @@ class TreeRules:
         origin = replace(origin, hint=hint and format_path(Path(hint)), post=group)
         if metadata is None:
             return origin, row.credit
-        return metadata.complete(origin), row.credit.completed(metadata.credit)
-
-
-def harvest_folders(
-    dataset: Dataset, folders: Iterable[Path], options: ImportOptions = DEFAULT_OPTIONS
-) -> dict[str, object]:
-    """Import all images below some folders, and single image files; return the counts.
-
-    The credit of an image comes from a `sources.csv`, else from its file, else from the options.
-    Files imported before are skipped unless they or their credit changed. Raises `InputUnusable`
-    for a folder that does not exist.
-    """
-    ignored: Counter[str] = Counter()
-    roots = [resolve_folder(folder, dataset.root) for folder in folders]
-    files = (file for root in roots for file in find_images(root, options, ignored))
-    return import_images(dataset, STAGE, files, options, ignored)
+        origin = replace(origin, url=metadata.url, title=metadata.caption or origin.title)
+        return origin, row.credit.completed(metadata.credit)
 
 
 def import_images(
-    dataset: Dataset,
-    stage: str,
-    files: Generator[ImageFile, None, None],
-    options: ImportOptions,
-    ignored: Counter[str],
+    dataset: Dataset, stage: str, roots: Iterable[Path], find: Finder, options: ImportOptions
 ) -> dict[str, object]:
-    """Import the new ones of some files; return the counts, with those of `ignored` files."""
+    """Import the new files that `find` finds in some roots; return the counts."""
+    ignored: Counter[str] = Counter()
+    files = (file for root in roots for file in find(root, options, ignored))
     if options.show is not None:
         simulated = SimulatedImporter(dataset, options.show, options=options)
         for file in files:
@@ -331,10 +318,6 @@ class ImageMetadata(NamedTuple):
     url: str
     caption: str | None
     credit: Credit
-
-    def complete(self, origin: Origin) -> Origin:
-        """Return the origin of the image file with URL and caption added."""
-        return replace(origin, url=self.url, title=self.caption or origin.title)
 
 
 def parse_metadata(data: bytes) -> ImageMetadata | None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, zip_longest
-from pathlib import Path
 from threading import Lock
 
 import msgspec
@@ -25,9 +24,8 @@ from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
-from harvest.video.inputs import VideoFile, VideoInput
+from harvest.video.inputs import VideoFile, VideoInput, remove_downloads
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
-from harvest.video.remote import remove_downloads
 from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import (
     Advance,
@@ -92,7 +90,7 @@ class FrameHarvest:
             with (self.progress or Progress()).meter("frames", total, " s of video") as meter:
                 self._advance = meter.advance
                 files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
-                self._sample(inputs, scratch, dataset.workers(self.workers, files=files))
+                self._sample(inputs, dataset.workers(self.workers, files=files))
             self._store_outside_repeats()
             remove_downloads(dataset)
             self._importer.finish()
@@ -127,9 +125,7 @@ class FrameHarvest:
         """Number of images that may still be sampled: all, where repeats are left out later."""
         return None if self.sampling.skip_openings else self._left
 
-    def _sample(
-        self, inputs: list[VideoInput], scratch: Path, workers: Processes | Cluster
-    ) -> None:
+    def _sample(self, inputs: list[VideoInput], workers: Processes | Cluster) -> None:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
         threads: Threads | None = None
         if isinstance(workers, Processes):
@@ -140,7 +136,7 @@ class FrameHarvest:
             max_at_once = 1
         # No timeout: sampling time depends on the length of the video.
         executor = threads or replace(workers, seconds_per_item=math.inf)
-        tasks = self._tasks(inputs, scratch, self._advance_shared if threads else None)
+        tasks = self._tasks(inputs, self._advance_shared if threads else None)
         for outcome in run_over(
             sample_video, tasks, executor, lambda in_flight: in_flight < max_at_once
         ):
@@ -156,15 +152,13 @@ class FrameHarvest:
                 raise _Stopped
             self._advance(seconds)
 
-    def _tasks(
-        self, inputs: list[VideoInput], scratch: Path, advance: Advance | None
-    ) -> Iterator[VideoTask]:
+    def _tasks(self, inputs: list[VideoInput], advance: Advance | None) -> Iterator[VideoTask]:
         index = count()
-        for number, video_input in enumerate(inputs):
+        for video_input in inputs:
             if self._left_to_sample == 0:
                 return
             try:
-                for video in video_input.iter_videos(scratch / f"input-{number}"):
+                for video in video_input.iter_videos():
                     if self._is_sampled(video.sha256) or video.sha256 in self._seen_videos:
                         # The second of two equal videos in a run would add nothing.
                         self._usable_count += 1

@@ -18,6 +18,7 @@ import msgspec
 
 from gleanset import Dataset
 from gleanset.credit import NO_CREDIT, Credit
+from gleanset.db.maintenance import Maintenance
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups
@@ -154,7 +155,8 @@ class Importer:
             self._store.discard(image, outcome.result.format)
             for undo in self._targets.imports.pop(target, []):
                 undo()
-            self._dataset.remove_notice(image, f"{NOTICE}: {target}")
+            if not Maintenance(self._dataset.db).is_own_or_decided(image):
+                self._dataset.remove_image(image, f"{NOTICE}: {target}")
             self._reject(candidate.origin, NOTICE, target)
             return False
         added = self.tally["added"]

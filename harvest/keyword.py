@@ -190,11 +190,7 @@ def _run_search(
         error = queue.error or failed_sources.get(name)
         if isinstance(error, FINAL_ERRORS):
             failed_sources[name] = error
-        error = error or _refusal(queue.visits.tally["not_asked"] if is_short else 0)
+        if error is None and is_short and (count := queue.visits.tally["not_asked"]):
+            what = f"{count} images were not requested: their hosts refuse requests"
+            error = Incomplete(what, "try them again later: harvest retry")
         yield SearchOutcome(search.keyword, name, queue.visits, error, is_short)
-
-
-def _refusal(count: int) -> Incomplete | None:
-    """Return the error for images that were not requested, if any."""
-    what = f"{count} images were not requested: their hosts refuse requests"
-    return Incomplete(what, "try them again later: harvest retry") if count else None

@@ -23,6 +23,7 @@ from gleanset.records import Candidate, Origin
 
 MAX_LINE_CHARS = 1_000_000
 """Lists with longer lines or cells are rejected."""
+_GALLERY_DL_SUFFIX = ".json"
 # Message types in gallery_dl/extractor/message.py.
 _ERROR, _URL, _QUEUE = -1, 3, 6
 _POSTS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
@@ -74,7 +75,7 @@ def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS) -> None:
     is not a table.
     """
     check_file_exists(file)
-    if not is_gallery_dl(file):
+    if file.suffix.lower() != _GALLERY_DL_SUFFIX:
         next(read_rows(file, columns), None)
     elif columns != DEFAULT_COLUMNS:
         raise UsageError(
@@ -89,7 +90,7 @@ def read_list(
 
     Raises as `check_list`.
     """
-    if is_gallery_dl(file):
+    if file.suffix.lower() == _GALLERY_DL_SUFFIX:
         yield from read_gallery_dl(file, label)
         return
     for row in read_rows(file, columns):
@@ -263,11 +264,6 @@ def open_list(file: Path) -> Iterator[io.TextIOWrapper]:
             yield io.TextIOWrapper(raw, encoding="utf-8-sig", errors="backslashreplace")
     except OSError as error:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
-
-
-def is_gallery_dl(file: Path) -> bool:
-    """Return whether a list was written by gallery-dl, by its suffix."""
-    return file.suffix.lower() == ".json"
 
 
 def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]:

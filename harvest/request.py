@@ -12,7 +12,7 @@ Modules that do the work are imported late: the help of the commands does not ne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
@@ -106,15 +106,15 @@ def make_client_factory(
     dataset: Dataset, allow_private: bool, ignore_robots: tuple[str, ...] = ()
 ) -> Callable[[], Client]:
     """Return a function that opens a client, with the network settings of a dataset."""
-    from harvest.http import Client, DownloadLimits
 
-    net = dataset.settings.net
-    return lambda: Client(
-        DownloadLimits(total_timeout=net.seconds, per_host=net.per_host, delay=net.delay),
-        allow_private=allow_private,
-        contact=net.contact,
-        ignore_robots=frozenset(ignore_robots),
-    )
+    def open_client() -> Client:
+        from harvest.http import Client, DownloadLimits
+
+        net = dataset.settings.net
+        limits = DownloadLimits(total_timeout=net.seconds, per_host=net.per_host, delay=net.delay)
+        return Client(limits, allow_private, net.contact, frozenset(ignore_robots))
+
+    return open_client
 
 
 SourceSettings = dict[str, dict[str, str]]
@@ -306,15 +306,10 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
     limit: Annotated[Count | None, Param("Stop at this number of distinct images.")] = None
     label: Label = None
 
-    @property
-    def files(self) -> list[Path]:
-        """The paths of the lists."""
-        return list(map(Path, as_tuple(self.file)))
-
     def check(self, root: Path) -> None:
         """Raise the errors at the beginning of a list."""
-        for file in self.files:
-            check_list(file, self.columns)
+        for file in as_tuple(self.file):
+            check_list(Path(file), self.columns)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Download."""
@@ -322,7 +317,7 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
 
         return harvest_urls(
             dataset,
-            self.files,
+            map(Path, as_tuple(self.file)),
             DownloadRun(self.client(dataset), progress, show),
             label=self.label,
             columns=self.columns,
@@ -366,11 +361,6 @@ class FolderRequest(Request, frozen=True, kw_only=True):
     ] = None
     workers: Workers = None
 
-    @property
-    def paths(self) -> list[Path]:
-        """The folders, images and archives."""
-        return list(map(Path, as_tuple(self.path)))
-
     def check(self, root: Path) -> None:
         """Raise `InputUnusable` for other paths, and for the dataset itself.
 
@@ -383,16 +373,15 @@ class FolderRequest(Request, frozen=True, kw_only=True):
                 "--class-level has no effect without --hints-from-folders",
                 "add --hints-from-folders, in a recipe hints_from_folders = true",
             )
-        split_archives(self.paths, root)
+        split_archives(map(Path, as_tuple(self.path)), root)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Import the images."""
-        from harvest.archives import harvest_archives, split_archives
-        from harvest.folder import harvest_folders
-        from harvest.importer import ImportOptions, merge_counts
+        from harvest.archives import harvest_files
+        from harvest.importer import ImportOptions
 
-        trees, archives = split_archives(self.paths, dataset.root)
-        groups = self._groups(trees, archives)
+        paths = list(map(Path, as_tuple(self.path)))
+        groups = self._groups(paths, dataset.root)
         options = ImportOptions(
             hints=self.hints_from_folders,
             class_level=1 if self.class_level is None else self.class_level,
@@ -404,9 +393,8 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             progress=progress,
             show=show,
         )
-        results = [harvest_folders(dataset, trees, options)] if trees else []
-        results += [harvest_archives(dataset, archives, options)] if archives else []
-        counts = merge_counts(*results) | summarize_unmatched(options.unmatched_rows)
+        counts = harvest_files(dataset, paths, options)
+        counts |= summarize_unmatched(options.unmatched_rows)
         if options.rejected_files:
             counts["rejected_files"] = summarize_lines(
                 options.rejected_files, rejections_command(dataset)
@@ -416,14 +404,15 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             counts["reserved_files"] = summarize_lines(options.opted_out_files, "docs/legal.md")
         return counts | groups.summary()
 
-    def _groups(self, trees: Sequence[Path], archives: Sequence[Path]) -> FileGroups:
-        from harvest.archives import find_members
+    def _groups(self, paths: list[Path], root: Path) -> FileGroups:
+        from harvest.archives import find_members, split_archives
         from harvest.folder import find_images
         from harvest.importer import ImportOptions
 
         if self.group_by in (None, FOLDER):
             return FileGroups(self.group_by)
         options, ignored = ImportOptions(exclude=self.exclude), Counter[str]()
+        trees, archives = split_archives(paths, root)
         files = [file for tree in trees for file in find_images(tree, options, ignored)]
         files += [file for path in archives for file in find_members(path, options, ignored)]
         return FileGroups(self.group_by, [file.path.name for file in files])
@@ -470,13 +459,11 @@ def check_videos(videos: tuple[str, ...], command: str) -> None:
 
 def check_programs(videos: tuple[str, ...]) -> None:
     """Raise `MissingComponent` without ffmpeg, or yt-dlp if a video needs it."""
-    from harvest.video.inputs import is_url
+    from harvest.video.inputs import is_url, require_yt_dlp
     from harvest.video.run_ffmpeg import find_ffmpeg
 
     find_ffmpeg()
     if any(map(is_url, videos)):
-        from harvest.video.remote import require_yt_dlp
-
         require_yt_dlp()
 
 
@@ -484,18 +471,13 @@ def make_video_inputs(
     videos: tuple[str, ...], dataset: Dataset, sampling: Sampling, allow_private: bool
 ) -> list[VideoInput]:
     """Return inputs for paths, patterns and URLs."""
-    from harvest.video.inputs import find_inputs, is_url
+    from harvest.video.inputs import VideoUrl, find_inputs
 
-    if not any(map(is_url, videos)):
-        return find_inputs(videos)
-    # Imported here, because the HTTP modules double the loading time.
-    from harvest.video.remote import VideoUrl
-
-    client = make_client_factory(dataset, allow_private)
+    open_client = make_client_factory(dataset, allow_private)
 
     def open_url(url: str) -> VideoUrl:
         sampled = dataset.videos.find_by_url(url, sampling.settings)
-        return VideoUrl(url, client, sampled, dataset.cache / "downloads")
+        return VideoUrl(url, open_client, dataset.cache / "downloads", sampled)
 
     return find_inputs(videos, open_url)
 

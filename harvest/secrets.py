@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TypeAlias
 from urllib.parse import quote
 
 import platformdirs
@@ -55,7 +55,12 @@ def store_secret(name: str, value: str) -> None:
     if not value:
         raise UsageError(f"the secret {name} is empty", "give its value")
     _known_secrets.add(value)
-    _write_file(_read_file() | {name: value})
+    values, path = _read_file() | {name: value}, find_secrets_file()
+    with disk_errors(path):
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with atomic_file(path) as partial:
+        partial.touch(mode=0o600)  # private before its first byte is written
+        partial.write_text(json.dumps(values, indent=2), encoding="utf-8")
 
 
 def find_secrets_file() -> Path:
@@ -77,7 +82,12 @@ def _read_file() -> dict[str, str]:
     path = find_secrets_file()
     try:
         with path.open(encoding="utf-8") as file:
-            _check_private(path, os.fstat(file.fileno()))
+            is_shared = os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+            if os.name == "posix" and is_shared:
+                raise NeedsLogin(
+                    f"other users can read or write the secrets in {path}",
+                    f"run chmod 600 {path}, and change the keys if the machine is shared",
+                )
             values = json.load(file)
     except (FileNotFoundError, NotADirectoryError):
         return {}
@@ -93,35 +103,14 @@ def _read_file() -> dict[str, str]:
     return values
 
 
-def _check_private(path: Path, status: os.stat_result) -> None:
-    other_users = stat.S_IRWXG | stat.S_IRWXO
-    if os.name == "posix" and status.st_mode & other_users:
-        raise NeedsLogin(
-            f"other users can read or write the secrets in {path}",
-            f"run chmod 600 {path}, and change the keys if the machine is shared",
-        )
-
-
 def _damaged(path: Path) -> NeedsLogin:
     return NeedsLogin(
         f"the file of secrets {path} is damaged", "delete it and run harvest login again"
     )
 
 
-def _write_file(values: dict[str, str]) -> None:
-    path = find_secrets_file()
-    with disk_errors(path):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with atomic_file(path) as partial:
-        partial.touch(mode=0o600)  # private before its first byte is written
-        partial.write_text(json.dumps(values, indent=2), encoding="utf-8")
-
-
-class Ask(Protocol):
-    """Asks the user a question; `hidden` answers are not shown while typed."""
-
-    def __call__(self, question: str, *, hidden: bool = False) -> str:
-        """Return the answer."""
+Ask: TypeAlias = Callable[..., str]
+"""Asks the user a question; with `hidden` the answer is not shown while typed."""
 
 
 def check_pasted_secret(pasted: str, kind: str) -> str:

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
-from gleanset.db.connection import CATALOGUE, Connection
+from gleanset.db.connection import CATALOGUE, SCHEMA, Connection
 from gleanset.db.maintenance import Maintenance, find_contradictions
-from gleanset.db.schema import SCHEMA
 from gleanset.files.store import Store
 
 

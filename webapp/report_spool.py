@@ -25,7 +25,7 @@ from webapp.problems import RefusedRequest
 from webapp.settings import RequestLimits
 
 DAMAGED = ".damaged"
-LOCK_TIMEOUT_SECONDS = 0.5
+LOCK_TIMEOUT_MS = 500
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ def open_for_writing(root: Path) -> Iterator[Dataset]:
     """Open a dataset, waiting only shortly for other writers. Raises `RefusedRequest`."""
     try:
         with Dataset.open(root) as dataset:
-            dataset.db.set_busy_timeout(LOCK_TIMEOUT_SECONDS)
+            dataset.db.execute(f"PRAGMA busy_timeout={LOCK_TIMEOUT_MS}")
             dataset.db.check_writable()
             yield dataset
     except (errors.UsageError, errors.InputUnusable, errors.Unreadable) as error:

@@ -9,11 +9,11 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gleanset.db.rows import clean, insert_sql
-from gleanset.db.schema import OLDEST_COMMIT, SCHEMA, CatalogueSchema
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -46,6 +46,37 @@ MAX_SQL_VALUES = 500
 """Values per statement; SQLite allows 999 in its older versions."""
 
 Row = sqlite3.Row
+
+OLDEST_COMMIT = "4fea4a6a"
+"""Last development version that upgrades older catalogues to `oldest`."""
+
+
+class CatalogueSchema(NamedTuple):
+    """SQL of a new catalogue (`tables`), and migrations (`steps`) for those since `oldest`.
+
+    A migration is a file in `migrations/`, named by its number and subject: they are applied in
+    this order.
+    """
+
+    tables: str
+    oldest: str
+    steps: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def newest(self) -> str:
+        """Name of the last migration; new catalogues already include it."""
+        return self.steps[-1][0] if self.steps else self.oldest
+
+
+def _read_schema() -> CatalogueSchema:
+    folder = Path(__file__).parent
+    files = sorted((folder / "migrations").glob("*.sql"))
+    migrations = tuple((file.stem, file.read_text("utf-8")) for file in files)
+    tables = (folder / "schema.sql").read_text("utf-8")
+    return CatalogueSchema(tables, "0030-no-outliers", migrations)
+
+
+SCHEMA = _read_schema()
 
 
 class Connection:
@@ -271,17 +302,10 @@ class Connection:
             after = tuple(rows[-1][name] for name in names)
 
     def iter_rows(
-        self,
-        sql: str,
-        key: tuple[str, ...],
-        values: Sequence[Any] = (),
-        *,
-        size: int = 1000,
-        within: str = "{page}",
+        self, sql: str, key: tuple[str, ...], values: Sequence[Any] = (), within: str = "{page}"
     ) -> Iterator[Row]:
         """Yield the rows of `iter_pages`, with one page in memory."""
-        for rows in self.iter_pages(sql, key, values, size=size, within=within):
-            yield from rows
+        return chain.from_iterable(self.iter_pages(sql, key, values, within=within))
 
     def fetch_dict(self, sql: str, values: Sequence[Any] = ()) -> dict[Any, Any]:
         """Return a query's result as in `dict_from_rows`."""
@@ -319,10 +343,6 @@ class Connection:
         """Return a number that changes when another connection commits."""
         return self.fetch_int("PRAGMA data_version")
 
-    def set_busy_timeout(self, seconds: float) -> None:
-        """Limit how long to wait for locks of other processes."""
-        self.fetch_int(f"PRAGMA busy_timeout={round(1000 * seconds)}")
-
     @contextmanager
     def attached(self, path: Path, name: str) -> Iterator[None]:
         """Attach another catalogue read-only, as `name.table`, for the block."""
@@ -342,16 +362,6 @@ class Connection:
         """Replace the content by that of another catalogue, in one transaction."""
         with self._translated_errors, closing(sqlite3.connect(source)) as other:
             other.backup(self._sql)
-
-    def disable_wal(self) -> None:
-        """Leave WAL mode, so that the catalogue is a single file."""
-        with self._translated_errors:
-            self._sql.execute("PRAGMA journal_mode=DELETE")
-
-    def vacuum(self) -> None:
-        """Rebuild the file without free pages; takes as long as a copy."""
-        with self._translated_errors:
-            self._sql.execute("VACUUM")
 
     def close(self) -> None:
         """Close; the last connection merges the write-ahead log."""

@@ -65,7 +65,7 @@ class ImageHashes(Table):
             f"sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
             f"WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}"
         )
-        return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,), size=500))
+        return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,)))
 
     def get_regions(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """Return image and region of samples by row."""
@@ -274,18 +274,13 @@ class Pairs(Table):
         maybe = [*self.list_doubtful(), *_pairs(uncompared)]
         return dict.fromkeys(maybe, True) | self.get_verdicts()
 
-    def get_similarities(self) -> dict[tuple[int, int], float]:
-        """Return the similarities (0..1) of duplicates (rows, a < b) by pixels."""
-        rows = self._db.fetch_all(f"{_COMPARISONS} AND verdict='same'")
-        return {(same.a, same.b): same.similarity for same in map(_comparison, rows)}
-
-    def get_relations(self) -> dict[tuple[int, int], Relation]:
-        """Return the relations of duplicates (rows, a < b) by pixels."""
+    def list_same(self) -> list[PairVerdict]:
+        """Return the comparisons that found samples in use (rows, a < b) to be copies."""
         rows = self._db.fetch_all(
-            f"SELECT a, b, ifnull(relation, 0) {_IN_USE} AND kind='pixels' AND verdict='same' "
-            "ORDER BY a, b"
+            f"SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) {_IN_USE} "
+            "AND kind='pixels' AND verdict='same' ORDER BY a, b"
         )
-        return {(row[0], row[1]): Relation(row[2]) for row in rows}
+        return list(map(_comparison, rows))
 
     def get_comparison(self, a: int, b: int) -> PairVerdict | None:
         """Return a pair's (rows, a < b) pixel comparison, or None."""

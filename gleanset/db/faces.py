@@ -269,7 +269,6 @@ class Faces(Table):
             "SELECT id, sha256 FROM image WHERE EXISTS(SELECT 1 FROM face f WHERE f.image=image.id "
             f"AND {VALID_FACE})",
             ("sha256",),
-            size=200,
             within="SELECT i.sha256, f.* FROM ({page}) i JOIN face f ON f.image=i.id AND "
             f"{VALID_FACE} ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h",
         ):
@@ -348,9 +347,7 @@ class Scans(Table):
         """Yield images to re-crop, after `find_lost_crops` and `mark_outdated_crops`."""
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
         arguments = (encode_searches(searches), cut)
-        return (
-            StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), arguments, size=500)
-        )
+        return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), arguments))
 
     def get_search(self, sha256: str) -> Search:
         """Return detector and settings of the last search of a searched image."""
@@ -383,7 +380,7 @@ class Scans(Table):
     def iter_faceless(self) -> Iterator[StoredFile]:
         """Yield searched images without a detected or manual face, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {FACELESS}"
-        return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), size=500))
+        return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",)))
 
 
 WHOLE = "whole"

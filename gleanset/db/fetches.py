@@ -74,7 +74,7 @@ class Rejections(Table):
     def iterate(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source."""
         sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"
-        rows = self._db.iter_rows(sql, ("stage", "item", "source"), size=500)
+        rows = self._db.iter_rows(sql, ("stage", "item", "source"))
         return (Rejection(*row) for row in rows)
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
@@ -135,9 +135,7 @@ class Fetches(Table):
             "SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN rejection r "
             f"ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL"
         )
-        return (
-            FailedFetch(*row) for row in self._db.iter_rows(sql, ("f.source", "f.key"), size=500)
-        )
+        return (FailedFetch(*row) for row in self._db.iter_rows(sql, ("f.source", "f.key")))
 
     def list_yields(self) -> list[FetchYield]:
         """Return yields by source and query (or hint, or video title)."""

@@ -217,7 +217,7 @@ class Images(Table):
         """Yield (hash, format) of images without any of these searches, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
         arguments = (encode_searches(searches),)
-        return map(tuple, self._db.iter_rows(sql, ("sha256",), arguments, size=500))
+        return map(tuple, self._db.iter_rows(sql, ("sha256",), arguments))
 
     def count_unscanned(self, *searches: Search) -> int:
         """Return how many images `iter_unscanned` yields."""
@@ -227,7 +227,7 @@ class Images(Table):
     def iter_unprocessed(self) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without search and sample, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_FRESH}"
-        return map(tuple, self._db.iter_rows(sql, ("sha256",), size=500))
+        return map(tuple, self._db.iter_rows(sql, ("sha256",)))
 
     def find_interrupted_import(self, source: str) -> Path | None:
         """Return the folder of an interrupted or undone import, if any."""

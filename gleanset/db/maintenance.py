@@ -74,10 +74,6 @@ class Maintenance(Table):
             "SELECT 1 FROM image WHERE sha256=? AND format=?", (sha256, format_)
         )
 
-    def has_hash(self, sha256: str) -> bool:
-        """Return whether the catalogue has an image with this hash."""
-        return self._db.has_rows("SELECT 1 FROM image WHERE sha256=?", (sha256,))
-
     def has_sample(self, key: str) -> bool:
         """Return whether the catalogue has a sample with this key."""
         return self._db.has_rows("SELECT 1 FROM sample WHERE key=?", (key,))
@@ -85,18 +81,18 @@ class Maintenance(Table):
     def find_by_origin(self, url: str) -> list[str]:
         """Return hashes of images by URL, page URL or 'source:id'."""
         source, _, key = url.partition(":")
-        return self._db.fetch_column(
-            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.url=?1 OR "
-            "o.page_url=?1 OR (o.source=?2 AND o.key=?3) ORDER BY i.sha256",
-            (clean(url), source, clean(key)),
-        )
+        condition = "o.url=? OR o.page_url=? OR (o.source=? AND o.key=?)"
+        return self._find_hashes(condition, url, url, source, key)
 
     def find_by_author(self, author: str) -> list[str]:
         """Return hashes of images by author (exact spelling)."""
+        return self._find_hashes("o.author=?", author)
+
+    def _find_hashes(self, condition: str, *texts: str) -> list[str]:
         return self._db.fetch_column(
-            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image WHERE o.author=? "
-            "ORDER BY i.sha256",
-            (clean(author),),
+            "SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image "
+            f"WHERE {condition} ORDER BY i.sha256",
+            tuple(map(clean, texts)),
         )
 
     def list_sample_keys(self, sha256: str) -> list[str]:

@@ -115,7 +115,7 @@ class Snapshots:
                     _forget(copy, tombstones)
                     with copy.transaction():
                         copy.execute("UPDATE snapshot SET counts=?", (dump(_counts(copy)),))
-                    copy.vacuum()
+                    copy.execute("VACUUM")
         return keys
 
     def _path(self, name: str) -> Path:
@@ -196,7 +196,8 @@ def _new_copy(db: Connection, path: Path) -> Iterator[Connection]:
             db.copy_to(new)
             with closing(Connection(new)) as copy:
                 yield copy
-                copy.disable_wal()
+                # Without a write-ahead log the copy is a single file.
+                copy.execute("PRAGMA journal_mode=DELETE")
             with new.open("rb+") as file:
                 os.fsync(file.fileno())
             replace_file(new, path)

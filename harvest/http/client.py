@@ -118,13 +118,6 @@ class Client:
         self._watcher.cancel_all()
         self._pools.close()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait that long, or until `close`; return whether the client is closed.
-
-        For a source that must pause between its own requests.
-        """
-        return self.slots.wait(seconds)
-
     def fetch_image(self, url: str, referer: str | None = None) -> Fetch:
         """Fetch an image; see `fetch`.
 
@@ -228,7 +221,8 @@ class Client:
         turn = next(fetch)
         self.slots.slow_down(turn.host, pace)
         while True:
-            self.slots.sleep(turn.seconds)
+            if self.slots.wait(turn.seconds):
+                raise Closed("the download was stopped")
             with self.slots.wait_for_slot(turn.host):
                 try:
                     turn = next(fetch)

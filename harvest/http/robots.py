@@ -147,7 +147,19 @@ class RobotsPolicy:
         self, limits: DownloadLimits, headers: Mapping[str, str], ignored: Iterable[str] = ()
     ) -> None:
         self.respected = frozenset(SIGNALS) - _parse_ignored(ignored)
-        self.policy = _robots_policy(limits, headers)
+        # Every download from the host waits for this response: it gets less time, fewer retries.
+        robots_limits = replace(
+            limits,
+            total_timeout=min(limits.total_timeout, limits.robots_timeout),
+            max_wait=min(limits.max_wait, limits.robots_timeout),
+            max_bytes=_MAX_FILE_BYTES,
+            max_redirects=max(limits.max_redirects, 5),
+            retries=min(limits.retries, 1),
+        )
+        # The body of a 404 is read as well: a connection with an unread body cannot be kept.
+        self.policy = FetchPolicy(
+            headers, RETRY_STATUSES, robots_limits, error_bodies=True, clipped=True
+        )
         self._retry_delay = limits.robots_retry_delay
         self._cache = _RulesCache()
         self._no_reservations: tuple[PathRule, ...] | None = None if TDM in self.respected else ()
@@ -243,20 +255,6 @@ def _parse_ignored(signals: Iterable[str]) -> frozenset[str]:
             f"name some of {', '.join(SIGNALS[:-1])}, or {SIGNALS[-1]}",
         )
     return frozenset(SIGNALS) if "all" in ignored else ignored
-
-
-def _robots_policy(limits: DownloadLimits, headers: Mapping[str, str]) -> FetchPolicy:
-    # Every download from the host waits for this response: it gets less time and fewer retries.
-    robots_limits = replace(
-        limits,
-        total_timeout=min(limits.total_timeout, limits.robots_timeout),
-        max_wait=min(limits.max_wait, limits.robots_timeout),
-        max_bytes=_MAX_FILE_BYTES,
-        max_redirects=max(limits.max_redirects, 5),
-        retries=min(limits.retries, 1),
-    )
-    # The body of a 404 is read as well: a connection with an unread body cannot be kept.
-    return FetchPolicy(headers, RETRY_STATUSES, robots_limits, error_bodies=True, clipped=True)
 
 
 def _decode_rules(data: bytes) -> str:

@@ -130,11 +130,6 @@ class HostSlots:
         with self._lock:
             return self._waking.wait_for(lambda: self.is_closed, seconds)
 
-    def sleep(self, seconds: float) -> None:
-        """Wait that long. Raises `Closed` as soon as the client is closed."""
-        if self.wait(seconds):
-            raise Closed("the download was stopped")
-
     def close(self) -> None:
         """Wake all waiting threads; no request starts any more."""
         with self._lock:

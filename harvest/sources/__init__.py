@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pkgutil import resolve_name
 from typing import Any
 
@@ -16,18 +15,13 @@ from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed
 def load_source(name: str) -> Source:
     """Return the source with this name. Raises `UsageError` that suggests the nearest one."""
     if name in SOURCES:
-        return _load_builtin(name)
+        builtin: Source = resolve_name(SOURCES[name])()
+        return builtin
     if source := load_plugin("sources", name, check_source_class):
         return source
     names = [*SOURCES, *list_plugin_names("sources", SOURCES)]
     guess = did_you_mean(name, names, "did you mean {}? ")
     raise UsageError(f"unknown source: {name}", f"{guess}sources: {', '.join(names)}")
-
-
-@cache
-def _load_builtin(name: str) -> Source:
-    source: Source = resolve_name(SOURCES[name])()
-    return source
 
 
 def check_source_class(name: str, source_class: Any) -> Source:

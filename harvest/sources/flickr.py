@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from datetime import time as clock_time
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -89,11 +90,6 @@ class _Results(msgspec.Struct):
     photos: FlickrPage
 
 
-class _Response(NamedTuple):
-    status_code: int
-    content: bytes
-
-
 class FlickrApi:
     """Calls of the API, `pace` seconds apart; `subject` names the query in errors.
 
@@ -135,7 +131,7 @@ class FlickrApi:
         if self._call(self._flickr.test.echo).get("stat") != "ok":
             raise changed_error("Flickr", self.subject, "JSON in another format")
 
-    def post(self, url: str, data: Mapping[str, str], auth: Any, timeout: object) -> _Response:
+    def post(self, url: str, data: Mapping[str, str], auth: Any, timeout: object) -> Any:
         """Sign and send a request of flickrapi through our client, whose limits apply."""
         from requests import Request
 
@@ -148,7 +144,7 @@ class FlickrApi:
         page = self._client.call_api(
             url, self._check, headers=headers, form=body, pace=self._pace, retry=False
         )
-        return _Response(page.status, page.text.encode())
+        return SimpleNamespace(status_code=page.status, content=page.text.encode())
 
     def _call(self, method: Callable[..., Any], **params: str) -> Any:
         # Signed again each time, as Flickr accepts no signature twice.
@@ -257,14 +253,9 @@ _MAX_SIDES: dict[str, float] = {
     "6k": 6144,
     "o": math.inf,
 }
-_EXTRAS = [
-    "license",
-    "owner_name",
-    "date_upload",
-    "tags",
-    "media",
-    *(f"url_{x}" for x in _MAX_SIDES),
-]
+_EXTRAS = ",".join(
+    ("license", "owner_name", "date_upload", "tags", "media", *(f"url_{x}" for x in _MAX_SIDES))
+)
 
 # flickr.photos.licenses.getInfo; 11 to 16 since June 2025.
 LICENCES: dict[str, str] = {
@@ -389,7 +380,7 @@ def _keys() -> tuple[str, str]:
 
 def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
     params = {_PARAMETERS[name]: words.get(settings[name], "") for name, words in _CHOICES.items()}
-    params |= {"media": "photos", "extras": ",".join(_EXTRAS)}
+    params |= {"media": "photos", "extras": _EXTRAS}
     if settings["tags"]:
         params["tags"] = ",".join(text.split(",") if "," in text else text.split())
     else:

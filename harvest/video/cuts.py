@@ -137,10 +137,12 @@ class CutFinder:
         pending = (window.times > self.settled_until) & (window.times <= until)
         gradual = _gradual_cuts(window)
         dark = [cut for cut in gradual if _is_dark(window, cut)]
+        steps = np.flatnonzero(pending & (window.steps >= MIN_HARD_STEP)).tolist()
+        times = (float(window.times[step]) for step in steps if self._is_cut(window, step))
         hard = (
-            cut
-            for cut in self._hard_cuts(window, pending)
-            if not any(fade.begin < cut.time < fade.end for fade in dark)
+            SceneCut(time, time, time)
+            for time in times
+            if not any(fade.begin < time < fade.end for fade in dark)
         )
         cuts = sorted([*hard, *(cut for cut in gradual if self.settled_until < cut.time <= until)])
         for cut in cuts:
@@ -162,12 +164,6 @@ class CutFinder:
             # Fade from or to black: not a new scene, but its frames must not be kept either.
             yield cut._replace(starts_scene=False)
 
-    def _hard_cuts(self, window: FrameBuffer, pending: NDArray[np.bool_]) -> Iterator[SceneCut]:
-        for index in np.flatnonzero(pending & (window.steps >= MIN_HARD_STEP)):
-            if self._is_cut(window, int(index)):
-                time = float(window.times[index])
-                yield SceneCut(time, time, time)
-
     def _is_cut(self, window: FrameBuffer, index: int) -> bool:
         if index == 0:
             return False
@@ -181,12 +177,13 @@ class CutFinder:
         return float(pairs.min()) >= _MIN_CHANGE_SHARE * float(step)
 
 
-class KeyFrameCuts:
-    """Cut detector for key frames: a scene begins where one differs from the previous one."""
+class KeyFrameCuts(CutFinder):
+    """Cut detector for key frames: a scene begins where one differs from the previous one.
 
-    def __init__(self, since: float = -math.inf) -> None:
-        self.settled_until = since
-        self._previous: Thumbs | None = None
+    Between key frames motion is unknown: it measures none.
+    """
+
+    _previous: Thumbs | None = None
 
     def feed(self, times: Floats, thumbs: Thumbs) -> Iterator[SceneCut]:
         """Add key frames and yield the cuts among them."""
@@ -197,14 +194,6 @@ class KeyFrameCuts:
             if float(measure_distance(previous, thumb)) >= _MIN_KEY_FRAME_STEP:
                 yield SceneCut(time, time, time)
         self.settled_until = max(self.settled_until, float(times[-1]))
-
-    def measure_motion(self, time: float) -> float:
-        """Return 0: motion is unknown between key frames."""
-        return 0.0
-
-    def finish(self) -> Iterator[SceneCut]:
-        """Yield nothing: `feed` has reported all cuts."""
-        yield from ()
 
 
 def _typical_step(steps: Floats, index: int) -> float:

@@ -90,13 +90,6 @@ def make_schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
     return Schedule(start, window / _WINDOW_FRAMES, sampling.every, window)
 
 
-def fit_frame_size(sampling: Sampling, width: int, height: int) -> tuple[int, int]:
-    """Return the output (width, height) of a frame of the given size."""
-    wide, high = sampling.width, sampling.height
-    scale = min((wide or width) / width, (high or height) / height, 1.0)
-    return max(round(width * scale), 1), max(round(height * scale), 1)
-
-
 # A time stamp at most this many seconds before the previous one is jitter, not a jump; the frame
 # is then placed this many seconds after the previous one.
 _MAX_JITTER_SECONDS, _JITTER_STEP_SECONDS = 0.1, 0.001
@@ -149,7 +142,9 @@ class DecodePlan:
 
 def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     """Return the plan for a video, from start to end of the sampling."""
-    size = fit_frame_size(sampling, *facts.upright)
+    width, height = facts.upright
+    scale = min((sampling.width or width) / width, (sampling.height or height) / height, 1.0)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
     schedule = make_schedule(sampling, facts.start, size[0] * size[1])
     skip = "nokey" if sampling.mode == "keyframes" else None
     if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:

@@ -53,7 +53,10 @@ def find_repeats(
     returned, so that it is sampled. The first `known_count` videos are only compared with, and get
     empty lists. Segments of a video are in order and do not overlap.
     """
-    fingerprints = [_arrays(video) for video in videos]
+    fingerprints = [
+        (np.array([time for time, _ in video]), np.array([c for _, c in video], dtype=np.uint64))
+        for video in videos
+    ]
     by_video: list[list[RepeatedSegment]] = []
     for number, (times, hashes) in enumerate(fingerprints):
         fresh = np.ones(len(times), dtype=bool)
@@ -69,11 +72,6 @@ def find_repeats(
             fingerprints[number] = (times[fresh], hashes[fresh])
         by_video.append(_merge(repeats))
     return by_video
-
-
-def _arrays(video: Sequence[Fingerprint]) -> tuple[_Times, _Hashes]:
-    times = np.array([time for time, _ in video], dtype=np.float64)
-    return times, np.array([value for _, value in video], dtype=np.uint64)
 
 
 class _Comparison:

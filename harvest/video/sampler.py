@@ -20,7 +20,7 @@ from gleanset.records import FollowedFace, Measured
 from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock
 from harvest.video.filter_graph import DecodePlan, make_plan
-from harvest.video.frame import RawFrame, encode
+from harvest.video.frame import RawFrame, encode, has_subtitle
 from harvest.video.frame_selector import (
     FrameCandidate,
     FrameChooser,
@@ -31,7 +31,6 @@ from harvest.video.inputs import LocalVideo
 from harvest.video.intros import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, probe
 from harvest.video.sampling import Sampling
-from harvest.video.subtitles import has_subtitle
 
 Advance = Callable[[float], None]
 # Half of the longest gradual cut (seconds): a frame may still turn out to be in one until then.
@@ -107,6 +106,7 @@ class VideoSegment:
                 self._pending.append((time, frame))
 
     def _pop_settled(self, until: float) -> Iterator[FrameCandidate]:
+        facts = self.plan.facts
         while self._pending and self._pending[0][0] <= until:
             time, frame = self._pending.popleft()
             cut_times = []
@@ -117,7 +117,7 @@ class VideoSegment:
             yield FrameCandidate(
                 time,
                 self._scene,
-                self._find_number(time),
+                None if facts.fps is None else round((time - facts.start) * facts.fps),
                 frame,
                 any(cut.begin < time < cut.end for cut in self._changes),
                 self._detector.measure_motion(time),
@@ -125,10 +125,6 @@ class VideoSegment:
                 cut_times[0] if cut_times else None,
             )
         self._changes = [cut for cut in self._changes if cut.end > until - 2 * _HALF_FADE_SECONDS]
-
-    def _find_number(self, time: float) -> int | None:
-        facts = self.plan.facts
-        return None if facts.fps is None else round((time - facts.start) * facts.fps)
 
     def _add_fingerprints(self, block: FrameBlock) -> None:
         for time, thumb in zip(block.times.tolist(), block.thumbs, strict=True):

@@ -164,7 +164,9 @@ class _Planner:
         self._pairs = pairs
         self._plan = DuplicatePlan()
         self._by_person = pairs.get_human_verdicts()
-        self._similarities, self._relations = pairs.get_similarities(), pairs.get_relations()
+        same = {(pair.a, pair.b): pair for pair in pairs.list_same()}
+        self._similarities = {ids: pair.similarity for ids, pair in same.items()}
+        self._relations = {ids: pair.relation for ids, pair in same.items()}
         self._contested = find_contested_pairs(self._relations, self._compare) - {
             pair for pair, equal in self._by_person.items() if equal
         }

@@ -15,9 +15,9 @@ from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.fetches import Videos
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import choose_step
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.words import choose_step
 
 PAGE, TABLE = "timeline.html", "timeline.csv"
 MAX_GAP_SECONDS = 1.0

@@ -60,7 +60,7 @@ def collect_garbage(
             tally["bytes"] += size
             show(path)
         if not simulate:
-            dataset.db.vacuum()
+            dataset.db.execute("VACUUM")
     return {"would_remove" if simulate else "removed": tally["files"], "bytes": tally["bytes"]}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gleanset import Dataset
-from gleanset.db.images import list_hash_prefixes
+from gleanset.db.images import Images, list_hash_prefixes
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import ACCEPTED, REMOVAL, Reports
 from gleanset.db.snapshots import Snapshots
@@ -61,9 +61,10 @@ def plan_removal(
     upkeep = Maintenance(dataset.db)
     planned: dict[str, None] = {}
     with Snapshots(dataset.root).open_all() as opened:
-        catalogues = [upkeep, *map(Maintenance, opened)]
+        databases = [dataset.db, *opened]
+        catalogues = list(map(Maintenance, databases))
         for text in images:
-            is_known = any(catalogue.has_hash(text.lower()) for catalogue in catalogues)
+            is_known = any(Images(db).get_id(text.lower()) for db in databases)
             planned[text.lower() if is_known else _resolve_image(dataset, text)] = None
         by_origin = _find_images(catalogues, origins, Maintenance.find_by_origin, "was found at")
         by_author = _find_images(catalogues, authors, Maintenance.find_by_author, "is by")

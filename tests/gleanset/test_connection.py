@@ -15,8 +15,7 @@ from tools_for_tests import python
 
 from gleanset import Dataset
 from gleanset.db import connection as module
-from gleanset.db.connection import Connection, copy_catalogue
-from gleanset.db.schema import SCHEMA, CatalogueSchema
+from gleanset.db.connection import SCHEMA, CatalogueSchema, Connection, copy_catalogue
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -128,7 +127,7 @@ def test_concurrent_upgrades_keep_one_old_backup(tmp_path: Path) -> None:
     old.close()
     code = (
         "import sys; from pathlib import Path; from gleanset.db.connection import Connection\n"
-        "from gleanset.db.schema import CatalogueSchema\n"
+        "from gleanset.db.connection import CatalogueSchema\n"
         f"sys.stdin.readline(); Connection(Path(sys.argv[1]), schema={SECOND!r}).close()"
     )
     processes = [python(code, path) for _ in range(3)]

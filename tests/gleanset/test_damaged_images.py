@@ -19,7 +19,8 @@ from gleanset.errors import Unreadable
 from gleanset.images import plugin_formats
 from gleanset.images.decode import decode, read_image_size
 from gleanset.images.measure import measure
-from harvest.folder import ImportOptions, harvest_folders
+from harvest.archives import harvest_files
+from harvest.importer import ImportOptions
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 SIZE = (160, 120)
@@ -269,6 +270,6 @@ def test_harvest_without_plugin_prints_hint(tmp_path: Path) -> None:
 def test_harvest_keeps_heic_extension(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "phone.HEIC").write_bytes(encode_heic())
-    assert harvest_folders(dataset, [tmp_path / "in"], ImportOptions(workers=1))["added"] == 1
+    assert harvest_files(dataset, [tmp_path / "in"], ImportOptions(workers=1))["added"] == 1
     assert {image.format for image in dataset.images.iterate()} == {"HEIF"}
     assert {path.suffix for path in (dataset.root / "images").rglob("*.*")} == {".heic"}

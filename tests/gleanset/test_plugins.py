@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ def test_failing_source_plugin_is_named(packages: PluginPackages, pages: str, me
     with Client(DownloadLimits()) as client:
         failed = "the source nothing of gleanset-x 1.0 failed"
         with pytest.raises(GleansetError, match=failed) as raised:
-            list(search_source(load_source("nothing"), Query("owl"), client))
+            list(search_source(load_source("nothing"), Query("owl"), client, Counter()))
     assert message in str(raised.value)
 
 

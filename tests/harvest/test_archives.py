@@ -23,8 +23,8 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.tree import HIDDEN, NOT_AN_IMAGE, SOURCE_TABLE, SYSTEM
 from harvest import archives
-from harvest.archives import NESTED, find_members, harvest_archives, split_archives
-from harvest.folder import DEFAULT_OPTIONS, ImportOptions, harvest_folders
+from harvest.archives import NESTED, find_members, harvest_files, split_archives
+from harvest.importer import DEFAULT_OPTIONS, ImportOptions
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 PICTURES = {"cats/a.jpg": 1, "cats/old/b.jpg": 2, "dogs/c.jpg": 3, "d.jpg": 4}
@@ -63,7 +63,7 @@ def pictures(count: int = 4) -> dict[str, bytes]:
 
 
 def harvest(dataset: Dataset, *paths: Path, **options: object) -> dict[str, object]:
-    return harvest_archives(dataset, paths, ImportOptions(workers=1, **options))  # type: ignore[arg-type]
+    return harvest_files(dataset, paths, ImportOptions(workers=1, **options))  # type: ignore[arg-type]
 
 
 def images(dataset: Dataset) -> dict[str, Image]:
@@ -357,7 +357,7 @@ import sys, tracemalloc
 from collections import Counter
 from pathlib import Path
 from harvest.archives import find_members
-from harvest.folder import DEFAULT_OPTIONS
+from harvest.importer import DEFAULT_OPTIONS
 for path in map(Path, sys.argv[1:]):
     tracemalloc.start()
     for member in find_members(path, DEFAULT_OPTIONS, Counter()):
@@ -478,7 +478,7 @@ def test_table_overrides_metadata_and_metadata_overrides_options(
     )
     (place / "deep" / "sources.csv").write_text("file,author\nd.jpg,near\n")
     own_credit = Credit("me", "my own", "https://me.example")
-    done = harvest_folders(dataset, [place], ImportOptions(credit=own_credit, workers=1))
+    done = harvest_files(dataset, [place], ImportOptions(credit=own_credit, workers=1))
     assert (done["added"], done["rejected"]) == (4, 0), "a table is not an image"
     assert credits_by_name(dataset) == {
         "a.jpg": own_credit,
@@ -502,10 +502,10 @@ def test_unreadable_table_raises_error(
     (tmp_path / "a.jpg").write_bytes(picture(11))
     (tmp_path / "sources.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(InputUnusable, match=message):
-        harvest_folders(dataset, [tmp_path], ImportOptions(workers=1))
+        harvest_files(dataset, [tmp_path], ImportOptions(workers=1))
     archive = make_archive(tmp_path / "a.zip", {"Sources.csv": text.encode("latin-1")})
     with pytest.raises(InputUnusable, match=message):
-        harvest_archives(dataset, [archive])
+        harvest_files(dataset, [archive])
 
 
 def test_rows_match_normalized_names(tmp_path: Path) -> None:

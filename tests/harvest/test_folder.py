@@ -30,7 +30,9 @@ from gleanset.tree import (
     SYSTEM,
     VIDEO,
 )
-from harvest.folder import ImportOptions, find_images, harvest_folders
+from harvest.archives import harvest_files
+from harvest.folder import find_images
+from harvest.importer import ImportOptions
 from harvest.request import FolderRequest
 from labeler.acceptance import accept_hints
 
@@ -51,7 +53,7 @@ def put(path: Path, seed: int) -> None:
 
 
 def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, object]:
-    return harvest_folders(dataset, folders, ImportOptions(workers=1, **options))  # type: ignore[arg-type]
+    return harvest_files(dataset, folders, ImportOptions(workers=1, **options))  # type: ignore[arg-type]
 
 
 def images(dataset: Dataset) -> dict[str, Image]:

@@ -23,8 +23,7 @@ from gleanset.installation import install_command
 from harvest.frames import FrameHarvest
 from harvest.http import Client, DownloadLimits
 from harvest.http.connections import is_private
-from harvest.video.inputs import LocalVideo
-from harvest.video.remote import VideoUrl
+from harvest.video.inputs import LocalVideo, VideoUrl
 from harvest.video.sampling import Sampling
 
 pytest.importorskip("yt_dlp", reason="needs the extra [video]")
@@ -99,7 +98,7 @@ def iter_results(
     def client() -> Client:
         return Client(allow_private=private, contact="me@example.org")
 
-    return VideoUrl(url, client, sampled).iter_videos(scratch)
+    return VideoUrl(url, client, scratch, sampled).iter_videos()
 
 
 def single_result(url: str, scratch: Path, *, private: bool = True) -> LocalVideo:
@@ -131,7 +130,7 @@ def test_download_is_removed_after_sampling(pages: Pages, tmp_path: Path) -> Non
     with Dataset.create(tmp_path) as dataset:
         downloads = dataset.cache / "downloads"
         client = partial(Client, allow_private=True)
-        address = VideoUrl(pages.address("episode.mp4"), client, cache=downloads)
+        address = VideoUrl(pages.address("episode.mp4"), client, downloads)
         assert FrameHarvest(dataset, Sampling("every", 1.0)).run([address])["added"]
         assert not list(downloads.iterdir())
 
@@ -222,15 +221,15 @@ def test_download_resumes_after_broken_connection(
     film.write_bytes((folder / "episode.mp4").read_bytes() + os.urandom(600_000))
     limits = DownloadLimits(retries=0)
     address = VideoUrl(
-        pages.address("film.mp4"), lambda: Client(limits, allow_private=True), cache=tmp_path
+        pages.address("film.mp4"), lambda: Client(limits, allow_private=True), tmp_path
     )
     pages.broken.add("/film.mp4")
     with pytest.raises(Unreadable):
-        list(address.iter_videos(tmp_path))
+        list(address.iter_videos())
     [part] = tmp_path.rglob("*.part")
     size = part.stat().st_size
     pages.broken.clear()
     pages.ranges.clear()
-    [video] = address.iter_videos(tmp_path)
+    [video] = address.iter_videos()
     assert video.path.read_bytes() == film.read_bytes()
     assert f"bytes={size}-" in pages.ranges

@@ -291,7 +291,7 @@ def test_error_in_run_cancels_searches(bing: SmallBing, dataset: Dataset) -> Non
         def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
             # Like a source that pauses between two requests.
             is_held.set()
-            client.wait(60)
+            client.slots.wait(60)
             yield from ()
 
     def break_down(_: int) -> None:

@@ -20,12 +20,11 @@ from gleanset.images.staging import StageBytes
 from gleanset.records import Measured
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
-from harvest.archives import harvest_archives
+from harvest.archives import harvest_files
 from harvest.downloads import KEYWORD_STAGE as STAGE
 from harvest.downloads import DownloadRun, harvest_urls, retry
-from harvest.folder import ImportOptions, harvest_folders
 from harvest.http import Client, DownloadLimits
-from harvest.importer import Importer
+from harvest.importer import Importer, ImportOptions
 from harvest.keyword import harvest_searches, plan_searches
 from harvest.redirects import NOT_ASKED, NOTICE
 from harvest.sources import Query
@@ -120,14 +119,14 @@ def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:
     for number in range(PICTURES):
         (folder / f"{number}.jpg").write_bytes(picture(number))
-    return lambda dataset: harvest_folders(dataset, [folder], ImportOptions(workers=1))
+    return lambda dataset: harvest_files(dataset, [folder], ImportOptions(workers=1))
 
 
 def from_archive(site: FaultyServer, folder: Path) -> Harvest:
     with zipfile.ZipFile(folder / "all.zip", "w") as archive:
         for number in range(PICTURES):
             archive.writestr(f"{number}.jpg", picture(number))
-    return lambda dataset: harvest_archives(dataset, [folder / "all.zip"], ImportOptions(workers=1))
+    return lambda dataset: harvest_files(dataset, [folder / "all.zip"], ImportOptions(workers=1))
 
 
 @pytest.mark.parametrize("harvest_by", [from_urls, from_keyword, from_folder, from_archive])
@@ -251,7 +250,7 @@ def test_own_file_equal_to_notice_is_kept(host: Host, dataset: Dataset, tmp_path
     own = tmp_path / "own"
     own.mkdir()
     (own / "mine.jpg").write_bytes(REMOVED)
-    harvest_folders(dataset, [own], ImportOptions(progress=Progress(quiet=True)))
+    harvest_files(dataset, [own], ImportOptions(progress=Progress(quiet=True)))
     host.harvest(dataset, *(f"/gone/{n}.jpg" for n in range(5)))
     [image] = dataset.images.iterate()
     assert [origin.source for origin in image.origins] == ["folder"]

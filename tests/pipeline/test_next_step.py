@@ -22,7 +22,8 @@ from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, list_clusters
 from gleanset.db.reports import ACCEPTED, REMOVAL, Claim, Reports
-from harvest.folder import ImportOptions, harvest_folders
+from harvest.archives import harvest_files
+from harvest.importer import ImportOptions
 from labeler.acceptance import accept_hints
 from labeler.classes import ClassEditor
 from labeler.importing.job import import_labelled
@@ -48,7 +49,7 @@ def tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
 
 def harvested(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
     new = tree(place / "new", {"cat": 6, "owls": 6}, 30)
-    harvest_folders(dataset, [new], ImportOptions(hints=hints, workers=1))
+    harvest_files(dataset, [new], ImportOptions(hints=hints, workers=1))
 
 
 def searched(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
@@ -119,12 +120,12 @@ def labelled_since_a_split(dataset: Dataset, place: Path) -> None:
 
 def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
-    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
+    harvest_files(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
 
 
 def without_their_files(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
-    harvest_folders(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
+    harvest_files(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
     for image in dataset.images.iterate():
         if image.origins[0].path is not None:
             dataset.image_path(image.sha256, image.format).unlink()

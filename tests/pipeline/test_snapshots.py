@@ -19,6 +19,7 @@ from drawn_dataset import put_whole
 from tools_for_tests import ROOT, Ran, pixels, run_here
 
 from gleanset import Box, Dataset
+from gleanset.db.images import Images
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import REMOVAL, Claim, Reports
@@ -139,13 +140,13 @@ def test_restore_is_refused_while_dataset_is_open(dataset: Dataset, keys: list[s
 
 def test_removed_images_are_removed_from_snapshots(dataset: Dataset, keys: list[str]) -> None:
     with Snapshots(dataset.root).open("v1") as before:
-        assert Maintenance(before).has_hash(sha(1))
+        assert Images(before).get_id(sha(1))
     plan = removals.plan_removal(dataset, [sha(1)], [], [])
     removals.remove_images(dataset, plan, "asked to")
     # Only in the catalogue, as a harvest does with opted-out images.
     dataset.remove_image(sha(2), "reserved")
     with Snapshots(dataset.root).open("v1") as after:
-        assert not Maintenance(after).has_hash(sha(1))
+        assert not Images(after).get_id(sha(1))
     assert Snapshots(dataset.root).get("v1").images == 3
     data = (dataset.root / "snapshots" / "v1.sqlite").read_bytes()
     assert data.count(sha(1).encode()) == 1, "the tombstone alone"

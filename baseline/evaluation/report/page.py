@@ -16,9 +16,9 @@ from gleanset import Dataset
 from gleanset.db.runs import LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.charts import choose_step
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.words import choose_step
 
 REPORT = "report.html"
 MAX_ISSUES = 40

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -139,7 +138,7 @@ class Google(Source):
     def check_ready(self, settings: Mapping[str, str]) -> None:
         """Raise `MissingComponent` without the packages or a browser."""
         build_search_url(self.example, settings)
-        with _required_packages():
+        with required_package("Google", install_command("google")):
             from harvest.sources.google.browser import find_chrome
         find_chrome(settings["chrome"])
 
@@ -208,9 +207,9 @@ def _browser(settings: Mapping[str, str], client: Client) -> GoogleBrowser:
             "there is no display for the window of the browser",
             "run it on a desktop, or leave out -o google.window=yes",
         )
-    with _required_packages():
+    with required_package("Google", install_command("google")):
         from harvest.sources.google.browser import GoogleBrowser
-    return GoogleBrowser(settings, client.wait)
+    return GoogleBrowser(settings, client.slots.wait)
 
 
 def build_search_url(text: str, settings: Mapping[str, str]) -> str:
@@ -220,7 +219,7 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
     expected.
     """
     extra = build_extra_filters(settings)
-    with _required_packages():
+    with required_package("Google", install_command("google")):
         package = import_module(_MODULE)
     try:
         builder = package.googleimagesdownload()
@@ -236,10 +235,6 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
             f"install the version that is known to work: {install_command('google')}",
         ) from error
     return _add_filters(address, extra, settings)
-
-
-def _required_packages() -> AbstractContextManager[None]:
-    return required_package("Google", install_command("google"))
 
 
 def build_extra_filters(settings: Mapping[str, str]) -> list[str]:

@@ -103,7 +103,7 @@ class PixivApi:
         with required_package("Pixiv", "pip install pixivpy3"):
             from pixivpy3 import AppPixivAPI
         self._app = AppPixivAPI
-        self._endpoints = endpoints
+        self.endpoints = endpoints
         self._client = client
         self._pace = pace
         self.token = token
@@ -190,7 +190,7 @@ class PixivApi:
             {name: value for name, value in params.items() if value is not None}, quote_via=quote
         )
         page = self._client.call_api(
-            self._endpoints.api.url(f"{path}?{query}"),
+            self.endpoints.api.url(f"{path}?{query}"),
             _check_response,
             headers={**_APP, "Authorization": f"Bearer {self._access_token}"},
             pace=self._pace,
@@ -218,7 +218,7 @@ class PixivApi:
             **fields,
         }
         page = self._client.call_api(
-            self._endpoints.auth.url("/auth/token"),
+            self.endpoints.auth.url("/auth/token"),
             _check_response,
             headers={**_APP, "x-client-time": now, "x-client-hash": digest},
             form=form,
@@ -333,20 +333,18 @@ def log_in_to_pixiv(
     with Client(allow_private=(endpoint, auth_endpoint) != (HOST, AUTH_HOST)) as client:
         api = PixivApi(endpoints, client, "", pace=0)
         if token is None:
-            token = _ask_for_token(api, endpoints, ask, open_browser)
+            token = _ask_for_token(api, ask, open_browser)
         api.token = check_pasted_secret(token, "refresh token")
         account = api.log_in()
         # The site may have replaced the token.
         return store_login("pixiv", {"pixiv.refresh_token": api.token}, account=account)
 
 
-def _ask_for_token(
-    api: PixivApi, endpoints: Endpoints, ask: Ask, open_browser: Callable[[str], bool]
-) -> str:
+def _ask_for_token(api: PixivApi, ask: Ask, open_browser: Callable[[str], bool]) -> str:
     """Return the refresh token for a code, or token, that the user pastes."""
     verifier = secrets.token_urlsafe(32)
     digest = hashlib.sha256(verifier.encode()).digest()
-    url = endpoints.api.url("/web/v1/login?") + urlencode(
+    url = api.endpoints.api.url("/web/v1/login?") + urlencode(
         {
             # RFC 7636, 4.2
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),

@@ -26,7 +26,8 @@ from gleanset.db.faces import CropMethod, list_crop_methods
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.images.cropping import CropGeometry
 from gleanset.settings import CropSettings, Settings, write_settings
-from harvest.folder import ImportOptions, harvest_folders
+from harvest.archives import harvest_files
+from harvest.importer import ImportOptions
 
 SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 CROP = CropGeometry(0.5, square=True)
@@ -74,7 +75,7 @@ def predict(*words: object) -> Result:
 
 def test_crop_method_is_recorded(dataset: Dataset, with_face: Path) -> None:
     shutil.copy(with_face, (dataset.root / "some").with_suffix(".jpg"))
-    harvest_folders(dataset, [dataset.root / "some.jpg"], ImportOptions(workers=1))
+    harvest_files(dataset, [dataset.root / "some.jpg"], ImportOptions(workers=1))
     find_faces(dataset, DETECTOR, CROP, workers=1)
     keys = [sample.key for sample in dataset.samples.iter_by_key()]
     (method,) = list_crop_methods(dataset.db, keys)
