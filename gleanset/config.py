@@ -164,14 +164,9 @@ def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistak
 def _allowed(value: object, shape: Any) -> str:
     """Return a hint with the allowed values, '' if not a choice."""
     choices = [str(choice) for choice in _choices(shape)]
-    if not choices:
-        return ""
-    wrong = [
-        choice
-        for choice in (value if isinstance(value, list) else [value])
-        if choice not in choices
-    ]
-    return f"{did_you_mean(str(wrong[0]), choices) if wrong else ''}allowed: {', '.join(choices)}"
+    values = value if isinstance(value, list) else [value]
+    wrong = next((str(choice) for choice in values if choice not in choices), "")
+    return f"{did_you_mean(wrong, choices)}allowed: {', '.join(choices)}" if choices else ""
 
 
 def _choices(shape: Any) -> tuple[object, ...]:
@@ -208,10 +203,7 @@ def _lowered(error: Exception) -> str:
 def _struct(shape: Any) -> Any:
     if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
         return shape
-    for inner in get_args(shape):
-        if struct := _struct(inner):
-            return struct
-    return None
+    return next(filter(None, map(_struct, get_args(shape))), None)
 
 
 def find_line(text: str, steps: list[str]) -> int:
@@ -232,12 +224,8 @@ def find_line(text: str, steps: list[str]) -> int:
             place = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]
         else:
             continue
-        fits = all(part == part_here for part, part_here in zip(keys, place, strict=False))
-        if (
-            fits
-            and len(place) <= len(keys)
-            and max(table_counts.get(".".join(table), 0), 0) == index
-        ):
+        is_at_index = max(table_counts.get(".".join(table), 0), 0) == index
+        if place == keys[: len(place)] and is_at_index:
             best = number
             if len(place) == len(keys):
                 return number

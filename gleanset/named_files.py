@@ -23,15 +23,10 @@ def shorten_list(lines: Sequence[str], number: int | None = None) -> list[str]:
     return [*lines[:MAX_LISTED], *([f"and {remaining} more"] if remaining else [])]
 
 
-def add_dataset_option(dataset: Dataset, command: str) -> str:
-    """Return a command with the option `-d` of a dataset."""
-    return f"{command} {dataset.option}"
-
-
 def rejections_command(dataset: Dataset, stage: str = "") -> str:
     """Return the command that lists rejections, of one stage or of all."""
     condition = f" --where stage={stage}" if stage else ""
-    return add_dataset_option(dataset, f"gleanset list rejections{condition}")
+    return f"gleanset list rejections{condition} {dataset.option}"
 
 
 def format_short_path(path: str) -> str:

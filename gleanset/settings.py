@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -193,7 +194,8 @@ def read_settings(root: Path | None) -> Settings:
     """Read `dataset.toml`, overridden by the user's settings."""
     own = Settings() if root is None else read_toml(root / SETTINGS_FILE, Settings)
     user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
-    if not _is_there(user):
+    # Unlike `Path.is_file`, this is False in the home of another user, as under `sudo -u`.
+    if not os.path.isfile(user):  # noqa: PTH113
         return own
     read_toml(user, Settings)
     merged = msgspec.to_builtins(own)
@@ -208,13 +210,6 @@ def list_obsolete_settings(root: Path) -> list[str]:
     """Return a warning for each key of `dataset.toml` that only earlier versions had."""
     values = tomllib.loads((root / SETTINGS_FILE).read_text(encoding="utf-8-sig"))
     return [f"{SETTINGS_FILE}: {line}" for line in drop_obsolete_keys(values, Settings)]
-
-
-def _is_there(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # in the home of another user, as under `sudo -u`
-        return False
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

@@ -33,30 +33,25 @@ SourceRows = Mapping[Path, SourceTableRow]
 """Rows by path in Unicode normal form C: other systems write names in other forms."""
 
 
-def list_folder(folder: Path) -> Iterable[Path]:
-    """Return sorted files and subfolders; none if a folder cannot be listed."""
+def _list_folder(folder: Path) -> Iterable[Path]:
     try:
-        return sorted(folder.iterdir())
+        return folder.iterdir()
     except OSError:
         return ()
-
-
-def open_table_file(table: Path) -> IO[bytes]:
-    """Open a table on disk for reading bytes."""
-    return table.open("rb")
 
 
 class SourceTables:
     """The tables of a folder and its subfolders, each read when first needed.
 
-    `list_files` and `open_file` access folders, or the members of an archive.
+    `list_files` and `open_file` access folders, or the members of an archive. Raises
+    `InputUnusable` for a table that cannot be read.
     """
 
     def __init__(
         self,
         top: Path,
-        list_files: Callable[[Path], Iterable[Path]] = list_folder,
-        open_file: Callable[[Path], IO[bytes]] = open_table_file,
+        list_files: Callable[[Path], Iterable[Path]] = _list_folder,
+        open_file: Callable[[Path], IO[bytes]] = lambda table: table.open("rb"),
     ) -> None:
         self.top = top
         self._list_files = list_files
@@ -64,7 +59,7 @@ class SourceTables:
         self._rows: dict[Path, SourceRows] = {}
 
     def get_row(self, path: Path) -> SourceTableRow:
-        """Return credit and group of a file; nearer tables win. Raises `InputUnusable`."""
+        """Return credit and group of a file; nearer tables win."""
         credit, group = NO_CREDIT, None
         if not path.is_relative_to(self.top):
             return EMPTY_ROW
@@ -79,7 +74,26 @@ class SourceTables:
     def read(self, folder: Path) -> None:
         """Read the table of a folder, so that `unmatched` includes its rows."""
         if folder not in self._rows:
-            self._rows[folder] = read_source_table(folder, self._list_files, self._open_file)
+            self._rows[folder] = self._read_table(folder)
+
+    def _read_table(self, folder: Path) -> SourceRows:
+        files = filter(is_source_table, self._list_files(folder))
+        tables = sorted(files, key=lambda path: (path.name != NAME, path))
+        table = next((path for path in tables if not path.is_dir()), None)
+        if table is None:
+            return {}
+        try:
+            with self._open_file(table) as file:
+                if file.seek(0, os.SEEK_END) > MAX_TABLE_BYTES:
+                    raise InputUnusable(f"{table} is too large", "leave rows of other folders out")
+                file.seek(0)
+                text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+                return dict(_rows(table, csv.DictReader(text)))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise InputUnusable(
+                f"{table} cannot be read: {error}",
+                f"write UTF-8 with commas: {','.join(COLUMNS)}",
+            ) from error
 
     def unmatched(self) -> list[str]:
         """Return the names in rows without a file, with their tables."""
@@ -112,30 +126,6 @@ def is_source_table(path: PurePath) -> bool:
     return path.name.lower() == NAME
 
 
-def read_source_table(
-    folder: Path,
-    list_files: Callable[[Path], Iterable[Path]] = list_folder,
-    open_file: Callable[[Path], IO[bytes]] = open_table_file,
-) -> SourceRows:
-    """Read the rows of a folder's table by path. Raises `InputUnusable`."""
-    tables = sorted(filter(is_source_table, list_files(folder)), key=lambda p: (p.name != NAME, p))
-    table = next((path for path in tables if not path.is_dir()), None)
-    if table is None:
-        return {}
-    try:
-        with open_file(table) as file:
-            if file.seek(0, os.SEEK_END) > MAX_TABLE_BYTES:
-                raise InputUnusable(f"{table} is too large", "leave rows of other folders out")
-            file.seek(0)
-            text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-            return dict(_rows(table, csv.DictReader(text)))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputUnusable(
-            f"{table} cannot be read: {error}",
-            f"write UTF-8 with commas: {','.join(COLUMNS)}",
-        ) from error
-
-
 def _rows(table: Path, rows: csv.DictReader[str]) -> Iterator[tuple[Path, SourceTableRow]]:
     names = {name: _ALSO.get(tidy := name.strip().lower(), tidy) for name in rows.fieldnames or ()}
     if "file" not in names.values():
@@ -145,10 +135,7 @@ def _rows(table: Path, rows: csv.DictReader[str]) -> Iterator[tuple[Path, Source
     for row in rows:
         cells = {names[key]: text for key, text in row.items() if key in names}
         if (name := clean_credit_text(cells.get("file"))) is not None:
-            author, licence = (
-                clean_credit_text(cells.get("author")),
-                clean_credit_text(cells.get("licence")),
-            )
+            author, licence = (clean_credit_text(cells.get(key)) for key in ("author", "licence"))
             credit = Credit(author, licence, clean_page_url(cells.get("page")))
             path = table.parent / PurePosixPath(name.replace("\\", "/"))
             yield _normalized(path), SourceTableRow(credit, clean_credit_text(cells.get("group")))

@@ -104,11 +104,9 @@ def wrap_named(name: str, text: str, indent: str = "", max_width: int | None = N
     return wrap(f"{name}: {text}", indent, max_width)
 
 
-def join_pairs(
-    values: Iterable[tuple[str, str]], indent: str = "", max_width: int | None = None
-) -> list[str]:
+def join_pairs(values: Iterable[tuple[str, str]], indent: str = "") -> list[str]:
     """Join `name: value` pairs by commas in lines; long names are truncated."""
-    max_width = get_line_width() if max_width is None else max_width
+    max_width = get_line_width()
     free = max_width - len(indent) - len(_INDENT) - 1
     pairs = [
         f"{name if _UNBREAKABLE.match(name) else truncate(name, free - len(value) - 2)}: {value}"

@@ -13,7 +13,6 @@ from threading import Lock
 import msgspec
 
 from gleanset import Dataset
-from gleanset.db.fetches import VideoName
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent, Unreadable
 from gleanset.files.store import hash_file
 from gleanset.named_files import format_short_path, rejections_command, summarize_lines
@@ -309,9 +308,9 @@ class FrameHarvest:
         frames: int,
         state: dict[str, object] | None = None,
     ) -> None:
-        video = task.video
-        name = VideoName(video.sha256, video.origin.title or video.path.name, video.origin.url)
-        self.dataset.videos.record(name, self.sampling.settings, sampled.seconds, frames, state)
+        self.dataset.videos.record(
+            task.video.origin, self.sampling.settings, sampled.seconds, frames, state
+        )
 
     def _store_frames(self, task: VideoTask, frames: Sequence[StoredFrame]) -> None:
         for begin in range(0, len(frames), _BATCH_FRAMES):

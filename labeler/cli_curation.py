@@ -21,7 +21,6 @@ from gleanset.gone import UNUSED_BALANCE
 from gleanset.html.words import count
 from gleanset.named_files import (
     MAX_LISTED,
-    add_dataset_option,
     find_location,
     format_short_path,
     rejections_command,
@@ -262,7 +261,7 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
     tied = plan.tied_samples()
     first = list(tied.items())[:MAX_LISTED]
     lines = [f"{format_short_path(find_location(dataset, key))}: {reason}" for key, reason in first]
-    command = add_dataset_option(dataset, "gleanset list samples --where split=null")
+    command = f"gleanset list samples --where split=null {dataset.option}"
     note = "another --seed makes a new split, which leaves none of them out"
     return {"note": note} | summarize_lines(lines, command, len(tied))
 

@@ -70,8 +70,8 @@ MAX_MODULE_LINES = 600
 # Maximum lines of Python per package, with blank lines and docstrings, in steps of 500. A ceiling
 # rises only with an entry in docs/scope.md.
 CEILINGS = {
-    "gleanset and curation": 15_000,
-    "harvest": 11_500,
+    "gleanset and curation": 14_500,
+    "harvest": 11_000,
     "facecrop": 3_000,
     "labeler": 22_600,
     "labeler/qt": 10_000,

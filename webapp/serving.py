@@ -13,7 +13,7 @@ from pathlib import Path
 from gleanset.dataset import is_dataset
 from gleanset.errors import UsageError
 from gleanset.platform import count_cores
-from gleanset.work.processes import worker_pool
+from gleanset.work.processes import WorkerPool
 from gleanset.work.progress import Progress
 from webapp.computations import JOB, ServedFacts, facts_of
 from webapp.exports import FILE, served_file
@@ -28,7 +28,7 @@ LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 def load_facts(settings: ServeSettings) -> ServedFacts:
     """Load the model in another process and return its facts. Raises what `load_model` raises."""
-    with worker_pool(1, LOAD_TIMEOUT_SECONDS, JOB) as pool:
+    with WorkerPool(1, LOAD_TIMEOUT_SECONDS, JOB) as pool:
         facts: ServedFacts = pool.schedule(facts_of, settings).result()
     return facts
 

@@ -11,13 +11,13 @@ import numpy as np
 from baseline.evaluation.intervals import bound_share
 from baseline.evaluation.outputs import calibration_error
 from curation.similarity.class_learning import (
-    Floats,
     LearnedClasses,
     OutOfFold,
     learn_classes,
     round_confidences,
 )
 from curation.similarity.clustering import Indices, Rows, cluster_rows, refine_with_tracks
+from curation.similarity.unknown_classes import Floats
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
 

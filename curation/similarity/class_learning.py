@@ -21,12 +21,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity.unknown_classes import estimate_known_odds
+from curation.similarity.unknown_classes import Floats, Indices, Rows, estimate_known_odds
 from gleanset.db.proposals import PrelabelSample, Proposal
 
-Rows = npt.NDArray[np.float32]
-Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 PENALTY = 0.3
 """Regularization of the ridge regression, for unit vectors (docs/experiments.md)."""

@@ -161,14 +161,6 @@ class Fetches(Table):
         ]
 
 
-class VideoName(NamedTuple):
-    """SHA-256, name and URL of a video; `url` is None for a file."""
-
-    sha256: str
-    name: str
-    url: str | None = None
-
-
 class Videos(Table):
     """The `video` table: one row per video content and sampling settings."""
 
@@ -200,16 +192,17 @@ class Videos(Table):
 
     def record(
         self,
-        video: VideoName,
+        origin: Origin,
         settings: str,
         duration: float | None,
         frames: int,
         state: Mapping[str, object] | None = None,
     ) -> None:
-        """Record a completed sampling; `duration` is in seconds."""
+        """Record a completed sampling of `origin.video`; `duration` is in seconds."""
         with self._db.transaction():
-            row = row_from_record(video, name=clean(video.name), url=clean(video.url))
-            row |= {"settings": settings, "duration": duration, "frames": frames, "done": True}
+            row: dict[str, object] = {"sha256": origin.video, "settings": settings}
+            row |= {"name": clean(origin.title), "url": clean(origin.url), "done": True}
+            row |= {"duration": duration, "frames": frames}
             self._db.insert(
                 "video",
                 row | {"state": None if state is None else dump(state)},

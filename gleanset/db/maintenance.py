@@ -179,11 +179,8 @@ class Contradiction(NamedTuple):
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
-    rows_by_kind = {name: find_rows(db) for name, find_rows in _KINDS.items()}
-    return {
-        name: Contradiction(len(rows), tuple(rows[:_EXAMPLES]))
-        for name, rows in rows_by_kind.items()
-    }
+    found = ((name, find_rows(db)) for name, find_rows in _KINDS.items())
+    return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in found}
 
 
 def _orphan_rows(db: Connection) -> list[str]:
@@ -291,23 +288,17 @@ class CatalogueMerge(Table):
         )
         return [(row["sha256"], row["format"]) for row in rows]
 
-    def count_origins(self) -> int:
-        """Return how many origins `add_origins` would add."""
-        return self._db.fetch_int(
-            f"SELECT count(*) FROM other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}"
+    def count_changes(self) -> tuple[int, int, int]:
+        """Count origins and samples that would be added, and our images that the other removed."""
+        origins, samples, removed = (
+            self._db.fetch_int(f"SELECT count(*) FROM {rows}")
+            for rows in (
+                f"other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}",
+                f"other.sample o {_OUR_IMAGE} WHERE {_NEW_SAMPLE}",
+                "main.image JOIN other.tombstone USING(sha256)",
+            )
         )
-
-    def count_samples(self) -> int:
-        """Return how many samples `add_samples` would add."""
-        return self._db.fetch_int(
-            f"SELECT count(*) FROM other.sample o {_OUR_IMAGE} WHERE {_NEW_SAMPLE}"
-        )
-
-    def count_forgotten_there(self) -> int:
-        """Return how many of our images the other catalogue removed."""
-        return self._db.fetch_int(
-            "SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)"
-        )
+        return origins, samples, removed
 
     def add_image(self, sha256: str) -> None:
         """Add an image whose file was copied. Call inside a transaction."""

@@ -9,6 +9,8 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from itertools import chain, count, filterfalse
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,9 +41,7 @@ class Snapshots:
 
     def iterate(self) -> Iterator[Snapshot]:
         """Yield all snapshots, the oldest first. Raises `CatalogueCorrupt`."""
-        yield from sorted(
-            map(self.get, self.list_names()), key=lambda snapshot: (snapshot.at, snapshot.name)
-        )
+        yield from sorted(map(self.get, self.list_names()), key=attrgetter("at", "name"))
 
     def get(self, name: str) -> Snapshot:
         """Return a snapshot. Raises `UsageError` and `CatalogueCorrupt`."""
@@ -87,10 +87,9 @@ class Snapshots:
     def create_dated(self, db: Connection, prefix: str, note: str, user: str) -> Snapshot:
         """Create a snapshot named after a prefix and the current time (UTC)."""
         name = f"{prefix}-{now()[:19].replace('-', '').replace(':', '')}"
-        names, number = self.list_names(), 2
-        while (free := name if number == 2 else f"{name}-{number}") in names:
-            number += 1
-        return self.create(db, free, note, user)
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        free_name = next(filterfalse(self.list_names().__contains__, names))
+        return self.create(db, free_name, note, user)
 
     def remove(self, name: str) -> None:
         """Remove a snapshot, even a damaged one. Raises `UsageError`."""

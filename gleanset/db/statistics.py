@@ -12,7 +12,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Table
 from gleanset.db.faces import FACELESS, NOT_FAILED, VALID_FACE
 from gleanset.db.images import query_sql
-from gleanset.db.samples import IN_USE
+from gleanset.db.samples import Samples
 from gleanset.records import HAND
 
 MIN_FILLED_SHARE = 0.1
@@ -189,13 +189,11 @@ class Statistics(Table):
 
     def count_labelled(self) -> dict[str, Counter[str]]:
         """Count labelled samples by class and split ("" for none), without duplicates."""
-        rows = self._db.fetch_all(
-            "SELECT c.name, coalesce(s.split, ''), count(*) FROM sample s JOIN class c "
-            f"ON c.id=s.label WHERE {IN_USE} AND s.status='labelled' GROUP BY 1, 2 ORDER BY 1, 2"
-        )
+        by_state = Samples(self._db).count_by("status", "kept", "label", "split")
         counts: dict[str, Counter[str]] = {}
-        for name, split, number in rows:
-            counts.setdefault(name, Counter())[split] = number
+        for (*state, label, split), number in by_state.items():
+            if state == ["labelled", "kept"]:
+                counts.setdefault(str(label), Counter())[split or ""] = number
         return counts
 
     def count_searched(self, not_by: str) -> SearchedImages:

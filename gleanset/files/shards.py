@@ -116,19 +116,15 @@ class ShardSize(NamedTuple):
         """Parse '500MB' or '10000' (images). Raises `UsageError`."""
         if re.fullmatch(r"[1-9]\d{0,8}", text):
             return cls(images=int(text))
-        return cls(bytes=_parse_bytes(text))
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower())
+        size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
+        if not 1_000 <= size <= 10**13:
+            raise UsageError(
+                f"{text!r} is not a shard size",
+                "write for instance 500MB, or 10000 for a number of images",
+            )
+        return cls(bytes=size)
 
     def has_room(self, images: int, size: float) -> bool:
         """Return whether a shard of `images` may grow to `size`."""
         return images < self.images and size <= self.bytes
-
-
-def _parse_bytes(text: str) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower())
-    size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
-    if not 1_000 <= size <= 10**13:
-        raise UsageError(
-            f"{text!r} is not a shard size",
-            "write for instance 500MB, or 10000 for a number of images",
-        )
-    return size

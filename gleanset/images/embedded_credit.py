@@ -21,9 +21,12 @@ MAX_XMP_BYTES = 1_000_000
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 _BY_LINE, _NOTICE = (2, 80), (2, 116)
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_DC = "{http://purl.org/dc/elements/1.1/}"
-_CC = "{http://creativecommons.org/ns#}"
-_RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
+_DC, _RIGHTS = "{http://purl.org/dc/elements/1.1/}", "{http://ns.adobe.com/xap/1.0/rights/}"
+_LICENCES = (
+    "{http://creativecommons.org/ns#}license",
+    f"{_RIGHTS}UsageTerms",
+    f"{_DC}rights",
+)
 
 
 def read_embedded_credit(data: bytes) -> Credit:
@@ -60,18 +63,9 @@ def _read_xmp(packet: bytes | str | None) -> Credit:
         root = ET.fromstring(raw.strip(b"\0 \r\n\t"))  # noqa: S314 - no entities, see above
     except (ET.ParseError, ValueError):
         return NO_CREDIT
-    licence, terms, page, rights = (
-        _read_property(root, name)
-        for name in (
-            f"{_CC}license",
-            f"{_RIGHTS}UsageTerms",
-            f"{_RIGHTS}WebStatement",
-            f"{_DC}rights",
-        )
-    )
-    return Credit(
-        _read_property(root, f"{_DC}creator"), licence or terms or rights, clean_page_url(page)
-    )
+    licence = next(filter(None, (_read_property(root, name) for name in _LICENCES)), None)
+    page = clean_page_url(_read_property(root, f"{_RIGHTS}WebStatement"))
+    return Credit(_read_property(root, f"{_DC}creator"), licence, page)
 
 
 def _read_property(root: ET.Element, name: str) -> str | None:

@@ -84,9 +84,9 @@ class Processes:
     def keep(self, job: str) -> Iterator[Processes]:
         """Keep workers for all runs in the block, with module `job` preloaded."""
         # Imported here: threads do not need it.
-        from gleanset.work.processes import worker_pool
+        from gleanset.work.processes import WorkerPool
 
-        with worker_pool(self.number or count_cores(), self.seconds_per_item, job) as pool:
+        with WorkerPool(self.number or count_cores(), self.seconds_per_item, job) as pool:
             yield replace(self, open_pool=pool)
 
 

@@ -16,13 +16,13 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Self
 
 from pebble import ProcessPool
 from pebble.pool.process import PoolManager
@@ -98,7 +98,10 @@ class _PoolManager(PoolManager):
 
 
 class WorkerPool:
-    """Worker processes, started again up to `MAX_POOL_STARTS` times if all are lost."""
+    """Worker processes, started again up to `MAX_POOL_STARTS` times if all are lost.
+
+    They have the module `job` preloaded, and end with the `with` block.
+    """
 
     def __init__(self, number: int, seconds_per_item: float, job: str) -> None:
         self._number = number
@@ -123,10 +126,15 @@ class WorkerPool:
                 if self._start_count == MAX_POOL_STARTS:
                     raise _workers_die() from error
 
-    def close(self) -> None:
-        """Wait for all items, then end the workers."""
-        if self._workers is not None:
-            self._workers.close()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, error: object, *_: object) -> None:
+        try:
+            if error is None and self._workers is not None:
+                self._workers.close()  # waits for all items
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """End the workers immediately."""
@@ -206,17 +214,6 @@ class _Workers:
         for future in list(self._unanswered):
             with suppress(InvalidStateError):
                 future.set_exception(BrokenProcessPool("all workers were lost"))
-
-
-@contextmanager
-def worker_pool(number: int, seconds_per_item: float, job: str) -> Iterator[WorkerPool]:
-    """Yield worker processes with module `job` preloaded, until the block ends."""
-    pool = WorkerPool(number, seconds_per_item, job)
-    try:
-        yield pool
-        pool.close()
-    finally:
-        pool.stop()
 
 
 def _workers_die() -> GleansetError:

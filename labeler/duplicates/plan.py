@@ -31,7 +31,6 @@ from gleanset.db.samples import SplitEvidence, withdraw_label
 from gleanset.errors import UsageError
 from gleanset.named_files import (
     MAX_LISTED,
-    add_dataset_option,
     find_location,
     format_short_path,
     summarize_lines,
@@ -520,7 +519,7 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
         for pair in plan.doubts[:MAX_LISTED]
     ]
     return {
-        name: summarize_lines(lines, add_dataset_option(dataset, command), number)
+        name: summarize_lines(lines, f"{command} {dataset.option}", number)
         for name, lines, command, number in (
             ("labelled_differently", conflicts, CONFLICTS_COMMAND, len(plan.conflicts)),
             ("hinted_differently", disputed, CONFLICTS_COMMAND, len(plan.disputed)),
@@ -536,7 +535,7 @@ def conflicting_label_summary(dataset: Dataset) -> dict[str, object]:
     samples = [sample for key in keys if (sample := dataset.samples.get(key)) is not None]
     samples.sort(key=lambda sample: (str(sample.group), sample.key))
     lines = [f"{_name(dataset, sample.key)} is {sample.label}" for sample in samples[:MAX_LISTED]]
-    command = add_dataset_option(dataset, CONFLICTS_COMMAND)
+    command = f"{CONFLICTS_COMMAND} {dataset.option}"
     return {"labelled_differently": summarize_lines(lines, command, len(keys))} if keys else {}
 
 

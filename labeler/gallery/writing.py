@@ -29,7 +29,6 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import shrink
-from gleanset.named_files import add_dataset_option
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -116,7 +115,7 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
         if SortingQueue(dataset.db).list_waiting(1):
             problem = "there are no clusters: no queued sample was prelabelled"
             fix = "make them: baseline prelabel"
-        raise InputUnusable(problem, add_dataset_option(dataset, fix))
+        raise InputUnusable(problem, f"{fix} {dataset.option}")
     return sections
 
 

@@ -142,7 +142,7 @@ def _import_files(
 
 def plan_merge(merge: CatalogueMerge) -> MergePlan:
     """Compare both catalogues; nothing is written."""
-    plan = MergePlan(merge.count_origins(), merge.count_samples(), merge.count_forgotten_there())
+    plan = MergePlan(*merge.count_changes())
     changed: dict[str, None] = {}
     for step, new in _other_steps(merge):
         plan.steps.append(step)

@@ -13,7 +13,6 @@ from labelled_images import run_labeler
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements
 from gleanset.db.duplicates import Pairs, PairVerdict
-from gleanset.db.fetches import VideoName
 from gleanset.db.journal import MODEL, PAGE_USER, Choice, get_unseen_labels
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
@@ -113,7 +112,8 @@ def sources(empty: Dataset) -> Dataset:
         (key,) = add_faces(empty, add_image(empty, f"image {number}", *origins))
         label(empty, key, "hana" if number % 3 else "rei")
     for episode in "01":
-        empty.videos.record(VideoName(episode * 64, f"[Sub] episode {episode}.mkv"), "", 1.0, 15)
+        video = Origin("video", "", video=episode * 64, title=f"[Sub] episode {episode}.mkv")
+        empty.videos.record(video, "", 1.0, 15)
     return empty
 
 

@@ -24,9 +24,8 @@ from tools_for_tests import (
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.following import DetectedFace, FrameSearch
 from facecrop.request import suggest_whole_images
-from gleanset import Dataset
+from gleanset import Dataset, Origin
 from gleanset.db.faces import StoredTrack, Tracks
-from gleanset.db.fetches import VideoName
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
 from gleanset.records import Box, Face, FaceTrack
@@ -186,7 +185,7 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
 def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
     [(sha256, state)] = tracked.videos.iter_states("seen")
     settings = tracked.videos.get_latest_settings("seen")
-    name = VideoName(sha256, "e.mp4")
+    name = Origin("video", "", video=sha256, title="e.mp4")
     tracked.videos.record(name, settings, 60.0, 9, state | {"left_out": [[30.0, 55.0]]})
     (timeline,) = gather_timelines(tracked)
     left_out = timeline.people[-1]
@@ -247,8 +246,10 @@ def test_older_dataset_keeps_its_settings(dataset: Dataset) -> None:
     recorded = (
         f"mode=seen every=0.3333333333 skip_openings=yes asked={recorded_detector};per_track=4"
     )
-    dataset.videos.record(VideoName("0" * 64, "a.mkv"), recorded, 60.0, 9)
-    dataset.videos.record(VideoName("1" * 64, "b.mkv"), "mode=useful", 60.0, 9)
+    dataset.videos.record(Origin("video", "", video="0" * 64, title="a.mkv"), recorded, 60.0, 9)
+    dataset.videos.record(
+        Origin("video", "", video="1" * 64, title="b.mkv"), "mode=useful", 60.0, 9
+    )
     assert request.sampling(dataset).settings == recorded
     assert request._spec(dataset) == DetectorSpec.create("drawnface", size="768")
     labelling = EpisodesRequest(videos=("a.mkv",), detector="drawnface")
@@ -266,7 +267,7 @@ def test_unavailable_recorded_detector_has_hint(
     dataset: Dataset, recorded_detector: str, fix: str
 ) -> None:
     recorded = f"mode=seen every=0.3333333333 asked={recorded_detector};per_track=4"
-    dataset.videos.record(VideoName("0" * 64, "a.mkv"), recorded, 60.0, 9)
+    dataset.videos.record(Origin("video", "", video="0" * 64, title="a.mkv"), recorded, 60.0, 9)
     with pytest.raises(UsageError) as refused:
         EpisodesRequest(videos=("a.mkv",))._spec(dataset)
     assert fix in refused.value.fix

@@ -28,7 +28,7 @@ from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import escapes_folder
 from gleanset.settings import SETTINGS_FILE
-from gleanset.source_table import read_source_table
+from gleanset.source_table import SourceTables
 from harvest.lists import read_lines
 from labeler.importing.reading import read_labelled
 from pipeline.recipe import ExportPart, read_recipe
@@ -150,7 +150,7 @@ def test_files_with_bom_and_crlf_are_read(dataset: Dataset, tmp_path: Path) -> N
     urls = save_as_windows(tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n")
     assert list(read_lines(urls)) == [("https://a.example/1.jpg", CJK)]
     save_as_windows(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
-    assert read_source_table(tmp_path)[tmp_path / "sub" / "1.jpg"].credit.author == CJK
+    assert SourceTables(tmp_path).get_row(tmp_path / "sub" / "1.jpg").credit.author == CJK
     row = json.dumps({"file_name": "1.jpg", "label": CJK})
     save_as_windows(tmp_path / "metadata.jsonl", f"{row}\n\n")
     (tmp_path / "1.jpg").write_bytes(picture(1))
