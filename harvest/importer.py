@@ -42,8 +42,6 @@ TEMPORARY_REASONS = frozenset(
         "robots.txt could not be read",
     }
 )
-
-
 _FILE_SOURCES = ("folder", "archive")
 # What earlier runs know of an item.
 VisitState = Literal["new", "failed", "known"]

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity.unknown_classes import Floats, Indices, Rows, estimate_known_odds
+from curation.similarity.clustering import Indices, Rows
+from curation.similarity.unknown_classes import Floats, estimate_known_odds
 from gleanset.db.proposals import PrelabelSample, Proposal
 
 Flags = npt.NDArray[np.bool_]
@@ -77,11 +78,6 @@ class Evidence(NamedTuple):
     prior_share: float
     prior_groups: float
 
-    @property
-    def speaks(self) -> Flags:
-        """Mask of the N samples that have a vote."""
-        return np.asarray(self.votes.max(axis=1) > 0)
-
     def gains(self, taught: TrainingRows) -> Floats:
         """Return additions to log probabilities (N x classes), by leave-one-group-out trust."""
         own = self.votes[taught.rows]
@@ -109,41 +105,34 @@ class OutOfFold(NamedTuple):
     probabilities: Floats
 
 
-class SharedEvidence(NamedTuple):
-    """Evidence next to embeddings: `hints`, `ties` (scenes, posts) and `copies` (also tracks)."""
-
-    hints: Evidence
-    ties: Evidence
-    copies: Evidence
-
-
 def predict_classes(
-    vectors: Rows, taught: TrainingRows, shared: SharedEvidence, *, open_set: bool = False
+    vectors: Rows, taught: TrainingRows, evidence: Sequence[Evidence], *, open_set: bool = False
 ) -> tuple[Floats, OutOfFold, OutOfFold]:
     """Train on the `taught` unit vectors (N x D); return predictions as in `LearnedClasses`.
 
-    `open_set` lowers the probabilities of samples that seem to be of a class without labels.
+    Further `evidence` are weak labels, ties (scenes, posts) and copies (also tracks). `open_set`
+    lowers the probabilities of samples that seem to be of a class without labels.
     """
-    rows = taught.rows
-    copied, tied = shared.copies.speaks, shared.ties.speaks
+    rows, (hints, ties, copies) = taught.rows, evidence
+    copied, tied = (np.asarray(kind.votes.any(axis=1)) for kind in (copies, ties))
     judges = taught.reviewed & ~copied[rows]
     ridge, self_training = Ridge.fitted(vectors[rows], taught), SelfTraining.create(vectors, taught)
     ridge_scores, ridge_held_out = ridge.scores(vectors), ridge.without(taught.groups)
     out_of_group_scores = raise_likeliest(ridge_held_out, self_training.without(taught.groups))
-    first_calibration = Calibration.fitted(out_of_group_scores, taught, judges, PRIOR_TEMPERATURE)
+    ridge_temperature, _ = calibrate(out_of_group_scores, taught, judges, PRIOR_TEMPERATURE)
     scores = raise_likeliest(ridge_scores, self_training.likeliest(vectors))
-    scores /= first_calibration.temperature
-    hint_gains = shared.hints.gains(taught)
-    shared_gains = hint_gains + shared.ties.gains(taught)
-    held_out_scores = out_of_group_scores / first_calibration.temperature + hint_gains[rows]
-    group_calibration = Calibration.fitted(held_out_scores, taught, judges, 1.0)
-    probabilities = softmax((scores + hint_gains) / group_calibration.temperature)
+    scores /= ridge_temperature
+    hint_gains = hints.gains(taught)
+    shared_gains = hint_gains + ties.gains(taught)
+    held_out_scores = out_of_group_scores / ridge_temperature + hint_gains[rows]
+    temperature, leave_group_out = calibrate(held_out_scores, taught, judges, 1.0)
+    probabilities = softmax((scores + hint_gains) / temperature)
     if tied[rows].any():
         each = np.arange(len(rows))
         held_out_scores = raise_likeliest(ridge.without(each), self_training.without(each))
-        held_out_scores = held_out_scores / first_calibration.temperature + shared_gains[rows]
-    sample_calibration = Calibration.fitted(held_out_scores, taught, judges & tied[rows], 1.0)
-    probabilities[tied] = softmax((scores + shared_gains)[tied] / sample_calibration.temperature)
+        held_out_scores = held_out_scores / ridge_temperature + shared_gains[rows]
+    temperature, leave_sample_out = calibrate(held_out_scores, taught, judges & tied[rows], 1.0)
+    probabilities[tied] = softmax((scores + shared_gains)[tied] / temperature)
     known_odds = None
     if open_set:
         known_odds = _estimate_known_odds(vectors, taught, ridge_scores, ridge_held_out)
@@ -154,9 +143,9 @@ def predict_classes(
         known_odds -= np.logaddexp.reduce(scores, axis=1)
         probabilities /= 1 + np.exp(-known_odds)[:, None]
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
-    duplicate_votes = DUPLICATE_TRUST * shared.copies.votes[copied]
+    duplicate_votes = DUPLICATE_TRUST * copies.votes[copied]
     probabilities[copied] = duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[copied]
-    return probabilities, group_calibration.held_out, sample_calibration.held_out
+    return probabilities, leave_group_out, leave_sample_out
 
 
 def _estimate_known_odds(
@@ -172,29 +161,27 @@ def _estimate_known_odds(
     return estimate_known_odds(vectors, taught.rows, taught.y, taught.groups, best, score_left_out)
 
 
-class Calibration(NamedTuple):
-    """A temperature, and the calibrated out-of-fold probabilities it was fitted on."""
+def calibrate(
+    scores: Floats, taught: TrainingRows, judges: Flags, usual: float
+) -> tuple[float, OutOfFold]:
+    """Fit a temperature to out-of-fold scores (M x classes); few groups stay near `usual`.
 
-    temperature: float
-    held_out: OutOfFold
+    Returns the calibrated probabilities as well.
+    """
+    at = np.flatnonzero(judges & np.isfinite(scores[:, 0]))
+    y, places = taught.y[at], np.arange(len(at))
+    groups = len(np.unique(taught.groups[at]))
+    if not groups:
+        return usual, OutOfFold(at, scores[at])
 
-    @classmethod
-    def fitted(cls, scores: Floats, taught: TrainingRows, judges: Flags, usual: float) -> Self:
-        """Fit to out-of-fold scores (M x classes); few groups stay near `usual`."""
-        at = np.flatnonzero(judges & np.isfinite(scores[:, 0]))
-        y, places = taught.y[at], np.arange(len(at))
-        groups = len(np.unique(taught.groups[at]))
-        if not groups:
-            return cls(usual, OutOfFold(at, scores[at]))
+    def loss(temperature: float) -> float:
+        right = softmax(scores[at] / temperature)[places, y]
+        return -float(np.log(right + 1e-12).mean())
 
-        def loss(temperature: float) -> float:
-            right = softmax(scores[at] / temperature)[places, y]
-            return -float(np.log(right + 1e-12).mean())
-
-        likeliest = np.log(min(usual * TEMPERATURE_FACTORS, key=loss))
-        drawn = (groups * likeliest + PRIOR_GROUPS * np.log(usual)) / (groups + PRIOR_GROUPS)
-        temperature = float(np.exp(drawn))
-        return cls(temperature, OutOfFold(at, softmax(scores[at] / temperature)))
+    likeliest = np.log(min(usual * TEMPERATURE_FACTORS, key=loss))
+    drawn = (groups * likeliest + PRIOR_GROUPS * np.log(usual)) / (groups + PRIOR_GROUPS)
+    temperature = float(np.exp(drawn))
+    return temperature, OutOfFold(at, softmax(scores[at] / temperature))
 
 
 def compute_sample_weights(y: Indices) -> Floats:
@@ -499,12 +486,10 @@ def learn_classes(
     hints = [number.get(sample.hint or "", -1) for sample in samples]
     # Number -1 is the last row: no vote.
     hint_votes = np.vstack([np.eye(taught.classes), np.zeros(taught.classes)])[hints]
-    shared = SharedEvidence(
-        Evidence(hint_votes, 0.8, 5),
-        vote_by_name([sample.ties for sample in samples], taught),
-        vote_by_name([tuple(filter(None, (s.group, s.track))) for s in samples], taught),
-    )
-    probabilities, *held_out = predict_classes(vectors, taught, shared, open_set=open_set)
+    ties = vote_by_name([sample.ties for sample in samples], taught)
+    copies = vote_by_name([tuple(filter(None, (s.group, s.track))) for s in samples], taught)
+    evidence = Evidence(hint_votes, 0.8, 5), ties, copies
+    probabilities, *held_out = predict_classes(vectors, taught, evidence, open_set=open_set)
     for row, sample in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
         if refused := [number[name] for name in sample.refused if name in number]:

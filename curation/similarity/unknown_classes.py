@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Rows = npt.NDArray[np.float32]
+from curation.similarity.clustering import Indices, Rows
+
 Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
 ScoreLeftOut = Callable[[npt.NDArray[np.bool_]], Floats]
 """Highest scores of left-out labelled samples (a flag for each) by a model of the others."""
 

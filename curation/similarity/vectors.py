@@ -86,8 +86,12 @@ class VectorStore:
 
     def _intact_files(self) -> Iterator[tuple[Path, bytes]]:
         for path in sorted(self.folder.glob(f"*{ENDING}")):
-            if (data := _read_intact(path)) is not None:
-                yield path, data
+            with suppress(OSError):
+                data = path.read_bytes()
+                if _digest(data) == path.stem:
+                    yield path, data
+                else:
+                    path.unlink()
 
     def add(self, name: bytes, vector: Vector) -> None:
         """Add a vector; it is written later, at the latest by `flush`."""
@@ -109,15 +113,6 @@ class VectorStore:
             data = file.getvalue()
             write_atomic(self.folder / f"{_digest(data)}{ENDING}", data)
         self._names, self._vectors, self._written = [], [], time.monotonic()
-
-
-def _read_intact(path: Path) -> bytes | None:
-    with suppress(OSError):
-        data = path.read_bytes()
-        if _digest(data) == path.stem:
-            return data
-        path.unlink()
-    return None
 
 
 def _digest(data: bytes) -> str:

@@ -255,9 +255,7 @@ class Connection:
         sql = insert_sql(table, tuple(row), "INSERT OR IGNORE")
         return self.execute(sql, tuple(row.values())) > 0
 
-    def execute_many(
-        self, sql: str, values: Iterator[Sequence[Any]] | Sequence[Sequence[Any]]
-    ) -> None:
+    def execute_many(self, sql: str, values: Iterable[Sequence[Any]]) -> None:
         """Execute a statement for many rows inside a transaction."""
         with self._translated_errors:
             self._sql.executemany(sql, values)

@@ -417,7 +417,6 @@ class CropMethod:
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
     """Return the crop methods of these samples, the most frequent first."""
-    methods: Counter[tuple[str, str, str]] = Counter()
     rows = db.iter_rows_in(
         "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) AND "
         f"c.detector=s.detector AS found, {HAS_CROP} AS has_crop, s.x<0 OR s.y<0 OR "
@@ -425,8 +424,7 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
         "LEFT JOIN face f ON f.id=s.face LEFT JOIN scan c ON c.image=s.image WHERE s.key",
         dict.fromkeys(keys),
     )
-    methods.update(map(_method, rows))
-    ranked = sorted(methods.items(), key=lambda pair: (-pair[1], pair[0]))
+    ranked = sorted(Counter(map(_method, rows)).items(), key=lambda pair: (-pair[1], pair[0]))
     return tuple(CropMethod(*method, samples) for method, samples in ranked)
 
 

@@ -179,8 +179,8 @@ class Contradiction(NamedTuple):
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
-    found = ((name, find_rows(db)) for name, find_rows in _KINDS.items())
-    return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in found}
+    rows_by_kind = ((name, find_rows(db)) for name, find_rows in _KINDS.items())
+    return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in rows_by_kind}
 
 
 def _orphan_rows(db: Connection) -> list[str]:

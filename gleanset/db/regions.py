@@ -260,9 +260,8 @@ class QualityMeasures(Table):
     def count_flagged(self, flags: Sequence[QualityFlag]) -> tuple[int, dict[str, int]]:
         """Return how many samples are measured, and how many have each flag."""
         sums = "".join(f", ifnull(sum({flag.sql}), 0)" for flag in flags)
-        (row,) = self._db.fetch_all(
-            f"SELECT count(*){sums} FROM ({_QUALITY} WHERE s.status!='retired')",
-        )
+        sql = f"SELECT count(*){sums} FROM ({_QUALITY} WHERE s.status!='retired')"
+        (row,) = self._db.fetch_all(sql)
         return row[0], {flag.name: row[place] for place, flag in enumerate(flags, 1)}
 
     def join(self, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Quality | None]]:

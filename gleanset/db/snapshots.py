@@ -53,10 +53,7 @@ class Snapshots:
     @contextmanager
     def open(self, name: str) -> Iterator[Connection]:
         """Open a snapshot for reading. Raises `UsageError` and `CatalogueCorrupt`."""
-        if name not in self.list_names():
-            names = self.list_names()
-            listed = "list them: gleanset snapshot" if names else "make one: gleanset snapshot NAME"
-            raise UsageError(f"no such snapshot: {name}", f"{did_you_mean(name, names)}{listed}")
+        self._check_exists(name)
         try:
             with closing(Connection(self._path(name), frozen=True)) as db:
                 yield db
@@ -93,11 +90,8 @@ class Snapshots:
 
     def remove(self, name: str) -> None:
         """Remove a snapshot, even a damaged one. Raises `UsageError`."""
-        if name in self.list_names():
-            self._path(name).unlink(missing_ok=True)
-        else:
-            with self.open(name):
-                pass
+        self._check_exists(name)
+        self._path(name).unlink(missing_ok=True)
 
     def erase_forgotten(self, present: Connection) -> set[str]:
         """Delete removed images from all snapshots; return keys of their samples."""
@@ -116,6 +110,11 @@ class Snapshots:
                         copy.execute("UPDATE snapshot SET counts=?", (dump(_counts(copy)),))
                     copy.execute("VACUUM")
         return keys
+
+    def _check_exists(self, name: str) -> None:
+        if name not in (names := self.list_names()):
+            listed = "list them: gleanset snapshot" if names else "make one: gleanset snapshot NAME"
+            raise UsageError(f"no such snapshot: {name}", f"{did_you_mean(name, names)}{listed}")
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}{_ENDING}"
@@ -180,8 +179,8 @@ def _counts(db: Connection) -> dict[str, int]:
         "rejected": "sample WHERE status='rejected'",
         "classes": "class WHERE merged_into IS NULL",
     }
-    for split in SPLITS:
-        counted[split] = f"sample WHERE split='{split}' AND status='labelled' AND kept"
+    in_split = "sample WHERE split='{}' AND status='labelled' AND kept"
+    counted |= {split: in_split.format(split) for split in SPLITS}
     return {name: db.fetch_int(f"SELECT count(*) FROM {rows}") for name, rows in counted.items()}
 
 

@@ -106,9 +106,8 @@ class SampleTiles(Table):
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:
         """Return the keys of existing samples (rows), in the same order."""
-        rows = self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids)
-        keys_by_id = dict_from_rows(rows)
-        return [keys_by_id[number] for number in ids if number in keys_by_id]
+        keys = dict_from_rows(self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids))
+        return [keys[number] for number in ids if number in keys]
 
     def list_labelled(self, label: str) -> list[int]:
         """Return all samples (rows) of a class, including duplicates."""

@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
@@ -164,7 +164,7 @@ def _process_items(
         if not in_flight:
             return
         batch: list[Outcome[Item, Any]] = []
-        for future in _iter_ready(ready):
+        for future in [ready.get(), *(ready.get() for _ in range(ready.qsize()))]:
             item, attempt = in_flight.pop(future)
             if next_attempt := _next_attempt(future, attempt):
                 start(item, next_attempt)
@@ -182,13 +182,6 @@ def _read_first_items(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], 
         return feed.first(1), workers  # joining a cluster takes seconds: not without an item
     first = feed.first(workers.number or count_cores())
     return first, replace(workers, number=max(1, len(first))) if feed.over else workers
-
-
-def _iter_ready(ready: SimpleQueue[Future[Result]]) -> Iterator[Future[Result]]:
-    yield ready.get()
-    with suppress(Empty):
-        while True:
-            yield ready.get_nowait()
 
 
 class _Feed(Generic[Item]):

@@ -98,7 +98,9 @@ class Client:
     ) -> None:
         self.limits = limits or DownloadLimits()
         self.allow_private = allow_private
-        self.user_agent = _user_agent(contact)
+        if contact and not (contact.isascii() and contact.isprintable()):
+            raise UsageError(f"the contact {contact!r} cannot be sent", "use plain ASCII for it")
+        self.user_agent = f"gleanset/{__version__}" + (f" (+{contact})" if contact else "")
         rules_headers = self._headers("text/plain,*/*;q=0.5")
         self.robots = RobotsPolicy(self.limits, rules_headers, ignore_robots)
         self.slots = HostSlots(self.limits.per_host, self.limits.delay)
@@ -387,15 +389,6 @@ class Client:
             "Accept": accept,
             "Accept-Encoding": "gzip, deflate",
         }
-
-
-def _user_agent(contact: str | None) -> str:
-    name = f"gleanset/{__version__}"
-    if not contact:
-        return name
-    if not (contact.isascii() and contact.isprintable()):
-        raise UsageError(f"the contact {contact!r} cannot be sent", "use plain ASCII for it")
-    return f"{name} (+{contact})"
 
 
 def _decode_text(response: HttpResponse) -> str:

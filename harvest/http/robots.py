@@ -26,7 +26,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -144,9 +144,14 @@ class RobotsPolicy:
     """
 
     def __init__(
-        self, limits: DownloadLimits, headers: Mapping[str, str], ignored: Iterable[str] = ()
+        self, limits: DownloadLimits, headers: Mapping[str, str], ignored: Collection[str] = ()
     ) -> None:
-        self.respected = frozenset(SIGNALS) - _parse_ignored(ignored)
+        if unknown := sorted(set(ignored).difference(SIGNALS)):
+            raise UsageError(
+                f"unknown opt-out signal: {', '.join(unknown)}",
+                f"name some of {', '.join(SIGNALS[:-1])}, or {SIGNALS[-1]}",
+            )
+        self.respected = frozenset(() if "all" in ignored else SIGNALS).difference(ignored)
         # Every download from the host waits for this response: it gets less time, fewer retries.
         robots_limits = replace(
             limits,
@@ -237,8 +242,15 @@ class RobotsPolicy:
 
     def check_headers(self, url: str, headers: HTTPHeaderDict) -> None:
         """Raise `Unreadable` for an opt-out signal in the headers of an image."""
-        if reason := find_opt_out(headers, self.respected, AGENT):
-            raise Unreadable(reason, url)
+        tags = headers.getlist("X-Robots-Tag")
+        if tags and (directive := find_directive(tags, self.respected & _TAGS, AGENT)):
+            raise Unreadable(f"robots tag {directive}", url)
+        if TDM in self.respected and "1" in map(str.strip, headers.getlist(TDM)):
+            raise Unreadable(TDM, url)
+        if CONTENT_SIGNAL in self.respected:
+            values = (value for name in _SIGNAL_HEADERS for value in headers.getlist(name))
+            if any(_allows_training(value) is False for value in values):
+                raise Unreadable(NO_TRAINING, url)
 
     def check_image_bytes(self, url: str, data: bytes) -> None:
         """Raise `Unreadable` for an opt-out signal in the file of an image."""
@@ -247,36 +259,12 @@ class RobotsPolicy:
                 raise Unreadable(reason, f"{url}: {words}")
 
 
-def _parse_ignored(signals: Iterable[str]) -> frozenset[str]:
-    ignored = frozenset(signals)
-    if unknown := sorted(ignored.difference(SIGNALS)):
-        raise UsageError(
-            f"unknown opt-out signal: {', '.join(unknown)}",
-            f"name some of {', '.join(SIGNALS[:-1])}, or {SIGNALS[-1]}",
-        )
-    return frozenset(SIGNALS) if "all" in ignored else ignored
-
-
 def _decode_rules(data: bytes) -> str:
     if len(data) > _MAX_FILE_BYTES:
         # Half a line may mean something else: `Disallow: /` of `Disallow: /private`.
         end = max(data.rfind(b"\n", 0, _MAX_FILE_BYTES), data.rfind(b"\r", 0, _MAX_FILE_BYTES))
         data = data[: end + 1]
     return data.decode("utf-8-sig", "replace")
-
-
-def find_opt_out(headers: HTTPHeaderDict, respected: frozenset[str], agent: str) -> str | None:
-    """Return the reason why the headers of an image opt it out, if they do."""
-    tags = headers.getlist("X-Robots-Tag")
-    if tags and (directive := find_directive(tags, respected & _TAGS, agent)):
-        return f"robots tag {directive}"
-    if TDM in respected and "1" in map(str.strip, headers.getlist(TDM)):
-        return TDM
-    if CONTENT_SIGNAL in respected:
-        values = (value for name in _SIGNAL_HEADERS for value in headers.getlist(name))
-        if any(_allows_training(value) is False for value in values):
-            return NO_TRAINING
-    return None
 
 
 def _allows_training(preferences: str) -> bool | None:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from gleanset.errors import Unreadable
 from gleanset.images.rgb import Color, choose_background, composite_on_background
+from harvest.video.cuts import Thumbs
 from harvest.video.filter_graph import OUTPUTS, THUMB, TICKS, DecodePlan, build_ffmpeg_command
 from harvest.video.frame import RawFrame
 from harvest.video.probe_ffmpeg import reports_damage
@@ -38,8 +39,6 @@ _UNRELIABLE_FRAMES = 40
 # Log lines that are not errors, and those in which `showinfo` prints the size of each frame.
 _HARMLESS_LINE = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[(?:info|warning)\]")
 _FRAME_LINE = re.compile(r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: .* s:(\d+)x(\d+) ")
-
-Thumbs = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
