@@ -70,6 +70,7 @@ class MatchTally:
     """Results by one criterion: hits, detections that match no face, and missed faces."""
 
     hits: int = 0
+    overlap_sum: float = 0.0
     false_positives: list[Face] = field(default_factory=list)
     missed: list[Box] = field(default_factory=list)
 
@@ -93,6 +94,17 @@ class MatchTally:
         """The share of detections that are correct; 1 if there are none."""
         return self.hits / self.detections if self.detections else 1.0
 
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of precision and recall; 1 if there is nothing to find."""
+        total = self.faces + self.detections
+        return 2 * self.hits / total if total else 1.0
+
+    @property
+    def mean_overlap(self) -> float:
+        """The mean intersection over union of the hits; 0 if there are none."""
+        return self.overlap_sum / self.hits if self.hits else 0.0
+
 
 def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion) -> MatchTally:
     """Match boxes to faces by descending score, each face once."""
@@ -102,8 +114,10 @@ def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterio
         if not matches:
             tally.false_positives.append(face)
             continue
-        unmatched.remove(max(matches, key=lambda box: overlap(face.box, box)))
+        match = max(matches, key=lambda box: overlap(face.box, box))
+        unmatched.remove(match)
         tally.hits += 1
+        tally.overlap_sum += overlap(face.box, match)
     tally.missed = unmatched
     return tally
 
@@ -113,6 +127,7 @@ def sum_tallies(tallies: Iterable[MatchTally]) -> MatchTally:
     result = MatchTally()
     for tally in tallies:
         result.hits += tally.hits
+        result.overlap_sum += tally.overlap_sum
         result.false_positives += tally.false_positives
         result.missed += tally.missed
     return result

@@ -77,7 +77,8 @@ def main() -> None:
                 total = sum_tallies(image_tallies)
                 print(
                     f"  {criterion.name:>6} {kind:12} {total.faces:>5} faces, "
-                    f"recall {total.recall:.3f}, precision {total.precision:.3f}"
+                    f"recall {total.recall:.3f}, precision {total.precision:.3f}, "
+                    f"F1 {total.f1:.3f}, mean IoU {total.mean_overlap:.3f}"
                 )
 
 

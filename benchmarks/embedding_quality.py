@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from labelled_tree import DATA, iter_tree, open_set
+from labelled_tree import iter_tree, open_set, parse_sets
 from result_file import ResultFile, Row
 from scipy import stats
 
@@ -93,7 +93,7 @@ def _compute_prelabel_vectors(dataset: Dataset, samples: Sequence[Sample]) -> Ro
 def draw_split(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> np.ndarray | None:
     """Choose at most `size` labelled images per class, in whole groups.
 
-    None if fewer than two classes have at least three images more.
+    None if fewer than two classes have at least three images more, or small enough groups.
     """
     counts = Counter(names.tolist())
     large = {name for name, count in counts.items() if count >= size + 3}
@@ -107,7 +107,7 @@ def draw_split(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> n
         if set(added) <= large and all(labels[name] + n <= size for name, n in added.items()):
             is_labelled[members] = True
             labels.update(added)
-    return is_labelled
+    return is_labelled if len(labels) >= 2 else None
 
 
 def measure_recall(names: np.ndarray, vectors: Rows, is_labelled: np.ndarray) -> list[float]:
@@ -182,7 +182,9 @@ def format_table(rows: Mapping[str, Row]) -> Iterator[str]:
         splits_by_variant[name, variant].append(row)
     for (name, variant), splits in splits_by_variant.items():
         cells = [
-            format_interval([row[column] for row in splits]) if column in splits[0] else "-"
+            format_interval(values)
+            if (values := [r[column] for r in splits if column in r])
+            else "-"
             for column in columns
         ]
         yield f"| {name} | {variant} | {' | '.join(cells)} |"
@@ -193,12 +195,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     parser.add_argument("--splits", type=int, default=30)
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=FOLDER")
     parser.add_argument("--table", action="store_true")
+    sets = parse_sets(parser, SETS)
     arguments = parser.parse_args()
     results = ResultFile(arguments.work / "embedding_quality.jsonl")
-    sets = {name: Path(folder) for name, folder in (item.split("=", 1) for item in arguments.set)}
-    for name, folder in (sets or {name: DATA / name for name in SETS}).items():
+    for name, folder in sets.items():
         if arguments.table:
             break
         labelled_set = read_set(arguments.work, name, folder)

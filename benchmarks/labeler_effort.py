@@ -255,6 +255,8 @@ class Person:
             if not self.view.view.unseen():
                 break
             self._scroll()
+        if self.view.page is not page:
+            return  # suggested again after corrections: look again
         self._stage = "leaving pages"
         if page_class is None:
             self.press("Return", "enter")
@@ -333,7 +335,10 @@ class Person:
             if self.truth[tile.key] != label
         ]
         runs = groupby(enumerate(wrong), lambda item: (item[1][0] - item[0], item[1][1]))
+        page = self.view.page
         for (_, name), run in runs:
+            if self.view.page is not page:
+                return  # suggested again: the rows are those of the page before
             rows = [row for _, (row, _) in run]
             if self.view.view.has_clusters:  # exclude them from the cluster, then label them
                 for row in rows:

@@ -6,6 +6,7 @@ post, which the labeler keeps in one split.
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,6 +25,13 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 NamedImages = Iterable[tuple[str, str, str | None, bytes]]
 """Name, class, post (or None) and file content of each image."""
+
+
+def parse_sets(parser: argparse.ArgumentParser, names: Iterable[str]) -> dict[str, Path]:
+    """Return the folders of `--set NAME=FOLDER`, by default those of `names` in `DATA`."""
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=FOLDER")
+    pairs = (item.split("=", 1) for item in parser.parse_known_args()[0].set)
+    return {name: Path(folder) for name, folder in pairs} or {name: DATA / name for name in names}
 
 
 def add_whole_image(dataset: Dataset, data: bytes, origin: Origin) -> str:

@@ -1,11 +1,11 @@
 """Accuracy of each preset on real images, on three splits and seeds.
 
-    python benchmarks/presets.py WORK [--seeds 3] [--only characters] [--tables]
+    python benchmarks/presets.py WORK [--seeds 3] [--set NAME=FOLDER ...] [--only NAME] [--tables]
 
 WORK keeps datasets, features and `results.jsonl`, with one line for each finished part, so that an
 interrupted run can continue. `--tables` prints the tables of docs/results.md from existing results.
 Accuracies are pooled over the seeds; 95% intervals come from a bootstrap over groups (2,000
-resamples). Needs gleanset[train] and the images in ../shared/data.
+resamples). Needs gleanset[train] and timm.
 """
 
 from __future__ import annotations
@@ -14,26 +14,37 @@ import argparse
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from labelled_tree import DATA, iter_tree, open_set, split
+import timm
+import torch
+from labelled_tree import iter_tree, open_set, parse_sets, split
 from result_file import ResultFile, Row
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from timm.data import create_transform, resolve_data_config
 
-from baseline.data.samples import ensure_val, find_examples
+from baseline.data.pixels import read_crop
+from baseline.data.samples import ensure_val, find_examples, pixel_sources
+from baseline.features.backbones import PACKAGED
 from baseline.features.features import FeatureSpec, compute_features
 from baseline.settings import load_preset
 from baseline.train.training import TrainingData, fit_method, network_outputs
 from gleanset import Dataset
 
 NEAREST_NEIGHBOR = "nearest neighbour on raw features"
+LOGISTIC_REGRESSION = "logistic regression on timm's features"
 REFERENCE = "transfer"
 """Row that the others are compared with."""
 # Smaller and shorter than the presets where two cores would take too long.
 TABLE: dict[str, tuple[str, dict[str, str]]] = {
     NEAREST_NEIGHBOR: ("", {}),
+    LOGISTIC_REGRESSION: ("", {}),
     "simple": ("simple", {}),
     "simple, colour=grayscale": ("simple", {"colour": "grayscale"}),
     "transfer": ("transfer", {}),
@@ -43,13 +54,19 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def run_row(results: ResultFile, data: str, preset: str, seed: int) -> None:
+def run_row(results: ResultFile, folder: Path, data: str, preset: str, seed: int) -> None:
     """Train a preset on one split and evaluate it."""
-    with open_set(results.file.parent / data, iter_tree(DATA / data)) as dataset:
+    with open_set(results.file.parent / data, iter_tree(folder)) as dataset:
         split(dataset, seed)
         started = time.process_time()
         if preset == NEAREST_NEIGHBOR:
-            correct, groups = predict_by_nearest_neighbor(dataset)
+            nearest = KNeighborsClassifier(1, metric="cosine")
+            features = compute_packaged_features(dataset)
+            correct, groups = predict(dataset, nearest, features, "train")
+        elif preset == LOGISTIC_REGRESSION:
+            features = compute_timm_features(dataset.root)
+            logistic = LogisticRegression(max_iter=2000)
+            correct, groups = predict(dataset, logistic, features, "train", "val")
         else:
             correct, groups = train_and_test(dataset, data, preset, seed)
         seconds = time.process_time() - started
@@ -66,7 +83,8 @@ def run_row(results: ResultFile, data: str, preset: str, seed: int) -> None:
 def train_and_test(dataset: Dataset, data_name: str, row: str, seed: int) -> Any:
     """Train; return the correctness (0 or 1) and group of each test image."""
     preset, arguments = TABLE[row]
-    settings = load_preset(preset, arguments | {"seed": str(seed), "augment": data_name})
+    augment = "photos" if data_name == "photos" else "characters"
+    settings = load_preset(preset, arguments | {"seed": str(seed), "augment": augment})
     examples, _ = ensure_val(find_examples(dataset), seed)
     data = TrainingData(dataset, examples, settings)
     net = fit_method(data, settings).net
@@ -75,19 +93,37 @@ def train_and_test(dataset: Dataset, data_name: str, row: str, seed: int) -> Any
     return correct, data.groups_of(test.keys).tolist()
 
 
-def predict_by_nearest_neighbor(dataset: Dataset) -> Any:
-    """Return the same for the nearest training image by cosine similarity."""
+@cache
+def compute_timm_features(root: Path) -> dict[str, Any]:
+    """Return the features of all images by timm's model and transforms, by sample key."""
+    model = timm.create_model("tf_efficientnet_lite0", num_classes=0).eval()
+    package, file, _ = PACKAGED["efficientnet_lite0"]
+    weights = torch.load(Path(str(find_spec(package).origin)).parent / file).values()
+    model.load_state_dict(dict(zip(model.state_dict(), weights, strict=False)))
+    transform = create_transform(**resolve_data_config(model.pretrained_cfg))
+    with Dataset.open(root) as dataset, torch.inference_mode():
+        samples = list(dataset.samples.iter_by_key())
+        images = (read_crop(s).convert("RGB") for s in pixel_sources(dataset, samples))
+        vectors = (model(transform(image)[None])[0].numpy() for image in images)
+        return dict(zip((sample.key for sample in samples), vectors, strict=True))
+
+
+def compute_packaged_features(dataset: Dataset) -> dict[str, Any]:
+    """Return the features of all images by our network and transforms, by sample key."""
     spec = FeatureSpec("efficientnet_lite0", "packaged", 224)
-    examples, vectors, labels = find_examples(dataset), {}, {}
-    for part in ("train", "test"):
-        features = compute_features(dataset, examples.splits[part], spec)
-        norms = np.linalg.norm(features.plain, axis=1, keepdims=True)
-        vectors[part] = features.plain / norms
-        label_of = {s.key: str(s.label) for s in examples.splits[part]}
-        labels[part] = np.array([label_of[key] for key in features.keys])
-    predicted = labels["train"][(vectors["test"] @ vectors["train"].T).argmax(1)]
-    groups = [examples.groups[key] for key in features.keys]
-    return (predicted == labels["test"]).astype(int).tolist(), groups
+    features = compute_features(dataset, list(dataset.samples.iter_by_key()), spec)
+    return dict(zip(features.keys, features.plain, strict=True))
+
+
+def predict(dataset: Dataset, model: Any, features: dict[str, Any], *parts: str) -> Any:
+    """Fit a classifier of scikit-learn to parts of the split; return the same."""
+    examples = find_examples(dataset)
+    train = [sample for part in parts for sample in examples.splits[part]]
+    model.fit([features[sample.key] for sample in train], [sample.label for sample in train])
+    test = examples.splits["test"]
+    predicted = model.predict([features[sample.key] for sample in test])
+    correct = (predicted == np.array([sample.label for sample in test])).astype(int).tolist()
+    return correct, [examples.groups[sample.key] for sample in test]
 
 
 def bootstrap_interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
@@ -119,9 +155,9 @@ def read_rows(results: ResultFile, data: str, preset: str) -> list[Row]:
     return [results[part] for part in parts if part in results]
 
 
-def format_tables(results: ResultFile) -> Iterator[str]:
+def format_tables(results: ResultFile, sets: Iterable[str]) -> Iterator[str]:
     """Yield the tables of docs/results.md as Markdown."""
-    for data in ("characters", "photos"):
+    for data in sets:
         yield (
             f"\n**{data}**\n\n| preset | accuracy on test | 95 % interval | by seed "
             f"| points behind {REFERENCE} | CPU s |\n|---|---|---|---|---|---|"
@@ -146,21 +182,22 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="only parts whose name contains this")
     parser.add_argument("--tables", action="store_true", help="only print stored results")
+    sets = parse_sets(parser, ("characters", "photos"))
     arguments = parser.parse_args()
     # Otherwise worker processes would import this script, and torch with it, each time.
     vars(sys.modules["__main__"]).pop("__file__", None)
     results = ResultFile(arguments.work / "results.jsonl")
     parts = [
         f"table/{data}/{preset}/{seed}"
-        for data in ("characters", "photos")
+        for data in sets
         for preset in TABLE
         for seed in range(arguments.seeds)
     ]
     for part in parts if not arguments.tables else ():
         if arguments.only in part and part not in results:
             _, data, preset, seed = part.split("/")
-            run_row(results, data, preset, int(seed))
-    print("\n".join(format_tables(results)))
+            run_row(results, sets[data], data, preset, int(seed))
+    print("\n".join(format_tables(results, sets)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Share of images that are predicted as "unknown", and confidence of the other predictions.
 
-    python benchmarks/unknown_rejection.py WORK
+    python benchmarks/unknown_rejection.py WORK [--set NAME=FOLDER --set NAME=FOLDER ...]
 
 Trains `transfer` on four fifths of the groups of a set, without two of its classes, in 12 splits.
 *Known* are the remaining groups, *near* images of the two classes, *far* those of another set.
@@ -10,13 +10,13 @@ are not rejected. *Printed* is the share of images of left-out classes that trai
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from embedding_quality import SETS, format_interval
-from labelled_tree import DATA, iter_tree, open_set
+from labelled_tree import iter_tree, open_set, parse_sets
 
 from baseline.data.samples import Examples, ensure_val
 from baseline.evaluation.decision_rule import UNKNOWN, decide
@@ -70,12 +70,16 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
 
 def main() -> None:
     """Measure each set and print its figures."""
-    work = Path(sys.argv[1])
-    for name in SETS:
-        open_set(work / name, iter_tree(DATA / name)).close()
-    for name in SETS:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    sets = parse_sets(parser, SETS)
+    work = parser.parse_args().work
+    for name, folder in sets.items():
+        open_set(work / name, iter_tree(folder)).close()
+    first, second, *_ = sets
+    for name in sets:
         values: dict[str, list[float]] = {}
-        far = work / (SETS[1] if name == SETS[0] else SETS[0])
+        far = work / (second if name == first else first)
         for seed in range(SPLITS):
             with Dataset.open(work / name) as own, Dataset.open(far) as other:
                 for column, value in measure_split(own, other, seed).items():
