@@ -190,6 +190,7 @@ def _flatten_polygons(polygons: Any) -> list[float]:
 _LINE = re.compile(r"\s*\d{1,9}(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
 _COORDINATE, _MIN_COORDINATES = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"), 3
 _YAML = (".yaml", ".yml")
+_SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _NAME_LISTS = (".names", "classes.txt", "_darknet.labels")
 
 
@@ -263,10 +264,13 @@ def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mappin
 
 def _yaml_names(text: str) -> dict[int, str]:
     """Return `names` of a data.yaml, a list or a mapping."""
+    # JSON escapes an emoji as two surrogates, which are an error in YAML.
+    text = _SURROGATES.sub(lambda pair: str(json.loads(f'"{pair[0]}"')), text)
     try:
-        # This loader takes all values for text, so `no` and `1.0` are names.
-        document = yaml.load(text, yaml.BaseLoader)  # noqa: S506 - makes no objects
-    except (yaml.YAMLError, RecursionError):
+        # This loader takes all values for text, so `no` and `1.0` are names, and limits how deep
+        # they are nested: the loader in Python takes minutes for 100,000 brackets.
+        document = yaml.load(text, yaml.CBaseLoader)  # noqa: S506 - makes no objects
+    except yaml.YAMLError:
         return {}
     names = document.get("names") if isinstance(document, dict) else None
     if isinstance(names, dict):
@@ -277,11 +281,8 @@ def _yaml_names(text: str) -> dict[int, str]:
 
 def _tidy_names(names: Iterable[tuple[int, Any]]) -> dict[int, str]:
     """Return the names by number, without empty ones."""
-    # JSON escapes an emoji as two surrogates, which YAML does not join.
     return {
-        number: name.strip().encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        for number, name in names
-        if isinstance(name, str) and name.strip()
+        number: name.strip() for number, name in names if isinstance(name, str) and name.strip()
     }
 
 

@@ -444,3 +444,18 @@ def test_coco_ids(
     files = read_labelled(tmp_path)
     assert labels(files) == expected
     assert bool(files.dropped) == (len(expected) < len(names))
+
+
+def test_deeply_nested_yaml_is_refused_at_once(tmp_path: Path) -> None:
+    write(tmp_path, "data.yaml", text="names: " + "[" * 300_000)
+    write(tmp_path, "a.jpg")
+    write(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.4\n")
+    with pytest.raises(InputUnusable, match="without class names"):
+        read_labelled(tmp_path)
+
+
+def test_yaml_names_with_escapes_of_json_are_read(tmp_path: Path) -> None:
+    write(tmp_path, "data.yaml", text='names: ["\\ud83d\\ude00 cat"]')
+    write(tmp_path, "a.jpg")
+    write(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.4\n")
+    assert labels(read_labelled(tmp_path)) == {"a.jpg": ["😀 cat"]}

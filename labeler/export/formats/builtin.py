@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from string import Formatter
+
+import yaml
 
 from gleanset.errors import UsageError
 from gleanset.files.parquet import BATCH_ROWS, import_pyarrow, open_parquet_writer
@@ -177,10 +180,10 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
             ]
             stem = path.removeprefix("images/").rpartition(".")[0]
             write_text(folder / "labels" / f"{stem}.txt", "".join(lines))
-    # JSON strings are valid YAML for any class name.
-    names = [f"  {index}: {json.dumps(name)}" for name, index in class_ids.items()]
-    lines = [*(f"{split}: images/{split}" for split in splits), "names:", *names]
-    write_text(folder / "data.yaml", "\n".join(lines) + "\n")
+    names = {index: name for name, index in class_ids.items()}
+    document = {**{split: f"images/{split}" for split in splits}, "names": names}
+    text = yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=math.inf)
+    write_text(folder / "data.yaml", text)
 
 
 def _yolo_box(box: Box, image: Image) -> str:
