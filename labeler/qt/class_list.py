@@ -13,7 +13,6 @@ from PySide6.QtCore import (
     QEvent,
     QModelIndex,
     QObject,
-    QPersistentModelIndex,
     QPoint,
     QRect,
     QSize,
@@ -24,9 +23,6 @@ from PySide6.QtCore import (
 from PySide6.QtGui import (
     QColor,
     QContextMenuEvent,
-    QDragEnterEvent,
-    QDragLeaveEvent,
-    QDragMoveEvent,
     QDropEvent,
     QKeyEvent,
     QPainter,
@@ -44,17 +40,16 @@ from PySide6.QtWidgets import (
 
 from gleanset.db.regions import SampleRegion
 from labeler.qt import theme
+from labeler.qt.grid.model import Index
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
 from labeler.qt.translations import counted
-from labeler.qt.widgets import NameCompletion, NameField, button, column_layout, plain_label, timer
+from labeler.qt.widgets import NameField, button, column_layout, plain_label, timer
 from labeler.sorting.grid_query import DUPLICATES
-from labeler.sorting.name_matching import list_known_names
 from labeler.sorting.session import Place, SortingProgress
 
-Index = QModelIndex | QPersistentModelIndex
 PORTRAIT_DELAY_MS = 700
 SCROLL_EDGE, SCROLL_STEP, SCROLL_TICK_MS = 24, 10, 30
 """Pixels at the edges that scroll during a drag, and how far at each tick."""
@@ -69,8 +64,10 @@ class ClassListRow:
     key: str
     count: int
     is_class: bool = False
-    accepts_drops: bool = True
-    """Whether samples can be sent there."""
+
+    @property
+    def accepts_drops(self) -> bool:
+        return self.target != DUPLICATES
 
 
 class ClassListModel(QAbstractListModel):
@@ -111,9 +108,7 @@ class ClassListModel(QAbstractListModel):
             for name, key in progress.keys.items()
             if self._filter.casefold() in name.casefold()
         ]
-        duplicates = ClassListRow(
-            DUPLICATES, self.tr("Duplicates"), "", counts.duplicates, accepts_drops=False
-        )
+        duplicates = ClassListRow(DUPLICATES, self.tr("Duplicates"), "", counts.duplicates)
         return [
             *classes,
             ClassListRow(Place.REJECT.target, self.tr("Not a face"), "Del", counts.rejected),
@@ -364,12 +359,12 @@ class ClassListView(QListView):
         else:
             super().keyPressEvent(event)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+    def dragEnterEvent(self, event: QDropEvent) -> None:
         if isinstance(event.mimeData(), TileMimeData) or event.mimeData().hasUrls():
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
 
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+    def dragMoveEvent(self, event: QDropEvent) -> None:
         self._on_drag(event)
         event.setDropAction(Qt.DropAction.CopyAction)
         event.setAccepted(self.drop_row >= 0)
@@ -406,7 +401,7 @@ class ClassListView(QListView):
         self._drag, self.drop_row, self.drop_text = None, -1, ""
         self.viewport().update()
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+    def dragLeaveEvent(self, event: QEvent) -> None:
         self._end_drag()
 
     def dropEvent(self, event: QDropEvent) -> None:
@@ -433,7 +428,7 @@ class ClassPanel(QWidget):
         super().__init__()
         self.model = ClassListModel(worker, self)
         self.list = ClassListView(self.model, thumbs)
-        self.field = NameField()
+        self.field = NameField(worker)
         self.field.setPlaceholderText(self.tr("Find or create a class (/)"))
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.field.setClearButtonEnabled(True)
@@ -442,20 +437,16 @@ class ClassPanel(QWidget):
         heading.setFont(theme.scaled(self.font(), theme.SMALL))
         heading.setForegroundRole(Role.PlaceholderText)
         heading.setContentsMargins(theme.SPACE_M, theme.SPACE_S, 0, 0)
-        layout = column_layout(self.field, heading, self.list, self.add)
-        layout.setContentsMargins(theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M)
-        self.setLayout(layout)
-        self._worker, self._completion = worker, NameCompletion(self.field)
+        parts = (self.field, heading, self.list, self.add)
+        margins = (theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M)
+        self.setLayout(column_layout(*parts, margins=margins))
+        self._worker = worker
         self.field.textEdited.connect(self.model.filter_by)  # not what was completed
         self.field.textChanged.connect(self._on_text_changed)
-        self.field.focused.connect(self._offer_names)
-        worker.classes_changed.connect(self._offer_names)
+        self.field.focused.connect(self.field.read_names)
         self.field.name_entered.connect(self._file_by_name)
         self.list.activated.connect(self._choose)
         self.list.clicked.connect(self._choose)
-
-    def _offer_names(self) -> None:
-        self._worker.ask(lambda session: list_known_names(session.dataset), self._completion.offer)
 
     def _on_text_changed(self, text: str) -> None:
         if not text:
@@ -486,7 +477,7 @@ class ClassPanel(QWidget):
         match_count = sum(
             bool(row and row.is_class) for row in map(self.model.row, range(self.model.rowCount()))
         )
-        if self._completion.is_new(text) and match_count:
+        if self.field.is_new(text) and match_count:
             message = self.tr(
                 "No class is named {name}, but {count} names contain it: press Tab "
                 "or click to pick one, + to create it"
@@ -494,4 +485,4 @@ class ClassPanel(QWidget):
             self._worker.show_message(message.format(name=text, count=match_count))
             return
         self.field.clear()
-        self.name_entered.emit(self._completion.resolve(text))
+        self.name_entered.emit(self.field.resolve(text))

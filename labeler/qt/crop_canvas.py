@@ -5,7 +5,7 @@ Boxes are plain values (`BoxDraft`), shown as items of a graphics scene.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
@@ -86,8 +86,8 @@ class BoxDraft:
         across, down = HANDLES[number]
         return self.rect.topLeft() + QPointF(across * self.rect.width(), down * self.rect.height())
 
-    def moved(self, across: float, down: float) -> BoxDraft:
-        return replace(self, rect=self.rect.translated(across, down))
+    def moved(self, distance: QPointF) -> BoxDraft:
+        return replace(self, rect=self.rect.translated(distance))
 
     def resized(self, across: float, down: float) -> BoxDraft:
         """Return the box wider and higher at its right and lower side."""
@@ -223,18 +223,15 @@ class CropCommand(Enum):
 
 
 COMMAND_BY_KEY = {key: command for command in CropCommand for key in command.value}
-GestureKind = Enum("GestureKind", "DRAW MOVE PULL")
-"""What a held button does to a box."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxGesture:
-    """A gesture: where it began in pixels of the image, and the box before it."""
+    """A gesture: the box before it, and the box with the mouse at a point of the image."""
 
-    kind: GestureKind
-    start: QPointF
     before: BoxDraft
-    handle: int = 0
+    box_at: Callable[[QPointF], BoxDraft]
+    draws: bool = False
 
 
 class CropCanvas(QGraphicsView):
@@ -398,15 +395,17 @@ class CropCanvas(QGraphicsView):
         handles = [item.number for item in under if isinstance(item, BoxHandle)]
         boxes = [item for item in under if isinstance(item, BoxItem)]
         if handles:
-            before = self.boxes[self.current]
-            self._gesture = BoxGesture(GestureKind.PULL, start, before, min(handles))
+            before, handle = self.boxes[self.current], min(handles)
+            self._gesture = BoxGesture(before, lambda point: before.with_handle_at(handle, point))
         elif boxes:
             hit = min(boxes, key=lambda item: item.draft.rect.width())
             self.choose(self._items.index(hit))
-            self._gesture = BoxGesture(GestureKind.MOVE, start, hit.draft)
+            before = hit.draft
+            self._gesture = BoxGesture(before, lambda point: before.moved(point - start))
         else:
             self.choose(-1)
-            self._gesture = BoxGesture(GestureKind.DRAW, start, BoxDraft(QRectF(start, start)))
+            new = BoxDraft(QRectF(start, start))
+            self._gesture = BoxGesture(new, lambda point: self._spanned(new, point), draws=True)
 
     mouseDoubleClickEvent = mousePressEvent  # noqa: N815 - a press like any other
 
@@ -414,22 +413,17 @@ class CropCanvas(QGraphicsView):
         super().mouseMoveEvent(event)
         if self._gesture is None:
             return
-        point, before = self._map_to_image(event), self._gesture.before
-        if self._gesture.kind is GestureKind.DRAW:
-            self._draw_to(point, self._gesture)
-        elif self._gesture.kind is GestureKind.MOVE:
-            away = point - self._gesture.start
-            self._place_current(before.moved(away.x(), away.y()))
-        else:
-            self._place_current(before.with_handle_at(self._gesture.handle, point))
-
-    def _draw_to(self, point: QPointF, gesture: BoxGesture) -> None:
-        rect = QRectF(gesture.start, point).normalized().intersected(self.sceneRect())
-        if self.current < 0:
-            if max(rect.width(), rect.height()) * self.transform().m11() < HANDLE_MARGIN:
+        box = self._gesture.box_at(self._map_to_image(event))
+        if self.current < 0:  # drawn until now
+            side = max(box.rect.width(), box.rect.height())
+            if side * self.transform().m11() < HANDLE_MARGIN:
                 return
-            self.show_boxes([*self.boxes, gesture.before], len(self.boxes))
-        self._place_current(replace(gesture.before, rect=rect))
+            self.show_boxes([*self.boxes, box], len(self.boxes))
+        self._place_current(box)
+
+    def _spanned(self, box: BoxDraft, point: QPointF) -> BoxDraft:
+        rect = QRectF(box.rect.topLeft(), point).normalized()
+        return replace(box, rect=rect.intersected(self.sceneRect()))
 
     def _place_current(self, draft: BoxDraft) -> None:
         """Move the current box; its sample may have changed in the meantime."""
@@ -444,8 +438,7 @@ class CropCanvas(QGraphicsView):
         gesture, self._gesture = self._gesture, None
         if gesture is not None and self.current >= 0:
             box = self.boxes[self.current]
-            drawn = gesture.kind is GestureKind.DRAW
-            if drawn and (cancelled or min(box.box[2:]) < MIN_BOX_SIDE):
+            if gesture.draws and (cancelled or min(box.box[2:]) < MIN_BOX_SIDE):
                 self.remove_current(-1)
             elif cancelled:
                 self._place_current(gesture.before)
@@ -492,6 +485,7 @@ class CropCanvas(QGraphicsView):
         control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         if key in ARROWS:
             across, down = (step * (10 if shift else 1) for step in ARROWS[key])
-            self._place_current(box.resized(across, down) if control else box.moved(across, down))
+            moved = box.moved(QPointF(across, down))
+            self._place_current(box.resized(across, down) if control else moved)
             self.nudged.emit()
         return key in ARROWS

@@ -316,9 +316,7 @@ class TileChoice(QWidget):
 
 
 class PlanDialog(QDialog):
-    """Base of dialogs that ask for a plan; `confirmed` (the plan) if the user starts it."""
-
-    confirmed = Signal(object)
+    """Base of dialogs that ask for a plan, with a button that starts it."""
 
     def __init__(self, parent: QWidget, title: str, start: str) -> None:
         super().__init__(parent)
@@ -331,9 +329,9 @@ class PlanDialog(QDialog):
         self.start_button.setEnabled(False)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
-        self.accepted.connect(lambda: self.confirmed.emit(self.plan()))
         self.finished.connect(self.deleteLater)
         self.setMinimumWidth(em(self, 26))
+        self.tiles = TileChoice()
 
     def plan(self) -> ImportPlan | SearchPlan:
         """Return what the user chose."""
@@ -355,7 +353,7 @@ class ImportDialog(PlanDialog):
         self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None = None
     ) -> None:
         super().__init__(parent, self.tr("Import"), self.tr("Import"))
-        self.summary, self.tiles = plain_label(self.tr("Scanning files…")), TileChoice()
+        self.summary = plain_label(self.tr("Scanning files…"))
         self.names = QCheckBox(self.tr("Folder names are class names"))
         self.names.setToolTip(
             self.tr(
@@ -434,12 +432,10 @@ class SearchDialog(PlanDialog):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent, self.tr("Search a site"), self.tr("Search"))
-        self.words, self.limit = QLineEdit(), QSpinBox()
-        self.site, self.tiles = QComboBox(), TileChoice()
+        self.words, self.site = QLineEdit(), QComboBox()
+        self.limit = QSpinBox(minimum=1, maximum=MAX_LIMIT, value=DEFAULT_LIMIT)
         for name in SITES:
             self.site.addItem(name.capitalize(), name)
-        self.limit.setRange(1, MAX_LIMIT)
-        self.limit.setValue(DEFAULT_LIMIT)
         form = form_layout(
             {
                 self.tr("Words"): (self.words,),
@@ -519,7 +515,7 @@ class FileDropHandler(QObject):
     def _open(self, dialog: PlanDialog) -> None:
         self.close_dialog()
         self.dialog = dialog
-        dialog.confirmed.connect(self._import.start)
+        dialog.accepted.connect(lambda: self._import.start(dialog.plan()))
         dialog.finished.connect(self._dialog_finished)
         dialog.open()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,6 @@ from gleanset.errors import Unreadable
 from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.qt import theme
-from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
 from labeler.qt.widgets import column_layout, plain_label, row_layout, timer
 from labeler.sorting.sample_images import THUMBNAIL_SIDES, ThumbnailCache, whole_image
@@ -54,15 +54,10 @@ class ThumbnailLoader(QObject):
         self._bytes = 0
         self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
         self._loading: set[ThumbnailKey] = set()
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
         self._ended = False
         self._loaded.connect(self._store, Qt.ConnectionType.QueuedConnection)
-        self._threads = [
-            threading.Thread(target=self._run, name=f"thumbs-{n}", daemon=True)
-            for n in range(THREAD_COUNT)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._pool = ThreadPoolExecutor(THREAD_COUNT, "thumbs", lower_thread_priority)
 
     @property
     def is_loading(self) -> bool:
@@ -83,34 +78,31 @@ class ThumbnailLoader(QObject):
         return thumbnail
 
     def _request(self, key: ThumbnailKey, region: SampleRegion) -> None:
-        with self._condition:
-            if key in self._loading:
+        with self._lock:
+            if key in self._loading or self._ended:
                 return
+            if key not in self._requests:
+                self._pool.submit(self._load_latest)
             self._requests[key] = region
             self._requests.move_to_end(key)
-            while len(self._requests) > MAX_WAITING:
+            if len(self._requests) > MAX_WAITING:
                 self._requests.popitem(last=False)
-            self._condition.notify()
 
-    def _run(self) -> None:
+    def _load_latest(self) -> None:
         # The latest request first: it is on the screen now.
-        lower_thread_priority()
-        while True:
-            with self._condition:
-                while not self._requests and not self._ended:
-                    self._condition.wait()
-                if self._ended:
-                    return
-                key, region = self._requests.popitem()
-                self._loading.add(key)
-            try:
-                thumbnail: QImage | str = to_qimage(self._files.fitted(region, key[2]))
-            except Unreadable as error:
-                thumbnail = f"⚠ {error.reason}"
-            except Exception as error:  # whatever it is, only this tile shows it
-                thumbnail = f"⚠ {error}"
-            with suppress(RuntimeError):
-                self._loaded.emit(key, thumbnail)
+        with self._lock:
+            if not self._requests:  # it was dropped
+                return
+            key, region = self._requests.popitem()
+            self._loading.add(key)
+        try:
+            thumbnail: QImage | str = to_qimage(self._files.fitted(region, key[2]))
+        except Unreadable as error:
+            thumbnail = f"⚠ {error.reason}"
+        except Exception as error:  # whatever it is, only this tile shows it
+            thumbnail = f"⚠ {error}"
+        with suppress(RuntimeError):
+            self._loaded.emit(key, thumbnail)
 
     def _store(self, key: ThumbnailKey, loaded: QImage | str) -> None:
         thumbnail = QPixmap.fromImage(loaded) if isinstance(loaded, QImage) else loaded
@@ -126,12 +118,10 @@ class ThumbnailLoader(QObject):
 
     def close(self) -> None:
         """End the threads and drop all requests."""
-        with self._condition:
+        with self._lock:
             self._ended = True
             self._requests.clear()
-            self._condition.notify_all()
-        for thread in self._threads:
-            thread.join()
+        self._pool.shutdown(cancel_futures=True)
         self._cache.clear()
         self._bytes = 0
 
@@ -163,48 +153,22 @@ def _byte_size(thumbnail: QPixmap | str) -> int:
 
 
 MAX_LOADED_SIDE = 2048
+LoadedImage = tuple[Path, QImage | str]
+"""A path, and its image or the reason why it cannot be read."""
 
 
-def load(path: Path) -> QImage | str:
+def load(path: Path) -> LoadedImage:
     """Return an image no larger than a screen, or the reason why it cannot be read."""
     from gleanset.images.decode import decode  # slow to import, and no view starts with an image
 
     try:
         pixels = decode(path.read_bytes(), min_side=MAX_LOADED_SIDE).pixels
     except OSError as error:
-        return f"⚠ {error.strerror}"
+        return path, f"⚠ {error.strerror}"
     except Unreadable as error:
-        return f"⚠ {error.reason}"
+        return path, f"⚠ {error.reason}"
     pixels.thumbnail((MAX_LOADED_SIDE, MAX_LOADED_SIDE))
-    return to_qimage(pixels)
-
-
-class ImageLoader(QObject):
-    """Loads one whole image at a time; `loaded` (path, image or error) for the last `ask` only."""
-
-    loaded = Signal(object, object)
-
-    def __init__(self, worker: SessionWorker) -> None:
-        super().__init__(worker)
-        self._requested: Path | None = None
-        self._task = worker.create_task()
-        self._task.done.connect(self._done)
-
-    @property
-    def busy(self) -> bool:
-        return self._task.busy
-
-    def ask(self, path: Path) -> None:
-        """Load an image in place of the one requested before."""
-        self._requested = path
-        self._task.start(lambda dataset, task: (path, load(path)))
-
-    def _done(self, answer: tuple[Path, QImage | str]) -> None:
-        path, image = answer
-        if path == self._requested:
-            self.loaded.emit(path, image)
-        elif self._requested is not None:
-            self.ask(self._requested)
+    return path, to_qimage(pixels)
 
 
 HOVER_MS = 150
@@ -228,9 +192,6 @@ class SampleImage(QWidget):
         self.setSizePolicy(policy)
         thumbs.ready.connect(self._on_thumbnail_ready)
 
-    def hasHeightForWidth(self) -> bool:
-        return True
-
     def heightForWidth(self, width: int) -> int:
         return min(round(width * self._shape), MAX_IMAGE_HEIGHT)
 
@@ -238,8 +199,9 @@ class SampleImage(QWidget):
         return QSize(48, self.heightForWidth(48))
 
     def show_region(self, region: SampleRegion | None, box: QRect | None = None) -> None:
-        """Show a region of an image; `box` is in pixels of the image."""
+        """Show a region of an image, or hide for None; `box` is in pixels of the image."""
         self._region, self._box = region, box
+        self.setVisible(region is not None)
         self.update()
 
     def _on_thumbnail_ready(self, key: str) -> None:
@@ -287,10 +249,9 @@ class DetailPanel(QWidget):
         for label in (self._about, self._neighbours_label):
             label.setForegroundRole(Role.PlaceholderText)
         texts = (self._about, self._suggestions, self._neighbours_label)
-        column = column_layout(self._face, self._frame, *texts, neighbours, None)
-        column.setContentsMargins(theme.SPACE_S, theme.SPACE_M, theme.SPACE_L, theme.SPACE_M)
-        column.setSpacing(theme.SPACE_M)
-        self.setLayout(column)
+        parts = (self._face, self._frame, *texts, neighbours, None)
+        margins = (theme.SPACE_S, theme.SPACE_M, theme.SPACE_L, theme.SPACE_M)
+        self.setLayout(column_layout(*parts, margins=margins, spacing=theme.SPACE_M))
 
     def point(
         self, tile: SampleTile | None, ask_neighbours: Callable[[], object] = lambda: None
@@ -307,10 +268,9 @@ class DetailPanel(QWidget):
     def show_tile(self, tile: SampleTile | None) -> None:
         self.shown_id = tile.id if tile else None
         self._face.show_region(tile.region if tile else None)
-        self._face.setVisible(tile is not None)
-        box = QRect(*tile.region.region.box) if tile else None
-        self._frame.show_region(whole_image(tile.region) if tile else None, box)
-        self._frame.setVisible(tile is not None and not _is_whole(tile.region))
+        framed = tile.region if tile and not _is_whole(tile.region) else None
+        box = QRect(*framed.region.box) if framed else None
+        self._frame.show_region(whole_image(framed) if framed else None, box)
         hint = self.tr("Point at a face to see it enlarged, with its source.")
         self._about.setText(self._describe(tile) if tile else hint)
         self.show_suggestions(())
@@ -344,7 +304,6 @@ class DetailPanel(QWidget):
             return
         self._neighbours_label.setVisible(bool(tiles))
         for number, image in enumerate(self._neighbours):
-            image.setVisible(number < len(tiles))
             image.show_region(tiles[number].region if number < len(tiles) else None)
 
 

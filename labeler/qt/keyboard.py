@@ -20,6 +20,9 @@ from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
 # Scan code of the row of digits, where layouts have other characters (French, Czech, or Shift).
 _FIRST_DIGIT_SCAN_CODE = 2 if sys.platform == "win32" else 10
 SECOND_KEY_TIMEOUT_MS = 3000
+TEXT_MODIFIERS = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
+"""Modifiers with which a key is still a letter or digit."""
+
 MODIFIER_KEYS = frozenset(
     (
         Qt.Key.Key_Shift,
@@ -39,26 +42,23 @@ MODIFIER_KEYS = frozenset(
 
 def plain_key(event: QKeyEvent) -> str:
     """Return the letter or digit of an event; empty for other keys, and with Ctrl, Alt or Meta."""
-    if _has_command_modifier(event):
+    if event.modifiers() & ~TEXT_MODIFIERS:
         return ""
     place = event.nativeScanCode() - _FIRST_DIGIT_SCAN_CODE
     if event.nativeScanCode() and 0 <= place < len(DIGITS):
         return DIGITS[place]
-    code = event.key()
-    letter = chr(code).lower() if 0x20 < code < 0x7F else ""
-    return letter if letter and letter in DIGITS + LETTERS else ""
-
-
-def _has_command_modifier(event: QKeyEvent) -> bool:
-    allowed = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
-    return (event.modifiers() & ~allowed) != Qt.KeyboardModifier.NoModifier
+    return _character(event, DIGITS + LETTERS)
 
 
 def prefix_key(event: QKeyEvent) -> str:
     """Return the first key of a two-key code; empty for any other key."""
+    return "" if event.modifiers() & ~TEXT_MODIFIERS else _character(event, PREFIXES)
+
+
+def _character(event: QKeyEvent, allowed: str) -> str:
     code = event.key()
-    is_prefix = 0x20 < code < 0x7F and chr(code) in PREFIXES
-    return chr(code) if is_prefix and not _has_command_modifier(event) else ""
+    character = chr(code).lower() if 0x20 < code < 0x7F else " "
+    return character if character in allowed else ""
 
 
 class ClassKeyReader(QObject):
@@ -279,9 +279,8 @@ class ShortcutsPopup(QFrame):
         faces, pages, views, window_keys = shortcut_sections()
         columns = row_layout(_column(faces, window_keys), _column(pages, views))
         columns.setSpacing(3 * SPACE_L)
-        outer = column_layout(title, columns)
-        outer.setContentsMargins(SPACE_XL, SPACE_L, SPACE_XL, SPACE_L)
-        self.setLayout(outer)
+        margins = (SPACE_XL, SPACE_L, SPACE_XL, SPACE_L)
+        self.setLayout(column_layout(title, columns, margins=margins))
 
     def toggle(self) -> None:
         if self.isVisible():

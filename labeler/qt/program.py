@@ -62,10 +62,8 @@ class Welcome(QDialog):
         other = button(self.tr("Open a dataset…"), self._choose_dataset)
         self.make.setDefault(True)
         buttons = row_layout(other, None, self.make)
-        column = column_layout(title, intro, form, self.take, self.problem, None, buttons)
-        column.setContentsMargins(SPACE_XL, SPACE_XL, SPACE_XL, SPACE_XL)
-        column.setSpacing(SPACE_L)
-        self.setLayout(column)
+        parts = (title, intro, form, self.take, self.problem, None, buttons)
+        self.setLayout(column_layout(*parts, margins=(SPACE_XL,) * 4, spacing=SPACE_L))
         self.setMinimumWidth(em(self, 36))
 
     def _propose_target(self) -> None:

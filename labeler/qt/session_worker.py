@@ -38,58 +38,70 @@ class BackgroundTask(QObject):
     done = Signal(object)
     failed = Signal(str)
     progressed = Signal(int)
+    _returned = Signal(object, object)
 
     def __init__(self, root: Path) -> None:
         super().__init__()
         self._root = root
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._closed = False
         self.busy = False
         """True until the result is delivered."""
-        for end in (self.done, self.failed):
-            end.connect(self._set_idle)
+        self._next: Work | None = None
+        self._returned.connect(self._deliver)
 
     @property
     def cancelled(self) -> bool:
         return self._ended.is_set()
 
-    def start(self, work: Callable[[Dataset, BackgroundTask], Any]) -> bool:
-        """Start the work; return False if it is already running or the task is closed."""
-        if self.busy or self._closed:
+    def start(self, work: Work) -> bool:
+        """Start the work; return False if the task is closed.
+
+        While other work is running, this follows it, and the result of the other is dropped.
+        """
+        if self.cancelled:
             return False
+        if self.busy:
+            self._next = work
+            return True
         self.busy = True
         self._thread = threading.Thread(target=self._run, args=(work,), name="background")
         self._thread.start()
         return True
 
-    def _run(self, work: Callable[[Dataset, BackgroundTask], Any]) -> None:
+    def _run(self, work: Work) -> None:
         lower_thread_priority()
         with suppress(RuntimeError):  # the window is already deleted
             try:
                 with Dataset.open(self._root) as dataset:
                     result = work(dataset, self)
             except GleansetError as error:
-                self.failed.emit(str(error))
+                self._returned.emit(self.failed, str(error))
             except OSError as error:
-                self.failed.emit(f"{error.strerror or error}: {error.filename or self._root}")
+                text = f"{error.strerror or error}: {error.filename or self._root}"
+                self._returned.emit(self.failed, text)
             except Exception as error:  # a bug must not close the window
                 traceback.print_exc(file=sys.stderr)
-                self.failed.emit(f"bug in Gleanset: {error!r}")
+                self._returned.emit(self.failed, f"bug in Gleanset: {error!r}")
             else:
-                self.done.emit(result)
+                self._returned.emit(self.done, result)
 
-    def _set_idle(self) -> None:
+    def _deliver(self, signal: SignalInstance, value: object) -> None:
         self.busy = False
+        work, self._next = self._next, None
+        if work is None:
+            signal.emit(value)
+        else:
+            self.start(work)
 
     def close(self) -> None:
         """Cancel the work, and wait until it has ended."""
-        self._closed = True
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
 
 
+Work = Callable[[Dataset, BackgroundTask], Any]
 POLL_MS = 500
 RETRY_SECONDS = 1.0
 CLOSE_TIMEOUT_SECONDS = 1.0
@@ -161,13 +173,12 @@ class SessionWorker(QObject):
             return self.tr("changes are being saved")
         return next(filter(None, (check() for check in self._unfinished_checks)), "")
 
-    def wait_until_saved(self, timeout: float) -> bool:
+    def wait_until_saved(self, timeout: float) -> None:
         """Wait for the answers to all decisions, at most `timeout` seconds."""
         end = time.monotonic() + timeout
         while self.unsaved_count and time.monotonic() < end:
             QCoreApplication.sendPostedEvents(self, QEvent.Type.MetaCall)
             time.sleep(0.002)
-        return not self.unsaved_count
 
     @property
     def busy(self) -> bool:
@@ -369,7 +380,6 @@ class EmbeddingTask(QObject):
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
         self._task = worker.create_task()
-        self._restart = False
         self._task.progressed.connect(self.left)
         self._task.done.connect(self._ended)
         self._task.failed.connect(self._ended)
@@ -377,13 +387,10 @@ class EmbeddingTask(QObject):
 
     def begin(self) -> None:
         """Start, or start again after the current run."""
-        self._restart = not self._task.start(compute_embeddings)
+        self._task.start(compute_embeddings)
 
     def _ended(self) -> None:
-        if self._restart:
-            self.begin()
-        else:
-            self.left.emit(0)
+        self.left.emit(0)
 
 
 def compute_embeddings(dataset: Dataset, task: BackgroundTask) -> None:

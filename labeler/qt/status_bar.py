@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPalette
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette
 from PySide6.QtWidgets import QLabel, QStatusBar, QToolButton
 
 from gleanset import Dataset
@@ -20,7 +20,7 @@ from gleanset.installation import install_command
 from labeler.qt.commands import MISSING_EXIT_CODE, CommandEnd, CommandQueue, CommandStage
 from labeler.qt.session_worker import BackgroundTask, SessionWorker
 from labeler.qt.settings import WindowState
-from labeler.qt.theme import PENDING, SAVED, em, state_colour, trough
+from labeler.qt.theme import PENDING, SAVED, em, is_dark, trough
 from labeler.qt.translations import singular, step_words
 from labeler.qt.widgets import announce, timer
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
@@ -35,25 +35,6 @@ MAX_PART_WIDTH_EM = 24
 SORTED_LINE_PX = 2
 
 
-class MessageBar(QStatusBar):
-    """Status bar that shows long messages in full as its tooltip.
-
-    A line at its top is as long as the share of the faces that is sorted.
-    """
-
-    sorted_share = 0.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messageChanged.connect(lambda text: self.setToolTip(_as_tooltip(text)))
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        painter, done = QPainter(self), round(self.sorted_share * self.width())
-        painter.fillRect(0, 0, self.width(), SORTED_LINE_PX, trough(self.palette()))
-        painter.fillRect(0, 0, done, SORTED_LINE_PX, self.palette().highlight())
-
-
 def _as_tooltip(text: str) -> str:
     # Only rich text is wrapped in a tooltip.
     return f"<p>{escape(text)}</p>" if text else ""
@@ -65,12 +46,16 @@ def _set_elided(part: QLabel | QToolButton, text: str) -> None:
     part.setToolTip(_as_tooltip(text) if part.text() != text else "")
 
 
-class StatusTexts(QObject):
-    """Fills a status bar with progress, messages and an undo button that calls `undo`."""
+class MessageBar(QStatusBar):
+    """Status bar with progress, messages and an undo button that calls `undo`.
 
-    def __init__(self, bar: MessageBar, worker: SessionWorker, undo: Callable[[], object]) -> None:
-        super().__init__(bar)
-        self._bar = bar
+    Long messages are shown in full as its tooltip. A line at its top is as long as the share of the
+    faces that is sorted.
+    """
+
+    def __init__(self, worker: SessionWorker, undo: Callable[[], object]) -> None:
+        super().__init__()
+        self._sorted_share = 0.0
         self.sorted, self.saved = QLabel(), QLabel()
         self.undo = QToolButton(autoRaise=True)
         self.undo.hide()
@@ -78,19 +63,26 @@ class StatusTexts(QObject):
         for label in (self.sorted, self.saved):
             label.setContentsMargins(MARGIN_PX, 0, MARGIN_PX, 0)
         for part in (self.sorted, self.undo, self.saved):
-            self._bar.addPermanentWidget(part)
+            self.addPermanentWidget(part)
+        self.messageChanged.connect(lambda text: self.setToolTip(_as_tooltip(text)))
         worker.progressed.connect(self._show_progress)
         worker.message.connect(self._show_message)
         worker.stepped.connect(self._show_step)
         worker.save_delayed.connect(self._show_save_delay)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        painter, done = QPainter(self), round(self._sorted_share * self.width())
+        painter.fillRect(0, 0, self.width(), SORTED_LINE_PX, trough(self.palette()))
+        painter.fillRect(0, 0, done, SORTED_LINE_PX, self.palette().highlight())
 
     def _show_progress(self, progress: SortingProgress) -> None:
         counts = progress.counts
         text = self.tr("{done} of {total} sorted")
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.sorted.setVisible(counts.total > 0)
-        self._bar.sorted_share = counts.sorted / max(1, counts.total)
-        self._bar.update()
+        self._sorted_share = counts.sorted / max(1, counts.total)
+        self.update()
         step = progress.undo
         self.undo.setVisible(step is not None)
         if step is not None:
@@ -109,14 +101,14 @@ class StatusTexts(QObject):
         self._show_message(text, False)
 
     def _show_message(self, text: str, bad: bool) -> None:
-        self._bar.showMessage(text, 0 if bad else MESSAGE_MS)
-        announce(self._bar, text)
+        self.showMessage(text, 0 if bad else MESSAGE_MS)
+        announce(self, text)
 
     def _show_save_delay(self, reason: str) -> None:
         unsaved = self.tr("not saved yet: {why}").format(why=reason)
         _set_elided(self.saved, unsaved if reason else self.tr("saved"))
-        palette = self._bar.palette()
-        colour = state_colour(PENDING if reason else SAVED, palette)
+        palette = self.palette()
+        colour = QColor((PENDING if reason else SAVED)[is_dark(palette)])
         palette.setColor(QPalette.ColorRole.WindowText, colour)
         self.saved.setPalette(palette)
 
@@ -193,14 +185,14 @@ class Learning(QObject):
             self._update_timer.start()
 
     def _update(self) -> None:
-        if self._prelabel.running:
-            return  # its end starts another update
-        self._started_at = time.monotonic()
-        if not self._task.start(_learn):
+        if self._task.busy:
             self._update_timer.start()
-        elif not self._failure:
-            starting = self.tr("Getting ready…")
-            self._report(self.tr("Updating suggestions…") if self.has_model else starting)
+        elif not self._prelabel.running:  # its end starts another update
+            self._started_at = time.monotonic()
+            self._task.start(_learn)
+            if not self._failure:
+                starting = self.tr("Getting ready…")
+                self._report(self.tr("Updating suggestions…") if self.has_model else starting)
 
     def _update_ended(self, result: LearningResult) -> None:
         pause_ms = 1000 * PAUSE_FACTOR * (time.monotonic() - self._started_at)

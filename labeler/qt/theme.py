@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 
-from PySide6.QtCore import QPointF, QRect, QRectF, QSize, Qt
+from PySide6.QtCore import QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -218,11 +218,6 @@ lit = _mixing(Role.Base, Role.Highlight, 0.14)
 """Background of a card or row that a key, a drop or Enter would change."""
 
 
-def state_colour(colours: dict[bool, int], palette: QPalette) -> QColor:
-    """Return a colour such as `SAVED` for the theme of a palette."""
-    return QColor(colours[is_dark(palette)])
-
-
 def em(widget: QWidget, times: float = 1.0) -> int:
     """Return a multiple of the height of a text line, in logical pixels."""
     return round(QFontMetrics(widget.font()).height() * times)
@@ -289,18 +284,6 @@ def _corner_mask(width: int, height: int, ground: int, radius: float, ratio: flo
     painter.fillPath(path, QColor.fromRgb(ground))
     painter.end()
     return mask
-
-
-def draw_disc(painter: QPainter, rect: QRect, size: int, fill: QColor, border: QColor) -> QRectF:
-    """Draw a badge in the middle of a rectangle; return its frame."""
-    disc = QRectF(0, 0, size, size)
-    disc.moveCenter(QPointF(QRectF(rect).center()))
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(border, 2))
-    painter.setBrush(fill)
-    painter.drawEllipse(disc)
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    return disc
 
 
 def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> None:

@@ -17,6 +17,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPalette,
+    QResizeEvent,
 )
 from PySide6.QtWidgets import (
     QAbstractButton,
@@ -37,8 +38,14 @@ from PySide6.QtWidgets import (
 )
 
 from labeler.qt import theme
+from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
-from labeler.sorting.name_matching import KnownName, complete_name, match_exact_name
+from labeler.sorting.name_matching import (
+    KnownName,
+    complete_name,
+    list_known_names,
+    match_exact_name,
+)
 
 TAB_FOCUS = Qt.FocusPolicy.TabFocus
 MIN_TARGET_SIZE = 24
@@ -63,18 +70,20 @@ def row_layout(*parts: Part, grows: Part = None, margins: Margins = NO_MARGINS) 
     return row
 
 
-def column_layout(*parts: Part, grows: Part = None) -> QVBoxLayout:
+def column_layout(
+    *parts: Part, grows: Part = None, margins: Margins = NO_MARGINS, spacing: int = -1
+) -> QVBoxLayout:
     """Return a column of parts; `grows` gets the remaining space."""
     column = QVBoxLayout()
-    column.setContentsMargins(*NO_MARGINS)
+    column.setContentsMargins(*margins)
+    column.setSpacing(spacing)
     _fill(column, parts, grows)
     return column
 
 
 def set_column(widget: QWidget, *parts: Part, grows: Part = None) -> QVBoxLayout:
     """Set a column of parts without gaps as the layout of a widget."""
-    column = column_layout(*parts, grows=grows)
-    column.setSpacing(0)
+    column = column_layout(*parts, grows=grows, spacing=0)
     widget.setLayout(column)
     return column
 
@@ -205,12 +214,6 @@ class KeyHints(QLabel):
         return hints
 
 
-def name_part(part: QWidget, name: str) -> None:
-    """Set the tooltip and the accessible name of a control."""
-    part.setToolTip(name)
-    part.setAccessibleName(name)
-
-
 def timer(owner: QObject, act: Callable[[], object], milliseconds: int = 0) -> QTimer:
     """Return a single-shot timer that calls `act`."""
     single_shot = QTimer(owner, singleShot=True, interval=milliseconds)
@@ -298,12 +301,18 @@ EDITING_KEYS = frozenset(
 """Keys that an empty field leaves to the faces."""
 
 
+_COMPLETION_STEPS = {Key.Key_Tab: 1, Key.Key_Down: 1, Key.Key_Backtab: -1, Key.Key_Up: -1}
+_MARGIN = 6
+
+
 class NameField(QLineEdit):
-    """Line edit for a name.
+    """Line edit for a name, which it completes on request; Enter accepts the text as it is.
 
     Signals: `name_entered` (text) with Enter; `left` with Esc, or Enter in an empty field; `ended`
     after Ctrl+Enter, when the name was accepted; `focused` and `unfocused` as the focus comes and
-    goes. An empty field leaves editing keys to the faces, and undo to the window.
+    goes. An empty field leaves editing keys to the faces, and undo to the window. Tab and the arrow
+    keys step through names with a word that starts with the text. The hint says whether the name is
+    new, or which class an alias means.
     """
 
     name_entered = Signal(str)
@@ -312,17 +321,81 @@ class NameField(QLineEdit):
     focused = Signal()
     unfocused = Signal()
 
+    def __init__(self, worker: SessionWorker) -> None:
+        super().__init__()
+        self._worker = worker
+        self._names: Sequence[KnownName] = ()
+        self._matching: Sequence[KnownName] = ()
+        self._at = -1
+        self.hint = QLabel(self)
+        self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.textEdited.connect(self._edited)
+        self.textChanged.connect(self._show_hint)
+        worker.classes_changed.connect(self.read_names)
+
+    def read_names(self) -> None:
+        self._worker.ask(lambda session: list_known_names(session.dataset), self._offer)
+
+    def _offer(self, names: Sequence[KnownName]) -> None:
+        self._names = names
+        self._edited(self.text())
+        self._show_hint(self.text())
+
+    def resolve(self, text: str) -> str:
+        """Return the class that a name or alias means, or the text for a new class."""
+        match = match_exact_name(text, self._names)
+        return match.label if match else text
+
+    def is_new(self, text: str) -> bool:
+        return match_exact_name(text, self._names) is None
+
+    def _edited(self, text: str) -> None:
+        self._matching, self._at = complete_name(text, self._names), -1
+
+    def _show_hint(self, text: str) -> None:
+        match = match_exact_name(text, self._names)
+        words = "" if match is None or match.label == text else f"= {match.label}"
+        if text.strip() and match is None:
+            words = self.tr("new")
+            if self._matching:
+                words = self.tr("new · Tab: {name}").format(name=self._matching[0].text)
+        self.hint.setText(words)
+        self.hint.setVisible(bool(words))
+        self._place_hint()
+
+    def _place_hint(self) -> None:
+        text_width = self.fontMetrics().horizontalAdvance(self.text()) + 3 * _MARGIN
+        room = max(0, self.width() - text_width - _MARGIN)
+        width = min(self.hint.sizeHint().width(), room)
+        self.hint.setGeometry(self.width() - width - _MARGIN, 0, width, self.height())
+
+    def _complete(self, step: int) -> bool:
+        # Write the next or previous matching name into the field.
+        if not self._matching:
+            return False
+        first = self._at < 0 and step < 0
+        self._at = (self._at + step + first) % len(self._matching)
+        self.setText(self._matching[self._at].text)
+        return True
+
     def event(self, event: QEvent) -> bool:
-        """Leave undo and redo to the window while the field is empty."""
-        undo = (
-            event.type() == QEvent.Type.ShortcutOverride
-            and isinstance(event, QKeyEvent)
-            and (event.matches(Standard.Undo) or event.matches(Standard.Redo))
-        )
-        if undo and not self.text():
-            event.ignore()
-            return True
+        """Leave undo and redo to the window while the field is empty; complete names."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+            undoes = event.matches(Standard.Undo) or event.matches(Standard.Redo)
+            if undoes and not self.text():
+                event.ignore()
+                return True
+        elif event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
+            step = _COMPLETION_STEPS.get(Key(event.key()), 0)
+            # Tab must not leave the field with a half-typed name.
+            if step and self.text() and (self._complete(step) or event.key() == Key.Key_Tab):
+                return True
         return super().event(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_hint()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Edit the text; Enter and Esc end the input."""
@@ -349,82 +422,3 @@ class NameField(QLineEdit):
     def focusOutEvent(self, event: QFocusEvent) -> None:
         super().focusOutEvent(event)
         self.unfocused.emit()
-
-
-_COMPLETION_STEPS = {Key.Key_Tab: 1, Key.Key_Down: 1, Key.Key_Backtab: -1, Key.Key_Up: -1}
-_MARGIN = 6
-
-
-class NameCompletion(QObject):
-    """Completes a name on request; Enter accepts the text as it is.
-
-    Tab and the arrow keys step through names with a word that starts with the text. The hint says
-    whether the name is new, or which class an alias means.
-    """
-
-    def __init__(self, field: QLineEdit) -> None:
-        super().__init__(field)
-        self._field = field
-        self._names: Sequence[KnownName] = ()
-        self._matching: Sequence[KnownName] = ()
-        self._at = -1
-        self.hint = QLabel(field)
-        self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        field.textEdited.connect(self._edited)
-        field.textChanged.connect(self._show_hint)
-        field.installEventFilter(self)
-
-    def offer(self, names: Sequence[KnownName]) -> None:
-        self._names = names
-        self._edited(self._field.text())
-        self._show_hint(self._field.text())
-
-    def resolve(self, text: str) -> str:
-        """Return the class that a name or alias means, or the text for a new class."""
-        match = match_exact_name(text, self._names)
-        return match.label if match else text
-
-    def is_new(self, text: str) -> bool:
-        return match_exact_name(text, self._names) is None
-
-    def _edited(self, text: str) -> None:
-        self._matching, self._at = complete_name(text, self._names), -1
-
-    def _show_hint(self, text: str) -> None:
-        match = match_exact_name(text, self._names)
-        words = "" if match is None or match.label == text else f"= {match.label}"
-        if text.strip() and match is None:
-            words = self.tr("new")
-            if self._matching:
-                words = self.tr("new · Tab: {name}").format(name=self._matching[0].text)
-        self.hint.setText(words)
-        self.hint.setVisible(bool(words))
-        self._place_hint()
-
-    def _place_hint(self) -> None:
-        text_width = self._field.fontMetrics().horizontalAdvance(self._field.text()) + 3 * _MARGIN
-        room = max(0, self._field.width() - text_width - _MARGIN)
-        width = min(self.hint.sizeHint().width(), room)
-        left = self._field.width() - width - _MARGIN
-        self.hint.setGeometry(left, 0, width, self._field.height())
-
-    def _complete(self, step: int) -> bool:
-        # Write the next or previous matching name into the field.
-        if not self._matching:
-            return False
-        first = self._at < 0 and step < 0
-        self._at = (self._at + step + first) % len(self._matching)
-        self._field.setText(self._matching[self._at].text)
-        return True
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Complete on Tab and arrow keys."""
-        if event.type() == QEvent.Type.Resize:
-            self._place_hint()
-        if event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
-            step = _COMPLETION_STEPS.get(Qt.Key(event.key()), 0)
-            if step and self._field.text():
-                # Tab must not leave the field with a half-typed name.
-                return self._complete(step) or event.key() == Qt.Key.Key_Tab
-        return super().eventFilter(watched, event)

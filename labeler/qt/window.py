@@ -25,7 +25,7 @@ from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.keyboard import MODIFIER_KEYS, InputFilter, ShortcutsPopup, key_name
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
-from labeler.qt.status_bar import Learning, LearningButton, MessageBar, StatusTexts
+from labeler.qt.status_bar import Learning, LearningButton, MessageBar
 from labeler.qt.theme import SPACE_M, SPACE_S
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.grid import GridView
@@ -121,10 +121,9 @@ class LabelerWindow(QMainWindow):
             self.show_view,
             self._show_group,
         )
-        bar = MessageBar()
-        self.setStatusBar(bar)
-        bar.addPermanentWidget(self._learning_button)
-        self.status = StatusTexts(bar, self.worker, self.undo)
+        self.status = MessageBar(self.worker, self.undo)
+        self.status.insertPermanentWidget(0, self._learning_button)
+        self.setStatusBar(self.status)
         self.sheet = ShortcutsPopup(self)
         self._close_request = CloseRequest(self, self.worker, self.flush)
         self._input = InputFilter(self)
@@ -213,6 +212,7 @@ class LabelerWindow(QMainWindow):
             self.stack.setCurrentWidget(self._views[kind.name])
             self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
+            self.view.focus_home()
             self._show_place()
 
     def _leave_rename(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from PySide6.QtCore import QEvent, QItemSelectionModel, QPoint, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QEnterEvent,
@@ -23,14 +23,14 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractItemView
 
 from labeler.qt.grid.model import TileMark, TileModel, TileState
-from labeler.qt.grid.mouse import TileDrag, TileMouse
-from labeler.qt.grid.tile_view import ZOOM_FACTOR, TileView
+from labeler.qt.grid.mouse import TileMouse
+from labeler.qt.grid.tile_view import ZOOM_FACTOR, Select, TileView
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import counted
+from labeler.qt.widgets import timer
 
-Select = QItemSelectionModel.SelectionFlag
 Key = Qt.Key
 Cursor = QAbstractItemView.CursorAction
 
@@ -105,12 +105,10 @@ class GestureView(TileView):
         self.held_key = ""
         self.stroke_rows: list[int] = []
         self._released_key = 0
-        self._release_timer = QTimer(self, singleShot=True, interval=REPEAT_TIMEOUT_MS)
-        self._release_timer.timeout.connect(self.end_stroke)
+        self._release_timer = timer(self, self.end_stroke, REPEAT_TIMEOUT_MS)
         self.mouse = TileMouse(self)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
         self.mouse.moved_over.connect(self._on_mouse_moved)
-        self.mouse.dragged.connect(lambda rows: TileDrag.start(self, rows))
         model.replaced.connect(self._on_replaced)
         self.arranged.connect(self.point_at_mouse)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)

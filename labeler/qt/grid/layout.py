@@ -52,6 +52,10 @@ class PlacedSection(NamedTuple):
     box: QRect = QRect()
 
     @property
+    def rows(self) -> range:
+        return range(self.first, self.first + self.section.count)
+
+    @property
     def lines(self) -> int:
         return -(-self.section.count // self.columns)
 
@@ -164,10 +168,7 @@ class GridLayout:
         return QRect(left, top, placed.cell - GAP, placed.cell - GAP)
 
     def section_of(self, row: int) -> PlacedSection | None:
-        for placed in self.placed:
-            if placed.first <= row < placed.first + placed.section.count:
-                return placed
-        return None
+        return next((placed for placed in self.placed if row in placed.rows), None)
 
     def row_at(self, point: QPoint) -> int:
         """Return the tile at a point, -1 for none."""
@@ -177,8 +178,7 @@ class GridLayout:
                 line = (point.y() - placed.top) // placed.cell
                 column = (point.x() - placed.left) // placed.cell
                 row = placed.first + line * placed.columns + column
-                inside = row < placed.first + placed.section.count
-                return row if inside and self.rect(row).contains(point) else -1
+                return row if row in placed.rows and self.rect(row).contains(point) else -1
         return -1
 
     def section_at(self, point: QPoint) -> PlacedSection | None:
@@ -208,7 +208,7 @@ class GridLayout:
     def _rows_of_lines(
         placed: PlacedSection, lines: range, columns: range
     ) -> Iterator[tuple[int, int]]:
-        end = placed.first + placed.section.count - 1
+        end = placed.rows.stop - 1
         if len(columns) == placed.columns:
             start = placed.first + lines.start * placed.columns
             yield start, min(end, placed.first + lines.stop * placed.columns - 1)
@@ -237,8 +237,7 @@ class GridLayout:
         for placed in sorted(sections, key=lambda p: max(p.left - x, x - p.right, 0)):
             line = (y - placed.top) // placed.cell
             column = min(max((x - placed.left) // placed.cell, 0), placed.columns - 1)
-            end = placed.first + placed.section.count - 1
-            candidate = min(placed.first + line * placed.columns + column, end)
+            candidate = min(placed.first + line * placed.columns + column, placed.rows.stop - 1)
             if (candidate - row) * down > 0:
                 return candidate
         return row

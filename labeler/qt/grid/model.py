@@ -74,7 +74,6 @@ class TileModel(QAbstractListModel):
         self._rows: dict[int, int] = {}
         self._tiles: dict[int, SampleTile] = {}
         self._requested_blocks: set[int] = set()
-        self.generation = 0
         self.states: dict[int, TileState] = {}
         self.predictions: Mapping[int, TilePrediction] = {}
         self.members: Mapping[int, Sequence[int]] = {}
@@ -96,7 +95,6 @@ class TileModel(QAbstractListModel):
         self.beginResetModel()
         self._ids, self._rows = ids, {}
         self._requested_blocks.clear()
-        self.generation += 1
         self.states = {}
         self.predictions, self.members = predictions or {}, members or {}
         self.sections = tuple(sections) if sections is not None else (Section("", len(ids)),)
@@ -104,12 +102,10 @@ class TileModel(QAbstractListModel):
         self.sections_changed.emit()
 
     def set_titles(
-        self, sections: Sequence[Section], predictions: Mapping[int, TilePrediction] | None = None
+        self, sections: Sequence[Section], predictions: Mapping[int, TilePrediction]
     ) -> None:
         """Change titles, and names of predicted classes, of the same samples."""
-        self.sections = tuple(sections)
-        if predictions is not None:
-            self.predictions = predictions
+        self.sections, self.predictions = tuple(sections), predictions
         self.refresh()
 
     def show_more(self, ids: Sequence[int], sections: Sequence[Section]) -> None:
@@ -136,17 +132,9 @@ class TileModel(QAbstractListModel):
 
     def row_of(self, sample: int) -> int:
         """Return the tile of a sample, -1 for none; of a stack, by its first sample."""
-        return self._rows_by_sample().get(sample, -1)
-
-    def samples_without_tile(self, samples: Iterable[int]) -> list[int]:
-        """Return the samples that no tile shows."""
-        rows_by_sample = self._rows_by_sample()
-        return [sample for sample in samples if sample not in rows_by_sample]
-
-    def _rows_by_sample(self) -> dict[int, int]:
         if not self._rows:
             self._rows = dict(zip(self._ids, range(len(self._ids)), strict=True))
-        return self._rows
+        return self._rows.get(sample, -1)
 
     def tile(self, row: int) -> SampleTile | None:
         """Return the details of a tile; None while they are loading."""
@@ -156,28 +144,28 @@ class TileModel(QAbstractListModel):
 
     def _request_block(self, block: int) -> None:
         self._requested_blocks.add(block)
-        samples = list(self._ids[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE])
-        generation = self.generation
+        ids = self._ids
+        samples = list(ids[block * BLOCK_SIZE : (block + 1) * BLOCK_SIZE])
         self._worker.ask(
             lambda session: session.tiles.get_many(samples),
-            lambda tiles: self._store_block(block, generation, tiles),
-            lambda error: self._on_block_failed(block, generation, error),
+            lambda tiles: self._store_block(block, ids, tiles),
+            lambda error: self._on_block_failed(block, ids, error),
         )
 
-    def _store_block(self, block: int, generation: int, tiles: dict[int, SampleTile]) -> None:
+    def _store_block(self, block: int, ids: Sequence[int], tiles: dict[int, SampleTile]) -> None:
         first, last = block, block
         if len(self._tiles) > MAX_CACHED_TILES:
             # All blocks may be visible, so painting requests them again.
             self._tiles.clear()
-            self._requested_blocks &= {block} if generation == self.generation else set()
+            self._requested_blocks &= {block} if ids is self._ids else set()
             first, last = 0, len(self._ids) // BLOCK_SIZE
         self._tiles |= tiles
-        if generation == self.generation:
+        if ids is self._ids:
             end = min((last + 1) * BLOCK_SIZE, len(self._ids)) - 1
             self.dataChanged.emit(self.index(first * BLOCK_SIZE), self.index(end))
 
-    def _on_block_failed(self, block: int, generation: int, error: GleansetError) -> None:
-        if generation == self.generation:
+    def _on_block_failed(self, block: int, ids: Sequence[int], error: GleansetError) -> None:
+        if ids is self._ids:
             self._requested_blocks.discard(block)
         self._worker.show_message(str(error), bad=True)
 

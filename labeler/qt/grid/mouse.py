@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from enum import Enum, auto
 
-from PySide6.QtCore import QItemSelectionModel, QMimeData, QObject, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QMimeData, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QDrag, QMouseEvent, QPainter, QPixmap
 from PySide6.QtWidgets import QRubberBand
 
-from labeler.qt.grid.tile_view import TileView, paint_tile
+from labeler.qt.grid.tile_view import Select, TileView, paint_tile
 
 TILES_MIME = "application/x-gleanset-tiles"
 DRAG_IMAGE_SIDE = 96
@@ -82,30 +81,19 @@ def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
     return image
 
 
-Select = QItemSelectionModel.SelectionFlag
 Modifier = Qt.KeyboardModifier
 MAX_SLIP_PIXELS, MAX_STEADY_SLIP_PIXELS, SLIP_SECONDS = 24, 10, 0.2
 
 
-class Gesture(Enum):
-    """The gesture of a held button."""
-
-    NONE = auto()
-    PRESS = auto()
-    BAND = auto()
-    DRAG = auto()
-
-
 class TileMouse(QObject):
-    """The state of one gesture, from press to release; it changes the selection itself.
+    """The state of one gesture, from press to release; it drags tiles and changes the selection.
 
     `lifted` (row) is emitted when a tile is lifted or restored, `moved_over` (row, -1) while no
-    button is held, `dragged` (rows) when a drag begins.
+    button is held.
     """
 
     lifted = Signal(int)
     moved_over = Signal(int)
-    dragged = Signal(list)
 
     def __init__(self, view: TileView) -> None:
         super().__init__(view)
@@ -113,10 +101,11 @@ class TileMouse(QObject):
         self._pressed_at = QPoint()
         self._pressed_row = -1
         self._press_time = 0.0
-        self._gesture = Gesture.NONE
+        self._is_press = False
+        """Whether the button is held and has not moved."""
         self._band: QRubberBand | None = None
         self._band_end = QPoint()
-        view.verticalScrollBar().valueChanged.connect(self._draw_band_again)
+        view.verticalScrollBar().valueChanged.connect(lambda: self._draw_band(self._band_end))
         self._selection_before: list[int] = []
         self.at: QPoint | None = None
         """The last position of the mouse in the viewport; None outside."""
@@ -130,7 +119,7 @@ class TileMouse(QObject):
 
     @property
     def busy(self) -> bool:
-        return self._gesture is Gesture.BAND
+        return self._band is not None
 
     def _row_at(self, point: QPoint) -> int:
         return self._view.indexAt(point).row()
@@ -140,7 +129,7 @@ class TileMouse(QObject):
             return
         self._pressed_at, self._press_time = event.position().toPoint(), time.monotonic()
         self._pressed_row = self._row_at(self._pressed_at)
-        self._gesture = Gesture.PRESS
+        self._is_press = True
         self._selection_before = self._view.selected_rows() if event.modifiers() else []
 
     def move(self, event: QMouseEvent) -> None:
@@ -149,9 +138,9 @@ class TileMouse(QObject):
         row = self._row_at(point)
         if not event.buttons() & Qt.MouseButton.LeftButton:
             self.moved_over.emit(row)
-        elif self._gesture is Gesture.BAND:
+        elif not self._is_press:
             self._draw_band(point)
-        elif self._gesture is Gesture.PRESS and self._has_moved(point):
+        elif self._has_moved(point):
             self._begin(point, event.modifiers())
 
     def _has_moved(self, point: QPoint) -> bool:
@@ -162,43 +151,38 @@ class TileMouse(QObject):
 
     def _begin(self, point: QPoint, modifiers: Modifier) -> None:
         """Begin a drag from a tile, or a band from the background or with Shift or Ctrl."""
+        self._is_press = False
         if self._pressed_row >= 0 and not modifiers & (
             Modifier.ShiftModifier | Modifier.ControlModifier
         ):
-            self._gesture = Gesture.DRAG
             rows = self._view.selected_rows()
             if self._pressed_row not in set(rows):
                 rows = self._view.expand_targets([self._pressed_row])
-            self.dragged.emit(rows)
-            self._gesture = Gesture.NONE
+            TileDrag.start(self._view, rows)
             return
-        self._gesture = Gesture.BAND
         self._band = QRubberBand(QRubberBand.Shape.Rectangle, self._view.viewport())
         self._pressed_at += QPoint(0, self._view.verticalOffset())
         self._draw_band(point)
         self._band.show()
 
     def _draw_band(self, point: QPoint) -> None:
+        if self._band is None:
+            return
         self._band_end = point
         offset = QPoint(0, self._view.verticalOffset())
         area = QRect(self._pressed_at - offset, point).normalized()
-        if self._band is not None:
-            self._band.setGeometry(area.intersected(self._view.viewport().rect()))
+        self._band.setGeometry(area.intersected(self._view.viewport().rect()))
         self._view.setSelection(area, Select.ClearAndSelect)
         if self._selection_before:
             self._view.select_ranges([(row, row) for row in self._selection_before], Select.Select)
 
-    def _draw_band_again(self) -> None:
-        if self._gesture is Gesture.BAND:
-            self._draw_band(self._band_end)
-
     def release(self, event: QMouseEvent) -> None:
         """End the gesture: a press that did not move is a click."""
-        gesture = self._gesture
+        was_press = self._is_press
         self.cancel()
         point = event.position().toPoint()
         stayed = self._row_at(point) == self._pressed_row or not self._has_moved(point)
-        if gesture is Gesture.PRESS and stayed:
+        if was_press and stayed:
             self._click(event.modifiers())
 
     def _click(self, modifiers: Modifier) -> None:
@@ -248,7 +232,7 @@ class TileMouse(QObject):
 
     def cancel(self) -> None:
         """End a band or a press without effect, as Esc does."""
-        self._gesture = Gesture.NONE
+        self._is_press = False
         if self._band is not None:
             self._band.deleteLater()
             self._band = None

@@ -14,7 +14,6 @@ from PySide6.QtCore import (
     QItemSelection,
     QItemSelectionModel,
     QModelIndex,
-    QPersistentModelIndex,
     QPoint,
     QRect,
     QRectF,
@@ -40,7 +39,7 @@ from PySide6.QtWidgets import QAbstractItemView, QAbstractScrollArea, QListView
 
 from labeler.qt import theme
 from labeler.qt.grid.layout import GAP, HEADING_HEIGHT, INSET, GridLayout, PlacedSection
-from labeler.qt.grid.model import TileMark, TileModel, TilePrediction, TileState
+from labeler.qt.grid.model import Index, TileMark, TileModel, TilePrediction, TileState
 from labeler.qt.images import ThumbnailLoader, draw_fitted
 from labeler.qt.theme import Role
 
@@ -111,10 +110,10 @@ def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QR
 
 def _paint_badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
     side = max(22, min(rect.width(), rect.height()) * 2 // 5)
-    disc = theme.draw_disc(painter, rect, side, palette.color(Role.Text), palette.color(Role.Base))
-    _set_bold_font(painter, round(side * (0.56 if len(text) == 1 else 0.4)))
-    painter.setPen(palette.color(Role.Base))
-    painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, text)
+    disc = QRectF(0, 0, side, side)
+    disc.moveCenter(QRectF(rect).center())
+    pixels = round(side * (0.56 if len(text) == 1 else 0.4))
+    _paint_disc(painter, disc, text, pixels, palette.color(Role.Text), palette.color(Role.Base))
 
 
 def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
@@ -151,12 +150,20 @@ def caption_text(metrics: QFontMetrics, name: str, mark: str, width: int) -> str
 
 def _paint_tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:
     side = max(18, rect.height() // 6)
-    corner = QRect(rect.left() + 5, rect.top() + 5, side, side)
+    disc = QRectF(rect.left() + 5, rect.top() + 5, side, side)
     colours = palette.color(Role.Highlight), palette.color(Role.HighlightedText)
-    disc = theme.draw_disc(painter, corner, side, *colours)
-    _set_bold_font(painter, round(side * 0.62))
-    painter.setPen(palette.color(Role.HighlightedText))
-    painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, "✓")
+    _paint_disc(painter, disc, "✓", round(side * 0.62), *colours)
+
+
+def _paint_disc(
+    painter: QPainter, disc: QRectF, text: str, pixels: int, fill: QColor, line: QColor
+) -> None:
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(QPen(line, 2))
+    painter.setBrush(fill)
+    painter.drawEllipse(disc)
+    _set_bold_font(painter, pixels)
+    painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, text)
 
 
 def _paint_outline(painter: QPainter, rect: QRect, palette: QPalette, *, selected: bool) -> None:
@@ -177,7 +184,6 @@ def _set_bold_font(painter: QPainter, pixels: int) -> None:
     painter.setFont(font)
 
 
-Index = QModelIndex | QPersistentModelIndex
 DEFAULT_SIDE = 104
 ZOOM_FACTOR = 1.15
 STEPS_PER_WHEEL_NOTCH = 3
@@ -194,6 +200,7 @@ class TileView(QListView):
 
     pointed = Signal(int)
     arranged = Signal()
+    resized = Signal()
     min_side, max_side = 48, 480
     """Of tiles, in logical pixels."""
 
@@ -376,8 +383,6 @@ class TileView(QListView):
             moves.MoveRight: (1, 0),
             moves.MoveUp: (0, -1),
             moves.MoveDown: (0, 1),
-            moves.MovePrevious: (-1, 0),
-            moves.MoveNext: (1, 0),
         }
         last = self.tiles.rowCount() - 1
         row = max(self.currentIndex().row(), 0)
@@ -401,12 +406,12 @@ class TileView(QListView):
 
     def section_rows(self, row: int) -> range:
         placed = self._grid.section_of(row)
-        return range(placed.first, placed.first + placed.section.count) if placed else range(0)
+        return placed.rows if placed else range(0)
 
     def section_at(self, point: QPoint) -> range:
         """Return the tiles of the section whose box contains a point of the viewport."""
         placed = self._grid.section_at(point + QPoint(0, self.verticalOffset()))
-        return range(placed.first, placed.first + placed.section.count) if placed else range(0)
+        return placed.rows if placed else range(0)
 
     def drop_section(self) -> range:
         """Return the tiles of the section that is highlighted as a drop target."""
@@ -539,6 +544,7 @@ class TileView(QListView):
     def resizeEvent(self, event: QResizeEvent) -> None:
         QAbstractItemView.resizeEvent(self, event)
         self.lay_out()
+        self.resized.emit()
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         """Zoom with Ctrl and the wheel; the wheel alone scrolls and never turns a page."""

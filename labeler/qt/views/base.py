@@ -7,7 +7,7 @@ from functools import partial
 from importlib import import_module
 from typing import NamedTuple
 
-from PySide6.QtCore import QEvent, QObject, Qt, Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QPalette
 from PySide6.QtWidgets import (
     QAbstractScrollArea,
@@ -78,7 +78,7 @@ class LabelerView(QWidget):
         self.home: QWidget = self
 
     def enter(self) -> None:
-        """Read what the view shows, and focus `home`."""
+        """Read what the view shows."""
 
     def open_place(self, place: str) -> bool:
         """Show a class, or a place such as `:later`; return False if the view cannot."""
@@ -148,10 +148,7 @@ class ViewTabs(QTabBar):
     """One tab for each view, with its key in the tooltip."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.setExpanding(False)
-        self.setDrawBase(False)
-        self.setUsesScrollButtons(False)
+        super().__init__(expanding=False, drawBase=False, usesScrollButtons=False)
         self.setElideMode(Qt.TextElideMode.ElideRight)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(self.tr("Views"))
@@ -198,6 +195,7 @@ class EmptyNotice(QWidget):
         self._actions: QWidget | None = None
         self.title, self.text = plain_label(), plain_label()
         self._column = QVBoxLayout()
+        below.viewport().setLayout(column_layout(self, margins=(FOCUS_RING,) * 4))
         layout = QVBoxLayout(self)
         layout.addStretch(2)
         layout.addLayout(row_layout(None, self._column, None))
@@ -209,7 +207,6 @@ class EmptyNotice(QWidget):
             self._column.addWidget(label, 0, Qt.AlignmentFlag.AlignHCenter)
         self.setAutoFillBackground(True)
         self.setBackgroundRole(QPalette.ColorRole.Window)
-        below.viewport().installEventFilter(self)
         self.hide()
 
     def show_notice(self, notice: Notice | None) -> None:
@@ -226,7 +223,6 @@ class EmptyNotice(QWidget):
         self.text.setFixedHeight(self.text.heightForWidth(self.text.width()))
         self.text.setVisible(bool(notice.text))
         self._add_widgets(notice)
-        self._fit()
         self.raise_()
         announce(self, f"{notice.title} {notice.text}")
 
@@ -250,20 +246,9 @@ class EmptyNotice(QWidget):
         frame, title, text = QFrame(), plain_label(card.title), plain_label(card.text)
         frame.setObjectName("card")
         title.setFont(scaled(self.font(), HEADING))
-        layout = column_layout(title, text, None, button(card.step.text, card.step.do))
-        layout.setContentsMargins(SPACE_L, SPACE_L, SPACE_L, SPACE_L)
-        frame.setLayout(layout)
+        parts = (title, text, None, button(card.step.text, card.step.do))
+        frame.setLayout(column_layout(*parts, margins=(SPACE_L,) * 4))
         return frame
-
-    def _fit(self) -> None:
-        self.setGeometry(
-            self._below.viewport().rect().adjusted(FOCUS_RING, FOCUS_RING, -FOCUS_RING, -FOCUS_RING)
-        )
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Resize:
-            self._fit()
-        return False
 
 
 def to_view(view: LabelerView, name: str, text: str) -> NextStep:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from itertools import accumulate
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -63,9 +62,6 @@ class ClustersRefresh(QObject):
         else:
             self._timer.stop()
 
-    def stop(self) -> None:
-        self.watch(None)
-
     def _note_move(self) -> None:
         self._moved_at = time.monotonic()
 
@@ -75,7 +71,7 @@ class ClustersRefresh(QObject):
     def _check(self) -> None:
         page, room = self._page, self._grid.room()
         if page is None or page is not self._grid.page:
-            self.stop()
+            self.watch(None)
         elif self._mouse_rests() and not self._is_loading and self._grid.isVisible():
             self._is_loading = True
             self._worker.ask(
@@ -136,7 +132,8 @@ class ClassPagesView(PagedView):
         self._history = PageHistory()
         self._is_refreshed = False
         self._joined: tuple[ClassPage, ClassPage] | None = None
-        self.header, self.hints = PageHeader(), KeyHints()
+        self.header = PageHeader(self.worker, self.file_page, self.skip_page)
+        self.hints = KeyHints()
         self.names = PageNaming(self.view, self.header.name, self.name_page)
         self._moved = Counter[str]()
         self._refresh = ClustersRefresh(self.view, self._rebuild)
@@ -145,21 +142,18 @@ class ClassPagesView(PagedView):
         self._refresh.refreshed.connect(self._show_refreshed)
         context.embedding_task.left.connect(self._note_unreadable)
         self.model.dataChanged.connect(self._show_header)
-        self.header.filed.connect(self.file_page)
-        self.header.skipped.connect(self.skip_page)
         self.view.page_key.connect(self._page_key)
         self.view.dropped_on_cluster.connect(self._join_clusters)
         self.worker.classes_changed.connect(self._remove_classes)
 
     def enter(self) -> None:
-        self.focus_home()
         if self.page is None:
             self.next_page()
         else:
             self.model.refresh()
 
     def note_input(self) -> None:
-        self._refresh.stop()
+        self._refresh.watch(None)
 
     # -- pages
 
@@ -187,7 +181,7 @@ class ClassPagesView(PagedView):
         self.worker.ask(
             lambda session: self.pages(session).next(room), self.show_page, self._failed
         )
-        self.names.offer_known()
+        self.header.name.read_names()
 
     def _note_unreadable(self, left: int) -> None:
         # Faces that still have no embedding cannot be read, unless new ones are being detected.
@@ -207,7 +201,7 @@ class ClassPagesView(PagedView):
         self._store_lifted()
         was_typing, self.page = self.names.is_typing, page
         self.clear_sent()
-        self.view.show_page(page, self.worker.keys)
+        self.view.show_page(page)
         # The room for tiles may change only with the page.
         self.hints.show()
         self.hints.setText(self.view.description.hints if self.view.description else "")
@@ -225,9 +219,7 @@ class ClassPagesView(PagedView):
         self._is_refreshed = True
 
     def _update_place(self) -> None:
-        page = self.page
-        is_class = page is not None and page.kind is PageKind.CLASS
-        self.set_current_place((page.label or "") if page is not None and is_class else "")
+        self.set_current_place((self.page and self.page.label) or "")
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
@@ -274,12 +266,12 @@ class ClassPagesView(PagedView):
             if not rows:
                 self.names.say_no_cluster()
             elif self.view.all_seen(rows):
-                self.names.clear()
+                self.header.name.clear()
                 self.send_rows(rows, label, WITH_PAGE)
                 self.focus_home()
                 self.view.point_at_next_cluster()
         elif self.view.files and self._can_be_filed():
-            self.names.clear()
+            self.header.name.clear()
             self._file(label)
 
     def _name_was_last(self) -> None:
@@ -362,12 +354,11 @@ class ClassPagesView(PagedView):
         if page is not None and names:
             self.page = page.renamed(names)
             self.names.page_renamed(page)
-            self.view.rename(self.page, self.worker.keys)
+            self.view.rename(self.page)
             self._update_place()
             self._show_header()
 
     def _remove_classes(self, classes: set[str]) -> None:
-        self.names.offer_known()
         self._history.remove(classes)
         if self.page is not None and self.page.labels & classes:
             self.next_page()
@@ -461,7 +452,7 @@ class ClassPagesView(PagedView):
         if page is None or not rows:
             self.worker.show_message(self.tr("Point at a cluster first"))
             return
-        number = next(n for n, end in enumerate(accumulate(page.cluster_sizes)) if rows[0] < end)
+        number = next(n for n, cluster in enumerate(page.clusters) if rows[0] in cluster)
 
         def show(split_page: ClassPage) -> None:
             self._is_loading = False

@@ -9,9 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
-from PySide6.QtCore import QObject, QRectF, Signal
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QComboBox, QLineEdit
 
@@ -27,7 +26,7 @@ from labeler.cropping import (
     remove_box,
 )
 from labeler.qt.crop_canvas import BoxDraft, CropCanvas, CropCommand
-from labeler.qt.images import ImageLoader
+from labeler.qt.images import LoadedImage, load
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.base import (
@@ -44,14 +43,13 @@ from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_colum
 from labeler.sorting.session import NO_STEP, SortingSession, StepKind, StepResult
 
 
-class CropSaving(QObject):
-    """Saves the boxes of a canvas; `read` (ImageBoxes) after each change."""
+class CropSaving:
+    """Saves the boxes of a canvas; calls `show` with the saved boxes after each change."""
 
-    read = Signal(object)
-
-    def __init__(self, worker: SessionWorker, canvas: CropCanvas) -> None:
-        super().__init__()
-        self._worker, self._canvas = worker, canvas
+    def __init__(
+        self, worker: SessionWorker, canvas: CropCanvas, show: Callable[[ImageBoxes], None]
+    ) -> None:
+        self._worker, self._canvas, self._show = worker, canvas, show
         self._keys: dict[int, str] = {}
         """The samples that boxes (by id) became, written on the worker's thread."""
         self._pending_changes: Counter[str] = Counter()
@@ -102,7 +100,7 @@ class CropSaving(QObject):
 
         self._pending_changes[sha256] += 1
         self._worker.decide(work, answered, answered, classes)
-        self._worker.ask(lambda session: load_image(session.dataset, sha256), self.read.emit)
+        self._worker.ask(lambda session: load_image(session.dataset, sha256), self._show)
 
     def _sample_of(self, draft: BoxDraft) -> str | None:
         return self._keys.get(draft.id, draft.sample.key if draft.sample else None)
@@ -143,8 +141,8 @@ class CropView(LabelerView):
         self._sheet: ImageBoxes | None = None
         self._requested = ""
         self._deferred: Callable[[], None] | None = None
-        self._saving = CropSaving(self.worker, self.canvas)
-        self._loader = ImageLoader(self.worker)
+        self._saving = CropSaving(self.worker, self.canvas, self._show_sheet)
+        self._loader = self.worker.create_task()
         self._save_timer = timer(self, self.save, SAVE_DELAY_MS)
         self._typing = timer(self, self.reload, TYPING_MS)
         self._lay_out()
@@ -177,8 +175,7 @@ class CropView(LabelerView):
         self.canvas.keyed.connect(self._keyed)
         self.selection_box.currentIndexChanged.connect(self.reload)
         self.text.textChanged.connect(self._typing.start)
-        self._loader.loaded.connect(self._loaded)
-        self._saving.read.connect(self._show_sheet)
+        self._loader.done.connect(self._loaded)
         self.worker.changed_outside.connect(self._reload_image)
         self.worker.stepped.connect(self._step_finished)
 
@@ -186,7 +183,6 @@ class CropView(LabelerView):
 
     def enter(self) -> None:
         self.reload()
-        self.focus_home()
 
     def reload(self) -> None:
         text = self.text.text()
@@ -269,7 +265,7 @@ class CropView(LabelerView):
         self.save()  # of the previous image
         self._sheet = opened
         self.canvas.show_image(QImage(), (opened.width, opened.height), "…")
-        self._loader.ask(opened.path)
+        self._loader.start(lambda dataset, task: load(opened.path))
         self.canvas.show_boxes([BoxDraft.from_sample(box) for box in opened.boxes], 0)
         self._show_title()
 
@@ -280,7 +276,8 @@ class CropView(LabelerView):
         size = {"width": sheet.width, "height": sheet.height}
         self.title.setText(text.format(number=number, count=count, name=sheet.title, **size))
 
-    def _loaded(self, path: Path, image: QImage | str) -> None:
+    def _loaded(self, loaded: LoadedImage) -> None:
+        path, image = loaded
         if self._sheet is not None and path == self._sheet.path:
             pixels, error = (QImage(), image) if isinstance(image, str) else (image, "")
             self.canvas.show_image(pixels, (self._sheet.width, self._sheet.height), error)

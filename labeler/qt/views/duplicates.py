@@ -14,10 +14,10 @@ from gleanset import Dataset
 from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
 from gleanset.errors import GleansetError
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
-from labeler.qt.grid.gesture_view import GestureView, GridCommand, Select
+from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import GridLayout, Section
 from labeler.qt.grid.model import UNMARKED
-from labeler.qt.grid.tile_view import TileAppearance
+from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import NextStep, Notice, ViewContext
@@ -110,7 +110,7 @@ class DuplicatesView(PagedView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.sets: list[DuplicateSet] = []
-        self._stale, self._plan_outdated = True, False
+        self._stale = True
         self._page_size = 1
         self._compared = self._missing = 0
         self._planning = self.worker.create_task()
@@ -138,7 +138,6 @@ class DuplicatesView(PagedView):
             self.view.fit_page()
 
     def enter(self) -> None:
-        self.focus_home()
         if self._stale:
             self._plan()
 
@@ -164,7 +163,6 @@ class DuplicatesView(PagedView):
             finder = DuplicateFinder(dataset)
             return finder.plan().open_sets(), finder.count_hashed(), finder.count_missing()
 
-        self._plan_outdated = self._planning.busy
         if self._planning.start(work):
             self._stale = False
             self.title.setText(self.tr("Finding duplicates…"))
@@ -177,9 +175,6 @@ class DuplicatesView(PagedView):
         self.worker.show_message(error, bad=True)
 
     def _show_plan(self, answer: tuple[list[DuplicateSet], int, int]) -> None:
-        if self._plan_outdated:
-            self._plan()
-            return
         self.sets, self._compared, self._missing = answer
         self.record_shown()
         self._show()
@@ -304,10 +299,9 @@ class DuplicatesView(PagedView):
             for group in self.sets
             if {member.id for member in group.members} not in decided_members
         ]
+        if self._planning.busy:  # that search does not know of this decision
+            self._plan()
         self._show()
-
-        # A running search does not know of this decision.
-        self._plan_outdated |= self._planning.busy
         self.worker.decide(work, on_error=self._decision_failed)
 
     def _decision_failed(self, error: GleansetError) -> None:

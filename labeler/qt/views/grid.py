@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import TypeVar
 
 from PySide6.QtCore import QSettings
 from PySide6.QtWidgets import QComboBox
@@ -12,13 +11,14 @@ from PySide6.QtWidgets import QComboBox
 from gleanset.db.views import NO_FILTER, FilterChoices, OrderedRows
 from gleanset.operations import Operation
 from labeler.duplicates.plan import restore_duplicates
-from labeler.qt.grid.gesture_view import GridCommand, Select
+from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
+from labeler.qt.grid.tile_view import Select
 from labeler.qt.translations import singular
 from labeler.qt.views.base import ViewContext, empty_place
 from labeler.qt.views.review import FilterBar, FilteredView
-from labeler.qt.widgets import HEAD, KeyHints, name_part, row_layout, set_column
+from labeler.qt.widgets import HEAD, KeyHints, row_layout, set_column
 from labeler.sorting.grid_query import (
     ALL_PLACES,
     DUPLICATES,
@@ -30,7 +30,6 @@ from labeler.sorting.grid_query import (
 )
 from labeler.sorting.session import Place, SortingProgress, StepResult
 
-T = TypeVar("T")
 NO_ROWS = OrderedRows(array("q"), ())
 SIDE_SETTING = "side"
 
@@ -81,7 +80,8 @@ class GridView(FilteredView):
             (self.tr("By size"), "size"),
         ):
             self.order.addItem(title, name)
-        name_part(self.order, self.tr("Sort by"))
+        self.order.setToolTip(self.tr("Sort by"))
+        self.order.setAccessibleName(self.tr("Sort by"))
         head = row_layout(
             self.title, self.order, self.filter_button, grows=self.title, margins=HEAD
         )
@@ -92,7 +92,6 @@ class GridView(FilteredView):
     def enter(self) -> None:
         self.read_choices()
         self.open_place(self.place)
-        self.focus_home()
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         """Offer classes in the order of the user; keep the current place."""
@@ -105,12 +104,9 @@ class GridView(FilteredView):
         self.reload()
         return True
 
-    def current_query(self) -> GridQuery:
-        return GridQuery(self.place, self.bar.sample_filter(), str(self.order.currentData()))
-
     def reload(self) -> None:
         self._request += 1
-        query = self.current_query()
+        query = GridQuery(self.place, self.bar.sample_filter(), str(self.order.currentData()))
         self.ask_last(
             lambda session: list_grid_rows(session.dataset, query),
             lambda rows: self._show_rows(query, rows),
@@ -232,7 +228,7 @@ class GridView(FilteredView):
             self.ask_last(lambda s: list_grid_rows(s.dataset, query), self._show_new_count)
 
     def _show_new_count(self, rows: OrderedRows) -> None:
-        self._new_count = len(self.model.samples_without_tile(rows.ids))
+        self._new_count = len(set(rows.ids) - set(self._rows.ids))
         self._count = len(rows.ids)
         self._show_title()
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 
-from PySide6.QtCore import QEvent, QModelIndex, QObject, QPoint, QRect, Qt
-from PySide6.QtGui import QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
+from PySide6.QtCore import QModelIndex, QPoint, QRect, Qt
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QMenu, QWidget
 
 from gleanset.db.regions import FrameFace
@@ -18,7 +17,7 @@ from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import COMMAND_BY_KEY, GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
-from labeler.qt.images import ImageLoader, draw_fitted
+from labeler.qt.images import LoadedImage, draw_fitted, load
 from labeler.qt.keyboard import ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
 from labeler.qt.views.base import (
@@ -29,19 +28,14 @@ from labeler.qt.views.base import (
     all_sorted,
     no_faces,
 )
-from labeler.qt.widgets import KeyHints, announce, timer
+from labeler.qt.widgets import KeyHints, announce, column_layout, timer
 from labeler.review import load_review_page
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
 Key = Qt.Key
-FACE_COMMANDS = (
-    GridCommand.REJECT,
-    GridCommand.LATER,
-    GridCommand.OTHER,
-    GridCommand.QUEUE,
-    GridCommand.KEEP_ALL,
-)
+PLACE_COMMANDS = {GridCommand[place.name]: place for place in Place}
+FACE_COMMANDS = (*PLACE_COMMANDS, GridCommand.KEEP_ALL)
 """Commands that work on an enlarged face."""
 
 
@@ -62,11 +56,11 @@ class EnlargedFaceOverlay(QWidget):
         self._id = -1
         self._frames, self.at = FrameWalk(), 0
         self._image: QPixmap | str = "…"
-        self._loader = ImageLoader(view.worker)
-        self._loader.loaded.connect(self._loaded)
-        view.tiles.dataChanged.connect(self._repaint)
+        self._loader = view.worker.create_task()
+        self._loader.done.connect(self._loaded)
+        view.tiles.dataChanged.connect(lambda: self.update())
         view.tiles.sections_changed.connect(self._close_if_gone)
-        view.installEventFilter(self)
+        view.setLayout(column_layout(self))
 
     # -- what is shown
 
@@ -75,7 +69,6 @@ class EnlargedFaceOverlay(QWidget):
         self._id = self._view.tiles.id(row)
         self._frames, self.at, self._image = FrameWalk(), 0, "…"
         self._view.setFocusProxy(self)  # keys must not act on the covered tiles
-        self.setGeometry(self._view.rect())
         self._enable_hints(False)
         self.show()
         self.raise_()
@@ -97,7 +90,8 @@ class EnlargedFaceOverlay(QWidget):
             self.update()
             return
         self.at = min(max(index, 0), len(self._frames.files) - 1)
-        self._loader.ask(self.frame_file.path)
+        path = self.frame_file.path
+        self._loader.start(lambda dataset, task: load(path))
         announce(self, self.caption())
         self.update()
 
@@ -120,13 +114,10 @@ class EnlargedFaceOverlay(QWidget):
             for hints in view.findChildren(KeyHints):
                 hints.setEnabled(enabled)
 
-    def _loaded(self, path: Path, image: QImage | str) -> None:
+    def _loaded(self, loaded: LoadedImage) -> None:
+        path, image = loaded
         if self.isVisible() and self._frames.files and path == self.frame_file.path:
             self._image = image if isinstance(image, str) else QPixmap.fromImage(image)
-            self.update()
-
-    def _repaint(self) -> None:
-        if self.isVisible():
             self.update()
 
     def _close_if_gone(self) -> None:
@@ -193,11 +184,6 @@ class EnlargedFaceOverlay(QWidget):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.end()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Resize and self.isVisible():
-            self.setGeometry(self._view.rect())
-        return False
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Act on the face, step or close; no key reaches the grid below."""
         event.accept()
@@ -247,12 +233,6 @@ class EnlargedFaceOverlay(QWidget):
             self._view.set_point(self.row)  # the covered grid has lost the mouse
 
 
-PLACE_COMMANDS = {
-    GridCommand.REJECT: Place.REJECT,
-    GridCommand.LATER: Place.LATER,
-    GridCommand.OTHER: Place.OTHER,
-    GridCommand.QUEUE: Place.QUEUE,
-}
 CLASS_OPERATIONS = ("rename-class", "merge-class", "delete-class")
 ENTER_DELAY_SECONDS = 0.3
 REFIT_DELAY_MS = 120
@@ -279,7 +259,6 @@ class LabelingView(LabelerView):
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
         self.view.pointed.connect(self._show_pointed)
-        self._details_pending = False
         self.model.dataChanged.connect(self._update_details)
         self.model.sections_changed.connect(self._clear_details_if_idle)
         self.view.menu_asked.connect(self._show_menu)
@@ -476,14 +455,14 @@ class LabelingView(LabelerView):
 
     def _show_pointed(self, row: int) -> None:
         # When the mouse leaves the tiles, the details of the last one stay.
-        tile = self.model.tile(row) if row >= 0 else None
-        self._details_pending = row >= 0 and tile is None
-        if tile is not None and (target := self.model.state(row).target):
+        if row < 0 or not self.isVisible():
+            return
+        if (tile := self.model.tile(row)) is None:
+            self.context.details.point(None)
+            return
+        if target := self.model.state(row).target:
             tile = tile._replace(label=None if target in list(Place) else target)
-        if tile is not None and self.isVisible():
-            self.show_details(row, tile)
-        elif self._details_pending:
-            self._clear_details()
+        self.show_details(row, tile)
 
     def _update_details(self, first: QModelIndex, last: QModelIndex) -> None:
         row, sample = self.view.point, self.context.details.shown_id
@@ -493,11 +472,7 @@ class LabelingView(LabelerView):
             self._show_pointed(row)
 
     def _clear_details_if_idle(self) -> None:
-        if self.view.point < 0:
-            self._clear_details()
-
-    def _clear_details(self) -> None:
-        if self.isVisible():
+        if self.view.point < 0 and self.isVisible():
             self.context.details.point(None)
 
     def show_details(self, row: int, tile: SampleTile) -> None:
@@ -514,8 +489,8 @@ class PagedView(LabelingView):
         super().__init__(context)
         self.view.mouse.lifts = True
         self._shown_at, self._is_loading = 0.0, False
-        self._refit = timer(self, self.fit_page, REFIT_DELAY_MS)
-        self.view.viewport().installEventFilter(self)
+        self._refit = timer(self, self.fit_page, REFIT_DELAY_MS)  # after the window was resized
+        self.view.resized.connect(self._refit.start)
 
     def is_settled(self) -> bool:
         return super().is_settled() and not self._refit.isActive() and not self._is_loading
@@ -526,12 +501,6 @@ class PagedView(LabelingView):
 
     def fit_page(self) -> None:
         self.view.fit_page()
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Fit the page after the window was resized."""
-        if watched is self.view.viewport() and event.type() == QEvent.Type.Resize:
-            self._refit.start(REFIT_DELAY_MS)
-        return super().eventFilter(watched, event)
 
     def record_shown(self) -> None:
         self._shown_at = time.monotonic()

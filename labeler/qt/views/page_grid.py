@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
-    QDragEnterEvent,
-    QDragLeaveEvent,
-    QDragMoveEvent,
     QDropEvent,
     QInputMethodEvent,
     QKeyEvent,
@@ -28,11 +24,11 @@ from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TilePrediction
 from labeler.qt.grid.mouse import TileDrag, TileMimeData
 from labeler.qt.grid.tile_view import TileAppearance
 from labeler.qt.images import ThumbnailLoader
+from labeler.qt.keyboard import TEXT_MODIFIERS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import CONTROL_RADIUS, SPACE_M, SPACE_S, Role, blend, edge, muted_text
 from labeler.qt.views.page_header import PageDescription, describe_page
-from labeler.qt.widgets import NameCompletion, NameField
-from labeler.sorting.name_matching import list_known_names
+from labeler.qt.widgets import NameField
 from labeler.sorting.page_layout import ClassPage
 from labeler.sorting.session import Place
 
@@ -41,11 +37,10 @@ USUAL_SIDE = 56
 
 MIN_PAGE_FACES, MAX_PAGE_FACES = 24, 240
 MIN_FIELD_WIDTH = 170
-TEXT_MODIFIERS = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 
 
 class PageGrid(GestureView):
-    """The grid of one page; `keys` are the keys of the classes.
+    """The grid of one page.
 
     On a clusters page letters and digits are a name instead of commands: `typed` (text). Class keys
     need Shift there.
@@ -57,7 +52,6 @@ class PageGrid(GestureView):
 
     page: ClassPage | None = None
     description: PageDescription | None = None
-    keys: Mapping[str, str] = MappingProxyType({})
     waits = False
     """Whether the first page is still being prepared."""
 
@@ -121,9 +115,9 @@ class PageGrid(GestureView):
         is_part = is_prefix or self.codes.is_waiting or self.is_composing
         return is_stop and self.has_clusters and not is_part
 
-    def show_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
+    def show_page(self, page: ClassPage | None) -> None:
         places = self.places()
-        self._set_page(page, keys)
+        self._set_page(page)
         self.waits = False
         self.tiles.only_waiting = True
         tiles = page.tiles if page is not None else ()
@@ -137,14 +131,15 @@ class PageGrid(GestureView):
         self.slide_from(places)
         self.point_at_next_cluster()
 
-    def rename(self, page: ClassPage, keys: dict[str, str]) -> None:
-        self._set_page(page, keys)
-        self.tiles.set_titles(describe_page(page, keys).sections, suggestions_by_sample(page))
+    def rename(self, page: ClassPage) -> None:
+        self._set_page(page)
+        sections = self.description.sections if self.description else ()
+        self.tiles.set_titles(sections, suggestions_by_sample(page))
         self.lay_out()
 
-    def _set_page(self, page: ClassPage | None, keys: dict[str, str]) -> None:
-        self.page, self.keys = page, keys
-        self.description = None if page is None else describe_page(page, keys)
+    def _set_page(self, page: ClassPage | None) -> None:
+        self.page = page
+        self.description = None if page is None else describe_page(page, self.worker.keys)
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
@@ -214,8 +209,7 @@ class PageGrid(GestureView):
 
     def _open_rows(self, cluster: range) -> list[int]:
         # The unmarked tiles; if there are none, those with the most frequent name.
-        names = Counter(name for row in cluster if (name := self._name_of_tile(row)) is not None)
-        name = names.most_common(1)[0][0] if names else ""
+        name = self.name_of(cluster.start) if cluster else ""
         return self.unmarked(cluster) or [row for row in cluster if self._name_of_tile(row) == name]
 
     def drop_section(self) -> range:
@@ -271,8 +265,7 @@ class PageGrid(GestureView):
             return
         name, palette = self.name_of(placed.first), self.palette()
         centre = Qt.AlignmentFlag.AlignVCenter
-        rows = range(placed.first, placed.first + placed.section.count)
-        count = f"{len(self.tiles.ids(rows)):,}"
+        count = f"{len(self.tiles.ids(placed.rows)):,}"
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)
@@ -334,20 +327,14 @@ class PageGrid(GestureView):
 
     # -- dropping a cluster on another one
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        mime = event.mimeData()
-        if self.has_clusters and isinstance(mime, TileMimeData):
-            event.setDropAction(Qt.DropAction.CopyAction)
-            event.accept()
-        else:
-            event.ignore()
+    def dragEnterEvent(self, event: QDropEvent) -> None:
+        event.setAccepted(self.has_clusters and isinstance(event.mimeData(), TileMimeData))
 
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+    def dragMoveEvent(self, event: QDropEvent) -> None:
         self._highlight_drop(self._drop_target(event))
-        event.setDropAction(Qt.DropAction.CopyAction)
         event.setAccepted(bool(self.drop_cluster))
 
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+    def dragLeaveEvent(self, event: QEvent) -> None:
         self._highlight_drop(range(0))
 
     def dropEvent(self, event: QDropEvent) -> None:
@@ -355,7 +342,6 @@ class PageGrid(GestureView):
         self._highlight_drop(range(0))
         event.setAccepted(bool(cluster))
         if cluster and isinstance(mime, TileMimeData):
-            event.setDropAction(Qt.DropAction.CopyAction)
             self.dropped_on_cluster.emit(self._dragged_rows(mime), cluster[0])
 
     def _dragged_rows(self, mime: TileMimeData) -> list[int]:
@@ -395,7 +381,6 @@ class PageNaming(QObject):
         super().__init__(field)
         self._grid, self._field, self._name_page = grid, field, name_page
         self._home = field.parentWidget()
-        self.completion = NameCompletion(field)
         self._text = ""
         self._typed_for: ClassPage | None = None
         field.name_entered.connect(self._on_name_entered)
@@ -405,11 +390,6 @@ class PageNaming(QObject):
         grid.typed.connect(self.typed)
         grid.arranged.connect(self._place_field)
         grid.heading_clicked.connect(self._rename)
-
-    def offer_known(self) -> None:
-        self._grid.worker.ask(
-            lambda session: list_known_names(session.dataset), self.completion.offer
-        )
 
     def write(self) -> None:
         """Start the input of a name for what is pointed at now."""
@@ -451,9 +431,6 @@ class PageNaming(QObject):
 
     def say_no_cluster(self) -> None:
         self._grid.worker.show_message(self.tr("Point at a cluster first, then type its name"))
-
-    def clear(self) -> None:
-        self._field.clear()
 
     @property
     def is_typing(self) -> bool:
@@ -498,4 +475,4 @@ class PageNaming(QObject):
             )
             self._grid.worker.show_message(text.format(name=name))
         else:
-            self._name_page(self.completion.resolve(name))
+            self._name_page(self._field.resolve(name))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import groupby, islice
 from typing import NamedTuple
 
-from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from labeler.qt.grid.layout import Section
+from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.translations import counted, tr
 from labeler.qt.widgets import HEAD, NameField, TitleLabel, announce, button, row_layout
@@ -43,34 +43,39 @@ class PageDescription(NamedTuple):
 def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     """Describe a page for the window; `keys` are the keys of the classes."""
     describe = {
-        PageKind.CLASS: _describe_class_page,
-        PageKind.MIXED: _describe_mixed_page,
+        PageKind.CLASS: _describe_suggestions,
+        PageKind.MIXED: _describe_suggestions,
         PageKind.CLUSTERS: _describe_clusters_page,
         PageKind.PLAIN: _describe_uncompared_page,
     }[page.kind]
     return describe(page, keys)
 
 
-def _describe_class_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
-    sections: tuple[Section, ...] = (Section("", len(page.tiles)),)
-    if page.doubtful:
-        sections = (
+def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
+    sections, placeholder = [Section("", len(page.tiles))], tr("Who is this? (N)")
+    if page.kind is PageKind.MIXED:
+        placeholder = ""
+        # If two classes were merged meanwhile, their tiles are not contiguous.
+        runs = groupby(tile.prediction.label or "" for tile in page.tiles)
+        sections = [
+            Section(f"{label}?", len([*run]), shares_shelf=True, key=keys.get(label, ""))
+            for label, run in runs
+        ]
+    elif page.doubtful:
+        sections = [
             Section(tr("Low confidence"), page.doubtful, LOW_CONFIDENCE_SCALE),
             Section(tr("High confidence"), len(page.tiles) - page.doubtful),
-        )
-    title, action = _suggestions_title(page), tr("Enter: all correct ({count})")
-    return PageDescription(title, sections, action, usual_hints(), tr("Who is this? (N)"))
-
-
-def _describe_mixed_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
-    # If two classes were merged meanwhile, their tiles are not contiguous.
-    runs = groupby(tile.prediction.label or "" for tile in page.tiles)
-    sections = tuple(
-        Section(f"{label}?", len([*run]), shares_shelf=True, key=keys.get(label, ""))
-        for label, run in runs
+        ]
+    return PageDescription(
+        _suggestions_title(page),
+        tuple(sections),
+        tr("Enter: all correct ({count})"),
+        tr(
+            "Enter: all correct · 1–9: another class for a face · click: leave a face out · "
+            "Ctrl+Z: undo · F1: all keys"
+        ),
+        placeholder,
     )
-    action = tr("Enter: all correct ({count})")
-    return PageDescription(_suggestions_title(page), sections, action, usual_hints())
 
 
 def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
@@ -134,30 +139,21 @@ def _suggestions_title(page: ClassPage) -> str:
     return text.format(label=next(iter(labels), ""), count=count, all=total, how=quality)
 
 
-def usual_hints() -> str:
-    """Return the hints for most pages."""
-    return tr(
-        "Enter: all correct · 1–9: another class for a face · click: leave a face out · "
-        "Ctrl+Z: undo · F1: all keys"
-    )
-
-
 TITLE_EM = 2.5
 """Height of the title: no page moves with it."""
 
 
 class PageHeader(QWidget):
-    """Header of a class page; `filed` and `skipped` are the clicks on its buttons."""
+    """Header of a class page; its buttons call `file` and `skip`."""
 
-    filed = Signal()
-    skipped = Signal()
-
-    def __init__(self) -> None:
+    def __init__(
+        self, worker: SessionWorker, file: Callable[[], object], skip: Callable[[], object]
+    ) -> None:
         super().__init__()
-        self.title, self.name = TitleLabel(), NameField()
+        self.title, self.name = TitleLabel(), NameField(worker)
         self._announced = ""
-        self.file_button = button("", self.filed.emit, primary=True)
-        self.skip_button = button(self.tr("Skip (PgDn)"), self.skipped.emit)
+        self.file_button = button("", file, primary=True)
+        self.skip_button = button(self.tr("Skip (PgDn)"), skip)
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
         parts = (self.title, self.name, self.file_button, self.skip_button)

@@ -63,10 +63,9 @@ class FilterBar(QWidget):
         self.show_of, self.split_group = self._choice(), self._choice()
         self._boxes = (self.source, self.video, self.show_of, self.split_group)
         """The boxes whose first entry means no filter."""
-        self.size_box, self.text = QSpinBox(maximum=10_000, singleStep=16), QLineEdit()
-        self.size_box.setSuffix(self.tr(" px"))
+        self.size_box = QSpinBox(maximum=10_000, singleStep=16, suffix=self.tr(" px"))
+        self.text = QLineEdit(clearButtonEnabled=True)
         self.text.setPlaceholderText(self.tr("Title, query, author, tag…"))
-        self.text.setClearButtonEnabled(True)
         self._timer = timer(self, self.changed.emit, TYPING_MS)
         self._lay_out()
         self.offer(FilterChoices((), ()), ())
@@ -270,7 +269,6 @@ class ReviewView(FilteredView):
     def enter(self) -> None:
         self.read_choices()
         self.reload()
-        self.focus_home()
 
     def class_changed(self, operation: Operation) -> None:
         self.read_choices()

@@ -14,7 +14,7 @@ from gleanset.records import SPLITS
 from labeler.qt.theme import SPACE_L, SPACE_M, focus_ring
 from labeler.qt.translations import tr
 from labeler.qt.views.base import EmptyNotice, LabelerView, Notice, ViewContext, to_pages, to_queue
-from labeler.qt.widgets import TitleLabel, button, row_layout, set_column, timer
+from labeler.qt.widgets import TitleLabel, button, column_layout, row_layout, timer
 from labeler.sorting.session import SortingSession
 
 SplitCounts = dict[str, dict[str, int]]
@@ -121,19 +121,15 @@ class StatisticsView(LabelerView):
         context.worker.ask(lambda session: session.dataset.settings.split.ratio, self._show_ratio)
         self.export_button = button(self.tr("Export"), partial(run, "labeler", "export"))
         self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
-        self._recount = timer(self, self._read, RECOUNT_DELAY_MS)
+        self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
         head = row_layout(self.title, self.split_button, self.export_button, grows=self.title)
-        column = set_column(self, head, self.table, grows=self.table)
-        column.setContentsMargins(SPACE_M, SPACE_M, SPACE_L, SPACE_M)
-        column.setSpacing(SPACE_M)
+        parts, margins = (head, self.table), (SPACE_M, SPACE_M, SPACE_L, SPACE_M)
+        column = column_layout(*parts, grows=self.table, margins=margins, spacing=SPACE_M)
+        self.setLayout(column)
         self.worker.progressed.connect(self._count_soon)
         context.imports.changed.connect(self._count_soon)
         self.empty = EmptyNotice(self.table)
         self.home = self.table
-
-    def enter(self) -> None:
-        self._read()
-        self.focus_home()
 
     def _show_ratio(self, ratio: str) -> None:
         text = self.tr("labeler split: train, val and test ({ratio}) without leaks")
@@ -143,7 +139,7 @@ class StatisticsView(LabelerView):
         if self.isVisible():
             self._recount.start()
 
-    def _read(self) -> None:
+    def enter(self) -> None:
         self.worker.ask(count_by_split, self._show)
 
     def _show(self, counts_by_split: SplitCounts) -> None:

@@ -146,11 +146,16 @@ def wait_for_enter(view: PagedView) -> None:
     wait_until(lambda: time.monotonic() - shown > labeling.ENTER_DELAY_SECONDS)
 
 
-def hover(widget: QWidget, point: QPoint, buttons: Qt.MouseButton = Button.NoButton) -> None:
+def hover(
+    widget: QWidget,
+    point: QPoint,
+    buttons: Qt.MouseButton = Button.NoButton,
+    modifiers: Qt.KeyboardModifier = NONE,
+) -> None:
     """Move the mouse; `QTest.mouseMove` cannot hold a button."""
     position = QPointF(widget.mapToGlobal(point))
     event = QMouseEvent(
-        QEvent.Type.MouseMove, QPointF(point), position, Button.NoButton, buttons, NONE
+        QEvent.Type.MouseMove, QPointF(point), position, Button.NoButton, buttons, modifiers
     )
     QApplication.sendEvent(widget, event)
 

@@ -113,14 +113,14 @@ def test_typed_name_triggers_no_shortcut_and_is_completed(person: Person) -> Non
         person.point(rows[0])
         QTest.keyClick(person.window.focusWidget(), name)
         assert label_counts(person) == expected
-        assert class_pages(person).names.completion.hint.text().startswith("new")
+        assert class_pages(person).header.name.hint.text().startswith("new")
         QTest.keyClick(person.window.focusWidget(), Key.Key_Return)
         expected[name] = len(rows)
         assert label_counts(person) == expected
     view = class_pages(person)
     view.next_page()  # the names are loaded with it
     settle(person.window)
-    field, hint = view.header.name, view.names.completion.hint
+    field, hint = view.header.name, view.header.name.hint
     person.point(0)
     for letter in "mi":
         QTest.keyClick(person.window.focusWidget(), letter)

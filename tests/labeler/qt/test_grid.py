@@ -64,9 +64,9 @@ def test_selection_by_clicks_ranges_and_band(person: Person) -> None:
     assert view.selected_rows() == []
     first, last = person.tile_center(0), person.tile_center(10)
     QTest.mousePress(port, Button.LeftButton, SHIFT, first)
-    hover(port, first + QPoint(30, 30), Button.LeftButton)
-    # Pressed with Shift, because a plain press on a tile begins a drag.
-    view.mouse._draw_band(last)
+    # With Shift, because a plain press on a tile begins a drag.
+    for point in (first + QPoint(30, 30), last):
+        hover(port, point, Button.LeftButton, SHIFT)
     columns = view._grid.placed[0].columns
     QTest.mouseRelease(port, Button.LeftButton, SHIFT, last)
     line, column = divmod(10, columns)
