@@ -237,15 +237,14 @@ class BoxGesture:
 class CropCanvas(QGraphicsView):
     """A scene in pixels of the image; each box is an item, and keys act on the `current` one.
 
-    `edited` is emitted when a gesture has changed a box, `gesture_ended` after every gesture,
-    `nudged` with every key that moved a box, `commanded` (`CropCommand`) and `keyed` (text) for
-    other keys. Ctrl and the wheel zoom at the cursor.
+    `edited` is emitted when a gesture has changed a box or another box becomes current,
+    `gesture_ended` after every gesture, `nudged` with every key that moved a box, `commanded`
+    (`CropCommand`) and `keyed` (text) for other keys. Ctrl and the wheel zoom at the cursor.
     """
 
     edited = Signal()
     gesture_ended = Signal()
     nudged = Signal()
-    box_selected = Signal()
     keyed = Signal(str)
     commanded = Signal(CropCommand)
 
@@ -333,7 +332,7 @@ class CropCanvas(QGraphicsView):
         changed = number != self.current
         self._select(number)
         if changed:
-            self.box_selected.emit()
+            self.edited.emit()
 
     def _select(self, number: int) -> None:
         self.current = number

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QTimer
 
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
@@ -32,20 +32,19 @@ MIN_MOVED = 3
 
 
 class ClustersRefresh(QObject):
-    """Replaces an untouched page, or a `corrected` one, by what `rebuild` finds.
+    """Replaces an untouched page, or a `corrected` one: `show` gets what `rebuild` finds.
 
-    `rebuild` takes the page and the number of faces that fit; `refreshed` (a page).
+    `rebuild` takes the page and the number of faces that fit.
     """
-
-    refreshed = Signal(object)
 
     def __init__(
         self,
         grid: PageGrid,
         rebuild: Callable[[SortingSession, ClassPage, int], ClassPage | None],
+        show: Callable[[ClassPage], None],
     ) -> None:
         super().__init__(grid)
-        self._grid, self._worker, self._rebuild = grid, grid.worker, rebuild
+        self._grid, self._worker, self._rebuild, self._show = grid, grid.worker, rebuild, show
         self._page: ClassPage | None = None
         self.corrected = False
         self._moved_at = 0.0
@@ -83,7 +82,7 @@ class ClustersRefresh(QObject):
     def _offer(self, page: ClassPage, other: ClassPage | None) -> None:
         self._is_loading = False
         if other is not None and page is self._page is self._grid.page and self._mouse_rests():
-            self.refreshed.emit(other)
+            self._show(other)
             if page.kind is not PageKind.PLAIN:
                 texts = (self.tr("Suggested again"), self.tr("Clusters updated"))
                 self._worker.show_message(texts[page.kind is PageKind.CLUSTERS])
@@ -136,10 +135,9 @@ class ClassPagesView(PagedView):
         self.hints = KeyHints()
         self.names = PageNaming(self.view, self.header.name, self.name_page)
         self._moved = Counter[str]()
-        self._refresh = ClustersRefresh(self.view, self._rebuild)
+        self._refresh = ClustersRefresh(self.view, self._rebuild, self._show_refreshed)
         self.header.name.ended.connect(self._name_was_last)
         set_column(self, self.header, self.view, self.hints)
-        self._refresh.refreshed.connect(self._show_refreshed)
         context.embedding_task.left.connect(self._note_unreadable)
         self.model.dataChanged.connect(self._show_header)
         self.view.page_key.connect(self._page_key)

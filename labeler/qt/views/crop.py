@@ -170,7 +170,6 @@ class CropView(LabelerView):
         self.canvas.edited.connect(self.save)
         self.canvas.gesture_ended.connect(self._run_deferred)
         self.canvas.nudged.connect(self._save_timer.start)
-        self.canvas.box_selected.connect(self.save)
         self.canvas.commanded.connect(self._commanded)
         self.canvas.keyed.connect(self._keyed)
         self.selection_box.currentIndexChanged.connect(self.reload)
