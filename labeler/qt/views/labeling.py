@@ -89,7 +89,7 @@ class EnlargedFaceOverlay(QWidget):
             self._image = self.tr("This face no longer exists")
             self.update()
             return
-        self.at = min(max(index, 0), len(self._frames.files) - 1)
+        self.at = index
         path = self.frame_file.path
         self._loader.start(lambda dataset, task: load(path))
         announce(self, self.caption())
@@ -211,8 +211,11 @@ class EnlargedFaceOverlay(QWidget):
     def _step(self, key: int) -> bool:
         across = {Key.Key_Left: -1, Key.Key_Right: 1}.get(Key(key), 0)
         down = {Key.Key_Up: -1, Key.Key_Down: 1}.get(Key(key), 0)
-        if across and len(self._frames.files) > 1:
-            self._show_frame(self.at + across)
+        last = len(self._frames.files) - 1
+        if across and last > 0:
+            at = min(max(self.at + across, 0), last)
+            if at != self.at:  # a held key at the end must not load the image again and again
+                self._show_frame(at)
         elif across or down:
             row = min(max(self.row + across + down, 0), self._view.tiles.rowCount() - 1)
             if row != self.row and row >= 0:
