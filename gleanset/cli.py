@@ -16,9 +16,11 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any, NoReturn, TypeVar
 
@@ -26,7 +28,7 @@ import click
 
 from gleanset import __version__
 from gleanset.dataset import Dataset
-from gleanset.errors import GleansetError, UsageError
+from gleanset.errors import DatasetMissing, GleansetError, UsageError
 from gleanset.gone import check_not_removed
 from gleanset.settings import CLUSTER_ADDRESS, LOCAL, SETTINGS_FILE, list_obsolete_settings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
@@ -55,9 +57,17 @@ class CommandJob:
         """Open the dataset; read-only if it is not writable and this is a simulation."""
         return self._placed(Dataset.open(self.root, rehearse=rehearse or self.simulate))
 
-    def create(self) -> Dataset:
-        """Open the dataset, or create it."""
-        return self._placed(Dataset.create(self.root))
+    @contextmanager
+    def create(self) -> Iterator[Dataset]:
+        """Open the dataset, or create it; a simulation creates a temporary one."""
+        try:
+            dataset = self.open() if self.simulate else self._placed(Dataset.create(self.root))
+        except DatasetMissing:
+            with TemporaryDirectory(prefix="gleanset-") as folder, Dataset.create(folder) as empty:
+                yield empty
+            return
+        with dataset:
+            yield dataset
 
     def _placed(self, dataset: Dataset) -> Dataset:
         for line in list_obsolete_settings(self.root):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import msgspec
 
-from gleanset import Dataset
 from gleanset.cli import CommandJob, Result, create_program, job_options, prompt_text
 from gleanset.cli import main as run_main
-from gleanset.errors import DatasetMissing, Incomplete, UsageError
+from gleanset.errors import Incomplete, UsageError
 from gleanset.request import as_tuple, request_options
 from gleanset.terminal import format_result
 from harvest.request import (
@@ -38,15 +37,9 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
     uses a temporary one.
     """
     request.check(job.root)
-    if not job.simulate:
-        with job.create() as dataset:
+    with job.create() as dataset:
+        if not job.simulate:
             return request.run(dataset, job.progress)
-    with ExitStack() as stack:
-        try:
-            dataset = stack.enter_context(job.open())
-        except DatasetMissing:
-            folder = stack.enter_context(TemporaryDirectory(prefix="gleanset-"))
-            dataset = stack.enter_context(Dataset.create(folder))
         try:
             result = request.run(dataset, job.progress, job.show)
         except Incomplete as error:
