@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from curation.split_groups import MAX_SIMILAR_BITS, find_split_groups
 from gleanset import Dataset
-from gleanset.db.duplicates import DOUBTFUL, SAME, ImageHashes, Pairs, SampleHashes
+from gleanset.db.duplicates import DOUBTFUL, SAME, Pairs, SampleHashes
 from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable
 from gleanset.images.staging import read_image_file
@@ -32,7 +32,7 @@ from labeler.duplicates.candidates import CandidateSearch, make_batch, to_column
 from labeler.duplicates.duplicate_sets import Pair, order_pair
 from labeler.duplicates.hashes import GREY_SIDE, compute_hashes
 from labeler.duplicates.verification import FilePair, compare_files
-from labeler.sample_pixels import SampleFile, decode_region, sample_file
+from labeler.sample_pixels import SampleFile, decode_region, list_sample_files
 
 POSSIBLE_COPY = "perhaps a copy"
 NO_SPLIT = "in no split"
@@ -49,13 +49,6 @@ class AuditImage(NamedTuple):
     split: str
     label: str
     file: SampleFile
-
-
-class AuditHashes(NamedTuple):
-    """The SHA-256 of the file and region of an image, and its perceptual hashes."""
-
-    digest: str
-    hashes: SampleHashes
 
 
 class Leak(NamedTuple):
@@ -81,10 +74,8 @@ class Audit:
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images in each split, without the unreadable ones."""
-        sizes = dict.fromkeys(sorted({image.split for image in self.images}), 0)
-        for image in self.images:
-            sizes[image.split] += image.name not in self.unreadable
-        return sizes
+        readable = Counter(i.split for i in self.images if i.name not in self.unreadable)
+        return {split: readable[split] for split in sorted({i.split for i in self.images})}
 
     def add(self, name: str, split: str, label: str, file: SampleFile) -> None:
         """Add an image under the next number."""
@@ -138,16 +129,16 @@ def find_leaks(
     """
     progress, images = progress or Progress(), audit.images
     with Processes(workers).keep(compare_files.__module__) as pool:
-        hashes = _hash_images(audit, pool, progress)
+        digests, hashes = _hash_images(audit, pool, progress)
         equal_files: dict[tuple[str, str], list[int]] = defaultdict(list)
         for image in sorted(images, key=_split_rank):
-            if image.number in hashes:
-                equal_files[hashes[image.number].digest, image.split].append(image.number)
+            if image.number in digests:
+                equal_files[digests[image.number], image.split].append(image.number)
         # Only the first of equal files in a split is compared; the others leak as it does.
         twins = {numbers[0]: numbers for numbers in equal_files.values()}
         by_digest: dict[str, list[int]] = defaultdict(list)
         for number in twins:
-            by_digest[hashes[number].digest].append(number)
+            by_digest[digests[number]].append(number)
         kind_of = {
             order_pair(*pair): "same file"
             for numbers in by_digest.values()
@@ -168,23 +159,25 @@ def find_leaks(
     return replace(audit, leaks=leaks)
 
 
-def _hash_images(audit: Audit, pool: Processes, progress: Progress) -> dict[int, AuditHashes]:
-    hashes: dict[int, AuditHashes] = {}
+def _hash_images(
+    audit: Audit, pool: Processes, progress: Progress
+) -> tuple[dict[int, str], dict[int, SampleHashes]]:
+    digests, hashes = dict[int, str](), dict[int, SampleHashes]()
     batches = run_batches(hash_image, audit.images, pool)
     for batch in progress.batches(batches, "hashing", len(audit.images), " images"):
         for outcome in batch:
             if outcome.result is not None:
-                hashes[outcome.item.number] = outcome.result
+                digests[outcome.item.number], hashes[outcome.item.number] = outcome.result
             else:
                 audit.unreadable[outcome.item.name] = outcome.reason or "failed"
-    return hashes
+    return digests, hashes
 
 
-def _find_candidates(images: Sequence[AuditImage], hashes: Mapping[int, AuditHashes]) -> set[Pair]:
+def _find_candidates(images: Sequence[AuditImage], hashes: Mapping[int, SampleHashes]) -> set[Pair]:
     """Return pairs of two splits that may be copies, a < b."""
     by_split: dict[str, list[SampleHashes]] = defaultdict(list)
     for image in images:
-        by_split[image.split].append(hashes[image.number].hashes)
+        by_split[image.split].append(hashes[image.number])
     batches = [make_batch(to_columns(members)) for members in by_split.values()]
     pairs: set[Pair] = set()
     for number, batch in enumerate(batches):
@@ -196,7 +189,7 @@ def _find_candidates(images: Sequence[AuditImage], hashes: Mapping[int, AuditHas
 def _compare_pairs(
     images: Sequence[AuditImage],
     pairs: Sequence[Pair],
-    hashes: Mapping[int, AuditHashes],
+    hashes: Mapping[int, SampleHashes],
     dataset: Dataset | None,
     pool: Processes,
     progress: Progress,
@@ -204,15 +197,12 @@ def _compare_pairs(
     """Return the kinds of pairs that may leak; an earlier verdict takes precedence."""
     known = Pairs(dataset.db) if dataset is not None else None
     rows = known.get_ids([image.name for image in images]) if known is not None else []
+
+    def is_one_film(a: int, b: int) -> bool:  # whose frames have stricter limits
+        return known is not None and known.share_video(rows[a], rows[b])
+
     file_pairs = [
-        # Frames of one video have stricter limits.
-        FilePair(
-            (a, b),
-            images[a].file,
-            images[b].file,
-            known is not None and known.share_video(rows[a], rows[b]),
-        )
-        for a, b in pairs
+        FilePair((a, b), images[a].file, images[b].file, is_one_film(a, b)) for a, b in pairs
     ]
     kind_of: dict[Pair, str] = {}
     batches = run_batches(compare_files, file_pairs, pool)
@@ -220,7 +210,7 @@ def _compare_pairs(
         for (a, b), verdict in ((o.item.rows, o.result) for o in batch if o.result is not None):
             earlier_verdict = known.get_verdict(rows[a], rows[b]) if known is not None else None
             result = earlier_verdict or verdict.outcome
-            distance = (hashes[a].hashes.plain ^ hashes[b].hashes.plain).bit_count()
+            distance = (hashes[a].plain ^ hashes[b].plain).bit_count()
             if result == SAME:
                 kind_of[a, b] = "mirrored copy" if verdict.mirrored else "copy"
             elif result == DOUBTFUL:
@@ -256,8 +246,7 @@ def collect_tree(root: Path) -> Audit:
     """
     audit = Audit()
     files = list(_iter_images(root, audit))
-    is_first_level = any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files)
-    level = 0 if is_first_level else 1
+    level = 0 if any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files) else 1
     for parts in files:
         match = _SPLIT.match(parts[level]) if len(parts) > level + 1 else None
         if match is None:
@@ -276,12 +265,9 @@ def collect_tree(root: Path) -> Audit:
 
 def collect_dataset(dataset: Dataset) -> Audit:
     """Collect the samples with a split. Raises `InputUnusable` if there are none."""
-    audit, originals = Audit(), dataset.originals(dataset.cache)
-    samples = list(dataset.samples.iter_in_splits())
+    audit, samples = Audit(), list(dataset.samples.iter_in_splits())
     rows = Pairs(dataset.db).get_ids([sample.key for sample in samples])
-    regions = ImageHashes(dataset.db).get_regions(rows)
-    for sample, row in zip(samples, rows, strict=True):
-        file = sample_file(regions[row], originals)
+    for sample, file in zip(samples, list_sample_files(dataset, rows), strict=True):
         audit.add(sample.key, str(sample.split), str(sample.label), file)
     if not samples:
         raise InputUnusable(
@@ -306,9 +292,12 @@ def _iter_images(root: Path, audit: Audit) -> Iterator[tuple[str, ...]]:
                 audit.ignored[reason] += 1
 
 
-def hash_image(image: AuditImage) -> AuditHashes:
-    """Return the hashes of an image, in a worker process. Raises `Unreadable`."""
+def hash_image(image: AuditImage) -> tuple[str, SampleHashes]:
+    """Return the SHA-256 of an image's file and region, and its perceptual hashes.
+
+    Runs in a worker process. Raises `Unreadable`.
+    """
     data = read_image_file(image.file.path)
     digest = hashlib.sha256(data + repr(image.file.region).encode())
     pixels = decode_region(data, image.file, GREY_SIDE, "L")
-    return AuditHashes(digest.hexdigest(), compute_hashes(pixels, image.number))
+    return digest.hexdigest(), compute_hashes(pixels, image.number)

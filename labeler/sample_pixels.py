@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from PIL import Image
 
+from gleanset import Dataset
+from gleanset.db.duplicates import ImageHashes
 from gleanset.db.regions import SampleRegion
 from gleanset.files.store import Store, read_original
 from gleanset.images.cropping import crop_region
@@ -31,6 +34,12 @@ def sample_file(region: SampleRegion, originals: Store) -> SampleFile:
     """Return the file and region of a sample."""
     path = originals.path(region.image, region.format)
     return SampleFile(path, region.width, region.height, region.region)
+
+
+def list_sample_files(dataset: Dataset, rows: Sequence[int]) -> list[SampleFile]:
+    """Return the files and regions of samples (rows)."""
+    regions, originals = ImageHashes(dataset.db).get_regions(rows), dataset.originals(dataset.cache)
+    return [sample_file(regions[row], originals) for row in rows]
 
 
 def read_pixels(file: SampleFile, min_side: int, mode: Mode) -> Image.Image:

@@ -210,19 +210,17 @@ _MAX_COMPARED_COPIES = 32
 # From this number of copies on, the median shows whether there is a border.
 _MIN_MAJORITY_COPIES = 5
 
-FindOriginal = Callable[[Sequence[int], Sequence[bool]], int]
-"""Returns the original of copies (rows), mirrored or not, by pixels; the first of equals."""
-
 
 def rank_copies(
     members: Sequence[DuplicateSetMember],
     relations: Mapping[Pair, Relation],
     overlaps: Mapping[Pair, float],
-    original: FindOriginal,
+    original: Callable[[Sequence[int], Sequence[bool]], int],
 ) -> tuple[list[DuplicateSetMember], dict[int, set[str]]]:
     """Return the members of a duplicate set, the best copy first, and how each was altered.
 
     `members` begin with the hub. `overlaps` are the parts (0..1) that pairs have in common.
+    `original` returns the original of copies (rows), mirrored or not, by pixels.
     """
     hub_relations = _relations_to_hub(members, relations)
     altered = _find_alterations(members, hub_relations, overlaps)

@@ -6,19 +6,11 @@ from its results, and `apply` is one step that can be undone.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.duplicates import (
-    EVEN,
-    FIRST,
-    SAME,
-    SECOND,
-    ImageHashes,
-    Pairs,
-    PairVerdict,
-)
+from gleanset.db.duplicates import EVEN, FIRST, SAME, SECOND, ImageHashes, Pairs, PairVerdict
 from gleanset.db.samples import SplitEvidence
 from gleanset.errors import Unreadable
 from gleanset.operations import make_operation
@@ -35,8 +27,8 @@ from labeler.duplicates.duplicate_sets import Pair, order_pair
 from labeler.duplicates.hashes import GREY_SIDE, VERSION, hash_sample
 from labeler.duplicates.originals import UnrankedCopies, find_originals
 from labeler.duplicates.plan import DuplicatePlan, apply_step, make_plan
-from labeler.duplicates.verification import FilePair, Verdict, compare_files
-from labeler.sample_pixels import SampleFile, read_pixels, sample_file
+from labeler.duplicates.verification import FilePair, compare_files
+from labeler.sample_pixels import list_sample_files, read_pixels, sample_file
 
 STAGE = "dedup"
 SEARCH_BLOCK_SIZE = 50_000
@@ -64,7 +56,6 @@ class DuplicateFinder:
         self._hashes, self._pairs = ImageHashes(dataset.db), Pairs(dataset.db)
         self._processes = dataset.workers(workers)
         self._progress = progress or Progress()
-        self._originals = dataset.originals(dataset.cache)
 
     def count_hashed(self) -> int:
         """Return how many samples an earlier search has hashed."""
@@ -118,7 +109,8 @@ class DuplicateFinder:
     def _hash_new(self, processes: Workers, labelled: bool) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION, labelled=labelled)
         missing = self._hashes.iter_missing(VERSION, labelled=labelled)
-        items = ((region, sample_file(region, self._originals)) for region in missing)
+        originals = self._dataset.originals(self._dataset.cache)
+        items = ((region, sample_file(region, originals)) for region in missing)
         batches = run_batches(hash_sample, items, processes)
         hashed = failed = 0
         for batch in self._progress.batches(batches, "hashing", total, " samples"):
@@ -153,7 +145,11 @@ class DuplicateFinder:
             tried |= due
             batches = run_batches(compare_files, self._file_pairs(sorted(due)), processes)
             for batch in self._progress.batches(batches, "verifying", len(due), " pairs"):
-                verdicts = [_to_pair_verdict(o.item, o.result) for o in batch if o.result]
+                verdicts = [
+                    PairVerdict(*o.item.rows, v.changed, v.overlap, v.outcome, v.relation)
+                    for o in batch
+                    if (v := o.result) is not None
+                ]
                 self._pairs.save_verdicts(verdicts)
                 settled += verdicts
                 self._forget_unreadable_files(o.item for o in batch if o.result is None)
@@ -162,7 +158,7 @@ class DuplicateFinder:
     def _find_originals(self, processes: Workers) -> None:
         """Compare the best copies of each set; which one is better is stored for each pair."""
         items = [
-            UnrankedCopies(tuple(rows), tuple(mirrored), tuple(self._sample_files(rows)))
+            UnrankedCopies(rows, mirrored, list_sample_files(self._dataset, rows))
             for rows, mirrored in self.plan().unranked
         ]
         batches = run_batches(find_originals, items, processes)
@@ -173,14 +169,11 @@ class DuplicateFinder:
                 rows = outcome.item.rows
                 best, *equals = (rows[position] for position in outcome.result)
                 better_copies = {
-                    order_pair(best, row): EVEN
-                    if row in equals
-                    else FIRST
-                    if best < row
-                    else SECOND
+                    order_pair(best, row): FIRST if best < row else SECOND
                     for row in rows
                     if row != best
                 }
+                better_copies |= {order_pair(best, row): EVEN for row in equals}
                 self._pairs.save_better_copies(better_copies)
 
     def _forget_unreadable_files(self, failed: Iterable[FilePair]) -> None:
@@ -203,16 +196,6 @@ class DuplicateFinder:
 
     def _file_pairs(self, pairs: Collection[Pair]) -> list[FilePair]:
         rows = sorted({row for pair in pairs for row in pair})
-        files = dict(zip(rows, self._sample_files(rows), strict=True))
+        files = dict(zip(rows, list_sample_files(self._dataset, rows), strict=True))
         film = self._pairs.share_video
         return [FilePair((a, b), files[a], files[b], film(a, b)) for a, b in pairs]
-
-    def _sample_files(self, rows: Sequence[int]) -> list[SampleFile]:
-        regions = self._hashes.get_regions(rows)
-        return [sample_file(regions[row], self._originals) for row in rows]
-
-
-def _to_pair_verdict(pair: FilePair, verdict: Verdict) -> PairVerdict:
-    return PairVerdict(
-        *pair.rows, verdict.changed, verdict.overlap, verdict.outcome, verdict.relation
-    )

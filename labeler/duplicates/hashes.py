@@ -73,21 +73,22 @@ class Points(NamedTuple):
     descriptors: Floats
 
 
-def to_grey(pixels: Image.Image) -> Grey:
-    """Return the image in grey, at most 384 pixels per side, without uniform borders."""
+def to_grey(pixels: Image.Image) -> tuple[Grey, float]:
+    """Return the image in grey, at most 384 pixels per side, and the part (0..1) that is left.
+
+    Uniform rows and columns at the border are cut off, unless almost nothing would be left.
+    """
     small = pixels.convert("L")  # always a copy
     small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
-    return trim_borders(np.asarray(small))
-
-
-def trim_borders(grey: Grey) -> Grey:
-    """Cut off uniform rows and columns, unless almost nothing would be left."""
+    grey = np.asarray(small)
     values = grey.astype(np.float32)
     rows = np.flatnonzero(values.std(axis=1) > _MAX_BORDER_DEVIATION)
     columns = np.flatnonzero(values.std(axis=0) > _MAX_BORDER_DEVIATION)
     if min(len(rows), len(columns)) >= _MIN_SIDE:
         grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return np.ascontiguousarray(grey)
+    shrunk = min(1.0, GREY_SIDE / max(pixels.size))
+    area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
+    return np.ascontiguousarray(grey), min(1.0, grey.size / area)
 
 
 def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
@@ -117,7 +118,7 @@ def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
     A point's shape is three bytes: its scale in sixteenths of a doubling, its angle in 256ths of a
     turn, and whether its mirror image was hashed.
     """
-    grey = to_grey(pixels)
+    grey, filled = to_grey(pixels)
     # The hash is computed at this size, so the image is scaled only once.
     small = Image.fromarray(grey).resize((_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS)
     flipped = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -131,7 +132,7 @@ def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
         sample,
         compute_dct_hash(small),
         compute_dct_hash(flipped),
-        round(visible_fraction(pixels, grey), 3),
+        round(filled, 3),
         hashes.astype("<u8").tobytes(),
         shapes.tobytes(),
     )
@@ -144,13 +145,6 @@ def _choose_points(places: Floats, grey: Grey) -> npt.NDArray[np.intp]:
     for quarter in range(4):
         is_first[np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]] = True
     return np.argsort(~is_first, kind="stable")[:MAX_POINTS]
-
-
-def visible_fraction(pixels: Image.Image, grey: Grey) -> float:
-    """Return the part of an image (0..1) that its trimmed grey version shows."""
-    shrunk = min(1.0, GREY_SIDE / max(pixels.size))
-    area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
-    return min(1.0, grey.size / area)
 
 
 def hash_sample(item: tuple[SampleRegion, SampleFile]) -> SampleHashes:
@@ -226,5 +220,4 @@ class PreparedImage:
 
 def prepare_image(pixels: Image.Image) -> PreparedImage:
     """Prepare an image, RGB or grey, for comparison."""
-    grey = to_grey(pixels)
-    return PreparedImage(grey, visible_fraction(pixels, grey))
+    return PreparedImage(*to_grey(pixels))

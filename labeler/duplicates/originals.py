@@ -49,9 +49,9 @@ _MIN_EDGE_DEVIATION = 1.0
 class UnrankedCopies(NamedTuple):
     """Copies of one image (rows), those first that are preferred if the pixels do not decide."""
 
-    rows: tuple[int, ...]
-    mirrored: tuple[bool, ...]
-    files: tuple[SampleFile, ...]
+    rows: Sequence[int]
+    mirrored: Sequence[bool]
+    files: Sequence[SampleFile]
 
 
 class Copy(NamedTuple):

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product, starmap
+from operator import attrgetter
+from types import MappingProxyType
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -97,9 +99,9 @@ class DuplicateSet:
 
     def with_best(self, key: str) -> DuplicateSet:
         """Return the set with another best copy, chosen by a person."""
-        first = [member for member in self.members if member.key == key]
-        rest = [member for member in self.members if member.key != key]
-        return replace(self, members=(*first, *rest), reason=CHOSEN_BY_PERSON) if first else self
+        best, *rest = sorted(self.members, key=lambda member: member.key != key)
+        copies = replace(self, members=(best, *rest), reason=CHOSEN_BY_PERSON)
+        return copies if best.key == key else self
 
 
 @dataclass(frozen=True)
@@ -182,13 +184,12 @@ class _Planner:
 
     def make(self) -> DuplicatePlan:
         plan, chosen_by_person = self._plan, self._pairs.get_chosen_copies()
-        for members in find_duplicate_sets(
-            self._members, self._same, self._by_person, self._may_join
-        ):
-            plan.sets.append(self._make_set(members, chosen_by_person))
+        sets = find_duplicate_sets(self._members, self._same, self._by_person, self._may_join)
+        plan.sets.extend(self._make_set(members, chosen_by_person) for members in sets)
+        placements = list[Placement]()
         for copies in plan.sets:
             plan.choices.extend(label_changes(copies.members))
-        placements = [place for copies in plan.sets for place in plan_placements(copies)]
+            placements.extend(plan_placements(copies))
         remaining = self._grouped_before - {place.sample for place in placements}
         placements += [
             Placement(row, True, None, "no longer a duplicate") for row in sorted(remaining)
@@ -224,25 +225,19 @@ class _Planner:
         for row, other in product(unit, others):
             if differs(row) or differs(other):
                 self._compare(*order_pair(row, other))
-        if any(self._has_refused(row, copies) for row in unit):
+        verdicts = [verdict for row in unit for verdict in self._pairs.list_refused(row)]
+        if any(is_refusal(v) and not {*v[:2]}.isdisjoint(copies) for v in verdicts):
             self._contested.add(with_hub)
             self._unsure.add(with_hub)
             return False
         return True
-
-    def _has_refused(self, row: int, others: Sequence[int]) -> bool:
-        refused = filter(is_refusal, self._pairs.list_refused(row))
-        return not {other for verdict in refused for other in verdict[:2]}.isdisjoint(others)
 
     def _make_set(
         self, hub_first: Sequence[DuplicateSetMember], chosen_by_person: set[int]
     ) -> DuplicateSet:
         consensus = label_consensus(hub_first)
         ordered, altered = rank_copies(
-            drop_unsupported_labels(hub_first, consensus.unsupported),
-            self._relations,
-            self._similarities,
-            self._find_original,
+            consensus.members, self._relations, self._similarities, self._find_original
         )
         best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
         reason = CHOSEN_BY_PERSON
@@ -285,10 +280,9 @@ class _Planner:
             members, self._relations, {}, lambda rows, mirrored: rows[0]
         )
         decided = [member for member in members if member.status in ACTION_BY_STATUS]
-        labels = {member.label or member.status for member in decided}
+        labels = tuple(sorted(set(map(_decision, decided))))
         reason = explain_choice(best, [other], altered)
-        contested = pair in self._contested
-        return DuplicateSet((best, other), reason, tuple(sorted(labels)), (), True, contested)
+        return DuplicateSet((best, other), reason, labels, (), True, pair in self._contested)
 
 
 def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Placement]:
@@ -305,16 +299,16 @@ def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Plac
 
 
 class LabelConsensus(NamedTuple):
-    """Decisions that count in a duplicate set, disputed weak labels, and unsupported labels.
+    """Decisions that count in a duplicate set, disputed weak labels, and the members.
 
     `hints` is empty unless the set is disputed: its weak labels name several classes, and no person
-    gave a label. `unsupported` are members (rows) whose label comes only from a weak label and that
-    a person or another weak label contradicts.
+    gave a label. The `members` have no unsupported labels, which come only from a weak label and
+    are contradicted by a person or another weak label.
     """
 
     decisions: tuple[str, ...]
     hints: tuple[str, ...]
-    unsupported: frozenset[int]
+    members: list[DuplicateSetMember]
 
 
 def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
@@ -327,25 +321,12 @@ def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
         labels_by_person if labels_by_person or disputed else {member.label for member in labelled}
     )
     rejected = {member.status for member in members if member.status == "rejected"}
+    unsupported = {m.id for m in labelled if m.by_hint and m.label not in accepted_labels}
     return LabelConsensus(
         tuple(sorted({str(label) for label in accepted_labels} | rejected)),
         tuple(sorted(hints)) if disputed else (),
-        frozenset(
-            member.id
-            for member in labelled
-            if member.by_hint and member.label not in accepted_labels
-        ),
+        [m._replace(status="queue", label=None) if m.id in unsupported else m for m in members],
     )
-
-
-def drop_unsupported_labels(
-    members: Iterable[DuplicateSetMember], unsupported: frozenset[int]
-) -> list[DuplicateSetMember]:
-    """Return the members as they are once unsupported labels are cleared."""
-    return [
-        member._replace(status="queue", label=None) if member.id in unsupported else member
-        for member in members
-    ]
 
 
 def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
@@ -356,8 +337,9 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     person has seen.
     """
     consensus = label_consensus(members)
-    cleared = [withdraw_label(m.key) for m in members if m.id in consensus.unsupported]
-    best, *others = drop_unsupported_labels(members, consensus.unsupported)
+    pairs = zip(members, consensus.members, strict=True)
+    cleared = [withdraw_label(before.key) for before, after in pairs if before != after]
+    best, *others = consensus.members
     sources = [member for member in others if member.status in ACTION_BY_STATUS]
     source = min(sources, key=lambda member: bool(member.unseen), default=None)
     if len(consensus.decisions) > 1 or source is None:
@@ -376,12 +358,12 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     skipped. Raises `UsageError` if nothing is left to do.
     """
     with dataset.db.transaction():
-        members = Pairs(dataset.db).get_members(m.id for copies in sets for m in copies.members)
+        now = Pairs(dataset.db).get_members(m.id for copies in sets for m in copies.members)
         unchanged = [
             copies
             for copies in sets
             if copies.settled
-            and all(_state(members.get(member.id)) == _state(member) for member in copies.members)
+            and all(m.id in now and _STATE(now[m.id]) == _STATE(m) for m in copies.members)
         ]
         if not unchanged:
             raise UsageError(
@@ -394,12 +376,11 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
             make_operation("set-aside", count=duplicates),
             [choice for copies in unchanged for choice in _choices(copies)],
             [place for copies in unchanged for place in plan_placements(copies, settled=True)],
-            same=[(s.members[0].id, s.members[1].id) for s in unchanged if s.doubtful],
+            {(s.members[0].id, s.members[1].id): SAME for s in unchanged if s.doubtful},
         )
 
 
-def _state(member: DuplicateSetMember | None) -> tuple[object, ...]:
-    return () if member is None else (member.kept, member.group, member.status, member.label)
+_STATE = attrgetter("kept", "group", "status", "label")
 
 
 def apply_step(
@@ -407,17 +388,14 @@ def apply_step(
     operation: Operation,
     choices: Sequence[Choice] = (),
     placements: Sequence[Placement] = (),
-    *,
-    same: Iterable[Pair] = (),
-    different: Iterable[Pair] = (),
+    verdicts: Mapping[Pair, str] = MappingProxyType({}),
 ) -> int:
     """Record choices, placements, and a person's verdicts on pairs (rows); return the step."""
     curation = Placements(dataset.db)
     with dataset.db.transaction():
         step = dataset.journal.apply(operation, choices)
-        for verdict, pairs in ((SAME, same), (NOT_SAME, different)):
-            for a, b in pairs:
-                curation.record_verdict(step, a, b, verdict)
+        for (a, b), verdict in verdicts.items():
+            curation.record_verdict(step, a, b, verdict)
         curation.apply(step, placements)
     return step
 
@@ -430,22 +408,21 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
     if a == b:
         raise UsageError(f"{a!r} was named twice", "name two different samples")
     first, second = Pairs(dataset.db).get_ids([a, b])
-    pairs = [(first, second)]
     operation = make_operation("same" if same else "not-same", one=a[:8], other=b[:8])
-    return apply_step(
-        dataset, operation, same=pairs if same else (), different=() if same else pairs
-    )
+    verdict = SAME if same else NOT_SAME
+    return apply_step(dataset, operation, verdicts={(first, second): verdict})
 
 
 def keep_all(dataset: Dataset, copies: DuplicateSet) -> int:
     """Record that the members of a set are not copies of each other; return the step."""
     reason = "not the same: decided by a person"
     placed = [member for member in copies.members if member.group or not member.kept]
+    pairs = combinations(sorted(member.id for member in copies.members), 2)
     return apply_step(
         dataset,
         make_operation("keep-all", count=len(copies.members)),
         placements=[Placement(member.id, True, None, reason) for member in placed],
-        different=combinations(sorted(member.id for member in copies.members), 2),
+        verdicts=dict.fromkeys(pairs, NOT_SAME),
     )
 
 
@@ -464,7 +441,7 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
             dataset,
             make_operation("take-back-copies", count=len(restored)),
             placements=[Placement(row, True, None, "restored by a person") for row in restored],
-            different=set(starmap(order_pair, pairs.list_set_mates(restored))),
+            verdicts=dict.fromkeys(starmap(order_pair, pairs.list_set_mates(restored)), NOT_SAME),
         )
 
 

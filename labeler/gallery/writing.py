@@ -19,7 +19,7 @@ from markupsafe import Markup
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.credit import clean_page_url
-from gleanset.db.duplicates import ImageHashes, Pairs
+from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import classify_provenance, get_label_provenances
 from gleanset.db.proposals import list_clusters
 from gleanset.db.regions import Quality, QualityMeasures
@@ -35,7 +35,7 @@ from gleanset.work.progress import Progress
 from labeler.quality.assessment import assess_quality
 from labeler.quality.flags import flags_of
 from labeler.requests import GalleryRequest
-from labeler.sample_pixels import SampleFile, read_pixels, sample_file
+from labeler.sample_pixels import SampleFile, list_sample_files, read_pixels
 from labeler.splits.allocate import spread_groups
 
 LABEL_ISSUE, DUPLICATE = "issue", "duplicate"
@@ -308,10 +308,8 @@ def _make_thumbnails(
     dataset: Dataset, entries: Sequence[GalleryEntry], progress: Progress
 ) -> dict[int, str]:
     """Return the thumbnails of entries (by number) as data URIs, without unreadable ones."""
-    originals = dataset.originals(dataset.cache)
     rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in entries])
-    regions = ImageHashes(dataset.db).get_regions(rows)
-    files = enumerate(sample_file(regions[row], originals) for row in rows)
+    files = enumerate(list_sample_files(dataset, rows))
     outcomes = run_over(make_thumbnail, files, Processes())
     outcomes = progress.over(outcomes, "thumbnails", total=len(rows), unit=" images")
     return {o.item[0]: o.result for o in outcomes if o.result is not None}

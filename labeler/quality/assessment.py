@@ -6,6 +6,7 @@ It can be killed at any time and resumes where it stopped.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypeAlias
 
 import cv2
@@ -15,12 +16,12 @@ from PIL import Image
 
 from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
-from gleanset.db.regions import PixelMeasures, QualityMeasures
+from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.quality.flags import FLAGS, VERSION, DueSample, due_samples
-from labeler.sample_pixels import read_pixels
+from labeler.quality.flags import FLAGS, VERSION, due_samples
+from labeler.sample_pixels import SampleFile, read_pixels
 
 BLUR_SIDE = 512
 """Pixels of the longer side at which blur is measured, so that sizes are comparable."""
@@ -78,13 +79,6 @@ def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.boo
     return ridges
 
 
-def grey_extremes(pixels: Image.Image) -> tuple[float, float]:
-    """Return the grey values (0..255) of the first and 99th percentile."""
-    grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"))
-    low, high = np.percentile(grey, (1, 99))
-    return round(float(low), 1), round(float(high), 1)
-
-
 STAGE = "quality"
 MIN_READ_SIDE = 640
 """Pixels of the longer side of a region, if the original has as many."""
@@ -109,30 +103,32 @@ def assess_quality(
     measuring.
     """
     counts, qualities = QualityCounts(), QualityMeasures(dataset.db)
-    due_items = (
-        item for page in qualities.iter_missing(VERSION) for item in due_samples(dataset, page)
-    )
+    pages = qualities.iter_missing(VERSION)
+    due_items = chain.from_iterable(due_samples(dataset, page) for page in pages)
     with dataset.stage(STAGE):
         total = qualities.count_missing(VERSION)
         batches = run_batches(measure_sample, due_items, Processes(workers)) if total else ()
         for batch in (progress or Progress()).batches(batches, "measuring", total, " samples"):
-            measured = [(o.item.region, o.result) for o in batch if o.result is not None]
+            measured = [(o.item[0], o.result) for o in batch if o.result is not None]
             with dataset.db.transaction():
                 qualities.save(measured, VERSION)
                 for o in batch:
-                    dataset.rejections.settle(STAGE, o.item.region.key, o.reason, o.detail)
+                    dataset.rejections.settle(STAGE, o.item[0].key, o.reason, o.detail)
             counts.measured += len(measured)
             counts.failed += len(batch) - len(measured)
     counts.samples, counts.flags = qualities.count_flagged(FLAGS)
     return counts
 
 
-def measure_sample(due: DueSample) -> PixelMeasures:
+def measure_sample(item: tuple[SampleRegion, SampleFile]) -> PixelMeasures:
     """Measure a sample; runs in a worker process. Raises `Unreadable`."""
-    pixels = read_pixels(due.file, MIN_READ_SIDE, "RGB")
+    pixels = read_pixels(item[1], MIN_READ_SIDE, "RGB")
+    grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"))
+    darkest, lightest = (round(float(value), 1) for value in np.percentile(grey, (1, 99)))
     return PixelMeasures(
         measure_edge_blur(pixels),
-        *grey_extremes(pixels),
+        darkest,
+        lightest,
         estimate_photo_probability(pixels),
         compute_descriptor(np.asarray(pixels.convert("RGB"))),
     )

@@ -6,7 +6,7 @@ The flags say where to look first; how good they are: docs/quality.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from gleanset import Dataset
 from gleanset.db.duplicates import ImageHashes
@@ -32,17 +32,10 @@ VERSION = 6
 """Increment with any change of a measure: then all samples are measured again."""
 
 
-class DueSample(NamedTuple):
-    """A sample to measure, and where its pixels are."""
-
-    region: SampleRegion
-    file: SampleFile
-
-
-def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
-    """Yield what is needed to measure samples (rows)."""
+def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[tuple[SampleRegion, SampleFile]]:
+    """Yield samples (rows) to measure, and where their pixels are."""
     from labeler.sample_pixels import sample_file  # slow: not needed to start a window
 
     originals = dataset.originals(dataset.cache)
     for region in ImageHashes(dataset.db).get_regions(rows).values():
-        yield DueSample(region, sample_file(region, originals))
+        yield region, sample_file(region, originals)

@@ -5,15 +5,19 @@ Many are measured in a process of their own, because Python's lock would block a
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
+from typing import TYPE_CHECKING
 
 from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.work.pool import Processes, run_over
-from labeler.quality.flags import VERSION, DueSample, due_samples
+from labeler.quality.flags import VERSION, due_samples
+
+if TYPE_CHECKING:
+    from labeler.sample_pixels import SampleFile
 
 BATCH_SIZE = 16
 POOL_SIZE = 3000
@@ -21,8 +25,6 @@ POOL_SIZE = 3000
 
 MAX_IN_THREAD = 400
 """Up to this number the calling thread is faster than starting a process."""
-
-_Measures = list[tuple[SampleRegion, PixelMeasures]]
 
 
 def count_unmeasured(dataset: Dataset) -> int:
@@ -36,7 +38,9 @@ def measure_in_batches(dataset: Dataset) -> Generator[int, None, None]:
     Unreadable samples are skipped and tried again by the next run.
     """
     qualities = QualityMeasures(dataset.db)
-    batches = _batches(dataset, chain.from_iterable(qualities.iter_missing(VERSION, POOL_SIZE)))
+    rows = chain.from_iterable(qualities.iter_missing(VERSION, POOL_SIZE))
+    parts = iter(lambda: list(islice(rows, BATCH_SIZE)), [])
+    batches = (list(due_samples(dataset, part)) for part in parts)
     if count_unmeasured(dataset) <= MAX_IN_THREAD:
         for batch in batches:
             qualities.save(measure_readable(batch), VERSION)
@@ -47,19 +51,15 @@ def measure_in_batches(dataset: Dataset) -> Generator[int, None, None]:
         yield len(outcome.item)
 
 
-def _batches(dataset: Dataset, rows: Iterable[int]) -> Iterator[list[DueSample]]:
-    remaining = iter(rows)
-    while batch := list(islice(remaining, BATCH_SIZE)):
-        yield list(due_samples(dataset, batch))
-
-
-def measure_readable(batch: Sequence[DueSample]) -> _Measures:
+def measure_readable(
+    batch: Sequence[tuple[SampleRegion, SampleFile]],
+) -> list[tuple[SampleRegion, PixelMeasures]]:
     """Return the measures of those samples that can be read."""
     # Imported here, because OpenCV is slow to load and not needed to start a window.
     from labeler.quality.assessment import measure_sample
 
     measures = []
-    for due in batch:
+    for sample in batch:
         with suppress(Unreadable):
-            measures.append((due.region, measure_sample(due)))
+            measures.append((sample[0], measure_sample(sample)))
     return measures
