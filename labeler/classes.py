@@ -50,15 +50,11 @@ class ClassEditor:
 
     def set_show(self, name: str, show: str) -> ClassEdit:
         """Set the show of a class; empty for none. Raises `UsageError` for an invalid name."""
-        show = normalize_class_name(show) if show.strip() else ""
+        shows = {"show": normalize_class_name(show)} if show.strip() else {}
         with self._dataset.db.transaction():
             name = self._classes.resolve(name)
-            step = (
-                self._apply("class-show", name=name, show=show)
-                if show
-                else self._apply("class-no-show", name=name)
-            )
-            self._classes.set_show(step, name, show or None)
+            step = self._apply("class-show" if shows else "class-no-show", (), name=name, **shows)
+            self._classes.set_show(step, name, shows.get("show"))
         return ClassEdit(step)
 
     def merge(self, old: str, into: str) -> ClassEdit:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
@@ -25,7 +26,6 @@ from labeler.cli_curation import COMMANDS
 from labeler.sorting.keys import ClassKeys
 from labeler.sorting.name_matching import find_similar_name
 
-COMMAND_LINE = click.core.ParameterSource.COMMANDLINE
 VIEWS = ("grid", "pages", "duplicates", "crop", "review", "statistics")
 
 
@@ -82,7 +82,7 @@ def add_window(commands: click.Group) -> None:
         context = click.get_current_context()
         if context.invoked_subcommand is None:
             context.invoke(open_, **values)
-        elif any(context.get_parameter_source(name) == COMMAND_LINE for name in values):
+        elif any(context.get_parameter_source(n) == ParameterSource.COMMANDLINE for n in values):
             # The subcommand would silently ignore them.
             raise click.UsageError(f"write options after {context.invoked_subcommand!r}")
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -16,7 +14,7 @@ from click.core import ParameterSource
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.dataset import is_dataset
-from gleanset.errors import DatasetMissing, DoneInPart, InputUnusable
+from gleanset.errors import DoneInPart, InputUnusable
 from gleanset.gone import UNUSED_BALANCE
 from gleanset.html.words import count
 from gleanset.named_files import (
@@ -36,7 +34,6 @@ from labeler.requests import GalleryRequest, ImportRequest
 from labeler.splits.split_spec import class_table, split_summary
 
 if TYPE_CHECKING:
-    from labeler.audit import Audit
     from labeler.export.job import ExportPreview
     from labeler.splits.plan import SplitPlan
 
@@ -50,7 +47,6 @@ _POSSIBLE_COPY_NOTE = (
     "equal except for a small area. dedup does not mark these as duplicates, and the next split "
     "keeps both in one split; decide: labeler groups --same or --differ"
 )
-_FOLDER = click.Path(path_type=Path)
 
 
 @click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
@@ -155,7 +151,7 @@ def groups(
 
 @click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --fail")
 @job_options()
-@click.argument("tree", required=False, type=_FOLDER)
+@click.argument("tree", required=False, type=click.Path(path_type=Path))
 @click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
 @workers_option
 def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -> Result:
@@ -165,7 +161,14 @@ def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -
     the dataset itself. Nothing is changed. Images that differ only in a small area are possible
     copies; images that are only alike are not leaks.
     """
-    result: dict[str, Any] = _audit(job, tree, workers or 0).result()
+    from labeler.audit import collect_dataset, collect_tree, find_leaks
+
+    find = partial(find_leaks, workers=workers or 0, progress=job.progress)
+    if tree is not None and not is_dataset(tree):
+        result: Result = find(collect_tree(tree)).result()
+    else:
+        with Dataset.open(tree) if tree else job.open() as dataset:
+            result = find(collect_dataset(dataset), dataset).result()
     printed_result = result if job.as_json else _printable_result(result)
     if fail and result["leaks"]:
         raise DoneInPart(
@@ -176,17 +179,7 @@ def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -
     return printed_result
 
 
-def _audit(job: CommandJob, tree: Path | None, workers: int) -> Audit:
-    from labeler.audit import collect_dataset, collect_tree, find_leaks
-
-    if tree is not None and not is_dataset(tree):
-        return find_leaks(collect_tree(tree), workers=workers, progress=job.progress)
-    with Dataset.open(tree) if tree else job.open() as dataset:
-        audited = collect_dataset(dataset)
-        return find_leaks(audited, dataset, workers=workers, progress=job.progress)
-
-
-def _printable_result(result: dict[str, Any]) -> Result:
+def _printable_result(result: Result) -> Result:
     from labeler.audit import POSSIBLE_COPY
 
     lines = [
@@ -284,21 +277,8 @@ def import_(job: CommandJob, request: ImportRequest) -> Result:
     from labeler.importing.reading import check_importable
 
     check_importable(Path(request.path))
-    with _rehearsed(job) if job.simulate else job.create() as dataset:
+    with job.create() as dataset:
         return import_labelled(dataset, request, simulate=job.simulate, progress=job.progress)
-
-
-@contextmanager
-def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
-    """Open the dataset, or a temporary empty one if it does not exist."""
-    try:
-        dataset = job.open()
-    except DatasetMissing:
-        with TemporaryDirectory(prefix="gleanset-") as folder, Dataset.create(folder) as empty:
-            yield empty
-        return
-    with dataset:
-        yield dataset
 
 
 @click.command(
@@ -310,10 +290,7 @@ def _rehearsed(job: CommandJob) -> Iterator[Dataset]:
 @workers_option
 @request_options(ExportOptions)
 def export(
-    job: CommandJob,
-    request: ExportOptions,
-    out: str | None,
-    workers: int | None,
+    job: CommandJob, request: ExportOptions, out: str | None, workers: int | None
 ) -> Result | None:
     """Export the labelled samples for another tool (docs/export.md).
 
@@ -331,17 +308,17 @@ def export(
     with job.open() as dataset:
         if dataset.samples.has_balance():
             job.say(UNUSED_BALANCE)
+        url = out if out is not None and is_url(out) else None
         target = Path(out or dataset.root / "exports" / request.format)
-        to_url = out is not None and is_url(out)
         if job.simulate:
-            if to_url:
-                UploadTarget.from_url(str(out)).check_replaceable()
+            if url is not None:
+                UploadTarget.from_url(url).check_replaceable()
             else:
                 check_replaceable(resolve_target(target))
             return _preview_result(job, simulate_export(dataset, request))
         number, progress = workers or 0, job.progress
-        if to_url:
-            result = export_to_url(dataset, str(out), request, workers=number, progress=progress)
+        if url is not None:
+            result = export_to_url(dataset, url, request, workers=number, progress=progress)
         else:
             result = export_to_folder(dataset, target, request, workers=number, progress=progress)
         result |= conflicting_label_summary(dataset)

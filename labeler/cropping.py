@@ -77,10 +77,8 @@ def put_box(
             if not dataset.faces.add_manual(image.sha256, crop):
                 raise UsageError("a sample with this box exists already", "move the box a little")
             previous = BoxedSamples(dataset.db).get(moved) if moved else None
-            if previous is not None and previous.label:
-                choices = [Choice(crop.key, "label", previous.label, PROVENANCE)]
-            else:
-                choices = [Choice(crop.key, "add", provenance=PROVENANCE)]
+            label = previous.label if previous is not None else None
+            choices = [Choice(crop.key, "label" if label else "add", label, PROVENANCE)]
             choices += [_removal(previous)] if previous is not None else []
             action = make_operation("move-box" if previous else "draw-box")
             step = dataset.journal.apply(action, choices)

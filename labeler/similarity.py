@@ -33,8 +33,7 @@ predictions and 5 % of the others; on two other datasets 20 and 73 %, and 1 and 
 MIN_REFERENCES = 20
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
-RowMask: TypeAlias = npt.NDArray[np.bool_]
-Space: TypeAlias = Callable[[Sequence[SampleFeatures]], tuple[Vectors, RowMask]]
+Space: TypeAlias = Callable[[Sequence[SampleFeatures]], tuple[Vectors, npt.NDArray[np.bool_]]]
 """Returns unit vectors (N x D), and which samples have one; the others are zeros."""
 
 

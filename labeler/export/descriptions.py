@@ -332,14 +332,8 @@ def write_descriptions(
 ) -> None:
     """Write the card and `croissant.json`; `shards` are files with their SHA-256."""
     write_text(folder / "README.md", dataset_card(dataset, facts))
-    description = _describe(dataset, folder, facts, shards or {})
-    text = json.dumps(description, ensure_ascii=False, indent=1)
-    write_text(folder / CROISSANT, f"{text}\n")
-
-
-def _describe(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Node:
     licences = sorted(facts.licences.keys() - {UNKNOWN})
-    return {
+    description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": list(_VERSIONS),
@@ -354,18 +348,17 @@ def _describe(dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[
         "rai:dataPreprocessingProtocol": list(processing_lines(dataset, facts)),
         "rai:dataAnnotationProtocol": list(annotation_lines(dataset, facts)),
         "rai:dataLimitations": list(limit_lines(facts)),
-        "distribution": list(_files(folder, facts, shards)),
+        "distribution": list(_files(folder, facts, shards or {})),
         "recordSet": [_image_records(facts)] if _has_records(facts) else [],
     }
+    text = json.dumps(description, ensure_ascii=False, indent=1)
+    write_text(folder / CROISSANT, f"{text}\n")
 
 
 def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterator[Node]:
     yield _file(LICENCE_FILE, "text/csv", hash_file(folder / LICENCE_FILE))
     endings = sorted(facts.endings)
-    images: Node = {
-        "@type": "cr:FileSet",
-        "@id": "files",
-        "name": "files",
+    images = _node("FileSet", "files") | {
         "encodingFormat": sorted({_MIMES.get(e, f"image/{e}") for e in endings}),
         "includes": [f"*.{ending}" for ending in endings],
     }
@@ -390,14 +383,12 @@ def _is_table(facts: CardFacts) -> bool:
 
 
 def _file(name: str, encoding: str, sha256: str) -> Node:
-    return {
-        "@type": "cr:FileObject",
-        "@id": name,
-        "name": name,
-        "contentUrl": name,
-        "encodingFormat": encoding,
-        "sha256": sha256,
-    }
+    file = _node("FileObject", name)
+    return file | {"contentUrl": name, "encodingFormat": encoding, "sha256": sha256}
+
+
+def _node(kind: str, key: str) -> Node:
+    return {"@type": f"cr:{kind}", "@id": key, "name": key.removeprefix("images/")}
 
 
 def _image_records(facts: CardFacts) -> Node:
@@ -425,20 +416,8 @@ def _image_records(facts: CardFacts) -> Node:
     ]
     if not _is_table(facts):
         fields[0]["references"] = table | {"extract": {"column": "file"}}
-    return {
-        "@type": "cr:RecordSet",
-        "@id": "images",
-        "name": "images",
-        "key": {"@id": "images/file"},
-        "field": fields,
-    }
+    return _node("RecordSet", "images") | {"key": {"@id": "images/file"}, "field": fields}
 
 
 def _field(name: str, source: Node, kind: str = "sc:Text") -> Node:
-    return {
-        "@type": "cr:Field",
-        "@id": f"images/{name}",
-        "name": name,
-        "dataType": kind,
-        "source": source,
-    }
+    return _node("Field", f"images/{name}") | {"dataType": kind, "source": source}

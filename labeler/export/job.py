@@ -24,6 +24,7 @@ from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import atomic_file, disk_errors, write_atomic
 from gleanset.files.shards import ShardSize
 from gleanset.files.store import hash_file
+from gleanset.named_files import summarize_lines
 from gleanset.plugins import attribute_errors
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_over
@@ -51,7 +52,7 @@ from labeler.export.rows import (
     write_text,
 )
 from labeler.export.tagger import add_tags
-from labeler.export.tree import kept_files_summary, replace_tree, resolve_target, write_marker
+from labeler.export.tree import replace_tree, resolve_target, write_marker
 
 STAGE = "export"
 SHARD_TIMEOUT_SECONDS = 6 * 3600.0
@@ -91,9 +92,9 @@ class ShardManifest:
 
 def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
     """Yield the shards of an export, one of each split in memory at a time."""
-    open_items: dict[str, list[ExportItem]] = {}
+    open_items: dict[str, list[ExportItem]] = defaultdict(list)
     shard_numbers: Counter[str] = Counter()
-    open_bytes: dict[str, float] = {}
+    open_bytes: dict[str, float] = defaultdict(float)
     limit = ShardSize.parse(options.shard_size or SHARD_SIZE)
     for item in iter_items(dataset, options):
         # Estimated from the catalogue alone, because crops may be missing.
@@ -104,14 +105,14 @@ def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
             width, height = options.target_size or (item.sample.box.width, item.sample.box.height)
             size += width * height * BYTES_PER_PIXEL
         split = str(item.sample.split)
-        members = open_items.setdefault(split, [])
+        members = open_items[split]
         if members and not limit.has_room(len(members), open_bytes[split] + size):
             yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
             shard_numbers[split] += 1
             members.clear()
             open_bytes[split] = 0.0
         members.append(item)
-        open_bytes[split] = open_bytes.get(split, 0.0) + size
+        open_bytes[split] += size
     for split, members in open_items.items():
         yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
 
@@ -420,4 +421,6 @@ def export(
             counts = write_shards(dataset, new.folder, target, options, workers, progress)
         else:
             counts = write_tree(dataset, new.folder, options, workers, progress)
-    return {"to": str(target)} | counts | left_out | kept_files_summary(new, target)
+    kept = new.kept_files
+    kept_summary = {"kept_files": summarize_lines(kept, str(target))} if kept else {}
+    return {"to": str(target)} | counts | left_out | kept_summary

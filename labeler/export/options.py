@@ -20,16 +20,11 @@ from labeler.export.formats.builtin import FIELDS, TEMPLATE, check_template, wri
 
 Fit = Literal["stretch", "crop", "pad"]
 File = Literal["readable", "jpeg", "png"]
-CropArea = Literal["face", "half-body"]
 CAPTIONS = "captions"
 SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
 UNSPLIT_FORMATS = tuple(name for name, form in FORMATS.items() if form.split_optional)
 SHARD_SIZE = "1GB"
 """Approximate size of a shard; WebDataset recommends 100 MB to 10 GB."""
-
-
-def _checked_hub_name(name: str) -> str:
-    return str(HubFile.parse(name))
 
 
 def normalize_size(text: str) -> str:
@@ -67,7 +62,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         "stretch"
     )
     crop: Annotated[
-        CropArea,
+        Literal["face", "half-body"],
         Param(
             "What to crop from an image: the face as in the dataset, or the person's upper half.",
             show_default=True,
@@ -124,7 +119,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "For captions: add tags of this WD tagger on a hub, for example "
             "hub:SmilingWolf/wd-vit-tagger-v3/model.onnx.",
             metavar="HUB_NAME",
-            parse=_checked_hub_name,
+            parse=validated_by(HubFile.parse),
         ),
     ] = None
     shard_size: Annotated[

@@ -104,18 +104,17 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     there are none.
     """
     options = options or ExportOptions()
-    samples, images = list[Sample](), dict[str, Image]()
-    for sample, image in _iter_allowed(dataset, options):
-        samples.append(sample)
-        images[sample.image] = image
-    if not samples:
+    allowed = list(_iter_allowed(dataset, options))
+    if not allowed:
         raise nothing_to_export_error(dataset, options)
     paths = UniquePaths(options.form.has_unique_stems)
-    folders = assign_folder_names((str(sample.label) for sample in samples), RESERVED_NAMES)
+    folders = assign_folder_names((str(sample.label) for sample, _ in allowed), RESERVED_NAMES)
+    suffixes = _number_faces(sample for sample, _ in allowed)
     items = []
-    for sample, name in zip(samples, _original_names(samples, images), strict=True):
-        image, split = images[sample.image], "" if options.no_split else f"{sample.split}/"
+    for sample, image in allowed:
+        name = original_name(image.origins) + suffixes.get(sample.key, "")
         plan = plan_file(sample, image, options)
+        split = "" if options.no_split else f"{sample.split}/"
         path = paths.add(sample, f"{split}{folders[str(sample.label)]}/{name}", plan.extension)
         items.append(export_item(dataset, sample, image, path, plan))
     return items
@@ -245,8 +244,8 @@ def name_originals(
     return paths
 
 
-def _original_names(samples: list[Sample], images: dict[str, Image]) -> Iterator[str]:
-    """Yield the original name of each image; its faces get `_1`, `_2` … from left to right."""
+def _number_faces(samples: Iterable[Sample]) -> dict[str, str]:
+    """Return the suffixes of the faces of each image: `_1`, `_2` … from left to right."""
     counts: Counter[str] = Counter()
     suffixes: dict[str, str] = {}
     faces = [sample for sample in samples if sample.detector != "whole"]
@@ -259,8 +258,7 @@ def _original_names(samples: list[Sample], images: dict[str, Image]) -> Iterator
     for sample in sorted(faces, key=center):
         counts[sample.image] += 1
         suffixes[sample.key] = f"_{counts[sample.image]}"
-    for sample in samples:
-        yield original_name(images[sample.image].origins) + suffixes.get(sample.key, "")
+    return suffixes
 
 
 def original_name(origins: Iterable[Origin]) -> str:
@@ -324,18 +322,12 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
             f"decide: labeler {dataset.option}",
         )
     paths = name_originals((samples[0] for samples in labelled.values()), images, options)
-    items = [
-        export_item(
-            dataset,
-            sample,
-            images[sha256],
-            paths[sha256],
-            plan_file(sample, images[sha256], options),
-            box,
-        )
-        for sha256, samples in labelled.items()
-        for sample, box in _face_boxes(dataset, samples, images[sha256])
-    ]
+    items = []
+    for sha256, samples in labelled.items():
+        image = images[sha256]
+        for sample, box in _face_boxes(dataset, samples, image):
+            plan = plan_file(sample, image, options)
+            items.append(export_item(dataset, sample, image, paths[sha256], plan, box))
     return items, undecided
 
 

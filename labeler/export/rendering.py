@@ -46,7 +46,9 @@ def _render(item: ExportItem, options: ExportOptions) -> tuple[bytes, str]:
     if item.method == "crop" and (data := _read_crop(item.crop)) is not None:
         return data, item.changes
     if item.method in ("original", "stripped"):
-        data = _read_original(item)
+        data = read_original(item.original)
+        if hash_bytes(data) != item.image.sha256:
+            raise Unreadable("file is damaged", "its bytes have changed since it was imported")
         if item.method == "original":
             return data, item.changes
         try:
@@ -63,12 +65,11 @@ def _render(item: ExportItem, options: ExportOptions) -> tuple[bytes, str]:
 
 def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
     sample = item.sample
-    if options.has_boxes:
-        return decode(read_original(item.original)).pixels
-    has_crop = sample.detector != "whole" and options.crop == "face"
+    has_crop = not options.has_boxes and sample.detector != "whole" and options.crop == "face"
     if has_crop and (crop := _read_crop(item.crop)) is not None:
         return decode(crop).pixels
-    return crop_region(decode(read_original(item.original)).pixels, sample.box, sample.angle)
+    pixels = decode(read_original(item.original)).pixels
+    return pixels if options.has_boxes else crop_region(pixels, sample.box, sample.angle)
 
 
 def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> ExportItem:
@@ -155,13 +156,6 @@ def link_or_copy(source: Path, target: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _read_original(item: ExportItem) -> bytes:
-    data = read_original(item.original)
-    if hash_bytes(data) != item.image.sha256:
-        raise Unreadable("file is damaged", "its bytes have changed since it was imported")
-    return data
 
 
 def _read_crop(file: Path) -> bytes | None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors, write_atomic
-from gleanset.named_files import summarize_lines
 from gleanset.platform import exchange_paths, sync_folder
 from labeler.export.formats import find_format
 
@@ -60,12 +59,6 @@ def replace_tree(target: Path, *, resume: bool = False) -> Iterator[Replacement]
             shutil.rmtree(partial, ignore_errors=True)
             raise
         replacement.kept_files.extend(_remove_old(old, target, states))
-
-
-def kept_files_summary(replacement: Replacement, target: Path) -> dict[str, object]:
-    """Return the entry of a result for user files that were moved into a new tree."""
-    names = replacement.kept_files
-    return {"kept_files": summarize_lines(names, str(target))} if names else {}
 
 
 def resolve_target(target: Path) -> Path:

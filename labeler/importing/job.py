@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -76,32 +77,28 @@ class ImportedImage:
     dropped: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageImporter:
-    """Stores an image and crops its boxes in a worker process."""
+def import_image(item: LabelledImage, keep: StageBytes, cutter: FaceCropper) -> ImportedImage:
+    """Store an image and crop its boxes, in a worker process.
 
-    keep: StageBytes
-    cutter: FaceCropper
-
-    def __call__(self, item: LabelledImage) -> ImportedImage:
-        """Import one image. Raises `Unreadable` if it is not an image or no box is usable."""
-        data = read_image_file(item.path)
-        measured = self.keep(data)
-        image_box = Box(0, 0, measured.width, measured.height)
-        image = decode(data)
-        pixels = np.asarray(image.pixels)
-        cuts, dropped = [], list[Unreadable]()
-        for box, label in item.labels:
-            try:
-                box_in_image = convert_box(box, item.frame, image) if box else image_box
-            except Unreadable as error:
-                dropped.append(error)
-                continue
-            face = Face("whole" if box_in_image == image_box else HAND, box_in_image, 1.0)
-            cuts.append((self.cutter.crop(measured.sha256, pixels, face), label))
-        if dropped and not cuts:
-            raise dropped[0]
-        return ImportedImage(measured, tuple(cuts), tuple(error.reason for error in dropped))
+    Raises `Unreadable` if it is not an image or no box is usable.
+    """
+    data = read_image_file(item.path)
+    measured = keep(data)
+    image_box = Box(0, 0, measured.width, measured.height)
+    image = decode(data)
+    pixels = np.asarray(image.pixels)
+    cuts, dropped = [], list[Unreadable]()
+    for box, label in item.labels:
+        try:
+            box_in_image = convert_box(box, item.frame, image) if box else image_box
+        except Unreadable as error:
+            dropped.append(error)
+            continue
+        face = Face("whole" if box_in_image == image_box else HAND, box_in_image, 1.0)
+        cuts.append((cutter.crop(measured.sha256, pixels, face), label))
+    if dropped and not cuts:
+        raise dropped[0]
+    return ImportedImage(measured, tuple(cuts), tuple(error.reason for error in dropped))
 
 
 def import_labelled(
@@ -202,12 +199,11 @@ def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: boo
         ]:
             twin, other = shlex.quote(twins[0]), shlex.quote(label)
             make = [] if twins[0] in class_names else [f"labeler classes add {twin}"]
-            merge_commands = [f"labeler classes add {twin} --alias {other}"]
             separate_commands = [*make, f"labeler classes add {other}"]
             raise UsageError(
                 f"{label!r} and {twins[0]!r} are nearly the same name",
-                f"to import them as one class, first run: {' && '.join(merge_commands)}; as two: "
-                f"{' && '.join(separate_commands)}",
+                f"to import them as one class, first run: labeler classes add {twin} --alias "
+                f"{other}; as two: {' && '.join(separate_commands)}",
             )
         known_names |= set() if distinct else {label}
 
@@ -259,7 +255,7 @@ def _import_images(
             CropGeometry.from_settings(dataset.settings.crop), dataset.crops(scratch)
         )
         store = dataset.originals(scratch)
-        importer = ImageImporter(StageBytes(store), cutter)
+        importer = partial(import_image, keep=StageBytes(store), cutter=cutter)
         outcomes = run_over(importer, files.images, Processes(request.workers or 0))
         for outcome in progress.over(outcomes, "import", total=len(origins)):
             path, origin = outcome.item.path, origins[outcome.item.path]

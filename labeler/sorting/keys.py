@@ -37,20 +37,14 @@ def assign_keys(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, 
     """
     existing = dict.fromkeys(names)
     keys: dict[str, str] = {}
-    for name, key in ((name, normalize_key(key)) for name, key in settings.items()):
-        if key and name in existing and key not in keys.values():
+    for name, key in ((name, key.lower()) for name, key in settings.items()):
+        if key in CLASS_KEYS and name in existing and key not in keys.values():
             keys[name] = key
     free = iter([key for key in CLASS_KEYS if key not in keys.values()])
     for name in existing:
         if name not in keys:
             keys[name] = next(free, "")
     return keys
-
-
-def normalize_key(key: str) -> str:
-    """Return a key as it is stored; empty if it cannot be a class key."""
-    key = key.lower()
-    return key if key in CLASS_KEYS else ""
 
 
 class ClassKeys:

@@ -282,12 +282,6 @@ def compose_mixed_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> 
     return ClassPage(PageKind.MIXED, None, tuple(tiles), 0, sum(len(s.rows) for s in stacks))
 
 
-def compose_plain_page(stacks: Sequence[Stack], room: int) -> ClassPage | None:
-    """Compose a page of stacks without predictions in their order; None if there are none."""
-    tiles = tuple(stacks[:room])
-    return ClassPage(PageKind.PLAIN, None, tiles, 0, len(stacks)) if tiles else None
-
-
 def order_by_similarity(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:
     """Order stacks greedily, each followed by the most similar remaining stack."""
     order = chain_by_similarity(vectors[[stack.number for stack in stacks]])

@@ -32,7 +32,6 @@ from labeler.sorting.page_layout import (
     cluster_stacks,
     compose_clusters_page,
     compose_page,
-    compose_plain_page,
     find_novel_stacks,
     find_pairs_in_one_image,
     split_cluster,
@@ -165,7 +164,7 @@ class Pages:
 
     def nearest(self, row: int) -> list[int]:
         """Return the decided samples (rows) most similar to one, as of the last page."""
-        return [sample.id for sample, _ in self.predictor.find_nearest(row)]
+        return self.predictor.find_nearest(row)
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
@@ -252,4 +251,5 @@ def _compose_next_page(
     clusters = cluster_stacks(comparable, vectors, analysis.decided_vectors[:0])
     if page := compose_clusters_page(clusters, vectors, room, 1):
         return page
-    return compose_plain_page(without_prediction, room)
+    tiles = tuple(without_prediction[:room])
+    return ClassPage(PageKind.PLAIN, None, tiles, 0, len(without_prediction)) if tiles else None

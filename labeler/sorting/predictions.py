@@ -34,6 +34,7 @@ MAX_DECIDED_SAMPLES = 2000
 WEAK_LABEL_CONFIDENCE = 0.8
 """Accuracy of weak labels before there are decisions: queries also find bystanders."""
 
+MAX_NEAREST = 4
 MAX_CONFIDENCE = 0.995
 MIN_CONFIDENCE_OF_ONLY_CLASS = 0.5
 
@@ -184,8 +185,8 @@ class Predictor:
             if similarity >= MIN_CONFIDENCE_OF_ONLY_CLASS
         }
 
-    def find_nearest(self, row: int, max_count: int = 4) -> list[tuple[SampleFeatures, float]]:
-        """Return the most similar decided samples, with similarities, as of the last page."""
+    def find_nearest(self, row: int) -> list[int]:
+        """Return the decided samples (rows) most similar to one, as of the last page."""
         candidates = self._decided_samples
         if candidates is None:
             candidates = self.read_decided_samples(self._session.tiles.get_counts().classes)
@@ -196,5 +197,5 @@ class Predictor:
         if not has_query_vector.any():
             return []
         similarity = np.where(has_vector, other_vectors @ vectors[0], -np.inf)
-        order = np.argsort(-similarity)[: min(max_count, int(has_vector.sum()))]
-        return [(others[number], float(similarity[number])) for number in order.tolist()]
+        order = np.argsort(-similarity)[: min(MAX_NEAREST, int(has_vector.sum()))]
+        return [others[number].id for number in order.tolist()]

@@ -18,11 +18,6 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def shuffle_key(seed: int, key: str) -> str:
-    """Return a sort key for a shuffled order that depends on the seed."""
-    return hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
-
-
 def spread_groups(ordered: Iterable[T], group_of: Callable[[T], str]) -> list[T]:
     """Move the first item of each group before the second items, and so on; otherwise stable."""
     counts: Counter[str] = Counter()
@@ -95,7 +90,8 @@ def allocate(items: Sequence[PlaceableGroup], table: PartTable, seed: int) -> di
     """
 
     def rank(item: PlaceableGroup) -> tuple[int, str]:
-        return -sum(number for _, number in item.sizes), shuffle_key(seed, item.key)
+        shuffled = hashlib.sha256(f"{seed}:{item.key}".encode()).hexdigest()
+        return -sum(number for _, number in item.sizes), shuffled
 
     kinds: dict[tuple[Sizes, tuple[int, ...]], _Kind] = {}
     for item in sorted(items, key=rank):

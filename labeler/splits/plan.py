@@ -229,12 +229,11 @@ def plan_groups(
             plan.splits[member.key] = (group.key, split)
     _place_unseen(plan, groups, placed, spec)
     labelled = [member for group in groups for member in group.members]
+    counts = Counter((str(member.label), plan.splits[member.key][1]) for member in labelled)
     plan.table = {
-        label: dict.fromkeys(SPLITS, 0) for label in sorted({str(m.label) for m in labelled})
+        label: {split: counts[label, split] for split in SPLITS}
+        for label in sorted({str(member.label) for member in labelled})
     }
-    for member in labelled:
-        if (split := plan.splits[member.key][1]) is not None:
-            plan.table[str(member.label)][split] += 1
     reason = f"the images are of {count(len(placed), 'group')} that must stay together"
     plan.empty = [
         f"{part}: {reason}"
@@ -273,9 +272,7 @@ def _place_free(
         for group in groups
         if not fixed_parts[group.key].held_out
     }
-    totals: Counter[str] = Counter()
-    for sizes in sizes_by_key.values():
-        totals.update(sizes)
+    totals = sum(sizes_by_key.values(), Counter[str]())
     targets_by_class = {
         label: tuple(float(size * share) for share in spec.shares)
         for label, size in sorted(totals.items())
@@ -287,11 +284,11 @@ def _place_free(
             table.add(row, SPLITS.index(placed[key]))
         elif row:
             # The parts in which any class of the group has a share.
+            allowed = SPLITS[:1] if fixed_parts[key].only_train else SPLITS
             parts = tuple(
                 number
-                for number, part in enumerate(SPLITS)
+                for number in range(len(allowed))
                 if any(targets_by_class[label][number] > 0 for label in sizes)
-                and (not fixed_parts[key].only_train or part == "train")
             )
             items.append(PlaceableGroup(key, row, parts))
     for key, number in allocate(items, table, spec.seed).items():

@@ -59,10 +59,13 @@ class SplitSpec:
         """Validate settings. Raises `UsageError`."""
         hold_out = tuple(sorted({_parse_hold_out(text) for text in settings.hold_out}))
         shares = parse_ratio(settings.ratio)
+        # In lowest terms, so that 80:10:10 and 0.8:0.1:0.1 are 8:1:1.
+        unit = lcm(*(share.denominator for share in shares))
+        ratio = ":".join(str(share * unit) for share in shares)
         if hold_out:
             train, val, _ = shares
             shares = train / (train + val), val / (train + val), Fraction(0)
-        words = [f"ratio={normalize_ratio(settings.ratio)}", f"seed={settings.seed}"]
+        words = [f"ratio={ratio}", f"seed={settings.seed}"]
         words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
         return cls(shares, hold_out, settings.seed, " ".join(words))
 
@@ -77,13 +80,6 @@ def parse_ratio(text: str) -> tuple[Fraction, ...]:
             fix = f"for train and test without val: {train}:0:{test}"
         raise UsageError(f"{text!r} is not a ratio of train, val and test", fix)
     return tuple(part / sum(parts) for part in parts)
-
-
-def normalize_ratio(ratio: str) -> str:
-    """Return a ratio in lowest terms: '80:10:10' and '0.8:0.1:0.1' are '8:1:1'."""
-    parts = parse_ratio(ratio)
-    unit = lcm(*(part.denominator for part in parts))
-    return ":".join(str(part * unit) for part in parts)
 
 
 def _parse_hold_out(text: str) -> tuple[str, str]:
