@@ -100,8 +100,8 @@ def step_words(operation: Operation) -> str:
     return translated.format(**operation.arguments)
 
 
-_NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( are| have| were| go)?\b")
-_VERBS = {" are": " is", " have": " has", " were": " was", " go": " goes"}
+_NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( are| have| were| go| look)?\b")
+_VERBS = {" are": " is", " have": " has", " were": " was", " go": " goes", " look": " looks"}
 
 
 def singular(text: str, count: int) -> str:

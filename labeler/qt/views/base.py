@@ -220,7 +220,7 @@ class EmptyNotice(QWidget):
         self.title.setFont(scaled(self.font(), TITLE))
         self.title.setText(notice.title)
         self.text.setText(notice.text)
-        self.text.setFixedHeight(self.text.heightForWidth(self.text.width()))
+        self.text.setFixedHeight(max(0, self.text.heightForWidth(self.text.width())))
         self.text.setVisible(bool(notice.text))
         self._add_widgets(notice)
         self.raise_()

@@ -64,14 +64,21 @@ class ClustersRefresh(QObject):
     def _note_move(self) -> None:
         self._moved_at = time.monotonic()
 
-    def _mouse_rests(self) -> bool:
+    def note_input(self) -> None:
+        """Leave a page alone that is being worked on; one without suggestions only waits."""
+        if self._page is not None and self._page.kind is PageKind.PLAIN:
+            self._note_move()
+        else:
+            self.watch(None)
+
+    def _rests(self) -> bool:
         return time.monotonic() - self._moved_at >= MOUSE_REST_SECONDS
 
     def _check(self) -> None:
         page, room = self._page, self._grid.room()
         if page is None or page is not self._grid.page:
             self.watch(None)
-        elif self._mouse_rests() and not self._is_loading and self._grid.isVisible():
+        elif self._rests() and not self._is_loading and self._grid.isVisible():
             self._is_loading = True
             self._worker.ask(
                 lambda session: self._rebuild(session, page, room),
@@ -81,11 +88,18 @@ class ClustersRefresh(QObject):
 
     def _offer(self, page: ClassPage, other: ClassPage | None) -> None:
         self._is_loading = False
-        if other is not None and page is self._page is self._grid.page and self._mouse_rests():
-            self._show(other)
-            if page.kind is not PageKind.PLAIN:
-                texts = (self.tr("Suggested again"), self.tr("Clusters updated"))
-                self._worker.show_message(texts[page.kind is PageKind.CLUSTERS])
+        if other is None or page is not self._page or page is not self._grid.page:
+            return
+        if not self._rests() or not self._grid.isVisible():
+            return
+        self._show(other)
+        if page.kind is PageKind.CLUSTERS:
+            self._worker.show_message(self.tr("Clusters updated"))
+        elif page.kind is not PageKind.PLAIN:
+            text = self.tr("Suggested again")
+            if self._grid.previous_names:
+                text = self.tr("Suggested again: faces with an arrow were under another class")
+            self._worker.show_message(text)
 
 
 class PageHistory:
@@ -149,9 +163,11 @@ class ClassPagesView(PagedView):
             self.next_page()
         else:
             self.model.refresh()
+            if not self.marked(TileMark.LIFTED, TileMark.SENT, TileMark.DONE):
+                self._refresh.watch(self.page)
 
     def note_input(self) -> None:
-        self._refresh.watch(None)
+        self._refresh.note_input()
 
     # -- pages
 
@@ -213,8 +229,17 @@ class ClassPagesView(PagedView):
         self._refresh.watch(page)
 
     def _show_refreshed(self, page: ClassPage) -> None:
+        if self.names.is_typing:
+            return
+        tiles = self.page.tiles if self.page is not None else ()
+        names = {row: tile.prediction.label for tile in tiles for row in tile.rows}
         self.show_page(page)
         self._is_refreshed = True
+        self.view.previous_names = {
+            number: name
+            for number, tile in enumerate(page.tiles)
+            if (name := names.get(tile.rows[0])) and name != tile.prediction.label
+        }
 
     def _update_place(self) -> None:
         self.set_current_place((self.page and self.page.label) or "")

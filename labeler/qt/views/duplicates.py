@@ -227,7 +227,8 @@ class DuplicatesView(PagedView):
             compared = self.tr("{count} images compared, no duplicates to review")
             text = counted(compared, self._compared)
         elif not count:
-            text = self.tr("Not searched yet")
+            is_busy = self.context.imports.running
+            text = self.tr("A command is running…") if is_busy else self.tr("Not searched yet")
         self.title.setText(text)
         missing = counted(self.tr("{count} images are not compared yet."), self._missing)
         step = NextStep(self.tr("Find duplicates"), self.search)

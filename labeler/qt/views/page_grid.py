@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
@@ -54,6 +55,9 @@ class PageGrid(GestureView):
     description: PageDescription | None = None
     waits = False
     """Whether the first page is still being prepared."""
+
+    previous_names: Mapping[int, str] = MappingProxyType({})
+    """The classes under which tiles (rows) were before the page was suggested again."""
 
     name_until = 0.0
     cluster = range(0)
@@ -118,7 +122,7 @@ class PageGrid(GestureView):
     def show_page(self, page: ClassPage | None) -> None:
         places = self.places()
         self._set_page(page)
-        self.waits = False
+        self.waits, self.previous_names = False, {}
         self.tiles.only_waiting = True
         tiles = page.tiles if page is not None else ()
         self.tiles.show(
@@ -248,6 +252,8 @@ class PageGrid(GestureView):
 
     def caption(self, row: int) -> str:
         target = self.tiles.state(row).target
+        if not target and row in self.previous_names:
+            return f"{self.previous_names[row]} →"
         return "" if target in list(Place) else target
 
     def appearance(self, row: int) -> TileAppearance:

@@ -116,10 +116,11 @@ class StatisticsView(LabelerView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.table, self.title = ClassTable(), TitleLabel()
+        self._has_split = False
         run = context.imports.run_command
         self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
         context.worker.ask(lambda session: session.dataset.settings.split.ratio, self._show_ratio)
-        self.export_button = button(self.tr("Export"), partial(run, "labeler", "export"))
+        self.export_button = button("", self._export)
         self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
         self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
         head = row_layout(self.title, self.split_button, self.export_button, grows=self.title)
@@ -134,6 +135,10 @@ class StatisticsView(LabelerView):
     def _show_ratio(self, ratio: str) -> None:
         text = self.tr("labeler split: train, val and test ({ratio}) without leaks")
         self.split_button.setToolTip(text.format(ratio=ratio))
+
+    def _export(self) -> None:
+        options = [] if self._has_split else ["--no-split"]
+        self.context.imports.run_command("labeler", "export", *options)
 
     def _count_soon(self) -> None:
         if self.isVisible():
@@ -150,7 +155,10 @@ class StatisticsView(LabelerView):
         totals = (sum(counts[split] for counts in counts_by_split.values()) for split in SPLITS)
         shares = " : ".join(f"{total:,}" for total in totals)
         text = self.tr("train : val : test = {shares}").format(shares=shares)
+        self._has_split = bool(counts_by_split)
         self.title.setText(text if counts_by_split else self.tr("No split yet"))
+        whole = self.tr("Export without split")
+        self.export_button.setText(self.tr("Export") if counts_by_split else whole)
         notice = Notice(
             self.tr("No classes yet"),
             self.tr("Type a name on a class page, or press N over a face in the grid."),

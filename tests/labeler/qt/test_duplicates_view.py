@@ -377,6 +377,9 @@ def test_dataset_is_split_and_exported(
     assert bar is not None
     assert (bar.value(), bar.maximum()) == (counts[0], max(counts))
     assert view.title.text() == "No split yet"
+    assert view.export_button.text() == "Export without split"
+    assert run(window, view.export_button).startswith("Finished  ·  60 images exported")
+    assert len(list((root / "exports" / "imagefolder").glob("*/*.jpg"))) == 60
     text = run(window, view.split_button)
     assert text == (
         f"Finished  ·  train 56, val 2, test 2  ·  Next, train a model: baseline train -d {root}"
