@@ -59,37 +59,30 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
 
     With --folds, cross-validate on train and val instead, without saving a model.
     """
-    if request.folds is not None:
-        return _cross_validate(job, request, request.folds)
     request.check()
-    if job.simulate:
+    if job.simulate and request.folds is None:
         return {"settings": load_preset(request.preset, request.texts()).to_json()}
     require_transfer()
     from baseline.data.runs import run_folder
     from baseline.evaluation.report.page import REPORT
     from baseline.evaluation.summary import summarize_training
     from baseline.train.train_run import train_run
+    from baseline.train.trials import plan_folds, run_cross_validation, summarize_cross_validation
 
     with job.open() as dataset:
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
+        if request.folds is not None and job.simulate:
+            return plan_folds(dataset, settings, request.folds)
+        if request.folds is not None:
+            result = run_cross_validation(
+                dataset, settings, request.folds, progress=job.progress, say=job.say
+            )
+            return result if job.as_json else summarize_cross_validation(result)
         result = train_run(dataset, settings, progress=job.progress, say=job.say)
         folder = run_folder(dataset, str(result["run"]))
         report = folder.absolute() / REPORT
     result |= {"report": str(report)} if report.is_file() else {}
     return result if job.as_json else summarize_training(result, folder, job.root)
-
-
-def _cross_validate(job: CommandJob, request: TrainRequest, folds: int) -> Result:
-    request.check()
-    require_transfer()
-    from baseline.train.trials import plan_folds, run_cross_validation, summarize_cross_validation
-
-    with job.open() as dataset:
-        settings = load_preset(request.preset, request.texts(), dataset.pin_of)
-        if job.simulate:
-            return plan_folds(dataset, settings, folds)
-        result = run_cross_validation(dataset, settings, folds, progress=job.progress, say=job.say)
-    return result if job.as_json else summarize_cross_validation(result)
 
 
 @commands.command(epilog="Example: baseline backbones --json")
@@ -302,9 +295,6 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
     return summary | {"run": name, "report": str(report)}
 
 
-EXPORT_SUFFIXES = (".onnx", ".tflite")
-
-
 def _run_folder(job: CommandJob, run: str | None) -> Path:
     from baseline.data.runs import find_run_folder
 
@@ -336,7 +326,7 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     from baseline.use.predict import ClassFolders, open_prediction_table, predict_files
 
     path = Path(request.run or "")
-    if path.suffix not in EXPORT_SUFFIXES:
+    if path.suffix not in (".onnx", ".tflite"):
         path = _run_folder(job, request.run)
     model = load(path)
     cropping = _crop_plan(job, model.facts, path, request.detector)
@@ -360,12 +350,9 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     result |= summarize_ignored(ignored)
     result |= {"table": request.csv} if request.csv else {}
     result |= {"copied": dict(folders.counts)} if folders else {}
-    if request.fail and results.rejected:
-        raise DoneInPart(
-            f"{count(results.rejected, 'file')} rejected",
-            "see the reasons in the result",
-            result,
-        )
+    if request.fail and results.rejections:
+        rejected = count(len(results.rejections), "file")
+        raise DoneInPart(f"{rejected} rejected", "see the reasons in the result", result)
     return result
 
 
@@ -391,42 +378,41 @@ class _PredictionResults:
     def __init__(self, job: CommandJob) -> None:
         self._job = job
         self._class_counts: Counter[str] = Counter()
-        self._predicted: list[FilePrediction] = []
-        self._images = self.rejected = self._missing = 0
+        self._images = 0
+        self._predicted: list[dict[str, object]] = []
+        self.rejections: list[dict[str, object]] = []
 
     def add(self, predicted: FilePrediction) -> None:
         if predicted.rejection is not None:
-            self.rejected += 1
-            self._missing += predicted.rejection.reason == FILE_GONE
+            self.rejections.append(predicted.to_json())
         else:
             self._images += 1
             self._class_counts.update(answer.label or "unknown" for _, answer in predicted.parts)
-        if not self._job.as_json:
+        if self._job.as_json and predicted.rejection is None:
+            self._predicted.append(predicted.to_json())
+        elif not self._job.as_json:
             for line in format_prediction(predicted):
                 self._job.show(line)
-        else:
-            # Without pixels, which would fill the memory.
-            parts = tuple((part._replace(pixels=part.pixels[:0]), a) for part, a in predicted.parts)
-            self._predicted.append(predicted._replace(parts=parts))
 
     def summarize(self, run: str, cropping: CropPlan) -> Result:
         """Return the result of the command. Raises `InputUnusable` if no file exists."""
-        if self._missing and self._missing == self.rejected and not self._images:
+        reasons = {rejection["reason"] for rejection in self.rejections}
+        if reasons == {FILE_GONE} and not self._images:
             raise InputUnusable("none of these files exists", "check the names")
         if not self._job.as_json:
             summary: Result = {"images": self._images}
             if (parts := self._class_counts.total()) != self._images:
                 summary["faces"] = parts
-            summary |= {"rejected": self.rejected} if self.rejected else {}
+            summary |= {"rejected": len(self.rejections)} if self.rejections else {}
             return summary | {"predictions": dict(self._class_counts.most_common()), "run": run}
         return {
             "run": run,
             "images": self._images,
             "parts": self._class_counts.total(),
-            "rejected": self.rejected,
+            "rejected": len(self.rejections),
             "cropping": cropping.to_json(),
-            "predicted": [file.to_json() for file in self._predicted if file.rejection is None],
-            "rejections": [file.to_json() for file in self._predicted if file.rejection],
+            "predicted": self._predicted,
+            "rejections": self.rejections,
         }
 
 

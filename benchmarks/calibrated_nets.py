@@ -33,7 +33,7 @@ class ImageScores(NamedTuple):
 
     def loss(self, temperature: float) -> float:
         """Return the log loss at this temperature."""
-        return float(-log_softmax(self.logits, temperature)[np.arange(len(self.y)), self.y].mean())
+        return float(-log_softmax(self.logits / temperature)[np.arange(len(self.y)), self.y].mean())
 
 
 def draw_scores(net: Net, groups: int, max_size: int, seed: int) -> ImageScores:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from drawn_dataset import CLASSES, EIGHT_TO_ONE, fill
 
+from baseline.data.runs import write_run_json
 from baseline.data.samples import find_examples, load_arrays
 from baseline.evaluation.decision_rule import (
+    SCALE_FILE,
     DecisionRule,
     fit_feature_scale,
     save_decision_rule,
-    save_feature_scale,
 )
 from baseline.settings import Settings, load_preset
 from baseline.train.networks import build_net, to_trained_net
@@ -59,6 +60,7 @@ def _make_wary(folder: Path, pictures: list[Path]) -> None:
     """Add a decision rule; 5 % of the images are out-of-distribution."""
     rule = DecisionRule(1.5, 0.6, offsets={"cross": 0.7, "stripes": -0.9})
     save_decision_rule(folder, rule)
-    save_feature_scale(folder, fit_feature_scale(load(folder).embed(pictures)))
+    scale = fit_feature_scale(load(folder).embed(pictures))
+    write_run_json(folder, SCALE_FILE, scale)
     similarities = [answer.similarity or 0.0 for answer in load(folder).predict_images(pictures)]
     save_decision_rule(folder, rule.but(unfamiliar_below=float(np.quantile(similarities, 0.05))))

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from baseline.features.backbone import TINY, Array, ImageShape
+from baseline.features.backbone import TINY, Array
 from baseline.features.graph_backbones import INPUT_NAME, NORM, int64_array
-from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
+from baseline.features.graph_builder import GraphBuilder, Output, image_input
 from curation.similarity import color_layout as formula
 
 LAB_ROWS, LAB_FACTORS = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
@@ -41,7 +41,7 @@ def build_color_graph() -> ModelProto:
     shares = graph.add("MatMul", formula.compute_cell_weights(), colours)
     roots = graph.add("Sqrt", graph.add("Add", shares, _floats(formula.FLOOR)))
     layouts = graph.add("Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1)
-    images = float_image_input(INPUT_NAME, ImageShape(3, formula.SIDE))
+    images = image_input(INPUT_NAME, TensorProto.FLOAT, 3, formula.SIDE, formula.SIDE)
     return graph.model(images, {"features": Output(layouts, (formula.WIDTH,))})
 
 

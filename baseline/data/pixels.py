@@ -83,8 +83,8 @@ def read_crop(source: PixelSource) -> Image.Image:
         return crop_region(decode(read_original(source.original)).pixels, source.box, source.angle)
 
 
-def resize_to_square(image: Image.Image, size: int, fit: Fit = "stretch") -> Image.Image:
-    """Resize an image to size x size pixels, the input of a model.
+def to_square_pixels(image: Image.Image, size: int, fit: Fit) -> Pixels:
+    """Return an upright RGB image as size x size x 3 (gray: size x size), the input of a model.
 
     With `crop` it becomes the middle of a wide image, and the top of a tall one, where heads are.
     """
@@ -92,7 +92,8 @@ def resize_to_square(image: Image.Image, size: int, fit: Fit = "stretch") -> Ima
         side = min(image.size)
         left = (image.width - side) // 2
         image = image.crop((left, 0, left + side, side))
-    return image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    square = image.resize((size, size), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return np.asarray(square, dtype=np.uint8)
 
 
 VIEW_SEED = 0
@@ -135,11 +136,6 @@ class ViewReader:
 
 ImageInput: TypeAlias = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 """A path, the bytes of a file, an image of Pillow, or uint8 pixels H x W x 3 (RGB) or H x W."""
-
-
-def to_square_pixels(image: Image.Image, size: int, fit: Fit) -> Pixels:
-    """Return an upright RGB image as size x size x 3 (gray: size x size), as in training."""
-    return np.asarray(resize_to_square(image, size, fit), dtype=np.uint8)
 
 
 def to_rgb_image(image: ImageInput) -> Image.Image:

@@ -61,10 +61,6 @@ class Examples:
         in_train = {self.groups[sample.key] for sample in self.splits["train"]}
         return sum(self.groups[sample.key] in in_train for sample in self.splits[split])
 
-    def counts(self) -> dict[str, int]:
-        """Return the number of samples of each split."""
-        return {split: len(self.splits[split]) for split in SPLITS}
-
 
 def find_examples(dataset: Dataset) -> Examples:
     """Return the labelled samples with a split. Raises `InputUnusable` if there are none."""
@@ -255,13 +251,16 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
     """
     samples = {sample.key: sample for part in examples.splits.values() for sample in part}
     groups: Groups = defaultdict(list)
-    reviewed: Groups = defaultdict(list)
+    holdout: Groups = defaultdict(list)
     for key in sorted(samples):
         groups[examples.groups[key]].append(samples[key])
-        if key not in examples.unseen:
-            reviewed[examples.groups[key]].append(samples[key])
-    single = _single_groups(groups)
-    holdout = {name: members for name, members in reviewed.items() if name not in single}
+    label_groups = {(label, name) for name, part in groups.items() for label in _labels(part)}
+    groups_of_label = Counter(label for label, _ in label_groups)
+    single = {name for label, name in label_groups if groups_of_label[label] == 1}
+    for name, part in groups.items():
+        reviewed = [sample for sample in part if sample.key not in examples.unseen]
+        if reviewed and name not in single:
+            holdout[name] = reviewed
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))]
     holdout_names = [name for name in names if name in holdout]
     if len(holdout_names) < folds or len(examples.classes) < 2:
@@ -318,15 +317,6 @@ def assign_folds(
     return parts
 
 
-def _single_groups(groups: Groups) -> set[str]:
-    """Return the groups that are the only one of a class."""
-    groups_by_label: dict[str, set[str]] = defaultdict(set)
-    for name, samples in groups.items():
-        for sample in samples:
-            groups_by_label[str(sample.label)].add(name)
-    return {next(iter(names)) for names in groups_by_label.values() if len(names) == 1}
-
-
 def _labels(samples: Sequence[Sample]) -> set[str]:
     return {str(sample.label) for sample in samples}
 
@@ -336,9 +326,7 @@ def _collect_samples(groups: Groups, names: Sequence[str]) -> tuple[Sample, ...]
     return tuple(sorted(samples, key=lambda sample: sample.key))
 
 
-def compute_class_weights(
-    y: npt.NDArray[np.int64], classes: int, balance: str
-) -> npt.NDArray[np.float32]:
+def compute_class_weights(y: Indices, classes: int, balance: str) -> npt.NDArray[np.float32]:
     """Return the class weights of the loss (float32).
 
     With balance 'weights' all classes count equally; otherwise they are 1.
@@ -349,7 +337,7 @@ def compute_class_weights(
     return np.ones(classes, np.float32)
 
 
-def check_classes(y: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
+def check_classes(y: Indices, classes: Sequence[str]) -> None:
     """Raise `InputUnusable` for fewer than two classes, or a class without samples."""
     if len(classes) < 2:
         raise InputUnusable(

@@ -173,11 +173,6 @@ class DecisionRule(msgspec.Struct, frozen=True):
     offsets: dict[str, float] = {}
     unfamiliar_below: float | None = None
 
-    @property
-    def can_answer_unknown(self) -> bool:
-        """Whether a prediction can be "unknown"."""
-        return self.unknown_below is not None or self.unfamiliar_below is not None
-
     def class_offsets(self, classes: Sequence[str]) -> list[float]:
         """Return the offset of each class."""
         return [self.offsets.get(name, 0.0) for name in classes]
@@ -318,11 +313,6 @@ def compute_output_similarity(
     )
 
 
-def save_feature_scale(folder: Path, scale: FeatureScale, *, scratch: Path | None = None) -> None:
-    """Write `feature_scale.json` beside the weights. Raises NotWritable or DiskFull."""
-    write_run_json(folder, SCALE_FILE, scale, scratch=scratch)
-
-
 def load_feature_scale(folder: Path) -> FeatureScale | None:
     """Return the scale of a run; None for a gallery. Raises `InputUnusable`."""
     for name in (SCALE_FILE, FORMER_SCALE_FILE):
@@ -406,7 +396,8 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     if request.forget:
         return before.without_thresholds()
     if not len(val.outputs):
-        raise _empty_val_error()
+        message = "no images in val to choose a threshold by"
+        raise empty_split_error(message, ", then train again")
     in_val = {val.classes[number] for number in val.outputs.y}
     protected = {old.name: old.target for old in before.effects.protected if old.name in in_val}
     protected |= request.protected
@@ -514,10 +505,8 @@ def choose_unknown_threshold(
     case whatever its size, and one additional group is assumed to be rejected as a whole. Then an
     image of a new group is rejected with a probability of at most `max_share`, whatever the network
     and however similar the images of a group are (Lee, Barber and Willett, "Distribution-free
-    inference with hierarchical data", 2023). Raises InputUnusable if val is empty.
+    inference with hierarchical data", 2023).
     """
-    if not len(similarity):
-        raise _empty_val_error()
     numbers = group_numbers(groups)
     cases = int(numbers.max()) + 1
     order = np.argsort(similarity, kind="stable")
@@ -539,7 +528,3 @@ def choose_unknown_threshold(
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
         guaranteed=float(shares[row]) <= max_share + _EPSILON,
     )
-
-
-def _empty_val_error() -> InputUnusable:
-    return empty_split_error("no images in val to choose a threshold by", ", then train again")

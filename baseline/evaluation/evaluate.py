@@ -62,18 +62,6 @@ from gleanset.work.progress import Progress
 TEST = "test"
 
 
-@dataclass(frozen=True, slots=True)
-class RunEvaluation:
-    """The metrics of each split and of the whole run, as `RunMetrics` has them.
-
-    `earlier` counts the evaluations on test before; None without a test split.
-    """
-
-    splits: Mapping[str, SplitMetrics]
-    gap: Mapping[str, float]
-    earlier: EvaluationCounts | None
-
-
 def evaluate_run(
     dataset: Dataset,
     run_id: str,
@@ -81,11 +69,12 @@ def evaluate_run(
     outputs: Mapping[str, Outputs],
     rule: DecisionRule,
     scratch: Path | None = None,
-) -> RunEvaluation:
+) -> tuple[dict[str, SplitMetrics], EvaluationCounts | None]:
     """Evaluate a new run on its splits; write `outputs.npz` and `answers.json`.
 
-    The test evaluation is recorded. Splits without images may be missing; outputs without
-    distances are of a gallery. Raises NotWritable or DiskFull.
+    The test evaluation is recorded; earlier ones are counted, None without a test split. Splits
+    without images may be missing; outputs without distances are of a gallery. Raises NotWritable
+    or DiskFull.
     """
     folder = run_folder(dataset, run_id)
     outputs = {split: part for split, part in outputs.items() if len(part)}
@@ -98,13 +87,10 @@ def evaluate_run(
             part, examples.classes, examples.groups, rule, gallery=gallery
         )
         splits[split] = compute_split_metrics(answers, rule)
-    accuracies = {split: figures.accuracy for split, figures in splits.items()}
-    on_train = accuracies.pop("train", None)
-    gap = {} if on_train is None else {s: on_train - value for s, value in accuracies.items()}
     earlier = None
     if TEST in outputs:
         earlier = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
-    return RunEvaluation(splits, gap, earlier)
+    return splits, earlier
 
 
 def fit_decision_rule(

@@ -77,9 +77,11 @@ def _effective_number(sizes: Floats) -> float:
     return float(sizes.sum() ** 2 / (sizes**2).sum()) if len(sizes) else 0.0
 
 
-def share_interval_or_none(right: Flags, groups: Groups) -> Interval | None:
+def share_interval_or_none(
+    right: Flags, groups: Groups, variance_inflation: float = 1.0
+) -> Interval | None:
     """Return `share_interval`, or None for a single group."""
-    return share_interval(right, groups) if len(set(groups)) > 1 else None
+    return share_interval(right, groups, variance_inflation) if len(set(groups)) > 1 else None
 
 
 def share_interval(right: Flags, groups: Groups, variance_inflation: float = 1.0) -> Interval:

@@ -126,17 +126,17 @@ Scores = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int64]
 
 
-def log_softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> Floats:
+def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
     """Return log probabilities (N x C), computed in double precision."""
-    scaled = logits.astype(np.float64) / temperature
-    shifted = scaled - scaled.max(1, keepdims=True)
+    exact = logits.astype(np.float64)
+    shifted = exact - exact.max(1, keepdims=True)
     result: Floats = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     return result
 
 
-def softmax(logits: npt.NDArray[np.floating], temperature: float = 1.0) -> Floats:
+def softmax(logits: npt.NDArray[np.floating]) -> Floats:
     """Return probabilities (N x C)."""
-    result: Floats = np.exp(log_softmax(logits, temperature))
+    result: Floats = np.exp(log_softmax(logits))
     return result
 
 

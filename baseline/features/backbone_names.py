@@ -50,7 +50,7 @@ def has_embedding(name: str) -> bool:
 def _pin_name(name: str, ask: Ask | None) -> str:
     check_backbone_name(name)
     if has_hub_prefix(name):
-        return pin_embedding(name, ask)
+        return pin_embedding(name, ask).pinned()
     return f"{TIMM_HUBS[0]}{name}" if name.startswith("timm/") else name
 
 
@@ -129,13 +129,13 @@ def parse(name: str) -> EmbeddingSpec:
     return EmbeddingSpec(HubFile.parse(file, kind.file), pairs.get("sha256", ""), kind)
 
 
-def pin_embedding(name: str, ask: Ask | None = None) -> str:
-    """Return a name with the commit and SHA-256 that `ask` returns; downloads nothing.
+def pin_embedding(name: str, ask: Ask | None) -> EmbeddingSpec:
+    """Parse a name, with the commit and SHA-256 that `ask` returns; downloads nothing.
 
     Without `ask` they are left out. Raises `UsageError`, and the errors of `ask`.
     """
     spec = parse(name)
-    if ask is not None:
-        file, sha256 = pin_hub_name(str(spec.file), spec.sha256, ask)
-        spec = spec._replace(file=HubFile.parse(file), sha256=sha256)
-    return spec.pinned()
+    if ask is None:
+        return spec
+    file, sha256 = pin_hub_name(str(spec.file), spec.sha256, ask)
+    return spec._replace(file=HubFile.parse(file), sha256=sha256)

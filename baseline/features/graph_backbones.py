@@ -31,7 +31,7 @@ from baseline.features.backbone import (
     State,
     explain_out_of_memory,
 )
-from baseline.features.backbone_names import COLOURS, FACES, EmbeddingSpec, parse, pin_embedding
+from baseline.features.backbone_names import COLOURS, FACES, EmbeddingSpec, pin_embedding
 from baseline.settings import Precision, Simple
 from curation.similarity import color_layout as formula
 from curation.similarity.color_layout import compute_area_weights
@@ -75,11 +75,15 @@ class GraphBackbone(Backbone):
     def model(self, shape: ImageShape) -> ModelProto:
         """Return its graph as a model of `INPUT_NAME`. Raises `MissingComponent` without onnx."""
         require_graphs()
-        from baseline.features.graph_builder import GraphBuilder, Output, float_image_input
+        from onnx import TensorProto
+
+        from baseline.features.graph_builder import GraphBuilder, Output, image_input
 
         graph = GraphBuilder(self.opset)
         features = Output(self.add_to_graph(graph, INPUT_NAME, shape), (self.width,))
-        return graph.model(float_image_input(INPUT_NAME, shape), {"features": features})
+        sides = (shape.channels, shape.size, shape.size)
+        images = image_input(INPUT_NAME, TensorProto.FLOAT, *sides)
+        return graph.model(images, {"features": features})
 
 
 class GraphExtractor:
@@ -265,12 +269,8 @@ class IdentityBackbone(GraphBackbone):
         graph.scope = f"{IDENTITY_SCOPE}/taken"
         sides = compute_area_weights(shape.size) * np.float32(255**0.5)
         upright = add_area_resize(graph, images, sides)
-        ends = (
-            int64_array(-1),
-            int64_array(np.iinfo(np.int64).min),
-            int64_array(3),
-            int64_array(-1),
-        )
+        # From the last column to the first, backwards.
+        ends = map(int64_array, (-1, np.iinfo(np.int64).min, 3, -1))
         mirrored = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
         graph.scope = IDENTITY_SCOPE
         vectors = graph.embed(onnx.load_model_from_string(self._data), mirrored)
@@ -369,7 +369,7 @@ class OnnxBackbone(GraphBackbone):
         opened = _OPEN.get(name)
         if opened is None:
             require_graphs()
-            spec = parse(pin_embedding(name, query_hub))
+            spec = pin_embedding(name, query_hub)
             opened = _OPEN[name] = cls(spec, _read_model(spec, kept))
         return opened
 
@@ -467,7 +467,5 @@ def bilinear_weights(old: int, new: int) -> npt.NDArray[np.float32]:
     centres = (np.arange(new) + 0.5) * scale
     distance = np.abs(centres[:, None] - (np.arange(old) + 0.5)) / max(scale, 1.0)
     weights = np.maximum(1.0 - distance, 0.0)
-    normalized: npt.NDArray[np.float32] = (weights / weights.sum(1, keepdims=True)).astype(
-        np.float32
-    )
-    return normalized
+    weights /= weights.sum(1, keepdims=True)
+    return weights.astype(np.float32)

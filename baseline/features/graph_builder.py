@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import onnx.compose
 import onnx.version_converter
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from baseline.features.backbone import OPSET, Array, ImageShape
+from baseline.features.backbone import OPSET, Array
 from gleanset.errors import InputUnusable
 
 IR = 8
@@ -118,12 +118,6 @@ def _convert_opset(model: ModelProto, opset: int) -> ModelProto:
         ) from error
 
 
-def float_image_input(name: str, shape: ImageShape) -> ValueInfoProto:
-    """Return an input for images as float32 N x channels x size x size."""
-    sides: Sequence[int | str] = ["n", shape.channels, shape.size, shape.size]
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, sides)
-
-
-def byte_image_input(name: str, size: int) -> ValueInfoProto:
-    """Return an input for images as uint8 N x size x size x 3."""
-    return helper.make_tensor_value_info(name, TensorProto.UINT8, ["n", size, size, 3])
+def image_input(name: str, kind: int, *sides: int) -> ValueInfoProto:
+    """Return an input for images of a type of `TensorProto`, N x sides."""
+    return helper.make_tensor_value_info(name, kind, ["n", *sides])

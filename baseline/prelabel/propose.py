@@ -51,19 +51,17 @@ def outlier_scores(vectors: Rows, kind: Indices) -> Floats:
     It is based on the distance from the mean of the kind in robust standard deviations (median,
     1.4826 MAD) above the median of the kind, or of all samples for a kind of fewer than 5.
     """
-    counts = np.bincount(kind)
-    ends = np.cumsum(counts)
-    members = np.split(np.argsort(kind, kind="stable"), ends[:-1])
+    members = _members(kind) if len(kind) else []
     distance = np.zeros(len(vectors))
     for rows in members:
-        if len(rows):
-            middle_of_kind = vectors[rows].mean(0, dtype=np.float64)
-            distance[rows] = np.linalg.norm(vectors[rows] - middle_of_kind, axis=1)
+        middle_of_kind = vectors[rows].mean(0, dtype=np.float64)
+        distance[rows] = np.linalg.norm(vectors[rows] - middle_of_kind, axis=1)
     middle, spread = _spread(distance)
-    middles, spreads = np.full(len(counts), middle), np.full(len(counts), spread)
-    for number in np.flatnonzero(counts >= 5):
-        middles[number], spreads[number] = _spread(distance[members[number]])
-    far = np.maximum(distance - middles[kind], 0) / np.maximum(spreads[kind], spread / 4 + 1e-9)
+    middles, spreads = np.full(len(kind), middle), np.full(len(kind), spread)
+    for rows in members:
+        if len(rows) >= 5:
+            middles[rows], spreads[rows] = _spread(distance[rows])
+    far = np.maximum(distance - middles, 0) / np.maximum(spreads, spread / 4 + 1e-9)
     score: Floats = far**2 / (far**2 + 9.0)
     return score
 
@@ -142,7 +140,8 @@ def _order_by_similarity(
         pulled = np.concatenate([pulled, weighted], axis=1).astype(np.float32)
     position = np.zeros(len(pulled), np.int64)
     subset = pulled[:: max(1, -(-len(pulled) // MAX_DIRECTION_ROWS))]
-    position[order_by_proximity(pulled @ find_main_directions(subset))] = np.arange(len(pulled))
+    directions = np.linalg.svd(subset - subset.mean(axis=0), full_matrices=False)[2][:DIRECTIONS]
+    position[order_by_proximity(pulled @ directions.T)] = np.arange(len(pulled))
     # A track is in one cluster and counts once there.
     return SimilarityOrder(position, assign_clusters(pulled[firsts])[track])
 
@@ -227,12 +226,6 @@ def assign_clusters(vectors: Rows) -> Indices:
     for number, cluster in enumerate(clusters):
         numbers[cluster] = number
     return numbers
-
-
-def find_main_directions(vectors: Rows) -> Rows:
-    """Return the principal directions of N rows (D x at most `DIRECTIONS`)."""
-    _, _, directions = np.linalg.svd(vectors - vectors.mean(axis=0), full_matrices=False)
-    return directions[:DIRECTIONS].T
 
 
 def order_by_proximity(points: Rows) -> Indices:

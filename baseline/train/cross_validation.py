@@ -22,7 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from baseline.data.runs import read_run_json, remove_checkpoint, write_run_json
-from baseline.data.samples import Examples, ensure_val, make_folds, split_stratified_groups
+from baseline.data.samples import Examples, ensure_val, make_folds
 from baseline.evaluation.decision_rule import (
     DecisionRule,
     FeatureScale,
@@ -225,9 +225,7 @@ def add_membership(data: TrainingData, trained: TrainingResult[TrainedNet]) -> L
     columns, seed = net.backbone.identity_columns, data.settings.seed
     with limit_threads():
         fit_scaling = partial(Scaling.fit, backbone=net.backbone, weights=weights)
-        fitted = fit_membership(
-            train, background, columns, fit_scaling, split_stratified_groups, seed
-        )
+        fitted = fit_membership(train, background, columns, fit_scaling, seed)
     if fitted is None:
         return None
     net.membership, left_out = fitted

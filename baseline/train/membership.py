@@ -17,14 +17,14 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from baseline.data.samples import split_stratified_groups
+
 Rows = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 State = Mapping[str, npt.NDArray[Any]]
 FitScaling = Callable[[Rows], tuple[Floats, Floats]]
 """Mean and divisor of each feature (D), for features N x V x D."""
-MakeFolds = Callable[[Indices, Indices, int, int], list[tuple[Indices, Indices]]]
-"""Folds by class and group numbers, number of folds and seed: rows of train and test."""
 
 PREFIX = "membership."
 FOLDS = 10
@@ -153,7 +153,6 @@ def fit_membership(
     background: Rows,
     identity: slice,
     fit_scaling: FitScaling,
-    make_folds: MakeFolds,
     seed: int,
 ) -> tuple[ClassMembership, LeftOutImages] | None:
     """Fit to train features, and predict what folds left out; None for too little data.
@@ -166,7 +165,7 @@ def fit_membership(
     part = train.at(sample)
     classes = random.permutation(np.unique(part.y))
     known, outsiders = list[tuple[Indices, Floats]](), list[tuple[Indices, Floats]]()
-    folds = make_folds(part.y, part.groups, FOLDS, seed)
+    folds = split_stratified_groups(part.y, part.groups, FOLDS, seed)
     if len(classes) < MIN_CLASSES or not folds:
         return None
     for number, (rows, held_out) in enumerate(folds):

@@ -20,9 +20,10 @@ from baseline.data.runs import (
     record_run_end,
     remove_checkpoint,
     run_folder,
+    write_run_json,
 )
 from baseline.data.samples import compute_prior_shift, ensure_val, find_examples
-from baseline.evaluation.decision_rule import NO_UNKNOWN_RULE, save_feature_scale
+from baseline.evaluation.decision_rule import NO_UNKNOWN_RULE, SCALE_FILE
 from baseline.evaluation.evaluate import (
     TEST,
     evaluate_run,
@@ -130,22 +131,22 @@ def _train_and_evaluate(
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
     scale = None if trained.net.membership else feature_scale(trained.net, outputs["train"])
     if scale is not None:
-        save_feature_scale(folder, scale, scratch=scratch)
+        write_run_json(folder, SCALE_FILE, scale, scratch=scratch)
         outputs = {split: with_distances(part, scale) for split, part in outputs.items()}
     shift = compute_prior_shift(data.examples, data.settings)
     calibration, rule = fit_decision_rule(outputs["val"], data.examples, shift)
     rule = add_unknown_rule(data, trained, outputs["val"], scale, rule, left_out)
-    evaluation = evaluate_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
-    if warning := reuse_warning(evaluation.earlier):
+    splits, earlier = evaluate_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
+    if warning := reuse_warning(earlier):
         say(warning)
-    for split in ("val", "test"):
-        if split in evaluation.splits and (warning := evaluation.splits[split].size_warning):
+    tests = {split: figures for split, figures in splits.items() if split != "train"}
+    for split, figures in tests.items():
+        if warning := figures.size_warning:
             say(f"{split} has {warning}")
-    splits = evaluation.splits
     counts = {split: len(part) for split, part in outputs.items()}
-    unreadable = sum(data.examples.counts().values()) - sum(counts.values())
+    unreadable = sum(map(len, data.examples.splits.values())) - sum(counts.values())
     copies = summarize_copy_search(data.dataset, data.examples, TEST)
-    figures = RunMetrics(
+    metrics = RunMetrics(
         classes=list(data.classes),
         settings=data.settings.to_json(),
         data={
@@ -165,10 +166,10 @@ def _train_and_evaluate(
         copies=copies,
         temperature=calibration.temperature,
         calibration=calibration,
-        gap=dict(evaluation.gap),
+        gap={split: splits["train"].accuracy - part.accuracy for split, part in tests.items()},
         **splits,
     )
-    write_metrics(folder, figures, scratch=scratch)
+    write_metrics(folder, metrics, scratch=scratch)
     unfamiliar = rule.effects.unfamiliar
     train_keys = {sample.key for sample in data.examples.splits["train"]}
     warnings = {"unreadable": unreadable, "unseen_labels": len(train_keys & data.examples.unseen)}

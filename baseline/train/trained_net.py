@@ -199,21 +199,6 @@ class TrainedNet:
         return self.backbone.parameters + sum(value.size for value in head_state.values())
 
 
-def build_trained_net(
-    settings: Settings, state: State, run_folder: Path | None = None
-) -> TrainedNet:
-    """Build the network of these settings and tensors.
-
-    `run_folder` may have files of the backbone. Raises `ValueError` if the tensors are those of
-    another network, and what building a backbone raises.
-    """
-    if isinstance(settings, Simple):
-        backbone: Backbone = SmallBackbone(settings)
-    else:
-        backbone = build_backbone(settings.backbone, run_folder)
-    return assemble_net(backbone, settings, state)
-
-
 def assemble_net(backbone: Backbone, settings: Settings, state: State) -> TrainedNet:
     """Return the network of a backbone, which takes over its tensors.
 
@@ -362,8 +347,13 @@ def _load_net(path: Path, settings: Settings, classes: int, weights: bytes) -> T
         "of timm builds another backbone by that name",
         _FIX,
     )
+    backbone = (
+        SmallBackbone(settings)
+        if isinstance(settings, Simple)
+        else build_backbone(settings.backbone, path.parent)
+    )
     try:
-        net = build_trained_net(settings, state, path.parent)
+        net = assemble_net(backbone, settings, state)
     except ValueError as error:
         raise misfit from error
     if net.head.classes != classes:
@@ -424,19 +414,14 @@ def choose_representatives(embedded: Embeddings, limit: int) -> npt.NDArray[np.i
     return np.array(sorted(rows))
 
 
-def get_gallery_head(net: TrainedNet) -> GalleryHead:
-    """Return the gallery of a network. Raises `UsageError` if it has none."""
-    if not isinstance(net.head, GalleryHead):
+def images_by_class(net: TrainedNet, classes: Sequence[str]) -> dict[str, GalleryImages]:
+    """Return the gallery images of each class. Raises `UsageError` without a gallery."""
+    head = net.head
+    if not isinstance(head, GalleryHead):
         raise UsageError(
             "this run has no gallery, only the classes it was trained on",
             "train a run with a gallery: baseline train --preset triplet",
         )
-    return net.head
-
-
-def images_by_class(net: TrainedNet, classes: Sequence[str]) -> dict[str, GalleryImages]:
-    """Return the gallery images of each class. Raises `UsageError` without a gallery."""
-    head = get_gallery_head(net)
     return {
         name: (keys, vectors[: len(keys)])
         for name, keys, vectors in zip(classes, head.keys, head.vectors, strict=True)

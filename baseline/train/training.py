@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from baseline.data.samples import Arrays, Examples, load_arrays
 from baseline.evaluation.decision_rule import GALLERY_SCALE, FeatureScale, fit_feature_scale
+from baseline.evaluation.intervals import group_numbers
 from baseline.evaluation.metrics import EpochReport
 from baseline.evaluation.outputs import Indices, Outputs, Scores
 from baseline.extras import require_torch, require_transfer
@@ -180,8 +181,7 @@ class TrainingData:
 
     def groups_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the group number of each key."""
-        names = np.array([self.examples.groups[key] for key in keys])
-        return np.unique(names, return_inverse=True)[1]
+        return group_numbers([self.examples.groups[key] for key in keys])
 
 
 IMAGE_BATCH = 128

@@ -37,7 +37,6 @@ from baseline.evaluation.intervals import (
     UNKNOWN_INTERVAL,
     compare_paired,
     effective_groups,
-    share_interval,
     share_interval_or_none,
     small_sample_warning,
 )
@@ -215,18 +214,13 @@ class FoldPlan:
         return cls(dataset, examples, tuple(folds_with_val(parts, settings.seed)))
 
     @property
-    def keys(self) -> set[str]:
-        """The keys of all samples."""
-        return {sample.key for sample in self.examples.splits["train"]}
+    def images(self) -> int:
+        """The number of samples."""
+        return len(self.examples.splits["train"])
 
     def missing(self, settings: Settings) -> list[Fold]:
         """Return the folds without cached predictions."""
         return [fold for fold in self.folds if not is_cached(self.dataset, settings, fold)]
-
-    def digest(self, settings: Settings) -> str:
-        """Return a hash of the trainings."""
-        keys = [training_key(settings, fold) for fold in self.folds]
-        return hashlib.sha256(repr(keys).encode()).hexdigest()[:16]
 
 
 def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, Any]:
@@ -236,7 +230,7 @@ def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, An
     return {
         "settings": settings.to_json(),
         "folds": folds,
-        "images": len(plan.keys),
+        "images": plan.images,
         "evaluated": len(held_out),
         "groups": len({plan.examples.groups[key] for key in held_out}),
         "trainings": len(plan.missing(settings)),
@@ -258,7 +252,9 @@ def run_cross_validation(
     """
     with dataset.stage(TRAINING_KIND) as scratch:
         plan = FoldPlan.create(dataset, settings, folds)
-        facts = {**settings.to_json(), "folds": folds, "data": plan.digest(settings)}
+        keys = [training_key(settings, fold) for fold in plan.folds]
+        data = hashlib.sha256(repr(keys).encode()).hexdigest()[:16]
+        facts = {**settings.to_json(), "folds": folds, "data": data}
         result: Mapping[str, Any]
         if (finished_run := find_equal_run(dataset, CROSS_VALIDATION_KIND, facts, say)) is not None:
             run, result = finished_run.id, finished_run.result
@@ -282,7 +278,7 @@ def _train_folds(
 ) -> list[FoldResult]:
     missing = plan.missing(settings)
     if missing:
-        images = count(len(plan.keys), "image")
+        images = count(plan.images, "image")
         say(f"{count(len(missing), 'training')} on {images}; if interrupted, run it again")
     results: list[FoldResult] = []
     for result in cross_validate(plan.dataset, settings, plan.folds, progress):
@@ -302,11 +298,8 @@ def _evaluate_folds(
 ) -> dict[str, Any]:
     outputs, examples = concatenate_outputs([result.outputs for result in results]), plan.examples
     groups = [examples.groups[key] for key in outputs.keys]
-    interval = (
-        share_interval(outputs.right, groups, FOLD_VARIANCE_INFLATION)
-        if len(set(groups)) > 1
-        else UNKNOWN_INTERVAL
-    )
+    interval = share_interval_or_none(outputs.right, groups, FOLD_VARIANCE_INFLATION)
+    interval = interval or UNKNOWN_INTERVAL
     metrics = compute_classification_metrics(
         outputs.logits, outputs.y, outputs.keys, examples.classes
     )
@@ -334,7 +327,7 @@ def _evaluate_folds(
         "evaluated": len(outputs),
         "groups": held_out.groups,
         "effective_groups": held_out.effective_groups,
-        "not_evaluated": len(plan.keys) - len(outputs),
+        "not_evaluated": plan.images - len(outputs),
         "test": counts.get(("test", "labelled", "kept"), 0),
         "accuracy": metrics.accuracy,
         "lower_bound": interval.low,

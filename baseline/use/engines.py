@@ -161,23 +161,18 @@ def make_card(facts: ModelFacts, precision: str) -> Card:
     """Return the card of a model before the comparison with its run."""
     absent = {"similarity": facts.gallery is None, "membership": not facts.has_membership}
     outputs = [name for name in OUTPUTS if not absent.get(name)]
+    crops_note = "how the training images were cropped is not recorded"
+    if facts.crops is not None:
+        methods = ", ".join(method.description for method in facts.crops)
+        crops_note = f"trained on {methods}: crop images in the same way before scaling them"
     return Card(
         format=FORMAT,
         precision=precision,
         input=INPUT.format(square=SQUARES[facts.fit]),
         outputs={name: OUTPUTS[name] for name in outputs},
-        crops_note=_describe_crops(facts),
+        crops_note=crops_note,
         **_get_fields(SHARED, facts),
         **_get_fields(RULE, facts.rule),
-    )
-
-
-def _describe_crops(facts: ModelFacts) -> str:
-    if facts.crops is None:
-        return "how the training images were cropped is not recorded"
-    return (
-        f"trained on {', '.join(method.description for method in facts.crops)}: crop images "
-        "in the same way before scaling them"
     )
 
 
@@ -187,9 +182,7 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
     try:
         return decode_versioned(data, path, Card, range(MIN_FORMAT, FORMAT + 1), EXPORT_AGAIN)
     except msgspec.DecodeError as error:
-        raise InputUnusable(
-            f"not a model exported by Gleanset: {path}: {error}", "export one: baseline export"
-        ) from error
+        raise _foreign_file_error(f"{path}: {error}") from error
 
 
 class OnnxEngine:
@@ -234,6 +227,10 @@ class OnnxEngine:
             raise _mismatch_error(name, "its gallery or its scale belongs to another model")
 
 
+def _foreign_file_error(file: object) -> InputUnusable:
+    return InputUnusable(f"not a model exported by Gleanset: {file}", "export one: baseline export")
+
+
 def _mismatch_error(name: Path, problem: str) -> InputUnusable:
     return InputUnusable(f"{name} does not match its card: {problem}", EXPORT_AGAIN)
 
@@ -246,9 +243,17 @@ class LiteRtEngine:
         if find_spec("ai_edge_litert") is None:
             raise MissingComponent("ai-edge-litert is not installed", "pip install ai-edge-litert")
         name, data = _read_model(model, "model.tflite")
-        self.card = _card(data, name)
-        self.facts = self.card.facts
-        self._interpreter = _interpreter(data, name)
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                self.facts = read_card(archive.read(FILE), name).facts
+        except (zipfile.BadZipFile, KeyError) as error:
+            raise _foreign_file_error(name) from error
+        runtime = import_module("ai_edge_litert.interpreter")
+        try:
+            self._interpreter = runtime.Interpreter(model_content=data)
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise _load_error(name, error) from error
         # An interpreter is not thread-safe.
         self._lock = threading.Lock()
 
@@ -281,23 +286,3 @@ def _read_model(model: Path | bytes, default_name: str) -> tuple[Path, bytes]:
 
 def _load_error(name: Path, error: Exception) -> InputUnusable:
     return InputUnusable(f"{name} cannot be loaded: {error}", EXPORT_AGAIN)
-
-
-def _card(data: bytes, name: Path) -> Any:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return read_card(archive.read(FILE), name)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise InputUnusable(
-            f"not a model exported by Gleanset: {name}", "export one: baseline export"
-        ) from error
-
-
-def _interpreter(data: bytes, name: Path) -> Any:
-    runtime = import_module("ai_edge_litert.interpreter")
-    try:
-        interpreter = runtime.Interpreter(model_content=data)
-        interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise _load_error(name, error) from error
-    return interpreter

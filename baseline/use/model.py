@@ -151,8 +151,18 @@ class Model:
         rule = self.facts.rule.but(temperature=1.0, offsets={})
         predicted = decide(scores, self.classes, rule, similarity, outputs.membership).classes
         values = [None] * len(pixels) if similarity is None else similarity.tolist()
+        probabilities = outputs.probabilities
+        if outputs.membership is not None:
+            probabilities = probabilities * outputs.membership[:, None]
+        best = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
         return [
-            replace(self._predict_row(outputs, row, label, top), similarity=values[row])
+            ImagePrediction(
+                None if label == UNKNOWN else self.classes[label],
+                tuple(Prediction(self.classes[c], float(probabilities[row, c])) for c in best[row]),
+                () if outputs.similarity is None else self._nearest(outputs.similarity[row]),
+                similarity=values[row],
+                has_unknown_rule=rule.unfamiliar_below is not None,
+            )
             for row, label in enumerate(predicted)
         ]
 
@@ -183,20 +193,6 @@ class Model:
         read = self.cropping.read
         with self._detector_lock if read.detector else nullcontext():
             return read.parts(to_rgb_image(image))
-
-    def _predict_row(
-        self, outputs: NetworkOutputs, row: int, label: int, top: int
-    ) -> ImagePrediction:
-        probabilities = outputs.probabilities[row]
-        if outputs.membership is not None:
-            probabilities = probabilities * outputs.membership[row]
-        best = np.argsort(-probabilities, kind="stable")[:top]
-        return ImagePrediction(
-            None if label == UNKNOWN else self.classes[label],
-            tuple(Prediction(self.classes[c], float(probabilities[c])) for c in best),
-            () if outputs.similarity is None else self._nearest(outputs.similarity[row]),
-            has_unknown_rule=self.facts.rule.unfamiliar_below is not None,
-        )
 
     def _training_similarity(
         self, outputs: NetworkOutputs, scores: Floats

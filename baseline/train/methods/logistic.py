@@ -284,8 +284,7 @@ def choose_part_weights(
 
 def _gram_matrices(x: Floats, parts: Sequence[FeaturePart]) -> list[Floats]:
     """Return the Gram matrix (N x N) of each feature block, with a common scale."""
-    ends = np.cumsum([part.width for part in parts])[:-1]
-    grams = [part @ part.T for part in np.split(x, ends, axis=1)]
+    grams = [block @ block.T for block in _split(x, [part.width for part in parts])]
     scale = FIRST_BLOCK_VARIANCE / max(float(grams[0].diagonal().mean()), 1e-12)
     return [scale * gram for gram in grams]
 

@@ -52,21 +52,13 @@ class AgreementCheck:
     accuracy_before: float | None
     accuracy: float | None
 
-    @property
-    def is_as_accurate(self) -> bool:
-        """Whether the accuracy of the exported model is at least that of the run."""
-        return (self.accuracy or 0) >= (self.accuracy_before or 0)
-
     def to_json(self) -> dict[str, float | int | str]:
         """Return the values that are not None."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def compare(
-    run: InferenceEngine,
-    exported: InferenceEngine,
-    images: Pixels,
-    y: npt.NDArray[np.int64] | None,
+    run: InferenceEngine, exported: InferenceEngine, images: Pixels, y: npt.NDArray[np.int64]
 ) -> AgreementCheck:
     """Compare two engines on images (N x size x size x 3) of the classes `y` (-1: unknown)."""
     first, second = (
@@ -74,11 +66,9 @@ def compare(
         for engine in (run, exported)
     )
     before, after = first.argmax(1), second.argmax(1)
-    has_class = np.zeros(len(images), bool) if y is None else y >= 0
+    has_class = y >= 0
     scores = [
-        float((predicted[has_class] == y[has_class]).mean())
-        if y is not None and has_class.any()
-        else None
+        float((predicted == y)[has_class].mean()) if has_class.any() else None
         for predicted in (before, after)
     ]
     # Equally likely classes count as the same.
@@ -144,17 +134,18 @@ def export_run(
     writer = get_writer(out.suffix)
     with Dataset.open(find_run_dataset(folder, root) or root) as dataset:
         labelled = list(dataset.samples.iter_in_splits())
-        checked = _read_images(dataset, engine, _choose_checked_samples(labelled), progress)
-        calibration = (
-            _read_images(
-                dataset,
-                engine,
-                _take_from_split(labelled, "train", MAX_CALIBRATION_IMAGES),
-                progress,
-            ).images
-            if precision in ("int8", AUTO)
-            else checked.images[:0]
-        )
+        if not labelled:
+            raise InputUnusable(
+                "there is no labelled image to compare the predictions",
+                "name the dataset of the run: -d DIR",
+            )
+        by_split = sorted(labelled, key=lambda s: ("val", "train", "test").index(str(s.split)))
+        checked = _read_images(dataset, engine, by_split[:MAX_CHECKED_IMAGES], progress)
+        calibration = checked.images[:0]
+        if precision in ("int8", AUTO):
+            train = [sample for sample in labelled if sample.split == "train"]
+            train = train[:MAX_CALIBRATION_IMAGES]
+            calibration = _read_images(dataset, engine, train, progress).images
     export = _Export(engine, writer, calibration, checked, progress)
     if precision == AUTO and not set(engine.facts.classes) <= {s.label for s in labelled}:
         precision = "fp32"  # classes added to a gallery from files cannot be compared
@@ -209,8 +200,9 @@ class _Export:
             small = self.file("int8")
         except InputUnusable:
             return exact
+        is_as_accurate = (small.check.accuracy or 0) >= (small.check.accuracy_before or 0)
         agree = engines_agree(exact.engine, small.engine, self.checked.images)
-        return small if agree and small.check.is_as_accurate else exact
+        return small if agree and is_as_accurate else exact
 
 
 def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, object]:
@@ -227,22 +219,6 @@ def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str
         "classes": len(card.classes),
         **card.checked,
     }
-
-
-def _choose_checked_samples(labelled: Sequence[Sample]) -> list[Sample]:
-    samples: list[Sample] = []
-    for split in ("val", "train", "test"):
-        samples += _take_from_split(labelled, split, MAX_CHECKED_IMAGES - len(samples))
-    if not samples:
-        raise InputUnusable(
-            "there is no labelled image to compare the predictions",
-            "name the dataset of the run: -d DIR",
-        )
-    return samples
-
-
-def _take_from_split(labelled: Sequence[Sample], split: str, limit: int) -> list[Sample]:
-    return [sample for sample in labelled if sample.split == split][: max(limit, 0)]
 
 
 def _read_images(

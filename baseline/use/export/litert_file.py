@@ -22,7 +22,7 @@ from torch import nn
 from baseline.data.pixels import Pixels
 from baseline.features.timm_backbone import load_state
 from baseline.train.membership import MIN_LENGTH, PREFIX, ClassMembership
-from baseline.train.networks import NearestImageHead, Net, build_net
+from baseline.train.networks import NearestImageHead, build_net
 from baseline.train.trained_net import GalleryHead
 from baseline.use.engines import FILE, Card
 from baseline.use.export import quiet_converters
@@ -94,7 +94,12 @@ class InferenceNet(nn.Module):
 
     def __init__(self, run: RunEngine) -> None:
         super().__init__()
-        self.net = build_torch_net(run)
+        net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
+        if isinstance(run.net.head, GalleryHead):
+            net.head = NearestImageHead(torch.from_numpy(run.net.head.vectors))
+        load_state(net, replace(run.net, membership=None).state)
+        # The converter misreads some weights in channels-last format.
+        self.net = net.to(memory_format=torch.contiguous_format)
         self.grey = run.settings.channels == 1
         self.temperature = run.facts.rule.temperature
         offsets = torch.from_numpy(run.offsets).view(1, -1) if run.offsets.any() else None
@@ -161,30 +166,17 @@ def _squared_distances(rows: torch.Tensor, centers: torch.Tensor) -> torch.Tenso
     return distances
 
 
-def build_torch_net(run: RunEngine) -> Net:
-    """Return the network of a run in PyTorch."""
-    net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
-    if isinstance(run.net.head, GalleryHead):
-        net.head = NearestImageHead(torch.from_numpy(run.net.head.vectors))
-    load_state(net, replace(run.net, membership=None).state)
-    # The converter misreads some weights in channels-last format.
-    return net.to(memory_format=torch.contiguous_format)
-
-
 def _quantize(path: Path, calibration: Pixels) -> Path:
     quantizer = import_module("ai_edge_quantizer.quantizer")
     recipes = import_module("ai_edge_quantizer.recipe")
     float_model: Any = quantizer.Quantizer(str(path))
-    float_model.load_quantization_recipe(_int8_recipe(recipes.static_wi8_ai8()))
+    static = recipes.static_wi8_ai8()
+    same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
+    # The last matching rule wins.
+    exceptions = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
+    float_model.load_quantization_recipe([*static, *exceptions])
     inputs = [{"args_0": image[None]} for image in calibration]
     measured = float_model.calibrate({"serving_default": inputs})
     target = path.with_name("int8.tflite")
     float_model.quantize(measured).export_model(str(target))
     return target
-
-
-def _int8_recipe(static: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return the library's recipe with `EXACT` as exceptions, since the last matching rule wins."""
-    same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
-    exceptions = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
-    return [*static, *exceptions]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import OPSET, Backbone, FeatureArray, ImageShape
 from baseline.features.graph_backbones import COLOUR_SCOPE, PREPARING, GraphBackbone, int64_array
-from baseline.features.graph_builder import GraphBuilder, Output, byte_image_input
+from baseline.features.graph_builder import GraphBuilder, Output, image_input
 from baseline.train.membership import MIN_LENGTH, ClassMembership
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
 from baseline.use.engines import KEY, Card
@@ -57,13 +58,19 @@ def build_graph(run: RunEngine) -> ModelProto:
         embedded = _add_linear(graph, embedded, net.projection)
         embedded = graph.add_unit_rows(embedded, 1e-12)
     scores, similarity = _add_scores(graph, net, embedded)
-    outputs = {"probabilities": Output(_add_probabilities(graph, run, scores), (net.head.classes,))}
-    outputs["embedding"] = Output(embedded, (net.width,))
+    scores = graph.add("Div", scores, np.array(run.facts.rule.temperature, np.float32))
+    if run.offsets.any():
+        scores = graph.add("Add", scores, run.offsets)
+    outputs = {
+        "probabilities": Output(graph.add("Softmax", scores, axis=1), (net.head.classes,)),
+        "embedding": Output(embedded, (net.width,)),
+    }
     outputs |= {"similarity": similarity} if similarity else {}
     if net.membership:
         graph.scope = MEMBERSHIP
         outputs["membership"] = Output(add_membership(graph, net.membership, embedded), ())
-    return graph.model(byte_image_input(INPUT_NAME, net.shape.size), outputs)
+    size = net.shape.size
+    return graph.model(image_input(INPUT_NAME, TensorProto.UINT8, size, size, 3), outputs)
 
 
 def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
@@ -133,14 +140,6 @@ def _add_scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[st
     for number, layer in enumerate(head.layers):
         embedded = _add_linear(graph, graph.add("Relu", embedded) if number else embedded, layer)
     return embedded, None
-
-
-def _add_probabilities(graph: GraphBuilder, run: RunEngine, scores: str) -> str:
-    temperature = np.array(run.facts.rule.temperature, np.float32)
-    scores = graph.add("Div", scores, temperature)
-    if run.offsets.any():
-        scores = graph.add("Add", scores, run.offsets)
-    return graph.add("Softmax", scores, axis=1)
 
 
 def add_membership(graph: GraphBuilder, membership: ClassMembership, embedded: str) -> str:
@@ -219,12 +218,13 @@ def _quantize(path: Path, calibration: Pixels) -> Path:
     tools = import_module("onnxruntime.quantization")
     shapes = import_module("onnxruntime.quantization.shape_inference")
     ready, target = path.with_name("ready.onnx"), path.with_name("int8.onnx")
+    inputs = ({INPUT_NAME: image[None]} for image in calibration)
     with quiet_converters():
         shapes.quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
         tools.quantize_static(
             str(ready),
             str(target),
-            _CalibrationReader(calibration),
+            SimpleNamespace(get_next=lambda: next(inputs, None)),
             quant_format=tools.QuantFormat.QDQ,
             per_channel=True,
             activation_type=tools.QuantType.QUInt8,
@@ -285,12 +285,3 @@ def _list_small_output_products(graph: Any) -> list[str]:
         elif weights.get(node.input[1], 0) <= MAX_FLOAT32_WEIGHTS:
             small.append(node.name)
     return small
-
-
-class _CalibrationReader:
-    def __init__(self, images: Pixels) -> None:
-        self._rest = iter(images)
-
-    def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
-        """Return the next input, None at the end; the name is onnxruntime's."""
-        return next(({INPUT_NAME: image[None]} for image in self._rest), None)

@@ -48,7 +48,7 @@ def test_temperature_fixes_overconfident_network() -> None:
     assert calibration_error(softmax(loud), y).ece > 0.15
     fitted = fit_calibration(loud, y, singleton_groups(6000))
     assert fitted.temperature == pytest.approx(3, abs=0.2)
-    assert calibration_error(softmax(loud, fitted.temperature), y).ece < 0.03
+    assert calibration_error(softmax(loud / fitted.temperature), y).ece < 0.03
 
 
 def test_ece_matches_hand_calculation() -> None:
@@ -75,12 +75,12 @@ def test_temperature_is_bounded_for_any_logits(logits: np.ndarray, seed: int) ->
     y = np.random.default_rng(seed).integers(0, logits.shape[1], len(logits))
     fitted = fit_calibration(logits, y, singleton_groups(len(y)))
     assert MIN_TEMPERATURE * 0.999 <= fitted.temperature <= MAX_TEMPERATURE * 1.001
-    result = calibration_error(softmax(logits, fitted.temperature), y)
+    result = calibration_error(softmax(logits / fitted.temperature), y)
     assert 0 <= result.ece <= 1
     assert sum(row.count for row in result.bins) == len(y)
 
     def loss(at: float) -> float:
-        return float(-log_softmax(logits, at)[np.arange(len(y)), y].mean())
+        return float(-log_softmax(logits / at)[np.arange(len(y)), y].mean())
 
     assert loss(fitted.temperature) <= loss(1.0) + 1e-6
 

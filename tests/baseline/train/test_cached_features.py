@@ -56,7 +56,7 @@ def trained(
 
 def test_features_are_extracted_once(trained: tuple[Dataset, str, Settings, list[int]]) -> None:
     dataset, run, settings, extracted = trained
-    counts = find_examples(dataset).counts()
+    counts = {split: len(part) for split, part in find_examples(dataset).splits.items()}
     views = 2  # unchanged and augmented
     background = 64 * (settings.preset == "transfer")
     assert sum(extracted) == background + counts["train"] * views + counts["val"] + counts["test"]

@@ -13,7 +13,6 @@ from PIL import Image
 
 import baseline
 from baseline.data.runs import run_folder
-from baseline.data.samples import split_stratified_groups
 from baseline.evaluation.decision_rule import (
     NO_UNKNOWN_RULE,
     RuleRequest,
@@ -53,7 +52,7 @@ def fit_scaling(views: Rows) -> Scaling:
 
 BACKGROUND = np.random.default_rng(9).normal(0, 1, (20, WIDTH)).astype(np.float32)
 Fitted = tuple[ClassMembership, LeftOutImages, Rows]
-HOW = (BACKGROUND, IDENTITY, fit_scaling, split_stratified_groups, 0)
+HOW = (BACKGROUND, IDENTITY, fit_scaling, 0)
 
 
 def draw(centers: Rows | Floats, each: int, random: np.random.Generator) -> TrainFeatures:

@@ -34,7 +34,7 @@ from baseline.train.trained_net import (
     TrainedNet,
     build_gallery,
     choose_representatives,
-    get_gallery_head,
+    images_by_class,
     load_model,
     save_model,
 )
@@ -242,7 +242,8 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
 
 
 def load_gallery_keys(folder: Path) -> tuple[tuple[str, ...], ...]:
-    return get_gallery_head(load_model(folder)[0]).keys
+    net, _, classes = load_model(folder)
+    return tuple(keys for keys, _ in images_by_class(net, classes).values())
 
 
 def unit_vectors(count: int, width: int, seed: int) -> np.ndarray:

@@ -36,7 +36,7 @@ from baseline.train.training import RunLogger
 from gleanset import Box, Dataset, Face
 from gleanset.errors import InputUnusable
 from gleanset.images.cropping import make_sample_key
-from gleanset.records import FaceCrop, Run
+from gleanset.records import SPLITS, FaceCrop, Run
 from gleanset.terminal import format_result
 
 FILES = {
@@ -113,6 +113,10 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     test = result["test"]
     assert test["accuracy"] == output["test"]["accuracy"] == 1.0
     run_metrics = read_metrics(run_folder(small, run.id))
+    on_train = run_metrics.train.accuracy
+    assert run_metrics.gap == {
+        split: on_train - run_metrics.splits[split].accuracy for split in ("val", "test")
+    }
     assert result["calibration"] == run_metrics.calibration.describe()
     assert "2 images of val, 2 groups" in str(result["calibration"])
 
@@ -150,7 +154,8 @@ def test_finished_run_is_reused_until_input_changes(small: Dataset) -> None:
     changed = train_run(small, replace(QUICK, epochs=1))
     assert changed["run"] != first["run"]
     fill(small, seed=1)
-    assert find_examples(small).counts() == {"train": 16, "val": 2, "test": 2}
+    splits = find_examples(small).splits
+    assert [len(splits[split]) for split in SPLITS] == [16, 2, 2]
     extended = train_run(small, replace(QUICK, epochs=1))
     assert extended["run"] != changed["run"]
 
