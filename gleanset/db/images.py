@@ -25,9 +25,22 @@ from gleanset.errors import UsageError
 from gleanset.files.store import hash_file
 from gleanset.records import REPORT_SOURCE, Image, Measured, Origin
 
-_UNSCANNED = f"state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})"
+
+def reported_only_sql(condition: str) -> str:
+    """Return SQL: an image `i` is known only from reports, which all fulfil a condition."""
+    others = f"SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>'{REPORT_SOURCE}'"
+    reported = f"SELECT sha256 FROM report GROUP BY 1 HAVING min({condition})"
+    return f"(i.sha256 IN ({reported}) AND NOT EXISTS({others}))"
+
+
+_UNACCEPTED = reported_only_sql("status<>'accepted'")
+SEARCHABLE = f"state='ok' AND NOT {_UNACCEPTED}"
+"""SQL: an image `i` is readable, and not of a report that was accepted and taken back."""
+_UNSCANNED = (
+    f"{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})"
+)
 _FRESH = (
-    "state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
+    f"{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS("
     "SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"
 )
 """SQL: no detector has searched an image `i`, and it has no sample yet."""

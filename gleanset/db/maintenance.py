@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gleanset.db.classes import CLASS_CHANGE_KINDS, SAMPLE_CHANGE_KINDS
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import HAS_CROP, VALID_FACE
+from gleanset.db.images import reported_only_sql
 from gleanset.db.journal import add_step, operation_from_row
 from gleanset.db.rows import clean
 from gleanset.db.samples import Hints
@@ -114,33 +115,51 @@ class Maintenance(Table):
     def forget(self, sha256: str, reason: str) -> None:
         """Delete an image and its decisions; a tombstone prevents another import."""
         with self._db.transaction():
-            number = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
             self._db.execute(
                 "INSERT OR REPLACE INTO tombstone VALUES(?,?)", (sha256, clean(reason))
             )
-            self._db.execute(
-                "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
-                (number,),
-            )
-            for item in (sha256, *self.list_sample_keys(sha256)):
-                # Both are hashes of content, so they mean the same in every stage.
-                self._db.execute("DELETE FROM rejection WHERE item=?", (item,))
-            # Not a foreign key, because the item of a change may also be a class.
-            self._db.execute(
-                f"DELETE FROM change WHERE what IN {SAMPLE_CHANGE_KINDS} AND item IN "
-                "(SELECT id FROM sample WHERE image=?)",
-                (number,),
-            )
+            self._remove(sha256)
             self._db.execute(
                 "DELETE FROM change WHERE what='report' AND item IN "
                 "(SELECT id FROM report WHERE sha256=?)",
                 (sha256,),
             )
             self._db.execute("DELETE FROM report WHERE sha256=?", (sha256,))
-            self._delete("image", [number])
-            self._db.execute(
-                "DELETE FROM track WHERE NOT EXISTS(SELECT 1 FROM sample WHERE track=track.name)"
-            )
+
+    def list_refused_images(self) -> list[tuple[str, str]]:
+        """Return (hash, format) of undecided images whose reports were accepted, then refused."""
+        refused = reported_only_sql("status='refused'")
+        rows = self._db.fetch_all(
+            f"SELECT sha256, format FROM image i WHERE {refused} AND NOT EXISTS(SELECT 1 FROM "
+            "sample WHERE image=i.id AND status NOT IN ('queue', 'retired'))"
+        )
+        return [(row["sha256"], row["format"]) for row in rows]
+
+    def remove_refused_images(self) -> None:
+        """Delete the images that `list_refused_images` returns; their reports stay."""
+        with self._db.transaction():
+            for sha256, _ in self.list_refused_images():
+                self._remove(sha256)
+
+    def _remove(self, sha256: str) -> None:
+        number = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
+        self._db.execute(
+            "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
+            (number,),
+        )
+        for item in (sha256, *self.list_sample_keys(sha256)):
+            # Both are hashes of content, so they mean the same in every stage.
+            self._db.execute("DELETE FROM rejection WHERE item=?", (item,))
+        # Not a foreign key, because the item of a change may also be a class.
+        self._db.execute(
+            f"DELETE FROM change WHERE what IN {SAMPLE_CHANGE_KINDS} AND item IN "
+            "(SELECT id FROM sample WHERE image=?)",
+            (number,),
+        )
+        self._delete("image", [number])
+        self._db.execute(
+            "DELETE FROM track WHERE NOT EXISTS(SELECT 1 FROM sample WHERE track=track.name)"
+        )
 
     def _delete(self, table: str, numbers: Sequence[int]) -> None:
         """Delete rows by `id`, first those with foreign keys to them."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Table
 from gleanset.db.faces import FACELESS, NOT_FAILED, VALID_FACE
-from gleanset.db.images import query_sql
+from gleanset.db.images import SEARCHABLE, query_sql
 from gleanset.db.samples import Samples
 from gleanset.records import HAND
 
@@ -155,8 +155,9 @@ class Statistics(Table):
     def count_unsearched(self) -> int:
         """Return how many images have no face search and no sample."""
         return self._db.fetch_int(
-            "SELECT count(*) FROM image i WHERE state='ok' AND NOT EXISTS(SELECT 1 FROM scan WHERE "
-            f"image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id) AND {NOT_FAILED}"
+            f"SELECT count(*) FROM image i WHERE {SEARCHABLE} AND {NOT_FAILED} AND NOT EXISTS("
+            "SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE "
+            "image=i.id)"
         )
 
     def list_searches(self) -> list[ScanCount]:

@@ -80,6 +80,13 @@ class _GarbageCollector:
             yield from self._remove(path)
 
     def _collect_orphans(self) -> Iterator[tuple[Path, int]]:
+        refused = self._maintenance.list_refused_images()
+        originals = self._dataset.originals(self._dataset.cache)
+        if not self._simulate:
+            self._maintenance.remove_refused_images()
+        for file in (originals.path(*image) for image in refused if self._simulate):
+            if file.exists():
+                yield file, file.stat().st_size
         busy = self._is_any_stage_running()
         for orphan in orphan_files(self._dataset, self._older_than):
             if busy and orphan.awaits_row:

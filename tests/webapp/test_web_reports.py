@@ -122,6 +122,26 @@ def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: 
     assert not list((dataset.root / "web" / "reports").rglob("*.*"))
 
 
+def test_image_of_withdrawn_report_is_not_searched(client: TestClient, dataset: Dataset) -> None:
+    send_report(client, claimed="mei")
+    (report,) = Reports(dataset.db).iterate()
+    accept_reports(dataset, {report.id: None})
+    assert len([*dataset.images.iter_unscanned()]) == 1
+    dataset.journal.undo()
+    refuse_reports(dataset, [report.id])
+    assert not [*dataset.images.iter_unscanned(), *dataset.images.iter_unprocessed()]
+    assert run_here("facecrop.cli", "run", "--new", "-d", dataset.root, "--json").json["faces"] == 0
+    path = dataset.image_path(report.claim.sha256, report.claim.format)
+    found: list[Path] = []
+    assert collect_garbage(dataset, 0.0, simulate=True, show=found.append)["would_remove"]
+    assert path in found
+    assert path.exists()
+    collect_garbage(dataset, 0.0, simulate=False)
+    assert not path.exists()
+    assert not dataset.images.count()
+    assert [one.status for one in Reports(dataset.db).iterate(REFUSED)] == [REFUSED]
+
+
 def test_gc_keeps_incoming_report(client: TestClient, dataset: Dataset) -> None:
     with ThreadPoolExecutor(1) as threads:
         with locked(dataset.root):
