@@ -90,9 +90,9 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     """Import the images of reports with the reported class. `labeler undo` reverts it.
 
     Contradictory reports stay pending until you choose a class (--class) or refuse one; `all`
-    skips them, and faces of none of the classes, which become unlisted persons. Labels of faces in
-    the dataset stay unless you choose a class. Labels accepted by `all` are unreviewed and only
-    used for training. To settle a removal request, run gleanset forget --report NUMBER.
+    skips them, new classes, and faces of none of the classes, which become unlisted persons. Labels
+    of faces in the dataset stay unless you choose a class. Labels accepted by `all` are unreviewed
+    and only used for training. To settle a removal request, run gleanset forget --report NUMBER.
     """
     from curation.web_reports import accept_reports, list_disputed_reports
 
@@ -100,17 +100,18 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     with _open(job) as dataset:
         selected = _select(dataset, numbers)
         removals = Reports(dataset.db).count(kind=REMOVAL)
-        skipped = set[int]()
+        skipped, unknown = set[int](), set[int]()
         if is_all and name is None:
-            skipped = list_disputed_reports(dataset).keys() & set(selected)
-        names = dict.fromkeys(
-            (number for number in selected if number not in skipped), name or None
-        )
+            skipped = list_disputed_reports(dataset).keys() & selected.keys()
+            known = dataset.classes.list_names()
+            unknown = {n for n in selected if dataset.classes.resolve(selected[n]) not in known}
+        names = {n: name or None for n in selected if n not in skipped | unknown}
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
-    option = dataset.option
-    stay = "stay pending: gleanset"
+    option, stay = dataset.option, "stay pending: gleanset"
     if skipped:
         job.say(f"{len(skipped)} contradictory reports {stay} list reports {option}")
+    if unknown:
+        job.say(f"{len(unknown)} reports of new classes {stay} list reports {option}")
     if removals and is_all:
         job.say(f"{removals} removal requests {stay} forget --report NUMBER {option}")
     counts = {"accepted": settled.reports if settled else 0, "disputed": len(skipped)}
@@ -129,7 +130,7 @@ def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> Result:
 
     with _open(job) as dataset:
         selected = _select(dataset, numbers)
-        settled = refuse_reports(dataset, selected) if selected else None
+        settled = refuse_reports(dataset, [*selected]) if selected else None
     return {"refused": settled.reports if settled else 0}
 
 
@@ -140,11 +141,11 @@ def _open(job: CommandJob) -> Dataset:
     return job.open()
 
 
-def _select(dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:
+def _select(dataset: Dataset, numbers: tuple[str, ...]) -> dict[int, str]:
     if ALL in numbers:
-        reports = Reports(dataset.db).iterate()
-        return [report.id for report in reports if report.claim.claimed]
-    return list(dict.fromkeys(map(int, numbers)))
+        claims = {report.id: report.claim.claimed for report in Reports(dataset.db).iterate()}
+        return {number: claimed for number, claimed in claims.items() if claimed}
+    return dict.fromkeys(map(int, numbers), "")
 
 
 commands.add_command(reports)

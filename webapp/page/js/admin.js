@@ -57,9 +57,9 @@ function refreshHeader() {
   refreshAcceptAll();
 }
 
-/** Reports that one button accepts: seen, and undisputed. */
+/** Reports that one button accepts: seen, undisputed, of a class of the dataset, and of no image that looks like one of its own. */
 const listAcceptable = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
-  seen && !broken && !became && !report.rivals.length && !report.copies.length && report.claimed);
+  seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(report.claimed));
 
 function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;

@@ -17,7 +17,7 @@ function sentences() {
   return {
     "no connection": words("The server cannot be reached. Try again, or use this device."),
     "administrator's token needed": words("This page is for the administrator: open the address printed by a server started with --admin."),
-    "token needed": words("The server needs a token: open the address that it printed at its start."),
+    "token needed": words("The server needs a token: open the whole address that the administrator gave you, or that the server printed at its start."),
     "too many requests": words("Too many requests. Try again in a minute."),
     "busy": words("The server is busy. Try again."),
     "too slow": words("The upload took too long. Try again, or use a smaller image."),
