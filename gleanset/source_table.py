@@ -35,7 +35,7 @@ SourceRows = Mapping[Path, SourceTableRow]
 
 def _list_folder(folder: Path) -> Iterable[Path]:
     try:
-        return folder.iterdir()
+        return list(folder.iterdir())  # lists nothing before it is iterated
     except OSError:
         return ()
 
