@@ -235,11 +235,12 @@ class ClassPagesView(PagedView):
         names = {row: tile.prediction.label for tile in tiles for row in tile.rows}
         self.show_page(page)
         self._is_refreshed = True
-        self.view.previous_names = {
-            number: name
-            for number, tile in enumerate(page.tiles)
-            if (name := names.get(tile.rows[0])) and name != tile.prediction.label
-        }
+        if page.kind is not PageKind.CLUSTERS:
+            self.view.previous_names = {
+                number: name
+                for number, tile in enumerate(page.tiles)
+                if (name := names.get(tile.rows[0])) and name != tile.prediction.label
+            }
 
     def _update_place(self) -> None:
         self.set_current_place((self.page and self.page.label) or "")

@@ -92,7 +92,17 @@ def test_rest_of_corrected_page_is_suggested_again(person: Person) -> None:
     assert view.page is not None
     assert not moved & set(view.page.rows)
     assert set(page.rows) - moved >= set(view.page.rows) & set(page.rows)
-    assert person.status == "Suggested again"
+    assert person.status.startswith("Suggested again")
+    # Faces that are now under another class say where they were.
+    changed = [
+        row
+        for row, tile in enumerate(view.page.tiles)
+        if tile.rows[0] in page.rows and tile.prediction.label != page.label
+    ]
+    captions = [view.view.caption(row) for row in range(len(view.page.tiles))]
+    assert [row for row, caption in enumerate(captions) if caption] == changed
+    assert {captions[row] for row in changed} <= {f"{page.label} →"}
+    assert ("with an arrow" in person.status) == bool(changed)
 
 
 def test_accuracy_is_unknown_before_first_page(person: Person) -> None:
