@@ -179,8 +179,8 @@ class Journal:
         # A removal for good may leave nothing of a step on samples but the class that it made.
         condition += """ AND (ifnull(kind, '') NOT IN ('label', 'label-each', 'reject', 'other',
             'label-by-command', 'reject-by-command', 'accept-hints', 'accept-proposals',
-            'accept-reports') OR EXISTS(SELECT 1 FROM decision WHERE step=id) OR
-            EXISTS(SELECT 1 FROM change WHERE step=id AND what='report'))"""
+            'accept-reports') OR EXISTS(SELECT 1 FROM decision d WHERE d.step=chain.id) OR
+            EXISTS(SELECT 1 FROM change c WHERE c.step=chain.id AND c.what='report'))"""
         if step is not None:
             condition = "id=?"
         row = self._db.fetch_one(

@@ -216,6 +216,19 @@ def test_forget_removes_rejections_of_samples(root: Path) -> None:
 
 
 @pytest.mark.slow
+def test_undo_after_forget_undoes_last_step(root: Path) -> None:
+    """The first decision has the number of its step, which must not decide about later steps."""
+    with Dataset.open(root) as dataset:
+        first, second, third, *_ = dataset.samples.iter_by_key()
+    for words in (("mei", first.key, second.key), ("rin", third.key)):
+        run_here("labeler.cli", "label", *words, "-d", root)
+    run_gleanset(root, "forget", "--image", first.image, "-y")
+    assert run_here("labeler.cli", "undo", "-d", root).code == 0
+    with Dataset.open(root) as dataset:
+        labels_by_key = {sample.key: sample.label for sample in dataset.samples.iterate()}
+    assert (labels_by_key[second.key], labels_by_key[third.key]) == ("mei", None)
+
+
 def test_forget_by_author_and_origin(root: Path) -> None:
     with Dataset.open(root) as dataset:
         images = list(dataset.images.iterate())
