@@ -6,7 +6,7 @@ Decisions are made by `curation.web_reports`, as for the commands.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Annotated, Any
 
@@ -100,15 +100,12 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         listed = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, pending)
         last = {"claimed": pending[-1].claim.claimed, "after": pending[-1].id} if pending else None
         copies = find_copies(dataset, [report for _, report in listed])
-        claims = [report.claim for _, report in listed]
+        claims = (report.claim for _, report in listed)
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         result = {
             "waiting": table.count(),
             "spooled": len(list_spooled_reports(spool.root)),
-            "reports": [
-                _report_json(dataset, step, report) | {"copies": _show(dataset, copies[report.id])}
-                for step, report in listed
-            ],
+            "reports": [_report_json(dataset, step, report, copies) for step, report in listed],
             "last": last,
             "known": {name: _labelled_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
@@ -156,7 +153,9 @@ def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int,
     return [(0, report) for report in filter(None, map(Reports(dataset.db).get, numbers))]
 
 
-def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
+def _report_json(
+    dataset: Dataset, step: int, report: Report, copies: Mapping[int, Sequence[SimilarImage]]
+) -> dict[str, Any]:
     return {
         **report.claim._asdict(),
         "id": report.id,
@@ -165,10 +164,11 @@ def _report_json(dataset: Dataset, step: int, report: Report) -> dict[str, Any]:
         "step": step,
         "class": get_claimed_class(dataset, report),
         "rivals": find_rivals(dataset, report),
+        "copies": _copies_json(dataset, copies[report.id]),
     }
 
 
-def _show(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[str, Any]]:
+def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[str, Any]]:
     thumbnails = Thumbnails(dataset, with_reports=True)
     images = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
     previews = [None if image is None else thumbnails.of_image(image) for image in images]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from gleanset.db.classes import CLASS_CHANGE_KINDS, SAMPLE_CHANGE_KINDS
@@ -135,10 +135,10 @@ class Maintenance(Table):
         )
         return [(row["sha256"], row["format"]) for row in rows]
 
-    def remove_refused_images(self) -> None:
-        """Delete the images that `list_refused_images` returns; their reports stay."""
+    def remove_refused_images(self, hashes: Collection[str]) -> None:
+        """Delete those of some images that are still refused; their reports stay."""
         with self._db.transaction():
-            for sha256, _ in self.list_refused_images():
+            for sha256 in dict(self.list_refused_images()).keys() & set(hashes):
                 self._remove(sha256)
 
     def _remove(self, sha256: str) -> None:

@@ -80,19 +80,29 @@ class _GarbageCollector:
             yield from self._remove(path)
 
     def _collect_orphans(self) -> Iterator[tuple[Path, int]]:
-        refused = self._maintenance.list_refused_images()
-        originals = self._dataset.originals(self._dataset.cache)
-        if not self._simulate:
-            self._maintenance.remove_refused_images()
-        for file in (originals.path(*image) for image in refused if self._simulate):
-            if file.exists():
-                yield file, file.stat().st_size
+        refused = self._old_refused_images()
+        if self._simulate:
+            files = filter(Path.exists, refused.values())
+            yield from ((file, file.stat().st_size) for file in files)
+        else:
+            self._maintenance.remove_refused_images(refused)  # their files are orphans then
         busy = self._is_any_stage_running()
         for orphan in orphan_files(self._dataset, self._older_than):
             if busy and orphan.awaits_row:
                 continue
             if self._simulate or remove_orphan(self._dataset, orphan):
                 yield orphan.file, orphan.bytes
+
+    def _old_refused_images(self) -> dict[str, Path]:
+        """Return the files of reports that were accepted, then refused, by hash."""
+        originals = self._dataset.originals(self._dataset.cache)
+        refused = self._maintenance.list_refused_images()
+        files = {sha256: originals.path(sha256, kind) for sha256, kind in refused}
+        return {
+            sha256: file
+            for sha256, file in files.items()
+            if not file.exists() or file.stat().st_mtime <= self._latest_change
+        }
 
     def _collect_stage_leftovers(self) -> Iterator[tuple[Path, int]]:
         """Remove scratch folders of stages that are not running."""

@@ -80,8 +80,7 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
         with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
             accept_reports(dataset, dict.fromkeys(numbers))
     words = ("webapp.cli", "reports", "accept", "all", "-d", dataset.root, "--json")
-    refused = run_here(*words)
-    assert refused.json == {"accepted": 0, "disputed": 2}, "there is no class 'rin'"
+    assert run_here(*words).json == {"accepted": 0, "disputed": 2}, "there is no class 'rin'"
     run_here("labeler.cli", "classes", "add", "rin", "-d", dataset.root)
     result = run_here(*words).json
     assert (result["accepted"], result["disputed"]) == (1, 2)
