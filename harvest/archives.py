@@ -44,7 +44,7 @@ from harvest.folder import (
     parse_metadata,
     resolve_folder,
 )
-from harvest.importer import DEFAULT_OPTIONS, ImportOptions, merge_counts
+from harvest.importer import ImportOptions, merge_counts
 
 FOLDER_STAGE, ARCHIVE_STAGE = "harvest-folder", "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
@@ -110,7 +110,7 @@ def split_archives(paths: Iterable[Path], root: Path) -> tuple[list[Path], list[
 
 
 def harvest_files(
-    dataset: Dataset, paths: Iterable[Path], options: ImportOptions = DEFAULT_OPTIONS
+    dataset: Dataset, paths: Iterable[Path], options: ImportOptions | None = None
 ) -> dict[str, object]:
     """Import the images in folders and archives, and single images; return the counts.
 
@@ -119,6 +119,7 @@ def harvest_files(
     when the archive was moved. Raises `InputUnusable` for other paths.
     """
     trees, archives = split_archives(paths, dataset.root)
+    options = options or ImportOptions()
     kinds = (FOLDER_STAGE, trees, find_images), (ARCHIVE_STAGE, archives, find_members)
     counts = [
         import_images(dataset, stage, roots, find, options) for stage, roots, find in kinds if roots

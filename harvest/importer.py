@@ -71,9 +71,6 @@ class ImportOptions:
     show: Callable[[str], None] | None = None
 
 
-DEFAULT_OPTIONS = ImportOptions()
-
-
 class Importer:
     """Records the outcome of each candidate and counts it.
 
@@ -87,7 +84,7 @@ class Importer:
         stage: str,
         store: Store,
         images: Sequence[set[str]] = (),
-        options: ImportOptions = DEFAULT_OPTIONS,
+        options: ImportOptions | None = None,
         targets: RedirectTargets | None = None,
     ) -> None:
         self._targets = targets or RedirectTargets()
@@ -95,7 +92,7 @@ class Importer:
         self._stage = stage
         self._store = store
         self._images = images
-        self._options = options
+        self._options = options or ImportOptions()
         self._hinted_images: set[str] = set()
         self._replaced_hints: list[tuple[str, Origin]] = []
         self.tally: Counter[str] = Counter(added=0, duplicate=0, known=0, rejected=0)
@@ -280,7 +277,7 @@ class SimulatedImporter(Importer):
         dataset: Dataset,
         show: Callable[[str], None],
         images: Sequence[set[str]] = (),
-        options: ImportOptions = DEFAULT_OPTIONS,
+        options: ImportOptions | None = None,
     ) -> None:
         super().__init__(dataset, "", dataset.originals(dataset.cache), images, options)
         self._show = show

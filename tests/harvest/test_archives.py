@@ -24,7 +24,7 @@ from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.tree import HIDDEN, NOT_AN_IMAGE, SOURCE_TABLE, SYSTEM
 from harvest import archives
 from harvest.archives import NESTED, find_members, harvest_files, split_archives
-from harvest.importer import DEFAULT_OPTIONS, ImportOptions
+from harvest.importer import ImportOptions
 
 CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 PICTURES = {"cats/a.jpg": 1, "cats/old/b.jpg": 2, "dogs/c.jpg": 3, "d.jpg": 4}
@@ -78,7 +78,7 @@ def reasons(dataset: Dataset) -> dict[str, str]:
 def member_names(path: Path) -> list[str]:
     return [
         picture.origin.key.partition(":")[2]
-        for picture in find_members(path, DEFAULT_OPTIONS, Counter())
+        for picture in find_members(path, ImportOptions(), Counter())
     ]
 
 
@@ -357,10 +357,10 @@ import sys, tracemalloc
 from collections import Counter
 from pathlib import Path
 from harvest.archives import find_members
-from harvest.importer import DEFAULT_OPTIONS
+from harvest.importer import ImportOptions
 for path in map(Path, sys.argv[1:]):
     tracemalloc.start()
-    for member in find_members(path, DEFAULT_OPTIONS, Counter()):
+    for member in find_members(path, ImportOptions(), Counter()):
         assert member.read()
     print(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()

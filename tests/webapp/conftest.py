@@ -115,16 +115,19 @@ def serve_at(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def restart_server(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """Yield `restart_server(name, classes)`, which returns the address of a whole-image model."""
+    """Yield `restart_server(name, classes)`, which returns the address of a whole-image model.
+
+    Other arguments are settings of the server.
+    """
     with ExitStack() as running:
         ports = [0]
 
-        def start(name: str = "colours", classes: tuple[str, ...] = CLASSES) -> str:
+        def start(name: str = "colours", classes: tuple[str, ...] = CLASSES, **changes: Any) -> str:
             running.close()
             crops = (CropMethod(WHOLE, "", "", 10),)
             file = write_model(tmp_path / f"{name}.onnx", classes, crops, unfamiliar_below=0.8)
             ports[0] = running.enter_context(
-                running_server(make_settings(file, root), port=ports[0])
+                running_server(make_settings(file, root, **changes), port=ports[0])
             )
             return f"http://127.0.0.1:{ports[0]}/"
 

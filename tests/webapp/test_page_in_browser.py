@@ -403,6 +403,10 @@ def test_folder_keeps_ticks_and_counts(
     expected = [False, True, True], ["blue (1)", "green (0)", "red (3)", "unknown (1)"]
     assert (page.evaluate(ticks), page.evaluate(counts)) == expected
     assert page.evaluate(status) == "3 ticked"
+    page.fill("#bulk-sure", "100")
+    assert page.evaluate(ticks) == [False] * 3
+    page.fill("#bulk-sure", "90")
+    assert page.evaluate(ticks) == expected[0]
     page.select_option("#bulk-class", ":unknown")
     assert page.locator(".bulk-list").inner_text().strip().endswith("5 lime.png")
     page.select_option("#bulk-class", "red")
@@ -564,7 +568,7 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
 
 
 def test_api_page_sends_requests_and_snippets_run(
-    open_page: OpenPage, two_faces: Path, tmp_path: Path
+    open_page: OpenPage, restart_server: Callable[..., str], two_faces: Path, tmp_path: Path
 ) -> None:
     page = open_page()
     page.goto(f"{page.url}api.html")
@@ -577,15 +581,25 @@ def test_api_page_sends_requests_and_snippets_run(
         wait_for(page, "document.querySelector('#try-response').textContent.startsWith('200')")
         assert "model-version: colours+" in page.inner_text("#try-response")
     Image.open(two_faces).save(tmp_path / "a.jpg")
+    run_snippets(page, tmp_path, "", 2)
+    page = open_page(at=restart_server(token="secret"))
+    page.goto(f"{page.url}?token=secret")
+    page.goto(f"{page.url.partition('?')[0]}api.html")
+    run_snippets(page, tmp_path, "secret", 1)
+
+
+def run_snippets(page: Any, folder: Path, token: str, faces: int) -> None:
     commands = {
         "Python": [sys.executable, "-c"],
         "JavaScript": ["node", "--input-type=module", "--eval"],
     }
+    wait_for(page, "document.querySelectorAll('#snippets pre').length === 4")
+    assert page.locator("#token-note").is_visible() == bool(token)
     for snippet in page.locator("#snippets pre").all():
         command = commands.get(snippet.get_attribute("data-language"), ["sh", "-c"])
-        line = [*command, snippet.inner_text()]
-        ran = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True)
-        assert len(re.findall(r"\b(red|blue|green|unknown)\b", ran.stdout)) >= 2, line
+        line = [*command, snippet.inner_text().replace("TOKEN", token)]
+        ran = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
+        assert len(re.findall(r"\b(red|blue|green|unknown)\b", ran.stdout)) >= faces, line
 
 
 def test_card_page_and_removal_request(

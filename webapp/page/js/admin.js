@@ -110,7 +110,7 @@ function listCopies({ id, sha256, copies }) {
     element("p", { text: !copies.length ? words("No similar image in the dataset.")
       : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: copies.length }) }),
     showCopies(copies),
-    element("p", { class: "small", text: words("This removes it for good:") }),
+    element("p", { class: "small", text: words("This removes the image and this request for good:") }),
     element("pre", { text: `gleanset forget --report ${id}${also} ${page.option}` }));
 }
 

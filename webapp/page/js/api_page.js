@@ -1,7 +1,7 @@
 // Documentation of the REST API: a request to try, snippets, then every address of the OpenAPI description.
 
 import { byId, element, say } from "./dom.js";
-import { snippets } from "./snippets.js";
+import { curl, snippets } from "./snippets.js";
 import { setLanguage, words } from "./words.js";
 
 const API = "/api/v1/";
@@ -35,19 +35,18 @@ const purposes = () => ({
   metrics: words("Counts and durations of responses, for Prometheus."),
 });
 
-const curl = (name) => ["curl", FORM_OPTIONS[name], `${ADDRESS}/${name}`].filter(Boolean).join(" ");
-
-function buildCard(path, method, operation, schemas) {
+function buildCard(path, method, operation, schemas, token) {
   const name = path.replace(API, "").replace("/", "");
   const types = Object.keys(operation.requestBody?.content ?? {});
   const fields = types.includes(FORM) ? listFields(operation.requestBody.content[FORM].schema, schemas) : [];
-  const address = path.startsWith(API) ? curl(name) : `curl ${new URL(name, document.baseURI).href}`;
+  const address = new URL(path.slice(1), document.baseURI).href;
+  const isOpen = ["health", "ping", "ready"].includes(name);
   return element("article", { class: "card-part" },
     element("h2", { text: `${method.toUpperCase()} ${path}` }),
     element("p", { text: purposes()[name] ?? operation.summary }),
     ...(fields.length ? [element("p", { class: "small", text: words("Form fields: {names}", { names: fields.join(", ") }) })] : []),
     ...(types.length > 1 ? [element("p", { class: "small", text: words("Also accepts: {names}", { names: types.slice(1).join(", ") }) })] : []),
-    element("pre", { text: address }));
+    element("pre", { text: curl(isOpen ? "" : token, FORM_OPTIONS[name], address) }));
 }
 
 const listFields = ({ $ref: reference }, schemas) => Object.keys(schemas[reference.split("/").at(-1)].properties);
@@ -97,22 +96,26 @@ async function tryRequest(event) {
 const format = (value) => JSON.stringify(value, null, 1)
   .replaceAll(/\[\s+(-?\d[-\d,\s]*?)\s+\]/g, (_, numbers) => `[${numbers.replaceAll(/\s+/g, " ")}]`);
 
-function showSnippets() {
-  const programs = snippets(ADDRESS, "a.jpg");
+function showSnippets(token) {
+  const programs = snippets(ADDRESS, "a.jpg", token);
   byId("snippets").replaceChildren(...Object.entries(programs).map(([language, text]) =>
     element("div", {}, element("h3", { text: language }), element("pre", { text, "data-language": language }))));
 }
 
 setLanguage();
 document.title = words("API");
-showSnippets();
 byId("try").addEventListener("submit", tryRequest);
 try {
+  // Without the cookie of this page the server says whether programs need its token.
+  const { status } = await fetch("api/v1/openapi.json", { credentials: "omit" });
+  const token = status === 401 ? "TOKEN" : "";
+  byId("token-note").hidden = !token;
+  showSnippets(token);
   const answer = await fetch("api/v1/openapi.json");
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const { paths, components: { schemas } } = await answer.json();
   byId("addresses").replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas))));
+    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas, token))));
 } catch (error) {
   say(byId("message"), error.message);
 }

@@ -19,9 +19,9 @@ export const translateFolder = () => showCounts();
 
 /**
  * Check files. `open(file)` returns an image and `predict(image, signal)` its parts; both null if it is unreadable. They throw
- * without a connection, or if aborted. Images with a confidence from `sure` are ticked when first shown; ticks are kept when
- * another class is shown. Files without a class are listed, too, so that none is missing. Nothing is changed or deleted. Another
- * check aborts this one.
+ * without a connection, or if aborted. Shown images with a confidence from `sure` are ticked, which the user may change in percent;
+ * what the user ticked or unticked stays so. Files without a class are listed, too, so that none is missing. Nothing is changed or
+ * deleted. Another check aborts this one.
  */
 export async function checkFolder(files, classes, sure, open, predict) {
   const images = [...files].filter(isImage)
@@ -34,21 +34,24 @@ export async function checkFolder(files, classes, sure, open, predict) {
   let [done, isChosen] = [0, false];
   const classChoice = element("select", { id: "bulk-class", onchange: () => { isChosen = true; show(); } },
     ...classes.map((name) => new Option(name, name)));
+  const limit = element("input", { id: "bulk-sure", type: "number", min: 0, max: 100, step: 1, value: Math.round(100 * sure), oninput: () => show() });
   const list = element("ul", { class: "bulk-list" });
   const tickedText = element("p", { role: "status" });
   const stop = element("button", { type: "button", ...translated("Stop"), onclick: () => controller.abort() });
   const resume = element("button", { type: "button", ...translated("Resume"), hidden: true, onclick: () => goOn() });
-  const save = element("button", { type: "button", class: "primary", ...translated("Save the ticked images as a list"), onclick: () => saveList(rows) });
+  const save = element("button", { type: "button", class: "primary", ...translated("Save the ticked images as a list"), onclick: () => saveList(rows.filter(isTicked)) });
   const close = element("button", { type: "button", ...translated("Close"), onclick: () => { controller.abort(); place.hidden = true; rescueFocus(byId("folder"), byId("more")); } });
   place.replaceChildren(
     element("h2", { id: "bulk-title", ...translated("Check a folder") }), progressText, errorText,
     element("p", { class: "small", ...translated("Tick the correct ones; confident ones are already ticked. Nothing is deleted.") }),
-    element("label", {}, element("span", translated("Images of")), classChoice), tickedText, list,
+    element("label", {}, element("span", translated("Images of")), " ", classChoice),
+    element("label", {}, element("span", translated("Tick from a confidence of (%)")), " ", limit), tickedText, list,
     element("div", { class: "buttons" }, save, stop, resume, close));
   place.hidden = false;
   place.scrollIntoView({ block: "start" });
   rescueFocus(stop);
 
+  const isTicked = ({ shown, ticked, confidence }) => shown && (ticked ?? (limit.value !== "" && 100 * confidence >= limit.value));
   const filterByClass = (name) => rows.filter((one) => one.label === name);
   const count = () => {
     const offered = [...classChoice.options].map(({ value }) => value);
@@ -56,7 +59,7 @@ export async function checkFolder(files, classes, sure, open, predict) {
       if (filterByClass(list).length && !offered.includes(list)) classChoice.append(new Option(list, list));
     }
     for (const option of classChoice.options) option.text = `${nameList(option.value)} (${filterByClass(option.value).length})`;
-    const ticked = rows.filter((one) => one.ticked).length;
+    const ticked = rows.filter(isTicked).length;
     tickedText.textContent = words("{count} ticked", { count: ticked });
     save.hidden = !ticked;
   };
@@ -76,9 +79,9 @@ export async function checkFolder(files, classes, sure, open, predict) {
   function buildRow(one) {
     const picture = one.image ? [element("img", { src: one.image, alt: "" })] : [];
     if (lacksClass(one.label)) return element("li", {}, ...picture, element("bdi", { text: one.path }));
-    one.ticked ??= one.confidence >= sure;
+    one.shown = true;
     const box = element("input", { type: "checkbox", onchange: (event) => { one.ticked = event.target.checked; count(); } });
-    box.checked = one.ticked;
+    box.checked = isTicked(one);
     return element("li", {}, element("label", {}, ...picture,
       element("span", {}, box, " ", element("bdi", { text: one.path }), ` (${percent(one.confidence)})`)));
   }
@@ -165,7 +168,7 @@ function drawThumbnail(canvas, image, box) {
 
 function saveList(rows) {
   const quoted = (text) => `"${text.replaceAll('"', '""')}"`;
-  const lines = rows.filter((one) => one.ticked).map((one) => [quoted(one.path), quoted(one.label), one.confidence.toFixed(4)].join(","));
+  const lines = rows.map((one) => [quoted(one.path), quoted(one.label), one.confidence.toFixed(4)].join(","));
   const blob = new Blob([`path,class,confidence\n${lines.join("\n")}\n`], { type: "text/csv" });
   const link = element("a", { href: URL.createObjectURL(blob), download: "images.csv" });
   link.click();

@@ -1,9 +1,13 @@
 // Programs that send an image to the API, for the address of this page. The tests run them.
 
-/** Snippets by language; `address` is that of the API, `file` the name of the image. */
-export const snippets = (address, file) => ({
-  "curl": `curl -F file=@${file} ${address}/predict`,
-  "curl (image/jpeg)": `curl -H 'content-type: image/jpeg' --data-binary @${file} ${address}/predict`,
+/** A command of curl, with the header that sends a token, unless that is empty. */
+export const curl = (token, options, address) =>
+  ["curl", token && `-H 'authorization: Bearer ${token}'`, options, address].filter(Boolean).join(" ");
+
+/** Snippets by language; `address` is that of the API, `file` the name of the image, `token` a token or empty. */
+export const snippets = (address, file, token) => ({
+  "curl": curl(token, `-F file=@${file}`, `${address}/predict`),
+  "curl (image/jpeg)": curl(token, `-H 'content-type: image/jpeg' --data-binary @${file}`, `${address}/predict`),
   "Python": `import base64
 import json
 from pathlib import Path
@@ -11,7 +15,7 @@ from urllib.request import Request, urlopen
 
 data = base64.b64encode(Path("${file}").read_bytes()).decode()
 body = json.dumps({"images": [{"name": "${file}", "data": data}]}).encode()
-headers = {"content-type": "application/json"}
+headers = {"content-type": "application/json"${token && `, "authorization": "Bearer ${token}"`}}
 with urlopen(Request("${address}/predict", body, headers)) as response:
     result = json.load(response)
 for part in result["images"][0].get("parts", []):
@@ -20,7 +24,7 @@ for part in result["images"][0].get("parts", []):
 
 const response = await fetch("${address}/predict", {
   method: "POST",
-  headers: { "content-type": "image/jpeg" },
+  headers: { "content-type": "image/jpeg"${token && `, authorization: "Bearer ${token}"`} },
   body: await readFile("${file}"), // in a browser: a File or Blob
 });
 const result = await response.json();
