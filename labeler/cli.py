@@ -80,11 +80,18 @@ def add_window(commands: click.Group) -> None:
 
     def begin(**values: Any) -> None:
         context = click.get_current_context()
-        if context.invoked_subcommand is None:
+        name = context.invoked_subcommand
+        if name is None:
             context.invoke(open_, **values)
-        elif any(context.get_parameter_source(n) == ParameterSource.COMMANDLINE for n in values):
-            # The subcommand would silently ignore them.
-            raise click.UsageError(f"write options after {context.invoked_subcommand!r}")
+            return
+        # Options before a command are defaults of the command, or of those of a group.
+        source = {option: context.get_parameter_source(option) for option in values}
+        typed = {o: values[o] for o in values if source[o] == ParameterSource.COMMANDLINE}
+        parts = getattr(commands.commands[name], "commands", {name: commands.commands[name]})
+        known_options = {param.name for part in parts.values() for param in part.params}
+        if unknown_options := sorted(typed.keys() - known_options):
+            raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
+        context.default_map = {name: typed | dict.fromkeys(parts, typed)}
 
     commands.add_command(open_)
     commands.invoke_without_command = True

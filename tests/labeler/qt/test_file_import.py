@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click import UsageError
 from drawn_faces import FaceSet, labels
 from person import FakeCommands, OpenWindow, drop_files, settle, wait_until
 from PySide6.QtCore import Qt
@@ -331,11 +332,22 @@ def test_unusable_folder_is_explained(program: Program, tmp_path: Path, faces: F
     assert "choose another folder" in welcome.problem.text()
 
 
-def test_cli_folder_argument_opens_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cli_folder_argument_opens_window(
+    tmp_path: Path,
+    faces: FaceSet,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     calls: list[tuple[Path, str | None]] = []
     monkeypatch.setattr(app, "open_window", lambda root, view, *_, **__: calls.append((root, view)))
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
     assert calls == [(tmp_path, "pages")]
+    capsys.readouterr()
+    for words in (["classes", "list"], ["undo", "-q"]):  # options of the command may come first
+        commands.main(["-d", str(faces.root), "--json", *words], standalone_mode=False)
+    assert [*json.loads(capsys.readouterr().out.splitlines()[0])] == ["classes"]
+    with pytest.raises(UsageError, match="'undo' has no option --view"):
+        commands.main(["--view", "grid", "undo"], standalone_mode=False)
 
 
 def test_settings_change_theme_now_and_language_later(
