@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, Qt, QUrl, Signal
+from PySide6.QtCore import QEvent, QObject, QSettings, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QDropEvent
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -37,11 +37,12 @@ from PySide6.QtWidgets import (
 
 from gleanset.db.faces import WHOLE
 from gleanset.records import SPLITS
+from gleanset.tree import ARCHIVE, NOT_AN_IMAGE, PACKED
 from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_error
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, em
-from labeler.qt.translations import counted
+from labeler.qt.translations import counted, tr
 from labeler.qt.widgets import (
     announce,
     button,
@@ -114,6 +115,11 @@ class BackgroundImport(QObject):
     def step(self) -> tuple[int, int]:
         """Number of the running command, and of all."""
         return len(self._commands) - len(self.queue.pending), len(self._commands)
+
+    @property
+    def unfinished(self) -> list[list[str]]:
+        """The running command and those that wait for it."""
+        return self._commands[-len(self.queue.pending) - 1 :]
 
     @property
     def whole_images(self) -> bool:
@@ -194,6 +200,19 @@ class BackgroundImport(QObject):
         self.changed.emit()
 
 
+def command_title(words: Sequence[str]) -> str:
+    """Return what a command is called in the window; all commands of an import are one."""
+    titles = {
+        "dedup": tr("Find duplicates"),
+        "split": tr("Split"),
+        "export": tr("Export"),
+        "timeline": tr("Video timeline"),
+        "quality": tr("Find quality issues"),
+        "label-issues": tr("Find label issues"),
+    }
+    return titles.get(words[1], tr("Import"))
+
+
 class ImportBar(QFrame):
     """Shows the progress and the result of an import; hidden while idle."""
 
@@ -241,19 +260,25 @@ class ImportBar(QFrame):
     def _progress_text(self) -> str:
         stage = self._import.stage
         number, count = self._import.step
+        current, *following = dict.fromkeys(map(command_title, self._import.unfinished))
+        if following:
+            if stage is not None and stage.total:
+                current += f", {round(100 * stage.done / stage.total)} %"
+            waiting = self.tr("Waiting for: {current}  ·  then {following}")
+            return waiting.format(current=current, following=", ".join(following))
         templates = {
             "files": self.tr("Importing images: {done}"),
             "frames": self.tr("Extracting frames: {done} of {total} seconds"),
             "faces": self.tr("Preparing images: {done} of {total}")
             if self._import.whole_images
             else self.tr("Detecting faces: {done} of {total} images"),
-            "export": self.tr("Exporting images: {done} of {total}"),
         }
         text = self.tr("Starting…")
         if stage is not None:
             text = templates.get(stage.name, self.tr("{words}: {done} of {total}"))
             done, total = f"{stage.done:,.0f}", f"{stage.total or 0:,.0f}"
-            text = text.format(words=stage.name, done=done, total=total)
+            words = current if number == 1 == count else stage.name
+            text = text.format(words=words, done=done, total=total)
         if count > 1:
             text += self.tr("  ·  step {at} of {count}").format(at=number, count=count)
         return text
@@ -301,6 +326,7 @@ class ImportBar(QFrame):
 
 MAX_SHOWN_NAMES = 4
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
+NAMES_SETTING = "folder_names_are_classes"
 SITES = ("bing", "flickr", "google", "pixiv")
 
 
@@ -387,7 +413,8 @@ class ImportDialog(PlanDialog):
         report = self.report = self._counts
         self.summary.setText(self._summary_text(report))
         self.names.setVisible(self._label is None and bool(report.hints))
-        self.names.setChecked(self._label is None and report.has_class_folders)
+        names = QSettings().value(NAMES_SETTING, report.has_class_folders, type=bool)
+        self.names.setChecked(self._label is None and bool(names))
         self.start_button.setEnabled(self.can_import)
         self.start_button.setDefault(True)
         self.adjustSize()
@@ -407,12 +434,21 @@ class ImportDialog(PlanDialog):
             self.tr("{count} new images"): report.images,
             self.tr("{count} already in the dataset"): report.known_images,
             self.tr("{count} videos"): videos,
-            self.tr("{count} ignored"): report.ignored.total(),
         }
         parts = [counted(text, count) for text, count in counts.items() if count]
         if not self.can_import:
             parts = [self.tr("No images or videos found")]
         lines = ["  ·  ".join(parts)]
+        ignored = report.ignored
+        archives, packed, files = (ignored[reason] for reason in (ARCHIVE, PACKED, NOT_AN_IMAGE))
+        others = ignored.total() - archives - packed - files
+        ignored_texts = {
+            self.tr("{count} archives are ignored: drop archives directly"): archives,
+            self.tr("{count} archives are ignored: unpack first"): packed,
+            self.tr("{count} files are ignored: not an image"): files,
+            self.tr("{count} files are ignored: hidden, system or linked"): others,
+        }
+        lines += [counted(text, count) for text, count in ignored_texts.items() if count]
         if report.hints:
             common = report.hints.most_common(MAX_SHOWN_NAMES)
             names = ", ".join(f"{name} {count:,}" for name, count in common)
@@ -423,6 +459,8 @@ class ImportDialog(PlanDialog):
     def plan(self) -> ImportPlan:
         videos = tuple(self.report.videos) if self.report is not None else ()
         names = not self.names.isHidden() and self.names.isChecked()
+        if not self.names.isHidden():
+            QSettings().setValue(NAMES_SETTING, int(names))
         whole_images = self.tiles.whole_images.isChecked()
         return ImportPlan(self._dropped, whole_images, names, self._label, videos)
 

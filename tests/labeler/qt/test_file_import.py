@@ -84,11 +84,13 @@ def test_drop_shows_preview_and_imports(
             file = tmp_path / "in" / name / f"{seed}.jpg"
             file.write_bytes(picture(seed + 2 * (name == "yui")))
     (tmp_path / "in" / "notes.txt").write_text("not an image")
+    (tmp_path / "in" / "more.zip").write_bytes(b"PK")
+    ignored = "1 archive is ignored: drop archives directly\n1 file is ignored: not an image"
     window = open_window(faces.root)
     drop_files(window, [tmp_path / "in"])
     dialog = wait_for_dialog(window)
     summary = dialog.summary.text()
-    assert summary == "4 new images  ·  1 ignored\nFolders: mai 2, yui 2"
+    assert summary == f"4 new images\n{ignored}\nFolders: mai 2, yui 2"
     assert dialog.tiles.whole_images.isChecked()
     assert dialog.names.isChecked()
     QTest.keyClick(dialog, Qt.Key.Key_Return)
@@ -102,10 +104,15 @@ def test_drop_shows_preview_and_imports(
     assert {o.source for o in origins} == {"folder"}
     drop_files(window, [tmp_path / "in"])
     dialog = wait_for_dialog(window)
-    assert dialog.summary.text().startswith("4 already in the dataset  ·  1 ignored\n")
+    assert dialog.summary.text().startswith(f"4 already in the dataset\n{ignored}\n")
+    dialog.names.click()
+    dialog.plan()
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     assert window.drops.dialog is None
     assert not window.imports.running
+    drop_files(window, [tmp_path / "in"])
+    dialog = wait_for_dialog(window)
+    assert not dialog.names.isChecked()  # the last choice is remembered
     drop_files(window, [faces.root])  # a dataset is not imported
     dialog = wait_for_dialog(window)
     assert not dialog.start_button.isEnabled()
@@ -183,6 +190,11 @@ def test_second_close_stops_import(start_import: StartImport) -> None:
     process = window.imports.queue.process
     assert process is not None
     number = process.processId()
+    window.imports.run_command("labeler", "split")
+    assert import_bar(window).text.text() == "Waiting for: Import  ·  then Split"
+    line = json.dumps(PROGRESS | {"total": 75})
+    window.imports.queue._read_line(line)
+    assert import_bar(window).text.text() == "Waiting for: Import, 40 %  ·  then Split"
     assert not window.close()
     assert "a command is running" in window.statusBar().currentMessage()
     assert window.close()
