@@ -413,7 +413,7 @@ class LabelingView(LabelerView):
 
         def read(session: SortingSession) -> tuple[int, bool]:
             page = load_review_page(session.dataset, "doubtful", NO_FILTER)
-            return len(page.ids), bool(session.dataset.videos.get_latest_settings("seen"))
+            return len(page.ids), session.has_episodes()
 
         def offer(answer: tuple[int, bool]) -> None:
             if not self.model.rowCount():

@@ -21,14 +21,14 @@ SplitCounts = dict[str, dict[str, int]]
 """The number of samples of each class in each split."""
 
 
-def count_by_split(session: SortingSession) -> SplitCounts:
-    """Count the samples of a session's dataset that have a split."""
+def count_by_split(session: SortingSession) -> tuple[SplitCounts, bool]:
+    """Count the samples that have a split, and return whether faces were tracked in episodes."""
     counts: SplitCounts = {}
     for label, by_split in Statistics(session.dataset.db).count_labelled().items():
         del by_split[""]
         if by_split:
             counts[label] = dict.fromkeys(SPLITS, 0) | by_split
-    return counts
+    return counts, session.has_episodes()
 
 
 NAME, COUNT, BAR = range(3)
@@ -122,8 +122,13 @@ class StatisticsView(LabelerView):
         context.worker.ask(lambda session: session.dataset.settings.split.ratio, self._show_ratio)
         self.export_button = button("", self._export)
         self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
+        timeline = partial(run, "gleanset", "timeline")
+        self.timeline_button = button(self.tr("Video timeline"), timeline)
+        self.timeline_button.setToolTip(self.tr("gleanset timeline: who appears when, by episode"))
+        self.timeline_button.hide()
         self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
-        head = row_layout(self.title, self.split_button, self.export_button, grows=self.title)
+        buttons = (self.timeline_button, self.split_button, self.export_button)
+        head = row_layout(self.title, *buttons, grows=self.title)
         parts, margins = (head, self.table), (SPACE_M, SPACE_M, SPACE_L, SPACE_M)
         column = column_layout(*parts, grows=self.table, margins=margins, spacing=SPACE_M)
         self.setLayout(column)
@@ -147,7 +152,9 @@ class StatisticsView(LabelerView):
     def enter(self) -> None:
         self.worker.ask(count_by_split, self._show)
 
-    def _show(self, counts_by_split: SplitCounts) -> None:
+    def _show(self, answer: tuple[SplitCounts, bool]) -> None:
+        counts_by_split, has_episodes = answer
+        self.timeline_button.setVisible(has_episodes)
         if self.worker.progress is None:
             return
         rows = self.worker.progress.counts.classes

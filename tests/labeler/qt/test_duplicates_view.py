@@ -378,6 +378,13 @@ def test_dataset_is_split_and_exported(
     assert (bar.value(), bar.maximum()) == (counts[0], max(counts))
     assert view.title.text() == "No split yet"
     assert view.export_button.text() == "Export without split"
+    assert not view.timeline_button.isVisible()
+    with Dataset.open(root) as dataset:
+        dataset.videos.record(
+            Origin("video", "e1", title="e1", video="e1"), "mode=seen fps=1", 1.0, 1
+        )
+    view.enter()
+    wait_until(view.timeline_button.isVisible)
     assert run(window, view.export_button).startswith("Finished  ·  60 images exported")
     assert len(list((root / "exports" / "imagefolder").glob("*/*.jpg"))) == 60
     text = run(window, view.split_button)
