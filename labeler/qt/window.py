@@ -30,6 +30,7 @@ from labeler.qt.theme import SPACE_M, SPACE_S
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.grid import GridView
 from labeler.qt.views.labeling import LabelingView
+from labeler.qt.views.review import FilteredView
 from labeler.qt.widgets import ENTER, enlarge_targets, keep_focus, row_layout, set_column, tab_last
 
 CLOSE_TIMEOUT_SECONDS = 0.5
@@ -209,7 +210,10 @@ class LabelerWindow(QMainWindow):
         if self.tabs.currentIndex() != VIEWS.index(kind):
             self.tabs.setCurrentIndex(VIEWS.index(kind))  # calls this method again
         elif self.stack.currentWidget() is not self._views[kind.name] or not self.isVisible():
+            before = self.stack.currentWidget()
             self.stack.setCurrentWidget(self._views[kind.name])
+            if isinstance(before, FilteredView) and before is not self.view:
+                self.view.keep_place(before.bar.label.currentData() or "")
             self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
             self.view.focus_home()

@@ -84,6 +84,9 @@ class LabelerView(QWidget):
         """Show a class, or a place such as `:later`; return False if the view cannot."""
         return False
 
+    def keep_place(self, place: str) -> None:
+        """Take over the class or place of the previous view; '' for none."""
+
     def set_current_place(self, place: str) -> None:
         self.current_place = place
         self.place_changed.emit(place)

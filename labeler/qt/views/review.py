@@ -28,7 +28,7 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TilePrediction, TileState
 from labeler.qt.translations import counted
-from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall
+from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall, to_view
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.review import ReviewPage, accept_suggestions, confirm_labels, load_review_page
@@ -141,11 +141,11 @@ class FilterBar(QWidget):
         for widget in (part, self._labels[part]):
             widget.setVisible(visible)
 
-    def show_place(self, target: str) -> None:
-        """Select the current class or place without emitting `changed`."""
+    def show_place(self, target: str | None) -> None:
+        """Select a class or place, or all, without emitting `changed`."""
         with QSignalBlocker(self.label):
             if self.label.findData(target) < 0:
-                self.label.addItem(target, target)
+                self.label.addItem(str(target), target)
             self.label.setCurrentIndex(self.label.findData(target))
 
     def place(self) -> str:
@@ -232,7 +232,20 @@ class FilteredView(LabelingView):
 
 
 class ReviewGrid(GestureView):
-    """Tiles with the suggested class as their caption."""
+    """Tiles with the suggested class as their caption; one is always pointed at."""
+
+    def set_point(self, row: int) -> None:
+        """Point at a tile; without one, as when the mouse leaves, keep pointing at the last."""
+        if row < 0 and self.tiles.rowCount():
+            row = self.point if 0 <= self.point < self.tiles.rowCount() else 0
+        super().set_point(row)
+
+    def point_at_next(self) -> None:
+        """Point at the next unmarked tile, unless the mouse points at one."""
+        if self.mouse.at is None or not self.mouse.leads:
+            for row in self.unmarked(range(self.point, self.tiles.rowCount()))[:1]:
+                self.set_point(row)
+                self.scrollTo(self.tiles.index(row))
 
     def caption(self, row: int) -> str:
         suggestion = self.tiles.prediction(row)
@@ -246,6 +259,7 @@ class ReviewView(FilteredView):
     """A list of faces to review; relabelled ones stay in place until it is read again."""
 
     grid_class = ReviewGrid
+    view: ReviewGrid
 
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
@@ -286,8 +300,16 @@ class ReviewView(FilteredView):
         """Show only one class; other places belong to the grid."""
         if place.startswith(":"):
             return False
-        self.bar.label.setCurrentIndex(max(self.bar.label.findData(place), 0))
+        self.keep_place(place)
+        self.reload()
         return True
+
+    def keep_place(self, place: str) -> None:
+        """Show only the class of the previous view; all classes if it showed another place."""
+        if place:
+            label = None if place.startswith(":") else place
+            self.bar.show_place(label)
+            self.filter_button.setChecked(label is not None or self.filter_button.isChecked())
 
     def reload(self) -> None:
         name, sample_filter = self.wall.currentData(), self.bar.sample_filter()
@@ -303,6 +325,7 @@ class ReviewView(FilteredView):
         self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")
         self.clear_sent()
+        self.view.point = -1
         self.model.show(page.ids, self._sections(page), self._suggestions(page))
         self.title.setText(counted(self.tr("{count} faces"), len(page.ids)))
         keys = self.tr("K: keep label · class key: relabel")
@@ -311,6 +334,11 @@ class ReviewView(FilteredView):
         self.hints.setVisible(len(page.ids) > 0)
         if len(page.ids):
             self.empty.show_notice(None)
+        elif (name := self.bar.sample_filter().label) is not None:
+            title = self.tr("Nothing to review of {name} in this list").format(name=name)
+            in_grid = to_view(self, "grid", self.tr("Show {name} in the grid").format(name=name))
+            clear = NextStep(self.tr("Show all classes"), self.bar.clear)
+            self.empty.show_notice(Notice(title, steps=(in_grid, clear)))
         elif self.bar.sample_filter() != NO_FILTER:
             self.show_no_match()
         else:
@@ -338,7 +366,9 @@ class ReviewView(FilteredView):
         return {sample: TilePrediction(*suggested) for sample, suggested in page.suggested.items()}
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        if command is GridCommand.ENTER:
+        if rows and not set(rows) & set(self.view.in_sight()):
+            self.view.scrollTo(self.model.index(rows[0]))  # first show what the key will act on
+        elif command is GridCommand.ENTER:
             self._accept_suggestions(rows)
         elif command is GridCommand.KEEP_ALL:
             self._keep_labels(rows)
@@ -349,7 +379,7 @@ class ReviewView(FilteredView):
         suggested = self._wall.suggested if self._wall else {}
         targets = [row for row in rows if self.model.id(row) in suggested]
         if not targets:
-            self.worker.show_message(self.tr("Point at or select faces with a suggestion first"))
+            self.worker.show_message(self.tr("No suggestion to accept: K keeps the label"))
             return
         if not self.view.all_seen(targets):
             return
@@ -358,6 +388,7 @@ class ReviewView(FilteredView):
             label = suggested[self.model.id(row)].label
             self.model.set_state([row], TileState(TileMark.SENT, self.key_of(label), label))
         self.decide_rows(targets, lambda session: accept_suggestions(session, ids, suggested))
+        self.view.point_at_next()
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
         if not rows:
@@ -369,3 +400,4 @@ class ReviewView(FilteredView):
         seen_labels = {tile.id: tile.label for tile in tiles if tile.label}
         self.model.set_state(rows, TileState(TileMark.DONE, "✓"))
         self.decide_rows(rows, lambda session: confirm_labels(session, seen_labels))
+        self.view.point_at_next()

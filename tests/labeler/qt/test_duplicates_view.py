@@ -19,7 +19,7 @@ from person import (
 from PIL import Image
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QProgressBar
+from PySide6.QtWidgets import QAbstractButton, QProgressBar, QPushButton
 from sorting_model import by_id, ids_of
 
 from gleanset import Box, Dataset, Face, Origin
@@ -299,6 +299,17 @@ def test_outliers_come_first_and_filters_narrow(
     expected = {key for key, label in given_labels.items() if label == labelled_faces.names[0]}
     wait_until(lambda: view.model.rowCount() == len(expected))
     assert set(shown_keys(view)) == expected
+    # The class stays chosen in the grid and back, also where the list has nothing of it.
+    person.window.show_view("grid")
+    settle(person.window)
+    assert person.window.view.current_place == labelled_faces.names[0]
+    person.window.class_panel.selected.emit(labelled_faces.names[-1])
+    person.window.show_view("review")
+    show_list(person, "label-issues")
+    assert f"Nothing to review of {labelled_faces.names[-1]}" in view.empty.title.text()
+    QTest.mouseClick(view.empty.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)
+    settle(person.window)
+    assert person.view.current_place == labelled_faces.names[-1]
 
 
 def test_enter_accepts_suggestion_and_k_keeps_label(
@@ -309,9 +320,7 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     shown = shown_keys(view)
     assert set(shown) == set(list(labelled_faces.truth)[:WRONG])
     assert view.view.caption(0).startswith(f"→ {labelled_faces.truth[shown[0]]} 9")
-    person.point(0)
-    person.enter()
-    person.point(1)
+    person.enter()  # the first is pointed at without a mouse, then the next one
     person.press("k")
     settle(person.window)
     current = labels(labelled_faces.root)
