@@ -283,7 +283,7 @@ def import_(job: CommandJob, request: ImportRequest) -> Result:
 
 @click.command(
     cls=Command,
-    epilog="Example: labeler export out --format yolo-detect --strip-metadata -d my-dataset",
+    epilog="Example: labeler export out --format yolo-detect -d my-dataset",
 )
 @job_options(simulate=True)
 @click.argument("out", required=False, metavar="[OUT|URL]")

@@ -1,4 +1,4 @@
-"""Metadata in image files: detection of GPS positions, and removal of all metadata.
+"""Metadata in image files: their parts, and detection of GPS positions.
 
 JPEG is parsed by segments (ITU-T T.81, annex B), PNG by chunks (PNG, third edition, section 5),
 WebP by RIFF chunks (RFC 9649). Files may be hostile: lengths are checked, and compressed text is
@@ -20,22 +20,15 @@ from typing import Literal, NamedTuple
 from gleanset.errors import Unreadable
 from gleanset.images.plugin_formats import detect_heic
 
-STRIPPABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
-"""Formats whose metadata can be removed without touching the pixels; BMP has none."""
-
 Bytes = bytes | mmap
 
-_GPS, _LATITUDE, _ORIENTATION = 0x8825, 2, 0x0112
+_GPS, _LATITUDE = 0x8825, 2
 _MAX_TEXT_BYTES = 1_000_000
 _HEADER_BYTES = 65_536
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
-_EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
-_EXIF_BEGINNINGS = (_EXIF, b"II*\0", b"MM\0*")
+_EXIF_BEGINNINGS = (b"Exif\0\0", b"II*\0", b"MM\0*")
 
-_MIN_ICC_BYTES, _MIN_ADOBE_BYTES = 18, 16
-
-_SOS, _EOI, _COM = 0xDA, 0xD9, 0xFE
-_APP0, _APP2, _APP14, _APP15 = 0xE0, 0xE2, 0xEE, 0xEF
+_SOS, _EOI = 0xDA, 0xD9
 _MARKERS_WITHOUT_SEGMENT = (0x01, *range(0xD0, 0xD9))
 """JPEG markers without a segment: TEM, RST, SOI."""
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
@@ -44,10 +37,8 @@ PNG_PIXEL_CHUNKS = frozenset(
     b"acTL fcTL fdAT".split()
 )
 """PNG chunks that affect how the image looks; all others are text, times or private chunks."""
-_WEBP_PIXEL_CHUNKS = frozenset((b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"))
 PNG_TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 _METADATA_KINDS = (b"\xe1", b"eXIf", *PNG_TEXT_CHUNKS, b"EXIF", b"XMP ")
-_HAS_EXIF, _HAS_XMP = 0x08, 0x04
 
 
 class FilePart(NamedTuple):
@@ -89,24 +80,6 @@ def file_has_gps_position(path: Path) -> bool:
     ):
         return has_gps_position(data)
     return False
-
-
-def strip_metadata(data: bytes, orientation: int) -> bytes:
-    """Return a file without EXIF, XMP, IPTC, comments and trailing data.
-
-    Encoded pixels and color profiles are unchanged. EXIF keeps only the `orientation` (1..8).
-    Raises `Unreadable` for damaged files and for other formats than JPEG, PNG, WebP and BMP.
-    """
-    if data.startswith(b"BM"):
-        return data
-    match detect_kind(data):
-        case "JPEG":
-            return _strip_jpeg(data, orientation)
-        case "PNG":
-            return _strip_png(data, orientation)
-        case "WEBP":
-            return _strip_webp(data, orientation)
-    raise Unreadable("metadata cannot be removed", "not of this format")
 
 
 def detect_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
@@ -182,29 +155,6 @@ def _end_of_segment(data: Bytes, at: int, marker: int) -> int:
     return end
 
 
-def _strip_jpeg(data: bytes, orientation: int) -> bytes:
-    parts, exif = [data[:2]], _orientation_exif(orientation)
-    if exif:
-        size = 2 + len(_EXIF) + len(exif)
-        exif = b"\xff\xe1" + size.to_bytes(2, "big") + _EXIF + exif
-    for part in iter_jpeg_segments(data):
-        if exif and part.kind[0] != _APP0:  # after JFIF, which must come first
-            parts.append(exif)
-            exif = b""
-        parts.append(_strip_jpeg_segment(part.kind[0], data[part.begin : part.end]))
-    return b"".join(parts)
-
-
-def _strip_jpeg_segment(marker: int, segment: bytes) -> bytes:
-    if marker == _APP0:  # JFIF, without its thumbnail
-        is_jfif = segment[4:9] == b"JFIF\0" and len(segment) >= 18
-        return segment[:2] + b"\0\x10" + segment[4:16] + b"\0\0" if is_jfif else b""
-    is_color_profile = (
-        marker == _APP2 and segment[4:].startswith(_ICC) and len(segment) > _MIN_ICC_BYTES
-    ) or (marker == _APP14 and segment[4:9] == b"Adobe" and len(segment) >= _MIN_ADOBE_BYTES)
-    return b"" if marker == _COM or (_APP0 < marker <= _APP15 and not is_color_profile) else segment
-
-
 def iter_png_chunks(data: Bytes) -> Iterator[FilePart]:
     """Yield the chunks of a PNG up to IEND. Raises `Unreadable`."""
     at = len(_PNG)
@@ -217,18 +167,6 @@ def iter_png_chunks(data: Bytes) -> Iterator[FilePart]:
         if kind == b"IEND":
             return
         at = end
-
-
-def _strip_png(data: bytes, orientation: int) -> bytes:
-    chunks, exif = [data[: len(_PNG)]], _orientation_exif(orientation)
-    for part in iter_png_chunks(data):
-        if part.kind == b"IDAT" and exif:
-            check = zlib.crc32(b"eXIf" + exif).to_bytes(4, "big")
-            chunks.append(len(exif).to_bytes(4, "big") + b"eXIf" + exif + check)
-            exif = b""
-        if part.kind in PNG_PIXEL_CHUNKS:
-            chunks.append(data[part.begin : part.end])
-    return b"".join(chunks)
 
 
 def _read_png_text(kind: bytes, body: bytes) -> bytes:
@@ -257,29 +195,3 @@ def iter_webp_chunks(data: Bytes) -> Iterator[FilePart]:
             raise Unreadable("damaged", f"a chunk of WebP at byte {at} is cut off")
         yield FilePart(data[at : at + 4], at, end, at + 8, end)
         at = end + size % 2
-
-
-def _strip_webp(data: bytes, orientation: int) -> bytes:
-    exif = _orientation_exif(orientation)
-    chunks = []
-    for part in iter_webp_chunks(data):
-        if part.kind in _WEBP_PIXEL_CHUNKS:
-            chunk = data[part.begin : part.end]
-            if part.kind == b"VP8X":
-                flags = chunk[8] & ~(_HAS_EXIF | _HAS_XMP) | (_HAS_EXIF if exif else 0)
-                chunk = chunk[:8] + bytes((flags,)) + chunk[9:]
-            chunks.append(chunk + b"\0" * (len(chunk) % 2))
-    if exif:
-        chunks.append(b"EXIF" + len(exif).to_bytes(4, "little") + exif)
-    body = b"WEBP" + b"".join(chunks)
-    return b"RIFF" + len(body).to_bytes(4, "little") + body
-
-
-def _orientation_exif(orientation: int) -> bytes:
-    if orientation == 1:
-        return b""
-    entry = b"".join(
-        number.to_bytes(size, "little")
-        for number, size in ((_ORIENTATION, 2), (3, 2), (1, 4), (orientation, 4))
-    )
-    return b"II*\0\x08\0\0\0\x01\0" + entry + b"\0\0\0\0"

@@ -107,8 +107,8 @@ class CardFacts:
         """Yield warnings for the users of the export."""
         if number := self.with_gps:
             yield (
-                f"{count(number, 'image')} with a GPS position; --strip-metadata removes it and "
-                "changes no pixel"
+                f"{count(number, 'image')} with a GPS position; --file jpeg and --file png write "
+                "images without metadata"
             )
         if number := self.rotated_by_exif:
             yield (

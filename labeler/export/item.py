@@ -10,7 +10,7 @@ from typing import Literal
 
 from gleanset.records import Box, Image, Origin, Sample
 
-FileMethod = Literal["original", "stripped", "crop", "made"]
+FileMethod = Literal["original", "crop", "made"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ExportItem:
     @property
     def rotated_by_exif(self) -> bool:
         """Whether the file is upright only for readers that apply the EXIF orientation."""
-        return self.method in ("original", "stripped") and self.image.orientation > 1
+        return self.method == "original" and self.image.orientation > 1
 
     def digest(self, pixel_settings: str) -> str:
         """Return a hash of everything that determines the bytes of the file."""

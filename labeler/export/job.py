@@ -99,7 +99,7 @@ def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
     for item in iter_items(dataset, options):
         # Estimated from the catalogue alone, because crops may be missing.
         size: float = BYTES_PER_SAMPLE
-        if item.method in ("original", "stripped"):
+        if item.method == "original":
             size += item.image.bytes
         else:
             width, height = options.target_size or (item.sample.box.width, item.sample.box.height)

@@ -88,9 +88,6 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     with_reports: Annotated[bool, Param("Also export images that were sent with web reports.")] = (
         False
     )
-    strip_metadata: Annotated[
-        bool, Param("Remove GPS position, camera and comments without re-encoding.")
-    ] = False
     link: Annotated[
         bool,
         Param(
@@ -166,9 +163,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "leave out --crop, or use --format captions",
         )
         yield (
-            self.link and (self.strip_metadata or self.must_reencode(whole_images=True)),
+            self.link and self.must_reencode(whole_images=True),
             "only unchanged images can be linked",
-            "leave out --link, or --size, --grayscale, --file and --strip-metadata",
+            "leave out --link, or --size, --grayscale and --file",
         )
         yield (
             self.link and self.is_sharded,
@@ -220,7 +217,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     @property
     def pixel_settings(self) -> str:
         """The options that determine the bytes of an image, as text."""
-        flags = (self.grayscale, self.file, self.strip_metadata, self.has_boxes)
+        flags = (self.grayscale, self.file, self.has_boxes)
         return " ".join((self.size or "as it is", self.fit, *map(str, flags)))
 
 

@@ -19,7 +19,6 @@ from gleanset.errors import InputUnusable
 from gleanset.files.names import assign_folder_names, make_portable_name, make_safe_name
 from gleanset.files.store import EXTENSIONS
 from gleanset.images.cropping import JPEG_QUALITY, clip_box, make_sample_key
-from gleanset.images.embedded_metadata import STRIPPABLE_FORMATS
 from gleanset.records import Box, Image, Origin, Sample
 from labeler.export.item import ExportItem, FileMethod
 from labeler.export.options import ALL_SAMPLES, ExportOptions
@@ -30,7 +29,6 @@ PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 HAIR_HEIGHT = 0.8
 """Space above a face in a half-body crop, in face sizes."""
 UNCHANGED = "unchanged"
-METADATA_REMOVED = "metadata removed"
 _EXTENSION = re.compile(r"\.(jpe?g|png|gif|webp|bmp|tiff?|avif)$", re.IGNORECASE)
 _JPEG = f"JPEG, quality {JPEG_QUALITY}, full colour"
 
@@ -53,11 +51,8 @@ def plan_file(sample: Sample, image: Image, options: ExportOptions) -> FilePlan:
     if not options.must_reencode(whole_images=is_whole):
         if not is_whole:
             return FilePlan("crop", "jpg", f"cropped, {_JPEG}")
-        is_portable = image.format in PORTABLE_FORMATS
-        if is_portable and not options.strip_metadata:
+        if image.format in PORTABLE_FORMATS:
             return FilePlan("original", EXTENSIONS[image.format], UNCHANGED)
-        if is_portable and image.format in STRIPPABLE_FORMATS:
-            return FilePlan("stripped", EXTENSIONS[image.format], METADATA_REMOVED)
     # JPEG artifacts are visible in the flat colors of a GIF.
     is_flat = image.format == "GIF" and options.file != "jpeg"
     extension = "png" if options.file == "png" or is_flat else "jpg"
@@ -68,12 +63,6 @@ def plan_file(sample: Sample, image: Image, options: ExportOptions) -> FilePlan:
         "PNG" if extension == "png" else _JPEG,
     )
     return FilePlan("made", extension, ", ".join(changes))
-
-
-def describe_reencoding(image: Image) -> str:
-    """Return a description of an image that was re-encoded to remove its metadata."""
-    encoding = _JPEG if image.format == "JPEG" else f"{image.format}, without loss"
-    return f"re-encoded from {image.format} to remove its metadata, {encoding}"
 
 
 WITHOUT_SPLIT = "labelled, without a split"

@@ -16,15 +16,11 @@ from gleanset.files.atomic import disk_errors
 from gleanset.files.store import FILE_GONE, hash_bytes, hash_file, read_original
 from gleanset.images.cropping import crop_region, encode_jpeg
 from gleanset.images.decode import decode
-from gleanset.images.embedded_metadata import (
-    file_has_gps_position,
-    has_gps_position,
-    strip_metadata,
-)
+from gleanset.images.embedded_metadata import file_has_gps_position, has_gps_position
 from gleanset.platform import forbid_writing
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions, Fit
-from labeler.export.plan import UNCHANGED, describe_reencoding
+from labeler.export.plan import UNCHANGED
 
 _END_OF_JPEG = b"\xff\xd9"
 
@@ -45,16 +41,11 @@ def _render(item: ExportItem, options: ExportOptions) -> tuple[bytes, str]:
     """Return the bytes of an item's file, and a description of its changes."""
     if item.method == "crop" and (data := _read_crop(item.crop)) is not None:
         return data, item.changes
-    if item.method in ("original", "stripped"):
+    if item.method == "original":
         data = read_original(item.original)
         if hash_bytes(data) != item.image.sha256:
             raise Unreadable("file is damaged", "its bytes have changed since it was imported")
-        if item.method == "original":
-            return data, item.changes
-        try:
-            return strip_metadata(data, item.image.orientation), item.changes
-        except Unreadable:  # the metadata cannot be separated from the pixels
-            return _encode(decode(data).pixels, item.path), describe_reencoding(item.image)
+        return data, item.changes
     pixels = _decode_sample(item, options)
     if options.grayscale:
         pixels = pixels.convert("L")

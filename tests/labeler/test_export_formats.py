@@ -277,7 +277,6 @@ def test_conflicting_options_raise_error(tmp_path: Path) -> None:
         ExportOptions(format="coco", size="3x3")
     conflicts: list[tuple[str, dict[str, Any]]] = [
         ("only unchanged", {"link": True, "file": "jpeg"}),
-        ("only unchanged", {"link": True, "strip_metadata": True}),
         ("packs images", {"link": True, "format": "parquet"}),
         ("has no shards", {"shard_size": "2"}),
     ]

@@ -307,7 +307,7 @@ def test_tree_replaces_previous_export(labelled: Dataset, bucket: str, tmp_path:
     assert ran.json["to"] == bucket
     export(labelled, tmp_path / "tree", ExportOptions(size="8x8"), workers=1)
     assert read_remote_files(bucket) == read_files(tmp_path / "tree")
-    options = ExportOptions(format="yolo-detect", strip_metadata=True)
+    options = ExportOptions(format="yolo-detect", grayscale=True)
     export_to_url(labelled, bucket, options, workers=1)
     export(labelled, tmp_path / "boxes", options, workers=1)
     assert read_remote_files(bucket) == read_files(tmp_path / "boxes")
