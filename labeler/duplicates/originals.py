@@ -1,16 +1,13 @@
 """Finding the original among copies of an image, by their pixels.
 
-The largest copy that is not an enlargement of a smaller one has all the detail. Many copies of one
-size differ from all others by their own alteration, and the original from each only by that one's,
-so the original is nearest to their median. A few are compared in pairs: scaling, blurring and
-sharpening are linear filters, so the original explains the copy by a filter, and the copy does not
-explain the detail that it has lost. An enlarged image is explained by the smaller one, however it
-was sharpened.
+The largest copy that is not an enlargement of a smaller one has all the detail. Copies of one size
+are compared in pairs: scaling, blurring and sharpening are linear filters, so the original explains
+the copy by a filter, and the copy does not explain the detail that it has lost. An enlarged image
+is explained by the smaller one, however it was sharpened.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,9 +19,6 @@ from gleanset.files.store import read_original
 from labeler.duplicates.hashes import Floats, Grey
 from labeler.sample_pixels import SampleFile, decode_region
 
-# From this number of copies of one size on, their median is meaningful; smaller ratios of distances
-# to it are ties.
-_MIN_MEDIAN_COPIES, _EQUAL_DISTANCE_FACTOR = 5, 1.1
 # Sides that differ by a smaller factor are equal.
 _EQUAL_SIDE_FACTOR = 1.04
 # Smaller images have too few edges.
@@ -41,8 +35,6 @@ _MIN_REDUCED_SIDE = 24
 # Of a derived copy of equal size less than the first is unexplained, and less than the second
 # part of the original's, which exceeds the third.
 _MAX_UNEXPLAINED, _MAX_ASYMMETRY, _MIN_LOST = 0.3, 0.65, 0.12
-# Noise was added if it exceeds the noise of the other image by this factor and offset.
-_NOISE_FACTOR, _NOISE_OFFSET = 1.5, 2.0
 _MIN_EDGE_DEVIATION = 1.0
 
 
@@ -117,9 +109,6 @@ def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
 
 
 def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
-    size, number = Counter(copies[position].size for position in positions).most_common(1)[0]
-    if number >= _MIN_MEDIAN_COPIES:
-        positions = _nearest_to_median(copies, [p for p in positions if copies[p].size == size])
     best, equals = positions[0], list[int]()
     for position in positions[1:]:
         better = choose_original(copies[best], copies[position])
@@ -128,13 +117,6 @@ def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) ->
         elif not better:
             equals.append(position)
     return [best, *equals]
-
-
-def _nearest_to_median(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
-    pixels = np.stack([copies[p].middle[::3, ::3] for p in positions]).astype(np.float32)
-    distances = np.sqrt(((pixels - np.median(pixels, axis=0)) ** 2).mean(axis=(1, 2)))
-    is_near = distances <= _EQUAL_DISTANCE_FACTOR * distances.min()
-    return [position for position, near in zip(positions, is_near, strict=True) if near]
 
 
 def is_enlarged(large: Copy, small: Copy) -> bool:
@@ -147,12 +129,8 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     reduced = cv2.resize(small.middle, (wide, high), interpolation=cv2.INTER_AREA).astype(np.uint8)
     middle_copy = small._replace(size=small.middle.shape[::-1])
     smaller = small._replace(size=(wide, high), middle=reduced)
-    if _measure_lost_detail(large, small) < _MAX_ENLARGED_DETAIL * _measure_lost_detail(
-        middle_copy, smaller
-    ):
-        return True
-    noise = _estimate_noise(large.middle), _estimate_noise(small.middle)
-    return noise[0] > _NOISE_FACTOR * factor * noise[1] + _NOISE_OFFSET
+    reference = _measure_lost_detail(middle_copy, smaller)
+    return _measure_lost_detail(large, small) < _MAX_ENLARGED_DETAIL * reference
 
 
 def _measure_lost_detail(large: Copy, small: Copy) -> float:
@@ -172,17 +150,13 @@ def choose_original(a: Copy, b: Copy) -> int:
 
 
 def _compare_filtering(a: Copy, b: Copy) -> int:
-    """Return which of two images was blurred, sharpened or made noisy to give the other."""
+    """Return which of two images was blurred or sharpened to give the other."""
     part, (laid, repeated) = _align_middles(a, b)
     lost = _unexplained_part(part, laid, repeated)
     gained = _unexplained_part(laid, part)
     for better, other, own in ((1, gained, lost), (-1, lost, gained)):
         if other < _MAX_UNEXPLAINED and other < _MAX_ASYMMETRY * own and own > _MIN_LOST:
             return better
-        if own > _MAX_UNEXPLAINED:
-            own_noise, other_noise = map(_estimate_noise, (part, laid)[::better])
-            if other_noise > _NOISE_FACTOR * own_noise + _NOISE_OFFSET:
-                return better
     return 0
 
 
@@ -248,13 +222,3 @@ def _choose_edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArra
     strongest = candidates[np.argpartition(-steep[candidates], _EDGE_PIXELS)[:_EDGE_PIXELS]]
     rows, columns = np.unravel_index(strongest, inner.shape)
     return rows + 3, columns + 3
-
-
-def _estimate_noise(image: Grey | Floats) -> float:
-    """Estimate the noise by a median.
-
-    Immerkaer, "Fast noise variance estimation", 1996.
-    """
-    kernel = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
-    response = cv2.filter2D(image.astype(np.float32), -1, kernel)[1:-1:3, 1:-1:3]
-    return float(np.median(np.abs(response))) / (6 * 0.6745)
