@@ -80,6 +80,11 @@ class DuplicateSet:
         return tuple(member.key for member in self.members[1:])
 
     @property
+    def rows(self) -> list[int]:
+        """The rows of the members in ascending order, which identify the set."""
+        return sorted(member.id for member in self.members)
+
+    @property
     def name(self) -> str:
         """The smallest key, which stays the same when another copy becomes the best."""
         return min(member.key for member in self.members)
@@ -413,14 +418,15 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
     return apply_step(dataset, operation, verdicts={(first, second): verdict})
 
 
-def keep_all(dataset: Dataset, copies: DuplicateSet) -> int:
-    """Record that the members of a set are not copies of each other; return the step."""
+def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
+    """Record that the members of each set are not copies of each other; return the step."""
     reason = "not the same: decided by a person"
-    placed = [member for member in copies.members if member.group or not member.kept]
-    pairs = combinations(sorted(member.id for member in copies.members), 2)
+    members = {member.id: member for copies in sets for member in copies.members}
+    placed = [member for member in members.values() if member.group or not member.kept]
+    pairs = [pair for copies in sets for pair in combinations(copies.rows, 2)]
     return apply_step(
         dataset,
-        make_operation("keep-all", count=len(copies.members)),
+        make_operation("keep-all", count=len(members)),
         placements=[Placement(member.id, True, None, reason) for member in placed],
         verdicts=dict.fromkeys(pairs, NOT_SAME),
     )

@@ -1,6 +1,7 @@
-"""Duplicate sets, one per row: the best copy is ticked, with the reason.
+"""Duplicate sets, one per card: the best copy is ticked, with the reason.
 
 Enter marks the others on the page as duplicates, a click ticks another copy, K keeps all of a set.
+Buttons decide all uncertain sets of the page at once.
 Nothing is deleted, and every step can be undone.
 """
 
@@ -68,6 +69,11 @@ def describe_copy(member: DuplicateSetMember, *, formats: bool) -> str:
     return " ".join(part for part in (size, member.format if formats else "", state) if part)
 
 
+def section_of(copies: DuplicateSet, title: str) -> Section:
+    """Return a set as a section; only the long titles of conflicts have a line of their own."""
+    return Section(title, len(copies.members), shares_shelf=not copies.conflict)
+
+
 def reason_words(reason: str) -> str:
     """Return the translated reasons of `explain_choice`; details in brackets stay as they are."""
     words = {
@@ -120,10 +126,14 @@ class DuplicatesView(PagedView):
             self.tr("Enter: mark as duplicates"), self.accept_page, primary=True
         )
         self.search_button = button(self.tr("Find duplicates"), self.search)
-        self.accept_button.hide()
+        self.best_button, self.none_button = button("", self.keep_best), button("", self.keep_page)
+        for page_button in (self.best_button, self.none_button, self.accept_button):
+            page_button.hide()
         buttons = (self.search_button, self.accept_button)
         head = row_layout(self.title, *buttons, grows=self.title, margins=HEAD)
-        self._column = set_column(self, head, self.view, self.hint)
+        parts = (self.hint, self.none_button, self.best_button)
+        foot = row_layout(*parts, grows=self.hint, margins=(0, 0, HEAD[2], 0))
+        self._column = set_column(self, head, self.view, foot)
         self._planning.done.connect(self._show_plan)
         self._planning.failed.connect(self._planning_failed)
         self.worker.changed_outside.connect(self._mark_stale)
@@ -190,15 +200,20 @@ class DuplicatesView(PagedView):
 
     def _show(self) -> None:
         self.hint.setVisible(bool(self.sets))
-        self._column.activate()  # the hint takes room from the view
+        self.none_button.setVisible(bool(self.sets))
+        self._column.activate()  # both take room from the view
         self._page_size = self._room()
         page = self.page
         self.view.sets = page
         self.model.show(
             [member.id for duplicates in page for member in duplicates.members],
-            [Section(self._reason(group), len(group.members)) for group in page],
+            [section_of(group, self._reason(group)) for group in page],
         )
-        self.accept_button.setVisible(bool(page))
+        settled, best = sum(copies.settled for copies in page), len(self._best_of_page())
+        self.accept_button.setVisible(settled > 0)
+        self.best_button.setVisible(best > settled)
+        self.best_button.setText(counted(self.tr("Keep the best of {count} sets"), best))
+        self.none_button.setText(counted(self.tr("No duplicates in {count} sets"), len(page)))
         self.view.fit_page()
         self._show_title()
 
@@ -206,7 +221,7 @@ class DuplicatesView(PagedView):
         # The number of sets that fill the window at the usual size.
         sections, size = [], self.view.viewport().size()
         for group in self.sets:
-            sections.append(Section(" ", len(group.members)))
+            sections.append(section_of(group, " "))
             if GridLayout(sections, size.width(), USUAL_SIDE).height > size.height():
                 return max(1, len(sections) - 1)
         return max(1, len(sections))
@@ -217,7 +232,7 @@ class DuplicatesView(PagedView):
                 all=", ".join(group.decisions)
             )
         if group.doubtful and not group.settled:
-            return "? " + self.tr("Duplicates?  Click the one to keep, or press K if they are not")
+            return "? " + self.tr("Duplicates?")
         return self.tr("Best copy: {reason}").format(reason=reason_words(group.reason))
 
     def _show_title(self) -> None:
@@ -261,7 +276,7 @@ class DuplicatesView(PagedView):
         elif command is GridCommand.KEEP_ALL:
             group = self.sets[number]
             if self.view.all_seen(self.model.row_of(member.id) for member in group.members):
-                self._decide(lambda s: s.adopt(keep_all(s.dataset, group)), [group])
+                self._keep_all([group])
         else:
             self._set_best(number, index)
 
@@ -278,14 +293,39 @@ class DuplicatesView(PagedView):
     # -- decisions
 
     def accept_page(self) -> None:
-        """Mark all but the best copies on the page as duplicates."""
-        if self.is_too_recent() or not self.view.all_seen():
-            return
-        page = [group for group in self.page if group.settled]
+        """Mark all but the best copies on the page as duplicates; skip undecided sets."""
+        if self._is_seen():
+            self._accept([group for group in self.page if group.settled])
+
+    def keep_best(self) -> None:
+        """Mark all but the best copies on the page as duplicates, also in doubtful sets."""
+        if self._is_seen():
+            self._accept(self._best_of_page())
+
+    def keep_page(self) -> None:
+        """Record that no set on the page has duplicates."""
+        if self._is_seen():
+            self._keep_all(self.page)
+
+    def _is_seen(self) -> bool:
+        return not self.is_too_recent() and self.view.all_seen()
+
+    def _best_of_page(self) -> list[DuplicateSet]:
+        # Conflicting labels need a click. Of sets that share an image, the first is decided.
+        sets, rows = list[DuplicateSet](), set[int]()
+        for copies in self.page:
+            if (copies.settled or not copies.conflict) and rows.isdisjoint(copies.rows):
+                sets.append(copies if copies.settled else copies.with_best(copies.best_key))
+                rows.update(copies.rows)
+        return sets
+
+    def _keep_all(self, sets: list[DuplicateSet]) -> None:
+        self._decide(lambda session: session.adopt(keep_all(session.dataset, sets)), sets)
+
+    def _accept(self, page: list[DuplicateSet]) -> None:
         if not page:
-            self.worker.show_message(
-                self.tr("Nothing to accept: click the correct image where labels conflict")
-            )
+            text = self.tr("Nothing to accept: click the image to keep in each set")
+            self.worker.show_message(text)
             return
         count = sum(len(group.members) - 1 for group in page)
         self._decide(lambda session: session.adopt(accept(session.dataset, page), count), page)
@@ -294,12 +334,8 @@ class DuplicatesView(PagedView):
         self, work: Callable[[SortingSession], StepResult], decided_sets: Sequence[DuplicateSet]
     ) -> None:
         # Compare members: several uncertain pairs may have the same name.
-        decided_members = [{member.id for member in group.members} for group in decided_sets]
-        self.sets = [
-            group
-            for group in self.sets
-            if {member.id for member in group.members} not in decided_members
-        ]
+        decided_rows = [group.rows for group in decided_sets]
+        self.sets = [group for group in self.sets if group.rows not in decided_rows]
         if self._planning.busy:  # that search does not know of this decision
             self._plan()
         self._show()

@@ -160,6 +160,40 @@ def test_decision_of_other_process_is_kept(person: Person) -> None:
     assert "or the samples have changed" in messages[-1]
 
 
+def test_page_of_doubtful_sets_is_decided_by_one_click(person: Person) -> None:
+    view = duplicates_view(person)
+    with Dataset.open(person.window.worker.root) as dataset:
+        dataset.db.execute("UPDATE pair SET verdict='doubtful' WHERE kind='pixels'")
+    view._plan()
+    wait_until_planned(person.window)
+    page, count = len(view.page), len(view.sets)
+    assert count == GROUPS * len(SIZES)  # each copy with each other
+    assert page > GROUPS
+    assert view.accept_button.isHidden()
+    # Pairs that share an image are decided one after the other.
+    assert view.best_button.text() == f"Keep the best of {GROUPS} sets"
+    click_when_seen(view, view.best_button)
+    wait_until_planned(person.window)
+    assert len(duplicate_widths(person)) == GROUPS
+    person.window.undo()
+    wait_until_planned(person.window)
+    assert duplicate_widths(person) == []
+    person.click(0)
+    assert view.accept_button.isVisible()
+    assert view.none_button.text() == f"No duplicates in {page} sets"
+    click_when_seen(view, view.none_button)
+    wait_until_planned(person.window)
+    assert view.title.text() == f"Duplicate sets left: {count - page}"
+    person.window.undo()
+    wait_until_planned(person.window)
+    assert view.title.text() == f"Duplicate sets left: {count}"
+
+
+def click_when_seen(view: DuplicatesView, page_button: QPushButton) -> None:
+    wait_for_enter(view)
+    QTest.mouseClick(page_button, Qt.MouseButton.LeftButton)
+
+
 def test_conflicting_labels_wait_for_click(person: Person) -> None:
     view = duplicates_view(person)
     with Dataset.open(person.window.worker.root) as dataset:
