@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -18,7 +18,6 @@ from baseline.request import (
     LabelIssuesRequest,
     PredictRequest,
     PrelabelRequest,
-    SweepRequest,
     TrainRequest,
     parse_protected_class,
     parse_share,
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 
 SECTIONS = {
-    "Train": "prelabel train sweep label-issues backbones",
+    "Train": "prelabel train label-issues backbones",
     "Evaluate and use": "evaluate compare predict export gallery",
 }
 commands = create_program("baseline", "Train, evaluate and use baseline models.", sections=SECTIONS)
@@ -91,49 +90,6 @@ def backbones(job: CommandJob) -> Result:
     """List the bundled backbones and known models on a hub."""
     names = load_hub_models("baseline.features")["names"]
     return {"backbones": [f"{name}: {description}" for name, description in names.items()]}
-
-
-@commands.command(epilog="Example: baseline sweep -o dropout=0.2,0.5 -o optimiser=adam,adamax")
-@job_options(simulate=True)
-@request_options(SweepRequest)
-def sweep(job: CommandJob, request: SweepRequest) -> Result:
-    """Grid search over settings by accuracy on val.
-
-    Prints the best command. Test is never used. An interrupted sweep resumes.
-    """
-    from baseline.train.trials import expand_grid, parse_grid
-
-    cells = expand_grid(request.preset, parse_grid(request.options))
-    if job.simulate:
-        return {"trainings": len(cells), "cells": [_format_options(cell) for cell in cells]}
-    require_transfer()
-    from baseline.train.trials import sweep as run_sweep
-
-    with job.open() as dataset:
-        result = run_sweep(dataset, request.preset, cells, progress=job.progress, say=job.say)
-    return result if job.as_json else _summarize_sweep(result)
-
-
-def _format_options(options: dict[str, str]) -> str:
-    return " ".join(f"{key}={value}" for key, value in options.items())
-
-
-def _summarize_sweep(result: dict[str, Any]) -> Result:
-    lines = [
-        f"{_format_options(cell['options'])}: "
-        + (
-            cell["failed"]
-            or f"{cell['accuracy']:.3f}, log loss {cell['log_loss']:.3f}, {cell['seconds']:.0f} s"
-        )
-        for cell in result["cells"]
-    ]
-    summary: Result = {"val accuracy": lines}
-    if result["interval"]:
-        low, high = result["interval"]
-        summary["best"] = f"95% CI {low:.3f}-{high:.3f}, {count(result['groups'], 'group')}"
-    if result["level_with_best"]:
-        summary["not significantly worse"] = f"{result['level_with_best']} others"
-    return {**summary, "next": result["command"]}
 
 
 @commands.command(epilog="Example: baseline prelabel -d my-dataset")

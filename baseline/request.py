@@ -94,22 +94,6 @@ class TrainRequest(Request, frozen=True, kw_only=True):
         load_preset(self.preset, self.texts())
 
 
-class SweepRequest(Request, frozen=True, kw_only=True):
-    """Arguments of `baseline sweep`."""
-
-    COMMAND = "baseline sweep"
-    preset: Preset = "simple"
-    options: Annotated[
-        tuple[str, ...],
-        Param(
-            "Values to try for a setting, separated by commas (by ';' if values contain commas).",
-            option="--option",
-            short="-o",
-            metavar="KEY=VALUE,…",
-        ),
-    ] = ()
-
-
 class PrelabelRequest(Request, frozen=True, kw_only=True):
     """Arguments of `baseline prelabel`: backbone, weights and size."""
 

@@ -58,25 +58,17 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
-FORMAT = 1
+FORMAT = 2
 """To be increased when the same training gives other predictions."""
 FOLDER = "trainings"
 RESULT = "result.json"
 HELD_OUT = "held out"
 
 
-class Fold(NamedTuple):
-    """One training, on train of `examples`, that predicts the split `held_out`."""
-
-    examples: Examples
-    held_out: str = "test"
-
-
 class FoldResult(NamedTuple):
-    """Out-of-fold predictions of one training; `epochs` is 0 for a logistic regression."""
+    """Out-of-fold predictions of one training."""
 
     outputs: Outputs
-    epochs: int = 0
     seconds: float = 0.0
 
     @property
@@ -86,25 +78,24 @@ class FoldResult(NamedTuple):
 
 
 class _CachedResult(msgspec.Struct):
-    epochs: int
     seconds: float
 
 
-def folds_with_val(parts: Iterable[Examples], seed: int) -> list[Fold]:
+def folds_with_val(parts: Iterable[Examples], seed: int) -> list[Examples]:
     """Return the folds, each with a val split off its train."""
-    return [Fold(ensure_val(part, seed)[0]) for part in parts]
+    return [ensure_val(part, seed)[0] for part in parts]
 
 
 def cross_validate(
     dataset: Dataset,
     settings: Settings,
-    folds: Sequence[Fold],
+    folds: Sequence[Examples],
     progress: Progress | None = None,
     name: str = "folds",
 ) -> Iterator[FoldResult]:
-    """Yield the predictions of each fold in order, training those that are not cached.
+    """Train on train of each fold and yield its predictions of test, in order.
 
-    Raises what training raises: `UsageError` if it diverges.
+    Cached predictions are used. Raises what training raises: `UsageError` if it diverges.
     """
     progress = progress or Progress(quiet=True)
     missing = [fold for fold in folds if not is_cached(dataset, settings, fold)]
@@ -114,68 +105,66 @@ def cross_validate(
     yield from progress.over(results, name, len(folds), " trainings")
 
 
-def is_cached(dataset: Dataset, settings: Settings, fold: Fold) -> bool:
+def is_cached(dataset: Dataset, settings: Settings, fold: Examples) -> bool:
     """Return whether the predictions of a fold are cached."""
     return (_training_folder(dataset, settings, fold) / RESULT).is_file()
 
 
-def training_key(settings: Settings, fold: Fold) -> str:
+def training_key(settings: Settings, fold: Examples) -> str:
     """Return a hash of settings, samples, labels, splits and groups."""
-    examples = fold.examples
     groups = [
-        (split, sample.key, examples.groups[sample.key])
-        for split, samples in examples.splits.items()
+        (split, sample.key, fold.groups[sample.key])
+        for split, samples in fold.splits.items()
         for sample in samples
     ]
-    text = repr((FORMAT, settings.to_json(), examples.fingerprint(), groups, fold.held_out))
+    text = repr((FORMAT, settings.to_json(), fold.fingerprint(), groups))
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _training_folder(dataset: Dataset, settings: Settings, fold: Fold) -> Path:
+def _training_folder(dataset: Dataset, settings: Settings, fold: Examples) -> Path:
     return dataset.cache / FOLDER / training_key(settings, fold)
 
 
-def _fold_result(dataset: Dataset, settings: Settings, fold: Fold) -> FoldResult:
-    if not fold.examples.splits[fold.held_out]:
-        scores = np.zeros((0, len(fold.examples.classes)), np.float32)
+def _fold_result(dataset: Dataset, settings: Settings, fold: Examples) -> FoldResult:
+    if not fold.splits["test"]:
+        scores = np.zeros((0, len(fold.classes)), np.float32)
         return FoldResult(Outputs(scores, np.zeros(0, np.int64), ()))
     folder = _training_folder(dataset, settings, fold)
     cached = read_run_json(folder, RESULT, _CachedResult, f"remove {folder} and run again")
     if cached is not None and (outputs := load_outputs(folder).get(HELD_OUT)) is not None:
-        return FoldResult(outputs, cached.epochs, cached.seconds)
+        return FoldResult(outputs, cached.seconds)
     start = time.monotonic()
-    data = TrainingData(dataset, fold.examples, settings, Progress(quiet=True), folder)
-    outputs, epochs = _train(data, fold.held_out)
-    result = FoldResult(outputs, epochs, round(time.monotonic() - start, 2))
-    save_outputs(folder, {HELD_OUT: outputs})
+    data = TrainingData(dataset, fold, settings, Progress(quiet=True), folder)
+    result = FoldResult(_train(data), round(time.monotonic() - start, 2))
+    save_outputs(folder, {HELD_OUT: result.outputs})
     # Last, because a training is done once it has its result.
-    write_run_json(folder, RESULT, _CachedResult(result.epochs, result.seconds))
+    write_run_json(folder, RESULT, _CachedResult(result.seconds))
     remove_checkpoint(folder)
     return result
 
 
-def _train(data: TrainingData, held_out: str) -> tuple[Outputs, int]:
+def _train(data: TrainingData) -> Outputs:
     fitted = fit_method(data, data.settings)
-    outputs = split_outputs(fitted.net, data, held_out)
+    outputs = split_outputs(fitted.net, data, "test")
     if not np.isfinite(outputs.logits).all():
         raise UsageError("training diverged: scores are not finite", "use a lower learning rate")
     if data.frozen_backbone:
         train = split_outputs(fitted.net, data, "train")
         outputs = with_distances(outputs, feature_scale(fitted.net, train))
-    return outputs, len(fitted.history)
+    return outputs
 
 
 def _compute_features(
-    dataset: Dataset, settings: Settings, folds: Sequence[Fold], progress: Progress
+    dataset: Dataset, settings: Settings, folds: Sequence[Examples], progress: Progress
 ) -> None:
     """Extract the features of all samples in one pass, if the method uses features."""
-    splits = [split for fold in folds for split in fold.examples.splits.items()]
+    splits = [split for fold in folds for split in fold.splits.items()]
     in_train = {sample.key: sample for name, part in splits if name == "train" for sample in part}
     samples = {sample.key: sample for _, part in splits for sample in part}
     rest = [sample for key, sample in sorted(samples.items()) if key not in in_train]
     train = tuple(sample for _, sample in sorted(in_train.items()))
     parts: dict[str, tuple[Sample, ...]] = {"train": train, "val": tuple(rest), "test": ()}
-    examples = replace(folds[0].examples, splits=parts)
+    examples = replace(folds[0], splits=parts)
     data = TrainingData(dataset, examples, settings, progress)
     if isinstance(settings, Transfer | Triplet):
         with suppress(UsageError, InputUnusable):  # the training itself reports it
@@ -313,7 +302,7 @@ def _predict_folds(data: TrainingData, settings: Settings) -> Outputs:
     train, val = (data.examples.splits[split] for split in ("train", "val"))
     only = replace(data.examples, splits={"train": train, "val": (), "test": ()})
     folds = [
-        Fold(replace(part, splits=part.splits | {"val": val}))
+        replace(part, splits=part.splits | {"val": val})
         for part in make_folds(only, UNKNOWN_FOLDS, data.settings.seed)
     ]
     results = cross_validate(data.dataset, settings, folds, data.progress, "folds for unknown")

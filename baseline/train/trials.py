@@ -1,14 +1,12 @@
-"""Cross-validated runs, label issues, and sweeps over a grid of settings.
+"""Cross-validated runs, and label issues.
 
-They train with `cross_validation.py`, which caches predictions, and save no model.
-A cross-validated run does not use test; a sweep trains on train and evaluates on val.
+They train with `cross_validation.py`, which caches predictions, and save no model. A
+cross-validated run does not use test.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,22 +26,18 @@ from baseline.data.runs import (
 from baseline.data.samples import (
     Examples,
     compute_prior_shift,
-    ensure_val,
     find_examples,
     find_fold_examples,
     make_folds,
 )
 from baseline.evaluation.intervals import (
     UNKNOWN_INTERVAL,
-    compare_paired,
     effective_groups,
     share_interval_or_none,
     small_sample_warning,
 )
 from baseline.evaluation.metrics import (
     compute_classification_metrics,
-    empty_split_error,
-    mean_log_loss,
     write_metrics,
 )
 from baseline.evaluation.outputs import (
@@ -55,10 +49,9 @@ from baseline.evaluation.outputs import (
     softmax,
 )
 from baseline.evaluation.report.page import REPORT, CrossValidationMetrics, write_folds_report
-from baseline.settings import Settings, load_preset
+from baseline.settings import Settings
 from baseline.train.cross_validation import (
     HELD_OUT,
-    Fold,
     FoldResult,
     cross_validate,
     folds_with_val,
@@ -68,7 +61,6 @@ from baseline.train.cross_validation import (
 from baseline.train.trained_net import load_model
 from gleanset import Dataset
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
-from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
@@ -204,7 +196,7 @@ class FoldPlan:
 
     dataset: Dataset
     examples: Examples
-    folds: tuple[Fold, ...]
+    folds: tuple[Examples, ...]
 
     @classmethod
     def create(cls, dataset: Dataset, settings: Settings, folds: int) -> FoldPlan:
@@ -218,7 +210,7 @@ class FoldPlan:
         """The number of samples."""
         return len(self.examples.splits["train"])
 
-    def missing(self, settings: Settings) -> list[Fold]:
+    def missing(self, settings: Settings) -> list[Examples]:
         """Return the folds without cached predictions."""
         return [fold for fold in self.folds if not is_cached(self.dataset, settings, fold)]
 
@@ -226,7 +218,7 @@ class FoldPlan:
 def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, Any]:
     """Return what would be trained. Raises as `run_cross_validation`."""
     plan = FoldPlan.create(dataset, settings, folds)
-    held_out = [sample.key for fold in plan.folds for sample in fold.examples.splits["test"]]
+    held_out = [sample.key for fold in plan.folds for sample in fold.splits["test"]]
     return {
         "settings": settings.to_json(),
         "folds": folds,
@@ -342,160 +334,3 @@ def _evaluate_folds(
     content = CrossValidationMetrics(list(examples.classes), settings.to_json(), summary, held_out)
     write_metrics(folder, content, scratch=scratch)
     return summary
-
-
-MAX_CELLS = 200
-Grid = Mapping[str, Sequence[str]]
-
-
-def parse_grid(options: Sequence[str]) -> dict[str, list[str]]:
-    """Parse `dropout=0.2,0.5` as {'dropout': ['0.2', '0.5']}. Raises `UsageError`.
-
-    Values that contain commas are separated by semicolons.
-    """
-    grid: dict[str, list[str]] = {}
-    for text in options:
-        key, equals, values = (part.strip() for part in text.partition("="))
-        parts = values.split(";" if ";" in values or key == "blocks" else ",")
-        choices = [value.strip() for value in parts if value.strip()]
-        if not (key and equals and choices):
-            raise UsageError(f"-o {text}: not KEY=VALUE,VALUE", "for example: dropout=0.2,0.5")
-        grid[key] = list(dict.fromkeys(choices))
-    return grid
-
-
-def expand_grid(preset: str, grid: Grid) -> list[dict[str, str]]:
-    """Return the options of every cell.
-
-    Raises `UsageError` for an option that the preset does not know, and for a grid of one cell or
-    of too many.
-    """
-    cells = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    if len(cells) < 2:
-        raise UsageError(
-            "no values to compare", "give several for a setting: -o learning_rate=0.0005,0.002"
-        )
-    if len(cells) > MAX_CELLS:
-        raise UsageError(f"too many trainings: {len(cells)}", f"choose at most {MAX_CELLS}")
-    for options in cells:
-        load_preset(preset, options)
-    return cells
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One training of a sweep, by its `options`; `failed` is the error, or empty."""
-
-    options: dict[str, str]
-    accuracy: float | None = None
-    log_loss: float | None = None
-    epochs: int = 0
-    seconds: float = 0.0
-    failed: str = ""
-    outputs: Outputs | None = None
-
-    @property
-    def summary(self) -> str:
-        """The options and the result as a line."""
-        name = ", ".join(f"{key}={value}" for key, value in self.options.items())
-        if self.accuracy is None:
-            return f"{name}: {self.failed}"
-        return f"{name}: val {self.accuracy:.3f}, log loss {self.log_loss:.3f}"
-
-    def to_json(self) -> dict[str, Any]:
-        """Return everything but the predictions."""
-        return {name: getattr(self, name) for name in self.__slots__ if name != "outputs"}
-
-
-def rank_cells(cells: Sequence[Cell]) -> list[Cell]:
-    """Sort cells by accuracy on val, then by log loss; failed ones are last."""
-    return sorted(cells, key=lambda c: (bool(c.failed), -(c.accuracy or 0), c.log_loss or 0))
-
-
-def compare_with_best(cells: Sequence[Cell], groups: Mapping[str, str]) -> dict[str, Any]:
-    """Return the interval of the best cell, and how many others are not significantly worse.
-
-    They are compared on the samples of val that every cell could read; `groups` are groups by key.
-    """
-    best, *rest = ((cell.outputs.keys, cell.outputs.right) for cell in cells if cell.outputs)
-    shared = set(best[0]).intersection(*(keys for keys, _ in rest))
-    group_names = [groups[key] for key in best[0] if key in shared]
-    correct = [
-        right[[row for row, key in enumerate(keys) if key in shared]]
-        for keys, right in (best, *rest)
-    ]
-    interval = share_interval_or_none(correct[0], group_names)
-    return {
-        "val": len(group_names),
-        "groups": len(set(group_names)),
-        "interval": interval and list(interval),
-        "level_with_best": sum(
-            not compare_paired(correct[0], cell_correct, group_names).clear
-            for cell_correct in correct[1:]
-        ),
-    }
-
-
-def build_best_command(preset: str, best: Cell, root: Path) -> list[str]:
-    """Return the command that trains with the best cell."""
-    options = [word for key, value in best.options.items() for word in ("-o", f"{key}={value}")]
-    return ["baseline", "train", "--preset", preset, *options, "-d", str(root)]
-
-
-def sweep(
-    dataset: Dataset,
-    preset: str,
-    cells: Sequence[dict[str, str]],
-    *,
-    progress: Progress | None = None,
-    say: Callable[[str], None] = lambda line: None,
-) -> dict[str, Any]:
-    """Train every cell on train and evaluate it on val; return the table and the best command.
-
-    A cell whose training diverges is listed as failed. Raises `InputUnusable` if val is empty or
-    every cell fails, and what the disk raises.
-    """
-    progress = progress or Progress()
-    with dataset.stage(TRAINING_KIND):
-        # Without a val, the recommended command splits the same val off train.
-        seeds = {load_preset(preset, cell).seed for cell in cells}
-        examples, notice = ensure_val(find_examples(dataset), min(seeds))
-        if notice is not None and len(seeds) > 1:
-            raise UsageError(
-                "val is empty, so different seeds would split off different samples for it",
-                f"give val a share: labeler split --ratio 8:1:1 {dataset.option}",
-            )
-        if notice is not None:
-            say(notice)
-        if not examples.splits["val"]:
-            raise empty_split_error("no images in val to choose by")
-        results: list[Cell] = []
-        for options in progress.over(cells, "sweep", len(cells), " trainings"):
-            results.append(_train_cell(dataset, preset, options, examples))
-            say(results[-1].summary)
-    results = rank_cells(results)
-    best = results[0]
-    if best.accuracy is None:
-        raise InputUnusable(
-            f"all trainings of the sweep failed: {best.failed}",
-            "try lower learning rates: -o learning_rate=0.0001,0.0003",
-        )
-    return {
-        "cells": [cell.to_json() for cell in results],
-        "best": best.options,
-        "accuracy": best.accuracy,
-        **compare_with_best(results, examples.groups),
-        "command": shlex.join(build_best_command(preset, best, dataset.root)),
-    }
-
-
-def _train_cell(dataset: Dataset, preset: str, options: dict[str, str], examples: Examples) -> Cell:
-    settings = load_preset(preset, options, dataset.pin_of)
-    try:
-        [result] = cross_validate(dataset, settings, [Fold(examples, "val")])
-    except (UsageError, InputUnusable) as error:
-        # A learning rate that diverges is a result, not a reason to stop.
-        return Cell(options, failed=error.what)
-    outputs = result.outputs
-    log_loss = mean_log_loss(outputs.logits, outputs.y)
-    return Cell(options, result.accuracy, log_loss, result.epochs, result.seconds, outputs=outputs)

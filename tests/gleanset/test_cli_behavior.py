@@ -282,7 +282,7 @@ def test_interrupt_exits_with_130_and_keeps_work(tmp_path: Path) -> None:
 MISTYPED = {
     "baseline train --preset transfr": "transfer",
     "baseline train --preset simple -o epohcs=3": "epochs",
-    "baseline sweep --preset simpel": "simple",
+    "baseline train --preset simpel": "simple",
     "baseline train --preset triplett": "triplet",
     "baseline predict --detector animefase x.png": "animeface",
     "baseline gallery --class a --detector hole x.png": "whole",

@@ -138,7 +138,7 @@ def test_unseen_labels_are_only_in_train(with_unseen: Dataset) -> None:
     assert not {sample.key for sample in cut.splits["val"]} & unseen
     groups = [{examples.groups[s.key] for s in cut.splits[name]} for name in ("train", "val")]
     assert not groups[0] & groups[1]
-    folds = [fold.examples for fold in FoldPlan.create(with_unseen, PRESET, 3).folds]
+    folds = FoldPlan.create(with_unseen, PRESET, 3).folds
     evaluated = {sample.key for fold in folds for sample in fold.splits["test"]}
     assert evaluated
     assert not evaluated & unseen

@@ -17,7 +17,7 @@ from baseline.settings import Settings, load_preset
 from baseline.train.train_run import train_run
 from baseline.train.trained_net import load_model
 from baseline.train.training import TrainingData, network_outputs, split_outputs
-from baseline.train.trials import find_label_issues, sweep
+from baseline.train.trials import find_label_issues
 from gleanset import Dataset
 from gleanset.records import SPLITS
 
@@ -63,7 +63,6 @@ def test_features_are_extracted_once(trained: tuple[Dataset, str, Settings, list
     extracted.clear()
     for split in SPLITS:
         reevaluate_run(dataset, run, split)
-    sweep(dataset, settings.preset, [FROZEN[settings.preset]])
     assert extracted == []
     # Folds also train on samples of val and test, which need the augmented view.
     find_label_issues(dataset, run, run_folder(dataset, run), 2)
