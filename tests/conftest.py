@@ -20,6 +20,7 @@ from dataset_consistency import catalogues_below, complaints
 from hypothesis import settings
 from publisher import hub as hub
 from stalls import run_until_calm
+from threadpoolctl import threadpool_limits
 
 from gleanset import Dataset
 from gleanset.db.connection import Connection
@@ -32,9 +33,11 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 pytest_plugins = ("s3_server",)
 
-# Two PyTorch threads on a shared core mostly wait for each other. Set before anything imports
-# PyTorch, and for the processes that tests start.
+# Two threads of a matrix product on a shared core mostly wait for each other. The variable is for
+# PyTorch, which nothing has imported yet, and for the processes that tests start; numpy read it
+# when it was imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+threadpool_limits(1, user_api="blas")
 # Tests run in this process what the commands run in theirs, which have these limits.
 limit_pillow()
 

@@ -56,7 +56,7 @@ def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     return small.resize(size, Image.Resampling.BICUBIC)
 
 
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     """Return an image file with these options of Pillow."""
     file = io.BytesIO()
     image.save(file, kind, **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import socket
 import struct
 import threading
@@ -19,15 +18,14 @@ from typing import Any, ClassVar, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from PIL import Image
+from tools_for_tests import encode
 
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
 from harvest.http import Client
 from harvest.http.scheduler import JobQueue, Scheduler
 
-_file = io.BytesIO()
-Image.new("RGB", (64, 48), "teal").save(_file, "JPEG")
-JPEG = _file.getvalue()
+JPEG = encode(Image.new("RGB", (64, 48), "teal"))
 
 Behaviour = Callable[["Handler"], None]
 Server = TypeVar("Server", bound=ThreadingHTTPServer)

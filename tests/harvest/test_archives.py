@@ -392,22 +392,17 @@ BY = "https://creativecommons.org/licenses/by/4.0/"
 
 
 def with_exif(seed: int, author: str, notice: str) -> bytes:
-    image, buffer = Pillow.open(io.BytesIO(picture(seed))), io.BytesIO()
     exif = Pillow.Exif()
     exif[0x013B], exif[0x8298] = author, notice
-    image.save(buffer, "JPEG", exif=exif)
-    return buffer.getvalue()
+    return picture(seed, exif=exif)
 
 
 def with_xmp(xmp: str, kind: str = "JPEG") -> bytes:
-    image, buffer = Pillow.open(io.BytesIO(picture(1))), io.BytesIO()
     if kind == "PNG":
         text = PngImagePlugin.PngInfo()
         text.add_itxt("XML:com.adobe.xmp", xmp)
-        image.save(buffer, kind, pnginfo=text)
-    else:
-        image.save(buffer, kind, xmp=xmp.encode())
-    return buffer.getvalue()
+        return picture(1, kind=kind, pnginfo=text)
+    return picture(1, kind=kind, xmp=xmp.encode())
 
 
 def with_iptc(author: bytes, notice: bytes) -> bytes:

@@ -6,7 +6,6 @@ tdmrep.json, headers and image bytes.
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import time
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import JPEG, FaultyServer, Handler
 from PIL import Image, PngImagePlugin
+from tools_for_tests import encode
 
 from gleanset import Dataset
 from gleanset.images.embedded_opt_outs import find_opt_outs
@@ -84,9 +84,7 @@ PROHIBITED = mining("DMI-PROHIBITED")
 
 
 def saved(kind: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (64, 48), "teal").save(file, kind, **options)
-    return file.getvalue()
+    return encode(Image.new("RGB", (64, 48), "teal"), kind, **options)
 
 
 def with_xmp(packet: bytes, kind: str = "JPEG") -> Statements:

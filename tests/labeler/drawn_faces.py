@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import random
 import shutil
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from shared_folder import make_shared_folder
+from tools_for_tests import encode
 
 from gleanset import Dataset, Face, Origin
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
@@ -93,9 +93,7 @@ def _add(
 ) -> str:
     pixels = np.asarray(paint_scene(scene)).copy()
     pixels[:2, :2] = (frame * 20, shot % 256, shot // 256)  # all files differ
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    measured = keep(buffer.getvalue())
+    measured = keep(encode(Image.fromarray(pixels), "PNG"))
     name = f"{shot:04}-{frame}.png"
     video = {"video": "film", "time": shot * 60 + frame / 3} if film else {}
     with dataset.db.transaction():

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 from catalogue_rows import store
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
+from tools_for_tests import encode
 
 from gleanset import Dataset, Origin
 
@@ -89,11 +89,9 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def encoded(picture: Image.Image, quality: int = 90, orientation: int = 1) -> bytes:
-    buffer = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = orientation
-    picture.save(buffer, "JPEG", quality=quality, exif=exif)
-    return buffer.getvalue()
+    return encode(picture, quality=quality, exif=exif)
 
 
 def add_picture(dataset: Dataset, name: str, data: bytes, **origin: str | float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tools_for_tests import Ran, run_here, start_cli
+from tools_for_tests import Ran, encode, run_here, start_cli
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
@@ -30,15 +29,9 @@ def picture(seed: int, size: tuple[int, int] = (120, 80)) -> Image.Image:
     return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
 
 
-def encoded(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
 def write_picture(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded(picture(seed)))
+    path.write_bytes(encode(picture(seed)))
 
 
 def put(
@@ -88,7 +81,7 @@ def mixed(dataset: Dataset) -> dict[str, int]:
         boxes = [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 3 == 0 else []
         put(
             dataset,
-            encoded(picture(number)),
+            encode(picture(number)),
             f"{number}.jpg",
             boxes,
             label=("hana", "rei")[number % 2],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from shared_folder import make_shared_folder
+from tools_for_tests import encode
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.images.cropping import make_sample_key
@@ -33,9 +33,8 @@ def make_many(root: Path, number: int, each: int = 500) -> None:
         keep = StageBytes(dataset.originals(scratch))
         for start in range(0, number, each):
             small = np.random.default_rng(start).integers(0, 256, (20, 25, 3), dtype=np.uint8)
-            buffer = io.BytesIO()
-            Image.fromarray(small).resize((800, 640), Image.Resampling.NEAREST).save(buffer, "JPEG")
-            measured = keep(buffer.getvalue())
+            image = Image.fromarray(small).resize((800, 640), Image.Resampling.NEAREST)
+            measured = keep(encode(image))
             cuts = []
             for place in range(min(each, number - start)):
                 box = Box(place % ACROSS * 32, place // ACROSS * 32, 32, 32)

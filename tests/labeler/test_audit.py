@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 from duplicate_images import COPIES, drawing
-from labelled_images import encoded, picture, put, run_labeler
+from labelled_images import picture, put, run_labeler
 from PIL import Image, ImageOps
 from test_split_properties import shared_folder
 from test_verification import cel, hue_turned
-from tools_for_tests import Ran, run_here
+from tools_for_tests import Ran, encode, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs
@@ -29,7 +29,7 @@ KINDS = ("small", "mirror", "crop 5 %", "letterbox", "watermark")
 
 def save(image: Image.Image, path: Path, **options: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encoded(image, **options))
+    path.write_bytes(encode(image, **options))
 
 
 def audit_tree(tree: Path) -> Audit:
@@ -136,11 +136,11 @@ def test_tree_without_splits_raises_error(tmp_path: Path, name: str) -> None:
 def test_dataset_audit_finds_copies_and_groups(empty: Dataset) -> None:
     """Copies are found by pixels, divided groups by the catalogue."""
     frame = partial(Origin, "video", video="f" * 64, scene=1)
-    put(empty, encoded(drawing(1)), "a", split="train")
-    put(empty, encoded(COPIES["small"](drawing(1))), "b", split="test")
-    put(empty, encoded(drawing(2)), "c", split="train", origin=frame("c", time=1))
-    put(empty, encoded(drawing(3)), "d", split="test", origin=frame("d", time=2))
-    put(empty, encoded(drawing(4)), "e", split="test")
+    put(empty, encode(drawing(1)), "a", split="train")
+    put(empty, encode(COPIES["small"](drawing(1))), "b", split="test")
+    put(empty, encode(drawing(2)), "c", split="train", origin=frame("c", time=1))
+    put(empty, encode(drawing(3)), "d", split="test", origin=frame("d", time=2))
+    put(empty, encode(drawing(4)), "e", split="test")
     audited = collect_dataset(empty)
     audit = find_leaks(audited, empty, workers=1)
     assert [leak.kind for leak in audit.leaks] == ["copy", "same group"]
@@ -151,9 +151,9 @@ def test_dataset_audit_finds_copies_and_groups(empty: Dataset) -> None:
 def test_dataset_audit_uses_verdicts(empty: Dataset) -> None:
     """Verdicts of dedup and of persons take precedence."""
     for seed, split in ((1, "train"), (2, "train"), (3, "train")):
-        put(empty, encoded(drawing(seed)), f"{seed}", split=split)
+        put(empty, encode(drawing(seed)), f"{seed}", split=split)
         copy = COPIES["small"](drawing(seed))
-        put(empty, encoded(copy), f"copy {seed}", split="test")
+        put(empty, encode(copy), f"copy {seed}", split="test")
     options = ("-d", empty.root, "--json", "--workers", "1")
     DuplicateFinder(empty, workers=1).search()
     result = run_labeler("audit", *options).json
@@ -174,7 +174,7 @@ def test_dataset_audit_uses_verdicts(empty: Dataset) -> None:
 def test_frames_have_stricter_limits(empty: Dataset) -> None:
     for name, image, split in (("a", cel(), "train"), ("b", hue_turned(cel()), "test")):
         origin = Origin("video", name, video="f" * 64)
-        data = encoded(image.convert("L"), quality=95)
+        data = encode(image.convert("L"), quality=95)
         put(empty, data, name, split=split, origin=origin)
     audited = collect_dataset(empty)
     assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == ["perhaps a copy"]
@@ -209,10 +209,10 @@ def tree(tmp_path: Path) -> Path:
     for number in range(6):
         file = tmp_path / "tree" / ("hana", "rei")[number % 2] / f"{number}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encoded(picture(number, (360, 240))))
+        file.write_bytes(encode(picture(number, (360, 240))))
     rei = tmp_path / "tree" / "rei"
     (rei / "same.jpg").write_bytes((tmp_path / "tree" / "hana" / "0.jpg").read_bytes())
-    (rei / "copy.jpg").write_bytes(encoded(picture(2, (360, 240)).resize((300, 200))))
+    (rei / "copy.jpg").write_bytes(encode(picture(2, (360, 240)).resize((300, 200))))
     (rei / "no picture.jpg").write_bytes(b"x")
     (rei / "bad\x1b[31m.jpg").write_bytes(b"x")
     return tmp_path / "tree"

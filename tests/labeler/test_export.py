@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 from labelled_images import (
-    encoded,
     kill_export,
     mixed,
     picture,
@@ -28,7 +27,7 @@ from labelled_images import (
     write_picture,
 )
 from PIL import Image, ImageDraw
-from tools_for_tests import WITHOUT_POSIX
+from tools_for_tests import WITHOUT_POSIX, encode
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.classes import Placement, Placements
@@ -64,8 +63,8 @@ def export_tree(dataset: Dataset, out: Path) -> dict[str, bytes]:
 
 def test_tree_layout_and_face_numbers(empty: Dataset, tmp_path: Path) -> None:
     left, middle, right = Box(5, 40, 20, 20), Box(45, 5, 20, 20), Box(80, 20, 20, 20)
-    keys = put(empty, encoded(picture(0)), "Group Photo.jpg", [right, left, middle])
-    put(empty, encoded(picture(1)), "alone.png", label="rei", split="test")
+    keys = put(empty, encode(picture(0)), "Group Photo.jpg", [right, left, middle])
+    put(empty, encode(picture(1)), "alone.png", label="rei", split="test")
     result = export_tree(empty, tmp_path / "out")
     assert set(result) == {
         "train/hana/Group Photo_1.jpg",
@@ -84,7 +83,7 @@ def test_tree_layout_and_face_numbers(empty: Dataset, tmp_path: Path) -> None:
 def test_colliding_file_names_stay_distinct(empty: Dataset) -> None:
     for number, title in enumerate(["Photo.jpg", "photo.jpg", "photo.png", "photo.jpg"]):
         origin = Origin("folder", str(number), title=title)
-        put(empty, encoded(picture(number)), title, origin=origin)
+        put(empty, encode(picture(number)), title, origin=origin)
     paths = planned_paths(empty)
     assert len({path.casefold() for path in paths}) == 4
     assert {path[:16].lower() for path in paths} == {"train/hana/photo"}
@@ -99,7 +98,7 @@ def test_export_is_reproducible_without_crops(empty: Dataset, tmp_path: Path) ->
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "train/hana/mine.jpg"])
 def test_foreign_files_are_not_replaced(empty: Dataset, tmp_path: Path, foreign: str) -> None:
-    put(empty, encoded(picture(0)), "a.jpg")
+    put(empty, encode(picture(0)), "a.jpg")
     out = tmp_path / "out"
     if foreign != "notes.txt":
         export_tree(empty, out)
@@ -115,8 +114,8 @@ def test_foreign_files_are_not_replaced(empty: Dataset, tmp_path: Path, foreign:
 
 @pytest.mark.damages("an image is removed")
 def test_unreadable_images_exit_with_code_3(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "kept.jpg")
-    put(empty, encoded(picture(1)), "lost.jpg")
+    put(empty, encode(picture(0)), "kept.jpg")
+    put(empty, encode(picture(1)), "lost.jpg")
     next(i for i in plan_export(empty) if "lost" in i.path).original.unlink()
     ran = run_labeler("export", tmp_path / "out", "-q", "-d", empty.root)
     assert (ran.code, ran.stdout) == (3, "")
@@ -152,9 +151,9 @@ def test_simulate_counts_without_writing(empty: Dataset, tmp_path: Path) -> None
 
 
 def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) -> None:
-    keys = [put(empty, encoded(picture(n)), f"{n}.jpg")[0] for n in range(6)]
+    keys = [put(empty, encode(picture(n)), f"{n}.jpg")[0] for n in range(6)]
     licensed = Origin("folder", "6", title="6.jpg", licence="CC0")
-    put(empty, encoded(picture(6)), "6.jpg", origin=licensed)
+    put(empty, encode(picture(6)), "6.jpg", origin=licensed)
     queued, unsplit, duplicate, queued_duplicate = keys[:4]
     step = empty.journal.apply("back", [Choice(queued, "add"), Choice(queued_duplicate, "add")])
     rows = Pairs(empty.db).get_ids([duplicate, queued_duplicate])
@@ -176,7 +175,7 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
 @pytest.mark.slow
 def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path) -> None:
     for number in range(40):
-        put(empty, encoded(picture(number, (1100, 800)), quality=60), f"{number}.jpg")
+        put(empty, encode(picture(number, (1100, 800)), quality=60), f"{number}.jpg")
     out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
     exported_keys = [item.sample.key for item in plan_export(empty)][:3]
     all_splits = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key()}
@@ -192,7 +191,7 @@ def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_kill_between_renames_restores_previous_export(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "a.jpg")
+    put(empty, encode(picture(0)), "a.jpg")
     before = export_tree(empty, tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / ".out.gleanset-old")
     empty.journal.undo()
@@ -295,7 +294,7 @@ def image_with_gps(seed: int, orientation: int = 1, kind: str = "JPEG", **more: 
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
     if kind == "JPEG":
         more["comment"] = SECRET.encode()
-    return encoded(picture(seed), kind, exif=exif, **more)
+    return encode(picture(seed), kind, exif=exif, **more)
 
 
 @pytest.fixture
@@ -303,11 +302,11 @@ def album(empty: Dataset) -> dict[str, bytes]:
     """Images of all formats with typical names; return them by name."""
     images = {
         "holiday (1).jpg": image_with_gps(0),
-        "[b] #2 50%.png": encoded(picture(1), "PNG"),
-        "🎉.webp": encoded(picture(2), "WEBP", lossless=True),
-        "scan.bmp": encoded(picture(3), "BMP"),
-        "wrongly called.jpg": encoded(picture(4), "PNG"),
-        "grey.jpg": encoded(picture(5).convert("L")),
+        "[b] #2 50%.png": encode(picture(1), "PNG"),
+        "🎉.webp": encode(picture(2), "WEBP", lossless=True),
+        "scan.bmp": encode(picture(3), "BMP"),
+        "wrongly called.jpg": encode(picture(4), "PNG"),
+        "grey.jpg": encode(picture(5).convert("L")),
     }
     for number, (name, data) in enumerate(images.items()):
         put(empty, data, name, label=("hana", "rei")[number % 2])
@@ -329,7 +328,7 @@ def test_gps_positions_are_reported_and_removed(empty: Dataset, tmp_path: Path) 
     put(empty, image_with_gps(0), "beach.jpg")
     put(empty, image_with_gps(1, kind="PNG"), "garden.png", label="rei")
     put(empty, image_with_gps(2, kind="WEBP"), "house.webp", label="rei")
-    put(empty, encoded(picture(3)), "none.jpg")
+    put(empty, encode(picture(3)), "none.jpg")
     put(empty, image_with_gps(4), "face.jpg", [Box(10, 10, 30, 30)])
     result = run_export(empty, tmp_path / "out")
     assert "3 images with a GPS position" in " ".join(result["notes"])
@@ -354,7 +353,7 @@ def test_exif_orientation_is_kept_and_reported(empty: Dataset, tmp_path: Path) -
     ImageDraw.Draw(upright).rectangle((0, 0, 119, 39), fill="red")
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = encoded(upright.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
+    data = encode(upright.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
     put(empty, data, "turned.jpg")
     result = run_export(empty, tmp_path / "out")
     assert "1 image with an EXIF orientation" in result["notes"][0]
@@ -368,10 +367,10 @@ def test_exif_orientation_is_kept_and_reported(empty: Dataset, tmp_path: Path) -
 
 def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
     drawn = picture(1).quantize(16)
-    gif = encoded(drawn, "GIF")
+    gif = encode(drawn, "GIF")
     put(empty, gif, "drawn.gif")
-    put(empty, encoded(picture(2), "AVIF"), "photo.avif", label="rei")
-    put(empty, encoded(picture(3), "TIFF"), "scan.tif", label="rei")
+    put(empty, encode(picture(2), "AVIF"), "photo.avif", label="rei")
+    put(empty, encode(picture(3), "TIFF"), "scan.tif", label="rei")
     result = run_export(empty, tmp_path / "out")
     assert result["changes"] == {
         "unchanged": 1,
@@ -385,10 +384,10 @@ def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
 
 @pytest.mark.damages("an image is altered")
 def test_altered_original_is_not_exported(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "good.jpg")
-    put(empty, encoded(picture(1)), "altered.jpg")
+    put(empty, encode(picture(0)), "good.jpg")
+    put(empty, encode(picture(1)), "altered.jpg")
     item = next(item for item in plan_export(empty) if "altered" in item.path)
-    item.original.write_bytes(encoded(picture(9)))
+    item.original.write_bytes(encode(picture(9)))
     result = run_export(empty, tmp_path / "out")
     assert list(result["failed"]) == ["train/hana/altered.jpg"]
     assert "damaged" in result["failed"]["train/hana/altered.jpg"]
@@ -398,7 +397,7 @@ def test_altered_original_is_not_exported(empty: Dataset, tmp_path: Path) -> Non
 @pytest.mark.parametrize("format_", ["csv", "webdataset", "coco"])
 def test_formats_record_changes(empty: Dataset, tmp_path: Path, format_: str) -> None:
     put(empty, image_with_gps(0), "whole.jpg")
-    put(empty, encoded(picture(1), "AVIF"), "new.avif", label="rei")
+    put(empty, encode(picture(1), "AVIF"), "new.avif", label="rei")
     result = run_export(empty, tmp_path / "out", format=format_)
     assert Counter(result["changes"]).total() == 2
     text = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
@@ -412,9 +411,9 @@ def test_formats_record_changes(empty: Dataset, tmp_path: Path, format_: str) ->
 def test_links_are_hard_and_read_only(
     empty: Dataset, album: dict[str, bytes], tmp_path: Path
 ) -> None:
-    longer = encoded(picture(20)) + b"behind its end"
+    longer = encode(picture(20)) + b"behind its end"
     put(empty, longer, "longer.jpg")
-    put(empty, encoded(picture(21)), "face.jpg", [Box(10, 10, 30, 30)])
+    put(empty, encode(picture(21)), "face.jpg", [Box(10, 10, 30, 30)])
     result = run_export(empty, tmp_path / "out", link=True)
     assert "1 image with a GPS position" in result["notes"][0]
     originals = {path.stat().st_ino: path for path in (empty.root / "images").rglob("*.*")}
@@ -436,7 +435,7 @@ def test_links_are_hard_and_read_only(
 def test_link_to_other_disk_raises_error(
     empty: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(empty, encoded(picture(0)), "a.jpg")
+    put(empty, encode(picture(0)), "a.jpg")
 
     def other_disk(*_: object) -> None:
         raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
@@ -489,7 +488,7 @@ def test_original_path_is_recorded_for_all_inputs(empty: Dataset, tmp_path: Path
     (line,) = list_records(empty, "samples", ("original_path=owl/3.jpg",))
     assert line["path"] == str(tree / "owl" / "3.jpg")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("in/deep/z.jpg", encoded(picture(3)))
+        archive.writestr("in/deep/z.jpg", encode(picture(3)))
     write_picture(tmp_path / "loose" / "s" / "l.jpg", 4)
     write_picture(tmp_path / "one.jpg", 5)
     inputs = (tmp_path / "a.zip", tmp_path / "loose", tmp_path / "one.jpg")

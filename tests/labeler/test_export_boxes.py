@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import yaml
 from labelled_images import (
-    encoded,
     picture,
     put,
     run_export,
@@ -21,6 +20,7 @@ from labelled_images import (
     write_picture,
 )
 from PIL import Image
+from tools_for_tests import encode
 
 from gleanset import Box, Dataset, Origin
 from gleanset.credit import clean_credit_text
@@ -40,12 +40,12 @@ LEFT, RIGHT = Box(10, 10, 30, 30), Box(70, 20, 24, 36)
 @pytest.fixture
 def mixed_images(empty: Dataset) -> Dataset:
     """A dataset of images with two, one and no faces, two of them with equal names."""
-    put(empty, encoded(picture(0)), "two.jpg", [LEFT, RIGHT])
-    put(empty, encoded(picture(1), "PNG"), "two.png", [RIGHT], label=CAT, split="val")
-    put(empty, encoded(picture(2)), "whole.jpg", split="test")
-    put(empty, encoded(picture(3)), "same (1).jpg", [LEFT])
+    put(empty, encode(picture(0)), "two.jpg", [LEFT, RIGHT])
+    put(empty, encode(picture(1), "PNG"), "two.png", [RIGHT], label=CAT, split="val")
+    put(empty, encode(picture(2)), "whole.jpg", split="test")
+    put(empty, encode(picture(3)), "same (1).jpg", [LEFT])
     origin = Origin("folder", "other", title="same (1).png")
-    put(empty, encoded(picture(4), "PNG"), "", [RIGHT], origin=origin, label=CAT)
+    put(empty, encode(picture(4), "PNG"), "", [RIGHT], origin=origin, label=CAT)
     return empty
 
 
@@ -109,7 +109,7 @@ def test_boxes_are_read_back(mixed_images: Dataset, tmp_path: Path, format_: str
 def test_image_with_undecided_face_is_left_out(
     mixed_images: Dataset, tmp_path: Path, format_: str
 ) -> None:
-    _, undecided = put(mixed_images, encoded(picture(8)), "eight.jpg", [LEFT, RIGHT])
+    _, undecided = put(mixed_images, encode(picture(8)), "eight.jpg", [LEFT, RIGHT])
     mixed_images.journal.apply("Back into the queue", [Choice(undecided, "add")])
     result = run_export(mixed_images, tmp_path / "out", format=format_)
     assert result["exported"] == 6
@@ -121,16 +121,16 @@ def test_image_with_undecided_face_is_left_out(
 
 
 def test_queued_whole_image_is_not_missing_face(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "a.jpg", [LEFT])
-    (queued,) = put(empty, encoded(picture(0)), "a.jpg")
+    put(empty, encode(picture(0)), "a.jpg", [LEFT])
+    (queued,) = put(empty, encode(picture(0)), "a.jpg")
     empty.journal.apply("Back into the queue", [Choice(queued, "add")])
     assert run_export(empty, tmp_path / "out", format="coco")["exported"] == 1
 
 
 def test_duplicate_keeps_its_box(empty: Dataset, tmp_path: Path) -> None:
     """A duplicate is not a sample, but its face is in the image."""
-    keys = put(empty, encoded(picture(0)), "a.jpg", [LEFT, RIGHT])
-    (best,) = put(empty, encoded(picture(1)), "b.jpg", [LEFT])
+    keys = put(empty, encode(picture(0)), "a.jpg", [LEFT, RIGHT])
+    (best,) = put(empty, encode(picture(1)), "b.jpg", [LEFT])
     empty.journal.apply("Back into the queue", [Choice(keys[1], "add")])
     with empty.db.transaction():
         empty.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[1], best))
@@ -142,7 +142,7 @@ def test_duplicate_keeps_its_box(empty: Dataset, tmp_path: Path) -> None:
 
 def test_box_is_clipped_to_image(empty: Dataset, tmp_path: Path) -> None:
     """Ultralytics drops images with boxes outside of them."""
-    put(empty, encoded(picture(0)), "a.jpg", [LEFT])
+    put(empty, encode(picture(0)), "a.jpg", [LEFT])
     with empty.db.transaction():
         empty.db.execute("UPDATE face SET w=200, h=200")
     run_export(empty, tmp_path / "out", format="coco")
@@ -153,7 +153,7 @@ def test_box_is_clipped_to_image(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_ultralytics_caches_are_replaced(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "a.jpg", [LEFT])
+    put(empty, encode(picture(0)), "a.jpg", [LEFT])
     out = tmp_path / "out"
     run_export(empty, out, format="yolo-detect")
     (out / "labels" / "train.cache").write_bytes(b"numpy")
@@ -173,7 +173,7 @@ def turned(orientation: int, size: tuple[int, int] = (200, 160)) -> DecodedImage
     image.paste((250, 30, 30), (x, y, x + width, y + height))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return decode(encoded(image.resize(size), exif=exif, quality=95))
+    return decode(encode(image.resize(size), exif=exif, quality=95))
 
 
 def red_share(image: DecodedImage, box: Box) -> float:
@@ -274,7 +274,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
                 page_url=f"https://example.org/{number}",
             )
             boxes = [Box(10, 10, 30, 30)] if number % 3 == 0 else []
-            data = encoded(picture(number), "PNG" if number % 2 else "JPEG")
+            data = encode(picture(number), "PNG" if number % 2 else "JPEG")
             put(dataset, data, name, boxes, label=label, split=SPLITS[number % 3], origin=origin)
         yield dataset
 
@@ -337,7 +337,7 @@ def test_part_of_export_keeps_classes_and_credit(
 
 
 def test_format_without_import_raises_error(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "a.jpg")
+    put(empty, encode(picture(0)), "a.jpg")
     run_export(empty, tmp_path / "out", format="webdataset")
     with pytest.raises(InputUnusable, match="webdataset"):
         run_import(empty, tmp_path / "out")
@@ -346,7 +346,7 @@ def test_format_without_import_raises_error(empty: Dataset, tmp_path: Path) -> N
 def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
     for number, name in enumerate(("hana", "rei")):
         origin = Origin("folder", name, title=f"{name}.jpg", author=name, licence="CC0")
-        put(empty, encoded(picture(number)), name, label=name, origin=origin)
+        put(empty, encode(picture(number)), name, label=name, origin=origin)
     out = tmp_path / "out"
     run_export(empty, out)
     next((out / "train" / "hana").iterdir()).rename(out / "train" / "rei" / "renamed.jpg")
@@ -375,7 +375,7 @@ def test_coco_licences_are_imported(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_damaged_marker_is_ignored(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(0)), "a.jpg")
+    put(empty, encode(picture(0)), "a.jpg")
     out = tmp_path / "out"
     run_export(empty, out)
     marker = out / ".gleanset-export.json"

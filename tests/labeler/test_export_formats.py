@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from labelled_images import encoded, picture, put, run_export, run_labeler
+from labelled_images import picture, put, run_export, run_labeler
 from onnx import TensorProto, helper
 from PIL import Image, ImageChops
 from publisher import Hub
+from tools_for_tests import encode
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, UsageError
@@ -56,7 +57,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             )
             put(
                 made,
-                encoded(picture(number)),
+                encode(picture(number)),
                 "",
                 boxes,
                 label=("花", "rei")[number // 3 % 2],
@@ -231,7 +232,7 @@ def test_card_lists_detector_settings(empty: Dataset, tmp_path: Path) -> None:
     )
     for number in range(6):
         origin = Origin("flickr", str(number))
-        put(empty, encoded(picture(number)), "", [Box(10, 10, 30, 30)], origin=origin)
+        put(empty, encode(picture(number)), "", [Box(10, 10, 30, 30)], origin=origin)
     with empty.db.transaction():
         empty.db.execute(
             "INSERT OR REPLACE INTO scan(image, detector, settings, cut, at) "
@@ -294,7 +295,7 @@ def labelled(empty: Dataset) -> Dataset:
     """A dataset with two images of hana, one of them with tags, and one of rei."""
     for number, (name, tags) in enumerate((("hana", ("smile", "rain")), ("hana", ()), ("rei", ()))):
         origin = Origin("pixiv", f"{number}:0", tags=tags)
-        put(empty, encoded(picture(number)), "", label=name, origin=origin)
+        put(empty, encode(picture(number)), "", label=name, origin=origin)
     return empty
 
 
@@ -318,8 +319,8 @@ def test_captions_follow_template(labelled: Dataset, tmp_path: Path) -> None:
 
 def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) -> None:
     original = picture(0, (800, 600))
-    put(empty, encoded(original, "PNG"), "a.png", [Box(400, 100, 80, 60)])
-    put(empty, encoded(picture(1, (300, 200))), "b.jpg", label="rei")
+    put(empty, encode(original, "PNG"), "a.png", [Box(400, 100, 80, 60)])
+    put(empty, encode(picture(1, (300, 200))), "b.jpg", label="rei")
     words = ("--format", "captions", "--crop", "half-body", "--file", "png", "--no-split")
     export(empty, tmp_path / "out", *words)
     with Image.open(tmp_path / "out" / "hana" / "a_1.png") as half:
@@ -360,7 +361,7 @@ TABLE = "tag_id,name,category,count\n1,blue_sky,0,9\n2,hana_(show),4,9\n3,red_th
 def test_tagger_adds_tags_to_captions(empty: Dataset, tmp_path: Path, hub: Hub) -> None:
     publish_tagger(hub, TABLE)
     for name, color in (("red", (255, 200, 0)), ("blue", (90, 255, 255)), ("dark", (0, 0, 9))):
-        put(empty, encoded(Image.new("RGB", (40, 40), color), "PNG"), f"{name}.png", label=name)
+        put(empty, encode(Image.new("RGB", (40, 40), color), "PNG"), f"{name}.png", label=name)
     words = ("--format", "captions", "--no-split", "--tagger", TAGGER)
     expected = {
         "red/red.txt": "red, red theme",
@@ -373,7 +374,7 @@ def test_tagger_adds_tags_to_captions(empty: Dataset, tmp_path: Path, hub: Hub) 
     (cache,) = (empty.cache / "tags").iterdir()
     lines = cache.read_text()
     cache.write_text(f'{lines}\n["cut o')
-    put(empty, encoded(Image.new("RGB", (40, 40), (0, 0, 255)), "PNG"), "sky.png", label="sky")
+    put(empty, encode(Image.new("RGB", (40, 40), (0, 0, 255)), "PNG"), "sky.png", label="sky")
     for _ in range(2):
         tags = export(empty, tmp_path / "out", *words)
         assert tags == expected | {"sky/sky.txt": "sky, blue sky"}

@@ -17,9 +17,10 @@ import fsspec
 import pyarrow.parquet as pq
 import pytest
 from fsspec.registry import _registry as drivers
-from labelled_images import encoded, kill_export, picture, put, run_export, run_labeler
+from labelled_images import kill_export, picture, put, run_export, run_labeler
 from PIL import Image
 from s3_server import NEEDS_SWIFT, FaultyServer, filesystem
+from tools_for_tests import encode
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, MissingComponent, NeedsLogin, UsageError
@@ -47,7 +48,7 @@ def fill(made: Dataset, size: int = 24) -> None:
     for number in range(size):
         put(
             made,
-            encoded(picture(number)),
+            encode(picture(number)),
             "",
             [Box(10, 10, 30, 30), Box(70, 20, 30, 30)] if number % 3 == 0 else [],
             label=("花", "rei")[number % 2],
@@ -137,7 +138,7 @@ def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_kill_keeps_complete_shards(empty: Dataset, tmp_path: Path) -> None:
     for number in range(24):
-        put(empty, encoded(picture(number, (900, 700))), f"{number}.jpg")
+        put(empty, encode(picture(number, (900, 700))), f"{number}.jpg")
     out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
     options = ("--format", "webdataset", "--shard-size", "2")
     kill_export(empty, out, *options, when=lambda: len(list(partial.glob("*.json"))) >= 3)
@@ -211,7 +212,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     with Dataset.create(tmp_path_factory.mktemp("labelled") / "dataset") as made:
         for number in range(5):
             label, split = ("花", "rei")[number % 2], ("train", "test")[number == 3]
-            put(made, encoded(picture(number)), f"{number}", label=label, split=split)
+            put(made, encode(picture(number)), f"{number}", label=label, split=split)
         yield made
 
 

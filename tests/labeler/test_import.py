@@ -14,7 +14,6 @@ from unicodedata import normalize
 
 import pytest
 from labelled_images import (
-    encoded,
     mixed,
     picture,
     put,
@@ -23,6 +22,7 @@ from labelled_images import (
     run_labeler,
     write_picture,
 )
+from tools_for_tests import encode
 
 from curation.split_groups import assign_split_groups
 from gleanset import Box, Dataset
@@ -74,7 +74,7 @@ def test_class_folders_are_imported(empty: Dataset, tmp_path: Path, splits: bool
 
 
 def test_existing_label_is_kept(empty: Dataset, tmp_path: Path) -> None:
-    data = encoded(picture(1))
+    data = encode(picture(1))
     put(empty, data, "mine.jpg", label="hana")
     (tmp_path / "tree" / "rei").mkdir(parents=True)
     (tmp_path / "tree" / "rei" / "same.jpg").write_bytes(data)
@@ -241,7 +241,7 @@ def test_names_not_in_utf8_are_recognized_again(tmp_path: Path) -> None:
 
 
 def test_parquet_export_to_folder_not_in_utf8(empty: Dataset, tmp_path: Path) -> None:
-    put(empty, encoded(picture(1)), "one.jpg")
+    put(empty, encode(picture(1)), "one.jpg")
     out = tmp_path / os.fsdecode(b"caf\xe9")
     assert run_export(empty, out, format="huggingface")["exported"] == 1
 
@@ -301,7 +301,7 @@ def copy(tree: Path) -> None:
 
 
 def edit(tree: Path) -> None:
-    first_of(tree, "rei").write_bytes(encoded(picture(77)))
+    first_of(tree, "rei").write_bytes(encode(picture(77)))
 
 
 def move_to_trash(tree: Path) -> None:
@@ -334,7 +334,7 @@ def test_moves_are_one_step_and_new_files_are_counted(dataset: Dataset, tree: Pa
     (tree / "train" / "yui").mkdir()
     shutil.move(first_of(tree, "hana"), tree / "train" / "yui")
     first_of(tree, "hana").unlink()
-    (tree / "train" / "hana" / "new.jpg").write_bytes(encoded(picture(99)))
+    (tree / "train" / "hana" / "new.jpg").write_bytes(encode(picture(99)))
     request = ImportRequest(path=str(tree), workers=1)
     simulated = import_labelled(dataset, request, simulate=True)
     assert labels(dataset) == {"hana": 8, "rei": 8}
@@ -427,7 +427,7 @@ def test_source_table_overrides_group_by(empty: Dataset, faces: Path) -> None:
 def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path: Path) -> None:
     archive, loose = tmp_path / "more.zip", tmp_path / "loose"
     with zipfile.ZipFile(archive, "w") as made:
-        made.writestr("in/episode 3-8.jpg", encoded(picture(100)))
+        made.writestr("in/episode 3-8.jpg", encode(picture(100)))
     write_picture(loose / "episode 3-9.jpg", 101)
     run_import(empty, faces, group_by=str(NUMBERED))
     done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)

@@ -10,8 +10,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled_images import encoded, picture, run_import, run_labeler
-from tools_for_tests import examples
+from labelled_images import picture, run_import, run_labeler
+from tools_for_tests import encode, examples
 
 from gleanset import Box, Dataset
 from gleanset.errors import InputUnusable
@@ -19,7 +19,7 @@ from harvest.folder import ImportOptions, find_images
 from labeler.importing.labelled import FRACTIONS, LabelledFiles
 from labeler.importing.reading import read_labelled
 
-IMAGE = encoded(picture(1, (16, 16)))
+IMAGE = encode(picture(1, (16, 16)))
 BOX = [10, 10, 40, 40]
 
 
@@ -333,7 +333,7 @@ def test_file_without_labels_has_hint(tmp_path: Path, name: str, hint: str) -> N
 @pytest.mark.posix("links")
 def test_linked_folders_are_imported_once(empty: Dataset, tmp_path: Path) -> None:
     write(tmp_path, "elsewhere/1.jpg")
-    write(tmp_path, "tree/cat/2.jpg", text=encoded(picture(2)))
+    write(tmp_path, "tree/cat/2.jpg", text=encode(picture(2)))
     (tmp_path / "tree/dog").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "tree/up").symlink_to(tmp_path / "tree")
     (tmp_path / "elsewhere/again").symlink_to(tmp_path / "elsewhere")
@@ -402,14 +402,14 @@ def test_random_trees_account_for_every_file(parts: list[tuple[str, str]]) -> No
 
 
 def test_boxes_are_scaled_to_image_size(empty: Dataset, tmp_path: Path) -> None:
-    write(tmp_path, "set/a.jpg", text=encoded(picture(1, (60, 40))))
+    write(tmp_path, "set/a.jpg", text=encode(picture(1, (60, 40))))
     more = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [300, 300, 9, 9]}
     write(tmp_path, "set/a.json", text=coco_document("a.jpg", more, width=120, height=80))
     result = run_import(empty, tmp_path / "set")
     assert [face.face.box for face in empty.faces.iterate()] == [Box(5, 5, 20, 20)]
     assert result["ignored_annotations"] == {"box outside": 1}
     assert result["annotations_of"] == ["set/a.jpg: box outside"]
-    write(tmp_path, "set/b.jpg", text=encoded(picture(2, (60, 60))))
+    write(tmp_path, "set/b.jpg", text=encode(picture(2, (60, 60))))
     write(tmp_path, "set/a.json", text=coco_document("b.jpg", width=120, height=80))
     with pytest.raises(InputUnusable, match="another size than annotated"):
         run_import(empty, tmp_path / "set")

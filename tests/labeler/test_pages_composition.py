@@ -14,9 +14,9 @@ import pytest
 from catalogue_rows import locked
 from drawn_faces import FaceSet, copied, drawn_once
 from labeler_makers import add_faces, add_image
-from labelled_images import encoded, picture, put
+from labelled_images import picture, put
 from many_samples import copy_of_many
-from tools_for_tests import Ran, run_here
+from tools_for_tests import Ran, encode, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Change, Changes
@@ -235,7 +235,7 @@ def test_page_grows_with_new_samples(empty: Dataset, hints: tuple[str, ...]) -> 
 @pytest.fixture
 def keys(empty: Dataset) -> list[str]:
     """Add six pending samples in two clusters: the first four, the last two."""
-    keys = [put(empty, encoded(picture(n)), str(n), label="x", split="train")[0] for n in range(6)]
+    keys = [put(empty, encode(picture(n)), str(n), label="x", split="train")[0] for n in range(6)]
     empty.journal.apply("Clear", [Choice(key, "clear") for key in keys])
     set_clusters(empty, keys[:4], keys[4:])
     return keys

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image, label
-from labelled_images import encoded, picture, put, run_labeler
+from labelled_images import picture, put, run_labeler
 from PIL import Image, ImageDraw, ImageFilter
-from tools_for_tests import CHROMIUM, needs_chromium, run_here
+from tools_for_tests import CHROMIUM, encode, needs_chromium, run_here
 
 from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity.descriptor import WIDTH
@@ -65,11 +65,11 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
                 page_url="javascript:alert(1)" if number else "https://example.org/a?b=<c>",
                 author="Ada",
             )
-            data = encoded(picture(number, (200, 160)), exif=exif)
+            data = encode(picture(number, (200, 160)), exif=exif)
             put(new_dataset, data, str(number), label=ODD, split="test", origin=origin)
         for number in range(5):
-            put(new_dataset, encoded(picture(50 + number)), f"r{number}", label="rei")
-        put(new_dataset, encoded(picture(50).resize((90, 60)), quality=60), "copy", label="rei")
+            put(new_dataset, encode(picture(50 + number)), f"r{number}", label="rei")
+        put(new_dataset, encode(picture(50).resize((90, 60)), quality=60), "copy", label="rei")
         done = run_labeler("dedup", "-d", root, "--workers", "1", "--json")
         assert done.json["set_aside"] == 1
         key = next(
@@ -110,9 +110,9 @@ def test_best_samples_come_first(empty: Dataset) -> None:
         return image
 
     for number in range(4):
-        put(empty, encoded(face(100 + number)), f"r{number}", label="hana")
-    put(empty, encoded(face(104).filter(ImageFilter.GaussianBlur(5))), "blurred", label="hana")
-    put(empty, encoded(face(40)), "tiny", label="hana")
+        put(empty, encode(face(100 + number)), f"r{number}", label="hana")
+    put(empty, encode(face(104).filter(ImageFilter.GaussianBlur(5))), "blurred", label="hana")
+    put(empty, encode(face(40)), "tiny", label="hana")
     with pytest.raises(UsageError):
         select(empty, names=("rei",))
     assess_quality(empty, workers=1)
@@ -315,7 +315,7 @@ def test_blur_of_real_images(shared_data: Path, pattern: str) -> None:
 
 def fill(dataset: Dataset) -> dict[str, str]:
     """Add three faces of one class and an image for each flag; return keys."""
-    keys = {f"face{n}": put(dataset, encoded(face(1, 150 + n)), f"{n}")[0] for n in range(3)}
+    keys = {f"face{n}": put(dataset, encode(face(1, 150 + n)), f"{n}")[0] for n in range(3)}
     odd = {
         "blurred": soft(face(2), 4),
         "black": Image.new("RGB", (90, 90), (9, 9, 9)),
@@ -323,7 +323,7 @@ def fill(dataset: Dataset) -> dict[str, str]:
         "tiny": face(3, 40),
     }
     for name, image in odd.items():
-        (keys[name],) = put(dataset, encoded(image), name, label="odd")
+        (keys[name],) = put(dataset, encode(image), name, label="odd")
     return keys
 
 
@@ -358,7 +358,7 @@ def test_only_changed_samples_are_measured(empty: Dataset) -> None:
     part = FaceCrop(Face("whole", sample.box, 0.9), sample.key, Box(0, 0, 60, 30), 1, 1.0)
     empty.faces.replace(sample.image, "whole", "anew", [part])
     assert not flags(empty, [sample.key])
-    put(empty, encoded(face(11)), "new")
+    put(empty, encode(face(11)), "new")
     assert QualityMeasures(empty.db).count_missing(VERSION) == 2
     assert assess_quality(empty, workers=1).measured == 2
     (again,) = QualityMeasures(empty.db).get_many([sample.key]).values()
@@ -366,7 +366,7 @@ def test_only_changed_samples_are_measured(empty: Dataset) -> None:
 
 
 def test_broken_file_is_rejected_until_repaired(empty: Dataset) -> None:
-    good, bad = (put(empty, encoded(face(n)), str(n))[0] for n in (1, 2))
+    good, bad = (put(empty, encode(face(n)), str(n))[0] for n in (1, 2))
     sample = empty.samples.get(bad)
     assert sample is not None
     path = empty.image_path(sample.image, "JPEG")

@@ -13,9 +13,8 @@ from duplicate_images import drawing
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from labeler_makers import hash64
-from labelled_images import encoded
 from PIL import Image, ImageFilter
-from tools_for_tests import examples
+from tools_for_tests import encode, examples
 
 from curation.split_groups import find_split_groups
 from gleanset.db.samples import GroupEvidence
@@ -352,7 +351,7 @@ def test_adjacent_frames_of_scene_are_grouped(gap: float, scene: int, expected: 
 
 
 def phash_of(image: Image.Image, kind: str = "PNG", **options: int) -> int:
-    return measure(encoded(image, kind, **options)).phash
+    return measure(encode(image, kind, **options)).phash
 
 
 def test_copies_of_drawings_are_grouped() -> None:

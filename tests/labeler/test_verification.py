@@ -13,7 +13,6 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded
-from labelled_images import encoded as encode_image
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from weak_copies import WEAK_COPIES, encode_weak_copy
 
@@ -252,10 +251,10 @@ OVERLAYS = {
 def test_overlaid_copies_are_possible_leaks(tmp_path: Path) -> None:
     for split in ("train", "test"):
         (tmp_path / split).mkdir()
-    (tmp_path / "test/other.jpg").write_bytes(encode_image(drawing(100)))
+    (tmp_path / "test/other.jpg").write_bytes(encoded(drawing(100), 75))
     for seed, (kind, lay) in enumerate(OVERLAYS.items()):
-        (tmp_path / f"train/{seed}.jpg").write_bytes(encode_image(drawing(seed)))
-        (tmp_path / f"test/{kind}.jpg").write_bytes(encode_image(lay(drawing(seed))))
+        (tmp_path / f"train/{seed}.jpg").write_bytes(encoded(drawing(seed), 75))
+        (tmp_path / f"test/{kind}.jpg").write_bytes(encoded(lay(drawing(seed)), 75))
     result = find_leaks(collect_tree(tmp_path), workers=1)
     assert {(leak.a.name, leak.b.name, leak.kind) for leak in result.leaks} == {
         (f"train/{seed}.jpg", f"test/{kind}.jpg", POSSIBLE_COPY)

@@ -13,7 +13,7 @@ from catalogue_rows import locked
 from PIL import Image
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
-from tools_for_tests import eventually, picture, run_here
+from tools_for_tests import encode, eventually, picture, run_here
 
 from curation.manual_boxes import add_boxes
 from curation.web_reports import accept_reports, read_report_image, refuse_reports
@@ -237,8 +237,7 @@ def add_image(dataset: Dataset, data: bytes, key: str) -> str:
 def half_size(data: bytes) -> bytes:
     """Return the image at half the size, compressed again."""
     with Image.open(io.BytesIO(data)) as image:
-        image.resize((image.width // 2, image.height // 2)).save(out := io.BytesIO(), "JPEG")
-    return out.getvalue()
+        return encode(image.resize((image.width // 2, image.height // 2)))
 
 
 def removal_reports(dataset: Dataset) -> list[Report]:
