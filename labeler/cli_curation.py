@@ -265,9 +265,9 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
 @job_options(simulate=True)
 @request_options(ImportRequest)
 def import_(job: CommandJob, request: ImportRequest) -> Result:
-    """Import labelled images from class folders, COCO, YOLO or CSV.
+    """Import labelled images from class folders, COCO, YOLO or tables.
 
-    A metadata.jsonl is read, too. Class folders are the outermost folders (below
+    Tables may be CSV or metadata.jsonl. Class folders are the outermost folders (below
     train|val|test, if there are any) or those at --class-level. Boxes become faces. An export
     of this dataset is read back: images that were moved to another class folder are relabelled.
     A sources.csv next to the images gives the credit (columns file, author, licence, page) and

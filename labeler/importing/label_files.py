@@ -1,4 +1,4 @@
-"""Label files of other tools: COCO, YOLO, `metadata.jsonl` of Hugging Face, and CSV.
+"""Label files of other tools: COCO, YOLO, and tables: CSV and `metadata.jsonl` of Hugging Face.
 
 COCO files have images, annotations and categories, in the layouts that tools write. YOLO has a text
 file for each image, with class numbers and boxes as fractions of the image.
@@ -18,7 +18,6 @@ import yaml
 
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
-from gleanset.files.names import escapes_folder
 from gleanset.records import Rectangle
 from labeler.importing.labelled import (
     FRACTIONS,
@@ -295,105 +294,24 @@ LABEL_COLUMNS = (
     *("label", "class", "category", "class_name", "classname", "label_name", "species", "breed"),
     "target",
 )
-_BOX_COLUMNS = frozenset(("bbox", "bbox_x", "x", "x1", "xmin"))
+_OBJECTS = ("objects",)
+_BOX_COLUMNS = {"bbox", "bbox_x", "x", "x1", "xmin", *_OBJECTS}
 _NO_BOXES = "export COCO or YOLO from your tool, whose boxes are read"
 _SAMPLED_ROWS = 50
 
 
-def read_captions(tree: ImportTree) -> LabelledFiles | None:
-    """Read images in one folder with captions that start with the class; None if there are none."""
-    texts = {path.with_suffix(""): path for path in tree.iter_files(".txt")}
-    captioned = [path for path in tree.images if path.with_suffix("") in texts]
-    if not captioned or any(path.parent != tree.root for path in tree.images):
-        return None
-    labelled = LabelledFiles("captions", tree, "without a caption")
-    for image in captioned:
-        file = texts[image.with_suffix("")]
-        labelled.tables.add(file)
-        try:
-            text = read_text_file(file)
-        except InputUnusable:
-            labelled.refused[image] = ("unreadable caption", f"{file.name}: save it as UTF-8")
-            continue
-        if any(map(_has_coordinates, text.splitlines())):
-            detail = f"{file.name} has coordinates: export YOLO with class names, or COCO"
-            labelled.refused[image] = ("labels in another format", detail)
-        elif label := text.partition("\n")[0].partition(",")[0].strip():
-            labelled.label(image, label)
-        else:
-            labelled.ignored[image] = "caption without a class"
-    return labelled if labelled.images or labelled.refused else None
-
-
-def read_metadata(tree: ImportTree) -> LabelledFiles | None:
-    """Read `file_name` and `label` in `metadata.jsonl` files; None if there are none.
-
-    An image with an unusable label is refused. Raises `InputUnusable` for a damaged file, and if no
-    row has a label.
-    """
-    files = [file for file in tree.iter_files(METADATA) if file.name == METADATA]
-    if not files:
-        return None
-    labelled = LabelledFiles("metadata", tree, f"not in {METADATA}", tables={*files})
-    for file in files:
-        for number, row in _json_rows(file):
-            _read_metadata_row(row, file, number, labelled)
-    if not (labelled.images or labelled.refused or labelled.missing):
-        raise InputUnusable(
-            f"no row has a label: {files[0]}", "name the class of each image as label"
-        )
-    return labelled
-
-
-def _json_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(read_text_file(file).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row, problem = json.loads(line), "not a JSON object"
-        except (ValueError, RecursionError) as error:
-            row, problem = None, f"not JSON: {error}"
-        if not isinstance(row, dict):
-            raise InputUnusable(f"{file}, line {number} is {problem}", "see docs/export.md")
-        yield number, row
-
-
-def _read_metadata_row(
-    row: dict[str, Any], file: Path, number: int, labelled: LabelledFiles
-) -> None:
-    if not isinstance(name := row.get("file_name"), str):
-        raise InputUnusable(f"{file}, line {number} has no file_name", "add it")
-    if escapes_folder(name):
-        raise InputUnusable(
-            f"{name!r} leads out of {file.parent}", "use image paths relative to that folder"
-        )
-    if (image := labelled.find_image(name, file)) is None:
-        return
-    value = row.get("label")
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    label, problem = parse_name(value), f"{value!r} is not one class"
-    if row.get("objects"):
-        label, problem = None, f"boxes of objects are not read: {_NO_BOXES}"
-    elif value in (None, "", []):
-        labelled.ignored[image] = "row without a label"
-        return
-    if label is not None:
-        labelled.label(image, label)
-    else:
-        labelled.refused[image] = ("unusable label", f"{file.name}, line {number}: {problem}")
-
-
-def read_csv(tree: ImportTree) -> LabelledFiles | None:
-    """Read CSV files with columns of images and classes; None if there are none.
+def read_tables(tree: ImportTree) -> LabelledFiles | None:
+    """Read tables with columns of images and classes; None if there are none.
 
     Raises `InputUnusable` for a table with boxes.
     """
-    labelled = LabelledFiles("csv", tree, "not in a table")
-    for file in tree.iter_files(".csv", ".tsv"):
+    labelled = LabelledFiles("table", tree, "not in a table")
+    for file in tree.iter_files(".csv", ".tsv", METADATA):
         try:
-            rows = list(_csv_rows(file))
-        except (InputUnusable, csv.Error):
+            text = read_text_file(file)
+            rows = list((_json_rows if file.name == METADATA else _csv_rows)(text))
+        except (InputUnusable, csv.Error, json.JSONDecodeError, RecursionError, AttributeError):
+            labelled.drop(file, "table that cannot be read")
             continue
         names_image = (
             column
@@ -401,12 +319,13 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
             if any(tree.find_by_path(row.get(column) or "", file) for row in rows[:_SAMPLED_ROWS])
         )
         image_column = next(names_image, None)
-        label_column = next((c for c in LABEL_COLUMNS if rows and c in rows[0]), None)
+        columns = set().union(*rows[:_SAMPLED_ROWS])
+        label_column = next((c for c in (*LABEL_COLUMNS, *_OBJECTS) if c in columns), None)
         if image_column is None or label_column is None:
             continue
-        if boxes := _BOX_COLUMNS & rows[0].keys():
+        if boxes := _BOX_COLUMNS & columns:
             raise InputUnusable(
-                f"boxes in a CSV file are not read: column {min(boxes)} of {file}", _NO_BOXES
+                f"boxes in a table are not read: column {min(boxes)} of {file}", _NO_BOXES
             )
         labelled.tables.add(file)
         for row in rows:
@@ -420,8 +339,19 @@ def read_csv(tree: ImportTree) -> LabelledFiles | None:
     return labelled if labelled.tables else None
 
 
-def _csv_rows(file: Path) -> Iterator[Mapping[str, str]]:
-    lines = read_text_file(file).splitlines(keepends=True)
+def _json_rows(text: str) -> Iterator[Mapping[str, str]]:
+    for line in filter(str.strip, text.split("\n")):
+        yield {name.lower(): _cell(value) for name, value in json.loads(line).items()}
+
+
+def _cell(value: object) -> str:
+    """Return a name as text, also of a list with one; empty for any other value."""
+    single = value[0] if isinstance(value, list) and len(value) == 1 else value
+    return parse_name(single) or ""
+
+
+def _csv_rows(text: str) -> Iterator[Mapping[str, str]]:
+    lines = text.splitlines(keepends=True)
     separator = max(",;\t", key=(lines[0] if lines else "").count)
     reader = csv.reader(lines, delimiter=separator)
     names = [name.strip().lower() for name in next(reader, [])]

@@ -23,13 +23,7 @@ from gleanset.tree import NOT_AN_IMAGE, summarize_ignored
 from labeler.export.formats import find_format
 from labeler.export.rows import LICENCE_FILE, unescape_formula
 from labeler.export.tree import read_marker
-from labeler.importing.label_files import (
-    read_captions,
-    read_coco,
-    read_csv,
-    read_metadata,
-    read_yolo,
-)
+from labeler.importing.label_files import read_coco, read_tables, read_yolo
 from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo, read_text_file
 
 _WITH_BOXES = ("coco", "yolo-detect")
@@ -286,8 +280,8 @@ def _check_names(tree: ImportTree, labelled: LabelledFiles, names: Counter[str])
 def _fix(tree: ImportTree) -> str:
     if any(tree.iter_files(".json", ".xml", ".csv", ".txt")):
         return (
-            "export COCO, YOLO, metadata.jsonl or a CSV with file_name and label from your tool, "
-            "or put the images of each class into a folder with its name"
+            "export COCO, YOLO or a CSV with file_name and label from your tool, or put the images "
+            "of each class into a folder with its name"
         )
     return "put the images of each class into a folder with its name"
 
@@ -314,27 +308,27 @@ def check_importable(path: Path) -> None:
 def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
     """Read the labels of a folder in any supported layout.
 
-    In order of precedence: an export of Gleanset, `metadata.jsonl`, COCO, YOLO, captions, then
-    class folders at `class_level` (default: outermost) or CSV files. Raises `InputUnusable` if
+    In order of precedence: an export of Gleanset, COCO, YOLO, then class folders at `class_level`
+    (default: outermost) or tables. Raises `InputUnusable` if
     there are no labels, `UsageError` for a level if a file has the labels.
     """
     check_importable(path)
     tree = ImportTree.from_folder(path)
     if class_level is not None:
-        if any(read(tree) is not None for read in (read_metadata, read_coco)):
+        if read_coco(tree) is not None:
             raise class_level_error(path)
         return read_class_folders(tree, class_level)
-    readers = (read_export, read_metadata, read_coco, read_yolo, read_captions)
+    readers = (read_export, read_coco, read_yolo)
     files = next(filter(None, (read(tree) for read in readers)), None)
     if files is None:
         try:
             files = read_class_folders(tree, None)
         except InputUnusable:
-            if (files := read_csv(tree)) is None:
+            if (files := read_tables(tree)) is None:
                 raise
         else:
             if len(files.count_classes()) < 2:
-                files = read_csv(tree) or files
+                files = read_tables(tree) or files
     add_credits(files)
     return files
 

@@ -69,36 +69,6 @@ def test_coco_images_are_found_in_any_layout(
     assert (files.kind, labels(files), files.missing) == ("coco", {image: ["hana"]}, [])
 
 
-@pytest.mark.parametrize(
-    ("text", "label", "problem"),
-    [
-        (b"hana, rain\nsmile", "hana", None),
-        ("rei".encode("utf-16"), "rei", None),
-        (b"hana, 3 of 4 stars", "hana", None),
-        (b"", None, None),
-        ("初音ミク".encode("cp932"), None, "unreadable caption"),
-        ("yui".encode("utf-16-le"), None, "unreadable caption"),
-        (b"0.0 0.5 0.5 0.2 0.3", None, "labels in another format"),
-        (b"0,0.5,0.5,0.2,0.3", None, "labels in another format"),
-        (b"Car 0.00 0 -1.57 61 18 72 20 1.5 1.7", None, "labels in another format"),
-        (b"imagesource:x\n10 10 20 10 20 20 10 20 plane 0", None, "labels in another format"),
-    ],
-)
-def test_captions_begin_with_class(
-    tmp_path: Path, text: bytes, label: str | None, problem: str | None
-) -> None:
-    write(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    write(tmp_path, "a.txt", text=text)
-    write(tmp_path, "b.txt", text="yui")
-    files = read_labelled(tmp_path)
-    assert labels(files) == ({"a.jpg": [label]} if label else {}) | {"b.jpg": ["yui"]}
-    assert [reason for reason, _ in files.refused.values()] == ([problem] if problem else [])
-    ignored = {"without a caption": 1, "file with labels": 2}
-    if not (label or problem):
-        ignored["caption without a class"] = 1
-    assert files.count_ignored() == ignored
-
-
 def test_damaged_coco_file_is_reported(tmp_path: Path) -> None:
     write(tmp_path, "a.jpg", "b.jpg")
     write(tmp_path, "train.json", text=coco_document("a.jpg"))
@@ -237,11 +207,17 @@ def test_csv_names_classes_of_images(tmp_path: Path, text: str) -> None:
     assert files.count_ignored() == {"not in a table": 1, "file with labels": 1}
 
 
-def test_csv_with_boxes_raises_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.csv", "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,10,10,30,50"),
+        ("metadata.jsonl", '{"file_name": "a.jpg", "objects": {"bbox": [[1, 2, 3, 4]]}}'),
+    ],
+)
+def test_table_with_boxes_raises_error(tmp_path: Path, name: str, text: str) -> None:
     write(tmp_path, "a.jpg")
-    text = "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,10,10,30,50"
-    write(tmp_path, "labels.csv", text=text)
-    with pytest.raises(InputUnusable, match="boxes in a CSV"):
+    write(tmp_path, name, text=text)
+    with pytest.raises(InputUnusable, match="boxes in a table"):
         read_labelled(tmp_path)
 
 
@@ -285,31 +261,27 @@ def test_class_may_have_name_of_split(
 
 
 @pytest.mark.parametrize(
-    ("row", "expected"),
+    ("label", "expected"),
     [
-        ({"objects": {"bbox": [BOX], "category": ["hana"]}}, "boxes of objects are not read"),
-        ({"label": ["hana"]}, ["hana"]),
-        ({"label": 0}, ["0"]),
-        ({"label": ["hana", "rei"]}, "is not one class"),
-        ({"label": {"name": "hana"}}, "is not one class"),
-        ({"label": 0.5}, "is not one class"),
+        (["hana"], "hana"),
+        (0, "0"),
+        (["hana", "rei"], None),
+        ({"name": "hana"}, None),
+        (0.5, None),
     ],
 )
-def test_metadata_row_is_read_or_rejected(
-    tmp_path: Path, row: dict[str, object], expected: list[str] | str
-) -> None:
+def test_metadata_rows_name_classes(tmp_path: Path, label: object, expected: str | None) -> None:
     write(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    rows = [{"file_name": "a.jpg"} | row, {"file_name": "b.jpg", "label": "yui"}]
+    rows = [{"file_name": "a.jpg", "label": label}, {"file_name": "../b.jpg", "label": "yui"}]
     write(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
+    write(tmp_path, "sub/metadata.jsonl", text="{" * 100_000)
     files = read_labelled(tmp_path)
-    if isinstance(expected, list):
-        assert labels(files) == {"a.jpg": expected, "b.jpg": ["yui"]}
-    else:
-        reason, detail = files.refused[tmp_path / "a.jpg"]
-        assert (reason, labels(files)) == ("unusable label", {"b.jpg": ["yui"]})
-        assert detail.startswith("metadata.jsonl, line 1")
-        assert expected in detail
-    assert files.count_ignored() == {"not in metadata.jsonl": 1, "file with labels": 1}
+    named = {"a.jpg": [expected]} if expected else {}
+    assert labels(files) == named | {"b.jpg": ["yui"]}
+    without = {"row without a label": 1} if expected is None else {}
+    others = {"not in a table": 1, "file with labels": 1, "not an image": 1}
+    assert files.count_ignored() == without | others
+    assert [reason for _, reason in files.dropped] == ["table that cannot be read"]
 
 
 @pytest.mark.parametrize(
@@ -358,7 +330,6 @@ LAYOUTS: dict[str, dict[str, str | bytes | Path]] = {
         "annotations/*.json": coco_document("*.jpg"),
     },
     "metadata": {"*.jpg": IMAGE, "metadata.jsonl": '{"file_name": "*.jpg", "label": "a"}'},
-    "captions": {"*.jpg": IMAGE, "*-alone.jpg": IMAGE, "*.txt": "hana, *"},
     "csv": {"*.jpg": IMAGE, "labels.csv": "file,label\n*.jpg,cat\n"},
     "junk": {
         "@eaDir/*.jpg": "text",
