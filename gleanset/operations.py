@@ -31,8 +31,6 @@ TEXTS = {
     "other-person": "{faces} of another person than {others}",
     "new-class": "Create class {name}",
     "rename-class": "Rename {old} to {new}",
-    "class-show": "Set the show of {name} to {show}",
-    "class-no-show": "Clear the show of {name}",
     "merge-class": "Merge {old} into {into}: {faces}",
     "delete-class": "Delete class {name}: {faces} no longer sorted",
     "add-alias": "Add alias {alias} of {name}",
@@ -42,6 +40,8 @@ TEXTS = {
     "move-box": "Move 1 box",
     "remove-box": "Remove 1 box",
     # Written by earlier versions only.
+    "class-show": "Set the show of {name} to {show}",
+    "class-no-show": "Clear the show of {name}",
     "drop": "{count} dropped",
     "drop-on-class": "{count} dropped on {label}",
     "set-aside": "Mark {count} as duplicates",

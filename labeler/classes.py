@@ -48,15 +48,6 @@ class ClassEditor:
             self._classes.rename(step, old, new)
         return ClassEdit(step)
 
-    def set_show(self, name: str, show: str) -> ClassEdit:
-        """Set the show of a class; empty for none. Raises `UsageError` for an invalid name."""
-        shows = {"show": normalize_class_name(show)} if show.strip() else {}
-        with self._dataset.db.transaction():
-            name = self._classes.resolve(name)
-            step = self._apply("class-show" if shows else "class-no-show", (), name=name, **shows)
-            self._classes.set_show(step, name, shows.get("show"))
-        return ClassEdit(step)
-
     def merge(self, old: str, into: str) -> ClassEdit:
         """Move all samples of a class into another one; its name becomes an alias of that class."""
         with self._dataset.db.transaction():

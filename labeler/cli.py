@@ -111,22 +111,20 @@ def classes() -> None:
 @classes.command("list", epilog="Example: labeler classes list --json -d my-dataset")
 @job_options()
 def list_classes(job: CommandJob) -> Result:
-    """List the classes with counts, keys, shows and aliases."""
+    """List the classes with counts, keys and aliases."""
     with job.open() as dataset:
         counts = {row.name: row for row in SampleTiles(dataset.db).get_counts().classes}
         keys, aliases_of = ClassKeys(dataset).assign(list(counts)), list_aliases(dataset.db)
     if not job.as_json:
         for name, key in keys.items():
-            of_show = f"  of {show}" if (show := counts[name].show) else ""
             also = f"  also {', '.join(aliases_of[name])}" if name in aliases_of else ""
-            job.tell(f"{counts[name].count:7}  {key:2}  {name}{of_show}{also}")
+            job.tell(f"{counts[name].count:7}  {key:2}  {name}{also}")
         return {"classes": len(keys)}
     rows = [
         {
             "name": name,
             "samples": counts[name].count,
             "key": key or None,
-            "show": counts[name].show,
             "aliases": aliases_of.get(name, []),
         }
         for name, key in keys.items()
@@ -134,10 +132,9 @@ def list_classes(job: CommandJob) -> Result:
     return {"classes": rows}
 
 
-@classes.command(epilog="Example: labeler classes add hana --show K-On --alias はな -d my-dataset")
+@classes.command(epilog="Example: labeler classes add hana --alias はな -d my-dataset")
 @job_options()
 @click.argument("name")
-@click.option("--show", help="The show of the class; empty for none.")
 @click.option(
     "--alias",
     "aliases",
@@ -145,16 +142,13 @@ def list_classes(job: CommandJob) -> Result:
     metavar="NAME",
     help="Another name of the class in weak labels, imports and typed names; repeatable.",
 )
-def add(job: CommandJob, name: str, show: str | None, aliases: tuple[str, ...]) -> Result:
-    """Create a class, or set the show and aliases of one."""
+def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> Result:
+    """Create a class, or add aliases to one."""
     with job.open() as dataset:
         editor, edits = ClassEditor(dataset), []
-        if (show is None and not aliases) or dataset.classes.resolve(name) not in (
-            dataset.classes.list_names()
-        ):
+        if not aliases or dataset.classes.resolve(name) not in dataset.classes.list_names():
             edits.append(editor.add(name))
         edits += [editor.add_alias(alias, name) for alias in aliases]
-        edits += [] if show is None else [editor.set_show(name, show)]
         return {"step": edits[-1].step}
 
 

@@ -23,13 +23,13 @@ _PLACES = {
     "apart": ("sorting_note", "apart", "sample"),
     "name": ("class", "name", "id"),
     "merged": ("class", "merged_into", "id"),
-    "show": ("class", "show", "id"),
     "split": ("sample", "split", "id"),
     "fold": ("sample", "fold", "id"),
     "split_group": ("sample", "split_group", "id"),
     "split plan": ("split_plan", "settings", "id"),
     "report": ("report", "status", "id"),
     # Written by earlier versions.
+    "show": ("class", "show", "id"),
     "copies": ("balance", "copies", "sample"),
     "weight": ("balance", "weight", "sample"),
     "balance plan": ("balance_plan", "settings", "id"),
@@ -302,10 +302,6 @@ class LabelClasses:
             fix = "merge the two: labeler classes merge OLD INTO"
             raise UsageError(f"there is a class {new!r} already", fix)
         self._changes.apply(step, [Change("name", row, new)])
-
-    def set_show(self, step: int, name: str, show: str | None) -> None:
-        """Set or clear the show of a class. Raises `UsageError` if unknown."""
-        self._changes.apply(step, [Change("show", self._require_id(name), show)])
 
     def merge(self, step: int, old: str, into: str) -> None:
         """Record that a class was merged into another. Raises `UsageError`."""

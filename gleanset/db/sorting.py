@@ -42,12 +42,11 @@ class SampleTile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ClassCount:
-    """Class with its row, number of samples, and show, if any."""
+    """Class with its row and number of samples."""
 
     id: int
     name: str
     count: int
-    show: str | None = None
 
 
 class LabelCounts(NamedTuple):
@@ -128,7 +127,7 @@ class SampleTiles(Table):
             "GROUP BY s.label"
         )
         classes = self._db.fetch_all(
-            "SELECT id, name, show FROM class WHERE merged_into IS NULL ORDER BY id"
+            "SELECT id, name FROM class WHERE merged_into IS NULL ORDER BY id"
         )
         rest = {
             (status, mark): number
@@ -137,9 +136,7 @@ class SampleTiles(Table):
                 f"m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"
             )
         }
-        class_counts = tuple(
-            ClassCount(row, name, of_class.get(row, 0), show) for row, name, show in classes
-        )
+        class_counts = tuple(ClassCount(row, name, of_class.get(row, 0)) for row, name in classes)
         queue = sum(n for (status, _), n in rest.items() if status == "queue")
         rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
         later, other = rest.get(("queue", "later"), 0), rest.get(("rejected", "other"), 0)

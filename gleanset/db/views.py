@@ -37,7 +37,6 @@ class SampleFilter:
     min_size: int | None = None
     text: str | None = None
     split_group: int | None = None
-    show: str | None = None
     row_ids: tuple[int, ...] | None = None
 
 
@@ -49,7 +48,6 @@ def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     of_sample = {
         "c.name=?": sample_filter.label,
         "s.size>=?": sample_filter.min_size,
-        _OF_SHOW: sample_filter.show,
         "s.id IN (SELECT value FROM json_each(?))": json.dumps(sample_filter.row_ids),
     }
     tests: dict[str, list[object]] = {
@@ -75,11 +73,6 @@ FIRST_PROPOSAL = (
 )
 """SQL: joins the first proposal `p` of a sample `s`, and `w`, its class after merges."""
 
-_OF_SHOW = (
-    "iif(s.label IS NULL, (SELECT w.show FROM proposal p JOIN class v ON v.id=p.label "
-    f"JOIN class w ON w.id={_NOW} WHERE p.sample=s.id AND p.rank=1), "
-    "(SELECT show FROM class WHERE id=s.label))=?"
-)
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
 _TEXT = (
     "("
@@ -201,11 +194,10 @@ class ReviewItem(NamedTuple):
 
 
 class FilterChoices(NamedTuple):
-    """Values to filter by: sources, videos (hash and name), shows of classes."""
+    """Values to filter by: sources, and videos (hash and name)."""
 
     sources: tuple[str, ...]
     videos: tuple[tuple[str, str], ...]
-    shows: tuple[str, ...] = ()
 
 
 _LABELLED = "s.kept AND s.status='labelled'"
@@ -268,12 +260,9 @@ class Reviews(Table):
         return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
 
     def get_filter_choices(self) -> FilterChoices:
-        """Return all sources, videos and shows."""
+        """Return all sources and videos."""
         sources = self._db.fetch_column("SELECT DISTINCT source FROM origin ORDER BY 1")
         videos = self._db.fetch_dict(
             "SELECT sha256, min(name) FROM video GROUP BY sha256 ORDER BY 2"
         )
-        shows = self._db.fetch_column(
-            "SELECT DISTINCT show FROM class WHERE show<>'' AND merged_into IS NULL ORDER BY 1"
-        )
-        return FilterChoices(tuple(sources), tuple(videos.items()), tuple(shows))
+        return FilterChoices(tuple(sources), tuple(videos.items()))

@@ -339,7 +339,6 @@ def test_classes_command(empty: Dataset) -> None:
     run("add", "asuka")
     run("add", "hana", "--alias", "はな")
     run("add", "rei", "--alias", "Ayanami")
-    run("add", "rei", "--show", "Eva")
     run("delete", "Ayanami")
     run("add", "rei", "--alias", "零")
     run("add", "misato")
@@ -347,9 +346,9 @@ def test_classes_command(empty: Dataset) -> None:
     run("rename", "asuka", "Asuka")
     result = {row["name"]: row for row in run("list")["classes"]}
     assert set(result) == {"hana", "Asuka", "rei"}
-    row = {"name": "hana", "samples": 3, "show": None, "aliases": ["hanna", "はな"]}
+    row = {"name": "hana", "samples": 3, "aliases": ["hanna", "はな"]}
     assert result["hana"] == row | {"key": result["hana"]["key"]}
-    assert (result["rei"]["show"], result["rei"]["aliases"]) == ("Eva", ["零"])
+    assert result["rei"]["aliases"] == ["零"]
     assert len({row["key"] for row in result.values()}) == 3
     add = ("classes", "add", "--from", "classes.txt", "-d", empty.root)
     refused = run_here("labeler.cli", *add)

@@ -60,8 +60,8 @@ class FilterBar(QWidget):
         self._by_place = bool(places)
         self._labels: dict[QWidget, QLabel] = {}
         self.label, self.source, self.video = self._choice(), self._choice(), self._choice()
-        self.show_of, self.split_group = self._choice(), self._choice()
-        self._boxes = (self.source, self.video, self.show_of, self.split_group)
+        self.split_group = self._choice()
+        self._boxes = (self.source, self.video, self.split_group)
         """The boxes whose first entry means no filter."""
         self.size_box = QSpinBox(maximum=10_000, singleStep=16, suffix=self.tr(" px"))
         self.text = QLineEdit(clearButtonEnabled=True)
@@ -92,7 +92,6 @@ class FilterBar(QWidget):
             self.tr("Episode"): self.video,
             self.tr("Min. size"): self.size_box,
             self.tr("Text"): self.text,
-            self.tr("Series"): self.show_of,
             self.tr("Group"): self.split_group,
         }
         for number, (name, part) in enumerate(parts.items()):
@@ -111,11 +110,9 @@ class FilterBar(QWidget):
         for box, values in (
             (self.source, [(name, name) for name in traits.sources]),
             (self.video, [(name, sha256) for sha256, name in traits.videos]),
-            (self.show_of, [(name, name) for name in traits.shows]),
         ):
             self._fill(box, [(self.tr("all"), None), *values])
         self._fill(self.label, [*self._places, *((name, name) for name in classes)])
-        self._show_part(self.show_of, bool(traits.shows))
 
     @staticmethod
     def _fill(box: QComboBox, values: Choices) -> None:
@@ -135,11 +132,8 @@ class FilterBar(QWidget):
                 self.split_group.addItem(self.tr("group of {title}").format(title=title), sample)
                 self.split_group.setCurrentIndex(1)
         # Only the menu of a face can choose one.
-        self._show_part(self.split_group, sample is not None)
-
-    def _show_part(self, part: QWidget, visible: bool) -> None:
-        for widget in (part, self._labels[part]):
-            widget.setVisible(visible)
+        for widget in (self.split_group, self._labels[self.split_group]):
+            widget.setVisible(sample is not None)
 
     def show_place(self, target: str | None) -> None:
         """Select a class or place, or all, without emitting `changed`."""
@@ -174,7 +168,6 @@ class FilterBar(QWidget):
             min_size=self.size_box.value() or None,
             text=self.text.text().strip() or None,
             split_group=self.split_group.currentData(),
-            show=self.show_of.currentData(),
         )
 
 
