@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-import click
-
 from facecrop.cli_docker import docker
 from facecrop.request import FaceSearch, suggest_whole_images
 from gleanset.cli import CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
 from gleanset.db.faces import WHOLE
-from gleanset.errors import UsageError
 from gleanset.files.hub import load_hub_models
 from gleanset.request import request_options
 
@@ -73,36 +70,6 @@ def detectors(job: CommandJob) -> Result:
         for title, table in tables.items()
         if table
     }
-
-
-@commands.command(epilog="Example: facecrop box 3f9a 120,80,64,64 -d my-dataset")
-@job_options()
-@click.argument("image", required=False)
-@click.argument("boxes", nargs=-1, metavar="[X,Y,WIDTH,HEIGHT]...")
-@click.option(
-    "--remove",
-    "samples",
-    multiple=True,
-    metavar="SAMPLE",
-    help="Remove a box added this way; labeler undo restores it.",
-)
-def box(
-    job: CommandJob, image: str | None, boxes: tuple[str, ...], samples: tuple[str, ...]
-) -> Result:
-    """Add faces that no detector found, as boxes in an IMAGE.
-
-    Candidates: gleanset list missed. IMAGE is a SHA-256 or its beginning, or the path of a
-    file. Boxes are in pixels of the upright image. Later searches keep them; labeler undo or
-    --remove removes them.
-    """
-    from curation.manual_boxes import add_boxes, parse_box, remove_samples
-
-    if bool(image and boxes) == bool(samples) or bool(image) != bool(boxes):
-        raise UsageError("no box", "add an IMAGE and its boxes, or --remove SAMPLE")
-    with job.open() as dataset:
-        if image is None:
-            return remove_samples(dataset, samples)
-        return add_boxes(dataset, image, [parse_box(text) for text in boxes])
 
 
 def main() -> NoReturn:

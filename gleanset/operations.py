@@ -40,6 +40,8 @@ TEXTS = {
     "move-box": "Move 1 box",
     "remove-box": "Remove 1 box",
     # Written by earlier versions only.
+    "add-boxes": "Add {count} boxes",
+    "remove-boxes": "Remove {count} boxes",
     "class-show": "Set the show of {name} to {show}",
     "class-no-show": "Clear the show of {name}",
     "drop": "{count} dropped",
@@ -56,8 +58,6 @@ TEXTS = {
     AUTOMATIC: "Withdraw {count} disputed weak labels",
     "import": "Import {count} from {folder}",
     "import-moves": "Import {count} moved files from {folder}",
-    "add-boxes": "Add {count} boxes",
-    "remove-boxes": "Remove {count} boxes",
     "accept-reports": "Accept {count} web reports",
     "refuse-reports": "Refuse {count} web reports",
     # Written by earlier versions only.

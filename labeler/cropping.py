@@ -10,7 +10,7 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from curation.manual_boxes import PROVENANCE, STAGE, clip_to_image, crop_faces
+from curation.manual_boxes import PROVENANCE, STAGE, clip_to_image, crop_face
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.regions import BoxedSample, BoxedSamples
@@ -72,7 +72,7 @@ def put_box(
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
     with dataset.stage(STAGE) as scratch:
         face = Face(HAND, placed_box, 1.0, _eye_landmarks(placed_box, angle))
-        (crop,) = crop_faces(dataset, image, [face], scratch)
+        crop = crop_face(dataset, image, face, scratch)
         with dataset.db.transaction():
             if not dataset.faces.add_manual(image.sha256, crop):
                 raise UsageError("a sample with this box exists already", "move the box a little")

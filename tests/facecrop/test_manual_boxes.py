@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 from facecrop_scenes import face_at, put, samples, scene
-from tools_for_tests import Ran, run_here
 
-from curation.manual_boxes import add_boxes, parse_box, remove_samples
 from facecrop.detectors import DetectorSpec
 from facecrop.search import find_faces
 from gleanset import Box, Dataset
@@ -18,6 +16,7 @@ from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.cropping import CropGeometry
 from gleanset.records import Rejection
+from labeler.cropping import put_box, remove_box
 from pipeline.listing import list_records
 
 WHOLE = DetectorSpec.create("whole")
@@ -36,23 +35,21 @@ def states(dataset: Dataset) -> dict[str, tuple[str, str | None]]:
 def test_box_becomes_face_and_sample(dataset: Dataset) -> None:
     image = put(dataset, scene())
     search(dataset)
-    result = add_boxes(dataset, image, [BOX, Box(350, 250, 100, 100)])
-    first, second = result["samples"]  # type: ignore[misc]
-    assert result == {"added": 2, "image": image, "samples": [first, second]}
+    first = put_box(dataset, image, BOX).key
+    put_box(dataset, image, Box(350, 250, 100, 100))
     sample = dataset.samples.get(first)
     assert (sample.detector, sample.status, sample.box) == ("hand", "queue", Box(0, 5, 110, 100))
     assert dataset.crop_path(first).is_file()
     by_hand = [f.face for f in dataset.faces.iterate() if f.face.detector == "hand"]
     assert [f.box for f in by_hand] == [BOX, Box(350, 250, 70, 50)], "clamped to the image"
     assert [d.action for d in dataset.journal.iterate()] == ["add", "add"]
-    assert add_boxes(dataset, image, [BOX])["added"] == 0, "it exists already"
 
 
 def test_box_survives_later_detection(dataset: Dataset) -> None:
     image = put(dataset, scene(10, 230))
     over_a_face = face_at(12)._replace(width=80)
-    results = add_boxes(dataset, image, [over_a_face, Box(150, 220, 50, 50)])
-    mine, other = results["samples"]  # type: ignore[misc]
+    boxes = (over_a_face, Box(150, 220, 50, 50))
+    mine, other = (put_box(dataset, image, box).key for box in boxes)
     result = search(dataset, ANIMEFACE)
     assert result["faces"] == 1, "the left face has a box already"
     assert dataset.faces.count() == 3
@@ -69,7 +66,7 @@ def test_box_survives_later_detection(dataset: Dataset) -> None:
 def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
     image = put(dataset, scene())
     search(dataset, ANIMEFACE)
-    (key,) = add_boxes(dataset, image, [BOX])["samples"]  # type: ignore[misc]
+    key = put_box(dataset, image, BOX).key
     assert list(list_records(dataset, "missed", ())) == []
     dataset.journal.undo()
     assert states(dataset) == {key: ("retired", None)}
@@ -78,27 +75,26 @@ def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
     dataset.journal.undo(dataset.db.fetch_int("SELECT max(id) FROM step"))
     assert states(dataset) == {key: ("queue", None)}
     dataset.journal.apply("Label", [Choice(key, "label", "hana")])
-    assert remove_samples(dataset, [key])["removed"] == 1
+    remove_box(dataset, key)
     assert states(dataset) == {key: ("retired", None)}
     dataset.journal.undo()
     assert states(dataset) == {key: ("labelled", "hana")}
-    remove_samples(dataset, [key])
+    remove_box(dataset, key)
     search(dataset, ANIMEFACE, margin=0.2)
     assert states(dataset) == {key: ("retired", None)}, "a detection does not restore it"
-    assert add_boxes(dataset, image, [BOX])["added"] == 1
+    put_box(dataset, image, BOX)
     assert states(dataset) == {key: ("queue", None)}
     assert next(list_records(dataset, "faces", ()))["box"] == list(BOX)
 
 
-def test_detected_face_cannot_be_removed(dataset: Dataset) -> None:
+def test_removed_detection_is_rejected(dataset: Dataset) -> None:
     put(dataset, scene())
     search(dataset)
     (sample,) = samples(dataset)
-    with pytest.raises(UsageError, match="found by whole") as caught:
-        remove_samples(dataset, [sample.key])
-    assert "labeler label --reject" in caught.value.fix
-    with pytest.raises(UsageError, match="no sample"):
-        remove_samples(dataset, ["nothing"])
+    remove_box(dataset, sample.key)
+    assert states(dataset) == {sample.key: ("rejected", None)}
+    with pytest.raises(UsageError, match="was removed"):
+        remove_box(dataset, "nothing")
 
 
 def test_faceless_images_exclude_unreadable_ones(dataset: Dataset) -> None:
@@ -109,7 +105,7 @@ def test_faceless_images_exclude_unreadable_ones(dataset: Dataset) -> None:
     dataset.faces.record_failure(
         images[1], "test", "", Rejection("facecrop", images[1], "truncated")
     )
-    add_boxes(dataset, images[2], [BOX])
+    put_box(dataset, images[2], BOX)
     result = list(list_records(dataset, "missed", ()))
     assert [line["image"] for line in result] == sorted((images[0], images[3]))
     assert unsearched not in {line["image"] for line in result}
@@ -117,23 +113,14 @@ def test_faceless_images_exclude_unreadable_ones(dataset: Dataset) -> None:
         assert Path(str(line["file"])).is_file()
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "1,2,3", "1,2,3,4,5", "1,2,0,5", "a,b,c,d", "1,2,3,-4", "1.5,2,3,4", "1,2,3,9999999999"],
-)
-def test_invalid_box_raises_error(text: str) -> None:
-    with pytest.raises(UsageError, match="is not a box"):
-        parse_box(text)
-
-
 def test_box_outside_image_is_rejected(dataset: Dataset) -> None:
     image = put(dataset, scene(size=(100, 80)))
     with pytest.raises(UsageError, match=r"outside the image\n.*100 x 80"):
-        add_boxes(dataset, image, [BOX, Box(100, 0, 5, 5)])
+        put_box(dataset, image, Box(100, 0, 5, 5))
     assert dataset.samples.count() == 0
     dataset.image_path(image, "PNG").write_bytes(b"broken")
     with pytest.raises(InputUnusable, match="cannot be read"):
-        add_boxes(dataset, image, [BOX])
+        put_box(dataset, image, BOX)
     assert dataset.samples.count() == 0
 
 
@@ -168,24 +155,3 @@ def test_image_is_resolved_by_hash_prefix_or_file(dataset: Dataset, tmp_path: Pa
         )
     with pytest.raises(UsageError, match="several images"):
         dataset.images.resolve(image[:20])
-
-
-@pytest.mark.slow
-def test_box_commands(tmp_path: Path) -> None:
-    root = tmp_path / "dataset"
-    with Dataset.create(root) as dataset:
-        image = put(dataset, scene())
-        dataset.faces.replace(image, "animeface", "threshold=0.5", [], cut="margin=0.3")
-    where = ("-d", str(root))
-
-    def run(*words: str) -> Ran:
-        return run_here("facecrop.cli", *words, *where)
-
-    assert run_here("pipeline.cli", "list", "missed", *where).json["image"] == image
-    added = run("box", image[:8], "20,30,60,50", "--json").json
-    assert run_here("pipeline.cli", "list", "missed", *where).stdout == ""
-    assert run("box", "--remove", *added["samples"], "--json").json["removed"] == 1
-    wrong = run("box", image[:8], "20,30,60")
-    assert (wrong.code, "20,30,60" in wrong.stderr) == (2, True)
-    assert run("box", "nothing", "20,30,60,50").code == 2
-    assert run("box", image[:8]).code == run("box").code == 2

@@ -15,7 +15,6 @@ from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import encode, eventually, picture, run_here
 
-from curation.manual_boxes import add_boxes
 from curation.web_reports import accept_reports, read_report_image, refuse_reports
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import PAGE_USER, Choice, get_unseen_labels
@@ -23,6 +22,7 @@ from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Rep
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import Unreadable, UsageError
 from gleanset.images.staging import StageBytes
+from labeler.cropping import put_box
 from pipeline.maintenance.check_files import collect_garbage
 
 RED = solid_image("red")
@@ -99,7 +99,7 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
 def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: Dataset) -> None:
     data = solid_image("red", (400, 300), "WEBP")  # stored otherwise if it were new
     image = add_image(dataset, data, "1")
-    (key,) = add_boxes(dataset, image, [Box(100, 80, 90, 100)])["samples"]  # type: ignore[misc]
+    key = put_box(dataset, image, Box(100, 80, 90, 100)).key
     dataset.journal.apply("Label", [Choice(key, "label", "hana")])
     send_report(client, data, claimed="hana", box=[102, 88, 90, 90])
     send_report(client, data, claimed="rei", box=[60, 40, 170, 170])  # around the hair
