@@ -87,8 +87,9 @@ def add_window(commands: click.Group) -> None:
         # Options before a command are defaults of the command, or of those of a group.
         source = {option: context.get_parameter_source(option) for option in values}
         typed = {o: values[o] for o in values if source[o] == ParameterSource.COMMANDLINE}
-        parts = getattr(commands.commands[name], "commands", {name: commands.commands[name]})
-        known_options = {param.name for part in parts.values() for param in part.params}
+        command = commands.commands[name]
+        parts = getattr(command, "commands", {})
+        known_options = {param.name for part in (command, *parts.values()) for param in part.params}
         if unknown_options := sorted(typed.keys() - known_options):
             raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
         context.default_map = {name: typed | dict.fromkeys(parts, typed)}

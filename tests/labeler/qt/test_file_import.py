@@ -355,7 +355,8 @@ def test_cli_folder_argument_opens_window(
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
     assert calls == [(tmp_path, "pages")]
     capsys.readouterr()
-    for words in (["classes", "list"], ["undo", "-q"]):  # options of the command may come first
+    reject = ["label", "--reject", next(iter(faces.truth))]
+    for words in (["classes", "list"], reject, ["undo", "-q"]):  # after options of the command
         commands.main(["-d", str(faces.root), "--json", *words], standalone_mode=False)
     assert [*json.loads(capsys.readouterr().out.splitlines()[0])] == ["classes"]
     with pytest.raises(UsageError, match="'undo' has no option --view"):
