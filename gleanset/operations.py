@@ -14,7 +14,7 @@ REMOVAL = "take-down"
 AUTOMATIC = "take-back-hints"
 """An operation that a stage performs by itself: undo of the last step skips it."""
 
-# Texts for people. `{faces}` is `count` with its noun.
+# Texts for people. `{faces}` is `count` with a noun: samples, or in the window faces or images.
 TEXTS = {
     NAMED: "{name}",
     "label": "Label {faces} as {label}",
@@ -79,16 +79,16 @@ class Operation:
     kind: str
     arguments: dict[str, Any] = field(default_factory=dict)
 
-    def text(self) -> str:
+    def text(self, noun: str = "sample") -> str:
         """Return a description in English."""
         if self.kind == UNDO:
-            return f"Undo: {self.undone().text()}"
+            return f"Undo: {self.undone().text(noun)}"
         if self.kind not in TEXTS:  # written by a newer Gleanset
             return " ".join([self.kind, *map(str, self.arguments.values())])
         count, template = self.arguments.get("count", 0), TEXTS[self.kind]
         if count == 1:
             template = " ".join(_SINGULAR.get(word, word) for word in template.split(" "))
-        faces = f"{count} face{'s' if count != 1 else ''}"
+        faces = f"{count} {noun}{'s' if count != 1 else ''}"
         return template.format(faces=faces, **self.arguments)
 
     def undone(self) -> Operation:

@@ -387,6 +387,12 @@ WHOLE = "whole"
 """Detector name of samples that are the whole image or its central square."""
 
 
+def are_whole_images(db: Connection, newest: int = 1000) -> bool:
+    """Return whether the newest samples are whole images, none of them a face."""
+    sql = "SELECT DISTINCT detector FROM (SELECT detector FROM sample ORDER BY id DESC LIMIT ?)"
+    return [row["detector"] for row in db.fetch_all(sql, (newest,))] == [WHOLE]
+
+
 @dataclass(frozen=True, slots=True)
 class CropMethod:
     """Number of samples with the same detector (or whole, hand), settings and crop settings."""

@@ -274,6 +274,8 @@ class ShortcutsPopup(QFrame):
         self._owner = window
         self.setFrameShape(QFrame.Shape.Box)
         self.setAccessibleName(self.tr("Keyboard shortcuts"))
+
+    def _lay_out(self) -> None:
         title = QLabel(self.tr("Keyboard shortcuts"))
         title.setFont(scaled(title.font(), TITLE))
         faces, pages, views, window_keys = shortcut_sections()
@@ -286,6 +288,8 @@ class ShortcutsPopup(QFrame):
         if self.isVisible():
             self.hide()
             return
+        if self.layout() is None:
+            self._lay_out()
         self.adjustSize()
         self.move(self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center())
         self.show()

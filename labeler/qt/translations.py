@@ -1,7 +1,8 @@
 """Languages of the window: English texts are in the source, translations in `words/*.toml`.
 
 A catalogue maps English texts to translations; missing ones are shown in English. Texts of Qt
-itself come from Qt's catalogues.
+itself come from Qt's catalogues. All texts say "face"; `Words` replaces it where samples are whole
+images.
 """
 
 from __future__ import annotations
@@ -17,8 +18,12 @@ from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, UNDO, Operation
 
 WORDS = Path(__file__).with_name("words")
+IMAGE_WORDS = Path(__file__).with_name("whole_images.toml")
 ENGLISH = "en"
 LANGUAGE_NAMES = {"en": "English", "ja": "日本語", "zh_CN": "简体中文"}
+ABOUT_DETECTION = re.compile("[Dd]etect|Whole images|followed|appears")
+"""Texts that are about faces also where samples are whole images."""
+
 STEP_TEXTS = {
     kind: text.replace("{faces}", "{count} faces") for kind, text in TEXTS.items() if kind != NAMED
 }
@@ -26,16 +31,25 @@ STEP_TEXTS = {
 
 
 class Words(QTranslator):
-    """Translator with one catalogue."""
+    """Translator with one catalogue, of faces or, after `call_images`, of images."""
+
+    _whole_images = False
 
     def __init__(self, language: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        text = (WORDS / f"{language}.toml").read_text(encoding="utf-8")
+        catalogue, image_words = WORDS / f"{language}.toml", IMAGE_WORDS.read_text(encoding="utf-8")
+        text = "" if language == ENGLISH else catalogue.read_text(encoding="utf-8")
         self._words: dict[str, str] = tomllib.loads(text)
+        self._image_words: dict[str, str] = tomllib.loads(image_words)[language]
+
+    @classmethod
+    def call_images(cls, whole_images: bool) -> None:
+        """Say "image" instead of "face" in all texts from now on."""
+        cls._whole_images = whole_images
 
     def isEmpty(self) -> bool:
-        """Return whether the catalogue is empty: Qt ignores empty translators."""
-        return not self._words
+        """Return False: Qt ignores empty translators."""
+        return False
 
     def translate(
         self,
@@ -45,7 +59,13 @@ class Words(QTranslator):
         n: int = -1,
     ) -> str | None:
         """Return the translation, or None so that Qt asks its own catalogue."""
-        return self._words.get(sourceText)
+        translated = self._words.get(sourceText)
+        if not self._whole_images or ABOUT_DETECTION.search(sourceText):
+            return translated
+        text = sourceText if translated is None else translated
+        for word, other in self._image_words.items():
+            text = text.replace(word, other)
+        return translated if text == sourceText else text
 
 
 def languages() -> list[str]:
@@ -80,7 +100,7 @@ def install(application: QApplication, locale: str | None = None) -> str:
         folder = QLibraryInfo.path(QLibraryInfo.LibraryPath.TranslationsPath)
         if qt_translator.load(f"qtbase_{language}", folder):
             application.installTranslator(qt_translator)
-        application.installTranslator(Words(language, application))
+    application.installTranslator(Words(language, application))
     return language
 
 
@@ -96,8 +116,9 @@ def step_words(operation: Operation) -> str:
     template = STEP_TEXTS.get(operation.kind, "")
     translated = tr(template)
     if translated == template:
-        return operation.text()
-    return translated.format(**operation.arguments)
+        return operation.text("face")
+    count = operation.arguments.get("count", 0)
+    return singular(translated, count).format(**operation.arguments)
 
 
 _NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( are| have| were| go| look)?\b")

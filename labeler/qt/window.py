@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset import Dataset
+from gleanset.db.faces import are_whole_images
 from labeler.qt.class_list import ClassPanel
 from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
 from labeler.qt.images import DetailPanel, ThumbnailLoader
@@ -27,6 +28,7 @@ from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar
 from labeler.qt.theme import SPACE_M, SPACE_S
+from labeler.qt.translations import Words
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.grid import GridView
 from labeler.qt.views.labeling import LabelingView
@@ -97,6 +99,7 @@ class LabelerWindow(QMainWindow):
         self.shown_name = ""
         with Dataset.open(root) as dataset:  # raises at once if it cannot be opened
             self.thumbs = ThumbnailLoader(dataset)
+            Words.call_images(are_whole_images(dataset.db))
         self.worker = SessionWorker(root)
         self.embedding_task = EmbeddingTask(self.worker)
         self._state = WindowState(root)
@@ -340,6 +343,7 @@ class LabelerWindow(QMainWindow):
         view = self.view
         is_empty = isinstance(view, LabelingView) and not view.model.rowCount()
         if is_empty and not isinstance(self.focusWidget(), QLineEdit):
+            self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
             view.enter()
 
     # -- closing

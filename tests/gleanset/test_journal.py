@@ -309,6 +309,6 @@ def test_step_stores_its_operation(dataset: Dataset, keys: list[str]) -> None:
     first, undone = SampleTiles(dataset.db).list_steps()
     assert (first.operation, undone.operation) == (did, make_undo(did))
     assert [decision.name for decision in dataset.journal.iterate()] == [
-        "Label 1 face as 2 faces to B",
-        "Undo: Label 1 face as 2 faces to B",
+        "Label 1 sample as 2 faces to B",
+        "Undo: Label 1 sample as 2 faces to B",
     ]

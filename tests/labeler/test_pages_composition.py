@@ -156,7 +156,7 @@ def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     sent = page.tiles[2].rows[0]
     session.decide([sent], "Mio")
     done = pages.label_page(page, lifted=[0, 1], sent=[2])
-    assert done.name == f"Label {len(page.tiles) - 3} faces as Miku"
+    assert done.name == f"Label {len(page.tiles) - 3} samples as Miku"
     tiles = session.tiles.get_many(page.rows)
     assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [None, None, "Mio", "Miku"]
     # Lifted ones are proposed again, as something else.
@@ -385,7 +385,7 @@ def test_links_of_earlier_versions_can_be_undone(empty: Dataset) -> None:
     page = Pages(reopened).next()
     assert page is not None
     assert sorted(page.rows) == sorted(rows)
-    assert reopened.undo().name == "2 faces of one person"
+    assert reopened.undo().name == "2 samples of one person"
     assert empty.db.fetch_int("SELECT count(*) FROM sorting_note WHERE bond IS NOT NULL") == 0
 
 

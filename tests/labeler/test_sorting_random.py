@@ -209,18 +209,18 @@ def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]
         progress = session.progress()
         return (progress.undo and progress.undo.name, progress.redo and progress.redo.name)
 
-    assert names() == ("Label 3 faces as Mio", None)
+    assert names() == ("Label 3 samples as Mio", None)
     undone = session.undo()
-    assert (undone.kind, undone.name, undone.count) == ("undo", "Label 3 faces as Mio", 3)
-    assert names() == ("Label 3 faces as Miku", "Label 3 faces as Mio")
+    assert (undone.kind, undone.name, undone.count) == ("undo", "Label 3 samples as Mio", 3)
+    assert names() == ("Label 3 samples as Miku", "Label 3 samples as Mio")
     session.undo()
-    assert names() == (None, "Label 3 faces as Miku")
+    assert names() == (None, "Label 3 samples as Miku")
     assert session.redo().root == 1
     assert session.redo().root == undone.root
-    assert names() == ("Label 3 faces as Mio", None)
+    assert names() == ("Label 3 samples as Mio", None)
     session.undo()
     session.label([rows[5]], "Mai")
-    assert names() == ("Label 1 face as Mai", None)
+    assert names() == ("Label 1 sample as Mai", None)
     with pytest.raises(UsageError, match="nothing to redo"):
         session.redo()
 
@@ -255,7 +255,7 @@ def test_undo_skips_steps_of_another_window(session: SortingSession, rows: list[
         assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 2}
         with pytest.raises(UsageError):
             session.undo()
-        assert other.undo().name == "Label 2 faces as Mio"
+        assert other.undo().name == "Label 2 samples as Mio"
 
 
 def test_decisions_record_provenance(session: SortingSession, rows: list[int]) -> None:
@@ -306,7 +306,7 @@ def test_old_class_name_resolves_in_another_window(
         session.label(rows[:1], "Miku")
         session.label(rows[1:2], "Mio")
         session.rename_class("Miku", "Hatsune Miku")
-        assert other.label(rows[2:3], "Miku").name == "Label 1 face as Hatsune Miku"
+        assert other.label(rows[2:3], "Miku").name == "Label 1 sample as Hatsune Miku"
         session.rename_class("Mio", "Hatsune Miku")
         other.label(rows[3:4], "Mio")
     assert places(session)["Hatsune Miku"] == 4

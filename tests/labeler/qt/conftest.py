@@ -18,6 +18,7 @@ else:
         _mouse_outside,
         _own_settings,
         _short_enter_delay,
+        _usual_texts,
         application,
         clusters_person,
         faces,

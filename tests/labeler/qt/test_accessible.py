@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_faces import FaceSet, hint, labels
+from duplicate_images import add_picture, encoded, face
 from numpy.typing import NDArray
 from person import (
     NONE,
@@ -54,7 +55,17 @@ from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_un
 from labeler.duplicates.duplicate_sets import explain_choice
 from labeler.qt import translations
 from labeler.qt.theme import show_theme
-from labeler.qt.translations import STEP_TEXTS, WORDS, language_for, languages, singular, step_words
+from labeler.qt.translations import (
+    ABOUT_DETECTION,
+    STEP_TEXTS,
+    WORDS,
+    Words,
+    language_for,
+    languages,
+    singular,
+    step_words,
+    tr,
+)
 from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
@@ -343,6 +354,35 @@ def test_catalogue_matches_sources(language: str) -> None:
         assert placeholders(text) == placeholders(result)
 
 
+@pytest.mark.parametrize("language", languages())
+def test_no_text_calls_a_whole_image_a_face(
+    language: str, install_language: InstallLanguage
+) -> None:
+    install_language(language)
+    texts = [text for text in {*translatable_texts()} if not ABOUT_DETECTION.search(text)]
+    usual = {text: tr(text) for text in texts}
+    Words.call_images(True)
+    for text, before in usual.items():
+        assert not re.search("(?i)face|a image|who |顔|誰|人脸|谁", tr(text)), text
+        assert placeholders(tr(text)) == placeholders(before)
+    assert sum(tr(text) != before for text, before in usual.items()) > 50
+
+
+def test_window_of_whole_images_says_images(open_window: OpenWindow, tmp_path: Path) -> None:
+    root = tmp_path / "d"
+    Dataset.create(root).close()
+    window = open_window(root)
+    assert tr("No faces yet") == "No faces yet"
+    with Dataset.open(root) as dataset:
+        for mouth in ("smile", "open"):
+            add_picture(dataset, f"{mouth}.jpg", encoded(face(mouth)))
+    wait_until(lambda: "2 images" in window.view.title.text())
+    rows = map(window.class_panel.model.row, range(window.class_panel.model.rowCount()))
+    assert [row.name for row in rows if row is not None][:2] == ["Rejected", "Unlisted class"]
+    operation = make_operation("label", count=1, label="owl")
+    assert step_words(operation) == "Label 1 image as owl"
+
+
 @pytest.fixture
 def qt_messages() -> Iterator[list[str]]:
     messages: list[str] = []
@@ -411,7 +451,7 @@ def test_window_is_translated_to_japanese(
 def test_step_text_keeps_names_literal(
     install_language: InstallLanguage, operation: Operation, english: str, translated: str
 ) -> None:
-    assert step_words(operation) == operation.text() == english
+    assert step_words(operation) == operation.text("face") == english
     install_language("ja")
     assert step_words(operation) == translated
 

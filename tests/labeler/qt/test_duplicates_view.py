@@ -234,7 +234,7 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     settle(person.window)
     assert person.window.shown_name == "grid"
     assert person.view.model.rowCount() == len(duplicates) > 1
-    assert f"Duplicates · {len(duplicates)} faces" in person.view.title.text()
+    assert f"Duplicates · {len(duplicates)} images" in person.view.title.text()
     person.add_class("somebody")
     person.point(0)
     person.press(person.keys["somebody"])  # a duplicate cannot be labelled
@@ -244,7 +244,7 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     person.press(Key.Key_Q)
     settle(person.window)
     assert duplicate_keys(person) == duplicates - {key}
-    assert f"· {len(duplicates) - 1} faces" in person.view.title.text()
+    assert f"· {len(duplicates) - 1} images" in person.view.title.text()
     assert classes.row(classes.rowCount() - 1).count == len(duplicates) - 1
     person.enter()
     assert person.view.model.rowCount() == len(duplicates) - 1

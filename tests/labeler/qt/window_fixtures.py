@@ -16,7 +16,7 @@ from sorting_model import by_id
 
 from gleanset import Dataset
 from labeler.qt.app import make_application
-from labeler.qt.translations import install
+from labeler.qt.translations import Words, install
 from labeler.qt.views import labeling
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
@@ -28,10 +28,16 @@ def application() -> QApplication:
 
 
 @pytest.fixture
-def install_language(application: QApplication) -> Iterator[InstallLanguage]:
-    """Yield `install_language(name)`; at the end the texts are English again."""
-    yield partial(install, application)
+def install_language(application: QApplication) -> InstallLanguage:
+    """Return `install_language(name)`, which lasts until the end of the test."""
+    return partial(install, application)
+
+
+@pytest.fixture(autouse=True)
+def _usual_texts(application: QApplication) -> None:
+    """Show English texts, about faces."""
     install(application, "en")
+    Words.call_images(False)
 
 
 @pytest.fixture(autouse=True)
