@@ -199,7 +199,7 @@ def hints() -> None:
 @job_options()
 @click.argument("name")
 def drop(job: CommandJob, name: str) -> Result:
-    """Remove a weak label. `labeler accept hints` then no longer creates its class.
+    """Drop a weak label. `labeler accept hints` then no longer creates its class.
 
     Labels do not change. Only a harvest with other options, or of new files, adds it again.
     """

@@ -86,7 +86,7 @@ def put_box(
 
 
 def remove_box(dataset: Dataset, key: str) -> BoxEdit:
-    """Remove a manual box, or reject a detected one.
+    """Delete a manual box, or reject a detected one.
 
     Raises `UsageError` if it is already gone.
     """
@@ -99,7 +99,7 @@ def get_box(dataset: Dataset, key: str) -> BoxedSample:
     """Return the present box of a sample. Raises `UsageError` if it is gone."""
     box = BoxedSamples(dataset.db).get(key)
     if box is None:
-        raise UsageError("this box was removed", "draw it again")
+        raise UsageError("this box was deleted", "draw it again")
     return box
 
 

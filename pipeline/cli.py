@@ -423,7 +423,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
     help="Keep files younger than this, such as 12h, 1d or 2w.",
 )
 def gc(job: CommandJob, older: str) -> Result:
-    """Remove unreferenced files and leftovers of killed runs.
+    """Delete unreferenced files and leftovers of killed runs.
 
     Also old copies of the catalogue; the one made by the last upgrade is always kept.
     --simulate prints the paths.
@@ -501,8 +501,8 @@ def doctor(job: CommandJob) -> None:
 @job_options()
 @click.argument("name", required=False)
 @click.option("--note", default="", help="A note to store with the snapshot.")
-@click.option("--remove", is_flag=True, help="Remove this snapshot.")
-def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Result | None:
+@click.option("--delete", is_flag=True, help="Delete this snapshot.")
+def snapshot(job: CommandJob, name: str | None, note: str, delete: bool) -> Result | None:
     """Save a copy of the catalogue as NAME, or list the snapshots.
 
     Images are not copied, but gc keeps those a snapshot needs. dataset.toml is not included.
@@ -512,13 +512,13 @@ def snapshot(job: CommandJob, name: str | None, note: str, remove: bool) -> Resu
 
     with job.open() as dataset:
         snapshots = Snapshots(dataset.root)
-        if name is not None and remove:
+        if name is not None and delete:
             dataset.db.check_writable()
-            snapshots.remove(name)
-            return {"removed": name}
+            snapshots.delete(name)
+            return {"deleted": name}
         if name is not None:
             return _snapshot_result(create_snapshot(dataset, name, note))
-        if remove or note:
+        if delete or note:
             raise UsageError("no name for the snapshot", "add one: gleanset snapshot v1")
         listed = list(snapshots.iterate())
     if job.as_json:

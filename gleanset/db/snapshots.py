@@ -73,7 +73,7 @@ class Snapshots:
         if name.casefold() in map(str.casefold, self.list_names()):
             raise UsageError(
                 f"snapshot exists already: {name}",
-                f"choose another name, or remove it: gleanset snapshot --remove {name}",
+                f"choose another name, or delete it: gleanset snapshot --delete {name}",
             )
         with _new_copy(db, self._path(name)) as copy, copy.transaction():
             row = {"at": now(), "user": user, "note": clean(note), "counts": dump(_counts(copy))}
@@ -88,8 +88,8 @@ class Snapshots:
         free_name = next(filterfalse(self.list_names().__contains__, names))
         return self.create(db, free_name, note, user)
 
-    def remove(self, name: str) -> None:
-        """Remove a snapshot, even a damaged one. Raises `UsageError`."""
+    def delete(self, name: str) -> None:
+        """Delete a snapshot, even a damaged one. Raises `UsageError`."""
         self._check_exists(name)
         self._path(name).unlink(missing_ok=True)
 
@@ -120,7 +120,7 @@ class Snapshots:
         return self._folder / f"{name}{_ENDING}"
 
     def _damaged(self, name: str, what: str) -> CatalogueCorrupt:
-        return CatalogueCorrupt(what, f"remove it: gleanset snapshot --remove {name}")
+        return CatalogueCorrupt(what, f"delete it: gleanset snapshot --delete {name}")
 
 
 def carry_over(present: Connection, restored: Connection) -> None:

@@ -106,7 +106,7 @@ def test_invalid_snapshot_name_raises_error(dataset: Dataset, name: str, hint: s
         create_snapshot(dataset, name)
     assert hint in caught.value.fix or hint == "such"
     assert list(dataset.root.rglob("*.sqlite")) == [dataset.root / "catalog.sqlite"]
-    for use in (Snapshots(dataset.root).remove, lambda name: restore_snapshot(dataset, name)):
+    for use in (Snapshots(dataset.root).delete, lambda name: restore_snapshot(dataset, name)):
         with pytest.raises(UsageError, match="no such snapshot"):
             use(name)
 
@@ -231,9 +231,9 @@ def test_damaged_snapshot_is_reported_and_removable(
     ):
         with pytest.raises(CatalogueCorrupt) as caught:
             use()
-        assert caught.value.fix == "remove it: gleanset snapshot --remove v1"
+        assert caught.value.fix == "delete it: gleanset snapshot --delete v1"
     assert labels(dataset.root) == ["owl"] * 4
-    Snapshots(dataset.root).remove("v1")
+    Snapshots(dataset.root).delete("v1")
     assert Snapshots(dataset.root).list_names() == []
 
 
@@ -295,7 +295,7 @@ def test_killed_restore_leaves_old_or_new_catalogue(tmp_path: Path) -> None:
         for name in names:
             assert Snapshots(root).get(name).labelled == 800
             if name.startswith("before"):
-                Snapshots(root).remove(name)
+                Snapshots(root).delete(name)
     assert result == "v1"
     assert "v2" in labels_seen, "the first one was killed before it did anything"
 
@@ -348,12 +348,12 @@ def test_snapshots_are_listed_and_removed(root: Path) -> None:
     assert [snapshot["snapshot"] for snapshot in result["snapshots"]] == ["v1", "v2"]
     lines = run_gleanset(root, "list", "snapshots", "--where", "name=v1").stdout.splitlines()
     assert [json.loads(line)["note"] for line in lines] == ["by number"]
-    assert run_gleanset(root, "snapshot", "--remove", "v1", "--json").json == {"removed": "v1"}
+    assert run_gleanset(root, "snapshot", "--delete", "v1", "--json").json == {"deleted": "v1"}
     missing = run_gleanset(root, "restore", "v1")
     assert (missing.code, "no such snapshot: v1" in missing.stderr) == (2, True)
-    assert run_gleanset(root, "snapshot", "--remove", "v1").code == 2
-    assert run_gleanset(root, "snapshot", "--remove").code == 2
-    run_gleanset(root, "snapshot", "--remove", "v2")
+    assert run_gleanset(root, "snapshot", "--delete", "v1").code == 2
+    assert run_gleanset(root, "snapshot", "--delete").code == 2
+    run_gleanset(root, "snapshot", "--delete", "v2")
     assert "gleanset snapshot NAME" in run_gleanset(root, "snapshot").stdout
 
 
@@ -383,7 +383,7 @@ def test_gc_keeps_images_of_snapshots(root: Path) -> None:
     assert sorted((root / "images").glob("*/*")) == before
     assert not (root / "snapshots" / ".partial-killed").exists()
     assert run_gleanset(root, "verify", "--json").json["strays"] == 0
-    run_gleanset(root, "snapshot", "--remove", done["before"])
+    run_gleanset(root, "snapshot", "--delete", done["before"])
     with Dataset.open(root) as dataset:
         collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)
     assert len(list((root / "images").glob("*/*"))) == 8
@@ -397,5 +397,5 @@ def test_gc_stops_at_unreadable_snapshot(root: Path) -> None:
     (root / "snapshots" / f"{done['before']}.sqlite").write_bytes(b"damaged" * 1000)
     refused = run_gleanset(root, "gc", "--older", "0h")
     assert refused.code == 3
-    assert f"gleanset snapshot --remove {done['before']}" in refused.stderr
+    assert f"gleanset snapshot --delete {done['before']}" in refused.stderr
     assert len(list((root / "images").glob("*/*"))) == 9

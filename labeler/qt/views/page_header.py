@@ -71,7 +71,7 @@ def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescr
         tuple(sections),
         tr("Enter: all correct ({count})"),
         tr(
-            "Enter: all correct · 1–9: another class for a face · click: leave a face out · "
+            "Enter: all correct · 1–9: another class for a face · click: exclude a face · "
             "Ctrl+Z: undo · F1: all keys"
         ),
         placeholder,
@@ -102,7 +102,7 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
         ),
         action,
         tr(
-            "A–Z: type a name · Ctrl+Enter: name, then next page · click: leave a face out · "
+            "A–Z: type a name · Ctrl+Enter: name, then next page · click: exclude a face · "
             "−: split · Shift+1: name by class key · .: unlisted person · F1: all keys"
         ),
         tr("Type a name"),

@@ -142,7 +142,7 @@ def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
     assert saved_boxes(window) == []
     with Dataset.open(window.worker.root) as dataset:
         steps = [step.operation.text() for step in SampleTiles(dataset.db).list_steps()][-3:]
-    assert steps == ["Draw 1 box", "Move 1 box", "Remove 1 box"]
+    assert steps == ["Draw 1 box", "Move 1 box", "Delete 1 box"]
     assert view.canvas.current == -1
     initial_scale = canvas.transform().m11()
     place = canvas.viewport().rect().center().toPointF()
