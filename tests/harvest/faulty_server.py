@@ -173,12 +173,15 @@ def _wrong_length(h: Handler) -> None:
     h.wfile.write(JPEG)
 
 
-def _endless(h: Handler) -> None:
-    h.close_connection = True
-    h.send_response(200)
-    h.end_headers()
-    while True:
-        h.wfile.write(b"\xff" * 65_536)
+def _endless(start: bytes, part: bytes, pause: float = 0.05) -> Behaviour:
+    def behave(h: Handler) -> None:
+        h.close_connection = True
+        h.wfile.write(b"HTTP/1.1 200 OK\r\n" + start)
+        while True:
+            h.wfile.write(part)
+            time.sleep(pause)
+
+    return behave
 
 
 def _announced(h: Handler) -> None:
@@ -187,23 +190,6 @@ def _announced(h: Handler) -> None:
     h.send_header("Content-Length", "2000000")
     h.end_headers()
     time.sleep(1.0)
-
-
-def _drip_body(h: Handler) -> None:
-    h.close_connection = True
-    h.send_response(200)
-    h.end_headers()
-    while True:
-        h.wfile.write(b"\xff")
-        time.sleep(0.05)
-
-
-def _drip_headers(h: Handler) -> None:
-    h.close_connection = True
-    h.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
-    while True:
-        h.wfile.write(b"a")
-        time.sleep(0.05)
 
 
 def _silent(h: Handler) -> None:
@@ -257,10 +243,10 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/reset": _reset_mid_body,
     "/reset-at-once": lambda h: h.reset(),
     "/wrong-length": _wrong_length,
-    "/endless": _endless,
+    "/endless": _endless(b"\r\n", b"\xff" * 65_536, 0),
     "/announced": _announced,
-    "/drip-body": _drip_body,
-    "/drip-headers": _drip_headers,
+    "/drip-body": _endless(b"\r\n", b"\xff"),
+    "/drip-headers": _endless(b"X-Slow: ", b"a"),
     "/silent": _silent,
     "/chunked": _chunked,
     "/gzip-bomb": _gzip_bomb,

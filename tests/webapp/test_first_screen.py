@@ -183,7 +183,9 @@ def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Pa
     wait_for(page, f"{ANSWER_COUNT} === 2")
     assert page.locator("text=Wrong result?").locator("visible=true").count() == 0
     open_card_page(page)
-    wait_for(page, "document.querySelector('#removal-text').textContent.includes('no images')")
+    wait_for(
+        page, "document.querySelector('#removal-text').textContent.includes('takes no requests')"
+    )
 
 
 @pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py")
