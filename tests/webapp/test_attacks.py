@@ -97,7 +97,7 @@ def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd:
             attacker.start()
         assert eventually(lambda: len(attack_statuses) > 0)
         begun = time.monotonic()
-        answers = [read_response(post_images(port, red)) for _ in range(6)]
+        answers = [read_response(post_images(port, red)) for _ in range(3)]
         seconds = time.monotonic() - begun
         ended.set()
         for connection in last.values():
@@ -105,8 +105,8 @@ def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd:
                 connection.shutdown(socket.SHUT_RDWR)
         for attacker in attackers:
             attacker.join()
-    assert [status for status, _, _ in answers] == [200] * 6
-    assert seconds < 60
+    assert [status for status, _, _ in answers] == [200] * 3
+    assert seconds < 30
 
 
 def test_overlong_computation_is_stopped(root: Path, tmp_path: Path, crowd: bytes) -> None:
