@@ -200,10 +200,16 @@ def _new_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
-    """Yield a new dataset in `tmp_path/dataset`."""
+def empty(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
+    """Yield a new dataset in `tmp_path/dataset`, even where a module overrides `dataset`."""
     with Dataset.open(shutil.copytree(_new_dataset, tmp_path / "dataset")) as opened:
         yield opened
+
+
+@pytest.fixture
+def dataset(empty: Dataset) -> Dataset:
+    """Return a new dataset in `tmp_path/dataset`."""
+    return empty
 
 
 @pytest.fixture

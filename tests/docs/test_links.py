@@ -54,15 +54,6 @@ def test_links_resolve(page: Path) -> None:
     assert [link for link in links(page) if is_broken(page, link)] == []
 
 
-def test_pages_referenced_in_code_exist() -> None:
-    named = {
-        (name, path.name)
-        for path in CODE
-        for name in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text(encoding="utf-8"))
-    }
-    assert [(name, where) for name, where in sorted(named) if not (ROOT / name).is_file()] == []
-
-
 def test_menu_lists_every_page_once() -> None:
     pages = [path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")]
     listed = [link for link in links(DOCS / "index.md") if link.endswith(".md")]
@@ -82,11 +73,12 @@ def test_referenced_modules_exist(page: str) -> None:
     assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
 
 
-def test_referenced_scripts_exist() -> None:
+def test_referenced_scripts_and_pages_exist() -> None:
+    pattern = re.compile(r"\b(?:(?:benchmarks|tools)/[\w/]+\.py|docs/[\w/-]+\.md)\b")
     named = {
-        (path.name, script)
+        (path.name, name)
         for path in (*PAGES, *CODE)
-        for script in re.findall(r"\b(?:benchmarks|tools)/[\w/]+\.py", path.read_text("utf-8"))
+        for name in pattern.findall(path.read_text("utf-8"))
     }
     assert sorted((page, name) for page, name in named if not (ROOT / name).is_file()) == []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import tomllib
@@ -213,12 +214,6 @@ def facecrop(*args: str) -> Ran:
     return run_here("facecrop.cli", "docker", *args)
 
 
-def test_no_engine_installed(path: Path) -> None:
-    error = choose_engine_error()
-    assert error.what == "there is no docker and no podman on this machine"
-    assert "apt-get install podman" in error.fix
-
-
 @pytest.mark.parametrize(
     ("version", "error", "what", "fix"),
     [
@@ -255,17 +250,15 @@ def test_engine_timeout(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_engine_error().what == "docker did not respond in 0.5 seconds"
 
 
-def test_podman_replaces_stopped_docker(path: Path) -> None:
-    add_engine(path, "docker", NOT_RUNNING["docker 20"])
+def test_running_engine_with_image_is_preferred(path: Path) -> None:
     add_engine(path, "podman", code=0)
-    assert choose_engine("i").name == "podman"
-
-
-def test_engine_with_image_is_preferred(path: Path) -> None:
-    add_engine(path, "docker", NO_IMAGE["docker 28"])
-    add_engine(path, "podman", code=0)
-    assert choose_engine("i").name == "podman"
-    assert choose_engine("i", to_build=True).name == "docker"
+    for message, builder in (
+        (NOT_RUNNING["docker 20"], "podman"),
+        (NO_IMAGE["docker 28"], "docker"),
+    ):
+        add_engine(path, "docker", message)
+        assert choose_engine("i").name == "podman"
+        assert choose_engine("i", to_build=True).name == builder
 
 
 def test_environment_selects_engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,8 +274,8 @@ def test_environment_selects_engine(path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_missing_engine_exits_with_hint(path: Path) -> None:
     done = facecrop("check")
     assert (done.code, done.stdout) == (6, "")
-    assert "there is no docker and no podman" in done.stderr
-    assert "\nhint: install one" in done.stderr
+    assert "there is no docker and no podman on this machine" in done.stderr
+    assert re.search(r"\nhint: install one.*apt-get install podman", done.stderr)
 
 
 def test_states_of_engines(path: Path) -> None:

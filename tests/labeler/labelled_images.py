@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
-from tools_for_tests import Ran, encode, run_here, start_cli
+from tools_for_tests import Ran, encode, pixels, run_here, start_cli
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
@@ -24,9 +23,7 @@ from labeler.requests import ImportRequest
 
 
 def picture(seed: int, size: tuple[int, int] = (120, 80)) -> Image.Image:
-    random = np.random.default_rng(seed)
-    small = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+    return pixels(seed, size)
 
 
 def write_picture(path: Path, seed: int) -> None:

@@ -103,10 +103,9 @@ def drawn_face(character: Character, seed: int) -> Image.Image:
     return paint_scene(scene).crop((box.x, box.y, box.x + box.width, box.y + box.height))
 
 
-def kept_labelled(dataset: Dataset) -> list[str]:
-    """Return the labelled samples that are not marked as duplicates."""
-    samples = dataset.samples.iter_by_key()
-    return [sample.key for sample in samples if sample.status == "labelled" and sample.kept]
+def kept_labels(dataset: Dataset) -> dict[str, str]:
+    """Return the labels of the samples that are not marked as duplicates."""
+    return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.label and s.kept}
 
 
 def pair(dataset: Dataset, seed: int = 21) -> tuple[str, str]:
@@ -127,12 +126,12 @@ def test_label_moves_to_best_copy(dataset: Dataset) -> None:
     assert samples[good].label == "hana"
     assert samples[good].group is not None
     assert samples[good].group == samples[poor].group
-    assert kept_labelled(dataset) == [good]
+    assert kept_labels(dataset) == {good: "hana"}
     assert dataset.journal.undo().restored == 2, "the label of one, the mark of the other"
-    assert kept_labelled(dataset) == [poor]
+    assert kept_labels(dataset) == {poor: "hana"}
     undo = max(decision.step for decision in dataset.journal.iterate())
     dataset.journal.undo(undo)  # a redo
-    assert kept_labelled(dataset) == [good]
+    assert kept_labels(dataset) == {good: "hana"}
     assert DuplicateFinder(dataset).apply().places == []
 
 
@@ -418,11 +417,6 @@ def accept_hints(dataset: Dataset) -> dict[str, object]:
 
 def labels(dataset: Dataset) -> dict[str, str]:
     return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled"}
-
-
-def kept_labels(dataset: Dataset) -> dict[str, str]:
-    """Return the labels of the samples that take part in a split."""
-    return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.label and s.kept}
 
 
 @pytest.mark.parametrize("order", sorted(set(permutations([dedup, accept_hints] * 2)), key=str))

@@ -99,7 +99,7 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
     assert {row["name"]: row["samples"] for row in listed} == result["labels"]
     rows = gather_classes(empty, Thumbnails(empty)).rows
     assert {row.name: row.total for row in rows} == result["labels"]
-    labelled = count_by_split(SortingSession(empty))
+    labelled, _ = count_by_split(SortingSession(empty))
     assert {name: parts["train"] for name, parts in labelled.items()} == result["labels"]
 
 
