@@ -237,7 +237,7 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
                 ("Shift + 1", tr("Label the whole page, or a cluster, with that class")),
                 ("A – Z, 0 – 9", tr("Clusters page: type a name. Enter accepts, Tab completes")),
                 ("Ctrl + Enter", tr("Clusters page: accept the name and the page")),
-                ("PgDn, PgUp", tr("Skip this page, previous page")),
+                ("PgDn, PgUp", tr("Next page, previous page")),
                 ("−", tr("Clusters page: split a cluster")),
                 (".", tr("Clusters page: unlisted person")),
                 ("S", tr("Class page: unstack similar faces")),

@@ -345,12 +345,9 @@ def all_sorted(
     skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
     sorted_text = counted(text, done)
     review = to_view(view, "review", tr("Review labels"))
-    steps = [
-        to_view(view, "duplicates", tr("Find duplicates")),
-        to_view(view, "statistics", tr("Split and export")),
-    ]
+    steps = _steps_after_sorting(view)
     if doubtful:
-        sorted_text += " " + counted(tr("{count} labels look doubtful: review them."), doubtful)
+        sorted_text += " " + counted(tr("{count} labels look doubtful."), doubtful)
     elif doubtful == 0:
         sorted_text += " " + tr("No label looks doubtful: find duplicates, then split and export.")
     steps.insert(0 if doubtful else len(steps), review)
@@ -359,6 +356,13 @@ def all_sorted(
         steps.append(NextStep(tr("Video timeline"), write))
     first_steps = [skipped_step] if counts.later else []
     return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))
+
+
+def _steps_after_sorting(view: LabelerView) -> list[NextStep]:
+    return [
+        to_view(view, "duplicates", tr("Find duplicates")),
+        to_view(view, "statistics", tr("Split and export")),
+    ]
 
 
 def empty_place(view: LabelerView, name: str) -> Notice:
@@ -371,11 +375,17 @@ def empty_place(view: LabelerView, name: str) -> Notice:
 def empty_wall(view: LabelerView, wall: str) -> Notice:
     """Return the notice of an empty list of the review."""
     run = view.context.imports.run_command
-    steps: tuple[NextStep, ...] = (to_pages(view), to_queue(view))
+    steps, text = (
+        [to_pages(view), to_queue(view)],
+        tr("Sort some faces first, or choose another list above."),
+    )
+    progress = view.worker.progress
+    if progress is not None and progress.counts.total and not progress.counts.pending:
+        steps, text = _steps_after_sorting(view), tr("Choose another list above, or continue:")
     if wall == "label-issues":
         find = NextStep(tr("Find label issues"), lambda: run("baseline", "label-issues"))
-        steps = (find, *steps)
+        steps.insert(0, find)
     elif wall == "flags":
-        steps = (NextStep(tr("Find quality issues"), lambda: run("labeler", "quality")), *steps)
-    text = tr("Sort some faces first, or choose another list above.")
-    return Notice(tr("Nothing to review in this list"), text, steps)
+        find = NextStep(tr("Find quality issues"), lambda: run("labeler", "quality"))
+        steps.insert(0, find)
+    return Notice(tr("Nothing to review in this list"), text, tuple(steps))

@@ -267,7 +267,8 @@ class ClassPagesView(PagedView):
             marked = set(self.marked(TileMark.LIFTED, TileMark.SENT))
             tiles = enumerate(self.page.tiles)
             count = sum(len(tile.rows) for n, tile in tiles if n not in marked)
-        self.header.show_page(self.view.description, count)
+        is_begun = bool(self.marked(TileMark.SENT, TileMark.DONE))
+        self.header.show_page(self.view.description, count, is_begun)
         self.hints.has_classes = bool(self.worker.keys)
         self.hints.update()
 
@@ -319,6 +320,7 @@ class ClassPagesView(PagedView):
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
         self._moved[target] += len(rows)
+        self._show_header()
         is_corrected = self._moved[target] >= MIN_MOVED and not self.view.has_clusters
         if is_corrected and not self.marked(TileMark.LIFTED):
             # What is left of the page is suggested again, now that these are known.
@@ -362,6 +364,7 @@ class ClassPagesView(PagedView):
 
     def step_reverted(self, step: StepResult) -> None:
         """Show the page that was undone; the next one if it was redone."""
+        self._show_header()
         page = self._history.filed.get(step.root)
         if page is not None and step.kind is StepKind.UNDO:
             self.show_page(page)

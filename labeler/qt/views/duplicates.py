@@ -121,7 +121,7 @@ class DuplicatesView(PagedView):
         self._compared = self._missing = 0
         self._planning = self.worker.create_task()
         self.title = TitleLabel()
-        self.hint = KeyHints(self.tr("Click: keep this one · K: not duplicates · PgDn: skip"))
+        self.hint = KeyHints(self.tr("Click: keep this one · K: not duplicates · PgDn: next page"))
         self.accept_button = button(
             self.tr("Enter: mark as duplicates"), self.accept_page, primary=True
         )
@@ -150,6 +150,8 @@ class DuplicatesView(PagedView):
     def enter(self) -> None:
         if self._stale:
             self._plan()
+        elif not self.sets:
+            self._show_title()
 
     def is_settled(self) -> bool:
         return super().is_settled() and not self._planning.busy
@@ -236,19 +238,20 @@ class DuplicatesView(PagedView):
         return self.tr("Best copy: {reason}").format(reason=reason_words(group.reason))
 
     def _show_title(self) -> None:
-        count = len(self.sets)
+        count, notice = len(self.sets), None
         text = self.tr("Duplicate sets left: {count}").format(count=f"{count:,}")
-        if not count and self._compared:
-            compared = self.tr("{count} images compared, no duplicates to review")
-            text = counted(compared, self._compared)
+        if not count and self.context.imports.running:
+            text = self.tr("A command is running…")
+            notice = Notice(text)
         elif not count:
-            is_busy = self.context.imports.running
-            text = self.tr("A command is running…") if is_busy else self.tr("Not searched yet")
+            compared = self.tr("{count} images compared, no duplicates to review")
+            is_compared = self._compared > 0
+            text = counted(compared, self._compared) if is_compared else self.tr("Not searched yet")
+            missing = counted(self.tr("{count} images are not compared yet."), self._missing)
+            step = NextStep(self.tr("Find duplicates"), self.search)
+            notice = Notice(text, missing if self._missing else "", (step,))
         self.title.setText(text)
-        missing = counted(self.tr("{count} images are not compared yet."), self._missing)
-        step = NextStep(self.tr("Find duplicates"), self.search)
-        notice = Notice(text, missing if self._missing else "", (step,))
-        self.empty.show_notice(None if count else notice)
+        self.empty.show_notice(notice)
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENTER:

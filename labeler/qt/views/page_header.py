@@ -153,7 +153,7 @@ class PageHeader(QWidget):
         self.title, self.name = TitleLabel(), NameField(worker)
         self._announced = ""
         self.file_button = button("", file, primary=True)
-        self.skip_button = button(self.tr("Skip (PgDn)"), skip)
+        self.skip_button = button(self.tr("Next page (PgDn)"), skip)
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
         parts = (self.title, self.name, self.file_button, self.skip_button)
@@ -162,10 +162,13 @@ class PageHeader(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.show_page(None, 0)
 
-    def show_page(self, description: PageDescription | None, count: int) -> None:
-        """Show a page; Enter would file `count` faces."""
-        for part in (self.file_button, self.skip_button):
-            part.setVisible(description is not None)
+    def show_page(
+        self, description: PageDescription | None, count: int, is_begun: bool = False
+    ) -> None:
+        """Show a page; Enter would file `count` faces, or a page of which some are named."""
+        files = description is not None and description.files
+        self.file_button.setVisible(files or is_begun)
+        self.skip_button.setVisible(description is not None and (files or not is_begun))
         in_card = description is not None and description.has_clusters
         asks = description is not None and bool(description.placeholder) and not in_card
         if asks:

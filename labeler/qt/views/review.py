@@ -32,7 +32,7 @@ from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall, to_
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.review import ReviewPage, accept_suggestions, confirm_labels, load_review_page
-from labeler.sorting.session import SortingSession
+from labeler.sorting.session import SortingSession, StepResult
 
 T = TypeVar("T")
 TYPING_MS = 300
@@ -321,10 +321,7 @@ class ReviewView(FilteredView):
         self.view.point = -1
         self.model.show(page.ids, self._sections(page), self._suggestions(page))
         self.title.setText(counted(self.tr("{count} faces"), len(page.ids)))
-        keys = self.tr("K: keep label · class key: relabel")
-        accept = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
-        self.hints.setText(accept if page.suggested else keys)
-        self.hints.setVisible(len(page.ids) > 0)
+        self._show_hints()
         if len(page.ids):
             self.empty.show_notice(None)
         elif (name := self.bar.sample_filter().label) is not None:
@@ -359,7 +356,10 @@ class ReviewView(FilteredView):
         return {sample: TilePrediction(*suggested) for sample, suggested in page.suggested.items()}
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        if rows and not set(rows) & set(self.view.in_sight()):
+        keeps_or_accepts = command in (GridCommand.ENTER, GridCommand.KEEP_ALL)
+        if keeps_or_accepts and rows and not self.view.unmarked():
+            self.reload()
+        elif rows and not set(rows) & set(self.view.in_sight()):
             self.view.scrollTo(self.model.index(rows[0]))  # first show what the key will act on
         elif command is GridCommand.ENTER:
             self._accept_suggestions(rows)
@@ -381,7 +381,7 @@ class ReviewView(FilteredView):
             label = suggested[self.model.id(row)].label
             self.model.set_state([row], TileState(TileMark.SENT, self.key_of(label), label))
         self.decide_rows(targets, lambda session: accept_suggestions(session, ids, suggested))
-        self.view.point_at_next()
+        self._go_on()
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
         if not rows:
@@ -393,4 +393,21 @@ class ReviewView(FilteredView):
         seen_labels = {tile.id: tile.label for tile in tiles if tile.label}
         self.model.set_state(rows, TileState(TileMark.DONE, "✓"))
         self.decide_rows(rows, lambda session: confirm_labels(session, seen_labels))
+        self._go_on()
+
+    def _go_on(self) -> None:
         self.view.point_at_next()
+        self._show_hints()
+
+    def step_reverted(self, step: StepResult) -> None:
+        """Show the keys again if a finished list is no longer finished."""
+        self._show_hints()
+
+    def _show_hints(self) -> None:
+        text = self.tr("K: keep label · class key: relabel")
+        if self._wall is not None and self._wall.suggested:
+            text = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
+        if not self.view.unmarked():
+            text = self.tr("Enter: show what is left to review")
+        self.hints.setText(text)
+        self.hints.setVisible(self.model.rowCount() > 0)

@@ -34,6 +34,7 @@ from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.theme import lit
 from labeler.qt.views import class_pages as pages_module
 from labeler.qt.views import labeling
+from labeler.qt.views.class_pages import ClassPagesView
 
 Key = Qt.Key
 
@@ -59,6 +60,11 @@ def press_enter(person: Person) -> None:
     person.enter()
 
 
+def buttons_shown(view: ClassPagesView) -> tuple[bool, bool]:
+    """Return whether the buttons of Enter and of PgDn are shown."""
+    return view.header.file_button.isVisible(), view.header.skip_button.isVisible()
+
+
 def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> None:
     view = class_pages(person)
     assert view.page is not None
@@ -66,10 +72,12 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     assert len(view.page.cluster_sizes) >= 3
     left = 60 - len(view.page.rows)
     assert view.header.file_button.text() == f"Enter: next page ({left} faces left)"
+    assert buttons_shown(view) == (False, True)  # Enter would only ask for a name
     first, second, third = (cluster_rows(person, number) for number in range(3))
     person.point(second[0])
     person.type_name("Miku")
     assert label_counts(person) == {"Miku": len(second)}
+    assert buttons_shown(view) == (True, False)
     person.click(first[1])
     person.point(first[0])
     person.press("1", SHIFT)

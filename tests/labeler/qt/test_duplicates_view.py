@@ -121,6 +121,10 @@ def test_enter_accepts_page_and_k_keeps_all_until_undone(person: Person) -> None
     wait_until_planned(person.window)
     assert duplicate_widths(person) == [160] * 3 + [240] * 3
     assert view.empty.title.text() == "9 images compared, no duplicates to review"
+    QTest.mouseClick(view.empty.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)
+    assert view.empty.title.text() == "A command is running…"
+    wait_until_planned(person.window)
+    assert view.empty.title.text() == "9 images compared, no duplicates to review"
     person.window.undo()
     wait_until_planned(person.window)
     assert duplicate_widths(person) == []
@@ -364,6 +368,20 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     view.reload()
     settle(person.window)
     assert set(shown_keys(view)) == set(shown[2:])
+    for _ in range(WRONG - 2):
+        assert "accept suggestion" in view.hints.text()
+        person.press("k")
+    assert view.hints.text() == "Enter: show what is left to review"
+    person.window.undo()
+    settle(person.window)
+    assert "accept suggestion" in view.hints.text()
+    person.press("k")
+    person.enter()  # the list is finished: read it again
+    settle(person.window)
+    assert view.empty.title.text() == "Nothing to review in this list"
+    assert view.empty.text.text() == "Choose another list above, or continue:"  # all are sorted
+    for _ in range(WRONG - 2):
+        person.window.undo()
     person.window.undo()
     person.undo()
     view.reload()

@@ -456,8 +456,8 @@ def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
     assert window.focusWidget() is window.view.home
     window.class_panel.selected.emit("nobody")
     assert window.shown_name == "review"
-    wait_until(lambda: notice_title(window) == "No faces match the filters")
-    press_button(window, "Clear filters")
+    wait_until(lambda: notice_title(window) == "Nothing to review of nobody in this list")
+    press_button(window, "Show all classes")
     wait_until(lambda: notice_title(window) == "")
     window.show_view("grid")
     places = {"nobody": "No faces of nobody", Place.LATER.target: "No faces of Skipped"}
