@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from tools_for_tests import LoopbackServer, running
 
 
-class Publisher(ThreadingHTTPServer):
+class Publisher(LoopbackServer):
     """A server of one file, `data`; `range_headers` has the Range header of each request.
 
     It hangs up after `break_after` bytes, once. `query` is the last non-empty query string.
     """
 
-    daemon_threads = True
     data = b""
     status = 200
     location = ""
@@ -27,18 +26,15 @@ class Publisher(ThreadingHTTPServer):
     ranges = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.range_headers: list[str | None] = []
 
-    def url(self, name: str = "weights.xml") -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/path/{name}?download=true"
+    def file_url(self, name: str = "weights.xml") -> str:
+        return f"{self.url}/path/{name}?download=true"
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """Return the status, headers and body for a path."""
         return self.status, {"Location": self.location}, self.data if self.status == 200 else b""
-
-    def handle_error(self, *_: object) -> None:
-        """Ignore clients that hang up: the tests do so on purpose."""
 
 
 class Hub(Publisher):
@@ -107,12 +103,8 @@ class Handler(BaseHTTPRequestHandler):
 def serving(server: Publisher, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Serve until the end of the block."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
+    with running(server):
         yield
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -121,12 +113,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     from huggingface_hub import constants
 
     server = Hub()
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    for name, value in {"ENDPOINT": url, "HUB_CACHE": str(tmp_path / "hub")}.items():
+    for name, value in {"ENDPOINT": server.url, "HUB_CACHE": str(tmp_path / "hub")}.items():
         monkeypatch.setenv(f"HF_{name}", value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    template = url + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "ENDPOINT", url)
+    template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with serving(server, monkeypatch):

@@ -6,10 +6,9 @@ import http.client
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 import pytest
+from tools_for_tests import LoopbackServer, running
 
 SERVER = Path(__file__).with_name("swift_server.py")
 KEYS = {"AWS_ACCESS_KEY_ID": "test:tester", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -97,9 +97,7 @@ class FaultyServer:
         self.fault: Callable[[str, str], str] = lambda method, path: ""
         self.asked: list[tuple[str, str]] = []
         self._behind = urlsplit(address)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        self.server = LoopbackServer(_handler(self))
 
     def forward(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Return the answer of the server behind."""
@@ -110,14 +108,6 @@ class FaultyServer:
         passed_on = answer.status, dict(answer.headers), answer.read()
         upstream.close()
         return passed_on
-
-    def __enter__(self) -> FaultyServer:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -163,6 +153,7 @@ def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:
 @pytest.fixture
 def faulty(s3_server: str, bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyServer]:
     """Yield a proxy before the test's server that receives its requests."""
-    with FaultyServer(s3_server) as server:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
-        yield server
+    faulty_server = FaultyServer(s3_server)
+    with running(faulty_server.server) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield faulty_server

@@ -11,13 +11,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
@@ -32,6 +34,9 @@ needs_chromium = pytest.mark.skipif(
 # Set by `bootstrap.py test --all`, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
 WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
+
+
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
 
 
 class Ran(NamedTuple):
@@ -171,6 +176,37 @@ def run_here(
         err.flush()
     message = (stream.buffer.getvalue() for stream in (out, err))  # type: ignore[attr-defined]
     return Ran(code, *(text.decode(console, errors="backslashreplace") for text in message))
+
+
+class LoopbackServer(ThreadingHTTPServer):
+    """An HTTP server on a free port of this machine, whose clients may hang up."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(("127.0.0.1", 0), handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def handle_error(self, *_: object) -> None:
+        """Ignore clients that hang up: the tests do so on purpose."""
+
+
+@contextmanager
+def running(server: Server) -> Iterator[Server]:
+    """Serve until the end of the block."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def self_signed(folder: Path, *names: str) -> Path:

@@ -15,15 +15,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 
-from tools_for_tests import self_signed
+from tools_for_tests import LoopbackServer, running, self_signed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harvest"))
 
-from faulty_server import Handler, running
+from faulty_server import Handler
 from four_sites import FourSites
 
 SITES = {
@@ -44,16 +44,13 @@ def fake_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
     _Tunnel.trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     _Tunnel.trusted.load_cert_chain(certificate, scratch / "key.pem")
     _Tunnel.sites = sites
-    with running(sites):
-        tunnel = ThreadingHTTPServer(("127.0.0.1", 0), _Tunnel)
-        tunnel.daemon_threads, tunnel.block_on_close = True, False
-        with running(tunnel):
-            yield {
-                **sites.environment,
-                "HTTPS_PROXY": f"http://127.0.0.1:{tunnel.server_address[1]}",
-                "NO_PROXY": "127.0.0.1,localhost",
-                **dict.fromkeys(_TRUST, str(certificate)),
-            }
+    with running(sites), running(LoopbackServer(_Tunnel)) as tunnel:
+        yield {
+            **sites.environment,
+            "HTTPS_PROXY": tunnel.url,
+            "NO_PROXY": "127.0.0.1,localhost",
+            **dict.fromkeys(_TRUST, str(certificate)),
+        }
 
 
 class _Tunnel(BaseHTTPRequestHandler):

@@ -29,7 +29,7 @@ def publisher(monkeypatch: pytest.MonkeyPatch) -> Iterator[Publisher]:
 
 
 def weights(publisher: Publisher, sha256: str = SHA256) -> PublishedFile:
-    return PublishedFile(publisher.url(), sha256)
+    return PublishedFile(publisher.file_url(), sha256)
 
 
 def test_file_is_fetched_once(publisher: Publisher, tmp_path: Path) -> None:
@@ -83,11 +83,11 @@ def test_wrong_checksum_leaves_no_file(publisher: Publisher, tmp_path: Path) -> 
 def test_invalid_redirect_raises_error(publisher: Publisher, tmp_path: Path, location: str) -> None:
     publisher.status, publisher.location = 302, location
     with pytest.raises(MissingComponent, match="could not be fetched"):
-        fetch_file(PublishedFile(publisher.url(), SHA256), tmp_path)
+        fetch_file(PublishedFile(publisher.file_url(), SHA256), tmp_path)
 
 
 def test_refused_connection_raises_error(publisher: Publisher, tmp_path: Path) -> None:
-    url = publisher.url()
+    url = publisher.file_url()
     publisher.shutdown()
     publisher.server_close()
     with pytest.raises(MissingComponent, match="refused") as error:

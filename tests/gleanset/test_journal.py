@@ -65,22 +65,6 @@ def test_step_with_unknown_sample_is_rolled_back(dataset: Dataset, keys: list[st
     assert dataset.classes.list_names() == []
 
 
-def test_undo_of_undo_is_redo(dataset: Dataset, keys: list[str]) -> None:
-    dataset.journal.apply("Label", [Choice(key, "label", "cat") for key in keys])
-    before, after = [("queue", None)] * 3, [("labelled", "cat")] * 3
-    assert dataset.journal.undo() == UndoResult(make_operation(NAMED, name="Label"), 3, 0)
-    assert states(dataset) == before
-    for _ in range(3):
-        last = max(decision.step for decision in dataset.journal.iterate())
-        dataset.journal.undo(last)
-        assert states(dataset) == after
-        # The step is in force again, so plain undo finds it.
-        assert dataset.journal.undo().restored == 3
-        assert states(dataset) == before
-    with pytest.raises(UsageError, match="nothing to undo"):
-        dataset.journal.undo()
-
-
 def test_undo_of_older_step_skips_changed_samples(dataset: Dataset, keys: list[str]) -> None:
     first = dataset.journal.apply("Cats", [Choice(key, "label", "cat") for key in keys])
     dataset.journal.apply("Dog", [Choice(keys[0], "label", "dog")])

@@ -9,9 +9,9 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
-from faulty_server import FaultyServer, running
+from faulty_server import FaultyServer
 from small_bing import SmallBing
-from tools_for_tests import WITHOUT_POSIX
+from tools_for_tests import WITHOUT_POSIX, running
 
 from harvest.http import Client, DownloadLimits
 from harvest.sources import Query

@@ -8,17 +8,16 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from select import select
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from PIL import Image
-from tools_for_tests import encode
+from tools_for_tests import LoopbackServer, encode
 
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
@@ -28,21 +27,16 @@ from harvest.http.scheduler import JobQueue, Scheduler
 JPEG = encode(Image.new("RGB", (64, 48), "teal"))
 
 Behaviour = Callable[["Handler"], None]
-Server = TypeVar("Server", bound=ThreadingHTTPServer)
 
 
-class FaultyServer(ThreadingHTTPServer):
+class FaultyServer(LoopbackServer):
     """A server that records its requests; `behaviours` maps paths to handlers.
 
     Requests made once per host, for robots.txt and tdmrep.json, are counted in `hits` only.
     """
 
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(Handler)
         self.behaviours: dict[str, Behaviour] = dict(BEHAVIOURS)
         self.otherwise: Behaviour = _missing
         self.requests: list[str] = []
@@ -54,16 +48,9 @@ class FaultyServer(ThreadingHTTPServer):
         self.max_running = 0
         self.lock = threading.Lock()
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
     def get_request(self) -> Any:
         self.connections += 1
         return super().get_request()
-
-    def handle_error(self, *_: object) -> None:
-        """Ignore clients that hang up: the tests do so on purpose."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -311,19 +298,6 @@ class Proxy(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
-
-
-@contextmanager
-def running(server: Server) -> Iterator[Server]:
-    """Serve until the end of the block."""
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def fetch(client: Client, *urls: str, requests: int = 12) -> list[Outcome[Candidate, bytes]]:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
-from faulty_server import FaultyServer, Handler, running
+from faulty_server import FaultyServer, Handler
+from tools_for_tests import running
 
 from gleanset.errors import (
     Blocked,

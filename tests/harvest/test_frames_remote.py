@@ -14,8 +14,8 @@ from mimetypes import guess_type
 from pathlib import Path
 
 import pytest
-from faulty_server import FaultyServer, Handler, running
-from tools_for_tests import Ran, drawn_video, run_here
+from faulty_server import FaultyServer, Handler
+from tools_for_tests import Ran, drawn_video, run_here, running
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, MissingComponent, Unreadable

@@ -10,15 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from faulty_server import FaultyServer, Handler, Proxy, running
+from faulty_server import FaultyServer, Handler, Proxy
 from google_page import CHUNK, ImageResult, SmallGoogle, link, page, script
-from tools_for_tests import eventually, run_here, start_cli
+from tools_for_tests import LoopbackServer, eventually, run_here, running, start_cli
 
 from gleanset.errors import (
     Blocked,
@@ -191,13 +190,13 @@ class TestBrowser:
     ) -> None:
         google = web.google(20)
         Proxy.lines.clear()
-        proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+        proxy = LoopbackServer(Proxy)
         places = {
             "endpoint": f"http://google.test:{web.server.server_address[1]}/deep",
             "profile": str(tmp_path / "profile"),
         }
         with running(proxy):
-            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.server_address[1]}")
+            monkeypatch.setenv("HTTP_PROXY", proxy.url)
             search = web.search(**places)
             results = list(islice(search, CHUNK))
             assert [c.url for c in results] == [result.url for result in google.results[:CHUNK]]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from faulty_server import JPEG, FaultyServer, Proxy, download, running
-from tools_for_tests import self_signed
+from faulty_server import JPEG, FaultyServer, Proxy, download
+from tools_for_tests import LoopbackServer, running, self_signed
 
 from gleanset.errors import GleansetError, Unreachable, Unreadable, UsageError
 from harvest.http import Client, DownloadLimits
@@ -156,11 +155,8 @@ NO_RULES = frozenset({"robots.txt", "tdm-reservation"})
 def proxy() -> Iterator[str]:
     Proxy.lines.clear()
     Proxy.logins.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-    server.daemon_threads = True
-    server.block_on_close = False
-    with running(server):
-        yield f"127.0.0.1:{server.server_address[1]}"
+    with running(LoopbackServer(Proxy)) as server:
+        yield f"127.0.0.1:{server.server_port}"
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from faulty_server import running
 from pixiv_site import BAD_TOKEN, Answer, PixivSite, account, error
+from tools_for_tests import running
 
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin, RateLimited
 from harvest.secrets import VARIABLES, read_secret, redact_secrets, store_secret

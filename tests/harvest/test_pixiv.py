@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from faulty_server import is_paced, running
+from faulty_server import is_paced
 from pixiv_site import EXPIRED, Answer, PixivSite, account, error, search_response, work
+from tools_for_tests import running
 
 from gleanset.errors import (
     Blocked,

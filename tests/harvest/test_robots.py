@@ -15,8 +15,8 @@ from faulty_server import (
     download,
     fetch,
     is_paced,
-    running,
 )
+from tools_for_tests import running
 
 from gleanset.errors import Unreadable
 from harvest.http import Client, DownloadLimits

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from faulty_server import running
 from recorded_site import ANSWERS, RecordedSite
+from tools_for_tests import running
 
 from gleanset.errors import GleansetError, UsageError
 from gleanset.gone import REMOVED_SOURCE_OPTIONS

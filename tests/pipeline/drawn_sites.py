@@ -17,11 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "harvest"))
 
 from drawn_cases import SIZE, drawn_case
-from faulty_server import running
 from four_sites import FourSites, SiteImage
 from tools_for_tests import encode
-
-__all__ = ["DrawnSites", "running"]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 import tomli_w
-from drawn_sites import DrawnSites, running
-from tools_for_tests import ROOT, run_here
+from drawn_sites import DrawnSites
+from tools_for_tests import ROOT, run_here, running
 
 from gleanset import Dataset
 from harvest.secrets import VARIABLES

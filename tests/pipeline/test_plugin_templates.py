@@ -47,7 +47,7 @@ class CommonsSite(Publisher):
     def _page(self, number: int) -> dict[str, Any]:
         texts = {"Artist": f'<a href="//x">Ada {number}</a>', "LicenseShortName": "CC BY 4.0"}
         info = {
-            "url": f"http://127.0.0.1:{self.server_address[1]}/{number}.jpg",
+            "url": f"{self.url}/{number}.jpg",
             "descriptionurl": f"https://commons.example/wiki/File:{number}.jpg",
             "extmetadata": {name: {"value": text} for name, text in texts.items()},
         }
@@ -83,7 +83,7 @@ def test_source_template_imports_images_with_credit(
     module = packages.folder / "gleanset_commons.py"
     module.write_text(module.read_text(encoding="utf-8").replace("pace=1.0", "pace=0.0"))
     site = CommonsSite()
-    options = ("-o", f"commons.endpoint=http://127.0.0.1:{site.server_address[1]}")
+    options = ("-o", f"commons.endpoint={site.url}")
     with serving(site, monkeypatch):
         line = ("harvest.cli", "keyword", "owl", "--source", "commons", *options, "--json")
         done = run(*line, "--allow-private", "-d", "owls")

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_sites import DrawnSites, running
+from drawn_sites import DrawnSites
 from PIL import Image, ImageDraw
-from tools_for_tests import ROOT, Ran, picture, run_here
+from tools_for_tests import ROOT, Ran, picture, run_here, running
 
 from gleanset import Dataset
 from gleanset.settings import WebSettings, read_settings

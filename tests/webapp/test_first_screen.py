@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import msgspec
@@ -22,7 +21,7 @@ from browser_helpers import (
 from color_model import write_model
 from PIL import Image
 from server_helpers import Serve, running_server
-from tools_for_tests import run_here
+from tools_for_tests import LoopbackServer, run_here, running
 
 from curation.web_reports import refuse_reports
 from gleanset import Dataset
@@ -164,10 +163,8 @@ def host(browser: object, tmp_path: Path) -> Iterator[str]:
     for _ in range(2):  # an export that is there already is written anew
         assert run_here("webapp.cli", "export", tmp_path / "host" / "page", model).code == 0
     handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "host"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/page/"
-        server.shutdown()
+    with running(LoopbackServer(handler)) as server:  # type: ignore[arg-type]
+        yield f"{server.url}/page/"
 
 
 def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Path) -> None:
