@@ -196,7 +196,7 @@ def draw(classes: int, rows: int) -> tuple[Rows, list[int]]:
     return vectors.astype(np.float32), y.tolist()
 
 
-@pytest.mark.parametrize(("classes", "rows"), [(3, 60), (8, 100), (15, 100), (3, 600)])
+@pytest.mark.parametrize(("classes", "rows"), [(3, 60), (8, 100), (15, 300), (3, 600)])
 def test_cluster_count_is_that_of_the_classes(classes: int, rows: int) -> None:
     vectors, y = draw(classes, rows)
     clusters = cluster_rows(vectors)
