@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -211,10 +211,7 @@ def test_sample_filters_equal_brute_force(
 
 def test_sample_round_trip(dataset: Dataset) -> None:
     add_image(dataset, 7, Origin("bing", "1", hint="cat"), Origin("bing", "2"))
-    result = cut(7, 30, 0.75, sharpness=3.5)
-    result = type(result)(
-        **{**{f.name: getattr(result, f.name) for f in fields(result)}, "phash": (1 << 64) - 5}
-    )
+    result = replace(cut(7, 30, 0.75, sharpness=3.5), phash=(1 << 64) - 5)
     dataset.faces.replace(sha(7), "test", "", [result])
     sample = dataset.samples.get(result.key)
     assert sample is not None
@@ -295,16 +292,10 @@ def test_split_groups_list_every_origin(dataset: Dataset) -> None:
     ]
 
 
-def keys_of(dataset: Dataset, count: int) -> list[str]:
-    keys = [add_sample(dataset, number) for number in range(count)]
-    dataset.journal.apply(
-        "two", [Choice(keys[0], "label", "miku"), Choice(keys[1], "label", "rin")]
-    )
-    return keys
-
-
 def test_prelabeling_round_trip_in_order(dataset: Dataset) -> None:
-    keys = keys_of(dataset, 3)
+    keys = [add_sample(dataset, number) for number in range(3)]
+    labels = [Choice(keys[0], "label", "miku"), Choice(keys[1], "label", "rin")]
+    dataset.journal.apply("two", labels)
     proposals = Proposals(dataset.db)
     result = [
         PrelabelledSample(keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25),

@@ -25,6 +25,7 @@ from harvest.http import Client
 from harvest.http.scheduler import JobQueue, Scheduler
 
 JPEG = encode(Image.new("RGB", (64, 48), "teal"))
+SVG = b'<?xml version="1.0"?><svg xmlns="x"/>'
 
 Behaviour = Callable[["Handler"], None]
 
@@ -193,25 +194,9 @@ def _chunked(h: Handler) -> None:
     h.wfile.write(b"0\r\n\r\n")
 
 
-def _gzip_bomb(h: Handler) -> None:
-    h.answer(200, gzip.compress(b"\0" * 20_000_000), Content_Encoding="gzip")
-
-
-def _gzip_image(h: Handler) -> None:
-    h.answer(200, gzip.compress(JPEG), Content_Encoding="gzip")
-
-
-def _bad_gzip(h: Handler) -> None:
-    h.answer(200, b"not gzip data", Content_Encoding="gzip")
-
-
 def _html_as_jpeg(h: Handler) -> None:
     body = b"\xef\xbb\xbf\n <!DOCTYPE html><html><body>Sorry</body></html>"
     h.answer(200, body, Content_Type="image/jpeg")
-
-
-def _svg(h: Handler) -> None:
-    h.answer(200, b'<?xml version="1.0"?><svg xmlns="x"/>', Content_Type="text/html")
 
 
 def _redirect(location: str, status: int = 302) -> Behaviour:
@@ -236,11 +221,13 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/drip-headers": _endless(b"X-Slow: ", b"a"),
     "/silent": _silent,
     "/chunked": _chunked,
-    "/gzip-bomb": _gzip_bomb,
-    "/gzip-picture": _gzip_image,
-    "/bad-gzip": _bad_gzip,
+    "/gzip-bomb": lambda h: h.answer(
+        200, gzip.compress(bytes(20_000_000)), Content_Encoding="gzip"
+    ),
+    "/gzip-picture": lambda h: h.answer(200, gzip.compress(JPEG), Content_Encoding="gzip"),
+    "/bad-gzip": lambda h: h.answer(200, b"not gzip data", Content_Encoding="gzip"),
     "/html.jpg": _html_as_jpeg,
-    "/drawing.svg": _svg,
+    "/drawing.svg": lambda h: h.answer(200, SVG, Content_Type="text/html"),
     "/empty": lambda h: h.answer(200, b"", Content_Type="image/jpeg"),
     "/moved": _redirect("/picture.jpg", 301),
     "/moved-utf8": _redirect("/with space/café.jpg".encode().decode("latin-1")),

@@ -264,39 +264,20 @@ def test_containers_are_read_to_the_end(dataset: Dataset, tmp_path: Path) -> Non
         assert np.diff(own)[1:] == pytest.approx([1] * (len(own) - 2), abs=0.05)
 
 
-def _text(path: Path) -> None:
-    path.write_text("no video at all\n" * 100)
-
-
-def _empty(path: Path) -> None:
-    path.touch()
-
-
-def _playlist(path: Path) -> None:
-    path.write_text(f"#EXTM3U\n#EXTINF:1\nfile:{path.parent}/secret.mp4\n")
-
-
-def _picture(path: Path) -> None:
-    path.write_bytes(picture(1))
-
-
-def _sound(path: Path) -> None:
-    drawn_video(path, "sine=d=1", "-f", "ogg")
-
-
-def _half(path: Path) -> None:
-    # An mp4 without its end has no index, so nothing can be decoded.
-    path.write_bytes(path.with_name("secret.mp4").read_bytes()[:3000])
-
-
-NO_VIDEOS = [_text, _empty, _playlist, _picture, _sound, _half]
-
-
 def test_non_video_files_are_rejected(dataset: Dataset, tmp_path: Path, counting: Path) -> None:
     shutil.copy(counting, tmp_path / "secret.mp4")
-    paths = [tmp_path / f"{make.__name__}.mkv" for make in NO_VIDEOS]
-    for make, path in zip(NO_VIDEOS, paths, strict=True):
-        make(path)
+    files = {
+        "text": b"no video at all\n" * 100,
+        "empty": b"",
+        "playlist": f"#EXTM3U\n#EXTINF:1\nfile:{tmp_path}/secret.mp4\n".encode(),
+        "picture": picture(1),
+        # An mp4 without its end has no index, so nothing can be decoded.
+        "half": counting.read_bytes()[:3000],
+    }
+    for name, data in files.items():
+        (tmp_path / f"{name}.mkv").write_bytes(data)
+    drawn_video(tmp_path / "sound.mkv", "sine=d=1", "-f", "ogg")
+    paths = sorted(tmp_path.glob("*.mkv"))
     with pytest.raises(InputUnusable) as caught:
         harvest(dataset, *paths)
     for path in paths:

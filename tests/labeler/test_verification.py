@@ -323,18 +323,6 @@ def add_grain(p: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(p) + noise, 0, 255).astype(np.uint8))
 
 
-def crop_right_side(p: Image.Image) -> Image.Image:
-    return p.crop((0, 0, round(p.width * 0.8), p.height))
-
-
-def enlarge_crop(p: Image.Image) -> Image.Image:
-    return COPIES["crop 5 %"](p).resize((2 * p.width, 2 * p.height), LANCZOS)
-
-
-def enlarge_and_sharpen(p: Image.Image) -> Image.Image:
-    return p.resize((2 * p.width, 2 * p.height), LANCZOS).filter(ImageFilter.UnsharpMask(2, 150, 0))
-
-
 def add_coarse_noise(p: Image.Image) -> Image.Image:
     noise = np.random.default_rng(2).normal(60, 40, (p.height // 4, p.width // 4))
     rough = np.kron(noise, np.ones((4, 4)))[:, :, None]
@@ -347,22 +335,18 @@ def encode(image: Image.Image, kind: str = "PNG") -> bytes:
     return buffer.getvalue()
 
 
-def dither_colors(p: Image.Image) -> Image.Image:
-    return p.quantize(64, dither=Image.Dither.FLOYDSTEINBERG, palette=p.quantize(64))
-
-
 ALTERED_FILES: dict[str, Callable[[Image.Image], bytes]] = {
-    "enlarged": lambda p: encode(p.resize((p.width * 3 // 2, p.height * 3 // 2), LANCZOS)),
-    "enlarged and sharpened": lambda p: encode(enlarge_and_sharpen(p)),
-    "enlarged by whole pixels": lambda p: encode(
-        p.resize((2 * p.width, 2 * p.height), Image.Resampling.NEAREST)
+    "enlarged": lambda p: encode(ImageOps.scale(p, 3 / 2, LANCZOS)),
+    "enlarged and sharpened": lambda p: encode(
+        ImageOps.scale(p, 2, LANCZOS).filter(ImageFilter.UnsharpMask(2, 150, 0))
     ),
-    "smaller": lambda p: encode(p.resize((p.width * 2 // 3, p.height * 2 // 3), LANCZOS)),
+    "enlarged by whole pixels": lambda p: encode(ImageOps.scale(p, 2, Image.Resampling.NEAREST)),
+    "smaller": lambda p: encode(ImageOps.scale(p, 2 / 3, LANCZOS)),
     "JPEG": lambda p: encode(p, "JPEG"),
     "GIF": lambda p: encode(p.quantize(256), "GIF"),
     "palette": lambda p: encode(p.quantize(256)),
-    "cropped": lambda p: encode(crop_right_side(p)),
-    "cropped and enlarged": lambda p: encode(enlarge_crop(p)),
+    "cropped": lambda p: encode(p.crop((0, 0, round(p.width * 0.8), p.height))),
+    "cropped and enlarged": lambda p: encode(ImageOps.scale(COPIES["crop 5 %"](p), 2, LANCZOS)),
     "marked": lambda p: encode(COPIES["watermark"](p)),
     "screenshot": lambda p: encode(COPIES["screenshot"](p)),
     "grain": lambda p: encode(add_grain(p)),
@@ -370,7 +354,7 @@ ALTERED_FILES: dict[str, Callable[[Image.Image], bytes]] = {
     "grey": lambda p: encode(p.convert("L")),
     "letterbox": lambda p: encode(ImageOps.expand(p, (0, 40), "black")),
     "mirror": lambda p: encode(ImageOps.mirror(p)),
-    "dithered GIF": lambda p: encode(dither_colors(p), "GIF"),
+    "dithered GIF": lambda p: encode(p.quantize(64, palette=p.quantize(64)), "GIF"),
 }
 
 

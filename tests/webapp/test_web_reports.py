@@ -345,8 +345,7 @@ def test_removal_request_can_only_be_refused(client: TestClient, dataset: Datase
 
 
 def test_forget_refuses_wrong_answer_report(client: TestClient, dataset: Dataset) -> None:
-    form = {"report": json.dumps({"claimed": "mei"})}
-    client.post("/api/v1/reports", data=form, files={"file": ("a.jpg", LARGE)})
+    send_report(client, LARGE, claimed="mei")
     result = run_here("pipeline.cli", "forget", "--report", "1", "-y", "-d", dataset.root)
     assert "does not ask for a removal" in result.stderr
     assert Reports(dataset.db).count() == 1
