@@ -88,11 +88,11 @@ def cluster_rows(
 def _choose_cluster_count(distances: Rows, tree: npt.NDArray[np.floating]) -> int:
     """Return the number of clusters with the largest modularity of all cuts of the tree.
 
-    More edges of a graph are within its clusters than chance would give (Newman and Girvan, "Finding
-    and evaluating community structure in networks", 2004). The graph joins each row with its
-    nearest rows, whose number grows with log N (Maier, Hein and von Luxburg, "Optimal construction
-    of k-nearest-neighbor graphs for identifying noisy clusters", 2009): with two, a scene of some
-    frames is a cluster of its own in a large set.
+    More edges of a graph are within its clusters than chance would give (Newman and Girvan,
+    "Finding and evaluating community structure in networks", 2004). The graph joins each row with
+    its nearest rows, whose number grows with log N (Maier, Hein and von Luxburg, "Optimal
+    construction of k-nearest-neighbor graphs for identifying noisy clusters", 2009): with two, a
+    scene of some frames is a cluster of its own in a large set.
     """
     size = len(distances)
     neighbors = max(2, round(np.log2(size) / 2))

@@ -17,7 +17,6 @@ from tools_for_tests import eventually
 
 from gleanset.errors import Unreadable, UsageError
 from gleanset.records import Candidate, Origin
-from gleanset.work.pool import Outcome
 from harvest.http import Client, Closed, DownloadLimits
 from harvest.http.scheduler import MAX_PENDING, JobQueue, Scheduler
 
@@ -159,11 +158,7 @@ def download_order(
             for batch in Scheduler(client, bytes, threads).run(JobQueue(candidates(site, *paths)))
             for outcome in batch
         ]
-    return [_url_and_reason(outcome) for outcome in outcomes]
-
-
-def _url_and_reason(outcome: Outcome[Candidate, bytes]) -> tuple[str, str | None]:
-    return outcome.item.url.partition("//")[2], outcome.reason
+    return [(done.item.url.partition("//")[2], done.reason) for done in outcomes]
 
 
 def busy_at_first(times: int, **headers: str) -> Behaviour:

@@ -32,10 +32,6 @@ def save(image: Image.Image, path: Path, **options: int) -> None:
     path.write_bytes(encode(image, **options))
 
 
-def audit_tree(tree: Path) -> Audit:
-    return find_leaks(collect_tree(tree), workers=1)
-
-
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight images in train, three others and all kinds of copies in test, bad files in val."""
@@ -61,11 +57,7 @@ def leaky(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def leaky_audit(leaky: Path) -> Audit:
-    return audit_tree(leaky)
-
-
-def leaks_by_file(audit: Audit) -> dict[str, tuple[str, str]]:
-    return {leak.b.name: (leak.a.name, leak.kind) for leak in audit.leaks}
+    return find_leaks(collect_tree(leaky), workers=1)
 
 
 def test_all_kinds_of_copies_are_found(leaky_audit: Audit) -> None:
@@ -73,7 +65,8 @@ def test_all_kinds_of_copies_are_found(leaky_audit: Audit) -> None:
     for seed, kind in enumerate(KINDS):
         leak_kind = "mirrored copy" if kind == "mirror" else "copy"
         expected[f"test/dog/{kind}.jpg"] = (f"train2017/cat/{seed}.jpg", leak_kind)
-    assert leaks_by_file(leaky_audit) == expected
+    leaks = {leak.b.name: (leak.a.name, leak.kind) for leak in leaky_audit.leaks}
+    assert leaks == expected
 
 
 @pytest.mark.posix("pipes and links")

@@ -68,17 +68,14 @@ def add_connecting_image(dataset: Dataset, first: str, second: str) -> str:
     return key
 
 
-def sample_by_split(dataset: Dataset) -> dict[str | None, str]:
-    return {sample.split: sample.key for sample in dataset.samples.iter_by_key()}
-
-
 @pytest.mark.parametrize(("strong", "weak"), [("test", "train"), ("test", "val"), ("val", "train")])
 def test_image_connecting_splits_leaves_out_weaker_one(
     empty: Dataset, strong: str, weak: str
 ) -> None:
     add_groups(empty, singles(20))
     split_dataset(empty)
-    samples, before = sample_by_split(empty), splits_by_sample(empty)
+    before = splits_by_sample(empty)
+    samples = {split: key for key, split in before.items()}
     key = add_connecting_image(empty, samples[strong], samples[weak])
     plan = split_dataset(empty)
     after = splits_by_sample(empty)
@@ -263,7 +260,8 @@ def test_unsearched_copies_stay_in_one_split(
     assert "looked_for_copies" not in result, "results are stored"
     assert "not_searched_for_duplicates" not in result
     assert result["groups"] == 6
-    splits = {sample.key: sample.split for sample in empty.samples.iter_by_key() if sample.kept}
+    splits = splits_by_sample(empty)
+    assert all(sample.kept for sample in empty.samples.iter_by_key())
     assert len(splits) == 19, "no sample is marked as duplicate"
     assert all(len({splits[key] for key in keys}) == 1 for keys in images_with_copies)
     assert {splits[keys[0]] for keys in images_with_copies} == {"train", "val", "test"}
