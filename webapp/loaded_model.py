@@ -108,11 +108,11 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
 
 def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
     """Return the JSON of `GET /api/v1/classes`: what the page needs to know."""
-    spec = loaded.model.cropping.read.detector
-    detector = spec.name if spec else ""
+    detector = getattr(loaded.model.cropping.read.detector, "name", "")
     return {
         "title": settings.web.title or "",
         "description": settings.web.description or "",
+        "contact": settings.web.contact or "",
         "languages": settings.web.languages,
         "sure_from": settings.web.sure_from,
         "run": loaded.run,

@@ -21,6 +21,7 @@ from tools_for_tests import CHROMIUM
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE, CropMethod
 from gleanset.db.journal import Choice
+from gleanset.settings import WebSettings
 from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 from webapp.app import create_app
@@ -144,6 +145,7 @@ def _serving(
     """Serve a color model trained on the faces of a detector."""
     method = CropMethod(detector, "", "margin=0.3", 10)
     file = write_model(scratch / "colours.onnx", crops=(method,))
+    changes = {"web": WebSettings(contact="me@example.org"), **changes}
     with running_server(make_settings(file, root, **changes)) as port:
         yield f"http://127.0.0.1:{port}/"
 

@@ -625,7 +625,8 @@ def test_card_page_and_removal_request(
     page.keyboard.type("<img src=x onerror=alert(1)> it is mine")
     page.focus("#report-send")
     page.keyboard.press("Enter")
-    wait_for(page, "document.querySelector('#said').textContent.includes('removal was requested')")
+    thanks = "removal was requested. A person reviews it. Contact: me@example.org"
+    wait_for(page, f"document.querySelector('#said').textContent.includes('{thanks}')")
     with Dataset.open(root) as dataset:
         reports = Reports(dataset.db).iterate()
         (report,) = (report for report in reports if report.claim.kind == REMOVAL)

@@ -331,7 +331,7 @@ async function loadFacts() {
   }
   offerLanguages(page.about?.languages ?? []);
   showTitle();
-  offerClasses(page.about?.classes ?? []);
+  offerClasses(page.about);
   showClasses(page.about, tryExample);
   showPlaceChoice();
 }

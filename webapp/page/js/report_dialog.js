@@ -11,10 +11,12 @@ export const REMOVAL = "removal";
 
 const dialog = byId("report");
 let current = null;
+let contact = "";
 
-/** Offer the classes that are known. */
-export function offerClasses(classes) {
-  byId("report-classes").replaceChildren(...classes.map((name) => new Option(name, name)));
+/** Offer the classes that are known. `about` are the facts of the model, if they are known. */
+export function offerClasses(about) {
+  contact = about?.contact ?? "";
+  byId("report-classes").replaceChildren(...(about?.classes ?? []).map((name) => new Option(name, name)));
 }
 
 /** Ask for a report about a box (null: the whole image); `onSent` is called with a message. */
@@ -46,7 +48,9 @@ async function sendOrKeep(form, kind) {
   try {
     const { new: isNew } = await sendReport(form);
     if (!isNew) return words("This was already reported.");
-    return kind === REMOVAL ? words("Thank you, the removal was requested. A person reviews it.") : words("Thank you, your report was sent.");
+    if (kind !== REMOVAL) return words("Thank you, your report was sent.");
+    const thanks = words("Thank you, the removal was requested. A person reviews it.");
+    return contact ? `${thanks} ${words("Contact: {contact}", { contact })}` : thanks;
   } catch (error) {
     if (error.status !== 0 || !(await keepReport(form))) throw error;
     return words("No connection: your report is kept on this device and sent later.");
