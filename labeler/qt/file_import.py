@@ -21,9 +21,9 @@ from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QFormLayout,
     QFrame,
     QLabel,
+    QLayout,
     QLineEdit,
     QMenu,
     QProgressBar,
@@ -41,7 +41,7 @@ from gleanset.tree import ARCHIVE, NOT_AN_IMAGE, PACKED
 from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_error
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import SPACE_L, em
+from labeler.qt.theme import SPACE_L, SPACE_M, em
 from labeler.qt.translations import counted, tr
 from labeler.qt.widgets import (
     announce,
@@ -330,19 +330,8 @@ NAMES_SETTING = "folder_names_are_classes"
 SITES = ("bing", "flickr", "google", "pixiv")
 
 
-class TileChoice(QWidget):
-    """Asks what becomes a tile: each face, or each image."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.faces = QRadioButton(self.tr("Detect faces"))
-        self.whole_images = QRadioButton(self.tr("Whole images, or faces that are already cropped"))
-        self.faces.setChecked(True)
-        self.setLayout(column_layout(self.faces, self.whole_images))
-
-
 class PlanDialog(QDialog):
-    """Base of dialogs that ask for a plan, with a button that starts it."""
+    """Base of dialogs that ask for a plan and what becomes a tile; a button starts it."""
 
     def __init__(self, parent: QWidget, title: str, start: str) -> None:
         super().__init__(parent)
@@ -357,13 +346,16 @@ class PlanDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self.finished.connect(self.deleteLater)
         self.setMinimumWidth(em(self, 26))
-        self.tiles = TileChoice()
+        faces = QRadioButton(self.tr("Detect faces"))
+        faces.setChecked(True)
+        self.whole_images = QRadioButton(self.tr("Whole images, or faces that are already cropped"))
+        self.tiles = column_layout(faces, self.whole_images, margins=(SPACE_M,) * 4)
 
     def plan(self) -> ImportPlan | SearchPlan:
         """Return what the user chose."""
         raise NotImplementedError
 
-    def lay_out(self, *parts: QWidget | QFormLayout) -> None:
+    def lay_out(self, *parts: QWidget | QLayout) -> None:
         """Set the parts above the buttons."""
         QVBoxLayout(self).addLayout(column_layout(*parts, self.buttons))
         enlarge_targets(self)
@@ -387,7 +379,7 @@ class ImportDialog(PlanDialog):
             )
         )
         self.names.hide()
-        self.tiles.whole_images.setChecked(are_face_crops(dropped))
+        self.whole_images.setChecked(are_face_crops(dropped))
         self.report: SimulatedImport | None = None
         self._dropped, self._label, self._counts = dropped, label, SimulatedImport()
         self._simulation = CommandQueue(self)
@@ -461,7 +453,7 @@ class ImportDialog(PlanDialog):
         names = not self.names.isHidden() and self.names.isChecked()
         if not self.names.isHidden():
             QSettings().setValue(NAMES_SETTING, int(names))
-        whole_images = self.tiles.whole_images.isChecked()
+        whole_images = self.whole_images.isChecked()
         return ImportPlan(self._dropped, whole_images, names, self._label, videos)
 
 
@@ -491,7 +483,7 @@ class SearchDialog(PlanDialog):
             self.words.text().strip(),
             self.site.currentData(),
             self.limit.value(),
-            whole_images=self.tiles.whole_images.isChecked(),
+            whole_images=self.whole_images.isChecked(),
         )
 
 

@@ -325,10 +325,6 @@ class SortingSession:
             self.history.last,
         )
 
-    def has_episodes(self) -> bool:
-        """Return whether faces were tracked in videos, so that there is a timeline."""
-        return bool(self.dataset.videos.get_latest_settings("seen"))
-
     def add_class(self, name: str) -> StepResult:
         """Create a class with the next free key. Raises `UsageError` if it exists."""
         return self._edited(self.editor.add(name))

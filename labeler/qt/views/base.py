@@ -329,13 +329,7 @@ def _first_steps(view: LabelerView) -> Notice:
     )
 
 
-def all_sorted(
-    view: LabelerView,
-    counts: LabelCounts,
-    doubtful: int | None = None,
-    *,
-    has_episodes: bool = False,
-) -> Notice:
+def all_sorted(view: LabelerView, counts: LabelCounts, doubtful: int | None = None) -> Notice:
     """Return the notice when no face is unsorted: what follows, the most useful first.
 
     `doubtful` is the number of labels to review; None if it is not known yet.
@@ -351,9 +345,6 @@ def all_sorted(
     elif doubtful == 0:
         sorted_text += " " + tr("No label looks doubtful: find duplicates, then split and export.")
     steps.insert(0 if doubtful else len(steps), review)
-    if has_episodes:
-        write = partial(view.context.imports.run_command, "gleanset", "timeline")
-        steps.append(NextStep(tr("Video timeline"), write))
     first_steps = [skipped_step] if counts.later else []
     return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))
 
@@ -382,10 +373,9 @@ def empty_wall(view: LabelerView, wall: str) -> Notice:
     progress = view.worker.progress
     if progress is not None and progress.counts.total and not progress.counts.pending:
         steps, text = _steps_after_sorting(view), tr("Choose another list above, or continue:")
-    if wall == "label-issues":
-        find = NextStep(tr("Find label issues"), lambda: run("baseline", "label-issues"))
-        steps.insert(0, find)
-    elif wall == "flags":
-        find = NextStep(tr("Find quality issues"), lambda: run("labeler", "quality"))
-        steps.insert(0, find)
-    return Notice(tr("Nothing to review in this list"), text, tuple(steps))
+    searches = {
+        "label-issues": NextStep(tr("Find label issues"), partial(run, "baseline", "label-issues")),
+        "flags": NextStep(tr("Find quality issues"), partial(run, "labeler", "quality")),
+    }
+    first_steps = [searches[wall]] if wall in searches else []
+    return Notice(tr("Nothing to review in this list"), text, (*first_steps, *steps))

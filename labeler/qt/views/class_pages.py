@@ -320,7 +320,6 @@ class ClassPagesView(PagedView):
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
         self._moved[target] += len(rows)
-        self._show_header()
         is_corrected = self._moved[target] >= MIN_MOVED and not self.view.has_clusters
         if is_corrected and not self.marked(TileMark.LIFTED):
             # What is left of the page is suggested again, now that these are known.
@@ -364,7 +363,6 @@ class ClassPagesView(PagedView):
 
     def step_reverted(self, step: StepResult) -> None:
         """Show the page that was undone; the next one if it was redone."""
-        self._show_header()
         page = self._history.filed.get(step.root)
         if page is not None and step.kind is StepKind.UNDO:
             self.show_page(page)

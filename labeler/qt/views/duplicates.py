@@ -126,7 +126,8 @@ class DuplicatesView(PagedView):
             self.tr("Enter: mark as duplicates"), self.accept_page, primary=True
         )
         self.search_button = button(self.tr("Find duplicates"), self.search)
-        self.best_button, self.none_button = button("", self.keep_best), button("", self.keep_page)
+        self.best_button = button("", lambda: self._accept(self._best_of_page()))
+        self.none_button = button("", self.keep_page)
         for page_button in (self.best_button, self.none_button, self.accept_button):
             page_button.hide()
         buttons = (self.search_button, self.accept_button)
@@ -297,21 +298,12 @@ class DuplicatesView(PagedView):
 
     def accept_page(self) -> None:
         """Mark all but the best copies on the page as duplicates; skip undecided sets."""
-        if self._is_seen():
-            self._accept([group for group in self.page if group.settled])
-
-    def keep_best(self) -> None:
-        """Mark all but the best copies on the page as duplicates, also in doubtful sets."""
-        if self._is_seen():
-            self._accept(self._best_of_page())
+        self._accept([group for group in self.page if group.settled])
 
     def keep_page(self) -> None:
         """Record that no set on the page has duplicates."""
-        if self._is_seen():
+        if not self.is_too_recent() and self.view.all_seen():
             self._keep_all(self.page)
-
-    def _is_seen(self) -> bool:
-        return not self.is_too_recent() and self.view.all_seen()
 
     def _best_of_page(self) -> list[DuplicateSet]:
         # Conflicting labels need a click. Of sets that share an image, the first is decided.
@@ -326,6 +318,8 @@ class DuplicatesView(PagedView):
         self._decide(lambda session: session.adopt(keep_all(session.dataset, sets)), sets)
 
     def _accept(self, page: list[DuplicateSet]) -> None:
+        if self.is_too_recent() or not self.view.all_seen():
+            return
         if not page:
             text = self.tr("Nothing to accept: click the image to keep in each set")
             self.worker.show_message(text)

@@ -29,7 +29,7 @@ from labeler.qt.views.base import (
     no_faces,
 )
 from labeler.qt.widgets import KeyHints, announce, column_layout, timer
-from labeler.review import load_review_page
+from labeler.review import ReviewPage, load_review_page
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
@@ -411,17 +411,11 @@ class LabelingView(LabelerView):
         """Say that everything is sorted; then how many labels look doubtful."""
         self.empty.show_notice(all_sorted(self, counts))
 
-        def read(session: SortingSession) -> tuple[int, bool]:
-            page = load_review_page(session.dataset, "doubtful", NO_FILTER)
-            return len(page.ids), session.has_episodes()
-
-        def offer(answer: tuple[int, bool]) -> None:
+        def offer(page: ReviewPage) -> None:
             if not self.model.rowCount():
-                doubtful, has_episodes = answer
-                notice = all_sorted(self, counts, doubtful, has_episodes=has_episodes)
-                self.empty.show_notice(notice)
+                self.empty.show_notice(all_sorted(self, counts, len(page.ids)))
 
-        self.worker.ask(read, offer)
+        self.worker.ask(lambda s: load_review_page(s.dataset, "doubtful", NO_FILTER), offer)
 
     def show_no_faces(self) -> None:
         """Explain what to do in a dataset without samples."""

@@ -91,7 +91,7 @@ def test_drop_shows_preview_and_imports(
     dialog = wait_for_dialog(window)
     summary = dialog.summary.text()
     assert summary == f"4 new images\n{ignored}\nFolders: mai 2, yui 2"
-    assert dialog.tiles.whole_images.isChecked()
+    assert dialog.whole_images.isChecked()
     assert dialog.names.isChecked()
     QTest.keyClick(dialog, Qt.Key.Key_Return)
     wait_until(lambda: window.imports.state is ImportState.DONE)

@@ -98,7 +98,7 @@ def test_sweep_with_late_x11_repeats_is_one_step(
     send_key(QEvent.Type.KeyRelease, 1200)
     wait_until(lambda: not view.held_key)
     settle(person.window)
-    assert own_steps(person) == ["Label 3 faces as rei"]
+    assert own_steps(person) == ["Label 3 samples as rei"]
     with Dataset.open(person.window.worker.root) as dataset:
         assert {d.provenance for d in dataset.journal.iterate()} == {"by sweep"}
 

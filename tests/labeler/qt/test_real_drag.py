@@ -129,7 +129,7 @@ def forget_classes_steps(root: Path) -> None:
 def test_kill_during_drag_loses_nothing(shown_window: WindowProcess) -> None:
     first = next(iter(shown_window.faces.truth))
     shown_window.drag("tile 0", "class rei")
-    assert shown_window.wait_until_saved("Label 1 face as rei")
+    assert shown_window.wait_until_saved("Label 1 sample as rei")
     start, end = shown_window.place("tile 4"), shown_window.place("class hana")
     shown_window.screen.hand("mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3")
     for part in range(1, 9):
@@ -139,7 +139,7 @@ def test_kill_during_drag_loses_nothing(shown_window: WindowProcess) -> None:
     shown_window.kill()
     shown_window.screen.hand("mouseup", "1")
     assert shown_window.assigned_labels() == {first: "rei"}
-    assert shown_window.steps() == ["Label 1 face as rei"]
+    assert shown_window.steps() == ["Label 1 sample as rei"]
 
 
 def make_images(folder: Path) -> list[Path]:
