@@ -143,7 +143,7 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     requested = {dataset.classes.resolve(name) for name in classes}
     if missing := sorted(requested - set(dataset.classes.list_names())):
         raise UsageError(f"there is no class {missing[0]!r}", "list them: labeler classes list")
-    from labeler.similarity import find_dissimilar_proposals
+    from curation.similarity.spaces import find_dissimilar_proposals
 
     plan, expected_errors = AcceptancePlan(), 0.0
     plan.note = _choose_note(dataset, latest)

@@ -122,8 +122,8 @@ def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> 
     import numpy as np
 
     from curation.similarity.class_learning import predict_left_out
+    from curation.similarity.spaces import SimilaritySpaces
     from curation.split_groups import assign_split_groups
-    from labeler.similarity import SimilaritySpaces
 
     reviews, queue = Reviews(dataset.db), SortingQueue(dataset.db)
     names = {row.id: row.name for row in SampleTiles(dataset.db).get_counts().classes if row.count}

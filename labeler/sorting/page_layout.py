@@ -21,8 +21,8 @@ import numpy as np
 
 from curation.similarity.clustering import cluster_rows
 from curation.similarity.descriptor import get_uncentered_space
+from curation.similarity.spaces import Vectors
 from gleanset.db.sorting import SampleFeatures
-from labeler.similarity import Vectors
 from labeler.sorting.predictions import NO_PREDICTION, ClassPrediction
 
 MAX_STACK_GAP_SECONDS = 2.0

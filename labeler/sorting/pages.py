@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from curation.similarity.clustering import list_tracks, refine_with_tracks
+from curation.similarity.spaces import MIN_COVERAGE, Vectors
 from gleanset.db.sorting import SortingQueue
 from gleanset.operations import make_operation
-from labeler.similarity import MIN_COVERAGE, Vectors
 from labeler.sorting.descriptor_queue import POOL_SIZE
 from labeler.sorting.page_layout import (
     FIRST_PAGE_TILES,

@@ -19,13 +19,13 @@ from curation.similarity.class_learning import (
     learn_classes,
     list_training_keys,
 )
+from curation.similarity.spaces import SimilaritySpaces, Space, Vectors
 from curation.split_groups import assign_split_groups
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSample, PrelabelSamples
 from gleanset.db.sorting import ClassCount, SampleFeatures, SortingQueue
 from gleanset.errors import UsageError
-from labeler.similarity import SimilaritySpaces, Space, Vectors
 from labeler.sorting.session import SortingSession
 
 MAX_DECIDED_SAMPLES = 2000

@@ -18,6 +18,7 @@ from labelled_images import picture, put
 from many_samples import copy_of_many
 from tools_for_tests import Ran, encode, run_here
 
+from curation.similarity.spaces import Vectors
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Change, Changes
 from gleanset.db.journal import Choice
@@ -27,7 +28,6 @@ from gleanset.db.sorting import SortingQueue
 from gleanset.errors import DatasetBusy
 from gleanset.operations import make_operation
 from labeler.quality.flags import VERSION
-from labeler.similarity import Vectors
 from labeler.sorting import page_layout, predictions
 from labeler.sorting.descriptor_queue import POOL_SIZE, measure_in_batches
 from labeler.sorting.page_layout import (

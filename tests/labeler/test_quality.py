@@ -20,6 +20,7 @@ from tools_for_tests import CHROMIUM, encode, needs_chromium, run_here
 
 from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity.descriptor import WIDTH
+from curation.similarity.spaces import SimilaritySpaces
 from curation.similarity.vectors import VECTORS_FACT, Vector, make_sample_vector_name
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposals
@@ -39,7 +40,6 @@ from labeler.gallery.writing import (
 from labeler.quality.assessment import assess_quality, measure_edge_blur
 from labeler.quality.flags import FLAGS, VERSION, flags_of
 from labeler.requests import GalleryRequest
-from labeler.similarity import SimilaritySpaces
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 from pipeline.listing import list_records

@@ -1,4 +1,4 @@
-"""Choosing the vectors by which the labeler compares samples, for pages and clusters.
+"""Choosing the vectors by which samples are compared, for pages, clusters and doubts.
 
 The vectors of the latest prelabeling are used if nearly all compared samples have one, because they
 reflect network features and labels. Otherwise descriptors are used.
