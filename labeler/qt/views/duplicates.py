@@ -235,7 +235,7 @@ class DuplicatesView(PagedView):
                 all=", ".join(group.decisions)
             )
         if group.doubtful and not group.settled:
-            return "? " + self.tr("Duplicates?")
+            return self.tr("Duplicates?")
         return self.tr("Best copy: {reason}").format(reason=reason_words(group.reason))
 
     def _show_title(self) -> None:
