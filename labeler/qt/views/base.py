@@ -284,7 +284,9 @@ class DetectionState(NamedTuple):
 def no_faces(view: LabelerView, search: DetectionState) -> Notice:
     """Return the notice of a dataset without samples."""
     if view.context.imports.running or search.at_work:
-        return Notice(tr("Detecting faces…"), tr("They appear here as they are detected."))
+        is_whole = view.context.imports.whole_images
+        title = tr("Preparing images…") if is_whole else tr("Detecting faces…")
+        return Notice(title, tr("They appear here, one after the other."))
     if not search.images:
         return _first_steps(view)
     return Notice(

@@ -57,6 +57,7 @@ def test_odd_images_are_shown_or_rejected(open_window: OpenWindow, tmp_path: Pat
     Dataset.create(tmp_path / "new").close()
     window = open_window(tmp_path / "new")
     window.imports.start(ImportPlan(sort_paths([tmp_path / "odd"]), whole_images=True))
+    wait_until(lambda: window.view.empty.title.text() == "Preparing images…")  # type: ignore[attr-defined]
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
     with Dataset.open(tmp_path / "new") as dataset:
