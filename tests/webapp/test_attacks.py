@@ -81,7 +81,7 @@ def animeface_server(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
 @pytest.mark.slow
 def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd: bytes) -> None:
     red = solid_image("red", (200, 200))
-    with animeface_server(root, tmp_path, seconds_computed=3.0) as port:
+    with animeface_server(root, tmp_path, seconds_computed=1.0) as port:
         read_response(post_images(port, red))
         ended, attack_statuses, last = threading.Event(), list[int](), dict[str, socket.socket]()
 
