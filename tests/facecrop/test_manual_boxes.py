@@ -93,7 +93,7 @@ def test_removed_detection_is_rejected(dataset: Dataset) -> None:
     (sample,) = samples(dataset)
     remove_box(dataset, sample.key)
     assert states(dataset) == {sample.key: ("rejected", None)}
-    with pytest.raises(UsageError, match="was removed"):
+    with pytest.raises(UsageError, match="was deleted"):
         remove_box(dataset, "nothing")
 
 
