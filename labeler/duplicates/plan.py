@@ -419,10 +419,14 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
 
 
 def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
-    """Record that the members of each set are not copies of each other; return the step."""
+    """Record that the members of each set are not copies of each other; return the step.
+
+    Members of a doubtful set stay in the sets that they are in.
+    """
     reason = "not the same: decided by a person"
     members = {member.id: member for copies in sets for member in copies.members}
-    placed = [member for member in members.values() if member.group or not member.kept]
+    certain = {row for copies in sets if not copies.doubtful for row in copies.rows}
+    placed = [m for m in members.values() if m.id in certain and (m.group or not m.kept)]
     pairs = [pair for copies in sets for pair in combinations(copies.rows, 2)]
     return apply_step(
         dataset,
