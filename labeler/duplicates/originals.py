@@ -1,9 +1,8 @@
-"""Finding the original among copies of an image, by their pixels.
+"""Finding the original among copies of an image: the largest one that is not an enlargement.
 
-The largest copy that is not an enlargement of a smaller one has all the detail. Copies of one size
-are compared in pairs: scaling, blurring and sharpening are linear filters, so the original explains
-the copy by a filter, and the copy does not explain the detail that it has lost. An enlarged image
-is explained by the smaller one, however it was sharpened.
+Scaling and sharpening are linear filters, so an enlarged image is explained by a filter of the
+smaller one, however it was sharpened; the original has detail that no filter makes of a smaller
+copy. Copies of one size are ranked by their metadata.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from gleanset.files.store import read_original
 from labeler.duplicates.hashes import Floats, Grey
-from labeler.sample_pixels import SampleFile, decode_region
+from labeler.sample_pixels import SampleFile, read_pixels
 
 # Sides that differ by a smaller factor are equal.
 _EQUAL_SIDE_FACTOR = 1.04
@@ -32,9 +30,6 @@ _MAX_MIDDLE_SIDE = 1024
 # has beyond its own reduction by the same factor.
 _MAX_ENLARGED_DETAIL = 0.57
 _MIN_REDUCED_SIDE = 24
-# Of a derived copy of equal size less than the first is unexplained, and less than the second
-# part of the original's, which exceeds the third.
-_MAX_UNEXPLAINED, _MAX_ASYMMETRY, _MIN_LOST = 0.3, 0.65, 0.12
 _MIN_EDGE_DEVIATION = 1.0
 
 
@@ -47,15 +42,10 @@ class UnrankedCopies(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A copy: the size of the whole image, its middle in grey, and its file.
-
-    `file_size` is in bytes; 0 if it is not comparable.
-    """
+    """A copy: the size of the whole image, and its middle in grey."""
 
     size: tuple[int, int]
     middle: Grey
-    format: str
-    file_size: int = 0
 
     @property
     def side(self) -> float:
@@ -71,18 +61,17 @@ class Copy(NamedTuple):
 
 def read_copy(file: SampleFile, mirrored: bool) -> Copy:
     """Read a copy at full size. Raises `Unreadable`."""
-    data = read_original(file.path)
-    pixels = np.asarray(decode_region(data, file, 2**20, "L"))
+    pixels = np.asarray(read_pixels(file, 2**20, "L"))
     if mirrored:
         pixels = pixels[:, ::-1]
     high, wide = pixels.shape
     top, left = (max(0, side - _MAX_MIDDLE_SIDE) // 2 for side in pixels.shape)
     middle = pixels[top : top + _MAX_MIDDLE_SIDE, left : left + _MAX_MIDDLE_SIDE]
-    return Copy((wide, high), middle, file.path.suffix, 0 if mirrored else len(data))
+    return Copy((wide, high), middle.copy())
 
 
 def find_originals(unranked: UnrankedCopies) -> list[int]:
-    """Return the position of the original, then the positions of equally good copies.
+    """Return the position of the original, then the positions of copies of its size.
 
     Runs in a worker process. Raises `Unreadable`.
     """
@@ -90,11 +79,13 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
     if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
         return list(range(len(copies)))
     levels = _by_descending_size(copies)
-    best = _find_originals_of_size(copies, levels[0])
+    best = levels[0]
     for level in levels[1:]:
-        smaller = _find_originals_of_size(copies, level)
-        if is_enlarged(copies[best[0]], copies[smaller[0]]):
-            best = smaller
+        best = [
+            position
+            for position in best
+            if not any(is_enlarged(copies[position], copies[smaller]) for smaller in level)
+        ] or level
     return best
 
 
@@ -106,17 +97,6 @@ def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
         else:
             levels.append([position])
     return [sorted(level) for level in levels]
-
-
-def _find_originals_of_size(copies: Sequence[Copy], positions: Sequence[int]) -> list[int]:
-    best, equals = positions[0], list[int]()
-    for position in positions[1:]:
-        better = choose_original(copies[best], copies[position])
-        if better < 0:
-            best, equals = position, []
-        elif not better:
-            equals.append(position)
-    return [best, *equals]
 
 
 def is_enlarged(large: Copy, small: Copy) -> bool:
@@ -136,28 +116,6 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
 def _measure_lost_detail(large: Copy, small: Copy) -> float:
     part, (laid, repeated) = _align_middles(large, small)
     return _unexplained_part(part, laid, repeated)
-
-
-def choose_original(a: Copy, b: Copy) -> int:
-    """Return 1 or -1 if the first or second of two copies of one size is the original, else 0.
-
-    If the pixels are equal, the larger file is the original: it was optimized later.
-    """
-    if a.size == b.size and np.array_equal(a.middle, b.middle):
-        is_comparable = a.format == b.format and a.file_size and b.file_size
-        return (a.file_size > b.file_size) - (a.file_size < b.file_size) if is_comparable else 0
-    return _compare_filtering(a, b) if a.side >= b.side else -_compare_filtering(b, a)
-
-
-def _compare_filtering(a: Copy, b: Copy) -> int:
-    """Return which of two images was blurred or sharpened to give the other."""
-    part, (laid, repeated) = _align_middles(a, b)
-    lost = _unexplained_part(part, laid, repeated)
-    gained = _unexplained_part(laid, part)
-    for better, other, own in ((1, gained, lost), (-1, lost, gained)):
-        if other < _MAX_UNEXPLAINED and other < _MAX_ASYMMETRY * own and own > _MIN_LOST:
-            return better
-    return 0
 
 
 def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floats]]:
