@@ -34,16 +34,11 @@ VIEWS = ("grid", "pages", "duplicates", "crop", "review", "statistics")
 @click.option(
     "--view", type=click.Choice(VIEWS), help="The first view. Default: the last one used."
 )
-@click.option("--language", metavar="NAME", help="en, ja or zh_CN. Default: the system language.")
-@click.option(
-    "--theme",
-    type=click.Choice(["light", "dark"]),
-    help="Light or dark. Default: as the desktop.",
-)
-def open_(job: CommandJob, view: str | None, language: str | None, theme: str | None) -> None:
+def open_(job: CommandJob, view: str | None) -> None:
     """Open the window to sort, check duplicates, review and export.
 
     If there is no dataset, the window offers to create one and to import the files of the folder.
+    Language and colors are in its settings (Ctrl+,).
     """
     try:
         from gleanset.platform import has_display
@@ -59,7 +54,7 @@ def open_(job: CommandJob, view: str | None, language: str | None, theme: str | 
     except DatasetMissing:
         if not has_display():
             raise
-    open_window(job.root, view, language, theme)
+    open_window(job.root, view)
 
 
 class WindowGroup(CommandGroup):

@@ -56,9 +56,7 @@ def needs_display() -> None:
         )
 
 
-def open_window(
-    root: Path, view: str | None = None, language: str | None = None, theme: str | None = None
-) -> int:
+def open_window(root: Path, view: str | None = None) -> int:
     """Show the window until it is closed; return the exit code.
 
     `view` is by default the last one. Without a dataset, the window offers to create one. Raises
@@ -68,7 +66,7 @@ def open_window(
     application = make_application()
     from labeler.qt.program import Program
 
-    program = Program(application, language, theme)
+    program = Program(application)
     ctrl_c = CtrlC(application)
     try:
         program.begin(root, view)

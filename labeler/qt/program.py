@@ -108,19 +108,14 @@ def _is_empty(folder: Path) -> bool:
 
 
 class Program(QObject):
-    """Opens the window of a dataset, or the welcome dialog for a folder without one.
+    """Opens the window of a dataset, or the welcome dialog for a folder without one."""
 
-    `language` and `theme` override the settings.
-    """
-
-    def __init__(
-        self, application: QApplication, language: str | None = None, theme: str | None = None
-    ) -> None:
+    def __init__(self, application: QApplication) -> None:
         super().__init__(application)
         self.window: LabelerWindow | None = None
         self.welcome: Welcome | None = None
-        install(application, language or get_language())
-        show_theme(get_theme() if theme is None else theme)
+        install(application, get_language())
+        show_theme(get_theme())
 
     def begin(self, root: Path, view: str | None = None) -> None:
         """Open a dataset, or show the welcome dialog for a folder without one."""

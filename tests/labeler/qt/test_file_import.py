@@ -271,7 +271,7 @@ LEFT = Qt.MouseButton.LeftButton
 def program(application: QApplication, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
     """Yield the program without suggestion updates, which take seconds to start."""
     monkeypatch.setattr(Learning, "begin", lambda self: None)
-    program = Program(application, "en")
+    program = Program(application)
     yield program
     if program.window is not None:
         program.window.close()
@@ -351,7 +351,7 @@ def test_cli_folder_argument_opens_window(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     calls: list[tuple[Path, str | None]] = []
-    monkeypatch.setattr(app, "open_window", lambda root, view, *_, **__: calls.append((root, view)))
+    monkeypatch.setattr(app, "open_window", lambda *given: calls.append(given))
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
     assert calls == [(tmp_path, "pages")]
     capsys.readouterr()
