@@ -7,7 +7,7 @@ decision of a person is one step of the journal, and skips what has changed in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product, starmap
 from operator import attrgetter
@@ -485,34 +485,23 @@ CONFLICTS_COMMAND, DOUBTS_COMMAND = "labeler groups --conflicts", "labeler group
 def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
     """Return the part of the `labeler dedup` summary about copies that need a decision."""
 
-    def name_copies(
-        copies: DuplicateSet, verb: str, get_facts: Callable[[DuplicateSetMember], Iterable[str]]
-    ) -> str:
-        first = {fact: m.key for m in reversed(copies.members) for fact in get_facts(m)}
-        return ", ".join(
-            f"{_name(dataset, key)}{verb}{fact}" for fact, key in sorted(first.items())
-        )
+    def describe(member: DuplicateSetMember) -> str:
+        facts = member.label or " or ".join(sorted(member.hints)) or member.status
+        return f"{_name(dataset, member.key)} ({facts})"
 
-    conflicts = [
-        name_copies(copies, " is ", lambda member: {_decision(member)} - {"queue"})
-        for copies in plan.conflicts[:MAX_LISTED]
-    ]
-    disputed = [
-        name_copies(copies, " found as ", lambda member: member.hints)
-        for copies in plan.disputed[:MAX_LISTED]
-    ]
-    doubts = [
-        ", ".join(_name(dataset, member.key) for member in pair.members)
-        for pair in plan.doubts[:MAX_LISTED]
-    ]
+    unsettled = {
+        "labelled_differently": (plan.conflicts, CONFLICTS_COMMAND),
+        "hinted_differently": (plan.disputed, CONFLICTS_COMMAND),
+        "doubtful_pairs": (plan.doubts, DOUBTS_COMMAND),
+    }
     return {
-        name: summarize_lines(lines, f"{command} {dataset.option}", number)
-        for name, lines, command, number in (
-            ("labelled_differently", conflicts, CONFLICTS_COMMAND, len(plan.conflicts)),
-            ("hinted_differently", disputed, CONFLICTS_COMMAND, len(plan.disputed)),
-            ("doubtful_pairs", doubts, DOUBTS_COMMAND, len(plan.doubts)),
+        name: summarize_lines(
+            [", ".join(map(describe, copies.members)) for copies in sets[:MAX_LISTED]],
+            f"{command} {dataset.option}",
+            len(sets),
         )
-        if lines
+        for name, (sets, command) in unsettled.items()
+        if sets
     }
 
 

@@ -11,7 +11,10 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from pathlib import Path
+
+import yaml
 
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
@@ -26,7 +29,7 @@ from gleanset.records import SPLITS
 from labeler.export.item import ExportItem
 from labeler.export.options import ALL_SAMPLES, ExportOptions
 from labeler.export.plan import UNCHANGED
-from labeler.export.rows import LICENCE_FILE, format_features, write_text
+from labeler.export.rows import LICENCE_FILE, describe_features, write_text
 
 UNKNOWN = "unknown"
 MAX_COMPARED_SAMPLES = 50_000
@@ -280,19 +283,23 @@ def _escape_markdown(text: str) -> str:
 
 def front_matter(name: str, facts: CardFacts) -> str:
     """Return the YAML front matter: name, licence, task, files by split, columns."""
-    quoted = name.replace("\\", "").replace('"', "'")
-    lines = [
-        f'pretty_name: "{quoted}"',
-        "license: other\nlicense_name: per-image\nlicense_link: LICENSES.csv",
-        f"task_categories:\n- {_task(facts)}",
-    ]
+    content: dict[str, object] = {
+        "pretty_name": name,
+        "license": "other",
+        "license_name": "per-image",
+        "license_link": LICENCE_FILE,
+        "task_categories": [_task(facts)],
+    }
     if files := facts.options.form.data_files:
-        lines += ["configs:\n- config_name: default\n  data_files:"]
-        for split in filter(facts.splits.__contains__, SPLITS):
-            name = "validation" if split == "val" else split
-            lines.append(f'  - split: {name}\n    path: "{files.format(split)}"')
-        lines += format_features(facts.row, facts.labels)
-    return "---\n" + "\n".join(lines) + "\n---"
+        splits = [split for split in SPLITS if facts.splits[split]]
+        paths = [
+            {"split": "validation" if split == "val" else split, "path": files.format(split)}
+            for split in splits
+        ]
+        content["configs"] = [{"config_name": "default", "data_files": paths}]
+        content["dataset_info"] = {"features": describe_features(facts.row, facts.labels)}
+    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=inf)
+    return f"---\n{text}---"
 
 
 CROISSANT = "croissant.json"

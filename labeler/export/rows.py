@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -88,17 +87,13 @@ def table_row(facts: Mapping[str, object], *empty_columns: str) -> dict[str, obj
     return classes | others | dict.fromkeys(empty_columns, "")
 
 
-def format_features(row: Mapping[str, object], classes: Sequence[str]) -> Iterator[str]:
-    """Yield the features of table rows as YAML lines for the front matter of a card."""
-    yield from ("dataset_info:", "  features:", "  - name: image", "    dtype: image")
-    for name, value in row.items():
-        yield f"  - name: {name}"
-        if name == "label":
-            yield from ("    dtype:", "      class_label:", "        names:")
-            for number, label in enumerate(classes):
-                yield f"          '{number}': {json.dumps(label, ensure_ascii=False)}"
-        else:
-            yield f"    dtype: {get_dtype(value)}"
+def describe_features(row: Mapping[str, object], classes: Sequence[str]) -> list[dict[str, object]]:
+    """Return the features of table rows, for the front matter of a card."""
+    names = {str(number): label for number, label in enumerate(classes)}
+    dtypes: dict[str, object] = {"image": "image"}
+    dtypes |= {name: get_dtype(value) for name, value in row.items()}
+    dtypes |= {"label": {"class_label": {"names": names}}} if "label" in row else {}
+    return [{"name": name, "dtype": dtype} for name, dtype in dtypes.items()]
 
 
 def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:

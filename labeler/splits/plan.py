@@ -1,6 +1,6 @@
 """Assigning train, val and test by group: reproducible, and stable when data is added.
 
-A plan is a plain value: the split of each sample, and how close that is to the requested shares.
+A plan is a plain value: the split of each sample, and the number of each class in each split.
 Held-out groups and groups of the previous split are fixed before the others are placed.
 """
 
@@ -95,7 +95,6 @@ class SplitPlan:
     splits: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     table: dict[str, dict[str, int]] = field(default_factory=dict)
-    closeness: dict[str, dict[str, object]] = field(default_factory=dict)
     groups: int = 0
     largest_group: int = 0
     tied: int = 0
@@ -142,7 +141,6 @@ class SplitPlan:
             "largest_group": self.largest_group,
             "groups_tied_since": self.tied,
             "classes": self.table,
-            "closeness": self.closeness,
         } | {key: value for key, value in details.items() if value}
 
     def _small_sample_warning(self) -> list[str]:
@@ -266,7 +264,7 @@ def _place_free(
     placed: dict[str, str],
     plan: SplitPlan,
 ) -> None:
-    """Place the groups without a part, and record how close each class comes to its shares."""
+    """Place the groups without a part so that each class comes close to its shares."""
     sizes_by_key = {
         group.key: Counter(str(m.label) for m in group.members if m.key not in plan.left_out)
         for group in groups
@@ -293,15 +291,6 @@ def _place_free(
             items.append(PlaceableGroup(key, row, parts))
     for key, number in allocate(items, table, spec.seed).items():
         placed[key] = SPLITS[number]
-    for label, targets in targets_by_class.items():
-        have = table.have[label]
-        plan.closeness[label] = {
-            "asked": ":".join(f"{number:.4g}" for number in targets),
-            "got": ":".join(map(str, have)),
-            "largest_deviation": round(
-                max(abs(w - h) for w, h in zip(targets, have, strict=True)), 3
-            ),
-        }
 
 
 def _resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:

@@ -24,8 +24,7 @@ _INDENT = 2
 
 def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
     """Return a result of `SplitPlan.result` with short printed tables instead of all classes."""
-    summary = {name: value for name, value in result.items() if name != "closeness"}
-    summary["classes"] = class_table(SPLITS, summary.pop("classes"))
+    summary = dict(result) | {"classes": class_table(SPLITS, result["classes"])}
     if short := summary.pop("short", []):
         summary["short"] = shorten_list(short)
     return summary

@@ -266,7 +266,7 @@ def test_settled_dispute_is_forgotten(empty: Dataset, tree: Path) -> None:
 def test_conflicting_copies_are_listed(empty: Dataset, tree: Path, tmp_path: Path) -> None:
     dataset_option = ("-d", empty.root)
     run_labeler("import", tree, *dataset_option)
-    pair = "hana/2.jpg is hana, rei/copy.jpg is rei"
+    pair = "hana/2.jpg (hana), rei/copy.jpg (rei)"
     for words in (("dedup", "--simulate"), ("dedup",), ("dedup",)):
         assert pair in printed_text(run_labeler(*words, *dataset_option))
     for module, words in (
