@@ -73,7 +73,7 @@ CEILINGS = {
     "gleanset and curation": 14_500,
     "harvest": 11_000,
     "facecrop": 3_000,
-    "labeler": 22_000,
+    "labeler": 21_500,
     "labeler/qt": 10_000,
     "baseline": 13_000,
     "pipeline": 4_500,

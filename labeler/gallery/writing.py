@@ -36,7 +36,6 @@ from labeler.quality.assessment import assess_quality
 from labeler.quality.flags import flags_of
 from labeler.requests import GalleryRequest
 from labeler.sample_pixels import SampleFile, list_sample_files, read_pixels
-from labeler.splits.allocate import spread_groups
 
 LABEL_ISSUE, DUPLICATE = "issue", "duplicate"
 MARKS = (LABEL_ISSUE, DUPLICATE)
@@ -149,10 +148,13 @@ def order_by_quality(
             return True, -sample.sharpness, sample.key
         return bool(flags_of(quality)), quality.blur, sample.key
 
-    ranked = sorted(QualityMeasures(dataset.db).join(samples), key=rank)
-    return spread_groups(
-        (sample for sample, _ in ranked), lambda sample: groups.get(sample.key, sample.key)
-    )
+    turns: dict[int, list[Sample]] = defaultdict(list)
+    sizes: Counter[str] = Counter()
+    for sample, _ in sorted(QualityMeasures(dataset.db).join(samples), key=rank):
+        group = groups.get(sample.key, sample.key)
+        turns[sizes[group]].append(sample)
+        sizes[group] += 1
+    return [sample for turn in turns.values() for sample in turn]
 
 
 def divide_limit(sizes: Mapping[str, int], limit: int) -> dict[str, int]:

@@ -33,11 +33,6 @@ class HistoryStep(NamedTuple):
     depth: int
     root: int
 
-    @property
-    def name(self) -> str:
-        """The name of the operation, in English."""
-        return self.operation.text()
-
 
 class History:
     """Undo and redo stacks over the journal's steps.
@@ -143,11 +138,6 @@ class StepResult:
     changed_since: int = 0
     kind: StepKind = StepKind.STEP
     root: int = 0
-
-    @property
-    def name(self) -> str:
-        """What was done, undone or redone, in English."""
-        return self.operation.text()
 
 
 NO_STEP = StepResult(0, 0, make_operation(NAMED, name=""))
@@ -293,7 +283,7 @@ class SortingSession:
             idle = undone.changed_since and not has_effect(self.dataset.db, new)
             if idle and (after := find_blocking_step(self.dataset.db, step.id, new)) is not None:
                 raise UsageError(
-                    f"nothing of “{step.name}” is left to {kind}: all samples changed since",
+                    f"nothing of “{step.operation.text()}” is left to {kind}: all changed since",
                     "undo this step first, where it was done or by labeler undo: " + after.text(),
                 )
         return self._done(new, undone.restored, undone.changed_since, kind)

@@ -10,25 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations, product
-from typing import TypeVar
-
-T = TypeVar("T")
-
-
-def spread_groups(ordered: Iterable[T], group_of: Callable[[T], str]) -> list[T]:
-    """Move the first item of each group before the second items, and so on; otherwise stable."""
-    counts: Counter[str] = Counter()
-
-    def rank(item: T) -> int:
-        group = group_of(item)
-        counts[group] += 1
-        return counts[group]
-
-    return sorted(ordered, key=rank)
-
 
 # The sizes of whole parts only break ties between classes.
 _TIE_WEIGHT = 1e-6

@@ -156,7 +156,7 @@ def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     sent = page.tiles[2].rows[0]
     session.decide([sent], "Mio")
     done = pages.label_page(page, lifted=[0, 1], sent=[2])
-    assert done.name == f"Label {len(page.tiles) - 3} samples as Miku"
+    assert done.operation.text() == f"Label {len(page.tiles) - 3} samples as Miku"
     tiles = session.tiles.get_many(page.rows)
     assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [None, None, "Mio", "Miku"]
     # Lifted ones are proposed again, as something else.

@@ -211,7 +211,11 @@ def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]
 
     assert names() == ("Label 3 samples as Mio", None)
     undone = session.undo()
-    assert (undone.kind, undone.name, undone.count) == ("undo", "Label 3 samples as Mio", 3)
+    assert (undone.kind, undone.operation.text(), undone.count) == (
+        "undo",
+        "Label 3 samples as Mio",
+        3,
+    )
     assert names() == ("Label 3 samples as Miku", "Label 3 samples as Mio")
     session.undo()
     assert names() == (None, "Label 3 samples as Miku")
