@@ -206,8 +206,9 @@ def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]
     session.label(rows[3:], "Mio")
 
     def names() -> tuple[str | None, str | None]:
-        progress = session.progress()
-        return (progress.undo and progress.undo.name, progress.redo and progress.redo.name)
+        steps = session.progress().undo, session.progress().redo
+        undo, redo = (step and step.operation.text() for step in steps)
+        return undo, redo
 
     assert names() == ("Label 3 samples as Mio", None)
     undone = session.undo()
@@ -259,7 +260,7 @@ def test_undo_skips_steps_of_another_window(session: SortingSession, rows: list[
         assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 2}
         with pytest.raises(UsageError):
             session.undo()
-        assert other.undo().name == "Label 2 samples as Mio"
+        assert other.undo().operation.text() == "Label 2 samples as Mio"
 
 
 def test_decisions_record_provenance(session: SortingSession, rows: list[int]) -> None:
@@ -310,7 +311,8 @@ def test_old_class_name_resolves_in_another_window(
         session.label(rows[:1], "Miku")
         session.label(rows[1:2], "Mio")
         session.rename_class("Miku", "Hatsune Miku")
-        assert other.label(rows[2:3], "Miku").name == "Label 1 sample as Hatsune Miku"
+        labelled = other.label(rows[2:3], "Miku")
+        assert labelled.operation.text() == "Label 1 sample as Hatsune Miku"
         session.rename_class("Mio", "Hatsune Miku")
         other.label(rows[3:4], "Mio")
     assert places(session)["Hatsune Miku"] == 4
@@ -368,13 +370,13 @@ def test_adopted_step_can_be_undone(session: SortingSession, keys: list[str]) ->
     assert session.adopt(step, 1) == StepResult(
         step, 1, make_operation(NAMED, name="Elsewhere"), root=step
     )
-    assert session.undo().name == "Elsewhere"
+    assert session.undo().operation.text() == "Elsewhere"
     with Dataset.open(session.dataset.root) as dataset:
         step = dataset.journal.apply("Beside us", [Choice(keys[1], "reject")])
     assert session.poll()
     assert session.progress().undo is None
     session.adopt(step, 1)
-    assert session.undo().name == "Beside us"
+    assert session.undo().operation.text() == "Beside us"
 
 
 def test_invalid_target_raises_error(session: SortingSession, rows: list[int]) -> None:
