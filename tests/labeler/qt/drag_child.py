@@ -59,7 +59,7 @@ class Answerer(QObject):
         """Wait until all is saved; return the name of the undo step."""
         settle(self.window)
         last = self.window.worker.progress
-        return last.undo.name if last and last.undo else ""
+        return last.undo.operation.text() if last and last.undo else ""
 
     def do_question(self, _: str) -> bool:
         """Return whether the dialog about dropped files can be answered."""

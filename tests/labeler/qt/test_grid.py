@@ -146,7 +146,7 @@ def test_tiles_stay_while_others_write(person: Person) -> None:
     view.verticalScrollBar().setValue(0)
     assert tile_rects(person) == before
     # Undo does not offer the other process's step.
-    assert person.window.worker.progress.undo.name.startswith("Create class")
+    assert person.window.worker.progress.undo.operation.text().startswith("Create class")
 
 
 def test_two_windows_lose_no_decision(open_window: OpenWindow, faces: FaceSet) -> None:
