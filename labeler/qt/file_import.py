@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, QSettings, Qt, QUrl, Signal
+from PySide6.QtCore import QEvent, QObject, Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices, QDropEvent
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -326,7 +326,6 @@ class ImportBar(QFrame):
 
 MAX_SHOWN_NAMES = 4
 DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
-NAMES_SETTING = "folder_names_are_classes"
 SITES = ("bing", "flickr", "google", "pixiv")
 
 
@@ -346,9 +345,11 @@ class PlanDialog(QDialog):
         self.buttons.rejected.connect(self.reject)
         self.finished.connect(self.deleteLater)
         self.setMinimumWidth(em(self, 26))
-        faces = QRadioButton(self.tr("Detect faces"))
+        # Buttons without a common parent would not exclude each other.
+        faces = QRadioButton(self.tr("Detect faces"), self)
+        whole_images = self.tr("Whole images, or faces that are already cropped")
+        self.whole_images = QRadioButton(whole_images, self)
         faces.setChecked(True)
-        self.whole_images = QRadioButton(self.tr("Whole images, or faces that are already cropped"))
         self.tiles = column_layout(faces, self.whole_images, margins=(SPACE_M,) * 4)
 
     def plan(self) -> ImportPlan | SearchPlan:
@@ -405,8 +406,7 @@ class ImportDialog(PlanDialog):
         report = self.report = self._counts
         self.summary.setText(self._summary_text(report))
         self.names.setVisible(self._label is None and bool(report.hints))
-        names = QSettings().value(NAMES_SETTING, report.has_class_folders, type=bool)
-        self.names.setChecked(self._label is None and bool(names))
+        self.names.setChecked(self._label is None and report.has_class_folders)
         self.start_button.setEnabled(self.can_import)
         self.start_button.setDefault(True)
         self.adjustSize()
@@ -451,8 +451,6 @@ class ImportDialog(PlanDialog):
     def plan(self) -> ImportPlan:
         videos = tuple(self.report.videos) if self.report is not None else ()
         names = not self.names.isHidden() and self.names.isChecked()
-        if not self.names.isHidden():
-            QSettings().setValue(NAMES_SETTING, int(names))
         whole_images = self.whole_images.isChecked()
         return ImportPlan(self._dropped, whole_images, names, self._label, videos)
 

@@ -11,9 +11,9 @@ import pytest
 from click import UsageError
 from drawn_faces import FaceSet, labels
 from person import FakeCommands, OpenWindow, drop_files, settle, wait_until
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QRadioButton
 from tools_for_tests import picture
 
 from gleanset import Dataset
@@ -91,7 +91,13 @@ def test_drop_shows_preview_and_imports(
     dialog = wait_for_dialog(window)
     summary = dialog.summary.text()
     assert summary == f"4 new images\n{ignored}\nFolders: mai 2, yui 2"
-    assert dialog.whole_images.isChecked()
+    faces_button, whole_button = dialog.findChildren(QRadioButton)
+    assert whole_button.isChecked()
+    assert not faces_button.isChecked()
+    for radio, other in ((faces_button, whole_button), (whole_button, faces_button)):
+        QTest.mouseClick(radio, Qt.MouseButton.LeftButton, pos=QPoint(8, radio.height() // 2))
+        assert radio.isChecked()
+        assert not other.isChecked()
     assert dialog.names.isChecked()
     QTest.keyClick(dialog, Qt.Key.Key_Return)
     wait_until(lambda: window.imports.state is ImportState.DONE)
@@ -105,14 +111,9 @@ def test_drop_shows_preview_and_imports(
     drop_files(window, [tmp_path / "in"])
     dialog = wait_for_dialog(window)
     assert dialog.summary.text().startswith(f"4 already in the dataset\n{ignored}\n")
-    dialog.names.click()
-    dialog.plan()
     QTest.keyClick(dialog, Qt.Key.Key_Escape)
     assert window.drops.dialog is None
     assert not window.imports.running
-    drop_files(window, [tmp_path / "in"])
-    dialog = wait_for_dialog(window)
-    assert not dialog.names.isChecked()  # the last choice is remembered
     drop_files(window, [faces.root])  # a dataset is not imported
     dialog = wait_for_dialog(window)
     assert not dialog.start_button.isEnabled()
