@@ -37,7 +37,9 @@ def figure(value: float | None, digits: int = 2) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Format seconds as `45 s`, `12 min` or `2 h 5 min`."""
+    """Format seconds as `0.3 s`, `45 s`, `12 min` or `2 h 5 min`."""
+    if 0 < seconds < 1:
+        return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

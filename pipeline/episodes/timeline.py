@@ -17,12 +17,13 @@ from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
-from gleanset.html.words import choose_step
 
 PAGE, TABLE = "timeline.html", "timeline.csv"
 MAX_GAP_SECONDS = 1.0
 """A shorter absence does not end a segment: people turn away, or are hidden."""
 MAX_TICKS = 8
+TICK_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+"""Seconds between labels of the scale, which have whole seconds."""
 FACE_SIZE = 48
 State = Literal["named", "other", "waiting", "left out"]
 """Whether a person is named; "left out" are repeated segments such as intros."""
@@ -82,8 +83,9 @@ class VideoTimeline:
     @property
     def ticks(self) -> list[float]:
         """Times of the labels on the scale, in seconds."""
-        step = max(choose_step(self.seconds / 60, MAX_TICKS) * 60, 1.0)
-        return [number * step for number in range(int(self.seconds / step) + 1)]
+        fitting = (step for step in TICK_STEPS if self.seconds <= MAX_TICKS * step)
+        step = next(fitting, TICK_STEPS[-1])
+        return [float(number * step) for number in range(int(self.seconds / step) + 1)]
 
 
 def clock(seconds: float) -> str:

@@ -35,6 +35,7 @@ from labeler.sorting.session import Place, SortingSession
 from pipeline.episodes.follower import FaceFinder, SceneTracker
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.episodes.timeline import (
+    VideoTimeline,
     clock,
     gather_timelines,
 )
@@ -163,6 +164,14 @@ def test_timeline_lists_people_by_time(tracked: Dataset, tmp_path: Path) -> None
     (timeline,) = gather_timelines(tracked)
     assert [(person.name, person.state) for person in timeline.people[2:]] == [(None, "waiting")]
     assert clock(3723.45) == "1:02:03.4"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "step"), [(0.3, 1), (5.3, 1), (8.1, 2), (250.0, 60), (1440.0, 300)]
+)
+def test_scale_has_whole_seconds(seconds: float, step: int) -> None:
+    ticks = VideoTimeline("", seconds, []).ticks
+    assert ticks == [float(tick) for tick in range(0, int(seconds) + 1, step)]
 
 
 def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> None:
