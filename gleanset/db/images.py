@@ -61,6 +61,10 @@ POST = post_sql("o")
 """SQL: the post of an origin `o`."""
 
 
+_ORIGIN_ORDER = "source, length(o.key), o.key, query, hint"
+"""SQL: the first origin of an image names it, so a short name comes before `copy of` it."""
+
+
 class OriginSummary(NamedTuple):
     """Paths and post of an image: each from the first of its origins that has one."""
 
@@ -197,7 +201,7 @@ class Images(Table):
             f"SELECT i.sha256, {', '.join(OriginSummary._fields)} FROM origin o "
             "JOIN image i ON i.id=o.image WHERE i.sha256",
             hashes,
-            "ORDER BY i.sha256, o.source, o.key, o.query, o.hint",
+            f"ORDER BY i.sha256, {_ORIGIN_ORDER}",
         ):
             origin = origins.get(sha256, NO_SUMMARY)
             origins[sha256] = OriginSummary(
@@ -216,7 +220,7 @@ class Images(Table):
     def _with_origins(self, rows: list[Row]) -> list[Image]:
         origins: dict[int, list[Origin]] = {row["id"]: [] for row in rows}
         for row in self._db.iter_rows_in(
-            "SELECT * FROM origin WHERE image", origins, "ORDER BY source, key, query, hint"
+            "SELECT * FROM origin o WHERE image", origins, f"ORDER BY {_ORIGIN_ORDER}"
         ):
             origins[row["image"]].append(_origin(row))
         return [

@@ -324,6 +324,13 @@ def test_bytes_and_names_are_kept(empty: Dataset, album: dict[str, bytes], tmp_p
     assert names == expected
 
 
+def test_equal_files_have_the_shortest_name(empty: Dataset, tmp_path: Path) -> None:
+    for name in ("a copy of b.jpg", "b.jpg", "b (1).jpg"):
+        put(empty, encode(picture(0)), name)
+    run_export(empty, tmp_path / "out")
+    assert set(files(tmp_path / "out")) == {"train/hana/b.jpg"}
+
+
 def test_gps_positions_are_reported_and_removed(empty: Dataset, tmp_path: Path) -> None:
     put(empty, image_with_gps(0), "beach.jpg")
     put(empty, image_with_gps(1, kind="PNG"), "garden.png", label="rei")
