@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPalette
+from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QLabel, QStatusBar, QToolButton
 
 from gleanset import Dataset
@@ -20,7 +20,7 @@ from gleanset.installation import install_command
 from labeler.qt.commands import MISSING_EXIT_CODE, CommandEnd, CommandQueue, CommandStage
 from labeler.qt.session_worker import BackgroundTask, SessionWorker
 from labeler.qt.settings import WindowState
-from labeler.qt.theme import PENDING, SAVED, em, is_dark, trough
+from labeler.qt.theme import PENDING, SAVED, em, is_dark
 from labeler.qt.translations import singular, step_words
 from labeler.qt.widgets import announce, timer
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 MESSAGE_MS = 6000
 MARGIN_PX = 6
 MAX_PART_WIDTH_EM = 24
-SORTED_LINE_PX = 2
 
 
 def _as_tooltip(text: str) -> str:
@@ -49,13 +48,11 @@ def _set_elided(part: QLabel | QToolButton, text: str) -> None:
 class MessageBar(QStatusBar):
     """Status bar with progress, messages and an undo button that calls `undo`.
 
-    Long messages are shown in full as its tooltip. A line at its top is as long as the share of the
-    faces that is sorted.
+    Long messages are shown in full as its tooltip.
     """
 
     def __init__(self, worker: SessionWorker, undo: Callable[[], object]) -> None:
         super().__init__()
-        self._sorted_share = 0.0
         self.sorted, self.saved = QLabel(), QLabel()
         self.undo = QToolButton(autoRaise=True)
         self.undo.hide()
@@ -70,19 +67,11 @@ class MessageBar(QStatusBar):
         worker.stepped.connect(self._show_step)
         worker.save_delayed.connect(self._show_save_delay)
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        painter, done = QPainter(self), round(self._sorted_share * self.width())
-        painter.fillRect(0, 0, self.width(), SORTED_LINE_PX, trough(self.palette()))
-        painter.fillRect(0, 0, done, SORTED_LINE_PX, self.palette().highlight())
-
     def _show_progress(self, progress: SortingProgress) -> None:
         counts = progress.counts
         text = self.tr("{done} of {total} sorted")
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.sorted.setVisible(counts.total > 0)
-        self._sorted_share = counts.sorted / max(1, counts.total)
-        self.update()
         step = progress.undo
         self.undo.setVisible(step is not None)
         if step is not None:
