@@ -26,10 +26,6 @@ MAX_COMMAND_CHARACTERS = 20_000
 """Characters of paths in one command; the limit of Windows is about 32,000."""
 
 
-FIRST_IMAGES = 12
-"""Images of a search that are shown first, as they tell whether the words were right."""
-
-
 class DroppedPaths(NamedTuple):
     """Dropped paths by kind; `files` are images and archives."""
 
@@ -182,17 +178,11 @@ class SearchPlan(NamedTuple):
     whole_images: bool = False
 
     def commands(self, root: Path) -> list[list[str]]:
-        """Return the commands in order; the first images are shown before all others come."""
-        options = ["--source", self.site, *_common_options(root)]
-        return [
-            command
-            for limit in sorted({min(FIRST_IMAGES, self.limit), self.limit})
-            for command in (
-                # The space is removed again; without it, -words would be an option.
-                ["harvest", "keyword", f" {self.words}", "--limit", str(limit), *options],
-                _make_samples(root, self.whole_images),
-            )
-        ]
+        """Return the commands in order."""
+        options = ["--limit", str(self.limit), "--source", self.site, *_common_options(root)]
+        # The space is removed again; without it, -words would be an option.
+        search = ["harvest", "keyword", f" {self.words}", *options]
+        return [search, _make_samples(root, self.whole_images)]
 
 
 def _make_samples(root: Path, whole_images: bool) -> list[str]:
