@@ -223,6 +223,7 @@ class ClassPagesView(PagedView):
         self._update_place()
         if page is not None:
             self.model.set_state(self._history.lifted.pop(page, ()), TileState(TileMark.LIFTED))
+        self.names.page_changed(was_typing)
         self._show_header()
         self._show_notice()
         self.names.page_shown(was_typing)

@@ -431,9 +431,11 @@ class PageNaming(QObject):
         """Insert letters that were typed on the grid into the field."""
         if self._grid.has_clusters and not self._grid.target_rows():
             self.say_no_cluster()
-            return
-        self.write()
-        self._field.insert(text)
+        elif not self._has_field:
+            self._say_unused(text)
+        else:
+            self.write()
+            self._field.insert(text)
 
     def say_no_cluster(self) -> None:
         self._grid.worker.show_message(self.tr("Point at a cluster first, then type its name"))
@@ -453,6 +455,26 @@ class PageNaming(QObject):
         if self._typed_for is before:
             self._typed_for = self._grid.page
 
+    @property
+    def _has_field(self) -> bool:
+        description = self._grid.description
+        if description is None:  # the next page is being prepared, or nothing is left
+            return self._grid.waits or self._grid.name_until == math.inf
+        is_outside = description.has_clusters and self._grid.name_field_rect().isEmpty()
+        return bool(description.placeholder) and not is_outside
+
+    def page_changed(self, was_typing: bool) -> None:
+        """Discard a name that was begun before, unless the page has a field for it."""
+        if was_typing:
+            self._grid.name_until = time.monotonic() + NAME_GRACE_SECONDS
+        if (name := self._field.text()) and not (was_typing and self._has_field):
+            self._field.clear()
+            self._say_unused(name)
+
+    def _say_unused(self, name: str) -> None:
+        text = self.tr("Typed before this page appeared, not used: {name}")
+        self._grid.worker.show_message(text.format(name=name))
+
     def page_shown(self, was_typing: bool) -> None:
         """Focus the faces, unless a name is being typed."""
         if was_typing and self._field.text():
@@ -461,8 +483,6 @@ class PageNaming(QObject):
             types_elsewhere = isinstance(self._grid.window().focusWidget(), QLineEdit)
             if was_typing or (self._grid.isVisible() and not types_elsewhere):
                 self._grid.setFocus()
-        if was_typing:
-            self._grid.name_until = time.monotonic() + NAME_GRACE_SECONDS
 
     def _changed(self, text: str) -> None:
         if not self._text:
