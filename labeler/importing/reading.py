@@ -18,6 +18,7 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.names import VIDEO_EXTENSIONS, find_class_folder, find_split_folders
 from gleanset.files.store import hash_file
+from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.tree import NOT_AN_IMAGE, summarize_ignored
 from labeler.export.formats import find_format
@@ -278,12 +279,12 @@ def _check_names(tree: ImportTree, labelled: LabelledFiles, names: Counter[str])
 
 
 def _fix(tree: ImportTree) -> str:
+    folders = "put the images of each class into a folder with its name"
+    if captions := [path.name for path in tree.iter_files(".txt") if tree.find_sibling(path)]:
+        return f"write a CSV of file_name and label; not read: {', '.join(shorten_list(captions))}"
     if any(tree.iter_files(".json", ".xml", ".csv", ".txt")):
-        return (
-            "export COCO, YOLO or a CSV with file_name and label from your tool, or put the images "
-            "of each class into a folder with its name"
-        )
-    return "put the images of each class into a folder with its name"
+        return f"export COCO, YOLO or a CSV with file_name and label from your tool, or {folders}"
+    return folders
 
 
 def check_importable(path: Path) -> None:

@@ -260,6 +260,14 @@ def test_class_may_have_name_of_split(
     assert hinted - {None} == classes
 
 
+def test_captions_are_named_in_the_error(tmp_path: Path) -> None:
+    write(tmp_path, "a.jpg", "b.jpg")
+    write(tmp_path, "a.txt", text="hana, rain")
+    write(tmp_path, "b.txt", text="初音ミク".encode("cp932"))
+    with pytest.raises(InputUnusable, match=r"write a CSV .* not read: a\.txt, b\.txt"):
+        read_labelled(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("label", "expected"),
     [
