@@ -26,9 +26,11 @@ from gleanset.cli import main as run_main
 from gleanset.config import Param
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
 from gleanset.html.words import number
+from gleanset.named_files import shorten_list
 from gleanset.records import Snapshot
 from gleanset.request import Count, Request, request_options
 from gleanset.settings import Settings, write_settings
+from gleanset.terminal import escape_name
 from pipeline.episodes.request import EpisodesRequest
 
 PROGRAMS = ("harvest", "facecrop", "labeler", "baseline", "webapp")
@@ -403,7 +405,9 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
             dataset, request.images, request.origins, request.authors, request.reports
         )
         if job.simulate:
-            return {"would_forget": plan.result()}
+            names = {sha256: _name_image(dataset, sha256) for sha256 in plan.images}
+            listed = names if job.as_json else shorten_list([*names.values()])
+            return {"would_forget": plan.result(), "list": listed}
         question = f"Remove {plan.describe()} for good?"
         if not request.yes and not confirm(question):
             raise UsageError(
@@ -413,6 +417,13 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
         return {"forgotten": plan.result()}
 
 
+def _name_image(dataset: Dataset, sha256: str) -> str:
+    image = dataset.images.get(sha256)
+    origin = next(iter(image.origins), None) if image is not None else None
+    place = (origin.path or origin.url or origin.key) if origin is not None else ""
+    return f"{sha256[:12]} {escape_name(place)}".rstrip()
+
+
 @commands.command(epilog="Example: gleanset gc --older 1d --simulate -d my-dataset")
 @job_options(simulate=True)
 @click.option(
@@ -420,7 +431,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> Result:
     default="1d",
     show_default=True,
     metavar="AGE",
-    help="Keep files younger than this, such as 12h, 1d or 2w.",
+    help="Delete only files older than this, such as 12h, 1d or 2w.",
 )
 def gc(job: CommandJob, older: str) -> Result:
     """Delete unreferenced files and leftovers of killed runs.

@@ -112,11 +112,6 @@ async def ready(request: Request) -> Response:
     return await health(request)
 
 
-async def ping(_: Request) -> Response:
-    """Reply at once. Needs no token and is not counted."""
-    return json_response({"pong": True})
-
-
 async def document(_: Request) -> Response:
     """Return the OpenAPI description."""
     described = msgspec.json.decode((PAGE / "openapi.json").read_bytes())
@@ -151,7 +146,6 @@ READ = {
     "model.json": model_facts,
     "model.onnx": model_file,
     "openapi.json": document,
-    "ping": ping,
     "portraits": portraits,
     "ready": ready,
 }

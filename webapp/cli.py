@@ -125,7 +125,7 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
 @job_options()
 @report_numbers
 def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> Result:
-    """Refuse reports; the next `gleanset gc` deletes their images."""
+    """Refuse reports; `gleanset gc` deletes their images a day later."""
     from curation.web_reports import refuse_reports
 
     with _open(job) as dataset:

@@ -24,7 +24,7 @@ API = "/api/"
 ADMIN_API = "/api/v1/admin"
 """Addresses with a token of their own."""
 METRICS = "/metrics"
-UNCOUNTED = ("/api/v1/health", "/api/v1/ping", "/api/v1/ready")
+UNCOUNTED = ("/api/v1/health", "/api/v1/ready")
 MODEL_VERSION = "model-version"
 CLIENT_DISCONNECTED = 499
 """Status in the metrics of a request without a response, as in nginx."""

@@ -39,7 +39,7 @@ def check_report(
         raise RefusedRequest(422, "note too long", detail, "shorten `note`")
     if sent.kind == REMOVAL:
         return _check_removal(loaded, upload, sent, limits)
-    claimed, answer = _class_name(sent.claimed), _prediction(loaded, upload, sent, limits)
+    claimed, answer = _class_name(sent.claimed, loaded), _prediction(loaded, upload, sent, limits)
     image = strip_image(upload.data, limits.pixels)
     full_box = Box(0, 0, image.width, image.height)
     box = clip_box(Box(*sent.box) if sent.box else full_box, image.width, image.height)
@@ -66,7 +66,7 @@ def _check_removal(
     return KeptReport(claim, image.data, hash_bytes(upload.data))
 
 
-def _class_name(claimed: str | None) -> str:
+def _class_name(claimed: str | None, loaded: LoadedModel) -> str:
     if claimed is None:
         return UNLISTED
     try:
@@ -76,7 +76,7 @@ def _class_name(claimed: str | None) -> str:
     # Device names of Windows, and the words for "unknown".
     if make_portable_name(name) == f"_{name}" or name.casefold() in UNKNOWN:
         raise RefusedRequest(422, "no name of a class", f"reserved: {name!r}", "use another name")
-    return name
+    return {known.casefold(): known for known in loaded.visible_classes}.get(name.casefold(), name)
 
 
 def _prediction(

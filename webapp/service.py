@@ -13,7 +13,7 @@ from webapp.problems import RefusedRequest
 from webapp.report_spool import ReportSpool
 from webapp.settings import ServeSettings
 
-MAX_AGE_SECONDS = 60.0
+MAX_AGE_SECONDS = 15.0
 
 
 class CachedResult:

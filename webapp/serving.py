@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import ip_address
@@ -48,7 +49,7 @@ def serve_page(
         address = request.address()
         file = served_file(root, request.run, web.run, progress)
         hosts, token = access_rules(request.host, request.host_name, public=request.public)
-        admin = _admin_token(root) if request.admin else None
+        admin = _admin_token(root, token) if request.admin else None
         settings = ServeSettings(
             model=str(file),
             dataset=str(root.resolve()) if is_dataset(root) else None,
@@ -98,13 +99,18 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _admin_token(root: Path) -> str:
+def _admin_token(root: Path, token: str | None) -> str:
     if not is_dataset(root):
         raise UsageError("--admin needs a dataset", "add -d DATASET")
-    return os.environ.get(ADMIN_TOKEN_VARIABLE) or secrets.token_urlsafe(16)
+    admin = os.environ.get(ADMIN_TOKEN_VARIABLE) or secrets.token_urlsafe(16)
+    if admin == token or len(admin) < 12:
+        problem = f"${ADMIN_TOKEN_VARIABLE} is too short, or that of all users"
+        raise UsageError(problem, "use at least 12 characters of its own")
+    return admin
 
 
 def _page_url(address: ListenAddress, port: int, page: str, token: str | None) -> str:
-    name = f"[{address.host}]" if ":" in address.host else address.host
+    host = socket.gethostname() if address.host in ("0.0.0.0", "::") else address.host  # noqa: S104
+    name = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     return f"{'https' if address.cert else 'http'}://{name}:{port}/{page}{query}"

@@ -48,7 +48,7 @@ def test_token_is_required(serve: Serve) -> None:
     assert client.get(CLASSES, headers={"authorization": "Bearer secret"}).status_code == 200
     for cookie in ("gleanset-token=secret", 'prefs={"a":1}; gleanset-token=secret; x=[1,"2"]'):
         assert client.get(CLASSES, headers={"cookie": cookie}).status_code == 200
-    assert client.get("/api/v1/ping").status_code == 200
+    assert client.get("/api/v1/health").status_code == 200
 
 
 def test_wrong_tokens_are_rate_limited(serve: Serve) -> None:
@@ -64,7 +64,7 @@ def test_wrong_tokens_are_rate_limited(serve: Serve) -> None:
         ("/", "token"),
         ("/admin", "%74oken"),
         ("/nowhere", "%74%6f%6B%65n"),
-        ("/api/v1/ping", "token"),
+        ("/api/v1/health", "token"),
     ],
 )
 def test_tokens_in_url_are_rate_limited(serve: Serve, path: str, name: str) -> None:
@@ -224,7 +224,7 @@ def test_wrong_method_and_cache_headers(client: TestClient) -> None:
         answer = client.request(method, path)
         assert (answer.status_code, answer.json()["reason"]) == (405, "wrong method")
         assert answer.headers["allow"]
-    for path in (CLASSES, "/api/v1/ping", "/nowhere", "/"):
+    for path in (CLASSES, "/api/v1/health", "/nowhere", "/"):
         assert client.get(path).headers["cache-control"] in ("no-store", "no-cache")
     problem = client.get("/api/v1/nowhere")
     assert problem.headers["content-type"] == "application/problem+json"

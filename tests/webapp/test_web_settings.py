@@ -14,6 +14,7 @@ from color_model import write_model
 from filled import RUN, make_patterns
 from server_helpers import make_facts, solid_image
 from shared_folder import make_shared_folder
+from tools_for_tests import run_here
 
 import baseline
 from gleanset import Dataset
@@ -196,3 +197,15 @@ def test_service_worker_caches_all_scripts() -> None:
         "admin",
         "snippets",
     }
+
+
+@pytest.mark.parametrize("token", ["the same for everyone", "short"])
+def test_administrator_needs_a_token_of_its_own(
+    two_class_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("GLEANSET_WEB_TOKEN", "the same for everyone")
+    monkeypatch.setenv("GLEANSET_ADMIN_TOKEN", token)
+    model = write_model(tmp_path / "colours.onnx")
+    words = ("webapp.cli", "serve", str(model), "--admin", "--port", "0")
+    refused = run_here(*words, "-d", two_class_dataset.root)
+    assert (refused.code, "of its own" in refused.stderr) == (2, True)

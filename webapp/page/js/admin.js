@@ -82,7 +82,7 @@ function fillCard(state) {
       report.note ? element("p", { text: report.note }) : ""),
     report.rivals.length && !became ? describeDispute(report) : "",
     report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
-    isRemoval(report) ? listCopies(report) : element("div", { class: "compare wide" }, ...buildComparison(report)),
+    isRemoval(report) ? listCopies(report, became) : element("div", { class: "compare wide" }, ...buildComparison(report)),
     element("div", { class: "buttons wide" }, ...(became ? buildOutcome(state) : buildChoices(state))));
 }
 
@@ -103,15 +103,18 @@ function buildComparison({ claimed, answer }) {
 const isRemoval = ({ kind }) => kind === "removal";
 
 /** The images of the dataset that a removal may mean, and the command that removes them. */
-function listCopies({ id, sha256, copies }) {
+function listCopies({ id, sha256, copies }, became) {
   const exact = copies.filter(({ bits }) => bits === 0);
-  const also = exact.filter((copy) => copy.sha256 !== sha256).map((copy) => ` --image ${copy.sha256.slice(0, 12)}`).join("");
+  const options = (some) => some.filter((copy) => copy.sha256 !== sha256).map((copy) => ` --image ${copy.sha256.slice(0, 12)}`).join("");
+  const forget = `gleanset forget --report ${id}${options(exact)}`;
+  const alike = options(copies.filter(({ bits }) => bits > 0));
+  const command = (text, line) => [element("p", { class: "small", text }), element("pre", { text: `${line} ${page.option}` })];
   return element("div", { class: "wide removal" },
     element("p", { text: !copies.length ? words("No similar image in the dataset.")
       : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: copies.length }) }),
     showCopies(copies),
-    element("p", { class: "small", text: words("This removes the image and this request for good:") }),
-    element("pre", { text: `gleanset forget --report ${id}${also} ${page.option}` }));
+    ...(became ? [] : command(words("This removes the image and this request for good:"), forget)),
+    ...(became || !alike ? [] : command(words("This removes the similar ones too:"), `${forget}${alike}`)));
 }
 
 const showCopies = (copies) => element("div", { class: "compare" }, ...copies.filter(({ src }) => src).map((copy) => element("figure", {},

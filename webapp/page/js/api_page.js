@@ -31,7 +31,6 @@ const purposes = () => ({
   "model.onnx": words("The model file, in ONNX format."),
   health: words("Whether the server runs."),
   ready: words("Whether the model is loaded and requests are accepted."),
-  ping: words("Responds immediately."),
   metrics: words("Counts and durations of responses, for Prometheus."),
 });
 
@@ -40,7 +39,7 @@ function buildCard(path, method, operation, schemas, token) {
   const types = Object.keys(operation.requestBody?.content ?? {});
   const fields = types.includes(FORM) ? listFields(operation.requestBody.content[FORM].schema, schemas) : [];
   const address = new URL(path.slice(1), document.baseURI).href;
-  const isOpen = ["health", "ping", "ready"].includes(name);
+  const isOpen = ["health", "ready"].includes(name);
   return element("article", { class: "card-part" },
     element("h2", { text: `${method.toUpperCase()} ${path}` }),
     element("p", { text: purposes()[name] ?? operation.summary }),

@@ -19,7 +19,7 @@ export const translateFolder = () => showCounts();
 
 /**
  * Check files. `open(file)` returns an image and `predict(image, signal)` its parts; both null if it is unreadable. They throw
- * without a connection, or if aborted. Shown images with a confidence from `sure` are ticked, which the user may change in percent;
+ * without a connection, or if aborted. Images with a confidence from `sure` are ticked, which the user may change in percent;
  * what the user ticked or unticked stays so. Files without a class are listed, too, so that none is missing. Nothing is changed or
  * deleted. Another check aborts this one.
  */
@@ -51,7 +51,7 @@ export async function checkFolder(files, classes, sure, open, predict) {
   place.scrollIntoView({ block: "start" });
   rescueFocus(stop);
 
-  const isTicked = ({ shown, ticked, confidence }) => shown && (ticked ?? (limit.value !== "" && 100 * confidence >= limit.value));
+  const isTicked = ({ label, ticked, confidence }) => !lacksClass(label) && (ticked ?? (limit.value !== "" && 100 * confidence >= limit.value));
   const filterByClass = (name) => rows.filter((one) => one.label === name);
   const count = () => {
     const offered = [...classChoice.options].map(({ value }) => value);
@@ -79,7 +79,6 @@ export async function checkFolder(files, classes, sure, open, predict) {
   function buildRow(one) {
     const picture = one.image ? [element("img", { src: one.image, alt: "" })] : [];
     if (lacksClass(one.label)) return element("li", {}, ...picture, element("bdi", { text: one.path }));
-    one.shown = true;
     const box = element("input", { type: "checkbox", onchange: (event) => { one.ticked = event.target.checked; count(); } });
     box.checked = isTicked(one);
     return element("li", {}, element("label", {}, ...picture,

@@ -42,7 +42,7 @@ async function waitToRetry(answer, signal) {
 /** Latency of the server in milliseconds. */
 export async function ping() {
   const start = performance.now();
-  await request("ping", { cache: "no-store" });
+  await request("health", { cache: "no-store" });
   return performance.now() - start;
 }
 
