@@ -236,7 +236,8 @@ class ReviewGrid(GestureView):
     def point_at_next(self) -> None:
         """Point at the next unmarked tile, unless the mouse points at one."""
         if self.mouse.at is None or not self.mouse.leads:
-            for row in self.unmarked(range(self.point, self.tiles.rowCount()))[:1]:
+            following = self.unmarked(range(self.point, self.tiles.rowCount()))
+            for row in (following or self.unmarked())[:1]:
                 self.set_point(row)
                 self.scrollTo(self.tiles.index(row))
 
@@ -266,6 +267,7 @@ class ReviewView(FilteredView):
         self.wall.currentIndexChanged.connect(self.reload)
         self._wall: ReviewPage | None = None
         self._leads_with_doubtful = True
+        self._class: str | None = None
         self.hints = KeyHints()
         parts = (self.title, self.wall, self.filter_button)
         head = row_layout(*parts, grows=self.title, margins=HEAD)
@@ -293,16 +295,22 @@ class ReviewView(FilteredView):
         """Show only one class; other places belong to the grid."""
         if place.startswith(":"):
             return False
-        self.keep_place(place)
+        self._show_class(place)
         self.reload()
         return True
 
     def keep_place(self, place: str) -> None:
-        """Show only the class of the previous view; all classes if it showed another place."""
-        if place:
-            label = None if place.startswith(":") else place
-            self.bar.show_place(label)
-            self.filter_button.setChecked(label is not None or self.filter_button.isChecked())
+        """Take over the class of the previous view; doubtful labels of all classes come first."""
+        label = None if place.startswith(":") else place or self._class
+        if label not in (self._class, self.bar.sample_filter().label):
+            self._leads_with_doubtful = True
+            self.bar.show_place(None)
+            self.wall.setCurrentIndex(0)
+        self._class = label
+
+    def _show_class(self, label: str | None) -> None:
+        self.bar.show_place(label)
+        self.filter_button.setChecked(label is not None or self.filter_button.isChecked())
 
     def reload(self) -> None:
         name, sample_filter = self.wall.currentData(), self.bar.sample_filter()
@@ -314,6 +322,7 @@ class ReviewView(FilteredView):
     def _show(self, page: ReviewPage) -> None:
         leads, self._leads_with_doubtful = self._leads_with_doubtful, False
         if leads and not page.ids:
+            self._show_class(self._class)
             self.wall.setCurrentIndex(1)  # loads the next list
         self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")
@@ -359,6 +368,9 @@ class ReviewView(FilteredView):
         keeps_or_accepts = command in (GridCommand.ENTER, GridCommand.KEEP_ALL)
         if keeps_or_accepts and rows and not self.view.unmarked():
             self.reload()
+        elif keeps_or_accepts and rows and not self.view.unmarked(rows):
+            self.view.mouse.leads = False  # go on from a decided face, also under the mouse
+            self._go_on()
         elif rows and not set(rows) & set(self.view.in_sight()):
             self.view.scrollTo(self.model.index(rows[0]))  # first show what the key will act on
         elif command is GridCommand.ENTER:
@@ -370,7 +382,7 @@ class ReviewView(FilteredView):
 
     def _accept_suggestions(self, rows: Sequence[int]) -> None:
         suggested = self._wall.suggested if self._wall else {}
-        targets = [row for row in rows if self.model.id(row) in suggested]
+        targets = [row for row in self.view.unmarked(rows) if self.model.id(row) in suggested]
         if not targets:
             self.worker.show_message(self.tr("No suggestion to accept: K keeps the label"))
             return
@@ -384,7 +396,7 @@ class ReviewView(FilteredView):
         self._go_on()
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
-        if not rows:
+        if not (rows := self.view.unmarked(rows)):
             self.worker.show_message(self.tr("Point at a face first"))
             return
         if not self.view.all_seen(rows):
@@ -400,8 +412,11 @@ class ReviewView(FilteredView):
         self._show_hints()
 
     def step_reverted(self, step: StepResult) -> None:
-        """Show the keys again if a finished list is no longer finished."""
-        self._show_hints()
+        """Show samples again whose step is undone, and the keys of a list with such samples."""
+        if step.root in self._sent:
+            self._show_hints()
+        else:
+            self.reload()
 
     def _show_hints(self) -> None:
         text = self.tr("K: keep label · class key: relabel")
