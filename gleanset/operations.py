@@ -47,7 +47,7 @@ TEXTS = {
     "drop": "{count} dropped",
     "drop-on-class": "{count} dropped on {label}",
     "set-aside": "Mark {count} as duplicates",
-    "keep-all": "Keep all {count}: not duplicates",
+    "keep-all": "Not duplicates: {count} images",
     "take-back-copies": "Restore {count} duplicates",
     "same": "Mark {one} and {other} as duplicates",
     "not-same": "Mark {one} and {other} as different",

@@ -95,13 +95,6 @@ def reason_words(reason: str) -> str:
     return ", ".join(words.get(text, text) + bracket + rest for text, bracket, rest in parts)
 
 
-DUPLICATE_COMMANDS = (
-    GridCommand.LIFT,
-    GridCommand.KEEP_ALL,
-    GridCommand.ENLARGE,
-)
-"""Commands that work on an image or a set."""
-
 USUAL_SIDE = 104
 """Size in logical pixels that decides how many sets make a page; they are then fitted to it."""
 
@@ -122,12 +115,10 @@ class DuplicatesView(PagedView):
         self._planning = self.worker.create_task()
         self.title = TitleLabel()
         self.hint = KeyHints(self.tr("Click: keep this one · K: not duplicates · PgDn: next page"))
-        self.accept_button = button(
-            self.tr("Enter: mark as duplicates"), self.accept_page, primary=True
-        )
+        self.accept_button = button("", self.accept_page, primary=True)
         self.search_button = button(self.tr("Find duplicates"), self.search)
-        self.best_button = button("", lambda: self._accept(self._best_of_page()))
-        self.none_button = button("", self.keep_page)
+        self.best_button = button("", self._keep_best)
+        self.none_button = button("", self._keep_uncertain)
         for page_button in (self.best_button, self.none_button, self.accept_button):
             page_button.hide()
         buttons = (self.search_button, self.accept_button)
@@ -212,11 +203,14 @@ class DuplicatesView(PagedView):
             [member.id for duplicates in page for member in duplicates.members],
             [section_of(group, self._reason(group)) for group in page],
         )
-        settled, best = sum(copies.settled for copies in page), len(self._best_of_page())
-        self.accept_button.setVisible(settled > 0)
-        self.best_button.setVisible(best > settled)
-        self.best_button.setText(counted(self.tr("Keep the best of {count} sets"), best))
-        self.none_button.setText(counted(self.tr("No duplicates in {count} sets"), len(page)))
+        settled, uncertain = sum(copies.settled for copies in page), len(self._uncertain_sets())
+        for page_button, text, count in (
+            (self.accept_button, self.tr("Enter: keep the best of {count} sets"), settled),
+            (self.best_button, self.tr("Uncertain: keep the best of {count} sets"), uncertain),
+            (self.none_button, self.tr("Uncertain: no duplicates in {count} sets"), uncertain),
+        ):
+            page_button.setVisible(count > 0)
+            page_button.setText(counted(text, count))
         self.view.fit_page()
         self._show_title()
 
@@ -259,7 +253,7 @@ class DuplicatesView(PagedView):
             self.accept_page()
         elif command in PAGE_STEPS:
             self._turn_pages(PAGE_STEPS[command])
-        elif command not in DUPLICATE_COMMANDS:
+        elif command not in (GridCommand.LIFT, GridCommand.KEEP_ALL, GridCommand.ENLARGE):
             self._refuse_labels()
         elif not rows:
             self.worker.show_message(self.tr("Point at an image first"))
@@ -300,17 +294,19 @@ class DuplicatesView(PagedView):
         """Mark all but the best copies on the page as duplicates; skip undecided sets."""
         self._accept([group for group in self.page if group.settled])
 
-    def keep_page(self) -> None:
-        """Record that no set on the page has duplicates."""
-        if not self.is_too_recent() and self.view.all_seen():
-            self._keep_all(self.page)
+    def _keep_best(self) -> None:
+        self._accept([copies.with_best(copies.best_key) for copies in self._uncertain_sets()])
 
-    def _best_of_page(self) -> list[DuplicateSet]:
+    def _keep_uncertain(self) -> None:
+        if not self.is_too_recent() and self.view.all_seen():
+            self._keep_all(self._uncertain_sets())
+
+    def _uncertain_sets(self) -> list[DuplicateSet]:
         # Conflicting labels need a click. Of sets that share an image, the first is decided.
         sets, rows = list[DuplicateSet](), set[int]()
         for copies in self.page:
-            if (copies.settled or not copies.conflict) and rows.isdisjoint(copies.rows):
-                sets.append(copies if copies.settled else copies.with_best(copies.best_key))
+            if not (copies.settled or copies.conflict) and rows.isdisjoint(copies.rows):
+                sets.append(copies)
                 rows.update(copies.rows)
         return sets
 
