@@ -96,10 +96,7 @@ class ClustersRefresh(QObject):
         if page.kind is PageKind.CLUSTERS:
             self._worker.show_message(self.tr("Clusters updated"))
         elif page.kind is not PageKind.PLAIN:
-            text = self.tr("Suggested again")
-            if self._grid.previous_names:
-                text = self.tr("Suggested again: faces with an arrow were under another class")
-            self._worker.show_message(text)
+            self._worker.show_message(self.tr("Suggested again"))
 
 
 class PageHistory:
@@ -230,18 +227,9 @@ class ClassPagesView(PagedView):
         self._refresh.watch(page)
 
     def _show_refreshed(self, page: ClassPage) -> None:
-        if self.names.is_typing:
-            return
-        tiles = self.page.tiles if self.page is not None else ()
-        names = {row: tile.prediction.label for tile in tiles for row in tile.rows}
-        self.show_page(page)
-        self._is_refreshed = True
-        if page.kind is not PageKind.CLUSTERS:
-            self.view.previous_names = {
-                number: name
-                for number, tile in enumerate(page.tiles)
-                if (name := names.get(tile.rows[0])) and name != tile.prediction.label
-            }
+        if not self.names.is_typing:
+            self.show_page(page)
+            self._is_refreshed = True
 
     def _update_place(self) -> None:
         self.set_current_place((self.page and self.page.label) or "")
@@ -263,13 +251,11 @@ class ClassPagesView(PagedView):
         return [row for row, state in self.model.states.items() if state.mark in marks]
 
     def _show_header(self) -> None:
-        count = 0
-        if self.page is not None:
-            marked = set(self.marked(TileMark.LIFTED, TileMark.SENT))
-            tiles = enumerate(self.page.tiles)
-            count = sum(len(tile.rows) for n, tile in tiles if n not in marked)
-        is_begun = bool(self.marked(TileMark.SENT, TileMark.DONE))
-        self.header.show_page(self.view.description, count, is_begun)
+        named = self.marked(TileMark.SENT, TileMark.DONE)
+        count = len(self.model.ids(self.view.unmarked()))
+        if self.page is not None and self.view.has_clusters:
+            count = self.page.total - len(self.model.ids(named))
+        self.header.show_page(self.view.description, count, bool(named))
         self.hints.has_classes = bool(self.worker.keys)
         self.hints.update()
 

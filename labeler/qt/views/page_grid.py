@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from types import MappingProxyType
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import (
@@ -55,9 +54,6 @@ class PageGrid(GestureView):
     description: PageDescription | None = None
     waits = False
     """Whether the first page is still being prepared."""
-
-    previous_names: Mapping[int, str] = MappingProxyType({})
-    """The classes under which tiles (rows) were before the page was suggested again."""
 
     name_until = 0.0
     cluster = range(0)
@@ -122,7 +118,7 @@ class PageGrid(GestureView):
     def show_page(self, page: ClassPage | None) -> None:
         places = self.places()
         self._set_page(page)
-        self.waits, self.previous_names = False, {}
+        self.waits = False
         self.tiles.only_waiting = True
         tiles = page.tiles if page is not None else ()
         self.tiles.show(
@@ -175,13 +171,13 @@ class PageGrid(GestureView):
 
     def target_rows(self) -> list[int]:
         """Return the rows a key acts on; without tiles, the rows of the cluster pointed at."""
-        return super().target_rows() or self._open_rows(self.cluster)
+        return super().target_rows() or self.open_rows(self.cluster)
 
     def named_rows(self) -> list[int]:
         """Return the rows that a typed name is for: an excluded tile stands for its cluster."""
         rows = self.target_rows()
         if rows == [self.point] and self.tiles.state(self.point).mark is TileMark.LIFTED:
-            return self._open_rows(self.cluster) or rows
+            return self.open_rows(self.cluster) or rows
         return rows
 
     def expand_targets(self, rows: list[int]) -> list[int]:
@@ -211,8 +207,8 @@ class PageGrid(GestureView):
         state = self.tiles.state(row)
         return state.target if state.mark in (TileMark.SENT, TileMark.DONE) else None
 
-    def _open_rows(self, cluster: range) -> list[int]:
-        # The unmarked tiles; if there are none, those with the most frequent name.
+    def open_rows(self, cluster: range) -> list[int]:
+        """Return the unmarked tiles; if there are none, those with the most frequent name."""
         name = self.name_of(cluster.start) if cluster else ""
         return self.unmarked(cluster) or [row for row in cluster if self._name_of_tile(row) == name]
 
@@ -252,8 +248,6 @@ class PageGrid(GestureView):
 
     def caption(self, row: int) -> str:
         target = self.tiles.state(row).target
-        if not target and row in self.previous_names:
-            return f"{self.previous_names[row]} →"
         return "" if target in list(Place) else target
 
     def appearance(self, row: int) -> TileAppearance:
@@ -271,7 +265,7 @@ class PageGrid(GestureView):
             return
         name, palette = self.name_of(placed.first), self.palette()
         centre = Qt.AlignmentFlag.AlignVCenter
-        count = f"{len(self.tiles.ids(placed.rows)):,}"
+        count = f"{len(self.tiles.ids(self.open_rows(placed.rows))):,}"
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)

@@ -22,8 +22,8 @@ class PageDescription(NamedTuple):
     """A page as the window shows it.
 
     `action` is the text of the Enter button for `{count}` tiles. If Enter does not file them,
-    `first_step` says what the user has to do first. `has_clusters`: a clusters page, where letters
-    are a name and gestures act on whole clusters.
+    `first_step` says what the user has to do first, and `{count}` are the faces left.
+    `has_clusters`: a clusters page, where letters are a name and gestures act on whole clusters.
     """
 
     title: str
@@ -80,27 +80,25 @@ def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescr
 
 def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     similar, single = tr("{count} similar"), tr("No similar face")
-    several, count = len(page.cluster_sizes) > 1, len(page.rows)
+    several = len(page.cluster_sizes) > 1
     tiles = iter(page.tiles)
     sizes = [
         (size, sum(len(tile.rows) for tile in islice(tiles, size))) for size in page.cluster_sizes
     ]
-    title = tr("Who is this?  {count} similar faces: type the name")
+    title = tr("Who is this?  {shown} of {all} faces · type the name")
     if several:
-        count = len(page.cluster_sizes)
-        title = tr("Who are they?  {count} clusters: point at one and type its name")
-    action, others = tr("Enter: next page"), page.total - len(page.rows)
-    if others > 0:
-        action = counted(tr("Enter: next page ({count} faces left)"), others)
+        title = tr("Who are they?  {count} clusters · {shown} of {all} faces · point and type")
     return PageDescription(
-        title.format(count=count),
+        title.format(
+            count=len(page.cluster_sizes), shown=f"{len(page.rows):,}", all=f"{page.total:,}"
+        ),
         tuple(
             Section(
                 single if faces == 1 else similar.format(count=faces), size, shares_shelf=several
             )
             for size, faces in sizes
         ),
-        action,
+        tr("Enter: next page ({count} faces left)"),
         tr(
             "A–Z: type a name · Ctrl+Enter: name, then next page · click: exclude a face · "
             "−: split · Shift+1: name by class key · .: unlisted person · F1: all keys"
@@ -165,7 +163,7 @@ class PageHeader(QWidget):
     def show_page(
         self, description: PageDescription | None, count: int, is_begun: bool = False
     ) -> None:
-        """Show a page; Enter would file `count` faces, or a page of which some are named."""
+        """Show a page: `count` faces to file or left; `is_begun` if some are named."""
         files = description is not None and description.files
         self.file_button.setVisible(files or is_begun)
         self.skip_button.setVisible(description is not None and (files or not is_begun))
@@ -180,7 +178,7 @@ class PageHeader(QWidget):
             self.title.setText(description.title)
             self.name.setPlaceholderText(description.placeholder)
             self.file_button.setEnabled(count > 0 or not description.files)
-            self.file_button.setText(description.action.replace("{count}", str(count)))
+            self.file_button.setText(counted(description.action, count))
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)

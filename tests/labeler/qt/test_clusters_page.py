@@ -70,19 +70,21 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     assert view.page is not None
     assert view.page.kind == "groups"
     assert len(view.page.cluster_sizes) >= 3
-    left = 60 - len(view.page.rows)
-    assert view.header.file_button.text() == f"Enter: next page ({left} faces left)"
+    shown = f"{len(view.page.cluster_sizes)} clusters · {len(view.page.rows)} of 60 faces"
+    assert f"Who are they?  {shown}" in view.header.title.text()
     assert buttons_shown(view) == (False, True)  # Enter would only ask for a name
     first, second, third = (cluster_rows(person, number) for number in range(3))
     person.point(second[0])
     person.type_name("Miku")
     assert label_counts(person) == {"Miku": len(second)}
     assert buttons_shown(view) == (True, False)
+    assert view.header.file_button.text() == f"Enter: next page ({60 - len(second)} faces left)"
     person.click(first[1])
     person.point(first[0])
     person.press("1", SHIFT)
     assert label_counts(person) == {"Miku": len(second) + len(first) - 1}
     assert view.view.name_of(0) == "Miku"
+    assert len(view.view.open_rows(first)) == len(first) - 1  # the number on the card
     # A clicked face is excluded from its cluster's name, also while the mouse is on it; a key
     # labels it alone.
     person.click(third[1])
