@@ -431,7 +431,6 @@ class ClassPanel(QWidget):
         self.field = NameField(worker)
         self.field.setPlaceholderText(self.tr("Find or create a class (/)"))
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
-        self.field.setClearButtonEnabled(True)
         self.add = button(self.tr("+ New class"), self._add_class)
         heading = plain_label(self.tr("Classes"))
         heading.setFont(theme.scaled(self.font(), theme.SMALL))

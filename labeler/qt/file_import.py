@@ -36,6 +36,7 @@ from PySide6.QtWidgets import (
 )
 
 from gleanset.db.faces import WHOLE
+from gleanset.files.names import VIDEO_EXTENSIONS
 from gleanset.records import SPLITS
 from gleanset.tree import ARCHIVE, NOT_AN_IMAGE, PACKED
 from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_error
@@ -451,8 +452,7 @@ class ImportDialog(PlanDialog):
     def plan(self) -> ImportPlan:
         videos = tuple(self.report.videos) if self.report is not None else ()
         names = not self.names.isHidden() and self.names.isChecked()
-        whole_images = self.whole_images.isChecked()
-        return ImportPlan(self._dropped, whole_images, names, self._label, videos)
+        return ImportPlan(self._dropped, self.whole_images.isChecked(), names, self._label, videos)
 
 
 class SearchDialog(PlanDialog):
@@ -495,6 +495,7 @@ class FileDropHandler(QObject):
         super().__init__(window)
         self._window, self._worker, self._import = window, worker, imports
         self.dialog: PlanDialog | None = None
+        self._folder = Path.home()
         self._hint = QLabel(self.tr("Drop here to import, or drop onto a class"), window)
         self._hint.setObjectName("card")
         self._hint.setMargin(SPACE_L)
@@ -555,11 +556,25 @@ class FileDropHandler(QObject):
             self.dialog.reject()
 
     def choose_files(self) -> None:
-        self.choose_folder(QFileDialog.FileMode.ExistingFiles)
+        self.choose(self.tr("Add images and videos"), QFileDialog.FileMode.ExistingFiles)
 
-    def choose_folder(self, mode: QFileDialog.FileMode = QFileDialog.FileMode.Directory) -> None:
-        dialog = choosing(self._window, self.tr("Import"), mode=mode)
-        dialog.filesSelected.connect(lambda names: self.offer([Path(name) for name in names]))
+    def choose_folder(self) -> None:
+        self.choose(self.tr("Add a folder"), QFileDialog.FileMode.Directory)
+
+    def choose_videos(self) -> None:
+        dialog = self.choose(self.tr("Open an episode"), QFileDialog.FileMode.ExistingFiles)
+        endings = " ".join(f"*{ending}" for ending in sorted(VIDEO_EXTENSIONS))
+        dialog.setNameFilter(self.tr("Videos ({endings})").format(endings=endings))
+
+    def choose(self, title: str, mode: QFileDialog.FileMode) -> QFileDialog:
+        """Ask for files or a folder to import; begin in the folder of the last ones."""
+        dialog = choosing(self._window, title, str(self._folder), mode)
+        dialog.filesSelected.connect(self._offer_files)
+        return dialog
+
+    def _offer_files(self, names: list[str]) -> None:
+        self._folder = Path(names[0]).parent
+        self.offer([Path(name) for name in names])
 
 
 class AddButton(QToolButton):
@@ -573,5 +588,6 @@ class AddButton(QToolButton):
         menu = QMenu(self)
         menu.addAction(self.tr("Images and videos…"), drops.choose_files)
         menu.addAction(self.tr("Folder…"), drops.choose_folder)
+        menu.addAction(self.tr("Video…"), drops.choose_videos)
         menu.addAction(self.tr("Search a site…"), drops.search)
         self.setMenu(menu)

@@ -36,7 +36,6 @@ from labeler.qt.widgets import (
     plain_label,
     row_layout,
 )
-from labeler.sorting.import_plan import ImportPlan, sort_paths
 from labeler.sorting.session import Place
 
 
@@ -305,12 +304,11 @@ def detect_faces(view: LabelerView, text: str) -> NextStep:
 
 
 def _first_steps(view: LabelerView) -> Notice:
-    drops, imports = view.context.drops, view.context.imports
-    sample = ImportPlan(sort_paths([bundled_data() / "sample" / "pictures"]))
+    drops, sample = view.context.drops, bundled_data() / "sample" / "pictures"
     return Notice(
         tr("No faces yet"),
         tr("Add images. Similar faces are put together: you type who it is, once for each."),
-        (NextStep(tr("Try it with the sample images"), lambda: imports.start(sample)),),
+        (NextStep(tr("Try it with the sample images"), lambda: drops.offer([sample])),),
         (
             ChoiceCard(
                 tr("Drop a folder"),
@@ -325,7 +323,7 @@ def _first_steps(view: LabelerView) -> Notice:
             ChoiceCard(
                 tr("Open an episode"),
                 tr("Faces are followed through each shot, so that each is named once."),
-                NextStep(tr("Video…"), drops.choose_files),
+                NextStep(tr("Video…"), drops.choose_videos),
             ),
         ),
     )

@@ -124,8 +124,7 @@ class StatisticsView(LabelerView):
         self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
         timeline = partial(run, "gleanset", "timeline")
         self.timeline_button = button(self.tr("Video timeline"), timeline)
-        self.timeline_button.setToolTip(self.tr("gleanset timeline: who appears when, by episode"))
-        self.timeline_button.hide()
+        self.timeline_button.setToolTip(self.tr("gleanset timeline: of videos with detected faces"))
         self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
         buttons = (self.timeline_button, self.split_button, self.export_button)
         head = row_layout(self.title, *buttons, grows=self.title)
@@ -154,7 +153,7 @@ class StatisticsView(LabelerView):
 
     def _show(self, answer: tuple[SplitCounts, bool]) -> None:
         counts_by_split, has_episodes = answer
-        self.timeline_button.setVisible(has_episodes)
+        self.timeline_button.setEnabled(has_episodes)
         if self.worker.progress is None:
             return
         rows = self.worker.progress.counts.classes

@@ -175,7 +175,8 @@ def test_page_of_doubtful_sets_is_decided_by_one_click(person: Person) -> None:
     assert page > GROUPS
     assert view.accept_button.isHidden()
     # Pairs that share an image are decided one after the other.
-    assert view.best_button.text() == f"Keep the best of {GROUPS} sets"
+    assert view.best_button.text() == f"Uncertain: keep the best of {GROUPS} sets"
+    assert view.none_button.text() == f"Uncertain: no duplicates in {GROUPS} sets"
     click_when_seen(view, view.best_button)
     wait_until_planned(person.window)
     assert len(duplicate_widths(person)) == GROUPS
@@ -184,10 +185,11 @@ def test_page_of_doubtful_sets_is_decided_by_one_click(person: Person) -> None:
     assert duplicate_widths(person) == []
     person.click(0)
     assert view.accept_button.isVisible()
-    assert view.none_button.text() == f"No duplicates in {page} sets"
+    assert view.accept_button.text() == "Enter: keep the best of 1 set"
+    assert view.none_button.text() == f"Uncertain: no duplicates in {GROUPS} sets"
     click_when_seen(view, view.none_button)
     wait_until_planned(person.window)
-    assert view.title.text() == f"Duplicate sets left: {count - page}"
+    assert view.title.text() == f"Duplicate sets left: {count - GROUPS}"
     person.window.undo()
     wait_until_planned(person.window)
     assert view.title.text() == f"Duplicate sets left: {count}"
@@ -337,12 +339,16 @@ def test_outliers_come_first_and_filters_narrow(
     expected = {key for key, label in given_labels.items() if label == labelled_faces.names[0]}
     wait_until(lambda: view.model.rowCount() == len(expected))
     assert set(shown_keys(view)) == expected
-    # The class stays chosen in the grid and back, also where the list has nothing of it.
+    # The class stays chosen in the grid. The review shows doubtful labels of all classes first.
     person.window.show_view("grid")
     settle(person.window)
     assert person.window.view.current_place == labelled_faces.names[0]
     person.window.class_panel.selected.emit(labelled_faces.names[-1])
-    person.window.show_view("review")
+    QTest.keyClick(person.window.windowHandle(), Qt.Key.Key_F5)
+    settle(person.window)
+    assert (view.wall.currentData(), view.bar.sample_filter().label) == ("doubtful", None)
+    assert view.model.rowCount() >= WRONG - 1
+    person.window.class_panel.selected.emit(labelled_faces.names[-1])
     show_list(person, "label-issues")
     assert f"Nothing to review of {labelled_faces.names[-1]}" in view.empty.title.text()
     QTest.mouseClick(view.empty.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)
@@ -361,6 +367,14 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     person.enter()  # the first is pointed at without a mouse, then the next one
     person.press("k")
     settle(person.window)
+    person.point(0)
+    for key in (Qt.Key.Key_Return, "k"):  # of a decided face, both only go on
+        step = person.window.worker.progress.undo
+        person.point(0)
+        person.press(key)
+        settle(person.window)
+        assert person.window.worker.progress.undo == step
+        assert view.view.point == 2
     current = labels(labelled_faces.root)
     assert current[shown[0]] == labelled_faces.truth[shown[0]]
     assert current[shown[1]] != labelled_faces.truth[shown[1]]
@@ -380,12 +394,12 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     settle(person.window)
     assert view.empty.title.text() == "Nothing to review in this list"
     assert view.empty.text.text() == "Choose another list above, or continue:"  # all are sorted
-    for _ in range(WRONG - 2):
+    person.undo()
+    assert len(set(shown_keys(view)) & set(shown[2:])) == 1  # an undone face is shown again
+    for _ in range(WRONG - 3):
         person.window.undo()
     person.window.undo()
     person.undo()
-    view.reload()
-    settle(person.window)
     assert labels(labelled_faces.root)[shown[0]] != labelled_faces.truth[shown[0]]
     assert shown[0] in shown_keys(view)
 
@@ -439,13 +453,13 @@ def test_dataset_is_split_and_exported(
     assert (bar.value(), bar.maximum()) == (counts[0], max(counts))
     assert view.title.text() == "No split yet"
     assert view.export_button.text() == "Export without split"
-    assert not view.timeline_button.isVisible()
+    assert not view.timeline_button.isEnabled()
     with Dataset.open(root) as dataset:
         dataset.videos.record(
             Origin("video", "e1", title="e1", video="e1"), "mode=seen fps=1", 1.0, 1
         )
     view.enter()
-    wait_until(view.timeline_button.isVisible)
+    wait_until(view.timeline_button.isEnabled)
     assert run(window, view.export_button).startswith("Finished  ·  60 images exported")
     assert len(list((root / "exports" / "imagefolder").glob("*/*.jpg"))) == 60
     text = run(window, view.split_button)
