@@ -154,9 +154,8 @@ def normalize_snapshot_name(text: str) -> str:
 
 def _forget(db: Connection, tombstones: list[Row]) -> None:
     with db.transaction():
-        db.execute_many(
-            "INSERT OR IGNORE INTO tombstone VALUES(?,?)", [tuple(row) for row in tombstones]
-        )
+        rows = [tuple(row) for row in tombstones]
+        db.execute_many("INSERT OR IGNORE INTO tombstone VALUES(?,?)", rows)
         for sha256, reason in _forgotten_images(db, tombstones).items():
             Maintenance(db).forget(sha256, reason)
 
@@ -179,8 +178,7 @@ def _counts(db: Connection) -> dict[str, int]:
         "rejected": "sample WHERE status='rejected'",
         "classes": "class WHERE merged_into IS NULL",
     }
-    in_split = "sample WHERE split='{}' AND status='labelled' AND kept"
-    counted |= {split: in_split.format(split) for split in SPLITS}
+    counted |= {s: f"sample WHERE split='{s}' AND status='labelled' AND kept" for s in SPLITS}
     return {name: db.fetch_int(f"SELECT count(*) FROM {rows}") for name, rows in counted.items()}
 
 
