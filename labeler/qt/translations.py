@@ -117,8 +117,7 @@ def step_words(operation: Operation) -> str:
     translated = tr(template)
     if translated == template:
         return operation.text("face")
-    count = operation.arguments.get("count", 0)
-    return singular(translated, count).format(**operation.arguments)
+    return singular(translated, operation.arguments.get("count", 0)).format(**operation.arguments)
 
 
 _NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( are| have| were| go| look)?\b")

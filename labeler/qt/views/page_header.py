@@ -85,13 +85,12 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
     sizes = [
         (size, sum(len(tile.rows) for tile in islice(tiles, size))) for size in page.cluster_sizes
     ]
-    title = tr("Who is this?  {shown} of {all} faces · type the name")
+    title, count = tr("Who is this?  {shown} of {all} faces · type the name"), page.total
     if several:
+        count = len(page.cluster_sizes)
         title = tr("Who are they?  {count} clusters · {shown} of {all} faces · point and type")
     return PageDescription(
-        title.format(
-            count=len(page.cluster_sizes), shown=f"{len(page.rows):,}", all=f"{page.total:,}"
-        ),
+        counted(title, count, shown=f"{len(page.rows):,}", all=f"{page.total:,}"),
         tuple(
             Section(
                 single if faces == 1 else similar.format(count=faces), size, shares_shelf=several

@@ -261,13 +261,14 @@ def double_click(person: Person, row: int) -> None:
     QTest.mouseRelease(tiles, Button.LeftButton, pos=place)
 
 
-def store_vectors(root: Path, truth: Mapping[str, str]) -> None:
+def store_vectors(root: Path, truth: Mapping[str, str], *, centered: bool = False) -> None:
     """Store feature vectors in which the classes are orthogonal, as `baseline prelabel` would."""
     with Dataset.open(root) as dataset:
         queue = SortingQueue(dataset.db)
         samples = queue.get_features(queue.list_waiting(1000))
         names = sorted(set(truth.values()))
         rows = np.eye(len(names), dtype=np.float32)[[names.index(truth[s.key]) for s in samples]]
+        rows -= rows.mean(axis=0) if centered else 0
         vector_names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
         vectors = save_vectors(dataset, vector_names, rows)
         prelabelled = [PrelabelledSample(s.key, place, ()) for place, s in enumerate(samples)]

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet
+from drawn_faces import FaceSet, copied
 from person import (
     SHIFT,
     Person,
@@ -20,6 +20,7 @@ from person import (
     shifted_digit,
     store_vectors,
     wait_for_enter,
+    wait_for_page,
     wait_until,
 )
 from PySide6.QtCore import QEvent, QPoint, Qt
@@ -29,6 +30,7 @@ from PySide6.QtWidgets import QApplication
 from window_fixtures import OpenWindow
 
 from gleanset import Dataset
+from gleanset.db.journal import Choice
 from labeler.qt import window
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.theme import lit
@@ -360,6 +362,18 @@ def test_plain_grid_until_features_are_computed(
     assert UPDATE_MESSAGE not in messages
     result = classes_per_cluster(person)
     assert sum(len(people) == 1 for people in result) >= 0.8 * len(result)
+
+
+def test_single_face_is_asked_for(
+    open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path
+) -> None:
+    faces = copied(shared_faces, tmp_path / "d", named=False)
+    others = [Choice(key, "reject") for key in [*faces.truth][1:]]
+    with Dataset.open(faces.root) as dataset:
+        dataset.journal.apply("Reject", others)
+    store_vectors(faces.root, faces.truth, centered=True)  # of one face, zero
+    view = wait_for_page(Person(open_window(faces.root, "pages"), faces))
+    assert view.header.title.text() == "Who is this?  1 of 1 face · type the name"
 
 
 def test_untouched_page_is_rebuilt(person: Person) -> None:

@@ -367,7 +367,6 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     person.enter()  # the first is pointed at without a mouse, then the next one
     person.press("k")
     settle(person.window)
-    person.point(0)
     for key in (Qt.Key.Key_Return, "k"):  # of a decided face, both only go on
         step = person.window.worker.progress.undo
         person.point(0)
