@@ -107,13 +107,13 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
             unknown = {n for n in selected if dataset.classes.resolve(selected[n]) not in known}
         names = {n: name or None for n in selected if n not in skipped | unknown}
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
-    option, stay = dataset.option, "stay pending: gleanset"
+    option, new = dataset.option, unknown - skipped
     if skipped:
-        job.say(f"{len(skipped)} contradictory reports {stay} list reports {option}")
-    if unknown:
-        job.say(f"{len(unknown)} reports of new classes {stay} list reports {option}")
+        job.say(f"pending, contradictory: {len(skipped)} (gleanset list reports {option})")
+    if new:
+        job.say(f"pending, of new classes: {len(new)} (gleanset list reports {option})")
     if removals and is_all:
-        job.say(f"{removals} removal requests {stay} forget --report NUMBER {option}")
+        job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
     counts = {"accepted": settled.reports if settled else 0, "disputed": len(skipped)}
     if settled and settled.waiting_for_split:
         counts["waiting_for_split"] = settled.waiting_for_split

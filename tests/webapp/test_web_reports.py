@@ -336,7 +336,7 @@ def test_removal_request_can_only_be_refused(client: TestClient, dataset: Datase
     refused = run_here(*reports, "accept", str(removal.id), "-d", dataset.root)
     assert (refused.code, f"--report {removal.id} -d {dataset.root}" in refused.stderr) == (2, True)
     result = run_here(*reports, "accept", "all", "-d", dataset.root)
-    assert "1 removal requests stay pending" in result.stderr
+    assert "pending removals: 1 (gleanset forget" in result.stderr
     run_here(*reports, "refuse", "all", "-d", dataset.root)
     assert removal_reports(dataset) == [removal], "`all` leaves it"
     assert run_here(*reports, "refuse", str(removal.id), "-d", dataset.root, "--json").json == {

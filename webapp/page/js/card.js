@@ -47,7 +47,7 @@ function describeUnknownRule({ has_unknown_rule: tells, unknown_rule: rule, dete
       { share: percent(rule.left_out_unknown / rule.left_out), low, high, classes: rule.left_out_classes })));
   }
   if (rule?.rejected) {
-    paragraphs.push(paragraph(words("Of {rejected} images of other things, {named} wrongly get a class.",
+    paragraphs.push(paragraph(words("Images of other things that wrongly get a class: {named} of {rejected}.",
       { rejected: rule.rejected, named: percent(1 - rule.rejected_unknown / rule.rejected) })));
   } else if (rule && !rule.left_out) {
     paragraphs.push(paragraph(words("How many images of other things wrongly get a class was not measured: the dataset has no rejected images.")));
