@@ -36,7 +36,6 @@ USUAL_SIDE = 56
 """Size in logical pixels that decides how many faces make a page; they are then fitted to it."""
 
 MIN_PAGE_FACES, MAX_PAGE_FACES = 24, 240
-MIN_FIELD_WIDTH = 170
 
 
 class PageGrid(GestureView):
@@ -287,9 +286,8 @@ class PageGrid(GestureView):
         if placed is None or not self.has_clusters:
             return QRect()
         box = placed.box.translated(0, -self.verticalOffset())
-        width = max(box.width() - 2 * INSET, MIN_FIELD_WIDTH)
-        left = max(0, min(box.left() + INSET, self.viewport().width() - width))
-        return QRect(left, box.top() + SPACE_S, width, HEADING_HEIGHT - 2 * SPACE_S)
+        top, height = box.top() + SPACE_S, HEADING_HEIGHT - 2 * SPACE_S
+        return QRect(box.left() + INSET, top, box.width() - 2 * INSET, height)
 
     def _forget_names(self) -> None:
         self._names.clear()
