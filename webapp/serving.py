@@ -104,7 +104,7 @@ def _admin_token(root: Path, token: str | None) -> str:
         raise UsageError("--admin needs a dataset", "add -d DATASET")
     admin = os.environ.get(ADMIN_TOKEN_VARIABLE) or secrets.token_urlsafe(16)
     if admin == token or len(admin) < 12:
-        problem = f"${ADMIN_TOKEN_VARIABLE} is too short, or that of all users"
+        problem = f"${ADMIN_TOKEN_VARIABLE} has fewer than 12 characters, or is the token of users"
         raise UsageError(problem, "use at least 12 characters of its own")
     return admin
 

@@ -310,8 +310,8 @@ def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
     """Read the labels of a folder in any supported layout.
 
     In order of precedence: an export of Gleanset, COCO, YOLO, then class folders at `class_level`
-    (default: outermost) or tables. Raises `InputUnusable` if
-    there are no labels, `UsageError` for a level if a file has the labels.
+    (default: outermost) or tables. Raises `InputUnusable` if there are no labels, and `UsageError`
+    for a level if a COCO file has the labels.
     """
     check_importable(path)
     tree = ImportTree.from_folder(path)

@@ -366,10 +366,8 @@ def empty_place(view: LabelerView, name: str) -> Notice:
 def empty_wall(view: LabelerView, wall: str) -> Notice:
     """Return the notice of an empty list of the review."""
     run = view.context.imports.run_command
-    steps, text = (
-        [to_pages(view), to_queue(view)],
-        tr("Sort some faces first, or choose another list above."),
-    )
+    steps = [to_pages(view), to_queue(view)]
+    text = tr("Sort some faces first, or choose another list above.")
     progress = view.worker.progress
     if progress is not None and progress.counts.total and not progress.counts.pending:
         steps, text = _steps_after_sorting(view), tr("Choose another list above, or continue:")

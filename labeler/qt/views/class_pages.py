@@ -405,7 +405,8 @@ class ClassPagesView(PagedView):
         if sent := [row for row in rows if self.model.state(row).mark is TileMark.SENT]:
             self.send_rows(sent, Place.QUEUE.target, BY_HAND)
             self.model.set_state(sent, UNMARKED)
-            self.model.states |= dict.fromkeys(sent, UNMARKED)  # not the label that was stored
+            # Until the removal is saved, the stored label would mark them as done.
+            self.model.states |= dict.fromkeys(sent, UNMARKED)
 
     def _split(self, rows: list[int]) -> None:
         # S or a double click: unstack faces, or split a cluster.
