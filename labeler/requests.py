@@ -33,12 +33,7 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
     COMMAND: ClassVar[str] = "labeler gallery"
 
     names: Annotated[
-        tuple[str, ...],
-        Param(
-            "Only this class; repeatable.",
-            metavar="NAME",
-            option="--class",
-        ),
+        tuple[str, ...], Param("Only this class; repeatable.", metavar="NAME", option="--class")
     ] = ()
     clusters: Annotated[
         bool, Param("Show queued samples in the clusters of the latest prelabeling.")

@@ -1,8 +1,9 @@
 """Candidate pairs of duplicates, found by perceptual hashes.
 
-Two images are candidates when their whole-image hashes are near, plain or mirrored, or when at
-least two of their points agree in hash, angle and scale. The number of candidates per sample is
-bounded, so thousands of equal images do not produce a quadratic number of pairs.
+Two images are candidates when their whole-image hashes are near, plain or mirrored, or when three
+of their points, or two with nearly the same hash, agree in hash, angle and scale. The number of
+candidates per sample is bounded, so thousands of equal images do not produce a quadratic number of
+pairs.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ MAX_WHOLE_DISTANCE = 8
 """Bits that may differ between near whole-image hashes; `MAX_POINT_DISTANCE` is for points."""
 
 MAX_POINT_DISTANCE = 4
-MIN_AGREEING_POINTS = 2
+MAX_CLOSE_DISTANCE = 2
+MIN_VOTES = 3
+"""A pair of agreeing points is one vote, or two votes up to `MAX_CLOSE_DISTANCE`."""
+
 MAX_CANDIDATES_BY_HASH = 8
 MAX_CANDIDATES_BY_POINTS = 30
 MAX_IMAGES_PER_POINT = 100
@@ -151,10 +155,8 @@ def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
 
 def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = None) -> Batch:
     keep = np.ones(len(batch.points), dtype=np.bool_)
-    # Few points are that common, and a plain sort takes half the time of an argsort.
-    values = np.sort(batch.points)
-    shifted = values[MAX_IMAGES_PER_POINT:]
-    common = np.flatnonzero(np.isin(batch.points, shifted[shifted == values[: len(shifted)]]))
+    values, counts = np.unique(batch.points, return_counts=True)
+    common = np.flatnonzero(np.isin(batch.points, values[counts > MAX_IMAGES_PER_POINT]))
     order = common[np.argsort(batch.points[common], kind="stable")]
     keep[order] = compute_run_ranks(batch.points[order]) < MAX_IMAGES_PER_POINT
     if selected is not None:
@@ -171,9 +173,10 @@ def _pairs_by_points(left: Batch, right: Batch, points: Iterable[NearPairs]) -> 
         a, b = left.owner[near.a], right.owner[near.b]
         motions = _motion_cells(left.shapes[near.a], right.shapes[near.b])
         is_other = (a != b) | (left is not right)
-        parts.append(((a * width + b)[:, None] * _MOTION_CELLS + motions)[is_other])
+        keys = ((a * width + b)[:, None] * _MOTION_CELLS + motions)[is_other]
+        parts += [keys, keys[near.distance[is_other] <= MAX_CLOSE_DISTANCE]]
     keys, counts = np.unique(np.concatenate(parts), return_counts=True)
-    enough = counts >= MIN_AGREEING_POINTS
+    enough = counts >= MIN_VOTES
     pairs, first = np.unique(keys[enough] // _MOTION_CELLS, return_index=True)
     votes = np.maximum.reduceat(counts[enough], first) if len(first) else first
     pairs = pairs[np.lexsort((pairs, -votes, pairs // width))]

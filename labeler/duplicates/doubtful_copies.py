@@ -185,6 +185,8 @@ def _apply_morphology(mask: Mask, operator: int) -> Mask:
 
 _GRID_SIDE = 128
 _MIN_MATCHES, _MIN_INLIERS, _MAX_DISTANCE_PIXELS = 20, 16, 6.0
+# RANSAC trials: of a photograph, at least two in five matches agree.
+_MAX_TRIALS = 200
 # Median distance of agreeing points. Drawings of one person in two poses agree less: 1.5 pixels,
 # photographs 0.6.
 _MAX_MEDIAN_PIXELS = 0.8
@@ -224,7 +226,7 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> npt.NDArray[np.floa
         return None
     cv2.setRNGSeed(0)
     motion, inliers = cv2.findHomography(
-        source, target, cv2.RANSAC, _MAX_DISTANCE_PIXELS, maxIters=1000
+        source, target, cv2.RANSAC, _MAX_DISTANCE_PIXELS, maxIters=_MAX_TRIALS
     )
     if motion is None or inliers.sum() < _MIN_INLIERS or np.linalg.det(motion[:2, :2]) <= 0:
         return None
