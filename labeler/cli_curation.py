@@ -29,7 +29,8 @@ from gleanset.records import SPLITS
 from gleanset.request import request_options
 from gleanset.settings import SplitSettings
 from gleanset.terminal import escape_name
-from labeler.export.options import ALL_SAMPLES, ExportOptions
+from labeler.export.item import ALL_SAMPLES
+from labeler.export.options import ExportOptions
 from labeler.requests import GalleryRequest, ImportRequest
 from labeler.splits.split_spec import class_table, split_summary
 

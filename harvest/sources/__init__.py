@@ -9,7 +9,18 @@ from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import list_plugin_names, load_plugin
 from harvest.source_names import SOURCES
-from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed_error
+from harvest.sources.base import (
+    Endpoint,
+    Gap,
+    Option,
+    Pages,
+    Query,
+    ResultPage,
+    Skipped,
+    Source,
+    changed_error,
+    walk_pages,
+)
 
 
 def load_source(name: str) -> Source:
@@ -41,11 +52,15 @@ def check_source_class(name: str, source_class: Any) -> Source:
 
 __all__ = [
     "Endpoint",
+    "Gap",
     "Option",
     "Pages",
     "Query",
+    "ResultPage",
+    "Skipped",
     "Source",
     "changed_error",
     "check_source_class",
     "load_source",
+    "walk_pages",
 ]

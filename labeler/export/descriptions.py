@@ -26,8 +26,8 @@ from gleanset.files.shards import SHARD_EXTENSIONS
 from gleanset.files.store import hash_file
 from gleanset.html.words import count
 from gleanset.records import SPLITS
-from labeler.export.item import ExportItem
-from labeler.export.options import ALL_SAMPLES, ExportOptions
+from labeler.export.item import ALL_SAMPLES, ExportItem
+from labeler.export.options import ExportOptions
 from labeler.export.plan import UNCHANGED
 from labeler.export.rows import LICENCE_FILE, describe_features, write_text
 

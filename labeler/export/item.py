@@ -11,6 +11,8 @@ from typing import Literal
 from gleanset.records import Box, Image, Origin, Sample
 
 FileMethod = Literal["original", "crop", "made"]
+ALL_SAMPLES = "all"
+"""Name of the only part of an export without splits."""
 
 
 @dataclass(frozen=True, slots=True)

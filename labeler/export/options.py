@@ -32,10 +32,6 @@ def normalize_size(text: str) -> str:
     return "x".join(map(str, parse_size(text) or ()))
 
 
-ALL_SAMPLES = "all"
-"""Name of the only part of an export without splits."""
-
-
 class ExportOptions(Request, frozen=True, kw_only=True):
     """Options of `labeler export`, and of `[export]` in a recipe."""
 
@@ -97,7 +93,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     no_split: Annotated[
         bool,
         Param(
-            "For imagefolder, csv and captions: export all labelled samples, without "
+            f"For {', '.join(UNSPLIT_FORMATS)}: export all labelled samples, without "
             "train|val|test folders."
         ),
     ] = False

@@ -20,8 +20,8 @@ from gleanset.files.names import assign_folder_names, make_portable_name, make_s
 from gleanset.files.store import EXTENSIONS
 from gleanset.images.cropping import JPEG_QUALITY, clip_box, make_sample_key
 from gleanset.records import Box, Image, Origin, Sample
-from labeler.export.item import ExportItem, FileMethod
-from labeler.export.options import ALL_SAMPLES, ExportOptions
+from labeler.export.item import ALL_SAMPLES, ExportItem, FileMethod
+from labeler.export.options import ExportOptions
 
 PORTABLE_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 """Formats that Pillow, OpenCV and torchvision all read; some reader silently skips the others."""

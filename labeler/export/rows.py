@@ -10,7 +10,7 @@ from pathlib import Path
 from gleanset.files.parquet import Column
 from gleanset.files.shards import get_dtype
 from gleanset.records import SPLITS
-from labeler.export.item import ExportItem
+from labeler.export.item import ALL_SAMPLES, ExportItem
 
 LICENCE_FILE = "LICENSES.csv"
 LICENCE_COLUMNS = (
@@ -29,8 +29,11 @@ LICENCE_COLUMNS = (
 
 
 def items_by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
-    """Yield each split that has samples, with its items sorted by path and sample."""
-    for split in SPLITS:
+    """Yield each split that has samples, with its items sorted by path and sample.
+
+    Without splits (`--no-split`) there is one, "all".
+    """
+    for split in (*SPLITS, ALL_SAMPLES):
         members = [item for item in items if item.sample.split == split]
         if members:
             yield split, sorted(members, key=lambda item: (item.path, item.sample.key))

@@ -25,9 +25,9 @@ OpenShard = Callable[[Path, Sequence[str], Mapping[str, object]], AbstractContex
 class ExportFormat:
     """A format that some tool reads.
 
-    `layout` states the arrangement: class folders, whole images with boxes, or `shards`. `about`
-    is for the help; `reading` are the lines of Python that read a split: {0} is its name, {1} that
-    on the Hugging Face hub, {2} its folder.
+    `layout` is "class folders", "whole" (images with boxes) or "shards". `about` is for the help;
+    `reading` are the lines of Python that read a split: {0} is its name, {1} that on the Hugging
+    Face hub, {2} its folder.
 
     `write` adds the format's own files to a tree. `open_shard` opens a shard, whose name ends in
     `ending`. `data_files` are those of a split for `datasets`. `required_splits` are the splits
