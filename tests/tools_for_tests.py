@@ -53,6 +53,11 @@ class Ran(NamedTuple):
         assert isinstance(result, dict)
         return result
 
+    def checked(self) -> Ran:
+        """Return this; fail if the command has failed."""
+        assert self.code == 0, self.stderr
+        return self
+
 
 def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     """Draw a smooth colorful image; each seed looks different."""

@@ -383,8 +383,7 @@ def source_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("labeler.cli", "split", "--ratio", "2:1:1"),
         ("pipeline.cli", "snapshot", "v1"),
     ):
-        done = run_here(module, *words, "-q", "-d", root)
-        assert done.code == 0, done.stderr
+        run_here(module, *words, "-q", "-d", root).checked()
     return root
 
 

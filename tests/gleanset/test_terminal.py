@@ -178,8 +178,7 @@ def test_json_progress_reports_stages(tmp_path: Path) -> None:
     for seed in range(3):
         (photos / f"{seed}.jpg").write_bytes(picture(seed))
     words = ("folder", str(photos), "-d", str(tmp_path / "set"), "--progress", "json", "--json")
-    ran = run_here("harvest.cli", *words)
-    assert ran.code == 0, ran.stderr
+    ran = run_here("harvest.cli", *words).checked()
     assert ran.json["added"] == 3
     result = [line for line in lines(ran.stderr) if line.get("stage") == "files"]
     assert result[0]["done"] == 0

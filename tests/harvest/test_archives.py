@@ -553,8 +553,7 @@ def test_credit_options_of_folder_command(tmp_path: Path) -> None:
     place.mkdir()
     (place / "1.jpg").write_bytes(picture(1))
     options = ("--author", "me", "--licence", "CC-BY-4.0", "--page", "https://me.example/1")
-    done = run_here("harvest.cli", "folder", place, *options, "-q", "--workers", "1", "-d", root)
-    assert done.code == 0, done.stderr
+    run_here("harvest.cli", "folder", place, *options, "-q", "--workers", "1", "-d", root).checked()
     with Dataset.open(root) as dataset:
         assert credits_by_name(dataset) == {
             "1.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")

@@ -323,8 +323,7 @@ def test_bad_file_does_not_affect_others(video_folder: Path, tmp_path: Path) -> 
     simulated = run_here("harvest.cli", *line, video_folder, "--simulate").json
     assert (simulated["videos"], simulated["rejected"]) == (2, 1)
     assert "broken.mkv: not a video" in simulated["problems"][0]
-    done = run_here("harvest.cli", *line, video_folder)
-    assert done.code == 0
+    done = run_here("harvest.cli", *line, video_folder).checked()
     counts = {name: done.json[name] for name in ("added", "duplicate", "rejected")}
     assert counts == {"added": 2, "duplicate": 2, "rejected": 1}
     broken = run_here("harvest.cli", *line, video_folder / "broken.mkv")
@@ -335,8 +334,7 @@ def test_bad_file_does_not_affect_others(video_folder: Path, tmp_path: Path) -> 
 
 def test_simulation_lists_videos(video_folder: Path, tmp_path: Path) -> None:
     line = ("frames", "--every", "3s", "-d", tmp_path / "d", "--json")
-    done = run_here("harvest.cli", *line, "--simulate", video_folder)
-    assert done.code == 0, done.stderr
+    done = run_here("harvest.cli", *line, "--simulate", video_folder).checked()
     videos = [str(video_folder / name) for name in ("1.mkv", "extra/2.avi")]
     assert done.stdout.splitlines()[:-1] == videos
     assert done.json["videos"] == 2

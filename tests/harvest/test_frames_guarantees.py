@@ -79,8 +79,7 @@ def sample(tmp_path: Path) -> Sample:
 
     def run(*arguments: str | Path, folder: Path | None = None) -> Sampled:
         into = folder or tmp_path / f"dataset{next(numbers)}"
-        done = run_here("harvest.cli", "frames", *arguments, "-d", into, "--json")
-        assert done.code == 0, done.stderr
+        done = run_here("harvest.cli", "frames", *arguments, "-d", into, "--json").checked()
         return Sampled(done.json, load_frames(into))
 
     return run

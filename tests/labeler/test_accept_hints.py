@@ -331,9 +331,7 @@ def test_classes_command(empty: Dataset) -> None:
     labelled(empty, hana=1, hanna=2)
 
     def run(*words: str) -> Any:
-        done = run_here("labeler.cli", "classes", *words, "--json", "-d", empty.root)
-        assert done.code == 0, done.stderr
-        return done.json
+        return run_here("labeler.cli", "classes", *words, "--json", "-d", empty.root).checked().json
 
     assert run("merge", "hanna", "hana")["moved"] == 2
     run("add", "asuka")

@@ -120,8 +120,7 @@ def test_verify_changes_nothing_and_repair_copies_from_source(root: Path) -> Non
     with Dataset.open(root) as dataset:
         assert not list(dataset.rejections.iterate())
         assert {image.state for image in dataset.images.iterate()} == {"ok"}
-    repair = run_gleanset(root, "verify", "--repair")
-    assert repair.code == 0
+    repair = run_gleanset(root, "verify", "--repair").checked()
     assert [repair.json[name] for name in ("gone", "damaged", "repaired")] == [1, 1, 2]
     assert (root / "damaged" / damaged.name).read_bytes().endswith(b"not an image")
     assert run_gleanset(root, "verify").json["sound"] == 4

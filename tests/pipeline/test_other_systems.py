@@ -72,8 +72,7 @@ def test_core_works_without_posix(unicode_folder: Path) -> None:
     """The optional detector animeface is hidden, too."""
     folder = unicode_folder.parent
     drawn_video(folder / "clip.mp4", "testsrc2=d=3:s=320x240:r=5")
-    ran = without_posix("-c", RUN_COMMANDS, COMMANDS, cwd=folder, packages="animeface")
-    assert ran.code == 0, ran.stderr
+    ran = without_posix("-c", RUN_COMMANDS, COMMANDS, cwd=folder, packages="animeface").checked()
     assert "Traceback" not in ran.stderr
     assert ran.stdout.splitlines()[0] == "nt False SpawnContext"
     assert re.search(r"drawnface: [^:]*The\s+default\.", ran.stdout), ran.stdout
@@ -209,9 +208,7 @@ def windows_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.posix("creates names that Windows refuses")
 def test_dataset_works_on_ntfs(windows_disk: Path, hostile_names: Path) -> None:
     def run(program: str, *words: str | Path) -> Ran:
-        ran = run_here(program, *words, "-d", windows_disk / "d", "--json")
-        assert ran.code == 0, ran.stderr
-        return ran
+        return run_here(program, *words, "-d", windows_disk / "d", "--json").checked()
 
     imported = run("harvest.cli", "folder", hostile_names, "--hints-from-folders")
     assert imported.json["added"] == len(HOSTILE) * len(CLASSES) + 1

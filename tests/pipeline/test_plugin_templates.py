@@ -127,8 +127,7 @@ def test_failing_detector_plugin_is_named(
     for name in ("a", "b"):
         (tmp_path / f"{name}.jpg").write_bytes(picture(ord(name), (320, 240)))
     assert run("harvest.cli", "folder", str(tmp_path), "-d", "data").code == 0
-    done = run("facecrop.cli", "run", "--detector", "haar", "-d", "data", "--json")
-    assert done.code == 0, done.stderr
+    done = run("facecrop.cli", "run", "--detector", "haar", "-d", "data", "--json").checked()
     assert (done.json["rejected"], done.json["reasons"]) == (2, {"detector failed": 2})
     assert "Traceback" not in done.stderr
     with Dataset.open(tmp_path / "data") as dataset:
@@ -146,8 +145,7 @@ def test_preset_template_trains(packages: PluginPackages, run: Run, tmp_path: Pa
     with Dataset.create(tmp_path / "data") as dataset:
         fill(dataset, 10)
     line = ("baseline.cli", "train", "--preset", "glance", "-o", "epochs=1", "-d", "data")
-    done = run(*line, "--json")
-    assert done.code == 0, done.stderr
+    done = run(*line, "--json").checked()
     folder = tmp_path / "data" / "runs" / done.json["run"]
     settings = json.loads((folder / "settings.json").read_bytes())["settings"]
     assert (settings["preset"], settings["plugin"]) == ("glance", "gleanset-glance 1.0")
