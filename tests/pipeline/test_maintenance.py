@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from report_rows import store_report
-from tools_for_tests import Ran, picture, run_cli, run_here
+from tools_for_tests import Ran, picture, run_cli, run_here, write_pictures
 
 from curation.web_reports import open_report_store
 from gleanset import Box, Dataset, Origin
@@ -26,10 +26,7 @@ from pipeline.maintenance.removals import plan_removal, remove_images
 
 def make_dataset(root: Path, tree: Path, seeds: range, **options: str) -> Path:
     """Create a dataset of drawn images, each one sample; `folder` is their weak label."""
-    for seed in seeds:
-        path = tree / options.get("folder", "hana") / f"{seed}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture(seed))
+    write_pictures(tree / options.get("folder", "hana"), len(seeds), seeds.start)
     alone = ("--workers", "1", "-q", "-d", root)
     run_here("harvest.cli", "folder", tree, "--hints-from-folders", *alone)
     run_here("facecrop.cli", "run", "--detector", "whole", *alone)

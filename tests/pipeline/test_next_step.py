@@ -16,7 +16,7 @@ import pytest
 from catalogue_rows import sample_of
 from color_model import write_model
 from drawn_dataset import put_whole
-from tools_for_tests import Ran, command, picture, pixels, run_here
+from tools_for_tests import Ran, command, pixels, run_here, write_pictures
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
@@ -40,10 +40,7 @@ Make = Callable[[Dataset, Path], object]
 def tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
     """Draw images into a folder for each class."""
     for name, number in classes.items():
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for seed in range(number):
-            data = picture(start + seed + 100 * len(name))
-            (folder / name / f"{start + seed}.jpg").write_bytes(data)
+        write_pictures(folder / name, number, start + 100 * len(name))
     return folder
 
 

@@ -22,6 +22,7 @@ from tools_for_tests import (
     run_cli,
     run_here,
     run_to_its_end,
+    write_pictures,
 )
 
 from gleanset import Dataset
@@ -99,10 +100,8 @@ def test_package_works_without_posix(package: str) -> None:
 def unicode_folder(tmp_path: Path) -> Path:
     """Return a folder of images whose classes and file names are in no code page."""
     for number, label in enumerate((CJK, EMOJI)):
-        (tmp_path / "in" / label).mkdir(parents=True)
-        for copy in range(4):
-            file = tmp_path / "in" / label / f"é{label}{copy}.jpg"
-            file.write_bytes(picture(10 * number + copy))
+        names = [f"é{label}{copy}.jpg" for copy in range(4)]
+        write_pictures(tmp_path / "in" / label, names, 10 * number)
     return tmp_path / "in"
 
 
@@ -178,12 +177,9 @@ def hostile_names(tmp_path: Path) -> Path:
     """Return a folder of names that Windows refuses or cannot distinguish."""
     folder = tmp_path / "hostile"
     for number, label in enumerate(CLASSES):
-        (folder / label).mkdir(parents=True)
-        for copy, name in enumerate(HOSTILE):
-            (folder / label / name).write_bytes(picture(100 * number + copy, (80, 60)))
+        write_pictures(folder / label, HOSTILE, 100 * number, (80, 60))
     decomposed = unicodedata.normalize("NFD", "Éclair")
-    (folder / decomposed).mkdir()
-    (folder / decomposed / f"{decomposed}.jpg").write_bytes(picture(999, (80, 60)))
+    write_pictures(folder / decomposed, [f"{decomposed}.jpg"], 999, (80, 60))
     return folder
 
 
