@@ -211,11 +211,14 @@ def click(menu: QMenu, text: str) -> None:
 
 def drop_over(widget: QWidget, mime: QMimeData, point: QPoint) -> Qt.DropAction:
     """Send the events of a drag over a widget and of its drop."""
-    copy = Qt.DropAction.CopyAction
+    copy, is_accepted = Qt.DropAction.CopyAction, False
     for kind in (QDragEnterEvent, QDragMoveEvent):
         over = kind(point, copy, mime, Button.LeftButton, NONE)
+        # Who has accepted the first event need not accept the others.
+        over.setAccepted(is_accepted)
         QApplication.sendEvent(widget, over)
-        if not over.isAccepted():
+        is_accepted = over.isAccepted()
+        if not is_accepted:
             return Qt.DropAction.IgnoreAction
     event = QDropEvent(QPointF(point), copy, mime, Button.LeftButton, NONE)
     QApplication.sendEvent(widget, event)
