@@ -26,7 +26,7 @@ from labeler.duplicates.differences import (
     fit_robust_line,
     measure_slopes,
 )
-from labeler.duplicates.hashes import Floats, Grey, PreparedImage
+from labeler.duplicates.hashes import Floats, PreparedImage
 
 # Allowed difference of brightness: an offset, and a part of the range of a pixel's neighbours.
 _GREY_NOISE, _NEIGHBOUR_FACTOR = 10.0, 0.6
@@ -35,6 +35,9 @@ _MAX_OVERLAY_PART = 0.3
 _MAX_OUTSIDE = 0.0005
 # Sides of a sticker relative to the image's shorter side, and its aspect ratio.
 _MIN_STICKER_SIDE, _MAX_STICKER_RATIO = 0.12, 2.0
+# The part of the hull of all that differs that its largest piece must span: eyes and a mouth are no
+# sticker.
+_MIN_LARGEST_PART = 0.7
 # The part of the image that a sticker's hull covers, and the part of the hull that differs.
 _MAX_STICKER_PART, _MIN_STICKER_FILL = 0.35, 0.25
 # The part of the hull that has the main brightness of the sticker, how many grey levels belong to
@@ -74,10 +77,16 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     # Single pixels and thin lines are artifacts of scaling.
     drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
-    for kind, number in ((_is_sticker, 1), (_is_subtitle, 2)):
-        largest = pieces[:number]
-        if largest and kind(change, common, largest) and _covers(largest, drawn, common.mask):
-            return True
+    hull, lettered = _fill_hull(_draw(pieces, drawn.shape)), _draw(pieces[:2], drawn.shape)
+    largest = _fill_hull(_draw(pieces[:1], drawn.shape))
+    if (
+        largest.sum() >= _MIN_LARGEST_PART * hull.sum()
+        and _covers(hull, drawn, common.mask)
+        and _is_sticker(change, common, hull)
+    ):
+        return True
+    if _covers(lettered, drawn, common.mask) and _is_subtitle(change, common, pieces[:2]):
+        return True
     return _is_veil(change, common)
 
 
@@ -95,55 +104,61 @@ def _local_range(values: Floats, side: int) -> Floats:
     return (cv2.dilate(values, around) - cv2.erode(values, around)).astype(np.float32)
 
 
-def _covers(pieces: list[Piece], drawn: Mask, mask: Mask) -> bool:
-    near = np.zeros(mask.shape, np.bool_)
+def _draw(pieces: list[Piece], shape: tuple[int, int]) -> Mask:
+    mask = np.zeros(shape, np.bool_)
     for piece in pieces:
-        piece.dilated(4).draw_on(near)
-    return bool((drawn & ~near).sum() <= _MAX_OUTSIDE * mask.sum())
+        piece.draw_on(mask)
+    return mask
 
 
-def _is_sticker(change: _Change, common: CommonPart, pieces: list[Piece]) -> bool:
-    (piece,) = pieces
-    outline = cv2.convexHull(cv2.findNonZero(piece.mask.astype(np.uint8)))
-    short, long = sorted(cv2.boundingRect(outline)[2:])
+def _fill_hull(mask: Mask) -> Mask:
+    filled = np.zeros(mask.shape, np.uint8)
+    if mask.any():
+        outline = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
+        cv2.fillConvexPoly(filled, outline, 1)
+    return filled > 0
+
+
+def _covers(overlay: Mask, drawn: Mask, mask: Mask) -> bool:
+    near = cv2.dilate(overlay.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    return bool(overlay.any() and (drawn & ~near).sum() <= _MAX_OUTSIDE * mask.sum())
+
+
+def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
+    short, long = sorted(cv2.boundingRect(hull.astype(np.uint8))[2:])
     if short < _MIN_STICKER_SIDE * min(common.mask.shape) or long > _MAX_STICKER_RATIO * short:
         return False
-    area = float(cv2.contourArea(outline))
-    fill = float(piece.select(change.off).sum()) / area
-    if area > _MAX_STICKER_PART * common.mask.sum() or fill < _MIN_STICKER_FILL:
+    inside, changed = common.b[hull].astype(np.int64), change.off[hull]
+    if len(inside) > _MAX_STICKER_PART * common.mask.sum() or changed.mean() < _MIN_STICKER_FILL:
         return False
-    hull = np.zeros(piece.mask.shape, np.uint8)
-    cv2.fillConvexPoly(hull, outline, 1)
-    whole = piece._replace(mask=hull > 0)
-    inside = whole.select(common.b).astype(np.int64)
-    levels = np.bincount(inside[whole.select(change.off)], minlength=256).astype(np.float64)
+    levels = np.bincount(inside[changed], minlength=256).astype(np.float64)
     main = np.convolve(levels, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
     is_of_one_color = (np.abs(inside - main) <= _MAIN_LEVELS).mean() >= _MIN_MAIN_PART
-    return bool(is_of_one_color) and _is_outlined(common.b, piece)
+    return bool(is_of_one_color) and _is_outlined(common, hull)
 
 
-def _is_outlined(grey: Grey, piece: Piece) -> bool:
-    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0).astype(np.float32, copy=False)
-    steepest = cv2.dilate(measure_slopes(smooth), np.ones((7, 7)))
-    filled = piece.mask.astype(np.uint8)
-    contours, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    outline = np.zeros_like(filled)
+def _is_outlined(common: CommonPart, hull: Mask) -> bool:
+    """Return whether there are edges all along the outline, except at the image's border."""
+    smooth = cv2.GaussianBlur(common.b.astype(np.float32), (0, 0), 1.0)
+    steepest = cv2.dilate(measure_slopes(np.asarray(smooth, np.float32)), np.ones((7, 7)))
+    outline = np.zeros(hull.shape, np.uint8)
+    contours, _ = cv2.findContours(hull.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(outline, contours, -1, 1)
-    edges = piece._replace(mask=outline > 0).select(steepest) > _MIN_OUTLINE_SLOPE
-    return bool(edges.mean() >= _MIN_OUTLINED)
+    inner = cv2.erode(common.mask.astype(np.uint8), np.ones((7, 7)), borderValue=0)
+    edges = steepest[(outline > 0) & (inner > 0)] > _MIN_OUTLINE_SLOPE
+    return bool(edges.size and edges.mean() >= _MIN_OUTLINED)
 
 
-def _is_subtitle(change: _Change, common: CommonPart, pieces: list[Piece]) -> bool:
-    lettered = np.zeros(common.mask.shape, np.bool_)
-    for piece in pieces:
+def _is_subtitle(change: _Change, common: CommonPart, lines: list[Piece]) -> bool:
+    height = len(common.mask)
+    for line in lines:
         if (
-            piece.long < _MIN_LINES_RATIO * piece.short
-            or abs(piece.angle) > _MAX_SLANT
-            or abs(piece.centre[1] / len(lettered) - 0.5) < _MIN_FROM_MIDDLE
+            line.long < _MIN_LINES_RATIO * line.short
+            or abs(line.angle) > _MAX_SLANT
+            or abs(line.centre[1] / height - 0.5) < _MIN_FROM_MIDDLE
         ):
             return False
-        piece.draw_on(lettered)
-    lettered &= change.off
+    lettered = _draw(lines, common.mask.shape) & change.off
     if not lettered.any():
         return False
     dark, light = np.quantile(common.b[lettered], (0.05, 0.95))
