@@ -36,12 +36,7 @@ from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.membership import FOLDS as MEMBERSHIP_FOLDS
-from baseline.train.membership import (
-    MIN_CLASSES,
-    LeftOutImages,
-    TrainFeatures,
-    fit_membership,
-)
+from baseline.train.membership import MIN_CLASSES, LeftOutImages, TrainFeatures, fit_membership
 from baseline.train.methods.transfer import load_pretrained_backbone
 from baseline.train.trained_net import TrainedNet
 from baseline.train.training import (

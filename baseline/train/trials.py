@@ -36,10 +36,7 @@ from baseline.evaluation.intervals import (
     share_interval_or_none,
     small_sample_warning,
 )
-from baseline.evaluation.metrics import (
-    compute_classification_metrics,
-    write_metrics,
-)
+from baseline.evaluation.metrics import compute_classification_metrics, write_metrics
 from baseline.evaluation.outputs import (
     Floats,
     Outputs,

@@ -19,14 +19,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from gleanset.errors import (
-    Changed,
-    GleansetError,
-    NeedsLogin,
-    RateLimited,
-    Unreachable,
-    UsageError,
-)
+from gleanset.errors import Changed, GleansetError, NeedsLogin, RateLimited, Unreachable, UsageError
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError

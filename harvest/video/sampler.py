@@ -21,12 +21,7 @@ from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock
 from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode, has_subtitle
-from harvest.video.frame_selector import (
-    FrameCandidate,
-    FrameChooser,
-    FrameFollower,
-    FrameSelector,
-)
+from harvest.video.frame_selector import FrameCandidate, FrameChooser, FrameFollower, FrameSelector
 from harvest.video.inputs import LocalVideo
 from harvest.video.intros import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, probe

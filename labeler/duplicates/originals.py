@@ -109,16 +109,11 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     reduced = cv2.resize(small.middle, (wide, high), interpolation=cv2.INTER_AREA).astype(np.uint8)
     middle_copy = small._replace(size=small.middle.shape[::-1])
     smaller = small._replace(size=(wide, high), middle=reduced)
-    reference = _measure_lost_detail(middle_copy, smaller)
-    return _measure_lost_detail(large, small) < _MAX_ENLARGED_DETAIL * reference
+    reference = _unexplained_part(*_align_middles(middle_copy, smaller))
+    return _unexplained_part(*_align_middles(large, small)) < _MAX_ENLARGED_DETAIL * reference
 
 
-def _measure_lost_detail(large: Copy, small: Copy) -> float:
-    part, (laid, repeated) = _align_middles(large, small)
-    return _unexplained_part(part, laid, repeated)
-
-
-def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floats]]:
+def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:
     """Return the middle of the larger image in grey, and the smaller one warped onto it.
 
     The latter both smoothly and with repeated pixels.
@@ -142,10 +137,10 @@ def _align_middles(large: Copy, small: Copy) -> tuple[Floats, tuple[Floats, Floa
         ).astype(np.float32)
         for flags in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
     )
-    return part, (smooth, repeated)
+    return part, smooth, repeated
 
 
-def _unexplained_part(image: Floats, other: Floats, repeated: Floats | None = None) -> float:
+def _unexplained_part(image: Floats, other: Floats, repeated: Floats) -> float:
     """Return the part (0..1) of an image's edges that no linear filter makes of the other image.
 
     Least squares over 5 x 5 pixels and their surroundings, without clipped pixels.
@@ -158,7 +153,7 @@ def _unexplained_part(image: Floats, other: Floats, repeated: Floats | None = No
     around = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
     inputs = [other[rows + y, columns + x] for y, x in around]
     inputs += [blurred[rows + y, columns + x] for y, x in around if max(abs(y), abs(x)) < 2]
-    inputs += [] if repeated is None else [repeated[rows, columns]]
+    inputs.append(repeated[rows, columns])
     middle = background[rows, columns]
     factors = np.stack([*(values - middle for values in inputs), np.ones_like(middle)], axis=1)
     target = image[rows, columns] - middle

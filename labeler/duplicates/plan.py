@@ -31,12 +31,7 @@ from gleanset.db.duplicates import (
 from gleanset.db.journal import Choice
 from gleanset.db.samples import SplitEvidence, withdraw_label
 from gleanset.errors import UsageError
-from gleanset.named_files import (
-    MAX_LISTED,
-    find_location,
-    format_short_path,
-    summarize_lines,
-)
+from gleanset.named_files import MAX_LISTED, find_location, format_short_path, summarize_lines
 from gleanset.operations import Operation, make_operation
 from labeler.duplicates.duplicate_sets import (
     Pair,

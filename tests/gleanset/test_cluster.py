@@ -199,7 +199,8 @@ def _kill_in_the_middle(nodes: Nodes, root: Path) -> None:
 
 
 def run(*words: object) -> None:
-    run_here(*words).checked()
+    ran = run_here(*words)
+    assert ran.code == 0, ran.stderr
 
 
 def rows_of(kind: str, root: Path) -> list[Any]:

@@ -75,7 +75,8 @@ def test_shared_url_gets_both_weak_labels(bing: SmallBing, tmp_path: Path) -> No
 
 
 def test_no_results_exits_with_code_0(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path, "qwxyz").checked()
+    done = bing.harvest(tmp_path, "qwxyz")
+    assert done.code == 0
     assert done.json == {
         "added": 0,
         "duplicate": 0,
@@ -116,7 +117,8 @@ def test_incomplete_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) ->
 
 
 def test_all_results_filtered(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path, "cat", "--filter", "width > 9000").checked()
+    done = bing.harvest(tmp_path, "cat", "--filter", "width > 9000")
+    assert done.code == 0
     expected = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "filtered": 80}
     assert done.json == expected
 
@@ -306,7 +308,9 @@ def command_line(
 
 
 def run(sites: FourSites, line: list[str | Path]) -> Ran:
-    return run_here("harvest.cli", *line, **sites.environment).checked()
+    done = run_here("harvest.cli", *line, **sites.environment)
+    assert done.code == 0, done.stderr
+    return done
 
 
 def images_by_path(folder: Path) -> dict[str, Image]:

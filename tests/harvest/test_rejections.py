@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import Shelf, SmallBing, searches_of
-from tools_for_tests import picture, write_pictures
+from tools_for_tests import picture
 
 from gleanset import Candidate, Dataset, Origin
 from gleanset.errors import Incomplete
@@ -117,7 +117,8 @@ def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
 
 
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:
-    write_pictures(folder, PICTURES)
+    for number in range(PICTURES):
+        (folder / f"{number}.jpg").write_bytes(picture(number))
     return lambda dataset: harvest_files(dataset, [folder], ImportOptions(workers=1))
 
 

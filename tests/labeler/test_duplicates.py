@@ -244,7 +244,9 @@ def copies(empty: Dataset) -> dict[str, str]:
 
 
 def run(dataset: Dataset, *words: str) -> dict[str, Any]:
-    return run_here("labeler.cli", *words, "-d", dataset.root, "--json").checked().json
+    done = run_here("labeler.cli", *words, "-d", dataset.root, "--json")
+    assert done.code == 0, done.stderr
+    return done.json
 
 
 def list_sets(dataset: Dataset, option: str) -> str:

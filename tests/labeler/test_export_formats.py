@@ -300,7 +300,8 @@ def labelled(empty: Dataset) -> Dataset:
 
 
 def export(dataset: Dataset, out: Path, *options: str) -> dict[str, str]:
-    run_labeler("export", out, *options, "-d", dataset.root, "--json").checked()
+    done = run_labeler("export", out, *options, "-d", dataset.root, "--json")
+    assert done.code == 0, done.stderr
     return {
         path.relative_to(out).as_posix(): path.read_text().strip() for path in out.rglob("*.txt")
     }

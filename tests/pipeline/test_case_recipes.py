@@ -135,7 +135,9 @@ IMAGES_PER_CLASS = 6
 
 
 def command(package: str, *arguments: object) -> Table:
-    return run_here(f"{package}.cli", *map(str, arguments), "--json").checked().json
+    done = run_here(f"{package}.cli", *map(str, arguments), "--json")
+    assert done.code == 0, done.stderr
+    return done.json
 
 
 @pytest.mark.slow

@@ -104,7 +104,8 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
 
 
 def init(root: Path, *words: str) -> None:
-    run_here("pipeline.cli", "init", "-d", root, *words).checked()
+    ran = run_here("pipeline.cli", "init", "-d", root, *words)
+    assert ran.code == 0, ran.stderr
 
 
 def make_card(dataset: Dataset) -> str:

@@ -17,7 +17,6 @@ from person import (
     SHIFT,
     OpenWindow,
     Person,
-    collect_messages,
     hover,
     record_painted_samples,
     settle,
@@ -67,7 +66,8 @@ class RandomUser(RuleBasedStateMachine):
         self.window.show()
         settle(self.window)
         self.person = Person(self.window, self.faces)
-        self.messages = collect_messages(self.window)
+        self.messages: list[str] = []
+        self.window.worker.message.connect(lambda text, bad: self.messages.append(text))
         self.dataset = Dataset.open(self.faces.root)
         self.decided = self.decided_samples()
 
