@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -53,6 +53,11 @@ class Ran(NamedTuple):
         assert isinstance(result, dict)
         return result
 
+    def checked(self) -> Ran:
+        """Return this; fail if the command has failed."""
+        assert self.code == 0, self.stderr
+        return self
+
 
 def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     """Draw a smooth colorful image; each seed looks different."""
@@ -73,6 +78,19 @@ def picture(
 ) -> bytes:
     """Return the bytes of an image drawn by `pixels`."""
     return encode(pixels(seed, size), kind, **options)
+
+
+def write_pictures(
+    folder: Path, names: Iterable[str] | int, first: int = 0, size: tuple[int, int] = (64, 48)
+) -> Path:
+    """Write drawn images with seeds from `first`, or as many named after their seeds."""
+    if isinstance(names, int):
+        names = [f"{seed}.jpg" for seed in range(first, first + names)]
+    for seed, name in enumerate(names, first):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture(seed, size, "PNG" if file.suffix == ".png" else "JPEG"))
+    return folder
 
 
 def drawn_video(path: Path, source: str, *options: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 import pytest
-from tools_for_tests import ROOT, Ran, eventually, picture, python_path, run_here, start_cli
+from tools_for_tests import ROOT, Ran, eventually, python_path, run_here, start_cli, write_pictures
 
 from gleanset import Dataset
 from gleanset.cli import parse_key_values
@@ -51,11 +51,7 @@ WITHOUT_DATASET = ("backbones", "detectors", "docker", "recipes")
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for seed in range(3):
-        (folder / f"{seed}.jpg").write_bytes(picture(seed))
-    return folder
+    return write_pictures(tmp_path / "photos", 3)
 
 
 def test_help_example_parses_for_every_command() -> None:
@@ -256,9 +252,7 @@ def test_invalid_setting_exits_with_3_and_line(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_interrupt_exits_with_130_and_keeps_work(tmp_path: Path) -> None:
-    (tmp_path / "many").mkdir()
-    for seed in range(80):
-        (tmp_path / "many" / f"{seed:03}.jpg").write_bytes(picture(seed))
+    write_pictures(tmp_path / "many", 80)
     line = ["folder", str(tmp_path / "many"), "-d", str(tmp_path / "d"), "--workers", "1"]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = start_cli("harvest.cli", *line, **streams, start_new_session=True)
@@ -372,9 +366,7 @@ print(json.dumps([run_here(*words) for words in json.load(sys.stdin)]))
 @pytest.fixture(scope="module")
 def source_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("source")
-    for seed in range(4):
-        (folder / "tree/hana").mkdir(parents=True, exist_ok=True)
-        (folder / f"tree/hana/{seed}.jpg").write_bytes(picture(seed))
+    write_pictures(folder / "tree/hana", 4)
     root = folder / "dataset"
     for module, *words in (
         ("harvest.cli", "folder", str(folder / "tree"), "--hints-from-folders"),
@@ -383,8 +375,7 @@ def source_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("labeler.cli", "split", "--ratio", "2:1:1"),
         ("pipeline.cli", "snapshot", "v1"),
     ):
-        done = run_here(module, *words, "-q", "-d", root)
-        assert done.code == 0, done.stderr
+        run_here(module, *words, "-q", "-d", root).checked()
     return root
 
 

@@ -199,8 +199,7 @@ def _kill_in_the_middle(nodes: Nodes, root: Path) -> None:
 
 
 def run(*words: object) -> None:
-    ran = run_here(*words)
-    assert ran.code == 0, ran.stderr
+    run_here(*words).checked()
 
 
 def rows_of(kind: str, root: Path) -> list[Any]:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tools_for_tests import picture, python_path, run_here
+from tools_for_tests import python_path, run_here, write_pictures
 
 from gleanset.credit import clean_credit_text
 from gleanset.named_files import format_short_path
@@ -173,13 +173,9 @@ def lines(text: str) -> list[dict[str, object]]:
 
 
 def test_json_progress_reports_stages(tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    photos.mkdir()
-    for seed in range(3):
-        (photos / f"{seed}.jpg").write_bytes(picture(seed))
+    photos = write_pictures(tmp_path / "photos", 3)
     words = ("folder", str(photos), "-d", str(tmp_path / "set"), "--progress", "json", "--json")
-    ran = run_here("harvest.cli", *words)
-    assert ran.code == 0, ran.stderr
+    ran = run_here("harvest.cli", *words).checked()
     assert ran.json["added"] == 3
     result = [line for line in lines(ran.stderr) if line.get("stage") == "files"]
     assert result[0]["done"] == 0

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 from PIL import PngImagePlugin
-from tools_for_tests import picture, python, run_here
+from tools_for_tests import picture, python, run_here, write_pictures
 
 from gleanset import Dataset, Image
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url, validate_page_url
@@ -506,10 +506,8 @@ def test_unreadable_table_raises_error(
 def test_rows_match_normalized_names(tmp_path: Path) -> None:
     place = tmp_path / "mine"
     names = [unicodedata.normalize("NFD", "が.jpg"), "Two.jpg", "two.jpg", "x/Ä.jpg"]
-    (place / "x").mkdir(parents=True)
-    (place / "empty").mkdir()
-    for seed, name in enumerate(names):
-        (place / name).write_bytes(picture(seed))
+    (place / "empty").mkdir(parents=True)
+    write_pictures(place, names)
     rows = ["が.jpg", "TWO.jpg", "two.jpg", f"x/{unicodedata.normalize('NFD', 'Ä')}.jpg"]
     text = "file,author,licence,page,group\n"
     for n, name in enumerate([*rows, "gone.png"]):
@@ -549,15 +547,12 @@ def test_rows_match_normalized_names(tmp_path: Path) -> None:
 
 
 def test_credit_options_of_folder_command(tmp_path: Path) -> None:
-    place, root = tmp_path / "mine", tmp_path / "dataset"
-    place.mkdir()
-    (place / "1.jpg").write_bytes(picture(1))
+    place, root = write_pictures(tmp_path / "mine", 1), tmp_path / "dataset"
     options = ("--author", "me", "--licence", "CC-BY-4.0", "--page", "https://me.example/1")
-    done = run_here("harvest.cli", "folder", place, *options, "-q", "--workers", "1", "-d", root)
-    assert done.code == 0, done.stderr
+    run_here("harvest.cli", "folder", place, *options, "-q", "--workers", "1", "-d", root).checked()
     with Dataset.open(root) as dataset:
         assert credits_by_name(dataset) == {
-            "1.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")
+            "0.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")
         }
     with pytest.raises(UsageError, match="not a page address"):
         validate_page_url("me")

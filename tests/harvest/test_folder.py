@@ -13,7 +13,15 @@ from pathlib import Path
 
 import pytest
 from catalogue_rows import sample_of
-from tools_for_tests import command, picture, python, python_path, run_here, run_to_its_end
+from tools_for_tests import (
+    command,
+    picture,
+    python,
+    python_path,
+    run_here,
+    run_to_its_end,
+    write_pictures,
+)
 
 from gleanset import Dataset, Image
 from gleanset.credit import Credit
@@ -41,15 +49,8 @@ CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    photo_folder = tmp_path / "photos"
-    for name, seed in (("cats/a.jpg", 1), ("cats/old/b.jpg", 2), ("dogs/c.png", 3), ("d.jpg", 4)):
-        put(photo_folder / name, seed)
-    return photo_folder
-
-
-def put(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(picture(seed, kind="PNG" if path.suffix == ".png" else "JPEG"))
+    names = ("cats/a.jpg", "cats/old/b.jpg", "dogs/c.png", "d.jpg")
+    return write_pictures(tmp_path / "photos", names, first=1)
 
 
 def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, object]:
@@ -161,10 +162,8 @@ def test_repeated_import_with_other_options_adds_no_origins(
 
 
 def test_exclude_option(tmp_path: Path) -> None:
-    for seed, name in enumerate(
-        ("cats/a.jpg", "cats/backup/a.jpg", "dogs/b.jpg", "dogs/b_old.jpg")
-    ):
-        put(tmp_path / "p" / name, seed)
+    names = ("cats/a.jpg", "cats/backup/a.jpg", "dogs/b.jpg", "dogs/b_old.jpg")
+    write_pictures(tmp_path / "p", names)
     line = ("folder", tmp_path / "p", "--hints-from-folders", "-d", tmp_path / "d", "--json")
     done = run_here("harvest.cli", *line, "--exclude", "backup", "--exclude", "dogs/*_old.*").json
     assert (done["added"], done["ignored_reasons"]) == (2, {"excluded": 2})
@@ -184,8 +183,7 @@ def test_second_run_reads_no_files(dataset: Dataset, folder: Path) -> None:
 def test_changed_file_is_imported_again(dataset: Dataset, folder: Path) -> None:
     (folder / "bad.jpg").write_bytes(b"not yet")
     harvest(dataset, folder)
-    put(folder / "d.jpg", 40)
-    put(folder / "bad.jpg", 41)
+    write_pictures(folder, ("d.jpg", "bad.jpg"), first=40)
     assert harvest(dataset, folder) == CLEAN | {"added": 2, "known": 3}
     assert dataset.images.count() == 6
     assert list(dataset.rejections.iterate()) == []
@@ -201,7 +199,7 @@ def test_nested_dataset_is_ignored(folder: Path) -> None:
 
 
 def test_importing_the_dataset_folder_raises_error(dataset: Dataset) -> None:
-    put(dataset.root / "a.jpg", 1)
+    write_pictures(dataset.root, 1)
     with pytest.raises(InputUnusable, match="-d"):
         harvest(dataset, dataset.root)
 
@@ -210,7 +208,7 @@ def test_file_links_are_followed_and_loops_ignored(dataset: Dataset, folder: Pat
     (folder / "cats" / "up").symlink_to(folder)
     (folder / "self").symlink_to("self")
     (folder / "broken.jpg").symlink_to("gone.jpg")
-    put(folder.parent / "outside.jpg", 9)
+    write_pictures(folder.parent, ["outside.jpg"], first=9)
     (folder / "link.jpg").symlink_to(folder.parent / "outside.jpg")
     result = harvest(dataset, folder)
     assert (result["added"], result["rejected"]) == (5, 2)
@@ -220,17 +218,14 @@ def test_file_links_are_followed_and_loops_ignored(dataset: Dataset, folder: Pat
 
 def test_summary_counts_every_file(tmp_path: Path) -> None:
     root = tmp_path / "photos"
-    for seed, name in enumerate(("a.jpg", "b/c.jpg", "b/d.png", "e_without_ending", "f.jpg_large")):
-        put(root / name, seed)
-    for seed, name in enumerate(
-        (
-            "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
-            "#recycle/old.jpg",
-            "b/__MACOSX/x.jpg",
-            ".trash/y.jpg",
-        )
-    ):
-        put(root / name, 20 + seed)
+    write_pictures(root, ("a.jpg", "b/c.jpg", "b/d.png", "e_without_ending", "f.jpg_large"))
+    ignored = (
+        "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
+        "#recycle/old.jpg",
+        "b/__MACOSX/x.jpg",
+        ".trash/y.jpg",
+    )
+    write_pictures(root, ignored, first=20)
     odd = {
         "Thumbs.db": b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
         "b/._d.png": b"\0\5\x16\7",
@@ -289,14 +284,11 @@ ODD_NAMES = [
 
 
 def test_conflicting_weak_label_revokes_accepted_label(dataset: Dataset, tmp_path: Path) -> None:
-    for hint in ("hana", "rei"):
-        (tmp_path / hint).mkdir()
-    for name in ("one.jpg", "other.jpg"):
-        (tmp_path / "hana" / name).write_bytes(picture(len(name)))
+    write_pictures(tmp_path / "hana", ("one.jpg", "other.jpg"))
     harvest(dataset, tmp_path / "hana", hints=True)
     keys = [sample_of(dataset, image) for image in list(dataset.images.iterate())]
     dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint") for key in keys])
-    (tmp_path / "rei" / "same.jpg").write_bytes(picture(len("one.jpg")))
+    write_pictures(tmp_path / "rei", ["same.jpg"])
     result = harvest(dataset, tmp_path / "rei", hints=True)
     assert (result["duplicate"], result["taken_back"]) == (1, 1)
     assert sorted(sample.status for sample in dataset.samples.iterate()) == ["labelled", "queue"]
@@ -308,9 +300,7 @@ def test_conflicting_weak_label_revokes_accepted_label(dataset: Dataset, tmp_pat
 
 def test_unusual_file_names_are_imported_once(tmp_path: Path) -> None:
     root = tmp_path / os.fsdecode(b"p-\xe9\n")
-    root.mkdir()
-    for seed, name in enumerate(ODD_NAMES):
-        (root / os.fsdecode(name)).write_bytes(picture(seed))
+    write_pictures(root, map(os.fsdecode, ODD_NAMES))
     line = ("folder", root, "--hints-from-folders", "-d", tmp_path / "d", "--json")
     done = run_here("harvest.cli", *line)
     assert (done.code, done.stderr) == (0, "")
@@ -343,9 +333,7 @@ def test_special_files_are_rejected_without_blocking(dataset: Dataset, folder: P
 
 
 def test_single_file_is_imported(dataset: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "hana").mkdir()
-    for seed in (1, 2):
-        (tmp_path / "hana" / f"{seed}.JPG").write_bytes(picture(seed))
+    write_pictures(tmp_path / "hana", ("1.JPG", "2.JPG"))
     file = tmp_path / "hana" / "1.JPG"
     assert harvest(dataset, file, hints=True)["added"] == 1
     assert harvest(dataset, file, hints=True)["added"] == 0
@@ -373,8 +361,7 @@ def test_unreadable_files_are_reported_and_retried(tmp_path: Path) -> None:
     if os.getuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("needs root and setpriv to give up the right to read everything")
     photos, root = tmp_path / "photos", tmp_path / "d"
-    for seed, name in enumerate(("fine.jpg", "closed.jpg", "locked/inside.jpg")):
-        put(photos / name, seed)
+    write_pictures(photos, ("fine.jpg", "closed.jpg", "locked/inside.jpg"))
     for name in ("closed.jpg", "locked"):
         (photos / name).chmod(0)
     line = ("folder", photos, "--json", "-d", root)

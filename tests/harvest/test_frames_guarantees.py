@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -46,15 +45,7 @@ class Frame:
         return self.origin.time
 
 
-@dataclass(frozen=True)
-class Sampled:
-    """The output of a command and its frames, by video and time."""
-
-    result: dict[str, Any]
-    frames: list[Frame]
-
-
-Sample = Callable[..., Sampled]
+Sample = Callable[..., list[Frame]]
 
 
 def load_frames(folder: Path) -> list[Frame]:
@@ -74,14 +65,13 @@ def load_frames(folder: Path) -> list[Frame]:
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Sample:
-    """Return `sample(video, ..., options)`, which runs the command on a new dataset."""
+    """Return `sample(video, ..., options)`: the frames in a new dataset, by video and time."""
     numbers = count()
 
-    def run(*arguments: str | Path, folder: Path | None = None) -> Sampled:
+    def run(*arguments: str | Path, folder: Path | None = None) -> list[Frame]:
         into = folder or tmp_path / f"dataset{next(numbers)}"
-        done = run_here("harvest.cli", "frames", *arguments, "-d", into, "--json")
-        assert done.code == 0, done.stderr
-        return Sampled(done.json, load_frames(into))
+        run_here("harvest.cli", "frames", *arguments, "-d", into).checked()
+        return load_frames(into)
 
     return run
 
@@ -113,7 +103,7 @@ def to_timed(frames: list[Frame]) -> list[TimedFrame]:
 
 def test_every_shot_is_sampled_once(sample: Sample, film: tuple[Path, Film]) -> None:
     video, truth = film
-    result = FrameEvaluator(truth).evaluate(to_timed(sample(video).frames))
+    result = FrameEvaluator(truth).evaluate(to_timed(sample(video)))
     assert result["missed"] == []
     assert result["near %"] <= 10
     assert result["second intro"] == 0
@@ -125,7 +115,7 @@ def test_every_shot_is_sampled_once(sample: Sample, film: tuple[Path, Film]) -> 
 def test_frame_content_matches_time(sample: Sample, steady: Path, uneven: Path) -> None:
     for video in (steady, uneven):
         times = unusual_clips.probe_times(video)
-        frames = sample(video, "--every", "0.7s", *ALL).frames
+        frames = sample(video, "--every", "0.7s", *ALL)
         assert len(frames) > 12
         for frame in frames:
             number = unusual_clips.read_number(frame.path)
@@ -145,7 +135,7 @@ def test_keyframes_and_scenes_have_exact_times(
     sample: Sample, uneven: Path, options: tuple[str, ...]
 ) -> None:
     times = unusual_clips.probe_times(uneven)
-    frames = sample(uneven, *options, *ALL).frames
+    frames = sample(uneven, *options, *ALL)
     assert frames
     for frame in frames:
         number = unusual_clips.read_number(frame.path)
@@ -153,15 +143,15 @@ def test_keyframes_and_scenes_have_exact_times(
 
 
 def test_from_to_and_limit(sample: Sample, steady: Path) -> None:
-    part = sample(steady, "--from", "2s", "--to", "5s", "--every", "1s", *ALL).frames
+    part = sample(steady, "--from", "2s", "--to", "5s", "--every", "1s", *ALL)
     assert [round(frame.time) for frame in part] in ([2, 3, 4], [2, 3, 4, 5])
     assert all(2 - 0.03 <= frame.time <= 5 + 0.03 for frame in part)
-    assert len(sample(steady, "--every", "1s", "--limit", "4", *ALL).frames) == 4
+    assert len(sample(steady, "--every", "1s", "--limit", "4", *ALL)) == 4
 
 
 def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Film]) -> None:
     video, truth = film
-    frames = sample(video, "--every", "0.25s", *ALL).frames
+    frames = sample(video, "--every", "0.25s", *ALL)
     cuts = truth.cuts()
     results = true = correct = 0
     for before, after in pairwise(frames):
@@ -182,7 +172,7 @@ def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Fil
 def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
     first, second = clips / "a.mp4", clips / "b.mp4"
     films = dict(zip(("a.mp4", "b.mp4"), write_episodes(first, second), strict=True))
-    frames = sample(first, second, "--skip-openings").frames
+    frames = sample(first, second, "--skip-openings")
     within: dict[str, int] = {}
     for name, film in films.items():
         [(start, end)] = film.intros()
@@ -197,17 +187,17 @@ def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
 
 def test_short_clip_gives_one_frame(sample: Sample, clips: Path) -> None:
     video = unusual_clips.write_numbered(clips / "brief.mp4", 12)
-    assert len(sample(video, "--every", "60s").frames) == 1
+    assert len(sample(video, "--every", "60s")) == 1
 
 
 def test_image_sizes(sample: Sample, clips: Path, steady: Path) -> None:
     turned = unusual_clips.write_rotated(clips / "turned.mp4")
     squared = unusual_clips.write_anamorphic(clips / "dvd.mp4")
-    frames = sample(squared, turned, "--every", "5s").frames
+    frames = sample(squared, turned, "--every", "5s")
     assert {frame.size for frame in frames} == {(1024, 576), (180, 320)}
     assert unusual_clips.read_number(frames[0].path) == 0
     fitted = ("--size", "400x400", "--format", "png", "--every", "20s")
-    inside, smaller = sample(squared, steady, *fitted).frames
+    inside, smaller = sample(squared, steady, *fitted)
     assert inside.size[0] == 400
     assert abs(inside.size[1] - 225) <= 1
     assert smaller.size == (320, 180)
@@ -215,9 +205,7 @@ def test_image_sizes(sample: Sample, clips: Path, steady: Path) -> None:
 
 
 def test_interlaced_video_is_deinterlaced(sample: Sample, clips: Path) -> None:
-    frames = sample(
-        unusual_clips.write_interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL
-    ).frames
+    frames = sample(unusual_clips.write_interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL)
     assert len(frames) >= 3
     assert max(unusual_clips.measure_combing(frame.path) for frame in frames) < 0.5
 
@@ -227,8 +215,8 @@ def test_renamed_video_adds_nothing(sample: Sample, tmp_path: Path, steady: Path
     first = sample(steady, "--every", "2s", folder=into)
     copy = Path(shutil.copy(steady, tmp_path / "other name.mp4"))
     repeated = sample(copy, "--every", "2s", folder=into)
-    assert repeated.result["added"] == 0
-    assert len(repeated.frames) == len(first.frames) > 2
+    assert repeated == first
+    assert len(first) > 2
 
 
 # Samples a video, but waits forever at the eighth frame that it stages.
@@ -254,13 +242,13 @@ def test_killed_run_is_repeated_without_duplicates(
     sample: Sample, tmp_path: Path, steady: Path
 ) -> None:
     line = (steady, "--every", "0.5s", *ALL, "--workers", "1")
-    undisturbed = sample(*line).frames
+    undisturbed = sample(*line)
     assert len(undisturbed) > 16
     with python(SAMPLE_IN_PART, "frames", *line, "-d", tmp_path / "killed") as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.kill()
     repeated = sample(*line, folder=tmp_path / "killed")
-    assert [(f.time, f.sha256, f.origin.scene, f.origin.frame) for f in repeated.frames] == [
+    assert [(f.time, f.sha256, f.origin.scene, f.origin.frame) for f in repeated] == [
         (f.time, f.sha256, f.origin.scene, f.origin.frame) for f in undisturbed
     ]

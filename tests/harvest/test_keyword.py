@@ -75,8 +75,7 @@ def test_shared_url_gets_both_weak_labels(bing: SmallBing, tmp_path: Path) -> No
 
 
 def test_no_results_exits_with_code_0(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path, "qwxyz")
-    assert done.code == 0
+    done = bing.harvest(tmp_path, "qwxyz").checked()
     assert done.json == {
         "added": 0,
         "duplicate": 0,
@@ -117,8 +116,7 @@ def test_incomplete_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) ->
 
 
 def test_all_results_filtered(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path, "cat", "--filter", "width > 9000")
-    assert done.code == 0
+    done = bing.harvest(tmp_path, "cat", "--filter", "width > 9000").checked()
     expected = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "filtered": 80}
     assert done.json == expected
 
@@ -308,9 +306,7 @@ def command_line(
 
 
 def run(sites: FourSites, line: list[str | Path]) -> Ran:
-    done = run_here("harvest.cli", *line, **sites.environment)
-    assert done.code == 0, done.stderr
-    return done
+    return run_here("harvest.cli", *line, **sites.environment).checked()
 
 
 def images_by_path(folder: Path) -> dict[str, Image]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import Shelf, SmallBing, searches_of
-from tools_for_tests import picture
+from tools_for_tests import picture, write_pictures
 
 from gleanset import Candidate, Dataset, Origin
 from gleanset.errors import Incomplete
@@ -117,8 +117,7 @@ def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
 
 
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:
-    for number in range(PICTURES):
-        (folder / f"{number}.jpg").write_bytes(picture(number))
+    write_pictures(folder, PICTURES)
     return lambda dataset: harvest_files(dataset, [folder], ImportOptions(workers=1))
 
 

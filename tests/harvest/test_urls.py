@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from faulty_server import FaultyServer, Handler
-from tools_for_tests import Ran, eventually, picture, run_here, start_cli
+from tools_for_tests import eventually, picture, run_here, start_cli
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
@@ -229,8 +229,7 @@ def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> N
     assert eventually(lambda: len(pictures.requests) >= 15)
     process.kill()
     process.wait()
-    done: Ran = run_here("harvest.cli", *line)
-    assert done.code == 0, done.stderr
+    run_here("harvest.cli", *line).checked()
     with Dataset.open(tmp_path / "d") as dataset:
         assert stored_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}
     # Only downloads in progress at the kill may be requested twice.

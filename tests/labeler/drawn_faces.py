@@ -17,6 +17,7 @@ from tools_for_tests import encode
 
 from gleanset import Dataset, Face, Origin
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
+from gleanset.db.sorting import SampleTiles
 from gleanset.images.cropping import CropGeometry, FaceCropper
 from gleanset.images.staging import StageBytes
 from labeler.sorting.descriptor_queue import measure_in_batches
@@ -153,7 +154,18 @@ def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
         )
 
 
+def step_texts(root: Path) -> list[str]:
+    """Return the texts of all steps, oldest first."""
+    with Dataset.open(root) as dataset:
+        return [step.operation.text() for step in SampleTiles(dataset.db).list_steps()]
+
+
 def labels(root: Path) -> dict[str, str | None]:
     """Return the current label of every sample."""
     with Dataset.open(root) as dataset:
         return {sample.key: sample.label for sample in dataset.samples.iterate()}
+
+
+def assigned_labels(root: Path) -> dict[str, str]:
+    """Return the current label of every labelled sample."""
+    return {key: name for key, name in labels(root).items() if name is not None}

@@ -26,11 +26,6 @@ def picture(seed: int, size: tuple[int, int] = (120, 80)) -> Image.Image:
     return pixels(seed, size)
 
 
-def write_picture(path: Path, seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode(picture(seed)))
-
-
 def put(
     dataset: Dataset,
     data: bytes,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from labeler_makers import add_faces, add_image, label, sample_states
-from tools_for_tests import picture, run_here
+from tools_for_tests import run_here, write_pictures
 
 from baseline.prelabel.prelabeling import save_vectors
 from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
@@ -107,9 +107,7 @@ def test_accept_is_one_undoable_step(empty: Dataset) -> None:
 
 
 def test_dropped_weak_labels_stay_dropped(tmp_path: Path) -> None:
-    for seed, name in enumerate(("hana/a.jpg", "Downloads/b.jpg", "Downloads/c.jpg")):
-        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "p" / name).write_bytes(picture(seed))
+    write_pictures(tmp_path / "p", ("hana/a.jpg", "Downloads/b.jpg", "Downloads/c.jpg"))
     root = ("-d", tmp_path / "d")
     harvest = ("folder", tmp_path / "p", "--hints-from-folders", *root, "--json")
     assert run_here("harvest.cli", *harvest).json["hints"] == {"Downloads": 2, "hana": 1}
@@ -331,9 +329,7 @@ def test_classes_command(empty: Dataset) -> None:
     labelled(empty, hana=1, hanna=2)
 
     def run(*words: str) -> Any:
-        done = run_here("labeler.cli", "classes", *words, "--json", "-d", empty.root)
-        assert done.code == 0, done.stderr
-        return done.json
+        return run_here("labeler.cli", "classes", *words, "--json", "-d", empty.root).checked().json
 
     assert run("merge", "hanna", "hana")["moved"] == 2
     run("add", "asuka")
@@ -488,9 +484,7 @@ ROOT_OPTION = ["-d", str(Path("/d").absolute())]
 @pytest.fixture
 def mixed(tmp_path: Path) -> Path:
     """Make a folder of faces, a video, an archive and a text file."""
-    (tmp_path / "hana").mkdir()
-    for seed in range(3):
-        (tmp_path / "hana" / f"{seed}.jpg").write_bytes(picture(seed))
+    write_pictures(tmp_path / "hana", 3)
     (tmp_path / "episode.mkv").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "old.zip").write_bytes(b"PK")
@@ -509,8 +503,7 @@ def test_sort_paths_by_kind(mixed: Path) -> None:
 def test_small_square_images_are_face_crops(mixed: Path) -> None:
     assert are_face_crops(sort_paths([mixed / "hana"]))
     assert are_face_crops(sort_paths([mixed / "hana" / "0.jpg"]))
-    for seed in range(4):
-        (mixed / f"{seed}.jpg").write_bytes(picture(seed, (1280, 720)))
+    write_pictures(mixed, 4, size=(1280, 720))
     (mixed / "broken.jpg").write_bytes(b"not an image")
     assert not are_face_crops(sort_paths([mixed / f"{seed}.jpg" for seed in range(4)]))
     assert not are_face_crops(sort_paths([mixed / "episode.mkv", mixed / "broken.jpg"]))

@@ -103,8 +103,7 @@ def test_audit_command(tmp_path: Path) -> None:
     save(drawing(0), tree / "test/cat/same.jpg")
     save(ImageOps.mirror(drawing(0)), tree / "test/dog/mirrored.jpg", quality=70)
     (tree / "test/-rf\n.png").write_bytes(b"no image")
-    done = run_labeler("audit", tree, "--workers", "1")
-    assert done.code == 0, done.stderr
+    done = run_labeler("audit", tree, "--workers", "1").checked()
     assert "train/cat/0.jpg  =  test/cat/same.jpg  (same file)" in done.stdout
     assert "test/dog/mirrored.jpg  (mirrored copy, other labels)" in done.stdout
     assert "'test/-rf\\n.png': " in done.stdout
@@ -189,8 +188,7 @@ def test_own_split_has_no_leaks(empty: Dataset) -> None:
         for file in group["files"]:
             data = (folder / file).read_bytes()
             put(empty, data, file, label=group["id"][:1], origin=Origin("folder", file))
-    done = run_labeler("split", "--ratio", "1:1:1", "-d", empty.root, "--json")
-    assert done.code == 0, done.stderr
+    done = run_labeler("split", "--ratio", "1:1:1", "-d", empty.root, "--json").checked()
     assert min(done.json[split] for split in ("train", "val", "test")) > 1
     result = run_labeler("audit", "-d", empty.root, "--json", "--workers", "1").json
     assert result["leaks"] == 0, result["pairs"]
@@ -228,8 +226,7 @@ def run_suggested_command(command: str) -> Sequence[dict[str, object]]:
     """Run a command of a summary; return its JSON lines."""
     program, *words = command.split()
     modules = {"gleanset": "pipeline.cli", "labeler": "labeler.cli"}
-    ran = run_here(modules[program], *words)
-    assert ran.code == 0, ran.stderr
+    ran = run_here(modules[program], *words).checked()
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 

@@ -244,9 +244,7 @@ def copies(empty: Dataset) -> dict[str, str]:
 
 
 def run(dataset: Dataset, *words: str) -> dict[str, Any]:
-    done = run_here("labeler.cli", *words, "-d", dataset.root, "--json")
-    assert done.code == 0, done.stderr
-    return done.json
+    return run_here("labeler.cli", *words, "-d", dataset.root, "--json").checked().json
 
 
 def list_sets(dataset: Dataset, option: str) -> str:

@@ -24,10 +24,9 @@ from labelled_images import (
     run_export,
     run_import,
     run_labeler,
-    write_picture,
 )
 from PIL import Image, ImageDraw
-from tools_for_tests import WITHOUT_POSIX, encode
+from tools_for_tests import WITHOUT_POSIX, encode, write_pictures
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.classes import Placement, Placements
@@ -488,16 +487,13 @@ def test_file_names_are_portable(origin: Origin | None, name: str) -> None:
 
 
 def test_original_path_is_recorded_for_all_inputs(empty: Dataset, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    write_picture(tree / "cat" / "d0" / "x y.jpg", 1)
-    write_picture(tree / "owl" / "3.jpg", 2)
+    tree = write_pictures(tmp_path / "tree", ("cat/d0/x y.jpg", "owl/3.jpg"))
     run_import(empty, tree)
     (line,) = list_records(empty, "samples", ("original_path=owl/3.jpg",))
     assert line["path"] == str(tree / "owl" / "3.jpg")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("in/deep/z.jpg", encode(picture(3)))
-    write_picture(tmp_path / "loose" / "s" / "l.jpg", 4)
-    write_picture(tmp_path / "one.jpg", 5)
+    write_pictures(tmp_path, ("loose/s/l.jpg", "one.jpg"), first=4)
     inputs = (tmp_path / "a.zip", tmp_path / "loose", tmp_path / "one.jpg")
     FolderRequest(path=tuple(map(str, inputs)), workers=1).run(empty)
     paths = {o.original_path for image in empty.images.iterate() for o in image.origins}

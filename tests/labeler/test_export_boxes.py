@@ -17,10 +17,9 @@ from labelled_images import (
     put,
     run_export,
     run_import,
-    write_picture,
 )
 from PIL import Image
-from tools_for_tests import encode
+from tools_for_tests import encode, write_pictures
 
 from gleanset import Box, Dataset, Origin
 from gleanset.credit import clean_credit_text
@@ -387,9 +386,8 @@ def test_damaged_marker_is_ignored(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_unsplit_class_folders_round_trip(empty: Dataset, tmp_path: Path) -> None:
-    for number, label in enumerate(("hana", "rei", "hana", "test class")):
-        write_picture(tmp_path / "inbox" / label / f"img{number // 2}.jpg", number)
-    run_import(empty, tmp_path / "inbox")
+    names = ("hana/img0.jpg", "rei/img0.jpg", "hana/img1.jpg", "test class/img1.jpg")
+    run_import(empty, write_pictures(tmp_path / "inbox", names))
     out = tmp_path / "out"
     done = run_export(empty, out, no_split=True, link=True)
     assert done["exported"] == 4

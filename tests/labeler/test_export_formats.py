@@ -300,8 +300,7 @@ def labelled(empty: Dataset) -> Dataset:
 
 
 def export(dataset: Dataset, out: Path, *options: str) -> dict[str, str]:
-    done = run_labeler("export", out, *options, "-d", dataset.root, "--json")
-    assert done.code == 0, done.stderr
+    run_labeler("export", out, *options, "-d", dataset.root, "--json").checked()
     return {
         path.relative_to(out).as_posix(): path.read_text().strip() for path in out.rglob("*.txt")
     }

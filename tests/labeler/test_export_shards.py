@@ -303,8 +303,7 @@ def test_temporary_faults_are_retried(
 @NEEDS_SWIFT
 def test_tree_replaces_previous_export(labelled: Dataset, bucket: str, tmp_path: Path) -> None:
     words = ("export", bucket, "--size", "8x8", "-d", labelled.root, "--json")
-    ran = run_labeler(*words)
-    assert ran.code == 0, ran.stderr
+    ran = run_labeler(*words).checked()
     assert ran.json["to"] == bucket
     export(labelled, tmp_path / "tree", ExportOptions(size="8x8"), workers=1)
     assert read_remote_files(bucket) == read_files(tmp_path / "tree")

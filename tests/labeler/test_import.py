@@ -20,9 +20,8 @@ from labelled_images import (
     run_export,
     run_import,
     run_labeler,
-    write_picture,
 )
-from tools_for_tests import encode
+from tools_for_tests import encode, write_pictures
 
 from curation.split_groups import assign_split_groups
 from gleanset import Box, Dataset
@@ -50,10 +49,8 @@ def labels(dataset: Dataset) -> Counter[str]:
 def test_class_folders_are_imported(empty: Dataset, tmp_path: Path, splits: bool) -> None:
     for number in range(6):
         folder = f"{('train', 'val')[number % 2]}/" if splits else ""
-        write_picture(
-            tmp_path / "tree" / f"{folder}{('cat', 'owl')[number % 3 == 0]}" / f"{number}.jpg",
-            number,
-        )
+        folder += "owl" if number % 3 == 0 else "cat"
+        write_pictures(tmp_path / "tree" / folder, 1, first=number)
     (tmp_path / "tree" / "cat").mkdir(exist_ok=True)
     (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
     simulated = run_import(empty, tmp_path / "tree", simulate=True)
@@ -83,19 +80,18 @@ def test_existing_label_is_kept(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_merged_class_is_imported_as_its_target(empty: Dataset, tmp_path: Path) -> None:
-    for name, number in (("wasps", 1), ("bees", 2), ("hornets", 3)):
-        write_picture(tmp_path / "tree" / name / "one.jpg", number)
+    write_pictures(tmp_path / "tree", ("wasps/one.jpg", "bees/one.jpg", "hornets/one.jpg"))
     run_import(empty, tmp_path / "tree")
     ClassEditor(empty).merge("wasps", "bees")
     assert run_import(empty, tmp_path / "tree")["disputed"] == 0
     assert labels(empty) == {"bees": 2, "hornets": 1}
-    write_picture(tmp_path / "tree" / "wasps" / "two.jpg", 4)
+    write_pictures(tmp_path / "tree" / "wasps", ["two.jpg"], first=4)
     assert run_import(empty, tmp_path / "tree")["labels"] == {"bees": 3, "hornets": 1}
 
 
 def test_nearly_equal_class_names_raise_error(empty: Dataset, tmp_path: Path) -> None:
-    for number, name in enumerate(("bees", "Bees", "-", "!")):
-        write_picture(tmp_path / "tree" / name / "one.jpg", number)
+    names = ("bees/one.jpg", "Bees/one.jpg", "-/one.jpg", "!/one.jpg")
+    write_pictures(tmp_path / "tree", names)
     with pytest.raises(UsageError, match="nearly the same name") as result:
         run_import(empty, tmp_path / "tree")
     assert empty.images.count() == 0
@@ -107,16 +103,15 @@ def test_nearly_equal_class_names_raise_error(empty: Dataset, tmp_path: Path) ->
 
 
 def test_voicing_mark_distinguishes_class_names(empty: Dataset, tmp_path: Path) -> None:
-    for number, name in enumerate(("タイキ", "ダイキ", normalize("NFD", "ダイキ"))):
-        write_picture(tmp_path / "tree" / name / f"{number}.jpg", number)
+    names = ("タイキ/0.jpg", "ダイキ/1.jpg", normalize("NFD", "ダイキ/2.jpg"))
+    write_pictures(tmp_path / "tree", names)
     assert run_import(empty, tmp_path / "tree")["added"] == 3
     assert labels(empty) == {"タイキ": 1, "ダイキ": 2}
 
 
 def test_image_in_two_classes_is_queued_as_disputed(empty: Dataset, tmp_path: Path) -> None:
-    write_picture(tmp_path / "tree" / "test" / "a" / "one.jpg", 1)
-    write_picture(tmp_path / "tree" / "train" / "b" / "same.jpg", 1)
-    write_picture(tmp_path / "tree" / "train" / "b" / "other.jpg", 2)
+    write_pictures(tmp_path / "tree" / "test" / "a", 1)
+    write_pictures(tmp_path / "tree" / "train" / "b", ("same.jpg", "other.jpg"))
     for added in (2, 0):
         result = run_import(empty, tmp_path / "tree")
         assert (result["added"], result["disputed"], result["labels"]) == (added, 1, {"b": 1})
@@ -129,8 +124,7 @@ def test_image_in_two_classes_is_queued_as_disputed(empty: Dataset, tmp_path: Pa
 
 
 def test_coco_boxes_become_labelled_faces(empty: Dataset, tmp_path: Path) -> None:
-    write_picture(tmp_path / "images" / "a.jpg", 1)
-    write_picture(tmp_path / "images" / "b.jpg", 2)
+    write_pictures(tmp_path / "images", ("a.jpg", "b.jpg"), size=(120, 80))
     boxes = [[10, 10, 30.4, 30], [60, 20, 30, 30], [500, 500, 5, 5]]
     document = {
         "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
@@ -193,9 +187,8 @@ def test_invalid_tables_are_rejected(
 
 
 def test_class_level_selects_nested_folders(empty: Dataset, tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    for seed, name in enumerate(("show/rei/1.jpg", "show/hana/2.jpg", "show/3.jpg", "4.jpg")):
-        write_picture(tree / name, seed)
+    names = ("show/rei/1.jpg", "show/hana/2.jpg", "show/3.jpg", "4.jpg")
+    tree = write_pictures(tmp_path / "tree", names)
     result = run_import(empty, tree)
     assert (result["labels"], result["ignored"]) == ({"show": 3}, 1)
     assert "--class-level 2" in str(result["check_classes"])
@@ -213,8 +206,7 @@ def test_class_level_selects_nested_folders(empty: Dataset, tmp_path: Path) -> N
 def test_names_not_in_utf8_are_recognized_again(tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9")
     tree, root = tmp_path / odd / odd, tmp_path / odd / "d"
-    for seed, label in enumerate(("cat", "owl")):
-        write_picture(tree / label / f"{odd}.jpg", seed)
+    write_pictures(tree, (f"cat/{odd}.jpg", f"owl/{odd}.jpg"))
     (tree / "cat" / f"broken-{odd}.jpg").write_bytes(b"none")
     line = ("import", tree, "-d", root, "--json")
     first, again = (run_labeler(*line) for _ in range(2))
@@ -358,13 +350,12 @@ NUMBERED = r"(.+)-\d+\."
 @pytest.fixture
 def faces(tmp_path: Path) -> Path:
     """Ten images with two or three faces each, some with faces of both characters."""
-    seed = 0
-    for number in range(10):
-        for part in range(1, 3 + number % 2):
-            seed += 1
-            name = ("hana", "rei")[part > 2 or number > 6]
-            write_picture(tmp_path / "faces" / name / f"episode {number}-{part}.jpg", seed)
-    return tmp_path / "faces"
+    names = [
+        f"{'rei' if part > 2 or number > 6 else 'hana'}/episode {number}-{part}.jpg"
+        for number in range(10)
+        for part in range(1, 3 + number % 2)
+    ]
+    return write_pictures(tmp_path / "faces", names)
 
 
 def split_by_image(dataset: Dataset, seed: int = 0) -> dict[str, set[str]]:
@@ -425,7 +416,7 @@ def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path:
     archive, loose = tmp_path / "more.zip", tmp_path / "loose"
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("in/episode 3-8.jpg", encode(picture(100)))
-    write_picture(loose / "episode 3-9.jpg", 101)
+    write_pictures(loose, ["episode 3-9.jpg"], first=101)
     run_import(empty, faces, group_by=str(NUMBERED))
     done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)
     assert (done["added"], done["groups"]) == (2, 1)
@@ -440,9 +431,10 @@ def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path:
 
 
 def test_folders_below_classes_are_groups(empty: Dataset, tmp_path: Path) -> None:
-    for number in range(8):
-        folder = tmp_path / "pets" / ("cat", "owl")[number % 2] / f"animal {number // 4}"
-        write_picture(folder / f"{number}.jpg", number)
+    names = [
+        f"{('cat', 'owl')[number % 2]}/animal {number // 4}/{number}.jpg" for number in range(8)
+    ]
+    write_pictures(tmp_path / "pets", names)
     shown = run_import(empty, tmp_path / "pets", group_by="folder", simulate=True)
     assert (shown["kind"], shown["would_import"], shown["groups"]) == ("tree", 8, 4)
     run_import(empty, tmp_path / "pets", group_by="folder")

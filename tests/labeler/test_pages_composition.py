@@ -255,8 +255,7 @@ def run(dataset: Dataset, *words: object) -> Ran:
 
 
 def listed(dataset: Dataset, *words: str) -> list[dict[str, Any]]:
-    done = run_here("pipeline.cli", "list", "clusters", *words, "-d", dataset.root)
-    assert done.code == 0, done.stderr
+    done = run_here("pipeline.cli", "list", "clusters", *words, "-d", dataset.root).checked()
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 

@@ -5,18 +5,12 @@ from __future__ import annotations
 import os
 import random
 import signal
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from labeler_makers import add_faces, add_image
 from sorting_model import (
-    TARGETS,
-    Gesture,
     SortingModel,
     carry_out,
     ids_of,
@@ -41,58 +35,26 @@ def make(root: Path) -> list[str]:
         return [add_faces(dataset, add_image(dataset, f"p{n}"))[0] for n in range(SAMPLES)]
 
 
-class RandomSorting(RuleBasedStateMachine):
-    """Gestures, undo, redo and restarts of one window."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.keys = make(Path(self.folder.name))
-        self.model = SortingModel(dict.fromkeys(range(SAMPLES), ":queue"))
-        self.open()
-
-    def open(self) -> None:
-        self.dataset = Dataset.open(self.folder.name)
-        self.session = SortingSession(self.dataset)
-
-    @rule(samples=st.sets(st.integers(0, SAMPLES - 1), min_size=1), where=st.sampled_from(TARGETS))
-    def send(self, samples: set[int], where: str) -> None:
-        self.play(Gesture("to", tuple(samples), where))
-
-    @rule(kind=st.sampled_from(["undo", "redo"]))
-    def undo_or_redo(self, kind: str) -> None:
-        self.play(Gesture(kind))
-
-    def play(self, gesture: Gesture) -> None:
-        if self.model.can_play(gesture):
-            carry_out(self.session, self.keys, gesture)
-            self.model.play(gesture)
-        else:
-            with pytest.raises(UsageError, match="nothing to"):
-                carry_out(self.session, self.keys, gesture)
-
-    @rule()
-    def restart(self) -> None:
-        self.dataset.close()
-        self.open()
-
-    @invariant()
-    def catalogue_matches_model(self) -> None:
-        assert read_state(self.dataset, self.keys) == self.model.state
-        progress = self.session.progress()
-        assert progress.counts.total == SAMPLES
-        assert (progress.undo is not None) == bool(self.model.undo_stack)
-        assert (progress.redo is not None) == bool(self.model.redo_stack)
-
-    def teardown(self) -> None:
-        self.dataset.close()
-        self.folder.cleanup()
-
-
-TestRandomSorting = RandomSorting.TestCase
-TestRandomSorting.settings = settings(
-    max_examples=examples(3, 12), stateful_step_count=25, suppress_health_check=list(HealthCheck)
-)
+def test_random_gestures_match_model(tmp_path: Path) -> None:
+    """In one window, which is often closed and opened again."""
+    keys, dice = make(tmp_path), random.Random(5)
+    model = SortingModel(dict.fromkeys(range(SAMPLES), ":queue"))
+    for _ in range(examples(9, 36)):
+        with Dataset.open(tmp_path) as dataset:
+            session = SortingSession(dataset)
+            for _ in range(dice.randint(1, 15)):
+                gesture = random_gesture(dice, SAMPLES)
+                if model.can_play(gesture):
+                    carry_out(session, keys, gesture)
+                    model.play(gesture)
+                else:
+                    with pytest.raises(UsageError, match="nothing to"):
+                        carry_out(session, keys, gesture)
+                assert read_state(dataset, keys) == model.state
+                progress = session.progress()
+                assert progress.counts.total == SAMPLES
+                assert (progress.undo is not None) == bool(model.undo_stack)
+                assert (progress.redo is not None) == bool(model.redo_stack)
 
 
 def test_two_windows_with_random_gestures(tmp_path: Path) -> None:

@@ -135,9 +135,7 @@ IMAGES_PER_CLASS = 6
 
 
 def command(package: str, *arguments: object) -> Table:
-    done = run_here(f"{package}.cli", *map(str, arguments), "--json")
-    assert done.code == 0, done.stderr
-    return done.json
+    return run_here(f"{package}.cli", *map(str, arguments), "--json").checked().json
 
 
 @pytest.mark.slow

@@ -217,8 +217,7 @@ def sample_rows(root: Path) -> list[Any]:
 @pytest.mark.long
 def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
     line = ["episodes", EPISODE, "--to", "22s", "--keep-openings", "--json"]
-    undisturbed = run_here("pipeline.cli", *line, "-d", tmp_path / "undisturbed")
-    assert undisturbed.code == 0, undisturbed.stderr
+    run_here("pipeline.cli", *line, "-d", tmp_path / "undisturbed").checked()
     process = start_cli("pipeline.cli", *line, "-d", tmp_path / "killed")
     staged = tmp_path / "killed" / "cache" / "scratch"
     assert eventually(lambda: len(list(staged.rglob("*.jpg"))) > 2, 60)

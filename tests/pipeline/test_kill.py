@@ -87,16 +87,14 @@ def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[str]:
 
 
 def run_recipe(recipe: Path, into: Path, site: SampleSite) -> None:
-    ran = run_here("pipeline.cli", *run_arguments(recipe, into, site))
-    assert ran.code == 0, ran.stderr
+    run_here("pipeline.cli", *run_arguments(recipe, into, site)).checked()
 
 
 def listing(root: Path) -> dict[str, list[dict[str, Any]]]:
     """Return what `gleanset list` prints, without times, run ids and the folder."""
     result: dict[str, list[dict[str, Any]]] = {}
     for kind in KINDS:
-        ran = run_here("pipeline.cli", "list", kind, "-d", root)
-        assert ran.code == 0, ran.stderr
+        ran = run_here("pipeline.cli", "list", kind, "-d", root).checked()
         result[kind] = [
             json.loads(line) for line in ran.stdout.replace(f"{root}/", "").splitlines()
         ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tools_for_tests import picture, run_here
+from tools_for_tests import picture, run_here, write_pictures
 
 from baseline.evaluation.metrics import RunMetrics, write_metrics
 from baseline.evaluation.outputs import Outputs, save_outputs
@@ -187,11 +187,7 @@ def test_invalid_condition_raises_error(
 
 
 def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> None:
-    (tmp_path / "sorted" / "hana").mkdir(parents=True)
-    (tmp_path / "sorted" / "rei").mkdir()
-    for number in range(4):
-        path = tmp_path / "sorted" / ("hana", "rei")[number % 2] / f"{number}.jpg"
-        path.write_bytes(picture(number))
+    write_pictures(tmp_path / "sorted", ("hana/0.jpg", "rei/1.jpg", "hana/2.jpg", "rei/3.jpg"))
     root = tmp_path / "dataset"
     assert run_here("labeler.cli", "import", tmp_path / "sorted", "-d", root).code == 0
     with Dataset.open(root) as dataset:

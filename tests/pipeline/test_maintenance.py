@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from report_rows import store_report
-from tools_for_tests import Ran, picture, run_cli, run_here
+from tools_for_tests import Ran, picture, run_cli, run_here, write_pictures
 
 from curation.web_reports import open_report_store
 from gleanset import Box, Dataset, Origin
@@ -26,10 +26,7 @@ from pipeline.maintenance.removals import plan_removal, remove_images
 
 def make_dataset(root: Path, tree: Path, seeds: range, **options: str) -> Path:
     """Create a dataset of drawn images, each one sample; `folder` is their weak label."""
-    for seed in seeds:
-        path = tree / options.get("folder", "hana") / f"{seed}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture(seed))
+    write_pictures(tree / options.get("folder", "hana"), len(seeds), seeds.start)
     alone = ("--workers", "1", "-q", "-d", root)
     run_here("harvest.cli", "folder", tree, "--hints-from-folders", *alone)
     run_here("facecrop.cli", "run", "--detector", "whole", *alone)
@@ -120,8 +117,7 @@ def test_verify_changes_nothing_and_repair_copies_from_source(root: Path) -> Non
     with Dataset.open(root) as dataset:
         assert not list(dataset.rejections.iterate())
         assert {image.state for image in dataset.images.iterate()} == {"ok"}
-    repair = run_gleanset(root, "verify", "--repair")
-    assert repair.code == 0
+    repair = run_gleanset(root, "verify", "--repair").checked()
     assert [repair.json[name] for name in ("gone", "damaged", "repaired")] == [1, 1, 2]
     assert (root / "damaged" / damaged.name).read_bytes().endswith(b"not an image")
     assert run_gleanset(root, "verify").json["sound"] == 4

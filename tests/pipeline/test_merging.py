@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tools_for_tests import examples, picture, run_here
+from tools_for_tests import examples, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -341,9 +341,7 @@ def test_unmerged_image_is_still_fetched(pair: tuple[Path, Path], tmp_path: Path
 @pytest.fixture
 def copies(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
     """Yield two copies of a dataset of six images imported in one step."""
-    (tmp_path / "tree" / "hana").mkdir(parents=True)
-    for seed in range(6):
-        (tmp_path / "tree" / "hana" / f"{seed}.jpg").write_bytes(picture(seed))
+    write_pictures(tmp_path / "tree" / "hana", 6)
     run_here("labeler.cli", "import", tmp_path / "tree", "-q", "-d", tmp_path / "ours")
     shutil.copytree(tmp_path / "ours", tmp_path / "theirs")
     with Dataset.open(tmp_path / "ours") as ours, Dataset.open(tmp_path / "theirs") as theirs:

@@ -16,7 +16,7 @@ import pytest
 from catalogue_rows import sample_of
 from color_model import write_model
 from drawn_dataset import put_whole
-from tools_for_tests import Ran, command, picture, pixels, run_here
+from tools_for_tests import Ran, command, pixels, run_here, write_pictures
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
@@ -40,10 +40,7 @@ Make = Callable[[Dataset, Path], object]
 def tree(folder: Path, classes: dict[str, int], start: int = 0) -> Path:
     """Draw images into a folder for each class."""
     for name, number in classes.items():
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        for seed in range(number):
-            data = picture(start + seed + 100 * len(name))
-            (folder / name / f"{start + seed}.jpg").write_bytes(data)
+        write_pictures(folder / name, number, start + 100 * len(name))
     return folder
 
 
@@ -65,8 +62,7 @@ def taken_whole(dataset: Dataset, place: Path, *, hints: bool = True) -> None:
 
 
 def labeler(dataset: Dataset, *words: str) -> None:
-    done = run_here("labeler.cli", *words, "-q", "-d", dataset.root)
-    assert done.code == 0, done.stderr
+    run_here("labeler.cli", *words, "-q", "-d", dataset.root).checked()
 
 
 def all_weak_labels_disputed(dataset: Dataset, place: Path) -> None:
@@ -129,8 +125,7 @@ def without_their_files(dataset: Dataset, place: Path) -> None:
     for image in dataset.images.iterate():
         if image.origins[0].path is not None:
             dataset.image_path(image.sha256, image.format).unlink()
-    done = run_here("facecrop.cli", "run", "--new", "--workers", "1", "-q", "-d", dataset.root)
-    assert done.code == 0, done.stderr
+    run_here("facecrop.cli", "run", "--new", "--workers", "1", "-q", "-d", dataset.root).checked()
 
 
 def import_cut_short(dataset: Dataset, place: Path) -> None:
@@ -284,8 +279,7 @@ def test_next_command_works_as_printed(
     if words[0] in ("-d", "--view"):
         open_until_ctrl_c(command(f"{module}.cli", *words), root / "catalog.sqlite")
         return
-    done = run_here(f"{module}.cli", *words, cwd=tmp_path)
-    assert done.code == 0, done.stderr
+    run_here(f"{module}.cli", *words, cwd=tmp_path).checked()
 
 
 @pytest.mark.usefixtures("no_display")
@@ -325,8 +319,7 @@ def test_clusters_are_suggested_without_display(tmp_path: Path) -> None:
         def follow(line: str) -> None:
             assert next_step(dataset) == f"{line} {where}"
             program, *words = shlex.split(f"{line} {where}")
-            done = run_here(f"{program}.cli", *words, "-q", cwd=tmp_path)
-            assert done.code == 0, done.stderr
+            run_here(f"{program}.cli", *words, "-q", cwd=tmp_path).checked()
 
         follow("baseline prelabel")
         follow("labeler gallery clusters.html --clusters")

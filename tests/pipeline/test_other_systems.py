@@ -22,6 +22,7 @@ from tools_for_tests import (
     run_cli,
     run_here,
     run_to_its_end,
+    write_pictures,
 )
 
 from gleanset import Dataset
@@ -72,8 +73,7 @@ def test_core_works_without_posix(unicode_folder: Path) -> None:
     """The optional detector animeface is hidden, too."""
     folder = unicode_folder.parent
     drawn_video(folder / "clip.mp4", "testsrc2=d=3:s=320x240:r=5")
-    ran = without_posix("-c", RUN_COMMANDS, COMMANDS, cwd=folder, packages="animeface")
-    assert ran.code == 0, ran.stderr
+    ran = without_posix("-c", RUN_COMMANDS, COMMANDS, cwd=folder, packages="animeface").checked()
     assert "Traceback" not in ran.stderr
     assert ran.stdout.splitlines()[0] == "nt False SpawnContext"
     assert re.search(r"drawnface: [^:]*The\s+default\.", ran.stdout), ran.stdout
@@ -100,10 +100,8 @@ def test_package_works_without_posix(package: str) -> None:
 def unicode_folder(tmp_path: Path) -> Path:
     """Return a folder of images whose classes and file names are in no code page."""
     for number, label in enumerate((CJK, EMOJI)):
-        (tmp_path / "in" / label).mkdir(parents=True)
-        for copy in range(4):
-            file = tmp_path / "in" / label / f"é{label}{copy}.jpg"
-            file.write_bytes(picture(10 * number + copy))
+        names = [f"é{label}{copy}.jpg" for copy in range(4)]
+        write_pictures(tmp_path / "in" / label, names, 10 * number)
     return tmp_path / "in"
 
 
@@ -179,12 +177,9 @@ def hostile_names(tmp_path: Path) -> Path:
     """Return a folder of names that Windows refuses or cannot distinguish."""
     folder = tmp_path / "hostile"
     for number, label in enumerate(CLASSES):
-        (folder / label).mkdir(parents=True)
-        for copy, name in enumerate(HOSTILE):
-            (folder / label / name).write_bytes(picture(100 * number + copy, (80, 60)))
+        write_pictures(folder / label, HOSTILE, 100 * number, (80, 60))
     decomposed = unicodedata.normalize("NFD", "Éclair")
-    (folder / decomposed).mkdir()
-    (folder / decomposed / f"{decomposed}.jpg").write_bytes(picture(999, (80, 60)))
+    write_pictures(folder / decomposed, [f"{decomposed}.jpg"], 999, (80, 60))
     return folder
 
 
@@ -209,9 +204,7 @@ def windows_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.posix("creates names that Windows refuses")
 def test_dataset_works_on_ntfs(windows_disk: Path, hostile_names: Path) -> None:
     def run(program: str, *words: str | Path) -> Ran:
-        ran = run_here(program, *words, "-d", windows_disk / "d", "--json")
-        assert ran.code == 0, ran.stderr
-        return ran
+        return run_here(program, *words, "-d", windows_disk / "d", "--json").checked()
 
     imported = run("harvest.cli", "folder", hostile_names, "--hints-from-folders")
     assert imported.json["added"] == len(HOSTILE) * len(CLASSES) + 1

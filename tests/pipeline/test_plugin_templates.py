@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from plugin_packages import TEMPLATES, PluginPackages
 from plugin_packages import packages as packages
 from publisher import Publisher, serving
-from tools_for_tests import Ran, picture, run_here
+from tools_for_tests import Ran, picture, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.settings import read_settings
@@ -101,10 +101,7 @@ def test_detector_template_works_in_workers(
     packages: PluginPackages, run: Run, tmp_path: Path
 ) -> None:
     packages.add_template("detector")
-    images = tmp_path / "pictures"
-    images.mkdir()
-    for seed in range(3):
-        (images / f"{seed}.jpg").write_bytes(picture(seed, (320, 240)))
+    images = write_pictures(tmp_path / "pictures", 3, size=(320, 240))
     draw_person().save(images / "person.png")
     assert run("harvest.cli", "folder", str(images), "-d", "data").code == 0
     line = ("facecrop.cli", "run", "--detector", "haar", "-o", "haar.neighbors=3", "--json")
@@ -124,11 +121,9 @@ def test_failing_detector_plugin_is_named(
     module = packages.folder / "gleanset_haar.py"
     text = module.read_text(encoding="utf-8")
     module.write_text(text.replace("search_tiles(self.name, pixels, self._find, 1920)", "1 / 0"))
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.jpg").write_bytes(picture(ord(name), (320, 240)))
+    write_pictures(tmp_path, 2, size=(320, 240))
     assert run("harvest.cli", "folder", str(tmp_path), "-d", "data").code == 0
-    done = run("facecrop.cli", "run", "--detector", "haar", "-d", "data", "--json")
-    assert done.code == 0, done.stderr
+    done = run("facecrop.cli", "run", "--detector", "haar", "-d", "data", "--json").checked()
     assert (done.json["rejected"], done.json["reasons"]) == (2, {"detector failed": 2})
     assert "Traceback" not in done.stderr
     with Dataset.open(tmp_path / "data") as dataset:
@@ -146,8 +141,7 @@ def test_preset_template_trains(packages: PluginPackages, run: Run, tmp_path: Pa
     with Dataset.create(tmp_path / "data") as dataset:
         fill(dataset, 10)
     line = ("baseline.cli", "train", "--preset", "glance", "-o", "epochs=1", "-d", "data")
-    done = run(*line, "--json")
-    assert done.code == 0, done.stderr
+    done = run(*line, "--json").checked()
     folder = tmp_path / "data" / "runs" / done.json["run"]
     settings = json.loads((folder / "settings.json").read_bytes())["settings"]
     assert (settings["preset"], settings["plugin"]) == ("glance", "gleanset-glance 1.0")

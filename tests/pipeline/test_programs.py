@@ -79,8 +79,7 @@ def parts(done: Ran) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.slow
 def test_components_have_status_and_hint(doctor: Doctor, tmp_path: Path) -> None:
-    done = doctor("--json")
-    assert done.code == 0, done.stderr
+    done = doctor("--json").checked()
     result = parts(done)
     assert result["ffmpeg"]["ok"]
     assert result["drawnface"]["ok"]

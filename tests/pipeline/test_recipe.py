@@ -270,8 +270,7 @@ def test_web_table_is_written_once(recipe: Write, tmp_path: Path) -> None:
     sources = VALID.partition("[split]")[0]
 
     def run_with_title(title: str) -> str:
-        ran = run(recipe(sources + f'[web]\ntitle = "{title}"\n'))
-        assert ran.code == 0, ran.stderr
+        ran = run(recipe(sources + f'[web]\ntitle = "{title}"\n')).checked()
         return ran.stderr
 
     assert run(recipe(sources)).code == 0
@@ -401,8 +400,7 @@ def test_from_stage_skips_sources(recipe: Write, tmp_path: Path) -> None:
 
     first = run(path).json
     (tmp_path / "pictures").rename(tmp_path / "elsewhere")
-    again = run(path, "--from", "split")
-    assert again.code == 0, again.stderr
+    again = run(path, "--from", "split").checked()
     assert set(again.json) == {"split", "export", "report"}
     assert again.json["split"]["train"] == first["split"]["train"] == 12
     table = run(path, "--from", "train", "--simulate")

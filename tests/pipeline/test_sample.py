@@ -85,8 +85,7 @@ def test_printed_searches_add_images(site: SampleSite, tmp_path: Path) -> None:
     for line in search_commands(site.address):
         keys, _, command = line.rpartition("harvest ")
         environment = dict(pair.split("=") for pair in keys.split())
-        result = run_here("harvest.cli", *command.split(), cwd=tmp_path, **environment)
-        assert result.code == 0, result.stderr
+        run_here("harvest.cli", *command.split(), cwd=tmp_path, **environment).checked()
     with Dataset.open(tmp_path / "try") as dataset:
         origins = [origin for image in dataset.images.iterate() for origin in image.origins]
     assert {origin.source for origin in origins} == {"bing", "flickr"}

@@ -104,8 +104,7 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
 
 
 def init(root: Path, *words: str) -> None:
-    ran = run_here("pipeline.cli", "init", "-d", root, *words)
-    assert ran.code == 0, ran.stderr
+    run_here("pipeline.cli", "init", "-d", root, *words).checked()
 
 
 def make_card(dataset: Dataset) -> str:

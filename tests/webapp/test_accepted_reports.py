@@ -88,8 +88,7 @@ def test_new_class_waits_for_split(dataset: Dataset) -> None:
     assert status(dataset)["waiting_for_split"] == 1
     line = next_step(dataset)
     assert line.startswith("labeler split --ratio 8:1:1 --seed 0 ")
-    done = run_here("labeler.cli", *shlex.split(line)[1:])
-    assert done.code == 0, done.stderr
+    run_here("labeler.cli", *shlex.split(line)[1:]).checked()
     assert "waiting_for_split" not in status(dataset)
 
 

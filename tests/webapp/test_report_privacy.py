@@ -153,8 +153,7 @@ def test_static_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) 
     with (mixed_dataset.root / "dataset.toml").open("a", encoding="utf-8") as file:
         file.write("\n[web]\nfaces = true\n")
     model = write_model(tmp_path / "colours.onnx")
-    done = run_here("webapp.cli", "export", tmp_path / "page", model, "-d", mixed_dataset.root)
-    assert done.code == 0, done.stderr
+    run_here("webapp.cli", "export", tmp_path / "page", model, "-d", mixed_dataset.root).checked()
     portraits = (tmp_path / "page" / "api" / "v1" / "portraits").read_text(encoding="utf-8")
     assert sorted(json.loads(portraits)["faces"]) == ["blue", "red"]
     assert colors_in(json.loads(portraits)["example"]) == {"blue"}

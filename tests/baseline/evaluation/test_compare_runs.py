@@ -104,8 +104,7 @@ def test_compare_command(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     make_evaluated_run(dataset, "one")
     make_evaluated_run(dataset, "two", seed=5)
-    done = compare_runs()
-    assert done.code == 0
+    done = compare_runs().checked()
     assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == ["run", "one", "two"]
     assert "by test makes its accuracy too optimistic" in done.stderr
     on_val = compare_runs("two", "one", "--split", "val", "--json")

@@ -270,8 +270,7 @@ def test_label_issue_ends_with_correction(trained: Dataset, baseline: Baseline) 
     sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
     trained.journal.apply("Slip", [Choice(sample.key, "label", "owl", "hint")])
     image = trained.images.get(sample.image)
-    ran = run_here("baseline.cli", "label-issues", "--folds", "3", "-d", trained.root)
-    assert ran.code == 0, ran.stderr
+    ran = run_here("baseline.cli", "label-issues", "--folds", "3", "-d", trained.root).checked()
     message = " ".join(ran.stdout.split())
     assert re.search(r"label issues: \d+ of 30 labels", message)
     assert f"{sample.key}: owl, probably cat (" in message
@@ -296,8 +295,7 @@ def test_class_without_test_images_has_no_metrics(trained: Dataset) -> None:
         for sample in trained.samples.iter_in_splits()
     }
     trained.samples.set_splits(splits, "by hand")
-    done = run_here("baseline.cli", "evaluate", "-d", trained.root)
-    assert done.code == 0, done.stderr
+    done = run_here("baseline.cli", "evaluate", "-d", trained.root).checked()
     assert f"{missing}: no images" in done.stdout
     assert done.stdout.count("precision") == len(classes) - 1
     assert re.match(r"test accuracy: [\d.]+% \(\d+/\d+\), 95% CI [\d.]+-[\d.]+%, \d", done.stdout)

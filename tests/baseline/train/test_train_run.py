@@ -309,8 +309,7 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
 
     fill(dataset)
     options = [word for pair in QUICK_OPTIONS.items() for word in ("-o", "=".join(pair))]
-    done = ran("train", "--json", *options)
-    assert done.code == 0
+    done = ran("train", "--json", *options).checked()
     steers, val, test = done.stderr.splitlines()
     assert steers.startswith("val has 2 images, too few for early stopping")
     assert val.startswith("val has only 2 groups")
@@ -321,8 +320,7 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
     assert Path(trained["report"]).is_file()
 
     # Text output: accuracy, interval, next command.
-    repeated = ran("train", *options)
-    assert repeated.code == 0
+    repeated = ran("train", *options).checked()
     assert "already trained" in repeated.stderr
     out, root = repeated.stdout, str(dataset.root)
     assert not [line for line in out.splitlines() if len(line) > 80 and root not in line]

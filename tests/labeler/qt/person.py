@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import numpy as np
-from drawn_faces import labels
+from drawn_faces import assigned_labels
 from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import (
     QContextMenuEvent,
@@ -185,6 +185,14 @@ def hold(
     QApplication.sendEvent(widget, event)
 
 
+def press(window: LabelerWindow, *keys: Qt.Key | str) -> None:
+    """Send keys to the window, as a desktop does."""
+    for key in keys:
+        QTest.keyClick(window.windowHandle(), key)
+        QApplication.processEvents()
+    settle(window)
+
+
 def right_click(widget: QWidget, point: QPoint) -> None:
     """Open the context menu at a point."""
     position = widget.mapToGlobal(point)
@@ -201,31 +209,27 @@ def click(menu: QMenu, text: str) -> None:
     wait_until(window.isActiveWindow)
 
 
-def drop_over(widget: QWidget, drag: QDrag, point: QPoint) -> Qt.DropAction:
+def drop_over(widget: QWidget, mime: QMimeData, point: QPoint) -> Qt.DropAction:
     """Send the events of a drag over a widget and of its drop."""
-    copy, mime = Qt.DropAction.CopyAction, drag.mimeData()
+    copy, is_accepted = Qt.DropAction.CopyAction, False
     for kind in (QDragEnterEvent, QDragMoveEvent):
         over = kind(point, copy, mime, Button.LeftButton, NONE)
+        # Who has accepted the first event need not accept the others.
+        over.setAccepted(is_accepted)
         QApplication.sendEvent(widget, over)
-        if not over.isAccepted():
+        is_accepted = over.isAccepted()
+        if not is_accepted:
             return Qt.DropAction.IgnoreAction
     event = QDropEvent(QPointF(point), copy, mime, Button.LeftButton, NONE)
     QApplication.sendEvent(widget, event)
     return event.dropAction()
 
 
-def drop_files(
-    widget: QWidget, paths: Sequence[Path | str], point: QPoint | None = None
-) -> QDropEvent:
-    """Drop files on a widget, by default on its centre."""
+def drop_files(widget: QWidget, paths: Sequence[Path]) -> None:
+    """Drop files on the centre of a widget."""
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path)) for path in paths])
-    where, copy, left = point or widget.rect().center(), Qt.DropAction.CopyAction, Qt.MouseButton
-    for kind in (QDragEnterEvent, QDragMoveEvent):
-        QApplication.sendEvent(widget, kind(where, copy, mime, left.LeftButton, NONE))
-    event = QDropEvent(QPointF(where), copy, mime, left.LeftButton, NONE)
-    QApplication.sendEvent(widget, event)
-    return event
+    drop_over(widget, mime, widget.rect().center())
 
 
 def shifted_digit(widget: QWidget, digit: str, kind: QEvent.Type) -> None:
@@ -275,6 +279,13 @@ def store_vectors(root: Path, truth: Mapping[str, str], *, centered: bool = Fals
         Proposals(dataset.db).replace(prelabelled, {VECTORS_FACT: vectors})
 
 
+def shown_keys(view: LabelingView) -> list[str]:
+    """Return the keys of all samples of a view, once they are loaded."""
+    rows = range(view.model.rowCount())
+    wait_until(lambda: all(view.model.tile(row) for row in rows))
+    return [view.model.tile(row).key for row in rows]  # type: ignore[union-attr]
+
+
 def collect_messages(window: LabelerWindow) -> list[str]:
     """Return a list that collects the messages of the status bar."""
     messages: list[str] = []
@@ -309,8 +320,7 @@ class Person:
     @property
     def labels(self) -> dict[str, str]:
         """The saved label of each labelled sample."""
-        saved = labels(self.window.worker.root)
-        return {key: name for key, name in saved.items() if name is not None}
+        return assigned_labels(self.window.worker.root)
 
     @property
     def keys(self) -> dict[str, str]:
@@ -383,7 +393,7 @@ class Person:
 
         class Carried(QDrag):
             def exec(self, *actions: Qt.DropAction) -> Qt.DropAction:
-                drops.append(drop_over(panel.list.viewport(), self, position))
+                drops.append(drop_over(panel.list.viewport(), self.mimeData(), position))
                 return drops[-1]
 
         start, tiles = self.tile_center(row), self.view.view.viewport()

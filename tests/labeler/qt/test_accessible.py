@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_faces import FaceSet, hint, labels
+from drawn_faces import FaceSet, hint, labels, step_texts
 from duplicate_images import add_picture, encoded, face
 from numpy.typing import NDArray
 from person import (
@@ -49,7 +49,6 @@ from PySide6.QtWidgets import (
 import labeler.qt
 from gleanset import Dataset
 from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
-from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_undo
 from labeler.duplicates.duplicate_sets import explain_choice
@@ -249,7 +248,7 @@ def test_keys_are_ignored_during_input_composition(open_window: OpenWindow, face
     person = Person(activate(open_window(faces.root, "pages")), faces)
     grid, window = person.view.view, person.window
     person.point(0)
-    before = count_steps(window)
+    before = step_texts(faces.root)
     QApplication.sendEvent(grid, QInputMethodEvent("はる", []))
     for key in (
         Key.Key_1,
@@ -261,14 +260,9 @@ def test_keys_are_ignored_during_input_composition(open_window: OpenWindow, face
     ):
         QTest.keyClick(grid, key)
     settle(window)
-    assert count_steps(window) == before
+    assert step_texts(faces.root) == before
     assert person.view.model.states == {}
     QApplication.sendEvent(grid, QInputMethodEvent("", []))
-
-
-def count_steps(window: LabelerWindow) -> int:
-    with Dataset.open(window.worker.root) as dataset:
-        return len(SampleTiles(dataset.db).list_steps())
 
 
 def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:

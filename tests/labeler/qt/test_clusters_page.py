@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -24,9 +23,7 @@ from person import (
     wait_until,
 )
 from PySide6.QtCore import QEvent, QPoint, Qt
-from PySide6.QtGui import QDrag
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication
 from window_fixtures import OpenWindow
 
 from gleanset import Dataset
@@ -242,10 +239,8 @@ def test_minus_splits_cluster_and_keeps_exclusions(person: Person) -> None:
 def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
     """Drop tiles on another cluster with the desktop's events."""
     view = class_pages(person).view
-    drag = QDrag(view)
-    drag.setMimeData(TileMimeData(view.tiles.ids(rows)))
     heading = view.visualRect(view.tiles.index(onto)).topLeft() - QPoint(0, 8)
-    action = drop_over(view.viewport(), drag, heading)
+    action = drop_over(view.viewport(), TileMimeData(view.tiles.ids(rows)), heading)
     settle(person.window)
     return action
 
@@ -310,13 +305,6 @@ def prelabel(person: Person) -> None:
     store_vectors(person.window.worker.root, person.truth)
 
 
-def process_events(seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        QApplication.processEvents()
-        time.sleep(0.005)
-
-
 def classes_per_cluster(person: Person) -> list[set[str]]:
     page, first, result = person.page, 0, []
     for size in page.cluster_sizes:
@@ -378,9 +366,8 @@ def test_single_face_is_asked_for(
 
 
 def test_untouched_page_is_rebuilt(person: Person) -> None:
-    before, messages = person.page, list[str]()
-    person.window.worker.message.connect(lambda text, bad: messages.append(text))
-    process_events(0.3)
+    before, messages = person.page, collect_messages(person.window)
+    QTest.qWait(300)
     assert person.page is before
     prelabel(person)
     wait_until(lambda: person.page is not before)
@@ -389,7 +376,7 @@ def test_untouched_page_is_rebuilt(person: Person) -> None:
     assert all(len(people) == 1 for people in classes_per_cluster(person))
     after = person.page
     prelabel(person)  # later features wait for the next page
-    process_events(0.3)
+    QTest.qWait(300)
     assert person.page is after
     view = class_pages(person)
     wait_for_enter(view)
@@ -413,7 +400,7 @@ def test_touched_page_is_kept(person: Person) -> None:
         touch()
         prelabel(person)
         settle(person.window)
-        process_events(0.2)
+        QTest.qWait(200)
         assert person.page is before
 
 

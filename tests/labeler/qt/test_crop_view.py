@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 from catalogue_rows import locked
-from drawn_faces import FaceSet
+from drawn_faces import FaceSet, step_texts
 from person import CONTROL, NONE, SHIFT, OpenWindow, hover, settle, wait_until
 from PySide6.QtCore import QPoint, QPointF, Qt
 from PySide6.QtTest import QTest
 
 from gleanset import Dataset
 from gleanset.db.regions import BoxedSample, BoxedSamples
-from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from labeler.cropping import BoxEdit
 from labeler.qt.views import crop
@@ -140,8 +139,7 @@ def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
     QTest.keyClick(canvas, Key.Key_Delete)
     wait_until_saved(window)
     assert saved_boxes(window) == []
-    with Dataset.open(window.worker.root) as dataset:
-        steps = [step.operation.text() for step in SampleTiles(dataset.db).list_steps()][-3:]
+    steps = step_texts(window.worker.root)[-3:]
     assert steps == ["Draw 1 box", "Move 1 box", "Delete 1 box"]
     assert view.canvas.current == -1
     initial_scale = canvas.transform().m11()

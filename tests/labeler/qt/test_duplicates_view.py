@@ -13,6 +13,7 @@ from person import (
     collect_messages,
     has_tile,
     settle,
+    shown_keys,
     wait_for_enter,
     wait_until,
 )
@@ -305,11 +306,6 @@ def show_list(person: Person, wall: str) -> ReviewView:
     view.reload()
     settle(person.window)
     return view
-
-
-def shown_keys(view: ReviewView) -> list[str]:
-    wait_until(lambda: all(view.model.tile(row) for row in range(view.model.rowCount())))
-    return [view.model.tile(row).key for row in range(view.model.rowCount())]
 
 
 def test_outliers_come_first_and_filters_narrow(

@@ -14,7 +14,7 @@ from person import FakeCommands, OpenWindow, drop_files, settle, wait_until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QRadioButton
-from tools_for_tests import picture
+from tools_for_tests import write_pictures
 
 from gleanset import Dataset
 from harvest.source_names import SOURCES
@@ -56,11 +56,7 @@ print('{"images": 3, "faces": 4}')
 @pytest.fixture
 def scenes(tmp_path: Path) -> Path:
     """Make a folder of large images."""
-    folder = tmp_path / "scenes"
-    folder.mkdir()
-    for number in range(3):
-        (folder / f"{number}.jpg").write_bytes(picture(number, (1280, 720)))
-    return folder
+    return write_pictures(tmp_path / "scenes", 3, size=(1280, 720))
 
 
 def wait_for_dialog(window: LabelerWindow) -> ImportDialog:
@@ -78,11 +74,8 @@ def import_bar(window: LabelerWindow) -> ImportBar:
 def test_drop_shows_preview_and_imports(
     open_window: OpenWindow, faces: FaceSet, tmp_path: Path
 ) -> None:
-    for name in ("mai", "yui"):
-        (tmp_path / "in" / name).mkdir(parents=True)
-        for seed in range(2):
-            file = tmp_path / "in" / name / f"{seed}.jpg"
-            file.write_bytes(picture(seed + 2 * (name == "yui")))
+    write_pictures(tmp_path / "in" / "mai", 2)
+    write_pictures(tmp_path / "in" / "yui", 2, first=2)
     (tmp_path / "in" / "notes.txt").write_text("not an image")
     (tmp_path / "in" / "more.zip").write_bytes(b"PK")
     ignored = "1 archive is ignored: drop archives directly\n1 file is ignored: not an image"
@@ -291,10 +284,7 @@ def list_files(folder: Path) -> list[Path]:
 
 def test_folder_is_imported_by_two_clicks(program: Program, tmp_path: Path) -> None:
     folder = tmp_path / "faces"
-    for place, name in enumerate(("hana", "rei")):
-        (folder / name).mkdir(parents=True)
-        for seed in range(2):
-            (folder / name / f"{seed}.png").write_bytes(picture(seed + 2 * place, kind="PNG"))
+    write_pictures(folder, ("hana/0.png", "hana/1.png", "rei/0.png", "rei/1.png"))
     before, root = list_files(folder), folder / "faces-dataset"
     welcome = open_welcome(program, folder)
     assert welcome.take.isChecked()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from drawn_faces import FaceSet, labels, propose
+from drawn_faces import FaceSet, labels, propose, step_texts
 from person import (
     CONTROL,
     NONE,
@@ -19,6 +19,7 @@ from person import (
     collect_messages,
     hover,
     settle,
+    shown_keys,
     wait_until,
 )
 from PySide6.QtCore import QEvent, QPoint, Qt
@@ -29,7 +30,6 @@ from sorting_model import ids_of
 
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
-from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from labeler.qt.views.grid import GridView
 from labeler.qt.window import LabelerWindow
@@ -39,10 +39,7 @@ Key, Button = Qt.Key, Qt.MouseButton
 
 
 def own_steps(person: Person) -> list[str]:
-    with Dataset.open(person.window.worker.root) as dataset:
-        return [step.operation.text() for step in SampleTiles(dataset.db).list_steps()][
-            4:
-        ]  # without the creation of four classes
+    return step_texts(person.window.worker.root)[4:]  # without the creation of four classes
 
 
 def test_selection_by_clicks_ranges_and_band(person: Person) -> None:
@@ -231,12 +228,6 @@ def grid_view(person: Person) -> GridView:
     return view
 
 
-def shown_keys(person: Person) -> list[str]:
-    model = grid_view(person).model
-    wait_until(lambda: all(model.tile(row) for row in range(model.rowCount())))
-    return [model.tile(row).key for row in range(model.rowCount())]
-
-
 def choose(box: QComboBox, data: object) -> None:
     """Choose an entry with the keyboard."""
     box.setFocus()
@@ -268,7 +259,7 @@ def check_counts(person: Person) -> int:
 
 
 def test_undone_faces_reappear(person: Person) -> None:
-    before = shown_keys(person)
+    before = shown_keys(person.view)
     assert check_counts(person) == 60
     for row in (2, 3, 40):
         person.send(row, "rei")
@@ -282,20 +273,20 @@ def test_undone_faces_reappear(person: Person) -> None:
     for remaining in (58, 59, 60):
         person.undo()
         assert check_counts(person) == remaining
-    assert shown_keys(person) == before
+    assert shown_keys(person.view) == before
     assert grid_view(person).model.states == {}
 
 
 def test_faces_of_other_process_are_announced(person: Person) -> None:
     person.send(0, "rei")
     person.enter()
-    first = shown_keys(person)
+    first = shown_keys(person.view)
     with Dataset.open(person.window.worker.root) as dataset:
         session = SortingSession(dataset)
         session.decide(ids_of(session, list(person.truth)[:1]), ":queue")
     wait_until(lambda: "1 new:" in grid_view(person).title.text())
     assert check_counts(person) == 60
-    assert shown_keys(person) == first
+    assert shown_keys(person.view) == first
     person.enter()
     assert check_counts(person) == grid_view(person).model.rowCount() == 60
     assert "new:" not in grid_view(person).title.text()
@@ -309,7 +300,7 @@ def test_prediction_order_has_section_per_class(person: Person) -> None:
     assert [title.split("?")[0] for title in titles] == sorted(person.keys)
     with Dataset.open(person.window.worker.root) as dataset:
         predicted = {row.sample: row.proposals[0].label for row in Proposals(dataset.db).iterate()}
-    shown, first = shown_keys(person), 0
+    shown, first = shown_keys(person.view), 0
     for section in view.model.sections:
         part = shown[first : first + section.count]
         assert {predicted[key] for key in part} == {section.title.split("?")[0]}
@@ -329,7 +320,7 @@ def test_filters_work_by_keyboard(person: Person) -> None:
     QTest.keyClicks(person.window.focusWidget(), "0007")
     wait_until(lambda: view.model.rowCount() == 1)
     assert view.title.text() == "Not sorted yet · 1 of 60 faces"
-    assert shown_keys(person) == [list(person.truth)[7]]
+    assert shown_keys(person.view) == [list(person.truth)[7]]
     person.send(0, "rei")
     settle(person.window)
     assert view.title.text() == "Not sorted yet · 0 of 59 faces"

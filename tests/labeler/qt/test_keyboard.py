@@ -16,6 +16,7 @@ from person import (
     click,
     collect_messages,
     double_click,
+    press,
     right_click,
     settle,
     wait_for_enter,
@@ -52,14 +53,6 @@ USUAL_KEYS = (
     *NAMED_KEYS,
 )
 """All keys with a meaning in some view, and some without."""
-
-
-def press(window: LabelerWindow, *keys: Qt.Key | str) -> None:
-    """Send keys to the window, as a desktop does."""
-    for key in keys:
-        QTest.keyClick(window.windowHandle(), key)
-        QApplication.processEvents()
-    settle(window)
 
 
 def move_mouse(window: LabelerWindow, place: QPoint) -> None:

@@ -18,6 +18,7 @@ from person import (
     has_tile,
     hold,
     hover,
+    press,
     record_painted_samples,
     settle,
     wait_for_enter,
@@ -305,11 +306,6 @@ def skewed_truth(faces: FaceSet) -> dict[str, str]:
     return {first: "hana", **dict.fromkeys(others, "rei")}
 
 
-def press(person: Person, pressed: Qt.Key) -> None:
-    QTest.keyClick(person.window.windowHandle(), pressed)
-    settle(person.window)
-
-
 @pytest.mark.usefixtures("long_pages")
 def test_enter_scrolls_before_labelling(
     open_window: OpenWindow, faces: FaceSet, painted: set[int]
@@ -322,7 +318,7 @@ def test_enter_scrolls_before_labelling(
     presses = 0
     while len(person.labels) == 0:
         below = view.view.unseen()
-        press(person, Key.Key_Return)
+        press(person.window, Key.Key_Return)
         if below:
             text = person.status
             assert text.startswith(f"{len(below)} faces were not shown yet")
@@ -358,7 +354,7 @@ def test_unloaded_image_is_not_labelled(
     late[0] = False
     view.view.viewport().update()
     settle(person.window)
-    press(person, Key.Key_Return)
+    press(person.window, Key.Key_Return)
     assert len(person.labels) > 0
 
 
@@ -368,12 +364,12 @@ def test_selection_is_labelled_once_painted(
     person = Person(open_window(faces.root, "grid", SMALL), faces)
     grid = person.view.view
     grid.selectAll()
-    press(person, Key.Key_1)
+    press(person.window, Key.Key_1)
     assert len(person.labels) == 0
     assert "were not shown yet" in person.status
     while grid.unseen():
-        press(person, Key.Key_1)
-    press(person, Key.Key_1)
+        press(person.window, Key.Key_1)
+    press(person.window, Key.Key_1)
     assert len(person.labels) == 60
     assert len(painted) == 60
 

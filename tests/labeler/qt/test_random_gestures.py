@@ -17,6 +17,7 @@ from person import (
     SHIFT,
     OpenWindow,
     Person,
+    collect_messages,
     hover,
     record_painted_samples,
     settle,
@@ -66,8 +67,7 @@ class RandomUser(RuleBasedStateMachine):
         self.window.show()
         settle(self.window)
         self.person = Person(self.window, self.faces)
-        self.messages: list[str] = []
-        self.window.worker.message.connect(lambda text, bad: self.messages.append(text))
+        self.messages = collect_messages(self.window)
         self.dataset = Dataset.open(self.faces.root)
         self.decided = self.decided_samples()
 

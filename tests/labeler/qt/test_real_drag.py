@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from drawn_faces import FaceSet, labels
+from drawn_faces import FaceSet, assigned_labels, step_texts
 from PIL import Image
 from tools_for_tests import eventually, python_path
 from virtual_display import Display, display
 
 from gleanset import Dataset
-from gleanset.db.sorting import SampleTiles
 
 HERE = Path(__file__).parent
 PATHS = python_path(HERE, *HERE.parents[:2])
@@ -81,9 +80,6 @@ class WindowProcess:
     def drag(self, start: str, end: str) -> None:
         self.screen.drag(self.place(start), self.place(end))
 
-    def assigned_labels(self) -> dict[str, str]:
-        return {key: name for key, name in labels(self.faces.root).items() if name}
-
     def confirm_import(self) -> None:
         """Accept the dialog about dropped files."""
         assert eventually(lambda: self.ask("question"), 60)
@@ -95,10 +91,6 @@ class WindowProcess:
         with Dataset.open(self.faces.root) as dataset:
             origins = [origin for image in dataset.images.iterate() for origin in image.origins]
             return [origin.hint for origin in origins if "/in/" in (origin.path or "")]
-
-    def steps(self) -> list[str]:
-        with Dataset.open(self.faces.root) as dataset:
-            return [step.operation.text() for step in SampleTiles(dataset.db).list_steps()]
 
 
 def read_answer(process: subprocess.Popen[bytes]) -> Any:
@@ -138,8 +130,8 @@ def test_kill_during_drag_loses_nothing(shown_window: WindowProcess) -> None:
     assert eventually(lambda: shown_window.ask("drop_text") == "Drop 1 → hana", 60)
     shown_window.kill()
     shown_window.screen.hand("mouseup", "1")
-    assert shown_window.assigned_labels() == {first: "rei"}
-    assert shown_window.steps() == ["Label 1 sample as rei"]
+    assert assigned_labels(shown_window.faces.root) == {first: "rei"}
+    assert step_texts(shown_window.faces.root) == ["Label 1 sample as rei"]
 
 
 def make_images(folder: Path) -> list[Path]:
