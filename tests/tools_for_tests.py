@@ -58,6 +58,13 @@ class Ran(NamedTuple):
         assert self.code == 0, self.stderr
         return self
 
+    def refused(self, code: int, *texts: str) -> Ran:
+        """Return this; fail unless the command has exited with this code and these messages."""
+        assert self.code == code, self.stderr
+        assert [text for text in texts if text not in self.stderr] == [], self.stderr
+        assert "Traceback" not in self.stderr
+        return self
+
 
 def pixels(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     """Draw a smooth colorful image; each seed looks different."""

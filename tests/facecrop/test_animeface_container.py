@@ -291,12 +291,13 @@ def test_failed_build_shows_output(path: Path) -> None:
       *) echo "{NO_IMAGE["docker 28"]}" >&2; exit 1;;
     esac"""
     script(path, "docker", fails)
-    done = facecrop("build", "--base", "my base", "-q")
-    assert done.code == 6
-    assert "docker could not build the image gleanset-animeface-2009" in done.stderr
-    assert f"--build-arg=BASE=my base -- {ROOT}/docker/animeface-2009" in done.stderr
-    assert "no such host" in done.stderr
-    assert "--base IMAGE" in done.stderr
+    facecrop("build", "--base", "my base", "-q").refused(
+        6,
+        "docker could not build the image gleanset-animeface-2009",
+        f"--build-arg=BASE=my base -- {ROOT}/docker/animeface-2009",
+        "no such host",
+        "--base IMAGE",
+    )
     assert facecrop("build").stderr.count("no such host") == 2, "as output, and in the error"
 
 

@@ -235,9 +235,7 @@ def test_command_defaults_to_dataset_settings(
     assert results["next"].startswith("facecrop run --detector whole -d ")
     assert "confident faces in 0 of 1 images" in result
     assert "next" not in json.loads(run("--detector", "whole").stdout)
-    wrong = run("--detector", "animefaec")
-    assert wrong.code == 2
-    assert "did you mean 'animeface'" in wrong.stderr
+    run("--detector", "animefaec").refused(2, "did you mean 'animeface'")
 
 
 @pytest.mark.slow

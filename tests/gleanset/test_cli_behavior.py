@@ -107,10 +107,7 @@ def test_user_errors_have_exit_code_and_message(
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     Dataset.create(tmp_path / "dataset").close()
-    done = run_here(module, *arguments, cwd=tmp_path)
-    assert done.code == code, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    done = run_here(module, *arguments, cwd=tmp_path).refused(code, message)
     assert done.stdout == ""
 
 
@@ -136,10 +133,9 @@ def test_missing_input_creates_no_dataset(
 def test_missing_component_exits_with_6(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     without = {"PATH": str(tmp_path / "empty"), "IMAGEIO_FFMPEG_EXE": "no-such-ffmpeg"}
-    done = run_here("harvest.cli", "frames", "clip.mp4", "-d", "dataset", cwd=tmp_path, **without)
-    assert done.code == 6, done.stderr
-    assert "ffmpeg" in done.stderr
-    assert "Traceback" not in done.stderr
+    run_here("harvest.cli", "frames", "clip.mp4", "-d", "dataset", cwd=tmp_path, **without).refused(
+        6, "ffmpeg"
+    )
 
 
 CODES = """
@@ -244,10 +240,9 @@ def test_dataset_option_overrides_folder_and_environment(tmp_path: Path, photos:
 def test_invalid_setting_exits_with_3_and_line(tmp_path: Path) -> None:
     Dataset.create(tmp_path).close()
     (tmp_path / "dataset.toml").write_text("[crop]\nmargn = 1\n")
-    done = run_here("pipeline.cli", "status", "-d", tmp_path)
-    assert done.code == 3
-    assert "dataset.toml, line 2" in done.stderr
-    assert "did you mean 'margin'?" in done.stderr
+    run_here("pipeline.cli", "status", "-d", tmp_path).refused(
+        3, "dataset.toml, line 2", "did you mean 'margin'?"
+    )
 
 
 @pytest.mark.slow
@@ -348,8 +343,7 @@ def test_malformed_key_value_raises_error(text: str, example: str) -> None:
 def test_removed_command_error_names_replacement(name: str) -> None:
     program, *words = name.split()
     module = "pipeline.cli" if program == "gleanset" else f"{program}.cli"
-    ran = run_here(module, *words)
-    assert ran.code == 2
+    ran = run_here(module, *words).refused(2)
     assert ran.stderr.startswith(f"{program}: {name} no longer exists\nhint: ")
     assert REMOVED_COMMANDS[name].split()[0] in ran.stderr
 

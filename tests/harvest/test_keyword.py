@@ -126,9 +126,7 @@ def test_concurrent_run_on_dataset_raises_error(bing: SmallBing, tmp_path: Path)
     process = start_cli("harvest.cli", *bing.line(tmp_path, "cat"))
     try:
         assert eventually(lambda: bool(bing.fetched))
-        done = bing.harvest(tmp_path, "cat")
-        assert done.code == 3
-        assert "already running" in done.stderr
+        bing.harvest(tmp_path, "cat").refused(3, "already running")
     finally:
         process.kill()
         process.wait()

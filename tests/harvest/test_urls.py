@@ -314,10 +314,9 @@ def test_missing_column_error_lists_columns(tmp_path: Path) -> None:
     name = "l.csv"
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
     line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--column", "caption=TEXTS")
-    done = run_here("harvest.cli", *line)
-    assert done.code == 3
-    assert "no column 'TEXTS'; columns: URL, TEXT, BY, L, C" in done.stderr
-    assert "did you mean TEXT?" in done.stderr
+    run_here("harvest.cli", *line).refused(
+        3, "no column 'TEXTS'; columns: URL, TEXT, BY, L, C", "did you mean TEXT?"
+    )
     assert not (tmp_path / "d").exists()
 
 

@@ -327,9 +327,7 @@ def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) 
     with Image.open(tmp_path / "out" / "rei" / "b.png") as whole:
         assert whole.size == (300, 200)
     coco = ("--format", "coco", "--crop", "half-body", "-d", empty.root)
-    done = run_labeler("export", tmp_path / "coco", *coco)
-    assert done.code == 2
-    assert "leave out --crop" in done.stderr
+    run_labeler("export", tmp_path / "coco", *coco).refused(2, "leave out --crop")
 
 
 TAGGER = f"hub:{Hub.repository}/wd/model.onnx"
@@ -387,15 +385,11 @@ def test_unsuitable_tagger_raises_error(
 ) -> None:
     publish_tagger(hub, table)
     words = ("--format", "captions", "--tagger", TAGGER, "-d", labelled.root)
-    done = run_labeler("export", tmp_path / "out", *words)
-    assert done.code == 2
-    assert "hint: use a WD tagger" in done.stderr
+    run_labeler("export", tmp_path / "out", *words).refused(2, "hint: use a WD tagger")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"])
 def test_invalid_template_raises_error(labelled: Dataset, tmp_path: Path, template: str) -> None:
     words = ("--format", "captions", "--caption", template, "-d", labelled.root)
-    done = run_labeler("export", tmp_path / "out", *words)
-    assert done.code == 2
-    assert "caption" in done.stderr
+    run_labeler("export", tmp_path / "out", *words).refused(2, "caption")

@@ -197,9 +197,7 @@ def test_class_level_selects_nested_folders(empty: Dataset, tmp_path: Path) -> N
     done = run_labeler("import", tree, "--class-level", "2", "-j", "-d", root)
     assert done.json["labels"] == {"hana": 1, "rei": 1}
     assert done.json["ignored_reasons"] == {"without a class folder": 2}
-    deep = run_labeler("import", tree, "--class-level", "3", "-d", root)
-    assert deep.code == 3
-    assert "3 levels down" in deep.stderr
+    run_labeler("import", tree, "--class-level", "3", "-d", root).refused(3, "3 levels down")
 
 
 @pytest.mark.posix("names that are not text")

@@ -131,9 +131,9 @@ def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) 
     labels = {s.key: s.label for s in tracked.samples.iterate()}
     assert [labels[key] for key in samples] == ["rei", *["hana"] * len(others)]
     assert list_tracks()[name]["waiting"] == 0
-    refused = run_here("labeler.cli", "label", "hana", "--cluster", name, *options)
-    assert refused.code == 2
-    assert "has no pending samples" in refused.stderr
+    run_here("labeler.cli", "label", "hana", "--cluster", name, *options).refused(
+        2, "has no pending samples"
+    )
 
 
 def test_new_search_keeps_tracks(tracked: Dataset) -> None:
@@ -202,9 +202,7 @@ def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
 
 
 def test_timeline_without_tracks_is_an_error(dataset: Dataset) -> None:
-    done = run_here("pipeline.cli", "timeline", "-d", dataset.root)
-    assert done.code == 3
-    assert "gleanset episodes" in done.stderr
+    run_here("pipeline.cli", "timeline", "-d", dataset.root).refused(3, "gleanset episodes")
 
 
 def sample_rows(root: Path) -> list[Any]:

@@ -106,10 +106,9 @@ def test_verify_changes_nothing_and_repair_copies_from_source(root: Path) -> Non
     gone, damaged, *_ = stored_images(root)
     gone.unlink()
     damaged.write_bytes(b"\xff\xd8 not an image")
-    report = run_gleanset(root, "verify")
-    assert report.code == 3
-    assert "2 images missing or damaged" in report.stderr
-    assert "gleanset verify --repair" in report.stderr
+    report = run_gleanset(root, "verify").refused(
+        3, "2 images missing or damaged", "gleanset verify --repair"
+    )
     assert (report.json["gone"], report.json["damaged"], report.json["repaired"]) == (1, 1, 0)
     # Without --repair nothing is changed.
     assert damaged.exists()
@@ -238,9 +237,7 @@ def test_forget_by_author_and_origin(root: Path) -> None:
     assert len(images) == len(stored_images(root)) == 4
     run_gleanset(root, "forget", "--author", "Ann", "--origin", "http://x/y.jpg", "-y")
     assert len(stored_images(root)) == 1
-    unknown = run_gleanset(root, "forget", "--author", "Nobody", "-y")
-    assert unknown.code == 2
-    assert "is by 'Nobody'" in unknown.stderr
+    run_gleanset(root, "forget", "--author", "Nobody", "-y").refused(2, "is by 'Nobody'")
 
 
 @pytest.mark.slow

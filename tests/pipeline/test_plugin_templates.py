@@ -175,9 +175,9 @@ def test_failing_export_plugin_is_named(packages: PluginPackages, run: Run, tmp_
     module.write_text(module.read_text(encoding="utf-8").replace("items_by_split(items)", "1 / 0"))
     with Dataset.create(tmp_path / "data") as dataset:
         fill(dataset, 4)
-    done = run("labeler.cli", "export", "out", "--format", "createml", "-d", "data")
-    assert done.code == 3
-    assert "the export createml of gleanset-createml 1.0 failed: ZeroDivisionError" in done.stderr
+    run("labeler.cli", "export", "out", "--format", "createml", "-d", "data").refused(
+        3, "the export createml of gleanset-createml 1.0 failed: ZeroDivisionError"
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -102,8 +102,7 @@ def test_credentials_are_detected_but_not_printed(doctor: Doctor) -> None:
 
 @pytest.mark.slow
 def test_missing_required_component_sets_exit_code(doctor: Doctor, tmp_path: Path) -> None:
-    done = doctor("--json", PATH=str(tmp_path), IMAGEIO_FFMPEG_EXE="/nowhere/ffmpeg")
-    assert done.code == 6
+    done = doctor("--json", PATH=str(tmp_path), IMAGEIO_FFMPEG_EXE="/nowhere/ffmpeg").refused(6)
     assert parts(done)["ffmpeg"]["needed"]
     assert "apt-get install ffmpeg" in parts(done)["ffmpeg"]["hint"]
     assert "apt-get install ffmpeg" in done.stderr

@@ -155,7 +155,7 @@ def test_default_name_is_folder_name(tmp_path: Path) -> None:
 
 
 def test_too_long_text_is_rejected(tmp_path: Path) -> None:
-    done = run_here("pipeline.cli", "init", "--contact", "x" * 201, "-d", tmp_path / "a")
-    assert done.code == UsageError.exit_code
-    assert "text too long" in done.stderr
+    run_here("pipeline.cli", "init", "--contact", "x" * 201, "-d", tmp_path / "a").refused(
+        UsageError.exit_code, "text too long"
+    )
     assert settings(tmp_path / "a") == (None, None, None)

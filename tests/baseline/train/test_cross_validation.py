@@ -102,11 +102,9 @@ def test_interrupted_cross_validation_resumes(dataset: Dataset) -> None:
     assert max(map(len, repeated.stdout.splitlines())) <= max(80, len(result["report"]) + 8)
     assert "without --folds" in repeated.stdout
     # A cross-validation has no model to export.
-    refused = run_here(
+    run_here(
         "baseline.cli", "export", result["run"], "a.onnx", "-d", dataset.root, cwd=dataset.root
-    )
-    assert refused.code == 3
-    assert "has no model" in refused.stderr
+    ).refused(3, "has no model")
 
 
 def test_features_are_computed_before_first_fold(dataset: Dataset) -> None:
