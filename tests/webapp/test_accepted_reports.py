@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 
+import pytest
 from catalogue_rows import store
 from PIL import Image
 from report_rows import store_report
@@ -30,12 +31,14 @@ def store_image(dataset: Dataset, seed: int) -> str:
     return store(dataset, encode(pixels(seed), "PNG"), Origin("folder", f"{seed}.png"))
 
 
-def split_two_classes(dataset: Dataset) -> None:
+@pytest.fixture
+def dataset(dataset: Dataset) -> Dataset:
     """Label eight images of each of two classes and split them."""
     keys = [store_image(dataset, seed) for seed in range(16)]
     choices = [Choice(key, "label", NAMES[place % 2]) for place, key in enumerate(keys)]
     dataset.journal.apply("Label", choices)
     apply_split(dataset, plan_split(dataset, dataset.settings.split))
+    return dataset
 
 
 def accept_report(
@@ -53,37 +56,20 @@ def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
     return Image.open(io.BytesIO(path.read_bytes())).resize((96, 72))
 
 
-def first_in_split(dataset: Dataset, split: str) -> Sample:
-    return next(sample for sample in dataset.samples.iterate() if sample.split == split)
-
-
-def test_new_image_joins_train(dataset: Dataset) -> None:
-    split_two_classes(dataset)
-    sample = accept_report(dataset, pixels(900), "cat")
-    assert (sample.split, sample.split_group) == ("train", sample.key)
-    assert "waiting_for_split" not in status(dataset)
-
-
-def test_copy_of_test_image_joins_test(dataset: Dataset) -> None:
-    split_two_classes(dataset)
-    test_sample = first_in_split(dataset, "test")
-    sample = accept_report(dataset, near_copy(dataset, test_sample), str(test_sample.label))
-    assert (sample.split, sample.split_group) == ("test", test_sample.split_group)
-
-
-def test_unreviewed_copy_of_test_image_gets_no_split(dataset: Dataset) -> None:
-    split_two_classes(dataset)
-    test_sample = first_in_split(dataset, "test")
-    sample = accept_report(
-        dataset, near_copy(dataset, test_sample), str(test_sample.label), unseen=True
-    )
-    assert (sample.split, sample.split_group) == (None, test_sample.split_group)
-    assert accept_report(dataset, pixels(900), "cat", unseen=True).split == "train"
+@pytest.mark.parametrize(("unseen", "split"), [(False, "test"), (True, None)])
+def test_copy_of_test_image_stays_out_of_train(
+    dataset: Dataset, unseen: bool, split: str | None
+) -> None:
+    test_sample = next(s for s in dataset.samples.iterate() if s.split == "test")
+    copy, name = near_copy(dataset, test_sample), str(test_sample.label)
+    sample = accept_report(dataset, copy, name, unseen=unseen)
+    assert (sample.split, sample.split_group) == (split, test_sample.split_group)
+    other = accept_report(dataset, pixels(900), "cat", unseen=unseen)
+    assert (other.split, other.split_group) == ("train", other.key)
     assert "waiting_for_split" not in status(dataset)
 
 
 def test_new_class_waits_for_split(dataset: Dataset) -> None:
-    split_two_classes(dataset)
     assert accept_report(dataset, pixels(900), "newcomer").split is None
     assert status(dataset)["waiting_for_split"] == 1
     line = next_step(dataset)
@@ -93,7 +79,6 @@ def test_new_class_waits_for_split(dataset: Dataset) -> None:
 
 
 def test_report_waits_for_split_with_held_out_source(dataset: Dataset) -> None:
-    split_two_classes(dataset)
     splits = {s.key: (s.split_group, s.split) for s in dataset.samples.iter_in_splits()}
     dataset.samples.set_splits(splits, "ratio=8:1:1 seed=0 hold-out=source=pixiv")
     assert accept_report(dataset, pixels(900), "cat").split is None
@@ -114,7 +99,6 @@ def record_training(dataset: Dataset, name: str) -> None:
 
 
 def test_accepted_report_suggests_training_once(dataset: Dataset) -> None:
-    split_two_classes(dataset)
     record_training(dataset, "20260101-120000-simple")
     accept_report(dataset, pixels(900), "cat")
     assert next_step(dataset).startswith("baseline train --preset simple ")
