@@ -13,12 +13,16 @@ from faulty_server import FaultyServer, Handler
 from tools_for_tests import Ran, picture, run_here
 
 from gleanset import Dataset, Image
-from gleanset.errors import GleansetError
+from gleanset.errors import GleansetError, Incomplete
 from gleanset.records import Candidate, Origin
-from harvest.http import Client
-from harvest.keyword import Search
+from harvest.downloads import DownloadRun
+from harvest.http import Client, DownloadLimits
+from harvest.keyword import Search, harvest_searches, plan_searches
+from harvest.result_filter import ResultFilter
 from harvest.sources import Pages, Query, Source
 from pipeline.demo import PAGE_SIZE, SearchResult, search_page
+
+QUICK = DownloadLimits(retries=0, backoff=0.01, max_wait=0.1)
 
 
 class SmallBing:
@@ -131,6 +135,25 @@ def load_images(folder: Path) -> list[Image]:
 
 def image_names(folder: Path) -> set[str]:
     return {str(o.url).rpartition("/")[2] for image in load_images(folder) for o in image.origins}
+
+
+def open_client() -> Client:
+    return Client(QUICK, allow_private=True)
+
+
+def search(
+    dataset: Dataset,
+    *sources: Source,
+    limit: int = 10,
+    words: tuple[str, ...] = ("thing",),
+    condition: ResultFilter | None = None,
+) -> dict[str, Any]:
+    searches = plan_searches([(word, None) for word in words], sources, {})
+    run = DownloadRun(open_client)
+    try:
+        return harvest_searches(dataset, searches, run, limit=limit, condition=condition)
+    except Incomplete as error:
+        return error.result or {}
 
 
 def searches_of(source: Source, *queries: Query) -> list[Search]:

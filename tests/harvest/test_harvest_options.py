@@ -12,14 +12,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from faulty_server import FaultyServer, Handler
-from small_bing import Shelf, SmallBing, load_images, shelf
+from small_bing import Shelf, SmallBing, load_images, open_client, search, shelf
 from tools_for_tests import picture, run_here
 
 import harvest.cli
 from gleanset import Dataset
 from gleanset.errors import (
     Blocked,
-    Incomplete,
     NeedsLogin,
     RateLimited,
     UsageError,
@@ -29,10 +28,8 @@ from gleanset.request import Request
 from gleanset.settings import NetSettings, Settings
 from gleanset.work.progress import Progress
 from harvest.downloads import DownloadRun, harvest_urls, retry
-from harvest.http import Client, DownloadLimits
-from harvest.keyword import harvest_searches, plan_searches
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
-from harvest.result_filter import ResultFilter, parse_filter
+from harvest.result_filter import parse_filter
 from harvest.sources import Source
 from pipeline.listing import yields
 from pipeline.maintenance.removals import RemovalPlan, remove_images
@@ -40,32 +37,6 @@ from pipeline.recipe import read_recipe
 from pipeline.stages import Stages
 
 ANSWERS = Path(__file__).parent / "answers" / "bing"
-QUICK = DownloadLimits(retries=0, backoff=0.01, max_wait=0.1)
-
-
-@pytest.fixture
-def flaky(site: FaultyServer) -> SmallBing:
-    """Serve images at `/p/NAME`; `behaviours` takes precedence."""
-    return SmallBing(site)
-
-
-def open_client() -> Client:
-    return Client(QUICK, allow_private=True)
-
-
-def search(
-    dataset: Dataset,
-    *sources: Source,
-    limit: int = 10,
-    words: tuple[str, ...] = ("thing",),
-    condition: ResultFilter | None = None,
-) -> dict[str, Any]:
-    searches = plan_searches([(word, None) for word in words], sources, {})
-    run = DownloadRun(open_client)
-    try:
-        return harvest_searches(dataset, searches, run, limit=limit, condition=condition)
-    except Incomplete as error:
-        return error.result or {}
 
 
 def added(result: dict[str, Any]) -> dict[str, int]:
@@ -87,28 +58,28 @@ def added(result: dict[str, Any]) -> dict[str, int]:
     ],
 )
 def test_unused_quota_passes_to_other_source(
-    flaky: SmallBing, dataset: Dataset, a: range, b: range, limit: int, expected: tuple[int, int]
+    bing: SmallBing, dataset: Dataset, a: range, b: range, limit: int, expected: tuple[int, int]
 ) -> None:
-    first, second = shelf(flaky, "first", *a), shelf(flaky, "second", *b)
+    first, second = shelf(bing, "first", *a), shelf(bing, "second", *b)
     result = search(dataset, first, second, limit=limit)
     assert tuple(added(result).values()) == expected
     assert result["added"] == dataset.images.count() == min(limit, len({*a, *b}))
     assert first.queries == second.queries == ["thing"], "one search serves all shares"
-    assert_nothing_is_left_to_do(flaky, dataset, result, first, second, limit=limit)
+    assert_nothing_is_left_to_do(bing, dataset, result, first, second, limit=limit)
 
 
 def assert_nothing_is_left_to_do(
-    flaky: SmallBing, dataset: Dataset, result: dict[str, Any], *sources: Source, limit: int
+    bing: SmallBing, dataset: Dataset, result: dict[str, Any], *sources: Source, limit: int
 ) -> None:
-    before = len(flaky.fetched)
+    before = len(bing.fetched)
     repeated = search(dataset, *sources, limit=limit)
-    assert len(flaky.fetched) == before
+    assert len(bing.fetched) == before
     assert repeated["added"] == 0
     assert repeated["known"] == result["added"] + result["duplicate"]
 
 
-def test_refusal_of_one_source_is_reported(flaky: SmallBing, dataset: Dataset) -> None:
-    good, bad = shelf(flaky, "good", *range(9)), shelf(flaky, "bad", 50, error=Blocked("captcha"))
+def test_refusal_of_one_source_is_reported(bing: SmallBing, dataset: Dataset) -> None:
+    good, bad = shelf(bing, "good", *range(9)), shelf(bing, "bad", 50, error=Blocked("captcha"))
     result = search(dataset, bad, good, limit=8)
     assert result["sources"]["bad"]["status"] == "captcha"
     assert result["sources"]["good"] == {
@@ -121,22 +92,22 @@ def test_refusal_of_one_source_is_reported(flaky: SmallBing, dataset: Dataset) -
     assert result["added"] == 8
 
 
-def test_refusal_of_all_sources_raises_error(flaky: SmallBing, dataset: Dataset) -> None:
-    blocked = shelf(flaky, "a", error=Blocked("captcha"))
-    keyless = shelf(flaky, "b", error=NeedsLogin("no key"))
+def test_refusal_of_all_sources_raises_error(bing: SmallBing, dataset: Dataset) -> None:
+    blocked = shelf(bing, "a", error=Blocked("captcha"))
+    keyless = shelf(bing, "b", error=NeedsLogin("no key"))
     with pytest.raises(Blocked):
         search(dataset, blocked, keyless)
     with pytest.raises(NeedsLogin):
         search(dataset, keyless, blocked)
-    zero = search(dataset, keyless, shelf(flaky, "c"))
+    zero = search(dataset, keyless, shelf(bing, "c"))
     assert "no_results" not in zero
     assert zero["sources"]["b"]["status"] == "no key"
     assert zero["sources"]["c"]["status"] == "ok"
 
 
-def test_rate_limited_source_is_not_asked_again(flaky: SmallBing, dataset: Dataset) -> None:
-    tired = shelf(flaky, "tired", 1, error=RateLimited("too often"))
-    strict = shelf(flaky, "strict", 2, error=Blocked("captcha"))
+def test_rate_limited_source_is_not_asked_again(bing: SmallBing, dataset: Dataset) -> None:
+    tired = shelf(bing, "tired", 1, error=RateLimited("too often"))
+    strict = shelf(bing, "strict", 2, error=Blocked("captcha"))
     result = search(dataset, tired, strict, words=("one", "two"))
     assert tired.queries == ["one"]
     assert strict.queries == ["one", "two"]
@@ -308,14 +279,14 @@ def reasons(dataset: Dataset) -> dict[str, str]:
     }
 
 
-def test_temporary_failures_are_retried_in_three_runs(flaky: SmallBing, dataset: Dataset) -> None:
-    site = flaky.site
+def test_temporary_failures_are_retried_in_three_runs(bing: SmallBing, dataset: Dataset) -> None:
+    site = bing.site
     site.behaviours |= {
         "/p/1.jpg": fails(503, 99),
         "/p/2.jpg": fails(404, 1),
         "/p/3.jpg": fails(500, 1),
     }
-    source = shelf(flaky, "one", 0, 1, 2, 3)
+    source = shelf(bing, "one", 0, 1, 2, 3)
     for expected in (1, 2, 3, 3, 3):
         search(dataset, source)
         assert site.hits["/p/1.jpg"] == expected
@@ -324,8 +295,8 @@ def test_temporary_failures_are_retried_in_three_runs(flaky: SmallBing, dataset:
     assert reasons(dataset) == {"1.jpg": "http 503", "2.jpg": "http 404"}
 
 
-def test_retry_restores_provenance(flaky: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
-    site = flaky.site
+def test_retry_restores_provenance(bing: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
+    site = bing.site
     site.behaviours |= {
         "/p/1.jpg": fails(403, 1),
         "/p/2.jpg": fails(404, 1),
@@ -334,7 +305,7 @@ def test_retry_restores_provenance(flaky: SmallBing, dataset: Dataset, tmp_path:
     }
     urls = tmp_path / "l"
     urls.write_text(f"{site.url}/p/7.jpg\tseven\n{site.url}/p/8.jpg\teight\n")
-    search(dataset, shelf(flaky, "one", 0, 1, 2))
+    search(dataset, shelf(bing, "one", 0, 1, 2))
     harvest_urls(dataset, [urls], DownloadRun(open_client))
     assert set(reasons(dataset)) == {"1.jpg", "2.jpg", "7.jpg", "8.jpg"}
 
@@ -357,16 +328,16 @@ def test_retry_restores_provenance(flaky: SmallBing, dataset: Dataset, tmp_path:
     assert {o.hint for o in origins if o.source == "urls"} == {"seven", "eight"}
 
 
-def test_forgotten_image_is_not_downloaded_again(flaky: SmallBing, dataset: Dataset) -> None:
-    source = shelf(flaky, "one", 1, 2)
+def test_forgotten_image_is_not_downloaded_again(bing: SmallBing, dataset: Dataset) -> None:
+    source = shelf(bing, "one", 1, 2)
     search(dataset, source)
     [gone] = [i.sha256 for i in dataset.images.iterate() if "/1.jpg" in str(i.origins[0].url)]
     remove_images(dataset, RemovalPlan((gone,), 0), "asked to")
     search(dataset, source)
-    search(dataset, shelf(flaky, "two", 1))
-    before = len(flaky.fetched)
+    search(dataset, shelf(bing, "two", 1))
+    before = len(bing.fetched)
     assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
-    assert len(flaky.fetched) == before
+    assert len(bing.fetched) == before
     assert dataset.images.count() == 1
     assert set(reasons(dataset).values()) == {"forgotten"}
 
@@ -374,11 +345,11 @@ def test_forgotten_image_is_not_downloaded_again(flaky: SmallBing, dataset: Data
 # Yields per source, checks, login
 
 
-def test_yields_by_source_and_query(flaky: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
-    search(dataset, Shelf("one", [f"{flaky.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
-    search(dataset, shelf(flaky, "two", 2, 4), words=("thing", "else"))
+def test_yields_by_source_and_query(bing: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
+    search(dataset, Shelf("one", [f"{bing.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
+    search(dataset, shelf(bing, "two", 2, 4), words=("thing", "else"))
     urls = tmp_path / "l"
-    urls.write_text(f"{flaky.site.url}/p/x9.jpg\tnine\n{flaky.site.url}/p/10.jpg\tten\n")
+    urls.write_text(f"{bing.site.url}/p/x9.jpg\tnine\n{bing.site.url}/p/10.jpg\tten\n")
     harvest_urls(dataset, [urls], DownloadRun(open_client))
     rows = [tuple(line.values()) for line in yields(dataset)]
     assert rows == [

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import Handler
 from four_sites import SOURCES, FourSites, SiteImage
-from small_bing import Shelf, SmallBing, image_names, load_images, shelf
+from small_bing import Shelf, SmallBing, image_names, load_images, search, shelf
 from tools_for_tests import Ran, eventually, examples, run_here, running, start_cli
 
 from gleanset import Dataset, Image
@@ -26,11 +26,9 @@ from gleanset.records import Candidate, Origin
 from gleanset.settings import NetSettings
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER
 from harvest.candidates import CandidateQueue, SharedQueue
-from harvest.downloads import DownloadRun
-from harvest.http import Client, DownloadLimits
+from harvest.http import Client
 from harvest.importer import SimulatedImporter
-from harvest.keyword import harvest_searches, plan_searches
-from harvest.sources import Pages, Query, Source
+from harvest.sources import Pages, Query
 
 
 def test_limit_counts_distinct_images(bing: SmallBing, tmp_path: Path) -> None:
@@ -74,23 +72,20 @@ def test_shared_url_gets_both_weak_labels(bing: SmallBing, tmp_path: Path) -> No
     assert (done.json["added"], done.json["known"]) == (3, 1)
 
 
-def test_no_results_exits_with_code_0(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path, "qwxyz").checked()
-    assert done.json == {
-        "added": 0,
-        "duplicate": 0,
-        "known": 0,
-        "rejected": 0,
-        "no_results": True,
-    }
+@pytest.mark.parametrize(
+    ("words", "more"),
+    [(["qwxyz"], {"no_results": True}), (["cat", "--filter", "width > 9000"], {"filtered": 80})],
+)
+def test_search_without_images_exits_with_code_0(
+    bing: SmallBing, tmp_path: Path, words: list[str], more: dict[str, object]
+) -> None:
+    expected = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, **more}
+    assert bing.harvest(tmp_path, *words).checked().json == expected
 
 
 def test_blocked_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) -> None:
     bing.blocked_from["cat"] = 1
-    done = bing.harvest(tmp_path, "cat")
-    assert (done.code, done.stdout) == (4, "")
-    assert "captcha" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert bing.harvest(tmp_path, "cat").refused(4, "captcha").stdout == ""
 
 
 def test_blocked_keyword_does_not_stop_others(bing: SmallBing, tmp_path: Path) -> None:
@@ -115,12 +110,6 @@ def test_incomplete_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) ->
     assert (preview.code, json.loads(preview.stdout.splitlines()[-1])["candidates"]) == (4, 35)
 
 
-def test_all_results_filtered(bing: SmallBing, tmp_path: Path) -> None:
-    done = bing.harvest(tmp_path, "cat", "--filter", "width > 9000").checked()
-    expected = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "filtered": 80}
-    assert done.json == expected
-
-
 def test_concurrent_run_on_dataset_raises_error(bing: SmallBing, tmp_path: Path) -> None:
     bing.pause = 0.3
     process = start_cli("harvest.cli", *bing.line(tmp_path, "cat"))
@@ -132,25 +121,13 @@ def test_concurrent_run_on_dataset_raises_error(bing: SmallBing, tmp_path: Path)
         process.wait()
 
 
-QUICK = DownloadLimits(retries=0)
-
-
-def harvest(dataset: Dataset, *sources: Source, limit: int = 10) -> dict[str, object]:
-    return harvest_searches(
-        dataset,
-        plan_searches([("thing", None)], sources, {}),
-        DownloadRun(lambda: Client(QUICK, allow_private=True)),
-        limit=limit,
-    )
-
-
 def test_slow_source_does_not_block_others(bing: SmallBing, dataset: Dataset) -> None:
     # It waits for the other one's images: if sources took turns, this would never end.
     def wait(_: int) -> None:
         assert eventually(lambda: len(bing.fetched) >= 5)
 
     slow, quick = shelf(bing, "slow", *range(20), before=wait), shelf(bing, "quick", *range(20, 40))
-    result = harvest(dataset, slow, quick)
+    result = search(dataset, slow, quick)
     assert result["added"] == 10
     assert result["sources"] == {
         name: {"status": "ok", "added": 5, "duplicate": 0, "known": 0, "rejected": 0}
@@ -171,7 +148,7 @@ def test_unexpected_source_error_is_raised(
 
     broken = shelf(bing, "broken", *range(20), before=break_down)
     with pytest.raises(error):
-        harvest(dataset, broken, shelf(bing, "good", *range(20, 40)))
+        search(dataset, broken, shelf(bing, "good", *range(20, 40)))
     # Downloads in progress are kept.
     assert dataset.images.count() >= 3
 
@@ -281,7 +258,7 @@ def test_error_in_run_cancels_searches(bing: SmallBing, dataset: Dataset) -> Non
 
     began = time.monotonic()
     with pytest.raises((ZeroDivisionError, GleansetError)):
-        harvest(dataset, Waits("waits", []), shelf(bing, "b", *range(9), before=break_down))
+        search(dataset, Waits("waits", []), shelf(bing, "b", *range(9), before=break_down))
     assert time.monotonic() - began < 30
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -145,16 +146,9 @@ def test_features_are_independent_of_batch(name: str, precision: Precision) -> N
     assert np.array_equal(extractor(pictures[::-1])[::-1], together)
 
 
-class OutOfMemoryNet(nn.Module):
-    """Network that always runs out of memory."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        raise torch.OutOfMemoryError
-
-
 def test_out_of_memory_hints_at_size() -> None:
     extractor = Extractor(nn.AvgPool2d(8), ImageShape(3, 8), "fp32")
-    extractor.net = OutOfMemoryNet()
+    extractor.net = Mock(side_effect=torch.OutOfMemoryError)
     with pytest.raises(UsageError, match="out of memory with 32 images at once") as caught:
         extractor(np.zeros((21, 3, 8, 8), np.uint8))
     assert "-o size=" in caught.value.fix

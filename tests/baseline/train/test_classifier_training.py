@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
@@ -194,20 +195,10 @@ def test_training_writes_log(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint").exists()
 
 
-class OutOfMemoryNet(nn.Module):
-    """Network that always runs out of memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layer = nn.Linear(1, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-
 def test_out_of_memory_hints_at_batch_size() -> None:
-    options = settings(batch=32)
-    task = make_classifier_task(OutOfMemoryNet(), patterns((40, 40, 40), 1), none(), options)
+    options, net = settings(batch=32), nn.Linear(1, 3)
+    net.forward = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))  # type: ignore[method-assign]
+    task = make_classifier_task(net, patterns((40, 40, 40), 1), none(), options)
     with pytest.raises(UsageError, match="out of memory with 10 images at once") as caught:
         train_network(task)
     assert "-o batch=" in caught.value.fix
