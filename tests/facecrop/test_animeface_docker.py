@@ -24,12 +24,6 @@ from gleanset.records import Face
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def own_containers(engine: ContainerEngine, pid: int | None = None) -> list[str]:
-    """Return the running or stopped containers of a process (default: this one)."""
-    name_filter = f"name=gleanset-{pid or os.getpid()}-"
-    return control(engine, "ps", "--all", "--quiet", "--filter", name_filter).split()
-
-
 def control(engine: ContainerEngine, *words: str) -> str:
     done = subprocess.run([engine.program, *words], capture_output=True, text=True, check=True)
     return done.stdout
@@ -86,7 +80,9 @@ def test_real_images_match_in_process_results(detector: AnimeFaceDocker, shared_
 def test_container_is_isolated(
     detector: AnimeFaceDocker, container_engine: ContainerEngine
 ) -> None:
-    result = json.loads(control(container_engine, "inspect", *own_containers(container_engine)))
+    own = ("--filter", f"name=gleanset-{os.getpid()}-")
+    names = control(container_engine, "ps", "--all", "--quiet", *own).split()
+    result = json.loads(control(container_engine, "inspect", *names))
     assert result, "it runs"
     for container in result:
         host = container["HostConfig"]

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from inspect import signature
 from multiprocessing.pool import Pool
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -195,22 +197,10 @@ PIXELS = np.zeros((240, 320, 3), np.uint8)
 BOX = Box(0, 0, 9, 9)
 
 
-class FixedDetector:
-    """A detector that returns a fixed result, or raises it."""
-
-    name, settings = "mine", ""
-
-    def __init__(self, answer: Any) -> None:
-        self._answer = answer
-
-    def detect(self, pixels: object) -> Any:
-        if isinstance(self._answer, Exception):
-            raise self._answer
-        return self._answer
-
-
 def detect_with(answer: Any) -> list[Face]:
-    return PluginDetector(FixedDetector(answer), "gleanset-mine 1.0").detect(PIXELS)
+    """Search with a plugin that returns the answer, or raises it."""
+    mine: Any = SimpleNamespace(name="mine", settings="", detect=Mock(side_effect=[answer]))
+    return PluginDetector(mine, "gleanset-mine 1.0").detect(PIXELS)
 
 
 def test_valid_faces_are_returned() -> None:

@@ -45,7 +45,9 @@ def test_private_address_is_rejected(host: str) -> None:
 def test_redirect_to_private_address_is_rejected(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    _resolve_through_proxy(monkeypatch, site)
+    # The faulty server understands absolute URLs, so it can act as a proxy and answer for a public
+    # name that this machine could never reach.
+    monkeypatch.setenv("http_proxy", site.url)
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
         download(client, f"http://pictures.example{path}")
     assert caught.value.reason == "private address"
@@ -95,12 +97,6 @@ def _lying_name_server(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) ->
         return [entry for a in addresses for entry in real(a, port, *args, **options)]
 
     monkeypatch.setattr(socket, "getaddrinfo", lie)
-
-
-def _resolve_through_proxy(monkeypatch: pytest.MonkeyPatch, site: FaultyServer) -> None:
-    # The faulty server understands absolute URLs, so it can act as a proxy and answer for a public
-    # name that this machine could never reach.
-    monkeypatch.setenv("http_proxy", site.url)
 
 
 SOURCES = [

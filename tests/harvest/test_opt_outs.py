@@ -22,7 +22,6 @@ from tools_for_tests import encode
 from gleanset import Dataset
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.records import Candidate, Origin
-from gleanset.work.pool import Outcome
 from harvest.downloads import DownloadRun, harvest_urls
 from harvest.http import Client, DownloadLimits
 from harvest.http.robots import PathRule, parse_tdm_rules
@@ -320,11 +319,6 @@ def address(name: str) -> str:
     return f"http://{get_host(name)}/art/owl.jpg"
 
 
-def outcomes(client: Client, *candidates: Candidate) -> dict[str, Outcome[Candidate, bytes]]:
-    batches = Scheduler(client, bytes, 8).run(JobQueue(candidates))
-    return {outcome.item.url: outcome for batch in batches for outcome in batch}
-
-
 def test_opt_outs_are_rejected_with_reason(
     web: FaultyServer, dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -354,7 +348,8 @@ def test_ignored_signal_is_accepted(web: FaultyServer, word: str) -> None:
     ignored = frozenset() if word == "none" else frozenset({word})
     with Client(QUICK, ignore_robots=ignored) as client:
         candidates = [Candidate(address(name), Origin("t", name)) for name in OPTED_OUT]
-        got = outcomes(client, *candidates)
+        batches = Scheduler(client, bytes, 8).run(JobQueue(candidates))
+        got = {outcome.item.url: outcome for batch in batches for outcome in batch}
     for name, (reason, says) in OPTED_OUT.items():
         free = word == "all" or reason == message or (word == "robots.txt" and bool(says.robots))
         assert got[address(name)].reason == (None if free else reason), name

@@ -139,7 +139,8 @@ def test_mixed_list_is_imported_with_rejections(
     counts = result["reasons"]
     assert isinstance(counts, dict)
     assert sum(counts.values()) == len(BAD)
-    assert_every_row_has_its_file(dataset)
+    for image in dataset.images.iterate():
+        assert dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes
     attempts = {path: pictures.hits[path] for path in BAD if path != "/loop"}
     assert attempts == {path: 1 + QUICK.retries * (path in RETRIED) for path in attempts}
     assert pictures.hits["/loop"] == 1 + QUICK.max_redirects
@@ -234,11 +235,6 @@ def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> N
         assert stored_urls(dataset, pictures) == {f"/good/{n}.jpg" for n in range(40)}
     # Only downloads in progress at the kill may be requested twice.
     assert len(pictures.requests) <= 40 + 2 * 16
-
-
-def assert_every_row_has_its_file(dataset: Dataset) -> None:
-    for image in dataset.images.iterate():
-        assert dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes
 
 
 ROWS = [

@@ -256,17 +256,13 @@ def tree(dataset: Dataset) -> Path:
     return dataset.root.parent / "out"
 
 
-def exported_keys(dataset: Dataset) -> dict[str, str]:
-    return {item.path: item.sample.key for item in plan_export(dataset)}
-
-
 def first_of(tree: Path, label: str, number: int = 0) -> Path:
     return sorted((tree / "train" / label).glob("*.jpg"))[number]
 
 
 def test_swapped_files_are_relabelled(dataset: Dataset, tree: Path) -> None:
     hana, rei = first_of(tree, "hana"), first_of(tree, "rei")
-    keys = exported_keys(dataset)
+    keys = {item.path: item.sample.key for item in plan_export(dataset)}
     hana.rename(tree / "between")
     rei.rename(hana)
     (tree / "between").rename(rei)

@@ -224,21 +224,14 @@ def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> Non
         assert (second["sample"], second["split"]) == (wrong, "test")
         assert first["confidence"] > second["confidence"] > 0.9
         assert {key: second[key] for key in files[wrong]} == files[wrong]
-        alike = duplicate_set_files(dataset, [wrong, other])
-        assert alike == {
-            "paths": [files[key]["path"] for key in sorted((wrong, other))],
-            "files": [files[key]["file"] for key in sorted((wrong, other))],
-        }
+        both = sorted((wrong, other))
+        with dataset.db.transaction():
+            dataset.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?, ?)", both)
+        [alike] = lines(dataset, "groups")
+        assert alike["samples"] == both
+        assert alike["paths"] == [files[key]["path"] for key in both]
+        assert alike["files"] == [files[key]["file"] for key in both]
     assert run_here("labeler.cli", "label", "rei", issue["sample"], "-d", root).code == 0
     with Dataset.open(root) as dataset:
         assert lines(dataset, "label-issues") == []
         assert [line["sample"] for line in lines(dataset, "confusion")] == [other]
-
-
-def duplicate_set_files(dataset: Dataset, keys: list[str]) -> dict[str, object]:
-    """Put samples into one duplicate set and return its files as listed."""
-    with dataset.db.transaction():
-        dataset.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?, ?)", tuple(keys))
-    [line] = lines(dataset, "groups")
-    assert line["samples"] == sorted(keys)
-    return {name: line[name] for name in ("paths", "files")}

@@ -161,10 +161,11 @@ def test_removed_images_are_removed_from_snapshots(dataset: Dataset, keys: list[
 
 
 def test_image_only_in_snapshot_can_be_removed(dataset: Dataset, keys: list[str]) -> None:
-    backup = restore_smaller_snapshot(dataset)
+    key = add_sample(dataset, 9)
+    backup = restore_snapshot(dataset, "v1").name
     with Dataset.open(dataset.root) as fewer:
         assert not fewer.images.get_id(sha(9))
-        crop = fewer.crop_path(add_crop_of(backup, dataset.root))
+        crop = fewer.crop_path(key)
         crop.parent.mkdir(parents=True, exist_ok=True)
         crop.write_bytes(b"a crop")
         plan = removals.plan_removal(fewer, [sha(9)], [], [])
@@ -174,17 +175,6 @@ def test_image_only_in_snapshot_can_be_removed(dataset: Dataset, keys: list[str]
     with Dataset.open(dataset.root) as back:
         assert not back.images.get_id(sha(9))
         assert back.images.get_id(sha(3))
-
-
-def restore_smaller_snapshot(dataset: Dataset) -> str:
-    """Add an image that v1 lacks, restore v1, return the backup's name."""
-    add_sample(dataset, 9)
-    return restore_snapshot(dataset, "v1").name
-
-
-def add_crop_of(name: str, root: Path) -> str:
-    with Snapshots(root).open(name) as db:
-        return Maintenance(db).list_sample_keys(sha(9))[0]
 
 
 def test_restore_keeps_removal_reports_and_ids(dataset: Dataset, keys: list[str]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import shlex
 
 import pytest
 from catalogue_rows import store
 from PIL import Image
 from report_rows import store_report
-from tools_for_tests import encode, pixels, run_here
+from tools_for_tests import encode, picture, pixels, run_here
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.metrics import RunMetrics, write_metrics
@@ -19,6 +18,7 @@ from curation.web_reports import accept_reports
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.reports import Reports
+from gleanset.images.decode import decode
 from gleanset.records import Sample
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.status import next_step, status
@@ -26,15 +26,13 @@ from pipeline.status import next_step, status
 NAMES = ("cat", "owl")
 
 
-def store_image(dataset: Dataset, seed: int) -> str:
-    """Store a drawn image as one sample, with its own perceptual hash."""
-    return store(dataset, encode(pixels(seed), "PNG"), Origin("folder", f"{seed}.png"))
-
-
 @pytest.fixture
 def dataset(dataset: Dataset) -> Dataset:
     """Label eight images of each of two classes and split them."""
-    keys = [store_image(dataset, seed) for seed in range(16)]
+    keys = [
+        store(dataset, picture(seed, kind="PNG"), Origin("folder", f"{seed}.png"))
+        for seed in range(16)
+    ]
     choices = [Choice(key, "label", NAMES[place % 2]) for place, key in enumerate(keys)]
     dataset.journal.apply("Label", choices)
     apply_split(dataset, plan_split(dataset, dataset.settings.split))
@@ -50,19 +48,13 @@ def accept_report(
     return next(sample for sample in dataset.samples.iterate() if sample.image == sha256)
 
 
-def near_copy(dataset: Dataset, sample: Sample) -> Image.Image:
-    """Return the image of a sample, slightly enlarged."""
-    path = dataset.image_path(sample.image, "PNG")
-    return Image.open(io.BytesIO(path.read_bytes())).resize((96, 72))
-
-
 @pytest.mark.parametrize(("unseen", "split"), [(False, "test"), (True, None)])
 def test_copy_of_test_image_stays_out_of_train(
     dataset: Dataset, unseen: bool, split: str | None
 ) -> None:
     test_sample = next(s for s in dataset.samples.iterate() if s.split == "test")
-    copy, name = near_copy(dataset, test_sample), str(test_sample.label)
-    sample = accept_report(dataset, copy, name, unseen=unseen)
+    copy = decode(dataset.image_path(test_sample.image, "PNG").read_bytes()).pixels.resize((96, 72))
+    sample = accept_report(dataset, copy, str(test_sample.label), unseen=unseen)
     assert (sample.split, sample.split_group) == (split, test_sample.split_group)
     other = accept_report(dataset, pixels(900), "cat", unseen=unseen)
     assert (other.split, other.split_group) == ("train", other.key)

@@ -164,13 +164,6 @@ def test_two_windows_lose_no_decision(open_window: OpenWindow, faces: FaceSet) -
     wait_until(lambda: second.window.worker.progress.counts.labelled == 30)
 
 
-def fill_disk(ballast: Path) -> None:
-    """Write until the disk is full."""
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(b"x" * 4096):
-            pass
-
-
 def test_full_disk_delays_saving(
     open_window: OpenWindow, faces: FaceSet, small_disk: Callable[[str], Path]
 ) -> None:
@@ -180,7 +173,9 @@ def test_full_disk_delays_saving(
     waiting: list[str] = []
     person.window.worker.save_delayed.connect(waiting.append)
     ballast = folder.parent / "ballast"
-    fill_disk(ballast)
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
     for row in range(40):
         person.send(row, "rei")
     wait_until(lambda: any("no space" in text for text in waiting))

@@ -513,16 +513,12 @@ def test_grid_follows_rename_and_merge(crowded: Person) -> None:
     assert crowded.view.model.rowCount() == 2
 
 
-def search_classes(crowded: Person, text: str) -> None:
-    crowded.press("/")
-    settle(crowded.window)  # until the names are loaded
-    QTest.keyClicks(crowded.window.focusWidget(), text)
-
-
 def test_search_with_matches_creates_no_class(crowded: Person) -> None:
     before, name = list(crowded.keys), next(iter(crowded.keys))
     crowded.point(0)
-    search_classes(crowded, name[:2])
+    crowded.press("/")
+    settle(crowded.window)  # until the names are loaded
+    QTest.keyClicks(crowded.window.focusWidget(), name[:2])
     field = crowded.window.class_panel.field
     QTest.keyClick(field, Key.Key_Return)
     settle(crowded.window)

@@ -294,16 +294,12 @@ def painted() -> Iterator[set[int]]:
 
 
 def open_pages(open_window: OpenWindow, faces: FaceSet, size: tuple[int, int]) -> Person:
-    hint(FaceSet(faces.root, skewed_truth(faces)), 1.0)
+    first, *others = faces.truth
+    # All faces but one are of one class: a full page.
+    hint(FaceSet(faces.root, {first: "hana", **dict.fromkeys(others, "rei")}), 1.0)
     person = Person(open_window(faces.root, "pages", size), faces)
     wait_for_enter(class_pages(person))
     return person
-
-
-def skewed_truth(faces: FaceSet) -> dict[str, str]:
-    """Return a truth with all faces but one in one class: a full page."""
-    first, *others = faces.truth
-    return {first: "hana", **dict.fromkeys(others, "rei")}
 
 
 @pytest.mark.usefixtures("long_pages")

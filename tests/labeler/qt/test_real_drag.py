@@ -95,13 +95,8 @@ class WindowProcess:
 
 def read_answer(process: subprocess.Popen[bytes]) -> Any:
     assert process.stdout is not None
-    assert has_output(process, within=60), "no answer"
+    assert select.select([process.stdout], [], [], 60)[0], "no answer"
     return json.loads(process.stdout.readline())
-
-
-def has_output(process: subprocess.Popen[bytes], within: float = 0) -> bool:
-    """Return whether a line is available; the pipe is unbuffered."""
-    return bool(select.select([process.stdout], [], [], within)[0])
 
 
 @pytest.fixture
