@@ -85,12 +85,11 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
     sizes = [
         (size, sum(len(tile.rows) for tile in islice(tiles, size))) for size in page.cluster_sizes
     ]
-    title, count = tr("Who is this?  {shown} of {all} faces · type the name"), page.total
+    title = tr("Who is this?  {number} · type the name")
     if several:
-        count = len(page.cluster_sizes)
-        title = tr("Who are they?  {count} clusters · {shown} of {all} faces · point and type")
+        title = tr("Who are they?  {count} clusters · {number} · point and type")
     return PageDescription(
-        counted(title, count, shown=f"{len(page.rows):,}", all=f"{page.total:,}"),
+        counted(title, len(page.cluster_sizes), number=_count_faces(page)),
         tuple(
             Section(
                 single if faces == 1 else similar.format(count=faces), size, shares_shelf=several
@@ -129,11 +128,18 @@ def _suggestions_title(page: ClassPage) -> str:
         quality = tr("about {wrong} may be wrong").format(wrong=wrong)
     else:
         quality = tr("probably all correct")
-    text = tr("{label}?  {count} of {all} · {how}")
-    if len(labels) > 1:
-        text = tr("Several classes · {count} of {all} · {how}")
-    count, total = f"{len(page.rows):,}", f"{page.total:,}"
-    return text.format(label=next(iter(labels), ""), count=count, all=total, how=quality)
+    text = (
+        tr("Several classes · {number} · {how}")
+        if len(labels) > 1
+        else tr("{label}?  {number} · {how}")
+    )
+    return text.format(label=next(iter(labels), ""), number=_count_faces(page), how=quality)
+
+
+def _count_faces(page: ClassPage) -> str:
+    if len(page.rows) == page.total:
+        return counted(tr("{count} faces"), page.total)
+    return counted(tr("{shown} of {count} faces"), page.total, shown=f"{len(page.rows):,}")
 
 
 TITLE_EM = 2.5

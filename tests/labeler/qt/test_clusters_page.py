@@ -362,7 +362,7 @@ def test_single_face_is_asked_for(
         dataset.journal.apply("Reject", others)
     store_vectors(faces.root, faces.truth, centered=True)  # of one face, zero
     view = wait_for_page(Person(open_window(faces.root, "pages"), faces))
-    assert view.header.title.text() == "Who is this?  1 of 1 face · type the name"
+    assert view.header.title.text() == "Who is this?  1 face · type the name"
 
 
 def test_untouched_page_is_rebuilt(person: Person) -> None:
