@@ -100,6 +100,12 @@ def write_pictures(
     return folder
 
 
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Return the contents of all files below a folder, by path."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
 def drawn_video(path: Path, source: str, *options: str) -> Path:
     """Write a video from an ffmpeg `lavfi` source; `options` are output options."""
     line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, *options, f"file:{path}"]

@@ -26,7 +26,7 @@ from labelled_images import (
     run_labeler,
 )
 from PIL import Image, ImageDraw
-from tools_for_tests import WITHOUT_POSIX, encode, write_pictures
+from tools_for_tests import WITHOUT_POSIX, encode, read_files, write_pictures
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.classes import Placement, Placements
@@ -44,11 +44,7 @@ CARD = ("README.md", "LICENSES.csv", "croissant.json")
 
 
 def read_tree(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in CARD
-    }
+    return {name: data for name, data in read_files(folder).items() if name not in CARD}
 
 
 def planned_paths(dataset: Dataset) -> list[str]:

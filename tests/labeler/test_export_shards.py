@@ -20,7 +20,7 @@ from fsspec.registry import _registry as drivers
 from labelled_images import kill_export, picture, put, run_export, run_labeler
 from PIL import Image
 from s3_server import NEEDS_SWIFT, FaultyServer, filesystem
-from tools_for_tests import encode
+from tools_for_tests import encode, read_files
 
 from gleanset import Box, Dataset, Origin
 from gleanset.errors import InputUnusable, MissingComponent, NeedsLogin, UsageError
@@ -234,11 +234,6 @@ def read_remote_files(url: str, driver: Any = None) -> dict[str, bytes]:
     root = driver._strip_protocol(url)
     paths = driver.find(root)
     return {path.removeprefix(root).lstrip("/"): driver.cat_file(path) for path in paths}
-
-
-def read_files(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def uploaded_names(server: FaultyServer) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tools_for_tests import examples, run_here, write_pictures
+from tools_for_tests import examples, read_files, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -177,12 +177,6 @@ def list_decisions(root: Path) -> list[tuple[str, ...]]:
         for line in list_lines(root, "decisions")
         if not line["name"].startswith("Merge ")
     )
-
-
-def read_files(root: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
-    }
 
 
 @pytest.fixture(autouse=True)
