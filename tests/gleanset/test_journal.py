@@ -86,16 +86,6 @@ def test_last_choice_for_a_sample_wins(dataset: Dataset, keys: list[str]) -> Non
     assert states(dataset)[0] == ("queue", None)
 
 
-def test_undo_after_reopening(tmp_path: Path) -> None:
-    with Dataset.create(tmp_path) as dataset:
-        key = add_sample(dataset, 1)
-        dataset.journal.apply("One", [Choice(key, "reject")])
-    with Dataset.open(tmp_path) as dataset:
-        assert dataset.journal.undo().name == "One"
-    with Dataset.open(tmp_path) as dataset:
-        assert states(dataset) == [("queue", None)]
-
-
 @pytest.mark.parametrize(
     ("name", "normalized"),
     [

@@ -20,6 +20,7 @@ from person import (
     InstallLanguage,
     OpenWindow,
     Person,
+    class_pages,
     settle,
     wait_for_enter,
     wait_until,
@@ -65,7 +66,6 @@ from labeler.qt.translations import (
     step_words,
     tr,
 )
-from labeler.qt.views.class_pages import ClassPagesView
 from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
 
@@ -145,8 +145,7 @@ def test_dataset_is_sorted_by_keyboard_alone(open_window: OpenWindow, faces: Fac
     """Sort from the clusters page to the last face without any mouse event."""
     hint(faces, 0.97)
     person = Person(activate(open_window(faces.root, "pages")), faces)
-    window, view = person.window, person.window.view
-    assert isinstance(view, ClassPagesView)
+    window, view = person.window, class_pages(person)
     while view.page is not None:
         for row, tile in enumerate(view.page.tiles):
             QTest.keyClick(view.view, Key.Key_Right if row else Key.Key_Home)
@@ -228,8 +227,7 @@ def test_pages_and_results_are_announced(
 ) -> None:
     hint(faces, 0.97)
     person = Person(activate(open_window(faces.root, "pages")), faces)
-    view = person.window.view
-    assert isinstance(view, ClassPagesView)
+    view = class_pages(person)
     assert any(view.header.title.text() in text for text in announcements)
     first = view.header.title.text()
     announcements.clear()

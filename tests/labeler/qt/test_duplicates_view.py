@@ -76,7 +76,7 @@ def person(copies_root: Path, open_window: OpenWindow, tmp_path: Path) -> Person
 
     shutil.copytree(copies_root, tmp_path / "d")
     person = Person(open_window(tmp_path / "d", "duplicates"), FaceSet(tmp_path / "d", {}))
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     return person
 
 
@@ -86,16 +86,16 @@ def duplicates_view(person: Person) -> DuplicatesView:
     return view
 
 
-def wait_until_planned(window: LabelerWindow) -> None:
-    view = window.view
-    assert isinstance(view, DuplicatesView)
-    wait_until(lambda: not (view._planning.busy or window.imports.running))
-    settle(window)
+def wait_until_planned(person: Person) -> None:
+    view = duplicates_view(person)
+    wait_until(lambda: not (view._planning.busy or person.window.imports.running))
+    settle(person.window)
     wait_until(lambda: not view._planning.busy)
 
 
 def duplicate_widths(person: Person) -> list[int]:
-    """Return the widths of samples marked as duplicates."""
+    """Return the widths of samples marked as duplicates, once the next page is planned."""
+    wait_until_planned(person)
     with Dataset.open(person.window.worker.root) as dataset:
         return sorted(s.box.width for s in dataset.samples.iterate() if not s.kept)
 
@@ -113,21 +113,19 @@ def test_enter_accepts_page_and_k_keeps_all_until_undone(person: Person) -> None
     person.press("k")  # not duplicates, whatever a new search finds
     view.search()
     wait_until(lambda: person.window.imports.state is ImportState.DONE)
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     assert "Duplicate sets left: 2" in view.title.text()
     person.window.undo()
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     assert "Duplicate sets left: 3" in view.title.text()
     person.enter()
-    wait_until_planned(person.window)
     assert duplicate_widths(person) == [160] * 3 + [240] * 3
     assert view.empty.title.text() == "9 images compared, no duplicates to review"
     QTest.mouseClick(view.empty.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)
     assert view.empty.title.text() in ("A command is running…", "Finding duplicates…")
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     assert view.empty.title.text() == "9 images compared, no duplicates to review"
     person.window.undo()
-    wait_until_planned(person.window)
     assert duplicate_widths(person) == []
     assert "Duplicate sets left: 3" in view.title.text()
 
@@ -140,7 +138,6 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
     assert view.sets[0].members[0].width == 160
     assert "chosen by a person" in view.model.sections[0].title
     person.enter()
-    wait_until_planned(person.window)
     assert duplicate_widths(person) == [160, 160, 240, 240, 240, 320]
     # Neither a new plan nor the command overrules the choice.
     with Dataset.open(person.window.worker.root) as dataset:
@@ -148,7 +145,7 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
         finder.search()
         assert finder.apply().places == []
     person.window.undo()
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     with Dataset.open(person.window.worker.root) as dataset:
         plan = DuplicateFinder(dataset, workers=1).plan()
         assert all("chosen" not in group.reason for group in plan.sets)
@@ -170,7 +167,7 @@ def test_page_of_doubtful_sets_is_decided_by_one_click(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         dataset.db.execute("UPDATE pair SET verdict='doubtful' WHERE kind='pixels'")
     view._plan()
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     page, count = len(view.page), len(view.sets)
     assert count == GROUPS * len(SIZES)  # each copy with each other
     assert page > GROUPS
@@ -179,19 +176,17 @@ def test_page_of_doubtful_sets_is_decided_by_one_click(person: Person) -> None:
     assert view.best_button.text() == f"Uncertain: keep the best of {GROUPS} sets"
     assert view.none_button.text() == f"Uncertain: no duplicates in {GROUPS} sets"
     click_when_seen(view, view.best_button)
-    wait_until_planned(person.window)
     assert len(duplicate_widths(person)) == GROUPS
     person.window.undo()
-    wait_until_planned(person.window)
     assert duplicate_widths(person) == []
     person.click(0)
     assert view.accept_button.text() == "Enter: keep the best of 1 set"
     assert view.none_button.text() == f"Uncertain: no duplicates in {GROUPS} sets"
     click_when_seen(view, view.none_button)
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     assert view.title.text() == f"Duplicate sets left: {count - GROUPS}"
     person.window.undo()
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     assert view.title.text() == f"Duplicate sets left: {count}"
 
 
@@ -210,15 +205,14 @@ def test_conflicting_labels_wait_for_click(person: Person) -> None:
         session.label(ids_of(session, keys[:1]), "rin")
         session.label(ids_of(session, keys[1:2]), "hana")
     view._plan()
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     assert view.sets[-1].decisions == ("hana", "rin")
     assert view.model.sections[-1].title.startswith("⚠")
     person.enter()
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     assert "Duplicate sets left: 1" in view.title.text()
     person.click([member.label for member in view.sets[0].members].index("hana"))
     person.enter()
-    wait_until_planned(person.window)
     assert len(duplicate_widths(person)) == 6
     with Dataset.open(person.window.worker.root) as dataset:
         result = {dataset.samples.get(key).label for key in keys[:2]}
@@ -227,7 +221,7 @@ def test_conflicting_labels_wait_for_click(person: Person) -> None:
 
 def test_duplicates_are_shown_and_restored(person: Person) -> None:
     """The class list shows the duplicates; Q restores one permanently, until undone."""
-    wait_until_planned(person.window)
+    wait_until_planned(person)
     person.enter()
     wait_until(lambda: bool(duplicate_keys(person)))
     settle(person.window)
