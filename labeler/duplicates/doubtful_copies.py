@@ -1,9 +1,10 @@
 """Copies that only a person can confirm: overlays, and photographs of a screen or page.
 
-A sticker covers one compact place, and nothing else differs. It is mostly of one color and ends at
-an edge, unlike a person who left or turned. Lines of subtitles are light and dark where the other
-image is neither. A veil (a large watermark, tiled letters) blends everything it covers with one
-brightness, so that each pixel is between its own brightness and the veiled one.
+Rounded corners differ in the corners alone. A sticker covers one compact place, and nothing else
+differs. It is mostly of one color and ends at an edge, unlike a person who left or turned. Lines of
+subtitles are light and dark where the other image is neither. A veil (a large watermark, tiled
+letters) blends everything it covers with one brightness, so that each pixel is between its own
+brightness and the veiled one.
 
 A photograph has perspective, moire, glare, noise and a tint. Its edges differ nearly everywhere,
 but seen coarsely they agree nearly everywhere.
@@ -33,10 +34,9 @@ _GREY_NOISE, _NEIGHBOUR_FACTOR = 10.0, 0.6
 _MAX_OVERLAY_PART = 0.3
 # The part of the image that may differ outside a sticker or subtitle.
 _MAX_OUTSIDE = 0.0005
-# Sides of a sticker relative to the image's shorter side, and its aspect ratio.
-_MIN_STICKER_SIDE, _MAX_STICKER_RATIO = 0.12, 2.0
-# The part of the hull of all that differs that its largest piece must span: eyes and a mouth are no
-# sticker.
+# Sides of a corner and of a sticker relative to the image's shorter side; a sticker's aspect ratio.
+_CORNER, _MIN_STICKER_SIDE, _MAX_STICKER_RATIO = 0.12, 0.12, 2.0
+# How much of the hull of all that differs its largest piece spans: eyes and a mouth span less.
 _MIN_LARGEST_PART = 0.7
 # The part of the image that a sticker's hull covers, and the part of the hull that differs.
 _MAX_STICKER_PART, _MIN_STICKER_FILL = 0.35, 0.25
@@ -79,15 +79,14 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
     hull, lettered = _fill_hull(_draw(pieces, drawn.shape)), _draw(pieces[:2], drawn.shape)
     largest = _fill_hull(_draw(pieces[:1], drawn.shape))
-    if (
+    has_round_corners = _covers(_corners(drawn.shape), drawn, common.mask)
+    is_sticker = (
         largest.sum() >= _MIN_LARGEST_PART * hull.sum()
         and _covers(hull, drawn, common.mask)
         and _is_sticker(change, common, hull)
-    ):
-        return True
-    if _covers(lettered, drawn, common.mask) and _is_subtitle(change, common, pieces[:2]):
-        return True
-    return _is_veil(change, common)
+    )
+    is_subtitle = _covers(lettered, drawn, common.mask) and _is_subtitle(change, common, pieces[:2])
+    return has_round_corners or is_sticker or is_subtitle or _is_veil(change, common)
 
 
 def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:
@@ -102,6 +101,11 @@ def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:
 def _local_range(values: Floats, side: int) -> Floats:
     around = np.ones((side, side), np.uint8)
     return (cv2.dilate(values, around) - cv2.erode(values, around)).astype(np.float32)
+
+
+def _corners(shape: tuple[int, ...]) -> Mask:
+    near = (np.minimum(range(side), range(side)[::-1]) < _CORNER * min(shape) for side in shape)
+    return np.asarray(np.logical_and.outer(*near), np.bool_)
 
 
 def _draw(pieces: list[Piece], shape: tuple[int, int]) -> Mask:

@@ -128,11 +128,9 @@ def _suggestions_title(page: ClassPage) -> str:
         quality = tr("about {wrong} may be wrong").format(wrong=wrong)
     else:
         quality = tr("probably all correct")
-    text = (
-        tr("Several classes · {number} · {how}")
-        if len(labels) > 1
-        else tr("{label}?  {number} · {how}")
-    )
+    text = tr("{label}?  {number} · {how}")
+    if len(labels) > 1:
+        text = tr("Several classes · {number} · {how}")
     return text.format(label=next(iter(labels), ""), number=_count_faces(page), how=quality)
 
 
