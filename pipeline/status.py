@@ -177,13 +177,14 @@ def _count_unsplit(dataset: Dataset) -> int:
 def status(dataset: Dataset) -> dict[str, Any]:
     """Return all counts, and the next command."""
     samples = dataset.samples
-    by_status = {str(key[0]): number for key, number in samples.count_by("status").items()}
     labelled = Statistics(dataset.db).count_labelled()
-    counts = samples.count_by("status", "kept")
-    duplicates = sum(
-        n for key, n in counts.items() if key[1] == "duplicate" and key[0] != "retired"
-    )
-    also = {"set_aside": duplicates, "unreviewed_labels": len(get_unseen_labels(dataset.db))}
+    by_status: Counter[str] = Counter()
+    for (status, kept), number in samples.count_by("status", "kept").items():
+        # Each sample is counted once.
+        is_duplicate = kept == "duplicate" and status != "retired"
+        by_status["set_aside" if is_duplicate else str(status)] += number
+    unseen = len(get_unseen_labels(dataset.db))
+    also = {"unreviewed_labels": unseen} if unseen else {}
     splits: dict[str, dict[str, int]] = {}
     for label, by_split in labelled.items():
         for split, number in by_split.items():
@@ -194,7 +195,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "dataset": str(dataset.root.absolute()),
         "images": dataset.images.count(),
         "faces": dataset.faces.count(),
-        "samples": by_status | {name: number for name, number in also.items() if number},
+        "samples": by_status | also,
         "labels": {label: by_split.total() for label, by_split in labelled.items()},
         "splits": {split: splits[split] for split in sorted(splits)},
         "decisions": dataset.journal.count(),

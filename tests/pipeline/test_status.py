@@ -94,6 +94,7 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
     empty.db.execute("UPDATE sample SET kept=0 WHERE key IN (?,?)", keys[:2])
     result = status(empty)
     assert result["labels"] == {"hana": 4, "rei": 2}
+    assert result["samples"] == {"labelled": 6, "queue": 1, "set_aside": 2}
     assert result["splits"] == {"train": {"hana": 4, "rei": 2}}
     listed = run_here("labeler.cli", "classes", "list", "-d", empty.root, "-j").json["classes"]
     assert {row["name"]: row["samples"] for row in listed} == result["labels"]
