@@ -38,7 +38,7 @@ _UNRELIABLE_FRAMES = 40
 
 # Log lines that are not errors, and those in which `showinfo` prints the size of each frame.
 _HARMLESS_LINE = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[(?:info|warning)\]")
-_FRAME_LINE = re.compile(r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: .* s:(\d+)x(\d+) ")
+_FRAME_LINE = re.compile(r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: *\d+ .* s:(\d+)x(\d+) ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +123,8 @@ class FfmpegDecoder:
         )
         if self._untimed:
             reason = reason or f"{self._untimed} frames have no time"
+        if lost := min(len(self._times), len(self._thumbs)):
+            reason = reason or f"{lost} frames have no image"
         if reason := reason or self._damage_line:
             total = f" of {duration:.1f} s" if duration is not None and duration >= read else ""
             self.damage = f"read {read:.1f} s{total}: {reason}"

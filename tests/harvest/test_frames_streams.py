@@ -16,6 +16,8 @@ from tools_for_tests import drawn_video
 
 from gleanset import Dataset
 from harvest.frames import FrameHarvest
+from harvest.video.decoder import FfmpegDecoder
+from harvest.video.filter_graph import make_plan
 from harvest.video.inputs import VideoFile
 from harvest.video.probe_ffmpeg import probe
 from harvest.video.sampling import Sampling
@@ -124,6 +126,15 @@ def test_jumping_timestamps_lose_no_frame(
 ) -> None:
     video = write_ivf(tmp_path / "bad.ivf", plain_ivf, packets_of(plain_ivf), times)
     assert sample(dataset, video) == pytest.approx(range(4), abs=0.15)
+
+
+def test_thousands_of_full_frames_are_read(tmp_path: Path) -> None:
+    source = "testsrc2=s=64x48:r=25:d=41"
+    video = drawn_video(tmp_path / "long.mp4", source, *H264)
+    plan = make_plan(Sampling("every", every=0.04), probe(video))
+    blocks = list((decoder := FfmpegDecoder(video, plan)).iter_blocks())
+    assert sum(len(block.full_frames) for block in blocks) == 1025
+    assert not decoder.damage
 
 
 def test_long_frames_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
