@@ -315,6 +315,21 @@ class LabelClasses:
         row = self._require_id(name)
         self._changes.apply(step, [Change("merged", row, row)])
 
+    def hide_corrected(self, step: int) -> None:
+        """Hide classes without samples after a relabelling, if their only labelling made them."""
+        emptied = self._db.fetch_column(
+            "SELECT DISTINCT before_label FROM decision d WHERE step=? AND action='label' AND "
+            "before_label>0 AND NOT EXISTS(SELECT 1 FROM sample WHERE label=before_label)",
+            (step,),
+        )
+        sql = (
+            "SELECT DISTINCT c.item FROM change c JOIN step s ON s.id=c.step WHERE c.what='merged' "
+            "AND c.after IS NULL AND s.kind='label' AND NOT EXISTS(SELECT 1 FROM decision d WHERE "
+            "d.value=c.item AND d.step>c.step) AND c.item"
+        )
+        rows = [row["item"] for row in self._db.iter_rows_in(sql, emptied)]
+        self._changes.apply(step, [Change("merged", row, row) for row in rows])
+
     def _require_id(self, name: str) -> int:
         if (row := self.get_id(name)) is None:
             raise UsageError(f"there is no class {name!r}")

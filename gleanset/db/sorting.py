@@ -17,9 +17,10 @@ from gleanset.records import Box, Region
 
 
 class SampleTile(NamedTuple):
-    """Sample as shown in a grid. `status` is queue, labelled, rejected or retired.
+    """Sample as shown in a grid.
 
-    `mark` is 'other' (a face, but of no class), 'later' or None. `title` is the name of the file.
+    `status` is queue, duplicate (without a decision), labelled, rejected or retired. `mark` is
+    'other' (a face, but of no class), 'later' or None. `title` is the name of the file.
     """
 
     region: SampleRegion
@@ -38,6 +39,11 @@ class SampleTile(NamedTuple):
     def key(self) -> str:
         """The key of the sample."""
         return self.region.key
+
+    @property
+    def waits(self) -> bool:
+        """Whether the sample is pending: in the queue and not skipped."""
+        return self.status == "queue" and self.mark != "later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +167,10 @@ class SampleTiles(Table):
 
 
 _TILE = (
-    f"SELECT {SAMPLE_REGION}, s.status, c.name AS label, m.mark, s.score, (SELECT title FROM "
-    "origin WHERE image=s.image ORDER BY id LIMIT 1) AS title FROM sample s JOIN image i ON "
-    "i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
+    f"SELECT {SAMPLE_REGION}, iif(s.status='queue' AND NOT s.kept, 'duplicate', s.status) AS "
+    "status, c.name AS label, m.mark, s.score, (SELECT title FROM origin WHERE image=s.image "
+    "ORDER BY id LIMIT 1) AS title FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON "
+    "c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 )
 
 

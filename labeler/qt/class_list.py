@@ -57,10 +57,6 @@ class ClassListRow:
     count: int
     is_class: bool = False
 
-    @property
-    def accepts_drops(self) -> bool:
-        return self.target != DUPLICATES
-
 
 class ClassListModel(QAbstractListModel):
     """Follows the worker; keys change only when a person changes them."""
@@ -381,7 +377,7 @@ class ClassListView(QListView):
         point, count = self._drag
         self.drop_row, self.drop_text = -1, ""
         row = self._classes.row(self.indexAt(point).row())
-        if row is not None and row.accepts_drops:
+        if row is not None and row.target != DUPLICATES:
             text = self.tr("Drop {count} → {name}")
             text = self.tr("Drop files → {name}") if count is None else text
             self.drop_row = self.indexAt(point).row()

@@ -97,7 +97,8 @@ class BackgroundImport(QObject):
         self.queue.staged.connect(self._show_stage)
         self.queue.ended.connect(self._command_ended)
         self.queue.emptied.connect(self._finish)
-        worker.add_unfinished_check(lambda: self.tr("a command is running") if self.running else "")
+        running = self.tr("a command is running")
+        worker.unfinished_checks.append(lambda: running if self.running else "")
 
     def _reset(self) -> None:
         self.state = ImportState.IDLE

@@ -149,7 +149,8 @@ class SessionWorker(QObject):
         self._pending = 0
         self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         self._tasks: list[BackgroundTask] = []
-        self._unfinished_checks: list[Callable[[], str]] = []
+        self.unfinished_checks: list[Callable[[], str]] = []
+        """Functions that say what closing would interrupt ('' for nothing)."""
         self._thread = threading.Thread(target=self._run, name="session-worker", daemon=True)
         self._thread.start()
         self._timer = QTimer(self)
@@ -163,15 +164,11 @@ class SessionWorker(QObject):
         self._tasks.append(task)
         return task
 
-    def add_unfinished_check(self, check: Callable[[], str]) -> None:
-        """Register a function that says what closing would interrupt ('' for nothing)."""
-        self._unfinished_checks.append(check)
-
     def unfinished_work(self) -> str:
         """Return what would be lost if the window closed now; '' for nothing."""
         if self.unsaved_count:
             return self.tr("changes are being saved")
-        return next(filter(None, (check() for check in self._unfinished_checks)), "")
+        return next(filter(None, (check() for check in self.unfinished_checks)), "")
 
     def wait_until_saved(self, timeout: float) -> None:
         """Wait for the answers to all decisions, at most `timeout` seconds."""

@@ -141,8 +141,8 @@ class ClassPage(NamedTuple):
 
     The first `doubtful` tiles are the least confident ones. `total` is how many samples wait for
     the same class, or on a clusters page for any; there `cluster_sizes` are the numbers of tiles
-    per cluster. The expected number of errors is not shown before such predictions were `tested` on
-    decisions.
+    per cluster, arranged `by_hand` or not. The expected number of errors is not shown before such
+    predictions were `tested` on decisions.
     """
 
     kind: PageKind
@@ -152,6 +152,7 @@ class ClassPage(NamedTuple):
     total: int = 0
     cluster_sizes: tuple[int, ...] = ()
     tested: bool = False
+    by_hand: bool = False
 
     @property
     def expected_wrong(self) -> float:
@@ -181,7 +182,19 @@ class ClassPage(NamedTuple):
         """Return the page with other clusters of its tiles, given their present numbers."""
         members = [numbers for numbers in clusters if numbers]
         tiles = tuple(self.tiles[number] for numbers in members for number in numbers)
-        return self._replace(tiles=tiles, cluster_sizes=tuple(map(len, members)))
+        return self._replace(tiles=tiles, cluster_sizes=tuple(map(len, members)), by_hand=True)
+
+    def restricted(self, rows: Collection[int]) -> ClassPage:
+        """Return the page with these samples alone."""
+        tiles = [t._replace(rows=tuple(row for row in t.rows if row in rows)) for t in self.tiles]
+        is_left = [bool(tile.rows) for tile in tiles]
+        sizes = (sum(is_left[number] for number in members) for members in self.clusters)
+        return self._replace(
+            tiles=tuple(tile for tile in tiles if tile.rows),
+            doubtful=sum(is_left[: self.doubtful]) % max(1, sum(is_left)),
+            total=self.total - len(self.rows) + sum(len(tile.rows) for tile in tiles),
+            cluster_sizes=tuple(filter(None, sizes)),
+        )
 
     def renamed(self, names: Mapping[str, str]) -> ClassPage:
         """Return the page with new names of classes."""

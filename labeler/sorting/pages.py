@@ -76,14 +76,14 @@ class Pages:
         self._tested = {row.name for row in counts if row.count >= FIRST_PAGE_TILES}
         self._unreadable: set[int] = set()
         self._all_measured = False
-        self._pool_size = 0
+        self._pool: set[int] = set()
 
     def next(self, room: int = MAX_PAGE_TILES) -> ClassPage | None:
         """Return the next page of at most `room` tiles; None when nothing waits."""
         return self._show_page(self._analyze_queue(), room)
 
     def _show_page(self, analysis: QueueAnalysis, room: int) -> ClassPage | None:
-        self._pool_size = sum(len(stack.rows) for stack in analysis.stacks)
+        self._pool = {row for stack in analysis.stacks for row in stack.rows}
         page = _compose_next_page(analysis, room, self._tested) if analysis.stacks else None
         if page is not None and page.kind is PageKind.CLUSTERS:
             page = page._replace(total=self._session.tiles.get_counts().pending)
@@ -98,7 +98,7 @@ class Pages:
 
     def recompose(self, page: ClassPage, room: int = MAX_PAGE_TILES) -> ClassPage | None:
         """Return a page with more samples or with better clusters, if there is one, or None."""
-        grows = len(page.tiles) < room and len(self._choose_rows()) > self._pool_size
+        grows = len(page.tiles) < room and not self._pool.issuperset(self._choose_rows())
         has_clusters = page.kind is PageKind.CLUSTERS
         # Before faces can be compared, a page of classes shows weak labels alone.
         is_plain = page.kind is PageKind.PLAIN
@@ -112,6 +112,17 @@ class Pages:
             return None
         shown_samples = [] if self._has_embeddings else self._queue.get_features(page.rows)
         return self.next(room) if self.predictor.spaces.has_embeddings(shown_samples) else None
+
+    def refresh(self, page: ClassPage, room: int, sent: Collection[int] | None) -> ClassPage | None:
+        """Return a page without samples decided elsewhere; the next one if nothing is left.
+
+        Samples `sent` from it stay. While it is None, new samples are shown on the next page, too.
+        """
+        waiting = self._still_waiting(dict.fromkeys(page.rows, ""))
+        is_old = sent is None and not self._pool.issuperset(self._choose_rows())
+        return (
+            self.next(room) if is_old or not waiting else page.restricted({*waiting, *(sent or ())})
+        )
 
     def _analyze_queue(self) -> QueueAnalysis:
         samples = self._queue.get_features(self._choose_rows())
@@ -161,10 +172,6 @@ class Pages:
         if not unskipped:
             self._skipped.clear()
         return (unskipped or rows)[:POOL_SIZE]
-
-    def nearest(self, row: int) -> list[int]:
-        """Return the decided samples (rows) most similar to one, as of the last page."""
-        return self.predictor.find_nearest(row)
 
     def skip(self, page: ClassPage) -> None:
         """Show other pages first."""
@@ -218,7 +225,7 @@ class Pages:
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
         """Drop samples that another window has decided since the page was composed."""
         tiles = self._session.tiles.get_many(list(labels))
-        return {row: labels[row] for row, tile in tiles.items() if tile.status == "queue"}
+        return {row: labels[row] for row, tile in tiles.items() if tile.waits}
 
 
 def _compose_next_page(

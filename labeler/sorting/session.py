@@ -246,6 +246,7 @@ class SortingSession:
         keys = [choice.sample for choice in choices]
         with self.dataset.db.transaction():
             step = self.dataset.journal.apply(action, choices)
+            self.classes.hide_corrected(step)
             marks = self.tiles.get_marks(keys).items()
             changes = [Change("mark", row, mark) for row, current in marks if current != mark]
             self.changes.apply(step, changes)

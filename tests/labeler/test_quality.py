@@ -463,7 +463,7 @@ def test_pages_use_prelabel_vectors(empty: Dataset) -> None:
     kinds = {sample.id: ("Miku", "Mio")[number % 2] for number, sample in enumerate(samples)}
     assert len(page.rows) == 18
     assert all(tile.prediction.label == kinds[tile.rows[0]] for tile in page.tiles)
-    near = pages.nearest(samples[20].id)
+    near = pages.predictor.find_nearest(samples[20].id)
     assert near
     assert {row % 2 for row in near} == {samples[20].id % 2}
-    assert samples[4].id not in pages.nearest(samples[4].id)
+    assert samples[4].id not in pages.predictor.find_nearest(samples[4].id)

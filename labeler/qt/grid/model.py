@@ -179,7 +179,7 @@ class TileModel(QAbstractListModel):
         """Return what was done with a tile since it was shown, here or elsewhere."""
         state = self.states.get(row)
         if state is None and (tile := self._tiles.get(self._ids[row])) is not None:
-            is_gone = self.only_waiting and tile.status != "queue"
+            is_gone = self.only_waiting and not tile.waits
             if is_gone or (self.only_label is not None and tile.label != self.only_label):
                 return TileState(TileMark.DONE, "", tile.label or tile.status)
         return state or UNMARKED

@@ -88,11 +88,12 @@ MAX_SLIP_PIXELS, MAX_STEADY_SLIP_PIXELS, SLIP_SECONDS = 24, 10, 0.2
 class TileMouse(QObject):
     """The state of one gesture, from press to release; it drags tiles and changes the selection.
 
-    `lifted` (row) is emitted when a tile is lifted or restored, `moved_over` (row, -1) while no
-    button is held.
+    `lifted` (row) is emitted when a tile is lifted or restored, `clicked_outside` (point) after a
+    click on no tile, `moved_over` (row, -1) while no button is held.
     """
 
     lifted = Signal(int)
+    clicked_outside = Signal(QPoint)
     moved_over = Signal(int)
 
     def __init__(self, view: TileView) -> None:
@@ -150,14 +151,14 @@ class TileMouse(QObject):
         return far >= limit
 
     def _begin(self, point: QPoint, modifiers: Modifier) -> None:
-        """Begin a drag from a tile, or a band from the background or with Shift or Ctrl."""
+        """Begin a drag from a tile or card, or a band from elsewhere or with Shift or Ctrl."""
         self._is_press = False
-        if self._pressed_row >= 0 and not modifiers & (
-            Modifier.ShiftModifier | Modifier.ControlModifier
-        ):
+        rows = self._view.movable_rows(self._pressed_at)
+        if self._pressed_row >= 0:
             rows = self._view.selected_rows()
             if self._pressed_row not in set(rows):
                 rows = self._view.expand_targets([self._pressed_row])
+        if rows and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
             TileDrag.start(self._view, rows)
             return
         self._band = QRubberBand(QRubberBand.Shape.Rectangle, self._view.viewport())
@@ -205,6 +206,7 @@ class TileMouse(QObject):
             self.cleared_selection = selected_rows
         self._view.selectionModel().clearSelection()
         if row < 0:
+            self.clicked_outside.emit(self._pressed_at)
             return
         if self.lifts:
             self.lifted.emit(row)

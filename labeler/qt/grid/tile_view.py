@@ -413,6 +413,10 @@ class TileView(QListView):
         placed = self._grid.section_at(point + QPoint(0, self.verticalOffset()))
         return placed.rows if placed else range(0)
 
+    def movable_rows(self, point: QPoint) -> list[int]:
+        """Return the tiles that a drag from their card moves; none here."""
+        return []
+
     def drop_section(self) -> range:
         """Return the tiles of the section that is highlighted as a drop target."""
         return range(0)

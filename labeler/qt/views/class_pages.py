@@ -54,9 +54,9 @@ class ClustersRefresh(QObject):
         grid.mouse.moved_over.connect(self._note_move)
 
     def watch(self, page: ClassPage | None, *, corrected: bool = False) -> None:
-        """Offer a better page from now on, until there is any input."""
+        """Offer a better page than a composed one from now on, until there is any input."""
         self._page, self.corrected = page, corrected
-        if page is not None:
+        if page is not None and not page.by_hand:
             self._timer.start(REFRESH_MS)
         else:
             self._timer.stop()
@@ -71,14 +71,15 @@ class ClustersRefresh(QObject):
         else:
             self.watch(None)
 
-    def _rests(self) -> bool:
-        return time.monotonic() - self._moved_at >= MOUSE_REST_SECONDS
+    def _may_replace(self, page: ClassPage) -> bool:
+        is_shown = page is self._page is self._grid.page and self._grid.isVisible()
+        return is_shown and time.monotonic() - self._moved_at >= MOUSE_REST_SECONDS
 
     def _check(self) -> None:
         page, room = self._page, self._grid.room()
         if page is None or page is not self._grid.page:
             self.watch(None)
-        elif self._rests() and not self._is_loading and self._grid.isVisible():
+        elif not self._is_loading and self._may_replace(page):
             self._is_loading = True
             self._worker.ask(
                 lambda session: self._rebuild(session, page, room),
@@ -88,9 +89,7 @@ class ClustersRefresh(QObject):
 
     def _offer(self, page: ClassPage, other: ClassPage | None) -> None:
         self._is_loading = False
-        if other is None or page is not self._page or page is not self._grid.page:
-            return
-        if not self._rests() or not self._grid.isVisible():
+        if other is None or not self._may_replace(page):
             return
         self._show(other)
         if page.kind is PageKind.CLUSTERS:
@@ -124,9 +123,6 @@ class PageHistory:
         """Remove the pages of classes that no longer exist."""
         self.filed = {root: page for root, page in self.filed.items() if not page.labels & classes}
         self.earlier = [page for page in self.earlier if not page.labels & classes]
-        self.lifted = {
-            page: rows for page, rows in self.lifted.items() if not page.labels & classes
-        }
 
 
 class ClassPagesView(PagedView):
@@ -152,16 +148,21 @@ class ClassPagesView(PagedView):
         context.embedding_task.left.connect(self._note_unreadable)
         self.model.dataChanged.connect(self._show_header)
         self.view.page_key.connect(self._page_key)
-        self.view.dropped_on_cluster.connect(self._join_clusters)
+        self.view.dropped_on_card.connect(self._drop_on_card)
         self.worker.classes_changed.connect(self._remove_classes)
+        self.worker.progressed.connect(self._show_header)
 
     def enter(self) -> None:
-        if self.page is None:
+        page, room = self.page, self.view.room()
+        if page is None:
             self.next_page()
-        else:
-            self.model.refresh()
-            if not self.marked(TileMark.LIFTED, TileMark.SENT, TileMark.DONE):
-                self._refresh.watch(self.page)
+            return
+        self.model.refresh()
+        is_begun = page.by_hand or bool(self.model.states or self.header.name.text())
+        sent = self.model.ids(self.marked(TileMark.SENT)) if is_begun else None
+        if not is_begun:
+            self._refresh.watch(page)
+        self._change_page(page, lambda pages: pages.refresh(page, room, sent))
 
     def note_input(self) -> None:
         self._refresh.note_input()
@@ -211,13 +212,13 @@ class ClassPagesView(PagedView):
             self.worker.show_message(self.tr("No other page"))
         self._store_lifted()
         was_typing, self.page = self.names.is_typing, page
-        self.clear_sent()
+        self._sent.clear()
         self.view.show_page(page)
         # The room for tiles may change only with the page.
         self.hints.show()
         self.hints.setText(self.view.description.hints if self.view.description else "")
         self.record_shown()
-        self._update_place()
+        self.set_current_place((page and page.label) or "")
         if page is not None:
             self.model.set_state(self._history.lifted.pop(page, ()), TileState(TileMark.LIFTED))
         self.names.page_changed(was_typing)
@@ -230,9 +231,6 @@ class ClassPagesView(PagedView):
         if not self.names.is_typing:
             self.show_page(page)
             self._is_refreshed = True
-
-    def _update_place(self) -> None:
-        self.set_current_place((self.page and self.page.label) or "")
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
@@ -251,11 +249,10 @@ class ClassPagesView(PagedView):
         return [row for row, state in self.model.states.items() if state.mark in marks]
 
     def _show_header(self) -> None:
-        named = self.marked(TileMark.SENT, TileMark.DONE)
-        count = len(self.model.ids(self.view.unmarked()))
-        if self.page is not None and self.view.has_clusters:
-            count = self.page.total - len(self.model.ids(named))
-        self.header.show_page(self.view.description, count, bool(named))
+        count, progress = len(self.model.ids(self.view.unmarked())), self.worker.progress
+        if self.view.has_clusters and progress is not None:
+            count = progress.counts.pending
+        self.header.show_page(self.view.description, count, bool(self.marked(TileMark.SENT)))
         self.hints.has_classes = bool(self.worker.keys)
         self.hints.update()
 
@@ -264,16 +261,16 @@ class ClassPagesView(PagedView):
         description = self.view.description
         first = description.first_step if description is not None else ""
         # Excluding faces from unnamed clusters decides nothing.
-        if first and not self.marked(TileMark.SENT, TileMark.DONE):
+        if first and not self.marked(TileMark.SENT):
             self.worker.show_message(first)
         elif self._can_be_filed():
             self._file(None)
 
     # -- names
 
-    def name_page(self, label: str) -> None:
-        """Label the whole page as one class; on a clusters page the cluster pointed at."""
-        if self.view.has_clusters:
+    def name_page(self, label: str, *, whole: bool = False) -> None:
+        """Label the page as one class; of a page of cards the one pointed at, unless `whole`."""
+        if self.view.has_cards and not whole:
             rows = self.view.named_rows()
             if not rows:
                 self.names.say_no_cluster()
@@ -282,7 +279,7 @@ class ClassPagesView(PagedView):
                 self.send_rows(rows, label, WITH_PAGE)
                 self.focus_home()
                 self.view.point_at_next_cluster()
-        elif self.view.files and self._can_be_filed():
+        elif (whole or self.page is None or self.page.label) and self._can_be_filed():
             self.header.name.clear()
             self._file(label)
 
@@ -295,9 +292,8 @@ class ClassPagesView(PagedView):
         # Only what the user can have seen is filed.
         if self.page is None:
             self.worker.show_message(self.tr("No page to accept"))
-        else:
-            return not self.is_too_recent() and self.view.all_seen()
-        return False
+            return False
+        return not self.is_too_recent() and self.view.all_seen()
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles; a cluster named as a whole counts as filed with the page."""
@@ -314,7 +310,7 @@ class ClassPagesView(PagedView):
 
     def _page_key(self, key: str) -> None:
         if (label := self.class_for_key(key)) is not None:
-            self.name_page(label)
+            self.name_page(label, whole=not self.view.cluster)
 
     def _file(self, label: str | None) -> None:
         self._store_lifted()
@@ -367,7 +363,7 @@ class ClassPagesView(PagedView):
             self.page = page.renamed(names)
             self.names.page_renamed(page)
             self.view.rename(self.page)
-            self._update_place()
+            self.set_current_place(self.page.label or "")
             self._show_header()
 
     def _remove_classes(self, classes: set[str]) -> None:
@@ -378,14 +374,13 @@ class ClassPagesView(PagedView):
     # -- tiles
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        page_commands: dict[GridCommand, Callable[[], object]] = {
-            GridCommand.ENTER: self.file_page,
-            GridCommand.NEXT_PAGE: self.skip_page,
-            GridCommand.PREVIOUS_PAGE: self._show_earlier,
-        }
         description = self.view.description
-        if command in page_commands:
-            page_commands[command]()
+        if command is GridCommand.ENTER:
+            self.file_page()
+        elif command is GridCommand.NEXT_PAGE:
+            self.skip_page()
+        elif command is GridCommand.PREVIOUS_PAGE:
+            self._show_earlier()
         elif command is GridCommand.LIFT:
             self._lift(rows)
         elif command is GridCommand.NEW and description is not None and description.placeholder:
@@ -410,11 +405,10 @@ class ClassPagesView(PagedView):
 
     def _split(self, rows: list[int]) -> None:
         # S or a double click: unstack faces, or split a cluster.
+        ids = self.model.ids(rows)
         if self.view.has_clusters:
             self._divide(rows)
-            return
-        ids = self.model.ids(rows)
-        if len(ids) <= len(rows):
+        elif len(ids) <= len(rows):
             self.worker.show_message(self.tr("Point at a stack first"))
         else:
             self.worker.ask(lambda session: self.pages(session).split(ids))
@@ -430,7 +424,9 @@ class ClassPagesView(PagedView):
                 [(self.key_of(label), label, confidence) for label, confidence in top]
             )
             self.worker.ask(
-                lambda s: list(s.tiles.get_many(self.pages(s).nearest(tile.id)).values()),
+                lambda s: list(
+                    s.tiles.get_many(self.pages(s).predictor.find_nearest(tile.id)).values()
+                ),
                 lambda tiles: details.show_neighbours(tiles, tile.id),
             )
 
@@ -438,18 +434,16 @@ class ClassPagesView(PagedView):
 
     # -- joining and splitting clusters
 
-    def _join_clusters(self, rows: list[int], onto: int) -> None:
-        # Dropped tiles join the cluster of another tile, with its name if it has one.
-        page = self.page
-        if page is None or page.kind is not PageKind.CLUSTERS:
-            return
-        if name := self.view.name_of(onto):
-            self.send_rows(rows, name, WITH_PAGE)
-            return
-        joined = move_tiles(page, rows, onto)
-        self._joined = joined, page
-        self._replace_page(page, joined, without=rows)
-        self.worker.show_message(self.tr("Clusters joined · Ctrl+Z: undo"))
+    def _drop_on_card(self, rows: list[int], onto: int) -> None:
+        # Dropped tiles get the name or the class of the card; a cluster without a name they join.
+        page, name = self.page, self.view.name_of(onto)
+        if name:
+            self.send_rows(rows, name, BY_HAND)
+        elif page is not None:
+            joined = move_tiles(page, rows, onto)
+            self._joined = joined, page
+            self._replace_page(page, joined, without=rows)
+            self.worker.show_message(self.tr("Clusters joined · Ctrl+Z: undo"))
 
     def undo(self) -> bool:
         """Separate clusters again that were just joined and have no name yet."""
@@ -462,28 +456,35 @@ class ClassPagesView(PagedView):
         return True
 
     def _divide(self, rows: list[int]) -> None:
-        page = self.page
-        if page is None or not rows:
+        page, target = self.page, {*rows[:1]}
+        clusters = page.clusters if page is not None else ()
+        divisible = (n for n, c in enumerate(clusters) if len(c) > 1 and not target.isdisjoint(c))
+        number = next(divisible, None)
+        if page is None or number is None:
             self.worker.show_message(self.tr("Point at a cluster first"))
-            return
-        number = next(n for n, cluster in enumerate(page.clusters) if rows[0] in cluster)
+        else:
+            self._change_page(page, lambda pages: pages.divide(page, number))
 
-        def show(split_page: ClassPage) -> None:
-            self._is_loading = False
-            self._replace_page(page, split_page)
-
+    def _change_page(self, page: ClassPage, change: Callable[[Pages], ClassPage | None]) -> None:
         self._is_loading = True
         self.worker.ask(
-            lambda session: self.pages(session).divide(page, number), show, self._failed
+            lambda session: change(self.pages(session)),
+            lambda other: self._replace_page(page, other),
+            self._failed,
         )
 
-    def _replace_page(self, page: ClassPage, other: ClassPage, without: Sequence[int] = ()) -> None:
-        # Keep the marks of all tiles, except in the rows `without`.
-        if self.page is page:
-            states = {self.model.id(row): state for row, state in self.model.states.items()}
-            moved_ids = {self.model.id(row) for row in without}
-            self.show_page(other)
+    def _replace_page(
+        self, page: ClassPage, other: ClassPage | None, without: Sequence[int] = ()
+    ) -> None:
+        # Keep the marks of all tiles, except in the rows `without`, and what an undo unmarks.
+        self._is_loading = False
+        if self.page is not page or page == other:
+            return
+        moved_ids, sent = set(self._ids(without)), {**self._sent}
+        states = [(self.model.ids([row]), state) for row, state in self.model.states.items()]
+        self.show_page(other)
+        self._sent |= sent
+        for samples, state in states:
+            self.model.set_state(self._rows_of({*samples} - moved_ids), state)
+        if states:
             self._refresh.watch(None)
-            for sample, state in states.items():
-                if sample not in moved_ids:
-                    self.model.set_state([self.model.row_of(sample)], state)

@@ -128,7 +128,7 @@ class GridView(FilteredView):
     # -- what is shown
 
     def _show_rows(self, query: GridQuery, rows: OrderedRows) -> None:
-        self.clear_sent()
+        self._sent.clear()
         self._query, self._rows = query, rows
         self.set_current_place(query.target)
         self.model.only_waiting = query.target == Place.QUEUE.target

@@ -437,9 +437,6 @@ class LabelingView(LabelerView):
     def step_reverted(self, step: StepResult) -> None:
         """React to a step that was undone or redone."""
 
-    def clear_sent(self) -> None:
-        self._sent.clear()
-
     def flush(self) -> None:
         self.view.end_stroke()
 

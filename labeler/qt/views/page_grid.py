@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
-from PySide6.QtGui import QDropEvent, QInputMethodEvent, QKeyEvent, QMouseEvent, QPainter
+from PySide6.QtGui import QDropEvent, QInputMethodEvent, QKeyEvent, QPainter
 from PySide6.QtWidgets import QLineEdit
 
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import HEADING_HEIGHT, INSET, PlacedSection
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TilePrediction
-from labeler.qt.grid.mouse import TileDrag, TileMimeData
+from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.grid.tile_view import TileAppearance
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import TEXT_MODIFIERS
@@ -23,7 +23,7 @@ from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import CONTROL_RADIUS, SPACE_M, SPACE_S, Role, blend, edge, muted_text
 from labeler.qt.views.page_header import PageDescription, describe_page
 from labeler.qt.widgets import NameField
-from labeler.sorting.page_layout import ClassPage
+from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.session import Place
 
 USUAL_SIDE = 56
@@ -40,8 +40,8 @@ class PageGrid(GestureView):
     """
 
     typed = Signal(str)
-    dropped_on_cluster = Signal(list, int)
-    """Tiles, and one of the cluster that they were dropped on."""
+    dropped_on_card = Signal(list, int)
+    """Tiles, and one of the card that they were dropped on."""
 
     page: ClassPage | None = None
     description: PageDescription | None = None
@@ -50,23 +50,23 @@ class PageGrid(GestureView):
 
     name_until = 0.0
     cluster = range(0)
-    """Rows of the cluster that is pointed at, anywhere in its box."""
+    """Rows of the cluster that is pointed at, anywhere in its box, or of a card to be named."""
 
-    drop_cluster = range(0)
-    """Rows of the cluster under a drag."""
+    drop_card = range(0)
+    """Rows of the card under a drag."""
 
     heading_clicked = Signal()
-    """The cluster that is pointed at is to be named."""
+    """The card that is pointed at is to be named."""
 
     _highlighted = range(0)
-    _pressed_heading = range(0)
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
         super().__init__(model, thumbs, worker)
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
         self._names: dict[int, str] = {}
-        """The names of the clusters by their first rows, as far as they were asked for."""
+        """The names of the cards by their first rows, as far as they were asked for."""
+        self.mouse.clicked_outside.connect(self._click_outside)
         model.dataChanged.connect(self._forget_names)
         model.sections_changed.connect(self._forget_names)
 
@@ -144,8 +144,10 @@ class PageGrid(GestureView):
         return self.description is not None and self.description.has_clusters
 
     @property
-    def files(self) -> bool:
-        return self.description is None or self.description.files
+    def has_cards(self) -> bool:
+        """Whether each section is a cluster or a class: a card to be named, moved or dropped on."""
+        kinds = (PageKind.CLUSTERS, PageKind.MIXED)
+        return self.page is not None and self.page.kind in kinds
 
     # -- the cluster that is pointed at
 
@@ -206,11 +208,9 @@ class PageGrid(GestureView):
         return self.unmarked(cluster) or [row for row in cluster if self._name_of_tile(row) == name]
 
     def drop_section(self) -> range:
-        """Return the cluster that a drop or a key would change as a whole."""
+        """Return the card that a drop or a key would change as a whole."""
         is_part = self.point >= 0 and self.target_rows() == [self.point] and len(self.cluster) > 1
-        return self.drop_cluster or (
-            range(0) if is_part or self.selected_ranges() else self.cluster
-        )
+        return self.drop_card or (range(0) if is_part or self.selected_ranges() else self.cluster)
 
     def _highlight(self) -> None:
         if (section := self.drop_section()) != self._highlighted:
@@ -219,7 +219,7 @@ class PageGrid(GestureView):
 
     def class_key(self, key: str, shift: bool) -> None:
         """Label what is pointed at, or with Shift the page if one class is suggested."""
-        super().class_key(key, shift and self.files)
+        super().class_key(key, shift and not (self.description and self.description.first_step))
 
     def point_at_next_cluster(self) -> None:
         """Point at the next unnamed cluster, unless the mouse points at something."""
@@ -232,11 +232,14 @@ class PageGrid(GestureView):
             self.scrollTo(self.tiles.index(row))
 
     def name_of(self, row: int) -> str:
-        """Return the most frequent name in the cluster of a tile; '' for none."""
+        """Return the most frequent name in the card of a tile, or its class; '' for none."""
         cluster = self.section_rows(row)
         if (name := self._names.get(cluster.start)) is None:
             sent = Counter(filter(None, map(self._name_of_tile, cluster)))
-            name = self._names[cluster.start] = sent.most_common(1)[0][0] if sent else ""
+            name = sent.most_common(1)[0][0] if sent else ""
+            if not self.has_clusters and (not name or self.unmarked(cluster)):
+                name = self.tiles.prediction(row).label or ""
+            self._names[cluster.start] = name
         return name
 
     def caption(self, row: int) -> str:
@@ -250,10 +253,11 @@ class PageGrid(GestureView):
             return tile._replace(state=UNMARKED, caption="")
         return tile
 
-    # -- the headings of clusters: a field for the name
+    # -- the headings of cards: a field for the name
 
     def paint_heading(self, painter: QPainter, line: QRect, placed: PlacedSection) -> None:
-        if not self.has_clusters:
+        is_named = not self.unmarked(placed.rows) and bool(self.open_rows(placed.rows))
+        if not (self.has_clusters or (self.has_cards and is_named)):
             super().paint_heading(painter, line, placed)
             return
         name, palette = self.name_of(placed.first), self.palette()
@@ -275,9 +279,9 @@ class PageGrid(GestureView):
         painter.drawText(frame.adjusted(SPACE_M, 0, 0, 0), centre, self.tr("Who is this?"))
 
     def name_field_rect(self) -> QRect:
-        """Return where the field for the cluster pointed at belongs, in the viewport; or empty."""
+        """Return where the field for the card pointed at belongs, in the viewport; or empty."""
         placed = self._grid.section_of(self.cluster.start) if self.cluster else None
-        if placed is None or not self.has_clusters:
+        if placed is None:
             return QRect()
         box = placed.box.translated(0, -self.verticalOffset())
         top, height = box.top() + SPACE_S, HEADING_HEIGHT - 2 * SPACE_S
@@ -285,69 +289,51 @@ class PageGrid(GestureView):
 
     def _forget_names(self) -> None:
         self._names.clear()
-        if self.has_clusters:
+        if self.has_cards:
             self.viewport().update()  # the headings of cards
 
-    def _heading_at(self, point: QPoint) -> range:
-        placed = self._grid.section_at(point + QPoint(0, self.verticalOffset()))
-        on_heading = placed is not None and point.y() + self.verticalOffset() < placed.top
-        return self.section_at(point) if on_heading and self.has_clusters else range(0)
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Press a heading: a click names its cluster, a drag moves the whole of it."""
-        is_left, point = event.button() is Qt.MouseButton.LeftButton, event.position().toPoint()
-        self._pressed_heading = self._heading_at(point) if is_left else range(0)
-        super().mousePressEvent(event)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        heading = self._heading_at(event.position().toPoint())
-        if self._pressed_heading and heading != self._pressed_heading:
-            cluster, self._pressed_heading = self._pressed_heading, range(0)
-            self.mouse.cancel()
-            TileDrag.start(self, cluster)
-        elif not self._pressed_heading:
-            super().mouseMoveEvent(event)
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        clicked, self._pressed_heading = self._pressed_heading, range(0)
-        super().mouseReleaseEvent(event)
-        if clicked:
+    def _click_outside(self, point: QPoint) -> None:
+        # A click on the heading of a card names it.
+        place = point + QPoint(0, self.verticalOffset())
+        card = self._grid.section_at(place)
+        if self.has_cards and card is not None and place.y() < card.top:
             self.set_point(-1)
-            self.cluster = clicked
+            self.cluster = card.rows
             self._highlight()
             self.heading_clicked.emit()
 
-    # -- dropping a cluster on another one
+    def movable_rows(self, point: QPoint) -> list[int]:
+        """Return the open tiles of a card, all of which a drag from its heading or gaps moves."""
+        return self.open_rows(self.section_at(point)) if self.has_cards else []
+
+    # -- dropping on a card
 
     def dragEnterEvent(self, event: QDropEvent) -> None:
-        event.setAccepted(self.has_clusters and isinstance(event.mimeData(), TileMimeData))
+        event.setAccepted(self.has_cards and isinstance(event.mimeData(), TileMimeData))
 
     def dragMoveEvent(self, event: QDropEvent) -> None:
-        self._highlight_drop(self._drop_target(event))
-        event.setAccepted(bool(self.drop_cluster))
+        """Highlight the card under the mouse, if it would get new tiles."""
+        card = self.section_at(event.position().toPoint())
+        self._highlight_drop(card if set(self._dragged_rows(event)) - set(card) else range(0))
+        event.setAccepted(bool(self.drop_card))
 
     def dragLeaveEvent(self, event: QEvent) -> None:
         self._highlight_drop(range(0))
 
     def dropEvent(self, event: QDropEvent) -> None:
-        cluster, mime = self.drop_cluster or self._drop_target(event), event.mimeData()
+        card = self.drop_card
         self._highlight_drop(range(0))
-        event.setAccepted(bool(cluster))
-        if cluster and isinstance(mime, TileMimeData):
-            self.dropped_on_cluster.emit(self._dragged_rows(mime), cluster[0])
+        event.setAccepted(bool(card))
+        if card:
+            self.dropped_on_card.emit(self._dragged_rows(event), card[0])
 
-    def _dragged_rows(self, mime: TileMimeData) -> list[int]:
-        return sorted({row for sample in mime.ids if (row := self.tiles.row_of(sample)) >= 0})
-
-    def _drop_target(self, event: QDropEvent) -> range:
-        # The cluster under the mouse, if it would get new tiles.
-        mime, cluster = event.mimeData(), self.section_at(event.position().toPoint())
-        if not self.has_clusters or not isinstance(mime, TileMimeData):
-            return range(0)
-        return cluster if set(self._dragged_rows(mime)) - set(cluster) else range(0)
+    def _dragged_rows(self, event: QDropEvent) -> list[int]:
+        mime = event.mimeData()
+        ids = mime.ids if isinstance(mime, TileMimeData) else ()
+        return sorted({row for sample in ids if (row := self.tiles.row_of(sample)) >= 0})
 
     def _highlight_drop(self, cluster: range) -> None:
-        self.drop_cluster = cluster
+        self.drop_card = cluster
         self._highlight()
 
 
@@ -373,7 +359,7 @@ class PageNaming(QObject):
         super().__init__(field)
         self._grid, self._field, self._name_page = grid, field, name_page
         self._home = field.parentWidget()
-        self._text = ""
+        self._text = self._offered = ""
         self._typed_for: ClassPage | None = None
         field.name_entered.connect(self._on_name_entered)
         field.textChanged.connect(self._changed)
@@ -391,13 +377,14 @@ class PageNaming(QObject):
         self._field.setFocus()
 
     def _rename(self) -> None:
-        # A click on the heading of a cluster: its name is selected, so that letters replace it.
+        # A click on the heading of a card: its name is selected, so that letters replace it.
         self.write()
-        self._field.setText(self._grid.name_of(self._grid.cluster.start))
+        self._offered = self._grid.name_of(self._grid.cluster.start)
+        self._field.setText(self._offered)
         self._field.selectAll()
 
     def _move_field(self) -> None:
-        # The field for a cluster is in the heading of its card, otherwise above the page.
+        # The field for a card is in its heading, otherwise above the page.
         in_card = not self._grid.name_field_rect().isEmpty()
         home = self._grid.viewport() if in_card else self._home
         if self._field.parentWidget() is not home:
@@ -410,7 +397,9 @@ class PageNaming(QObject):
 
     def _unfocused(self) -> None:
         self._grid.hold_point(False)
-        if self._field.parentWidget() is self._grid.viewport() and not self._field.text():
+        is_unchanged = self._field.text() in ("", self._offered)
+        if self._field.parentWidget() is self._grid.viewport() and is_unchanged:
+            self._field.clear()
             self._field.hide()
 
     def typed(self, text: str) -> None:

@@ -34,21 +34,14 @@ class PageDescription(NamedTuple):
     first_step: str = ""
     has_clusters: bool = False
 
-    @property
-    def files(self) -> bool:
-        """Whether Enter files the unmarked tiles."""
-        return not self.first_step
-
 
 def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
     """Describe a page for the window; `keys` are the keys of the classes."""
-    describe = {
-        PageKind.CLASS: _describe_suggestions,
-        PageKind.MIXED: _describe_suggestions,
-        PageKind.CLUSTERS: _describe_clusters_page,
-        PageKind.PLAIN: _describe_uncompared_page,
-    }[page.kind]
-    return describe(page, keys)
+    if page.kind is PageKind.CLUSTERS:
+        return _describe_clusters_page(page)
+    if page.kind is PageKind.PLAIN:
+        return _describe_uncompared_page(page)
+    return _describe_suggestions(page, keys)
 
 
 def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
@@ -78,7 +71,7 @@ def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescr
     )
 
 
-def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
+def _describe_clusters_page(page: ClassPage) -> PageDescription:
     similar, single = tr("{count} similar"), tr("No similar face")
     several = len(page.cluster_sizes) > 1
     tiles = iter(page.tiles)
@@ -107,7 +100,7 @@ def _describe_clusters_page(page: ClassPage, keys: Mapping[str, str]) -> PageDes
     )
 
 
-def _describe_uncompared_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
+def _describe_uncompared_page(page: ClassPage) -> PageDescription:
     return PageDescription(
         tr("Comparing faces…  Clusters appear soon; or point at a face and press / to name it"),
         (Section("", len(page.tiles)),),
@@ -167,7 +160,7 @@ class PageHeader(QWidget):
         self, description: PageDescription | None, count: int, is_begun: bool = False
     ) -> None:
         """Show a page: `count` faces to file or left; `is_begun` if some are named."""
-        files = description is not None and description.files
+        files = description is not None and not description.first_step
         self.file_button.setVisible(files or is_begun)
         self.skip_button.setVisible(description is not None and (files or not is_begun))
         in_card = description is not None and description.has_clusters
@@ -180,7 +173,7 @@ class PageHeader(QWidget):
         else:
             self.title.setText(description.title)
             self.name.setPlaceholderText(description.placeholder)
-            self.file_button.setEnabled(count > 0 or not description.files)
+            self.file_button.setEnabled(count > 0 or not files)
             self.file_button.setText(counted(description.action, count))
         if self.title.text() != self._announced:
             self._announced = self.title.text()

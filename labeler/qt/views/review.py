@@ -326,7 +326,7 @@ class ReviewView(FilteredView):
             self.wall.setCurrentIndex(1)  # loads the next list
         self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")
-        self.clear_sent()
+        self._sent.clear()
         self.view.point = -1
         self.model.show(page.ids, self._sections(page), self._suggestions(page))
         self.title.setText(counted(self.tr("{count} faces"), len(page.ids)))

@@ -34,6 +34,7 @@ from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.views.review import ReviewView
 from labeler.qt.views.statistics import BAR, StatisticsView
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.grid_query import DUPLICATES
 from labeler.sorting.session import SortingSession
 from tools.sample.character import CAST
 from tools.sample.scene import paint_scene, plan_scene
@@ -229,7 +230,7 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     classes = person.window.class_panel.model
     row = classes.row(classes.rowCount() - 1)
     assert row is not None
-    assert (row.name, row.count, row.accepts_drops) == ("Duplicates", len(duplicates), False)
+    assert (row.name, row.count, row.target) == ("Duplicates", len(duplicates), DUPLICATES)
     person.window.class_panel.selected.emit(row.target)
     settle(person.window)
     assert person.window.shown_name == "grid"

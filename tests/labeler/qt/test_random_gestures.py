@@ -33,6 +33,7 @@ from labeler.qt.grid.tile_view import TileView
 from labeler.qt.views.base import VIEWS
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.grid_query import DUPLICATES
 
 Key, Button = Qt.Key, Qt.MouseButton
 LETTERS = "abcdefghijklmnopqrstuvwxyz1234567890/?"
@@ -214,7 +215,9 @@ class RandomUser(RuleBasedStateMachine):
         if rows:
             dragged = rows[number % len(rows)]
             classes = [panel.row(number) for number in range(panel.rowCount())]
-            targets = [row.target for row in classes if row is not None and row.accepts_drops]
+            targets = [
+                row.target for row in classes if row is not None and row.target != DUPLICATES
+            ]
             hover(tiles, self.person.tile_center(dragged))
             self.person.drag(dragged, targets[onto % len(targets)])
 

@@ -1,0 +1,265 @@
+"""Pages of cards: drops on a card, names of cards, and pages that changed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from drawn_faces import FaceSet, copied, hint
+from person import Person, class_pages, drop_over, hover, settle, wait_until
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QDrag
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
+from window_fixtures import OpenWindow
+
+from gleanset import Dataset
+from gleanset.db.classes import Placement
+from gleanset.db.journal import Choice
+from gleanset.operations import make_operation
+from labeler.duplicates.plan import apply_step
+from labeler.qt.grid import mouse
+from labeler.qt.grid.mouse import TileMimeData
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+@pytest.fixture
+def person(open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path) -> Person:
+    """Open a page of several weak labels, none of which is a class."""
+    faces = copied(shared_faces, tmp_path / "d", named=False)
+    hint(faces, 1.0)
+    person = Person(open_window(faces.root, "pages"), faces)
+    assert person.page.kind == "left"
+    return person
+
+
+def card(person: Person, number: int) -> range:
+    """Return the tiles of a card."""
+    return class_pages(person).view._grid.placed[number].rows
+
+
+def heading(person: Person, rows: range) -> QPoint:
+    """Return a point on the heading of a card."""
+    view = class_pages(person).view
+    return view.visualRect(view.tiles.index(rows[0])).topLeft() + QPoint(30, -12)
+
+
+def title(person: Person, rows: range) -> str:
+    """Return the name that a card would give to faces."""
+    return class_pages(person).view.name_of(rows[0])
+
+
+def write(person: Person, name: str) -> None:
+    """Type a name into the field that a click on a heading opened."""
+    field = class_pages(person).header.name
+    assert field.hasFocus()
+    assert field.parentWidget() is class_pages(person).view.viewport()
+    QTest.keyClicks(field, name)
+    QTest.keyClick(field, Qt.Key.Key_Return)
+    settle(person.window)
+
+
+def labels_of(person: Person, ids: Sequence[int]) -> set[str | None]:
+    """Return the saved labels of samples."""
+    with Dataset.open(person.window.worker.root) as dataset:
+        sql = "SELECT c.name FROM sample s LEFT JOIN class c ON c.id=s.label WHERE s.id"
+        return {row["name"] for row in dataset.db.iter_rows_in(sql, ids)}
+
+
+def test_drop_on_card_gives_its_class(person: Person) -> None:
+    view = class_pages(person).view
+    first, second = card(person, 0), card(person, 1)
+    moved, name = view.tiles.ids(first[:1]), title(person, second)
+    assert name not in person.keys
+    assert drop_over(view.viewport(), TileMimeData(moved), heading(person, first)) == (
+        Qt.DropAction.IgnoreAction
+    )
+    assert drop_over(view.viewport(), TileMimeData(moved), person.tile_center(second[0])) == (
+        Qt.DropAction.CopyAction
+    )
+    settle(person.window)
+    assert labels_of(person, moved) == {name}
+    assert person.decided_count == 1
+    assert person.keys == {name: "1"}
+    # Also where a face of the card was sent to another class before.
+    person.add_class("other")
+    person.send(second[0], "other")
+    drop_over(view.viewport(), TileMimeData(view.tiles.ids(first[1:2])), heading(person, second))
+    settle(person.window)
+    assert list(person.labels.values()).count(name) == 2
+
+
+def test_click_on_heading_names_card_of_suggestions(person: Person) -> None:
+    view, rows = class_pages(person).view, card(person, 1)
+    ids, before = view.tiles.ids(rows[1:]), title(person, rows)
+    person.click(rows[0])  # excluded
+    QTest.mouseClick(view.viewport(), LEFT, pos=heading(person, rows))
+    field = class_pages(person).header.name
+    assert (field.text(), field.selectedText()) == (before, before)
+    QTest.mouseClick(view.viewport(), LEFT, pos=view.viewport().rect().bottomRight())
+    assert not field.isVisible()
+    QTest.mouseClick(view.viewport(), LEFT, pos=heading(person, rows))
+    write(person, "Rin")
+    assert labels_of(person, ids) == {"Rin"}
+    assert person.decided_count == len(ids)
+    assert title(person, rows) == "Rin"
+    assert not field.isVisible()
+
+
+def test_name_without_card_labels_nothing(person: Person) -> None:
+    view = class_pages(person)
+    view.name_page("Rin")
+    settle(person.window)
+    assert person.decided_count == 0
+    assert "Point at a cluster first" in person.status
+
+
+def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
+    person, rows = clusters_person, card(clusters_person, 0)
+    view = class_pages(person).view
+    ids = view.tiles.ids(rows)
+    person.point(rows[0])
+    person.type_name("Mikku")
+    settle(person.window)
+    assert person.keys == {"Mikku": "1"}
+    QTest.mouseClick(view.viewport(), LEFT, pos=heading(person, rows))
+    write(person, "Miku")
+    assert person.keys == {"Miku": "1"}
+    assert labels_of(person, ids) == {"Miku"}
+    person.undo()
+    assert person.keys == {"Mikku": "1"}
+    assert labels_of(person, ids) == {"Mikku"}
+    person.window.worker.redo()
+    settle(person.window)
+    assert person.keys == {"Miku": "1"}
+
+
+@pytest.mark.parametrize("has_suggestions", [False, True])
+def test_whole_card_is_dragged_by_gap_or_heading(
+    has_suggestions: bool, request: pytest.FixtureRequest
+) -> None:
+    person = request.getfixturevalue("person" if has_suggestions else "clusters_person")
+    view, rows, dragged = class_pages(person).view, card(person, 0), list[list[int]]()
+    below = view._grid.placed[0].box.bottomRight() - QPoint(3, 3)
+
+    class Carried(QDrag):
+        def exec(self, *actions: Qt.DropAction) -> Qt.DropAction:
+            mime = self.mimeData()
+            assert isinstance(mime, TileMimeData)
+            dragged.append(list(mime.ids))
+            return Qt.DropAction.IgnoreAction
+
+    for start in (heading(person, rows), below):
+        assert view.indexAt(start).row() < 0
+        with patch.object(mouse, "QDrag", Carried):
+            QTest.mousePress(view.viewport(), LEFT, pos=start)
+            for far in (4, 12, 30):
+                hover(view.viewport(), start + QPoint(far, far), LEFT)
+        QTest.mouseRelease(QWidget(), LEFT)
+    assert dragged == [view.tiles.ids(rows)] * 2
+
+
+def mark_duplicates(person: Person, rows: Sequence[int]) -> None:
+    """Mark samples (rows of the catalogue) as duplicates in another view."""
+    person.window.show_view("duplicates")
+    operation = make_operation("set-aside", count=len(rows))
+    placements = [Placement(row, False, "set", "test") for row in rows]
+    person.window.worker.decide(
+        lambda session: session.adopt(
+            apply_step(session.dataset, operation, placements=placements), len(rows)
+        )
+    )
+    settle(person.window)
+
+
+def show_pages(person: Person) -> None:
+    person.window.show_view("pages")
+    settle(person.window)
+
+
+def test_page_drops_duplicates_and_keeps_names(clusters_person: Person) -> None:
+    person, view = clusters_person, class_pages(clusters_person)
+    first, second, third = (card(person, number) for number in range(3))
+    copies = view.model.ids(first[:2])
+    named, excluded = view.model.ids(second), view.model.id(third[0])
+    person.point(second[0])
+    person.type_name("Miku")
+    person.click(third[0])
+    settle(person.window)
+    mark_duplicates(person, copies)
+    assert view.model.state(first[0]).mark == "in"  # its details are not read again yet
+    show_pages(person)
+    assert not set(copies) & set(person.page.rows)
+    assert set(named) <= set(person.page.rows)
+    assert f"{len(person.page.rows)} of 58 faces" in view.header.title.text()
+    left = 58 - len(named)
+    assert view.header.file_button.text() == f"Enter: next page ({left} faces left)"
+    assert view.model.state(view.model.row_of(excluded)).mark == "lifted"
+    size = len(card(person, 0))
+    assert size == len(first) - 2
+    person.point(0)
+    person.type_name("Rin")
+    settle(person.window)
+    assert list(person.labels.values()).count("Rin") == size
+    for _ in range(3):
+        person.undo()
+    assert person.labels == {}
+    assert view.view.name_of(view.model.row_of(named[0])) == ""  # its mark is gone
+
+
+def test_duplicates_of_other_window_are_not_labelled(person: Person) -> None:
+    view = class_pages(person)
+    row = person.page.rows[0]
+    with Dataset.open(person.window.worker.root) as dataset:
+        apply_step(dataset, "elsewhere", placements=[Placement(row, False, "set", "test")])
+    wait_until(lambda: view.model.state(0).mark == "done")
+    rows = len(person.page.rows)
+    person.enter()
+    assert person.decided_count == rows - 1
+    assert labels_of(person, [row]) == {None}
+
+
+@pytest.fixture
+def late_person(open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path) -> Person:
+    """Open a clusters page of eight faces; the others are rejected and come back later."""
+    faces = copied(shared_faces, tmp_path / "d", named=False)
+    with Dataset.open(faces.root) as dataset:
+        others = [Choice(key, "reject") for key in [*faces.truth][8:]]
+        dataset.journal.apply("Reject", others)
+    return Person(open_window(faces.root, "pages"), faces)
+
+
+def bring_back(person: Person) -> None:
+    person.window.show_view("duplicates")
+    with Dataset.open(person.window.worker.root) as dataset:
+        dataset.journal.apply("Back", [Choice(key, "clear") for key in [*person.truth][8:]])
+    wait_until(lambda: person.window.worker.progress.counts.rejected == 0)  # type: ignore[union-attr]
+
+
+def test_untouched_page_is_remade_for_new_faces(late_person: Person) -> None:
+    person = late_person
+    before = person.page
+    bring_back(person)
+    show_pages(person)
+    assert len(person.page.rows) > len(before.rows)
+
+
+def test_begun_page_is_kept_until_nothing_is_left(late_person: Person) -> None:
+    person, view = late_person, class_pages(late_person)
+    before, clusters = person.page, len(person.page.cluster_sizes)
+    assert clusters > 1
+    for number in range(clusters):
+        person.point(card(person, number)[0])
+        person.type_name("Miku")
+        settle(person.window)
+        if not number:
+            bring_back(person)
+            show_pages(person)
+        assert person.page is before
+    assert view.header.file_button.text() == "Enter: next page (52 faces left)"
+    person.window.show_view("grid")
+    show_pages(person)
+    assert not set(before.rows) & set(person.page.rows)
