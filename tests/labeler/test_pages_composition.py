@@ -318,6 +318,19 @@ def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vector
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
+def test_page_is_restricted_to_samples() -> None:
+    stacks = [Stack(n, (2 * n, 2 * n + 1), NO_PREDICTION) for n in range(4)]
+    page = ClassPage(PageKind.CLASS, "Miku", tuple(stacks), 2, 20)
+    assert page.restricted(page.rows) == page
+    fewer = page.restricted({1, 4, 5})
+    assert [tile.rows for tile in fewer.tiles] == [(1,), (4, 5)]
+    assert (fewer.doubtful, fewer.total) == (1, 15)
+    assert page.restricted({0, 2}).doubtful == 0  # no heading for a part without the other
+    clusters = page._replace(kind=PageKind.CLUSTERS, doubtful=0, cluster_sizes=(1, 3))
+    assert clusters.restricted({2, 7}).cluster_sizes == (2,)
+    assert not clusters.restricted({2, 7}).by_hand
+
+
 def stacks_for(count: int) -> list[Stack]:
     return [Stack(n, (n + 1,), NO_PREDICTION) for n in range(count)]
 

@@ -192,6 +192,27 @@ def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]
         session.redo()
 
 
+def test_only_corrected_class_is_hidden(session: SortingSession, rows: list[int]) -> None:
+    """A class disappears with its last sample if the only labelling as it has created it."""
+    session.label(rows[:2], "Mikku")
+    session.label(rows[:1], "Miku")
+    assert (places(session)["Mikku"], session.progress().keys["Mikku"]) == (1, "1")
+    session.label(rows[1:2], "Miku")
+    assert "Mikku" not in places(session)
+    session.undo()
+    assert (places(session)["Mikku"], places(session)["Miku"]) == (1, 1)
+    session.redo()
+    assert "Mikku" not in places(session)
+    session.add_class("Rin")
+    session.label(rows[2:3], "Rin")
+    session.label(rows[3:4], "Mai")
+    session.label(rows[4:5], "Mai")
+    session.label(rows[2:5], "Miku")
+    assert (places(session)["Rin"], places(session)["Mai"], places(session)["Miku"]) == (0, 0, 5)
+    session.label(rows[5:], "Mikku")
+    assert places(session)["Mikku"] == 1
+
+
 def test_decisions_survive_unreadable_settings(session: SortingSession, rows: list[int]) -> None:
     settings = session.dataset.root / "dataset.toml"
     text = settings.read_text(encoding="utf-8")
