@@ -64,6 +64,12 @@ class ImageFile(NamedTuple):
     rejection: tuple[str, str] | None = None
 
     @property
+    def content_stamp(self) -> str:
+        """The part of the stamp that changes with the bytes, as does the key of a member."""
+        size, mtime, *_ = *self.stamp.split(":"), ""
+        return "" if self.read else f"{size}:{mtime}:"
+
+    @property
     def display_name(self) -> str:
         """Path; of a member that of its archive, and the name in it."""
         member = f":{self.origin.key.partition(':')[2]}" if self.read else ""
@@ -139,7 +145,7 @@ def import_images(
     if options.show is not None:
         simulated = SimulatedImporter(dataset, options.show, options=options)
         for file in files:
-            if not simulated.is_known(file.origin, file.stamp):
+            if not simulated.is_known_file(file.origin, file.stamp, file.content_stamp):
                 simulated.show(file.display_name, file.origin)
         return simulated.result() | summarize_ignored(ignored)
     # Files are closed here: an error would keep the archive open that they are in.

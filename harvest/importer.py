@@ -283,6 +283,16 @@ class SimulatedImporter(Importer):
         self._show = show
         self.tally = Counter(candidates=0)
 
+    def is_known_file(self, origin: Origin, stamp: str, content_stamp: str) -> bool:
+        """Return whether a file is known, or was imported with another label, group or credit."""
+        if self.is_known(origin, stamp):
+            return True
+        if self._dataset.fetches.get_image(origin.source, origin.key, content_stamp) is None:
+            return False
+        self.tally["duplicate"] += 1
+        self._note_known(origin)
+        return True
+
     def _get_fetch_state(self, origin: Origin, stamp: str) -> str | None:
         # What was shown would be in the dataset by now.
         is_repeat = any(origin.url in images for images in self._images[:1])

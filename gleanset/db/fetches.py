@@ -98,11 +98,12 @@ class Fetches(Table):
             (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
         )
 
-    def get_image(self, source: str, key: str) -> str | None:
-        """Return the hash of the image from a fetch, if any."""
+    def get_image(self, source: str, key: str, stamp_start: str = "") -> str | None:
+        """Return the hash of the image from a fetch whose stamp starts with a text, if any."""
         return self._db.fetch_text(
-            "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?",
-            (source, clean(key)),
+            "SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=? "
+            "AND substr(stamp,1,length(?))=?",
+            (source, clean(key), stamp_start, stamp_start),
         )
 
     def record(

@@ -137,7 +137,7 @@ class SimulatedImport:
             self.videos[path] += videos
         del ignored[DATASET]
         self.images += result.get("candidates", 0)
-        self.known_images += result.get("known", 0)
+        self.known_images += result.get("known", 0) + result.get("duplicate", 0)
         self.ignored.update(ignored)
         self.hints.update(result.get("hints", {}))
         del self.hints["none"]

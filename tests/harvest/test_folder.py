@@ -122,6 +122,28 @@ def test_changed_class_level_replaces_weak_labels(dataset: Dataset, folder: Path
     assert hints == {"a.jpg": [None], "c.png": [None], "d.jpg": [None]}
 
 
+@pytest.mark.parametrize("name", ["photos", "photos.zip"])
+@pytest.mark.parametrize("first", [{}, {"label": "mine"}, {"hints": True}])
+def test_simulation_counts_imported_files_with_other_labels_as_duplicates(
+    dataset: Dataset, tmp_path: Path, name: str, first: dict[str, object]
+) -> None:
+    folder = write_pictures(tmp_path / "photos", ("a.jpg", "b.jpg"))
+    shutil.make_archive(str(folder), "zip", folder)
+    harvest(dataset, tmp_path / name, **first)
+    lines = list[str]()
+    for options in ({}, {"label": "mine"}, {"hints": True}):
+        done = harvest(dataset, tmp_path / name, show=lines.append, **options)
+        assert done["candidates"] == 0
+        assert (done.get("known"), done.get("duplicate")) == (
+            (2, None) if options == first else (None, 2)
+        )
+    assert lines == []
+    harvest(dataset, tmp_path / name, label="mine")
+    (folder / "a.jpg").write_bytes(picture(9))
+    changed = harvest(dataset, folder, show=lines.append)
+    assert changed["candidates"] == len(lines) == (1 if name == "photos" else 2)
+
+
 def test_labels_from_replaced_weak_labels_are_revoked(dataset: Dataset, folder: Path) -> None:
     harvest(dataset, folder / "cats", hints=True)
     harvest(dataset, folder, hints=True)
