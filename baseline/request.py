@@ -51,7 +51,7 @@ Run = Annotated[str | None, Param(argument=True, metavar="[RUN]")]
 Preset = Annotated[
     str,
     Param(
-        f"Training preset: {PRESETS}.",
+        f"Training preset: {PRESETS}. Start with transfer.",
         metavar="NAME",
         show_default=True,
         parse=check_preset,

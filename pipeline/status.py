@@ -25,6 +25,7 @@ from gleanset.records import Run
 from labeler.acceptance import acceptance_obstacle, plan_acceptance
 from labeler.duplicates.plan import conflicting_label_summary
 from labeler.requests import SOURCE as IMPORT
+from labeler.training_command import suggest_training_command
 
 SERVE = "webapp serve"
 REVIEW = "webapp serve --admin"
@@ -90,8 +91,7 @@ def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> st
         return command
     latest_run = dataset.runs.get_latest("baseline")
     if (latest_run is None or _has_new_reports(dataset, latest_run)) and can_transfer():
-        preset = str((latest_run.settings if latest_run else {}).get("preset", "transfer"))
-        return f"baseline train --preset {preset} {option}"
+        return suggest_training_command(dataset)
     if Reports(dataset.db).count():
         return f"{REVIEW if _can_serve(dataset) else LIST_REPORTS} {option}"
     is_enough = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled or latest_run is None

@@ -6,7 +6,6 @@ folder --simulate` reports.
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
@@ -62,6 +61,7 @@ from labeler.sorting.import_plan import (
     are_face_crops,
     sort_paths,
 )
+from labeler.training_command import suggest_training_command
 
 COUNTED = ("added", "known", "faces", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
@@ -107,6 +107,7 @@ class BackgroundImport(QObject):
         self.result: Mapping[str, Any] = {}
         self.unreadable: list[str] = []
         self.errors: list[str] = []
+        self.training_command = ""
         self._commands: list[list[str]] = []
 
     @property
@@ -154,7 +155,12 @@ class BackgroundImport(QObject):
         if not self.running:
             self._reset()
         self._commands += commands
+        self._worker.ask(lambda s: suggest_training_command(s.dataset), self._offer_training)
         self._run(commands)
+
+    def _offer_training(self, command: str) -> None:
+        self.training_command = command
+        self.changed.emit()
 
     def _run(self, commands: Iterable[list[str]]) -> None:
         self.state = ImportState.RUNNING
@@ -286,12 +292,9 @@ class ImportBar(QFrame):
         return text
 
     def _result_text(self, state: ImportState) -> str:
-        if state is ImportState.STOPPED:
-            parts = [self.tr("Stopped; finished steps are kept")]
-        elif self._import.errors:
-            parts = [self.tr("Incomplete")]
-        else:
-            parts = [self.tr("Finished")]
+        ended = self.tr("Incomplete") if self._import.errors else self.tr("Finished")
+        stopped = state is ImportState.STOPPED
+        parts = [self.tr("Stopped; finished steps are kept") if stopped else ended]
         counts, whole = self._import.counts, self._import.whole_images
         samples = self.tr("{count} images prepared") if whole else self.tr("{count} faces detected")
         texts = {
@@ -317,12 +320,13 @@ class ImportBar(QFrame):
         texts = []
         if output is not None:
             path = output.relative_to(root) if output.is_relative_to(root) else output
-            texts.append(self.tr("in {folder}").format(folder=path))
+            text = self.tr("see {path}") if "timeline" in result else self.tr("in {path}")
+            texts.append(text.format(path=path))
         counts = result.get("splits", result)
         if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
-            command = f"baseline train -d {shlex.quote(str(root))}"
             texts.append(", ".join(splits))
-            texts.append(self.tr("Next, train a model: {command}").format(command=command))
+            if command := self._import.training_command:
+                texts.append(self.tr("Next, train a model: {command}").format(command=command))
         return texts
 
 

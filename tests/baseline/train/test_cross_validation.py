@@ -154,5 +154,6 @@ def test_diverging_fold_is_reported(dataset: Dataset) -> None:
     line = ("baseline.cli", "train", "--preset", "simple", "--folds", "2", *options)
     diverged = run_here(*line, "-d", dataset.root)
     assert diverged.code in (2, 3)
+    assert diverged.stderr.startswith("preset: simple; with few images a class, --preset transfer")
     # Whether the loss or only the features overflow depends on the processor.
     assert re.search("not finite numbers|loss nan", diverged.stderr)

@@ -122,7 +122,9 @@ def test_enter_accepts_page_and_k_keeps_all_until_undone(person: Person) -> None
     person.enter()
     assert duplicate_widths(person) == [160] * 3 + [240] * 3
     assert view.empty.title.text() == "9 images compared, no duplicates to review"
-    QTest.mouseClick(view.empty.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)
+    buttons = [button.text() for button in view.empty.findChildren(QPushButton)]
+    assert buttons == ["Go to class pages", "Go to unsorted images"]
+    QTest.mouseClick(view.search_button, Qt.MouseButton.LeftButton)
     assert view.empty.title.text() in ("A command is running…", "Finding duplicates…")
     wait_until_planned(person)
     assert view.empty.title.text() == "9 images compared, no duplicates to review"
@@ -453,7 +455,8 @@ def test_dataset_is_split_and_exported(
     assert len(list((root / "exports" / "imagefolder").glob("*/*.jpg"))) == 60
     text = run(window, view.split_button)
     assert text == (
-        f"Finished  ·  train 56, val 2, test 2  ·  Next, train a model: baseline train -d {root}"
+        "Finished  ·  train 56, val 2, test 2  ·  "
+        f"Next, train a model: baseline train --preset transfer -d {root}"
     )
     wait_until(lambda: view.title.text().startswith("train : val : test = "))
     splits = [column_numbers(view, number) for number in (3, 4, 5)]
