@@ -12,7 +12,6 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QLabel, QStatusBar, QToolButton
 
 from gleanset import Dataset
@@ -20,7 +19,7 @@ from gleanset.installation import install_command
 from labeler.qt.commands import MISSING_EXIT_CODE, CommandEnd, CommandQueue, CommandStage
 from labeler.qt.session_worker import BackgroundTask, SessionWorker
 from labeler.qt.settings import WindowState
-from labeler.qt.theme import PENDING, SAVED, em, is_dark
+from labeler.qt.theme import em
 from labeler.qt.translations import singular, step_words
 from labeler.qt.widgets import announce, timer
 from labeler.sorting.session import SortingProgress, StepKind, StepResult
@@ -90,16 +89,16 @@ class MessageBar(QStatusBar):
         self._show_message(text, False)
 
     def _show_message(self, text: str, bad: bool) -> None:
+        if bad and text.partition(" ")[0].isalpha():  # errors begin in lower case
+            text = text[0].upper() + text[1:]
         self.showMessage(text, 0 if bad else MESSAGE_MS)
         announce(self, text)
 
     def _show_save_delay(self, reason: str) -> None:
         unsaved = self.tr("not saved yet: {why}").format(why=reason)
         _set_elided(self.saved, unsaved if reason else self.tr("saved"))
-        palette = self.palette()
-        colour = QColor((PENDING if reason else SAVED)[is_dark(palette)])
-        palette.setColor(QPalette.ColorRole.WindowText, colour)
-        self.saved.setPalette(palette)
+        self.saved.setProperty("saved", not reason)  # for the style sheet
+        self.saved.style().polish(self.saved)
 
 
 FEATURES_STAGE = "features"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
+from string import Template
 
 from PySide6.QtCore import QRect, QRectF, QSize, Qt
 from PySide6.QtGui import (
@@ -99,65 +101,7 @@ def _palette(ground: int, surface: int, text: int, muted: int, line: int, accent
     return palette
 
 
-_STYLE = """
-QPushButton, QToolButton, QLineEdit {{
-    background: {surface}; color: {text}; border: 1px solid {line}; border-radius: {radius}px;
-    padding: 3px 10px; }}
-QPushButton:hover, QToolButton:hover {{ background: {hover}; }}
-QPushButton:pressed, QToolButton:pressed {{ background: {line}; }}
-QPushButton:disabled, QToolButton:disabled {{ color: {faint}; }}
-QToolButton::menu-indicator {{ image: none; }}
-QToolButton[autoRaise="true"] {{ background: transparent; border-color: transparent; }}
-QToolButton[autoRaise="true"]:hover {{ background: {hover}; }}
-QToolButton:checked {{ background: {soft}; border-color: {accent}; }}
-QPushButton[primary="true"]:enabled {{
-    background: {accent}; color: {on_accent}; border-color: {accent}; }}
-QPushButton[primary="true"]:enabled:hover {{ background: {accent_hover}; }}
-QPushButton:focus, QToolButton:focus, QLineEdit:focus {{ border: 2px solid {accent};
-    padding: 2px 9px; }}
-QPushButton[primary="true"]:focus {{ border-color: {text}; }}
-QComboBox QLineEdit, QAbstractSpinBox QLineEdit {{ border: none; padding: 0; }}
-QRadioButton::indicator, QCheckBox::indicator:unchecked {{
-    background: {surface}; border: 1px solid {muted}; width: 12px; height: 12px; }}
-QRadioButton::indicator {{ border-radius: 7px; }}
-QRadioButton::indicator:checked {{ background: qradialgradient(cx: 0.5, cy: 0.5, fx: 0.5, fy: 0.5,
-    radius: 0.5, stop: 0.5 {text}, stop: 0.65 {surface}); }}
-QRadioButton::indicator:focus, QCheckBox::indicator:unchecked:focus {{ border-color: {accent}; }}
-QCheckBox::indicator:unchecked {{ border-radius: 3px; }}
-QTabBar::tab {{ color: {muted}; border: 1px solid transparent; border-radius: {radius}px;
-    padding: 4px 9px; margin: 2px 1px; }}
-QTabBar::tab:hover {{ background: {hover}; }}
-QTabBar::tab:selected {{ background: {surface}; color: {text}; border-color: {line}; }}
-QMenu {{ background: {surface}; border: 1px solid {line}; padding: 5px; }}
-QMenu::item {{ padding: 5px 22px 5px 12px; border-radius: {radius}px; }}
-QMenu::item:selected {{ background: {soft}; color: {text}; }}
-QMenu::item:disabled {{ color: {faint}; }}
-QMenu::separator {{ height: 1px; background: {line}; margin: 5px 8px; }}
-QScrollBar:vertical {{ background: transparent; width: 12px; }}
-QScrollBar::handle:vertical {{ background: {handle}; border-radius: 4px; margin: 2px;
-    min-height: 36px; }}
-QScrollBar::handle:vertical:disabled {{ background: transparent; }}
-QScrollBar::handle:vertical:hover {{ background: {muted}; }}
-QScrollBar::add-line:vertical, QScrollBar::sub-line:vertical {{ height: 0; }}
-QScrollBar::add-page:vertical, QScrollBar::sub-page:vertical {{ background: transparent; }}
-QFrame#card, QLabel#card {{ background: {surface}; border: 1px solid {line};
-    border-radius: {card}px; }}
-QGroupBox {{ background: {surface}; border: 1px solid {line}; border-radius: {card}px;
-    padding: 34px 8px 8px 8px; font-weight: 600; }}
-QGroupBox::title {{ subcontrol-origin: border; left: 14px; top: 10px; }}
-QTreeView, QListWidget {{ background: {surface}; border: 1px solid {line};
-    border-radius: {card}px; padding: 4px; }}
-QTreeView::item, QListWidget::item {{ padding: 4px; }}
-QHeaderView {{ background: transparent; }}
-QHeaderView::section {{ background: transparent; color: {muted}; border: none; padding: 6px; }}
-QProgressBar {{ background: {trough}; border: none; border-radius: 4px; max-height: 8px;
-    color: transparent; }}
-QProgressBar::chunk {{ background: {accent}; border-radius: 4px; }}
-QToolTip {{ background: {surface}; color: {text}; border: 1px solid {line}; padding: 4px 6px; }}
-QStatusBar::item {{ border: none; }}
-QDialogButtonBox {{ dialogbuttonbox-buttons-have-icons: 0; }}
-QSplitter::handle {{ background: transparent; }}
-"""
+_STYLE, _TICK = (Path(__file__).with_name(name) for name in ("style.qss", "tick.svg"))
 
 
 def _style_sheet(palette: QPalette) -> str:
@@ -172,12 +116,16 @@ def _style_sheet(palette: QPalette) -> str:
         "soft": lit(palette),
         "handle": blend(palette.color(Role.Window), palette.color(Role.Text), 0.36),
         "trough": trough(palette),
+        "saved": QColor(SAVED[is_dark(palette)]),
+        "pending": QColor(PENDING[is_dark(palette)]),
         "accent": accent,
         "accent_hover": blend(accent, palette.color(Role.HighlightedText), 0.12),
         "on_accent": palette.color(Role.HighlightedText),
     }
     names = {name: colour.name() for name, colour in colours.items()}
-    return _STYLE.format(radius=CONTROL_RADIUS, card=CARD_RADIUS, **names)
+    sizes = {"radius": CONTROL_RADIUS, "card": CARD_RADIUS}
+    template = Template(_STYLE.read_text(encoding="utf-8"))
+    return template.substitute(names, **sizes, tick=_TICK.as_posix())
 
 
 def blend(under: QColor, over: QColor, share: float) -> QColor:

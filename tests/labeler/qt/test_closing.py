@@ -64,7 +64,7 @@ def test_refused_decision_blocks_first_close(open_window: OpenWindow, faces: Fac
     window = open_window(faces.root)
     window.worker.decide(lambda session: session.add_class("rei"))
     assert not window.close()
-    assert "there is a class 'rei' already" in window.statusBar().currentMessage()
+    assert "There is a class 'rei' already" in window.statusBar().currentMessage()
     assert window.close()
 
 

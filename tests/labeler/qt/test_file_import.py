@@ -14,7 +14,7 @@ from person import FakeCommands, OpenWindow, drop_files, settle, wait_until
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QRadioButton
-from tools_for_tests import write_pictures
+from tools_for_tests import run_here, write_pictures
 
 from gleanset import Dataset
 from harvest.source_names import SOURCES
@@ -24,7 +24,7 @@ from labeler.qt.file_import import ImportBar, ImportDialog, ImportState, SearchD
 from labeler.qt.program import Program, Welcome
 from labeler.qt.settings import SettingsDialog, get_theme
 from labeler.qt.status_bar import Learning
-from labeler.qt.theme import is_dark
+from labeler.qt.theme import SAVED, is_dark
 from labeler.qt.translations import install
 from labeler.qt.widgets import KeyHints
 from labeler.qt.window import LabelerWindow
@@ -143,6 +143,14 @@ def test_commands_run_in_order(start_import: StartImport, scenes: Path, tmp_path
     assert names[1:] == [("harvest", "folder"), ("pipeline", "episodes"), ("facecrop", "run")]
     QTest.mouseClick(import_bar(window).close_button, Qt.MouseButton.LeftButton)
     assert not import_bar(window).isVisible()
+
+
+def test_files_imported_with_other_labels_are_not_new(
+    open_window: OpenWindow, faces: FaceSet, scenes: Path
+) -> None:
+    run_here("harvest.cli", "folder", scenes, "-d", faces.root).checked()
+    drop_files(window := open_window(faces.root), [scenes])
+    assert wait_for_dialog(window).summary.text().startswith("3 already in the dataset\n")
 
 
 def test_import_is_stopped_and_resumed(
@@ -361,6 +369,11 @@ def test_settings_change_theme_now_and_language_later(
         QApplication.processEvents()
         assert (is_dark(window.palette()), is_dark(dialog.palette())) == (dark, dark)
         assert get_theme() == theme
+        saved_color = window.status.saved.palette().windowText().color()
+        assert saved_color.rgb() & 0xFFFFFF == SAVED[dark]
+        ticked = dialog.hints.grab().toImage()
+        pixels = [ticked.pixelColor(x, ticked.height() // 2) for x in range(16)]
+        assert dialog.palette().highlight().color() in pixels
     corner = window.grab().toImage().pixelColor(2, window.height() - 3)
     assert corner.lightness() < 128
     QTest.keyClick(dialog.theme, Qt.Key.Key_Home)

@@ -291,5 +291,5 @@ def test_long_texts_fit_a_small_window(
     window.worker.save_delayed.emit("")
     assert status.saved.toolTip() == ""
     window.worker.show_message(LONG, bad=True)
-    assert bar.currentMessage() == LONG
-    assert plain_text(bar.toolTip()) == LONG
+    assert bar.currentMessage() == LONG[0].upper() + LONG[1:]
+    assert plain_text(bar.toolTip()) == bar.currentMessage()
