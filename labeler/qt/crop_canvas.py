@@ -393,16 +393,16 @@ class CropCanvas(QGraphicsView):
         start, under = self._map_to_image(event), self.items(event.position().toPoint())
         handles = [item.number for item in under if isinstance(item, BoxHandle)]
         boxes = [item for item in under if isinstance(item, BoxItem)]
+        hit = min(boxes, key=lambda item: item.draft.rect.width(), default=None)
         if handles:
             before, handle = self.boxes[self.current], min(handles)
             self._gesture = BoxGesture(before, lambda point: before.with_handle_at(handle, point))
-        elif boxes:
-            hit = min(boxes, key=lambda item: item.draft.rect.width())
+        elif hit is not None and hit.draft.rect != self.sceneRect():
             self.choose(self._items.index(hit))
             before = hit.draft
             self._gesture = BoxGesture(before, lambda point: before.moved(point - start))
-        else:
-            self.choose(-1)
+        else:  # a box of the whole image cannot be moved: a click selects it
+            self.choose(self._items.index(hit) if hit is not None else -1)
             new = BoxDraft(QRectF(start, start))
             self._gesture = BoxGesture(new, lambda point: self._spanned(new, point), draws=True)
 
@@ -413,7 +413,7 @@ class CropCanvas(QGraphicsView):
         if self._gesture is None:
             return
         box = self._gesture.box_at(self._map_to_image(event))
-        if self.current < 0:  # drawn until now
+        if box.id not in {draft.id for draft in self.boxes}:  # drawn until now
             side = max(box.rect.width(), box.rect.height())
             if side * self.transform().m11() < HANDLE_MARGIN:
                 return
@@ -435,8 +435,8 @@ class CropCanvas(QGraphicsView):
     def _end_gesture(self, *, cancelled: bool = False) -> None:
         """End the gesture; `cancelled` restores the box as it was before."""
         gesture, self._gesture = self._gesture, None
-        if gesture is not None and self.current >= 0:
-            box = self.boxes[self.current]
+        box = self.boxes[self.current] if self.current >= 0 else None
+        if gesture is not None and box is not None and box.id == gesture.before.id:
             if gesture.draws and (cancelled or min(box.box[2:]) < MIN_BOX_SIDE):
                 self.remove_current(-1)
             elif cancelled:

@@ -151,7 +151,7 @@ class CropView(LabelerView):
         self.home = self.canvas
 
     def _lay_out(self) -> None:
-        self.selection_box.addItem(self.tr("No face detected"), MISSED)
+        self.selection_box.addItem(self.tr("Without a box"), MISSED)
         self.selection_box.addItem(self.tr("All images"), ALL)
         self.selection_box.setAccessibleName(self.tr("Images to show"))
         self.text.setPlaceholderText(self.tr("Image name or hash"))
@@ -229,7 +229,7 @@ class CropView(LabelerView):
             self.tr("Show all images"), lambda: self.selection_box.setCurrentIndex(1)
         )
         notice = Notice(
-            self.tr("Every image has a detected face"),
+            self.tr("Every image has a box"),
             self.tr("Boxes can be drawn on any image."),
             (show_all, detect_faces(self, self.tr("Detect faces in new images"))),
         )

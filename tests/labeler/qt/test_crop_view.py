@@ -119,6 +119,27 @@ def test_drawn_box_becomes_sample_and_keeps_label_when_moved(window: LabelerWind
     assert [draft.sample for draft in view.canvas.boxes] == [back]
 
 
+def test_box_is_drawn_in_box_of_whole_image(window: LabelerWindow) -> None:
+    view = crop_view(window)
+    width, height = view.canvas.image_size
+    drag(view, viewport_point(view, 0, 0), viewport_point(view, width, height))
+    wait_until_saved(window)
+    (whole,) = saved_boxes(window)
+    assert whole.box[2:] == view.canvas.image_size
+    view.canvas.choose(-1)
+    click = QTest.mouseClick
+    click(view.canvas.viewport(), Button.LeftButton, NONE, viewport_point(view, 30, 30))
+    assert view.canvas.current == 0
+    start_drag(view, viewport_point(view, 20, 10), viewport_point(view, 50, 50))
+    QTest.keyClick(view.canvas, Qt.Key.Key_Escape)
+    assert len(view.canvas.boxes) == 1
+    drag(view, viewport_point(view, 20, 10), viewport_point(view, 60, 50))
+    wait_until_saved(window)
+    boxes = {box.key: box for box in saved_boxes(window)}
+    assert boxes.pop(whole.key).box == whole.box
+    assert is_near(*boxes.values(), 20, 10, 40, 40)
+
+
 def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
     view, canvas = crop_view(window), crop_view(window).canvas
     canvas.setFocus()
