@@ -35,11 +35,12 @@ from labeler.qt import theme
 from labeler.qt.grid.model import Index
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.images import ThumbnailLoader
+from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
-from labeler.qt.translations import counted
+from labeler.qt.translations import counted, target_name
 from labeler.qt.widgets import NameField, button, column_layout, plain_label, timer
-from labeler.sorting.grid_query import DUPLICATES
+from labeler.sorting.grid_query import DUPLICATES, known_count
 from labeler.sorting.session import Place, SortingProgress
 
 PORTRAIT_DELAY_MS = 700
@@ -96,15 +97,12 @@ class ClassListModel(QAbstractListModel):
             for name, key in progress.keys.items()
             if self._filter.casefold() in name.casefold()
         ]
-        duplicates = ClassListRow(DUPLICATES, self.tr("Duplicates"), "", counts.duplicates)
-        return [
-            *classes,
-            ClassListRow(Place.REJECT.target, self.tr("Not a face"), "Del", counts.rejected),
-            ClassListRow(Place.OTHER.target, self.tr("Unlisted person"), "O", counts.other),
-            ClassListRow(Place.LATER.target, self.tr("Skipped"), "L", counts.later),
-            ClassListRow(Place.QUEUE.target, self.tr("Not sorted yet"), "Q", counts.pending),
-            *([duplicates] if counts.duplicates else []),
+        places = [
+            ClassListRow(target, target_name(target), key, known_count(counts, target) or 0)
+            for target, key in reversed(PLACE_KEYS.items())
         ]
+        duplicates = ClassListRow(DUPLICATES, self.tr("Duplicates"), "", counts.duplicates)
+        return [*classes, *places, *([duplicates] if counts.duplicates else [])]
 
     def filter_by(self, text: str) -> None:
         self._filter = text.strip()

@@ -22,6 +22,7 @@ from gleanset.platform import lower_thread_priority
 from gleanset.records import Region
 from labeler.qt import theme
 from labeler.qt.theme import Role
+from labeler.qt.translations import target_name
 from labeler.qt.widgets import column_layout, plain_label, row_layout, timer
 from labeler.sorting.sample_images import THUMBNAIL_SIDES, ThumbnailCache, whole_image
 
@@ -287,7 +288,8 @@ class DetailPanel(QWidget):
         # Zero-width spaces let a long file name wrap.
         title, step = tile.title or "", MAX_UNBROKEN_LETTERS
         title = "\u200b".join(title[at : at + step] for at in range(0, len(title), step))
-        return "\n".join(part for part in (title, tile.label, size) if part)
+        place = "rejected" if tile.status == "rejected" else tile.mark or ""
+        return "\n".join(part for part in (title, tile.label or target_name(place), size) if part)
 
     def show_suggestions(self, top: Sequence[tuple[str, str, float]]) -> None:
         """Show suggested classes: key, label and confidence of each."""

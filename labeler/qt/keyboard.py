@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
 from PySide6.QtWidgets import QFormLayout, QFrame, QLabel, QWidget
 
@@ -16,6 +16,14 @@ from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, scaled
 from labeler.qt.translations import tr
 from labeler.qt.widgets import ENTER, column_layout, row_layout, timer
 from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
+from labeler.sorting.session import Place
+
+PLACE_KEYS = {
+    Place.QUEUE.target: "Q",
+    Place.LATER.target: "L",
+    Place.OTHER.target: "O",
+    Place.REJECT.target: "Del",
+}
 
 # Scan code of the row of digits, where layouts have other characters (French, Czech, or Shift).
 _FIRST_DIGIT_SCAN_CODE = 2 if sys.platform == "win32" else 10
@@ -290,7 +298,15 @@ class ShortcutsPopup(QFrame):
             return
         if self.layout() is None:
             self._lay_out()
-        self.adjustSize()
+        labels, width = self.findChildren(QLabel), self._owner.width()
+        for label in labels:
+            label.setWordWrap(False)
+        size = self.sizeHint()
+        if size.width() > width:
+            for label in labels:
+                label.setWordWrap(True)
+            size = QSize(width, self.heightForWidth(width))
+        self.resize(size)
         self.move(self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center())
         self.show()
 

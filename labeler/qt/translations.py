@@ -16,6 +16,7 @@ from PySide6.QtWidgets import QApplication
 
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, UNDO, Operation
+from labeler.sorting.session import Place
 
 WORDS = Path(__file__).with_name("words")
 IMAGE_WORDS = Path(__file__).with_name("whole_images.toml")
@@ -107,6 +108,18 @@ def install(application: QApplication, locale: str | None = None) -> str:
 def tr(text: str) -> str:
     """Return the translation of a text, or the text itself."""
     return QCoreApplication.translate("", text)
+
+
+def target_name(target: str) -> str:
+    """Return the name of a place such as `later`, or the class itself."""
+    names: dict[str, str] = {
+        Place.QUEUE: tr("Not sorted yet"),
+        Place.LATER: tr("Skipped"),
+        Place.OTHER: tr("Unlisted person"),
+        Place.REJECT: tr("Not a face"),
+        "rejected": tr("Not a face"),
+    }
+    return names.get(target.removeprefix(":"), target)
 
 
 def step_words(operation: Operation) -> str:

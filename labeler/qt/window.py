@@ -257,14 +257,15 @@ class LabelerWindow(QMainWindow):
         self.details.setVisible(self._details_wanted)
 
     def _press_view_key(self, name: str) -> None:
-        # The key of the current view returns to the grid; there F2 renames a class.
-        if name != "grid" or not isinstance(self.view, GridView):
-            is_current = self.stack.currentWidget() is self._views.get(name)
-            self.show_view("grid" if is_current else name)
-        elif self.view.place.startswith(":"):
+        # The key of the current view returns to the grid; F2 renames the class that is shown.
+        place = self.view.current_place if isinstance(self.view, FilteredView) else ""
+        if name == "grid" and place and not place.startswith(":"):
+            self.class_panel.rename(place)
+        elif name == "grid" and isinstance(self.view, GridView):
             self.worker.show_message(self.tr("F2 renames a class that the grid shows"))
         else:
-            self.class_panel.rename(self.view.place)
+            is_current = self.stack.currentWidget() is self._views.get(name)
+            self.show_view("grid" if is_current else name)
 
     # -- keys
 

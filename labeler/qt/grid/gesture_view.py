@@ -7,7 +7,7 @@ and reports that. Keys are ignored while an input method composes.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import StrEnum
+from enum import Enum
 
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
 from PySide6.QtGui import (
@@ -48,39 +48,24 @@ CURSOR_MOVES = {
 }
 
 
-class GridCommand(StrEnum):
-    """What a key or a click on a grid requests; each view handles the commands that it knows."""
+class GridCommand(Enum):
+    """What a grid requests; each view handles the commands that it knows. The values are keys."""
 
-    REJECT = "reject"
-    LATER = "later"
-    OTHER = "other"
-    QUEUE = "queue"
-    SPLIT = "split"
-    ENTER = "enter"
-    NEXT_PAGE = "next_page"
-    PREVIOUS_PAGE = "previous_page"
-    KEEP_ALL = "keep_all"
-    NEW = "new"
-    LIFT = "lift"
-    ENLARGE = "enlarge"
+    REJECT = (Key.Key_Delete, Key.Key_Backspace)
+    LATER = (Key.Key_L,)
+    OTHER = (Key.Key_O, Key.Key_Period)
+    QUEUE = (Key.Key_Q,)
+    SPLIT = (Key.Key_S, Key.Key_Minus)
+    ENTER = (Key.Key_Return, Key.Key_Enter)
+    NEXT_PAGE = (Key.Key_PageDown,)
+    PREVIOUS_PAGE = (Key.Key_PageUp,)
+    KEEP_ALL = (Key.Key_K,)
+    NEW = (Key.Key_N,)
+    LIFT = ()
+    ENLARGE = (Key.Key_Space,)
 
 
-COMMAND_BY_KEY = {
-    Key.Key_Delete: GridCommand.REJECT,
-    Key.Key_Backspace: GridCommand.REJECT,
-    Key.Key_L: GridCommand.LATER,
-    Key.Key_O: GridCommand.OTHER,
-    Key.Key_Q: GridCommand.QUEUE,
-    Key.Key_S: GridCommand.SPLIT,
-    Key.Key_Return: GridCommand.ENTER,
-    Key.Key_Enter: GridCommand.ENTER,
-    Key.Key_PageDown: GridCommand.NEXT_PAGE,
-    Key.Key_PageUp: GridCommand.PREVIOUS_PAGE,
-    Key.Key_K: GridCommand.KEEP_ALL,
-    Key.Key_Minus: GridCommand.SPLIT,
-    Key.Key_Period: GridCommand.OTHER,
-    Key.Key_N: GridCommand.NEW,
-}
+COMMAND_BY_KEY = {key: command for command in GridCommand for key in command.value}
 
 
 class GestureView(TileView):

@@ -21,6 +21,7 @@ from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
+from labeler.qt.translations import target_name
 
 Index = QModelIndex | QPersistentModelIndex
 BLOCK_SIZE = 256
@@ -181,7 +182,7 @@ class TileModel(QAbstractListModel):
         if state is None and (tile := self._tiles.get(self._ids[row])) is not None:
             is_gone = self.only_waiting and not tile.waits
             if is_gone or (self.only_label is not None and tile.label != self.only_label):
-                return TileState(TileMark.DONE, "", tile.label or tile.status)
+                return TileState(TileMark.DONE, "", tile.label or tile.mark or tile.status)
         return state or UNMARKED
 
     def set_state(self, rows: Iterable[int], state: TileState) -> None:
@@ -226,5 +227,6 @@ class TileModel(QAbstractListModel):
         if state.mark is TileMark.LIFTED:
             parts.append(self.tr("excluded"))
         elif state.mark in (TileMark.SENT, TileMark.DONE):
-            parts.append(self.tr("moved to {target}").format(target=state.target))
+            target = target_name(state.target)
+            parts.append(self.tr("moved to {target}").format(target=target))
         return ", ".join(parts)

@@ -329,31 +329,46 @@ def _first_steps(view: LabelerView) -> Notice:
     )
 
 
-def all_sorted(view: LabelerView, counts: LabelCounts, doubtful: int | None = None) -> Notice:
+def all_sorted(
+    view: LabelerView, counts: LabelCounts, doubtful: int | None = None, *, copies: bool = True
+) -> Notice:
     """Return the notice when no face is unsorted: what follows, the most useful first.
 
-    `doubtful` is the number of labels to review; None if it is not known yet.
+    `doubtful` is the number of labels to review; None if it is not known yet. `copies` says whether
+    there may be duplicates that are not found or not decided.
     """
     text, show = tr("{count} faces are sorted."), view.context.show_place
     skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
     skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
     sorted_text = counted(text, done)
     review = to_view(view, "review", tr("Review labels"))
-    steps = _steps_after_sorting(view)
+    steps = steps_after_sorting(view, copies=copies)
     if doubtful:
         sorted_text += " " + counted(tr("{count} labels look doubtful."), doubtful)
     elif doubtful == 0:
-        sorted_text += " " + tr("No label looks doubtful: find duplicates, then split and export.")
+        sorted_text += " " + tr("No label looks doubtful.")
     steps.insert(0 if doubtful else len(steps), review)
     first_steps = [skipped_step] if counts.later else []
     return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))
 
 
-def _steps_after_sorting(view: LabelerView) -> list[NextStep]:
-    return [
-        to_view(view, "duplicates", tr("Find duplicates")),
-        to_view(view, "statistics", tr("Split and export")),
-    ]
+def steps_after_sorting(view: LabelerView, *, copies: bool = True) -> list[NextStep]:
+    """Return what follows after sorting; `copies` as in `all_sorted`."""
+
+    def find_duplicates() -> None:
+        view.context.imports.run_command("labeler", "dedup", "--simulate")
+        view.context.show_view("duplicates")
+
+    find = [NextStep(tr("Find duplicates"), find_duplicates)] if copies else []
+    return [*find, to_view(view, "statistics", tr("Split and export"))]
+
+
+def next_steps(view: LabelerView, *, copies: bool = True) -> list[NextStep]:
+    """Return steps to unsorted faces, or what follows after sorting; `copies` as there."""
+    progress = view.worker.progress
+    if progress is not None and progress.counts.total and not progress.counts.pending:
+        return steps_after_sorting(view, copies=copies)
+    return [to_pages(view), to_queue(view)]
 
 
 def empty_place(view: LabelerView, name: str) -> Notice:
@@ -365,15 +380,10 @@ def empty_place(view: LabelerView, name: str) -> Notice:
 
 def empty_wall(view: LabelerView, wall: str) -> Notice:
     """Return the notice of an empty list of the review."""
-    run = view.context.imports.run_command
-    steps = [to_pages(view), to_queue(view)]
-    text = tr("Sort some faces first, or choose another list above.")
-    progress = view.worker.progress
-    if progress is not None and progress.counts.total and not progress.counts.pending:
-        steps, text = _steps_after_sorting(view), tr("Choose another list above, or continue:")
+    run, text = view.context.imports.run_command, tr("Choose another list above, or continue:")
     searches = {
         "label-issues": NextStep(tr("Find label issues"), partial(run, "baseline", "label-issues")),
         "flags": NextStep(tr("Find quality issues"), partial(run, "labeler", "quality")),
     }
     first_steps = [searches[wall]] if wall in searches else []
-    return Notice(tr("Nothing to review in this list"), text, (*first_steps, *steps))
+    return Notice(tr("Nothing to review in this list"), text, (*first_steps, *next_steps(view)))

@@ -21,7 +21,7 @@ from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import counted, tr
-from labeler.qt.views.base import NextStep, Notice, ViewContext
+from labeler.qt.views.base import NextStep, Notice, ViewContext, next_steps
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, button, row_layout, set_column
 from labeler.sorting.session import SortingSession, StepResult
@@ -243,8 +243,10 @@ class DuplicatesView(PagedView):
             is_compared = self._compared > 0
             text = counted(compared, self._compared) if is_compared else self.tr("Not searched yet")
             missing = counted(self.tr("{count} images are not compared yet."), self._missing)
-            step = NextStep(self.tr("Find duplicates"), self.search)
-            notice = Notice(text, missing if self._missing else "", (step,))
+            steps = [NextStep(self.tr("Find duplicates"), self.search)]
+            if is_compared and not self._missing:
+                steps = next_steps(self, copies=False)
+            notice = Notice(text, missing if self._missing else "", tuple(steps))
         self.title.setText(text)
         self.empty.show_notice(notice)
 

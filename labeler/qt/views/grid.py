@@ -15,7 +15,8 @@ from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
 from labeler.qt.grid.tile_view import Select
-from labeler.qt.translations import singular
+from labeler.qt.keyboard import PLACE_KEYS
+from labeler.qt.translations import singular, target_name
 from labeler.qt.views.base import ViewContext, empty_place
 from labeler.qt.views.review import FilterBar, FilteredView
 from labeler.qt.widgets import HEAD, KeyHints, row_layout, set_column
@@ -63,10 +64,7 @@ class GridView(FilteredView):
 
     def _places(self) -> list[tuple[str, object]]:
         return [
-            (self.tr("Not sorted yet"), Place.QUEUE.target),
-            (self.tr("Skipped"), Place.LATER.target),
-            (self.tr("Unlisted person"), Place.OTHER.target),
-            (self.tr("Not a face"), Place.REJECT.target),
+            *((target_name(target), target) for target in PLACE_KEYS),
             (self.tr("Duplicates"), DUPLICATES),
             (self.tr("All faces"), ALL_PLACES),
         ]

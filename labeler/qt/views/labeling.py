@@ -10,16 +10,21 @@ from PySide6.QtCore import QModelIndex, QPoint, QRect, Qt
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
 from PySide6.QtWidgets import QMenu, QWidget
 
+from gleanset.db.duplicates import Pairs
 from gleanset.db.regions import FrameFace
+from gleanset.db.samples import SplitEvidence
 from gleanset.db.sorting import LabelCounts, SampleTile
 from gleanset.db.views import NO_FILTER
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
+from labeler.duplicates.plan import make_plan
 from labeler.qt.grid.gesture_view import COMMAND_BY_KEY, GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
+from labeler.qt.grid.tile_view import Select
 from labeler.qt.images import LoadedImage, draw_fitted, load
-from labeler.qt.keyboard import ClassKeyReader
+from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
+from labeler.qt.translations import target_name
 from labeler.qt.views.base import (
     DetectionState,
     EmptyNotice,
@@ -29,7 +34,7 @@ from labeler.qt.views.base import (
     no_faces,
 )
 from labeler.qt.widgets import KeyHints, announce, column_layout, timer
-from labeler.review import ReviewPage, load_review_page
+from labeler.review import load_review_page
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
@@ -143,7 +148,9 @@ class EnlargedFaceOverlay(QWidget):
         elided = Qt.TextElideMode.ElideRight
         caption = painter.fontMetrics().elidedText(self.caption(), elided, lower.width() - 8)
         painter.drawText(lower, centre, caption)
-        hint = self.tr("← →: video frames · ↑ ↓: other faces · class keys · Esc: back")
+        hint = self.tr("← ↑ ↓ →: other faces · class keys · Esc: back")
+        if len(self._frames.files) > 1:
+            hint = self.tr("← →: video frames · ↑ ↓: other faces · class keys · Esc: back")
         painter.drawText(lower.translated(0, line), centre, hint)
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
@@ -174,7 +181,7 @@ class EnlargedFaceOverlay(QWidget):
             return ""
         state, proposed = self._view.tiles.state(row), self._view.tiles.prediction(row)
         if state.mark in (TileMark.SENT, TileMark.DONE):
-            return f"→ {state.target}"
+            return f"→ {target_name(state.target)}"
         if tile is not None and tile.label:
             return tile.label
         return f"{proposed.label}?" if proposed.label else ""
@@ -243,7 +250,12 @@ PAGE_STEPS = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 """Places that are not decisions: faces may be sent there without having been shown."""
 
-PLACE_LETTERS = {Place.REJECT: "Del", Place.LATER: "L", Place.OTHER: "O", Place.QUEUE: "Q"}
+
+def _find_open_work(session: SortingSession) -> tuple[int, bool]:
+    """Return the number of doubtful labels, and whether duplicates may be left to decide."""
+    db, doubtful = session.dataset.db, load_review_page(session.dataset, "doubtful", NO_FILTER).ids
+    unsearched = SplitEvidence(db).count_not_searched()
+    return len(doubtful), bool(unsearched or make_plan(Pairs(db)).open_sets())
 
 
 class LabelingView(LabelerView):
@@ -283,9 +295,7 @@ class LabelingView(LabelerView):
         return label
 
     def key_of(self, target: str) -> str:
-        if target.startswith(":"):
-            return PLACE_LETTERS[Place(target[1:])]
-        return self.worker.keys.get(target, "")
+        return PLACE_KEYS.get(target) or self.worker.keys.get(target, "")
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENLARGE:
@@ -366,13 +376,8 @@ class LabelingView(LabelerView):
             for name, key in self.worker.keys.items():
                 text = f"{name}\t{key.upper()}".replace("&", "&&")
                 classes.addAction(text, partial(send, name))
-            for text, key, place in (
-                (self.tr("Skip"), "L", Place.LATER),
-                (self.tr("Unlisted person"), "O", Place.OTHER),
-                (self.tr("Not a face"), "Del", Place.REJECT),
-                (self.tr("Not sorted yet"), "Q", Place.QUEUE),
-            ):
-                menu.addAction(f"{text}\t{key}", partial(send, place.target))
+            for place, key in PLACE_KEYS.items():
+                menu.addAction(f"{target_name(place)}\t{key}", partial(send, place))
             menu.addSeparator()
         enlarge = partial(self._enlarge, ids[0])
         menu.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
@@ -400,6 +405,8 @@ class LabelingView(LabelerView):
             self.model.set_state(
                 rows, UNMARKED if step.kind is StepKind.UNDO else TileState(TileMark.SENT, "→")
             )
+            if step.kind is StepKind.UNDO and len(rows) > 1 and not self.view.mouse.lifts:
+                self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
             self.view.scrollTo(self.model.index(rows[0]))
         self.model.refresh()
         self.step_reverted(step)
@@ -411,11 +418,12 @@ class LabelingView(LabelerView):
         """Say that everything is sorted; then how many labels look doubtful."""
         self.empty.show_notice(all_sorted(self, counts))
 
-        def offer(page: ReviewPage) -> None:
+        def offer(open_work: tuple[int, bool]) -> None:
+            doubtful, copies = open_work
             if not self.model.rowCount():
-                self.empty.show_notice(all_sorted(self, counts, len(page.ids)))
+                self.empty.show_notice(all_sorted(self, counts, doubtful, copies=copies))
 
-        self.worker.ask(lambda s: load_review_page(s.dataset, "doubtful", NO_FILTER), offer)
+        self.worker.ask(_find_open_work, offer)
 
     def show_no_faces(self) -> None:
         """Explain what to do in a dataset without samples."""
@@ -455,7 +463,7 @@ class LabelingView(LabelerView):
             self.context.details.point(None)
             return
         if target := self.model.state(row).target:
-            tile = tile._replace(label=None if target in list(Place) else target)
+            tile = tile._replace(label=target_name(target))
         self.show_details(row, tile)
 
     def _update_details(self, first: QModelIndex, last: QModelIndex) -> None:

@@ -401,6 +401,8 @@ def test_window_is_translated_to_japanese(
         settle(window)
     window.sheet.toggle()
     QApplication.processEvents()
+    assert 0 < window.sheet.width() <= window.width()
+    assert window.sheet.height() <= window.height()
     window.sheet.toggle()
     window.show_settings()
     window.drops.offer([faces.root])

@@ -33,7 +33,7 @@ from gleanset.db.proposals import Proposals
 from gleanset.errors import UsageError
 from labeler.qt.views.grid import GridView
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.session import SortingSession
+from labeler.sorting.session import Place, SortingSession
 
 Key, Button = Qt.Key, Qt.MouseButton
 
@@ -208,7 +208,7 @@ def test_refused_decision_resets_tile(person: Person, monkeypatch: pytest.Monkey
     assert person.view.model.state(0).mark == "sent"
     settle(person.window)
     assert person.view.model.state(0).mark == "in"
-    assert "there is no such sample" in person.status
+    assert "There is no such sample" in person.status
 
 
 @pytest.fixture
@@ -270,6 +270,25 @@ def test_undone_faces_reappear(person: Person) -> None:
         assert check_counts(person) == remaining
     assert shown_keys(person.view) == before
     assert grid_view(person).model.states == {}
+
+
+def test_undo_restores_selection_of_rejected_faces(person: Person) -> None:
+    view, details = person.view.view, person.window.details
+    person.click(4)
+    person.click(6, modifiers=SHIFT)
+    person.point(5)
+    person.press(Key.Key_Delete)
+    settle(person.window)
+    assert view.selected_rows() == []
+    wait_until(lambda: "Not a face" in details._about.text())
+    person.undo()
+    assert view.selected_rows() == [4, 5, 6]
+    wait_until(lambda: "Not a face" not in details._about.text())
+    person.press(Key.Key_Delete)
+    person.window.class_panel.selected.emit(Place.REJECT.target)
+    settle(person.window)
+    person.point(0)
+    wait_until(lambda: "Not a face" in details._about.text())
 
 
 def test_faces_of_other_process_are_announced(person: Person) -> None:

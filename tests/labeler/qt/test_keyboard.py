@@ -169,6 +169,13 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
     assert has_grid_focus(person)
     press(window, Key.Key_Right, "q")
     assert person.labels == {}
+    window.show_view("review")
+    settle(window)
+    click_class(window, "ayanami")
+    settle(window)
+    press(window, Key.Key_F2, *"rei", Key.Key_Return)
+    assert (window.shown_name, "rei" in person.keys) == ("review", True)
+    press(window, Key.Key_F5)
     # From the list itself the next class is renamed as well.
     window.class_panel.list.setFocus(Qt.FocusReason.TabFocusReason)
     window.class_panel.list.setCurrentIndex(window.class_panel.model.index(0))

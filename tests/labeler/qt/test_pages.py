@@ -36,6 +36,7 @@ from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views import labeling, page_grid
 from labeler.qt.views.base import VIEWS, EmptyNotice
 from labeler.qt.views.class_pages import ClassPagesView
+from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.views.page_header import describe_page
 from labeler.qt.window import LabelerWindow
 from labeler.sorting import page_layout
@@ -441,7 +442,25 @@ def test_button_starts_face_detection(open_window: OpenWindow, faces: FaceSet) -
 def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
     window = sorted_window
     assert notice_title(window) == "Everything is sorted"
-    wait_until(lambda: "find duplicates, then split" in notice(window).text.text())
+    wait_until(lambda: "No label looks doubtful" in notice(window).text.text())
+    press_button(window, "Find duplicates")
+    assert (window.shown_name, window.imports.running) == ("duplicates", True)
+    wait_until(lambda: not window.imports.running)
+    assert notice_title(window) == ""
+    view = window.view
+    assert isinstance(view, DuplicatesView)
+    while view.sets:
+        view._keep_all(view.sets)
+        settle(window)
+        view._plan()
+        title = notice_title(window)
+    assert title.endswith("no duplicates to review")
+    press_button(window, "Split and export")
+    window.show_view("grid")
+    assert notice_title(window) == "Everything is sorted"
+    wait_until(lambda: "No label looks doubtful" in notice(window).text.text())
+    texts = [step.text for step in notice(window).notice.steps]  # type: ignore[union-attr]
+    assert texts == ["Split and export", "Review labels"]
     press_button(window, "Review labels")
     assert (window.shown_name, notice_title(window)) == ("review", "")
     assert window.focusWidget() is window.view.home
