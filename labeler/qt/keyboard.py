@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import sys
 
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
 from PySide6.QtWidgets import QFormLayout, QFrame, QLabel, QWidget
 
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, scaled
+from labeler.qt.theme import SMALL, SPACE_L, SPACE_XL, TITLE, em, scaled
 from labeler.qt.translations import tr
-from labeler.qt.widgets import ENTER, column_layout, row_layout, timer
+from labeler.qt.widgets import ENTER, column_layout, plain_label, row_layout, timer
 from labeler.sorting.keys import DIGITS, KEYS, LETTERS, PREFIXES
 from labeler.sorting.session import Place
 
@@ -274,6 +274,9 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
     )
 
 
+WIDTH_EM = 80
+
+
 class ShortcutsPopup(QFrame):
     """Popup with all shortcuts in the middle of the window; any key or click closes it."""
 
@@ -296,17 +299,13 @@ class ShortcutsPopup(QFrame):
         if self.isVisible():
             self.hide()
             return
+        widest = em(self._owner, WIDTH_EM)
+        width = min(widest, self._owner.width())
+        size = 1.0 if width == widest else SMALL
+        self.setFont(scaled(self._owner.font(), size, bold=False))
         if self.layout() is None:
             self._lay_out()
-        labels, width = self.findChildren(QLabel), self._owner.width()
-        for label in labels:
-            label.setWordWrap(False)
-        size = self.sizeHint()
-        if size.width() > width:
-            for label in labels:
-                label.setWordWrap(True)
-            size = QSize(width, self.heightForWidth(width))
-        self.resize(size)
+        self.resize(width, self.heightForWidth(width))
         self.move(self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center())
         self.show()
 
@@ -326,7 +325,7 @@ def _column(*sections: Shortcuts) -> QFormLayout:
         heading.setContentsMargins(0, SPACE_L, 0, 2)
         form.addRow(heading)
         for keys, meaning in rows:
-            form.addRow(keys, QLabel(meaning))
+            form.addRow(plain_label(keys), plain_label(meaning))
     return form
 
 

@@ -403,6 +403,8 @@ def test_window_is_translated_to_japanese(
     QApplication.processEvents()
     assert 0 < window.sheet.width() <= window.width()
     assert window.sheet.height() <= window.height()
+    for label in window.sheet.findChildren(QLabel):
+        assert label.height() >= label.heightForWidth(label.width()), label.text()
     window.sheet.toggle()
     window.show_settings()
     window.drops.offer([faces.root])
