@@ -301,10 +301,12 @@ class ShortcutsPopup(QFrame):
             return
         widest = em(self._owner, WIDTH_EM)
         width = min(widest, self._owner.width())
-        size = 1.0 if width == widest else SMALL
-        self.setFont(scaled(self._owner.font(), size, bold=False))
         if self.layout() is None:
             self._lay_out()
+        font = scaled(self._owner.font(), 1.0 if width == widest else SMALL, bold=False)
+        for label in self.findChildren(QLabel):
+            if label.wordWrap():  # not a heading
+                label.setFont(font)
         self.resize(width, self.heightForWidth(width))
         self.move(self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center())
         self.show()
