@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Self, TypeVar
 
@@ -139,13 +139,12 @@ class Progress:
         what: str,
         total: int | None = None,
         unit: str = " images",
-        note: Callable[[], str] = lambda: "",
     ) -> Iterator[list[T]]:
         """Yield the batches and count their items in a meter."""
         with self.meter(what, total, unit) as meter:
             for batch in batches:
                 yield batch
-                meter.advance(len(batch), note())
+                meter.advance(len(batch))
 
 
 current = Progress()

@@ -9,18 +9,7 @@ from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
 from gleanset.plugins import list_plugin_names, load_plugin
 from harvest.source_names import SOURCES
-from harvest.sources.base import (
-    Endpoint,
-    Gap,
-    Option,
-    Pages,
-    Query,
-    ResultPage,
-    Skipped,
-    Source,
-    changed_error,
-    walk_pages,
-)
+from harvest.sources.base import Endpoint, Option, Pages, Query, Source, changed_error
 
 
 def load_source(name: str) -> Source:
@@ -52,15 +41,11 @@ def check_source_class(name: str, source_class: Any) -> Source:
 
 __all__ = [
     "Endpoint",
-    "Gap",
     "Option",
     "Pages",
     "Query",
-    "ResultPage",
-    "Skipped",
     "Source",
     "changed_error",
     "check_source_class",
     "load_source",
-    "walk_pages",
 ]
