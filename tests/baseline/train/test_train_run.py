@@ -306,7 +306,8 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
     fill(dataset)
     options = [word for pair in QUICK_OPTIONS.items() for word in ("-o", "=".join(pair))]
     done = ran("train", "--json", *options).checked()
-    steers, val, test = done.stderr.splitlines()
+    preset, steers, val, test = done.stderr.splitlines()
+    assert preset.startswith("preset: simple; with few images a class, --preset transfer")
     assert steers.startswith("val has 2 images, too few for early stopping")
     assert val.startswith("val has only 2 groups")
     assert test.startswith("test has only 2 groups")
