@@ -226,7 +226,7 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
                 (tr("1 + move"), tr("Hold a class key and sweep over faces to label them")),
                 ("Del, O, L, Q", tr("Not a face, unlisted person, skip, not sorted yet")),
                 ("N, /", tr("New class, find a class")),
-                (tr("Drag"), tr("Onto a class or another cluster")),
+                (tr("Drag"), tr("Onto a class or another card")),
                 (tr("Double click, Space"), tr("Enlarge a face, with neighbouring frames")),
                 (tr("Right click"), tr("Context menu of a face or a class")),
                 (
