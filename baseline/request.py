@@ -107,8 +107,7 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
     COMMAND = "baseline evaluate"
     run: Run = None
     split: Annotated[
-        Split | None,
-        Param("Split to evaluate on. Default: test, or val when choosing thresholds."),
+        Split | None, Param("Split to evaluate on. Default: test, or val when choosing thresholds.")
     ] = None
     protect: Annotated[
         tuple[str, ...],
@@ -173,11 +172,7 @@ class PredictRequest(Request, frozen=True, kw_only=True):
     ] = None
     copy_to: Annotated[
         str | None,
-        Param(
-            "Copy each image to DIR/<class>, or to DIR/unknown.",
-            metavar="DIR",
-            path=True,
-        ),
+        Param("Copy each image to DIR/<class>, or to DIR/unknown.", metavar="DIR", path=True),
     ] = None
     fail: Annotated[bool, Param("Exit with code 3 if a file is rejected.")] = False
 
@@ -186,10 +181,7 @@ class ExportRequest(Request, frozen=True, kw_only=True):
     """Arguments of `baseline export`."""
 
     COMMAND = "baseline export"
-    names: Annotated[
-        tuple[str, ...],
-        Param(argument=True, required=True, metavar="[RUN] OUT"),
-    ] = ()
+    names: Annotated[tuple[str, ...], Param(argument=True, required=True, metavar="[RUN] OUT")] = ()
     precision: Annotated[
         Literal["fp32", "int8", "auto"],
         Param(
@@ -206,18 +198,10 @@ class GalleryImagesRequest(Request, frozen=True, kw_only=True):
     COMMAND = "baseline gallery"
     paths: Annotated[tuple[str, ...], Param(argument=True, metavar="[PATH]...")] = ()
     label: Annotated[
-        str | None,
-        Param(
-            "The class of the images, existing or new.",
-            option="--class",
-        ),
+        str | None, Param("The class of the images, existing or new.", option="--class")
     ] = None
     remove: Annotated[
-        str | None,
-        Param(
-            "Remove a class. Its files stay and can be added again.",
-            metavar="CLASS",
-        ),
+        str | None, Param("Remove a class. Its files stay and can be added again.", metavar="CLASS")
     ] = None
     run: Annotated[str | None, Param("Run id or folder. Default: the latest run.")] = None
     detector: ModelDetector = None
