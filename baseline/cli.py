@@ -41,14 +41,12 @@ if TYPE_CHECKING:
     from baseline.use.predict import FilePrediction
 
 
+SIMPLE_NOTE = "; with few images a class, --preset transfer is usually more accurate and quicker"
 SECTIONS = {
     "Train": "prelabel train label-issues backbones",
     "Evaluate and use": "evaluate compare predict export gallery",
 }
 commands = create_program("baseline", "Train, evaluate and use baseline models.", sections=SECTIONS)
-
-
-_SIMPLE_NOTE = "; with few images a class, --preset transfer is usually more accurate and quicker"
 
 
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
@@ -73,7 +71,7 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
 
     with job.open() as dataset:
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
-        job.say(f"preset: {settings.preset}{_SIMPLE_NOTE if settings.preset == 'simple' else ''}")
+        job.say(f"preset: {settings.preset}{SIMPLE_NOTE if settings.preset == 'simple' else ''}")
         if request.folds is not None and job.simulate:
             return plan_folds(dataset, settings, request.folds)
         if request.folds is not None:

@@ -65,9 +65,8 @@ class ImageFile(NamedTuple):
 
     @property
     def content_stamp(self) -> str:
-        """The part of the stamp that changes with the bytes, as does the key of a member."""
-        size, mtime, *_ = *self.stamp.split(":"), ""
-        return "" if self.read else f"{size}:{mtime}:"
+        """Size and time, which begin the stamp; '' for a member, whose key follows its bytes."""
+        return "" if self.read else ":".join(self.stamp.split(":")[:2]) + ":"
 
     @property
     def display_name(self) -> str:

@@ -179,9 +179,8 @@ def status(dataset: Dataset) -> dict[str, Any]:
     samples = dataset.samples
     labelled = Statistics(dataset.db).count_labelled()
     by_status: Counter[str] = Counter()
-    for (status, kept), number in samples.count_by("status", "kept").items():
-        # Each sample is counted once.
-        is_duplicate = kept == "duplicate" and status != "retired"
+    for (status, duplicate_status), number in samples.count_by("status", "kept").items():
+        is_duplicate = duplicate_status == "duplicate" and status != "retired"
         by_status["set_aside" if is_duplicate else str(status)] += number
     unseen = len(get_unseen_labels(dataset.db))
     also = {"unreviewed_labels": unseen} if unseen else {}

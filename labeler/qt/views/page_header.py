@@ -82,7 +82,7 @@ def _describe_clusters_page(page: ClassPage) -> PageDescription:
     if several:
         title = tr("Who are they?  {count} clusters · {number} · point and type")
     return PageDescription(
-        counted(title, len(page.cluster_sizes), number=_count_faces(page)),
+        counted(title, len(page.cluster_sizes), number=_describe_number(page)),
         tuple(
             Section(
                 single if faces == 1 else similar.format(count=faces), size, shares_shelf=several
@@ -124,10 +124,10 @@ def _suggestions_title(page: ClassPage) -> str:
     text = tr("{label}?  {number} · {how}")
     if len(labels) > 1:
         text = tr("Several classes · {number} · {how}")
-    return text.format(label=next(iter(labels), ""), number=_count_faces(page), how=quality)
+    return text.format(label=next(iter(labels), ""), number=_describe_number(page), how=quality)
 
 
-def _count_faces(page: ClassPage) -> str:
+def _describe_number(page: ClassPage) -> str:
     if len(page.rows) == page.total:
         return counted(tr("{count} faces"), page.total)
     return counted(tr("{shown} of {count} faces"), page.total, shown=f"{len(page.rows):,}")
