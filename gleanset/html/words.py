@@ -1,4 +1,4 @@
-"""Formatting of numbers and texts for HTML pages, and steps of axes."""
+"""Formatting of numbers and texts for HTML pages."""
 
 from __future__ import annotations
 
@@ -53,10 +53,3 @@ def shortened(text: str, max_columns: int = MAX_CHARACTERS) -> str:
         return text
     half = (max_columns - 1) // 2
     return f"{text[:half]}…{text[-half:]}"
-
-
-def choose_step(span: float, parts: int = 5) -> float:
-    """Return a round step that divides `span` into about `parts`."""
-    raw = max(span, 1e-9) / parts
-    power = 10.0 ** math.floor(math.log10(raw))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)

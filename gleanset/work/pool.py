@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 
 IN_FLIGHT_PER_WORKER = 2
 ATTEMPTS = 2
+_SECONDS_PER_BATCH = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +128,6 @@ def run_over(
     run. If `items` or `may_start` raises (a site blocks page two), the items in flight are finished
     and yielded first.
     """
-    for batch in run_batches(function, items, workers, may_start):
-        yield from batch
-
-
-def run_batches(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    workers: Workers,
-    may_start: Callable[[int], bool] = lambda in_flight: True,
-) -> Iterator[list[Outcome[Item, Result]]]:
-    """Run as `run_over`, but yield ready outcomes together, as one transaction."""
     feed = _Feed(items, may_start)
     first, workers = _read_first_items(feed, workers)
     if first or not feed.over:
@@ -146,9 +137,28 @@ def run_batches(
         raise feed.trouble
 
 
+def run_batches(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: Workers
+) -> Iterator[list[Outcome[Item, Result]]]:
+    """Run as `run_over`, but yield the outcomes of 0.1 s together, as one transaction."""
+    batch: list[Outcome[Item, Result]] = []
+    yielded = 0.0
+    try:
+        for outcome in run_over(function, items, workers):
+            batch.append(outcome)
+            if monotonic() - yielded > _SECONDS_PER_BATCH:
+                yield batch
+                batch, yielded = [], monotonic()
+    except (Exception, KeyboardInterrupt):
+        yield batch
+        raise
+    if batch:
+        yield batch
+
+
 def _process_items(
     feed: _Feed[Item], first: list[Item], pool: OpenPool
-) -> Iterator[list[Outcome[Item, Any]]]:
+) -> Iterator[Outcome[Item, Any]]:
     in_flight: dict[Future[Any], tuple[Item, int]] = {}
     ready: SimpleQueue[Future[Any]] = SimpleQueue()
 
@@ -163,15 +173,12 @@ def _process_items(
             start(next_items.pop(0), 1)
         if not in_flight:
             return
-        batch: list[Outcome[Item, Any]] = []
-        for future in [ready.get(), *(ready.get() for _ in range(ready.qsize()))]:
-            item, attempt = in_flight.pop(future)
-            if next_attempt := _next_attempt(future, attempt):
-                start(item, next_attempt)
-            else:
-                error = future.exception()
-                batch.append(make_failure(item, error) if error else Outcome(item, future.result()))
-        yield batch
+        item, attempt = in_flight.pop(future := ready.get())
+        if next_attempt := _next_attempt(future, attempt):
+            start(item, next_attempt)
+        else:
+            error = future.exception()
+            yield make_failure(item, error) if error else Outcome(item, future.result())
 
 
 def _read_first_items(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]:

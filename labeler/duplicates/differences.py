@@ -239,13 +239,13 @@ def measure_replaced_windows(common: CommonPart) -> float:
     window = max(MIN_WINDOW_SIDE, round(max(common.a.shape) * WINDOW_SIDE / GRID_SIDE))
     a, b = common.edges
     shared = a.x * b.x + a.y * b.y
-    products = cv2.merge([a.own * a.own, b.own * b.own, shared * shared, np.ones_like(a.own)])
-    products[~common.mask] = 0
-    means = cv2.blur(products, (window, window))
-    of_a, of_b, of_both, _ = inside = means[means[..., 3] > 0.5].T
+    squares = (a.own * a.own, b.own * b.own, shared * shared, np.ones_like(a.own))
+    masked = (np.where(common.mask, square, np.float32(0)) for square in squares)
+    of_a, of_b, of_both, covered = (cv2.blur(square, (window, window)) for square in masked)
+    inside = covered > 0.5
     strong = np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
     lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (np.minimum(of_a, of_b) + 0.02)
-    return float(1000 * np.count_nonzero(strong & lacking) / max(1, inside.shape[1]))
+    return float(1000 * np.count_nonzero(strong & lacking & inside) / max(1, inside.sum()))
 
 
 def find_strongest_change(common: CommonPart) -> StrongestChange:

@@ -8,6 +8,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from threading import Event
 
@@ -16,7 +17,14 @@ import pytest
 from tools_for_tests import eventually, is_running, python
 
 from gleanset.errors import Blocked, DiskFull, RateLimited, Unreadable
-from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, Processes, Threads, run_over
+from gleanset.work.pool import (
+    IN_FLIGHT_PER_WORKER,
+    Outcome,
+    Processes,
+    Threads,
+    run_batches,
+    run_over,
+)
 
 Workers = Processes | Threads
 
@@ -124,6 +132,24 @@ def test_items_are_read_lazily(workers: Workers) -> None:
         if count == 60:
             break
     outcomes.close()  # type: ignore[attr-defined]
+
+
+def test_batches_contain_each_outcome_once(workers: Workers) -> None:
+    batches = list(run_batches(pool_jobs.double, range(200), workers))
+    assert sorted(o.unwrap() for batch in batches for o in batch) == list(range(0, 400, 2))
+    assert 0 < len(batches) < 100
+    assert all(batches)
+
+
+def test_outcomes_before_an_error_are_yielded(workers: Workers) -> None:
+    def source() -> Iterator[int]:
+        yield from range(5)
+        raise Blocked("captcha", "wait")
+
+    outcomes: list[Outcome[int, int]] = []
+    with pytest.raises(Blocked, match="captcha"):
+        outcomes.extend(chain.from_iterable(run_batches(pool_jobs.double, source(), workers)))
+    assert sorted(o.unwrap() for o in outcomes) == [0, 2, 4, 6, 8]
 
 
 def test_may_start_limits_submitted_items(workers: Workers) -> None:

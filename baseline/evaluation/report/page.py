@@ -18,7 +18,6 @@ from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
-from gleanset.html.words import choose_step
 
 REPORT = "report.html"
 MAX_ISSUES = 40
@@ -197,7 +196,14 @@ def gather_epoch_charts(metrics: RunMetrics) -> Iterator[EpochChart]:
             is_share = figure == "accuracy"
             largest = max(value for points in curves.values() for _, value in points)
             highest = 1.0 if is_share else largest
-            step = choose_step(highest)
+            step = _choose_step(highest)
             steps = max(1, math.ceil(highest / step - 1e-9))
             caption = f"{figure.capitalize()}: {better} is better"
             yield EpochChart(caption, curves, is_share, step, steps)
+
+
+def _choose_step(highest: float) -> float:
+    """Return a round step that divides 0 to `highest` into about five parts."""
+    raw = max(highest, 1e-9) / 5
+    power = 10.0 ** math.floor(math.log10(raw))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
