@@ -74,6 +74,9 @@ def test_faces_are_edited_predicted_and_reported(
     page.check("#report-unlisted")
     assert page.locator("#report-class").is_disabled()
     page.uncheck("#report-unlisted")
+    page.fill("#report-class", page.locator(".who bdi").first.inner_text())
+    page.click("#report-send")
+    assert page.inner_text("#report-message") == "This is already the answer."
     page.fill("#report-class", "mei")
     page.fill("#report-note", "<b>it is Mei</b>")
     page.click("#report-send")
@@ -286,6 +289,7 @@ def test_errors_are_in_page_language(open_page: OpenPage, two_faces: Path, tmp_p
     page.context.set_offline(True)
     page.click("#submit")
     wait_for(page, f"{MESSAGE}.startsWith('无法连接服务器')")
+    assert 0 <= page.locator("#message").bounding_box()["y"] < 640
     page.context.set_offline(False)
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
@@ -493,6 +497,22 @@ def test_browser_detects_faces_when_server_is_unreachable(
     page.click("#submit")
     wait_for(page, f"{STATUS} === 'No face was found. Draw a box around it.'")
     assert page.evaluate(f"{BOXES}.length") == 0
+
+
+@pytest.mark.parametrize("size", [(640, 360), (1280, 720)])  # heights of 4.5 x 32 at scale 256
+def test_browser_and_drawnface_find_same_boxes(
+    open_page: OpenPage, two_faces: Path, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    image = Image.open(two_faces).resize(size)
+    image.save(tmp_path / "wide.png")
+    faces = build_detector("drawnface").detect(np.asarray(image))
+    page = open_page()
+    assert find_faces(page, tmp_path / "wide.png") == len(faces) == 2
+    edges = "[style.left, style.top, style.width, style.height].map(Number.parseFloat)"
+    boxes = page.evaluate(f"{BOXES}.map(({{style}}) => {edges})")
+    for face, box in zip(sorted(face.box for face in faces), sorted(boxes), strict=True):
+        pixels = (percent / 100 * side for percent, side in zip(box, size * 2, strict=True))
+        assert overlap(face, Box(*map(round, pixels))) > 0.95
 
 
 @pytest.mark.long

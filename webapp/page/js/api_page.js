@@ -10,13 +10,14 @@ const FORM = "multipart/form-data";
 const JSON_TYPE = "application/json";
 const SHOWN_HEADERS = ["content-type", "model-version", "retry-after"];
 const MAX_SHOWN_BASE64 = 60;
-// Form data in curl's syntax.
-const FORM_OPTIONS = {
+
+/** Form data in curl's syntax; `claimed` is the class in the example of a report. */
+const formOptions = (claimed) => ({
   predict: "-F file=@a.jpg -F file=@b.jpg",
   faces: "-F file=@a.jpg",
   jpeg: "-F file=@a.heic",
-  reports: "-F file=@a.jpg -F 'report={\"claimed\": \"mei\", \"box\": [120, 80, 64, 64]}'",
-};
+  reports: `-F file=@a.jpg -F 'report=${JSON.stringify({ claimed, box: [120, 80, 64, 64] }).replaceAll("'", "'\\''")}'`,
+});
 
 /** The purpose of each address; others have the server's English summary. */
 const purposes = () => ({
@@ -34,7 +35,7 @@ const purposes = () => ({
   metrics: words("Counts and durations of responses, for Prometheus."),
 });
 
-function buildCard(path, method, operation, schemas, token) {
+function buildCard(path, method, operation, schemas, { token, claimed }) {
   const name = path.replace(API, "").replace("/", "");
   const types = Object.keys(operation.requestBody?.content ?? {});
   const fields = types.includes(FORM) ? listFields(operation.requestBody.content[FORM].schema, schemas) : [];
@@ -45,7 +46,7 @@ function buildCard(path, method, operation, schemas, token) {
     element("p", { text: purposes()[name] ?? operation.summary }),
     ...(fields.length ? [element("p", { class: "small", text: words("Form fields: {names}", { names: fields.join(", ") }) })] : []),
     ...(types.length > 1 ? [element("p", { class: "small", text: words("Also accepts: {names}", { names: types.slice(1).join(", ") }) })] : []),
-    element("pre", { text: curl(isOpen ? "" : token, FORM_OPTIONS[name], address) }));
+    element("pre", { text: curl(isOpen ? "" : token, formOptions(claimed)[name], address) }));
 }
 
 const listFields = ({ $ref: reference }, schemas) => Object.keys(schemas[reference.split("/").at(-1)].properties);
@@ -113,8 +114,9 @@ try {
   const answer = await fetch("api/v1/openapi.json");
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const { paths, components: { schemas } } = await answer.json();
+  const { classes: [claimed] } = await (await fetch("api/v1/classes")).json();
   byId("addresses").replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas, token))));
+    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas, { token, claimed }))));
 } catch (error) {
   say(byId("message"), error.message);
 }

@@ -82,7 +82,7 @@ export async function checkFolder(files, classes, sure, open, predict) {
     const box = element("input", { type: "checkbox", onchange: (event) => { one.ticked = event.target.checked; count(); } });
     box.checked = isTicked(one);
     return element("li", {}, element("label", {}, ...picture,
-      element("span", {}, box, " ", element("bdi", { text: one.path }), ` (${percent(one.confidence)})`)));
+      element("span", {}, box, element("span", {}, element("bdi", { text: one.path }), ` (${percent(one.confidence)})`))));
   }
 
   function showProgress() {

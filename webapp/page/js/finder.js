@@ -20,7 +20,7 @@ export async function cacheFinder() {
 }
 
 /** Wait until the service worker intercepts requests of this page, shortly after it is ready. */
-async function waitForServiceWorker() {
+export async function waitForServiceWorker() {
   const { serviceWorker } = navigator;
   await serviceWorker.ready;
   if (serviceWorker.controller) return;

@@ -1,5 +1,5 @@
 // Finds drawn faces in a worker, with the network of facecrop's detector `drawnface`.
-// The same steps as facecrop/detectors/drawnface.py: scaled to multiples of 32, decoded, non-maximum suppression.
+// The same steps, limits and rounding as in facecrop/detectors/drawnface.py.
 
 import * as ort from "../vendor/onnxruntime-web/ort.wasm.min.mjs";
 import { isSameFace, overlap } from "./cutting.js";
@@ -8,6 +8,7 @@ const SIZES = [512, 384, 256, 128]; // scales of an image in pixels; the last is
 const LAST_SCALE = SIZES.length - 1;
 const MIN_LAST_SCALE_SHARE = 0.3; // of the longer side: smaller faces are not trusted at the last scale,
 const MAX_FACE_SHARE = 0.4; // larger ones not at the others
+const RANGE_MARGIN = 0.06; // nearer to these limits, only scales that find a face count
 const MIN_FACE_PIXELS = 12; // smaller faces are trusted at the first scale only
 const STEP = 32;
 const MAX_ENLARGEMENT = 2;
@@ -15,6 +16,8 @@ const THRESHOLD = 0.35;
 const MIN_SCORE = 0.15;
 const MAX_OVERLAP = 0.45;
 const MIN_GROUP_OVERLAP = 0.35;
+const MAX_ORNAMENT_SIDE = 0.25; // of the side of the face that it is in or beside
+const ORNAMENT_MARGIN = 0.15;
 const STRIDES = [8, 16, 32];
 
 ort.env.wasm.wasmPaths = new URL("../vendor/onnxruntime-web/", import.meta.url).href;
@@ -41,17 +44,25 @@ async function findFaces(network, bitmap) {
   const faces = groupDetections(detections).map((group) => mergeGroup(group, longerSide));
   const distinct = [];
   for (const face of faces.sort((first, second) => second.score - first.score)) {
-    if (!distinct.some((second) => isSameFace(face, second))) distinct.push(face);
+    if (!distinct.some((second) => isSameFace(face, second) || isOrnament(face, second))) distinct.push(face);
   }
   return distinct.filter((face) => face.score >= THRESHOLD);
 }
 
 /** Whether detections of this size are reliable at a scale. */
-function isReliable(level, box, longerSide) {
+function isReliable(level, box, longerSide, margin = 0) {
   const side = Math.sqrt(box.width * box.height);
-  if (level === LAST_SCALE) return side >= MIN_LAST_SCALE_SHARE * longerSide;
+  if (level === LAST_SCALE) return side >= (MIN_LAST_SCALE_SHARE + margin) * longerSide;
   const scale = Math.min(SIZES[level] / longerSide, MAX_ENLARGEMENT);
-  return side < MAX_FACE_SHARE * longerSide && (level === 0 || side * scale >= MIN_FACE_PIXELS);
+  return side < (MAX_FACE_SHARE - margin) * longerSide && (level === 0 || side * scale >= MIN_FACE_PIXELS);
+}
+
+/** Whether a box is too small and too close to a face to be another one. */
+function isOrnament(box, face) {
+  if (box.width * box.height > MAX_ORNAMENT_SIDE ** 2 * face.width * face.height) return false;
+  const across = (box.x + box.width / 2 - face.x) / face.width;
+  const down = (box.y + box.height / 2 - face.y) / face.height;
+  return [across, down].every((share) => share >= -ORNAMENT_MARGIN && share <= 1 + ORNAMENT_MARGIN);
 }
 
 /** Groups of overlapping detections, most confident first. */
@@ -72,13 +83,19 @@ function mergeGroup(group, longerSide) {
   const mean = (edge) => group.reduce((sum, box) => sum + box[edge] * box.score ** 2, 0) / total;
   const face = { x: mean("x"), y: mean("y"), width: mean("width"), height: mean("height") };
   const scores = SIZES.map((_, level) => group.find((box) => box.level === level)?.score);
-  const reliable = scores.filter((score, level) => score !== undefined || isReliable(level, face, longerSide));
+  const reliable = scores.filter((score, level) => score !== undefined || isReliable(level, face, longerSide, RANGE_MARGIN));
   return { ...face, score: reliable.reduce((sum, score) => sum + (score ?? 0), 0) / reliable.length };
+}
+
+/** As `round` in Python: `Math.round` makes 5 of 4.5, the height of a 16:9 image at the scale 256. */
+function roundHalfToEven(value) {
+  const below = Math.floor(value);
+  return value - below === 0.5 ? below + (below % 2) : Math.round(value);
 }
 
 async function detect(network, bitmap, size) {
   const scale = Math.min(size / Math.max(bitmap.width, bitmap.height), MAX_ENLARGEMENT) / STEP;
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(Math.round(side * scale), 1) * STEP);
+  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(roundHalfToEven(side * scale), 1) * STEP);
   const input = new ort.Tensor("float32", pixels(bitmap, width, height), [1, 3, height, width]);
   const outputs = await network.run({ [network.inputNames[0]]: input });
   const answer = outputs[network.outputNames[0]];

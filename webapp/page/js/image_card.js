@@ -68,8 +68,9 @@ export function imageCard(image, { boxes, server, reports }, acts) {
 const listButtons = (list) => [...list.querySelectorAll("button")];
 
 /** State of the face detection, if the user can do something. */
-function describeDetection({ looking, finder, boxes }, server) {
+function describeDetection({ looking, finder, boxes, removed }, server) {
   if (looking) return words("looking for faces …");
+  if (!boxes.length && removed.length) return "";
   if (finder === "none") return boxes.length ? "" : refusal("no detector");
   if (finder === "server") return boxes.length ? words("faces found by the server") : words("no face found: draw a box");
   if (!boxes.length) return server ? words("no face found: draw a box, or ask the server") : words("no face found: draw a box");
@@ -84,7 +85,7 @@ function buildFace(image, box, number, { acts, reports, refresh }) {
   const buttons = element("div", { class: "buttons" });
   if (box) {
     buttons.append(element("button", {
-      type: "button", text: words("Remove"), "aria-label": `${words("Remove")}: ${name}`,
+      type: "button", text: words("Remove box"), "aria-label": `${words("Remove box")}: ${name}`,
       onclick: () => { image.remove(box); acts.changed(image); refresh(); },
     }));
   }
@@ -107,7 +108,9 @@ function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
   const mark = element("span", { class: "limit" });
   fill.style.width = `${100 * share(similarity)}%`;
   mark.style.left = `${100 * share(limit)}%`;
-  const numbers = words("similarity {percent}, limit {limit}", { percent: percent(share(similarity)), limit: percent(share(limit)) });
+  const isClose = percent(share(similarity)) === percent(share(limit));
+  const format = (value) => (isClose ? `${(100 * share(value)).toFixed(2)} %` : percent(share(value)));
+  const numbers = words("similarity {percent}, limit {limit}", { percent: format(similarity), limit: format(limit) });
   return [element("div", { class: unfamiliar ? "similarity unfamiliar" : "similarity" },
     element("strong", { text: unfamiliar ? words("Unlike the training images") : words("Similar to the training images") }),
     element("span", { class: "scale", "aria-hidden": "true" }, fill, mark),

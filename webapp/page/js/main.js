@@ -3,7 +3,7 @@
 import { checkFolder, translateFolder } from "./bulk.js";
 import { classify, isCached, loadModel } from "./device.js";
 import { byId, rescueFocus, say } from "./dom.js";
-import { detectOnServer, cacheFinder, detectFaces, prepareFinder } from "./finder.js";
+import { detectOnServer, cacheFinder, detectFaces, prepareFinder, waitForServiceWorker } from "./finder.js";
 import { showClasses, showPrivacyNotice } from "./first_screen.js";
 import { remember, showHistory } from "./history.js";
 import { listenForImages, takeShared } from "./incoming.js";
@@ -18,6 +18,7 @@ import { chooseOffered, currentLanguage, setLanguage, words } from "./words.js";
 const NO_FACE = "no face found";
 const PING_SECONDS = 15;
 const NOTICE_SECONDS = 12;
+const SLOW_SECONDS = 0.5; // opening a file takes longer only if it is very large
 const WHERE = "where";
 const MAX_NAMED_FILES = 5; // files that cannot be read are named
 // `looking` resolves after faces were detected in all images, one by one. `asking` is true until all have a prediction.
@@ -28,7 +29,12 @@ const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "wh
 const onDevice = () => byId("where").value === "device";
 /** Whether the page is a static export without a server. */
 const isAlone = () => page.about?.server === false;
-const fail = (error) => say(byId("message"), error.message);
+const fail = (error) => showError(error.message);
+
+function showError(text) {
+  say(byId("message"), text);
+  byId("message").scrollIntoView({ block: "nearest" });
+}
 
 /** Show a message for some seconds; screen readers read it once. */
 function showNotice(text) {
@@ -47,6 +53,7 @@ async function addFiles(files) {
   }
   const unread = [];
   const before = page.images.length;
+  const slow = setTimeout(() => showNotice(words("opening …")), 1000 * SLOW_SECONDS);
   for (const file of files) {
     try {
       addImage(await openFile(file));
@@ -56,9 +63,11 @@ async function addFiles(files) {
     }
     if (page.images.length === before + 1) bringIntoView(page.images[before]);
   }
+  clearTimeout(slow);
+  if (byId("said").textContent === words("opening …")) byId("said").textContent = "";
   const rest = unread.length - MAX_NAMED_FILES;
   const name = unread.slice(0, MAX_NAMED_FILES).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
-  if (unread.length) say(byId("message"), words("{name} cannot be read as an image", { name }));
+  if (unread.length) showError(words("{name} cannot be read as an image", { name }));
 }
 
 /** Open an image file. Formats that the browser cannot show are converted by the server, if images may be sent. */
@@ -197,6 +206,7 @@ async function predictParts(image) {
 function finish(image, result, sent) {
   if (!page.cards.has(image)) return; // removed meanwhile
   if (result.error) image.error = refusal(result.error.reason, result.error.detail);
+  if (result.error?.reason === NO_FACE && !onDevice()) image.finder = "server";
   else image.answer(result.parts, sent);
   page.cards.get(image).refresh();
   remember(image);
@@ -218,7 +228,7 @@ async function loadDeviceModel() {
 
 /** Say whether the model is on the device; without a `text`, look whether it is cached. */
 async function showDeviceState(text = "") {
-  const ready = text || !onDevice() || isAlone() || !(await isCached()) ? text : words("The model is on this device.");
+  const ready = text || !onDevice() || !(await isCached()) ? text : words("The model is on this device.");
   say(byId("device-state"), onDevice() ? ready : "");
 }
 
@@ -249,11 +259,13 @@ async function watchServer() {
   let isThere = true;
   try {
     say(byId("server"), words("server: {ms} ms", { ms: Math.round(await server.ping()) }));
+    if (byId("message").textContent === refusal("no connection")) say(byId("message"), "");
     sendKeptReports(showNotice).catch(fail);
   } catch {
     isThere = false;
     say(byId("server"), words("server: no connection"));
   }
+  byId("for-programs").hidden = !isThere;
   offerDevice(!isThere && !onDevice() && await isCached());
 }
 
@@ -342,12 +354,16 @@ function showPlaceChoice() {
   byId("for-programs").hidden = isAlone();
   if (isAlone()) setPlace("device");
   else if (page.about?.on_device === false) setPlace("server");
-  if (isAlone() && !navigator.connection?.saveData) cacheEverything().catch(() => {});
+  if (page.about && !navigator.connection?.saveData) cacheFacts().catch(() => {});
 }
 
-/** Cache everything a page without a server needs, so that it works offline. */
-async function cacheEverything() {
-  await Promise.all([loadModel(() => {}), cacheFinder()]);
+/** Cache what the page shows offline, and the model of a page without a server. */
+async function cacheFacts() {
+  // The service worker takes control during the first visit, after these were requested.
+  const isFirstVisit = navigator.serviceWorker?.controller === null;
+  if (isAlone()) await Promise.all([loadDeviceModel(), cacheFinder()]);
+  if (!isAlone() && !isFirstVisit) return;
+  await waitForServiceWorker();
   await Promise.all([server.card(), page.about.portraits && server.portraits()]);
 }
 
@@ -361,7 +377,7 @@ function offerLanguages(offered) {
   choice.value = language;
 }
 
-const incoming = { addFiles, addFolder, prepare, refuse: (text) => say(byId("message"), text) };
+const incoming = { addFiles, addFolder, prepare, refuse: showError };
 setLanguage();
 listen();
 performance.mark("images can be dropped");

@@ -15,7 +15,7 @@ export function refusal(reason, detail = "", hint = "") {
 function sentences() {
   const unreadable = words("The server cannot read this image.");
   return {
-    "no connection": words("The server cannot be reached. Try again, or use this device."),
+    "no connection": words("The server cannot be reached. Try again."),
     "administrator's token needed": words("This page is for the administrator: open the address printed by a server started with --admin."),
     "token needed": words("The server needs a token: open the whole address that the administrator gave you, or that the server printed at its start."),
     "too many requests": words("Too many requests. Try again in a minute."),

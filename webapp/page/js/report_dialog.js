@@ -39,6 +39,7 @@ function showKind() {
   byId("report-name").hidden = byId("report-unlisted-label").hidden = removal;
   byId("report-class").disabled = removal || byId("report-unlisted").checked;
   byId("report-what").hidden = !removal;
+  byId("report-contact").textContent = removal && contact ? words("Contact: {contact}", { contact }) : "";
   byId("report-note").required = removal;
   byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
 }
@@ -58,6 +59,7 @@ async function sendOrKeep(form, kind) {
 }
 
 for (const field of ["report-kind", "report-unlisted"]) byId(field).addEventListener("change", showKind);
+dialog.addEventListener("input", () => say(byId("report-message"), ""));
 byId("report-cancel").addEventListener("click", () => dialog.close());
 dialog.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -66,7 +68,10 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
   send.disabled = true;
   try {
     const kind = byId("report-kind").value;
-    const claimed = byId("report-unlisted").checked ? null : byId("report-class").value;
+    const name = byId("report-class").value.trim();
+    const isUnlisted = byId("report-unlisted").checked || ["unknown", words("unknown")].includes(name.toLowerCase());
+    const claimed = isUnlisted ? null : name;
+    if (kind === WRONG && claimed && claimed === (box?.part ?? image.whole)?.answer) throw new Error(words("This is already the answer."));
     const fields = {
       kind, claimed: kind === WRONG ? claimed : "", note: byId("report-note").value,
       box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
