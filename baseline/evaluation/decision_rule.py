@@ -124,7 +124,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
         words = (
             f"similarity < {self.below:.3f}; rejects {self.unknown / self.count:.1%} of known "
             f"images ({self.unknown}/{self.count} of {source}, {count(self.groups, 'group')}; "
-            f"of images of a new group at most {self.on_average:.1%} on average)"
+            f"with each group counted once, at most {self.on_average:.1%} on average)"
         )
         if self.left_out:
             share = self.left_out_unknown / self.left_out
