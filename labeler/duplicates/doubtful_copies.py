@@ -79,14 +79,13 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
     hull, lettered = _fill_hull(_draw(pieces, drawn.shape)), _draw(pieces[:2], drawn.shape)
     largest = _fill_hull(_draw(pieces[:1], drawn.shape))
-    has_round_corners = _covers(_corners(drawn.shape), drawn, common.mask)
-    is_sticker = (
-        largest.sum() >= _MIN_LARGEST_PART * hull.sum()
-        and _covers(hull, drawn, common.mask)
-        and _is_sticker(change, common, hull)
+    is_compact = largest.sum() >= _MIN_LARGEST_PART * hull.sum()
+    return (
+        _covers(_corners(drawn.shape), drawn, common.mask)
+        or (is_compact and _covers(hull, drawn, common.mask) and _is_sticker(change, common, hull))
+        or (_covers(lettered, drawn, common.mask) and _is_subtitle(change, common, pieces[:2]))
+        or _is_veil(change, common)
     )
-    is_subtitle = _covers(lettered, drawn, common.mask) and _is_subtitle(change, common, pieces[:2])
-    return has_round_corners or is_sticker or is_subtitle or _is_veil(change, common)
 
 
 def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:

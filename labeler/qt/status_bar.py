@@ -196,8 +196,7 @@ class Learning(QObject):
             self._report(self.tr("Getting ready…"))
             self._prelabel.add([["baseline", "prelabel", "-d", str(self._worker.root.absolute())]])
         else:
-            compared = self.tr("Faces compared")
-            self._report(self.tr("Up to date") if self.has_model else compared)
+            self._report(self.tr("Up to date") if self.has_model else self.tr("Faces compared"))
 
     # -- features
 
@@ -220,8 +219,7 @@ class Learning(QObject):
 
     def _fail(self, reason: str) -> None:
         self._report(self.tr("Suggestions unavailable"), reason)
-        text = self.tr("Cannot update suggestions: {why}")
-        self._worker.show_message(text.format(why=reason))
+        self._worker.show_message(self.tr("Cannot update suggestions: {why}").format(why=reason))
 
 
 def _learn(dataset: Dataset, task: BackgroundTask) -> LearningResult:

@@ -302,7 +302,7 @@ class ClassPagesView(PagedView):
         self._joined = None
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
-        self._moved[target] += len(rows)
+        self._moved[target] += len(rows) if provenance != WITH_PAGE else 0
         is_corrected = self._moved[target] >= MIN_MOVED and not self.view.has_clusters
         if is_corrected and not self.marked(TileMark.LIFTED):
             # What is left of the page is suggested again, now that these are known.

@@ -334,7 +334,8 @@ class DuplicatesView(PagedView):
         if self._planning.busy:  # that search does not know of this decision
             self._plan()
         self._show()
-        self.worker.decide(work, on_error=self._decision_failed)
+        # The last decision may lead to another set.
+        self.worker.decide(work, None if self.sets else self.step_reverted, self._decision_failed)
 
     def _decision_failed(self, error: GleansetError) -> None:
         self.worker.show_message(str(error), bad=True)

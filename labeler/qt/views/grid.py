@@ -206,7 +206,6 @@ class GridView(FilteredView):
 
     def class_changed(self, operation: Operation) -> None:
         name = self.current_names(operation).get(self.place)
-        self.read_choices()
         if name is not None and self._query.target == self.place:
             self.place = name
             self.bar.show_place(name)

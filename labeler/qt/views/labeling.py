@@ -35,6 +35,7 @@ from labeler.qt.views.base import (
 )
 from labeler.qt.widgets import KeyHints, announce, column_layout, timer
 from labeler.review import load_review_page
+from labeler.sorting.descriptor_queue import count_unmeasured
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
 
@@ -251,11 +252,12 @@ UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 """Places that are not decisions: faces may be sent there without having been shown."""
 
 
-def _find_open_work(session: SortingSession) -> tuple[int, bool]:
-    """Return the number of doubtful labels, and whether duplicates may be left to decide."""
+def _find_open_work(session: SortingSession) -> tuple[int | None, bool]:
+    """Return the number of doubtful labels if known, and whether duplicates may be left."""
     db, doubtful = session.dataset.db, load_review_page(session.dataset, "doubtful", NO_FILTER).ids
     unsearched = SplitEvidence(db).count_not_searched()
-    return len(doubtful), bool(unsearched or make_plan(Pairs(db)).open_sets())
+    number = len(doubtful) or (None if count_unmeasured(session.dataset) else 0)
+    return number, bool(unsearched or make_plan(Pairs(db)).open_sets())
 
 
 class LabelingView(LabelerView):
@@ -418,7 +420,7 @@ class LabelingView(LabelerView):
         """Say that everything is sorted; then how many labels look doubtful."""
         self.empty.show_notice(all_sorted(self, counts))
 
-        def offer(open_work: tuple[int, bool]) -> None:
+        def offer(open_work: tuple[int | None, bool]) -> None:
             doubtful, copies = open_work
             if not self.model.rowCount():
                 self.empty.show_notice(all_sorted(self, counts, doubtful, copies=copies))

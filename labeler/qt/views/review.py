@@ -184,6 +184,7 @@ class FilteredView(LabelingView):
         self.filter_button.setText(self.tr("Filters"))
         self.filter_button.setToolTip(self.tr("Filters (Ctrl+F)"))
         self.filter_button.toggled.connect(self._show_filters)
+        self.worker.classes_changed.connect(self._read_new_classes)
         shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         shortcut.activated.connect(self._focus_search)
@@ -209,6 +210,10 @@ class FilteredView(LabelingView):
             return choices, session.dataset.classes.list_names()
 
         self.worker.ask(read, lambda choices: self.offer(*choices))
+
+    def _read_new_classes(self) -> None:
+        if self.isVisible():
+            self.read_choices()
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         self.bar.offer(traits, classes)
@@ -280,7 +285,6 @@ class ReviewView(FilteredView):
         self.reload()
 
     def class_changed(self, operation: Operation) -> None:
-        self.read_choices()
         if self._wall is not None:
             self._wall = self._wall.renamed(self.current_names(operation))
             self.model.set_titles(self._sections(self._wall), self._suggestions(self._wall))
