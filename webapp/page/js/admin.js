@@ -40,6 +40,7 @@ function draw() {
     seen.observe(state.card);
   }
   byId("reports").replaceChildren(...[...cards.values()].map(({ card }) => card));
+  byId("next").hidden = page.reports.length >= page.waiting;
   byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
   refreshHeader();
 }

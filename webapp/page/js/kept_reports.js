@@ -46,11 +46,14 @@ export async function sendKeptReports(notify) {
   }
 }
 
-/** Say how many reports are kept, in the present language. */
+/** Say how many reports are kept, in the present language, and of which images. */
 export async function showKept() {
-  const count = (await (await openCache())?.keys())?.length ?? 0;
-  byId("unsent-count").textContent = words("Reports to be sent later: {count}", { count });
-  byId("unsent").hidden = !count;
+  const cache = await openCache();
+  const kept = await Promise.all((await cache?.keys() ?? []).map((request) => cache.match(request)));
+  const forms = await Promise.all(kept.map((answer) => answer.formData().catch(() => null)));
+  const names = forms.map((form) => `\u2068${form?.get("file")?.name ?? "?"}\u2069`);
+  byId("unsent-count").textContent = `${words("Reports to be sent later: {count}", { count: names.length })} (${names.join(", ")})`;
+  byId("unsent").hidden = !names.length;
 }
 
 byId("unsent-clear").addEventListener("click", async () => {
