@@ -36,6 +36,7 @@ from PySide6.QtWidgets import (
 
 from gleanset.db.faces import WHOLE
 from gleanset.files.names import VIDEO_EXTENSIONS
+from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.tree import ARCHIVE, NOT_AN_IMAGE, PACKED
 from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_error
@@ -63,6 +64,7 @@ from labeler.sorting.import_plan import (
 )
 from labeler.training_command import suggest_training_command
 
+SPLIT_WARNINGS = ("empty", "short", "few_test_images")
 COUNTED = ("added", "known", "faces", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
 
@@ -325,6 +327,8 @@ class ImportBar(QFrame):
         counts = result.get("splits", result)
         if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
             texts.append(", ".join(splits))
+        if splits and "splits" not in result:  # a split, not an export
+            texts += [line for key in SPLIT_WARNINGS for line in shorten_list(result.get(key, ()))]
             if command := self._import.training_command:
                 texts.append(self.tr("Next, train a model: {command}").format(command=command))
         return texts
@@ -352,11 +356,11 @@ class PlanDialog(QDialog):
         self.finished.connect(self.deleteLater)
         self.setMinimumWidth(em(self, 26))
         # Buttons without a common parent would not exclude each other.
-        faces = QRadioButton(self.tr("Detect faces"), self)
+        self.faces = QRadioButton(self.tr("Detect faces"), self)
         whole_images = self.tr("Whole images, or faces that are already cropped")
         self.whole_images = QRadioButton(whole_images, self)
-        faces.setChecked(True)
-        self.tiles = column_layout(faces, self.whole_images, margins=(SPACE_M,) * 4)
+        self.faces.setChecked(True)
+        self.tiles = column_layout(self.faces, self.whole_images, margins=(SPACE_M,) * 4)
 
     def plan(self) -> ImportPlan | SearchPlan:
         """Return what the user chose."""
@@ -366,6 +370,7 @@ class PlanDialog(QDialog):
         """Set the parts above the buttons."""
         QVBoxLayout(self).addLayout(column_layout(*parts, self.buttons))
         enlarge_targets(self)
+        next(choice for choice in (self.whole_images, self.faces) if choice.isChecked()).setFocus()
 
 
 class ImportDialog(PlanDialog):
@@ -380,11 +385,7 @@ class ImportDialog(PlanDialog):
         super().__init__(parent, self.tr("Import"), self.tr("Import"))
         self.summary = plain_label(self.tr("Scanning files…"))
         self.names = QCheckBox(self.tr("Folder names are class names"))
-        self.names.setToolTip(
-            self.tr(
-                "Names become weak labels: suggested while sorting, never applied automatically"
-            )
-        )
+        self.names.setToolTip(self.tr("Weak labels: suggested, never applied automatically"))
         self.names.hide()
         self.whole_images.setChecked(are_face_crops(dropped))
         self.report: SimulatedImport | None = None
@@ -393,10 +394,7 @@ class ImportDialog(PlanDialog):
         self._simulation.ended.connect(self._add_counts)
         self._simulation.emptied.connect(self._show_result)
         self.finished.connect(self._simulation.stop)
-        note = self.tr(
-            "Images, and frames of videos, are copied into the dataset; the originals are not "
-            "changed."
-        )
+        note = self.tr("Images and frames of videos are copied; the originals are not changed.")
         self.lay_out(self.summary, self.tiles, self.names, plain_label(note))
         commands = dropped.harvest(root, hints=True, label=label)
         self._simulation.add([*words, "--simulate"] for words in commands)
@@ -449,7 +447,7 @@ class ImportDialog(PlanDialog):
         lines += [counted(text, count) for text, count in ignored_texts.items() if count]
         if report.hints:
             common = report.hints.most_common(MAX_SHOWN_NAMES)
-            names = ", ".join(f"{name} {count:,}" for name, count in common)
+            names = ", ".join(f"{name} ({count:,})" for name, count in common)
             names += ", …" if len(report.hints) > MAX_SHOWN_NAMES else ""
             lines.append(self.tr("Folders: {names}").format(names=names))
         return "\n".join(lines)
@@ -480,6 +478,7 @@ class SearchDialog(PlanDialog):
             lambda text: self.start_button.setEnabled(bool(text.strip()))
         )
         self.lay_out(form, self.tiles)
+        self.words.setFocus()
 
     def plan(self) -> SearchPlan:
         return SearchPlan(
@@ -500,7 +499,7 @@ class FileDropHandler(QObject):
         super().__init__(window)
         self._window, self._worker, self._import = window, worker, imports
         self.dialog: PlanDialog | None = None
-        self._folder = Path.home()
+        self._folder = worker.root.absolute().parent
         self._hint = QLabel(self.tr("Drop here to import, or drop onto a class"), window)
         self._hint.setObjectName("card")
         self._hint.setMargin(SPACE_L)

@@ -74,7 +74,7 @@ class Welcome(QDialog):
         self.target.setText(str(target))
         can_import = not is_target and contains_images(folder)
         self.take.setVisible(can_import)
-        self.take.setChecked(can_import)
+        self.take.setChecked(can_import and not is_dataset(target))
 
     def _show_target(self, text: str) -> None:
         exists = is_dataset(Path(text))

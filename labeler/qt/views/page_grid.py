@@ -372,9 +372,10 @@ class PageNaming(QObject):
     def write(self) -> None:
         """Start the input of a name for what is pointed at now."""
         self._move_field()
-        self._grid.hold_point(bool(self._grid.target_rows()))
         self._field.setVisible(True)
         self._field.setFocus()
+        # Without the focus nothing would release the point.
+        self._grid.hold_point(self._field.hasFocus() and bool(self._grid.target_rows()))
 
     def _rename(self) -> None:
         # A click on the heading of a card: its name is selected, so that letters replace it.

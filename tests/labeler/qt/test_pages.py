@@ -422,7 +422,7 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
     chooser = window.findChildren(QFileDialog)[0]
     assert chooser.windowTitle() == "Open an episode"
     assert "*.mkv" in chooser.selectedNameFilter()
-    assert chooser.directory().absolutePath() == str(Path.home())
+    assert chooser.directory().absolutePath() == str(tmp_path)
     chooser.reject()
     press_button(window, "Try it with the sample images")
     assert window.drops.dialog is not None  # nothing is imported without a question
