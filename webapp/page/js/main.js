@@ -259,14 +259,16 @@ async function watchServer() {
   let isThere = true;
   try {
     say(byId("server"), words("server: {ms} ms", { ms: Math.round(await server.ping()) }));
-    if (byId("message").textContent === refusal("no connection")) say(byId("message"), "");
     sendKeptReports(showNotice).catch(fail);
   } catch {
     isThere = false;
     say(byId("server"), words("server: no connection"));
   }
   byId("for-programs").hidden = !isThere;
-  offerDevice(!isThere && !onDevice() && await isCached());
+  const isOffered = !isThere && !onDevice() && await isCached();
+  // The offer says it, too.
+  if ((isThere || isOffered) && byId("message").textContent === refusal("no connection")) say(byId("message"), "");
+  offerDevice(isOffered);
 }
 
 function offerDevice(isOffered) {
