@@ -19,6 +19,7 @@ from browser_helpers import (
     ANSWER_COUNT,
     BOXES,
     DETECTOR_CACHED,
+    FACTS_CACHED,
     OpenPage,
     accessibility_violations,
     find_faces,
@@ -306,7 +307,7 @@ def test_folder_resumes_when_server_returns(
     (tmp_path / "notes.txt").write_text("no picture either")
     page = open_page(offline=True)
     wait_for(page, "localStorage.getItem('about')")
-    wait_for(page, "navigator.serviceWorker.controller !== null")
+    wait_for(page, FACTS_CACHED)
     page.context.set_offline(True)
     page.set_input_files("#folder-files", str(tmp_path))
     wait_for(page, f"{BULK_STATUS} === '0 of 2 checked'")
