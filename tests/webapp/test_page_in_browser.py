@@ -174,6 +174,13 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
     page.click("#submit")
     assert wait_for(page, ANSWER_COUNT) == 1
     assert page.locator(".who").inner_text() == "Face 1: red"
+    page.click("#clear")
+    page.select_option("#where", "device")
+    page.set_input_files("#files", [str(plain)])
+    wait_for(page, f"{STATUS} === 'no face found: draw a box, or ask the server'")
+    page.click("#submit")
+    wait_for(page, f"{STATUS} === 'No face was found. Draw a box around it.'")
+    assert page.locator("#message").is_hidden()
 
 
 @pytest.mark.long

@@ -205,9 +205,12 @@ async function predictParts(image) {
 
 function finish(image, result, sent) {
   if (!page.cards.has(image)) return; // removed meanwhile
-  if (result.error) image.error = refusal(result.error.reason, result.error.detail);
-  if (result.error?.reason === NO_FACE && !onDevice()) image.finder = "server";
-  else image.answer(result.parts, sent);
+  if (result.error) {
+    image.error = refusal(result.error.reason, result.error.detail);
+    if (result.error.reason === NO_FACE && !onDevice()) image.finder = "server";
+  } else {
+    image.answer(result.parts, sent);
+  }
   page.cards.get(image).refresh();
   remember(image);
 }
