@@ -64,7 +64,7 @@ from labeler.sorting.import_plan import (
 )
 from labeler.training_command import suggest_training_command
 
-SPLIT_WARNINGS = ("empty", "short", "few_test_images")
+SPLIT_WARNINGS = ("empty", "short", "few_test_images")  # in the result of a split
 COUNTED = ("added", "known", "faces", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
 
@@ -317,7 +317,7 @@ class ImportBar(QFrame):
         return "  ·  ".join([*parts, *self._output_texts(), *self._import.errors])
 
     def _output_texts(self) -> list[str]:
-        """Return where the result is, how many images each split has, and what follows."""
+        """Return where the result is, what the splits have and lack, and what follows."""
         root, result, output = self._import.root, self._import.result, self._import.output
         texts = []
         if output is not None:
@@ -370,7 +370,7 @@ class PlanDialog(QDialog):
         """Set the parts above the buttons."""
         QVBoxLayout(self).addLayout(column_layout(*parts, self.buttons))
         enlarge_targets(self)
-        next(choice for choice in (self.whole_images, self.faces) if choice.isChecked()).setFocus()
+        (self.whole_images if self.whole_images.isChecked() else self.faces).setFocus()
 
 
 class ImportDialog(PlanDialog):

@@ -305,7 +305,7 @@ class ClassPagesView(PagedView):
         self._moved[target] += len(rows) if provenance != WITH_PAGE else 0
         is_corrected = self._moved[target] >= MIN_MOVED and not self.view.has_clusters
         if is_corrected and not self.marked(TileMark.LIFTED):
-            # What is left of the page is suggested again, now that these are known.
+            # What is left is suggested again, now that these are known; a named card was right.
             self._refresh.watch(self.page, corrected=True)
 
     def _page_key(self, key: str) -> None:

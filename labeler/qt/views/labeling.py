@@ -255,9 +255,8 @@ UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 def _find_open_work(session: SortingSession) -> tuple[int | None, bool]:
     """Return the number of doubtful labels if known, and whether duplicates may be left."""
     db, doubtful = session.dataset.db, load_review_page(session.dataset, "doubtful", NO_FILTER).ids
-    unsearched = SplitEvidence(db).count_not_searched()
     number = len(doubtful) or (None if count_unmeasured(session.dataset) else 0)
-    return number, bool(unsearched or make_plan(Pairs(db)).open_sets())
+    return number, bool(SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets())
 
 
 class LabelingView(LabelerView):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from PySide6.QtCore import QPoint, QSignalBlocker, Qt, Signal
+from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QComboBox,
@@ -240,7 +240,8 @@ class ReviewGrid(GestureView):
 
     def point_at_next(self) -> None:
         """Point at the next unmarked tile, unless the mouse points at one."""
-        if not self.mouse.leads or not self.indexAt(self.mouse.at or QPoint(-1, -1)).isValid():
+        at = self.mouse.at if self.mouse.leads else None
+        if at is None or not self.indexAt(at).isValid():
             following = self.unmarked(range(self.point, self.tiles.rowCount()))
             for row in (following or self.unmarked())[:1]:
                 self.set_point(row)

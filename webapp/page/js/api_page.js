@@ -1,6 +1,7 @@
 // Documentation of the REST API: a request to try, snippets, then every address of the OpenAPI description.
 
 import { byId, element, say } from "./dom.js";
+import { fetchFacts } from "./server.js";
 import { curl, snippets } from "./snippets.js";
 import { setLanguage, words } from "./words.js";
 
@@ -114,7 +115,7 @@ try {
   const answer = await fetch("api/v1/openapi.json");
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const { paths, components: { schemas } } = await answer.json();
-  const { classes: [claimed] } = await (await fetch("api/v1/classes")).json();
+  const { classes: [claimed] } = await fetchFacts();
   byId("addresses").replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas, { token, claimed }))));
 } catch (error) {

@@ -106,11 +106,11 @@ function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
   const share = (value) => Math.min(Math.max(value, 0), 1);
   const fill = element("span", { class: "fill" });
   const mark = element("span", { class: "limit" });
-  fill.style.width = `${100 * share(similarity)}%`;
-  mark.style.left = `${100 * share(limit)}%`;
-  const isClose = percent(share(similarity)) === percent(share(limit));
-  const format = (value) => (isClose ? `${(100 * share(value)).toFixed(2)} %` : percent(share(value)));
-  const numbers = words("similarity {percent}, limit {limit}", { percent: format(similarity), limit: format(limit) });
+  const [shown, bound] = [share(similarity), share(limit)];
+  fill.style.width = `${100 * shown}%`;
+  mark.style.left = `${100 * bound}%`;
+  const format = percent(shown) === percent(bound) ? (value) => `${(100 * value).toFixed(2)} %` : percent;
+  const numbers = words("similarity {percent}, limit {limit}", { percent: format(shown), limit: format(bound) });
   return [element("div", { class: unfamiliar ? "similarity unfamiliar" : "similarity" },
     element("strong", { text: unfamiliar ? words("Unlike the training images") : words("Similar to the training images") }),
     element("span", { class: "scale", "aria-hidden": "true" }, fill, mark),

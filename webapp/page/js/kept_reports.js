@@ -15,7 +15,8 @@ const openCache = () => ("caches" in self ? caches.open(CACHE) : null);
 export async function keepReport(form) {
   const cache = await openCache();
   if (!cache || (await cache.keys()).length >= MAX_KEPT) return false;
-  await cache.put(`reports/${crypto.randomUUID()}`, new Response(form));
+  const name = encodeURIComponent(form.get("file").name);
+  await cache.put(`reports/${crypto.randomUUID()}/${name}`, new Response(form));
   await showKept();
   return true;
 }
@@ -49,9 +50,8 @@ export async function sendKeptReports(notify) {
 /** Say how many reports are kept, in the present language, and of which images. */
 export async function showKept() {
   const cache = await openCache();
-  const kept = await Promise.all((await cache?.keys() ?? []).map((request) => cache.match(request)));
-  const forms = await Promise.all(kept.map((answer) => answer.formData().catch(() => null)));
-  const names = forms.map((form) => `\u2068${form?.get("file")?.name ?? "?"}\u2069`);
+  const kept = await cache?.keys() ?? [];
+  const names = kept.map(({ url }) => `\u2068${decodeURIComponent(url.split("/").at(-1))}\u2069`);
   byId("unsent-count").textContent = `${words("Reports to be sent later: {count}", { count: names.length })} (${names.join(", ")})`;
   byId("unsent").hidden = !names.length;
 }

@@ -31,6 +31,7 @@ const onDevice = () => byId("where").value === "device";
 const isAlone = () => page.about?.server === false;
 const fail = (error) => showError(error.message);
 
+/** Show an error where it can be seen. */
 function showError(text) {
   say(byId("message"), text);
   byId("message").scrollIntoView({ block: "nearest" });
@@ -364,11 +365,10 @@ function showPlaceChoice() {
 
 /** Cache what the page shows offline, and the model of a page without a server. */
 async function cacheFacts() {
-  // The service worker takes control during the first visit, after these were requested.
-  const isFirstVisit = navigator.serviceWorker?.controller === null;
   if (isAlone()) await Promise.all([loadDeviceModel(), cacheFinder()]);
-  if (!isAlone() && !isFirstVisit) return;
-  await waitForServiceWorker();
+  // The service worker takes control during the first visit, after the rest was requested.
+  else if (navigator.serviceWorker?.controller === null) await waitForServiceWorker();
+  else return;
   await Promise.all([server.card(), page.about.portraits && server.portraits()]);
 }
 
