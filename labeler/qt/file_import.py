@@ -30,7 +30,6 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QSpinBox,
     QToolButton,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -141,10 +140,6 @@ class BackgroundImport(QObject):
         path = self.result.get("to") or self.result.get("timeline")
         return Path(path) if path else None
 
-    @property
-    def can_resume(self) -> bool:
-        return bool(self._commands) and not self.running
-
     def start(self, plan: ImportPlan | SearchPlan) -> None:
         """Start an import or a search, or queue it behind the running one."""
         self._add(plan.commands(self._worker.root))
@@ -177,14 +172,12 @@ class BackgroundImport(QObject):
         self.images_added.emit()
 
     def resume(self) -> None:
-        if self.can_resume:
-            self.errors, self.stage = [], None
-            self._run(self._commands)
+        self.errors, self.stage = [], None
+        self._run(self._commands)
 
     def dismiss(self) -> None:
-        if not self.running:
-            self._reset()
-            self.changed.emit()
+        self._reset()
+        self.changed.emit()
 
     def _show_stage(self, stage: CommandStage) -> None:
         self.stage = stage
@@ -255,8 +248,7 @@ class ImportBar(QFrame):
         self.setVisible(state is not ImportState.IDLE)
         self.bar.setVisible(running)
         self.stop.setVisible(running)
-        failed = state is ImportState.FAILED
-        self.resume_button.setVisible((stopped or failed) and self._import.can_resume)
+        self.resume_button.setVisible(stopped or state is ImportState.FAILED)
         self.resume_button.setText(self.tr("Resume") if stopped else self.tr("Retry"))
         self.open_button.setVisible(not running and self._import.output is not None)
         self.close_button.setVisible(not running)
@@ -368,7 +360,7 @@ class PlanDialog(QDialog):
 
     def lay_out(self, *parts: QWidget | QLayout) -> None:
         """Set the parts above the buttons."""
-        QVBoxLayout(self).addLayout(column_layout(*parts, self.buttons))
+        self.setLayout(column_layout(*parts, self.buttons))
         enlarge_targets(self)
         (self.whole_images if self.whole_images.isChecked() else self.faces).setFocus()
 
@@ -417,10 +409,9 @@ class ImportDialog(PlanDialog):
 
     @property
     def can_import(self) -> bool:
-        report = self.report
-        if report is None or report.error:
-            return False
-        return bool(report.images or report.known_images or report.videos or self._dropped.videos)
+        report = self._counts
+        files = report.images or report.known_images or report.videos or self._dropped.videos
+        return bool(files) and not report.error
 
     def _summary_text(self, report: SimulatedImport) -> str:
         if report.error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence, QMouseEvent
 from PySide6.QtWidgets import QFormLayout, QFrame, QLabel, QWidget
 
 from labeler.qt.session_worker import SessionWorker
@@ -326,6 +326,14 @@ def _column(*sections: Shortcuts) -> QFormLayout:
         for keys, meaning in rows:
             form.addRow(plain_label(keys), plain_label(meaning))
     return form
+
+
+def open_menu(window: QWidget) -> None:
+    """Open the context menu of the focus, as the menu key does where there is one."""
+    widget = window.focusWidget() or window
+    centre, keyboard = widget.rect().center(), QContextMenuEvent.Reason.Keyboard
+    event = QContextMenuEvent(keyboard, centre, widget.mapToGlobal(centre))
+    QCoreApplication.sendEvent(widget, event)
 
 
 def key_name(event: QKeyEvent) -> str:

@@ -49,7 +49,7 @@ class Welcome(QDialog):
         enlarge_targets(self)
 
     def _lay_out(self) -> None:
-        title = plain_label(self.tr("No dataset in {folder}").format(folder=self.folder))
+        title = plain_label(self.tr("{folder} is not a dataset").format(folder=self.folder))
         title.setFont(scaled(title.font(), TITLE))
         intro = plain_label(
             self.tr(
@@ -58,7 +58,7 @@ class Welcome(QDialog):
             )
         )
         browse = button(self.tr("Choose…"), self._choose_target)
-        form = form_layout({self.tr("New dataset"): (self.target, browse)})
+        form = form_layout({self.tr("Dataset"): (self.target, browse)})
         other = button(self.tr("Open a dataset…"), self._choose_dataset)
         self.make.setDefault(True)
         buttons = row_layout(other, None, self.make)

@@ -14,7 +14,6 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QMainWindow,
     QSplitter,
-    QVBoxLayout,
     QWidget,
 )
 
@@ -85,6 +84,7 @@ class SettingsDialog(QDialog):
         self._fill(self.theme, themes, get_theme())
         self.hints.setChecked(KeyHints.enabled())
         self._lay_out()
+        self.language.setFocus(Qt.FocusReason.TabFocusReason)
         self.hints.toggled.connect(self._show_hints)
         self.theme.currentIndexChanged.connect(self._change_theme)
         self.language.currentIndexChanged.connect(
@@ -108,7 +108,7 @@ class SettingsDialog(QDialog):
         note = plain_label(self.tr("Another language is shown when the window is opened again."))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        QVBoxLayout(self).addLayout(column_layout(form, note, buttons))
+        self.setLayout(column_layout(form, note, buttons))
         self.setMinimumWidth(em(self, 26))
 
     def _show_hints(self, visible: bool) -> None:

@@ -23,7 +23,7 @@ from gleanset.db.faces import are_whole_images
 from labeler.qt.class_list import ClassPanel
 from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
 from labeler.qt.images import DetailPanel, ThumbnailLoader
-from labeler.qt.keyboard import MODIFIER_KEYS, InputFilter, ShortcutsPopup, key_name
+from labeler.qt.keyboard import MODIFIER_KEYS, InputFilter, ShortcutsPopup, key_name, open_menu
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar
@@ -177,6 +177,7 @@ class LabelerWindow(QMainWindow):
         self._add_action(self.tr("Find a class"), self._name_class, "/")
         self._add_action(self.tr("Details panel"), self._toggle_details, "F9")
         self._add_action(self.tr("Settings"), self.show_settings, "Ctrl+,")
+        self._add_action(self.tr("Context menu"), partial(open_menu, self), "Shift+F10")
         for kind in VIEWS:
             act = partial(self._press_view_key, kind.name)
             self._add_action(kind.translated_title(), act, kind.key)

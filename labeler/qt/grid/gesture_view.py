@@ -320,6 +320,8 @@ class GestureView(TileView):
             point = self.visualRect(self.tiles.index(rows[0])).center()
         if rows:
             self.menu_asked.emit(rows, self.viewport().mapToGlobal(point))
+        else:
+            self.worker.show_message(self.tr("Point at a face first"))
 
     def leaveEvent(self, event: QEvent) -> None:
         self.mouse.at = None

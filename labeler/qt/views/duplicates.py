@@ -58,6 +58,11 @@ class DuplicateSetGrid(GestureView):
     def setSelection(self, rect: QRect, command: Select) -> None:
         """Do nothing: this view has no rubber band."""
 
+    def target_rows(self) -> list[int]:
+        """Return the tile under the pointer, or else the set under the mouse."""
+        place = self.mouse.at
+        return super().target_rows() or list(self.section_at(place) if place else ())
+
     def selectAll(self) -> None:
         """Do nothing: ticks mark what is kept."""
 
@@ -339,8 +344,7 @@ class DuplicatesView(PagedView):
 
     def _decision_failed(self, error: GleansetError) -> None:
         self.worker.show_message(str(error), bad=True)
-        self._stale = True
-        self._plan()
+        self._search_ended()
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
         self.model.set_state(rows, UNMARKED)

@@ -59,9 +59,7 @@ class ClassTable(QTreeWidget):
         titles = list(class_texts(ClassCount(0, "", 0), {}))
         self.setHeaderLabels(titles)
         self.setAccessibleName(self.tr("Classes"))
-        self.setTabKeyNavigation(False)
         self.setRootIsDecorated(False)
-        self.setItemsExpandable(False)
         self.setUniformRowHeights(True)
         header = self.header()
         header.setSectionsMovable(False)
@@ -99,11 +97,9 @@ class ClassTable(QTreeWidget):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Leave letters and digits to the window: there is no search by typing here."""
-        if event.text().isalnum():
-            event.ignore()
-            return
         before = self.currentIndex(), self.verticalScrollBar().value()
-        super().keyPressEvent(event)
+        if not event.text().isalnum():
+            super().keyPressEvent(event)
         if before == (self.currentIndex(), self.verticalScrollBar().value()):
             event.ignore()  # the window says that the key does nothing
 
@@ -120,7 +116,7 @@ class StatisticsView(LabelerView):
         run = context.imports.run_command
         self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
         context.worker.ask(lambda session: session.dataset.settings.split.ratio, self._show_ratio)
-        self.export_button = button("", self._export)
+        self.export_button = button(self.tr("Export"), self._export)
         self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
         timeline = partial(run, "gleanset", "timeline")
         self.timeline_button = button(self.tr("Video timeline"), timeline)
@@ -163,8 +159,6 @@ class StatisticsView(LabelerView):
         text = self.tr("train : val : test = {shares}").format(shares=shares)
         self._has_split = bool(counts_by_split)
         self.title.setText(text if counts_by_split else self.tr("No split yet"))
-        whole = self.tr("Export without split")
-        self.export_button.setText(self.tr("Export") if counts_by_split else whole)
         notice = Notice(
             self.tr("No classes yet"),
             self.tr("Type a name on a class page, or press N over a face in the grid."),

@@ -24,7 +24,7 @@ from person import (
     wait_until,
 )
 from PySide6.QtCore import QPoint, QPointF, Qt
-from PySide6.QtGui import QContextMenuEvent, QDragEnterEvent, QDragMoveEvent, QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit, QMenu
 
@@ -146,10 +146,8 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
     assert person.view.model.rowCount() == 1
     assert has_grid_focus(person)
     click_class(window, "rei", Button.RightButton)
-    place = window.class_panel.list.mapToGlobal(window.class_panel.list.rect().center())
-    window.class_panel.list.setCurrentIndex(window.class_panel.model.index(0))
-    event = QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, place, place)
-    QApplication.sendEvent(window.class_panel.list, event)
+    window.class_panel.list.setFocus(Qt.FocusReason.TabFocusReason)
+    QTest.keyClick(window.class_panel.list, Key.Key_F10, Qt.KeyboardModifier.ShiftModifier)
     wait_until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
     QTest.keyClick(QApplication.activePopupWidget(), Key.Key_Escape)
     wait_until(lambda: QApplication.activePopupWidget() is None)
