@@ -13,7 +13,7 @@ from tools_for_tests import encode
 
 from curation.web_reports import open_report_store
 from gleanset import Box, Dataset
-from gleanset.db.reports import Claim, Reports
+from gleanset.db.reports import WRONG_ANSWER, Claim, Reports
 from gleanset.images.staging import StageBytes
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene
@@ -29,6 +29,7 @@ class WebReport(NamedTuple):
     answer: str | None = "rei"
     confidence: float | None = 0.84
     picture: int | None = None
+    kind: str = WRONG_ANSWER
 
 
 @cache

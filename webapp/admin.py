@@ -86,19 +86,21 @@ def _row_number(text: str) -> int:
 
 @admin_only
 def reports(service: Service, request: Request, _: bytes) -> Response:
-    """Return the latest settled reports, or the next pending ones after a class and a number.
+    """Return the latest settled reports, or the next pending ones after a kind, class and number.
 
-    Contradictory reports are adjacent. `known` has labelled faces of each class in the reports, as
-    data URIs.
+    Removals are first, the oldest before. Contradictory reports are adjacent. `known` has labelled
+    faces of each class in the reports, as data URIs.
     """
     spool = service.require_spool()
     query = request.query_params
     with open_for_writing(spool.root) as dataset:
         table, settled = Reports(dataset.db), query.get("settled") == "true"
-        start = query.get("claimed", ""), _row_number(query.get("after", "0"))
+        number = _row_number(query.get("after", "0"))
+        start = query.get("kind", ""), query.get("claimed", ""), number
         pending = [] if settled else table.list_pending(start, REPORTS_PER_PAGE)
         listed = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, pending)
-        last = {"claimed": pending[-1].claim.claimed, "after": pending[-1].id} if pending else None
+        claim = pending[-1].claim if pending else None
+        last = claim and {"kind": claim.kind, "claimed": claim.claimed, "after": pending[-1].id}
         copies = find_copies(dataset, [report for _, report in listed])
         claims = (report.claim for _, report in listed)
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}

@@ -37,32 +37,24 @@ def check_report(
     if len(sent.note) > MAX_NOTE_LENGTH:
         detail = f"limit: {MAX_NOTE_LENGTH} characters"
         raise RefusedRequest(422, "note too long", detail, "shorten `note`")
+    answer: tuple[str | None, float | None] = None, None
     if sent.kind == REMOVAL:
-        return _check_removal(loaded, upload, sent, limits)
-    claimed, answer = _class_name(sent.claimed, loaded), _prediction(loaded, upload, sent, limits)
+        if not sent.note.strip():
+            hint = "say in `note` why the image should be removed"
+            raise RefusedRequest(422, "no reason", "`note` is empty", hint)
+        claimed, marked = "", None
+    else:
+        claimed, marked = _class_name(sent.claimed, loaded), sent.box
+        answer = _prediction(loaded, upload, sent, limits)
     image = strip_image(upload.data, limits.pixels)
     full_box = Box(0, 0, image.width, image.height)
-    box = clip_box(Box(*sent.box) if sent.box else full_box, image.width, image.height)
+    box = clip_box(Box(*marked) if marked else full_box, image.width, image.height)
     if box is None:
         hint = f"the image has {image.width} x {image.height} pixels"
         raise RefusedRequest(422, "box outside the image", str(sent.box), hint)
     measured = measure(image.data, limits.pixels)
     ids = measured.sha256, image.format, box
-    claim = Claim(*ids, claimed, loaded.run, *answer, sent.note, phash=measured.phash)
-    return KeptReport(claim, image.data, hash_bytes(upload.data))
-
-
-def _check_removal(
-    loaded: LoadedModel, upload: Upload, sent: SentReport, limits: RequestLimits
-) -> KeptReport:
-    if not sent.note.strip():
-        hint = "say in `note` why the image should be removed"
-        raise RefusedRequest(422, "no reason", "`note` is empty", hint)
-    image = strip_image(upload.data, limits.pixels)
-    measured = measure(image.data, limits.pixels)
-    box = Box(0, 0, image.width, image.height)
-    ids, phash = (measured.sha256, image.format, box), measured.phash
-    claim = Claim(*ids, "", loaded.run, note=sent.note, kind=REMOVAL, phash=phash)
+    claim = Claim(*ids, claimed, loaded.run, *answer, sent.note, sent.kind, measured.phash)
     return KeptReport(claim, image.data, hash_bytes(upload.data))
 
 

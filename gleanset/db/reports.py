@@ -160,11 +160,11 @@ class Reports(Table):
             (ACCEPTED, WRONG_ANSWER, time),
         )
 
-    def list_pending(self, after: tuple[str, int], limit: int) -> list[Report]:
-        """Return up to `limit` pending reports after (class, number), in that order."""
+    def list_pending(self, after: tuple[str, str, int], limit: int) -> list[Report]:
+        """Return up to `limit` pending reports after (kind, class, number), removals first."""
         rows = self._db.fetch_all(
-            "SELECT * FROM report WHERE status=? AND (claimed, id)>(?,?) "
-            "ORDER BY claimed, id LIMIT ?",
+            "SELECT * FROM report WHERE status=? AND (kind, claimed, id)>(?,?,?) "
+            "ORDER BY kind, claimed, id LIMIT ?",
             (PENDING, *after, limit),
         )
         return [_report(row) for row in rows]

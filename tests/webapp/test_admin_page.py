@@ -18,7 +18,7 @@ from tools_for_tests import run_here
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, Reports
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Reports
 from gleanset.images.decode import decode
 
 ADMIN = {"authorization": "Bearer own"}
@@ -98,6 +98,20 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     assert decide(admin, undo=other).status_code == 409, "what others did is not the page's"
     with locked(dataset.root):
         assert decide(admin, refuse=[1]).headers["retry-after"]
+
+
+def test_removals_are_listed_first(
+    admin: TestClient, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removals = [WebReport("", note, kind=REMOVAL) for note in ("old", "new")]
+    add_reports(dataset.root, [WebReport("aki"), WebReport("", "unlisted"), *removals])
+    monkeypatch.setattr("webapp.admin.REPORTS_PER_PAGE", 1)
+    notes, last = [], {}
+    while last is not None:
+        page = admin.get(REPORTS, params=last, headers=ADMIN).json()
+        notes += [report["note"] for report in page["reports"]]
+        last = page["last"]
+    assert notes == ["old", "new", "unlisted", ""]
 
 
 @pytest.fixture

@@ -162,18 +162,7 @@ def collect_old_files(root: Path) -> None:
         collect_garbage(dataset, 0.0, simulate=False)
 
 
-def test_undone_report_can_be_accepted_again(client: TestClient, dataset: Dataset) -> None:
-    send_report(client, claimed="mei")
-    (report,) = Reports(dataset.db).iterate()
-    accept_reports(dataset, {report.id: None})
-    dataset.journal.undo()
-    assert Reports(dataset.db).count() == 1
-    assert [sample.label for sample in dataset.samples.iterate()] == [None]
-    accept_reports(dataset, {report.id: "rin"})
-    assert [sample.label for sample in dataset.samples.iterate()] == ["rin"]
-
-
-def test_report_is_refused(client: TestClient, dataset: Dataset) -> None:
+def test_undone_report_can_be_settled_again(client: TestClient, dataset: Dataset) -> None:
     send_report(client, claimed="mei")
     (report,) = Reports(dataset.db).iterate()
     refuse_reports(dataset, [report.id])
@@ -181,6 +170,12 @@ def test_report_is_refused(client: TestClient, dataset: Dataset) -> None:
     assert dataset.images.count() == 0
     dataset.journal.undo()
     assert Reports(dataset.db).count() == 1
+    accept_reports(dataset, {report.id: None})
+    dataset.journal.undo()
+    assert Reports(dataset.db).count() == 1
+    assert [sample.label for sample in dataset.samples.iterate()] == [None]
+    accept_reports(dataset, {report.id: "rin"})
+    assert [sample.label for sample in dataset.samples.iterate()] == ["rin"]
 
 
 INVALID_REPORTS: list[tuple[dict[str, object], str]] = [
@@ -197,6 +192,8 @@ INVALID_REPORTS: list[tuple[dict[str, object], str]] = [
     ({"claimed": "mei", "path": "/etc/passwd"}, "wrong report"),
     ({}, "no name of a class"),
     ({"claimed": "mei", "kind": "else"}, "wrong report"),
+    ({"kind": REMOVAL}, "no reason"),
+    ({"kind": REMOVAL, "note": "  \n"}, "no reason"),
 ]
 
 
@@ -223,8 +220,7 @@ def request_removal(
     client: TestClient, data: bytes, note: str = "it is mine", **fields: object
 ) -> Any:
     """Send a removal report."""
-    form = {"report": json.dumps({"kind": REMOVAL, "note": note, **fields})}
-    return client.post("/api/v1/reports", data=form, files={"file": ("mine.jpg", data)})
+    return send_report(client, data, kind=REMOVAL, note=note, **fields)
 
 
 def add_image(dataset: Dataset, data: bytes, key: str) -> str:
@@ -259,13 +255,6 @@ def test_duplicate_removal_request_is_ignored(client: TestClient, dataset: Datas
     status = run_here("pipeline.cli", "status", "-d", dataset.root, "--json").json
     assert status["reports"]["of_them_removals"] == 2
     assert status["next"].startswith("gleanset list reports"), "before all else"
-
-
-@pytest.mark.parametrize("note", ["", "  \n"])
-def test_removal_request_needs_reason(client: TestClient, dataset: Dataset, note: str) -> None:
-    answer = request_removal(client, LARGE, note)
-    assert (answer.status_code, answer.json()["reason"]) == (422, "no reason")
-    assert not removal_reports(dataset)
 
 
 def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:

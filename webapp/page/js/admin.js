@@ -217,7 +217,7 @@ const refreshRivals = (reports) => reports.flatMap((id) => cards.get(id)?.report
 async function refreshReport(id) {
   const state = cards.get(id);
   if (!state || state.became) return;
-  const { reports } = await fetchAdminReports({ claimed: state.report.claimed, after: id - 1 });
+  const { reports } = await fetchAdminReports({ kind: state.report.kind, claimed: state.report.claimed, after: id - 1 });
   const now = reports.find((one) => one.id === id);
   if (now) Object.assign(state.report, { rivals: now.rivals });
   fillCard(state);

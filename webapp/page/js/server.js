@@ -88,7 +88,7 @@ export function reportForm(blob, name, report) {
 /** Send the form of a report; the response says whether it is new. */
 export const sendReport = async (body, headers = {}) => (await request("reports", { method: "POST", body, headers })).json();
 
-/** Reports for the administrator: the last decided ones (`settled`), or pending ones after `claimed` and `after`. */
+/** Reports for the administrator: the last decided ones (`settled`), or pending ones after `kind`, `claimed` and `after`. */
 export const fetchAdminReports = async (place = {}) => (await request(`admin/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();
 
 /** Accept reports (`accept`: names by number), refuse some, or `undo` a step. */
