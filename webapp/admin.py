@@ -32,7 +32,7 @@ from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import encode_jpeg
 from webapp.api import json_response, service_of
-from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, token_in
+from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, refuse_token, token_in
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
 from webapp.problems import RefusedRequest
 from webapp.report_spool import open_for_writing
@@ -61,11 +61,11 @@ def admin_only(
 
     async def endpoint(request: Request) -> Response:
         service = service_of(request)
-        if not service.settings.is_admin(token_in(request.headers, ADMIN_COOKIE)):
+        token = token_in(request.headers, ADMIN_COOKIE)
+        if not service.settings.is_admin(token):
             fix = "open the address that `webapp serve --admin` printed"
-            headers = {"www-authenticate": "Bearer"}
-            reason = "administrator's token needed"
-            raise RefusedRequest(401, reason, "this page is for the administrator", fix, headers)
+            detail = "this page is for the administrator"
+            raise refuse_token(token, "administrator's token needed", detail, fix)
         return await asyncio.to_thread(work, service, request, await request.body())
 
     return endpoint

@@ -58,6 +58,13 @@ def token_in(headers: Headers, cookie: str) -> str:
     return bearer or cookie_parser(headers.get("cookie", "")).get(cookie, "")
 
 
+def refuse_token(token: str, reason: str, detail: str, hint: str) -> RefusedRequest:
+    """Return the error for a wrong token, or for none with `reason` and `detail`."""
+    if token:
+        reason, detail = "wrong token", "this token is not right"
+    return RefusedRequest(401, reason, detail, hint, {"www-authenticate": "Bearer"})
+
+
 class Guard:
     """Checks host, origin, rate, token and size, in this order.
 
@@ -165,14 +172,10 @@ class Guard:
             raise RefusedRequest(403, "another site", "sent by a page of another site", hint)
 
     def _check_token(self, headers: Headers) -> None:
-        if not self._settings.lets_in(token_in(headers, COOKIE)):
-            raise RefusedRequest(
-                401,
-                "token needed",
-                "this server needs a token",
-                "open the address that `webapp serve` printed",
-                {"www-authenticate": "Bearer"},
-            )
+        token = token_in(headers, COOKIE)
+        if not self._settings.lets_in(token):
+            hint = "open the address that `webapp serve` printed"
+            raise refuse_token(token, "token needed", "this server needs a token", hint)
 
     def _check_rate(self, scope: Scope) -> None:
         wait = self._rate.wait(client_of(scope))

@@ -68,13 +68,11 @@ async def _finder(request: Request) -> Response:
 
 async def _front(request: Request) -> Response:
     """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
-    token = request.query_params.get("token")
-    if token is None:
-        return await PAGE_FILES.get_response("index.html", request.scope)
     service: Service = request.app.state.service
-    # A wrong token does not replace a valid cookie.
-    cookies = {COOKIE: token} if service.settings.lets_in(token) else {}
-    return redirect_with_cookies(request, "./", cookies)
+    token = request.query_params.get("token")
+    if token is None or not service.settings.lets_in(token):
+        return await PAGE_FILES.get_response("index.html", request.scope)
+    return redirect_with_cookies(request, "./", {COOKIE: token})
 
 
 def redirect_with_cookies(request: Request, page: str, cookies: Mapping[str, str]) -> Response:

@@ -52,9 +52,10 @@ def test_reports_require_admin_token(serve: Serve, admin: TestClient, dataset: D
     add_reports(dataset.root, CONFLICTING)
     for path in (REPORTS, f"{REPORTS}/1/face", f"{REPORTS}/1/image"):
         assert serve().get(path, headers=ADMIN).status_code == 404, "nobody has asked for the page"
-        for stranger in ("Bearer visitor", "Bearer", ""):
+        for stranger, reason in (("Bearer visitor", "wrong"), ("", "administrator's")):
             answer = admin.get(path, headers={"authorization": stranger})
             assert answer.status_code == 401
+            assert answer.json()["reason"].startswith(reason)
         assert admin.get(path, headers=ADMIN).headers["cache-control"] == "no-store"
     assert admin.post(DECISIONS, json={"refuse": [1]}).status_code == 401
     foreign = ADMIN | {"origin": "https://elsewhere.example"}
@@ -129,8 +130,8 @@ def admin_address(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
 
 
 ACCEPTED_AS = {"en": "Accepted as toyama", "ja": "toyama として採用しました"}
-DESKTOP = ((1280, 900), "light", "en", "Accept")
-PHONE = ((390, 844), "dark", "ja", "採用する")
+DESKTOP = ((1280, 900), "light", "en", "Accept", "This token is not right.")
+PHONE = ((390, 844), "dark", "ja", "採用する", "トークンが正しくありません。")
 
 
 def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -> None:
@@ -152,7 +153,7 @@ def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -
 def test_reports_are_decided_in_browser(
     open_page: OpenPage, axe: Any, admin_address: str, dataset: Dataset, screen: Any
 ) -> None:
-    (width, height), scheme, language, accept = screen
+    (width, height), scheme, language, accept, wrong = screen
     page = open_page(width, height, at=admin_address, color_scheme=scheme, locale=language)
     page.goto(f"{admin_address}admin")
     wait_for(page, "!document.querySelector('#token-form').hidden")
@@ -160,6 +161,7 @@ def test_reports_are_decided_in_browser(
     page.fill("[name=token]", "wrong")
     page.click("#token-form button")
     wait_for(page, "location.search && document.querySelector('#token-form')?.hidden === false")
+    assert page.inner_text("#message").startswith(wrong)
     page.fill("[name=token]", "own")
     page.click("#token-form button")
     wait_for(page, f"{CARDS}.length >= 24")

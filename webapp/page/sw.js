@@ -34,7 +34,8 @@ async function respond(request, url) {
   if (cached && LARGE_FILES.test(url.pathname) && await isCurrent(cached, url)) return cached;
   try {
     const answer = await fetch(request);
-    if (answer.ok && !answer.redirected) await cache.put(request, answer.clone());
+    // A token in an address is a wrong one, and not to be kept.
+    if (answer.ok && !answer.redirected && !url.searchParams.has("token")) await cache.put(request, answer.clone());
     return answer;
   } catch (error) {
     if (cached) return cached;

@@ -25,7 +25,9 @@ async function request(path, options) {
     if (answer.ok) return answer;
   } while (performance.now() - start < 1000 * MAX_RETRY_SECONDS && await waitToRetry(answer, options?.signal));
   const body = await answer.json().catch(() => ({}));
-  throw new ServerError(answer.status, body.reason ?? `HTTP ${answer.status}`, body.detail, body.hint);
+  // The server stores no wrong token of an address in a cookie: here it is missing.
+  const isWrongToken = answer.status === 401 && new URLSearchParams(location.search).has("token");
+  throw new ServerError(answer.status, isWrongToken ? "wrong token" : body.reason ?? `HTTP ${answer.status}`, body.detail, body.hint);
 }
 
 /** Wait as the server requests, or until `signal` aborts; returns whether to retry. */
