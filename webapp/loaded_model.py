@@ -119,6 +119,7 @@ def page_facts(settings: ServeSettings, loaded: LoadedModel) -> dict[str, Any]:
         "model_version": loaded.version,
         "classes": loaded.visible_classes,
         "size": loaded.model.facts.size,
+        "max_pixels": settings.limits.all_pixels,
         "cropping": loaded.model.cropping.to_json(),
         "finder": "browser" if detector == BROWSER else "server",
         "box_style": list(BOX_STYLES.get(detector, BoxStyle())),

@@ -13,6 +13,7 @@ import pytest
 from browser_helpers import (
     ANSWER_COUNT,
     DETECTOR_CACHED,
+    FACTS_CACHED,
     OpenPage,
     find_faces,
     open_card_page,
@@ -153,9 +154,6 @@ def test_shared_images_and_urls(open_page: OpenPage) -> None:
     wait_for(page, f"{MESSAGE}.includes('save the image')")
 
 
-CARD_KEPT = "caches.open('page').then((c) => c.match('api/v1/card')).then(Boolean)"
-
-
 @pytest.fixture
 def host(browser: object, tmp_path: Path) -> Iterator[str]:
     """Yield the address of an exported page on a plain web host."""
@@ -171,7 +169,7 @@ def host(browser: object, tmp_path: Path) -> Iterator[str]:
 def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Path) -> None:
     page = open_page(390, 844, at=host, offline=True)
     wait_for(page, DETECTOR_CACHED)
-    wait_for(page, CARD_KEPT)
+    wait_for(page, FACTS_CACHED)
     assert page.inner_text("#promise") == "Your image stays on this device."
     assert page.locator("#where-choice, #for-programs").locator("visible=true").count() == 0
     page.context.set_offline(True)

@@ -44,6 +44,9 @@ BULK_STATUS = "document.querySelector('#bulk [role=status]')?.textContent"
 STATUS = "document.querySelector('.image .small')?.textContent"
 BOX_POSITIONS = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
     (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
+COUNT_DECODED = """() => { const decode = createImageBitmap; window.decoded = [];
+    window.createImageBitmap = (file, ...more) => decoded.push(file.name) && decode(file, ...more);
+}"""
 FOCUSED_TAG = "document.activeElement.tagName"
 TOP_EDGE = "document.querySelector('{}').getBoundingClientRect().top"
 
@@ -181,6 +184,22 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
     page.click("#submit")
     wait_for(page, f"{STATUS} === 'No face was found. Draw a box around it.'")
     assert page.locator("#message").is_hidden()
+
+
+def test_oversized_images_are_not_decoded(
+    open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
+) -> None:
+    ways = [{"format": kind} for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF")]
+    ways += [{"format": "WEBP", "lossless": True}, {"format": "WEBP", "exif": b"x"}]
+    for (number, way), height in product(enumerate(ways), (25, 26)):
+        Image.new("RGB", (40, height), "red").save(tmp_path / f"{height}-{number}", **way)
+    page = open_page(at=restart_server(limits=RequestLimits(all_pixels=1000)))
+    page.evaluate(COUNT_DECODED)
+    page.set_input_files("#files", [str(path) for path in sorted(tmp_path.glob("2*"))])
+    names = "26-0, 26-1, 26-2, 26-3, 26-4, … (+3)"
+    wait_for(page, f"{MESSAGE} === '{names}: more than 0.001 megapixels, too large to open'")
+    opened = [f"25-{number}" for number in range(8)]
+    assert page.locator(".image h2").all_inner_texts() == page.evaluate("decoded") == opened
 
 
 @pytest.mark.long

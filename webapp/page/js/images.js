@@ -1,12 +1,15 @@
 // Opened images: their pixels, boxes of faces, and predictions.
 
 import { overlap } from "./cutting.js";
+import { countPixels } from "./image_size.js";
 import { refusal } from "./refusals.js";
+import { words } from "./words.js";
 
 // Photos of a phone are sent unchanged; larger images are scaled, so that servers accept them.
 const MAX_SIDE = 4096; // pixels
 const MAX_BYTES = 8e6;
 const QUALITY = 0.92;
+export const TOO_LARGE = "too large";
 const MIN_SAME_FACE_OVERLAP = 0.3; // intersection over union
 let lastId = 0;
 
@@ -95,10 +98,14 @@ export const isImage = (file) => IMAGE_NAME.test(file.name) || file.type.startsW
 const SERVER_FORMATS = /\.(heic|heif|hif|tiff?|avif)$|^image\/(heic|heif|tiff|avif)$/i;
 
 /**
- * Open an image file, scaled if it is very large; throws if it cannot be read. `jpegOf(file)` converts formats that the
- * browser cannot show, such as HEIC and TIFF, to JPEG; null if nothing may be sent.
+ * Open an image file, scaled if it is very large; throws if it cannot be read, or has more than `maxPixels`. `jpegOf(file)`
+ * converts formats that the browser cannot show, such as HEIC and TIFF, to JPEG; null if nothing may be sent.
  */
-export async function openImage(file, jpegOf) {
+export async function openImage(file, jpegOf, maxPixels) {
+  if (await countPixels(file) > maxPixels) {
+    const message = words("more than {count} megapixels, too large to open", { count: maxPixels / 1e6 });
+    throw Object.assign(new Error(message), { reason: TOO_LARGE });
+  }
   try {
     return await openBlob(file, file.name);
   } catch (error) {

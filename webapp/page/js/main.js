@@ -9,7 +9,7 @@ import { remember, showHistory } from "./history.js";
 import { listenForImages, takeShared } from "./incoming.js";
 import { imageCard } from "./image_card.js";
 import { sendKeptReports, showKept } from "./kept_reports.js";
-import { openImage } from "./images.js";
+import { openImage, TOO_LARGE } from "./images.js";
 import { refusal } from "./refusals.js";
 import { askForReport, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
@@ -52,27 +52,33 @@ async function addFiles(files) {
     say(byId("message"), "");
     byId("said").textContent = ""; // it was about what was done before
   }
-  const unread = [];
+  const unread = new Map(); // names of files by what is wrong with them
   const before = page.images.length;
   const slow = setTimeout(() => showNotice(words("opening …")), 1000 * SLOW_SECONDS);
   for (const file of files) {
     try {
       addImage(await openFile(file));
     } catch (error) {
+      const text = error.reason === TOO_LARGE ? error.message : "";
       if (!isFileError(error)) fail(error);
-      else unread.push(`\u2068${file.name}\u2069`); // a name in Arabic, say, does not turn the sentence round
+      else unread.set(text, [...(unread.get(text) ?? []), `\u2068${file.name}\u2069`]); // a name in Arabic, say, does not turn the sentence round
     }
     if (page.images.length === before + 1) bringIntoView(page.images[before]);
   }
   clearTimeout(slow);
   if (byId("said").textContent === words("opening …")) byId("said").textContent = "";
-  const rest = unread.length - MAX_NAMED_FILES;
-  const name = unread.slice(0, MAX_NAMED_FILES).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
-  if (unread.length) showError(words("{name} cannot be read as an image", { name }));
+  if (unread.size) showError([...unread].map(([text, names]) => describeUnread(text, names)).join("\n"));
+}
+
+/** Which files cannot be opened: by `text`, or because they are not images. */
+function describeUnread(text, names) {
+  const rest = names.length - MAX_NAMED_FILES;
+  const name = names.slice(0, MAX_NAMED_FILES).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
+  return text ? `${name}: ${text}` : words("{name} cannot be read as an image", { name });
 }
 
 /** Open an image file. Formats that the browser cannot show are converted by the server, if images may be sent. */
-const openFile = (file) => openImage(file, onDevice() ? null : server.convertToJpeg);
+const openFile = (file) => openImage(file, onDevice() ? null : server.convertToJpeg, page.about?.max_pixels);
 
 /** Whether an error is about the file, not about the connection to the server. */
 const isFileError = ({ status }) => [undefined, 413, 422].includes(status);
