@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from facecrop.detectors import Detector, Pixels, build_detector
 from facecrop.detectors.drawnface import DrawnFace
-from facecrop.detectors.tiling import is_same_face
+from facecrop.detectors.tiling import is_same_face, sort_in_reading_order
 from gleanset.images.cropping import clip_box
 from gleanset.records import Box, Face
 
@@ -46,7 +46,7 @@ _BIAS, _OWN_WEIGHT, _SCORE_WEIGHT, _MIN_SCORE = -0.1, 1.0, 1.4, 0.15
 
 
 def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
-    """Detect faces with a model's detector and the browser's, from left to right.
+    """Detect faces with a model's detector and the browser's, in reading order.
 
     Faces found by both have the box of `detector`. Scores are probabilities; faces found only by
     the browser's detector need at least 0.5.
@@ -69,7 +69,7 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
             for face, is_own, score in candidates
         ]
         faces = [face for face, is_own in scored if is_own or face.score >= 0.5]
-    return sorted(faces, key=lambda face: face.box)
+    return sort_in_reading_order(faces)
 
 
 def _probability(is_own: bool, score: float) -> float:

@@ -127,7 +127,7 @@ class Model:
         return next(self.predict_images([image], top))
 
     def predict_faces(self, image: ImageInput, top: int = 5) -> list[ImagePrediction]:
-        """Return the prediction for each face, in reading order, or for the whole image."""
+        """Return the prediction for each face, from left to right, or for the whole image."""
         parts = self._parts(image)
         return self._predict_parts(parts, top)
 

@@ -55,6 +55,23 @@ def drop_overlapping_faces(faces: list[Face]) -> list[Face]:
     return distinct
 
 
+def sort_in_reading_order(faces: Iterable[Face]) -> list[Face]:
+    """Return faces by rows from the top, each row from left to right.
+
+    A face is in the row of a higher one if they share half of the smaller height. The page numbers
+    faces in the same way (`finder.js`).
+    """
+    rows: list[list[Face]] = []
+    for face in sorted(faces, key=lambda face: (face.box.y, face.box.x)):
+        top, box = rows[-1][0].box if rows else face.box, face.box
+        shared = min(top.y + top.height, box.y + box.height) - box.y
+        if rows and 2 * shared >= min(top.height, box.height):
+            rows[-1].append(face)
+        else:
+            rows.append([face])
+    return [face for row in rows for face in sorted(row, key=lambda face: face.box)]
+
+
 def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
     """Return whether two boxes show the same face, or are nested."""
     across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
@@ -85,7 +102,7 @@ FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
 
 
 def search_tiles(name: str, pixels: Pixels, find: FindFaces, max_side: int) -> list[Face]:
-    """Return the faces that `find` finds, in reading order.
+    """Return the faces that `find` finds, from left to right.
 
     `name` is the detector's. `find` gets the image or its tiles, no side longer than `max_side`
     pixels. Raises `ValueError` unless `pixels` is height x width x 3 bytes.

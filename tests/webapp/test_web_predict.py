@@ -196,9 +196,8 @@ def test_faces_match_detector(serve: Serve, two_faces: Path, tmp_path: Path) -> 
     expected = DrawnFace().detect(np.asarray(decode(two_faces.read_bytes()).pixels))
     assert sorted(one["box"] for one in two["faces"]) == sorted(list(one.box) for one in expected)
     assert {one["found_by"] for one in two["faces"]} == {"drawnface"}
-    assert [one["score"] for one in two["faces"]] == sorted(
-        (w.score for w in expected), reverse=True
-    )
+    scores = [one["score"] for one in two["faces"]]
+    assert scores == sorted((one.score for one in expected), reverse=True)
     assert (two["width"], two["height"]) == (720, 400)
     assert bad["error"]["reason"] == "not an image"
 
@@ -240,6 +239,13 @@ def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
         lambda _, detection: detect_with_both(FakeDetector(own), detection),
     )
     assert [part.box for part in parts] == sorted([own, second.box])
+
+
+def test_faces_are_in_reading_order() -> None:
+    rows = [(10, 50), (300, 20), (400, 55), (0, 70), (200, 95)]  # the first row ends at 100
+    detector = FakeDetector(*(Box(x, y, 80, 80) for x, y in sorted(rows)))
+    faces = detect_with_both(detector, np.zeros((200, 500, 3), np.uint8))
+    assert [(face.box.x, face.box.y) for face in faces] == rows
 
 
 def test_whole_image_model_has_no_faces(serve: Serve, tmp_path: Path) -> None:

@@ -258,10 +258,8 @@ def test_duplicate_removal_request_is_ignored(client: TestClient, dataset: Datas
 
 
 def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
-    own_image, _ = (
-        add_image(dataset, LARGE, "1"),
-        add_image(dataset, picture(2, size=(400, 300)), "2"),
-    )
+    own_image = add_image(dataset, LARGE, "1")
+    add_image(dataset, picture(2, size=(400, 300)), "2")
     admin = serve(admin="own")
     request_removal(admin, LARGE)
     request_removal(admin, half_size(LARGE))

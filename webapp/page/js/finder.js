@@ -63,8 +63,17 @@ export async function findFaces(image, style) {
   return (await worker.ask({ bitmap: copy }, [copy])).boxes.map((box) => applyBoxStyle(box, style));
 }
 
-/** Sort in order of their numbers: from left to right. */
-const sortBoxes = (boxes) => boxes.sort((first, second) => first.x - second.x || first.y - second.y);
+/** Sort in order of their numbers: by rows from the top, each from left to right, as facecrop/detectors/tiling.py does. */
+function sortBoxes(boxes) {
+  const rows = [];
+  for (const box of boxes.sort((first, second) => first.y - second.y || first.x - second.x)) {
+    const top = rows.at(-1)?.[0];
+    const shared = top && Math.min(top.y + top.height, box.y + box.height) - box.y;
+    if (top && 2 * shared >= Math.min(top.height, box.height)) rows.at(-1).push(box);
+    else rows.push([box]);
+  }
+  return rows.flatMap((row) => row.sort((first, second) => first.x - second.x || first.y - second.y));
+}
 
 /** Convert a box to the size and position that detector would draw. */
 function applyBoxStyle(box, [width, height, right, down]) {
