@@ -135,7 +135,7 @@ def test_image_from_webcam_or_large_file(open_page: OpenPage, tmp_path: Path) ->
     with page.expect_response("**/predict") as answered:
         page.click("#submit")
     image = answered.value.json()["images"][0]
-    assert (image["width"], image["height"]) == (4096, 2731)
+    assert (image["width"], image["height"]) == (4344, 2896)
     assert image["parts"][0]["answer"] == "red"
 
 

@@ -523,8 +523,8 @@ def test_browser_detects_faces_when_server_is_unreachable(
     assert page.evaluate(f"{BOXES}.length") == 0
 
 
-# Heights of 4.5 x 32 at scale 256, and two rows of faces.
-@pytest.mark.parametrize(("size", "rows"), [((640, 360), 1), ((1280, 720), 1), ((640, 720), 2)])
+# Heights of 4.5 x 32 at scale 256, and a strip that is searched in tiles.
+@pytest.mark.parametrize(("size", "rows"), [((640, 360), 1), ((1280, 720), 1), ((500, 6000), 20)])
 def test_browser_and_drawnface_find_same_boxes(
     open_page: OpenPage, two_faces: Path, tmp_path: Path, size: tuple[int, int], rows: int
 ) -> None:
@@ -539,7 +539,8 @@ def test_browser_and_drawnface_find_same_boxes(
     boxes = page.evaluate(f"{BOXES}.map(({{style}}) => {edges})")
     for face, box in zip((face.box for face in faces), boxes, strict=True):
         pixels = (percent / 100 * side for percent, side in zip(box, size * 2, strict=True))
-        assert overlap(face, Box(*map(round, pixels))) > 0.95
+        # Of a face in two tiles, either box may have the higher score.
+        assert overlap(face, Box(*map(round, pixels))) > (0.95 if rows < 3 else 0.9)
 
 
 @pytest.mark.long

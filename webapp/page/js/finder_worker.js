@@ -1,5 +1,5 @@
 // Finds drawn faces in a worker, with the network of facecrop's detector `drawnface`.
-// The same steps, limits and rounding as in facecrop/detectors/drawnface.py.
+// The same steps, limits and rounding as in facecrop/detectors/drawnface.py and tiling.py.
 
 import * as ort from "../vendor/onnxruntime-web/ort.wasm.min.mjs";
 import { isSameFace, overlap } from "./cutting.js";
@@ -19,6 +19,8 @@ const MIN_GROUP_OVERLAP = 0.35;
 const MAX_ORNAMENT_SIDE = 0.25; // of the side of the face that it is in or beside
 const ORNAMENT_MARGIN = 0.15;
 const STRIDES = [8, 16, 32];
+const MAX_SEARCHED_SIDE = 1920; // pixels; elongated images with a longer side are searched in tiles
+const MAX_ASPECT_RATIO = 2;
 
 ort.env.wasm.wasmPaths = new URL("../vendor/onnxruntime-web/", import.meta.url).href;
 // The network is small: a second thread takes longer to start than it saves.
@@ -36,6 +38,31 @@ self.onmessage = async ({ data: { id, bitmap } }) => {
 };
 
 async function findFaces(network, bitmap) {
+  const faces = [];
+  for (const { x, y, width, height } of tiles(bitmap.width, bitmap.height)) {
+    const tile = await createImageBitmap(bitmap, x, y, width, height);
+    for (const face of await findInTile(network, tile)) faces.push({ ...face, x: face.x + x, y: face.y + y });
+    tile.close();
+  }
+  const distinct = [];
+  for (const face of faces.sort((first, second) => second.score - first.score)) {
+    if (!distinct.some((other) => isSameFace(face, other))) distinct.push(face);
+  }
+  return distinct;
+}
+
+/** Tiles of an elongated image, which overlap by its shorter side; else the image as one tile. */
+function tiles(width, height) {
+  const [long, short] = [Math.max(width, height), Math.min(width, height)];
+  if (long <= Math.max(MAX_SEARCHED_SIDE, MAX_ASPECT_RATIO * short)) return [{ x: 0, y: 0, width, height }];
+  const length = Math.max(MAX_ASPECT_RATIO * short, MAX_SEARCHED_SIDE);
+  const starts = [];
+  for (let start = 0; start < long - length; start += length - short) starts.push(start);
+  return [...starts, long - length].map((start) =>
+    (width > height ? { x: start, y: 0, width: length, height } : { x: 0, y: start, width, height: length }));
+}
+
+async function findInTile(network, bitmap) {
   const longerSide = Math.max(bitmap.width, bitmap.height);
   const detections = [];
   for (const [level, size] of SIZES.entries()) {

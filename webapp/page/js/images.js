@@ -6,7 +6,8 @@ import { refusal } from "./refusals.js";
 import { words } from "./words.js";
 
 // Photos of a phone are sent unchanged; larger images are scaled, so that servers accept them.
-const MAX_SIDE = 4096; // pixels
+const MAX_PIXELS = 4096 * 3072;
+const MAX_SIDE = 16_384; // of a canvas
 const MAX_BYTES = 8e6;
 const QUALITY = 0.92;
 export const TOO_LARGE = "too large";
@@ -116,7 +117,8 @@ export async function openImage(file, jpegOf, maxPixels) {
 
 async function openBlob(file, name) {
   const bitmap = await createImageBitmap(file, { imageOrientation: "from-image" });
-  const scale = Math.min(1, MAX_SIDE / Math.max(bitmap.width, bitmap.height));
+  const { width, height } = bitmap;
+  const scale = Math.min(1, MAX_SIDE / Math.max(width, height), Math.sqrt(MAX_PIXELS / (width * height)));
   const blob = scale < 1 || file.size > MAX_BYTES ? await shrink(bitmap, scale) : file;
   // Scaled images are read again, so that the device gets the same pixels as a server.
   return new Image(name || "image", blob, blob === file ? bitmap : await createImageBitmap(blob));
