@@ -42,7 +42,7 @@ from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_err
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M, em
-from labeler.qt.translations import counted, tr
+from labeler.qt.translations import Words, counted, tr
 from labeler.qt.widgets import (
     announce,
     button,
@@ -83,8 +83,8 @@ class BackgroundImport(QObject):
 
     `changed` is emitted when the state or the progress changes, `images_added` when there may be
     new faces. `stage` is the last reported stage, `counts` sums the results of `COUNTED`, `result`
-    is that of the last command, `unreadable` names files, `errors` holds the error of each failed
-    command. Interrupted commands resume where they stopped.
+    has the last values of all results, `unreadable` names files, `errors` holds the error of each
+    failed command. Interrupted commands resume where they stopped.
     """
 
     changed = Signal()
@@ -136,9 +136,9 @@ class BackgroundImport(QObject):
 
     @property
     def output(self) -> Path | None:
-        """What the last command has written for the user."""
-        path = self.result.get("to") or self.result.get("timeline")
-        return Path(path) if path else None
+        """What the commands have written for the user last."""
+        paths = [path for name, path in self.result.items() if name in ("to", "timeline")]
+        return Path(paths[-1]) if paths else None
 
     def start(self, plan: ImportPlan | SearchPlan) -> None:
         """Start an import or a search, or queue it behind the running one."""
@@ -188,9 +188,9 @@ class BackgroundImport(QObject):
         for name in COUNTED:
             if isinstance(count := end.result.get(name), int):
                 self.counts[name] += count
-        self.result = end.result
+        self.result = {**self.result, **end.result}
         for name in ("rejected_files", "unreadable_videos"):
-            self.unreadable += self.result.get(name, {}).get("files", [])
+            self.unreadable += end.result.get(name, {}).get("files", [])
         error = last_error(end.words) if end.code else ""
         if "no_results" in end.result:
             error = self.tr("The site finds nothing for these words")
@@ -314,12 +314,11 @@ class ImportBar(QFrame):
         texts = []
         if output is not None:
             path = output.relative_to(root) if output.is_relative_to(root) else output
-            text = self.tr("see {path}") if "timeline" in result else self.tr("in {path}")
-            texts.append(text.format(path=path))
+            texts.append(self.tr("see {path}").format(path=path))
         counts = result.get("splits", result)
         if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
             texts.append(", ".join(splits))
-        if splits and "splits" not in result:  # a split, not an export
+        if splits and "groups" in result:  # of a split
             texts += [line for key in SPLIT_WARNINGS for line in shorten_list(result.get(key, ()))]
             if command := self._import.training_command:
                 texts.append(self.tr("Next, train a model: {command}").format(command=command))
@@ -360,7 +359,7 @@ class PlanDialog(QDialog):
 
     def lay_out(self, *parts: QWidget | QLayout) -> None:
         """Set the parts above the buttons."""
-        self.setLayout(column_layout(*parts, self.buttons))
+        self.setLayout(column_layout(*parts, self.buttons, margins=(SPACE_L,) * 4))
         enlarge_targets(self)
         (self.whole_images if self.whole_images.isChecked() else self.faces).setFocus()
 
@@ -379,7 +378,7 @@ class ImportDialog(PlanDialog):
         self.names = QCheckBox(self.tr("Folder names are class names"))
         self.names.setToolTip(self.tr("Weak labels: suggested, never applied automatically"))
         self.names.hide()
-        self.whole_images.setChecked(are_face_crops(dropped))
+        self.whole_images.setChecked(Words.are_images or are_face_crops(dropped))
         self.report: SimulatedImport | None = None
         self._dropped, self._label, self._counts = dropped, label, SimulatedImport()
         self._simulation = CommandQueue(self)
@@ -418,7 +417,7 @@ class ImportDialog(PlanDialog):
             return report.error
         videos = report.videos.total() + len(self._dropped.videos)
         counts = {
-            self.tr("{count} new images"): report.images,
+            self.tr("{count} new files"): report.images,
             self.tr("{count} already in the dataset"): report.known_images,
             self.tr("{count} videos"): videos,
         }

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from labeler.qt.theme import em, show_theme
+from labeler.qt.theme import SPACE_L, em, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
 from labeler.qt.widgets import HINTS_SETTING, KeyHints, column_layout, form_layout, plain_label
 
@@ -108,7 +108,7 @@ class SettingsDialog(QDialog):
         note = plain_label(self.tr("Another language is shown when the window is opened again."))
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
-        self.setLayout(column_layout(form, note, buttons))
+        self.setLayout(column_layout(form, note, buttons, margins=(SPACE_L,) * 4))
         self.setMinimumWidth(em(self, 26))
 
     def _show_hints(self, visible: bool) -> None:

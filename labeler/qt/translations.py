@@ -34,7 +34,8 @@ STEP_TEXTS = {
 class Words(QTranslator):
     """Translator with one catalogue, of faces or, after `call_images`, of images."""
 
-    _whole_images = False
+    are_images = False
+    """Whether the samples of the dataset are whole images."""
 
     def __init__(self, language: str, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -46,7 +47,7 @@ class Words(QTranslator):
     @classmethod
     def call_images(cls, whole_images: bool) -> None:
         """Say "image" instead of "face" in all texts from now on."""
-        cls._whole_images = whole_images
+        cls.are_images = whole_images
 
     def isEmpty(self) -> bool:
         """Return False: Qt ignores empty translators."""
@@ -61,7 +62,7 @@ class Words(QTranslator):
     ) -> str | None:
         """Return the translation, or None so that Qt asks its own catalogue."""
         translated = self._words.get(sourceText)
-        if not self._whole_images or ABOUT_DETECTION.search(sourceText):
+        if not self.are_images or ABOUT_DETECTION.search(sourceText):
             return translated
         text = sourceText if translated is None else translated
         for word, other in self._image_words.items():

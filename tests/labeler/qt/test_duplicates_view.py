@@ -12,6 +12,7 @@ from person import (
     Person,
     collect_messages,
     has_tile,
+    hover,
     settle,
     shown_keys,
     wait_for_enter,
@@ -110,9 +111,8 @@ def test_enter_accepts_page_and_k_keeps_all_until_undone(person: Person) -> None
     assert view.view.appearance(0).selected
     assert not view.view.appearance(1).selected
     assert "larger (320 x 240" in view.model.sections[0].title
-    tile = view.view.visualRect(view.model.index(4))
-    above = tile.center() - QPoint(0, tile.height() // 2 + 8)
-    QTest.mouseMove(view.view.viewport(), above)
+    above = QPoint(0, view.view.visualRect(view.model.index(4)).height() // 2 + 8)
+    hover(view.view.viewport(), person.tile_center(4) - above)
     person.press("k")  # not duplicates, whatever a new search finds
     view.search()
     wait_until(lambda: person.window.imports.state is ImportState.DONE)
@@ -464,7 +464,7 @@ def test_dataset_is_split_and_exported(
     assert all(map(sum, splits))
     (result_bar,) = window.findChildren(ImportBar)
     assert not result_bar.open_button.isVisible()
-    exported = "60 images exported  ·  in exports/imagefolder  ·  train 56, val 2, test 2"
+    exported = "60 images exported  ·  see exports/imagefolder  ·  train 56, val 2, test 2"
     assert run(window, view.export_button) == f"Finished  ·  {exported}"
     assert result_bar.open_button.isVisible()
     assert len(list((root / "exports" / "imagefolder").rglob("*.jpg"))) == 60

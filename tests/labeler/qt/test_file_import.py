@@ -83,7 +83,7 @@ def test_drop_shows_preview_and_imports(
     drop_files(window, [tmp_path / "in"])
     dialog = wait_for_dialog(window)
     summary = dialog.summary.text()
-    assert summary == f"4 new images\n{ignored}\nFolders: mai (2), yui (2)"
+    assert summary == f"4 new files\n{ignored}\nFolders: mai (2), yui (2)"
     radios = dialog.findChildren(QRadioButton)
     assert [radio.isChecked() for radio in radios] == [False, True]  # faces, whole images
     for radio in radios:
@@ -306,7 +306,7 @@ def test_folder_is_imported_by_two_clicks(program: Program, tmp_path: Path) -> N
     dialog = window.drops.dialog
     assert isinstance(dialog, ImportDialog)
     wait_until(lambda: dialog.report is not None)
-    assert dialog.summary.text() == "4 new images\nFolders: hana (2), rei (2)"
+    assert dialog.summary.text() == "4 new files\nFolders: hana (2), rei (2)"
     assert window.worker.root == root
     assert program.welcome is None
     QTest.mouseClick(dialog.start_button, LEFT)
