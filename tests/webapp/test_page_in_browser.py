@@ -43,6 +43,8 @@ pytestmark = pytest.mark.slow
 MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
 BULK_STATUS = "document.querySelector('#bulk [role=status]')?.textContent"
 STATUS = "document.querySelector('.image .small')?.textContent"
+NO_FACE = "No face was found. Draw a box around it."
+NO_FACE_IN_BROWSER = "No face was found in the browser. Draw a box around it, or ask the server."
 BOX_POSITIONS = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
     (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
 COUNT_DECODED = """() => { const decode = createImageBitmap; window.decoded = [];
@@ -173,17 +175,20 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
     plain = tmp_path / "plain.png"
     Image.new("RGB", (40, 40), "red").save(plain)
     page.set_input_files("#files", [str(plain)])
-    wait_for(page, "document.querySelector('.image .small')?.textContent.includes('no face found')")
+    wait_for(page, f"{STATUS} === '{NO_FACE_IN_BROWSER}'")
+    page.click("#submit")
+    wait_for(page, f"{STATUS} === '{NO_FACE}'")
     page.click("text=Add a face")
+    assert page.evaluate(STATUS) == ""
     page.click("#submit")
     assert wait_for(page, ANSWER_COUNT) == 1
     assert page.locator(".who").inner_text() == "Face 1: red"
     page.click("#clear")
     page.select_option("#where", "device")
     page.set_input_files("#files", [str(plain)])
-    wait_for(page, f"{STATUS} === 'no face found: draw a box, or ask the server'")
+    wait_for(page, f"{STATUS} === '{NO_FACE_IN_BROWSER}'")
     page.click("#submit")
-    wait_for(page, f"{STATUS} === 'No face was found. Draw a box around it.'")
+    wait_for(page, f"{STATUS} === '{NO_FACE}'")
     assert page.locator("#message").is_hidden()
 
 
@@ -295,7 +300,7 @@ def test_page_follows_web_settings(
     result = []
     for where in ("server", "device"):
         page.set_input_files("#files", [str(green)])
-        wait_for(page, "document.querySelector('.image .small')?.textContent.includes('no face')")
+        wait_for(page, "document.querySelector('.image .small')?.textContent.includes('No face')")
         page.click("text=Add a face")
         page.select_option("#where", where)
         page.click("#submit")

@@ -72,8 +72,11 @@ function describeDetection({ looking, finder, boxes, removed }, server) {
   if (looking) return words("looking for faces …");
   if (!boxes.length && removed.length) return "";
   if (finder === "none") return boxes.length ? "" : refusal("no detector");
-  if (finder === "server") return boxes.length ? words("faces found by the server") : words("no face found: draw a box");
-  if (!boxes.length) return server ? words("no face found: draw a box, or ask the server") : words("no face found: draw a box");
+  if (!boxes.length) {
+    return server && finder !== "server" ? words("No face was found in the browser. Draw a box around it, or ask the server.") : refusal("no face found");
+  }
+  if (boxes.every(({ by }) => by === "hand")) return "";
+  if (finder === "server") return words("faces found by the server");
   return finder === "stand-in" ? words("faces found in the browser; the server, whose detector found the training faces, may find others") : "";
 }
 
