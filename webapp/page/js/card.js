@@ -87,13 +87,13 @@ function describeMetrics(card) {
 
 function describeSources({ learnt_from: from }) {
   if (!from) return [paragraph(words("Unknown: this model has no dataset here."))];
-  const paragraphs = [paragraph(words("Trained on {images} images. An image found in two places counts in both.", from))];
+  const paragraphs = [paragraph(words("Training images: {images}. An image found in two places counts in both.", from))];
   paragraphs.push(table([words("Source"), words("images")], Object.entries(from.sources)));
   const licences = Object.entries(from.licences);
   if (from.unlicensed) licences.push([words("unknown"), from.unlicensed]);
   paragraphs.push(table([words("Licence"), words("images")], licences));
-  if (from.made_by_model) paragraphs.push(paragraph(words("{made_by_model} are AI-generated according to their source.", from)));
-  if (from.gone) paragraphs.push(paragraph(words("{gone} more training images are no longer in the dataset.", from)));
+  if (from.made_by_model) paragraphs.push(paragraph(words("AI-generated according to their source: {made_by_model}.", from)));
+  if (from.gone) paragraphs.push(paragraph(words("Other training images, no longer in the dataset: {gone}.", from)));
   return paragraphs;
 }
 

@@ -112,7 +112,8 @@ function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
   const [shown, bound] = [share(similarity), share(limit)];
   fill.style.width = `${100 * shown}%`;
   mark.style.left = `${100 * bound}%`;
-  const format = percent(shown) === percent(bound) ? (value) => `${(100 * value).toFixed(2)} %` : percent;
+  const decimals = Math.round(100 * shown) === Math.round(100 * bound) ? 1 : 0;
+  const format = (value) => `${(100 * value).toFixed(decimals)} %`;
   const numbers = words("similarity {percent}, limit {limit}", { percent: format(shown), limit: format(bound) });
   return [element("div", { class: unfamiliar ? "similarity unfamiliar" : "similarity" },
     element("strong", { text: unfamiliar ? words("Unlike the training images") : words("Similar to the training images") }),
