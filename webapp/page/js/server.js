@@ -4,6 +4,7 @@ import { refusal } from "./refusals.js";
 
 const API = "api/v1";
 const MAX_RETRY_SECONDS = 60;
+const hadToken = clearToken();
 
 /** A refusal of the server, or that it cannot be reached (`status` 0). */
 export class ServerError extends Error {
@@ -25,9 +26,18 @@ async function request(path, options) {
     if (answer.ok) return answer;
   } while (performance.now() - start < 1000 * MAX_RETRY_SECONDS && await waitToRetry(answer, options?.signal));
   const body = await answer.json().catch(() => ({}));
-  // The server stores no wrong token of an address in a cookie: here it is missing.
-  const isWrongToken = answer.status === 401 && new URLSearchParams(location.search).has("token");
+  // The server stores a right token of an address in a cookie, and redirects.
+  const isWrongToken = answer.status === 401 && hadToken;
   throw new ServerError(answer.status, isWrongToken ? "wrong token" : body.reason ?? `HTTP ${answer.status}`, body.detail, body.hint);
+}
+
+/** Remove a token that the server did not accept from the address bar; returns whether there was one. */
+function clearToken() {
+  const address = new URL(location);
+  if (!address.searchParams.has("token")) return false;
+  address.searchParams.delete("token");
+  history.replaceState(null, "", address);
+  return true;
 }
 
 /** Wait as the server requests, or until `signal` aborts; returns whether to retry. */
