@@ -192,7 +192,10 @@ def test_reports_are_decided_in_browser(
     assert Reports(dataset.db).count(ACCEPTED) > 12
     # Accept as another class, view the whole image, and list the decisions.
     page.locator(".disputed .buttons button").nth(1).click()
+    page.fill("#else-name", "Meii")
+    assert "mei" in page.inner_text("#else-similar")
     page.fill("#else-name", "toyama")
+    assert "toyama" in page.inner_text("#else-accept"), "it says that it makes a class"
     page.keyboard.press("Enter")
     wait_for(page, f"{CARDS}.some((card) => card.matches('.disputed.settled'))")
     assert "toyama" in {sample.label for sample in dataset.samples.iterate()}

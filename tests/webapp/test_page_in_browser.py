@@ -82,7 +82,7 @@ def test_faces_are_edited_predicted_and_reported(
     page.check("#report-unlisted")
     assert page.locator("#report-class").is_disabled()
     page.uncheck("#report-unlisted")
-    page.fill("#report-class", page.locator(".who bdi").first.inner_text())
+    page.fill("#report-class", page.locator(".who bdi").first.inner_text().upper())
     page.click("#report-send")
     assert page.inner_text("#report-message") == "This is already the answer."
     page.fill("#report-class", "mei")

@@ -5,6 +5,7 @@ import { applyAdminDecision, fetchAdminReports } from "./server.js";
 import { currentLanguage, setLanguage, words } from "./words.js";
 
 const FACES = "api/v1/admin/reports";
+const MAX_TYPING_MISTAKES = 1 / 3; // share of the letters of a name
 // By number: the report, its card, its outcome, and whether it was seen.
 const cards = new Map();
 const seen = new IntersectionObserver((entries) => {
@@ -142,12 +143,16 @@ function describeDispute({ rivals }) {
 
 function buildChoices(state) {
   const { report } = state;
-  const refuse = element("button", { type: "button", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) });
+  const refuse = element("button", { type: "button", class: "refuse", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) });
   if (isRemoval(report)) return [refuse];
   const name = nameClass(report.claimed);
-  const accept = report.rivals.length ? words("It is {name}", { name }) : words("Accept");
+  const isNew = isNewClass(report.claimed);
+  const accept = isNew ? words("Create class “{name}”", { name }) : report.rivals.length ? words("It is {name}", { name }) : words("Accept");
+  const similar = isNew ? findSimilarClass(report.claimed) : null;
   return [
-    element("button", { type: "button", class: report.rivals.length ? null : "primary", text: accept, disabled: state.broken,
+    ...(similar ? [element("button", { type: "button", class: report.rivals.length ? null : "primary", text: words("It is {name}", { name: similar }), disabled: state.broken,
+      onclick: () => acceptAs(report, similar) })] : []),
+    element("button", { type: "button", class: report.rivals.length || isNew ? null : "primary", text: accept, disabled: state.broken,
       onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name })) }),
     element("button", { type: "button", text: words("Another class…"), disabled: state.broken, onclick: () => askForName(report) }),
     refuse,
@@ -161,11 +166,34 @@ function buildOutcome({ became }) {
   ];
 }
 
+/** Whether accepting a name makes a class: an alias of a class has its faces. */
+const isNewClass = (name) => Boolean(name) && !page.classes.includes(name) && !page.known[name]?.length;
+
+/** The class whose name differs least from a new name, if it differs by little, as a typing mistake does. */
+function findSimilarClass(name) {
+  const distances = page.classes.map((other) => [editDistance(name.toLowerCase(), other.toLowerCase()), other]);
+  const [distance, similar] = distances.sort(([first], [second]) => first - second)[0] ?? [Infinity, null];
+  return distance <= name.length * MAX_TYPING_MISTAKES ? similar : null;
+}
+
+/** Number of letters to insert, delete or replace (Levenshtein). */
+function editDistance(one, other) {
+  let row = Array.from({ length: other.length + 1 }, (_, column) => column);
+  for (const [number, letter] of [...one].entries()) {
+    const next = [number + 1];
+    for (let column = 0; column < other.length; column++) {
+      next.push(Math.min(row[column] + (letter === other[column] ? 0 : 1), row[column + 1] + 1, next[column] + 1));
+    }
+    row = next;
+  }
+  return row[other.length];
+}
+
 function markBroken(state) {
   state.broken = true;
   state.card.querySelector(".look").replaceChildren(element("span", { text: words("The image cannot be shown") }));
   const kept = state.became || isRemoval(state.report);
-  for (const button of [...state.card.querySelectorAll(".buttons button")].slice(0, kept ? 0 : 2)) button.disabled = true;
+  for (const button of [...state.card.querySelectorAll(".buttons button:not(.refuse)")].slice(0, kept ? 0 : undefined)) button.disabled = true;
   refreshAcceptAll();
 }
 
@@ -226,13 +254,29 @@ async function refreshReport(id) {
 
 function askForName(report) {
   byId("else-name").value = "";
+  describeTypedName(report);
   byId("else").showModal();
   byId("else-name").focus();
-  const accept = (name) => decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name: nameClass(name) }));
-  byId("else").querySelector("form").onsubmit = () => accept(byId("else-name").value.trim());
+  byId("else-name").oninput = () => describeTypedName(report);
+  byId("else").querySelector("form").onsubmit = () => acceptAs(report, byId("else-name").value.trim());
   byId("else-unlisted").onclick = () => {
     byId("else").close();
-    accept("");
+    acceptAs(report, "");
+  };
+}
+
+const acceptAs = (report, name) => decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name: nameClass(name) }));
+
+/** Say on the buttons of the dialog whether the typed name makes a class, and offer one that is similar. */
+function describeTypedName(report) {
+  const name = byId("else-name").value.trim();
+  const isNew = isNewClass(name);
+  const similar = isNew ? findSimilarClass(name) : null;
+  byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name }) : words("Accept");
+  say(byId("else-similar"), similar ? words("It is {name}", { name: similar }) : "");
+  byId("else-similar").onclick = () => {
+    byId("else").close();
+    acceptAs(report, similar);
   };
 }
 

@@ -71,7 +71,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     const name = byId("report-class").value.trim();
     const isUnlisted = byId("report-unlisted").checked || ["unknown", words("unknown")].includes(name.toLowerCase());
     const claimed = isUnlisted ? null : name;
-    if (kind === WRONG && claimed && claimed === (box?.part ?? image.whole)?.answer) throw new Error(words("This is already the answer."));
+    if (kind === WRONG && claimed && claimed.toLowerCase() === (box?.part ?? image.whole)?.answer?.toLowerCase()) throw new Error(words("This is already the answer."));
     const fields = {
       kind, claimed: kind === WRONG ? claimed : "", note: byId("report-note").value,
       box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
