@@ -21,15 +21,16 @@ from typing import Any
 
 # AT_FDCWD and RENAME_EXCHANGE of Linux (man 2 rename).
 _FROM_HERE, _EXCHANGE = -100, 2
+# M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc (man 3 mallopt), in bytes; 32 MB is the maximum.
+_MALLOC_OPTIONS = {-1: 256 << 20, -3: 32 << 20}
 # Seconds for which the rename of an open file is retried, and between two attempts.
 _PATIENCE, _NAP = 3.0, 0.01
 
 
 def count_cores() -> int:
     """Return the number of CPUs for this process, or else the machine."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
 def has_display() -> bool:
@@ -38,17 +39,11 @@ def has_display() -> bool:
     return bool(elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
-def lower_priority(steps: int = 10) -> None:
-    """Lower the priority of this process; does nothing on Windows."""
-    if hasattr(os, "nice"):
-        os.nice(steps)
-
-
-def lower_process_priority(process: int) -> None:
-    """Lower the priority of a process by id; not on Windows."""
+def lower_process_priority(process: int, steps: int = 10) -> None:
+    """Lower the priority of a process by id from the usual one; not on Windows."""
     if hasattr(os, "setpriority"):
         with suppress(OSError):  # it has ended already
-            os.setpriority(os.PRIO_PROCESS, process, 10)
+            os.setpriority(os.PRIO_PROCESS, process, steps)
 
 
 def lower_thread_priority() -> None:
@@ -128,14 +123,20 @@ def forbid_writing(path: Path) -> None:
             path.chmod(path.stat().st_mode & ~0o222)
 
 
+def keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next image, instead of requesting it again and again."""
+    with suppress(AttributeError, OSError, TypeError):  # another C library
+        for option, size in _MALLOC_OPTIONS.items():
+            ctypes.CDLL(None).mallopt(option, size)
+
+
 def exchange_paths(path: Path, other: Path) -> bool:
     """Exchange two paths atomically with `renameat2`; return False if that fails."""
-    try:
+    with suppress(AttributeError, OSError, TypeError):
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-    except (AttributeError, OSError, TypeError):
-        return False
-    done = rename(_FROM_HERE, os.fsencode(path), _FROM_HERE, os.fsencode(other), _EXCHANGE)
-    return bool(done == 0)
+        done = rename(_FROM_HERE, os.fsencode(path), _FROM_HERE, os.fsencode(other), _EXCHANGE)
+        return bool(done == 0)
+    return False
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from gleanset.errors import Unreadable
-from gleanset.platform import lower_priority
+from gleanset.platform import lower_process_priority
 from gleanset.work.processes import WorkerContext, begin_worker
 from webapp.computations import JOB, WORK, Task
 from webapp.problems import RefusedRequest, unreadable
@@ -116,7 +116,7 @@ def _work_on_tasks(
     through: socket.socket, settings: ServeSettings, environment: dict[str, str]
 ) -> None:
     begin_worker(environment)
-    lower_priority(NICE_STEPS)
+    lower_process_priority(os.getpid(), NICE_STEPS)
     with through, through.makefile("rwb", BUFFER_BYTES) as pipe:
         work: Any = None
         answer: Any = None

@@ -28,7 +28,7 @@ from pebble import ProcessPool
 from pebble.pool.process import PoolManager
 
 from gleanset.errors import GleansetError
-from gleanset.platform import block_interrupts, end_when_closed
+from gleanset.platform import block_interrupts, end_when_closed, keep_freed_memory
 
 if sys.platform == "linux":
     from multiprocessing.context import ForkServerContext as Context
@@ -235,6 +235,7 @@ def begin_worker(environment: Mapping[str, str]) -> None:
     from gleanset.work.one_thread import compute_on_one_thread
 
     limit_pillow()
+    keep_freed_memory()
     gc.freeze()  # keeps memory shared with the fork server
     os.environ.clear()
     os.environ.update(environment)
