@@ -89,6 +89,7 @@ def test_faces_are_edited_predicted_and_reported(
     page.fill("#report-note", "<b>it is Mei</b>")
     page.click("#report-send")
     wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
+    assert page.locator(".face .reported").all_inner_texts() == ["✓ reported"]
     with Dataset.open(root) as dataset:
         reports = Reports(dataset.db).iterate()
         # Other tests of this server report, too.
@@ -670,6 +671,7 @@ def test_card_page_and_removal_request(
     page.keyboard.press("Enter")
     thanks = "removal was requested. A person reviews it. Contact: me@example.org"
     wait_for(page, f"document.querySelector('#said').textContent.includes('{thanks}')")
+    assert page.inner_text(".reported") == "✓ removal requested"
     with Dataset.open(root) as dataset:
         reports = Reports(dataset.db).iterate()
         (report,) = (report for report in reports if report.claim.kind == REMOVAL)

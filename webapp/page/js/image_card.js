@@ -5,7 +5,7 @@ import { element, percent, rescueFocus } from "./dom.js";
 import { splitForWrapping } from "./first_screen.js";
 import { paint } from "./images.js";
 import { refusal } from "./refusals.js";
-import { REMOVAL, WRONG } from "./report_dialog.js";
+import { REMOVAL, showReported, WRONG } from "./report_dialog.js";
 import { words } from "./words.js";
 
 const FACE_SIZE = 96;
@@ -13,6 +13,7 @@ const FACE_SIZE = 96;
 /** A card for an image. `acts`: changed, removed, reported(box, kind), detect; whether it has `boxes`, there is a `server`, and it takes `reports`. */
 export function imageCard(image, { boxes, server, reports }, acts) {
   const list = element("ul", { class: "faces" });
+  const mark = element("div");
   const state = element("p", { class: "small", role: "status" });
   const editor = boxes
     ? boxEditor(image, () => { acts.changed(image); refresh(); })
@@ -36,7 +37,7 @@ export function imageCard(image, { boxes, server, reports }, acts) {
       element("button", { type: "button", class: "more", "aria-expanded": "false", text: words("Details"), onclick: toggleDetails }),
       element("button", { type: "button", class: "close", "aria-label": words("Remove image"), title: words("Remove image"), text: "×", onclick: () => acts.removed(image) })),
     editor.stage,
-    element("div", { class: "details" }, state, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []), ...(reports ? [report] : []))));
+    element("div", { class: "details" }, state, mark, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []), ...(reports ? [report] : []))));
 
   /** In a grid, a card shows only names until it is opened. */
   function toggleDetails({ currentTarget }) {
@@ -51,6 +52,7 @@ export function imageCard(image, { boxes, server, reports }, acts) {
     const focused = listButtons(list).indexOf(document.activeElement);
     editor.redraw();
     state.textContent = image.error || (boxes && !image.whole ? describeDetection(image, server) : "");
+    mark.replaceChildren(...showReported(image));
     look.hidden = !server || image.looking || image.finder === "server"
       || (image.finder === "browser" && image.boxes.length > 0);
     const items = image.boxes.map((box, number) => buildFace(image, box, number, { acts, reports, refresh }));
@@ -100,7 +102,7 @@ function buildFace(image, box, number, { acts, reports, refresh }) {
   }
   return element("li", { class: "face" }, canvas, element("div", {},
     element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, element("bdi", { text: part.answer ?? words("unknown") })] : [name])),
-    ...(part ? [...showSimilarity(part), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest)] : []), buttons));
+    ...(part ? [...showSimilarity(part), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
 }
 
 /** Whether the image is like the training images: in words, and on a scale with the limit. */

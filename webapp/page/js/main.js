@@ -108,7 +108,10 @@ function buildCard(image) {
     changed: refreshSubmit,
     removed: remove,
     detect: () => detect(image, detectOnServer),
-    reported: (box, kind) => askForReport(image, box, kind, showNotice),
+    reported: (box, kind) => askForReport(image, box, kind, (text) => {
+      entry.refresh();
+      showNotice(text);
+    }),
   });
   page.cards.set(image, entry);
   return entry.card;

@@ -1,6 +1,6 @@
 // The report dialog: a wrong result, or an image to be removed.
 
-import { byId, say } from "./dom.js";
+import { byId, element, say } from "./dom.js";
 import { paint } from "./images.js";
 import { keepReport } from "./kept_reports.js";
 import { reportForm, sendReport } from "./server.js";
@@ -13,13 +13,17 @@ const dialog = byId("report");
 let current = null;
 let contact = "";
 
+/** What was reported of an image or a prediction, as an element; none if nothing was. */
+export const showReported = ({ reported }) => (reported
+  ? [element("p", { class: "small reported", text: reported === REMOVAL ? words("✓ removal requested") : words("✓ reported") })] : []);
+
 /** Offer the classes that are known. `about` are the facts of the model, if they are known. */
 export function offerClasses(about) {
   contact = about?.contact ?? "";
   byId("report-classes").replaceChildren(...(about?.classes ?? []).map((name) => new Option(name, name)));
 }
 
-/** Ask for a report about a box (null: the whole image); `onSent` is called with a message. */
+/** Ask for a report about a box (null: the whole image); `onSent` is called with a message, after marking what was reported. */
 export function askForReport(image, box, kind, onSent) {
   current = { image, box, onSent };
   byId("report-kind").value = kind;
@@ -44,10 +48,11 @@ function showKind() {
   byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
 }
 
-/** Send a report, or keep it if there is no connection; returns what happened. */
-async function sendOrKeep(form, kind) {
+/** Send a report about `target`, or keep it if there is no connection; returns what happened. */
+async function sendOrKeep(form, kind, target) {
   try {
     const { new: isNew } = await sendReport(form);
+    target.reported = kind;
     if (!isNew) return words("This was already reported.");
     if (kind !== REMOVAL) return words("Thank you, your report was sent.");
     const thanks = words("Thank you, the removal was requested. A person reviews it.");
@@ -76,7 +81,9 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
       kind, claimed: kind === WRONG ? claimed : "", note: byId("report-note").value,
       box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
     };
-    onSent(await sendOrKeep(reportForm(image.blob, image.name, fields), kind));
+    // A prediction is wrong, of a face or of the whole image; without one, and for a removal, it is the image.
+    const target = (kind === WRONG && (box?.part ?? image.whole)) || image;
+    onSent(await sendOrKeep(reportForm(image.blob, image.name, fields), kind, target));
     dialog.close();
   } catch (error) {
     say(byId("report-message"), error.message);
