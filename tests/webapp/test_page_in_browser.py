@@ -342,9 +342,7 @@ def test_folder_resumes_when_server_returns(
     page.context.set_offline(True)
     page.set_input_files("#folder-files", str(tmp_path))
     wait_for(page, f"{BULK_STATUS} === '0 of 2 checked'")
-    wait_for(
-        page, "document.querySelector('#bulk .message').textContent.includes('cannot be reached')"
-    )
+    page.wait_for_selector("#bulk .message >> text=cannot be reached")
     page.context.set_offline(False)
     page.click("text=Resume")
     wait_for(page, f"{BULK_STATUS} === '2 of 2 checked · recognized: 1 · cannot be read: 1'")

@@ -5,18 +5,19 @@ import { sendReport } from "./server.js";
 import { words } from "./words.js";
 
 const CACHE = "reports";
+const REMOVAL = "removal"; // in the address of a kept report
 const MAX_KEPT = 50;
 const RETRIED = [0, 401, 408, 429]; // statuses after which a report is sent again later, as after 500 and above
 let isSending = false;
 
 const openCache = () => ("caches" in self ? caches.open(CACHE) : null);
 
-/** Keep a report's form; returns false if this browser cannot, or already keeps many. */
-export async function keepReport(form) {
+/** Keep a report's form (`removal`: a removal request); returns false if this browser cannot, or already keeps many. */
+export async function keepReport(form, removal) {
   const cache = await openCache();
   if (!cache || (await cache.keys()).length >= MAX_KEPT) return false;
   const name = encodeURIComponent(form.get("file").name);
-  await cache.put(`reports/${crypto.randomUUID()}/${name}`, new Response(form));
+  await cache.put(`reports/${crypto.randomUUID()}/${removal ? REMOVAL : "report"}/${name}`, new Response(form));
   await showKept();
   return true;
 }
@@ -51,7 +52,10 @@ export async function sendKeptReports(notify) {
 export async function showKept() {
   const cache = await openCache();
   const kept = await cache?.keys() ?? [];
-  const names = kept.map(({ url }) => `\u2068${decodeURIComponent(url.split("/").at(-1))}\u2069`);
+  const names = kept.map(({ url }) => {
+    const [kind, name] = url.split("/").slice(-2);
+    return `${kind === REMOVAL ? `${words("Removal")}: ` : ""}\u2068${decodeURIComponent(name)}\u2069`;
+  });
   byId("unsent-count").textContent = `${words("Reports to be sent later: {count}", { count: names.length })} (${names.join(", ")})`;
   byId("unsent").hidden = !names.length;
 }

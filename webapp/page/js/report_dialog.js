@@ -58,7 +58,7 @@ async function sendOrKeep(form, kind, target) {
     const thanks = words("Thank you, the removal was requested. A person reviews it.");
     return contact ? `${thanks} ${words("Contact: {contact}", { contact })}` : thanks;
   } catch (error) {
-    if (error.status !== 0 || !(await keepReport(form))) throw error;
+    if (error.status !== 0 || !(await keepReport(form, kind === REMOVAL))) throw error;
     return words("No connection: your report is kept on this device and sent later.");
   }
 }
