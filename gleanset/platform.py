@@ -40,7 +40,7 @@ def has_display() -> bool:
 
 
 def lower_process_priority(process: int, steps: int = 10) -> None:
-    """Lower the priority of a process by id from the usual one; not on Windows."""
+    """Lower a process, by id, to `steps` below the usual priority; not on Windows."""
     if hasattr(os, "setpriority"):
         with suppress(OSError):  # it has ended already
             os.setpriority(os.PRIO_PROCESS, process, steps)

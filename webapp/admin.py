@@ -88,8 +88,8 @@ def _row_number(text: str) -> int:
 def reports(service: Service, request: Request, _: bytes) -> Response:
     """Return the latest settled reports, or the next pending ones after a kind, class and number.
 
-    Removals are first, the oldest before. Contradictory reports are adjacent. `known` has labelled
-    faces of each class in the reports, as data URIs.
+    Removals come first, older ones before newer ones. Contradictory reports are adjacent. `known`
+    has labelled faces of each class in the reports, as data URIs.
     """
     spool = service.require_spool()
     query = request.query_params

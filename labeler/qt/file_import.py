@@ -83,7 +83,7 @@ class BackgroundImport(QObject):
 
     `changed` is emitted when the state or the progress changes, `images_added` when there may be
     new faces. `stage` is the last reported stage, `counts` sums the results of `COUNTED`, `result`
-    has the last values of all results, `unreadable` names files, `errors` holds the error of each
+    joins the results of all commands, `unreadable` names files, `errors` holds the error of each
     failed command. Interrupted commands resume where they stopped.
     """
 

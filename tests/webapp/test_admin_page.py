@@ -52,7 +52,7 @@ def test_reports_require_admin_token(serve: Serve, admin: TestClient, dataset: D
     add_reports(dataset.root, CONFLICTING)
     for path in (REPORTS, f"{REPORTS}/1/face", f"{REPORTS}/1/image"):
         assert serve().get(path, headers=ADMIN).status_code == 404, "nobody has asked for the page"
-        for stranger, reason in (("Bearer visitor", "wrong"), ("", "administrator's")):
+        for stranger, reason in (("Bearer visitor", "wrong"), ("Bearer", "wrong"), ("", "admin")):
             answer = admin.get(path, headers={"authorization": stranger})
             assert answer.status_code == 401
             assert answer.json()["reason"].startswith(reason)

@@ -192,8 +192,9 @@ function editDistance(one, other) {
 function markBroken(state) {
   state.broken = true;
   state.card.querySelector(".look").replaceChildren(element("span", { text: words("The image cannot be shown") }));
-  const kept = state.became || isRemoval(state.report);
-  for (const button of [...state.card.querySelectorAll(".buttons button:not(.refuse)")].slice(0, kept ? 0 : undefined)) button.disabled = true;
+  if (!state.became && !isRemoval(state.report)) {
+    for (const button of state.card.querySelectorAll(".buttons button:not(.refuse)")) button.disabled = true;
+  }
   refreshAcceptAll();
 }
 

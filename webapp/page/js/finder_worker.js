@@ -38,15 +38,22 @@ self.onmessage = async ({ data: { id, bitmap } }) => {
 };
 
 async function findFaces(network, bitmap) {
+  const parts = tiles(bitmap.width, bitmap.height);
+  if (parts.length === 1) return findInTile(network, bitmap);
   const faces = [];
-  for (const { x, y, width, height } of tiles(bitmap.width, bitmap.height)) {
+  for (const { x, y, width, height } of parts) {
     const tile = await createImageBitmap(bitmap, x, y, width, height);
     for (const face of await findInTile(network, tile)) faces.push({ ...face, x: face.x + x, y: face.y + y });
     tile.close();
   }
+  return dropRepeated(faces, isSameFace);
+}
+
+/** Boxes that repeat no other with a higher score. */
+function dropRepeated(boxes, repeats) {
   const distinct = [];
-  for (const face of faces.sort((first, second) => second.score - first.score)) {
-    if (!distinct.some((other) => isSameFace(face, other))) distinct.push(face);
+  for (const box of boxes.sort((first, second) => second.score - first.score)) {
+    if (!distinct.some((other) => repeats(box, other))) distinct.push(box);
   }
   return distinct;
 }
@@ -69,11 +76,8 @@ async function findInTile(network, bitmap) {
     for (const box of await detect(network, bitmap, size)) if (isReliable(level, box, longerSide)) detections.push({ level, ...box });
   }
   const faces = groupDetections(detections).map((group) => mergeGroup(group, longerSide));
-  const distinct = [];
-  for (const face of faces.sort((first, second) => second.score - first.score)) {
-    if (!distinct.some((second) => isSameFace(face, second) || isOrnament(face, second))) distinct.push(face);
-  }
-  return distinct.filter((face) => face.score >= THRESHOLD);
+  return dropRepeated(faces, (face, other) => isSameFace(face, other) || isOrnament(face, other))
+    .filter((face) => face.score >= THRESHOLD);
 }
 
 /** Whether detections of this size are reliable at a scale. */
@@ -127,7 +131,7 @@ async function detect(network, bitmap, size) {
   const outputs = await network.run({ [network.inputNames[0]]: input });
   const answer = outputs[network.outputNames[0]];
   const [across, down] = [bitmap.width / width, bitmap.height / height];
-  return suppressOverlaps(decode(answer.data, answer.dims[2], width, height))
+  return dropRepeated(decode(answer.data, answer.dims[2], width, height), (box, other) => overlap(box, other) > MAX_OVERLAP)
     .map((box) => ({ x: box.x * across, y: box.y * down, width: box.width * across, height: box.height * down, score: box.score }));
 }
 
@@ -162,13 +166,4 @@ function decode(values, positions, width, height) {
     }
   }
   return boxes;
-}
-
-/** Non-maximum suppression. */
-function suppressOverlaps(boxes) {
-  const maxima = [];
-  for (const box of boxes.sort((first, second) => second.score - first.score)) {
-    if (maxima.every((second) => overlap(box, second) <= MAX_OVERLAP)) maxima.push(box);
-  }
-  return maxima;
 }
