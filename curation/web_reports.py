@@ -46,7 +46,6 @@ from gleanset.records import (
     FaceCrop,
     Measured,
     Origin,
-    Sample,
     overlap,
 )
 
@@ -57,8 +56,8 @@ STAGE = "web-reports"
 PROVENANCE = "web report"
 MARGIN = 0.3
 """Padding on every side of a face, as a share of its box."""
-UNLISTED = ""
-"""Claim that a face is of none of the classes."""
+NO_CLASS = UNLISTED, NOT_A_FACE = "", "<not a face>"
+"""Claims that a face is of none of the classes, or that a box has no face."""
 UNLISTED_MARK = "other"
 NONE = "none of the classes"
 
@@ -168,19 +167,20 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
 
 
 def _label(dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bool) -> int:
-    """Label samples by key in a step, or mark them as of no class; return the step."""
+    """Label samples by key in a step, or reject them; return the step."""
     if unseen:  # what a person decided is not decided again by somebody who has not seen it
         samples = {key: dataset.samples.get(key) for key in names}
         settled = {key for key, sample in samples.items() if sample and sample.label == names[key]}
         names = {key: name for key, name in names.items() if key not in settled}
     provenance = PAGE_USER if unseen else PROVENANCE
+    labels = {key: None if name in NO_CLASS else name for key, name in names.items()}
     choices = [
-        Choice(key, "label" if name else "reject", name or None, provenance)
-        for key, name in names.items()
+        Choice(key, "label" if label else "reject", label, provenance)
+        for key, label in labels.items()
     ]
     step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
     for key, name in names.items():
-        mark = None if name else UNLISTED_MARK
+        mark = UNLISTED_MARK if name == UNLISTED else None
         marks = SampleTiles(dataset.db).get_marks([key])
         changes = [Change("mark", row, mark) for row, old in marks.items() if old != mark]
         Changes(dataset.db).apply(step, changes)
@@ -311,7 +311,7 @@ def _refuse_disputed(
 def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) -> UsageError:
     accept, option = f"webapp reports accept {report.id} --class NAME", dataset.option
     if rival.report is None:
-        state = f"labelled {rival.name!r}" if rival.name else rival.status
+        state = rival.status if rival.name in NO_CLASS else f"labelled {rival.name!r}"
         return UsageError(
             f"report {report.id} says {name or NONE!r}, but the dataset has this face: {state}",
             f"to change it: {accept} {option}; to keep it: webapp reports refuse {report.id} "
@@ -343,27 +343,27 @@ def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
         Rival(other.id, get_claimed_class(dataset, other), other.status)
         for other in Reports(dataset.db).find_same_face(report)
     ]
-    if (sample := _find_decided_sample(dataset, report)) is not None:
-        name = sample.label or UNLISTED
-        if not any((other.name, other.status) == (name, ACCEPTED) for other in opinions):
-            opinions.append(Rival(None, name, sample.status))
+    decision = _find_decision(dataset, report)
+    if decision and not any(other[1:] == (decision.name, ACCEPTED) for other in opinions):
+        opinions.append(decision)
     return opinions
 
 
-def _find_decided_sample(dataset: Dataset, report: Report) -> Sample | None:
-    """Return the labelled or rejected sample of a report's face, or None."""
-    if report.claim.kind == REMOVAL:
-        return None
-    key = _find_same_face(dataset, report)
+def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
+    """Return how the sample of a report's face is labelled or rejected, or None."""
+    key = None if report.claim.kind == REMOVAL else _find_same_face(dataset, report)
     sample = None if key is None else dataset.samples.get(key)
-    return sample if sample is not None and sample.status in ("labelled", "rejected") else None
+    if sample is None or sample.status not in ("labelled", "rejected"):
+        return None
+    marks = SampleTiles(dataset.db).get_marks([sample.key]).values()
+    no_class = UNLISTED if UNLISTED_MARK in marks else NOT_A_FACE
+    return Rival(None, sample.label or no_class, sample.status)
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:
     """Return the claimed class; for accepted reports, the face's current class."""
-    if report.status == ACCEPTED and (sample := _find_decided_sample(dataset, report)) is not None:
-        return sample.label or UNLISTED
-    return report.claim.claimed
+    decision = _find_decision(dataset, report) if report.status == ACCEPTED else None
+    return decision.name if decision else report.claim.claimed
 
 
 def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:

@@ -31,7 +31,8 @@ class ImagesRequest(msgspec.Struct, forbid_unknown_fields=True):
 class SentReport(msgspec.Struct, forbid_unknown_fields=True):
     """A correction: the class (`claimed`) of a box, or of the whole image if `box` is null.
 
-    If `claimed` is null, the face is of none of the classes.
+    If `claimed` is null, the face is of none of the classes; "<not a face>" means that the box has
+    no face.
 
     A report of the kind "removal" asks to remove the image from the dataset; `note` says why.
     """

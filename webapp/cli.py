@@ -90,9 +90,10 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     """Import the images of reports with the reported class. `labeler undo` reverts it.
 
     Contradictory reports stay pending until you choose a class (--class) or refuse one; `all`
-    skips them, new classes, and faces of none of the classes, which become unlisted persons. Labels
-    of faces in the dataset stay unless you choose a class. Labels accepted by `all` are unreviewed
-    and only used for training. To settle a removal request, run gleanset forget --report NUMBER.
+    skips them, new classes, boxes without a face, and faces of none of the classes, which become
+    unlisted persons. Labels of faces in the dataset stay unless you choose a class. Labels accepted
+    by `all` are unreviewed and only used for training. To settle a removal request, run
+    gleanset forget --report NUMBER.
     """
     from curation.web_reports import accept_reports, list_disputed_reports
 
@@ -142,9 +143,11 @@ def _open(job: CommandJob) -> Dataset:
 
 
 def _select(dataset: Dataset, numbers: tuple[str, ...]) -> dict[int, str]:
+    from curation.web_reports import NO_CLASS
+
     if ALL in numbers:
         claims = {report.id: report.claim.claimed for report in Reports(dataset.db).iterate()}
-        return {number: claimed for number, claimed in claims.items() if claimed}
+        return {number: name for number, name in claims.items() if name not in NO_CLASS}
     return dict.fromkeys(map(int, numbers), "")
 
 

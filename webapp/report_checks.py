@@ -6,7 +6,7 @@ import io
 from typing import NamedTuple
 
 from baseline.use.crops import NO_FACE
-from curation.web_reports import UNLISTED
+from curation.web_reports import NOT_A_FACE, UNLISTED
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.reports import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
@@ -44,7 +44,7 @@ def check_report(
             raise RefusedRequest(422, "no reason", "`note` is empty", hint)
         claimed, marked = "", None
     else:
-        claimed, marked = _class_name(sent.claimed, loaded), sent.box
+        claimed, marked = _claimed_class(sent, loaded), sent.box
         answer = _prediction(loaded, upload, sent, limits)
     image = strip_image(upload.data, limits.pixels)
     full_box = Box(0, 0, image.width, image.height)
@@ -58,11 +58,11 @@ def check_report(
     return KeptReport(claim, image.data, hash_bytes(upload.data))
 
 
-def _class_name(claimed: str | None, loaded: LoadedModel) -> str:
-    if claimed is None:
-        return UNLISTED
+def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
+    if sent.claimed is None or (sent.claimed == NOT_A_FACE and sent.box):
+        return sent.claimed or UNLISTED
     try:
-        name = normalize_class_name(claimed)
+        name = normalize_class_name(sent.claimed)
     except UsageError as error:
         raise RefusedRequest(422, "no name of a class", error.what, error.fix) from error
     # Device names of Windows, and the words for "unknown".

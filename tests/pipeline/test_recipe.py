@@ -99,25 +99,13 @@ def draw_shape(kind: str, seed: int) -> Image.Image:
 @pytest.mark.parametrize(
     ("text", "code", "message_parts"),
     [
-        (
-            VALID.replace("hints_from_folders", "hints_from_folder"),
-            3,
-            "line 6 … hints_from_folders",
-        ),
+        (VALID.replace("from_folders", "from_folder"), 3, "line 6 … hints_from_folders"),
         (VALID.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'), 3, "line 2 … 'title'"),
         (VALID.replace("[split]", "[splits]"), 3, "line 11 … 'split'"),
         (VALID.replace("[crop]", "[crop]\nmargin = 7.0"), 3, "line 9 … crop.margin"),
-        (VALID + '[[keyword]]\nkeywords = ["a"]\nlimit = 0\n', 3, "line 21 … keyword.limit"),
-        (
-            VALID + '[[urls]]\nfile = "a"\nignore_robots = ["robots"]\n',
-            3,
-            "line 21 … ignore_robots",
-        ),
-        (
-            VALID + '[[keyword]]\nkeywords = ["a"]\n\n[[keyword]]\nkeywords = ["b"]\nlimt = 5\n',
-            3,
-            "line 24 … 'limit'",
-        ),
+        (VALID + KEYWORD + "limit = 0\n", 3, "line 21 … keyword.limit"),
+        (VALID + '[[urls]]\nfile = "a"\nignore_robots = ["x"]\n', 3, "line 21 … ignore_robots"),
+        (VALID + KEYWORD + "\n" + KEYWORD + "limt = 5\n", 3, "line 24 … 'limit'"),
         (VALID.replace("[export]", "[export"), 3, "line 14"),
         (VALID + "[web]\nunknown_below = 60\n", 3, "line 20 … web.unknown_below"),
         (VALID.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
@@ -133,8 +121,8 @@ def draw_shape(kind: str, seed: int) -> Image.Image:
         (VALID + '[[frames]]\nvideos = ["recipe.toml"]\nevery = "often"\n', 3, "5s"),
         (VALID + '[[frames]]\nvideos = ["*.mkv"]\n', 3, "nothing matches"),
         (VALID + '[[frames]]\nvideos = ["recipe.toml"]\nscenes = 2\nevery = "1s"\n', 2, "--scenes"),
-        (VALID + '[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n', 2, "bing"),
-        (VALID + '[[keyword]]\nkeywords = ["a"]\noptions = { size = "giant" }\n', 2, "large"),
+        (VALID + KEYWORD + 'source = "bong"\n', 2, "bing"),
+        (VALID + KEYWORD + 'options = { size = "giant" }\n', 2, "large"),
         (START + '[[keyword]]\nkeywords = ["  "]\n', 2, "no keyword"),
         (START + '[[keyword]]\nkeywords = [["a", "b", "c"]]\n', 3, "line 5"),
         (START + '[[keyword]]\n\nkeywords = ["a", ["CHANGE ME", "b"]]\n', 3, "6: not filled in"),
@@ -151,7 +139,7 @@ def draw_shape(kind: str, seed: int) -> Image.Image:
         (START + '[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', 3, "blocks"),
         # Keys of earlier versions.
         (VALID + '[balance]\nmethod = "copies"\n', 3, "'balance' … -o balance=weights"),
-        (VALID + '[[keyword]]\nkeywords = ["a"]\nrange = "1-3"\n', 3, "'range' … --limit N"),
+        (VALID + KEYWORD + 'range = "1-3"\n', 3, "'range' … --limit N"),
         (VALID + "[frames]\nvideos = []\ncrop_bars = true\n", 3, "'crop_bars' … ffmpeg"),
     ],
 )

@@ -29,7 +29,7 @@ from browser_helpers import (
 from PIL import Image
 from tools_for_tests import eventually
 
-from curation.web_reports import accept_reports
+from curation.web_reports import NOT_A_FACE, accept_reports
 from facecrop.detectors import build_detector
 from gleanset import Dataset
 from gleanset.db.reports import REMOVAL, Reports
@@ -89,12 +89,17 @@ def test_faces_are_edited_predicted_and_reported(
     page.fill("#report-note", "<b>it is Mei</b>")
     page.click("#report-send")
     wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
-    assert page.locator(".face .reported").all_inner_texts() == ["✓ reported"]
+    page.locator("text=Wrong result?").locator("visible=true").nth(1).click()
+    page.select_option("#report-kind", "not a face")
+    assert page.is_hidden("#report-class")
+    page.fill("#report-note", "<b>a cloud</b>")
+    page.click("#report-send")
+    wait_for(page, "document.querySelectorAll('.face .reported').length === 2")
     with Dataset.open(root) as dataset:
-        reports = Reports(dataset.db).iterate()
-        # Other tests of this server report, too.
+        reports = [*Reports(dataset.db).iterate()]  # other tests of this server report, too
+        claims = {one.claim.note: one.claim.claimed for one in reports}
+        assert claims.items() >= {"<b>it is Mei</b>": "mei", "<b>a cloud</b>": NOT_A_FACE}.items()
         (report,) = (report for report in reports if report.claim.note == "<b>it is Mei</b>")
-        assert report.claim.claimed == "mei"
         accept_reports(dataset, {report.id: None})
         assert [sample.label for sample in dataset.samples.iterate()] == ["mei"]
 

@@ -1,7 +1,7 @@
 // The administrator's page: reports beside faces with known answers, accepted, refused and undone.
 
 import { byId, element, percent, rescueFocus, say } from "./dom.js";
-import { applyAdminDecision, fetchAdminReports } from "./server.js";
+import { applyAdminDecision, fetchAdminReports, NOT_A_FACE } from "./server.js";
 import { currentLanguage, setLanguage, words } from "./words.js";
 
 const FACES = "api/v1/admin/reports";
@@ -46,7 +46,8 @@ function draw() {
   refreshHeader();
 }
 
-const nameClass = (name) => name || words("none of the classes");
+const nameClass = (name) => (name === NOT_A_FACE ? words("not a face") : name || words("none of the classes"));
+const isClass = (name) => Boolean(name) && name !== NOT_A_FACE;
 const describeStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name: nameClass(name) }) : words("Refused"));
 
 function refreshHeader() {
@@ -97,7 +98,7 @@ function describeAnswer({ answer, confidence }) {
 
 /** Faces with known answers: of who is claimed, and of whom the model named. */
 function buildComparison({ claimed, answer }) {
-  return [...new Set([claimed, answer].filter(Boolean))].map((name) => element("figure", {},
+  return [...new Set([claimed, answer].filter(isClass))].map((name) => element("figure", {},
     element("div", { class: "faces" }, ...(page.known[name] ?? []).map((src) => element("img", { src, alt: "" }))),
     element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : words(": no face yet"))));
 }
@@ -167,7 +168,7 @@ function buildOutcome({ became }) {
 }
 
 /** Whether accepting a name makes a class: an alias of a class has its faces. */
-const isNewClass = (name) => Boolean(name) && !page.classes.includes(name) && !page.known[name]?.length;
+const isNewClass = (name) => isClass(name) && !page.classes.includes(name) && !page.known[name]?.length;
 
 /** The class whose name differs least from a new name, if it differs by little, as a typing mistake does. */
 function findSimilarClass(name) {
@@ -260,10 +261,12 @@ function askForName(report) {
   byId("else-name").focus();
   byId("else-name").oninput = () => describeTypedName(report);
   byId("else").querySelector("form").onsubmit = () => acceptAs(report, byId("else-name").value.trim());
-  byId("else-unlisted").onclick = () => {
-    byId("else").close();
-    acceptAs(report, "");
-  };
+  for (const [button, claim] of [["else-unlisted", ""], ["else-no-face", NOT_A_FACE]]) {
+    byId(button).onclick = () => {
+      byId("else").close();
+      acceptAs(report, claim);
+    };
+  }
 }
 
 const acceptAs = (report, name) => decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name: nameClass(name) }));

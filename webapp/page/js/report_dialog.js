@@ -3,11 +3,12 @@
 import { byId, element, say } from "./dom.js";
 import { paint } from "./images.js";
 import { keepReport } from "./kept_reports.js";
-import { reportForm, sendReport } from "./server.js";
+import { NOT_A_FACE, reportForm, sendReport } from "./server.js";
 import { words } from "./words.js";
 
 export const WRONG = "wrong answer";
 export const REMOVAL = "removal";
+const NO_FACE = "not a face";
 
 const dialog = byId("report");
 let current = null;
@@ -29,6 +30,7 @@ export function askForReport(image, box, kind, onSent) {
   byId("report-kind").value = kind;
   byId("report-class").value = "";
   byId("report-unlisted").checked = false;
+  byId("report-no-face").hidden = byId("report-no-face").disabled = !box;
   byId("report-note").value = "";
   say(byId("report-message"), "");
   showKind();
@@ -38,10 +40,11 @@ export function askForReport(image, box, kind, onSent) {
 
 /** Show the fields of the chosen kind. */
 function showKind() {
-  const removal = byId("report-kind").value === REMOVAL;
+  const kind = byId("report-kind").value;
+  const removal = kind === REMOVAL;
   paint(byId("report-face"), current.image, removal ? null : current.box);
-  byId("report-name").hidden = byId("report-unlisted-label").hidden = removal;
-  byId("report-class").disabled = removal || byId("report-unlisted").checked;
+  byId("report-name").hidden = byId("report-unlisted-label").hidden = kind !== WRONG;
+  byId("report-class").disabled = kind !== WRONG || byId("report-unlisted").checked;
   byId("report-what").hidden = !removal;
   byId("report-contact").textContent = removal && contact ? words("Contact: {contact}", { contact }) : "";
   byId("report-note").required = removal;
@@ -75,14 +78,15 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     const kind = byId("report-kind").value;
     const name = byId("report-class").value.trim();
     const isUnlisted = byId("report-unlisted").checked || ["unknown", words("unknown")].includes(name.toLowerCase());
-    const claimed = isUnlisted ? null : name;
+    const removal = kind === REMOVAL;
+    const claimed = kind === NO_FACE ? NOT_A_FACE : isUnlisted ? null : name;
     if (kind === WRONG && claimed && claimed.toLowerCase() === (box?.part ?? image.whole)?.answer?.toLowerCase()) throw new Error(words("This is already the answer."));
     const fields = {
-      kind, claimed: kind === WRONG ? claimed : "", note: byId("report-note").value,
-      box: kind === WRONG && box ? [box.x, box.y, box.width, box.height] : null,
+      kind: removal ? REMOVAL : WRONG, claimed: removal ? "" : claimed, note: byId("report-note").value,
+      box: !removal && box ? [box.x, box.y, box.width, box.height] : null,
     };
     // A prediction is wrong, of a face or of the whole image; without one, and for a removal, it is the image.
-    const target = (kind === WRONG && (box?.part ?? image.whole)) || image;
+    const target = (!removal && (box?.part ?? image.whole)) || image;
     onSent(await sendOrKeep(reportForm(image.blob, image.name, fields), kind, target));
     dialog.close();
   } catch (error) {

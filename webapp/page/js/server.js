@@ -100,6 +100,9 @@ export function reportForm(blob, name, report) {
 /** Send the form of a report; the response says whether it is new. */
 export const sendReport = async (body, headers = {}) => (await request("reports", { method: "POST", body, headers })).json();
 
+/** Claim of a report that a box has no face. */
+export const NOT_A_FACE = "<not a face>";
+
 /** Reports for the administrator: the last decided ones (`settled`), or pending ones after `kind`, `claimed` and `after`. */
 export const fetchAdminReports = async (place = {}) => (await request(`admin/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();
 
