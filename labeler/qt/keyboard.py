@@ -241,6 +241,7 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
                 ("Enter", tr("Accept the page: label all unmarked faces as suggested")),
                 ("Shift + 1", tr("Label the whole page, or a cluster, with that class")),
                 ("A – Z, 0 – 9", tr("Clusters page: type a name. Enter accepts, Tab completes")),
+                (tr("Ctrl + arrows"), tr("Next or previous card")),
                 ("Ctrl + Enter", tr("Clusters page: accept the name and the page")),
                 ("PgDn, PgUp", tr("Next page, previous page")),
                 ("−", tr("Clusters page: split a cluster")),

@@ -131,14 +131,13 @@ class GestureView(TileView):
         if self.is_composing or repeated or self._handle_grid_shortcut(event):
             return
         shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
         key = self.codes.read(event)
         if key is None:
             return
         if key:
             self.class_key(key, shift)
-        elif event.key() in CURSOR_MOVES and not control:
-            self._move_cursor(CURSOR_MOVES[Key(event.key())], shift)
+        elif event.key() in CURSOR_MOVES:
+            self._move_cursor(CURSOR_MOVES[Key(event.key())], event.modifiers())
         elif not self._handle_command(event):
             event.ignore()
 
@@ -224,16 +223,16 @@ class GestureView(TileView):
         self.is_composing = False
         super().focusOutEvent(event)
 
-    def _move_cursor(self, action: QAbstractItemView.CursorAction, extend: bool) -> None:
-        before = self.currentIndex().row()
-        if before < 0 and self.point >= 0:
+    def _move_cursor(self, action: Cursor, modifiers: Qt.KeyboardModifier) -> None:
+        if self.point >= 0 and not (self.mouse.leads and self.currentIndex().isValid()):
             self.selectionModel().setCurrentIndex(self.tiles.index(self.point), Select.NoUpdate)
+        before = self.currentIndex().row()
         self.mouse.leads = False
-        index = self.moveCursor(action, Qt.KeyboardModifier.NoModifier)
+        index = self.moveCursor(action, modifiers)
         if not index.isValid() or index.row() == before == self.point:
             self.worker.show_message(self.tr("No other face there"))
             return
-        if extend:
+        if modifiers & Qt.KeyboardModifier.ShiftModifier:
             self.mouse.anchor = before if self.mouse.anchor < 0 else self.mouse.anchor
             self.mouse.extend_to(index.row())
         else:
@@ -274,6 +273,15 @@ class GestureView(TileView):
 
     def point_at(self, place: QPoint) -> None:
         self.set_point(self.indexAt(place).row())
+
+    def point_at_next(self) -> None:
+        """Point at the next unmarked tile, if there is one, unless the mouse points at one."""
+        at = self.mouse.at if self.mouse.leads else None
+        if at is None or not self.indexAt(at).isValid():
+            unmarked = self.unmarked()
+            self.set_point(next((row for row in unmarked if row >= self.point), [*unmarked, -1][0]))
+            if unmarked:
+                self.scrollTo(self.tiles.index(self.point))
 
     def hold_point(self, hold: bool) -> None:
         """Keep pointing at the same tile wherever the mouse goes, or follow it again."""

@@ -388,6 +388,10 @@ class TileView(QListView):
         row = max(self.currentIndex().row(), 0)
         if action in (moves.MoveHome, moves.MoveEnd):
             row = 0 if action == moves.MoveHome else last
+        elif action in steps and modifiers & Qt.KeyboardModifier.ControlModifier:
+            card = self.section_rows(row)
+            is_forward = sum(steps[action]) > 0
+            row = self.section_rows(min(card.stop, last) if is_forward else card.start - 1).start
         elif action in steps and self.currentIndex().isValid():
             row = self._grid.neighbour(row, *steps[action])
         return self.tiles.index(row) if last >= 0 else QModelIndex()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from PySide6.QtCore import QObject, QTimer
 
@@ -25,6 +25,7 @@ from labeler.sorting.page_layout import ClassPage, PageKind, move_tiles
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
 
+NAMED = TileMark.SENT, TileMark.DONE
 REFRESH_MS = 500
 MOUSE_REST_SECONDS = 1.5
 MIN_MOVED = 3
@@ -101,27 +102,27 @@ class ClustersRefresh(QObject):
 class PageHistory:
     """Pages that can be shown again, with the current names of their classes.
 
-    `filed` are those accepted by a step (by its root), `earlier` those before the current one,
+    `steps` has the page of each step (by its root) before the current page, `earlier` those pages,
     `lifted` the excluded rows of each.
     """
 
     def __init__(self) -> None:
-        self.filed: dict[int, ClassPage] = {}
+        self.steps: dict[int, ClassPage] = {}
         self.earlier: list[ClassPage] = []
         self.lifted: dict[ClassPage, Sequence[int]] = {}
 
-    def file(self, root: int, page: ClassPage) -> None:
-        self.filed[root] = page
+    def leave(self, page: ClassPage, roots: Iterable[int]) -> None:
+        self.steps |= dict.fromkeys(roots, page)
         self.earlier.append(page)
 
     def rename(self, names: Mapping[str, str]) -> None:
-        self.filed = {root: page.renamed(names) for root, page in self.filed.items()}
+        self.steps = {root: page.renamed(names) for root, page in self.steps.items()}
         self.earlier = [page.renamed(names) for page in self.earlier]
         self.lifted = {page.renamed(names): rows for page, rows in self.lifted.items()}
 
     def remove(self, classes: Set[str]) -> None:
         """Remove the pages of classes that no longer exist."""
-        self.filed = {root: page for root, page in self.filed.items() if not page.labels & classes}
+        self.steps = {root: page for root, page in self.steps.items() if not page.labels & classes}
         self.earlier = [page for page in self.earlier if not page.labels & classes]
 
 
@@ -246,13 +247,13 @@ class ClassPagesView(PagedView):
             self._history.lifted[self.page] = rows
 
     def marked(self, *marks: TileMark) -> list[int]:
-        return [row for row, state in self.model.states.items() if state.mark in marks]
+        return [row for row in range(self.model.rowCount()) if self.model.state(row).mark in marks]
 
     def _show_header(self) -> None:
         count, progress = len(self.model.ids(self.view.unmarked())), self.worker.progress
         if self.view.has_clusters and progress is not None:
             count = progress.counts.pending
-        self.header.show_page(self.view.description, count, bool(self.marked(TileMark.SENT)))
+        self.header.show_page(self.view.description, count, bool(self.marked(*NAMED)))
         self.hints.has_classes = bool(self.worker.keys)
         self.hints.update()
 
@@ -261,7 +262,7 @@ class ClassPagesView(PagedView):
         description = self.view.description
         first = description.first_step if description is not None else ""
         # Excluding faces from unnamed clusters decides nothing.
-        if first and not self.marked(TileMark.SENT):
+        if first and not self.marked(*NAMED):
             self.worker.show_message(first)
         elif self._can_be_filed():
             self._file(None)
@@ -278,7 +279,8 @@ class ClassPagesView(PagedView):
                 self.header.name.clear()
                 self.send_rows(rows, label, WITH_PAGE)
                 self.focus_home()
-                self.view.point_at_next_cluster()
+                self.view.mouse.leads = False  # a second name is for the next card
+                self.view.point_at_next()
         elif (whole or self.page is None or self.page.label) and self._can_be_filed():
             self.header.name.clear()
             self._file(label)
@@ -325,7 +327,9 @@ class ClassPagesView(PagedView):
             session.check_classes_exist(classes)
             return self.pages(session).label_page(page, lifted, sent, label)
 
-        self.worker.decide(carry_out, lambda done: self._history.file(done.root, page))
+        self.worker.decide(
+            carry_out, lambda done: self._history.leave(page, (*self._sent, done.root))
+        )
         self.next_page()
 
     def skip_page(self) -> None:
@@ -334,7 +338,7 @@ class ClassPagesView(PagedView):
         if page is None:
             self.worker.show_message(self.tr("No other page"))
             return
-        self._history.earlier.append(page)
+        self._history.leave(page, self._sent)
         self.worker.ask(lambda session: self.pages(session).skip(page))
         self.next_page()
 
@@ -345,12 +349,15 @@ class ClassPagesView(PagedView):
             self.worker.show_message(self.tr("No earlier page"))
 
     def step_reverted(self, step: StepResult) -> None:
-        """Show the page that was undone; the next one if it was redone."""
-        page = self._history.filed.get(step.root)
-        if page is not None and step.kind is StepKind.UNDO:
-            self.show_page(page)
-        elif page is not None:
+        """Show the page that was undone; the next one if its last step was redone."""
+        steps = self._history.steps
+        page = steps.get(step.root)
+        if page is None:
+            return
+        if step.kind is StepKind.REDO and step.root == max(r for r in steps if steps[r] == page):
             self.next_page()
+        elif page != self.page:
+            self.show_page(page)
 
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)

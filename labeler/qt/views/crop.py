@@ -144,7 +144,7 @@ class CropView(LabelerView):
         self._saving = CropSaving(self.worker, self.canvas, self._show_sheet)
         self._loader = self.worker.create_task()
         self._save_timer = timer(self, self.save, SAVE_DELAY_MS)
-        self._typing = timer(self, self.reload, TYPING_MS)
+        self._typing = timer(self, self.enter, TYPING_MS)
         self._lay_out()
         self._connect()
         self.empty = EmptyNotice(self.canvas)
@@ -172,7 +172,7 @@ class CropView(LabelerView):
         self.canvas.nudged.connect(self._save_timer.start)
         self.canvas.commanded.connect(self._commanded)
         self.canvas.keyed.connect(self._keyed)
-        self.selection_box.currentIndexChanged.connect(self.reload)
+        self.selection_box.currentIndexChanged.connect(self.enter)
         self.text.textChanged.connect(self._typing.start)
         self._loader.done.connect(self._loaded)
         self.worker.changed_outside.connect(self._reload_image)
@@ -181,9 +181,6 @@ class CropView(LabelerView):
     # -- images
 
     def enter(self) -> None:
-        self.reload()
-
-    def reload(self) -> None:
         text = self.text.text()
         selection = ALL if text.strip() else self.selection_box.currentData()
         self.worker.ask(

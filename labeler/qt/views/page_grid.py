@@ -122,7 +122,8 @@ class PageGrid(GestureView):
         )
         self.fit_page()
         self.slide_from(places)
-        self.point_at_next_cluster()
+        if self.has_clusters and not self.cluster:
+            self.point_at_next()
 
     def rename(self, page: ClassPage) -> None:
         self._set_page(page)
@@ -220,16 +221,6 @@ class PageGrid(GestureView):
     def class_key(self, key: str, shift: bool) -> None:
         """Label what is pointed at, or with Shift the page if one class is suggested."""
         super().class_key(key, shift and not (self.description and self.description.first_step))
-
-    def point_at_next_cluster(self) -> None:
-        """Point at the next unnamed cluster, unless the mouse points at something."""
-        if not self.has_clusters or (self.mouse.leads and self.mouse.at is not None):
-            return
-        unmarked = self.unmarked()
-        row = next((row for row in unmarked if row > self.point), unmarked[0] if unmarked else -1)
-        self.set_point(row)
-        if row >= 0:
-            self.scrollTo(self.tiles.index(row))
 
     def name_of(self, row: int) -> str:
         """Return the most frequent name in the card of a tile, or its class; '' for none."""

@@ -238,15 +238,6 @@ class ReviewGrid(GestureView):
             row = self.point if 0 <= self.point < self.tiles.rowCount() else 0
         super().set_point(row)
 
-    def point_at_next(self) -> None:
-        """Point at the next unmarked tile, unless the mouse points at one."""
-        at = self.mouse.at if self.mouse.leads else None
-        if at is None or not self.indexAt(at).isValid():
-            following = self.unmarked(range(self.point, self.tiles.rowCount()))
-            for row in (following or self.unmarked())[:1]:
-                self.set_point(row)
-                self.scrollTo(self.tiles.index(row))
-
     def caption(self, row: int) -> str:
         suggestion = self.tiles.prediction(row)
         if suggestion.label is None:

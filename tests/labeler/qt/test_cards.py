@@ -109,14 +109,6 @@ def test_click_on_heading_names_card_of_suggestions(person: Person) -> None:
     assert not field.isVisible()
 
 
-def test_name_without_card_labels_nothing(person: Person) -> None:
-    view = class_pages(person)
-    view.name_page("Rin")
-    settle(person.window)
-    assert person.decided_count == 0
-    assert "Point at a cluster first" in person.status
-
-
 def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
     person, rows = clusters_person, card(clusters_person, 0)
     view = class_pages(person).view

@@ -101,16 +101,29 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
 
 
 def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
-    view = class_pages(person)
-    page = person.page
+    view, control = class_pages(person), Qt.KeyboardModifier.ControlModifier
+    page, sizes = person.page, person.page.cluster_sizes
     wait_for_enter(view)
-    person.point(cluster_rows(person, 0)[0])
-    for letter in "Miku":
-        QTest.keyClick(person.window.focusWidget(), letter)
-    QTest.keyClick(view.header.name, Key.Key_Return, Qt.KeyboardModifier.ControlModifier)
-    assert label_counts(person) == {"Miku": page.cluster_sizes[0]}
+    person.point(cluster_rows(person, 0)[0])  # where the mouse stays
+    person.type_name("Rei")
+    for key, number in ((Key.Key_Right, 2), (Key.Key_Left, 1)):
+        person.press(key, control)
+        assert view.view.cluster == cluster_rows(person, number)
+    person.type_name("Rin")
+    QTest.keyClick(person.window.focusWidget(), "m")
+    QTest.keyClick(view.header.name, Key.Key_Return, control)
+    counts = {"Rei": sizes[0], "Rin": sizes[1], "m": sizes[2]}
+    assert label_counts(person) == counts
     assert view.page is not page
-    assert person.decided_count == page.cluster_sizes[0]
+    for name in ("m", "Rin"):
+        person.undo()
+        del counts[name]
+        assert (view.page, label_counts(person)) == (page, counts)
+    assert buttons_shown(view) == (True, False)
+    for shown in (True, False):
+        person.window.worker.redo()
+        settle(person.window)
+        assert (view.page == page) is shown
 
 
 def test_typed_name_triggers_no_shortcut_and_is_completed(person: Person) -> None:
@@ -277,7 +290,6 @@ def test_click_on_heading_renames_cluster(person: Person) -> None:
     field, tile = view.header.name, view.view.visualRect(view.model.index(0))
     person.type_name("Miku")
     settle(person.window)
-    assert view.view.point == cluster_rows(person, 1)[0]  # the next one to be named
     heading = tile.topLeft() - QPoint(-20, 12)
     QTest.mouseClick(view.view.viewport(), Qt.MouseButton.LeftButton, pos=heading)
     assert (field.hasFocus(), field.selectedText()) == (True, "Miku")
@@ -408,11 +420,8 @@ def test_key_right_after_rebuild_is_refused(
     person: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
-    view, before, messages = (
-        class_pages(person),
-        person.page,
-        collect_messages(person.window),
-    )
+    view, before = class_pages(person), person.page
+    messages = collect_messages(person.window)
     person.add_class("Miku")
     view._refresh.watch(before)
     prelabel(person)
@@ -420,7 +429,6 @@ def test_key_right_after_rebuild_is_refused(
     view.send_rows([0], "Miku", "by hand")
     assert messages[-1] == "This page has just appeared: check it, then press Enter again"
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0)
-    settle(person.window)
     view.send_rows([0], "Miku", "by hand")
     settle(person.window)
     assert list(person.labels.values()).count("Miku") == 1
