@@ -1,6 +1,6 @@
 // The administrator's page: reports beside faces with known answers, accepted, refused and undone.
 
-import { byId, element, percent, rescueFocus, say } from "./dom.js";
+import { byId, element, percent, rescueFocus, say, stageClass } from "./dom.js";
 import { applyAdminDecision, fetchAdminReports, NOT_A_FACE } from "./server.js";
 import { currentLanguage, setLanguage, words } from "./words.js";
 
@@ -291,10 +291,14 @@ function showImage({ id, box: [x, y, width, height] }) {
   image.alt = words("Reported image");
   image.src = `${FACES}/${id}/image`;
   image.onload = () => {
+    const stage = image.parentNode;
+    stage.className = stageClass({ width: image.naturalWidth, height: image.naturalHeight });
+    stage.tabIndex = stage.className === "stage" ? -1 : 0;
     const scale = image.clientWidth / image.naturalWidth;
     const sides = { left: image.offsetLeft + x * scale, top: image.offsetTop + y * scale, width: width * scale, height: height * scale };
     for (const [side, pixels] of Object.entries(sides)) place.style[side] = `${pixels}px`;
     place.hidden = false;
+    place.scrollIntoView({ block: "center", inline: "center" });
   };
   byId("whole").showModal();
 }

@@ -1,6 +1,6 @@
 // Boxes on an image: draw, move, resize and remove them by mouse, touch and keyboard.
 
-import { element } from "./dom.js";
+import { element, stageClass } from "./dom.js";
 import { words } from "./words.js";
 
 const MIN_BOX_SIDE = 8; // pixels of the image
@@ -8,11 +8,17 @@ const STEP = 0.01; // per arrow key, relative to the longer side of the image
 const MAX_TREMOR_PIXELS = 8; // movements of a finger below this are ignored
 const MIN_SCROLL_SLOPE = 4; // steeper drags of a finger scroll: no face is this narrow
 
+/** The place of an image on its card. That of a strip scrolls, also by keyboard. */
+export function imageStage(image, ...children) {
+  const shape = stageClass(image);
+  return element("div", { class: shape, ...(shape === "stage" ? {} : { tabindex: 0, role: "group", "aria-label": image.name }) }, ...children);
+}
+
 /** Build the editor of an image's boxes; `changed(image)` is called after every change. */
 export function boxEditor(image, changed) {
   const view = element("img", { src: image.url, alt: image.name, draggable: "false" });
   const frame = element("div", { class: "frame" });
-  const stage = element("div", { class: "stage" }, view, frame);
+  const stage = imageStage(image, view, frame);
   const redraw = () => drawBoxes(frame, image, changed, stage);
   const place = () => {
     // The frame covers the visible image, which keeps its aspect ratio within the element.
@@ -26,10 +32,15 @@ export function boxEditor(image, changed) {
   view.addEventListener("load", place);
   new ResizeObserver(place).observe(stage);
   frame.addEventListener("pointerdown", (event) => {
-    if (event.target === frame && event.button === 0 && event.isPrimary) draw(event, frame, image, changed, redraw);
+    if (event.target === frame && event.button === 0 && event.isPrimary) draw(event, frame, stage, image, changed, redraw);
   });
+  /** The middle of what is seen of the image, in its pixels. */
+  const middle = () => {
+    const scale = image.width / frame.clientWidth;
+    return [(stage.scrollLeft + stage.clientWidth / 2 - frame.offsetLeft) * scale, (stage.scrollTop + stage.clientHeight / 2 - frame.offsetTop) * scale];
+  };
   redraw();
-  return { stage, redraw };
+  return { stage, redraw, middle };
 }
 
 function drawBoxes(frame, image, changed, stage) {
@@ -91,7 +102,7 @@ function moveBox(image, box, across, down) {
 
 function drag(event, frame, image, box, resizes, handle, onChange) {
   event.preventDefault();
-  handle.focus();
+  handle.focus({ preventScroll: true });
   const scale = image.width / frame.clientWidth;
   const before = { ...box };
   const follow = (now) => {
@@ -108,21 +119,24 @@ function drag(event, frame, image, box, resizes, handle, onChange) {
   });
 }
 
-function draw(event, frame, image, changed, redraw) {
+function draw(event, frame, stage, image, changed, redraw) {
   event.preventDefault();
   const scale = image.width / frame.clientWidth;
-  const corner = frame.getBoundingClientRect();
-  const at = (now) => [(now.clientX - corner.left) * scale, (now.clientY - corner.top) * scale];
+  const at = (now) => {
+    const corner = frame.getBoundingClientRect(); // a wheel may scroll meanwhile
+    return [(now.clientX - corner.left) * scale, (now.clientY - corner.top) * scale];
+  };
   const [x, y] = at(event);
   const shade = element("div", { class: "box" });
   frame.append(shade);
   let place = { x, y, width: 0, height: 0 };
-  let [scrolls, last] = [event.pointerType === "touch" ? null : false, event.clientY];
+  const isWide = stage.scrollWidth > stage.clientWidth;
+  let [scrolls, last] = [event.pointerType === "touch" ? null : false, event];
   const follow = (now) => {
     const [aside, along] = [Math.abs(now.clientX - event.clientX), Math.abs(now.clientY - event.clientY)];
-    if (scrolls === null && Math.hypot(aside, along) > MAX_TREMOR_PIXELS) scrolls = along > MIN_SCROLL_SLOPE * aside;
-    if (scrolls) window.scrollBy(0, last - now.clientY);
-    last = now.clientY;
+    if (scrolls === null && Math.hypot(aside, along) > MAX_TREMOR_PIXELS) scrolls = along > MIN_SCROLL_SLOPE * aside || (isWide && aside > MIN_SCROLL_SLOPE * along);
+    if (scrolls) scroll(stage, last.clientX - now.clientX, last.clientY - now.clientY);
+    last = now;
     if (scrolls !== false) return;
     const [right, bottom] = at(now);
     place = { x: Math.min(x, right), y: Math.min(y, bottom), width: Math.abs(right - x), height: Math.abs(bottom - y) };
@@ -137,6 +151,13 @@ function draw(event, frame, image, changed, redraw) {
     }
     redraw();
   });
+}
+
+/** Scroll a strip, and the page by what is left at its ends. */
+function scroll(stage, across, down) {
+  const before = stage.scrollTop;
+  stage.scrollBy(across, down);
+  window.scrollBy(0, down - (stage.scrollTop - before));
 }
 
 /** Follow one pointer until it is released or cancelled; `ended` is called with that event. */

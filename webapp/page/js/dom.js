@@ -28,4 +28,9 @@ export function rescueFocus(...places) {
   if (activeElement === document.body || !isSeen(activeElement)) places.find(isSeen)?.focus({ preventScroll: true });
 }
 
+const STRIP = 4; // longer side divided by the shorter one, from which an image is shown in a scrolling frame
+
+/** Classes of the place of an image: that of a strip scrolls along it. */
+export const stageClass = ({ width, height }) => `stage${height > STRIP * width ? " tall" : width > STRIP * height ? " wide" : ""}`;
+
 export const percent = (share) => `${(100 * share).toFixed(share > 0.995 || share < 0.1 ? 1 : 0)} %`;

@@ -1,6 +1,6 @@
 // The card of an image: its boxes, and its faces with their predictions.
 
-import { boxEditor } from "./box_editor.js";
+import { boxEditor, imageStage } from "./box_editor.js";
 import { element, percent, rescueFocus } from "./dom.js";
 import { splitForWrapping } from "./first_screen.js";
 import { paint } from "./images.js";
@@ -17,12 +17,13 @@ export function imageCard(image, { boxes, server, reports }, acts) {
   const state = element("p", { class: "small", role: "status" });
   const editor = boxes
     ? boxEditor(image, () => { acts.changed(image); refresh(); })
-    : { stage: element("div", { class: "stage" }, element("img", { src: image.url, alt: image.name })), redraw() {} };
+    : { stage: imageStage(image, element("img", { src: image.url, alt: image.name })), redraw() {} };
   const add = element("button", {
     type: "button", text: words("Add a face"),
     onclick: () => {
       const side = Math.round(Math.min(image.width, image.height) / 3);
-      image.add((image.width - side) / 2, (image.height - side) / 2, side, side, "hand");
+      const [x, y] = editor.middle();
+      image.add(x - side / 2, y - side / 2, side, side, "hand");
       acts.changed(image);
       refresh();
       editor.stage.querySelector(".box:last-child")?.focus();
