@@ -196,6 +196,7 @@ class EmptyNotice(QWidget):
         self.notice: Notice | None = None
         self._actions: QWidget | None = None
         self.title, self.text = plain_label(), plain_label()
+        self.title.setFont(scaled(self.font(), TITLE))  # set later, it would not outlive a theme
         self._column = QVBoxLayout()
         below.viewport().setLayout(column_layout(self, margins=(FOCUS_RING,) * 4))
         layout = QVBoxLayout(self)
@@ -219,7 +220,6 @@ class EmptyNotice(QWidget):
             self.notice = notice
             return
         self.notice = notice
-        self.title.setFont(scaled(self.font(), TITLE))
         self.title.setText(notice.title)
         self.text.setText(notice.text)
         self.text.setFixedHeight(max(0, self.text.heightForWidth(self.text.width())))

@@ -14,7 +14,6 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.regions import FrameFace
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.sorting import LabelCounts, SampleTile
-from gleanset.db.views import NO_FILTER
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.duplicates.plan import make_plan
@@ -34,7 +33,7 @@ from labeler.qt.views.base import (
     no_faces,
 )
 from labeler.qt.widgets import KeyHints, announce, column_layout, timer
-from labeler.review import load_review_page
+from labeler.review import list_doubtful
 from labeler.sorting.descriptor_queue import count_unmeasured
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
 from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
@@ -254,7 +253,7 @@ UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 
 def _find_open_work(session: SortingSession) -> tuple[int | None, bool]:
     """Return the number of doubtful labels if known, and whether duplicates may be left."""
-    db, doubtful = session.dataset.db, load_review_page(session.dataset, "doubtful", NO_FILTER).ids
+    db, doubtful = session.dataset.db, list_doubtful(session.dataset)
     number = len(doubtful) or (None if count_unmeasured(session.dataset) else 0)
     return number, bool(SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets())
 
@@ -417,7 +416,9 @@ class LabelingView(LabelerView):
 
     def show_all_sorted(self, counts: LabelCounts) -> None:
         """Say that everything is sorted; then how many labels look doubtful."""
-        self.empty.show_notice(all_sorted(self, counts))
+        before, notice = self.empty.notice, all_sorted(self, counts)
+        if before is None or not before.text.startswith(notice.text):  # it stays until the answer
+            self.empty.show_notice(notice)
 
         def offer(open_work: tuple[int | None, bool]) -> None:
             doubtful, copies = open_work

@@ -416,6 +416,8 @@ def test_review_leads_with_doubtful_labels(
     assert set(shown_keys(view)) == set(shown[1:])
     person.window.show_view("pages")
     wait_until(lambda: "look doubtful" in person.window.view.empty.text.text())  # type: ignore[attr-defined]
+    person.window.view._show_notice()  # it stays while the labels are compared again
+    assert "look doubtful" in person.window.view.empty.text.text()
 
 
 def column_numbers(view: StatisticsView, number: int) -> list[int]:

@@ -24,29 +24,22 @@ from labeler.qt.file_import import ImportBar, ImportDialog, ImportState, SearchD
 from labeler.qt.program import Program, Welcome
 from labeler.qt.settings import SettingsDialog, get_theme
 from labeler.qt.status_bar import Learning
-from labeler.qt.theme import SAVED, is_dark
+from labeler.qt.theme import SAVED, is_dark, show_theme
 from labeler.qt.translations import install
 from labeler.qt.widgets import KeyHints
 from labeler.qt.window import LabelerWindow
 
 StartImport = Callable[..., LabelerWindow]
 PROGRESS = {"stage": "files", "done": 30, "unit": "files"}
-HARVEST = f"""
-import sys
-if '--simulate' in sys.argv:
-    print('{{"candidates": 3}}')
-    sys.exit()
-print('{json.dumps(PROGRESS)}', file=sys.stderr, flush=True)
-print('{{"added": 3, "known": 1}}')
-"""
-WAITING_HARVEST = f"""
+BEGUN_HARVEST = f"""
 import sys, time
 if '--simulate' in sys.argv:
     print('{{"candidates": 3}}')
     sys.exit()
 print('{json.dumps(PROGRESS)}', file=sys.stderr, flush=True)
-time.sleep(60)
 """
+HARVEST = BEGUN_HARVEST + """print('{"added": 3, "known": 1}')"""
+WAITING_HARVEST = BEGUN_HARVEST + "time.sleep(60)"
 FACECROP = """
 import sys
 print('{"images": 3, "faces": 4}')
@@ -361,6 +354,7 @@ def test_cli_folder_argument_opens_window(
 def test_settings_change_theme_now_and_language_later(
     open_window: OpenWindow, faces: FaceSet, application: QApplication
 ) -> None:
+    show_theme("")
     window, down = open_window(faces.root, size=(700, 500)), Qt.Key.Key_Down
     assert not is_dark(window.palette())
     QTest.keyClick(window.view.home, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier)
@@ -370,6 +364,9 @@ def test_settings_change_theme_now_and_language_later(
         QApplication.processEvents()
         assert (is_dark(window.palette()), is_dark(dialog.palette())) == (dark, dark)
         assert get_theme() == theme
+        window.class_panel.selected.emit("hana")  # of which there are no faces
+        settle(window)
+        assert window.view.empty.title.font().bold()
         saved_color = window.status.saved.palette().windowText().color()
         assert saved_color.rgb() & 0xFFFFFF == SAVED[dark]
         ticked = dialog.hints.grab().toImage()

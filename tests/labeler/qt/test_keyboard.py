@@ -296,7 +296,6 @@ def test_docs_list_the_shortcuts() -> None:
     assert [row if len(row) == 2 else [row[0].strip(" |"), ""] for row in rows] == expected_rows
 
 
-Left = Qt.MouseButton.LeftButton
 DIRECT = Qt.FindChildOption.FindDirectChildrenOnly
 
 
@@ -336,9 +335,8 @@ def test_enlarged_face_shows_box_and_frames(open_window: OpenWindow, film: FaceS
     assert face.frame_file.frame.faces[0].id == person.view.model.id(4)
     assert "frame 5 of 24" in face.caption()
     image = face.grab().toImage()
-    box = {
-        image.pixelColor(x, y).name() for x in range(image.width()) for y in (image.height() // 2,)
-    }
+    middle = image.height() // 2
+    box = {image.pixelColor(x, middle).name() for x in range(image.width())}
     assert face.palette().highlight().color().name() in box
     QTest.keyClick(face, Key.Key_Right)
     QTest.keyClick(face, Key.Key_Right)
@@ -377,7 +375,7 @@ def test_enlarged_face_takes_all_keys(open_window: OpenWindow, faces: FaceSet) -
     person.window.class_panel.field.setFocus()
     QTest.keyClick(person.window.class_panel.field, Key.Key_Left)
     assert (face.row, person.window.focusWidget()) == (2, face)
-    QTest.mouseClick(face, Left, pos=QPoint(20, 20))
+    QTest.mouseClick(face, Button.LeftButton, pos=QPoint(20, 20))
     assert not face.isVisible()
     assert person.view.view.selected_rows() == []
 

@@ -33,6 +33,7 @@ from sorting_model import by_id
 from gleanset import Dataset
 from labeler.classes import ClassEditor
 from labeler.qt.grid.model import UNMARKED
+from labeler.qt.images import ThumbnailLoader
 from labeler.qt.views import labeling, page_grid
 from labeler.qt.views.base import VIEWS, EmptyNotice
 from labeler.qt.views.class_pages import ClassPagesView
@@ -331,8 +332,6 @@ def test_unloaded_image_is_not_labelled(
     open_window: OpenWindow, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a slow disk placeholders are painted, and Enter labels nothing."""
-    from labeler.qt.images import ThumbnailLoader
-
     get, late = ThumbnailLoader.get, [True]
     monkeypatch.setattr(
         ThumbnailLoader, "get", lambda *which, **how: None if late[0] else get(*which, **how)
