@@ -149,7 +149,7 @@ def test_shared_images_and_urls(open_page: OpenPage) -> None:
     wait_for(page, "navigator.serviceWorker.controller !== null")
     assert page.evaluate(SHARE)
     page.reload()
-    wait_for(page, f"{MESSAGE}.includes('broken.png')")
+    wait_for(page, "document.querySelector('#unread-files').textContent.includes('broken.png')")
     assert page.locator(".image h2").all_inner_texts() == ["from my phone é.png"]
     # An app may share a link without an image.
     with page.expect_navigation():

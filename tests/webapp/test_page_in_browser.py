@@ -41,6 +41,7 @@ from webapp.settings import RequestLimits
 
 pytestmark = pytest.mark.slow
 MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
+UNREAD = MESSAGE.replace("message", "unread-files")
 BULK_STATUS = "document.querySelector('#bulk [role=status]')?.textContent"
 BULK_COUNTS = "[...document.querySelectorAll('#bulk-class option')].map((option) => option.text)"
 STATUS = "document.querySelector('.image .small')?.textContent"
@@ -177,8 +178,9 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
     broken = tmp_path / "<img src=x onerror=alert(1)>.png"
     broken.write_bytes(b"no image")
     page.set_input_files("#files", [str(broken)])
-    assert wait_for(page, "!document.querySelector('#message').hidden")
-    assert page.evaluate("document.querySelectorAll('#message img').length") == 0
+    wait_for(page, f"{UNREAD} === '{broken.name} cannot be read as an image'")
+    page.click("#unread-close")
+    assert page.locator("#unread").is_hidden()
     plain = tmp_path / "plain.png"
     Image.new("RGB", (40, 40), "red").save(plain)
     for where in ("device", "server"):
@@ -207,7 +209,7 @@ def test_oversized_images_are_not_decoded(
     page.evaluate(COUNT_DECODED)
     page.set_input_files("#files", [str(path) for path in sorted(tmp_path.glob("2*"))])
     names = "26-0, 26-1, 26-2, 26-3, 26-4, … (+3)"
-    wait_for(page, f"{MESSAGE} === '{names}: more than 0.001 megapixels, too large to open'")
+    wait_for(page, f"{UNREAD} === '{names}: more than 0.001 megapixels, too large to open'")
     opened = [f"25-{number}" for number in range(8)]
     assert page.locator(".image h2").all_inner_texts() == page.evaluate("decoded") == opened
 
@@ -316,9 +318,9 @@ def test_errors_are_in_page_language(open_page: OpenPage, two_faces: Path, tmp_p
     page = open_page(320, 640, offline=True, locale="zh")
     for number in range(7):
         (tmp_path / f"{number}.jpg").write_bytes(b"no image")
-    page.set_input_files("#files", [str(path) for path in sorted(tmp_path.iterdir())])
-    wait_for(page, f"{MESSAGE} === '0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 无法作为图片读取'")
-    find_faces(page, two_faces)
+    page.set_input_files("#files", [*sorted(tmp_path.iterdir()), two_faces])
+    wait_for(page, f"{UNREAD} === '0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 无法作为图片读取'")
+    wait_for(page, f"{BOXES}.length")
     wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
     page.click("#submit")
@@ -328,6 +330,7 @@ def test_errors_are_in_page_language(open_page: OpenPage, two_faces: Path, tmp_p
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
     assert page.evaluate(MESSAGE) == ""
+    assert page.locator("#unread").is_visible(), "until it is closed"
     assert page.evaluate("document.documentElement.scrollWidth") == 320
 
 
@@ -377,7 +380,7 @@ def test_server_converts_unsupported_formats(
     page.click("#clear")
     page.select_option("#where", "device")
     page.set_input_files("#files", [str(paths[0])])
-    wait_for(page, f"{MESSAGE} === 'phone.heic cannot be read as an image'")
+    wait_for(page, f"{UNREAD} === 'phone.heic cannot be read as an image'")
 
 
 def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -> None:

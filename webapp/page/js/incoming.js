@@ -67,9 +67,11 @@ export async function takeShared(to) {
   }
   if (!("caches" in self)) return;
   const cache = await caches.open("shared");
+  const files = [];
   for (const request of await cache.keys()) {
     const blob = await (await cache.match(request)).blob();
     await cache.delete(request);
-    await to.addFiles([new File([blob], decodeURIComponent(new URL(request.url).pathname.split("/").pop()), { type: blob.type })]);
+    files.push(new File([blob], decodeURIComponent(new URL(request.url).pathname.split("/").pop()), { type: blob.type }));
   }
+  await to.addFiles(files);
 }

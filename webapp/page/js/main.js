@@ -50,6 +50,7 @@ async function addFiles(files) {
   await page.factsLoaded;
   if (files.length) {
     say(byId("message"), "");
+    showUnread("");
     byId("said").textContent = ""; // it was about what was done before
   }
   const unread = new Map(); // names of files by what is wrong with them
@@ -67,7 +68,14 @@ async function addFiles(files) {
   }
   clearTimeout(slow);
   if (byId("said").textContent === words("opening …")) byId("said").textContent = "";
-  if (unread.size) showError([...unread].map(([text, names]) => describeUnread(text, names)).join("\n"));
+  if (unread.size) showUnread([...unread].map(([text, names]) => describeUnread(text, names)).join("\n"));
+}
+
+/** Say which files were not opened, until it is closed or more are added. */
+function showUnread(text) {
+  byId("unread-files").textContent = text;
+  byId("unread").hidden = !text;
+  if (text) byId("unread").scrollIntoView({ block: "nearest" });
 }
 
 /** Which files cannot be opened: by `text`, or because they are not images. */
@@ -317,6 +325,10 @@ function listen() {
   listenForImages(incoming);
   byId("submit").addEventListener("click", submit);
   byId("clear").addEventListener("click", () => [...page.images].forEach(remove));
+  byId("unread-close").addEventListener("click", () => {
+    showUnread("");
+    rescueFocus(byId("submit"), byId("more"), byId("choose"));
+  });
   byId("language").value = currentLanguage();
   byId("language").addEventListener("change", ({ target }) => translate(target.value));
   setPlace(localStorage.getItem(WHERE) ?? "server");
