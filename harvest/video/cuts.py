@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 Thumbs = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 
 @dataclass
@@ -254,23 +256,31 @@ def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int
     last = np.searchsorted(times, times[indices] + span / 2, side="right") - 1
     change = np.abs(small[last] - small[first]).mean(axis=1)
     is_full = times[last] - times[first] >= 0.7 * span
-    for index in np.flatnonzero(
+    middles = np.flatnonzero(
         is_full & (change >= _MIN_GRADUAL_CHANGE) & (last - indices >= 2) & (indices - first >= 2)
-    ):
-        a, b, middle = int(first[index]), int(last[index]), int(indices[index])
-        if float(window.steps[a + 1 : b + 1].max()) > _MAX_STEP_SHARE * float(change[index]):
-            continue
-        if all(_is_mean(small, times, a, b, inner) for inner in (middle, (a + middle) // 2)):
-            yield float(change[index]), middle, a, b
+    )
+    ranges = zip(middles.tolist(), first[middles].tolist(), last[middles].tolist(), strict=True)
+    steady = [
+        (middle, a, b)
+        for middle, a, b in ranges
+        if float(window.steps[a + 1 : b + 1].max()) <= _MAX_STEP_SHARE * float(change[middle])
+    ]
+    middles, first, last = np.array(steady, np.intp).reshape(-1, 3).T
+    is_even = _are_means(small, times, first, last, middles)
+    is_even &= _are_means(small, times, first, last, (first + middles) // 2)
+    return ((float(change[middle]), middle, a, b) for middle, a, b in compress(steady, is_even))
 
 
-def _is_mean(small: NDArray[np.float32], times: Floats, a: int, b: int, index: int) -> bool:
-    """Return whether frame `at` interpolates frames `a` and `b` linearly in time."""
-    share = (times[index] - times[a]) / (times[b] - times[a])
-    mean = small[a] + (small[b] - small[a]) * np.float32(share)
-    change = float(np.abs(small[b] - small[a]).mean())
-    tolerance = _MAX_LARGE_DEVIATION if change >= _LARGE_CHANGE else _MAX_DEVIATION
-    return float(np.abs(small[index] - mean).mean()) <= tolerance * change
+def _are_means(
+    small: NDArray[np.float32], times: Floats, first: Indices, last: Indices, inner: Indices
+) -> NDArray[np.bool_]:
+    """Return whether `inner` frames interpolate the first and last ones linearly in time."""
+    share = (times[inner] - times[first]) / (times[last] - times[first])
+    difference = small[last] - small[first]
+    mean = small[first] + difference * share.astype(np.float32)[:, None]
+    change = np.abs(difference).mean(axis=1)
+    tolerance = np.where(change >= _LARGE_CHANGE, _MAX_LARGE_DEVIATION, _MAX_DEVIATION)
+    return np.asarray(np.abs(small[inner] - mean).mean(axis=1) <= tolerance * change)
 
 
 def _gradual_cut(window: FrameBuffer, middle: int, first: int, last: int) -> SceneCut:
