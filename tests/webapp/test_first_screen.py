@@ -115,8 +115,10 @@ def test_offline_report_is_sent_later(open_page: OpenPage, root: Path, two_faces
     page.click("#report-send")
     kept = f"2 (\u2068{two_faces.name}\u2069, Removal: \u2068{two_faces.name}\u2069)"
     wait_for(page, f"document.querySelector('#unsent-count').textContent.endsWith('{kept}')")
+    assert page.locator(".reported").all_inner_texts() == ["Report kept; it will be sent later"] * 2
     page.context.set_offline(False)
     wait_for(page, "document.querySelector('#unsent').hidden")
+    assert page.locator(".reported").all_inner_texts() == ["✓ removal requested", "✓ reported"]
     with Dataset.open(root) as dataset:
         reports = Reports(dataset.db).iterate()
         wrong, removal = (report.id for report in reports if "made offline" in report.claim)

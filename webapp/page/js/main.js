@@ -117,8 +117,8 @@ function buildCard(image) {
     removed: remove,
     detect: () => detect(image, detectOnServer),
     reported: (box, kind) => askForReport(image, box, kind, (text) => {
-      entry.refresh();
-      showNotice(text);
+      page.cards.get(image)?.refresh();
+      if (text) showNotice(text);
     }),
   });
   page.cards.set(image, entry);

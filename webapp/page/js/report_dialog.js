@@ -14,9 +14,12 @@ const dialog = byId("report");
 let current = null;
 let contact = "";
 
-/** What was reported of an image or a prediction, as an element; none if nothing was. */
-export const showReported = ({ reported }) => (reported
-  ? [element("p", { class: "small reported", text: reported === REMOVAL ? words("✓ removal requested") : words("✓ reported") })] : []);
+/** What was reported of an image or a prediction, or is kept to be, as an element; none if nothing was. */
+export function showReported({ reported, kept }) {
+  if (!reported && !kept) return [];
+  const sent = reported === REMOVAL ? words("✓ removal requested") : words("✓ reported");
+  return [element("p", { class: "small reported", text: kept ? words("Report kept; it will be sent later") : sent })];
+}
 
 /** Offer the classes that are known. `about` are the facts of the model, if they are known. */
 export function offerClasses(about) {
@@ -24,7 +27,7 @@ export function offerClasses(about) {
   byId("report-classes").replaceChildren(...(about?.classes ?? []).map((name) => new Option(name, name)));
 }
 
-/** Ask for a report about a box (null: the whole image); `onSent` is called with a message, after marking what was reported. */
+/** Ask for a report about a box (null: the whole image); `onSent` is called with a message after marking what was reported, and without one when a kept report is settled. */
 export function askForReport(image, box, kind, onSent) {
   current = { image, box, onSent };
   byId("report-kind").value = kind;
@@ -52,7 +55,7 @@ function showKind() {
 }
 
 /** Send a report about `target`, or keep it if there is no connection; returns what happened. */
-async function sendOrKeep(form, kind, target) {
+async function sendOrKeep(form, kind, target, onSettled) {
   try {
     const { new: isNew } = await sendReport(form);
     target.reported = kind;
@@ -61,7 +64,17 @@ async function sendOrKeep(form, kind, target) {
     const thanks = words("Thank you, the removal was requested. A person reviews it.");
     return contact ? `${thanks} ${words("Contact: {contact}", { contact })}` : thanks;
   } catch (error) {
-    if (error.status !== 0 || !(await keepReport(form, kind === REMOVAL))) throw error;
+    const settle = (isSent) => {
+      target.kept = false;
+      if (isSent) target.reported = kind;
+      onSettled();
+    };
+    if (error.status !== 0) throw error;
+    target.kept = true;
+    if (!(await keepReport(form, kind === REMOVAL, settle))) {
+      target.kept = false;
+      throw error;
+    }
     return words("No connection: your report is kept on this device and sent later.");
   }
 }
@@ -87,7 +100,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     };
     // A prediction is wrong, of a face or of the whole image; without one, and for a removal, it is the image.
     const target = (!removal && (box?.part ?? image.whole)) || image;
-    onSent(await sendOrKeep(reportForm(image.blob, image.name, fields), kind, target));
+    onSent(await sendOrKeep(reportForm(image.blob, image.name, fields), kind, target, onSent));
     dialog.close();
   } catch (error) {
     say(byId("report-message"), error.message);
