@@ -63,7 +63,7 @@ from labeler.sorting.import_plan import (
 )
 from labeler.training_command import suggest_training_command
 
-SPLIT_WARNINGS = ("empty", "short", "few_test_images")  # in the result of a split
+SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
 COUNTED = ("added", "known", "faces", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
 

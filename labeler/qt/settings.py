@@ -47,13 +47,6 @@ class WindowState:
     def view(self) -> str:
         return str(self._settings.value(f"{self._dataset}/view", "pages"))
 
-    def learns(self) -> bool:
-        """Return whether suggestions are updated automatically, in every dataset."""
-        return bool(self._settings.value("learns", True, type=bool))
-
-    def set_learns(self, on: bool) -> None:
-        self._settings.setValue("learns", int(on))
-
     def restore(self, window: QMainWindow, split: QSplitter) -> None:
         """Restore the geometry of a window; the first time, fit it to the screen."""
         size = window.screen().availableGeometry().size() - QSize(0, TITLE_BAR_HEIGHT)

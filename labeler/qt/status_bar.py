@@ -11,14 +11,13 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, QSettings, Qt, Signal
 from PySide6.QtWidgets import QLabel, QStatusBar, QToolButton
 
 from gleanset import Dataset
 from gleanset.installation import install_command
 from labeler.qt.commands import MISSING_EXIT_CODE, CommandEnd, CommandQueue, CommandStage
 from labeler.qt.session_worker import BackgroundTask, SessionWorker
-from labeler.qt.settings import WindowState
 from labeler.qt.theme import em
 from labeler.qt.translations import singular, step_words
 from labeler.qt.widgets import announce, timer
@@ -101,7 +100,7 @@ class MessageBar(QStatusBar):
         self.saved.style().polish(self.saved)
 
 
-FEATURES_STAGE = "features"
+FEATURES_STAGE, LEARNS_SETTING = "features", "learns"
 MIN_UPDATE_INTERVAL_MS = 1500
 PAUSE_FACTOR = 3
 """An update is followed by a pause of at least this multiple of its duration."""
@@ -118,9 +117,9 @@ class Learning(QObject):
 
     reported = Signal(str, str)
 
-    def __init__(self, worker: SessionWorker, window_state: WindowState) -> None:
+    def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
-        self._worker, self._window_state = worker, window_state
+        self._worker = worker
         self.active = self.has_model = False
         self._failure = ""
         self._started_at = 0.0
@@ -141,7 +140,7 @@ class Learning(QObject):
 
     def begin(self) -> None:
         """Start updates, unless the user has switched them off."""
-        if self._window_state.learns():
+        if QSettings().value(LEARNS_SETTING, True, type=bool):
             self._worker.ask(lambda session: session.dataset.read_only, self._begin_if_writable)
 
     def _begin_if_writable(self, read_only: bool) -> None:
@@ -151,7 +150,7 @@ class Learning(QObject):
 
     def set_enabled(self, on: bool) -> None:
         """Switch updates on or off, also for later windows."""
-        self._window_state.set_learns(on)
+        QSettings().setValue(LEARNS_SETTING, int(on))
         self.end()
         self.begin()
 

@@ -111,7 +111,7 @@ class LabelerWindow(QMainWindow):
         self.imports = BackgroundImport(self.worker)
         self.drops = FileDropHandler(self, self.worker, self.imports)
         self._lay_out()
-        self.learning = Learning(self.worker, self._state)
+        self.learning = Learning(self.worker)
         self._learning_button = LearningButton(self.learning, self.worker)
         self.context = ViewContext(
             self.worker,

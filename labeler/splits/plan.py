@@ -88,7 +88,7 @@ class SplitPlan:
 
     `left_out` has the reason for each sample without a split, `tied` counts groups that were in
     several splits before. `unseen` are samples whose labels no person has seen, `judged_by` the
-    number of val and test labels by provenance. `empty` describes splits without samples.
+    number of val and test labels by provenance. `uneven` names splits far from their share.
     """
 
     settings: str
@@ -101,7 +101,7 @@ class SplitPlan:
     not_searched: int = 0
     unseen: frozenset[str] = frozenset()
     judged_by: dict[str, int] = field(default_factory=dict)
-    empty: list[str] = field(default_factory=list)
+    uneven: list[str] = field(default_factory=list)
 
     @property
     def totals(self) -> dict[str, int]:
@@ -124,7 +124,7 @@ class SplitPlan:
         tied = [f"{key}: {reason}" for key, reason in self.tied_samples().items()]
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
         details: dict[str, object] = {
-            "empty": self.empty,
+            "uneven": self.uneven,
             "left_out": dict(sorted(Counter(self.left_out.values()).items())),
             "tied": shorten_list(tied),
             "short": short,
@@ -232,12 +232,20 @@ def plan_groups(
         label: {split: counts[label, split] for split in SPLITS}
         for label in sorted({str(member.label) for member in labelled})
     }
-    reason = f"the images are of {count(len(placed), 'group')} that must stay together"
-    plan.empty = [
-        f"{part}: {reason}"
-        for part, share in zip(SPLITS, spec.shares, strict=True)
-        if share and not plan.totals[part]
+    sizes = Counter(split for key, (_, split) in plan.splits.items() if key not in plan.unseen)
+    shares = {split: float(n) for split, n in zip(SPLITS, spec.shares, strict=True) if n}
+    total, tolerance = sum(sizes[split] for split in shares), len(plan.table)
+    far = [
+        f"{split} {sizes[split]}"
+        for split, share in shares.items()
+        if not sizes[split] or abs(sizes[split] - share * total) > max(share * total / 2, tolerance)
     ]
+    if far:
+        plan.uneven.append(
+            f"far from the ratio: {', '.join(far)} of {count(total, 'image')}, because near "
+            f"duplicates and scenes stay together in {count(len(placed), 'group')}, "
+            f"the largest of {count(plan.largest_group, 'image')}"
+        )
     if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
         raise InputUnusable(
             "nothing to train on: everything is held out", "hold out fewer sources or videos"

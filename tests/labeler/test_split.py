@@ -217,19 +217,23 @@ def test_dataset_settings_are_defaults(tmp_path: Path) -> None:
         assert dataset.samples.get_split_settings() == "ratio=8:1:1 seed=3"
 
 
-def test_empty_splits_and_small_test_classes_are_reported(empty: Dataset) -> None:
+def test_uneven_splits_and_small_test_classes_are_reported(empty: Dataset) -> None:
     add_groups(empty, [Group("one", "hana", 6)])
+    text = (
+        "far from the ratio: {} images, because near duplicates and scenes stay together in {}, "
+        "the largest of 6 images"
+    )
     result = plan_split(empty, SplitSettings("6:2:2")).result()
-    reason = "the images are of 1 group that must stay together"
-    assert result["empty"] == [f"val: {reason}", f"test: {reason}"]
-    assert "empty" not in plan_split(empty, SplitSettings("1:0:0")).result()
+    assert result["uneven"] == [text.format("train 6, val 0, test 0 of 6", "1 group")]
+    assert "uneven" not in plan_split(empty, SplitSettings("1:0:0")).result()
+    add_groups(empty, [Group("two", "hana", 1)])
+    result = plan_split(empty, SplitSettings("1:0:1")).result()
+    assert result["uneven"] == [text.format("train 1, test 6 of 7", "2 groups")]
     add_groups(empty, [Group(f"more-{n}", "hana", 5) for n in range(6)])
     add_groups(empty, [Group(f"rei-{n}", "rei", 1) for n in range(10)])
     result = plan_split(empty, SplitSettings("8:1:1")).result()
-    assert "empty" not in result
-    small_classes = result["few_test_images"]
-    assert isinstance(small_classes, list)
-    assert small_classes[1:] == ["rei: 1"]
+    assert "uneven" not in result
+    assert result["few_test_images"][1:] == ["rei: 1"]
 
 
 KINDS = ("crop 15 %", "mirror")

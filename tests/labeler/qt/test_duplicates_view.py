@@ -299,7 +299,6 @@ def labelled_faces(faces: FaceSet) -> FaceSet:
 
 def show_list(person: Person, wall: str) -> ReviewView:
     view = person.window.view
-    assert isinstance(view, ReviewView)
     settle(person.window)
     view.wall.setCurrentIndex(view.wall.findData(wall))
     view.reload()
@@ -403,7 +402,6 @@ def test_review_leads_with_doubtful_labels(
     """Labels that the other faces contradict, until a person has confirmed them."""
     person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
     view, wrong = person.window.view, set(list(labelled_faces.truth)[:WRONG])
-    assert isinstance(view, ReviewView)
     settle(person.window)
     shown = shown_keys(view)
     assert view.wall.currentData() == "doubtful"
@@ -439,7 +437,6 @@ def test_dataset_is_split_and_exported(
     root = copied(labelled, tmp_path / "d", named=False).root
     window = open_window(root, "statistics", (1000, 640))
     view = window.view
-    assert isinstance(view, StatisticsView)
     wait_until(lambda: view.table.topLevelItemCount() > 0)
     counts = column_numbers(view, 1)
     assert sum(counts) == 60
