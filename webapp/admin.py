@@ -26,6 +26,8 @@ from curation.web_reports import (
     refuse_reports,
 )
 from gleanset import Dataset
+from gleanset.db.classes import list_aliases
+from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import PENDING, Report, Reports, SimilarImage, list_spooled_reports
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
@@ -111,6 +113,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
             "last": last,
             "known": {name: _labelled_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
+            "aliases": list_aliases(dataset.db),
             "option": dataset.option,
         }
     return json_response(result)
@@ -158,6 +161,8 @@ def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int,
 def _report_json(
     dataset: Dataset, step: int, report: Report, copies: Mapping[int, Sequence[SimilarImage]]
 ) -> dict[str, Any]:
+    keys = Maintenance(dataset.db).list_sample_keys(report.claim.sha256)
+    samples = filter(None, map(dataset.samples.get, keys))
     return {
         **report.claim._asdict(),
         "id": report.id,
@@ -165,6 +170,7 @@ def _report_json(
         "status": report.status,
         "step": step,
         "class": get_claimed_class(dataset, report),
+        "in_test": any(sample.split == "test" for sample in samples),
         "rivals": find_rivals(dataset, report),
         "copies": _copies_json(dataset, copies[report.id]),
     }

@@ -111,8 +111,7 @@ class Guard:
         headers = Headers(scope=scope)
         self._check(scope, headers)
         try:
-            async with asyncio.timeout(None) as body.timeout:
-                body.timeout.reschedule(_deadline(self._settings.limits.seconds))
+            async with asyncio.timeout(self._settings.limits.seconds) as body.timeout:
                 disconnect = asyncio.ensure_future(body.expire_on_disconnect())
                 try:
                     await self._app(scope, body, answer)
@@ -252,7 +251,7 @@ class _BoundedBody:
         await self.complete.wait()
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        self.timeout.reschedule(_deadline(0))
+        self.timeout.reschedule(asyncio.get_running_loop().time())
 
 
 def too_large(max_bytes: int) -> RefusedRequest:
@@ -263,10 +262,6 @@ def too_large(max_bytes: int) -> RefusedRequest:
         f"limit: {max_bytes / 1e6:g} MB per request",
         "send fewer or smaller images",
     )
-
-
-def _deadline(seconds: float) -> float:
-    return asyncio.get_running_loop().time() + seconds
 
 
 def _host_in(address: str) -> str | None:

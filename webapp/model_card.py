@@ -111,18 +111,12 @@ def _figures(figures: SplitMetrics) -> JsonDict:
 
 
 def _history(folder: Path | None) -> JsonDict:
-    unknown: JsonDict = {"preset": None, "date": None, "learnt_from": None}
-    root, origins = find_run_dataset(folder) if folder else None, None
-    if folder is None or root is None:
-        return unknown
-    try:
-        with Dataset.open(root) as dataset:
+    run = origins = None
+    if folder and (root := find_run_dataset(folder)):
+        with suppress(GleansetError, OSError, msgspec.MsgspecError), Dataset.open(root) as dataset:
             run = dataset.runs.get(folder.name)
-            with suppress(OSError, msgspec.MsgspecError):
-                keys = msgspec.json.decode((folder / TRAINED_ON).read_bytes(), type=list[str])
-                origins = Statistics(dataset.db).get_provenance(keys)
-    except GleansetError:
-        return unknown
+            keys = msgspec.json.decode((folder / TRAINED_ON).read_bytes(), type=list[str])
+            origins = Statistics(dataset.db).get_provenance(keys)
     return {
         "preset": run.settings.get("preset") if run else None,
         "date": (run.ended or run.started)[:10] if run else None,

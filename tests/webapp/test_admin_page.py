@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,8 +92,11 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     assert decide(admin, refuse=[2]).json()["reports"] == [2]
     assert report_statuses(dataset.root) == {"mei": ACCEPTED, "aki": ACCEPTED, "rin": REFUSED}
     assert {step.provenance for step in dataset.journal.iterate()} == {"web report"}
+    (sample,) = dataset.samples.iterate(label="aki")
+    dataset.samples.set_splits({sample.key: ("a", "test")}, "by hand")
     settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
-    assert [one["claimed"] for one in settled] == ["rin", "mei", "aki"]
+    assert [one["claimed"] for one in settled if not one["in_test"]] == ["rin", "mei"]
+    assert [one["claimed"] for one in settled if one["in_test"]] == ["aki"]
     assert decide(admin, undo=step).json()["reports"] == [1, 3]
     assert report_statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
     other = dataset.journal.apply("something else", [])
@@ -120,6 +124,7 @@ def admin_address(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
     """Yield the address of a page with 30 reports; five contradict others."""
     add_reports(dataset.root, [WebReport("mei", picture=0), WebReport("rin", picture=1)])
     accept_reports(dataset, {1: None, 2: None})
+    run_here("labeler.cli", "classes", "add", "mei", "--alias", "May", "-d", dataset.root)
     claims = [
         WebReport(("mei", "rin")[n % 2], "<b>note</b>", "rin", picture=10 + n) for n in range(25)
     ]
@@ -194,11 +199,17 @@ def test_reports_are_decided_in_browser(
     page.locator(".disputed .buttons button").nth(1).click()
     page.fill("#else-name", "Meii")
     assert "mei" in page.inner_text("#else-similar")
+    page.fill("#else-name", " May")
+    assert "mei" in page.inner_text("#else-accept"), "an alias makes no class"
     page.fill("#else-name", "toyama")
     assert "toyama" in page.inner_text("#else-accept"), "it says that it makes a class"
     page.keyboard.press("Enter")
     wait_for(page, f"{CARDS}.some((card) => card.matches('.disputed.settled'))")
     assert "toyama" in {sample.label for sample in dataset.samples.iterate()}
+    creates = page.locator("button", has_text=re.compile("Create class|を作成"))
+    assert creates.locator("visible=true").count() > 1
+    creates.first.click()
+    wait_for(page, f"!{CARDS}.some((card) => /Create class|を作成/.test(card.innerText))")
     page.locator(".look").first.click()
     wait_for(page, "document.querySelector('#whole-box').clientWidth > 10")
     assert accessibility_violations(axe, page) == []
@@ -211,3 +222,7 @@ def test_reports_are_decided_in_browser(
     assert accepted.locator(".became").inner_text() == ACCEPTED_AS[language]
     assert "toyama" not in accepted.locator("h2").inner_text(), "what the user had claimed"
     assert accessibility_violations(axe, page) == []
+    page.context.clear_cookies()
+    page.click(".undo >> nth=0")
+    wait_for(page, "!document.querySelector('#token-form').hidden")
+    assert page.locator(".report button, #all-bar").locator("visible=true").count() == 0

@@ -55,17 +55,11 @@ def test_token_is_required_and_guesses_are_limited(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("/", "token"),
-        ("/admin", "%74oken"),
-        ("/nowhere", "%74%6f%6B%65n"),
-        ("/api/v1/health", "token"),
-    ],
+    "address", ["/?token", "/admin?%74oken", "/nowhere?%74%6f%6B%65n", "/api/v1/health?token"]
 )
-def test_tokens_in_url_are_rate_limited(serve: Serve, path: str, name: str) -> None:
+def test_tokens_in_url_are_rate_limited(serve: Serve, address: str) -> None:
     client = serve(token="secret", admin="own", limits={"per_minute": 8})
-    guesses = [f"{path}?{name}={word}" for word in range(4)]
+    guesses = [f"{address}={word}" for word in range(4)]
     result = [client.get(guess, follow_redirects=False).status_code for guess in guesses]
     assert result[2:] == [429, 429]
     assert client.get("/").status_code == 200

@@ -164,7 +164,6 @@ def test_static_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) 
 def test_reported_image_with_another_origin_is_exported(
     mixed_dataset: Dataset, tmp_path: Path
 ) -> None:
-    mixed_dataset.images.add_origin(
-        SENT_KEY, Origin("folder", "/pictures/own.png", title="own.png")
-    )
+    own = Origin("folder", "/pictures/own.png", title="own.png")
+    mixed_dataset.images.add_origin(SENT_KEY, own)
     assert export(mixed_dataset, tmp_path / "out", ExportOptions(), workers=1)["exported"] == 4

@@ -12,7 +12,7 @@ const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) cards.get(Number(target.dataset.report)).seen = true;
   refreshAcceptAll();
 }, { threshold: 0.6 });
-let page = { waiting: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], option: "" };
+let page = { waiting: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
 let settled = false;
 
 async function show(after) {
@@ -24,10 +24,19 @@ async function show(after) {
     draw();
     scrollTo({ top: 0 });
   } catch (error) {
-    say(byId("message"), error.message);
-    byId("token-form").hidden = error.status !== 401;
-    if (error.status === 401) byId("none").hidden = byId("tabs").hidden = true;
+    showError(error);
   }
+}
+
+/** Show an error; without a valid token, only the form for one: no decision can be made. */
+function showError({ message, status }) {
+  say(byId("message"), message);
+  byId("message").scrollIntoView({ block: "center" });
+  if (status !== 401) return;
+  byId("token-form").hidden = false;
+  seen.disconnect();
+  cards.clear();
+  for (const place of ["none", "tabs", "reports", "all-bar"]) byId(place).hidden = true;
 }
 
 function draw() {
@@ -42,10 +51,11 @@ function draw() {
   }
   byId("reports").replaceChildren(...[...cards.values()].map(({ card }) => card));
   byId("next").hidden = page.reports.length >= page.waiting;
-  byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
+  listClasses();
   refreshHeader();
 }
 
+const listClasses = () => byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
 const nameClass = (name) => (name === NOT_A_FACE ? words("not a face") : name || words("none of the classes"));
 const isClass = (name) => Boolean(name) && name !== NOT_A_FACE;
 const describeStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name: nameClass(name) }) : words("Refused"));
@@ -62,7 +72,7 @@ function refreshHeader() {
 
 /** Reports that one button accepts: seen, undisputed, of a class of the dataset, and of no image that looks like one of its own. */
 const listAcceptable = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
-  seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(report.claimed));
+  seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(classOf(report.claimed)));
 
 function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;
@@ -83,6 +93,7 @@ function fillCard(state) {
         element("p", { class: "small" }, ...describeAnswer(report))]),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
+    report.in_test && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${words("In the test split: accepting changes the test set.")}` }) : "",
     report.rivals.length && !became ? describeDispute(report) : "",
     report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
     isRemoval(report) ? listCopies(report, became) : element("div", { class: "compare wide" }, ...buildComparison(report)),
@@ -146,9 +157,9 @@ function buildChoices(state) {
   const { report } = state;
   const refuse = element("button", { type: "button", class: "refuse", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) });
   if (isRemoval(report)) return [refuse];
-  const name = nameClass(report.claimed);
+  const name = nameClass(classOf(report.claimed));
   const isNew = isNewClass(report.claimed);
-  const accept = isNew ? words("Create class “{name}”", { name }) : report.rivals.length ? words("It is {name}", { name }) : words("Accept");
+  const accept = isNew ? words("Create class “{name}”", { name }) : report.rivals.length || name !== nameClass(report.claimed) ? words("It is {name}", { name }) : words("Accept");
   const similar = isNew ? findSimilarClass(report.claimed) : null;
   return [
     ...(similar ? [element("button", { type: "button", class: report.rivals.length ? null : "primary", text: words("It is {name}", { name: similar }), disabled: state.broken,
@@ -167,8 +178,11 @@ function buildOutcome({ became }) {
   ];
 }
 
-/** Whether accepting a name makes a class: an alias of a class has its faces. */
-const isNewClass = (name) => isClass(name) && !page.classes.includes(name) && !page.known[name]?.length;
+/** The class that a name is an alias of, else the name. */
+const classOf = (name) => Object.keys(page.aliases).find((other) => page.aliases[other].includes(name)) ?? name;
+
+/** Whether accepting a name makes a class. */
+const isNewClass = (name) => isClass(name) && !page.classes.includes(classOf(name)) && !page.known[name]?.length;
 
 /** The class whose name differs least from a new name, if it differs by little, as a typing mistake does. */
 function findSimilarClass(name) {
@@ -203,7 +217,7 @@ function markBroken(state) {
 async function decide(decision, text) {
   await sendDecision(decision, ({ step, reports }) => {
     page.waiting -= reports.length;
-    for (const id of reports) setOutcome(id, { step, text: text ?? words("Accepted as {name}", { name: nameClass(cards.get(id)?.report.claimed) }) });
+    for (const id of reports) setOutcome(id, { step, text: text ?? words("Accepted as {name}", { name: nameClass(classOf(cards.get(id)?.report.claimed)) }) });
     const first = cards.get(reports[0]);
     if (reports.length === 1) first?.card.querySelector(".undo").focus({ preventScroll: true });
     say(byId("said"), reports.length === 1 ? "" : words("{count} accepted", { count: reports.length }));
@@ -226,12 +240,23 @@ async function sendDecision(decision, then) {
   try {
     say(byId("message"), "");
     await then(await applyAdminDecision(decision));
+    refreshHeader();
+    await refreshClasses();
   } catch (error) {
-    say(byId("message"), error.message);
-    byId("message").scrollIntoView({ block: "center" });
+    refreshHeader();
+    showError(error);
   }
-  refreshHeader();
   rescueFocus(byId("accept-all"), byId("next"), byId("waiting"));
+}
+
+/** Reload the classes, which a decision may create, and rebuild the cards with buttons that name them. */
+async function refreshClasses() {
+  const { classes, aliases } = await fetchAdminReports({ kind: "\uffff" }); // after all kinds: no reports
+  if (JSON.stringify(classes) === JSON.stringify(page.classes)) return;
+  Object.assign(page, { classes, aliases });
+  listClasses();
+  for (const state of cards.values()) if (!state.became) fillCard(state);
+  refreshAcceptAll();
 }
 
 function setOutcome(id, became) {
@@ -269,14 +294,15 @@ function askForName(report) {
   }
 }
 
-const acceptAs = (report, name) => decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name: nameClass(name) }));
+const acceptAs = (report, name) => decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name: nameClass(classOf(name)) }));
 
 /** Say on the buttons of the dialog whether the typed name makes a class, and offer one that is similar. */
 function describeTypedName(report) {
-  const name = byId("else-name").value.trim();
+  const name = byId("else-name").value.normalize("NFC").trim().replace(/\s+/g, " ");
   const isNew = isNewClass(name);
   const similar = isNew ? findSimilarClass(name) : null;
-  byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name }) : words("Accept");
+  const isAlias = classOf(name) !== name;
+  byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name }) : isAlias ? words("It is {name}", { name: classOf(name) }) : words("Accept");
   say(byId("else-similar"), similar ? words("It is {name}", { name: similar }) : "");
   byId("else-similar").onclick = () => {
     byId("else").close();
