@@ -115,7 +115,7 @@ def _style_sheet(palette: QPalette) -> str:
         "hover": hovered(palette),
         "soft": lit(palette),
         "handle": blend(palette.color(Role.Window), palette.color(Role.Text), 0.36),
-        "trough": trough(palette),
+        "trough": backdrop(palette),
         "saved": QColor(SAVED[is_dark(palette)]),
         "pending": QColor(PENDING[is_dark(palette)]),
         "accent": accent,
@@ -148,10 +148,7 @@ def _mixing(under: Role, over: Role, share: float) -> Callable[[QPalette], QColo
 
 
 backdrop = _mixing(Role.Base, Role.Text, 0.14)
-"""Background of images, distinct from white paper and black hair."""
-
-trough = _mixing(Role.Base, Role.Text, 0.12)
-"""Background of bars."""
+"""Background of bars, and of images: distinct from white paper and black hair."""
 
 muted_text = _mixing(Role.Window, Role.WindowText, 0.72)
 """Secondary text, with a contrast of at least 4.5:1."""

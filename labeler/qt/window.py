@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
-from PySide6.QtGui import QAction, QCloseEvent, QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtGui import QCloseEvent, QContextMenuEvent, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractSpinBox,
     QLineEdit,
@@ -164,10 +164,10 @@ class LabelerWindow(QMainWindow):
     def _add_action(
         self, text: str, act: Callable[[], object], *keys: str | QKeySequence.StandardKey
     ) -> None:
-        action = QAction(text, self, autoRepeat=False)
+        action = self.addAction(text)
+        action.setAutoRepeat(False)
         action.setShortcuts([QKeySequence(key) for key in keys])
         action.triggered.connect(lambda checked=False: act())
-        self.addAction(action)
 
     def _add_actions(self) -> None:
         self._add_action(self.tr("Undo"), self.undo, QKeySequence.StandardKey.Undo)
@@ -285,6 +285,15 @@ class LabelerWindow(QMainWindow):
         else:
             text = self.tr("{key} does nothing here · F1: all shortcuts")
             self.worker.show_message(text.format(key=key_name(event)))
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Open the menu of the shown class, by a key, if there is no face for it."""
+        classes, place = self.class_panel, self.view.current_place
+        if event.reason() is QContextMenuEvent.Reason.Keyboard and place in self.worker.keys:
+            classes.list.setCurrentIndex(classes.model.index(classes.model.row_of(place)))
+            QCoreApplication.sendEvent(classes.list, event)
+        else:
+            self.worker.show_message(self.tr("Point at a face first"))
 
     def _forward(self, home: QWidget, event: QKeyEvent) -> None:
         self._forwarding = True

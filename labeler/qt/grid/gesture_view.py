@@ -318,7 +318,7 @@ class GestureView(TileView):
             self.commanded.emit(GridCommand.ENLARGE, [row])
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """Request the menu of the selection, or of the tile under the pointer."""
+        """Request the menu of the selection, or of the tile under the pointer, if there is one."""
         rows, point = self.target_rows(), event.pos()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             row = self.indexAt(point).row()
@@ -329,7 +329,7 @@ class GestureView(TileView):
         if rows:
             self.menu_asked.emit(rows, self.viewport().mapToGlobal(point))
         else:
-            self.worker.show_message(self.tr("Point at a face first"))
+            event.ignore()
 
     def leaveEvent(self, event: QEvent) -> None:
         self.mouse.at = None

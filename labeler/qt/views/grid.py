@@ -114,7 +114,7 @@ class GridView(FilteredView):
         )
 
     def _filters_changed(self) -> None:
-        self.place = self.bar.place()
+        self.place = str(self.bar.label.currentData())
         self.reload()
 
     def show_group(self, sample: int, title: str) -> None:

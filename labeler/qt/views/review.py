@@ -142,9 +142,6 @@ class FilterBar(QWidget):
                 self.label.addItem(str(target), target)
             self.label.setCurrentIndex(self.label.findData(target))
 
-    def place(self) -> str:
-        return str(self.label.currentData())
-
     def place_name(self) -> str:
         return self.label.currentText()
 
@@ -184,7 +181,7 @@ class FilteredView(LabelingView):
         self.filter_button.setText(self.tr("Filters"))
         self.filter_button.setToolTip(self.tr("Filters (Ctrl+F)"))
         self.filter_button.toggled.connect(self._show_filters)
-        self.worker.classes_changed.connect(self._read_new_classes)
+        self.worker.classes_changed.connect(self.read_choices)
         shortcut = QShortcut(QKeySequence("Ctrl+F"), self)
         shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         shortcut.activated.connect(self._focus_search)
@@ -210,10 +207,6 @@ class FilteredView(LabelingView):
             return choices, session.dataset.classes.list_names()
 
         self.worker.ask(read, lambda choices: self.offer(*choices))
-
-    def _read_new_classes(self) -> None:
-        if self.isVisible():
-            self.read_choices()
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         self.bar.offer(traits, classes)

@@ -146,9 +146,9 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
     assert person.view.model.rowCount() == 1
     assert has_grid_focus(person)
     click_class(window, "rei", Button.RightButton)
-    window.class_panel.list.setFocus(Qt.FocusReason.TabFocusReason)
-    QTest.keyClick(window.class_panel.list, Key.Key_F10, Qt.KeyboardModifier.ShiftModifier)
+    QTest.keyClick(window.focusWidget(), Key.Key_F10, Qt.KeyboardModifier.ShiftModifier)
     wait_until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
+    assert QApplication.activePopupWidget().actions()[0].text() == "Rename (F2)"
     QTest.keyClick(QApplication.activePopupWidget(), Key.Key_Escape)
     wait_until(lambda: QApplication.activePopupWidget() is None)
     assert has_grid_focus(person)
