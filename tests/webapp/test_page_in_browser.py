@@ -86,7 +86,11 @@ def test_faces_are_edited_predicted_and_reported(
     page.fill("#report-class", page.locator(".who bdi").first.inner_text().upper())
     page.click("#report-send")
     assert page.inner_text("#report-message") == "This is already the answer."
+    assert page.locator("#report-new").is_hidden()
+    page.fill("#report-class", "gren")
+    assert page.inner_text("#report-similar") == "It is green"
     page.fill("#report-class", "mei")
+    assert "no class “mei”. The operator" in page.inner_text("#report-new")
     page.fill("#report-note", "<b>it is Mei</b>")
     page.click("#report-send")
     wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")

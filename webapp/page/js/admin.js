@@ -2,10 +2,10 @@
 
 import { byId, element, percent, rescueFocus, say, stageClass } from "./dom.js";
 import { applyAdminDecision, fetchAdminReports, NOT_A_FACE } from "./server.js";
+import { findSimilarName } from "./similar_names.js";
 import { currentLanguage, setLanguage, words } from "./words.js";
 
 const FACES = "api/v1/admin/reports";
-const MAX_TYPING_MISTAKES = 1 / 3; // share of the letters of a name
 // By number: the report, its card, its outcome, and whether it was seen.
 const cards = new Map();
 const seen = new IntersectionObserver((entries) => {
@@ -160,7 +160,7 @@ function buildChoices(state) {
   const name = nameClass(classOf(report.claimed));
   const isNew = isNewClass(report.claimed);
   const accept = isNew ? words("Create class “{name}”", { name }) : report.rivals.length || name !== nameClass(report.claimed) ? words("It is {name}", { name }) : words("Accept");
-  const similar = isNew ? findSimilarClass(report.claimed) : null;
+  const similar = isNew ? findSimilarName(report.claimed, page.classes) : null;
   return [
     ...(similar ? [element("button", { type: "button", class: report.rivals.length ? null : "primary", text: words("It is {name}", { name: similar }), disabled: state.broken,
       onclick: () => acceptAs(report, similar) })] : []),
@@ -183,26 +183,6 @@ const classOf = (name) => Object.keys(page.aliases).find((other) => page.aliases
 
 /** Whether accepting a name makes a class. */
 const isNewClass = (name) => isClass(name) && !page.classes.includes(classOf(name)) && !page.known[name]?.length;
-
-/** The class whose name differs least from a new name, if it differs by little, as a typing mistake does. */
-function findSimilarClass(name) {
-  const distances = page.classes.map((other) => [editDistance(name.toLowerCase(), other.toLowerCase()), other]);
-  const [distance, similar] = distances.sort(([first], [second]) => first - second)[0] ?? [Infinity, null];
-  return distance <= name.length * MAX_TYPING_MISTAKES ? similar : null;
-}
-
-/** Number of letters to insert, delete or replace (Levenshtein). */
-function editDistance(one, other) {
-  let row = Array.from({ length: other.length + 1 }, (_, column) => column);
-  for (const [number, letter] of [...one].entries()) {
-    const next = [number + 1];
-    for (let column = 0; column < other.length; column++) {
-      next.push(Math.min(row[column] + (letter === other[column] ? 0 : 1), row[column + 1] + 1, next[column] + 1));
-    }
-    row = next;
-  }
-  return row[other.length];
-}
 
 function markBroken(state) {
   state.broken = true;
@@ -300,7 +280,7 @@ const acceptAs = (report, name) => decide({ accept: { [report.id]: name } }, wor
 function describeTypedName(report) {
   const name = byId("else-name").value.normalize("NFC").trim().replace(/\s+/g, " ");
   const isNew = isNewClass(name);
-  const similar = isNew ? findSimilarClass(name) : null;
+  const similar = isNew ? findSimilarName(name, page.classes) : null;
   const isAlias = classOf(name) !== name;
   byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name }) : isAlias ? words("It is {name}", { name: classOf(name) }) : words("Accept");
   say(byId("else-similar"), similar ? words("It is {name}", { name: similar }) : "");

@@ -4,6 +4,7 @@ import { byId, element, say } from "./dom.js";
 import { paint } from "./images.js";
 import { keepReport } from "./kept_reports.js";
 import { NOT_A_FACE, reportForm, sendReport } from "./server.js";
+import { findSimilarName } from "./similar_names.js";
 import { words } from "./words.js";
 
 export const WRONG = "wrong answer";
@@ -13,6 +14,7 @@ const NO_FACE = "not a face";
 const dialog = byId("report");
 let current = null;
 let contact = "";
+let classes = [];
 
 /** What was reported of an image or a prediction, or is kept to be, as an element; none if nothing was. */
 export function showReported({ reported, kept }) {
@@ -24,7 +26,8 @@ export function showReported({ reported, kept }) {
 /** Offer the classes that are known. `about` are the facts of the model, if they are known. */
 export function offerClasses(about) {
   contact = about?.contact ?? "";
-  byId("report-classes").replaceChildren(...(about?.classes ?? []).map((name) => new Option(name, name)));
+  classes = about?.classes ?? [];
+  byId("report-classes").replaceChildren(...classes.map((name) => new Option(name, name)));
 }
 
 /** Ask for a report about a box (null: the whole image); `onSent` is called with a message after marking what was reported, and without one when a kept report is settled. */
@@ -48,10 +51,29 @@ function showKind() {
   paint(byId("report-face"), current.image, removal ? null : current.box);
   byId("report-name").hidden = byId("report-unlisted-label").hidden = kind !== WRONG;
   byId("report-class").disabled = kind !== WRONG || byId("report-unlisted").checked;
+  describeName();
   byId("report-what").hidden = !removal;
   byId("report-contact").textContent = removal && contact ? words("Contact: {contact}", { contact }) : "";
   byId("report-note").required = removal;
   byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
+}
+
+const typedName = () => byId("report-class").value.trim();
+const isUnlisted = () => byId("report-unlisted").checked || ["unknown", words("unknown")].includes(typedName().toLowerCase());
+
+/** Say if the typed name is of no class of the model, and offer one that is similar. */
+function describeName() {
+  const name = typedName();
+  const isNew = name && classes.length && !byId("report-class").disabled && !isUnlisted()
+    && !classes.some((known) => known.toLowerCase() === name.toLowerCase());
+  const similar = isNew ? findSimilarName(name, classes) : null;
+  say(byId("report-new"), isNew ? words("The model has no class “{name}”. The operator of this page decides whether to add it.", { name }) : "");
+  say(byId("report-similar"), similar ? words("It is {name}", { name: similar }) : "");
+  byId("report-similar").onclick = () => {
+    byId("report-class").value = similar;
+    describeName();
+    byId("report-class").focus();
+  };
 }
 
 /** Send a report about `target`, or keep it if there is no connection; returns what happened. */
@@ -80,7 +102,10 @@ async function sendOrKeep(form, kind, target, onSettled) {
 }
 
 for (const field of ["report-kind", "report-unlisted"]) byId(field).addEventListener("change", showKind);
-dialog.addEventListener("input", () => say(byId("report-message"), ""));
+dialog.addEventListener("input", () => {
+  say(byId("report-message"), "");
+  describeName();
+});
 byId("report-cancel").addEventListener("click", () => dialog.close());
 dialog.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -89,10 +114,8 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
   send.disabled = true;
   try {
     const kind = byId("report-kind").value;
-    const name = byId("report-class").value.trim();
-    const isUnlisted = byId("report-unlisted").checked || ["unknown", words("unknown")].includes(name.toLowerCase());
     const removal = kind === REMOVAL;
-    const claimed = kind === NO_FACE ? NOT_A_FACE : isUnlisted ? null : name;
+    const claimed = kind === NO_FACE ? NOT_A_FACE : isUnlisted() ? null : typedName();
     if (kind === WRONG && claimed && claimed.toLowerCase() === (box?.part ?? image.whole)?.answer?.toLowerCase()) throw new Error(words("This is already the answer."));
     const fields = {
       kind: removal ? REMOVAL : WRONG, claimed: removal ? "" : claimed, note: byId("report-note").value,
