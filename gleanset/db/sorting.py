@@ -19,8 +19,8 @@ from gleanset.records import Box, Region
 class SampleTile(NamedTuple):
     """Sample as shown in a grid.
 
-    `status` is queue, duplicate (without a decision), labelled, rejected or retired. `mark` is
-    'other' (a face, but of no class), 'later' or None. `title` is the name of the file.
+    `status` is queue, duplicate (without a decision), labelled, rejected or retired, `mark` 'other'
+    (a face, but of no class), 'later' or None, `title` the name of the file, with time of a video.
     """
 
     region: SampleRegion
@@ -168,9 +168,9 @@ class SampleTiles(Table):
 
 _TILE = (
     f"SELECT {SAMPLE_REGION}, iif(s.status='queue' AND NOT s.kept, 'duplicate', s.status) AS "
-    "status, c.name AS label, m.mark, s.score, (SELECT title FROM origin WHERE image=s.image "
-    "ORDER BY id LIMIT 1) AS title FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON "
-    "c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
+    "status, c.name AS label, m.mark, s.score, (SELECT title||ifnull(' · '||time(time,'unixepoch'),"
+    "'') FROM origin WHERE image=s.image ORDER BY id LIMIT 1) AS title FROM sample s JOIN image i "
+    "ON i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 )
 
 

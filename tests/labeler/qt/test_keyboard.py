@@ -333,7 +333,7 @@ def test_enlarged_face_shows_box_and_frames(open_window: OpenWindow, film: FaceS
     assert face.geometry() == person.view.view.rect()
     key = person.view.model.tile(4).key
     assert face.frame_file.frame.faces[0].id == person.view.model.id(4)
-    assert "frame 5 of 24" in face.caption()
+    assert "· 00:01:00   ·   frame 5 of 24" in face.caption()
     image = face.grab().toImage()
     middle = image.height() // 2
     box = {image.pixelColor(x, middle).name() for x in range(image.width())}
