@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gleanset import Dataset
 from gleanset.db.images import Images, list_hash_prefixes
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import ACCEPTED, REMOVAL, Reports
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
 from gleanset.files.store import Store
@@ -17,24 +18,20 @@ from gleanset.html.words import count
 
 @dataclass(frozen=True, slots=True)
 class RemovalPlan:
-    """Hashes of images to remove, number of their samples, and reports that this settles.
-
-    `accepted` is the number of accepted reports about these images.
-    """
+    """Hashes of images to remove, number of their samples, and all reports about them."""
 
     images: tuple[str, ...]
     samples: int
-    reports: tuple[int, ...] = ()
-    accepted: int = 0
+    reports: tuple[Report, ...] = ()
 
     def describe(self) -> str:
         """Return what is removed, in words."""
-        text = f"{count(len(self.images), 'image')} and {count(self.samples, 'sample')}"
-        if self.accepted:
-            text += (
-                f" ({count(self.accepted, 'accepted report is', 'accepted reports are')} about it)"
-            )
-        return text
+        images, samples = count(len(self.images), "image"), count(self.samples, "sample")
+        if not self.reports:
+            return f"{images} and {samples}"
+        statuses = Counter(report.status for report in self.reports)
+        numbers = ", ".join(f"{number} {status}" for status, number in statuses.items())
+        return f"{images}, {samples} and {count(len(self.reports), 'report')} ({numbers})"
 
     def result(self) -> dict[str, object]:
         """Return the counts as the command's result."""
@@ -80,10 +77,13 @@ def plan_removal(
     if not planned:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
     samples = sum(len(upkeep.list_sample_keys(image)) for image in planned)
-    accepted = sum(
-        report.claim.sha256 in planned for report in Reports(dataset.db).iterate(ACCEPTED)
-    )
-    return RemovalPlan(tuple(planned), samples, tuple(reports), accepted)
+    settled = [
+        report
+        for status in (PENDING, ACCEPTED, REFUSED)
+        for report in Reports(dataset.db).iterate(status)
+        if report.claim.sha256 in planned or report.id in reports
+    ]
+    return RemovalPlan(tuple(planned), samples, tuple(settled))
 
 
 def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
@@ -95,7 +95,7 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
                 file.unlink(missing_ok=True)
             dataset.remove_image(sha256, reason)
     with dataset.db.transaction():
-        Reports(dataset.db).remove(plan.reports)
+        Reports(dataset.db).remove(report.id for report in plan.reports)
     for key in Snapshots(dataset.root).erase_forgotten(dataset.db):
         dataset.crop_path(key).unlink(missing_ok=True)
 

@@ -82,9 +82,8 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
     run_here("labeler.cli", "classes", "add", "rin", "-d", dataset.root)
     result = run_here(*words).json
     assert (result["accepted"], result["disputed"]) == (1, 2)
-    assert [*get_unseen_labels(dataset.db).values()] == [PAGE_USER], (
-        "nobody looked at what --all took"
-    )
+    unseen = [*get_unseen_labels(dataset.db).values()]
+    assert unseen == [PAGE_USER], "nobody looked at what --all took"
     listed = run_here("pipeline.cli", "list", "reports", "--where", f"id={mei}", "-d", dataset.root)
     assert listed.json["disputed_by"] == [rin]
     accept_reports(dataset, {mei: "mei"})
@@ -244,9 +243,8 @@ def removal_reports(dataset: Dataset) -> list[Report]:
 def test_duplicate_removal_request_is_ignored(client: TestClient, dataset: Dataset) -> None:
     assert request_removal(client, LARGE).json() == {"new": True}
     assert request_removal(client, LARGE, box=[5, 5, 20, 20]).json() == {"new": False}
-    assert request_removal(client, LARGE, "me@example.org").json() == {"new": True}, (
-        "a way to answer"
-    )
+    other = request_removal(client, LARGE, "me@example.org")
+    assert other.json() == {"new": True}, "a way to answer"
     first, second = removal_reports(dataset)
     assert (first.claim.note, second.claim.note) == ("it is mine", "me@example.org")
     assert tuple(first.claim.box) == (0, 0, 400, 300), "the whole image"
@@ -301,14 +299,16 @@ def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) ->
     assert "no report has" in run_here(*forget, "-y").stderr
 
 
-def test_forget_names_accepted_report(client: TestClient, dataset: Dataset) -> None:
+def test_forget_removes_all_reports_of_image(client: TestClient, dataset: Dataset) -> None:
     send_report(client, claimed="mei")
     accept_reports(dataset, {1: None})
-    (image,) = dataset.images.iterate()
-    forget = ("pipeline.cli", "forget", "-d", dataset.root, "--image", image.sha256)
+    send_report(client, claimed="rin")
+    request_removal(client, RED)
+    forget = ("pipeline.cli", "forget", "-d", dataset.root, "--report", "3")
     refused = run_here(*forget)
-    assert "Remove 1 image and 1 sample (1 accepted report is about it) for good?" in refused.stderr
-    assert run_here(*forget, "-y").code == 0
+    assert "1 image, 1 sample and 3 reports (2 pending, 1 accepted) for good?" in refused.stderr
+    assert run_here(*forget, "-y", "--json").json["forgotten"]["reports"] == 3
+    assert [report for s in (PENDING, ACCEPTED) for report in Reports(dataset.db).iterate(s)] == []
     with pytest.raises(UsageError, match="nothing to undo"):
         dataset.journal.undo()
 
