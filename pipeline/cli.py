@@ -393,7 +393,7 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
 @job_options(simulate=True)
 @request_options(ForgetRequest)
 def forget(job: CommandJob, request: ForgetRequest) -> Result:
-    """Remove images for good: files, faces, samples and decisions.
+    """Remove images for good: files, faces, samples, decisions and reports.
 
     A tombstone keeps harvests from downloading them again. This cannot be undone.
     Earlier exports and trained models are not changed: export and train again.

@@ -180,13 +180,9 @@ class Guard:
         wait = self._rate.wait(client_of(scope))
         if wait:
             seconds = str(math.ceil(wait))
-            raise RefusedRequest(
-                429,
-                "too many requests",
-                f"limit: {self._settings.limits.per_minute} requests per minute",
-                f"try again in {seconds} s",
-                {"retry-after": seconds},
-            )
+            detail = f"limit: {self._settings.limits.per_minute} requests per minute"
+            hint, headers = f"try again in {seconds} s", {"retry-after": seconds}
+            raise RefusedRequest(429, "too many requests", detail, hint, headers)
 
 
 def _is_guarded(path: str) -> bool:
@@ -256,12 +252,8 @@ class _BoundedBody:
 
 def too_large(max_bytes: int) -> RefusedRequest:
     """Return the error for a request with too many bytes."""
-    return RefusedRequest(
-        413,
-        "too large",
-        f"limit: {max_bytes / 1e6:g} MB per request",
-        "send fewer or smaller images",
-    )
+    detail = f"limit: {max_bytes / 1e6:g} MB per request"
+    return RefusedRequest(413, "too large", detail, "send fewer or smaller images")
 
 
 def _host_in(address: str) -> str | None:

@@ -7,7 +7,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -68,9 +68,10 @@ def serve_page(
         progress.say(f"serving {file.parent.name if file.name == FILE else file.stem}")
 
         def announce(port: int) -> None:
-            show(_page_url(address, port, "", token))
-            if admin is not None:
-                show(f"admin: {_page_url(address, port, 'admin', admin)}")
+            for host in reachable_hosts(address.host, request.host_name):
+                show(_page_url(address, host, port, "", token))
+                if admin is not None:
+                    show(f"admin: {_page_url(address, host, port, 'admin', admin)}")
             progress.say("press Ctrl-C to stop")
 
         run_server(settings, facts, address, announce)
@@ -109,8 +110,17 @@ def _admin_token(root: Path, token: str | None) -> str:
     return admin
 
 
-def _page_url(address: ListenAddress, port: int, page: str, token: str | None) -> str:
-    host = socket.gethostname() if address.host in ("0.0.0.0", "::") else address.host  # noqa: S104
+def reachable_hosts(host: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Return the hosts of the page's URLs: if it listens everywhere, those for other devices."""
+    if host not in ("0.0.0.0", "::"):  # noqa: S104
+        return (host,)
+    with suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # sends nothing; selects this device's own address
+        return names or (probe.getsockname()[0], socket.gethostname())
+    return names or (socket.gethostname(),)
+
+
+def _page_url(address: ListenAddress, host: str, port: int, page: str, token: str | None) -> str:
     name = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     return f"{'https' if address.cert else 'http'}://{name}:{port}/{page}{query}"

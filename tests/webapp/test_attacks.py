@@ -90,9 +90,8 @@ def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd:
                 last[source] = post_images(port, crowd, crowd, source=source)
                 attack_statuses.append(read_response(last[source])[0])
 
-        attackers = [
-            threading.Thread(target=attack, args=(source,)) for source in (ATTACKER, OTHER)
-        ]
+        sources = (ATTACKER, OTHER)
+        attackers = [threading.Thread(target=attack, args=(source,)) for source in sources]
         for attacker in attackers:
             attacker.start()
         assert eventually(lambda: len(attack_statuses) > 0)

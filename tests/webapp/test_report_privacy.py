@@ -109,9 +109,8 @@ def test_page_excludes_reports(serve: Serve, mixed_dataset: Dataset) -> None:
 def colors_in(page: str) -> set[str]:
     """Return the strongest channels of the images in a page, by name."""
     images = re.findall(r"data:image/\w+;base64,([A-Za-z0-9+/=]+)", page)
-    means = [
-        np.asarray(decode(base64.b64decode(image)).pixels).mean(axis=(0, 1)) for image in images
-    ]
+    decoded = [decode(base64.b64decode(image)).pixels for image in images]
+    means = [np.asarray(pixels).mean(axis=(0, 1)) for pixels in decoded]
     return {("red", "green", "blue")[int(mean.argmax())] for mean in means}
 
 
@@ -119,9 +118,8 @@ def test_run_report_excludes_reports(mixed_dataset: Dataset) -> None:
     run = mixed_dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
     samples = [sample for sample in mixed_dataset.samples.iterate() if sample.split == "test"]
     assert {sample.image == SENT_KEY for sample in samples} == {True, False}
-    issues = [
-        LabelIssue(sample.key, sample.label or "", "red", 0.9, 0.8, run.id) for sample in samples
-    ]
+    doubt = "red", 0.9, 0.8, run.id
+    issues = [LabelIssue(sample.key, sample.label or "", *doubt) for sample in samples]
     LabelIssues(mixed_dataset.db).replace(issues)
     classes = ["blue", "green", "red", "none of these"]
     y = np.array([classes.index(str(sample.label)) for sample in samples])

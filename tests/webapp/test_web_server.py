@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 from typing import Any
@@ -28,6 +29,7 @@ from tools_for_tests import command
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
 from webapp.server import ListenAddress, run_server
+from webapp.serving import reachable_hosts
 from webapp.settings import RequestLimits, ServeSettings
 
 
@@ -35,9 +37,8 @@ from webapp.settings import RequestLimits, ServeSettings
 def impatient_server(settings: ServeSettings, **limits: float) -> Iterator[int]:
     """Run a server with short timeouts and no rate limit."""
     bounds = msgspec.convert({**limits, "per_minute": 1_000_000}, RequestLimits)
-    with running_server(
-        msgspec.structs.replace(settings, limits=bounds), ShortTimeoutProtocol
-    ) as port:
+    changed = msgspec.structs.replace(settings, limits=bounds)
+    with running_server(changed, ShortTimeoutProtocol) as port:
         yield port
 
 
@@ -105,9 +106,8 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
 
 
 def test_malformed_request_is_refused(port: int) -> None:
-    assert exchange(port, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").startswith(
-        b"HTTP/1.1 400"
-    )
+    tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+    assert exchange(port, tls_hello).startswith(b"HTTP/1.1 400")
     line = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert exchange(port, line).startswith(b"HTTP/1.1 200")
 
@@ -151,6 +151,14 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
         host, port = occupied.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot listen on {host}:{port}"):
             run_server(settings, make_facts(settings), ListenAddress(host, port), lambda _: None)
+
+
+def test_urls_of_all_interfaces_work_on_other_devices() -> None:
+    assert reachable_hosts("::1", ("a.example",)) == ("::1",)
+    assert reachable_hosts("0.0.0.0", ("a.example",)) == ("a.example",)
+    *addresses, name = reachable_hosts("0.0.0.0")  # without a network only a name
+    assert name == socket.gethostname()
+    assert not any(ip_address(address).is_loopback for address in addresses)
 
 
 @pytest.mark.slow

@@ -48,9 +48,8 @@ def test_only_listed_classes_are_shown(settings: ServeSettings) -> None:
         full_result = predict_color(settings, WebSettings(), colour)
         assert result["answer"] == answer
         # Probabilities do not change: they sum to less than 1 without the others.
-        assert result["predictions"] == [
-            one for one in full_result["predictions"] if one["label"] != "green"
-        ]
+        others = [one for one in full_result["predictions"] if one["label"] != "green"]
+        assert result["predictions"] == others
 
 
 def test_unknown_threshold(settings: ServeSettings) -> None:
