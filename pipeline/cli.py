@@ -393,10 +393,11 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
 @job_options(simulate=True)
 @request_options(ForgetRequest)
 def forget(job: CommandJob, request: ForgetRequest) -> Result:
-    """Remove images for good: files, faces, samples, decisions and reports.
+    """Remove images for good: files, faces, samples and decisions.
 
-    A tombstone keeps harvests from downloading them again. This cannot be undone.
-    Earlier exports and trained models are not changed: export and train again.
+    Reports about them are removed, too. A tombstone keeps harvests from downloading them again.
+    This cannot be undone. Earlier exports and trained models are not changed: export and train
+    again.
     """
     from pipeline.maintenance.removals import plan_removal, remove_images
 
