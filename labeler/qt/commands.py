@@ -39,6 +39,7 @@ class CommandStage(msgspec.Struct, frozen=True):
     name: str = msgspec.field(name="stage")
     done: float = 0.0
     total: float | None = None
+    unit: str = ""
 
 
 class CommandEnd(NamedTuple):

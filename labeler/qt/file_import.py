@@ -263,11 +263,10 @@ class ImportBar(QFrame):
         stage = self._import.stage
         number, count = self._import.step
         current, *following = dict.fromkeys(map(command_title, self._import.unfinished))
+        percent = f", {round(100 * stage.done / stage.total)} %" if stage and stage.total else ""
         if following:
-            if stage is not None and stage.total:
-                current += f", {round(100 * stage.done / stage.total)} %"
             waiting = self.tr("Waiting for: {current}  ·  then {following}")
-            return waiting.format(current=current, following=", ".join(following))
+            return waiting.format(current=current + percent, following=", ".join(following))
         templates = {
             "files": self.tr("Importing images: {done}"),
             "frames": self.tr("Extracting frames: {done} of {total} seconds"),
@@ -277,7 +276,9 @@ class ImportBar(QFrame):
         }
         text = self.tr("Starting…")
         if stage is not None:
-            text = templates.get(stage.name, self.tr("{words}: {done} of {total}"))
+            counts_images = self.tr("{words}: {done} of {total} images")
+            usual = counts_images if stage.unit == "images" else "{words}" + percent
+            text = templates.get(stage.name, usual)
             done, total = f"{stage.done:,.0f}", f"{stage.total or 0:,.0f}"
             words = current if number == 1 == count else stage.name
             text = text.format(words=words, done=done, total=total)

@@ -70,11 +70,6 @@ class Words(QTranslator):
         return translated if text == sourceText else text
 
 
-def languages() -> list[str]:
-    """Return the available languages."""
-    return [ENGLISH, *sorted(path.stem for path in WORDS.glob("*.toml"))]
-
-
 def language_for(locale: str | None) -> str:
     """Return the catalogue of a locale such as `ja`, `zh` or `zh_CN.UTF-8`.
 
@@ -82,12 +77,14 @@ def language_for(locale: str | None) -> str:
     """
     name = locale or [*QLocale.system().uiLanguages(), ENGLISH][0]
     tag = name.replace("-", "_").split(".")[0]
-    for language in languages():
+    for language in LANGUAGE_NAMES:
         is_same = tag.split("_")[0] == language.split("_")[0]
         if is_same and QLocale(tag).script() == QLocale(language).script():
             return language
     if locale:
-        raise UsageError(f"unknown language: {locale!r}", f"choose one of {', '.join(languages())}")
+        raise UsageError(
+            f"unknown language: {locale!r}", f"choose one of {', '.join(LANGUAGE_NAMES)}"
+        )
     return ENGLISH
 
 

@@ -547,6 +547,7 @@ class TileView(QListView):
         line.setLeft(line.left() + painter.fontMetrics().horizontalAdvance(elided) + theme.SPACE_M)
         painter.setFont(self.font())
         painter.setPen(theme.muted_text(self.palette()))
+        note = painter.fontMetrics().elidedText(note, Qt.TextElideMode.ElideRight, line.width())
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, note)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

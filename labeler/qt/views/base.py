@@ -260,8 +260,8 @@ def to_view(view: LabelerView, name: str, text: str) -> NextStep:
 
 def to_queue(view: LabelerView) -> NextStep:
     """Return a step that shows the unsorted faces."""
-    text = tr("Go to unsorted faces")
-    return NextStep(text, lambda: view.context.show_place(Place.QUEUE.target))
+    show = view.context.show_place
+    return NextStep(tr("Go to unsorted faces"), lambda: show(Place.QUEUE.target))
 
 
 def to_pages(view: LabelerView) -> NextStep:

@@ -80,7 +80,7 @@ def section_of(copies: DuplicateSet, title: str) -> Section:
 
 
 def reason_words(reason: str) -> str:
-    """Return the translated reasons of `explain_choice`; details in brackets stay as they are."""
+    """Return the translated reasons of `explain_choice`, without the details in brackets."""
     words = {
         "larger": tr("larger"),
         "not enlarged": tr("not enlarged"),
@@ -96,8 +96,8 @@ def reason_words(reason: str) -> str:
         "equal quality: the earliest": tr("equal quality: the earliest"),
         CHOSEN_BY_PERSON: tr("chosen by a person"),
     }
-    parts = (part.partition(" (") for part in reason.split(", "))
-    return ", ".join(words.get(text, text) + bracket + rest for text, bracket, rest in parts)
+    parts = (part.partition(" (")[0] for part in reason.split(", "))
+    return ", ".join(words.get(text, text) for text in parts)
 
 
 USUAL_SIDE = 104
@@ -235,7 +235,7 @@ class DuplicatesView(PagedView):
             )
         if group.doubtful and not group.settled:
             return self.tr("Duplicates?")
-        return self.tr("Best copy: {reason}").format(reason=reason_words(group.reason))
+        return "✓ " + reason_words(group.reason).replace(", ", "  ·  ", 1)
 
     def _show_title(self) -> None:
         count, notice = len(self.sets), None

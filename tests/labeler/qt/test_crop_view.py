@@ -35,9 +35,7 @@ def window(open_window: OpenWindow, faces: FaceSet) -> Iterator[LabelerWindow]:
 
 
 def crop_view(window: LabelerWindow) -> CropView:
-    view = window.view
-    assert isinstance(view, CropView)
-    return view
+    return window.view
 
 
 def wait_until_saved(window: LabelerWindow) -> None:

@@ -213,9 +213,10 @@ def test_video_dropped_on_class_gets_weak_label(
     assert set(labels(faces.root).values()) == {None}
 
 
+SEARCH_PROGRESS = {"stage": "hana", "done": 7, "total": 12, "unit": "images"}
 SEARCH = f"""
 import sys
-print('{json.dumps({"stage": "hana", "done": 7, "total": 12})}', file=sys.stderr, flush=True)
+print('{json.dumps(SEARCH_PROGRESS)}', file=sys.stderr, flush=True)
 limit = sys.argv[sys.argv.index('--limit') + 1]
 print('{{"no_results": true}}' if 'nobody' in sys.argv[2] else '{{"added": %s}}' % limit)
 """
@@ -249,7 +250,7 @@ def test_search_runs_with_chosen_words_and_limit(
     dialog.limit.setValue(20)
     QTest.keyClick(dialog.words, Qt.Key.Key_Return)
     wait_until(lambda: not window.imports.running)
-    assert "hana: 7 of 12  ·  step 1 of 2" in shown
+    assert "hana: 7 of 12 images  ·  step 1 of 2" in shown
     calls = (tmp_path / "programs" / "calls").read_text().splitlines()
     assert [line.split()[1] for line in calls] == ["keyword", "run"]
     assert import_bar(window).text.text() == result

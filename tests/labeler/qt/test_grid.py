@@ -218,9 +218,7 @@ def person(open_window: OpenWindow, faces: FaceSet) -> Person:
 
 
 def grid_view(person: Person) -> GridView:
-    view = person.window.view
-    assert isinstance(view, GridView)
-    return view
+    return person.window.view
 
 
 def choose(box: QComboBox, data: object) -> None:
