@@ -329,13 +329,16 @@ class ClassListView(QListView):
         self.edit(index)
 
     def event(self, event: QEvent) -> bool:
-        """Let F2 rename here; elsewhere it shows the grid."""
+        """Let F2 rename here; elsewhere it shows the grid. Tab begins at the row that is shown."""
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
             row = self._classes.row(self.currentIndex().row())
             if event.key() == Qt.Key.Key_F2 and row is not None and row.is_class:
                 event.accept()
                 self.keeps_focus = True
                 return True
+        elif event.type() == QEvent.Type.FocusIn and not self.currentIndex().isValid():
+            row_number = self._classes.row_of(self.place or Place.QUEUE.target)
+            self.setCurrentIndex(self._classes.index(row_number))
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -216,10 +216,9 @@ class EmptyNotice(QWidget):
         self.setVisible(notice is not None)
         bars = Qt.ScrollBarPolicy.ScrollBarAlwaysOff if notice is not None else self._bars
         self._below.setVerticalScrollBarPolicy(bars)
-        if notice is None or notice[:2] == (self.notice or ("", ""))[:2]:
-            self.notice = notice
+        before, self.notice = self.notice or ("", ""), notice
+        if notice is None or notice[:2] == before[:2]:
             return
-        self.notice = notice
         self.title.setText(notice.title)
         self.text.setText(notice.text)
         self.text.setFixedHeight(max(0, self.text.heightForWidth(self.text.width())))

@@ -31,7 +31,6 @@ from labeler.sorting.grid_query import (
 )
 from labeler.sorting.session import Place, SortingProgress, StepResult
 
-NO_ROWS = OrderedRows(array("q"), ())
 SIDE_SETTING = "side"
 
 
@@ -45,7 +44,7 @@ class GridView(FilteredView):
         super().__init__(context)
         self.place = Place.QUEUE.target
         self._query = GridQuery(self.place)
-        self._rows = NO_ROWS
+        self._rows = OrderedRows(array("q"), ())
         self._count = self._new_count = 0
         self.order = QComboBox()
         self.hints = KeyHints(

@@ -413,6 +413,9 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
         "statistics": "No classes yet",
     }
     window.show_view("pages")
+    classes = window.class_panel.list
+    classes.setFocus(Qt.FocusReason.TabFocusReason)
+    assert classes.currentIndex().data() == "Not sorted yet"  # there is no class
     press_button(window, "Video…")
     chooser = window.findChildren(QFileDialog)[0]
     assert chooser.windowTitle() == "Open an episode"
