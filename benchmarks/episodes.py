@@ -42,7 +42,7 @@ MIN_FACE_SIDE = 48
 """Pixels; smaller faces do not count."""
 MIN_VISIBLE_SHARE = 0.7
 """Faces of which less is visible do not count."""
-SEARCHED_WIDTH = 960
+SEARCHED_WIDTH = 640
 """Width of frames for the detector, in pixels."""
 Truth = list[tuple[int, list[TrueFace]]]
 """For each frame the number of its shot, and the faces."""

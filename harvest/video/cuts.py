@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from itertools import compress
 from typing import NamedTuple
 
 import numpy as np
@@ -259,16 +258,14 @@ def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int
     middles = np.flatnonzero(
         is_full & (change >= _MIN_GRADUAL_CHANGE) & (last - indices >= 2) & (indices - first >= 2)
     )
-    ranges = zip(middles.tolist(), first[middles].tolist(), last[middles].tolist(), strict=True)
-    steady = [
-        (middle, a, b)
-        for middle, a, b in ranges
-        if float(window.steps[a + 1 : b + 1].max()) <= _MAX_STEP_SHARE * float(change[middle])
-    ]
-    middles, first, last = np.array(steady, np.intp).reshape(-1, 3).T
+    ranges = np.stack([first[middles] + 1, last[middles] + 1], axis=1)
+    largest = np.maximum.reduceat(np.append(window.steps, 0), ranges.ravel())[::2]
+    middles = middles[largest <= _MAX_STEP_SHARE * change[middles].astype(np.float64)]
+    first, last = first[middles], last[middles]
     is_even = _are_means(small, times, first, last, middles)
     is_even &= _are_means(small, times, first, last, (first + middles) // 2)
-    return ((float(change[middle]), middle, a, b) for middle, a, b in compress(steady, is_even))
+    columns = (column[is_even].tolist() for column in (change[middles], middles, first, last))
+    return zip(*columns, strict=True)
 
 
 def _are_means(

@@ -92,23 +92,25 @@ class RawFrame:
         converted = cv2.cvtColor(packed, code)[:high, :wide]
         return np.asarray(converted, dtype=np.uint8)
 
-    def reduce(self, max_side: int) -> Plane:
-        """Return RGB (height, width, 3) with no side longer than `max_side` pixels."""
-        wide, high = self._fit(max_side)
+    def reduce(self, grey: Plane) -> Plane:
+        """Return RGB (height, width, 3) in the size of `grey`, a result of `reduce_grey`."""
+        high, wide = grey.shape
         if self.rgb:
             pixels = np.asarray(self.to_image())
             return np.asarray(cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA))
-        sizes = ((wide, high), (wide // 2, high // 2), (wide // 2, high // 2))
-        planes = (
-            cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
-            for plane, size in zip(self._planes(), sizes, strict=True)
+        colours = (
+            cv2.resize(plane, (wide // 2, high // 2), interpolation=cv2.INTER_AREA)
+            for plane in self._planes()[1:]
         )
-        data = b"".join(plane.tobytes() for plane in planes)
+        data = b"".join(plane.tobytes() for plane in (grey, *colours))
         small = RawFrame(data, (wide, high), rgb=False, bt709=self.bt709)
         return small._convert(cv2.COLOR_YUV2RGB_I420)
 
     def reduce_grey(self, max_side: int) -> Plane:
-        """Return the brightness (height, width) in the size of `reduce`, 16..235 unless `rgb`."""
+        """Return the brightness (height, width), no side longer than `max_side` pixels.
+
+        It is 16..235 unless `rgb`.
+        """
         light = np.asarray(self.grey) if self.rgb else self._planes()[0]
         small = cv2.resize(light, self._fit(max_side), interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)

@@ -152,7 +152,7 @@ def _distance(box: Box, other: Box) -> float:
 
 
 SEARCH_SIDE = 960
-"""Pixels of the longer side of reduced frames."""
+"""Maximum pixels of the longer side of reduced frames."""
 WINDOW = 4
 """Frames from one regular search to the next."""
 MAX_UNSEEN_SECONDS = 0.7
@@ -169,9 +169,9 @@ SearchFrame = Callable[[Pixels], Future[list[DetectedFace]]]
 class ShotFrame:
     """Frame of a shot, whose faces are searched or followed; positions are in the reduced frame."""
 
-    def __init__(self, candidate: FrameCandidate) -> None:
+    def __init__(self, candidate: FrameCandidate, side: int) -> None:
         self.candidate = candidate
-        self.grey = candidate.frame.reduce_grey(SEARCH_SIDE)
+        self.grey = candidate.frame.reduce_grey(side)
         self.small = _reduce_for_changes(self.grey)
         self.search: Future[list[DetectedFace]] | None = None
         self.reference = candidate.time, self.small  # of the searched frame that it follows
@@ -183,12 +183,15 @@ class ShotFrame:
         scale = self.candidate.frame.size[0] / self.grey.shape[1]
         return [detected._replace(face=_scaled(detected.face, scale)) for detected in self.faces]
 
-    def follow(self, ends: Sequence[ShotFrame]) -> bool:
-        """Take the faces over from the frame before, or before and after; return if that works."""
-        if any(end.grey.shape != self.grey.shape for end in ends):  # the size of the video changed
-            return False
-        pairs = _pair_faces(ends)
-        if pairs is None:
+    def follow(
+        self, ends: Sequence[ShotFrame], pairs: Sequence[Sequence[DetectedFace]] | None
+    ) -> bool:
+        """Take the faces over from the frame before, or before and after; return if that works.
+
+        `pairs` are the faces of `ends` by person, the result of `_pair_faces`.
+        """
+        is_resized = any(end.grey.shape != self.grey.shape for end in ends)
+        if pairs is None or is_resized:
             return False
         times = [end.candidate.time for end in ends]
         faces = []
@@ -228,15 +231,18 @@ def _scaled(face: Face, scale: float) -> Face:
 
 
 class FaceFinder:
-    """Finder of the faces in a shot's frames; `search` starts the search of a reduced frame."""
+    """Finder of the faces in a shot's frames.
 
-    def __init__(self, search: SearchFrame) -> None:
-        self._search = search
+    `search` starts the search of a frame, reduced to `side` pixels.
+    """
+
+    def __init__(self, search: SearchFrame, side: int = SEARCH_SIDE) -> None:
+        self._search, self._side = search, side
         self._frames: list[ShotFrame] = []
 
     def add(self, candidate: FrameCandidate) -> Iterator[tuple[FrameCandidate, list[DetectedFace]]]:
         """Add the next frame; yield frames whose faces are known, in order."""
-        self._frames.append(ShotFrame(candidate))
+        self._frames.append(ShotFrame(candidate, self._side))
         last = len(self._frames) - 1
         if last % WINDOW == 0:
             self._settle(last, last - WINDOW)
@@ -260,7 +266,8 @@ class FaceFinder:
     def _settle(self, index: int, before: int) -> None:
         """Follow the faces of a frame from an earlier one if nothing changed, or search it."""
         frame = self._frames[index]
-        if before < 0 or not frame.follow([self._wait(self._frames[before])]):
+        ends = [self._wait(self._frames[before])] if before >= 0 else []
+        if not (ends and frame.follow(ends, _pair_faces(ends))):
             self._start(frame)
 
     def _fill(self, frames: list[ShotFrame]) -> None:
@@ -269,14 +276,15 @@ class FaceFinder:
         while segments:
             segment = segments.popleft()
             ends = self._wait(segment[0]), self._wait(segment[-1])
-            if not all(frame.follow(ends) for frame in segment[1:-1]):
+            pairs = _pair_faces(ends)
+            if not all(frame.follow(ends, pairs) for frame in segment[1:-1]):
                 middle = len(segment) // 2
                 self._start(segment[middle])
                 segments += [segment[: middle + 1], segment[middle:]]
 
     def _start(self, frame: ShotFrame) -> None:
         frame.reference = frame.candidate.time, frame.small
-        frame.search = self._search(frame.candidate.frame.reduce(SEARCH_SIDE))
+        frame.search = self._search(frame.candidate.frame.reduce(frame.grey))
 
     def _wait(self, frame: ShotFrame) -> ShotFrame:
         """Return the frame with its faces; search again once if the worker died."""

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from facecrop.detectors import DetectorSpec, Pixels
+from facecrop.detectors.drawnface import DrawnFace
 from facecrop.following import DetectedFace, FrameSearch, Patch
 from gleanset import Dataset
 from gleanset.db.faces import Tracks
@@ -29,7 +30,13 @@ from harvest.frames import FrameHarvest
 from harvest.video.frame_selector import FrameCandidate, FrameChooser
 from harvest.video.inputs import VideoInput
 from harvest.video.sampling import Sampling
-from pipeline.episodes.finder import FaceFinder, OpenTrack, SceneTracker, SearchFrame
+from pipeline.episodes.finder import (
+    SEARCH_SIDE,
+    FaceFinder,
+    OpenTrack,
+    SceneTracker,
+    SearchFrame,
+)
 
 MIN_DISTANCE = 0.07
 """One minus the correlation of two patches; closer ones show the same."""
@@ -77,7 +84,8 @@ class TrackPortrait(NamedTuple):
 class FaceChooser(FrameChooser):
     """Frame chooser by tracks of faces.
 
-    `search` starts the search of a reduced frame, `threshold` is the detector's minimum score.
+    `search` starts the search of a frame, reduced to `side` pixels; `threshold` is the detector's
+    minimum score.
     """
 
     def __init__(
@@ -86,17 +94,18 @@ class FaceChooser(FrameChooser):
         cutter: FaceCropper,
         per_track: int,
         threshold: float,
+        side: int = SEARCH_SIDE,
         limit: int | None = None,
     ) -> None:
         super().__init__(limit)
         self._search, self._cutter, self._per_track = search, cutter, per_track
-        self._threshold = threshold
+        self._threshold, self._side = threshold, side
         self._begin_scene()
 
     def _begin_scene(self) -> None:
         self._tracker = SceneTracker()
         self._portraits: dict[int, list[TrackPortrait]] = {}
-        self._finder = FaceFinder(self._search)
+        self._finder = FaceFinder(self._search, self._side)
         self._kept: dict[float, CandidateFrame] = {}
 
     def offer(self, candidate: FrameCandidate, interval: tuple[int, int]) -> None:
@@ -221,8 +230,12 @@ class FaceFollower:
     def chooser(self, limit: int | None) -> FaceChooser:
         """Return the frame selection for one video."""
         search = self.search or _search_directly(FrameSearch(self.detector))
-        threshold = getattr(self.detector.build(), "threshold", 0.0)  # those of plugins may differ
-        return FaceChooser(search, self.cutter, self.per_track, threshold, limit)
+        detector = self.detector.build()
+        threshold = getattr(detector, "threshold", 0.0)  # those of plugins may differ
+        side = SEARCH_SIDE
+        if isinstance(detector, DrawnFace):  # which reduces larger images itself
+            side = min(round(detector.size * 1.25), SEARCH_SIDE)
+        return FaceChooser(search, self.cutter, self.per_track, threshold, side, limit)
 
     def record(
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
