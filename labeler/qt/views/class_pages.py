@@ -48,8 +48,7 @@ class ClustersRefresh(QObject):
         self._grid, self._worker, self._rebuild, self._show = grid, grid.worker, rebuild, show
         self._page: ClassPage | None = None
         self.corrected = False
-        self._moved_at = 0.0
-        self._is_loading = False
+        self._moved_at, self._is_loading = 0.0, False
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._check)
         grid.mouse.moved_over.connect(self._note_move)
@@ -280,6 +279,7 @@ class ClassPagesView(PagedView):
                 self.send_rows(rows, label, WITH_PAGE)
                 self.focus_home()
                 self.view.mouse.leads = False  # a second name is for the next card
+                self.view.set_point(rows[-1])
                 self.view.point_at_next()
         elif (whole or self.page is None or self.page.label) and self._can_be_filed():
             self.header.name.clear()
@@ -351,13 +351,13 @@ class ClassPagesView(PagedView):
     def step_reverted(self, step: StepResult) -> None:
         """Show the page that was undone; the next one if its last step was redone."""
         steps = self._history.steps
-        page = steps.get(step.root)
-        if page is None:
-            return
-        if step.kind is StepKind.REDO and step.root == max(r for r in steps if steps[r] == page):
+        page = steps.get(step.root, self.page)
+        last = max((root for root in steps if steps[root] == page), default=0)
+        if step.kind is StepKind.REDO and step.root == last:
             self.next_page()
         elif page != self.page:
             self.show_page(page)
+            self._refresh.watch(None)
 
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)

@@ -119,6 +119,7 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
         del counts[name]
         assert (view.page, label_counts(person)) == (page, counts)
     assert buttons_shown(view) == (True, False)
+    assert view._refresh._page is None  # no better page replaces it
     for shown in (True, False):
         person.window.worker.redo()
         settle(person.window)
@@ -174,6 +175,7 @@ def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
         person.type_name(name)
         # The second time the whole cluster is relabelled.
         assert label_counts(person) == {name: len(second)}
+        assert view.point == cluster_rows(person, 2)[0]
     person.window.undo()
     assert label_counts(person) == {"Miku": len(second)}
     person.point(first[0])
