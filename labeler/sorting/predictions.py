@@ -101,15 +101,14 @@ class Predictor:
         self._session, self._db = session, session.dataset.db
         self._queue = SortingQueue(self._db)
         self.spaces = SimilaritySpaces(session.dataset)
-        self._decided_samples: list[SampleFeatures] | None = None
+        self._decided_samples: Sequence[SampleFeatures] | None = None
 
     def read_decided_samples(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
         """Return some decided samples of each class."""
         class_limit = max(12, MAX_DECIDED_SAMPLES // max(1, len(classes)))
-        self._decided_samples = self._queue.get_features(
+        return self._queue.get_features(
             self._queue.list_decided([row.id for row in classes], class_limit)
         )
-        return self._decided_samples
 
     def predict(
         self,
@@ -119,6 +118,7 @@ class Predictor:
         classes: Sequence[ClassCount],
     ) -> list[ClassPrediction]:
         """Return the predictions for samples, given decided samples."""
+        self._decided_samples = decided_samples
         names = {row.id: row.name for row in classes}
         nonempty = {row.name for row in classes if row.count}
         sample_rows = [sample.id for sample in samples]

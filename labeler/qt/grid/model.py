@@ -50,11 +50,12 @@ class TileState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TilePrediction:
-    """The prediction for a tile, and the number of samples that it stands for."""
+    """The prediction for a tile, the number of samples it stands for, and the likeliest classes."""
 
     label: str | None = None
     confidence: float | None = None
     count: int = 1
+    top: tuple[tuple[str, float], ...] = ()
 
 
 UNMARKED = TileState()

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 
 from PySide6.QtCore import QObject, QTimer
 
-from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
@@ -173,6 +172,7 @@ class ClassPagesView(PagedView):
         """Return the pages of a session; call it on the worker's thread."""
         if self._pages is None:
             self._pages = Pages(session)
+            self._find_nearest = self._pages.predictor.find_nearest
         return self._pages
 
     def _rebuild(self, session: SortingSession, page: ClassPage, room: int) -> ClassPage | None:
@@ -420,24 +420,6 @@ class ClassPagesView(PagedView):
         else:
             self.worker.ask(lambda session: self.pages(session).split(ids))
             self.next_page()
-
-    def show_details(self, row: int, tile: SampleTile) -> None:
-        """Show suggestions and the most similar labelled faces in the panel."""
-        details, page = self.context.details, self.page
-        top = page.tiles[row].prediction.top if page and row < len(page.tiles) else ()
-
-        def ask_neighbours() -> None:
-            details.show_suggestions(
-                [(self.key_of(label), label, confidence) for label, confidence in top]
-            )
-            self.worker.ask(
-                lambda s: list(
-                    s.tiles.get_many(self.pages(s).predictor.find_nearest(tile.id)).values()
-                ),
-                lambda tiles: details.show_neighbours(tiles, tile.id),
-            )
-
-        details.point(tile, ask_neighbours)
 
     # -- joining and splitting clusters
 

@@ -271,6 +271,7 @@ class LabelingView(LabelerView):
         self.home = self.view
         self.empty = EmptyNotice(self.view)
         self._sent: dict[int, list[int]] = {}
+        self._find_nearest: Callable[[int], list[int]] | None = None
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
         self.view.pointed.connect(self._show_pointed)
@@ -466,7 +467,7 @@ class LabelingView(LabelerView):
             return
         if target := self.model.state(row).target:
             tile = tile._replace(label=target_name(target))
-        self.show_details(row, tile)
+        self._show_details(row, tile)
 
     def _update_details(self, first: QModelIndex, last: QModelIndex) -> None:
         row, sample = self.view.point, self.context.details.shown_id
@@ -479,8 +480,23 @@ class LabelingView(LabelerView):
         if self.view.point < 0 and self.isVisible():
             self.context.details.point(None)
 
-    def show_details(self, row: int, tile: SampleTile) -> None:
-        self.context.details.point(tile)
+    def _show_details(self, row: int, tile: SampleTile) -> None:
+        details, top = self.context.details, self.model.prediction(row).top
+
+        def ask_neighbours() -> None:
+            details.show_suggestions([(self.key_of(name), name, share) for name, share in top])
+            self.worker.ask(
+                lambda session: self._list_similar(session, tile.id),
+                lambda tiles: details.show_neighbours(tiles, tile.id),
+            )
+
+        details.point(tile, ask_neighbours)
+
+    def _list_similar(self, session: SortingSession, sample: int) -> list[SampleTile]:
+        from labeler.sorting.predictions import Predictor  # loads NumPy
+
+        self._find_nearest = self._find_nearest or Predictor(session).find_nearest
+        return list(session.tiles.get_many(self._find_nearest(sample)).values())
 
 
 class PagedView(LabelingView):

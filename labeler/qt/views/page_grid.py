@@ -331,8 +331,8 @@ class PageGrid(GestureView):
 def suggestions_by_sample(page: ClassPage) -> dict[int, TilePrediction]:
     """Return the suggestions of the tiles of a page, by their first sample."""
     return {
-        t.rows[0]: TilePrediction(t.prediction.label, t.prediction.confidence or None, len(t.rows))
-        for t in page.tiles
+        rows[0]: TilePrediction(of.label, of.confidence or None, len(rows), of.top)
+        for _, rows, of in page.tiles
     }
 
 

@@ -408,6 +408,7 @@ def test_review_leads_with_doubtful_labels(
     assert len(wrong & set(shown)) >= WRONG - 1
     assert len(set(shown) - wrong) <= 1
     person.point(0)
+    wait_until(lambda: person.window.details._neighbours[3].isVisible())  # the most similar faces
     person.press("k")
     view.reload()
     settle(person.window)

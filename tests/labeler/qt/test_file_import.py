@@ -20,7 +20,7 @@ from gleanset import Dataset
 from harvest.source_names import SOURCES
 from labeler.cli import commands
 from labeler.qt import app
-from labeler.qt.file_import import ImportBar, ImportDialog, ImportState, SearchDialog
+from labeler.qt.file_import import ImportBar, ImportDialog, ImportState
 from labeler.qt.program import Program, Welcome
 from labeler.qt.settings import SettingsDialog, get_theme
 from labeler.qt.status_bar import Learning
@@ -242,7 +242,6 @@ def test_search_runs_with_chosen_words_and_limit(
     window.imports.changed.connect(lambda: shown.add(import_bar(window).text.text()))
     window.drops.search()
     dialog = window.drops.dialog
-    assert isinstance(dialog, SearchDialog)
     assert [dialog.site.itemData(n) for n in range(dialog.site.count())] == list(SOURCES)
     assert not dialog.start_button.isEnabled()
     assert dialog.focusWidget() is dialog.words
@@ -296,10 +295,7 @@ def test_folder_is_imported_by_two_clicks(program: Program, tmp_path: Path) -> N
     QTest.mouseClick(welcome.make, LEFT)
     wait_until(lambda: program.window is not None and program.window.drops.dialog is not None)
     window = program.window
-    assert window is not None
-    dialog = window.drops.dialog
-    assert isinstance(dialog, ImportDialog)
-    wait_until(lambda: dialog.report is not None)
+    dialog = wait_for_dialog(window)
     assert dialog.summary.text() == "4 new files\nFolders: hana (2), rei (2)"
     assert window.worker.root == root
     assert program.welcome is None
