@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from curation.web_reports import (
+    NOT_A_FACE,
     accept_reports,
     crop_report_face,
     find_copies,
@@ -111,7 +112,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
             "spooled": len(list_spooled_reports(spool.root)),
             "reports": [_report_json(dataset, step, report, copies) for step, report in listed],
             "last": last,
-            "known": {name: _labelled_faces(dataset, name) for name in names},
+            "known": {name: _labelled_faces(dataset, name) for name in names - {NOT_A_FACE}},
             "classes": dataset.classes.list_names(),
             "aliases": list_aliases(dataset.db),
             "option": dataset.option,

@@ -17,7 +17,7 @@ from server_helpers import Serve, make_settings, running_server
 from starlette.testclient import TestClient
 from tools_for_tests import run_here
 
-from curation.web_reports import accept_reports
+from curation.web_reports import NOT_A_FACE, accept_reports
 from gleanset import Dataset
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Reports
 from gleanset.images.decode import decode
@@ -109,14 +109,15 @@ def test_removals_are_listed_first(
     admin: TestClient, dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     removals = [WebReport("", note, kind=REMOVAL) for note in ("old", "new")]
-    add_reports(dataset.root, [WebReport("aki"), WebReport("", "unlisted"), *removals])
+    claims = [WebReport(name, name) for name in ("aki", "", NOT_A_FACE)]
+    add_reports(dataset.root, [*claims, *removals])
     monkeypatch.setattr("webapp.admin.REPORTS_PER_PAGE", 1)
     notes, last = [], {}
     while last is not None:
         page = admin.get(REPORTS, params=last, headers=ADMIN).json()
         notes += [report["note"] for report in page["reports"]]
         last = page["last"]
-    assert notes == ["old", "new", "unlisted", ""]
+    assert notes == ["old", "new", "", NOT_A_FACE, "aki"]
 
 
 @pytest.fixture
