@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from curation.web_reports import open_report_store
+from curation.web_reports import NO_CLASS, open_report_store
 from gleanset import Dataset, errors
 from gleanset.db.reports import REMOVAL, SPOOL_FOLDER, SPOOL_SUFFIX, Reports, list_spooled_reports
 from gleanset.files.atomic import write_atomic
@@ -72,10 +72,12 @@ class ReportSpool:
         """
         with open_for_writing(self.root) as dataset:
             claim = report.claim
+            if claim.claimed not in NO_CLASS:
+                claim = claim._replace(claimed=dataset.classes.resolve_alias(claim.claimed))
             if (image := dataset.images.get(report.sent)) is not None:
                 # A file of the dataset, which may have been stripped of other data.
                 claim = claim._replace(sha256=image.sha256, format=image.format)
-                report = msgspec.structs.replace(report, claim=claim)
+            report = msgspec.structs.replace(report, claim=claim)
             content = claim.note if claim.kind == REMOVAL else claim.claimed
             identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
             file = self._folder / f"{hash_bytes(identity)}{SPOOL_SUFFIX}"

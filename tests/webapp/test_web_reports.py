@@ -51,7 +51,9 @@ def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> No
     assert send_report(client, claimed="mei", note="again").json() == {"new": False}
     assert send_report(client, claimed="rin").json() == {"new": True}
     send_report(client, claimed="Blue")  # a class of the model in another case
-    assert [r.claim.claimed for r in Reports(dataset.db).iterate()] == ["mei", "rin", "blue"]
+    run_here("labeler.cli", "classes", "add", "rei", "--alias", "レイ", "-d", dataset.root)
+    send_report(client, claimed="レイ")
+    assert [r.claim.claimed for r in Reports(dataset.db).iterate()] == ["mei", "rin", "blue", "rei"]
 
 
 def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Dataset) -> None:

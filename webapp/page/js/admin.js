@@ -124,7 +124,7 @@ function listCopies({ id, sha256, copies }, became) {
   const alike = options(copies.filter(({ bits }) => bits > 0));
   const command = (text, line) => [element("p", { class: "small", text }), element("pre", { text: `${line} ${page.option}` })];
   return element("div", { class: "wide removal" },
-    element("p", { text: !copies.length ? words("No similar image in the dataset.")
+    element("p", { text: !copies.length ? words("No near-identical image in the dataset. Crops and edited copies are not searched.")
       : exact.length ? words("The dataset has this image.") : words("Similar images in the dataset: {count}", { count: copies.length }) }),
     showCopies(copies),
     ...(became ? [] : command(words("This removes the image and this request for good:"), forget)),
