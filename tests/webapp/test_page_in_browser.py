@@ -83,17 +83,19 @@ def test_faces_are_edited_predicted_and_reported(
     page.check("#report-unlisted")
     assert page.locator("#report-class").is_disabled()
     page.uncheck("#report-unlisted")
-    page.fill("#report-class", page.locator(".who bdi").first.inner_text().upper())
+    page.fill("#report-class", page.locator(".who bdi").first.inner_text().upper().rstrip("?"))
     page.click("#report-send")
-    assert page.inner_text("#report-message") == "This is already the answer."
-    assert page.locator("#report-new").is_hidden()
+    assert page.inner_text("#report-new") == "This is already the answer."
+    page.fill("#report-class", "ng<b>x</b>")
+    assert "Invalid name" in page.inner_text("#report-new")
     page.fill("#report-class", "gren")
     assert page.inner_text("#report-similar") == "It is green"
     page.fill("#report-class", "mei")
     assert "no class “mei”. The operator" in page.inner_text("#report-new")
     page.fill("#report-note", "<b>it is Mei</b>")
-    page.click("#report-send")
+    page.press("#report-send", "Enter")
     wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
+    assert page.evaluate("document.activeElement.textContent") == "Wrong result?"
     page.locator("text=Wrong result?").locator("visible=true").nth(1).click()
     page.select_option("#report-kind", "not a face")
     assert page.is_hidden("#report-class")
@@ -185,8 +187,7 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
     wait_for(page, f"{UNREAD} === '{broken.name} cannot be read as an image'")
     page.click("#unread-close")
     assert page.locator("#unread").is_hidden()
-    plain = tmp_path / "plain.png"
-    Image.new("RGB", (40, 40), "red").save(plain)
+    Image.new("RGB", (40, 40), "gray").save(plain := tmp_path / "plain.png")
     for where in ("device", "server"):
         page.select_option("#where", where)
         page.set_input_files("#files", [str(plain)])
@@ -198,7 +199,7 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
         assert page.evaluate(STATUS) == ""
         page.click("#submit")
         assert wait_for(page, ANSWER_COUNT) == 1
-        assert page.locator(".who").inner_text() == "Face 1: red"
+        assert page.locator(".who").inner_text() == "Face 1: blue?"
         page.click("#clear")
 
 
@@ -297,7 +298,6 @@ def test_page_follows_web_settings(
     web = WebSettings(title="Rot?!", languages=["ja", "en"], classes=["red", "blue"])
     page = open_page(at=serve_at(web=web), locale="zh-CN")
     wait_for(page, "document.title === 'Rot?!'")
-    assert page.inner_text("h1") == "Rot?!"
     # Chinese is not offered: the first offered language is used.
     assert page.locator("#language").inner_text().split() == ["日本語", "English"]
     assert page.evaluate("document.documentElement.lang") == "ja"
@@ -314,7 +314,7 @@ def test_page_follows_web_settings(
         wait_for(page, ANSWER_COUNT)
         result.append([page.inner_text(".who"), page.locator(".bars .name").all_inner_texts()])
         page.click("#clear")
-    assert result == [["Face 1: unknown", ["blue", "red"]]] * 2
+    assert result == [["Face 1: unknown", ["blue", "red", "none of these"]]] * 2
 
 
 @pytest.mark.long
@@ -384,7 +384,7 @@ def test_server_converts_unsupported_formats(
     page.click("#clear")
     page.select_option("#where", "device")
     page.set_input_files("#files", [str(paths[0])])
-    wait_for(page, f"{UNREAD} === 'phone.heic cannot be read as an image'")
+    wait_for(page, f"{UNREAD}.startsWith('phone.heic: this browser cannot open')")
 
 
 def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 // Checking a folder: images of one class to tick and save as a list.
 
+import { findConfidence } from "./decision.js";
 import { byId, element, percent, rescueFocus } from "./dom.js";
 import { isImage, paint } from "./images.js";
 import { words } from "./words.js";
@@ -142,8 +143,9 @@ const nameList = (name) => (lacksClass(name) ? WITHOUT_CLASS[name]() : name);
 /** The most confident part of each predicted class; for an image without any, why it has none. `parts` is null if it is unreadable. */
 function listParts(parts) {
   const best = new Map();
-  for (const { answer, predictions, box } of parts ?? []) {
-    const confidence = predictions.find(({ label }) => label === answer)?.confidence;
+  for (const part of parts ?? []) {
+    const { answer, box } = part;
+    const confidence = findConfidence(part);
     if (answer && confidence > (best.get(answer)?.confidence ?? 0)) best.set(answer, { label: answer, confidence, box });
   }
   if (best.size) return [...best.values()];

@@ -30,3 +30,9 @@ function computeSimilarity(card, probabilities, embedding, gallerySimilarities) 
   const largest = Math.max(...scores);
   return 1 / scores.reduce((sum, score) => sum + Math.exp(score - largest), 0);
 }
+
+/** The probability of the class that a prediction names; undefined for "unknown". */
+export const findConfidence = ({ answer, predictions }) => predictions.find(({ label }) => label === answer)?.confidence;
+
+/** Whether the named class is more likely wrong than right. */
+export const isUnsure = (part) => findConfidence(part) < 0.5;

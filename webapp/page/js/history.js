@@ -1,6 +1,7 @@
 // Previous predictions with thumbnails, stored in this browser only.
 
 import { byId, element, rescueFocus } from "./dom.js";
+import { nameAnswer } from "./image_card.js";
 import { paint } from "./images.js";
 import { words } from "./words.js";
 
@@ -23,7 +24,7 @@ export function remember(image) {
   canvas.width = canvas.height = SIDE;
   const entries = parts.filter(([, part]) => part).map(([box, part]) => {
     paint(canvas, image, box);
-    return { image: canvas.toDataURL("image/jpeg", 0.8), answer: part.answer };
+    return { image: canvas.toDataURL("image/jpeg", 0.8), answer: part.answer && nameAnswer(part) };
   });
   saveEntries([...entries, ...loadEntries()].slice(0, MAX_ENTRIES));
   showHistory();

@@ -1,6 +1,7 @@
 // The card of an image: its boxes, and its faces with their predictions.
 
 import { boxEditor, imageStage } from "./box_editor.js";
+import { isUnsure } from "./decision.js";
 import { element, percent, rescueFocus } from "./dom.js";
 import { splitForWrapping } from "./first_screen.js";
 import { paint } from "./images.js";
@@ -9,6 +10,7 @@ import { REMOVAL, showReported, WRONG } from "./report_dialog.js";
 import { words } from "./words.js";
 
 const FACE_SIZE = 96;
+const MIN_SHOWN_REST = 0.0005; // less is 0.0 %
 
 /** A card for an image. `acts`: changed, removed, reported(box, kind), detect; whether it has `boxes`, there is a `server`, and it takes `reports`. */
 export function imageCard(image, { boxes, server, reports }, acts) {
@@ -102,9 +104,14 @@ function buildFace(image, box, number, { acts, reports, refresh }) {
     }));
   }
   return element("li", { class: "face" }, canvas, element("div", {},
-    element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, element("bdi", { text: part.answer ?? words("unknown") })] : [name])),
-    ...(part ? [...showSimilarity(part), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
+    element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, element("bdi", { text: nameAnswer(part) })] : [name])),
+    ...(part ? [...warnIfUnsure(part), ...showSimilarity(part), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
 }
+
+/** The named class, with a question mark if it is more likely wrong than right. */
+export const nameAnswer = (part) => `${part.answer ?? words("unknown")}${isUnsure(part) ? "?" : ""}`;
+
+const warnIfUnsure = (part) => (isUnsure(part) ? [element("p", { class: "unsure", text: words("Not sure: this is more likely wrong than right.") })] : []);
 
 /** Whether the image is like the training images: in words, and on a scale with the limit. */
 function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
@@ -139,11 +146,16 @@ function warnWithoutUnknown({ answer, has_unknown_rule: tells }) {
     : [element("p", { class: "small", text: words("This model cannot answer “unknown”: every image gets one of its classes.") })];
 }
 
+/** A bar for each class, and one for all else. */
 function buildBars(predictions) {
-  return element("ol", { class: "bars" }, ...predictions.map(({ label, confidence }) => element("li", {},
-    element("bdi", { class: "name" }, ...splitForWrapping(label)),
+  const bar = (label, name, confidence) => element("li", {}, name,
     element("progress", { max: 1, value: confidence, "aria-label": label }),
-    element("span", { class: "percent", text: percent(confidence) }))));
+    element("span", { class: "percent", text: percent(confidence) }));
+  const bars = predictions.map(({ label, confidence }) => bar(label, element("bdi", { class: "name" }, ...splitForWrapping(label)), confidence));
+  const rest = predictions.reduce((left, { confidence }) => left - confidence, 1);
+  const none = words("none of these");
+  if (rest >= MIN_SHOWN_REST) bars.push(bar(none, element("span", { class: "name rest", text: none }), rest));
+  return element("ol", { class: "bars" }, ...bars);
 }
 
 function listNearest(images) {

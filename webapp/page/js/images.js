@@ -11,6 +11,7 @@ const MAX_SIDE = 16_384; // of a canvas
 const MAX_BYTES = 8e6;
 const QUALITY = 0.92;
 export const TOO_LARGE = "too large";
+export const OTHER_FORMAT = "other format"; // one that this browser cannot show
 const MIN_SAME_FACE_OVERLAP = 0.3; // intersection over union
 let lastId = 0;
 
@@ -100,7 +101,7 @@ const SERVER_FORMATS = /\.(heic|heif|hif|tiff?|avif)$|^image\/(heic|heif|tiff|av
 
 /**
  * Open an image file, scaled if it is very large; throws if it cannot be read, or has more than `maxPixels`. `jpegOf(file)`
- * converts formats that the browser cannot show, such as HEIC and TIFF, to JPEG; null if nothing may be sent.
+ * converts formats that the browser cannot show, such as HEIC and TIFF, to JPEG; null if nothing may be sent, which is `OTHER_FORMAT`.
  */
 export async function openImage(file, jpegOf, maxPixels) {
   if (await countPixels(file) > maxPixels) {
@@ -110,7 +111,8 @@ export async function openImage(file, jpegOf, maxPixels) {
   try {
     return await openBlob(file, file.name);
   } catch (error) {
-    if (!jpegOf || !(SERVER_FORMATS.test(file.name) || SERVER_FORMATS.test(file.type))) throw error;
+    if (!(SERVER_FORMATS.test(file.name) || SERVER_FORMATS.test(file.type))) throw error;
+    if (!jpegOf) throw Object.assign(error, { reason: OTHER_FORMAT });
     return openBlob(await jpegOf(file), file.name);
   }
 }

@@ -9,7 +9,7 @@ import { remember, showHistory } from "./history.js";
 import { listenForImages, takeShared } from "./incoming.js";
 import { imageCard } from "./image_card.js";
 import { sendKeptReports, showKept } from "./kept_reports.js";
-import { openImage, TOO_LARGE } from "./images.js";
+import { openImage, OTHER_FORMAT, TOO_LARGE } from "./images.js";
 import { refusal } from "./refusals.js";
 import { askForReport, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
@@ -60,7 +60,7 @@ async function addFiles(files) {
     try {
       addImage(await openFile(file));
     } catch (error) {
-      const text = error.reason === TOO_LARGE ? error.message : "";
+      const text = error.reason === TOO_LARGE ? error.message : error.reason === OTHER_FORMAT ? adviseOnFormat() : "";
       if (!isFileError(error)) fail(error);
       else unread.set(text, [...(unread.get(text) ?? []), `\u2068${file.name}\u2069`]); // a name in Arabic, say, does not turn the sentence round
     }
@@ -84,6 +84,9 @@ function describeUnread(text, names) {
   const name = names.slice(0, MAX_NAMED_FILES).join(", ") + (rest > 0 ? `, … (+${rest})` : "");
   return text ? `${name}: ${text}` : words("{name} cannot be read as an image", { name });
 }
+
+const adviseOnFormat = () => (isAlone() ? words("this browser cannot open the format: save it as JPEG")
+  : words("this browser cannot open the format: choose “On the server”, or save it as JPEG"));
 
 /** Open an image file. Formats that the browser cannot show are converted by the server, if images may be sent. */
 const openFile = (file) => openImage(file, onDevice() ? null : server.convertToJpeg, page.about?.max_pixels);

@@ -3,6 +3,7 @@
 import { byId, element, say } from "./dom.js";
 import { paint } from "./images.js";
 import { keepReport } from "./kept_reports.js";
+import { refusal } from "./refusals.js";
 import { NOT_A_FACE, reportForm, sendReport } from "./server.js";
 import { findSimilarName } from "./similar_names.js";
 import { words } from "./words.js";
@@ -10,6 +11,8 @@ import { words } from "./words.js";
 export const WRONG = "wrong answer";
 export const REMOVAL = "removal";
 const NO_FACE = "not a face";
+// What folder names cannot have, and device names of Windows; the server checks more.
+const INVALID_NAME = /^\.|[/\\:*?"<>|\p{Cc}]|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/iu;
 
 const dialog = byId("report");
 let current = null;
@@ -61,13 +64,23 @@ function showKind() {
 const typedName = () => byId("report-class").value.trim();
 const isUnlisted = () => byId("report-unlisted").checked || ["unknown", words("unknown")].includes(typedName().toLowerCase());
 
-/** Say if the typed name is of no class of the model, and offer one that is similar. */
+/** Why the typed name cannot be reported; "" if it can. */
+function findNameError() {
+  const name = typedName();
+  if (byId("report-class").disabled || isUnlisted()) return "";
+  if (INVALID_NAME.test(name)) return refusal("no name of a class");
+  const { answer } = (current.box?.part ?? current.image.whole) ?? {};
+  return name && name.toLowerCase() === answer?.toLowerCase() ? words("This is already the answer.") : "";
+}
+
+/** Say if the typed name cannot be reported or is of no class of the model, and offer one that is similar. */
 function describeName() {
   const name = typedName();
   const isNew = name && classes.length && !byId("report-class").disabled && !isUnlisted()
     && !classes.some((known) => known.toLowerCase() === name.toLowerCase());
   const similar = isNew ? findSimilarName(name, classes) : null;
-  say(byId("report-new"), isNew ? words("The model has no class “{name}”. The operator of this page decides whether to add it.", { name }) : "");
+  say(byId("report-new"), findNameError()
+    || (isNew ? words("The model has no class “{name}”. The operator of this page decides whether to add it.", { name }) : ""));
   say(byId("report-similar"), similar ? words("It is {name}", { name: similar }) : "");
   byId("report-similar").onclick = () => {
     byId("report-class").value = similar;
@@ -110,21 +123,23 @@ byId("report-cancel").addEventListener("click", () => dialog.close());
 dialog.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const { image, box, onSent } = current;
+  if (findNameError()) return byId("report-class").focus();
   const send = byId("report-send");
   send.disabled = true;
   try {
     const kind = byId("report-kind").value;
     const removal = kind === REMOVAL;
     const claimed = kind === NO_FACE ? NOT_A_FACE : isUnlisted() ? null : typedName();
-    if (kind === WRONG && claimed && claimed.toLowerCase() === (box?.part ?? image.whole)?.answer?.toLowerCase()) throw new Error(words("This is already the answer."));
+
     const fields = {
       kind: removal ? REMOVAL : WRONG, claimed: removal ? "" : claimed, note: byId("report-note").value,
       box: !removal && box ? [box.x, box.y, box.width, box.height] : null,
     };
     // A prediction is wrong, of a face or of the whole image; without one, and for a removal, it is the image.
     const target = (!removal && (box?.part ?? image.whole)) || image;
-    onSent(await sendOrKeep(reportForm(image.blob, image.name, fields), kind, target, onSent));
-    dialog.close();
+    const text = await sendOrKeep(reportForm(image.blob, image.name, fields), kind, target, onSent);
+    dialog.close(); // before the card is rebuilt, which keeps the focus of its buttons
+    onSent(text);
   } catch (error) {
     say(byId("report-message"), error.message);
   } finally {
