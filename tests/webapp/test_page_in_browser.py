@@ -138,8 +138,7 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
         ("#history-list button", "Enter"),
         ("#history-clear", "Enter"),
     ]:
-        page.focus(place)
-        page.keyboard.press(key)
+        page.press(place, key)
         focused.append(page.evaluate(FOCUSED_TAG))
     assert "BODY" not in focused, "the focus is lost"
     page.select_option("#language", "ja")
@@ -647,7 +646,9 @@ def test_api_page_sends_requests_and_snippets_run(
     Image.open(two_faces).save(tmp_path / "a.jpg")
     run_snippets(page, tmp_path, "", 2)
     page = open_page(at=restart_server(token="secret"))
-    page.goto(f"{page.url}?token=secret")
+    page.fill("[name=token]", "secret")
+    page.click("#token-form button")
+    wait_for(page, "document.title === 'What is this?'")
     page.goto(f"{page.url.partition('?')[0]}api.html")
     run_snippets(page, tmp_path, "secret", 1)
 
@@ -687,8 +688,7 @@ def test_card_page_and_removal_request(
     # By keyboard; typed markup stays text.
     page.focus("#report-note")
     page.keyboard.type("<img src=x onerror=alert(1)> it is mine")
-    page.focus("#report-send")
-    page.keyboard.press("Enter")
+    page.press("#report-send", "Enter")
     thanks = "removal was requested. A person reviews it. Contact: me@example.org"
     wait_for(page, f"document.querySelector('#said').textContent.includes('{thanks}')")
     assert page.inner_text(".reported") == "✓ removal requested"

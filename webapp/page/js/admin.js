@@ -3,6 +3,7 @@
 import { byId, element, percent, rescueFocus, say, stageClass } from "./dom.js";
 import { applyAdminDecision, fetchAdminReports, NOT_A_FACE } from "./server.js";
 import { findSimilarName } from "./similar_names.js";
+import { askForToken } from "./token_form.js";
 import { currentLanguage, setLanguage, words } from "./words.js";
 
 const FACES = "api/v1/admin/reports";
@@ -33,7 +34,7 @@ function showError({ message, status }) {
   say(byId("message"), message);
   byId("message").scrollIntoView({ block: "center" });
   if (status !== 401) return;
-  byId("token-form").hidden = false;
+  askForToken("Administrator's token", "admin");
   seen.disconnect();
   cards.clear();
   for (const place of ["none", "tabs", "reports", "all-bar"]) byId(place).hidden = true;

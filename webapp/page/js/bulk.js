@@ -3,7 +3,7 @@
 import { findConfidence } from "./decision.js";
 import { byId, element, percent, rescueFocus } from "./dom.js";
 import { isImage, paint } from "./images.js";
-import { words } from "./words.js";
+import { translated, words } from "./words.js";
 
 const SIDE = 160;
 // Lists of files without a class, in the order of the choice. No class has a name with a colon.
@@ -11,9 +11,6 @@ const WITHOUT_CLASS = { ":unknown": () => words("unknown"), ":faceless": () => w
 const lacksClass = (name) => Object.hasOwn(WITHOUT_CLASS, name);
 let controller = new AbortController();
 let showCounts = () => {};
-
-/** Attributes of an element whose text follows the language of the page. */
-const translated = (text) => ({ text: words(text), "data-words": text });
 
 /** Show the counts of the folder in the present language. */
 export const translateFolder = () => showCounts();

@@ -13,6 +13,7 @@ import { openImage, OTHER_FORMAT, TOO_LARGE } from "./images.js";
 import { refusal } from "./refusals.js";
 import { askForReport, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
+import { askForToken } from "./token_form.js";
 import { chooseOffered, currentLanguage, setLanguage, words } from "./words.js";
 
 const NO_FACE = "no face found";
@@ -22,14 +23,26 @@ const SLOW_SECONDS = 0.5; // opening a file takes longer only if it is very larg
 const WHERE = "where";
 const MAX_NAMED_FILES = 5; // files that cannot be read are named
 // `looking` resolves after faces were detected in all images, one by one. `asking` is true until all have a prediction.
-const page = { images: [], cards: new Map(), about: null, factsLoaded: null, looking: Promise.resolve(), asking: false };
+// `isLocked`: the server did not accept the token, or there is none.
+const page = { images: [], cards: new Map(), about: null, factsLoaded: null, looking: Promise.resolve(), asking: false, isLocked: false };
 
 /** Whether this model classifies faces, not whole images. */
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
 const onDevice = () => byId("where").value === "device";
 /** Whether the page is a static export without a server. */
 const isAlone = () => page.about?.server === false;
-const fail = (error) => showError(error.message);
+
+/** Show an error; without a valid token, ask for one: nothing can be sent. */
+function fail(error) {
+  showError(error.message);
+  if (error.status !== 401) return;
+  page.isLocked = true;
+  askForToken("Token", "./");
+  showLock();
+}
+
+/** Take images only where they can be classified. */
+const showLock = () => { byId("drop").hidden = page.isLocked && !onDevice(); };
 
 /** Show an error where it can be seen. */
 function showError(text) {
@@ -48,6 +61,7 @@ function showNotice(text) {
 async function addFiles(files) {
   // The facts say whether faces are detected.
   await page.factsLoaded;
+  if (byId("drop").hidden) return;
   if (files.length) {
     say(byId("message"), "");
     showUnread("");
@@ -269,6 +283,7 @@ async function addFolder(files) {
   };
   try {
     await page.factsLoaded;
+    if (byId("drop").hidden) return;
     if (onDevice()) await loadDeviceModel();
     await checkFolder(files, page.about?.classes ?? [], page.about?.sure_from ?? 1, openOrNull, predict);
   } catch (error) {
@@ -311,6 +326,7 @@ function setPlace(where) {
   localStorage.setItem(WHERE, where);
   showPrivacyNotice(onDevice());
   showDeviceState();
+  showLock();
   if (onDevice()) offerDevice(false);
 }
 
@@ -359,7 +375,7 @@ function translate(language) {
 
 function showTitle() {
   byId("purpose").textContent = ofFaces() ? words("It finds the faces and says who they are.") : words("It says what they show.");
-  document.title = byId("title").textContent = page.about?.title || (ofFaces() ? words("Who is this?") : words("What is this?"));
+  document.title = byId("title").textContent = !page.about ? "Gleanset" : page.about.title || (ofFaces() ? words("Who is this?") : words("What is this?"));
   byId("report-who").textContent = ofFaces() ? words("Who is it?") : words("What is it?");
 }
 

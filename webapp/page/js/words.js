@@ -165,6 +165,7 @@ const WORDS = {
     "Next": "下一页",
     "Accept": "接受",
     "Administrator's token": "管理员令牌", "Open": "打开",
+    "Token": "令牌",
     "Refused": "已拒绝",
     "Pending: {count}": "待处理：{count}",
     "{count} more will appear when another program has finished writing.": "还有 {count} 个，等另一个程序写完后出现。",
@@ -369,6 +370,7 @@ const WORDS = {
     "Next": "次へ",
     "Accept": "採用する",
     "Administrator's token": "管理者のトークン", "Open": "開く",
+    "Token": "トークン",
     "Refused": "却下しました",
     "Pending: {count}": "未処理: {count}",
     "{count} more will appear when another program has finished writing.": "ほかに {count} 件あり、別のプログラムの書き込みが終わると表示されます。",
@@ -433,6 +435,9 @@ export function words(text, values = {}) {
   const translation = WORDS[language]?.[text] ?? text;
   return translation.replace(/\{(\w+)\}/g, (_, name) => values[name] ?? "");
 }
+
+/** Attributes of an element whose text follows the language of the page. */
+export const translated = (text) => ({ text: words(text), "data-words": text });
 
 /** Translate all fixed texts of the page, and store the choice. */
 export function setLanguage(preferred = language) {

@@ -1,0 +1,15 @@
+// A form for the token, where an address without one was opened.
+
+import { byId, element } from "./dom.js";
+import { translated } from "./words.js";
+
+const FORM = "token-form";
+
+/** Ask for a token below the message; the server stores it in a cookie and opens the page at `address` again. */
+export function askForToken(label, address) {
+  if (byId(FORM)) return;
+  byId("message").after(element("form", { id: FORM, class: "buttons", action: address },
+    element("label", {}, element("span", translated(label)),
+      element("input", { name: "token", type: "password", required: true, autocomplete: "current-password" })),
+    element("button", { type: "submit", class: "primary", ...translated("Open") })));
+}
