@@ -581,11 +581,12 @@ def test_touch_draws_boxes_and_scrolls(
         box = page.locator(".box").last.bounding_box()
         turned = math.degrees(math.atan2(box["height"], box["width"]))
         assert abs(turned - math.degrees(math.asin(abs(math.sin(math.radians(angle)))))) < 6
-        page.locator(".box").last.focus()
-        page.keyboard.press("Delete")
+        page.locator(".box").last.press("Delete")
     swipe(-90, 60)
     assert page.evaluate(f"{BOXES}.length") == count
     assert stage.evaluate("stage => scrollY + stage.scrollTop") > top
+    page.focus(".face button")
+    assert stage.evaluate("stage => stage.scrollTop") < max(top, 1), "it shows the first face"
 
 
 @pytest.mark.long

@@ -19,7 +19,9 @@ export function boxEditor(image, changed) {
   const view = element("img", { src: image.url, alt: image.name, draggable: "false" });
   const frame = element("div", { class: "frame" });
   const stage = imageStage(image, view, frame);
-  const redraw = () => drawBoxes(frame, image, changed, stage);
+  let marked = null;
+  const mark = () => [...frame.children].forEach((handle) => handle.classList.toggle("marked", handle.dataset.box === String(marked)));
+  const redraw = () => { drawBoxes(frame, image, changed, stage); mark(); };
   const place = () => {
     // The frame covers the visible image, which keeps its aspect ratio within the element.
     const scale = Math.min(view.clientWidth / image.width, view.clientHeight / image.height);
@@ -39,8 +41,16 @@ export function boxEditor(image, changed) {
     const scale = image.width / frame.clientWidth;
     return [(stage.scrollLeft + stage.clientWidth / 2 - frame.offsetLeft) * scale, (stage.scrollTop + stage.clientHeight / 2 - frame.offsetTop) * scale];
   };
+  /** Mark a box, and scroll a strip to it. */
+  const show = (box) => {
+    marked = box.id;
+    mark();
+    const scale = frame.clientWidth / image.width;
+    const start = (offset, middle, seen) => offset + middle * scale - seen / 2;
+    stage.scrollTo(start(frame.offsetLeft, box.x + box.width / 2, stage.clientWidth), start(frame.offsetTop, box.y + box.height / 2, stage.clientHeight));
+  };
   redraw();
-  return { stage, redraw, middle };
+  return { stage, redraw, middle, show };
 }
 
 function drawBoxes(frame, image, changed, stage) {

@@ -19,7 +19,7 @@ export function imageCard(image, { boxes, server, reports }, acts) {
   const state = element("p", { class: "small", role: "status" });
   const editor = boxes
     ? boxEditor(image, () => { acts.changed(image); refresh(); })
-    : { stage: imageStage(image, element("img", { src: image.url, alt: image.name })), redraw() {} };
+    : { stage: imageStage(image, element("img", { src: image.url, alt: image.name })), redraw() {}, show() {} };
   const add = element("button", {
     type: "button", text: words("Add a face"),
     onclick: () => {
@@ -59,6 +59,10 @@ export function imageCard(image, { boxes, server, reports }, acts) {
     look.hidden = !server || image.looking || image.finder === "server"
       || (image.finder === "browser" && image.boxes.length > 0);
     const items = image.boxes.map((box, number) => buildFace(image, box, number, { acts, reports, refresh }));
+    for (const [number, box] of image.boxes.entries()) {
+      items[number].addEventListener("click", () => editor.show(box));
+      items[number].addEventListener("focusin", ({ target }) => { if (target.matches("button")) editor.show(box); });
+    }
     if (image.whole) items.push(buildFace(image, null, 0, { acts, reports, refresh }));
     list.replaceChildren(...items);
     // The focused element was replaced: focus the one in its place.
