@@ -15,8 +15,10 @@ const seen = new IntersectionObserver((entries) => {
 }, { threshold: 0.6 });
 let page = { waiting: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
 let settled = false;
+let place; // behind which the shown reports begin
 
 async function show(after) {
+  place = after;
   try {
     page = await fetchAdminReports(after ?? { settled });
     // Behind the last one it begins anew: what was left out still waits.
@@ -224,10 +226,20 @@ async function sendDecision(decision, then) {
     refreshHeader();
     await refreshClasses();
   } catch (error) {
-    refreshHeader();
-    showError(error);
+    if (error.status === 409) await reload(decision, error);
+    else {
+      refreshHeader();
+      showError(error);
+    }
   }
   rescueFocus(byId("accept-all"), byId("next"), byId("waiting"));
+}
+
+/** Show what is pending or decided now, after a refused decision: somebody else may have decided or undone it. */
+async function reload({ accept = {}, refuse = [] }, { message }) {
+  await show(place);
+  const isPending = [...Object.keys(accept), ...refuse].some((id) => cards.has(Number(id)));
+  if (byId("message").hidden) say(byId("message"), isPending ? message : words("Somebody else has changed this. The reports were loaded again."));
 }
 
 /** Reload the classes, which a decision may create, and rebuild the cards with buttons that name them. */
@@ -261,6 +273,8 @@ async function refreshReport(id) {
 }
 
 function askForName(report) {
+  byId("else-face").src = `${FACES}/${report.id}/face`;
+  byId("else-face").alt = words("Reported face");
   byId("else-name").value = "";
   describeTypedName(report);
   byId("else").showModal();
