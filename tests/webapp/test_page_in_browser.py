@@ -413,7 +413,7 @@ def test_folder_keeps_ticks_and_counts(
     open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
 ) -> None:
     """Also while results arrive, the class changes, and the language changes."""
-    for name in ("1 red", "2 red", "3 blue", "4 red", "5 lime"):
+    for name in ("1 red", "2 blue", "3 blue", "4 blue", "5 lime"):
         Image.new("RGB", (40, 40), name[2:]).save(tmp_path / f"{name}.png")
     page, held = open_page(at=restart_server()), list[Any]()
     requests = iter(range(5))
@@ -424,35 +424,35 @@ def test_folder_keeps_ticks_and_counts(
     wait_for(page, f"{BULK_STATUS} === '3 of 5 checked'")
     ticks = "[...document.querySelectorAll('.bulk-list input')].map((box) => box.checked)"
     status = "[...document.querySelectorAll('#bulk [role=status]')].at(-1).textContent"
-    assert page.evaluate(ticks) == [True, True]
+    assert page.evaluate(ticks) == [True, True], "of the first class with an image"
     page.locator(".bulk-list input").first.uncheck()
-    assert page.evaluate(status) == "2 ticked", "also of classes that were not shown"
-    page.select_option("#bulk-class", "blue")
+    assert page.evaluate(status) == "1 ticked here, 2 in all classes"
     page.select_option("#bulk-class", "red")
+    page.select_option("#bulk-class", "blue")
     assert eventually(lambda: page.evaluate("1") and bool(held))
     held[0].continue_()
     wait_for(page, f"{BULK_STATUS} === '5 of 5 checked · recognized: 4 · unknown: 1'")
-    page.select_option("#bulk-class", "blue")
     page.select_option("#bulk-class", "red")
-    expected = [False, True, True], ["blue (1)", "green (0)", "red (3)", "unknown (1)"]
+    page.select_option("#bulk-class", "blue")
+    expected = [False, True, True], ["blue (3)", "green (0)", "red (1)", "unknown (1)"]
     assert (page.evaluate(ticks), page.evaluate(BULK_COUNTS)) == expected
-    assert page.evaluate(status) == "3 ticked"
+    assert page.evaluate(status) == "2 ticked here, 3 in all classes"
     page.fill("#bulk-sure", "100")
     assert page.evaluate(ticks) == [False] * 3
     page.fill("#bulk-sure", "90")
     assert page.evaluate(ticks) == expected[0]
     page.select_option("#bulk-class", ":unknown")
     assert page.locator(".bulk-list").inner_text().strip().endswith("5 lime.png")
-    page.select_option("#bulk-class", "red")
+    page.select_option("#bulk-class", "blue")
     page.select_option("#language", "ja")
     assert (page.evaluate(ticks), page.evaluate(BULK_COUNTS)[:3]) == (expected[0], expected[1][:3])
-    assert page.evaluate(status) == "3 枚にチェック"
+    assert page.evaluate(status) == "このクラスで 2 枚、全体で 3 枚にチェック"
     assert page.evaluate(BULK_STATUS) == "5 枚中 5 枚を確認済み · 認識: 4 · 不明: 1"
     assert page.inner_text("#bulk-title") == "フォルダーを確認"
     with page.expect_download() as saved:
         page.click("#bulk >> text=一覧を保存")
     rows = saved.value.path().read_text(encoding="utf-8").splitlines()[1:]
-    assert [row.split(",")[1].strip('"') for row in rows] == ["red", "blue", "red"]
+    assert [row.split(",")[1].strip('"') for row in rows] == ["red", "blue", "blue"]
 
 
 def test_device_without_model_or_network(open_page: OpenPage, two_faces: Path) -> None:

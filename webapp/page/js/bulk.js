@@ -57,9 +57,10 @@ export async function checkFolder(files, classes, sure, open, predict) {
       if (filterByClass(list).length && !offered.includes(list)) classChoice.append(new Option(list, list));
     }
     for (const option of classChoice.options) option.text = `${nameList(option.value)} (${filterByClass(option.value).length})`;
-    const ticked = rows.filter(isTicked).length;
-    tickedText.textContent = words("{count} ticked", { count: ticked });
-    save.hidden = !ticked;
+    const ticked = rows.filter(isTicked);
+    const shown = ticked.filter(({ label }) => label === classChoice.value).length;
+    tickedText.textContent = words("{shown} ticked here, {count} in all classes", { shown, count: ticked.length });
+    save.hidden = !ticked.length;
   };
 
   function show() {
@@ -67,9 +68,10 @@ export async function checkFolder(files, classes, sure, open, predict) {
     count();
   }
 
-  /** Select the first class with an image, until the user chooses one. */
+  /** Select the first class with an image, until the user chooses one or ticks an image. */
   function selectFirstClass(label) {
-    if (isChosen || !classes.includes(label) || filterByClass(classChoice.value).length) return;
+    const isLater = classes.indexOf(label) > classes.indexOf(classChoice.value);
+    if (isChosen || !classes.includes(label) || (isLater && filterByClass(classChoice.value).length)) return;
     classChoice.value = label;
     show();
   }
@@ -77,7 +79,7 @@ export async function checkFolder(files, classes, sure, open, predict) {
   function buildRow(one) {
     const picture = one.image ? [element("img", { src: one.image, alt: "" })] : [];
     if (lacksClass(one.label)) return element("li", {}, ...picture, element("bdi", { text: one.path }));
-    const box = element("input", { type: "checkbox", onchange: (event) => { one.ticked = event.target.checked; count(); } });
+    const box = element("input", { type: "checkbox", onchange: (event) => { isChosen = true; one.ticked = event.target.checked; count(); } });
     box.checked = isTicked(one);
     return element("li", {}, element("label", {}, ...picture,
       element("span", {}, box, element("span", {}, element("bdi", { text: one.path }), ` (${percent(one.confidence)})`))));

@@ -4,6 +4,7 @@ import { byId, element, percent, say } from "./dom.js";
 import * as server from "./server.js";
 import { chooseOffered, setLanguage, words } from "./words.js";
 
+const MIN_COUNT = 20; // below, a share says more than is known
 const paragraph = (text) => element("p", { text });
 const formatShare = (value) => (value === null ? "–" : value === 1 ? "100 %" : percent(value));
 
@@ -44,11 +45,12 @@ function describeUnknownRule({ has_unknown_rule: tells, unknown_rule: rule, dete
   if (rule?.left_out_interval) {
     const [low, high] = rule.left_out_interval.map(percent);
     paragraphs.push(paragraph(words("Of images of classes that it had not learned, {share} were “unknown” ({low} to {high}; {classes} classes left out of training in turn).",
-      { share: percent(rule.left_out_unknown / rule.left_out), low, high, classes: rule.left_out_classes })));
+      { share: rule.left_out < MIN_COUNT ? `${rule.left_out_unknown}/${rule.left_out}` : percent(rule.left_out_unknown / rule.left_out), low, high, classes: rule.left_out_classes })));
   }
   if (rule?.rejected) {
+    const named = rule.rejected - rule.rejected_unknown;
     paragraphs.push(paragraph(words("Images of other things that wrongly get a class: {named} of {rejected}.",
-      { rejected: rule.rejected, named: percent(1 - rule.rejected_unknown / rule.rejected) })));
+      { rejected: rule.rejected, named: rule.rejected < MIN_COUNT ? named : percent(named / rule.rejected) })));
   } else if (rule && !rule.left_out) {
     paragraphs.push(paragraph(words("How many images of other things wrongly get a class was not measured: the dataset has no rejected images.")));
   }

@@ -25,8 +25,8 @@ async function load(notify) {
   return card;
 }
 
-/** Whether a model is cached, for offline use. */
-export const isCached = async () => "caches" in self && Boolean(await (await caches.open("model")).match(CARD));
+/** Whether a model is cached, for offline use, or loaded where a browser caches nothing. */
+export const isCached = async () => ("caches" in self ? Boolean(await (await caches.open("model")).match(CARD)) : Boolean(loading));
 
 /**
  * The card of the model and the network that it names by its hash. The cached pair is used as a whole

@@ -35,6 +35,7 @@ const isAlone = () => page.about?.server === false;
 /** Show an error; without a valid token, ask for one: nothing can be sent. */
 function fail(error) {
   showError(error.message);
+  if (error.status === 0) watchServer();
   if (error.status !== 401) return;
   page.isLocked = true;
   askForToken("Token", "./");
@@ -212,6 +213,7 @@ async function requestPrediction({ name, blob, sent }, signal) {
     return (await server.predict([{ name, blob, boxes: sent }], signal)).images[0];
   } catch (error) {
     if (error.status === 413) return { error };
+    if (error.status === 0) watchServer();
     throw error;
   }
 }
@@ -276,6 +278,7 @@ async function addFolder(files) {
     throw error;
   });
   const predict = async (image, signal) => {
+    if (onDevice()) await loadDeviceModel(); // the place may have changed
     if (onDevice() && ofFaces()) await detectFaces(image, page.about, false);
     if (onDevice()) return predictParts(image);
     const { parts, error } = await requestPrediction(image, signal);
