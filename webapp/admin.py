@@ -109,6 +109,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         result = {
             "waiting": table.count(),
+            "decided": table.count("accepted") + table.count("refused"),
             "spooled": len(list_spooled_reports(spool.root)),
             "reports": [_report_json(dataset, step, report, copies) for step, report in listed],
             "last": last,

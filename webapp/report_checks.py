@@ -37,7 +37,6 @@ def check_report(
     if len(sent.note) > MAX_NOTE_LENGTH:
         detail = f"limit: {MAX_NOTE_LENGTH} characters"
         raise RefusedRequest(422, "note too long", detail, "shorten `note`")
-    answer: tuple[str | None, float | None] = None, None
     if sent.kind == REMOVAL:
         if not sent.note.strip():
             hint = "say in `note` why the image should be removed"
@@ -45,13 +44,13 @@ def check_report(
         claimed, marked = "", None
     else:
         claimed, marked = _claimed_class(sent, loaded), sent.box
-        answer = _prediction(loaded, upload, sent, limits)
     image = strip_image(upload.data, limits.pixels)
     full_box = Box(0, 0, image.width, image.height)
     box = clip_box(Box(*marked) if marked else full_box, image.width, image.height)
     if box is None:
         hint = f"the image has {image.width} x {image.height} pixels"
         raise RefusedRequest(422, "box outside the image", str(sent.box), hint)
+    answer = (None, None) if sent.kind == REMOVAL else _prediction(loaded, upload, sent, limits)
     measured = measure(image.data, limits.pixels)
     ids = measured.sha256, image.format, box
     claim = Claim(*ids, claimed, loaded.run, *answer, sent.note, sent.kind, measured.phash)

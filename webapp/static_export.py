@@ -23,9 +23,8 @@ from webapp.request import StaticPageRequest
 from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
-ADMINISTRATOR_FILES = ("admin.html", "admin.css", "admin.js")
 API_FILES = ("api.html", "api_page.js", "snippets.js", "openapi.json")
-EXCLUDED = (*API_FILES, *ADMINISTRATOR_FILES, "package-lock.json", MANIFEST)
+EXCLUDED = (*API_FILES, "admin.html", "admin.css", "admin.js", "package-lock.json", MANIFEST)
 """Files of the page that only a server needs, or that are generated."""
 
 
@@ -46,10 +45,11 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
     settings = ServeSettings(str(file), dataset, web, detector=request.detector)
     loaded = load_model(settings)
     for name, data in _files(settings, loaded):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / name, data)
         sizes.append(len(data))
-    return {"run": loaded.run, "folder": str(folder), "files": len(sizes), "bytes": sum(sizes)}
+    result = {"run": loaded.run, "folder": str(folder), "files": len(sizes), "bytes": sum(sizes)}
+    note = "no contact for removal requests: set [web] contact"
+    return result if web.contact else result | {"note": note}
 
 
 def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:

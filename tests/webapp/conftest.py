@@ -214,8 +214,8 @@ def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Ite
 
     yield open_page_in_context
     # The browser also logs failed requests where the test expects them: without a network, over the
-    # limit, or without a token.
-    expected = ("INTERNET_DISCONNECTED", "Too Many Requests", "401 (Unauthorized)")
+    # limit, without a token, or after somebody else's decision.
+    expected = ("INTERNET_DISCONNECTED", "Too Many Requests", "(Unauthorized)", "(Conflict)")
     assert [
         trouble for trouble in troubles if not any(words in trouble for words in expected)
     ] == []

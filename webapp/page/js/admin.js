@@ -4,7 +4,7 @@ import { byId, element, percent, rescueFocus, say, stageClass } from "./dom.js";
 import { applyAdminDecision, fetchAdminReports, NOT_A_FACE } from "./server.js";
 import { findSimilarName } from "./similar_names.js";
 import { askForToken } from "./token_form.js";
-import { currentLanguage, setLanguage, words } from "./words.js";
+import { currentLanguage, setLanguage, translated, words } from "./words.js";
 
 const FACES = "api/v1/admin/reports";
 // By number: the report, its card, its outcome, and whether it was seen.
@@ -13,7 +13,7 @@ const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) cards.get(Number(target.dataset.report)).seen = true;
   refreshAcceptAll();
 }, { threshold: 0.6 });
-let page = { waiting: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
+let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
 let settled = false;
 let place; // behind which the shown reports begin
 
@@ -36,7 +36,7 @@ function showError({ message, status }) {
   say(byId("message"), message);
   byId("message").scrollIntoView({ block: "center" });
   if (status !== 401) return;
-  askForToken("Administrator's token", "admin");
+  askForToken(translated("Administrator's token"), "admin");
   seen.disconnect();
   cards.clear();
   for (const place of ["none", "tabs", "reports", "all-bar"]) byId(place).hidden = true;
@@ -66,6 +66,7 @@ const describeStatus = ({ status, class: name }) => (status === "accepted" ? wor
 function refreshHeader() {
   byId("waiting").textContent = words("Pending: {count}", { count: page.waiting });
   byId("waiting").setAttribute("aria-pressed", !settled);
+  byId("settled").textContent = words("Decided: {count}", { count: page.decided });
   byId("settled").setAttribute("aria-pressed", settled);
   say(byId("spooled"), page.spooled ? words("{count} more will appear when another program has finished writing.", { count: page.spooled }) : "");
   say(byId("none"), page.reports.length ? "" : settled ? words("No decisions yet.") : words("No pending reports."));
@@ -200,6 +201,7 @@ function markBroken(state) {
 async function decide(decision, text) {
   await sendDecision(decision, ({ step, reports }) => {
     page.waiting -= reports.length;
+    page.decided += reports.length;
     for (const id of reports) setOutcome(id, { step, text: text ?? words("Accepted as {name}", { name: nameClass(classOf(cards.get(id)?.report.claimed)) }) });
     const first = cards.get(reports[0]);
     if (reports.length === 1) first?.card.querySelector(".undo").focus({ preventScroll: true });
@@ -211,6 +213,7 @@ async function decide(decision, text) {
 async function undo(step) {
   await sendDecision({ undo: step }, async ({ reports }) => {
     page.waiting += reports.length;
+    page.decided -= reports.length;
     for (const id of reports) setOutcome(id, null);
     say(byId("said"), words("Pending again: {count}", { count: reports.length }));
     refreshRivals(reports);

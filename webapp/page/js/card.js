@@ -103,7 +103,7 @@ function describeRemoval(card) {
   const paragraphs = card.takes_requests
     ? [element("p", {}, element("a", { href: "./", text: words("Open the image on the page and choose “Report or remove this image”.") })),
       paragraph(words("A person reviews the request. The image is then removed from the dataset for good and not used for the next training; this model stays unchanged until then."))]
-    : [paragraph(words("This page takes no requests: ask its operator."))];
+    : [paragraph(card.contact ? words("This page takes no requests: ask its operator.") : words("This page takes no requests, and its operator names no contact."))];
   if (card.contact) paragraphs.push(paragraph(words("Contact: {contact}", card)));
   return paragraphs;
 }

@@ -14,7 +14,7 @@ import { refusal } from "./refusals.js";
 import { askForReport, offerClasses } from "./report_dialog.js";
 import * as server from "./server.js";
 import { askForToken } from "./token_form.js";
-import { chooseOffered, currentLanguage, setLanguage, words } from "./words.js";
+import { chooseOffered, currentLanguage, setLanguage, translated, words } from "./words.js";
 
 const NO_FACE = "no face found";
 const PING_SECONDS = 15;
@@ -38,7 +38,7 @@ function fail(error) {
   if (error.status === 0) watchServer();
   if (error.status !== 401) return;
   page.isLocked = true;
-  askForToken("Token", "./");
+  askForToken(translated("Token"), "./");
   showLock();
 }
 

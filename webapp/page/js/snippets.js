@@ -18,7 +18,10 @@ body = json.dumps({"images": [{"name": "${file}", "data": data}]}).encode()
 headers = {"content-type": "application/json"${token && `, "authorization": "Bearer ${token}"`}}
 with urlopen(Request("${address}/predict", body, headers)) as response:
     result = json.load(response)
-for part in result["images"][0].get("parts", []):
+(image,) = result["images"]
+if error := image.get("error"):
+    print(error["reason"], "-", error["detail"])
+for part in image.get("parts", []):
     print(part["answer"] or "unknown", part["similarity"])`,
   "JavaScript": `import { readFile } from "node:fs/promises";
 
@@ -29,5 +32,7 @@ const response = await fetch("${address}/predict", {
 });
 const result = await response.json();
 if (!response.ok) throw new Error(\`\${result.detail}: \${result.hint}\`);
-for (const part of result.images[0].parts ?? []) console.log(part.answer ?? "unknown", part.similarity);`,
+const [image] = result.images;
+if (image.error) console.log(image.error.reason, "-", image.error.detail);
+for (const part of image.parts ?? []) console.log(part.answer ?? "unknown", part.similarity);`,
 });

@@ -9,7 +9,7 @@ const FORM = "token-form";
 export function askForToken(label, address) {
   if (byId(FORM)) return;
   byId("message").after(element("form", { id: FORM, class: "buttons", action: address },
-    element("label", {}, element("span", translated(label)),
+    element("label", {}, element("span", label),
       element("input", { name: "token", type: "password", required: true, autocomplete: "current-password" })),
     element("button", { type: "submit", class: "primary", ...translated("Open") })));
 }
