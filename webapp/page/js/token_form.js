@@ -5,7 +5,7 @@ import { translated } from "./words.js";
 
 const FORM = "token-form";
 
-/** Ask for a token below the message; the server stores it in a cookie and opens the page at `address` again. */
+/** Ask for a token below the message (`label`: its attributes); the server stores it in a cookie and opens the page at `address` again. */
 export function askForToken(label, address) {
   if (byId(FORM)) return;
   byId("message").after(element("form", { id: FORM, class: "buttons", action: address },
