@@ -43,12 +43,8 @@ def build_stacks(samples: Sequence[SampleFeatures], split: Collection[int] = ())
     stacks: list[list[int]] = []
     open_stacks: dict[str, list[list[int]]] = defaultdict(list)
     tracks: dict[str, list[int]] = defaultdict(list)
-
-    def time_order(number: int) -> tuple[str, float, int]:
-        sample = samples[number]
-        return sample.video or "", sample.time or 0.0, sample.id
-
-    for number in sorted(range(len(samples)), key=time_order):
+    times = [(sample.video or "", sample.time or 0.0, sample.id) for sample in samples]
+    for number in sorted(range(len(samples)), key=times.__getitem__):
         sample = samples[number]
         stack: list[int] = []
         if sample.id in split:

@@ -43,7 +43,7 @@ class History:
 
     def __init__(self, steps: Iterable[StepRow] = ()) -> None:
         self.last = 0
-        self._steps: dict[int, HistoryStep] = {}
+        self.steps: dict[int, HistoryStep] = {}
         self._undo: list[HistoryStep] = []
         self._redo: list[HistoryStep] = []
         self.add_steps(steps, can_undo=lambda step: True)
@@ -52,11 +52,11 @@ class History:
         """Add newer steps; `can_undo` returns whether this window may undo one."""
         for row in steps:
             step = HistoryStep(row.id, row.operation, 0, row.id)
-            if row.undoes is not None and (before := self._steps.get(row.undoes)) is not None:
+            if row.undoes is not None and (before := self.steps.get(row.undoes)) is not None:
                 step = before._replace(id=row.id, depth=before.depth + 1)
                 with suppress(ValueError):
                     self._stack(before).remove(before)
-            self._steps[row.id] = step
+            self.steps[row.id] = step
             self.last = max(self.last, row.id)
             if can_undo(row.id):
                 self._push(step)
@@ -74,7 +74,7 @@ class History:
 
     def adopt(self, step: int) -> None:
         """Make a step of another session undoable here."""
-        stored = self._steps.get(step)
+        stored = self.steps.get(step)
         if stored is not None and stored not in (*self._undo[-50:], *self._redo[-50:]):
             self._push(stored)
 
@@ -85,10 +85,6 @@ class History:
     def redoable(self) -> HistoryStep | None:
         """Return the undo that a redo reverts."""
         return self._redo[-1] if self._redo else None
-
-    def get_step(self, step: int) -> HistoryStep:
-        """Return a step; one without a name if it is unknown."""
-        return self._steps.get(step) or HistoryStep(step, make_operation(NAMED, name=""), 0, step)
 
 
 BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
@@ -258,7 +254,8 @@ class SortingSession:
         self._own.add(step)
         self._follow_history()
         self.keys.save()
-        recorded = self.history.get_step(step)
+        unknown = HistoryStep(step, make_operation(NAMED, name=""), 0, step)
+        recorded = self.history.steps.get(step, unknown)
         return StepResult(step, count, recorded.operation, since, kind, recorded.root)
 
     def adopt(self, step: int, count: int = 0) -> StepResult:

@@ -226,7 +226,7 @@ def test_reader_always_finds_complete_export(empty: Dataset, tmp_path: Path) -> 
         while not over.is_set():
             absent += not (out / MARKER).exists()
 
-    reader = threading.Thread(target=look)
+    reader = threading.Thread(target=look, daemon=True)
     reader.start()
     for side in (20, 30):
         run_export(empty, out, size=f"{side}x{side}")

@@ -26,7 +26,8 @@ from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, S
 
 NAMED = TileMark.SENT, TileMark.DONE
 REFRESH_MS = 500
-MOUSE_REST_SECONDS = 1.5
+MOUSE_REST_SECONDS, CORRECTION_REST_SECONDS = 1.5, 3.0
+"""How long a page is left alone before it is replaced; after corrections also by the keyboard."""
 MIN_MOVED = 3
 """Faces moved from a page to one class, after which the rest of the page is suggested again."""
 
@@ -55,6 +56,7 @@ class ClustersRefresh(QObject):
     def watch(self, page: ClassPage | None, *, corrected: bool = False) -> None:
         """Offer a better page than a composed one from now on, until there is any input."""
         self._page, self.corrected = page, corrected
+        self._moved_at = time.monotonic() if corrected else self._moved_at
         if page is not None and not page.by_hand:
             self._timer.start(REFRESH_MS)
         else:
@@ -72,7 +74,8 @@ class ClustersRefresh(QObject):
 
     def _may_replace(self, page: ClassPage) -> bool:
         is_shown = page is self._page is self._grid.page and self._grid.isVisible()
-        return is_shown and time.monotonic() - self._moved_at >= MOUSE_REST_SECONDS
+        rest = CORRECTION_REST_SECONDS if self.corrected else MOUSE_REST_SECONDS
+        return is_shown and time.monotonic() - self._moved_at >= rest
 
     def _check(self) -> None:
         page, room = self._page, self._grid.room()
@@ -135,7 +138,6 @@ class ClassPagesView(PagedView):
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._history = PageHistory()
-        self._is_refreshed = False
         self._joined: tuple[ClassPage, ClassPage] | None = None
         self.header = PageHeader(self.worker, self.file_page, self.skip_page)
         self.hints = KeyHints()
@@ -353,7 +355,7 @@ class ClassPagesView(PagedView):
         steps = self._history.steps
         page = steps.get(step.root, self.page)
         last = max((root for root in steps if steps[root] == page), default=0)
-        if step.kind is StepKind.REDO and step.root == last:
+        if page is None or (step.kind is StepKind.REDO and step.root == last):
             self.next_page()
         elif page != self.page:
             self.show_page(page)

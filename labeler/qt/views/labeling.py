@@ -508,7 +508,7 @@ class PagedView(LabelingView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.view.mouse.lifts = True
-        self._shown_at, self._is_loading = 0.0, False
+        self._shown_at, self._is_loading, self._is_refreshed = 0.0, False, False
         self._refit = timer(self, self.fit_page, REFIT_DELAY_MS)  # after the window was resized
         self.view.resized.connect(self._refit.start)
 
@@ -527,7 +527,8 @@ class PagedView(LabelingView):
 
     def is_too_recent(self) -> bool:
         """Return whether the page appeared just now, and say so."""
-        too_recent = time.monotonic() - self._shown_at < ENTER_DELAY_SECONDS
+        delay = ENTER_DELAY_SECONDS * (3 if self._is_refreshed else 1)  # it is noticed later
+        too_recent = time.monotonic() - self._shown_at < delay
         if too_recent:
             self.worker.show_message(
                 self.tr("This page has just appeared: check it, then press Enter again")

@@ -21,6 +21,7 @@ from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import TEXT_MODIFIERS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import CONTROL_RADIUS, SPACE_M, SPACE_S, Role, blend, edge, muted_text
+from labeler.qt.translations import target_name
 from labeler.qt.views.page_header import PageDescription, describe_page
 from labeler.qt.widgets import NameField
 from labeler.sorting.page_layout import ClassPage, PageKind
@@ -59,6 +60,7 @@ class PageGrid(GestureView):
     """The card that is pointed at is to be named."""
 
     _highlighted = range(0)
+    _swept_name: str | None = None
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
         super().__init__(model, thumbs, worker)
@@ -195,8 +197,8 @@ class PageGrid(GestureView):
         return [*extended]
 
     def sweep(self, row: int) -> None:
-        """Add the tile under the mouse, unless it has a name already."""
-        if row < 0 or self._name_of_tile(row) is None:
+        """Add the tile under the mouse, unless it has another name than the first one had."""
+        if row < 0 or self._name_of_tile(row) in (None, self._swept_name):
             super().sweep(row)
 
     def _name_of_tile(self, row: int) -> str | None:
@@ -220,6 +222,7 @@ class PageGrid(GestureView):
 
     def class_key(self, key: str, shift: bool) -> None:
         """Label what is pointed at, or with Shift the page if one class is suggested."""
+        self._swept_name = next(map(self._name_of_tile, self.target_rows()), None)
         super().class_key(key, shift and not (self.description and self.description.first_step))
 
     def name_of(self, row: int) -> str:
@@ -227,7 +230,7 @@ class PageGrid(GestureView):
         cluster = self.section_rows(row)
         if (name := self._names.get(cluster.start)) is None:
             sent = Counter(filter(None, map(self._name_of_tile, cluster)))
-            name = sent.most_common(1)[0][0] if sent else ""
+            name = max(sent, key=lambda name: (name not in list(Place), sent[name]), default="")
             if not self.has_clusters and (not name or self.unmarked(cluster)):
                 name = self.tiles.prediction(row).label or ""
             self._names[cluster.start] = name
@@ -240,7 +243,8 @@ class PageGrid(GestureView):
     def appearance(self, row: int) -> TileAppearance:
         """Show a tile with the name of its card as it is: the heading says the name."""
         tile = super().appearance(row)
-        if self.has_clusters and tile.caption and tile.caption == self.name_of(row):
+        is_named = self.has_clusters or not self.unmarked(self.section_rows(row))
+        if is_named and tile.caption and tile.caption == self.name_of(row):
             return tile._replace(state=UNMARKED, caption="")
         return tile
 
@@ -259,7 +263,8 @@ class PageGrid(GestureView):
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)
         line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(count) - SPACE_M)
         if name:
-            section = replace(placed.section, title=f"{name} ✓", key=self.worker.keys.get(name, ""))
+            title, key = f"{target_name(name)} ✓", self.worker.keys.get(name, "")
+            section = replace(placed.section, title=title, key=key)
             super().paint_heading(painter, line, placed._replace(section=section))
             return
         frame = line.adjusted(-2, SPACE_S, 0, -SPACE_S)
