@@ -43,7 +43,8 @@ def main(folder: Path) -> None:
             image = next(iter(dataset.images.iterate()))
             image_data = dataset.image_path(image.sha256, image.format).read_bytes()
         reports = [
-            WebReport(NAMES[n % 4], answer=NAMES[n % 3], confidence=0.4 + n / 20) for n in range(8)
+            WebReport(NAMES[n % 4], answer=NAMES[n % 4 - 1], confidence=0.4 + n / 20)
+            for n in range(8)
         ]
         other = WebReport(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
         add_reports(root, [*reports, other], 20)

@@ -130,7 +130,6 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     const kind = byId("report-kind").value;
     const removal = kind === REMOVAL;
     const claimed = kind === NO_FACE ? NOT_A_FACE : isUnlisted() ? null : typedName();
-
     const fields = {
       kind: removal ? REMOVAL : WRONG, claimed: removal ? "" : claimed, note: byId("report-note").value,
       box: !removal && box ? [box.x, box.y, box.width, box.height] : null,
