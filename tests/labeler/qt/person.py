@@ -217,8 +217,7 @@ def drop_over(widget: QWidget, mime: QMimeData, point: QPoint) -> Qt.DropAction:
         # Who has accepted the first event need not accept the others.
         over.setAccepted(is_accepted)
         QApplication.sendEvent(widget, over)
-        is_accepted = over.isAccepted()
-        if not is_accepted:
+        if not (is_accepted := over.isAccepted()):
             return Qt.DropAction.IgnoreAction
     event = QDropEvent(QPointF(point), copy, mime, Button.LeftButton, NONE)
     QApplication.sendEvent(widget, event)
