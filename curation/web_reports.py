@@ -52,13 +52,12 @@ from gleanset.records import (
 if TYPE_CHECKING:
     from PIL import Image
 
-STAGE = "web-reports"
 PROVENANCE = "web report"
 MARGIN = 0.3
 """Padding on every side of a face, as a share of its box."""
 NO_CLASS = UNLISTED, NOT_A_FACE = "", "<not a face>"
 """Claims that a face is of none of the classes, or that a box has no face."""
-UNLISTED_MARK = "other"
+UNLISTED_MARK, REMOVED = "other", "<removal>"
 NONE = "none of the classes"
 
 
@@ -103,7 +102,7 @@ def accept_reports(
             )
     keys, new = _find_samples(dataset, reports)
     names = _refuse_disputed(dataset, reports, claims, keys)
-    with dataset.stage(STAGE) as scratch:
+    with dataset.stage("web-reports") as scratch:
         originals = dataset.originals(scratch)
         cuts = [_read_and_crop(dataset, report, originals) for report in new]
         with dataset.publishing(originals):
@@ -361,9 +360,10 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:
-    """Return the claimed class; for accepted reports, the face's current class."""
+    """Return the claimed class (of a removal: `REMOVED`); of accepted ones the present class."""
     decision = _find_decision(dataset, report) if report.status == ACCEPTED else None
-    return decision.name if decision else report.claim.claimed
+    claimed = REMOVED if report.claim.kind == REMOVAL else report.claim.claimed
+    return decision.name if decision else claimed
 
 
 def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any
 
-from curation.web_reports import find_copies, list_disputed_reports
+from curation.web_reports import find_copies, get_claimed_class, list_disputed_reports
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.faces import Tracks
@@ -186,6 +186,7 @@ def reports(dataset: Dataset) -> Iterator[Line]:
         for report in reports:
             line = {"id": report.id, "at": report.at, "status": report.status}
             line |= report.claim._asdict() | {"box": list(report.claim.box)}
+            line |= {"class": get_claimed_class(dataset, report)}
             del line["phash"]
             others = rivals.get(report.id, ())
             line |= {"disputed_by": [rival.report for rival in others if rival.report]}

@@ -170,18 +170,18 @@ class Reports(Table):
         return [_report(row) for row in rows]
 
     def find_same_face(self, report: Report) -> list[Report]:
-        """Return other pending or accepted wrong-answer reports of the same face."""
+        """Return other reports of a face, and removals of its image, that are not refused."""
         if report.claim.kind == REMOVAL:
             return []
         rows = self._db.fetch_all(
-            "SELECT * FROM report WHERE kind=? AND sha256=? AND id<>? AND status<>? "
-            "ORDER BY claimed, id",
-            (WRONG_ANSWER, report.claim.sha256, report.id, REFUSED),
+            "SELECT * FROM report WHERE sha256=? AND id<>? AND status<>? ORDER BY claimed, id",
+            (report.claim.sha256, report.id, REFUSED),
         )
         return [
             other
             for other in map(_report, rows)
-            if overlap(other.claim.box, report.claim.box) >= MIN_SAME_FACE_OVERLAP
+            if other.claim.kind == REMOVAL
+            or overlap(other.claim.box, report.claim.box) >= MIN_SAME_FACE_OVERLAP
         ]
 
     def find_images(self, start: str) -> list[str]:

@@ -90,7 +90,7 @@ def test_faces_are_edited_predicted_and_reported(
     page.fill("#report-class", "gren")
     assert page.inner_text("#report-similar") == "It is green"
     page.fill("#report-class", "mei")
-    assert "no class “mei”. The operator" in page.inner_text("#report-new")
+    assert "“mei” is no class of this model" in page.inner_text("#report-new")
     page.fill("#report-note", "<b>it is Mei</b>")
     page.press("#report-send", "Enter")
     wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")

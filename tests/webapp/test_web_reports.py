@@ -75,7 +75,7 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
     send_report(client, claimed="mei", box=[5, 5, 20, 20])
     send_report(client, claimed="rin", box=[6, 5, 20, 20])  # another finger, the same face
     send_report(client, claimed="rin", data=solid_image("blue"))
-    mei, rin, plain = (report.id for report in Reports(dataset.db).iterate())
+    mei, rin, _ = (report.id for report in Reports(dataset.db).iterate())
     for numbers in ([mei], [mei, rin]):
         with pytest.raises(UsageError, match=r"disagree.*'mei'.*'rin'"):
             accept_reports(dataset, dict.fromkeys(numbers))
@@ -86,13 +86,13 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
     assert (result["accepted"], result["disputed"]) == (1, 2)
     unseen = [*get_unseen_labels(dataset.db).values()]
     assert unseen == [PAGE_USER], "nobody looked at what --all took"
+    request_removal(client, RED)
     listed = run_here("pipeline.cli", "list", "reports", "--where", f"id={mei}", "-d", dataset.root)
-    assert listed.json["disputed_by"] == [rin]
+    assert listed.json["disputed_by"] == [4, rin]
     accept_reports(dataset, {mei: "mei"})
-    with pytest.raises(UsageError, match="accepted"):
+    with pytest.raises(UsageError, match="<removal>"):
         accept_reports(dataset, {rin: None})
-    assert [report.id for report in Reports(dataset.db).iterate()] == [rin]
-    assert plain not in [report.id for report in Reports(dataset.db).iterate()]
+    assert [report.id for report in Reports(dataset.db).iterate()] == [rin, 4]
 
 
 def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: Dataset) -> None:

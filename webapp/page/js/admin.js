@@ -1,7 +1,7 @@
 // The administrator's page: reports beside faces with known answers, accepted, refused and undone.
 
 import { byId, element, percent, rescueFocus, say, stageClass } from "./dom.js";
-import { applyAdminDecision, fetchAdminReports, NOT_A_FACE } from "./server.js";
+import { applyAdminDecision, fetchAdminReports, NOT_A_FACE, REMOVED } from "./server.js";
 import { findSimilarName } from "./similar_names.js";
 import { askForToken } from "./token_form.js";
 import { currentLanguage, setLanguage, translated, words } from "./words.js";
@@ -59,7 +59,7 @@ function draw() {
 }
 
 const listClasses = () => byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
-const nameClass = (name) => (name === NOT_A_FACE ? words("not a face") : name || words("none of the classes"));
+const nameClass = (name) => ({ [NOT_A_FACE]: words("not a face"), [REMOVED]: words("remove the image") })[name] ?? (name || words("none of the classes"));
 const isClass = (name) => Boolean(name) && name !== NOT_A_FACE;
 const describeStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name: nameClass(name) }) : words("Refused"));
 

@@ -80,7 +80,7 @@ function describeName() {
     && !classes.some((known) => known.toLowerCase() === name.toLowerCase());
   const similar = isNew ? findSimilarName(name, classes) : null;
   say(byId("report-new"), findNameError()
-    || (isNew ? words("The model has no class “{name}”. The operator of this page decides whether to add it.", { name }) : ""));
+    || (isNew ? words("“{name}” is no class of this model. The operator of this page decides who is meant.", { name }) : ""));
   say(byId("report-similar"), similar ? words("It is {name}", { name: similar }) : "");
   byId("report-similar").onclick = () => {
     byId("report-class").value = similar;
@@ -89,11 +89,14 @@ function describeName() {
   };
 }
 
+/** Note what was reported; a removal request stays noted. */
+const note = (target, kind) => { target.reported = target.reported === REMOVAL ? REMOVAL : kind; };
+
 /** Send a report about `target`, or keep it if there is no connection; returns what happened. */
 async function sendOrKeep(form, kind, target, onSettled) {
   try {
     const { new: isNew } = await sendReport(form);
-    target.reported = kind;
+    note(target, kind);
     if (!isNew) return words("This was already reported.");
     if (kind !== REMOVAL) return words("Thank you, your report was sent.");
     const thanks = words("Thank you, the removal was requested. A person reviews it.");
@@ -101,7 +104,7 @@ async function sendOrKeep(form, kind, target, onSettled) {
   } catch (error) {
     const settle = (isSent) => {
       target.kept = false;
-      if (isSent) target.reported = kind;
+      if (isSent) note(target, kind);
       onSettled();
     };
     if (error.status !== 0) throw error;

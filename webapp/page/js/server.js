@@ -102,6 +102,8 @@ export const sendReport = async (body, headers = {}) => (await request("reports"
 
 /** Claim of a report that a box has no face. */
 export const NOT_A_FACE = "<not a face>";
+/** What a removal request claims of the faces of its image. */
+export const REMOVED = "<removal>";
 
 /** Reports for the administrator: the last decided ones (`settled`), or pending ones after `kind`, `claimed` and `after`. */
 export const fetchAdminReports = async (place = {}) => (await request(`admin/reports?${new URLSearchParams(place)}`, { cache: "no-store" })).json();
