@@ -419,7 +419,7 @@ class LabelingView(LabelerView):
         """Say that everything is sorted; then how many labels look doubtful."""
         before, notice = self.empty.notice, all_sorted(self, counts)
         if before is None or not before.text.startswith(notice.text):  # it stays until the answer
-            self.empty.show_notice(notice)
+            self.empty.show_notice(notice._replace(steps=()))  # their order depends on the answer
 
         def offer(open_work: tuple[int | None, bool]) -> None:
             doubtful, copies = open_work
