@@ -61,7 +61,7 @@ class GridCommand(Enum):
     PREVIOUS_PAGE = (Key.Key_PageUp,)
     KEEP_ALL = (Key.Key_K,)
     NEW = (Key.Key_N,)
-    LIFT = ()
+    LIFT = frozenset[Key]()  # Python 3.11.2 takes no empty tuple
     ENLARGE = (Key.Key_Space,)
 
 

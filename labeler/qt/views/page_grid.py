@@ -71,6 +71,7 @@ class PageGrid(GestureView):
         self.mouse.clicked_outside.connect(self._click_outside)
         model.dataChanged.connect(self._forget_names)
         model.sections_changed.connect(self._forget_names)
+        worker.progressed.connect(self._forget_names)  # the keys of new classes
 
     def event(self, event: QEvent) -> bool:
         """Keep letters of a name from the shortcuts of the window."""
@@ -104,8 +105,7 @@ class PageGrid(GestureView):
 
     def _is_unlisted_key(self, event: QKeyEvent) -> bool:
         # A full stop marks a cluster as unlisted, unless it is the first key of a class.
-        is_stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
-        is_stop &= not event.isAutoRepeat()
+        is_stop = event.text() == "." and not event.isAutoRepeat()
         is_prefix = any(key.startswith(".") for key in self.worker.keys.values())
         is_part = is_prefix or self.codes.is_waiting or self.is_composing
         return is_stop and self.has_clusters and not is_part
@@ -468,9 +468,7 @@ class PageNaming(QObject):
     def _on_name_entered(self, name: str) -> None:
         if self._typed_for is not self._grid.page:
             self._typed_for = self._grid.page
-            text = self.tr(
-                "Typed before this page appeared: press Enter again to name these faces {name}"
-            )
+            text = self.tr("Typed before this page appeared: Enter again names these {name}")
             self._grid.worker.show_message(text.format(name=name))
         else:
             self._name_page(self._field.resolve(name))
