@@ -52,12 +52,12 @@ from gleanset.records import (
 if TYPE_CHECKING:
     from PIL import Image
 
-PROVENANCE = "web report"
 MARGIN = 0.3
 """Padding on every side of a face, as a share of its box."""
 NO_CLASS = UNLISTED, NOT_A_FACE = "", "<not a face>"
-"""Claims that a face is of none of the classes, or that a box has no face."""
-UNLISTED_MARK, REMOVED = "other", "<removal>"
+REMOVED = "<removal>"
+"""Claims: a face of none of the classes, a box without a face, an image to be removed."""
+UNLISTED_MARK = "other"
 NONE = "none of the classes"
 
 
@@ -171,7 +171,7 @@ def _label(dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bo
         samples = {key: dataset.samples.get(key) for key in names}
         settled = {key for key, sample in samples.items() if sample and sample.label == names[key]}
         names = {key: name for key, name in names.items() if key not in settled}
-    provenance = PAGE_USER if unseen else PROVENANCE
+    provenance = PAGE_USER if unseen else "web report"
     labels = {key: None if name in NO_CLASS else name for key, name in names.items()}
     choices = [
         Choice(key, "label" if label else "reject", label, provenance)
@@ -340,7 +340,7 @@ def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
     """Return what other pending or accepted reports say of a face, and how it is labelled."""
     opinions = [
         Rival(other.id, get_claimed_class(dataset, other), other.status)
-        for other in Reports(dataset.db).find_same_face(report)
+        for other in Reports(dataset.db).find_about_face(report)
     ]
     decision = _find_decision(dataset, report)
     if decision and not any(other[1:] == (decision.name, ACCEPTED) for other in opinions):

@@ -169,8 +169,8 @@ class Reports(Table):
         )
         return [_report(row) for row in rows]
 
-    def find_same_face(self, report: Report) -> list[Report]:
-        """Return other reports of a face, and removals of its image, that are not refused."""
+    def find_about_face(self, report: Report) -> list[Report]:
+        """Return other reports about a face, or to remove its image, that are not refused."""
         if report.claim.kind == REMOVAL:
             return []
         rows = self._db.fetch_all(

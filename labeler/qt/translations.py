@@ -82,9 +82,8 @@ def language_for(locale: str | None) -> str:
         if is_same and QLocale(tag).script() == QLocale(language).script():
             return language
     if locale:
-        raise UsageError(
-            f"unknown language: {locale!r}", f"choose one of {', '.join(LANGUAGE_NAMES)}"
-        )
+        names = ", ".join(LANGUAGE_NAMES)
+        raise UsageError(f"unknown language: {locale!r}", f"choose one of {names}")
     return ENGLISH
 
 

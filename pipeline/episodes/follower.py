@@ -233,7 +233,8 @@ class FaceFollower:
         detector = self.detector.build()
         threshold = getattr(detector, "threshold", 0.0)  # those of plugins may differ
         side = SEARCH_SIDE
-        if isinstance(detector, DrawnFace):  # which reduces larger images itself
+        if isinstance(detector, DrawnFace):
+            # It reduces images to `size` itself, and finds as much in frames a quarter larger.
             side = min(round(detector.size * 1.25), SEARCH_SIDE)
         return FaceChooser(search, self.cutter, self.per_track, threshold, side, limit)
 

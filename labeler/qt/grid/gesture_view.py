@@ -61,7 +61,7 @@ class GridCommand(Enum):
     PREVIOUS_PAGE = (Key.Key_PageUp,)
     KEEP_ALL = (Key.Key_K,)
     NEW = (Key.Key_N,)
-    LIFT = frozenset[Key]()  # Python 3.11.2 takes no empty tuple
+    LIFT = frozenset[Key]()  # Enum of Python 3.11.2 replaces ()
     ENLARGE = (Key.Key_Space,)
 
 

@@ -69,9 +69,8 @@ class PageGrid(GestureView):
         self._names: dict[int, str] = {}
         """The names of the cards by their first rows, as far as they were asked for."""
         self.mouse.clicked_outside.connect(self._click_outside)
-        model.dataChanged.connect(self._forget_names)
-        model.sections_changed.connect(self._forget_names)
-        worker.progressed.connect(self._forget_names)  # the keys of new classes
+        for changed in (model.dataChanged, model.sections_changed, worker.classes_changed):
+            changed.connect(self._forget_names)
 
     def event(self, event: QEvent) -> bool:
         """Keep letters of a name from the shortcuts of the window."""
@@ -105,10 +104,10 @@ class PageGrid(GestureView):
 
     def _is_unlisted_key(self, event: QKeyEvent) -> bool:
         # A full stop marks a cluster as unlisted, unless it is the first key of a class.
-        is_stop = event.text() == "." and not event.isAutoRepeat()
+        is_stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
         is_prefix = any(key.startswith(".") for key in self.worker.keys.values())
         is_part = is_prefix or self.codes.is_waiting or self.is_composing
-        return is_stop and self.has_clusters and not is_part
+        return is_stop and self.has_clusters and not (is_part or event.isAutoRepeat())
 
     def show_page(self, page: ClassPage | None) -> None:
         places = self.places()
@@ -243,16 +242,18 @@ class PageGrid(GestureView):
     def appearance(self, row: int) -> TileAppearance:
         """Show a tile with the name of its card as it is: the heading says the name."""
         tile = super().appearance(row)
-        is_named = self.has_clusters or not self.unmarked(self.section_rows(row))
-        if is_named and tile.caption and tile.caption == self.name_of(row):
+        has_name = bool(tile.caption) and tile.caption == self.name_of(row)
+        if has_name and (self.has_clusters or self._is_named(self.section_rows(row))):
             return tile._replace(state=UNMARKED, caption="")
         return tile
+
+    def _is_named(self, card: range) -> bool:
+        return self.has_cards and not self.unmarked(card) and bool(self.open_rows(card))
 
     # -- the headings of cards: a field for the name
 
     def paint_heading(self, painter: QPainter, line: QRect, placed: PlacedSection) -> None:
-        is_named = not self.unmarked(placed.rows) and bool(self.open_rows(placed.rows))
-        if not (self.has_clusters or (self.has_cards and is_named)):
+        if not (self.has_clusters or self._is_named(placed.rows)):
             super().paint_heading(painter, line, placed)
             return
         name, palette = self.name_of(placed.first), self.palette()
@@ -336,8 +337,8 @@ class PageGrid(GestureView):
 def suggestions_by_sample(page: ClassPage) -> dict[int, TilePrediction]:
     """Return the suggestions of the tiles of a page, by their first sample."""
     return {
-        rows[0]: TilePrediction(of.label, of.confidence or None, len(rows), of.top)
-        for _, rows, of in page.tiles
+        rows[0]: TilePrediction(best.label, best.confidence or None, len(rows), best.top)
+        for _, rows, best in page.tiles
     }
 
 

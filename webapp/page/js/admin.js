@@ -15,10 +15,10 @@ const seen = new IntersectionObserver((entries) => {
 }, { threshold: 0.6 });
 let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
 let settled = false;
-let place; // behind which the shown reports begin
+let shownAfter; // the place behind which the shown reports begin
 
 async function show(after) {
-  place = after;
+  shownAfter = after;
   try {
     page = await fetchAdminReports(after ?? { settled });
     // Behind the last one it begins anew: what was left out still waits.
@@ -240,7 +240,7 @@ async function sendDecision(decision, then) {
 
 /** Show what is pending or decided now, after a refused decision: somebody else may have decided or undone it. */
 async function reload({ accept = {}, refuse = [] }, { message }) {
-  await show(place);
+  await show(shownAfter);
   const isPending = [...Object.keys(accept), ...refuse].some((id) => cards.has(Number(id)));
   if (byId("message").hidden) say(byId("message"), isPending ? message : words("Somebody else has changed this. The reports were loaded again."));
 }
