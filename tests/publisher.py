@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
-from tools_for_tests import LoopbackServer, running
+from tools_for_tests import LoopbackServer, QuietHandler, running
 
 
 class Publisher(LoopbackServer):
@@ -66,7 +65,7 @@ class Hub(Publisher):
         return 200, {"X-Repo-Commit": commit} | facts | self.headers, files[name]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     server: Publisher
 
     def do_GET(self) -> None:
@@ -84,19 +83,13 @@ class Handler(BaseHTTPRequestHandler):
             status = 206
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
             data = data[start:]
-        self.send_response(status)
-        for name, value in (headers | {"Content-Length": str(len(data))}).items():
-            self.send_header(name, value)
-        self.end_headers()
+        self.begin_answer(status, *headers.items(), ("Content-Length", len(data)))
         if self.command == "GET":
             max_bytes, self.server.break_after = self.server.break_after, None
             self.wfile.write(data[:max_bytes])
             self.close_connection = True
 
-    do_HEAD = do_GET  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
+    do_HEAD = do_GET
 
 
 @contextmanager

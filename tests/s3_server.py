@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 import pytest
-from tools_for_tests import LoopbackServer, running
+from tools_for_tests import LoopbackServer, QuietHandler, running
 
 SERVER = Path(__file__).with_name("swift_server.py")
 KEYS = {"AWS_ACCESS_KEY_ID": "test:tester", "AWS_SECRET_ACCESS_KEY": "testing"}
@@ -110,7 +110,7 @@ class FaultyServer:
         return passed_on
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     faulty: FaultyServer
     protocol_version = "HTTP/1.1"
 
@@ -139,9 +139,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
 
 
 def _handler(server: FaultyServer) -> type[BaseHTTPRequestHandler]:

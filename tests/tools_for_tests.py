@@ -209,6 +209,20 @@ def run_here(
     return Ran(code, *(text.decode(console, errors="backslashreplace") for text in message))
 
 
+class QuietHandler(BaseHTTPRequestHandler):
+    """A request handler that logs nothing."""
+
+    def begin_answer(self, status: int, *headers: tuple[str, object]) -> None:
+        """Send the status and the headers; the caller writes the body."""
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, str(value))
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
 class LoopbackServer(ThreadingHTTPServer):
     """An HTTP server on a free port of this machine, whose clients may hang up."""
 

@@ -15,11 +15,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 
-from tools_for_tests import LoopbackServer, running, self_signed
+from tools_for_tests import LoopbackServer, QuietHandler, running, self_signed
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "harvest"))
 
@@ -53,7 +52,7 @@ def fake_internet(sites: FourSites, scratch: Path) -> Iterator[dict[str, str]]:
         }
 
 
-class _Tunnel(BaseHTTPRequestHandler):
+class _Tunnel(QuietHandler):
     """Proxy that answers CONNECT and serves inside the tunnel."""
 
     trusted: ClassVar[ssl.SSLContext]
@@ -64,17 +63,13 @@ class _Tunnel(BaseHTTPRequestHandler):
         if host not in SITES:
             self.send_error(502, f"no stand-in for {host}")
             return
-        self.send_response(200)
-        self.end_headers()
+        self.begin_answer(200)
         try:
             with self.trusted.wrap_socket(self.connection, server_side=True) as inside:
                 _Site(inside, self.client_address, self.sites)
         except OSError:
             """A client that hangs up has what it wanted."""
         self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Silence."""
 
 
 class _Site(Handler):

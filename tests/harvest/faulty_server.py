@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler
 from select import select
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
 from PIL import Image
-from tools_for_tests import LoopbackServer, encode
+from tools_for_tests import LoopbackServer, QuietHandler, encode
 
 from gleanset.records import Candidate, Origin
 from gleanset.work.pool import Outcome
@@ -54,7 +53,7 @@ class FaultyServer(LoopbackServer):
         return super().get_request()
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(QuietHandler):
     """A request; `fields` has the fields of its query and form."""
 
     protocol_version = "HTTP/1.1"
@@ -88,10 +87,8 @@ class Handler(BaseHTTPRequestHandler):
         return self.server.hits[urlsplit(self.path).path]
 
     def answer(self, status: int = 200, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.begin_answer(status, *{"Content-Length": len(body), **named}.items())
         self.wfile.write(body)
 
     def reset(self) -> None:
@@ -100,9 +97,6 @@ class Handler(BaseHTTPRequestHandler):
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.connection.close()
         self.close_connection = True
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
 
 
 def _missing(h: Handler) -> None:
@@ -145,19 +139,14 @@ def _date_then_fine(h: Handler) -> None:
 
 
 def _reset_mid_body(h: Handler) -> None:
-    h.send_response(200)
-    h.send_header("Content-Length", str(len(JPEG)))
-    h.end_headers()
+    h.begin_answer(200, ("Content-Length", len(JPEG)))
     h.wfile.write(JPEG[:100])
     h.reset()
 
 
 def _wrong_length(h: Handler) -> None:
     h.close_connection = True
-    h.send_response(200)
-    h.send_header("Content-Length", str(len(JPEG) + 1000))
-    h.send_header("Connection", "close")
-    h.end_headers()
+    h.begin_answer(200, ("Content-Length", len(JPEG) + 1000), ("Connection", "close"))
     h.wfile.write(JPEG)
 
 
@@ -174,9 +163,7 @@ def _endless(start: bytes, part: bytes, pause: float = 0.05) -> Behaviour:
 
 def _announced(h: Handler) -> None:
     h.close_connection = True
-    h.send_response(200)
-    h.send_header("Content-Length", "2000000")
-    h.end_headers()
+    h.begin_answer(200, ("Content-Length", 2_000_000))
     time.sleep(1.0)
 
 
@@ -186,9 +173,7 @@ def _silent(h: Handler) -> None:
 
 
 def _chunked(h: Handler) -> None:
-    h.send_response(200)
-    h.send_header("Transfer-Encoding", "chunked")
-    h.end_headers()
+    h.begin_answer(200, ("Transfer-Encoding", "chunked"))
     for part in (JPEG[:200], JPEG[200:]):
         h.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
     h.wfile.write(b"0\r\n\r\n")
@@ -239,7 +224,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
 }
 
 
-class Proxy(BaseHTTPRequestHandler):
+class Proxy(QuietHandler):
     """A proxy that records requests: forwards GET, tunnels CONNECT."""
 
     disable_nagle_algorithm = True
@@ -256,18 +241,15 @@ class Proxy(BaseHTTPRequestHandler):
         answer = onward.getresponse()
         body = answer.read()
         onward.close()
-        self.send_response(answer.status)
-        self.send_header("Content-Type", answer.headers.get("Content-Type", "image/jpeg"))
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
+        kind = answer.headers.get("Content-Type", "image/jpeg")
+        self.begin_answer(answer.status, ("Content-Type", kind), ("Content-Length", len(body)))
         self.wfile.write(body)
 
     def do_CONNECT(self) -> None:
         self._record()
         port = int(self.path.rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port), 60) as onward:
-            self.send_response(200)
-            self.end_headers()
+            self.begin_answer(200)
             self._relay(onward)
         self.close_connection = True
 
@@ -282,9 +264,6 @@ class Proxy(BaseHTTPRequestHandler):
     def _record(self) -> None:
         self.lines.append(f"{self.command} {self.path}")
         self.logins.append(self.headers["Proxy-Authorization"])
-
-    def log_message(self, *_: object) -> None:
-        """Log nothing."""
 
 
 def fetch(client: Client, *urls: str, requests: int = 12) -> list[Outcome[Candidate, bytes]]:

@@ -57,11 +57,12 @@ class Pages(FaultyServer):
         if byte_range is not None:
             self.ranges.append(byte_range)
             begin = int(byte_range.removeprefix("bytes=").partition("-")[0])
-        h.send_response(200 if byte_range is None else 206)
-        h.send_header("Content-Type", guess_type(file.name)[0] or "application/octet-stream")
-        h.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
-        h.send_header("Content-Length", str(len(data) - begin))
-        h.end_headers()
+        h.begin_answer(
+            200 if byte_range is None else 206,
+            ("Content-Type", guess_type(file.name)[0] or "application/octet-stream"),
+            ("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}"),
+            ("Content-Length", len(data) - begin),
+        )
         h.close_connection = h.path in self.broken
         h.wfile.write(data[begin : 100_000 if h.close_connection else None])
 

@@ -293,11 +293,7 @@ def answer(says: Statements, h: Handler) -> None:
     if (file := files.get(urlsplit(h.path).path)) is not None:
         h.answer(200 if file else 404, file)
         return
-    h.send_response(200)
-    h.send_header("Content-Length", str(len(says.picture)))
-    for name, value in says.headers:
-        h.send_header(name, value)
-    h.end_headers()
+    h.begin_answer(200, ("Content-Length", len(says.picture)), *says.headers)
     h.wfile.write(says.picture)
 
 

@@ -253,11 +253,8 @@ def serve_tagged(*lines: str, status: int = 200) -> Behaviour:
     """Serve an image with robots tags; at `/late…` without its body."""
 
     def behave(h: Handler) -> None:
-        h.send_response(status)
-        h.send_header("Content-Length", str(len(JPEG)))
-        for line in lines:
-            h.send_header("X-Robots-Tag", line)
-        h.end_headers()
+        tags = [("X-Robots-Tag", line) for line in lines]
+        h.begin_answer(status, ("Content-Length", len(JPEG)), *tags)
         if h.path.startswith("/late"):
             h.rfile.read(1)  # returns when the client hangs up
         h.wfile.write(JPEG)
