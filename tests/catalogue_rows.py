@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gleanset import Dataset
 from gleanset.images.cropping import make_sample_key
@@ -44,22 +45,13 @@ def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0
 
 
 def store(
-    dataset: Dataset,
-    data: bytes,
-    origin: Origin,
-    face: Face | None = None,
-    *,
-    alone: bool = False,
-    settings: str = "",
+    dataset: Dataset, data: bytes, origin: Origin, face: Face | None = None, **options: Any
 ) -> str:
-    """Store an image and return the key of its one sample.
-
-    With `alone` its perceptual hash differs from that of any similar image.
-    """
+    """Store an image and return the key of its one sample; `options` are those of `sample_of`."""
     image = measure(data)
     dataset.originals(dataset.cache).put(image.sha256, image.format, data)
     dataset.images.add(image, origin)
-    return sample_of(dataset, image, face, alone=alone, settings=settings)
+    return sample_of(dataset, image, face, **options)
 
 
 def sample_of(
@@ -70,7 +62,10 @@ def sample_of(
     alone: bool = False,
     settings: str = "",
 ) -> str:
-    """Add a sample of a stored image, by default the whole image."""
+    """Add a sample of a stored image, by default the whole image.
+
+    With `alone` its perceptual hash differs from that of any similar image.
+    """
     face = face or Face("whole", Box(0, 0, image.width, image.height), 1.0)
     key = make_sample_key(image.sha256, face.box)
     look = int(image.sha256[:16], 16) if alone else image.phash

@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 from PIL import Image as Pillow
 from PIL import PngImagePlugin
+from test_folder import CLEAN, harvest, images
 from tools_for_tests import picture, python, run_here, write_pictures
 
-from gleanset import Dataset, Image
+from gleanset import Dataset
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url, validate_page_url
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import read_embedded_credit
@@ -26,7 +27,6 @@ from harvest import archives
 from harvest.archives import NESTED, find_members, harvest_files, split_archives
 from harvest.importer import ImportOptions
 
-CLEAN = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0, "ignored": 0}
 PICTURES = {"cats/a.jpg": 1, "cats/old/b.jpg": 2, "dogs/c.jpg": 3, "d.jpg": 4}
 WITH_HINTS = ImportOptions(hints=True)
 TARS = {"tar": "w:", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
@@ -60,14 +60,6 @@ def legacy_zip(path: Path, names: list[bytes]) -> Path:
 
 def pictures(count: int = 4) -> dict[str, bytes]:
     return {f"p/{number:04}.jpg": picture(number) for number in range(count)}
-
-
-def harvest(dataset: Dataset, *paths: Path, **options: object) -> dict[str, object]:
-    return harvest_files(dataset, paths, ImportOptions(workers=1, **options))  # type: ignore[arg-type]
-
-
-def images(dataset: Dataset) -> dict[str, Image]:
-    return {str(i.origins[0].title): i for i in dataset.images.iterate()}
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

@@ -461,12 +461,9 @@ NUMBERED = r"(.+)-\d+\."
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Make two sessions of three photos, and two photos outside."""
-    for number in range(8):
-        session = f"session {number // 3}" if number < 6 else "."
-        file = tmp_path / "photos" / session / f"p{number // 2}-{number % 2}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture(number + 1))
-    return tmp_path / "photos"
+    sessions = ["session 0/"] * 3 + ["session 1/"] * 3 + [""] * 2
+    names = [f"{session}p{n // 2}-{n % 2}.jpg" for n, session in enumerate(sessions)]
+    return write_pictures(tmp_path / "photos", names, first=1)
 
 
 def posts(dataset: Dataset) -> dict[str, str | None]:

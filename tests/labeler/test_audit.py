@@ -13,9 +13,8 @@ import pytest
 from duplicate_images import COPIES, drawing
 from labelled_images import picture, put, run_labeler
 from PIL import Image, ImageOps
-from test_split_properties import shared_folder
 from test_verification import cel, hue_turned
-from tools_for_tests import Ran, encode, run_here
+from tools_for_tests import Ran, encode, run_here, write_pictures
 
 from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs
@@ -179,9 +178,9 @@ def test_frames_have_stricter_limits(empty: Dataset) -> None:
 
 
 @pytest.mark.slow
-def test_own_split_has_no_leaks(empty: Dataset) -> None:
+def test_own_split_has_no_leaks(empty: Dataset, shared_data: Path) -> None:
     """Label, split and audit real images with real copies."""
-    folder = shared_folder("neardup")
+    folder = shared_data / "neardup"
     result = json.loads((folder / "neardup.json").read_text())["groups"]
     duplicates = [g for g in result if g["expect"] == "duplicate"]
     for group in duplicates[:6]:
@@ -197,10 +196,8 @@ def test_own_split_has_no_leaks(empty: Dataset) -> None:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """Six images, one in two classes and one with a copy, and two invalid files."""
-    for number in range(6):
-        file = tmp_path / "tree" / ("hana", "rei")[number % 2] / f"{number}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(encode(picture(number, (360, 240))))
+    names = [f"{('hana', 'rei')[number % 2]}/{number}.jpg" for number in range(6)]
+    write_pictures(tmp_path / "tree", names, size=(360, 240))
     rei = tmp_path / "tree" / "rei"
     (rei / "same.jpg").write_bytes((tmp_path / "tree" / "hana" / "0.jpg").read_bytes())
     (rei / "copy.jpg").write_bytes(encode(picture(2, (360, 240)).resize((300, 200))))

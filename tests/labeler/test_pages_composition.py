@@ -347,12 +347,9 @@ def test_clusters_page_has_largest_undecided_clusters() -> None:
     assert page.kind is PageKind.CLUSTERS
     assert sum(page.cluster_sizes) == len(page.tiles) == page.total
     assert page.cluster_sizes[0] == max(page.cluster_sizes)
-    row_indices = [row - 1 for tile in page.tiles for row in tile.rows]
-    first = 0
-    for size in page.cluster_sizes:  # one person in each
-        members = row_indices[first : first + size]
-        assert len({int(np.digitize(n, (14, 22))) for n in members}) == 1
-        first += size
+    for members in page.clusters:  # one person in each
+        indices = [page.tiles[number].rows[0] - 1 for number in members]
+        assert len({int(np.digitize(n, (14, 22))) for n in indices}) == 1
     assert len(compose_clusters(clusters, rows, max_tiles=10).cluster_sizes) == 1
     decided_clusters = cluster_stacks(stacks[22:], rows[:28], rows[22:28])
     assert all(cluster.decided_count for cluster in decided_clusters)
@@ -428,11 +425,7 @@ def characters_by_cluster(dataset: Dataset, page: ClassPage, faces: FaceSet) -> 
     """Return the characters in each cluster of a page."""
     tiles = SortingSession(dataset).tiles.get_many(page.rows)
     characters = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
-    ends = [sum(page.cluster_sizes[: n + 1]) for n in range(len(page.cluster_sizes))]
-    return [
-        set(characters[end - size : end])
-        for end, size in zip(ends, page.cluster_sizes, strict=True)
-    ]
+    return [{characters[number] for number in numbers} for numbers in page.clusters]
 
 
 def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
