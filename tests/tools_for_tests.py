@@ -11,8 +11,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -34,6 +36,7 @@ needs_chromium = pytest.mark.skipif(
 # Set by `bootstrap.py test --all`, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
 WITHOUT_POSIX = os.name == "nt" or "without_posix" in os.environ.get("PYTHONPATH", "")
+TARS = {"tar": "w:", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
 
 
 Server = TypeVar("Server", bound=ThreadingHTTPServer)
@@ -80,6 +83,13 @@ def encode(image: Image.Image, kind: str = "JPEG", **options: Any) -> bytes:
     return file.getvalue()
 
 
+def exif_orientation(value: object) -> Image.Exif:
+    """Return EXIF data with this orientation alone."""
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif
+
+
 def picture(
     seed: int = 0, size: tuple[int, int] = (64, 48), kind: str = "JPEG", **options: Any
 ) -> bytes:
@@ -98,6 +108,21 @@ def write_pictures(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(picture(seed, size, "PNG" if file.suffix == ".png" else "JPEG"))
     return folder
+
+
+def make_archive(path: Path, files: dict[str, bytes]) -> Path:
+    """Make an archive of the type that its name says."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+        return path
+    with tarfile.open(path, TARS[path.name.partition(".")[2]]) as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
 
 
 def read_files(folder: Path) -> dict[str, bytes]:

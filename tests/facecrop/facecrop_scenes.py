@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from PIL import Image
-from tools_for_tests import encode
+from tools_for_tests import encode, exif_orientation
 
 from facecrop.detectors.animeface_library import SELFTEST_FACE, SELFTEST_IMAGE
 from gleanset import Box, Dataset, Origin, Sample
@@ -47,9 +47,7 @@ def near(first: Box, second: Box) -> bool:
 
 def put(dataset: Dataset, image: Image.Image, *, orientation: int = 1) -> str:
     """Store an image as a harvest does and return its hash."""
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = encode(image, "PNG", exif=exif)
+    data = encode(image, "PNG", exif=exif_orientation(orientation))
     measured = measure(data)
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
     dataset.images.add(measured, Origin("folder", measured.sha256))

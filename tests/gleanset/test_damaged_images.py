@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, TiffImagePlugin, TiffTags
-from tools_for_tests import encode, pixels, python_path, run_cli
+from tools_for_tests import encode, exif_orientation, pixels, python_path, run_cli
 
 from gleanset import Dataset
 from gleanset.errors import Unreadable
@@ -48,9 +48,7 @@ WRONG_CHECKSUM = chunk(b"tEXt", b"w\0a")[:-1] + b"x"
     ids=["zTXt", "iTXt", "iCCP", "many", "checksum"],
 )
 def test_png_with_damaged_metadata_is_decoded(texts: bytes) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    intact = encode(pixels(1, SIZE), "PNG", exif=exif)
+    intact = encode(pixels(1, SIZE), "PNG", exif=exif_orientation(6))
     assert_decoded_as(intact[:33] + texts + intact[33:], intact)
 
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms, ImageFile
-from tools_for_tests import encode, examples, picture, pixels
+from tools_for_tests import encode, examples, exif_orientation, picture, pixels
 
 from gleanset.errors import Unreadable
 from gleanset.images import decode as decoding
@@ -162,10 +162,8 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     if orientation in turns:
         # Every orientation is its own inverse, except for the two quarter turns.
         stored = upright.transpose(back.get(orientation, turns[orientation]))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
     lossless = {"lossless": True} if kind == "WEBP" else {}
-    data = encode(stored, kind, exif=exif, **lossless)
+    data = encode(stored, kind, exif=exif_orientation(orientation), **lossless)
     result = decode(data)
     assert (result.orientation, result.width, result.height) == (orientation, 48, 32)
     assert close(result, upright, 3)
@@ -175,10 +173,8 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
 
 @pytest.mark.parametrize("value", [0, 9, 65535, "x", (1, 2)])
 def test_invalid_orientation_is_ignored(value: object) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = value
     try:
-        data = encode(pixels(1), "JPEG", exif=exif)
+        data = encode(pixels(1), "JPEG", exif=exif_orientation(value))
     except (TypeError, struct.error):
         pytest.skip("cannot be written")
     assert decode(data).orientation == 1
@@ -188,9 +184,7 @@ def test_orientation_6_follows_exif_standard() -> None:
     # EXIF 2.3: 6 means that the first row of the file is the right side of the image.
     stored = Image.new("RGB", (32, 16), "white")
     stored.paste("red", (0, 0, 32, 4))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    values = array(decode(encode(stored, "PNG", exif=exif)))
+    values = array(decode(encode(stored, "PNG", exif=exif_orientation(6))))
     assert values.shape == (32, 16, 3)
     assert (values[:, -4:] == (255, 0, 0)).all()
 
@@ -296,9 +290,8 @@ def test_too_many_frames_are_rejected() -> None:
     [((1500, 1100), 1, "RGB"), ((512, 512), 6, "L"), ((100, 3000), 6, "CMYK")],
 )
 def test_draft_has_same_size_and_hash(size: tuple[int, int], orientation: int, mode: str) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = encode(pixels(size[0], size).convert(mode), "JPEG", exif=exif, progressive=True)
+    image, exif = pixels(size[0], size).convert(mode), exif_orientation(orientation)
+    data = encode(image, "JPEG", exif=exif, progressive=True)
     full, draft = decode(data), decode(data, min_side=WORKING_SIZE)
     assert (full.width, full.height) == (draft.width, draft.height) == full.pixels.size
     assert (full.orientation, full.format) == (draft.orientation, draft.format)

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image as Pillow
 from PIL import PngImagePlugin
 from test_folder import CLEAN, harvest, images
-from tools_for_tests import picture, python, run_here, write_pictures
+from tools_for_tests import TARS, make_archive, picture, python, run_here, write_pictures
 
 from gleanset import Dataset
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url, validate_page_url
@@ -29,22 +29,6 @@ from harvest.importer import ImportOptions
 
 PICTURES = {"cats/a.jpg": 1, "cats/old/b.jpg": 2, "dogs/c.jpg": 3, "d.jpg": 4}
 WITH_HINTS = ImportOptions(hints=True)
-TARS = {"tar": "w:", "tar.gz": "w:gz", "tar.bz2": "w:bz2", "tar.xz": "w:xz"}
-
-
-def make_archive(path: Path, files: dict[str, bytes]) -> Path:
-    """Make an archive of the type that its name says."""
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in files.items():
-                archive.writestr(name, data)
-        return path
-    with tarfile.open(path, TARS[path.name.partition(".")[2]]) as archive:
-        for name, data in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return path
 
 
 def legacy_zip(path: Path, names: list[bytes]) -> Path:

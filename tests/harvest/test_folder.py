@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 import time
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 from catalogue_rows import sample_of
 from tools_for_tests import (
     command,
+    make_archive,
     picture,
     python,
     python_path,
@@ -495,12 +495,13 @@ def test_groups_are_added_by_second_run(dataset: Dataset, photos: Path) -> None:
 
 
 def test_group_by_archive_folder(dataset: Dataset, tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as zip_file:
-            for number in range(4):
-                data = picture(number + (1 if name == "one" else 11))
-                zip_file.writestr(f"s{number // 2}/x-{number}.jpg", data)
-    places = (tmp_path / "one.zip", tmp_path / "two.zip")
+    places = tuple(
+        make_archive(
+            tmp_path / f"{first}.zip",
+            {f"s{number // 2}/x-{number}.jpg": picture(first + number) for number in range(4)},
+        )
+        for first in (1, 11)
+    )
     done = FolderRequest(path=places, group_by="folder", workers=1).run(dataset)
     assert (done["added"], done["groups"]) == (8, 4), (
         "equal folder names of two archives are two groups"

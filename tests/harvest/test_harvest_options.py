@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import Shelf, SmallBing, load_images, open_client, search, shelf
-from tools_for_tests import picture, run_here
+from tools_for_tests import make_archive, picture, run_here, write_pictures
 
 import harvest.cli
 from gleanset import Dataset
@@ -165,11 +164,8 @@ def test_simulated_keyword_search_prints_urls(bing: SmallBing, tmp_path: Path) -
 
 @pytest.mark.slow
 def test_simulated_import_prints_paths(tmp_path: Path) -> None:
-    tree, archive = tmp_path / "tree", tmp_path / "a.zip"
-    tree.mkdir()
-    (tree / "1.jpg").write_bytes(picture(1))
-    with zipfile.ZipFile(archive, "w") as members:
-        members.writestr("in/2.jpg", picture(2))
+    tree = write_pictures(tmp_path / "tree", 1, first=1)
+    archive = make_archive(tmp_path / "a.zip", {"in/2.jpg": picture(2)})
     line = ("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d")
     done = run_here(*line, "-s")
     assert done.stdout.splitlines() == [f"{tree}/1.jpg", f"{archive}:in/2.jpg"]

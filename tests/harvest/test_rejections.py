@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import msgspec
 import pytest
 from faulty_server import FaultyServer, Handler
 from small_bing import Shelf, SmallBing, searches_of
-from tools_for_tests import picture, write_pictures
+from tools_for_tests import make_archive, picture, write_pictures
 
 from gleanset import Candidate, Dataset, Origin
 from gleanset.errors import Incomplete
@@ -122,10 +121,9 @@ def from_folder(site: FaultyServer, folder: Path) -> Harvest:
 
 
 def from_archive(site: FaultyServer, folder: Path) -> Harvest:
-    with zipfile.ZipFile(folder / "all.zip", "w") as archive:
-        for number in range(PICTURES):
-            archive.writestr(f"{number}.jpg", picture(number))
-    return lambda dataset: harvest_files(dataset, [folder / "all.zip"], ImportOptions(workers=1))
+    files = {f"{number}.jpg": picture(number) for number in range(PICTURES)}
+    archive = make_archive(folder / "all.zip", files)
+    return lambda dataset: harvest_files(dataset, [archive], ImportOptions(workers=1))
 
 
 @pytest.mark.parametrize("harvest_by", [from_urls, from_keyword, from_folder, from_archive])

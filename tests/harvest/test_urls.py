@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import sys
-import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from faulty_server import FaultyServer, Handler
-from tools_for_tests import eventually, picture, run_here, start_cli
+from tools_for_tests import eventually, make_archive, picture, run_here, start_cli
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent
@@ -491,11 +490,7 @@ def write_output(folder: Path, form: str) -> Path:
             for file, data in files.items():
                 (folder / name / file).write_bytes(data)
             continue
-        with tarfile.open(folder / f"{name}.tar", "w") as archive:
-            for file, data in files.items():
-                info = tarfile.TarInfo(file)
-                info.size = len(data)
-                archive.addfile(info, io.BytesIO(data))
+        make_archive(folder / f"{name}.tar", files)
     return folder
 
 

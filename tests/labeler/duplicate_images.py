@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from catalogue_rows import store
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
-from tools_for_tests import encode
+from tools_for_tests import encode, exif_orientation
 
 from gleanset import Dataset, Origin
 
@@ -89,9 +89,7 @@ COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def encoded(picture: Image.Image, quality: int = 90, orientation: int = 1) -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    return encode(picture, quality=quality, exif=exif)
+    return encode(picture, quality=quality, exif=exif_orientation(orientation))
 
 
 def add_picture(dataset: Dataset, name: str, data: bytes, **origin: str | float) -> str:

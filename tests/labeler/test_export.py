@@ -9,7 +9,6 @@ import os
 import shutil
 import sys
 import threading
-import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,14 @@ from labelled_images import (
     run_labeler,
 )
 from PIL import Image, ImageDraw
-from tools_for_tests import WITHOUT_POSIX, encode, read_files, write_pictures
+from tools_for_tests import (
+    WITHOUT_POSIX,
+    encode,
+    exif_orientation,
+    make_archive,
+    read_files,
+    write_pictures,
+)
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.classes import Placement, Placements
@@ -279,10 +285,9 @@ def files(out: Path) -> dict[str, bytes]:
     }
 
 
-def image_with_gps(seed: int, orientation: int = 1, kind: str = "JPEG", **more: Any) -> bytes:
+def image_with_gps(seed: int, kind: str = "JPEG", **more: Any) -> bytes:
     exif = Image.Exif()
     exif[0x010E] = SECRET
-    exif[0x0112] = orientation
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.9)
     if kind == "JPEG":
         more["comment"] = SECRET.encode()
@@ -350,9 +355,8 @@ def test_gps_positions_are_reported_and_removed(empty: Dataset, tmp_path: Path) 
 def test_exif_orientation_is_kept_and_reported(empty: Dataset, tmp_path: Path) -> None:
     upright = Image.new("RGB", (120, 80), "white")
     ImageDraw.Draw(upright).rectangle((0, 0, 119, 39), fill="red")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    data = encode(upright.transpose(Image.Transpose.ROTATE_90), exif=exif, quality=95)
+    turned = upright.transpose(Image.Transpose.ROTATE_90)
+    data = encode(turned, exif=exif_orientation(6), quality=95)
     put(empty, data, "turned.jpg")
     result = run_export(empty, tmp_path / "out")
     assert "1 image with an EXIF orientation" in result["notes"][0]
@@ -484,10 +488,9 @@ def test_original_path_is_recorded_for_all_inputs(empty: Dataset, tmp_path: Path
     run_import(empty, tree)
     (line,) = list_records(empty, "samples", ("original_path=owl/3.jpg",))
     assert line["path"] == str(tree / "owl" / "3.jpg")
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("in/deep/z.jpg", encode(picture(3)))
+    archive = make_archive(tmp_path / "a.zip", {"in/deep/z.jpg": encode(picture(3))})
     write_pictures(tmp_path, ("loose/s/l.jpg", "one.jpg"), first=4)
-    inputs = (tmp_path / "a.zip", tmp_path / "loose", tmp_path / "one.jpg")
+    inputs = (archive, tmp_path / "loose", tmp_path / "one.jpg")
     FolderRequest(path=tuple(map(str, inputs)), workers=1).run(empty)
     paths = {o.original_path for image in empty.images.iterate() for o in image.origins}
     assert paths == {"cat/d0/x y.jpg", "owl/3.jpg", "in/deep/z.jpg", "s/l.jpg", "one.jpg"}

@@ -19,7 +19,7 @@ from labelled_images import (
     run_import,
 )
 from PIL import Image
-from tools_for_tests import encode, write_pictures
+from tools_for_tests import encode, exif_orientation, write_pictures
 
 from gleanset import Box, Dataset, Origin
 from gleanset.credit import clean_credit_text
@@ -170,8 +170,7 @@ def turned(orientation: int, size: tuple[int, int] = (200, 160)) -> DecodedImage
     image = Image.new("RGB", (200, 160), (20, 20, 20))
     x, y, width, height = STORED
     image.paste((250, 30, 30), (x, y, x + width, y + height))
-    exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif = exif_orientation(orientation)
     return decode(encode(image.resize(size), exif=exif, quality=95))
 
 

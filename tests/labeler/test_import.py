@@ -6,7 +6,6 @@ import json
 import os
 import shlex
 import shutil
-import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +20,7 @@ from labelled_images import (
     run_import,
     run_labeler,
 )
-from tools_for_tests import encode, write_pictures
+from tools_for_tests import encode, make_archive, write_pictures
 
 from curation.split_groups import assign_split_groups
 from gleanset import Box, Dataset
@@ -407,10 +406,9 @@ def test_source_table_overrides_group_by(empty: Dataset, faces: Path) -> None:
 
 
 def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path: Path) -> None:
-    archive, loose = tmp_path / "more.zip", tmp_path / "loose"
-    with zipfile.ZipFile(archive, "w") as made:
-        made.writestr("in/episode 3-8.jpg", encode(picture(100)))
-    write_pictures(loose, ["episode 3-9.jpg"], first=101)
+    files = {"in/episode 3-8.jpg": encode(picture(100))}
+    archive = make_archive(tmp_path / "more.zip", files)
+    loose = write_pictures(tmp_path / "loose", ["episode 3-9.jpg"], first=101)
     run_import(empty, faces, group_by=str(NUMBERED))
     done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)
     assert (done["added"], done["groups"]) == (2, 1)

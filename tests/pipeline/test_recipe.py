@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 from drawn_sites import DrawnSites
 from PIL import Image, ImageDraw
-from tools_for_tests import ROOT, Ran, picture, run_here, running
+from tools_for_tests import ROOT, Ran, make_archive, picture, run_here, running
 
 from gleanset import Dataset
 from gleanset.settings import WebSettings, read_settings
@@ -315,9 +314,8 @@ def test_folder_may_be_archive_in_home(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     (tmp_path / "home").mkdir()
-    with zipfile.ZipFile(tmp_path / "home" / "owls.zip", "w") as archive:
-        for number in range(3):
-            archive.writestr(f"owl/{number}.jpg", picture(number))
+    files = {f"owl/{number}.jpg": picture(number) for number in range(3)}
+    make_archive(tmp_path / "home" / "owls.zip", files)
     path = recipe(START + '[[folder]]\npath = "~/owls.zip"\nhints_from_folders = true\n')
     result = run_recipe(stages(path), tmp_path / "made", lambda _: None)
     assert result["accept hints"] == {

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tools_for_tests import exif_orientation
 
 import baseline
 from baseline.evaluation.outputs import softmax
@@ -47,9 +48,8 @@ def test_transparent_and_rotated_images(
     run_folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
     model = baseline.load(run_folder)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.open(pictures[0]).convert("L").save(tmp_path / "turned.png", exif=exif)
+    turned = Image.open(pictures[0]).convert("L")
+    turned.save(tmp_path / "turned.png", exif=exif_orientation(6))
     assert model.predict(Image.open(tmp_path / "turned.png")) == model.predict(
         tmp_path / "turned.png"
     )
