@@ -20,7 +20,6 @@ def write_model(
     path: Path,
     classes: tuple[str, ...] = CLASSES,
     crops: tuple[CropMethod, ...] = (),
-    unknown_below: float | None = None,
     unfamiliar_below: float | None = None,
 ) -> Path:
     """Write a model whose class scores are channel means.
@@ -51,7 +50,7 @@ def write_model(
         [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
-    rule = DecisionRule(1.0, unknown_below=unknown_below, unfamiliar_below=unfamiliar_below)
+    rule = DecisionRule(1.0, unfamiliar_below=unfamiliar_below)
     scale = FeatureScale((128.0, 0.0, 128.0), (127.0, 5.0, 127.0))
     feature_scale = scale if unfamiliar_below is not None else None
     facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None, scale=feature_scale)

@@ -169,7 +169,7 @@ import os, signal, sys
 
 class Press:
     def find_spec(self, name, path=None, target=None):
-        if name == {wanted!r}:
+        if name == "click":
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Press())
@@ -179,11 +179,9 @@ from {module} import {function}
 """
 
 
-def run_interrupted(
-    script: str, module_name: str, before: str = ""
-) -> subprocess.CompletedProcess[str]:
+def run_interrupted(script: str, before: str = "") -> subprocess.CompletedProcess[str]:
     module, function = SCRIPTS[script].split(":")
-    code = before + INTERRUPTED_IMPORT.format(module=module, function=function, wanted=module_name)
+    code = before + INTERRUPTED_IMPORT.format(module=module, function=function)
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -196,7 +194,7 @@ def run_interrupted(
 
 @pytest.mark.parametrize("script", ["gleanset", "labeler"])
 def test_ctrl_c_during_import_prints_no_traceback(script: str) -> None:
-    done = run_interrupted(script, "click")
+    done = run_interrupted(script)
     assert done.returncode == 130
     assert done.stderr.strip() == "interrupted; nothing was done"
     assert done.stdout == ""
@@ -204,6 +202,6 @@ def test_ctrl_c_during_import_prints_no_traceback(script: str) -> None:
 
 def test_ignored_ctrl_c_stays_ignored() -> None:
     ignoring = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-    done = run_interrupted("harvest", "click", ignoring)
+    done = run_interrupted("harvest", ignoring)
     assert done.returncode == 0
     assert "Usage" in done.stdout

@@ -90,10 +90,10 @@ def link(result: ImageResult, number: int = 0) -> str:
     return f'<a href="/imgres?{href}"><img alt="{result.title}" src="/images?q=tbn:T{number}"></a>'
 
 
-def page(*scripts: str, body: str = "") -> str:
+def page(*scripts: str) -> str:
     """Return a whole page that ends with these scripts."""
     result = "".join(f"<script nonce='x'>{text}</script>" for text in scripts)
-    return f"<html><head><title>x</title></head><body>{body}{result}</body></html>"
+    return f"<html><head><title>x</title></head><body>{result}</body></html>"
 
 
 class SmallGoogle:

@@ -36,8 +36,8 @@ def search(site: FaultyServer, client: Client, *names: str, **options: str) -> l
     return list(BING.candidates(query(site, **options), client))
 
 
-def request_fields(site: FaultyServer, index: int = 0) -> dict[str, str]:
-    fields = parse_qs(urlsplit(site.requests[index]).query)
+def request_fields(site: FaultyServer) -> dict[str, str]:
+    fields = parse_qs(urlsplit(site.requests[0]).query)
     return {name: values[0] for name, values in fields.items()}
 
 

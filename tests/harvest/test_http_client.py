@@ -12,7 +12,7 @@ from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
-from faulty_server import JPEG, Behaviour, FaultyServer, Handler, download, fetch, is_paced
+from faulty_server import JPEG, FaultyServer, Handler, download, fetch, is_paced
 from tools_for_tests import eventually
 
 from gleanset.errors import Unreadable, UsageError
@@ -161,19 +161,16 @@ def download_order(
     return [(done.item.url.partition("//")[2], done.reason) for done in outcomes]
 
 
-def busy_at_first(times: int, **headers: str) -> Behaviour:
-    def behave(h: Handler) -> None:
-        if h.headers["Host"].startswith(SLOW) and h.count() <= times:
-            h.answer(429, b"", **headers)
-        else:
-            h.answer(200, b"picture", Content_Type="image/jpeg")
-
-    return behave
+def busy_at_first(h: Handler) -> None:
+    if h.headers["Host"].startswith(SLOW) and h.count() == 1:
+        h.answer(429, b"", Retry_After="1")
+    else:
+        h.answer(200, b"picture", Content_Type="image/jpeg")
 
 
 @pytest.mark.timed
 def test_retry_after_does_not_delay_other_hosts(site: FaultyServer) -> None:
-    site.otherwise = busy_at_first(1, Retry_After="1")
+    site.otherwise = busy_at_first
     slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{FAST}/q{n}" for n in range(12)]
     result = download_order(site, [*slow, *quick], DownloadLimits(per_host=6))
     assert [reason for _, reason in result] == [None] * 15
@@ -205,7 +202,7 @@ def test_backoff_does_not_occupy_a_thread(site: FaultyServer) -> None:
 
 @pytest.mark.timed
 def test_long_list_is_read_lazily(site: FaultyServer) -> None:
-    site.otherwise = busy_at_first(1, Retry_After="1")
+    site.otherwise = busy_at_first
     read: Counter[str] = Counter()
 
     def listed() -> Iterator[str]:

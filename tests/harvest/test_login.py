@@ -164,11 +164,9 @@ def flickr(site: PixivSite, person: Person) -> dict[str, object]:
     return log_in_to_flickr(person.ask, endpoint=f"{site.url}/flickr")
 
 
-def reply_to_flickr(
-    site: PixivSite, status: int, body: object, kind: str = "application/json"
-) -> None:
+def reply_to_flickr(site: PixivSite, status: int, body: object) -> None:
     text = body if isinstance(body, str) else json.dumps(body)
-    site.endpoints[f"/flickr{REST}"] = lambda _: (status, text if kind != "json" else body)
+    site.endpoints[f"/flickr{REST}"] = lambda _: (status, text)
 
 
 def test_flickr_key_is_verified_and_stored(site: PixivSite, secrets_file: Path) -> None:

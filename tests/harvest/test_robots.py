@@ -249,12 +249,12 @@ def test_robots_tags(lines: list[str], expected: str | None) -> None:
     assert find_directive(lines, frozenset(ROBOTS_TAGS), "gleanset") == expected
 
 
-def serve_tagged(*lines: str, status: int = 200) -> Behaviour:
+def serve_tagged(*lines: str) -> Behaviour:
     """Serve an image with robots tags; at `/late…` without its body."""
 
     def behave(h: Handler) -> None:
         tags = [("X-Robots-Tag", line) for line in lines]
-        h.begin_answer(status, ("Content-Length", len(JPEG)), *tags)
+        h.begin_answer(200, ("Content-Length", len(JPEG)), *tags)
         if h.path.startswith("/late"):
             h.rfile.read(1)  # returns when the client hangs up
         h.wfile.write(JPEG)

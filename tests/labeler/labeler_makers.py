@@ -32,22 +32,14 @@ def add_image(dataset: Dataset, name: str, *origins: Origin) -> str:
     return measured.sha256
 
 
-def add_faces(
-    dataset: Dataset,
-    image: str,
-    lefts: Sequence[int] = (0,),
-    *,
-    phash: int | None = None,
-    detector: str = "animeface",
-) -> list[str]:
+def add_faces(dataset: Dataset, image: str, lefts: Sequence[int] = (0,)) -> list[str]:
     """Add 20 x 20 pixel faces at these x; return sample keys."""
     cuts = []
     for left in lefts:
         box = Box(left, 10, 20, 20)
         key = make_sample_key(image, box)
-        look = hash64(key) if phash is None else phash
-        cuts.append(FaceCrop(Face(detector, box, 0.9), key, box, look, 1.0))
-    dataset.faces.replace(image, detector, "test", cuts)
+        cuts.append(FaceCrop(Face("animeface", box, 0.9), key, box, hash64(key), 1.0))
+    dataset.faces.replace(image, "animeface", "test", cuts)
     return [cut.key for cut in cuts]
 
 

@@ -255,8 +255,8 @@ def tree(dataset: Dataset) -> Path:
     return dataset.root.parent / "out"
 
 
-def first_of(tree: Path, label: str, number: int = 0) -> Path:
-    return sorted((tree / "train" / label).glob("*.jpg"))[number]
+def first_of(tree: Path, label: str) -> Path:
+    return min((tree / "train" / label).glob("*.jpg"))
 
 
 def test_swapped_files_are_relabelled(dataset: Dataset, tree: Path) -> None:

@@ -40,7 +40,6 @@ class Display(NamedTuple):
         start: tuple[int, int],
         end: tuple[int, int],
         *,
-        wait: float = 0.1,
         arrived: Callable[[], bool] = lambda: True,
     ) -> None:
         """Drag in steps as a user does; release once it has `arrived`."""
@@ -51,7 +50,7 @@ class Display(NamedTuple):
         for step in range(1, STEPS + 1):
             way = [a + (b - a) * step // STEPS for a, b in zip(start, end, strict=True)]
             self.hand("mousemove", *way)
-            time.sleep(wait)
+            time.sleep(0.1)
         late = time.monotonic() + LATE
         for nudge in cycle((1, 0)):
             self.hand("mousemove", end[0] + nudge, end[1] + nudge)
