@@ -10,6 +10,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from tools_for_tests import encode, exif_orientation
 
 from gleanset import Dataset, Origin
+from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.plan import DuplicatePlan
 
 WIDTH, HEIGHT = 320, 260
 
@@ -95,3 +97,10 @@ def encoded(picture: Image.Image, quality: int = 90, orientation: int = 1) -> by
 def add_picture(dataset: Dataset, name: str, data: bytes, **origin: str | float) -> str:
     """Add a whole image as a sample and return its key."""
     return store(dataset, data, Origin("folder", name, **origin))  # type: ignore[arg-type]
+
+
+def search(dataset: Dataset) -> DuplicatePlan:
+    """Search and return the plan, which is not applied."""
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    return finder.plan()

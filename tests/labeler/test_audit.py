@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from duplicate_images import COPIES, drawing
+from duplicate_images import COPIES, drawing, search
 from labelled_images import picture, put, run_labeler
 from PIL import Image, ImageOps
 from test_verification import cel, hue_turned
@@ -20,7 +20,6 @@ from gleanset import Dataset, Origin
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
 from labeler.audit import Audit, collect_dataset, collect_tree, find_leaks
-from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import judge
 
 KINDS = ("small", "mirror", "crop 5 %", "letterbox", "watermark")
@@ -146,7 +145,7 @@ def test_dataset_audit_uses_verdicts(empty: Dataset) -> None:
         copy = COPIES["small"](drawing(seed))
         put(empty, encode(copy), f"copy {seed}", split="test")
     options = ("-d", empty.root, "--json", "--workers", "1")
-    DuplicateFinder(empty, workers=1).search()
+    search(empty)
     result = run_labeler("audit", *options).json
     assert result["kinds"] == {"copy": 3}
     first, second, third = ((pair["a"], pair["b"]) for pair in result["pairs"])
@@ -170,10 +169,8 @@ def test_frames_have_stricter_limits(empty: Dataset) -> None:
     audited = collect_dataset(empty)
     assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == ["perhaps a copy"]
     result = find_leaks(audited, empty, workers=1).leaks
-    finder = DuplicateFinder(empty, workers=1)
-    finder.search()
     assert [leak.kind for leak in result] == ["same group"], "not a copy"
-    plan = finder.plan()
+    plan = search(empty)
     assert (plan.sets, plan.doubts) == ([], [])
 
 

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from duplicate_images import COPIES, add_picture, drawing, encoded, face
+from duplicate_images import COPIES, add_picture, drawing, encoded, face, search
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from labeler_makers import add_faces, add_image, label, sample_states
@@ -47,12 +47,6 @@ def test_frames_of_one_film_must_be_equal() -> None:
     turned = prepare_image(COPIES["mirror"](drawing(4)))
     assert compare_images(views[0], turned).same
     assert not compare_images(views[0], turned, one_film=True).same
-
-
-def search(dataset: Dataset) -> DuplicatePlan:
-    finder = DuplicateFinder(dataset, workers=1)
-    finder.search()
-    return finder.plan()
 
 
 def groups(plan: DuplicatePlan) -> set[frozenset[str]]:
@@ -381,13 +375,11 @@ def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:
         add_picture(dataset, name, encoded(image, 92)): name for name, image in COLLAGES.items()
     }
     keys = {name: key for key, name in names.items()}
-    finder = DuplicateFinder(dataset, workers=1)
-    finder.search()
+    search(dataset)
     judge(dataset, keys["left"], keys["one"], same=True)
-    finder.search()
-    assert named(finder.plan(), names) == ({("left", "one")}, {("left", "two")})
+    assert named(search(dataset), names) == ({("left", "one")}, {("left", "two")})
     judge(dataset, keys["left"], keys["two"], same=False)
-    assert named(finder.plan(), names) == ({("left", "one")}, set())
+    assert named(search(dataset), names) == ({("left", "one")}, set())
 
 
 def add_hinted(dataset: Dataset, name: str, hint: str | None) -> str:

@@ -12,7 +12,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from duplicate_images import COPIES, add_picture, drawing, encoded
+from duplicate_images import COPIES, add_picture, drawing, encoded, search
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from weak_copies import WEAK_COPIES, encode_weak_copy
 
@@ -395,9 +395,7 @@ def test_original_is_best_copy(dataset: Dataset) -> None:
         # The copy comes first, except where only the order decides.
         for name, data in reversed(files) if kind == "mirror" else files:
             names[add_picture(dataset, f"{kind} {name}", data)] = (kind, name)
-    finder = DuplicateFinder(dataset, workers=1)
-    finder.search()
-    sets = finder.plan().sets
+    sets = search(dataset).sets
     assert all(len({names[m.key][0] for m in group.members}) == 1 for group in sets)
     best_copies = dict(names[group.best_key] for group in sets)
     assert best_copies == dict.fromkeys(ALTERED_FILES, "original")
@@ -407,10 +405,9 @@ def test_chosen_originals_are_stored(dataset: Dataset) -> None:
     image = painting(3)
     for name, data in (("copy", ALTERED_FILES["enlarged"](image)), ("original", encode(image))):
         add_picture(dataset, name, data)
-    finder = DuplicateFinder(dataset, workers=1)
-    finder.search()
-    (copies,) = finder.plan().sets
-    assert finder.plan().unranked == []
+    plan = search(dataset)
+    (copies,) = plan.sets
+    assert plan.unranked == []
     copy, original = sorted(member.id for member in copies.members)
     assert Pairs(dataset.db).get_better_copy(copy, original) == "second"
     assert copies.members[0].id == original

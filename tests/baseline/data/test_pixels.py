@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from threading import Thread
@@ -45,17 +44,16 @@ def noise_image(width: int, height: int, seed: int = 0) -> Image.Image:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
+def dataset(empty: Dataset) -> Dataset:
     """Dataset of tall and wide images of two classes."""
-    with Dataset.create(tmp_path / "set") as new_dataset:
-        keys = [
-            put_whole(new_dataset, noise_image(*sides, seed), str(seed))
-            for seed, sides in enumerate([(40, 90), (90, 40), (64, 64), (50, 70)])
-        ]
-        labels = zip(keys, "abab", strict=True)
-        new_dataset.journal.apply("Label", [Choice(key, "label", label) for key, label in labels])
-        new_dataset.samples.set_splits({key: (key, "train") for key in keys}, "by hand")
-        yield new_dataset
+    keys = [
+        put_whole(empty, noise_image(*sides, seed), str(seed))
+        for seed, sides in enumerate([(40, 90), (90, 40), (64, 64), (50, 70)])
+    ]
+    labels = zip(keys, "abab", strict=True)
+    empty.journal.apply("Label", [Choice(key, "label", label) for key, label in labels])
+    empty.samples.set_splits({key: (key, "train") for key in keys}, "by hand")
+    return empty
 
 
 @pytest.mark.parametrize(

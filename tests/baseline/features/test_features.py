@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
@@ -38,10 +37,9 @@ SPEC = FeatureSpec(NETWORK, "none", 32, 3, "characters", 1, "fp32")
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path / "dataset") as new_dataset:
-        fill(new_dataset, 4)
-        yield new_dataset
+def dataset(empty: Dataset) -> Dataset:
+    fill(empty, 4)
+    return empty
 
 
 def samples(dataset: Dataset) -> list[Sample]:

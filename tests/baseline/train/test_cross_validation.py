@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +37,13 @@ PRESET = load_preset("transfer", SMALL)
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Iterator[Dataset]:
+def dataset(empty: Dataset) -> Dataset:
     """Three classes of 16 images in groups of two; one label is wrong."""
-    with Dataset.create(tmp_path / "dataset") as new_dataset:
-        fill(new_dataset, 16, tuple(part for part in PARTS for _ in range(2)), per_group=2)
-        wrong = next(s for s in new_dataset.samples.iter_in_splits() if s.split == "train")
-        other = next(
-            s.label for s in new_dataset.samples.iter_in_splits() if s.label != wrong.label
-        )
-        new_dataset.journal.apply("Label", [Choice(wrong.key, "label", other)])
-        yield new_dataset
+    fill(empty, 16, tuple(part for part in PARTS for _ in range(2)), per_group=2)
+    wrong = next(s for s in empty.samples.iter_in_splits() if s.split == "train")
+    other = next(s.label for s in empty.samples.iter_in_splits() if s.label != wrong.label)
+    empty.journal.apply("Label", [Choice(wrong.key, "label", other)])
+    return empty
 
 
 def keys(dataset: Dataset, *splits: str) -> set[str]:
