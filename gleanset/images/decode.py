@@ -264,11 +264,10 @@ def _translate_error(error: Exception) -> Unreadable:
     text = str(error).lower()
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     if isinstance(error, bombs) or "too large" in text or "exceeds" in text:
-        reason = "too large"
-    else:
-        is_truncated = "truncated" in text or "broken data stream" in text
-        reason = "truncated" if is_truncated else "damaged"
-    return Unreadable(reason, f"{type(error).__name__}: {error}")
+        return Unreadable("too large", "it needs too much memory")
+    if "truncated" in text or "broken data stream" in text:
+        return Unreadable("truncated", "some of its data is missing or broken")
+    return Unreadable("damaged", "it begins like an image, but its data is broken")
 
 
 def _explain_unidentified(data: bytes, formats: tuple[str, ...]) -> Unreadable:
@@ -287,4 +286,4 @@ def _explain_unidentified(data: bytes, formats: tuple[str, ...]) -> Unreadable:
         return Unreadable("damaged", "it begins like an image, but its header is broken")
     if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3") or head[8:12] == b"AVI ":
         return Unreadable("not an image", "a video: use harvest frames")
-    return Unreadable("not an image", f"begins with {head[:12]!r}")
+    return Unreadable("not an image", f"begins with {repr(head[:12])[1:]}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import struct
 import time
 import zlib
@@ -34,6 +35,7 @@ def refused(data: bytes) -> Unreadable:
     with pytest.raises(Unreadable) as caught:
         decode(data)
     assert caught.value.reason in REASONS
+    assert not re.search(r"Error|^b'", caught.value.detail), "it is for people"
     return caught.value
 
 
