@@ -289,10 +289,8 @@ def _refuse_disputed(
 
     `reports` must not contradict each other; unchanged claims must not contradict anything.
     """
-    names = {
-        report.id: report.claim.claimed if (name := claims[report.id]) is None else name
-        for report in reports
-    }
+    claimed = {report.id: get_claimed_class(dataset, report) for report in reports}
+    names = claimed | {number: name for number, name in claims.items() if name is not None}
     for report in reports:
         rivals = _list_opinions(dataset, report) if claims[report.id] is None else []
         rivals = [rival for rival in rivals if rival.report not in keys]
@@ -318,7 +316,7 @@ def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) ->
         )
     refused = rival.report if rival.status == PENDING else report.id
     return UsageError(
-        f"users disagree about one face: report {report.id} says {name or NONE!r}, report "
+        f"reports disagree about one face: report {report.id} says {name or NONE!r}, report "
         f"{rival.report} ({rival.status}) {rival.name or NONE!r}",
         f"{accept} {option} says who it is; webapp reports refuse {refused} {option}",
     )
@@ -363,7 +361,7 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str:
     """Return the claimed class (of a removal: `REMOVED`); of accepted ones the present class."""
     decision = _find_decision(dataset, report) if report.status == ACCEPTED else None
     claimed = REMOVED if report.claim.kind == REMOVAL else report.claim.claimed
-    return decision.name if decision else claimed
+    return decision.name if decision else claimed and dataset.classes.resolve_alias(claimed)
 
 
 def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:

@@ -109,13 +109,13 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         result = {
             "waiting": table.count(),
-            "decided": table.count("accepted") + table.count("refused"),
+            "decided": table.count(None) - table.count(),
             "spooled": len(list_spooled_reports(spool.root)),
             "reports": [_report_json(dataset, step, report, copies) for step, report in listed],
             "last": last,
             "known": {name: _labelled_faces(dataset, name) for name in names - {NOT_A_FACE}},
             "classes": dataset.classes.list_names(),
-            "aliases": list_aliases(dataset.db),
+            "aliases": list_aliases(dataset.db, with_former_names=True),
             "option": dataset.option,
         }
     return json_response(result)

@@ -199,13 +199,11 @@ class Placements(Table):
             (step,),
         )
         same = [r for r in rows if (r["now_kept"], r["now_set"]) == (r["kept"], r["duplicate_set"])]
-        self.apply(
-            undoing,
-            [
-                Placement(r["sample"], bool(r["before_kept"]), r["before_duplicate_set"], "undo")
-                for r in same
-            ],
-        )
+        before = [
+            Placement(r["sample"], bool(r["before_kept"]), r["before_duplicate_set"], "undo")
+            for r in same
+        ]
+        self.apply(undoing, before)
         verdicts = self._db.fetch_all(
             "SELECT v.*, p.verdict AS now FROM verdict v LEFT JOIN pair p ON p.a=v.a AND p.b=v.b "
             "AND p.kind='person' WHERE v.step=? ORDER BY v.id DESC",
@@ -283,9 +281,8 @@ class LabelClasses:
     def unhide(self, step: int, rows: Iterable[int]) -> None:
         """Unhide classes (rows); undoing the step hides them again."""
         hidden = set(self._db.fetch_column("SELECT id FROM class WHERE merged_into=id"))
-        self._changes.apply(
-            step, [Change("merged", row, None) for row in sorted(hidden & set(rows))]
-        )
+        changes = [Change("merged", row, None) for row in sorted(hidden & set(rows))]
+        self._changes.apply(step, changes)
 
     def create(self, step: int, name: str) -> None:
         """Create a class; undoing hides it. Raises `UsageError` if in use."""
@@ -381,12 +378,16 @@ def list_class_names(db: Connection) -> list[tuple[str, str]]:
     return list(meanings.items())
 
 
-def list_aliases(db: Connection) -> dict[str, list[str]]:
-    """Return by class the names of classes that were merged into it."""
+def list_aliases(db: Connection, *, with_former_names: bool = False) -> dict[str, list[str]]:
+    """Return by class the names of classes that were merged into it, or its former names too."""
+    former_names = (
+        "UNION SELECT before, item FROM change WHERE id IN (SELECT max(id) FROM change WHERE "
+        "what='name' GROUP BY before) AND before NOT IN (SELECT name FROM class)"
+    )
     others: dict[str, list[str]] = {}
     for row in db.fetch_all(
-        f"SELECT m.name, {merged_class_sql('name', 'id=m.id')} FROM class m "
-        "WHERE m.merged_into IS NOT NULL AND m.merged_into<>m.id ORDER BY m.name"
+        f"SELECT m.name, {merged_class_sql('name', 'id=m.id')} FROM (SELECT name, id FROM class "
+        f"WHERE merged_into<>id {former_names if with_former_names else ''}) m ORDER BY m.name"
     ):
         others.setdefault(row[1], []).append(row[0])
     return others

@@ -80,9 +80,9 @@ class SimilarImage(NamedTuple):
 class Reports(Table):
     """The `report` table."""
 
-    def count(self, status: str = PENDING, kind: str | None = None) -> int:
-        """Return the number of reports with a status (and kind)."""
-        sql = "SELECT count(*) FROM report WHERE status=?1 AND kind=ifnull(?2, kind)"
+    def count(self, status: str | None = PENDING, kind: str | None = None) -> int:
+        """Return the number of reports with a status and kind (None: any)."""
+        sql = "SELECT count(*) FROM report WHERE status=ifnull(?1,status) AND kind=ifnull(?2,kind)"
         return self._db.fetch_int(sql, (status, kind))
 
     def get(self, number: int) -> Report | None:
@@ -111,16 +111,13 @@ class Reports(Table):
         """Accept or refuse reports as part of a step. Call inside a transaction."""
         Changes(self._db).apply(step, [Change("report", number, status) for number in numbers])
 
-    def add(self, claim: Claim) -> bool:
-        """Add a claim; False for a duplicate. Call inside a transaction."""
-        if self.contains(claim):
-            return False
+    def add(self, claim: Claim) -> None:
+        """Add a claim that is not stored yet. Call inside a transaction."""
         phash = None if claim.phash is None else to_signed(claim.phash)
         row = row_from_record(claim, note=clean(claim.note), phash=phash, at=now())
         row |= row_from_box(claim.box)
         del row["box"]
         self._db.insert("report", row)
-        return True
 
     def contains(self, claim: Claim) -> bool:
         """Return whether this is already stored; removals also differ by note."""
