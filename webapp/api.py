@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,7 +67,9 @@ async def report(request: Request) -> Response:
     sent = parse_json(texts.get("report", "null"), SentReport, "report", hint)
     spool = service.require_spool()
     checked = await _compute(request, CLAIM, (upload, sent), [upload])
-    return json_response({"new": await spool.run(functools.partial(spool.add, checked))})
+    claimed = await spool.run(lambda: spool.add(checked))
+    visible = claimed if claimed in service.facts.page["classes"] else None
+    return json_response({"new": claimed is not None, "class": visible})
 
 
 async def classes(request: Request) -> Response:

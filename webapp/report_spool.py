@@ -65,8 +65,8 @@ class ReportSpool:
         async with self._lock:
             return await asyncio.to_thread(work)
 
-    def add(self, report: KeptReport) -> bool:
-        """Store a report and try to import it; return whether it is new.
+    def add(self, report: KeptReport) -> str | None:
+        """Store a report and try to import it; return its class, or None if it is not new.
 
         Raises `RefusedRequest`.
         """
@@ -82,21 +82,20 @@ class ReportSpool:
             identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
             file = self._folder / f"{hash_bytes(identity)}{SPOOL_SUFFIX}"
             if file.exists() or Reports(dataset.db).contains(claim):
-                return False
+                return None
             self._check_acceptable(dataset, report)
             write_atomic(file, msgspec.msgpack.encode(report), scratch=self.root / "cache")
         if not self._is_blocked:
             self.import_all()
-        return True
+        return claim.claimed
 
     def _check_acceptable(self, dataset: Dataset, report: KeptReport) -> None:
         if _is_forgotten(dataset, report):
             detail = "this image was removed from the dataset"
             raise RefusedRequest(410, "taken down", detail, "do not send it again")
         sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
-        stored = sum(
-            size for _, size, _ in open_report_store(self.root, dataset.cache).iter_files()
-        )
+        store = open_report_store(self.root, dataset.cache)
+        stored = sum(size for _, size, _ in store.iter_files())
         total_bytes = stored + sum(sizes) + len(report.image)
         is_full = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
         if is_full or total_bytes > self._limits.report_bytes:

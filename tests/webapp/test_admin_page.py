@@ -19,6 +19,7 @@ from tools_for_tests import run_here
 
 from curation.web_reports import NOT_A_FACE, accept_reports
 from gleanset import Dataset
+from gleanset.db.faces import CropMethod
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Reports
 from gleanset.images.decode import decode
 
@@ -126,11 +127,17 @@ def admin_address(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
     add_reports(dataset.root, [WebReport("mei", picture=0), WebReport("rin", picture=1)])
     accept_reports(dataset, {1: None, 2: None})
     run_here("labeler.cli", "classes", "add", "mei", "--alias", "May", "-d", dataset.root)
+    for names in (("mei", "mai"), ("mai", "mei")):
+        run_here("labeler.cli", "classes", "rename", *names, "-d", dataset.root)
     claims = [
         WebReport(("mei", "rin")[n % 2], "<b>note</b>", "rin", picture=10 + n) for n in range(25)
     ]
     add_reports(dataset.root, [*claims, *(WebReport("aki", picture=10 + n) for n in range(5))], 100)
-    settings = make_settings(write_model(tmp_path / "m.onnx"), dataset.root, admin="own")
+    with dataset.db.transaction():  # one of the whole image
+        dataset.db.execute("UPDATE report SET x=0, y=0, w=240, h=180 WHERE id=9")
+    method = CropMethod("drawnface", "", "margin=0.3", 10)
+    model = write_model(tmp_path / "m.onnx", crops=(method,))
+    settings = make_settings(model, dataset.root, admin="own")
     with running_server(settings) as port:
         yield f"http://127.0.0.1:{port}/"
 
@@ -166,7 +173,8 @@ def test_reports_are_decided_in_browser(
     assert page.locator("#none, #tabs").locator("visible=true").count() == 0
     page.fill("[name=token]", "wrong")
     page.click("#token-form button")
-    wait_for(page, f"document.querySelector('#message')?.textContent.startsWith('{wrong}')")
+    message = "document.querySelector('#token-form .message')?.textContent"
+    wait_for(page, f"{message}?.startsWith('{wrong}')")
     assert page.url == f"{admin_address}admin"
     page.fill("[name=token]", "own")
     page.click("#token-form button")
@@ -176,6 +184,7 @@ def test_reports_are_decided_in_browser(
     assert page.locator(".report b").count() == 0, "a note stays text"
     wait_for(page, "document.querySelectorAll('.report .faces img').length > 30")
     assert page.locator(".disputed .dispute").count() >= 2
+    wait_for(page, "document.querySelectorAll('.whole-image:not([hidden])').length === 1")
     assert accessibility_violations(axe, page) == []
     # By keyboard: accept the first undisputed report, and undo it.
     plain = page.locator(".report:not(.disputed)").first
@@ -200,6 +209,8 @@ def test_reports_are_decided_in_browser(
     assert "mei" in page.inner_text("#else-similar")
     page.fill("#else-name", " May")
     assert "mei" in page.inner_text("#else-accept"), "an alias makes no class"
+    page.fill("#else-name", "mai")
+    assert "mei" in page.inner_text("#else-accept"), "nor does a former name"
     page.fill("#else-name", "toyama")
     assert "toyama" in page.inner_text("#else-accept"), "it says that it makes a class"
     page.keyboard.press("Enter")

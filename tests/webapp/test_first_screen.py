@@ -111,11 +111,13 @@ def test_offline_report_is_sent_later(open_page: OpenPage, root: Path, two_faces
     notice, bar = page.locator("#said").bounding_box(), page.locator("#submit-bar").bounding_box()
     assert notice["y"] + notice["height"] <= bar["y"]
     page.locator("text=Report or remove this image").click()
+    assert page.text_content("#said") == "", "a dialog would cover it"
     page.fill("#report-note", "made offline")
     page.click("#report-send")
     kept = f"2 (\u2068{two_faces.name}\u2069, Removal: \u2068{two_faces.name}\u2069)"
     wait_for(page, f"document.querySelector('#unsent-count').textContent.endsWith('{kept}')")
-    assert page.locator(".reported").all_inner_texts() == ["Report kept; it will be sent later"] * 2
+    kept_reports = [f"{kind} kept; it will be sent later" for kind in ("Removal request", "Report")]
+    assert page.locator(".reported").all_inner_texts() == kept_reports
     page.context.set_offline(False)
     wait_for(page, "document.querySelector('#unsent').hidden")
     assert page.locator(".reported").all_inner_texts() == ["✓ removal requested", "✓ reported"]

@@ -90,11 +90,18 @@ def test_faces_are_edited_predicted_and_reported(
     page.fill("#report-class", "gren")
     assert page.inner_text("#report-similar") == "It is green"
     page.fill("#report-class", "mei")
-    assert "“mei” is no class of this model" in page.inner_text("#report-new")
+    assert "“mei” is not a class of this model" in page.inner_text("#report-new")
     page.fill("#report-note", "<b>it is Mei</b>")
     page.press("#report-send", "Enter")
     wait_for(page, "document.querySelector('#said').textContent.includes('Thank you')")
     assert page.evaluate("document.activeElement.textContent") == "Wrong result?"
+    page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
+    assert page.inner_text("#report-title") == "Report: Face 1"
+    assert page.input_value("#report-note") == "I reported “mei” before, by mistake."
+    page.select_option("#report-kind", "removal")
+    assert page.inner_text("#report-title") == "Report: Whole image"
+    assert page.input_value("#report-note") == ""
+    page.click("#report-cancel")
     page.locator("text=Wrong result?").locator("visible=true").nth(1).click()
     page.select_option("#report-kind", "not a face")
     assert page.is_hidden("#report-class")
@@ -383,6 +390,10 @@ def test_server_converts_unsupported_formats(
     page.select_option("#where", "device")
     page.set_input_files("#files", [str(paths[0])])
     wait_for(page, f"{UNREAD}.startsWith('phone.heic: this browser cannot open')")
+    page.set_input_files("#folder-files", str(tmp_path))
+    page.select_option("#bulk-class", ":unread")
+    advice = "phone.heic: this browser cannot open the format: choose “On the server”"
+    wait_for(page, f"document.querySelector('.bulk-list').innerText.includes('{advice}')")
 
 
 def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -> None:
@@ -468,7 +479,7 @@ def test_device_without_model_or_network(open_page: OpenPage, two_faces: Path) -
     page.context.set_offline(False)
     page.click("#submit")
     assert wait_for(page, f"{ANSWER_COUNT} === 2")
-    assert page.inner_text("#device-state") == "The model is on this device."
+    assert re.fullmatch(r"on this device: \d+ ms", page.inner_text("#device-state"))
     assert page.locator(".submit-bar").evaluate("e => getComputedStyle(e.parentNode).display") == (
         "contents"
     ), "with nothing left to ask, the bar covers nothing"
@@ -600,6 +611,10 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
             violations[state, scheme, width] = problems + [("wider than the window", state)] * wide
 
     check("empty")
+    page.click(".help")
+    assert "sent to the server" in page.inner_text("#folder-help")
+    check("help")
+    page.keyboard.press("Escape")
     find_faces(page, two_faces)
     check("faces")
     page.click("#submit")
@@ -643,7 +658,8 @@ def test_api_page_sends_requests_and_snippets_run(
         assert "model-version: colours+" in page.inner_text("#try-response")
     Image.open(two_faces).save(tmp_path / "a.jpg")
     run_snippets(page, tmp_path, "", 2)
-    page = open_page(at=restart_server(token="secret"))
+    page = open_page(at=(address := restart_server(token="secret")))
+    page.goto(f"{address}api.html")
     page.fill("[name=token]", "secret")
     page.click("#token-form button")
     wait_for(page, "document.title === 'What is this?'")

@@ -15,7 +15,13 @@ from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import encode, eventually, picture, run_here
 
-from curation.web_reports import NOT_A_FACE, accept_reports, read_report_image, refuse_reports
+from curation.web_reports import (
+    NOT_A_FACE,
+    accept_reports,
+    list_disputed_reports,
+    read_report_image,
+    refuse_reports,
+)
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import PAGE_USER, Choice, get_unseen_labels
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports
@@ -35,7 +41,7 @@ def send_report(client: TestClient, data: bytes = RED, **fields: object) -> Any:
 
 def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
     answer = send_report(client, claimed=" mei ", box=[5, 5, 20, 20], note="it is Mei!")
-    assert answer.json() == {"new": True}
+    assert answer.json() == {"new": True, "class": None}
     (report,) = Reports(dataset.db).iterate()
     assert report.status == PENDING
     assert (report.claim.claimed, tuple(report.claim.box)) == ("mei", (5, 5, 20, 20))
@@ -47,13 +53,14 @@ def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
 
 
 def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> None:
-    assert send_report(client, claimed="mei").json() == {"new": True}
-    assert send_report(client, claimed="mei", note="again").json() == {"new": False}
-    assert send_report(client, claimed="rin").json() == {"new": True}
+    assert send_report(client, claimed="mei").json() == {"new": True, "class": None}
+    assert not send_report(client, claimed="mei", note="again").json()["new"]
+    assert send_report(client, claimed="rin").json()["new"]
     send_report(client, claimed="Blue")  # a class of the model in another case
-    run_here("labeler.cli", "classes", "add", "rei", "--alias", "レイ", "-d", dataset.root)
-    send_report(client, claimed="レイ")
-    assert [r.claim.claimed for r in Reports(dataset.db).iterate()] == ["mei", "rin", "blue", "rei"]
+    run_here("labeler.cli", "classes", "add", "green", "--alias", "レイ", "-d", dataset.root)
+    assert send_report(client, claimed="レイ").json() == {"new": True, "class": "green"}
+    claimed = [report.claim.claimed for report in Reports(dataset.db).iterate()]
+    assert claimed == ["mei", "rin", "blue", "green"]
 
 
 def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Dataset) -> None:
@@ -93,6 +100,16 @@ def test_conflicting_reports_are_not_accepted(client: TestClient, dataset: Datas
     with pytest.raises(UsageError, match="<removal>"):
         accept_reports(dataset, {rin: None})
     assert [report.id for report in Reports(dataset.db).iterate()] == [rin, 4]
+
+
+def test_renamed_class_does_not_contradict_itself(client: TestClient, dataset: Dataset) -> None:
+    run_here("labeler.cli", "classes", "add", "mei", "-d", dataset.root)
+    send_report(client, claimed="mei", box=[5, 5, 20, 20])
+    run_here("labeler.cli", "classes", "rename", "mei", "Mei M", "-d", dataset.root)
+    send_report(client, claimed="Mei M", box=[6, 5, 20, 20])
+    assert list_disputed_reports(dataset) == {}
+    accept_reports(dataset, {report.id: None for report in Reports(dataset.db).iterate()})
+    assert [sample.label for sample in dataset.samples.iterate()] == ["Mei M"]
 
 
 def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: Dataset) -> None:
@@ -154,7 +171,7 @@ def test_image_of_withdrawn_report_is_not_searched(client: TestClient, dataset: 
 def test_gc_keeps_incoming_report(client: TestClient, dataset: Dataset) -> None:
     with ThreadPoolExecutor(1) as threads:
         with locked(dataset.root):
-            assert send_report(client, claimed="mei").json() == {"new": True}
+            assert send_report(client, claimed="mei").json()["new"]
             removed = threads.submit(collect_old_files, dataset.root)
         removed.result()
     assert eventually(lambda: Reports(dataset.db).count() == 1)
@@ -243,10 +260,10 @@ def removal_reports(dataset: Dataset) -> list[Report]:
 
 
 def test_duplicate_removal_request_is_ignored(client: TestClient, dataset: Dataset) -> None:
-    assert request_removal(client, LARGE).json() == {"new": True}
-    assert request_removal(client, LARGE, box=[5, 5, 20, 20]).json() == {"new": False}
+    assert request_removal(client, LARGE).json() == {"new": True, "class": None}
+    assert not request_removal(client, LARGE, box=[5, 5, 20, 20]).json()["new"]
     other = request_removal(client, LARGE, "me@example.org")
-    assert other.json() == {"new": True}, "a way to answer"
+    assert other.json()["new"], "a way to answer"
     first, second = removal_reports(dataset)
     assert (first.claim.note, second.claim.note) == ("it is mine", "me@example.org")
     assert tuple(first.claim.box) == (0, 0, 400, 300), "the whole image"

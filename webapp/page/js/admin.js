@@ -1,7 +1,7 @@
 // The administrator's page: reports beside faces with known answers, accepted, refused and undone.
 
 import { byId, element, percent, rescueFocus, say, stageClass } from "./dom.js";
-import { applyAdminDecision, fetchAdminReports, NOT_A_FACE, REMOVED } from "./server.js";
+import { applyAdminDecision, fetchAdminReports, fetchFacts, NOT_A_FACE, REMOVED } from "./server.js";
 import { findSimilarName } from "./similar_names.js";
 import { askForToken } from "./token_form.js";
 import { currentLanguage, setLanguage, translated, words } from "./words.js";
@@ -14,6 +14,7 @@ const seen = new IntersectionObserver((entries) => {
   refreshAcceptAll();
 }, { threshold: 0.6 });
 let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
+const isOfFaces = fetchFacts().then(({ cropping }) => cropping.detector !== "whole", () => false);
 let settled = false;
 let shownAfter; // the place behind which the shown reports begin
 
@@ -51,6 +52,7 @@ function draw() {
     state.card = element("li", { class: report.rivals.length ? "report disputed" : "report", "data-report": report.id });
     fillCard(state);
     seen.observe(state.card);
+    markWhole(state);
   }
   byId("reports").replaceChildren(...[...cards.values()].map(({ card }) => card));
   byId("next").hidden = page.reports.length >= page.waiting;
@@ -59,7 +61,7 @@ function draw() {
 }
 
 const listClasses = () => byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
-const nameClass = (name) => ({ [NOT_A_FACE]: words("not a face"), [REMOVED]: words("remove the image") })[name] ?? (name || words("none of the classes"));
+const nameClass = (name) => (name === NOT_A_FACE ? words("not a face") : name === REMOVED ? words("remove the image") : name || words("none of the classes"));
 const isClass = (name) => Boolean(name) && name !== NOT_A_FACE;
 const describeStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name: nameClass(name) }) : words("Refused"));
 
@@ -95,6 +97,7 @@ function fillCard(state) {
       ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
         element("h2", {}, element("bdi", { text: nameClass(report.claimed) }), "?"),
         element("p", { class: "small" }, ...describeAnswer(report))]),
+      element("p", { class: "small whole-image", text: words("Whole image"), hidden: !report.isWhole }),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
     report.in_test && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${words("In the test split: accepting changes the test set.")}` }) : "",
@@ -102,6 +105,17 @@ function fillCard(state) {
     report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
     isRemoval(report) ? listCopies(report, became) : element("div", { class: "compare wide" }, ...buildComparison(report)),
     element("div", { class: "buttons wide" }, ...(became ? buildOutcome(state) : buildChoices(state))));
+}
+
+/** Say that a report is about a whole image, of a model of faces. Only the image tells its size. */
+async function markWhole({ report, card }) {
+  const { id, box: [x, y, width, height] } = report;
+  if (x || y || isRemoval(report) || !(await isOfFaces)) return;
+  const image = element("img", { src: `${FACES}/${id}/image` });
+  image.onload = () => {
+    report.isWhole = image.naturalWidth === width && image.naturalHeight === height;
+    card.querySelector(".whole-image").hidden = !report.isWhole;
+  };
 }
 
 function describeAnswer({ answer, confidence }) {
@@ -153,7 +167,7 @@ function describeDispute({ rivals }) {
     return status === "pending" ? name : words("{name} (in the dataset)", { name });
   }))];
   const text = rivals.every(([id]) => id === null) ? words("The dataset has this face already: {names}", { names: nameClass(rivals[0][1]) })
-    : words("Users disagree. Others say: {names}", { names: others.join(", ") });
+    : words("Reports disagree. Others say: {names}", { names: others.join(", ") });
   return element("p", { class: "dispute wide", text: `⚠ ${text}` });
 }
 
@@ -300,7 +314,7 @@ function describeTypedName(report) {
   const isNew = isNewClass(name);
   const similar = isNew ? findSimilarName(name, page.classes) : null;
   const isAlias = classOf(name) !== name;
-  byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name }) : isAlias ? words("It is {name}", { name: classOf(name) }) : words("Accept");
+  byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name: classOf(name) }) : isAlias ? words("It is {name}", { name: classOf(name) }) : words("Accept");
   say(byId("else-similar"), similar ? words("It is {name}", { name: similar }) : "");
   byId("else-similar").onclick = () => {
     byId("else").close();

@@ -3,7 +3,8 @@
 import { byId, element, say } from "./dom.js";
 import { fetchFacts } from "./server.js";
 import { curl, snippets } from "./snippets.js";
-import { setLanguage, words } from "./words.js";
+import { askForToken } from "./token_form.js";
+import { setLanguage, translated, words } from "./words.js";
 
 const API = "/api/v1/";
 const ADDRESS = new URL("api/v1", document.baseURI).href;
@@ -112,12 +113,13 @@ try {
   const token = status === 401 ? "TOKEN" : "";
   byId("token-note").hidden = !token;
   showSnippets(token);
+  const { classes: [claimed] } = await fetchFacts();
   const answer = await fetch("api/v1/openapi.json");
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const { paths, components: { schemas } } = await answer.json();
-  const { classes: [claimed] } = await fetchFacts();
   byId("addresses").replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas, { token, claimed }))));
 } catch (error) {
   say(byId("message"), error.message);
+  if (error.status === 401) askForToken(translated("Token"), "./");
 }

@@ -16,8 +16,8 @@ let showCounts = () => {};
 export const translateFolder = () => showCounts();
 
 /**
- * Check files. `open(file)` returns an image and `predict(image, signal)` its parts; both null if it is unreadable. They throw
- * without a connection, or if aborted. Images with a confidence from `sure` are ticked, which the user may change in percent;
+ * Check files. `open(file)` returns an image and `predict(image, signal)` its parts; both a text if it is unreadable, which says
+ * why, where that helps. They throw without a connection, or if aborted. Images with a confidence from `sure` are ticked, which the user may change in percent;
  * what the user ticked or unticked stays so. Files without a class are listed, too, so that none is missing. Nothing is changed or
  * deleted. Another check aborts this one.
  */
@@ -78,7 +78,9 @@ export async function checkFolder(files, classes, sure, open, predict) {
 
   function buildRow(one) {
     const picture = one.image ? [element("img", { src: one.image, alt: "" })] : [];
-    if (lacksClass(one.label)) return element("li", {}, ...picture, element("bdi", { text: one.path }));
+    if (lacksClass(one.label)) {
+      return element("li", {}, ...picture, element("span", {}, element("bdi", { text: one.path }), one.advice && `: ${one.advice}`));
+    }
     const box = element("input", { type: "checkbox", onchange: (event) => { isChosen = true; one.ticked = event.target.checked; count(); } });
     box.checked = isTicked(one);
     return element("li", {}, element("label", {}, ...picture,
@@ -114,9 +116,10 @@ export async function checkFolder(files, classes, sure, open, predict) {
   }
 
   async function checkFile(file, signal) {
-    const image = await open(file);
+    const opened = await open(file);
+    const image = typeof opened === "string" ? null : opened;
     try {
-      const parts = image && await predict(image, signal);
+      const parts = image ? await predict(image, signal) : opened;
       signal.throwIfAborted();
       for (const part of listParts(parts)) {
         selectFirstClass(part.label);
@@ -139,16 +142,17 @@ const filePath = (file) => file.webkitRelativePath || file.name;
 
 const nameList = (name) => (lacksClass(name) ? WITHOUT_CLASS[name]() : name);
 
-/** The most confident part of each predicted class; for an image without any, why it has none. `parts` is null if it is unreadable. */
+/** The most confident part of each predicted class; for an image without any, why it has none. `parts` is a text if it is unreadable. */
 function listParts(parts) {
+  if (typeof parts === "string") return [{ label: ":unread", box: null, advice: parts }];
   const best = new Map();
-  for (const part of parts ?? []) {
+  for (const part of parts) {
     const { answer, box } = part;
     const confidence = findConfidence(part);
     if (answer && confidence > (best.get(answer)?.confidence ?? 0)) best.set(answer, { label: answer, confidence, box });
   }
   if (best.size) return [...best.values()];
-  return [{ label: !parts ? ":unread" : parts.length ? ":unknown" : ":faceless", box: null }];
+  return [{ label: parts.length ? ":unknown" : ":faceless", box: null, advice: "" }];
 }
 
 /** A thumbnail of an image as a data URI, with the box `[x, y, width, height]` of a face, if it has one. */

@@ -2,7 +2,8 @@
 
 import { byId, element, percent, say } from "./dom.js";
 import * as server from "./server.js";
-import { chooseOffered, setLanguage, words } from "./words.js";
+import { askForToken } from "./token_form.js";
+import { chooseOffered, setLanguage, translated, words } from "./words.js";
 
 const MIN_COUNT = 20; // below, a share says more than is known
 const paragraph = (text) => element("p", { text });
@@ -121,4 +122,5 @@ try {
   show(await server.card());
 } catch (error) {
   say(byId("message"), error.message);
+  if (error.status === 401) askForToken(translated("Token"), "./");
 }

@@ -21,6 +21,12 @@ export function say(place, text) {
   place.hidden = !text;
 }
 
+/** Open a dialog, without the notice about what was done before, which would stay behind it. */
+export function openDialog(dialog) {
+  byId("said").textContent = "";
+  dialog.showModal();
+}
+
 /** Give the focus to the first of some elements that can be seen, where what had it is gone: it never falls to the page. */
 export function rescueFocus(...places) {
   const isSeen = (place) => place?.isConnected && place.getClientRects().length > 0;

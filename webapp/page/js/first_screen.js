@@ -52,4 +52,7 @@ export function showPrivacyNotice(onDevice) {
   say(byId("promise"), onDevice
     ? words("Your image stays on this device.")
     : words("Your image is sent to the server and not stored."));
+  byId("folder-privacy").textContent = onDevice
+    ? words("The images stay on this device, even if your browser asks about an upload.")
+    : words("The images are sent to the server, one by one, and not stored.");
 }

@@ -75,7 +75,7 @@ async function addFiles(files) {
     try {
       addImage(await openFile(file));
     } catch (error) {
-      const text = error.reason === TOO_LARGE ? error.message : error.reason === OTHER_FORMAT ? adviseOnFormat() : "";
+      const text = adviseOnFile(error);
       if (!isFileError(error)) fail(error);
       else unread.set(text, [...(unread.get(text) ?? []), `\u2068${file.name}\u2069`]); // a name in Arabic, say, does not turn the sentence round
     }
@@ -102,6 +102,9 @@ function describeUnread(text, names) {
 
 const adviseOnFormat = () => (isAlone() ? words("this browser cannot open the format: save it as JPEG")
   : words("this browser cannot open the format: choose “On the server”, or save it as JPEG"));
+
+/** What to do about a file that cannot be opened; "" if there is nothing to do. */
+const adviseOnFile = ({ reason, message }) => (reason === TOO_LARGE ? message : reason === OTHER_FORMAT ? adviseOnFormat() : "");
 
 /** Open an image file. Formats that the browser cannot show are converted by the server, if images may be sent. */
 const openFile = (file) => openImage(file, onDevice() ? null : server.convertToJpeg, page.about?.max_pixels);
@@ -230,7 +233,7 @@ async function predictOnDevice(images) {
     finish(image, parts.length ? { parts } : { error: { reason: image.finder === "none" ? "no detector" : NO_FACE } }, sent);
   }
   const ms = Math.round((performance.now() - start) / Math.max(1, predicted));
-  if (predicted) showNotice(words("on this device: {ms} ms", { ms }));
+  if (predicted && !page.olderRun) showDeviceState(words("on this device: {ms} ms", { ms }));
 }
 
 /** Predictions on the device for the faces, or for the whole image. */
@@ -273,8 +276,8 @@ async function showDeviceState(text = "") {
 }
 
 async function addFolder(files) {
-  const openOrNull = (file) => openFile(file).catch((error) => {
-    if (isFileError(error)) return null;
+  const openOrAdvise = (file) => openFile(file).catch((error) => {
+    if (isFileError(error)) return adviseOnFile(error);
     throw error;
   });
   const predict = async (image, signal) => {
@@ -282,13 +285,14 @@ async function addFolder(files) {
     if (onDevice() && ofFaces()) await detectFaces(image, page.about, false);
     if (onDevice()) return predictParts(image);
     const { parts, error } = await requestPrediction(image, signal);
-    return error?.reason === NO_FACE ? [] : parts;
+    if (!error) return parts;
+    return error.reason === NO_FACE ? [] : refusal(error.reason, error.detail);
   };
   try {
     await page.factsLoaded;
     if (byId("drop").hidden) return;
     if (onDevice()) await loadDeviceModel();
-    await checkFolder(files, page.about?.classes ?? [], page.about?.sure_from ?? 1, openOrNull, predict);
+    await checkFolder(files, page.about?.classes ?? [], page.about?.sure_from ?? 1, openOrAdvise, predict);
   } catch (error) {
     fail(error);
   }

@@ -16,9 +16,9 @@ function sentences() {
   const unreadable = words("The server cannot read this image.");
   return {
     "no connection": words("The server cannot be reached. Try again."),
-    "administrator's token needed": words("This page is for the administrator: open the address printed by a server started with --admin."),
-    "token needed": words("The server needs a token: open the whole address that the administrator gave you, or that the server printed at its start."),
-    "wrong token": words("This token is not right. Open the whole address that you were given, or that the server printed."),
+    "administrator's token needed": words("This page is for the administrator: enter the token at the end of the address printed by a server started with --admin."),
+    "token needed": words("The server needs a token: enter the one at the end of the address that the administrator gave you, or that the server printed at its start."),
+    "wrong token": words("This token is not right. Enter the one at the end of the address that you were given, or that the server printed."),
     "too many requests": words("Too many requests. Try again in a minute."),
     "busy": words("The server is busy. Try again."),
     "too slow": words("The upload took too long. Try again, or use a smaller image."),

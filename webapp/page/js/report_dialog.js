@@ -1,6 +1,6 @@
 // The report dialog: a wrong result, or an image to be removed.
 
-import { byId, element, say } from "./dom.js";
+import { byId, element, openDialog, say } from "./dom.js";
 import { paint } from "./images.js";
 import { keepReport } from "./kept_reports.js";
 import { refusal } from "./refusals.js";
@@ -11,6 +11,7 @@ import { words } from "./words.js";
 export const WRONG = "wrong answer";
 export const REMOVAL = "removal";
 const NO_FACE = "not a face";
+const WHOLE = "whole image"; // noted for a wrong answer about an image whose faces have answers of their own
 // What folder names cannot have, and device names of Windows; the server checks more.
 const INVALID_NAME = /^\.|[/\\:*?"<>|\p{Cc}]|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/iu;
 
@@ -18,12 +19,16 @@ const dialog = byId("report");
 let current = null;
 let contact = "";
 let classes = [];
+let suggestedNote = "";
 
-/** What was reported of an image or a prediction, or is kept to be, as an element; none if nothing was. */
-export function showReported({ reported, kept }) {
-  if (!reported && !kept) return [];
-  const sent = reported === REMOVAL ? words("✓ removal requested") : words("✓ reported");
-  return [element("p", { class: "small reported", text: kept ? words("Report kept; it will be sent later") : sent })];
+/** What was reported of an image or a prediction, or is kept to be, as elements. */
+export function showReported({ reported = [], kept = [] }) {
+  const sentTexts = { [REMOVAL]: words("✓ removal requested"), [WHOLE]: words("✓ whole image reported") };
+  const keptTexts = { [REMOVAL]: words("Removal request kept; it will be sent later"), [WHOLE]: words("Report of the whole image kept; it will be sent later") };
+  const texts = [
+    ...reported.map((kind) => sentTexts[kind] ?? words("✓ reported")),
+    ...kept.map((kind) => keptTexts[kind] ?? words("Report kept; it will be sent later"))];
+  return [...new Set(texts)].map((text) => element("p", { class: "small reported", text }));
 }
 
 /** Offer the classes that are known. `about` are the facts of the model, if they are known. */
@@ -40,10 +45,10 @@ export function askForReport(image, box, kind, onSent) {
   byId("report-class").value = "";
   byId("report-unlisted").checked = false;
   byId("report-no-face").hidden = byId("report-no-face").disabled = !box;
-  byId("report-note").value = "";
+  byId("report-note").value = suggestedNote = "";
   say(byId("report-message"), "");
   showKind();
-  dialog.showModal();
+  openDialog(dialog);
   byId(kind === WRONG ? "report-class" : "report-note").focus();
 }
 
@@ -51,14 +56,29 @@ export function askForReport(image, box, kind, onSent) {
 function showKind() {
   const kind = byId("report-kind").value;
   const removal = kind === REMOVAL;
-  paint(byId("report-face"), current.image, removal ? null : current.box);
+  const box = removal ? null : current.box;
+  const part = box ? words("Face {number}", { number: current.image.boxes.indexOf(box) + 1 }) : words("Whole image");
+  byId("report-title").textContent = `${words("Report")}: ${part}`;
+  paint(byId("report-face"), current.image, box);
   byId("report-name").hidden = byId("report-unlisted-label").hidden = kind !== WRONG;
   byId("report-class").disabled = kind !== WRONG || byId("report-unlisted").checked;
   describeName();
   byId("report-what").hidden = !removal;
   byId("report-contact").textContent = removal && contact ? words("Contact: {contact}", { contact }) : "";
   byId("report-note").required = removal;
+  suggestNote(removal ? undefined : findTarget(kind).claimed);
   byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
+}
+
+/** What a report is about: a prediction, of a face or of the whole image; without one, and for a removal, the image. */
+const findTarget = (kind) => (kind !== REMOVAL && (current.box?.part ?? current.image.whole)) || current.image;
+
+/** Offer to say that this report corrects one made before, which the server cannot know. `earlier`: what that one claimed. */
+function suggestNote(earlier) {
+  const name = earlier === NOT_A_FACE ? words("Not a face") : earlier || words("Somebody else, or none of these");
+  const text = earlier === undefined ? "" : words("I reported “{name}” before, by mistake.", { name });
+  if (byId("report-note").value === suggestedNote) byId("report-note").value = text;
+  suggestedNote = text;
 }
 
 const typedName = () => byId("report-class").value.trim();
@@ -80,7 +100,7 @@ function describeName() {
     && !classes.some((known) => known.toLowerCase() === name.toLowerCase());
   const similar = isNew ? findSimilarName(name, classes) : null;
   say(byId("report-new"), findNameError()
-    || (isNew ? words("“{name}” is no class of this model. The operator of this page decides who is meant.", { name }) : ""));
+    || (isNew ? words("“{name}” is not a class of this model. If it is another name of one, that class is reported; otherwise the operator of this page decides who is meant.", { name }) : ""));
   say(byId("report-similar"), similar ? words("It is {name}", { name: similar }) : "");
   byId("report-similar").onclick = () => {
     byId("report-class").value = similar;
@@ -89,28 +109,28 @@ function describeName() {
   };
 }
 
-/** Note what was reported; a removal request stays noted. */
-const note = (target, kind) => { target.reported = target.reported === REMOVAL ? REMOVAL : kind; };
+const add = (target, list, kind) => { target[list] = [...(target[list] ?? []), kind]; };
 
-/** Send a report about `target`, or keep it if there is no connection; returns what happened. */
-async function sendOrKeep(form, kind, target, onSettled) {
+/** Send a report about `target`, or keep it if there is no connection; returns what happened. `typed` is the typed name, if any. */
+async function sendOrKeep(form, kind, target, typed, onSettled) {
   try {
-    const { new: isNew } = await sendReport(form);
-    note(target, kind);
+    const { new: isNew, class: name } = await sendReport(form);
+    add(target, "reported", kind);
     if (!isNew) return words("This was already reported.");
+    if (kind !== REMOVAL && typed && name && name.toLowerCase() !== typed.toLowerCase()) return words("Thank you, your report was sent: “{typed}” is {name}.", { typed, name });
     if (kind !== REMOVAL) return words("Thank you, your report was sent.");
     const thanks = words("Thank you, the removal was requested. A person reviews it.");
     return contact ? `${thanks} ${words("Contact: {contact}", { contact })}` : thanks;
   } catch (error) {
     const settle = (isSent) => {
-      target.kept = false;
-      if (isSent) note(target, kind);
+      target.kept.splice(target.kept.indexOf(kind), 1);
+      if (isSent) add(target, "reported", kind);
       onSettled();
     };
     if (error.status !== 0) throw error;
-    target.kept = true;
+    add(target, "kept", kind);
     if (!(await keepReport(form, kind === REMOVAL, settle))) {
-      target.kept = false;
+      settle(false);
       throw error;
     }
     return words("No connection: your report is kept on this device and sent later.");
@@ -137,9 +157,10 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
       kind: removal ? REMOVAL : WRONG, claimed: removal ? "" : claimed, note: byId("report-note").value,
       box: !removal && box ? [box.x, box.y, box.width, box.height] : null,
     };
-    // A prediction is wrong, of a face or of the whole image; without one, and for a removal, it is the image.
-    const target = (!removal && (box?.part ?? image.whole)) || image;
-    const text = await sendOrKeep(reportForm(image.blob, image.name, fields), kind, target, onSent);
+    const target = findTarget(kind);
+    const noted = !removal && target === image ? WHOLE : kind;
+    const text = await sendOrKeep(reportForm(image.blob, image.name, fields), noted, target, typedName(), onSent);
+    if (!removal) target.claimed = claimed ?? "";
     dialog.close(); // before the card is rebuilt, which keeps the focus of its buttons
     onSent(text);
   } catch (error) {

@@ -5,11 +5,14 @@ import { translated } from "./words.js";
 
 const FORM = "token-form";
 
-/** Ask for a token below the message (`label`: its attributes); the server stores it in a cookie and opens the page at `address` again. */
+/** Ask for a token, with the message below the field (`label`: its attributes); the server stores it in a cookie and opens the page at `address` again. */
 export function askForToken(label, address) {
   if (byId(FORM)) return;
-  byId("message").after(element("form", { id: FORM, class: "buttons", action: address },
+  const message = byId("message");
+  const form = element("form", { id: FORM, class: "buttons", action: address },
     element("label", {}, element("span", label),
-      element("input", { name: "token", type: "password", required: true, autocomplete: "current-password" })),
-    element("button", { type: "submit", class: "primary", ...translated("Open") })));
+      element("input", { name: "token", type: "password", required: true, autocomplete: "current-password", "aria-describedby": message.id })),
+    element("button", { type: "submit", class: "primary", ...translated("Open") }));
+  message.after(form);
+  form.append(message);
 }

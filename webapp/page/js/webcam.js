@@ -1,6 +1,6 @@
 // A photo by the webcam, where no camera app can be asked for one.
 
-import { byId, say } from "./dom.js";
+import { byId, openDialog, say } from "./dom.js";
 import { words } from "./words.js";
 
 const [dialog, video] = [byId("webcam"), byId("webcam-video")];
@@ -17,7 +17,7 @@ export async function photograph(callback) {
   onPhoto = callback;
   say(byId("webcam-message"), "");
   byId("webcam-take").hidden = true;
-  dialog.showModal();
+  openDialog(dialog);
   try {
     const stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 1920 }, facingMode: "environment" } });
     if (!dialog.open) return stop(stream);
