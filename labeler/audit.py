@@ -25,13 +25,14 @@ from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable
 from gleanset.images.staging import read_image_file
 from gleanset.records import SPLITS
-from gleanset.tree import get_ignored_reason, summarize_ignored, walk_tree
+from gleanset.tree import summarize_ignored
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import CandidateSearch, make_batch, to_columns
 from labeler.duplicates.duplicate_sets import Pair, order_pair
 from labeler.duplicates.hashes import GREY_SIDE, compute_hashes
 from labeler.duplicates.verification import FilePair, compare_files
+from labeler.importing.labelled import ImportTree
 from labeler.sample_pixels import SampleFile, decode_region, list_sample_files
 
 POSSIBLE_COPY = "perhaps a copy"
@@ -244,8 +245,12 @@ def collect_tree(root: Path) -> Audit:
 
     Raises `InputUnusable` for fewer than two splits.
     """
-    audit = Audit()
-    files = list(_iter_images(root, audit))
+    if not root.is_dir():
+        raise InputUnusable(f"there is no folder {root}", "check its name")
+    tree = ImportTree.from_folder(root)
+    audit = Audit(ignored=tree.count_ignored())
+    audit.unreadable |= {str(e.filename): "folder cannot be read" for e in tree.unreadable}
+    files = [path.relative_to(root).parts for path in tree.images]
     level = 0 if any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files) else 1
     for parts in files:
         match = _SPLIT.match(parts[level]) if len(parts) > level + 1 else None
@@ -275,21 +280,6 @@ def collect_dataset(dataset: Dataset) -> Audit:
             f"labeler split {dataset.option}; or audit a folder: labeler audit TREE",
         )
     return audit
-
-
-def _iter_images(root: Path, audit: Audit) -> Iterator[tuple[str, ...]]:
-    if not root.is_dir():
-        raise InputUnusable(f"there is no folder {root}", "check its name")
-
-    def record_error(error: OSError) -> None:
-        audit.unreadable[str(error.filename)] = "folder cannot be read"
-
-    for folder, _, names in walk_tree(root, audit.ignored, record_error, links=True):
-        for path in (folder / name for name in names):
-            if (reason := get_ignored_reason(path)) is None:
-                yield path.relative_to(root).parts
-            else:
-                audit.ignored[reason] += 1
 
 
 def hash_image(image: AuditImage) -> tuple[str, SampleHashes]:

@@ -78,6 +78,10 @@ class ImportTree:
         """Return the number of files."""
         return len(self.images) + len(self.others) + self.ignored.total()
 
+    def count_ignored(self) -> Counter[str]:
+        """Return the number of files other than images, by reason."""
+        return self.ignored + Counter({NOT_AN_IMAGE: len(self.others)})
+
     def iter_files(self, *endings: str) -> Iterator[Path]:
         """Yield other files with such lower-case endings, those nearest to the root first."""
         for path in sorted(self.others, key=lambda path: len(path.parts)):

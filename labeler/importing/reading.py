@@ -20,7 +20,7 @@ from gleanset.files.names import VIDEO_EXTENSIONS, find_class_folder, find_split
 from gleanset.files.store import hash_file
 from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
-from gleanset.tree import NOT_AN_IMAGE, summarize_ignored
+from gleanset.tree import summarize_ignored
 from labeler.export.formats import find_format
 from labeler.export.rows import LICENCE_FILE, unescape_formula
 from labeler.export.tree import read_marker
@@ -135,7 +135,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     check_class_folders(root, marker)
     entries, labels = marker_entries(marker), _folder_labels(marker)
     tree, moves = ImportTree.from_folder(root), ExportMoves()
-    moves.ignored = tree.ignored + Counter({NOT_AN_IMAGE: len(tree.others)})
+    moves.ignored = tree.count_ignored()
     files = [path for path in tree.images if not path.is_symlink()]
     names = match_files(root, files, entries)
     for name, before in names.items():
