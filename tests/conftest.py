@@ -26,6 +26,7 @@ from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.images.decode import limit_pillow
 from gleanset.platform import has_display
+from harvest.secrets import VARIABLES
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A background job of a script ignores Ctrl-C, and so would the processes that tests start.
@@ -210,6 +211,13 @@ def empty(tmp_path: Path, _new_dataset: Path) -> Iterator[Dataset]:
 def dataset(empty: Dataset) -> Dataset:
     """Return a new dataset in `tmp_path/dataset`."""
     return empty
+
+
+@pytest.fixture
+def site_logins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a key or token, 32 digits, for each site that needs one."""
+    for number, variable in enumerate(VARIABLES.values()):
+        monkeypatch.setenv(variable, f"{number:032}")
 
 
 @pytest.fixture

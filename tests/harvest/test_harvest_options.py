@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
-from urllib.parse import urlsplit
 
 import pytest
-from faulty_server import FaultyServer, Handler
+from faulty_server import Behaviour, FaultyServer
 from small_bing import Shelf, SmallBing, load_images, open_client, search, shelf
 from tools_for_tests import make_archive, picture, run_here, write_pictures
 
@@ -258,15 +257,9 @@ def test_invalid_filter_raises_error(text: str) -> None:
 # Retries
 
 
-def fails(status: int, times: int) -> Any:
-    def behave(h: Handler) -> None:
-        if h.count() <= times:
-            h.answer(status, b"no")
-        else:
-            number = int(urlsplit(h.path).path.removeprefix("/p/").removesuffix(".jpg"))
-            h.answer(200, picture(number), Content_Type="image/jpeg")
-
-    return behave
+def fails(status: int, times: int) -> Behaviour:
+    """Answer with a status at first, then as the site does."""
+    return lambda h: h.answer(status, b"no") if h.count() <= times else h.server.otherwise(h)
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:

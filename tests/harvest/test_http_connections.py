@@ -15,7 +15,6 @@ from tools_for_tests import LoopbackServer, running, self_signed
 from gleanset.errors import GleansetError, Unreachable, Unreadable, UsageError
 from harvest.http import Client, DownloadLimits
 from harvest.http.urls import normalize_url
-from harvest.secrets import VARIABLES
 from harvest.sources import Query, Source
 from harvest.sources.flickr import Flickr, log_in_to_flickr
 from harvest.sources.pixiv.source import Pixiv
@@ -105,12 +104,7 @@ SOURCES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in VARIABLES.values():
-        monkeypatch.setenv(variable, "some-key")
-
-
+@pytest.mark.usefixtures("site_logins")
 @pytest.mark.parametrize("source", SOURCES)
 def test_name_with_private_address_raises_unreachable(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, source: Source

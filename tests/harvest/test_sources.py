@@ -80,12 +80,6 @@ each_answer = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture(autouse=True)
-def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    for number, variable in enumerate(VARIABLES.values()):
-        monkeypatch.setenv(variable, f"recorded-key-{number}")
-
-
 def recorded(source: Source, state: str) -> dict[str, Any]:
     """Return the recorded answer of a state, or the usual one."""
     file = ANSWERS / source.name / f"{state}.json"
@@ -121,6 +115,7 @@ def expected_fields(candidate: Candidate, names: dict[str, object]) -> dict[str,
     return {name: plain[name] for name in names}
 
 
+@pytest.mark.usefixtures("site_logins")
 @each_answer
 def test_recorded_responses(
     source: Source, state: str, client: Client, request: pytest.FixtureRequest

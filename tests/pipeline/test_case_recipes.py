@@ -18,19 +18,12 @@ from drawn_sites import DrawnSites
 from tools_for_tests import ROOT, run_here, running
 
 from gleanset import Dataset
-from harvest.secrets import VARIABLES
 
 RECIPES = ROOT / "datasets" / "recipes"
 CASES = ("acg-characters", "who-am-i", "anime-vs-cartoon", "memes", "cats-vs-owls")
 PLACEHOLDERS = {"acg-characters": "your episodes", "memes": "your own photos"}
 Table = dict[str, Any]
-
-
-@pytest.fixture(autouse=True)
-def _logins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the logins that recipes of these sites need."""
-    for name in VARIABLES.values():
-        monkeypatch.setenv(name, "0" * 32)
+pytestmark = pytest.mark.usefixtures("site_logins")
 
 
 def load_recipe(name: str) -> Table:

@@ -44,6 +44,7 @@ START = 'title = "Words"\n[crop]\ndetector = "whole"\n'
 KEYWORD = '[[keyword]]\nkeywords = ["a"]\n'
 SIZED = START + KEYWORD + 'source = ["bing", "flickr"]\noptions.size = "large"\n'
 Write = Callable[[str], Path]
+pytestmark = pytest.mark.usefixtures("site_logins")
 
 
 def run(path: Path, *words: str, **environment: str) -> Ran:
@@ -51,13 +52,6 @@ def run(path: Path, *words: str, **environment: str) -> Ran:
     made = path.parent / "made"
     alone = ("--into", made, "--allow-private", "--json")
     return run_here("pipeline.cli", "run", path, *alone, *words, **environment)
-
-
-@pytest.fixture(autouse=True)
-def _logins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the logins that recipes of these sites need."""
-    for name in VARIABLES.values():
-        monkeypatch.setenv(name, "0" * 32)
 
 
 @pytest.fixture(scope="module")
