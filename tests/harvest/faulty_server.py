@@ -24,6 +24,8 @@ from harvest.http import Client
 from harvest.http.scheduler import JobQueue, Scheduler
 
 JPEG = encode(Image.new("RGB", (64, 48), "teal"))
+NO_COUNTS = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
+"""Counts of a harvest with nothing to do."""
 SVG = b'<?xml version="1.0"?><svg xmlns="x"/>'
 
 Behaviour = Callable[["Handler"], None]

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from faulty_server import NO_COUNTS
 from PIL import Image
 from tools_for_tests import drawn_video, picture, run_here
 
@@ -200,7 +201,6 @@ def test_frame_colors_are_exact(
 
 
 ALL = ("--skip-similar", "off", "--keep-bad")
-NONE = {"added": 0, "duplicate": 0, "known": 0, "rejected": 0}
 # Frame N has brightness 30 + 3 N, so no two frames are equal.
 COUNTING = "nullsrc=s=64x48:r={rate}:d={seconds},geq=lum='30+3*N':cb=128:cr=128"
 
@@ -216,7 +216,7 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_frames_are_added_with_origin(dataset: Dataset, counting: Path) -> None:
-    assert harvest(dataset, counting, label="cat") == NONE | {"added": 6}
+    assert harvest(dataset, counting, label="cat") == NO_COUNTS | {"added": 6}
     origins = [origin for image in dataset.images.iterate() for origin in image.origins]
     assert sorted(o.time or 0.0 for o in origins) == pytest.approx([0, 1, 2, 3, 4, 5])
     for origin in origins:
@@ -278,7 +278,7 @@ def test_unusual_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
     done = run_here("harvest.cli", *line, *ODD, cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "")
     # The same frames from other files are the same images with other origins.
-    assert done.json == NONE | {"added": 2, "duplicate": 2 * len(ODD) - 2}
+    assert done.json == NO_COUNTS | {"added": 2, "duplicate": 2 * len(ODD) - 2}
     with Dataset.open(tmp_path / "d") as dataset:
         titles = {title for title, *_ in list_frames(dataset)}
         assert titles == {name.decode(errors="backslashreplace") for name in ODD}
