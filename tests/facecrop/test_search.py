@@ -389,14 +389,7 @@ def test_crashing_detector_rejects_one_image(dataset: Dataset, tmp_path: Path) -
         images.append(put(dataset, image))
     spec: Any = CrashingSpec(crashes)
     result = find_faces(dataset, spec, CropGeometry(0.3), workers=2)
-    assert result == {
-        "images": 5,
-        "faces": 4,
-        "without_face": 0,
-        "recut": 0,
-        "rejected": 1,
-        "reasons": {"crashed": 1},
-    }
+    assert result == counts(images=5, faces=4, rejected=1, reasons={"crashed": 1})
     assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
     assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [(images[3], "crashed")]
     again = find_faces(dataset, spec, CropGeometry(0.3), workers=1)
