@@ -231,9 +231,8 @@ def _find_group_pairs(dataset: Dataset, images: Sequence[AuditImage]) -> Iterato
         yield from combinations(sorted(first.values()), 2)
 
 
-def _split_rank(image: AuditImage) -> tuple[int, str]:
-    split = image.split
-    return (SPLITS.index(split) if split in SPLITS else len(SPLITS)), split
+def _split_rank(image: AuditImage) -> int:
+    return SPLITS.index(image.split)
 
 
 # Also matches folders such as train2017, val_images and Test.

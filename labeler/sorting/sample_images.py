@@ -6,7 +6,6 @@ Image codecs are imported where they are used, so that a window opens faster.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import threading
 from contextlib import suppress
@@ -96,11 +95,9 @@ class ThumbnailCache:
 
 def _write(path: Path, pixels: Image.Image) -> None:
     """Write without syncing: a file damaged by a power cut is created again."""
-    buffer = io.BytesIO()
-    pixels.save(buffer, "JPEG", quality=JPEG_QUALITY)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}-{threading.get_ident()}")
-    partial.write_bytes(buffer.getvalue())
+    pixels.save(partial, "JPEG", quality=JPEG_QUALITY)
     os.replace(partial, path)  # noqa: PTH105 - `Path.replace` logs nothing more and is slower
 
 
