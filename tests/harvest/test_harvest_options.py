@@ -9,7 +9,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from faulty_server import NO_COUNTS, Behaviour, FaultyServer
+from faulty_server import NO_COUNTS, Behaviour
 from small_bing import Shelf, SmallBing, load_images, open_client, search, shelf
 from tools_for_tests import make_archive, picture, run_here, write_pictures
 
@@ -455,10 +455,8 @@ def test_preview_lists_duplicate_urls_once(dataset: Dataset, tmp_path: Path) -> 
     assert result == {"candidates": 2, "known": 2}
 
 
-def test_preview_matches_run(site: FaultyServer, dataset: Dataset) -> None:
-    bing = SmallBing(site)
-    bing.results["cat"] = [f"{n}.jpg" for n in range(5)]
-    endpoint = {"bing": {"endpoint": site.url}}
+def test_preview_matches_run(bing: SmallBing, dataset: Dataset) -> None:
+    endpoint = {"bing": {"endpoint": bing.site.url}}
     request = KeywordRequest(keywords=("cat",), limit=3, options=endpoint, allow_private=True)
     printed_urls: list[str] = []
     request.run(dataset, show=printed_urls.append)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def mixed(dataset: Dataset) -> dict[str, int]:
             split=("train", "train", "val", "test")[number // 3],
         )
     return {"hana": 8, "rei": 8}
+
+
+def export_once(dataset: Dataset, folder: Path) -> Callable[[str], Path]:
+    """Return a function that exports in a format, at its first call, and returns the tree."""
+
+    @cache
+    def export_as(form: str) -> Path:
+        run_export(dataset, folder / form, format=form)
+        return folder / form
+
+    return export_as
 
 
 def kill_export(dataset: Dataset, out: Path, *options: str, when: Callable[[], bool]) -> None:

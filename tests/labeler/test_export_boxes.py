@@ -6,13 +6,13 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 from labelled_images import (
+    export_once,
     picture,
     put,
     run_export,
@@ -280,14 +280,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 @pytest.fixture(scope="module")
 def exported(source: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that exports the dataset once in each format."""
-
-    @cache
-    def export_source(form: str) -> Path:
-        out = tmp_path_factory.mktemp("exported") / form
-        run_export(source, out, format=form)
-        return out
-
-    return export_source
+    return export_once(source, tmp_path_factory.mktemp("exported"))
 
 
 def facts(dataset: Dataset, *, boxes: bool = False) -> dict[str, tuple[object, ...]]:

@@ -9,7 +9,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from labelled_images import picture, put, run_export, run_labeler
+from labelled_images import export_once, picture, put, run_export, run_labeler
 from onnx import TensorProto, helper
 from PIL import Image, ImageChops
 from publisher import Hub
@@ -74,14 +73,7 @@ def expected_counts(dataset: Dataset) -> Counter[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def exported(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """Return a function that exports the dataset once in each format."""
-
-    @cache
-    def export_dataset(format_: str) -> Path:
-        out = tmp_path_factory.mktemp("exported") / "out"
-        run_export(dataset, out, format=format_)
-        return out
-
-    return export_dataset
+    return export_once(dataset, tmp_path_factory.mktemp("exported"))
 
 
 def classes_of_coco(read: Any) -> Counter[str]:
