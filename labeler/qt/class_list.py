@@ -39,7 +39,7 @@ from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
 from labeler.qt.translations import counted, target_name
-from labeler.qt.widgets import NameField, button, column_layout, plain_label, timer
+from labeler.qt.widgets import ENTER, NameField, button, column_layout, plain_label, timer
 from labeler.sorting.grid_query import DUPLICATES, known_count
 from labeler.sorting.session import Place, SortingProgress
 
@@ -342,11 +342,12 @@ class ClassListView(QListView):
         return super().event(event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Leave letters and digits to the grid, where they are class keys."""
+        """Leave letters and digits to the grid, where they are class keys; Enter is for the row."""
         if event.text().isalnum():
             event.ignore()
         else:
             super().keyPressEvent(event)
+            event.setAccepted(event.isAccepted() or event.key() in ENTER)
 
     def dragEnterEvent(self, event: QDropEvent) -> None:
         if isinstance(event.mimeData(), TileMimeData) or event.mimeData().hasUrls():

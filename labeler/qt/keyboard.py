@@ -221,7 +221,7 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
         (
             tr("Faces"),
             (
-                ("1–9, 0, w, e …", tr("Label the face or the selection with that class")),
+                ("1–9, 0, w, e …", tr("Label the face, selection or cluster with that class")),
                 (", 1", tr("More classes: two keys in sequence")),
                 (tr("1 + move"), tr("Hold a class key and sweep over faces to label them")),
                 ("Del, O, L, Q", tr("Not a face, unlisted person, skip, not sorted yet")),
@@ -239,8 +239,8 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
             tr("Class pages"),
             (
                 ("Enter", tr("Accept the page: label all unmarked faces as suggested")),
-                ("Shift + 1", tr("Label the whole page, or a cluster, with that class")),
-                ("A – Z, 0 – 9", tr("Clusters page: type a name. Enter accepts, Tab completes")),
+                ("Shift + 1", tr("Label the whole page with that class")),
+                ("A – Z", tr("Clusters page: type a name. Enter accepts, Tab completes")),
                 (tr("Ctrl + arrows"), tr("Next or previous card")),
                 ("Ctrl + Enter", tr("Clusters page: accept the name and the page")),
                 ("PgDn, PgUp", tr("Next page, previous page")),
@@ -339,4 +339,5 @@ def open_menu(window: QWidget) -> None:
 
 def key_name(event: QKeyEvent) -> str:
     """Return a key with its modifiers as the desktop writes it: `Ctrl+K`."""
-    return QKeySequence(event.keyCombination()).toString(QKeySequence.SequenceFormat.NativeText)
+    text = QKeySequence(event.keyCombination()).toString(QKeySequence.SequenceFormat.NativeText)
+    return text.replace("Return", "Enter")

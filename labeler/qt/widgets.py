@@ -155,7 +155,7 @@ class TitleLabel(QLabel):
 
 
 HINTS_SETTING = "key_hints"
-CLASS_KEYS = ("1–9", "Shift+1")
+CLASS_KEYS = "1–9"
 HINT_GAP = theme.SPACE_L + theme.SPACE_S
 _SEPARATOR, _COLON = re.compile(r"\s{2,}| · |(?<=？)\s"), re.compile(r"(?<=\S)\s?[:：]\s*")
 
@@ -206,7 +206,7 @@ class KeyHints(QLabel):
             key, *what = _COLON.split(hint, maxsplit=1)
             cap = theme.key_width(metrics, key) + theme.SPACE_M - 2 if what else 0
             text = what[0] if what else key
-            if self.has_classes or key not in CLASS_KEYS:
+            if self.has_classes or key != CLASS_KEYS:
                 hints.append((key, text, cap, cap + metrics.horizontalAdvance(text)))
         room = self.width() - theme.SPACE_M + HINT_GAP if self.isEnabled() else 0
         while hints and sum(hint[-1] + HINT_GAP for hint in hints) > room:

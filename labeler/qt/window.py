@@ -9,6 +9,7 @@ from pathlib import Path
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
 from PySide6.QtGui import QCloseEvent, QContextMenuEvent, QKeyEvent, QKeySequence, QResizeEvent
 from PySide6.QtWidgets import (
+    QAbstractButton,
     QAbstractSpinBox,
     QLineEdit,
     QMainWindow,
@@ -278,6 +279,8 @@ class LabelerWindow(QMainWindow):
             return
         if ends_text:
             self.view.focus_home()
+        elif event.key() in ENTER and isinstance(focus, QAbstractButton):
+            focus.click()
         elif focus is not home and not self._forwarding:
             self._forward(home, event)
         elif event.key() == Qt.Key.Key_N and not event.modifiers():

@@ -319,13 +319,14 @@ class GestureView(TileView):
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Request the menu of the selection, or of the tile under the pointer, if there is one."""
-        rows, point = self.target_rows(), event.pos()
+        rows, row, point = self.target_rows(), self.point, event.pos()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             row = self.indexAt(point).row()
-            others = rows if row in self.selected_rows() else []
-            rows = [row, *(other for other in others if other != row)] if row >= 0 else []
+            rows = rows if row in self.selected_rows() else [row] * (row >= 0)
         elif rows:
-            point = self.visualRect(self.tiles.index(rows[0])).center()
+            row = row if row in rows else rows[0]
+            point = self.visualRect(self.tiles.index(row)).center()
+        rows.sort(key=lambda other: other != row)  # the one pointed at is the first
         if rows:
             self.menu_asked.emit(rows, self.viewport().mapToGlobal(point))
         else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from PySide6.QtCore import QObject, QTimer
 
@@ -103,17 +103,19 @@ class ClustersRefresh(QObject):
 class PageHistory:
     """Pages that can be shown again, with the current names of their classes.
 
-    `steps` has the page of each step (by its root) before the current page, `earlier` those pages,
-    `lifted` the excluded rows of each.
+    `steps` has the page of each step (by its root) before the current page, `sent` the tiles of
+    each, `earlier` those pages, `lifted` the excluded rows of each page.
     """
 
     def __init__(self) -> None:
         self.steps: dict[int, ClassPage] = {}
+        self.sent: dict[int, list[int]] = {}
         self.earlier: list[ClassPage] = []
         self.lifted: dict[ClassPage, Sequence[int]] = {}
 
-    def leave(self, page: ClassPage, roots: Iterable[int]) -> None:
-        self.steps |= dict.fromkeys(roots, page)
+    def leave(self, page: ClassPage, sent: Mapping[int, list[int]], *roots: int) -> None:
+        self.steps |= dict.fromkeys((*sent, *roots), page)
+        self.sent |= sent
         self.earlier.append(page)
 
     def rename(self, names: Mapping[str, str]) -> None:
@@ -329,9 +331,7 @@ class ClassPagesView(PagedView):
             session.check_classes_exist(classes)
             return self.pages(session).label_page(page, lifted, sent, label)
 
-        self.worker.decide(
-            carry_out, lambda done: self._history.leave(page, (*self._sent, done.root))
-        )
+        self.worker.decide(carry_out, lambda done: self._history.leave(page, self._sent, done.root))
         self.next_page()
 
     def skip_page(self) -> None:
@@ -360,6 +360,9 @@ class ClassPagesView(PagedView):
         elif page != self.page:
             self.show_page(page)
             self._refresh.watch(None)
+            if rows := self._rows_of(self._history.sent.get(step.root, ())):
+                self.view.set_point(rows[0])
+                self.view.point_at_next()
 
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)

@@ -23,7 +23,7 @@ from labeler.qt.grid.tile_view import Select
 from labeler.qt.images import LoadedImage, draw_fitted, load
 from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
-from labeler.qt.translations import target_name
+from labeler.qt.translations import counted, target_name
 from labeler.qt.views.base import (
     DetectionState,
     EmptyNotice,
@@ -371,14 +371,18 @@ class LabelingView(LabelerView):
         """Show what can be done with faces, the first of which is pointed at."""
         menu, ids = QMenu(self.view), self._ids(rows)
         send = partial(self.send_ids, ids)
+        # A key acts on the whole card of a face, the menu on the face alone.
+        has_keys = {*rows} == {*self.view.target_rows()}
+        if len(rows) > 1:
+            menu.addSection(counted(self.tr("{count} faces"), len(self.model.ids(rows))))
         if self.can_label:
             classes = menu.addMenu(self.tr("Label as"))
             classes.setEnabled(bool(self.worker.keys))
             for name, key in self.worker.keys.items():
-                text = f"{name}\t{key.upper()}".replace("&", "&&")
+                text = name.replace("&", "&&") + f"\t{key.upper()}" * has_keys
                 classes.addAction(text, partial(send, name))
             for place, key in PLACE_KEYS.items():
-                menu.addAction(f"{target_name(place)}\t{key}", partial(send, place))
+                menu.addAction(target_name(place) + f"\t{key}" * has_keys, partial(send, place))
             menu.addSeparator()
         enlarge = partial(self._enlarge, ids[0])
         menu.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)

@@ -36,8 +36,8 @@ MIN_PAGE_FACES, MAX_PAGE_FACES = 24, 240
 class PageGrid(GestureView):
     """The grid of one page.
 
-    On a clusters page letters and digits are a name instead of commands: `typed` (text). Class keys
-    need Shift there.
+    On a clusters page letters are a name instead of commands: `typed` (text). So are digits that
+    are the key of no class.
     """
 
     typed = Signal(str)
@@ -100,6 +100,8 @@ class PageGrid(GestureView):
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         is_text = event.text().isalnum() and not event.modifiers() & ~TEXT_MODIFIERS
+        is_class_key = event.text().isdigit() and event.text() in self.worker.keys.values()
+        is_text = is_text and not (is_class_key and time.monotonic() >= self.name_until)
         return is_text and not self.codes.is_waiting and self._expects_name()
 
     def _is_unlisted_key(self, event: QKeyEvent) -> bool:
@@ -206,8 +208,11 @@ class PageGrid(GestureView):
 
     def open_rows(self, cluster: range) -> list[int]:
         """Return the unmarked tiles; if there are none, those with the most frequent name."""
+        return self.unmarked(cluster) or self._rows_with_name(cluster)
+
+    def _rows_with_name(self, cluster: range) -> list[int]:
         name = self.name_of(cluster.start) if cluster else ""
-        return self.unmarked(cluster) or [row for row in cluster if self._name_of_tile(row) == name]
+        return [row for row in cluster if self._name_of_tile(row) == name]
 
     def drop_section(self) -> range:
         """Return the card that a drop or a key would change as a whole."""
@@ -258,7 +263,8 @@ class PageGrid(GestureView):
             return
         name, palette = self.name_of(placed.first), self.palette()
         centre = Qt.AlignmentFlag.AlignVCenter
-        count = f"{len(self.tiles.ids(self.open_rows(placed.rows))):,}"
+        rows = self._rows_with_name(placed.rows) or self.open_rows(placed.rows)
+        count = f"{len(self.tiles.ids(rows)):,}"
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)

@@ -91,8 +91,8 @@ def _describe_clusters_page(page: ClassPage) -> PageDescription:
         ),
         tr("Enter: next page ({count} faces left)"),
         tr(
-            "A–Z: type a name · Ctrl+Enter: name, then next page · click: exclude a face · "
-            "−: split · Shift+1: name by class key · .: unlisted person · F1: all keys"
+            "A–Z: type a name · 1–9: name by class key · Ctrl+Enter: name, then next page · "
+            "click: exclude a face · −: split · .: unlisted person · F1: all keys"
         ),
         tr("Type a name"),
         tr("Point at a cluster and type its name"),

@@ -167,6 +167,11 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
     assert has_grid_focus(person)
     press(window, Key.Key_Right, "q")
     assert person.labels == {}
+    for part in (window.class_panel.list, window.class_panel.add):
+        part.setFocus()
+        press(window, Key.Key_Return)
+    assert "does nothing" not in person.status
+    assert window.focusWidget() is window.class_panel.field
     window.show_view("review")
     settle(window)
     click_class(window, "ayanami")
