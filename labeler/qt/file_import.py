@@ -294,6 +294,7 @@ class ImportBar(QFrame):
         samples = self.tr("{count} images prepared") if whole else self.tr("{count} faces detected")
         texts = {
             self.tr("{count} new images"): counts["added"],
+            self.tr("{count} already in the dataset"): counts["known"],
             samples: counts["faces"],
             self.tr("{count} images compared"): counts["looked_at"],
             self.tr("{count} images exported"): counts["exported"],

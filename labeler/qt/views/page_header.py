@@ -16,6 +16,8 @@ from labeler.qt.widgets import HEAD, NameField, TitleLabel, announce, button, ro
 from labeler.sorting.page_layout import ClassPage, PageKind
 
 LOW_CONFIDENCE_SCALE = 1.5
+MAX_WRONG_OF_RIGHT_PAGE = 0.1
+"""Up to so many expected errors a page is "probably all correct"."""
 
 
 class PageDescription(NamedTuple):
@@ -114,11 +116,11 @@ def _describe_uncompared_page(page: ClassPage) -> PageDescription:
 
 
 def _suggestions_title(page: ClassPage) -> str:
-    labels, wrong = page.labels, round(page.expected_wrong)
+    labels, wrong = page.labels, page.expected_wrong
     if not page.tested:
         quality = tr("accuracy unknown: check each face")
-    elif wrong:
-        quality = tr("about {wrong} may be wrong").format(wrong=wrong)
+    elif wrong > MAX_WRONG_OF_RIGHT_PAGE:
+        quality = tr("about {wrong} may be wrong").format(wrong=max(1, round(wrong)))
     else:
         quality = tr("probably all correct")
     text = tr("{label}?  {number} · {how}")

@@ -106,8 +106,8 @@ def test_accuracy_is_unknown_before_first_page(person: Person) -> None:
     while class_pages(person).page is not None and not class_pages(person).page.tested:
         assert "accuracy unknown" in header.title.text()
         person.sort_page()
-    wrong = round(class_pages(person).page.expected_wrong)
-    how = f"about {wrong} may be wrong" if wrong else "probably all correct"
+    wrong = class_pages(person).page.expected_wrong
+    how = f"about {round(wrong) or 1} may be wrong" if wrong > 0.1 else "probably all correct"
     assert header.title.text().endswith(f" · {how}")
 
 
