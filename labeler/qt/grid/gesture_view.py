@@ -276,12 +276,16 @@ class GestureView(TileView):
 
     def point_at_next(self) -> None:
         """Point at the next unmarked tile, if there is one, unless the mouse points at one."""
+        unmarked = self.unmarked()
+        self.lead_to(next((row for row in unmarked if row >= self.point), [*unmarked, -1][0]))
+
+    def lead_to(self, row: int) -> None:
+        """Point at a tile and scroll there, unless the mouse points at one."""
         at = self.mouse.at if self.mouse.leads else None
         if at is None or not self.indexAt(at).isValid():
-            unmarked = self.unmarked()
-            self.set_point(next((row for row in unmarked if row >= self.point), [*unmarked, -1][0]))
-            if unmarked:
-                self.scrollTo(self.tiles.index(self.point))
+            self.set_point(row)
+            if row >= 0:
+                self.scrollTo(self.tiles.index(row))
 
     def hold_point(self, hold: bool) -> None:
         """Keep pointing at the same tile wherever the mouse goes, or follow it again."""

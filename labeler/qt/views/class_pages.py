@@ -118,6 +118,9 @@ class PageHistory:
         self.sent |= sent
         self.earlier.append(page)
 
+    def sent_on(self, page: ClassPage) -> dict[int, list[int]]:
+        return {root: ids for root, ids in self.sent.items() if self.steps.get(root) == page}
+
     def rename(self, names: Mapping[str, str]) -> None:
         self.steps = {root: page.renamed(names) for root, page in self.steps.items()}
         self.earlier = [page.renamed(names) for page in self.earlier]
@@ -357,12 +360,13 @@ class ClassPagesView(PagedView):
         last = max((root for root in steps if steps[root] == page), default=0)
         if page is None or (step.kind is StepKind.REDO and step.root == last):
             self.next_page()
-        elif page != self.page:
+            return
+        if page != self.page:
             self.show_page(page)
+            self._sent |= self._history.sent_on(page)
             self._refresh.watch(None)
-            if rows := self._rows_of(self._history.sent.get(step.root, ())):
-                self.view.set_point(rows[0])
-                self.view.point_at_next()
+        if step.kind is StepKind.UNDO and (rows := self._rows_of(self._sent.get(step.root, ()))):
+            self.view.lead_to(rows[0])
 
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)

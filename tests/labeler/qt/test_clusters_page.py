@@ -113,10 +113,11 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
     QTest.keyClick(view.header.name, Key.Key_Return, control)
     counts = {"Rei": sizes[0], "Rin": sizes[1], "m": sizes[2]}
     assert label_counts(person) == counts
-    for name in ("m", "Rin"):
+    for name, number in (("m", 2), ("Rin", 1)):
         person.undo()
         del counts[name]
         assert (view.page, label_counts(person)) == (page, counts)
+        assert view.view.cluster == cluster_rows(person, number)  # Ctrl+Enter or a name is for it
     assert buttons_shown(view) == (True, False)
     assert view._refresh._page is None  # no better page replaces it
     for shown in (True, False):
