@@ -360,8 +360,6 @@ class NameField(QLineEdit):
             words = self.tr("new")
             if self._matching:
                 words = self.tr("new · Tab: {name}").format(name=self._matching[0].text)
-            elif (owner := self._worker.class_for_key(text)) is not None:  # whose key it is
-                words = self.tr("new class, not {name}").format(name=owner)
         self.hint.setText(words)
         self.hint.setVisible(bool(words))
         self._place_hint()

@@ -407,9 +407,7 @@ class LabelingView(LabelerView):
         if step.kind is StepKind.STEP or not self.isVisible():
             return
         if rows := self._rows_of(self._sent.get(step.root, ())):
-            self.model.set_state(
-                rows, UNMARKED if step.kind is StepKind.UNDO else TileState(TileMark.SENT, "→")
-            )
+            self.model.set_state(rows, UNMARKED)  # a label that was redone is read below
             if step.kind is StepKind.UNDO and len(rows) > 1 and not self.view.mouse.lifts:
                 self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
             self.view.scrollTo(self.model.index(rows[0]))

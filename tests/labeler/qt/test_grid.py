@@ -119,7 +119,7 @@ def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
     assert bar.text() == "Undo: Label 1 face as rei"
     person.window.worker.redo()
     settle(person.window)
-    assert person.view.model.state(1).mark == "sent"
+    assert person.view.model.state(1).mark == "done"
 
 
 def tile_rects(person: Person) -> list[tuple[int, ...]]:
