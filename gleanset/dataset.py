@@ -89,6 +89,11 @@ class Dataset:
         """The command-line option for this dataset, quoted for a shell."""
         return f"-d {shlex.quote(str(self.root))}"
 
+    @property
+    def status_advice(self) -> str:
+        """What an error advises if an earlier step is missing."""
+        return f"see the next step: gleanset status {self.option}"
+
     @classmethod
     def create(cls, root: Path | str, settings: Settings | None = None) -> Dataset:
         """Create a dataset, or open an existing one with its settings."""

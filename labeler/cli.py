@@ -261,10 +261,7 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
 
 def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
     if not dataset.samples.count():
-        raise InputUnusable(
-            "nothing to label: there are no samples yet",
-            f"see the next step: gleanset status {dataset.option}",
-        )
+        raise InputUnusable("nothing to label: there are no samples yet", dataset.status_advice)
     plan = accept_hints(dataset, simulate=simulate)
     next_steps = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
     if plan.left_out["disputed hint"]:

@@ -209,8 +209,7 @@ def quality(job: CommandJob, workers: int | None) -> Result:
     with job.open() as dataset:
         if not dataset.samples.count():
             raise InputUnusable(
-                "nothing to measure: there are no samples yet",
-                f"see the next step: gleanset status {dataset.option}",
+                "nothing to measure: there are no samples yet", dataset.status_advice
             )
         counts = assess_quality(dataset, workers=workers or 0, progress=job.progress)
         result = dataclasses.asdict(counts)

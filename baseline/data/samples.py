@@ -72,7 +72,7 @@ def find_examples(dataset: Dataset) -> Examples:
             "nothing to train on: no labelled sample has a split",
             f"split them: labeler split --ratio 8:1:1 {dataset.option}"
             if len(classes_with_labels) > 1
-            else f"see the next step: gleanset status {dataset.option}",
+            else dataset.status_advice,
         )
     splits = {split: tuple(s for s in samples if s.split == split) for split in SPLITS}
     return _make_examples(dataset, samples, splits)
@@ -89,8 +89,7 @@ def find_fold_examples(dataset: Dataset) -> Examples:
     if not samples:
         suffix = " outside test" if with_split else ""
         raise InputUnusable(
-            f"nothing to train on: no labelled sample{suffix}",
-            f"see the next step: gleanset status {dataset.option}",
+            f"nothing to train on: no labelled sample{suffix}", dataset.status_advice
         )
     return _make_examples(dataset, samples, {"train": tuple(samples), "val": (), "test": ()})
 

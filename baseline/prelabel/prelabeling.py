@@ -155,9 +155,7 @@ def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> d
     keys = {sample.key for sample in samples}
     crops = [crop for crop in dataset.samples.iter_by_key() if crop.key in keys]
     if not crops:
-        raise InputUnusable(
-            "no samples to sort", f"see the next step: gleanset status {dataset.option}"
-        )
+        raise InputUnusable("no samples to sort", dataset.status_advice)
     spec = FeatureSpec.from_settings(settings, views=0)
     computed = compute_components(dataset, crops, spec, progress)
     computed_at = time.monotonic()

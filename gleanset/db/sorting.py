@@ -252,14 +252,11 @@ class SortingQueue(Table):
 
     def list_decided(self, classes: Sequence[int], each: int) -> list[int]:
         """Return up to `each` labelled samples (rows) per class, latest images first."""
-        samples: list[int] = []
-        for label in classes:
-            samples += self._db.fetch_column(
-                "SELECT id FROM sample WHERE label=? AND status='labelled' "
-                "ORDER BY image DESC, id DESC LIMIT ?",
-                (label, each),
-            )
-        return samples
+        sql = (
+            "SELECT id FROM sample WHERE label=? AND status='labelled' "
+            "ORDER BY image DESC, id DESC LIMIT ?"
+        )
+        return [row for label in classes for row in self._db.fetch_column(sql, (label, each))]
 
     def list_rejected(self, limit: int) -> list[int]:
         """Return up to `limit` rejected samples (rows), latest images first."""

@@ -196,10 +196,7 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
             "nothing to export: no labelled sample has a split yet",
             f"labeler split --ratio 8:1:1 {dataset.option}{alternative}",
         )
-    return InputUnusable(
-        "nothing to export: no sample is labelled yet",
-        f"see the next step: gleanset status {dataset.option}",
-    )
+    return InputUnusable("nothing to export: no sample is labelled yet", dataset.status_advice)
 
 
 def has_allowed_licence(image: Image, patterns: Sequence[str]) -> bool:

@@ -90,10 +90,7 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
             "see them in the window: labeler",
         )
     if not sections:
-        raise InputUnusable(
-            "nothing to show: no sample is labelled yet",
-            f"see the next step: gleanset status {dataset.option}",
-        )
+        raise InputUnusable("nothing to show: no sample is labelled yet", dataset.status_advice)
     if unknown := [name for name in request.names if name not in sections]:
         raise UsageError(
             f"there are no samples of a class {unknown[0]!r}",

@@ -161,10 +161,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     spec = _resolve_held_out(SplitSpec.from_settings(settings), evidence)
     groups = find_split_groups(evidence.iterate(), Pairs(dataset.db).get_possible_duplicates())
     if not groups:
-        raise InputUnusable(
-            "nothing to split: no sample is labelled yet",
-            f"see the next step: gleanset status {dataset.option}",
-        )
+        raise InputUnusable("nothing to split: no sample is labelled yet", dataset.status_advice)
     keeps_splits = dataset.samples.get_split_settings() == spec.settings
     provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}

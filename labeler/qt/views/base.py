@@ -353,13 +353,18 @@ def all_sorted(
 
 def steps_after_sorting(view: LabelerView, *, copies: bool = True) -> list[NextStep]:
     """Return what follows after sorting; `copies` as in `all_sorted`."""
+    find = [find_duplicates(view)] if copies else []
+    return [*find, to_view(view, "statistics", tr("Split and export"))]
 
-    def find_duplicates() -> None:
+
+def find_duplicates(view: LabelerView) -> NextStep:
+    """Return a step that compares new images next to the window, then shows the duplicate sets."""
+
+    def find() -> None:
         view.context.imports.run_command("labeler", "dedup", "--simulate")
         view.context.show_view("duplicates")
 
-    find = [NextStep(tr("Find duplicates"), find_duplicates)] if copies else []
-    return [*find, to_view(view, "statistics", tr("Split and export"))]
+    return NextStep(tr("Find duplicates"), find)
 
 
 def next_steps(view: LabelerView, *, copies: bool = True) -> list[NextStep]:

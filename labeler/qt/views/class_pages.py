@@ -328,13 +328,11 @@ class ClassPagesView(PagedView):
         assert page is not None
         lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)
         self._is_loading = True
-        classes = ({label} if label else page.labels) & self.worker.keys.keys()
-
-        def carry_out(session: SortingSession) -> StepResult:
-            session.check_classes_exist(classes)
-            return self.pages(session).label_page(page, lifted, sent, label)
-
-        self.worker.decide(carry_out, lambda done: self._history.leave(page, self._sent, done.root))
+        self.worker.decide(
+            lambda session: self.pages(session).label_page(page, lifted, sent, label),
+            lambda done: self._history.leave(page, self._sent, done.root),
+            classes={label} if label else page.labels,
+        )
         self.next_page()
 
     def skip_page(self) -> None:

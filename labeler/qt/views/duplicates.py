@@ -21,7 +21,7 @@ from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import counted, tr
-from labeler.qt.views.base import NextStep, Notice, ViewContext, next_steps
+from labeler.qt.views.base import Notice, ViewContext, find_duplicates, next_steps
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, button, row_layout, set_column
 from labeler.sorting.session import SortingSession, StepResult
@@ -121,7 +121,7 @@ class DuplicatesView(PagedView):
         self.title = TitleLabel()
         self.hint = KeyHints(self.tr("Click: keep this one · K: not duplicates · PgDn: next page"))
         self.accept_button = button("", self.accept_page, primary=True)
-        self.search_button = button(self.tr("Find duplicates"), self.search)
+        self.search_button = button(*find_duplicates(self))
         self.best_button = button("", self._keep_best)
         self.none_button = button("", self._keep_uncertain)
         for page_button in (self.best_button, self.none_button, self.accept_button):
@@ -154,10 +154,6 @@ class DuplicatesView(PagedView):
         return super().is_settled() and not self._planning.busy
 
     # -- search
-
-    def search(self) -> None:
-        """Hash and compare new images next to the window, then show the duplicate sets."""
-        self.context.imports.run_command("labeler", "dedup", "--simulate")
 
     def _search_ended(self) -> None:
         self._stale = True
@@ -248,7 +244,7 @@ class DuplicatesView(PagedView):
             is_compared = self._compared > 0
             text = counted(compared, self._compared) if is_compared else self.tr("Not searched yet")
             missing = counted(self.tr("{count} images are not compared yet."), self._missing)
-            steps = [NextStep(self.tr("Find duplicates"), self.search)]
+            steps = [find_duplicates(self)]
             if is_compared and not self._missing:
                 steps = next_steps(self, copies=False)
             notice = Notice(text, missing if self._missing else "", tuple(steps))

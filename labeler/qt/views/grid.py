@@ -149,7 +149,7 @@ class GridView(FilteredView):
         elif query.target in (Place.QUEUE.target, ALL_PLACES):
             self.show_all_sorted(counts)
         else:
-            self.empty.show_notice(empty_place(self, self.bar.place_name()))
+            self.empty.show_notice(empty_place(self, self.bar.label.currentText()))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
         if len(rows.sections) <= 1 and self._query.order not in ("proposal", "source", "time"):
@@ -166,7 +166,7 @@ class GridView(FilteredView):
         ]
 
     def _show_title(self) -> None:
-        name = self.bar.place_name()
+        name = self.bar.label.currentText()
         counts = self.worker.progress.counts if self.worker.progress else None
         total = known_count(counts, self._query.target) if counts is not None else None
         text = self.tr("{name} · {count} faces")

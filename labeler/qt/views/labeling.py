@@ -368,10 +368,12 @@ class LabelingView(LabelerView):
         return [self.model.id(row) for row in rows]
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
-        """Show what can be done with faces, the first of which is pointed at."""
+        """Show what can be done with faces, the first of which is pointed at.
+
+        On a card, keys act on the whole card, and the menu of one face does not show them.
+        """
         menu, ids = QMenu(self.view), self._ids(rows)
         send = partial(self.send_ids, ids)
-        # A key acts on the whole card of a face, the menu on the face alone.
         has_keys = {*rows} == {*self.view.target_rows()}
         if len(rows) > 1:
             menu.addSection(counted(self.tr("{count} faces"), len(self.model.ids(rows))))

@@ -99,9 +99,8 @@ class PageGrid(GestureView):
         return is_first or self.has_clusters or time.monotonic() < self.name_until
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
-        is_text = event.text().isalnum() and not event.modifiers() & ~TEXT_MODIFIERS
-        is_class_key = event.text().isdigit() and event.text() in self.worker.keys.values()
-        is_text = is_text and not (is_class_key and time.monotonic() >= self.name_until)
+        is_key = event.text().isdigit() and event.text() in self.worker.keys.values()
+        is_text = event.text().isalnum() and not (is_key or event.modifiers() & ~TEXT_MODIFIERS)
         return is_text and not self.codes.is_waiting and self._expects_name()
 
     def _is_unlisted_key(self, event: QKeyEvent) -> bool:

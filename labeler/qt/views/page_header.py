@@ -17,7 +17,7 @@ from labeler.sorting.page_layout import ClassPage, PageKind
 
 LOW_CONFIDENCE_SCALE = 1.5
 MAX_WRONG_OF_RIGHT_PAGE = 0.1
-"""Up to so many expected errors a page is "probably all correct"."""
+"""Expected errors up to which a page is "probably all correct"."""
 
 
 class PageDescription(NamedTuple):

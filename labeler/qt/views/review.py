@@ -142,9 +142,6 @@ class FilterBar(QWidget):
                 self.label.addItem(str(target), target)
             self.label.setCurrentIndex(self.label.findData(target))
 
-    def place_name(self) -> str:
-        return self.label.currentText()
-
     def clear(self) -> None:
         """Remove all filters; the place stays."""
         for box in self._boxes:

@@ -114,7 +114,7 @@ def test_enter_accepts_page_and_k_keeps_all_until_undone(person: Person) -> None
     above = QPoint(0, view.view.visualRect(view.model.index(4)).height() // 2 + 8)
     hover(view.view.viewport(), person.tile_center(4) - above)
     person.press("k")  # not duplicates, whatever a new search finds
-    view.search()
+    view.search_button.click()
     wait_until(lambda: person.window.imports.state is ImportState.DONE)
     wait_until_planned(person)
     assert "Duplicate sets left: 2" in view.title.text()
