@@ -109,6 +109,25 @@ def test_click_on_heading_names_card_of_suggestions(person: Person) -> None:
     assert not field.isVisible()
 
 
+def test_sweep_over_named_card_takes_only_its_faces(person: Person) -> None:
+    view = class_pages(person).view
+    first, second = card(person, 0), card(person, 1)
+    for rows, name in ((first, "Rin"), (second, "Miku")):
+        QTest.mouseClick(view.viewport(), LEFT, pos=heading(person, rows))
+        write(person, name)
+    person.add_class("Mio")
+    person.point(first[0])
+    QTest.keyPress(view, person.keys["Mio"])
+    for row in (first[1], second[0]):
+        hover(view.viewport(), person.tile_center(row))
+    QTest.keyRelease(view, person.keys["Mio"])
+    settle(person.window)
+    assert labels_of(person, view.tiles.ids(first[:2])) == {"Mio"}
+    assert labels_of(person, view.tiles.ids(first[2:])) == {"Rin"}
+    assert labels_of(person, view.tiles.ids(second)) == {"Miku"}
+    assert title(person, first) == "Rin"
+
+
 def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
     person, rows = clusters_person, card(clusters_person, 0)
     view = class_pages(person).view
