@@ -380,7 +380,8 @@ class ImportDialog(PlanDialog):
         self.names = QCheckBox(self.tr("Folder names are class names"))
         self.names.setToolTip(self.tr("Weak labels: suggested, never applied automatically"))
         self.names.hide()
-        self.whole_images.setChecked(Words.are_images or are_face_crops(dropped))
+        are_images = Words.are_images and not dropped.videos
+        self.whole_images.setChecked(are_images or are_face_crops(dropped))
         self.report: SimulatedImport | None = None
         self._dropped, self._label, self._counts = dropped, label, SimulatedImport()
         self._simulation = CommandQueue(self)

@@ -91,7 +91,8 @@ class ClassKeyReader(QObject):
         self.forget()
         if first and second:
             return first + second
-        if prefix := prefix_key(event):
+        prefix, keys = prefix_key(event), self._worker.keys.values()
+        if prefix and any(key.startswith(prefix) for key in keys):
             self._first = prefix
             self._timer.start()
             text = self.tr("{key} … now the second key of a class")

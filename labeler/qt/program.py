@@ -69,7 +69,7 @@ class Welcome(QDialog):
     def _propose_target(self) -> None:
         # An empty folder, or one with the settings of a dataset, becomes the dataset.
         folder, is_dataset_itself = self.folder, (self.folder / SETTINGS_FILE).is_file()
-        is_target = is_dataset_itself or _is_empty(folder)
+        is_target = is_dataset_itself or next(folder.glob("*"), None) is None
         target = folder if is_target else folder / f"{folder.name}-dataset"
         self.target.setText(str(target))
         can_import = not is_target and contains_images(folder)
@@ -98,13 +98,6 @@ class Welcome(QDialog):
     def _choose_dataset(self) -> None:
         dialog = choosing(self, self.tr("Open a dataset"), str(self.folder))
         dialog.fileSelected.connect(lambda name: self.opened.emit(Path(name), []))
-
-
-def _is_empty(folder: Path) -> bool:
-    try:
-        return not any(folder.iterdir())
-    except OSError:
-        return True
 
 
 class Program(QObject):

@@ -37,6 +37,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gleanset.db.classes import normalize_class_name
+from gleanset.errors import UsageError
 from labeler.qt import theme
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
@@ -110,7 +112,7 @@ def _fill(layout: QBoxLayout, parts: tuple[Part, ...], grows: Part) -> None:
 
 def button(text: str, act: Callable[[], object], *, primary: bool = False) -> QPushButton:
     """Return a button that calls `act` when clicked; the `primary` one of a view stands out."""
-    push_button = QPushButton(text)
+    push_button = QPushButton(text, autoDefault=True)  # Enter presses it
     push_button.setProperty("primary", primary)
     push_button.clicked.connect(lambda checked=False: act())
     return push_button
@@ -402,10 +404,16 @@ class NameField(QLineEdit):
         if event.key() in ENTER:
             text = self.text().strip()
             if text:
+                try:
+                    normalize_class_name(self.resolve(text))
+                except UsageError as error:  # the text stays, to be corrected
+                    self._worker.show_message(str(error), bad=True)
+                    return
                 self.name_entered.emit(text)
                 if event.modifiers() & Qt.KeyboardModifier.ControlModifier and not self.text():
                     self.ended.emit()
             else:
+                self._worker.show_message(self.tr("No name was typed"))
                 self.left.emit()
         elif event.key() == Key.Key_Escape:
             self.clear()

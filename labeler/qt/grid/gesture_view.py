@@ -326,7 +326,8 @@ class GestureView(TileView):
         rows, row, point = self.target_rows(), self.point, event.pos()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             row = self.indexAt(point).row()
-            rows = rows if row in self.selected_rows() else [row] * (row >= 0)
+            single = [row] if row >= 0 else self.movable_rows(point)  # else of the whole card
+            rows = rows if row in self.selected_rows() else single
         elif rows:
             row = row if row in rows else rows[0]
             point = self.visualRect(self.tiles.index(row)).center()

@@ -418,7 +418,7 @@ class TileView(QListView):
         return placed.rows if placed else range(0)
 
     def movable_rows(self, point: QPoint) -> list[int]:
-        """Return the tiles that a drag from their card moves; none here."""
+        """Return the tiles that a drag or a menu of their card is for; none here."""
         return []
 
     def drop_section(self) -> range:

@@ -170,21 +170,13 @@ class NextStep(NamedTuple):
     do: Callable[[], object]
 
 
-class ChoiceCard(NamedTuple):
-    """One of several ways to begin."""
-
-    title: str
-    text: str
-    step: NextStep
-
-
 class Notice(NamedTuple):
-    """Why a view is empty, and what to do next, the most likely first."""
+    """Why a view is empty, and what to do next, the most likely first; or several ways to begin."""
 
     title: str
     text: str = ""
     steps: tuple[NextStep, ...] = ()
-    cards: tuple[ChoiceCard, ...] = ()
+    cards: tuple[Notice, ...] = ()
 
 
 class EmptyNotice(QWidget):
@@ -243,11 +235,11 @@ class EmptyNotice(QWidget):
             QWidget.setTabOrder(before, push_button)
             before = push_button
 
-    def _card(self, card: ChoiceCard) -> QWidget:
+    def _card(self, card: Notice) -> QWidget:
         frame, title, text = QFrame(), plain_label(card.title), plain_label(card.text)
         frame.setObjectName("card")
         title.setFont(scaled(self.font(), HEADING))
-        parts = (title, text, None, button(card.step.text, card.step.do))
+        parts = (title, text, None, *(button(*step) for step in card.steps))
         frame.setLayout(column_layout(*parts, margins=(SPACE_L,) * 4))
         return frame
 
@@ -309,20 +301,20 @@ def _first_steps(view: LabelerView) -> Notice:
         tr("Add images. Similar faces are put together: you type who it is, once for each."),
         (NextStep(tr("Try it with the sample images"), lambda: drops.offer([sample])),),
         (
-            ChoiceCard(
+            Notice(
                 tr("Drop a folder"),
                 tr("Anywhere in this window. Your files are never moved or changed."),
-                NextStep(tr("Folder…"), drops.choose_folder),
+                (NextStep(tr("Folder…"), drops.choose_folder),),
             ),
-            ChoiceCard(
+            Notice(
                 tr("Search a site"),
                 tr("Type the name of a character or a thing. The images appear here."),
-                NextStep(tr("Search…"), drops.search),
+                (NextStep(tr("Search…"), drops.search),),
             ),
-            ChoiceCard(
+            Notice(
                 tr("Open an episode"),
                 tr("Faces are followed through each shot, so that each is named once."),
-                NextStep(tr("Video…"), drops.choose_videos),
+                (NextStep(tr("Video…"), drops.choose_videos),),
             ),
         ),
     )

@@ -143,7 +143,8 @@ class ClassPagesView(PagedView):
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._history = PageHistory()
-        self._joined: tuple[ClassPage, ClassPage] | None = None
+        self._joins: list[tuple[ClassPage, ClassPage, object]] = []
+        """Pages with joined clusters, the pages before, and what an undo would have reverted."""
         self.header = PageHeader(self.worker, self.file_page, self.skip_page)
         self.hints = KeyHints()
         self.names = PageNaming(self.view, self.header.name, self.name_page)
@@ -152,6 +153,7 @@ class ClassPagesView(PagedView):
         self.header.name.ended.connect(self._name_was_last)
         set_column(self, self.header, self.view, self.hints)
         context.embedding_task.left.connect(self._note_unreadable)
+        context.imports.images_added.connect(self._watch_unless_begun)
         self.model.dataChanged.connect(self._show_header)
         self.view.page_key.connect(self._page_key)
         self.view.dropped_on_card.connect(self._drop_on_card)
@@ -164,11 +166,16 @@ class ClassPagesView(PagedView):
             self.next_page()
             return
         self.model.refresh()
-        is_begun = page.by_hand or bool(self.model.states or self.header.name.text())
+        is_begun = self._watch_unless_begun()
         sent = self.model.ids(self.marked(TileMark.SENT)) if is_begun else None
-        if not is_begun:
-            self._refresh.watch(page)
         self._change_page(page, lambda pages: pages.refresh(page, room, sent))
+
+    def _watch_unless_begun(self) -> bool:
+        states, name = self.model.states, self.header.name.text()
+        is_begun = self.page is None or self.page.by_hand or bool(states or name)
+        if not is_begun:
+            self._refresh.watch(self.page)
+        return is_begun
 
     def note_input(self) -> None:
         self._refresh.note_input()
@@ -308,7 +315,6 @@ class ClassPagesView(PagedView):
         """Send tiles; a cluster named as a whole counts as filed with the page."""
         if self._is_refreshed and self.is_too_recent():
             return  # meant for the clusters shown before
-        self._joined = None
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
         self._moved[target] += len(rows) if provenance != WITH_PAGE else 0
@@ -437,19 +443,26 @@ class ClassPagesView(PagedView):
             self.send_rows(rows, name, BY_HAND)
         elif page is not None:
             joined = move_tiles(page, rows, onto)
-            self._joined = joined, page
+            self._joins.append((joined, page, self._last_step()))
+            self.view.set_point(onto)
             self._replace_page(page, joined, without=rows)
             self.worker.show_message(self.tr("Clusters joined · Ctrl+Z: undo"))
 
     def undo(self) -> bool:
-        """Separate clusters again that were just joined and have no name yet."""
+        """Separate clusters again whose join is newer than the last step in force."""
         if super().undo():
             return True
-        joined, self._joined = self._joined, None
-        if joined is None or self.page is not joined[0]:
+        if not self._joins or self.worker.unsaved_count:
             return False
-        self._replace_page(*joined)
-        return True
+        joined, before, last_step = self._joins[-1]
+        is_newest = self.page is joined and self._last_step() == last_step
+        if is_newest:
+            self._joins.pop()
+            self._replace_page(joined, before)
+        return is_newest
+
+    def _last_step(self) -> object:
+        return self.worker.progress.undo if self.worker.progress else None
 
     def _divide(self, rows: list[int]) -> None:
         page, target = self.page, {*rows[:1]}
@@ -478,7 +491,11 @@ class ClassPagesView(PagedView):
             return
         moved_ids, sent = set(self._ids(without)), {**self._sent}
         states = [(self.model.ids([row]), state) for row, state in self.model.states.items()]
+        targets = self._ids(self.view.target_rows()[:1])
         self.show_page(other)
+        if rows := self._rows_of(targets):  # tiles that slide under the mouse are not meant
+            self.view.mouse.leads = False
+            self.view.set_point(rows[0])
         self._sent |= sent
         for samples, state in states:
             self.model.set_state(self._rows_of({*samples} - moved_ids), state)

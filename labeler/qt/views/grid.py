@@ -53,20 +53,15 @@ class GridView(FilteredView):
                 "Space: enlarge · F1: all keys"
             )
         )
-        self.bar = FilterBar(places=self._places())
+        places = ((target_name(target), target) for target in PLACE_KEYS)
+        others = ((self.tr("Duplicates"), DUPLICATES), (self.tr("All faces"), ALL_PLACES))
+        self.bar = FilterBar(places=[*places, *others])
         self.view.set_side(int(str(QSettings().value(SIDE_SETTING, self.view.side))))
         self._lay_out()
         self.order.currentIndexChanged.connect(self.reload)
         self.bar.changed.connect(self._filters_changed)
         self.worker.progressed.connect(self._recount)
         self.worker.changed_outside.connect(self._count_new)
-
-    def _places(self) -> list[tuple[str, object]]:
-        return [
-            *((target_name(target), target) for target in PLACE_KEYS),
-            (self.tr("Duplicates"), DUPLICATES),
-            (self.tr("All faces"), ALL_PLACES),
-        ]
 
     def _lay_out(self) -> None:
         for title, name in (

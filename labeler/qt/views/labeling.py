@@ -409,7 +409,8 @@ class LabelingView(LabelerView):
         if step.kind is StepKind.STEP or not self.isVisible():
             return
         if rows := self._rows_of(self._sent.get(step.root, ())):
-            self.model.set_state(rows, UNMARKED)  # a label that was redone is read below
+            is_read = step.kind is StepKind.UNDO or self.model.only_waiting  # by refresh
+            self.model.set_state(rows, UNMARKED if is_read else TileState(TileMark.SENT, "→"))
             if step.kind is StepKind.UNDO and len(rows) > 1 and not self.view.mouse.lifts:
                 self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
             self.view.scrollTo(self.model.index(rows[0]))

@@ -12,7 +12,7 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QDropEvent, QInputMethodEvent, QKeyEvent, QPainter
 from PySide6.QtWidgets import QLineEdit
 
-from labeler.qt.grid.gesture_view import GestureView, GridCommand
+from labeler.qt.grid.gesture_view import GestureView
 from labeler.qt.grid.layout import HEADING_HEIGHT, INSET, PlacedSection
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TilePrediction
 from labeler.qt.grid.mouse import TileMimeData
@@ -84,8 +84,6 @@ class PageGrid(GestureView):
         """Pass letters of a name to its field, other keys to the grid."""
         if not self.is_composing and self._is_name_key(event):
             self.typed.emit(event.text())
-        elif self._is_unlisted_key(event):
-            self.commanded.emit(GridCommand.OTHER, self.target_rows())
         else:
             super().keyPressEvent(event)
 
@@ -100,15 +98,9 @@ class PageGrid(GestureView):
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         is_key = event.text().isdigit() and event.text() in self.worker.keys.values()
+        is_key = is_key and time.monotonic() >= self.name_until  # else it may be part of a name
         is_text = event.text().isalnum() and not (is_key or event.modifiers() & ~TEXT_MODIFIERS)
         return is_text and not self.codes.is_waiting and self._expects_name()
-
-    def _is_unlisted_key(self, event: QKeyEvent) -> bool:
-        # A full stop marks a cluster as unlisted, unless it is the first key of a class.
-        is_stop = event.key() == Qt.Key.Key_Period and not event.modifiers()
-        is_prefix = any(key.startswith(".") for key in self.worker.keys.values())
-        is_part = is_prefix or self.codes.is_waiting or self.is_composing
-        return is_stop and self.has_clusters and not (is_part or event.isAutoRepeat())
 
     def show_page(self, page: ClassPage | None) -> None:
         places = self.places()
@@ -172,10 +164,10 @@ class PageGrid(GestureView):
         return super().target_rows() or self.open_rows(self.cluster)
 
     def named_rows(self) -> list[int]:
-        """Return the rows that a typed name is for: an excluded tile stands for its cluster."""
+        """Return the rows a typed name is for: an excluded tile stands for its unnamed cluster."""
         rows = self.target_rows()
         if rows == [self.point] and self.tiles.state(self.point).mark is TileMark.LIFTED:
-            return self.open_rows(self.cluster) or rows
+            return self.unmarked(self.cluster) or rows
         return rows
 
     def expand_targets(self, rows: list[int]) -> list[int]:
@@ -365,7 +357,7 @@ class PageNaming(QObject):
         self._typed_for: ClassPage | None = None
         field.name_entered.connect(self._on_name_entered)
         field.textChanged.connect(self._changed)
-        field.left.connect(self._left)
+        field.left.connect(grid.setFocus)
         field.unfocused.connect(self._unfocused)
         grid.typed.connect(self.typed)
         grid.arranged.connect(self._place_field)
@@ -466,10 +458,6 @@ class PageNaming(QObject):
         if not self._text:
             self._typed_for = self._grid.page
         self._text = text
-
-    def _left(self) -> None:
-        self._grid.worker.show_message(self.tr("No name was typed"))
-        self._grid.setFocus()
 
     def _on_name_entered(self, name: str) -> None:
         if self._typed_for is not self._grid.page:

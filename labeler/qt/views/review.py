@@ -253,7 +253,8 @@ class ReviewView(FilteredView):
         self.wall.setAccessibleName(self.tr("Show"))
         self.wall.currentIndexChanged.connect(self.reload)
         self._wall: ReviewPage | None = None
-        self._leads_with_doubtful = True
+        self.wall.activated.connect(self._note_choice)
+        self._leads_with_doubtful, self._is_chosen = True, False
         self._class: str | None = None
         self.hints = KeyHints()
         parts = (self.title, self.wall, self.filter_button)
@@ -264,7 +265,13 @@ class ReviewView(FilteredView):
 
     def enter(self) -> None:
         self.read_choices()
+        if not self._is_chosen:
+            self._leads_with_doubtful = True
+            self.wall.setCurrentIndex(0)
         self.reload()
+
+    def _note_choice(self) -> None:
+        self._is_chosen = True
 
     def class_changed(self, operation: Operation) -> None:
         if self._wall is not None:
@@ -289,9 +296,8 @@ class ReviewView(FilteredView):
         """Take over the class of the previous view; doubtful labels of all classes come first."""
         label = None if place.startswith(":") else place or self._class
         if label not in (self._class, self.bar.sample_filter().label):
-            self._leads_with_doubtful = True
+            self._is_chosen = False
             self.bar.show_place(None)
-            self.wall.setCurrentIndex(0)
         self._class = label
 
     def _show_class(self, label: str | None) -> None:

@@ -115,7 +115,7 @@ class StatisticsView(LabelerView):
         self._has_split = False
         run = context.imports.run_command
         self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
-        context.worker.ask(lambda session: session.dataset.settings.split.ratio, self._show_ratio)
+        self.split_button.setToolTip(self.tr("labeler split: train, val and test without leaks"))
         self.export_button = button(self.tr("Export"), self._export)
         self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
         timeline = partial(run, "gleanset", "timeline")
@@ -131,10 +131,6 @@ class StatisticsView(LabelerView):
         context.imports.changed.connect(self._count_soon)
         self.empty = EmptyNotice(self.table)
         self.home = self.table
-
-    def _show_ratio(self, ratio: str) -> None:
-        text = self.tr("labeler split: train, val and test ({ratio}) without leaks")
-        self.split_button.setToolTip(text.format(ratio=ratio))
 
     def _export(self) -> None:
         options = [] if self._has_split else ["--no-split"]
