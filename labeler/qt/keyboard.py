@@ -229,7 +229,7 @@ def shortcut_sections() -> tuple[Shortcuts, ...]:
                 ("N, /", tr("New class, find a class")),
                 (tr("Drag"), tr("Onto a class or another card")),
                 (tr("Double click, Space"), tr("Enlarge a face, with neighbouring frames")),
-                (tr("Right click"), tr("Context menu of a face or a class")),
+                (tr("Right click"), tr("Context menu of a face, card or class")),
                 (tr("Click, Ctrl + Space"), tr("Class page: exclude or include. Grid: select")),
                 (tr("Arrows, Shift + arrows"), tr("Move, select")),
                 ("Ctrl + A, Esc", tr("Select all, clear selection")),

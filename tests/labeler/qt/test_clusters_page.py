@@ -88,6 +88,11 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     view.model.refresh()
     assert label_counts(person)["Rin"] == len(third) - 1
     person.point(third[1])
+    person.type_name("Mio")  # now that the others have a name
+    counts = label_counts(person)
+    assert (counts["Rin"], counts["Mio"]) == (len(third) - 1, 1)
+    person.undo()
+    person.point(third[1])
     person.press("1", SHIFT)
     person.click(second[0])
     person.point(second[0])
@@ -269,12 +274,14 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     assert view.page is not before
     person.undo()
     assert view.page is before
+    person.point(second[0])
     assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
     merged = person.page
     assert len(merged.cluster_sizes) == len(before.cluster_sizes) - 1
     assert merged.cluster_sizes[0] == len(first) + len(second)
     assert {view.model.id(row) for row in cluster_rows(person, 0)} >= moved
-    person.point(0)
+    # A name is for the joined cluster, whatever has come under the mouse.
+    assert view.view.cluster == cluster_rows(person, 0)
     person.type_name("Miku")
     assert label_counts(person) == {"Miku": len(first) + len(second)}
     # Faces dropped on a labelled cluster get its label.
@@ -284,6 +291,9 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     for _ in range(2):
         person.undo()
     assert label_counts(person) == {}
+    assert view.page is merged
+    person.undo()
+    assert view.page is before
 
 
 def test_click_on_heading_renames_cluster(person: Person) -> None:
@@ -294,6 +304,11 @@ def test_click_on_heading_renames_cluster(person: Person) -> None:
     heading = tile.topLeft() - QPoint(-20, 12)
     QTest.mouseClick(view.view.viewport(), Qt.MouseButton.LeftButton, pos=heading)
     assert (field.hasFocus(), field.selectedText()) == (True, "Miku")
+    QTest.keyClicks(field, "a/b")
+    QTest.keyClick(field, Key.Key_Return)
+    assert "'a/b' is not a class name" in person.status
+    assert (field.hasFocus(), field.text()) == (True, "a/b")
+    field.selectAll()
     QTest.keyClicks(field, "Rei")
     QTest.keyClick(field, Key.Key_Return)
     assert label_counts(person) == {"Rei": len(rows)}

@@ -417,6 +417,13 @@ def test_review_leads_with_doubtful_labels(
     wait_until(lambda: "look doubtful" in person.window.view.empty.text.text())  # type: ignore[attr-defined]
     person.window.view._show_notice()  # it stays while the labels are compared again
     assert "look doubtful" in person.window.view.empty.text.text()
+    for is_chosen in (False, True):
+        view.wall.setCurrentIndex(1)  # also what it falls back to without doubtful labels
+        if is_chosen:
+            view.wall.activated.emit(1)
+        person.window.show_view("review")
+        assert (view.wall.currentData() == "outliers") is is_chosen
+        person.window.show_view("pages")
 
 
 def column_numbers(view: StatisticsView, number: int) -> list[int]:

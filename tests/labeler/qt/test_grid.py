@@ -120,6 +120,10 @@ def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
     person.window.worker.redo()
     settle(person.window)
     assert person.view.model.state(1).mark == "done"
+    person.point(2)
+    person.press(".")  # no class has a key that begins with it
+    settle(person.window)
+    assert person.view.model.state(2).target == "other"
 
 
 def tile_rects(person: Person) -> list[tuple[int, ...]]:

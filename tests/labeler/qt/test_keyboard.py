@@ -445,6 +445,13 @@ def test_menu_shows_keys_that_do_the_same(clusters_person: Person) -> None:
     heading, *actions = QApplication.activePopupWidget().actions()
     assert heading.text().endswith(" faces")
     assert "Not a face\tDel" in [action.text() for action in actions]
+    QApplication.activePopupWidget().close()
+    view = person.view.view
+    right_click(
+        view.viewport(), view.visualRect(person.view.model.index(0)).topLeft() - QPoint(0, 8)
+    )
+    wait_until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))  # of the whole card
+    assert QApplication.activePopupWidget().actions()[0].text() == heading.text()
 
 
 def test_menu_enlarges_and_shows_group(person: Person) -> None:

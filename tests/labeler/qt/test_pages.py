@@ -383,7 +383,7 @@ def notice_title(window: LabelerWindow) -> str:
 def press_button(window: LabelerWindow, text: str) -> None:
     buttons = notice(window).findChildren(QPushButton)
     button = next(button for button in buttons if button.text() == text and button.isVisible())
-    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    QTest.keyClick(button, Qt.Key.Key_Return)
     settle(window)
 
 
