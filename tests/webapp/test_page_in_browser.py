@@ -45,8 +45,8 @@ UNREAD = MESSAGE.replace("message", "unread-files")
 BULK_STATUS = "document.querySelector('#bulk [role=status]')?.textContent"
 BULK_COUNTS = "[...document.querySelectorAll('#bulk-class option')].map((option) => option.text)"
 STATUS = "document.querySelector('.image .small')?.textContent"
-NO_FACE = "No face was found. Draw a box around it."
-NO_FACE_IN_BROWSER = "No face was found in the browser. Draw a box around it, or ask the server."
+NO_FACE = "No face was found. Draw a box around a face, if there is one."
+NO_FACE_IN_BROWSER = f"No face was found in the browser. {NO_FACE[19:-1]}, or ask the server."
 BOX_POSITIONS = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
     (key) => Math.round(Number.parseFloat(style[key]) * ({{left: 7.2, width: 7.2}}[key] ?? 4))))"""
 COUNT_DECODED = """() => { const decode = createImageBitmap; window.decoded = [];
@@ -196,9 +196,11 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
     for where in ("device", "server"):
         page.select_option("#where", where)
         page.set_input_files("#files", [str(plain)])
-        wait_for(page, f"{STATUS} === '{NO_FACE_IN_BROWSER}'")
-        page.click("#submit")
+        if where == "server":
+            wait_for(page, f"{STATUS} === '{NO_FACE_IN_BROWSER}'")
+            page.click("text=Detect on the server")
         wait_for(page, f"{STATUS} === '{NO_FACE}'")
+        assert page.locator("#submit").is_hidden(), "no face, nothing to ask"
         assert page.locator("#message").is_hidden()
         page.click("text=Add a face")
         assert page.evaluate(STATUS) == ""
@@ -206,6 +208,31 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
         assert wait_for(page, ANSWER_COUNT) == 1
         assert page.locator(".who").inner_text() == "Face 1: blue?"
         page.click("#clear")
+
+
+def test_images_stay_on_chosen_device(open_page: OpenPage, two_faces: Path, tmp_path: Path) -> None:
+    """Also those of which the server was asked before the device was chosen."""
+    shutil.copy(two_faces, tmp_path / "a.png")
+    Image.new("RGB", (40, 40), "gray").save(tmp_path / "b.png")
+    (tmp_path / "c.heic").write_bytes(b"only a server can read it")
+    page, sent = open_page(), list[str]()
+    page.on("request", lambda sending: sending.method == "POST" and sent.append(sending.url))
+    page.route("**/predict", lambda _: None)
+    find_faces(page, two_faces)
+    find_faces(page, two_faces)
+    page.click("#submit")
+    assert eventually(lambda: page.evaluate("1") and len(sent) == 1)
+    page.select_option("#where", "device")
+    assert wait_for(page, f"{ANSWER_COUNT} === 4")
+    page.set_input_files("#files", [str(path) for path in tmp_path.iterdir()])
+    wait_for(page, f"{UNREAD}.startsWith('c.heic: this browser cannot open')")
+    page.wait_for_selector(f"text={NO_FACE}")
+    page.click("#submit")
+    wait_for(page, f"{ANSWER_COUNT} === 6")
+    assert page.locator("text=Detect on the server").locator("visible=true").count() == 0
+    page.set_input_files("#folder-files", str(tmp_path))
+    wait_for(page, f"{BULK_STATUS}?.startsWith('3 of 3 checked')")
+    assert len(sent) == 1, "before the device was chosen"
 
 
 def test_oversized_images_are_not_decoded(
@@ -519,18 +546,14 @@ def test_browser_detects_faces_when_server_is_unreachable(
     for face, box in zip(expected_faces, page.evaluate(BOX_POSITIONS), strict=True):
         assert overlap(face.box, Box(*box)) > 0.4
     page.context.set_offline(False)
+    page.press(".box", "Delete")  # a removed face is not detected again
     page.click("text=Detect on the server")
     wait_for(page, f"{STATUS} === 'faces found by the server'")
-    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in expected_faces)
-    # Removed faces are not detected again.
-    page.press(".box", "Delete")
-    page.keyboard.press("ArrowLeft")  # the other one is a person's now
+    assert page.evaluate(BOX_POSITIONS) == [list(expected_faces[1].box)]
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 1")
     page.press(".box", "Delete")
-    page.click("#submit")
-    wait_for(page, f"{STATUS} === 'No face was found. Draw a box around it.'")
-    assert page.evaluate(f"{BOXES}.length") == 0
+    assert page.locator("#submit").is_hidden()
 
 
 def repeat_scene(scene: Path, path: Path, size: tuple[int, int], rows: int) -> Image.Image:

@@ -28,19 +28,19 @@ export async function waitForServiceWorker() {
 }
 
 /**
- * Add a box for each face of an image. `about` are the facts of the model. If `online` and the model
+ * Add a box for each face of an image. `about` are the facts of the model. If `maySend()` and the model
  * needs it, the server detects the faces, otherwise the browser. `image.finder` becomes "server",
  * "browser", "stand-in" for the browser instead of the server, or "none" if no detector can be reached.
  */
-export async function detectFaces(image, about, online) {
-  if (online && about.finder === "server" && await detectOnServer(image).catch(() => false)) return;
+export async function detectFaces(image, about, maySend) {
+  if (maySend() && about.finder === "server" && await detectOnServer(image).catch(() => false)) return;
   try {
     const faces = await findFaces(image, about.box_style);
     for (const { x, y, width, height } of sortBoxes(faces)) image.add(x, y, width, height, "browser");
     image.finder = about.finder === "server" ? "stand-in" : "browser";
   } catch {
     // The browser's detector failed: ask the server, else boxes are drawn by hand.
-    if (!(online && await detectOnServer(image).catch(() => false))) image.finder = "none";
+    if (!(maySend() && await detectOnServer(image).catch(() => false))) image.finder = "none";
   }
 }
 

@@ -12,8 +12,8 @@ import { words } from "./words.js";
 const FACE_SIZE = 96;
 const MIN_SHOWN_REST = 0.0005; // less is 0.0 %
 
-/** A card for an image. `acts`: changed, removed, reported(box, kind), detect; whether it has `boxes`, there is a `server`, and it takes `reports`. */
-export function imageCard(image, { boxes, server, reports }, acts) {
+/** A card for an image. `acts`: changed, removed, reported(box, kind), detect; whether it has `boxes`, it `maySend()` now, and it takes `reports`. */
+export function imageCard(image, { boxes, maySend, reports }, acts) {
   const list = element("ul", { class: "faces" });
   const mark = element("div");
   const state = element("p", { class: "small", role: "status" });
@@ -54,10 +54,9 @@ export function imageCard(image, { boxes, server, reports }, acts) {
     const hadFocus = card.contains(document.activeElement);
     const focused = listButtons(list).indexOf(document.activeElement);
     editor.redraw();
-    state.textContent = image.error || (boxes && !image.whole ? describeDetection(image, server) : "");
+    state.textContent = image.error || (boxes && !image.whole ? describeDetection(image, maySend()) : "");
     mark.replaceChildren(...showReported(image));
-    look.hidden = !server || image.looking || image.finder === "server"
-      || (image.finder === "browser" && image.boxes.length > 0);
+    look.hidden = !maySend() || image.looking || image.finder === "server";
     const items = image.boxes.map((box, number) => buildFace(image, box, number, { acts, reports, refresh }));
     for (const [number, box] of image.boxes.entries()) {
       items[number].addEventListener("click", () => editor.show(box));
@@ -77,12 +76,12 @@ export function imageCard(image, { boxes, server, reports }, acts) {
 const listButtons = (list) => [...list.querySelectorAll("button")];
 
 /** State of the face detection, if the user can do something. */
-function describeDetection({ looking, finder, boxes, removed }, server) {
+function describeDetection({ looking, finder, boxes, removed }, maySend) {
   if (looking) return words("looking for faces …");
   if (!boxes.length && removed.length) return "";
   if (finder === "none") return boxes.length ? "" : refusal("no detector");
   if (!boxes.length) {
-    return server && finder !== "server" ? words("No face was found in the browser. Draw a box around it, or ask the server.") : refusal("no face found");
+    return maySend && finder !== "server" ? words("No face was found in the browser. Draw a box around a face, if there is one, or ask the server.") : refusal("no face found");
   }
   if (boxes.every(({ by }) => by === "hand")) return "";
   if (finder === "server") return words("faces found by the server");

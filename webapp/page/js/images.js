@@ -64,10 +64,10 @@ export class Image {
     return this.boxes.length ? this.boxes.map((b) => [b.x, b.y, b.width, b.height]) : null;
   }
 
-  /** Whether a part has no prediction yet. */
+  /** Whether a part has no prediction yet; an image in which a detector found no face has none. */
   get waits() {
     if (this.looking) return false;
-    return this.boxes.length ? this.boxes.some((box) => !box.part) : !this.whole && !this.error;
+    return this.boxes.length ? this.boxes.some((box) => !box.part) : !this.whole && !this.error && [null, "none"].includes(this.finder);
   }
 
   /** Store predictions, of the boxes that were sent or of detections of the server. */
@@ -100,10 +100,10 @@ export const isImage = (file) => IMAGE_NAME.test(file.name) || file.type.startsW
 const SERVER_FORMATS = /\.(heic|heif|hif|tiff?|avif)$|^image\/(heic|heif|tiff|avif)$/i;
 
 /**
- * Open an image file, scaled if it is very large; throws if it cannot be read, or has more than `maxPixels`. `jpegOf(file)`
- * converts formats that the browser cannot show, such as HEIC and TIFF, to JPEG; null if nothing may be sent, which is `OTHER_FORMAT`.
+ * Open an image file, scaled if it is very large; throws if it cannot be read, or has more than `maxPixels`. `chooseConverter()` returns
+ * a function that converts formats that the browser cannot show, such as HEIC and TIFF, to JPEG; null if nothing may be sent, which is `OTHER_FORMAT`.
  */
-export async function openImage(file, jpegOf, maxPixels) {
+export async function openImage(file, chooseConverter, maxPixels) {
   if (await countPixels(file) > maxPixels) {
     const message = words("more than {count} megapixels, too large to open", { count: maxPixels / 1e6 });
     throw Object.assign(new Error(message), { reason: TOO_LARGE });
@@ -112,8 +112,11 @@ export async function openImage(file, jpegOf, maxPixels) {
     return await openBlob(file, file.name);
   } catch (error) {
     if (!(SERVER_FORMATS.test(file.name) || SERVER_FORMATS.test(file.type))) throw error;
-    if (!jpegOf) throw Object.assign(error, { reason: OTHER_FORMAT });
-    return openBlob(await jpegOf(file), file.name);
+    const jpeg = await chooseConverter()?.(file).catch((refused) => {
+      if (chooseConverter()) throw refused;
+    });
+    if (!jpeg) throw Object.assign(error, { reason: OTHER_FORMAT });
+    return openBlob(jpeg, file.name);
   }
 }
 

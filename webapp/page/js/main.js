@@ -29,6 +29,8 @@ const page = { images: [], cards: new Map(), about: null, factsLoaded: null, loo
 /** Whether this model classifies faces, not whole images. */
 const ofFaces = () => Boolean(page.about && page.about.cropping.detector !== "whole");
 const onDevice = () => byId("where").value === "device";
+/** Whether images may be sent to the server. Ask just before each is sent: the user may choose the device meanwhile. */
+const maySend = () => !isAlone() && !onDevice();
 /** Whether the page is a static export without a server. */
 const isAlone = () => page.about?.server === false;
 
@@ -107,7 +109,7 @@ const adviseOnFormat = () => (isAlone() ? words("this browser cannot open the fo
 const adviseOnFile = ({ reason, message }) => (reason === TOO_LARGE ? message : reason === OTHER_FORMAT ? adviseOnFormat() : "");
 
 /** Open an image file. Formats that the browser cannot show are converted by the server, if images may be sent. */
-const openFile = (file) => openImage(file, onDevice() ? null : server.convertToJpeg, page.about?.max_pixels);
+const openFile = (file) => openImage(file, () => (maySend() ? server.convertToJpeg : null), page.about?.max_pixels);
 
 /** Whether an error is about the file, not about the connection to the server. */
 const isFileError = ({ status }) => [undefined, 413, 422].includes(status);
@@ -133,10 +135,10 @@ async function tryExample(file) {
 
 /** Build the card of an image. */
 function buildCard(image) {
-  const entry = imageCard(image, { boxes: ofFaces(), server: !isAlone(), reports: page.about?.reports !== false }, {
+  const entry = imageCard(image, { boxes: ofFaces(), maySend, reports: page.about?.reports !== false }, {
     changed: refreshSubmit,
     removed: remove,
-    detect: () => detect(image, detectOnServer),
+    detect: () => detect(image, () => maySend() && detectOnServer(image)),
     reported: (box, kind) => askForReport(image, box, kind, (text) => {
       page.cards.get(image)?.refresh();
       if (text) showNotice(text);
@@ -146,11 +148,11 @@ function buildCard(image) {
   return entry.card;
 }
 
-async function detect(image, by = () => detectFaces(image, page.about, !onDevice())) {
+async function detect(image, by = () => detectFaces(image, page.about, maySend)) {
   image.looking = true;
   page.cards.get(image).refresh();
   refreshSubmit();
-  page.looking = page.looking.then(() => page.cards.has(image) && by(image)).catch(fail);
+  page.looking = page.looking.then(() => page.cards.has(image) && by()).catch((error) => maySend() && fail(error));
   await page.looking;
   image.looking = false;
   page.cards.get(image)?.refresh();
@@ -203,10 +205,26 @@ async function submit() {
   rescueFocus(answer);
 }
 
+/** Ask the server for predictions; once the user has chosen the device, the rest are predicted there. */
 async function predictOnServer(images) {
-  for (const image of images) {
+  for (const [number, image] of images.entries()) {
     const sent = image.boxes.length ? [...image.boxes] : null;
-    finish(image, await requestPrediction(image), sent);
+    const result = await askServer(image);
+    if (!result) {
+      await predictOnDevice(images.slice(number));
+      return;
+    }
+    finish(image, result, sent);
+  }
+}
+
+/** The response of the server; null if the user chose the device before it came, which ends the request. */
+async function askServer(image, signal) {
+  try {
+    return maySend() ? await requestPrediction(image, signal) : null;
+  } catch (error) {
+    if (maySend() || signal?.aborted) throw error;
+    return null;
   }
 }
 
@@ -226,7 +244,7 @@ async function predictOnDevice(images) {
   const start = performance.now();
   let predicted = 0;
   for (const image of images) {
-    if (image.finder === "none" && !image.boxes.length) await detectFaces(image, page.about, false);
+    if (image.finder === "none" && !image.boxes.length) await detectFaces(image, page.about, () => false);
     const sent = image.boxes.length ? [...image.boxes] : null;
     const parts = await predictParts(image);
     predicted += parts.length;
@@ -281,12 +299,15 @@ async function addFolder(files) {
     throw error;
   });
   const predict = async (image, signal) => {
-    if (onDevice()) await loadDeviceModel(); // the place may have changed
-    if (onDevice() && ofFaces()) await detectFaces(image, page.about, false);
-    if (onDevice()) return predictParts(image);
-    const { parts, error } = await requestPrediction(image, signal);
-    if (!error) return parts;
-    return error.reason === NO_FACE ? [] : refusal(error.reason, error.detail);
+    const result = await askServer(image, signal);
+    if (result) {
+      const { parts, error } = result;
+      if (!error) return parts;
+      return error.reason === NO_FACE ? [] : refusal(error.reason, error.detail);
+    }
+    await loadDeviceModel(); // the place may have changed
+    if (ofFaces()) await detectFaces(image, page.about, () => false);
+    return predictParts(image);
   };
   try {
     await page.factsLoaded;
@@ -331,10 +352,13 @@ function prepare() {
 function setPlace(where) {
   byId("where").value = where;
   localStorage.setItem(WHERE, where);
+  if (onDevice()) server.stopSendingImages();
   showPrivacyNotice(onDevice());
   showDeviceState();
   showLock();
   if (onDevice()) offerDevice(false);
+  for (const { refresh } of page.cards.values()) refresh();
+  refreshSubmit();
 }
 
 /** The user chose a place: the device fetches now what it needs to work without a connection. */

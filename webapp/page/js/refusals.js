@@ -24,7 +24,7 @@ function sentences() {
     "too slow": words("The upload took too long. Try again, or use a smaller image."),
     "too large": words("The image is too large for the server."),
     "not an image": unreadable, "unsupported format": unreadable, "damaged": unreadable, "truncated": unreadable, "empty": unreadable, "cannot be read": unreadable,
-    "no face found": words("No face was found. Draw a box around it."),
+    "no face found": words("No face was found. Draw a box around a face, if there is one."),
     "no detector": words("The face detector is not on this device yet: connect once to load it, or draw a box."),
     "too many faces": words("There are too many faces in the image."),
     "not on devices": words("The model cannot be downloaded. Use the server."),

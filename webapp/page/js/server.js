@@ -5,6 +5,7 @@ import { refusal } from "./refusals.js";
 const API = "api/v1";
 const MAX_RETRY_SECONDS = 60;
 const hadToken = clearToken();
+let sending = new AbortController();
 
 /** A refusal of the server, or that it cannot be reached (`status` 0). */
 export class ServerError extends Error {
@@ -13,6 +14,15 @@ export class ServerError extends Error {
     Object.assign(this, { status, reason, detail });
   }
 }
+
+/** Abort the requests with images, which the user wants to stay on the device; reports are sent. */
+export function stopSendingImages() {
+  sending.abort();
+  sending = new AbortController();
+}
+
+/** Post a form with images, until `signal` or `stopSendingImages` aborts. */
+const postImages = (path, body, signal) => request(path, { method: "POST", body, signal: AbortSignal.any([sending.signal, ...(signal ? [signal] : [])]) });
 
 async function request(path, options) {
   let answer;
@@ -65,14 +75,14 @@ export async function predict(images, signal) {
   const form = new FormData();
   for (const image of images) form.append("file", image.blob, image.name);
   form.append("boxes", JSON.stringify(images.map((image) => image.boxes)));
-  return (await request("predict", { method: "POST", body: form, signal })).json();
+  return (await postImages("predict", form, signal)).json();
 }
 
 /** Faces detected by the server, `{box, score}`; throws for an unreadable image. */
 export async function faces({ name, blob }) {
   const form = new FormData();
   form.append("file", blob, name);
-  const { images: [body] } = await (await request("faces", { method: "POST", body: form })).json();
+  const { images: [body] } = await (await postImages("faces", form)).json();
   if (body.error) throw new ServerError(422, body.error.reason, body.error.detail);
   return body.faces;
 }
@@ -81,7 +91,7 @@ export async function faces({ name, blob }) {
 export async function convertToJpeg(file) {
   const form = new FormData();
   form.append("file", file, file.name);
-  return (await request("jpeg", { method: "POST", body: form })).blob();
+  return (await postImages("jpeg", form)).blob();
 }
 
 /** Data URIs of JPEGs: `faces` of the classes by name, and an `example` to try or null. */
