@@ -45,11 +45,6 @@ class ExportItem:
         )
 
     @property
-    def original_path(self) -> str:
-        """The path of the imported file; see the function."""
-        return original_path((self.origin, *self.image.origins))
-
-    @property
     def rotated_by_exif(self) -> bool:
         """Whether the file is upright only for readers that apply the EXIF orientation."""
         return self.method == "original" and self.image.orientation > 1

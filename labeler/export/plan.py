@@ -289,8 +289,7 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
 
     A detector takes everything outside of the boxes for background. So all labelled samples of an
     image get a box, also duplicates; rejected ones get none. Images with an undecided sample are
-    left out. An image has the split of its first sample. Raises
-    `InputUnusable` if there are none.
+    left out. An image has the split of its first sample. Raises `InputUnusable` if none is left.
     """
     images = {sample.image: image for sample, image in _iter_allowed(dataset, options)}
     if not images:

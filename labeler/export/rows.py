@@ -10,7 +10,7 @@ from pathlib import Path
 from gleanset.files.parquet import Column
 from gleanset.files.shards import get_dtype
 from gleanset.records import SPLITS
-from labeler.export.item import ALL_SAMPLES, ExportItem
+from labeler.export.item import ALL_SAMPLES, ExportItem, original_path
 
 LICENCE_FILE = "LICENSES.csv"
 LICENCE_COLUMNS = (
@@ -70,7 +70,7 @@ def sample_row(item: ExportItem) -> dict[str, str | float]:
         "width": box.width,
         "height": box.height,
         "split_group": item.sample.split_group or "",
-        "original_path": item.original_path,
+        "original_path": original_path(item.image.origins),
         "source": origin.source,
         "page": origin.page_url or origin.url or "",
         "author": origin.author or "",

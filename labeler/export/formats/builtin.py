@@ -19,7 +19,7 @@ from gleanset.files.parquet import BATCH_ROWS, import_pyarrow, open_parquet_writ
 from gleanset.files.shards import EMBEDDED_IMAGE, Put, describe_columns, open_parquet, open_tar
 from gleanset.records import Box, Image
 from labeler.export.formats.base import ExportFormat
-from labeler.export.item import ExportItem
+from labeler.export.item import ExportItem, original_path
 from labeler.export.rows import (
     PATH_COLUMN,
     items_by_split,
@@ -134,7 +134,7 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
                     "author": item.origin.author or "",
                     "page": item.origin.page_url or item.origin.url or "",
                     "title": item.origin.title or "",
-                    "original_path": item.original_path,
+                    "original_path": original_path(item.image.origins),
                     "changes": item.changes,
                 }
                 for path, item in images
