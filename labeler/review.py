@@ -93,8 +93,8 @@ def accept_suggestions(
 def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> StepResult:
     """Confirm labels, so that they are not suggested for review again.
 
-    `seen` are the labels (by row) that the person saw. Samples that changed since are skipped;
-    raises `UsageError` if none is left.
+    Samples (rows) whose label is not the shown one any more are skipped. Raises `UsageError` if
+    none is left.
     """
     with session.dataset.db.transaction():
         tiles = session.tiles.get_many(list(shown_labels))

@@ -127,7 +127,7 @@ def _brightness_difference(common: CommonPart) -> tuple[Floats, Floats]:
     slope, level = fit_brightness(common)
     change = b - np.float32(slope) * a - np.float32(level)
     # For a wide blur, a quarter of the size is as good and much faster.
-    change -= _enlarge(_blurred(_shrink(change, 4), max(0.5, max(a.shape) / 64)), a.shape)
+    change -= _enlarge(blur(_shrink(change, 4), max(0.5, max(a.shape) / 64)), a.shape)
     steep = measure_slopes(a)
     limit = np.float32(_MIN_GREY_DIFFERENCE) + np.float32(0.9 * abs(slope)) * steep
     return change, limit.astype(np.float32)
@@ -295,7 +295,7 @@ def _find_lost_edges(own: Edges, other: Edges, mask: Mask, unlike: Floats) -> _L
         same = x * padded_x[position] + y * padded_y[position]
         np.maximum(best, same * same, out=best)
     plain[rows, columns] = np.maximum(squares - best, 0)
-    summed = _blurred(plain, _LOSS_SIGMA) * np.float32(2 * np.pi * _LOSS_SIGMA**2) * unlike
+    summed = blur(plain, _LOSS_SIGMA) * np.float32(2 * np.pi * _LOSS_SIGMA**2) * unlike
     return _LostEdges(plain * unlike, summed)
 
 
@@ -305,7 +305,7 @@ def _unexplained_brightness(a: Grey, b: Grey) -> Floats:
     It is 1 - r^2 of a window, computed at half the resolution: contrast, inversion and tints are
     explained, another line is not.
     """
-    left, right = (_blurred(grey.astype(np.float32), 0.8) for grey in (a, b))
+    left, right = (blur(grey.astype(np.float32), 0.8) for grey in (a, b))
     mean_a, mean_b = _windowed_mean(left), _windowed_mean(right)
     square_a = np.maximum(_windowed_mean(left * left) - mean_a * mean_a, 0)
     square_b = np.maximum(_windowed_mean(right * right) - mean_b * mean_b, 0)
@@ -316,7 +316,7 @@ def _unexplained_brightness(a: Grey, b: Grey) -> Floats:
 
 
 def _windowed_mean(values: Floats) -> Floats:
-    return _blurred(_shrink(values, 2), _CORRELATION_SIGMA / 2)
+    return blur(_shrink(values, 2), _CORRELATION_SIGMA / 2)
 
 
 def _shrink(values: Floats, factor: int) -> Floats:
@@ -329,5 +329,6 @@ def _enlarge(values: npt.NDArray[np.floating[Any]], shape: tuple[int, ...]) -> F
     return enlarged.astype(np.float32, copy=False)
 
 
-def _blurred(values: Floats, width: float) -> Floats:
-    return cv2.GaussianBlur(values, (0, 0), width).astype(np.float32, copy=False)
+def blur(values: Floats, sigma: float) -> Floats:
+    """Return an image blurred by a Gaussian with a standard deviation in pixels."""
+    return cv2.GaussianBlur(values, (0, 0), sigma).astype(np.float32, copy=False)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from labeler.duplicates.alignment import CommonPart, Mask, match_points
 from labeler.duplicates.differences import (
     Piece,
+    blur,
     find_pieces,
     fit_brightness,
     fit_robust_line,
@@ -142,8 +143,8 @@ def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
 
 def _is_outlined(common: CommonPart, hull: Mask) -> bool:
     """Return whether there are edges all along the outline, except at the image's border."""
-    smooth = cv2.GaussianBlur(common.b.astype(np.float32), (0, 0), 1.0)
-    steepest = cv2.dilate(measure_slopes(np.asarray(smooth, np.float32)), np.ones((7, 7)))
+    slopes = measure_slopes(blur(common.b.astype(np.float32), 1.0))
+    steepest = cv2.dilate(slopes, np.ones((7, 7)))
     outline = np.zeros(hull.shape, np.uint8)
     contours, _ = cv2.findContours(hull.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(outline, contours, -1, 1)
@@ -261,8 +262,5 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> npt.NDArray[np.floa
 
 
 def _coarse_detail(grey: npt.ArrayLike) -> Floats:
-    fine, coarse = (
-        cv2.GaussianBlur(np.asarray(grey, np.float32), (0, 0), sigma)
-        for sigma in (_FINE_SIGMA, _COARSE_SIGMA)
-    )
-    return (fine - coarse).astype(np.float32)
+    values = np.asarray(grey, np.float32)
+    return blur(values, _FINE_SIGMA) - blur(values, _COARSE_SIGMA)

@@ -195,7 +195,7 @@ _ALTERATION_COSTS = {
     "changed": 0.5,
 }
 # The advantage of a copy without an alteration. Pixels of copies with one of these alterations
-# cannot be aligned, so they are not compared.
+# are not compared, unless a copy with a mark is the best by its metadata.
 _ADVANTAGES = {
     "bordered": "no border",
     "cropped": "not cropped",
@@ -232,7 +232,10 @@ def rank_copies(
         return quality_score(member) - cost
 
     order = sorted(members, key=lambda member: (-round(score(member), 2), member.id))
-    comparable = [member for member in order if altered[member.id].isdisjoint(_ADVANTAGES)]
+    # A marked copy is the best one only if it is larger, and not enlarged.
+    excluded = _ADVANTAGES.keys() - ({"marked"} & altered[order[0].id])
+    comparable = [member for member in order if altered[member.id].isdisjoint(excluded)]
+    comparable.sort(key=lambda member: "marked" in altered[member.id])
     comparable = comparable[:_MAX_COMPARED_COPIES]
     if order[0] not in comparable or len(comparable) < 2:
         return order, altered

@@ -1,8 +1,8 @@
 """Finding the original among copies of an image: the largest one that is not an enlargement.
 
 Scaling and sharpening are linear filters, so an enlarged image is explained by a filter of the
-smaller one, however it was sharpened; the original has detail that no filter makes of a smaller
-copy. Copies of one size are ranked by their metadata.
+smaller one, however it was sharpened, except where a mark was added; the original has detail that
+no filter makes of a smaller copy. Copies of one size are ranked by their metadata.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from labeler.duplicates.differences import blur
 from labeler.duplicates.hashes import Floats, Grey
 from labeler.sample_pixels import SampleFile, read_pixels
 
@@ -29,6 +30,8 @@ _MAX_MIDDLE_SIDE = 1024
 # An enlarged image has less detail beyond the smaller one than this part of what the smaller one
 # has beyond its own reduction by the same factor.
 _MAX_ENLARGED_DETAIL = 0.57
+# The part of the edge pixels that are fitted again.
+_UNMARKED_PART = 0.95
 _MIN_REDUCED_SIDE = 24
 _MIN_EDGE_DEVIATION = 1.0
 
@@ -109,8 +112,9 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     reduced = cv2.resize(small.middle, (wide, high), interpolation=cv2.INTER_AREA).astype(np.uint8)
     middle_copy = small._replace(size=small.middle.shape[::-1])
     smaller = small._replace(size=(wide, high), middle=reduced)
-    reference = _unexplained_part(*_align_middles(middle_copy, smaller))
-    return _unexplained_part(*_align_middles(large, small)) < _MAX_ENLARGED_DETAIL * reference
+    references = _unexplained_parts(*_align_middles(middle_copy, smaller))
+    details = _unexplained_parts(*_align_middles(large, small))
+    return bool(np.any(details < _MAX_ENLARGED_DETAIL * references))
 
 
 def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:
@@ -127,28 +131,21 @@ def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:
     # Centers of pixels are half a pixel from the edge in both images.
     right, below = (across * (small.corner[0] + 0.5) - 0.5, down * (small.corner[1] + 0.5) - 0.5)
     motion = np.array([[across, 0, right - left], [0, down, below - top]])
+    values, size, border = small.middle.astype(np.float32), (wide, high), cv2.BORDER_REPLICATE
     smooth, repeated = (
-        cv2.warpAffine(
-            small.middle.astype(np.float32),
-            motion,
-            (wide, high),
-            flags=flags,
-            borderMode=cv2.BORDER_REPLICATE,
-        ).astype(np.float32)
+        cv2.warpAffine(values, motion, size, flags=flags, borderMode=border).astype(np.float32)
         for flags in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
     )
     return part, smooth, repeated
 
 
-def _unexplained_part(image: Floats, other: Floats, repeated: Floats) -> float:
+def _unexplained_parts(image: Floats, other: Floats, repeated: Floats) -> Floats:
     """Return the part (0..1) of an image's edges that no linear filter makes of the other image.
 
-    Least squares over 5 x 5 pixels and their surroundings, without clipped pixels.
+    Least squares over 5 x 5 pixels and their surroundings, without clipped pixels; once more
+    without the most different ones, which may be a mark.
     """
-    blurred, background = (
-        cv2.GaussianBlur(other, (0, 0), width).astype(np.float32, copy=False)
-        for width in (2.0, 4.0)
-    )
+    blurred, background = blur(other, 2.0), blur(other, 4.0)
     rows, columns = _choose_edge_pixels(image)
     around = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
     inputs = [other[rows + y, columns + x] for y, x in around]
@@ -157,12 +154,17 @@ def _unexplained_part(image: Floats, other: Floats, repeated: Floats) -> float:
     middle = background[rows, columns]
     factors = np.stack([*(values - middle for values in inputs), np.ones_like(middle)], axis=1)
     target = image[rows, columns] - middle
-    gram = (factors.T @ factors).astype(np.float64)
-    gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
-    weights = np.linalg.solve(gram, (factors.T @ target).astype(np.float64))
-    residual = float(np.sqrt(np.mean((target - factors @ weights) ** 2)))
-    edges = image[rows, columns] - cv2.GaussianBlur(image, (0, 0), 1.0)[rows, columns]
-    return residual / max(_MIN_EDGE_DEVIATION, float(np.sqrt(np.mean(edges**2))))
+    edges = (image - blur(image, 1.0))[rows, columns]
+    parts, used = list[float](), np.ones(len(target), np.bool_)
+    for _ in range(2):
+        gram = (factors[used].T @ factors[used]).astype(np.float64)
+        gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
+        weights = np.linalg.solve(gram, (factors[used].T @ target[used]).astype(np.float64))
+        squares = (target - factors @ weights) ** 2
+        residual, deviation = (float(v[used].mean() ** 0.5) for v in (squares, edges**2))
+        parts.append(residual / max(_MIN_EDGE_DEVIATION, deviation))
+        used = squares <= np.quantile(squares, _UNMARKED_PART)
+    return np.array(parts, np.float32)
 
 
 def _choose_edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:

@@ -356,6 +356,7 @@ ALTERED_FILES: dict[str, Callable[[Image.Image], bytes]] = {
     "letterbox": lambda p: encode(ImageOps.expand(p, (0, 40), "black")),
     "mirror": lambda p: encode(ImageOps.mirror(p)),
     "dithered GIF": lambda p: encode(p.quantize(64, palette=p.quantize(64)), "GIF"),
+    "marked and enlarged": lambda p: encode(ImageOps.scale(COPIES["watermark"](p), 3, LANCZOS)),
 }
 
 
@@ -375,6 +376,18 @@ def test_original_of_many_copies_is_found(tmp_path: Path) -> None:
     files = sorted(tmp_path.iterdir())
     found = [files[row].name for row in originals([SampleFile(file) for file in files])]
     assert found == ["original.png", "same.bmp"]
+
+
+@pytest.mark.parametrize("factor", [1.5, 2, 3])
+def test_enlarged_copy_with_mark_is_not_the_original(tmp_path: Path, factor: float) -> None:
+    image = painting(5)
+    image.save(tmp_path / "original.png")
+    pen = ImageDraw.Draw(copy := ImageOps.scale(image, factor, LANCZOS))
+    middle = copy.width // 2, copy.height // 2
+    pen.text(middle, "@me.com", fill="white", font_size=copy.width // 20, anchor="mm")
+    copy.save(tmp_path / "marked.png")
+    files = [SampleFile(tmp_path / name) for name in ("marked.png", "original.png")]
+    assert originals(files) == [1]
 
 
 def test_thumbnail_is_not_the_original(tmp_path: Path) -> None:
