@@ -5,7 +5,7 @@ const PAGE = "page";
 const FILES = [
   "./", "card.html", "style.css", "icon.svg", "icon-192.png", "manifest.webmanifest",
   ...["worker_client", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
-    "finder_worker", "first_screen", "history", "incoming", "main", "image_card", "image_size", "images", "kept_reports", "refusals", "report_dialog", "server", "similar_names", "token_form", "webcam", "words"].map((name) => `js/${name}.js`),
+    "finder_worker", "first_screen", "history", "incoming", "main", "image_card", "image_size", "images", "kept_reports", "refusals", "report_dialog", "scaling", "server", "similar_names", "token_form", "webcam", "words"].map((name) => `js/${name}.js`),
 ];
 // Cached once requested, and fetched again only if they have changed: they are large.
 const LARGE_FILES = /\/vendor\//;

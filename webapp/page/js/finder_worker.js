@@ -2,7 +2,8 @@
 // The same steps, limits and rounding as in facecrop/detectors/drawnface.py and tiling.py.
 
 import * as ort from "../vendor/onnxruntime-web/ort.wasm.min.mjs";
-import { isSameFace, overlap } from "./cutting.js";
+import { isSameFace, overlap, readBox } from "./cutting.js";
+import { reduceTo, roundHalfToEven, scaleTo } from "./scaling.js";
 
 const SIZES = [512, 384, 256, 128]; // scales of an image in pixels; the last is for faces that fill it
 const LAST_SCALE = SIZES.length - 1;
@@ -13,6 +14,7 @@ const MIN_FACE_PIXELS = 12; // smaller faces are trusted at the first scale only
 const STEP = 32;
 const MAX_ENLARGEMENT = 2;
 const THRESHOLD = 0.35;
+const SCORE_DECIMALS = 4;
 const MIN_SCORE = 0.15;
 const MAX_OVERLAP = 0.45;
 const MIN_GROUP_OVERLAP = 0.35;
@@ -39,14 +41,15 @@ self.onmessage = async ({ data: { id, bitmap } }) => {
 
 async function findFaces(network, bitmap) {
   const parts = tiles(bitmap.width, bitmap.height);
-  if (parts.length === 1) return findInTile(network, bitmap);
   const faces = [];
-  for (const { x, y, width, height } of parts) {
-    const tile = await createImageBitmap(bitmap, x, y, width, height);
-    for (const face of await findInTile(network, tile)) faces.push({ ...face, x: face.x + x, y: face.y + y });
-    tile.close();
+  for (const tile of parts) {
+    const image = reduceTo(readBox(bitmap, tile), MAX_SEARCHED_SIDE);
+    const [across, down] = [tile.width / image.width, tile.height / image.height];
+    for (const { x, y, width, height, score } of await findInTile(network, image)) {
+      faces.push({ x: tile.x + x * across, y: tile.y + y * down, width: width * across, height: height * down, score });
+    }
   }
-  return dropRepeated(faces, isSameFace);
+  return parts.length > 1 ? dropRepeated(faces, isSameFace) : faces;
 }
 
 /** Boxes that repeat no other with a higher score. */
@@ -69,11 +72,11 @@ function tiles(width, height) {
     (width > height ? { x: start, y: 0, width: length, height } : { x: 0, y: start, width, height: length }));
 }
 
-async function findInTile(network, bitmap) {
-  const longerSide = Math.max(bitmap.width, bitmap.height);
+async function findInTile(network, image) {
+  const longerSide = Math.max(image.width, image.height);
   const detections = [];
   for (const [level, size] of SIZES.entries()) {
-    for (const box of await detect(network, bitmap, size)) if (isReliable(level, box, longerSide)) detections.push({ level, ...box });
+    for (const box of await detect(network, image, size)) if (isReliable(level, box, longerSide)) detections.push({ level, ...box });
   }
   const faces = groupDetections(detections).map((group) => mergeGroup(group, longerSide));
   return dropRepeated(faces, (face, other) => isSameFace(face, other) || isOrnament(face, other))
@@ -115,33 +118,23 @@ function mergeGroup(group, longerSide) {
   const face = { x: mean("x"), y: mean("y"), width: mean("width"), height: mean("height") };
   const scores = SIZES.map((_, level) => group.find((box) => box.level === level)?.score);
   const reliable = scores.filter((score, level) => score !== undefined || isReliable(level, face, longerSide, RANGE_MARGIN));
-  return { ...face, score: reliable.reduce((sum, score) => sum + (score ?? 0), 0) / reliable.length };
+  const score = reliable.reduce((sum, score) => sum + (score ?? 0), 0) / reliable.length;
+  return { ...face, score: Number(score.toFixed(SCORE_DECIMALS)) };
 }
 
-/** As `round` in Python: `Math.round` makes 5 of 4.5, the height of a 16:9 image at the scale 256. */
-function roundHalfToEven(value) {
-  const below = Math.floor(value);
-  return value - below === 0.5 ? below + (below % 2) : Math.round(value);
-}
-
-async function detect(network, bitmap, size) {
-  const scale = Math.min(size / Math.max(bitmap.width, bitmap.height), MAX_ENLARGEMENT) / STEP;
-  const [width, height] = [bitmap.width, bitmap.height].map((side) => Math.max(roundHalfToEven(side * scale), 1) * STEP);
-  const input = new ort.Tensor("float32", pixels(bitmap, width, height), [1, 3, height, width]);
+async function detect(network, image, size) {
+  const scale = Math.min(size / Math.max(image.width, image.height), MAX_ENLARGEMENT) / STEP;
+  const [width, height] = [image.width, image.height].map((side) => Math.max(roundHalfToEven(side * scale), 1) * STEP);
+  const input = new ort.Tensor("float32", pixels(scaleTo(image, width, height)), [1, 3, height, width]);
   const outputs = await network.run({ [network.inputNames[0]]: input });
   const answer = outputs[network.outputNames[0]];
-  const [across, down] = [bitmap.width / width, bitmap.height / height];
+  const [across, down] = [image.width / width, image.height / height];
   return dropRepeated(decode(answer.data, answer.dims[2], width, height), (box, other) => overlap(box, other) > MAX_OVERLAP)
     .map((box) => ({ x: box.x * across, y: box.y * down, width: box.width * across, height: box.height * down, score: box.score }));
 }
 
 /** Planes of red, green and blue, 0..1. */
-function pixels(bitmap, width, height) {
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.imageSmoothingQuality = "high";
-  context.drawImage(bitmap, 0, 0, width, height);
-  const { data } = context.getImageData(0, 0, width, height);
+function pixels({ data, width, height }) {
   const plane = width * height;
   const values = new Float32Array(3 * plane);
   for (let position = 0; position < plane; position++) {
