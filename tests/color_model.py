@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
@@ -21,6 +22,7 @@ def write_model(
     classes: tuple[str, ...] = CLASSES,
     crops: tuple[CropMethod, ...] = (),
     unfamiliar_below: float | None = None,
+    run_sha256: str = "",
 ) -> Path:
     """Write a model whose class scores are channel means.
 
@@ -55,7 +57,8 @@ def write_model(
     feature_scale = scale if unfamiliar_below is not None else None
     facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None, scale=feature_scale)
     result = model.metadata_props.add()
-    result.key, result.value = KEY, make_card(facts, "fp32").to_json()
+    card = msgspec.structs.replace(make_card(facts, "fp32"), run_sha256=run_sha256)
+    result.key, result.value = KEY, card.to_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
     return path

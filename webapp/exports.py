@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baseline.data.runs import WEIGHTS, find_newest_run_folder, find_run_dataset, find_run_folder
+from baseline.data.runs import (
+    find_newest_run_folder,
+    find_run_dataset,
+    find_run_folder,
+    is_export_current,
+)
 from baseline.extras import can_export
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.pool import Processes, run_over
@@ -12,8 +17,6 @@ from gleanset.work.progress import Progress
 
 FILE = "served.onnx"
 EXPORT_TIMEOUT_SECONDS = 3600.0
-# Inputs of an export; `baseline evaluate` and `baseline gallery` may change some later.
-INPUTS = ("settings.json", "answers.json", "feature_scale.json", "crops.json", WEIGHTS)
 
 
 def served_file(
@@ -35,18 +38,9 @@ def export_if_outdated(folder: Path, progress: Progress | None = None) -> Path:
     Raises `MissingComponent` without PyTorch, and `InputUnusable`.
     """
     out = folder / FILE
-    if not is_current(out, folder):
+    if not is_export_current(out, folder):
         _export(folder, out, progress or Progress())
     return out
-
-
-def is_current(out: Path, folder: Path) -> bool:
-    """Return whether the file exists and is newer than its inputs."""
-    if not out.is_file():
-        return False
-    inputs = [folder / name for name in INPUTS]
-    newest = max((path.stat().st_mtime_ns for path in inputs if path.is_file()), default=0)
-    return out.stat().st_mtime_ns >= newest
 
 
 def _export(folder: Path, out: Path, progress: Progress) -> None:

@@ -14,6 +14,7 @@ import msgspec
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.atomic import PARTIAL_PREFIX, write_atomic
+from gleanset.files.store import hash_bytes, hash_file
 from gleanset.installation import update_command
 from gleanset.records import Run
 from gleanset.settings import SETTINGS_FILE as DATASET
@@ -27,12 +28,33 @@ TRAINED_ON = "trained_on.json"
 WEIGHTS = "weights.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 """Files of a run. After a change of its gallery the weights have the name in `SETTINGS`."""
+_MODEL_FILES = (SETTINGS, "answers.json", "feature_scale.json", "crops.json", WEIGHTS)
+"""Inputs of an export; `baseline evaluate` and `baseline gallery` may change some later."""
 T = TypeVar("T")
 
 
 def run_folder(dataset: Dataset, run_id: str) -> Path:
     """Return the folder of a run."""
     return dataset.runs_folder / run_id
+
+
+def hash_model_files(folder: Path) -> str:
+    """Return the SHA-256 of a run's files that an export depends on; some may be missing."""
+    files = (folder / name for name in _MODEL_FILES)
+    hashes = [hash_file(file) if file.is_file() else "" for file in files]
+    return hash_bytes(" ".join(hashes).encode())
+
+
+def is_export_current(file: Path, folder: Path) -> bool:
+    """Return whether a file exists and was exported from the present files of a run.
+
+    Its card has their hash; times of files change in copies. A file whose run was not copied is
+    current.
+    """
+    has_run = (folder / SETTINGS).is_file()
+    return file.is_file() and (
+        not has_run or hash_model_files(folder).encode() in file.read_bytes()
+    )
 
 
 def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:

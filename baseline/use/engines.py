@@ -118,7 +118,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of (embedding - mean) / deviation, both of `scale`. `crops` are the ways in which training
     images were cropped, most frequent first, and `crops_note` describes them; None if not recorded.
     `weights` are the ONNX files inside: source, SHA-256 and input of each. `checked` compares the
-    predictions with those of the run.
+    predictions with those of the run, whose files had the hash `run_sha256`.
     """
 
     format: int
@@ -140,6 +140,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scale: FeatureScale | None = None
     fit: Fit = "stretch"
     weights: tuple[str, ...] = ()
+    run_sha256: str = ""
 
     @property
     def facts(self) -> ModelFacts:

@@ -18,12 +18,13 @@ from shared_folder import make_shared_folder
 from tools_for_tests import run_here
 
 import baseline
+from baseline.data.runs import hash_model_files, is_export_current
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
 from gleanset.settings import WebSettings, read_settings
 from gleanset.work.progress import Progress
 from webapp.computations import Upload
-from webapp.exports import export_if_outdated, is_current, served_file
+from webapp.exports import export_if_outdated, served_file
 from webapp.loaded_model import load_model
 from webapp.page_files import PAGE
 from webapp.recognizer import predict_values
@@ -120,16 +121,17 @@ def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
 
 
 def test_outdated_file_is_not_served(tmp_path: Path) -> None:
-    settings = tmp_path / "settings.json"
-    file = write_model(tmp_path / "served.onnx")
-    settings.touch()
-    os.utime(settings, (0, 0))
-    assert is_current(file, tmp_path)
-    assert export_if_outdated(tmp_path) == file
-    os.utime(file, (0, 0))
-    settings.touch()
-    assert not is_current(file, tmp_path)
-    assert not is_current(tmp_path / "missing.onnx", tmp_path)
+    (tmp_path / "run").mkdir()
+    settings = tmp_path / "run" / "settings.json"
+    settings.write_text("{}")
+    run_sha256 = hash_model_files(tmp_path / "run")
+    write_model(tmp_path / "run" / "served.onnx", run_sha256=run_sha256)
+    copy = shutil.copytree(tmp_path / "run", tmp_path / "copy", copy_function=shutil.copyfile)
+    os.utime(copy / "served.onnx", (0, 0))
+    assert export_if_outdated(copy) == copy / "served.onnx", "times of copies do not count"
+    assert not is_export_current(copy / "missing.onnx", copy)
+    (copy / "answers.json").write_text("{}")
+    assert not is_export_current(copy / "served.onnx", copy)
 
 
 @pytest.mark.long
@@ -146,7 +148,7 @@ def test_run_is_exported_on_first_use(root: Path) -> None:
     about = msgspec.json.decode((folder / "served.onnx.json").read_bytes())
     # There are too few images to evaluate int8.
     assert about["precision"] == "fp32"
-    assert is_current(file, folder)
+    assert is_export_current(file, folder)
 
 
 WORDS = (PAGE / "js" / "words.js").read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.pixels import PixelReader, Pixels, choose_readers
-from baseline.data.runs import find_run_dataset, find_run_folder
+from baseline.data.runs import find_run_dataset, find_run_folder, hash_model_files
 from baseline.data.samples import pixel_sources
 from baseline.features.graph_backbones import OnnxBackbone
 from baseline.use.engines import Card, InferenceEngine, make_card
@@ -125,7 +125,8 @@ def export_run(
     if out.suffix not in ENDINGS:
         raise UsageError(f"unknown model format: {out}", f"use {' or '.join(ENDINGS)}")
     progress = progress or Progress()
-    engine = RunEngine.from_folder(folder := find_run_folder(root, run))
+    sha256 = hash_model_files(folder := find_run_folder(root, run))
+    engine = RunEngine.from_folder(folder)
     if out.suffix == ".tflite" and list_embedding_models(engine):
         raise UsageError(
             "a LiteRT file cannot contain the ONNX graph of this run's embedding",
@@ -146,7 +147,7 @@ def export_run(
             train = [sample for sample in labelled if sample.split == "train"]
             train = train[:MAX_CALIBRATION_IMAGES]
             calibration = _read_images(dataset, engine, train, progress).images
-    export = _Export(engine, writer, calibration, checked, progress)
+    export = _Export(engine, sha256, writer, calibration, checked, progress)
     if precision == AUTO and not set(engine.facts.classes) <= {s.label for s in labelled}:
         precision = "fp32"  # classes added to a gallery from files cannot be compared
     file = export.lightest() if precision == AUTO else export.file(precision)
@@ -172,6 +173,7 @@ class _Export:
     """An export in progress; `calibration` (N x size x size x 3) is only used for int8."""
 
     engine: RunEngine
+    run_sha256: str
     writer: FormatWriter
     calibration: Pixels
     checked: CheckedImages
@@ -180,7 +182,8 @@ class _Export:
     def file(self, precision: str) -> ExportedFile:
         """Return the compared file. Raises `InputUnusable` if its predictions differ."""
         weights = tuple(graph.spec.pinned() for graph in list_embedding_models(self.engine))
-        card = msgspec.structs.replace(make_card(self.engine.facts, precision), weights=weights)
+        card = make_card(self.engine.facts, precision)
+        card = msgspec.structs.replace(card, weights=weights, run_sha256=self.run_sha256)
         self.progress.say(f"writing the network as {precision} ...")
         data = self.writer.model(self.engine, card, self.calibration)
         engine = self.writer.engine(self.writer.with_card(data, card))
