@@ -146,10 +146,8 @@ class SplitPlan:
     def _small_sample_warning(self) -> list[str]:
         counts = {label: row["test"] for label, row in self.table.items()}
         small = [f"{label}: {n}" for label, n in counts.items() if 0 < n < MIN_TEST_IMAGES]
-        if not small:
-            return []
         warning = f"fewer than {MIN_TEST_IMAGES} test images: the accuracy is uncertain"
-        return [warning, ", ".join(shorten_list(small))]
+        return [warning, ", ".join(shorten_list(small))] if small else []
 
 
 def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
@@ -212,9 +210,8 @@ def plan_groups(
         tied=sum(fixed.tied for fixed in fixed_parts.values()),
         unseen=frozenset(m.key for group in groups for m in group.members if m.key in unseen),
     )
-    plan.left_out = {
-        key: reason for fixed in fixed_parts.values() for key, reason in fixed.left_out.items()
-    }
+    for fixed in fixed_parts.values():
+        plan.left_out |= fixed.left_out
     plan.left_out |= dict.fromkeys(conflicting, CONFLICT_REASON)
     placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
     _place_free(judging, spec, fixed_parts, placed, plan)
@@ -238,11 +235,15 @@ def plan_groups(
         if not sizes[split] or abs(sizes[split] - share * total) > max(share * total / 2, tolerance)
     ]
     if far:
-        plan.uneven.append(
-            f"far from the ratio: {', '.join(far)} of {count(total, 'image')}, because near "
-            f"duplicates and scenes stay together in {count(len(placed), 'group')}, "
-            f"the largest of {count(plan.largest_group, 'image')}"
-        )
+        largest = max((len(group.members) for group in judging), default=0)
+        in_groups = f"{count(len(judging), 'group')}, the largest of {count(largest, 'image')}"
+        reason = "earlier splits are kept"
+        if min(shares.values()) * total < (1 if largest > 1 else len(plan.table)):
+            reason = "the classes have too few images"
+        elif largest > 1:
+            reason = f"near duplicates and scenes stay together in {in_groups}"
+        sizes_text = f"{', '.join(far)} of {count(total, 'image')}"
+        plan.uneven.append(f"far from the ratio: {sizes_text}, because {reason}")
     if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
         raise InputUnusable(
             "nothing to train on: everything is held out", "hold out fewer sources or videos"

@@ -236,6 +236,25 @@ def test_uneven_splits_and_small_test_classes_are_reported(empty: Dataset) -> No
     assert result["few_test_images"][1:] == ["rei: 1"]
 
 
+def test_reason_of_uneven_splits_is_not_groups_of_one(empty: Dataset) -> None:
+    def reason(ratio: str) -> str:
+        (text,) = plan_split(empty, SplitSettings(ratio)).uneven
+        return text.partition(", because ")[2]
+
+    few = "the classes have too few images"
+    add_groups(empty, [group for name in ("mio", "rei", "sana") for group in singles(3, name)])
+    assert reason("8:1:1") == few
+    add_groups(empty, singles(3))
+    assert reason("8:1:1") == few
+    apply_split(empty, plan_split(empty, SplitSettings("8:1:1")))
+    assert reason("8:1:1") == few
+    add_groups(empty, [Group(f"more-{n}", "hana", 1) for n in range(77)])
+    apply_split(empty, plan_split(empty, SplitSettings("8:1:1")))
+    train = [key for key, split in splits_by_sample(empty).items() if split == "train"]
+    empty.journal.apply("Clear", [Choice(key, "clear") for key in train[:50]])
+    assert reason("8:1:1") == "earlier splits are kept"
+
+
 KINDS = ("crop 15 %", "mirror")
 
 
