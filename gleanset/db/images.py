@@ -61,8 +61,8 @@ POST = post_sql("o")
 """SQL: the post of an origin `o`."""
 
 
-_ORIGIN_ORDER = "source, length(o.key), o.key, query, hint"
-"""SQL: the first origin of an image names it, so a short name comes before `copy of` it."""
+_ORIGIN_ORDER = "later, source, length(o.key), o.key, query, hint"
+"""SQL: the first origin of an image names it, for good; `copy of` a name comes after it."""
 
 
 class OriginSummary(NamedTuple):

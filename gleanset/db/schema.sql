@@ -34,7 +34,8 @@ CREATE TABLE origin(  -- a place where an image was found
     tags TEXT NOT NULL DEFAULT '[]',  -- JSON list
     rating TEXT,
     ai INTEGER,  -- whether a model generated it, if the source states it
-    original_path TEXT);  -- relative to the imported folder or archive
+    original_path TEXT,  -- relative to the imported folder or archive
+    later INTEGER NOT NULL DEFAULT 0);  -- added when the image had been searched or had a sample
 CREATE UNIQUE INDEX origin_once ON origin(image, source, key, ifnull(query,''), ifnull(hint,''));
 CREATE INDEX origin_source ON origin(source, image);
 CREATE INDEX origin_key ON origin(source, key);
@@ -127,6 +128,12 @@ CREATE INDEX sample_sharpness ON sample(sharpness, image);
 CREATE INDEX sample_size ON sample(size, image);
 CREATE INDEX sample_kept ON sample(kept, image) WHERE NOT kept;
 CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
+CREATE TRIGGER origin_later AFTER INSERT ON origin WHEN
+    (EXISTS(SELECT 1 FROM scan WHERE image=new.image)
+    OR EXISTS(SELECT 1 FROM sample WHERE image=new.image AND status<>'retired'))
+    AND NOT EXISTS(SELECT 1 FROM origin WHERE NOT later AND id<>new.id
+    AND (image, source, key)=(new.image, new.source, new.key))
+    BEGIN UPDATE origin SET later=1 WHERE id=new.id; END;
 
 CREATE TABLE track(  -- a face tracked within a shot of a video
     name TEXT PRIMARY KEY,

@@ -40,6 +40,7 @@ from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.decode import decode
+from gleanset.images.measure import measure
 from harvest.request import FolderRequest
 from labeler.export.item import original_path
 from labeler.export.plan import original_name, plan_export
@@ -321,11 +322,22 @@ def test_bytes_and_names_are_kept(empty: Dataset, album: dict[str, bytes], tmp_p
     assert names == expected
 
 
-def test_equal_files_have_the_shortest_name(empty: Dataset, tmp_path: Path) -> None:
-    for name in ("a copy of b.jpg", "b.jpg", "b (1).jpg"):
-        put(empty, encode(picture(0)), name)
-    run_export(empty, tmp_path / "out")
-    assert set(files(tmp_path / "out")) == {"train/hana/b.jpg"}
+def test_equal_files_have_the_shortest_name_until_one_is_cropped(
+    empty: Dataset, tmp_path: Path
+) -> None:
+    def origin(name: str) -> Origin:
+        return Origin("folder", f"/x/{name}", path=f"/x/{name}", title=name, original_path=name)
+
+    data = encode(picture(0))
+    for name in ("a copy of b.jpg", "b.jpg"):
+        empty.images.add(measure(data), origin(name))
+    for name in ("b (1).jpg", "a.jpg"):
+        put(empty, data, name, origin=origin(name))
+        run_export(empty, tmp_path / "out")
+        assert set(files(tmp_path / "out")) == {"train/hana/b.jpg"}
+        assert ",b.jpg,hana," in (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
+        (line,) = list_records(empty, "samples", ())
+        assert line["path"] == "/x/b.jpg"
 
 
 def test_gps_positions_are_reported_and_removed(empty: Dataset, tmp_path: Path) -> None:
