@@ -90,7 +90,7 @@ class MessageBar(QStatusBar):
     def _show_message(self, text: str, bad: bool) -> None:
         if bad and text.partition(" ")[0].isalpha():  # errors begin in lower case
             text = text[0].upper() + text[1:]
-        text = text.replace("\nhint: ", "  ·  ")
+        text = text.replace("\nhint: ", " – ")
         self.showMessage(text, 0 if bad else MESSAGE_MS)
         announce(self, text)
 

@@ -295,8 +295,8 @@ class GestureView(TileView):
     def enterEvent(self, event: QEnterEvent) -> None:
         """Point at the tile under the mouse when it enters or the view appears."""
         super().enterEvent(event)
-        self.mouse.at = self.viewport().mapFrom(self, event.position().toPoint())
-        self.mouse.leads = True
+        at = self.viewport().mapFrom(self, event.position().toPoint())
+        self.mouse.leads, self.mouse.at = self.mouse.leads or at != self.mouse.at, at
         self.point_at_mouse()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

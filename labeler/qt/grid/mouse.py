@@ -14,6 +14,7 @@ from PySide6.QtGui import QDrag, QMouseEvent, QPainter, QPixmap
 from PySide6.QtWidgets import QRubberBand
 
 from labeler.qt.grid.tile_view import Select, TileView, paint_tile
+from labeler.qt.theme import scaled
 
 TILES_MIME = "application/x-gleanset-tiles"
 DRAG_IMAGE_SIDE = 96
@@ -69,9 +70,7 @@ def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
         )
     if len(rows) > 1:
         text = f"{len(view.tiles.ids(rows)):,}"
-        font = painter.font()
-        font.setBold(True)
-        painter.setFont(font)
+        painter.setFont(scaled(painter.font(), 1.0))
         box = painter.fontMetrics().boundingRect(text).adjusted(-8, -4, 8, 4)
         box.moveBottomRight(QPoint(DRAG_IMAGE_SIDE + 36, DRAG_IMAGE_SIDE + 18))
         painter.fillRect(box, view.palette().highlight())
@@ -134,8 +133,9 @@ class TileMouse(QObject):
         self._selection_before = self._view.selected_rows() if event.modifiers() else []
 
     def move(self, event: QMouseEvent) -> None:
-        point = self.at = event.position().toPoint()
-        self.leads = True
+        point = event.position().toPoint()
+        # Where it was before, only the tiles have moved.
+        self.leads, self.at = self.leads or point != self.at, point
         row = self._row_at(point)
         if not event.buttons() & Qt.MouseButton.LeftButton:
             self.moved_over.emit(row)

@@ -318,6 +318,7 @@ class PageGrid(GestureView):
         card = self.drop_card
         self._highlight_drop(range(0))
         event.setAccepted(bool(card))
+        self.mouse.at = event.position().toPoint()
         if card:
             self.dropped_on_card.emit(self._dragged_rows(event), card[0])
 

@@ -341,7 +341,12 @@ class Person:
         return grid.visualRect(index).center()
 
     def point(self, row: int) -> None:
-        hover(self.view.view.viewport(), self.tile_center(row))
+        center = self.tile_center(row)
+        for place in (
+            center + QPoint(1, 0),
+            center,
+        ):  # only a mouse that moves points
+            hover(self.view.view.viewport(), place)
 
     def press(self, key: str, modifiers: Qt.KeyboardModifier = NONE) -> None:
         self.gestures += 1
