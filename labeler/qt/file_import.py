@@ -64,7 +64,7 @@ from labeler.sorting.import_plan import (
 from labeler.training_command import suggest_training_command
 
 SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
-COUNTED = ("added", "known", "faces", "exported", "looked_at")
+COUNTED = ("added", "known", "duplicate", "faces", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
 
 
@@ -294,7 +294,7 @@ class ImportBar(QFrame):
         samples = self.tr("{count} images prepared") if whole else self.tr("{count} faces detected")
         texts = {
             self.tr("{count} new images"): counts["added"],
-            self.tr("{count} already in the dataset"): counts["known"],
+            self.tr("{count} already in the dataset"): counts["known"] + counts["duplicate"],
             samples: counts["faces"],
             self.tr("{count} images compared"): counts["looked_at"],
             self.tr("{count} images exported"): counts["exported"],
