@@ -67,11 +67,12 @@ def open_report_store(root: Path, scratch: Path) -> Store:
 
 
 class SettledReports(NamedTuple):
-    """Journal step, number of settled reports, and number of samples left without a split."""
+    """Journal step, and numbers of settled reports, samples without a split, and whole images."""
 
     step: int
     reports: int
     waiting_for_split: int = 0
+    whole_images: int = 0
 
 
 class Rival(NamedTuple):
@@ -119,7 +120,8 @@ def accept_reports(
             if not Reports(dataset.db).has_pending(claim.sha256):
                 store.path(claim.sha256, claim.format).unlink(missing_ok=True)
     pending = _assign_splits(dataset, {*keys.values()}, unseen=unseen)
-    return SettledReports(step, len(reports), pending)
+    whole = sum(cut.face.detector != HAND for _, cut in cuts)
+    return SettledReports(step, len(reports), pending, whole)
 
 
 def _find_samples(
@@ -168,9 +170,8 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
 def _label(dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bool) -> int:
     """Label samples by key in a step, or reject them; return the step."""
     if unseen:  # what a person decided is not decided again by somebody who has not seen it
-        samples = {key: dataset.samples.get(key) for key in names}
-        settled = {key for key, sample in samples.items() if sample and sample.label == names[key]}
-        names = {key: name for key, name in names.items() if key not in settled}
+        present = {key: sample.label for key in names if (sample := dataset.samples.get(key))}
+        names = {key: name for key, name in names.items() if present.get(key) != name}
     provenance = PAGE_USER if unseen else "web report"
     labels = {key: None if name in NO_CLASS else name for key, name in names.items()}
     choices = [
@@ -306,19 +307,19 @@ def _refuse_disputed(
 
 
 def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) -> UsageError:
-    accept, option = f"webapp reports accept {report.id} --class NAME", dataset.option
+    option = dataset.option
+    accept = f"webapp reports accept {report.id} --class NAME {option}"
     if rival.report is None:
         state = rival.status if rival.name in NO_CLASS else f"labelled {rival.name!r}"
         return UsageError(
             f"report {report.id} says {name or NONE!r}, but the dataset has this face: {state}",
-            f"to change it: {accept} {option}; to keep it: webapp reports refuse {report.id} "
-            f"{option}",
+            f"to change it: {accept}; to keep it: webapp reports refuse {report.id} {option}",
         )
     refused = rival.report if rival.status == PENDING else report.id
     return UsageError(
         f"reports disagree about one face: report {report.id} says {name or NONE!r}, report "
         f"{rival.report} ({rival.status}) {rival.name or NONE!r}",
-        f"{accept} {option} says who it is; webapp reports refuse {refused} {option}",
+        f"{accept} says who it is; webapp reports refuse {refused} {option}",
     )
 
 
@@ -371,9 +372,8 @@ def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[
     with _image_errors(dataset, report):
         measured = StageBytes(originals)(data)
         pixels = np.asarray(decode(data).pixels)
-    cutter = FaceCropper(
-        CropGeometry.from_settings(dataset.settings.crop), dataset.crops(originals.scratch)
-    )
+    geometry = CropGeometry.from_settings(dataset.settings.crop)
+    cutter = FaceCropper(geometry, dataset.crops(originals.scratch))
     is_whole = report.claim.box == Box(0, 0, measured.width, measured.height)
     face = Face("whole" if is_whole else HAND, report.claim.box, 1.0)
     return measured, cutter.crop(measured.sha256, pixels, face)

@@ -29,7 +29,7 @@ class ImagesRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SentReport(msgspec.Struct, forbid_unknown_fields=True):
-    """A correction: the class (`claimed`) of a box, or of the whole image if `box` is null.
+    """A correction: the class (`claimed`) of a face in a `box`, or of a whole image without one.
 
     If `claimed` is null, the face is of none of the classes; "<not a face>" means that the box has
     no face.

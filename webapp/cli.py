@@ -10,6 +10,7 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
+from gleanset.db.faces import are_whole_images
 from gleanset.db.reports import REMOVAL, Reports
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.installation import install_command
@@ -108,6 +109,7 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
             unknown = {n for n in selected if dataset.classes.resolve(selected[n]) not in known}
         names = {n: name or None for n in selected if n not in skipped | unknown}
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
+        has_faces = not are_whole_images(dataset.db)
     option, new = dataset.option, unknown - skipped
     if skipped:
         job.say(f"pending, contradictory: {len(skipped)} (gleanset list reports {option})")
@@ -116,6 +118,9 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     if removals and is_all:
         job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
     counts = {"accepted": settled.reports if settled else 0, "disputed": len(skipped)}
+    if settled and settled.whole_images and has_faces:
+        counts["whole_images"] = settled.whole_images
+        job.say("whole images were labelled, not faces: labeler undo takes that back")
     if settled and settled.waiting_for_split:
         counts["waiting_for_split"] = settled.waiting_for_split
         job.say(f"not in train, val or test yet: run labeler split {option}")

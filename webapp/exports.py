@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baseline.data.runs import (
-    find_newest_run_folder,
-    find_run_dataset,
-    find_run_folder,
-    is_export_current,
-)
+from baseline.data import runs
 from baseline.extras import can_export
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.work.pool import Processes, run_over
@@ -28,7 +23,7 @@ def served_file(
     """
     if run is not None and run.endswith(".onnx"):
         return Path(run).resolve()
-    folder = find_run_folder(root, run) if run else find_newest_run_folder(root, default)
+    folder = runs.find_run_folder(root, run) if run else runs.find_newest_run_folder(root, default)
     return export_if_outdated(folder.resolve(), progress)
 
 
@@ -38,7 +33,7 @@ def export_if_outdated(folder: Path, progress: Progress | None = None) -> Path:
     Raises `MissingComponent` without PyTorch, and `InputUnusable`.
     """
     out = folder / FILE
-    if not is_export_current(out, folder):
+    if not runs.is_export_current(out, folder):
         _export(folder, out, progress or Progress())
     return out
 
@@ -62,5 +57,5 @@ def _export_here(task: tuple[Path, Path]) -> dict[str, object]:
     from baseline.use.export.export_run import AUTO, export_run
 
     folder, out = task
-    root = find_run_dataset(folder) or folder
+    root = runs.find_run_dataset(folder) or folder
     return export_run(root, str(folder), out, AUTO, Progress(quiet=True))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from typing import NamedTuple
 
-from baseline.use.crops import NO_FACE
 from curation.web_reports import NOT_A_FACE, UNLISTED
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.reports import REMOVAL, Claim
@@ -43,6 +42,9 @@ def check_report(
             raise RefusedRequest(422, "no reason", "`note` is empty", hint)
         claimed, marked = "", None
     else:
+        if loaded.of_faces and sent.box is None:
+            hint = "send the `box` of the face"
+            raise RefusedRequest(422, "no box", "this model classifies faces", hint)
         claimed, marked = _claimed_class(sent, loaded), sent.box
     image = strip_image(upload.data, limits.pixels)
     full_box = Box(0, 0, image.width, image.height)
@@ -77,9 +79,6 @@ def _prediction(
     marked = Upload(upload.name, upload.data, boxes)
     (image,) = predict_values(loaded, [[marked]], limits)[0]["images"]
     if (error := image.get("error")) is not None:
-        # A report may be about a face that was not detected.
-        if error["reason"] == NO_FACE:
-            return None, None
         raise Unreadable(error["reason"], error["detail"])
     part = image["parts"][0]
     return part["answer"], part["predictions"][0]["confidence"]

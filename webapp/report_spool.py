@@ -74,6 +74,9 @@ class ReportSpool:
             claim = report.claim
             if claim.claimed not in NO_CLASS:
                 claim = claim._replace(claimed=dataset.classes.resolve_alias(claim.claimed))
+                if claim.claimed == claim.answer:
+                    detail = f"the prediction is {claim.answer!r}"
+                    raise RefusedRequest(422, "already the answer", detail, "report other classes")
             if (image := dataset.images.get(report.sent)) is not None:
                 # A file of the dataset, which may have been stripped of other data.
                 claim = claim._replace(sha256=image.sha256, format=image.format)

@@ -75,9 +75,8 @@ def test_portraits_require_setting(
     result = client.get("/api/v1/portraits").json()
     assert sorted(result["faces"]) == ["blue", "red"]
     blue = next(two_class_dataset.samples.iterate(label="blue"))
-    remove_images(
-        two_class_dataset, plan_removal(two_class_dataset, [blue.image], [], []), "asked for"
-    )
+    plan = plan_removal(two_class_dataset, [blue.image], [], [])
+    remove_images(two_class_dataset, plan, "asked for")
     assert list(client.get("/api/v1/portraits").json()["faces"]) == ["red"]
 
 

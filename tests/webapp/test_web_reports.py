@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from catalogue_rows import locked
+from color_model import write_model
 from PIL import Image
 from server_helpers import Serve, solid_image
 from starlette.testclient import TestClient
@@ -23,6 +24,7 @@ from curation.web_reports import (
     refuse_reports,
 )
 from gleanset import Box, Dataset, Origin
+from gleanset.db.faces import CropMethod
 from gleanset.db.journal import PAGE_USER, Choice, get_unseen_labels
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports
 from gleanset.db.sorting import SampleTiles
@@ -59,8 +61,22 @@ def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> No
     send_report(client, claimed="Blue")  # a class of the model in another case
     run_here("labeler.cli", "classes", "add", "green", "--alias", "レイ", "-d", dataset.root)
     assert send_report(client, claimed="レイ").json() == {"new": True, "class": "green"}
+    run_here("labeler.cli", "classes", "add", "red", "--alias", "あか", "-d", dataset.root)
+    assert send_report(client, claimed="あか").json()["reason"] == "already the answer"
     claimed = [report.claim.claimed for report in Reports(dataset.db).iterate()]
     assert claimed == ["mei", "rin", "blue", "green"]
+
+
+def test_model_of_faces_needs_boxes(serve: Serve, dataset: Dataset, tmp_path: Path) -> None:
+    crops = (CropMethod("drawnface", "", "margin=0.3", 10),)
+    faces = serve(model=str(write_model(tmp_path / "faces.onnx", crops=crops)))
+    answer = send_report(faces, claimed="mei")
+    assert (answer.status_code, answer.json()["reason"]) == (422, "no box")
+    assert request_removal(faces, solid_image("blue")).status_code == 200
+    send_report(faces, claimed="mei", box=[5, 5, 20, 20])
+    send_report(serve(), solid_image("lime"), claimed="mei")  # as if it were stored before
+    accept = ("webapp.cli", "reports", "accept", "2", "3", "-d", dataset.root, "--json")
+    assert run_here(*accept).json == {"accepted": 2, "disputed": 0, "whole_images": 1}
 
 
 def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Dataset) -> None:

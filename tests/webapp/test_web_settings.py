@@ -121,12 +121,10 @@ def root(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Path:
 
 
 def test_outdated_file_is_not_served(tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    settings = tmp_path / "run" / "settings.json"
-    settings.write_text("{}")
-    run_sha256 = hash_model_files(tmp_path / "run")
-    write_model(tmp_path / "run" / "served.onnx", run_sha256=run_sha256)
-    copy = shutil.copytree(tmp_path / "run", tmp_path / "copy", copy_function=shutil.copyfile)
+    (run := tmp_path / "run").mkdir()
+    (run / "settings.json").write_text("{}")
+    write_model(run / "served.onnx", run_sha256=hash_model_files(run))
+    copy = shutil.copytree(run, tmp_path / "copy", copy_function=shutil.copyfile)
     os.utime(copy / "served.onnx", (0, 0))
     assert export_if_outdated(copy) == copy / "served.onnx", "times of copies do not count"
     assert not is_export_current(copy / "missing.onnx", copy)
@@ -172,12 +170,9 @@ def used_texts() -> set[str]:
 def test_all_texts_are_translated() -> None:
     used = used_texts()
     for language in LANGUAGES:
-        assert set(translations(language)) == used, language
-
-
-def test_translations_have_same_placeholders() -> None:
-    for language in LANGUAGES:
-        for text, result in translations(language).items():
+        results = translations(language)
+        assert set(results) == used, language
+        for text, result in results.items():
             names = re.findall(r"\{\w+\}", text)
             assert sorted(re.findall(r"\{\w+\}", result)) == sorted(names), text
 

@@ -14,7 +14,8 @@ const seen = new IntersectionObserver((entries) => {
   refreshAcceptAll();
 }, { threshold: 0.6 });
 let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
-const isOfFaces = fetchFacts().then(({ cropping }) => cropping.detector !== "whole", () => false);
+const facts = fetchFacts().catch(() => null);
+let isOfFaces = true; // whether the model classifies faces, not whole images
 let settled = false;
 let shownAfter; // the place behind which the shown reports begin
 
@@ -22,6 +23,7 @@ async function show(after) {
   shownAfter = after;
   try {
     page = await fetchAdminReports(after ?? { settled });
+    isOfFaces = (await facts)?.cropping.detector !== "whole";
     // Behind the last one it begins anew: what was left out still waits.
     if (after && !page.reports.length) page = await fetchAdminReports();
     say(byId("message"), "");
@@ -60,6 +62,7 @@ function draw() {
   refreshHeader();
 }
 
+const nameReported = () => (isOfFaces ? words("Reported face") : words("Reported image"));
 const listClasses = () => byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
 const nameClass = (name) => (name === NOT_A_FACE ? words("not a face") : name === REMOVED ? words("remove the image") : name || words("none of the classes"));
 const isClass = (name) => Boolean(name) && name !== NOT_A_FACE;
@@ -88,7 +91,7 @@ function refreshAcceptAll() {
 
 function fillCard(state) {
   const { report, card, became } = state;
-  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: words("Reported face"), onerror: () => markBroken(state) });
+  const face = element("img", { src: `${FACES}/${report.id}/face`, alt: nameReported(), onerror: () => markBroken(state) });
   const when = new Date(report.at).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle: "short" });
   card.classList.toggle("settled", Boolean(became));
   card.replaceChildren(
@@ -108,9 +111,9 @@ function fillCard(state) {
 }
 
 /** Say that a report is about a whole image, of a model of faces. Only the image tells its size. */
-async function markWhole({ report, card }) {
+function markWhole({ report, card }) {
   const { id, box: [x, y, width, height] } = report;
-  if (x || y || isRemoval(report) || !(await isOfFaces)) return;
+  if (x || y || isRemoval(report) || !isOfFaces) return;
   const image = element("img", { src: `${FACES}/${id}/image` });
   image.onload = () => {
     report.isWhole = image.naturalWidth === width && image.naturalHeight === height;
@@ -129,7 +132,7 @@ function describeAnswer({ answer, confidence }) {
 function buildComparison({ claimed, answer }) {
   return [...new Set([claimed, answer].filter(isClass))].map((name) => element("figure", {},
     element("div", { class: "faces" }, ...(page.known[name] ?? []).map((src) => element("img", { src, alt: "" }))),
-    element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : words(": no face yet"))));
+    element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : isOfFaces ? words(": no face yet") : words(": no image yet"))));
 }
 
 const isRemoval = ({ kind }) => kind === "removal";
@@ -166,7 +169,9 @@ function describeDispute({ rivals }) {
     if (status === "accepted") return words("{name} (accepted)", { name });
     return status === "pending" ? name : words("{name} (in the dataset)", { name });
   }))];
-  const text = rivals.every(([id]) => id === null) ? words("The dataset has this face already: {names}", { names: nameClass(rivals[0][1]) })
+  const known = { names: nameClass(rivals[0][1]) };
+  const text = rivals.every(([id]) => id === null)
+    ? isOfFaces ? words("The dataset has this face already: {names}", known) : words("The dataset has this image already: {names}", known)
     : words("Reports disagree. Others say: {names}", { names: others.join(", ") });
   return element("p", { class: "dispute wide", text: `⚠ ${text}` });
 }
@@ -291,7 +296,9 @@ async function refreshReport(id) {
 
 function askForName(report) {
   byId("else-face").src = `${FACES}/${report.id}/face`;
-  byId("else-face").alt = words("Reported face");
+  byId("else-face").alt = nameReported();
+  byId("else-title").textContent = isOfFaces ? words("Who is it?") : words("What is it?");
+  byId("else-no-face").hidden = !isOfFaces;
   byId("else-name").value = "";
   describeTypedName(report);
   byId("else").showModal();

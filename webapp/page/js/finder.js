@@ -44,12 +44,17 @@ export async function detectFaces(image, about, maySend) {
   }
 }
 
-/** Replace the browser's detections by those of the server; returns true. */
+/** Replace the browser's detections by those of the server, which keep the predictions of equal boxes; returns true. */
 export async function detectOnServer(image) {
   const faces = await server.faces(image);
-  image.boxes = image.boxes.filter((box) => box.by === "hand");
+  const before = image.boxes;
+  image.boxes = before.filter((box) => box.by === "hand");
   const boxes = faces.map(({ box: [x, y, width, height] }) => ({ x, y, width, height }));
-  for (const { x, y, width, height } of sortBoxes(boxes)) image.add(x, y, width, height, "server");
+  for (const { x, y, width, height } of sortBoxes(boxes)) {
+    const box = image.add(x, y, width, height, "server");
+    const same = box && before.find((other) => ["x", "y", "width", "height"].every((side) => other[side] === box[side]));
+    if (same) box.part = same.part;
+  }
   image.finder = "server";
   return true;
 }

@@ -12,7 +12,7 @@ import { words } from "./words.js";
 const FACE_SIZE = 96;
 const MIN_SHOWN_REST = 0.0005; // less is 0.0 %
 
-/** A card for an image. `acts`: changed, removed, reported(box, kind), detect; whether it has `boxes`, it `maySend()` now, and it takes `reports`. */
+/** A card for an image. `acts`: changed, removed, reported(box, kind, addFace), detect; whether it has `boxes`, it `maySend()` now, and it takes `reports`. */
 export function imageCard(image, { boxes, maySend, reports }, acts) {
   const list = element("ul", { class: "faces" });
   const mark = element("div");
@@ -32,7 +32,7 @@ export function imageCard(image, { boxes, maySend, reports }, acts) {
     },
   });
   const look = element("button", { type: "button", text: words("Detect on the server"), onclick: () => acts.detect() });
-  const report = element("button", { type: "button", text: words("Report or remove this image"), onclick: () => acts.reported(null, REMOVAL) });
+  const report = element("button", { type: "button", text: words("Report or remove this image"), onclick: () => acts.reported(null, REMOVAL, () => add.click()) });
   const heading = element("h2", { tabindex: -1 }, element("bdi", { text: image.name }));
   const card = element("article", { class: "image", "aria-label": image.name },
     element("header", {},
@@ -108,7 +108,7 @@ function buildFace(image, box, number, { acts, reports, refresh }) {
   }
   return element("li", { class: "face" }, canvas, element("div", {},
     element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, element("bdi", { text: nameAnswer(part) })] : [name])),
-    ...(part ? [...warnIfUnsure(part), ...showSimilarity(part), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
+    ...(part ? [...warnIfUnsure(part), ...(isUnsure(part) ? [] : showSimilarity(part)), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
 }
 
 /** The named class, with a question mark if it is more likely wrong than right. */

@@ -139,9 +139,12 @@ function buildCard(image) {
     changed: refreshSubmit,
     removed: remove,
     detect: () => detect(image, () => maySend() && detectOnServer(image)),
-    reported: (box, kind) => askForReport(image, box, kind, (text) => {
-      page.cards.get(image)?.refresh();
-      if (text) showNotice(text);
+    reported: (box, kind, addFace) => askForReport(image, box, kind, {
+      addFace,
+      onSent: (text) => {
+        page.cards.get(image)?.refresh();
+        if (text) showNotice(text);
+      },
     }),
   });
   page.cards.set(image, entry);

@@ -28,6 +28,7 @@ function sentences() {
     "no detector": words("The face detector is not on this device yet: connect once to load it, or draw a box."),
     "too many faces": words("There are too many faces in the image."),
     "not on devices": words("The model cannot be downloaded. Use the server."),
+    "already the answer": words("This is already the answer."),
     "no reports here": words("This server does not accept reports."),
     "no name of a class": words("Invalid name: use 1 to 100 characters, no leading dot, no characters that folder names cannot have (such as a slash), and no reserved word (such as unknown or con)."),
     "taken down": words("This image was removed and is not accepted again."),

@@ -19,6 +19,7 @@ const dialog = byId("report");
 let current = null;
 let contact = "";
 let classes = [];
+let isOfFaces = false;
 let suggestedNote = "";
 
 /** What was reported of an image or a prediction, or is kept to be, as elements. */
@@ -35,12 +36,27 @@ export function showReported({ reported = [], kept = [] }) {
 export function offerClasses(about) {
   contact = about?.contact ?? "";
   classes = about?.classes ?? [];
+  isOfFaces = Boolean(about && about.cropping.detector !== "whole");
   byId("report-classes").replaceChildren(...classes.map((name) => new Option(name, name)));
 }
 
-/** Ask for a report about a box (null: the whole image); `onSent` is called with a message after marking what was reported, and without one when a kept report is settled. */
-export function askForReport(image, box, kind, onSent) {
+/** "None of the classes", in words for people or for things. */
+const nameUnlisted = () => (isOfFaces ? words("Somebody else, or none of these") : words("Something else, or none of these"));
+
+/**
+ * Ask for a report about a box (null: the whole image); `onSent` is called with a message after marking what was reported, and
+ * without one when a kept report is settled. A wrong result of a model of faces is that of a face: `addFace()` adds a box.
+ */
+export function askForReport(image, box, kind, { onSent, addFace }) {
   current = { image, box, onSent };
+  const isRemoval = isOfFaces && !box;
+  byId("report-kind").parentNode.hidden = isRemoval;
+  byId("report-face-needed").hidden = !isRemoval;
+  byId("report-add-face").textContent = words("Add a face");
+  byId("report-add-face").onclick = () => {
+    dialog.close();
+    addFace();
+  };
   byId("report-kind").value = kind;
   byId("report-class").value = "";
   byId("report-unlisted").checked = false;
@@ -58,9 +74,10 @@ function showKind() {
   const removal = kind === REMOVAL;
   const box = removal ? null : current.box;
   const part = box ? words("Face {number}", { number: current.image.boxes.indexOf(box) + 1 }) : words("Whole image");
-  byId("report-title").textContent = `${words("Report")}: ${part}`;
+  byId("report-title").textContent = isOfFaces && !current.box ? words("Remove my image") : `${words("Report")}: ${part}`;
   paint(byId("report-face"), current.image, box);
   byId("report-name").hidden = byId("report-unlisted-label").hidden = kind !== WRONG;
+  byId("report-unlisted-words").textContent = nameUnlisted();
   byId("report-class").disabled = kind !== WRONG || byId("report-unlisted").checked;
   describeName();
   byId("report-what").hidden = !removal;
@@ -75,7 +92,7 @@ const findTarget = (kind) => (kind !== REMOVAL && (current.box?.part ?? current.
 
 /** Offer to say that this report corrects one made before, which the server cannot know. `earlier`: what that one claimed. */
 function suggestNote(earlier) {
-  const name = earlier === NOT_A_FACE ? words("Not a face") : earlier || words("Somebody else, or none of these");
+  const name = earlier === NOT_A_FACE ? words("Not a face") : earlier || nameUnlisted();
   const text = earlier === undefined ? "" : words("I reported “{name}” before, by mistake.", { name });
   if (byId("report-note").value === suggestedNote) byId("report-note").value = text;
   suggestedNote = text;
