@@ -35,11 +35,11 @@ async function show(after) {
 }
 
 /** Show an error; without a valid token, only the form for one: no decision can be made. */
-function showError({ message, status }) {
-  say(byId("message"), message);
+function showError(error) {
+  say(byId("message"), error.message);
   byId("message").scrollIntoView({ block: "center" });
-  if (status !== 401) return;
-  askForToken(translated("Administrator's token"), "admin");
+  if (error.status !== 401) return;
+  askForToken(error, translated("Administrator's token"), "admin");
   seen.disconnect();
   cards.clear();
   for (const place of ["none", "tabs", "reports", "all-bar"]) byId(place).hidden = true;

@@ -121,5 +121,5 @@ try {
     Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas, { token, claimed }))));
 } catch (error) {
   say(byId("message"), error.message);
-  if (error.status === 401) askForToken(translated("Token"), "./");
+  if (error.status === 401) askForToken(error, translated("Token"), "./");
 }

@@ -122,5 +122,5 @@ try {
   show(await server.card());
 } catch (error) {
   say(byId("message"), error.message);
-  if (error.status === 401) askForToken(translated("Token"), "./");
+  if (error.status === 401) askForToken(error, translated("Token"), "./");
 }

@@ -34,7 +34,7 @@ function fillClasses(names, faces) {
   const items = names.slice(0, MAX_SHOWN_CLASSES).map((name) => element("li", {},
     ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), element("bdi", {}, ...splitForWrapping(name))));
   const rest = names.length - MAX_SHOWN_CLASSES;
-  if (rest > 0) items.push(element("li", { text: `+${rest}` }));
+  if (rest > 0) items.push(element("li", { class: "rest", text: `+${rest}` }));
   // As many columns as rows, so that few faces are large and many are small.
   const columns = Math.min(Math.max(Math.ceil(Math.sqrt(items.length)), MIN_COLUMNS), MAX_COLUMNS);
   byId("known").style.setProperty("--columns", columns);

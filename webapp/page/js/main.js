@@ -40,12 +40,16 @@ function fail(error) {
   if (error.status === 0) watchServer();
   if (error.status !== 401) return;
   page.isLocked = true;
-  askForToken(translated("Token"), "./");
+  askForToken(error, translated("Token"), "./");
   showLock();
 }
 
-/** Take images only where they can be classified. */
-const showLock = () => { byId("drop").hidden = page.isLocked && !onDevice(); };
+/** Take images only where they can be classified, and offer the device only if it has the model. */
+async function showLock() {
+  byId("drop").hidden = page.isLocked && !onDevice();
+  const isUseless = !(await isCached());
+  byId("promise").parentNode.hidden = byId("drop").hidden && isUseless;
+}
 
 /** Show an error where it can be seen. */
 function showError(text) {
