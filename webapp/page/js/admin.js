@@ -257,11 +257,11 @@ async function sendDecision(decision, then) {
   rescueFocus(byId("accept-all"), byId("next"), byId("waiting"));
 }
 
-/** Show what is pending or decided now, after a refused decision: somebody else may have decided or undone it. */
+/** Show what is pending or decided now, after a refused decision: somebody else may have decided or undone it, or removed the image. */
 async function reload({ accept = {}, refuse = [] }, { message }) {
   await show(shownAfter);
   const isPending = [...Object.keys(accept), ...refuse].some((id) => cards.has(Number(id)));
-  if (byId("message").hidden) say(byId("message"), isPending ? message : words("Somebody else has changed this. The reports were loaded again."));
+  if (byId("message").hidden) say(byId("message"), isPending ? message : words("This was decided, undone or removed meanwhile. The reports were loaded again."));
 }
 
 /** Reload the classes, which a decision may create, and rebuild the cards with buttons that name them. */
