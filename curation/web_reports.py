@@ -20,16 +20,7 @@ from gleanset import Dataset
 from gleanset.db.classes import Change, Changes
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice
-from gleanset.db.reports import (
-    ACCEPTED,
-    MIN_SAME_FACE_OVERLAP,
-    PENDING,
-    REFUSED,
-    REMOVAL,
-    Report,
-    Reports,
-    SimilarImage,
-)
+from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, Unreadable, UsageError
@@ -46,12 +37,15 @@ from gleanset.records import (
     FaceCrop,
     Measured,
     Origin,
+    are_nested,
     overlap,
 )
 
 if TYPE_CHECKING:
     from PIL import Image
 
+MIN_SAME_FACE_OVERLAP = 0.5
+"""Minimum intersection over union of two boxes of the same face."""
 MARGIN = 0.3
 """Padding on every side of a face, as a share of its box."""
 NO_CLASS = UNLISTED, NOT_A_FACE = "", "<not a face>"
@@ -151,15 +145,13 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
     claim = report.claim
     if (image := dataset.images.get(claim.sha256)) is None:
         return None
-    area, shares, nested = claim.box.width * claim.box.height, dict[str, float](), list[str]()
+    shares, nested = dict[str, float](), list[str]()
     for box in (stored.face.box for stored in dataset.faces.list_in_image(claim.sha256)):
         sample = dataset.samples.get(key := make_sample_key(claim.sha256, box))
         if sample is None or sample.status == "retired":
             continue
-        shares[key] = share = overlap(box, claim.box)
-        areas = area, box.width * box.height
-        is_nested = share * sum(areas) / (1 + share) >= MIN_SAME_FACE_OVERLAP * min(areas)
-        if is_nested and box != Box(0, 0, image.width, image.height):
+        shares[key] = overlap(box, claim.box)
+        if are_nested(box, claim.box) and box != Box(0, 0, image.width, image.height):
             nested.append(key)
     best = max(shares, key=lambda key: shares[key], default=None)
     if best is None or shares[best] >= MIN_SAME_FACE_OVERLAP:
@@ -293,12 +285,14 @@ def _refuse_disputed(
     claimed = {report.id: get_claimed_class(dataset, report) for report in reports}
     names = claimed | {number: name for number, name in claims.items() if name is not None}
     for report in reports:
-        rivals = _list_opinions(dataset, report) if claims[report.id] is None else []
-        rivals = [rival for rival in rivals if rival.report not in keys]
+        opinions = _list_opinions(dataset, report)
+        about_face = {rival.report for rival in opinions}
+        others = [rival for rival in opinions if rival.report not in keys]
+        rivals = others if claims[report.id] is None else []
         rivals += [
             Rival(other, names[other], PENDING)
             for other, key in keys.items()
-            if key == keys[report.id]
+            if other in about_face or key == keys[report.id]
         ]
         for rival in rivals:
             if rival.name != names[report.id]:

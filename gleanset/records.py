@@ -35,6 +35,13 @@ def overlap(box: Rectangle, other: Rectangle) -> float:
     return shared / total if total else 0.0
 
 
+def are_nested(box: Rectangle, other: Rectangle) -> bool:
+    """Return whether a box has the center of the other one, as if it has half of it."""
+    across = abs(2 * box[0] + box[2] - 2 * other[0] - other[2])
+    down = abs(2 * box[1] + box[3] - 2 * other[1] - other[3])
+    return any(across <= width and down <= height for _, _, width, height in (box, other))
+
+
 class Region(NamedTuple):
     """The part of an image that a sample shows: `box` rotated clockwise by `angle` degrees."""
 

@@ -20,14 +20,12 @@ from gleanset.db.rows import (
     to_unsigned,
 )
 from gleanset.errors import UsageError
-from gleanset.records import Box, overlap
+from gleanset.records import Box, are_nested
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 KINDS = WRONG_ANSWER, REMOVAL = "wrong answer", "removal"
 SPOOL_FOLDER, SPOOL_SUFFIX = Path("web/spool"), ".report"
 """Folder and file suffix of reports that are not in the catalogue yet."""
-MIN_SAME_FACE_OVERLAP = 0.5
-"""Minimum intersection over union of two users' boxes of the same face."""
 MAX_NEAR_DUPLICATE_BITS = 8
 """Maximum differing bits (of 64) between perceptual hashes of possible copies."""
 
@@ -177,8 +175,7 @@ class Reports(Table):
         return [
             other
             for other in map(_report, rows)
-            if other.claim.kind == REMOVAL
-            or overlap(other.claim.box, report.claim.box) >= MIN_SAME_FACE_OVERLAP
+            if other.claim.kind == REMOVAL or are_nested(other.claim.box, report.claim.box)
         ]
 
     def find_images(self, start: str) -> list[str]:
