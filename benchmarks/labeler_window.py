@@ -179,7 +179,7 @@ def run_child(root: Path, started: float) -> None:
 
 def drag(window: Any, number: int) -> None:
     """Drag with xdotool, then press Esc. Raises SystemExit if no drag started."""
-    from labeler.qt.grid.mouse import TileDrag
+    from labeler.qt.grid.mouse import TileMouse
     from labeler.qt.grid.tile_view import Select
 
     view = window.view.view
@@ -193,7 +193,7 @@ def drag(window: Any, number: int) -> None:
 
     def is_finished() -> bool:
         nonlocal has_started
-        has_started |= bool(TileDrag.is_active)
+        has_started |= TileMouse.drags
         return mouse.poll() is not None
 
     with subprocess.Popen(f"{start} {moves} sleep 0.5 key Escape mouseup 1".split()) as mouse:

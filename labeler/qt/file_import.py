@@ -294,7 +294,8 @@ class ImportBar(QFrame):
         samples = self.tr("{count} images prepared") if whole else self.tr("{count} faces detected")
         texts = {
             self.tr("{count} new images"): counts["added"],
-            self.tr("{count} already in the dataset"): counts["known"] + counts["duplicate"],
+            self.tr("{count} already in the dataset"): counts["known"],
+            self.tr("{count} duplicates skipped"): counts["duplicate"],
             samples: counts["faces"],
             self.tr("{count} images compared"): counts["looked_at"],
             self.tr("{count} images exported"): counts["exported"],

@@ -7,7 +7,6 @@ classifier in a thread here. New suggestions appear with the next page.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -44,17 +43,17 @@ def _set_elided(part: QLabel | QToolButton, text: str) -> None:
 
 
 class MessageBar(QStatusBar):
-    """Status bar with progress, messages and an undo button that calls `undo`.
+    """Status bar with progress, messages and a button that undoes the step it names.
 
     Long messages are shown in full as its tooltip.
     """
 
-    def __init__(self, worker: SessionWorker, undo: Callable[[], object]) -> None:
+    def __init__(self, worker: SessionWorker) -> None:
         super().__init__()
         self.sorted, self.saved = QLabel(), QLabel()
         self.undo = QToolButton(autoRaise=True)
         self.undo.hide()
-        self.undo.clicked.connect(undo)
+        self.undo.clicked.connect(worker.undo)
         for label in (self.sorted, self.saved):
             label.setContentsMargins(MARGIN_PX, 0, MARGIN_PX, 0)
         for part in (self.sorted, self.undo, self.saved):

@@ -29,7 +29,7 @@ from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar
 from labeler.qt.theme import SPACE_M, SPACE_S
-from labeler.qt.translations import Words
+from labeler.qt.translations import Words, tr
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.grid import GridView
 from labeler.qt.views.labeling import LabelingView
@@ -126,7 +126,7 @@ class LabelerWindow(QMainWindow):
             self.show_view,
             self._show_group,
         )
-        self.status = MessageBar(self.worker, self.undo)
+        self.status = MessageBar(self.worker)
         self.status.insertPermanentWidget(0, self._learning_button)
         self.setStatusBar(self.status)
         self.sheet = ShortcutsPopup(self)
@@ -181,7 +181,7 @@ class LabelerWindow(QMainWindow):
         self._add_action(self.tr("Context menu"), partial(open_menu, self), "Shift+F10")
         for kind in VIEWS:
             act = partial(self._press_view_key, kind.name)
-            self._add_action(kind.translated_title(), act, kind.key)
+            self._add_action(tr(kind.title), act, kind.key)
 
     def _connect(self) -> None:
         self._input.touched.connect(lambda: self.view.note_input())
@@ -259,15 +259,15 @@ class LabelerWindow(QMainWindow):
         self.details.setVisible(self._details_wanted)
 
     def _press_view_key(self, name: str) -> None:
-        # The key of the current view returns to the grid; F2 renames the class that is shown.
+        # G on class pages returns to the grid; F2 renames the class that is shown.
         place = self.view.current_place if isinstance(self.view, FilteredView) else ""
         if name == "grid" and place and not place.startswith(":"):
             self.class_panel.rename(place)
         elif name == "grid" and isinstance(self.view, GridView):
             self.worker.show_message(self.tr("F2 renames a class that the grid shows"))
         else:
-            is_current = self.stack.currentWidget() is self._views.get(name)
-            self.show_view("grid" if is_current else name)
+            is_shown = name == "pages" and self.stack.currentWidget() is self._views.get(name)
+            self.show_view("grid" if is_shown else name)
 
     # -- keys
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.classes import list_class_names, normalize_alias, normalize_class_name
+from gleanset.db import classes
 from gleanset.errors import UsageError
 
 KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")
@@ -28,10 +28,13 @@ class KnownName(NamedTuple):
 
 def list_known_names(dataset: Dataset) -> list[KnownName]:
     """Return the names that may be typed and are valid for a class, the most likely first."""
-    names = []
-    for text, label in list_class_names(dataset.db):
+    names, meanings = [], dict(classes.list_class_names(dataset.db))
+    for label, others in classes.list_aliases(dataset.db, with_former_names=True).items():
+        meanings |= {name: label for name in others if name not in meanings}
+    for text, label in meanings.items():
         with suppress(UsageError):
-            names.append(KnownName(normalize_alias(text), normalize_class_name(label)))
+            alias = classes.normalize_alias(text)
+            names.append(KnownName(alias, classes.normalize_class_name(label)))
     return names
 
 

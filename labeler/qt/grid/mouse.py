@@ -31,27 +31,6 @@ class TileMimeData(QMimeData):
         self.setData(TILES_MIME, b"")
 
 
-class TileDrag:
-    """Drags tiles, one drag at a time in the process."""
-
-    is_active = False
-
-    @classmethod
-    def start(cls, view: TileView, rows: Sequence[int]) -> None:
-        """Drag tiles until they are dropped."""
-        if cls.is_active:
-            return  # a large drag may take long to end
-        drag = QDrag(view)
-        drag.setMimeData(TileMimeData(view.tiles.ids(rows)))
-        drag.setPixmap(paint_drag_image(view, rows))
-        drag.setHotSpot(QPoint(-DRAG_OFFSET, -DRAG_OFFSET))  # keep the drop target visible
-        cls.is_active = True
-        try:
-            drag.exec(Qt.DropAction.CopyAction)
-        finally:
-            cls.is_active = False
-
-
 def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
     """Return an image of at most three tiles with the number of all samples."""
     ratio = view.devicePixelRatioF()
@@ -94,6 +73,7 @@ class TileMouse(QObject):
     lifted = Signal(int)
     clicked_outside = Signal(QPoint)
     moved_over = Signal(int)
+    drags = False
 
     def __init__(self, view: TileView) -> None:
         super().__init__(view)
@@ -159,12 +139,26 @@ class TileMouse(QObject):
             if self._pressed_row not in set(rows):
                 rows = self._view.expand_targets([self._pressed_row])
         if rows and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
-            TileDrag.start(self._view, rows)
+            self._drag(rows)
             return
         self._band = QRubberBand(QRubberBand.Shape.Rectangle, self._view.viewport())
         self._pressed_at += QPoint(0, self._view.verticalOffset())
         self._draw_band(point)
         self._band.show()
+
+    def _drag(self, rows: Sequence[int]) -> None:
+        """Drag tiles until they are dropped."""
+        if self.drags:
+            return  # a large drag may take long to end
+        drag = QDrag(self._view)
+        drag.setMimeData(TileMimeData(self._view.tiles.ids(rows)))
+        drag.setPixmap(paint_drag_image(self._view, rows))
+        drag.setHotSpot(QPoint(-DRAG_OFFSET, -DRAG_OFFSET))  # keep the drop target visible
+        TileMouse.drags = True
+        try:
+            drag.exec(Qt.DropAction.CopyAction)
+        finally:
+            TileMouse.drags = False
 
     def _draw_band(self, point: QPoint) -> None:
         if self._band is None:

@@ -18,14 +18,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gleanset import Dataset
 from gleanset.db.sorting import LabelCounts
 from gleanset.installation import bundled_data
 from gleanset.work.stage import is_running
 from labeler.qt.file_import import BackgroundImport, FileDropHandler
 from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
-from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, TITLE, em, scaled
+from labeler.qt.theme import HEADING, SPACE_L, SPACE_M, SPACE_S, TITLE, em, scaled
 from labeler.qt.translations import counted, tr
 from labeler.qt.widgets import (
     announce,
@@ -36,7 +35,7 @@ from labeler.qt.widgets import (
     plain_label,
     row_layout,
 )
-from labeler.sorting.session import Place
+from labeler.sorting.session import Place, SortingSession
 
 
 class ViewContext(NamedTuple):
@@ -132,9 +131,6 @@ class ViewKind(NamedTuple):
         view: type[LabelerView] = getattr(import_module(f"labeler.qt.views.{module}"), name)
         return view
 
-    def translated_title(self) -> str:
-        return tr(self.title)
-
 
 VIEWS: tuple[ViewKind, ...] = (
     ViewKind("grid", "Grid", "F2", "grid:GridView"),
@@ -155,11 +151,10 @@ class ViewTabs(QTabBar):
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(self.tr("Views"))
         for kind in VIEWS:
-            number = self.addTab(kind.translated_title())
-            self.setTabToolTip(number, f"{kind.translated_title()}  {kind.key}")
+            number = self.addTab(tr(kind.title))
+            self.setTabToolTip(number, f"{tr(kind.title)}  {kind.key}")
 
 
-FOCUS_RING = 3
 WIDTH_EM = 34
 
 
@@ -190,7 +185,7 @@ class EmptyNotice(QWidget):
         self.title, self.text = plain_label(), plain_label()
         self.title.setFont(scaled(self.font(), TITLE))  # set later, it would not outlive a theme
         self._column = QVBoxLayout()
-        below.viewport().setLayout(column_layout(self, margins=(FOCUS_RING,) * 4))
+        below.viewport().setLayout(column_layout(self, margins=(SPACE_S,) * 4))
         layout = QVBoxLayout(self)
         layout.addStretch(2)
         layout.addLayout(row_layout(None, self._column, None))
@@ -260,28 +255,23 @@ def to_pages(view: LabelerView) -> NextStep:
     return to_view(view, "pages", tr("Go to class pages"))
 
 
-class DetectionState(NamedTuple):
-    """Number of images, and whether a process detects faces in them now."""
-
-    images: int
-    at_work: bool
-
-    @classmethod
-    def from_dataset(cls, dataset: Dataset) -> DetectionState:
-        return cls(dataset.images.count(), is_running(dataset.cache, "facecrop"))
+def get_detection_state(session: SortingSession) -> tuple[int, bool]:
+    """Return the number of images, and whether a process detects faces in them now."""
+    dataset = session.dataset
+    return dataset.images.count(), is_running(dataset.cache, "facecrop")
 
 
-def no_faces(view: LabelerView, search: DetectionState) -> Notice:
-    """Return the notice of a dataset without samples."""
-    if view.context.imports.running or search.at_work:
+def no_faces(view: LabelerView, image_count: int, is_detecting: bool) -> Notice:
+    """Return the notice of a dataset without samples, in this state of the detection."""
+    if view.context.imports.running or is_detecting:
         is_whole = view.context.imports.whole_images
         title = tr("Preparing images…") if is_whole else tr("Detecting faces…")
         return Notice(title, tr("They appear here, one after the other."))
-    if not search.images:
+    if not image_count:
         return _first_steps(view)
     return Notice(
         tr("No faces detected yet"),
-        counted(tr("{count} images are in the dataset."), search.images),
+        counted(tr("{count} images are in the dataset."), image_count),
         (
             detect_faces(view, tr("Detect faces")),
             to_view(view, "crop", tr("Draw boxes manually")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
+from functools import partial
 
 from PySide6.QtCore import QObject, QTimer
 
@@ -143,8 +144,8 @@ class ClassPagesView(PagedView):
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._history = PageHistory()
-        self._joins: list[tuple[ClassPage, ClassPage, object]] = []
-        """Pages with joined clusters, the pages before, and what an undo would have reverted."""
+        self._changes: list[tuple[ClassPage | None, object, Sequence[int], Callable[[], None]]] = []
+        """Changes that decide nothing: the page after each, the last step then, rows, its undo."""
         self.header = PageHeader(self.worker, self.file_page, self.skip_page)
         self.hints = KeyHints()
         self.names = PageNaming(self.view, self.header.name, self.name_page)
@@ -168,7 +169,12 @@ class ClassPagesView(PagedView):
         self.model.refresh()
         is_begun = self._watch_unless_begun()
         sent = self.model.ids(self.marked(TileMark.SENT)) if is_begun else None
-        self._change_page(page, lambda pages: pages.refresh(page, room, sent))
+        self._is_loading = True
+        self.worker.ask(
+            lambda session: self.pages(session).refresh(page, room, sent),
+            lambda other: self._replace_page(page, other),
+            self._failed,
+        )
 
     def _watch_unless_begun(self) -> bool:
         states, name = self.model.states, self.header.name.text()
@@ -413,15 +419,19 @@ class ClassPagesView(PagedView):
 
     def _lift(self, rows: list[int]) -> None:
         # A click or Ctrl+Space excludes tiles from what Enter accepts, or includes them again.
-        lifted = [row for row in rows if self.model.state(row).mark is TileMark.IN]
-        back = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
-        self.model.set_state(lifted, TileState(TileMark.LIFTED))
-        self.model.set_state(back, UNMARKED)
+        if toggled := [row for row in rows if self.model.state(row).mark not in NAMED]:
+            self._toggle(toggled)
+            self._note_change(toggled, partial(self._toggle, toggled))
         if sent := [row for row in rows if self.model.state(row).mark is TileMark.SENT]:
             self.send_rows(sent, Place.QUEUE.target, BY_HAND)
             self.model.set_state(sent, UNMARKED)
             # Until the removal is saved, the stored label would mark them as done.
             self.model.states |= dict.fromkeys(sent, UNMARKED)
+
+    def _toggle(self, rows: Sequence[int]) -> None:
+        lifted = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
+        self.model.set_state(rows, TileState(TileMark.LIFTED))
+        self.model.set_state(lifted, UNMARKED)
 
     def _split(self, rows: list[int]) -> None:
         # S or a double click: unstack faces, or split a cluster.
@@ -442,24 +452,29 @@ class ClassPagesView(PagedView):
         if name:
             self.send_rows(rows, name, BY_HAND)
         elif page is not None:
-            joined = move_tiles(page, rows, onto)
-            self._joins.append((joined, page, self._last_step()))
             self.view.set_point(onto)
-            self._replace_page(page, joined, without=rows)
+            self._rearrange(page, move_tiles(page, rows, onto), rows)
             self.worker.show_message(self.tr("Clusters joined · Ctrl+Z: undo"))
 
     def undo(self) -> bool:
-        """Separate clusters again whose join is newer than the last step in force."""
+        """Undo joins, splits and exclusions that are newer than the last step in force."""
         if super().undo():
             return True
-        if not self._joins or self.worker.unsaved_count:
+        if not self._changes or self.worker.unsaved_count:
             return False
-        joined, before, last_step = self._joins[-1]
-        is_newest = self.page is joined and self._last_step() == last_step
+        page, last_step, _, revert = self._changes[-1]
+        is_newest = self.page is page and self._last_step() == last_step
         if is_newest:
-            self._joins.pop()
-            self._replace_page(joined, before)
+            self._changes.pop()
+            revert()
         return is_newest
+
+    def _note_change(self, rows: Sequence[int], revert: Callable[[], None]) -> None:
+        change = self.page, self._last_step(), rows, revert
+        if self._changes and self._changes[-1][:3] == change[:3]:
+            self._changes.pop()  # both clicks of a double click
+        else:
+            self._changes.append(change)
 
     def _last_step(self) -> object:
         return self.worker.progress.undo if self.worker.progress else None
@@ -472,15 +487,17 @@ class ClassPagesView(PagedView):
         if page is None or number is None:
             self.worker.show_message(self.tr("Point at a cluster first"))
         else:
-            self._change_page(page, lambda pages: pages.divide(page, number))
+            self._is_loading = True
+            self.worker.ask(
+                lambda session: self.pages(session).divide(page, number),
+                partial(self._rearrange, page),
+                self._failed,
+            )
 
-    def _change_page(self, page: ClassPage, change: Callable[[Pages], ClassPage | None]) -> None:
-        self._is_loading = True
-        self.worker.ask(
-            lambda session: change(self.pages(session)),
-            lambda other: self._replace_page(page, other),
-            self._failed,
-        )
+    def _rearrange(self, page: ClassPage, other: ClassPage, moved: Sequence[int] = ()) -> None:
+        self._replace_page(page, other, without=moved)
+        if self.page is other is not page:
+            self._note_change(moved, partial(self._replace_page, other, page))
 
     def _replace_page(
         self, page: ClassPage, other: ClassPage | None, without: Sequence[int] = ()

@@ -30,13 +30,13 @@ from labeler.qt.images import LoadedImage, load
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.views.base import (
-    DetectionState,
     EmptyNotice,
     LabelerView,
     NextStep,
     Notice,
     ViewContext,
     detect_faces,
+    get_detection_state,
     no_faces,
 )
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
@@ -214,12 +214,9 @@ class CropView(LabelerView):
             clear = NextStep(self.tr("Clear search"), self.text.clear)
             self.empty.show_notice(Notice(self.tr("No matching image"), steps=(clear,)))
         else:
-            self.worker.ask(
-                lambda session: DetectionState.from_dataset(session.dataset),
-                self._show_detection_notice,
-            )
+            self.worker.ask(get_detection_state, self._show_detection_notice)
 
-    def _show_detection_notice(self, search: DetectionState) -> None:
+    def _show_detection_notice(self, state: tuple[int, bool]) -> None:
         if self._images:
             return
         show_all = NextStep(
@@ -230,7 +227,7 @@ class CropView(LabelerView):
             self.tr("Boxes can be drawn on any image."),
             (show_all, detect_faces(self, self.tr("Detect faces in new images"))),
         )
-        self.empty.show_notice(notice if search.images else no_faces(self, search))
+        self.empty.show_notice(notice if state[0] else no_faces(self, *state))
 
     def _run_deferred(self) -> None:
         deferred, self._deferred = self._deferred, None

@@ -25,11 +25,11 @@ from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
 from labeler.qt.translations import counted, target_name
 from labeler.qt.views.base import (
-    DetectionState,
     EmptyNotice,
     LabelerView,
     ViewContext,
     all_sorted,
+    get_detection_state,
     no_faces,
 )
 from labeler.qt.widgets import KeyHints, announce, column_layout, timer
@@ -368,15 +368,13 @@ class LabelingView(LabelerView):
         return [self.model.id(row) for row in rows]
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
-        """Show what can be done with faces, the first of which is pointed at.
-
-        On a card, keys act on the whole card, and the menu of one face does not show them.
-        """
+        """Show what can be done with faces, the first of which is pointed at."""
         menu, ids = QMenu(self.view), self._ids(rows)
         send = partial(self.send_ids, ids)
-        has_keys = {*rows} == {*self.view.target_rows()}
+        has_keys = {*rows} == {*self.view.target_rows()}  # else they act on the whole card
         if len(rows) > 1:
-            menu.addSection(counted(self.tr("{count} faces"), len(self.model.ids(rows))))
+            text = counted(self.tr("{count} faces"), len(self.model.ids(rows)))
+            menu.addAction(text).setEnabled(False)
         if self.can_label:
             classes = menu.addMenu(self.tr("Label as"))
             classes.setEnabled(bool(self.worker.keys))
@@ -436,11 +434,11 @@ class LabelingView(LabelerView):
     def show_no_faces(self) -> None:
         """Explain what to do in a dataset without samples."""
 
-        def explain(search: DetectionState) -> None:
+        def explain(state: tuple[int, bool]) -> None:
             if not self.model.rowCount():
-                self.empty.show_notice(no_faces(self, search))
+                self.empty.show_notice(no_faces(self, *state))
 
-        self.worker.ask(lambda session: DetectionState.from_dataset(session.dataset), explain)
+        self.worker.ask(get_detection_state, explain)
 
     def current_names(self, operation: Operation) -> dict[str, str]:
         """Map the class names that an operation removed to the current ones."""
@@ -501,7 +499,8 @@ class LabelingView(LabelerView):
         from labeler.sorting.predictions import Predictor  # loads NumPy
 
         self._find_nearest = self._find_nearest or Predictor(session).find_nearest
-        return list(session.tiles.get_many(self._find_nearest(sample)).values())
+        tiles = session.tiles.get_many(self._find_nearest(sample)).values()
+        return [tile for tile in tiles if tile.label]  # others were labelled when the page was made
 
 
 class PagedView(LabelingView):

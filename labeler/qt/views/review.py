@@ -361,7 +361,6 @@ class ReviewView(FilteredView):
         if keeps_or_accepts and rows and not self.view.unmarked():
             self.reload()
         elif keeps_or_accepts and rows and not self.view.unmarked(rows):
-            self.view.mouse.leads = False  # go on from a decided face, also under the mouse
             self._go_on()
         elif rows and not set(rows) & set(self.view.in_sight()):
             self.view.scrollTo(self.model.index(rows[0]))  # first show what the key will act on
@@ -400,6 +399,7 @@ class ReviewView(FilteredView):
         self._go_on()
 
     def _go_on(self) -> None:
+        self.view.mouse.leads = False  # from a face under the mouse, too
         self.view.point_at_next()
         self._show_hints()
 

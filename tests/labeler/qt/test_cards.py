@@ -125,7 +125,6 @@ def test_sweep_over_named_card_takes_only_its_faces(person: Person) -> None:
     assert labels_of(person, view.tiles.ids(first[:2])) == {"Mio"}
     assert labels_of(person, view.tiles.ids(first[2:])) == {"Rin"}
     assert labels_of(person, view.tiles.ids(second)) == {"Miku"}
-    assert title(person, first) == "Rin"
 
 
 def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:

@@ -253,6 +253,10 @@ def test_minus_splits_cluster_and_keeps_exclusions(person: Person) -> None:
     assert len(after.cluster_sizes) == len(before.cluster_sizes) + 1
     assert after.cluster_sizes[0] + after.cluster_sizes[1] == before.cluster_sizes[0]
     assert view.model.state(view.model.row_of(lifted)).mark == "lifted"
+    for mark in ("lifted", "in"):  # undoes the split, then the exclusion
+        person.undo()
+        assert view.page is before
+        assert view.model.state(view.model.row_of(lifted)).mark == mark
 
 
 def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
@@ -316,6 +320,7 @@ def test_click_on_heading_renames_cluster(person: Person) -> None:
     person.window.worker.decide(lambda session: session.rename_class("Rei", "Mio"))
     settle(person.window)
     assert view.view.name_of(0) == "Mio"
+    wait_until(lambda: field.resolve("Rei") == "Mio")  # its former name
     for card in view.view._grid.placed:
         view.view.cluster = card.rows
         assert card.box.contains(view.view.name_field_rect())

@@ -38,7 +38,7 @@ if '--simulate' in sys.argv:
     sys.exit()
 print('{json.dumps(PROGRESS)}', file=sys.stderr, flush=True)
 """
-HARVEST = BEGUN_HARVEST + """print('{"added": 3, "known": 1, "duplicate": 1}')"""
+HARVEST = BEGUN_HARVEST + """print('{"added": 3, "duplicate": 1}')"""
 WAITING_HARVEST = BEGUN_HARVEST + "time.sleep(60)"
 FACECROP = """
 import sys
@@ -129,10 +129,8 @@ def test_commands_run_in_order(start_import: StartImport, scenes: Path, tmp_path
     assert import_bar(window).isVisible()
     assert import_bar(window).stop.isVisible()
     wait_until(lambda: window.imports.state is ImportState.DONE)
-    assert (
-        import_bar(window).text.text()
-        == "Finished  ·  6 new images  ·  4 already in the dataset  ·  4 faces detected"
-    )
+    result = "Finished  ·  6 new images  ·  2 duplicates skipped  ·  4 faces detected"
+    assert import_bar(window).text.text() == result
     calls = (tmp_path / "programs" / "calls").read_text().splitlines()
     names = [(Path(line.split()[0]).stem, line.split()[1]) for line in calls]
     assert "--simulate" in calls[0]
@@ -162,10 +160,8 @@ def test_import_is_stopped_and_resumed(
     fake_commands(harvest=HARVEST)
     QTest.mouseClick(import_bar(window).resume_button, Qt.MouseButton.LeftButton)
     wait_until(lambda: window.imports.state is ImportState.DONE)
-    assert (
-        import_bar(window).text.text()
-        == "Finished  ·  3 new images  ·  2 already in the dataset  ·  4 faces detected"
-    )
+    result = "Finished  ·  3 new images  ·  1 duplicate skipped  ·  4 faces detected"
+    assert import_bar(window).text.text() == result
 
 
 def test_failed_command_shows_hint(start_import: StartImport) -> None:
@@ -212,7 +208,7 @@ def test_video_dropped_on_class_gets_weak_label(
     wait_for_dialog(window).accept()
     wait_until(lambda: window.imports.state is ImportState.DONE)
     assert import_bar(window).text.text() == (
-        "Finished  ·  3 new images  ·  2 already in the dataset  ·  no new faces  ·  "
+        "Finished  ·  3 new images  ·  1 duplicate skipped  ·  no new faces  ·  "
         "the default detector finds drawn faces: add others as whole images  ·  "
         "Not readable: in/b.mp4: not a video"
     )
