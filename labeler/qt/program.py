@@ -38,7 +38,7 @@ class Welcome(QDialog):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.folder = folder.absolute()
+        self.folder = folder.resolve()
         self.setWindowTitle(self.tr("Gleanset labeler"))
         self.target, self.problem = QLineEdit(), plain_label()
         self.take = QCheckBox(self.tr("Import the images of this folder"))
