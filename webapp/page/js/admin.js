@@ -49,6 +49,7 @@ function draw() {
   seen.disconnect();
   cards.clear();
   for (const report of page.reports) {
+    report.isWhole = mayBeWhole(report) ? null : false;
     const state = { report, seen: false, broken: false, became: report.step ? { step: report.step, text: describeStatus(report) } : null };
     cards.set(report.id, state);
     state.card = element("li", { class: report.rivals.length ? "report disputed" : "report", "data-report": report.id });
@@ -79,14 +80,18 @@ function refreshHeader() {
   refreshAcceptAll();
 }
 
-/** Reports that one button accepts: seen, undisputed, of a class of the dataset, and of no image that looks like one of its own. */
-const listAcceptable = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
+/** Reports that could be accepted together: seen, undisputed, of a class of the dataset, and of no image that looks like one of its own. */
+const listUndisputed = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
   seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(classOf(report.claimed)));
+/** Those that one button accepts: not of a whole image, or one that may be, in a dataset of faces. */
+const listAcceptable = () => listUndisputed().filter(({ report }) => report.isWhole === false);
 
 function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;
   byId("accept-all").hidden = !listAcceptable().length;
   byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: listAcceptable().length });
+  const whole = listUndisputed().filter(({ report }) => report.isWhole).length;
+  say(byId("left-out"), whole ? words("Whole images left out: {count}", { count: whole }) : "");
 }
 
 function fillCard(state) {
@@ -100,9 +105,10 @@ function fillCard(state) {
       ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
         element("h2", {}, element("bdi", { text: nameClass(report.claimed) }), "?"),
         element("p", { class: "small" }, ...describeAnswer(report))]),
-      element("p", { class: "small whole-image", text: words("Whole image"), hidden: !report.isWhole }),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
+    element("p", { class: "wide small whole-image", hidden: !report.isWhole,
+      text: became ? words("Whole image") : `⚠ ${words("Accepting adds the whole image to a dataset of faces.")}` }),
     report.in_test && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${words("In the test split: accepting changes the test set.")}` }) : "",
     report.rivals.length && !became ? describeDispute(report) : "",
     report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
@@ -110,14 +116,18 @@ function fillCard(state) {
     element("div", { class: "buttons wide" }, ...(became ? buildOutcome(state) : buildChoices(state))));
 }
 
+const mayBeWhole = (report) => isOfFaces && !isRemoval(report) && !report.box[0] && !report.box[1];
+
 /** Say that a report is about a whole image, of a model of faces. Only the image tells its size. */
 function markWhole({ report, card }) {
-  const { id, box: [x, y, width, height] } = report;
-  if (x || y || isRemoval(report) || !isOfFaces) return;
+  if (report.isWhole === false) return;
+  const { id, box: [, , width, height] } = report;
   const image = element("img", { src: `${FACES}/${id}/image` });
   image.onload = () => {
     report.isWhole = image.naturalWidth === width && image.naturalHeight === height;
     card.querySelector(".whole-image").hidden = !report.isWhole;
+    if (report.isWhole) card.querySelector(".buttons .primary")?.classList.remove("primary");
+    refreshAcceptAll();
   };
 }
 
@@ -176,6 +186,9 @@ function describeDispute({ rivals }) {
   return element("p", { class: "dispute wide", text: `⚠ ${text}` });
 }
 
+/** Whether the user should look closer before accepting a report. */
+const needsThought = ({ rivals, isWhole }) => rivals.length > 0 || isWhole;
+
 function buildChoices(state) {
   const { report } = state;
   const refuse = element("button", { type: "button", class: "refuse", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) });
@@ -185,9 +198,9 @@ function buildChoices(state) {
   const accept = isNew ? words("Create class “{name}”", { name }) : report.rivals.length || name !== nameClass(report.claimed) ? words("It is {name}", { name }) : words("Accept");
   const similar = isNew ? findSimilarName(report.claimed, page.classes) : null;
   return [
-    ...(similar ? [element("button", { type: "button", class: report.rivals.length ? null : "primary", text: words("It is {name}", { name: similar }), disabled: state.broken,
+    ...(similar ? [element("button", { type: "button", class: needsThought(report) ? null : "primary", text: words("It is {name}", { name: similar }), disabled: state.broken,
       onclick: () => acceptAs(report, similar) })] : []),
-    element("button", { type: "button", class: report.rivals.length || isNew ? null : "primary", text: accept, disabled: state.broken,
+    element("button", { type: "button", class: needsThought(report) || isNew ? null : "primary", text: accept, disabled: state.broken,
       onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name })) }),
     element("button", { type: "button", text: words("Another class…"), disabled: state.broken, onclick: () => askForName(report) }),
     refuse,
@@ -287,7 +300,8 @@ const refreshRivals = (reports) => reports.flatMap((id) => cards.get(id)?.report
 async function refreshReport(id) {
   const state = cards.get(id);
   if (!state || state.became) return;
-  const { reports } = await fetchAdminReports({ kind: state.report.kind, claimed: state.report.claimed, after: id - 1 });
+  const { reports, known } = await fetchAdminReports({ kind: state.report.kind, claimed: state.report.claimed, after: id - 1 });
+  Object.assign(page.known, known); // an undone decision may have labelled the only face of a class
   const now = reports.find((one) => one.id === id);
   if (now) Object.assign(state.report, { rivals: now.rivals });
   fillCard(state);
