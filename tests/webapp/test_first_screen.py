@@ -83,7 +83,7 @@ def test_portraits_require_setting(
 def test_example_is_predicted_by_one_tap(open_page: OpenPage, portrait_address: str) -> None:
     phone = {"is_mobile": True, "has_touch": True, "color_scheme": "dark"}
     page = open_page(390, 844, at=portrait_address, **phone)
-    wait_for(page, "document.querySelectorAll('#known img').length === 2")
+    wait_for(page, "document.querySelectorAll('#known img, #known [data-initial=G]').length === 3")
     assert page.locator("#known li").all_inner_texts() == ["blue", "green", "red"]
     assert "is sent to the server" in page.inner_text("#promise")
     page.tap("#example")

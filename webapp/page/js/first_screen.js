@@ -31,7 +31,7 @@ function decodeDataUri(uri) {
 function fillClasses(names, faces) {
   byId("first").hidden = !names.length;
   byId("known-count").textContent = names.length;
-  const items = names.slice(0, MAX_SHOWN_CLASSES).map((name) => element("li", {},
+  const items = names.slice(0, MAX_SHOWN_CLASSES).map((name) => element("li", { "data-initial": faces[name] ? null : [...name][0].toUpperCase() },
     ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), element("bdi", {}, ...splitForWrapping(name))));
   const rest = names.length - MAX_SHOWN_CLASSES;
   if (rest > 0) items.push(element("li", { class: "rest", text: `+${rest}` }));
