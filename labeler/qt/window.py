@@ -259,15 +259,15 @@ class LabelerWindow(QMainWindow):
         self.details.setVisible(self._details_wanted)
 
     def _press_view_key(self, name: str) -> None:
-        # G on class pages returns to the grid; F2 renames the class that is shown.
         place = self.view.current_place if isinstance(self.view, FilteredView) else ""
         if name == "grid" and place and not place.startswith(":"):
             self.class_panel.rename(place)
-        elif name == "grid" and isinstance(self.view, GridView):
-            self.worker.show_message(self.tr("F2 renames a class that the grid shows"))
+        elif self.stack.currentWidget() is not self._views.get(name):
+            self.show_view(name)
+        elif name == "pages":
+            self.show_view("grid")
         else:
-            is_shown = name == "pages" and self.stack.currentWidget() is self._views.get(name)
-            self.show_view("grid" if is_shown else name)
+            self.worker.show_message(self.tr("Already shown · F2 renames a class in the grid"))
 
     # -- keys
 
