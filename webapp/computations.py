@@ -47,6 +47,7 @@ class KeptReport(msgspec.Struct, frozen=True):
     claim: Claim
     image: bytes
     sent: str
+    has_new_box: bool = False
 
 
 class ServedFacts(NamedTuple):

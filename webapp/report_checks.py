@@ -56,7 +56,8 @@ def check_report(
     measured = measure(image.data, limits.pixels)
     ids = measured.sha256, image.format, box
     claim = Claim(*ids, claimed, loaded.run, *answer, sent.note, sent.kind, measured.phash)
-    return KeptReport(claim, image.data, hash_bytes(upload.data))
+    has_new_box = sent.new_box and sent.box is not None
+    return KeptReport(claim, image.data, hash_bytes(upload.data), has_new_box)
 
 
 def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:

@@ -74,7 +74,7 @@ class ReportSpool:
             claim = report.claim
             if claim.claimed not in NO_CLASS:
                 claim = claim._replace(claimed=dataset.classes.resolve_alias(claim.claimed))
-                if claim.claimed == claim.answer:
+                if claim.claimed == claim.answer and not report.has_new_box:
                     detail = f"the prediction is {claim.answer!r}"
                     raise RefusedRequest(422, "already the answer", detail, "report other classes")
             if (image := dataset.images.get(report.sent)) is not None:

@@ -57,14 +57,14 @@ def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
 def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> None:
     assert send_report(client, claimed="mei").json() == {"new": True, "class": None}
     assert not send_report(client, claimed="mei", note="again").json()["new"]
-    assert send_report(client, claimed="rin").json()["new"]
+    assert send_report(client, claimed="Red", box=[5, 5, 20, 20], new_box=True).json()["new"]
     send_report(client, claimed="Blue")  # a class of the model in another case
     run_here("labeler.cli", "classes", "add", "green", "--alias", "レイ", "-d", dataset.root)
     assert send_report(client, claimed="レイ").json() == {"new": True, "class": "green"}
     run_here("labeler.cli", "classes", "add", "red", "--alias", "あか", "-d", dataset.root)
     assert send_report(client, claimed="あか").json()["reason"] == "already the answer"
     claimed = [report.claim.claimed for report in Reports(dataset.db).iterate()]
-    assert claimed == ["mei", "rin", "blue", "green"]
+    assert claimed == ["mei", "red", "blue", "green"]
 
 
 def test_model_of_faces_needs_boxes(serve: Serve, dataset: Dataset, tmp_path: Path) -> None:

@@ -106,8 +106,23 @@ function findNameError() {
   const name = typedName();
   if (byId("report-class").disabled || isUnlisted()) return "";
   if (INVALID_NAME.test(name)) return refusal("no name of a class");
+  return isAnswer(name) && !isNewBox() ? words("This is already the answer.") : "";
+}
+
+/** Whether the user drew or moved the box: no detector found it. */
+const isNewBox = () => current.box?.by === "hand";
+
+/** Whether a name is that of the predicted class. */
+function isAnswer(name) {
   const { answer } = (current.box?.part ?? current.image.whole) ?? {};
-  return name && name.toLowerCase() === answer?.toLowerCase() ? words("This is already the answer.") : "";
+  return Boolean(name) && name.toLowerCase() === answer?.toLowerCase();
+}
+
+/** What the server refused: the answer itself may have been typed by another name, which only the server knows. */
+function explainRefusal({ reason, detail, message }) {
+  const { answer: name } = (current.box?.part ?? current.image.whole) ?? {};
+  const isAlias = reason === "already the answer" && name && detail?.includes(name) && !isAnswer(typedName());
+  return isAlias ? words("“{typed}” is {name}, which is already the answer.", { typed: typedName(), name }) : message;
 }
 
 /** Say if the typed name cannot be reported or is of no class of the model, and offer one that is similar. */
@@ -116,7 +131,8 @@ function describeName() {
   const isNew = name && classes.length && !byId("report-class").disabled && !isUnlisted()
     && !classes.some((known) => known.toLowerCase() === name.toLowerCase());
   const similar = isNew ? findSimilarName(name, classes) : null;
-  say(byId("report-new"), findNameError()
+  const isFace = isAnswer(name) && isNewBox() && !byId("report-class").disabled;
+  say(byId("report-new"), findNameError() || (isFace ? words("This is already the answer. Your box is new, so it can be reported.") : "")
     || (isNew ? words("“{name}” is not a class of this model. If it is another name of one, that class is reported; otherwise the operator of this page decides who is meant.", { name }) : ""));
   say(byId("report-similar"), similar ? words("It is {name}", { name: similar }) : "");
   byId("report-similar").onclick = () => {
@@ -172,7 +188,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     const claimed = kind === NO_FACE ? NOT_A_FACE : isUnlisted() ? null : typedName();
     const fields = {
       kind: removal ? REMOVAL : WRONG, claimed: removal ? "" : claimed, note: byId("report-note").value,
-      box: !removal && box ? [box.x, box.y, box.width, box.height] : null,
+      box: !removal && box ? [box.x, box.y, box.width, box.height] : null, new_box: !removal && isNewBox(),
     };
     const target = findTarget(kind);
     const noted = !removal && target === image ? WHOLE : kind;
@@ -181,7 +197,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     dialog.close(); // before the card is rebuilt, which keeps the focus of its buttons
     onSent(text);
   } catch (error) {
-    say(byId("report-message"), error.message);
+    say(byId("report-message"), explainRefusal(error));
   } finally {
     send.disabled = false;
   }
