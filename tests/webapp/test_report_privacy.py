@@ -47,7 +47,7 @@ def mixed_dataset(two_class_dataset: Dataset) -> Dataset:
     dataset = two_class_dataset
     for box, name in ((Box(0, 0, 96, 72), "green"), (Box(4, 4, 30, 30), "red")):
         store_report(dataset, SENT, box, name)
-        accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: None})
+        accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: name})
     samples = {sample.key: sample for sample in dataset.samples.iterate()}
     splits = {
         key: (SENT_KEY, "test") if sample.image == SENT_KEY else (sample.split_group, sample.split)
