@@ -88,6 +88,8 @@ def test_faces_are_edited_predicted_and_reported(
     assert "Invalid name" in page.inner_text("#report-new")
     page.fill("#report-class", "gren")
     assert page.inner_text("#report-similar") == "It is green"
+    find = "import('/js/similar_names.js').then((m) => m.findSimilarName('Rin Ono', ['ono_rin']))"
+    assert page.evaluate(find) == "ono_rin"
     page.fill("#report-class", "mei")
     assert "“mei” is not a class of this model" in page.inner_text("#report-new")
     page.fill("#report-note", "<b>it is Mei</b>")

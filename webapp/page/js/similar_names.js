@@ -2,11 +2,24 @@
 
 const MAX_TYPING_MISTAKES = 1 / 3; // share of the letters of a name
 
-/** The one of some names that differs least from a typed name, if it differs by little, as a typing mistake does. */
+/**
+ * The one of some names that differs least from a typed name, if it differs by little, as a typing mistake does. Words
+ * may be in another order, and the typed name may have more of them.
+ */
 export function findSimilarName(name, names) {
-  const distances = names.map((other) => [editDistance(name.toLowerCase(), other.toLowerCase()), other]);
+  const distances = names.map((other) => [distanceBetween(name, other), other]);
   const [distance, similar] = distances.sort(([first], [second]) => first - second)[0] ?? [Infinity, null];
   return distance <= name.length * MAX_TYPING_MISTAKES ? similar : null;
+}
+
+function distanceBetween(name, other) {
+  const [words, others] = [wordsOf(name), wordsOf(other)];
+  if (others.length > 1 && others.every((word) => words.includes(word))) return words.length - others.length;
+  return editDistance(name.toLowerCase(), other.toLowerCase());
+}
+
+function wordsOf(name) {
+  return name.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
 }
 
 /** Number of letters to insert, delete or replace (Levenshtein). */
