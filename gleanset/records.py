@@ -36,7 +36,7 @@ def overlap(box: Rectangle, other: Rectangle) -> float:
 
 
 def are_nested(box: Rectangle, other: Rectangle) -> bool:
-    """Return whether a box has the center of the other one, as if it has half of it."""
+    """Return whether one of two boxes contains the center of the other."""
     across = abs(2 * box[0] + box[2] - 2 * other[0] - other[2])
     down = abs(2 * box[1] + box[3] - 2 * other[1] - other[3])
     return any(across <= width and down <= height for _, _, width, height in (box, other))

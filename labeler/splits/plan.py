@@ -238,7 +238,7 @@ def plan_groups(
         largest = max((len(group.members) for group in judging), default=0)
         in_groups = f"{count(len(judging), 'group')}, the largest of {count(largest, 'image')}"
         reason = "earlier splits are kept"
-        if min(shares.values()) * total < (1 if largest > 1 else len(plan.table)):
+        if min(shares.values()) * total < (1 if largest > 1 else tolerance):
             reason = "the classes have too few images"
         elif largest > 1:
             reason = f"near duplicates and scenes stay together in {in_groups}"

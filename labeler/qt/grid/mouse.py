@@ -73,7 +73,7 @@ class TileMouse(QObject):
     lifted = Signal(int)
     clicked_outside = Signal(QPoint)
     moved_over = Signal(int)
-    drags = False
+    drags = False  # tiles of any window of the process
 
     def __init__(self, view: TileView) -> None:
         super().__init__(view)

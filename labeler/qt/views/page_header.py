@@ -16,7 +16,7 @@ from labeler.qt.widgets import HEAD, NameField, TitleLabel, announce, button, ro
 from labeler.sorting.page_layout import ClassPage, PageKind
 
 LOW_CONFIDENCE_SCALE = 1.5
-MAX_WRONG_OF_RIGHT_PAGE, MIN_FACES_OF_RIGHT_PAGE = 0.1, 4
+ALL_CORRECT_MAX_WRONG, ALL_CORRECT_MIN_FACES = 0.1, 4
 """Limits of "probably all correct": expected errors, and faces, as the last few are unusual."""
 
 
@@ -119,7 +119,7 @@ def _suggestions_title(page: ClassPage) -> str:
     labels, wrong = page.labels, page.expected_wrong
     if not page.tested:
         quality = tr("accuracy unknown: check each face")
-    elif wrong > MAX_WRONG_OF_RIGHT_PAGE or page.total < MIN_FACES_OF_RIGHT_PAGE:
+    elif wrong > ALL_CORRECT_MAX_WRONG or page.total < ALL_CORRECT_MIN_FACES:
         quality = tr("about {wrong} may be wrong").format(wrong=max(1, round(wrong)))
     else:
         quality = tr("probably all correct")
