@@ -36,8 +36,6 @@ def swift(folder: Path) -> Iterator[str]:
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
         address = server.stdout.readline().strip()
         if not address:
             pytest.skip("Swift does not run here: it needs a disk with extended attributes")

@@ -52,9 +52,7 @@ class Ran(NamedTuple):
     @property
     def json(self) -> dict[str, Any]:
         """The JSON object in the last line of stdout (`--json`)."""
-        result = json.loads(self.stdout.splitlines()[-1])
-        assert isinstance(result, dict)
-        return result
+        return json.loads(self.stdout.splitlines()[-1])
 
     def checked(self) -> Ran:
         """Return this; fail if the command has failed."""

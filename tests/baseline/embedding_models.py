@@ -74,5 +74,4 @@ def run_onnx(path: Path, pictures: np.ndarray) -> np.ndarray:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    result: np.ndarray = session.run(["features"], {"picture": pictures})[0]
-    return result
+    return session.run(["features"], {"picture": pictures})[0]

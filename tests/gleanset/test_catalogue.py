@@ -214,7 +214,6 @@ def test_sample_round_trip(dataset: Dataset) -> None:
     result = replace(cut(7, 30, 0.75, sharpness=3.5), phash=(1 << 64) - 5)
     dataset.faces.replace(sha(7), "test", "", [result])
     sample = dataset.samples.get(result.key)
-    assert sample is not None
     assert asdict(sample) == {
         "key": result.key,
         "image": sha(7),

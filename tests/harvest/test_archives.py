@@ -421,7 +421,6 @@ def test_hostile_metadata_gives_no_credit() -> None:
     assert read_embedded_credit(b"no image") == NO_CREDIT
     assert read_embedded_credit(picture(1)) == NO_CREDIT
     long = read_embedded_credit(with_exif(1, "A\x00\x1b[31m\n" + "b" * 5000, "")).author
-    assert long is not None
     assert len(long) == 500
     assert long.isprintable()
     assert clean_page_url("javascript:alert(1)") is None

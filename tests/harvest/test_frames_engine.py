@@ -199,7 +199,6 @@ def test_ffmpeg_ends_with_parent() -> None:
     if shutil.which("setpriv") is None:
         pytest.skip("needs setpriv")
     with python(WAITING) as parent_process:
-        assert parent_process.stdout is not None
         pid = int(parent_process.stdout.readline())
         # Once it is `sleep`, its lifetime is tied to ours.
         assert eventually(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")

@@ -245,7 +245,6 @@ def test_killed_run_is_repeated_without_duplicates(
     undisturbed = sample(*line)
     assert len(undisturbed) > 16
     with python(SAMPLE_IN_PART, "frames", *line, "-d", tmp_path / "killed") as process:
-        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.kill()
     repeated = sample(*line, folder=tmp_path / "killed")

@@ -360,9 +360,8 @@ def test_opt_outs_in_own_folder_are_only_reported(dataset: Dataset, tmp_path: Pa
     done = FolderRequest(path=str(folder)).run(dataset)
     assert done["added"] == 3
     assert done["reserved"] == 2
-    result = done["reserved_files"]
-    assert isinstance(result, dict)
-    assert sorted(result["files"]) == [f"mine/0.jpg: {IPTC}", f"mine/1.jpg: {C2PA}"]
+    files = done["reserved_files"]["files"]
+    assert sorted(files) == [f"mine/0.jpg: {IPTC}", f"mine/1.jpg: {C2PA}"]
 
 
 def test_long_path_patterns_match_quickly() -> None:

@@ -84,8 +84,7 @@ def recorded(source: Source, state: str) -> dict[str, Any]:
     """Return the recorded answer of a state, or the usual one."""
     file = ANSWERS / source.name / f"{state}.json"
     if file.is_file():
-        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return result
+        return json.loads(file.read_text(encoding="utf-8"))
     if state in USUAL:
         return USUAL[state]
     if state == "bad_key" and not takes_key(source):

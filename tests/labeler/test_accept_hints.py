@@ -427,9 +427,7 @@ def test_completion_ignores_width_case_and_kana() -> None:
     assert complete("ao") == ["aoi", "Suzukaze Aoba"]
     assert complete("ren") == ["Réne"]
     assert complete("") == complete("?") == complete("xyz") == []
-    match = match_exact_name("ａｏｉ", names)
-    assert match is not None
-    assert match.label == "aoi"
+    assert match_exact_name("ａｏｉ", names).label == "aoi"
     assert match_exact_name("new", names) is None is match_exact_name("??", names)
     assert fold_name("Ｍｉｋｕ_01") == fold_name("miku 01") == "miku01"
 

@@ -288,7 +288,6 @@ def facts(dataset: Dataset, *, boxes: bool = False) -> dict[str, tuple[object, .
     result = {}
     for sample in dataset.samples.iter_by_key():
         image = dataset.images.get(sample.image)
-        assert image is not None
         [face] = dataset.faces.list_in_image(sample.image)
         origin = max(image.origins, key=lambda origin: origin.author or "")
         credit = (origin.original_path, origin.author, origin.licence, origin.page_url)

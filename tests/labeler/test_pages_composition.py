@@ -390,7 +390,6 @@ def test_links_of_earlier_versions_can_be_undone(empty: Dataset) -> None:
     reopened = SortingSession(empty)
     assert reopened.progress().undo is not None
     page = Pages(reopened).next()
-    assert page is not None
     assert sorted(page.rows) == sorted(rows)
     assert reopened.undo().operation.text() == "2 samples of one person"
     assert empty.db.fetch_int("SELECT count(*) FROM sorting_note WHERE bond IS NOT NULL") == 0

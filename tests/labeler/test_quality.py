@@ -86,9 +86,7 @@ def select(dataset: Dataset, **options: Any) -> GallerySelection:
 
 def read_page_data(page: str) -> dict[str, Any]:
     results = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
-    assert results
-    result: dict[str, Any] = json.loads(results[1])
-    return result
+    return json.loads(results[1])
 
 
 def test_label_issues_are_selected(sorted_faces: Dataset) -> None:
@@ -368,7 +366,6 @@ def test_only_changed_samples_are_measured(empty: Dataset) -> None:
 def test_broken_file_is_rejected_until_repaired(empty: Dataset) -> None:
     good, bad = (put(empty, encode(face(n)), str(n))[0] for n in (1, 2))
     sample = empty.samples.get(bad)
-    assert sample is not None
     path = empty.image_path(sample.image, "JPEG")
     data = path.read_bytes()
     path.chmod(0o644)
@@ -459,7 +456,6 @@ def test_pages_use_prelabel_vectors(empty: Dataset) -> None:
         label(empty, samples[number].key, ("Miku", "Mio")[number % 2])
     pages = Pages(SortingSession(empty))
     page = pages.next()
-    assert page is not None
     kinds = {sample.id: ("Miku", "Mio")[number % 2] for number, sample in enumerate(samples)}
     assert len(page.rows) == 18
     assert all(tile.prediction.label == kinds[tile.rows[0]] for tile in page.tiles)

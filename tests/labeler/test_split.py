@@ -47,7 +47,6 @@ def test_only_labelled_samples_are_split(empty: Dataset) -> None:
     empty.journal.apply("Reject", [Choice(rejected, "reject")])
     plan = split_dataset(empty)
     sample = empty.samples.get(rejected)
-    assert sample is not None
     assert (sample.split, sample.split_group) == (None, None)
     assert plan.groups == 9
 
@@ -297,9 +296,7 @@ def test_unreadable_samples_are_not_counted_as_searched(
     empty: Dataset, images_with_copies: list[tuple[str, ...]]
 ) -> None:
     sample = empty.samples.get(images_with_copies[0][0])
-    assert sample is not None
     image = empty.images.get(sample.image)
-    assert image is not None
     empty.image_path(image.sha256, image.format).unlink()
     result = DuplicateFinder(empty).search_labelled()["looked_for_copies"]
     assert result == {"compared": 17, "copies": result["copies"], "unreadable": 1}  # type: ignore[index]
@@ -414,9 +411,7 @@ def test_unseen_label_in_old_split_is_moved_to_train(empty: Dataset) -> None:
     assert status(empty)["samples"]["unreviewed_labels"] == 1
     assert next_step(empty).startswith("labeler split")
     split_dataset(empty)
-    sample = empty.samples.get(evaluated[0])
-    assert sample is not None
-    assert sample.split == "train"
+    assert empty.samples.get(evaluated[0]).split == "train"
     assert "labeler split" not in next_step(empty)
 
 

@@ -190,7 +190,6 @@ def test_additions_keep_val_and_test(seed: int, split_settings: SplitSettings) -
         before, ties = plan, [*applied(ties, plan), *random_ties(random, prefix, 12)]
         # The catalogue sorts by key, so additions come last.
         plan = split(ties, split_settings, again=True)
-        assert plan is not None
         check_plan(ties, plan)
         for key, (_, was) in before.splits.items():
             now = plan.splits[key][1]
@@ -216,9 +215,7 @@ def test_split_is_idempotent(seed: int, split_settings: SplitSettings) -> None:
         return
     ties = [*applied(ties, plan), *random_ties(random, "b", 12)]
     plan = split(ties, split_settings, again=True)
-    assert plan is not None
     repeated = split(applied(ties, plan), split_settings, again=True)
-    assert repeated is not None
     assert repeated.splits == plan.splits
     assert repeated.left_out == plan.left_out
 

@@ -109,7 +109,6 @@ def test_frames_record_video_time_and_scene(tracked: Dataset) -> None:
         (origin,) = tracked.images.get(sample.image).origins
         stored = tracks[str(sample.track)]
         assert (origin.video, origin.scene) == (stored.video, stored.scene)
-        assert origin.time is not None
         assert stored.track.started <= origin.time <= stored.track.ended
         assert tracked.crop_path(sample.key).exists()
 

@@ -200,8 +200,7 @@ def test_recipe_is_idempotent(recipe: Write, tmp_path: Path) -> None:
         words = ("run", f"../{path.name}", "--into", "../made", "--json", "-q")
         ran = run_here("pipeline.cli", *words, cwd=tmp_path / "elsewhere")
         assert (ran.code, ran.stderr) == (0, "")
-        result: dict[str, Any] = ran.json
-        return result
+        return ran.json
 
     first = run_elsewhere()
     assert first["folder pictures"]["added"] == 20

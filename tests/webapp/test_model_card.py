@@ -75,8 +75,7 @@ def get_card(settings: ServeSettings, run: Path | None = None, **changes: object
     model = {} if run is None else {"model": str(run / "served.onnx")}
     changed = msgspec.structs.replace(settings, **model, **changes)
     card = model_card(load_model(changed), None, changed)
-    result: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(card))
-    return result
+    return msgspec.json.decode(msgspec.json.encode(card))
 
 
 def test_card_shows_recorded_metrics(settings: ServeSettings, run: Path) -> None:

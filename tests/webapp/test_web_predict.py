@@ -47,8 +47,7 @@ def upload_files(
 
 def get_parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
     """Return the parts of one image of a response."""
-    result: list[dict[str, Any]] = answer.json()["images"][number]["parts"]
-    return result
+    return answer.json()["images"][number]["parts"]
 
 
 def test_predictions_keep_order(client: TestClient) -> None:

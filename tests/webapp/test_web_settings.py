@@ -36,8 +36,7 @@ def predict_color(settings: ServeSettings, web: WebSettings, colour: str) -> dic
     loaded = load_model(msgspec.structs.replace(settings, web=web))
     upload = Upload("a.png", solid_image(colour))
     [response] = predict_values(loaded, [[upload]], settings.limits)
-    part: dict[str, Any] = response["images"][0]["parts"][0]
-    return part
+    return response["images"][0]["parts"][0]
 
 
 def test_only_listed_classes_are_shown(settings: ServeSettings) -> None:

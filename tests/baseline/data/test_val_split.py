@@ -39,7 +39,6 @@ def test_val_is_split_off_by_group(dataset: Dataset) -> None:
     fill(dataset, 32, parts=("train",) * 7 + ("test",), per_group=2)
     before = find_examples(dataset)
     after, message = ensure_val(before, 0)
-    assert message is not None
     assert "val is empty" in message
     assert "labeler split --ratio" in message
     train, val = after.splits["train"], after.splits["val"]
@@ -59,7 +58,6 @@ def test_class_with_one_group_stays_in_train(dataset: Dataset) -> None:
     fill(dataset, 6, parts=("train",), per_group=6)
     examples, message = ensure_val(find_examples(dataset), 0)
     assert not examples.splits["val"]
-    assert message is not None
     assert "too small to split off" in message
 
 

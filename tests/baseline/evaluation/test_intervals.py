@@ -77,7 +77,6 @@ def test_paired_test_counts_groups() -> None:
 def test_interval_of_equal_runs_is_exact(count: int) -> None:
     result = compare_paired(*[np.ones(count, bool)] * 2, [str(i) for i in range(count)]).interval
     limit = stats.beta.ppf(0.975, 1, count)
-    assert result is not None
     assert tuple(result) == pytest.approx((-limit, limit))
     repeated = difference_interval(np.zeros(4 * count), np.arange(4 * count) // 4)
     assert tuple(repeated) == pytest.approx((-limit, limit))

@@ -52,8 +52,7 @@ def random_images(side: int = SIDE) -> np.ndarray:
 
 
 def extract(name: str, x: np.ndarray) -> np.ndarray:
-    features: np.ndarray = load_untrained(name).extractor(ImageShape(3, x.shape[2]), "fp32")(x)
-    return features
+    return load_untrained(name).extractor(ImageShape(3, x.shape[2]), "fp32")(x)
 
 
 def test_hub_model_normalizes_images(hub: Hub, tmp_path: Path) -> None:

@@ -210,7 +210,6 @@ def test_outlier_scores() -> None:
     wrong = list(truth)
     wrong[40] = "cid"
     result = by_key(propose(make_samples(wrong, set(range(120))), vectors))
-    assert result[40].outlier is not None
     assert result[40].outlier > 0.8
 
 

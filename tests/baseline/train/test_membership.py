@@ -90,7 +90,6 @@ def test_saved_membership_is_the_same(fitted: Fitted) -> None:
     membership, rows = fitted[0], fitted[2]
     state = dict(membership.state)
     loaded = ClassMembership.from_state(state | {"head.1.bias": rows[0]}, WIDTH, IDENTITY)
-    assert loaded is not None
     assert loaded(rows).tolist() == membership(rows).tolist()
     assert ClassMembership.from_state({"head.1.bias": rows[0]}, WIDTH, IDENTITY) is None
     with pytest.raises(ValueError, match="membership"):

@@ -68,8 +68,7 @@ def small(dataset: Dataset) -> Dataset:
 
 
 def metrics(dataset: Dataset, run: object) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads((run_folder(dataset, str(run)) / METRICS).read_text())
-    return result
+    return json.loads((run_folder(dataset, str(run)) / METRICS).read_text())
 
 
 def without_timings(metrics: dict[str, Any]) -> dict[str, Any]:

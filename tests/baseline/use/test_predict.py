@@ -32,8 +32,7 @@ def run_json(*words: object) -> dict[str, Any]:
     """Run a command and return its JSON; raise its errors."""
     ran = CliRunner().invoke(commands, [*map(str, words), "--json"], catch_exceptions=False)
     assert ran.exit_code == 0, ran.output
-    result: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
-    return result
+    return json.loads(ran.stdout.splitlines()[-1])
 
 
 def test_predict_files_and_folders(

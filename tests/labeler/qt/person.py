@@ -323,13 +323,11 @@ class Person:
 
     @property
     def keys(self) -> dict[str, str]:
-        assert self.window.worker.progress is not None
         return self.window.worker.progress.keys
 
     def true_class(self, row: int) -> str:
         wait_until(lambda: has_tile(self.view.model, row))
         tile = self.view.model.tile(row)
-        assert tile is not None
         return self.truth[tile.key]
 
     def tile_center(self, row: int) -> QPoint:
@@ -424,7 +422,6 @@ class Person:
     @property
     def decided_count(self) -> int:
         """The number of faces that are decided."""
-        assert self.window.worker.progress is not None
         counts = self.window.worker.progress.counts
         return counts.total - counts.pending - counts.later
 
@@ -438,7 +435,6 @@ class Person:
         """Correct all predictions of this page, whose classes exist, and accept it."""
         view = class_pages(self)
         page = view.page
-        assert page is not None
         true_labels = [self.true_class(row) for row in range(len(page.tiles))]
         expected_labels = [page.label or tile.prediction.label for tile in page.tiles]
         if page.kind == "groups":

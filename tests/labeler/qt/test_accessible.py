@@ -267,8 +267,7 @@ def luminance(colours: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the relative luminance of WCAG 2.2."""
     part = colours / 255.0
     linear = np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
-    result: NDArray[np.float64] = linear @ np.array((0.2126, 0.7152, 0.0722))
-    return result
+    return linear @ np.array((0.2126, 0.7152, 0.0722))
 
 
 def text_contrast(widget: QWidget) -> float:

@@ -74,7 +74,6 @@ def test_moved_box_is_saved_on_close(open_window: OpenWindow, faces: FaceSet) ->
     view.selection_box.setCurrentIndex(1)
     wait_until(lambda: view.canvas.current >= 0 and not view.canvas.image.isNull())
     settle(window)
-    assert view._sheet is not None
     sha256, before = view._sheet.sha256, view.canvas.boxes[0].box
     with locked(faces.root):
         QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)
@@ -146,7 +145,6 @@ def test_killed_window_keeps_saved_steps(faces: FaceSet) -> None:
         env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.PIPE,
     ) as process:
-        assert process.stdout is not None
         saved = process.stdout.read(8)
         process.kill()
         saved += process.stdout.read()
@@ -174,7 +172,6 @@ def test_ctrl_c_closes_window_cleanly(dataset: Dataset, tmp_path: Path) -> None:
         text=True,
     )
     with window:
-        assert window.stdout is not None
         assert window.stdout.readline() == "shown\n"
         window.send_signal(signal.SIGINT)
         _, text = window.communicate(timeout=60)
@@ -239,7 +236,6 @@ def test_stop_kills_process_ignoring_sigterm(start_command: MakeQueue) -> None:
     )
     stages, ends = record_signals(queue)
     wait_until(lambda: bool(stages))
-    assert queue.process is not None
     number = queue.process.processId()
     queue.stop()
     assert eventually(lambda: not is_running(number))
@@ -275,7 +271,6 @@ def test_command_ends_with_killed_window(tmp_path: Path) -> None:
         text=True,
     )
     with window:
-        assert window.stdout is not None
         number = int(window.stdout.readline())
         assert is_running(number)
         window.kill()

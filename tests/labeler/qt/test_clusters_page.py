@@ -237,7 +237,6 @@ def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(person: Person
     person.point(rows[0])
     person.press(".")
     settle(person.window)
-    assert person.window.worker.progress is not None
     assert person.window.worker.progress.counts.other == len(rows)
 
 
@@ -271,7 +270,6 @@ def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
 def test_dropped_cluster_is_merged(person: Person) -> None:
     view = class_pages(person)
     before, first, second = view.page, cluster_rows(person, 0), cluster_rows(person, 1)
-    assert before is not None
     assert drop_on(person, list(second), second[0]) is Qt.DropAction.IgnoreAction  # its own cluster
     moved = {view.model.id(row) for row in second}
     drop_on(person, list(second), first[0])

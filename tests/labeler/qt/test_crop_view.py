@@ -47,7 +47,6 @@ def wait_until_saved(window: LabelerWindow) -> None:
 
 def saved_boxes(window: LabelerWindow) -> list[BoxedSample]:
     view = crop_view(window)
-    assert view._sheet is not None
     with Dataset.open(window.worker.root) as dataset:
         return BoxedSamples(dataset.db).list_in_image(view._sheet.sha256)
 
@@ -244,7 +243,6 @@ def test_label_follows_unsaved_move(window: LabelerWindow) -> None:
     assert (box.label, box.status) == (name, "labelled")
     with Dataset.open(window.worker.root) as dataset:
         before = dataset.samples.get(first.key)
-        assert before is not None
         assert (before.status, before.label) == ("retired", None)
 
 
@@ -267,7 +265,6 @@ def test_box_is_deleted_or_labelled_while_saving(window: LabelerWindow) -> None:
 
 def test_requested_image_waits_for_drag_end(window: LabelerWindow) -> None:
     view = crop_view(window)
-    assert view._sheet is not None
     before = view._sheet.sha256
     view.turn_to(1)
     start_drag(view, viewport_point(view, 20, 10), viewport_point(view, 60, 50))

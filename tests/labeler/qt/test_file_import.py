@@ -182,9 +182,7 @@ def test_failed_command_shows_hint(start_import: StartImport) -> None:
 def test_second_close_stops_import(start_import: StartImport) -> None:
     window = start_import(harvest=WAITING_HARVEST, facecrop=FACECROP)
     wait_until(lambda: window.imports.stage is not None)
-    process = window.imports.queue.process
-    assert process is not None
-    number = process.processId()
+    number = window.imports.queue.process.processId()
     window.imports.run_command("labeler", "split")
     assert import_bar(window).text.text() == "Waiting for: Import  ·  then Split"
     line = json.dumps(PROGRESS | {"total": 75})
@@ -385,7 +383,6 @@ def test_settings_change_theme_now_and_language_later(
     program = Program(application)
     try:
         program.open(faces.root)
-        assert program.window is not None
         assert program.window.tabs.tabToolTip(0) == "グリッド  F2"
     finally:
         program.shut_down()

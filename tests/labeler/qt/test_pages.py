@@ -91,7 +91,6 @@ def test_rest_of_corrected_page_is_suggested_again(person: Person) -> None:
         person.send(row, other)
     moved = {tile.rows[0] for tile in page.tiles[:3]}
     wait_until(lambda: view.page is not page)
-    assert view.page is not None
     assert not moved & set(view.page.rows)
     assert set(page.rows) - moved >= set(view.page.rows) & set(page.rows)
     assert person.status == "Suggested again"
@@ -158,7 +157,6 @@ def test_enter_uses_renamed_class(person: Person) -> None:
     assert set(person.labels.values()) == {"Ayanami"}
     assert label not in person.keys
     person.undo()
-    assert view.page is not None
     assert view.page.label == "Ayanami"
 
 
@@ -201,7 +199,6 @@ def test_held_enter_accepts_one_page(person: Person) -> None:
     view, decided = class_pages(person), 0
     for number, marked in enumerate((False, True), 1):  # by Qt as a repeat
         page = view.page
-        assert page is not None
         wait_for_enter(view)
 
         def next_page_alive(page: ClassPage = page, number: int = number) -> bool:
@@ -264,7 +261,6 @@ def test_page_of_deleted_class_disappears(person: Person) -> None:
         dataset.db.execute("UPDATE origin SET hint=NULL")
     wait_for_page(person)
     person.enter()  # one page of each class: from now on suggestions are learned
-    assert view.page is not None
     label = sorted(view.page.labels)[0]
     with dataset:
         editor.delete(label)
@@ -493,7 +489,6 @@ def test_typed_name_is_kept_while_preparing(
         QTest.keyClick(window.focusWidget(), letter)
     assert notice_title(window) == ""
     view = window.view
-    assert view.page is not None
     assert (view.header.name.text(), window.shown_name) == ("Gin", "pages")
     for _ in range(2):  # the first Enter warns that the name was typed before
         QTest.keyClick(window.focusWidget(), Qt.Key.Key_Return)

@@ -61,7 +61,6 @@ class WindowProcess:
         assert read_answer(process) == ""  # shown, with an empty journal
 
     def ask(self, question: str) -> Any:
-        assert self._process.stdin is not None
         self._process.stdin.write(f"{question}\n".encode())
         return read_answer(self._process)
 
@@ -94,7 +93,6 @@ class WindowProcess:
 
 
 def read_answer(process: subprocess.Popen[bytes]) -> Any:
-    assert process.stdout is not None
     assert select.select([process.stdout], [], [], 60)[0], "no answer"
     return json.loads(process.stdout.readline())
 
