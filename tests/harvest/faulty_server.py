@@ -15,6 +15,7 @@ from select import select
 from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
 
+import pytest
 from PIL import Image
 from tools_for_tests import LoopbackServer, QuietHandler, encode
 
@@ -280,3 +281,14 @@ def download(client: Client, url: str) -> bytes:
     """Return the file at a URL. Raises `Unreadable`."""
     [outcome] = fetch(client, url, requests=1)
     return outcome.unwrap()
+
+
+def lying_name_server(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Resolve `pictures.example` to these addresses."""
+    real = socket.getaddrinfo
+
+    def lie(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
+        names = addresses if host == "pictures.example" else (host,)
+        return [entry for name in names for entry in real(name, port, *args, **options)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lie)

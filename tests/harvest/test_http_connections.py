@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from faulty_server import JPEG, FaultyServer, Proxy, download
+from faulty_server import JPEG, FaultyServer, Proxy, download, lying_name_server
 from tools_for_tests import LoopbackServer, running, self_signed
 
 from gleanset.errors import GleansetError, Unreachable, Unreadable, UsageError
@@ -56,7 +54,7 @@ def test_redirect_to_private_address_is_rejected(
 def test_name_with_private_address_is_rejected(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _lying_name_server(monkeypatch, ["127.0.0.1", "::1"])
+    lying_name_server(monkeypatch, "127.0.0.1", "::1")
     port = site.server_address[1]
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
         download(client, f"http://pictures.example:{port}/picture.jpg")
@@ -87,17 +85,6 @@ def test_normalize_url_is_idempotent(raw: str, tidied: str) -> None:
     assert normalize_url(tidied) == tidied
 
 
-def _lying_name_server(monkeypatch: pytest.MonkeyPatch, addresses: list[str]) -> None:
-    real = socket.getaddrinfo
-
-    def lie(host: str, port: int, *args: Any, **options: Any) -> list[Any]:
-        if host != "pictures.example":
-            return real(host, port, *args, **options)
-        return [entry for a in addresses for entry in real(a, port, *args, **options)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", lie)
-
-
 SOURCES = [
     pytest.param(Flickr(pace=0), id="flickr"),
     pytest.param(Pixiv(pace=0), id="pixiv"),
@@ -109,7 +96,7 @@ SOURCES = [
 def test_name_with_private_address_raises_unreachable(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, source: Source
 ) -> None:
-    _lying_name_server(monkeypatch, ["127.0.0.1"])
+    lying_name_server(monkeypatch, "127.0.0.1")
     names = [option.name for option in source.options if option.name.endswith("endpoint")]
     endpoint = f"http://pictures.example:{site.server_address[1]}"
     query = Query("owl", options=dict.fromkeys(names, endpoint))
