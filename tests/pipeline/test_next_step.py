@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 import signal
-import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from catalogue_rows import sample_of
@@ -120,8 +119,7 @@ def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
 
 
 def without_their_files(dataset: Dataset, place: Path) -> None:
-    split(dataset, place)
-    harvest_files(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
+    harvested_since_a_split(dataset, place)
     for image in dataset.images.iterate():
         if image.origins[0].path is not None:
             dataset.image_path(image.sha256, image.format).unlink()
@@ -131,22 +129,9 @@ def without_their_files(dataset: Dataset, place: Path) -> None:
 def import_cut_short(dataset: Dataset, place: Path) -> None:
     """Import images without the step that labels them, as after a kill."""
     folder = tree(place / "sorted", {"cat": 6, "owls": 6})
-    with pytest.raises(sqlite3.IntegrityError), failing_journal(dataset):
+    killed = patch.object(dataset.journal, "apply", side_effect=KeyboardInterrupt)
+    with killed, pytest.raises(KeyboardInterrupt):
         import_labelled(dataset, ImportRequest(path=str(folder), workers=1))
-
-
-@contextmanager
-def failing_journal(dataset: Dataset) -> Iterator[None]:
-    """Fail every new step."""
-    with dataset.db.transaction():
-        dataset.db.execute(
-            "CREATE TRIGGER stopped BEFORE INSERT ON step BEGIN SELECT RAISE(FAIL, 'no step'); END"
-        )
-    try:
-        yield
-    finally:
-        with dataset.db.transaction():
-            dataset.db.execute("DROP TRIGGER stopped")
 
 
 def trained(dataset: Dataset, place: Path) -> None:
@@ -269,7 +254,7 @@ def test_next_command_works_as_printed(
     assert run_here("pipeline.cli", "status", "--json", "-d", root).json["next"] == line
     place = tree(tmp_path / "mine", {"cat": 2, "owls": 2}, 70)
     program, *words = [str(place) if word == "DIR" else word for word in shlex.split(line)]
-    module = {"gleanset": "pipeline"}.get(program, program)
+    module = PROGRAMS.get(program, program)
     if words[0] == "train":
         # Shorter than printed.
         words += [f"-o{option}" for option in ("size=32", "views=1", "strength=1")]
@@ -294,8 +279,7 @@ def test_confident_predictions_are_accepted_before_split(dataset: Dataset, tmp_p
     Proposals(dataset.db).replace(prelabelled, {"known": ["cat", "owls"]})
     line = next_step(dataset)
     assert line == f"labeler accept predictions {dataset.option}"
-    program, *words = shlex.split(line)
-    done = run_here(f"{program}.cli", *words, "--json", cwd=tmp_path)
+    done = run(f"{line} --json", tmp_path)
     assert done.json["accepted"] == len(queued), done.stderr
     assert next_step(dataset).startswith("labeler split ")
 
@@ -318,8 +302,7 @@ def test_clusters_are_suggested_without_display(tmp_path: Path) -> None:
 
         def follow(line: str) -> None:
             assert next_step(dataset) == f"{line} {where}"
-            program, *words = shlex.split(f"{line} {where}")
-            run_here(f"{program}.cli", *words, "-q", cwd=tmp_path).checked()
+            run(f"{line} {where} -q", tmp_path).checked()
 
         follow("baseline prelabel")
         follow("labeler gallery clusters.html --clusters")
