@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from unittest.mock import Mock
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded, search
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+from tools_for_tests import encode
 from weak_copies import WEAK_COPIES, encode_weak_copy
 
 from gleanset import Dataset
@@ -332,31 +333,26 @@ def add_coarse_noise(p: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(p) + rough, 0, 255).astype(np.uint8))
 
 
-def encode(image: Image.Image, kind: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **({"quality": 95} if kind == "JPEG" else {}))
-    return buffer.getvalue()
-
-
+to_png = partial(encode, kind="PNG")
 ALTERED_FILES: dict[str, Callable[[Image.Image], bytes]] = {
-    "enlarged": lambda p: encode(ImageOps.scale(p, 3 / 2, LANCZOS)),
-    "enlarged and sharpened": lambda p: encode(
+    "enlarged": lambda p: to_png(ImageOps.scale(p, 3 / 2, LANCZOS)),
+    "enlarged and sharpened": lambda p: to_png(
         ImageOps.scale(p, 2, LANCZOS).filter(ImageFilter.UnsharpMask(2, 150, 0))
     ),
-    "enlarged by whole pixels": lambda p: encode(ImageOps.scale(p, 2, Image.Resampling.NEAREST)),
-    "smaller": lambda p: encode(ImageOps.scale(p, 2 / 3, LANCZOS)),
-    "JPEG": lambda p: encode(p, "JPEG"),
+    "enlarged by whole pixels": lambda p: to_png(ImageOps.scale(p, 2, Image.Resampling.NEAREST)),
+    "smaller": lambda p: to_png(ImageOps.scale(p, 2 / 3, LANCZOS)),
+    "JPEG": lambda p: encode(p, quality=95),
     "GIF": lambda p: encode(p.quantize(256), "GIF"),
-    "palette": lambda p: encode(p.quantize(256)),
-    "cropped": lambda p: encode(p.crop((0, 0, round(p.width * 0.8), p.height))),
-    "cropped and enlarged": lambda p: encode(ImageOps.scale(COPIES["crop 5 %"](p), 2, LANCZOS)),
-    "marked": lambda p: encode(COPIES["watermark"](p)),
-    "screenshot": lambda p: encode(COPIES["screenshot"](p)),
-    "grain": lambda p: encode(add_grain(p)),
-    "letterbox": lambda p: encode(ImageOps.expand(p, (0, 40), "black")),
-    "mirror": lambda p: encode(ImageOps.mirror(p)),
+    "palette": lambda p: to_png(p.quantize(256)),
+    "cropped": lambda p: to_png(p.crop((0, 0, round(p.width * 0.8), p.height))),
+    "cropped and enlarged": lambda p: to_png(ImageOps.scale(COPIES["crop 5 %"](p), 2, LANCZOS)),
+    "marked": lambda p: to_png(COPIES["watermark"](p)),
+    "screenshot": lambda p: to_png(COPIES["screenshot"](p)),
+    "grain": lambda p: to_png(add_grain(p)),
+    "letterbox": lambda p: to_png(ImageOps.expand(p, (0, 40), "black")),
+    "mirror": lambda p: to_png(ImageOps.mirror(p)),
     "dithered GIF": lambda p: encode(p.quantize(64, palette=p.quantize(64)), "GIF"),
-    "marked and enlarged": lambda p: encode(ImageOps.scale(COPIES["watermark"](p), 3, LANCZOS)),
+    "marked and enlarged": lambda p: to_png(ImageOps.scale(COPIES["watermark"](p), 3, LANCZOS)),
 }
 
 
@@ -404,7 +400,7 @@ def test_original_is_best_copy(dataset: Dataset) -> None:
     names: dict[str, tuple[str, str]] = {}
     for seed, (kind, alter) in enumerate(ALTERED_FILES.items(), 1):
         original = painting(seed)
-        files = [("copy", alter(original)), ("original", encode(original))]
+        files = [("copy", alter(original)), ("original", to_png(original))]
         # The copy comes first, except where only the order decides.
         for name, data in reversed(files) if kind == "mirror" else files:
             names[add_picture(dataset, f"{kind} {name}", data)] = (kind, name)
@@ -416,7 +412,7 @@ def test_original_is_best_copy(dataset: Dataset) -> None:
 
 def test_chosen_originals_are_stored(dataset: Dataset) -> None:
     image = painting(3)
-    for name, data in (("copy", ALTERED_FILES["enlarged"](image)), ("original", encode(image))):
+    for name, data in (("copy", ALTERED_FILES["enlarged"](image)), ("original", to_png(image))):
         add_picture(dataset, name, data)
     plan = search(dataset)
     (copies,) = plan.sets

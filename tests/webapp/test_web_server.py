@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import subprocess
 import time
@@ -11,7 +10,6 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
-from typing import Any
 
 import msgspec
 import pytest
@@ -24,6 +22,7 @@ from server_helpers import (
     running_server,
     solid_image,
 )
+from test_attacks import post_images, predict_red, read_response
 from tools_for_tests import command
 
 from gleanset import Dataset
@@ -92,7 +91,7 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
     part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
     megabyte = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
     with impatient_server(settings) as port:
-        predict(port, solid_image("red"))
+        assert predict_red(port) == 200
         before = getrusage(RUSAGE_SELF).ru_maxrss
         with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
             connection.sendall(head + f"{len(part):x}\r\n".encode() + part + b"\r\n")
@@ -102,7 +101,8 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
             with suppress(ConnectionError):
                 assert connection.recv(12) == b"HTTP/1.1 413"
         assert getrusage(RUSAGE_SELF).ru_maxrss - before < 40_000
-        assert predict(port, solid_image("red"))["images"][0]["parts"][0]["answer"] == "red"
+        _, _, answer = read_response(post_images(port, solid_image("red")))
+        assert answer["images"][0]["parts"][0]["answer"] == "red"
 
 
 def test_malformed_request_is_refused(port: int) -> None:
@@ -110,23 +110,6 @@ def test_malformed_request_is_refused(port: int) -> None:
     assert exchange(port, tls_hello).startswith(b"HTTP/1.1 400")
     line = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert exchange(port, line).startswith(b"HTTP/1.1 200")
-
-
-def predict(port: int, picture: bytes) -> dict[str, Any]:
-    """Return the response to one image."""
-    body = (
-        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
-        + picture
-        + b"\r\n--x--\r\n"
-    )
-    head = (
-        "POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    result = exchange(port, head.encode() + body)
-    assert result.startswith(b"HTTP/1.1 200"), result
-    answer: dict[str, Any] = json.loads(result.partition(b"\r\n\r\n")[2])
-    return answer
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

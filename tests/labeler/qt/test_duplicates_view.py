@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
 import pytest
 from drawn_faces import FaceSet, copied, labels
+from duplicate_images import add_picture, encoded
 from person import (
     OpenWindow,
     Person,
@@ -24,11 +24,9 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QProgressBar, QPushButton
 from sorting_model import by_id, ids_of
 
-from gleanset import Box, Dataset, Face, Origin
+from gleanset import Dataset, Origin
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.runs import LabelIssue, LabelIssues
-from gleanset.images.cropping import CropGeometry, FaceCropper
-from gleanset.images.staging import StageBytes
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.qt.file_import import ImportBar, ImportState
 from labeler.qt.views.duplicates import DuplicatesView
@@ -48,26 +46,13 @@ GROUPS = 3
 @pytest.fixture(scope="module")
 def copies_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make three images in three sizes each, with their duplicate sets."""
-    import numpy as np
-
     root = tmp_path_factory.mktemp("copies") / "d"
-    with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
-        keep = StageBytes(dataset.originals(scratch))
-        cutter = FaceCropper(CropGeometry(), dataset.crops(scratch))
+    with Dataset.create(root) as dataset:
         for number in range(GROUPS):
             scene = paint_scene(plan_scene([CAST[number]], 50 + number, SIZES[0]))
             for size in SIZES:
-                buffer = io.BytesIO()
-                pixels = scene.resize(size, Image.Resampling.LANCZOS)
-                pixels.save(buffer, "JPEG", quality=90)
-                measured = keep(buffer.getvalue())
-                with dataset.db.transaction():
-                    dataset.take_original(
-                        keep.store, measured, Origin("folder", f"{number}-{size[0]}")
-                    )
-                    whole = Face("whole", Box(0, 0, *size), 1.0)
-                    cut = cutter.crop(measured.sha256, np.asarray(pixels), whole)
-                    dataset.faces.replace(measured.sha256, "whole", "t", [cut])
+                copy = scene.resize(size, Image.Resampling.LANCZOS)
+                add_picture(dataset, f"{number}-{size[0]}", encoded(copy))
         DuplicateFinder(dataset, workers=1).search()
     return root
 
@@ -233,7 +218,6 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     duplicates = duplicate_keys(person)
     classes = person.window.class_panel.model
     row = classes.row(classes.rowCount() - 1)
-    assert row is not None
     assert (row.name, row.count, row.target) == ("Duplicates", len(duplicates), DUPLICATES)
     person.window.class_panel.selected.emit(row.target)
     settle(person.window)
@@ -449,7 +433,6 @@ def test_dataset_is_split_and_exported(
     counts = column_numbers(view, 1)
     assert sum(counts) == 60
     bar = view.table.itemWidget(view.table.topLevelItem(0), BAR).findChild(QProgressBar)
-    assert bar is not None
     assert (bar.value(), bar.maximum()) == (counts[0], max(counts))
     assert view.title.text() == "No split yet"
     assert not view.timeline_button.isEnabled()
