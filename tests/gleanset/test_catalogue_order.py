@@ -273,11 +273,6 @@ def two_copies(dataset: Dataset) -> list[str]:
     return keys
 
 
-def test_consistent_catalogue_has_no_findings(dataset: Dataset) -> None:
-    add_hinted(dataset, 1, "hana")
-    assert get_findings(dataset) == {}
-
-
 @pytest.mark.damages("a row that points to nothing is what is looked for")
 @pytest.mark.parametrize(
     "statement",

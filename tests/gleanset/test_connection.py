@@ -333,16 +333,6 @@ def test_copy_of_closed_catalogue_leaves_no_files(root: Path, tmp_path: Path) ->
     assert sorted(path.name for path in root.iterdir()) == ["catalog.sqlite", "dataset.toml"]
 
 
-def test_copy_includes_write_ahead_log(root: Path, tmp_path: Path) -> None:
-    with Dataset.open(root) as writing:
-        add_image(writing, 2)
-        before = files(root)
-        assert before["catalog.sqlite-wal"]
-        copy_catalogue(root / "catalog.sqlite", tmp_path / "copy.sqlite")
-        assert files(root) == before
-    assert images(tmp_path / "copy.sqlite") == 2
-
-
 @pytest.mark.parametrize("index", [True, False])
 def test_copy_includes_log_of_killed_process(root: Path, tmp_path: Path, index: bool) -> None:
     with Dataset.open(root) as writing:

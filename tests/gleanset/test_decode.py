@@ -131,17 +131,6 @@ def test_transparent_color_of_png_becomes_white(color: int | tuple[int, ...]) ->
     assert values[:, 10:].min() == 255
 
 
-def test_16_bit_values_are_scaled() -> None:
-    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    expected = np.linspace(0, 255, 256).round().reshape(16, 16)
-    for kind in ("PNG", "TIFF"):
-        result = array(decode(encode(Image.fromarray(ramp), kind)))
-        assert np.abs(result[..., 0] - expected).max() <= 1
-    big_endian = Image.frombytes("I;16B", (16, 16), ramp.astype(">u2").tobytes())
-    result = array(decode(encode(big_endian, "TIFF")))
-    assert np.abs(result[..., 0] - expected).max() <= 1
-
-
 @pytest.mark.parametrize(
     "odd", [np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 0.0], ids=lambda value: f"{value:g}"
 )

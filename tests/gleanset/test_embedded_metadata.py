@@ -81,13 +81,12 @@ def test_gps_position_is_detected_in_every_format(tmp_path: Path) -> None:
 
 def test_gps_position_is_detected_in_heic(tmp_path: Path) -> None:
     """The HEIC plugin is loaded on demand in any process."""
-    pytest.importorskip("pillow_heif")
+    pytest.importorskip("pillow_heif").register_heif_opener()
     code = (
         "import sys; from pathlib import Path; "
         "from gleanset.images.embedded_metadata import file_has_gps_position; "
         "print([file_has_gps_position(Path(name)) for name in sys.argv[1:]])"
     )
-    register_heic()
     for name, place in (("yes.heic", True), ("no.heic", False)):
         (tmp_path / name).write_bytes(file("HEIF", exif=exif(place=place)))
     files = (tmp_path / "yes.heic", tmp_path / "no.heic")
@@ -99,12 +98,6 @@ def test_gps_position_is_detected_in_heic(tmp_path: Path) -> None:
         check=True,
     )
     assert result.stdout.strip() == "[True, False]"
-
-
-def register_heic() -> None:
-    import pillow_heif
-
-    pillow_heif.register_heif_opener()
 
 
 @settings(max_examples=60, deadline=None)

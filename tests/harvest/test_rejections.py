@@ -71,10 +71,7 @@ def test_rejections_are_recorded_per_source(dataset: Dataset) -> None:
 
 
 def test_retry_of_one_source(dataset: Dataset, site: FaultyServer) -> None:
-    def otherwise(h: Handler) -> None:
-        h.answer(200, picture(1), Content_Type="image/jpeg")
-
-    site.otherwise = otherwise
+    site.otherwise = lambda h: h.answer(200, picture(1), Content_Type="image/jpeg")
     record_outcome(dataset, candidate(site.url, "bing"), "http 403")
     record_outcome(dataset, candidate(site.url, "google"), picture(1))
     assert reasons(dataset) == {"bing": "http 403"}
@@ -211,7 +208,6 @@ def test_refusing_host_ends_search(host: Host, dataset: Dataset) -> None:
     source = Shelf("many", [f"{host.site.url}/p/{n}.jpg" for n in range(5000)])
     with pytest.raises(Incomplete, match="not requested") as caught:
         harvest_searches(dataset, plan_searches([("x", None)], [source], {}), RUN, limit=50)
-    assert caught.value.result is not None
     assert caught.value.result["added"] == 5
     assert source.yielded < 1000
 
