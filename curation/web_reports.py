@@ -127,8 +127,7 @@ def _find_samples(
         claim = report.claim
         key = _find_same_face(dataset, report)
         for other in new if key is None else ():
-            is_same_image = other.claim.sha256 == claim.sha256
-            if is_same_image and overlap(other.claim.box, claim.box) >= MIN_SAME_FACE_OVERLAP:
+            if other.claim.sha256 == claim.sha256 and are_nested(other.claim.box, claim.box):
                 key = keys[other.id]
         if key is None:
             key = make_sample_key(claim.sha256, claim.box)

@@ -124,7 +124,7 @@ def test_renamed_class_does_not_contradict_itself(client: TestClient, dataset: D
     run_here("labeler.cli", "classes", "add", "mei", "-d", dataset.root)
     send_report(client, claimed="mei", box=[5, 5, 20, 20])
     run_here("labeler.cli", "classes", "rename", "mei", "Mei M", "-d", dataset.root)
-    send_report(client, claimed="Mei M", box=[6, 5, 20, 20])
+    send_report(client, claimed="Mei M", box=[9, 9, 9, 5])  # around the eyes
     assert list_disputed_reports(dataset) == {}
     accept_reports(dataset, {report.id: None for report in Reports(dataset.db).iterate()})
     assert [sample.label for sample in dataset.samples.iterate()] == ["Mei M"]
