@@ -136,9 +136,9 @@ class ClassPage(NamedTuple):
     """What is shown at once.
 
     The first `doubtful` tiles are the least confident ones. `total` is how many samples wait for
-    the same class, or on a clusters page for any; there `cluster_sizes` are the numbers of tiles
-    per cluster, arranged `by_hand` or not. The expected number of errors is not shown before such
-    predictions were `tested` on decisions.
+    the same class, or on a clusters page how many it has; there `cluster_sizes` are the numbers of
+    tiles per cluster, arranged `by_hand` or not. The expected number of errors is not shown before
+    such predictions were `tested` on decisions.
     """
 
     kind: PageKind
@@ -439,13 +439,13 @@ def compose_clusters_page(
         if not page_clusters or len(cluster) + HEADING_TILES <= free:
             free -= len(cluster) + HEADING_TILES
             page_clusters.append(cluster)
-    total = sum(len(cluster) for cluster in unknown)
     if not page_clusters:
         return None
     means = [vectors[[stack.number for stack in cluster]].mean(axis=0) for cluster in page_clusters]
     neighbours = [page_clusters[n] for n in chain_by_similarity(np.array(means))]
     ordered = (stack for cluster in neighbours for stack in order_by_similarity(cluster, vectors))
     tiles = tuple(stack._replace(prediction=NO_PREDICTION) for stack in ordered)
+    total = sum(len(tile.rows) for tile in tiles)
     return ClassPage(PageKind.CLUSTERS, None, tiles, 0, total, tuple(map(len, neighbours)))
 
 

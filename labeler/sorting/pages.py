@@ -84,10 +84,7 @@ class Pages:
 
     def _show_page(self, analysis: QueueAnalysis, room: int) -> ClassPage | None:
         self._pool = {row for stack in analysis.stacks for row in stack.rows}
-        page = _compose_next_page(analysis, room, self._tested) if analysis.stacks else None
-        if page is not None and page.kind is PageKind.CLUSTERS:
-            page = page._replace(total=self._session.tiles.get_counts().pending)
-        return page
+        return _compose_next_page(analysis, room, self._tested) if analysis.stacks else None
 
     def note_unreadable(self) -> set[int]:
         """Record and return the samples without a descriptor now: they will never have one."""
