@@ -442,16 +442,14 @@ class ClassPanel(QWidget):
             self.model.filter_by("")
 
     def _choose(self, index: QModelIndex) -> None:
-        row = self.model.row(index.row())
-        if row is not None:
+        if row := self.model.row(index.row()):
             self.selected.emit(row.target)
 
     def _add_class(self) -> None:
         """Create exactly the class in the field; ask for a name if it is empty."""
-        text = self.field.text().strip()
-        self.field.clear()
-        if text:
-            self.name_entered.emit(text)
+        if name := self.field.read_name():
+            self.field.clear()
+            self.name_entered.emit(name)
         else:
             self.field.setFocus()
 

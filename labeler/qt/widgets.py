@@ -352,6 +352,17 @@ class NameField(QLineEdit):
     def is_new(self, text: str) -> bool:
         return match_exact_name(text, self._names) is None
 
+    def read_name(self) -> str:
+        """Return the typed name; empty, with a message, if it cannot be one: the text stays."""
+        name = self.text().strip()
+        try:
+            if name:
+                normalize_class_name(self.resolve(name))
+        except UsageError as error:
+            self._worker.show_message(str(error), bad=True)
+            return ""
+        return name
+
     def _edited(self, text: str) -> None:
         self._matching, self._at = complete_name(text, self._names), -1
 
@@ -402,17 +413,11 @@ class NameField(QLineEdit):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Edit the text; Enter and Esc end the input."""
         if event.key() in ENTER:
-            text = self.text().strip()
-            if text:
-                try:
-                    normalize_class_name(self.resolve(text))
-                except UsageError as error:  # the text stays, to be corrected
-                    self._worker.show_message(str(error), bad=True)
-                    return
-                self.name_entered.emit(text)
+            if name := self.read_name():
+                self.name_entered.emit(name)
                 if event.modifiers() & Qt.KeyboardModifier.ControlModifier and not self.text():
                     self.ended.emit()
-            else:
+            elif not self.text().strip():
                 self._worker.show_message(self.tr("No name was typed"))
                 self.left.emit()
         elif event.key() == Key.Key_Escape:
