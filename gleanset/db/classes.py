@@ -255,8 +255,7 @@ class LabelClasses:
         if row is None:
             return alias
         # A merged class goes by the name of the class that it was merged into.
-        class_name = self._db.fetch_value(f"SELECT {merged_class_sql('name', 'id=?')}", (row,))
-        return class_name or alias
+        return self._db.fetch_text(f"SELECT {merged_class_sql('name', 'id=?')}", (row,)) or alias
 
     def find_renamed(self, name: str) -> str | None:
         """Return the current name of a class that was renamed from `name`."""
@@ -293,12 +292,16 @@ class LabelClasses:
         self._changes.apply(step, [Change("merged", number, None)])
 
     def rename(self, step: int, old: str, new: str) -> None:
-        """Rename a class. Raises `UsageError` if unknown or the name exists."""
+        """Rename a class. Raises `UsageError` if it is unknown or another class has the name."""
         row = self._require_id(old)
-        if self._db.has_rows("SELECT 1 FROM class WHERE name=?", (new,)):
-            fix = "merge the two: labeler classes merge OLD INTO"
-            raise UsageError(f"there is a class {new!r} already", fix)
-        self._changes.apply(step, [Change("name", row, new)])
+        changes = [Change("name", row, new)]
+        if named := self._db.fetch_one("SELECT id, merged_into FROM class WHERE name=?", (new,)):
+            if named["merged_into"] not in (named["id"], row):
+                fix = "merge the two: labeler classes merge OLD INTO"
+                raise UsageError(f"there is a class {new!r} already", fix)
+            # A hidden class or an alias of this one: the old name becomes an alias.
+            changes += [Change("name", named["id"], old), Change("merged", named["id"], row)]
+        self._changes.apply(step, changes)
 
     def merge(self, step: int, old: str, into: str) -> None:
         """Record that a class was merged into another. Raises `UsageError`."""

@@ -302,6 +302,26 @@ def test_old_class_name_resolves_in_another_window(
     assert [c.name for c in session.tiles.get_counts().classes] == ["Hatsune Miku"]
 
 
+@pytest.mark.parametrize("hidden_by", ["undo", "delete"])
+def test_class_gets_name_of_hidden_class(
+    session: SortingSession, rows: list[int], hidden_by: str
+) -> None:
+    session.add_class("Emilia")
+    session.undo() if hidden_by == "undo" else session.delete_class("Emilia")
+    session.label(rows[:2], "Emila")
+    for _ in range(2):  # the second time to a name of its own
+        session.rename_class("Emila", "Emilia")
+        assert places(session)["Emilia"] == 2
+        session.label(rows[2:3], "Emila")
+        assert places(session)["Emilia"] == 3, "the old name means the class"
+        session.undo()
+        session.rename_class("Emilia", "Emila")
+    for _ in range(4):
+        session.undo()
+    assert [*session.progress().keys] == ["Emila"]
+    assert places(session)["Emila"] == 2
+
+
 def test_undo_of_rename_to_taken_name_raises_error(session: SortingSession) -> None:
     session.add_class("A")
     session.rename_class("A", "B")
