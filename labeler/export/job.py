@@ -164,7 +164,7 @@ class ShardWriter:
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
-                row = row | {"sha256": written.sha256, "changes": written.changes}
+                row = row | {"sha256": written.sha256}
                 file = shard_file_name(item)
                 put(ShardRecord(file, data, row))
                 if written.has_gps:
@@ -253,11 +253,11 @@ def write_shards(
 
 
 def _written_items(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
-    changes = {row["file"]: row["changes"] for row in manifest.images}
+    files = {row["file"] for row in manifest.images}
     return [
-        replace(item, changes=changes[name], has_gps=name in manifest.with_gps)
+        replace(item, has_gps=file in manifest.with_gps)
         for item in shard.items
-        if (name := shard_file_name(item)) in changes
+        if (file := shard_file_name(item)) in files
     ]
 
 
@@ -370,7 +370,7 @@ def write_tree(
         raise none_readable_error(failed)
     record_failures(dataset, failed)
     written = [
-        replace(item, sha256=file.sha256, changes=file.changes, has_gps=file.has_gps)
+        replace(item, sha256=file.sha256, has_gps=file.has_gps)
         for item in items
         if (file := done.get(item.path)) is not None
     ]

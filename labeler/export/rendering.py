@@ -31,27 +31,26 @@ def render_image(item: ExportItem, options: ExportOptions) -> tuple[bytes, Expor
     Raises `Unreadable` if neither the crop nor the original can be read, or the original has
     changed.
     """
-    data, changes = _render(item, options)
+    data = _render(item, options)
     # Only unchanged files can have a position.
-    has_gps = changes == UNCHANGED and has_gps_position(data)
-    return data, replace(item, sha256=hash_bytes(data), changes=changes, has_gps=has_gps)
+    has_gps = item.changes == UNCHANGED and has_gps_position(data)
+    return data, replace(item, sha256=hash_bytes(data), has_gps=has_gps)
 
 
-def _render(item: ExportItem, options: ExportOptions) -> tuple[bytes, str]:
-    """Return the bytes of an item's file, and a description of its changes."""
+def _render(item: ExportItem, options: ExportOptions) -> bytes:
     if item.method == "crop" and (data := _read_crop(item.crop)) is not None:
-        return data, item.changes
+        return data
     if item.method == "original":
         data = read_original(item.original)
         if hash_bytes(data) != item.image.sha256:
             raise Unreadable("file is damaged", "its bytes have changed since it was imported")
-        return data, item.changes
+        return data
     pixels = _decode_sample(item, options)
     if options.grayscale:
         pixels = pixels.convert("L")
     if (size := options.target_size) is not None:
         pixels = _resize(pixels, size, options.fit)
-    return _encode(pixels, item.path), item.changes
+    return _encode(pixels, item.path)
 
 
 def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
