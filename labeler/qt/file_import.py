@@ -55,10 +55,10 @@ from labeler.qt.widgets import (
 )
 from labeler.sorting.import_plan import (
     DroppedPaths,
-    ImportPlan,
-    SearchPlan,
     SimulatedImport,
     are_face_crops,
+    import_commands,
+    search_commands,
     sort_paths,
 )
 from labeler.training_command import suggest_training_command
@@ -140,15 +140,12 @@ class BackgroundImport(QObject):
         paths = [path for name, path in self.result.items() if name in ("to", "timeline")]
         return Path(paths[-1]) if paths else None
 
-    def start(self, plan: ImportPlan | SearchPlan) -> None:
-        """Start an import or a search, or queue it behind the running one."""
-        self._add(plan.commands(self._worker.root))
-
     def run_command(self, *words: str) -> None:
         """Run a command on the dataset, such as `facecrop run --new`."""
-        self._add([[*words, "-d", str(self.root)]])
+        self.start([[*words, "-d", str(self.root)]])
 
-    def _add(self, commands: list[list[str]]) -> None:
+    def start(self, commands: list[list[str]]) -> None:
+        """Start commands, or queue them behind the running ones."""
         if not self.running:
             self._reset()
         self._commands += commands
@@ -333,8 +330,8 @@ DEFAULT_LIMIT, MAX_LIMIT = 100, 10_000
 SITES = ("bing", "flickr", "google", "pixiv")
 
 
-class PlanDialog(QDialog):
-    """Base of dialogs that ask for a plan and what becomes a tile; a button starts it."""
+class CommandDialog(QDialog):
+    """Base of dialogs that ask what to import and what becomes a tile; a button starts it."""
 
     def __init__(self, parent: QWidget, title: str, start: str) -> None:
         super().__init__(parent)
@@ -356,8 +353,8 @@ class PlanDialog(QDialog):
         self.faces.setChecked(True)
         self.tiles = column_layout(self.faces, self.whole_images, margins=(SPACE_M,) * 4)
 
-    def plan(self) -> ImportPlan | SearchPlan:
-        """Return what the user chose."""
+    def commands(self, root: Path) -> list[list[str]]:
+        """Return the commands for what the user chose."""
         raise NotImplementedError
 
     def lay_out(self, *parts: QWidget | QLayout) -> None:
@@ -367,10 +364,10 @@ class PlanDialog(QDialog):
         (self.whole_images if self.whole_images.isChecked() else self.faces).setFocus()
 
 
-class ImportDialog(PlanDialog):
+class ImportDialog(CommandDialog):
     """Shows what `harvest folder --simulate` reports of dropped files; asks how to import them.
 
-    `label` is the weak label of all files, `report` what was reported.
+    `label` is the weak label of all files.
     """
 
     def __init__(
@@ -383,10 +380,9 @@ class ImportDialog(PlanDialog):
         self.names.hide()
         are_images = Words.are_images and not dropped.videos
         self.whole_images.setChecked(are_images or are_face_crops(dropped))
-        self.report: SimulatedImport | None = None
-        self._dropped, self._label, self._counts = dropped, label, SimulatedImport()
+        self._dropped, self._label, self._report = dropped, label, SimulatedImport()
         self._simulation = CommandQueue(self)
-        self._simulation.ended.connect(self._add_counts)
+        self._simulation.ended.connect(self._add_to_report)
         self._simulation.emptied.connect(self._show_result)
         self.finished.connect(self._simulation.stop)
         note = self.tr("Images and frames of videos are copied; the originals are not changed.")
@@ -394,15 +390,15 @@ class ImportDialog(PlanDialog):
         commands = dropped.harvest(root, hints=True, label=label)
         self._simulation.add([*words, "--simulate"] for words in commands)
 
-    def _add_counts(self, words: list[str], end: CommandEnd) -> None:
+    def _add_to_report(self, words: list[str], end: CommandEnd) -> None:
         if end.code:
-            self._counts.error = last_error(end.words)
+            self._report.error = last_error(end.words)
             self._simulation.pending = []
         else:
-            self._counts.add(Path(words[2]), end.result)
+            self._report.add(Path(words[2]), end.result)
 
     def _show_result(self) -> None:
-        report = self.report = self._counts
+        report = self._report
         self.summary.setText(self._summary_text(report))
         self.names.setVisible(self._label is None and bool(report.hints))
         self.names.setChecked(self._label is None and report.has_class_folders)
@@ -412,7 +408,7 @@ class ImportDialog(PlanDialog):
 
     @property
     def can_import(self) -> bool:
-        report = self._counts
+        report = self._report
         files = report.images or report.known_images or report.videos or self._dropped.videos
         return bool(files) and not report.error
 
@@ -446,13 +442,18 @@ class ImportDialog(PlanDialog):
             lines.append(self.tr("Folders: {names}").format(names=names))
         return "\n".join(lines)
 
-    def plan(self) -> ImportPlan:
-        videos = tuple(self.report.videos) if self.report is not None else ()
-        names = not self.names.isHidden() and self.names.isChecked()
-        return ImportPlan(self._dropped, self.whole_images.isChecked(), names, self._label, videos)
+    def commands(self, root: Path) -> list[list[str]]:
+        return import_commands(
+            root,
+            self._dropped,
+            whole_images=self.whole_images.isChecked(),
+            hints=not self.names.isHidden() and self.names.isChecked(),
+            label=self._label,
+            video_folders=self._report.videos,
+        )
 
 
-class SearchDialog(PlanDialog):
+class SearchDialog(CommandDialog):
     """Asks for what to search, where, and how many images."""
 
     def __init__(self, parent: QWidget) -> None:
@@ -474,8 +475,9 @@ class SearchDialog(PlanDialog):
         self.lay_out(form, self.tiles)
         self.words.setFocus()
 
-    def plan(self) -> SearchPlan:
-        return SearchPlan(
+    def commands(self, root: Path) -> list[list[str]]:
+        return search_commands(
+            root,
             self.words.text().strip(),
             self.site.currentData(),
             self.limit.value(),
@@ -492,7 +494,7 @@ class FileDropHandler(QObject):
     def __init__(self, window: QWidget, worker: SessionWorker, imports: BackgroundImport) -> None:
         super().__init__(window)
         self._window, self._worker, self._import = window, worker, imports
-        self.dialog: PlanDialog | None = None
+        self.dialog: CommandDialog | None = None
         self._folder = worker.root.absolute().parent
         self._hint = QLabel(self.tr("Drop here to import, or drop onto a class"), window)
         self._hint.setObjectName("card")
@@ -539,10 +541,10 @@ class FileDropHandler(QObject):
         """Ask what to search on which site."""
         self._open(SearchDialog(self._window))
 
-    def _open(self, dialog: PlanDialog) -> None:
+    def _open(self, dialog: CommandDialog) -> None:
         self.close_dialog()
         self.dialog = dialog
-        dialog.accepted.connect(lambda: self._import.start(dialog.plan()))
+        dialog.accepted.connect(lambda: self._import.start(dialog.commands(self._worker.root)))
         dialog.finished.connect(self._dialog_finished)
         dialog.open()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -71,9 +71,9 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
     return DroppedPaths(**{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()})
 
 
-def contains_images(folder: Path, seconds: float = SIZE_CHECK_SECONDS) -> bool:
+def contains_images(folder: Path) -> bool:
     """Return whether a folder has images or videos, as far as it can be searched in a moment."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + SIZE_CHECK_SECONDS
     for parent, _, names in walk_visible_files(folder):
         files = sort_paths([parent / name for name in names])
         if files.videos or files.files or time.monotonic() > end:
@@ -81,11 +81,11 @@ def contains_images(folder: Path, seconds: float = SIZE_CHECK_SECONDS) -> bool:
     return False
 
 
-def are_face_crops(dropped: DroppedPaths, seconds: float = SIZE_CHECK_SECONDS) -> bool:
+def are_face_crops(dropped: DroppedPaths) -> bool:
     """Return whether most images have the size and shape of face crops."""
     from gleanset.images.decode import read_image_size
 
-    end = time.monotonic() + seconds
+    end = time.monotonic() + SIZE_CHECK_SECONDS
     images = list(takewhile(lambda _: time.monotonic() <= end, _iterate_images(dropped)))
     step = max(len(images) // MAX_CHECKED_IMAGES, 1)
     votes = []
@@ -143,46 +143,39 @@ class SimulatedImport:
         del self.hints["none"]
 
 
-class ImportPlan(NamedTuple):
-    """What is imported, and how.
+def import_commands(
+    root: Path,
+    dropped: DroppedPaths,
+    *,
+    whole_images: bool = False,
+    hints: bool = False,
+    label: str | None = None,
+    video_folders: Iterable[Path] = (),
+) -> list[list[str]]:
+    """Return the commands that import dropped files, in order.
 
     With `whole_images` each image is a sample as it is, otherwise faces are detected. With `hints`
     folder names are weak labels; `label` is the weak label of everything. `video_folders` are the
     folders that contain videos.
     """
-
-    dropped: DroppedPaths
-    whole_images: bool = False
-    hints: bool = False
-    label: str | None = None
-    video_folders: tuple[Path, ...] = ()
-
-    def commands(self, root: Path) -> list[list[str]]:
-        """Return the commands in order."""
-        videos = _split_into_commands((*self.video_folders, *self.dropped.videos))
-        tracks = not self.whole_images and self.label is None
-        sampling = ["gleanset", "episodes"] if tracks else ["harvest", "frames"]
-        return [
-            *self.dropped.harvest(root, hints=self.hints, label=self.label),
-            *([*sampling, *part, *_common_options(root, self.label)] for part in videos),
-            _make_samples(root, self.whole_images),
-        ]
+    videos = _split_into_commands((*video_folders, *dropped.videos))
+    tracks = not whole_images and label is None
+    sampling = ["gleanset", "episodes"] if tracks else ["harvest", "frames"]
+    return [
+        *dropped.harvest(root, hints=hints, label=label),
+        *([*sampling, *part, *_common_options(root, label)] for part in videos),
+        _make_samples(root, whole_images),
+    ]
 
 
-class SearchPlan(NamedTuple):
-    """A search of a site for words, which brings `limit` images."""
-
-    words: str
-    site: str
-    limit: int
-    whole_images: bool = False
-
-    def commands(self, root: Path) -> list[list[str]]:
-        """Return the commands in order."""
-        options = ["--limit", str(self.limit), "--source", self.site, *_common_options(root)]
-        # The space is removed again; without it, -words would be an option.
-        search = ["harvest", "keyword", f" {self.words}", *options]
-        return [search, _make_samples(root, self.whole_images)]
+def search_commands(
+    root: Path, words: str, site: str, limit: int, *, whole_images: bool
+) -> list[list[str]]:
+    """Return the commands that import `limit` images, found on a site by words, in order."""
+    options = ["--limit", str(limit), "--source", site, *_common_options(root)]
+    # The space is removed again; without it, -words would be an option.
+    search = ["harvest", "keyword", f" {words}", *options]
+    return [search, _make_samples(root, whole_images)]
 
 
 def _make_samples(root: Path, whole_images: bool) -> list[str]:

@@ -27,7 +27,12 @@ from labeler.acceptance import (
     plan_hints,
 )
 from labeler.classes import ClassEditor
-from labeler.sorting.import_plan import ImportPlan, SearchPlan, are_face_crops, sort_paths
+from labeler.sorting.import_plan import (
+    are_face_crops,
+    import_commands,
+    search_commands,
+    sort_paths,
+)
 from labeler.sorting.name_matching import (
     KnownName,
     complete_name,
@@ -475,7 +480,8 @@ def test_combining_marks_in_completion() -> None:
     assert complete_name("ल", names) == [], "a mark does not end a word"
 
 
-ROOT_OPTION = ["-d", str(Path("/d").absolute())]
+ROOT = Path("/d")
+ROOT_OPTION = ["-d", str(ROOT.absolute())]
 
 
 @pytest.fixture
@@ -506,19 +512,17 @@ def test_small_square_images_are_face_crops(mixed: Path) -> None:
     assert not are_face_crops(sort_paths([mixed / "episode.mkv", mixed / "broken.jpg"]))
 
 
-def test_import_plan_commands(mixed: Path) -> None:
+def test_import_commands(mixed: Path) -> None:
     names = ("hana", "hana/0.jpg", "episode.mkv")
     dropped = sort_paths([mixed / name for name in names])
     hana, image, video = (str(mixed / name) for name in names)
-    plan = ImportPlan(dropped, hints=True, video_folders=(mixed / "hana",))
-    assert plan.commands(Path("/d")) == [
+    assert import_commands(ROOT, dropped, hints=True, video_folders=(mixed / "hana",)) == [
         ["harvest", "folder", hana, "--hints-from-folders", *ROOT_OPTION],
         ["harvest", "folder", image, *ROOT_OPTION],
         ["gleanset", "episodes", hana, video, *ROOT_OPTION],
         ["facecrop", "run", "--new", *ROOT_OPTION],
     ]
-    on_class = ImportPlan(dropped, whole_images=True, hints=True, label="rei")
-    assert on_class.commands(Path("/d")) == [
+    assert import_commands(ROOT, dropped, whole_images=True, hints=True, label="rei") == [
         ["harvest", "folder", hana, "--label", "rei", *ROOT_OPTION],
         ["harvest", "folder", image, "--label", "rei", *ROOT_OPTION],
         ["harvest", "frames", video, "--label", "rei", *ROOT_OPTION],
@@ -526,10 +530,9 @@ def test_import_plan_commands(mixed: Path) -> None:
     ]
 
 
-def test_search_plan_commands() -> None:
-    plan = SearchPlan("-rin", "flickr", 12, whole_images=True)
+def test_search_commands() -> None:
     options = ["--limit", "12", "--source", "flickr", *ROOT_OPTION]
-    assert plan.commands(Path("/d")) == [
+    assert search_commands(ROOT, "-rin", "flickr", 12, whole_images=True) == [
         ["harvest", "keyword", " -rin", *options],
         ["facecrop", "run", "--new", "--detector", "whole", *ROOT_OPTION],
     ]

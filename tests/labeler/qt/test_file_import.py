@@ -56,7 +56,7 @@ def wait_for_dialog(window: LabelerWindow) -> ImportDialog:
     wait_until(lambda: window.drops.dialog is not None)
     dialog = window.drops.dialog
     assert isinstance(dialog, ImportDialog)
-    wait_until(lambda: dialog.report is not None)
+    wait_until(lambda: dialog.summary.text() != "Scanning files…")
     return dialog
 
 

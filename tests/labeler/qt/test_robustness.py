@@ -31,7 +31,7 @@ from labeler.qt.grid.tile_view import Select
 from labeler.qt.status_bar import MessageBar
 from labeler.qt.widgets import choosing
 from labeler.qt.window import LabelerWindow
-from labeler.sorting.import_plan import ImportPlan, sort_paths
+from labeler.sorting.import_plan import import_commands, sort_paths
 
 # -- images
 
@@ -56,7 +56,8 @@ def test_odd_images_are_shown_or_rejected(open_window: OpenWindow, tmp_path: Pat
     write_odd_images(tmp_path / "odd")
     Dataset.create(tmp_path / "new").close()
     window = open_window(tmp_path / "new")
-    window.imports.start(ImportPlan(sort_paths([tmp_path / "odd"]), whole_images=True))
+    dropped = sort_paths([tmp_path / "odd"])
+    window.imports.start(import_commands(window.worker.root, dropped, whole_images=True))
     wait_until(lambda: window.view.empty.title.text() == "Preparing images…")  # type: ignore[attr-defined]
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
