@@ -468,23 +468,18 @@ class CropCanvas(QGraphicsView):
         if event.isAutoRepeat() and key not in REPEATABLE_KEYS:
             return
         code = self.codes.read(event)
-        if code is None or (self.current >= 0 and len(code) < 2 and self._handle_move(event)):
+        if code is None:
             return
-        if key in COMMAND_BY_KEY and not control and len(code) < 2:
+        if key in ARROWS and self.current >= 0:
+            length = 10 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1
+            across, down = (length * step for step in ARROWS[key])
+            box = self.boxes[self.current]
+            moved = box.moved(QPointF(across, down))
+            self._place_current(box.resized(across, down) if control else moved)
+            self.nudged.emit()
+        elif key in COMMAND_BY_KEY and not control and len(code) < 2:
             self.commanded.emit(COMMAND_BY_KEY[key])
         elif code:
             self.keyed.emit(code)
         else:
             event.ignore()
-
-    def _handle_move(self, event: QKeyEvent) -> bool:
-        """Move or resize the current box; return whether the key was for that."""
-        key, box = Key(event.key()), self.boxes[self.current]
-        shift = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
-        if key in ARROWS:
-            across, down = (step * (10 if shift else 1) for step in ARROWS[key])
-            moved = box.moved(QPointF(across, down))
-            self._place_current(box.resized(across, down) if control else moved)
-            self.nudged.emit()
-        return key in ARROWS

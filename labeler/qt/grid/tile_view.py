@@ -117,7 +117,7 @@ def _paint_badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -
 
 
 def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
-    _set_bold_font(painter, max(12, rect.height() // 8))
+    _set_font(painter, max(12, rect.height() // 8), bold=True)
     box = painter.fontMetrics().boundingRect(f" {text} ").adjusted(-3, -1, 3, 1)
     box.moveTopRight(rect.topRight() + QPoint(-3, 3))
     painter.fillRect(box, palette.color(Role.Text))
@@ -127,10 +127,8 @@ def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -
 
 def _paint_caption(painter: QPainter, rect: QRect, text: str, mark: str, palette: QPalette) -> None:
     """Paint a line at the lower edge: the key if there is room for it, then the name."""
-    font = QFont(painter.font())
-    font.setBold(False)
-    font.setPixelSize(min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)))
-    painter.setFont(font)
+    pixels = min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6))
+    _set_font(painter, pixels, bold=False)
     metrics = painter.fontMetrics()
     room = OUTLINE_WIDTH + 1  # keep text clear of the outline
     height = metrics.height() + room
@@ -162,7 +160,7 @@ def _paint_disc(
     painter.setPen(QPen(line, 2))
     painter.setBrush(fill)
     painter.drawEllipse(disc)
-    _set_bold_font(painter, pixels)
+    _set_font(painter, pixels, bold=True)
     painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, text)
 
 
@@ -177,10 +175,10 @@ def _paint_outline(painter: QPainter, rect: QRect, palette: QPalette, *, selecte
         painter.drawRoundedRect(frame, theme.TILE_RADIUS - 1, theme.TILE_RADIUS - 1)
 
 
-def _set_bold_font(painter: QPainter, pixels: int) -> None:
+def _set_font(painter: QPainter, pixels: int, *, bold: bool) -> None:
     font = QFont(painter.font())
     font.setPixelSize(pixels)
-    font.setBold(True)
+    font.setBold(bold)
     painter.setFont(font)
 
 
@@ -259,7 +257,7 @@ class TileView(QListView):
             self.side = side
             self.lay_out()
             if top > 0:
-                self.verticalScrollBar().setValue(self._grid.rect(top).top() - GAP)
+                self.look_from(top)
 
     def zoom(self, factor: float) -> None:
         """Change the tile size until it visibly differs: columns absorb smaller steps."""
@@ -300,10 +298,8 @@ class TileView(QListView):
         return [(part.top(), part.bottom()) for part in parts if part.isValid()]
 
     def selected_rows(self) -> list[int]:
-        rows: set[int] = set()
-        for first, last in self.selected_ranges():
-            rows.update(range(first, last + 1))
-        return sorted(rows)
+        ranges = self.selected_ranges()
+        return sorted({row for first, last in ranges for row in range(first, last + 1)})
 
     def selectAll(self) -> None:
         if self.tiles.rowCount():
