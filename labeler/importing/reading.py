@@ -319,8 +319,7 @@ def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
         if read_coco(tree) is not None:
             raise class_level_error(path)
         return read_class_folders(tree, class_level)
-    readers = (read_export, read_coco, read_yolo)
-    files = next(filter(None, (read(tree) for read in readers)), None)
+    files = read_export(tree) or read_coco(tree) or read_yolo(tree)
     if files is None:
         try:
             files = read_class_folders(tree, None)

@@ -67,7 +67,6 @@ class CommandQueue(QObject):
         self.process: QProcess | None = None
         self._low_priority = low_priority
         self._words: list[str] = []
-        self._rest = b""
         self._last: list[str] = []
 
     @property
@@ -97,12 +96,13 @@ class CommandQueue(QObject):
         if not self.pending:
             self.emptied.emit()
             return
-        self._words, self._rest, self._last = self.pending.pop(0), b"", []
+        self._words, self._last = self.pending.pop(0), []
         process = self.process = QProcess(self)
         process.setProcessEnvironment(_environment())
         if sys.platform != "win32":
             # Ctrl-C in the terminal is for the window, which stops its commands itself.
             process.setUnixProcessParameters(QProcess.UnixProcessFlag.CreateNewSession)
+        process.setReadChannel(QProcess.ProcessChannel.StandardError)
         process.readyReadStandardError.connect(self._read)
         process.finished.connect(self._finished)
         process.errorOccurred.connect(self._failed)
@@ -114,12 +114,9 @@ class CommandQueue(QObject):
             lower_process_priority(process.processId())
 
     def _read(self) -> None:
-        if self.process is None:
-            return
-        data = self._rest + bytes(self.process.readAllStandardError().data())
-        *lines, self._rest = data.split(b"\n")
-        for line in lines:
-            self._read_line(line.decode("utf-8", "replace").rstrip("\r"))
+        while self.process is not None and self.process.canReadLine():
+            line = bytes(self.process.readLine().data()).decode("utf-8", "replace")
+            self._read_line(line.rstrip("\r\n"))
 
     def _read_line(self, line: str) -> None:
         try:

@@ -133,9 +133,7 @@ class Predictor:
             if not prediction.top or (hinted.label and hinted.label not in nonempty):
                 prediction = hinted  # a class without training samples
             refused_names = {names[row] for row in refused.get(sample.id, ()) if row in names}
-            predictions.append(
-                prediction.without(refused_names, names.values()) if refused_names else prediction
-            )
+            predictions.append(prediction.without(refused_names, names.values()))
         return predictions
 
     def _predict(
