@@ -302,17 +302,17 @@ def _refuse_disputed(
 def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) -> UsageError:
     option = dataset.option
     accept = f"webapp reports accept {report.id} --class NAME {option}"
+    says = f"report {report.id} says {name or NONE!r}"
     if rival.report is None:
         state = rival.status if rival.name in NO_CLASS else f"labelled {rival.name!r}"
         return UsageError(
-            f"report {report.id} says {name or NONE!r}, but the dataset has this face: {state}",
+            f"{says}, but in the dataset it is {state}",
             f"to change it: {accept}; to keep it: webapp reports refuse {report.id} {option}",
         )
     refused = rival.report if rival.status == PENDING else report.id
     return UsageError(
-        f"reports disagree about one face: report {report.id} says {name or NONE!r}, report "
-        f"{rival.report} ({rival.status}) {rival.name or NONE!r}",
-        f"{accept} says who it is; webapp reports refuse {refused} {option}",
+        f"reports disagree: {says}, report {rival.report} ({rival.status}) {rival.name or NONE!r}",
+        f"{accept} decides; webapp reports refuse {refused} {option}",
     )
 
 

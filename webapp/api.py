@@ -67,9 +67,9 @@ async def report(request: Request) -> Response:
     sent = parse_json(texts.get("report", "null"), SentReport, "report", hint)
     spool = service.require_spool()
     checked = await _compute(request, CLAIM, (upload, sent), [upload])
-    claimed = await spool.run(lambda: spool.add(checked))
+    is_new, claimed = await spool.run(lambda: spool.add(checked))
     visible = claimed if claimed in service.facts.page["classes"] else None
-    return json_response({"new": claimed is not None, "class": visible})
+    return json_response({"new": is_new, "class": visible})
 
 
 async def classes(request: Request) -> Response:

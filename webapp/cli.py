@@ -100,24 +100,26 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
 
     is_all = ALL in numbers
     with _open(job) as dataset:
-        selected = _select(dataset, numbers)
+        selected, known = _select(dataset, numbers), dataset.classes.list_names()
         removals = Reports(dataset.db).count(kind=REMOVAL)
         skipped, unknown = set[int](), set[int]()
         if is_all and name is None:
             skipped = list_disputed_reports(dataset).keys() & selected.keys()
-            known = dataset.classes.list_names()
             unknown = {n for n in selected if dataset.classes.resolve(selected[n]) not in known}
         names = {n: name or None for n in selected if n not in skipped | unknown}
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
+        created = sorted({*dataset.classes.list_names()} - {*known})
         has_faces = not are_whole_images(dataset.db)
     option, new = dataset.option, unknown - skipped
-    if skipped:
-        job.say(f"pending, contradictory: {len(skipped)} (gleanset list reports {option})")
-    if new:
-        job.say(f"pending, of new classes: {len(new)} (gleanset list reports {option})")
+    for count, kind in ((len(skipped), "contradictory"), (len(new), "of new classes")):
+        if count:
+            job.say(f"pending, {kind}: {count} (gleanset list reports {option})")
     if removals and is_all:
         job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
-    counts = {"accepted": settled.reports if settled else 0, "disputed": len(skipped)}
+    counts: Result = {"accepted": settled.reports if settled else 0, "disputed": len(skipped)}
+    if created:
+        counts["new_classes"] = created
+        job.say(f"new classes: {', '.join(created)} (labeler undo takes them back)")
     if settled and settled.whole_images and has_faces:
         counts["whole_images"] = settled.whole_images
         job.say("whole images were labelled, not faces: labeler undo takes that back")

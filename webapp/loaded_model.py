@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -94,11 +94,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
         "size": facts.size,
         "fit": facts.fit,
         "detector": read.detector.name if read.detector else WHOLE,
-        "cut": {
-            "margin": read.cutting.margin,
-            "square": read.cutting.square,
-            "pad": read.cutting.pad,
-        },
+        "cut": asdict(read.cutting),
         "unknown_below": facts.rule.unknown_below,
         "unfamiliar_below": facts.rule.unfamiliar_below,
         "thresholds": facts.rule.thresholds,

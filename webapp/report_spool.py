@@ -65,8 +65,8 @@ class ReportSpool:
         async with self._lock:
             return await asyncio.to_thread(work)
 
-    def add(self, report: KeptReport) -> str | None:
-        """Store a report and try to import it; return its class, or None if it is not new.
+    def add(self, report: KeptReport) -> tuple[bool, str]:
+        """Store a report and try to import it; return whether it is new, and its class.
 
         Raises `RefusedRequest`.
         """
@@ -85,12 +85,12 @@ class ReportSpool:
             identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
             file = self._folder / f"{hash_bytes(identity)}{SPOOL_SUFFIX}"
             if file.exists() or Reports(dataset.db).contains(claim):
-                return None
+                return False, claim.claimed
             self._check_acceptable(dataset, report)
             write_atomic(file, msgspec.msgpack.encode(report), scratch=self.root / "cache")
         if not self._is_blocked:
             self.import_all()
-        return claim.claimed
+        return True, claim.claimed
 
     def _check_acceptable(self, dataset: Dataset, report: KeptReport) -> None:
         if _is_forgotten(dataset, report):

@@ -92,9 +92,9 @@ class Reports(Table):
         """Return pending reports. Raises `UsageError` for a number that is not pending."""
         reports = []
         for number in dict.fromkeys(numbers):
-            report, fix = self.get(number), "see: gleanset list reports"
-            if report is None:
-                raise UsageError(f"no report has the number {number}", fix)
+            fix = "undo it on the administrator's page (Decided), or the last step by: labeler undo"
+            if (report := self.get(number)) is None:
+                raise UsageError(f"no report has the number {number}", "see: gleanset list reports")
             if report.status != PENDING:
                 raise UsageError(f"report {number} is already {report.status}", fix)
             reports.append(report)
