@@ -42,7 +42,7 @@ from webapp.report_spool import open_for_writing
 from webapp.service import Service
 from webapp.uploads import parse_json
 
-REPORTS_PER_PAGE, FACE_SIZE, MAX_SHOWN_COPIES = 24, 224, 4
+REPORTS_PER_PAGE, FACE_SIZE, MAX_SHOWN_COPIES, MAX_TYPICAL_FACES = 24, 224, 4, 2
 RowNumber = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 """A number that fits into an INTEGER of SQLite."""
 
@@ -92,7 +92,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     """Return the latest settled reports, or the next pending ones after a kind, class and number.
 
     Removals come first, older ones before newer ones. Contradictory reports are adjacent. `known`
-    has labelled faces of each class in the reports, as data URIs.
+    has typical faces of each class in the reports, as data URIs.
     """
     spool = service.require_spool()
     query = request.query_params
@@ -113,7 +113,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
             "spooled": len(list_spooled_reports(spool.root)),
             "reports": [_report_json(dataset, step, report, copies) for step, report in listed],
             "last": last,
-            "known": {name: _labelled_faces(dataset, name) for name in names - {NOT_A_FACE}},
+            "known": {name: _typical_faces(dataset, name) for name in names - {NOT_A_FACE}},
             "classes": dataset.classes.list_names(),
             "aliases": list_aliases(dataset.db, with_former_names=True),
             "option": dataset.option,
@@ -171,7 +171,9 @@ def _report_json(
         "at": report.at,
         "status": report.status,
         "step": step,
+        "step_size": len(Reports(dataset.db).list_in_step(step)),
         "class": get_claimed_class(dataset, report),
+        "in_dataset": bool(dataset.images.get_id(report.claim.sha256)),
         "in_test": any(sample.split == "test" for sample in samples),
         "rivals": find_rivals(dataset, report),
         "copies": _copies_json(dataset, copies[report.id]),
@@ -188,10 +190,11 @@ def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[
     ]
 
 
-def _labelled_faces(dataset: Dataset, name: str) -> list[str]:
-    if (row := dataset.classes.get_id(dataset.classes.resolve(name))) is None:
-        return []
-    keys = SampleTiles(dataset.db).get_keys(SortingQueue(dataset.db).get_portraits(row))
+def _typical_faces(dataset: Dataset, name: str) -> list[str]:
+    queue, row = SortingQueue(dataset.db), dataset.classes.get_id(dataset.classes.resolve(name))
+    # Faces of reports are only shown where a class has no others: they may be what is wrong.
+    rows = queue.list_typical(row or 0, MAX_TYPICAL_FACES) or queue.get_portraits(row or 0)
+    keys = SampleTiles(dataset.db).get_keys(rows)
     samples = filter(None, map(dataset.samples.get, keys))
     thumbnails = map(Thumbnails(dataset, with_reports=True).of_sample, samples)
     return [thumbnail.src for thumbnail in thumbnails if thumbnail is not None]

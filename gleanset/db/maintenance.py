@@ -10,6 +10,7 @@ from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import HAS_CROP, VALID_FACE
 from gleanset.db.images import reported_only_sql
 from gleanset.db.journal import add_step, operation_from_row
+from gleanset.db.reports import Reports
 from gleanset.db.rows import clean
 from gleanset.db.samples import Hints
 from gleanset.records import HAND
@@ -119,12 +120,8 @@ class Maintenance(Table):
                 "INSERT OR REPLACE INTO tombstone VALUES(?,?)", (sha256, clean(reason))
             )
             self._remove(sha256)
-            self._db.execute(
-                "DELETE FROM change WHERE what='report' AND item IN "
-                "(SELECT id FROM report WHERE sha256=?)",
-                (sha256,),
-            )
-            self._db.execute("DELETE FROM report WHERE sha256=?", (sha256,))
+            numbers = self._db.fetch_column("SELECT id FROM report WHERE sha256=?", (sha256,))
+            Reports(self._db).remove(numbers)
 
     def list_refused_images(self) -> list[tuple[str, str]]:
         """Return (hash, format) of undecided images whose reports were accepted, then refused."""

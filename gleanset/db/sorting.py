@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -96,12 +96,10 @@ class SampleTiles(Table):
         """Return the tiles of existing samples by row."""
         return {row["id"]: _tile(row) for row in self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids)}
 
-    def get_ids(self, keys: Iterable[str]) -> dict[str, int]:
+    def get_ids(self, keys: Collection[str]) -> dict[str, int]:
         """Return the rows of existing samples by key."""
-        wanted_keys = list(keys)
-        rows = self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", wanted_keys)
-        ids_by_key = dict_from_rows(rows)
-        return {key: ids_by_key[key] for key in wanted_keys if key in ids_by_key}
+        ids = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", keys))
+        return {key: ids[key] for key in keys if key in ids}
 
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
         """Return the marks of samples (keys), by row."""
@@ -268,17 +266,22 @@ class SortingQueue(Table):
 
     def get_portraits(self, label: int) -> list[int]:
         """Return a class's most typical and last labelled samples (rows)."""
-        typical = self._db.fetch_value(
-            "SELECT s.id FROM sample s LEFT JOIN prelabelled t ON t.sample=s.id WHERE s.label=? "
-            "AND s.status='labelled' ORDER BY t.outlier IS NULL, t.outlier, s.id LIMIT 1",
-            (label,),
-        )
-        latest = self._db.fetch_value(
+        latest = self._db.fetch_column(
             "SELECT sample FROM decision WHERE value=?1 AND sample IN (SELECT id FROM sample WHERE "
             "label=?1 AND status='labelled') ORDER BY id DESC LIMIT 1",
             (label,),
         )
-        return list(dict.fromkeys(row for row in (typical, latest) if row is not None))
+        return list(dict.fromkeys([*self.list_typical(label, 1), *latest]))
+
+    def list_typical(self, label: int, limit: int) -> list[int]:
+        """Return a class's most typical samples (rows) that no web report labelled."""
+        return self._db.fetch_column(
+            "SELECT s.id FROM sample s LEFT JOIN prelabelled t ON t.sample=s.id WHERE s.label=? "
+            "AND s.status='labelled' AND s.id NOT IN (SELECT d.sample FROM change c JOIN decision "
+            "d USING(step) WHERE c.what='report') ORDER BY t.outlier IS NULL, t.outlier, s.id "
+            "LIMIT ?",
+            (label, limit),
+        )
 
 
 def _features(row: Row) -> SampleFeatures:

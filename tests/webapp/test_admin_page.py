@@ -12,14 +12,16 @@ import pytest
 from browser_helpers import OpenPage, accessibility_violations, wait_for
 from catalogue_rows import locked
 from color_model import write_model
+from drawn_dataset import put_whole
 from report_rows import WebReport, add_reports
 from server_helpers import Serve, make_settings, running_server
 from starlette.testclient import TestClient
-from tools_for_tests import run_here
+from tools_for_tests import pixels, run_here
 
 from curation.web_reports import NOT_A_FACE, accept_reports
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod
+from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Reports
 from gleanset.images.decode import decode
 
@@ -97,6 +99,7 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     dataset.samples.set_splits({sample.key: ("a", "test")}, "by hand")
     settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
     assert [one["claimed"] for one in settled if not one["in_test"]] == ["rin", "mei"]
+    assert [one["step_size"] for one in settled] == [1, 2, 2], "what Undo takes back"
     assert [one["claimed"] for one in settled if one["in_test"]] == ["aki"]
     assert decide(admin, undo=step).json()["reports"] == [1, 3]
     assert report_statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
@@ -159,6 +162,15 @@ def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -
     assert [json.loads(line)["disputed_by"] for line in listed.splitlines()] == [[], [], []]
     assert decide(admin, accept={reports["rin"]: None}).status_code == 200
     assert {sample.label for sample in dataset.samples.iterate()} == {"rin"}
+    # Faces to compare with are not those that reports labelled, if there are others.
+    add_reports(dataset.root, [WebReport("rin", picture=7)])
+    of_reports = admin.get(REPORTS, headers=ADMIN).json()["known"]["rin"]
+    key = put_whole(dataset, pixels(1), "own")
+    dataset.journal.apply("Label", [Choice(key, "label", "rin")])
+    accept_reports(dataset, {4: None})
+    add_reports(dataset.root, [WebReport("rin", picture=8)])
+    (own,) = admin.get(REPORTS, headers=ADMIN).json()["known"]["rin"]
+    assert own not in of_reports
 
 
 @pytest.mark.slow
@@ -180,9 +192,11 @@ def test_reports_are_decided_in_browser(
     wait_for(page, f"{CARDS}.length >= 24")
     assert page.url == f"{admin_address}admin"
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    wait_for(page, "document.querySelectorAll('.report .faces img').length > 30")
+    wait_for(page, "document.querySelectorAll('.report .faces img').length > 20")
     assert page.locator(".disputed .dispute").count() >= 2
-    wait_for(page, "document.querySelectorAll('.whole-image:not([hidden])').length === 1")
+    for card in page.locator(".report").all():
+        card.scroll_into_view_if_needed()
+    wait_for(page, "document.querySelectorAll('.misfit:not([hidden])').length === 1")
     assert accessibility_violations(axe, page) == []
     # By keyboard: accept the first undisputed report, and undo it.
     plain = page.locator(".report:not(.disputed)").first
@@ -194,14 +208,13 @@ def test_reports_are_decided_in_browser(
     page.keyboard.press("Enter")
     wait_for(page, "document.activeElement.matches('.report:not(.settled) button')")
     assert Reports(dataset.db).count() == 30
-    # Accept all seen reports; disputed ones and whole images stay.
-    for card in page.locator(".report").all():
-        card.scroll_into_view_if_needed()
+    # Accept all seen reports; disputed ones and whole images stay. All are undone together.
     page.click("#accept-all")
     wait_for(page, f"{CARDS}.filter((card) => card.matches('.settled')).length > 10")
-    wrong = ".report:is(.settled, :has(.primary)) .whole-image:not([hidden]), #left-out[hidden]"
+    wrong = ".report:is(.settled, :has(.primary)) .misfit:not([hidden]), #left-out[hidden]"
     assert page.locator(f"{wrong}, .disputed.settled, .report b").count() == 0, "a note stays text"
-    assert Reports(dataset.db).count(ACCEPTED) > 12
+    assert (accepted := Reports(dataset.db).count(ACCEPTED)) > 12
+    assert str(accepted - 2) in page.locator(".undo").first.inner_text(), "of both tabs: all"
     # Accept as another class, view the whole image, and list the decisions.
     page.locator(".disputed .buttons button").nth(1).click()
     page.fill("#else-name", "Meii")

@@ -56,11 +56,14 @@ def test_report_stores_prediction(client: TestClient, dataset: Dataset) -> None:
 
 def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> None:
     assert send_report(client, claimed="mei").json() == {"new": True, "class": None}
-    assert not send_report(client, claimed="mei", note="again").json()["new"]
+    again = send_report(client, claimed="mei", note="again").json()
+    assert again == {"new": False, "class": None}
     assert send_report(client, claimed="Red", box=[5, 5, 20, 20], new_box=True).json()["new"]
     send_report(client, claimed="Blue")  # a class of the model in another case
     run_here("labeler.cli", "classes", "add", "green", "--alias", "レイ", "-d", dataset.root)
-    assert send_report(client, claimed="レイ").json() == {"new": True, "class": "green"}
+    for is_new in (True, False):
+        answer = send_report(client, claimed="レイ").json()
+        assert answer == {"new": is_new, "class": "green"}, "the same class, also if repeated"
     run_here("labeler.cli", "classes", "add", "red", "--alias", "あか", "-d", dataset.root)
     assert send_report(client, claimed="あか").json()["reason"] == "already the answer"
     claimed = [report.claim.claimed for report in Reports(dataset.db).iterate()]
@@ -76,7 +79,13 @@ def test_model_of_faces_needs_boxes(serve: Serve, dataset: Dataset, tmp_path: Pa
     send_report(faces, claimed="mei", box=[5, 5, 20, 20])
     send_report(serve(), solid_image("lime"), claimed="mei")  # as if it were stored before
     accept = ("webapp.cli", "reports", "accept", "2", "3", "-d", dataset.root, "--json")
-    assert run_here(*accept).json == {"accepted": 2, "disputed": 0, "whole_images": 1}
+    ran = run_here(*accept)
+    counts = {"accepted": 2, "disputed": 0, "whole_images": 1}
+    assert ran.json == {**counts, "new_classes": ["mei"]}
+    assert "new classes: mei (labeler undo takes them back)" in ran.stderr
+    again = run_here(*accept).stderr
+    assert "Decided" in again
+    assert again.rstrip().endswith(f"labeler undo -d {dataset.root}"), "how to take it back"
 
 
 def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Dataset) -> None:
@@ -138,7 +147,7 @@ def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: 
     send_report(client, data, claimed="rei", box=[60, 40, 170, 170])  # around the hair
     words = ("webapp.cli", "reports", "accept", "all", "-d", dataset.root, "--json")
     assert run_here(*words).json == {"accepted": 0, "disputed": 1}
-    with pytest.raises(UsageError, match=r"the dataset has this face: labelled 'hana'"):
+    with pytest.raises(UsageError, match=r"in the dataset it is labelled 'hana'"):
         accept_reports(dataset, {1: None})
     send_report(client, data, claimed=None, box=[100, 80, 90, 100])
     other, nobody = Reports(dataset.db).iterate()
@@ -311,6 +320,7 @@ def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
     others = admin.get("/api/v1/admin/reports", headers=headers).json()["reports"]
     copies = [one["copies"] for one in others if one["kind"] != REMOVAL]
     assert [[copy["sha256"] for copy in images] for images in copies] == [[], [own_image]]
+    assert [one["in_dataset"] for one in others] == [True, False, True, False], "added or not"
     picture_of_it = admin.get(f"/api/v1/admin/reports/{shown[0]['id']}/face", headers=headers)
     assert picture_of_it.headers["content-type"] == "image/jpeg"
 

@@ -10,7 +10,7 @@ const FACES = "api/v1/admin/reports";
 // By number: the report, its card, its outcome, and whether it was seen.
 const cards = new Map();
 const seen = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) if (isIntersecting) cards.get(Number(target.dataset.report)).seen = true;
+  for (const { isIntersecting, target } of entries) if (isIntersecting) markSeen(cards.get(Number(target.dataset.report)));
   refreshAcceptAll();
 }, { threshold: 0.6 });
 let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
@@ -49,13 +49,12 @@ function draw() {
   seen.disconnect();
   cards.clear();
   for (const report of page.reports) {
-    report.isWhole = mayBeWhole(report) ? null : false;
-    const state = { report, seen: false, broken: false, became: report.step ? { step: report.step, text: describeStatus(report) } : null };
+    report.isMisfit = mayBeMisfit(report) ? null : false;
+    const state = { report, seen: false, broken: false, became: report.step ? { step: report.step, size: report.step_size, text: describeStatus(report) } : null };
     cards.set(report.id, state);
     state.card = element("li", { class: report.rivals.length ? "report disputed" : "report", "data-report": report.id });
     fillCard(state);
     seen.observe(state.card);
-    markWhole(state);
   }
   byId("reports").replaceChildren(...[...cards.values()].map(({ card }) => card));
   byId("next").hidden = page.reports.length >= page.waiting;
@@ -83,15 +82,15 @@ function refreshHeader() {
 /** Reports that could be accepted together: seen, undisputed, of a class of the dataset, and of no image that looks like one of its own. */
 const listUndisputed = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
   seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(classOf(report.claimed)));
-/** Those that one button accepts: not of a whole image, or one that may be, in a dataset of faces. */
-const listAcceptable = () => listUndisputed().filter(({ report }) => report.isWhole === false);
+/** Those that one button accepts: not of a whole image, or one that may be, in a dataset of faces, or the other way round. */
+const listAcceptable = () => listUndisputed().filter(({ report }) => report.isMisfit === false);
 
 function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;
   byId("accept-all").hidden = !listAcceptable().length;
   byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: listAcceptable().length });
-  const whole = listUndisputed().filter(({ report }) => report.isWhole).length;
-  say(byId("left-out"), whole ? words("Whole images left out: {count}", { count: whole }) : "");
+  const count = listUndisputed().filter(({ report }) => report.isMisfit).length;
+  say(byId("left-out"), !count ? "" : isOfFaces ? words("Whole images left out: {count}", { count }) : words("Parts of images left out: {count}", { count }));
 }
 
 function fillCard(state) {
@@ -107,8 +106,7 @@ function fillCard(state) {
         element("p", { class: "small" }, ...describeAnswer(report))]),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
-    element("p", { class: "wide small whole-image", hidden: !report.isWhole,
-      text: became ? words("Whole image") : `⚠ ${words("Accepting adds the whole image to a dataset of faces.")}` }),
+    element("p", { class: "wide small misfit", hidden: !report.isMisfit, text: became ? nameExtent() : `⚠ ${warnOfMisfit()}` }),
     report.in_test && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${words("In the test split: accepting changes the test set.")}` }) : "",
     report.rivals.length && !became ? describeDispute(report) : "",
     report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
@@ -116,17 +114,24 @@ function fillCard(state) {
     element("div", { class: "buttons wide" }, ...(became ? buildOutcome(state) : buildChoices(state))));
 }
 
-const mayBeWhole = (report) => isOfFaces && !isRemoval(report) && !report.box[0] && !report.box[1];
+/** Whether a report may be about a whole image, where the model is one of faces, or about a part of one, where it is not. */
+const mayBeMisfit = (report) => !isRemoval(report) && (!isOfFaces || (!report.box[0] && !report.box[1]));
+const nameExtent = () => (isOfFaces ? words("Whole image") : words("Part of an image"));
+const warnOfMisfit = () => (isOfFaces ? words("Accepting adds the whole image to a dataset of faces.") : words("Accepting adds a part of the image to a dataset of whole images."));
 
-/** Say that a report is about a whole image, of a model of faces. Only the image tells its size. */
-function markWhole({ report, card }) {
-  if (report.isWhole === false) return;
-  const { id, box: [, , width, height] } = report;
+/** Note that a report was seen, and say whether it is a misfit. Only the image tells its size. */
+function markSeen(state) {
+  const { report, card } = state;
+  const isFirst = !state.seen;
+  state.seen = true;
+  if (!isFirst || report.isMisfit === false) return;
+  const { id, box: [x, y, width, height] } = report;
   const image = element("img", { src: `${FACES}/${id}/image` });
   image.onload = () => {
-    report.isWhole = image.naturalWidth === width && image.naturalHeight === height;
-    card.querySelector(".whole-image").hidden = !report.isWhole;
-    if (report.isWhole) card.querySelector(".buttons .primary")?.classList.remove("primary");
+    const isWhole = !x && !y && image.naturalWidth === width && image.naturalHeight === height;
+    report.isMisfit = isWhole === isOfFaces;
+    card.querySelector(".misfit").hidden = !report.isMisfit;
+    if (report.isMisfit) card.querySelector(".buttons .primary")?.classList.remove("primary");
     refreshAcceptAll();
   };
 }
@@ -166,12 +171,13 @@ const showCopies = (copies) => element("div", { class: "compare" }, ...copies.fi
   element("div", { class: "faces" }, element("img", { src: copy.src, alt: "" })),
   element("figcaption", { text: copy.sha256.slice(0, 12) }))));
 
-/** A copy in another file gets a second sample: `labeler dedup` finds it. */
-const warnOfCopies = ({ copies }) => element("div", { class: "wide removal" },
+/** A copy in another file gets a second sample: `labeler dedup` finds it. An image of the dataset is not added again. */
+const warnOfCopies = ({ copies, in_dataset: isKnown }) => element("div", { class: "wide removal" },
   element("p", { text: `⚠ ${words("Similar images in the dataset: {count}", { count: copies.length })}` }),
   showCopies(copies),
-  element("p", { class: "small", text: words("Accepting adds this image too; this finds copies afterwards:") }),
-  element("pre", { text: `labeler dedup ${page.option}` }));
+  ...(isKnown ? [] : [
+    element("p", { class: "small", text: words("Accepting adds this image too; this finds copies afterwards:") }),
+    element("pre", { text: `labeler dedup ${page.option}` })]));
 
 function describeDispute({ rivals }) {
   const others = [...new Set(rivals.map(([, claimed, status]) => {
@@ -187,7 +193,7 @@ function describeDispute({ rivals }) {
 }
 
 /** Whether the user should look closer before accepting a report. */
-const needsThought = ({ rivals, isWhole }) => rivals.length > 0 || isWhole;
+const needsThought = ({ rivals, isMisfit }) => rivals.length > 0 || isMisfit;
 
 function buildChoices(state) {
   const { report } = state;
@@ -210,7 +216,7 @@ function buildChoices(state) {
 function buildOutcome({ became }) {
   return [
     element("p", { class: "became", text: became.text }),
-    element("button", { type: "button", class: "undo", text: words("Undo"), onclick: () => undo(became.step) }),
+    element("button", { type: "button", class: "undo", text: became.size > 1 ? words("Undo all {count}", { count: became.size }) : words("Undo"), onclick: () => undo(became.step) }),
   ];
 }
 
@@ -229,16 +235,16 @@ function markBroken(state) {
   refreshAcceptAll();
 }
 
-/** Carry a decision out; each of its reports says what became of it, and can be undone. */
+/** Carry a decision out; each of its reports says what became of it, and how many an undo takes back. */
 async function decide(decision, text) {
   await sendDecision(decision, ({ step, reports }) => {
     page.waiting -= reports.length;
     page.decided += reports.length;
-    for (const id of reports) setOutcome(id, { step, text: text ?? words("Accepted as {name}", { name: nameClass(classOf(cards.get(id)?.report.claimed)) }) });
+    for (const id of reports) setOutcome(id, { step, size: reports.length, text: text ?? words("Accepted as {name}", { name: nameClass(classOf(cards.get(id)?.report.claimed)) }) });
     const first = cards.get(reports[0]);
     if (reports.length === 1) first?.card.querySelector(".undo").focus({ preventScroll: true });
     say(byId("said"), reports.length === 1 ? "" : words("{count} accepted", { count: reports.length }));
-    refreshRivals(reports);
+    refreshSameImages(reports);
   });
 }
 
@@ -248,7 +254,7 @@ async function undo(step) {
     page.decided -= reports.length;
     for (const id of reports) setOutcome(id, null);
     say(byId("said"), words("Pending again: {count}", { count: reports.length }));
-    refreshRivals(reports);
+    refreshSameImages(reports);
     await Promise.all(reports.map(refreshReport));
     cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
   });
@@ -294,16 +300,19 @@ function setOutcome(id, became) {
   fillCard(state);
 }
 
-const refreshRivals = (reports) => reports.flatMap((id) => cards.get(id)?.report.rivals ?? []).forEach(([id]) => refreshReport(id));
+/** Reload the other reports of the same images: what contradicts them, and whether the dataset has the image. */
+function refreshSameImages(reports) {
+  const images = new Set(reports.map((id) => cards.get(id)?.report.sha256));
+  for (const { report } of cards.values()) if (images.has(report.sha256)) refreshReport(report.id);
+}
 
-/** Reload the rivals of a report: they may have been decided meanwhile. */
 async function refreshReport(id) {
   const state = cards.get(id);
   if (!state || state.became) return;
   const { reports, known } = await fetchAdminReports({ kind: state.report.kind, claimed: state.report.claimed, after: id - 1 });
   Object.assign(page.known, known); // an undone decision may have labelled the only face of a class
   const now = reports.find((one) => one.id === id);
-  if (now) Object.assign(state.report, { rivals: now.rivals });
+  if (now) Object.assign(state.report, { rivals: now.rivals, in_dataset: now.in_dataset });
   fillCard(state);
   refreshAcceptAll();
 }
