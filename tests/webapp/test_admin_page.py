@@ -187,7 +187,7 @@ def test_reports_are_decided_in_browser(
     page.click("#token-form button")
     page.locator("#token-form .message", has_text=wrong).wait_for()
     assert page.url == f"{admin_address}admin"
-    page.fill("[name=token]", "own")
+    page.fill("[name=token]", " own ")
     page.click("#token-form button")
     wait_for(page, f"{CARDS}.length >= 24")
     assert page.url == f"{admin_address}admin"

@@ -102,10 +102,15 @@ def test_offline_report_is_sent_later(open_page: OpenPage, root: Path, two_faces
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 2")
     page.context.set_offline(True)
-    page.locator("text=Wrong result?").first.click()
-    page.fill("#report-class", "made offline")
-    page.click("#report-send")
-    wait_for(page, "document.querySelector('#said').textContent.includes('sent later')")
+    for is_deleted in (True, False):
+        page.locator("text=Wrong result?").first.click()
+        assert page.input_value("#report-note") == "", "a deleted report was not made"
+        page.fill("#report-class", "made offline")
+        page.click("#report-send")
+        wait_for(page, "document.querySelector('#said').textContent.includes('sent later')")
+        if is_deleted:
+            page.click("#unsent-clear")
+            wait_for(page, "!document.querySelector('#said').textContent")
     # The notice leaves the buttons free.
     notice, bar = page.locator("#said").bounding_box(), page.locator("#submit-bar").bounding_box()
     assert notice["y"] + notice["height"] <= bar["y"]
@@ -115,6 +120,7 @@ def test_offline_report_is_sent_later(open_page: OpenPage, root: Path, two_faces
     page.click("#report-send")
     kept = f"2 (\u2068{two_faces.name}\u2069, Removal: \u2068{two_faces.name}\u2069)"
     wait_for(page, f"document.querySelector('#unsent-count').textContent.endsWith('{kept}')")
+    assert page.inner_text("#unsent-clear") == "Delete all"
     kept_reports = [f"{kind} kept; it will be sent later" for kind in ("Removal request", "Report")]
     assert page.locator(".reported").all_inner_texts() == kept_reports
     page.context.set_offline(False)

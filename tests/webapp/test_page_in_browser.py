@@ -687,10 +687,13 @@ def test_api_page_sends_requests_and_snippets_run(
     run_snippets(page, tmp_path, "", 2)
     page = open_page(at=(address := restart_server(token="secret")))
     page.goto(f"{address}api.html")
-    page.fill("[name=token]", "secret")
+    page.fill("[name=token]", f"{address}?token=secret ")
     page.click("#token-form button")
     wait_for(page, "document.title === 'What is this?'")
     page.goto(f"{page.url.partition('?')[0]}api.html")
+    page.locator("pre", has_text='{"claimed":"blue"}').wait_for()  # no box, as of a whole image
+    assert not re.search('"box"|/faces', page.inner_text("#addresses"))
+    assert page.locator("#try-address option").all_inner_texts() == ["predict"]
     run_snippets(page, tmp_path, "secret", 1)
 
 

@@ -13,17 +13,17 @@ const JSON_TYPE = "application/json";
 const SHOWN_HEADERS = ["content-type", "model-version", "retry-after"];
 const MAX_SHOWN_BASE64 = 60;
 
-/** Form data in curl's syntax; `claimed` is the class in the example of a report. */
-const formOptions = (claimed) => ({
+/** Form data in curl's syntax; `report` is the example of a report. */
+const formOptions = (report) => ({
   predict: "-F file=@a.jpg -F file=@b.jpg",
   faces: "-F file=@a.jpg",
   jpeg: "-F file=@a.heic",
-  reports: `-F file=@a.jpg -F 'report=${JSON.stringify({ claimed, box: [120, 80, 64, 64] }).replaceAll("'", "'\\''")}'`,
+  reports: `-F file=@a.jpg -F 'report=${JSON.stringify(report).replaceAll("'", "'\\''")}'`,
 });
 
 /** The purpose of each address; others have the server's English summary. */
-const purposes = () => ({
-  predict: words("Classifies images, or the faces in them: those in your boxes, or those that the server detects."),
+const purposes = (isOfFaces) => ({
+  predict: isOfFaces ? words("Classifies images, or the faces in them: those in your boxes, or those that the server detects.") : words("It classifies whole images."),
   faces: words("Detects faces and returns their boxes."),
   jpeg: words("Converts an image that browsers cannot show, such as HEIC or TIFF, to JPEG."),
   reports: words("Accepts reports of wrong answers and removal requests, which a person reviews."),
@@ -37,7 +37,7 @@ const purposes = () => ({
   metrics: words("Counts and durations of responses, for Prometheus."),
 });
 
-function buildCard(path, method, operation, schemas, { token, claimed }) {
+function buildCard(path, method, operation, schemas, { token, report }) {
   const name = path.replace(API, "").replace("/", "");
   const types = Object.keys(operation.requestBody?.content ?? {});
   const fields = types.includes(FORM) ? listFields(operation.requestBody.content[FORM].schema, schemas) : [];
@@ -45,10 +45,10 @@ function buildCard(path, method, operation, schemas, { token, claimed }) {
   const isOpen = ["health", "ready"].includes(name);
   return element("article", { class: "card-part" },
     element("h2", { text: `${method.toUpperCase()} ${path}` }),
-    element("p", { text: purposes()[name] ?? operation.summary }),
+    element("p", { text: purposes(Boolean(report.box))[name] ?? operation.summary }),
     ...(fields.length ? [element("p", { class: "small", text: words("Form fields: {names}", { names: fields.join(", ") }) })] : []),
     ...(types.length > 1 ? [element("p", { class: "small", text: words("Also accepts: {names}", { names: types.slice(1).join(", ") }) })] : []),
-    element("pre", { text: curl(isOpen ? "" : token, formOptions(claimed)[name], address) }));
+    element("pre", { text: curl(isOpen ? "" : token, formOptions(report)[name], address) }));
 }
 
 const listFields = ({ $ref: reference }, schemas) => Object.keys(schemas[reference.split("/").at(-1)].properties);
@@ -113,12 +113,17 @@ try {
   const token = status === 401 ? "TOKEN" : "";
   byId("token-note").hidden = !token;
   showSnippets(token);
-  const { classes: [claimed] } = await fetchFacts();
+  const { classes: [claimed], cropping } = await fetchFacts();
+  const isOfFaces = cropping.detector !== "whole";
+  const report = isOfFaces ? { claimed, box: [120, 80, 64, 64] } : { claimed };
+  if (!isOfFaces) byId("try-address").querySelector("[value=faces]").remove();
   const answer = await fetch("api/v1/openapi.json");
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const { paths, components: { schemas } } = await answer.json();
-  byId("addresses").replaceChildren(...Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas, { token, claimed }))));
+  // A model of whole images detects no faces.
+  const offered = Object.entries(paths).filter(([path]) => isOfFaces || path !== `${API}faces`);
+  byId("addresses").replaceChildren(...offered.flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => buildCard(path, method, operation, schemas, { token, report }))));
 } catch (error) {
   say(byId("message"), error.message);
   if (error.status === 401) askForToken(error, translated("Token"), "./");

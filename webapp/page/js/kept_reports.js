@@ -12,6 +12,8 @@ const RETRIED = [0, 401, 408, 429]; // statuses after which a report is sent aga
 const settlers = new Map();
 let isSending = false;
 
+/** Notice about a report that was kept. */
+export const describeKept = () => words("No connection: your report is kept on this device and sent later.");
 const openCache = () => ("caches" in self ? caches.open(CACHE) : null);
 
 /**
@@ -72,11 +74,13 @@ export async function showKept() {
     return `${kind === REMOVAL ? `${words("Removal")}: ` : ""}\u2068${decodeURIComponent(name)}\u2069`;
   });
   byId("unsent-count").textContent = `${words("Reports to be sent later: {count}", { count: names.length })} (${names.join(", ")})`;
+  byId("unsent-clear").textContent = names.length > 1 ? words("Delete all") : words("Delete");
   byId("unsent").hidden = !names.length;
 }
 
 byId("unsent-clear").addEventListener("click", async () => {
   await caches.delete(CACHE);
   for (const address of settlers.keys()) settle(address, false);
+  if (byId("said").textContent === describeKept()) byId("said").textContent = "";
   await showKept();
 });

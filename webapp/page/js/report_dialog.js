@@ -2,7 +2,7 @@
 
 import { byId, element, openDialog, say } from "./dom.js";
 import { paint } from "./images.js";
-import { keepReport } from "./kept_reports.js";
+import { describeKept, keepReport } from "./kept_reports.js";
 import { refusal } from "./refusals.js";
 import { NOT_A_FACE, reportForm, sendReport } from "./server.js";
 import { findSimilarName } from "./similar_names.js";
@@ -83,7 +83,7 @@ function showKind() {
   byId("report-what").hidden = !removal;
   byId("report-contact").textContent = removal && contact ? words("Contact: {contact}", { contact }) : "";
   byId("report-note").required = removal;
-  suggestNote(removal ? undefined : findTarget(kind).claimed);
+  suggestNote(removal ? undefined : findTarget(kind).claims?.at(-1));
   byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
 }
 
@@ -142,13 +142,18 @@ function describeName() {
   };
 }
 
-const add = (target, list, kind) => { target[list] = [...(target[list] ?? []), kind]; };
+const add = (target, list, item) => { target[list] = [...(target[list] ?? []), item]; };
+const discard = (target, list, item) => target[list].splice(target[list].indexOf(item), 1);
 
-/** Send a report about `target`, or keep it if there is no connection; returns what happened. `typed` is the typed name, if any. */
-async function sendOrKeep(form, kind, target, typed, onSettled) {
+/**
+ * Send a report about `target`, or keep it if there is no connection; returns what happened. `typed` is the typed name, if any.
+ * The claims of a target are those that were sent or are kept.
+ */
+async function sendOrKeep(form, { kind, claimed }, target, typed, onSettled) {
   try {
     const { new: isNew, class: name } = await sendReport(form);
     add(target, "reported", kind);
+    if (kind !== REMOVAL) add(target, "claims", claimed);
     if (!isNew) return words("This was already reported.");
     if (kind !== REMOVAL && typed && name && name.toLowerCase() !== typed.toLowerCase()) return words("Thank you, your report was sent: “{typed}” is {name}.", { typed, name });
     if (kind !== REMOVAL) return words("Thank you, your report was sent.");
@@ -156,17 +161,19 @@ async function sendOrKeep(form, kind, target, typed, onSettled) {
     return contact ? `${thanks} ${words("Contact: {contact}", { contact })}` : thanks;
   } catch (error) {
     const settle = (isSent) => {
-      target.kept.splice(target.kept.indexOf(kind), 1);
+      discard(target, "kept", kind);
       if (isSent) add(target, "reported", kind);
+      else if (kind !== REMOVAL) discard(target, "claims", claimed);
       onSettled();
     };
     if (error.status !== 0) throw error;
     add(target, "kept", kind);
+    if (kind !== REMOVAL) add(target, "claims", claimed);
     if (!(await keepReport(form, kind === REMOVAL, settle))) {
       settle(false);
       throw error;
     }
-    return words("No connection: your report is kept on this device and sent later.");
+    return describeKept();
   }
 }
 
@@ -192,8 +199,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     };
     const target = findTarget(kind);
     const noted = !removal && target === image ? WHOLE : kind;
-    const text = await sendOrKeep(reportForm(image.blob, image.name, fields), noted, target, typedName(), onSent);
-    if (!removal) target.claimed = claimed ?? "";
+    const text = await sendOrKeep(reportForm(image.blob, image.name, fields), { kind: noted, claimed: claimed ?? "" }, target, typedName(), onSent);
     dialog.close(); // before the card is rebuilt, which keeps the focus of its buttons
     onSent(text);
   } catch (error) {
