@@ -136,7 +136,6 @@ def import_labelled(
         for origin in origins.values():
             groups.note(origin)
         result["would_import"] = len(origins)
-        result |= {"rejected": len(files.refused)} if files.refused else {}
         result["labels"] = dict(sorted(files.count_classes().items()))
     else:
         for error in files.tree.unreadable:
@@ -249,7 +248,7 @@ def _import_images(
     """Add images with labelled samples, in one step; return the counts."""
     tally: Counter[str] = Counter(added=0, duplicate=0)
     labels_of: dict[str, dict[str, str]] = {}
-    refused = dict(files.refused)
+    refused: dict[Path, tuple[str, str]] = {}
     with dataset.stage(STAGE) as scratch:
         cutter = FaceCropper(
             CropGeometry.from_settings(dataset.settings.crop), dataset.crops(scratch)

@@ -155,16 +155,14 @@ def _fold_name(name: str) -> str:
 class LabelledFiles:
     """Labels that a reader collected from a folder.
 
-    `unlabelled` is the reason for images without a label. `refused` has the reason and detail for
-    images with an unusable label, `missing` the names without an image, `dropped` the unusable
-    annotations with their reasons.
+    `unlabelled` is the reason for images without a label. `missing` has the names without an image,
+    `dropped` the unusable annotations with their reasons.
     """
 
     kind: str
     tree: ImportTree
     unlabelled: str
     tables: set[Path] = field(default_factory=set)
-    refused: dict[Path, tuple[str, str]] = field(default_factory=dict)
     ignored: dict[Path, str] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
@@ -214,7 +212,6 @@ class LabelledFiles:
         return [
             LabelledImage(path, tuple(labels), self._frames.get(path))
             for path, labels in sorted(self._labels.items())
-            if path not in self.refused
         ]
 
     def count_classes(self) -> Counter[str]:
@@ -222,10 +219,10 @@ class LabelledFiles:
         return Counter(label for image in self.images for _, label in image.labels)
 
     def count_ignored(self) -> Counter[str]:
-        """Return the number of files that are neither labelled nor refused, by reason."""
+        """Return the number of files that are not labelled, by reason."""
         counts = Counter(self.tree.ignored)
         for path in self.tree.images:
-            if path not in self._labels and path not in self.refused:
+            if path not in self._labels:
                 counts[self.ignored.get(path, self.unlabelled)] += 1
         for path in self.tree.others:
             counts["file with labels" if path in self.tables else NOT_AN_IMAGE] += 1
