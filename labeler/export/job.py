@@ -7,7 +7,6 @@ written last; complete shards are kept.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -23,7 +22,7 @@ from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import atomic_file, disk_errors, write_atomic
 from gleanset.files.shards import ShardSize
-from gleanset.files.store import hash_file
+from gleanset.files.store import hash_bytes, hash_file
 from gleanset.named_files import summarize_lines
 from gleanset.plugins import attribute_errors
 from gleanset.records import Rejection
@@ -134,7 +133,7 @@ class ShardWriter:
         facts = [sample_facts(item, self.classes) for item in shard.items]
         digests = [item.digest(self.options.pixel_settings) for item in shard.items]
         plan = [self.options.format_label, LICENCE_COLUMNS, list(self.classes), digests, facts]
-        digest = hashlib.sha256(json.dumps(plan).encode()).hexdigest()
+        digest = hash_bytes(json.dumps(plan).encode())
         path = self.folder / f"{shard.name}{self.options.form.ending}"
         with disk_errors(path):
             for folder in (self.folder, self.earlier):

@@ -5,7 +5,6 @@ Image codecs are imported where they are used, so that a window opens faster.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from contextlib import suppress
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gleanset import Dataset
 from gleanset.db.regions import Frame, SampleRegion, VideoFrames
 from gleanset.errors import Unreadable
-from gleanset.files.store import Store
+from gleanset.files.store import Store, hash_bytes
 from gleanset.records import Box, Region
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class ThumbnailCache:
     def path(self, region: SampleRegion, side: int) -> Path:
         """Return the path of a thumbnail; another region or size is another file."""
         box, angle = region.region
-        stamp = hashlib.sha256(f"{tuple(box)}:{angle}".encode()).hexdigest()[:8]
+        stamp = hash_bytes(f"{tuple(box)}:{angle}".encode())[:8]
         return self._folder / region.key[:2] / f"{region.key}-{stamp}-{side}.jpg"
 
     def pixels(self, region: SampleRegion, side: int) -> Image.Image:
