@@ -56,8 +56,8 @@ def needs_display() -> None:
         )
 
 
-def open_window(root: Path, view: str | None = None) -> int:
-    """Show the window until it is closed; return the exit code.
+def open_window(root: Path, view: str | None = None) -> None:
+    """Show the window until it is closed.
 
     `view` is by default the last one. Without a dataset, the window offers to create one. Raises
     `KeyboardInterrupt` if Ctrl-C closed it, after saving everything.
@@ -70,7 +70,7 @@ def open_window(root: Path, view: str | None = None) -> int:
     ctrl_c = CtrlC(application)
     try:
         program.begin(root, view)
-        code = application.exec()
+        application.exec()
     finally:
         ctrl_c.release()
         lost = program.shut_down()
@@ -81,7 +81,6 @@ def open_window(root: Path, view: str | None = None) -> int:
         )
     if ctrl_c.pressed:
         raise KeyboardInterrupt
-    return code
 
 
 def make_application() -> QApplication:

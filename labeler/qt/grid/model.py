@@ -201,11 +201,9 @@ class TileModel(QAbstractListModel):
 
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return texts for screen readers; images are painted by the view."""
-        if not index.isValid() or index.row() >= len(self._ids):
-            return None
-        if role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole):
-            return self.accessible_text(index.row())
-        return None
+        is_tile = index.isValid() and index.row() < len(self._ids)
+        is_text = role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole)
+        return self.accessible_text(index.row()) if is_tile and is_text else None
 
     def accessible_text(self, row: int) -> str:
         """Return a text such as 'Face 12 of 48, 16 similar, suggested: Miku, 92 percent'."""
