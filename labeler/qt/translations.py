@@ -87,8 +87,8 @@ def language_for(locale: str | None) -> str:
     return ENGLISH
 
 
-def install(application: QApplication, locale: str | None) -> None:
-    """Install the translators of a language; None stands for the first one of the system."""
+def install(application: QApplication, locale: str | None = None) -> str:
+    """Install the translators of a language and return its name."""
     language = language_for(locale)
     for old in application.findChildren(QTranslator):
         application.removeTranslator(old)
@@ -99,6 +99,7 @@ def install(application: QApplication, locale: str | None) -> None:
         if qt_translator.load(f"qtbase_{language}", folder):
             application.installTranslator(qt_translator)
     application.installTranslator(Words(language, application))
+    return language
 
 
 def tr(text: str) -> str:
