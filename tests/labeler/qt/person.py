@@ -292,6 +292,25 @@ def collect_messages(window: LabelerWindow) -> list[str]:
     return messages
 
 
+def drag_from(tiles: QWidget, start: QPoint, drop: Callable[[QMimeData], Qt.DropAction]) -> None:
+    """Press the mouse at a point and move it until `drop` gets what is dragged.
+
+    Without a display no drag can run, so only the drag loop of the desktop is replaced.
+    """
+
+    class Carried(QDrag):
+        def exec(self, *actions: Qt.DropAction) -> Qt.DropAction:
+            return drop(self.mimeData())
+
+    with patch.object(mouse, "QDrag", Carried):
+        QTest.mousePress(tiles, Button.LeftButton, NONE, start)
+        for far in (4, 12, 30):
+            hover(tiles, start - QPoint(far, 0), Button.LeftButton)
+    # The desktop consumes the release of a drag, so the window never sees it. Qt must see it, or it
+    # would consider the button held in every later test.
+    QTest.mouseRelease(QWidget(), Button.LeftButton)
+
+
 class Person:
     """Scripted user who knows the true classes; `gestures` counts keys, clicks and drags."""
 
@@ -384,28 +403,17 @@ class Person:
             self.press(key, held)
 
     def drag(self, row: int, target: str) -> None:
-        """Drag a face onto a row of the class panel.
-
-        Without a display no drag can run, so only the drag loop of the desktop is replaced.
-        """
+        """Drag a face onto a row of the class panel."""
         self.gestures += 1
         panel, drops = self.window.class_panel, []
         number = panel.model.row_of(target)
         position = panel.list.visualRect(panel.model.index(number)).center()
 
-        class Carried(QDrag):
-            def exec(self, *actions: Qt.DropAction) -> Qt.DropAction:
-                drops.append(drop_over(panel.list.viewport(), self.mimeData(), position))
-                return drops[-1]
+        def drop(mime: QMimeData) -> Qt.DropAction:
+            drops.append(drop_over(panel.list.viewport(), mime, position))
+            return drops[-1]
 
-        start, tiles = self.tile_center(row), self.view.view.viewport()
-        with patch.object(mouse, "QDrag", Carried):
-            QTest.mousePress(tiles, Button.LeftButton, NONE, start)
-            for far in (4, 12, 30):
-                hover(tiles, start - QPoint(far, 0), Button.LeftButton)
-        # The desktop consumes the release of a drag, so the window never sees it. Qt must see it,
-        # or it would consider the button held in every later test.
-        QTest.mouseRelease(QWidget(), Button.LeftButton)
+        drag_from(self.view.view.viewport(), self.tile_center(row), drop)
         assert drops == [Qt.DropAction.CopyAction]
 
     def type_name(self, name: str) -> None:

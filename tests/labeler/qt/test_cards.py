@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock
 
 import pytest
 from drawn_faces import FaceSet, copied, hint
-from person import Person, class_pages, drop_over, hover, settle, wait_until
+from person import Person, class_pages, drag_from, drop_over, hover, settle, wait_until
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QDrag
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QWidget
 from window_fixtures import OpenWindow
 
 from gleanset import Dataset
@@ -20,7 +18,6 @@ from gleanset.db.classes import Placement
 from gleanset.db.journal import Choice
 from gleanset.operations import make_operation
 from labeler.duplicates.plan import apply_step
-from labeler.qt.grid import mouse
 from labeler.qt.grid.mouse import TileMimeData
 
 LEFT = Qt.MouseButton.LeftButton
@@ -152,22 +149,13 @@ def test_whole_card_is_dragged_by_gap_or_heading(
     has_suggestions: bool, request: pytest.FixtureRequest
 ) -> None:
     person = request.getfixturevalue("person" if has_suggestions else "clusters_person")
-    view, rows, dragged = class_pages(person).view, card(person, 0), list[list[int]]()
+    view, rows = class_pages(person).view, card(person, 0)
     below = view._grid.placed[0].box.bottomRight() - QPoint(3, 3)
-
-    class Carried(QDrag):
-        def exec(self, *actions: Qt.DropAction) -> Qt.DropAction:
-            dragged.append(list(self.mimeData().ids))
-            return Qt.DropAction.IgnoreAction
-
+    drop = Mock(return_value=Qt.DropAction.IgnoreAction)
     for start in (heading(person, rows), below):
         assert view.indexAt(start).row() < 0
-        with patch.object(mouse, "QDrag", Carried):
-            QTest.mousePress(view.viewport(), LEFT, pos=start)
-            for far in (4, 12, 30):
-                hover(view.viewport(), start + QPoint(far, far), LEFT)
-        QTest.mouseRelease(QWidget(), LEFT)
-    assert dragged == [view.tiles.ids(rows)] * 2
+        drag_from(view.viewport(), start, drop)
+    assert [call.args[0].ids for call in drop.call_args_list] == [view.tiles.ids(rows)] * 2
 
 
 def mark_duplicates(person: Person, rows: Sequence[int]) -> None:
