@@ -83,7 +83,7 @@ def test_wrong_checksum_leaves_no_file(publisher: Publisher, tmp_path: Path) -> 
 def test_invalid_redirect_raises_error(publisher: Publisher, tmp_path: Path, location: str) -> None:
     publisher.status, publisher.location = 302, location
     with pytest.raises(MissingComponent, match="could not be fetched"):
-        fetch_file(PublishedFile(publisher.file_url(), SHA256), tmp_path)
+        fetch_file(weights(publisher), folder=tmp_path)
 
 
 def test_refused_connection_raises_error(publisher: Publisher, tmp_path: Path) -> None:
