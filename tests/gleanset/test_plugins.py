@@ -15,6 +15,7 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from plugin_packages import PluginPackages
@@ -303,10 +304,7 @@ def test_tests_install_all_compatible_extras() -> None:
 def test_user_name_falls_back_to_someone(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    def raise_error() -> str:
-        raise error("no name")
-
-    monkeypatch.setattr(getpass, "getuser", raise_error)
+    monkeypatch.setattr(getpass, "getuser", Mock(side_effect=error("no name")))
     assert platform.get_user_name() == "someone"
 
 

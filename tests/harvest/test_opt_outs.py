@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from faulty_server import JPEG, FaultyServer, Handler
-from PIL import Image, PngImagePlugin
-from tools_for_tests import encode
+from PIL import PngImagePlugin
+from tools_for_tests import picture
 
 from gleanset import Dataset
 from gleanset.images.embedded_opt_outs import find_opt_outs
@@ -82,18 +82,14 @@ def mining(value: str) -> bytes:
 PROHIBITED = mining("DMI-PROHIBITED")
 
 
-def saved(kind: str, **options: object) -> bytes:
-    return encode(Image.new("RGB", (64, 48), "teal"), kind, **options)
-
-
 def with_xmp(packet: bytes, kind: str = "JPEG") -> Statements:
     if kind == "TIFF":
-        return Statements(picture=saved(kind, tiffinfo={700: packet}))
+        return Statements(picture=picture(kind=kind, tiffinfo={700: packet}))
     if kind != "PNG":
-        return Statements(picture=saved(kind, xmp=packet))
+        return Statements(picture=picture(kind=kind, xmp=packet))
     texts = PngImagePlugin.PngInfo()
     texts.add_itxt("XML:com.adobe.xmp", packet.decode(), zip=True)
-    return Statements(picture=saved("PNG", pnginfo=texts))
+    return Statements(picture=picture(kind="PNG", pnginfo=texts))
 
 
 def box(kind: bytes, *content: bytes) -> bytes:
@@ -154,15 +150,15 @@ def in_jpeg(store: bytes, max_size: int = 60_000) -> Statements:
 
 
 def in_png(store: bytes) -> Statements:
-    picture = saved("PNG")
+    image = picture(kind="PNG")
     check = struct.pack(">I", zlib.crc32(b"caBX" + store))
     chunk = struct.pack(">I", len(store)) + b"caBX" + store + check
-    return Statements(picture=picture[:33] + chunk + picture[33:])
+    return Statements(picture=image[:33] + chunk + image[33:])
 
 
 def in_webp(store: bytes) -> Statements:
-    picture = saved("WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
-    body = picture[8:] + b"C2PA" + struct.pack("<I", len(store)) + store + b"\0" * (len(store) % 2)
+    image = picture(kind="WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
+    body = image[8:] + b"C2PA" + struct.pack("<I", len(store)) + store + b"\0" * (len(store) % 2)
     return Statements(picture=b"RIFF" + struct.pack("<I", len(body)) + body)
 
 
