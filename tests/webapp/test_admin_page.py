@@ -145,6 +145,25 @@ def admin_address(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/"
 
 
+@pytest.mark.slow
+def test_part_is_marked_among_whole_images(
+    open_page: OpenPage, two_class_dataset: Dataset, tmp_path: Path
+) -> None:
+    root = two_class_dataset.root
+    add_reports(root, [WebReport("red", picture=1), WebReport("red", picture=2)])
+    with two_class_dataset.db.transaction():  # one of the whole image
+        two_class_dataset.db.execute("UPDATE report SET x=0, y=0, w=240, h=180 WHERE id=1")
+    settings = make_settings(write_model(tmp_path / "m.onnx"), root, admin="own")
+    with running_server(settings) as port:
+        page = open_page(at=f"http://127.0.0.1:{port}/")
+        page.goto(f"{page.url}admin?token=own")
+        wait_for(page, "document.querySelectorAll('.misfit:not([hidden])').length === 1")
+        assert "dataset of whole images" in page.inner_text("[data-report='2'] .misfit")
+        assert page.inner_text("#accept-all") == "Accept all you have seen: 1"
+        assert page.inner_text("#left-out") == "Parts of images left out: 1"
+        page.context.close()
+
+
 ACCEPTED_AS = {"en": "Accepted as toyama", "ja": "toyama として採用しました"}
 DESKTOP = ((1280, 900), "light", "en", "Accept", "This token is not right.")
 PHONE = ((390, 844), "dark", "ja", "採用する", "トークンが正しくありません。")

@@ -326,6 +326,24 @@ def test_whole_image_model_and_unknown_prediction(
     assert page.inner_text("h1") == "これは何?"
 
 
+def test_names_break_between_words(
+    open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
+) -> None:
+    page = open_page(390, 844, at=restart_server(classes=("Monkey_D_Luffy", "Schwarzenegger", "z")))
+    for color in ("blue", "lime", "red"):
+        Image.new("RGB", (40, 40), color).save(tmp_path / f"{color}.png")
+    page.set_input_files("#files", [str(file) for file in tmp_path.glob("*.png")])
+    page.click("#submit")
+    wait_for(page, "document.querySelectorAll('.who bdi').length === 3")
+    lines = """[...document.querySelectorAll('.who bdi')].flatMap((name) => [...name.childNodes])
+        .map((word) => {
+            const range = document.createRange();
+            range.selectNode(word);
+            return range.getClientRects().length;
+        })"""
+    assert max(page.evaluate(lines)) == 1
+
+
 def test_page_follows_web_settings(
     open_page: OpenPage, serve_at: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -420,9 +438,13 @@ def test_server_converts_unsupported_formats(
     page.set_input_files("#files", [str(paths[0])])
     wait_for(page, f"{UNREAD}.startsWith('phone.heic: this browser cannot open')")
     page.set_input_files("#folder-files", str(tmp_path))
+    advice = "this browser cannot open the format: choose “On the server”"
+    page.locator("#bulk", has_text=f"cannot be read (2): {advice}").wait_for()
     page.select_option("#bulk-class", ":unread")
-    advice = "phone.heic: this browser cannot open the format: choose “On the server”"
-    wait_for(page, f"document.querySelector('.bulk-list').innerText.includes('{advice}')")
+    wait_for(page, f"document.querySelector('.bulk-list').innerText.includes('c: {advice}')")
+    assert page.locator("#drop").is_hidden(), "the result has the place of the first screen"
+    page.click("#bulk >> text=Close")
+    assert page.locator("#drop").is_visible()
 
 
 def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -> None:

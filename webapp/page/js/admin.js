@@ -1,6 +1,6 @@
 // The administrator's page: reports beside faces with known answers, accepted, refused and undone.
 
-import { byId, element, percent, rescueFocus, say, stageClass } from "./dom.js";
+import { byId, element, percent, rescueFocus, say, splitForWrapping, stageClass } from "./dom.js";
 import { applyAdminDecision, fetchAdminReports, fetchFacts, NOT_A_FACE, REMOVED } from "./server.js";
 import { findSimilarName } from "./similar_names.js";
 import { askForToken } from "./token_form.js";
@@ -102,7 +102,7 @@ function fillCard(state) {
     element("button", { type: "button", class: "look", "aria-label": words("Show the whole image"), onclick: () => showImage(report) }, face),
     element("div", {},
       ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
-        element("h2", {}, element("bdi", { text: nameClass(report.claimed) }), "?"),
+        element("h2", {}, element("bdi", {}, ...splitForWrapping(nameClass(report.claimed))), "?"),
         element("p", { class: "small" }, ...describeAnswer(report))]),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
@@ -147,7 +147,7 @@ function describeAnswer({ answer, confidence }) {
 function buildComparison({ claimed, answer }) {
   return [...new Set([claimed, answer].filter(isClass))].map((name) => element("figure", {},
     element("div", { class: "faces" }, ...(page.known[name] ?? []).map((src) => element("img", { src, alt: "" }))),
-    element("figcaption", {}, element("bdi", { text: name }), page.known[name]?.length ? "" : isOfFaces ? words(": no face yet") : words(": no image yet"))));
+    element("figcaption", {}, element("bdi", {}, ...splitForWrapping(name)), page.known[name]?.length ? "" : isOfFaces ? words(": no face yet") : words(": no image yet"))));
 }
 
 const isRemoval = ({ kind }) => kind === "removal";

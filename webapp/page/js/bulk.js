@@ -1,7 +1,7 @@
 // Checking a folder: images of one class to tick and save as a list.
 
 import { findConfidence } from "./decision.js";
-import { byId, element, percent, rescueFocus } from "./dom.js";
+import { byId, element, percent, rescueFocus, say } from "./dom.js";
 import { isImage, paint } from "./images.js";
 import { translated, words } from "./words.js";
 
@@ -34,17 +34,18 @@ export async function checkFolder(files, classes, sure, open, predict) {
     ...classes.map((name) => new Option(name, name)));
   const limit = element("input", { id: "bulk-sure", type: "number", min: 0, max: 100, step: 1, value: Math.round(100 * sure), oninput: () => show() });
   const list = element("ul", { class: "bulk-list" });
+  const adviceText = element("p", { class: "small", hidden: true });
   const tickedText = element("p", { role: "status" });
   const stop = element("button", { type: "button", ...translated("Stop"), onclick: () => controller.abort() });
   const resume = element("button", { type: "button", ...translated("Resume"), hidden: true, onclick: () => goOn() });
   const save = element("button", { type: "button", class: "primary", ...translated("Save the ticked images as a list"), onclick: () => saveList(rows.filter(isTicked)) });
   const close = element("button", { type: "button", ...translated("Close"), onclick: () => { controller.abort(); place.hidden = true; rescueFocus(byId("folder"), byId("more")); } });
   place.replaceChildren(
-    element("h2", { id: "bulk-title", ...translated("Check a folder") }), progressText, errorText,
+    element("header", {}, element("h2", { id: "bulk-title", ...translated("Check a folder") }), close), progressText, adviceText, errorText,
     element("p", { class: "small", ...translated("Tick the correct ones; confident ones are already ticked. Nothing is deleted.") }),
     element("label", {}, element("span", translated("Images of")), " ", classChoice),
     element("label", {}, element("span", translated("Tick from a confidence of (%)")), " ", limit), tickedText, list,
-    element("div", { class: "buttons" }, save, stop, resume, close));
+    element("div", { class: "buttons" }, save, stop, resume));
   place.hidden = false;
   place.scrollIntoView({ block: "start" });
   rescueFocus(stop);
@@ -92,6 +93,8 @@ export async function checkFolder(files, classes, sure, open, predict) {
     const named = new Set(rows.filter(({ label }) => !lacksClass(label)).map(({ file }) => file)).size;
     progressText.textContent = [words("{done} of {count} checked", { done, count: images.length }),
       ...(others.length ? [words("recognized: {count}", { count: named })] : []), ...others.map(([list, number]) => `${nameList(list)}: ${number}`)].join(" · ");
+    const advised = Map.groupBy(rows.filter(({ advice }) => advice), ({ advice }) => advice);
+    say(adviceText, [...advised].map(([advice, { length }]) => `${nameList(":unread")} (${length}): ${advice}`).join("\n"));
   }
 
   /** Check the remaining files, until all are done, the user stops, or no model can be reached. */

@@ -1,5 +1,7 @@
 // Small helpers for the page's elements. Text is only ever set as text, never as markup.
 
+const WORD_END = /(?<=[_.-])/;
+
 export const byId = (id) => document.getElementById(id);
 
 /** Make an element with attributes (`on...` are listeners, `text` its text) and children. */
@@ -14,6 +16,12 @@ export function element(name, attributes = {}, ...children) {
   node.append(...children);
   return node;
 }
+
+/** Allow line breaks between the words of a name such as umiko_ahagon. */
+export const splitForWrapping = (name) => name.split(WORD_END).flatMap((word, number) => (number ? [element("wbr"), word] : [word]));
+
+/** The length of the longest word of a name. */
+export const countLongestWord = (name) => Math.max(...name.split(WORD_END).flatMap((word) => word.split(/\s/)).map(({ length }) => length));
 
 /** Show an element with a text, or hide it where the text is empty. */
 export function say(place, text) {

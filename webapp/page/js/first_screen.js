@@ -1,6 +1,6 @@
 // The first screen: what the model knows, an example to try, and the privacy notice.
 
-import { byId, element, say } from "./dom.js";
+import { byId, element, say, splitForWrapping } from "./dom.js";
 import * as server from "./server.js";
 import { words } from "./words.js";
 
@@ -40,11 +40,6 @@ function fillClasses(names, faces) {
   byId("known").style.setProperty("--columns", columns);
   byId("known").style.setProperty("--rows", Math.ceil(items.length / columns));
   byId("known").replaceChildren(...items);
-}
-
-/** Allow line breaks between the words of a name such as umiko_ahagon. */
-export function splitForWrapping(name) {
-  return name.split(/(?<=[_.-])/).flatMap((word, number) => (number ? [element("wbr"), word] : [word]));
 }
 
 /** Say whether images are sent to the server. */

@@ -1,6 +1,6 @@
 // Previous predictions with thumbnails, stored in this browser only.
 
-import { byId, element, rescueFocus } from "./dom.js";
+import { byId, element, rescueFocus, splitForWrapping } from "./dom.js";
 import { nameAnswer } from "./image_card.js";
 import { paint } from "./images.js";
 import { words } from "./words.js";
@@ -45,7 +45,7 @@ export function showHistory() {
   byId("history-list").replaceChildren(...entries.map(({ image, answer }, number) => {
     const name = answer ?? words("unknown");
     return element("li", {},
-      element("img", { src: image, alt: "" }), element("bdi", { text: name }),
+      element("img", { src: image, alt: "" }), element("bdi", {}, ...splitForWrapping(name)),
       element("button", { type: "button", class: "small", text: words("Delete"), "aria-label": `${words("Delete")}: ${name}`, onclick: () => deleteEntry(number) }));
   }));
 }
