@@ -61,12 +61,12 @@ def open_report_store(root: Path, scratch: Path) -> Store:
 
 
 class SettledReports(NamedTuple):
-    """Journal step, and numbers of settled reports, samples without a split, and whole images."""
+    """Journal step, numbers of settled reports and samples without a split, `added` detectors."""
 
     step: int
     reports: int
     waiting_for_split: int = 0
-    whole_images: int = 0
+    added: Sequence[str] = ()
 
 
 class Rival(NamedTuple):
@@ -114,8 +114,8 @@ def accept_reports(
             if not Reports(dataset.db).has_pending(claim.sha256):
                 store.path(claim.sha256, claim.format).unlink(missing_ok=True)
     pending = _assign_splits(dataset, {*keys.values()}, unseen=unseen)
-    whole = sum(cut.face.detector != HAND for _, cut in cuts)
-    return SettledReports(step, len(reports), pending, whole)
+    added = [cut.face.detector for _, cut in cuts]
+    return SettledReports(step, len(reports), pending, added)
 
 
 def _find_samples(

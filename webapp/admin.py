@@ -83,10 +83,6 @@ async def admin_page(request: Request) -> Response:
     return redirect_with_cookies(request, "admin", cookies | {ADMIN_COOKIE: token})
 
 
-def _row_number(text: str) -> int:
-    return parse_json(text, RowNumber, "number", "reload the page")
-
-
 @admin_only
 def reports(service: Service, request: Request, _: bytes) -> Response:
     """Return the latest settled reports, or the next pending ones after a kind, class and number.
@@ -98,7 +94,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     query = request.query_params
     with open_for_writing(spool.root) as dataset:
         table, settled = Reports(dataset.db), query.get("settled") == "true"
-        number = _row_number(query.get("after", "0"))
+        number = parse_json(query.get("after", "0"), RowNumber, "number", "reload the page")
         start = query.get("kind", ""), query.get("claimed", ""), number
         pending = [] if settled else table.list_pending(start, REPORTS_PER_PAGE)
         listed = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, pending)
@@ -124,7 +120,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
 @admin_only
 def report_image(service: Service, request: Request, _: bytes) -> Response:
     """Return the image of a report, or as `part` "face" its face with padding."""
-    number = _row_number(request.path_params["number"])
+    number = parse_json(request.path_params["number"], RowNumber, "number", "reload the page")
     with open_for_writing(service.require_spool().root) as dataset:
         if (report := Reports(dataset.db).get(number)) is None:
             raise RefusedRequest(404, "no such report", str(number), "reload the page")

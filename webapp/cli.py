@@ -10,10 +10,11 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
-from gleanset.db.faces import are_whole_images
+from gleanset.db.faces import WHOLE, are_whole_images
 from gleanset.db.reports import REMOVAL, Reports
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.installation import install_command
+from gleanset.records import HAND
 from gleanset.request import request_options
 from webapp.request import ServeRequest, StaticPageRequest
 from webapp.settings import RequestLimits
@@ -106,6 +107,7 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
         if is_all and name is None:
             skipped = list_disputed_reports(dataset).keys() & selected.keys()
             unknown = {n for n in selected if dataset.classes.resolve(selected[n]) not in known}
+        was_whole = are_whole_images(dataset.db)
         names = {n: name or None for n in selected if n not in skipped | unknown}
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
         created = sorted({*dataset.classes.list_names()} - {*known})
@@ -120,9 +122,10 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     if created:
         counts["new_classes"] = created
         job.say(f"new classes: {', '.join(created)} (labeler undo takes them back)")
-    if settled and settled.whole_images and has_faces:
-        counts["whole_images"] = settled.whole_images
-        job.say("whole images were labelled, not faces: labeler undo takes that back")
+    detector, kind = (HAND, "image parts") if was_whole else (WHOLE, "whole images")
+    if has_faces and settled and (added := settled.added.count(detector)):
+        counts[kind.replace(" ", "_")] = added
+        job.say(f"{kind} were labelled, unlike the rest of the dataset: labeler undo reverts it")
     if settled and settled.waiting_for_split:
         counts["waiting_for_split"] = settled.waiting_for_split
         job.say(f"not in train, val or test yet: run labeler split {option}")

@@ -159,9 +159,11 @@ def test_part_is_marked_among_whole_images(
         page.goto(f"{page.url}admin?token=own")
         wait_for(page, "document.querySelectorAll('.misfit:not([hidden])').length === 1")
         assert "dataset of whole images" in page.inner_text("[data-report='2'] .misfit")
-        assert page.inner_text("#accept-all") == "Accept all you have seen: 1"
+        page.locator("#accept-all", has_text="Accept all you have seen: 1").wait_for()
         assert page.inner_text("#left-out") == "Parts of images left out: 1"
         page.context.close()
+    accepted = run_here("webapp.cli", "reports", "accept", "1", "2", "-d", root, "--json").json
+    assert (accepted["accepted"], accepted["image_parts"]) == (2, 1)
 
 
 ACCEPTED_AS = {"en": "Accepted as toyama", "ja": "toyama として採用しました"}
