@@ -103,15 +103,6 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
     return names
 
 
-def list_split_group_rows(db: Connection, sample: int) -> tuple[int, ...]:
-    """Return the samples (rows) in a sample's group, including unlabelled ones."""
-    (key,) = db.fetch_column("SELECT key FROM sample WHERE id=?", (sample,)) or ("",)
-    near = SplitEvidence(db).find_related(sample, NEIGHBOUR_SECONDS, MAX_SIMILAR_BITS)
-    groups = assign_split_groups(db, [key, *near])
-    members = [other for other, group in groups.items() if group == groups[key]]
-    return tuple(row[0] for row in db.iter_rows_in("SELECT id FROM sample WHERE key", members))
-
-
 def find_split_groups(
     evidence: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool] | None = None
 ) -> list[SplitGroup]:

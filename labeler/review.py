@@ -16,7 +16,6 @@ from gleanset.db.views import NO_FILTER, REVIEW, ReviewItem, Reviews, SampleFilt
 from gleanset.errors import UsageError
 from gleanset.operations import make_operation
 from labeler.quality.flags import FLAGS
-from labeler.sorting.grid_query import with_group
 from labeler.sorting.session import SortingSession, StepResult
 
 ARROW = " → "
@@ -52,7 +51,7 @@ class ReviewPage(NamedTuple):
 
 def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -> ReviewPage:
     """Load one list of samples to review, by its name."""
-    reviews, sample_filter = Reviews(dataset.db), with_group(dataset, sample_filter)
+    reviews = Reviews(dataset.db)
     if name == "doubtful":
         items = list_doubtful(dataset, sample_filter)
     elif name == "flags":

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gleanset.db.classes import merged_class_sql
 from gleanset.db.connection import Connection, Row, Table
-from gleanset.db.images import POST, post_sql
+from gleanset.db.images import POST
 from gleanset.db.journal import Choice, Journal, get_label_provenances, get_unseen_labels
 from gleanset.db.rows import box_from_row, load, now, record_from_row, to_unsigned
 from gleanset.errors import UsageError
@@ -356,32 +356,6 @@ class SplitEvidence(Table):
             for *tie, tied in rows:
                 if tied or tie[1] in keys:
                     yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[6]))
-
-    def find_related(self, sample: int, seconds: float, distance: int) -> list[str]:
-        """Return keys of candidates for the group of a sample (row)."""
-        near = (
-            f"b.scene=a.scene OR abs(b.time-a.time)<{seconds}",
-            f"b.post=a.post AND {post_sql('b')}={post_sql('a')}",
-        )
-        frames, posts = (
-            "s.image IN (SELECT b.image FROM sample x JOIN origin a ON a.image=x.image "
-            f"JOIN origin b ON b.{tie}=a.{tie} AND ({test}) WHERE x.id=?1)"
-            for tie, test in zip(("video", "post"), near, strict=True)
-        )
-        same = (
-            f"s.{name}=(SELECT {name} FROM sample WHERE id=?1)"
-            for name in ("image", "duplicate_set", "track")
-        )
-        paired = "s.id IN (SELECT a FROM pair WHERE b=?1 UNION SELECT b FROM pair WHERE a=?1)"
-        tests = " OR ".join([*same, frames, posts, paired])
-        tied = self._db.fetch_column(f"SELECT s.key FROM sample s WHERE {tests}", (sample,))
-        own_hash = self._db.fetch_int("SELECT phash FROM sample WHERE id=?", (sample,))
-        hashes = self._db.fetch_all("SELECT key, phash FROM sample")
-        return tied + [
-            key
-            for key, phash in hashes
-            if (to_unsigned(phash) ^ to_unsigned(own_hash)).bit_count() <= distance
-        ]
 
     def list_conflicting_copies(self) -> list[str]:
         """Return keys of kept samples in duplicate sets with several labels."""

@@ -6,7 +6,6 @@ details by the page.
 
 from __future__ import annotations
 
-import json
 import re
 from array import array
 from collections.abc import Sequence
@@ -25,10 +24,7 @@ class SampleFilter:
     """Filter of samples: every field that is not None must match.
 
     `min_size` is the shorter side in pixels. `text` is searched in titles, queries, hints,
-    authors, tags, paths and videos, ignoring the case of ASCII letters. `split_group` is a sample
-    (row) whose group is requested, and `row_ids` the result of
-    `curation.split_groups.list_split_group_rows` for it. `show` is that of the sample's class or,
-    without a label, of its first proposal.
+    authors, tags, paths and videos, ignoring the case of ASCII letters.
     """
 
     label: str | None = None
@@ -36,8 +32,6 @@ class SampleFilter:
     video: str | None = None
     min_size: int | None = None
     text: str | None = None
-    split_group: int | None = None
-    row_ids: tuple[int, ...] | None = None
 
 
 NO_FILTER = SampleFilter()
@@ -48,10 +42,9 @@ def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     of_sample = {
         "c.name=?": sample_filter.label,
         "s.size>=?": sample_filter.min_size,
-        "s.id IN (SELECT value FROM json_each(?))": json.dumps(sample_filter.row_ids),
     }
     tests: dict[str, list[object]] = {
-        test: [value] for test, value in of_sample.items() if value not in (None, "null")
+        test: [value] for test, value in of_sample.items() if value is not None
     }
     text = re.sub(r"[\\%_]", r"\\\g<0>", sample_filter.text or "")
     # The + keeps SQLite on the index by image, since it looks up one image at a time.

@@ -31,7 +31,6 @@ from labeler.qt.status_bar import Learning, LearningButton, MessageBar
 from labeler.qt.theme import SPACE_M, SPACE_S
 from labeler.qt.translations import Words, tr
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
-from labeler.qt.views.grid import GridView
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.review import FilteredView
 from labeler.qt.widgets import ENTER, enlarge_targets, keep_focus, row_layout, set_column, tab_last
@@ -124,7 +123,6 @@ class LabelerWindow(QMainWindow):
             self._name_class,
             self._open_place,
             self.show_view,
-            self._show_group,
         )
         self.status = MessageBar(self.worker)
         self.status.insertPermanentWidget(0, self._learning_button)
@@ -327,11 +325,6 @@ class LabelerWindow(QMainWindow):
             self.show_view("grid")
             self.view.open_place(target)
         self.view.focus_home()
-
-    def _show_group(self, sample: int, title: str) -> None:
-        self.show_view("grid")
-        if isinstance(self.view, GridView):
-            self.view.show_group(sample, title)
 
     def _create_or_send(self, name: str) -> None:
         if name and not self.view.send(name):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple, TypeVar
@@ -55,31 +54,19 @@ class GridQuery(NamedTuple):
         return None if self.target.startswith(":") else self.target
 
 
-def with_group(dataset: Dataset, sample_filter: SampleFilter) -> SampleFilter:
-    """Return a filter with the samples of its group, if it has one."""
-    if sample_filter.split_group is None:
-        return sample_filter
-    # NumPy is slow to load and not needed to show the first faces.
-    from curation.split_groups import list_split_group_rows
-
-    return replace(
-        sample_filter, row_ids=list_split_group_rows(dataset.db, sample_filter.split_group)
-    )
-
-
 def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
     """Return the samples in their order, by sections."""
     return OrderedSamples(dataset.db).list_rows(
         query.place,
         label=query.label,
-        sample_filter=with_group(dataset, query.sample_filter),
+        sample_filter=query.sample_filter,
         order=query.order,
     )
 
 
 def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
     """Return the present number of samples that match a query."""
-    sample_filter = with_group(dataset, query.sample_filter)
+    sample_filter = query.sample_filter
     return OrderedSamples(dataset.db).count(
         query.place, label=query.label, sample_filter=sample_filter
     )

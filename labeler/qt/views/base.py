@@ -52,8 +52,6 @@ class ViewContext(NamedTuple):
     show_place: Callable[[str], object]
     """Show a class, or a place such as `:later`."""
     show_view: Callable[[str], object]
-    show_group: Callable[[int, str], object]
-    """Show all faces of the group of a sample (row), under a title."""
 
 
 class LabelerView(QWidget):

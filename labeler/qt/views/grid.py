@@ -111,12 +111,6 @@ class GridView(FilteredView):
         self.place = str(self.bar.label.currentData())
         self.reload()
 
-    def show_group(self, sample: int, title: str) -> None:
-        """Show all faces of the group of a sample (row)."""
-        self.filter_button.setChecked(True)
-        self.bar.show_group(sample, title)
-        self.open_place(ALL_PLACES)
-
     # -- what is shown
 
     def _show_rows(self, query: GridQuery, rows: OrderedRows) -> None:

@@ -386,9 +386,6 @@ class LabelingView(LabelerView):
             menu.addSeparator()
         enlarge = partial(self._enlarge, ids[0])
         menu.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
-        if (tile := self.model.tile(rows[0])) is not None:
-            show = partial(self.context.show_group, tile.id, tile.title or tile.key[:8])
-            menu.addAction(self.tr("Show its group"), show)
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(point)
 

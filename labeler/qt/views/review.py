@@ -58,10 +58,8 @@ class FilterBar(QWidget):
         super().__init__()
         self._places = tuple(places) or ((self.tr("all"), None),)
         self._by_place = bool(places)
-        self._labels: dict[QWidget, QLabel] = {}
         self.label, self.source, self.video = self._choice(), self._choice(), self._choice()
-        self.split_group = self._choice()
-        self._boxes = (self.source, self.video, self.split_group)
+        self._boxes = (self.source, self.video)
         """The boxes whose first entry means no filter."""
         self.size_box = QSpinBox(maximum=10_000, singleStep=16, suffix=self.tr(" px"))
         self.text = QLineEdit(clearButtonEnabled=True)
@@ -69,7 +67,6 @@ class FilterBar(QWidget):
         self._timer = timer(self, self.changed.emit, TYPING_MS)
         self._lay_out()
         self.offer(FilterChoices((), ()), ())
-        self.show_group(None, "")
         for box in (*self._boxes, self.label):
             box.currentIndexChanged.connect(self._timer.start)
         self.size_box.valueChanged.connect(self._timer.start)
@@ -92,7 +89,6 @@ class FilterBar(QWidget):
             self.tr("Episode"): self.video,
             self.tr("Min. size"): self.size_box,
             self.tr("Text"): self.text,
-            self.tr("Group"): self.split_group,
         }
         for number, (name, part) in enumerate(parts.items()):
             row, column = divmod(number, FILTERS_PER_ROW)
@@ -100,7 +96,6 @@ class FilterBar(QWidget):
             label.setBuddy(part)
             part.setAccessibleName(name)
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            self._labels[part] = label
             grid.addWidget(label, row, 2 * column)
             grid.addWidget(part, row, 2 * column + 1)
             grid.setColumnStretch(2 * column + 1, 2 if column == 0 else 1)
@@ -123,18 +118,6 @@ class FilterBar(QWidget):
                 box.addItem(name, value)
             box.setCurrentIndex(max(box.findData(current), 0))
 
-    def show_group(self, sample: int | None, title: str) -> None:
-        """Filter by the group of a sample (row); None for no filter."""
-        with QSignalBlocker(self.split_group):
-            self.split_group.clear()
-            self.split_group.addItem(self.tr("all"), None)
-            if sample is not None:
-                self.split_group.addItem(self.tr("group of {title}").format(title=title), sample)
-                self.split_group.setCurrentIndex(1)
-        # Only the menu of a face can choose one.
-        for widget in (self.split_group, self._labels[self.split_group]):
-            widget.setVisible(sample is not None)
-
     def show_place(self, target: str | None) -> None:
         """Select a class or place, or all, without emitting `changed`."""
         with QSignalBlocker(self.label):
@@ -148,7 +131,6 @@ class FilterBar(QWidget):
             box.setCurrentIndex(0)
         if not self._by_place:
             self.label.setCurrentIndex(0)
-        self.show_group(None, "")
         self.size_box.setValue(0)
         self.text.clear()
         self._timer.stop()
@@ -161,7 +143,6 @@ class FilterBar(QWidget):
             video=self.video.currentData(),
             min_size=self.size_box.value() or None,
             text=self.text.text().strip() or None,
-            split_group=self.split_group.currentData(),
         )
 
 
