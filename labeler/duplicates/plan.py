@@ -478,13 +478,20 @@ CONFLICTS_COMMAND, DOUBTS_COMMAND = "labeler groups --conflicts", "labeler group
 
 
 def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
-    """Return the part of the `labeler dedup` summary about copies that need a decision."""
+    """Return what `labeler dedup` says of copies whose labels change or need a decision."""
 
     def describe(member: DuplicateSetMember) -> str:
         facts = member.label or " or ".join(sorted(member.hints)) or member.status
         return f"{_name(dataset, member.key)} ({facts})"
 
+    changed_keys = {choice.sample for choice in plan.choices}
+    relabelled = [
+        copies
+        for copies in plan.sets
+        if any(m.status == "labelled" and m.key in changed_keys for m in copies.members)
+    ]
     unsettled = {
+        "labels_changed": (relabelled, "gleanset list samples"),
         "labelled_differently": (plan.conflicts, CONFLICTS_COMMAND),
         "hinted_differently": (plan.disputed, CONFLICTS_COMMAND),
         "doubtful_pairs": (plan.doubts, DOUBTS_COMMAND),

@@ -30,7 +30,7 @@ from labeler import acceptance
 from labeler.duplicates.duplicate_sets import is_refusal
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare_image
-from labeler.duplicates.plan import DuplicatePlan, accept, judge
+from labeler.duplicates.plan import DuplicatePlan, accept, conflict_summary, judge
 from labeler.duplicates.verification import compare_images
 from labeler.export.plan import plan_export
 from labeler.splits.plan import CONFLICT_REASON
@@ -455,6 +455,9 @@ def test_human_label_overrides_weak_label(empty: Dataset) -> None:
     accept_hints(empty)
     label(empty, second, "rei")
     mark_as_copies(empty, first, second)
+    (changed,) = conflict_summary(empty, DuplicateFinder(empty).plan()).values()
+    assert "(hana)" in str(changed), "the command names the copies"
+    assert "(rei)" in str(changed)
     assert dedup(empty)["conflicts"] == 0
     assert set(labels(empty).values()) == {"rei"}
     accept_hints(empty)
