@@ -64,7 +64,7 @@ from labeler.sorting.import_plan import (
 from labeler.training_command import suggest_training_command
 
 SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
-COUNTED = ("added", "known", "duplicate", "faces", "exported", "looked_at")
+COUNTED = ("added", "known", "duplicate", "faces", "without_face", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
 
 
@@ -294,6 +294,7 @@ class ImportBar(QFrame):
             self.tr("{count} already in the dataset"): counts["known"],
             self.tr("{count} duplicates skipped"): counts["duplicate"],
             samples: counts["faces"],
+            self.tr("{count} images without a face (F4: draw boxes)"): counts["without_face"],
             self.tr("{count} images compared"): counts["looked_at"],
             self.tr("{count} images exported"): counts["exported"],
         }
@@ -310,6 +311,8 @@ class ImportBar(QFrame):
 
     def _output_texts(self) -> list[str]:
         """Return where the result is, what the splits have and lack, and what follows."""
+        from labeler.export.plan import WITHOUT_SPLIT  # loads NumPy
+
         root, result, output = self._import.root, self._import.result, self._import.output
         texts = []
         if output is not None:
@@ -318,6 +321,9 @@ class ImportBar(QFrame):
         counts = result.get("splits", result)
         if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
             texts.append(", ".join(splits))
+        if without_split := result.get("left_out", {}).get(WITHOUT_SPLIT, 0):
+            text = self.tr("{count} labelled faces left out: press Split, then export again")
+            texts.append(counted(text, without_split))
         if splits and "groups" in result:  # of a split
             texts += [line for key in SPLIT_WARNINGS for line in shorten_list(result.get(key, ()))]
             if command := self._import.training_command:
@@ -568,9 +574,7 @@ class FileDropHandler(QObject):
 
     def choose(self, title: str, mode: QFileDialog.FileMode) -> QFileDialog:
         """Ask for files or a folder to import; begin in the folder of the last ones."""
-        dialog = choosing(self._window, title, str(self._folder), mode)
-        dialog.filesSelected.connect(self._offer_files)
-        return dialog
+        return choosing(self._window, title, str(self._folder), self._offer_files, mode)
 
     def _offer_files(self, names: list[str]) -> None:
         self._folder = Path(names[0]).parent

@@ -234,7 +234,7 @@ class DetailPanel(QWidget):
         self._about, self._suggestions = plain_label(), plain_label()
         name = self.tr("Similar labelled face")
         self._neighbours = [SampleImage(thumbs, SQUARE, name) for _ in range(4)]
-        self._neighbours_label = plain_label(self.tr("Most similar labelled faces"))
+        self._neighbours_label = plain_label(self.tr("Most similar with a label"))
         for label in (self._about, self._suggestions, self._neighbours_label):
             label.setMinimumWidth(1)  # a long word must not widen the panel
         self._lay_out()

@@ -9,7 +9,14 @@ import sys
 
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence, QMouseEvent
-from PySide6.QtWidgets import QFormLayout, QFrame, QLabel, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QWidget,
+)
 
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SMALL, SPACE_L, SPACE_XL, TITLE, em, scaled
@@ -130,8 +137,15 @@ INPUT_EVENTS = (
 )
 
 
+LETTER_GAP_MS, TYPING_PAUSE_MS = 250, 1000
+"""Letters in quicker succession are a name that is typed, which ends with a pause."""
+
+
 class InputFilter(QObject):
-    """Marks late repeats of held keys, and keeps Enter from repeating.
+    """Marks late repeats of held keys, keeps Enter from repeating, and stops misplaced typing.
+
+    A name that is typed where letters are commands would run one for each letter: all but the first
+    are ignored, and `typed_name` is emitted.
 
     X11 sends a release and a press with one timestamp for each repeat of a held key. Qt marks them
     as repeats only if both are in its queue, which is not so on a busy machine.
@@ -140,10 +154,12 @@ class InputFilter(QObject):
     """
 
     touched = Signal()
+    typed_name = Signal()
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
         self._window = window
+        self._letter, self._typed_at, self._is_typing = "", 0, False
         self._press: tuple[int, int] | None = None  # key and timestamp of the last press
         self._release: tuple[int, int] | None = None
         # A window that is being built gets no input, but very many events.
@@ -162,7 +178,31 @@ class InputFilter(QObject):
             and watched.window() is self._window  # not a menu or a dialog
         ):
             self._report(event)
-        return isinstance(event, QKeyEvent) and self._filter_key(watched, event)
+        if event.type() == Type.MouseMove:
+            self._letter = ""
+        if not isinstance(event, QKeyEvent):
+            return False
+        if event.type() != Type.KeyRelease and self._is_misplaced(event):
+            event.accept()
+            return True
+        return self._filter_key(watched, event)
+
+    def _is_misplaced(self, event: QKeyEvent) -> bool:
+        # Whether the key belongs to a name, in a view where letters are commands.
+        focus, gap = QApplication.focusWidget(), event.timestamp() - self._typed_at
+        in_view = isinstance(focus, QAbstractItemView) and focus.window() is self._window
+        if not in_view or not event.timestamp() or event.isAutoRepeat():
+            self._letter, self._is_typing = "", False
+        elif gap:  # another key, not the same one sent to a parent
+            letter = event.text() if event.text().isalpha() else ""
+            if letter and self._letter not in ("", letter) and gap < LETTER_GAP_MS:
+                self._is_typing = True
+            elif gap > TYPING_PAUSE_MS or event.key() == Qt.Key.Key_Escape:
+                self._is_typing = False
+            self._letter, self._typed_at = letter, event.timestamp()
+            if self._is_typing:
+                self.typed_name.emit()
+        return self._is_typing
 
     def _report(self, event: QEvent) -> None:
         if not isinstance(event, QKeyEvent):

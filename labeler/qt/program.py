@@ -92,12 +92,12 @@ class Welcome(QDialog):
         self.opened.emit(target, [self.folder] if self.take.isChecked() else [])
 
     def _choose_target(self) -> None:
-        dialog = choosing(self, self.tr("Choose a folder"), str(self.folder))
-        dialog.fileSelected.connect(self.target.setText)
+        title, use = self.tr("Choose a folder"), self.target.setText
+        choosing(self, title, str(self.folder), lambda paths: use(paths[0]))
 
     def _choose_dataset(self) -> None:
-        dialog = choosing(self, self.tr("Open a dataset"), str(self.folder))
-        dialog.fileSelected.connect(lambda name: self.opened.emit(Path(name), []))
+        title, use = self.tr("Open a dataset"), self.opened.emit
+        choosing(self, title, str(self.folder), lambda paths: use(Path(paths[0]), []))
 
 
 class Program(QObject):

@@ -53,7 +53,6 @@ class MessageBar(QStatusBar):
         self.sorted, self.saved = QLabel(), QLabel()
         self.undo = QToolButton(autoRaise=True)
         self.undo.hide()
-        self.undo.clicked.connect(worker.undo)
         for label in (self.sorted, self.saved):
             label.setContentsMargins(MARGIN_PX, 0, MARGIN_PX, 0)
         for part in (self.sorted, self.undo, self.saved):
@@ -69,12 +68,12 @@ class MessageBar(QStatusBar):
         text = self.tr("{done} of {total} sorted")
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.sorted.setVisible(counts.total > 0)
-        step = progress.undo
-        self.undo.setVisible(step is not None)
-        if step is not None:
-            step_text = step_words(step.operation)
-            _set_elided(self.undo, self.tr("Undo: {what}").format(what=step_text))
         self._show_save_delay("")
+
+    def name_undo(self, what: str) -> None:
+        """Say on the button what it undoes; hide it for ''."""
+        self.undo.setVisible(bool(what))
+        _set_elided(self.undo, self.tr("Undo: {what}").format(what=what))
 
     def _show_step(self, step: StepResult) -> None:
         templates = {

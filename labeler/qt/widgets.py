@@ -243,10 +243,11 @@ class FileTypes(QFileIconProvider):
 def choosing(
     parent: QWidget,
     title: str,
-    begin: str = "",
+    begin: str,
+    use: Callable[[list[str]], object],
     mode: QFileDialog.FileMode = QFileDialog.FileMode.Directory,
 ) -> QFileDialog:
-    """Open a non-blocking dialog to choose a folder or files; it begins in the last folder."""
+    """Open a dialog in the folder `begin`; `use` gets the paths of the chosen folder or files."""
     dialog = QFileDialog(parent, title, begin)
     dialog.setFileMode(mode)
     dialog.setOption(QFileDialog.Option.DontUseNativeDialog)
@@ -254,6 +255,9 @@ def choosing(
     dialog.setIconProvider(types)
     dialog.destroyed.connect(lambda: types)  # keeps it as long as the dialog
     dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    # Qt puts the parent folder before a folder that was typed as a whole path.
+    first = -1 if mode is QFileDialog.FileMode.Directory else 0
+    dialog.filesSelected.connect(lambda paths: use(paths[first:]))
     dialog.open()
     return dialog
 

@@ -29,7 +29,7 @@ from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar
 from labeler.qt.theme import SPACE_M, SPACE_S
-from labeler.qt.translations import Words, tr
+from labeler.qt.translations import Words, step_words, tr
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.review import FilteredView
@@ -65,7 +65,7 @@ class CloseRequest(QObject):
             return False
         if unfinished := self._worker.unfinished_work():
             text = self.tr(
-                "Please wait: {why}. The window then closes; close again to discard unsaved changes"
+                "Please wait: {why}. The window then closes; close again not to wait for that"
             )
             self._worker.show_message(text.format(why=unfinished), bad=True)
             self._timer.start()
@@ -183,6 +183,7 @@ class LabelerWindow(QMainWindow):
 
     def _connect(self) -> None:
         self._input.touched.connect(lambda: self.view.note_input())
+        self._input.typed_name.connect(self._explain_letters)
         self.class_panel.field.left.connect(lambda: self.view.focus_home())
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
         self.class_panel.list.itemDelegate().closeEditor.connect(self._leave_rename)
@@ -194,6 +195,8 @@ class LabelerWindow(QMainWindow):
         self.imports.images_added.connect(self.embedding_task.begin)
         self.imports.changed.connect(self._import_changed)
         self.worker.changed_outside.connect(self._refresh_empty_view)
+        self.worker.progressed.connect(self._show_place)
+        self.status.undo.clicked.connect(self.undo)
         self.embedding_task.left.connect(self._learning_button.show_left)
 
     # -- views
@@ -228,6 +231,8 @@ class LabelerWindow(QMainWindow):
 
     def _show_place(self) -> None:
         self.class_panel.list.show_place(self.view.current_place)
+        step = self.worker.progress.undo if self.worker.progress else None
+        self.status.name_undo(self.view.undo_name() or (step_words(step.operation) if step else ""))
 
     def _make_view(self, kind: ViewKind) -> None:
         view = self._views[kind.name] = kind.load()(self.context)
@@ -306,6 +311,10 @@ class LabelerWindow(QMainWindow):
         if event.isAccepted() and self.focusWidget() is not self.class_panel.field:
             self.view.focus_home()
 
+    def _explain_letters(self) -> None:
+        text = self.tr("Letters are keys here: press / to type a name · Ctrl+Z: undo the first one")
+        self.worker.show_message(text)
+
     def _name_class(self) -> None:
         self.class_panel.field.setFocus()
         self.view.freeze_targets(True)
@@ -316,7 +325,7 @@ class LabelerWindow(QMainWindow):
     # -- undo and places
 
     def undo(self) -> None:
-        """Undo in the view first (a lost selection), then the last step."""
+        """Undo in the view first, then the last step."""
         if not self.view.undo():
             self.worker.undo()
 

@@ -183,7 +183,8 @@ class GestureView(TileView):
         if not self.all_seen(rows):
             return
         self.held_key, self.stroke_rows = key, rows
-        self.tiles.set_state(rows, TileState(TileMark.SENT, key))
+        others = [row for row in rows if self.tiles.state(row).key != key]
+        self.tiles.set_state(others, TileState(TileMark.SENT, key))
 
     def sweep(self, row: int) -> None:
         """Add a tile that the mouse crosses while a class key is held."""

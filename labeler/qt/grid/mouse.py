@@ -1,7 +1,7 @@
 """The mouse on a grid: click, range, rubber band, drag, and sweeps.
 
 A press that slips a little is still a click: within 200 ms by up to 24 pixels, if it ends on the
-same tile. A click that clears a large selection can be undone.
+same tile.
 """
 
 from __future__ import annotations
@@ -94,8 +94,6 @@ class TileMouse(QObject):
         self.lifts = False
         """Whether a click lifts a tile instead of selecting it."""
         self.anchor = -1
-        self.cleared_selection: list[int] = []
-        """A selection that a plain click has just cleared."""
 
     @property
     def busy(self) -> bool:
@@ -137,7 +135,7 @@ class TileMouse(QObject):
         if self._pressed_row >= 0:
             rows = self._view.selected_rows()
             if self._pressed_row not in set(rows):
-                rows = self._view.expand_targets([self._pressed_row])
+                rows = [self._pressed_row]
         if rows and not modifiers & (Modifier.ShiftModifier | Modifier.ControlModifier):
             self._drag(rows)
             return
@@ -195,9 +193,6 @@ class TileMouse(QObject):
             self._view.selectionModel().setCurrentIndex(index, Select.NoUpdate)
 
     def _plain_click(self, row: int) -> None:
-        selected_rows = self._view.selected_rows()
-        if len(selected_rows) > 1:
-            self.cleared_selection = selected_rows
         self._view.selectionModel().clearSelection()
         if row < 0:
             self.clicked_outside.emit(self._pressed_at)
@@ -212,19 +207,11 @@ class TileMouse(QObject):
         first, last = sorted((max(self.anchor, 0), row))
         self._view.select_ranges([(first, last)], Select.ClearAndSelect)
 
-    def restore_selection(self) -> bool:
-        """Select again what a click cleared; return whether there was something."""
-        rows, self.cleared_selection = self.cleared_selection, []
-        if not rows:
-            return False
-        self._view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
-        return True
-
     def forget(self) -> None:
         """Forget all rows, because other tiles are shown."""
         self.cancel()
         self._pressed_row = self.anchor = -1
-        self._selection_before, self.cleared_selection = [], []
+        self._selection_before = []
 
     def cancel(self) -> None:
         """End a band or a press without effect, as Esc does."""

@@ -92,8 +92,12 @@ class LabelerView(QWidget):
         return False
 
     def undo(self) -> bool:
-        """Undo something in the view itself (a lost selection); return False for nothing."""
+        """Undo something in the view itself; return False for nothing."""
         return False
+
+    def undo_name(self) -> str:
+        """Return the change of the view that `undo` reverts before the last step; '' for none."""
+        return ""
 
     def focus_home(self) -> None:
         self.home.setFocus()

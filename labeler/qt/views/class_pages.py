@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
+from typing import NamedTuple
 
 from PySide6.QtCore import QObject, QTimer
 
@@ -133,6 +134,16 @@ class PageHistory:
         self.earlier = [page for page in self.earlier if not page.labels & classes]
 
 
+class PageChange(NamedTuple):
+    """A change that decides nothing: the page after it, the last step then, rows, and its undo."""
+
+    page: ClassPage | None
+    last_step: object
+    rows: Sequence[int]
+    name: str
+    revert: Callable[[], None]
+
+
 class ClassPagesView(PagedView):
     """Tiles stay in place until Enter; what is sent elsewhere is saved at once."""
 
@@ -144,8 +155,7 @@ class ClassPagesView(PagedView):
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._history = PageHistory()
-        self._changes: list[tuple[ClassPage | None, object, Sequence[int], Callable[[], None]]] = []
-        """Changes that decide nothing: the page after each, the last step then, rows, its undo."""
+        self._changes: list[PageChange] = []
         self.header = PageHeader(self.worker, self.file_page, self.skip_page)
         self.hints = KeyHints()
         self.names = PageNaming(self.view, self.header.name, self.name_page)
@@ -289,14 +299,14 @@ class ClassPagesView(PagedView):
     # -- names
 
     def name_page(self, label: str, *, whole: bool = False) -> None:
-        """Label the page as one class; of a page of cards the one pointed at, unless `whole`."""
-        if self.view.has_cards and not whole:
+        """Label the page as one class; of cards or unknown faces what is pointed at."""
+        if (self.view.has_cards or self.view.takes_names) and not whole:
             rows = self.view.named_rows()
             if not rows:
-                self.names.say_no_cluster()
+                self.names.say_no_target()
             elif self.view.all_seen(rows):
                 self.header.name.clear()
-                self.send_rows(rows, label, WITH_PAGE)
+                self.send_rows(rows, label, WITH_PAGE if self.view.has_cards else BY_HAND)
                 self.focus_home()
                 self.view.mouse.leads = False  # a second name is for the next card
                 self.view.set_point(rows[-1])
@@ -339,6 +349,8 @@ class ClassPagesView(PagedView):
         page, self.page = self.page, None
         assert page is not None
         lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)
+        if label or not self.view.has_clusters:  # until the next page is shown
+            self.model.set_state(self.view.unmarked(), TileState(TileMark.SENT, "✓"))
         self._is_loading = True
         self.worker.decide(
             lambda session: self.pages(session).label_page(page, lifted, sent, label),
@@ -421,7 +433,8 @@ class ClassPagesView(PagedView):
         # A click or Ctrl+Space excludes tiles from what Enter accepts, or includes them again.
         if toggled := [row for row in rows if self.model.state(row).mark not in NAMED]:
             self._toggle(toggled)
-            self._note_change(toggled, partial(self._toggle, toggled))
+            name = self.tr("Change which faces are excluded")
+            self._note_change(toggled, name, partial(self._toggle, toggled))
         if sent := [row for row in rows if self.model.state(row).mark is TileMark.SENT]:
             self.send_rows(sent, Place.QUEUE.target, BY_HAND)
             self.model.set_state(sent, UNMARKED)
@@ -453,28 +466,31 @@ class ClassPagesView(PagedView):
             self.send_rows(rows, name, BY_HAND)
         elif page is not None:
             self.view.set_point(onto)
-            self._rearrange(page, move_tiles(page, rows, onto), rows)
-            self.worker.show_message(self.tr("Clusters joined · Ctrl+Z: undo"))
+            name = self.tr("Move faces to another cluster")
+            self._rearrange(page, name, move_tiles(page, rows, onto), rows)
 
     def undo(self) -> bool:
         """Undo joins, splits and exclusions that are newer than the last step in force."""
-        if super().undo():
+        name = self.undo_name()
+        if name and not self.worker.unsaved_count:
+            self._changes.pop().revert()
+            self.worker.show_message(self.tr("Undone: {what}").format(what=name))
+            self.place_changed.emit(self.current_place)
             return True
-        if not self._changes or self.worker.unsaved_count:
-            return False
-        page, last_step, _, revert = self._changes[-1]
-        is_newest = self.page is page and self._last_step() == last_step
-        if is_newest:
-            self._changes.pop()
-            revert()
-        return is_newest
+        return False
 
-    def _note_change(self, rows: Sequence[int], revert: Callable[[], None]) -> None:
-        change = self.page, self._last_step(), rows, revert
-        if self._changes and self._changes[-1][:3] == change[:3]:
+    def undo_name(self) -> str:
+        newest = self._changes[-1] if self._changes else None
+        is_last = newest is not None and newest[:2] == (self.page, self._last_step())
+        return newest.name if newest is not None and is_last else ""
+
+    def _note_change(self, rows: Sequence[int], name: str, revert: Callable[[], None]) -> None:
+        change = PageChange(self.page, self._last_step(), rows, name, revert)
+        if self._changes and self._changes[-1][:4] == change[:4]:
             self._changes.pop()  # both clicks of a double click
         else:
             self._changes.append(change)
+        self.place_changed.emit(self.current_place)
 
     def _last_step(self) -> object:
         return self.worker.progress.undo if self.worker.progress else None
@@ -490,14 +506,17 @@ class ClassPagesView(PagedView):
             self._is_loading = True
             self.worker.ask(
                 lambda session: self.pages(session).divide(page, number),
-                partial(self._rearrange, page),
+                partial(self._rearrange, page, self.tr("Split a cluster")),
                 self._failed,
             )
 
-    def _rearrange(self, page: ClassPage, other: ClassPage, moved: Sequence[int] = ()) -> None:
+    def _rearrange(
+        self, page: ClassPage, name: str, other: ClassPage, moved: Sequence[int] = ()
+    ) -> None:
         self._replace_page(page, other, without=moved)
         if self.page is other is not page:
-            self._note_change(moved, partial(self._replace_page, other, page))
+            self.worker.show_message(name + self.tr(" · Ctrl+Z: undo"))
+            self._note_change(moved, name, partial(self._replace_page, other, page))
 
     def _replace_page(
         self, page: ClassPage, other: ClassPage | None, without: Sequence[int] = ()

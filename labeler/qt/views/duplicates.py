@@ -321,7 +321,8 @@ class DuplicatesView(PagedView):
             return
         if not page:
             text = self.tr("Nothing to accept: click the image to keep in each set")
-            self.worker.show_message(text)
+            none = self.tr("No duplicates to accept")
+            self.worker.show_message(text if self.model.rowCount() else none)
             return
         count = sum(len(group.members) - 1 for group in page)
         self._decide(lambda session: session.adopt(accept(session.dataset, page), count), page)

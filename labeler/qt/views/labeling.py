@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
-from PySide6.QtCore import QModelIndex, QPoint, QRect, Qt
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap
+from PySide6.QtCore import QModelIndex, QPoint, QRect, QRectF, Qt
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QTransform
 from PySide6.QtWidgets import QMenu, QWidget
 
 from gleanset.db.duplicates import Pairs
@@ -155,15 +155,10 @@ class EnlargedFaceOverlay(QWidget):
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""
-        across = target.width() / max(1, self.frame_file.frame.width)
-        down = target.height() / max(1, self.frame_file.frame.height)
-        x, y, width, height = face.box
-        return QRect(
-            target.left() + round(x * across),
-            target.top() + round(y * down),
-            round(width * across),
-            round(height * down),
-        )
+        frame = self.frame_file.frame
+        across, down = target.width() / max(1, frame.width), target.height() / max(1, frame.height)
+        box = QTransform.fromScale(across, down).mapRect(QRectF(*face.box)).toRect()
+        return box.translated(target.topLeft())
 
     def caption(self) -> str:
         """Return the label of the face, the name of its image and the frame shown."""
@@ -244,7 +239,7 @@ class EnlargedFaceOverlay(QWidget):
 
 
 CLASS_OPERATIONS = ("rename-class", "merge-class", "delete-class")
-ENTER_DELAY_SECONDS = 0.3
+ENTER_DELAY_SECONDS = 0.6
 REFIT_DELAY_MS = 120
 PAGE_STEPS = {GridCommand.NEXT_PAGE: 1, GridCommand.PREVIOUS_PAGE: -1}
 UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
@@ -334,9 +329,12 @@ class LabelingView(LabelerView):
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles that were shown; they stay in place until the next page."""
-        if target in UNDECIDED or self.view.all_seen(rows):
+        state = TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
+        rows = [row for row in rows if self.model.state(row) != state]
+        if not rows:
+            self.worker.show_message(self.tr("Already there: nothing changed"))
+        elif target in UNDECIDED or self.view.all_seen(rows):
             ids = self.model.ids(rows)
-            state = TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
             self.model.set_state(rows, state)
             self.decide_rows(
                 rows, lambda session: session.decide(ids, target, provenance), [target]
@@ -409,6 +407,7 @@ class LabelingView(LabelerView):
             if step.kind is StepKind.UNDO and len(rows) > 1 and not self.view.mouse.lifts:
                 self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
             self.view.scrollTo(self.model.index(rows[0]))
+            self.view.lead_to(rows[0])
         self.model.refresh()
         self.step_reverted(step)
 
@@ -450,10 +449,6 @@ class LabelingView(LabelerView):
 
     def flush(self) -> None:
         self.view.end_stroke()
-
-    def undo(self) -> bool:
-        """Restore a selection that an accidental click cleared."""
-        return self.view.mouse.restore_selection()
 
     def freeze_targets(self, frozen: bool) -> None:
         self.view.hold_point(frozen)

@@ -94,7 +94,7 @@ class PageGrid(GestureView):
 
     def _expects_name(self) -> bool:
         is_first = self.page is None and self.waits and not self.worker.keys
-        return is_first or self.has_clusters or time.monotonic() < self.name_until
+        return is_first or self.takes_names or time.monotonic() < self.name_until
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         is_key = event.text().isdigit() and event.text() in self.worker.keys.values()
@@ -137,6 +137,11 @@ class PageGrid(GestureView):
     def has_clusters(self) -> bool:
         """Whether this is a clusters page, on which a gesture acts on a whole cluster."""
         return self.description is not None and self.description.has_clusters
+
+    @property
+    def takes_names(self) -> bool:
+        """Whether letters are a name, of the cluster or the uncompared face that is pointed at."""
+        return self.page is not None and self.page.kind in (PageKind.CLUSTERS, PageKind.PLAIN)
 
     @property
     def has_cards(self) -> bool:
@@ -400,16 +405,18 @@ class PageNaming(QObject):
 
     def typed(self, text: str) -> None:
         """Insert letters that were typed on the grid into the field."""
-        if self._grid.has_clusters and not self._grid.target_rows():
-            self.say_no_cluster()
+        if self._grid.takes_names and not self._grid.target_rows():
+            self.say_no_target()
         elif not self._has_field:
             self._say_unused(text)
         else:
             self.write()
             self._field.insert(text)
 
-    def say_no_cluster(self) -> None:
-        self._grid.worker.show_message(self.tr("Point at a cluster first, then type its name"))
+    def say_no_target(self) -> None:
+        face = self.tr("Point at a face first, then type its name")
+        cluster = self.tr("Point at a cluster first, then type its name")
+        self._grid.worker.show_message(cluster if self._grid.has_clusters else face)
 
     @property
     def is_typing(self) -> bool:

@@ -104,14 +104,15 @@ def _describe_clusters_page(page: ClassPage) -> PageDescription:
 
 def _describe_uncompared_page(page: ClassPage) -> PageDescription:
     return PageDescription(
-        tr("Comparing faces…  Clusters appear soon; or point at a face and press / to name it"),
+        tr("Comparing faces…  Clusters appear soon; or point at a face and type its name"),
         (Section("", len(page.tiles)),),
         tr("Enter: next page"),
         tr(
-            "/: name a face · 1–9: its class · Enter: next page, labels nothing · Ctrl+Z: undo · "
+            "A–Z: type a name · 1–9: its class · Enter: next page, labels nothing · Ctrl+Z: undo · "
             "F1: all keys"
         ),
-        first_step=tr("Point at a face and press / to name it"),
+        tr("Type a name"),
+        tr("Point at a face and type its name"),
     )
 
 

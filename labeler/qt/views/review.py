@@ -236,7 +236,6 @@ class ReviewView(FilteredView):
         self._wall: ReviewPage | None = None
         self.wall.activated.connect(self._note_choice)
         self._leads_with_doubtful, self._is_chosen = True, False
-        self._class: str | None = None
         self.hints = KeyHints()
         parts = (self.title, self.wall, self.filter_button)
         head = row_layout(*parts, grows=self.title, margins=HEAD)
@@ -269,21 +268,10 @@ class ReviewView(FilteredView):
         """Show only one class; other places belong to the grid."""
         if place.startswith(":"):
             return False
-        self._show_class(place)
+        self.bar.show_place(place)
+        self.filter_button.setChecked(True)
         self.reload()
         return True
-
-    def keep_place(self, place: str) -> None:
-        """Take over the class of the previous view; doubtful labels of all classes come first."""
-        label = None if place.startswith(":") else place or self._class
-        if label not in (self._class, self.bar.sample_filter().label):
-            self._is_chosen = False
-            self.bar.show_place(None)
-        self._class = label
-
-    def _show_class(self, label: str | None) -> None:
-        self.bar.show_place(label)
-        self.filter_button.setChecked(label is not None or self.filter_button.isChecked())
 
     def reload(self) -> None:
         name, sample_filter = self.wall.currentData(), self.bar.sample_filter()
@@ -295,7 +283,6 @@ class ReviewView(FilteredView):
     def _show(self, page: ReviewPage) -> None:
         leads, self._leads_with_doubtful = self._leads_with_doubtful, False
         if leads and not page.ids:
-            self._show_class(self._class)
             self.wall.setCurrentIndex(1)  # loads the next list
         self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")

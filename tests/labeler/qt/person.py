@@ -419,7 +419,7 @@ class Person:
     def type_name(self, name: str) -> None:
         """Answer "Who is this?" with one key per letter."""
         view = class_pages(self)
-        if view.page is None or view.page.kind != "groups":
+        if view.page is None or view.page.kind not in ("groups", "plain"):
             self.press("n")
         self.gestures += len(name) + 1
         for letter in name:

@@ -152,10 +152,12 @@ def test_whole_card_is_dragged_by_gap_or_heading(
     view, rows = class_pages(person).view, card(person, 0)
     below = view._grid.placed[0].box.bottomRight() - QPoint(3, 3)
     drop = Mock(return_value=Qt.DropAction.IgnoreAction)
-    for start in (heading(person, rows), below):
-        assert view.indexAt(start).row() < 0
+    starts = (heading(person, rows), below, person.tile_center(rows[1]))
+    assert [view.indexAt(start).row() for start in starts] == [-1, -1, rows[1]]
+    for start in starts:
         drag_from(view.viewport(), start, drop)
-    assert [call.args[0].ids for call in drop.call_args_list] == [view.tiles.ids(rows)] * 2
+    dragged = [call.args[0].ids for call in drop.call_args_list]
+    assert dragged == [view.tiles.ids(rows)] * 2 + [view.tiles.ids([rows[1]])]
 
 
 def mark_duplicates(person: Person, rows: Sequence[int]) -> None:

@@ -274,7 +274,10 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     moved = {view.model.id(row) for row in second}
     drop_on(person, list(second), first[0])
     assert view.page is not before
-    person.undo()
+    undo = person.window.status.undo
+    assert undo.text() == "Undo: Move faces to another cluster"
+    undo.click()
+    assert person.status == "Undone: Move faces to another cluster"
     assert view.page is before
     assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
     hover(view.view.viewport(), view.view.mouse.at)  # the desktop reports its place after a drop
@@ -358,14 +361,19 @@ def test_plain_grid_until_features_are_computed(
     messages = collect_messages(person.window)
     assert (before.kind, len(before.tiles)) == ("plain", 60)
     assert view.header.title.text() == (
-        "Comparing faces…  Clusters appear soon; or point at a face and press / to name it"
+        "Comparing faces…  Clusters appear soon; or point at a face and type its name"
     )
-    assert not view.header.name.isVisible()
     wait_for_enter(view)
     QTest.keyClick(view.view, Qt.Key.Key_Return)
     view.name_page("Miku")  # a name begun for the previous page
     settle(person.window)
-    assert messages[0] == "Point at a face and press / to name it"
+    assert messages[0] == "Point at a face and type its name"
+    assert messages[1] == "Point at a face first, then type its name"
+    person.point(3)
+    person.type_name("luffy")
+    settle(person.window)
+    assert person.labels == {view.model.tile(3).key: "luffy"}
+    person.undo()
     assert person.page is before
     assert person.labels == {}
     # Neither these keys nor a look at another view keep the page without suggestions.

@@ -198,7 +198,7 @@ def test_second_close_stops_import(start_import: StartImport) -> None:
 def test_video_dropped_on_class_gets_weak_label(
     open_window: OpenWindow, faces: FaceSet, tmp_path: Path, fake_commands: FakeCommands
 ) -> None:
-    result = {"faces": 0, "unreadable_videos": {"files": ["in/b.mp4: not a video"]}}
+    result = {"faces": 0, "without_face": 2, "unreadable_videos": {"files": ["b.mp4: not a video"]}}
     fake_commands(harvest=HARVEST, facecrop=f"print({json.dumps(json.dumps(result))})")
     (tmp_path / "clip.mp4").write_bytes(b"")
     window = open_window(faces.root)
@@ -206,8 +206,8 @@ def test_video_dropped_on_class_gets_weak_label(
     wait_for_dialog(window).accept()
     wait_until(lambda: window.imports.state is ImportState.DONE)
     text = import_bar(window).text.text()
-    assert "  ·  no new faces  ·  the default detector finds drawn faces: add others as" in text
-    assert text.endswith("  ·  Not readable: in/b.mp4: not a video")
+    assert "2 images without a face (F4: draw boxes)  ·  no new faces  ·  the default" in text
+    assert text.endswith("  ·  Not readable: b.mp4: not a video")
     assert "--label hana" in (tmp_path / "programs" / "calls").read_text()
     assert set(labels(faces.root).values()) == {None}
 

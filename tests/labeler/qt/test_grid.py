@@ -31,6 +31,7 @@ from sorting_model import ids_of
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.errors import UsageError
+from labeler.qt import keyboard
 from labeler.qt.views.grid import GridView
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import Place, SortingSession
@@ -48,10 +49,6 @@ def test_selection_by_clicks_ranges_and_band(person: Person) -> None:
     assert len(view.selected_rows()) == 60
     person.click(4)
     assert view.selected_rows() == [4]
-    person.window.undo()
-    assert len(view.selected_rows()) == 60
-    assert own_steps(person) == []
-    person.click(4)
     person.click(9, modifiers=SHIFT)
     assert view.selected_rows() == [4, 5, 6, 7, 8, 9]
     person.click(6, modifiers=CONTROL)
@@ -98,6 +95,27 @@ def test_sweep_with_late_x11_repeats_is_one_step(
     assert own_steps(person) == ["Label 3 samples as rei"]
     with Dataset.open(person.window.worker.root) as dataset:
         assert {d.provenance for d in dataset.journal.iterate()} == {"by sweep"}
+    person.point(0)
+    send_key(QEvent.Type.KeyPress, 2000)
+    send_key(QEvent.Type.KeyRelease, 2100)
+    wait_until(lambda: "nothing changed" in person.status)
+    assert own_steps(person) == ["Label 3 samples as rei"]
+
+
+def test_name_typed_where_letters_are_commands(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyboard, "LETTER_GAP_MS", 250)
+    person.point(0)
+    for number, key in enumerate("LOQI\r"):
+        for kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
+            code = Key.Key_Return if key == "\r" else Key(ord(key))
+            event = QKeyEvent(kind, code, NONE, key.lower())
+            event.setTimestamp(1000 + 100 * number)
+            QApplication.sendEvent(person.view.view, event)
+        settle(person.window)
+    assert own_steps(person) == ["Skip 1 sample"], "by the first letter alone"
+    assert "press / to type a name" in person.status
 
 
 def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:

@@ -419,6 +419,12 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
     assert "*.mkv" in chooser.selectedNameFilter()
     assert chooser.directory().absolutePath() == str(tmp_path)
     chooser.reject()
+    window.drops.choose_folder()
+    # As Qt does for a path that was typed and completed.
+    paths = [str(tmp_path.parent), str(tmp_path)]
+    window.findChildren(QFileDialog)[-1].filesSelected.emit(paths)
+    assert window.drops.dialog._dropped.folders == (tmp_path,)
+    window.drops.close_dialog()
     press_button(window, "Try it with the sample images")
     assert window.drops.dialog is not None  # nothing is imported without a question
 

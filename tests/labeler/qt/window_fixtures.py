@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QApplication
 from sorting_model import by_id
 
 from gleanset import Dataset
+from labeler.qt import keyboard
 from labeler.qt.app import make_application
 from labeler.qt.translations import Words, install
 from labeler.qt.views import labeling
@@ -55,8 +56,9 @@ def _mouse_outside(application: QApplication) -> None:
 
 @pytest.fixture(autouse=True)
 def _short_enter_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Accept Enter on a new page almost at once."""
+    """Accept Enter on a new page almost at once, and letters as fast as a test types."""
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(keyboard, "LETTER_GAP_MS", 0)
 
 
 @pytest.fixture(scope="session")
