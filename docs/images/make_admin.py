@@ -26,7 +26,8 @@ from server_helpers import make_settings, running_server
 
 from curation.web_reports import accept_reports
 from gleanset import Dataset
-from gleanset.db.reports import REMOVAL
+from gleanset.db.faces import CropMethod
+from gleanset.db.reports import REMOVAL, Reports
 
 SIZE = {"width": 1060, "height": 800}
 COLOURS = 192
@@ -40,6 +41,8 @@ def main(folder: Path) -> None:
         with Dataset.create(root) as dataset:
             add_reports(root, [WebReport(NAMES[number % 4], picture=number) for number in range(8)])
             accept_reports(dataset, dict.fromkeys(range(1, 9)))
+            with dataset.db.transaction():  # from now on other labelled faces, as of an import
+                Reports(dataset.db).remove(range(1, 9))
             image = next(iter(dataset.images.iterate()))
             image_data = dataset.image_path(image.sha256, image.format).read_bytes()
         reports = [
@@ -48,7 +51,8 @@ def main(folder: Path) -> None:
         ]
         other = WebReport(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
         add_reports(root, [*reports, other], 20)
-        settings = make_settings(write_model(root / "m.onnx"), root, admin="own")
+        crops = (CropMethod("drawnface", "", "margin=0.3", 10),)
+        settings = make_settings(write_model(root / "m.onnx", crops=crops), root, admin="own")
         with running_server(settings) as port, chromium() as browser:
             removal = json.dumps({"kind": REMOVAL, "note": "My drawing, not for training."})
             address = f"http://127.0.0.1:{port}/api/v1/reports"

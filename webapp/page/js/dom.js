@@ -20,8 +20,12 @@ export function element(name, attributes = {}, ...children) {
 /** Allow line breaks between the words of a name such as umiko_ahagon. */
 export const splitForWrapping = (name) => name.split(WORD_END).flatMap((word, number) => (number ? [element("wbr"), word] : [word]));
 
-/** The length of the longest word of a name. */
-export const countLongestWord = (name) => Math.max(...name.split(WORD_END).flatMap((word) => word.split(/\s/)).map(({ length }) => length));
+/** A name that breaks between its words; style.css makes it so small that its longest word fits. */
+export function buildName(name) {
+  const place = element("bdi", {}, ...splitForWrapping(name));
+  place.style.setProperty("--longest", Math.max(...name.split(WORD_END).flatMap((word) => word.split(/\s/)).map(({ length }) => length)));
+  return place;
+}
 
 /** Show an element with a text, or hide it where the text is empty. */
 export function say(place, text) {

@@ -1,6 +1,6 @@
 // The first screen: what the model knows, an example to try, and the privacy notice.
 
-import { byId, element, say, splitForWrapping } from "./dom.js";
+import { buildName, byId, element, say } from "./dom.js";
 import * as server from "./server.js";
 import { words } from "./words.js";
 
@@ -32,7 +32,7 @@ function fillClasses(names, faces) {
   byId("first").hidden = !names.length;
   byId("known-count").textContent = names.length;
   const items = names.slice(0, MAX_SHOWN_CLASSES).map((name) => element("li", { "data-initial": faces[name] ? null : [...name][0].toUpperCase() },
-    ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), element("bdi", {}, ...splitForWrapping(name))));
+    ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), buildName(name)));
   const rest = names.length - MAX_SHOWN_CLASSES;
   if (rest > 0) items.push(element("li", { class: "rest", text: `+${rest}` }));
   // As many columns as rows, so that few faces are large and many are small.

@@ -2,7 +2,7 @@
 
 import { boxEditor, imageStage } from "./box_editor.js";
 import { isUnsure } from "./decision.js";
-import { countLongestWord, element, percent, rescueFocus, splitForWrapping } from "./dom.js";
+import { buildName, element, percent, rescueFocus, splitForWrapping } from "./dom.js";
 import { paint } from "./images.js";
 import { refusal } from "./refusals.js";
 import { REMOVAL, showReported, WRONG } from "./report_dialog.js";
@@ -108,13 +108,6 @@ function buildFace(image, box, number, { acts, reports, refresh }) {
   return element("li", { class: "face" }, canvas, element("div", {},
     element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, buildName(nameAnswer(part))] : [name])),
     ...(part ? [...warnIfUnsure(part), ...(isUnsure(part) ? [] : showSimilarity(part)), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
-}
-
-/** A name that breaks between its words, and whose longest word fits (style.css). */
-function buildName(name) {
-  const place = element("bdi", {}, ...splitForWrapping(name));
-  place.style.setProperty("--longest", countLongestWord(name));
-  return place;
 }
 
 /** The named class, with a question mark if it is more likely wrong than right. */
