@@ -458,14 +458,9 @@ def test_menu_shows_keys_that_do_the_same(clusters_person: Person) -> None:
     assert QApplication.activePopupWidget().actions()[0].text() == heading.text()
 
 
-def test_menu_enlarges_and_shows_group(person: Person) -> None:
+def test_menu_enlarges_face(person: Person) -> None:
     click(open_menu(person, 3), "Enlarge")
     assert person.view.enlarged.isVisible()
-    person.view.enlarged.end()
-    click(open_menu(person, 4), "Show its group")
-    settle(person.window)
-    assert person.view.model.rowCount() == 3  # the frames of one shot
-    assert "All faces · 3 of 24 faces" in person.view.title.text()
 
 
 @pytest.fixture

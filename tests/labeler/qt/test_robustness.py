@@ -252,7 +252,7 @@ def test_file_dialog_keeps_locks_of_catalogue(open_window: OpenWindow, faces: Fa
     window = open_window(faces.root)
     shared_memory = faces.root / "catalog.sqlite-shm"
     assert has_lock(shared_memory)
-    dialog = choosing(window, "Import", str(faces.root))
+    dialog = choosing(window, "Import", str(faces.root), print)
     files = dialog.findChildren(QFileSystemModel)[0]
     wait_until(lambda: bool(files.type(files.index(str(shared_memory)))))
     dialog.reject()
