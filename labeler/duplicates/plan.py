@@ -302,8 +302,8 @@ class LabelConsensus(NamedTuple):
     """Decisions that count in a duplicate set, disputed weak labels, and the members.
 
     `hints` is empty unless the set is disputed: its weak labels name several classes, and no person
-    gave a label. The `members` have no unsupported labels, which come only from a weak label and
-    are contradicted by a person or another weak label.
+    gave a label. The `members` have no unsupported labels, which no person has seen and which a
+    person or another weak label contradicts.
     """
 
     decisions: tuple[str, ...]
@@ -314,14 +314,15 @@ class LabelConsensus(NamedTuple):
 def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     """Combine the labels and weak labels of all members of a duplicate set."""
     labelled = [member for member in members if member.status == "labelled"]
-    labels_by_person = {member.label for member in labelled if not member.by_hint}
+    unseen = {member.id for member in labelled if member.by_hint or member.unseen}
+    labels_by_person = {member.label for member in labelled if member.id not in unseen}
     hints = frozenset[str]().union(*(member.hints for member in members))
     disputed = not labels_by_person and len(hints) > 1
     accepted_labels = (
         labels_by_person if labels_by_person or disputed else {member.label for member in labelled}
     )
     rejected = {member.status for member in members if member.status == "rejected"}
-    unsupported = {m.id for m in labelled if m.by_hint and m.label not in accepted_labels}
+    unsupported = {m.id for m in labelled if m.id in unseen and m.label not in accepted_labels}
     return LabelConsensus(
         tuple(sorted({str(label) for label in accepted_labels} | rejected)),
         tuple(sorted(hints)) if disputed else (),

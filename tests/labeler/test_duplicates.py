@@ -23,7 +23,7 @@ from tools_for_tests import examples, run_here
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements
 from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Pairs, PairVerdict, Relation
-from gleanset.db.journal import Choice
+from gleanset.db.journal import PAGE_USER, Choice
 from gleanset.db.maintenance import find_contradictions
 from gleanset.errors import UsageError
 from labeler import acceptance
@@ -462,6 +462,15 @@ def test_human_label_overrides_weak_label(empty: Dataset) -> None:
     assert set(labels(empty).values()) == {"rei"}
     accept_hints(empty)
     assert set(labels(empty).values()) == {"rei"}, "the weak label of the copy is ignored"
+
+
+def test_unseen_label_does_not_override_weak_label(empty: Dataset) -> None:
+    first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", None)
+    accept_hints(empty)
+    empty.journal.apply("All", [Choice(second, "label", "rei", PAGE_USER)])
+    mark_as_copies(empty, first, second)
+    assert dedup(empty)["conflicts"] == 1
+    assert labels(empty) == {first: "hana", second: "rei"}
 
 
 def test_chosen_copy_decides_the_label(empty: Dataset) -> None:
