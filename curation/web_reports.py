@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from curation.split_groups import find_split_groups
 from gleanset import Dataset
-from gleanset.db.classes import Change, Changes
+from gleanset.db.classes import Change, Changes, list_class_names
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice
+from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.sorting import SampleTiles
@@ -237,6 +238,13 @@ def find_copies(dataset: Dataset, reports: Sequence[Report]) -> dict[int, list[S
     return copies
 
 
+def is_in_test(dataset: Dataset, sha256: str) -> bool:
+    """Return whether an image has a sample in the test split."""
+    keys = Maintenance(dataset.db).list_sample_keys(sha256)
+    samples = filter(None, map(dataset.samples.get, keys))
+    return any(sample.split == "test" for sample in samples)
+
+
 def read_report_image(dataset: Dataset, report: Report) -> bytes:
     """Return the bytes of a report's image, pending or accepted. Raises `InputUnusable`."""
     claim = report.claim
@@ -349,6 +357,15 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
     marks = SampleTiles(dataset.db).get_marks([sample.key]).values()
     no_class = UNLISTED if UNLISTED_MARK in marks else NOT_A_FACE
     return Rival(None, sample.label or no_class, sample.status)
+
+
+def find_class(dataset: Dataset, name: str) -> str:
+    """Return the class that a name or an alias means, also in another case; else the name."""
+    known = dataset.classes.resolve_alias(name)
+    if dataset.classes.get_id(known) is not None:
+        return known
+    names = {alias.casefold(): label for alias, label in reversed(list_class_names(dataset.db))}
+    return names.get(known.casefold(), known)
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:

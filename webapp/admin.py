@@ -23,12 +23,12 @@ from curation.web_reports import (
     find_copies,
     find_rivals,
     get_claimed_class,
+    is_in_test,
     read_report_image,
     refuse_reports,
 )
 from gleanset import Dataset
 from gleanset.db.classes import list_aliases
-from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import PENDING, Report, Reports, SimilarImage, list_spooled_reports
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
@@ -159,8 +159,6 @@ def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int,
 def _report_json(
     dataset: Dataset, step: int, report: Report, copies: Mapping[int, Sequence[SimilarImage]]
 ) -> dict[str, Any]:
-    keys = Maintenance(dataset.db).list_sample_keys(report.claim.sha256)
-    samples = filter(None, map(dataset.samples.get, keys))
     return {
         **report.claim._asdict(),
         "id": report.id,
@@ -170,7 +168,8 @@ def _report_json(
         "step_size": len(Reports(dataset.db).list_in_step(step)),
         "class": get_claimed_class(dataset, report),
         "in_dataset": bool(dataset.images.get_id(report.claim.sha256)),
-        "in_test": any(sample.split == "test" for sample in samples),
+        "in_test": is_in_test(dataset, report.claim.sha256),
+        "copy_in_test": any(is_in_test(dataset, copy.sha256) for copy in copies[report.id]),
         "rivals": find_rivals(dataset, report),
         "copies": _copies_json(dataset, copies[report.id]),
     }

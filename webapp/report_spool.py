@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
-from curation.web_reports import NO_CLASS, open_report_store
+from curation.web_reports import NO_CLASS, find_class, open_report_store
 from gleanset import Dataset, errors
 from gleanset.db.reports import REMOVAL, SPOOL_FOLDER, SPOOL_SUFFIX, Reports, list_spooled_reports
 from gleanset.files.atomic import write_atomic
@@ -73,7 +73,7 @@ class ReportSpool:
         with open_for_writing(self.root) as dataset:
             claim = report.claim
             if claim.claimed not in NO_CLASS:
-                claim = claim._replace(claimed=dataset.classes.resolve_alias(claim.claimed))
+                claim = claim._replace(claimed=find_class(dataset, claim.claimed))
                 if claim.claimed == claim.answer and not report.has_new_box:
                     detail = f"the prediction is {claim.answer!r}"
                     raise RefusedRequest(422, "already the answer", detail, "report other classes")

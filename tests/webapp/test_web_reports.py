@@ -64,8 +64,8 @@ def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> No
     for is_new in (True, False):
         answer = send_report(client, claimed="レイ").json()
         assert answer == {"new": is_new, "class": "green"}, "the same class, also if repeated"
-    run_here("labeler.cli", "classes", "add", "red", "--alias", "あか", "-d", dataset.root)
-    assert send_report(client, claimed="あか").json()["reason"] == "already the answer"
+    run_here("labeler.cli", "classes", "add", "red", "--alias", "Ruby", "-d", dataset.root)
+    assert send_report(client, claimed="RUBY").json()["reason"] == "already the answer"
     claimed = [report.claim.claimed for report in Reports(dataset.db).iterate()]
     assert claimed == ["mei", "red", "blue", "green"]
 
@@ -314,10 +314,15 @@ def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
     removals = [(removal["kind"], removal["copies"][0]["sha256"]) for removal in shown]
     assert removals == [(REMOVAL, own_image)] * 2
     assert shown[0]["copies"][0]["src"].startswith("data:image/")
+    key = put_box(dataset, own_image, Box(0, 0, 90, 90)).key
+    dataset.journal.apply("Label", [Choice(key, "label", "mei")])
+    dataset.samples.set_splits({key: (key, "test")}, "by hand")
     # A correction labels the face of the image itself; a copy in another file would be added.
     send_report(admin, LARGE, claimed="mei")
     send_report(admin, half_size(LARGE), claimed="mei")
     others = admin.get("/api/v1/admin/reports", headers=headers).json()["reports"]
+    in_test = [(one["in_test"], one["copy_in_test"]) for one in others if one["kind"] != REMOVAL]
+    assert in_test == [(True, False), (False, True)]
     copies = [one["copies"] for one in others if one["kind"] != REMOVAL]
     assert [[copy["sha256"] for copy in images] for images in copies] == [[], [own_image]]
     assert [one["in_dataset"] for one in others] == [True, False, True, False], "added or not"

@@ -107,12 +107,16 @@ function fillCard(state) {
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
     element("p", { class: "wide small misfit", hidden: !report.isMisfit, text: became ? nameExtent() : `⚠ ${warnOfMisfit()}` }),
-    report.in_test && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${words("In the test split: accepting changes the test set.")}` }) : "",
+    (report.in_test || report.copy_in_test) && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${warnOfTest(report)}` }) : "",
     report.rivals.length && !became ? describeDispute(report) : "",
     report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
     isRemoval(report) ? listCopies(report, became) : element("div", { class: "compare wide" }, ...buildComparison(report)),
     element("div", { class: "buttons wide" }, ...(became ? buildOutcome(state) : buildChoices(state))));
 }
+
+const warnOfTest = (report) => (report.in_test
+  ? words("In the test split: accepting changes the test set.")
+  : words("A similar image is in the test split: if it is a copy, the next search for duplicates changes the test set."));
 
 /** Whether a report may be about a whole image, where the model is one of faces, or about a part of one, where it is not. */
 const mayBeMisfit = (report) => !isRemoval(report) && (!isOfFaces || (!report.box[0] && !report.box[1]));
