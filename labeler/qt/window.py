@@ -312,8 +312,7 @@ class LabelerWindow(QMainWindow):
             self.view.focus_home()
 
     def _explain_letters(self) -> None:
-        text = self.tr("Letters are keys here: press / to type a name · Ctrl+Z: undo the first one")
-        self.worker.show_message(text)
+        self.worker.show_message(self.tr("Letters are keys here: press / to type a name"))
 
     def _name_class(self) -> None:
         self.class_panel.field.setFocus()
