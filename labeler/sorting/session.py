@@ -20,6 +20,7 @@ from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, NAMED, Operation, make_operation
 from labeler.classes import ClassEdit, ClassEditor
 from labeler.sorting.keys import ClassKeys
+from labeler.sorting.name_matching import KnownName, match_exact_name
 
 
 class HistoryStep(NamedTuple):
@@ -318,9 +319,10 @@ class SortingSession:
         return self._edited(self.editor.add(name))
 
     def rename_class(self, old: str, new: str) -> StepResult:
-        """Rename a class, or merge it into the class that has this name already."""
-        if old != normalize_class_name(new) in self.classes.list_names():
-            return self._edited(self.editor.merge(old, new))
+        """Rename a class, or merge it into another one that typing this name would mean."""
+        others = [KnownName(name, name) for name in self.classes.list_names() if name != old]
+        if match := match_exact_name(normalize_class_name(new), others):
+            return self._edited(self.editor.merge(old, match.label))
         return self._edited(self.editor.rename(old, new))
 
     def delete_class(self, name: str) -> StepResult:

@@ -296,7 +296,7 @@ def test_old_class_name_resolves_in_another_window(
         session.rename_class("Miku", "Hatsune Miku")
         labelled = other.label(rows[2:3], "Miku")
         assert labelled.operation.text() == "Label 1 sample as Hatsune Miku"
-        session.rename_class("Mio", "Hatsune Miku")
+        session.rename_class("Mio", "hatsune miku")  # as if it were typed for a face
         other.label(rows[3:4], "Mio")
     assert places(session)["Hatsune Miku"] == 4
     assert [c.name for c in session.tiles.get_counts().classes] == ["Hatsune Miku"]
