@@ -125,6 +125,11 @@ class ClassListModel(QAbstractListModel):
         """Return the number of the row of a class or place; -1 for none."""
         return next((n for n, row in enumerate(self._rows) if row.target == target), -1)
 
+    @property
+    def class_count(self) -> int:
+        """The number of classes that are listed."""
+        return sum(row.is_class for row in self._rows)
+
     def rowCount(self, parent: Index | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self._rows)
 
@@ -422,15 +427,15 @@ class ClassPanel(QWidget):
         self.field.setPlaceholderText(self.tr("Find or create a class (/)"))
         self.field.setAccessibleName(self.tr("Find a class, or type a new name"))
         self.add = button(self.tr("+ New class"), self._add_class)
-        heading = plain_label(self.tr("Classes"))
-        heading.setFont(theme.scaled(self.font(), theme.SMALL))
-        heading.setForegroundRole(Role.PlaceholderText)
-        heading.setContentsMargins(theme.SPACE_M, theme.SPACE_S, 0, 0)
-        parts = (self.field, heading, self.list, self.add)
+        self.heading = plain_label(self.tr("Classes"))
+        self.heading.setFont(theme.scaled(self.font(), theme.SMALL))
+        self.heading.setForegroundRole(Role.PlaceholderText)
+        self.heading.setContentsMargins(theme.SPACE_M, theme.SPACE_S, 0, 0)
+        parts = (self.field, self.heading, self.list, self.add)
         margins = (theme.SPACE_L, theme.SPACE_M, 0, theme.SPACE_M)
         self.setLayout(column_layout(*parts, margins=margins))
         self._worker = worker
-        self.field.textEdited.connect(self.model.filter_by)  # not what was completed
+        self.field.textEdited.connect(self._filter)  # not by what was completed
         self.field.textChanged.connect(self._on_text_changed)
         self.field.focused.connect(self.field.read_names)
         self.field.name_entered.connect(self._file_by_name)
@@ -439,7 +444,12 @@ class ClassPanel(QWidget):
 
     def _on_text_changed(self, text: str) -> None:
         if not text:
-            self.model.filter_by("")
+            self._filter("")
+
+    def _filter(self, text: str) -> None:
+        self.model.filter_by(text)
+        is_empty = bool(text.strip()) and not self.model.class_count
+        self.heading.setText(self.tr("No class contains this") if is_empty else self.tr("Classes"))
 
     def _choose(self, index: QModelIndex) -> None:
         if row := self.model.row(index.row()):
@@ -461,9 +471,7 @@ class ClassPanel(QWidget):
 
     def _file_by_name(self, text: str) -> None:
         """Choose the class that is meant, or create one if no shown name contains the text."""
-        match_count = sum(
-            bool(row and row.is_class) for row in map(self.model.row, range(self.model.rowCount()))
-        )
+        match_count = self.model.class_count
         if self.field.is_new(text) and match_count:
             message = self.tr(
                 "No class is named {name}, but {count} names contain it: press Tab "

@@ -172,10 +172,12 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
         press(window, Key.Key_Return)
     assert "does nothing" not in person.status
     assert window.focusWidget() is window.class_panel.field
-    window.class_panel.field.setText("rei/asuka")
+    press(window, *"rei/asuka")
+    assert window.class_panel.heading.text() == "No class contains this"
     window.class_panel.add.click()
     assert window.class_panel.field.text() == "rei/asuka", "to be corrected"
-    window.class_panel.field.clear()
+    press(window, Key.Key_Escape)
+    assert window.class_panel.heading.text() == "Classes"
     window.show_view("review")
     settle(window)
     click_class(window, "ayanami")
