@@ -19,7 +19,7 @@ from curation.split_groups import find_split_groups
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, list_class_names
 from gleanset.db.duplicates import Pairs
-from gleanset.db.journal import PAGE_USER, Choice
+from gleanset.db.journal import PAGE_USER, Choice, find_blocking_step
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
 from gleanset.db.samples import SplitEvidence
@@ -222,6 +222,17 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     return SettledReports(step, len(reports))
 
 
+def undo_decision(dataset: Dataset, step: int) -> None:
+    """Undo a step that settled reports. Raises `UsageError` if all its labels changed since."""
+    with dataset.db.transaction():
+        undone = dataset.journal.undo(step)
+        new = SampleTiles(dataset.db).find_undoing_step(step)
+        if undone.changed_since and not undone.restored:
+            later = find_blocking_step(dataset.db, step, new)
+            fix = f"undo this first: {later.text()}" if later else "label it again instead"
+            raise UsageError("the label changed since", fix)
+
+
 def find_copies(dataset: Dataset, reports: Sequence[Report]) -> dict[int, list[SimilarImage]]:
     """Return possible copies of the images of reports, by number, the most similar first.
 
@@ -240,18 +251,21 @@ def find_copies(dataset: Dataset, reports: Sequence[Report]) -> dict[int, list[S
 
 def is_in_test(dataset: Dataset, sha256: str) -> bool:
     """Return whether an image has a sample in the test split."""
-    keys = Maintenance(dataset.db).list_sample_keys(sha256)
-    samples = filter(None, map(dataset.samples.get, keys))
-    return any(sample.split == "test" for sample in samples)
+    samples = map(dataset.samples.get, Maintenance(dataset.db).list_sample_keys(sha256))
+    return any(sample is not None and sample.split == "test" for sample in samples)
 
 
 def read_report_image(dataset: Dataset, report: Report) -> bytes:
     """Return the bytes of a report's image, pending or accepted. Raises `InputUnusable`."""
+    with _image_errors(dataset, report):
+        return _find_image(dataset, report).read_bytes()
+
+
+def _find_image(dataset: Dataset, report: Report) -> Path:
     claim = report.claim
     stores = (open_report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
     pending, accepted = (store.path(claim.sha256, claim.format) for store in stores)
-    with _image_errors(dataset, report):
-        return (pending if pending.is_file() else accepted).read_bytes()
+    return Path(str(pending if pending.is_file() else accepted))
 
 
 @contextmanager
@@ -290,7 +304,8 @@ def _refuse_disputed(
     `reports` must not contradict each other; unchanged claims must not contradict anything.
     """
     claimed = {report.id: get_claimed_class(dataset, report) for report in reports}
-    names = claimed | {number: name for number, name in claims.items() if name is not None}
+    chosen = {number: name for number, name in claims.items() if name is not None}
+    names = claimed | {n: name and find_class(dataset, name) for n, name in chosen.items()}
     for report in reports:
         opinions = _list_opinions(dataset, report)
         about_face = {rival.report for rival in opinions}
@@ -322,6 +337,18 @@ def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) ->
         f"reports disagree: {says}, report {rival.report} ({rival.status}) {rival.name or NONE!r}",
         f"{accept} decides; webapp reports refuse {refused} {option}",
     )
+
+
+def find_unclear_reports(dataset: Dataset, numbers: Collection[int]) -> dict[str, set[int]]:
+    """Return, by reason, pending reports that nobody should accept without a look."""
+    reports, known = Reports(dataset.db).get_pending(numbers), dataset.classes.list_names()
+    copies = find_copies(dataset, reports)
+    return {
+        "contradictory": list_disputed_reports(dataset).keys() & set(numbers),
+        "of new classes": {r.id for r in reports if get_claimed_class(dataset, r) not in known},
+        "similar to images of the dataset": {number for number in copies if copies[number]},
+        "without an image": {r.id for r in reports if not _find_image(dataset, r).is_file()},
+    }
 
 
 def list_disputed_reports(dataset: Dataset) -> dict[int, list[Rival]]:
@@ -372,7 +399,7 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str:
     """Return the claimed class (of a removal: `REMOVED`); of accepted ones the present class."""
     decision = _find_decision(dataset, report) if report.status == ACCEPTED else None
     claimed = REMOVED if report.claim.kind == REMOVAL else report.claim.claimed
-    return decision.name if decision else claimed and dataset.classes.resolve_alias(claimed)
+    return decision.name if decision else claimed and find_class(dataset, claimed)
 
 
 def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:

@@ -26,6 +26,7 @@ from curation.web_reports import (
     is_in_test,
     read_report_image,
     refuse_reports,
+    undo_decision,
 )
 from gleanset import Dataset
 from gleanset.db.classes import list_aliases
@@ -142,7 +143,7 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
         elif decision.refuse:
             step = refuse_reports(dataset, decision.refuse).step
         elif table.list_in_step(step):
-            dataset.journal.undo(step)
+            undo_decision(dataset, step)
         else:
             raise UsageError(f"not a decision on reports: step {step}")
         return json_response({"step": step, "reports": table.list_in_step(step)})

@@ -92,33 +92,32 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     """Import the images of reports with the reported class. `labeler undo` reverts it.
 
     Contradictory reports stay pending until you choose a class (--class) or refuse one; `all`
-    skips them, new classes, boxes without a face, and faces of none of the classes, which become
-    unlisted persons. Labels of faces in the dataset stay unless you choose a class. Labels accepted
-    by `all` are unreviewed and only used for training. To settle a removal request, run
-    gleanset forget --report NUMBER.
+    skips them, new classes, images like those of the dataset, boxes without a face, and faces of
+    none of the classes, which become unlisted persons. Labels of faces in the dataset stay unless
+    you choose a class. Labels accepted by `all` are unreviewed and only used for training. To
+    settle a removal request, run gleanset forget --report NUMBER.
     """
-    from curation.web_reports import accept_reports, list_disputed_reports
+    from curation.web_reports import accept_reports, find_unclear_reports
 
     is_all = ALL in numbers
     with _open(job) as dataset:
         selected, known = _select(dataset, numbers), dataset.classes.list_names()
         removals = Reports(dataset.db).count(kind=REMOVAL)
-        skipped, unknown = set[int](), set[int]()
-        if is_all and name is None:
-            skipped = list_disputed_reports(dataset).keys() & selected.keys()
-            unknown = {n for n in selected if dataset.classes.resolve(selected[n]) not in known}
+        unclear = find_unclear_reports(dataset, selected) if is_all and name is None else {}
+        skipped = set[int]().union(*unclear.values())
         was_whole = are_whole_images(dataset.db)
-        names = {n: name or None for n in selected if n not in skipped | unknown}
+        names = {n: name or None for n in selected if n not in skipped}
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
         created = sorted({*dataset.classes.list_names()} - {*known})
         has_faces = not are_whole_images(dataset.db)
-    option, new = dataset.option, unknown - skipped
-    for count, kind in ((len(skipped), "contradictory"), (len(new), "of new classes")):
-        if count:
-            job.say(f"pending, {kind}: {count} (gleanset list reports {option})")
+    option = dataset.option
+    for reason, left in unclear.items():
+        if left:
+            job.say(f"pending, {reason}: {len(left)} (gleanset list reports {option})")
     if removals and is_all:
         job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
-    counts: Result = {"accepted": settled.reports if settled else 0, "disputed": len(skipped)}
+    disputed = len(unclear.get("contradictory", ()))
+    counts: Result = {"accepted": settled.reports if settled else 0, "disputed": disputed}
     if created:
         counts["new_classes"] = created
         job.say(f"new classes: {', '.join(created)} (labeler undo takes them back)")

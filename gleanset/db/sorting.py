@@ -94,7 +94,9 @@ class SampleTiles(Table):
 
     def get_many(self, ids: Sequence[int]) -> dict[int, SampleTile]:
         """Return the tiles of existing samples by row."""
-        return {row["id"]: _tile(row) for row in self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids)}
+        rows = self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids)
+        regions = ((row, sample_region_from_row(row)) for row in rows)
+        return {row["id"]: record_from_row(SampleTile, row, region=at) for row, at in regions}
 
     def get_ids(self, keys: Collection[str]) -> dict[str, int]:
         """Return the rows of existing samples by key."""
@@ -170,10 +172,6 @@ _TILE = (
     "'') FROM origin WHERE image=s.image ORDER BY id LIMIT 1) AS title FROM sample s JOIN image i "
     "ON i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
 )
-
-
-def _tile(row: Row) -> SampleTile:
-    return record_from_row(SampleTile, row, region=sample_region_from_row(row))
 
 
 class SampleFeatures(NamedTuple):

@@ -105,6 +105,15 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     assert report_statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
     other = dataset.journal.apply("something else", [])
     assert decide(admin, undo=other).status_code == 409, "what others did is not the page's"
+    step = decide(admin, accept={1: "mei"}).json()["step"]
+    (sample,) = dataset.samples.iterate(label="mei")
+    later = dataset.journal.apply("Label by hand", [Choice(sample.key, "label", "hana")])
+    refused = decide(admin, undo=step)
+    assert (refused.status_code, refused.json()["detail"]) == (409, "the label changed since")
+    assert "Label by hand" in refused.json()["hint"]
+    dataset.journal.undo(later)
+    assert decide(admin, undo=step).json()["reports"] == [1]
+    assert not list(dataset.samples.iterate(label="mei"))
     with locked(dataset.root):
         assert decide(admin, refuse=[1]).headers["retry-after"]
 

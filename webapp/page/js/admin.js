@@ -224,8 +224,13 @@ function buildOutcome({ became }) {
   ];
 }
 
-/** The class that a name is an alias of, else the name. */
-const classOf = (name) => Object.keys(page.aliases).find((other) => page.aliases[other].includes(name)) ?? name;
+/** The class that a name or an alias means, also in another case, else the name: as `find_class` in curation/web_reports.py. */
+function classOf(name) {
+  const isSame = (other) => other.toLowerCase() === name?.toLowerCase();
+  const aliases = Object.entries(page.aliases);
+  if (page.classes.includes(name)) return name;
+  return aliases.find(([, others]) => others.includes(name))?.[0] ?? page.classes.find(isSame) ?? aliases.find(([, others]) => others.some(isSame))?.[0] ?? name;
+}
 
 /** Whether accepting a name makes a class. */
 const isNewClass = (name) => isClass(name) && !page.classes.includes(classOf(name)) && !page.known[name]?.length;
