@@ -304,8 +304,8 @@ def _refuse_disputed(
     `reports` must not contradict each other; unchanged claims must not contradict anything.
     """
     claimed = {report.id: get_claimed_class(dataset, report) for report in reports}
-    chosen = {number: name for number, name in claims.items() if name is not None}
-    names = claimed | {n: name and find_class(dataset, name) for n, name in chosen.items()}
+    corrected = {number: name for number, name in claims.items() if name is not None}
+    names = claimed | {n: name and find_class(dataset, name) for n, name in corrected.items()}
     for report in reports:
         opinions = _list_opinions(dataset, report)
         about_face = {rival.report for rival in opinions}
@@ -340,7 +340,7 @@ def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) ->
 
 
 def find_unclear_reports(dataset: Dataset, numbers: Collection[int]) -> dict[str, set[int]]:
-    """Return, by reason, pending reports that nobody should accept without a look."""
+    """Return, by reason, the pending reports that should not be accepted without a look."""
     reports, known = Reports(dataset.db).get_pending(numbers), dataset.classes.list_names()
     copies = find_copies(dataset, reports)
     return {

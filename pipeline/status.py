@@ -25,7 +25,7 @@ from gleanset.records import Run
 from labeler.acceptance import acceptance_obstacle, plan_acceptance
 from labeler.duplicates.plan import conflicting_label_summary
 from labeler.requests import SOURCE as IMPORT
-from labeler.training_command import suggest_training_command
+from labeler.splits.split_spec import suggest_training_command
 
 SERVE = "webapp serve"
 REVIEW = "webapp serve --admin"

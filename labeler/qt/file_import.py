@@ -61,7 +61,7 @@ from labeler.sorting.import_plan import (
     search_commands,
     sort_paths,
 )
-from labeler.training_command import suggest_training_command
+from labeler.splits.split_spec import suggest_training_command
 
 SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
 COUNTED = ("added", "known", "duplicate", "faces", "without_face", "exported", "looked_at")

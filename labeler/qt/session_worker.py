@@ -187,7 +187,11 @@ class SessionWorker(QObject):
         return self.progress.keys if self.progress else {}
 
     def class_for_key(self, key: str) -> str | None:
-        return next((name for name, its in self.keys.items() if its == key), None)
+        """Return the class of a key; if there is none, say so."""
+        label = next((name for name, its in self.keys.items() if its == key), None)
+        if label is None:
+            self.show_message(self.tr("No class has the key {key}").format(key=key.upper()))
+        return label
 
     def ask(
         self,

@@ -69,8 +69,7 @@ class History:
         if step.operation.first().kind == AUTOMATIC:
             return
         if step.depth == 0:
-            # A new step clears the redo stack.
-            self._redo.clear()
+            self.forget_redo()
         self._stack(step).append(step)
 
     def adopt(self, step: int) -> None:
@@ -78,6 +77,10 @@ class History:
         stored = self.steps.get(step)
         if stored is not None and stored not in (*self._undo[-50:], *self._redo[-50:]):
             self._push(stored)
+
+    def forget_redo(self) -> None:
+        """Redo nothing that was undone before something else was changed."""
+        self._redo.clear()
 
     def undoable(self) -> HistoryStep | None:
         """Return the step that an undo reverts."""

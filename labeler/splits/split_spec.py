@@ -1,4 +1,4 @@
-"""Validated specification of a split: shares, held-out sources and videos."""
+"""Validated specification of a split: shares, held-out sources and videos; what follows it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Any
 
+from gleanset import Dataset
 from gleanset.errors import UsageError
 from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
@@ -37,6 +38,13 @@ def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -
     lines = format_table([["class", *heads], *cells], get_line_width() - _INDENT)
     others = len(rows) - len(first_rows)
     return [*lines, f"and {others} more: see --json"] if others else lines
+
+
+def suggest_training_command(dataset: Dataset) -> str:
+    """Return the command that trains a model, with the preset of the latest run if there is one."""
+    latest_run = dataset.runs.get_latest("baseline")
+    preset = (latest_run.settings if latest_run else {}).get("preset", "transfer")
+    return f"baseline train --preset {preset} {dataset.option}"
 
 
 @dataclass(frozen=True)

@@ -304,7 +304,7 @@ class ClassPagesView(PagedView):
             rows = self.view.named_rows()
             if not rows:
                 self.names.say_no_target()
-            elif self.view.all_seen(rows):
+            elif self.view.all_seen(rows) and not (self._is_refreshed and self.is_too_recent()):
                 self.header.name.clear()
                 self.send_rows(rows, label, WITH_PAGE if self.view.has_cards else BY_HAND)
                 self.focus_home()
@@ -340,7 +340,7 @@ class ClassPagesView(PagedView):
             self._refresh.watch(self.page, corrected=True)
 
     def _page_key(self, key: str) -> None:
-        if (label := self.class_for_key(key)) is not None:
+        if (label := self.worker.class_for_key(key)) is not None:
             self.name_page(label, whole=not self.view.cluster)
 
     def _file(self, label: str | None) -> None:
@@ -435,11 +435,10 @@ class ClassPagesView(PagedView):
             self._toggle(toggled)
             name = self.tr("Change which faces are excluded")
             self._note_change(toggled, name, partial(self._toggle, toggled))
-        if sent := [row for row in rows if self.model.state(row).mark is TileMark.SENT]:
+        if sent := [row for row in rows if self.model.state(row).mark in NAMED]:
             self.send_rows(sent, Place.QUEUE.target, BY_HAND)
-            self.model.set_state(sent, UNMARKED)
-            # Until the removal is saved, the stored label would mark them as done.
-            self.model.states |= dict.fromkeys(sent, UNMARKED)
+            self.model.set_state(sent, TileState(TileMark.LIFTED))
+            self.model.refresh()  # the label is gone once it is saved
 
     def _toggle(self, rows: Sequence[int]) -> None:
         lifted = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
@@ -490,6 +489,7 @@ class ClassPagesView(PagedView):
             self._changes.pop()  # both clicks of a double click
         else:
             self._changes.append(change)
+        self.worker.ask(lambda session: session.history.forget_redo())
         self.place_changed.emit(self.current_place)
 
     def _last_step(self) -> object:

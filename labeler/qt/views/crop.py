@@ -327,8 +327,7 @@ class CropView(LabelerView):
             self._saving.delete(self._sheet.sha256, deleted)
 
     def _keyed(self, key: str) -> None:
-        target = self.worker.class_for_key(key)
-        if target is None or not self.send(target):
+        if (target := self.worker.class_for_key(key)) is not None and not self.send(target):
             self.worker.show_message(self.tr("Select a saved box first, then press a class key"))
 
     def send(self, target: str) -> bool:

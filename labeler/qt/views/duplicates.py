@@ -7,7 +7,7 @@ Nothing is deleted, and every step can be undone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from PySide6.QtCore import QRect
 
@@ -28,9 +28,12 @@ from labeler.sorting.session import SortingSession, StepResult
 
 
 class DuplicateSetGrid(GestureView):
-    """Grid of duplicate sets; the first of each is ticked, captions show size and format."""
+    """Grid of duplicate sets; one of each is ticked, captions show size and format."""
 
     sets: Sequence[DuplicateSet] = ()
+    kept: Collection[str] = ()
+    """The keys of the ticked copies."""
+
     max_side = 400
 
     def member(self, row: int) -> tuple[int, int]:
@@ -42,7 +45,9 @@ class DuplicateSetGrid(GestureView):
         return -1, 0
 
     def appearance(self, row: int) -> TileAppearance:
-        return super().appearance(row)._replace(selected=self.member(row)[1] == 0)
+        number, index = self.member(row)
+        is_kept = number >= 0 and self.sets[number].members[index].key in self.kept
+        return super().appearance(row)._replace(selected=is_kept)
 
     def caption(self, row: int) -> str:
         number, index = self.member(row)
@@ -114,6 +119,8 @@ class DuplicatesView(PagedView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.sets: list[DuplicateSet] = []
+        self._choices: dict[tuple[int, ...], str] = {}
+        """The keys of the copies that were clicked, by the rows of their sets."""
         self._stale = True
         self._page_size = 1
         self._compared = self._missing = 0
@@ -191,7 +198,10 @@ class DuplicatesView(PagedView):
 
     @property
     def page(self) -> list[DuplicateSet]:
-        return self.sets[: self._page_size]
+        """The sets that are shown, with the copies to keep that were clicked."""
+        sets = self.sets[: self._page_size]
+        choices = ((copies, self._choices.get((*copies.rows,))) for copies in sets)
+        return [copies.with_best(key) if key else copies for copies, key in choices]
 
     def _show(self) -> None:
         self.hint.setVisible(bool(self.sets))
@@ -199,9 +209,10 @@ class DuplicatesView(PagedView):
         self._column.activate()  # both take room from the view
         self._page_size = self._room()
         page = self.page
-        self.view.sets = page
+        self.view.sets = self.sets[: self._page_size]
+        self.view.kept = {copies.best_key for copies in page}
         self.model.show(
-            [member.id for duplicates in page for member in duplicates.members],
+            [member.id for copies in self.view.sets for member in copies.members],
             [section_of(group, self._reason(group)) for group in page],
         )
         settled, uncertain = sum(copies.settled for copies in page), len(self._uncertain_sets())
@@ -282,9 +293,10 @@ class DuplicatesView(PagedView):
             self._set_best(number, index)
 
     def _set_best(self, number: int, index: int) -> None:
-        # The tiles stay where they are.
-        group = self.sets[number]
-        self.sets[number] = group.with_best(group.members[index].key)
+        # The tiles stay where they are. A second click, as of a double click, takes it back.
+        rows, key = (*self.sets[number].rows,), self.sets[number].members[index].key
+        if self._choices.pop(rows, "") != key:
+            self._choices[rows] = key
         seen_samples, bar = set(self.view.seen_samples), self.view.verticalScrollBar()
         scrolled = bar.value()
         self._show()

@@ -278,17 +278,10 @@ class LabelingView(LabelerView):
         context.worker.stepped.connect(self._show_step)
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
-        if (target := self.class_for_key(key)) is None:
+        if (target := self.worker.class_for_key(key)) is None:
             self.model.set_state(rows, UNMARKED)
         else:
             self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
-
-    def class_for_key(self, key: str) -> str | None:
-        """Return the class of a key; if there is none, say so."""
-        label = self.worker.class_for_key(key)
-        if label is None:
-            self.worker.show_message(self.tr("No class has the key {key}").format(key=key.upper()))
-        return label
 
     def key_of(self, target: str) -> str:
         return PLACE_KEYS.get(target) or self.worker.keys.get(target, "")
@@ -523,7 +516,7 @@ class PagedView(LabelingView):
 
     def is_too_recent(self) -> bool:
         """Return whether the page appeared just now, and say so."""
-        delay = ENTER_DELAY_SECONDS * (3 if self._is_refreshed else 1)  # it is noticed later
+        delay = ENTER_DELAY_SECONDS * (1.5 if self._is_refreshed else 1)  # it is noticed later
         too_recent = time.monotonic() - self._shown_at < delay
         if too_recent:
             self.worker.show_message(

@@ -226,12 +226,12 @@ class PageGrid(GestureView):
         super().class_key(key, shift and not (self.description and self.description.first_step))
 
     def name_of(self, row: int) -> str:
-        """Return the most frequent name in the card of a tile, or its class; '' for none."""
+        """Return the name of the card of a tile: of all its faces, or its class; '' for none."""
         cluster = self.section_rows(row)
         if (name := self._names.get(cluster.start)) is None:
             sent = Counter(filter(None, map(self._name_of_tile, cluster)))
             name = max(sent, key=lambda name: (name not in list(Place), sent[name]), default="")
-            if not self.has_clusters and (not name or self.unmarked(cluster)):
+            if not name or self.unmarked(cluster):
                 name = self.tiles.prediction(row).label or ""
             self._names[cluster.start] = name
         return name
@@ -244,7 +244,7 @@ class PageGrid(GestureView):
         """Show a tile with the name of its card as it is: the heading says the name."""
         tile = super().appearance(row)
         has_name = bool(tile.caption) and tile.caption == self.name_of(row)
-        if has_name and (self.has_clusters or self._is_named(self.section_rows(row))):
+        if has_name and self._is_named(self.section_rows(row)):
             return tile._replace(state=UNMARKED, caption="")
         return tile
 
@@ -414,9 +414,7 @@ class PageNaming(QObject):
             self._field.insert(text)
 
     def say_no_target(self) -> None:
-        face = self.tr("Point at a face first, then type its name")
-        cluster = self.tr("Point at a cluster first, then type its name")
-        self._grid.worker.show_message(cluster if self._grid.has_clusters else face)
+        self._grid.worker.show_message(self.tr("Point at it first, then type its name"))
 
     @property
     def is_typing(self) -> bool:

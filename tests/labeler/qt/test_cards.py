@@ -142,6 +142,14 @@ def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
     person.window.worker.redo()
     settle(person.window)
     assert person.keys == {"Miku": "1"}
+    person.click(rows[0])  # takes its label, and excludes it
+    settle(person.window)
+    assert (labels_of(person, ids[:1]), view.tiles.state(rows[0]).mark) == ({None}, "lifted")
+    assert view.name_of(rows[0]) == "Miku"
+    person.click(rows[0])
+    assert view.name_of(rows[0]) == "", "the card has a face without a name"
+    person.window.worker.redo()
+    wait_until(lambda: "nothing to redo" in person.status.lower())
 
 
 @pytest.mark.parametrize("has_suggestions", [False, True])

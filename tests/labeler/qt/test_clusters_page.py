@@ -212,12 +212,12 @@ def test_name_without_cluster_is_refused(person: Person) -> None:
     person.point(0)
     hover(view.view.viewport(), below)
     QTest.keyClick(person.window.focusWidget(), "m")
-    assert "Point at a cluster first" in person.status
+    assert "Point at it first" in person.status
     assert (view.header.name.text(), person.window.focusWidget()) == ("", view.view)
     QTest.mouseClick(view.header.name, Qt.MouseButton.LeftButton)
     QTest.keyClicks(view.header.name, "Miku")
     QTest.keyClick(view.header.name, Key.Key_Return)
-    assert "Point at a cluster first" in person.status
+    assert "Point at it first" in person.status
     person.press("1", SHIFT)
     settle(person.window)
     assert (person.decided_count, view.header.name.text()) == (0, "Miku")
@@ -368,7 +368,7 @@ def test_plain_grid_until_features_are_computed(
     view.name_page("Miku")  # a name begun for the previous page
     settle(person.window)
     assert messages[0] == "Point at a face and type its name"
-    assert messages[1] == "Point at a face first, then type its name"
+    assert messages[1] == "Point at it first, then type its name"
     person.point(3)
     person.type_name("luffy")
     settle(person.window)

@@ -11,6 +11,7 @@ from person import (
     OpenWindow,
     Person,
     collect_messages,
+    double_click,
     has_tile,
     hover,
     settle,
@@ -125,7 +126,14 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
     wait_until(lambda: has_tile(view.model, 8))
     widths = [member.width for member in view.sets[0].members]
     person.click(widths.index(160))
-    assert view.sets[0].members[0].width == 160
+    assert view.page[0].members[0].width == 160
+    order = [view.model.id(row) for row in range(view.model.rowCount())]
+    double_click(person, widths.index(240))
+    assert view.enlarged.isVisible()
+    view.enlarged.end()
+    assert "chosen by a person" not in view.model.sections[0].title, "looked at, not chosen"
+    person.click(widths.index(160))
+    assert [view.model.id(row) for row in range(view.model.rowCount())] == order
     assert "chosen by a person" in view.model.sections[0].title
     person.enter()
     assert duplicate_widths(person) == [160, 160, 240, 240, 240, 320]
@@ -139,6 +147,7 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         plan = DuplicateFinder(dataset, workers=1).plan()
         assert all("chosen" not in group.reason for group in plan.sets)
+    assert view.page[0].members[0].width == 160, "the click still counts"
 
 
 def test_decision_of_other_process_is_kept(person: Person) -> None:
