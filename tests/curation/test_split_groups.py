@@ -11,7 +11,7 @@ import numpy as np
 from catalogue_rows import add_image, cut, sha
 
 from curation.similarity.clustering import cluster_rows, refine_with_tracks
-from curation.split_groups import assign_split_groups, list_split_group_rows
+from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
 from gleanset.db.journal import Choice
@@ -105,8 +105,7 @@ def test_duplicates_and_similar_images_are_grouped(dataset: Dataset) -> None:
     assert partition(assign_split_groups(dataset.db), [first, second, third])
 
 
-def test_group_rows_equal_split_groups(dataset: Dataset) -> None:
-    """Groups of unlabelled samples by similar hashes and neighbouring frames."""
+def test_groups_by_similar_hash_and_neighbouring_frames(dataset: Dataset) -> None:
     scaled = [add(dataset, n)[0] for n in (1, 2)]
     frames = [add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (3, 4, 5)]
     other = add(dataset, 6)[0]
@@ -117,19 +116,8 @@ def test_group_rows_equal_split_groups(dataset: Dataset) -> None:
             "UPDATE sample SET phash=(SELECT phash FROM sample WHERE id=?)+1 WHERE id=?",
             (rows[scaled[0]], rows[scaled[1]]),
         )
-    for group in (scaled, [other]):
-        for key in group:
-            assert set(list_split_group_rows(dataset.db, rows[key])) == {
-                rows[member] for member in group
-            }
-    assert set(list_split_group_rows(dataset.db, rows[frames[0]])) == {
-        rows[member] for member in frames[:2]
-    }
-    label(dataset, *scaled, *frames, other)
-    result = assign_split_groups(dataset.db)
-    for key, row in rows.items():
-        together = {rows[member] for member in result if result[member] == result[key]}
-        assert set(list_split_group_rows(dataset.db, row)) == together
+    label(dataset, *keys)
+    assert partition(assign_split_groups(dataset.db), scaled, frames, [other])
 
 
 def test_blank_images_are_not_grouped(dataset: Dataset) -> None:
