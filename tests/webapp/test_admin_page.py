@@ -272,6 +272,11 @@ def test_reports_are_decided_in_browser(
     assert accepted.count() == 1
     assert accepted.locator(".became").inner_text() == ACCEPTED_AS[language]
     assert "toyama" not in accepted.locator("h2").inner_text(), "what the user had claimed"
+    (sample,) = dataset.samples.iterate(label="toyama")
+    later = dataset.journal.apply("By hand", [Choice(sample.key, "label", "mei")])
+    accepted.locator(".undo").click()
+    wait_for(page, "document.querySelector('#message').innerText.includes('By hand')")
+    dataset.journal.undo(later)
     assert accessibility_violations(axe, page) == []
     page.click(".undo >> nth=0")
     creates.first.wait_for()  # again, as on the other tab

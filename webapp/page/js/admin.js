@@ -232,6 +232,9 @@ function classOf(name) {
   return aliases.find(([, others]) => others.includes(name))?.[0] ?? page.classes.find(isSame) ?? aliases.find(([, others]) => others.some(isSame))?.[0] ?? name;
 }
 
+/** Detail of a refused undo, after which the cards are as they were. */
+const LABEL_CHANGED = "the label changed since";
+
 /** Whether accepting a name makes a class. */
 const isNewClass = (name) => isClass(name) && !page.classes.includes(classOf(name)) && !page.known[name]?.length;
 
@@ -263,8 +266,7 @@ async function undo(step) {
     page.decided -= reports.length;
     for (const id of reports) setOutcome(id, null);
     say(byId("said"), words("Pending again: {count}", { count: reports.length }));
-    refreshSameImages(reports);
-    await Promise.all(reports.map(refreshReport));
+    await refreshSameImages(reports);
     cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
   });
 }
@@ -276,7 +278,7 @@ async function sendDecision(decision, then) {
     refreshHeader();
     await refreshClasses();
   } catch (error) {
-    if (error.status === 409) await reload(decision, error);
+    if (error.status === 409 && error.detail !== LABEL_CHANGED) await reload(decision, error);
     else {
       refreshHeader();
       showError(error);
@@ -309,10 +311,10 @@ function setOutcome(id, became) {
   fillCard(state);
 }
 
-/** Reload the other reports of the same images: what contradicts them, and whether the dataset has the image. */
+/** Reload the pending reports of the same images, these included: what contradicts them, and whether the dataset has the image. */
 function refreshSameImages(reports) {
   const images = new Set(reports.map((id) => cards.get(id)?.report.sha256));
-  for (const { report } of cards.values()) if (images.has(report.sha256)) refreshReport(report.id);
+  return Promise.all([...cards.values()].filter(({ report }) => images.has(report.sha256)).map(({ report }) => refreshReport(report.id)));
 }
 
 async function refreshReport(id) {
