@@ -473,6 +473,7 @@ class ClassPagesView(PagedView):
         name = self.undo_name()
         if name and not self.worker.unsaved_count:
             self._changes.pop().revert()
+            self._refresh.watch(None)  # the page is being worked on
             self.worker.show_message(self.tr("Undone: {what}").format(what=name))
             self.place_changed.emit(self.current_place)
             return True

@@ -279,6 +279,7 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     undo.click()
     assert person.status == "Undone: Move faces to another cluster"
     assert view.page is before
+    assert view._refresh._page is None, "it is not replaced under the hand"
     assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
     hover(view.view.viewport(), view.view.mouse.at)  # the desktop reports its place after a drop
     merged = person.page
