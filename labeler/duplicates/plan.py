@@ -314,15 +314,15 @@ class LabelConsensus(NamedTuple):
 def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     """Combine the labels and weak labels of all members of a duplicate set."""
     labelled = [member for member in members if member.status == "labelled"]
-    unseen = {member.id for member in labelled if member.by_hint or member.unseen}
-    labels_by_person = {member.label for member in labelled if member.id not in unseen}
+    unreviewed = {member.id for member in labelled if member.by_hint or member.unseen}
+    labels_by_person = {member.label for member in labelled if member.id not in unreviewed}
     hints = frozenset[str]().union(*(member.hints for member in members))
     disputed = not labels_by_person and len(hints) > 1
     accepted_labels = (
         labels_by_person if labels_by_person or disputed else {member.label for member in labelled}
     )
     rejected = {member.status for member in members if member.status == "rejected"}
-    unsupported = {m.id for m in labelled if m.id in unseen and m.label not in accepted_labels}
+    unsupported = {m.id for m in labelled if m.id in unreviewed and m.label not in accepted_labels}
     return LabelConsensus(
         tuple(sorted({str(label) for label in accepted_labels} | rejected)),
         tuple(sorted(hints)) if disputed else (),
