@@ -31,7 +31,8 @@ function decodeDataUri(uri) {
 function fillClasses(names, faces) {
   byId("first").hidden = !names.length;
   byId("known-count").textContent = names.length;
-  const items = names.slice(0, MAX_SHOWN_CLASSES).map((name) => element("li", { "data-initial": faces[name] ? null : [...name][0].toUpperCase() },
+  const facesFirst = [...names].sort((one, other) => Boolean(faces[other]) - Boolean(faces[one]));
+  const items = facesFirst.slice(0, MAX_SHOWN_CLASSES).map((name) => element("li", { "data-initial": faces[name] ? null : [...name][0].toUpperCase() },
     ...(faces[name] ? [element("img", { src: faces[name], alt: "" })] : []), buildName(name)));
   const rest = names.length - MAX_SHOWN_CLASSES;
   if (rest > 0) items.push(element("li", { class: "rest", text: `+${rest}` }));
