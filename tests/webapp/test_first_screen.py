@@ -84,7 +84,7 @@ def test_example_is_predicted_by_one_tap(open_page: OpenPage, portrait_address: 
     phone = {"is_mobile": True, "has_touch": True, "color_scheme": "dark"}
     page = open_page(390, 844, at=portrait_address, **phone)
     wait_for(page, "document.querySelectorAll('#known img, #known [data-initial=G]').length === 3")
-    assert page.locator("#known li").all_inner_texts() == ["blue", "green", "red"]
+    assert page.locator("#known li").all_inner_texts() == ["blue", "red", "green"], "faces first"
     assert "is sent to the server" in page.inner_text("#promise")
     page.tap("#example")
     wait_for(page, f"{ANSWER_COUNT} === 1")
