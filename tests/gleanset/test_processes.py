@@ -27,8 +27,8 @@ import sys; sys.path.insert(0, {here!r})
 import pool_jobs
 from gleanset.work.pool import Processes, run_over
 if __name__ == "__main__":
-    print("begun", flush=True)
     try:
+        print("begun", flush=True)
         list(run_over(pool_jobs.sleep_briefly, range(200), Processes(4)))
     except KeyboardInterrupt:
         sys.exit(130)
