@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from curation.split_groups import find_split_groups
 from gleanset import Dataset
-from gleanset.db.classes import Change, Changes, list_class_names
+from gleanset.db.classes import Change, Changes, list_aliases
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice, find_blocking_step
 from gleanset.db.maintenance import Maintenance
@@ -62,7 +62,7 @@ def open_report_store(root: Path, scratch: Path) -> Store:
 
 
 class SettledReports(NamedTuple):
-    """Journal step, numbers of settled reports and samples without a split, `added` detectors."""
+    """Journal step, numbers of reports and of samples without a split, detectors of new samples."""
 
     step: int
     reports: int
@@ -262,10 +262,9 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
 
 
 def _find_image(dataset: Dataset, report: Report) -> Path:
-    claim = report.claim
     stores = (open_report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
-    pending, accepted = (store.path(claim.sha256, claim.format) for store in stores)
-    return Path(str(pending if pending.is_file() else accepted))
+    pending, accepted = (store.path(report.claim.sha256, report.claim.format) for store in stores)
+    return pending if pending.is_file() else accepted
 
 
 @contextmanager
@@ -391,8 +390,9 @@ def find_class(dataset: Dataset, name: str) -> str:
     known = dataset.classes.resolve_alias(name)
     if dataset.classes.get_id(known) is not None:
         return known
-    names = {alias.casefold(): label for alias, label in reversed(list_class_names(dataset.db))}
-    return names.get(known.casefold(), known)
+    others = {a.casefold(): n for n, names in list_aliases(dataset.db).items() for a in names}
+    others |= {label.casefold(): label for label in dataset.classes.list_names()}
+    return others.get(known.casefold(), known)
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:

@@ -131,7 +131,7 @@ def _import_file(dataset: Dataset, file: Path) -> None:
         reports, store = Reports(dataset.db), open_report_store(dataset.root, dataset.cache)
         if not (_is_forgotten(dataset, report) or reports.contains(claim)):
             if not dataset.images.get_id(claim.sha256):
-                write_atomic(Path(str(store.path(claim.sha256, claim.format))), report.image)
+                write_atomic(store.path(claim.sha256, claim.format), report.image)
             reports.add(claim)
     file.unlink(missing_ok=True)
 

@@ -275,9 +275,9 @@ class SortingQueue(Table):
         """Return a class's most typical samples (rows) that no web report labelled."""
         return self._db.fetch_column(
             "SELECT s.id FROM sample s LEFT JOIN prelabelled t ON t.sample=s.id WHERE s.label=? "
-            "AND s.status='labelled' AND s.id NOT IN (SELECT d.sample FROM change c JOIN decision "
-            "d USING(step) WHERE c.what='report') ORDER BY t.outlier IS NULL, t.outlier, s.id "
-            "LIMIT ?",
+            "AND s.status='labelled' AND NOT EXISTS(SELECT 1 FROM decision d JOIN change c "
+            "USING(step) WHERE d.sample=s.id AND c.what='report') ORDER BY t.outlier IS NULL, "
+            "t.outlier, s.id LIMIT ?",
             (label, limit),
         )
 

@@ -311,8 +311,6 @@ class ImportBar(QFrame):
 
     def _output_texts(self) -> list[str]:
         """Return where the result is, what the splits have and lack, and what follows."""
-        from labeler.export.plan import WITHOUT_SPLIT  # loads NumPy
-
         root, result, output = self._import.root, self._import.result, self._import.output
         texts = []
         if output is not None:
@@ -321,9 +319,11 @@ class ImportBar(QFrame):
         counts = result.get("splits", result)
         if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
             texts.append(", ".join(splits))
-        if without_split := result.get("left_out", {}).get(WITHOUT_SPLIT, 0):
+        if left_out := result.get("left_out"):
+            from labeler.export.plan import WITHOUT_SPLIT  # loads NumPy: not at the start
+
             text = self.tr("{count} labelled faces left out: press Split, then export again")
-            texts.append(counted(text, without_split))
+            texts += [counted(text, left_out[WITHOUT_SPLIT])] * (WITHOUT_SPLIT in left_out)
         if splits and "groups" in result:  # of a split
             texts += [line for key in SPLIT_WARNINGS for line in shorten_list(result.get(key, ()))]
             if command := self._import.training_command:

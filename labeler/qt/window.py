@@ -65,7 +65,7 @@ class CloseRequest(QObject):
             return False
         if unfinished := self._worker.unfinished_work():
             text = self.tr(
-                "Please wait: {why}. The window then closes; close again not to wait for that"
+                "Please wait: {why}. The window then closes; close it again to close at once"
             )
             self._worker.show_message(text.format(why=unfinished), bad=True)
             self._timer.start()

@@ -66,9 +66,8 @@ def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
 
 def count_grid_rows(dataset: Dataset, query: GridQuery) -> int:
     """Return the present number of samples that match a query."""
-    sample_filter = query.sample_filter
     return OrderedSamples(dataset.db).count(
-        query.place, label=query.label, sample_filter=sample_filter
+        query.place, label=query.label, sample_filter=query.sample_filter
     )
 
 

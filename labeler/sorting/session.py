@@ -79,7 +79,7 @@ class History:
             self._push(stored)
 
     def forget_redo(self) -> None:
-        """Redo nothing that was undone before something else was changed."""
+        """Leave nothing to redo, because something was changed that is not a step."""
         self._redo.clear()
 
     def undoable(self) -> HistoryStep | None:

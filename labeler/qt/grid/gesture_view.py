@@ -183,6 +183,7 @@ class GestureView(TileView):
         if not self.all_seen(rows):
             return
         self.held_key, self.stroke_rows = key, rows
+        # A tile that was sent there already keeps its state, which says so.
         others = [row for row in rows if self.tiles.state(row).key != key]
         self.tiles.set_state(others, TileState(TileMark.SENT, key))
 

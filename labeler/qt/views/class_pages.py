@@ -299,7 +299,7 @@ class ClassPagesView(PagedView):
     # -- names
 
     def name_page(self, label: str, *, whole: bool = False) -> None:
-        """Label the page as one class; of cards or unknown faces what is pointed at."""
+        """Label the page; unless `whole`, of cards or uncompared faces only what is pointed at."""
         if (self.view.has_cards or self.view.takes_names) and not whole:
             rows = self.view.named_rows()
             if not rows:
