@@ -216,10 +216,7 @@ class LabelerWindow(QMainWindow):
         if self.tabs.currentIndex() != VIEWS.index(kind):
             self.tabs.setCurrentIndex(VIEWS.index(kind))  # calls this method again
         elif self.stack.currentWidget() is not self._views[kind.name] or not self.isVisible():
-            before = self.stack.currentWidget()
             self.stack.setCurrentWidget(self._views[kind.name])
-            if isinstance(before, FilteredView) and before is not self.view:
-                self.view.keep_place(before.bar.label.currentData() or "")
             self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
             self.view.focus_home()
@@ -236,7 +233,7 @@ class LabelerWindow(QMainWindow):
 
     def _make_view(self, kind: ViewKind) -> None:
         view = self._views[kind.name] = kind.load()(self.context)
-        view.place_changed.connect(self._show_place)
+        view.changed.connect(self._show_place)
         self.stack.addWidget(view)
         enlarge_targets(view)
         keep_focus(view)

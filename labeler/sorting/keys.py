@@ -67,10 +67,11 @@ class ClassKeys:
         keys_now: dict[str, str] = {}
         for name, key in self._keys.items():
             current = name if name in names else self._dataset.classes.find_renamed(name)
-            if current is not None:
-                keys_now.setdefault(current, key)
+            keys_now.setdefault(current or name, key)
         assigned_keys = assign_keys(names, keys_now)
-        self._keys = _merge_free_keys(assigned_keys, self._keys)
+        merged = _merge_free_keys(assigned_keys, keys_now)
+        # A merged or deleted class keeps its place, for an undo.
+        self._keys = {name: merged[name] for name in {**keys_now, **merged} if name in merged}
         return assigned_keys
 
     def save(self) -> None:
@@ -83,7 +84,7 @@ class ClassKeys:
         with suppress(GleansetError):
             settings = self._settings()
             if any(key and settings.keys.get(name) != key for name, key in keys.items()):
-                self._keys = _merge_free_keys(keys, settings.keys)
+                self._keys = _merge_free_keys(self._keys, settings.keys)
                 settings = msgspec.structs.replace(settings, keys=self._keys)
                 write_settings(self._dataset.root, settings)
 

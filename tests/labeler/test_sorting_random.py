@@ -349,6 +349,13 @@ def test_class_keys_are_stable_and_saved(session: SortingSession) -> None:
     for name in ("b", "a", "c"):
         session.add_class(name)
     assert session.progress().keys == {"b": "1", "a": "2", "c": "3"}
+    session.rename_class("b", "c")
+    assert list(session.progress().keys) == ["a", "c"]
+    session.undo()
+    session.rename_class("b", "z")
+    assert list(session.progress().keys) == ["z", "a", "c"]
+    session.undo()
+    assert list(session.progress().keys.items()) == [("b", "1"), ("a", "2"), ("c", "3")]
     file = session.dataset.root / SETTINGS_FILE
     file.write_text(file.read_text().replace('c = "3"', 'c = "w"'))
     session.keys.follow()

@@ -61,10 +61,12 @@ class LabelerView(QWidget):
     list, and waits for `is_settled` before a screenshot.
     """
 
-    place_changed = Signal(str)
-    """The class or place that is shown; '' for none."""
+    changed = Signal()
+    """What is shown, or what `undo` reverts, is another."""
 
     current_place = ""
+    """The class or place that is shown; '' for none."""
+
     shows_details = True
     """Whether the details panel is shown next to the view."""
 
@@ -80,12 +82,9 @@ class LabelerView(QWidget):
         """Show a class, or a place such as `:later`; return False if the view cannot."""
         return False
 
-    def keep_place(self, place: str) -> None:
-        """Take over the class or place of the previous view; '' for none."""
-
     def set_current_place(self, place: str) -> None:
         self.current_place = place
-        self.place_changed.emit(place)
+        self.changed.emit()
 
     def send(self, target: str) -> bool:
         """Send the selected faces, or the one pointed at, to a class or place."""

@@ -90,9 +90,6 @@ class GridView(FilteredView):
         super().offer(traits, list(self.worker.keys) or classes)
         self.bar.show_place(self.place)
 
-    def keep_place(self, place: str) -> None:
-        self.place = place or self.place
-
     def open_place(self, place: str) -> bool:
         self.place = place
         self.bar.show_place(place)

@@ -235,7 +235,7 @@ class ReviewView(FilteredView):
         self.wall.currentIndexChanged.connect(self.reload)
         self._wall: ReviewPage | None = None
         self.wall.activated.connect(self._note_choice)
-        self._leads_with_doubtful, self._is_chosen = True, False
+        self._is_chosen = False
         self.hints = KeyHints()
         parts = (self.title, self.wall, self.filter_button)
         head = row_layout(*parts, grows=self.title, margins=HEAD)
@@ -246,7 +246,7 @@ class ReviewView(FilteredView):
     def enter(self) -> None:
         self.read_choices()
         if not self._is_chosen:
-            self._leads_with_doubtful = True
+            self._wall = None
             self.wall.setCurrentIndex(0)
         self.reload()
 
@@ -281,8 +281,7 @@ class ReviewView(FilteredView):
         )
 
     def _show(self, page: ReviewPage) -> None:
-        leads, self._leads_with_doubtful = self._leads_with_doubtful, False
-        if leads and not page.ids:
+        if self._wall is None and not (self._is_chosen or page.ids):
             self.wall.setCurrentIndex(1)  # loads the next list
         self._wall = page
         self.set_current_place(self.bar.label.currentData() or "")

@@ -325,10 +325,10 @@ def test_outliers_come_first_and_filters_narrow(
     expected = {key for key, label in given_labels.items() if label == labelled_faces.names[0]}
     wait_until(lambda: view.model.rowCount() == len(expected))
     assert set(shown_keys(view)) == expected
-    # The class stays chosen in the grid; the review keeps its list.
+    # Each view keeps its class.
     person.window.show_view("grid")
     settle(person.window)
-    assert person.window.view.current_place == labelled_faces.names[0]
+    assert person.window.view.current_place == ":queue"
     person.window.class_panel.selected.emit(labelled_faces.names[-1])
     QTest.keyClick(person.window.windowHandle(), Qt.Key.Key_F5)
     settle(person.window)
