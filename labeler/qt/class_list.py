@@ -474,7 +474,7 @@ class ClassPanel(QWidget):
         match_count = self.model.class_count
         if self.field.is_new(text) and match_count:
             message = self.tr(
-                "No class is named {name}, but {count} names contain it: press Tab "
+                "No class is named {name}, but it is in other names ({count}): press Tab "
                 "or click to pick one, + to create it"
             )
             self._worker.show_message(message.format(name=text, count=match_count))

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from PySide6.QtCore import QObject, QTimer
 
@@ -26,6 +26,7 @@ from labeler.sorting.page_layout import ClassPage, PageKind, move_tiles
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
 
+T = TypeVar("T")
 NAMED = TileMark.SENT, TileMark.DONE
 REFRESH_MS = 500
 MOUSE_REST_SECONDS, CORRECTION_REST_SECONDS = 1.5, 3.0
@@ -93,13 +94,8 @@ class ClustersRefresh(QObject):
 
     def _offer(self, page: ClassPage, other: ClassPage | None) -> None:
         self._is_loading = False
-        if other is None or not self._may_replace(page):
-            return
-        self._show(other)
-        if page.kind is PageKind.CLUSTERS:
-            self._worker.show_message(self.tr("Clusters updated"))
-        elif page.kind is not PageKind.PLAIN:
-            self._worker.show_message(self.tr("Suggested again"))
+        if other is not None and self._may_replace(page):
+            self._show(other)
 
 
 class PageHistory:
@@ -179,11 +175,8 @@ class ClassPagesView(PagedView):
         self.model.refresh()
         is_begun = self._watch_unless_begun()
         sent = self.model.ids(self.marked(TileMark.SENT)) if is_begun else None
-        self._is_loading = True
-        self.worker.ask(
-            lambda session: self.pages(session).refresh(page, room, sent),
-            lambda other: self._replace_page(page, other),
-            self._failed,
+        self._ask_pages(
+            lambda pages: pages.refresh(page, room, sent), partial(self._replace_page, page)
         )
 
     def _watch_unless_begun(self) -> bool:
@@ -216,14 +209,16 @@ class ClassPagesView(PagedView):
             self.view.waits = True
             text = self.tr("You can already type a name.")
             self.empty.show_notice(Notice(self.tr("Preparing pages…"), text))
-        QTimer.singleShot(0, self, self._ask)  # a new window has its size by then
+        QTimer.singleShot(0, self, self._ask_next)  # a new window has its size by then
 
-    def _ask(self) -> None:
+    def _ask_next(self) -> None:
         room = self.view.room()
-        self.worker.ask(
-            lambda session: self.pages(session).next(room), self.show_page, self._failed
-        )
+        self._ask_pages(lambda pages: pages.next(room), self.show_page)
         self.header.name.read_names()
+
+    def _ask_pages(self, ask: Callable[[Pages], T], show: Callable[[T], None]) -> None:
+        self._is_loading = True
+        self.worker.ask(lambda session: ask(self.pages(session)), show, self._failed)
 
     def _note_unreadable(self, left: int) -> None:
         # Faces that still have no embedding cannot be read, unless new ones are being detected.
@@ -258,9 +253,17 @@ class ClassPagesView(PagedView):
         self._refresh.watch(page)
 
     def _show_refreshed(self, page: ClassPage) -> None:
-        if not self.names.is_typing:
-            self.show_page(page)
-            self._is_refreshed = True
+        if self.page is None or self.names.is_typing:
+            return
+        texts = {
+            PageKind.CLUSTERS: self.tr("Clusters updated"),
+            PageKind.PLAIN: self.tr("Faces are compared: similar ones are together now"),
+        }
+        text = texts.get(self.page.kind, self.tr("Suggested again"))
+        self.show_page(page)
+        self._is_refreshed = True
+        if page.kind is not PageKind.PLAIN:
+            self.worker.show_message(text)
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
@@ -459,11 +462,17 @@ class ClassPagesView(PagedView):
     # -- joining and splitting clusters
 
     def _drop_on_card(self, rows: list[int], onto: int) -> None:
-        # Dropped tiles get the name or the class of the card; a cluster without a name they join.
+        # Two cards get the name or the class of one. A cluster without a name is joined, and faces
+        # that had another name lose it.
         page, name = self.page, self.view.name_of(onto)
+        dropped, cluster = self.view.section_rows(rows[0]), self.view.section_rows(onto)
         if name:
             self.send_rows(rows, name, BY_HAND)
+        elif rows == self.view.open_rows(dropped) and (name := self.view.name_of(rows[0])):
+            self.send_rows(self.view.open_rows(cluster), name, WITH_PAGE)
         elif page is not None:
+            if sent := [row for row in rows if self.model.state(row).mark in NAMED]:
+                self.send_rows(sent, Place.QUEUE.target, BY_HAND)
             self.view.set_point(onto)
             name = self.tr("Move faces to another cluster")
             self._rearrange(page, name, move_tiles(page, rows, onto), rows)
@@ -475,7 +484,7 @@ class ClassPagesView(PagedView):
             self._changes.pop().revert()
             self._refresh.watch(None)  # the page is being worked on
             self.worker.show_message(self.tr("Undone: {what}").format(what=name))
-            self.place_changed.emit(self.current_place)
+            self.changed.emit()
             return True
         return False
 
@@ -491,7 +500,7 @@ class ClassPagesView(PagedView):
         else:
             self._changes.append(change)
         self.worker.ask(lambda session: session.history.forget_redo())
-        self.place_changed.emit(self.current_place)
+        self.changed.emit()
 
     def _last_step(self) -> object:
         return self.worker.progress.undo if self.worker.progress else None
@@ -504,11 +513,9 @@ class ClassPagesView(PagedView):
         if page is None or number is None:
             self.worker.show_message(self.tr("Point at a cluster first"))
         else:
-            self._is_loading = True
-            self.worker.ask(
-                lambda session: self.pages(session).divide(page, number),
+            self._ask_pages(
+                lambda pages: pages.divide(page, number),
                 partial(self._rearrange, page, self.tr("Split a cluster")),
-                self._failed,
             )
 
     def _rearrange(

@@ -414,7 +414,7 @@ class PageNaming(QObject):
             self._field.insert(text)
 
     def say_no_target(self) -> None:
-        self._grid.worker.show_message(self.tr("Point at it first, then type its name"))
+        self._grid.worker.show_message(self.tr("Point at a face or a card, then type its name"))
 
     @property
     def is_typing(self) -> bool:

@@ -212,12 +212,12 @@ def test_name_without_cluster_is_refused(person: Person) -> None:
     person.point(0)
     hover(view.view.viewport(), below)
     QTest.keyClick(person.window.focusWidget(), "m")
-    assert "Point at it first" in person.status
+    assert "Point at a face or a card" in person.status
     assert (view.header.name.text(), person.window.focusWidget()) == ("", view.view)
     QTest.mouseClick(view.header.name, Qt.MouseButton.LeftButton)
     QTest.keyClicks(view.header.name, "Miku")
     QTest.keyClick(view.header.name, Key.Key_Return)
-    assert "Point at it first" in person.status
+    assert "Point at a face or a card" in person.status
     person.press("1", SHIFT)
     settle(person.window)
     assert (person.decided_count, view.header.name.text()) == (0, "Miku")
@@ -302,6 +302,25 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     assert view.page is before
 
 
+def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) -> None:
+    view = class_pages(person)
+    first, second, third = (cluster_rows(person, number) for number in range(3))
+    face = view.model.id(first[0])
+    person.point(first[0])
+    person.type_name("Miku")
+    settle(person.window)
+    drop_on(person, list(first), second[0])
+    assert label_counts(person) == {"Miku": len(first) + len(second)}
+    drop_on(person, [first[0]], third[0])
+    assert label_counts(person) == {"Miku": len(first) + len(second) - 1}
+    row = view.model.row_of(face)
+    assert row in cluster_rows(person, 2)
+    assert view.model.state(row).mark == "in"
+    person.point(row)
+    person.type_name("Rei")
+    assert label_counts(person)["Rei"] == len(third) + 1
+
+
 def test_click_on_heading_renames_cluster(person: Person) -> None:
     view, rows = class_pages(person), cluster_rows(person, 0)
     field, tile = view.header.name, view.view.visualRect(view.model.index(0))
@@ -369,7 +388,7 @@ def test_plain_grid_until_features_are_computed(
     view.name_page("Miku")  # a name begun for the previous page
     settle(person.window)
     assert messages[0] == "Point at a face and type its name"
-    assert messages[1] == "Point at it first, then type its name"
+    assert messages[1] == "Point at a face or a card, then type its name"
     person.point(3)
     person.type_name("luffy")
     settle(person.window)
