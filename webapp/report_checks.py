@@ -24,6 +24,7 @@ from webapp.recognizer import predict_values
 from webapp.settings import RequestLimits, ServeSettings
 
 MAX_NOTE_LENGTH = 1000
+MIN_BOX_SIDE = 8
 UNKNOWN = ("unknown", "未知", "不明")
 """The page's words for "unknown" in its languages; none can be a class."""
 
@@ -49,9 +50,9 @@ def check_report(
     image = strip_image(upload.data, limits.pixels)
     full_box = Box(0, 0, image.width, image.height)
     box = clip_box(Box(*marked) if marked else full_box, image.width, image.height)
-    if box is None:
-        hint = f"the image has {image.width} x {image.height} pixels"
-        raise RefusedRequest(422, "box outside the image", str(sent.box), hint)
+    if box is None or (marked and min(box.width, box.height) < MIN_BOX_SIDE):
+        hint = f"mark {MIN_BOX_SIDE} pixels or more; the image has {image.width} x {image.height}"
+        raise RefusedRequest(422, "box too small or outside the image", str(sent.box), hint)
     answer = (None, None) if sent.kind == REMOVAL else _prediction(loaded, upload, sent, limits)
     measured = measure(image.data, limits.pixels)
     ids = measured.sha256, image.format, box

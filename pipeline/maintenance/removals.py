@@ -18,15 +18,17 @@ from gleanset.html.words import count
 
 @dataclass(frozen=True, slots=True)
 class RemovalPlan:
-    """Hashes of images to remove, number of their samples, and all reports about them."""
+    """Hashes of images to remove, numbers of their samples, and all reports about them."""
 
     images: tuple[str, ...]
     samples: int
+    in_test: int
     reports: tuple[Report, ...] = ()
 
     def describe(self) -> str:
         """Return what is removed, in words."""
         images, samples = count(len(self.images), "image"), count(self.samples, "sample")
+        samples += f" ({self.in_test:,} in test)" if self.in_test else ""
         if not self.reports:
             return f"{images} and {samples}"
         statuses = Counter(report.status for report in self.reports)
@@ -36,7 +38,8 @@ class RemovalPlan:
     def result(self) -> dict[str, object]:
         """Return the counts as the command's result."""
         counts: dict[str, object] = {"images": len(self.images), "samples": self.samples}
-        return counts | ({"reports": len(self.reports)} if self.reports else {})
+        further = {"in_test": self.in_test, "reports": len(self.reports)}
+        return counts | {name: number for name, number in further.items() if number}
 
 
 def plan_removal(
@@ -76,14 +79,16 @@ def plan_removal(
             planned[report.claim.sha256] = None
     if not planned:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
-    samples = sum(len(upkeep.list_sample_keys(image)) for image in planned)
+    keys = [key for image in planned for key in upkeep.list_sample_keys(image)]
+    samples = [sample for key in keys if (sample := dataset.samples.get(key)) is not None]
+    in_test = sum(sample.split == "test" for sample in samples)
     settled = [
         report
         for status in (PENDING, ACCEPTED, REFUSED)
         for report in Reports(dataset.db).iterate(status)
         if report.claim.sha256 in planned or report.id in reports
     ]
-    return RemovalPlan(tuple(planned), samples, tuple(settled))
+    return RemovalPlan(tuple(planned), len(keys), in_test, tuple(settled))
 
 
 def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:

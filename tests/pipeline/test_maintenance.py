@@ -166,10 +166,12 @@ def test_forgotten_image_is_removed_and_not_reimported(root: Path, tmp_path: Pat
     with Dataset.open(root) as dataset:
         keys = Maintenance(dataset.db).list_sample_keys(sha256)
         dataset.journal.apply("Label 1", [Choice(keys[0], "label", "hana")])
+        dataset.samples.set_splits({keys[0]: (keys[0], "test")}, "by hand")
     unconfirmed = run_cli(
         "pipeline.cli", "forget", "--image", sha256[:8], "-d", root
     )  # no terminal
     assert unconfirmed.code == 2, "it asks without -y, and there is no terminal"
+    assert "Remove 1 image and 1 sample (1 in test) for good?" in unconfirmed.stderr
     assert "nothing was removed" in unconfirmed.stderr
     assert "-y" in unconfirmed.stderr
     assert "interrupted" not in unconfirmed.stderr, "end of input is not Ctrl-C"
@@ -177,7 +179,7 @@ def test_forgotten_image_is_removed_and_not_reimported(root: Path, tmp_path: Pat
     done = run_gleanset(
         root, "forget", "--image", sha256[:8], "--reason", "requested by the author", "-y"
     )
-    assert done.json["forgotten"] == {"images": 1, "samples": 1}
+    assert done.json["forgotten"] == {"images": 1, "samples": 1, "in_test": 1}
     assert not first.exists()
     with Dataset.open(root) as dataset:
         assert dataset.images.count() == 3

@@ -104,7 +104,7 @@ def test_accepted_report_becomes_labelled_sample(client: TestClient, dataset: Da
 
 
 # Of another hand; around the image; around the eyes; shifted, with the center of the other one.
-@pytest.mark.parametrize("box", [(6, 5, 20, 20), (0, 0, 40, 30), (9, 9, 9, 5), (15, 10, 25, 20)])
+@pytest.mark.parametrize("box", [(6, 5, 20, 20), (0, 0, 40, 30), (9, 9, 9, 8), (15, 10, 25, 20)])
 def test_conflicting_reports_stay_pending(client: TestClient, dataset: Dataset, box: Any) -> None:
     send_report(client, claimed="mei", box=[5, 5, 20, 20])
     send_report(client, claimed="rin", box=box)
@@ -231,7 +231,8 @@ INVALID_NAMES = ("", "../../etc", "x" * 10_000, "Con", NOT_A_FACE, "nul.txt", " 
 INVALID_REPORTS: list[tuple[dict[str, object], str]] = [
     *(({"claimed": name}, "no name of a class") for name in INVALID_NAMES),
     ({"claimed": "mei", "note": "x" * 2000}, "note too long"),
-    ({"claimed": "mei", "box": [900, 900, 5, 5]}, "box outside the image"),
+    ({"claimed": "mei", "box": [900, 900, 50, 50]}, "box too small or outside the image"),
+    ({"claimed": "mei", "box": [10, 10, 40, 7]}, "box too small or outside the image"),
     ({"claimed": "mei", "box": [1, 2]}, "wrong report"),
     ({"claimed": "mei", "path": "/etc/passwd"}, "wrong report"),
     ({}, "no name of a class"),
