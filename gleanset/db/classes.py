@@ -284,21 +284,28 @@ class LabelClasses:
         self._changes.apply(step, changes)
 
     def create(self, step: int, name: str) -> None:
-        """Create a class; undoing hides it. Raises `UsageError` if in use."""
-        row = self._db.fetch_one("SELECT id, merged_into FROM class WHERE name=?", (name,))
-        if row is not None and row["merged_into"] is None:
-            raise UsageError(f"there is a class {name!r} already")
-        number = row["id"] if row else self._add_hidden(name)
+        """Create a class; undoing hides it. Raises `UsageError` if in use, also in other case."""
+        if same := self._find_same(name):
+            raise UsageError(f"there is a class {same!r} already")
+        row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (name,))
+        number = row or self._add_hidden(name)
         self._changes.apply(step, [Change("merged", number, None)])
+
+    def _find_same(self, name: str) -> str | None:
+        """Return the class whose name differs in case at most: some systems have one folder."""
+        folded = name.casefold()
+        return next((n for n in self.list_by_creation() if n.casefold() == folded), None)
 
     def rename(self, step: int, old: str, new: str) -> None:
         """Rename a class. Raises `UsageError` if it is unknown or another class has the name."""
-        row = self._require_id(old)
+        row, same = self._require_id(old), self._find_same(new)
         changes = [Change("name", row, new)]
-        if named := self._db.fetch_one("SELECT id, merged_into FROM class WHERE name=?", (new,)):
-            if named["merged_into"] not in (named["id"], row):
-                fix = "merge the two: labeler classes merge OLD INTO"
-                raise UsageError(f"there is a class {new!r} already", fix)
+        named = self._db.fetch_one("SELECT id, merged_into FROM class WHERE name=?", (new,))
+        is_alias = named is not None and named["merged_into"] not in (named["id"], row)
+        if is_alias or (same is not None and self._require_id(same) != row):
+            fix = "merge the two: labeler classes merge OLD INTO"
+            raise UsageError(f"there is a class {same or new!r} already", fix)
+        if named is not None:
             # A hidden class or an alias of this one: the old name becomes an alias.
             changes += [Change("name", named["id"], old), Change("merged", named["id"], row)]
         self._changes.apply(step, changes)

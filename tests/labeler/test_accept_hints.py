@@ -323,6 +323,8 @@ def test_invalid_class_edits_raise_error(empty: Dataset) -> None:
         (lambda: editor.remove_alias("hana"), "'hana' is not an alias"),
         (lambda: editor.remove_alias("nobody"), "'nobody' is not an alias"),
         (lambda: editor.delete("nobody"), "there is no class 'nobody'"),
+        (lambda: editor.add("HANA"), "there is a class 'hana' already"),
+        (lambda: editor.rename("rei", "Hana"), "there is a class 'hana' already"),
     ):
         with pytest.raises(UsageError, match=error):
             edit()
