@@ -58,7 +58,7 @@ def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -
         items = reviews.list_flagged(FLAGS, sample_filter)
     else:
         items = reviews.list_items(name, sample_filter)
-    if name in ("doubtful", "model", "label-issues"):
+    if name in ("doubtful", "label-issues"):
         return _group_by_confusion(items)
     sections = tuple(Counter(item.label or "" for item in items).items())
     return ReviewPage(array("q", (item.id for item in items)), sections, {})

@@ -194,29 +194,18 @@ class FilterChoices(NamedTuple):
 
 
 _LABELLED = "s.kept AND s.status='labelled'"
-_SINCE = (
-    # Only the last decision, because an undone one does not count.
-    f"ifnull((SELECT d.provenance='{REVIEW}' AND e.at>=(SELECT at FROM prelabeling "
-    "ORDER BY id DESC LIMIT 1) FROM decision d JOIN step e ON e.id=d.step WHERE d.sample=s.id "
-    "ORDER BY d.id DESC LIMIT 1), 0)"
-)
 _WALLS = {
     "outliers": (
         "SELECT s.id, c.name, t.outlier AS v, NULL FROM sample s JOIN class c ON c.id=s.label "
         f"LEFT JOIN prelabelled t ON t.sample=s.id WHERE {_LABELLED}",
         "c.name, v IS NULL, v DESC, s.image, s.id",
     ),
-    "model": (
-        "SELECT s.id, c.name, p.confidence AS v, w.name FROM proposal p JOIN sample s ON "
-        "s.id=p.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=p.label AND w.merged_into "
-        f"IS NOT w.id WHERE p.rank=1 AND p.label<>s.label AND {_LABELLED} AND NOT {_SINCE}",
-        "v DESC, s.id",
-    ),
     "label-issues": (
         "SELECT s.id, c.name, d.margin AS v, w.name FROM label_issue d JOIN sample s ON "
         "s.id=d.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested AND "
-        f"w.merged_into IS NOT w.id WHERE d.label=s.label AND {_LABELLED} AND NOT EXISTS(SELECT 1 "
-        "FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision)",
+        f"w.merged_into IS NOT w.id WHERE d.label=s.label AND {_LABELLED} AND (NOT EXISTS(SELECT 1 "
+        "FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision) OR "
+        f"{last_decision_sql('provenance')}='undo')",
         "v DESC, s.id",
     ),
     "unconfirmed": (

@@ -228,7 +228,6 @@ class ReviewView(FilteredView):
         self.bar, self.wall = FilterBar(), QComboBox()
         self.wall.addItem(self.tr("Doubtful labels"), "doubtful")
         self.wall.addItem(self.tr("By class, outliers first"), "outliers")
-        self.wall.addItem(self.tr("Predicted as another class"), "model")
         self.wall.addItem(self.tr("Label issues"), "label-issues")
         self.wall.addItem(self.tr("Quality issues"), "flags")
         self.wall.setAccessibleName(self.tr("Show"))

@@ -283,8 +283,8 @@ def labelled_faces(faces: FaceSet) -> FaceSet:
         )
         LabelIssues(dataset.db).replace(
             [
-                LabelIssue(key, given_labels[key], faces.truth[key], 0.9, 0.5, "t")
-                for key in list(given_labels)[:2]
+                LabelIssue(key, given_labels[key], faces.truth[key], 0.9, 0.9 - place / 1000, "t")
+                for place, key in enumerate(list(given_labels)[:WRONG])
             ]
         )
     return faces
@@ -345,7 +345,7 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     open_window: OpenWindow, labelled_faces: FaceSet
 ) -> None:
     person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
-    view = show_list(person, "model")
+    view = show_list(person, "label-issues")
     shown = shown_keys(view)
     assert set(shown) == set(list(labelled_faces.truth)[:WRONG])
     assert view.view.caption(0).startswith(f"→ {labelled_faces.truth[shown[0]]} 9")
