@@ -62,10 +62,16 @@ def open_report_store(root: Path, scratch: Path) -> Store:
 
 
 class SettledReports(NamedTuple):
-    """Journal step, numbers of reports and of samples without a split, detectors of new samples."""
+    """A journal step that accepted or refused reports.
+
+    `classes` are those of the accepted reports by number, `created` the new ones of these, `added`
+    the detectors of new samples. `waiting_for_split` samples got no split.
+    """
 
     step: int
     reports: int
+    classes: Mapping[int, str] = {}
+    created: Sequence[str] = ()
     waiting_for_split: int = 0
     added: Sequence[str] = ()
 
@@ -97,7 +103,7 @@ def accept_reports(
                 f"webapp reports refuse {report.id} {dataset.option}",
             )
     keys, new = _find_samples(dataset, reports)
-    names = _refuse_disputed(dataset, reports, claims, keys)
+    names, known = _refuse_disputed(dataset, reports, claims, keys), dataset.classes.list_names()
     with dataset.stage("web-reports") as scratch:
         originals = dataset.originals(scratch)
         cuts = [_read_and_crop(dataset, report, originals) for report in new]
@@ -116,7 +122,9 @@ def accept_reports(
                 store.path(claim.sha256, claim.format).unlink(missing_ok=True)
     pending = _assign_splits(dataset, {*keys.values()}, unseen=unseen)
     added = [cut.face.detector for _, cut in cuts]
-    return SettledReports(step, len(reports), pending, added)
+    classes = {number: names[key] for number, key in keys.items()}
+    created = sorted({*dataset.classes.list_names()}.difference(known))
+    return SettledReports(step, len(reports), classes, created, pending, added)
 
 
 def _find_samples(
@@ -138,7 +146,7 @@ def _find_samples(
 
 
 def _find_same_face(dataset: Dataset, report: Report) -> str | None:
-    """Return the key of the sample of a report's face, or None.
+    """Return the key of the sample of a report's face, of duplicates the kept one, or None.
 
     Users draw boxes of other sizes than detectors: a box may be nested in the other one.
     """
@@ -154,9 +162,9 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
         if are_nested(box, claim.box) and box != Box(0, 0, image.width, image.height):
             nested.append(key)
     best = max(shares, key=lambda key: shares[key], default=None)
-    if best is None or shares[best] >= MIN_SAME_FACE_OVERLAP:
-        return best
-    return nested[0] if len(nested) == 1 else None
+    if best is not None and shares[best] < MIN_SAME_FACE_OVERLAP:
+        best = nested[0] if len(nested) == 1 else None
+    return best and dataset.samples.find_kept_copy(best)
 
 
 def _label(dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bool) -> int:
@@ -223,14 +231,14 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
 
 
 def undo_decision(dataset: Dataset, step: int) -> None:
-    """Undo a step that settled reports. Raises `UsageError` if all its labels changed since."""
+    """Undo a step that settled reports. Raises `UsageError` if a label changed since."""
     with dataset.db.transaction():
         undone = dataset.journal.undo(step)
         new = SampleTiles(dataset.db).find_undoing_step(step)
-        if undone.changed_since and not undone.restored:
+        if undone.changed_since:
             later = find_blocking_step(dataset.db, step, new)
             fix = f"undo this first: {later.text()}" if later else "label it again instead"
-            raise UsageError("the label changed since", fix)
+            raise UsageError("a label changed since", fix)
 
 
 def find_copies(dataset: Dataset, reports: Sequence[Report]) -> dict[int, list[SimilarImage]]:
@@ -387,11 +395,11 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
 
 def find_class(dataset: Dataset, name: str) -> str:
     """Return the class that a name or an alias means, also in another case; else the name."""
-    known = dataset.classes.resolve_alias(name)
-    if dataset.classes.get_id(known) is not None:
+    known, classes = dataset.classes.resolve_alias(name), dataset.classes.list_names()
+    if known in classes:
         return known
     others = {a.casefold(): n for n, names in list_aliases(dataset.db).items() for a in names}
-    others |= {label.casefold(): label for label in dataset.classes.list_names()}
+    others |= {label.casefold(): label for label in classes}
     return others.get(known.casefold(), known)
 
 

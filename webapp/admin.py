@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from curation.web_reports import (
     NOT_A_FACE,
+    SettledReports,
     accept_reports,
     crop_report_face,
     find_copies,
@@ -134,19 +135,21 @@ def report_image(service: Service, request: Request, _: bytes) -> Response:
 
 @admin_only
 def decide(service: Service, _: Request, body: bytes) -> Response:
-    """Accept or refuse reports, or undo a step; return the step and its reports."""
+    """Accept or refuse reports, or undo a step; return the step, its reports and their classes."""
     decision = parse_json(body, AdminDecision, "decision", "reload the page")
     with open_for_writing(service.require_spool().root) as dataset:
-        table, step = Reports(dataset.db), decision.undo
+        table, settled = Reports(dataset.db), SettledReports(decision.undo, 0)
+        is_one = bool(decision.accept) + bool(decision.refuse) + bool(decision.undo) == 1
+        if not is_one or (decision.undo and not table.list_in_step(decision.undo)):
+            raise UsageError("not a decision", "accept or refuse reports, or undo a step of these")
         if decision.accept:
-            step = accept_reports(dataset, decision.accept).step
+            settled = accept_reports(dataset, decision.accept)
         elif decision.refuse:
-            step = refuse_reports(dataset, decision.refuse).step
-        elif table.list_in_step(step):
-            undo_decision(dataset, step)
+            settled = refuse_reports(dataset, decision.refuse)
         else:
-            raise UsageError(f"not a decision on reports: step {step}")
-        return json_response({"step": step, "reports": table.list_in_step(step)})
+            undo_decision(dataset, decision.undo)
+        result = {"step": settled.step, "reports": table.list_in_step(settled.step)}
+        return json_response(result | {"classes": settled.classes, "created": settled.created})
 
 
 def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int, Report]]:

@@ -101,14 +101,13 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
 
     is_all = ALL in numbers
     with _open(job) as dataset:
-        selected, known = _select(dataset, numbers), dataset.classes.list_names()
+        selected = _select(dataset, numbers)
         removals = Reports(dataset.db).count(kind=REMOVAL)
         unclear = find_unclear_reports(dataset, selected) if is_all and name is None else {}
         skipped = set[int]().union(*unclear.values())
         was_whole = are_whole_images(dataset.db)
         names = {n: name or None for n in selected if n not in skipped}
         settled = accept_reports(dataset, names, unseen=is_all) if names else None
-        created = sorted({*dataset.classes.list_names()} - {*known})
         has_faces = not are_whole_images(dataset.db)
     option = dataset.option
     for reason, left in unclear.items():
@@ -118,9 +117,9 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
         job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
     disputed = len(unclear.get("contradictory", ()))
     counts: Result = {"accepted": settled.reports if settled else 0, "disputed": disputed}
-    if created:
-        counts["new_classes"] = created
-        job.say(f"new classes: {', '.join(created)} (labeler undo takes them back)")
+    if settled and settled.created:
+        counts["new_classes"] = settled.created
+        job.say(f"new classes: {', '.join(settled.created)} (labeler undo takes them back)")
     detector, kind = (HAND, "image parts") if was_whole else (WHOLE, "whole images")
     if has_faces and settled and (added := settled.added.count(detector)):
         counts[kind.replace(" ", "_")] = added

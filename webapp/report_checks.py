@@ -23,8 +23,7 @@ from webapp.problems import RefusedRequest
 from webapp.recognizer import predict_values
 from webapp.settings import RequestLimits, ServeSettings
 
-MAX_NOTE_LENGTH = 1000
-MIN_BOX_SIDE = 8
+MAX_NOTE_LENGTH, MIN_BOX_SIDE = 1000, 8
 UNKNOWN = ("unknown", "未知", "不明")
 """The page's words for "unknown" in its languages; none can be a class."""
 

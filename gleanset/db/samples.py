@@ -43,7 +43,7 @@ _HINTED = (
     "ifnull(c.name, g.status)) FROM sample g LEFT JOIN class c ON c.id=g.label WHERE "
     "g.duplicate_set=s.duplicate_set AND g.status IN ('labelled','rejected')) "
     # The + prevents SQLite from using the index of states and sorting all of them for each page.
-    "FROM sample s WHERE +s.status='queue'"
+    "FROM sample s WHERE +s.status='queue' AND s.kept"
 )
 _DISPUTED = (
     "SELECT s.id, s.key, c.name AS label, ifnull(s.duplicate_set, s.key) AS question FROM sample s "
@@ -75,7 +75,7 @@ class Hints(Table):
     """Weak labels, from several tables."""
 
     def iter_waiting(self) -> Iterator[HintedSample]:
-        """Yield every sample in the queue, by key."""
+        """Yield every sample in the queue that is not a duplicate, by key."""
         for row in self._db.iter_rows(_HINTED, ("s.key",)):
             yield HintedSample(*row)._replace(decided=tuple(load(row[4])))
 
@@ -269,6 +269,12 @@ class Samples(Table):
         """Return the settings of the current split; empty if none."""
         newest = "SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1"
         return self._db.fetch_value(newest) or ""
+
+    def find_kept_copy(self, key: str) -> str:
+        """Return the kept sample of the duplicate set of a sample; without one, the sample."""
+        copies = "sample s JOIN sample k USING(duplicate_set)"
+        sql = f"SELECT k.key FROM {copies} WHERE k.kept AND NOT s.kept AND s.key=?"
+        return self._db.fetch_text(sql, (key,)) or key
 
     def set_splits(self, plan: Mapping[str, tuple[str, str | None]], settings: str) -> None:
         """Replace group and split of all samples, by key."""

@@ -125,14 +125,6 @@ class Statistics(Table):
         )
         return [SourceYield(*row) for row in rows]
 
-    def count_duplicate_finds(self) -> tuple[int, int]:
-        """Count images with several origins, and those with several hints."""
-        (row,) = self._db.fetch_all(
-            "SELECT count(*), coalesce(sum(hints>1), 0) FROM (SELECT count(DISTINCT hint) AS "
-            "hints FROM origin GROUP BY image HAVING count(*)>1)"
-        )
-        return row[0], row[1]
-
     def list_failures(self) -> list[FailureCount]:
         """Count rejections by stage and reason, the most frequent first."""
         rows = self._db.fetch_all(

@@ -98,19 +98,15 @@ REQUEST_KINDS = {"search": "search for", "video": "frames of"}
 
 def gather_origins(dataset: Dataset) -> dict[str, object]:
     """Gather the section about sources."""
-    statistics = Statistics(dataset.db)
-    yields = statistics.list_yields()
+    yields = Statistics(dataset.db).list_yields()
     rows: dict[str, list[SourceYield]] = defaultdict(list)
     for row in yields[:MAX_ROWS]:
         rows[row.source].append(row)
-    several, disputed = statistics.count_duplicate_finds()
     return {
         "sources": len({row.source for row in yields}),
         "rows": rows,
         "max_images": max((row.images for row in yields), default=1),
         "more_rows": max(0, len(yields) - MAX_ROWS),
-        "several": several,
-        "disputed": disputed,
     }
 
 
@@ -277,8 +273,9 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str,
     """Gather the content of the report. Raises what `read_run` raises."""
     run = read_run(dataset, run_id)
     thumbnails, statistics = Thumbnails(dataset), Statistics(dataset.db)
-    counts = dataset.samples.count_by("status", "detector")
-    used = {key: number for key, number in counts.items() if key[0] in ("queue", "labelled")}
+    counts = dataset.samples.count_by("kept", "status", "detector")
+    in_use = [("kept", "queue"), ("kept", "labelled")]
+    used = {key: number for key, number in counts.items() if key[:2] in in_use}
     classes = gather_classes(dataset, thumbnails)
     return {
         "title": title,
@@ -287,7 +284,7 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str,
         "band": _band(classes),
         "images": dataset.images.count(),
         "samples": sum(used.values()),
-        "unit": "sample" if any(detector == WHOLE for _, detector in used) else "face",
+        "unit": "sample" if any(detector == WHOLE for *_, detector in used) else "face",
         "origins": gather_origins(dataset),
         # Unreadable items, then those that later stages left out.
         "rejected": [*statistics.list_failures(), *statistics.list_unused()],

@@ -418,7 +418,7 @@ def test_copies_with_different_weak_labels_stay_unlabelled(
     assert labels(empty) == {alone: "hana"}
     assert find_contradictions(empty.db)["disputed_labels"].cases == 0
     assert dedup(empty)["disputed"] == 1
-    assert accept_hints(empty)["left"] == {"disputed hint": 2}
+    assert accept_hints(empty)["left"] == {"disputed hint": 1}
     before = sample_states(empty)
     dedup(empty)
     accept_hints(empty)

@@ -91,7 +91,10 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
         assert decode(admin.get(f"{REPORTS}/1/{kind}", headers=ADMIN).content).width > 100
     refused = decide(admin, accept={1: None, 3: None})
     assert (refused.status_code, refused.json()["reason"]) == (409, "cannot be done")
-    step = decide(admin, accept={1: "mei", 3: None}).json()["step"]
+    assert decide(admin, accept={3: None}, refuse=[2]).status_code == 409, "one at a time"
+    done = decide(admin, accept={1: "mei", 3: None}).json()
+    step = done["step"]
+    assert (done["classes"], done["created"]) == ({"1": "mei", "3": "aki"}, ["aki", "mei"])
     assert decide(admin, refuse=[2]).json()["reports"] == [2]
     assert report_statuses(dataset.root) == {"mei": ACCEPTED, "aki": ACCEPTED, "rin": REFUSED}
     assert {step.provenance for step in dataset.journal.iterate()} == {"web report"}
@@ -105,14 +108,14 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     assert report_statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
     other = dataset.journal.apply("something else", [])
     assert decide(admin, undo=other).status_code == 409, "what others did is not the page's"
-    step = decide(admin, accept={1: "mei"}).json()["step"]
+    step = decide(admin, accept={1: "mei", 3: None}).json()["step"]
     (sample,) = dataset.samples.iterate(label="mei")
     later = dataset.journal.apply("Label by hand", [Choice(sample.key, "label", "hana")])
     refused = decide(admin, undo=step)
-    assert (refused.status_code, refused.json()["detail"]) == (409, "the label changed since")
+    assert (refused.status_code, refused.json()["detail"]) == (409, "a label changed since")
     assert "Label by hand" in refused.json()["hint"]
     dataset.journal.undo(later)
-    assert decide(admin, undo=step).json()["reports"] == [1]
+    assert decide(admin, undo=step).json()["reports"] == [1, 3]
     assert not list(dataset.samples.iterate(label="mei"))
     with locked(dataset.root):
         assert decide(admin, refuse=[1]).headers["retry-after"]

@@ -19,6 +19,7 @@ from tools_for_tests import encode, eventually, picture, run_here
 from curation.web_reports import (
     NOT_A_FACE,
     accept_reports,
+    find_class,
     list_disputed_reports,
     read_report_image,
     refuse_reports,
@@ -137,6 +138,9 @@ def test_renamed_class_does_not_contradict_itself(client: TestClient, dataset: D
     assert list_disputed_reports(dataset) == {}
     accept_reports(dataset, {report.id: None for report in Reports(dataset.db).iterate()})
     assert [sample.label for sample in dataset.samples.iterate()] == ["Mei M"]
+    for words in (("add", "Sanlang"), ("delete", "Sanlang"), ("add", "Hua", "--alias", "SANLANG")):
+        run_here("labeler.cli", "classes", *words, "-d", dataset.root)
+    assert find_class(dataset, "Sanlang") == "Hua", "not the class that was deleted"
 
 
 def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: Dataset) -> None:
@@ -161,6 +165,13 @@ def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: 
     assert [*SampleTiles(dataset.db).get_marks([key]).values()] == ["other"], "unlisted person"
     dataset.journal.undo()
     assert [one.label for one in dataset.samples.iterate()] == ["rei"]
+    copy = picture(2)
+    put_box(dataset, add_image(dataset, copy, "2"), Box(5, 5, 20, 20))
+    with dataset.db.transaction():
+        dataset.db.execute("UPDATE sample SET duplicate_set='x', kept=(key=?)", (key,))
+    send_report(client, copy, claimed="hana", box=[5, 5, 20, 20])
+    assert [r.name for r in list_disputed_reports(dataset)[3]] == ["rei"], "of the kept copy"
+    refuse_reports(dataset, [3])
     send_report(client, data, claimed="rei", box=[102, 88, 90, 90])
     refuse_reports(dataset, [nobody.id])
     assert run_here(*words).json == {"accepted": 1, "disputed": 0}
@@ -169,7 +180,7 @@ def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: 
     *_, no_face = Reports(dataset.db).iterate()
     assert run_here(*words).json == {"accepted": 0, "disputed": 0}, "`all` takes classes only"
     accept_reports(dataset, {no_face.id: NOT_A_FACE})
-    assert [one.status for one in dataset.samples.iterate()] == ["rejected"]
+    assert dataset.samples.count_by("status")["rejected",] == 1
     assert [*SampleTiles(dataset.db).get_marks([key]).values()] == [None]
     assert [origin.source for origin in dataset.images.get(image).origins] == ["site"]  # type: ignore[union-attr]
     assert not list((dataset.root / "web" / "reports").rglob("*.*"))

@@ -201,7 +201,7 @@ const needsThought = ({ rivals, isMisfit }) => rivals.length > 0 || isMisfit;
 
 function buildChoices(state) {
   const { report } = state;
-  const refuse = element("button", { type: "button", class: "refuse", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }, words("Refused")) });
+  const refuse = element("button", { type: "button", class: "refuse", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }) });
   if (isRemoval(report)) return [refuse];
   const name = nameClass(classOf(report.claimed));
   const isNew = isNewClass(report.claimed);
@@ -211,7 +211,7 @@ function buildChoices(state) {
     ...(similar ? [element("button", { type: "button", class: needsThought(report) ? null : "primary", text: words("It is {name}", { name: similar }), disabled: state.broken,
       onclick: () => acceptAs(report, similar) })] : []),
     element("button", { type: "button", class: needsThought(report) || isNew ? null : "primary", text: accept, disabled: state.broken,
-      onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }, words("Accepted as {name}", { name })) }),
+      onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }) }),
     element("button", { type: "button", text: words("Another class…"), disabled: state.broken, onclick: () => askForName(report) }),
     refuse,
   ];
@@ -233,7 +233,7 @@ function classOf(name) {
 }
 
 /** Detail of a refused undo, after which the cards are as they were. */
-const LABEL_CHANGED = "the label changed since";
+const LABEL_CHANGED = "a label changed since";
 
 /** Whether accepting a name makes a class. */
 const isNewClass = (name) => isClass(name) && !page.classes.includes(classOf(name)) && !page.known[name]?.length;
@@ -248,16 +248,23 @@ function markBroken(state) {
 }
 
 /** Carry a decision out; each of its reports says what became of it, and how many an undo takes back. */
-async function decide(decision, text) {
-  await sendDecision(decision, ({ step, reports }) => {
+async function decide(decision) {
+  await sendDecision(decision, ({ step, reports, classes, created }) => {
     page.waiting -= reports.length;
     page.decided += reports.length;
-    for (const id of reports) setOutcome(id, { step, size: reports.length, text: text ?? words("Accepted as {name}", { name: nameClass(classOf(cards.get(id)?.report.claimed)) }) });
+    for (const id of reports) setOutcome(id, { step, size: reports.length, text: describeDecision(classes[id], created) });
     const first = cards.get(reports[0]);
     if (reports.length === 1) first?.card.querySelector(".undo").focus({ preventScroll: true });
     say(byId("said"), reports.length === 1 ? "" : words("{count} accepted", { count: reports.length }));
     refreshSameImages(reports);
   });
+}
+
+/** What became of a report: its class may have been renamed, merged or deleted since the page was loaded. */
+function describeDecision(name, created) {
+  if (name === undefined) return words("Refused");
+  const known = { name: nameClass(name) };
+  return created.includes(name) ? words("Accepted as {name}, a new class", known) : words("Accepted as {name}", known);
 }
 
 async function undo(step) {
@@ -347,7 +354,7 @@ function askForName(report) {
   }
 }
 
-const acceptAs = (report, name) => decide({ accept: { [report.id]: name } }, words("Accepted as {name}", { name: nameClass(classOf(name)) }));
+const acceptAs = (report, name) => decide({ accept: { [report.id]: name } });
 
 /** Say on the buttons of the dialog whether the typed name makes a class, and offer one that is similar. */
 function describeTypedName(report) {
