@@ -194,6 +194,7 @@ class _Workers:
         self._pool.stop()
         with self._joining:
             self._pool.join()
+        self._answer()  # pebble forgets items that it got while its workers were lost
         self._context.locks.clear()
 
     def _keep(self) -> None:
