@@ -22,7 +22,7 @@ class RemovalPlan:
 
     images: tuple[str, ...]
     samples: int
-    in_test: int
+    in_test: int = 0
     reports: tuple[Report, ...] = ()
 
     def describe(self) -> str:
