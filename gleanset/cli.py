@@ -29,7 +29,6 @@ import click
 from gleanset import __version__
 from gleanset.dataset import Dataset
 from gleanset.errors import DatasetMissing, GleansetError, UsageError
-from gleanset.gone import check_not_removed
 from gleanset.settings import CLUSTER_ADDRESS, LOCAL, SETTINGS_FILE, list_obsolete_settings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.terminal import format_result, wrap
@@ -116,14 +115,6 @@ class _WithHelp(click.Command):
 class Command(_WithHelp):
     """A subcommand with the help option `-h`."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse arguments; an option of an earlier version raises `UsageError` with a hint."""
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            check_not_removed(f"{ctx.command_path} {error.option_name}")
-            raise
-
 
 class CommandGroup(_WithHelp, click.Group):
     """A group of commands with the help option `-h`, which lists them by section.
@@ -147,13 +138,6 @@ class CommandGroup(_WithHelp, click.Group):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; one of an earlier version raises `UsageError` with a hint."""
-        check_not_removed(f"{ctx.command_path} {args[0]}")
-        return super().resolve_command(ctx, args)
 
 
 def create_program(

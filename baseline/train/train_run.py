@@ -49,7 +49,6 @@ from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods
 from gleanset.files.atomic import write_atomic
-from gleanset.gone import UNUSED_BALANCE
 from gleanset.html.words import count
 from gleanset.records import SPLITS
 from gleanset.work.progress import Progress
@@ -78,8 +77,6 @@ def train_run(
         if unsplit := dataset.samples.count_unsplit():
             samples = count(unsplit, "labelled sample")
             say(f"not used: {samples} without a split (labeler split {dataset.option} adds them)")
-        if dataset.samples.has_balance():
-            say(UNUSED_BALANCE)
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         if (finished_run := find_equal_run(dataset, TRAINING_KIND, facts, say)) is not None:
             _complete(dataset, finished_run.id, scratch)

@@ -31,7 +31,6 @@ from gleanset.errors import (
     Unreachable,
     UsageError,
 )
-from gleanset.gone import REMOVED_SOURCE_OPTIONS
 from gleanset.records import Candidate
 from harvest.http import Client, Page, parse_retry_after
 from harvest.secrets import redact_secrets
@@ -202,7 +201,6 @@ class Source(ABC):
             if name not in options:
                 guess = did_you_mean(name, options, f"did you mean {self.name}.{{}}? ")
                 hint = f"{guess}options: {', '.join(options)}"
-                hint = REMOVED_SOURCE_OPTIONS.get(f"{self.name}.{name}", hint)
                 raise UsageError(f"{self.name} has no option {name!r}", hint)
             options[name].check(self.name, value)
             if name.endswith("endpoint"):

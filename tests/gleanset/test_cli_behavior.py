@@ -21,7 +21,6 @@ from gleanset import Dataset
 from gleanset.cli import parse_key_values
 from gleanset.db.connection import read_only_mode
 from gleanset.errors import UsageError
-from gleanset.gone import REMOVED_COMMANDS
 
 MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
 
@@ -82,9 +81,6 @@ def test_help_and_version_exit_with_zero(module: str) -> None:
     ("module", "arguments", "code", "message"),
     [
         ("harvest.cli", ["nonsense"], 2, "No such command"),
-        ("pipeline.cli", ["completion", "bash"], 2, "_GLEANSET_COMPLETE=bash_source"),
-        ("labeler.cli", ["export", "--on", "ray://host:1"], 2, "on this machine"),
-        ("pipeline.cli", ["labeler", "find", "image.jpg"], 2, "harvest folder IMAGE"),
         ("harvest.cli", ["folder"], 2, "DIR"),
         ("harvest.cli", ["folder", ".", "--bogus"], 2, "--bogus"),
         ("harvest.cli", ["keyword", "x", "--limit", "0"], 2, "--limit"),
@@ -320,15 +316,6 @@ def test_malformed_key_value_raises_error(text: str, example: str) -> None:
     with pytest.raises(UsageError, match=f"not {'SOURCE.' * ('.' in example)}KEY=VALUE") as raised:
         parse_key_values([text], example)
     assert example in str(raised.value)
-
-
-@pytest.mark.parametrize("name", REMOVED_COMMANDS)
-def test_removed_command_error_names_replacement(name: str) -> None:
-    program, *words = name.split()
-    module = "pipeline.cli" if program == "gleanset" else f"{program}.cli"
-    ran = run_here(module, *words).refused(2)
-    assert ran.stderr.startswith(f"{program}: {name} no longer exists\nhint: ")
-    assert REMOVED_COMMANDS[name].split()[0] in ran.stderr
 
 
 # Mounts the dataset read-only over itself, for one command.

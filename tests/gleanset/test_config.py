@@ -140,9 +140,8 @@ def test_settings_of_earlier_versions(tmp_path: Path, monkeypatch: pytest.Monkey
     assert read_settings(tmp_path) == Settings(split=SplitSettings(ratio="6:2:2", seed=7))
     # Ignoring this one would lose the images.
     (tmp_path / "dataset.toml").write_text(old + "[store]\nimages = '/mnt/images'\n")
-    with pytest.raises(RecipeError, match="line 7: unknown key 'store'") as refused:
+    with pytest.raises(RecipeError, match="line 7: unknown key 'store'"):
         read_settings(tmp_path)
-    assert refused.value.fix.startswith("move its folders into the dataset")
 
 
 def user_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:

@@ -131,7 +131,6 @@ def test_keywords_from_file(bing: SmallBing, tmp_path: Path) -> None:
         (("cat", "-o", "size=large"), 2, "not SOURCE.KEY=VALUE"),
         (("cat", "--source", "bing,flikr"), 2, "did you mean flickr?"),
         (("cat", "--filter", "width > "), 2, "not an expression"),
-        (("cat", "--range", "1-3"), 2, "no longer exists"),
         (("cat", "--ignore-robots", "everything"), 2, "everything"),
     ],
 )

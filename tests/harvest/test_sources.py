@@ -12,8 +12,7 @@ import pytest
 from recorded_site import ANSWERS, RecordedSite
 from tools_for_tests import running
 
-from gleanset.errors import GleansetError, UsageError
-from gleanset.gone import REMOVED_SOURCE_OPTIONS
+from gleanset.errors import GleansetError
 from gleanset.records import Candidate
 from harvest.http import Client
 from harvest.secrets import VARIABLES
@@ -170,11 +169,3 @@ def test_options_are_documented_with_valid_defaults(source: Source) -> None:
         assert option.help
         assert not option.choices or option.default in {"", *option.choices}
     assert source.settings(Query("x")) == {o.name: o.default for o in source.options}
-
-
-@pytest.mark.parametrize("name", REMOVED_SOURCE_OPTIONS)
-def test_removed_option_error_names_replacement(name: str) -> None:
-    source, _, option = name.partition(".")
-    with pytest.raises(UsageError, match=f"{source} has no option '{option}'") as caught:
-        load_source(source).settings(Query("x", options={option: "y"}))
-    assert caught.value.fix == REMOVED_SOURCE_OPTIONS[name]

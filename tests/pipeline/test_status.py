@@ -51,10 +51,8 @@ def test_obsolete_settings_are_ignored_with_a_warning(empty: Dataset) -> None:
     with (empty.root / "dataset.toml").open("a") as file:
         file.write("target = 300\n[split]\nfolds = 5\ncounts = '9:1:1'\nseed = 7\n")
     done = run_here("pipeline.cli", "status", "-d", empty.root)
-    assert [line.partition(";")[0] for line in done.stderr.splitlines() if "ignored" in line] == [
-        "dataset.toml: ignored: target (labels of each class are counted by: gleanset status)",
-        "dataset.toml: ignored: split.counts (use shares: --ratio 8:1:1",
-        "dataset.toml: ignored: split.folds (cross-validate: baseline train --folds 5)",
+    assert [line.partition(",")[0] for line in done.stderr.splitlines() if "ignored" in line] == [
+        f"dataset.toml: ignored: {name}" for name in ("target", "split.counts", "split.folds")
     ]
     with Dataset.open(empty.root) as reopened:
         assert reopened.settings.split.seed == 7
