@@ -23,14 +23,13 @@ from gleanset.db.samples import IN_USE, IS_DUPLICATE
 class SampleFilter:
     """Filter of samples: every field that is not None must match.
 
-    `min_size` is the shorter side in pixels. `text` is searched in titles, queries, hints,
-    authors, tags, paths and videos, ignoring the case of ASCII letters.
+    `text` is searched in titles, queries, hints, authors, tags, paths and videos, ignoring the case
+    of ASCII letters.
     """
 
     label: str | None = None
     source: str | None = None
     video: str | None = None
-    min_size: int | None = None
     text: str | None = None
 
 
@@ -39,13 +38,9 @@ NO_FILTER = SampleFilter()
 
 def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
     """Return SQL tests on a sample `s` and class `c`, with values."""
-    of_sample = {
-        "c.name=?": sample_filter.label,
-        "s.size>=?": sample_filter.min_size,
-    }
-    tests: dict[str, list[object]] = {
-        test: [value] for test, value in of_sample.items() if value is not None
-    }
+    tests: dict[str, list[object]] = {}
+    if sample_filter.label is not None:
+        tests["c.name=?"] = [sample_filter.label]
     text = re.sub(r"[\\%_]", r"\\\g<0>", sample_filter.text or "")
     # The + keeps SQLite on the index by image, since it looks up one image at a time.
     of_origin = {

@@ -13,11 +13,9 @@ from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import (
     QComboBox,
-    QGridLayout,
     QLabel,
     QLineEdit,
     QSizePolicy,
-    QSpinBox,
     QToolButton,
     QWidget,
 )
@@ -36,7 +34,6 @@ from labeler.sorting.session import SortingSession, StepResult
 
 T = TypeVar("T")
 TYPING_MS = 300
-FILTERS_PER_ROW = 4
 MAX_SHELF_TILES = 40
 """Number of tiles up to which sections are side by side."""
 
@@ -61,7 +58,6 @@ class FilterBar(QWidget):
         self.label, self.source, self.video = self._choice(), self._choice(), self._choice()
         self._boxes = (self.source, self.video)
         """The boxes whose first entry means no filter."""
-        self.size_box = QSpinBox(maximum=10_000, singleStep=16, suffix=self.tr(" px"))
         self.text = QLineEdit(clearButtonEnabled=True)
         self.text.setPlaceholderText(self.tr("Title, query, author, tag…"))
         self._timer = timer(self, self.changed.emit, TYPING_MS)
@@ -69,7 +65,6 @@ class FilterBar(QWidget):
         self.offer(FilterChoices((), ()), ())
         for box in (*self._boxes, self.label):
             box.currentIndexChanged.connect(self._timer.start)
-        self.size_box.valueChanged.connect(self._timer.start)
         self.text.textChanged.connect(self._timer.start)
         self.hide()
 
@@ -80,25 +75,20 @@ class FilterBar(QWidget):
         return box
 
     def _lay_out(self) -> None:
-        grid = QGridLayout(self)
-        grid.setContentsMargins(6, 4, 6, 4)
-        grid.setVerticalSpacing(4)
         parts = {
             self.tr("Class"): self.label,
             self.tr("Source"): self.source,
             self.tr("Episode"): self.video,
-            self.tr("Min. size"): self.size_box,
             self.tr("Text"): self.text,
         }
-        for number, (name, part) in enumerate(parts.items()):
-            row, column = divmod(number, FILTERS_PER_ROW)
+        row: list[QWidget] = []
+        for name, part in parts.items():
             label = QLabel(name)
             label.setBuddy(part)
             part.setAccessibleName(name)
             part.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-            grid.addWidget(label, row, 2 * column)
-            grid.addWidget(part, row, 2 * column + 1)
-            grid.setColumnStretch(2 * column + 1, 2 if column == 0 else 1)
+            row += [label, part]
+        self.setLayout(row_layout(*row, margins=(6, 4, 6, 4)))
 
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         """Fill the boxes; the current choices are kept."""
@@ -131,7 +121,6 @@ class FilterBar(QWidget):
             box.setCurrentIndex(0)
         if not self._by_place:
             self.label.setCurrentIndex(0)
-        self.size_box.setValue(0)
         self.text.clear()
         self._timer.stop()
         self.changed.emit()
@@ -141,7 +130,6 @@ class FilterBar(QWidget):
             label=None if self._by_place else self.label.currentData(),
             source=self.source.currentData(),
             video=self.video.currentData(),
-            min_size=self.size_box.value() or None,
             text=self.text.text().strip() or None,
         )
 
