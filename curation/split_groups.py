@@ -35,11 +35,12 @@ or decrease, come from different samplings, so they do not prove a cut."""
 
 @dataclass(frozen=True, slots=True)
 class SplitGroupMember:
-    """Sample with its last split and group; `label` is None if it is in no split."""
+    """Sample with its split, earlier split and group; `label` is None if it is in no split."""
 
     key: str
     label: str | None
     split: str | None
+    last_split: str | None
     split_group: str | None
     sources: frozenset[str]
     videos: frozenset[str]
@@ -68,7 +69,7 @@ class _LinkedSamples:
             self.rows[first.id] = number
             sources = frozenset(row.source for row in sample_rows if row.source is not None)
             videos = frozenset(row.video for row in sample_rows if row.video)
-            own = (first.key, first.label, first.split, first.split_group)
+            own = (first.key, first.label, first.split, first.last_split, first.split_group)
             self.members.append(SplitGroupMember(*own, sources, videos))
             hashes.append(first.phash)
             self._join(number, sample_rows)

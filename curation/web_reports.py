@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import math
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -197,6 +196,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     samples = dataset.samples
     if not (settings := samples.get_split_settings()):
         return 0
+    is_by_ratio = settings.startswith("ratio=") and "hold-out=" not in settings
     trained = {label for label, split in samples.count_by("label", "split") if split == "train"}
     verdicts = Pairs(dataset.db).get_possible_duplicates()
     groups = find_split_groups(SplitEvidence(dataset.db).iterate(), verdicts)
@@ -210,15 +210,12 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         for member in group.members:
             if member.key not in keys or member.split or member.split_group:
                 continue
-            if len(splits) > 1 or member.label not in trained or not _BY_RATIO.fullmatch(settings):
+            if len(splits) > 1 or member.label not in trained or not is_by_ratio:
                 unassigned += 1
             else:
                 plan[member.key] = name, None if unseen and split != "train" else split
     samples.add_to_splits(plan)
     return unassigned
-
-
-_BY_RATIO = re.compile(r"ratio=\S+ seed=\d+")
 
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:

@@ -15,7 +15,6 @@ from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, InputUnusable
-from gleanset.gone import UNUSED_BALANCE
 from gleanset.html.words import count
 from gleanset.named_files import (
     MAX_LISTED,
@@ -32,21 +31,18 @@ from gleanset.terminal import escape_name
 from labeler.export.item import ALL_SAMPLES
 from labeler.export.options import ExportOptions
 from labeler.requests import GalleryRequest, ImportRequest
-from labeler.splits.split_spec import class_table, split_summary
+from labeler.splits.split_spec import class_table, read_split_settings, split_summary
 
 if TYPE_CHECKING:
     from labeler.export.job import ExportPreview
     from labeler.splits.plan import SplitPlan
 
 
-_NO_NEW_SAMPLES = (
-    "no new samples: the results of an earlier labeler dedup, or its --simulate, are used"
-)
 _SMALL_DIFFERENCE = "equal except for a small area or an overlay"
 _SHARED_PART = "they share a part that also occurs in images that are not the same"
 _POSSIBLE_COPY_NOTE = (
-    "equal except for a small area. dedup does not mark these as duplicates, and the next split "
-    "keeps both in one split; decide: labeler groups --same or --differ"
+    "equal except for a small area. dedup does not mark these as duplicates, and the next split of "
+    "a dataset keeps both in one split; decide: labeler groups --same or --differ"
 )
 
 
@@ -76,9 +72,6 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
         if not job.as_json:
             result = _summarize_duplicates(result)
         result |= {"unreadable": counts.failed} if counts.failed else {}
-        if previously_hashed and not counts.described:
-            applied = "" if job.simulate else " and applied"
-            result["note"] = f"{_NO_NEW_SAMPLES}{applied}"
         return result | conflict_summary(dataset, plan)
 
 
@@ -115,9 +108,9 @@ def groups(
 ) -> Result | None:
     """Print duplicate sets as JSON Lines, with the reasons.
 
-    If copies are labelled differently, label the right one: labeler label CLASS SAMPLE. `files` are
-    the original paths, the best copy first. Undecided pairs come last, and both samples are kept:
-    decide with --same or --differ, then run labeler dedup. Such decisions are permanent.
+    If copies are labelled differently, give all of them one label: labeler label CLASS SAMPLE...
+    `files` are the original paths, the best copy first. Undecided pairs come last, and both samples
+    are kept: decide with --same or --differ, then run labeler dedup. Such decisions are permanent.
     """
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.duplicates.plan import judge
@@ -226,9 +219,9 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
 
     Each group stays in one split. With unchanged settings only new samples are assigned, and
     val and test are kept; if a new image connects a group of train with one of test, the one of
-    train is left out. Defaults are in [split] of dataset.toml. Samples that were not compared
-    by labeler dedup are compared first, so that copies stay together; the comparisons are
-    stored, also with --simulate.
+    train is left out. Without options, the settings of the last split are kept; before it, those of
+    [split] in dataset.toml are used. Samples that were not compared by labeler dedup are compared
+    first, so that copies stay together; the comparisons are stored, also with --simulate.
     """
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.duplicates.plan import conflicting_label_summary
@@ -241,7 +234,8 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     }
     with job.open() as dataset:
         copies = DuplicateFinder(dataset, progress=job.progress).search_labelled()
-        plan = plan_split(dataset, msgspec.structs.replace(dataset.settings.split, **options))
+        settings = dataset.settings.split if options else read_split_settings(dataset)
+        plan = plan_split(dataset, msgspec.structs.replace(settings, **options))
         if not job.simulate:
             apply_split(dataset, plan)
         result = plan.result() | copies | conflicting_label_summary(dataset)
@@ -306,8 +300,6 @@ def export(
     from labeler.export.upload import UploadTarget, export_to_url, is_url
 
     with job.open() as dataset:
-        if dataset.samples.has_balance():
-            job.say(UNUSED_BALANCE)
         url = out if out is not None and is_url(out) else None
         target = Path(out or dataset.root / "exports" / request.format)
         if job.simulate:

@@ -79,14 +79,14 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) ->
 
 
 def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
-    settings = dataset.samples.get_split_settings()
+    is_split = bool(dataset.samples.get_split_settings())
     # The first split waits for the search. Later ones come first, so that new labels are used.
-    if not settings and (command := _detection_command(dataset, option)) is not None:
+    if not is_split and (command := _detection_command(dataset, option)) is not None:
         return command
     if (command := _accept_command(dataset, counts, option)) is not None:
         return command
     if _count_unsplit(dataset):
-        return f"{_split_command(settings)} {option}"
+        return f"labeler split {option}"
     if (command := _detection_command(dataset, option)) is not None:
         return command
     latest_run = dataset.runs.get_latest("baseline")
@@ -98,14 +98,6 @@ def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> st
     if counts.pending and is_enough and (command := _usable_labelling_command(dataset)) is not None:
         return command
     return f"{SERVE if _can_serve(dataset) else EXPORT} {option}"
-
-
-def _split_command(settings: str) -> str:
-    words = [word.partition("=") for word in shlex.split(settings)]
-    # Splits of earlier versions could have other settings.
-    known = [(key, value) for key, _, value in words if key in ("ratio", "seed", "hold-out")]
-    options = [part for key, value in known for part in (f"--{key}", value)]
-    return shlex.join(["labeler", "split", *options])
 
 
 def _accept_command(dataset: Dataset, counts: _SampleCounts, option: str) -> str | None:

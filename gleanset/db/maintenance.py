@@ -344,7 +344,7 @@ class CatalogueMerge(Table):
         )
         own = dict.fromkeys(("label", "duplicate_set", "split_group", "split", "fold"), "NULL")
         status = f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')"
-        own |= {"image": "i.id", "face": _OUR_FACE, "status": status}
+        own |= {"image": "i.id", "face": _OUR_FACE, "status": status, "last_split": "NULL"}
         self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)
         self._copy("track", "o.name IN (SELECT track FROM main.sample)", "", {})
         self._copy("scan", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})

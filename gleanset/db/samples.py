@@ -258,13 +258,6 @@ class Samples(Table):
             "split_group IS NULL"
         )
 
-    def has_balance(self) -> bool:
-        """Return whether an earlier version balanced the classes of the current split."""
-        return self._db.has_rows(
-            "SELECT 1 FROM balance_plan WHERE settings<>'' AND "
-            "at>=coalesce((SELECT max(at) FROM split_plan), '')"
-        )
-
     def get_split_settings(self) -> str:
         """Return the settings of the current split; empty if none."""
         newest = "SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1"
@@ -282,6 +275,7 @@ class Samples(Table):
         with self._db.transaction():
             if settings != self.get_split_settings():
                 self._db.insert("split_plan", {"settings": settings, "at": now()})
+                self._db.execute("UPDATE sample SET last_split=NULL WHERE last_split IS NOT NULL")
             self._db.execute("CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s)")
             self._db.execute("DELETE FROM part")
             self._db.execute_many("INSERT INTO part VALUES(?,?,?)", rows)
@@ -325,13 +319,14 @@ class GroupEvidence(NamedTuple):
     """Evidence that links a sample (row `id`) to others: image (row), hash and one origin.
 
     `source` is None if the image has no origin any more. `label` is None for a sample that is not
-    split itself. `split` and `split_group` are those of the last split.
+    split itself. `split` and `split_group` are those of the last split, `last_split` earlier ones.
     """
 
     id: int
     key: str
     label: str | None
     split: str | None
+    last_split: str | None
     split_group: str | None
     image: int
     phash: int
@@ -354,14 +349,14 @@ class SplitEvidence(Table):
             f"SELECT * FROM sample WHERE ({condition})",
             ("key",),
             within="SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL), "
-            "s.split, s.split_group, s.image, s.phash, s.duplicate_set, o.source, "
+            "s.split, s.last_split, s.split_group, s.image, s.phash, s.duplicate_set, o.source, "
             f"o.video, o.scene, o.time, {POST}, s.track, {_TIED} AS tied FROM ({{page}}) s "
             "LEFT JOIN class c ON c.id=s.label "
             "LEFT JOIN origin o ON o.image=s.image ORDER BY s.key, o.source, o.key",
         ):
             for *tie, tied in rows:
                 if tied or tie[1] in keys:
-                    yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[6]))
+                    yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[7]))
 
     def list_conflicting_copies(self) -> list[str]:
         """Return keys of kept samples in duplicate sets with several labels."""

@@ -116,7 +116,8 @@ CREATE TABLE sample(  -- the crop of a face, or a whole image
     angle REAL NOT NULL DEFAULT 0,
     size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL,
     fold INTEGER,  -- of a k-fold split, from 1
-    track TEXT);  -- its samples show one person
+    track TEXT,  -- its samples show one person
+    last_split TEXT);  -- the last one by the split plan in force, also if it was left out since
 CREATE INDEX sample_image ON sample(image);
 CREATE INDEX sample_face ON sample(face);
 CREATE INDEX sample_label ON sample(label, image);
@@ -128,6 +129,8 @@ CREATE INDEX sample_sharpness ON sample(sharpness, image);
 CREATE INDEX sample_size ON sample(size, image);
 CREATE INDEX sample_kept ON sample(kept, image) WHERE NOT kept;
 CREATE INDEX sample_track ON sample(track) WHERE track IS NOT NULL;
+CREATE TRIGGER sample_last_split AFTER UPDATE OF split ON sample WHEN new.split IS NOT NULL
+    BEGIN UPDATE sample SET last_split=new.split WHERE id=new.id; END;
 CREATE TRIGGER origin_later AFTER INSERT ON origin WHEN
     (EXISTS(SELECT 1 FROM scan WHERE image=new.image)
     OR EXISTS(SELECT 1 FROM sample WHERE image=new.image AND status<>'retired'))

@@ -61,9 +61,11 @@ def keep_previous(group: SplitGroup) -> FixedPart:
     """Keep a group in its previous part.
 
     If it was in several, the first of test, val and train is kept and samples of the others are
-    left out. A sample with a group but no part was left out before and can only return to train.
+    left out. A sample with a group but no part was left out before: it can only return to the part
+    that it had before that, or to train.
     """
-    previous = {m.split for m in (*group.members, *group.copies)} - {None}
+    members = (*group.members, *group.copies)
+    previous = {m.split or m.last_split for m in members} - {None}
     excluded = {m.key for m in group.members if m.split is None and m.split_group is not None}
     if not previous:
         return FixedPart(only_train=bool(excluded))
@@ -71,9 +73,10 @@ def keep_previous(group: SplitGroup) -> FixedPart:
     left_out = {
         m.key: f"tied to {part}"
         for m in group.members
-        if m.split not in (None, part) or (m.key in excluded and part != "train")
+        if (m.split or m.last_split) not in (None, part)
+        or (m.key in excluded and part not in ("train", m.last_split))
     }
-    return FixedPart(part, left_out, tied=len(previous) > 1)
+    return FixedPart(part, left_out, tied=len({m.split for m in members} - {None}) > 1)
 
 
 MIN_TEST_IMAGES = 5
@@ -87,8 +90,9 @@ class SplitPlan:
     """A planned split; `splits` has the group and split of each labelled sample.
 
     `left_out` has the reason for each sample without a split, `tied` counts groups that were in
-    several splits before. `unseen` are samples whose labels no person has seen, `judged_by` the
-    number of val and test labels by provenance. `uneven` names splits far from their share.
+    several splits before, `moved` samples that were in another split. `unseen` are samples whose
+    labels no person has seen, `judged_by` the number of val and test labels by provenance. `uneven`
+    names splits far from their share.
     """
 
     settings: str
@@ -98,6 +102,7 @@ class SplitPlan:
     groups: int = 0
     largest_group: int = 0
     tied: int = 0
+    moved: int = 0
     not_searched: int = 0
     unseen: frozenset[str] = frozenset()
     judged_by: dict[str, int] = field(default_factory=dict)
@@ -124,6 +129,7 @@ class SplitPlan:
         tied = [f"{key}: {reason}" for key, reason in self.tied_samples().items()]
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
         details: dict[str, object] = {
+            "moved_between_splits": self.moved,
             "uneven": self.uneven,
             "left_out": dict(sorted(Counter(self.left_out.values()).items())),
             "tied": shorten_list(tied),
@@ -221,6 +227,7 @@ def plan_groups(
             plan.splits[member.key] = (group.key, split)
     _place_unseen(plan, groups, placed, spec)
     labelled = [member for group in groups for member in group.members]
+    plan.moved = sum(plan.splits[m.key][1] not in (None, m.split) for m in labelled if m.split)
     counts = Counter((str(member.label), plan.splits[member.key][1]) for member in labelled)
     plan.table = {
         label: {split: counts[label, split] for split in SPLITS}

@@ -89,8 +89,23 @@ def test_image_connecting_splits_leaves_out_weaker_one(
     assert splits_by_sample(empty) == after
     empty.journal.apply("Reject", [Choice(key, "reject")])
     split_dataset(empty)
-    assert splits_by_sample(empty)[samples[weak]] == "train", "it must not become test"
+    assert splits_by_sample(empty)[samples[weak]] == weak, "where it was before"
     assert splits_by_sample(empty)[samples[strong]] == strong
+
+
+def test_image_returns_to_split_after_conflict(empty: Dataset) -> None:
+    add_groups(empty, singles(20))
+    split_dataset(empty)
+    first = next(key for key, split in splits_by_sample(empty).items() if split == "test")
+    (copy,) = add_faces(empty, add_image(empty, "copy"))
+    label(empty, copy, "rei")
+    with empty.db.transaction():
+        empty.db.execute("UPDATE sample SET duplicate_set='x' WHERE key IN (?,?)", (first, copy))
+    split_dataset(empty)
+    assert splits_by_sample(empty)[first] is None
+    empty.journal.apply("Reject", [Choice(copy, "reject")])
+    split_dataset(empty)
+    assert splits_by_sample(empty)[first] == "test"
 
 
 @pytest.fixture
@@ -199,8 +214,10 @@ def test_split_command(empty: Dataset) -> None:
     assert done.json["train"] == 8
     assert Counter(splits_by_sample(empty).values()) == {"train": 8, "val": 1, "test": 1}
     assert run_labeler("split", "--ratio", "8:1", "-d", empty.root).code == 2
-    removed = run_labeler("split", "--counts", "3:1:1", "-d", empty.root)
-    assert (removed.code, "--ratio 8:1:1" in removed.stderr) == (2, True)
+    other = run_labeler("split", "--ratio", "6:2:2", "--json", "-d", empty.root).json
+    assert other["moved_between_splits"] > 0
+    kept = run_labeler("split", "--json", "-d", empty.root).json
+    assert (kept["train"], "moved_between_splits" in kept) == (6, False)
 
 
 def test_dataset_settings_are_defaults(tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def applied(ties: Iterable[GroupEvidence], plan: SplitPlan) -> list[GroupEvidenc
         row._replace(
             split_group=plan.splits.get(row.key, (None, None))[0],
             split=plan.splits.get(row.key, (None, None))[1],
+            last_split=plan.splits.get(row.key, (None, None))[1] or row.last_split,
         )
         for row in ties
     ]

@@ -182,7 +182,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (import_cut_short, "labeler import {place}/sorted"),
     (one_class, "harvest folder DIR --hints-from-folders"),
     (split, "baseline train --preset transfer"),
-    (labelled_since_a_split, "labeler split --ratio 2:1:1 --seed 0"),
+    (labelled_since_a_split, "labeler split"),
     (harvested_since_a_split, "facecrop run --detector whole --new"),
     (without_their_files, "baseline train --preset transfer"),
     (trained, "webapp serve"),
