@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from curation.split_groups import find_split_groups
 from gleanset import Dataset
+from gleanset.class_names import fold_name
 from gleanset.db.classes import Change, Changes, list_aliases
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice, find_blocking_step
@@ -391,13 +392,13 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
 
 
 def find_class(dataset: Dataset, name: str) -> str:
-    """Return the class that a name or an alias means, also in another case; else the name."""
+    """Return the class that a name or an alias means, however it is written; else the name."""
     known, classes = dataset.classes.resolve_alias(name), dataset.classes.list_names()
     if known in classes:
         return known
-    others = {a.casefold(): n for n, names in list_aliases(dataset.db).items() for a in names}
-    others |= {label.casefold(): label for label in classes}
-    return others.get(known.casefold(), known)
+    others = {fold_name(a): n for n, names in list_aliases(dataset.db).items() for a in names}
+    others |= {fold_name(label): label for label in classes}
+    return others.get(fold_name(known), known) if fold_name(known) else known
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.db.regions import FLAGS
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.db.views import NO_FILTER, REVIEW, ReviewItem, Reviews, SampleFilter
 from gleanset.errors import UsageError
 from gleanset.operations import make_operation
-from labeler.quality.flags import FLAGS
 from labeler.sorting.session import SortingSession, StepResult
 
 ARROW = " → "

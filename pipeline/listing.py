@@ -19,14 +19,13 @@ from gleanset.db.faces import Tracks
 from gleanset.db.images import NO_SUMMARY
 from gleanset.db.proposals import iter_proposed_samples
 from gleanset.db.proposals import list_clusters as list_pending_clusters
-from gleanset.db.regions import Quality, QualityMeasures
+from gleanset.db.regions import Quality, QualityMeasures, flags_of
 from gleanset.db.reports import STATUSES, Reports
 from gleanset.db.runs import LabelIssues
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
 from gleanset.records import Face
-from labeler.quality.flags import flags_of
 
 Line = dict[str, Any]
 

@@ -377,6 +377,10 @@ class Scans(Table):
             )
         ]
 
+    def count_faceless(self) -> int:
+        """Return how many searched images have no face."""
+        return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {FACELESS}")
+
     def iter_faceless(self) -> Iterator[StoredFile]:
         """Yield searched images without a detected or manual face, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {FACELESS}"

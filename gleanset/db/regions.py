@@ -204,6 +204,20 @@ class QualityFlag(NamedTuple):
         return bool(value >= self.threshold if self.is_minimum else value <= self.threshold)
 
 
+FLAGS = (
+    QualityFlag("blurred", "blur", 0.6),
+    QualityFlag("black", "lightest", 40, is_minimum=False),
+    QualityFlag("white", "darkest", 225),
+    QualityFlag("tiny", "size", 63, is_minimum=False),
+)
+"""Where to look first; how good they are: docs/quality.md."""
+
+
+def flags_of(quality: Quality) -> list[str]:
+    """Return the names of the flags that a sample has."""
+    return [flag.name for flag in FLAGS if flag.matches(quality)]
+
+
 class QualityMeasures(Table):
     """The `quality` table."""
 

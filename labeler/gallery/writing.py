@@ -22,7 +22,7 @@ from gleanset.credit import clean_page_url
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import classify_provenance, get_label_provenances
 from gleanset.db.proposals import list_clusters
-from gleanset.db.regions import Quality, QualityMeasures
+from gleanset.db.regions import Quality, QualityMeasures, flags_of
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SortingQueue
 from gleanset.errors import InputUnusable, UsageError
@@ -33,7 +33,6 @@ from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.quality.assessment import assess_quality
-from labeler.quality.flags import flags_of
 from labeler.requests import GalleryRequest
 from labeler.sample_pixels import SampleFile, list_sample_files, read_pixels
 

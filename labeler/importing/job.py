@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from gleanset import Dataset
+from gleanset.class_names import fold_name
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups
@@ -36,7 +37,6 @@ from labeler.export.tree import read_marker
 from labeler.importing.labelled import FRACTIONS, Frame, LabelledFiles, LabelledImage, SourceInfo
 from labeler.importing.reading import class_level_error, find_moves, is_export_of, read_labelled
 from labeler.requests import SOURCE, ImportRequest
-from labeler.sorting.name_matching import fold_name
 
 
 def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import site
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +20,7 @@ from PySide6.QtCore import QObject, QProcess, QProcessEnvironment, Signal
 
 import gleanset
 from gleanset.platform import lower_process_priority
+from labeler.qt.translations import tr
 
 MODULES = {"gleanset": "pipeline"}
 """Modules of commands whose name is another one."""
@@ -166,3 +167,16 @@ def _environment() -> QProcessEnvironment:
         before = variables.value("PYTHONPATH")
         variables.insert("PYTHONPATH", os.pathsep.join(filter(None, (home, before))))
     return variables
+
+
+def command_title(words: Sequence[str]) -> str:
+    """Return what a command is called in the window; all commands of an import are one."""
+    titles = {
+        "dedup": tr("Find duplicates"),
+        "split": tr("Split"),
+        "export": tr("Export"),
+        "timeline": tr("Video timeline"),
+        "quality": tr("Find quality issues"),
+        "label-issues": tr("Find label issues"),
+    }
+    return titles.get(words[1], tr("Import"))

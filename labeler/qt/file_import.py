@@ -38,11 +38,11 @@ from gleanset.files.names import VIDEO_EXTENSIONS
 from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.tree import ARCHIVE, NOT_AN_IMAGE, PACKED
-from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, last_error
+from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, command_title, last_error
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M, em
-from labeler.qt.translations import Words, counted, tr
+from labeler.qt.translations import Words, counted
 from labeler.qt.widgets import (
     announce,
     button,
@@ -200,21 +200,11 @@ class BackgroundImport(QObject):
         self.changed.emit()
 
 
-def command_title(words: Sequence[str]) -> str:
-    """Return what a command is called in the window; all commands of an import are one."""
-    titles = {
-        "dedup": tr("Find duplicates"),
-        "split": tr("Split"),
-        "export": tr("Export"),
-        "timeline": tr("Video timeline"),
-        "quality": tr("Find quality issues"),
-        "label-issues": tr("Find label issues"),
-    }
-    return titles.get(words[1], tr("Import"))
-
-
 class ImportBar(QFrame):
-    """Shows the progress and the result of an import; hidden while idle."""
+    """Shows the progress and the result of an import; hidden while idle.
+
+    It is below the class list, so that it does not move the faces.
+    """
 
     def __init__(self, imports: BackgroundImport) -> None:
         super().__init__()
@@ -231,10 +221,9 @@ class ImportBar(QFrame):
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.bar.setAccessibleName(self.tr("Import progress"))
-        self.bar.setFixedWidth(220)
         self.buttons = (self.resume_button, self.stop, self.open_button, self.close_button)
-        parts = (self.text, self.bar, *self.buttons)
-        self.setLayout(row_layout(*parts, grows=self.text, margins=(8, 4, 8, 4)))
+        parts = (self.text, self.bar, row_layout(*self.buttons, None))
+        self.setLayout(column_layout(*parts, margins=(SPACE_M,) * 4))
         imports.changed.connect(self.show_state)
         self._announced_state = ImportState.IDLE
         self.show_state()
@@ -323,7 +312,8 @@ class ImportBar(QFrame):
             from labeler.export.plan import WITHOUT_SPLIT  # loads NumPy: not at the start
 
             text = self.tr("{count} labelled faces left out: press Split, then export again")
-            texts += [counted(text, left_out[WITHOUT_SPLIT])] * (WITHOUT_SPLIT in left_out)
+            if WITHOUT_SPLIT in left_out:
+                texts.append(counted(text, left_out[WITHOUT_SPLIT]))
         if splits and "groups" in result:  # of a split
             texts += [line for key in SPLIT_WARNINGS for line in shorten_list(result.get(key, ()))]
             if command := self._import.training_command:
@@ -373,11 +363,17 @@ class CommandDialog(QDialog):
 class ImportDialog(CommandDialog):
     """Shows what `harvest folder --simulate` reports of dropped files; asks how to import them.
 
-    `label` is the weak label of all files.
+    `label` is the weak label of all files. If the dataset `has_faces`, others are detected, too.
     """
 
     def __init__(
-        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None = None
+        self,
+        parent: QWidget,
+        dropped: DroppedPaths,
+        root: Path,
+        label: str | None = None,
+        *,
+        has_faces: bool = False,
     ) -> None:
         super().__init__(parent, self.tr("Import"), self.tr("Import"))
         self.summary = plain_label(self.tr("Scanning files…"))
@@ -385,7 +381,8 @@ class ImportDialog(CommandDialog):
         self.names.setToolTip(self.tr("Weak labels: suggested, never applied automatically"))
         self.names.hide()
         are_images = Words.are_images and not dropped.videos
-        self.whole_images.setChecked(are_images or are_face_crops(dropped))
+        are_whole = are_images or (not has_faces and are_face_crops(dropped))
+        self.whole_images.setChecked(are_whole)
         self._dropped, self._label, self._report = dropped, label, SimulatedImport()
         self._simulation = CommandQueue(self)
         self._simulation.ended.connect(self._add_to_report)
@@ -541,7 +538,9 @@ class FileDropHandler(QObject):
         if not dropped:
             self._worker.show_message(self.tr("No images or videos found"), bad=True)
             return
-        self._open(ImportDialog(self._window, dropped, self._worker.root, label))
+        progress, root = self._worker.progress, self._worker.root
+        has_faces = progress is not None and progress.counts.total > 0 and not Words.are_images
+        self._open(ImportDialog(self._window, dropped, root, label, has_faces=has_faces))
 
     def search(self) -> None:
         """Ask what to search on which site."""

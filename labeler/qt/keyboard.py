@@ -145,7 +145,7 @@ class InputFilter(QObject):
     """Marks late repeats of held keys, keeps Enter from repeating, and stops misplaced typing.
 
     A name that is typed where letters are commands would run one for each letter: all but the first
-    are ignored, and `typed_name` is emitted.
+    are ignored, and `typed_name` is emitted. So would one that begins with the digit of a class.
 
     X11 sends a release and a press with one timestamp for each repeat of a held key. Qt marks them
     as repeats only if both are in its queue, which is not so on a busy machine.
@@ -194,8 +194,8 @@ class InputFilter(QObject):
         if not in_view or not event.timestamp() or event.isAutoRepeat():
             self._letter, self._is_typing = "", False
         elif gap:  # another key, not the same one sent to a parent
-            letter = event.text() if event.text().isalpha() else ""
-            if letter and self._letter not in ("", letter) and gap < LETTER_GAP_MS:
+            letter = event.text() if event.text().isalnum() else ""
+            if letter.isalpha() and self._letter not in ("", letter) and gap < LETTER_GAP_MS:
                 self._is_typing = True
             elif gap > TYPING_PAUSE_MS or event.key() == Qt.Key.Key_Escape:
                 self._is_typing = False

@@ -40,7 +40,7 @@ class Welcome(QDialog):
         super().__init__()
         self.folder = folder.resolve()
         self.setWindowTitle(self.tr("Gleanset labeler"))
-        self.target, self.problem = QLineEdit(), plain_label()
+        self.title, self.target, self.problem = plain_label(), QLineEdit(), plain_label()
         self.take = QCheckBox(self.tr("Import the images of this folder"))
         self.make = button("", self.create_dataset, primary=True)
         self._lay_out()
@@ -49,8 +49,7 @@ class Welcome(QDialog):
         enlarge_targets(self)
 
     def _lay_out(self) -> None:
-        title = plain_label(self.tr("{folder} is not a dataset").format(folder=self.folder))
-        title.setFont(scaled(title.font(), TITLE))
+        self.title.setFont(scaled(self.title.font(), TITLE))
         intro = plain_label(
             self.tr(
                 "A dataset is a folder with images, detected faces and your labels. "
@@ -62,7 +61,7 @@ class Welcome(QDialog):
         other = button(self.tr("Open a dataset…"), self._choose_dataset)
         self.make.setDefault(True)
         buttons = row_layout(other, None, self.make)
-        parts = (title, intro, form, self.take, self.problem, None, buttons)
+        parts = (self.title, intro, form, self.take, self.problem, None, buttons)
         self.setLayout(column_layout(*parts, margins=(SPACE_XL,) * 4, spacing=SPACE_L))
         self.setMinimumWidth(em(self, 36))
 
@@ -71,6 +70,10 @@ class Welcome(QDialog):
         folder, is_dataset_itself = self.folder, (self.folder / SETTINGS_FILE).is_file()
         is_target = is_dataset_itself or next(folder.glob("*"), None) is None
         target = folder if is_target else folder / f"{folder.name}-dataset"
+        title = self.tr("{folder} is not a dataset")
+        if is_dataset(target):
+            title = self.tr("{folder} has a dataset")
+        self.title.setText(title.format(folder=self.folder))
         self.target.setText(str(target))
         can_import = not is_target and contains_images(folder)
         self.take.setVisible(can_import)

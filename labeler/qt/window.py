@@ -151,9 +151,11 @@ class LabelerWindow(QMainWindow):
         buttons = (add, settings)
         self._tab_after_view = (*buttons, *bar.buttons)
         head = row_layout(self.tabs, *buttons, grows=self.tabs, margins=(0, SPACE_S, SPACE_M, 0))
-        set_column(middle, head, self.stack, bar, grows=self.stack)
+        set_column(middle, head, self.stack, grows=self.stack)
+        left = QWidget()
+        set_column(left, self.class_panel, bar, grows=self.class_panel)
         self.split = QSplitter()
-        for part, stretch in ((self.class_panel, 0), (middle, 1), (self.details, 0)):
+        for part, stretch in ((left, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
             self.split.setStretchFactor(self.split.count() - 1, stretch)
         self.resize(*SIZE)
@@ -309,7 +311,10 @@ class LabelerWindow(QMainWindow):
             self.view.focus_home()
 
     def _explain_letters(self) -> None:
-        self.worker.show_message(self.tr("Letters are keys here: press / to type a name"))
+        text = self.tr("Letters are keys here: press / to type a name")
+        if getattr(self.view.home, "takes_names", False):
+            text = self.tr("The first key was that of a class: click a heading for such a name")
+        self.worker.show_message(text)
 
     def _name_class(self) -> None:
         self.class_panel.field.setFocus()

@@ -16,11 +16,11 @@ from PIL import Image
 
 from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
-from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
+from gleanset.db.regions import FLAGS, PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
-from labeler.quality.flags import FLAGS, VERSION, due_samples
+from labeler.quality.due_samples import VERSION, due_samples
 from labeler.sample_pixels import SampleFile, read_pixels
 
 BLUR_SIDE = 512

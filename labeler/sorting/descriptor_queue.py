@@ -14,7 +14,7 @@ from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.work.pool import Processes, run_over
-from labeler.quality.flags import VERSION, due_samples
+from labeler.quality.due_samples import VERSION, due_samples
 
 if TYPE_CHECKING:
     from labeler.sample_pixels import SampleFile

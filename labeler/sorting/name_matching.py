@@ -9,11 +9,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.class_names import fold_name
 from gleanset.db import classes
 from gleanset.errors import UsageError
-
-KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")
-_KANA = {letter: letter + TO_HIRAGANA for letter in KATAKANA}
 
 _MIN_TYPO_SIMILARITY = 0.85
 """Similarity of names that differ by one extra letter, or by one wrong letter of seven."""
@@ -36,28 +34,6 @@ def list_known_names(dataset: Dataset) -> list[KnownName]:
             alias = classes.normalize_alias(text)
             names.append(KnownName(alias, classes.normalize_class_name(label)))
     return names
-
-
-def fold_name(text: str) -> str:
-    """Return a text without case, width, accents, kind of kana and separators.
-
-    Marks are accents only on Latin, Greek and Cyrillic letters. In other scripts they make a
-    different letter: タイキ is not ダイキ.
-    """
-    decomposed = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
-    letters: list[str] = []
-    for c in unicodedata.normalize("NFKD", decomposed):
-        kind = unicodedata.category(c)
-        if c.isalnum() or kind == "Lm":
-            letters.append(c)
-        elif kind in ("Mn", "Mc") and letters and not _drops_mark(letters[-1], c):
-            letters[-1] = unicodedata.normalize("NFC", letters[-1] + c)
-    return "".join(letters)
-
-
-def _drops_mark(letter: str, mark: str) -> bool:
-    accented = unicodedata.name(letter[0], "").startswith(("LATIN", "GREEK", "CYRILLIC", "DIGIT"))
-    return accented or "VARIATION SELECTOR" in unicodedata.name(mark, "")
 
 
 def find_similar_name(name: str, others: Iterable[str]) -> str | None:

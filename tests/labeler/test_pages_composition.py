@@ -27,7 +27,7 @@ from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SortingQueue
 from gleanset.errors import DatasetBusy
 from gleanset.operations import make_operation
-from labeler.quality.flags import VERSION
+from labeler.quality.due_samples import VERSION
 from labeler.sorting import page_layout, predictions
 from labeler.sorting.descriptor_queue import POOL_SIZE, measure_in_batches
 from labeler.sorting.page_layout import (

@@ -24,7 +24,7 @@ from curation.similarity.spaces import SimilaritySpaces
 from curation.similarity.vectors import VECTORS_FACT, Vector, make_sample_vector_name
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.proposals import Proposals
-from gleanset.db.regions import QualityMeasures
+from gleanset.db.regions import FLAGS, QualityMeasures, flags_of
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SampleFeatures, SortingQueue
 from gleanset.errors import InputUnusable, UsageError
@@ -38,7 +38,7 @@ from labeler.gallery.writing import (
     write_gallery,
 )
 from labeler.quality.assessment import assess_quality, measure_edge_blur
-from labeler.quality.flags import FLAGS, VERSION, flags_of
+from labeler.quality.due_samples import VERSION
 from labeler.requests import GalleryRequest
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession

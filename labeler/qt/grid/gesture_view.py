@@ -298,7 +298,7 @@ class GestureView(TileView):
         """Point at the tile under the mouse when it enters or the view appears."""
         super().enterEvent(event)
         at = self.viewport().mapFrom(self, event.position().toPoint())
-        self.mouse.leads, self.mouse.at = self.mouse.leads or at != self.mouse.at, at
+        self.mouse.follow(at)
         self.point_at_mouse()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

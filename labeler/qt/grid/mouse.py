@@ -61,6 +61,7 @@ def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
 
 Modifier = Qt.KeyboardModifier
 MAX_SLIP_PIXELS, MAX_STEADY_SLIP_PIXELS, SLIP_SECONDS = 24, 10, 0.2
+MIN_LEAD_PIXELS = 6
 
 
 class TileMouse(QObject):
@@ -89,11 +90,24 @@ class TileMouse(QObject):
         self._selection_before: list[int] = []
         self.at: QPoint | None = None
         """The last position of the mouse in the viewport; None outside."""
-        self.leads = False
-        """Whether the mouse, rather than a key, moved last."""
+        self._leads, self._rested_at = False, QPoint()
         self.lifts = False
         """Whether a click lifts a tile instead of selecting it."""
         self.anchor = -1
+
+    @property
+    def leads(self) -> bool:
+        """Whether the mouse, rather than a key, moved last."""
+        return self._leads
+
+    @leads.setter
+    def leads(self, leads: bool) -> None:
+        self._leads, self._rested_at = leads, self.at or QPoint()
+
+    def follow(self, point: QPoint) -> None:
+        """Note where the mouse is; it leads again once it has moved more than a hand trembles."""
+        far = (point - self._rested_at).manhattanLength() >= MIN_LEAD_PIXELS
+        self._leads, self.at = self._leads or self.at is None or far, point
 
     @property
     def busy(self) -> bool:
@@ -112,8 +126,7 @@ class TileMouse(QObject):
 
     def move(self, event: QMouseEvent) -> None:
         point = event.position().toPoint()
-        # Where it was before, only the tiles have moved.
-        self.leads, self.at = self.leads or point != self.at, point
+        self.follow(point)
         row = self._row_at(point)
         if not event.buttons() & Qt.MouseButton.LeftButton:
             self.moved_over.emit(row)

@@ -311,14 +311,21 @@ def _first_steps(view: LabelerView) -> Notice:
     )
 
 
-def all_sorted(
-    view: LabelerView, counts: LabelCounts, doubtful: int | None = None, *, copies: bool = True
-) -> Notice:
-    """Return the notice when no face is unsorted: what follows, the most useful first.
+class OpenWork(NamedTuple):
+    """What may be left when no face is unsorted.
 
-    `doubtful` is the number of labels to review; None if it is not known yet. `copies` says whether
-    there may be duplicates that are not found or not decided.
+    `doubtful` is the number of labels to review; None if it is not known yet. `faceless` images
+    have no box. `copies` says whether there may be duplicates that are not found or not decided.
     """
+
+    doubtful: int | None = None
+    faceless: int = 0
+    copies: bool = True
+
+
+def all_sorted(view: LabelerView, counts: LabelCounts, work: OpenWork | None = None) -> Notice:
+    """Return the notice when no face is unsorted: what follows, the most useful first."""
+    doubtful, faceless, copies = work or OpenWork()
     text, show = tr("{count} faces are sorted."), view.context.show_place
     skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
     skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
@@ -330,6 +337,9 @@ def all_sorted(
     elif doubtful == 0:
         sorted_text += " " + tr("No label looks doubtful.")
     steps.insert(0 if doubtful else len(steps), review)
+    if faceless:
+        sorted_text += " " + counted(tr("{count} images have no face."), faceless)
+        steps.append(to_view(view, "crop", tr("Draw boxes manually")))
     first_steps = [skipped_step] if counts.later else []
     return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))
 

@@ -77,8 +77,10 @@ class ClustersRefresh(QObject):
 
     def _may_replace(self, page: ClassPage) -> bool:
         is_shown = page is self._page is self._grid.page and self._grid.isVisible()
+        # A user who points at a suggested face may be about to press a key.
+        is_aimed_at = self._grid.point >= 0 and not (self.corrected or self._grid.takes_names)
         rest = CORRECTION_REST_SECONDS if self.corrected else MOUSE_REST_SECONDS
-        return is_shown and time.monotonic() - self._moved_at >= rest
+        return is_shown and not is_aimed_at and time.monotonic() - self._moved_at >= rest
 
     def _check(self) -> None:
         page, room = self._page, self._grid.room()
@@ -257,7 +259,7 @@ class ClassPagesView(PagedView):
             return
         texts = {
             PageKind.CLUSTERS: self.tr("Clusters updated"),
-            PageKind.PLAIN: self.tr("Faces are compared: similar ones are together now"),
+            PageKind.PLAIN: self.tr("Similar faces are together now"),
         }
         text = texts.get(self.page.kind, self.tr("Suggested again"))
         self.show_page(page)
@@ -333,6 +335,7 @@ class ClassPagesView(PagedView):
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles; a cluster named as a whole counts as filed with the page."""
         if self._is_refreshed and self.is_too_recent():
+            self.model.set_state(rows, UNMARKED)
             return  # meant for the clusters shown before
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)

@@ -19,7 +19,6 @@ from gleanset.operations import Operation
 from labeler.duplicates.plan import make_plan
 from labeler.qt.grid.gesture_view import COMMAND_BY_KEY, GestureView, GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
-from labeler.qt.grid.tile_view import Select
 from labeler.qt.images import LoadedImage, draw_fitted, load
 from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
@@ -27,6 +26,7 @@ from labeler.qt.translations import counted, target_name
 from labeler.qt.views.base import (
     EmptyNotice,
     LabelerView,
+    OpenWork,
     ViewContext,
     all_sorted,
     get_detection_state,
@@ -246,11 +246,11 @@ UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 """Places that are not decisions: faces may be sent there without having been shown."""
 
 
-def _find_open_work(session: SortingSession) -> tuple[int | None, bool]:
-    """Return the number of doubtful labels if known, and whether duplicates may be left."""
+def _find_open_work(session: SortingSession) -> OpenWork:
     db, doubtful = session.dataset.db, list_doubtful(session.dataset)
     number = len(doubtful) or (None if count_unmeasured(session.dataset) else 0)
-    return number, bool(SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets())
+    copies = bool(SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets())
+    return OpenWork(number, session.dataset.scans.count_faceless(), copies=copies)
 
 
 class LabelingView(LabelerView):
@@ -397,8 +397,6 @@ class LabelingView(LabelerView):
         if rows := self._rows_of(self._sent.get(step.root, ())):
             is_read = step.kind is StepKind.UNDO or self.model.only_waiting  # by refresh
             self.model.set_state(rows, UNMARKED if is_read else TileState(TileMark.SENT, "→"))
-            if step.kind is StepKind.UNDO and len(rows) > 1 and not self.view.mouse.lifts:
-                self.view.select_ranges([(row, row) for row in rows], Select.ClearAndSelect)
             self.view.scrollTo(self.model.index(rows[0]))
             self.view.lead_to(rows[0])
         self.model.refresh()
@@ -413,10 +411,9 @@ class LabelingView(LabelerView):
         if before is None or not before.text.startswith(notice.text):  # it stays until the answer
             self.empty.show_notice(notice._replace(steps=()))  # their order depends on the answer
 
-        def offer(open_work: tuple[int | None, bool]) -> None:
-            doubtful, copies = open_work
+        def offer(open_work: OpenWork) -> None:
             if not self.model.rowCount():
-                self.empty.show_notice(all_sorted(self, counts, doubtful, copies=copies))
+                self.empty.show_notice(all_sorted(self, counts, open_work))
 
         self.worker.ask(_find_open_work, offer)
 
@@ -520,6 +517,6 @@ class PagedView(LabelingView):
         too_recent = time.monotonic() - self._shown_at < delay
         if too_recent:
             self.worker.show_message(
-                self.tr("This page has just appeared: check it, then press Enter again")
+                self.tr("This page has just appeared: check it, then press the key again")
             )
         return too_recent

@@ -359,10 +359,7 @@ class Person:
 
     def point(self, row: int) -> None:
         center = self.tile_center(row)
-        for place in (
-            center + QPoint(1, 0),
-            center,
-        ):  # only a mouse that moves points
+        for place in (center + QPoint(8, 0), center):  # only a mouse that moves points
             hover(self.view.view.viewport(), place)
 
     def press(self, key: str, modifiers: Qt.KeyboardModifier = NONE) -> None:

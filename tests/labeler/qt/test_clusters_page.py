@@ -321,6 +321,19 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
     assert label_counts(person)["Rei"] == len(third) + 1
 
 
+def test_trembling_mouse_does_not_point_back(person: Person) -> None:
+    view = class_pages(person).view
+    person.point(0)
+    person.type_name("Miku")
+    settle(person.window)
+    at, following = view.mouse.at, view.point
+    assert at is not None
+    hover(view.viewport(), at + QPoint(2, 1))
+    assert view.point == following
+    hover(view.viewport(), at + QPoint(8, 0))
+    assert view.point in cluster_rows(person, 0)
+
+
 def test_click_on_heading_renames_cluster(person: Person) -> None:
     view, rows = class_pages(person), cluster_rows(person, 0)
     field, tile = view.header.name, view.view.visualRect(view.model.index(0))
@@ -473,8 +486,11 @@ def test_key_right_after_rebuild_is_refused(
     view._refresh.watch(before)
     prelabel(person)
     wait_until(lambda: person.page is not before)
-    view.send_rows([0], "Miku", "by hand")
-    assert messages[-1] == "This page has just appeared: check it, then press Enter again"
+    person.point(0)
+    wait_until(lambda: not view.view.unseen())
+    person.press(person.keys["Miku"])
+    assert view.model.state(0).mark == "in", "no label is shown"
+    assert messages[-1] == "This page has just appeared: check it, then press the key again"
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0)
     settle(person.window)
     view.send_rows([0], "Miku", "by hand")

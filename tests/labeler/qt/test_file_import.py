@@ -78,7 +78,7 @@ def test_drop_shows_preview_and_imports(
     summary = dialog.summary.text()
     assert summary == f"4 new files\n{ignored}\nFolders: mai (2), yui (2)"
     radios = dialog.findChildren(QRadioButton)
-    assert [radio.isChecked() for radio in radios] == [False, True]  # faces, whole images
+    assert radios[0].isChecked(), "faces, as in the dataset"
     for radio in radios:
         QTest.mouseClick(radio, Qt.MouseButton.LeftButton, pos=QPoint(8, radio.height() // 2))
         assert [other for other in radios if other.isChecked()] == [radio]

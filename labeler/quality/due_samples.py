@@ -1,7 +1,4 @@
-"""Quality flags with their thresholds, and the samples to measure, without loading OpenCV.
-
-The flags say where to look first; how good they are: docs/quality.md.
-"""
+"""The samples to measure, without loading OpenCV."""
 
 from __future__ import annotations
 
@@ -10,23 +7,10 @@ from typing import TYPE_CHECKING
 
 from gleanset import Dataset
 from gleanset.db.duplicates import ImageHashes
-from gleanset.db.regions import Quality, QualityFlag, SampleRegion
+from gleanset.db.regions import SampleRegion
 
 if TYPE_CHECKING:
     from labeler.sample_pixels import SampleFile
-
-FLAGS: tuple[QualityFlag, ...] = (
-    QualityFlag("blurred", "blur", 0.6),
-    QualityFlag("black", "lightest", 40, is_minimum=False),
-    QualityFlag("white", "darkest", 225),
-    QualityFlag("tiny", "size", 63, is_minimum=False),
-)
-
-
-def flags_of(quality: Quality) -> list[str]:
-    """Return the names of the flags that a sample has."""
-    return [flag.name for flag in FLAGS if flag.matches(quality)]
-
 
 VERSION = 6
 """Increment with any change of a measure: then all samples are measured again."""
