@@ -153,7 +153,8 @@ class LabelerWindow(QMainWindow):
         head = row_layout(self.tabs, *buttons, grows=self.tabs, margins=(0, SPACE_S, SPACE_M, 0))
         set_column(middle, head, self.stack, grows=self.stack)
         left = QWidget()
-        set_column(left, self.class_panel, bar, grows=self.class_panel)
+        progress = row_layout(bar, grows=bar, margins=(SPACE_M, 0, SPACE_M, 0))
+        set_column(left, self.class_panel, progress, grows=self.class_panel)
         self.split = QSplitter()
         for part, stretch in ((left, 0), (middle, 1), (self.details, 0)):
             self.split.addWidget(part)
