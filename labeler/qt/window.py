@@ -28,7 +28,7 @@ from labeler.qt.keyboard import MODIFIER_KEYS, InputFilter, ShortcutsPopup, key_
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar
-from labeler.qt.theme import SPACE_M, SPACE_S
+from labeler.qt.theme import SPACE_L, SPACE_M, SPACE_S
 from labeler.qt.translations import Words, step_words, tr
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.labeling import LabelingView
@@ -153,7 +153,7 @@ class LabelerWindow(QMainWindow):
         head = row_layout(self.tabs, *buttons, grows=self.tabs, margins=(0, SPACE_S, SPACE_M, 0))
         set_column(middle, head, self.stack, grows=self.stack)
         left = QWidget()
-        progress = row_layout(bar, grows=bar, margins=(SPACE_M, 0, SPACE_M, 0))
+        progress = row_layout(bar, grows=bar, margins=(SPACE_L, 0, 0, SPACE_S))
         set_column(left, self.class_panel, progress, grows=self.class_panel)
         self.split = QSplitter()
         for part, stretch in ((left, 0), (middle, 1), (self.details, 0)):
