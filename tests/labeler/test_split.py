@@ -103,7 +103,7 @@ def test_image_returns_to_split_after_conflict(empty: Dataset) -> None:
         empty.db.execute("UPDATE sample SET duplicate_set='x' WHERE key IN (?,?)", (first, copy))
     split_dataset(empty)
     assert splits_by_sample(empty)[first] is None
-    empty.journal.apply("Reject", [Choice(copy, "reject")])
+    empty.journal.apply("Reject", [Choice(copy, "clear")])
     split_dataset(empty)
     assert splits_by_sample(empty)[first] == "test"
 
