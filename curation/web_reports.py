@@ -12,6 +12,7 @@ import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from curation.split_groups import find_split_groups
@@ -70,7 +71,7 @@ class SettledReports(NamedTuple):
 
     step: int
     reports: int
-    classes: Mapping[int, str] = {}
+    classes: Mapping[int, str] = MappingProxyType({})
     created: Sequence[str] = ()
     waiting_for_split: int = 0
     added: Sequence[str] = ()
@@ -205,7 +206,7 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     unassigned = 0
     for group in groups:
         members = (*group.members, *group.copies)
-        splits = {member.split for member in members if member.split}
+        splits = {split for m in members if (split := m.split or m.last_split)}
         name = next((member.split_group for member in members if member.split_group), group.key)
         split = next(iter(splits), "train")
         for member in group.members:
@@ -398,7 +399,8 @@ def find_class(dataset: Dataset, name: str) -> str:
         return known
     others = {fold_name(a): n for n, names in list_aliases(dataset.db).items() for a in names}
     others |= {fold_name(label): label for label in classes}
-    return others.get(fold_name(known), known) if fold_name(known) else known
+    folded = fold_name(known)
+    return others.get(folded, known) if folded else known
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str:

@@ -106,17 +106,15 @@ class CommandJob:
             _out(part)
 
 
-class _WithHelp(click.Command):
+class Command(click.Command):
+    """A command with the help option `-h`."""
+
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         """Return the names regardless of the context, because click caches the first result."""
         return list(HELP["help_option_names"])
 
 
-class Command(_WithHelp):
-    """A subcommand with the help option `-h`."""
-
-
-class CommandGroup(_WithHelp, click.Group):
+class CommandGroup(Command, click.Group):
     """A group of commands with the help option `-h`, which lists them by section.
 
     `sections` are names of commands, separated by spaces, by title; other commands come last.
