@@ -194,13 +194,20 @@ class Placements(Table):
     def revert(self, step: int, undoing: int) -> tuple[int, int]:
         """Revert `step` as part of `undoing`; return counts reverted, changed since."""
         rows = self._db.fetch_all(
-            "SELECT a.*, s.kept AS now_kept, s.duplicate_set AS now_set FROM placement a "
-            "JOIN sample s ON s.id=a.sample WHERE step=? ORDER BY a.id DESC",
+            "SELECT a.*, s.kept AS now_kept, s.duplicate_set AS now_set, (SELECT reason FROM "
+            "placement b WHERE b.sample=a.sample AND b.id<a.id ORDER BY b.id DESC LIMIT 1) AS "
+            "before_reason FROM placement a JOIN sample s ON s.id=a.sample WHERE step=? "
+            "ORDER BY a.id DESC",
             (step,),
         )
         same = [r for r in rows if (r["now_kept"], r["now_set"]) == (r["kept"], r["duplicate_set"])]
         before = [
-            Placement(r["sample"], bool(r["before_kept"]), r["before_duplicate_set"], "undo")
+            Placement(
+                r["sample"],
+                bool(r["before_kept"]),
+                r["before_duplicate_set"],
+                r["before_reason"] or "undo",
+            )
             for r in same
         ]
         self.apply(undoing, before)

@@ -315,7 +315,8 @@ class LabelerWindow(QMainWindow):
         text = self.tr("Letters are keys here: press / to type a name")
         if getattr(self.view.home, "takes_names", False):
             text = self.tr("The first key was that of a class: click a heading for such a name")
-        self.worker.show_message(text)
+        if self.worker.keys:
+            self.worker.show_message(text)
 
     def _name_class(self) -> None:
         self.class_panel.field.setFocus()

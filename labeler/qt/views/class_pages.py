@@ -467,6 +467,7 @@ class ClassPagesView(PagedView):
     def _drop_on_card(self, rows: list[int], onto: int) -> None:
         # Two cards get the name or the class of one. A cluster without a name is joined, and faces
         # that had another name lose it.
+        self.names.discard()  # it was for another card
         page, name = self.page, self.view.name_of(onto)
         dropped, cluster = self.view.section_rows(rows[0]), self.view.section_rows(onto)
         if name:

@@ -141,6 +141,7 @@ class DuplicatesView(PagedView):
         self._planning.done.connect(self._show_plan)
         self._planning.failed.connect(self._planning_failed)
         self.worker.changed_outside.connect(self._mark_stale)
+        self.worker.stepped.connect(self._mark_stale)  # it may be another view's
         context.imports.images_added.connect(self._search_ended)
 
     def fit_page(self) -> None:

@@ -169,28 +169,23 @@ class PageGrid(GestureView):
         return super().target_rows() or self.open_rows(self.cluster)
 
     def named_rows(self) -> list[int]:
-        """Return the rows a typed name is for: an excluded tile stands for its unnamed cluster."""
+        """Return the rows a typed name is for: a tile stands for its card or for the rest."""
         rows = self.target_rows()
-        if rows == [self.point] and self.tiles.state(self.point).mark is TileMark.LIFTED:
+        if rows != [self.point] or not self.has_clusters:
+            return rows
+        if self.tiles.state(self.point).mark is TileMark.LIFTED:
             return self.unmarked(self.cluster) or rows
-        return rows
+        name = self._name_of_tile(self.point)
+        return [row for row in self.cluster if self._name_of_tile(row) == name] if name else rows
 
     def expand_targets(self, rows: list[int]) -> list[int]:
-        """Extend rows to their clusters: the unmarked tiles, or those with the same name.
-
-        An excluded tile stands alone.
-        """
+        """Extend rows to the unmarked tiles of their clusters; a named or excluded one is alone."""
         if not self.has_clusters:
             return rows
         extended: dict[int, None] = {}
         for row in rows:
-            cluster, name = self.section_rows(row), self._name_of_tile(row)
-            if name is not None:
-                extended |= dict.fromkeys(
-                    other for other in cluster if self._name_of_tile(other) == name
-                )
-            else:
-                extended |= dict.fromkeys(self.unmarked(cluster) if self.unmarked([row]) else [row])
+            is_open = bool(self.unmarked([row]))
+            extended |= dict.fromkeys(self.unmarked(self.section_rows(row)) if is_open else [row])
         return [*extended]
 
     def sweep(self, row: int) -> None:
@@ -443,13 +438,17 @@ class PageNaming(QObject):
         """Discard a name that was begun before, unless the page has a field for it."""
         if was_typing:
             self._grid.name_until = time.monotonic() + NAME_GRACE_SECONDS
-        if (name := self._field.text()) and not (was_typing and self._has_field):
+        if not (was_typing and self._has_field):
+            self.discard()
+
+    def discard(self) -> None:
+        """Discard a name that was begun, and say so."""
+        if name := self._field.text():
             self._field.clear()
             self._say_unused(name)
 
     def _say_unused(self, name: str) -> None:
-        text = self.tr("Typed before this page appeared, not used: {name}")
-        self._grid.worker.show_message(text.format(name=name))
+        self._grid.worker.show_message(self.tr("Typed, but not used: {name}").format(name=name))
 
     def page_shown(self, was_typing: bool) -> None:
         """Focus the faces, unless a name is being typed."""

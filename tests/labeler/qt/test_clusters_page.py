@@ -81,6 +81,8 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     assert label_counts(person) == {"Miku": len(second) + len(first) - 1}
     assert view.view.name_of(0) == "Miku"
     assert len(view.view.open_rows(first)) == len(first) - 1  # the number on the card
+    person.point(second[0])
+    assert view.view.target_rows() == [second[0]], "a key corrects one face of a named card"
     # A clicked face is excluded from its cluster's name, also when pointed at; a key labels it.
     person.click(third[1])
     person.point(third[1])
@@ -290,9 +292,12 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     assert view.view.cluster == cluster_rows(person, 0)
     person.type_name("Miku")
     assert label_counts(person) == {"Miku": len(first) + len(second)}
-    # Faces dropped on a labelled cluster get its label.
+    # Faces dropped on a labelled cluster get its label; a name begun for another card is discarded.
     third = list(cluster_rows(person, 1))
+    person.point(third[0])
+    QTest.keyClicks(view.view, "R")
     drop_on(person, third, 0)
+    assert view.header.name.text() == ""
     assert label_counts(person) == {"Miku": len(first) + len(second) + len(third)}
     for _ in range(2):
         person.undo()

@@ -241,7 +241,7 @@ def test_name_begun_for_card_ends_with_its_page(
     wait_until(lambda: view.page is not None and view.page is not first)
     wait_for_page(clusters_person)
     assert clusters_person.page.kind == "left"
-    assert "Typed before this page appeared, not used: x" in messages
+    assert "Typed, but not used: x" in messages
     assert (view.header.name.text(), view.header.name.isVisible()) == ("", False)
     sorted_before = clusters_person.decided_count
     clusters_person.point(0)
