@@ -120,6 +120,12 @@ def find_split_groups(
     return sorted(groups, key=lambda group: group.key)
 
 
+def find_straddling_groups(db: Connection) -> list[SplitGroup]:
+    """Return the groups in several splits, as after an image that connects two of them."""
+    groups = find_split_groups(SplitEvidence(db).iterate(), Pairs(db).get_possible_duplicates())
+    return [group for group in groups if len({m.split for m in group.members} - {None}) > 1]
+
+
 def _components(
     evidence: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool]
 ) -> Iterable[list[SplitGroupMember]]:

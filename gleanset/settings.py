@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -204,6 +205,16 @@ def read_settings(root: Path | None) -> Settings:
     drop_obsolete_keys(values, Settings)
     _merge(merged, values)
     return msgspec.convert(merged, Settings)
+
+
+def parse_split_settings(text: str) -> SplitSettings | None:
+    """Return the settings of a split that are stored as words; None for one by other means."""
+    words = [word.partition("=") for word in shlex.split(text)]
+    values = {name: value for name, _, value in words}
+    if not {"ratio", "seed"} <= values.keys():
+        return None
+    held_out = tuple(value for name, _, value in words if name == "hold-out")
+    return SplitSettings(values["ratio"], int(values["seed"]), held_out)
 
 
 def list_obsolete_settings(root: Path) -> list[str]:

@@ -113,8 +113,7 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
 
 
 @commands.command(
-    epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset; or: "
-    "harvest frames ep*.mkv --every 5s --size 960x540",
+    epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset",
 )
 @job_options(simulate=True, on=True)
 @request_options(FramesRequest)

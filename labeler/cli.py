@@ -110,7 +110,8 @@ def list_classes(job: CommandJob) -> Result:
     """List the classes with counts, keys and aliases."""
     with job.open() as dataset:
         counts = {row.name: row for row in SampleTiles(dataset.db).get_counts().classes}
-        keys, aliases_of = ClassKeys(dataset).assign(list(counts)), list_aliases(dataset.db)
+        keys = ClassKeys(dataset).assign(list(counts))
+        aliases_of = list_aliases(dataset.db, with_former_names=True)
     if not job.as_json:
         for name, key in keys.items():
             also = f"  also {', '.join(aliases_of[name])}" if name in aliases_of else ""
@@ -178,6 +179,8 @@ def delete(job: CommandJob, name: str) -> Result:
         editor = ClassEditor(dataset)
         if any(name in names for names in list_aliases(dataset.db).values()):
             return {"step": editor.remove_alias(name).step}
+        if (current := dataset.classes.resolve(name)) != name and dataset.classes.get_id(name):
+            raise UsageError(f"{name!r} is a former name of {current!r}", "delete that class")
         edit = editor.delete(name)
         is_weak_label = name in Hints(dataset.db).list_names()
     command = f"labeler hints drop {shlex.quote(name)} {dataset.option}"

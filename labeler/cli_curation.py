@@ -26,12 +26,12 @@ from gleanset.named_files import (
 )
 from gleanset.records import SPLITS
 from gleanset.request import request_options
-from gleanset.settings import SplitSettings
+from gleanset.settings import SplitSettings, parse_split_settings
 from gleanset.terminal import escape_name
 from labeler.export.item import ALL_SAMPLES
 from labeler.export.options import ExportOptions
 from labeler.requests import GalleryRequest, ImportRequest
-from labeler.splits.split_spec import class_table, read_split_settings, split_summary
+from labeler.splits.split_spec import class_table, split_summary
 
 if TYPE_CHECKING:
     from labeler.export.job import ExportPreview
@@ -234,8 +234,9 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     }
     with job.open() as dataset:
         copies = DuplicateFinder(dataset, progress=job.progress).search_labelled()
-        settings = dataset.settings.split if options else read_split_settings(dataset)
-        plan = plan_split(dataset, msgspec.structs.replace(settings, **options))
+        before = None if options else parse_split_settings(dataset.samples.get_split_settings())
+        settings = msgspec.structs.replace(before or dataset.settings.split, **options)
+        plan = plan_split(dataset, settings)
         if not job.simulate:
             apply_split(dataset, plan)
         result = plan.result() | copies | conflicting_label_summary(dataset)

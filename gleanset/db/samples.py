@@ -358,15 +358,6 @@ class SplitEvidence(Table):
                 if tied or tie[1] in keys:
                     yield GroupEvidence(*tie)._replace(phash=to_unsigned(tie[7]))
 
-    def list_conflicting_copies(self) -> list[str]:
-        """Return keys of labelled kept samples whose duplicates were decided differently."""
-        return self._db.fetch_column(
-            "SELECT key FROM sample WHERE kept AND status='labelled' AND duplicate_set IN (SELECT "
-            "duplicate_set FROM sample WHERE duplicate_set IS NOT NULL AND kept AND "
-            "status IN ('labelled','rejected') GROUP BY duplicate_set "
-            "HAVING count(DISTINCT ifnull(label, 0))>1) ORDER BY key"
-        )
-
     def list_sources(self) -> list[str]:
         """Return all sources of images, in alphabetical order."""
         return self._db.fetch_column("SELECT DISTINCT source FROM origin ORDER BY 1")

@@ -29,7 +29,7 @@ from gleanset.db.duplicates import (
     Relation,
 )
 from gleanset.db.journal import Choice
-from gleanset.db.samples import SplitEvidence, withdraw_label
+from gleanset.db.samples import withdraw_label
 from gleanset.errors import UsageError
 from gleanset.named_files import MAX_LISTED, find_location, format_short_path, summarize_lines
 from gleanset.operations import Operation, make_operation
@@ -508,14 +508,26 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
     }
 
 
+def find_conflicting_samples(dataset: Dataset) -> dict[str, str]:
+    """Return samples (keys) and labels that copies contradict, or that `labeler dedup` changes."""
+    plan = make_plan(Pairs(dataset.db))
+    new_labels = {choice.sample: choice.label for choice in plan.choices}
+    return {
+        m.key: m.label
+        for copies in plan.sets
+        for m in copies.members
+        if m.label
+        and m.kept
+        and (copies.conflict or copies.hints or new_labels.get(m.key, m.label) != m.label)
+    }
+
+
 def conflicting_label_summary(dataset: Dataset) -> dict[str, object]:
-    """Return the copies of the last `labeler dedup` without a split, for differing labels."""
-    keys = SplitEvidence(dataset.db).list_conflicting_copies()
-    samples = [sample for key in keys if (sample := dataset.samples.get(key)) is not None]
-    samples.sort(key=lambda sample: (str(sample.group), sample.key))
-    lines = [f"{_name(dataset, sample.key)} is {sample.label}" for sample in samples[:MAX_LISTED]]
+    """Return the samples without a split because copies are labelled differently."""
+    labels = find_conflicting_samples(dataset)
+    lines = [f"{_name(dataset, key)} is {name}" for key, name in [*labels.items()][:MAX_LISTED]]
     command = f"{CONFLICTS_COMMAND} {dataset.option}"
-    return {"labelled_differently": summarize_lines(lines, command, len(keys))} if keys else {}
+    return {"labelled_differently": summarize_lines(lines, command, len(labels))} if labels else {}
 
 
 def _name(dataset: Dataset, key: str) -> str:

@@ -201,10 +201,7 @@ class BackgroundImport(QObject):
 
 
 class ImportBar(QFrame):
-    """Shows the progress and the result of an import; hidden while idle.
-
-    It is below the class list, so that it does not move the faces.
-    """
+    """Progress and result of an import, below the class list, where it moves no face."""
 
     def __init__(self, imports: BackgroundImport) -> None:
         super().__init__()
@@ -363,17 +360,11 @@ class CommandDialog(QDialog):
 class ImportDialog(CommandDialog):
     """Shows what `harvest folder --simulate` reports of dropped files; asks how to import them.
 
-    `label` is the weak label of all files. If the dataset `has_faces`, others are detected, too.
+    `label` is the weak label of all files.
     """
 
     def __init__(
-        self,
-        parent: QWidget,
-        dropped: DroppedPaths,
-        root: Path,
-        label: str | None = None,
-        *,
-        has_faces: bool = False,
+        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None = None
     ) -> None:
         super().__init__(parent, self.tr("Import"), self.tr("Import"))
         self.summary = plain_label(self.tr("Scanning files…"))
@@ -381,8 +372,7 @@ class ImportDialog(CommandDialog):
         self.names.setToolTip(self.tr("Weak labels: suggested, never applied automatically"))
         self.names.hide()
         are_images = Words.are_images and not dropped.videos
-        are_whole = are_images or (not has_faces and are_face_crops(dropped))
-        self.whole_images.setChecked(are_whole)
+        self.whole_images.setChecked(are_images or are_face_crops(dropped))
         self._dropped, self._label, self._report = dropped, label, SimulatedImport()
         self._simulation = CommandQueue(self)
         self._simulation.ended.connect(self._add_to_report)
@@ -538,9 +528,10 @@ class FileDropHandler(QObject):
         if not dropped:
             self._worker.show_message(self.tr("No images or videos found"), bad=True)
             return
-        progress, root = self._worker.progress, self._worker.root
-        has_faces = progress is not None and progress.counts.total > 0 and not Words.are_images
-        self._open(ImportDialog(self._window, dropped, root, label, has_faces=has_faces))
+        dialog = ImportDialog(self._window, dropped, self._worker.root, label)
+        if (progress := self._worker.progress) and progress.counts.total and not Words.are_images:
+            dialog.faces.setChecked(True)  # as in the dataset
+        self._open(dialog)
 
     def search(self) -> None:
         """Ask what to search on which site."""

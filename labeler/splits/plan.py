@@ -20,6 +20,7 @@ from gleanset.html.words import count
 from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
+from labeler.duplicates.plan import find_conflicting_samples
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
 from labeler.splits.split_spec import SplitSpec
 
@@ -81,7 +82,7 @@ def keep_previous(group: SplitGroup) -> FixedPart:
 
 MIN_TEST_IMAGES = 5
 """A split warns of classes with fewer test images."""
-CONFLICT_REASON = "copies labelled differently (labeler groups --conflicts)"
+CONFLICT_REASON = "copies labelled differently (labeler dedup, then labeler groups --conflicts)"
 UNSEEN_REASON = "label not confirmed by a person, so it is not used for evaluation"
 
 
@@ -169,7 +170,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     keeps_splits = dataset.samples.get_split_settings() == spec.settings
     provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
-    conflicting = evidence.list_conflicting_copies()
+    conflicting = [*find_conflicting_samples(dataset)]
     plan = plan_groups(
         groups, spec, keeps_splits=keeps_splits, conflicting=conflicting, unseen=unseen
     )

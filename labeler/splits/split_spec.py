@@ -77,16 +77,6 @@ class SplitSpec:
         return cls(shares, hold_out, settings.seed, " ".join(words))
 
 
-def read_split_settings(dataset: Dataset) -> SplitSettings:
-    """Return the settings of the last split; before the first one, those of `dataset.toml`."""
-    words = shlex.split(dataset.samples.get_split_settings())
-    values = {name: value for name, _, value in (word.partition("=") for word in words)}
-    if not {"ratio", "seed"} <= values.keys():  # assigned by an import
-        return dataset.settings.split
-    held_out = tuple(word.partition("=")[2] for word in words if word.startswith("hold-out="))
-    return SplitSettings(values["ratio"], int(values["seed"]), held_out)
-
-
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
     """Parse '8:1:1' as fractions of train, val and test. Raises `UsageError`."""
     parts = [Fraction(part) for part in text.split(":") if re.fullmatch(r"\d+(\.\d+)?", part)]

@@ -13,9 +13,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
+from curation.split_groups import find_straddling_groups
 from gleanset import Dataset
 from gleanset.db.connection import Connection
-from gleanset.db.maintenance import Maintenance, StoredImage, find_contradictions
+from gleanset.db.maintenance import (
+    Contradiction,
+    Maintenance,
+    StoredImage,
+    find_contradictions,
+)
 from gleanset.db.reports import Reports
 from gleanset.db.snapshots import SNAPSHOT_FOLDER, Snapshots
 from gleanset.errors import DatasetBusy, Unreadable
@@ -30,6 +36,7 @@ from gleanset.files.store import (
 )
 from gleanset.html.words import count
 from gleanset.images.decode import decode
+from gleanset.named_files import MAX_LISTED
 from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, Threads, run_over
@@ -258,6 +265,10 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         findings |= _check_crops(crops, repair, progress)
         findings["strays"] = sum(1 for _ in orphan_files(dataset))
         contradictions = find_contradictions(dataset.db)
+        groups = [group.key for group in find_straddling_groups(dataset.db)]
+        if len(groups) > contradictions["straddling_groups"].cases:
+            lines = tuple(f"the group of {key} is in several splits" for key in groups[:MAX_LISTED])
+            contradictions["straddling_groups"] = Contradiction(len(groups), lines)
         findings |= {name: finding.cases for name, finding in contradictions.items()}
         if examples := [line for finding in contradictions.values() for line in finding.examples]:
             findings["contradictions"] = examples

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from baseline.evaluation.metrics import RunMetrics, read_metrics
 from baseline.evaluation.report.page import build_main_section
+from curation.split_groups import find_straddling_groups
 from gleanset import Dataset
 from gleanset.db.faces import WHOLE
 from gleanset.db.runs import SplitEvaluations
@@ -206,7 +207,7 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         totals={split: totals[split] for split in SPLITS},
         labelled=totals.total(),
         groups=len(tally.groups),
-        torn=sum(len(_splits(group)) > 1 for group in tally.groups.values()),
+        torn=len(find_straddling_groups(dataset.db)),
         together=[_shared_group(group, thumbnails) for group in shared[:MAX_GROUPS]],
         shared_groups=len(shared),
         queue_reasons=sorted(reasons, reverse=True),

@@ -353,9 +353,8 @@ def test_classes_command(empty: Dataset) -> None:
     assert result["hana"] == row | {"key": result["hana"]["key"]}
     assert result["rei"]["aliases"] == ["零"]
     assert len({row["key"] for row in result.values()}) == 3
-    add = ("classes", "add", "--from", "classes.txt", "-d", empty.root)
-    refused = run_here("labeler.cli", *add)
-    assert (refused.code, "xargs" in refused.stderr) == (2, True)
+    refused = run_here("labeler.cli", "classes", "delete", "asuka", "-d", empty.root).refused(2)
+    assert "'asuka' is a former name of 'Asuka'" in refused.stderr
 
 
 def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:

@@ -479,9 +479,12 @@ def test_chosen_copy_decides_the_label(empty: Dataset) -> None:
     (group,) = DuplicateFinder(empty).plan().open_sets()
     assert group.decisions == ("hana", "rejected")
     accept(empty, [group.with_best(first)])
+    empty.journal.undo()
+    empty.journal.undo(empty.db.fetch_int("SELECT max(id) FROM step"))
+    assert len(Pairs(empty.db).get_chosen_copies()) == 1, "a redo keeps the choice"
     assert labels(empty) == {first: "hana", second: "hana"}
     provenance = {decision.sample: decision.provenance for decision in empty.journal.iterate()}
-    assert provenance == {first: "person", second: "duplicate"}
+    assert provenance == {first: "undo", second: "undo"}
 
 
 NUMBER, OLD = 8, 6

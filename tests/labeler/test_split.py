@@ -17,6 +17,7 @@ from gleanset.db.journal import MODEL, PAGE_USER, Choice, get_unseen_labels
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.plan import judge
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 from pipeline.status import next_step, status
 
@@ -99,10 +100,9 @@ def test_image_returns_to_split_after_conflict(empty: Dataset) -> None:
     first = next(key for key, split in splits_by_sample(empty).items() if split == "test")
     (copy,) = add_faces(empty, add_image(empty, "copy"))
     label(empty, copy, "rei")
-    with empty.db.transaction():
-        empty.db.execute("UPDATE sample SET duplicate_set='x' WHERE key IN (?,?)", (first, copy))
+    judge(empty, first, copy, same=True)  # not followed by `labeler dedup`
     split_dataset(empty)
-    assert splits_by_sample(empty)[first] is None
+    assert splits_by_sample(empty)[first] is splits_by_sample(empty)[copy] is None
     empty.journal.apply("Reject", [Choice(copy, "clear")])
     split_dataset(empty)
     assert splits_by_sample(empty)[first] == "test"

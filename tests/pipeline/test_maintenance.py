@@ -20,6 +20,7 @@ from gleanset.db.reports import Claim, Reports
 from gleanset.errors import UsageError
 from gleanset.images.staging import StageBytes
 from gleanset.records import Rejection
+from labeler.duplicates.plan import judge
 from pipeline.maintenance.check_files import collect_garbage
 from pipeline.maintenance.removals import plan_removal, remove_images
 
@@ -69,11 +70,12 @@ def test_verify_reports_group_across_splits(root: Path) -> None:
     with Dataset.open(root) as dataset:
         keys = [sample.key for sample in dataset.samples.iter_by_key()][:2]
         dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
-        dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("a", "test")}, "{}")
+        dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "{}")
+        judge(dataset, *keys, same=True)
     result = run_gleanset(root, "verify")
     assert result.json["straddling_groups"] == 1
     (line,) = result.json["contradictions"]
-    assert line == f"the group of {keys[0]} is in test and train"
+    assert line == f"the group of {keys[0]} is in several splits"
     assert "labeler split" in result.stderr
 
 
