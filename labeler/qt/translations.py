@@ -130,7 +130,7 @@ def step_words(operation: Operation) -> str:
     return singular(translated, operation.arguments.get("count", 0)).format(**operation.arguments)
 
 
-_NOUN = re.compile(r"(\{\w+\} (?:new )?\w+)s\b( are| have| were| go| look)?\b")
+_NOUN = re.compile(r"(\{\w+\} (?:new |labelled )?\w+)s\b( are| have| were| go| look)?\b")
 _VERBS = {" are": " is", " have": " has", " were": " was", " go": " goes", " look": " looks"}
 
 
