@@ -149,7 +149,7 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
         else:
             undo_decision(dataset, decision.undo)
         result = {"step": settled.step, "reports": table.list_in_step(settled.step)}
-        return json_response(result | {"classes": settled.classes, "created": settled.created})
+        return json_response(result | {"classes": {**settled.classes}, "created": settled.created})
 
 
 def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int, Report]]:
