@@ -291,6 +291,7 @@ class LabelerWindow(QMainWindow):
         else:
             text = self.tr("{key} does nothing here · F1: all shortcuts")
             self.worker.show_message(text.format(key=key_name(event)))
+            event.ignore()  # the focus stays in a field
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Open the menu of the shown class, by a key, if there is no face for it."""
@@ -312,11 +313,7 @@ class LabelerWindow(QMainWindow):
             self.view.focus_home()
 
     def _explain_letters(self) -> None:
-        text = self.tr("Letters are keys here: press / to type a name")
-        if getattr(self.view.home, "takes_names", False):
-            text = self.tr("The first key was that of a class: click a heading for such a name")
-        if self.worker.keys:
-            self.worker.show_message(text)
+        self.worker.show_message(self.tr("Only the first key acted: press / to type a name"))
 
     def _name_class(self) -> None:
         self.class_panel.field.setFocus()

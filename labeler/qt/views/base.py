@@ -312,11 +312,7 @@ def _first_steps(view: LabelerView) -> Notice:
 
 
 class OpenWork(NamedTuple):
-    """What may be left when no face is unsorted.
-
-    `doubtful` is the number of labels to review; None if it is not known yet. `faceless` images
-    have no box. `copies` says whether there may be duplicates that are not found or not decided.
-    """
+    """Labels to review (None: not known yet), images without a box, whether copies may be open."""
 
     doubtful: int | None = None
     faceless: int = 0

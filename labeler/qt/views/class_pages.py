@@ -121,10 +121,10 @@ class PageHistory:
     def sent_on(self, page: ClassPage) -> dict[int, list[int]]:
         return {root: ids for root, ids in self.sent.items() if self.steps.get(root) == page}
 
-    def rename(self, names: Mapping[str, str]) -> None:
-        self.steps = {root: page.renamed(names) for root, page in self.steps.items()}
-        self.earlier = [page.renamed(names) for page in self.earlier]
-        self.lifted = {page.renamed(names): rows for page, rows in self.lifted.items()}
+    def replace(self, change: Callable[[ClassPage], ClassPage]) -> None:
+        self.steps = {root: change(page) for root, page in self.steps.items()}
+        self.earlier = [*map(change, self.earlier)]
+        self.lifted = {change(page): rows for page, rows in self.lifted.items()}
 
     def remove(self, classes: Set[str]) -> None:
         """Remove the pages of classes that no longer exist."""
@@ -398,7 +398,7 @@ class ClassPagesView(PagedView):
 
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)
-        self._history.rename(names)
+        self._history.replace(lambda known: known.renamed(names))
         for row, state in [*self.model.states.items()]:
             if target := names.get(state.target):
                 key = self.worker.keys.get(target, "")
@@ -537,6 +537,8 @@ class ClassPagesView(PagedView):
         self._is_loading = False
         if self.page is not page or page == other:
             return
+        # An undo of an earlier step shows it as it is now.
+        self._history.replace(lambda known: (other or known) if known is page else known)
         moved_ids, sent = set(self._ids(without)), {**self._sent}
         states = [(self.model.ids([row]), state) for row, state in self.model.states.items()]
         targets = self._ids(self.view.target_rows()[:1])

@@ -392,9 +392,13 @@ class LabelingView(LabelerView):
         if operation.kind in CLASS_OPERATIONS:
             self.model.refresh()
             self.class_changed(operation)
-        if step.kind is StepKind.STEP or not self.isVisible():
+        if step.kind is StepKind.STEP:
             return
-        if rows := self._rows_of(self._sent.get(step.root, ())):
+        rows = self._rows_of(self._sent.get(step.root, ()))
+        if not self.isVisible():
+            self.model.set_state(rows, UNMARKED)  # they are read when it is shown
+            return
+        if rows:
             is_read = step.kind is StepKind.UNDO or self.model.only_waiting  # by refresh
             self.model.set_state(rows, UNMARKED if is_read else TileState(TileMark.SENT, "→"))
             self.view.scrollTo(self.model.index(rows[0]))

@@ -314,6 +314,13 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
     person.point(first[0])
     person.type_name("Miku")
     settle(person.window)
+    person.window.show_view("grid")
+    person.undo()
+    person.window.show_view("pages")
+    settle(person.window)
+    assert view.view.name_of(first[0]) == "", "also after an undo in another view"
+    person.window.worker.redo()
+    settle(person.window)
     drop_on(person, list(first), second[0])
     assert label_counts(person) == {"Miku": len(first) + len(second)}
     drop_on(person, [first[0]], third[0])
