@@ -37,6 +37,7 @@ from gleanset.db.regions import BoxedSamples
 from gleanset.db.sorting import SampleTiles
 from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage
 from labeler.qt.status_bar import LearningButton
+from labeler.qt.views.class_pages import REFRESH_MS
 from labeler.qt.window import LabelerWindow
 from labeler.sorting.session import SortingSession
 
@@ -329,6 +330,7 @@ def test_window_updates_suggestions_automatically(
         window = open_window(faces.root, "pages", (900, 600))
         window.learning.begin()
         wait_until(lambda: learning_button(window).text() == "Faces compared", 240)
+        QTest.qWait(3 * REFRESH_MS * real)  # the new features make better clusters
         settle(window)
         shown = list(window.view.model._ids)  # type: ignore[attr-defined]
         assert not any(row.proposals for row in Proposals(dataset.db).iterate())
