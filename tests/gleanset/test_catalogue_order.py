@@ -298,9 +298,7 @@ def test_duplicate_faces_are_reported(dataset: Dataset) -> None:
 
 
 @pytest.mark.damages("a label by hint where hints disagree")
-def test_disputed_labels_are_reported_until_person_decides(
-    dataset: Dataset,
-) -> None:
+def test_disputed_labels_are_reported_until_person_decides(dataset: Dataset) -> None:
     key, copy = two_copies(dataset)
     assert get_findings(dataset) == {}, "without a label nothing is claimed"
     dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])

@@ -235,9 +235,7 @@ def test_video_is_rejected_with_hint(data: bytes) -> None:
         decode(data)
 
 
-def test_too_many_pixels_are_rejected_before_decoding(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_too_many_pixels_are_rejected_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def png(width: int, height: int) -> bytes:
         data = bytearray(picture(1, (8, 8), "PNG"))
         data[16:24] = struct.pack(">II", width, height)

@@ -58,9 +58,7 @@ def test_regex_without_match_raises_error() -> None:
         FileGroups(NUMBERED, ["a.jpg", "b.jpg"])
 
 
-def test_catastrophic_regex_times_out(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_catastrophic_regex_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gleanset.file_groups.SEARCH_TIMEOUT_SECONDS", 0.2)
     with pytest.raises(UsageError, match="takes too long, on names such as 'aaaa"):
         FileGroups("((a+)+)+!", ["a" * 60 + ".jpg"])

@@ -132,9 +132,7 @@ def test_workers_get_current_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.slow
-def test_ending_during_worker_start_is_silent(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
+def test_ending_during_worker_start_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     for _ in range(2):
         assert [o.result for o in run_over(pool_jobs.double, [4], Processes(6))] == [8]
     assert capfd.readouterr().err == ""

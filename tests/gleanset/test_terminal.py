@@ -183,9 +183,7 @@ def test_json_progress_reports_stages(tmp_path: Path) -> None:
     assert (result[-1]["done"], result[-1]["unit"], result[-1]["ended"]) == (3, "files", True)
 
 
-def test_json_progress_reports_rate_and_eta(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_json_progress_reports_rate_and_eta(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(quiet=False, as_json=True)
     for _ in progress.over(range(4), "counting", total=4, unit=" steps"):
         pass
