@@ -147,7 +147,7 @@ def _find_samples(
 
 
 def _find_same_face(dataset: Dataset, report: Report) -> str | None:
-    """Return the key of the sample of a report's face, of duplicates the kept one, or None.
+    """Return the key of a report's face (if it is a duplicate, of the kept copy), or None.
 
     Users draw boxes of other sizes than detectors: a box may be nested in the other one.
     """

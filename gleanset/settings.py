@@ -208,7 +208,7 @@ def read_settings(root: Path | None) -> Settings:
 
 
 def parse_split_settings(text: str) -> SplitSettings | None:
-    """Return the settings of a split that are stored as words; None for one by other means."""
+    """Parse the stored settings of a split; None if it was not made by ratio and seed."""
     words = [word.partition("=") for word in shlex.split(text)]
     values = {name: value for name, _, value in words}
     if not {"ratio", "seed"} <= values.keys():

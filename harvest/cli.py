@@ -112,9 +112,7 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
         yield msgspec.structs.replace(request, file=paths)
 
 
-@commands.command(
-    epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset",
-)
+@commands.command(epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset")
 @job_options(simulate=True, on=True)
 @request_options(FramesRequest)
 def frames(job: CommandJob, request: FramesRequest) -> Result | None:

@@ -180,7 +180,8 @@ def delete(job: CommandJob, name: str) -> Result:
         if any(name in names for names in list_aliases(dataset.db).values()):
             return {"step": editor.remove_alias(name).step}
         if (current := dataset.classes.resolve(name)) != name and dataset.classes.get_id(name):
-            raise UsageError(f"{name!r} is a former name of {current!r}", "delete that class")
+            fix = f"labeler classes delete {shlex.quote(current)} {dataset.option}"
+            raise UsageError(f"{name!r} is a former name of {current!r}", fix)
         edit = editor.delete(name)
         is_weak_label = name in Hints(dataset.db).list_names()
     command = f"labeler hints drop {shlex.quote(name)} {dataset.option}"

@@ -319,7 +319,7 @@ class GroupEvidence(NamedTuple):
     """Evidence that links a sample (row `id`) to others: image (row), hash and one origin.
 
     `source` is None if the image has no origin any more. `label` is None for a sample that is not
-    split itself. `split` and `split_group` are those of the last split, `last_split` earlier ones.
+    split itself. `last_split` is the last value of `split`, also if that is None now.
     """
 
     id: int

@@ -62,7 +62,7 @@ class LabelerView(QWidget):
     """
 
     changed = Signal()
-    """What is shown, or what `undo` reverts, is another."""
+    """What is shown, or what `undo` reverts, has changed."""
 
     current_place = ""
     """The class or place that is shown; '' for none."""
@@ -312,7 +312,7 @@ def _first_steps(view: LabelerView) -> Notice:
 
 
 class OpenWork(NamedTuple):
-    """Labels to review (None: not known yet), images without a box, whether copies may be open."""
+    """Labels to review (None: not known), images without a box, whether duplicates may be left."""
 
     doubtful: int | None = None
     faceless: int = 0

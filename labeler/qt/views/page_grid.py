@@ -169,7 +169,7 @@ class PageGrid(GestureView):
         return super().target_rows() or self.open_rows(self.cluster)
 
     def named_rows(self) -> list[int]:
-        """Return the rows a typed name is for: a tile stands for its card or for the rest."""
+        """Return the rows a typed name is for: those of the card that is pointed at."""
         rows = self.target_rows()
         if rows != [self.point] or not self.has_clusters:
             return rows

@@ -224,7 +224,7 @@ function buildOutcome({ became }) {
   ];
 }
 
-/** The class that a name or an alias means, also in another case, else the name: as `find_class` in curation/web_reports.py. */
+/** The class that a name or an alias means, also in another case, else the name. The server's `find_class` also ignores width, accents and kana. */
 function classOf(name) {
   const isSame = (other) => other.toLowerCase() === name?.toLowerCase();
   const aliases = Object.entries(page.aliases);
