@@ -99,7 +99,8 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
     names = {key: key for key in requested}
     verdicts = Pairs(db).get_possible_duplicates()
     for group in _components(SplitEvidence(db).iterate(requested), verdicts):
-        name = min(m.key for m in _labelled(group) or group)
+        labelled = [member for member in group if member.label]
+        name = min(member.key for member in labelled or group)
         names |= {member.key: name for member in group}
     return names
 
@@ -114,15 +115,20 @@ def find_split_groups(
     """
     groups = []
     for members in _components(evidence, verdicts or {}):
-        if labelled := sorted(_labelled(members), key=lambda member: member.key):
+        if labelled := sorted((m for m in members if m.label), key=attrgetter("key")):
             copies = tuple(member for member in members if not member.label)
             groups.append(SplitGroup(labelled[0].key, tuple(labelled), copies))
     return sorted(groups, key=lambda group: group.key)
 
 
+def load_split_groups(db: Connection) -> list[SplitGroup]:
+    """Return `find_split_groups` of all samples of the catalogue."""
+    return find_split_groups(SplitEvidence(db).iterate(), Pairs(db).get_possible_duplicates())
+
+
 def find_straddling_groups(db: Connection) -> list[SplitGroup]:
     """Return the groups in several splits, as after an image that connects two of them."""
-    groups = find_split_groups(SplitEvidence(db).iterate(), Pairs(db).get_possible_duplicates())
+    groups = load_split_groups(db)
     return [group for group in groups if len({m.split for m in group.members} - {None}) > 1]
 
 
@@ -153,10 +159,6 @@ def _components(
     for number, member in zip(connected_components(graph, False)[1].tolist(), members, strict=True):
         components.setdefault(number, []).append(member)
     return components.values()
-
-
-def _labelled(group: list[SplitGroupMember]) -> list[SplitGroupMember]:
-    return [member for member in group if member.label]
 
 
 def _link_keys(rows: list[GroupEvidence]) -> Iterator[Hashable]:

@@ -15,15 +15,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from curation.split_groups import find_split_groups
+from curation.split_groups import load_split_groups
 from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.db.classes import Change, Changes, list_aliases
-from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PAGE_USER, Choice, find_blocking_step
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
-from gleanset.db.samples import SplitEvidence
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
@@ -200,11 +198,9 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         return 0
     is_by_ratio = settings.startswith("ratio=") and "hold-out=" not in settings
     trained = {label for label, split in samples.count_by("label", "split") if split == "train"}
-    verdicts = Pairs(dataset.db).get_possible_duplicates()
-    groups = find_split_groups(SplitEvidence(dataset.db).iterate(), verdicts)
     plan: dict[str, tuple[str, str | None]] = {}
     unassigned = 0
-    for group in groups:
+    for group in load_split_groups(dataset.db):
         members = (*group.members, *group.copies)
         splits = {split for m in members if (split := m.split or m.last_split)}
         name = next((member.split_group for member in members if member.split_group), group.key)

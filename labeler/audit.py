@@ -18,10 +18,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
-from curation.split_groups import MAX_SIMILAR_BITS, find_split_groups
+from curation.split_groups import MAX_SIMILAR_BITS, load_split_groups
 from gleanset import Dataset
 from gleanset.db.duplicates import DOUBTFUL, SAME, Pairs, SampleHashes
-from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable
 from gleanset.images.staging import read_image_file
 from gleanset.records import SPLITS
@@ -224,9 +223,7 @@ def _compare_pairs(
 def _find_group_pairs(dataset: Dataset, images: Sequence[AuditImage]) -> Iterator[Pair]:
     """Yield one pair for every two splits that contain a group of the catalogue."""
     number = {image.name: image.number for image in images}
-    for group in find_split_groups(
-        SplitEvidence(dataset.db).iterate(), Pairs(dataset.db).get_possible_duplicates()
-    ):
+    for group in load_split_groups(dataset.db):
         first = {m.split: number[m.key] for m in reversed(group.members) if m.key in number}
         yield from combinations(sorted(first.values()), 2)
 

@@ -239,7 +239,7 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
         plan = plan_split(dataset, settings)
         if not job.simulate:
             apply_split(dataset, plan)
-        result = plan.result() | copies | conflicting_label_summary(dataset)
+        result = plan.result() | copies | conflicting_label_summary(dataset, plan.conflicting)
         if not job.as_json and result.get("tied"):
             result["tied"] = _tied_files(dataset, plan)
         return result if job.as_json else split_summary(result)

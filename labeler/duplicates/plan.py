@@ -522,9 +522,11 @@ def find_conflicting_samples(dataset: Dataset) -> dict[str, str]:
     }
 
 
-def conflicting_label_summary(dataset: Dataset) -> dict[str, object]:
-    """Return the samples without a split because copies are labelled differently."""
-    labels = find_conflicting_samples(dataset)
+def conflicting_label_summary(
+    dataset: Dataset, labels: Mapping[str, str] | None = None
+) -> dict[str, object]:
+    """Describe the `find_conflicting_samples`, which have no split until a person decides."""
+    labels = find_conflicting_samples(dataset) if labels is None else labels
     lines = [f"{_name(dataset, key)} is {name}" for key, name in [*labels.items()][:MAX_LISTED]]
     command = f"{CONFLICTS_COMMAND} {dataset.option}"
     return {"labelled_differently": summarize_lines(lines, command, len(labels))} if labels else {}

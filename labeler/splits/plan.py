@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from curation.split_groups import SplitGroup, find_split_groups
+from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
-from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import PERSON, UNSEEN, classify_provenance, get_label_provenances
 from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable, UsageError
@@ -90,15 +89,16 @@ UNSEEN_REASON = "label not confirmed by a person, so it is not used for evaluati
 class SplitPlan:
     """A planned split; `splits` has the group and split of each labelled sample.
 
-    `left_out` has the reason for each sample without a split, `tied` counts groups that were in
-    several splits before, `moved` samples that were in another split. `unseen` are samples whose
-    labels no person has seen, `judged_by` the number of val and test labels by provenance. `uneven`
-    names splits far from their share.
+    `left_out` has the reason for each sample without a split, `conflicting` the labels that copies
+    contradict, `tied` counts groups that were in several splits before, `moved` samples that were
+    in another split. `unseen` are samples whose labels no person has seen, `judged_by` the number
+    of val and test labels by provenance. `uneven` names splits far from their share.
     """
 
     settings: str
     splits: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    conflicting: dict[str, str] = field(default_factory=dict)
     table: dict[str, dict[str, int]] = field(default_factory=dict)
     groups: int = 0
     largest_group: int = 0
@@ -164,18 +164,19 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     """
     evidence = SplitEvidence(dataset.db)
     spec = _resolve_held_out(SplitSpec.from_settings(settings), evidence)
-    groups = find_split_groups(evidence.iterate(), Pairs(dataset.db).get_possible_duplicates())
+    groups = load_split_groups(dataset.db)
     if not groups:
         raise InputUnusable("nothing to split: no sample is labelled yet", dataset.status_advice)
     keeps_splits = dataset.samples.get_split_settings() == spec.settings
     provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
-    conflicting = [*find_conflicting_samples(dataset)]
+    conflicting = find_conflicting_samples(dataset)
     plan = plan_groups(
         groups, spec, keeps_splits=keeps_splits, conflicting=conflicting, unseen=unseen
     )
     judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
     plan.judged_by = dict(Counter(classify_provenance(provenances.get(key, "")) for key in judging))
+    plan.conflicting = conflicting
     plan.not_searched = evidence.count_not_searched()
     return plan
 
@@ -190,7 +191,7 @@ def plan_groups(
     spec: SplitSpec,
     *,
     keeps_splits: bool = False,
-    conflicting: Sequence[str] = (),
+    conflicting: Collection[str] = (),
     unseen: Collection[str] = (),
 ) -> SplitPlan:
     """Split groups; with `keeps_splits` the previous parts of their members are kept.
