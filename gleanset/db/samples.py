@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from gleanset.db.classes import merged_class_sql
@@ -171,10 +172,7 @@ class Samples(Table):
 
     def iterate(self, *, label: str | None = None, status: str | None = None) -> Iterator[Sample]:
         """Yield samples that match all given traits, in the order of import."""
-        traits = {
-            "s.label=(SELECT id FROM class WHERE name=?)": label,
-            "s.status=?": status,
-        }
+        traits = {"s.label=(SELECT id FROM class WHERE name=?)": label, "s.status=?": status}
         conditions = {test: value for test, value in traits.items() if value is not None}
         rows = self._db.fetch_column(
             f"SELECT s.id FROM sample s WHERE {' AND '.join(conditions) or 'TRUE'} "
@@ -183,20 +181,25 @@ class Samples(Table):
         )
         for start in range(0, len(rows), _PAGE):
             numbers = rows[start : start + _PAGE]
-            by_id = {
-                row["id"]: row for row in self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", numbers)
-            }
-            yield from (_sample(by_id[number]) for number in numbers if number in by_id)
+            page = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", numbers)
+            by_id = {row["id"]: row for row in page}
+            yield from self._samples(by_id[number] for number in numbers if number in by_id)
 
     def iter_by_key(self) -> Iterator[Sample]:
         """Yield samples of every status by key, an order that copies preserve."""
-        return map(_sample, self._db.iter_rows(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
+        return self._samples(self._db.iter_rows(f"{_SAMPLE} WHERE TRUE", ("s.key",)))
 
     def iter_in_splits(self) -> Iterator[Sample]:
         """Yield labelled samples in splits by key; unseen labels only in train."""
+        return (sample for sample in self.iter_by_key() if sample.split)
+
+    def _samples(self, rows: Iterable[Row]) -> Iterator[Sample]:
+        """Yield samples; those that exports and trainings do not use have no split."""
         unseen = get_unseen_labels(self._db)
-        labelled = (s for s in self.iter_by_key() if s.status == "labelled" and s.split and s.kept)
-        return (s for s in labelled if s.split == "train" or s.key not in unseen)
+        for s in map(_sample, rows):
+            is_labelled = s.status == "labelled" and s.kept
+            is_used = is_labelled and (s.split == "train" or s.key not in unseen)
+            yield s if is_used else replace(s, split=None)
 
     def hash_splits(self) -> str:
         """Return a hash of the label and split of every sample."""

@@ -425,6 +425,7 @@ def test_unseen_label_in_old_split_is_moved_to_train(empty: Dataset) -> None:
     empty.journal.apply("Clear", [Choice(evaluated[0], "clear")])
     empty.journal.apply("Accept", [Choice(evaluated[0], "label", "rei", MODEL)])
     assert evaluated[0] not in {s.key for s in empty.samples.iter_in_splits()}
+    assert splits_by_sample(empty)[evaluated[0]] is None
     assert status(empty)["samples"]["unreviewed_labels"] == 1
     assert next_step(empty).startswith("labeler split")
     split_dataset(empty)
