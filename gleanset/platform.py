@@ -140,6 +140,25 @@ def exchange_paths(path: Path, other: Path) -> bool:
 
 
 @contextmanager
+def defer_interrupts() -> Iterator[None]:
+    """Raise the `KeyboardInterrupt` of a Ctrl-C at the end of the block.
+
+    Python's queues, conditions and futures stay locked, or miss a wake-up, if it is raised in one.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # interrupts are raised in the main thread only
+        return
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if interrupts:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
 def block_interrupts() -> Iterator[None]:
     """Block Ctrl-C for processes started in the block; no effect on Windows."""
     if not hasattr(signal, "pthread_sigmask"):

@@ -95,24 +95,20 @@ def walk_tree(
     for name, folders, files in os.walk(root, onerror=on_error, followlinks=links):
         folder_path, entered = Path(name), []
         for folder in sorted(folders):
-            reason = _folder_reason(folder_path / folder)
-            if reason == LINKED_FOLDER and links and _may_follow(folder_path / folder, followed):
-                followed.append(folder_path / folder)
-                reason = None
-            if reason is None:
+            path = folder_path / folder
+            if path.is_symlink():
+                if links and _may_follow(path, followed):
+                    followed.append(path)
+                    entered.append(folder)
+                else:
+                    ignored[LINKED_FOLDER] += 1
+            elif reason := get_junk_reason(folder) or (DATASET if is_dataset(path) else None):
+                ignored[reason] += count_files(path)
+            else:
                 entered.append(folder)
-            else:
-                ignored[reason] += (
-                    1 if reason == LINKED_FOLDER else count_files(folder_path / folder)
-                )
         folders[:] = entered
-        read = []
-        for file in sorted(files):
-            if (reason := get_junk_reason(file)) is None:
-                read.append(file)
-            else:
-                ignored[reason] += 1
-        yield folder_path, folders, read
+        ignored.update(filter(None, map(get_junk_reason, files)))
+        yield folder_path, folders, [file for file in sorted(files) if not get_junk_reason(file)]
 
 
 def _may_follow(link: Path, followed: Iterable[Path]) -> bool:
@@ -120,12 +116,6 @@ def _may_follow(link: Path, followed: Iterable[Path]) -> bool:
     leads_up = Path(os.path.realpath(link.parent)).is_relative_to(target)
     nested = any(link.is_relative_to(other) for other in followed)
     return not (leads_up or nested or get_junk_reason(link.name) or is_dataset(link))
-
-
-def _folder_reason(folder: Path) -> str | None:
-    if folder.is_symlink():
-        return LINKED_FOLDER
-    return get_junk_reason(folder.name) or (DATASET if is_dataset(folder) else None)
 
 
 def get_junk_reason(name: str) -> str | None:

@@ -68,15 +68,12 @@ class CatalogueSchema(NamedTuple):
         return self.steps[-1][0] if self.steps else self.oldest
 
 
-def _read_schema() -> CatalogueSchema:
-    folder = Path(__file__).parent
-    files = sorted((folder / "migrations").glob("*.sql"))
-    migrations = tuple((file.stem, file.read_text("utf-8")) for file in files)
-    tables = (folder / "schema.sql").read_text("utf-8")
-    return CatalogueSchema(tables, "0030-no-outliers", migrations)
-
-
-SCHEMA = _read_schema()
+_FOLDER = Path(__file__).parent
+SCHEMA = CatalogueSchema(
+    (_FOLDER / "schema.sql").read_text("utf-8"),
+    "0030-no-outliers",
+    tuple((f.stem, f.read_text("utf-8")) for f in sorted(_FOLDER.glob("migrations/*.sql"))),
+)
 
 
 class Connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -266,15 +267,11 @@ class Images(Table):
 def list_hash_prefixes(text: str) -> list[str]:
     """Return hash prefixes of a text: file's hash, text, file name."""
     path = Path(text)
-    candidates = [_hash_of_file(path) or "", text.lower(), path.stem]
+    candidates = [text.lower(), path.stem]
+    with suppress(OSError, ValueError):  # ValueError: a NUL in the name
+        if path.is_file():
+            candidates.insert(0, hash_file(path))
     return [prefix for prefix in candidates if re.fullmatch("[0-9a-f]{4,64}", prefix)]
-
-
-def _hash_of_file(path: Path) -> str | None:
-    try:
-        return hash_file(path) if path.is_file() else None
-    except (OSError, ValueError):  # ValueError: a NUL in the name
-        return None
 
 
 def _origin_values(origin: Origin) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gleanset.db.connection import Row, Table, dict_from_rows
+from gleanset.db.connection import Table, dict_from_rows
 from gleanset.db.images import POST
 from gleanset.db.journal import operation_from_row
 from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
@@ -216,10 +216,11 @@ class SortingQueue(Table):
 
     def get_features(self, rows: Sequence[int]) -> list[SampleFeatures]:
         """Return features of existing samples (rows), in the same order."""
-        features = {
-            row["id"]: _features(row)
-            for row in self._db.iter_rows_in(f"{_FEATURES} WHERE s.id", rows)
-        }
+        features = {}
+        for row in self._db.iter_rows_in(f"{_FEATURES} WHERE s.id", rows):
+            number, key, image, *box, angle = row[:8]
+            region = Region(Box(*box), angle)
+            features[number] = SampleFeatures(number, key, image, region, *row[8:])
         return [features[row] for row in rows if row in features]
 
     def list_waiting(self, limit: int) -> list[int]:
@@ -280,8 +281,3 @@ class SortingQueue(Table):
             "t.outlier, s.id LIMIT ?",
             (label, limit),
         )
-
-
-def _features(row: Row) -> SampleFeatures:
-    number, key, image, *region = row[:8]
-    return SampleFeatures(number, key, image, Region(Box(*region[:4]), region[4]), *row[8:])

@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
-from gleanset.platform import count_cores
+from gleanset.platform import count_cores, defer_interrupts
 
 if TYPE_CHECKING:
     from gleanset.work.processes import WorkerPool
@@ -163,9 +163,10 @@ def _process_items(
     ready: SimpleQueue[Future[Any]] = SimpleQueue()
 
     def start(item: Item, attempt: int) -> None:
-        future = pool.submit(item)
-        in_flight[future] = (item, attempt)
-        future.add_done_callback(ready.put)
+        with defer_interrupts():
+            future = pool.submit(item)
+            in_flight[future] = (item, attempt)
+            future.add_done_callback(ready.put)
 
     while True:
         capacity = pool.capacity()

@@ -28,7 +28,12 @@ from pebble import ProcessPool
 from pebble.pool.process import PoolManager
 
 from gleanset.errors import GleansetError
-from gleanset.platform import block_interrupts, end_when_closed, keep_freed_memory
+from gleanset.platform import (
+    block_interrupts,
+    defer_interrupts,
+    end_when_closed,
+    keep_freed_memory,
+)
 
 if sys.platform == "linux":
     from multiprocessing.context import ForkServerContext as Context
@@ -114,17 +119,17 @@ class WorkerPool:
         """Run an item in a free worker. Raises `GleansetError` after `MAX_POOL_STARTS` starts."""
         if getattr(multiprocessing.current_process(), "_inheriting", False):
             raise _workers_die()
-        while True:
-            if self._workers is None:
-                self._workers = _Workers(self._number, self._job)
-                self._workers.begin()
-                self._start_count += 1
-            try:
-                return self._workers.schedule(function, item, self._seconds)
-            except RuntimeError as error:
-                self.stop()
-                if self._start_count == MAX_POOL_STARTS:
-                    raise _workers_die() from error
+        with defer_interrupts():
+            while True:
+                if self._workers is None:
+                    self._workers = _Workers(self._number, self._job)
+                    self._start_count += 1
+                try:
+                    return self._workers.schedule(function, item, self._seconds)
+                except RuntimeError as error:
+                    self.stop()
+                    if self._start_count == MAX_POOL_STARTS:
+                        raise _workers_die() from error
 
     def __enter__(self) -> Self:
         return self
@@ -159,14 +164,13 @@ class _Workers:
         )
         self._pool._pool_manager = _PoolManager(self._pool._context, self._context)  # noqa: SLF001
         self._unanswered: set[Future[Any]] = set()
-        self._started, self._lost, self._over = (threading.Event() for _ in range(3))
+        self._lost, self._over = threading.Event(), threading.Event()
         self._joining = threading.Lock()
-        self._keeper = threading.Thread(target=self._keep, daemon=True)
-
-    def begin(self) -> None:
-        """Start the pool in a thread, safe from interrupts."""
-        self._keeper.start()
-        self._started.wait()
+        try:
+            _ = self._pool.active  # reading `active` starts the pool
+        except (RuntimeError, OSError):
+            self._pool.stop()
+        threading.Thread(target=self._keep, daemon=True).start()
 
     def schedule(self, function: Any, item: Any, seconds: float) -> Future[Any]:
         """Schedule an item. Raises `RuntimeError` if the pool has stopped."""
@@ -188,8 +192,6 @@ class _Workers:
             for worker in multiprocessing.active_children():
                 worker.kill()
             return
-        if self._keeper.ident is not None:
-            self._started.wait()
         self._over.set()
         self._pool.stop()
         with self._joining:
@@ -198,11 +200,6 @@ class _Workers:
         self._context.locks.clear()
 
     def _keep(self) -> None:
-        try:
-            _ = self._pool.active  # reading `active` starts the pool
-        except (RuntimeError, OSError):
-            self._pool.stop()
-        self._started.set()
         while self._pool.active:
             self._over.wait(POLL_INTERVAL_SECONDS)
         if not self._over.is_set():

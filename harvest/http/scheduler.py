@@ -20,6 +20,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from gleanset.errors import Unreadable
+from gleanset.platform import defer_interrupts
 from gleanset.records import Candidate
 from gleanset.work.pool import IN_FLIGHT_PER_WORKER, Outcome, make_failure
 from harvest.http.client import Client, Fetch, HttpResponse, Turn
@@ -134,7 +135,7 @@ class Scheduler(Generic[Result]):
             self._client.close()
             raise
         finally:
-            with self._slots.changed:
+            with defer_interrupts(), self._slots.changed:
                 self._has_ended = True
                 self._slots.changed.notify_all()
             for thread in threads:
@@ -154,7 +155,8 @@ class Scheduler(Generic[Result]):
         ):
             self._is_starving = False
             self._pending_count += 1
-            self._add_candidate(candidate)
+            with defer_interrupts():
+                self._add_candidate(candidate)
         is_searching = self._error is None and queue.is_searching
         return bool(self._pending_count or is_searching or not self._events.empty())
 
@@ -168,7 +170,7 @@ class Scheduler(Generic[Result]):
     def _settle(self, batch: list[Outcome[Candidate, Result]], queue: JobQueue) -> None:
         for outcome in batch:
             queue.mark_settled(outcome.item)
-        with self._slots.changed:
+        with defer_interrupts(), self._slots.changed:
             self._unsettled_count -= len(batch)
             self._slots.changed.notify()
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-import os
+import multiprocessing
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
 from threading import Event
+from types import FrameType
+from typing import Any
 
 import pool_jobs
 import pytest
@@ -189,8 +192,24 @@ def test_closing_early_stops_waiting_threads() -> None:
     assert started["begun"] <= 3 * IN_FLIGHT_PER_WORKER
 
 
-def test_consumer_error_ends_all_workers(tmp_path: Path) -> None:
-    before = _workers()
+@pytest.mark.parametrize("workers", [Processes(1), Threads(1)])
+def test_ctrl_c_while_lock_is_held_ends_the_run(workers: Workers) -> None:
+    def press(frame: FrameType, event: str, function: Any) -> None:
+        if event == "c_return" and frame.f_code.co_name == function.__name__ == "__enter__":
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+    def items() -> Iterator[int]:
+        yield from range(2)
+        sys.setprofile(press)
+        yield from range(9)
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_over(pool_jobs.double, items(), workers))
+
+
+def test_consumer_error_ends_all_workers() -> None:
+    before = set(multiprocessing.active_children())
 
     def consume() -> None:
         for _ in run_over(pool_jobs.sleep_briefly, range(100), Processes(2)):
@@ -198,7 +217,7 @@ def test_consumer_error_ends_all_workers(tmp_path: Path) -> None:
 
     with pytest.raises(ZeroDivisionError):
         consume()
-    assert eventually(lambda: _workers() <= before)
+    assert eventually(lambda: set(multiprocessing.active_children()) <= before)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
@@ -224,24 +243,3 @@ def test_workers_end_with_their_parent(tmp_path: Path, signal_number: signal.Sig
     finally:
         process.kill()
         process.communicate()
-
-
-def _children(pid: int) -> list[int]:
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-def _line(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
-
-
-def _workers() -> set[int]:
-    """Return the worker processes below this one.
-
-    Python's resource tracker and fork server do not count; the latter's children are the workers.
-    """
-    below = set(_children(os.getpid()))
-    servers = {pid for pid in below if b"forkserver import" in _line(pid)}
-    trackers = {pid for pid in below if b"resource_tracker" in _line(pid)}
-    forked = {pid for server in servers for pid in _children(server)}
-    return {pid for pid in (below - servers - trackers) | forked if is_running(pid)}
