@@ -7,7 +7,7 @@ from enum import IntFlag
 from typing import NamedTuple
 
 from gleanset.db.connection import Row, Table
-from gleanset.db.journal import get_unseen_labels
+from gleanset.db.journal import PERSON, classify_provenance, get_label_provenances
 from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
 from gleanset.db.rows import record_from_row, row_from_box, row_from_record, to_signed
 from gleanset.db.samples import Hints
@@ -186,8 +186,8 @@ class PairVerdict(NamedTuple):
 class DuplicateSetMember(NamedTuple):
     """Sample with everything that decides whether it is the best copy of its duplicate set.
 
-    `hints` are the classes that its own image hints at. `by_hint` means that no person gave the
-    label. `unseen` is the provenance of a label that no person has seen, else empty.
+    `hints` are the classes that its own image hints at. `label_by` is the source of its
+    label: person, hint (also of a duplicate), import, model or visitor.
     """
 
     id: int
@@ -204,8 +204,7 @@ class DuplicateSetMember(NamedTuple):
     licence: str | None
     source: str | None
     hints: frozenset[str] = frozenset()
-    by_hint: bool = False
-    unseen: str = ""
+    label_by: str = PERSON
 
 
 class Pairs(Table):
@@ -322,18 +321,16 @@ class Pairs(Table):
 
     def get_members(self, ids: Iterable[int]) -> dict[int, DuplicateSetMember]:
         """Return duplicate set members by row."""
-        rows, weak_labels = sorted(ids), Hints(self._db)
-        classes = weak_labels.get_classes(rows)
-        by_hint = weak_labels.find_labelled(rows)
-        unseen = get_unseen_labels(self._db, rows)
+        rows = sorted(ids)
+        classes = Hints(self._db).get_classes(rows)
+        provenances = get_label_provenances(self._db, rows)
         return {
             row["id"]: record_from_row(
                 DuplicateSetMember,
                 row,
                 kept=bool(row["kept"]),
                 hints=classes.get(row["id"], frozenset()),
-                by_hint=row["id"] in by_hint,
-                unseen=unseen.get(row["key"], ""),
+                label_by=classify_provenance(provenances.get(row["key"], "")),
             )
             for row in self._db.iter_rows_in(_MEMBER, rows)
         }

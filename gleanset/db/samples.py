@@ -107,12 +107,6 @@ class Hints(Table):
         )
         return {sample: frozenset(load(hints)) for sample, hints in rows}
 
-    def find_labelled(self, samples: Collection[int]) -> set[int]:
-        """Return samples (rows) labelled by a hint or a duplicate."""
-        provenances = get_label_provenances(self._db, samples)
-        rows = self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples)
-        return {row["id"] for row in rows if provenances.get(row["key"]) in _UNSEEN}
-
     def list_disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
         """Return unsettled disputed labels of all or some images, by key."""
         if images is None:

@@ -28,7 +28,7 @@ from gleanset.db.duplicates import (
     PairVerdict,
     Relation,
 )
-from gleanset.db.journal import Choice
+from gleanset.db.journal import UNSEEN, Choice
 from gleanset.db.samples import withdraw_label
 from gleanset.errors import UsageError
 from gleanset.named_files import MAX_LISTED, find_location, format_short_path, summarize_lines
@@ -44,6 +44,7 @@ from labeler.duplicates.duplicate_sets import (
 )
 
 ACTION_BY_STATUS = {"labelled": "label", "rejected": "reject"}
+_UNREVIEWED = ("hint", *UNSEEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,10 +143,9 @@ class DuplicatePlan:
 
     def result(self) -> dict[str, object]:
         """Return the counts that a command prints."""
-        settled = [copies for copies in self.sets if not copies.conflict]
         return {
             "groups": len(self.sets),
-            "set_aside": sum(len(copies.others) for copies in settled),
+            "set_aside": sum(len(copies.others) for copies in self.sets if not copies.conflict),
             "changed": len(self.places),
             "labels_moved": sum(choice.action != "clear" for choice in self.choices),
             "conflicts": len(self.conflicts),
@@ -314,15 +314,15 @@ class LabelConsensus(NamedTuple):
 def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     """Combine the labels and weak labels of all members of a duplicate set."""
     labelled = [member for member in members if member.status == "labelled"]
-    unreviewed = {member.id for member in labelled if member.by_hint or member.unseen}
-    labels_by_person = {member.label for member in labelled if member.id not in unreviewed}
+    reviewed = [member for member in labelled if member.label_by not in _UNREVIEWED]
     hints = frozenset[str]().union(*(member.hints for member in members))
-    disputed = not labels_by_person and len(hints) > 1
-    accepted_labels = (
-        labels_by_person if labels_by_person or disputed else {member.label for member in labelled}
-    )
+    disputed = not reviewed and len(hints) > 1
+    accepted_labels = {m.label for m in (reviewed if reviewed or disputed else labelled)}
+    # As with equal files, an import does not change a label that was accepted: a person decides.
+    if len(hints) < 2 and all(member.label_by == "import" for member in reviewed):
+        accepted_labels |= {m.label for m in labelled if m.label_by == "hint"}
     rejected = {member.status for member in members if member.status == "rejected"}
-    unsupported = {m.id for m in labelled if m.id in unreviewed and m.label not in accepted_labels}
+    unsupported = {member.id for member in labelled if member.label not in accepted_labels}
     return LabelConsensus(
         tuple(sorted({str(label) for label in accepted_labels} | rejected)),
         tuple(sorted(hints)) if disputed else (),
@@ -342,12 +342,13 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     cleared = [withdraw_label(before.key) for before, after in pairs if before != after]
     best, *others = consensus.members
     sources = [member for member in others if member.status in ACTION_BY_STATUS]
-    source = min(sources, key=lambda member: bool(member.unseen), default=None)
+    source = min(sources, key=lambda member: member.label_by in UNSEEN, default=None)
     if len(consensus.decisions) > 1 or source is None:
         return cleared
-    if best.status in ACTION_BY_STATUS and bool(best.unseen) <= bool(source.unseen):
+    is_unseen = source.label_by in UNSEEN
+    if best.status in ACTION_BY_STATUS and (best.label_by in UNSEEN) <= is_unseen:
         return cleared
-    provenance = source.unseen or "duplicate"
+    provenance = source.label_by if is_unseen else "duplicate"
     inherited = Choice(best.key, ACTION_BY_STATUS[source.status], source.label, provenance)
     return [*(choice for choice in cleared if choice.sample != best.key), inherited]
 
@@ -371,10 +372,9 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
                 "nothing to accept: the copy to keep is not chosen, or the samples have changed",
                 "click the copy to keep, or turn the page",
             )
-        duplicates = sum(len(copies.others) for copies in unchanged)
         return apply_step(
             dataset,
-            make_operation("set-aside", count=duplicates),
+            make_operation("set-aside", count=sum(len(copies.others) for copies in unchanged)),
             [choice for copies in unchanged for choice in _choices(copies)],
             [place for copies in unchanged for place in plan_placements(copies, settled=True)],
             {(s.members[0].id, s.members[1].id): SAME for s in unchanged if s.doubtful},
@@ -462,7 +462,7 @@ def _choices(copies: DuplicateSet) -> list[Choice]:
         return label_changes(copies.members)
     confirmed = Choice(best.key, ACTION_BY_STATUS[best.status], best.label)
     return [
-        *([confirmed] if best.by_hint or best.unseen else []),
+        *([confirmed] if best.label_by in _UNREVIEWED else []),
         *(
             Choice(other.key, ACTION_BY_STATUS[best.status], best.label, "duplicate")
             for other in others

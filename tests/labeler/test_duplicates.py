@@ -462,10 +462,11 @@ def test_human_label_overrides_weak_label(empty: Dataset) -> None:
     assert set(labels(empty).values()) == {"rei"}, "the weak label of the copy is ignored"
 
 
-def test_unseen_label_does_not_override_weak_label(empty: Dataset) -> None:
+@pytest.mark.parametrize("provenance", [PAGE_USER, "import"])
+def test_only_person_overrides_weak_label(empty: Dataset, provenance: str) -> None:
     first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", None)
     accept_hints(empty)
-    empty.journal.apply("All", [Choice(second, "label", "rei", PAGE_USER)])
+    empty.journal.apply("All", [Choice(second, "label", "rei", provenance)])
     mark_as_copies(empty, first, second)
     assert dedup(empty)["conflicts"] == 1
     assert labels(empty) == {first: "hana", second: "rei"}
