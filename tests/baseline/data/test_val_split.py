@@ -75,7 +75,7 @@ def test_copy_search_is_reported_everywhere(dataset: Dataset) -> None:
     assert CLAIM not in message["test accuracy"]
     assert "not searched for near-duplicates" in message["test accuracy"]
     page = (folder / "report.html").read_text()
-    assert "Not searched for near-duplicates" in page
+    assert "at the time of training: Not searched for near-duplicates" in page
     assert not read_metrics(folder).has_no_copies
     DuplicateFinder(dataset).search_labelled()
     repeated = train_run(dataset, PRESET)
