@@ -45,8 +45,7 @@ def open_(job: CommandJob, view: str | None) -> None:
         from labeler.qt.app import open_window
     except ImportError as error:
         raise MissingComponent(
-            f"the window needs PySide6, which cannot be loaded ({error})",
-            install_command("gui"),
+            f"the window needs PySide6, which cannot be loaded ({error})", install_command("gui")
         ) from error
     try:
         with job.open():

@@ -276,10 +276,7 @@ def import_(job: CommandJob, request: ImportRequest) -> Result:
         return import_labelled(dataset, request, simulate=job.simulate, progress=job.progress)
 
 
-@click.command(
-    cls=Command,
-    epilog="Example: labeler export out --format yolo-detect -d my-dataset",
-)
+@click.command(cls=Command, epilog="Example: labeler export out --format yolo-detect -d my-dataset")
 @job_options(simulate=True)
 @click.argument("out", required=False, metavar="[OUT|URL]")
 @workers_option

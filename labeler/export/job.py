@@ -153,10 +153,7 @@ class ShardWriter:
         images: list[dict[str, str]] = []
         failed: dict[str, str] = {}
         files_with_gps: list[str] = []
-        with (
-            atomic_file(path) as partial,
-            open_shard(partial, list(self.classes), facts[0]) as put,
-        ):
+        with atomic_file(path) as partial, open_shard(partial, list(self.classes), facts[0]) as put:
             for item, row in zip(shard.items, facts, strict=True):
                 try:
                     data, written = render_image(item, self.options)

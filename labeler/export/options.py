@@ -48,11 +48,7 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     ] = "imagefolder"
     size: Annotated[
         str | None,
-        Param(
-            "Resize all images, for example to 120x120.",
-            metavar="WxH",
-            parse=normalize_size,
-        ),
+        Param("Resize all images, for example to 120x120.", metavar="WxH", parse=normalize_size),
     ] = None
     fit: Annotated[Fit, Param("How --size treats another aspect ratio.", show_default=True)] = (
         "stretch"

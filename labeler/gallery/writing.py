@@ -92,8 +92,7 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
         raise InputUnusable("nothing to show: no sample is labelled yet", dataset.status_advice)
     if unknown := [name for name in request.names if name not in sections]:
         raise UsageError(
-            f"there are no samples of a class {unknown[0]!r}",
-            f"classes: {', '.join(sections)}",
+            f"there are no samples of a class {unknown[0]!r}", f"classes: {', '.join(sections)}"
         )
     return {name: sections[name] for name in (dict.fromkeys(request.names) or sorted(sections))}
 

@@ -199,13 +199,7 @@ class BoxItem(QGraphicsItem):
 
 Key = Qt.Key
 ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
-REPEATABLE_KEYS = {
-    *ARROWS,
-    Key.Key_PageDown,
-    Key.Key_PageUp,
-    Key.Key_Tab,
-    Key.Key_Backtab,
-}
+REPEATABLE_KEYS = {*ARROWS, Key.Key_PageDown, Key.Key_PageUp, Key.Key_Tab, Key.Key_Backtab}
 """Keys that repeat while held; all others act once per press."""
 
 IMAGE_MARGIN = 8

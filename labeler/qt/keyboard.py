@@ -9,14 +9,7 @@ import sys
 
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence, QMouseEvent
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QApplication,
-    QFormLayout,
-    QFrame,
-    QLabel,
-    QWidget,
-)
+from PySide6.QtWidgets import QAbstractItemView, QApplication, QFormLayout, QFrame, QLabel, QWidget
 
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SMALL, SPACE_L, SPACE_XL, TITLE, em, scaled

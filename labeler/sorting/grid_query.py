@@ -57,10 +57,7 @@ class GridQuery(NamedTuple):
 def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
     """Return the samples in their order, by sections."""
     return OrderedSamples(dataset.db).list_rows(
-        query.place,
-        label=query.label,
-        sample_filter=query.sample_filter,
-        order=query.order,
+        query.place, label=query.label, sample_filter=query.sample_filter, order=query.order
     )
 
 

@@ -168,9 +168,7 @@ class Predictor:
 
     @staticmethod
     def _predict_only_class(
-        features: Sequence[SampleFeatures],
-        samples: Sequence[PrelabelSample],
-        vectors: Vectors,
+        features: Sequence[SampleFeatures], samples: Sequence[PrelabelSample], vectors: Vectors
     ) -> dict[int, ClassPrediction]:
         labels = {sample.label for sample in samples} - {None}
         if len(labels) != 1:

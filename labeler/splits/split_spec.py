@@ -93,7 +93,6 @@ def _parse_hold_out(text: str) -> tuple[str, str]:
     kind, sign, name = text.partition("=")
     if kind not in ("source", "video") or not sign or not name:
         raise UsageError(
-            f"{text!r} cannot be held out",
-            "for example: source=pixiv or video=episode-06.mkv",
+            f"{text!r} cannot be held out", "for example: source=pixiv or video=episode-06.mkv"
         )
     return kind, name

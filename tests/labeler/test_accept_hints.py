@@ -27,12 +27,7 @@ from labeler.acceptance import (
     plan_hints,
 )
 from labeler.classes import ClassEditor
-from labeler.sorting.import_plan import (
-    are_face_crops,
-    import_commands,
-    search_commands,
-    sort_paths,
-)
+from labeler.sorting.import_plan import are_face_crops, import_commands, search_commands, sort_paths
 from labeler.sorting.name_matching import (
     KnownName,
     complete_name,

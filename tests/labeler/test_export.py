@@ -15,15 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labelled_images import (
-    kill_export,
-    mixed,
-    picture,
-    put,
-    run_export,
-    run_import,
-    run_labeler,
-)
+from labelled_images import kill_export, mixed, picture, put, run_export, run_import, run_labeler
 from PIL import Image, ImageDraw
 from tools_for_tests import (
     WITHOUT_POSIX,

@@ -11,13 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from labelled_images import (
-    export_once,
-    picture,
-    put,
-    run_export,
-    run_import,
-)
+from labelled_images import export_once, picture, put, run_export, run_import
 from PIL import Image
 from tools_for_tests import encode, exif_orientation, write_pictures
 

@@ -12,14 +12,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 import pytest
-from labelled_images import (
-    mixed,
-    picture,
-    put,
-    run_export,
-    run_import,
-    run_labeler,
-)
+from labelled_images import mixed, picture, put, run_export, run_import, run_labeler
 from tools_for_tests import encode, make_archive, write_pictures
 
 from curation.split_groups import assign_split_groups

@@ -272,13 +272,7 @@ def test_captions_are_named_in_the_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("label", "expected"),
-    [
-        (["hana"], "hana"),
-        (0, "0"),
-        (["hana", "rei"], None),
-        ({"name": "hana"}, None),
-        (0.5, None),
-    ],
+    [(["hana"], "hana"), (0, "0"), (["hana", "rei"], None), ({"name": "hana"}, None), (0.5, None)],
 )
 def test_metadata_rows_name_classes(tmp_path: Path, label: object, expected: str | None) -> None:
     write(tmp_path, "a.jpg", "b.jpg", "c.jpg")

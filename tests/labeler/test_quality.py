@@ -92,10 +92,7 @@ def read_page_data(page: str) -> dict[str, Any]:
 def test_label_issues_are_selected(sorted_faces: Dataset) -> None:
     choice = select(sorted_faces, limit=4)
     marks = dict.fromkeys(MARKS, 0)
-    assert choice.counts == {
-        ODD: (7, marks),
-        "rei": (5, marks | {"issue": 1, "duplicate": 1}),
-    }
+    assert choice.counts == {ODD: (7, marks), "rei": (5, marks | {"issue": 1, "duplicate": 1})}
     assert [entry.label for entry in choice.entries] == [ODD, ODD, "rei", "rei"]
     assert sum("issue" in entry.flags for entry in choice.entries) == 1
     assert len(select(sorted_faces).entries) == 12

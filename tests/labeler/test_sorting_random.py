@@ -10,13 +10,7 @@ from pathlib import Path
 
 import pytest
 from labeler_makers import add_faces, add_image
-from sorting_model import (
-    SortingModel,
-    carry_out,
-    ids_of,
-    random_gesture,
-    read_state,
-)
+from sorting_model import SortingModel, carry_out, ids_of, random_gesture, read_state
 from tools_for_tests import examples
 
 from gleanset import Dataset

@@ -273,10 +273,7 @@ def no_faces(view: LabelerView, image_count: int, is_detecting: bool) -> Notice:
     return Notice(
         tr("No faces detected yet"),
         counted(tr("{count} images are in the dataset."), image_count),
-        (
-            detect_faces(view, tr("Detect faces")),
-            to_view(view, "crop", tr("Draw boxes manually")),
-        ),
+        (detect_faces(view, tr("Detect faces")), to_view(view, "crop", tr("Draw boxes manually"))),
     )
 
 

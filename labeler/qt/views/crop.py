@@ -88,10 +88,7 @@ class CropSaving:
         self._decide(sha256, work, [target])
 
     def _decide(
-        self,
-        sha256: str,
-        work: Callable[[SortingSession], StepResult],
-        classes: Sequence[str] = (),
+        self, sha256: str, work: Callable[[SortingSession], StepResult], classes: Sequence[str] = ()
     ) -> None:
         def answered(answer: StepResult | GleansetError) -> None:
             self._pending_changes[sha256] -= 1

@@ -102,10 +102,7 @@ def open_window(application: QApplication) -> Iterator[OpenWindow]:
     windows: list[LabelerWindow] = []
 
     def make(
-        root: Path,
-        view: str = "grid",
-        size: tuple[int, int] = (1120, 720),
-        at_rest: bool = True,
+        root: Path, view: str = "grid", size: tuple[int, int] = (1120, 720), at_rest: bool = True
     ) -> LabelerWindow:
         window = LabelerWindow(root, view)
         window.resize(*size)
