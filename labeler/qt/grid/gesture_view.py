@@ -22,7 +22,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QAbstractItemView
 
-from labeler.qt.grid.model import TileMark, TileModel, TileState
+from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.grid.mouse import TileMouse
 from labeler.qt.grid.tile_view import ZOOM_FACTOR, Select, TileView
 from labeler.qt.images import ThumbnailLoader
@@ -88,7 +88,8 @@ class GestureView(TileView):
         self.worker = worker
         self.is_composing = self.is_point_held = False
         self.held_key = ""
-        self.stroke_rows: list[int] = []
+        self.stroke: dict[int, TileState] = {}
+        """The rows of the held key, with their states before."""
         self._released_key = 0
         self._release_timer = timer(self, self.end_stroke, REPEAT_TIMEOUT_MS)
         self.mouse = TileMouse(self)
@@ -182,18 +183,21 @@ class GestureView(TileView):
             return
         if not self.all_seen(rows):
             return
-        self.held_key, self.stroke_rows = key, rows
-        # A tile that was sent there already keeps its state, which says so.
-        others = [row for row in rows if self.tiles.state(row).key != key]
-        self.tiles.set_state(others, TileState(TileMark.SENT, key))
+        self.held_key = key
+        self._extend_stroke(rows)
 
     def sweep(self, row: int) -> None:
         """Add a tile that the mouse crosses while a class key is held."""
-        if self.held_key and row >= 0 and row not in self.stroke_rows:
+        if self.held_key and row >= 0 and row not in self.stroke:
             rows = self.expand_targets([row])
             if not self.unseen(rows):
-                self.stroke_rows += rows
-                self.tiles.set_state(rows, TileState(TileMark.SENT, self.held_key))
+                self._extend_stroke(rows)
+
+    def _extend_stroke(self, rows: list[int]) -> None:
+        # A tile that was sent there already keeps its state, which says so.
+        others = [row for row in rows if self.tiles.state(row).key != self.held_key]
+        self.stroke |= {row: self.tiles.states.get(row, UNMARKED) for row in rows}
+        self.tiles.set_state(others, TileState(TileMark.SENT, self.held_key))
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End a sweep with its key, as one step."""
@@ -210,8 +214,9 @@ class GestureView(TileView):
         """Emit the class of the tiles swept so far."""
         self._release_timer.stop()
         if self.held_key:
-            rows, key = self.stroke_rows, self.held_key
-            self.held_key, self.stroke_rows = "", []
+            rows, key = [*self.stroke], self.held_key
+            self.tiles.set_states(self.stroke)
+            self.held_key, self.stroke = "", {}
             swept = len(rows) > 1 and rows != self.selected_rows()
             self.keyed.emit(rows, key, swept)
 

@@ -179,12 +179,12 @@ class TileModel(QAbstractListModel):
 
     def state(self, row: int) -> TileState:
         """Return what was done with a tile since it was shown, here or elsewhere."""
-        state = self.states.get(row)
-        if state is None and (tile := self._tiles.get(self._ids[row])) is not None:
+        state, tile = self.states.get(row, UNMARKED), self._tiles.get(self._ids[row])
+        if tile is not None and state.mark in (TileMark.IN, TileMark.LIFTED):
             is_gone = self.only_waiting and not tile.waits
             if is_gone or (self.only_label is not None and tile.label != self.only_label):
                 return TileState(TileMark.DONE, "", tile.label or tile.mark or tile.status)
-        return state or UNMARKED
+        return state
 
     def set_state(self, rows: Iterable[int], state: TileState) -> None:
         changed = sorted(rows)
@@ -195,6 +195,18 @@ class TileModel(QAbstractListModel):
                 self.states[row] = state
         if changed:
             self.dataChanged.emit(self.index(changed[0]), self.index(changed[-1]))
+
+    def set_states(self, states: Mapping[int, TileState]) -> None:
+        """Give each row its state."""
+        for state in {*states.values()}:
+            self.set_state([row for row, other in states.items() if other == state], state)
+
+    def withdraw_labels(self, rows: Iterable[int]) -> None:
+        """Show samples as waiting until they are read: their labels are being removed."""
+        for sample in {self._ids[row] for row in rows} & self._tiles.keys():
+            tile = self._tiles[sample]
+            self._tiles[sample] = tile._replace(status="queue", label=None, mark=None)
+        self.refresh()
 
     def prediction(self, row: int) -> TilePrediction:
         return self.predictions.get(self._ids[row], NO_PREDICTION)

@@ -335,7 +335,6 @@ class ClassPagesView(PagedView):
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles; a cluster named as a whole counts as filed with the page."""
         if self._is_refreshed and self.is_too_recent():
-            self.model.set_state(rows, UNMARKED)
             return  # meant for the clusters shown before
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
@@ -444,7 +443,7 @@ class ClassPagesView(PagedView):
         if sent := [row for row in rows if self.model.state(row).mark in NAMED]:
             self.send_rows(sent, Place.QUEUE.target, BY_HAND)
             self.model.set_state(sent, TileState(TileMark.LIFTED))
-            self.model.refresh()  # the label is gone once it is saved
+            self.model.withdraw_labels(sent)
 
     def _toggle(self, rows: Sequence[int]) -> None:
         lifted = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]

@@ -17,7 +17,6 @@ from gleanset.errors import GleansetError
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import GridLayout, Section
-from labeler.qt.grid.model import UNMARKED
 from labeler.qt.grid.tile_view import Select, TileAppearance
 from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import counted, tr
@@ -357,7 +356,6 @@ class DuplicatesView(PagedView):
         self._search_ended()
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
-        self.model.set_state(rows, UNMARKED)
         self._refuse_labels()
 
     def _refuse_labels(self) -> None:

@@ -13,7 +13,7 @@ from gleanset.operations import Operation
 from labeler.duplicates.plan import restore_duplicates
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.layout import Section
-from labeler.qt.grid.model import UNMARKED, TileMark, TileState
+from labeler.qt.grid.model import TileMark, TileState
 from labeler.qt.grid.tile_view import Select
 from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.translations import singular, target_name
@@ -242,7 +242,6 @@ class GridView(FilteredView):
         elif target == Place.QUEUE.target:
             self._restore_duplicates(rows)
         else:
-            self.model.set_state(rows, UNMARKED)
             self.worker.show_message(
                 self.tr("These are marked as duplicates: press Q or K to restore them first")
             )
@@ -252,9 +251,9 @@ class GridView(FilteredView):
             self.worker.show_message(self.tr("Point at a face first"))
             return
         ids = self.model.ids(rows)
-        self.model.set_state(rows, TileState(TileMark.SENT, "✓"))
         self.decide_rows(
-            rows, lambda session: session.adopt(restore_duplicates(session.dataset, ids), len(ids))
+            dict.fromkeys(rows, TileState(TileMark.SENT, "✓")),
+            lambda session: session.adopt(restore_duplicates(session.dataset, ids), len(ids)),
         )
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QRectF, Qt
@@ -266,6 +266,8 @@ class LabelingView(LabelerView):
         self.home = self.view
         self.empty = EmptyNotice(self.view)
         self._sent: dict[int, list[int]] = {}
+        self._lifted: dict[int, list[int]] = {}
+        """Samples to exclude again when a step (by its root) is undone or redone."""
         self._find_nearest: Callable[[int], list[int]] | None = None
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
@@ -278,9 +280,7 @@ class LabelingView(LabelerView):
         context.worker.stepped.connect(self._show_step)
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
-        if (target := self.worker.class_for_key(key)) is None:
-            self.model.set_state(rows, UNMARKED)
-        else:
+        if (target := self.worker.class_for_key(key)) is not None:
             self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
 
     def key_of(self, target: str) -> str:
@@ -328,29 +328,36 @@ class LabelingView(LabelerView):
             self.worker.show_message(self.tr("Already there: nothing changed"))
         elif target in UNDECIDED or self.view.all_seen(rows):
             ids = self.model.ids(rows)
-            self.model.set_state(rows, state)
+            states = dict.fromkeys(rows, state)
             self.decide_rows(
-                rows, lambda session: session.decide(ids, target, provenance), [target]
+                states, lambda session: session.decide(ids, target, provenance), [target]
             )
 
     def decide_rows(
         self,
-        rows: Iterable[int],
+        states: Mapping[int, TileState],
         decision: Callable[[SortingSession], StepResult],
         classes: Sequence[str] = (),
     ) -> None:
-        """Run a decision on tiles that are marked already.
+        """Run a decision on tiles (rows), which get their new states at once.
 
-        The marks are removed when it is undone or cannot be saved.
+        They get back the previous ones when it cannot be saved; when it is undone, the excluded.
         """
-        ids = self._ids(rows)
+        before = {self.model.id(row): self.model.states.get(row, UNMARKED) for row in states}
+        self.model.set_states(states)
         self.view.selectionModel().clearSelection()
 
+        def put_back() -> None:
+            rows = {self.model.row_of(sample): state for sample, state in before.items()}
+            self.model.set_states({row: state for row, state in rows.items() if row >= 0})
+            self.model.refresh()
+
         def saved(step: StepResult) -> None:
-            self._sent[step.root] = ids
+            self._sent[step.root] = [*before]
+            self._lifted[step.root] = [n for n in before if before[n].mark is TileMark.LIFTED]
 
         def failed(error: GleansetError) -> None:
-            self.model.set_state(self._rows_of(ids), UNMARKED)
+            put_back()
             self.worker.show_message(str(error), bad=True)
 
         self.worker.decide(decision, saved, failed, classes)
@@ -395,16 +402,18 @@ class LabelingView(LabelerView):
         if step.kind is StepKind.STEP:
             return
         rows = self._rows_of(self._sent.get(step.root, ()))
-        if not self.isVisible():
-            self.model.set_state(rows, UNMARKED)  # they are read when it is shown
-            return
-        if rows:
-            is_read = step.kind is StepKind.UNDO or self.model.only_waiting  # by refresh
-            self.model.set_state(rows, UNMARKED if is_read else TileState(TileMark.SENT, "→"))
-            self.view.scrollTo(self.model.index(rows[0]))
-            self.view.lead_to(rows[0])
-        self.model.refresh()
-        self.step_reverted(step)
+        lifted = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
+        lifted_then, self._lifted[step.root] = self._lifted.get(step.root, []), self._ids(lifted)
+        is_read = step.kind is StepKind.UNDO or self.model.only_waiting  # by refresh
+        unread = not is_read and self.isVisible()
+        self.model.set_state(rows, TileState(TileMark.SENT, "→") if unread else UNMARKED)
+        if self.isVisible():
+            if rows:
+                self.view.scrollTo(self.model.index(rows[0]))
+                self.view.lead_to(rows[0])
+            self.model.refresh()
+            self.step_reverted(step)
+        self.model.set_state(self._rows_of(lifted_then), TileState(TileMark.LIFTED))
 
     def class_changed(self, operation: Operation) -> None:
         """React to a renamed, merged or deleted class, or to the undo of that."""

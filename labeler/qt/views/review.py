@@ -327,10 +327,9 @@ class ReviewView(FilteredView):
         if not self.view.all_seen(targets):
             return
         ids = self.model.ids(targets)
-        for row in targets:
-            label = suggested[self.model.id(row)].label
-            self.model.set_state([row], TileState(TileMark.SENT, self.key_of(label), label))
-        self.decide_rows(targets, lambda session: accept_suggestions(session, ids, suggested))
+        labels = {row: suggested[self.model.id(row)].label for row in targets}
+        states = {n: TileState(TileMark.SENT, self.key_of(at), at) for n, at in labels.items()}
+        self.decide_rows(states, lambda session: accept_suggestions(session, ids, suggested))
         self._go_on()
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
@@ -341,8 +340,8 @@ class ReviewView(FilteredView):
             return
         tiles = [tile for row in rows if (tile := self.model.tile(row)) is not None]
         seen_labels = {tile.id: tile.label for tile in tiles if tile.label}
-        self.model.set_state(rows, TileState(TileMark.DONE, "✓"))
-        self.decide_rows(rows, lambda session: confirm_labels(session, seen_labels))
+        states = dict.fromkeys(rows, TileState(TileMark.DONE, "✓"))
+        self.decide_rows(states, lambda session: confirm_labels(session, seen_labels))
         self._go_on()
 
     def _go_on(self) -> None:

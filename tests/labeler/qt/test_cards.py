@@ -93,6 +93,9 @@ def test_click_on_heading_names_card_of_suggestions(person: Person) -> None:
     view, rows = class_pages(person).view, card(person, 1)
     ids, before = view.tiles.ids(rows[1:]), title(person, rows)
     person.click(rows[0])  # excluded
+    person.point(rows[0])
+    person.press("9")  # the key of no class
+    assert view.tiles.state(rows[0]).mark == "lifted"
     QTest.mouseClick(view.viewport(), LEFT, pos=heading(person, rows))
     field = class_pages(person).header.name
     assert (field.text(), field.selectedText()) == (before, before)
@@ -142,10 +145,24 @@ def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
     person.window.worker.redo()
     settle(person.window)
     assert person.keys == {"Miku": "1"}
+    person.add_class("Rin")
     person.click(rows[0])  # takes its label, and excludes it
-    settle(person.window)
-    assert (labels_of(person, ids[:1]), view.tiles.state(rows[0]).mark) == ({None}, "lifted")
-    assert view.name_of(rows[0]) == "Miku"
+    person.point(rows[0])
+    excluded, rin, miku = (None, "lifted"), ("Rin", "done"), ("Miku", "done")
+    redo = person.window.worker.redo
+    for change, expected in (
+        (lambda: None, excluded),
+        (lambda: person.press("2"), ("Rin", "sent")),
+        (person.undo, excluded),
+        (redo, rin),
+        (person.undo, excluded),
+        (person.undo, miku),
+        (redo, excluded),
+    ):
+        change()
+        settle(person.window)
+        shown = *labels_of(person, ids[:1]), view.tiles.state(rows[0]).mark
+        assert (shown, view.name_of(rows[0])) == (expected, "Miku")
     person.click(rows[0])
     assert view.name_of(rows[0]) == "", "the card has a face without a name"
     person.window.worker.redo()
@@ -166,6 +183,21 @@ def test_whole_card_is_dragged_by_gap_or_heading(
         drag_from(view.viewport(), start, drop)
     dragged = [call.args[0].ids for call in drop.call_args_list]
     assert dragged == [view.tiles.ids(rows)] * 2 + [view.tiles.ids([rows[1]])]
+
+
+def test_earlier_page_shows_excluded_face_labelled_elsewhere(person: Person) -> None:
+    view, page = class_pages(person), person.page
+    sample = view.model.id(0)
+    person.click(0)
+    QTest.keyClick(view.view, Qt.Key.Key_PageDown)
+    settle(person.window)
+    assert person.page is not page
+    person.window.worker.decide(lambda session: session.decide([sample], "Rin"))
+    QTest.keyClick(view.view, Qt.Key.Key_PageUp)
+    settle(person.window)
+    assert (person.page, view.model.state(0)) == (page, ("done", "", "Rin"))
+    person.undo()
+    assert view.model.state(0).mark == "lifted"
 
 
 def mark_duplicates(person: Person, rows: Sequence[int]) -> None:
