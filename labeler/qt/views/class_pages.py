@@ -154,6 +154,8 @@ class ClassPagesView(PagedView):
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._history = PageHistory()
         self._changes: list[PageChange] = []
+        self._moves: dict[int, tuple[ClassPage, ClassPage]] = {}
+        """The pages before and after steps (by their root) that moved labelled faces."""
         self.header = PageHeader(self.worker, self.file_page, self.skip_page)
         self.hints = KeyHints()
         self.names = PageNaming(self.view, self.header.name, self.name_page)
@@ -392,6 +394,10 @@ class ClassPagesView(PagedView):
             self.show_page(page)
             self._sent |= self._history.sent_on(page)
             self._refresh.watch(None)
+        if step.root in self._moves:
+            is_redo = step.kind is StepKind.REDO
+            self._replace_page(self.page or page, self._moves[step.root][is_redo])
+            self._refresh.watch(None)
         if step.kind is StepKind.UNDO and (rows := self._rows_of(self._sent.get(step.root, ()))):
             self.view.lead_to(rows[0])
 
@@ -474,11 +480,26 @@ class ClassPagesView(PagedView):
         elif rows == self.view.open_rows(dropped) and (name := self.view.name_of(rows[0])):
             self.send_rows(self.view.open_rows(cluster), name, WITH_PAGE)
         elif page is not None:
-            if sent := [row for row in rows if self.model.state(row).mark in NAMED]:
-                self.send_rows(sent, Place.QUEUE.target, BY_HAND)
+            other = move_tiles(page, rows, onto)
             self.view.set_point(onto)
-            name = self.tr("Move faces to another cluster")
-            self._rearrange(page, name, move_tiles(page, rows, onto), rows)
+            if sent := [row for row in rows if self.model.state(row).mark in NAMED]:
+                self._move_unlabelled(sent, page, other)
+            else:
+                name = self.tr("Move faces to another cluster")
+                self._rearrange(page, name, other, rows)
+
+    def _move_unlabelled(self, rows: Sequence[int], page: ClassPage, other: ClassPage) -> None:
+        # One step: its undo or redo shows the other page of the two.
+        ids = self.model.ids(rows)
+
+        def decision(session: SortingSession) -> StepResult:
+            step = session.decide(ids, Place.QUEUE.target)
+            self._moves[step.root] = page, other
+            return step
+
+        self.decide_rows(dict.fromkeys(rows, UNMARKED), decision)
+        self.model.withdraw_labels(rows)
+        self._replace_page(page, other)
 
     def undo(self) -> bool:
         """Undo joins, splits and exclusions that are newer than the last step in force."""
