@@ -21,6 +21,7 @@ from curation.web_reports import (
     SettledReports,
     accept_reports,
     crop_report_face,
+    find_class,
     find_copies,
     find_rivals,
     get_claimed_class,
@@ -30,7 +31,6 @@ from curation.web_reports import (
     undo_decision,
 )
 from gleanset import Dataset
-from gleanset.db.classes import list_aliases
 from gleanset.db.reports import PENDING, Report, Reports, SimilarImage, list_spooled_reports
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
@@ -90,7 +90,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     """Return the latest settled reports, or the next pending ones after a kind, class and number.
 
     Removals come first, older ones before newer ones. Contradictory reports are adjacent. `known`
-    has typical faces of each class in the reports, as data URIs.
+    has typical faces of each class in the reports, as data URIs, `named` the class of a `name`.
     """
     spool = service.require_spool()
     query = request.query_params
@@ -113,7 +113,7 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
             "last": last,
             "known": {name: _typical_faces(dataset, name) for name in names - {NOT_A_FACE}},
             "classes": dataset.classes.list_names(),
-            "aliases": list_aliases(dataset.db, with_former_names=True),
+            "named": find_class(dataset, query["name"]) if query.get("name") else "",
             "option": dataset.option,
         }
     return json_response(result)

@@ -13,7 +13,7 @@ const seen = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) if (isIntersecting) markSeen(cards.get(Number(target.dataset.report)));
   refreshAcceptAll();
 }, { threshold: 0.6 });
-let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], aliases: {}, option: "" };
+let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], option: "" };
 const facts = fetchFacts().catch(() => null);
 let isOfFaces = true; // whether the model classifies faces, not whole images
 let settled = false;
@@ -50,7 +50,7 @@ function draw() {
   cards.clear();
   for (const report of page.reports) {
     report.isMisfit = mayBeMisfit(report) ? null : false;
-    const state = { report, seen: false, broken: false, became: report.step ? { step: report.step, size: report.step_size, text: describeStatus(report) } : null };
+    const state = { report, seen: false, broken: false, became: describeOutcome(report) };
     cards.set(report.id, state);
     state.card = element("li", { class: report.rivals.length ? "report disputed" : "report", "data-report": report.id });
     fillCard(state);
@@ -66,7 +66,14 @@ const nameReported = () => (isOfFaces ? words("Reported face") : words("Reported
 const listClasses = () => byId("else-classes").replaceChildren(...page.classes.map((name) => new Option(name, name)));
 const nameClass = (name) => (name === NOT_A_FACE ? words("not a face") : name === REMOVED ? words("remove the image") : name || words("none of the classes"));
 const isClass = (name) => Boolean(name) && name !== NOT_A_FACE;
-const describeStatus = ({ status, class: name }) => (status === "accepted" ? words("Accepted as {name}", { name: nameClass(name) }) : words("Refused"));
+
+/** What became of a decided report, and how many an undo takes back: its class may be another than the claimed one. */
+function describeOutcome({ step, step_size: size, status, class: name, isNew }) {
+  if (!step) return null;
+  const known = { name: nameClass(name) };
+  const text = status !== "accepted" ? words("Refused") : isNew ? words("Accepted as {name}, a new class", known) : words("Accepted as {name}", known);
+  return { step, size, text };
+}
 
 function refreshHeader() {
   byId("waiting").textContent = words("Pending: {count}", { count: page.waiting });
@@ -81,7 +88,7 @@ function refreshHeader() {
 
 /** Reports that could be accepted together: seen, undisputed, of a class of the dataset, and of no image that looks like one of its own. */
 const listUndisputed = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
-  seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(classOf(report.claimed)));
+  seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(report.class));
 /** Those that one button accepts: not of a whole image, or one that may be, in a dataset of faces, or the other way round. */
 const listAcceptable = () => listUndisputed().filter(({ report }) => report.isMisfit === false);
 
@@ -203,8 +210,8 @@ function buildChoices(state) {
   const { report } = state;
   const refuse = element("button", { type: "button", class: "refuse", text: words("Refuse"), onclick: () => decide({ refuse: [report.id] }) });
   if (isRemoval(report)) return [refuse];
-  const name = nameClass(classOf(report.claimed));
-  const isNew = isNewClass(report.claimed);
+  const name = nameClass(report.class);
+  const isNew = isNewClass(report.class);
   const accept = isNew ? words("Create class “{name}”", { name }) : report.rivals.length || name !== nameClass(report.claimed) ? words("It is {name}", { name }) : words("Accept");
   const similar = isNew ? findSimilarName(report.claimed, page.classes) : null;
   return [
@@ -224,19 +231,11 @@ function buildOutcome({ became }) {
   ];
 }
 
-/** The class that a name or an alias means, also in another case, else the name. The server's `find_class` also ignores width, accents and kana. */
-function classOf(name) {
-  const isSame = (other) => other.toLowerCase() === name?.toLowerCase();
-  const aliases = Object.entries(page.aliases);
-  if (page.classes.includes(name)) return name;
-  return aliases.find(([, others]) => others.includes(name))?.[0] ?? page.classes.find(isSame) ?? aliases.find(([, others]) => others.some(isSame))?.[0] ?? name;
-}
-
 /** Detail of a refused undo, after which the cards are as they were. */
 const LABEL_CHANGED = "a label changed since";
 
 /** Whether accepting a name makes a class. */
-const isNewClass = (name) => isClass(name) && !page.classes.includes(classOf(name)) && !page.known[name]?.length;
+const isNewClass = (name) => isClass(name) && !page.classes.includes(name);
 
 function markBroken(state) {
   state.broken = true;
@@ -252,7 +251,11 @@ async function decide(decision) {
   await sendDecision(decision, ({ step, reports, classes, created }) => {
     page.waiting -= reports.length;
     page.decided += reports.length;
-    for (const id of reports) setOutcome(id, { step, size: reports.length, text: describeDecision(classes[id], created) });
+    for (const id of reports) {
+      const name = classes[id];
+      setOutcome(id, name === undefined ? { step, step_size: reports.length, status: "refused" }
+        : { step, step_size: reports.length, status: "accepted", class: name, isNew: created.includes(name) });
+    }
     const first = cards.get(reports[0]);
     if (reports.length === 1) first?.card.querySelector(".undo").focus({ preventScroll: true });
     say(byId("said"), reports.length === 1 ? "" : words("{count} accepted", { count: reports.length }));
@@ -260,18 +263,11 @@ async function decide(decision) {
   });
 }
 
-/** What became of a report: its class may have been renamed, merged or deleted since the page was loaded. */
-function describeDecision(name, created) {
-  if (name === undefined) return words("Refused");
-  const known = { name: nameClass(name) };
-  return created.includes(name) ? words("Accepted as {name}, a new class", known) : words("Accepted as {name}", known);
-}
-
 async function undo(step) {
   await sendDecision({ undo: step }, async ({ reports }) => {
     page.waiting += reports.length;
     page.decided -= reports.length;
-    for (const id of reports) setOutcome(id, null);
+    for (const id of reports) setOutcome(id, { step: 0 });
     say(byId("said"), words("Pending again: {count}", { count: reports.length }));
     await refreshSameImages(reports);
     cards.get(reports[0])?.card.querySelector(".buttons button")?.focus({ preventScroll: true });
@@ -287,6 +283,7 @@ async function sendDecision(decision, then) {
   } catch (error) {
     if (error.status === 409 && error.detail !== LABEL_CHANGED) await reload(decision, error);
     else {
+      if (error.detail === LABEL_CHANGED) await refreshOutcomes().catch(() => {}); // that error is shown
       refreshHeader();
       showError(error);
     }
@@ -301,21 +298,38 @@ async function reload({ accept = {}, refuse = [] }, { message }) {
   if (byId("message").hidden) say(byId("message"), isPending ? message : words("This was decided, undone or removed meanwhile. The reports were loaded again."));
 }
 
+const NO_REPORTS = { kind: "\uffff" }; // after all kinds
+
 /** Reload the classes, which a decision may create, and rebuild the cards with buttons that name them. */
 async function refreshClasses() {
-  const { classes, aliases } = await fetchAdminReports({ kind: "\uffff" }); // after all kinds: no reports
+  const { classes } = await fetchAdminReports(NO_REPORTS);
   if (JSON.stringify(classes) === JSON.stringify(page.classes)) return;
-  Object.assign(page, { classes, aliases });
+  page.classes = classes;
   listClasses();
-  for (const state of cards.values()) if (!state.became) fillCard(state);
+  const { reports } = await fetchAdminReports(shownAfter);
+  const current = new Map(reports.map((report) => [report.id, report.class]));
+  for (const state of cards.values()) {
+    if (state.became) continue;
+    state.report.class = current.get(state.report.id) ?? state.report.class;
+    fillCard(state);
+  }
   refreshAcceptAll();
 }
 
-function setOutcome(id, became) {
+/** Show a decision, or with step 0 that the report is pending again. */
+function setOutcome(id, decision) {
   const state = cards.get(id);
   if (!state) return;
-  state.became = became;
+  Object.assign(state.report, decision);
+  state.became = describeOutcome(state.report);
   fillCard(state);
+}
+
+/** Show what the decided reports are labelled now: somebody may have changed it since. */
+async function refreshOutcomes() {
+  for (const { id, step, step_size, status, class: name } of (await fetchAdminReports({ settled: true })).reports) {
+    if (cards.get(id)?.became) setOutcome(id, { step, step_size, status, class: name, isNew: false });
+  }
 }
 
 /** Reload the pending reports of the same images, these included: what contradicts them, and whether the dataset has the image. */
@@ -330,7 +344,7 @@ async function refreshReport(id) {
   const { reports, known } = await fetchAdminReports({ kind: state.report.kind, claimed: state.report.claimed, after: id - 1 });
   Object.assign(page.known, known); // an undone decision may have labelled the only face of a class
   const now = reports.find((one) => one.id === id);
-  if (now) Object.assign(state.report, { rivals: now.rivals, in_dataset: now.in_dataset });
+  if (now) Object.assign(state.report, { class: now.class, rivals: now.rivals, in_dataset: now.in_dataset });
   fillCard(state);
   refreshAcceptAll();
 }
@@ -356,13 +370,17 @@ function askForName(report) {
 
 const acceptAs = (report, name) => decide({ accept: { [report.id]: name } });
 
-/** Say on the buttons of the dialog whether the typed name makes a class, and offer one that is similar. */
-function describeTypedName(report) {
-  const name = byId("else-name").value.normalize("NFC").trim().replace(/\s+/g, " ");
+/** Say on the buttons of the dialog whether the typed name makes a class, by the server's answer, and offer one that is similar. */
+async function describeTypedName(report) {
+  const typed = byId("else-name").value.trim();
+  byId("else-accept").textContent = words("Accept");
+  say(byId("else-similar"), "");
+  // A name that is refused or not answered is refused when it is sent.
+  const { named: name } = typed ? await fetchAdminReports({ ...NO_REPORTS, name: typed }).catch(() => ({})) : {};
+  if (!name || typed !== byId("else-name").value.trim()) return;
   const isNew = isNewClass(name);
   const similar = isNew ? findSimilarName(name, page.classes) : null;
-  const isAlias = classOf(name) !== name;
-  byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name: classOf(name) }) : isAlias ? words("It is {name}", { name: classOf(name) }) : words("Accept");
+  byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name }) : name !== typed ? words("It is {name}", { name }) : words("Accept");
   say(byId("else-similar"), similar ? words("It is {name}", { name: similar }) : "");
   byId("else-similar").onclick = () => {
     byId("else").close();
