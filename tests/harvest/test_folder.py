@@ -169,11 +169,7 @@ def test_labels_from_replaced_weak_labels_are_revoked(dataset: Dataset, folder: 
     ],
 )
 def test_repeated_import_with_other_options_adds_no_origins(
-    dataset: Dataset,
-    folder: Path,
-    first: dict[str, object],
-    second: dict[str, object],
-    count: int,
+    dataset: Dataset, folder: Path, first: dict[str, object], second: dict[str, object], count: int
 ) -> None:
     for options in (first, second, second | {"credit": Credit("me")}):
         harvest(dataset, folder, **options)

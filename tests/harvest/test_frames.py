@@ -167,8 +167,7 @@ def test_damaged_video_is_reported_once(
 
 
 @pytest.mark.parametrize(
-    ("format_", "source"),
-    [("jpeg", "gif"), ("jpeg", "odd"), ("png", "bt709")],
+    ("format_", "source"), [("jpeg", "gif"), ("jpeg", "odd"), ("png", "bt709")]
 )
 def test_frame_colors_are_exact(
     dataset: Dataset, tmp_path: Path, format_: str, source: str

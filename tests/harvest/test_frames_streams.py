@@ -59,10 +59,7 @@ def stored_frames(dataset: Dataset) -> list[tuple[float, Image.Image]]:
 
 @pytest.mark.parametrize(
     ("suffix", "codec", "offset"),
-    [
-        pytest.param("mkv", H264, 0, marks=pytest.mark.long),
-        ("ts", H264, 95440),
-    ],
+    [pytest.param("mkv", H264, 0, marks=pytest.mark.long), ("ts", H264, 95440)],
 )
 def test_concatenated_videos_have_one_timeline(
     dataset: Dataset, tmp_path: Path, suffix: str, codec: tuple[str, ...], offset: int
@@ -195,10 +192,7 @@ POSTER = "color=red:s={size}:r=25,trim=end_frame=1"
 
 @pytest.mark.parametrize(
     ("suffix", "size", "default"),
-    [
-        ("mkv", "160x120", "1"),
-        pytest.param("mp4", "640x480", None, marks=pytest.mark.long),
-    ],
+    [("mkv", "160x120", "1"), pytest.param("mp4", "640x480", None, marks=pytest.mark.long)],
 )
 def test_cover_image_is_not_sampled(
     dataset: Dataset, tmp_path: Path, suffix: str, size: str, default: str | None
@@ -227,10 +221,7 @@ def drawing(colour: str, number: int) -> Image.Image:
     return layer
 
 
-@pytest.mark.parametrize(
-    ("kind", "colour"),
-    [("webm", "white"), ("gif", "black")],
-)
+@pytest.mark.parametrize(("kind", "colour"), [("webm", "white"), ("gif", "black")])
 def test_transparency_gets_contrasting_background(
     dataset: Dataset, tmp_path: Path, kind: str, colour: str
 ) -> None:

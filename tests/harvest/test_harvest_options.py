@@ -15,12 +15,7 @@ from tools_for_tests import make_archive, picture, run_here, write_pictures
 
 import harvest.cli
 from gleanset import Dataset
-from gleanset.errors import (
-    Blocked,
-    NeedsLogin,
-    RateLimited,
-    UsageError,
-)
+from gleanset.errors import Blocked, NeedsLogin, RateLimited, UsageError
 from gleanset.records import Candidate, Origin
 from gleanset.request import Request
 from gleanset.settings import NetSettings, Settings

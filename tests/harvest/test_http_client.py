@@ -146,10 +146,7 @@ def candidates(site: FaultyServer, *paths: str) -> Iterator[Candidate]:
 
 
 def download_order(
-    site: FaultyServer,
-    paths: Iterable[str],
-    limits: DownloadLimits,
-    threads: int = 2,
+    site: FaultyServer, paths: Iterable[str], limits: DownloadLimits, threads: int = 2
 ) -> list[tuple[str, str | None]]:
     """Return path and reason in the order of completion."""
     with Client(limits, allow_private=True, ignore_robots=ANYTHING) as client:

@@ -85,10 +85,7 @@ def test_normalize_url_is_idempotent(raw: str, tidied: str) -> None:
     assert normalize_url(tidied) == tidied
 
 
-SOURCES = [
-    pytest.param(Flickr(pace=0), id="flickr"),
-    pytest.param(Pixiv(pace=0), id="pixiv"),
-]
+SOURCES = [pytest.param(Flickr(pace=0), id="flickr"), pytest.param(Pixiv(pace=0), id="pixiv")]
 
 
 @pytest.mark.usefixtures("site_logins")

@@ -7,15 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from faulty_server import (
-    JPEG,
-    Behaviour,
-    FaultyServer,
-    Handler,
-    download,
-    fetch,
-    is_paced,
-)
+from faulty_server import JPEG, Behaviour, FaultyServer, Handler, download, fetch, is_paced
 from tools_for_tests import running
 
 from gleanset.errors import Unreadable

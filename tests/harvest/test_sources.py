@@ -58,8 +58,7 @@ MARKS: dict[str, list[pytest.MarkDecorator]] = {"google": GOOGLE}
 SOURCES = list(map(load_source, NAMES))
 
 each_source = pytest.mark.parametrize(
-    "source",
-    [pytest.param(s, id=s.name, marks=MARKS.get(s.name, [])) for s in SOURCES],
+    "source", [pytest.param(s, id=s.name, marks=MARKS.get(s.name, [])) for s in SOURCES]
 )
 
 

@@ -83,10 +83,7 @@ def write_list(path: Path, site: FaultyServer, *lines: str) -> Path:
 
 
 def harvest(
-    dataset: Dataset,
-    *files: Path,
-    limits: DownloadLimits = QUICK,
-    **options: object,
+    dataset: Dataset, *files: Path, limits: DownloadLimits = QUICK, **options: object
 ) -> dict[str, object]:
     return harvest_urls(
         dataset,
