@@ -342,8 +342,6 @@ class CropCanvas(QGraphicsView):
             text = text.format(number=self.current + 1, count=len(self._items), box=place)
         self.setAccessibleDescription(text)
 
-    # -- zoom and painting
-
     def _zoom_to(self, zoom: float) -> None:
         """Zoom relative to the size at which the whole image is visible."""
         self._zoom = min(max(zoom, 1.0), MAX_ZOOM)
@@ -374,8 +372,6 @@ class CropCanvas(QGraphicsView):
             super().paintEvent(event)
             painter.begin(self.viewport())
         focus_ring(painter, place, self.palette(), focused=self.hasFocus())
-
-    # -- mouse
 
     def _map_to_image(self, event: QMouseEvent) -> QPointF:
         inverse, _ = self.viewportTransform().inverted()
@@ -438,8 +434,6 @@ class CropCanvas(QGraphicsView):
             elif box.changed:
                 self.edited.emit()
         self.gesture_ended.emit()
-
-    # -- keys
 
     def focusNextPrevChild(self, next: bool) -> bool:  # noqa: A002 - the name that Qt gives it
         """Move the focus from box to box, and out after the last one."""

@@ -164,8 +164,6 @@ class Learning(QObject):
     def _report(self, text: str, reason: str = "") -> None:
         self.reported.emit(text, reason)
 
-    # -- updates from existing features
-
     def _update_soon(self) -> None:
         if self.active and not self._update_timer.isActive():
             self._update_timer.start()
@@ -195,8 +193,6 @@ class Learning(QObject):
             self._prelabel.add([["baseline", "prelabel", "-d", str(self._worker.root.absolute())]])
         else:
             self._report(self.tr("Up to date") if self.has_model else self.tr("Faces compared"))
-
-    # -- features
 
     def _report_stage(self, stage: CommandStage) -> None:
         if stage.name == FEATURES_STAGE and stage.total:

@@ -126,7 +126,7 @@ def step_words(operation: Operation) -> str:
     template = STEP_TEXTS.get(operation.kind, "")
     translated = tr(template)
     if translated == template:
-        return operation.text("face")
+        return tr(operation.text("face"))
     return singular(translated, operation.arguments.get("count", 0)).format(**operation.arguments)
 
 

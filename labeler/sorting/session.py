@@ -13,9 +13,17 @@ from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, normalize_class_name
-from gleanset.db.journal import Choice, find_blocking_step, has_effect
+from gleanset.db.journal import (
+    PERSON,
+    Choice,
+    classify_provenance,
+    find_blocking_step,
+    get_label_provenances,
+    has_effect,
+)
 from gleanset.db.regions import SampleRegion
 from gleanset.db.sorting import ClassCount, LabelCounts, SampleTiles, SortingQueue, StepRow
+from gleanset.db.views import REVIEW
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, NAMED, Operation, make_operation
 from labeler.classes import ClassEdit, ClassEditor
@@ -116,6 +124,9 @@ PLACE_ACTIONS: Mapping[str, tuple[str, str, str | None]] = {
 }
 """The journal's operation, decision and mark for each place."""
 
+STATUSES = {"label": ("labelled",), "reject": ("rejected",), "clear": ("queue", "duplicate")}
+"""The status of a sample, as a tile shows it, after each decision."""
+
 
 class StepKind(StrEnum):
     """Whether a step is new, or undoes or redoes another one."""
@@ -142,6 +153,9 @@ class StepResult:
 
 NO_STEP = StepResult(0, 0, make_operation(NAMED, name=""))
 """The result of a gesture that had nothing to do."""
+
+ALREADY_THERE = StepResult(0, 0, make_operation(NAMED, name="Already there: nothing changed"))
+"""The result of a decision that all samples had from a person already."""
 
 
 class SortingProgress(NamedTuple):
@@ -174,9 +188,7 @@ class SortingSession:
     def label(self, ids: Sequence[int], label: str, provenance: str = BY_HAND) -> StepResult:
         """Give samples a class, which is created if it is new."""
         label = self.classes.resolve(label)
-        keys = self._keys(ids)
-        action = make_operation("label", count=len(keys), label=label)
-        return self._step(action, [Choice(key, "label", label, provenance) for key in keys])
+        return self._decide(ids, "label", Choice("", "label", label, provenance), label=label)
 
     def label_each(
         self,
@@ -225,9 +237,7 @@ class SortingSession:
         if place not in PLACE_ACTIONS:
             raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
         kind, action, mark = PLACE_ACTIONS[place]
-        keys = self._keys(ids)
-        choices = [Choice(key, action, None, provenance) for key in keys]
-        return self._step(make_operation(kind, count=len(keys)), choices, mark)
+        return self._decide(ids, kind, Choice("", action, None, provenance), mark)
 
     def decide(self, ids: Sequence[int], target: str, provenance: str = BY_HAND) -> StepResult:
         """Label or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
@@ -235,10 +245,23 @@ class SortingSession:
             return self.send_to_place(ids, target[1:], provenance)
         return self.label(ids, target, provenance)
 
-    def _keys(self, ids: Sequence[int]) -> list[str]:
-        if not (keys := self.tiles.get_keys(ids)):
-            raise UsageError("none of these samples exists any more", "check them again")
-        return keys
+    def _decide(
+        self, ids: Sequence[int], kind: str, choice: Choice, mark: str | None = None, **values: str
+    ) -> StepResult:
+        with self.dataset.db.transaction():
+            if not (tiles := self.tiles.get_many(ids)):
+                raise UsageError("none of these samples exists any more", "check them again")
+            states = {(status, choice.label, mark) for status in STATUSES[choice.action]}
+            same = [n for n, at in tiles.items() if (at.status, at.label, at.mark) in states]
+            if choice.label is not None and choice.provenance == REVIEW:
+                same = []  # a review confirms labels
+            origins = get_label_provenances(self.dataset.db, same)
+            kinds = {n: classify_provenance(origins.get(tiles[n].key, "")) for n in same}
+            changing = [n for n in ids if n in tiles and kinds.get(n) != PERSON]
+            if not changing:
+                return ALREADY_THERE
+            choices = [choice._replace(sample=tiles[n].key) for n in changing]
+            return self._step(make_operation(kind, count=len(choices), **values), choices, mark)
 
     def _step(
         self, action: Operation | str, choices: list[Choice], mark: str | None = None
@@ -323,6 +346,8 @@ class SortingSession:
 
     def rename_class(self, old: str, new: str) -> StepResult:
         """Rename a class, or merge it into another one that typing this name would mean."""
+        if normalize_class_name(new) == old:
+            return NO_STEP
         others = [KnownName(name, name) for name in self.classes.list_names() if name != old]
         if match := match_exact_name(normalize_class_name(new), others):
             return self._edited(self.editor.merge(old, match.label))

@@ -41,10 +41,11 @@ class SortingModel:
 
     def play(self, gesture: Gesture) -> None:
         self.played += 1
-        if gesture.kind == "to":
-            self.undo_stack.append(dict(self.state))
+        after = self.state | dict.fromkeys(gesture.samples, gesture.target)
+        if gesture.kind == "to" and after != self.state:
+            self.undo_stack.append(self.state)
             self.redo_stack.clear()
-            self.state |= dict.fromkeys(gesture.samples, gesture.target)
+            self.state = after
         elif gesture.kind == "undo" and self.undo_stack:
             self.redo_stack.append(self.state)
             self.state = self.undo_stack.pop()
@@ -58,10 +59,12 @@ class SortingModel:
         return gesture.kind not in stacks or bool(stacks[gesture.kind])
 
     def next_gesture(self, dice: random.Random) -> Gesture:
-        """Return the next possible random gesture, reproducible from the seed."""
-        while not self.can_play(gesture := random_gesture(dice, len(self.state))):
-            pass
-        return gesture
+        """Return the next random gesture that makes a step, reproducible from the seed."""
+        while True:
+            gesture = random_gesture(dice, len(self.state))
+            is_new = any(self.state[n] != gesture.target for n in gesture.samples)
+            if self.can_play(gesture) and (is_new or not gesture.samples):
+                return gesture
 
     def replay(self, dice: random.Random, gestures: int) -> None:
         """Play the next gestures of a seed."""

@@ -14,12 +14,12 @@ from sorting_model import SortingModel, carry_out, ids_of, random_gesture, read_
 from tools_for_tests import examples
 
 from gleanset import Dataset
-from gleanset.db.journal import Choice
+from gleanset.db.journal import MODEL, Choice
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, NAMED, make_operation
 from gleanset.settings import SETTINGS_FILE
 from labeler.review import confirm_labels
-from labeler.sorting.session import BY_SWEEP, SortingSession, StepResult
+from labeler.sorting.session import ALREADY_THERE, BY_SWEEP, SortingSession, StepResult
 
 SAMPLES = 6
 
@@ -251,6 +251,23 @@ def test_decisions_record_provenance(session: SortingSession, rows: list[int]) -
     assert session.changes.get_refused_classes([lifted]) == refused
     session.undo()
     assert session.changes.get_refused_classes([lifted]) == {}
+
+
+def test_decision_that_changes_nothing_makes_no_step(
+    session: SortingSession, keys: list[str], rows: list[int]
+) -> None:
+    session.label(rows[:2], "Miku")
+    session.decide(rows[2:3], ":other")
+    before = session.progress()
+    repeated = ((rows[:2], " Miku"), (rows[2:3], ":other"), (rows[3:], ":queue"))
+    assert [session.decide(*decision) for decision in repeated] == [ALREADY_THERE] * 3
+    assert session.rename_class("Miku", " Miku ").step == 0
+    assert session.progress() == before
+    # Of several samples those are decided that change, or whose label no person gave.
+    session.dataset.journal.apply("elsewhere", [Choice(keys[3], "label", "Miku", MODEL)])
+    assert session.label(rows[:5], "Miku").operation.text() == "Label 3 samples as Miku"
+    session.undo()
+    assert (places(session)["Miku"], places(session)["other"]) == (3, 1)
 
 
 def test_add_rename_and_merge_classes(session: SortingSession, rows: list[int]) -> None:

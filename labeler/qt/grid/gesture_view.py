@@ -119,8 +119,6 @@ class GestureView(TileView):
         self.worker.show_message(counted(text, len(unseen)))
         return False
 
-    # -- keys
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Handle class keys, commands and cursor keys; leave other keys to the window."""
         repeated = event.isAutoRepeat() and event.key() not in CURSOR_MOVES
@@ -260,14 +258,10 @@ class GestureView(TileView):
         elif self.point >= 0:
             self.select_ranges([(self.point, self.point)], Select.Toggle)
 
-    # -- the input method
-
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
         """Leave keys to the input method while it composes."""
         self.is_composing = bool(event.preeditString())
         event.accept()
-
-    # -- the mouse
 
     def _on_mouse_moved(self, row: int) -> None:
         self.point_at_mouse()

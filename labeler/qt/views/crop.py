@@ -175,8 +175,6 @@ class CropView(LabelerView):
         self.worker.changed_outside.connect(self._reload_image)
         self.worker.stepped.connect(self._step_finished)
 
-    # -- images
-
     def enter(self) -> None:
         text = self.text.text()
         selection = ALL if text.strip() else self.selection_box.currentData()
@@ -277,8 +275,6 @@ class CropView(LabelerView):
 
     def flush(self) -> None:
         self.save()
-
-    # -- boxes
 
     def save(self) -> None:
         self._save_timer.stop()

@@ -160,8 +160,6 @@ class DuplicatesView(PagedView):
     def is_settled(self) -> bool:
         return super().is_settled() and not self._planning.busy
 
-    # -- search
-
     def _search_ended(self) -> None:
         self._stale = True
         if self.isVisible():
@@ -193,8 +191,6 @@ class DuplicatesView(PagedView):
 
     def _mark_stale(self) -> None:
         self._stale = True
-
-    # -- pages
 
     @property
     def page(self) -> list[DuplicateSet]:
@@ -302,8 +298,6 @@ class DuplicatesView(PagedView):
         self._show()
         self.view.seen_samples = seen_samples
         bar.setValue(scrolled)
-
-    # -- decisions
 
     def accept_page(self) -> None:
         """Mark all but the best copies on the page as duplicates; skip undecided sets."""

@@ -79,8 +79,6 @@ class GridView(FilteredView):
         )
         set_column(self, head, self.bar, self.view, self.hints)
 
-    # -- what to show
-
     def enter(self) -> None:
         self.read_choices()
         self.open_place(self.place)
@@ -107,8 +105,6 @@ class GridView(FilteredView):
     def _filters_changed(self) -> None:
         self.place = str(self.bar.label.currentData())
         self.reload()
-
-    # -- what is shown
 
     def _show_rows(self, query: GridQuery, rows: OrderedRows) -> None:
         self._sent.clear()
@@ -167,8 +163,6 @@ class GridView(FilteredView):
                 count=self._new_count
             )
         self.title.setText(text)
-
-    # -- changes while it is shown
 
     def _recount(self, progress: SortingProgress) -> None:
         if not self.isVisible():

@@ -353,6 +353,9 @@ class LabelingView(LabelerView):
             self.model.refresh()
 
         def saved(step: StepResult) -> None:
+            if not step.step:
+                put_back()
+                return
             self._sent[step.root] = [*before]
             self._lifted[step.root] = [n for n in before if before[n].mark is TileMark.LIFTED]
 

@@ -13,7 +13,7 @@ from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QSizePolicy, QToolButton, QWidget
 
-from gleanset.db.views import NO_FILTER, FilterChoices, Reviews, SampleFilter
+from gleanset.db.views import NO_FILTER, REVIEW, FilterChoices, Reviews, SampleFilter
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
@@ -343,6 +343,10 @@ class ReviewView(FilteredView):
         states = dict.fromkeys(rows, TileState(TileMark.DONE, "✓"))
         self.decide_rows(states, lambda session: confirm_labels(session, seen_labels))
         self._go_on()
+
+    def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
+        """Send tiles; the class that they have is confirmed."""
+        super().send_rows(rows, target, REVIEW)
 
     def _go_on(self) -> None:
         self.view.mouse.leads = False  # from a face under the mouse, too

@@ -18,6 +18,7 @@ from person import (
     Person,
     collect_messages,
     hover,
+    press,
     settle,
     shown_keys,
     wait_until,
@@ -99,6 +100,14 @@ def test_sweep_with_late_x11_repeats_is_one_step(
     send_key(QEvent.Type.KeyPress, 2000)
     send_key(QEvent.Type.KeyRelease, 2100)
     wait_until(lambda: "nothing changed" in person.status)
+    person.window._open_place("rei")  # where no tile has a mark
+    settle(person.window)
+    for typed in (("/", *"REI", Key.Key_Return), (key,)):
+        person.point(0)
+        person.window.worker.show_message("")
+        press(person.window, *typed)
+        wait_until(lambda: person.status == "Already there: nothing changed")
+        assert person.view.model.state(0).mark == "in"
     assert own_steps(person) == ["Label 3 samples as rei"]
 
 
