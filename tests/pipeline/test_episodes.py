@@ -14,12 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from pebble import ProcessExpired
-from tools_for_tests import (
-    ROOT,
-    eventually,
-    run_here,
-    start_cli,
-)
+from tools_for_tests import ROOT, eventually, run_here, start_cli
 
 from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.following import DetectedFace, FrameSearch
@@ -34,11 +29,7 @@ from harvest.video.frame_selector import FrameCandidate
 from labeler.sorting.session import Place, SortingSession
 from pipeline.episodes.follower import FaceFinder, SceneTracker
 from pipeline.episodes.request import EpisodesRequest
-from pipeline.episodes.timeline import (
-    VideoTimeline,
-    clock,
-    gather_timelines,
-)
+from pipeline.episodes.timeline import VideoTimeline, clock, gather_timelines
 from tools.sample.clip_ffmpeg import SHOTS
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")

@@ -320,11 +320,7 @@ def test_folder_may_be_archive_in_home(
     ],
 )
 def test_missing_component_is_reported_first(
-    recipe: Write,
-    monkeypatch: pytest.MonkeyPatch,
-    table: str,
-    code: int,
-    missing: str,
+    recipe: Write, monkeypatch: pytest.MonkeyPatch, table: str, code: int, missing: str
 ) -> None:
     for name in VARIABLES.values():
         monkeypatch.delenv(name, raising=False)
