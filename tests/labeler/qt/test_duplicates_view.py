@@ -134,6 +134,11 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
     assert "chosen by a person" not in view.model.sections[0].title, "looked at, not chosen"
     person.click(widths.index(160))
     assert [view.model.id(row) for row in range(view.model.rowCount())] == order
+    # The choice stays while another view is shown, in which something is decided.
+    person.window.show_view("grid")
+    person.add_class("hana")
+    person.window.show_view("duplicates")
+    wait_until_planned(person)
     assert "chosen by a person" in view.model.sections[0].title
     person.enter()
     assert duplicate_widths(person) == [160, 160, 240, 240, 240, 320]
