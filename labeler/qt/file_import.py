@@ -42,7 +42,7 @@ from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, command_
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M, em
-from labeler.qt.translations import Words, counted
+from labeler.qt.translations import Words, counted, split_words
 from labeler.qt.widgets import (
     announce,
     button,
@@ -312,7 +312,8 @@ class ImportBar(QFrame):
             if WITHOUT_SPLIT in left_out:
                 texts.append(counted(text, left_out[WITHOUT_SPLIT]))
         if splits and "groups" in result:  # of a split
-            texts += [line for key in SPLIT_WARNINGS for line in shorten_list(result.get(key, ()))]
+            lines = [line for key in SPLIT_WARNINGS for line in shorten_list(result.get(key, ()))]
+            texts += map(split_words, lines)
             if command := self._import.training_command:
                 texts.append(self.tr("Next, train a model: {command}").format(command=command))
         return texts

@@ -30,6 +30,17 @@ STEP_TEXTS = {
 }
 """Texts of steps as they are in the catalogues: with a number instead of "N faces"."""
 
+SPLIT_TEXTS = (
+    "far from the ratio: {sizes} of {count} images, because {reason}",
+    "earlier splits are kept",
+    "the classes have too few images",
+    "near duplicates and scenes stay together in {number} groups, the largest of {count} images",
+    "{label}: nothing in {split}",
+    "fewer than {count} test images: the accuracy is uncertain",
+    "and {count} more",
+)
+"""Texts of warnings in the result of `labeler split`."""
+
 
 class Words(QTranslator):
     """Translator with one catalogue, of faces or, after `call_images`, of images."""
@@ -128,6 +139,16 @@ def step_words(operation: Operation) -> str:
     if translated == template:
         return tr(operation.text("face"))
     return singular(translated, operation.arguments.get("count", 0)).format(**operation.arguments)
+
+
+def split_words(line: str) -> str:
+    """Return the translation of a warning of `labeler split`, or the line itself."""
+    for text in SPLIT_TEXTS:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(text))
+        if match := re.fullmatch(re.sub("(image|group)s", r"\1s?", pattern), line):
+            values = {name: split_words(value) for name, value in match.groupdict().items()}
+            return line if tr(text) == text else tr(text).format(**values)
+    return line
 
 
 _NOUN = re.compile(r"(\{\w+\} (?:new |labelled )?\w+)s\b( are| have| were| go| look)?\b")

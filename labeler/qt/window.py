@@ -202,8 +202,6 @@ class LabelerWindow(QMainWindow):
         self.status.undo.clicked.connect(self.undo)
         self.embedding_task.left.connect(self._learning_button.show_left)
 
-    # -- views
-
     @property
     def view(self) -> LabelerView:
         view = self.stack.currentWidget()
@@ -272,8 +270,6 @@ class LabelerWindow(QMainWindow):
         else:
             self.worker.show_message(self.tr("Already shown · F2 renames a class in the grid"))
 
-    # -- keys
-
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Forward unhandled keys to the faces; N names a class."""
         home, focus = self.view.home, self.focusWidget()
@@ -322,8 +318,6 @@ class LabelerWindow(QMainWindow):
     def show_settings(self) -> None:
         SettingsDialog(self).open()
 
-    # -- undo and places
-
     def undo(self) -> None:
         """Undo in the view first, then the last step."""
         if not self.view.undo():
@@ -339,8 +333,6 @@ class LabelerWindow(QMainWindow):
         if name and not self.view.send(name):
             self.worker.decide(lambda session: session.add_class(name))
         self.view.focus_home()
-
-    # -- drops and imports
 
     def _tiles_dropped(self, ids: list[int], target: str) -> None:
         if isinstance(self.view, LabelingView) and self.view.model.row_of(ids[0]) >= 0:
@@ -361,8 +353,6 @@ class LabelerWindow(QMainWindow):
         if is_empty and not isinstance(self.focusWidget(), QLineEdit):
             self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
             view.enter()
-
-    # -- closing
 
     def closeEvent(self, event: QCloseEvent) -> None:
         """Close once everything is saved or discarded; remember the state of the window."""

@@ -284,8 +284,6 @@ class TileView(QListView):
         size, cell = self.viewport().size(), side + GAP
         return ((size.width() - GAP) // cell) * ((size.height() - GAP) // cell)
 
-    # -- the selection, by ranges
-
     def select_ranges(self, ranges: Iterable[tuple[int, int]], command: Select) -> None:
         selection, model = QItemSelection(), self.tiles
         for first, last in ranges:
@@ -304,8 +302,6 @@ class TileView(QListView):
     def selectAll(self) -> None:
         if self.tiles.rowCount():
             self.select_ranges([(0, self.tiles.rowCount() - 1)], Select.ClearAndSelect)
-
-    # -- what was seen
 
     def in_sight(self) -> list[int]:
         """Return the tiles that are visible now, by more than an edge."""

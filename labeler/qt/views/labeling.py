@@ -67,8 +67,6 @@ class EnlargedFaceOverlay(QWidget):
         view.tiles.sections_changed.connect(self._close_if_gone)
         view.setLayout(column_layout(self))
 
-    # -- what is shown
-
     def show_row(self, row: int) -> None:
         """Enlarge the first face of a tile."""
         self._id = self._view.tiles.id(row)
@@ -129,8 +127,6 @@ class EnlargedFaceOverlay(QWidget):
         if self.isVisible() and self.row < 0:
             self.end()
 
-    # -- painting
-
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.fillRect(self.rect(), backdrop(self.palette()))
@@ -180,8 +176,6 @@ class EnlargedFaceOverlay(QWidget):
         if tile is not None and tile.label:
             return tile.label
         return f"{proposed.label}?" if proposed.label else ""
-
-    # -- keys and mouse
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.end()

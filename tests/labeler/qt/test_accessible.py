@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from drawn_faces import FaceSet, hint, labels, step_texts
 from duplicate_images import add_picture, encoded, face
+from labeler_makers import Group, add_groups
 from numpy.typing import NDArray
 from person import (
     NONE,
@@ -52,22 +53,27 @@ from gleanset import Dataset
 from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_undo
+from gleanset.settings import SplitSettings
 from labeler.duplicates.duplicate_sets import explain_choice
 from labeler.qt import translations
+from labeler.qt.file_import import SPLIT_WARNINGS
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import (
     ABOUT_DETECTION,
     LANGUAGE_NAMES,
+    SPLIT_TEXTS,
     STEP_TEXTS,
     WORDS,
     Words,
     language_for,
     singular,
+    split_words,
     step_words,
     tr,
 )
 from labeler.qt.views.duplicates import reason_words
 from labeler.qt.window import LabelerWindow
+from labeler.splits.plan import plan_split
 
 Key = Qt.Key
 CONTROLS = (QAbstractButton, QAbstractItemView, QAbstractSpinBox, QComboBox, QLineEdit)
@@ -310,7 +316,7 @@ LANGUAGES = [language for language in LANGUAGE_NAMES if language != "en"]
 
 def translatable_texts() -> Iterator[str]:
     """Yield every literal that the window translates, and the texts of steps."""
-    yield from STEP_TEXTS.values()
+    yield from (*STEP_TEXTS.values(), *SPLIT_TEXTS)
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
@@ -354,6 +360,18 @@ def test_no_text_calls_a_whole_image_a_face(
         assert not re.search("(?i)face|a image|who |顔|誰|人脸|谁", tr(text)), text
         assert placeholders(tr(text)) == placeholders(before)
     assert sum(tr(text) != before for text, before in usual.items()) > 50
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_warnings_of_split_are_translated(
+    language: str, install_language: InstallLanguage, empty: Dataset
+) -> None:
+    install_language(language)
+    add_groups(empty, [Group("one", "hana", 40), *(Group(f"{n}", "rei", 1) for n in range(6))])
+    result = plan_split(empty, SplitSettings("6:2:2")).result()
+    lines = [split_words(line) for key in SPLIT_WARNINGS for line in result[key]]
+    words = re.findall("[a-z]+", " ".join([*lines, split_words("and 2 more")]))
+    assert {*words} <= {"train", "val", "test", "hana", "rei"}
 
 
 def test_window_of_whole_images_says_images(open_window: OpenWindow, tmp_path: Path) -> None:
