@@ -32,7 +32,8 @@ class SentReport(msgspec.Struct, forbid_unknown_fields=True):
     """A correction: the class (`claimed`) of a face in a `box`, or of a whole image without one.
 
     If `claimed` is null, the face is of none of the classes; "<not a face>" means that the box has
-    no face. With `new_box`, which no detector found, the class may be the predicted one.
+    no face (models of faces only). With `new_box`, which no detector found, the class may be the
+    predicted one.
 
     A report of the kind "removal" asks to remove the image from the dataset; `note` says why.
     """

@@ -9,7 +9,7 @@ from curation.web_reports import NOT_A_FACE, UNLISTED
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.reports import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
-from gleanset.files.names import make_portable_name
+from gleanset.files.names import make_folder_name
 from gleanset.files.store import hash_bytes
 from gleanset.images.cropping import clip_box, encode_jpeg
 from gleanset.images.decode import DecodedImage, decode
@@ -61,15 +61,18 @@ def check_report(
 
 
 def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
-    if sent.claimed is None or (sent.claimed == NOT_A_FACE and sent.box):
+    if sent.claimed is None or (sent.claimed == NOT_A_FACE and loaded.of_faces):
         return sent.claimed or UNLISTED
+    reason, hint = "no name of a class", "use another name, or null for none of the classes"
+    if sent.claimed == NOT_A_FACE:
+        raise RefusedRequest(422, reason, f"{NOT_A_FACE!r} is only for models of faces", hint)
     try:
         name = normalize_class_name(sent.claimed)
     except UsageError as error:
-        raise RefusedRequest(422, "no name of a class", error.what, error.fix) from error
-    # Device names of Windows, and the words for "unknown".
-    if make_portable_name(name) == f"_{name}" or name.casefold() in UNKNOWN:
-        raise RefusedRequest(422, "no name of a class", f"reserved: {name!r}", "use another name")
+        raise RefusedRequest(422, reason, error.what, error.fix) from error
+    # Device names of Windows, and the words for "unknown"; the page has the same rule.
+    if make_folder_name(name) == f"_{name.rstrip('. ')}" or name.casefold() in UNKNOWN:
+        raise RefusedRequest(422, reason, f"reserved: {name!r}", hint)
     return {known.casefold(): known for known in loaded.visible_classes}.get(name.casefold(), name)
 
 

@@ -136,12 +136,7 @@ def restart_server(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
 
 @contextmanager
-def _serving(
-    detector: str,
-    root: Path,
-    scratch: Path,
-    **changes: Any,
-) -> Iterator[str]:
+def _serving(detector: str, root: Path, scratch: Path, **changes: Any) -> Iterator[str]:
     """Serve a color model trained on the faces of a detector."""
     method = CropMethod(detector, "", "margin=0.3", 10)
     file = write_model(scratch / "colours.onnx", crops=(method,))

@@ -22,6 +22,8 @@ from webapp.server import BoundedHttpProtocol, ListenAddress, server_config
 from webapp.settings import ServeSettings
 
 Serve = Callable[..., TestClient]
+RESERVED_NAMES = ("../e", ".a", "Con", "CON.", "nul.txt", "com¹", "CONIN$", "\u200b", "a\u2066b")
+RESERVED_NAMES += ("Unknown", "不明", "未知")
 
 
 def solid_image(colour: str, size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:

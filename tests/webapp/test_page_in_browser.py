@@ -27,6 +27,7 @@ from browser_helpers import (
     wait_for,
 )
 from PIL import Image
+from server_helpers import RESERVED_NAMES
 from tools_for_tests import eventually
 
 from curation.web_reports import NOT_A_FACE, accept_reports
@@ -84,8 +85,11 @@ def test_faces_are_edited_predicted_and_reported(
     page.fill("#report-class", page.locator(".who bdi").first.inner_text().upper().rstrip("?"))
     page.click("#report-send")
     assert page.inner_text("#report-new") == "This is already the answer."
-    page.fill("#report-class", "ng<b>x</b>")
-    assert "Invalid name" in page.inner_text("#report-new")
+    for name in (*RESERVED_NAMES, "ng<b>x</b>"):  # the server refuses them, too
+        page.fill("#report-class", name)
+        page.click("#report-send")
+        error = page.inner_text("#report-new")
+        assert re.match("Invalid name|“.*” is a reserved word", error), name
     page.fill("#report-class", "gren")
     assert page.inner_text("#report-similar") == "It is green"
     find = "import('/js/similar_names.js').then((m) => m.findSimilarName('Rin Ono', ['ono_rin']))"

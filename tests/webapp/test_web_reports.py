@@ -12,7 +12,8 @@ import pytest
 from catalogue_rows import locked
 from color_model import write_model
 from PIL import Image
-from server_helpers import Serve, solid_image
+from report_rows import store_report
+from server_helpers import RESERVED_NAMES, Serve, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import encode, eventually, picture, run_here
 
@@ -76,6 +77,8 @@ def test_model_of_faces_needs_boxes(serve: Serve, dataset: Dataset, tmp_path: Pa
     faces = serve(model=str(write_model(tmp_path / "faces.onnx", crops=crops)))
     answer = send_report(faces, claimed="mei")
     assert (answer.status_code, answer.json()["reason"]) == (422, "no box")
+    answer = send_report(serve(), claimed=NOT_A_FACE, box=[5, 5, 20, 20])
+    assert answer.json()["detail"] == "'<not a face>' is only for models of faces"
     assert request_removal(faces, solid_image("blue")).status_code == 200
     send_report(faces, claimed="mei", box=[5, 5, 20, 20])
     send_report(serve(), solid_image("lime"), claimed="mei")  # as if it were stored before
@@ -176,7 +179,7 @@ def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: 
     refuse_reports(dataset, [nobody.id])
     assert run_here(*words).json == {"accepted": 1, "disputed": 0}
     assert get_unseen_labels(dataset.db) == {}, "what a person decided stays so"
-    send_report(client, data, claimed=NOT_A_FACE, box=[101, 80, 90, 100])
+    store_report(dataset, data, Box(101, 80, 90, 100), NOT_A_FACE)
     *_, no_face = Reports(dataset.db).iterate()
     assert run_here(*words).json == {"accepted": 0, "disputed": 0}, "`all` takes classes only"
     accept_reports(dataset, {no_face.id: NOT_A_FACE})
@@ -238,9 +241,8 @@ def test_undone_report_can_be_settled_again(client: TestClient, dataset: Dataset
     assert [sample.label for sample in dataset.samples.iterate()] == ["rin"]
 
 
-INVALID_NAMES = ("", "../../etc", "x" * 10_000, "Con", NOT_A_FACE, "nul.txt", " Unknown ", "不明")
 INVALID_REPORTS: list[tuple[dict[str, object], str]] = [
-    *(({"claimed": name}, "no name of a class") for name in INVALID_NAMES),
+    *(({"claimed": name}, "no name of a class") for name in ("", "x" * 10_000, *RESERVED_NAMES)),
     ({"claimed": "mei", "note": "x" * 2000}, "note too long"),
     ({"claimed": "mei", "box": [900, 900, 50, 50]}, "box too small or outside the image"),
     ({"claimed": "mei", "box": [10, 10, 40, 7]}, "box too small or outside the image"),

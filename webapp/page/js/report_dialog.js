@@ -12,8 +12,9 @@ export const WRONG = "wrong answer";
 export const REMOVAL = "removal";
 const NO_FACE = "not a face";
 const WHOLE = "whole image"; // noted for a wrong answer about an image whose faces have answers of their own
-// What folder names cannot have, and device names of Windows; the server checks more.
-const INVALID_NAME = /^\.|[/\\:*?"<>|\p{Cc}]|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/iu;
+// As on the server: what folder names cannot have, device names of Windows, and the words for "unknown".
+const INVALID_NAME = /^\.|[/\\:*?"<>|\p{Cc}\p{Cs}\u202a-\u202e\u2066-\u2069]|^[\p{C}\p{Z}]+$|^(con|conin\$|conout\$|prn|aux|nul|(com|lpt)[\p{Nd}¹²³]) *(\.|$)/iu;
+const UNKNOWN = /^(unknown|未知|不明)$/iu;
 
 const dialog = byId("report");
 let current = null;
@@ -98,13 +99,13 @@ function suggestNote(earlier) {
   suggestedNote = text;
 }
 
-const typedName = () => byId("report-class").value.trim();
-const isUnlisted = () => byId("report-unlisted").checked || ["unknown", words("unknown")].includes(typedName().toLowerCase());
+const typedName = () => byId("report-class").value.trim().replace(/\s+/gu, " ");
 
 /** Why the typed name cannot be reported; "" if it can. */
 function findNameError() {
   const name = typedName();
-  if (byId("report-class").disabled || isUnlisted()) return "";
+  if (byId("report-class").disabled) return "";
+  if (UNKNOWN.test(name)) return words("“{name}” is a reserved word. Choose “{none}” instead.", { name, none: nameUnlisted() });
   if (INVALID_NAME.test(name)) return refusal("no name of a class");
   return isAnswer(name) && !isNewBox() ? words("This is already the answer.") : "";
 }
@@ -128,11 +129,12 @@ function explainRefusal({ reason, detail, message }) {
 /** Say if the typed name cannot be reported or is of no class of the model, and offer one that is similar. */
 function describeName() {
   const name = typedName();
-  const isNew = name && classes.length && !byId("report-class").disabled && !isUnlisted()
+  const error = findNameError();
+  const isNew = name && classes.length && !byId("report-class").disabled && !error
     && !classes.some((known) => known.toLowerCase() === name.toLowerCase());
   const similar = isNew ? findSimilarName(name, classes) : null;
   const isFace = isAnswer(name) && isNewBox() && !byId("report-class").disabled;
-  say(byId("report-new"), findNameError() || (isFace ? words("This is already the answer. Your box is new, so it can be reported.") : "")
+  say(byId("report-new"), error || (isFace ? words("This is already the answer. Your box is new, so it can be reported.") : "")
     || (isNew ? words("“{name}” is not a class of this model. If it is another name of one, that class is reported; otherwise the operator of this page decides who is meant.", { name }) : ""));
   say(byId("report-similar"), similar ? words("It is {name}", { name: similar }) : "");
   byId("report-similar").onclick = () => {
@@ -192,7 +194,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
   try {
     const kind = byId("report-kind").value;
     const removal = kind === REMOVAL;
-    const claimed = kind === NO_FACE ? NOT_A_FACE : isUnlisted() ? null : typedName();
+    const claimed = kind === NO_FACE ? NOT_A_FACE : byId("report-unlisted").checked ? null : typedName();
     const fields = {
       kind: removal ? REMOVAL : WRONG, claimed: removal ? "" : claimed, note: byId("report-note").value,
       box: !removal && box ? [box.x, box.y, box.width, box.height] : null, new_box: !removal && isNewBox(),
