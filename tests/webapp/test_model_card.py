@@ -89,12 +89,7 @@ def test_card_shows_recorded_metrics(settings: ServeSettings, run: Path) -> None
         "small_sample": True,
     }
     assert (measured["accuracy"], measured["interval"]) == (0.8125, [0.61, 0.93])
-    assert measured["classes"][2] == {
-        "name": "red",
-        "precision": 0.9,
-        "recall": 0.8,
-        "images": 6,
-    }
+    assert measured["classes"][2] == {"name": "red", "precision": 0.9, "recall": 0.8, "images": 6}
     assert (result["date"], result["preset"]) == ("2026-11-20", "simple")
 
 

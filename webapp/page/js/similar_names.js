@@ -1,26 +1,34 @@
 // Names of classes that a typed name may mean.
 
 const MAX_TYPING_MISTAKES = 1 / 3; // share of the letters of a name
+const ACCENTS = /(?<=[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}])\p{M}+/gu;
 
 /**
- * The one of some names that differs least from a typed name, if it differs by little, as a typing mistake does. Words
- * may be in another order, and the typed name may have more of them.
+ * The one of some names that has the words of a typed name, in any order, and fewest others, or only words of it; else
+ * the one that differs least from it, if it differs by little, as a typing mistake does. Case and accents do not count.
  */
 export function findSimilarName(name, names) {
-  const distances = names.map((other) => [distanceBetween(name, other), other]);
-  const [distance, similar] = distances.sort(([first], [second]) => first - second)[0] ?? [Infinity, null];
-  return distance <= name.length * MAX_TYPING_MISTAKES ? similar : null;
+  const typed = fold(name);
+  return findNearest((other) => countOtherWords(wordsOf(typed), wordsOf(other)), names, Infinity, true)
+    ?? findNearest((other) => editDistance(typed, other), names, typed.length * MAX_TYPING_MISTAKES, false);
 }
 
-function distanceBetween(name, other) {
-  const [words, others] = [wordsOf(name), wordsOf(other)];
-  if (others.length > 1 && others.every((word) => words.includes(word))) return words.length - others.length;
-  return editDistance(name.toLowerCase(), other.toLowerCase());
+/** The name of the least distance up to a limit; null without one, or if `isAlone` and two are as near. */
+function findNearest(distanceTo, names, limit, isAlone) {
+  const distances = names.map((name) => ({ name, distance: distanceTo(fold(name)) })).filter(({ distance }) => distance <= limit);
+  const [nearest, next] = distances.sort((first, second) => first.distance - second.distance);
+  return !nearest || (isAlone && nearest.distance === next?.distance) ? null : nearest.name;
 }
 
-function wordsOf(name) {
-  return name.toLowerCase().split(/[^\p{L}\p{N}]+/u).filter(Boolean);
+/** Number of words that one of two names has and the other not; NaN if both have some, or it is one word among several. */
+function countOtherWords(typed, words) {
+  const isPart = typed.length > 0 && typed.every((word) => words.includes(word));
+  const hasAll = words.length > 1 && words.every((word) => typed.includes(word));
+  return isPart || hasAll ? Math.abs(words.length - typed.length) : NaN;
 }
+
+const fold = (name) => name.normalize("NFKD").toLowerCase().replace(ACCENTS, "").normalize("NFC");
+const wordsOf = (name) => name.split(/[^\p{L}\p{M}\p{N}]+/u).filter(Boolean);
 
 /** Number of letters to insert, delete or replace (Levenshtein). */
 function editDistance(one, other) {
