@@ -61,7 +61,9 @@ def test_faces_are_edited_predicted_and_reported(
     open_page: OpenPage, two_faces: Path, root: Path
 ) -> None:
     page = open_page()
+    page.focus("#choose")
     assert find_faces(page, two_faces) == 2
+    assert page.evaluate("document.activeElement.id") == "submit"
     # Move the second box, and draw a third one.
     before = page.locator(".box").nth(1).bounding_box()
     page.mouse.move(before["x"] + 20, before["y"] + 20)
@@ -127,7 +129,9 @@ def test_faces_are_edited_predicted_and_reported(
 
 def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> None:
     page = open_page(320, 640)
+    page.focus("#choose")
     find_faces(page, two_faces)
+    assert page.evaluate("document.activeElement.id") == "submit", "Enter asks at once"
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     page.focus(".box")
     before = page.locator(".box").first.bounding_box()
@@ -135,12 +139,9 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
         page.keyboard.press(key)
     after = page.locator(".box").first.bounding_box()
     assert all(after[name] > before[name] for name in ("x", "y", "width"))
-    for _ in range(30):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.id") == "submit":
-            break
-    page.keyboard.press("Enter")
+    page.press("#submit", "Enter")
     assert wait_for(page, f"{ANSWER_COUNT} === 2")
+    wait_for(page, "document.activeElement.className === 'who'")
     # The result is not behind the bar.
     wait_for(page, f"{TOP_EDGE.format('.bars')} < {TOP_EDGE.format('#submit-bar')}")
     focused = [page.evaluate(FOCUSED_TAG)]
@@ -209,6 +210,7 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
             page.click("text=Detect on the server")
         wait_for(page, f"{STATUS} === '{NO_FACE}'")
         assert page.locator("#submit").is_hidden(), "no face, nothing to ask"
+        assert page.evaluate(FOCUSED_TAG) != "BODY", "the focus is lost"
         assert page.locator("#message").is_hidden()
         page.click("text=Add a face")
         assert page.evaluate(STATUS) == ""

@@ -125,11 +125,12 @@ function addImage(image) {
   if (ofFaces()) detect(image);
 }
 
-/** Scroll to the first new image and focus it. */
+/** Scroll to the first new image, and focus the button that asks for predictions, unless the user is in a card or a dialog. */
 function bringIntoView(image) {
   const { card } = page.cards.get(image);
   card.scrollIntoView({ block: "start" });
-  rescueFocus(card.querySelector("h2"));
+  if (document.activeElement.matches("#drop *, #submit-bar *")) byId("submit").focus({ preventScroll: true });
+  rescueFocus(byId("submit"), card.querySelector("h2"));
 }
 
 async function tryExample(file) {
@@ -163,7 +164,9 @@ async function detect(image, by = () => detectFaces(image, page.about, maySend))
   await page.looking;
   image.looking = false;
   page.cards.get(image)?.refresh();
-  refreshSubmit();
+  const hadFocus = document.activeElement === byId("submit");
+  refreshSubmit(); // without a face, there is nothing to ask
+  if (hadFocus) rescueFocus(page.cards.get(image)?.card.querySelector("h2"), byId("choose"));
   cacheFinder();
 }
 
