@@ -107,6 +107,7 @@ def test_faces_are_edited_predicted_and_reported(
     page.locator("text=Wrong result?").locator("visible=true").nth(0).click()
     assert page.inner_text("#report-title") == "Report: Face 1"
     assert page.input_value("#report-note") == "I reported “mei” before, by mistake."
+    assert page.inner_text("#report-why") == "Note (change or delete it)"
     page.select_option("#report-kind", "removal")
     assert page.inner_text("#report-title") == "Report: Whole image"
     assert page.input_value("#report-note") == ""

@@ -85,13 +85,13 @@ function showKind() {
   byId("report-contact").textContent = removal && contact ? words("Contact: {contact}", { contact }) : "";
   byId("report-note").required = removal;
   suggestNote(removal ? undefined : findTarget(kind).claims?.at(-1));
-  byId("report-why").textContent = removal ? words("Reason, and how to contact you") : words("Note (optional)");
+  byId("report-why").textContent = removal ? words("Reason, and how to contact you") : suggestedNote ? words("Note (change or delete it)") : words("Note (optional)");
 }
 
 /** What a report is about: a prediction, of a face or of the whole image; without one, and for a removal, the image. */
 const findTarget = (kind) => (kind !== REMOVAL && (current.box?.part ?? current.image.whole)) || current.image;
 
-/** Offer to say that this report corrects one made before, which the server cannot know. `earlier`: what that one claimed. */
+/** Say in the note, which the user may change, that this report corrects one made before, which the server cannot know. `earlier`: what that one claimed. */
 function suggestNote(earlier) {
   const name = earlier === NOT_A_FACE ? words("Not a face") : earlier || nameUnlisted();
   const text = earlier === undefined ? "" : words("I reported “{name}” before, by mistake.", { name });
