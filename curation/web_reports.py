@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import io
 import math
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from curation.split_groups import load_split_groups
 from gleanset import Dataset
 from gleanset.class_names import fold_name
+from gleanset.config import did_you_mean
 from gleanset.db.classes import Change, Changes, list_aliases
+from gleanset.db.faces import are_whole_images
 from gleanset.db.journal import PAGE_USER, Choice, find_blocking_step
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 
 MIN_SAME_FACE_OVERLAP = 0.5
 """Minimum intersection over union of two boxes of the same face."""
+LIKE_OTHERS = "similar to images of the dataset, which labeler dedup compares"
+UNLIKE_OTHERS = "of whole images in a dataset of faces, or of parts in one of whole images"
 MARGIN = 0.3
 """Padding on every side of a face, as a share of its box."""
 NO_CLASS = UNLISTED, NOT_A_FACE = "", "<not a face>"
@@ -63,8 +68,8 @@ def open_report_store(root: Path, scratch: Path) -> Store:
 class SettledReports(NamedTuple):
     """A journal step that accepted or refused reports.
 
-    `classes` are those of the accepted reports by number, `created` the new ones of these, `added`
-    the detectors of new samples. `waiting_for_split` samples got no split.
+    `classes` are those of the accepted reports by number, `created` the new ones of these.
+    `waiting_for_split` samples got no split.
     """
 
     step: int
@@ -72,7 +77,6 @@ class SettledReports(NamedTuple):
     classes: Mapping[int, str] = MappingProxyType({})
     created: Sequence[str] = ()
     waiting_for_split: int = 0
-    added: Sequence[str] = ()
 
 
 class Rival(NamedTuple):
@@ -96,11 +100,7 @@ def accept_reports(
     reports = Reports(dataset.db).get_pending(claims)
     for report in reports:
         if report.claim.kind == REMOVAL:
-            raise UsageError(
-                f"report {report.id} asks for an image to be removed",
-                f"gleanset forget --report {report.id} {dataset.option}, or "
-                f"webapp reports refuse {report.id} {dataset.option}",
-            )
+            raise _asks_for_removal(dataset, report.id)
     keys, new = _find_samples(dataset, reports)
     names, known = _refuse_disputed(dataset, reports, claims, keys), dataset.classes.list_names()
     with dataset.stage("web-reports") as scratch:
@@ -120,10 +120,9 @@ def accept_reports(
             if not Reports(dataset.db).has_pending(claim.sha256):
                 store.path(claim.sha256, claim.format).unlink(missing_ok=True)
     pending = _assign_splits(dataset, {*keys.values()}, unseen=unseen)
-    added = [cut.face.detector for _, cut in cuts]
     classes = {number: names[key] for number, key in keys.items()}
     created = sorted({*dataset.classes.list_names()}.difference(known))
-    return SettledReports(step, len(reports), classes, created, pending, added)
+    return SettledReports(step, len(reports), classes, created, pending)
 
 
 def _find_samples(
@@ -190,7 +189,8 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     """Assign accepted samples to splits; return how many got none.
 
     A sample without a split gets that of its group, or train. It is left to `labeler split` if
-    train lacks its class, if its group is in several splits, or if the split is not by ratio.
+    train lacks its class, if its group is in several splits, or in val or test with another class,
+    or if the split is not by ratio.
     Labels that no person has seen must not be in val or test.
     """
     samples = dataset.samples
@@ -205,10 +205,12 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         splits = {split for m in members if (split := m.split or m.last_split)}
         name = next((member.split_group for member in members if member.split_group), group.key)
         split = next(iter(splits), "train")
+        labels = {member.label for member in members if member.split}
         for member in group.members:
             if member.key not in keys or member.split or member.split_group:
                 continue
-            if len(splits) > 1 or member.label not in trained or not is_by_ratio:
+            is_disputed = split != "train" and not labels <= {member.label}
+            if len(splits) > 1 or is_disputed or member.label not in trained or not is_by_ratio:
                 unassigned += 1
             else:
                 plan[member.key] = name, None if unseen and split != "train" else split
@@ -326,7 +328,10 @@ def _refuse_disputed(
 
 def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) -> UsageError:
     option = dataset.option
-    accept = f"webapp reports accept {report.id} --class NAME {option}"
+    correct = "NAME" if name else '""'
+    accept = f"webapp reports accept {report.id} --class {correct} {option}"
+    if rival.name == REMOVED:
+        return _asks_for_removal(dataset, rival.report)
     says = f"report {report.id} says {name or NONE!r}"
     if rival.report is None:
         state = rival.status if rival.name in NO_CLASS else f"labelled {rival.name!r}"
@@ -341,16 +346,49 @@ def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) ->
     )
 
 
+def _asks_for_removal(dataset: Dataset, number: int | None) -> UsageError:
+    numbered = f"{number} {dataset.option}"
+    fix = f"gleanset forget --report {numbered}, or webapp reports refuse {numbered}"
+    return UsageError(f"report {number} asks for the image to be removed", fix)
+
+
 def find_unclear_reports(dataset: Dataset, numbers: Collection[int]) -> dict[str, set[int]]:
     """Return, by reason, the pending reports that should not be accepted without a look."""
     reports, known = Reports(dataset.db).get_pending(numbers), dataset.classes.list_names()
     copies = find_copies(dataset, reports)
     return {
         "contradictory": list_disputed_reports(dataset).keys() & set(numbers),
+        "of none of the classes": {r.id for r in reports if r.claim.claimed in NO_CLASS},
         "of new classes": {r.id for r in reports if get_claimed_class(dataset, r) not in known},
-        "similar to images of the dataset": {number for number in copies if copies[number]},
+        LIKE_OTHERS: {number for number in copies if copies[number]},
+        UNLIKE_OTHERS: find_misfits(dataset, reports),
         "without an image": {r.id for r in reports if not _find_image(dataset, r).is_file()},
     }
+
+
+def refuse_similar_names(dataset: Dataset, claims: Mapping[int, str | None]) -> None:
+    """Raise `UsageError` for a new class whose name is similar to a known one."""
+    known = dataset.classes.list_names()
+    for report in Reports(dataset.db).get_pending(claims):
+        correct = claims[report.id]
+        name = report.claim.claimed if correct is None else correct
+        is_new = name not in NO_CLASS and find_class(dataset, name) not in known
+        if is_new and (hint := did_you_mean(name, known)):
+            fix = f"{hint}--class decides. To create it: labeler classes add {shlex.quote(name)}"
+            raise UsageError(f"report {report.id}: no class is called {name!r}", fix)
+
+
+def find_misfits(dataset: Dataset, reports: Sequence[Report]) -> set[int]:
+    """Return reports of parts in a dataset of whole images, and of whole images in other ones."""
+    misfits, are_whole = set[int](), are_whole_images(dataset.db)
+    for report in reports if dataset.samples.count_by("detector") else ():
+        box = report.claim.box
+        with suppress(OSError, Unreadable):
+            size = read_image_size(_find_image(dataset, report))  # not turned upright
+            is_whole = not (box.x or box.y) and {box.width, box.height} == {*size}
+            if report.claim.kind != REMOVAL and is_whole != are_whole:
+                misfits.add(report.id)
+    return misfits
 
 
 def list_disputed_reports(dataset: Dataset) -> dict[int, list[Rival]]:

@@ -40,8 +40,7 @@ def bundled_data() -> Path:
         if (folder / "sample").is_dir():
             return folder
     raise InputUnusable(
-        "the bundled sample is missing from this installation",
-        restore_command("datasets"),
+        "the bundled sample is missing from this installation", restore_command("datasets")
     )
 
 

@@ -52,8 +52,7 @@ class SplitSettings(TomlTable, frozen=True):
     hold_out: Annotated[
         tuple[str, ...],
         Param(
-            "Use exactly this as test: source=pixiv or video=episode-06.mkv.",
-            metavar="KIND=NAME",
+            "Use exactly this as test: source=pixiv or video=episode-06.mkv.", metavar="KIND=NAME"
         ),
     ] = ()
 

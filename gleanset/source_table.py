@@ -91,8 +91,7 @@ class SourceTables:
                 return dict(_rows(table, csv.DictReader(text)))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise InputUnusable(
-                f"{table} cannot be read: {error}",
-                f"write UTF-8 with commas: {','.join(COLUMNS)}",
+                f"{table} cannot be read: {error}", f"write UTF-8 with commas: {','.join(COLUMNS)}"
             ) from error
 
     def unmatched(self) -> list[str]:

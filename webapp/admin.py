@@ -23,6 +23,7 @@ from curation.web_reports import (
     crop_report_face,
     find_class,
     find_copies,
+    find_misfits,
     find_rivals,
     get_claimed_class,
     is_in_test,
@@ -31,6 +32,7 @@ from curation.web_reports import (
     undo_decision,
 )
 from gleanset import Dataset
+from gleanset.db.faces import are_whole_images
 from gleanset.db.reports import PENDING, Report, Reports, SimilarImage, list_spooled_reports
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
@@ -103,17 +105,22 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         claim = pending[-1].claim if pending else None
         last = claim and {"kind": claim.kind, "claimed": claim.claimed, "after": pending[-1].id}
         copies = find_copies(dataset, [report for _, report in listed])
+        misfits = find_misfits(dataset, [report for _, report in listed if not settled])
         claims = (report.claim for _, report in listed)
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
         result = {
             "waiting": table.count(),
             "decided": table.count(None) - table.count(),
             "spooled": len(list_spooled_reports(spool.root)),
-            "reports": [_report_json(dataset, step, report, copies) for step, report in listed],
+            "reports": [
+                _report_json(dataset, step, report, copies) | {"misfit": report.id in misfits}
+                for step, report in listed
+            ],
             "last": last,
             "known": {name: _typical_faces(dataset, name) for name in names - {NOT_A_FACE}},
             "classes": dataset.classes.list_names(),
             "named": find_class(dataset, query["name"]) if query.get("name") else "",
+            "has_whole_images": are_whole_images(dataset.db),
             "option": dataset.option,
         }
     return json_response(result)

@@ -10,11 +10,9 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
-from gleanset.db.faces import WHOLE, are_whole_images
 from gleanset.db.reports import REMOVAL, Reports
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.installation import install_command
-from gleanset.records import HAND
 from gleanset.request import request_options
 from webapp.request import ServeRequest, StaticPageRequest
 from webapp.settings import RequestLimits
@@ -87,43 +85,41 @@ def reports() -> None:
 @reports.command("accept", epilog="Example: webapp reports accept 12 13 -d my-dataset")
 @job_options()
 @report_numbers
-@click.option("--class", "name", help="The correct class, if the reported one is wrong.")
+@click.option("--class", "name", help='The correct class, "" for none, if the reported is wrong.')
 def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -> Result:
     """Import the images of reports with the reported class. `labeler undo` reverts it.
 
     Contradictory reports stay pending until you choose a class (--class) or refuse one; `all`
-    skips them, new classes, images like those of the dataset, boxes without a face, and faces of
-    none of the classes, which become unlisted persons. Labels of faces in the dataset stay unless
-    you choose a class. Labels accepted by `all` are unreviewed and only used for training. To
-    settle a removal request, run gleanset forget --report NUMBER.
+    skips them, new classes, images like those of the dataset, whole images in a dataset of faces
+    (and parts in one of whole images), boxes without a face, and faces of none of the classes,
+    which become unlisted persons. Labels of faces in the dataset stay unless you choose a class.
+    Labels accepted by `all` are unreviewed and only used for training. To settle a removal request,
+    run gleanset forget --report NUMBER.
     """
-    from curation.web_reports import accept_reports, find_unclear_reports
+    from curation import web_reports
 
     is_all = ALL in numbers
     with _open(job) as dataset:
         selected = _select(dataset, numbers)
         removals = Reports(dataset.db).count(kind=REMOVAL)
-        unclear = find_unclear_reports(dataset, selected) if is_all and name is None else {}
-        skipped = set[int]().union(*unclear.values())
-        was_whole = are_whole_images(dataset.db)
-        names = {n: name or None for n in selected if n not in skipped}
-        settled = accept_reports(dataset, names, unseen=is_all) if names else None
-        has_faces = not are_whole_images(dataset.db)
+        unclear = web_reports.find_unclear_reports(dataset, selected)
+        skipped = set[int]().union(*unclear.values()) if is_all and name is None else set()
+        names = {n: name for n in selected if n not in skipped}
+        web_reports.refuse_similar_names(dataset, names)
+        settled = web_reports.accept_reports(dataset, names, unseen=is_all) if names else None
     option = dataset.option
-    for reason, left in unclear.items():
-        if left:
-            job.say(f"pending, {reason}: {len(left)} (gleanset list reports {option})")
+    for reason, listed in unclear.items():
+        if listed & skipped:
+            job.say(f"pending, {reason}: {len(listed)} (gleanset list reports {option})")
+        elif listed and reason in (web_reports.LIKE_OTHERS, web_reports.UNLIKE_OTHERS):
+            job.say(f"accepted, {reason}: {len(listed)} (labeler undo takes them back)")
     if removals and is_all:
         job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
-    disputed = len(unclear.get("contradictory", ()))
+    disputed = len(unclear["contradictory"] & skipped)
     counts: Result = {"accepted": settled.reports if settled else 0, "disputed": disputed}
     if settled and settled.created:
         counts["new_classes"] = settled.created
         job.say(f"new classes: {', '.join(settled.created)} (labeler undo takes them back)")
-    detector, kind = (HAND, "image parts") if was_whole else (WHOLE, "whole images")
-    if has_faces and settled and (added := settled.added.count(detector)):
-        counts[kind.replace(" ", "_")] = added
-        job.say(f"{kind} were labelled, unlike the rest of the dataset: labeler undo reverts it")
     if settled and settled.waiting_for_split:
         counts["waiting_for_split"] = settled.waiting_for_split
         job.say(f"not in train, val or test yet: run labeler split {option}")
@@ -139,7 +135,7 @@ def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> Result:
 
     with _open(job) as dataset:
         selected = _select(dataset, numbers)
-        settled = refuse_reports(dataset, [*selected]) if selected else None
+        settled = refuse_reports(dataset, selected) if selected else None
     return {"refused": settled.reports if settled else 0}
 
 
@@ -150,13 +146,11 @@ def _open(job: CommandJob) -> Dataset:
     return job.open()
 
 
-def _select(dataset: Dataset, numbers: tuple[str, ...]) -> dict[int, str]:
-    from curation.web_reports import NO_CLASS
-
+def _select(dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:
     if ALL in numbers:
-        claims = {report.id: report.claim.claimed for report in Reports(dataset.db).iterate()}
-        return {number: name for number, name in claims.items() if name not in NO_CLASS}
-    return dict.fromkeys(map(int, numbers), "")
+        reports = Reports(dataset.db).iterate()
+        return [report.id for report in reports if report.claim.kind != REMOVAL]
+    return list(dict.fromkeys(map(int, numbers)))
 
 
 commands.add_command(reports)

@@ -37,16 +37,13 @@ class PageFiles(StaticFiles):
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, gzipped if possible."""
-        gzipped = self._gzipped(path, scope)
+        is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
+        gzipped = f"{path}.gz" if is_accepted and self.lookup_path(f"{path}.gz")[1] else None
         response = await super().get_response(gzipped or path, scope)
         response.headers.update({"cache-control": "no-cache", "vary": "accept-encoding"})
         if gzipped:
             response.headers["content-encoding"] = "gzip"
         return response
-
-    def _gzipped(self, path: str, scope: Scope) -> str | None:
-        is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        return f"{path}.gz" if is_accepted and self.lookup_path(f"{path}.gz")[1] else None
 
 
 PAGE_FILES = PageFiles()

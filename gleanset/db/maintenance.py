@@ -141,8 +141,7 @@ class Maintenance(Table):
     def _remove(self, sha256: str) -> None:
         number = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
         self._db.execute(
-            "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
-            (number,),
+            "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?", (number,)
         )
         for item in (sha256, *self.list_sample_keys(sha256)):
             # Both are hashes of content, so they mean the same in every stage.

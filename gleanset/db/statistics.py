@@ -81,11 +81,7 @@ _PLACE = (
 )
 # Stage, reason, and SQL for the rows to count, with their image.
 _LEFT_OUT = (
-    (
-        "facecrop",
-        "no face found",
-        f"SELECT id AS image FROM image i WHERE {FACELESS}",
-    ),
+    ("facecrop", "no face found", f"SELECT id AS image FROM image i WHERE {FACELESS}"),
     (
         "facecrop",
         "face too small",

@@ -106,10 +106,7 @@ class DecodedImage:
 
 
 def decode(
-    data: bytes,
-    min_side: int | None = None,
-    mode: Mode = "RGB",
-    max_pixels: int = MAX_PIXELS,
+    data: bytes, min_side: int | None = None, mode: Mode = "RGB", max_pixels: int = MAX_PIXELS
 ) -> DecodedImage:
     """Decode untrusted bytes. Raises only `Unreadable`.
 

@@ -22,11 +22,7 @@ _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 _BY_LINE, _NOTICE = (2, 80), (2, 116)
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _DC, _RIGHTS = "{http://purl.org/dc/elements/1.1/}", "{http://ns.adobe.com/xap/1.0/rights/}"
-_LICENCES = (
-    "{http://creativecommons.org/ns#}license",
-    f"{_RIGHTS}UsageTerms",
-    f"{_DC}rights",
-)
+_LICENCES = ("{http://creativecommons.org/ns#}license", f"{_RIGHTS}UsageTerms", f"{_DC}rights")
 
 
 def read_embedded_credit(data: bytes) -> Credit:

@@ -28,12 +28,7 @@ from pebble import ProcessPool
 from pebble.pool.process import PoolManager
 
 from gleanset.errors import GleansetError
-from gleanset.platform import (
-    block_interrupts,
-    defer_interrupts,
-    end_when_closed,
-    keep_freed_memory,
-)
+from gleanset.platform import block_interrupts, defer_interrupts, end_when_closed, keep_freed_memory
 
 if sys.platform == "linux":
     from multiprocessing.context import ForkServerContext as Context
@@ -157,10 +152,7 @@ class _Workers:
     def __init__(self, number: int, job: str) -> None:
         self._context = WorkerContext(job)
         self._pool = ProcessPool(
-            number,
-            context=self._context,
-            initializer=begin_worker,
-            initargs=(os.environ.copy(),),
+            number, context=self._context, initializer=begin_worker, initargs=(os.environ.copy(),)
         )
         self._pool._pool_manager = _PoolManager(self._pool._context, self._context)  # noqa: SLF001
         self._unanswered: set[Future[Any]] = set()

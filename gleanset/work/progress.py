@@ -134,11 +134,7 @@ class Progress:
             yield from batch
 
     def batches(
-        self,
-        batches: Iterable[list[T]],
-        what: str,
-        total: int | None = None,
-        unit: str = " images",
+        self, batches: Iterable[list[T]], what: str, total: int | None = None, unit: str = " images"
     ) -> Iterator[list[T]]:
         """Yield the batches and count their items in a meter."""
         with self.meter(what, total, unit) as meter:

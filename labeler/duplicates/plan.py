@@ -481,16 +481,14 @@ CONFLICTS_COMMAND, DOUBTS_COMMAND = "labeler groups --conflicts", "labeler group
 def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
     """Return what `labeler dedup` says of copies whose labels change or need a decision."""
 
-    def describe(member: DuplicateSetMember) -> str:
-        facts = member.label or " or ".join(sorted(member.hints)) or member.status
-        return f"{_name(dataset, member.key)} ({facts})"
+    new_labels = {choice.sample: choice.label or "no label" for choice in plan.choices}
 
-    changed_keys = {choice.sample for choice in plan.choices}
-    relabelled = [
-        copies
-        for copies in plan.sets
-        if any(m.status == "labelled" and m.key in changed_keys for m in copies.members)
-    ]
+    def describe(member: DuplicateSetMember) -> str:
+        label = member.label or " or ".join(sorted(member.hints)) or member.status
+        labels = dict.fromkeys((label, new_labels.get(member.key, label)))
+        return f"{_name(dataset, member.key)} ({', now '.join(labels)})"
+
+    relabelled = [s for s in plan.sets if any(m.label and m.key in new_labels for m in s.members)]
     unsettled = {
         "labels_changed": (relabelled, "gleanset list samples"),
         "labelled_differently": (plan.conflicts, CONFLICTS_COMMAND),

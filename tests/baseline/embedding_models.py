@@ -24,11 +24,7 @@ def publish(hub: Hub, folder: Path, **options: bool) -> Path:
 
 
 def embedding_model(
-    path: Path,
-    *,
-    layout: str = "nchw",
-    value: float = 0.3,
-    deeper: bool = False,
+    path: Path, *, layout: str = "nchw", value: float = 0.3, deeper: bool = False
 ) -> Path:
     """Write a network with outputs `tags` (Nx4), `features` (Nx`WIDTH`).
 

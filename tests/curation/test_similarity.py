@@ -29,12 +29,7 @@ from curation.similarity.descriptor import (
     compute_identity_vector,
     get_uncentered_space,
 )
-from curation.similarity.vectors import (
-    VECTORS_FACT,
-    EmbeddingSpace,
-    VectorStore,
-    make_vector_name,
-)
+from curation.similarity.vectors import VECTORS_FACT, EmbeddingSpace, VectorStore, make_vector_name
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from tools.sample.character import CAST

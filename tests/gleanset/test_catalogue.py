@@ -12,13 +12,7 @@ from catalogue_rows import add_image, add_sample, cut, measured, sha, store
 from tools_for_tests import picture
 
 from gleanset import Dataset
-from gleanset.db.journal import (
-    MODEL,
-    PAGE_USER,
-    Choice,
-    get_label_provenances,
-    get_unseen_labels,
-)
+from gleanset.db.journal import MODEL, PAGE_USER, Choice, get_label_provenances, get_unseen_labels
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.regions import VideoFrames
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations

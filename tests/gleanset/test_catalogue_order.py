@@ -21,14 +21,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance, find_contradictions
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.sorting import SampleTiles
-from gleanset.db.views import (
-    DUPLICATES,
-    EVERYWHERE,
-    ORDERS,
-    PLACES,
-    OrderedSamples,
-    SampleFilter,
-)
+from gleanset.db.views import DUPLICATES, EVERYWHERE, ORDERS, PLACES, OrderedSamples, SampleFilter
 from pipeline.listing import KINDS, list_records
 
 FILMS = {"f1": "b.mkv", "f2": "a.mkv"}

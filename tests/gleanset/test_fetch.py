@@ -120,8 +120,7 @@ def test_concurrent_fetches_share_one_request(publisher: Publisher, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "safe"),
-    [("a%2F..%2F.hidden", "hidden"), ("%E9%A1%94.onnx", "_.onnx"), ("", "file")],
+    ("name", "safe"), [("a%2F..%2F.hidden", "hidden"), ("%E9%A1%94.onnx", "_.onnx"), ("", "file")]
 )
 def test_file_names_are_sanitized(name: str, safe: str) -> None:
     assert PublishedFile(f"https://example.org/x/{name}", SHA256).name == safe

@@ -183,9 +183,7 @@ def test_missing_staged_file_is_rejected(dataset: Dataset, runs: Runs) -> None:
 
 
 def test_folders_are_synced_once_before_commit(
-    dataset: Dataset,
-    runs: Runs,
-    monkeypatch: pytest.MonkeyPatch,
+    dataset: Dataset, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, _ = runs
     synced: list[Path] = []

@@ -449,12 +449,12 @@ def test_human_label_settles_disputed_set(empty: Dataset) -> None:
 
 
 def test_human_label_overrides_weak_label(empty: Dataset) -> None:
-    first, second = add_hinted(empty, "a", "hana"), add_hinted(empty, "b", None)
+    first, second = add_hinted(empty, "a", None), add_hinted(empty, "b", "hana")
     accept_hints(empty)
-    label(empty, second, "rei")
+    label(empty, first, "rei")
     mark_as_copies(empty, first, second)
     (changed,) = conflict_summary(empty, DuplicateFinder(empty).plan()).values()
-    assert "(hana)" in str(changed), "the command names the copies"
+    assert "(hana, now no label)" in str(changed), "the command says what becomes of the copies"
     assert "(rei)" in str(changed)
     assert dedup(empty)["conflicts"] == 0
     assert set(labels(empty).values()) == {"rei"}

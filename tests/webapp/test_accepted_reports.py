@@ -56,9 +56,12 @@ def test_copy_of_test_image_stays_out_of_train(
     copy = decode(dataset.image_path(test_sample.image, "PNG").read_bytes()).pixels.resize((96, 72))
     sample = accept_report(dataset, copy, str(test_sample.label), unseen=unseen)
     assert (sample.split, sample.split_group) == (split, test_sample.split_group)
+    (other_name,) = {*NAMES} - {test_sample.label}
+    disputed = accept_report(dataset, copy.resize((80, 60)), other_name, unseen=unseen)
+    assert disputed.split is None, "labelled otherwise: left to `labeler split`"
     other = accept_report(dataset, pixels(900), "cat", unseen=unseen)
     assert (other.split, other.split_group) == ("train", other.key)
-    assert "waiting_for_split" not in status(dataset)
+    assert status(dataset)["waiting_for_split"] == 1
 
 
 def test_new_class_waits_for_split(dataset: Dataset) -> None:

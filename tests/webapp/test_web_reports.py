@@ -82,12 +82,15 @@ def test_model_of_faces_needs_boxes(serve: Serve, dataset: Dataset, tmp_path: Pa
     assert request_removal(faces, solid_image("blue")).status_code == 200
     send_report(faces, claimed="mei", box=[5, 5, 20, 20])
     send_report(serve(), solid_image("lime"), claimed="mei")  # as if it were stored before
-    accept = ("webapp.cli", "reports", "accept", "2", "3", "-d", dataset.root, "--json")
-    ran = run_here(*accept)
-    counts = {"accepted": 2, "disputed": 0, "whole_images": 1}
-    assert ran.json == {**counts, "new_classes": ["mei"]}
+    accept = ("webapp.cli", "reports", "accept", "-d", dataset.root, "--json")
+    ran = run_here(*accept, "2")
+    assert ran.json == {"accepted": 1, "disputed": 0, "new_classes": ["mei"]}
     assert "new classes: mei (labeler undo takes them back)" in ran.stderr
-    again = run_here(*accept).stderr
+    assert "of whole images in a dataset of faces" not in ran.stderr
+    skipped = run_here(*accept, "all")
+    assert (skipped.json["accepted"], "pending, of whole images in" in skipped.stderr) == (0, True)
+    assert "accepted, of whole images in a dataset of faces" in run_here(*accept, "3").stderr
+    again = run_here(*accept, "3").stderr
     assert "Decided" in again
     assert again.rstrip().endswith(f"labeler undo -d {dataset.root}"), "how to take it back"
 
@@ -128,7 +131,7 @@ def test_conflicting_reports_stay_pending(client: TestClient, dataset: Dataset, 
     listed = run_here("pipeline.cli", "list", "reports", "--where", f"id={mei}", "-d", dataset.root)
     assert listed.json["disputed_by"] == [4, rin]
     accept_reports(dataset, {mei: "mei"})
-    with pytest.raises(UsageError, match="<removal>"):
+    with pytest.raises(UsageError, match="report 4 asks for the image"):
         accept_reports(dataset, {rin: None})
     assert [report.id for report in Reports(dataset.db).iterate()] == [rin, 4]
 
@@ -156,13 +159,16 @@ def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: 
     assert run_here(*words).json == {"accepted": 0, "disputed": 1}
     with pytest.raises(UsageError, match=r"in the dataset it is labelled 'hana'"):
         accept_reports(dataset, {1: None})
+    accept = ("webapp.cli", "reports", "accept", "1", "-d", dataset.root)
+    run_here(*accept, "--class", "hanna").refused(2, "no class is called 'hanna'", "'hana'")
     send_report(client, data, claimed=None, box=[100, 80, 90, 100])
     other, nobody = Reports(dataset.db).iterate()
     assert other.claim.sha256 == nobody.claim.sha256 == image
     listed = run_here("pipeline.cli", "list", "reports", "-d", dataset.root).stdout.splitlines()
     assert [json.loads(line)["sample_is"] for line in listed] == ["hana", "hana"]
     accept_reports(dataset, {other.id: "rei"})
-    accept_reports(dataset, {nobody.id: ""})
+    run_here(*accept[:3], "2", *accept[4:]).refused(2, "'none of the classes'", '--class "" -d')
+    assert run_here(*accept[:3], "2", *accept[4:], "--class", "").code == 0
     (sample,) = dataset.samples.iterate()
     assert (sample.key, sample.status, sample.label) == (key, "rejected", None)
     assert [*SampleTiles(dataset.db).get_marks([key]).values()] == ["other"], "unlisted person"
@@ -181,7 +187,9 @@ def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: 
     assert get_unseen_labels(dataset.db) == {}, "what a person decided stays so"
     store_report(dataset, data, Box(101, 80, 90, 100), NOT_A_FACE)
     *_, no_face = Reports(dataset.db).iterate()
-    assert run_here(*words).json == {"accepted": 0, "disputed": 0}, "`all` takes classes only"
+    skipped = run_here(*words)
+    assert skipped.json == {"accepted": 0, "disputed": 1}
+    assert "pending, of none of the classes: 1" in skipped.stderr
     accept_reports(dataset, {no_face.id: NOT_A_FACE})
     assert dataset.samples.count_by("status")["rejected",] == 1
     assert [*SampleTiles(dataset.db).get_marks([key]).values()] == [None]

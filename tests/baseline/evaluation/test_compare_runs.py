@@ -14,11 +14,7 @@ from tools_for_tests import Ran, run_here
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.compare import compare
-from baseline.evaluation.decision_rule import (
-    SplitAnswers,
-    load_decision_rule,
-    save_decision_rule,
-)
+from baseline.evaluation.decision_rule import SplitAnswers, load_decision_rule, save_decision_rule
 from baseline.evaluation.evaluate import compute_answer_metrics
 from baseline.evaluation.intervals import randomization_test
 from baseline.evaluation.outputs import load_outputs, save_outputs

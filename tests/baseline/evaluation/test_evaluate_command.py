@@ -16,12 +16,7 @@ from evaluated_runs import fill, make_evaluated_run, simulate_outputs
 from sklearn.metrics import f1_score
 from tools_for_tests import run_here
 
-from baseline.data.samples import (
-    compute_prior_shift,
-    ensure_val,
-    find_examples,
-    make_folds,
-)
+from baseline.data.samples import compute_prior_shift, ensure_val, find_examples, make_folds
 from baseline.evaluation.decision_rule import (
     UNKNOWN,
     DecisionRule,

@@ -47,14 +47,7 @@ def test_report_is_self_contained(dataset: Dataset) -> None:
     save_decision_rule(folder, DecisionRule(1.2, 0.4, {CLASSES[0]: 0.9}, thresholds))
     text, page = write_and_parse_report(dataset, "one")
     sections = [section.get("id") for section in page.iter("section")]
-    assert sections == [
-        "figures",
-        "classes",
-        "mistakes",
-        "calibration",
-        "label-issues",
-        "training",
-    ]
+    assert sections == ["figures", "classes", "mistakes", "calibration", "label-issues", "training"]
     assert not page.xpath("//script|//link[not(@rel='icon')]|//iframe|//*[@onerror]")
     assert all(image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img"))
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?https?:", text)

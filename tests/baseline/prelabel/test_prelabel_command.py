@@ -201,10 +201,7 @@ def test_prelabel_samples_of_catalogue(dataset: Dataset) -> None:
         Changes(dataset.db).apply(step, [Change("refused", rows[third], str(disc))])
         Placements(dataset.db).apply(
             step,
-            [
-                Placement(rows[first], False, "g", "copy"),
-                Placement(rows[third], True, "g", "best"),
-            ],
+            [Placement(rows[first], False, "g", "copy"), Placement(rows[third], True, "g", "best")],
         )
     result = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
     assert result[third].refused == {"disc"}

@@ -21,13 +21,7 @@ from baseline.evaluation.metrics import EpochReport, SplitMetrics, compute_class
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
 from baseline.train import batches
-from baseline.train.batches import (
-    Batches,
-    BatchKey,
-    ImageSamples,
-    batch_loader,
-    shuffled_batches,
-)
+from baseline.train.batches import Batches, BatchKey, ImageSamples, batch_loader, shuffled_batches
 from baseline.train.loop import load_checkpoint, make_classifier_task, train_network
 from baseline.train.networks import Net, build_net
 from baseline.train.training import LOG, RunLogger, TrainingCallback, TrainingResult

@@ -17,11 +17,7 @@ from baseline.data.samples import find_fold_examples
 from baseline.evaluation.outputs import load_outputs
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT, cross_validate
-from baseline.train.trials import (
-    FOLD_VARIANCE_INFLATION,
-    FoldPlan,
-    run_cross_validation,
-)
+from baseline.train.trials import FOLD_VARIANCE_INFLATION, FoldPlan, run_cross_validation
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssues, SplitEvaluations

@@ -26,12 +26,7 @@ from baseline.train.trained_net import load_model
 from baseline.train.training import network_outputs, with_distances
 from baseline.use.engines import ModelFacts, NetworkOutputs
 from baseline.use.export import export_run as export_module
-from baseline.use.export.export_run import (
-    check_agreement,
-    compare,
-    engines_agree,
-    export_run,
-)
+from baseline.use.export.export_run import check_agreement, compare, engines_agree, export_run
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 

@@ -10,7 +10,7 @@ const FACES = "api/v1/admin/reports";
 // By number: the report, its card, its outcome, and whether it was seen.
 const cards = new Map();
 const seen = new IntersectionObserver((entries) => {
-  for (const { isIntersecting, target } of entries) if (isIntersecting) markSeen(cards.get(Number(target.dataset.report)));
+  for (const { isIntersecting, target } of entries) if (isIntersecting) cards.get(Number(target.dataset.report)).seen = true;
   refreshAcceptAll();
 }, { threshold: 0.6 });
 let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known: {}, classes: [], option: "" };
@@ -49,7 +49,6 @@ function draw() {
   seen.disconnect();
   cards.clear();
   for (const report of page.reports) {
-    report.isMisfit = mayBeMisfit(report) ? null : false;
     const state = { report, seen: false, broken: false, became: describeOutcome(report) };
     cards.set(report.id, state);
     state.card = element("li", { class: report.rivals.length ? "report disputed" : "report", "data-report": report.id });
@@ -89,15 +88,15 @@ function refreshHeader() {
 /** Reports that could be accepted together: seen, undisputed, of a class of the dataset, and of no image that looks like one of its own. */
 const listUndisputed = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
   seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(report.class));
-/** Those that one button accepts: not of a whole image, or one that may be, in a dataset of faces, or the other way round. */
-const listAcceptable = () => listUndisputed().filter(({ report }) => report.isMisfit === false);
+/** Those that one button accepts: not of a whole image in a dataset of faces, or the other way round. */
+const listAcceptable = () => listUndisputed().filter(({ report }) => !report.misfit);
 
 function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;
   byId("accept-all").hidden = !listAcceptable().length;
   byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: listAcceptable().length });
-  const count = listUndisputed().filter(({ report }) => report.isMisfit).length;
-  say(byId("left-out"), !count ? "" : isOfFaces ? words("Whole images left out: {count}", { count }) : words("Parts of images left out: {count}", { count }));
+  const count = listUndisputed().filter(({ report }) => report.misfit).length;
+  say(byId("left-out"), !count ? "" : !page.has_whole_images ? words("Whole images left out: {count}", { count }) : words("Parts of images left out: {count}", { count }));
 }
 
 function fillCard(state) {
@@ -113,7 +112,7 @@ function fillCard(state) {
         element("p", { class: "small" }, ...describeAnswer(report))]),
       element("p", { class: "small", text: when }),
       report.note ? element("p", { text: report.note }) : ""),
-    element("p", { class: "wide small misfit", hidden: !report.isMisfit, text: became ? nameExtent() : `⚠ ${warnOfMisfit()}` }),
+    report.misfit ? element("p", { class: "wide small misfit", text: became ? nameExtent() : `⚠ ${warnOfMisfit()}` }) : "",
     (report.in_test || report.copy_in_test) && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${warnOfTest(report)}` }) : "",
     report.rivals.length && !became ? describeDispute(report) : "",
     report.copies.length && !isRemoval(report) && !became ? warnOfCopies(report) : "",
@@ -125,27 +124,8 @@ const warnOfTest = (report) => (report.in_test
   ? words("In the test split: accepting changes the test set.")
   : words("A similar image is in the test split: if it is a copy, the next search for duplicates changes the test set."));
 
-/** Whether a report may be about a whole image, where the model is one of faces, or about a part of one, where it is not. */
-const mayBeMisfit = (report) => !isRemoval(report) && (!isOfFaces || (!report.box[0] && !report.box[1]));
-const nameExtent = () => (isOfFaces ? words("Whole image") : words("Part of an image"));
-const warnOfMisfit = () => (isOfFaces ? words("Accepting adds the whole image to a dataset of faces.") : words("Accepting adds a part of the image to a dataset of whole images."));
-
-/** Note that a report was seen, and say whether it is a misfit. Only the image tells its size. */
-function markSeen(state) {
-  const { report, card } = state;
-  const isFirst = !state.seen;
-  state.seen = true;
-  if (!isFirst || report.isMisfit === false) return;
-  const { id, box: [x, y, width, height] } = report;
-  const image = element("img", { src: `${FACES}/${id}/image` });
-  image.onload = () => {
-    const isWhole = !x && !y && image.naturalWidth === width && image.naturalHeight === height;
-    report.isMisfit = isWhole === isOfFaces;
-    card.querySelector(".misfit").hidden = !report.isMisfit;
-    if (report.isMisfit) card.querySelector(".buttons .primary")?.classList.remove("primary");
-    refreshAcceptAll();
-  };
-}
+const nameExtent = () => (!page.has_whole_images ? words("Whole image") : words("Part of an image"));
+const warnOfMisfit = () => (!page.has_whole_images ? words("Accepting adds the whole image to a dataset of faces.") : words("Accepting adds a part of the image to a dataset of whole images."));
 
 function describeAnswer({ answer, confidence }) {
   if (confidence === null) return [words("The model found no face.")];
@@ -204,7 +184,7 @@ function describeDispute({ rivals }) {
 }
 
 /** Whether the user should look closer before accepting a report. */
-const needsThought = ({ rivals, isMisfit }) => rivals.length > 0 || isMisfit;
+const needsThought = ({ rivals, misfit }) => rivals.length > 0 || misfit;
 
 function buildChoices(state) {
   const { report } = state;
