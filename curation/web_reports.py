@@ -408,6 +408,7 @@ def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
     opinions = [
         Rival(other.id, get_claimed_class(dataset, other), other.status)
         for other in Reports(dataset.db).find_about_face(report)
+        if other.status == PENDING or _find_decision(dataset, other)
     ]
     decision = _find_decision(dataset, report)
     if decision and not any(other[1:] == (decision.name, ACCEPTED) for other in opinions):

@@ -359,6 +359,7 @@ _FIXES = {
     "damaged_crops": "move them away with --repair, then crop again with facecrop run",
     "disputed_labels": "return them to the queue with labeler accept hints",
     "straddling_groups": "assign each group to one split with labeler split",
+    "unused_files": "gleanset gc --simulate --older 0d lists them",
 }
 
 

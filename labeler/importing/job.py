@@ -135,7 +135,7 @@ def import_labelled(
     if simulate:
         for origin in origins.values():
             groups.note(origin)
-        result["would_import"] = len(origins)
+        result["labelled_files"] = len(origins)
         result["labels"] = dict(sorted(files.count_classes().items()))
     else:
         for error in files.tree.unreadable:

@@ -263,7 +263,7 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
             for key in keys
         )
         findings |= _check_crops(crops, repair, progress)
-        findings["strays"] = sum(1 for _ in orphan_files(dataset))
+        findings["unused_files"] = sum(1 for _ in orphan_files(dataset))
         contradictions = find_contradictions(dataset.db)
         groups = [group.key for group in find_straddling_groups(dataset.db)]
         if len(groups) > contradictions["straddling_groups"].cases:

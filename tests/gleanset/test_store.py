@@ -127,7 +127,7 @@ def runs(dataset: Dataset) -> Iterator[Runs]:
 
 def is_sound(dataset: Dataset, images: int) -> bool:
     result = verify(dataset, repair=False, progress=Progress())
-    return (result["images"], result["sound"], result["strays"]) == (images, images, 0)
+    return (result["images"], result["sound"], result["unused_files"]) == (images, images, 0)
 
 
 def test_image_discarded_by_other_run_is_recorded(dataset: Dataset, runs: Runs) -> None:

@@ -46,7 +46,7 @@ def test_class_folders_are_imported(empty: Dataset, tmp_path: Path, splits: bool
     simulated = run_import(empty, tmp_path / "tree", simulate=True)
     split_folders = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
     class_counts = {"cat": 5, "owl": 2}
-    counts = {"files": 7, "would_import": 7, "ignored": 0, "labels": class_counts}
+    counts = {"files": 7, "labelled_files": 7, "ignored": 0, "labels": class_counts}
     assert simulated == {"kind": "tree"} | counts | split_folders
     assert empty.images.count() == 0
     summary = run_import(empty, tmp_path / "tree")
@@ -415,6 +415,6 @@ def test_folders_below_classes_are_groups(empty: Dataset, tmp_path: Path) -> Non
     ]
     write_pictures(tmp_path / "pets", names)
     shown = run_import(empty, tmp_path / "pets", group_by="folder", simulate=True)
-    assert (shown["kind"], shown["would_import"], shown["groups"]) == ("tree", 8, 4)
+    assert (shown["kind"], shown["labelled_files"], shown["groups"]) == ("tree", 8, 4)
     run_import(empty, tmp_path / "pets", group_by="folder")
     assert len(set(assign_split_groups(empty.db).values())) == 4

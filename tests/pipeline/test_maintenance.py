@@ -58,7 +58,7 @@ def stored_images(root: Path) -> list[Path]:
 def test_verify_sound_dataset(root: Path) -> None:
     result = run_gleanset(root, "verify").json
     assert (result["images"], result["sound"], result["gone"], result["damaged"]) == (4, 4, 0, 0)
-    assert result["strays"] == result["damaged_crops"] == result["gone_crops"] == 0
+    assert result["unused_files"] == result["damaged_crops"] == result["gone_crops"] == 0
     assert result["orphan_rows"] == result["duplicate_faces"] == 0
     assert result["disputed_labels"] == result["straddling_groups"] == 0
     assert "catalogue" not in result
@@ -249,7 +249,8 @@ def test_gc_removes_only_old_stray_files(root: Path) -> None:
     stray = root / "images" / "ab" / f"ab{'0' * 62}.jpg"
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"half a download")
-    assert run_gleanset(root, "verify").json["strays"] == 1
+    verified = run_gleanset(root, "verify")
+    assert (verified.json["unused_files"], "gc --simulate" in verified.stderr) == (1, True)
     assert run_gleanset(root, "gc").json["removed"] == 0
     half, old = root / "cache" / "features" / ".partial-0123456789abcdef", time.time() - 100_000
     half.parent.mkdir()

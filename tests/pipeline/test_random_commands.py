@@ -235,7 +235,7 @@ class Walk:
         files = {path.stem: path.read_bytes() for path in (self.root / "images").rglob("*.jpg")}
         assert files == {sha256: IMAGES[sha256] for sha256 in images}
         counts = self._run("pipeline", "verify")
-        assert (counts["sound"], counts["strays"], counts["orphan_rows"]) == (len(images), 0, 0)
+        assert (counts["sound"], counts["unused_files"], counts["orphan_rows"]) == (len(images), 0, 0)
         assert self._run("labeler", "dedup", "--workers", "1")["set_aside"] == 0
         assert self._run("pipeline", "gc", "--older", "0h")["removed"] == 0
 

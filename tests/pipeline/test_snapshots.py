@@ -372,7 +372,7 @@ def test_gc_keeps_images_of_snapshots(root: Path) -> None:
         collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)
     assert sorted((root / "images").glob("*/*")) == before
     assert not (root / "snapshots" / ".partial-killed").exists()
-    assert run_gleanset(root, "verify", "--json").json["strays"] == 0
+    assert run_gleanset(root, "verify", "--json").json["unused_files"] == 0
     run_gleanset(root, "snapshot", "--delete", done["before"])
     with Dataset.open(root) as dataset:
         collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)

@@ -147,6 +147,9 @@ def test_renamed_class_does_not_contradict_itself(client: TestClient, dataset: D
     for words in (("add", "Sanlang"), ("delete", "Sanlang"), ("add", "Hua", "--alias", "SANLANG")):
         run_here("labeler.cli", "classes", *words, "-d", dataset.root)
     assert find_class(dataset, "Sanlang") == "Hua", "not the class that was deleted"
+    run_here("labeler.cli", "classes", "delete", "Mei M", "-d", dataset.root).checked()
+    send_report(client, claimed="Hua", box=[5, 5, 20, 20])
+    assert list_disputed_reports(dataset) == {}, "the label of the accepted reports is gone"
 
 
 def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: Dataset) -> None:
