@@ -70,6 +70,8 @@ def test_duplicate_report_is_ignored(client: TestClient, dataset: Dataset) -> No
     assert send_report(client, claimed="RUBY").json()["reason"] == "already the answer"
     claimed = [report.claim.claimed for report in Reports(dataset.db).iterate()]
     assert claimed == ["mei", "red", "blue", "green"]
+    run_here("labeler.cli", "classes", "rename", "red", "Scarlet", "-d", dataset.root)
+    assert send_report(client, claimed="scarlet").json()["reason"] == "already the answer"
 
 
 def test_model_of_faces_needs_boxes(serve: Serve, dataset: Dataset, tmp_path: Path) -> None:
