@@ -74,7 +74,7 @@ class ReportSpool:
             claim = report.claim
             if claim.claimed not in NO_CLASS:
                 claim = claim._replace(claimed=find_class(dataset, claim.claimed))
-                answer = claim.answer and find_class(dataset, claim.answer)  # renamed since training
+                answer = claim.answer and find_class(dataset, claim.answer)
                 if claim.claimed == answer and not report.has_new_box:
                     detail = f"the prediction is {claim.answer!r}"
                     raise RefusedRequest(422, "already the answer", detail, "report other classes")
