@@ -149,8 +149,7 @@ def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> CommonPart | None:
     motion_a = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     motion_b = scale * matrix
     motion_b[:, 2] += motion_a[:, 2]
-    ones = np.full(b.shape, 1, np.uint8)
-    covered = cv2.warpAffine(ones, motion_b, size, flags=cv2.INTER_NEAREST)
+    covered = cv2.warpAffine(np.full(b.shape, 1, np.uint8), motion_b, size, flags=cv2.INTER_NEAREST)
     area = float(covered.sum()) / scale**2
     # At the rim of one image the other continues with its own border, which is not compared.
     square = np.ones((7, 7), np.uint8)

@@ -128,8 +128,7 @@ def _brightness_difference(common: CommonPart) -> tuple[Floats, Floats]:
     change = b - np.float32(slope) * a - np.float32(level)
     # For a wide blur, a quarter of the size is as good and much faster.
     change -= _enlarge(blur(_shrink(change, 4), max(0.5, max(a.shape) / 64)), a.shape)
-    steep = measure_slopes(a)
-    limit = np.float32(_MIN_GREY_DIFFERENCE) + np.float32(0.9 * abs(slope)) * steep
+    limit = np.float32(_MIN_GREY_DIFFERENCE) + np.float32(0.9 * abs(slope)) * measure_slopes(a)
     return change, limit.astype(np.float32)
 
 
@@ -242,8 +241,7 @@ def measure_replaced_windows(common: CommonPart) -> float:
     squares = (a.own * a.own, b.own * b.own, shared * shared, np.ones_like(a.own))
     masked = (np.where(common.mask, square, np.float32(0)) for square in squares)
     of_a, of_b, of_both, covered = (cv2.blur(square, (window, window)) for square in masked)
-    inside = covered > 0.5
-    strong = np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
+    inside, strong = covered > 0.5, np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
     lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (np.minimum(of_a, of_b) + 0.02)
     return float(1000 * np.count_nonzero(strong & lacking & inside) / max(1, inside.sum()))
 

@@ -198,8 +198,7 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
 
 
 def _apply_morphology(mask: Mask, operator: int) -> Mask:
-    square = np.ones((2, 2), np.uint8)
-    return cv2.morphologyEx(mask.astype(np.uint8), operator, square) > 0
+    return cv2.morphologyEx(mask.astype(np.uint8), operator, np.ones((2, 2), np.uint8)) > 0
 
 
 _GRID_SIDE = 128

@@ -161,8 +161,7 @@ def hash_descriptors(descriptors: Floats) -> tuple[npt.NDArray[np.uint64], npt.N
     rounding algorithms", 2002). Of a descriptor and its mirror image, the one on the positive side
     of a fixed direction is hashed.
     """
-    centered = descriptors - _MEAN_DESCRIPTOR
-    projections = _projections()
+    centered, projections = descriptors - _MEAN_DESCRIPTOR, _projections()
     mirrored = (centered - centered[:, MIRRORED_ORDER]) @ projections[:, 5] < 0
     centered = np.where(mirrored[:, None], centered[:, MIRRORED_ORDER], centered)
     bits = np.packbits(centered @ projections > 0, axis=1)

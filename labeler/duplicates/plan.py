@@ -162,8 +162,7 @@ def make_plan(pairs: Pairs) -> DuplicatePlan:
 
 class _Planner:
     def __init__(self, pairs: Pairs) -> None:
-        self._pairs = pairs
-        self._plan = DuplicatePlan()
+        self._pairs, self._plan = pairs, DuplicatePlan()
         self._by_person = pairs.get_human_verdicts()
         same = {(pair.a, pair.b): pair for pair in pairs.list_same()}
         self._similarities = {ids: pair.similarity for ids, pair in same.items()}
@@ -410,8 +409,7 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
         raise UsageError(f"{a!r} was named twice", "name two different samples")
     first, second = Pairs(dataset.db).get_ids([a, b])
     operation = make_operation("same" if same else "not-same", one=a[:8], other=b[:8])
-    verdict = SAME if same else NOT_SAME
-    return apply_step(dataset, operation, verdicts={(first, second): verdict})
+    return apply_step(dataset, operation, verdicts={(first, second): SAME if same else NOT_SAME})
 
 
 def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:

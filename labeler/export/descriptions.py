@@ -298,8 +298,7 @@ def front_matter(name: str, facts: CardFacts) -> str:
         ]
         content["configs"] = [{"config_name": "default", "data_files": paths}]
         content["dataset_info"] = {"features": describe_features(facts.row, facts.labels)}
-    text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=inf)
-    return f"---\n{text}---"
+    return f"---\n{yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=inf)}---"
 
 
 CROISSANT = "croissant.json"
@@ -358,8 +357,7 @@ def write_descriptions(
         "distribution": list(_files(folder, facts, shards or {})),
         "recordSet": [_image_records(facts)] if _has_records(facts) else [],
     }
-    text = json.dumps(description, ensure_ascii=False, indent=1)
-    write_text(folder / CROISSANT, f"{text}\n")
+    write_text(folder / CROISSANT, f"{json.dumps(description, ensure_ascii=False, indent=1)}\n")
 
 
 def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterator[Node]:

@@ -384,8 +384,7 @@ def write_tree(
         i.path: {"sample": i.sample.key, "label": i.sample.label, "sha256": i.sha256}
         for i in written
     }
-    marker = {**options.marker_facts, "no_split": options.no_split, "images": entries}
-    write_marker(folder, marker)
+    write_marker(folder, {**options.marker_facts, "no_split": options.no_split, "images": entries})
     return facts.result(failed)
 
 

@@ -225,8 +225,7 @@ def name_originals(
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
         path = f"{folder}/{original_name(image.origins)}"
-        plan = plan_file(sample, image, options)
-        paths[sample.image] = names.add(sample, path, plan.extension)
+        paths[sample.image] = names.add(sample, path, plan_file(sample, image, options).extension)
     return paths
 
 
@@ -258,8 +257,7 @@ def original_name(origins: Iterable[Origin]) -> str:
         key = origin.key
         if "://" in key:
             key = re.split("[?#]", key)[0].rstrip("/")
-        name = f"{origin.source}-{key.rsplit('/', 1)[-1]}"
-        return make_safe_name(_EXTENSION.sub("", name))
+        return make_safe_name(_EXTENSION.sub("", f"{origin.source}-{key.rsplit('/', 1)[-1]}"))
     return "image"
 
 

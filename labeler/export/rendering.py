@@ -68,8 +68,7 @@ def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> Expor
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if options.link and _link_original(item, target):
-            has_gps = file_has_gps_position(target)
-            return replace(item, sha256=item.image.sha256, has_gps=has_gps)
+            return replace(item, sha256=item.image.sha256, has_gps=file_has_gps_position(target))
         if item.method == "crop" and link_or_copy(item.crop, target):
             return replace(item, sha256=hash_file(target))
         data, written = render_image(item, options)

@@ -306,8 +306,7 @@ def _make_thumbnails(
 ) -> dict[int, str]:
     """Return the thumbnails of entries (by number) as data URIs, without unreadable ones."""
     rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in entries])
-    files = enumerate(list_sample_files(dataset, rows))
-    outcomes = run_over(make_thumbnail, files, Processes())
+    outcomes = run_over(make_thumbnail, enumerate(list_sample_files(dataset, rows)), Processes())
     outcomes = progress.over(outcomes, "thumbnails", total=len(rows), unit=" images")
     return {o.item[0]: o.result for o in outcomes if o.result is not None}
 

@@ -330,8 +330,7 @@ def _label_samples(
         elif sample is not None and paths.keys() != {sample.label}:
             disputed.append(_record_dispute(dataset, paths, sample.label or sample.status))
     if choices:
-        action = make_operation("import", count=len(choices), folder=folder)
-        dataset.journal.apply(action, choices)
+        dataset.journal.apply(make_operation("import", count=len(choices), folder=folder), choices)
     return disputed
 
 

@@ -141,8 +141,7 @@ def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
     pages = (clean_page_url(parse_name(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
     credit = Credit(author, clean_credit_text(licence), next(filter(None, pages), None))
     title = parse_name(row.get("title"))
-    original_path = parse_name(row.get("original_path"))
-    return SourceInfo(credit, title, original_path)
+    return SourceInfo(credit, title, parse_name(row.get("original_path")))
 
 
 def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:

@@ -21,8 +21,7 @@ class CtrlC(QObject):
 
     def __init__(self, application: QApplication) -> None:
         super().__init__(application)
-        self.pressed = False
-        self._before = signal.getsignal(signal.SIGINT)
+        self.pressed, self._before = False, signal.getsignal(signal.SIGINT)
         if self._before is not signal.default_int_handler:
             # A script that ignores it continues to ignore it.
             return

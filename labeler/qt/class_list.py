@@ -172,9 +172,7 @@ class ClassListDelegate(QStyledItemDelegate):
         self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListView
     ) -> None:
         super().__init__(parent)
-        self._classes = model
-        self._thumbs = thumbs
-        self._list = parent
+        self._classes, self._thumbs, self._list = model, thumbs, parent
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
         """Set the name in the editor once: to set it again would lose the selection."""

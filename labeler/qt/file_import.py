@@ -92,8 +92,7 @@ class BackgroundImport(QObject):
 
     def __init__(self, worker: SessionWorker) -> None:
         super().__init__(worker)
-        self._worker = worker
-        self.queue = CommandQueue(self)
+        self._worker, self.queue = worker, CommandQueue(self)
         self._reset()
         self.queue.staged.connect(self._show_stage)
         self.queue.ended.connect(self._command_ended)

@@ -183,8 +183,7 @@ class SampleImage(QWidget):
 
     def __init__(self, thumbs: ThumbnailLoader, shape: float, name: str) -> None:
         super().__init__()
-        self._thumbs = thumbs
-        self._shape = shape
+        self._thumbs, self._shape = thumbs, shape
         self._region: SampleRegion | None = None
         self._box: QRect | None = None
         self.setAccessibleName(name)

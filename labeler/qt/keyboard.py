@@ -76,8 +76,7 @@ class ClassKeyReader(QObject):
         super().__init__(widget)
         self._worker = worker
         widget.installEventFilter(self)
-        self._first = ""
-        self._timer = timer(self, self.forget, SECOND_KEY_TIMEOUT_MS)
+        self._first, self._timer = "", timer(self, self.forget, SECOND_KEY_TIMEOUT_MS)
 
     @property
     def is_waiting(self) -> bool:

@@ -80,8 +80,7 @@ class Welcome(QDialog):
         self.take.setChecked(can_import and not is_dataset(target))
 
     def _show_target(self, text: str) -> None:
-        exists = is_dataset(Path(text))
-        self.make.setText(self.tr("Open") if exists else self.tr("Create dataset"))
+        self.make.setText(self.tr("Open") if is_dataset(Path(text)) else self.tr("Create dataset"))
         self.make.setEnabled(bool(text.strip()))
 
     def create_dataset(self) -> None:
@@ -120,8 +119,7 @@ class Program(QObject):
         else:
             self.welcome = Welcome(root)
             # Queued: a button must finish its click before the dialog is deleted.
-            queued = Qt.ConnectionType.QueuedConnection
-            self.welcome.opened.connect(self._open_from_welcome, queued)
+            self.welcome.opened.connect(self._open_from_welcome, Qt.ConnectionType.QueuedConnection)
             self.welcome.show()
 
     def open(self, root: Path, view: str | None = None) -> LabelerWindow:

@@ -42,8 +42,7 @@ class BackgroundTask(QObject):
 
     def __init__(self, root: Path) -> None:
         super().__init__()
-        self._root = root
-        self._ended = threading.Event()
+        self._root, self._ended = root, threading.Event()
         self._thread: threading.Thread | None = None
         self.busy = False
         """True until the result is delivered."""

@@ -73,8 +73,7 @@ class SettingsDialog(QDialog):
         self.language, self.theme = QComboBox(), QComboBox()
         self.hints = QCheckBox(self.tr("Key hints below the faces"))
         self._fill(self.language, LANGUAGE_NAMES, get_language())
-        themes = {"light": self.tr("Light"), "dark": self.tr("Dark")}
-        self._fill(self.theme, themes, get_theme())
+        self._fill(self.theme, {"light": self.tr("Light"), "dark": self.tr("Dark")}, get_theme())
         self.hints.setChecked(KeyHints.enabled())
         self._lay_out()
         self.language.setFocus(Qt.FocusReason.TabFocusReason)

@@ -120,8 +120,7 @@ class Learning(QObject):
         super().__init__(worker)
         self._worker = worker
         self.active = self.has_model = False
-        self._failure = ""
-        self._started_at = 0.0
+        self._failure, self._started_at = "", 0.0
         self._prelabel = CommandQueue(self, low_priority=True)
         self._prelabel.staged.connect(self._report_stage)
         self._prelabel.ended.connect(self._prelabel_ended)

@@ -332,8 +332,7 @@ class NameField(QLineEdit):
         self._worker = worker
         self._names: Sequence[KnownName] = ()
         self._matching: Sequence[KnownName] = ()
-        self._at = -1
-        self.hint = QLabel(self)
+        self._at, self.hint = -1, QLabel(self)
         self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
         self.textEdited.connect(self._edited)

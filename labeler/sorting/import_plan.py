@@ -174,8 +174,7 @@ def search_commands(
     """Return the commands that import `limit` images, found on a site by words, in order."""
     options = ["--limit", str(limit), "--source", site, *_common_options(root)]
     # The space is removed again; without it, -words would be an option.
-    search = ["harvest", "keyword", f" {words}", *options]
-    return [search, _make_samples(root, whole_images)]
+    return [["harvest", "keyword", f" {words}", *options], _make_samples(root, whole_images)]
 
 
 def _make_samples(root: Path, whole_images: bool) -> list[str]:

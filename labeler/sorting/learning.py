@@ -53,8 +53,7 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
         for sample in Proposals(dataset.db).iterate()
         if predictions.get(sample.sample, sample.proposals) != sample.proposals
     ]
-    changed_count = _store(dataset, latest, changed, model.classes)
-    return LearningResult(missing, changed_count, has_model=True)
+    return LearningResult(missing, _store(dataset, latest, changed, model.classes), has_model=True)
 
 
 def _store(

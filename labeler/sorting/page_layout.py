@@ -368,8 +368,7 @@ def cluster_stacks(
     cannot_link = [
         (positions[a], positions[b]) for a, b in in_one_image if a in positions and b in positions
     ]
-    cluster_count = max(1, len(rows) // MEAN_CLUSTER_SIZE)
-    clusters = cluster_rows(rows, cluster_count, cannot_link)
+    clusters = cluster_rows(rows, max(1, len(rows) // MEAN_CLUSTER_SIZE), cannot_link)
     if len(rows) < FEW_STACKS:
         clusters = max(clusters, cluster_rows(rows, apart=cannot_link), key=len)
     sample_clusters = []

@@ -70,8 +70,7 @@ def format_caption(item: ExportItem, template: str) -> str:
 def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE) -> None:
     """Write a text file next to each image."""
     for item in items:
-        text = format_caption(item, template)
-        write_text((folder / item.path).with_suffix(".txt"), f"{text}\n")
+        write_text((folder / item.path).with_suffix(".txt"), f"{format_caption(item, template)}\n")
 
 
 METADATA = "metadata.parquet"

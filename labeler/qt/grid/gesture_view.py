@@ -296,8 +296,7 @@ class GestureView(TileView):
     def enterEvent(self, event: QEnterEvent) -> None:
         """Point at the tile under the mouse when it enters or the view appears."""
         super().enterEvent(event)
-        at = self.viewport().mapFrom(self, event.position().toPoint())
-        self.mouse.follow(at)
+        self.mouse.follow(self.viewport().mapFrom(self, event.position().toPoint()))
         self.point_at_mouse()
 
     def mousePressEvent(self, event: QMouseEvent) -> None:

@@ -116,8 +116,7 @@ class GridLayout:
 
     def __init__(self, sections: Sequence[Section], width: int, side: int) -> None:
         self.placed: list[PlacedSection] = []
-        self.count = 0
-        self.height = GAP
+        self.count, self.height = 0, GAP
         for shares_shelf, run in groupby(sections, lambda section: section.shares_shelf):
             if shares_shelf:
                 self._place_in_shelves(list(run), width, side + GAP)

@@ -238,6 +238,5 @@ class TileModel(QAbstractListModel):
         if state.mark is TileMark.LIFTED:
             parts.append(self.tr("excluded"))
         elif state.mark in (TileMark.SENT, TileMark.DONE):
-            target = target_name(state.target)
-            parts.append(self.tr("moved to {target}").format(target=target))
+            parts.append(self.tr("moved to {target}").format(target=target_name(state.target)))
         return ", ".join(parts)

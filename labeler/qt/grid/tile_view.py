@@ -204,8 +204,7 @@ class TileView(QListView):
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader) -> None:
         super().__init__()
-        self.side = DEFAULT_SIDE
-        self.point = -1
+        self.side, self.point = DEFAULT_SIDE, -1
         self._grid = GridLayout((), 1, self.side)
         self._thumbs = thumbs
         self._shows: dict[str, set[int]] = {}

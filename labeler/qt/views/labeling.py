@@ -257,8 +257,7 @@ class LabelingView(LabelerView):
         super().__init__(context)
         self.model = TileModel(self.worker, self)
         self.view = self.grid_class(self.model, context.thumbs, self.worker)
-        self.home = self.view
-        self.empty = EmptyNotice(self.view)
+        self.home, self.empty = self.view, EmptyNotice(self.view)
         self._sent: dict[int, list[int]] = {}
         self._lifted: dict[int, list[int]] = {}
         """Samples to exclude again when a step (by its root) is undone or redone."""
