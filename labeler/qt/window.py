@@ -34,6 +34,7 @@ from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, Vie
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.review import FilteredView
 from labeler.qt.widgets import ENTER, enlarge_targets, keep_focus, row_layout, set_column, tab_last
+from labeler.sorting.session import StepKind
 
 CLOSE_TIMEOUT_SECONDS = 0.5
 CLOSE_RETRY_MS = 100
@@ -173,7 +174,7 @@ class LabelerWindow(QMainWindow):
 
     def _add_actions(self) -> None:
         self._add_action(self.tr("Undo"), self.undo, QKeySequence.StandardKey.Undo)
-        self._add_action(self.tr("Redo"), self.worker.redo, "Ctrl+Shift+Z", "Ctrl+Y")
+        self._add_action(self.tr("Redo"), self.redo, "Ctrl+Shift+Z", "Ctrl+Y")
         self._add_action(self.tr("Quit"), self.close, "Ctrl+Q")
         self._add_action(self.tr("Keyboard shortcuts"), self.sheet.toggle, "F1", "?")
         self._add_action(self.tr("Find a class"), self._name_class, "/")
@@ -181,8 +182,7 @@ class LabelerWindow(QMainWindow):
         self._add_action(self.tr("Settings"), self.show_settings, "Ctrl+,")
         self._add_action(self.tr("Context menu"), partial(open_menu, self), "Shift+F10")
         for kind in VIEWS:
-            act = partial(self._press_view_key, kind.name)
-            self._add_action(tr(kind.title), act, kind.key)
+            self._add_action(tr(kind.title), partial(self._press_view_key, kind.name), kind.key)
 
     def _connect(self) -> None:
         self._input.touched.connect(lambda: self.view.note_input())
@@ -320,8 +320,12 @@ class LabelerWindow(QMainWindow):
 
     def undo(self) -> None:
         """Undo in the view first, then the last step."""
-        if not self.view.undo():
+        if not self.view.take_back(StepKind.UNDO):
             self.worker.undo()
+
+    def redo(self) -> None:
+        if not self.view.take_back(StepKind.REDO):
+            self.worker.redo()
 
     def _open_place(self, target: str) -> None:
         if not self.view.open_place(target):

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from PySide6.QtCore import QObject, QTimer
 
@@ -132,16 +132,6 @@ class PageHistory:
         self.earlier = [page for page in self.earlier if not page.labels & classes]
 
 
-class PageChange(NamedTuple):
-    """A change that decides nothing: the page after it, the last step then, rows, and its undo."""
-
-    page: ClassPage | None
-    last_step: object
-    rows: Sequence[int]
-    name: str
-    revert: Callable[[], None]
-
-
 class ClassPagesView(PagedView):
     """Tiles stay in place until Enter; what is sent elsewhere is saved at once."""
 
@@ -153,7 +143,6 @@ class ClassPagesView(PagedView):
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only
         self._history = PageHistory()
-        self._changes: list[PageChange] = []
         self._moves: dict[int, tuple[ClassPage, ClassPage]] = {}
         """The pages before and after steps (by their root) that moved labelled faces."""
         self.header = PageHeader(self.worker, self.file_page, self.skip_page)
@@ -445,7 +434,7 @@ class ClassPagesView(PagedView):
         if toggled := [row for row in rows if self.model.state(row).mark not in NAMED]:
             self._toggle(toggled)
             name = self.tr("Change which faces are excluded")
-            self._note_change(toggled, name, partial(self._toggle, toggled))
+            self.note_change(toggled, name, *2 * [partial(self._toggle, toggled)])
         if sent := [row for row in rows if self.model.state(row).mark in NAMED]:
             self.send_rows(sent, Place.QUEUE.target, BY_HAND)
             self.model.set_state(sent, TileState(TileMark.LIFTED))
@@ -501,33 +490,11 @@ class ClassPagesView(PagedView):
         self.model.withdraw_labels(rows)
         self._replace_page(page, other)
 
-    def undo(self) -> bool:
-        """Undo joins, splits and exclusions that are newer than the last step in force."""
-        name = self.undo_name()
-        if name and not self.worker.unsaved_count:
-            self._changes.pop().revert()
+    def take_back(self, kind: StepKind) -> bool:
+        done = super().take_back(kind)
+        if done:
             self._refresh.watch(None)  # the page is being worked on
-            self.worker.show_message(self.tr("Undone: {what}").format(what=name))
-            self.changed.emit()
-            return True
-        return False
-
-    def undo_name(self) -> str:
-        newest = self._changes[-1] if self._changes else None
-        is_last = newest is not None and newest[:2] == (self.page, self._last_step())
-        return newest.name if newest is not None and is_last else ""
-
-    def _note_change(self, rows: Sequence[int], name: str, revert: Callable[[], None]) -> None:
-        change = PageChange(self.page, self._last_step(), rows, name, revert)
-        if self._changes and self._changes[-1][:4] == change[:4]:
-            self._changes.pop()  # both clicks of a double click
-        else:
-            self._changes.append(change)
-        self.worker.ask(lambda session: session.history.forget_redo())
-        self.changed.emit()
-
-    def _last_step(self) -> object:
-        return self.worker.progress.undo if self.worker.progress else None
+        return done
 
     def _divide(self, rows: list[int]) -> None:
         page, target = self.page, {*rows[:1]}
@@ -548,7 +515,8 @@ class ClassPagesView(PagedView):
         self._replace_page(page, other, without=moved)
         if self.page is other is not page:
             self.worker.show_message(name + self.tr(" · Ctrl+Z: undo"))
-            self._note_change(moved, name, partial(self._replace_page, other, page))
+            repeat = partial(self._replace_page, page, other, moved)
+            self.note_change(moved, name, partial(self._replace_page, other, page), repeat)
 
     def _replace_page(
         self, page: ClassPage, other: ClassPage | None, without: Sequence[int] = ()

@@ -8,6 +8,7 @@ Nothing is deleted, and every step can be undone.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from PySide6.QtCore import QRect
 
@@ -120,8 +121,7 @@ class DuplicatesView(PagedView):
         self.sets: list[DuplicateSet] = []
         self._choices: dict[tuple[int, ...], str] = {}
         """The keys of the copies that were clicked, by the rows of their sets."""
-        self._stale = True
-        self._page_size = 1
+        self._stale, self._page_size = True, 1
         self._compared = self._missing = 0
         self._planning = self.worker.create_task()
         self.title = TitleLabel()
@@ -193,7 +193,7 @@ class DuplicatesView(PagedView):
         self._stale = True
 
     @property
-    def page(self) -> list[DuplicateSet]:
+    def shown_sets(self) -> list[DuplicateSet]:
         """The sets that are shown, with the copies to keep that were clicked."""
         sets = self.sets[: self._page_size]
         choices = ((copies, self._choices.get((*copies.rows,))) for copies in sets)
@@ -204,7 +204,7 @@ class DuplicatesView(PagedView):
         self.none_button.setVisible(bool(self.sets))
         self._column.activate()  # both take room from the view
         self._page_size = self._room()
-        page = self.page
+        page = self.shown_sets
         self.view.sets = self.sets[: self._page_size]
         self.view.kept = {copies.best_key for copies in page}
         self.model.show(
@@ -274,7 +274,9 @@ class DuplicatesView(PagedView):
         if len(self.sets) <= self._page_size:
             self.worker.show_message(self.tr("All remaining sets are shown"))
             return
-        place = pages * self._page_size
+        self._turn_to(pages * self._page_size)
+
+    def _turn_to(self, place: int) -> None:
         self.sets = self.sets[place:] + self.sets[:place]
         self._show()
 
@@ -289,19 +291,30 @@ class DuplicatesView(PagedView):
             self._set_best(number, index)
 
     def _set_best(self, number: int, index: int) -> None:
-        # The tiles stay where they are. A second click, as of a double click, takes it back.
+        # A second click, as of a double click, takes it back.
         rows, key = (*self.sets[number].rows,), self.sets[number].members[index].key
-        if self._choices.pop(rows, "") != key:
-            self._choices[rows] = key
+        before = self._choices.get(rows, "")
+        key = "" if key == before else key
+        self._choose(rows, key)
+        name, choose = self.tr("Choose the copy to keep"), partial(self._choose, rows)
+        what = (rows, {before, key})
+        self.note_change(what, name, partial(choose, before), partial(choose, key))
+
+    def _choose(self, rows: tuple[int, ...], key: str) -> None:
+        # The tiles stay where they are, unless the set is on another page.
+        self._choices[rows] = key
         seen_samples, bar = set(self.view.seen_samples), self.view.verticalScrollBar()
-        scrolled = bar.value()
+        scrolled, row_lists = bar.value(), [(*group.rows,) for group in self.sets]
+        if rows in row_lists[self._page_size :]:
+            self._turn_to(row_lists.index(rows))
+            return
         self._show()
         self.view.seen_samples = seen_samples
         bar.setValue(scrolled)
 
     def accept_page(self) -> None:
         """Mark all but the best copies on the page as duplicates; skip undecided sets."""
-        self._accept([group for group in self.page if group.settled])
+        self._accept([group for group in self.shown_sets if group.settled])
 
     def _keep_best(self) -> None:
         self._accept([copies.with_best(copies.best_key) for copies in self._uncertain_sets()])
@@ -313,7 +326,7 @@ class DuplicatesView(PagedView):
     def _uncertain_sets(self) -> list[DuplicateSet]:
         # Conflicting labels need a click. Of sets that share an image, the first is decided.
         sets, rows = list[DuplicateSet](), set[int]()
-        for copies in self.page:
+        for copies in self.shown_sets:
             if not (copies.settled or copies.conflict) and rows.isdisjoint(copies.rows):
                 sets.append(copies)
                 rows.update(copies.rows)

@@ -385,6 +385,10 @@ class Person:
         self.window.undo()
         settle(self.window)
 
+    def redo(self) -> None:
+        self.window.redo()
+        settle(self.window)
+
     def click(self, row: int, modifiers: Qt.KeyboardModifier = NONE) -> None:
         self.gestures += 1
         QTest.mouseClick(

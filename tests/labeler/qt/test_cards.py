@@ -142,22 +142,20 @@ def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
     person.undo()
     assert person.keys == {"Mikku": "1"}
     assert labels_of(person, ids) == {"Mikku"}
-    person.window.worker.redo()
-    settle(person.window)
+    person.redo()
     assert person.keys == {"Miku": "1"}
     person.add_class("Rin")
     person.click(rows[0])  # takes its label, and excludes it
     person.point(rows[0])
     excluded, rin, miku = (None, "lifted"), ("Rin", "done"), ("Miku", "done")
-    redo = person.window.worker.redo
     for change, expected in (
         (lambda: None, excluded),
         (lambda: person.press("2"), ("Rin", "sent")),
         (person.undo, excluded),
-        (redo, rin),
+        (person.redo, rin),
         (person.undo, excluded),
         (person.undo, miku),
-        (redo, excluded),
+        (person.redo, excluded),
     ):
         change()
         settle(person.window)

@@ -128,8 +128,7 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
     assert buttons_shown(view) == (True, False)
     assert view._refresh._page is None  # no better page replaces it
     for shown in (True, False):
-        person.window.worker.redo()
-        settle(person.window)
+        person.redo()
         assert (view.page == page) is shown
 
 
@@ -254,10 +253,19 @@ def test_minus_splits_cluster_and_keeps_exclusions(person: Person) -> None:
     assert len(after.cluster_sizes) == len(before.cluster_sizes) + 1
     assert after.cluster_sizes[0] + after.cluster_sizes[1] == before.cluster_sizes[0]
     assert view.model.state(view.model.row_of(lifted)).mark == "lifted"
-    for mark in ("lifted", "in"):  # undoes the split, then the exclusion
-        person.undo()
-        assert view.page is before
+    for change, page, mark in (
+        (person.undo, before, "lifted"),
+        (person.undo, before, "in"),
+        (person.redo, before, "lifted"),
+        (person.redo, after, "lifted"),
+        (person.undo, before, "lifted"),
+    ):
+        change()
+        assert view.page is page
         assert view.model.state(view.model.row_of(lifted)).mark == mark
+    person.click(rows[1])
+    person.redo()
+    assert view.page is before, "another change leaves nothing to redo"
 
 
 def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
@@ -319,8 +327,7 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
     person.window.show_view("pages")
     settle(person.window)
     assert view.view.name_of(first[0]) == "", "also after an undo in another view"
-    person.window.worker.redo()
-    settle(person.window)
+    person.redo()
     drop_on(person, list(first), second[0])
     assert label_counts(person) == {"Miku": len(first) + len(second)}
     before = person.page
@@ -329,7 +336,7 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
         if undoes:
             person.undo()
         elif person.page is before:
-            person.window.worker.redo()
+            person.redo()
         count = len(first) + len(second) - (not undoes)
         assert label_counts(person) == {"Miku": count}
         row = view.model.row_of(face)

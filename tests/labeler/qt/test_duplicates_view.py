@@ -126,7 +126,7 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
     wait_until(lambda: has_tile(view.model, 8))
     widths = [member.width for member in view.sets[0].members]
     person.click(widths.index(160))
-    assert view.page[0].members[0].width == 160
+    assert view.shown_sets[0].members[0].width == 160
     order = [view.model.id(row) for row in range(view.model.rowCount())]
     double_click(person, widths.index(240))
     assert view.enlarged.isVisible()
@@ -152,7 +152,38 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
     with Dataset.open(person.window.worker.root) as dataset:
         plan = DuplicateFinder(dataset, workers=1).plan()
         assert all("chosen" not in group.reason for group in plan.sets)
-    assert view.page[0].members[0].width == 160, "the click still counts"
+    assert view.shown_sets[0].members[0].width == 160, "the click still counts"
+
+
+def test_undo_takes_back_clicks_before_steps(person: Person) -> None:
+    view, sizes = duplicates_view(person), len(SIZES)
+    person.add_class("hana")
+    person.undo()
+    person.add_class("rin")
+    for row in (1, 2, sizes + 1):  # two copies of one set, one of another
+        person.click(row)
+    places = {row: view.view.member(row) for row in (0, 1, 2, sizes, sizes + 1)}
+    keys = {row: view.sets[number].members[n].key for row, (number, n) in places.items()}
+    assert person.window.status.undo.text() == "Undo: Choose the copy to keep"
+    for key, kept in (
+        ("z", (2, sizes)),
+        ("z", (1, sizes)),
+        ("y", (2, sizes)),
+        ("z", (1, sizes)),
+        ("z", (0, sizes)),
+        ("y", (1, sizes)),
+    ):
+        QTest.keyClick(person.window.windowHandle(), key, Qt.KeyboardModifier.ControlModifier)
+        assert {keys[row] for row in kept} < view.view.kept
+        assert list(person.keys) == ["rin"]
+    assert person.status == "Redone: Choose the copy to keep"
+    person.enter()
+    assert duplicate_widths(person) == [160] * 3 + [240] * 2 + [320]
+    person.undo()  # of Enter
+    wait_until_planned(person)
+    for classes in (["rin"], []):  # first the click that Enter had kept
+        person.undo()
+        assert (keys[0] in view.view.kept, list(person.keys)) == (True, classes)
 
 
 def test_decision_of_other_process_is_kept(person: Person) -> None:
@@ -172,7 +203,7 @@ def test_page_of_doubtful_sets_is_decided_by_one_click(person: Person) -> None:
         dataset.db.execute("UPDATE pair SET verdict='doubtful' WHERE kind='pixels'")
     view._plan()
     wait_until_planned(person)
-    page, count = len(view.page), len(view.sets)
+    page, count = len(view.shown_sets), len(view.sets)
     assert count == GROUPS * len(SIZES)  # each copy with each other
     assert page > GROUPS
     assert view.accept_button.isHidden()

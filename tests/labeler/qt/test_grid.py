@@ -144,8 +144,7 @@ def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
     settle(person.window)
     assert person.view.model.state(1).mark == "in"
     assert bar.text() == "Undo: Label 1 face as rei"
-    person.window.worker.redo()
-    settle(person.window)
+    person.redo()
     assert person.view.model.state(1).mark == "done"
     person.point(2)
     person.press(".")  # no class has a key that begins with it

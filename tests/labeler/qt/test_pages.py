@@ -123,8 +123,7 @@ def test_undo_returns_to_page(person: Person, monkeypatch: pytest.MonkeyPatch) -
     person.undo()
     assert view.page == page
     assert len(person.labels) == 0
-    person.window.worker.redo()
-    settle(person.window)
+    person.redo()
     assert view.page != page
     assert len(person.labels) > 0
 
