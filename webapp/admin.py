@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from itertools import zip_longest
 from typing import Annotated, Any
 
 import msgspec
@@ -16,21 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from curation.web_reports import (
-    NOT_A_FACE,
-    SettledReports,
-    accept_reports,
-    crop_report_face,
-    find_class,
-    find_copies,
-    find_misfits,
-    find_rivals,
-    get_claimed_class,
-    is_in_test,
-    read_report_image,
-    refuse_reports,
-    undo_decision,
-)
+from curation import web_reports
 from gleanset import Dataset
 from gleanset.db.faces import are_whole_images
 from gleanset.db.reports import PENDING, Report, Reports, SimilarImage, list_spooled_reports
@@ -38,12 +23,12 @@ from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import encode_jpeg
-from webapp.api import json_response, service_of
+from webapp.api import json_response
 from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, refuse_token, token_in
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
 from webapp.problems import RefusedRequest
 from webapp.report_spool import open_for_writing
-from webapp.service import Service
+from webapp.service import Service, service_of
 from webapp.uploads import parse_json
 
 REPORTS_PER_PAGE, FACE_SIZE, MAX_SHOWN_COPIES, MAX_TYPICAL_FACES = 24, 224, 4, 2
@@ -53,10 +38,11 @@ RowNumber = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 class AdminDecision(msgspec.Struct, forbid_unknown_fields=True):
     """Reports to accept by number (with a class, or null for the claimed one), or to refuse, or a
-    step to undo.
+    step to undo. Accepting creates only the classes that `create` names.
     """
 
     accept: dict[RowNumber, str | None] = {}
+    create: list[str] = []
     refuse: list[RowNumber] = []
     undo: RowNumber = 0
 
@@ -104,10 +90,11 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
         listed = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, pending)
         claim = pending[-1].claim if pending else None
         last = claim and {"kind": claim.kind, "claimed": claim.claimed, "after": pending[-1].id}
-        copies = find_copies(dataset, [report for _, report in listed])
-        misfits = find_misfits(dataset, [report for _, report in listed if not settled])
+        copies = web_reports.find_copies(dataset, [report for _, report in listed])
+        misfits = web_reports.find_misfits(dataset, [report for _, report in listed if not settled])
         claims = (report.claim for _, report in listed)
         names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
+        names.discard(web_reports.NOT_A_FACE)
         result = {
             "waiting": table.count(),
             "decided": table.count(None) - table.count(),
@@ -117,9 +104,9 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
                 for step, report in listed
             ],
             "last": last,
-            "known": {name: _typical_faces(dataset, name) for name in names - {NOT_A_FACE}},
+            "known": {name: _typical_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
-            "named": find_class(dataset, query["name"]) if query.get("name") else "",
+            "named": web_reports.find_class(dataset, query["name"]) if query.get("name") else "",
             "has_whole_images": are_whole_images(dataset.db),
             "option": dataset.option,
         }
@@ -134,9 +121,9 @@ def report_image(service: Service, request: Request, _: bytes) -> Response:
         if (report := Reports(dataset.db).get(number)) is None:
             raise RefusedRequest(404, "no such report", str(number), "reload the page")
         if request.path_params["part"] != "face":
-            data, kind = read_report_image(dataset, report), report.claim.format
+            data, kind = web_reports.read_report_image(dataset, report), report.claim.format
             return Response(data, media_type=Image.MIME[kind])
-        face = crop_report_face(dataset, report, FACE_SIZE)
+        face = web_reports.crop_report_face(dataset, report, FACE_SIZE)
         return Response(encode_jpeg(face), media_type="image/jpeg")
 
 
@@ -145,31 +132,45 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
     """Accept or refuse reports, or undo a step; return the step, its reports and their classes."""
     decision = parse_json(body, AdminDecision, "decision", "reload the page")
     with open_for_writing(service.require_spool().root) as dataset:
-        table, settled = Reports(dataset.db), SettledReports(decision.undo, 0)
+        table, settled = Reports(dataset.db), web_reports.SettledReports(decision.undo, 0)
         is_one = bool(decision.accept) + bool(decision.refuse) + bool(decision.undo) == 1
         if not is_one or (decision.undo and not table.list_in_step(decision.undo)):
             raise UsageError("not a decision", "accept or refuse reports, or undo a step of these")
         if decision.accept:
-            settled = accept_reports(dataset, decision.accept)
+            _check_classes(dataset, decision)
+            settled = web_reports.accept_reports(dataset, decision.accept)
         elif decision.refuse:
-            settled = refuse_reports(dataset, decision.refuse)
+            settled = web_reports.refuse_reports(dataset, decision.refuse)
         else:
-            undo_decision(dataset, decision.undo)
+            web_reports.undo_decision(dataset, decision.undo)
         result = {"step": settled.step, "reports": table.list_in_step(settled.step)}
         return json_response(result | {"classes": {**settled.classes}, "created": settled.created})
+
+
+def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
+    """Refuse to create a class unless the page has shown that it is new: it may be deleted."""
+    others = *web_reports.NO_CLASS, web_reports.REMOVED, *decision.create
+    for report in Reports(dataset.db).get_pending(decision.accept):
+        typed = decision.accept[report.id]
+        name = typed and web_reports.find_class(dataset, typed)
+        name = web_reports.get_claimed_class(dataset, report) if name is None else name
+        if name not in (*others, *dataset.classes.list_names()):
+            raise RefusedRequest(409, "no such class", name, "create it, or choose another one")
 
 
 def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int, Report]]:
     numbers = dict[int, None]()
     for report in pending:
-        rivals = [rival for rival in find_rivals(dataset, report) if rival.status == PENDING]
-        numbers |= dict.fromkeys([report.id, *(rival.report for rival in rivals if rival.report)])
+        rivals = web_reports.find_rivals(dataset, report)
+        others = [rival.report for rival in rivals if rival.report and rival.status == PENDING]
+        numbers |= dict.fromkeys([report.id, *others])
     return [(0, report) for report in filter(None, map(Reports(dataset.db).get, numbers))]
 
 
 def _report_json(
     dataset: Dataset, step: int, report: Report, copies: Mapping[int, Sequence[SimilarImage]]
 ) -> dict[str, Any]:
+    hashes = [copy.sha256 for copy in copies[report.id]]
     return {
         **report.claim._asdict(),
         "id": report.id,
@@ -177,23 +178,22 @@ def _report_json(
         "status": report.status,
         "step": step,
         "step_size": len(Reports(dataset.db).list_in_step(step)),
-        "class": get_claimed_class(dataset, report),
+        "class": web_reports.get_claimed_class(dataset, report),
         "in_dataset": bool(dataset.images.get_id(report.claim.sha256)),
-        "in_test": is_in_test(dataset, report.claim.sha256),
-        "copy_in_test": any(is_in_test(dataset, copy.sha256) for copy in copies[report.id]),
-        "rivals": find_rivals(dataset, report),
+        "in_test": web_reports.is_in_test(dataset, report.claim.sha256),
+        "copy_in_test": any(web_reports.is_in_test(dataset, sha256) for sha256 in hashes),
+        "rivals": web_reports.find_rivals(dataset, report),
         "copies": _copies_json(dataset, copies[report.id]),
     }
 
 
 def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[str, Any]]:
-    thumbnails = Thumbnails(dataset, with_reports=True)
-    images = map(dataset.images.get, [copy.sha256 for copy in copies[:MAX_SHOWN_COPIES]])
-    previews = [None if image is None else thumbnails.of_image(image) for image in images]
-    return [
-        copy._asdict() | {"src": thumbnail.src if thumbnail else None}
-        for copy, thumbnail in zip_longest(copies, previews)
-    ]
+    thumbnails, result = Thumbnails(dataset, with_reports=True), list[dict[str, Any]]()
+    for number, copy in enumerate(copies):
+        image = dataset.images.get(copy.sha256) if number < MAX_SHOWN_COPIES else None
+        preview = thumbnails.of_image(image) if image else None
+        result.append(copy._asdict() | {"src": preview.src if preview else None})
+    return result
 
 
 def _typical_faces(dataset: Dataset, name: str) -> list[str]:

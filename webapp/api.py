@@ -20,14 +20,8 @@ from webapp.guard import METRICS, client_of
 from webapp.metrics import CONTENT_TYPE
 from webapp.page_files import PAGE, model_response
 from webapp.problems import RefusedRequest, busy
-from webapp.service import Service
+from webapp.service import service_of
 from webapp.uploads import JSON, parse_json, read_file, read_images
-
-
-def service_of(request: Request) -> Service:
-    """Return the state of the server."""
-    service: Service = request.app.state.service
-    return service
 
 
 async def predict(request: Request) -> Response:

@@ -157,9 +157,8 @@ class Guard:
         if host is None:
             raise RefusedRequest(400, "wrong host", "not a host name", "correct the header Host")
         if self._settings.hosts and host not in self._settings.hosts:
-            raise RefusedRequest(
-                421, "wrong host", "not a name of this server", "start it with --host-name NAME"
-            )
+            hint = "start it with --host-name NAME"
+            raise RefusedRequest(421, "wrong host", "not a name of this server", hint)
 
     def _check_origin(self, headers: Headers) -> None:
         """Refuse requests from pages of other sites (CSRF)."""

@@ -39,9 +39,7 @@ def shown_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
     return tuple(name for name in classes if not web.classes or name in web.classes)
 
 
-def _hide_other_classes(
-    answer: ImagePrediction, classes: Sequence[str], top: int
-) -> ImagePrediction:
+def _hide_others(answer: ImagePrediction, classes: Sequence[str], top: int) -> ImagePrediction:
     return replace(
         answer,
         label=answer.label if answer.label in classes else None,
@@ -73,7 +71,7 @@ class LoadedModel(NamedTuple):
         if len(self.visible_classes) == count:
             return self.model.predict_pixels(pixels, top)
         answers = self.model.predict_pixels(pixels, count)
-        return [_hide_other_classes(answer, self.visible_classes, top) for answer in answers]
+        return [_hide_others(answer, self.visible_classes, top) for answer in answers]
 
     @property
     def of_faces(self) -> bool:

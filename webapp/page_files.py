@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from webapp.guard import COOKIE
-from webapp.service import Service
+from webapp.service import service_of
 from webapp.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
@@ -59,15 +59,13 @@ def model_response(file: str, request: Request) -> Response:
 
 
 async def _finder(request: Request) -> Response:
-    service: Service = request.app.state.service
-    return model_response(service.facts.finder, request)
+    return model_response(service_of(request).facts.finder, request)
 
 
 async def _front(request: Request) -> Response:
     """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
-    service: Service = request.app.state.service
     token = request.query_params.get("token")
-    if token is None or not service.settings.lets_in(token):
+    if token is None or not service_of(request).settings.lets_in(token):
         return await PAGE_FILES.get_response("index.html", request.scope)
     return redirect_with_cookies(request, "./", {COOKIE: token})
 
@@ -91,7 +89,7 @@ def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
 
 
 async def _manifest(request: Request) -> Response:
-    service: Service = request.app.state.service
+    service = service_of(request)
     data = manifest_for(service.settings, of_faces=service.facts.of_faces)
     return Response(data, 200, {"cache-control": "no-cache"}, MANIFEST_TYPE)
 

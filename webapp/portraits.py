@@ -78,7 +78,6 @@ def _example(dataset: Dataset, samples: list[Sample]) -> str | None:
         return not is_trained_on, len({sample.label for sample in by_image[key]})
 
     best = sorted(by_image, key=fitness, reverse=True)[:MAX_ATTEMPTS]
-    thumbnails = map(
-        Thumbnails(dataset, EXAMPLE_SIDE).of_image, filter(None, map(dataset.images.get, best))
-    )
+    images = filter(None, map(dataset.images.get, best))
+    thumbnails = map(Thumbnails(dataset, EXAMPLE_SIDE).of_image, images)
     return next((thumbnail.src for thumbnail in thumbnails if thumbnail), None)

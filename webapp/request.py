@@ -45,9 +45,7 @@ class ServeRequest(Request, frozen=True, kw_only=True):
         Annotated[int, msgspec.Meta(ge=0, le=65535)] | None,
         Param("Port to listen on; 0: any free one.", show_default=f"$PORT, else {DEFAULT_PORT}"),
     ] = None
-    workers: Annotated[WorkerCount | None, Param("Compute processes. Default: one per core.")] = (
-        None
-    )
+    workers: Annotated[WorkerCount | None, Param("Compute processes. Default: 1 per core.")] = None
     host_name: Annotated[tuple[str, ...], Param("Accept requests for this host name.")] = ()
     allow_origin: Annotated[
         tuple[str, ...],

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
+from starlette.requests import Request
+
 from webapp.computations import ServedFacts
 from webapp.compute_queue import ComputeQueue
 from webapp.metrics import Metrics
@@ -54,3 +56,9 @@ class Service(NamedTuple):
             contact = self.settings.web.contact or "ask the operator of this server"
             raise RefusedRequest(404, "no reports here", "this server has no dataset", contact)
         return self.spool
+
+
+def service_of(request: Request) -> Service:
+    """Return the state of the server."""
+    service: Service = request.app.state.service
+    return service

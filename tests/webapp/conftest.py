@@ -196,14 +196,8 @@ def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Ite
         page = context.new_page()
         page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else 0)
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on(
-            "request",
-            lambda http_request: (
-                None
-                if http_request.url.startswith((at, "blob:", "data:"))
-                else troubles.append(http_request.url)
-            ),
-        )
+        own = (at, "blob:", "data:")
+        page.on("request", lambda sent: sent.url.startswith(own) or troubles.append(sent.url))
         page.goto(at)
         return page
 
@@ -211,6 +205,4 @@ def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Ite
     # The browser also logs failed requests where the test expects them: without a network, over the
     # limit, without a token, or after somebody else's decision.
     expected = ("INTERNET_DISCONNECTED", "Too Many Requests", "(Unauthorized)", "(Conflict)")
-    assert [
-        trouble for trouble in troubles if not any(words in trouble for words in expected)
-    ] == []
+    assert not [error for error in troubles if not any(words in error for words in expected)]

@@ -13,7 +13,7 @@ from browser_helpers import OpenPage, accessibility_violations, wait_for
 from catalogue_rows import locked
 from color_model import write_model
 from drawn_dataset import put_whole
-from report_rows import WebReport, add_reports
+from report_rows import WebReport, add_reports, draw_face, store_report
 from server_helpers import Serve, make_settings, running_server
 from starlette.testclient import TestClient
 from tools_for_tests import pixels, run_here
@@ -24,15 +24,12 @@ from gleanset.db.faces import CropMethod
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Reports
 from gleanset.images.decode import decode
+from gleanset.images.measure import measure
 
 ADMIN = {"authorization": "Bearer own"}
 REPORTS, DECISIONS = "/api/v1/admin/reports", "/api/v1/admin/decisions"
 CARDS = "[...document.querySelectorAll('.report')]"
-CONFLICTING = [
-    WebReport("mei", picture=0),
-    WebReport("rin", picture=0),
-    WebReport("aki", picture=1),
-]
+CONFLICTING = [WebReport(name, picture=n) for name, n in (("mei", 0), ("rin", 0), ("aki", 1))]
 
 
 @pytest.fixture
@@ -89,10 +86,13 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     assert [rival[1:] for rival in result["reports"][1]["rivals"]] == [[names[2], PENDING]]
     for kind in ("face", "image"):
         assert decode(admin.get(f"{REPORTS}/1/{kind}", headers=ADMIN).content).width > 100
-    refused = decide(admin, accept={1: None, 3: None})
+    both = {"accept": {1: "mei", 3: None}, "create": ["aki", "mei"]}
+    refused = decide(admin, accept={1: None, 3: None}, create=["aki", "mei"])
     assert (refused.status_code, refused.json()["reason"]) == (409, "cannot be done")
     assert decide(admin, accept={3: None}, refuse=[2]).status_code == 409, "one at a time"
-    done = decide(admin, accept={1: "mei", 3: None}).json()
+    refused = decide(admin, **both | {"create": ["aki"]}).json()
+    assert (refused["reason"], refused["detail"]) == ("no such class", "mei"), "not seen as new"
+    done = decide(admin, **both).json()
     step = done["step"]
     assert (done["classes"], done["created"]) == ({"1": "mei", "3": "aki"}, ["aki", "mei"])
     assert decide(admin, refuse=[2]).json()["reports"] == [2]
@@ -108,7 +108,7 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     assert report_statuses(dataset.root) == {"mei": PENDING, "aki": PENDING, "rin": REFUSED}
     other = dataset.journal.apply("something else", [])
     assert decide(admin, undo=other).status_code == 409, "what others did is not the page's"
-    step = decide(admin, accept={1: "mei", 3: None}).json()["step"]
+    step = decide(admin, **both).json()["step"]
     (sample,) = dataset.samples.iterate(label="mei")
     later = dataset.journal.apply("Label by hand", [Choice(sample.key, "label", "hana")])
     refused = decide(admin, undo=step)
@@ -158,21 +158,33 @@ def admin_address(tmp_path: Path, dataset: Dataset) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_part_is_marked_among_whole_images(
+def test_cards_warn_of_parts_conflicts_and_deleted_classes(
     open_page: OpenPage, two_class_dataset: Dataset, tmp_path: Path
 ) -> None:
     root = two_class_dataset.root
-    add_reports(root, [WebReport("red", picture=1), WebReport("red", picture=2)])
+    claims = [WebReport("red", picture=1), WebReport("red", picture=2), WebReport("aki", picture=3)]
+    add_reports(root, claims)
+    data, box = draw_face(4)
+    store_report(two_class_dataset, data, box, "red", phash=measure(data).phash)
+    copy = decode(data).pixels.resize((96, 72))
+    key = put_whole(two_class_dataset, copy, "copy")
+    two_class_dataset.journal.apply("Label", [Choice(key, "label", "blue")])
+    run_here("labeler.cli", "classes", "add", "aki", "-d", root)
     with two_class_dataset.db.transaction():  # one of the whole image
         two_class_dataset.db.execute("UPDATE report SET x=0, y=0, w=240, h=180 WHERE id=1")
     settings = make_settings(write_model(tmp_path / "m.onnx"), root, admin="own")
     with running_server(settings) as port:
         page = open_page(at=f"http://127.0.0.1:{port}/")
         page.goto(f"{page.url}admin?token=own")
-        wait_for(page, "document.querySelectorAll('.misfit:not([hidden])').length === 1")
+        wait_for(page, "document.querySelectorAll('.misfit:not([hidden])').length === 3")
         assert "dataset of whole images" in page.inner_text("[data-report='2'] .misfit")
         page.locator("#accept-all", has_text="Accept all you have seen: 1").wait_for()
-        assert page.inner_text("#left-out") == "Parts of images left out: 1"
+        assert page.inner_text("#left-out") == "Parts of images left out: 2"
+        run_here("labeler.cli", "classes", "delete", "aki", "-d", root)
+        page.click("[data-report='3'] >> text='Accept'")
+        page.locator("#message", has_text="This class was deleted meanwhile").wait_for()
+        page.locator("[data-report='3'] button", has_text="Create class “aki”").wait_for()
+        assert set(report_statuses(root).values()) == {PENDING}
         page.context.close()
     accepted = run_here("webapp.cli", "reports", "accept", "1", "2", "-d", root, "--json")
     assert accepted.json["accepted"] == 2
@@ -187,7 +199,7 @@ PHONE = ((390, 844), "dark", "ja", "採用する", "トークンが正しくあ�
 def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -> None:
     add_reports(dataset.root, CONFLICTING)  # of one face: mei, rin
     reports = {report.claim.claimed: report.id for report in Reports(dataset.db).iterate()}
-    decide(admin, accept={reports["mei"]: "rin"})
+    decide(admin, accept={reports["mei"]: "rin"}, create=["rin"])
     settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
     assert [(one["claimed"], one["class"]) for one in settled] == [("mei", "rin")]
     waiting = admin.get(REPORTS, headers=ADMIN).json()["reports"]
@@ -254,7 +266,8 @@ def test_reports_are_decided_in_browser(
     # Accept as another class, view the whole image, and list the decisions.
     page.locator(".disputed .buttons button").nth(1).click()
     page.fill("#else-name", "Meii")
-    page.locator("#else-similar", has_text="mei").wait_for()
+    page.locator("#else-create", has_text="Meii").wait_for()
+    assert re.fullmatch("It is mei|mei です", page.inner_text("#else-accept")), "Enter does this"
     for name in (" May", "mai", "M\u00c9I"):  # an alias, a former name and an accent
         page.fill("#else-name", name)
         page.locator("#else-accept", has_text="mei").wait_for()

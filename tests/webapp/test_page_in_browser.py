@@ -146,14 +146,9 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
     # The result is not behind the bar.
     wait_for(page, f"{TOP_EDGE.format('.bars')} < {TOP_EDGE.format('#submit-bar')}")
     focused = [page.evaluate(FOCUSED_TAG)]
-    for place, key in [
-        (".faces .face:last-child button", "Enter"),
-        (".box", "Delete"),
-        (".image .close", "Enter"),
-        ("#history summary", "Enter"),
-        ("#history-list button", "Enter"),
-        ("#history-clear", "Enter"),
-    ]:
+    keys = {".faces .face:last-child button": "Enter", ".box": "Delete", ".image .close": "Enter"}
+    keys |= dict.fromkeys(("#history summary", "#history-list button", "#history-clear"), "Enter")
+    for place, key in keys.items():
         page.press(place, key)
         focused.append(page.evaluate(FOCUSED_TAG))
     assert "BODY" not in focused, "the focus is lost"

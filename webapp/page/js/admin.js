@@ -17,6 +17,7 @@ let page = { waiting: 0, decided: 0, spooled: 0, reports: [], last: null, known:
 const facts = fetchFacts().catch(() => null);
 let isOfFaces = true; // whether the model classifies faces, not whole images
 let settled = false;
+let described = 0; // requests about typed names
 let shownAfter; // the place behind which the shown reports begin
 
 async function show(after) {
@@ -198,7 +199,7 @@ function buildChoices(state) {
     ...(similar ? [element("button", { type: "button", class: needsThought(report) ? null : "primary", text: words("It is {name}", { name: similar }), disabled: state.broken,
       onclick: () => acceptAs(report, similar) })] : []),
     element("button", { type: "button", class: needsThought(report) || isNew ? null : "primary", text: accept, disabled: state.broken,
-      onclick: () => decide({ accept: { [report.id]: report.rivals.length ? report.claimed : null } }) }),
+      onclick: () => acceptAs(report, report.rivals.length ? report.claimed : null, isNew ? [report.class] : []) }),
     element("button", { type: "button", text: words("Another class…"), disabled: state.broken, onclick: () => askForName(report) }),
     refuse,
   ];
@@ -211,8 +212,9 @@ function buildOutcome({ became }) {
   ];
 }
 
-/** Detail of a refused undo, after which the cards are as they were. */
+/** Detail of a refused undo, and reason of a refused class, after which the cards stay. */
 const LABEL_CHANGED = "a label changed since";
+const NO_SUCH_CLASS = "no such class";
 
 /** Whether accepting a name makes a class. */
 const isNewClass = (name) => isClass(name) && !page.classes.includes(name);
@@ -261,9 +263,11 @@ async function sendDecision(decision, then) {
     refreshHeader();
     await refreshClasses();
   } catch (error) {
-    if (error.status === 409 && error.detail !== LABEL_CHANGED) await reload(decision, error);
+    if (error.status === 409 && error.detail !== LABEL_CHANGED && error.reason !== NO_SUCH_CLASS) await reload(decision, error);
     else {
-      if (error.detail === LABEL_CHANGED) await refreshOutcomes().catch(() => {}); // that error is shown
+      // Only that error is shown.
+      if (error.detail === LABEL_CHANGED) await refreshOutcomes().catch(() => {});
+      if (error.reason === NO_SUCH_CLASS) await refreshClasses().catch(() => {});
       refreshHeader();
       showError(error);
     }
@@ -339,7 +343,6 @@ function askForName(report) {
   byId("else").showModal();
   byId("else-name").focus();
   byId("else-name").oninput = () => describeTypedName(report);
-  byId("else").querySelector("form").onsubmit = () => acceptAs(report, byId("else-name").value.trim());
   for (const [button, claim] of [["else-unlisted", ""], ["else-no-face", NOT_A_FACE]]) {
     byId(button).onclick = () => {
       byId("else").close();
@@ -348,23 +351,30 @@ function askForName(report) {
   }
 }
 
-const acceptAs = (report, name) => decide({ accept: { [report.id]: name } });
+/** Accept a report as a class (null: the claimed one); without `create`, the dataset has to have it still. */
+const acceptAs = (report, name, create = []) => decide({ accept: { [report.id]: name }, create });
 
-/** Say on the buttons of the dialog whether the typed name makes a class, by the server's answer, and offer one that is similar. */
+/** Say on the buttons of the dialog what the typed name means, by the server's answer: a class, a similar one first, or a new one. */
 async function describeTypedName(report) {
+  const number = ++described;
   const typed = byId("else-name").value.trim();
-  byId("else-accept").textContent = words("Accept");
-  say(byId("else-similar"), "");
+  const accept = byId("else-accept");
+  accept.textContent = words("Accept");
+  accept.disabled = Boolean(typed); // until it says what Enter does
+  say(byId("else-create"), "");
   // A name that is refused or not answered is refused when it is sent.
-  const { named: name } = typed ? await fetchAdminReports({ ...NO_REPORTS, name: typed }).catch(() => ({})) : {};
-  if (!name || typed !== byId("else-name").value.trim()) return;
-  const isNew = isNewClass(name);
-  const similar = isNew ? findSimilarName(name, page.classes) : null;
-  byId("else-accept").textContent = isNew ? words("Create class “{name}”", { name }) : name !== typed ? words("It is {name}", { name }) : words("Accept");
-  say(byId("else-similar"), similar ? words("It is {name}", { name: similar }) : "");
-  byId("else-similar").onclick = () => {
+  const { named = "" } = typed ? await fetchAdminReports({ ...NO_REPORTS, name: typed }).catch(() => ({})) : {};
+  if (number !== described) return;
+  accept.disabled = false;
+  const similar = isNewClass(named) ? findSimilarName(named, page.classes) : null;
+  const name = similar ?? (named || typed);
+  const create = isNewClass(named) ? words("Create class “{name}”", { name: named }) : "";
+  accept.textContent = create && !similar ? create : name !== typed ? words("It is {name}", { name }) : words("Accept");
+  say(byId("else-create"), similar ? create : "");
+  byId("else").querySelector("form").onsubmit = () => acceptAs(report, name, name === named && create ? [named] : []);
+  byId("else-create").onclick = () => {
     byId("else").close();
-    acceptAs(report, similar);
+    acceptAs(report, named, [named]);
   };
 }
 

@@ -31,6 +31,7 @@ function sentences() {
     "already the answer": words("This is already the answer."),
     "no reports here": words("This server does not accept reports."),
     "no name of a class": words("Invalid name: use 1 to 100 characters, no leading dot, no characters that folder names cannot have (such as a slash), and no reserved word (such as unknown or con)."),
+    "no such class": words("This class was deleted meanwhile. Create it, or choose another one."),
     "taken down": words("This image was removed and is not accepted again."),
     "no reason": words("Say why the image should be removed."),
     "full": words("Too many pending reports. Try again another day."),
