@@ -18,6 +18,7 @@ from starlette.routing import Route
 from curation import web_reports
 from gleanset import Dataset
 from gleanset.db.faces import are_whole_images
+from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import PENDING, Report, Reports, SimilarImage, list_spooled_reports
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
@@ -192,7 +193,11 @@ def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[
     for number, copy in enumerate(copies):
         image = dataset.images.get(copy.sha256) if number < MAX_SHOWN_COPIES else None
         preview = thumbnails.of_image(image) if image else None
-        result.append(copy._asdict() | {"src": preview.src if preview else None})
+        keys = Maintenance(dataset.db).list_sample_keys(copy.sha256)
+        kept = map(dataset.samples.get, map(dataset.samples.find_kept_copy, keys))
+        classes = sorted({s.label for s in kept if s and s.label and s.status == "labelled"})
+        facts = {"src": preview.src if preview else None, "classes": classes}
+        result.append(copy._asdict() | facts)
     return result
 
 

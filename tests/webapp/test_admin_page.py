@@ -180,6 +180,7 @@ def test_cards_warn_of_parts_conflicts_and_deleted_classes(
         assert "dataset of whole images" in page.inner_text("[data-report='2'] .misfit")
         page.locator("#accept-all", has_text="Accept all you have seen: 1").wait_for()
         assert page.inner_text("#left-out") == "Parts of images left out: 2"
+        assert page.inner_text("[data-report='4'] .removal figcaption").startswith("blue ")
         run_here("labeler.cli", "classes", "delete", "aki", "-d", root)
         page.click("[data-report='3'] >> text='Accept'")
         page.locator("#message", has_text="This class was deleted meanwhile").wait_for()

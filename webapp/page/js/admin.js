@@ -161,7 +161,7 @@ function listCopies({ id, sha256, copies }, became) {
 
 const showCopies = (copies) => element("div", { class: "compare" }, ...copies.filter(({ src }) => src).map((copy) => element("figure", {},
   element("div", { class: "faces" }, element("img", { src: copy.src, alt: "" })),
-  element("figcaption", { text: copy.sha256.slice(0, 12) }))));
+  element("figcaption", {}, element("bdi", {}, ...splitForWrapping(copy.classes.join(", "))), " ", element("span", { class: "hash", text: copy.sha256.slice(0, 12) })))));
 
 /** A copy in another file gets a second sample: `labeler dedup` finds it. An image of the dataset is not added again. */
 const warnOfCopies = ({ copies, in_dataset: isKnown }) => element("div", { class: "wide removal" },
