@@ -6,6 +6,8 @@ A class key is read by its position on the keyboard, from the keypad, or as two 
 from __future__ import annotations
 
 import sys
+import tomllib
+from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence, QMouseEvent
@@ -244,64 +246,17 @@ def _as_repeat(event: QKeyEvent) -> QKeyEvent:
     return repeat
 
 
+SHORTCUTS = Path(__file__).with_name("shortcuts.toml")
 Shortcuts = tuple[str, tuple[tuple[str, str], ...]]
 """Title of a section, and its keys with what they do."""
 
 
 def shortcut_sections() -> tuple[Shortcuts, ...]:
     """Return all shortcuts in the current language."""
-    return (
-        (
-            tr("Faces"),
-            (
-                ("1–9, 0, w, e …", tr("Label the face, selection or cluster with that class")),
-                (", 1", tr("More classes: two keys in sequence")),
-                (tr("1 + move"), tr("Hold a class key and sweep over faces to label them")),
-                ("Del, O, L, Q", tr("Not a face, unlisted person, skip, not sorted yet")),
-                ("N, /", tr("New class, find a class")),
-                (tr("Drag"), tr("Onto a class or another card")),
-                (tr("Double click, Space"), tr("Enlarge a face, with neighbouring frames")),
-                (tr("Right click"), tr("Context menu of a face, card or class")),
-                (tr("Click, Ctrl + Space"), tr("Class page: exclude or include. Grid: select")),
-                (tr("Arrows, Shift + arrows"), tr("Move, select")),
-                ("Ctrl + A, Esc", tr("Select all, clear selection")),
-                (tr("Ctrl + wheel, Ctrl + plus"), tr("Larger or smaller thumbnails")),
-            ),
-        ),
-        (
-            tr("Class pages"),
-            (
-                ("Enter", tr("Accept the page: label all unmarked faces as suggested")),
-                ("Shift + 1", tr("Label the whole page with that class")),
-                ("A – Z", tr("Clusters page: type a name. Enter accepts, Tab completes")),
-                (tr("Ctrl + arrows"), tr("Next or previous card")),
-                ("Ctrl + Enter", tr("Clusters page: accept the name and the page")),
-                ("PgDn, PgUp", tr("Next page, previous page")),
-                ("−", tr("Clusters page: split a cluster")),
-                (".", tr("Clusters page: unlisted person")),
-                ("S", tr("Class page: unstack similar faces")),
-            ),
-        ),
-        (
-            tr("Other views"),
-            (
-                ("Enter", tr("Duplicates: keep the best copies. Review: accept suggestion")),
-                ("K", tr("Duplicates: not duplicates. Review: keep the label")),
-                ("Ctrl + F", tr("Grid: filters")),
-            ),
-        ),
-        (
-            tr("Window"),
-            (
-                ("Ctrl + Z, Ctrl + Y", tr("Undo, redo")),
-                ("F2 – F6", tr("Grid, duplicates, crop, review, statistics")),
-                ("G, F9", tr("Grid or class pages, toggle the details panel")),
-                (tr("F2 (in the class list)"), tr("Rename a class")),
-                ("Ctrl + ,", tr("Settings")),
-                ("Ctrl + Q", tr("Quit")),
-                ("?, F1", tr("Show these shortcuts")),
-            ),
-        ),
+    sections = tomllib.loads(SHORTCUTS.read_text(encoding="utf-8"))
+    return tuple(
+        (tr(name), tuple((tr(keys), tr(meaning)) for keys, meaning in rows.items()))
+        for name, rows in sections.items()
     )
 
 

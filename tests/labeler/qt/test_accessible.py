@@ -57,6 +57,7 @@ from gleanset.settings import SplitSettings
 from labeler.duplicates.duplicate_sets import explain_choice
 from labeler.qt import translations
 from labeler.qt.file_import import SPLIT_WARNINGS
+from labeler.qt.keyboard import SHORTCUTS
 from labeler.qt.theme import show_theme
 from labeler.qt.translations import (
     ABOUT_DETECTION,
@@ -264,8 +265,7 @@ def test_keys_are_ignored_during_input_composition(open_window: OpenWindow, face
     ):
         QTest.keyClick(grid, key)
     settle(window)
-    assert step_texts(faces.root) == before
-    assert person.view.model.states == {}
+    assert (step_texts(faces.root), person.view.model.states) == (before, {})
     QApplication.sendEvent(grid, QInputMethodEvent("", []))
 
 
@@ -315,8 +315,12 @@ LANGUAGES = [language for language in LANGUAGE_NAMES if language != "en"]
 
 
 def translatable_texts() -> Iterator[str]:
-    """Yield every literal that the window translates, and the texts of steps."""
+    """Yield every literal that the window translates, the texts of steps, and the shortcuts."""
     yield from (*STEP_TEXTS.values(), *SPLIT_TEXTS)
+    for name, rows in tomllib.loads(SHORTCUTS.read_text(encoding="utf-8")).items():
+        yield from (name, *rows.values())
+        key_names = re.compile("Ctrl|Shift|Del|Esc|Enter")
+        yield from (keys for keys in rows if re.search("[a-z]{2}", key_names.sub("", keys)))
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
