@@ -20,8 +20,10 @@ from PySide6.QtCore import (
 from gleanset.db.sorting import SampleTile
 from gleanset.errors import GleansetError
 from labeler.qt.grid.layout import Section
+from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.translations import target_name
+from labeler.sorting.session import Place
 
 Index = QModelIndex | QPersistentModelIndex
 BLOCK_SIZE = 256
@@ -58,7 +60,8 @@ class TilePrediction:
     top: tuple[tuple[str, float], ...] = ()
 
 
-UNMARKED = TileState()
+UNMARKED, AS_STORED = TileState(), TileState(TileMark.SENT)
+"""As predicted; sent to what the catalogue says, once it is read."""
 NO_PREDICTION = TilePrediction()
 
 
@@ -180,11 +183,24 @@ class TileModel(QAbstractListModel):
     def state(self, row: int) -> TileState:
         """Return what was done with a tile since it was shown, here or elsewhere."""
         state, tile = self.states.get(row, UNMARKED), self._tiles.get(self._ids[row])
-        if tile is not None and state.mark in (TileMark.IN, TileMark.LIFTED):
+        if tile is None:
+            return state
+        if state == AS_STORED:
+            is_back = self.only_waiting and tile.waits
+            return UNMARKED if is_back else self._stored_state(tile, TileMark.SENT)
+        if state.mark in (TileMark.IN, TileMark.LIFTED):
             is_gone = self.only_waiting and not tile.waits
             if is_gone or (self.only_label is not None and tile.label != self.only_label):
-                return TileState(TileMark.DONE, "", tile.label or tile.mark or tile.status)
+                return self._stored_state(tile, TileMark.DONE)
         return state
+
+    def _stored_state(self, tile: SampleTile, mark: TileMark) -> TileState:
+        place = Place.REJECT if tile.status == "rejected" else tile.status
+        target = tile.label or tile.mark or place
+        return TileState(mark, self.key_of(tile.label or f":{target}"), target)
+
+    def key_of(self, target: str) -> str:
+        return PLACE_KEYS.get(target) or self._worker.keys.get(target, "")
 
     def set_state(self, rows: Iterable[int], state: TileState) -> None:
         changed = sorted(rows)

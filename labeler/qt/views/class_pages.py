@@ -393,10 +393,6 @@ class ClassPagesView(PagedView):
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)
         self._history.replace(lambda known: known.renamed(names))
-        for row, state in [*self.model.states.items()]:
-            if target := names.get(state.target):
-                key = self.worker.keys.get(target, "")
-                self.model.set_state([row], state._replace(key=key, target=target))
         if page is not None and names:
             self.page = page.renamed(names)
             self.names.page_renamed(page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QRectF, Qt
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QTransform
@@ -18,7 +19,7 @@ from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.duplicates.plan import make_plan
 from labeler.qt.grid.gesture_view import COMMAND_BY_KEY, GestureView, GridCommand
-from labeler.qt.grid.model import UNMARKED, TileMark, TileModel, TileState
+from labeler.qt.grid.model import AS_STORED, UNMARKED, TileMark, TileModel, TileState
 from labeler.qt.images import LoadedImage, draw_fitted, load
 from labeler.qt.keyboard import PLACE_KEYS, ClassKeyReader
 from labeler.qt.theme import backdrop, draw_box, em
@@ -261,6 +262,8 @@ class LabelingView(LabelerView):
         self._sent: dict[int, list[int]] = {}
         self._lifted: dict[int, list[int]] = {}
         """Samples to exclude again when a step (by its root) is undone or redone."""
+        self._undone = set[int]()
+        """The roots of the steps that are undone."""
         self._find_nearest: Callable[[int], list[int]] | None = None
         self.view.keyed.connect(self._keyed)
         self.view.commanded.connect(self.commanded)
@@ -275,9 +278,6 @@ class LabelingView(LabelerView):
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:
         if (target := self.worker.class_for_key(key)) is not None:
             self.send_rows(rows, target, BY_SWEEP if swept else BY_HAND)
-
-    def key_of(self, target: str) -> str:
-        return PLACE_KEYS.get(target) or self.worker.keys.get(target, "")
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         if command is GridCommand.ENLARGE:
@@ -315,7 +315,7 @@ class LabelingView(LabelerView):
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles that were shown; they stay in place until the next page."""
-        state = TileState(TileMark.SENT, self.key_of(target), target.lstrip(":"))
+        state = TileState(TileMark.SENT, self.model.key_of(target), target.lstrip(":"))
         rows = [row for row in rows if self.model.state(row) != state]
         if not rows:
             self.worker.show_message(self.tr("Already there: nothing changed"))
@@ -393,16 +393,21 @@ class LabelingView(LabelerView):
     def _show_step(self, step: StepResult) -> None:
         operation = step.operation.first()
         if operation.kind in CLASS_OPERATIONS:
+            states = self.model.states.items()
+            named = [n for n, state in states if state.target and state.mark is TileMark.SENT]
+            self.model.set_state(named, AS_STORED)
             self.model.refresh()
             self.class_changed(operation)
         if step.kind is StepKind.STEP:
             return
+        self._undone ^= {step.root}
         rows = self._rows_of(self._sent.get(step.root, ()))
         lifted = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
         lifted_then, self._lifted[step.root] = self._lifted.get(step.root, []), self._ids(lifted)
-        is_read = step.kind is StepKind.UNDO or self.model.only_waiting  # by refresh
-        unread = not is_read and self.isVisible()
-        self.model.set_state(rows, TileState(TileMark.SENT, "→") if unread else UNMARKED)
+        in_force = (ids for root, ids in self._sent.items() if root not in self._undone)
+        kept = {*rows} & {*self._rows_of(chain.from_iterable(in_force))}
+        self.model.set_state(rows, UNMARKED)
+        self.model.set_state(kept, AS_STORED)
         if self.isVisible():
             if rows:
                 self.view.scrollTo(self.model.index(rows[0]))
@@ -478,7 +483,9 @@ class LabelingView(LabelerView):
         details, top = self.context.details, self.model.prediction(row).top
 
         def ask_neighbours() -> None:
-            details.show_suggestions([(self.key_of(name), name, share) for name, share in top])
+            details.show_suggestions(
+                [(self.model.key_of(name), name, share) for name, share in top]
+            )
             self.worker.ask(
                 lambda session: self._list_similar(session, tile.id),
                 lambda tiles: details.show_neighbours(tiles, tile.id),

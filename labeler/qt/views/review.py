@@ -327,7 +327,9 @@ class ReviewView(FilteredView):
             return
         ids = self.model.ids(targets)
         labels = {row: suggested[self.model.id(row)].label for row in targets}
-        states = {n: TileState(TileMark.SENT, self.key_of(at), at) for n, at in labels.items()}
+        states = {
+            n: TileState(TileMark.SENT, self.model.key_of(at), at) for n, at in labels.items()
+        }
         self.decide_rows(states, lambda session: accept_suggestions(session, ids, suggested))
         self._go_on()
 

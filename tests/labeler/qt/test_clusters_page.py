@@ -341,7 +341,7 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
         assert label_counts(person) == {"Miku": count}
         row = view.model.row_of(face)
         assert (row in cluster_rows(person, 2), person.page is before) == (not undoes, undoes)
-        assert view.model.state(row).mark == ("done" if undoes else "in")
+        assert view.model.state(row).mark == ("sent" if undoes else "in")
         assert view.view.name_of(first[1]) == "Miku"
     person.point(row)
     person.type_name("Rei")
@@ -477,8 +477,7 @@ def test_untouched_page_is_rebuilt(person: Person) -> None:
     prelabel(person)  # later features wait for the next page
     QTest.qWait(300)
     assert person.page is after
-    view = class_pages(person)
-    wait_for_enter(view)
+    wait_for_enter(class_pages(person))
     person.point(0)
     person.type_name("Miku")
     settle(person.window)

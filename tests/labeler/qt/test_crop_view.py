@@ -88,8 +88,7 @@ def test_drawn_box_becomes_sample_and_keeps_label_when_moved(window: LabelerWind
         assert dataset.crop_path(box.key).is_file()
     window.undo()
     wait_until_saved(window)
-    assert saved_boxes(window) == []
-    assert view.canvas.boxes == []
+    assert (saved_boxes(window), view.canvas.boxes) == ([], [])
     window.worker.redo()
     wait_until_saved(window)
     assert [saved.key for saved in saved_boxes(window)] == [box.key]
@@ -193,8 +192,7 @@ def test_missing_file_is_reported(open_window: OpenWindow, faces: FaceSet) -> No
     with Dataset.open(faces.root) as dataset:
         image = next(iter(dataset.images.iterate()))
         dataset.image_path(image.sha256, image.format).unlink()
-    window = open_window(faces.root, "crop")
-    view = crop_view(window)
+    view = crop_view(open_window(faces.root, "crop"))
     view.text.setText(image.sha256[:12])
     wait_until(lambda: view.canvas.placeholder.startswith("⚠"))
     assert view.canvas.image.isNull()
@@ -259,8 +257,7 @@ def test_box_is_deleted_or_labelled_while_saving(window: LabelerWindow) -> None:
     wait_until_saved(window)
     (box,) = saved_boxes(window)
     assert is_near(box, 20, 10, 40, 40)
-    assert box.label == name
-    assert [draft.sample for draft in view.canvas.boxes] == [box]
+    assert (box.label, [draft.sample for draft in view.canvas.boxes]) == (name, [box])
 
 
 def test_requested_image_waits_for_drag_end(window: LabelerWindow) -> None:

@@ -30,6 +30,7 @@ from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.runs import LabelIssue, LabelIssues
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.qt.file_import import ImportBar, ImportState
+from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views.duplicates import DuplicatesView
 from labeler.qt.views.review import ReviewView
 from labeler.qt.views.statistics import BAR, StatisticsView
@@ -393,12 +394,18 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
         person.point(0)
         person.press(key)
         settle(person.window)
-        assert person.window.worker.progress.undo == step
-        assert view.view.point == 2
+        assert (person.window.worker.progress.undo, view.view.point) == (step, 2)
     current = labels(labelled_faces.root)
     assert current[shown[0]] == labelled_faces.truth[shown[0]]
     assert current[shown[1]] != labelled_faces.truth[shown[1]]
     assert view.model.rowCount() == WRONG  # nothing moves before a reload
+    states = [UNMARKED]
+    for name in [name for name in person.keys if name != current[shown[2]]][:2]:
+        person.send(2, name)
+        states.append(("sent", person.keys[name], name))
+    for change, number in ((person.undo, 1), (person.redo, 2), (person.undo, 1), (person.undo, 0)):
+        change()
+        assert view.model.state(2) == states[number]
     view.reload()
     settle(person.window)
     assert set(shown_keys(view)) == set(shown[2:])

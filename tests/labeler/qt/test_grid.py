@@ -33,8 +33,10 @@ from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from gleanset.errors import UsageError
 from labeler.qt import keyboard
+from labeler.qt.grid.model import UNMARKED
 from labeler.qt.views.grid import GridView
 from labeler.qt.window import LabelerWindow
+from labeler.sorting.grid_query import ALL_PLACES
 from labeler.sorting.session import Place, SortingSession
 
 Key, Button = Qt.Key, Qt.MouseButton
@@ -88,8 +90,7 @@ def test_sweep_with_late_x11_repeats_is_one_step(
         send_key(QEvent.Type.KeyRelease, instant)
         send_key(QEvent.Type.KeyPress, instant)
         person.point(row)
-    assert view.held_key == key
-    assert own_steps(person) == []
+    assert (view.held_key, own_steps(person)) == (key, [])
     send_key(QEvent.Type.KeyRelease, 1200)
     wait_until(lambda: not view.held_key)
     settle(person.window)
@@ -145,11 +146,42 @@ def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
     assert person.view.model.state(1).mark == "in"
     assert bar.text() == "Undo: Label 1 face as rei"
     person.redo()
-    assert person.view.model.state(1).mark == "done"
+    assert person.view.model.state(1) == ("sent", person.keys["hana"], "hana")
     person.point(2)
     person.press(".")  # no class has a key that begins with it
     settle(person.window)
-    assert person.view.model.state(2).target == "other"
+    other, reject = ("sent", "O", "other"), ("sent", "Del", "not a face")
+    assert person.view.model.state(2) == other
+    person.point(2)
+    person.press(Key.Key_Delete)
+    for change, expected in ((person.undo, other), (person.redo, reject), (person.undo, other)):
+        change()
+        assert person.view.model.state(2) == expected
+
+
+def test_tiles_show_stored_class_after_class_was_changed(person: Person) -> None:
+    hana, rei = (("sent", person.keys[name], name) for name in ("hana", "rei"))
+    view, decide, waiting = person.view, person.window.worker.decide, ("sent", "Q", "queue")
+    person.window.class_panel.selected.emit(ALL_PLACES)
+    settle(person.window)
+    for row, name in enumerate(("hana", "rei")):
+        person.send(row, name)
+    for change, expected in (
+        (lambda: decide(lambda session: session.rename_class("hana", "rei")), rei),
+        (person.undo, hana),
+        (lambda: decide(lambda session: session.delete_class("hana")), waiting),
+        (person.undo, hana),
+        (person.redo, waiting),
+    ):
+        change()
+        settle(person.window)
+        assert [view.model.state(row) for row in (0, 1)] == [expected, rei]
+    person.undo()
+    decide(lambda session: session.rename_class("hana", "rei"))
+    person.window.class_panel.selected.emit("rei")
+    settle(person.window)
+    person.undo()
+    assert [view.model.state(row) for row in (0, 1)] == [("done", *hana[1:]), UNMARKED]
 
 
 def tile_rects(person: Person) -> list[tuple[int, ...]]:
@@ -296,8 +328,7 @@ def test_undone_faces_reappear(person: Person) -> None:
     for remaining in (58, 59, 60):
         person.undo()
         assert check_counts(person) == remaining
-    assert shown_keys(person.view) == before
-    assert grid_view(person).model.states == {}
+    assert (shown_keys(person.view), grid_view(person).model.states) == (before, {})
 
 
 def test_undo_selects_no_faces(person: Person) -> None:
@@ -329,8 +360,7 @@ def test_faces_of_other_process_are_announced(person: Person) -> None:
         session = SortingSession(dataset)
         session.decide(ids_of(session, list(person.truth)[:1]), ":queue")
     wait_until(lambda: "1 new:" in grid_view(person).title.text())
-    assert check_counts(person) == 60
-    assert shown_keys(person.view) == first
+    assert (check_counts(person), shown_keys(person.view)) == (60, first)
     person.enter()
     assert check_counts(person) == grid_view(person).model.rowCount() == 60
     assert "new:" not in grid_view(person).title.text()
