@@ -57,8 +57,7 @@ def detector(container_engine: ContainerEngine) -> AnimeFaceDocker:
 def test_drawn_faces_match_in_process_results(
     detector: AnimeFaceDocker, canvas: tuple[int, int], places: list[int]
 ) -> None:
-    side = 160 if canvas[0] < 1000 else 480
-    pixels = np.asarray(scene(*places, size=canvas, side=side))
+    pixels = np.asarray(scene(*places, size=canvas, side=160 if canvas[0] < 1000 else 480))
     result = detector.detect(pixels)
     assert result == in_process(pixels)
     assert len(result) == len(places)

@@ -328,8 +328,7 @@ def test_new_crop_settings_need_no_search(dataset: Dataset) -> None:
 
 
 def test_tilted_face_is_levelled(dataset: Dataset) -> None:
-    grey = (128, 150, 170)
-    put(dataset, scene(100).rotate(-20, Image.Resampling.BICUBIC, fillcolor=grey))
+    put(dataset, scene(100).rotate(-20, Image.Resampling.BICUBIC, fillcolor=(128, 150, 170)))
     search(dataset)
     (plain,) = samples(dataset)
     tilted = _tilt(dataset, plain)

@@ -103,8 +103,7 @@ def tiff(values: bytes, bits: int, order: str, sample: int) -> bytes:
     tags = ((256, 4), (257, 1), (258, bits), (259, 1), (262, 1), (273, 134), (277, 1))
     tags = (*tags, (278, 1), (279, len(values)), (339, sample))
     entries = b"".join(struct.pack(f"{order}HHIHH", t, 3, 1, v, 0) for t, v in tags)
-    mark = b"II" if order == "<" else b"MM"
-    head = mark + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIH", 42, 8, len(tags))
     return (head + entries).ljust(134, b"\0") + values
 
 

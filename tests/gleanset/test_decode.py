@@ -415,8 +415,7 @@ def expected(colour: tuple[int, ...]) -> npt.NDArray[np.float64]:
 
 
 def encode_with(image: Image.Image, kind: str, icc: bytes | None) -> bytes:
-    options = {"quality": 100} if kind == "JPEG" else {}
-    return encode(image, kind, icc_profile=icc, **options)
+    return encode(image, kind, icc_profile=icc, **({"quality": 100} if kind == "JPEG" else {}))
 
 
 def first(data: bytes) -> tuple[int, ...]:

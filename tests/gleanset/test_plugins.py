@@ -175,8 +175,7 @@ def test_failing_source_plugin_is_named(packages: PluginPackages, pages: str, me
 def test_invalid_preset_plugin_raises_error(
     packages: PluginPackages, settings: str, message: str
 ) -> None:
-    module = f"P = {settings}\n"
-    packages.add("gleanset-x", "[gleanset.presets]\np = gleanset_x:P\n", module)
+    packages.add("gleanset-x", "[gleanset.presets]\np = gleanset_x:P\n", f"P = {settings}\n")
     with pytest.raises(UsageError, match=message):
         load_preset("p", {})
 
@@ -265,8 +264,7 @@ def test_hints_name_source_of_installation(hints: dict[str, list[list[str]]]) ->
     assert reinstall[-2] == "--force-reinstall"
     assert update[-1] == "gleanset-VERSION-py3-none-any.whl"
     assert hints["deleted wheel"][0][-1] == "./gleanset-0.1.0-py3-none-any.whl[train]"
-    repository = "gleanset[train] @ git+https://example.org/g.git@4f0c"
-    assert hints["repository"][0][-1] == repository
+    assert hints["repository"][0][-1] == "gleanset[train] @ git+https://example.org/g.git@4f0c"
     install, _, update = hints["index"]
     assert install[-1] == "gleanset[train]"
     assert update[-2:] == ["--upgrade", "gleanset"]

@@ -68,12 +68,10 @@ def test_ambiguous_weak_labels_stay_pending(
 ) -> None:
     keys = hinted(empty, "a", *hints, faces=faces)
     result = accept(empty)
-    assert result["accepted"] == 0
-    assert result["left"] == {reason: faces}
+    assert (result["accepted"], result["left"]) == (0, {reason: faces})
     assert result["left_in_queue"] == faces
     assert {s.key: s.status for s in empty.samples.iter_by_key()} == dict.fromkeys(keys, "queue")
-    assert empty.journal.count() == 0
-    assert empty.classes.list_names() == []
+    assert (empty.journal.count(), empty.classes.list_names()) == (0, [])
 
 
 def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
@@ -82,8 +80,7 @@ def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
     label(empty, labelled, "rei")
     empty.journal.apply("Reject", [Choice(rejected, "reject")])
     before = sample_states(empty)
-    assert accept(empty)["accepted"] == 0
-    assert sample_states(empty) == before
+    assert (accept(empty)["accepted"], sample_states(empty)) == (0, before)
 
 
 def test_accept_is_one_undoable_step(empty: Dataset) -> None:
@@ -273,8 +270,7 @@ def test_each_class_edit_is_one_undo_step(empty: Dataset) -> None:
         edit()
         assert counted(empty) == after
         empty.journal.undo()
-        assert counted(empty) == before
-        assert list_aliases(empty.db) == {}
+        assert (counted(empty), list_aliases(empty.db)) == (before, {})
 
 
 def test_alias_resolves_to_class(empty: Dataset) -> None:
@@ -323,8 +319,7 @@ def test_invalid_class_edits_raise_error(empty: Dataset) -> None:
     ):
         with pytest.raises(UsageError, match=error):
             edit()
-        assert counted(empty) == {"hana": 1, "rei": 1}
-        assert empty.journal.count() == before
+        assert (counted(empty), empty.journal.count()) == ({"hana": 1, "rei": 1}, before)
 
 
 def test_classes_command(empty: Dataset) -> None:
@@ -362,8 +357,7 @@ def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:
     assert done.json["back_in_queue"] == 3, done.stderr
     for sample in empty.samples.iter_by_key():
         placed = (sample.split, sample.split_group)
-        wanted = ("test", sample.key) if sample.label == "rei" else (None, None)
-        assert placed == wanted
+        assert placed == (("test", sample.key) if sample.label == "rei" else (None, None))
     assert run_here("labeler.cli", "undo", *root).code == 0
     assert {sample.key: sample for sample in empty.samples.iter_by_key()} == before
 
@@ -425,8 +419,7 @@ def test_completion_ignores_width_case_and_kana() -> None:
 
     assert complete("suz") == complete("ＳＵＺ") == ["Suzukaze Aoba"]
     assert complete("あす") == complete("ｱｽ") == ["アスナ"]
-    assert complete("ao") == ["aoi", "Suzukaze Aoba"]
-    assert complete("ren") == ["Réne"]
+    assert (complete("ao"), complete("ren")) == (["aoi", "Suzukaze Aoba"], ["Réne"])
     assert complete("") == complete("?") == complete("xyz") == []
     assert match_exact_name("ａｏｉ", names).label == "aoi"
     assert match_exact_name("new", names) is None is match_exact_name("??", names)

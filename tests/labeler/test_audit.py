@@ -63,8 +63,7 @@ def test_all_kinds_of_copies_are_found(leaky_audit: Audit) -> None:
     for seed, kind in enumerate(KINDS):
         leak_kind = "mirrored copy" if kind == "mirror" else "copy"
         expected[f"test/dog/{kind}.jpg"] = (f"train2017/cat/{seed}.jpg", leak_kind)
-    leaks = {leak.b.name: (leak.a.name, leak.kind) for leak in leaky_audit.leaks}
-    assert leaks == expected
+    assert {leak.b.name: (leak.a.name, leak.kind) for leak in leaky_audit.leaks} == expected
 
 
 @pytest.mark.posix("pipes and links")
@@ -72,8 +71,7 @@ def test_result_accounts_for_every_file(leaky: Path, leaky_audit: Audit) -> None
     result = json.loads(json.dumps(leaky_audit.result()))
     files = [path for path in leaky.rglob("*") if path.is_symlink() or not path.is_dir()]
     accounted = sum(result["images"].values()) + result["unreadable"] + result["ignored"]
-    assert accounted == len(files)
-    assert result["images"] == {"test": 9, "train": 8, "val": 0}
+    assert (accounted, result["images"]) == (len(files), {"test": 9, "train": 8, "val": 0})
     assert (result["leaks"], result["alike"], result["leaking"]) == (6, 0, {"test in train": 6})
     assert result["unreadable"] == 4
     assert {row["file"] for row in result["not_read"]} == {
@@ -131,8 +129,7 @@ def test_dataset_audit_finds_copies_and_groups(empty: Dataset) -> None:
     put(empty, encode(drawing(2)), "c", split="train", origin=frame("c", time=1))
     put(empty, encode(drawing(3)), "d", split="test", origin=frame("d", time=2))
     put(empty, encode(drawing(4)), "e", split="test")
-    audited = collect_dataset(empty)
-    audit = find_leaks(audited, empty, workers=1)
+    audit = find_leaks(collect_dataset(empty), empty, workers=1)
     assert [leak.kind for leak in audit.leaks] == ["copy", "same group"]
     assert audit.result()["leaking"] == {"test in train": 2}
 
@@ -179,8 +176,7 @@ def test_own_split_has_no_leaks(empty: Dataset, shared_data: Path) -> None:
     """Label, split and audit real images with real copies."""
     folder = shared_data / "neardup"
     result = json.loads((folder / "neardup.json").read_text())["groups"]
-    duplicates = [g for g in result if g["expect"] == "duplicate"]
-    for group in duplicates[:6]:
+    for group in [g for g in result if g["expect"] == "duplicate"][:6]:
         for file in group["files"]:
             data = (folder / file).read_bytes()
             put(empty, data, file, label=group["id"][:1], origin=Origin("folder", file))

@@ -136,8 +136,7 @@ def test_human_verdict_is_kept_until_undone(dataset: Dataset) -> None:
     finder.apply()
     judge(dataset, good, poor, same=False)
     plan = finder.plan()
-    assert plan.sets == []
-    assert {place.kept for place in plan.places} == {True}
+    assert (plan.sets, {place.kept for place in plan.places}) == ([], {True})
     judge(dataset, other, good, same=True)
     finder.search()
     assert groups(finder.plan()) == {frozenset((good, other))}
@@ -180,8 +179,7 @@ def test_missing_file_is_rejected_until_restored(dataset: Dataset) -> None:
     with dataset.db.transaction():
         dataset.db.execute("UPDATE pair SET verdict='open' WHERE kind='pixels'")
     path.unlink()
-    assert finder.search().failed == 2
-    assert pairs.list_uncompared() == []
+    assert (finder.search().failed, pairs.list_uncompared()) == (2, [])
     assert [r.item for r in dataset.rejections.iterate()] == [lost.key]
 
 
@@ -218,8 +216,7 @@ def test_chain_of_copies_is_compared_with_hub(dataset: Dataset, searched: list[s
         dataset.db.execute("UPDATE pair SET verdict='tied' WHERE kind='pixels'")
     pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in chain])
     assert set(pairs.get_possible_duplicates().values()) == {True}
-    assert groups(search(dataset)) == {frozenset(searched)}
-    assert pairs.list_uncompared() == []
+    assert (groups(search(dataset)), pairs.list_uncompared()) == ({frozenset(searched)}, [])
     with dataset.db.transaction():
         dataset.db.execute("DELETE FROM pair")
     pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in chain])
@@ -286,8 +283,7 @@ def test_doubtful_pairs_are_listed_until_judged(empty: Dataset, copies: dict[str
     assert set(samples) == {copies["small"], copies["large"]}
     assert list_sets(empty, "--conflicts") == ""
     run(empty, "groups", "--same", *samples)
-    assert run(empty, "dedup")["set_aside"] == 1
-    assert list_sets(empty, "--doubtful") == ""
+    assert (run(empty, "dedup")["set_aside"], list_sets(empty, "--doubtful")) == (1, "")
 
 
 def captioned(text: str) -> Image.Image:
@@ -443,8 +439,7 @@ def test_human_label_settles_disputed_set(empty: Dataset) -> None:
     result = dedup(empty)
     assert (result["conflicts"], result["disputed"], result["set_aside"]) == (0, 0, 1)
     accept_hints(empty)
-    assert set(kept_labels(empty).values()) == {"rei"}
-    assert len(kept_labels(empty)) == 1
+    assert (set(kept_labels(empty).values()), len(kept_labels(empty))) == ({"rei"}, 1)
     assert find_contradictions(empty.db)["disputed_labels"].cases == 0
 
 
@@ -456,8 +451,7 @@ def test_human_label_overrides_weak_label(empty: Dataset) -> None:
     (changed,) = conflict_summary(empty, DuplicateFinder(empty).plan()).values()
     assert "(hana, now no label)" in str(changed), "the command says what becomes of the copies"
     assert "(rei)" in str(changed)
-    assert dedup(empty)["conflicts"] == 0
-    assert set(labels(empty).values()) == {"rei"}
+    assert (dedup(empty)["conflicts"], set(labels(empty).values())) == (0, {"rei"})
     accept_hints(empty)
     assert set(labels(empty).values()) == {"rei"}, "the weak label of the copy is ignored"
 
@@ -468,8 +462,7 @@ def test_only_person_overrides_weak_label(empty: Dataset, provenance: str) -> No
     accept_hints(empty)
     empty.journal.apply("All", [Choice(second, "label", "rei", provenance)])
     mark_as_copies(empty, first, second)
-    assert dedup(empty)["conflicts"] == 1
-    assert labels(empty) == {first: "hana", second: "rei"}
+    assert (dedup(empty)["conflicts"], labels(empty)) == (1, {first: "hana", second: "rei"})
 
 
 def test_chosen_copy_decides_the_label(empty: Dataset) -> None:

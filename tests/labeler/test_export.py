@@ -130,8 +130,7 @@ def test_simulate_counts_without_writing(empty: Dataset, tmp_path: Path) -> None
     mixed(empty)
     words = ("export", tmp_path / "out", "--simulate", "-d", empty.root)
     result = run_labeler(*words, "--json").json
-    assert result["would_export"] == 16
-    assert sorted(result["paths"]) == planned_paths(empty)
+    assert (result["would_export"], sorted(result["paths"])) == (16, planned_paths(empty))
     assert sum(sum(row.values()) for row in result["classes"].values()) == 16
     assert set(result["classes"]) == {"hana", "rei"}
     shown = run_labeler(*words).stdout
@@ -175,8 +174,7 @@ def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path) -> None:
     empty.samples.set_splits(all_splits, "by hand")
     kill_export(empty, out, when=lambda: len(list(partial.rglob("*.jpg"))) >= 2)
     assert len(list(partial.rglob("*.jpg"))) < 40, "it was killed too late"
-    assert read_tree(out) == before
-    assert len(export_tree(empty, out)) == 41
+    assert (read_tree(out), len(export_tree(empty, out))) == (before, 41)
     assert [path.name for path in tmp_path.iterdir() if "gleanset" in path.name] == []
     assert not list((empty.cache / "scratch").iterdir())
 
@@ -373,8 +371,7 @@ def test_exif_orientation_is_kept_and_reported(empty: Dataset, tmp_path: Path) -
 
 
 def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
-    drawn = picture(1).quantize(16)
-    gif = encode(drawn, "GIF")
+    gif = encode(picture(1).quantize(16), "GIF")
     put(empty, gif, "drawn.gif")
     put(empty, encode(picture(2), "AVIF"), "photo.avif", label="rei")
     put(empty, encode(picture(3), "TIFF"), "scan.tif", label="rei")
@@ -505,6 +502,5 @@ def test_title_replaces_missing_original_path() -> None:
     new = Origin("folder", "/c/a/b.jpg", path="/c/a/b.jpg", title="b.jpg", original_path="a/b.jpg")
     frame = Origin("video", "v@1", path="/v.mkv", video="v", title="v.mkv")
     web = Origin("bing", "1", url="https://x.example/1.jpg", title="an owl")
-    assert original_path([old]) == "b.jpg"
-    assert original_path([web, old, new]) == "a/b.jpg"
+    assert (original_path([old]), original_path([web, old, new])) == ("b.jpg", "a/b.jpg")
     assert original_path([frame, web]) == ""

@@ -171,8 +171,7 @@ def turned(orientation: int, size: tuple[int, int] = (200, 160)) -> DecodedImage
 def red_share(image: DecodedImage, box: Box) -> float:
     part = image.pixels.crop((box.x, box.y, box.x + box.width, box.y + box.height))
     colours = np.asarray(part).astype(int)
-    red = (colours[..., 0] > 150) & (colours[..., 1] < 90)
-    return float(red.mean())
+    return float(((colours[..., 0] > 150) & (colours[..., 1] < 90)).mean())
 
 
 @pytest.mark.parametrize("size", [(200, 160), (100, 80), (67, 54), (400, 320)])

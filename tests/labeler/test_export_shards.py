@@ -124,8 +124,7 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
             assert facts["title"].startswith("№ ")
             with Image.open(io.BytesIO(data)) as image:
                 assert image.size == (sample.box.width, sample.box.height)
-    assert counts == Counter(dict.fromkeys(samples, 1))
-    assert len(licences) == len(samples)
+    assert (counts, len(licences)) == (Counter(dict.fromkeys(samples, 1)), len(samples))
 
 
 def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:
@@ -291,8 +290,7 @@ def test_temporary_faults_are_retried(
         next(faults, "") if method == "PUT" and ".tar" in path else ""
     )
     export_to_url(labelled, bucket, SHARDS, workers=1)
-    assert read_remote_files(bucket) == local_shards
-    assert next(faults, "") == ""
+    assert (read_remote_files(bucket), next(faults, "")) == (local_shards, "")
 
 
 @NEEDS_SWIFT

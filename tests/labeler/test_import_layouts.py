@@ -127,8 +127,7 @@ def test_coco_polygon_becomes_bounding_box(tmp_path: Path) -> None:
     write(tmp_path, "captions.json", text="{}")
     write(tmp_path, "panoptic.json", text=json.dumps(panoptic))
     files = read_labelled(tmp_path)
-    boxes = [box for box, _ in files.images[0].labels]
-    assert boxes == [(10, 10, 40, 40), (1, 6, 24, 40)]
+    assert [box for box, _ in files.images[0].labels] == [(10, 10, 40, 40), (1, 6, 24, 40)]
     assert files.count_ignored() == {"file with labels": 1, "not an image": 2}
 
 
@@ -258,8 +257,7 @@ def test_class_may_have_name_of_split(
     write(tmp_path, *names)
     assert set(read_labelled(tmp_path).count_classes()) == classes
     images = find_images(tmp_path, ImportOptions(hints=True), Counter())
-    hinted = {image.origin.hint for image in images}
-    assert hinted - {None} == classes
+    assert {image.origin.hint for image in images} - {None} == classes
 
 
 def test_captions_are_named_in_the_error(tmp_path: Path) -> None:
@@ -280,8 +278,7 @@ def test_metadata_rows_name_classes(tmp_path: Path, label: object, expected: str
     write(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
     write(tmp_path, "sub/metadata.jsonl", text="{" * 100_000)
     files = read_labelled(tmp_path)
-    named = {"a.jpg": [expected]} if expected else {}
-    assert labels(files) == named | {"b.jpg": ["yui"]}
+    assert labels(files) == ({"a.jpg": [expected]} if expected else {}) | {"b.jpg": ["yui"]}
     without = {"row without a label": 1} if expected is None else {}
     others = {"not in a table": 1, "file with labels": 1, "not an image": 1}
     assert files.count_ignored() == without | others
@@ -415,8 +412,7 @@ def test_coco_ids(
     write(tmp_path, *names)
     write(tmp_path, "a.json", text=json.dumps(document))
     files = read_labelled(tmp_path)
-    assert labels(files) == expected
-    assert bool(files.dropped) == (len(expected) < len(names))
+    assert (labels(files), bool(files.dropped)) == (expected, len(expected) < len(names))
 
 
 def test_yaml_names_with_escapes_of_json_are_read(tmp_path: Path) -> None:

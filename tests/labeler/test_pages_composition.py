@@ -153,8 +153,7 @@ def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     session.add_class("Mio")
     pages = Pages(session)
     page = only(pages.next())
-    sent = page.tiles[2].rows[0]
-    session.decide([sent], "Mio")
+    session.decide([page.tiles[2].rows[0]], "Mio")
     done = pages.label_page(page, lifted=[0, 1], sent=[2])
     assert done.operation.text() == f"Label {len(page.tiles) - 3} samples as Miku"
     tiles = session.tiles.get_many(page.rows)
@@ -284,8 +283,7 @@ def test_reject_cluster(empty: Dataset, keys: list[str]) -> None:
     done = run(empty, "label", "--reject", "--cluster", listed(empty)[0]["cluster"])
     assert (done.code, done.json["decided"]) == (0, 4), done.stderr
     rejected = [sample.key for sample in empty.samples.iter_by_key() if sample.status == "rejected"]
-    assert sorted(rejected) == sorted(keys[:4])
-    assert run(empty, "label", "--reject").code == 2
+    assert (sorted(rejected), run(empty, "label", "--reject").code) == (sorted(keys[:4]), 2)
     assert run(empty, "label").code == 2
 
 
@@ -401,8 +399,7 @@ def test_move_tiles_between_clusters() -> None:
     back = move_tiles(split, list(range(7, 12)), 0)
     assert back.cluster_sizes == (12,)
     moved = move_tiles(split, [0], 8)
-    assert moved.cluster_sizes == (6, 6)
-    assert sorted(moved.rows) == sorted(page.rows)
+    assert (moved.cluster_sizes, sorted(moved.rows)) == ((6, 6), sorted(page.rows))
     assert moved.tiles[-1] == split.tiles[0]
 
 

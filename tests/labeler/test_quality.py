@@ -192,8 +192,7 @@ def test_gallery_in_browser(sorted_faces: Dataset, tmp_path: Path) -> None:
 
 def check_page(page: Any) -> None:
     faces = page.locator("#classes .face")
-    assert faces.count() == 12
-    assert page.title() == "dataset"
+    assert (faces.count(), page.title()) == (12, "dataset")
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     # Marks are buttons that filter. Label issues come first.
     first = page.locator("#classes section").nth(1).locator(".face").first

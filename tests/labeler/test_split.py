@@ -79,15 +79,13 @@ def test_image_connecting_splits_leaves_out_weaker_one(
     key = add_connecting_image(empty, samples[strong], samples[weak])
     plan = split_dataset(empty)
     after = splits_by_sample(empty)
-    assert plan.tied == 1
-    assert plan.result()["groups_tied_since"] == 1
+    assert (plan.tied, plan.result()["groups_tied_since"]) == (1, 1)
     assert plan.result()["left_out"] == {f"tied to {strong}": 1}
     assert plan.result()["tied"] == [f"{samples[weak]}: tied to {strong}"]
     assert after[key] == after[samples[strong]] == strong
     assert after[samples[weak]] is None
     assert {k for k in before if before[k] != after[k]} == {samples[weak]}
-    assert split_dataset(empty).tied == 0
-    assert splits_by_sample(empty) == after
+    assert (split_dataset(empty).tied, splits_by_sample(empty)) == (0, after)
     empty.journal.apply("Reject", [Choice(key, "reject")])
     split_dataset(empty)
     assert splits_by_sample(empty)[samples[weak]] == weak, "where it was before"
@@ -210,8 +208,7 @@ def test_split_command(empty: Dataset) -> None:
     simulated = run_labeler("split", "-s", "--json", "-d", empty.root)
     assert sample_states(empty) == before
     done = run_labeler("split", "--json", "-d", empty.root)
-    assert done.json == simulated.json
-    assert done.json["train"] == 8
+    assert (done.json, done.json["train"]) == (simulated.json, 8)
     assert Counter(splits_by_sample(empty).values()) == {"train": 8, "val": 1, "test": 1}
     assert run_labeler("split", "--ratio", "8:1", "-d", empty.root).code == 2
     other = run_labeler("split", "--ratio", "6:2:2", "--json", "-d", empty.root).json
@@ -404,8 +401,7 @@ def test_unseen_labels_of_held_out_source_are_left_out(empty: Dataset) -> None:
     unseen = get_unseen_labels(empty.db)
     assert not [k for k, (_, s) in plan.splits.items() if k in unseen and s in ("val", "test")]
     assert plan.splits.keys() >= unseen.keys(), "each has a split or a reason"
-    assert plan.table["hana"]["test"] == 2
-    assert count_by_split(empty, model) == {"train": 30}
+    assert (plan.table["hana"]["test"], count_by_split(empty, model)) == (2, {"train": 30})
 
 
 def test_confirmed_label_may_be_test(empty: Dataset) -> None:

@@ -217,8 +217,7 @@ def test_split_is_idempotent(seed: int, split_settings: SplitSettings) -> None:
     ties = [*applied(ties, plan), *random_ties(random, "b", 12)]
     plan = split(ties, split_settings, again=True)
     repeated = split(applied(ties, plan), split_settings, again=True)
-    assert repeated.splits == plan.splits
-    assert repeated.left_out == plan.left_out
+    assert (repeated.splits, repeated.left_out) == (plan.splits, plan.left_out)
 
 
 @given(SEEDS)

@@ -197,8 +197,7 @@ def test_interrupted_search_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             finder.search()
             assert open_pairs(dataset) == 0
             sets.append([(group.best_key, group.others) for group in finder.plan().sets])
-    assert len(sets[0]) == 1
-    assert sets[0] == sets[1]
+    assert (len(sets[0]), sets[0]) == (1, sets[1])
 
 
 Change = Callable[[Image.Image], Image.Image]
@@ -419,8 +418,7 @@ def test_chosen_originals_are_stored(dataset: Dataset) -> None:
     assert plan.unranked == []
     copy, original = sorted(member.id for member in copies.members)
     assert Pairs(dataset.db).get_better_copy(copy, original) == "second"
-    assert copies.members[0].id == original
-    assert Pairs(dataset.db).get_human_verdicts() == {}
+    assert (copies.members[0].id, Pairs(dataset.db).get_human_verdicts()) == (original, {})
 
 
 @pytest.mark.parametrize("change", [lambda p: p, add_coarse_noise])

@@ -289,8 +289,7 @@ def test_folder_is_imported_by_two_clicks(program: Program, tmp_path: Path) -> N
     before, root = list_files(folder), folder / "faces-dataset"
     welcome = open_welcome(program, folder)
     assert welcome.take.isChecked()
-    assert welcome.target.text() == str(root)
-    assert list_files(folder) == before
+    assert (welcome.target.text(), list_files(folder)) == (str(root), before)
     QTest.mouseClick(welcome.make, LEFT)
     wait_until(lambda: program.window is not None and program.window.drops.dialog is not None)
     window = program.window

@@ -68,8 +68,7 @@ def test_enter_labels_unmarked_faces(person: Person) -> None:
     person.click(2)  # includes it again
     person.send(3, next(name for name in person.keys if name != page.label))
     settle(person.window)
-    assert view.model.state(1).mark == "lifted"
-    assert view.model.state(2).mark == "in"
+    assert (view.model.state(1).mark, view.model.state(2).mark) == ("lifted", "in")
     assert len(person.labels) == 1  # the key's label is saved at once, the page is not
     wait_for_page(person)
     rows = len(page.tiles)
@@ -121,8 +120,7 @@ def test_undo_returns_to_page(person: Person, monkeypatch: pytest.MonkeyPatch) -
     person.enter()
     assert view.page != page
     person.undo()
-    assert view.page == page
-    assert len(person.labels) == 0
+    assert (view.page, len(person.labels)) == (page, 0)
     person.redo()
     assert view.page != page
     assert len(person.labels) > 0
@@ -181,8 +179,7 @@ def test_stack_is_split_by_key_or_mouse(stacks_person: Person) -> None:
             person.press(Key.Key_S)
         wait_until(lambda shown=before: view.page is not None and view.page is not shown)  # type: ignore[misc]
         settle(person.window)
-        alone = {tile.rows for tile in view.page.tiles}
-        assert {(row,) for row in rows} <= alone
+        assert {(row,) for row in rows} <= {tile.rows for tile in view.page.tiles}
         assert len(view.page.rows) == len(before.rows)
         assert set(view.model.states.values()) <= {UNMARKED}
     # On a tile of one face a double click excludes it and includes it again.
@@ -190,8 +187,7 @@ def test_stack_is_split_by_key_or_mouse(stacks_person: Person) -> None:
     double_click(person, single)
     settle(person.window)
     assert view.page is page
-    assert view.model.state(single).mark == "in"
-    assert len(person.labels) == 0
+    assert (view.model.state(single).mark, len(person.labels)) == ("in", 0)
 
 
 def test_held_enter_accepts_one_page(person: Person) -> None:
@@ -339,8 +335,7 @@ def test_unloaded_image_is_not_labelled(
     assert "still loading" in person.status
     hover(view.view.viewport(), view.view.visualRect(view.model.index(0)).center())
     QTest.keyClick(view.view, "1")
-    assert view.model.states == {}
-    assert len(person.labels) == 0
+    assert (view.model.states, len(person.labels)) == ({}, 0)
     late[0] = False
     view.view.viewport().update()
     settle(person.window)
@@ -360,8 +355,7 @@ def test_selection_is_labelled_once_painted(
     while grid.unseen():
         press(person.window, Key.Key_1)
     press(person.window, Key.Key_1)
-    assert len(person.labels) == 60
-    assert len(painted) == 60
+    assert (len(person.labels), len(painted)) == (60, 60)
 
 
 def notice(window: LabelerWindow) -> EmptyNotice:
@@ -478,8 +472,7 @@ def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
     window.show_view("pages")
     assert notice_title(window) == "Everything is sorted"
     press_button(window, "Split and export")
-    assert window.shown_name == "statistics"
-    assert notice_title(window) == ""
+    assert (window.shown_name, notice_title(window)) == ("statistics", "")
 
 
 def test_typed_name_is_kept_while_preparing(
