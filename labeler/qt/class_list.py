@@ -39,8 +39,17 @@ from labeler.qt.keyboard import PLACE_KEYS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import Role
 from labeler.qt.translations import counted, target_name
-from labeler.qt.widgets import ENTER, NameField, button, column_layout, plain_label, timer
+from labeler.qt.widgets import (
+    ENTER,
+    HintedField,
+    NameField,
+    button,
+    column_layout,
+    plain_label,
+    timer,
+)
 from labeler.sorting.grid_query import DUPLICATES, known_count
+from labeler.sorting.name_matching import KnownName, match_exact_name
 from labeler.sorting.session import Place, SortingProgress
 
 PORTRAIT_DELAY_MS = 700
@@ -173,6 +182,21 @@ class ClassListDelegate(QStyledItemDelegate):
     ) -> None:
         super().__init__(parent)
         self._classes, self._thumbs, self._list = model, thumbs, parent
+
+    def createEditor(
+        self, parent: QWidget, option: QStyleOptionViewItem, index: Index
+    ) -> HintedField:
+        """Return a field that says which other class the name is one of."""
+        field, own, worker = HintedField(parent), index.data(), self._classes.worker
+
+        def hint(text: str) -> None:
+            others = [KnownName(name, name) for name in worker.keys if name != own]
+            other = match_exact_name(text, others)
+            words = self.tr("= {name}: merges them")
+            field.show_hint(words.format(name=other.label) if other else "")
+
+        field.textChanged.connect(hint)
+        return field
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
         """Set the name in the editor once: to set it again would lose the selection."""

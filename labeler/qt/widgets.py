@@ -311,7 +311,33 @@ _COMPLETION_STEPS = {Key.Key_Tab: 1, Key.Key_Down: 1, Key.Key_Backtab: -1, Key.K
 _MARGIN = 6
 
 
-class NameField(QLineEdit):
+class HintedField(QLineEdit):
+    """Line edit with a hint behind the text."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.hint = QLabel(self)
+        self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
+        self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self.hint.hide()
+
+    def show_hint(self, words: str) -> None:
+        self.hint.setText(words)
+        self.hint.setVisible(bool(words))
+        self._place_hint()
+
+    def _place_hint(self) -> None:
+        text_width = self.fontMetrics().horizontalAdvance(self.text()) + 3 * _MARGIN
+        room = max(0, self.width() - text_width - _MARGIN)
+        width = min(self.hint.sizeHint().width(), room)
+        self.hint.setGeometry(self.width() - width - _MARGIN, 0, width, self.height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_hint()
+
+
+class NameField(HintedField):
     """Line edit for a name, which it completes on request; Enter accepts the text as it is.
 
     Signals: `name_entered` (text) with Enter; `left` with Esc, or Enter in an empty field; `ended`
@@ -332,11 +358,9 @@ class NameField(QLineEdit):
         self._worker = worker
         self._names: Sequence[KnownName] = ()
         self._matching: Sequence[KnownName] = ()
-        self._at, self.hint = -1, QLabel(self)
-        self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
-        self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        self._at = -1
         self.textEdited.connect(self._edited)
-        self.textChanged.connect(self._show_hint)
+        self.textChanged.connect(self._show_meaning)
         worker.classes_changed.connect(self.read_names)
 
     def read_names(self) -> None:
@@ -345,7 +369,7 @@ class NameField(QLineEdit):
     def _offer(self, names: Sequence[KnownName]) -> None:
         self._names = names
         self._edited(self.text())
-        self._show_hint(self.text())
+        self._show_meaning(self.text())
 
     def resolve(self, text: str) -> str:
         """Return the class that a name or alias means, or the text for a new class."""
@@ -369,22 +393,14 @@ class NameField(QLineEdit):
     def _edited(self, text: str) -> None:
         self._matching, self._at = complete_name(text, self._names), -1
 
-    def _show_hint(self, text: str) -> None:
+    def _show_meaning(self, text: str) -> None:
         match = match_exact_name(text, self._names)
         words = "" if match is None or match.label == text else f"= {match.label}"
         if text.strip() and match is None:
             words = self.tr("new")
             if self._matching:
                 words = self.tr("new · Tab: {name}").format(name=self._matching[0].text)
-        self.hint.setText(words)
-        self.hint.setVisible(bool(words))
-        self._place_hint()
-
-    def _place_hint(self) -> None:
-        text_width = self.fontMetrics().horizontalAdvance(self.text()) + 3 * _MARGIN
-        room = max(0, self.width() - text_width - _MARGIN)
-        width = min(self.hint.sizeHint().width(), room)
-        self.hint.setGeometry(self.width() - width - _MARGIN, 0, width, self.height())
+        self.show_hint(words)
 
     def _complete(self, step: int) -> bool:
         # Write the next or previous matching name into the field.
@@ -408,10 +424,6 @@ class NameField(QLineEdit):
             if step and self.text() and (self._complete(step) or event.key() == Key.Key_Tab):
                 return True
         return super().event(event)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._place_hint()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Edit the text; Enter and Esc end the input."""

@@ -13,7 +13,7 @@ from functools import partial
 from PySide6.QtCore import QRect
 
 from gleanset import Dataset
-from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
+from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.errors import GleansetError
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
@@ -86,23 +86,7 @@ def section_of(copies: DuplicateSet, title: str) -> Section:
 
 def reason_words(reason: str) -> str:
     """Return the translated reasons of `explain_choice`, without the details in brackets."""
-    words = {
-        "larger": tr("larger"),
-        "not enlarged": tr("not enlarged"),
-        "no border": tr("no border"),
-        "not cropped": tr("not cropped"),
-        "no mark": tr("no mark"),
-        "nothing around it": tr("nothing around it"),
-        "stored without loss": tr("stored without loss"),
-        "less compressed": tr("less compressed"),
-        "has a decision": tr("has a decision"),
-        "licence known": tr("licence known"),
-        "source known": tr("source known"),
-        "equal quality: the earliest": tr("equal quality: the earliest"),
-        CHOSEN_BY_PERSON: tr("chosen by a person"),
-    }
-    parts = (part.partition(" (")[0] for part in reason.split(", "))
-    return ", ".join(words.get(text, text) for text in parts)
+    return ", ".join(tr(part.partition(" (")[0]) for part in reason.split(", "))
 
 
 USUAL_SIDE = 104

@@ -315,8 +315,9 @@ LANGUAGES = [language for language in LANGUAGE_NAMES if language != "en"]
 
 
 def translatable_texts() -> Iterator[str]:
-    """Yield every literal that the window translates, the texts of steps, and the shortcuts."""
+    """Yield every literal that the window translates, and texts of data."""
     yield from (*STEP_TEXTS.values(), *SPLIT_TEXTS)
+    yield from re.sub(r" \(.*?\)", "", ", ".join(reasons_of_best_copies())).split(", ")
     for name, rows in tomllib.loads(SHORTCUTS.read_text(encoding="utf-8")).items():
         yield from (name, *rows.values())
         key_names = re.compile("Ctrl|Shift|Del|Esc|Enter")
@@ -470,19 +471,23 @@ def test_step_text_keeps_names_literal(
     assert step_words(operation) == translated
 
 
-def test_reasons_of_best_copies_are_translated(install_language: InstallLanguage) -> None:
+def reasons_of_best_copies() -> list[str]:
     small = DuplicateSetMember(
         1, "a", 40, 40, 1.0, 0.1, "JPEG", "queue", None, True, None, licence=None, source=None
     )
     large = small._replace(id=2, width=80, bytes_per_pixel=0.5)
     known = small._replace(id=3, format="PNG", status="labelled", licence="CC0", source="flickr")
     drawbacks = {"bordered", "cropped", "marked", "framed"}
-    reasons = [
+    return [
         explain_choice(large, [small], {1: drawbacks}),
         explain_choice(known, [large], {}),
         explain_choice(small, [small], {}),
         CHOSEN_BY_PERSON,
     ]
+
+
+def test_reasons_of_best_copies_are_translated(install_language: InstallLanguage) -> None:
+    reasons = reasons_of_best_copies()
     install_language("ja")
     assert not re.search("[A-Za-z]", "".join(map(reason_words, reasons)))
     install_language("en")

@@ -161,6 +161,12 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
     settle(window)
     assert field.isVisible()
     assert field.selectedText() == field.text() == "rei"
+    hints = []
+    for letter in "áYá":  # without accents or case, it is the class aya
+        field.insert(letter)
+        hints.append(field.hint.text())
+    assert hints == ["", "", "= aya: merges them"]
+    field.selectAll()
     press(window, *"ayanami", Key.Key_Return)
     assert "ayanami" in person.keys
     assert has_grid_focus(person)
