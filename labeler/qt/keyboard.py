@@ -88,12 +88,14 @@ class ClassKeyReader(QObject):
         """Return a class key; empty for any other key, None if the event was consumed."""
         if self._first and event.key() in MODIFIER_KEYS:
             return None
-        first, second = self._first, plain_key(event)
+        first, second, prefix = self._first, plain_key(event), prefix_key(event)
         self.forget()
-        if first and second:
-            return first + second
-        prefix, keys = prefix_key(event), self._worker.keys.values()
-        if prefix and any(key.startswith(prefix) for key in keys):
+        if first and not prefix and event.key() != Qt.Key.Key_Escape:
+            if not second:
+                self._worker.class_for_key(first + key_name(event))  # says that there is none
+            return first + second if second else None
+        codes = (PREFIXES[0], *self._worker.keys.values())  # the other one may be a command
+        if prefix and any(key.startswith(prefix) for key in codes):
             self._first = prefix
             self._timer.start()
             text = self.tr("{key} … now the second key of a class")

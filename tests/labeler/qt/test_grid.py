@@ -135,6 +135,10 @@ def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
     person.point(3)
     person.press("7")
     assert "No class has the key 7" in messages[-1]
+    for first, second, name in ((",", "1", ",1"), (",", Key.Key_Delete, ",DEL")):
+        person.press(first)
+        person.press(second)
+        assert messages[-1] == f"No class has the key {name}"
     assert own_steps(person) == []
     person.send(0, "rei")
     person.send(1, "hana")
