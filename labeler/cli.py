@@ -65,6 +65,9 @@ class WindowGroup(CommandGroup):
         """Return the command with a name, or the command that opens a folder."""
         first, *rest = args
         if self.get_command(ctx, first) is None and Path(first).is_dir():
+            is_named = ctx.get_parameter_source("dataset") is ParameterSource.COMMANDLINE
+            if is_named or any(word.startswith(("-d", "--dataset")) for word in rest):
+                raise click.UsageError(f"{first!r} and -d both name a dataset: leave out one")
             return open_.name, open_, ["-d", first, *rest]
         return super().resolve_command(ctx, args)
 

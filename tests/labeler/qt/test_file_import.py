@@ -336,6 +336,10 @@ def test_cli_folder_argument_opens_window(
     calls: list[tuple[Path, str | None]] = []
     monkeypatch.setattr(app, "open_window", lambda *given: calls.append(given))
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
+    folder, other = str(tmp_path), ("-d", str(tmp_path / "other"))
+    for words in ([folder, *other], [*other, folder], [folder, f"--dataset={other[1]}"]):
+        with pytest.raises(UsageError, match="and -d both name a dataset"):
+            commands.main(words, standalone_mode=False)
     assert calls == [(tmp_path, "pages")]
     capsys.readouterr()
     reject = ["label", "--reject", next(iter(faces.truth))]
