@@ -191,7 +191,9 @@ class BoxItem(QGraphicsItem):
             text, metrics = "✗" if rejected else str(sample.label), painter.fontMetrics()
             height, width = metrics.height() + 4, metrics.horizontalAdvance(text) + 10
             corner = outline.first()
-            plate = QRectF(corner.x(), corner.y() - height - 2, width, height)
+            # Above the box, but in the window: a whole image has no room above it.
+            left, top = max(0, corner.x()), max(0, corner.y() - height - 2)
+            plate = QRectF(left, top, width, height)
             painter.fillRect(plate, palette.color(Role.Base))
             painter.setPen(palette.color(Role.Text))
             painter.drawText(plate, Qt.AlignmentFlag.AlignCenter, text)

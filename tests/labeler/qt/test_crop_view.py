@@ -122,6 +122,12 @@ def test_box_is_drawn_in_box_of_whole_image(window: LabelerWindow) -> None:
     wait_until_saved(window)
     (whole,) = saved_boxes(window)
     assert whole.box[2:] == view.canvas.image_size
+    before = view.canvas.grab().toImage()
+    QTest.keyClick(view.canvas, "1")
+    wait_until_saved(window)
+    named = view.canvas.grab().toImage()
+    rows = [y for y in range(named.height()) if named.copy(0, y, 99, 1) != before.copy(0, y, 99, 1)]
+    assert len(rows) >= view.canvas.fontMetrics().height(), "its name is in the window"
     view.canvas.choose(-1)
     click = QTest.mouseClick
     click(view.canvas.viewport(), Button.LeftButton, NONE, viewport_point(view, 30, 30))
