@@ -104,8 +104,7 @@ def get_box(dataset: Dataset, key: str) -> BoxedSample:
 
 
 def _removal(box: BoxedSample) -> Choice:
-    action = "remove" if box.by_hand else "reject"
-    return Choice(box.key, action, provenance=PROVENANCE)
+    return Choice(box.key, "remove" if box.by_hand else "reject", provenance=PROVENANCE)
 
 
 def _unused_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:

@@ -309,8 +309,7 @@ def _unexplained_brightness(a: Grey, b: Grey) -> Floats:
     square_b = np.maximum(_windowed_mean(right * right) - mean_b * mean_b, 0)
     covariance = _windowed_mean(left * right) - mean_a * mean_b
     variances = (square_a + _GREY_VARIANCE_NOISE) * (square_b + _GREY_VARIANCE_NOISE)
-    unlike = np.clip(1 - covariance * covariance / variances, 0, 1)
-    return _enlarge(unlike, a.shape)
+    return _enlarge(np.clip(1 - covariance * covariance / variances, 0, 1), a.shape)
 
 
 def _windowed_mean(values: Floats) -> Floats:

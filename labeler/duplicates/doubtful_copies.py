@@ -79,8 +79,7 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
     hull, lettered = _fill_hull(_draw(pieces, drawn.shape)), _draw(pieces[:2], drawn.shape)
-    largest = _fill_hull(_draw(pieces[:1], drawn.shape))
-    is_compact = largest.sum() >= _MIN_LARGEST_PART * hull.sum()
+    is_compact = _fill_hull(_draw(pieces[:1], drawn.shape)).sum() >= _MIN_LARGEST_PART * hull.sum()
     return (
         _covers(_corners(drawn.shape), drawn, common.mask)
         or (is_compact and _covers(hull, drawn, common.mask) and _is_sticker(change, common, hull))
@@ -118,8 +117,7 @@ def _draw(pieces: list[Piece], shape: tuple[int, int]) -> Mask:
 def _fill_hull(mask: Mask) -> Mask:
     filled = np.zeros(mask.shape, np.uint8)
     if mask.any():
-        outline = cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8)))
-        cv2.fillConvexPoly(filled, outline, 1)
+        cv2.fillConvexPoly(filled, cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8))), 1)
     return filled > 0
 
 
@@ -143,8 +141,7 @@ def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
 
 def _is_outlined(common: CommonPart, hull: Mask) -> bool:
     """Return whether there are edges all along the outline, except at the image's border."""
-    slopes = measure_slopes(blur(common.b.astype(np.float32), 1.0))
-    steepest = cv2.dilate(slopes, np.ones((7, 7)))
+    steepest = cv2.dilate(measure_slopes(blur(common.b.astype(np.float32), 1.0)), np.ones((7, 7)))
     outline = np.zeros(hull.shape, np.uint8)
     contours, _ = cv2.findContours(hull.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(outline, contours, -1, 1)
@@ -250,8 +247,7 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> npt.NDArray[np.floa
         return None
     is_inlier = inliers[:, 0] > 0
     projected = cv2.perspectiveTransform(source[is_inlier][None].astype(np.float64), motion)[0]
-    distances = np.linalg.norm(projected - target[is_inlier], axis=1)
-    if float(np.median(distances)) > _MAX_MEDIAN_PIXELS:
+    if float(np.median(np.linalg.norm(projected - target[is_inlier], axis=1))) > _MAX_MEDIAN_PIXELS:
         return None
     high, wide = b.grey.shape
     corners = np.array([[[0, 0], [wide, 0], [wide, high], [0, high]]], np.float64)

@@ -79,8 +79,7 @@ def _read_documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Pat
         if not is_coco:
             continue
         rows = document["annotations"]
-        is_panoptic = all(isinstance(row, dict) and "segments_info" in row for row in rows)
-        if not (rows and is_panoptic):
+        if not (rows and all(isinstance(row, dict) and "segments_info" in row for row in rows)):
             yield file, document
 
 
@@ -140,8 +139,7 @@ def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
     author = clean_credit_text(parse_name(row.get("author")))
     pages = (clean_page_url(parse_name(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
     credit = Credit(author, clean_credit_text(licence), next(filter(None, pages), None))
-    title = parse_name(row.get("title"))
-    return SourceInfo(credit, title, parse_name(row.get("original_path")))
+    return SourceInfo(credit, parse_name(row.get("title")), parse_name(row.get("original_path")))
 
 
 def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
@@ -307,8 +305,7 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
     labelled = LabelledFiles("table", tree, "not in a table")
     for file in tree.iter_files(".csv", ".tsv", METADATA):
         try:
-            text = read_text_file(file)
-            rows = list((_json_rows if file.name == METADATA else _csv_rows)(text))
+            rows = list((_json_rows if file.name == METADATA else _csv_rows)(read_text_file(file)))
         except (InputUnusable, csv.Error, json.JSONDecodeError, RecursionError, AttributeError):
             labelled.drop(file, "table that cannot be read")
             continue
@@ -345,13 +342,11 @@ def _json_rows(text: str) -> Iterator[Mapping[str, str]]:
 
 def _cell(value: object) -> str:
     """Return a name as text, also of a list with one; empty for any other value."""
-    single = value[0] if isinstance(value, list) and len(value) == 1 else value
-    return parse_name(single) or ""
+    return parse_name(value[0] if isinstance(value, list) and len(value) == 1 else value) or ""
 
 
 def _csv_rows(text: str) -> Iterator[Mapping[str, str]]:
     lines = text.splitlines(keepends=True)
-    separator = max(",;\t", key=(lines[0] if lines else "").count)
-    reader = csv.reader(lines, delimiter=separator)
+    reader = csv.reader(lines, delimiter=max(",;\t", key=(lines[0] if lines else "").count))
     names = [name.strip().lower() for name in next(reader, [])]
     return (dict(zip(names, row, strict=False)) for row in reader)

@@ -235,8 +235,7 @@ def read_text_file(file: Path) -> str:
         if file.stat().st_size > MAX_TEXT_BYTES:
             raise InputUnusable(f"{file} is larger than {MAX_TEXT_BYTES} bytes", "split it")
         data = file.read_bytes()
-        is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputUnusable(f"cannot read {file}: {error}", "save it as UTF-8") from error
     if "\0" in text:

@@ -131,8 +131,7 @@ def draw_fitted(painter: QPainter, area: QRect, image: QPixmap | str | None) -> 
     """Draw an image as large as it fits, or text in its place; return the rectangle."""
     if isinstance(image, QPixmap):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        size = image.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio)
-        rect = QRect(QPoint(), size)
+        rect = QRect(QPoint(), image.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio))
         rect.moveCenter(area.center())
         painter.drawPixmap(rect, image)
         return rect

@@ -127,8 +127,7 @@ def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -
 
 def _paint_caption(painter: QPainter, rect: QRect, text: str, mark: str, palette: QPalette) -> None:
     """Paint a line at the lower edge: the key if there is room for it, then the name."""
-    pixels = min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6))
-    _set_font(painter, pixels, bold=False)
+    _set_font(painter, min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)), bold=False)
     metrics = painter.fontMetrics()
     room = OUTLINE_WIDTH + 1  # keep text clear of the outline
     height = metrics.height() + room
@@ -313,8 +312,7 @@ class TileView(QListView):
         if area.contains(rect):
             return True
         visible = rect.intersected(area).size()
-        largest = self.viewport().size().boundedTo(rect.size())
-        required = largest * MIN_SEEN_PART
+        required = self.viewport().size().boundedTo(rect.size()) * MIN_SEEN_PART
         return visible.height() >= required.height() and visible.width() >= required.width()
 
     def unseen(self, rows: Iterable[int] | None = None) -> list[int]:
@@ -430,8 +428,7 @@ class TileView(QListView):
 
     def target_rows(self) -> list[int]:
         """Return what a key acts on: the selection, or else the tile under the pointer."""
-        rows = self.selected_rows()
-        return rows or (
+        return self.selected_rows() or (
             self.expand_targets([self.point]) if 0 <= self.point < self.tiles.rowCount() else []
         )
 
@@ -473,8 +470,7 @@ class TileView(QListView):
 
     def appearance(self, row: int) -> TileAppearance:
         tile, ratio = self.tiles.tile(row), self.devicePixelRatioF()
-        side = self._grid.rect(row).width()
-        image = self._thumbs.get(tile.region, side, ratio) if tile else None
+        image = self._thumbs.get(tile.region, self._grid.rect(row).width(), ratio) if tile else None
         if tile:
             self._shows.setdefault(tile.key, set()).add(row)
         is_selected = self.selectionModel().isRowSelected(row, QModelIndex())
@@ -516,8 +512,7 @@ class TileView(QListView):
         for placed in self._grid.placed:
             if placed.section.title and placed.box.intersects(area):
                 lit, box = placed.first in highlighted, placed.box.translated(0, -offset)
-                ground = theme.draw_card(painter, box, self.palette(), is_target=lit)
-                grounds[placed.first] = ground
+                grounds[placed.first] = theme.draw_card(painter, box, self.palette(), is_target=lit)
                 line = QRect(box.left(), box.top(), box.width(), HEADING_HEIGHT)
                 self.paint_heading(painter, line.adjusted(INSET + 2, 0, -INSET - 2, 0), placed)
         painter.setFont(self.font())
