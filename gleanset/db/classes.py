@@ -369,10 +369,9 @@ def normalize_class_name(name: str) -> str:
     tidy = normalize_alias(name)
     wrong = [c for c in tidy if c in _FORBIDDEN]
     if wrong or tidy.startswith("."):
-        raise UsageError(
-            f"{name!r} is not a class name: it could not be a folder on every system",
-            'leave out a leading dot and the characters / \\ : * ? " < > |',
-        )
+        signs = [c if c.isprintable() else f"U+{ord(c):X}" for c in dict.fromkeys(wrong)]
+        hint = " ".join(["leave out", *(signs or ["the dot at the beginning"])])
+        raise UsageError(f"{name!r} is not a class name", hint)
     return tidy
 
 

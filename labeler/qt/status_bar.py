@@ -10,8 +10,9 @@ import time
 from html import escape
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, QSettings, Qt, Signal
-from PySide6.QtWidgets import QLabel, QStatusBar, QToolButton
+from PySide6.QtCore import QObject, QRect, QSettings, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QLabel, QStatusBar, QStyle, QStyleOption, QToolButton, QWidget
 
 from gleanset import Dataset
 from gleanset.installation import install_command
@@ -69,6 +70,23 @@ class MessageBar(QStatusBar):
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.sorted.setVisible(counts.total > 0)
         self._show_save_delay("")
+
+    def elided_message(self) -> tuple[QRect, str]:
+        """Return the place of the message, and as much of it as fits there."""
+        direct = Qt.FindChildOption.FindDirectChildrenOnly
+        parts = [part for part in self.findChildren(QWidget, options=direct) if part.isVisible()]
+        end = min((part.x() for part in parts), default=self.width())
+        room = self.rect().adjusted(MARGIN_PX, 0, end - self.width() - MARGIN_PX, 0)
+        elided = Qt.TextElideMode.ElideRight
+        text = self.fontMetrics().elidedText(self.currentMessage(), elided, room.width())
+        return room, text
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the message; Qt would cut it within a word."""
+        painter, panel, (room, text) = QPainter(self), QStyleOption(), self.elided_message()
+        panel.initFrom(self)
+        self.style().drawPrimitive(QStyle.PrimitiveElement.PE_PanelStatusBar, panel, painter, self)
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, text)
 
     def name_undo(self, what: str) -> None:
         """Say on the button what it undoes; hide it for ''."""

@@ -294,3 +294,8 @@ def test_long_texts_fit_a_small_window(
     window.worker.show_message(LONG, bad=True)
     assert bar.currentMessage() == LONG[0].upper() + LONG[1:]
     assert plain_text(bar.toolTip()) == bar.currentMessage()
+    QApplication.processEvents()
+    room, text = bar.elided_message()
+    assert text.endswith("…")
+    assert bar.fontMetrics().horizontalAdvance(text) <= room.width()
+    assert not any(room.intersects(part.geometry()) for part in (status.undo, status.saved))
