@@ -78,8 +78,7 @@ def test_color_layout_is_finite_for_any_size() -> None:
     own = face(1, 1)
     for picture in (own, own[::2, ::2], own[:, :17], own[:1, :1], np.zeros((3000, 5, 3), np.uint8)):
         result = color_layout_of(picture)
-        assert result.shape == (colours.WIDTH,)
-        assert result.dtype == np.float32
+        assert (result.shape, result.dtype) == ((colours.WIDTH,), np.float32)
         assert np.isfinite(result).all()
         assert 0 <= result.min() <= result.max() <= 1
     assert distance(own, own[::2, ::2]) < 0.5

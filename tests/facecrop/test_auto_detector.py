@@ -192,8 +192,7 @@ def test_detector_settings_in_dataset_toml() -> None:
 def test_recorded_drawnface_settings_rebuild_spec(settings: dict[str, str]) -> None:
     spec = DetectorSpec.create("drawnface", **settings)
     recorded = RecordedDetector.from_text("drawnface", spec.build().settings)
-    assert recorded.settings == settings
-    assert recorded.spec({}) == spec
+    assert (recorded.settings, recorded.spec({})) == (settings, spec)
 
 
 def test_crop_settings_default_to_dataset() -> None:

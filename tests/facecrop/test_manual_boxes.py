@@ -69,8 +69,7 @@ def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
     key = put_box(dataset, image, BOX).key
     assert list(list_records(dataset, "missed", ())) == []
     dataset.journal.undo()
-    assert states(dataset) == {key: ("retired", None)}
-    assert dataset.faces.count() == 0
+    assert (states(dataset), dataset.faces.count()) == ({key: ("retired", None)}, 0)
     assert [line["image"] for line in list_records(dataset, "missed", ())] == [image]
     dataset.journal.undo(dataset.db.fetch_int("SELECT max(id) FROM step"))
     assert states(dataset) == {key: ("queue", None)}

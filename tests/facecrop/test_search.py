@@ -274,17 +274,14 @@ def test_missing_crops_are_recreated_identically(dataset: Dataset) -> None:
     search(dataset, spec=STRICT)
     assert sorted(s.status for s in samples(dataset)) == ["labelled", "retired", "retired"]
     before, rows = crops(dataset), samples(dataset)
-    assert len(before) == 3
-    assert pending_counts(dataset, PLAIN, STRICT) == (0, 0)
+    assert (len(before), pending_counts(dataset, PLAIN, STRICT)) == (3, (0, 0))
     shutil.rmtree(dataset.root / "crops")
     assert pending_counts(dataset, PLAIN, STRICT) == (0, 2)
     result = search(dataset, spec=STRICT)
     assert (result["images"], result["recut"]) == (0, 2)
-    assert crops(dataset) == before
-    assert samples(dataset) == rows
+    assert (crops(dataset), samples(dataset)) == (before, rows)
     dataset.crop_path(decided.key).unlink()
-    assert search(dataset, spec=STRICT)["recut"] == 1
-    assert crops(dataset) == before
+    assert (search(dataset, spec=STRICT)["recut"], crops(dataset)) == (1, before)
 
 
 @pytest.mark.slow
@@ -318,8 +315,7 @@ def test_new_crop_settings_need_no_search(dataset: Dataset) -> None:
     search(dataset, wide, STRICT)
     search(dataset, PLAIN, STRICT)
     (labelled,) = (s for s in samples(dataset) if s.status == "labelled")
-    assert labelled.box == decided.box
-    assert dataset.faces.count() == 0
+    assert (labelled.box, dataset.faces.count()) == (decided.box, 0)
     assert list(dataset.faces.iterate()) == []
     assert [face.kind for face in dataset.faces.list_in_image(labelled.image)] == ["gone"]
     assert pending_counts(dataset, PLAIN, STRICT) == (0, 0)
@@ -352,8 +348,7 @@ def test_small_faces_get_no_sample(dataset: Dataset) -> None:
     image = put(dataset, scene(10, 230))
     search(dataset)
     result = search(dataset, CropGeometry(0.3, min_size=150))
-    assert result["too_small"] == 2
-    assert dataset.faces.count() == 2
+    assert (result["too_small"], dataset.faces.count()) == (2, 2)
     assert {s.status for s in samples(dataset)} == {"retired"}
     assert search(dataset)["recut"] == 1
     assert {s.status for s in samples(dataset)} == {"queue"}

@@ -148,8 +148,7 @@ def test_context_excludes_other_videos(video_dataset: Dataset) -> None:
     result = VideoFrames(video_dataset.db)
     for number in (20, 21):
         frames, at = result.get_context(row(video_dataset, number))
-        assert [frame.sha256 for frame in frames] == [sha(number)]
-        assert at == 0
+        assert ([frame.sha256 for frame in frames], at) == ([sha(number)], 0)
     assert result.get_context(10**6) == ([], 0)
 
 
@@ -251,8 +250,7 @@ def test_new_detection_retires_and_revives_samples(dataset: Dataset) -> None:
     assert _statuses(dataset) == decided | {40: "queue", 60: "queue", 80: "retired"}
     assert dataset.samples.get(cuts[0].key).label == "cat"
     dataset.faces.replace(sha(1), "test", "v1", cuts)
-    assert dataset.faces.count() == 4
-    assert dataset.samples.count() == 5
+    assert (dataset.faces.count(), dataset.samples.count()) == (4, 5)
 
 
 def test_new_detector_replaces_previous_one(dataset: Dataset) -> None:

@@ -135,8 +135,7 @@ def test_concurrent_upgrades_keep_one_old_backup(tmp_path: Path) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in processes:
-        assert process.communicate(timeout=60)[1] == ""
-        assert process.returncode == 0
+        assert (process.communicate(timeout=60)[1], process.returncode) == ("", 0)
     with closing(sqlite3.connect(tmp_path / "c.sqlite.before-2-new")) as copy:
         assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
         assert copy.execute("SELECT count(*) FROM thing").fetchone() == (20_000,)
@@ -328,8 +327,7 @@ def root(tmp_path: Path) -> Path:
 def test_copy_of_closed_catalogue_leaves_no_files(root: Path, tmp_path: Path) -> None:
     before = files(root)
     copy_catalogue(root / "catalog.sqlite", tmp_path / "copy.sqlite")
-    assert images(tmp_path / "copy.sqlite") == 1
-    assert files(root) == before
+    assert (images(tmp_path / "copy.sqlite"), files(root)) == (1, before)
     assert sorted(path.name for path in root.iterdir()) == ["catalog.sqlite", "dataset.toml"]
 
 
@@ -349,8 +347,7 @@ def test_copy_includes_log_of_killed_process(root: Path, tmp_path: Path, index: 
 def test_copy_is_upgraded_and_source_unchanged(oldest: Path, tmp_path: Path) -> None:
     before = files(oldest.parent)
     copy_catalogue(oldest, tmp_path / "copy.sqlite")
-    assert images(tmp_path / "copy.sqlite") == 4
-    assert files(oldest.parent) == before
+    assert (images(tmp_path / "copy.sqlite"), files(oldest.parent)) == (4, before)
 
 
 def test_copy_error_names_the_source(tmp_path: Path) -> None:

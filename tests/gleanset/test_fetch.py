@@ -34,8 +34,7 @@ def weights(publisher: Publisher, sha256: str = SHA256) -> PublishedFile:
 
 def test_file_is_fetched_once(publisher: Publisher, tmp_path: Path) -> None:
     path = fetch_file(weights(publisher), folder=tmp_path / "new" / "cache")
-    assert path.read_bytes() == DATA
-    assert path.name == f"{SHA256[:16]}-weights.xml"
+    assert (path.read_bytes(), path.name) == (DATA, f"{SHA256[:16]}-weights.xml")
     assert fetch_file(weights(publisher), folder=tmp_path / "new" / "cache") == path
     assert publisher.range_headers == [None]
     path.write_bytes(DATA[:-1])

@@ -266,8 +266,7 @@ def test_hints_name_source_of_installation(hints: dict[str, list[list[str]]]) ->
     assert hints["deleted wheel"][0][-1] == "./gleanset-0.1.0-py3-none-any.whl[train]"
     assert hints["repository"][0][-1] == "gleanset[train] @ git+https://example.org/g.git@4f0c"
     install, _, update = hints["index"]
-    assert install[-1] == "gleanset[train]"
-    assert update[-2:] == ["--upgrade", "gleanset"]
+    assert (install[-1], update[-2:]) == ("gleanset[train]", ["--upgrade", "gleanset"])
 
 
 BOOTSTRAP = runpy.run_path(str(ROOT / "bootstrap.py"))

@@ -193,8 +193,7 @@ def run_interrupted(script: str, before: str = "") -> subprocess.CompletedProces
 @pytest.mark.parametrize("script", ["gleanset", "labeler"])
 def test_ctrl_c_during_import_prints_no_traceback(script: str) -> None:
     done = run_interrupted(script)
-    assert done.returncode == 130
-    assert done.stderr.strip() == "interrupted; nothing was done"
+    assert (done.returncode, done.stderr.strip()) == (130, "interrupted; nothing was done")
     assert done.stdout == ""
 
 

@@ -38,8 +38,7 @@ def test_put_stores_bytes_by_hash(store: Store) -> None:
     assert name == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     path = store.put(name, "JPEG", b"abc")
     assert path == store.path(name, "JPEG") == store.root / "ba" / f"{name}.jpg"
-    assert path.read_bytes() == b"abc"
-    assert files_below(store.scratch) == []
+    assert (path.read_bytes(), files_below(store.scratch)) == (b"abc", [])
 
 
 def test_reader_sees_complete_old_or_new_file(tmp_path: Path) -> None:
@@ -67,8 +66,7 @@ def test_full_disk_leaves_no_partial_file(small_disk: Callable[[str], Path]) -> 
     write_atomic(disk / "file", b"old")
     with pytest.raises(DiskFull, match="free some space"):
         write_atomic(disk / "file", bytes(400_000))
-    assert (disk / "file").read_bytes() == b"old"
-    assert files_below(disk) == ["file"]
+    assert ((disk / "file").read_bytes(), files_below(disk)) == (b"old", ["file"])
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs /proc")
@@ -90,8 +88,7 @@ def test_killed_writer_leaves_no_partial_file(tmp_path: Path) -> None:
         process.kill()
         process.communicate()
         data = (tmp_path / "file").read_bytes()
-        assert len(data) == 3_000_000
-        assert len(set(data)) == 1
+        assert (len(data), len(set(data))) == (3_000_000, 1)
 
 
 class Harvest:
