@@ -136,8 +136,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     entries, labels = marker_entries(marker), _folder_labels(marker)
     tree, moves = ImportTree.from_folder(root), ExportMoves()
     moves.ignored = tree.count_ignored()
-    files = [path for path in tree.images if not path.is_symlink()]
-    names = match_files(root, files, entries)
+    names = match_files(root, [path for path in tree.images if not path.is_symlink()], entries)
     for name, before in names.items():
         if before is None:
             moves.tally["new_files"] += 1
