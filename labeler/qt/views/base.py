@@ -202,7 +202,6 @@ class ViewTabs(QTabBar):
 
     def __init__(self) -> None:
         super().__init__(expanding=False, drawBase=False, usesScrollButtons=False)
-        self.setElideMode(Qt.TextElideMode.ElideRight)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(self.tr("Views"))
         for kind in VIEWS:
@@ -301,8 +300,7 @@ def to_view(view: LabelerView, name: str, text: str) -> NextStep:
 
 def to_queue(view: LabelerView) -> NextStep:
     """Return a step that shows the unsorted faces."""
-    show = view.context.show_place
-    return NextStep(tr("Go to unsorted faces"), lambda: show(Place.QUEUE.target))
+    return NextStep(tr("Go to unsorted faces"), lambda: view.context.show_place(Place.QUEUE.target))
 
 
 def to_pages(view: LabelerView) -> NextStep:
