@@ -92,8 +92,7 @@ def add_window(commands: click.Group) -> None:
         context.default_map = {name: typed | dict.fromkeys(parts, typed)}
 
     commands.add_command(open_)
-    commands.invoke_without_command = True
-    commands.no_args_is_help = False
+    commands.invoke_without_command, commands.no_args_is_help = True, False
     commands.params += open_.params
     commands.callback = begin
 

@@ -122,8 +122,7 @@ def groups(
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
         for group in plan.sets:
-            contradictory = group.conflict or group.hints
-            if (conflicts and contradictory) or not (conflicts or doubtful):
+            if (conflicts and (group.conflict or group.hints)) or not (conflicts or doubtful):
                 line = {
                     "kept": group.best_key,
                     "others": group.others,

@@ -167,8 +167,7 @@ def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = N
 
 
 def _pairs_by_points(left: Batch, right: Batch, points: Iterable[NearPairs]) -> tuple[Rows, Rows]:
-    width = max(1, len(right.samples))
-    parts = [np.zeros((0, 4), dtype=np.int64)]
+    width, parts = max(1, len(right.samples)), [np.zeros((0, 4), dtype=np.int64)]
     for near in points:
         a, b = left.owner[near.a], right.owner[near.b]
         motions = _motion_cells(left.shapes[near.a], right.shapes[near.b])

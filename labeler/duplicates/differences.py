@@ -258,8 +258,7 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
     replaced = np.minimum(lost_a.summed, lost_b.summed)
     if max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS:  # nothing stands out
         return StrongestChange(float(replaced.max()))
-    marks = find_lettering(common, lost_a.plain, lost_b.plain)
-    added = 0.0
+    marks, added = find_lettering(common, lost_a.plain, lost_b.plain), 0.0
     for own, other in ((lost_a, lost_b), (lost_b, lost_a)):
         for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):
             if piece.select(own.plain).sum() < _MIN_ADDED_RATIO * piece.select(other.plain).sum():

@@ -62,8 +62,7 @@ def find_duplicate_sets(
     similarities: dict[int, dict[int, float]] = defaultdict(dict)
     for (a, b), similarity in same.items():
         similarities[a][b] = similarities[b][a] = similarity
-    units = _join_by_person(similarities, by_person)
-    remaining = set(similarities)
+    units, remaining = _join_by_person(similarities, by_person), set(similarities)
 
     def rank(row: int) -> tuple[float, float, float, str]:
         others, member = similarities[row].values(), members[row]

@@ -141,8 +141,7 @@ def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
 
 def _choose_points(places: Floats, grey: Grey) -> npt.NDArray[np.intp]:
     right, low = (places > np.array(grey.shape[::-1]) / 2).T
-    quarters = right + 2 * low
-    is_first = np.zeros(len(places), np.bool_)
+    quarters, is_first = right + 2 * low, np.zeros(len(places), np.bool_)
     for quarter in range(4):
         is_first[np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]] = True
     return np.argsort(~is_first, kind="stable")[:MAX_POINTS]

@@ -170,8 +170,7 @@ def _unexplained_parts(image: Floats, other: Floats, repeated: Floats) -> Floats
 def _choose_edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return rows and columns of strong edges; always the same ones."""
     slopes = (cv2.Sobel(image, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))
-    steep = cv2.magnitude(*slopes)[3:-3, 3:-3]
-    inner = image[3:-3, 3:-3]
+    steep, inner = cv2.magnitude(*slopes)[3:-3, 3:-3], image[3:-3, 3:-3]
     steep = np.where((inner > 4) & (inner < 251), steep, 0).ravel()
     candidates = np.random.RandomState(0).randint(0, len(steep), 3 * _EDGE_PIXELS)
     strongest = candidates[np.argpartition(-steep[candidates], _EDGE_PIXELS)[:_EDGE_PIXELS]]

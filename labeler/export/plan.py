@@ -98,8 +98,7 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
         raise nothing_to_export_error(dataset, options)
     paths = UniquePaths(options.form.has_unique_stems)
     folders = assign_folder_names((str(sample.label) for sample, _ in allowed), RESERVED_NAMES)
-    suffixes = _number_faces(sample for sample, _ in allowed)
-    items = []
+    suffixes, items = _number_faces(sample for sample, _ in allowed), []
     for sample, image in allowed:
         name = original_name(image.origins) + suffixes.get(sample.key, "")
         plan = plan_file(sample, image, options)
@@ -219,8 +218,7 @@ def name_originals(
     samples: Iterable[Sample], images: dict[str, Image], options: ExportOptions
 ) -> dict[str, str]:
     """Return the paths of whole images by hash, given one sample of each image."""
-    names = UniquePaths(options.form.has_unique_stems)
-    paths = {}
+    names, paths = UniquePaths(options.form.has_unique_stems), {}
     for sample in sorted(samples, key=lambda sample: sample.image):
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"

@@ -88,10 +88,8 @@ def _resize(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
 def _encode(image: Image.Image, path: str) -> bytes:
     if path.endswith(".jpg"):
         return encode_jpeg(image)
-    buffer = io.BytesIO()
-    clean = image.copy()
-    clean.info = {}
-    is_webp = path.endswith(".webp")
+    buffer, clean = io.BytesIO(), image.copy()
+    clean.info, is_webp = {}, path.endswith(".webp")
     clean.save(buffer, "WEBP" if is_webp else "PNG", **({"lossless": True} if is_webp else {}))
     return buffer.getvalue()
 

@@ -86,8 +86,7 @@ def add_tags(
     tagger = Tagger(name, model, table)
     path = dataset.cache / "tags" / f"{hash_bytes(model + table.encode())[:16]}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    known_tags = _read_tags(path)
-    tagged = []
+    known_tags, tagged = _read_tags(path), []
     with path.open("a", encoding="utf-8") as log:
         for item in progress.over(items, "tags", total=len(items)):
             data = (folder / item.path).read_bytes()

@@ -117,8 +117,7 @@ def select_samples(
     dataset: Dataset, sections: Sections, request: GalleryRequest
 ) -> GallerySelection:
     """Select entries from sections with equal shares of the limit, label issues first."""
-    selection = GallerySelection([], {})
-    groups = assign_split_groups(dataset.db)
+    selection, groups = GallerySelection([], {}), assign_split_groups(dataset.db)
     sizes = {name: len(samples) for name, samples in sections.items()}
     for name, share in divide_limit(sizes, request.limit).items():
         samples = sections[name]
@@ -233,8 +232,7 @@ def _page_data(
 ) -> Facts:
     """Return the data for the page's script, see `js/facts.js`."""
     numbers = {name: number for number, name in enumerate(selection.counts)}
-    shown_counts = Counter(entry.label for entry in selection.entries)
-    samples = []
+    shown_counts, samples = Counter(entry.label for entry in selection.entries), []
     for number, entry in enumerate(selection.entries):
         facts = {"class": numbers[entry.label], "image": thumbnails.get(number)}
         facts |= _sample_data(dataset, entry)

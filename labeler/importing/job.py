@@ -84,8 +84,7 @@ def import_image(item: LabelledImage, keep: StageBytes, cutter: FaceCropper) -> 
     """
     data = read_image_file(item.path)
     measured = keep(data)
-    image_box = Box(0, 0, measured.width, measured.height)
-    image = decode(data)
+    image_box, image = Box(0, 0, measured.width, measured.height), decode(data)
     pixels = np.asarray(image.pixels)
     cuts, dropped = [], list[Unreadable]()
     for box, label in item.labels:

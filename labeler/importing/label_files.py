@@ -250,8 +250,7 @@ def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
 def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
     names: dict[Path, Mapping[int, str]] = {}
     for file in tree.iter_files(*_YAML, *_NAME_LISTS):
-        text = read_text_file(file)
-        is_yaml = file.suffix.lower() in _YAML
+        text, is_yaml = read_text_file(file), file.suffix.lower() in _YAML
         if listed := _yaml_names(text) if is_yaml else _tidy_names(enumerate(text.splitlines())):
             names.setdefault(file.parent, listed)
             labelled.tables.add(file)

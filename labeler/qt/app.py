@@ -65,8 +65,7 @@ def open_window(root: Path, view: str | None = None) -> None:
     application = make_application()
     from labeler.qt.program import Program
 
-    program = Program(application)
-    ctrl_c = CtrlC(application)
+    program, ctrl_c = Program(application), CtrlC(application)
     try:
         program.begin(root, view)
         application.exec()

@@ -161,8 +161,7 @@ class ClassListModel(QAbstractListModel):
         return flags | Qt.ItemFlag.ItemIsEditable if row and row.is_class else flags
 
     def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
-        row = self.row(index.row())
-        name = str(value).strip()
+        row, name = self.row(index.row()), str(value).strip()
         if row is None or not name or name == row.name:
             return False
         self.worker.decide(lambda session: session.rename_class(row.target, name))

@@ -137,8 +137,7 @@ class CommandQueue(QObject):
         self._read()
         *_, last_line = bytes(self.process.readAllStandardOutput().data()).strip().split(b"\n")
         self.process.deleteLater()
-        self.process = None
-        crashed = status is QProcess.ExitStatus.CrashExit
+        self.process, crashed = None, status is QProcess.ExitStatus.CrashExit
         result: dict[str, Any] = {}
         with suppress(msgspec.DecodeError):
             result = msgspec.json.decode(last_line, type=dict[str, Any])

@@ -52,7 +52,6 @@ from labeler.qt.widgets import (
     form_layout,
     plain_label,
     row_layout,
-    timer,
 )
 from labeler.sorting.import_plan import (
     DroppedPaths,
@@ -67,10 +66,6 @@ from labeler.splits.split_spec import suggest_training_command
 SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
 COUNTED = ("added", "known", "duplicate", "faces", "without_face", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
-
-
-READING_MS = 6000
-"""For so long a result stays at least; then it goes with the next decision."""
 
 
 class ImportState(StrEnum):
@@ -102,8 +97,6 @@ class BackgroundImport(QObject):
         self.queue.staged.connect(self._show_stage)
         self.queue.ended.connect(self._command_ended)
         self.queue.emptied.connect(self._finish)
-        self._reading = timer(self, lambda: None, READING_MS)
-        worker.stepped.connect(self._dismiss_if_read)
         running = self.tr("a command is running")
         worker.unfinished_checks.append(lambda: running if self.running else "")
 
@@ -203,13 +196,7 @@ class BackgroundImport(QObject):
 
     def _finish(self) -> None:
         self.state = ImportState.FAILED if self.errors else ImportState.DONE
-        self._reading.start()
         self.changed.emit()
-
-    def _dismiss_if_read(self) -> None:
-        # Its bar takes room from the class list, which a person who goes on sorting needs.
-        if self.state is ImportState.DONE and not (self.unreadable or self._reading.isActive()):
-            self.dismiss()
 
 
 class ImportBar(QFrame):
@@ -398,8 +385,7 @@ class ImportDialog(CommandDialog):
 
     def _add_to_report(self, words: list[str], end: CommandEnd) -> None:
         if end.code:
-            self._report.error = last_error(end.words)
-            self._simulation.pending = []
+            self._report.error, self._simulation.pending = last_error(end.words), []
         else:
             self._report.add(Path(words[2]), end.result)
 
@@ -430,8 +416,7 @@ class ImportDialog(CommandDialog):
         parts = [counted(text, count) for text, count in counts.items() if count]
         if not self.can_import:
             parts = [self.tr("No images or videos found")]
-        lines = ["  ·  ".join(parts)]
-        ignored = report.ignored
+        lines, ignored = ["  ·  ".join(parts)], report.ignored
         archives, packed, files = (ignored[reason] for reason in (ARCHIVE, PACKED, NOT_AN_IMAGE))
         others = ignored.total() - archives - packed - files
         ignored_texts = {

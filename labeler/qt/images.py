@@ -55,8 +55,7 @@ class ThumbnailLoader(QObject):
         self._bytes = 0
         self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
         self._loading: set[ThumbnailKey] = set()
-        self._lock = threading.Lock()
-        self._ended = False
+        self._lock, self._ended = threading.Lock(), False
         self._loaded.connect(self._store, Qt.ConnectionType.QueuedConnection)
         self._pool = ThreadPoolExecutor(THREAD_COUNT, "thumbs", lower_thread_priority)
 

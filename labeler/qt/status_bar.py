@@ -65,8 +65,7 @@ class MessageBar(QStatusBar):
         worker.save_delayed.connect(self._show_save_delay)
 
     def _show_progress(self, progress: SortingProgress) -> None:
-        counts = progress.counts
-        text = self.tr("{done} of {total} sorted")
+        counts, text = progress.counts, self.tr("{done} of {total} sorted")
         self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
         self.sorted.setVisible(counts.total > 0)
         self._show_save_delay("")

@@ -90,8 +90,6 @@ TEXT_END_KEYS = (*ENTER, Qt.Key.Key_Escape)
 SIZE = (1440, 900)
 NARROW_WIDTH = 1100
 """In a narrower window (logical pixels) the details panel is hidden until F9 is pressed."""
-TINY_WIDTH = 800
-"""In a narrower window the names of tabs are cut; otherwise the panels beside them give way."""
 
 
 class LabelerWindow(QMainWindow):
@@ -252,10 +250,7 @@ class LabelerWindow(QMainWindow):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Hide the details panel when a window becomes narrow, show it when it becomes wide."""
         super().resizeEvent(event)
-        width = event.size().width()
-        is_tiny, elide = width < TINY_WIDTH, Qt.TextElideMode
-        self.tabs.setElideMode(elide.ElideRight if is_tiny else elide.ElideNone)
-        wide = width >= NARROW_WIDTH
+        wide = event.size().width() >= NARROW_WIDTH
         if wide != self._wide:
             self._wide = self._details_wanted = wide
             self.details.setVisible(wide and self.view.shows_details)
@@ -357,11 +352,10 @@ class LabelerWindow(QMainWindow):
 
     def _refresh_empty_view(self) -> None:
         # Show faces that another process adds, unless a name is being typed.
-        view, progress = self.view, self.worker.progress
-        if progress is None or not progress.counts.total:  # then words stay as they are
-            self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
+        view = self.view
         is_empty = isinstance(view, LabelingView) and not view.model.rowCount()
         if is_empty and not isinstance(self.focusWidget(), QLineEdit):
+            self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
             view.enter()
 
     def closeEvent(self, event: QCloseEvent) -> None:

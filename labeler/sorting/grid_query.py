@@ -107,8 +107,7 @@ def _by_section(rows: OrderedRows) -> dict[str | None, list[int]]:
 def _merged(items: Sequence[T], all_items: Sequence[T]) -> list[T]:
     """Return `items` with each missing item after the one that precedes it in `all_items`."""
     positions = {item: n for n, item in enumerate(items)}
-    followers = dict[int, list[T]]()
-    previous = -1
+    followers, previous = dict[int, list[T]](), -1
     for item in all_items:
         if item in positions:
             previous = positions[item]

@@ -299,8 +299,7 @@ def order_by_similarity(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack
 
 def chain_by_similarity(vectors: Vectors) -> list[int]:
     """Return the positions of vectors, each followed by the most similar remaining one."""
-    similarities = vectors @ vectors.T
-    order = [0][: len(vectors)]
+    similarities, order = vectors @ vectors.T, [0][: len(vectors)]
     for _ in range(len(vectors) - 1):
         similarities[:, order[-1]] = -np.inf
         order.append(int(np.argmax(similarities[order[-1]])))

@@ -124,8 +124,7 @@ class Predictor:
         sample_rows = [sample.id for sample in samples]
         learned = self._predict(samples, decided_samples, space)
         refused = self._session.changes.get_refused_classes(sample_rows)
-        faces = Counter(sample.image for sample in samples)
-        predictions = []
+        faces, predictions = Counter(sample.image for sample in samples), []
         for sample in samples:
             prediction = learned.get(sample.id, NO_PREDICTION)
             # A weak label names one person, in an image of several faces not which.

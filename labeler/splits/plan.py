@@ -176,8 +176,7 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     )
     judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
     plan.judged_by = dict(Counter(classify_provenance(provenances.get(key, "")) for key in judging))
-    plan.conflicting = conflicting
-    plan.not_searched = evidence.count_not_searched()
+    plan.conflicting, plan.not_searched = conflicting, evidence.count_not_searched()
     return plan
 
 

@@ -275,8 +275,7 @@ def test_huge_tar_name_is_damage(dataset: Dataset, tmp_path: Path) -> None:
     good = make_archive(tmp_path / "good.tar", {"a.jpg": picture(1)}).read_bytes()
     good = good[: 512 + -(-len(picture(1)) // 512) * 512]
     path.write_bytes(good + info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
-    assert harvest(dataset, path)["added"] == 1
-    assert reasons(dataset) == {"": "damaged"}
+    assert (harvest(dataset, path)["added"], reasons(dataset)) == (1, {"": "damaged"})
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])

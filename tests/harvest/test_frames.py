@@ -310,8 +310,7 @@ def test_simulation_lists_videos(video_folder: Path, tmp_path: Path) -> None:
     line = ("frames", "--every", "3s", "-d", tmp_path / "d", "--json")
     done = run_here("harvest.cli", *line, "--simulate", video_folder).checked()
     videos = [str(video_folder / name) for name in ("1.mkv", "extra/2.avi")]
-    assert done.stdout.splitlines()[:-1] == videos
-    assert done.json["videos"] == 2
+    assert (done.stdout.splitlines()[:-1], done.json["videos"]) == (videos, 2)
     assert not (tmp_path / "d").exists()
     assert run_here("harvest.cli", *line, videos[0]).code == 0
     second = run_here("harvest.cli", *line, "--simulate", video_folder)
@@ -329,5 +328,4 @@ def test_full_disk_leaves_video_unfinished(
         assert list(dataset.rejections.iterate()) == []
         subprocess.run(["mount", "-o", "remount,size=50m", str(disk)], check=True)
         result = harvest(dataset, video, every=0.1)
-        assert len(list_frames(dataset)) == 30
-        assert result["rejected"] == 0
+        assert (len(list_frames(dataset)), result["rejected"]) == (30, 0)

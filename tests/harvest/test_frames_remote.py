@@ -118,8 +118,7 @@ def test_download_writes_only_the_video(
     assert (video.display_name, video.origin.path) == (url, None)
     assert (video.origin.page_url, video.origin.title) == (url, "episode")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [video.path]
-    assert capfd.readouterr() == ("", "")
-    assert logging.getLogger("urllib3").level == level
+    assert (capfd.readouterr(), logging.getLogger("urllib3").level) == (("", ""), level)
     agents = {headers["user-agent"] for headers in pages.headers}
     assert {agent.partition("/")[0] for agent in agents} == {"gleanset"}
     assert all("me@example.org" in agent for agent in agents)

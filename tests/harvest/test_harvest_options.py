@@ -66,8 +66,7 @@ def assert_nothing_is_left_to_do(
 ) -> None:
     before = len(bing.fetched)
     repeated = search(dataset, *sources, limit=limit)
-    assert len(bing.fetched) == before
-    assert repeated["added"] == 0
+    assert (len(bing.fetched), repeated["added"]) == (before, 0)
     assert repeated["known"] == result["added"] + result["duplicate"]
 
 
@@ -96,8 +95,7 @@ def test_rate_limited_source_is_not_asked_again(bing: SmallBing, dataset: Datase
     tired = shelf(bing, "tired", 1, error=RateLimited("too often"))
     strict = shelf(bing, "strict", 2, error=Blocked("captcha"))
     result = search(dataset, tired, strict, words=("one", "two"))
-    assert tired.queries == ["one"]
-    assert strict.queries == ["one", "two"]
+    assert (tired.queries, strict.queries) == (["one"], ["one", "two"])
     assert result["keywords"]["two"]["status"] == "too often"
 
 
@@ -267,8 +265,7 @@ def test_temporary_failures_are_retried_in_three_runs(bing: SmallBing, dataset: 
     for expected in (1, 2, 3, 3, 3):
         search(dataset, source)
         assert site.hits["/p/1.jpg"] == expected
-    assert site.hits["/p/2.jpg"] == 1
-    assert site.hits["/p/3.jpg"] == 2
+    assert (site.hits["/p/2.jpg"], site.hits["/p/3.jpg"]) == (1, 2)
     assert reasons(dataset) == {"1.jpg": "http 503", "2.jpg": "http 404"}
 
 
@@ -314,8 +311,7 @@ def test_forgotten_image_is_not_downloaded_again(bing: SmallBing, dataset: Datas
     search(dataset, shelf(bing, "two", 1))
     before = len(bing.fetched)
     assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
-    assert len(bing.fetched) == before
-    assert dataset.images.count() == 1
+    assert (len(bing.fetched), dataset.images.count()) == (before, 1)
     assert set(reasons(dataset).values()) == {"forgotten"}
 
 

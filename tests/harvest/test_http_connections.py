@@ -47,8 +47,7 @@ def test_redirect_to_private_address_is_rejected(
     monkeypatch.setenv("http_proxy", site.url)
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
         download(client, f"http://pictures.example{path}")
-    assert caught.value.reason == "private address"
-    assert len(site.requests) == 1
+    assert (caught.value.reason, len(site.requests)) == ("private address", 1)
 
 
 def test_name_with_private_address_is_rejected(
@@ -58,8 +57,7 @@ def test_name_with_private_address_is_rejected(
     port = site.server_address[1]
     with Client(QUICK) as client, pytest.raises(Unreadable) as caught:
         download(client, f"http://pictures.example:{port}/picture.jpg")
-    assert caught.value.reason == "private address"
-    assert site.connections == 0
+    assert (caught.value.reason, site.connections) == ("private address", 0)
 
 
 def test_error_for_private_page_names_option(site: FaultyServer) -> None:
@@ -81,8 +79,7 @@ def test_error_for_private_page_names_option(site: FaultyServer) -> None:
     ],
 )
 def test_normalize_url_is_idempotent(raw: str, tidied: str) -> None:
-    assert normalize_url(raw) == tidied
-    assert normalize_url(tidied) == tidied
+    assert (normalize_url(raw), normalize_url(tidied)) == (tidied, tidied)
 
 
 SOURCES = [pytest.param(Flickr(pace=0), id="flickr"), pytest.param(Pixiv(pace=0), id="pixiv")]
@@ -220,5 +217,4 @@ def test_tls_through_proxy_tunnel(
     port = tls_site.server_address[1]
     with Client(QUICK) as client:
         data = download(client, f"https://pictures.example:{port}/picture.jpg")
-    assert data == JPEG
-    assert Proxy.lines == [f"CONNECT pictures.example:{port}"]
+    assert (data, Proxy.lines) == (JPEG, [f"CONNECT pictures.example:{port}"])

@@ -52,11 +52,9 @@ def test_second_run_downloads_nothing(bing: SmallBing, tmp_path: Path) -> None:
     assert image_names(tmp_path) == {f"{n}.jpg" for n in range(20)}
     before = len(bing.fetched)
     done = bing.harvest(tmp_path, "cat", "--limit", "20")
-    assert len(bing.fetched) == before
-    assert done.json == NO_COUNTS | {"known": 21}
+    assert (len(bing.fetched), done.json) == (before, NO_COUNTS | {"known": 21})
     bing.harvest(tmp_path, "cat", "--limit", "25")
-    assert len(load_images(tmp_path)) == 25
-    assert len(bing.fetched) == before + 5
+    assert (len(load_images(tmp_path)), len(bing.fetched)) == (25, before + 5)
 
 
 def test_shared_url_gets_both_weak_labels(bing: SmallBing, tmp_path: Path) -> None:
@@ -333,8 +331,7 @@ def test_repeated_harvest_requests_nothing(
 
         second = run(sites, line).json
         assert (second["added"], second["rejected"]) == (0, 0)
-        assert sites.image_requests() == requested
-        assert len(images_by_path(tmp_path)) == total
+        assert (sites.image_requests(), len(images_by_path(tmp_path))) == (requested, total)
 
 
 @pytest.mark.long

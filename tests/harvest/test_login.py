@@ -108,8 +108,7 @@ def test_pasted_address_code_or_token_is_accepted(site: PixivSite, line: str) ->
     accept_code(site, "good-code_1", "my-token")
     person = Person(line)
     assert pixiv(site, person)["logged_in"] == "pixiv"
-    assert read_secret("pixiv.refresh_token") == "my-token"
-    assert person.hidden == [True]
+    assert (read_secret("pixiv.refresh_token"), person.hidden) == ("my-token", [True])
     [url] = person.opened
     assert url in person.questions[0]
     assert "F12" in person.questions[0]
@@ -123,13 +122,11 @@ def test_code_verifier_matches_challenge(site: PixivSite) -> None:
     exchange, verified = site.requests_to("/auth/token")
     digest = hashlib.sha256(exchange["code_verifier"].encode()).digest()
     assert page["code_challenge"] == [urlsafe_b64encode(digest).decode().rstrip("=")]
-    assert page["code_challenge_method"] == ["S256"]
-    assert page["client"] == ["pixiv-android"]
+    assert (page["code_challenge_method"], page["client"]) == (["S256"], ["pixiv-android"])
     assert urlsplit(person.opened[0]).path == "/api/web/v1/login"
     assert exchange["grant_type"] == "authorization_code"
     callback = "https://app-api.pixiv.net/web/v1/users/auth/pixiv/callback"
-    assert exchange["redirect_uri"] == callback
-    assert verified["refresh_token"] == "my-token"
+    assert (exchange["redirect_uri"], verified["refresh_token"]) == (callback, "my-token")
 
 
 def test_expired_code_is_asked_again(site: PixivSite) -> None:

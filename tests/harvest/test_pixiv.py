@@ -227,8 +227,7 @@ def test_expired_access_token_is_renewed(pixiv: PixivSite, client: Client) -> No
 def test_access_token_is_renewed_before_expiry(pixiv: PixivSite, client: Client) -> None:
     pixiv.endpoints["/auth/token"] = lambda _: account(life=60)
     answers(pixiv, search_response(work(1), next_offset=30), search_response(work(2)))
-    assert len(search(pixiv, client)) == 2
-    assert len(pixiv.requests_to("/auth/token")) == 2
+    assert (len(search(pixiv, client)), len(pixiv.requests_to("/auth/token"))) == (2, 2)
 
 
 def test_persistently_rejected_token_raises_error(pixiv: PixivSite, client: Client) -> None:
@@ -241,8 +240,7 @@ def test_persistently_rejected_token_raises_error(pixiv: PixivSite, client: Clie
 def test_keywords_share_one_login(pixiv: PixivSite, client: Client) -> None:
     for word in ("猫", "犬", "鳥"):
         search(pixiv, client, word)
-    assert len(pixiv.requests_to("/auth/token")) == 1
-    assert pixiv.connections == 1
+    assert (len(pixiv.requests_to("/auth/token")), pixiv.connections) == (1, 1)
 
 
 def test_missing_token_raises_error_before_request(

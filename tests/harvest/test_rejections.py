@@ -142,8 +142,7 @@ def test_missing_image_is_restored_by_same_harvest(
     result = verify(dataset, repair=True, progress=Progress())
     assert (result["gone"], result["damaged"], result["repaired"]) == (1, 1, 0)
     (tmp_path / "away").rename(tree)
-    assert harvest(dataset)["known"] == PICTURES - 2
-    assert missing_file.read_bytes() == data
+    assert (harvest(dataset)["known"], missing_file.read_bytes()) == (PICTURES - 2, data)
     assert {image.state for image in dataset.images.iterate()} == {"ok"}
     assert not list(dataset.rejections.iterate())
     assert verify(dataset, repair=False, progress=Progress())["sound"] == PICTURES

@@ -127,8 +127,7 @@ def test_mixed_list_is_imported_with_rejections(
     rest = [path for path in [*GOOD, *BAD] if path not in mixed]
     urls = write_list(tmp_path / "list.txt", pictures, *mixed, *rest)
     result = harvest(dataset, urls)
-    assert rejected(dataset, pictures) == BAD
-    assert stored_urls(dataset, pictures) == GOOD
+    assert (rejected(dataset, pictures), stored_urls(dataset, pictures)) == (BAD, GOOD)
     # The chunked and the compressed image have the same bytes.
     assert (result["added"], result["duplicate"]) == (len(GOOD) - 1, 1)
     assert result["rejected"] == len(BAD)
@@ -172,8 +171,7 @@ def test_limit_counts_distinct_images(
     harvest(dataset, urls, limit=5)
     assert len(pictures.requests) == count
     harvest(dataset, urls, limit=7)
-    assert dataset.images.count() == 7
-    assert len(pictures.requests) == count + 2
+    assert (dataset.images.count(), len(pictures.requests)) == (7, count + 2)
 
 
 def test_tab_separated_weak_labels(

@@ -66,8 +66,7 @@ def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> l
 def test_ambiguous_weak_labels_stay_pending(
     empty: Dataset, hints: tuple[str | None, ...], faces: int, reason: str
 ) -> None:
-    keys = hinted(empty, "a", *hints, faces=faces)
-    result = accept(empty)
+    keys, result = hinted(empty, "a", *hints, faces=faces), accept(empty)
     assert (result["accepted"], result["left"]) == (0, {reason: faces})
     assert result["left_in_queue"] == faces
     assert {s.key: s.status for s in empty.samples.iter_by_key()} == dict.fromkeys(keys, "queue")
@@ -86,8 +85,7 @@ def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
 def test_accept_is_one_undoable_step(empty: Dataset) -> None:
     keys = [*hinted(empty, "a", "hana"), *hinted(empty, "b", "rei")]
     hinted(empty, "c", "rei", faces=2)
-    before = sample_states(empty)
-    labels = {"hana": 1, "rei": 1}
+    before, labels = sample_states(empty), {"hana": 1, "rei": 1}
     left = {"several faces": 2}
     assert accept(empty) == {"accepted": 2, "left_in_queue": 2, "labels": labels, "left": left}
     decisions = list(empty.journal.iterate())

@@ -542,8 +542,7 @@ def check_sets(dataset: Dataset) -> None:
     sets = dict(map(tuple, dataset.db.fetch_all("SELECT id, duplicate_set FROM sample")))
     for a, b in combinations(sorted(sets), 2):
         together = sets[a] is not None and sets[a] == sets[b]
-        connected = by_person.connected(a, b)
-        found = pairs.get_comparison(a, b)
+        connected, found = by_person.connected(a, b), pairs.get_comparison(a, b)
         assert not (together and (a, b) in refused)
         assert not (together and not connected and found and is_refusal(found)), (a, b)
         assert together or not connected or contradictory, (a, b)

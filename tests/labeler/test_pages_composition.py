@@ -310,8 +310,7 @@ def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
 
 def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vectors:
     """Return unit vectors of several people, each near a center of their own."""
-    dice = np.random.default_rng(seed)
-    centers = np.eye(len(sizes), 12)
+    dice, centers = np.random.default_rng(seed), np.eye(len(sizes), 12)
     rows = np.repeat(centers, sizes, axis=0) + spread * dice.normal(size=(sum(sizes), 12)) / 3
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
@@ -338,8 +337,7 @@ def compose_clusters(clusters: list[StackCluster], rows: Vectors, max_tiles: int
 
 
 def test_clusters_page_has_largest_undecided_clusters() -> None:
-    rows = people((14, 8, 7, 6))
-    stacks = stacks_for(28)
+    rows, stacks = people((14, 8, 7, 6)), stacks_for(28)
     clusters = cluster_stacks(stacks, rows[:28], rows[28:])
     page = compose_clusters(clusters, rows)
     assert page.kind is PageKind.CLUSTERS
@@ -426,8 +424,7 @@ def characters_by_cluster(dataset: Dataset, page: ClassPage, faces: FaceSet) -> 
 
 def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
-        pages = Pages(SortingSession(dataset))
-        parts = measure_in_batches(dataset)
+        pages, parts = Pages(SortingSession(dataset)), measure_in_batches(dataset)
         page = only(pages.next())
         for measured in (16, 32, 48):
             assert next(parts) == 16
@@ -479,8 +476,7 @@ def test_unreadable_images_do_not_block_clusters(drawn: FaceSet) -> None:
         pages.note_unreadable()
         assert only(pages.next()).kind is PageKind.CLUSTERS
         # Once all others are named, these are still pending, without clusters.
-        session = SortingSession(dataset)
-        queue = SortingQueue(dataset.db)
+        session, queue = SortingSession(dataset), SortingQueue(dataset.db)
         pending = queue.get_features(queue.list_waiting(POOL_SIZE))
         session.label([sample.id for sample in pending if sample.descriptor], "Miku")
         last = only(pages.next())

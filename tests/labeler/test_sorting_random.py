@@ -53,14 +53,12 @@ def test_random_gestures_match_model(tmp_path: Path) -> None:
 
 def test_two_windows_with_random_gestures(tmp_path: Path) -> None:
     """Each sample is where its latest gesture, of either window, has put it."""
-    keys = make(tmp_path)
-    dice = random.Random(11)
+    keys, dice = make(tmp_path), random.Random(11)
     with Dataset.open(tmp_path) as first, Dataset.open(tmp_path) as second:
         sessions = (SortingSession(first), SortingSession(second))
         state = dict.fromkeys(range(SAMPLES), ":queue")
         for _ in range(examples(30, 120)):
-            gesture = random_gesture(dice, SAMPLES)
-            session = dice.choice(sessions)
+            gesture, session = random_gesture(dice, SAMPLES), dice.choice(sessions)
             before = read_state(first, keys)
             try:
                 carry_out(session, keys, gesture)

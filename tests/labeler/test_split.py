@@ -46,8 +46,7 @@ def test_only_labelled_samples_are_split(empty: Dataset) -> None:
     assert splits_by_sample(empty)[waiting] is None
     rejected = next(key for key, split in splits_by_sample(empty).items() if split)
     empty.journal.apply("Reject", [Choice(rejected, "reject")])
-    plan = split_dataset(empty)
-    sample = empty.samples.get(rejected)
+    plan, sample = split_dataset(empty), empty.samples.get(rejected)
     assert (sample.split, sample.split_group) == (None, None)
     assert plan.groups == 9
 
@@ -77,8 +76,7 @@ def test_image_connecting_splits_leaves_out_weaker_one(
     before = splits_by_sample(empty)
     samples = {split: key for key, split in before.items()}
     key = add_connecting_image(empty, samples[strong], samples[weak])
-    plan = split_dataset(empty)
-    after = splits_by_sample(empty)
+    plan, after = split_dataset(empty), splits_by_sample(empty)
     assert (plan.tied, plan.result()["groups_tied_since"]) == (1, 1)
     assert plan.result()["left_out"] == {f"tied to {strong}": 1}
     assert plan.result()["tied"] == [f"{samples[weak]}: tied to {strong}"]
@@ -355,8 +353,7 @@ def test_unseen_labels_are_train_only(empty: Dataset) -> None:
     hints = add_samples(empty, "hint", 10, "hint")
     imported = add_samples(empty, "import", 10, "import")
     model = add_samples(empty, "model", 60, MODEL)
-    visitor = add_samples(empty, "visitor", 20, PAGE_USER)
-    plan = split_dataset(empty)
+    visitor, plan = add_samples(empty, "visitor", 20, PAGE_USER), split_dataset(empty)
     assert count_by_split(empty, model) == {"train": 60}
     assert count_by_split(empty, visitor) == {"train": 20}
     assert count_by_split(empty, hand + hints + imported) == {"train": 32, "val": 4, "test": 4}

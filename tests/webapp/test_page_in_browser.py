@@ -433,8 +433,7 @@ def test_server_converts_unsupported_formats(
     wait_for(page, f"{ANSWER_COUNT} === 6")
     # Three images are side by side.
     tops = {round(page.locator(".image").nth(row).bounding_box()["y"]) for row in range(3)}
-    assert len(tops) == 1
-    assert page.locator(".bars").locator("visible=true").count() == 0
+    assert (len(tops), page.locator(".bars").locator("visible=true").count()) == (1, 0)
     page.locator(".image .more").first.click()
     assert page.locator(".bars").locator("visible=true").count() == 2
     page.click("#clear")

@@ -52,8 +52,7 @@ def get_parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
 
 def test_predictions_keep_order(client: TestClient) -> None:
     answer = client.post(PREDICT, files=upload_files(*map(solid_image, ("red", "blue", "lime"))))
-    assert answer.status_code == 200
-    assert answer.json()["run"] == "colours"
+    assert (answer.status_code, answer.json()["run"]) == (200, "colours")
     assert [get_parts(answer, n)[0]["answer"] for n in range(3)] == ["red", "blue", "green"]
     best = get_parts(answer)[0]["predictions"]
     assert best[0]["label"] == "red"
@@ -108,8 +107,7 @@ def test_unreadable_image_does_not_fail_others(client: TestClient) -> None:
     answer = client.post(PREDICT, files=upload_files(b"no image", solid_image("red"), b""))
     first, second, third = answer.json()["images"]
     assert first["error"]["reason"] == "not an image"
-    assert second["parts"][0]["answer"] == "red"
-    assert third["error"]["reason"] == "empty"
+    assert (second["parts"][0]["answer"], third["error"]["reason"]) == ("red", "empty")
 
 
 def test_image_is_converted_to_jpeg(client: TestClient) -> None:
@@ -248,8 +246,7 @@ def test_faces_are_in_reading_order() -> None:
 def test_whole_image_model_has_no_faces(serve: Serve, tmp_path: Path) -> None:
     client = serve(model=str(write_model(tmp_path / "whole.onnx")))
     answer = client.post(FACES, files=[("files", ("a.png", solid_image("red")))])
-    assert answer.status_code == 409
-    assert answer.json()["reason"] == "no faces"
+    assert (answer.status_code, answer.json()["reason"]) == (409, "no faces")
 
 
 def test_removed_detector_needs_replacement(tmp_path: Path) -> None:

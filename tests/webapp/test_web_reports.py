@@ -242,8 +242,7 @@ def test_undone_report_can_be_settled_again(client: TestClient, dataset: Dataset
     send_report(client, claimed="mei")
     (report,) = Reports(dataset.db).iterate()
     refuse_reports(dataset, [report.id])
-    assert Reports(dataset.db).count(REFUSED) == 1
-    assert dataset.images.count() == 0
+    assert (Reports(dataset.db).count(REFUSED), dataset.images.count()) == (1, 0)
     dataset.journal.undo()
     assert Reports(dataset.db).count() == 1
     accept_reports(dataset, {report.id: None})
@@ -403,8 +402,7 @@ def test_removal_request_can_only_be_refused(client: TestClient, dataset: Datase
     run_here(*reports, "refuse", "all", "-d", dataset.root)
     assert removal_reports(dataset) == [removal], "`all` leaves it"
     refused = run_here(*reports, "refuse", str(removal.id), "-d", dataset.root, "--json")
-    assert refused.json == {"refused": 1}
-    assert Reports(dataset.db).count(REFUSED) == 1
+    assert (refused.json, Reports(dataset.db).count(REFUSED)) == ({"refused": 1}, 1)
     dataset.journal.undo()
     assert removal_reports(dataset) == [removal]
 

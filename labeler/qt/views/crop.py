@@ -144,8 +144,7 @@ class CropView(LabelerView):
         self._typing = timer(self, self.enter, TYPING_MS)
         self._lay_out()
         self._connect()
-        self.empty = EmptyNotice(self.canvas)
-        self.home = self.canvas
+        self.empty, self.home = EmptyNotice(self.canvas), self.canvas
 
     def _lay_out(self) -> None:
         self.selection_box.addItem(self.tr("Without a box"), MISSED)

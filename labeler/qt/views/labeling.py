@@ -320,8 +320,7 @@ class LabelingView(LabelerView):
         if not rows:
             self.worker.show_message(self.tr("Already there: nothing changed"))
         elif target in UNDECIDED or self.view.all_seen(rows):
-            ids = self.model.ids(rows)
-            states = dict.fromkeys(rows, state)
+            ids, states = self.model.ids(rows), dict.fromkeys(rows, state)
             self.decide_rows(
                 states, lambda session: session.decide(ids, target, provenance), [target]
             )
@@ -378,8 +377,7 @@ class LabelingView(LabelerView):
             for place, key in PLACE_KEYS.items():
                 menu.addAction(target_name(place) + f"\t{key}" * has_keys, partial(send, place))
             menu.addSeparator()
-        enlarge = partial(self._enlarge, ids[0])
-        menu.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), enlarge)
+        menu.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), partial(self._enlarge, ids[0]))
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(point)
 

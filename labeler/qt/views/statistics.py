@@ -112,8 +112,7 @@ class StatisticsView(LabelerView):
     def __init__(self, context: ViewContext) -> None:
         super().__init__(context)
         self.table, self.title = ClassTable(), TitleLabel()
-        self._has_split = False
-        run = context.imports.run_command
+        self._has_split, run = False, context.imports.run_command
         self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
         self.split_button.setToolTip(self.tr("labeler split: train, val and test without leaks"))
         self.export_button = button(self.tr("Export"), self._export)
@@ -128,8 +127,7 @@ class StatisticsView(LabelerView):
         self.setLayout(column_layout(*parts, grows=self.table, margins=margins, spacing=SPACE_M))
         self.worker.progressed.connect(self._count_soon)
         context.imports.changed.connect(self._count_soon)
-        self.empty = EmptyNotice(self.table)
-        self.home = self.table
+        self.empty, self.home = EmptyNotice(self.table), self.table
 
     def _export(self) -> None:
         options = [] if self._has_split else ["--no-split"]

@@ -153,15 +153,13 @@ def test_decoded_pixels_are_cached(tmp_path: Path) -> None:
     sources, cache, count = make_sources(tmp_path, 3), tmp_path / "cache", CountingProgress()
     rgb = PixelReader(16, "RGB")
     first = decode_all(cache, sources, rgb, count)
-    assert count.seen == 3
-    assert first.rows == (0, 1, 2)
+    assert (count.seen, first.rows) == (3, (0, 1, 2))
     for row, source in enumerate(sources):
         with Image.open(source.original) as picture:
             assert np.array_equal(first.x[row].transpose(1, 2, 0), np.asarray(picture))
     assert isinstance(first.x.base.base, np.memmap)
     assert np.array_equal(decode_all(cache, sources, rgb, count).x, first.x)
-    assert count.seen == 3
-    assert decode_all(cache, [], rgb).x.shape == (0, 3, 16, 16)
+    assert (count.seen, decode_all(cache, [], rgb).x.shape) == (3, (0, 3, 16, 16))
     assert decode_all(cache, sources, PixelReader(8, "L"), count).x.shape == (3, 1, 8, 8)
     Image.new("RGB", (16, 16), (7, 7, 7)).save(sources[0].original)
     os.utime(sources[0].original, ns=(1, 1))

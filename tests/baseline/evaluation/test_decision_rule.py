@@ -194,8 +194,7 @@ def test_outputs_round_trip_and_damage(tmp_path: Path) -> None:
     results = load_outputs(tmp_path)
     assert list(results) == ["val", "test"]
     assert np.array_equal(results["val"].logits, result["val"].logits)
-    assert results["val"].keys == result["val"].keys
-    assert results["val"].y.dtype == np.int64
+    assert (results["val"].keys, results["val"].y.dtype) == (result["val"].keys, np.int64)
     assert len(results["test"]) == 0
     path = tmp_path / "outputs.npz"
     for damage in (path.read_bytes()[:100], b"", b"PK\x03\x04", b"text"):

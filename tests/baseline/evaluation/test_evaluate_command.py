@@ -122,8 +122,7 @@ def test_protect_thresholds_are_stored(trained: Dataset, baseline: Baseline) -> 
     assert "to guarantee 99.9%, val needs 2,995 groups" in err
     assert "looked_before" not in result  # thresholds are chosen on val only
     rule = load_decision_rule(folder)
-    assert rule.temperature == temperature
-    assert list(rule.thresholds) == ["狐"]
+    assert (rule.temperature, list(rule.thresholds)) == (temperature, ["狐"])
     code, _, _ = baseline("evaluate", "--protect", "cat=1")
     assert code == 0
     second_rule = load_decision_rule(folder)
@@ -310,8 +309,7 @@ def test_evaluate_run_covers_every_split(dataset: Dataset) -> None:
     assert result.train.uncalibrated is not None
     assert load_decision_rule(folder).temperature == result.temperature
     counts = {split: len(part) for split, part in load_outputs(folder).items()}
-    assert counts == {"train": 24, "val": 3, "test": 3}
-    assert earlier == (0, 0, ())
+    assert (counts, earlier) == ({"train": 24, "val": 3, "test": 3}, (0, 0, ()))
 
 
 def test_earlier_test_evaluations_are_counted(dataset: Dataset) -> None:

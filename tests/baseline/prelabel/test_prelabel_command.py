@@ -192,8 +192,7 @@ def test_prelabel_samples_of_catalogue(dataset: Dataset) -> None:
     first, second, third, *_ = sorted(truth)
     dataset.journal.apply("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
     number = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
-    assert number[first].label == "disc"
-    assert number[second].status == "rejected"
+    assert (number[first].label, number[second].status) == ("disc", "rejected")
     rows = {row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")}
     with dataset.db.transaction():
         disc = dataset.classes.get_or_create("disc")

@@ -316,8 +316,7 @@ def test_scene_votes_count_groups() -> None:
     groups = np.array([0] * 4 + [1] * 4)
     train = TrainingRows(rows, y, groups, np.ones(8, np.bool_), 2)
     ties = vote_by_name(names, train)
-    assert ties.votes[4].tolist() == [1, 0]
-    assert ties.votes[9].tolist() == [0.75, 0.25]
+    assert (ties.votes[4].tolist(), ties.votes[9].tolist()) == ([1, 0], [0.75, 0.25])
     assert ties.votes[10].tolist() == [0, 0]
     # A labelled frame is voted on by the others; each scene counts once.
     assert ties.votes[5] == pytest.approx([2 / 3, 1 / 3])

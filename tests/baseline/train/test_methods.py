@@ -321,10 +321,8 @@ def test_killed_addition_leaves_old_or_new_gallery(tmp_path: Path) -> None:
         assert tuple(map(tuple, keys[:3])) == before
         assert len(keys) == len(classes)
     ended = [code for code, _, _ in result]
-    assert len(ended) == 6
-    assert ended[0] == -signal.SIGKILL
-    assert ended[-1] == 0
-    assert load_gallery_keys(folder)[3] == ("a", "b", "c")
+    assert (len(ended), ended[0]) == (6, -signal.SIGKILL)
+    assert (ended[-1], load_gallery_keys(folder)[3]) == (0, ("a", "b", "c"))
 
 
 def test_gallery_keeps_representative_images() -> None:

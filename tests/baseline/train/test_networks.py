@@ -36,8 +36,7 @@ def test_network_of_every_preset(preset: str, colour: str) -> None:
         embedded = net.embed(pictures)
         scores = net(pictures)
         torch.testing.assert_close(scores, net.head(embedded))
-    assert embedded.shape[0] == 2
-    assert scores.shape == (2, 3)
+    assert (embedded.shape[0], scores.shape) == (2, (2, 3))
     # The trained net without PyTorch gives the same outputs.
     trained = to_trained_net(net, settings)
     assert np.allclose(trained.embed(pictures.numpy()), embedded, rtol=1e-4, atol=1e-4)

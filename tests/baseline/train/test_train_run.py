@@ -148,8 +148,7 @@ def test_metrics_are_reproducible(tmp_path: Path, settings: Settings) -> None:
 
 def test_finished_run_is_reused_until_input_changes(small: Dataset) -> None:
     first = train_run(small, QUICK)
-    assert train_run(small, QUICK) == first
-    assert len(runs(small)) == 1
+    assert (train_run(small, QUICK), len(runs(small))) == (first, 1)
     changed = train_run(small, replace(QUICK, epochs=1))
     assert changed["run"] != first["run"]
     fill(small, seed=1)
@@ -165,8 +164,7 @@ def test_finished_run_without_report_gets_one(small: Dataset) -> None:
     folder = run_folder(small, str(first["run"]))
     (folder / "report.html").unlink()
     (folder / "checkpoint").mkdir()
-    assert train_run(small, QUICK) == first
-    assert files(small) == {folder.name: FILES}
+    assert (train_run(small, QUICK), files(small)) == (first, {folder.name: FILES})
 
 
 def test_fingerprint_changes_with_crop(small: Dataset) -> None:
@@ -276,8 +274,7 @@ def test_missing_images_are_left_out_and_counted(small: Dataset) -> None:
     missing = next(s for s in small.samples.iter_by_key() if s.split == "train")
     small.image_path(missing.image, "PNG").unlink()
     result = train_run(small, replace(QUICK, epochs=1))
-    assert result["unreadable"] == 1
-    assert result["data"] == {"train": 15, "val": 2, "test": 2}
+    assert (result["unreadable"], result["data"]) == (1, {"train": 15, "val": 2, "test": 2})
     assert metrics(small, result["run"])["data"]["train"] == 15
 
 
@@ -295,8 +292,7 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
     ran("train").refused(3, "gleanset status")
     ran("train", "-o", "epoch=3").refused(2, "'epochs'")
     assert ran("train", "-o", "epochs").code == 2
-    assert ran("train", "--preset", "simpel").code == 2
-    assert ran("evaluate").code == 3
+    assert (ran("train", "--preset", "simpel").code, ran("evaluate").code) == (2, 3)
     assert runs(dataset) == []
 
     fill(dataset)

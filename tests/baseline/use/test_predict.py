@@ -127,8 +127,7 @@ def detect_boxes(detector: DetectorSpec, path: Path) -> list[Any]:
 
 def test_missing_face_is_rejection(patterns_root: Path, pictures: list[Path]) -> None:
     result = run_json("predict", "--detector", "animeface", pictures[0], "-d", patterns_root)
-    assert result["predicted"] == []
-    assert result["rejections"][0]["reason"] == NO_FACE
+    assert (result["predicted"], result["rejections"][0]["reason"]) == ([], NO_FACE)
 
 
 @pytest.mark.parametrize(
@@ -219,8 +218,7 @@ def test_copy_to_sorts_images_by_class(patterns_root: Path, folder: Path, tmp_pa
 def test_fail_option_exits_3_on_rejection(patterns_root: Path, folder: Path) -> None:
     ran = predict(folder, "--fail", "-d", patterns_root)
     assert isinstance(ran.exception, DoneInPart)
-    assert ran.exception.exit_code == 3
-    assert ran.exception.what == "1 file rejected"
+    assert (ran.exception.exit_code, ran.exception.what) == (3, "1 file rejected")
     assert ran.exception.result["rejected"] == 1
     assert predict(folder / "a.png", "--fail", "-d", patterns_root).exit_code == 0
 

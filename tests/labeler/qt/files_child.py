@@ -36,8 +36,7 @@ class Source(QLabel):
 
 def main() -> None:
     """Show the window until the process is killed."""
-    application = QApplication(sys.argv[:1])
-    window = Source("files to drag")
+    application, window = QApplication(sys.argv[:1]), Source("files to drag")
     window.setGeometry(*POSITION, *SIZE)
     window.show()
     application.processEvents()

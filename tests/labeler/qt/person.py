@@ -130,8 +130,7 @@ def record_painted_samples() -> Iterator[set[int]]:
     appearance = TileView.appearance
 
     def record_appearance(view: TileView, row: int) -> object:
-        look = appearance(view, row)
-        position = view.visualRect(view.tiles.index(row))
+        look, position = appearance(view, row), view.visualRect(view.tiles.index(row))
         if look.thumbnail is not None and view.viewport().rect().intersects(position):
             result.update(view.tiles.ids([row]))
         return look

@@ -261,8 +261,7 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     person.enter()
     wait_until(lambda: bool(duplicate_keys(person)))
     settle(person.window)
-    duplicates = duplicate_keys(person)
-    classes = person.window.class_panel.model
+    duplicates, classes = duplicate_keys(person), person.window.class_panel.model
     row = classes.row(classes.rowCount() - 1)
     assert (row.name, row.count, row.target) == ("Duplicates", len(duplicates), DUPLICATES)
     person.window.class_panel.selected.emit(row.target)
@@ -304,8 +303,7 @@ def labelled_faces(faces: FaceSet) -> FaceSet:
     """Label all faces, five of them wrongly, with predictions and label issues that show it."""
     names = faces.names
     with Dataset.open(faces.root) as dataset:
-        session = SortingSession(dataset)
-        given_labels = dict(faces.truth)
+        session, given_labels = SortingSession(dataset), dict(faces.truth)
         for key in list(given_labels)[:WRONG]:
             given_labels[key] = names[(names.index(given_labels[key]) + 1) % len(names)]
         session.label_each(by_id(session, given_labels), "all with a page")

@@ -196,8 +196,7 @@ def tile_rects(person: Person) -> list[tuple[int, ...]]:
 def test_tiles_stay_while_others_write(person: Person) -> None:
     view, before = person.view.view, tile_rects(person)
     view.verticalScrollBar().setValue(40)
-    moved = tile_rects(person)
-    keys = list(person.truth)
+    moved, keys = tile_rects(person), list(person.truth)
     with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         for key in keys[:20]:

@@ -109,16 +109,6 @@ def test_accuracy_is_unknown_before_first_page(person: Person) -> None:
     assert header.title.text().endswith(f" · {how}")
 
 
-def test_narrow_window_shows_whole_accuracy(person: Person) -> None:
-    title = class_pages(person).header.title
-    for width, is_narrow in ((1440, False), (900, True), (1440, False), (700, True)):
-        person.window.resize(width, 600)
-        settle(person.window)
-        how = title.text().partition("  ")[2]
-        assert title.fontMetrics().horizontalAdvance(how) < title.width()
-        assert (title.y() + title.height() <= class_pages(person).header.name.y()) == is_narrow
-
-
 def test_undo_returns_to_page(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     view, page = class_pages(person), class_pages(person).page
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
@@ -309,8 +299,7 @@ def test_enter_scrolls_before_labelling(
     open_window: OpenWindow, faces: FaceSet, painted: set[int]
 ) -> None:
     person = open_pages(open_window, faces, SMALL)
-    view = class_pages(person)
-    page = person.page
+    view, page = class_pages(person), person.page
     first = set(page.rows) - painted
     assert first
     presses = 0
@@ -398,8 +387,7 @@ def sorted_window(faces: FaceSet, open_window: OpenWindow) -> LabelerWindow:
 
 def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) -> None:
     Dataset.create(tmp_path / "my set").close()
-    window = open_window(tmp_path / "my set")
-    titles = {}
+    window, titles = open_window(tmp_path / "my set"), {}
     for kind in VIEWS:
         window.show_view(kind.name)
         titles[kind.name] = notice_title(window)
