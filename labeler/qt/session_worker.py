@@ -324,8 +324,7 @@ class SessionWorker(QObject):
             try:
                 return job.work(self._open_session())
             except (DatasetBusy, DiskFull, NotWritable) as error:
-                read_only = self._dataset is not None and self._dataset.read_only
-                if read_only or not job.decides:
+                if (self._dataset is not None and self._dataset.read_only) or not job.decides:
                     raise
                 if self._closed.wait(RETRY_SECONDS if refused else 0):
                     self._gives_up = True  # each of the others would wait as long

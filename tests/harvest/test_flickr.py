@@ -313,8 +313,7 @@ class SmallFlickr:
     """Photos by upload date; queries end after `CAP`, then repeat."""
 
     def __init__(self, uploads: list[int], heeds_dates: bool = True, too_much: float = 1.0) -> None:
-        self.uploads = uploads
-        self.heeds_dates = heeds_dates
+        self.uploads, self.heeds_dates = uploads, heeds_dates
         self.too_much = too_much
         # The order by relevance must be unrelated to dates.
         self.order = sorted(range(len(uploads)), key=lambda n: n * 7919 % 10_007)

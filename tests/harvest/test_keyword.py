@@ -159,8 +159,7 @@ class Simulated(CandidateQueue):
         self._common = common
         self.visited = 0
         self.under_way: list[Candidate] = []
-        self._numbers = numbers
-        self._die = die
+        self._numbers, self._die = numbers, die
 
     @property
     def is_searching(self) -> bool:

@@ -6,7 +6,7 @@ and reports that. Keys are ignored while an input method composes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import Enum
 
 from PySide6.QtCore import QEvent, QPoint, Qt, Signal
@@ -84,8 +84,7 @@ class GestureView(TileView):
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
         super().__init__(model, thumbs)
-        self.codes = ClassKeyReader(worker, self)
-        self.worker = worker
+        self.codes, self.worker = ClassKeyReader(worker, self), worker
         self.is_composing = self.is_point_held = False
         self.held_key = ""
         self.stroke: dict[int, TileState] = {}
@@ -231,8 +230,7 @@ class GestureView(TileView):
     def _move_cursor(self, action: Cursor, modifiers: Qt.KeyboardModifier) -> None:
         if self.point >= 0 and not (self.mouse.leads and self.currentIndex().isValid()):
             self.selectionModel().setCurrentIndex(self.tiles.index(self.point), Select.NoUpdate)
-        before = self.currentIndex().row()
-        self.mouse.leads = False
+        before, self.mouse.leads = self.currentIndex().row(), False
         index = self.moveCursor(action, modifiers)
         if not index.isValid() or index.row() == before == self.point:
             self.worker.show_message(self.tr("No other face there"))
@@ -275,15 +273,15 @@ class GestureView(TileView):
     def point_at(self, place: QPoint) -> None:
         self.set_point(self.indexAt(place).row())
 
-    def point_at_next(self) -> None:
-        """Point at the next unmarked tile, if there is one, unless the mouse points at one."""
-        unmarked = self.unmarked()
+    def point_at_next(self, done: Collection[int] = ()) -> None:
+        """Point at the next unmarked tile not in `done`, unless the mouse points at one."""
+        unmarked = [row for row in self.unmarked() if row not in done]
         self.lead_to(next((row for row in unmarked if row >= self.point), [*unmarked, -1][0]))
 
     def lead_to(self, row: int) -> None:
         """Point at a tile and scroll there, unless the mouse points at one."""
         at = self.mouse.at if self.mouse.leads else None
-        if at is None or not self.indexAt(at).isValid():
+        if not self.is_point_held and (at is None or not self.indexAt(at).isValid()):
             self.set_point(row)
             if row >= 0:
                 self.scrollTo(self.tiles.index(row))
@@ -302,6 +300,7 @@ class GestureView(TileView):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         self.setFocus(Qt.FocusReason.MouseFocusReason)
         self.mouse.press(event)
+        self.point_at_mouse()
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self.mouse.move(event)

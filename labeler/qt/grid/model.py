@@ -97,6 +97,9 @@ class TileModel(QAbstractListModel):
     ) -> None:
         """Show samples (rows of the catalogue). `members` are all samples of a stack."""
         self.replaced.emit()
+        for row, state in self.states.items():  # as they are, until they are read again
+            if state.target and (tile := self._tiles.get(self._ids[row])) is not None:
+                self._tiles[tile.id] = tile._replace(status=state.target, label=None, mark=None)
         self.beginResetModel()
         self._ids, self._rows = ids, {}
         self._requested_blocks.clear()
@@ -235,8 +238,7 @@ class TileModel(QAbstractListModel):
 
     def accessible_text(self, row: int) -> str:
         """Return a text such as 'Face 12 of 48, 16 similar, suggested: Miku, 92 percent'."""
-        tile = self._tiles.get(self._ids[row])
-        predictions = self.prediction(row)
+        tile, predictions = self._tiles.get(self._ids[row]), self.prediction(row)
         state = self.state(row)
         parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
         ends = accumulate(section.count for section in self.sections)

@@ -79,8 +79,7 @@ class TileMouse(QObject):
     def __init__(self, view: TileView) -> None:
         super().__init__(view)
         self._view = view
-        self._pressed_at = QPoint()
-        self._pressed_row = -1
+        self._pressed_at, self._pressed_row = QPoint(), -1
         self._press_time = 0.0
         self._is_press = False
         """Whether the button is held and has not moved."""
@@ -119,9 +118,9 @@ class TileMouse(QObject):
     def press(self, event: QMouseEvent) -> None:
         if event.button() != Qt.MouseButton.LeftButton:
             return
-        self._pressed_at, self._press_time = event.position().toPoint(), time.monotonic()
-        self._pressed_row = self._row_at(self._pressed_at)
-        self._is_press = True
+        self.at = self._pressed_at = event.position().toPoint()
+        self.leads, self._press_time = True, time.monotonic()
+        self._pressed_row, self._is_press = self._row_at(self._pressed_at), True
         self._selection_before = self._view.selected_rows() if event.modifiers() else []
 
     def move(self, event: QMouseEvent) -> None:
@@ -187,8 +186,7 @@ class TileMouse(QObject):
         was_press = self._is_press
         self.cancel()
         point = event.position().toPoint()
-        stayed = self._row_at(point) == self._pressed_row or not self._has_moved(point)
-        if was_press and stayed:
+        if was_press and (self._row_at(point) == self._pressed_row or not self._has_moved(point)):
             self._click(event.modifiers())
 
     def _click(self, modifiers: Modifier) -> None:

@@ -204,8 +204,7 @@ class TileView(QListView):
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader) -> None:
         super().__init__()
         self.side, self.point = DEFAULT_SIDE, -1
-        self._grid = GridLayout((), 1, self.side)
-        self._thumbs = thumbs
+        self._grid, self._thumbs = GridLayout((), 1, self.side), thumbs
         self._shows: dict[str, set[int]] = {}
         """The tiles that were painted with each sample's image, or before it was loaded."""
         self.tiles = model
@@ -373,13 +372,11 @@ class TileView(QListView):
             moves.MoveUp: (0, -1),
             moves.MoveDown: (0, 1),
         }
-        last = self.tiles.rowCount() - 1
-        row = max(self.currentIndex().row(), 0)
+        last, row = self.tiles.rowCount() - 1, max(self.currentIndex().row(), 0)
         if action in (moves.MoveHome, moves.MoveEnd):
             row = 0 if action == moves.MoveHome else last
         elif action in steps and modifiers & Qt.KeyboardModifier.ControlModifier:
-            card = self.section_rows(row)
-            is_forward = sum(steps[action]) > 0
+            card, is_forward = self.section_rows(row), sum(steps[action]) > 0
             row = self.section_rows(min(card.stop, last) if is_forward else card.start - 1).start
         elif action in steps and self.currentIndex().isValid():
             row = self._grid.neighbour(row, *steps[action])

@@ -104,13 +104,15 @@ class PageHistory:
     """Pages that can be shown again, with the current names of their classes.
 
     `steps` has the page of each step (by its root) before the current page, `sent` the tiles of
-    each, `earlier` those pages, `lifted` the excluded rows of each page.
+    each, `earlier` those pages, `later` those that PgUp left, until something is decided, `lifted`
+    the excluded rows of each page.
     """
 
     def __init__(self) -> None:
         self.steps: dict[int, ClassPage] = {}
         self.sent: dict[int, list[int]] = {}
         self.earlier: list[ClassPage] = []
+        self.later: list[ClassPage] = []
         self.lifted: dict[ClassPage, Sequence[int]] = {}
 
     def leave(self, page: ClassPage, sent: Mapping[int, list[int]], *roots: int) -> None:
@@ -118,18 +120,20 @@ class PageHistory:
         self.sent |= sent
         self.earlier.append(page)
 
-    def sent_on(self, page: ClassPage) -> dict[int, list[int]]:
+    def sent_on(self, page: ClassPage | None) -> dict[int, list[int]]:
         return {root: ids for root, ids in self.sent.items() if self.steps.get(root) == page}
 
     def replace(self, change: Callable[[ClassPage], ClassPage]) -> None:
         self.steps = {root: change(page) for root, page in self.steps.items()}
         self.earlier = [*map(change, self.earlier)]
+        self.later = [*map(change, self.later)]
         self.lifted = {change(page): rows for page, rows in self.lifted.items()}
 
     def remove(self, classes: Set[str]) -> None:
         """Remove the pages of classes that no longer exist."""
         self.steps = {root: page for root, page in self.steps.items() if not page.labels & classes}
         self.earlier = [page for page in self.earlier if not page.labels & classes]
+        self.later.clear()
 
 
 class ClassPagesView(PagedView):
@@ -167,14 +171,14 @@ class ClassPagesView(PagedView):
             return
         self.model.refresh()
         is_begun = self._watch_unless_begun()
-        sent = self.model.ids(self.marked(TileMark.SENT)) if is_begun else None
+        sent = self.model.ids(self.marked(*NAMED)) if is_begun else None
         self._ask_pages(
             lambda pages: pages.refresh(page, room, sent), partial(self._replace_page, page)
         )
 
     def _watch_unless_begun(self) -> bool:
-        states, name = self.model.states, self.header.name.text()
-        is_begun = self.page is None or self.page.by_hand or bool(states or name)
+        has_input = bool(self.model.states or self._sent or self.header.name.text())
+        is_begun = self.page is None or self.page.by_hand or has_input
         if not is_begun:
             self._refresh.watch(self.page)
         return is_begun
@@ -195,9 +199,25 @@ class ClassPagesView(PagedView):
         pages = self.pages(session)
         return pages.next(room) if self._refresh.corrected else pages.recompose(page, room)
 
+    def _leave(self) -> ClassPage | None:
+        """Return the page, which takes no more names or labels."""
+        self.view.end_stroke()
+        self._store_lifted()
+        self._history.later.clear()
+        page, self.page = self.page, None
+        self.view.set_point(-1)
+        self.view.is_left = True
+        return page
+
+    def _has_left(self) -> bool:
+        """Return whether the next page is being prepared, and say so."""
+        if self.view.is_left:
+            self.worker.show_message(self.tr("Preparing pages…"))
+        return self.view.is_left
+
     def next_page(self) -> None:
-        self._is_loading = True
-        progress = self.worker.progress
+        self._leave()
+        self._is_loading, progress = True, self.worker.progress
         if not self.model.rowCount() and (progress is None or progress.counts.pending):
             self.view.waits = True
             text = self.tr("You can already type a name.")
@@ -220,17 +240,19 @@ class ClassPagesView(PagedView):
 
     def _failed(self, error: GleansetError) -> None:
         self.view.name_until, self.view.waits = 0.0, False
+        self.page, self.view.is_left = self.view.page, False
         self.empty.show_notice(None)
         super()._failed(error)
 
     def show_page(self, page: ClassPage | None) -> None:
         self._is_loading = self._is_refreshed = False
         self._moved.clear()
-        if page is not None and page == self.page:
+        if page is not None and page == self.view.page:
             self.worker.show_message(self.tr("No other page"))
         self._store_lifted()
         was_typing, self.page = self.names.is_typing, page
-        self._sent.clear()
+        self.view.is_point_held &= not was_typing
+        self._sent = self._history.sent_on(page)
         self.view.show_page(page)
         # The room for tiles may change only with the page.
         self.hints.show()
@@ -243,7 +265,7 @@ class ClassPagesView(PagedView):
         self._show_header()
         self._show_notice()
         self.names.page_shown(was_typing)
-        self._refresh.watch(page)
+        self._refresh.watch(None if self.marked(TileMark.LIFTED, *NAMED) else page)
 
     def _show_refreshed(self, page: ClassPage) -> None:
         if self.page is None or self.names.is_typing:
@@ -304,9 +326,7 @@ class ClassPagesView(PagedView):
                 self.header.name.clear()
                 self.send_rows(rows, label, WITH_PAGE if self.view.has_cards else BY_HAND)
                 self.focus_home()
-                self.view.mouse.leads = False  # a second name is for the next card
-                self.view.set_point(rows[-1])
-                self.view.point_at_next()
+                self.view.point_past(rows)
         elif (whole or self.page is None or self.page.label) and self._can_be_filed():
             self.header.name.clear()
             self._file(label)
@@ -325,8 +345,9 @@ class ClassPagesView(PagedView):
 
     def send_rows(self, rows: Sequence[int], target: str, provenance: str) -> None:
         """Send tiles; a cluster named as a whole counts as filed with the page."""
-        if self._is_refreshed and self.is_too_recent():
+        if self._has_left() or (self._is_refreshed and self.is_too_recent()):
             return  # meant for the clusters shown before
+        self._history.later.clear()
         is_whole_cluster = self.view.has_clusters and len(rows) > 1
         super().send_rows(rows, target, WITH_PAGE if is_whole_cluster else provenance)
         self._moved[target] += len(rows) if provenance != WITH_PAGE else 0
@@ -340,9 +361,8 @@ class ClassPagesView(PagedView):
             self.name_page(label, whole=not self.view.cluster)
 
     def _file(self, label: str | None) -> None:
-        self._store_lifted()
         self.names.page_filed()
-        page, self.page = self.page, None
+        page = self._leave()
         assert page is not None
         lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)
         if label or not self.view.has_clusters:  # until the next page is shown
@@ -357,37 +377,45 @@ class ClassPagesView(PagedView):
 
     def skip_page(self) -> None:
         """Show the next page (PgDn); this one is shown again at the end."""
-        page = self.page
-        if page is None:
+        if (page := self.page) is None:
             self.worker.show_message(self.tr("No other page"))
             return
         self._history.leave(page, self._sent)
         self.worker.ask(lambda session: self.pages(session).skip(page))
-        self.next_page()
+        if self._history.later:
+            self.show_page(self._history.later.pop())
+        else:
+            self.next_page()
 
     def _show_earlier(self) -> None:
         if self._history.earlier:
-            self.show_page(self._history.earlier.pop())
+            earlier = self._history.earlier.pop()
+            if self.page is not None:
+                self._history.leave(self.page, self._sent)
+                self._history.later.append(self._history.earlier.pop())
+            self.show_page(earlier)
         else:
             self.worker.show_message(self.tr("No earlier page"))
 
     def step_reverted(self, step: StepResult) -> None:
         """Show the page that was undone; the next one if its last step was redone."""
-        steps = self._history.steps
+        steps, is_redo = self._history.steps, step.kind is StepKind.REDO
         page = steps.get(step.root, self.page)
         last = max((root for root in steps if steps[root] == page), default=0)
-        if page is None or (step.kind is StepKind.REDO and step.root == last):
+        if page is None or (is_redo and page in self._history.earlier and step.root == last):
             self.next_page()
             return
         if page != self.page:
             self.show_page(page)
-            self._sent |= self._history.sent_on(page)
             self._refresh.watch(None)
         if step.root in self._moves:
-            is_redo = step.kind is StepKind.REDO
             self._replace_page(self.page or page, self._moves[step.root][is_redo])
             self._refresh.watch(None)
-        if step.kind is StepKind.UNDO and (rows := self._rows_of(self._sent.get(step.root, ()))):
+        rows = self._rows_of(self._sent.get(step.root, ()))
+        if is_redo:
+            self.view.point_at_next(rows)
+        elif rows:
+            self.model.withdraw_labels(rows)
             self.view.lead_to(rows[0])
 
     def class_changed(self, operation: Operation) -> None:
@@ -409,6 +437,8 @@ class ClassPagesView(PagedView):
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         description = self.view.description
+        if self._has_left():
+            return
         if command is GridCommand.ENTER:
             self.file_page()
         elif command is GridCommand.NEXT_PAGE:
@@ -525,7 +555,8 @@ class ClassPagesView(PagedView):
         self._history.replace(lambda known: (other or known) if known is page else known)
         moved_ids, sent = set(self._ids(without)), {**self._sent}
         states = [(self.model.ids([row]), state) for row, state in self.model.states.items()]
-        targets = self._ids(self.view.target_rows()[:1])
+        is_rearranged = other is not None and {*other.rows} == {*page.rows}
+        targets = self._ids(self.view.target_rows()[:1]) if is_rearranged else []
         self.show_page(other)
         if rows := self._rows_of(targets):  # tiles that slide under the mouse are not meant
             self.view.mouse.leads = False

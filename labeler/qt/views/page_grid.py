@@ -46,8 +46,8 @@ class PageGrid(GestureView):
 
     page: ClassPage | None = None
     description: PageDescription | None = None
-    waits = False
-    """Whether the first page is still being prepared."""
+    waits = is_left = False
+    """Whether the first page is being prepared, or the next one: this one takes no more names."""
 
     name_until = 0.0
     cluster = range(0)
@@ -105,7 +105,7 @@ class PageGrid(GestureView):
     def show_page(self, page: ClassPage | None) -> None:
         places = self.places()
         self._set_page(page)
-        self.waits = False
+        self.waits = self.is_left = False
         self.tiles.only_waiting = True
         tiles = page.tiles if page is not None else ()
         self.tiles.show(
@@ -146,8 +146,7 @@ class PageGrid(GestureView):
     @property
     def has_cards(self) -> bool:
         """Whether each section is a cluster or a class: a card to be named, moved or dropped on."""
-        kinds = (PageKind.CLUSTERS, PageKind.MIXED)
-        return self.page is not None and self.page.kind in kinds
+        return self.page is not None and self.page.kind in (PageKind.CLUSTERS, PageKind.MIXED)
 
     # -- the cluster that is pointed at
 
@@ -164,9 +163,18 @@ class PageGrid(GestureView):
         self.cluster = self.section_rows(row) if row >= 0 and self.has_clusters else range(0)
         self._highlight()
 
+    def point_past(self, rows: list[int]) -> None:
+        """Point at the next card after some tiles, unless the mouse is on one without a name."""
+        at = self.mouse.at if self.mouse.leads else None
+        under = self.indexAt(at).row() if at is not None else -1
+        if under < 0 or under in rows or self._name_of_tile(under) is not None:
+            self.mouse.leads = False  # a second name is for the next card
+            self.set_point(rows[-1])
+            self.point_at_next()
+
     def target_rows(self) -> list[int]:
         """Return the rows a key acts on; without tiles, the rows of the cluster pointed at."""
-        return super().target_rows() or self.open_rows(self.cluster)
+        return [] if self.is_left else super().target_rows() or self.open_rows(self.cluster)
 
     def named_rows(self) -> list[int]:
         """Return the rows a typed name is for: those of the card that is pointed at."""
@@ -384,7 +392,9 @@ class PageNaming(QObject):
         in_card = not self._grid.name_field_rect().isEmpty()
         home = self._grid.viewport() if in_card else self._home
         if self._field.parentWidget() is not home:
+            self._field.blockSignals(True)  # it loses the focus for a moment
             self._field.setParent(home)
+            self._field.blockSignals(False)
         self._place_field()
 
     def _place_field(self) -> None:
@@ -392,15 +402,19 @@ class PageNaming(QObject):
             self._field.setGeometry(self._grid.name_field_rect())
 
     def _unfocused(self) -> None:
+        # A name is for the card where it was begun, so that a click elsewhere discards it.
+        if self._field.window().focusWidget() is self._field:
+            return  # another window has the focus for a while
         self._grid.hold_point(False)
-        is_unchanged = self._field.text() in ("", self._offered)
-        if self._field.parentWidget() is self._grid.viewport() and is_unchanged:
+        if self._field.text() != self._offered:
+            self.discard()
+        if self._field.parentWidget() is self._grid.viewport():
             self._field.clear()
             self._field.hide()
 
     def typed(self, text: str) -> None:
         """Insert letters that were typed on the grid into the field."""
-        if self._grid.takes_names and not self._grid.target_rows():
+        if self._grid.takes_names and not (self._grid.is_left or self._grid.target_rows()):
             self.say_no_target()
         elif not self._has_field:
             self._say_unused(text)
@@ -429,8 +443,8 @@ class PageNaming(QObject):
     @property
     def _has_field(self) -> bool:
         description = self._grid.description
-        if description is None:  # the next page is being prepared, or nothing is left
-            return self._grid.waits or self._grid.name_until == math.inf
+        if description is None or self._grid.is_left:
+            return self._grid.waits or self._grid.is_left
         is_outside = description.has_clusters and self._grid.name_field_rect().isEmpty()
         return bool(description.placeholder) and not is_outside
 

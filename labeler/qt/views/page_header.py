@@ -6,22 +6,13 @@ from collections.abc import Callable, Mapping
 from itertools import groupby, islice
 from typing import NamedTuple
 
-from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.translations import counted, tr
-from labeler.qt.widgets import (
-    HEAD,
-    NameField,
-    TitleLabel,
-    announce,
-    button,
-    column_layout,
-    row_layout,
-)
+from labeler.qt.widgets import HEAD, NameField, TitleLabel, announce, button, row_layout
 from labeler.sorting.page_layout import ClassPage, PageKind
 
 LOW_CONFIDENCE_SCALE = 1.5
@@ -84,8 +75,7 @@ def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescr
 
 def _describe_clusters_page(page: ClassPage) -> PageDescription:
     similar, single = tr("{count} similar"), tr("No similar face")
-    several = len(page.cluster_sizes) > 1
-    tiles = iter(page.tiles)
+    several, tiles = len(page.cluster_sizes) > 1, iter(page.tiles)
     sizes = [
         (size, sum(len(tile.rows) for tile in islice(tiles, size))) for size in page.cluster_sizes
     ]
@@ -145,7 +135,6 @@ def _describe_number(page: ClassPage) -> str:
     return counted(tr("{shown} of {count} faces"), page.total, shown=f"{len(page.rows):,}")
 
 
-ONE_ROW_EM = 46
 TITLE_EM = 2.5
 """Height of the title: no page moves with it."""
 
@@ -164,9 +153,8 @@ class PageHeader(QWidget):
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
         parts = (self.title, self.name, self.file_button, self.skip_button)
-        self.controls = row_layout(*parts, grows=self.title)
-        self._rows, self._asks = column_layout(self.controls, margins=HEAD), False
-        self.setLayout(self._rows)
+        self.controls = row_layout(*parts, grows=self.title, margins=HEAD)
+        self.setLayout(self.controls)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.show_page(None, 0)
 
@@ -178,11 +166,12 @@ class PageHeader(QWidget):
         self.file_button.setVisible(files or is_begun)
         self.skip_button.setVisible(description is not None and (files or not is_begun))
         in_card = description is not None and description.has_clusters
-        self._asks = description is not None and bool(description.placeholder) and not in_card
-        if self._asks:  # it was in a card before
-            self.controls.insertWidget(self.controls.indexOf(self.file_button), self.name)
-        self.name.setVisible(self._asks or bool(self.name.text()))
-        self._place_title()
+        asks = description is not None and bool(description.placeholder) and not in_card
+        if asks:
+            self.name.blockSignals(True)  # it was in a card before, and loses the focus
+            self.controls.insertWidget(1, self.name)
+            self.name.blockSignals(False)
+        self.name.setVisible(asks or bool(self.name.text()))
         if description is None:
             self.title.setText(self.tr("Class pages"))
         else:
@@ -193,14 +182,3 @@ class PageHeader(QWidget):
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)
-
-    def _place_title(self) -> None:
-        # In a narrow window it is above the others, so that all of it can be read.
-        is_above = self._asks and self.width() < em(self, ONE_ROW_EM)
-        layout = self._rows if is_above else self.controls
-        if layout.indexOf(self.title) < 0:
-            layout.insertWidget(0, self.title, 1)
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self._place_title()

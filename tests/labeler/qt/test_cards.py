@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from unittest.mock import Mock
@@ -243,8 +245,7 @@ def test_page_drops_duplicates_and_keeps_names(clusters_person: Person) -> None:
 
 
 def test_duplicates_of_other_window_are_not_labelled(person: Person) -> None:
-    view = class_pages(person)
-    row = person.page.rows[0]
+    view, row = class_pages(person), person.page.rows[0]
     with Dataset.open(person.window.worker.root) as dataset:
         apply_step(dataset, "elsewhere", placements=[Placement(row, False, "set", "test")])
     wait_until(lambda: view.model.state(0).mark == "done")
@@ -294,3 +295,69 @@ def test_begun_page_is_kept_until_nothing_is_left(late_person: Person) -> None:
     person.window.show_view("grid")
     show_pages(person)
     assert not set(before.rows) & set(person.page.rows)
+
+
+def test_tiles_that_moved_under_resting_mouse_are_not_pointed_at(late_person: Person) -> None:
+    view = class_pages(late_person)
+    late_person.point(3)
+    bring_back(late_person)
+    late_person.window.show_view("pages")
+    late_person.point(3)
+    sample = view.model.id(3)
+    settle(late_person.window)
+    assert view.view.point == view.view.indexAt(view.view.mouse.at).row()
+    assert view.model.id(view.view.point) != sample
+
+
+def counts(person: Person) -> dict[str, int]:
+    settle(person.window)
+    return dict(Counter(person.labels.values()))
+
+
+@pytest.mark.parametrize("leave", [Qt.Key.Key_PageDown, Qt.Key.Key_Return])
+def test_page_that_was_left_takes_no_names(clusters_person: Person, leave: Qt.Key) -> None:
+    person, view, page = clusters_person, class_pages(clusters_person), clusters_person.page
+    first, second = card(person, 0), card(person, 1)
+    person.add_class("Rei")
+    person.point(first[0])
+    person.type_name("Miku")
+    settle(person.window)
+    person.point(second[0])
+    wait_until(lambda: time.monotonic() - view._shown_at > 0.1)
+    person.window.worker.ask(lambda session: time.sleep(0.3))  # makes the next page, too
+    QTest.keyClick(view.view, leave)
+    person.press("1")
+    assert person.status == "Point at a face first: 1 did nothing"
+    view.send_ids(view.model.ids(second), "Rei")
+    assert person.status == "Preparing pages…"
+    person.click(second[0])
+    assert not view.model.states.get(second[0])
+    QTest.keyClicks(person.window.focusWidget(), "Rin")
+    QTest.keyClick(person.window.focusWidget(), Qt.Key.Key_Return)
+    settle(person.window)
+    assert (person.page is page, view.header.name.text()) == (False, "Rin")
+    assert counts(person) == {"Miku": len(first)}
+    for _ in range(2):  # the first Enter says that the name was typed before this page appeared
+        QTest.keyClick(person.window.focusWidget(), Qt.Key.Key_Return)
+    assert counts(person)["Rin"] in person.page.cluster_sizes
+
+
+def test_earlier_and_later_pages_are_not_made_again(clusters_person: Person) -> None:
+    person, view, pages = clusters_person, class_pages(clusters_person), list[object]()
+    first = card(person, 0)
+    person.point(0)
+    person.type_name("Miku")
+    for key in (Qt.Key.Key_PageDown, Qt.Key.Key_PageUp) * 2:
+        settle(person.window)
+        pages.append(person.page)
+        QTest.keyClick(view.view, key)
+    for name in ("grid", "pages"):
+        settle(person.window)
+        person.window.show_view(name)
+    assert counts(person) == {"Miku": len(first)}
+    assert [pages.index(page) for page in (*pages, person.page)] == [0, 1, 0, 1, 0]
+    assert (view.view.name_of(0), view._refresh._page) == ("Miku", None)
+    person.type_name("Rin")
+    QTest.keyClick(view.view, Qt.Key.Key_PageDown)
+    settle(person.window)
+    assert person.page not in pages, "made again after a decision"

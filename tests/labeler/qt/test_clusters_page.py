@@ -64,8 +64,7 @@ def buttons_shown(view: ClassPagesView) -> tuple[bool, bool]:
 
 
 def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> None:
-    view = class_pages(person)
-    page = person.page
+    view, page = class_pages(person), person.page
     shown = f"{len(page.cluster_sizes)} clusters · {len(page.rows)} faces ·"
     assert f"Who are they?  {shown}" in view.header.title.text()
     assert buttons_shown(view) == (False, True)  # Enter would only ask for a name
@@ -522,3 +521,71 @@ def test_key_right_after_rebuild_is_refused(
     view.send_rows([0], "Miku", "by hand")
     settle(person.window)
     assert list(person.labels.values()).count("Miku") == 1
+
+
+def test_excluded_face_under_mouse_keeps_pointer(person: Person) -> None:
+    view, (rows, following) = class_pages(person), (cluster_rows(person, n) for n in range(2))
+    person.add_class("Rin")
+    person.point(rows[1])
+    person.click(rows[1])
+    person.type_name("Miku")
+    settle(person.window)
+    for far in (0, 3):  # at rest, and trembling
+        hover(view.view.viewport(), person.tile_center(rows[1]) + QPoint(far, 0))
+        assert view.view.target_rows() == [rows[1]]
+    person.press("1")
+    assert label_counts(person) == {"Miku": len(rows) - 1, "Rin": 1}
+    person.point(following[0])
+    person.type_name("Rei")
+    settle(person.window)
+    person.click(following[1])  # no move: the mouse is where it was
+    person.press("1")
+    counts = label_counts(person)
+    assert (counts["Rin"], counts["Rei"]) == (2, len(following) - 1)
+
+
+def test_next_name_after_redo_is_for_next_cluster(person: Person) -> None:
+    view, page = class_pages(person), person.page
+    sizes = page.cluster_sizes
+    person.point(0)
+    person.type_name("Miku")
+    person.undo()
+    assert view.view.cluster == cluster_rows(person, 0)
+    person.window.worker.redo()
+    settle(person.window)
+    assert (view.view.name_of(0), view.view.cluster) == ("Miku", cluster_rows(person, 1))
+    person.type_name("Rin")
+    assert label_counts(person) == {"Miku": sizes[0], "Rin": sizes[1]}
+    for key in (Key.Key_PageDown, Key.Key_PageUp):
+        QTest.keyClick(view.view, key)
+        settle(person.window)
+    assert (person.page, view.view.cluster) == (page, cluster_rows(person, 2))
+    person.undo()
+    assert (view.view.name_of(sizes[0]), view.view.cluster) == ("", cluster_rows(person, 1))
+
+
+def test_begun_name_is_for_its_cluster_or_discarded(person: Person) -> None:
+    view, rows = class_pages(person), [cluster_rows(person, number) for number in range(2)]
+    field, handle = view.header.name, person.window.windowHandle()
+    person.point(rows[0][0])
+    person.type_name("Miku")
+    for end, counts in (
+        ("click", {}),
+        (Key.Key_Escape, {}),
+        (Key.Key_Return, {"yu": len(rows[1])}),
+    ):
+        person.point(rows[1][0])
+        QTest.keyClicks(person.window.focusWidget(), "yu")
+        person.point(rows[0][1])
+        person.window.undo()  # by its button
+        person.window.worker.redo()
+        settle(person.window)
+        assert view.view._grid.placed[1].box.contains(field.geometry())
+        if end == "click":
+            person.click(rows[0][0])
+            assert person.status == "Typed, but not used: yu"
+        else:
+            QTest.keyClick(handle, end)
+        assert (field.text(), field.isVisible()) == ("", False)
+        assert label_counts(person) == {"Miku": len(rows[0]) - 1, **counts}
+        assert view.view.name_of(rows[0][1]) == "Miku"
