@@ -181,7 +181,8 @@ def test_packages_respect_line_ceilings(folders: str) -> None:
 
 def cycle(root: Path) -> list[str]:
     """Return one import cycle, also in functions and under TYPE_CHECKING, or nothing."""
-    paths = {module_name(path.relative_to(root)): path for path in modules(root)}
+    names = (".".join(path.relative_to(root).with_suffix("").parts) for path in modules(root))
+    paths = dict(zip((n.removesuffix(".__init__") for n in names), modules(root), strict=True))
     graph = {
         name: targets(path, paths.keys()) - {name, *packages_above(name)}
         for name, path in paths.items()
@@ -191,10 +192,6 @@ def cycle(root: Path) -> list[str]:
     except CycleError as error:
         return list(error.args[1])
     return []
-
-
-def module_name(path: Path) -> str:
-    return ".".join(path.with_suffix("").parts).removesuffix(".__init__")
 
 
 def packages_above(name: str) -> set[str]:

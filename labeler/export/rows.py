@@ -13,18 +13,8 @@ from gleanset.records import SPLITS
 from labeler.export.item import ALL_SAMPLES, ExportItem, original_path
 
 LICENCE_FILE = "LICENSES.csv"
-LICENCE_COLUMNS = (
-    "sha256",
-    "author",
-    "licence",
-    "source",
-    "page",
-    "title",
-    "changes",
-    "original_path",
-    "label",
-    "split",
-)
+_COLUMNS = "sha256 author licence source page title changes original_path label split"
+LICENCE_COLUMNS = (*_COLUMNS.split(),)
 """Columns of `LICENSES.csv` and fields of a shard's manifest, in addition to the file name."""
 
 

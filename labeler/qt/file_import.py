@@ -52,6 +52,7 @@ from labeler.qt.widgets import (
     form_layout,
     plain_label,
     row_layout,
+    timer,
 )
 from labeler.sorting.import_plan import (
     DroppedPaths,
@@ -66,6 +67,9 @@ from labeler.splits.split_spec import suggest_training_command
 SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
 COUNTED = ("added", "known", "duplicate", "faces", "without_face", "exported", "looked_at")
 """Names of results that are shown when the commands have ended."""
+
+
+READING_MS = 6000  # a result stays so long at least; then it goes with the next decision
 
 
 class ImportState(StrEnum):
@@ -97,6 +101,8 @@ class BackgroundImport(QObject):
         self.queue.staged.connect(self._show_stage)
         self.queue.ended.connect(self._command_ended)
         self.queue.emptied.connect(self._finish)
+        self._reading = timer(self, lambda: None, READING_MS)
+        worker.stepped.connect(self._dismiss_if_read)
         running = self.tr("a command is running")
         worker.unfinished_checks.append(lambda: running if self.running else "")
 
@@ -196,7 +202,12 @@ class BackgroundImport(QObject):
 
     def _finish(self) -> None:
         self.state = ImportState.FAILED if self.errors else ImportState.DONE
+        self._reading.start()
         self.changed.emit()
+
+    def _dismiss_if_read(self) -> None:
+        if self.state is ImportState.DONE and not (self.unreadable or self._reading.isActive()):
+            self.dismiss()
 
 
 class ImportBar(QFrame):

@@ -33,20 +33,8 @@ SECOND_KEY_TIMEOUT_MS = 3000
 TEXT_MODIFIERS = Qt.KeyboardModifier.ShiftModifier | Qt.KeyboardModifier.KeypadModifier
 """Modifiers with which a key is still a letter or digit."""
 
-MODIFIER_KEYS = frozenset(
-    (
-        Qt.Key.Key_Shift,
-        Qt.Key.Key_Control,
-        Qt.Key.Key_Alt,
-        Qt.Key.Key_AltGr,
-        Qt.Key.Key_Meta,
-        Qt.Key.Key_Super_L,
-        Qt.Key.Key_Super_R,
-        Qt.Key.Key_CapsLock,
-        Qt.Key.Key_NumLock,
-        Qt.Key.Key_ScrollLock,
-    )
-)
+_MODIFIERS = "Shift Control Alt AltGr Meta Super_L Super_R CapsLock NumLock ScrollLock"
+MODIFIER_KEYS = frozenset(Qt.Key[f"Key_{name}"] for name in _MODIFIERS.split())
 """Keys without a meaning of their own."""
 
 
@@ -122,15 +110,8 @@ class ClassKeyReader(QObject):
 
 
 Type = QEvent.Type
-INPUT_EVENTS = (
-    Type.ShortcutOverride,
-    Type.KeyPress,
-    Type.MouseButtonPress,
-    Type.MouseButtonDblClick,
-    Type.Wheel,
-    Type.InputMethod,
-    Type.Drop,
-)
+_INPUT = "ShortcutOverride KeyPress MouseButtonPress MouseButtonDblClick Wheel InputMethod Drop"
+INPUT_EVENTS = frozenset(getattr(Type, name) for name in _INPUT.split())
 
 
 LETTER_GAP_MS, TYPING_PAUSE_MS = 250, 1000

@@ -293,17 +293,8 @@ def tab_last(widget: QWidget) -> None:
 
 Key, Standard = Qt.Key, QKeySequence.StandardKey
 ENTER = (Key.Key_Return, Key.Key_Enter)
-EDITING_KEYS = frozenset(
-    (
-        Key.Key_Left,
-        Key.Key_Right,
-        Key.Key_Home,
-        Key.Key_End,
-        Key.Key_Delete,
-        Key.Key_Backspace,
-        Key.Key_Space,
-    )
-)
+_EDITING = "Left Right Home End Delete Backspace Space"
+EDITING_KEYS = frozenset(Key[f"Key_{name}"] for name in _EDITING.split())
 """Keys that an empty field leaves to the faces."""
 
 
@@ -319,7 +310,6 @@ class HintedField(QLineEdit):
         self.hint = QLabel(self)
         self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
         self.hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
-        self.hint.hide()
 
     def show_hint(self, words: str) -> None:
         self.hint.setText(words)

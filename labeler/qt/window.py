@@ -90,6 +90,7 @@ TEXT_END_KEYS = (*ENTER, Qt.Key.Key_Escape)
 SIZE = (1440, 900)
 NARROW_WIDTH = 1100
 """In a narrower window (logical pixels) the details panel is hidden until F9 is pressed."""
+TINY_WIDTH = 800  # below it the names of tabs are cut; above it the panels give way to them
 
 
 class LabelerWindow(QMainWindow):
@@ -250,7 +251,9 @@ class LabelerWindow(QMainWindow):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Hide the details panel when a window becomes narrow, show it when it becomes wide."""
         super().resizeEvent(event)
-        wide = event.size().width() >= NARROW_WIDTH
+        width, elide = event.size().width(), Qt.TextElideMode
+        self.tabs.setElideMode(elide.ElideRight if width < TINY_WIDTH else elide.ElideNone)
+        wide = width >= NARROW_WIDTH
         if wide != self._wide:
             self._wide = self._details_wanted = wide
             self.details.setVisible(wide and self.view.shows_details)
@@ -352,10 +355,11 @@ class LabelerWindow(QMainWindow):
 
     def _refresh_empty_view(self) -> None:
         # Show faces that another process adds, unless a name is being typed.
-        view = self.view
+        view, progress = self.view, self.worker.progress
+        if progress is None or not progress.counts.total:  # then words stay as they are
+            self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
         is_empty = isinstance(view, LabelingView) and not view.model.rowCount()
         if is_empty and not isinstance(self.focusWidget(), QLineEdit):
-            self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
             view.enter()
 
     def closeEvent(self, event: QCloseEvent) -> None:

@@ -54,10 +54,7 @@ def reference() -> str:
         for name, thing in sorted(named.items())
         if (shape := _shape(thing))
     ]
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        Dataset.create(Path(folder) / "data") as dataset,
-    ):
+    with tempfile.TemporaryDirectory() as folder, Dataset.create(Path(folder) / "data") as dataset:
         owners = {"Dataset": dataset, "Source": Source, "Client": Client}
         for owner, paths in MEMBERS.items():
             members = ((path, attrgetter(path)(owners[owner])) for path in paths)

@@ -263,15 +263,12 @@ def hostile(seed: int) -> str:
     return "\r\n".join(lines) + "\r\n\r\n"
 
 
-def seeds_of(seed: int) -> dict[str, int]:
-    return {"/robots.txt": 2 * seed, "/a.jpg": 2 * seed + 1}
-
-
 def answer_by_host(h: Handler) -> None:
     """Answer hosts named by a number with their seed, others correctly."""
     parts = urlsplit(h.path)
     name = (parts.hostname or "").partition(".")[0].removeprefix("h")
-    seed = seeds_of(int(name)).get(parts.path) if name.isdecimal() else None
+    offset = {"/robots.txt": 0, "/a.jpg": 1}.get(parts.path)
+    seed = 2 * int(name) + offset if name.isdecimal() and offset is not None else None
     if seed is None:
         h.answer(200, JPEG if parts.path != "/robots.txt" else b"")
         return

@@ -301,10 +301,6 @@ def join(left: Image.Image, right: Image.Image) -> Image.Image:
     return collage
 
 
-def upper_part(face: Image.Image) -> Image.Image:
-    return face.crop((0, 0, face.width, round(face.height * 0.62)))
-
-
 CAPTIONED = {
     "blank": drawing(5),
     "one": captioned("NOBODY EXPECTED"),
@@ -314,7 +310,7 @@ CAPTIONED = {
 FACES = {
     "smile": cel(),
     "open": cel(mouth="open"),
-    "eyes": upper_part(cel()),
+    "eyes": (whole := cel()).crop((0, 0, whole.width, round(whole.height * 0.62))),
     "smaller": cel().resize((74, 74)),
 }
 COLLAGES = {

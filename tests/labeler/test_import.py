@@ -262,10 +262,6 @@ def test_swapped_files_are_relabelled(dataset: Dataset, tree: Path) -> None:
     assert run_import(dataset, tree)["relabelled"] == 0
 
 
-def overwrite(tree: Path) -> None:
-    first_of(tree, "hana").replace(first_of(tree, "rei"))
-
-
 def copy(tree: Path) -> None:
     # The copy sorts before the original.
     shutil.copy(first_of(tree, "rei"), tree / "train" / "hana" / "copy.jpg")
@@ -284,7 +280,7 @@ def move_to_trash(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "counts"),
     [
-        (overwrite, (1, 1, 0, 14)),
+        (lambda tree: first_of(tree, "hana").replace(first_of(tree, "rei")), (1, 1, 0, 14)),
         (copy, (0, 0, 1, 16)),
         (edit, (0, 0, 0, 16)),
         (move_to_trash, (0, 1, 0, 15)),

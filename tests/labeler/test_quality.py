@@ -84,11 +84,6 @@ def select(dataset: Dataset, **options: Any) -> GallerySelection:
     return select_samples(dataset, group_samples(dataset, request), request)
 
 
-def read_page_data(page: str) -> dict[str, Any]:
-    results = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
-    return json.loads(results[1])
-
-
 def test_label_issues_are_selected(sorted_faces: Dataset) -> None:
     choice, marks = select(sorted_faces, limit=4), dict.fromkeys(MARKS, 0)
     assert choice.counts == {ODD: (7, marks), "rei": (5, marks | {"issue": 1, "duplicate": 1})}
@@ -130,7 +125,8 @@ def test_page_is_self_contained_and_private(sorted_faces: Dataset, tmp_path: Pat
     assert "unsafe" not in allowed
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
     assert "broken in" not in re.sub(r'<script type="application/json".*?</script>', "", page)
-    result = read_page_data(page)
+    facts = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
+    result = json.loads(facts[1])
     assert {entry["name"] for entry in result["classes"]} == {ODD, "rei"}
     assert {entry.get("page") for entry in result["samples"]} == {
         None,
@@ -420,16 +416,12 @@ def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
     assert has_vector.tolist() == [True] * 20 + [False]
     assert not vectors[-1].any()
     # So does a re-cropped sample: the prelabel saw other pixels.
-    recut = [replace_region(samples[0]), *samples[1:]]
+    recut = [samples[0]._replace(region=Region(samples[0].region.box, 9.0)), *samples[1:]]
     assert spaces.choose_space(recut)(recut)[1].tolist() == [False] + [True] * 19
     for name in range(5):
         add_faces(empty, add_image(empty, f"more {name}"))
     descriptors, _ = spaces.choose_space(pending_samples(empty))(pending_samples(empty))
     assert descriptors.shape == (26, WIDTH)
-
-
-def replace_region(sample: SampleFeatures) -> SampleFeatures:
-    return sample._replace(region=Region(sample.region.box, 9.0))
 
 
 def test_newer_prelabel_replaces_vectors(empty: Dataset) -> None:

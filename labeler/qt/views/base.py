@@ -202,7 +202,6 @@ class ViewTabs(QTabBar):
 
     def __init__(self) -> None:
         super().__init__(expanding=False, drawBase=False, usesScrollButtons=False)
-        self.setElideMode(Qt.TextElideMode.ElideRight)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(self.tr("Views"))
         for kind in VIEWS:

@@ -6,13 +6,22 @@ from collections.abc import Callable, Mapping
 from itertools import groupby, islice
 from typing import NamedTuple
 
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from labeler.qt.grid.layout import Section
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.translations import counted, tr
-from labeler.qt.widgets import HEAD, NameField, TitleLabel, announce, button, row_layout
+from labeler.qt.widgets import (
+    HEAD,
+    NameField,
+    TitleLabel,
+    announce,
+    button,
+    column_layout,
+    row_layout,
+)
 from labeler.sorting.page_layout import ClassPage, PageKind
 
 LOW_CONFIDENCE_SCALE = 1.5
@@ -135,6 +144,7 @@ def _describe_number(page: ClassPage) -> str:
     return counted(tr("{shown} of {count} faces"), page.total, shown=f"{len(page.rows):,}")
 
 
+ONE_ROW_EM = 46
 TITLE_EM = 2.5
 """Height of the title: no page moves with it."""
 
@@ -153,8 +163,9 @@ class PageHeader(QWidget):
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
         parts = (self.title, self.name, self.file_button, self.skip_button)
-        self.controls = row_layout(*parts, grows=self.title, margins=HEAD)
-        self.setLayout(self.controls)
+        self.controls = row_layout(*parts, grows=self.title)
+        self._rows, self._asks = column_layout(self.controls, margins=HEAD), False
+        self.setLayout(self._rows)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.show_page(None, 0)
 
@@ -166,12 +177,13 @@ class PageHeader(QWidget):
         self.file_button.setVisible(files or is_begun)
         self.skip_button.setVisible(description is not None and (files or not is_begun))
         in_card = description is not None and description.has_clusters
-        asks = description is not None and bool(description.placeholder) and not in_card
-        if asks:
+        self._asks = description is not None and bool(description.placeholder) and not in_card
+        if self._asks:
             self.name.blockSignals(True)  # it was in a card before, and loses the focus
-            self.controls.insertWidget(1, self.name)
+            self.controls.insertWidget(self.controls.indexOf(self.file_button), self.name)
             self.name.blockSignals(False)
-        self.name.setVisible(asks or bool(self.name.text()))
+        self.name.setVisible(self._asks or bool(self.name.text()))
+        self._place_title()
         if description is None:
             self.title.setText(self.tr("Class pages"))
         else:
@@ -182,3 +194,14 @@ class PageHeader(QWidget):
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)
+
+    def _place_title(self) -> None:
+        # In a narrow window it is above the others, so that all of it can be read.
+        is_narrow = self.width() < em(self, ONE_ROW_EM)
+        layout = self._rows if self._asks and is_narrow else self.controls
+        if layout.indexOf(self.title) < 0:
+            layout.insertWidget(0, self.title, 1)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._place_title()

@@ -391,7 +391,13 @@ def test_window_of_whole_images_says_images(open_window: OpenWindow, tmp_path: P
     rows = map(window.class_panel.model.row, range(window.class_panel.model.rowCount()))
     assert [row.name for row in rows if row is not None][:2] == ["Rejected", "Unlisted class"]
     operation = make_operation("label", count=1, label="owl")
-    assert step_words(operation) == "Label 1 image as owl"
+    window.view.open_place(":later")
+    settle(window)
+    with Dataset.open(root) as dataset:
+        dataset.db.execute("UPDATE sample SET detector='hand'")
+    window.worker.changed_outside.emit()
+    settle(window)
+    assert step_words(operation) == "Label 1 image as owl", "words stay while the window is open"
 
 
 @pytest.fixture

@@ -162,6 +162,13 @@ def test_import_is_stopped_and_resumed(
     wait_until(lambda: window.imports.state is ImportState.DONE)
     result = "Finished  ·  3 new images  ·  1 duplicate skipped  ·  4 faces detected"
     assert import_bar(window).text.text() == result
+    for name, is_read in (("sora", False), ("mai", True)):  # it goes with a decision, once read
+        window.imports._reading.setInterval(0 if is_read else 60_000)
+        window.imports._reading.start()
+        QTest.qWait(10)
+        window.worker.decide(lambda session, name=name: session.add_class(name))
+        settle(window)
+        assert import_bar(window).isHidden() == is_read
 
 
 def test_failed_command_shows_hint(start_import: StartImport) -> None:

@@ -109,6 +109,16 @@ def test_accuracy_is_unknown_before_first_page(person: Person) -> None:
     assert header.title.text().endswith(f" · {how}")
 
 
+def test_narrow_window_shows_whole_accuracy(person: Person) -> None:
+    title = class_pages(person).header.title
+    for width, is_narrow in ((1440, False), (900, True), (1440, False), (700, True)):
+        person.window.resize(width, 600)
+        settle(person.window)
+        how = title.text().partition("  ")[2]
+        assert title.fontMetrics().horizontalAdvance(how) < title.width()
+        assert (title.y() + title.height() <= class_pages(person).header.name.y()) == is_narrow
+
+
 def test_undo_returns_to_page(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     view, page = class_pages(person), class_pages(person).page
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)

@@ -282,6 +282,11 @@ def test_long_texts_fit_a_small_window(
         if part.isVisible() and part.text():
             assert bar.rect().contains(part.geometry()), part.text()
             assert part.width() >= part.sizeHint().width() or part.toolTip(), part.text()
+    window._toggle_details()  # the panels give way to the tabs
+    QApplication.processEvents()
+    tabs, metrics = window.tabs, window.tabs.fontMetrics()
+    widths = [metrics.horizontalAdvance(tabs.tabText(n)) for n in range(tabs.count())]
+    assert all(tabs.tabRect(n).width() > width for n, width in enumerate(widths))
     status = window.status
     assert status.saved.text().endswith("…")
     assert plain_text(status.saved.toolTip()).endswith(LONG.strip())
