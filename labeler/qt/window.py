@@ -187,7 +187,8 @@ class LabelerWindow(QMainWindow):
 
     def _connect(self) -> None:
         self._input.touched.connect(lambda: self.view.note_input())
-        self._input.typed_name.connect(self._explain_letters)
+        text = self.tr("Only the first key acted: press / to type a name")
+        self._input.typed_name.connect(lambda: self.worker.show_message(text))
         self.class_panel.field.left.connect(lambda: self.view.focus_home())
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
         self.class_panel.list.itemDelegate().closeEditor.connect(self._leave_rename)
@@ -310,9 +311,6 @@ class LabelerWindow(QMainWindow):
             self._forwarding = False
         if event.isAccepted() and self.focusWidget() is not self.class_panel.field:
             self.view.focus_home()
-
-    def _explain_letters(self) -> None:
-        self.worker.show_message(self.tr("Only the first key acted: press / to type a name"))
 
     def _name_class(self) -> None:
         self.class_panel.field.setFocus()

@@ -120,9 +120,6 @@ class PageHistory:
         self.sent |= sent
         self.earlier.append(page)
 
-    def sent_on(self, page: ClassPage | None) -> dict[int, list[int]]:
-        return {root: ids for root, ids in self.sent.items() if self.steps.get(root) == page}
-
     def replace(self, change: Callable[[ClassPage], ClassPage]) -> None:
         self.steps = {root: change(page) for root, page in self.steps.items()}
         self.earlier = [*map(change, self.earlier)]
@@ -252,7 +249,8 @@ class ClassPagesView(PagedView):
         self._store_lifted()
         was_typing, self.page = self.names.is_typing, page
         self.view.is_point_held &= not was_typing
-        self._sent = self._history.sent_on(page)
+        steps, sent = self._history.steps, self._history.sent
+        self._sent = {root: ids for root, ids in sent.items() if steps.get(root) == page}
         self.view.show_page(page)
         # The room for tiles may change only with the page.
         self.hints.show()
@@ -417,6 +415,10 @@ class ClassPagesView(PagedView):
         elif rows:
             self.model.withdraw_labels(rows)
             self.view.lead_to(rows[0])
+        at = self.view.mouse.at
+        if at is not None and step.root in self._moves:  # what is typed is for the card under it
+            under = self.view.indexAt(at).row()
+            self.view.set_point(under if under >= 0 else [*self.view.section_at(at), -1][0])
 
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)

@@ -342,7 +342,8 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
         assert (row in cluster_rows(person, 2), person.page is before) == (not undoes, undoes)
         assert view.model.state(row).mark == ("sent" if undoes else "in")
         assert view.view.name_of(first[1]) == "Miku"
-    person.point(row)
+        # The mouse rests where the face was dropped: what is typed next is for that card.
+        assert view.view.cluster == view.view.section_at(view.view.mouse.at) != range(0)
     person.type_name("Rei")
     assert label_counts(person)["Rei"] == len(third) + 1
 
