@@ -205,12 +205,11 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
         splits = {split for m in members if (split := m.split or m.last_split)}
         name = next((member.split_group for member in members if member.split_group), group.key)
         split = next(iter(splits), "train")
-        labels = {member.label for member in members if member.split}
         for member in group.members:
             if member.key not in keys or member.split or member.split_group:
                 continue
-            is_disputed = split != "train" and not labels <= {member.label}
-            if len(splits) > 1 or is_disputed or member.label not in trained or not is_by_ratio:
+            differs = split != "train" and any(m.split and m.label != member.label for m in members)
+            if len(splits) > 1 or differs or member.label not in trained or not is_by_ratio:
                 unassigned += 1
             else:
                 plan[member.key] = name, None if unseen and split != "train" else split
@@ -307,9 +306,7 @@ def _refuse_disputed(
 
     `reports` must not contradict each other; unchanged claims must not contradict anything.
     """
-    claimed = {report.id: get_claimed_class(dataset, report) for report in reports}
-    corrected = {number: name for number, name in claims.items() if name is not None}
-    names = claimed | {n: name and find_class(dataset, name) for n, name in corrected.items()}
+    names = {r.id: get_accepted_class(dataset, r, claims[r.id]) for r in reports}
     for report in reports:
         opinions = _list_opinions(dataset, report)
         about_face = {rival.report for rival in opinions}
@@ -355,12 +352,11 @@ def _asks_for_removal(dataset: Dataset, number: int | None) -> UsageError:
 def find_unclear_reports(dataset: Dataset, numbers: Collection[int]) -> dict[str, set[int]]:
     """Return, by reason, the pending reports that should not be accepted without a look."""
     reports, known = Reports(dataset.db).get_pending(numbers), dataset.classes.list_names()
-    copies = find_copies(dataset, reports)
     return {
         "contradictory": list_disputed_reports(dataset).keys() & set(numbers),
         "of none of the classes": {r.id for r in reports if r.claim.claimed in NO_CLASS},
         "of new classes": {r.id for r in reports if get_claimed_class(dataset, r) not in known},
-        LIKE_OTHERS: {number for number in copies if copies[number]},
+        LIKE_OTHERS: {n for n, copies in find_copies(dataset, reports).items() if copies},
         UNLIKE_OTHERS: find_misfits(dataset, reports),
         "without an image": {r.id for r in reports if not _find_image(dataset, r).is_file()},
     }
@@ -370,10 +366,8 @@ def refuse_similar_names(dataset: Dataset, claims: Mapping[int, str | None]) -> 
     """Raise `UsageError` for a new class whose name is similar to a known one."""
     known = dataset.classes.list_names()
     for report in Reports(dataset.db).get_pending(claims):
-        correct = claims[report.id]
-        name = report.claim.claimed if correct is None else correct
-        is_new = name not in NO_CLASS and find_class(dataset, name) not in known
-        if is_new and (hint := did_you_mean(name, known)):
+        name = get_accepted_class(dataset, report, claims[report.id])
+        if name not in (*NO_CLASS, REMOVED, *known) and (hint := did_you_mean(name, known)):
             fix = f"{hint}--class decides. To create it: labeler classes add {shlex.quote(name)}"
             raise UsageError(f"report {report.id}: no class is called {name!r}", fix)
 
@@ -443,6 +437,13 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str:
     decision = _find_decision(dataset, report) if report.status == ACCEPTED else None
     claimed = REMOVED if report.claim.kind == REMOVAL else report.claim.claimed
     return decision.name if decision else claimed and find_class(dataset, claimed)
+
+
+def get_accepted_class(dataset: Dataset, report: Report, correct: str | None) -> str:
+    """Return the class of an accepted report: the correct one, or if None the claimed one."""
+    if correct is None:
+        return get_claimed_class(dataset, report)
+    return correct and find_class(dataset, correct)
 
 
 def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:

@@ -152,9 +152,7 @@ def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
     """Refuse to create a class unless the page has shown that it is new: it may be deleted."""
     others = *web_reports.NO_CLASS, web_reports.REMOVED, *decision.create
     for report in Reports(dataset.db).get_pending(decision.accept):
-        typed = decision.accept[report.id]
-        name = typed and web_reports.find_class(dataset, typed)
-        name = web_reports.get_claimed_class(dataset, report) if name is None else name
+        name = web_reports.get_accepted_class(dataset, report, decision.accept[report.id])
         if name not in (*others, *dataset.classes.list_names()):
             raise RefusedRequest(409, "no such class", name, "create it, or choose another one")
 
