@@ -1,7 +1,5 @@
 """Rows of the catalogue: with an image file or without; and its write lock."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """An exported model, made without training, that distinguishes red, green and blue images."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import msgspec

@@ -3,8 +3,6 @@
 Files are not hashed. Files that are not a catalogue of this version are ignored.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 The images are stripes, a disc or a cross, each with noise.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A dataset of drawn patterns with a small trained network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Plugin packages, installed as pip does it: a module and its dist-info on the path."""
 
-from __future__ import annotations
-
 import sys
 import tomllib
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """File servers on this machine: a publisher of one file, and a small Hugging Face hub."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Reports of wrong answers as a server stores them: images as files, claims in their table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path

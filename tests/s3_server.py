@@ -1,7 +1,5 @@
 """The S3 server of the tests, a real one, and a proxy that makes it fail."""
 
-from __future__ import annotations
-
 import http.client
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Test data that is slow to make: one process makes it, all tests of a run share it."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable

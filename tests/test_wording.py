@@ -4,8 +4,6 @@ A name says what it holds, with the field's word for it; a text is in normal wor
 below were used in many places where the field has a better one.
 """
 
-from __future__ import annotations
-
 import ast
 import io
 import re

@@ -1,7 +1,5 @@
 """Small ONNX embedding models like published ones, on the tests' hub."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

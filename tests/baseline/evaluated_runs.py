@@ -1,7 +1,5 @@
 """Datasets of drawn images with an evaluated run, as a training leaves them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Classes learned from labels, and samples of classes without labels."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

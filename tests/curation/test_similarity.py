@@ -1,7 +1,5 @@
 """Descriptors of faces, vectors of the newest prelabeling, and clusters of them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tracemalloc

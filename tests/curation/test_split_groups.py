@@ -1,7 +1,5 @@
 """Splits of samples and their groups."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Sequence

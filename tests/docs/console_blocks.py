@@ -1,7 +1,5 @@
 """Commands and named files in the code blocks of a page."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

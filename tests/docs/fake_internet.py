@@ -7,8 +7,6 @@ A proxy on loopback takes every connection to a site's real address, shows a cer
 environment trusts, and lets the sites of tests/harvest answer. No other name is known to it.
 """
 
-from __future__ import annotations
-
 import shutil
 import ssl
 import subprocess

@@ -1,7 +1,5 @@
 """Write the reference of docs/extending.md from the code: `python tests/docs/public_names.py`."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import sys

@@ -1,7 +1,5 @@
 """A shell in a temporary home folder, which runs the commands of a page."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

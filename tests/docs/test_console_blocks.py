@@ -1,7 +1,5 @@
 """Commands of pages and tutorials parse, and run as printed unless excluded with a reason."""
 
-from __future__ import annotations
-
 import shlex
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Links and names on all pages and in scripts resolve; the site loads nothing from others."""
 
-from __future__ import annotations
-
 import ast
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """The public names of docs/extending.md exist, with these fields and arguments."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

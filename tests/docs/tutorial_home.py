@@ -1,7 +1,5 @@
 """Home folders with the files that tutorials and pages assume, and the four sites."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Fixtures for the container of the detector animeface-docker."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -4,8 +4,6 @@ The base is a Debian made by mmdebstrap with the two Python packages, so that th
 builds unchanged and offline.
 """
 
-from __future__ import annotations
-
 import functools
 import os
 import shutil

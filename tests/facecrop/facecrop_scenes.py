@@ -1,7 +1,5 @@
 """Drawn scenes with faces, stored as a harvest does."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 from tools_for_tests import encode, exif_orientation

@@ -4,8 +4,6 @@ Run as `docker`, it knows the subcommands that we use. The file `mode` next to i
 does with images other than the self-test's; each start adds a line to `starts`.
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import os

@@ -4,8 +4,6 @@ A cell's score is its redness; its box is a square of four times the cell's size
 box shows that letterboxing and decoding are right.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -4,8 +4,6 @@ A container is a process of fake_engine.py; other engines are scripts that print
 docker and podman. No engine is needed.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

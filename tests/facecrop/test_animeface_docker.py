@@ -1,7 +1,5 @@
 """animeface in a real container: isolated, with the same results as in process."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """Which detector and crop settings a search has: `auto`, the dataset's, those of a command."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Crop regions at every border and angle, and their pixels."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

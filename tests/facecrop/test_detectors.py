@@ -1,7 +1,5 @@
 """Contracts of all registered detectors, their lookup, plugins, tiles of large images."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import pickle

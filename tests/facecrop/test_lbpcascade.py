@@ -1,7 +1,5 @@
 """The lbpcascade detector finds what OpenCV finds, in images of every size."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import cv2

@@ -1,7 +1,5 @@
 """Boxes drawn by hand: they become samples, survive detectors, and can be undone."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

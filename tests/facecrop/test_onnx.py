@@ -1,7 +1,5 @@
 """YOLO-style networks of every layout, from files, URLs and a hub: boxes in pixels."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Searching a dataset: crops, labels after another search, crops made again, crashes."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator

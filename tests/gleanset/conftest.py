@@ -1,7 +1,5 @@
 """A catalogue of the oldest version that can be opened."""
 
-from __future__ import annotations
-
 import sqlite3
 from contextlib import closing
 from pathlib import Path

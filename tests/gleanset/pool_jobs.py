@@ -1,7 +1,5 @@
 """Jobs for the workers of `test_pool.py`, importable in a new process."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

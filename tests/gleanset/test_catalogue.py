@@ -1,7 +1,5 @@
 """Rows of the catalogue: images and origins, samples and splits, labels, predictions, runs."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, replace

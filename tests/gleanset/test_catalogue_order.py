@@ -1,7 +1,5 @@
 """Defined orders under every filter, ids that are never reused, and contradictions."""
 
-from __future__ import annotations
-
 import random
 import sqlite3
 from collections.abc import Iterator

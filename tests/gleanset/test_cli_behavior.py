@@ -1,7 +1,5 @@
 """Common behaviour of all commands: help, exit codes, output, settings, read-only datasets."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

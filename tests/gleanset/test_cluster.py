@@ -1,7 +1,5 @@
 """Work on the nodes of a real Ray cluster on loopback, compared with local processes."""
 
-from __future__ import annotations
-
 import json
 import os
 import secrets

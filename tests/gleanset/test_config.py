@@ -1,7 +1,5 @@
 """TOML files such as `dataset.toml`: errors name key, line and a hint."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The catalogue file: created, opened, upgraded, copied, shared, damaged, locked, out of space."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import subprocess

@@ -1,7 +1,5 @@
 """Damage next to the pixels costs no image, missing pixels do; rare formats are decoded."""
 
-from __future__ import annotations
-
 import io
 import random
 import struct

@@ -1,7 +1,5 @@
 """Decoding of arbitrary bytes: upright sRGB pixels or an `Unreadable`, and nothing else."""
 
-from __future__ import annotations
-
 import json
 import random
 import re

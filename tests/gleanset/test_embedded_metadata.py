@@ -1,7 +1,5 @@
 """GPS positions in the metadata of image files."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Downloads of model files, also from a hub."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Groups of files by folder, name and table; suggestions for names that look like crops."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Near pairs of hashes, and uncertainty of shares."""
 
-from __future__ import annotations
-
 import resource
 
 import numpy as np

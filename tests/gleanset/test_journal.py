@@ -1,7 +1,5 @@
 """The journal of decisions: steps, undo, redo, and a random walk against a model."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Install hints, other systems, and plugins of other packages."""
 
-from __future__ import annotations
-
 import getpass
 import json
 import re

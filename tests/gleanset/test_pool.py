@@ -1,7 +1,5 @@
 """Parallel runs over many items: results, errors, dead workers, slow items, bounded reading."""
 
-from __future__ import annotations
-
 import logging
 import multiprocessing
 import signal

@@ -1,7 +1,5 @@
 """Worker processes and the handling of Ctrl-C."""
 
-from __future__ import annotations
-
 import multiprocessing.forkserver
 import multiprocessing.spawn
 import os

@@ -1,7 +1,5 @@
 """Stored files: complete or absent, and changed together with their rows, in exclusive stages."""
 
-from __future__ import annotations
-
 import subprocess
 import threading
 from collections.abc import Callable, Iterator

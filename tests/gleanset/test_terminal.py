@@ -1,7 +1,5 @@
 """Output for people: tables, names, progress."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

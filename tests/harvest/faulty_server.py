@@ -1,7 +1,5 @@
 """A real HTTP server on loopback that misbehaves on purpose, and a small proxy."""
 
-from __future__ import annotations
-
 import gzip
 import socket
 import struct

@@ -9,8 +9,6 @@ image is different and drawn on request. The server acts as a proxy for names th
 knows, so that `--allow-private` is not needed.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

@@ -4,8 +4,6 @@ The format is that of sites.md 2 c): script arrays with the height first, "2003"
 thumbnails next to them, and `\\u003d`, `\\u0026` and `\\/` in every string.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 import time

@@ -1,7 +1,5 @@
 """A real server on loopback that answers like Pixiv's two hosts and records its requests."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """A server that replays recorded answers; their format is in `answers/README.md`."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Mapping

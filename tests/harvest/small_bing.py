@@ -1,7 +1,5 @@
 """A small Bing on loopback, and readers of the dataset that a harvest from it made."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Mapping

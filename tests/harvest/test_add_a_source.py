@@ -1,7 +1,5 @@
 """The steps of docs/add-a-source.md, followed word for word in a copy of the package."""
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

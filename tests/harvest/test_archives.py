@@ -1,7 +1,5 @@
 """Zip and tar archives: names, weak labels, repeated runs, hostile files; credits of own images."""
 
-from __future__ import annotations
-
 import io
 import os
 import struct

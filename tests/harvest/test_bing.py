@@ -1,7 +1,5 @@
 """Bing with recorded answers, served by a real server on loopback."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit

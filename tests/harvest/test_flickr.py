@@ -1,7 +1,5 @@
 """Flickr through flickrapi, with real servers on loopback that answer as Flickr does."""
 
-from __future__ import annotations
-
 import json
 import logging
 import time

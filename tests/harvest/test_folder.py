@@ -1,7 +1,5 @@
 """Importing folders."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

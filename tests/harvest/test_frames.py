@@ -1,7 +1,5 @@
 """`harvest frames` with several videos: times, limits, openings, damage, unusual files."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

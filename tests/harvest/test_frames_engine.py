@@ -1,7 +1,5 @@
 """Frames: options, inputs, cuts, repeated openings, animated images, and processes of ffmpeg."""
 
-from __future__ import annotations
-
 import math
 import os
 import random

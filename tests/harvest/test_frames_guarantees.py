@@ -1,7 +1,5 @@
 """Guarantees of `harvest frames`, checked from outside on generated clips with known truth."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Callable

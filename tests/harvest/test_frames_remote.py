@@ -1,7 +1,5 @@
 """Videos on the web: a real yt-dlp with a real server on loopback."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import os

@@ -1,7 +1,5 @@
 """Videos with jumping timestamps, changing sizes, several streams or transparency."""
 
-from __future__ import annotations
-
 import shutil
 import struct
 import subprocess

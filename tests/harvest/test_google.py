@@ -1,7 +1,5 @@
 """Google: its pages in a real browser, what that leaves behind, the parser and the search URL."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """Options of all harvests: several sources, filters, simulation, retry, recipes."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterable
 from pathlib import Path

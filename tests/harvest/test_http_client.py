@@ -1,7 +1,5 @@
 """The polite downloader with a real server that misbehaves on purpose."""
 
-from __future__ import annotations
-
 import random
 import threading
 import time

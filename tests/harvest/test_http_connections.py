@@ -1,7 +1,5 @@
 """Connections: private addresses, proxies and certificates, with real servers, a proxy and TLS."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Iterator
 from pathlib import Path

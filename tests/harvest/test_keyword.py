@@ -1,7 +1,5 @@
 """Searches with a small Bing, several sources, and four sites: limits, resuming, blocked sites."""
 
-from __future__ import annotations
-
 import json
 import random
 import shutil

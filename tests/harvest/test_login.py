@@ -1,7 +1,5 @@
 """Logins to servers on loopback, with a test in the place of the user, and stored secrets."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -4,8 +4,6 @@ One server plays every host, as a proxy: each case has its own host with its own
 tdmrep.json, headers and image bytes.
 """
 
-from __future__ import annotations
-
 import json
 import struct
 import time

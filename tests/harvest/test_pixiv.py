@@ -1,7 +1,5 @@
 """Pixiv with a server on loopback that answers as its app API does."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Rejections and their retry, missing images, hosts that refuse or send notices."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Callable

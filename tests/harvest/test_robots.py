@@ -1,7 +1,5 @@
 """robots.txt and X-Robots-Tag, in real answers of a real server."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import replace

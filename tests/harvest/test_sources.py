@@ -1,7 +1,5 @@
 """The contract of every registered source: recorded answers give the expected results."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Lists of URLs: tables, gallery-dl, img2dataset, and a real server that misbehaves."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import io

@@ -1,7 +1,5 @@
 """Sets of drawn faces with their true classes, made by the real stores and measurements."""
 
-from __future__ import annotations
-
 import json
 import random
 import shutil

@@ -1,7 +1,5 @@
 """Drawn images, all kinds of copies of them, and a dataset of whole images."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Datasets for the labeler tests, filled through the public API, without image files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Datasets with real image files."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """A dataset of many thousand samples, made in seconds: regions of a few real images."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A reference model of sorting in plain Python, and random gestures to compare with it."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Weak labels, predictions, classes and their names; planning the import of dropped files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

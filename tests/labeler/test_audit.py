@@ -1,7 +1,5 @@
 """Finding leaks between splits in folders and in datasets."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Duplicate search: sets, labels, verdicts, contested pairs, and its commands."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping
 from itertools import combinations, pairwise, permutations

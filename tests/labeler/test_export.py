@@ -1,7 +1,5 @@
 """Exporting to folders: names, bytes, metadata, replacing, interruptions, and readers."""
 
-from __future__ import annotations
-
 import csv
 import errno
 import io

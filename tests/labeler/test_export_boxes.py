@@ -1,7 +1,5 @@
 """Boxes in exports and imports; an export read back by an import."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections import Counter

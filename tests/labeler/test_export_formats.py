@@ -1,7 +1,5 @@
 """Every export format is read back by its tool and matches the catalogue; captions."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Exporting to shards and to URLs: content, reproducibility, and interruptions."""
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import io

@@ -1,7 +1,5 @@
 """Importing labelled images, edited exports, and declared groups."""
 
-from __future__ import annotations
-
 import json
 import os
 import shlex

@@ -1,7 +1,5 @@
 """Reading folders of other tools: every layout, and what happens to each file."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from pathlib import Path

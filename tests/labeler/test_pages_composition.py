@@ -1,7 +1,5 @@
 """Composing pages and clusters; the commands that decide clusters."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections import Counter

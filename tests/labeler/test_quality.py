@@ -1,7 +1,5 @@
 """Quality measures and flags, and the gallery that shows them."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io

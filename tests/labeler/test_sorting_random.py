@@ -1,7 +1,5 @@
 """Sorting sessions without a window, also with random gestures, two windows and kill -9."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

@@ -1,7 +1,5 @@
 """Splits: settings, held-out sources, unsearched copies, and labels that nobody has seen."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

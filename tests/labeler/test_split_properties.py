@@ -1,7 +1,5 @@
 """Properties of splits of random datasets; grouping by origin and by perceptual hash."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from itertools import product

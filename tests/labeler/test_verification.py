@@ -1,7 +1,5 @@
 """Verification of possible copies, and the original among altered copies."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """A virtual X display with its pixels, and xdotool to move its mouse."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import time

@@ -4,8 +4,6 @@ Simple but varied: sizes, positions, colors and backgrounds depend on the seed, 
 has something to learn.
 """
 
-from __future__ import annotations
-
 import random
 import zlib
 from collections.abc import Callable

@@ -4,8 +4,6 @@ Each keyword shows a kind of image (drawn_cases.py) or a person, so that faces a
 is something to learn.
 """
 
-from __future__ import annotations
-
 import sys
 import zlib
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ They run with smaller limits and networks, on drawn people from a local server t
 the four sites, and on the sample's clip.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import tomllib

@@ -1,7 +1,5 @@
 """kill -9 of a recipe: nothing is lost or done twice."""
 
-from __future__ import annotations
-
 import json
 import random
 import sqlite3

@@ -1,7 +1,5 @@
 """`gleanset list`, and the order of paged queries."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """verify, forget, gc and merge on real files; removals by hash, prefix or file."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """`gleanset merge`: idempotent, symmetric, as simulated, and undone as one step."""
 
-from __future__ import annotations
-
 import itertools
 import shutil
 import tempfile

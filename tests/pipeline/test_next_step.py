@@ -1,7 +1,5 @@
 """The next command of `gleanset status` and those of hints work in every state of a dataset."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import signal

@@ -1,7 +1,5 @@
 """Windows and macOS, as far as this system can simulate them (docs/systems.md)."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

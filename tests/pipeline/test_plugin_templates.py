@@ -1,7 +1,5 @@
 """The templates of docs/extending.md, installed and used."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

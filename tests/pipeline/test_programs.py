@@ -1,7 +1,5 @@
 """The command line: programs, reference page, doctor."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Commands and a window in random order: counts agree, and undo restores the state before."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 import shutil

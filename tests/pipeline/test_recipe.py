@@ -1,7 +1,5 @@
 """Recipes: errors come before the first stage; sources take the options of the commands."""
 
-from __future__ import annotations
-
 import sys
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The report is one safe, self-contained page for any dataset."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The drawn sample is reproducible, and its site behaves as listed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from http.client import IncompleteRead

@@ -1,7 +1,5 @@
 """Snapshots: created, listed, restored, removed; refused or killed halfway; gc with them."""
 
-from __future__ import annotations
-
 import json
 import resource
 import shutil

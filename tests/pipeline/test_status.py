@@ -1,7 +1,5 @@
 """`gleanset status` and `gleanset init`: counts; name, description and contact."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Iterator
 from pathlib import Path

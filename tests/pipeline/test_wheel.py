@@ -1,7 +1,5 @@
 """The wheel is reproducible, complete, and works without a checkout."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

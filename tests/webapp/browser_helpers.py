@@ -1,7 +1,5 @@
 """Helpers for tests of the page in a real browser; their fixtures are in conftest.py."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Servers with a small real model: in the test's own process, and for a browser."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager

@@ -1,7 +1,5 @@
 """Helpers for the web app tests: images, and servers in a thread."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import threading

@@ -1,7 +1,5 @@
 """Splits of accepted reports, and what `gleanset status` suggests next."""
 
-from __future__ import annotations
-
 import shlex
 
 import pytest

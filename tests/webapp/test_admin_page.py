@@ -1,7 +1,5 @@
 """The administrator's page: access and decisions, also in a real browser."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

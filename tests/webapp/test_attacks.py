@@ -1,7 +1,5 @@
 """Denial of service: an attack affects only its own requests."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import select

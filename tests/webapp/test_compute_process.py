@@ -1,7 +1,5 @@
 """Compute processes: results, errors, restarts and their end."""
 
-from __future__ import annotations
-
 import asyncio
 import multiprocessing
 import os

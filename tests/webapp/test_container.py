@@ -1,7 +1,5 @@
 """The page's container, built from its Dockerfile."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 from collections.abc import Iterator

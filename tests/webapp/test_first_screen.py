@@ -1,7 +1,5 @@
 """The first screen, webcam, shared URLs, large images and the static page, in a browser."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import partial

@@ -1,7 +1,5 @@
 """Access checks, rate limits, headers of every response, and the OpenAPI document."""
 
-from __future__ import annotations
-
 import random
 import re
 from itertools import count

@@ -1,7 +1,5 @@
 """The model card: classes, evaluation, and sources of the training images."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

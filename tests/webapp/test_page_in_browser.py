@@ -1,7 +1,5 @@
 """The page in a real browser: faces, predictions, reports, folders, offline use and errors."""
 
-from __future__ import annotations
-
 import cmath
 import math
 import re

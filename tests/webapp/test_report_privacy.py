@@ -1,7 +1,5 @@
 """Reported images are published only with `--with-reports`."""
 
-from __future__ import annotations
-
 import base64
 import json
 import re

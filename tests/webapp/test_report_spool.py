@@ -1,7 +1,5 @@
 """The spool of reports: locked catalogue, kills, stripped images, limits."""
 
-from __future__ import annotations
-
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor

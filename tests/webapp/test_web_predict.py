@@ -1,7 +1,5 @@
 """`POST /api/v1/predict` and `/api/v1/faces`: predictions, boxes and refused requests."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json

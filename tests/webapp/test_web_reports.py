@@ -1,7 +1,5 @@
 """Reports of wrong answers and removal requests: stored, accepted, refused, undone."""
 
-from __future__ import annotations
-
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor

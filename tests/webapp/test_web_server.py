@@ -1,7 +1,5 @@
 """The HTTP server: incomplete, malformed and large requests."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """The `[web]` table: what the page shows and which run it serves; texts of the page."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Augmentation of images."""
 
-from __future__ import annotations
-
 import colorsys
 
 import numpy as np

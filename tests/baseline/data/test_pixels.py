@@ -1,7 +1,5 @@
 """Pixels of samples: fit to a square, and their cache."""
 
-from __future__ import annotations
-
 import json
 import os
 from dataclasses import replace

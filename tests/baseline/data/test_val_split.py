@@ -1,7 +1,5 @@
 """Which labels train, validate and test; the report on near-duplicates of training images."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import replace
 

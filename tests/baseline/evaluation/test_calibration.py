@@ -1,7 +1,5 @@
 """Calibration error and temperature scaling on simulated networks."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

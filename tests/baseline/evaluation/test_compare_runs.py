@@ -1,7 +1,5 @@
 """Comparison of runs: shared samples, paired tests and the command."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

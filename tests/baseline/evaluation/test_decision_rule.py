@@ -1,7 +1,5 @@
 """Decision rules: thresholds of protected classes, and the threshold for "unknown"."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`baseline evaluate` and `label-issues`: splits, folds, balancing and test evaluations."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Confidence intervals and bounds, by hand and by their coverage; classification metrics."""
 
-from __future__ import annotations
-
 import math
 import sys
 

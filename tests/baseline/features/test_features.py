@@ -1,7 +1,5 @@
 """Features: their cache, blocks of several backbones, block weights."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock

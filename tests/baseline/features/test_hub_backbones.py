@@ -1,7 +1,5 @@
 """Backbones from the Hugging Face hub, and runs on them: training, offline use, export."""
 
-from __future__ import annotations
-
 import gc
 import json
 import shutil

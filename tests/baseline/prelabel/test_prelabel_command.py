@@ -1,7 +1,5 @@
 """`baseline prelabel` on a dataset: the rows it leaves, its vectors and block weights."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Suggestions for points whose classes are known, and for frames of scenes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """A small network trained on drawn patterns, for tests of the training loop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from drawn_dataset import none

@@ -1,7 +1,5 @@
 """Settings and presets, and the examples of `docs/training.md`."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Cached features of a frozen backbone: computed once, equal to the network's."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Checkpoints: an interrupted training resumes and gives the same weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

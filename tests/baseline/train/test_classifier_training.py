@@ -1,7 +1,5 @@
 """Training a classifier: learning, early stopping, batches, frozen layers, log, memory."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

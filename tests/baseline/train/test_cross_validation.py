@@ -1,7 +1,5 @@
 """Cross-validation, and `baseline train --folds`."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -1,7 +1,5 @@
 """How likely an image is of one of the classes, and the rule for "unknown"."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Training methods on drawn images, with packaged weights or without; galleries."""
 
-from __future__ import annotations
-
 import json
 import signal
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Networks, their weights, and saved models."""
 
-from __future__ import annotations
-
 import importlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training runs on a dataset: files, catalogue row, interruption, commands."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

@@ -1,7 +1,5 @@
 """A dataset of drawn patterns with a small trained run, shared by the tests of prediction."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

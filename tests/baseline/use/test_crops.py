@@ -1,7 +1,5 @@
 """Images are cropped for prediction as they were for training."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Galleries: adding and removing classes by files, and their export."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from dataclasses import replace

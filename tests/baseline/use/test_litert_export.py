@@ -3,8 +3,6 @@
 That environment has no ONNX, so these tests do not import it.
 """
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The Python API: predictions equal the network's for every type of input."""
 
-from __future__ import annotations
-
 import doctest
 import re
 from concurrent.futures import ThreadPoolExecutor

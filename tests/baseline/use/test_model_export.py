@@ -1,7 +1,5 @@
 """ONNX export: contents, equal predictions, precision."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

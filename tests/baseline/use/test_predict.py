@@ -1,7 +1,5 @@
 """`baseline predict`: predictions, rejections, tables and sorted copies."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os

@@ -1,7 +1,5 @@
 """Imports: help loads no library, `transfer` and prediction load no PyTorch."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
