@@ -367,7 +367,7 @@ def refuse_similar_names(dataset: Dataset, claims: Mapping[int, str | None]) -> 
     known = dataset.classes.list_names()
     for report in Reports(dataset.db).get_pending(claims):
         name = get_accepted_class(dataset, report, claims[report.id])
-        if name not in (*NO_CLASS, REMOVED, *known) and (hint := did_you_mean(name, known)):
+        if name not in (*NO_CLASS, *known) and (hint := did_you_mean(name, known)):
             fix = f"{hint}--class decides. To create it: labeler classes add {shlex.quote(name)}"
             raise UsageError(f"report {report.id}: no class is called {name!r}", fix)
 
@@ -394,15 +394,16 @@ def list_disputed_reports(dataset: Dataset) -> dict[int, list[Rival]]:
 def find_rivals(dataset: Dataset, report: Report) -> list[Rival]:
     """Return the other classes for the face of a report: of reports, and of its sample."""
     name = get_claimed_class(dataset, report)
-    return [other for other in _list_opinions(dataset, report) if other.name != name]
+    opinions = _list_opinions(dataset, report)
+    return [other for other in opinions if name not in (None, other.name)]
 
 
 def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
     """Return what other pending or accepted reports say of a face, and how it is labelled."""
     opinions = [
-        Rival(other.id, get_claimed_class(dataset, other), other.status)
+        Rival(other.id, name, other.status)
         for other in Reports(dataset.db).find_about_face(report)
-        if other.status == PENDING or _find_decision(dataset, other)
+        if (name := get_claimed_class(dataset, other)) is not None
     ]
     decision = _find_decision(dataset, report)
     if decision and not any(other[1:] == (decision.name, ACCEPTED) for other in opinions):
@@ -432,18 +433,20 @@ def find_class(dataset: Dataset, name: str) -> str:
     return others.get(folded, known) if folded else known
 
 
-def get_claimed_class(dataset: Dataset, report: Report) -> str:
-    """Return the claimed class (of a removal: `REMOVED`); of accepted ones the present class."""
-    decision = _find_decision(dataset, report) if report.status == ACCEPTED else None
-    claimed = REMOVED if report.claim.kind == REMOVAL else report.claim.claimed
-    return decision.name if decision else claimed and find_class(dataset, claimed)
+def get_claimed_class(dataset: Dataset, report: Report) -> str | None:
+    """Return the claimed class or `REMOVED`; of accepted ones the label now, None if it is gone."""
+    if report.claim.kind == REMOVAL:
+        return REMOVED
+    if report.status == ACCEPTED:
+        decision = _find_decision(dataset, report)
+        return decision and decision.name
+    return get_accepted_class(dataset, report, None)
 
 
 def get_accepted_class(dataset: Dataset, report: Report, correct: str | None) -> str:
     """Return the class of an accepted report: the correct one, or if None the claimed one."""
-    if correct is None:
-        return get_claimed_class(dataset, report)
-    return correct and find_class(dataset, correct)
+    name = report.claim.claimed if correct is None else correct
+    return name and find_class(dataset, name)
 
 
 def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:

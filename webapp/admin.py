@@ -150,7 +150,7 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
 
 def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
     """Refuse to create a class unless the page has shown that it is new: it may be deleted."""
-    others = *web_reports.NO_CLASS, web_reports.REMOVED, *decision.create
+    others = *web_reports.NO_CLASS, *decision.create
     for report in Reports(dataset.db).get_pending(decision.accept):
         name = web_reports.get_accepted_class(dataset, report, decision.accept[report.id])
         if name not in (*others, *dataset.classes.list_names()):

@@ -421,8 +421,7 @@ class CropMethod:
         if self.detector == HAND:
             return f"{count(self.samples, 'box', 'boxes')} drawn by hand{cut}"
         settings = self.settings or "unknown settings"
-        text = f"found by {self.detector} ({settings})"
-        return f"{count(self.samples, 'face')} {text}{cut}"
+        return f"{count(self.samples, 'face')} found by {self.detector} ({settings}){cut}"
 
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:

@@ -74,8 +74,7 @@ class Rejections(Table):
     def iterate(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source."""
         sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"
-        rows = self._db.iter_rows(sql, ("stage", "item", "source"))
-        return (Rejection(*row) for row in rows)
+        return (Rejection(*row) for row in self._db.iter_rows(sql, ("stage", "item", "source")))
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return the number of rejected items by stage and reason."""

@@ -109,8 +109,7 @@ class Images(Table):
     def has_other_hint(self, sha256: str, origin: Origin) -> bool:
         """Return whether this origin is stored with another hint, or without one."""
         sql = "SELECT 1 FROM origin WHERE image=? AND source=? AND key=? AND hint IS NOT ?"
-        place = (self.get_id(sha256), origin.source, origin.key, origin.hint)
-        return self._db.has_rows(sql, place)
+        return self._db.has_rows(sql, (self.get_id(sha256), origin.source, origin.key, origin.hint))
 
     def remove_origin(self, sha256: str, origin: Origin) -> None:
         """Delete an origin of an image, with all its hints."""
@@ -234,8 +233,7 @@ class Images(Table):
     def iter_unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without any of these searches, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
-        arguments = (encode_searches(searches),)
-        return map(tuple, self._db.iter_rows(sql, ("sha256",), arguments))
+        return map(tuple, self._db.iter_rows(sql, ("sha256",), (encode_searches(searches),)))
 
     def count_unscanned(self, *searches: Search) -> int:
         """Return how many images `iter_unscanned` yields."""

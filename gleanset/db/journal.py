@@ -101,8 +101,10 @@ class Journal:
         if isinstance(operation, str):
             operation = make_operation(NAMED, name=operation)
         choices = list({choice.sample: choice for choice in choices}.values())
+        labels = {c.sample: c.label or "" for c in choices if c.action == "label"}
         with self._db.transaction():
-            classes = self._classes_of(choices)
+            rows = {label: self._classes.get_or_create(label) for label in {*labels.values()}}
+            classes = {sample: rows[label] for sample, label in labels.items()}
             step = add_step(self._db, now(), self.user, operation)
             self._classes.unhide(step, classes.values())
             states = self._states([choice.sample for choice in choices])
@@ -113,11 +115,6 @@ class Journal:
                 ]
             )
         return step
-
-    def _classes_of(self, choices: Sequence[Choice]) -> dict[str, int]:
-        labels = {c.sample: c.label or "" for c in choices if c.action == "label"}
-        numbers = {label: self._classes.get_or_create(label) for label in set(labels.values())}
-        return {sample: numbers[label] for sample, label in labels.items()}
 
     def undo(self, step: int | None = None) -> UndoResult:
         """Undo a step, by default a person's last step in force.
@@ -320,8 +317,13 @@ def count_unseen_in_evaluation(db: Connection) -> int:
     return sum(1 for _ in db.iter_rows_in(sql, get_unseen_labels(db)))
 
 
-_PARTS = {"decision": ("sample",), "change": ("what", "item"), "placement": ("sample",)}
-_PARTS |= {"verdict": ("a", "b")}
+# Tables of a step's parts, and when a later part `o` leaves a part `m` other than it was made.
+_PARTS = {
+    "decision": "o.sample=m.sample",
+    "change": "o.what=m.what AND o.item=m.item AND o.after IS NOT m.after",
+    "placement": "o.sample=m.sample",
+    "verdict": "o.a=m.a AND o.b=m.b",
+}
 
 
 def has_effect(db: Connection, step: int) -> bool:
@@ -333,9 +335,9 @@ def has_effect(db: Connection, step: int) -> bool:
 def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
     """Return the last undoable step before `end` that overlaps with `step`."""
     same = " UNION ".join(
-        f"SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND "
-        f"{' AND '.join(f'o.{column}=m.{column}' for column in columns)} WHERE m.step=?1"
-        for table, columns in _PARTS.items()
+        f"SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND {overlaps} "
+        "WHERE m.step=?1"
+        for table, overlaps in _PARTS.items()
     )
     # The old name of a class may now belong to a class that was created or renamed.
     same += (

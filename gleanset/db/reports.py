@@ -143,9 +143,8 @@ class Reports(Table):
 
     def list_in_step(self, step: int) -> list[int]:
         """Return numbers of reports whose status a step changed."""
-        return self._db.fetch_column(
-            "SELECT item FROM change WHERE what='report' AND step=?", (step,)
-        )
+        sql = "SELECT item FROM change WHERE what='report' AND step=?"
+        return self._db.fetch_column(sql, (step,))
 
     def count_accepted_since(self, time: str) -> int:
         """Count accepted wrong-answer reports changed after a time (ISO 8601)."""

@@ -184,6 +184,13 @@ def test_cards_warn_of_parts_conflicts_and_deleted_classes(
         page.locator("#message", has_text="This class was deleted meanwhile").wait_for()
         page.locator("[data-report='3'] button", has_text="Create class “aki”").wait_for()
         assert set(report_statuses(root).values()) == {PENDING}
+        page.click("[data-report='3'] >> text='Create class “aki”'")
+        page.locator("[data-report='3'] .became", has_text="Accepted as aki, a new").wait_for()
+        run_here("labeler.cli", "classes", "delete", "aki", "-d", root)
+        page.click("[data-report='3'] .undo")
+        page.locator("#message", has_text="Delete class aki").wait_for()
+        outcome = page.inner_text("[data-report='3'] .became")
+        assert outcome == "Accepted, but no longer labelled"
         page.context.close()
     accepted = run_here("webapp.cli", "reports", "accept", "1", "2", "-d", root, "--json")
     assert accepted.json["accepted"] == 2
@@ -216,6 +223,19 @@ def test_report_accepted_as_another_class(admin: TestClient, dataset: Dataset) -
     add_reports(dataset.root, [WebReport("rin", picture=8)])
     (own,) = admin.get(REPORTS, headers=ADMIN).json()["known"]["rin"]
     assert own not in of_reports
+
+
+def test_accepted_report_of_deleted_class_names_its_deletion(
+    admin: TestClient, dataset: Dataset
+) -> None:
+    add_reports(dataset.root, CONFLICTING)
+    step = decide(admin, accept={1: "mei"}, create=["mei"]).json()["step"]
+    run_here("labeler.cli", "classes", "delete", "mei", "-d", dataset.root).checked()
+    decide(admin, accept={3: "mei"}, create=["mei"])  # makes the class again
+    settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()["reports"]
+    assert {one["id"]: one["class"] for one in settled} == {3: "mei", 1: None}
+    assert all(one["rivals"] == [] for one in settled)
+    assert "undo this first: Delete class mei" in decide(admin, undo=step).json()["hint"]
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ const isClass = (name) => Boolean(name) && name !== NOT_A_FACE;
 function describeOutcome({ step, step_size: size, status, class: name, isNew }) {
   if (!step) return null;
   const known = { name: nameClass(name) };
-  const text = status !== "accepted" ? words("Refused") : isNew ? words("Accepted as {name}, a new class", known) : words("Accepted as {name}", known);
+  const text = status !== "accepted" ? words("Refused") : name === null ? words("Accepted, but no longer labelled") : isNew ? words("Accepted as {name}, a new class", known) : words("Accepted as {name}", known);
   return { step, size, text };
 }
 
