@@ -61,13 +61,15 @@ class ClassEditor:
     def delete(self, name: str) -> ClassEdit:
         """Delete a class; its samples, also duplicates, are queued and lose their split."""
         with self._dataset.db.transaction():
-            name = self._classes.resolve(name)
-            rows = self._tiles.list_labelled(name)
+            current = self._classes.resolve(name)
+            if current not in self._classes.list_names():
+                raise UsageError(f"there is no class {name!r}", "list them: labeler classes list")
+            rows = self._tiles.list_labelled(current)
             samples, changes = self._tiles.get_keys(rows), Changes(self._dataset.db)
             choices = [Choice(key, "clear", None, "delete") for key in samples]
-            step = self._apply("delete-class", choices, name=name, count=len(samples))
+            step = self._apply("delete-class", choices, name=current, count=len(samples))
             changes.apply(step, changes.list_split_removals(rows))
-            self._classes.hide(step, name)
+            self._classes.hide(step, current)
         return ClassEdit(step, len(samples))
 
     def add_alias(self, alias: str, name: str) -> ClassEdit:

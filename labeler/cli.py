@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
-from gleanset.db.classes import list_aliases
+from gleanset.db.classes import list_aliases, normalize_alias
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import get_cluster
 from gleanset.db.samples import Hints
@@ -176,11 +176,15 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
 @click.argument("name")
 def delete(job: CommandJob, name: str) -> Result:
     """Delete a class, or an alias. Samples of a class are queued and lose their split."""
+    name = normalize_alias(name)
     with job.open() as dataset:
         editor = ClassEditor(dataset)
-        if any(name in names for names in list_aliases(dataset.db).values()):
+        aliases = {alias for names in list_aliases(dataset.db).values() for alias in names}
+        if name in aliases:
             return {"step": editor.remove_alias(name).step}
-        if (current := dataset.classes.resolve(name)) != name and dataset.classes.get_id(name):
+        known = {*dataset.classes.list_names(), *aliases}
+        current = dataset.classes.find_renamed(name)
+        if current and current in known and name not in known:
             fix = f"labeler classes delete {shlex.quote(current)} {dataset.option}"
             raise UsageError(f"{name!r} is a former name of {current!r}", fix)
         edit = editor.delete(name)
@@ -261,19 +265,15 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
     with job.open() as dataset:
         if kind == "predictions":
             return accept_proposals(dataset, above, classes, simulate=job.simulate).result()
-        return _accept_hints(dataset, simulate=job.simulate)
-
-
-def _accept_hints(dataset: Dataset, *, simulate: bool) -> Result:
-    if not dataset.samples.count():
-        raise InputUnusable("nothing to label: there are no samples yet", dataset.status_advice)
-    plan = accept_hints(dataset, simulate=simulate)
-    next_steps = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
-    if plan.left_out["disputed hint"]:
-        list_command = f"labeler groups --conflicts {dataset.option}"
-        drop_command = f"labeler hints drop NAME {dataset.option}"
-        next_steps["disputed"] = f"{list_command}; to ignore a weak label: {drop_command}"
-    return plan.result() | next_steps
+        if not dataset.samples.count():
+            raise InputUnusable("nothing to label: there are no samples yet", dataset.status_advice)
+        plan = accept_hints(dataset, simulate=job.simulate)
+        next_steps = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
+        if plan.left_out["disputed hint"]:
+            list_command = f"labeler groups --conflicts {dataset.option}"
+            drop_command = f"labeler hints drop NAME {dataset.option}"
+            next_steps["disputed"] = f"{list_command}; to ignore a weak label: {drop_command}"
+        return plan.result() | next_steps
 
 
 @commands.command(epilog="Example: labeler label hana --cluster 5d0c2e71 -d my-dataset")

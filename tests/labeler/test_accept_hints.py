@@ -339,8 +339,16 @@ def test_classes_command(empty: Dataset) -> None:
     assert result["hana"] == row | {"key": result["hana"]["key"]}
     assert result["rei"]["aliases"] == ["零"]
     assert len({row["key"] for row in result.values()}) == 3
-    refused = run_here("labeler.cli", "classes", "delete", "asuka", "-d", empty.root).refused(2)
-    assert "'asuka' is a former name of 'Asuka'" in refused.stderr
+    delete = ("labeler.cli", "classes", "delete", "-d", empty.root)
+    run_here(*delete, "asuka").refused(2, "'asuka' is a former name of 'Asuka'", "delete Asuka -d")
+    run("merge", "Asuka", "rei")
+    run_here(*delete, "asuka").refused(2, "former name of 'Asuka'", "delete Asuka -d")
+    run("delete", "Asuka")
+    run("delete", " はな ")
+    run("rename", "hana", "hanako")
+    assert run("delete", "hanako")["back_in_queue"] == 3, "an alias takes no class along"
+    for name in ("asuka", "Asuka", "hana", "hanako"):
+        run_here(*delete, name).refused(2, f"there is no class {name!r}", "labeler classes list")
 
 
 def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:
