@@ -31,6 +31,7 @@ from harvest.request import (
 from harvest.sources import load_source
 from labeler.acceptance import accept_hints
 from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.plan import conflict_summary
 from labeler.export.job import export
 from labeler.splits.plan import apply_split, plan_split
 from labeler.splits.split_spec import SplitSpec
@@ -164,7 +165,8 @@ class Stages:
     def _dedup(self, dataset: Dataset) -> Result:
         finder = DuplicateFinder(dataset, progress=self.progress)
         finder.search()
-        return finder.apply().result()
+        plan = finder.apply()
+        return plan.result() | conflict_summary(dataset, plan)
 
     def _export(self, part: ExportPart, dataset: Dataset) -> Result:
         target = part.target(dataset.root)

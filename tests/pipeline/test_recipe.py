@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw
 from tools_for_tests import ROOT, Ran, make_archive, picture, run_here, running
 
 from gleanset import Dataset
+from gleanset.db.duplicates import SAME, Pairs, PairVerdict
+from gleanset.db.journal import Choice
 from gleanset.settings import WebSettings, read_settings
 from gleanset.work.progress import Progress
 from harvest.secrets import VARIABLES
@@ -225,6 +227,14 @@ def test_dedup_and_conversion(recipe: Write, tmp_path: Path) -> None:
     assert len(images) == result["export"]["exported"] == 20
     with Image.open(images[0]) as image:
         assert image.size == (20, 10)
+    with Dataset.open(tmp_path / "made") as dataset:
+        keys = [sample.key for sample in dataset.samples.iterate(label="disc")][:2]
+        dataset.journal.apply("By hand", [Choice(keys[0], "label", "square")])
+        first, second = sorted(Pairs(dataset.db).get_ids(keys))
+        Pairs(dataset.db).save_verdicts([PairVerdict(first, second, 0.0, 1.0, SAME)])
+    again = run(path, "-q", "--from", "dedup").checked().json["dedup"]
+    assert again["labels_taken_back"] == 1
+    assert "(disc, now no label)" in str(again["labels_changed"]), "as labeler dedup says it"
 
 
 def test_web_table_is_written_once(recipe: Write, tmp_path: Path) -> None:
