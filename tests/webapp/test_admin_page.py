@@ -191,6 +191,14 @@ def test_cards_warn_of_parts_conflicts_and_deleted_classes(
         page.locator("#message", has_text="Delete class aki").wait_for()
         outcome = page.inner_text("[data-report='3'] .became")
         assert outcome == "Accepted, but no longer labelled"
+        # Enter right after a name accepts a class; a new one is shown first.
+        for typed, result in (("new", "Create class “new”"), ("blue", "Accepted as blue")):
+            page.click("[data-report='2'] >> text='Another class…'")
+            page.keyboard.type(f"{typed}\n")
+            page.locator(f":is(#else-accept, .became):has-text('{result}')").wait_for()
+            page.keyboard.press("Escape")
+        page.click("[data-report='2'] .undo")
+        page.locator("[data-report='2'] >> text='Refuse'").wait_for()
         page.context.close()
     accepted = run_here("webapp.cli", "reports", "accept", "1", "2", "-d", root, "--json")
     assert accepted.json["accepted"] == 2

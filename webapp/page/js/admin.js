@@ -18,6 +18,7 @@ const facts = fetchFacts().catch(() => null);
 let isOfFaces = true; // whether the model classifies faces, not whole images
 let settled = false;
 let described = 0; // requests about typed names
+let entered = 0; // the one that was unanswered when Enter was pressed
 let shownAfter; // the place behind which the shown reports begin
 
 async function show(after) {
@@ -343,6 +344,9 @@ function askForName(report) {
   byId("else").showModal();
   byId("else-name").focus();
   byId("else-name").oninput = () => describeTypedName(report);
+  byId("else-name").onkeydown = ({ key, isComposing }) => {
+    if (key === "Enter" && !isComposing && byId("else-accept").disabled) entered = described;
+  };
   for (const [button, claim] of [["else-unlisted", ""], ["else-no-face", NOT_A_FACE]]) {
     byId(button).onclick = () => {
       byId("else").close();
@@ -354,7 +358,10 @@ function askForName(report) {
 /** Accept a report as a class (null: the claimed one); without `create`, the dataset has to have it still. */
 const acceptAs = (report, name, create = []) => decide({ accept: { [report.id]: name }, create });
 
-/** Say on the buttons of the dialog what the typed name means, by the server's answer: a class, a similar one first, or a new one. */
+/** Say on the buttons of the dialog what the typed name means, by the server's answer: a class, a similar one first, or a new one.
+ *
+ * An Enter before the answer accepts a class that the dataset has; a new one is shown first.
+ */
 async function describeTypedName(report) {
   const number = ++described;
   const typed = byId("else-name").value.trim();
@@ -376,6 +383,7 @@ async function describeTypedName(report) {
     byId("else").close();
     acceptAs(report, named, [named]);
   };
+  if (entered === number && !create && byId("else").open) accept.click();
 }
 
 function showImage({ id, box: [x, y, width, height] }) {
