@@ -1,7 +1,5 @@
 """Command to suggest for labelling: the window, or clusters on a gallery page."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from gleanset.dataset import Dataset

@@ -11,8 +11,6 @@ catalogue. Unlabelled samples link nothing, because frame after frame they would
 episode.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby, pairwise

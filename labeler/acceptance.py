@@ -6,8 +6,6 @@ later, the label is withdrawn. Labels from predictions are never used to evaluat
 calibrate confidences.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field

@@ -7,8 +7,6 @@ small area is a possible copy: dedup does not mark it as a duplicate, but it may
 close hashes and visible differences, such as neighboring frames, are only alike.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections import Counter, defaultdict

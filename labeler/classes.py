@@ -4,8 +4,6 @@ An alias is another name of a class, for instance that of a merged class. Typed,
 labels with that name mean the class.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

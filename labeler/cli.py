@@ -1,7 +1,5 @@
 """The `labeler` command: the window, classes, decisions, splits and exports."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 from typing import Any, NoReturn

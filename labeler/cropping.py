@@ -4,8 +4,6 @@ A sample is identified by its image and box, so a moved box becomes another samp
 label; the previous one is removed, or rejected if a detector found it.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import NamedTuple

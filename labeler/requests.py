@@ -1,7 +1,5 @@
 """Arguments of `labeler import` and `labeler gallery`."""
 
-from __future__ import annotations
-
 from typing import Annotated, ClassVar
 
 import msgspec

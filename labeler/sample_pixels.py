@@ -1,7 +1,5 @@
 """Reading the pixels of samples from image files, at a reduced size where possible."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -11,8 +11,6 @@ further evidence, weighted by how often they were right (naive Bayes). Frames of
 vote and count as one case, however many of them are labelled.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Clustering is agglomerative with average linkage (UPGMA; Sokal and Michener, "A 
 for evaluating systematic relationships", 1958). Windows and prelabelings share it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

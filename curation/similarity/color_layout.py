@@ -12,8 +12,6 @@ The same formula runs in numpy and PyTorch. `baseline/features/graph_backbones.p
 ONNX graph; a test compares all of them.
 """
 
-from __future__ import annotations
-
 from functools import cache, lru_cache
 from typing import Any
 

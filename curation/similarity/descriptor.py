@@ -9,8 +9,6 @@ dataset is subtracted, because common features do not distinguish samples, and e
 to a fixed length. docs/experiments.md has the figures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path

@@ -4,8 +4,6 @@ The vectors of the latest prelabeling are used if nearly all compared samples ha
 reflect network features and labels. Otherwise descriptors are used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 

@@ -8,8 +8,6 @@ from all of them (EM: Saerens, Latinne and Decaestecker, "Adjusting the outputs 
 new a priori probabilities", 2002). docs/results.md has its figures.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -9,8 +9,6 @@ color layout, weighted for the dataset. The labeler reads them, and compares by 
 if there are none.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import time

@@ -4,8 +4,6 @@ The motion found by points is accurate to a pixel or two. Where two images seem 
 refined by their brightness, so that even thin lines coincide.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple

@@ -6,8 +6,6 @@ candidates per sample is bounded, so thousands of equal images do not produce a 
 pairs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import NamedTuple

@@ -10,8 +10,6 @@ A photograph has perspective, moire, glare, noise and a tint. Its edges differ n
 but seen coarsely they agree nearly everywhere.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import NamedTuple
 

@@ -16,8 +16,6 @@ the pixels. Then the pixels of those that show the whole image are compared (`or
 equals the earliest is kept.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import log2

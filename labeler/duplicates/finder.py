@@ -4,8 +4,6 @@
 from its results, and `apply` is one step that can be undone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ smaller one, however it was sharpened, except where a mark was added; the origin
 no filter makes of a smaller copy. Copies of one size are ranked by their metadata.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

@@ -8,8 +8,6 @@ image lacks edges of the other. If only a mouth or a pupil differs these windows
 passes is compared line by line.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ responsible AI (RAI 1.0). A record of `images` is a file, or a row of a table, w
 split, licence and source.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

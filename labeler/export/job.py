@@ -5,8 +5,6 @@ parallel, and equal data gives equal bytes. A shard is complete once its manifes
 written last; complete shards are kept.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Options of an export."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import replace

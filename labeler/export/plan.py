@@ -4,8 +4,6 @@ Many licences require a note of what was changed, so every file method has a des
 tables, `LICENSES.csv`, manifests and the card contain.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Rendering the images of an export: linked or copied if possible, else encoded again."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil

@@ -5,8 +5,6 @@ square BGR images (1 x S x S x 3, 0 to 255) on white and returns a probability f
 `selected_tags.csv` next to it.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Replacing an export atomically, without touching files that are not from an export."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

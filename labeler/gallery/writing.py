@@ -4,8 +4,6 @@ The page loads no other files. Its content security policy allows only its own s
 their hashes, so that names of classes and titles cannot inject code.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections import Counter, defaultdict

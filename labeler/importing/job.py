@@ -1,7 +1,5 @@
 """`labeler import`: adding labelled images as images, samples and decisions."""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -4,8 +4,6 @@ COCO files have images, annotations and categories, in the layouts that tools wr
 file for each image, with class numbers and boxes as fractions of the image.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import re

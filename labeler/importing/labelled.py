@@ -1,7 +1,5 @@
 """Labelled images as returned by the readers of all layouts."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections import Counter, defaultdict

@@ -1,7 +1,5 @@
 """Detecting the layout of labelled folders and exports, and reading their labels."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

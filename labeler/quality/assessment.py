@@ -3,8 +3,6 @@
 It can be killed at any time and resumes where it stopped.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeAlias

@@ -1,7 +1,5 @@
 """Queries of a grid: one place of the class list, filtered and sorted."""
 
-from __future__ import annotations
-
 from array import array
 from collections.abc import Hashable, Sequence
 from itertools import islice

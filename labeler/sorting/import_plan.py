@@ -1,7 +1,5 @@
 """Import plans: the commands for dropped files, and for searches."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ comma or a full stop, and any letter or digit. Keys set by a person are in `data
 `[keys]`, whose order is the order of the classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 

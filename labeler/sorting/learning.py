@@ -1,7 +1,5 @@
 """Updating predictions from the current labels, on the vectors of the latest prelabelling."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

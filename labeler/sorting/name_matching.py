@@ -1,7 +1,5 @@
 """Matching and completing class names, regardless of case, width, accents and kana."""
 
-from __future__ import annotations
-
 import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence

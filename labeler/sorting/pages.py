@@ -4,8 +4,6 @@ After each page all predictions are computed again from the decisions, so that o
 others. Only what was on a page is labelled.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple

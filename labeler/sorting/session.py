@@ -3,8 +3,6 @@
 It does not depend on Qt. All methods are meant for the thread that opened the dataset.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ moves and exchanges groups while that reduces the sum of squared deviations over
 kinds of groups.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,6 @@ A plan is a plain value: the split of each sample, and the number of each class 
 Held-out groups and groups of the previous split are fixed before the others are placed.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
