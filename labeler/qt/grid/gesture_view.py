@@ -313,12 +313,11 @@ class GestureView(TileView):
         row = self.indexAt(event.position().toPoint()).row()
         if row < 0 or event.button() != Qt.MouseButton.LeftButton or event.modifiers():
             self.mouse.press(event)
-        elif len(self.tiles.ids([row])) > 1:
-            self.commanded.emit(GridCommand.SPLIT, [row])
         else:
             if self.mouse.lifts:
                 self.commanded.emit(GridCommand.LIFT, [row])
-            self.commanded.emit(GridCommand.ENLARGE, [row])
+            is_stack = len(self.tiles.ids([row])) > 1
+            self.commanded.emit(GridCommand.SPLIT if is_stack else GridCommand.ENLARGE, [row])
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Request the menu of the selection, or of the tile under the pointer, if there is one."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import TypeVar
 
@@ -104,8 +104,8 @@ class PageHistory:
     """Pages that can be shown again, with the current names of their classes.
 
     `steps` has the page of each step (by its root) before the current page, `sent` the tiles of
-    each, `earlier` those pages, `later` those that PgUp left, until something is decided, `lifted`
-    the excluded rows of each page.
+    each, `earlier` those pages, `later` those that PgUp left, until something is decided.
+    `excluded` has samples, each with the class, or the samples of the cluster, that it is not of.
     """
 
     def __init__(self) -> None:
@@ -113,7 +113,7 @@ class PageHistory:
         self.sent: dict[int, list[int]] = {}
         self.earlier: list[ClassPage] = []
         self.later: list[ClassPage] = []
-        self.lifted: dict[ClassPage, Sequence[int]] = {}
+        self.excluded: set[tuple[int, str | frozenset[int]]] = set()
 
     def leave(self, page: ClassPage, sent: Mapping[int, list[int]], *roots: int) -> None:
         self.steps |= dict.fromkeys((*sent, *roots), page)
@@ -124,7 +124,11 @@ class PageHistory:
         self.steps = {root: change(page) for root, page in self.steps.items()}
         self.earlier = [*map(change, self.earlier)]
         self.later = [*map(change, self.later)]
-        self.lifted = {change(page): rows for page, rows in self.lifted.items()}
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        self.replace(lambda page: page.renamed(names))
+        renamed = {(n, names.get(of, of) if isinstance(of, str) else of) for n, of in self.excluded}
+        self.excluded = renamed
 
     def remove(self, classes: Set[str]) -> None:
         """Remove the pages of classes that no longer exist."""
@@ -257,8 +261,8 @@ class ClassPagesView(PagedView):
         self.hints.setText(self.view.description.hints if self.view.description else "")
         self.record_shown()
         self.set_current_place((page and page.label) or "")
-        if page is not None:
-            self.model.set_state(self._history.lifted.pop(page, ()), TileState(TileMark.LIFTED))
+        rows = [n for n, shown in enumerate(self._suggested()) if shown & self._history.excluded]
+        self.model.set_state(rows, TileState(TileMark.LIFTED))
         self.names.page_changed(was_typing)
         self._show_header()
         self._show_notice()
@@ -288,8 +292,18 @@ class ClassPagesView(PagedView):
             self.show_no_faces()
 
     def _store_lifted(self) -> None:
-        if self.page is not None and (rows := self.marked(TileMark.LIFTED)):
-            self._history.lifted[self.page] = rows
+        if self.page is not None:
+            for row, shown in enumerate(self._suggested()):
+                self._history.excluded -= shown
+                if self.model.state(row).mark is TileMark.LIFTED:
+                    self._history.excluded |= shown
+
+    def _suggested(self) -> Iterator[set[tuple[int, str | frozenset[int]]]]:
+        """Yield the samples of each tile with what they are suggested to be."""
+        for row in range(self.model.rowCount()):
+            label, cluster = self.model.prediction(row).label, self.view.section_rows(row)
+            of = label or frozenset(self.model.ids(cluster))
+            yield {(sample, of) for sample in self.model.ids([row])}
 
     def marked(self, *marks: TileMark) -> list[int]:
         return [row for row in range(self.model.rowCount()) if self.model.state(row).mark in marks]
@@ -422,7 +436,7 @@ class ClassPagesView(PagedView):
 
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)
-        self._history.replace(lambda known: known.renamed(names))
+        self._history.rename(names)
         if page is not None and names:
             self.page = page.renamed(names)
             self.names.page_renamed(page)

@@ -103,8 +103,10 @@ class PageGrid(GestureView):
         return is_text and not self.codes.is_waiting and self._expects_name()
 
     def show_page(self, page: ClassPage | None) -> None:
-        places = self.places()
+        places, took_names = self.places(), self.takes_names
         self._set_page(page)
+        if took_names and not self.takes_names:
+            self.name_until = time.monotonic() + NAME_GRACE_SECONDS
         self.waits = self.is_left = False
         self.tiles.only_waiting = True
         tiles = page.tiles if page is not None else ()
@@ -349,7 +351,7 @@ def suggestions_by_sample(page: ClassPage) -> dict[int, TilePrediction]:
 
 
 NAME_GRACE_SECONDS = 0.7
-"""For so long after a new page took the focus, letters still belong to a name."""
+"""For so long after a page that takes names, letters still belong to a name."""
 
 
 class PageNaming(QObject):

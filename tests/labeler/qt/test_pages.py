@@ -95,6 +95,25 @@ def test_rest_of_corrected_page_is_suggested_again(person: Person) -> None:
     assert person.status == "Suggested again"
 
 
+def test_excluded_face_stays_excluded_on_new_page(person: Person) -> None:
+    view, skipped = class_pages(person), person.page
+    press(person.window, Key.Key_PageDown)
+    page, excluded = person.page, view.model.id(1)
+    person.click(1)
+    person.window.worker.decide(lambda session: session.rename_class(str(page.label), "Rin"))
+    settle(person.window)
+    press(person.window, Key.Key_PageUp)
+    assert person.page == skipped
+    person.click(0)
+    person.click(0)  # includes it again
+    wait_for_page(person)
+    person.enter()
+    assert person.page not in (page, skipped), "made again after a decision"
+    row = view.model.row_of(excluded)
+    assert (view.model.prediction(row).label, view.model.state(row).mark) == ("Rin", "lifted")
+    assert len(view.marked(view.model.state(row).mark)) == 1
+
+
 def test_accuracy_is_unknown_before_first_page(person: Person) -> None:
     header = class_pages(person).header
     assert header.title.text().endswith(" · accuracy unknown: check each face")
