@@ -373,7 +373,6 @@ class ClassPagesView(PagedView):
             self.name_page(label, whole=not self.view.cluster)
 
     def _file(self, label: str | None) -> None:
-        self.names.page_filed()
         page = self._leave()
         assert page is not None
         lifted, sent = self.marked(TileMark.LIFTED), self.marked(TileMark.SENT)

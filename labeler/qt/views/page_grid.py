@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -429,14 +428,7 @@ class PageNaming(QObject):
 
     @property
     def is_typing(self) -> bool:
-        """Whether a name is being typed, or keys before the next page are a name."""
-        return self._field.hasFocus() or self._grid.name_until == math.inf
-
-    def page_filed(self) -> None:
-        # What is typed before the next page is a name, if the field was empty.
-        if self._field.hasFocus() and not self._field.text():
-            self._grid.setFocus()
-            self._grid.name_until = math.inf
+        return self._field.hasFocus()
 
     def page_renamed(self, before: ClassPage) -> None:
         if self._typed_for is before:
