@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
-from itertools import accumulate, combinations
+from itertools import accumulate, combinations, compress
 from typing import NamedTuple
 
 import numpy as np
@@ -385,24 +385,20 @@ def cluster_stacks(
 def find_novel_stacks(
     clusters: Sequence[StackCluster],
     vectors: Vectors,
-    decided_vectors: Vectors,
-    labels: Sequence[int],
+    class_vectors: Sequence[Vectors],
+    left_vectors: Sequence[Vectors],
 ) -> set[int]:
-    """Return the stacks (by number) in clusters that are not similar to any decided class."""
-    label_array = np.array(labels)
-    classes = [decided_vectors[label_array == label] for label in {*labels}]
-    class_vectors = [present for rows in classes if len(present := rows[rows.any(axis=1)])]
+    """Return the stacks (by number) in clusters that are not similar to any class.
+
+    So are those that are more similar to one of the clusters that were left without a name.
+    """
     cluster_vectors = [vectors[[stack.number for stack in cluster.stacks]] for cluster in clusters]
-    similarities = _mean_similarities([*cluster_vectors, *class_vectors])[
-        : len(cluster_vectors), len(cluster_vectors) :
-    ]
-    nearest = similarities.max(axis=1, initial=-1.0)
-    return {
-        stack.number
-        for cluster, similarity in zip(clusters, nearest, strict=True)
-        if similarity < MAX_KNOWN_SIMILARITY
-        for stack in cluster.stacks
-    }
+    others = [rows[rows.any(axis=1)] for rows in (*class_vectors, *left_vectors)]
+    similarities = _mean_similarities([*cluster_vectors, *others])[: len(clusters), len(clusters) :]
+    to_classes, to_left = np.hsplit(similarities, [len(class_vectors)])
+    limits = to_left.max(axis=1, initial=MAX_KNOWN_SIMILARITY)
+    novel = compress(clusters, to_classes.max(axis=1, initial=-1.0) < limits)
+    return {stack.number for cluster in novel for stack in cluster.stacks}
 
 
 def _mean_similarities(sets: Sequence[Vectors]) -> Vectors:
@@ -410,7 +406,7 @@ def _mean_similarities(sets: Sequence[Vectors]) -> Vectors:
     if not sets:
         return np.zeros((0, 0), np.float32)
     sizes = np.array([len(rows) for rows in sets])
-    means = np.array([rows.mean(axis=0) for rows in sets])
+    means = np.array([rows.sum(axis=0) / max(1, len(rows)) for rows in sets])
     between = means @ means.T
     # Exclude the similarity of each row to itself from the mean over all pairs.
     within = np.maximum((np.diag(between) * sizes - 1) / np.maximum(sizes - 1, 1), 0.05)

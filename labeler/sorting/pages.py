@@ -6,6 +6,7 @@ others. Only what was on a page is labelled.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -34,7 +35,7 @@ from labeler.sorting.page_layout import (
     find_pairs_in_one_image,
     split_cluster,
 )
-from labeler.sorting.predictions import Predictor, average_predictions
+from labeler.sorting.predictions import NO_PREDICTION, Predictor, average_predictions
 from labeler.sorting.session import NO_STEP, WITH_PAGE, SortingSession, StepResult
 
 
@@ -66,6 +67,8 @@ class Pages:
         self._session = session
         self._queue = SortingQueue(session.dataset.db)
         self._skipped: set[int] = set()
+        self._left: list[dict[int, str]] = []
+        """The samples of clusters that were left without a name."""
         self.predictor = Predictor(session)
         self._split: set[int] = set()
         self._has_embeddings = self._is_learned = False
@@ -149,9 +152,15 @@ class Pages:
         clusters = (
             cluster_stacks(stacks, vectors, decided_vectors, in_one_image) if compared else []
         )
-        novel = find_novel_stacks(
-            clusters, vectors, decided_vectors, [sample.label or 0 for sample in decided_samples]
-        )
+        labels = np.array([sample.label or 0 for sample in decided_samples])
+        class_vectors = [decided_vectors[labels == label] for label in {*labels.tolist()}]
+        left = [self._queue.get_features([*self._still_waiting(rows)]) for rows in self._left]
+        left_vectors = [space(left_samples)[0] for left_samples in left if left_samples]
+        novel = find_novel_stacks(clusters, vectors, class_vectors, left_vectors)
+        for n, stack in enumerate(stacks):
+            # Once people were left without a name, novel clusters are mostly of them, too.
+            if left_vectors and stack.number in novel and stack.prediction.label in class_counts:
+                stacks[n] = stack._replace(prediction=NO_PREDICTION)
         return QueueAnalysis(
             stacks, clusters, novel, vectors, decided_vectors, class_counts, compared
         )
@@ -169,8 +178,11 @@ class Pages:
         return (unskipped or rows)[:POOL_SIZE]
 
     def skip(self, page: ClassPage) -> None:
-        """Show other pages first."""
+        """Show other pages first, and suggest no class for faces like those of its clusters."""
         self._skipped.update(page.rows)
+        if page.kind is PageKind.CLUSTERS:
+            clusters = ([page.tiles[n].rows for n in members] for members in page.clusters)
+            self._left += [dict.fromkeys(chain(*rows), "") for rows in clusters]
 
     def divide(self, page: ClassPage, number: int) -> ClassPage:
         """Return a clusters page with one cluster split in two by similarity."""

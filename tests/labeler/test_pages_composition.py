@@ -457,6 +457,22 @@ def test_single_class_is_not_predicted_for_all(drawn: FaceSet) -> None:
         assert (page.kind, page.labels) == (PageKind.MIXED, {"A", "B"})
 
 
+def test_people_left_without_name_are_not_suggested(drawn: FaceSet) -> None:
+    with Dataset.open(drawn.root) as dataset:
+        pages, known = Pages(session := SortingSession(dataset)), set(drawn.names[:2])
+        page = only(pages.next(24))
+        while page.kind is PageKind.CLUSTERS:
+            for numbers in page.clusters:
+                rows = [page.tiles[number].rows[0] for number in numbers]
+                characters = {drawn.truth[key] for key in session.tiles.get_keys(rows)}
+                if len(characters) == 1 and characters <= known:
+                    session.label(rows, characters.pop())
+            pages.skip(page)
+            page = only(pages.next(24))
+        tiles = session.tiles.get_many(page.rows).values()
+        assert {drawn.truth[tile.key] for tile in tiles} <= known >= page.labels
+
+
 def test_unreadable_images_do_not_block_clusters(drawn: FaceSet) -> None:
     with Dataset.open(drawn.root) as dataset:
         pages = Pages(SortingSession(dataset))

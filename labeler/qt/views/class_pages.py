@@ -261,7 +261,7 @@ class ClassPagesView(PagedView):
         self.hints.setText(self.view.description.hints if self.view.description else "")
         self.record_shown()
         self.set_current_place((page and page.label) or "")
-        rows = [n for n, shown in enumerate(self._suggested()) if shown & self._history.excluded]
+        rows = [n for n, of in enumerate(self._suggested()) if of & self._history.excluded]
         self.model.set_state(rows, TileState(TileMark.LIFTED))
         self.names.page_changed(was_typing)
         self._show_header()
@@ -293,10 +293,10 @@ class ClassPagesView(PagedView):
 
     def _store_lifted(self) -> None:
         if self.page is not None:
-            for row, shown in enumerate(self._suggested()):
-                self._history.excluded -= shown
+            for row, suggested in enumerate(self._suggested()):
+                self._history.excluded -= suggested
                 if self.model.state(row).mark is TileMark.LIFTED:
-                    self._history.excluded |= shown
+                    self._history.excluded |= suggested
 
     def _suggested(self) -> Iterator[set[tuple[int, str | frozenset[int]]]]:
         """Yield the samples of each tile with what they are suggested to be."""
