@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from labeler.qt.views.labeling import PagedView
 from labeler.qt.views.page_grid import PageGrid, PageNaming
 from labeler.qt.views.page_header import PageHeader
 from labeler.qt.widgets import KeyHints, set_column
+from labeler.sorting.page_history import PageHistory, Suggested
 from labeler.sorting.page_layout import ClassPage, PageKind, move_tiles
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
@@ -98,43 +99,6 @@ class ClustersRefresh(QObject):
         self._is_loading = False
         if other is not None and self._may_replace(page):
             self._show(other)
-
-
-class PageHistory:
-    """Pages that can be shown again, with the current names of their classes.
-
-    `steps` has the page of each step (by its root) before the current page, `sent` the tiles of
-    each, `earlier` those pages, `later` those that PgUp left, until something is decided.
-    `excluded` has samples, each with the class, or the samples of the cluster, that it is not of.
-    """
-
-    def __init__(self) -> None:
-        self.steps: dict[int, ClassPage] = {}
-        self.sent: dict[int, list[int]] = {}
-        self.earlier: list[ClassPage] = []
-        self.later: list[ClassPage] = []
-        self.excluded: set[tuple[int, str | frozenset[int]]] = set()
-
-    def leave(self, page: ClassPage, sent: Mapping[int, list[int]], *roots: int) -> None:
-        self.steps |= dict.fromkeys((*sent, *roots), page)
-        self.sent |= sent
-        self.earlier.append(page)
-
-    def replace(self, change: Callable[[ClassPage], ClassPage]) -> None:
-        self.steps = {root: change(page) for root, page in self.steps.items()}
-        self.earlier = [*map(change, self.earlier)]
-        self.later = [*map(change, self.later)]
-
-    def rename(self, names: Mapping[str, str]) -> None:
-        self.replace(lambda page: page.renamed(names))
-        renamed = {(n, names.get(of, of) if isinstance(of, str) else of) for n, of in self.excluded}
-        self.excluded = renamed
-
-    def remove(self, classes: Set[str]) -> None:
-        """Remove the pages of classes that no longer exist."""
-        self.steps = {root: page for root, page in self.steps.items() if not page.labels & classes}
-        self.earlier = [page for page in self.earlier if not page.labels & classes]
-        self.later.clear()
 
 
 class ClassPagesView(PagedView):
@@ -298,7 +262,7 @@ class ClassPagesView(PagedView):
                 if self.model.state(row).mark is TileMark.LIFTED:
                     self._history.excluded |= suggested
 
-    def _suggested(self) -> Iterator[set[tuple[int, str | frozenset[int]]]]:
+    def _suggested(self) -> Iterator[set[Suggested]]:
         """Yield the samples of each tile with what they are suggested to be."""
         for row in range(self.model.rowCount()):
             label, cluster = self.model.prediction(row).label, self.view.section_rows(row)
