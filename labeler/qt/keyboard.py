@@ -66,7 +66,7 @@ class ClassKeyReader(QObject):
         super().__init__(widget)
         self._worker = worker
         widget.installEventFilter(self)
-        self._first, self._timer = "", timer(self, self.forget, SECOND_KEY_TIMEOUT_MS)
+        self._first, self._timer = "", timer(self, self._expire, SECOND_KEY_TIMEOUT_MS)
 
     @property
     def is_waiting(self) -> bool:
@@ -103,6 +103,11 @@ class ClassKeyReader(QObject):
     def ends(self, event: QKeyEvent, prefix: str) -> bool:
         """Return whether a key release ends the held class key."""
         return not prefix_key(event) and plain_key(event) in (prefix[-1:], "")
+
+    def _expire(self) -> None:
+        text = self.tr("{key} has no effect: the second key came too late")
+        self._worker.show_message(text.format(key=self._first))
+        self.forget()
 
     def forget(self) -> None:
         self._first = ""

@@ -501,6 +501,10 @@ def test_two_key_code_labels_face(crowded: Person) -> None:
     assert sorted(crowded.labels.values()) == sorted(
         [class_of_code(crowded, ",2"), class_of_code(crowded, "2")]
     )
+    crowded.view.view.codes._timer.setInterval(1)
+    crowded.press(",")
+    wait_until(lambda: not crowded.view.view.codes.is_waiting)
+    assert crowded.status == ", has no effect: the second key came too late"
 
 
 def class_menu(crowded: Person, name: str) -> QMenu:
