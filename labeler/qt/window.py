@@ -123,7 +123,7 @@ class LabelerWindow(QMainWindow):
             self.imports,
             self.drops,
             self._name_class,
-            self._open_place,
+            self._show_in_grid,
             self.show_view,
         )
         self.status = MessageBar(self.worker)
@@ -272,7 +272,8 @@ class LabelerWindow(QMainWindow):
         elif name == "pages":
             self.show_view("grid")
         else:
-            self.worker.show_message(self.tr("Already shown · F2 renames a class in the grid"))
+            hint = self.tr("Already shown · F2 renames a class in the grid")
+            self.worker.show_message(hint if name == "grid" else self.tr("Already shown"))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Forward unhandled keys to the faces; N names a class."""
@@ -330,9 +331,12 @@ class LabelerWindow(QMainWindow):
 
     def _open_place(self, target: str) -> None:
         if not self.view.open_place(target):
-            self.show_view("grid")
-            self.view.open_place(target)
+            self._show_in_grid(target)
         self.view.focus_home()
+
+    def _show_in_grid(self, target: str) -> None:
+        self.show_view("grid")
+        self.view.open_place(target)
 
     def _create_or_send(self, name: str) -> None:
         if name and not self.view.send(name):

@@ -50,7 +50,7 @@ class ViewContext(NamedTuple):
     name_class: Callable[[], object]
     """Focus the field in which a class is named."""
     show_place: Callable[[str], object]
-    """Show a class, or a place such as `:later`."""
+    """Show a class, or a place such as `:later`, in the grid."""
     show_view: Callable[[str], object]
 
 

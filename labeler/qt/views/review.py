@@ -7,6 +7,7 @@ the selected faces, K keeps their labels.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
@@ -19,7 +20,7 @@ from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import Section
 from labeler.qt.grid.model import TileMark, TilePrediction, TileState
 from labeler.qt.translations import counted
-from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall, to_view
+from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
 from labeler.review import ReviewPage, accept_suggestions, confirm_labels, load_review_page
@@ -224,7 +225,7 @@ class ReviewView(FilteredView):
 
     def enter(self) -> None:
         self.read_choices()
-        if not self._is_chosen:
+        if not self._is_chosen and self.bar.sample_filter() == NO_FILTER:
             self._wall = None
             self.wall.setCurrentIndex(0)
         self.reload()
@@ -273,7 +274,8 @@ class ReviewView(FilteredView):
             self.empty.show_notice(None)
         elif (name := self.bar.sample_filter().label) is not None:
             title = self.tr("Nothing to review of {name} in this list").format(name=name)
-            in_grid = to_view(self, "grid", self.tr("Show {name} in the grid").format(name=name))
+            text = self.tr("Show {name} in the grid").format(name=name)
+            in_grid = NextStep(text, partial(self.context.show_place, name))
             clear = NextStep(self.tr("Show all classes"), self.bar.clear)
             self.empty.show_notice(Notice(title, steps=(in_grid, clear)))
         elif self.bar.sample_filter() != NO_FILTER:

@@ -364,7 +364,7 @@ def test_outliers_come_first_and_filters_narrow(
     person.window.show_view("grid")
     settle(person.window)
     assert person.window.view.current_place == ":queue"
-    person.window.class_panel.selected.emit(labelled_faces.names[-1])
+    person.window.class_panel.selected.emit(labelled_faces.names[1])
     QTest.keyClick(person.window.windowHandle(), Qt.Key.Key_F5)
     settle(person.window)
     assert (view.wall.currentData(), set(shown_keys(view))) == ("outliers", expected)
@@ -373,7 +373,10 @@ def test_outliers_come_first_and_filters_narrow(
     assert f"Nothing to review of {labelled_faces.names[-1]}" in view.empty.title.text()
     QTest.mouseClick(view.empty.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)
     settle(person.window)
-    assert person.view.current_place == labelled_faces.names[-1]
+    assert person.view.current_place == labelled_faces.names[-1], "not that of the grid before"
+    person.window.show_view("review")
+    settle(person.window)
+    assert view.wall.currentData() == "label-issues", "it stays as long as there is a filter"
 
 
 def test_enter_accepts_suggestion_and_k_keeps_label(
