@@ -59,8 +59,8 @@ class _LinkedSamples:
         self.members: list[SplitGroupMember] = []
         self.rows: dict[int, int] = {}
         hashes: list[int] = []
-        self._first: dict[Hashable, int] = {}
-        self._frames: dict[str, list[tuple[float, int, int]]] = {}
+        linked: dict[Hashable, int] = {}
+        frames_of: dict[str, list[tuple[float, int, int]]] = {}
         # Rows of one sample are adjacent.
         for sample_rows in (list(rows) for _, rows in groupby(evidence, attrgetter("id"))):
             first, number = sample_rows[0], len(self.members)
@@ -70,20 +70,18 @@ class _LinkedSamples:
             own = (first.key, first.label, first.split, first.last_split, first.split_group)
             self.members.append(SplitGroupMember(*own, sources, videos))
             hashes.append(first.phash)
-            self._join(number, sample_rows)
-        for frames in self._frames.values():
+            for link in _link_keys(sample_rows):
+                self.links.append((linked.setdefault(link, number), number))
+            for row in sample_rows:
+                if row.video is not None and row.scene is not None:
+                    frame = (row.time or 0.0, row.scene, number)
+                    frames_of.setdefault(row.video, []).append(frame)
+        for frames in frames_of.values():
             for (before, scene, a), (after, next_scene, b) in pairwise(sorted(frames)):
                 cut = after > before and 0 < next_scene - scene <= CUTS_BETWEEN_NEIGHBOURS
                 if after - before < NEIGHBOUR_SECONDS and not cut:
                     self.links.append((a, b))
         self.hashes = np.array(hashes, dtype=np.uint64)
-
-    def _join(self, number: int, rows: list[GroupEvidence]) -> None:
-        for link in _link_keys(rows):
-            self.links.append((self._first.setdefault(link, number), number))
-        for row in rows:
-            if row.video is not None and row.scene is not None:
-                self._frames.setdefault(row.video, []).append((row.time or 0.0, row.scene, number))
 
 
 def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:

@@ -14,7 +14,7 @@ from functools import partial
 from gleanset import Dataset
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import MODEL, Choice
-from gleanset.db.proposals import Prelabeling, Proposals, iter_proposed_samples
+from gleanset.db.proposals import Proposals, iter_proposed_samples
 from gleanset.db.samples import HintedSample, Hints, withdraw_label
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, make_operation
@@ -41,6 +41,7 @@ class AcceptancePlan:
     left_out: Counter[str] = field(default_factory=Counter)
     likely_wrong: float | None = None
     note: str = OTHER_CLASSES
+    aliases: dict[str, str] = field(default_factory=dict)
 
     def result(self) -> dict[str, object]:
         """Return the result of the command."""
@@ -54,6 +55,7 @@ class AcceptancePlan:
             "left": dict(self.left_out.most_common()),
             **({"taken_back": len(self.withdrawals)} if self.withdrawals else {}),
             **({"note": self.note} if has_predictions and self.choices else {}),
+            **self.aliases,
         }
 
 
@@ -66,6 +68,10 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
             plan.choices.append(Choice(sample.key, "label", label, "hint"))
         else:
             plan.left_out[reason] += 1
+    labels = {choice.label for choice in plan.choices}
+    known = (name for name in hints.list_names() if dataset.classes.get_id(name))
+    names = [name for name in known if dataset.classes.resolve_alias(name) in labels]
+    plan.aliases = dataset.classes.explain_aliases(names, dataset.option)
     plan.withdrawals = [withdraw_label(disputed.key) for disputed in hints.list_disputed()]
     plan.left_out += Counter({"disputed hint": len(plan.withdrawals)})
     return plan
@@ -114,13 +120,6 @@ def _accept(
     return plan
 
 
-def _choose_note(dataset: Dataset, latest: Prelabeling) -> str:
-    if latest.facts.get("of_other_classes"):
-        return COUNTED_CLASSES
-    has_rejected = ("rejected",) in dataset.samples.count_by("status")
-    return OTHER_CLASSES if has_rejected else NO_REJECTED_SAMPLES
-
-
 def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) -> AcceptancePlan:
     """Select predictions with a confidence of at least `above`, of all or the given classes.
 
@@ -144,7 +143,10 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     from curation.similarity.spaces import find_dissimilar_proposals
 
     plan, expected_errors = AcceptancePlan(), 0.0
-    plan.note = _choose_note(dataset, latest)
+    plan.aliases = dataset.classes.explain_aliases(classes, dataset.option)
+    has_rejected = ("rejected",) in dataset.samples.count_by("status")
+    plan.note = OTHER_CLASSES if has_rejected else NO_REJECTED_SAMPLES
+    plan.note = COUNTED_CLASSES if latest.facts.get("of_other_classes") else plan.note
     waiting_samples = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     unfamiliar = find_dissimilar_proposals(
         dataset, {sample.sample: sample.proposals[0].label for sample in waiting_samples}

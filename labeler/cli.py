@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
@@ -19,7 +20,7 @@ from gleanset.errors import DatasetMissing, InputUnusable, MissingComponent, Usa
 from gleanset.installation import install_command
 from gleanset.operations import make_operation
 from labeler.acceptance import accept_hints, accept_proposals
-from labeler.classes import ClassEditor
+from labeler.classes import ClassEdit, ClassEditor
 from labeler.cli_curation import COMMANDS
 from labeler.sorting.keys import ClassKeys
 from labeler.sorting.name_matching import find_similar_name
@@ -141,11 +142,20 @@ def list_classes(job: CommandJob) -> Result:
 def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> Result:
     """Create a class, or add aliases to one."""
     with job.open() as dataset:
-        editor, edits = ClassEditor(dataset), []
-        if not aliases or dataset.classes.resolve(name) not in dataset.classes.list_names():
+        editor, edits = ClassEditor(dataset), list[ClassEdit]()
+        known = dataset.classes.resolve(name)
+        notes = dataset.classes.explain_aliases([name], dataset.option)
+        if not aliases or known not in dataset.classes.list_names():
             edits.append(editor.add(name))
+            notes = {"alias": f"{name} was another name of {known} until now"} if notes else {}
         edits += [editor.add_alias(alias, name) for alias in aliases]
-        return {"step": edits[-1].step}
+        return _edit_result(dataset, *edits) | notes
+
+
+def _edit_result(dataset: Dataset, *edits: ClassEdit) -> Result:
+    steps = {step.id: step for step in SampleTiles(dataset.db).list_steps(edits[0].step - 1)}
+    done = "; ".join(steps[edit.step].operation.text() for edit in edits)
+    return {"done": done, "step": edits[-1].step}
 
 
 @classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
@@ -155,7 +165,7 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> Result:
 def rename(job: CommandJob, old: str, new: str) -> Result:
     """Rename a class; its old name becomes an alias."""
     with job.open() as dataset:
-        return {"step": ClassEditor(dataset).rename(old, new).step}
+        return _edit_result(dataset, ClassEditor(dataset).rename(old, new))
 
 
 @classes.command(epilog="Example: labeler classes merge hanna hana -d my-dataset")
@@ -166,7 +176,7 @@ def merge(job: CommandJob, old: str, into: str) -> Result:
     """Move all samples of class OLD to class INTO. OLD becomes an alias of INTO."""
     with job.open() as dataset:
         edit = ClassEditor(dataset).merge(old, into)
-    return {"step": edit.step, "moved": edit.changed}
+        return _edit_result(dataset, edit) | {"moved": edit.changed}
 
 
 @classes.command(epilog="Example: labeler classes delete hana -d my-dataset")
@@ -179,17 +189,16 @@ def delete(job: CommandJob, name: str) -> Result:
         editor = ClassEditor(dataset)
         aliases = {alias for names in list_aliases(dataset.db).values() for alias in names}
         if name in aliases:
-            return {"step": editor.remove_alias(name).step}
+            return _edit_result(dataset, editor.remove_alias(name))
         known = {*dataset.classes.list_names(), *aliases}
         current = dataset.classes.find_renamed(name)
         if current and current in known and name not in known:
             fix = f"labeler classes delete {shlex.quote(current)} {dataset.option}"
             raise UsageError(f"{name!r} is a former name of {current!r}", fix)
         edit = editor.delete(name)
-        is_weak_label = name in Hints(dataset.db).list_names()
-    command = f"labeler hints drop {shlex.quote(name)} {dataset.option}"
-    next_step = {"next": command} if is_weak_label else {}
-    return {"step": edit.step, "back_in_queue": edit.changed} | next_step
+        command = f"labeler hints drop {shlex.quote(name)} {dataset.option}"
+        next_step = {"next": command} if name in Hints(dataset.db).list_names() else {}
+        return _edit_result(dataset, edit) | {"back_in_queue": edit.changed} | next_step
 
 
 @click.group(cls=CommandGroup, epilog="Example: labeler hints drop Downloads -d my-dataset")
@@ -310,14 +319,20 @@ def label(
     with job.open() as dataset:
         queued = (key for cluster in clusters for key in get_cluster(dataset.db, cluster).pending)
         keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
-        if reject or label is None:
-            choices = [Choice(key, "reject") for key in keys]
-            step = make_operation("reject-by-command", count=len(keys))
-        else:
+        result, operation = Result(), make_operation("reject-by-command", count=len(keys))
+        if not reject and label is not None:
             _check_typo(dataset, label)
-            choices = [Choice(key, "label", label) for key in keys]
-            step = make_operation("label-by-command", count=len(keys), label=label)
-        return {"step": dataset.journal.apply(step, choices), "decided": len(keys)}
+            name = dataset.classes.resolve(label)
+            result = {"class": name} | dataset.classes.explain_aliases([label], dataset.option)
+            operation = make_operation("label-by-command", count=len(keys), label=name)
+        action, done = ("reject", "rejected") if reject else ("label", "labelled")
+        done = "decided" if job.as_json else done
+        choices = [Choice(key, action, result.get("class")) for key in keys]
+        step = dataset.journal.apply(operation, choices)
+        pending = SampleTiles(dataset.db).get_counts().pending
+        next_step = suggest_labelling_command(dataset) if pending else None
+        result["next"] = next_step or f"gleanset status {dataset.option}"
+        return result | {done: len(keys), "left_in_queue": pending, "step": step}
 
 
 def _check_typo(dataset: Dataset, label: str) -> None:
@@ -339,11 +354,12 @@ def undo(job: CommandJob) -> Result:
     """Undo the last step that is not undone yet."""
     with job.open() as dataset:
         undone = dataset.journal.undo()
-    result = {
-        "undone": undone.name,
-        "restored": undone.restored,
-        "changed_since": undone.changed_since,
-    }
+        operation = undone.operation.first()
+        created = [operation.arguments["name"]] if operation.kind == "new-class" else []
+        notes = dataset.classes.explain_aliases(created, dataset.option)
+    counts = {"restored": undone.restored, "changed_since": undone.changed_since}
+    result: Result = {"undone": undone.name, **notes}
+    result |= counts if job.as_json or any(counts.values()) else {}
     return result | ({"splits_put_back": undone.splits} if undone.splits else {})
 
 

@@ -107,6 +107,7 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
         names = {n: name for n in selected if n not in skipped}
         web_reports.refuse_similar_names(dataset, names)
         settled = web_reports.accept_reports(dataset, names, unseen=is_all) if names else None
+        aliases = dataset.classes.explain_aliases([name] if name else [], dataset.option)
     option = dataset.option
     for reason, listed in unclear.items():
         if listed & skipped:
@@ -117,6 +118,7 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
         job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
     disputed = len(unclear["contradictory"] & skipped)
     counts: Result = {"accepted": settled.reports if settled else 0, "disputed": disputed}
+    counts |= {"class": next(iter(settled.classes.values())), **aliases} if settled and name else {}
     if settled and settled.created:
         counts["new_classes"] = settled.created
         job.say(f"new classes: {', '.join(settled.created)} (labeler undo takes them back)")

@@ -7,6 +7,7 @@ splits, duplicates and duplicate verdicts.
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -101,7 +102,12 @@ class Changes(Table):
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
         )
         free = [row for row in rows if not self._is_settled(*row)]
-        back = self._names_free([row for row in free if self._is_as_made(row)])
+        as_made = []
+        for row in free:
+            table, column, key = _PLACES[row["what"]]
+            sql = f"SELECT 1 FROM {table} WHERE {key}=? AND {column} IS ?"
+            as_made += [row] * self._db.has_rows(sql, (row["item"], row["after"]))
+        back = self._names_free(as_made)
         self.apply(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
         reverted = {(row["what"], row["item"]) for row in back}
         left = [(what, item) for what, item, *_ in free if (what, item) not in reverted]
@@ -111,16 +117,12 @@ class Changes(Table):
     def _is_settled(
         self, what: str, item: int, before: str | float | None, after: str | float | None
     ) -> bool:
-        if what != "merged" or item not in (before, after):
+        if what != "merged":
             return False
         row = self._db.fetch_one("SELECT merged_into FROM class WHERE id=?", (item,))
-        used = self._db.fetch_int("SELECT 1 FROM sample WHERE label=?", (item,))
-        return row is not None and (row[0] == before or (before == item and bool(used)))
-
-    def _is_as_made(self, row: Row) -> bool:
-        table, column, key = _PLACES[row["what"]]
-        sql = f"SELECT 1 FROM {table} WHERE {key}=? AND {column} IS ?"
-        return self._db.has_rows(sql, (row["item"], row["after"]))
+        is_back = row is not None and row[0] == before and item in (before, after)
+        used = before and self._db.has_rows("SELECT 1 FROM sample WHERE label=?", (item,))
+        return is_back or bool(used)
 
     def _names_free(self, rows: list[Row]) -> list[Row]:
         going = {row["item"] for row in rows if row["what"] == "name"}
@@ -145,12 +147,6 @@ class Changes(Table):
             row["sample"]: frozenset(map(int, row["refused"].split(",")))
             for row in self._db.iter_rows_in(sql, samples)
         }
-
-    def find_former_name(self, name: str) -> int | None:
-        """Return the class (row) that last had this name before renaming."""
-        sql = "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1"
-        row: int | None = self._db.fetch_value(sql, (name,))
-        return row
 
 
 class Placement(NamedTuple):
@@ -231,6 +227,21 @@ def merged_class_sql(column: str, condition: str) -> str:
     )
 
 
+def renamed_class_sql(name: str) -> str:
+    """Return SQL for the class (row) that last had a name, by a renaming that is not undone."""
+    return (
+        "(SELECT item FROM change h JOIN step t ON t.id=h.step WHERE what='name' AND "
+        f"before={name} AND t.undoes IS NULL AND (WITH RECURSIVE chain(id, depth) AS (SELECT t.id, "
+        "0 UNION ALL SELECT u.id, depth+1 FROM chain JOIN step u ON u.undoes=chain.id) SELECT "
+        "max(depth) FROM chain)%2=0 ORDER BY h.id DESC LIMIT 1)"
+    )
+
+
+def named_class_sql(name: str) -> str:
+    """Return SQL for the class (row) that has a name, else for the one that last had it."""
+    return f"ifnull((SELECT id FROM class WHERE name={name}), {renamed_class_sql(name)})"
+
+
 class LabelClasses:
     """The `class` table. Call methods that change it inside a transaction, as part of a step."""
 
@@ -248,8 +259,7 @@ class LabelClasses:
 
     def get_id(self, name: str) -> int | None:
         """Return the row of a class by its current or former name."""
-        row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (name,))
-        return row or self._changes.find_former_name(name)
+        return self._db.fetch_int(f"SELECT {named_class_sql('?1')}", (name,)) or None
 
     def resolve(self, name: str) -> str:
         """Return the current name of a known or new class. Raises `UsageError`."""
@@ -265,9 +275,20 @@ class LabelClasses:
         return self._db.fetch_text(f"SELECT {merged_class_sql('name', 'id=?')}", (row,)) or alias
 
     def find_renamed(self, name: str) -> str | None:
-        """Return the current name of a class that was renamed from `name`."""
-        row = self._changes.find_former_name(name)
-        return self._db.fetch_text("SELECT name FROM class WHERE id=?", (row,))
+        """Return the current name of a class that was renamed from `name`, also by an undo."""
+        sql = "SELECT item FROM change WHERE what='name' AND before=? ORDER BY id DESC LIMIT 1"
+        return self._db.fetch_text(f"SELECT name FROM class WHERE id=({sql})", (name,))
+
+    def explain_aliases(self, names: Iterable[str], option: str) -> dict[str, str]:
+        """Return which names mean classes of other names, and the command that changes this."""
+        meanings = {name: self.resolve_alias(name) for name in map(normalize_alias, names)}
+        aliases = [name for name, meaning in meanings.items() if meaning != name]
+        kinds = ("an alias", "a former name")
+        notes = [f"{n} is {kinds[bool(self.find_renamed(n))]} of {meanings[n]}" for n in aliases]
+        names = [shlex.quote(name) for name in aliases if not set(name) & set(_FORBIDDEN)]
+        commands = [f"labeler classes add {name} {option}" for name in names[:1]]
+        texts = {"alias": ", ".join(notes), "to_make_it_a_class": "".join(commands)}
+        return {key: text for key, text in texts.items() if text}
 
     def get_or_create(self, name: str) -> int:
         """Return the row of a class, creating a hidden one if needed."""
@@ -279,9 +300,9 @@ class LabelClasses:
         class_sql = f"SELECT {merged_class_sql('id', 'name=?')}"
         return self._db.fetch_int(class_sql, (alias,)) or self._add_hidden(alias)
 
-    def _add_hidden(self, name: str) -> int:
+    def _add_hidden(self, name: str, owner: int | None = None) -> int:
         row = self._db.insert("class", {"name": name})
-        self._db.execute("UPDATE class SET merged_into=id WHERE id=?", (row,))
+        self._db.execute("UPDATE class SET merged_into=? WHERE id=?", (owner or row, row))
         return row
 
     def unhide(self, step: int, rows: Iterable[int]) -> None:
@@ -294,8 +315,9 @@ class LabelClasses:
         """Create a class; undoing hides it. Raises `UsageError` if in use, also in other case."""
         if same := self._find_same(name):
             raise UsageError(f"there is a class {same!r} already")
-        row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (name,))
-        number = row or self._add_hidden(name)
+        # If this is undone, the former name of another class is its alias.
+        sql, owner = "SELECT id FROM class WHERE name=?", self.get_id(name)
+        number = self._db.fetch_int(sql, (name,)) or self._add_hidden(name, owner)
         self._changes.apply(step, [Change("merged", number, None)])
 
     def _find_same(self, name: str) -> str | None:
@@ -397,8 +419,8 @@ def list_class_names(db: Connection) -> list[tuple[str, str]]:
 def list_aliases(db: Connection, *, with_former_names: bool = False) -> dict[str, list[str]]:
     """Return by class the names of classes that were merged into it, or its former names too."""
     former_names = (
-        "UNION SELECT before, item FROM change WHERE id IN (SELECT max(id) FROM change WHERE "
-        "what='name' GROUP BY before) AND before NOT IN (SELECT name FROM class)"
+        f"UNION SELECT before, {renamed_class_sql('c.before')} AS owner FROM change c WHERE "
+        "what='name' AND before NOT IN (SELECT name FROM class) AND owner NOT NULL"
     )
     others: dict[str, list[str]] = {}
     for row in db.fetch_all(

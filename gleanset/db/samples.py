@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from gleanset.db.classes import merged_class_sql
+from gleanset.db.classes import merged_class_sql, named_class_sql
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.images import POST
 from gleanset.db.journal import Choice, Journal, get_label_provenances, get_unseen_labels
@@ -22,11 +22,7 @@ from gleanset.records import Sample
 
 # The current class of the hint of an origin `o`: renamed classes by their new name, merged classes
 # as the class they were merged into.
-_HINTED_CLASS = (
-    "ifnull((SELECT id FROM class WHERE name=o.hint), (SELECT item FROM change WHERE what='name' "
-    "AND before=o.hint ORDER BY id DESC LIMIT 1))"
-)
-_CLASS = f"ifnull({merged_class_sql('name', f'id={_HINTED_CLASS}')}, o.hint)"
+_CLASS = f"ifnull({merged_class_sql('name', 'id=' + named_class_sql('o.hint'))}, o.hint)"
 # The images of a sample `s` and of its duplicates.
 _COPIES = (
     "SELECT s.image UNION SELECT g.image FROM sample g "

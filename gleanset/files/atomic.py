@@ -97,19 +97,12 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"give yourself write access, for instance: chmod -R u+w {path.parent}",
             ) from error
         # ENOENT counts only if it names this path or its folder, not a missing source file.
-        is_missing_folder = error.errno == errno.ENOENT and _names_path_or_folder(
-            path, error.filename
-        )
+        name = error.filename
+        named = [Path(os.fsdecode(name))] if isinstance(name, str | bytes) else []
+        near = any(path.parent in (other, other.parent) for other in named)
         other = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
-        if is_missing_folder or error.errno in other:
+        if (near and error.errno == errno.ENOENT) or error.errno in other:
             raise NotWritable(
                 f"cannot create {path}: {error.strerror}", "choose another folder or name"
             ) from error
         raise
-
-
-def _names_path_or_folder(path: Path, filename: object) -> bool:
-    if not isinstance(filename, str | bytes):
-        return False
-    other = Path(os.fsdecode(filename))
-    return path.parent in (other, other.parent)

@@ -53,8 +53,12 @@ _RESERVED = re.compile(
 
 def make_safe_name(text: str) -> str:
     """Return a nonempty path component of letters, digits, `-`, `_`, `.`."""
-    tidy = unicodedata.normalize("NFC", text)
-    tidy = "".join(c if _of_a_word(c) else "_" for c in tidy)
+    # Combining marks are the vowels of many scripts.
+    marks = ("Mn", "Mc")
+    tidy = "".join(
+        c if c.isalnum() or c in "-_." or unicodedata.category(c) in marks else "_"
+        for c in unicodedata.normalize("NFC", text)
+    )
     tidy = _shortened(
         re.sub(r"_+", "_", tidy).strip("._ ")[:MAX_NAME_CHARACTERS], MAX_FILE_NAME_BYTES
     )
@@ -78,12 +82,6 @@ def _map_character(character: str) -> str:
         return " "
     refused = character in _REFUSED or (kind[0] == "C" and character not in _JOINERS)
     return "_" if refused or kind in ("Zl", "Zp") else character
-
-
-def _of_a_word(character: str) -> bool:
-    # Combining marks are the vowels of many scripts.
-    mark = unicodedata.category(character) in ("Mn", "Mc")
-    return character.isalnum() or character in "-_." or mark
 
 
 def _shortened(text: str, size: int) -> str:

@@ -77,7 +77,10 @@ def compute_region(face: Face, settings: CropGeometry, width: int, height: int) 
     """Return the region to crop for a face."""
     margin = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
     padded = expand_box(face.box, margin)
-    box = _square_box(padded) if settings.square else padded
+    box, side = padded, max(padded.width, padded.height)
+    if settings.square:
+        grow_x, grow_y = (side - padded.width) // 2, (side - padded.height) // 2
+        box = Box(padded.x - grow_x, padded.y - grow_y, side, side)
     if not settings.pad or box.width * box.height > MAX_PIXELS:
         clamped = _clamp_box(box, width, height)
         box = _fit_square(box, face.box, width, height) if settings.square else clamped
@@ -115,11 +118,6 @@ def expand_box(box: Box, margin: float) -> Box:
     """Return the box grown on each side by `margin` times its size."""
     grow_x, grow_y = round(box.width * margin), round(box.height * margin)
     return Box(box.x - grow_x, box.y - grow_y, box.width + 2 * grow_x, box.height + 2 * grow_y)
-
-
-def _square_box(box: Box) -> Box:
-    side = max(box.width, box.height)
-    return Box(box.x - (side - box.width) // 2, box.y - (side - box.height) // 2, side, side)
 
 
 def _clamp_box(box: Box, width: int, height: int) -> Box:

@@ -175,10 +175,12 @@ def _process_items(
         if not in_flight:
             return
         item, attempt = in_flight.pop(future := ready.get())
-        if next_attempt := _next_attempt(future, attempt):
-            start(item, next_attempt)
+        error = future.exception()
+        if isinstance(error, BrokenExecutor):
+            start(item, attempt)  # all workers were lost before one started the item
+        elif _is_lost_worker(error) and attempt < ATTEMPTS:
+            start(item, attempt + 1)
         else:
-            error = future.exception()
             yield make_failure(item, error) if error else Outcome(item, future.result())
 
 
@@ -218,13 +220,6 @@ class _Feed(Generic[Item]):
         except Exception as error:  # raised again as soon as nothing is in flight
             self.over, self.trouble = True, error
         return []
-
-
-def _next_attempt(future: Future[Any], attempt: int) -> int:
-    error = future.exception()
-    if isinstance(error, BrokenExecutor):
-        return attempt  # all workers were lost before one started the item
-    return attempt + 1 if _is_lost_worker(error) and attempt < ATTEMPTS else 0
 
 
 def _is_lost_worker(error: BaseException | None) -> bool:

@@ -78,8 +78,11 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
     hull, lettered = _fill_hull(_draw(pieces, drawn.shape)), _draw(pieces[:2], drawn.shape)
     is_compact = _fill_hull(_draw(pieces[:1], drawn.shape)).sum() >= _MIN_LARGEST_PART * hull.sum()
+    shape = drawn.shape
+    near = (np.minimum(range(n), range(n)[::-1]) < _CORNER * min(shape) for n in shape)
+    corners: Mask = np.asarray(np.logical_and.outer(*near), np.bool_)
     return (
-        _covers(_corners(drawn.shape), drawn, common.mask)
+        _covers(corners, drawn, common.mask)
         or (is_compact and _covers(hull, drawn, common.mask) and _is_sticker(change, common, hull))
         or (_covers(lettered, drawn, common.mask) and _is_subtitle(change, common, pieces[:2]))
         or _is_veil(change, common)
@@ -98,11 +101,6 @@ def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:
 def _local_range(values: Floats, side: int) -> Floats:
     around = np.ones((side, side), np.uint8)
     return (cv2.dilate(values, around) - cv2.erode(values, around)).astype(np.float32)
-
-
-def _corners(shape: tuple[int, ...]) -> Mask:
-    near = (np.minimum(range(side), range(side)[::-1]) < _CORNER * min(shape) for side in shape)
-    return np.asarray(np.logical_and.outer(*near), np.bool_)
 
 
 def _draw(pieces: list[Piece], shape: tuple[int, int]) -> Mask:

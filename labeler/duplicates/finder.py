@@ -4,7 +4,7 @@
 from its results, and `apply` is one step that can be undone.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from gleanset import Dataset
@@ -141,7 +141,10 @@ class DuplicateFinder:
         tried: set[Pair] = set()
         while due := set(self._pairs.list_uncompared()) - tried or self.plan().missing - tried:
             tried |= due
-            batches = run_batches(compare_files, self._file_pairs(sorted(due)), processes)
+            rows, film = sorted({row for pair in due for row in pair}), self._pairs.share_video
+            files = dict(zip(rows, list_sample_files(self._dataset, rows), strict=True))
+            pairs = [FilePair((a, b), files[a], files[b], film(a, b)) for a, b in sorted(due)]
+            batches = run_batches(compare_files, pairs, processes)
             for batch in self._progress.batches(batches, "verifying", len(due), " pairs"):
                 verdicts = [
                     PairVerdict(*o.item.rows, v.changed, v.overlap, v.outcome, v.relation)
@@ -191,9 +194,3 @@ class DuplicateFinder:
                 key = self._hashes.get_regions([row])[row].key
                 self._hashes.delete(row)
                 self._dataset.rejections.add(Rejection(STAGE, key, error.reason, error.detail))
-
-    def _file_pairs(self, pairs: Collection[Pair]) -> list[FilePair]:
-        rows = sorted({row for pair in pairs for row in pair})
-        files = dict(zip(rows, list_sample_files(self._dataset, rows), strict=True))
-        film = self._pairs.share_video
-        return [FilePair((a, b), files[a], files[b], film(a, b)) for a, b in pairs]

@@ -246,15 +246,13 @@ class _Planner:
         return DuplicateSet(members, reason, consensus.decisions, consensus.hints)
 
     def _find_original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
+        better = self._pairs.get_better_copy
         for row in rows:
-            if all(self._is_preferred(row, other) for other in rows if other != row):
+            pairs = (order_pair(row, other) for other in rows if other != row)
+            if all(better(*p) in (EVEN, FIRST if row == p[0] else SECOND) for p in pairs):
                 return row
         self._plan.unranked.append((rows, mirrored))
         return rows[0]
-
-    def _is_preferred(self, row: int, other: int) -> bool:
-        better = self._pairs.get_better_copy(*order_pair(row, other))
-        return better in (EVEN, FIRST if row < other else SECOND)
 
     def _open_questions(self, best: Mapping[int, int]) -> list[Pair]:
         """Return one compared pair for each two sets that no person has judged yet."""

@@ -235,22 +235,16 @@ def write_shards(
         shards.append(outcome.item.name)
         failed |= manifest.failed
         facts.row = table_row(sample_facts(outcome.item.items[0], numbers), "sha256")
-        facts.add(dataset.db, _written_items(outcome.item, manifest))
+        written, gps = {row["file"] for row in manifest.images}, manifest.with_gps
+        named = [(item, shard_file_name(item)) for item in outcome.item.items]
+        items = [replace(item, has_gps=name in gps) for item, name in named if name in written]
+        facts.add(dataset.db, items)
         record_failures(dataset, manifest.failed)
     if not facts.items:
         raise none_readable_error(failed)
     write_text(folder / "classes.txt", "\n".join(names) + "\n")
     _write_summaries(dataset, folder, sorted(shards), options, facts)
     return facts.result(failed) | {"shards": len(shards)}
-
-
-def _written_items(shard: Shard, manifest: ShardManifest) -> list[ExportItem]:
-    files = {row["file"] for row in manifest.images}
-    return [
-        replace(item, has_gps=file in manifest.with_gps)
-        for item in shard.items
-        if (file := shard_file_name(item)) in files
-    ]
 
 
 def record_failures(dataset: Dataset, failed: Mapping[str, str]) -> None:

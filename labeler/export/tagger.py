@@ -84,7 +84,10 @@ def add_tags(
     tagger = Tagger(name, model, table)
     path = dataset.cache / "tags" / f"{hash_bytes(model + table.encode())[:16]}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    known_tags, tagged = _read_tags(path), []
+    known_tags, tagged = dict[str, list[str]](), []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        with suppress(ValueError):  # a line that was cut off
+            key, known_tags[key] = json.loads(line)
     with path.open("a", encoding="utf-8") as log:
         for item in progress.over(items, "tags", total=len(items)):
             data = (folder / item.path).read_bytes()
@@ -95,13 +98,3 @@ def add_tags(
                 log.flush()
             tagged.append(replace(item, tags=tuple(known_tags[key])))
     return tagged
-
-
-def _read_tags(path: Path) -> dict[str, list[str]]:
-    """Return the tags of a cache file, without lines that were cut off."""
-    tags = {}
-    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
-        with suppress(ValueError):
-            key, names = json.loads(line)
-            tags[key] = names
-    return tags

@@ -123,6 +123,7 @@ def import_labelled(
     origins = _get_origins(files, tables, level, groups)
     _check_class_names(dataset, files.count_classes(), distinct=bool(read_marker(path)))
     result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
+    result |= dataset.classes.explain_aliases(files.count_classes(), dataset.option)
     result |= summarize_unmatched(tables.unmatched())
     if files.note:
         result["check_classes"] = files.note
@@ -216,8 +217,9 @@ def _read_own_export(
         )
     moves = find_moves(dataset, path)
     _check_class_names(dataset, moves.relabelled.values())
+    aliases = dataset.classes.explain_aliases(moves.relabelled.values(), dataset.option)
     if simulate:
-        return moves.result()
+        return moves.result() | aliases
     for name, detail in moves.disputed.items():
         dataset.rejections.add(Rejection(STAGE, str(path / name), "disputed", detail))
     choices = [
@@ -227,7 +229,7 @@ def _read_own_export(
     if choices:
         action = make_operation("import-moves", count=len(choices), folder=path.name)
         dataset.journal.apply(action, choices)
-    result = moves.result()
+    result = moves.result() | aliases
     if moves.disputed:
         lines = [f"{format_short_path(name)}: {detail}" for name, detail in moves.disputed.items()]
         result["disputed_files"] = summarize_lines(lines, rejections_command(dataset, STAGE))

@@ -334,12 +334,9 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
 
 def _json_rows(text: str) -> Iterator[Mapping[str, str]]:
     for line in filter(str.strip, text.split("\n")):
-        yield {name.lower(): _cell(value) for name, value in json.loads(line).items()}
-
-
-def _cell(value: object) -> str:
-    """Return a name as text, also of a list with one; empty for any other value."""
-    return parse_name(value[0] if isinstance(value, list) and len(value) == 1 else value) or ""
+        cells = json.loads(line)
+        cells |= {k: v[0] for k, v in cells.items() if isinstance(v, list) and len(v) == 1}
+        yield {name.lower(): parse_name(value) or "" for name, value in cells.items()}
 
 
 def _csv_rows(text: str) -> Iterator[Mapping[str, str]]:

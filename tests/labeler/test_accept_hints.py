@@ -1,5 +1,6 @@
 """Weak labels, predictions, classes and their names; planning the import of dropped files."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from gleanset import Dataset, Origin
 from gleanset.db.classes import list_aliases
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
-from gleanset.db.sorting import SortingQueue
+from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Region
 from labeler.acceptance import (
@@ -349,6 +350,61 @@ def test_classes_command(empty: Dataset) -> None:
     assert run("delete", "hanako")["back_in_queue"] == 3, "an alias takes no class along"
     for name in ("asuka", "Asuka", "hana", "hanako"):
         run_here(*delete, name).refused(2, f"there is no class {name!r}", "labeler classes list")
+
+
+@pytest.mark.damages("most images have no file")
+def test_commands_print_the_class_of_a_former_name(empty: Dataset) -> None:
+    labelled(empty, nene=1)
+    (key,) = hinted(empty, "a", "nene")
+    at = ("-d", str(empty.root))
+
+    def run(*words: str) -> dict[str, Any]:
+        return run_here("labeler.cli", *words, "--json", *at).checked().json
+
+    assert run("classes", "rename", "nene", "yun")["done"] == "Rename nene to yun"
+    create = f"labeler classes add nene -d {empty.root}"
+    note = {"alias": "nene is a former name of yun", "to_make_it_a_class": create}
+    pages = write_pictures(empty.root.parent / "folders", ["nene/1.png"])
+    for words in (
+        ("label", "nene", key),
+        ("accept", "hints"),
+        ("import", str(pages)),
+        ("label", "nene", key),
+    ):
+        result = run(*words)
+        assert result | note == result, words
+        run("undo")
+    assert run("label", "nene", key)["class"] == "yun"
+    assert counted(empty) == {"yun": 2}
+    done = run("classes", "add", "nene")
+    assert done["alias"] == "nene was another name of yun until now"
+    result = run("label", "nene", key)
+    assert (result["class"], result["decided"], "alias" in result) == ("nene", 1, False)
+    lines = run_here("labeler.cli", "label", "nene", key, *at).stdout.splitlines()
+    status = f"  gleanset status -d {empty.root}"
+    assert lines == ["class: nene", "next:", status, "labelled: 1, step: 14"]
+
+
+def test_undo_restores_a_former_name(empty: Dataset) -> None:
+    labelled(empty, nene=1)
+    (key,) = sample_states(empty)
+    editor, names = ClassEditor(empty), partial(list_aliases, empty.db, with_former_names=True)
+    editor.rename("nene", "yun")
+    editor.add("nene")
+    assert (names(), empty.journal.undo().operation.kind) == ({}, "new-class")
+    assert (names(), counted(empty)) == ({"yun": ["nene"]}, {"yun": 1})
+    redo = empty.journal.undo(SampleTiles(empty.db).list_steps()[-1].id)
+    assert (redo.operation.kind, names(), counted(empty)) == ("undo", {}, {"yun": 1, "nene": 0})
+    # Out of order: a class that has got samples since is not merged again.
+    label(empty, key, "nene")
+    empty.journal.undo(SampleTiles(empty.db).list_steps()[-2].id)
+    assert counted(empty) == {"yun": 0, "nene": 1}
+    editor.rename("yun", "nene2")
+    editor.rename("nene", "yun")
+    empty.journal.undo()
+    assert empty.classes.resolve("yun") == "nene2", "not of the class whose renaming was undone"
+    empty.journal.undo()
+    assert empty.classes.resolve("nene2") == "nene2", "the name of an undone renaming is free"
 
 
 def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:

@@ -150,6 +150,10 @@ def test_renamed_class_does_not_contradict_itself(client: TestClient, dataset: D
     run_here("labeler.cli", "classes", "delete", "Mei M", "-d", dataset.root).checked()
     send_report(client, claimed="Hua", box=[5, 5, 20, 20])
     assert list_disputed_reports(dataset) == {}, "the label of the accepted reports is gone"
+    (report,) = Reports(dataset.db).iterate()
+    words = ("accept", str(report.id), "--class", "SANLANG", "--json", "-d", dataset.root)
+    accepted = run_here("webapp.cli", "reports", *words).checked().json
+    assert (accepted["class"], accepted["alias"]) == ("Hua", "SANLANG is an alias of Hua")
 
 
 def test_report_about_known_face_labels_its_sample(client: TestClient, dataset: Dataset) -> None:
