@@ -190,7 +190,8 @@ class PageHeader(QWidget):
             self.title.setText(description.title)
             self.name.setPlaceholderText(description.placeholder)
             self.file_button.setEnabled(count > 0 or not files)
-            self.file_button.setText(counted(description.action, count))
+            action = description.action if count or files else self.tr("Enter: next page")
+            self.file_button.setText(counted(action, count))
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)
