@@ -289,7 +289,8 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
     model = load(path)
     cropping = _crop_plan(job, model.facts, path, request.detector)
     ignored: Counter[str] = Counter()
-    files, results = expand_paths(request.paths, ignored), _PredictionResults(job)
+    files = expand_paths(request.paths, ignored)
+    results = _PredictionResults(job)
     folders = table = None
     if request.copy_to is not None:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)

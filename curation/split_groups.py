@@ -63,7 +63,8 @@ class _LinkedSamples:
         frames_of: dict[str, list[tuple[float, int, int]]] = {}
         # Rows of one sample are adjacent.
         for sample_rows in (list(rows) for _, rows in groupby(evidence, attrgetter("id"))):
-            first, number = sample_rows[0], len(self.members)
+            first = sample_rows[0]
+            number = len(self.members)
             self.rows[first.id] = number
             sources = frozenset(row.source for row in sample_rows if row.source is not None)
             videos = frozenset(row.video for row in sample_rows if row.video)

@@ -102,7 +102,8 @@ def accept_reports(
         if report.claim.kind == REMOVAL:
             raise _asks_for_removal(dataset, report.id)
     keys, new = _find_samples(dataset, reports)
-    names, known = _refuse_disputed(dataset, reports, claims, keys), dataset.classes.list_names()
+    names = _refuse_disputed(dataset, reports, claims, keys)
+    known = dataset.classes.list_names()
     with dataset.stage("web-reports") as scratch:
         originals = dataset.originals(scratch)
         cuts = [_read_and_crop(dataset, report, originals) for report in new]
@@ -244,7 +245,8 @@ def find_copies(dataset: Dataset, reports: Sequence[Report]) -> dict[int, list[S
     """
     claims = {report.id: report.claim for report in reports}
     phashes = {claim.phash for claim in claims.values() if claim.phash is not None}
-    similar, copies = Reports(dataset.db).similar_images(phashes), dict[int, list[SimilarImage]]()
+    similar = Reports(dataset.db).similar_images(phashes)
+    copies = dict[int, list[SimilarImage]]()
     for number, claim in claims.items():
         others = [] if claim.phash is None else similar[claim.phash]
         copies[number] = [image for image in others if image.sha256 != claim.sha256]
@@ -351,7 +353,8 @@ def _asks_for_removal(dataset: Dataset, number: int | None) -> UsageError:
 
 def find_unclear_reports(dataset: Dataset, numbers: Collection[int]) -> dict[str, set[int]]:
     """Return, by reason, the pending reports that should not be accepted without a look."""
-    reports, known = Reports(dataset.db).get_pending(numbers), dataset.classes.list_names()
+    reports = Reports(dataset.db).get_pending(numbers)
+    known = dataset.classes.list_names()
     return {
         "contradictory": list_disputed_reports(dataset).keys() & set(numbers),
         "of none of the classes": {r.id for r in reports if r.claim.claimed in NO_CLASS},
@@ -374,7 +377,8 @@ def refuse_similar_names(dataset: Dataset, claims: Mapping[int, str | None]) -> 
 
 def find_misfits(dataset: Dataset, reports: Sequence[Report]) -> set[int]:
     """Return reports of parts in a dataset of whole images, and of whole images in other ones."""
-    misfits, are_whole = set[int](), are_whole_images(dataset.db)
+    misfits = set[int]()
+    are_whole = are_whole_images(dataset.db)
     for report in reports if dataset.samples.count_by("detector") else ():
         box = report.claim.box
         with suppress(OSError, Unreadable):
@@ -424,7 +428,8 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
 
 def find_class(dataset: Dataset, name: str) -> str:
     """Return the class that a name or an alias means, however it is written; else the name."""
-    known, classes = dataset.classes.resolve_alias(name), dataset.classes.list_names()
+    known = dataset.classes.resolve_alias(name)
+    classes = dataset.classes.list_names()
     if known in classes:
         return known
     others = {fold_name(a): n for n, names in list_aliases(dataset.db).items() for a in names}

@@ -165,7 +165,8 @@ def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
     parts = (
         unique_names[first : first + _AT_ONCE] for first in range(0, len(unique_names), _AT_ONCE)
     )
-    search, worker = partial(_search_part, pattern), Processes(1, SEARCH_TIMEOUT_SECONDS)
+    search = partial(_search_part, pattern)
+    worker = Processes(1, SEARCH_TIMEOUT_SECONDS)
     for outcome in run_over(search, parts, worker):
         if outcome.result is None:
             raise UsageError(

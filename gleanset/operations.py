@@ -85,7 +85,8 @@ class Operation:
             return f"Undo: {self.undone().text(noun)}"
         if self.kind not in TEXTS:  # written by a newer Gleanset
             return " ".join([self.kind, *map(str, self.arguments.values())])
-        count, template = self.arguments.get("count", 0), TEXTS[self.kind]
+        count = self.arguments.get("count", 0)
+        template = TEXTS[self.kind]
         if count == 1:
             template = " ".join(_SINGULAR.get(word, word) for word in template.split(" "))
         faces = f"{count} {noun}{'s' if count != 1 else ''}"

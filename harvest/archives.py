@@ -160,7 +160,8 @@ def find_members(path: Path, options: ImportOptions, ignored: Counter[str]) -> I
                 title=title,
                 original_path="/".join(member.parts) or None,
             )
-            folder, about = f"{key}:{'/'.join(inside)}", metadata.get(name.rpartition(".")[0])
+            folder = f"{key}:{'/'.join(inside)}"
+            about = metadata.get(name.rpartition(".")[0])
             origin, credit = rules.complete(path / relative, origin, inside, folder, about)
             own_credit = (credit,) if about or credit != NO_CREDIT else ()
             stamp = make_credit_stamp(origin.post, options.credit, *own_credit)

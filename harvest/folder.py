@@ -120,7 +120,8 @@ class TreeRules:
 
         `inside` are the folders above the file, `folder` is the name of the last one as a group.
         """
-        options, row = self._options, self.tables.get_row(path)
+        options = self._options
+        row = self.tables.get_row(path)
         level = options.class_level if options.hints else None
         hint = options.label
         if level is not None:
@@ -170,7 +171,9 @@ def _copy_members(
         if file.read is None:
             yield file
             continue
-        path, data, rejection = scratch / str(number), b"", None
+        path = scratch / str(number)
+        data = b""
+        rejection = None
         try:
             data = file.read()
         except Unreadable as error:

@@ -67,7 +67,8 @@ class FrameHarvest:
         A bad video becomes a rejection; if no video is usable, raises `InputUnusable`,
         `MissingComponent` or the error of the site.
         """
-        inputs, dataset = list(videos), self.dataset
+        inputs = list(videos)
+        dataset = self.dataset
         find_ffmpeg()
         self._lock, self._is_stopped = Lock(), False
         self._unusable: list[tuple[str, Unreadable]] = []
@@ -354,7 +355,8 @@ def preview_frames(
     show: Callable[[str], None],
 ) -> dict[str, object]:
     """Show the videos that would be sampled; return the counts, and what is wrong with others."""
-    counts, problems = Counter(videos=0), []
+    counts = Counter(videos=0)
+    problems = []
     hashes: set[str] = set()
     for video in inputs:
         state = "videos"

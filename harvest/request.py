@@ -411,7 +411,8 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 
         if self.group_by in (None, FOLDER):
             return FileGroups(self.group_by)
-        options, ignored = ImportOptions(exclude=self.exclude), Counter[str]()
+        options = ImportOptions(exclude=self.exclude)
+        ignored = Counter[str]()
         trees, archives = split_archives(paths, root)
         files = [file for tree in trees for file in find_images(tree, options, ignored)]
         files += [file for path in archives for file in find_members(path, options, ignored)]

@@ -55,7 +55,8 @@ def store_secret(name: str, value: str) -> None:
     if not value:
         raise UsageError(f"the secret {name} is empty", "give its value")
     _known_secrets.add(value)
-    values, path = _read_file() | {name: value}, find_secrets_file()
+    values = _read_file() | {name: value}
+    path = find_secrets_file()
     with disk_errors(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with atomic_file(path) as partial:

@@ -125,7 +125,8 @@ def find_leaks(
 
     If all images are samples of `dataset`, its groups and earlier verdicts on pairs apply.
     """
-    progress, images = progress or Progress(), audit.images
+    progress = progress or Progress()
+    images = audit.images
     with Processes(workers).keep(compare_files.__module__) as pool:
         digests, hashes = _hash_images(audit, pool, progress)
         equal_files: dict[tuple[str, str], list[int]] = defaultdict(list)
@@ -264,7 +265,8 @@ def collect_tree(root: Path) -> Audit:
 
 def collect_dataset(dataset: Dataset) -> Audit:
     """Collect the samples with a split. Raises `InputUnusable` if there are none."""
-    audit, samples = Audit(), list(dataset.samples.iter_in_splits())
+    audit = Audit()
+    samples = list(dataset.samples.iter_in_splits())
     rows = Pairs(dataset.db).get_ids([sample.key for sample in samples])
     for sample, file in zip(samples, list_sample_files(dataset, rows), strict=True):
         audit.add(sample.key, str(sample.split), str(sample.label), file)

@@ -36,7 +36,8 @@ def sample_file(region: SampleRegion, originals: Store) -> SampleFile:
 
 def list_sample_files(dataset: Dataset, rows: Sequence[int]) -> list[SampleFile]:
     """Return the files and regions of samples (rows)."""
-    regions, originals = ImageHashes(dataset.db).get_regions(rows), dataset.originals(dataset.cache)
+    regions = ImageHashes(dataset.db).get_regions(rows)
+    originals = dataset.originals(dataset.cache)
     return [sample_file(regions[row], originals) for row in rows]
 
 

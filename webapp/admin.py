@@ -84,7 +84,8 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     spool = service.require_spool()
     query = request.query_params
     with open_for_writing(spool.root) as dataset:
-        table, settled = Reports(dataset.db), query.get("settled") == "true"
+        table = Reports(dataset.db)
+        settled = query.get("settled") == "true"
         number = parse_json(query.get("after", "0"), RowNumber, "number", "reload the page")
         start = query.get("kind", ""), query.get("claimed", ""), number
         pending = [] if settled else table.list_pending(start, REPORTS_PER_PAGE)
@@ -133,7 +134,8 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
     """Accept or refuse reports, or undo a step; return the step, its reports and their classes."""
     decision = parse_json(body, AdminDecision, "decision", "reload the page")
     with open_for_writing(service.require_spool().root) as dataset:
-        table, settled = Reports(dataset.db), web_reports.SettledReports(decision.undo, 0)
+        table = Reports(dataset.db)
+        settled = web_reports.SettledReports(decision.undo, 0)
         is_one = bool(decision.accept) + bool(decision.refuse) + bool(decision.undo) == 1
         if not is_one or (decision.undo and not table.list_in_step(decision.undo)):
             raise UsageError("not a decision", "accept or refuse reports, or undo a step of these")
@@ -187,7 +189,8 @@ def _report_json(
 
 
 def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[str, Any]]:
-    thumbnails, result = Thumbnails(dataset, with_reports=True), list[dict[str, Any]]()
+    thumbnails = Thumbnails(dataset, with_reports=True)
+    result: list[dict[str, Any]] = []
     for number, copy in enumerate(copies):
         image = dataset.images.get(copy.sha256) if number < MAX_SHOWN_COPIES else None
         preview = thumbnails.of_image(image) if image else None

@@ -476,7 +476,9 @@ def measure_recall_threshold(
     val: SplitAnswers, name: str, recall: float, rule: DecisionRule
 ) -> RecallThreshold:
     """Measure the effect of all thresholds on a protected class on val."""
-    number, mask, y = val.classes.index(name), val.of_class(name), val.outputs.y
+    number = val.classes.index(name)
+    mask = val.of_class(name)
+    y = val.outputs.y
     before, after = val.answers(rule.without_thresholds()), val.answers(rule)
     lost = after[mask] != number
     upper_bound = bound_share(lost, val.groups[mask])
@@ -510,7 +512,8 @@ def choose_unknown_threshold(
     numbers = group_numbers(groups)
     cases = int(numbers.max()) + 1
     order = np.argsort(similarity, kind="stable")
-    ranked, weight = similarity[order], (1 / np.bincount(numbers))[numbers][order]
+    ranked = similarity[order]
+    weight = (1 / np.bincount(numbers))[numbers][order]
     # The share strictly below each value, with the additional group.
     shares = (np.append(0.0, weight.cumsum()[:-1]) + 1) / (cases + 1)
     first = np.append(True, ranked[1:] != ranked[:-1])

@@ -227,7 +227,8 @@ def fit_calibration(
         prior += (share / SHIFT_SHARE_DEVIATION) ** 2 / 2
         return evidence * loss(log_temperature, share) + float(prior)
 
-    best, share = _minimize_cost(lambda log_temperature: cost(log_temperature, 0.0)), 0.0
+    best = _minimize_cost(lambda log_temperature: cost(log_temperature, 0.0))
+    share = 0.0
     if shifted:
         best, share = _minimize_with_shift(cost, best)
     if group_count * (loss(0.0, 0.0) - loss(best, share)) < MIN_EVIDENCE_NATS / group_count:
@@ -294,7 +295,8 @@ class CalibrationError:
 
 def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> CalibrationError:
     """Return the expected calibration error of probabilities (N x C) with true classes (N)."""
-    confidences, correct = probabilities.max(1), probabilities.argmax(1) == y
+    confidences = probabilities.max(1)
+    correct = probabilities.argmax(1) == y
     # Bin i is (i / bins, (i + 1) / bins].
     numbers = np.clip(np.ceil(confidences * bins).astype(np.int64) - 1, 0, bins - 1)
     counts = np.bincount(numbers, minlength=bins)

@@ -237,7 +237,8 @@ def _read_tensors(data: bytes) -> list[Array]:
     for _ in range(3):  # magic number, protocol and system
         deque(pickletools.genops(stream), maxlen=0)
     texts = [text for text in _read_texts(stream) if text not in ("storage", "cpu")]
-    names, numbers = dict(zip(texts[1::2], texts[::2], strict=False)), dict[str, Array]()
+    names = dict(zip(texts[1::2], texts[::2], strict=False))
+    numbers = dict[str, Array]()
     for key in _read_texts(stream):
         kind = np.dtype("<i8" if is_batch_counter(names[key]) else "<f4")
         count = int.from_bytes(stream.read(8), "little")

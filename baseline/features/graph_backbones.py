@@ -186,7 +186,8 @@ class LiteBackbone(GraphBackbone):
 
 def draw_random_weights(shapes: Shapes, seed: int) -> State:
     """Return random initial weights as in timm (He et al., 2015)."""
-    random, state = np.random.default_rng(seed), dict[str, Array]()
+    random = np.random.default_rng(seed)
+    state = dict[str, Array]()
     for name, shape in shapes.items():
         if len(shape) == 4:
             receives = shape[0] * shape[2] * shape[3] / (shape[0] if shape[1] == 1 else 1)
@@ -305,7 +306,8 @@ class SmallBackbone(GraphBackbone):
 
     @property
     def shapes(self) -> Shapes:
-        settings, shapes = self.settings, dict[str, tuple[int, ...]]()
+        settings = self.settings
+        shapes = dict[str, tuple[int, ...]]()
         for number, (before, after) in enumerate(pairwise((settings.channels, *settings.blocks))):
             shapes[f"features.{number}.0.weight"] = (after, before, 3, 3)
             shapes |= {f"features.{number}.2.{part}": (after,) for part in NORM}

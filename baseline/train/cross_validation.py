@@ -187,7 +187,8 @@ BACKGROUND = Path(__file__).with_name("drawn_people.jpg")
 
 def read_background(shape: ImageShape) -> npt.NDArray[np.uint8]:
     """Return 64 images of people of no class (64 x C x size x size)."""
-    mode, side = "RGB" if shape.channels == 3 else "L", 8 * shape.size
+    mode = "RGB" if shape.channels == 3 else "L"
+    side = 8 * shape.size
     sheet = np.asarray(Image.open(BACKGROUND).convert(mode).resize((side, side)))
     tiles = sheet.reshape(8, shape.size, 8, shape.size, shape.channels).transpose(0, 2, 4, 1, 3)
     return tiles.reshape(64, shape.channels, shape.size, shape.size)
@@ -235,7 +236,8 @@ def add_unknown_rule(
         values = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
         return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
 
-    folds, scores = 0, compute_similarity(val)
+    folds = 0
+    scores = compute_similarity(val)
     if left_out is not None:
         folds = MEMBERSHIP_FOLDS
         scores |= dict(zip(left_out.known_keys, left_out.known.tolist(), strict=True))

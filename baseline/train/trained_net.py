@@ -204,7 +204,8 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
 
     Raises `ValueError` if they are those of another network.
     """
-    prefix, behind = _prefix(backbone), ("projection.", "head.", MEMBERSHIP)
+    prefix = _prefix(backbone)
+    behind = ("projection.", "head.", MEMBERSHIP)
     backbone_state = {
         name.removeprefix(prefix): v for name, v in state.items() if not name.startswith(behind)
     }

@@ -135,7 +135,8 @@ def find_suspect_labels(
     probabilities: Floats, outputs: Outputs, classes: Sequence[str], run: str
 ) -> list[LabelIssue]:
     """Return the off-diagonal of the confident joint (N x C), largest margin first."""
-    y, rows = outputs.y, np.arange(len(outputs))
+    y = outputs.y
+    rows = np.arange(len(outputs))
     of_label = probabilities[rows, y]
     sums = np.bincount(y, of_label, minlength=len(classes))
     counts = np.bincount(y, minlength=len(classes))

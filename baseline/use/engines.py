@@ -218,7 +218,8 @@ class OnnxEngine:
         except Exception as error:  # onnxruntime has many exception classes
             problem = f"it fails for an image of {size} x {size}: {error}"
             raise _mismatch_error(name, problem) from error
-        columns, labels = outputs.probabilities.shape[1], len(facts.classes)
+        columns = outputs.probabilities.shape[1]
+        labels = len(facts.classes)
         if columns != labels:
             raise _mismatch_error(name, f"it has {columns} outputs and {labels} labels")
         gallery = None if facts.gallery is None else (1, labels)

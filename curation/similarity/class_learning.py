@@ -115,7 +115,8 @@ def predict_classes(
     copied, tied = (np.asarray(kind.votes.any(axis=1)) for kind in (copies, ties))
     judges = taught.reviewed & ~copied[rows]
     ridge, self_training = Ridge.fitted(vectors[rows], taught), SelfTraining.create(vectors, taught)
-    ridge_scores, ridge_held_out = ridge.scores(vectors), ridge.without(taught.groups)
+    ridge_scores = ridge.scores(vectors)
+    ridge_held_out = ridge.without(taught.groups)
     out_of_group_scores = raise_likeliest(ridge_held_out, self_training.without(taught.groups))
     ridge_temperature, _ = calibrate(out_of_group_scores, taught, judges, PRIOR_TEMPERATURE)
     scores = raise_likeliest(ridge_scores, self_training.likeliest(vectors))
@@ -154,7 +155,8 @@ def _estimate_known_odds(
         scores = Ridge.fitted(vectors[part.rows], part).scores(own[left_out])
         return np.asarray(scores.max(1))
 
-    own, best = vectors[taught.rows], scores.max(1)
+    own = vectors[taught.rows]
+    best = scores.max(1)
     best[taught.rows] = held_out_scores.max(1)
     return estimate_known_odds(vectors, taught.rows, taught.y, taught.groups, best, score_left_out)
 
@@ -167,7 +169,8 @@ def calibrate(
     Returns the calibrated probabilities as well.
     """
     at = np.flatnonzero(judges & np.isfinite(scores[:, 0]))
-    y, places = taught.y[at], np.arange(len(at))
+    y = taught.y[at]
+    places = np.arange(len(at))
     groups = len(np.unique(taught.groups[at]))
     if not groups:
         return usual, OutOfFold(at, scores[at])
@@ -347,7 +350,9 @@ def _with_ones(rows: Rows) -> Rows:
 
 def raise_likeliest(scores: Floats, likeliest: Indices) -> Floats:
     """Swap each row's highest score with that of its `likeliest` class."""
-    swapped, rows, highest = scores.copy(), np.arange(len(scores)), scores.argmax(axis=1)
+    swapped = scores.copy()
+    rows = np.arange(len(scores))
+    highest = scores.argmax(axis=1)
     swapped[rows, likeliest] = scores[rows, highest]
     swapped[rows, highest] = scores[rows, likeliest]
     return swapped

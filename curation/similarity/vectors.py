@@ -64,7 +64,8 @@ class VectorStore:
 
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return the stored vectors with these names."""
-        requested, vectors = set(names), dict[bytes, Vector]()
+        requested = set(names)
+        vectors = dict[bytes, Vector]()
         for _, data in self._intact_files():
             file = io.BytesIO(data)
             stored, rows = (np.load(file, allow_pickle=False) for _ in range(2))

@@ -63,7 +63,8 @@ def sort_in_reading_order(faces: Iterable[Face]) -> list[Face]:
     """
     rows: list[list[Face]] = []
     for face in sorted(faces, key=lambda face: (face.box.y, face.box.x)):
-        top, box = rows[-1][0].box if rows else face.box, face.box
+        top = rows[-1][0].box if rows else face.box
+        box = face.box
         shared = min(top.y + top.height, box.y + box.height) - box.y
         if rows and 2 * shared >= min(top.height, box.height):
             rows[-1].append(face)

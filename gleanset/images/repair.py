@@ -54,7 +54,8 @@ def _strip_png_texts(data: bytes) -> bytes:
 
 
 def _add_end_marker(data: bytes, max_pixels: int) -> bytes | None:
-    segments, header = [data[:2]], b""
+    segments = [data[:2]]
+    header = b""
     scans: list[bytes] = []
     with suppress(Unreadable):  # truncated segment
         for part in iter_jpeg_segments(data):

@@ -316,7 +316,8 @@ def parse_content_signals(text: str) -> Protego | None:
 
 def _as_access_rule(line: str) -> str:
     if signal := _SIGNAL_LINE.match(line):
-        path, preferences = signal.group(1), signal.group(2).partition("#")[0]
+        path = signal.group(1)
+        preferences = signal.group(2).partition("#")[0]
         is_allowed = _allows_training(preferences)
         # The stricter of two signals for the same path applies: everything else is allowed anyway.
         if is_allowed is None or (is_allowed and path is None):

@@ -292,7 +292,8 @@ class Scheduler(Generic[Result]):
         return job
 
     def _advance(self, job: DownloadJob) -> None:
-        host, response = job.turn.host, None
+        host = job.turn.host
+        response = None
         try:
             job.turn = next(job.fetch)
         except StopIteration as end:

@@ -393,7 +393,8 @@ def _time_range(text: str) -> Iterator[tuple[str, datetime]]:
 
 
 def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candidate | Skipped:
-    key, size = photo.get("id"), _size(photo, int(settings["size"]))
+    key = photo.get("id")
+    size = _size(photo, int(settings["size"]))
     if photo.get("media", "photo") != "photo":
         return Skipped(str(key), "filtered")
     if not key or not size:

@@ -194,7 +194,9 @@ class VideoSampler:
     """Sampler of one video."""
 
     def __init__(self, task: VideoTask) -> None:
-        self._video, self._sampling, self._store = task.video.path, task.sampling, task.store
+        self._video = task.video.path
+        self._sampling = task.sampling
+        self._store = task.store
         self._advance = task.advance or (lambda seconds: None)
         self._chooser: FrameChooser = (
             task.follower.chooser(task.sampling.limit)

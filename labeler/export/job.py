@@ -158,7 +158,8 @@ class ShardWriter:
                 except Unreadable as error:
                     failed[item.path] = f"{error.reason}: {error.detail}"
                     continue
-                row, file = row | {"sha256": written.sha256}, shard_file_name(item)
+                row = row | {"sha256": written.sha256}
+                file = shard_file_name(item)
                 put(ShardRecord(file, data, row))
                 if written.has_gps:
                     files_with_gps.append(file)
@@ -222,7 +223,8 @@ def write_shards(
         raise nothing_to_export_error(dataset, options)
     numbers = {name: number for number, name in enumerate(names)}
     write = ShardWriter(folder, earlier, options, numbers)
-    pool, facts = Processes(workers, SHARD_TIMEOUT_SECONDS), CardFacts(options)
+    pool = Processes(workers, SHARD_TIMEOUT_SECONDS)
+    facts = CardFacts(options)
     shards: list[str] = []
     failed: dict[str, str] = {}
     outcomes = run_over(write, plan_shards(dataset, options), pool)
@@ -391,7 +393,8 @@ def export(
     Equal data gives equal bytes. Raises `InputUnusable` if the folder holds other files than an
     earlier export, or if no image can be read; then nothing is changed.
     """
-    options, target = options or ExportOptions(), resolve_target(target)
+    options = options or ExportOptions()
+    target = resolve_target(target)
     progress = progress or Progress()
     if options.form.check is not None:
         with attribute_errors("exports", options.format):

@@ -74,7 +74,8 @@ def export_to_url(
     """
     if options.link:
         raise UsageError(f"nothing can be linked into {url}", "leave --link out")
-    progress, target = progress or Progress(), UploadTarget.from_url(url)
+    progress = progress or Progress()
+    target = UploadTarget.from_url(url)
     target.check_replaceable()
     with ExitStack() as resources:
         if dataset.read_only:

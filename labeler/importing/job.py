@@ -82,7 +82,8 @@ def import_image(item: LabelledImage, keep: StageBytes, cutter: FaceCropper) -> 
     """
     data = read_image_file(item.path)
     measured = keep(data)
-    image_box, image = Box(0, 0, measured.width, measured.height), decode(data)
+    image_box = Box(0, 0, measured.width, measured.height)
+    image = decode(data)
     pixels = np.asarray(image.pixels)
     cuts, dropped = [], list[Unreadable]()
     for box, label in item.labels:
@@ -112,7 +113,8 @@ def import_labelled(
     Raises `InputUnusable` if there are no labelled images, `UsageError` for a level without class
     folders or a pattern that matches no group.
     """
-    path, class_level = Path(request.path).absolute(), request.class_level
+    path = Path(request.path).absolute()
+    class_level = request.class_level
     if is_export_of(dataset, read_marker(path)):
         return _read_own_export(dataset, request, path, simulate=simulate)
     files = read_labelled(path, class_level)
@@ -163,7 +165,8 @@ def _get_origins(
     origins = {}
     for image in files.images:
         path, info = image.path, files.sources.get(image.path, SourceInfo())
-        source, inside = tables.get_row(path), path.parent.relative_to(tables.top).parts
+        source = tables.get_row(path)
+        inside = path.parent.relative_to(tables.top).parts
         credit = source.credit.completed(info.credit)
         # The title of a frame is that of its video.
         is_video = PurePath(info.title or "").suffix.lower() in VIDEO_EXTENSIONS

@@ -96,7 +96,8 @@ def _read_images(
         if not isinstance(name, str):
             labelled.drop(file, "image without file_name")
             continue
-        key, image = _key(row.get("id")), None
+        key = _key(row.get("id"))
+        image = None
         if (path := labelled.find_image(name, file)) is not None:
             labelled.ignored.setdefault(path, "listed without an annotation")
             labelled.sources[path] = _source(row, licences.get(_key(row.get("license"))))
@@ -248,7 +249,8 @@ def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
 def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
     names: dict[Path, Mapping[int, str]] = {}
     for file in tree.iter_files(*_YAML, *_NAME_LISTS):
-        text, is_yaml = read_text_file(file), file.suffix.lower() in _YAML
+        text = read_text_file(file)
+        is_yaml = file.suffix.lower() in _YAML
         if listed := _yaml_names(text) if is_yaml else _tidy_names(enumerate(text.splitlines())):
             names.setdefault(file.parent, listed)
             labelled.tables.add(file)

@@ -132,15 +132,18 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     marker = read_marker(root)
     check_class_folders(root, marker)
     entries, labels = marker_entries(marker), _folder_labels(marker)
-    tree, moves = ImportTree.from_folder(root), ExportMoves()
+    tree = ImportTree.from_folder(root)
+    moves = ExportMoves()
     moves.ignored = tree.count_ignored()
     names = match_files(root, [path for path in tree.images if not path.is_symlink()], entries)
     for name, before in names.items():
         if before is None:
             moves.tally["new_files"] += 1
             continue
-        entry, folder = entries[before], _class_folder(name, marker)
-        label, sample = labels.get(folder, folder), dataset.samples.get(str(entry["sample"]))
+        entry = entries[before]
+        folder = _class_folder(name, marker)
+        label = labels.get(folder, folder)
+        sample = dataset.samples.get(str(entry["sample"]))
         if sample is None or not folder:
             moves.tally["unknown"] += 1
         elif label in (sample.label, entry["label"]):

@@ -105,7 +105,8 @@ def _by_section(rows: OrderedRows) -> dict[str | None, list[int]]:
 def _merged(items: Sequence[T], all_items: Sequence[T]) -> list[T]:
     """Return `items` with each missing item after the one that precedes it in `all_items`."""
     positions = {item: n for n, item in enumerate(items)}
-    followers, previous = dict[int, list[T]](), -1
+    followers = dict[int, list[T]]()
+    previous = -1
     for item in all_items:
         if item in positions:
             previous = positions[item]

@@ -85,7 +85,8 @@ def are_face_crops(dropped: DroppedPaths) -> bool:
 
     end = time.monotonic() + SIZE_CHECK_SECONDS
     images = list(takewhile(lambda _: time.monotonic() <= end, _iterate_images(dropped)))
-    step, votes = max(len(images) // MAX_CHECKED_IMAGES, 1), []
+    step = max(len(images) // MAX_CHECKED_IMAGES, 1)
+    votes = []
     for path in images[::step][:MAX_CHECKED_IMAGES]:
         with suppress(Unreadable):
             short, long = sorted(read_image_size(path))

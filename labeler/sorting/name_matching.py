@@ -24,7 +24,8 @@ class KnownName(NamedTuple):
 
 def list_known_names(dataset: Dataset) -> list[KnownName]:
     """Return the names that may be typed and are valid for a class, the most likely first."""
-    names, meanings = [], dict(classes.list_class_names(dataset.db))
+    names = []
+    meanings = dict(classes.list_class_names(dataset.db))
     for label, others in classes.list_aliases(dataset.db, with_former_names=True).items():
         meanings |= {name: label for name in others if name not in meanings}
     for text, label in meanings.items():

@@ -124,7 +124,8 @@ class Predictor:
         sample_rows = [sample.id for sample in samples]
         learned = self._predict(samples, decided_samples, space)
         refused = self._session.changes.get_refused_classes(sample_rows)
-        faces, predictions = Counter(sample.image for sample in samples), []
+        faces = Counter(sample.image for sample in samples)
+        predictions = []
         for sample in samples:
             prediction = learned.get(sample.id, NO_PREDICTION)
             # A weak label names one person, in an image of several faces not which.

@@ -220,7 +220,8 @@ class SortingSession:
     def refuse(self, step: int, refused: Mapping[int, str]) -> None:
         """Record, as part of a step, that samples are not of these classes."""
         existing = list(self.tiles.get_many(list(refused)))
-        refused_classes, changes = self.changes.get_refused_classes(existing), []
+        refused_classes = self.changes.get_refused_classes(existing)
+        changes = []
         for sample in existing:
             if (label := self.classes.get_id(refused[sample])) is not None:
                 classes = refused_classes.get(sample, frozenset()) | {label}

@@ -287,7 +287,8 @@ def _place_free(
         label: tuple(float(size * share) for share in spec.shares)
         for label, size in sorted(totals.items())
     }
-    table, items = PartTable(targets_by_class), []
+    table = PartTable(targets_by_class)
+    items = []
     for key, sizes in sizes_by_key.items():
         row = tuple(sorted(sizes.items()))
         if key in placed:
@@ -311,7 +312,8 @@ def _resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
     held_out: list[tuple[str, str]] = []
     for kind, name in spec.hold_out:
         if kind == "source":
-            known_names, matches = sources, [source for source in sources if source == name]
+            known_names = sources
+            matches = [source for source in sources if source == name]
         else:
             known_names = sorted(videos.values())
             matches = [

@@ -65,7 +65,8 @@ class OpenTrack:
 
     def cost(self, detected: DetectedFace, time: float) -> float:
         """Return the cost of adding a face, or `IMPOSSIBLE`."""
-        elapsed, box = time - self.ended, detected.face.box
+        elapsed = time - self.ended
+        box = detected.face.box
         move = min(_distance(self._predict(elapsed), box), _distance(self.box, box))
         scale = abs(math.log(_side(box) / _side(self.box)))
         color_distance = float(np.linalg.norm(detected.colours - self.colours))
@@ -83,7 +84,9 @@ class OpenTrack:
 
     def add(self, detected: DetectedFace, time: float) -> None:
         """Append a face to the track."""
-        elapsed, side, face = max(time - self.ended, 1e-3), _side(self.box), detected.face
+        elapsed = max(time - self.ended, 1e-3)
+        side = _side(self.box)
+        face = detected.face
         (x, y), (next_x, next_y) = _center(self.box), _center(face.box)
         self.speed = (next_x - x) / side / elapsed, (next_y - y) / side / elapsed
         self.box, self.ended, self.frames = face.box, time, self.frames + 1
@@ -129,7 +132,8 @@ class SceneTracker:
                 track.ended = cut
 
     def _begin_track(self, detected: DetectedFace, time: float) -> OpenTrack:
-        number, start = len(self.tracks) + 1, time
+        number = len(self.tracks) + 1
+        start = time
         if time == self._first and self.scene_start is not None:
             start = self.scene_start if time - self.scene_start <= MAX_GAP_SECONDS else time
         face = detected.face

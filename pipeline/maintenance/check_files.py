@@ -75,7 +75,8 @@ class _GarbageCollector:
     """Finds garbage of each kind and removes it under the lock that guards it."""
 
     def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool) -> None:
-        self._dataset, self._maintenance = dataset, Maintenance(dataset.db)
+        self._dataset = dataset
+        self._maintenance = Maintenance(dataset.db)
         self._older_than, self._simulate = older_than, simulate
         self._latest_change = time.time() - older_than
 
@@ -250,7 +251,8 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         checker = _ImageChecker(dataset, maintenance, dataset.originals(scratch), repair)
         total = dataset.images.count()
         # In threads, as hashing releases the GIL.
-        check, workers = partial(check_hash, checker.store), Threads(2 * count_cores())
+        check = partial(check_hash, checker.store)
+        workers = Threads(2 * count_cores())
         outcomes = run_over(check, maintenance.iter_images(), workers)
         for outcome in progress.over(outcomes, "verify", total=total):
             checker.record(outcome.item, outcome.reason, outcome.detail)

@@ -87,7 +87,8 @@ def shorten_location(text: str) -> str:
         return shortened(text)
     if parts.scheme in ("http", "https") and parts.netloc:
         # Only the host, because credentials may precede it.
-        host, tail = parts.netloc.rpartition("@")[2], parts.path.rstrip("/").rpartition("/")[2]
+        host = parts.netloc.rpartition("@")[2]
+        tail = parts.path.rstrip("/").rpartition("/")[2]
         return shortened(f"{host}/…/{tail}" if parts.path.count("/") > 1 else f"{host}/{tail}")
     return shortened("/".join(re.split(r"[/\\]", text)[-2:]))
 
@@ -273,7 +274,8 @@ MAX_BAND_IMAGES = 14
 def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str, object]:
     """Gather the content of the report. Raises what `read_run` raises."""
     run = read_run(dataset, run_id)
-    thumbnails, statistics = Thumbnails(dataset), Statistics(dataset.db)
+    thumbnails = Thumbnails(dataset)
+    statistics = Statistics(dataset.db)
     counts = dataset.samples.count_by("kept", "status", "detector")
     in_use = [("kept", "queue"), ("kept", "labelled")]
     used = {key: number for key, number in counts.items() if key[:2] in in_use}

@@ -29,7 +29,8 @@ def make_training_rows(count: int) -> tuple[Rows, TrainingRows]:
     y = np.sort(random.choice(CLASSES, count, p=(0.6, 0.3, 0.1)))
     rows = np.eye(WIDTH)[y] + random.normal(0, 0.3, (count, WIDTH))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    each, trusted = np.arange(count), np.ones(count, np.bool_)
+    each = np.arange(count)
+    trusted = np.ones(count, np.bool_)
     return rows.astype(np.float32), TrainingRows(each, y, each // 3, trusted, CLASSES)
 
 

@@ -135,7 +135,8 @@ def test_model_is_fetched_by_url_and_hash(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     publisher = Publisher()
     publisher.data = model.read_bytes()
-    url, sha256 = publisher.file_url("red.onnx"), hashlib.sha256(publisher.data).hexdigest()
+    url = publisher.file_url("red.onnx")
+    sha256 = hashlib.sha256(publisher.data).hexdigest()
     with serving(publisher, monkeypatch):
         result = build_detector("onnx", model=url, sha256=sha256).detect(square)
         assert [face.box for face in result] == detect(model, square)

@@ -43,7 +43,8 @@ class RandomFaces:
     """40 images with two faces each, from films, posts and files."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self.dataset, dice = dataset, random.Random(5)
+        self.dataset = dataset
+        dice = random.Random(5)
         self.faces: dict[int, Face] = {}
         raw: dict[str, tuple[int, Origin, tuple[str, float] | None]] = {}
         for number in range(40):
@@ -114,7 +115,8 @@ def test_orders_equal_python_sort(random_faces: RandomFaces, order: str) -> None
 
 
 def test_filters_equal_brute_force(random_faces: RandomFaces) -> None:
-    result, faces = OrderedSamples(random_faces.dataset.db), random_faces.faces.values()
+    result = OrderedSamples(random_faces.dataset.db)
+    faces = random_faces.faces.values()
     cases: list[tuple[SampleFilter, set[int]]] = [
         (SampleFilter(source="bing"), {f.id for f in faces if f.source == "bing"}),
         (SampleFilter(video="f2"), {f.id for f in faces if f.film == "f2"}),
@@ -129,7 +131,8 @@ def test_filters_equal_brute_force(random_faces: RandomFaces) -> None:
 def test_places_and_classes_are_disjoint(tmp_path_factory: pytest.TempPathFactory) -> None:
     with Dataset.create(tmp_path_factory.mktemp("places") / "d") as dataset:
         random_faces = RandomFaces(dataset)
-        result, db = OrderedSamples(dataset.db), dataset.db
+        result = OrderedSamples(dataset.db)
+        db = dataset.db
         parts = {place: list(result.list_rows(place).ids) for place in PLACES}
         classes = {
             name: list(result.list_rows(EVERYWHERE, label=name).ids) for name in ("cat", "dog")

@@ -206,7 +206,8 @@ def test_heic_is_decoded(tmp_path: Path) -> None:
 
 
 def test_damaged_heic_is_rejected() -> None:
-    data, dice = encode_heic(), random.Random(0)
+    data = encode_heic()
+    dice = random.Random(0)
     for length in (13, 20, 50, len(data) // 2, len(data) - 3):
         with pytest.raises(Unreadable):
             decode(data[:length])

@@ -275,7 +275,8 @@ def test_too_many_frames_are_rejected() -> None:
     [((1500, 1100), 1, "RGB"), ((512, 512), 6, "L"), ((100, 3000), 6, "CMYK")],
 )
 def test_draft_has_same_size_and_hash(size: tuple[int, int], orientation: int, mode: str) -> None:
-    image, exif = pixels(size[0], size).convert(mode), exif_orientation(orientation)
+    image = pixels(size[0], size).convert(mode)
+    exif = exif_orientation(orientation)
     data = encode(image, "JPEG", exif=exif, progressive=True)
     full, draft = decode(data), decode(data, min_side=WORKING_SIZE)
     assert (full.width, full.height) == (draft.width, draft.height) == full.pixels.size
@@ -389,7 +390,9 @@ def profile(matrix: npt.NDArray[np.float64] = ADOBE, name: bytes = b"wide") -> b
     for index, letter in enumerate(b"rgb"):
         tags[bytes([letter]) + b"XYZ"] = _xyz(matrix[:, index])
         tags[bytes([letter]) + b"TRC"] = b"curv" + bytes(4) + struct.pack(">IHxx", 1, 563)
-    table, body, start = struct.pack(">I", len(tags)), b"", 128 + 4 + 12 * len(tags)
+    table = struct.pack(">I", len(tags))
+    body = b""
+    start = 128 + 4 + 12 * len(tags)
     for tag, data in tags.items():
         table += tag + struct.pack(">II", start + len(body), len(data))
         body += data + bytes(-len(data) % 4)
@@ -447,7 +450,8 @@ def test_srgb_and_invalid_profiles_are_ignored() -> None:
 
 
 def test_damaged_profile_does_not_reject_image() -> None:
-    rng, intact = random.Random(0), profile()
+    rng = random.Random(0)
+    intact = profile()
     plain = Image.new("RGB", (16, 16), COLOUR)
     for _ in range(examples(40, 300)):
         damaged = bytearray(intact)

@@ -127,7 +127,8 @@ NAME = f"hub:{Hub.repository}/face"
 
 
 def test_dataset_pins_commit_of_first_use(hub: Hub, dataset: Dataset) -> None:
-    first, file = hub.commit(face_model=DATA), dataset.root / SETTINGS_FILE
+    first = hub.commit(face_model=DATA)
+    file = dataset.root / SETTINGS_FILE
     file.write_text("# mine\nname = 'cats'  # three\n")
     pin = pin_hub_name(NAME, "", dataset.pin_of)
     assert pin == (f"{NAME}/model.onnx@{first}", hashlib.sha256(DATA).hexdigest())

@@ -237,7 +237,8 @@ def test_killed_stage_is_free_with_empty_scratch(dataset: Dataset) -> None:
 
 
 def test_surviving_workers_do_not_block_new_stage(dataset: Dataset) -> None:
-    scratch, ended = dataset.cache / "scratch" / "harvest-folder", Event()
+    scratch = dataset.cache / "scratch" / "harvest-folder"
+    ended = Event()
 
     def outlive() -> None:
         while not ended.is_set():

@@ -209,7 +209,8 @@ def _flickr(sites: FourSites, sent: Fields) -> Response:
     if f'oauth_consumer_key="{KEYS["FLICKR_API_KEY"]}"' not in sent["authorization"]:
         result = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
         return 200, _JSON, json.dumps(result)
-    images, size = sites.results_of("flickr", sent["text"]), int(sent["per_page"])
+    images = sites.results_of("flickr", sent["text"])
+    size = int(sent["per_page"])
     page, pages = int(sent["page"]), -(-len(images) // size)
     photos = [_photo(image) for image in images[size * (page - 1) :][:size]]
     listing = {"page": page, "pages": pages, "total": str(len(images)), "photo": photos}

@@ -516,7 +516,8 @@ def test_rows_match_normalized_names(tmp_path: Path) -> None:
 
 
 def test_credit_options_of_folder_command(tmp_path: Path) -> None:
-    place, root = write_pictures(tmp_path / "mine", 1), tmp_path / "dataset"
+    place = write_pictures(tmp_path / "mine", 1)
+    root = tmp_path / "dataset"
     options = ("--author", "me", "--licence", "CC-BY-4.0", "--page", "https://me.example/1")
     run_here("harvest.cli", "folder", place, *options, "-q", "--workers", "1", "-d", root).checked()
     with Dataset.open(root) as dataset:

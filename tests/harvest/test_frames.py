@@ -131,7 +131,8 @@ def test_burnt_in_subtitles_are_reported(
         (tmp_path / name).mkdir()
         for number, pixels in enumerate(frames):
             if name == "subtitled":
-                text, font = f"I saw it on day {number}, near the river.", cv2.FONT_HERSHEY_SIMPLEX
+                text = f"I saw it on day {number}, near the river."
+                font = cv2.FONT_HERSHEY_SIMPLEX
                 for color, thickness in [((0, 0, 0), 6), ((255, 255, 255), 2)]:
                     cv2.putText(pixels, text, (106, 335), font, 0.8, color, thickness)
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")

@@ -183,7 +183,8 @@ def simulate(
     dataset: Dataset, lists: list[list[int]], limit: int, seed: int
 ) -> tuple[list[int], int]:
     """Return the candidates visited per source and all distinct images."""
-    die, common = random.Random(seed), set[str]()
+    die = random.Random(seed)
+    common = set[str]()
     queues = {str(n): Simulated(dataset, numbers, common, die) for n, numbers in enumerate(lists)}
     shared = SharedQueue(limit, queues, common)
     while True:
@@ -348,7 +349,8 @@ def test_harvest_resumes_after_kill(tmp_path: Path) -> None:
             assert len(set(requested) - recorded) <= MAX_IN_FLIGHT
             in_flight |= set(requested) - recorded
         run(sites, line)
-        images, requested = images_by_path(tmp_path), Counter(sites.image_requests())
+        images = images_by_path(tmp_path)
+        requested = Counter(sites.image_requests())
         assert len(images) == 180
         for path, image in images.items():
             assert_image_matches(sites.images[path], image)

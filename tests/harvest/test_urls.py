@@ -412,7 +412,8 @@ def test_gallery_dl_list_is_downloaded_with_metadata(
     assert result.tags == ("1girl", "owl", "forest", "owl_ears", "night_1")
 
     for number in (1, 2):
-        path, data = f"/original/00/00/{number:032}.jpg", picture(number)
+        path = f"/original/00/00/{number:032}.jpg"
+        data = picture(number)
         site.behaviours[path] = lambda h, data=data: h.answer(200, data)  # type: ignore[misc]
     list_of_site = text.replace("https://cdn.donmai.us", site.url).encode()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(list_of_site)))
@@ -455,7 +456,8 @@ def metadata(number: int) -> dict[str, object]:
 
 def sample(number: int) -> dict[str, bytes]:
     """Return the files of an image, in the order of a shard."""
-    key, row = f"{number:09}", metadata(number)
+    key = f"{number:09}"
+    row = metadata(number)
     return {
         f"{key}.jpg": picture(number),
         f"{key}.json": json.dumps(row, indent=4).encode(),
@@ -482,7 +484,8 @@ def write_output(folder: Path, form: str) -> Path:
 
 @pytest.mark.parametrize("form", ["webdataset", "files"])
 def test_img2dataset_metadata_is_imported(form: str, tmp_path: Path) -> None:
-    folder, root = write_output(tmp_path / "out", form), tmp_path / "d"
+    folder = write_output(tmp_path / "out", form)
+    root = tmp_path / "d"
     simulated = run_here("harvest.cli", "folder", folder, "-d", root, "--simulate")
     assert simulated.stdout.count(".jpg") == 4
     done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")

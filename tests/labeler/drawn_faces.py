@@ -126,7 +126,8 @@ def guesses(faces: FaceSet, right: float, *, together: int = 1) -> Iterator[tupl
     for place, (key, truth) in enumerate(faces.truth.items()):
         if place % together == 0:
             others = [name for name in names if name != truth]
-            similar, guess = others[names.index(truth) % len(others)], truth
+            similar = others[names.index(truth) % len(others)]
+            guess = truth
             if dice.random() >= right:
                 guess = similar if dice.random() < 0.6 else dice.choice(others)
         yield key, guess

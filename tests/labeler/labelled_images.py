@@ -40,7 +40,8 @@ def put(
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
     dataset.images.add(measured, origin or Origin("folder", f"/pictures/{title}", title=title))
     pixels = decode(data).pixels
-    whole, cuts = Box(0, 0, *pixels.size), []
+    whole = Box(0, 0, *pixels.size)
+    cuts = []
     for face in boxes or [whole]:
         key = make_sample_key(measured.sha256, face)
         box = expand_box_within(face, 0.2, *pixels.size) if boxes else whole

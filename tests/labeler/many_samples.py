@@ -32,7 +32,8 @@ def make_many(root: Path, number: int, each: int = 500) -> None:
         for start in range(0, number, each):
             small = np.random.default_rng(start).integers(0, 256, (20, 25, 3), dtype=np.uint8)
             image = Image.fromarray(small).resize((800, 640), Image.Resampling.NEAREST)
-            measured, cuts = keep(encode(image)), []
+            measured = keep(encode(image))
+            cuts = []
             for place in range(min(each, number - start)):
                 box = Box(place % ACROSS * 32, place // ACROSS * 32, 32, 32)
                 key = make_sample_key(measured.sha256, box)

@@ -65,7 +65,8 @@ def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> l
 def test_ambiguous_weak_labels_stay_pending(
     empty: Dataset, hints: tuple[str | None, ...], faces: int, reason: str
 ) -> None:
-    keys, result = hinted(empty, "a", *hints, faces=faces), accept(empty)
+    keys = hinted(empty, "a", *hints, faces=faces)
+    result = accept(empty)
     assert (result["accepted"], result["left"]) == (0, {reason: faces})
     assert result["left_in_queue"] == faces
     assert {s.key: s.status for s in empty.samples.iter_by_key()} == dict.fromkeys(keys, "queue")
@@ -84,7 +85,8 @@ def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
 def test_accept_is_one_undoable_step(empty: Dataset) -> None:
     keys = [*hinted(empty, "a", "hana"), *hinted(empty, "b", "rei")]
     hinted(empty, "c", "rei", faces=2)
-    before, labels = sample_states(empty), {"hana": 1, "rei": 1}
+    before = sample_states(empty)
+    labels = {"hana": 1, "rei": 1}
     left = {"several faces": 2}
     assert accept(empty) == {"accepted": 2, "left_in_queue": 2, "labels": labels, "left": left}
     decisions = list(empty.journal.iterate())
@@ -163,7 +165,8 @@ def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
     keys = [add_faces(empty, add_image(empty, str(n)), [0])[0] for n in range(24)]
     *labelled, similar, unknown = keys
     empty.journal.apply("Hana", [Choice(key, "label", "hana") for key in labelled])
-    rng, axes = np.random.default_rng(0), np.eye(8, dtype=np.float32)
+    rng = np.random.default_rng(0)
+    axes = np.eye(8, dtype=np.float32)
     rows = {key: axes[0] + rng.normal(0, 0.1, 8).astype(np.float32) for key in keys}
     rows |= {similar: axes[0], unknown: axes[0] + 2 * axes[1]}
     samples = list(empty.samples.iter_by_key())
@@ -233,7 +236,8 @@ def test_window_suggests_weak_labels_of_single_faces(empty: Dataset) -> None:
     hinted(empty, "a", "hana")
     hinted(empty, "b", "rei", faces=2)
     session = SortingSession(empty)
-    queue, predictor = SortingQueue(empty.db), Predictor(session)
+    queue = SortingQueue(empty.db)
+    predictor = Predictor(session)
     samples = queue.get_features(queue.list_waiting(10))
     space = predictor.spaces.choose_space(samples)
     predictions = predictor.predict(samples, [], space, session.tiles.get_counts().classes)
@@ -304,7 +308,8 @@ def test_alias_may_contain_reserved_characters(empty: Dataset) -> None:
 
 def test_invalid_class_edits_raise_error(empty: Dataset) -> None:
     labelled(empty, hana=1, rei=1)
-    editor, before = ClassEditor(empty), empty.journal.count()
+    editor = ClassEditor(empty)
+    before = empty.journal.count()
     for edit, error in (
         (lambda: editor.add_alias("rei", "hana"), "'rei' is already a class"),
         (lambda: editor.add_alias("x", "nobody"), "there is no class 'nobody'"),

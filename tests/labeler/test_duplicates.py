@@ -166,7 +166,8 @@ def test_missing_file_is_rejected_until_restored(dataset: Dataset) -> None:
     path = dataset.image_path(lost.image, "JPEG")
     bytes_ = path.read_bytes()
     path.unlink()
-    finder, pairs = DuplicateFinder(dataset, workers=1), Pairs(dataset.db)
+    finder = DuplicateFinder(dataset, workers=1)
+    pairs = Pairs(dataset.db)
     assert finder.search() == (2, 1, 1, 1)
     assert [r.item for r in dataset.rejections.iterate()] == [lost.key]
     assert groups(finder.plan()) == {frozenset((good, poor))}
@@ -501,7 +502,8 @@ def random_verdicts(random: Random) -> dict[tuple[int, int], PairVerdict]:
 )
 @given(st.integers(0, 2**32))
 def test_no_set_holds_refused_pair(pictures: Dataset, seed: int) -> None:
-    random, dataset = Random(seed), pictures
+    random = Random(seed)
+    dataset = pictures
     verdicts = random_verdicts(random)
     with dataset.db.transaction():
         dataset.db.execute("DELETE FROM pair")
@@ -527,7 +529,8 @@ def check_sets_after(finder: DuplicateFinder) -> None:
 
 
 def check_sets(dataset: Dataset) -> None:
-    pairs, by_person = Pairs(dataset.db), DisjointSet(range(NUMBER + 1))
+    pairs = Pairs(dataset.db)
+    by_person = DisjointSet(range(NUMBER + 1))
     for pair, equal in pairs.get_human_verdicts().items():
         if equal:
             by_person.merge(*pair)

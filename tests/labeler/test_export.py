@@ -213,7 +213,9 @@ def test_disk_root_as_target_raises_error(empty: Dataset) -> None:
 def test_reader_always_finds_complete_export(empty: Dataset, tmp_path: Path) -> None:
     """Replace an export several times while another thread reads it."""
     mixed(empty)
-    out, over, absent = tmp_path / "out", threading.Event(), 0
+    out = tmp_path / "out"
+    over = threading.Event()
+    absent = 0
     run_export(empty, out)
 
     def look() -> None:

@@ -80,7 +80,8 @@ def classes_of_coco(read: Any) -> Counter[str]:
 
 
 def classes_of_shards(read: Any) -> Counter[str]:
-    names, rows = Path("classes.txt").read_text(encoding="utf-8").split(), list(read)
+    names = Path("classes.txt").read_text(encoding="utf-8").split()
+    rows = list(read)
     assert all(row["jpg"].width and row["json"]["label"] == names[row["cls"]] for row in rows)
     return Counter(names[row["cls"]] for row in rows)
 

@@ -308,7 +308,8 @@ def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
 
 def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vectors:
     """Return unit vectors of several people, each near a center of their own."""
-    dice, centers = np.random.default_rng(seed), np.eye(len(sizes), 12)
+    dice = np.random.default_rng(seed)
+    centers = np.eye(len(sizes), 12)
     rows = np.repeat(centers, sizes, axis=0) + spread * dice.normal(size=(sum(sizes), 12)) / 3
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
@@ -422,7 +423,8 @@ def characters_by_cluster(dataset: Dataset, page: ClassPage, faces: FaceSet) -> 
 
 def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
     with Dataset.open(unmeasured.root) as dataset:
-        pages, parts = Pages(SortingSession(dataset)), measure_in_batches(dataset)
+        pages = Pages(SortingSession(dataset))
+        parts = measure_in_batches(dataset)
         page = only(pages.next())
         for measured in (16, 32, 48):
             assert next(parts) == 16
@@ -490,7 +492,8 @@ def test_unreadable_images_do_not_block_clusters(drawn: FaceSet) -> None:
         pages.note_unreadable()
         assert only(pages.next()).kind is PageKind.CLUSTERS
         # Once all others are named, these are still pending, without clusters.
-        session, queue = SortingSession(dataset), SortingQueue(dataset.db)
+        session = SortingSession(dataset)
+        queue = SortingQueue(dataset.db)
         pending = queue.get_features(queue.list_waiting(POOL_SIZE))
         session.label([sample.id for sample in pending if sample.descriptor], "Miku")
         last = only(pages.next())

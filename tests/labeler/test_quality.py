@@ -83,7 +83,8 @@ def select(dataset: Dataset, **options: Any) -> GallerySelection:
 
 
 def test_label_issues_are_selected(sorted_faces: Dataset) -> None:
-    choice, marks = select(sorted_faces, limit=4), dict.fromkeys(MARKS, 0)
+    choice = select(sorted_faces, limit=4)
+    marks = dict.fromkeys(MARKS, 0)
     assert choice.counts == {ODD: (7, marks), "rei": (5, marks | {"issue": 1, "duplicate": 1})}
     assert [entry.label for entry in choice.entries] == [ODD, ODD, "rei", "rei"]
     assert sum("issue" in entry.flags for entry in choice.entries) == 1
@@ -399,7 +400,8 @@ def two_kinds(number: int, seed: int = 0) -> Vector:
 
 
 def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
-    samples, spaces = faces(empty, 20), SimilaritySpaces(empty)
+    samples = faces(empty, 20)
+    spaces = SimilaritySpaces(empty)
     vectors, has_vector = spaces.choose_space(samples)(samples)
     assert vectors.shape == (20, WIDTH)
     assert not has_vector.any()  # no descriptors, no prelabel
@@ -423,7 +425,8 @@ def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
 
 
 def test_newer_prelabel_replaces_vectors(empty: Dataset) -> None:
-    samples, spaces = faces(empty, 12), SimilaritySpaces(empty)
+    samples = faces(empty, 12)
+    spaces = SimilaritySpaces(empty)
     for seed in (1, 2):
         prelabelled(empty, samples, two_kinds(12, seed))
         vectors, _ = spaces.choose_space(samples)(samples)

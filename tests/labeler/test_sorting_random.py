@@ -29,7 +29,8 @@ def make(root: Path) -> list[str]:
 
 def test_random_gestures_match_model(tmp_path: Path) -> None:
     """In one window, which is often closed and opened again."""
-    keys, dice = make(tmp_path), random.Random(5)
+    keys = make(tmp_path)
+    dice = random.Random(5)
     model = SortingModel(dict.fromkeys(range(SAMPLES), ":queue"))
     for _ in range(examples(9, 36)):
         with Dataset.open(tmp_path) as dataset:
@@ -51,12 +52,14 @@ def test_random_gestures_match_model(tmp_path: Path) -> None:
 
 def test_two_windows_with_random_gestures(tmp_path: Path) -> None:
     """Each sample is where its latest gesture, of either window, has put it."""
-    keys, dice = make(tmp_path), random.Random(11)
+    keys = make(tmp_path)
+    dice = random.Random(11)
     with Dataset.open(tmp_path) as first, Dataset.open(tmp_path) as second:
         sessions = (SortingSession(first), SortingSession(second))
         state = dict.fromkeys(range(SAMPLES), ":queue")
         for _ in range(examples(30, 120)):
-            gesture, session = random_gesture(dice, SAMPLES), dice.choice(sessions)
+            gesture = random_gesture(dice, SAMPLES)
+            session = dice.choice(sessions)
             before = read_state(first, keys)
             try:
                 carry_out(session, keys, gesture)
@@ -112,7 +115,8 @@ def test_gestures_survive_random_kills(tmp_path: Path) -> None:
 
     On a busy machine, which plays few gestures between kills, there are more kills.
     """
-    kills, keys = 6, make(tmp_path)
+    kills = 6
+    keys = make(tmp_path)
     model = SortingModel(dict.fromkeys(range(SAMPLES), ":queue"))
     dice, seed = random.Random(0), 0
     while seed < kills or model.played <= kills:

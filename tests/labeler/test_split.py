@@ -44,7 +44,8 @@ def test_only_labelled_samples_are_split(empty: Dataset) -> None:
     assert splits_by_sample(empty)[waiting] is None
     rejected = next(key for key, split in splits_by_sample(empty).items() if split)
     empty.journal.apply("Reject", [Choice(rejected, "reject")])
-    plan, sample = split_dataset(empty), empty.samples.get(rejected)
+    plan = split_dataset(empty)
+    sample = empty.samples.get(rejected)
     assert (sample.split, sample.split_group) == (None, None)
     assert plan.groups == 9
 
@@ -351,7 +352,8 @@ def test_unseen_labels_are_train_only(empty: Dataset) -> None:
     hints = add_samples(empty, "hint", 10, "hint")
     imported = add_samples(empty, "import", 10, "import")
     model = add_samples(empty, "model", 60, MODEL)
-    visitor, plan = add_samples(empty, "visitor", 20, PAGE_USER), split_dataset(empty)
+    visitor = add_samples(empty, "visitor", 20, PAGE_USER)
+    plan = split_dataset(empty)
     assert count_by_split(empty, model) == {"train": 60}
     assert count_by_split(empty, visitor) == {"train": 20}
     assert count_by_split(empty, hand + hints + imported) == {"train": 32, "val": 4, "test": 4}

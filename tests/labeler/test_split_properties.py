@@ -47,7 +47,8 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Group
     """Make samples with all kinds of ties, also across prefixes."""
     result = []
     for number in range(random.randint(1, most)):
-        key, copy = f"{prefix}{number:03}", random.random() < 0.1
+        key = f"{prefix}{number:03}"
+        copy = random.random() < 0.1
         evidence = {
             "label": None if copy else random.choice(CLASSES),
             "group": f"g{random.randrange(4)}" if copy or random.random() < 0.1 else None,

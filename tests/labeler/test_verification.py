@@ -212,7 +212,8 @@ def add_sticker(share: float, left: float = 0.3, top: float = 0.25) -> Change:
             pen.ellipse((x - 13, 60, x + 13, 95), fill=(90, 50, 20))
         pen.arc((45, 70, 155, 160), 20, 160, fill=(90, 50, 20), width=11)
         side = round(share * min(picture.size))
-        small, copy = sticker.resize((side, side)), picture.copy()
+        small = sticker.resize((side, side))
+        copy = picture.copy()
         copy.paste(small, (round(left * copy.width), round(top * copy.height)), small)
         return copy
 

@@ -89,7 +89,8 @@ def test_completed_recipe_is_valid(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.long
 def test_acg_characters(tmp_path: Path) -> None:
-    recipe, root = load_recipe("acg-characters"), tmp_path / "made"
+    recipe = load_recipe("acg-characters")
+    root = tmp_path / "made"
     [search], [frames] = recipe["keyword"], recipe["frames"]
     search["keywords"], search["limit"], frames["limit"] = search["keywords"][:3], 12, 4
     recipe["train"]["options"] = recipe["train"].get("options", {}) | {"size": 32, "views": 1}

@@ -355,7 +355,8 @@ def find(frames: list[Pixels]) -> tuple[list[list[Box]], int]:
             future.set_result(search(pixels))
         return future
 
-    finder, results = FaceFinder(submit), list[Any]()
+    finder = FaceFinder(submit)
+    results = list[Any]()
     for number, pixels in enumerate(frames):
         raw = RawFrame(pixels.tobytes(), pixels.shape[1::-1], rgb=True)
         results += finder.add(FrameCandidate(number / 3, 0, number, raw))

@@ -168,7 +168,8 @@ def test_dead_process_fails_one_request(
     patient_port: int, crowd: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert predict_red(patient_port) == 200
-    lost, seconds = post_images(patient_port, *[crowd] * 10), 0.5
+    lost = post_images(patient_port, *[crowd] * 10)
+    seconds = 0.5
     while not select.select([lost], [], [], seconds)[0]:  # one that had not begun goes on
         for process in multiprocessing.active_children():
             os.kill(process.pid or 0, signal.SIGKILL)

@@ -48,7 +48,8 @@ def test_token_is_required_and_guesses_are_limited(serve: Serve) -> None:
     for cookie in ("gleanset-token=secret", 'prefs={"a":1}; gleanset-token=secret; x=[1,"2"]'):
         assert client.get(CLASSES, headers={"cookie": cookie}).status_code == 200
     assert client.get("/api/v1/health").status_code == 200
-    client, wrong = serve(token="secret", limits={"per_minute": 8}), {"authorization": "Bearer x"}
+    client = serve(token="secret", limits={"per_minute": 8})
+    wrong = {"authorization": "Bearer x"}
     assert [client.get(CLASSES, headers=wrong).status_code for _ in range(3)] == [401, 401, 429]
 
 

@@ -477,7 +477,8 @@ def test_folder_keeps_ticks_and_counts(
     """Also while results arrive, the class changes, and the language changes."""
     for name in ("1 red", "2 blue", "3 blue", "4 blue", "5 lime"):
         Image.new("RGB", (40, 40), name[2:]).save(tmp_path / f"{name}.png")
-    page, held = open_page(at=restart_server()), list[Any]()
+    page = open_page(at=restart_server())
+    held = list[Any]()
     requests = iter(range(5))
     page.route(
         "**/predict", lambda route: held.append(route) if next(requests) == 3 else route.continue_()

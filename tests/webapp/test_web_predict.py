@@ -216,7 +216,8 @@ def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
     detection = next(one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3)
     assert first.box.height == pytest.approx(drawn_as.height * detection.box.height, abs=1)
     # The box of the model's detector wins; its other faces stay with lower scores.
-    own, corner = Box(*first.box)._replace(x=first.box.x + 4), Box(0, 0, 50, 50)
+    own = Box(*first.box)._replace(x=first.box.x + 4)
+    corner = Box(0, 0, 50, 50)
     result = detect_with_both(FakeDetector(own, corner), pixels)
     assert [face.box for face in result] == sorted([own, second.box, corner])
     scores = {face.box: face.score for face in result}

@@ -167,7 +167,8 @@ def write_yolo(folder: Path, items: Sequence[ExportItem]) -> None:
     A line has the class number, and the center, width and height of the box as fractions of the
     image.
     """
-    class_ids, splits = number_classes(items), []
+    class_ids = number_classes(items)
+    splits = []
     for split, members in items_by_split(items):
         splits.append(split)
         (folder / "labels" / split).mkdir(parents=True)

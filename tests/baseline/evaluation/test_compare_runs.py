@@ -56,7 +56,8 @@ def test_compare_applies_decision_rule(dataset: Dataset) -> None:
     careful, plain = compare(dataset, ["careful", "plain"], "train").runs
     outputs = load_outputs(folder)["train"]
     groups = assign_split_groups(dataset.db, outputs.keys)
-    classes, names = find_examples(dataset).classes, [groups[key] for key in outputs.keys]
+    classes = find_examples(dataset).classes
+    names = [groups[key] for key in outputs.keys]
     expected = compute_answer_metrics(SplitAnswers(outputs, classes, np.array(names)), rule)
     assert careful.accuracy == pytest.approx(expected.right / len(outputs))
     assert careful.interval == expected.interval

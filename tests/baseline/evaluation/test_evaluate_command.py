@@ -424,7 +424,8 @@ def test_planted_label_issues_are_found(dataset: Dataset) -> None:
     fill(dataset, CLASSES, each=20)
     # An accurate network, whose predictions do not follow the wrong labels.
     result = simulate_outputs(find_examples(dataset), skill=6.0)["train"]
-    y, wrong = result.y.copy(), np.random.default_rng(0).permutation(len(result))[::9]
+    y = result.y.copy()
+    wrong = np.random.default_rng(0).permutation(len(result))[::9]
     y[wrong] = (y[wrong] + 1) % 3
     planted = replace(result, y=y)
     issues = find_suspect_labels(softmax(result.logits), planted, CLASSES, "run")

@@ -186,7 +186,8 @@ def test_class_without_images_is_ignored() -> None:
 def test_gallery_image_is_not_compared_with_itself() -> None:
     # a: two images; b: one, repeated.
     vectors = np.array([[[1.0, 0], [0, 1]], [[0.6, 0.8], [0.6, 0.8]]], np.float32)
-    embedded, y = np.array([[1, 0], [0, 1], [1, 0]], np.float32), np.array([0, 0, 1])
+    embedded = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
+    y = np.array([0, 0, 1])
     settings = load_preset("simple", {"size": "32", "blocks": "4,8", "dense": "2"})
     net = to_trained_net(build_net(settings, 2), settings)
     keys = ("one", "two", "new")

@@ -259,7 +259,9 @@ def check_export(root: Path, tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_int8_export_keeps_color_features(root: Path, tmp_path: Path) -> None:
-    run, pictures, out = baseline.load(find_run(root)), list_images(root), tmp_path / "small.onnx"
+    run = baseline.load(find_run(root))
+    pictures = list_images(root)
+    out = tmp_path / "small.onnx"
     result = export_run(root, None, out, "int8")
     assert float(str(result["accuracy"])) == float(str(result["accuracy_before"]))
     assert float(str(result["agreement"])) >= 0.95

@@ -145,7 +145,8 @@ def test_diverging_training_raises_error() -> None:
 @pytest.mark.filterwarnings("ignore:.*pin_memory")
 def test_loader_workers_give_the_same_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "count_cores", lambda: 3)
-    samples, keys = ImageSamples(patterns((9, 9, 9), 1), "characters"), list[BatchKey]()
+    samples = ImageSamples(patterns((9, 9, 9), 1), "characters")
+    keys = list[BatchKey]()
     loader = batch_loader(samples, 5, keys, on_gpu=True)
     assert loader.num_workers == 2
     for epoch in (1, 2):
@@ -176,7 +177,8 @@ def test_frozen_weights_train_after_frozen_epochs() -> None:
 
 
 def test_training_writes_log(tmp_path: Path) -> None:
-    pictures, options = patterns((30, 30, 30), 1), settings(epochs=3)
+    pictures = patterns((30, 30, 30), 1)
+    options = settings(epochs=3)
     task = make_classifier_task(build_net(options, 3), pictures, patterns((9, 9, 9), 2), options)
     with RunLogger(tmp_path) as callback:
         fitted = train_network(task, callback, tmp_path / "checkpoint")
@@ -188,7 +190,8 @@ def test_training_writes_log(tmp_path: Path) -> None:
 
 
 def test_out_of_memory_hints_at_batch_size() -> None:
-    options, net = settings(batch=32), nn.Linear(1, 3)
+    options = settings(batch=32)
+    net = nn.Linear(1, 3)
     net.forward = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))  # type: ignore[method-assign]
     task = make_classifier_task(net, patterns((40, 40, 40), 1), none(), options)
     with pytest.raises(UsageError, match="out of memory with 10 images at once") as caught:

@@ -120,7 +120,8 @@ def test_two_classes_have_no_membership() -> None:
 
 @pytest.mark.parametrize(("classes", "measured"), [(5, None), (6, 6)])
 def test_few_left_out_classes_are_not_measured(classes: int, measured: int | None) -> None:
-    none, numbers = np.zeros(0), np.arange(classes)
+    none = np.zeros(0)
+    numbers = np.arange(classes)
     left_out = LeftOutImages((), none, numbers, np.full(classes, 0.1))
     assert measure_outsiders(left_out, 0.5).get("left_out_classes") == measured
 
@@ -174,7 +175,10 @@ def measure_similarity(train: tuple[Floats, Indices], features: Floats, classes:
 
 @pytest.mark.parametrize("groups", [20, 60])
 def test_out_of_fold_threshold_keeps_rejection_rate(groups: int) -> None:
-    random, classes, known_rates, unknown_rates = np.random.default_rng(groups), 4, [], []
+    random = np.random.default_rng(groups)
+    classes = 4
+    known_rates = []
+    unknown_rates = []
     for _ in range(40):
         centers = random.normal(0, 1.2, (classes, 12))
         x, numbers = train = draw_features(groups, centers, random)

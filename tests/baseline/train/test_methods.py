@@ -307,7 +307,8 @@ for writes in range(0, 12, 2):
 @pytest.mark.long
 def test_killed_addition_leaves_old_or_new_gallery(tmp_path: Path) -> None:
     settings = load_preset("triplet", TINY)
-    net, keys = to_trained_net(build_net(settings, 3), settings), [f"k{n}" for n in range(12)]
+    net = to_trained_net(build_net(settings, 3), settings)
+    keys = [f"k{n}" for n in range(12)]
     net.head = build_gallery(unit_vectors(12, 128, 0), np.arange(12) % 3, keys, 3)
     folder = tmp_path / "run"
     folder.mkdir()
