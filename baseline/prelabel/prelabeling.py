@@ -26,6 +26,7 @@ from baseline.settings import Settings, Transfer
 from baseline.train.methods.logistic import parse_part_weights
 from curation.labelling_command import CLUSTERS_COMMAND, has_window, suggest_labelling_command
 from curation.similarity.class_learning import list_training_keys
+from curation.similarity.spaces import find_dissimilar_proposals
 from curation.similarity.vectors import (
     VECTORS_FACT,
     VECTORS_FOLDER,
@@ -207,8 +208,16 @@ def summarize_prelabel(dataset: Dataset, result: Mapping[str, Any]) -> dict[str,
     pending = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
     suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     confidences = [sample.proposals[0].confidence for sample in suggested]
+    confident = {
+        sample.sample: sample.proposals[0]
+        for sample in suggested
+        if sample.proposals[0].confidence >= MIN_ACCEPT_CONFIDENCE
+    }
+    # What `labeler accept predictions` leaves in the queue, too.
+    dissimilar = find_dissimilar_proposals(dataset, {key: p.label for key, p in confident.items()})
+    acceptable = [p.confidence for key, p in confident.items() if key not in dissimilar]
     if "classes" in result:
-        lines = _summarize_suggestions(result, confidences, pending)
+        lines = _summarize_suggestions(result, confidences, acceptable, len(dissimilar), pending)
     else:
         lines = {
             "suggestions": "none: label samples of at least two classes",
@@ -222,29 +231,40 @@ def summarize_prelabel(dataset: Dataset, result: Mapping[str, Any]) -> dict[str,
     )
     if keys := result.get("label_next"):
         lines["label next"] = " ".join(key[:KEY_LETTERS] for key in keys)
-    return lines | {"next": _next_commands(dataset, confidences, pending, "classes" in result)}
+    commands = _next_commands(dataset, bool(acceptable), pending, "classes" in result)
+    return lines | {"next": commands}
 
 
 def _summarize_suggestions(
-    result: Mapping[str, Any], confidences: Sequence[float], pending: int
+    result: Mapping[str, Any],
+    confidences: Sequence[float],
+    acceptable: Sequence[float],
+    dissimilar: int,
+    pending: int,
 ) -> dict[str, str]:
     lines = {}
-    if result["held_out"]:
-        samples = count(result["held_out"], "labelled sample")
-        lines["out-of-fold accuracy"] = f"{result['accuracy']:.1%} ({samples})"
+    if held_out := result["held_out"]:
+        samples, others = count(result["labelled"], "labelled sample"), ""
+        if held_out < result["labelled"]:
+            samples = f"{held_out:,} of {samples}"
+            others = "; others are copies, not reviewed, or their class is in one group only"
+        lines["out-of-fold accuracy"] = f"{result['accuracy']:.1%} ({samples}{others})"
     if not pending:
         return lines | {"suggestions": "none: no pending samples"}
     others = result["of_other_classes"]
     classes = count(result["classes"], "known class", "known classes")
     rejected = " and rejected images" if result["rejected"] else ""
+    expected_errors = count(round(_expected_errors(confidences)), "error")
     lines["suggestions"] = (
-        f"{len(confidences):,}/{pending:,} samples, about {_expected_errors(confidences):.0f} "
-        f"errors{'' if others else f' among {classes}{rejected}'}"
+        f"{len(confidences):,}/{pending:,} samples, about {expected_errors}"
+        f"{'' if others else f' among {classes}{rejected}'}"
     )
-    if confident := [c for c in confidences if c >= MIN_ACCEPT_CONFIDENCE]:
+    if acceptable or dissimilar:
+        errors = f", about {_expected_errors(acceptable):.1f} errors" if acceptable else ""
+        unlike = f"; left out: {dissimilar:,} unlike the labelled images of the class"
         lines["confident"] = (
-            f"{len(confident):,} at {MIN_ACCEPT_CONFIDENCE:.0%} or more, "
-            f"about {_expected_errors(confident):.1f} errors"
+            f"{len(acceptable):,} at {MIN_ACCEPT_CONFIDENCE:.0%} or more{errors}"
+            f"{unlike if dissimilar else ''}"
         )
     if uncertain := sum(c < LOW_CONFIDENCE for c in confidences):
         lines["uncertain"] = f"{uncertain:,} below {LOW_CONFIDENCE:.0%}"
@@ -257,8 +277,8 @@ def _summarize_suggestions(
         lines["other classes"] = "images of other classes are additional errors; reject some"
     else:
         lines["other classes"] = (
-            f"at most {max_wrong_count(share, confidences):,} errors with images of other classes, "
-            "if they are as frequent as among decided samples"
+            f"at most {count(max_wrong_count(share, confidences), 'error')} with images of other "
+            "classes, if they are as frequent as among decided samples"
         )
     return lines
 
@@ -274,12 +294,12 @@ def max_wrong_count(share: float, confidences: Sequence[float]) -> int:
 
 
 def _next_commands(
-    dataset: Dataset, confidences: Sequence[float], pending: int, has_classes: bool
+    dataset: Dataset, has_acceptable: bool, pending: int, has_classes: bool
 ) -> list[str]:
     commands = [suggest_labelling_command(dataset)] if pending else []
     if pending and has_window() and not has_classes:
         commands.append(f"{CLUSTERS_COMMAND} {dataset.option}")
-    if any(confidence >= MIN_ACCEPT_CONFIDENCE for confidence in confidences):
+    if has_acceptable:
         commands.append(
             f"labeler accept predictions --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
         )

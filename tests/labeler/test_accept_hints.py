@@ -9,7 +9,7 @@ import pytest
 from labeler_makers import add_faces, add_image, label, sample_states
 from tools_for_tests import run_here, write_pictures
 
-from baseline.prelabel.prelabeling import save_vectors
+from baseline.prelabel.prelabeling import save_vectors, summarize_prelabel
 from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
 from gleanset import Dataset, Origin
 from gleanset.db.classes import list_aliases
@@ -174,8 +174,20 @@ def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
     vectors = np.stack([rows[s.key] / np.linalg.norm(rows[s.key]) for s in samples])
     name = save_vectors(empty, names, vectors)
     top = (Proposal("hana", 0.99),)
-    prelabelled = [PrelabelledSample(key, n, top) for n, key in enumerate((similar, unknown))]
-    Proposals(empty.db).replace(prelabelled, {VECTORS_FACT: name})
+    facts = dict.fromkeys(("rejected", "of_other_classes", "held_out"), 0)
+    facts |= {"samples": 24, "labelled": 22, "classes": 1, "held_out": 2, "accuracy": 1.0}
+    accept_command = f"labeler accept predictions --above 0.95 {empty.option}"
+    for suggested, text in (
+        ((unknown,), "0 at 95% or more; left out: 1 unlike the labelled images of the class"),
+        ((similar, unknown), "1 at 95% or more, about 0.0 errors; left out: 1 unlike"),
+    ):
+        prelabelled = [PrelabelledSample(key, n, top) for n, key in enumerate(suggested)]
+        Proposals(empty.db).replace(prelabelled, {VECTORS_FACT: name})
+        summary = summarize_prelabel(empty, facts | {"of_no_class_at_most": None})
+        assert summary["confident"].startswith(text)
+        assert (accept_command in summary["next"]) == (similar in suggested)
+    assert summary["out-of-fold accuracy"].startswith("100.0% (2 of 22 labelled samples; others")
+    assert summary["suggestions"] == "2/2 samples, about 0 errors among 1 known class"
     plan = accept_proposals(empty, 0.95, ())
     assert [choice.sample for choice in plan.choices] == [similar]
     assert plan.left_out == {"unlike the labelled images of its class": 1}
