@@ -180,12 +180,31 @@ def test_yolo_labels_are_read(
     }
 
 
-@pytest.mark.parametrize("classes", ["nc: 1\n", "names: " + "[" * 300_000], ids=["none", "deep"])
-def test_yolo_without_class_names_raises_error(tmp_path: Path, classes: str) -> None:
-    write(tmp_path, "a.jpg")
-    write(tmp_path, "a.txt", text="0 0.5 0.5 0.2 0.4\n")
-    write(tmp_path, "data.yaml", text=classes)
-    with pytest.raises(InputUnusable, match=r"without class names(.|\n)*classes\.txt"):
+_BOX = "0 0.5 0.5 0.2 0.4\n"
+_NO_NAMES = r"without class names(.|\n)*classes\.txt"
+_TABLE = "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,10,10,30,50"
+_ROW = '{"file_name": "a.jpg", "objects": {"bbox": [[1, 2, 3, 4]]}}'
+_CAPTIONS = {"a.txt": "hana, rain", "b.txt": "初音ミク".encode("cp932")}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"a.txt": _BOX, "data.yaml": "nc: 1\n"}, _NO_NAMES),
+        ({"a.txt": _BOX, "data.yaml": "names: " + "[" * 300_000}, _NO_NAMES),
+        ({"labels.csv": _TABLE}, "boxes in a table"),
+        ({"metadata.jsonl": _ROW}, "boxes in a table"),
+        (_CAPTIONS, r"write a CSV .* not read: a\.txt, b\.txt"),
+    ],
+    ids=["no names", "deep names", "boxes in CSV", "boxes in metadata", "captions"],
+)
+def test_unclear_labels_raise_error(
+    tmp_path: Path, files: dict[str, str | bytes], message: str
+) -> None:
+    write(tmp_path, "a.jpg", "b.jpg")
+    for name, text in files.items():
+        write(tmp_path, name, text=text)
+    with pytest.raises(InputUnusable, match=message):
         read_labelled(tmp_path)
 
 
@@ -204,20 +223,6 @@ def test_csv_names_classes_of_images(tmp_path: Path, text: str) -> None:
     assert labels(files) == {"images/0.jpg": ["cat"], "images/1.jpg": ["dog"]}
     assert len(files.missing) == 1
     assert files.count_ignored() == {"not in a table": 1, "file with labels": 1}
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("labels.csv", "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,10,10,30,50"),
-        ("metadata.jsonl", '{"file_name": "a.jpg", "objects": {"bbox": [[1, 2, 3, 4]]}}'),
-    ],
-)
-def test_table_with_boxes_raises_error(tmp_path: Path, name: str, text: str) -> None:
-    write(tmp_path, "a.jpg")
-    write(tmp_path, name, text=text)
-    with pytest.raises(InputUnusable, match="boxes in a table"):
-        read_labelled(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -256,14 +261,6 @@ def test_class_may_have_name_of_split(
     assert set(read_labelled(tmp_path).count_classes()) == classes
     images = find_images(tmp_path, ImportOptions(hints=True), Counter())
     assert {image.origin.hint for image in images} - {None} == classes
-
-
-def test_captions_are_named_in_the_error(tmp_path: Path) -> None:
-    write(tmp_path, "a.jpg", "b.jpg")
-    write(tmp_path, "a.txt", text="hana, rain")
-    write(tmp_path, "b.txt", text="初音ミク".encode("cp932"))
-    with pytest.raises(InputUnusable, match=r"write a CSV .* not read: a\.txt, b\.txt"):
-        read_labelled(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -60,18 +60,12 @@ def test_help_loads_no_library() -> None:
     assert done.stdout.split() == []
 
 
-def test_onnx_file_predicts_without_torch(
-    exported: Path, patterns_root: Path, pictures: list[Path]
+def test_prediction_loads_no_torch(
+    exported: Path, patterns_root: Path, run_folder: Path, pictures: list[Path]
 ) -> None:
-    words = ("predict", str(pictures[0]), "--run", str(exported), "-d", str(patterns_root))
-    assert find_loaded_libraries(*words) <= {"numpy", "PIL", "onnxruntime", "requests"}
-
-
-def test_run_predicts_without_torch(
-    patterns_root: Path, run_folder: Path, pictures: list[Path]
-) -> None:
-    words = ("predict", str(pictures[0]), "--run", str(run_folder), "-d", str(patterns_root))
-    assert find_loaded_libraries(*words) <= {"numpy", "PIL", "onnx", "onnxruntime", "requests"}
+    for run, own in ((exported, set[str]()), (run_folder, {"onnx"})):
+        words = ("predict", str(pictures[0]), "--run", str(run), "-d", str(patterns_root))
+        assert find_loaded_libraries(*words) <= {"numpy", "PIL", "onnxruntime", "requests"} | own
 
 
 WITHOUT_TORCH = """
