@@ -39,7 +39,12 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
     request.check(job.root)
     with job.create() as dataset:
         if not job.simulate:
-            return request.run(dataset, job.progress)
+            result = request.run(dataset, job.progress)
+            if job.as_json or "video_states" not in result:
+                return result
+            from harvest.frames import summarize_frames
+
+            return summarize_frames(result)
         try:
             result = request.run(dataset, job.progress, job.show)
         except Incomplete as error:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, zip_longest
 from threading import Lock
+from typing import Any
 
 import msgspec
 
@@ -23,7 +24,7 @@ from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
 from harvest.video.frame_selector import FrameFollower
-from harvest.video.inputs import VideoFile, VideoInput, remove_downloads
+from harvest.video.inputs import LocalVideo, VideoFile, VideoInput, remove_downloads
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
 from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import (
@@ -39,6 +40,7 @@ from harvest.video.sampling import Sampling
 STAGE = "harvest-frames"
 # From this number and share of a video's frames on, subtitles are reported: speech pauses.
 MIN_SUBTITLED_FRAMES, MIN_SUBTITLED_SHARE = 4, 0.2
+DAMAGED = "damaged video"
 # Frames per transaction, so that other programs can write to the catalogue in between.
 _BATCH_FRAMES = 50
 # Cores per video, because ffmpeg decodes with several threads.
@@ -73,8 +75,10 @@ class FrameHarvest:
         self._lock, self._is_stopped = Lock(), False
         self._unusable: list[tuple[str, Unreadable]] = []
         self._unreadable_videos: list[str] = []
-        self._usable_count = 0
+        self._videos: Counter[str] = Counter()
         self._seen_videos: set[str] = set()
+        rejections = dataset.rejections.iterate()
+        self._damaged = {r.item: r.detail for r in rejections if r.reason == DAMAGED}
         self._left_out: Counter[str] = Counter()
         self._subtitled_videos: list[str] = []
         # Images of this run by SHA-256, and the number of frames of videos known before.
@@ -102,7 +106,7 @@ class FrameHarvest:
         if self._unreadable_videos:
             see = rejections_command(dataset, STAGE)
             result["unreadable_videos"] = summarize_lines(self._unreadable_videos, see)
-        return result
+        return result | {"video_states": dict(self._videos)}
 
     def _report_subtitles(self) -> None:
         if names := self._subtitled_videos:
@@ -154,20 +158,18 @@ class FrameHarvest:
 
     def _tasks(self, inputs: list[VideoInput], advance: Advance | None) -> Iterator[VideoTask]:
         index = count()
-        for video_input in inputs:
+        for position, video_input in enumerate(inputs):
             if self._left_to_sample == 0:
+                self._videos["over the limit"] += len(inputs) - position
                 return
             try:
                 for video in video_input.iter_videos():
-                    if self._is_sampled(video.sha256) or video.sha256 in self._seen_videos:
-                        # The second of two equal videos in a run would add nothing.
-                        self._usable_count += 1
-                    elif self._left_to_sample != 0:
-                        self._seen_videos.add(video.sha256)
-                        sampling = replace(self.sampling, limit=self._left_to_sample)
-                        yield VideoTask(
-                            next(index), video, sampling, self._store, self.follower, advance
-                        )
+                    if self._is_done(video):
+                        continue
+                    sampling = replace(self.sampling, limit=self._left_to_sample)
+                    yield VideoTask(
+                        next(index), video, sampling, self._store, self.follower, advance
+                    )
             except Unreadable as error:
                 self._reject(video_input.display_name, error)
 
@@ -180,15 +182,15 @@ class FrameHarvest:
             error = sampled.error
             if task.advance is None:
                 self._advance(sampled.seconds or 0.0)
-        if error is None:
-            self._usable_count += 1
-        else:
+        if error is not None:
             self._reject(task.video.display_name, error)
+        elif sampled is not None:
+            self._videos["sampled in part" if sampled.damage else "sampled"] += 1
         if task.video.downloaded:
             task.video.path.unlink(missing_ok=True)
 
     def _raise_if_nothing(self) -> None:
-        if self._usable_count or not self._unusable:
+        if self._videos.total() > len(self._unusable) or not self._unusable:
             return
         errors = [error for _, error in self._unusable]
         causes = [e.__cause__ for e in errors if isinstance(e.__cause__, GleansetError)]
@@ -204,20 +206,32 @@ class FrameHarvest:
     def _reject(self, name: str, error: Unreadable) -> None:
         self._unusable.append((name, error))
         self._importer.tally["rejected"] += 1
-        self._note_unreadable(name, error)
-
-    def _note_unreadable(self, name: str, error: Unreadable) -> None:
-        self.dataset.rejections.add(Rejection(STAGE, name, error.reason, error.detail))
+        self._videos["rejected"] += 1
         self._importer.reasons[error.reason] += 1
-        self._unreadable_videos.append(f"{format_short_path(name)}: {error.reason}")
+        self.dataset.rejections.add(Rejection(STAGE, name, error.reason, error.detail))
+        self._list_unreadable(name, error.reason)
 
-    def _is_sampled(self, sha256: str) -> bool:
-        """Return whether a video was fully sampled before; count its frames."""
+    def _list_unreadable(self, name: str, reason: str, detail: str = "") -> None:
+        part = f" ({detail.partition(': ')[0]})" if detail else ""
+        self._unreadable_videos.append(f"{format_short_path(name)}: {reason}{part}")
+
+    def _is_done(self, video: LocalVideo) -> bool:
+        """Return whether a video needs no sampling; count it, and the frames of earlier runs."""
+        sha256, is_repeated = video.sha256, video.sha256 in self._seen_videos
+        self._seen_videos.add(sha256)
         frames = self.dataset.videos.get_frame_count(sha256, self.sampling.settings)
-        if frames is None:
+        if is_repeated:
+            self._videos["a copy"] += 1
+        elif frames is not None:
+            self._videos["sampled before"] += 1
+            self._importer.tally["known"] += frames
+            self._known_frames[sha256] = frames
+            if (name := video.display_name) in self._damaged:
+                self._list_unreadable(name, DAMAGED, self._damaged[name])
+        elif self._left_to_sample == 0:
+            self._videos["over the limit"] += 1
+        else:
             return False
-        self._importer.tally["known"] += frames
-        self._known_frames[sha256] = frames
         return True
 
     def _write(self, task: VideoTask, sampled: SampledVideo) -> None:
@@ -233,8 +247,9 @@ class FrameHarvest:
         if sampled.seconds is not None and (self.sampling.start or 0.0) >= sampled.seconds:
             self._left_out["after the end of the video"] += 1
         if sampled.damage:
-            damage = Unreadable("damaged video", sampled.damage)
-            self._note_unreadable(task.video.display_name, damage)
+            name = task.video.display_name
+            self.dataset.rejections.add(Rejection(STAGE, name, DAMAGED, sampled.damage))
+            self._list_unreadable(name, DAMAGED, sampled.damage)
         if self.sampling.skip_openings:
             self._sampled.append((task, sampled))
             return
@@ -346,6 +361,17 @@ class _Stopped(Exception):
 def sample_video(task: VideoTask) -> SampledVideo:
     """Sample one video, in a thread or on a cluster node."""
     return VideoSampler(task).run()
+
+
+def summarize_frames(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the counts for people, who need to know what is a frame and what is a video."""
+    videos: dict[str, int] = result["video_states"]
+    parts = ", ".join(f"{number} {state}" for state, number in videos.items())
+    names = {"added": "new frames", "duplicate": "duplicate frames", "known": "known frames"}
+    names |= {"rejected": "rejected frames", "unreadable_videos": "damaged or unreadable videos"}
+    lines = {"videos": f"{sum(videos.values())} ({parts})", **result}
+    lines["rejected"] -= videos.get("rejected", 0)
+    return {names.get(key, key): line for key, line in lines.items() if key != "video_states"}
 
 
 def preview_frames(

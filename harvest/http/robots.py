@@ -286,18 +286,15 @@ def _directives_for(agent: str, lines: Sequence[str]) -> Iterator[str]:
     for line in lines:
         is_applicable = True
         for part in line.lower().split(","):
-            name, colon, rest = part.strip().partition(":")
-            if colon and _is_agent(name.strip()):
+            name, colon, rest = map(str.strip, part.partition(":"))
+            # The date of `unavailable_after` may have a comma, and always has colons.
+            is_agent = name not in _VALUED_DIRECTIVES and " " not in name and not name.isdigit()
+            if colon and is_agent:
                 # It applies to this agent, up to the next agent in the line.
                 is_applicable = name.partition("/")[0].strip() in ("*", agent)
                 part = rest
             if is_applicable:
                 yield part.strip()
-
-
-def _is_agent(name: str) -> bool:
-    # The date of `unavailable_after` may have a comma, and always has colons.
-    return name not in _VALUED_DIRECTIVES and " " not in name and not name.isdigit()
 
 
 def parse_content_signals(text: str) -> Protego | None:

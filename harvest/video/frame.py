@@ -8,7 +8,6 @@ to light; a sharp outline takes one or two, however few outlines there are.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -112,13 +111,10 @@ class RawFrame:
         It is 16..235 unless `rgb`.
         """
         light = np.asarray(self.grey) if self.rgb else self._planes()[0]
-        small = cv2.resize(light, self._fit(max_side), interpolation=cv2.INTER_AREA)
-        return np.asarray(small, np.uint8)
-
-    def _fit(self, max_side: int) -> tuple[int, int]:
         scale = min(max_side / max(self.size), 1.0)
         wide, high = (max(round(side * scale / 2), 1) * 2 for side in self.size)
-        return wide, high
+        small = cv2.resize(light, (wide, high), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, np.uint8)
 
     def crop_grey(self, box: Box) -> Plane:
         """Return the brightness within a box, clipped to the frame."""
@@ -264,9 +260,10 @@ def has_subtitle(grey: Plane) -> bool:
     """
     strokes = _find_strokes(grey)
     strokes_per_row = np.count_nonzero(strokes[:, 1:] & ~strokes[:, :-1], axis=1)
+    edges = np.flatnonzero(np.diff(np.r_[False, strokes_per_row >= MIN_STROKES_PER_ROW, False]))
     return any(
         _is_text_line(strokes[top:bottom], strokes_per_row, top, bottom)
-        for top, bottom in _iter_runs(strokes_per_row >= MIN_STROKES_PER_ROW)
+        for top, bottom in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
     )
 
 
@@ -279,11 +276,6 @@ def _find_strokes(grey: Plane) -> NDArray[np.bool_]:
     square = cv2.getStructuringElement(cv2.MORPH_RECT, (STROKE_WIDTH, STROKE_WIDTH))
     contrast = cv2.morphologyEx(small, cv2.MORPH_TOPHAT, square)
     return (contrast >= MIN_STROKE_CONTRAST) & (small >= MIN_STROKE_BRIGHTNESS)
-
-
-def _iter_runs(values: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.r_[False, values, False]))
-    return zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
 
 
 def _is_text_line(

@@ -146,7 +146,9 @@ class FrameSelector(FrameChooser):
         self._faults = Counter()
 
     def _add(self, candidate: FrameCandidate) -> None:
-        if self._sampling.drop_bad and (fault := self._find_fault(candidate)):
+        sharpest = max((other.sharpness for other in self._candidates), default=-1.0)
+        is_better = self._max_frames() > 1 or candidate.sharpness > sharpest
+        if self._sampling.drop_bad and is_better and (fault := candidate.find_fault()):
             self._faults[fault] += 1
             return
         if self._sampling.mode not in ("useful", "scenes"):
@@ -171,12 +173,6 @@ class FrameSelector(FrameChooser):
             weakest = min(self._candidates, key=lambda other: other.sharpness)
         if candidate.sharpness > weakest.sharpness:
             self._candidates[self._candidates.index(weakest)] = candidate
-
-    def _find_fault(self, candidate: FrameCandidate) -> str | None:
-        sharpest = max((other.sharpness for other in self._candidates), default=-1.0)
-        if self._max_frames() == 1 and candidate.sharpness <= sharpest:
-            return None
-        return candidate.find_fault()
 
     def _max_frames(self) -> int:
         return self._sampling.per_scene if self._sampling.mode == "scenes" else 1

@@ -157,9 +157,14 @@ def test_damaged_video_is_reported_once(
     noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
     path.write_bytes(data[:middle] + noise + data[middle + size :])
     result = harvest(dataset, path, every=0.5)
-    assert result["reasons"] == {"damaged video": 1}
-    assert result["unreadable_videos"]["files"] == [f"{tmp_path.name}/film.{kind}: damaged video"]
+    assert result["rejected"] == 0
     [rejection] = dataset.rejections.iterate()
+    line = f"{tmp_path.name}/film.{kind}: damaged video ({rejection.detail.partition(': ')[0]})"
+    for counted in (result, harvest(dataset, path, every=0.5)):
+        assert counted["unreadable_videos"]["files"] == [line]
+        assert counted["video_states"] == {
+            "sampled in part" if counted is result else "sampled before": 1
+        }
     read, of = re.fullmatch(r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail).groups()  # type: ignore[union-attr]
     assert (float(read), float(of)) == pytest.approx((10, 10), abs=0.2)
     assert len(list_frames(dataset)) >= 17
@@ -214,7 +219,8 @@ def counting(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_frames_are_added_with_origin(dataset: Dataset, counting: Path) -> None:
-    assert harvest(dataset, counting, label="cat") == NO_COUNTS | {"added": 6}
+    states = {"video_states": {"sampled": 1}}
+    assert harvest(dataset, counting, label="cat") == NO_COUNTS | {"added": 6} | states
     origins = [origin for image in dataset.images.iterate() for origin in image.origins]
     assert sorted(o.time or 0.0 for o in origins) == pytest.approx([0, 1, 2, 3, 4, 5])
     for origin in origins:
@@ -276,7 +282,8 @@ def test_unusual_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
     done = run_here("harvest.cli", *line, *ODD, cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "")
     # The same frames from other files are the same images with other origins.
-    assert done.json == NO_COUNTS | {"added": 2, "duplicate": 2 * len(ODD) - 2}
+    states = {"video_states": {"sampled": len(ODD)}}
+    assert done.json == NO_COUNTS | {"added": 2, "duplicate": 2 * len(ODD) - 2} | states
     with Dataset.open(tmp_path / "d") as dataset:
         titles = {title for title, *_ in list_frames(dataset)}
         assert titles == {name.decode(errors="backslashreplace") for name in ODD}
@@ -302,6 +309,15 @@ def test_bad_file_does_not_affect_others(video_folder: Path, tmp_path: Path) -> 
     done = run_here("harvest.cli", *line, video_folder).checked()
     counts = {name: done.json[name] for name in ("added", "duplicate", "rejected")}
     assert counts == {"added": 2, "duplicate": 2, "rejected": 1}
+    shutil.copy(video_folder / "1.mkv", video_folder / "copy.mkv")
+    lines = run_here("harvest.cli", *line[:-1], video_folder).stdout.splitlines()
+    assert lines[:3] == [
+        "videos: 4 (2 sampled before, 1 rejected, 1 a copy)",
+        "new frames: 0, known frames: 4",
+        "reasons:",
+    ]
+    limited = run_here("harvest.cli", *line, "--limit", "1", "--every", "2s", video_folder)
+    assert sum(limited.json["video_states"].values()) == 4, limited.json
     run_here("harvest.cli", *line, video_folder / "broken.mkv").refused(3, "broken.mkv: ")
 
 
