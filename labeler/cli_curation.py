@@ -293,6 +293,7 @@ def export(
     from labeler.duplicates.plan import conflicting_label_summary
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import simulate_export
+    from labeler.export.plan import UNCHANGED
     from labeler.export.tree import check_replaceable, resolve_target
     from labeler.export.upload import UploadTarget, export_to_url, is_url
 
@@ -305,12 +306,16 @@ def export(
             else:
                 check_replaceable(resolve_target(target))
             return _preview_result(job, simulate_export(dataset, request))
-        number, progress = workers or 0, job.progress
+        number, progress, result = workers or 0, job.progress, Result()
         if url is not None:
-            result = export_to_url(dataset, url, request, workers=number, progress=progress)
+            result |= export_to_url(dataset, url, request, workers=number, progress=progress)
         else:
-            result = export_to_folder(dataset, target, request, workers=number, progress=progress)
+            result |= export_to_folder(dataset, target, request, workers=number, progress=progress)
         result |= conflicting_label_summary(dataset)
+        if not job.as_json:
+            texts = {UNCHANGED: "originals, byte for byte"}
+            changes = result.pop("changes", {}).items()
+            result["encoding"] = {texts.get(change, change): n for change, n in changes}
         if isinstance(failed := result.get("failed"), dict):
             if not job.as_json:
                 lines = [f"{format_short_path(path)}: {reason}" for path, reason in failed.items()]

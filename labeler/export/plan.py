@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from gleanset import Dataset
+from gleanset.db.journal import count_unseen_in_evaluation
 from gleanset.errors import InputUnusable
 from gleanset.files.names import assign_folder_names, make_portable_name, make_safe_name
 from gleanset.files.store import EXTENSIONS
@@ -141,25 +142,27 @@ def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
 def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
     """Return the number of samples that stay out of an export, by reason.
 
-    Rejected samples are not counted. Exports with boxes count undecided images instead, see
-    `plan_boxes`.
+    Exports with boxes, which are of images, count neither rejected samples nor duplicates, but
+    undecided images: see `plan_boxes`.
     """
-    counts: Counter[str] = Counter()
-    traits = dataset.samples.count_by("status", "kept", "split")
+    traits, counts = dataset.samples.count_by("status", "kept", "split"), Counter[str]()
+    reasons = {"queue": "not labelled yet", "rejected": "" if options.has_boxes else "rejected"}
+    reasons |= {"labelled": "" if options.no_split else WITHOUT_SPLIT, "retired": ""}
+    copies = "" if options.has_boxes else "duplicates"
     for (status, kept_state, split), number in traits.items():
-        if status == "queue" and kept_state == "kept":
-            counts["not labelled yet"] += number
-        elif status in ("queue", "labelled") and kept_state != "kept" and not options.has_boxes:
-            counts["duplicates"] += number
-        elif status == "labelled" and split is None and not options.no_split:
-            counts[WITHOUT_SPLIT] += number
+        if kept_state != "kept" and status != "retired":
+            counts[copies] += number
+        elif status != "labelled" or split is None:
+            counts[reasons[str(status)]] += number
+    if not (options.no_split or options.has_boxes):
+        counts["in val or test with an unreviewed label"] = count_unseen_in_evaluation(dataset.db)
     private = _private_images(dataset, options)
     for sample in _iter_samples(dataset, options) if private or options.licences else ():
         if sample.image in private:
             counts[FROM_REPORTS] += 1
         elif not has_allowed_licence(_load_image(dataset, sample), options.licences):
             counts[OTHER_LICENCE] += 1
-    return dict(counts)
+    return {reason: number for reason, number in counts.items() if reason and number}
 
 
 def _private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:

@@ -27,7 +27,7 @@ from tools_for_tests import (
 from gleanset import Box, Dataset, Origin
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import Pairs
-from gleanset.db.journal import Choice
+from gleanset.db.journal import MODEL, Choice
 from gleanset.errors import InputUnusable
 from gleanset.images.decode import decode
 from gleanset.images.measure import measure
@@ -158,6 +158,15 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
             "of another licence": 2,
         }
     assert summary["exported"] == empty.samples.count() - 6 == 1
+    empty.journal.apply("no class", [Choice(queued, "reject")])
+    empty.journal.apply("unreviewed", [Choice(keys[4], "label", "a", MODEL)])
+    empty.samples.set_splits(splits | {keys[4]: (keys[4], "test")}, "by hand")
+    words = ("export", tmp_path / "all", "-d", empty.root)
+    result = run_labeler(*words, "--json").json
+    assert {"rejected", "in val or test with an unreviewed label"} < {*result["left_out"]}
+    assert result["exported"] + sum(result["left_out"].values()) == empty.samples.count()
+    lines = run_labeler(*words).stdout.splitlines()
+    assert lines[lines.index("encoding:") + 1].startswith("  originals, byte for byte: ")
 
 
 @pytest.mark.slow
