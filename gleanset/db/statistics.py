@@ -117,7 +117,7 @@ class Statistics(Table):
             f"'post' ELSE 'list' END AS kind, {query_sql('o')} AS asked, count(DISTINCT o.image), "
             "count(DISTINCT iif(s.status IN ('queue','labelled'), s.id, NULL)), count(DISTINCT "
             "iif(s.status='labelled', s.id, NULL)) FROM origin o LEFT JOIN sample s ON "
-            "s.image=o.image GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            "s.image=o.image AND s.kept GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
         )
         return [SourceYield(*row) for row in rows]
 

@@ -23,6 +23,7 @@ from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
 from gleanset.html.words import count, shortened
 from gleanset.records import SPLITS, Sample
+from harvest.frames import DAMAGED
 from labeler.acceptance import plan_hints
 
 _MEANINGS = {
@@ -280,6 +281,7 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str,
     in_use = [("kept", "queue"), ("kept", "labelled")]
     used = {key: number for key, number in counts.items() if key[:2] in in_use}
     classes = gather_classes(dataset, thumbnails)
+    failures, unused = statistics.list_failures(), statistics.list_unused()
     return {
         "title": title,
         "description": dataset.settings.description or "",
@@ -290,7 +292,13 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str,
         "unit": "sample" if any(detector == WHOLE for *_, detector in used) else "face",
         "origins": gather_origins(dataset),
         # Unreadable items, then those that later stages left out.
-        "rejected": [*statistics.list_failures(), *statistics.list_unused()],
+        "rejected": [*failures, *unused],
+        "unusable": sum(
+            row.items
+            for row in failures
+            if row.stage.partition("-")[0] in ("harvest", "import") and row.reason != DAMAGED
+        ),
+        "left_out": sum(row.items for row in unused if row.reason in ("duplicate", "rejected")),
         "unsearched": statistics.count_unsearched(),
         "classes": classes,
         "training": gather_training(dataset, *run, thumbnails) if run else None,

@@ -232,7 +232,20 @@ def test_unused_images_are_counted_by_stage(dataset: Dataset) -> None:
         "rejected": "1",
         "no part in the split": "1",
     }
-    assert "6 left out" in " ".join(page.xpath("string(//ul[@class='tiles'])").split())
+    tiles = " ".join(page.xpath("string(//ul[@class='tiles'])").split())
+    images = dataset.images.count()
+    in_use = sum(s.kept and s.status == "labelled" for s in dataset.samples.iter_by_key())
+    assert f"{images} images {in_use} faces all decided, 2 left out" in tiles
+    dataset.rejections.add(Rejection("harvest-folder", "a.jpg", "truncated", ""))
+    dataset.rejections.add(Rejection("harvest-frames", "a.mp4", "damaged video", ""))
+    page = report(dataset)
+    tiles = " ".join(page.xpath("string(//ul[@class='tiles'])").split())
+    assert f"{images} images 1 other item could not be used {in_use} faces" in tiles
+    (shown, labelled) = (
+        sum(int(text) for text in page.xpath(f"//section[@id='sources']//tbody/tr/td[{n}]/text()"))
+        for n in (3, 4)
+    )
+    assert shown == labelled == in_use, "without duplicates"
     message = section_text(page, "rejections")
     assert "1 image has not been searched for faces yet" in message
     assert "could be used" not in message
