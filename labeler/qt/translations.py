@@ -36,7 +36,7 @@ SPLIT_TEXTS = (
     "the classes have too few images",
     "near duplicates and scenes stay together in {number} groups, the largest of {count} images",
     "{label}: nothing in {split}",
-    "fewer than {count} test images: the accuracy is uncertain",
+    "fewer than {count} test images per class: their accuracy is uncertain",
     "and {count} more",
 )
 """Texts of warnings in the result of `labeler split`."""

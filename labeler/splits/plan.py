@@ -151,7 +151,7 @@ class SplitPlan:
     def _small_sample_warning(self) -> list[str]:
         counts = {label: row["test"] for label, row in self.table.items()}
         small = [f"{label}: {n}" for label, n in counts.items() if 0 < n < MIN_TEST_IMAGES]
-        warning = f"fewer than {MIN_TEST_IMAGES} test images: the accuracy is uncertain"
+        warning = f"fewer than {MIN_TEST_IMAGES} test images per class: their accuracy is uncertain"
         return [warning, ", ".join(shorten_list(small))] if small else []
 
 

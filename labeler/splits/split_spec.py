@@ -28,6 +28,8 @@ def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
     summary = dict(result) | {"classes": class_table(SPLITS, result["classes"])}
     if short := summary.pop("short", []):
         summary["short"] = shorten_list(short)
+    if lines := summary.pop("few_test_images", []):
+        summary["classes_with_few_test_images"] = lines
     return summary
 
 

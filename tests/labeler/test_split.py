@@ -17,6 +17,7 @@ from gleanset.settings import Settings, SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import judge
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
+from labeler.splits.split_spec import split_summary
 from pipeline.status import next_step, status
 
 CLASSES = ("hana", "rei", "sora")
@@ -243,7 +244,9 @@ def test_uneven_splits_and_small_test_classes_are_reported(empty: Dataset) -> No
     add_groups(empty, [Group(f"rei-{n}", "rei", 1) for n in range(10)])
     result = plan_split(empty, SplitSettings("8:1:1")).result()
     assert "uneven" not in result
-    assert result["few_test_images"][1:] == ["rei: 1"]
+    few = ["fewer than 5 test images per class: their accuracy is uncertain", "rei: 1"]
+    assert result["few_test_images"] == few
+    assert split_summary(result)["classes_with_few_test_images"] == few
 
 
 def test_reason_of_uneven_splits_is_not_groups_of_one(empty: Dataset) -> None:
