@@ -105,13 +105,15 @@ def wrap_named(name: str, text: str, indent: str = "", max_width: int | None = N
 
 
 def join_pairs(values: Iterable[tuple[str, str]], indent: str = "") -> list[str]:
-    """Join `name: value` pairs by commas in lines; long names are truncated."""
+    """Join `name: value` pairs by commas in lines, or on one each if a name is long."""
     max_width = get_line_width()
     free = max_width - len(indent) - len(_INDENT) - 1
     pairs = [
         f"{name if _UNBREAKABLE.match(name) else truncate(name, free - len(value) - 2)}: {value}"
         for name, value in values
     ]
+    if len(pairs) > 1 and any(count_columns(pair) > max_width // 2 for pair in pairs):
+        return [f"{indent}{pair}" for pair in pairs]
     return list(_fill_lines(pairs, ", ", indent, max_width))
 
 

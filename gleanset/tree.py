@@ -24,7 +24,7 @@ LINKED_FOLDER = "linked folder: name the link itself to read it"
 DATASET = "Gleanset dataset"
 SOURCE_TABLE = "sources.csv"
 VIDEO = "video: use harvest frames"
-ARCHIVE = "archive: name the file itself, as in harvest folder photos.zip"
+ARCHIVE = "archive: only read if named itself (harvest folder FILE)"
 PACKED = "archive that is not zip or tar: unpack it first"
 NOT_AN_IMAGE = "not an image"
 

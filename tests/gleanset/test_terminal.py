@@ -22,6 +22,7 @@ from gleanset.terminal import (
     wrap,
     wrap_named,
 )
+from gleanset.tree import ARCHIVE
 from gleanset.work.progress import Progress
 
 
@@ -59,6 +60,9 @@ def test_format_result_nests_sections_and_keeps_first_zero() -> None:
         "  b",
     ]
     assert format_result({"added": 0, "known": 0, "rejected": 2}) == ["added: 0, rejected: 2"]
+    lines = ["ignored reasons:", "  not an image: 2", f"  {ARCHIVE}: 12", "  hidden: 1"]
+    ignored = {"not an image": 2, ARCHIVE: 12, "hidden": 1}
+    assert format_result({"ignored_reasons": ignored}) == lines
 
 
 def test_wide_table_continues_below() -> None:
