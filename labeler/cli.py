@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
+from gleanset.class_names import fold_name
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
 from gleanset.db.classes import list_aliases, normalize_alias
@@ -306,9 +307,9 @@ def label(
 ) -> Result:
     """Label samples by id. The beginning of an id is enough; see `gleanset list samples`.
 
-    An unknown class is created. If its name is nearly that of another class or weak label, it is
-    refused as a typo until `labeler classes add` has created it. Wrong samples of a cluster can be
-    labelled by id afterwards.
+    An unknown class is created. If its name is nearly that of another class or weak label, such as
+    with a letter missing, added or swapped, it is refused as a typo until `labeler classes add` has
+    created it. Wrong samples of a cluster can be labelled by id afterwards.
     """
     if reject:
         samples = (label, *samples) if label else samples
@@ -321,7 +322,7 @@ def label(
         keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
         result, operation = Result(), make_operation("reject-by-command", count=len(keys))
         if not reject and label is not None:
-            _check_typo(dataset, label)
+            check_typo(dataset, label)
             name = dataset.classes.resolve(label)
             result = {"class": name} | dataset.classes.explain_aliases([label], dataset.option)
             operation = make_operation("label-by-command", count=len(keys), label=name)
@@ -335,13 +336,22 @@ def label(
         return result | {done: len(keys), "left_in_queue": pending, "step": step}
 
 
-def _check_typo(dataset: Dataset, label: str) -> None:
+def _is_typo(name: str, other: str) -> bool:
+    """Return whether names differ by a letter before the end, or by two that are swapped."""
+    short, long = sorted((fold_name(name), fold_name(other)), key=len)
+    parts = [(long[:i], long[i], long[i + 1 :]) for i in range(len(short))]
+    typos = {typo for a, b, c in parts for typo in (a + c, a + c[:1] + b + c[1:])}
+    return len(short) > 1 and short in typos
+
+
+def check_typo(dataset: Dataset, label: str) -> None:
     """Raise `UsageError` for a new class name that is similar to a known one."""
     name = dataset.classes.resolve(label)
     known_names = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
     if dataset.classes.get_id(label) is not None or name in known_names:
         return
-    if (similar_name := find_similar_name(name, sorted(known_names))) is not None:
+    close = find_similar_name(name, sorted(known_names))
+    if similar_name := close or next((n for n in known_names if _is_typo(name, n)), None):
         raise UsageError(
             f"there is no class {name!r}",
             f"did you mean {similar_name!r}? To create it: labeler classes add {shlex.quote(name)}",

@@ -48,7 +48,12 @@ def _render(item: ExportItem, options: ExportOptions) -> bytes:
         pixels = pixels.convert("L")
     if (size := options.target_size) is not None:
         pixels = _resize(pixels, size, options.fit)
-    return _encode(pixels, item.path)
+    if item.path.endswith(".jpg"):
+        return encode_jpeg(pixels)
+    buffer, clean = io.BytesIO(), pixels.copy()
+    clean.info, is_webp = {}, item.path.endswith(".webp")
+    clean.save(buffer, "WEBP" if is_webp else "PNG", **({"lossless": True} if is_webp else {}))
+    return buffer.getvalue()
 
 
 def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
@@ -81,15 +86,6 @@ def _resize(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
     if fit == "pad":
         return ImageOps.pad(image, size, method, color="white")
     return image.resize(size, method)
-
-
-def _encode(image: Image.Image, path: str) -> bytes:
-    if path.endswith(".jpg"):
-        return encode_jpeg(image)
-    buffer, clean = io.BytesIO(), image.copy()
-    clean.info, is_webp = {}, path.endswith(".webp")
-    clean.save(buffer, "WEBP" if is_webp else "PNG", **({"lossless": True} if is_webp else {}))
-    return buffer.getvalue()
 
 
 def _link_original(item: ExportItem, target: Path) -> bool:

@@ -90,7 +90,10 @@ def _read_images(
     """
     images: dict[object, _Image | None] = {}
     repeated: set[object] = set()
-    licences = {_key(row.get("id")): _licence(row) for row in _rows(document, "licenses")}
+    licences = dict[object, str | None]()
+    for row in _rows(document, "licenses"):
+        name, url = parse_name(row.get("name")), parse_name(row.get("url"))
+        licences[_key(row.get("id"))] = f"{name} ({url})" if name and url else name or url
     for row in _rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):
@@ -127,11 +130,6 @@ def _annotate(
         elif (image := images[key]) is not None:
             label = names.get(_key(row.get("category_id")))
             labelled.annotate(*image, label, partial(_coco_box, row))
-
-
-def _licence(row: Mapping[str, Any]) -> str | None:
-    name, url = parse_name(row.get("name")), parse_name(row.get("url"))
-    return f"{name} ({url})" if name and url else name or url
 
 
 def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,11 @@ def match_files(
     Files are matched by name and content, then by content alone (moved files), then by name alone
     (edited images). So a copy of an unchanged file is a new file.
     """
-    digests = {_relative_name(root, path): _file_hash(path) for path in files}
+    digests = dict[str, str]()
+    for path in files:
+        digests[name := _relative_name(root, path)] = ""
+        with suppress(OSError):
+            digests[name] = hash_file(path)
     names: dict[str, str | None] = {
         name: name
         for name, digest in digests.items()
@@ -180,13 +185,6 @@ def match_files(
     for name in others:
         names.setdefault(name, name if name in entries and name not in matched else None)
     return dict(sorted(names.items()))
-
-
-def _file_hash(path: Path) -> str:
-    try:
-        return hash_file(path)
-    except OSError:
-        return ""
 
 
 def add_credits(files: LabelledFiles) -> None:

@@ -26,6 +26,7 @@ from labeler.acceptance import (
     plan_hints,
 )
 from labeler.classes import ClassEditor
+from labeler.cli import check_typo
 from labeler.sorting.import_plan import are_face_crops, import_commands, search_commands, sort_paths
 from labeler.sorting.name_matching import (
     KnownName,
@@ -457,6 +458,25 @@ def test_label_reject_and_undo(empty: Dataset, keys: list[str]) -> None:
     assert "Reject 1" in run_here("labeler.cli", "undo", "-d", empty.root).stdout
     assert "Label 2 as hana" in run_here("labeler.cli", "undo", "-d", empty.root).stdout
     assert {s.status for s in empty.samples.iter_by_key()} == {"queue"}
+
+
+@pytest.mark.parametrize(
+    ("known", "refused", "accepted"),
+    [
+        ("yun", ("yn", "un", "yuun", "ynu", "YN"), ("yu", "yuna2", "yen", "y", "rin")),
+        ("rin", ("rn", "irn"), ("rei", "ren", "ri", "mio")),
+        ("零子", (), ("零", "子", "一子")),
+    ],
+)
+def test_typos_of_short_names_are_refused(
+    empty: Dataset, known: str, refused: tuple[str, ...], accepted: tuple[str, ...]
+) -> None:
+    ClassEditor(empty).add(known)
+    for name in refused:
+        with pytest.raises(UsageError, match="did you mean"):
+            check_typo(empty, name)
+    for name in accepted:
+        check_typo(empty, name)
 
 
 def test_misspelt_class_raises_error(empty: Dataset, keys: list[str]) -> None:
