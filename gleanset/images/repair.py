@@ -90,9 +90,9 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
 
 
 def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
-    """Return whether a JPEG is complete: more data changes no pixel."""
+    """Return whether a JPEG is complete: more data, whatever it is, changes no pixel."""
     checks = set()
-    for extra in (b"", _MORE_DATA):
+    for extra in (b"", _MORE_DATA, b"\xd5" + _MORE_DATA):
         try:
             with Image.open(io.BytesIO(data + extra + _END_OF_IMAGE), formats=("JPEG",)) as image:
                 if image.width * image.height > max_pixels:

@@ -4,6 +4,7 @@ import io
 import random
 import struct
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,19 @@ def test_png_with_damaged_metadata_is_decoded(texts: bytes) -> None:
 def test_jpeg_without_end_marker_is_decoded(options: dict[str, Any], missing_bytes: int) -> None:
     intact = encode(pixels(1, SIZE), "JPEG", **options)
     assert_decoded_as(intact[:-missing_bytes], intact)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_truncated_image_is_rejected_or_has_all_pixels(kind: str) -> None:
+    decoded = 0
+    for seed in range(20):
+        options = {"quality": 60 + 2 * seed, "progressive": bool(seed % 2)}
+        data = encode(pixels(seed, SIZE), kind, **options if kind == "JPEG" else {})
+        for missing_bytes in range(1, 24):
+            with suppress(Unreadable):
+                assert_decoded_as(data[:-missing_bytes], data)
+                decoded += 1
+    assert (decoded > 0) == (kind != "WEBP"), "the header of WebP has the length"
 
 
 def assert_decoded_as(damaged: bytes, intact: bytes) -> None:
