@@ -43,6 +43,8 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
         if (suggestion := suggest_whole_images(dataset)) is not None:
             counts["next"], reason = suggestion
             job.say(reason)
+        if WHOLE in (counts.get("detector"), request.detector or crop.detector) and not job.as_json:
+            counts["whole images"] = counts.pop("faces")
         return counts
 
 

@@ -232,6 +232,9 @@ def test_command_defaults_to_dataset_settings(
     results, result = json.loads(run().stdout), run().stderr
     assert results["next"].startswith("facecrop run --detector whole -d ")
     assert "confident faces in 0 of 1 images" in result
+    put(dataset, scene(101))
+    whole = ("run", "--detector", "whole", "-d", dataset.root)
+    assert run_here("facecrop.cli", *whole).stdout == "images: 2, whole images: 2\n"
     assert "next" not in json.loads(run("--detector", "whole").stdout)
     run("--detector", "animefaec").refused(2, "did you mean 'animeface'")
 
