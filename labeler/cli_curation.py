@@ -293,7 +293,6 @@ def export(
     from labeler.duplicates.plan import conflicting_label_summary
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import simulate_export
-    from labeler.export.plan import UNCHANGED
     from labeler.export.tree import check_replaceable, resolve_target
     from labeler.export.upload import UploadTarget, export_to_url, is_url
 
@@ -312,10 +311,6 @@ def export(
         else:
             result |= export_to_folder(dataset, target, request, workers=number, progress=progress)
         result |= conflicting_label_summary(dataset)
-        if not job.as_json:
-            texts = {UNCHANGED: "originals, byte for byte"}
-            changes = result.pop("changes", {}).items()
-            result["encoding"] = {texts.get(change, change): n for change, n in changes}
         if isinstance(failed := result.get("failed"), dict):
             if not job.as_json:
                 lines = [f"{format_short_path(path)}: {reason}" for path, reason in failed.items()]

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import click
 import msgspec
@@ -175,7 +175,6 @@ def run(
     RECIPE is a file, or the name of a bundled recipe (see gleanset recipes).
     """
     from labeler.cli_curation import unreadable_images_error
-    from labeler.splits.split_spec import split_summary
     from pipeline.recipe import find_recipe, read_recipe
     from pipeline.report import write_report
     from pipeline.stages import Stages, run_recipe
@@ -193,13 +192,21 @@ def run(
         with Dataset.open(root) as dataset:
             result["report"] = str(write_report(dataset, title=recipe_table.title))
             result |= page_command(dataset)
-    summary = result
-    if not job.as_json and "classes" in (split := result.get("split", {})):
-        summary = result | {"split": split_summary(split)}
+    summary = result if job.as_json else {name: _summarize(r) for name, r in result.items()}
     exported = result.get("export")
     if isinstance(exported, dict) and exported.get("failed"):
         raise unreadable_images_error(len(exported["failed"]), summary)
     return summary
+
+
+def _summarize(result: Any) -> Any:
+    """Return the result of a stage for people."""
+    from harvest.frames import summarize_frames
+    from labeler.splits.split_spec import split_summary
+
+    if isinstance(result, dict) and "video_states" in result:
+        return summarize_frames(result)
+    return split_summary(result) if isinstance(result, dict) and "classes" in result else result
 
 
 @commands.command(epilog="Example: gleanset recipes memes")

@@ -95,7 +95,10 @@ class CardFacts:
             "exported": self.items,
             **({"images": self.changes.total()} if self.options.has_boxes else {}),
             **({} if self.options.no_split else {"splits": dict(sorted(self.splits.items()))}),
-            "changes": dict(sorted(self.changes.items())),
+            "changes": {
+                "originals, byte for byte" if change == UNCHANGED else change: number
+                for change, number in sorted(self.changes.items())
+            },
         }
         problems = {
             "notes": list(self.iter_notes()),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from drawn_sites import DrawnSites
 from PIL import Image, ImageDraw
-from tools_for_tests import ROOT, Ran, make_archive, picture, run_here, running
+from tools_for_tests import ROOT, Ran, drawn_video, make_archive, picture, run_here, running
 
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
@@ -392,6 +392,13 @@ def test_docs_example_is_valid(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_summary_of_a_recipe_counts_frames_and_videos(recipe: Write, tmp_path: Path) -> None:
+    path = recipe(START + '[[frames]]\nvideos = ["clip.avi"]\n')
+    drawn_video(path.parent / "clip.avi", "testsrc2=s=64x48:r=5:d=2", "-c:v", "mjpeg")
+    done = run_here("pipeline.cli", "run", path, "--into", tmp_path / "made").checked()
+    assert "  videos: 1 (1 sampled)\n  new frames: " in done.stdout
+
+
 def test_stages_run_after_incomplete_search(recipe: Write) -> None:
     path = recipe(START + '[[keyword]]\nkeywords = ["cat"]\nlimit = 40\n')
     with running(DrawnSites({"cat": "cat"}, each=38)) as sites:
