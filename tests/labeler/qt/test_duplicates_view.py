@@ -1,7 +1,5 @@
 """The views of duplicates, review and statistics."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -502,7 +500,7 @@ def test_dataset_is_split_and_exported(
     text = run(window, view.split_button)
     assert text.startswith("Finished  ·  train 56, val 2, test 2  ·  hana: nothing in test  ·")
     advice = f"  ·  Next, train a model: baseline train --preset transfer -d {root}"
-    assert text.endswith(f"the accuracy is uncertain  ·  sora: 1, yuki: 1{advice}")
+    assert text.endswith(f"their accuracy is uncertain  ·  sora: 1, yuki: 1{advice}")
     wait_until(lambda: view.title.text().startswith("train : val : test = "))
     splits = [column_numbers(view, number) for number in (3, 4, 5)]
     assert [sum(row) for row in zip(*splits, strict=True)] == counts
