@@ -1,7 +1,5 @@
 """Checks for optional packages, by what needs them."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 
 from gleanset.errors import MissingComponent

@@ -1,7 +1,5 @@
 """Requests of the `baseline` commands (see `gleanset.request`)."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Literal
 

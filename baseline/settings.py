@@ -3,8 +3,6 @@
 A preset has a value for every setting. Each training method has its own table of settings.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterable, Mapping

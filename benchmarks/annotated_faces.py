@@ -1,7 +1,5 @@
 """Images with annotated faces, and the matching of detections to them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field

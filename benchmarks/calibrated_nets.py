@@ -1,7 +1,5 @@
 """Scores of simulated networks with known true probabilities, for tests of calibration."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

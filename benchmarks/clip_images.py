@@ -6,8 +6,6 @@ below 40), one in ten almost one flat color with one figure, one in ten almost w
 black or empty frames must keep all of these.
 """
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Callable
 from functools import lru_cache

@@ -7,8 +7,6 @@ written `lbpcascade:neighbors=3,equalize=yes`. Boxes are matched by three criter
 over union of 0.5 or 0.3, or center inside the face. docs/detectors.md has the annotation format.
 """
 
-from __future__ import annotations
-
 import argparse
 import resource
 import time

@@ -10,8 +10,6 @@ false positives on photos of cats and dogs, and the CPU time per image with one 
 increases if the machine is busy.
 """
 
-from __future__ import annotations
-
 import argparse
 import time
 from collections import Counter, defaultdict

@@ -6,8 +6,6 @@ a passing object, while the camera pans and zooms. Animated on twos and threes a
 second, with cuts and cross-fades. Two characters are twins of two others except for one trait.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -9,8 +9,6 @@ asked about. `--distinct` also searches images that are not copies, all below th
 chosen ones under one caption bar, and lists what was joined or asked about.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import shutil

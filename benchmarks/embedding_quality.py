@@ -14,8 +14,6 @@ continue. A FOLDER has one folder per class, and optionally `sources.json`
 (benchmarks/labelled_tree.py).
 """
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -12,8 +12,6 @@ Draws an episode (`drawn_film.py`), tracks its faces, and prints as JSON
   detector on one frame per second, and the peak memory of all processes.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

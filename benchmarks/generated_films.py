@@ -6,8 +6,6 @@ same arguments give the same film. `unusual_clips.py` has other clips: rotated, 
 interlaced, of variable frame rate.
 """
 
-from __future__ import annotations
-
 import subprocess
 from bisect import bisect_right
 from collections import Counter

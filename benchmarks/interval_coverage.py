@@ -15,8 +15,6 @@ A case is a function of a `World` and a random generator that returns a `Trial`;
 it. `tests/baseline/evaluation/test_intervals.py` runs a small fixed version of every case.
 """
 
-from __future__ import annotations
-
 import argparse
 import zlib
 from collections.abc import Callable, Iterator, Sequence

@@ -6,8 +6,6 @@ or large scenes among single images, and in every third world groups larger than
 or easier. All parameters are drawn once from a seed.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 

@@ -10,8 +10,6 @@ the window's thread, and the whole process, used during one gap: a gap much long
 caused by other processes on the machine.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import shutil

@@ -4,8 +4,6 @@
 post, which the labeler keeps in one split.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Iterable

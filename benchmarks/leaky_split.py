@@ -10,8 +10,6 @@ nearest neighbor on HOG (Dalal and Triggs, 2005). The last column is the differe
 accuracy on the model's own test split and the true one. Needs gleanset[train]; takes some minutes.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import sys

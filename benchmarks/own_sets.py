@@ -10,8 +10,6 @@ groups (benchmarks/labelled_tree.py) and OUT/faces.json the boxes (benchmarks/de
 may be tuned to these sets. No code is shared with tools/drawn_faces, which drew the training data.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections import namedtuple

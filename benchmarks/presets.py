@@ -8,8 +8,6 @@ Accuracies are pooled over the seeds; 95% intervals come from a bootstrap over g
 resamples). Needs gleanset[train] and timm.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import time

@@ -1,7 +1,5 @@
 """CPU time and memory of a process group, from Linux's /proc; not a script."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import suppress

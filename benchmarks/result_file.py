@@ -1,7 +1,5 @@
 """Stored results of a benchmark, with which an interrupted run can continue; not a script."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

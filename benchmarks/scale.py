@@ -9,8 +9,6 @@ image), and times slow operations, each in a process of its own. `cluster` times
 the images in the folder IMAGES, and items that only sleep, with one to four workers.
 """
 
-from __future__ import annotations
-
 import argparse
 import random
 import resource

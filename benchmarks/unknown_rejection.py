@@ -8,8 +8,6 @@ Prints means with their 95% intervals over the splits; confidences are medians o
 are not rejected. *Printed* is the share of images of left-out classes that training reports.
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 from pathlib import Path

@@ -9,8 +9,6 @@ wrong, which share of the samples of labelled classes has such a confidence, and
 confidence of samples of unlabelled classes.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Frames show their number as a strip of black and white blocks at the top (`read_
 from a sampled image of any size), over an image that changes every second.
 """
 
-from __future__ import annotations
-
 import subprocess
 from functools import cache
 from pathlib import Path

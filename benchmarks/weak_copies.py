@@ -3,8 +3,6 @@
 Shared by the benchmarks and tests; not a script.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Callable, Sequence
 

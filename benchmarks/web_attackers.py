@@ -13,8 +13,6 @@ successful requests, the status codes of the attackers, the peak memory of all s
 one was killed.
 """
 
-from __future__ import annotations
-
 import argparse
 import base64
 import io

@@ -10,8 +10,6 @@ of all processes of each server in MB (proportional set size: shared pages count
 is a run's own `served.onnx`, possibly int8, where MODEL.onnx is the same run in fp32.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -1,7 +1,5 @@
 """The `facecrop` command."""
 
-from __future__ import annotations
-
 from typing import NoReturn
 
 from facecrop.cli_docker import docker

@@ -1,7 +1,5 @@
 """`facecrop docker`: the container of the detector animeface-docker."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

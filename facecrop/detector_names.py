@@ -1,7 +1,5 @@
 """The detectors that come with Gleanset: by name, the class that `facecrop.detectors` loads."""
 
-from __future__ import annotations
-
 DETECTORS = {
     "animeface": "facecrop.detectors.animeface:AnimeFace",
     "animeface-docker": "facecrop.detectors.animeface_docker:AnimeFaceDocker",

@@ -1,7 +1,5 @@
 """Faces to be found again in similar images: their search, and template matching."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

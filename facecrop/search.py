@@ -4,8 +4,6 @@ Images already searched with these settings are only cropped again, if crop sett
 crops are missing.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Names of classes that people take for the same."""
 
-from __future__ import annotations
-
 import unicodedata
 
 KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")

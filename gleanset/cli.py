@@ -5,8 +5,6 @@ adds the common options, prints the result as text or JSON, and turns errors int
 hint and the documented exit code.
 """
 
-from __future__ import annotations
-
 import functools
 import io
 import json

@@ -4,8 +4,6 @@ The schema of a file is a `msgspec.Struct` that forbids unknown fields. msgspec 
 module converts its errors to messages for users, and reports all mistakes at once.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 import tomllib

@@ -5,8 +5,6 @@ every split and fold. Its name is stored as the `post` of the file's origin; the
 same group in every import of a dataset.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import unicodedata

@@ -6,8 +6,6 @@ chance, and the time grows about linearly with their number. There are 15 ways t
 bands. `find_near_pairs` collapses equal hashes first: thousands of them cost linear time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import combinations, pairwise

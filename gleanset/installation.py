@@ -1,7 +1,5 @@
 """Commands to install, repair or update Gleanset, matching how it was installed."""
 
-from __future__ import annotations
-
 import json
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """File names in summaries: the first few, and the command that lists all."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import PurePath
 

@@ -4,8 +4,6 @@ Every function works everywhere: if a system lacks a feature, the docstring name
 Modules that only some systems have (`resource`, `pwd`) are imported only here, when used.
 """
 
-from __future__ import annotations
-
 import ctypes
 import getpass
 import os

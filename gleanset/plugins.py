@@ -4,8 +4,6 @@ The entry point groups are `gleanset.sources` and so on (docs/extending.md). A p
 only when its plugin is requested by name; errors of a plugin name its package.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import sys

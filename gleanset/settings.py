@@ -1,7 +1,5 @@
 """Settings of a dataset: `dataset.toml`, and the user's settings."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

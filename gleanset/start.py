@@ -3,8 +3,6 @@
 Ctrl-C then ends the command with one line and no traceback, as it does later. Imports little.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -4,8 +4,6 @@ The width is that of the terminal, or 80 columns. Only a path, URL or command on
 may be longer, so that it can be copied.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import unicodedata

@@ -3,8 +3,6 @@
 All importers use it, so that their summaries account for every file.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

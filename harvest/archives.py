@@ -4,8 +4,6 @@ No name inside becomes a path: a member is copied into a numbered scratch file t
 decodes. A damaged archive yields what comes before the damage, then one rejection without a name.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import stat

@@ -3,8 +3,6 @@
 Each source is asked in its own thread, so that a slow site does not delay the others.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Mapping

@@ -1,7 +1,5 @@
 """The `harvest` command: collecting images into a dataset."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager

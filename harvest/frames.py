@@ -1,7 +1,5 @@
 """Harvesting of video frames: sample videos in parallel and import the frames."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -4,8 +4,6 @@ Workers read or download, decode, measure and stage files. The importer, in the 
 publishes each file together with its rows, so that a run can be killed at any time and restarted.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

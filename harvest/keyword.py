@@ -1,7 +1,5 @@
 """Keyword searches: what sites find for keywords, downloaded."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

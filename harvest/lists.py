@@ -4,8 +4,6 @@ The suffix determines the format: `.csv` and `.tsv` are tables with a header lin
 table, `.json` the output of `gallery-dl -j URL`, everything else is lines.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

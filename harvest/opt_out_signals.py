@@ -4,8 +4,6 @@
 of a command lists them.
 """
 
-from __future__ import annotations
-
 from typing import Literal, get_args
 
 # Directives of `X-Robots-Tag`.

@@ -1,7 +1,5 @@
 """Redirects that lead to a host's notice, such as "removed.png", instead of an image."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ first request. A result for which it cannot be evaluated, because its site did n
 does not meet it.
 """
 
-from __future__ import annotations
-
 import ast
 import warnings
 from collections.abc import Callable

@@ -4,8 +4,6 @@ They never appear in an option, a log, a dataset or an error message; `redact_se
 from texts of other programs.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import stat

@@ -1,7 +1,5 @@
 """The sources that come with Gleanset: by name, the class that `harvest.sources` loads."""
 
-from __future__ import annotations
-
 SOURCES = {
     "bing": "harvest.sources.bing:Bing",
     "flickr": "harvest.sources.flickr:Flickr",

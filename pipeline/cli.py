@@ -1,7 +1,5 @@
 """The `gleanset` command."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import asdict, replace
 from importlib import import_module

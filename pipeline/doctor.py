@@ -3,8 +3,6 @@
 Nothing is downloaded, started or changed, and no site is contacted.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

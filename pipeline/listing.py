@@ -3,8 +3,6 @@
 The order depends on content alone: two datasets with the same content give the same output.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Recipes: TOML files that describe a dataset from its sources to its training."""
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Running a recipe stage by stage; each stage skips what is done already."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """`gleanset status`: counts of a dataset, and the command to run next."""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The import boundaries of docs/architecture.md, enforced on the code."""
 
-from __future__ import annotations
-
 import ast
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Set

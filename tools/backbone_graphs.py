@@ -8,8 +8,6 @@ names. (Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Ne
 2019; TensorFlow's lite variant of 2020 has ReLU6 and no squeeze-and-excitation.)
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Iterator
 from pathlib import Path

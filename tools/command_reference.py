@@ -1,7 +1,5 @@
 """Write the command reference: `python -m tools.command_reference docs/commands.md`."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import sys

@@ -3,8 +3,6 @@
 Decisions are made by `curation.web_reports`, as for the commands.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any

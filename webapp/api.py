@@ -3,8 +3,6 @@
 `page/openapi.json` describes it; `tests/webapp/test_guard.py` compares both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Types of the API's requests. `page/openapi.json` describes them, the responses and the errors."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import msgspec

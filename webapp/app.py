@@ -1,7 +1,5 @@
 """The ASGI application: the page and the REST API."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

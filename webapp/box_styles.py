@@ -7,8 +7,6 @@ over faces that both found in four sets: 107 for animeface (IoU .79 afterwards),
 (.82).
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The `webapp` command."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import NoReturn
 

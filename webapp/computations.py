@@ -3,8 +3,6 @@
 Only those load the model and its libraries; the HTTP process refers to functions by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name

@@ -4,8 +4,6 @@ pebble's pool needs fewer lines, but its threads compete with the event loop for
 (figures in docs/experiments.md).
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import socket

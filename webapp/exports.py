@@ -1,7 +1,5 @@
 """ONNX files of runs for serving, exported in another process."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from baseline.data import runs

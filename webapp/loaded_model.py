@@ -1,7 +1,5 @@
 """The model of a server, restricted to what `[web]` shows, and facts about it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path

@@ -4,8 +4,6 @@ Labels only have values of this program: addresses of the API, statuses, and lim
 Nothing is recorded about clients, images or predictions.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import accumulate

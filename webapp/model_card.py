@@ -3,8 +3,6 @@
 The figures are those of the run's report; nothing is evaluated here.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from pathlib import Path
 from typing import Any

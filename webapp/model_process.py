@@ -1,7 +1,5 @@
 """Code of a compute process: loads the model and works on tasks."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable

@@ -7,8 +7,6 @@ npm checks the hashes of the lock file. Only the files that the page loads are c
 installation: at set-up and when the wheel is built.
 """
 
-from __future__ import annotations
-
 import gzip
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """Routes of the page: its files, npm packages, and the face detector for browsers."""
 
-from __future__ import annotations
-
 import mimetypes
 from collections.abc import Mapping
 from pathlib import Path

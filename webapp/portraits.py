@@ -1,7 +1,5 @@
 """Example faces and an image to try, if `[web] faces` allows it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from functools import partial
 from pathlib import Path

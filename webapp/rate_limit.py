@@ -4,8 +4,6 @@ One number is stored per address, its theoretical arrival time, in the slots of 
 No address is stored; addresses with the same slot share a rate.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import time

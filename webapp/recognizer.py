@@ -1,7 +1,5 @@
 """Computations on uploaded images: predictions, face detection, JPEG conversion."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain

@@ -1,7 +1,5 @@
 """Checks of reports from users: wrong answers, and removal requests."""
 
-from __future__ import annotations
-
 import io
 from typing import NamedTuple
 

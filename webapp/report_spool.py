@@ -4,8 +4,6 @@ A report is written to `web/spool/` before the response is sent, so that it cann
 removed when its row is in the catalogue and its image in `web/reports/`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Iterator

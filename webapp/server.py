@@ -1,7 +1,5 @@
 """The HTTP server: uvicorn with limits on the time and size of request headers."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """State of a running server, shared by its endpoints."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """`webapp serve`: from the request of a user to a running server."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import signal

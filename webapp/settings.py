@@ -1,7 +1,5 @@
 """Settings of the server, passed to its compute processes."""
 
-from __future__ import annotations
-
 import hmac
 from pathlib import Path
 

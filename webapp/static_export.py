@@ -1,7 +1,5 @@
 """`webapp export`: the page as static files; the model runs in the browser."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Everything is checked before an image is decoded. File names only appear in resp
 become paths.
 """
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Sequence
 from typing import TypeVar

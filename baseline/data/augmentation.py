@@ -8,8 +8,6 @@ An image is changed by random numbers drawn for it: in a batch from its generato
 view from the seed, the key of the sample and the number of the view.
 """
 
-from __future__ import annotations
-
 import zlib
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Runs of a dataset, and their files in `runs/<id>/`."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

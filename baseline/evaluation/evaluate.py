@@ -1,7 +1,5 @@
 """Evaluation of a run after its training, and again on the current samples."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -11,8 +11,6 @@ cluster bootstrap is too narrow for few groups. For unequal groups the effective
 (`effective_groups`).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ are joined as `efficientnet_lite0+colours` (`backbone_names.py`). Nothing is unp
 a checkpoint are pinned, and only its tensor names and numbers are parsed.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import pickletools

@@ -1,7 +1,5 @@
 """Device, precision, and reproducible random numbers for torch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass

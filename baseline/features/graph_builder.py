@@ -1,7 +1,5 @@
 """Builder for ONNX graphs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple

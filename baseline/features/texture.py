@@ -6,8 +6,6 @@ embeddings the largest. In other drawings and in photographs their weight is hal
 embeddings get none in photographs. Further networks get the weight of the first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 The weights of the feature blocks are those expected from the texture (`features/texture.py`).
 """
 
-from __future__ import annotations
-
 import math
 import secrets
 import shutil

@@ -1,7 +1,5 @@
 """Suggestions, similarity order and clusters from vectors: a pure function of its inputs."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple

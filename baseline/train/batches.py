@@ -1,7 +1,5 @@
 """Samples, batches and objectives of gradient descent."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol

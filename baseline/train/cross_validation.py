@@ -4,8 +4,6 @@ Predictions are cached in the dataset by settings and data, so that an interrupt
 with the next fold.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence

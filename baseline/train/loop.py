@@ -3,8 +3,6 @@
 A checkpoint is one safetensors file with the metrics as JSON in its header, replaced atomically.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

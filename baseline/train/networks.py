@@ -4,8 +4,6 @@ An image is float32, C x size x size, in 0..1; networks normalize it themselves.
 becomes a `TrainedNet`, whose tensors have the same names.
 """
 
-from __future__ import annotations
-
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence

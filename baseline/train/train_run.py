@@ -4,8 +4,6 @@ A method (`baseline.train.methods`) fits a network to the examples, usually with
 (`loop.py`). The network is saved and evaluated on every split, and the report is written.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Engines for exported files (ONNX and LiteRT), what every engine returns, and cards."""
 
-from __future__ import annotations
-
 import io
 import threading
 import zipfile

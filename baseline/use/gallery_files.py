@@ -4,8 +4,6 @@ The files of added images are stored in the run's `gallery/`, named by content, 
 `gallery/changes.jsonl` logs all changes, so that a removed class can be added again.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

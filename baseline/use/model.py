@@ -5,8 +5,6 @@ It is cropped as in training, so a model of faces detects faces first. A model c
 several threads.
 """
 
-from __future__ import annotations
-
 import functools
 import threading
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Predicting files: read in worker processes, predicted in batches, written as table or folders."""
 
-from __future__ import annotations
-
 import csv
 import shutil
 from collections import Counter

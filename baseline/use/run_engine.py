@@ -3,8 +3,6 @@
 Exported files compute the same (`export/onnx_file.py`).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Self
 

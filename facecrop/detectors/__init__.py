@@ -1,7 +1,5 @@
 """Detectors by name: those of `facecrop/detector_names.py`, and those of plugins."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Iterable

@@ -8,8 +8,6 @@ Left and right are the character's: its left eye is usually on the right of the 
 that the library reports differ between runs; they are only stored as evidence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import ClassVar
 

@@ -21,8 +21,6 @@ the debug information in the published Linux wheel of animeface 2.0.3 (88 bytes;
 offset 48).
 """
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import importlib.metadata

@@ -8,8 +8,6 @@ neighbors, so it does not help: without it, 14 instead of 9 of 24 illustrations 
 with no more false positives (docs/detectors.md).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar

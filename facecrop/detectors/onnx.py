@@ -10,8 +10,6 @@ suppressed (NMS). Three output layouts are supported and distinguished by their 
 Coordinates are pixels of the network's input.
 """
 
-from __future__ import annotations
-
 import ast
 import math
 from collections.abc import Iterator

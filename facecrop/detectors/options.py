@@ -5,8 +5,6 @@ one, `--cascade FILE` the cascade of `lbpcascade`. `auto` is the detector of the
 else `drawnface`; `hub:…` is `onnx` with a model on a hub.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 
 from facecrop.detectors import DetectorSpec, Setting

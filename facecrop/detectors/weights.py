@@ -4,8 +4,6 @@ They are downloaded from their publisher when such a detector is used, checked b
 stored in the user's cache folder.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from gleanset.errors import UsageError

@@ -1,7 +1,5 @@
 """The image itself as its only face, for datasets that are not about faces."""
 
-from __future__ import annotations
-
 from typing import ClassVar
 
 from facecrop.detectors.base import Pixels

@@ -5,8 +5,6 @@ the step that created it was undone. Undoing a step also reverts its changes to 
 splits, duplicates and duplicate verdicts.
 """
 
-from __future__ import annotations
-
 import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Connection to a catalogue: opening, upgrades, transactions, queries and copies."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

@@ -4,8 +4,6 @@ Search settings and crop settings are stored separately, so that other padding n
 search.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Visited items: rejections, fetches and sampled videos."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 

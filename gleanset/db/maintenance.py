@@ -1,7 +1,5 @@
 """Integrity checks of the catalogue, removals, and merges of other catalogues."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 A proposal is not a decision: only the journal gives labels.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby

@@ -3,8 +3,6 @@
 Measures are repeated when the region or the version of the measuring code changes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Reports from users of the page: a wrong prediction, or an image to remove."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path

@@ -3,8 +3,6 @@
 The catalogue stores hashes as signed 64-bit integers, times as ISO 8601, lists as JSON.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

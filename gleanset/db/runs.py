@@ -1,7 +1,5 @@
 """Training runs, evaluations on splits, and label issues."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple

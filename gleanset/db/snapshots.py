@@ -3,8 +3,6 @@
 Snapshot files are never written in place: they are created and replaced atomically.
 """
 
-from __future__ import annotations
-
 import os
 import unicodedata
 from collections.abc import Iterator

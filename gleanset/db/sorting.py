@@ -1,7 +1,5 @@
 """Queries of the labelling window: tiles, label counts, steps, and pending samples."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 Read only. Results are small, whatever the size of the dataset.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import NamedTuple

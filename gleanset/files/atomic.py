@@ -1,7 +1,5 @@
 """Atomic file writes: write to a temporary file, fsync, rename."""
 
-from __future__ import annotations
-
 import errno
 import os
 import secrets

@@ -5,8 +5,6 @@ hub (`HF_ENDPOINT`) returns the commit and the SHA-256; `fetch.py` then download
 bytes, so that neither a moved branch nor a replaced file changes the result.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Detection of the encoding of file names in archives that do not declare one."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable

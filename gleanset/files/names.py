@@ -3,8 +3,6 @@
 Extensions are only a first guess: the content of a file decides its type.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -7,8 +7,6 @@ A file is removed only in a transaction that found no row for it, so no process 
 that a row refers to or is about to refer to.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Jinja templates with autoescape: all values are escaped, in text and in attributes."""
 
-from __future__ import annotations
-
 from functools import cache
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined

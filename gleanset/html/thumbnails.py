@@ -1,7 +1,5 @@
 """Thumbnails as JPEG data URIs, so that an HTML page needs no other file."""
 
-from __future__ import annotations
-
 import base64
 import io
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Formatting of numbers and texts for HTML pages."""
 
-from __future__ import annotations
-
 import math
 
 MAX_CHARACTERS = 60

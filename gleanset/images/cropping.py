@@ -4,8 +4,6 @@ A region is a box rotated clockwise about its center by an angle. Where it exten
 the border pixels are repeated: this adds no artificial edge that a network could learn.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import math

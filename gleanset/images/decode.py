@@ -9,8 +9,6 @@ values are scaled; CMYK and palettes are converted. Files that lack only an end 
 long metadata, are repaired first (`gleanset.images.repair`).
 """
 
-from __future__ import annotations
-
 import io
 import math
 import struct

@@ -6,8 +6,6 @@ xmpRights:UsageTerms and xmpRights:WebStatement. The texts are untrusted: they a
 control characters are dropped.
 """
 
-from __future__ import annotations
-
 import io
 import warnings
 from contextlib import suppress

@@ -5,8 +5,6 @@ WebP by RIFF chunks (RFC 9649). Files may be hostile: lengths are checked, and c
 inflated only up to a limit.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import warnings

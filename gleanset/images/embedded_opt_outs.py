@@ -12,8 +12,6 @@ searched for in the metadata parts of a file. Signatures of manifests are not ch
 counts no matter who wrote it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Measures of an image from one decoding pass: size, format, perceptual hash, sharpness."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

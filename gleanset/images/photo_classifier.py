@@ -8,8 +8,6 @@ the Laplacian, weighted by logistic regression. Color is not used: it distinguis
 better than photos from drawings.
 """
 
-from __future__ import annotations
-
 import math
 from typing import TypeAlias
 

@@ -3,8 +3,6 @@
 The format is detected from the first bytes. The plugin is loaded with the first such image.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 

@@ -3,8 +3,6 @@
 Browsers and ffmpeg show such files.
 """
 
-from __future__ import annotations
-
 import io
 import zlib
 from contextlib import suppress

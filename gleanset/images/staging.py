@@ -1,7 +1,5 @@
 """Tasks of workers for a new image: measure it and stage its bytes for the store."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """ONNX networks, run by onnxruntime on the CPU."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -4,8 +4,6 @@ A JSON line has `stage`, `done`, `unit`, and, if known, `total`, `rate` (per sec
 (seconds) and `note`; the last line of a stage has `ended`.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -4,8 +4,6 @@ The operating system releases the lock when a process dies, so a killed run neve
 that must be unlocked by hand.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager

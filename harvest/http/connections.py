@@ -9,8 +9,6 @@ The environment is read once, when the client is created, as by curl and request
 `SSL_CERT_FILE`.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import math
 import os

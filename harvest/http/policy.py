@@ -1,7 +1,5 @@
 """Limits of downloads, what a fetch sends and accepts, and the meaning of its failures."""
 
-from __future__ import annotations
-
 import re
 import socket
 import ssl

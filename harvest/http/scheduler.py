@@ -6,8 +6,6 @@ pass through the queues as well: after one request a job is done, or returns to 
 host that it needs next. No thread waits for one host while another may be asked.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 import time

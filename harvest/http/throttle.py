@@ -4,8 +4,6 @@ A thread with a single request waits in `wait_for_slot`. A scheduler with reques
 never waits for one of them: it calls `acquire` and gives the slot back with `release`.
 """
 
-from __future__ import annotations
-
 import math
 import random
 import threading

@@ -1,7 +1,5 @@
 """URLs as found on the web, normalized for requests."""
 
-from __future__ import annotations
-
 import re
 from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
 

@@ -1,7 +1,5 @@
 """Image search sites by name: those in `harvest/source_names.py` and those of plugins."""
 
-from __future__ import annotations
-
 from pkgutil import resolve_name
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Bing image search: the HTML fragments that its result page loads while scrolling."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

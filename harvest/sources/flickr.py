@@ -4,8 +4,6 @@ Flickr lists 4,000 results of one query and then repeats the last page. Further 
 was uploaded before the last photo of the previous one.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math

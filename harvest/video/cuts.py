@@ -5,8 +5,6 @@ frame resembles the frames before; a flash of a few frames therefore does not co
 cut, the middle frame is the mean of the first and the last one, unlike in motion.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields

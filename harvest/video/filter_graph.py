@@ -7,8 +7,6 @@ Times always increase in decoding order, even where the file's time stamps do no
 may change within a video, so it is read from ffmpeg's log for each frame.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any

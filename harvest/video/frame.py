@@ -5,8 +5,6 @@ sharpness is not informative. In a blurred frame, even the sharpest edges take m
 to light; a sharp outline takes one or two, however few outlines there are.
 """
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Frame selection: keep the sharpest frame of each interval, without near-duplicates."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -10,8 +10,6 @@ Black, a still image or two alternating shots match at many distances; therefore
 contain several different fingerprints.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, TypeAlias
 

@@ -1,7 +1,5 @@
 """Options of `harvest frames` and their conversion to a `Sampling`."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated
 

@@ -3,8 +3,6 @@
 ffprobe is not used, because it is not always installed along with ffmpeg.
 """
 
-from __future__ import annotations
-
 import math
 import os
 import re

@@ -1,7 +1,5 @@
 """Sampling of one video: decode, find scenes, select frames, store them."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator

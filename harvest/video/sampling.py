@@ -1,7 +1,5 @@
 """Sampling settings: which frames of a video to keep, and in what size and format."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Open the window."""
 
-from __future__ import annotations
-
 import signal
 import sys
 from pathlib import Path

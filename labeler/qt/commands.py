@@ -4,8 +4,6 @@ Progress is read from `--progress json`. A command ends with its window, but run
 window is killed.
 """
 
-from __future__ import annotations
-
 import os
 import site
 import sys

@@ -4,8 +4,6 @@ Files that are dropped on a class get it as a weak label. The dialog of files sh
 folder --simulate` reports.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum

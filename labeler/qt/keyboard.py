@@ -3,8 +3,6 @@
 A class key is read by its position on the keyboard, from the keypad, or as two keys.
 """
 
-from __future__ import annotations
-
 import sys
 import tomllib
 from pathlib import Path

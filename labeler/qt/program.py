@@ -1,7 +1,5 @@
 """The program: the window of a dataset, or a dialog for a folder without one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import shiboken6

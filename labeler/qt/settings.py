@@ -1,7 +1,5 @@
 """Settings of a user and state of the windows, and the dialog that changes them."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Every view takes its lengths and colours from here. The accent marks what a key 
 and the one button that Enter presses; everything else is neutral.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path

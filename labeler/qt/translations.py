@@ -5,8 +5,6 @@ itself come from Qt's catalogues. All texts say "face"; `Words` replaces it wher
 images.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

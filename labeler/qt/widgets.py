@@ -1,7 +1,5 @@
 """Helpers for layouts, buttons, labels, focus, accessibility, scrolling and class names."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """The window: class list, views, details panel, status bar; undo, view keys and closing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The pages that a window has shown: for undo, PgUp and PgDn, and what was excluded from them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Set
 
 from labeler.sorting.page_layout import ClassPage

@@ -1,7 +1,5 @@
 """`gleanset timeline`: who is on screen when in each video, as a page and as CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections import defaultdict

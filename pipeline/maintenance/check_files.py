@@ -1,7 +1,5 @@
 """`gleanset gc` and `verify`: files without rows, and checks of files against hashes."""
 
-from __future__ import annotations
-
 import shutil
 import time
 from collections import Counter

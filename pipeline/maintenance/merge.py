@@ -1,7 +1,5 @@
 """`gleanset merge`: import of another dataset with its decisions."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -1,7 +1,5 @@
 """Removing images from a dataset for good: `gleanset forget`."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Creation of snapshots, and replacement of the catalogue by a snapshot."""
 
-from __future__ import annotations
-
 from contextlib import closing
 
 from gleanset.dataset import Dataset

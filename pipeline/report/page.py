@@ -1,7 +1,5 @@
 """The report of a dataset and its model: gathers its content and renders the template."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator

@@ -8,8 +8,6 @@ Not simulated: drives, backslashes and short names in paths; killed processes di
 docs/systems.md lists what that leaves out.
 """
 
-from __future__ import annotations
-
 import array
 import builtins
 import errno

@@ -1,7 +1,5 @@
 """Bodies below a head: neck, shoulders, arms, clothes."""
 
-from __future__ import annotations
-
 import random
 
 from brush import Brush, Colour, curve, mix, oval, polygon

@@ -3,8 +3,6 @@
 Nothing is drawn oversized: a scene takes milliseconds, so that many thousands can be made.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

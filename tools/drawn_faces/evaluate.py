@@ -7,8 +7,6 @@ intersection over union (IoU) of 0.5, and the mean IoU of the hits at the detect
 Weights, sizes and thresholds are chosen by this, never by annotated images.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 from pathlib import Path

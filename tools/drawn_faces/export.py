@@ -6,8 +6,6 @@ Exports the mean of the weights if there are several files, which must have the 
 `--lower` is subtracted from the logit of the score, to calibrate the detector's threshold.
 """
 
-from __future__ import annotations
-
 import argparse
 import copy
 from pathlib import Path

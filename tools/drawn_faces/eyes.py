@@ -4,8 +4,6 @@ A face is centered at (0, 0): its sides are at x = -1 and 1, brows near y = -0.5
 1. Each part is painted by one function with its own random values.
 """
 
-from __future__ import annotations
-
 import colorsys
 import math
 import random

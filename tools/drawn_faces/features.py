@@ -1,7 +1,5 @@
 """Noses, mouths and beards of all kinds, in units of half a face's width (eyes.py)."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Hair behind and in front of a face, and hats."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable

@@ -4,8 +4,6 @@ One unit is half a face's width: the face is centered at (0, 0), the chin is nea
 head, points are projected on a sphere, so that features on the far side narrow and vanish.
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable

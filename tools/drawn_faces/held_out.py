@@ -7,8 +7,6 @@ Writes one set for each style held out, `photo` (all of them over photos of sunf
 image without a face), for `evaluate.py`.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

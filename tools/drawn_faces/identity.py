@@ -11,8 +11,6 @@ exported network is the running mean of the weights, with batch norms fused and 
 Prints the share of images of the held-out first part whose nearest image shows the same person.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import time

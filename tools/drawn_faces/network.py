@@ -5,8 +5,6 @@ Plain 3 x 3 convolutions with residual blocks, a feature pyramid of three scales
 by all scales.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Objects that are not faces, some of them resembling one."""
 
-from __future__ import annotations
-
 import math
 import random
 import string

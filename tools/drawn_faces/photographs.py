@@ -8,8 +8,6 @@ CC BY 3.0) without characters. The second replaces the scenes without faces by c
 photos of daisies and tulips (CC BY 2.0, authors in FLOWERS_LICENSE.txt).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

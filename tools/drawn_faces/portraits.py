@@ -7,8 +7,6 @@ Writes `part-0000.npy` and so on (people x each x 80 x 80 x 3 bytes). Existing p
 that an interrupted run can continue; each process draws other parts.
 """
 
-from __future__ import annotations
-
 import argparse
 import multiprocessing
 import random

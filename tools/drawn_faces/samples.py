@@ -1,7 +1,5 @@
 """Random crops of drawn scenes with typical image degradations, and their targets."""
 
-from __future__ import annotations
-
 import json
 import math
 import random

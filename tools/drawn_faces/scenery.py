@@ -1,7 +1,5 @@
 """Backgrounds of many kinds."""
 
-from __future__ import annotations
-
 import math
 import random
 

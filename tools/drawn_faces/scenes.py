@@ -6,8 +6,6 @@ Writes `images.npy` (count x side x side x 3 bytes) and `boxes.json` (for each i
 y0, x1, y1 in pixels, then 1 for a face or 0 for a region to ignore).
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import math

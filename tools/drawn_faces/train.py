@@ -8,8 +8,6 @@ Every hundred steps, writes `last.pt` (a checkpoint, from which an interrupted r
 `--start` begins with a model that `export.py` wrote, which is faster and needs fewer steps.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import queue

@@ -1,7 +1,5 @@
 """Characters: the four of the sample, and any number of random ones for tests."""
 
-from __future__ import annotations
-
 import colorsys
 import random
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Drawn episode of ten shots with pans and zooms, encoded by ffmpeg."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator

@@ -3,8 +3,6 @@
 All numbers are in units of a head of 100 x 100; the eyes are at x = 50 -+ 13.5, y = 55.
 """
 
-from __future__ import annotations
-
 import random
 from itertools import pairwise
 

@@ -5,8 +5,6 @@ and the shots of the episode. The output is reproducible. File names and URLs ar
 so that only the image itself (or `truth.json`) reveals which characters it shows.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import random

@@ -1,7 +1,5 @@
 """Neck, shoulders, clothes and hair accessories."""
 
-from __future__ import annotations
-
 import math
 
 from tools.sample.brush import Brush, Colour, Point, Shape, bezier, curve, darken, mirror, mix, oval

@@ -4,8 +4,6 @@ Everything is derived from a seed by `random.Random`, so that an image can be re
 machine. animeface-2009 detects the faces; `face_box` gives their true boxes.
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The reports of runs and cross-validations: one HTML file each, that opens offline."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass

@@ -1,7 +1,5 @@
 """Training by gradient descent: whole networks, and embeddings by triplet loss."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

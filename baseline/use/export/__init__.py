@@ -1,7 +1,5 @@
 """Exporting runs as files for other programs: ONNX for servers and pages, LiteRT for phones."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ The card and the labels are in a zip appended to the model, like the associated 
 Lite metadata: runtimes ignore it, `unzip` shows it.
 """
 
-from __future__ import annotations
-
 import io
 import tempfile
 import zipfile

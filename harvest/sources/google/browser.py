@@ -4,8 +4,6 @@ The browser has its own user agent and does not hide automation. It gets a fresh
 removed with it, and a supervisor (`run_chromedriver.py`) that ends it with this process.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -5,8 +5,6 @@ first) followed by `"2003":[null,id,page,title]`, and as links `/imgres?imgurl=â
 change from week to week and are not used.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

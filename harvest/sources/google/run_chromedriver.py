@@ -6,8 +6,6 @@ when the driver ends, all processes of the browser are killed and FOLDER is remo
 Imports nothing of ours, to start quickly.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import shutil

@@ -9,8 +9,6 @@ The login page is that of the app (OAuth 2 with PKCE, RFC 7636). It finally redi
 the user copies it, and it is exchanged as soon as it is pasted.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Registry of export formats, built-in and from plugins."""
 
-from __future__ import annotations
-
 from typing import Any, get_args
 
 from gleanset.config import did_you_mean

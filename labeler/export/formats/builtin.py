@@ -1,7 +1,5 @@
 """The built-in formats: class folders, captions, tables, and whole images with boxes."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -4,8 +4,6 @@ A key acts on the selection, or else on the tile under the pointer; without eith
 and reports that. Keys are ignored while an input method composes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from enum import Enum
 

@@ -1,7 +1,5 @@
 """The tiles of a grid as an item model; details are loaded in blocks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

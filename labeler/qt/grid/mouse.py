@@ -4,8 +4,6 @@ A press that slips a little is still a click: within 200 ms by up to 24 pixels, 
 same tile.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 

@@ -4,8 +4,6 @@ Marks of a tile use shape, position and text; color is only an addition. The sel
 ranges: all of 100,000 tiles is one range.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from math import isqrt
 from typing import NamedTuple

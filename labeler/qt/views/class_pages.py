@@ -3,8 +3,6 @@
 Faces without suggestions are shown as clusters, which are updated as better features arrive.
 """
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

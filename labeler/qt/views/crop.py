@@ -3,8 +3,6 @@
 A box is saved when the mouse button is released, or shortly after the last key that moved it.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace

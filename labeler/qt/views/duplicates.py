@@ -5,8 +5,6 @@ Buttons decide all uncertain sets of the page at once.
 Nothing is deleted, and every step can be undone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The grid: the faces of one class or place, filtered and sorted."""
 
-from __future__ import annotations
-
 from array import array
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Base of the views in which faces are labelled: keys, drops, menus, pages, an enlarged face."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial

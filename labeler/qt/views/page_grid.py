@@ -1,7 +1,5 @@
 """The grid of one class page, and the input of a name for it."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Callable

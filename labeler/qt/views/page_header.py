@@ -1,7 +1,5 @@
 """How a class page is described, and its header: title, name field, buttons."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from itertools import groupby, islice
 from typing import NamedTuple

@@ -4,8 +4,6 @@ The review shows outliers, contradicted labels or quality issues. Enter accepts 
 the selected faces, K keeps their labels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar

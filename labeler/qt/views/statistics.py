@@ -1,7 +1,5 @@
 """The statistics view: samples of each class and split; starts a split or an export."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from PySide6.QtCore import QSize, Qt

@@ -1,7 +1,5 @@
 """Setup of the window tests, which need PySide6 and no display; fixtures: `window_fixtures`."""
 
-from __future__ import annotations
-
 import os
 from importlib.util import find_spec
 from pathlib import Path

@@ -3,8 +3,6 @@
 Each line on stdin is a command, each answer one line of JSON on stdout.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import threading

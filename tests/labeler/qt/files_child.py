@@ -3,8 +3,6 @@
 It offers the files named in `argv` to copy or to move. Each event is one line of JSON on stdout.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 

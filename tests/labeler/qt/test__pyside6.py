@@ -1,7 +1,5 @@
 """PySide6 is installed in a version without known faults."""
 
-from __future__ import annotations
-
 import pytest
 
 PySide6 = pytest.importorskip("PySide6", reason="needs PySide6: pip install 'gleanset[gui]'")

@@ -1,7 +1,5 @@
 """What everybody can use and read: keyboard, screen readers, contrast, and languages."""
 
-from __future__ import annotations
-
 import ast
 import re
 import tomllib

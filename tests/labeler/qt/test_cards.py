@@ -1,7 +1,5 @@
 """Pages of cards: drops on a card, names of cards, and pages that changed meanwhile."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Closing, interrupting and killing the window; commands that it starts."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

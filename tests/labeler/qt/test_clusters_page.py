@@ -1,7 +1,5 @@
 """The clusters page: naming, correcting, and better clusters, with real keys and clicks."""
 
-from __future__ import annotations
-
 import shutil
 from collections import Counter
 from pathlib import Path

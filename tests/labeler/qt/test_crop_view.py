@@ -1,7 +1,5 @@
 """The crop view: boxes by mouse and keyboard, saved at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Import of dropped files; the welcome dialog, and the settings."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator

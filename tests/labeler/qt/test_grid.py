@@ -1,7 +1,5 @@
 """The grid under real key, mouse and drop events; its orders, filters and counts."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Callable

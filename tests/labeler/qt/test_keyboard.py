@@ -1,7 +1,5 @@
 """Every key acts or explains why not; the enlarged face, the menu, and the class list."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Class pages: what Enter labels, undo, renamed classes; nothing unpainted is labelled."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from pathlib import Path

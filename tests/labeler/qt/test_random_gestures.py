@@ -1,7 +1,5 @@
 """Random gestures in every view, the number of gestures, and layouts of sections."""
 
-from __future__ import annotations
-
 from itertools import combinations, count
 from pathlib import Path
 

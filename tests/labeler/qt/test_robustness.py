@@ -1,7 +1,5 @@
 """Odd images, failing disks, other processes, large datasets, memory, long texts."""
 
-from __future__ import annotations
-
 import gc
 import os
 import shutil

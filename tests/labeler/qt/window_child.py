@@ -1,7 +1,5 @@
 """A window that labels its faces by keys until it is killed, run by `test_closing`."""
 
-from __future__ import annotations
-
 import os
 import sys
 from pathlib import Path

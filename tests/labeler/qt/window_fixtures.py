@@ -1,7 +1,5 @@
 """Fixtures of the window tests."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
