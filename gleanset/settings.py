@@ -85,7 +85,8 @@ class WebSettings(TomlTable, frozen=True):
     classes that are shown. Below the probability `unknown_below` the prediction is "unknown". In
     "Check a folder", images with at least the confidence `sure_from` are selected. With `faces` the
     first screen shows a face of each class and an example. `contact` reaches the administrator;
-    `title`, `description` and `contact` default to those of the dataset.
+    `description` and `contact` default to those of the dataset, `title` to a name other than the
+    folder's.
     """
 
     title: Line | None = None
@@ -145,14 +146,6 @@ class Settings(TomlTable, frozen=True):
     net: NetSettings = NetSettings()
     work: WorkSettings = WorkSettings()
     web: WebSettings = WebSettings()
-
-    @property
-    def page(self) -> WebSettings:
-        """Settings of the page: `[web]`, with defaults from the dataset."""
-        own = {"title": (self.name or "")[:MAX_LINE_CHARACTERS] or None, "contact": self.contact}
-        own["description"] = self.description
-        silent = {name: text for name, text in own.items() if not getattr(self.web, name)}
-        return msgspec.structs.replace(self.web, **silent)
 
     def pin_of(self, file: HubFile) -> HubPin:
         """Return the pinned revision of a hub file, or ask the hub for it."""

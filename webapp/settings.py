@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from gleanset.dataset import is_dataset
-from gleanset.settings import WebSettings, read_settings
+from gleanset.settings import MAX_LINE_CHARACTERS, WebSettings, read_settings
 
 PER_MINUTE = 240
 
@@ -70,5 +70,15 @@ class ServeSettings(msgspec.Struct, frozen=True):
 
 
 def page_settings(root: Path) -> WebSettings:
-    """Return the `[web]` table of a dataset, or defaults without a dataset."""
-    return read_settings(root).page if is_dataset(root) else WebSettings()
+    """Return the `[web]` table of a dataset, with its name, description and contact as defaults.
+
+    A name that is only that of the folder, as the window stores it, is not a title for users.
+    """
+    if not is_dataset(root):
+        return WebSettings()
+    stored = read_settings(root)
+    name = "" if stored.name == root.absolute().name else stored.name or ""
+    own = {"title": name[:MAX_LINE_CHARACTERS] or None, "contact": stored.contact}
+    own["description"] = stored.description
+    silent = {key: text for key, text in own.items() if not getattr(stored.web, key)}
+    return msgspec.structs.replace(stored.web, **silent)

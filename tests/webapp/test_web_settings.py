@@ -26,7 +26,7 @@ from webapp.exports import export_if_outdated, served_file
 from webapp.loaded_model import load_model
 from webapp.page_files import PAGE
 from webapp.recognizer import predict_values
-from webapp.settings import ServeSettings
+from webapp.settings import ServeSettings, page_settings
 
 
 def predict_color(settings: ServeSettings, web: WebSettings, colour: str) -> dict[str, Any]:
@@ -80,6 +80,22 @@ def test_invalid_table_raises_error(tmp_path: Path, line: str, message: str) -> 
     with pytest.raises(RecipeError, match="line 2") as caught:
         read_settings(tmp_path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("", None),
+        ("name = 'dataset'", None),  # as the window names it, after the folder
+        ("name = 'Owls'", "Owls"),
+        ("name = 'Owls'\n[web]\ntitle = 'Which owl?'", "Which owl?"),
+    ],
+)
+def test_folder_name_is_not_a_title(tmp_path: Path, text: str, title: str | None) -> None:
+    root = tmp_path / "dataset"
+    Dataset.create(root).close()
+    (root / "dataset.toml").write_text(f"contact = 'me'\n{text}\n", encoding="utf-8")
+    assert page_settings(root) == WebSettings(title=title, contact="me")
 
 
 @pytest.fixture
