@@ -26,7 +26,8 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
 
     RUN is an id or a folder; the default is the one named in [web] of dataset.toml, else the
     latest. [web] also configures the page (title, languages, classes, thresholds, contact).
-    Users need the token in $GLEANSET_WEB_TOKEN; without it, one is created and printed.
+    Users need the token in $GLEANSET_WEB_TOKEN, if it is set. Else they need none on this machine
+    alone; if --host lets other machines in, one is created and printed, unless --public is given.
     """
     need_web()
     from webapp.serving import serve_page

@@ -39,7 +39,11 @@ class ServeRequest(Request, frozen=True, kw_only=True):
 
     run: Annotated[str | None, Param(argument=True)] = None
     host: Annotated[
-        str, Param("Address to listen on. Users on other machines need a token.", show_default=True)
+        str,
+        Param(
+            "Address to listen on. If other machines can reach it, users need a token.",
+            show_default=True,
+        ),
     ] = "127.0.0.1"
     port: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=65535)] | None,
