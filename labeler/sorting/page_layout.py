@@ -382,23 +382,38 @@ def cluster_stacks(
     )
 
 
+class LeftCluster(NamedTuple):
+    """The samples of a cluster that was left without a name, and the classes `known` then."""
+
+    vectors: Vectors
+    known: frozenset[int]
+
+
 def find_novel_stacks(
     clusters: Sequence[StackCluster],
     vectors: Vectors,
-    class_vectors: Sequence[Vectors],
-    left_vectors: Sequence[Vectors],
+    class_vectors: Mapping[int, Vectors],
+    left: Sequence[LeftCluster],
 ) -> set[int]:
-    """Return the stacks (by number) in clusters that are not similar to any class.
+    """Return the stacks (by number) in clusters that are similar to no class (by id).
 
-    So are those that are more similar to one of the clusters that were left without a name.
+    A class must be more similar than all clusters that were `left` without its name. Those that are
+    similar to a class which was not known then do not count against it.
     """
     cluster_vectors = [vectors[[stack.number for stack in cluster.stacks]] for cluster in clusters]
-    others = [rows[rows.any(axis=1)] for rows in (*class_vectors, *left_vectors)]
-    similarities = _mean_similarities([*cluster_vectors, *others])[: len(clusters), len(clusters) :]
-    to_classes, to_left = np.hsplit(similarities, [len(class_vectors)])
-    limits = to_left.max(axis=1, initial=MAX_KNOWN_SIMILARITY)
-    novel = compress(clusters, to_classes.max(axis=1, initial=-1.0) < limits)
-    return {stack.number for cluster in novel for stack in cluster.stacks}
+    others = [*class_vectors.values(), *(cluster.vectors for cluster in left)]
+    present = [rows[rows.any(axis=1)] for rows in others]
+    similarities, end = _mean_similarities([*cluster_vectors, *present]), len(clusters)
+    is_known, left_at = np.zeros(end, np.bool_), end + len(class_vectors)
+    for at, label in enumerate(class_vectors, end):
+        rivals = [
+            n
+            for n, cluster in enumerate(left, left_at)
+            if label in cluster.known or similarities[n, at] < MAX_KNOWN_SIMILARITY
+        ]
+        limits = similarities[:end, rivals].max(axis=1, initial=MAX_KNOWN_SIMILARITY)
+        is_known |= similarities[:end, at] >= limits
+    return {stack.number for c in compress(clusters, ~is_known) for stack in c.stacks}
 
 
 def _mean_similarities(sets: Sequence[Vectors]) -> Vectors:

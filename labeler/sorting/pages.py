@@ -24,6 +24,7 @@ from labeler.sorting.page_layout import (
     MIN_CLUSTER_SIZE,
     MIN_LATER_CLUSTER_SIZE,
     ClassPage,
+    LeftCluster,
     PageKind,
     Stack,
     StackCluster,
@@ -67,8 +68,8 @@ class Pages:
         self._session = session
         self._queue = SortingQueue(session.dataset.db)
         self._skipped: set[int] = set()
-        self._left: list[dict[int, str]] = []
-        """The samples of clusters that were left without a name."""
+        self._left: list[tuple[dict[int, str], frozenset[int]]] = []
+        """The samples of clusters that were left without a name, and the classes known then."""
         self.predictor = Predictor(session)
         self._split: set[int] = set()
         self._has_embeddings = self._is_learned = False
@@ -153,13 +154,16 @@ class Pages:
             cluster_stacks(stacks, vectors, decided_vectors, in_one_image) if compared else []
         )
         labels = np.array([sample.label or 0 for sample in decided_samples])
-        class_vectors = [decided_vectors[labels == label] for label in {*labels.tolist()}]
-        left = [self._queue.get_features([*self._still_waiting(rows)]) for rows in self._left]
-        left_vectors = [space(left_samples)[0] for left_samples in left if left_samples]
-        novel = find_novel_stacks(clusters, vectors, class_vectors, left_vectors)
+        class_vectors = {n: decided_vectors[labels == n] for n in {*labels.tolist()}}
+        left = [
+            LeftCluster(space(self._queue.get_features([*rows]))[0], known)
+            for row_names, known in self._left
+            if (rows := self._still_waiting(row_names))
+        ]
+        novel = find_novel_stacks(clusters, vectors, class_vectors, left)
         for n, stack in enumerate(stacks):
             # Once people were left without a name, novel clusters are mostly of them, too.
-            if left_vectors and stack.number in novel and stack.prediction.label in class_counts:
+            if left and stack.number in novel and stack.prediction.label in class_counts:
                 stacks[n] = stack._replace(prediction=NO_PREDICTION)
         return QueueAnalysis(
             stacks, clusters, novel, vectors, decided_vectors, class_counts, compared
@@ -182,7 +186,9 @@ class Pages:
         self._skipped.update(page.rows)
         if page.kind is PageKind.CLUSTERS:
             clusters = ([page.tiles[n].rows for n in members] for members in page.clusters)
-            self._left += [dict.fromkeys(chain(*rows), "") for rows in clusters]
+            counts = self._session.tiles.get_counts().classes
+            known = frozenset(row.id for row in counts if row.count)
+            self._left += [(dict.fromkeys(chain(*rows), ""), known) for rows in clusters]
 
     def divide(self, page: ClassPage, number: int) -> ClassPage:
         """Return a clusters page with one cluster split in two by similarity."""
