@@ -125,7 +125,8 @@ class InputFilter(QObject):
     """Marks late repeats of held keys, keeps Enter from repeating, and stops misplaced typing.
 
     A name that is typed where letters are commands would run one for each letter: all but the first
-    are ignored, and `typed_name` is emitted. So would one that begins with the digit of a class.
+    are ignored, also the Enter after it, and `typed_name` is emitted. So would one that begins with
+    the digit of a class.
 
     X11 sends a release and a press with one timestamp for each repeat of a held key. Qt marks them
     as repeats only if both are in its queue, which is not so on a busy machine.
@@ -139,7 +140,8 @@ class InputFilter(QObject):
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
         self._window = window
-        self._letter, self._typed_at, self._is_typing = "", 0, False
+        self._letter, self._typed_at = "", 0
+        self._is_typing = self._has_ended = False
         self._press: tuple[int, int] | None = None  # key and timestamp of the last press
         self._release: tuple[int, int] | None = None
         # A window that is being built gets no input, but very many events.
@@ -160,6 +162,8 @@ class InputFilter(QObject):
             self._report(event)
         if event.type() == Type.MouseMove:
             self._letter = ""
+        elif event.type() == Type.MouseButtonPress:
+            self._is_typing = False
         if not isinstance(event, QKeyEvent):
             return False
         if event.type() != Type.KeyRelease and self._is_misplaced(event):
@@ -175,10 +179,12 @@ class InputFilter(QObject):
             self._letter, self._is_typing = "", False
         elif gap:  # another key, not the same one sent to a parent
             letter = event.text() if event.text().isalnum() else ""
+            is_enter, is_late = event.key() in ENTER, gap > TYPING_PAUSE_MS
             if letter.isalpha() and self._letter not in ("", letter) and gap < LETTER_GAP_MS:
                 self._is_typing = True
-            elif gap > TYPING_PAUSE_MS or event.key() == Qt.Key.Key_Escape:
+            elif self._has_ended or (is_late and not is_enter) or event.key() == Qt.Key.Key_Escape:
                 self._is_typing = False
+            self._has_ended = self._is_typing and is_enter
             self._letter, self._typed_at = letter, event.timestamp()
             if self._is_typing:
                 self.typed_name.emit()

@@ -185,7 +185,7 @@ class LabelerWindow(QMainWindow):
 
     def _connect(self) -> None:
         self._input.touched.connect(lambda: self.view.note_input())
-        text = self.tr("Further letters were ignored: press / to type a name")
+        text = self.tr("Ignored after the first letter: press / to type a name")
         self._input.typed_name.connect(lambda: self.worker.show_message(text))
         self.class_panel.field.left.connect(lambda: self.view.focus_home())
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))

@@ -110,20 +110,27 @@ def test_sweep_with_late_x11_repeats_is_one_step(
     assert own_steps(person) == ["Label 3 samples as rei"]
 
 
+@pytest.mark.parametrize("pause", [100, 2000])
 def test_name_typed_where_letters_are_commands(
-    person: Person, monkeypatch: pytest.MonkeyPatch
+    person: Person, monkeypatch: pytest.MonkeyPatch, pause: int
 ) -> None:
     monkeypatch.setattr(keyboard, "LETTER_GAP_MS", 250)
     person.point(0)
-    for number, key in enumerate("LOQI\r"):
-        for kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
-            code = Key.Key_Return if key == "\r" else Key(ord(key))
-            event = QKeyEvent(kind, code, NONE, key.lower())
-            event.setTimestamp(1000 + 100 * number)
-            QApplication.sendEvent(person.view.view, event)
-        settle(person.window)
+    for key, time in (*zip("LOQI", range(1000, 1400, 100), strict=True), ("\r", 1300 + pause)):
+        send_key(person, key, time)
     assert own_steps(person) == ["Skip 1 sample"], "by the first letter alone"
-    assert "press / to type a name" in person.status
+    assert person.status == "Ignored after the first letter: press / to type a name"
+    send_key(person, "\r", 1400 + pause)
+    assert person.status == "Refreshed"
+
+
+def send_key(person: Person, key: str, time: int) -> None:
+    for kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
+        code = Key.Key_Return if key == "\r" else Key(ord(key))
+        event = QKeyEvent(kind, code, NONE, key.lower())
+        event.setTimestamp(time)
+        QApplication.sendEvent(person.view.view, event)
+    settle(person.window)
 
 
 def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
