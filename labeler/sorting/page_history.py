@@ -1,11 +1,18 @@
 """The pages that a window has shown: for undo, PgUp and PgDn, and what was excluded from them."""
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from labeler.sorting.page_layout import ClassPage
 
-Suggested = tuple[int, str | frozenset[int]]
-"""A sample with the class that is suggested for it, or with all samples of its cluster."""
+Suggested = tuple[Sequence[int], str | frozenset[int]]
+"""The samples of a tile with the class suggested for them, or with all samples of its cluster."""
+
+
+def is_same(of: str | frozenset[int], before: str | frozenset[int]) -> bool:
+    """Return whether two suggestions are of one class, or the cluster has most of the other."""
+    if isinstance(of, str) or isinstance(before, str):
+        return of == before
+    return 2 * len(of & before) > len(before)
 
 
 class PageHistory:
@@ -13,7 +20,7 @@ class PageHistory:
 
     `steps` has the page of each step (by its root) before the current page, `sent` the tiles of
     each, `earlier` those pages, `later` those that PgUp left, until something is decided.
-    `excluded` has samples, each with the class, or the samples of the cluster, that it is not of.
+    `excluded` has the classes and clusters that each sample was excluded from.
     """
 
     def __init__(self) -> None:
@@ -21,7 +28,7 @@ class PageHistory:
         self.sent: dict[int, list[int]] = {}
         self.earlier: list[ClassPage] = []
         self.later: list[ClassPage] = []
-        self.excluded: set[Suggested] = set()
+        self.excluded: dict[int, set[str | frozenset[int]]] = {}
 
     def leave(self, page: ClassPage, sent: Mapping[int, list[int]], *roots: int) -> None:
         """Add a page, with the steps and the samples that were sent from it."""
@@ -38,8 +45,22 @@ class PageHistory:
     def rename(self, names: Mapping[str, str]) -> None:
         """Rename classes (old to new name) on every page."""
         self.replace(lambda page: page.renamed(names))
-        renamed = {(n, names.get(of, of) if isinstance(of, str) else of) for n, of in self.excluded}
-        self.excluded = renamed
+        for row, before in self.excluded.items():
+            self.excluded[row] = {names.get(of, of) if isinstance(of, str) else of for of in before}
+
+    def exclude(self, suggested: Suggested, excluded: bool) -> None:
+        """Note whether a tile is excluded from what is suggested for it."""
+        samples, of = suggested
+        for sample in samples:
+            before = self.excluded.pop(sample, set())
+            others = {other for other in before if not is_same(of, other)}
+            if excluded or others:
+                self.excluded[sample] = others | ({of} if excluded else set())
+
+    def is_excluded(self, suggested: Suggested) -> bool:
+        """Return whether a tile was excluded from what is suggested for it."""
+        samples, of = suggested
+        return any(is_same(of, other) for n in samples for other in self.excluded.get(n, ()))
 
     def remove(self, classes: Set[str]) -> None:
         """Remove the pages of classes that no longer exist."""

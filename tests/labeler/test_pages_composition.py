@@ -28,6 +28,7 @@ from gleanset.operations import make_operation
 from labeler.quality.due_samples import VERSION
 from labeler.sorting import page_layout, predictions
 from labeler.sorting.descriptor_queue import POOL_SIZE, measure_in_batches
+from labeler.sorting.page_history import PageHistory
 from labeler.sorting.page_layout import (
     FIRST_PAGE_TILES,
     HEADING_TILES,
@@ -479,6 +480,18 @@ def test_people_left_without_name_are_not_suggested(drawn: FaceSet, looks_first:
                 page = only(pages.next(24))
         tiles = session.tiles.get_many(page.rows).values()
         assert {drawn.truth[tile.key] for tile in tiles} <= known >= page.labels > set()
+
+
+def test_exclusion_from_class_or_cluster_is_kept() -> None:
+    history = PageHistory()
+    history.exclude(([1, 2], "Rin"), excluded=True)
+    history.exclude(([1], frozenset(range(1, 5))), excluded=True)
+    history.rename({"Rin": "Ren"})
+    others = frozenset({1, 2, 3, 8, 9}), frozenset({1, 2, 8, 9}), "Ren", "Rin"
+    assert [history.is_excluded(([1], of)) for of in others] == [True, False, True, False]
+    history.exclude(([1], frozenset({1, 2, 3})), excluded=False)
+    assert not history.is_excluded(([1], frozenset({1, 2, 3})))
+    assert history.is_excluded(([2], "Ren"))
 
 
 def test_unreadable_images_do_not_block_clusters(drawn: FaceSet) -> None:

@@ -15,6 +15,7 @@ from gleanset.errors import GleansetError
 from gleanset.operations import Operation
 from labeler.qt.grid.gesture_view import GridCommand
 from labeler.qt.grid.model import UNMARKED, TileMark, TileState
+from labeler.qt.translations import counted
 from labeler.qt.views.base import Notice, ViewContext
 from labeler.qt.views.labeling import PagedView
 from labeler.qt.views.page_grid import PageGrid, PageNaming
@@ -223,7 +224,7 @@ class ClassPagesView(PagedView):
         self.hints.setText(self.view.description.hints if self.view.description else "")
         self.record_shown()
         self.set_current_place((page and page.label) or "")
-        rows = [n for n, of in enumerate(self._suggested()) if of & self._history.excluded]
+        rows = [n for n, of in enumerate(self._suggested()) if self._history.is_excluded(of)]
         self.model.set_state(rows, TileState(TileMark.LIFTED))
         self.names.page_changed(was_typing)
         self._show_header()
@@ -254,18 +255,13 @@ class ClassPagesView(PagedView):
             self.show_no_faces()
 
     def _store_lifted(self) -> None:
-        if self.page is not None:
-            for row, suggested in enumerate(self._suggested()):
-                self._history.excluded -= suggested
-                if self.model.state(row).mark is TileMark.LIFTED:
-                    self._history.excluded |= suggested
+        for row, of in enumerate(self._suggested() if self.page is not None else ()):
+            self._history.exclude(of, self.model.state(row).mark is TileMark.LIFTED)
 
-    def _suggested(self) -> Iterator[set[Suggested]]:
-        """Yield the samples of each tile with what they are suggested to be."""
+    def _suggested(self) -> Iterator[Suggested]:
         for row in range(self.model.rowCount()):
             label, cluster = self.model.prediction(row).label, self.view.section_rows(row)
-            of = label or frozenset(self.model.ids(cluster))
-            yield {(sample, of) for sample in self.model.ids([row])}
+            yield self.model.ids([row]), label or frozenset(self.model.ids(cluster))
 
     def marked(self, *marks: TileMark) -> list[int]:
         return [row for row in range(self.model.rowCount()) if self.model.state(row).mark in marks]
@@ -353,6 +349,7 @@ class ClassPagesView(PagedView):
         if (page := self.page) is None:
             self.worker.show_message(self.tr("No other page"))
             return
+        self.names.discard()
         self._history.leave(page, self._sent)
         self.worker.ask(lambda session: self.pages(session).skip(page))
         if self._history.later:
@@ -361,12 +358,16 @@ class ClassPagesView(PagedView):
             self.next_page()
 
     def _show_earlier(self) -> None:
-        if self._history.earlier:
-            earlier = self._history.earlier.pop()
+        earlier = self._history.earlier
+        while earlier and earlier[-1] == self.page:  # it was filed, and is shown again by an undo
+            earlier.pop()
+        if earlier:
+            self.names.discard()
+            page = earlier.pop()
             if self.page is not None:
                 self._history.leave(self.page, self._sent)
-                self._history.later.append(self._history.earlier.pop())
-            self.show_page(earlier)
+                self._history.later.append(earlier.pop())
+            self.show_page(page)
         else:
             self.worker.show_message(self.tr("No earlier page"))
 
@@ -477,7 +478,7 @@ class ClassPagesView(PagedView):
             if sent := [row for row in rows if self.model.state(row).mark in NAMED]:
                 self._move_unlabelled(sent, page, other)
             else:
-                name = self.tr("Move faces to another cluster")
+                name = counted(self.tr("Move {count} faces to another cluster"), len(rows))
                 self._rearrange(page, name, other, rows)
 
     def _move_unlabelled(self, rows: Sequence[int], page: ClassPage, other: ClassPage) -> None:

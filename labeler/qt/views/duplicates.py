@@ -232,7 +232,9 @@ class DuplicatesView(PagedView):
             compared = self.tr("{count} images compared, no duplicates to review")
             is_compared = self._compared > 0
             text = counted(compared, self._compared) if is_compared else self.tr("Not searched yet")
-            missing = counted(self.tr("{count} images are not compared yet."), self._missing)
+            missing = counted(
+                self.tr("{count} images are not searched for duplicates yet."), self._missing
+            )
             steps = [find_duplicates(self)]
             if is_compared and not self._missing:
                 steps = next_steps(self, copies=False)

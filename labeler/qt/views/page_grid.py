@@ -471,7 +471,7 @@ class PageNaming(QObject):
         self._text = text
 
     def _on_name_entered(self, name: str) -> None:
-        if self._typed_for is not self._grid.page:
+        if self._typed_for != self._grid.page:
             self._typed_for = self._grid.page
             text = self.tr("Typed before this page appeared: Enter again names these {name}")
             self._grid.worker.show_message(text.format(name=name))

@@ -359,3 +359,23 @@ def test_earlier_and_later_pages_are_not_made_again(clusters_person: Person) -> 
     QTest.keyClick(view.view, Qt.Key.Key_PageDown)
     settle(person.window)
     assert not any(person.page is page for page in pages), "made again after a decision"
+    for key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
+        QTest.keyClicks(person.window.focusWidget(), "mi")
+        QTest.keyClick(person.window.focusWidget(), key)
+        assert view.header.name.text() == "", "it was for a card of the page before"
+        settle(person.window)
+
+
+def test_pages_before_and_after_one_that_an_undo_shows(clusters_person: Person) -> None:
+    person, view, first = clusters_person, class_pages(clusters_person), clusters_person.page
+    person.point(0)
+    person.type_name("Miku")
+    person.enter()
+    assert person.page != first
+    person.undo()
+    assert person.page == first
+    QTest.keyClick(view.view, Qt.Key.Key_PageUp)
+    assert (person.status, person.page) == ("No earlier page", first)
+    QTest.keyClick(view.view, Qt.Key.Key_PageDown)
+    settle(person.window)
+    assert person.page != first

@@ -285,9 +285,9 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     drop_on(person, list(second), first[0])
     assert view.page is not before
     undo = person.window.status.undo
-    assert undo.text() == "Undo: Move faces to another cluster"
+    assert undo.text() == f"Undo: Move {len(second)} faces to another cluster"
     undo.click()
-    assert person.status == "Undone: Move faces to another cluster"
+    assert person.status == f"Undone: Move {len(second)} faces to another cluster"
     assert view.page is before
     assert view._refresh._page is None, "it is not replaced under the hand"
     assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
