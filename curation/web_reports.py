@@ -354,7 +354,7 @@ def _asks_for_removal(dataset: Dataset, number: int | None) -> UsageError:
 def find_unclear_reports(dataset: Dataset, numbers: Collection[int]) -> dict[str, set[int]]:
     """Return, by reason, the pending reports that should not be accepted without a look."""
     reports = Reports(dataset.db).get_pending(numbers)
-    known = dataset.classes.list_names()
+    known = *NO_CLASS, *dataset.classes.list_names()
     return {
         "contradictory": list_disputed_reports(dataset).keys() & set(numbers),
         "of none of the classes": {r.id for r in reports if r.claim.claimed in NO_CLASS},

@@ -27,7 +27,7 @@ from labeler.splits.split_spec import suggest_training_command
 
 SERVE = "webapp serve"
 REVIEW = "webapp serve --admin"
-LIST_REPORTS = "gleanset list reports --where status=pending"
+LIST_REPORTS = "webapp reports list"
 EXPORT = "labeler export"
 MIN_SHARE_TO_LABEL = 10
 """With a model, labeling comes next if at least 1 of this many labelled samples is pending."""

@@ -1,5 +1,6 @@
 """The `webapp` command."""
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import NoReturn
 
@@ -8,10 +9,11 @@ import click
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
 from gleanset.cli import main as run_main
-from gleanset.db.reports import REMOVAL, Reports
+from gleanset.db.reports import REMOVAL, Report, Reports, list_spooled_reports
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.installation import install_command
 from gleanset.request import request_options
+from gleanset.terminal import replace_controls
 from webapp.request import ServeRequest, StaticPageRequest
 from webapp.settings import RequestLimits
 
@@ -26,8 +28,8 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
 
     RUN is an id or a folder; the default is the one named in [web] of dataset.toml, else the
     latest. [web] also configures the page (title, languages, classes, thresholds, contact).
-    Users need the token in $GLEANSET_WEB_TOKEN, if it is set. Else they need none on this machine
-    alone; if --host lets other machines in, one is created and printed, unless --public is given.
+    Users need the token in $GLEANSET_WEB_TOKEN. Without it, one is created and printed if --host
+    lets other machines in.
     """
     need_web()
     from webapp.serving import serve_page
@@ -78,7 +80,48 @@ report_numbers = click.argument(
 
 @click.group(cls=CommandGroup, epilog="Example: webapp reports accept 12 -d my-dataset")
 def reports() -> None:
-    """Accept or refuse reports of wrong answers. List them with `gleanset list reports`."""
+    """List the pending reports of users, and accept or refuse them."""
+
+
+@reports.command("list", epilog="Example: webapp reports list -d my-dataset")
+@job_options()
+def list_pending(job: CommandJob) -> Result:
+    """List the pending reports, and why `accept all` would skip one.
+
+    `gleanset list reports` prints all reports with every field.
+    """
+    from curation.web_reports import find_unclear_reports
+
+    with _open(job) as dataset:
+        pending = list(Reports(dataset.db).iterate())
+        claims = [report.id for report in pending if report.claim.kind != REMOVAL]
+        unclear = find_unclear_reports(dataset, claims)
+        _say_none_or_removals(job, pending, dataset.option)
+    reasons = {n: [reason for reason, ids in unclear.items() if n in ids] for n in claims}
+    lines = [_describe(report, reasons.get(report.id, ())) for report in pending]
+    return {"pending": len(pending), "reports": lines}
+
+
+def _describe(report: Report, reasons: Iterable[str]) -> str:
+    """Describe a report on one line, without control characters: users wrote some of it."""
+    from curation.web_reports import NONE, NOT_A_FACE
+
+    claim, date = report.claim, f"{report.at[:16].replace('T', ' ')} UTC"
+    name = {"": NONE, NOT_A_FACE: "not a face"}.get(claim.claimed, claim.claimed)
+    share = "no face" if claim.confidence is None else f"{claim.confidence:.0%}"
+    facts = f"{name}? (predicted: {claim.answer or 'unknown'}, {share})"
+    parts = ["removal" if claim.kind == REMOVAL else facts, *reasons, date, claim.note]
+    return replace_controls(f"{report.id}  {'; '.join(filter(None, parts))}", " ")
+
+
+def _say_none_or_removals(job: CommandJob, pending: list[Report], option: str) -> None:
+    removals = sum(report.claim.kind == REMOVAL for report in pending)
+    if removals:
+        job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
+    if spooled := len(list_spooled_reports(job.root)):
+        job.say(f"not listed before another program has finished writing: {spooled}")
+    elif not pending:
+        job.say("no pending reports")
 
 
 @reports.command("accept", epilog="Example: webapp reports accept 12 13 -d my-dataset")
@@ -99,8 +142,7 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
 
     is_all = ALL in numbers
     with _open(job) as dataset:
-        selected = _select(dataset, numbers)
-        removals = Reports(dataset.db).count(kind=REMOVAL)
+        selected = _select(job, dataset, numbers)
         unclear = web_reports.find_unclear_reports(dataset, selected)
         skipped = set[int]().union(*unclear.values()) if is_all and name is None else set()
         names = {n: name for n in selected if n not in skipped}
@@ -110,11 +152,9 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     option = dataset.option
     for reason, listed in unclear.items():
         if listed & skipped:
-            job.say(f"pending, {reason}: {len(listed)} (gleanset list reports {option})")
+            job.say(f"pending, {reason}: {len(listed)} (webapp reports list {option})")
         elif listed and reason in (web_reports.LIKE_OTHERS, web_reports.UNLIKE_OTHERS):
             job.say(f"accepted, {reason}: {len(listed)} (labeler undo takes them back)")
-    if removals and is_all:
-        job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
     disputed = len(unclear["contradictory"] & skipped)
     counts: Result = {"accepted": settled.reports if settled else 0, "disputed": disputed}
     counts |= {"class": next(iter(settled.classes.values())), **aliases} if settled and name else {}
@@ -135,7 +175,7 @@ def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> Result:
     from curation.web_reports import refuse_reports
 
     with _open(job) as dataset:
-        selected = _select(dataset, numbers)
+        selected = _select(job, dataset, numbers)
         settled = refuse_reports(dataset, selected) if selected else None
     return {"refused": settled.reports if settled else 0}
 
@@ -147,10 +187,11 @@ def _open(job: CommandJob) -> Dataset:
     return job.open()
 
 
-def _select(dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:
+def _select(job: CommandJob, dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:
     if ALL in numbers:
-        reports = Reports(dataset.db).iterate()
-        return [report.id for report in reports if report.claim.kind != REMOVAL]
+        pending = list(Reports(dataset.db).iterate())
+        _say_none_or_removals(job, pending, dataset.option)
+        return [report.id for report in pending if report.claim.kind != REMOVAL]
     return list(dict.fromkeys(map(int, numbers)))
 
 

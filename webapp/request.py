@@ -39,11 +39,7 @@ class ServeRequest(Request, frozen=True, kw_only=True):
 
     run: Annotated[str | None, Param(argument=True)] = None
     host: Annotated[
-        str,
-        Param(
-            "Address to listen on. If other machines can reach it, users need a token.",
-            show_default=True,
-        ),
+        str, Param("Address to listen on. It needs a token if others reach it.", show_default=True)
     ] = "127.0.0.1"
     port: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=65535)] | None,

@@ -92,7 +92,7 @@ class Reports(Table):
         for number in dict.fromkeys(numbers):
             fix = "undo it on the administrator's page (Decided), or the last step by: labeler undo"
             if (report := self.get(number)) is None:
-                raise UsageError(f"no report has the number {number}", "see: gleanset list reports")
+                raise UsageError(f"no report has the number {number}", "see: webapp reports list")
             if report.status != PENDING:
                 raise UsageError(f"report {number} is already {report.status}", fix)
             reports.append(report)

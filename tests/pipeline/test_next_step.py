@@ -187,7 +187,7 @@ STATES: tuple[tuple[Make, str], ...] = (
     (trained_and_more_waits, "labeler"),
     (reported, "webapp serve --admin"),
     (accepted, "baseline train --preset simple"),
-    (asked_to_take_down, "gleanset list reports --where status=pending"),
+    (asked_to_take_down, "webapp reports list"),
     (all_taken_down, "harvest folder DIR --hints-from-folders"),
 )
 

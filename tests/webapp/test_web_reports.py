@@ -136,6 +136,26 @@ def test_conflicting_reports_stay_pending(client: TestClient, dataset: Dataset, 
     assert [report.id for report in Reports(dataset.db).iterate()] == [rin, 4]
 
 
+def test_pending_reports_are_listed_for_people(client: TestClient, dataset: Dataset) -> None:
+    reports, option = ("webapp.cli", "reports"), ("-d", dataset.root)
+    for words in (["list"], ["accept", "all"], ["refuse", "all"]):
+        assert "no pending reports" in run_here(*reports, *words, *option).stderr
+    send_report(client, claimed="mei", note="it is\nMei \x1b[2J")
+    send_report(client, claimed=None, data=solid_image("blue"))
+    request_removal(client, LARGE)
+    mei, unlisted, removal = run_here(*reports, "list", *option, "-j").checked().json["reports"]
+    assert mei.startswith("1  mei? (predicted: red, 100%); of new classes; 20")
+    assert mei.endswith("; it is Mei  [2J")
+    assert unlisted.startswith("2  none of the classes? (predicted: blue, 100%); of none of ")
+    assert removal.startswith("3  removal; 20")
+    skipped = run_here(*reports, "accept", "all", *option).stderr
+    for reason in ("of new classes: 1", "of none of the classes: 1", "removals: 1"):
+        assert f"pending {reason}" in skipped.replace("pending, ", "pending "), "each once"
+    with locked(dataset.root):
+        send_report(client, claimed="rin")
+        assert "finished writing: 1" in run_here(*reports, "list", *option).stderr
+
+
 def test_renamed_class_does_not_contradict_itself(client: TestClient, dataset: Dataset) -> None:
     run_here("labeler.cli", "classes", "add", "mei", "-d", dataset.root)
     send_report(client, claimed="mei", box=[5, 5, 20, 20])
@@ -325,7 +345,7 @@ def test_duplicate_removal_request_is_ignored(client: TestClient, dataset: Datas
     assert dataset.images.count() == 0, "it is not an image of the dataset"
     status = run_here("pipeline.cli", "status", "-d", dataset.root, "--json").json
     assert status["reports"]["of_them_removals"] == 2
-    assert status["next"].startswith("gleanset list reports"), "before all else"
+    assert status["next"].startswith("webapp reports list"), "before all else"
 
 
 def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
