@@ -164,6 +164,7 @@ def test_cards_warn_of_parts_conflicts_and_deleted_classes(
     add_reports(root, claims)
     data, box = draw_face(4)
     store_report(two_class_dataset, data, box, "red", phash=measure(data).phash)
+    add_reports(root, [WebReport("", picture=5)])
     copy = decode(data).pixels.resize((96, 72))
     key = put_whole(two_class_dataset, copy, "copy")
     two_class_dataset.journal.apply("Label", [Choice(key, "label", "blue")])
@@ -174,10 +175,14 @@ def test_cards_warn_of_parts_conflicts_and_deleted_classes(
     with running_server(settings) as port:
         page = open_page(at=f"http://127.0.0.1:{port}/")
         page.goto(f"{page.url}admin?token=own")
-        wait_for(page, "document.querySelectorAll('.misfit:not([hidden])').length === 3")
+        wait_for(page, "document.querySelectorAll('.misfit:not([hidden])').length === 4")
         assert "dataset of whole images" in page.inner_text("[data-report='2'] .misfit")
         page.locator("#accept-all", has_text="Accept all you have seen: 1").wait_for()
-        assert page.inner_text("#left-out") == "Parts of images left out: 2"
+        for card in page.locator(".report").all():
+            card.scroll_into_view_if_needed()
+        left_out = "one by one: 4 (none of the classes: 1, parts of images: 3)"
+        wait_for(page, f"document.querySelector('#left-out').innerText.endsWith('{left_out}')")
+        assert page.locator("[data-report='5']", has_text="Report 5 · ").count() == 1
         assert page.inner_text("[data-report='4'] .removal figcaption").startswith("blue ")
         run_here("labeler.cli", "classes", "delete", "aki", "-d", root)
         page.click("[data-report='3'] >> text='Accept'")

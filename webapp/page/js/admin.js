@@ -87,18 +87,28 @@ function refreshHeader() {
   refreshAcceptAll();
 }
 
-/** Reports that could be accepted together: seen, undisputed, of a class of the dataset, and of no image that looks like one of its own. */
-const listUndisputed = () => [...cards.values()].filter(({ seen, broken, became, report }) =>
-  seen && !broken && !became && !report.rivals.length && !report.copies.length && page.classes.includes(report.class));
-/** Those that one button accepts: not of a whole image in a dataset of faces, or the other way round. */
-const listAcceptable = () => listUndisputed().filter(({ report }) => !report.misfit);
+/** Why a seen report is not accepted together with others; "" if it is. As for `webapp reports accept all`. */
+function explainLeftOut({ report, broken }) {
+  if (isRemoval(report)) return words("removal requests");
+  if (broken) return words("image cannot be shown");
+  if (report.rivals.length) return words("contradictory");
+  if (!isClass(report.class)) return nameClass(report.class);
+  if (isNewClass(report.class)) return words("new classes");
+  if (report.misfit) return !page.has_whole_images ? words("whole images") : words("parts of images");
+  return report.copies.length ? words("similar to images of the dataset") : "";
+}
+
+const listSeen = () => [...cards.values()].filter(({ seen, became }) => seen && !became);
+/** Those that one button accepts. */
+const listAcceptable = () => listSeen().filter((state) => !explainLeftOut(state));
 
 function refreshAcceptAll() {
   byId("all-bar").hidden = settled || !cards.size;
   byId("accept-all").hidden = !listAcceptable().length;
   byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: listAcceptable().length });
-  const count = listUndisputed().filter(({ report }) => report.misfit).length;
-  say(byId("left-out"), !count ? "" : !page.has_whole_images ? words("Whole images left out: {count}", { count }) : words("Parts of images left out: {count}", { count }));
+  const reasons = listSeen().map(explainLeftOut).filter(Boolean);
+  const counts = [...new Set(reasons)].map((reason) => `${reason}: ${reasons.filter((other) => other === reason).length}`);
+  say(byId("left-out"), !reasons.length ? "" : words("Left for you to decide one by one: {count} ({reasons})", { count: reasons.length, reasons: counts.join(", ") }));
 }
 
 function fillCard(state) {
@@ -112,7 +122,7 @@ function fillCard(state) {
       ...(isRemoval(report) ? [element("h2", { text: words("Removal") })] : [
         element("h2", {}, element("bdi", {}, ...splitForWrapping(nameClass(report.claimed))), "?"),
         element("p", { class: "small" }, ...describeAnswer(report))]),
-      element("p", { class: "small", text: when }),
+      element("p", { class: "small", text: `${words("Report {number}", { number: report.id })} · ${when}` }),
       report.note ? element("p", { text: report.note }) : ""),
     report.misfit ? element("p", { class: "wide small misfit", text: became ? nameExtent() : `⚠ ${warnOfMisfit()}` }) : "",
     (report.in_test || report.copy_in_test) && !isRemoval(report) && !became ? element("p", { class: "wide small", text: `⚠ ${warnOfTest(report)}` }) : "",
