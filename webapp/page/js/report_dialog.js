@@ -22,6 +22,7 @@ let contact = "";
 let classes = [];
 let isOfFaces = false;
 let suggestedNote = "";
+let offeredFor = ""; // the typed name for which a similar class was offered when it was sent
 
 /** What was reported of an image or a prediction, or is kept to be, as elements. */
 export function showReported({ reported = [], kept = [] }) {
@@ -59,7 +60,7 @@ export function askForReport(image, box, kind, { onSent, addFace }) {
     addFace();
   };
   byId("report-kind").value = kind;
-  byId("report-class").value = "";
+  byId("report-class").value = offeredFor = "";
   byId("report-unlisted").checked = false;
   byId("report-no-face").hidden = byId("report-no-face").disabled = !box;
   byId("report-note").value = suggestedNote = "";
@@ -189,6 +190,11 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const { image, box, onSent } = current;
   if (findNameError()) return byId("report-class").focus();
+  if (!byId("report-similar").hidden && offeredFor !== typedName()) {
+    offeredFor = typedName();
+    say(byId("report-message"), words("To report “{typed}” as it is typed, send it again.", { typed: offeredFor }));
+    return byId("report-similar").focus();
+  }
   const send = byId("report-send");
   send.disabled = true;
   try {

@@ -5,11 +5,13 @@ const ACCENTS = /(?<=[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}])\p{M}
 
 /**
  * The one of some names that has the words of a typed name, in any order, and fewest others, or only words of it; else
- * the one that differs least from it, if it differs by little, as a typing mistake does. Case and accents do not count.
+ * the only one that begins with it; else the one that differs least from it, if it differs by little, as a typing mistake
+ * does. Case and accents do not count.
  */
 export function findSimilarName(name, names) {
   const typed = fold(name);
   return findNearest((other) => countOtherWords(wordsOf(typed), wordsOf(other)), names, Infinity, true)
+    ?? findNearest((other) => (typed && other.startsWith(typed) ? 0 : NaN), names, 0, true)
     ?? findNearest((other) => editDistance(typed, other), names, typed.length * MAX_TYPING_MISTAKES, false);
 }
 
