@@ -48,6 +48,8 @@ def test_only_listed_classes_are_shown(settings: ServeSettings) -> None:
         # Probabilities do not change: they sum to less than 1 without the others.
         others = [one for one in full_result["predictions"] if one["label"] != "green"]
         assert result["predictions"] == others
+    with pytest.raises(UsageError, match="not a class of the model: 'mauve'"):
+        predict_color(settings, WebSettings(classes=["mauve", "red"]), "red")
 
 
 def test_unknown_threshold(settings: ServeSettings) -> None:
@@ -82,20 +84,12 @@ def test_invalid_table_raises_error(tmp_path: Path, line: str, message: str) -> 
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "title"),
-    [
-        ("", None),
-        ("name = 'dataset'", None),  # as the window names it, after the folder
-        ("name = 'Owls'", "Owls"),
-        ("name = 'Owls'\n[web]\ntitle = 'Which owl?'", "Which owl?"),
-    ],
-)
-def test_folder_name_is_not_a_title(tmp_path: Path, text: str, title: str | None) -> None:
-    root = tmp_path / "dataset"
-    Dataset.create(root).close()
-    (root / "dataset.toml").write_text(f"contact = 'me'\n{text}\n", encoding="utf-8")
-    assert page_settings(root) == WebSettings(title=title, contact="me")
+def test_folder_name_is_not_a_title(dataset: Dataset) -> None:
+    titles = {"": None, f"name = '{dataset.root.name}'": None, "name = 'Owls'": "Owls"}
+    titles["name = 'Owls'\n[web]\ntitle = 'Which owl?'"] = "Which owl?"
+    for text, title in titles.items():
+        (dataset.root / "dataset.toml").write_text(f"contact = 'me'\n{text}\n")
+        assert page_settings(dataset.root) == WebSettings(title=title, contact="me")
 
 
 @pytest.fixture
@@ -108,22 +102,13 @@ def runs(dataset: Dataset) -> Dataset:
     return dataset
 
 
-@pytest.mark.parametrize(
-    ("setting", "run"), [(None, "3-finetune"), ("mobile", "2-mobile"), ("1-finetune", "1-finetune")]
-)
-def test_table_chooses_run_or_preset(runs: Dataset, setting: str | None, run: str) -> None:
-    assert served_file(runs.root, None, setting).parent.name == run
-
-
-def test_argument_overrides_table(runs: Dataset) -> None:
+def test_argument_or_table_chooses_run_or_preset(runs: Dataset) -> None:
+    chosen = {None: "3-finetune", "mobile": "2-mobile", "1-finetune": "1-finetune"}
+    for setting, run in chosen.items():
+        assert served_file(runs.root, None, setting).parent.name == run
     assert served_file(runs.root, "3-finetune", "mobile").parent.name == "3-finetune"
     with pytest.raises(InputUnusable, match="no finished run transfer"):
         served_file(runs.root, None, "transfer")
-
-
-def test_unknown_class_is_refused(settings: ServeSettings) -> None:
-    with pytest.raises(UsageError, match="not a class of the model: 'mauve'"):
-        predict_color(settings, WebSettings(classes=["mauve", "red"]), "red")
 
 
 @pytest.fixture
