@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QApplication, QCheckBox, QDialog, QLineEdit
 from gleanset import Dataset
 from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError
-from gleanset.settings import SETTINGS_FILE, Settings
+from gleanset.settings import SETTINGS_FILE
 from labeler.qt.settings import get_language, get_theme
 from labeler.qt.theme import SPACE_L, SPACE_XL, TITLE, em, scaled, show_theme
 from labeler.qt.translations import install
@@ -85,7 +85,7 @@ class Welcome(QDialog):
         """Create the dataset, or open it if it exists."""
         target = Path(self.target.text().strip()).expanduser().absolute()
         try:
-            Dataset.create(target, Settings(name=target.name)).close()
+            Dataset.create(target).close()
         except GleansetError as error:
             self.problem.setText(str(error))
             return

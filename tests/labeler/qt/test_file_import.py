@@ -307,8 +307,8 @@ def test_folder_is_imported_by_two_clicks(program: Program, tmp_path: Path) -> N
     settle(window)
     assert window.view.page is not None  # type: ignore[attr-defined]
     assert [path for path in list_files(folder) if root not in (path, *path.parents)] == before
-    with Dataset.open(root) as dataset:
-        assert dataset.samples.count() == 4
+    with Dataset.open(root) as dataset:  # its name follows the folder
+        assert (dataset.samples.count(), dataset.settings.name) == (4, None)
 
 
 def test_enter_creates_dataset_in_empty_folder(program: Program, tmp_path: Path) -> None:
