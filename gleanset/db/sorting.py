@@ -221,6 +221,10 @@ class SortingQueue(Table):
             features[number] = SampleFeatures(number, key, image, region, *row[8:])
         return [features[row] for row in rows if row in features]
 
+    def get_newest(self) -> int:
+        """Return the row of the newest sample; 0 without samples."""
+        return self._db.fetch_int("SELECT coalesce(max(id), 0) FROM sample")
+
     def list_waiting(self, limit: int) -> list[int]:
         """Return up to `limit` pending samples (rows), drawn evenly."""
         rows = self._db.fetch_column(

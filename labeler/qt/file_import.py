@@ -516,18 +516,15 @@ class FileDropHandler(QObject):
                 return False
             event.setDropAction(Qt.DropAction.CopyAction)
             event.accept()
-            self._show_hint(kind == QEvent.Type.DragEnter)
+            self._hint.adjustSize()
+            self._hint.move(self._window.rect().center() - self._hint.rect().center())
+            self._hint.raise_()
+            self._hint.setVisible(kind == QEvent.Type.DragEnter)
             paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
             if kind == QEvent.Type.Drop and paths:
                 self.offer(paths)
             return True
         return False
-
-    def _show_hint(self, visible: bool) -> None:
-        self._hint.adjustSize()
-        self._hint.move(self._window.rect().center() - self._hint.rect().center())
-        self._hint.raise_()
-        self._hint.setVisible(visible)
 
     def offer(self, paths: Sequence[Path], label: str | None = None) -> None:
         """Ask how to import files, with a class as the weak label of all."""

@@ -5,6 +5,7 @@ A class key is read by its position on the keyboard, from the keypad, or as two 
 
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
@@ -58,23 +59,19 @@ def _character(event: QKeyEvent, allowed: str) -> str:
 
 
 class ClassKeyReader(QObject):
-    """Reads class keys; `read` remembers the first key of a two-key code."""
+    """Reads class keys; `read` remembers the `first` key of a two-key code."""
 
     def __init__(self, worker: SessionWorker, widget: QWidget) -> None:
         super().__init__(widget)
         self._worker = worker
         widget.installEventFilter(self)
-        self._first, self._timer = "", timer(self, self._expire, SECOND_KEY_TIMEOUT_MS)
-
-    @property
-    def is_waiting(self) -> bool:
-        return bool(self._first)
+        self.first, self._timer = "", timer(self, self._expire, SECOND_KEY_TIMEOUT_MS)
 
     def read(self, event: QKeyEvent) -> str | None:
         """Return a class key; empty for any other key, None if the event was consumed."""
-        if self._first and event.key() in MODIFIER_KEYS:
+        if self.first and event.key() in MODIFIER_KEYS:
             return None
-        first, second, prefix = self._first, plain_key(event), prefix_key(event)
+        first, second, prefix = self.first, plain_key(event), prefix_key(event)
         self.forget()
         if first and not prefix and event.key() != Qt.Key.Key_Escape:
             if not second:
@@ -82,7 +79,7 @@ class ClassKeyReader(QObject):
             return first + second if second else None
         codes = (PREFIXES[0], *self._worker.keys.values())  # the other one may be a command
         if prefix and any(key.startswith(prefix) for key in codes):
-            self._first = prefix
+            self.first = prefix
             self._timer.start()
             text = self.tr("{key} … now the second key of a class")
             self._worker.show_message(text.format(key=prefix))
@@ -91,7 +88,7 @@ class ClassKeyReader(QObject):
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Keep the second key of a code from triggering a shortcut of the window."""
-        if event.type() != QEvent.Type.ShortcutOverride or not self._first:
+        if event.type() != QEvent.Type.ShortcutOverride or not self.first:
             return False
         assert isinstance(event, QKeyEvent)
         if plain_key(event):
@@ -104,11 +101,11 @@ class ClassKeyReader(QObject):
 
     def _expire(self) -> None:
         text = self.tr("{key} has no effect: the second key came too late")
-        self._worker.show_message(text.format(key=self._first))
+        self._worker.show_message(text.format(key=self.first))
         self.forget()
 
     def forget(self) -> None:
-        self._first = ""
+        self.first = ""
         self._timer.stop()
 
 
@@ -125,8 +122,8 @@ class InputFilter(QObject):
     """Marks late repeats of held keys, keeps Enter from repeating, and stops misplaced typing.
 
     A name that is typed where letters are commands would run one for each letter: all but the first
-    are ignored, also the Enter after it, and `typed_name` is emitted. So would one that begins with
-    the digit of a class.
+    are ignored, also the Enter after it, and `typed_name` is emitted. It is a name if letters
+    follow each other quickly, or one that does nothing; any other gesture ends it.
 
     X11 sends a release and a press with one timestamp for each repeat of a held key. Qt marks them
     as repeats only if both are in its queue, which is not so on a busy machine.
@@ -137,10 +134,11 @@ class InputFilter(QObject):
     touched = Signal()
     typed_name = Signal()
 
-    def __init__(self, window: QWidget) -> None:
+    def __init__(self, window: QWidget, is_key: Callable[[str], bool]) -> None:
         super().__init__(window)
-        self._window = window
-        self._letter, self._typed_at = "", 0
+        self._window, self._is_key = window, is_key
+        self._letters, self._typed_at = "", 0
+        """The letters and digits since another gesture."""
         self._is_typing = self._has_ended = False
         self._press: tuple[int, int] | None = None  # key and timestamp of the last press
         self._release: tuple[int, int] | None = None
@@ -160,10 +158,9 @@ class InputFilter(QObject):
             and watched.window() is self._window  # not a menu or a dialog
         ):
             self._report(event)
-        if event.type() == Type.MouseMove:
-            self._letter = ""
-        elif event.type() == Type.MouseButtonPress:
-            self._is_typing = False
+        if event.type() in (Type.MouseMove, Type.MouseButtonPress):
+            self._letters = ""
+            self._is_typing &= event.type() == Type.MouseMove
         if not isinstance(event, QKeyEvent):
             return False
         if event.type() != Type.KeyRelease and self._is_misplaced(event):
@@ -176,19 +173,27 @@ class InputFilter(QObject):
         focus, gap = QApplication.focusWidget(), event.timestamp() - self._typed_at
         in_view = isinstance(focus, QAbstractItemView) and focus.window() is self._window
         if not in_view or not event.timestamp() or event.isAutoRepeat():
-            self._letter, self._is_typing = "", False
-        elif gap:  # another key, not the same one sent to a parent
-            letter = event.text() if event.text().isalnum() else ""
-            is_enter, is_late = event.key() in ENTER, gap > TYPING_PAUSE_MS
-            if letter.isalpha() and self._letter not in ("", letter) and gap < LETTER_GAP_MS:
-                self._is_typing = True
-            elif self._has_ended or (is_late and not is_enter) or event.key() == Qt.Key.Key_Escape:
-                self._is_typing = False
-            self._has_ended = self._is_typing and is_enter
-            self._letter, self._typed_at = letter, event.timestamp()
+            self._letters, self._is_typing = "", False
+        elif gap and event.key() not in MODIFIER_KEYS:  # not the same one sent to a parent
+            text = "" if event.modifiers() & ~TEXT_MODIFIERS else event.text()
+            self._is_typing = self._continues_name(event.key(), text, gap)
+            self._has_ended = self._is_typing and event.key() in ENTER
+            self._letters = self._letters + text if text.isalnum() else ""
+            self._typed_at = event.timestamp()
             if self._is_typing:
                 self.typed_name.emit()
         return self._is_typing
+
+    def _continues_name(self, key: int, text: str, gap: int) -> bool:
+        last = self._letters[-1:]
+        if text.isalpha() and last not in ("", text):
+            is_idle = last.isalpha() and not self._is_key(last)
+            if self._is_typing or is_idle or gap < LETTER_GAP_MS:
+                return True
+        if key in ENTER and len({*filter(str.isalpha, self._letters)}) > 1:
+            return True
+        is_end = self._has_ended or not text or key == Qt.Key.Key_Escape
+        return self._is_typing and not is_end and gap <= TYPING_PAUSE_MS
 
     def _report(self, event: QEvent) -> None:
         if not isinstance(event, QKeyEvent):

@@ -21,6 +21,7 @@ from gleanset import Dataset
 from gleanset.db.faces import are_whole_images
 from labeler.qt.class_list import ClassPanel
 from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
+from labeler.qt.grid.gesture_view import COMMAND_LETTERS
 from labeler.qt.images import DetailPanel, ThumbnailLoader
 from labeler.qt.keyboard import MODIFIER_KEYS, InputFilter, ShortcutsPopup, key_name, open_menu
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
@@ -129,7 +130,7 @@ class LabelerWindow(QMainWindow):
         self.setStatusBar(self.status)
         self.sheet = ShortcutsPopup(self)
         self._close_request = CloseRequest(self, self.worker, self.flush)
-        self._input = InputFilter(self)
+        self._input = InputFilter(self, self._is_key)
         self._forwarding = self._was_importing = False
         self._add_actions()
         self._connect()
@@ -185,7 +186,7 @@ class LabelerWindow(QMainWindow):
 
     def _connect(self) -> None:
         self._input.touched.connect(lambda: self.view.note_input())
-        text = self.tr("Ignored after the first letter: press / to type a name")
+        text = self.tr("Taken for a name and ignored · /: type a name")
         self._input.typed_name.connect(lambda: self.worker.show_message(text))
         self.class_panel.field.left.connect(lambda: self.view.focus_home())
         self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
@@ -272,6 +273,10 @@ class LabelerWindow(QMainWindow):
         else:
             hint = self.tr("Already shown · F2 renames a class in the grid")
             self.worker.show_message(hint if name == "grid" else self.tr("Already shown"))
+
+    def _is_key(self, letter: str) -> bool:
+        letters = COMMAND_LETTERS | {kind.key for kind in VIEWS}
+        return letter.upper() in letters or letter.lower() in self.worker.keys.values()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Forward unhandled keys to the faces; N names a class."""

@@ -73,6 +73,7 @@ class Pages:
         self.predictor = Predictor(session)
         self._split: set[int] = set()
         self._has_embeddings = self._is_learned = False
+        self._newest = 0
         # Decisions of earlier sessions test predictions as well as a first page does.
         counts = session.tiles.get_counts().classes
         self._tested = {row.name for row in counts if row.count >= FIRST_PAGE_TILES}
@@ -85,6 +86,10 @@ class Pages:
         return self._show_page(self._analyze_queue(), room)
 
     def _show_page(self, analysis: QueueAnalysis, room: int) -> ClassPage | None:
+        newest = self._queue.get_newest()
+        if self._newest and newest > self._newest:
+            self._tested.clear()  # new images may be of people that no class is of
+        self._newest = newest
         self._pool = {row for stack in analysis.stacks for row in stack.rows}
         return _compose_next_page(analysis, room, self._tested) if analysis.stacks else None
 

@@ -64,6 +64,7 @@ class GridCommand(Enum):
 
 
 COMMAND_BY_KEY = {key: command for command in GridCommand for key in command.value}
+COMMAND_LETTERS = {chr(key) for key in COMMAND_BY_KEY if key < 0x7F}
 
 
 class GestureView(TileView):
@@ -91,8 +92,10 @@ class GestureView(TileView):
         self._release_timer = timer(self, self.end_stroke, REPEAT_TIMEOUT_MS)
         self.mouse = TileMouse(self)
         self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
-        self.mouse.moved_over.connect(self._on_mouse_moved)
-        model.replaced.connect(self._on_replaced)
+        self.mouse.moved_over.connect(self.point_at_mouse)
+        self.mouse.moved_over.connect(self.sweep)
+        model.replaced.connect(self.end_stroke)
+        model.replaced.connect(self.mouse.forget)
         self.arranged.connect(self.point_at_mouse)
         self.viewport().setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
         self.setAttribute(Qt.WidgetAttribute.WA_InputMethodEnabled, True)
@@ -215,10 +218,6 @@ class GestureView(TileView):
             swept = len(rows) > 1 and rows != self.selected_rows()
             self.keyed.emit(rows, key, swept)
 
-    def _on_replaced(self) -> None:
-        self.end_stroke()
-        self.mouse.forget()
-
     def focusOutEvent(self, event: QFocusEvent) -> None:
         self.end_stroke()
         self.codes.forget()
@@ -258,10 +257,6 @@ class GestureView(TileView):
         """Leave keys to the input method while it composes."""
         self.is_composing = bool(event.preeditString())
         event.accept()
-
-    def _on_mouse_moved(self, row: int) -> None:
-        self.point_at_mouse()
-        self.sweep(row)
 
     def point_at_mouse(self) -> None:
         """Point at the tile under the mouse, unless a key moved last."""

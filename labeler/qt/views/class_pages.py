@@ -384,7 +384,6 @@ class ClassPagesView(PagedView):
             self._refresh.watch(None)
         if step.root in self._moves:
             self._replace_page(self.page or page, self._moves[step.root][is_redo])
-            self._refresh.watch(None)
         rows = self._rows_of(self._sent.get(step.root, ()))
         if is_redo:
             self.view.point_at_next(rows)
@@ -494,12 +493,6 @@ class ClassPagesView(PagedView):
         self.model.withdraw_labels(rows)
         self._replace_page(page, other)
 
-    def take_back(self, kind: StepKind) -> bool:
-        done = super().take_back(kind)
-        if done:
-            self._refresh.watch(None)  # the page is being worked on
-        return done
-
     def _divide(self, rows: list[int]) -> None:
         page, target = self.page, {*rows[:1]}
         clusters = page.clusters if page is not None else ()
@@ -542,5 +535,5 @@ class ClassPagesView(PagedView):
         self._sent |= sent
         for samples, state in states:
             self.model.set_state(self._rows_of({*samples} - moved_ids), state)
-        if states:
-            self._refresh.watch(None)
+        if states or is_rearranged:
+            self._refresh.watch(None)  # the page is being worked on

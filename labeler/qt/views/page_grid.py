@@ -97,7 +97,7 @@ class PageGrid(GestureView):
         is_key = event.text().isdigit() and event.text() in self.worker.keys.values()
         is_key = is_key and time.monotonic() >= self.name_until  # else it may be part of a name
         is_text = event.text().isalnum() and not (is_key or event.modifiers() & ~TEXT_MODIFIERS)
-        return is_text and not self.codes.is_waiting and self._expects_name()
+        return is_text and not self.codes.first and self._expects_name()
 
     def show_page(self, page: ClassPage | None) -> None:
         places, took_names = self.places(), self.takes_names

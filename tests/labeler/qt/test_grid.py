@@ -110,27 +110,33 @@ def test_sweep_with_late_x11_repeats_is_one_step(
     assert own_steps(person) == ["Label 3 samples as rei"]
 
 
-@pytest.mark.parametrize("pause", [100, 2000])
+@pytest.mark.parametrize(
+    ("name", "gap", "counts"),
+    [("LOQI", 100, (1, 0)), ("UMIKO", 1300, (0, 0)), ("OKA", 600, (0, 1))],
+)
 def test_name_typed_where_letters_are_commands(
-    person: Person, monkeypatch: pytest.MonkeyPatch, pause: int
+    person: Person, monkeypatch: pytest.MonkeyPatch, name: str, gap: int, counts: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(keyboard, "LETTER_GAP_MS", 250)
+    codes, time, accepted = {"\r": Key.Key_Return, "\x1a": Key.Key_Z}, 1000, list[bool]()
+    messages = collect_messages(person.window)
+    pauses = [*[gap] * len(name), 2000, *[100] * 5]
     person.point(0)
-    for key, time in (*zip("LOQI", range(1000, 1400, 100), strict=True), ("\r", 1300 + pause)):
-        send_key(person, key, time)
-    assert own_steps(person) == ["Skip 1 sample"], "by the first letter alone"
-    assert person.status == "Ignored after the first letter: press / to type a name"
-    send_key(person, "\r", 1400 + pause)
-    assert person.status == "Refreshed"
-
-
-def send_key(person: Person, key: str, time: int) -> None:
-    for kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
-        code = Key.Key_Return if key == "\r" else Key(ord(key))
-        event = QKeyEvent(kind, code, NONE, key.lower())
-        event.setTimestamp(time)
-        QApplication.sendEvent(person.view.view, event)
-    settle(person.window)
+    for key, pause in zip(f"{name}\r\rLOQ\x1a", pauses, strict=True):
+        time += pause
+        for kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
+            modifiers, code = CONTROL if key == "\x1a" else NONE, codes.get(key) or Key(ord(key))
+            event = QKeyEvent(kind, code, modifiers, key.lower())
+            event.setTimestamp(time)
+            QApplication.sendEvent(person.view.view, event)
+        settle(person.window)
+        if key == "\r":
+            accepted.append("Refreshed" in messages)
+            now = person.window.worker.progress.counts
+            assert (now.later, now.other) == counts, "by the first letter alone"
+    assert accepted == [False, True]
+    assert "Taken for a name and ignored · /: type a name" in messages
+    assert person.status.startswith("Undone")
 
 
 def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:

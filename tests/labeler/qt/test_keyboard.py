@@ -501,7 +501,7 @@ def test_two_key_code_labels_face(crowded: Person) -> None:
     )
     crowded.view.view.codes._timer.setInterval(1)
     crowded.press(",")
-    wait_until(lambda: not crowded.view.view.codes.is_waiting)
+    wait_until(lambda: not crowded.view.view.codes.first)
     assert crowded.status == ", has no effect: the second key came too late"
 
 
