@@ -22,12 +22,14 @@ from gleanset.db.reports import STATUSES, Reports
 from gleanset.db.runs import LabelIssues
 from gleanset.db.samples import SplitEvidence
 from gleanset.db.snapshots import Snapshots
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.records import Face
 
 Line = dict[str, Any]
 
 PRELABELLED = ("position", "cluster", "outlier")
+MARKS = {"other": "unlisted person", "later": "skipped"}
 MEASURES = [name for name in Quality._fields if name != "size"]
 
 
@@ -58,10 +60,14 @@ def _face(face: Face) -> Line:
 def samples(dataset: Dataset) -> Iterator[Line]:
     """Yield all samples, including duplicates."""
     pairs = QualityMeasures(dataset.db).join(dataset.samples.iter_by_key())
+    tiles = SampleTiles(dataset.db)
     while page := list(islice(pairs, 500)):
         places = dataset.images.get_origins({sample.image for sample, _ in page})
+        ids = tiles.get_ids([sample.key for sample, _ in page])
+        marks = tiles.get_marks(list(ids))
         for sample, quality in page:
             line = _renamed(asdict(sample), "key", "id")
+            line["mark"] = MARKS.get(marks[ids[sample.key]] or "")
             line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
             line |= places.get(sample.image, NO_SUMMARY)._asdict()
             line |= quality._asdict() if quality else dict.fromkeys(MEASURES)

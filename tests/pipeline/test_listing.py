@@ -13,8 +13,10 @@ from tools_for_tests import picture, run_here, write_pictures
 from baseline.evaluation.metrics import RunMetrics, write_metrics
 from baseline.evaluation.outputs import Outputs, save_outputs
 from gleanset import Box, Dataset, Face, Origin, Rejection
+from gleanset.db.classes import Change, Changes
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssue, LabelIssues
+from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import FaceCrop, Landmark, Measured
@@ -82,7 +84,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             add_faces(dataset, name)
         add_frame(dataset)
         dataset.journal.apply("Label", [Choice(sample_key("alpha"), "label", "hana")])
-        dataset.journal.apply("Reject", [Choice(sample_key("beta"), "reject")])
+        step = dataset.journal.apply("Reject", [Choice(sample_key("beta"), "reject")])
+        [beta] = SampleTiles(dataset.db).get_ids([sample_key("beta")]).values()
+        Changes(dataset.db).apply(step, [Change("mark", beta, "other")])
         splits = {"alpha": ("group-1", "test"), "beta": ("group-2", "val")}
         dataset.samples.set_splits({sample_key(n): s for n, s in splits.items()}, "by hand")
         for what in "ab":
@@ -112,27 +116,25 @@ def test_images_are_listed_with_origins(filled: Dataset) -> None:
 def test_samples_are_listed_with_label_and_origin(filled: Dataset) -> None:
     result = {line["id"]: line for line in lines(filled, "samples")}
     assert len(result) == 6
-    assert (
-        result[sample_key("alpha")].items()
-        >= {
-            "image": sha("alpha"),
-            "box": [5, 15, 40, 50],
-            "detector": "animeface",
-            "score": 0.51,
-            "phash": "0000000000000007",
-            "status": "labelled",
-            "label": "hana",
-            "hint": "alpha",
-            "split": "test",
-            "split_group": "group-1",
-            "size": 40,
-            "path": "/videos/e1.mkv",
-            "kept": True,
-            "flags": [],
-        }.items()
-    )
-    rejected = result[sample_key("beta")]
-    assert (rejected["status"], rejected["split"]) == ("rejected", None)
+    expected = {
+        "image": sha("alpha"),
+        "box": [5, 15, 40, 50],
+        "detector": "animeface",
+        "score": 0.51,
+        "phash": "0000000000000007",
+        "status": "labelled",
+        "label": "hana",
+        "hint": "alpha",
+        "split": "test",
+        "split_group": "group-1",
+        "size": 40,
+        "path": "/videos/e1.mkv",
+        "kept": True,
+        "flags": [],
+    }
+    assert result[sample_key("alpha")].items() >= expected.items()
+    beta = result[sample_key("beta")]
+    assert beta.items() >= {"status": "rejected", "mark": "unlisted person", "split": None}.items()
     assert result[sample_key("gamma")]["status"] == "queue"
 
 
