@@ -240,7 +240,7 @@ def test_unused_images_are_counted_by_stage(dataset: Dataset) -> None:
     dataset.rejections.add(Rejection("harvest-frames", "a.mp4", "damaged video", ""))
     page = report(dataset)
     tiles = " ".join(page.xpath("string(//ul[@class='tiles'])").split())
-    assert f"{images} images 1 other item could not be used {in_use} faces" in tiles
+    assert f"{images} images 1 other unusable {in_use} faces" in tiles
     (shown, labelled) = (
         sum(int(text) for text in page.xpath(f"//section[@id='sources']//tbody/tr/td[{n}]/text()"))
         for n in (3, 4)
