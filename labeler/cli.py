@@ -194,7 +194,8 @@ def delete(job: CommandJob, name: str) -> Result:
         known = {*dataset.classes.list_names(), *aliases}
         current = dataset.classes.find_renamed(name)
         if current and current in known and name not in known:
-            fix = f"labeler classes delete {shlex.quote(current)} {dataset.option}"
+            command = f"labeler classes delete {shlex.quote(current)} {dataset.option}"
+            fix = f"to delete {current!r} itself, with its labels: {command}"
             raise UsageError(f"{name!r} is a former name of {current!r}", fix)
         edit = editor.delete(name)
         command = f"labeler hints drop {shlex.quote(name)} {dataset.option}"

@@ -106,7 +106,14 @@ class Changes(Table):
             sql = f"SELECT 1 FROM {table} WHERE {key}=? AND {column} IS ?"
             as_made += [row] * self._db.has_rows(sql, (row["item"], row["after"]))
         back = self._names_free(as_made)
-        self.apply(undoing, [Change(row["what"], row["item"], row["before"]) for row in back])
+        changes = [Change(row["what"], row["item"], row["before"]) for row in back]
+        # An alias that took the former name of its class gets the other name.
+        changes += [
+            Change("name", alias, row["after"])
+            for row in back
+            if row["what"] == "name" and (alias := self._find_own_alias(row["item"], row["before"]))
+        ]
+        self.apply(undoing, changes)
         reverted = {(row["what"], row["item"]) for row in back}
         left = [(what, item) for what, item, *_ in free if (what, item) not in reverted]
         owners = {what: table if key == "id" else key for what, (table, _, key) in _PLACES.items()}
@@ -130,6 +137,7 @@ class Changes(Table):
             if row["what"] == "name"
             and self._db.fetch_value("SELECT id FROM class WHERE name=?", (row["before"],))
             not in {None, *going}
+            and self._find_own_alias(row["item"], row["before"]) is None
         }
         if not taken_names:
             return rows
@@ -137,6 +145,11 @@ class Changes(Table):
         return self._names_free(
             [r for r in rows if r["what"] != "name" or r["item"] not in taken_names]
         )
+
+    def _find_own_alias(self, row: int, name: str) -> int | None:
+        """Return the alias of a class (row) with this name: they can swap their names."""
+        sql = "SELECT id FROM class WHERE name=? AND merged_into=? AND id<>merged_into"
+        return self._db.fetch_int(sql, (name, row)) or None
 
     def get_refused_classes(self, samples: Sequence[int]) -> dict[int, frozenset[int]]:
         """Return the classes (rows) that a person ruled out for these samples."""

@@ -411,7 +411,9 @@ def test_undo_restores_a_former_name(empty: Dataset) -> None:
     editor.add("nene")
     assert (names(), empty.journal.undo().operation.kind) == ({}, "new-class")
     assert (names(), counted(empty)) == ({"yun": ["nene"]}, {"yun": 1})
-    redo = empty.journal.undo(SampleTiles(empty.db).list_steps()[-1].id)
+    assert (empty.journal.undo().operation.kind, counted(empty)) == ("rename-class", {"nene": 1})
+    empty.journal.undo(SampleTiles(empty.db).list_steps()[-1].id)
+    redo = empty.journal.undo(SampleTiles(empty.db).list_steps()[-3].id)
     assert (redo.operation.kind, names(), counted(empty)) == ("undo", {}, {"yun": 1, "nene": 0})
     # Out of order: a class that has got samples since is not merged again.
     label(empty, key, "nene")

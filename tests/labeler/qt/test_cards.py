@@ -371,9 +371,7 @@ def test_pages_before_and_after_one_that_an_undo_shows(clusters_person: Person) 
     person.point(0)
     person.type_name("Miku")
     person.enter()
-    assert person.page != first
     person.undo()
-    assert person.page == first
     QTest.keyClick(view.view, Qt.Key.Key_PageUp)
     assert (person.status, person.page) == ("No earlier page", first)
     QTest.keyClick(view.view, Qt.Key.Key_PageDown)
