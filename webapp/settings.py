@@ -72,7 +72,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
 def page_settings(root: Path) -> WebSettings:
     """Return the `[web]` table of a dataset, with its name, description and contact as defaults.
 
-    A name that is only that of the folder, as the window stores it, is not a title for users.
+    The folder's name, which the window used to store as the name, is not a title for users.
     """
     if not is_dataset(root):
         return WebSettings()
