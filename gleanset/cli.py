@@ -25,6 +25,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from gleanset import __version__
+from gleanset.command_result import CommandResult
 from gleanset.dataset import Dataset
 from gleanset.errors import DatasetMissing, GleansetError, UsageError
 from gleanset.settings import CLUSTER_ADDRESS, LOCAL, SETTINGS_FILE, list_obsolete_settings
@@ -81,7 +82,7 @@ class CommandJob:
         """Print a line to stdout unchanged."""
         _out(line)
 
-    def show_json(self, value: Result) -> None:
+    def show_json(self, value: dict[str, Any]) -> None:
         """Print a value to stdout as a line of JSON, escaped if the encoding requires it."""
         text = json.dumps(value, ensure_ascii=False)
         try:
@@ -90,12 +91,13 @@ class CommandJob:
             text = json.dumps(value)
         _out(text)
 
-    def show_result(self, result: Result) -> None:
+    def show_result(self, result: CommandResult | Result) -> None:
         """Print a result to stdout as text or JSON."""
         if self.as_json:
-            self.show_json(result)
+            self.show_json(result.to_json() if isinstance(result, CommandResult) else result)
         elif not self.progress.quiet:
-            for line in format_result(result):
+            lines = result.lines() if isinstance(result, CommandResult) else format_result(result)
+            for line in lines:
                 _out(line)
 
     def tell(self, line: str) -> None:
@@ -150,10 +152,10 @@ def create_program(
 
 def job_options(
     *, simulate: bool = False, dataset: bool = True, on: bool = False
-) -> Callable[[Callable[..., Result | None]], Callable[..., None]]:
+) -> Callable[[Callable[..., CommandResult | Result | None]], Callable[..., None]]:
     """Add the common options; the function gets a `CommandJob` as its first argument."""
 
-    def decorate(function: Callable[..., Result | None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., CommandResult | Result | None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(as_json: bool, quiet: bool, progress: str, verbose: int, **rest: Any) -> None:
             level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
