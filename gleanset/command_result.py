@@ -8,11 +8,12 @@ import msgspec
 from gleanset.terminal import format_result
 
 
-class CommandResult(msgspec.Struct, kw_only=True):
+class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What a command or a stage of a recipe did.
 
-    The fields are the keys of `--json`. A result is printed in the same way wherever it appears:
-    by its command, by a recipe, after an error. Nothing is recognised by the keys of a result.
+    The fields are the keys of `--json`; those that have their default are left out. A result is
+    printed in the same way wherever it appears: by its command, by a recipe, after an error.
+    Nothing is recognised by the keys of a result.
     """
 
     def to_json(self) -> dict[str, Any]:
@@ -24,6 +25,6 @@ class CommandResult(msgspec.Struct, kw_only=True):
         """Return what people read, by name, for `format_result`."""
         return self.to_json()
 
-    def lines(self) -> list[str]:
+    def lines(self, indent: str = "") -> list[str]:
         """Return the lines that people read, wrapped to the width of the terminal."""
-        return format_result(self.summary())
+        return format_result(self.summary(), indent)

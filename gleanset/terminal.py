@@ -171,28 +171,31 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
 
     Only the first number of the result is shown if it is zero.
     """
-    # Nested keys are data, such as class names.
-    if not indent:
-        result = {key.replace("_", " "): value for key, value in result.items()}
-    lines = [
-        line
-        for key, value in result.items()
-        if isinstance(value, str)
-        for line in wrap_named(key, value, indent)
-    ]
-    numbers = [
-        (key, value) for key, value in result.items() if not isinstance(value, (dict, list, str))
-    ]
-    visible_numbers = (
-        numbers if indent else [*numbers[:1], *(item for item in numbers[1:] if item[1] != 0)]
-    )
-    lines += join_pairs([(key, _value(value)) for key, value in visible_numbers], indent)
-    for key, value in result.items():
+    named_values = {key.replace("_", " "): value for key, value in result.items()}
+    numbers = [key for key, value in named_values.items() if not isinstance(value, _NESTED)]
+    hidden = {key for key in numbers[1:] if named_values[key] == 0}
+    shown = {key: value for key, value in named_values.items() if key not in hidden}
+    return _format_values(shown, indent)
+
+
+_NESTED = (dict, list, str)
+
+
+def _format_values(values: Mapping[str, Any], indent: str) -> list[str]:
+    """Format values; the keys of nested ones are data, such as class names."""
+    lines: list[str] = []
+    for key, value in values.items():
+        if isinstance(value, str):
+            lines += wrap_named(key, value, indent)
+    numbers = [(key, value) for key, value in values.items() if not isinstance(value, _NESTED)]
+    lines += join_pairs([(key, _value(value)) for key, value in numbers], indent)
+    for key, value in values.items():
         if isinstance(value, dict) and value:
-            lines += [*_heading(key, indent), *format_result(value, indent + "  ")]
+            lines += [*_heading(key, indent), *_format_values(value, indent + _INDENT)]
         elif isinstance(value, list) and value:
-            items = (line for item in value for line in wrap(str(item), indent + "  "))
-            lines += [*_heading(key, indent), *items]
+            lines += _heading(key, indent)
+            for item in value:
+                lines += wrap(str(item), indent + _INDENT)
     return lines
 
 
