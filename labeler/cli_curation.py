@@ -13,6 +13,7 @@ from click.core import ParameterSource
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
+from gleanset.command_result import CommandResult
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, InputUnusable
 from gleanset.html.words import count
@@ -329,7 +330,7 @@ def _preview_result(job: CommandJob, preview: ExportPreview) -> Result:
     return result | ({"paths": preview.paths} if job.as_json or job.verbose else {})
 
 
-def unreadable_images_error(count: int, result: Result) -> DoneInPart:
+def unreadable_images_error(count: int, result: CommandResult | Result) -> DoneInPart:
     """Return the error of a command that left out unreadable images."""
     return DoneInPart(
         f"left out {count} unreadable images",

@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict, replace
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import click
 import msgspec
@@ -21,6 +21,7 @@ from gleanset.cli import (
     parse_key_values,
 )
 from gleanset.cli import main as run_main
+from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
 from gleanset.html.words import number
@@ -167,7 +168,7 @@ def run(
     options: tuple[str, ...],
     start: str | None,
     allow_private: bool,
-) -> Result:
+) -> CommandResult:
     """Run a recipe stage by stage, or resume it.
 
     RECIPE is a file, or the name of a bundled recipe (see gleanset recipes).
@@ -175,7 +176,7 @@ def run(
     from labeler.cli_curation import unreadable_images_error
     from pipeline.recipe import find_recipe, read_recipe
     from pipeline.report import write_report
-    from pipeline.stages import Stages, run_recipe
+    from pipeline.stages import RecipePreview, Stages, run_recipe
     from pipeline.status import page_command
 
     file = find_recipe(recipe)
@@ -183,28 +184,16 @@ def run(
     recipe_table = read_recipe(file)
     stages = Stages(recipe_table, file.parent, job.progress, allow_private, extra, job.say)
     root = into or job.root
-    result: Result = run_recipe(
-        stages, root, job.say, start=start, simulate=job.simulate, on=job.on
-    )
-    if not job.simulate:
-        with Dataset.open(root) as dataset:
-            result["report"] = str(write_report(dataset, title=recipe_table.title))
-            result |= page_command(dataset)
-    summary = result if job.as_json else {name: _summarize(r) for name, r in result.items()}
-    exported = result.get("export")
-    if isinstance(exported, dict) and exported.get("failed"):
-        raise unreadable_images_error(len(exported["failed"]), summary)
-    return summary
-
-
-def _summarize(result: Any) -> Any:
-    """Return the result of a stage for people."""
-    from harvest.frames import summarize_frames
-    from labeler.splits.split_spec import split_summary
-
-    if isinstance(result, dict) and "video_states" in result:
-        return summarize_frames(result)
-    return split_summary(result) if isinstance(result, dict) and "classes" in result else result
+    if job.simulate:
+        return RecipePreview(stages=[name for name, _ in stages.checked(root, start)])
+    result = run_recipe(stages, root, job.say, start=start, on=job.on)
+    with Dataset.open(root) as dataset:
+        result.report = str(write_report(dataset, title=recipe_table.title))
+        result.serve = page_command(dataset).get("serve", "")
+    exported = result.stages.get("export")
+    if exported is not None and (failed := exported.to_json().get("failed")):
+        raise unreadable_images_error(len(failed), result)
+    return result
 
 
 @commands.command(epilog="Example: gleanset recipes memes")

@@ -66,7 +66,12 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
         page = page_command(dataset)
         if page and shutil.which("webapp") is None:  # the environment is not active
             page = {"serve": f"{shlex.quote(sysconfig.get_path('scripts'))}/{page['serve']}"}
-        return {"stages": result, "report": str(report), **_describe_test(dataset), **page}
+        return {
+            "stages": result.to_json(),
+            "report": str(report),
+            **_describe_test(dataset),
+            **page,
+        }
 
 
 def _describe_test(dataset: Dataset) -> dict[str, str]:

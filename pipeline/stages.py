@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -15,10 +16,13 @@ from baseline.settings import check_preset, load_preset
 from baseline.train.training import require_packages
 from facecrop.request import FaceSearch
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.connection import CATALOGUE
 from gleanset.errors import GleansetError, Incomplete, RecipeError, UsageError
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
+from gleanset.terminal import format_result
 from gleanset.work.progress import Progress
+from harvest.frames import summarize_frames
 from harvest.request import (
     FolderRequest,
     FramesRequest,
@@ -32,18 +36,61 @@ from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import conflict_summary
 from labeler.export.job import export
 from labeler.splits.plan import apply_split, plan_split
-from labeler.splits.split_spec import SplitSpec
+from labeler.splits.split_spec import SplitSpec, split_summary
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import ExportPart, Recipe
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
-
-Result = dict[str, object]
-Stage = tuple[str, Callable[[Dataset], Result]]
+Stage = tuple[str, Callable[[Dataset], CommandResult]]
 Check = Callable[[], object]
 Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | EpisodesRequest
 _MAX_LISTED_NAMES = 3
+
+
+class StageResult(CommandResult):
+    """Result of a stage whose command has no typed result yet; `printed` is for people."""
+
+    values: dict[str, Any]
+    printed: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values."""
+        return self.values
+
+    def summary(self) -> dict[str, Any]:
+        """Return what is printed."""
+        return self.printed
+
+
+class RecipePreview(CommandResult):
+    """The stages that a recipe would run."""
+
+    stages: list[str]
+
+
+class RecipeResult(CommandResult):
+    """Results of the stages of a recipe by name, its report, and the command for its page."""
+
+    stages: dict[str, CommandResult]
+    report: str = ""
+    serve: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the results of the stages by name, then the others."""
+        values: dict[str, Any] = {name: stage.to_json() for name, stage in self.stages.items()}
+        return values | self._ends()
+
+    def lines(self, indent: str = "") -> list[str]:
+        """Return the lines of each stage below its name."""
+        lines = []
+        for name, stage in self.stages.items():
+            lines += [f"{indent}{name}:", *stage.lines(f"{indent}  ")]
+        return lines + format_result(self._ends(), indent)
+
+    def _ends(self) -> dict[str, str]:
+        ends = {"report": self.report, "serve": self.serve}
+        return {name: text for name, text in ends.items() if text}
 
 
 @dataclass(frozen=True)
@@ -79,8 +126,8 @@ class Stages:
         for episodes in recipe.episodes:
             yield f"episodes {_short(episodes.videos)}", self._source(episodes)
 
-    def _source(self, part: Source) -> Callable[[Dataset], Result]:
-        return lambda dataset: self.request(part).run(dataset, self.progress)
+    def _source(self, part: Source) -> Callable[[Dataset], CommandResult]:
+        return lambda dataset: wrap_source(self.request(part).run(dataset, self.progress))
 
     def request(self, part: Source) -> Source:
         """Return the request of a table. Raises `InputUnusable` for an invalid path."""
@@ -98,7 +145,7 @@ class Stages:
         if recipe.dedup:
             yield "dedup", self._dedup
         if recipe.accept_hints:
-            yield "accept hints", lambda dataset: accept_hints(dataset).result()
+            yield "accept hints", lambda dataset: wrap_result(accept_hints(dataset).result())
         if recipe.split:
             yield "split", partial(split, recipe.split, progress=self.progress)
         if recipe.export:
@@ -155,26 +202,41 @@ class Stages:
         # Built, because only the detector can check its settings.
         yield lambda: FaceSearch().spec(recipe.crop).build()
 
-    def _faces(self, dataset: Dataset) -> Result:
+    def _faces(self, dataset: Dataset) -> CommandResult:
         # Frames of episodes were searched while they were sampled.
         search = FaceSearch(new=bool(self.recipe.episodes))
-        return search.run(dataset, self.progress, self.recipe.crop)
+        return wrap_result(search.run(dataset, self.progress, self.recipe.crop))
 
-    def _dedup(self, dataset: Dataset) -> Result:
+    def _dedup(self, dataset: Dataset) -> CommandResult:
         finder = DuplicateFinder(dataset, progress=self.progress)
         finder.search()
         plan = finder.apply()
-        return plan.result() | conflict_summary(dataset, plan)
+        return wrap_result(plan.result() | conflict_summary(dataset, plan))
 
-    def _export(self, part: ExportPart, dataset: Dataset) -> Result:
+    def _export(self, part: ExportPart, dataset: Dataset) -> CommandResult:
         target = part.target(dataset.root)
-        return export(dataset, target, part.options(), progress=self.progress)
+        return wrap_result(export(dataset, target, part.options(), progress=self.progress))
 
-    def _train(self, part: TrainRequest, dataset: Dataset) -> Result:
+    def _train(self, part: TrainRequest, dataset: Dataset) -> CommandResult:
+        from baseline.data.runs import run_folder
+        from baseline.evaluation.summary import summarize_training
         from baseline.train.train_run import train_run
 
         settings = load_preset(part.preset, part.texts(), dataset.pin_of)
-        return train_run(dataset, settings, progress=self.progress, say=self.say)
+        result = train_run(dataset, settings, progress=self.progress, say=self.say)
+        folder = run_folder(dataset, str(result["run"]))
+        return StageResult(values=result, printed=summarize_training(result, folder, dataset.root))
+
+
+def wrap_result(values: dict[str, object]) -> StageResult:
+    """Return the result of a stage that is printed as it is."""
+    return StageResult(values=values, printed=values)
+
+
+def wrap_source(values: dict[str, object]) -> StageResult:
+    """Return the result of a source."""
+    is_video = "video_states" in values
+    return StageResult(values=values, printed=summarize_frames(values) if is_video else values)
 
 
 def run_checks(checks: Iterable[Check]) -> None:
@@ -215,12 +277,15 @@ def _number_equal_names(stages: Iterable[Stage]) -> Iterator[Stage]:
         yield (name if counts[name] == 1 else f"{name} ({counts[name]})"), stage
 
 
-def split(part: SplitSettings, dataset: Dataset, *, progress: Progress | None = None) -> Result:
+def split(
+    part: SplitSettings, dataset: Dataset, *, progress: Progress | None = None
+) -> CommandResult:
     """Assign train, val and test after a search for copies; return the counts."""
     copies = DuplicateFinder(dataset, progress=progress).search_labelled()
     plan = plan_split(dataset, part)
     apply_split(dataset, plan)
-    return plan.result() | copies
+    values = plan.result() | copies
+    return StageResult(values=values, printed=split_summary(values))
 
 
 def run_recipe(
@@ -229,18 +294,15 @@ def run_recipe(
     say: Callable[[str], None],
     *,
     start: str | None = None,
-    simulate: bool = False,
     on: str | None = None,
-) -> Result:
+) -> RecipeResult:
     """Run all stages on the dataset at `root`, creating it if necessary; return all results.
 
-    `start` skips the stages before it and needs an existing dataset. `simulate` only checks and
-    lists the stages. `on` overrides where heavy work runs. After an incomplete search the other
-    stages still run, then `Incomplete` is raised with the results.
+    `start` skips the stages before it and needs an existing dataset. `on` overrides where heavy
+    work runs. After an incomplete search the other stages still run, then `Incomplete` is raised
+    with the results.
     """
     todo = stages.checked(root, start)
-    if simulate:
-        return {"stages": [name for name, _ in todo]}
     recipe = stages.recipe
     settings = Settings(
         name=recipe.title,
@@ -248,7 +310,7 @@ def run_recipe(
         split=recipe.split or SplitSettings(),
         work=recipe.work or WorkSettings(),
     )
-    results: Result = {}
+    results: dict[str, CommandResult] = {}
     incomplete: list[Incomplete] = []
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
         if place := on or (recipe.work and recipe.work.on):
@@ -261,10 +323,11 @@ def run_recipe(
                 results[name] = stage(dataset)
             except Incomplete as error:
                 incomplete.append(error)
-                results[name] = error.result
+                results[name] = wrap_result(dict(error.result or {}))
+    result = RecipeResult(stages=results)
     if incomplete:
-        raise Incomplete(incomplete[0].what, incomplete[0].fix, results)
-    return results
+        raise Incomplete(incomplete[0].what, incomplete[0].fix, result)
+    return result
 
 
 def _short(names: str | tuple[str, ...] | list[str]) -> str:

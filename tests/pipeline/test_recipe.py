@@ -47,10 +47,10 @@ Write = Callable[[str], Path]
 pytestmark = pytest.mark.usefixtures("site_logins")
 
 
-def run(path: Path, *words: str, **environment: str) -> Ran:
+def run(path: Path, *words: str, as_json: bool = True, **environment: str) -> Ran:
     """Run a recipe into the folder `made` next to it."""
     made = path.parent / "made"
-    alone = ("--into", made, "--allow-private", "--json")
+    alone = ("--into", made, "--allow-private", *(("--json",) if as_json else ()))
     return run_here("pipeline.cli", "run", path, *alone, *words, **environment)
 
 
@@ -142,6 +142,20 @@ def test_all_errors_are_reported_at_once(recipe: Write) -> None:
     ran = run(recipe(text), "-s").refused(3)
     for message in ("'whole'", "6:0:2", "epochs", "no.txt", "bing"):
         assert message in ran.stderr
+
+
+@pytest.mark.slow
+def test_recipe_that_trains_prints_its_results(recipe: Write, tmp_path: Path) -> None:
+    first = run(recipe(VALID), as_json=False).checked().stdout.splitlines()
+    second = run(recipe(VALID), as_json=False).checked().stdout.splitlines()
+    for lines in (first, second):
+        assert [line for line in lines if "_" in line and "/" not in line] == []
+        assert "  train: 12, val: 4, test: 4, groups: 20, largest group: 1" in lines
+        accuracy = next(line for line in lines if line.startswith("  test accuracy: "))
+        assert "/4), 95% CI" in accuracy
+        assert lines[-1].endswith(f"webapp serve -d {tmp_path / 'made'}")
+    assert "  added: 20" in first
+    assert "  added: 0, known: 20" in second
 
 
 TABLES_NEEDING_SPLIT = ("export", "train")
@@ -306,7 +320,7 @@ def test_folder_may_be_archive_in_home(
     make_archive(tmp_path / "home" / "owls.zip", files)
     path = recipe(START + '[[folder]]\npath = "~/owls.zip"\nhints_from_folders = true\n')
     result = run_recipe(stages(path), tmp_path / "made", lambda _: None)
-    assert result["accept hints"] == {
+    assert result.to_json()["accept hints"] == {
         "accepted": 3,
         "left_in_queue": 0,
         "labels": {"owl": 3},
