@@ -26,9 +26,10 @@ import click
 
 from gleanset import __version__
 from gleanset.command_result import CommandResult
-from gleanset.dataset import Dataset
-from gleanset.errors import DatasetMissing, GleansetError, UsageError
-from gleanset.settings import CLUSTER_ADDRESS, LOCAL, SETTINGS_FILE, list_obsolete_settings
+from gleanset.dataset import Dataset, has_dataset_file
+from gleanset.errors import CurrentFolderMissing, DatasetMissing, GleansetError, UsageError
+from gleanset.platform import has_current_folder
+from gleanset.settings import CLUSTER_ADDRESS, LOCAL, list_settings_warnings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.terminal import format_result, wrap
 from gleanset.work.progress import Progress, set_current
@@ -68,7 +69,7 @@ class CommandJob:
             yield dataset
 
     def _placed(self, dataset: Dataset) -> Dataset:
-        for line in list_obsolete_settings(self.root):
+        for line in list_settings_warnings(self.root):
             self.say(line)
         if self.on is not None:
             dataset.work_on(self.on)
@@ -249,11 +250,16 @@ _simulate_option = click.option(
 
 
 def find_dataset_root(folder: Path | None) -> Path:
-    """Return `folder`, else the current folder if it is a dataset, else `$GLEANSET_DATASET`."""
-    if folder is not None:
-        return folder
+    """Return `folder`, else the current folder if it is a dataset, else `$GLEANSET_DATASET`.
+
+    Raises `CurrentFolderMissing` for a relative path in a folder that was deleted.
+    """
     fallback = os.environ.get("GLEANSET_DATASET")
-    return Path(fallback) if fallback and not Path(SETTINGS_FILE).exists() else Path()
+    if folder is None:
+        folder = Path(fallback) if fallback and not has_dataset_file(Path()) else Path()
+    if not (folder.is_absolute() or has_current_folder()):
+        raise CurrentFolderMissing
+    return folder
 
 
 def main(commands: click.Group) -> NoReturn:
@@ -281,10 +287,20 @@ def main(commands: click.Group) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception:
-        traceback.print_exc()
-        click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
-        code = BUG_EXIT_CODE
+        code = _report_unexpected_error(name)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report_unexpected_error(name: str) -> int:
+    """Print the exception that is being handled; return the exit code."""
+    if not has_current_folder():
+        # A relative path, or a library that asks for the current folder.
+        error = CurrentFolderMissing()
+        click.echo(f"{name}: {error}", err=True)
+        return error.exit_code
+    traceback.print_exc()
+    click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
+    return BUG_EXIT_CODE
 
 
 def confirm(question: str) -> bool:

@@ -74,7 +74,7 @@ def read_toml(path: Path, shape: type[T]) -> T:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputUnusable(f"cannot read {path}: {error}", "check the name of the file") from error
+        raise InputUnusable(f"cannot read {path}: {error}", _reading_fix(error)) from error
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -86,6 +86,14 @@ def read_toml(path: Path, shape: type[T]) -> T:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
         raise _recipe_error(path, text, [_Mistake((), _lowered(error), WRONG_VALUE)]) from error
+
+
+def _reading_fix(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "save it as UTF-8"
+    if isinstance(error, PermissionError):
+        return "change its permissions so that you may read it"
+    return "check the name of the file"
 
 
 WRONG_VALUE = "change that value"

@@ -105,7 +105,9 @@ class Dataset:
             raise NotWritable(
                 f"cannot create the folder {root}: {error.strerror}", "name another one with -d DIR"
             ) from error
-        if not (root / SETTINGS_FILE).exists():
+        # Missing settings of an existing dataset are reported until somebody writes them.
+        is_new = not (root / CATALOGUE).exists()
+        if (is_new or settings is not None) and not (root / SETTINGS_FILE).exists():
             write_settings(root, settings or Settings())
         return cls(root, create=True)
 
@@ -143,7 +145,8 @@ class Dataset:
             self.cache.mkdir(exist_ok=True)
             own = (self.cache, self.root / "images", self.root / "crops")
             folders = tuple(filter(Path.is_dir, own))
-        return Cluster(cluster.group(1), folders, (self.root / SETTINGS_FILE, *files), number)
+        settings = [path for path in (self.root / SETTINGS_FILE,) if path.exists()]
+        return Cluster(cluster.group(1), folders, (*settings, *files), number)
 
     def originals(self, scratch: Path) -> Store:
         """Return the store of originals; `scratch` holds files without a row."""
@@ -239,10 +242,22 @@ def check_dataset_exists(root: Path) -> None:
                 "a dataset is a folder, not a place in a bucket",
                 "copy it first, for instance: aws s3 sync s3://BUCKET/PREFIX DIR",
             )
+        if (root / SETTINGS_FILE).is_file():
+            raise _catalogue_missing_error(root)
         raise DatasetMissing(
             f"there is no dataset in {root.absolute()}",
             "name its folder with -d DIR, or make one: gleanset init -d DIR",
         )
+
+
+def _catalogue_missing_error(root: Path) -> DatasetMissing:
+    catalogue = root / CATALOGUE
+    snapshots = sorted((root / "snapshots").glob("*.sqlite"), key=lambda path: path.stat().st_mtime)
+    fix = f"for an empty one: gleanset init -d {shlex.quote(str(root))}"
+    if snapshots:
+        command = shlex.join(["cp", str(snapshots[-1]), str(catalogue)])
+        fix = f"copy the latest snapshot back: {command}"
+    return DatasetMissing(f"the catalogue is missing: {catalogue.absolute()}", fix)
 
 
 def is_dataset(folder: Path) -> bool:
@@ -254,4 +269,10 @@ def is_dataset(folder: Path) -> bool:
 
 
 def _holds_dataset(folder: Path) -> bool:
-    return (folder / SETTINGS_FILE).is_file() and (folder / CATALOGUE).is_file()
+    # The settings may be deleted: defaults replace them. Nothing replaces the catalogue.
+    return (folder / CATALOGUE).is_file()
+
+
+def has_dataset_file(folder: Path) -> bool:
+    """Return whether a folder has the settings or the catalogue of a dataset."""
+    return any((folder / name).exists() for name in (SETTINGS_FILE, CATALOGUE))

@@ -40,6 +40,13 @@ class InputUnusable(GleansetError):
     """Unusable input: not a video, not a folder, no labels yet."""
 
 
+class CurrentFolderMissing(InputUnusable):
+    """The folder in which the command was started was deleted."""
+
+    def __init__(self) -> None:
+        super().__init__("the current folder no longer exists", "change to another one: cd ~")
+
+
 class DatasetMissing(InputUnusable):
     """The folder contains no dataset."""
 

@@ -31,6 +31,15 @@ def count_cores() -> int:
     return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
 
 
+def has_current_folder() -> bool:
+    """Return whether the current folder exists; it may be deleted while a shell is in it."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return False
+    return True
+
+
 def has_display() -> bool:
     """Return whether a window can be shown."""
     elsewhere = sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM")

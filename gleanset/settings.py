@@ -159,11 +159,16 @@ def write_settings(root: Path, settings: Settings) -> None:
     write_atomic(root / SETTINGS_FILE, (text + tomli_w.dumps(plain)).encode())
 
 
+def restore_settings_file(root: Path) -> None:
+    """Write `dataset.toml` if it is missing or empty."""
+    if not _read_text(root).strip():
+        write_settings(root, Settings())
+
+
 def add_web(root: Path, web: WebSettings) -> bool:
     """Add `[web]` to `dataset.toml`; False if it has a different one, which is kept."""
-    path = root / SETTINGS_FILE
-    own = read_toml(path, Settings).web
-    if own == web or "web" in tomllib.loads(path.read_text(encoding="utf-8-sig")):
+    own = read_own_settings(root).web
+    if own == web or "web" in tomllib.loads(_read_text(root)):
         return own == web
     changed = _changed(msgspec.to_builtins(web), msgspec.to_builtins(WebSettings()))
     append_tables(root, {"web": changed})
@@ -173,7 +178,7 @@ def add_web(root: Path, web: WebSettings) -> bool:
 def append_tables(root: Path, tables: dict[str, Any]) -> None:
     """Append tables to `dataset.toml` without changing the rest of the file."""
     path = root / SETTINGS_FILE
-    text = f"{path.read_text(encoding='utf-8-sig').rstrip()}\n\n{tomli_w.dumps(tables)}"
+    text = f"{_read_text(root).rstrip()}\n\n{tomli_w.dumps(tables)}".lstrip()
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -181,9 +186,21 @@ def append_tables(root: Path, tables: dict[str, Any]) -> None:
     write_atomic(path, text.encode())
 
 
+def _read_text(root: Path) -> str:
+    """Return the text of `dataset.toml`, which may have been deleted."""
+    path = root / SETTINGS_FILE
+    return path.read_text(encoding="utf-8-sig") if path.exists() else ""
+
+
+def read_own_settings(root: Path) -> Settings:
+    """Read `dataset.toml`; the defaults if it was deleted."""
+    path = root / SETTINGS_FILE
+    return read_toml(path, Settings) if path.exists() else Settings()
+
+
 def read_settings(root: Path | None) -> Settings:
     """Read `dataset.toml`, overridden by the user's settings."""
-    own = Settings() if root is None else read_toml(root / SETTINGS_FILE, Settings)
+    own = Settings() if root is None else read_own_settings(root)
     user = Path(platformdirs.user_config_dir("gleanset")) / USER_FILE
     # Unlike `Path.is_file`, this is False in the home of another user, as under `sudo -u`.
     if not os.path.isfile(user):  # noqa: PTH113
@@ -207,9 +224,14 @@ def parse_split_settings(text: str) -> SplitSettings | None:
     return SplitSettings(values["ratio"], int(values["seed"]), held_out)
 
 
-def list_obsolete_settings(root: Path) -> list[str]:
-    """Return a warning for each key of `dataset.toml` that only earlier versions had."""
-    values = tomllib.loads((root / SETTINGS_FILE).read_text(encoding="utf-8-sig"))
+def list_settings_warnings(root: Path) -> list[str]:
+    """Return a warning if `dataset.toml` is lost, and for keys that only earlier versions had."""
+    text = _read_text(root)
+    if not text.strip():
+        problem = "is empty" if (root / SETTINGS_FILE).exists() else "is missing"
+        command = f"gleanset init -d {shlex.quote(str(root))}"
+        return [f"{SETTINGS_FILE} {problem}: default settings are used; for a new file: {command}"]
+    values = tomllib.loads(text)
     return [f"{SETTINGS_FILE}: {line}" for line in drop_obsolete_keys(values, Settings)]
 
 

@@ -23,12 +23,13 @@ from gleanset.cli import (
 from gleanset.cli import main as run_main
 from gleanset.command_result import CommandResult
 from gleanset.config import Param
+from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
 from gleanset.html.words import number
 from gleanset.named_files import shorten_list
 from gleanset.records import Snapshot
 from gleanset.request import Count, Request, request_options
-from gleanset.settings import Settings, write_settings
+from gleanset.settings import Settings, restore_settings_file, write_settings
 from gleanset.terminal import escape_name
 from pipeline.episodes.request import EpisodesRequest
 
@@ -88,6 +89,8 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
         if source is ParameterSource.COMMANDLINE:
             raise UsageError("two dataset folders: DIR and -d", "use only one of them")
         job = replace(job, root=folder)
+    if is_dataset(job.root):
+        restore_settings_file(job.root)
     with job.create() as dataset:
         present = {key: text for key, text in texts.items() if text is not None}
         if lines := {key: " ".join(text.split()) or None for key, text in present.items()}:

@@ -108,6 +108,6 @@ class StaticPageRequest(Request, frozen=True, kw_only=True):
 
     COMMAND = "webapp export"
 
-    folder: Annotated[str, Param(argument=True, path=True)]
+    folder: Annotated[str, Param(argument=True, required=True, path=True)]
     run: Annotated[str | None, Param(argument=True)] = None
     detector: ModelDetector = None

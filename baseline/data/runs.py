@@ -10,12 +10,12 @@ from typing import TypeVar
 import msgspec
 
 from gleanset import Dataset
+from gleanset.dataset import is_dataset
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.files.atomic import PARTIAL_PREFIX, write_atomic
 from gleanset.files.store import hash_bytes, hash_file
 from gleanset.installation import update_command
 from gleanset.records import Run
-from gleanset.settings import SETTINGS_FILE as DATASET
 
 TRAINING_KIND = "baseline"
 CROSS_VALIDATION_KIND = "cross-validation"
@@ -180,8 +180,8 @@ def find_newest_run_folder(root: Path, run_or_preset: str | None = None) -> Path
 def find_run_dataset(folder: Path, root: Path | None = None) -> Path | None:
     """Return the dataset that contains a run, else `root`; None if that is not a dataset."""
     parent = folder.resolve().parent.parent
-    candidate = parent if (parent / DATASET).is_file() else root
-    return candidate if candidate is not None and (candidate / DATASET).is_file() else None
+    candidate = parent if is_dataset(parent) else root
+    return candidate if candidate is not None and is_dataset(candidate) else None
 
 
 def _is_finished(run: Run) -> bool:

@@ -27,8 +27,14 @@ from typing import Any, Self
 from pebble import ProcessPool
 from pebble.pool.process import PoolManager
 
-from gleanset.errors import GleansetError
-from gleanset.platform import block_interrupts, defer_interrupts, end_when_closed, keep_freed_memory
+from gleanset.errors import CurrentFolderMissing, GleansetError
+from gleanset.platform import (
+    block_interrupts,
+    defer_interrupts,
+    end_when_closed,
+    has_current_folder,
+    keep_freed_memory,
+)
 
 if sys.platform == "linux":
     from multiprocessing.context import ForkServerContext as Context
@@ -207,6 +213,8 @@ class _Workers:
 
 
 def _workers_die() -> GleansetError:
+    if not has_current_folder():  # multiprocessing starts workers there
+        return CurrentFolderMissing()
     return GleansetError(
         "the worker processes end as soon as they begin",
         "close other programs and try --workers 1; put what a script of your own does behind: "

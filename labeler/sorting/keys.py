@@ -11,9 +11,8 @@ from contextlib import suppress
 import msgspec
 
 from gleanset import Dataset
-from gleanset.config import read_toml
 from gleanset.errors import GleansetError
-from gleanset.settings import SETTINGS_FILE, Settings, write_settings
+from gleanset.settings import Settings, read_own_settings, write_settings
 
 DIGITS = "1234567890"
 COMMAND_LETTERS = frozenset("bcgklnoqs")
@@ -87,7 +86,7 @@ class ClassKeys:
                 write_settings(self._dataset.root, settings)
 
     def _settings(self) -> Settings:
-        return read_toml(self._dataset.root / SETTINGS_FILE, Settings)
+        return read_own_settings(self._dataset.root)
 
 
 def _merge_free_keys(keys: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:

@@ -13,12 +13,21 @@ from pathlib import Path
 
 import click
 import pytest
-from tools_for_tests import ROOT, Ran, eventually, python_path, run_here, start_cli, write_pictures
+from tools_for_tests import (
+    ROOT,
+    Ran,
+    eventually,
+    python_path,
+    run_cli,
+    run_here,
+    start_cli,
+    write_pictures,
+)
 
 from gleanset import Dataset
 from gleanset.cli import parse_key_values
 from gleanset.db.connection import read_only_mode
-from gleanset.errors import UsageError
+from gleanset.errors import GleansetError, UsageError
 
 MODULES = ("pipeline.cli", "harvest.cli", "facecrop.cli", "labeler.cli", "baseline.cli")
 
@@ -435,3 +444,44 @@ def test_read_only_mode_reads_log_with_index(source_dataset: Path, tmp_path: Pat
         with dataset.db.transaction():
             dataset.db.execute("INSERT INTO tombstone VALUES('c', 'd')")
         assert read_only_mode(root / "catalog.sqlite") == "ro"
+
+
+@pytest.mark.posix("Windows does not delete the current folder of a process")
+def test_every_command_is_refused_in_a_deleted_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GLEANSET_DATASET", raising=False)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    reasons = {}
+    for module, name, result in every_command():
+        example = (result.epilog or "").partition(f" {name}")[2].partition("|")[0]
+        arguments = re.sub(r"-d my-dataset", "", example).split()
+        with pytest.raises(GleansetError) as refused:
+            result.main(arguments, prog_name=name, standalone_mode=False)
+        reasons[module, name] = refused.value.what
+    assert set(reasons.values()) == {"the current folder no longer exists"}
+
+
+@pytest.mark.posix("Windows does not delete the current folder of a process")
+def test_dataset_named_by_its_whole_path_works_in_a_deleted_folder(
+    tmp_path: Path, photos: Path
+) -> None:
+    root = tmp_path / "ds"
+    with Dataset.create(root):
+        pass
+    delete_folder = 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"'
+
+    def run(module: str, *arguments: str | Path) -> Ran:
+        prefix = ("sh", "-c", delete_folder, str(tmp_path / "gone"))
+        return run_cli(module, *arguments, "-d", root, prefix=prefix)
+
+    assert run("pipeline.cli", "status", "--json").checked().json["images"] == 0
+    for module, *arguments in (
+        ("labeler.cli", "export", "out"),  # a relative path
+        ("harvest.cli", "folder", photos),  # worker processes, which begin in the current folder
+    ):
+        done = run(module, *arguments)
+        done.refused(3, "the current folder no longer exists\nhint: change to another one: cd ~")

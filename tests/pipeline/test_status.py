@@ -1,12 +1,13 @@
 """`gleanset status` and `gleanset init`: counts; name, description and contact."""
 
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from catalogue_rows import add_image, add_sample
-from tools_for_tests import run_here
+from tools_for_tests import run_here, write_pictures
 
 from gleanset import Dataset, Origin, Rejection
 from gleanset.db.journal import Choice
@@ -54,6 +55,55 @@ def test_obsolete_settings_are_ignored_with_a_warning(empty: Dataset) -> None:
     ]
     with Dataset.open(empty.root) as reopened:
         assert reopened.settings.split.seed == 7
+
+
+def test_deleted_settings_are_replaced_by_defaults_with_a_warning(empty: Dataset) -> None:
+    root, settings = empty.root, empty.root / "dataset.toml"
+    command = f"gleanset init -d '{root}'"
+    settings.unlink()
+    done = run_here("pipeline.cli", "status", "-d", root).checked()
+    assert "dataset.toml is missing: default settings are used" in done.stderr
+    assert command in done.stderr.replace("\n", " ")
+    # Also a command that may create a dataset says so, and writes nothing that hides it.
+    photos = write_pictures(root.parent / "photos", 1)
+    done = run_here("harvest.cli", "folder", photos, "-d", root).checked()
+    assert "dataset.toml is missing" in done.stderr
+    assert not settings.exists()
+    settings.write_text("\n")
+    done = run_here("pipeline.cli", "status", "-d", root).checked()
+    assert "dataset.toml is empty: default settings are used" in done.stderr
+    done = run_here("pipeline.cli", *shlex.split(command)[1:]).checked()
+    assert done.stderr == ""
+    assert run_here("pipeline.cli", "status", "-d", root, "--json").checked().stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "what", "hint"),
+    [(b"caf\xe9", "cannot read", "save it as UTF-8"), (None, "cannot read", "check the name")],
+)
+def test_unreadable_settings_are_refused(
+    empty: Dataset, content: bytes | None, what: str, hint: str
+) -> None:
+    settings = empty.root / "dataset.toml"
+    settings.unlink()
+    if content is None:
+        settings.mkdir()
+    else:
+        settings.write_bytes(content)
+    run_here("pipeline.cli", "status", "-d", empty.root).refused(3, what, str(settings), hint)
+    settings.rmdir() if content is None else settings.unlink()
+
+
+def test_missing_catalogue_is_named_with_its_latest_snapshot(tmp_path: Path) -> None:
+    root = tmp_path / "ds"
+    Dataset.create(root).close()
+    run_here("pipeline.cli", "snapshot", "first", "-d", root).checked()
+    (root / "catalog.sqlite").unlink()
+    done = run_here("pipeline.cli", "status", "-d", root)
+    copy_command = f"cp {root}/snapshots/first.sqlite {root}/catalog.sqlite"
+    done.refused(3, f"the catalogue is missing: {root}/catalog.sqlite", copy_command)
+    subprocess.run(shlex.split(copy_command), check=True)
+    run_here("pipeline.cli", "status", "-d", root).checked()
 
 
 def test_status_counts(empty: Dataset) -> None:
