@@ -40,7 +40,8 @@ class CropSettings(TomlTable, frozen=True):
 class SplitSettings(TomlTable, frozen=True):
     """Split of the samples: ratio of train, val and test, and the random seed.
 
-    `hold_out` ("source=pixiv", "video=episode-06.mkv") makes exactly that test.
+    `hold_out` ("source=pixiv", "video=episode-06.mkv") makes exactly that test. With
+    `test_per_class` test has this number of images of each class instead of a share.
     """
 
     ratio: Annotated[str, Param("Ratio of train:val:test. Default: dataset.toml, else 8:1:1.")] = (
@@ -53,6 +54,13 @@ class SplitSettings(TomlTable, frozen=True):
             "Use exactly this as test: source=pixiv or video=episode-06.mkv.", metavar="KIND=NAME"
         ),
     ] = ()
+    test_per_class: Annotated[
+        Annotated[int, msgspec.Meta(ge=1)] | None,
+        Param(
+            "Test images of each class; --ratio divides the others between train and val.",
+            metavar="N",
+        ),
+    ] = None
 
 
 class NetSettings(TomlTable, frozen=True):
@@ -221,7 +229,9 @@ def parse_split_settings(text: str) -> SplitSettings | None:
     if not {"ratio", "seed"} <= values.keys():
         return None
     held_out = tuple(value for name, _, value in words if name == "hold-out")
-    return SplitSettings(values["ratio"], int(values["seed"]), held_out)
+    per_class = values.get("test-per-class")
+    number = int(per_class) if per_class else None
+    return SplitSettings(values["ratio"], int(values["seed"]), held_out, number)
 
 
 def list_settings_warnings(root: Path) -> list[str]:

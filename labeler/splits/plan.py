@@ -7,6 +7,7 @@ Held-out groups and groups of the previous split are fixed before the others are
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
@@ -91,6 +92,9 @@ class SplitPlan:
     contradict, `tied` counts groups that were in several splits before, `moved` samples that were
     in another split. `unseen` are samples whose labels no person has seen, `judged_by` the number
     of val and test labels by provenance. `uneven` names splits far from their share.
+
+    With a number of test images per class, `too_small` has the test images of classes with too few
+    images for it, and `not_exact` those of other classes whose number is another one.
     """
 
     settings: str
@@ -106,6 +110,8 @@ class SplitPlan:
     unseen: frozenset[str] = frozenset()
     judged_by: dict[str, int] = field(default_factory=dict)
     uneven: list[str] = field(default_factory=list)
+    too_small: dict[str, int] = field(default_factory=dict)
+    not_exact: dict[str, int] = field(default_factory=dict)
 
     @property
     def totals(self) -> dict[str, int]:
@@ -130,6 +136,8 @@ class SplitPlan:
         details: dict[str, object] = {
             "moved_between_splits": self.moved,
             "uneven": self.uneven,
+            "classes_too_small_for_test": self.too_small,
+            "classes_with_other_test_size": self.not_exact,
             "left_out": dict(sorted(Counter(self.left_out.values()).items())),
             "tied": shorten_list(tied),
             "short": short,
@@ -219,7 +227,7 @@ def plan_groups(
         plan.left_out |= fixed.left_out
     plan.left_out |= dict.fromkeys(conflicting, CONFLICT_REASON)
     placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
-    _place_free(judging, spec, fixed_parts, placed, plan)
+    class_sizes = _place_free(judging, spec, fixed_parts, placed, plan)
     for group in judging:
         for member in group.members:
             split = None if member.key in plan.left_out else placed[group.key]
@@ -232,29 +240,49 @@ def plan_groups(
         label: {split: counts[label, split] for split in SPLITS}
         for label in sorted({str(member.label) for member in labelled})
     }
+    plan.uneven = _list_uneven(plan, spec, judging)
+    if spec.test_per_class is not None:
+        _note_test_sizes(plan, class_sizes, spec.test_per_class)
+    if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
+        raise InputUnusable(
+            "nothing to train on: everything is held out", "hold out fewer sources or videos"
+        )
+    return plan
+
+
+def _note_test_sizes(plan: SplitPlan, class_sizes: Mapping[str, int], per_class: int) -> None:
+    """Note the classes that have not `per_class` test samples."""
+    for label, row in plan.table.items():
+        if class_sizes.get(label, 0) <= per_class:
+            plan.too_small[label] = row["test"]
+        elif row["test"] != per_class:
+            plan.not_exact[label] = row["test"]
+
+
+def _list_uneven(plan: SplitPlan, spec: SplitSpec, judging: Sequence[SplitGroup]) -> list[str]:
+    """Return a line with the reason if splits are far from their shares."""
     sizes = Counter(split for key, (_, split) in plan.splits.items() if key not in plan.unseen)
-    shares = {split: float(n) for split, n in zip(SPLITS, spec.shares, strict=True) if n}
+    all_shares = zip(SPLITS, spec.shares, strict=True)
+    if spec.test_per_class is not None:
+        all_shares = zip(REMAINDER, _divide_remainder(spec), strict=True)
+    shares = {split: float(share) for split, share in all_shares if share}
     total, tolerance = sum(sizes[split] for split in shares), len(plan.table)
     far = [
         f"{split} {sizes[split]}"
         for split, share in shares.items()
         if not sizes[split] or abs(sizes[split] - share * total) > max(share * total / 2, tolerance)
     ]
-    if far:
-        largest = max((len(group.members) for group in judging), default=0)
-        in_groups = f"{count(len(judging), 'group')}, the largest of {count(largest, 'image')}"
-        reason = "earlier splits are kept"
-        if min(shares.values()) * total < (1 if largest > 1 else tolerance):
-            reason = "the classes have too few images"
-        elif largest > 1:
-            reason = f"near duplicates and scenes stay together in {in_groups}"
-        sizes_text = f"{', '.join(far)} of {count(total, 'image')}"
-        plan.uneven.append(f"far from the ratio: {sizes_text}, because {reason}")
-    if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
-        raise InputUnusable(
-            "nothing to train on: everything is held out", "hold out fewer sources or videos"
-        )
-    return plan
+    if not far:
+        return []
+    largest = max((len(group.members) for group in judging), default=0)
+    in_groups = f"{count(len(judging), 'group')}, the largest of {count(largest, 'image')}"
+    reason = "earlier splits are kept"
+    if min(shares.values()) * total < (1 if largest > 1 else tolerance):
+        reason = "the classes have too few images"
+    elif largest > 1:
+        reason = f"near duplicates and scenes stay together in {in_groups}"
+    sizes_text = f"{', '.join(far)} of {count(total, 'image')}"
+    return [f"far from the ratio: {sizes_text}, because {reason}"]
 
 
 def _place_unseen(
@@ -275,35 +303,100 @@ def _place_free(
     fixed_parts: dict[str, FixedPart],
     placed: dict[str, str],
     plan: SplitPlan,
-) -> None:
-    """Place the groups without a part so that each class comes close to its shares."""
+) -> Counter[str]:
+    """Place the groups without a part so that each class comes close to its shares.
+
+    Return the size of each class, without samples that are left out or held out.
+    """
     sizes_by_key = {
         group.key: Counter(str(m.label) for m in group.members if m.key not in plan.left_out)
         for group in groups
         if not fixed_parts[group.key].held_out
     }
-    totals = sum(sizes_by_key.values(), Counter[str]())
-    targets_by_class = {
-        label: tuple(float(size * share) for share in spec.shares)
-        for label, size in sorted(totals.items())
+    class_sizes = _count_classes(sizes_by_key)
+    only_train = {key for key, fixed in fixed_parts.items() if fixed.only_train}
+    if spec.test_per_class is not None:
+        # First: a compromise with the shares of train and val would change its size.
+        _place_test(sizes_by_key, spec, only_train, placed)
+        sizes_by_key = {key: s for key, s in sizes_by_key.items() if placed.get(key) != "test"}
+        parts, shares = REMAINDER, _divide_remainder(spec)
+    else:
+        parts, shares = SPLITS, spec.shares
+    targets = {
+        label: tuple(float(size * share) for share in shares)
+        for label, size in sorted(_count_classes(sizes_by_key).items())
     }
-    table = PartTable(targets_by_class)
+    _allocate_parts(sizes_by_key, parts, targets, only_train, placed, spec.seed)
+    return class_sizes
+
+
+def _count_classes(sizes_by_key: Mapping[str, Counter[str]]) -> Counter[str]:
+    return sum(sizes_by_key.values(), Counter[str]())
+
+
+REMAINDER = ("train", "val")
+"""The parts of all samples that are not in test."""
+
+
+def _divide_remainder(spec: SplitSpec) -> tuple[Fraction, ...]:
+    """Return the shares of train and val in what is not in test."""
+    train, val, _ = spec.shares
+    return train / (train + val), val / (train + val)
+
+
+def _place_test(
+    sizes_by_key: Mapping[str, Counter[str]],
+    spec: SplitSpec,
+    only_train: Collection[str],
+    placed: dict[str, str],
+) -> None:
+    """Place groups into test until each class has `test_per_class` samples there.
+
+    Classes that are too small for it get their share.
+    """
+    assert spec.test_per_class is not None
+    targets: dict[str, tuple[float, ...]] = {}
+    for label, size in sorted(_count_classes(sizes_by_key).items()):
+        is_too_small = size <= spec.test_per_class
+        number = float(size * spec.shares[2]) if is_too_small else spec.test_per_class
+        targets[label] = size - number, number
+    halves = {key: "test" if part == "test" else "other" for key, part in placed.items()}
+    _allocate_parts(sizes_by_key, ("other", "test"), targets, only_train, halves, spec.seed)
+    for label in targets:
+        keys = [key for key, sizes in sizes_by_key.items() if label in sizes]
+        free = [key for key in keys if key not in placed]
+        if free and all(halves[key] == "test" for key in keys):
+            # Nothing is left to train on: the smallest group returns.
+            halves[min(free, key=lambda key: (sizes_by_key[key].total(), key))] = "other"
+    placed.update((key, "test") for key, half in halves.items() if half == "test")
+
+
+def _allocate_parts(
+    sizes_by_key: Mapping[str, Counter[str]],
+    parts: Sequence[str],
+    targets: Mapping[str, Sequence[float]],
+    only_first: Collection[str],
+    placed: dict[str, str],
+    seed: int,
+) -> None:
+    """Place the groups that are not in `placed`; those of `only_first` into the first part."""
+    table = PartTable(targets)
     items = []
     for key, sizes in sizes_by_key.items():
         row = tuple(sorted(sizes.items()))
         if key in placed:
-            table.add(row, SPLITS.index(placed[key]))
+            table.add(row, parts.index(placed[key]))
         elif row:
+            allowed = parts[:1] if key in only_first else parts
             # The parts in which any class of the group has a share.
-            allowed = SPLITS[:1] if fixed_parts[key].only_train else SPLITS
-            parts = tuple(
+            numbers = tuple(
                 number
                 for number in range(len(allowed))
-                if any(targets_by_class[label][number] > 0 for label in sizes)
+                if any(targets[label][number] > 0 for label in sizes)
             )
-            items.append(PlaceableGroup(key, row, parts))
-    for key, number in allocate(items, table, spec.seed).items():
-        placed[key] = SPLITS[number]
+            items.append(PlaceableGroup(key, row, numbers))
+    for key, number in allocate(items, table, seed).items():
+        placed[key] = parts[number]
 
 
 def _resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:

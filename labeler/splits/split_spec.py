@@ -30,6 +30,10 @@ def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
         summary["short"] = shorten_list(short)
     if lines := summary.pop("few_test_images", []):
         summary["classes_with_few_test_images"] = lines
+    for key in ("classes_too_small_for_test", "classes_with_other_test_size"):
+        if test_sizes := summary.pop(key, {}):
+            texts = [f"{label}: {number} in test" for label, number in test_sizes.items()]
+            summary[key] = shorten_list(texts)
     return summary
 
 
@@ -54,7 +58,8 @@ class SplitSpec:
     """Validated specification of a split.
 
     Each class is divided by `shares` (of train, val and test). Test is exactly `hold_out`, pairs of
-    "source" or "video" and a name, if there are any. `settings` are all settings as `key=value`
+    "source" or "video" and a name, if there are any. Otherwise `test_per_class` is the number of
+    test images of each class, unless that is a share. `settings` are all settings as `key=value`
     words.
     """
 
@@ -62,6 +67,7 @@ class SplitSpec:
     hold_out: tuple[tuple[str, str], ...] = ()
     seed: int = 0
     settings: str = ""
+    test_per_class: int | None = None
 
     @classmethod
     def from_settings(cls, settings: SplitSettings) -> SplitSpec:
@@ -76,7 +82,15 @@ class SplitSpec:
             shares = train / (train + val), val / (train + val), Fraction(0)
         words = [f"ratio={ratio}", f"seed={settings.seed}"]
         words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
-        return cls(shares, hold_out, settings.seed, " ".join(words))
+        per_class = settings.test_per_class
+        if per_class is not None:
+            if hold_out:
+                raise UsageError(
+                    "test cannot be both what is held out and a number of images per class",
+                    "use either --hold-out or --test-per-class",
+                )
+            words.append(f"test-per-class={per_class}")
+        return cls(shares, hold_out, settings.seed, " ".join(words), per_class)
 
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:

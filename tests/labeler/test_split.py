@@ -440,3 +440,44 @@ def test_duplicate_inherits_unseen_label(empty: Dataset, by_hand: bool) -> None:
     DuplicateFinder(empty).apply()
     (best,) = [s for s in empty.samples.iter_by_key() if s.kept]
     assert (best.key in get_unseen_labels(empty.db)) is not by_hand
+
+
+def test_every_class_gets_the_same_number_of_test_images(empty: Dataset) -> None:
+    add_groups(empty, [*singles(40), *singles(13, "rei"), *singles(8, "sora")])
+    scenes = [Group(f"scene-{n}", "mio", 4) for n in range(6)]
+    add_groups(empty, [*scenes, Group("only", "aya", 30)])
+    command = ("split", "--test-per-class", "10", "--seed", "1", "-d", empty.root)
+    result = run_labeler(*command, "--json").json
+    splits = splits_by_sample(empty)
+    assert {label: row["test"] for label, row in result["classes"].items()} == {
+        "hana": 10,
+        "rei": 10,
+        "sora": 1,  # too small: by the ratio
+        "mio": 12,  # scenes are not divided
+        "aya": 0,  # else nothing would be left to train on
+    }
+    assert result["classes"]["hana"] == {"train": 27, "val": 3, "test": 10}
+    assert result["classes_too_small_for_test"] == {"sora": 1}
+    assert result["classes_with_other_test_size"] == {"aya": 0, "mio": 12}
+
+    printed = run_labeler(*command).checked().stdout
+    assert "classes too small for test:\n  sora: 1 in test\n" in printed
+    # Deterministic, and new images do not enter test.
+    add_groups(empty, singles(60)[40:])
+    result = run_labeler("split", "--json", "-d", empty.root).json
+    assert result["classes"]["hana"] == {"train": 44, "val": 6, "test": 10}
+    assert splits.items() <= splits_by_sample(empty).items()
+    assert empty.samples.get_split_settings() == "ratio=8:1:1 seed=1 test-per-class=10"
+
+
+def test_number_of_test_images_in_settings_and_beside_held_out(tmp_path: Path) -> None:
+    settings = Settings(split=SplitSettings("3:1:0", test_per_class=2))
+    with Dataset.create(tmp_path / "own", settings) as dataset:
+        add_groups(dataset, singles(10))
+        root = dataset.root
+    result = run_labeler("split", "--json", "-d", root).json
+    assert result["classes"]["hana"] == {"train": 6, "val": 2, "test": 2}
+    run_labeler("split", "--hold-out", "source=bing", "-d", root).refused(
+        2, "test cannot be both", "use either --hold-out or --test-per-class"
+    )
+    run_labeler("split", "--test-per-class", "0", "-d", root).refused(2, "--test-per-class")

@@ -121,6 +121,7 @@ WISHES = st.sampled_from(
         SplitSettings("7:3:0"),
         SplitSettings(hold_out=("source=pixiv",)),
         SplitSettings(hold_out=("video=v",)),
+        SplitSettings(test_per_class=3),
     ]
 )
 many = settings(
