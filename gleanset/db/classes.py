@@ -5,6 +5,7 @@ the step that created it was undone. Undoing a step also reverts its changes to 
 splits, duplicates and duplicate verdicts.
 """
 
+import json
 import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.errors import UsageError
+from gleanset.operations import Operation
 
 # Table, column and key column of everything that a change can set.
 _PLACES = {
@@ -99,7 +101,14 @@ class Changes(Table):
         rows = self._db.fetch_all(
             "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
         )
-        free = [row for row in rows if not self._is_settled(*row)]
+        settled = [row for row in rows if self._is_settled(*row)]
+        # Where a class stays one, the aliases of its owner before that do not return to it.
+        staying = {row["item"] for row in settled}
+        free = [
+            row
+            for row in rows
+            if row not in settled and not (row["what"] == "merged" and row["before"] in staying)
+        ]
         as_made = []
         for row in free:
             table, column, key = _PLACES[row["what"]]
@@ -229,12 +238,13 @@ class Placements(Table):
         return len(same) + len(still), len(rows) + len(verdicts) - len(same) - len(still)
 
 
-def merged_class_sql(column: str, condition: str) -> str:
+def merged_class_sql(column: str, condition: str, schema: str = "main") -> str:
     """Return SQL for a `column` of a class after following merges."""
     return (
-        "(WITH RECURSIVE chain(id, name, into_) AS (SELECT id, name, merged_into FROM class "
-        f"WHERE {condition} UNION SELECT c.id, c.name, c.merged_into FROM chain JOIN class c ON "
-        f"c.id=chain.into_) SELECT {column} FROM chain WHERE into_ IS NULL OR into_=id)"
+        "(WITH RECURSIVE chain(id, name, into_) AS (SELECT id, name, merged_into FROM "
+        f"{schema}.class WHERE {condition} UNION SELECT c.id, c.name, c.merged_into FROM chain "
+        f"JOIN {schema}.class c ON c.id=chain.into_) SELECT {column} FROM chain "
+        "WHERE into_ IS NULL OR into_=id)"
     )
 
 
@@ -329,7 +339,51 @@ class LabelClasses:
         # If this is undone, the former name of another class is its alias.
         sql, owner = "SELECT id FROM class WHERE name=?", self.get_id(name)
         number = self._db.fetch_int(sql, (name,)) or self._add_hidden(name, owner)
-        self._changes.apply(step, [Change("merged", number, None)])
+        aliases = self._leave_aliases(number)
+        self._changes.apply(step, [*aliases, Change("merged", number, None)])
+
+    def _leave_aliases(self, row: int) -> list[Change]:
+        """Return changes after which names that meant an alias (row) mean its class directly.
+
+        The alias is about to mean something else. Predictions of its name are those of the class.
+        """
+        sql = "SELECT merged_into FROM class WHERE id=? AND merged_into<>id"
+        owner = self._db.fetch_int(sql, (row,))
+        if not owner:
+            return []
+        self._db.execute("UPDATE proposal SET label=? WHERE label=?", (owner, row))
+        return [Change("merged", name, owner) for name in self._list_other_names(row)]
+
+    def _list_other_names(self, row: int) -> list[int]:
+        """Return the aliases (rows) of a class (row), also its former names, which become rows."""
+        former_names = self._db.fetch_column(
+            "SELECT DISTINCT before FROM change c WHERE what='name' AND item=? AND before NOT IN "
+            f"(SELECT name FROM class) AND {renamed_class_sql('c.before')}=c.item",
+            (row,),
+        )
+        for name in former_names:
+            self._add_hidden(name, row)
+        return self._db.fetch_column(
+            "SELECT id FROM class WHERE merged_into=? AND id<>merged_into", (row,)
+        )
+
+    def find_successor(self, row: int, step: int) -> int | None:
+        """Return the class (row) that images labelled with a class before a step belong to.
+
+        It is another one where the class was merged since. None: its name now means another class.
+        """
+        change = self._db.fetch_one(
+            "SELECT c.before, c.after, kind, arguments FROM change c JOIN step s ON s.id=c.step "
+            "WHERE what='merged' AND item=? AND c.step>? ORDER BY c.id DESC LIMIT 1",
+            (row, step),
+        )
+        if change is not None and change["before"] not in (None, change["after"]):
+            kind = Operation(change["kind"], json.loads(change["arguments"])).first().kind
+            if kind == "rename-class" and change["before"] == row:
+                return None
+            if kind == "new-class" and change["before"] != row and change["after"] is None:
+                row = change["before"]
+        return self._db.fetch_int(f"SELECT {merged_class_sql('id', 'id=?')}", (row,)) or None
 
     def _find_same(self, name: str) -> str | None:
         """Return the class whose name differs in case at most: some systems have one folder."""
@@ -348,6 +402,11 @@ class LabelClasses:
         if named is not None:
             # A hidden class or an alias of this one: the old name becomes an alias.
             changes += [Change("name", named["id"], old), Change("merged", named["id"], row)]
+            if named["merged_into"] == named["id"]:
+                # What belonged to the hidden class does not belong to this one.
+                self._db.execute("DELETE FROM proposal WHERE label=?", (named["id"],))
+                others = self._list_other_names(named["id"])
+                changes += [Change("merged", other, other) for other in others]
         self._changes.apply(step, changes)
 
     def merge(self, step: int, old: str, into: str) -> None:
@@ -358,9 +417,9 @@ class LabelClasses:
         self._changes.apply(step, [Change("merged", source, target)])
 
     def hide(self, step: int, name: str) -> None:
-        """Hide a class without samples. Raises `UsageError` if unknown."""
+        """Hide a class without samples, or an alias. Raises `UsageError` if unknown."""
         row = self._require_id(name)
-        self._changes.apply(step, [Change("merged", row, row)])
+        self._changes.apply(step, [*self._leave_aliases(row), Change("merged", row, row)])
 
     def hide_corrected(self, step: int) -> None:
         """Hide classes without samples after a relabelling, if their only labelling made them."""

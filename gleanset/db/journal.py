@@ -131,10 +131,12 @@ class Journal:
                 "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
                 (row["id"],),
             )
+            labels = self._find_labels_before(row["id"], rows)
             unchanged = [
                 r
                 for r in rows
                 if read_decided_state(r) == (_STATUS_AFTER_ACTION[r["action"]], r["value"])
+                and r["before_label"] in labels
             ]
             self._append(
                 [
@@ -142,7 +144,7 @@ class Journal:
                         new,
                         _State(r["sample"], *read_decided_state(r)),
                         _reverting_action(r),
-                        r["before_label"],
+                        labels[r["before_label"]],
                         "undo",
                     )
                     for r in unchanged
@@ -150,9 +152,7 @@ class Journal:
             )
             _, changed_placements = Placements(self._db).revert(row["id"], new)
             changed_items = set(Changes(self._db).revert(row["id"], new))
-            self._classes.unhide(
-                new, [r["before_label"] for r in unchanged if r["before_label"] is not None]
-            )
+            self._classes.unhide(new, {labels[r["before_label"]] for r in unchanged} - {None})
             # Count a sample once, even if its label, mark and split all changed since.
             restored = {r["sample"] for r in unchanged}
             changed_items |= {("sample", r["sample"]) for r in rows if r["sample"] not in restored}
@@ -161,6 +161,26 @@ class Journal:
             return UndoResult(
                 undone, self.count_samples(new), changed_since, self._db.fetch_int(splits, (new,))
             )
+
+    def _find_labels_before(
+        self, step: int, decisions: Sequence[Row]
+    ) -> dict[int | None, int | None]:
+        """Return the classes (rows) that labels from before a step belong to now.
+
+        Labels are missing whose class is gone: its name means another class since.
+        """
+        merged = self._db.fetch_column(
+            "SELECT item FROM change JOIN class c ON c.id=item WHERE step=? AND what='merged' "
+            "AND c.merged_into IS after",
+            (step,),
+        )
+        labels: dict[int | None, int | None] = {None: None}
+        for label in {row["before_label"] for row in decisions} - {None}:
+            # A merge that is about to be undone does not count.
+            successor = label if label in merged else self._classes.find_successor(label, step)
+            if successor is not None:
+                labels[label] = successor
+        return labels
 
     def count_samples(self, step: int) -> int:
         """Return how many samples a step changed in any way."""

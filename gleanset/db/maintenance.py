@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.classes import CLASS_CHANGE_KINDS, SAMPLE_CHANGE_KINDS
+from gleanset.db.classes import CLASS_CHANGE_KINDS, SAMPLE_CHANGE_KINDS, merged_class_sql
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import HAS_CROP, VALID_FACE
 from gleanset.db.images import reported_only_sql
@@ -277,7 +277,12 @@ _OUR_FACE = (
     "(SELECT f.id FROM main.face f JOIN other.face t ON (f.x,f.y,f.w,f.h)=(t.x,t.y,t.w,t.h) "
     "WHERE t.id=o.face AND f.image=i.id AND NOT f.gone ORDER BY f.id LIMIT 1)"
 )
-_OUR_CLASS = "(SELECT c.id FROM main.class c JOIN other.class o USING(name) WHERE o.id={})"
+# By the name of the class that an alias means there: here the alias may be a class.
+_OUR_CLASS = (
+    "(SELECT c.id FROM main.class c WHERE c.name="
+    + merged_class_sql("name", "id={}", "other")
+    + ")"
+)
 
 
 class SampleState(NamedTuple):
@@ -352,9 +357,9 @@ class CatalogueMerge(Table):
         )
         self._copy("class", "1", "", {"merged_into": "NULL"})
         self._db.execute_many(
-            "UPDATE main.class SET merged_into=(SELECT c.id FROM other.class o JOIN other.class t "
-            "ON t.id=o.merged_into JOIN main.class c ON c.name=t.name WHERE o.name=?1) "
-            "WHERE name=?1",
+            "UPDATE main.class SET merged_into=(SELECT c.id FROM other.class o JOIN main.class c "
+            f"ON c.name={merged_class_sql('name', 'id=o.id', 'other')} WHERE o.name=?1 AND "
+            "o.merged_into NOT NULL) WHERE name=?1",
             [(row["name"],) for row in new],
         )
 

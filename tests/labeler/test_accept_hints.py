@@ -363,6 +363,7 @@ def test_classes_command(empty: Dataset) -> None:
     run("merge", "Asuka", "rei")
     run_here(*delete, "asuka").refused(2, "former name of 'Asuka'", "delete Asuka -d")
     run("delete", "Asuka")
+    run("delete", "asuka")  # still a name of rei until now
     run("delete", " はな ")
     run("rename", "hana", "hanako")
     assert run("delete", "hanako")["back_in_queue"] == 3, "an alias takes no class along"
