@@ -32,7 +32,7 @@ from gleanset.work.pool import Processes, Threads, run_over
 from gleanset.work.progress import Progress
 
 if TYPE_CHECKING:
-    from baseline.data.augmentation import Kind
+    from gleanset.images.augmentation import Kind
 
 
 IMAGES_PER_PROCESS = 100
@@ -127,7 +127,7 @@ class ViewReader:
         if view == 0:
             return plain
         # Imported here: only augmented views need OpenCV.
-        from baseline.data.augmentation import LIMITS, apply_augmentation, draw_view_numbers
+        from gleanset.images.augmentation import LIMITS, apply_augmentation, draw_view_numbers
 
         numbers = draw_view_numbers(key, view, VIEW_SEED)
         augmented: Pixels = apply_augmentation(plain[None], numbers[None], LIMITS[self.kind])[0]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from baseline.data.augmentation import LIMITS, Kind
 from baseline.data.pixels import (
     VIEW_SEED,
     PixelReader,
@@ -34,6 +33,7 @@ from baseline.settings import Fit, Precision, Transfer, Triplet
 from curation.similarity.vectors import Vector, VectorStore, make_vector_name
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, Unreadable
+from gleanset.images.augmentation import LIMITS, Kind
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress

@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from baseline.data.augmentation import Kind, augment
 from baseline.data.samples import Arrays
 from baseline.features.compute import to_network
+from gleanset.images.augmentation import Kind, augment
 from gleanset.platform import count_cores
 
 Index = npt.NDArray[np.int64]

@@ -5,7 +5,7 @@ import colorsys
 import numpy as np
 import pytest
 
-from baseline.data.augmentation import Kind, augment
+from gleanset.images.augmentation import Kind, augment
 
 
 def blocky_images(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
