@@ -24,7 +24,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from gleanset import __version__
+from gleanset import __version__, start
 from gleanset.command_result import CommandResult
 from gleanset.dataset import Dataset, has_dataset_file
 from gleanset.errors import CurrentFolderMissing, DatasetMissing, GleansetError, UsageError
@@ -32,7 +32,7 @@ from gleanset.platform import has_current_folder
 from gleanset.settings import CLUSTER_ADDRESS, LOCAL, list_settings_warnings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.terminal import format_result, wrap
-from gleanset.work.progress import Progress, set_current
+from gleanset.work.progress import LogHandler, Progress, closing_bars, set_current, without_bars
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 Result = dict[str, Any]
@@ -160,7 +160,9 @@ def job_options(
         @functools.wraps(function)
         def run(as_json: bool, quiet: bool, progress: str, verbose: int, **rest: Any) -> None:
             level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
-            logging.basicConfig(level=level, format="%(name)s: %(message)s", stream=sys.stderr)
+            logging.basicConfig(
+                level=level, format="%(name)s: %(message)s", handlers=[LogHandler()]
+            )
             folder = rest.pop("dataset", None)
             root = find_dataset_root(folder)
             shown_progress = Progress(quiet, as_json=progress == JSON_LINES)
@@ -168,7 +170,8 @@ def job_options(
             simulated, address = rest.pop("simulate", False), rest.pop("on", None)
             job = CommandJob(root, shown_progress, as_json, simulated, address, verbose > 0)
             try:
-                result = function(job, **rest)
+                with closing_bars():
+                    result = function(job, **rest)
             except BrokenPipeError as error:
                 # This is not stdout (see `_out`); click would exit silently.
                 raise RuntimeError("a pipe to another process broke") from error
@@ -265,9 +268,7 @@ def find_dataset_root(folder: Path | None) -> Path:
 def main(commands: click.Group) -> NoReturn:
     """Run a program and exit with its documented exit code."""
     name = commands.name or "gleanset"
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # Paths may contain bytes that are not text, and terminals may lack characters.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    _prepare_output()
     try:
         restore_interrupts()
         code = commands.main(prog_name=name, standalone_mode=False)
@@ -303,6 +304,16 @@ def _report_unexpected_error(name: str) -> int:
     return BUG_EXIT_CODE
 
 
+def _prepare_output() -> None:
+    if start.owns_process:
+        # Their lines are then written by the log handler, which knows the bars.
+        logging.captureWarnings(capture=True)
+        logging.getLogger("py.warnings").setLevel(logging.WARNING)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Paths may contain bytes that are not text, and terminals may lack characters.
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def confirm(question: str) -> bool:
     """Ask for confirmation; False at the end of input. Ctrl-C raises `click.Abort`."""
     try:
@@ -330,7 +341,8 @@ class _ReaderGone(Exception):
 
 def _out(line: str) -> None:
     try:
-        click.echo(line)
+        with without_bars():
+            click.echo(line)
     except BrokenPipeError as error:
         # click would exit with a failure.
         raise _ReaderGone from error

@@ -1,15 +1,18 @@
 """Progress on stderr: a bar of tqdm on a terminal, or JSON lines.
 
+Whatever else is written to a terminal is written `without_bars`, so that no line holds a bar.
+
 A JSON line has `stage`, `done`, `unit`, and, if known, `total`, `rate` (per second), `eta`
 (seconds) and `note`; the last line of a stage has `ended`.
 """
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from typing import Any, Self, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, Self, TextIO, TypeVar
 
 from gleanset.terminal import replace_controls, wrap
 
@@ -40,7 +43,7 @@ class _BarMeter(ProgressMeter):
         from tqdm import tqdm  # many commands show no bar
 
         self._done = done
-        self._bar: Any = tqdm(
+        self.bar: Any = tqdm(
             desc=stage,
             total=total and round(total),
             initial=round(done),
@@ -49,14 +52,51 @@ class _BarMeter(ProgressMeter):
             leave=False,
             dynamic_ncols=True,
         )
+        _open_bars.append(self)
 
     def advance(self, steps: float, note: str = "") -> None:
         self._done += steps
-        self._bar.set_postfix_str(replace_controls(note, "?"), refresh=False)
-        self._bar.update(round(self._done) - self._bar.n)
+        self.bar.set_postfix_str(replace_controls(note, "?"), refresh=False)
+        self.bar.update(round(self._done) - self.bar.n)
 
     def close(self) -> None:
-        self._bar.close()
+        self.bar.close()
+        if self in _open_bars:
+            _open_bars.remove(self)
+
+
+_open_bars: list[_BarMeter] = []
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Remove the bars from the terminal, and draw them again below what is written meanwhile."""
+    first_bars = _open_bars[:1]
+    if not first_bars:
+        yield
+        return
+    # This removes and draws all bars, not only the first.
+    with first_bars[0].bar.external_write_mode(file=sys.stderr):
+        yield
+
+
+@contextmanager
+def closing_bars() -> Iterator[None]:
+    """Remove all bars in the end: an exception leaves those of unfinished iterations open."""
+    try:
+        yield
+    finally:
+        while _open_bars:
+            _open_bars[-1].close()
+
+
+class LogHandler(logging.StreamHandler[TextIO]):
+    """Handler that writes log records to stderr, above the bars."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record."""
+        with without_bars():
+            super().emit(record)
 
 
 class _JsonMeter(ProgressMeter):
@@ -111,7 +151,7 @@ class Progress:
             lines = [replace_controls(part, "?") for part in line.split("\n")]
             if sys.stderr.isatty():
                 lines = [part for line in lines for part in wrap(line)]
-        with suppress(OSError):  # a closed pipe must not end the work
+        with suppress(OSError), without_bars():  # a closed pipe must not end the work
             sys.stderr.write("".join(f"{part}\n" for part in lines))
             sys.stderr.flush()
 

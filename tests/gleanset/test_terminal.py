@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from terminal_for_tests import run_line_in_terminal
 from tools_for_tests import python_path, run_here, write_pictures
 
 from gleanset.credit import clean_credit_text
@@ -121,6 +122,68 @@ with Progress(quiet=sys.argv[1] == "quiet").meter("episode 1", 5400.0) as meter:
         time.sleep(0.12)
         meter.advance(900.5)
 """
+
+
+BETWEEN = """
+import logging
+import sys
+import time
+import warnings
+
+import click
+
+from gleanset import start
+from gleanset.cli import create_program, job_options, main
+from gleanset.errors import InputUnusable
+
+start.owns_process = True
+commands = create_program("try", "Try.")
+
+
+@commands.command()
+@job_options(dataset=False)
+@click.argument("how")
+def run(job, how):
+    for number in job.progress.over(range(400), "counting"):
+        time.sleep(0.01)
+        if number == 30:
+            job.show("shown")
+            job.say("said")
+            logging.getLogger("pack").error("logged")
+            warnings.warn("warned")
+            if how == "fail":
+                raise InputUnusable("wrong: it", "try another")
+            if how == "crash":
+                raise RuntimeError("crashed")
+            if how == "end":
+                return
+    job.show("not interrupted")
+
+
+main(commands)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "last_line"),
+    [
+        ("end", 0, '  warnings.warn("warned")'),
+        ("fail", 3, "hint: try another"),
+        ("crash", 1, "try: this is a bug in Gleanset"),
+        ("wait", 130, "  try"),
+    ],
+)
+def test_lines_are_printed_above_the_bar(
+    tmp_path: Path, how: str, code: int, last_line: str
+) -> None:
+    (tmp_path / "between.py").write_text(BETWEEN)
+    words = [sys.executable, str(tmp_path / "between.py"), "run", how]
+    ran = run_line_in_terminal(words, interrupt_at="warned" if how == "wait" else None)
+    assert ran.code == code
+    assert ran.lines[:3] == ["shown", "said", "pack: logged"]
+    assert [line for line in ran.lines if "it/s" in line or "%|" in line] == []
+    assert [line for line in ran.lines if line.startswith("py.warnings: ")]
+    assert ran.lines[-1].startswith(last_line)
 
 
 def run_on_terminal(*, quiet: bool) -> str:

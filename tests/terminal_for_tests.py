@@ -1,0 +1,102 @@
+"""Commands in a pseudo-terminal, whose screen is read as a person reads it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyte
+import pytest
+from tools_for_tests import command, python_path
+
+TALL = 400
+"""Lines of the screen: more than a command prints, so that none scrolls away."""
+
+
+class TerminalRun(NamedTuple):
+    """The exit code of a command, and the lines on the screen in the end."""
+
+    code: int
+    lines: list[str]
+
+    @property
+    def text(self) -> str:
+        """The screen as one text."""
+        return "\n".join(self.lines)
+
+
+def run_in_terminal(
+    module: str,
+    *args: str | Path,
+    columns: int = 80,
+    interrupt_at: str | None = None,
+    cwd: Path | None = None,
+    **environment: str,
+) -> TerminalRun:
+    """Run a console module of this checkout in a pseudo-terminal."""
+    line = command(module, *args)
+    return run_line_in_terminal(line, columns, interrupt_at, cwd, environment)
+
+
+def run_line_in_terminal(
+    line: Sequence[str | bytes],
+    columns: int = 80,
+    interrupt_at: str | None = None,
+    cwd: Path | None = None,
+    environment: dict[str, str] | None = None,
+) -> TerminalRun:
+    """Run a command line; send Ctrl-C once the text `interrupt_at` is on the screen."""
+    pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
+    termios = pytest.importorskip("termios", reason="needs a pseudo-terminal")
+    reading, writing = pty.openpty()
+    termios.tcsetwinsize(writing, (TALL, columns))
+    variables = {**os.environ, "PYTHONPATH": python_path(), "TERM": "xterm", **(environment or {})}
+    for name in ("COLUMNS", "LINES"):
+        variables.pop(name, None)
+    process = subprocess.Popen(
+        line,
+        stdin=writing,
+        stdout=writing,
+        stderr=writing,
+        env=variables,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    os.close(writing)
+    screen = pyte.Screen(columns, TALL)
+    stream = pyte.ByteStream(screen)
+    end = time.monotonic() + 300
+    try:
+        while data := _read(reading):
+            stream.feed(data)
+            if interrupt_at is not None and interrupt_at in "\n".join(screen.display):
+                interrupt_at = None
+                os.killpg(process.pid, signal.SIGINT)
+            assert time.monotonic() < end, screen.display
+        code = process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
+    lines = [text.rstrip() for text in screen.display]
+    while lines and not lines[-1]:
+        lines.pop()
+    return TerminalRun(code, lines)
+
+
+def _read(reading: int) -> bytes:
+    try:
+        return os.read(reading, 65536)
+    except OSError:  # a terminal ends with this error
+        return b""
+
+
+def python_line(code: str, *args: str) -> list[str]:
+    """Return the command line that runs Python code of this checkout."""
+    return [sys.executable, "-c", code, *args]
