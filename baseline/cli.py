@@ -236,11 +236,13 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
             "evaluated": search.evaluated,
             "agree": search.accuracy,
             "label_issues": len(search.issues),
+            "confident": search.confident,
             "report": str(report),
             "samples": samples,
         }
     summary: Result = {
-        "label issues": f"{len(search.issues):,} of {count(search.evaluated, 'label')}",
+        "label issues": f"{len(search.issues):,} of {count(search.evaluated, 'label')}"
+        + (f", {search.confident:,} of them confident" if search.issues else ""),
         "out-of-fold accuracy": f"{search.accuracy:.1%}, {count(request.folds, 'fold')}",
     }
     if left_out := search.labelled - search.evaluated:

@@ -65,13 +65,14 @@ def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -
 
 
 def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
-    """Group by pairs of classes that are confused, the most frequent first."""
+    """Group by pairs of classes that are confused, in the order of their first items."""
     pairs: dict[tuple[str, str], list[int]] = {}
     for item in items:
         pairs.setdefault((str(item.label), str(item.other)), []).append(item.id)
-    ordered = sorted(pairs.items(), key=lambda item: -len(item[1]))
-    ids = array("q", (row for _, rows in ordered for row in rows))
-    sections = tuple((f"{label}{ARROW}{other}?", len(rows)) for (label, other), rows in ordered)
+    ids = array("q", (row for rows in pairs.values() for row in rows))
+    sections = tuple(
+        (f"{label}{ARROW}{other}?", len(rows)) for (label, other), rows in pairs.items()
+    )
     suggested = {item.id: Suggestion(str(item.other), item.value or 0.0) for item in items}
     return ReviewPage(ids, sections, suggested)
 
@@ -105,8 +106,6 @@ def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> 
         return session.label_each(labels, make_operation("confirm", count=len(labels)), REVIEW)
 
 
-MIN_OTHER_CONFIDENCE = 0.4
-"""Probability of another class from which a label is doubtful (docs/experiments.md)."""
 MAX_COMPARED, MIN_PER_CLASS = 4000, 10
 """Number of samples that are compared, at least `MIN_PER_CLASS` of each class."""
 
@@ -146,7 +145,7 @@ def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> 
             round(float(confidences[row]), 2),
             names[int(classes[best[row]])],
         )
-        for row in np.flatnonzero((best != y) & (confidences >= MIN_OTHER_CONFIDENCE)).tolist()
+        for row in np.flatnonzero(best != y).tolist()
         if compared[row].id in unconfirmed
     ]
     return sorted(items, key=lambda item: (-(item.value or 0), item.id))

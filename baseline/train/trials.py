@@ -75,6 +75,11 @@ class LabelIssueSearch:
     accuracy: float
     issues: tuple[LabelIssue, ...]
 
+    @property
+    def confident(self) -> int:
+        """The number of issues that confident learning finds, too."""
+        return sum(issue.confident for issue in self.issues)
+
 
 def find_label_issues(
     dataset: Dataset, run: str, folder: Path, folds: int, progress: Progress | None = None
@@ -134,7 +139,12 @@ def list_label_issues(
 def find_suspect_labels(
     probabilities: Floats, outputs: Outputs, classes: Sequence[str], run: str
 ) -> list[LabelIssue]:
-    """Return the off-diagonal of the confident joint (N x C), largest margin first."""
+    """Return labels unlike their predictions (probabilities N x C), largest margin first.
+
+    A suggestion is confident if it reaches the mean probability of its class among the images
+    labelled so (Northcutt, Jiang and Chuang, "Confident learning", 2021). On easy sets that mean is
+    so high that half of the wrong labels stay below it, so it hides none of them.
+    """
     y = outputs.y
     rows = np.arange(len(outputs))
     of_label = probabilities[rows, y]
@@ -142,12 +152,15 @@ def find_suspect_labels(
     counts = np.bincount(y, minlength=len(classes))
     # A class without images has no threshold to reach.
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
-    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
-    suggested = confident.argmax(1)
+
+    others = probabilities.copy()
+    others[rows, y] = -1.0
+    suggested = others.argmax(1)
     confidences = probabilities[rows, suggested]
     margins = confidences - of_label
-    # A class less probable than the label is not a suggestion, even above its threshold.
-    is_suspect = (confident.max(1) > 0) & (suggested != y) & (margins > 0)
+    # Calibration can change the likeliest class: the accuracy is of scores before it.
+    is_contradicted = (margins > 0) | ~outputs.right
+    is_confident = (margins > 0) & (confidences >= thresholds[suggested])
     return [
         LabelIssue(
             outputs.keys[row],
@@ -156,8 +169,9 @@ def find_suspect_labels(
             float(confidences[row]),
             float(margins[row]),
             run,
+            bool(is_confident[row]),
         )
-        for row in sorted(np.flatnonzero(is_suspect).tolist(), key=lambda row: -margins[row])
+        for row in sorted(np.flatnonzero(is_contradicted).tolist(), key=lambda row: -margins[row])
     ]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gleanset.db.connection import Row, Table
+from gleanset.db.journal import last_decision_sql
 from gleanset.db.rows import dump, load, now, record_from_row
 from gleanset.records import Run
 
@@ -90,12 +91,6 @@ class SplitEvaluations(Table):
         )
         return self._count_evaluations(split, row["data"]) if row else None
 
-    def has_label_issue_search(self, run: str) -> bool:
-        """Return whether label issues were searched with this run."""
-        return self._db.has_rows(
-            "SELECT 1 FROM split_evaluation WHERE run=? AND why='label-issues'", (run,)
-        )
-
     def add(self, run: str, split: str, samples: Iterable[str], reason: str) -> EvaluationCounts:
         """Record an evaluation; return counts of earlier ones."""
         data = fingerprint(samples)
@@ -129,7 +124,11 @@ def fingerprint(samples: Iterable[str]) -> str:
 
 
 class LabelIssue(NamedTuple):
-    """Label that is likely wrong; `margin` is the probability lead of the `suggested` class."""
+    """Label that the out-of-fold prediction contradicts.
+
+    `margin` is the probability lead of the `suggested` class; `confident` if that class also
+    reaches the threshold of confident learning.
+    """
 
     sample: str
     label: str
@@ -137,6 +136,7 @@ class LabelIssue(NamedTuple):
     confidence: float
     margin: float
     run: str
+    confident: bool = True
 
 
 class LabelIssues(Table):
@@ -149,28 +149,41 @@ class LabelIssues(Table):
             decision = self._db.fetch_int("SELECT coalesce(max(id), 0) FROM decision")
             self._db.execute_many(
                 "INSERT INTO label_issue(sample, label, suggested, confidence, margin, run, "
-                "last_decision) SELECT s.id, g.id, w.id, ?, ?, ?, ? FROM sample s, class g, "
-                "class w WHERE s.key=? AND g.name=? AND w.name=?",
+                "confident, last_decision) SELECT s.id, g.id, w.id, ?, ?, ?, ?, ? FROM sample s, "
+                "class g, class w WHERE s.key=? AND g.name=? AND w.name=?",
                 [
-                    (d.confidence, d.margin, d.run, decision, d.sample, d.label, d.suggested)
-                    for d in issues
+                    (
+                        *(issue.confidence, issue.margin, issue.run, issue.confident, decision),
+                        *(issue.sample, issue.label, issue.suggested),
+                    )
+                    for issue in issues
                 ],
             )
 
     def get_many(self, samples: Sequence[str]) -> dict[str, LabelIssue]:
         """Return unreviewed label issues of samples by key."""
         rows = self._db.iter_rows_in(f"{_ISSUE} AND s.key", samples)
-        return {row["key"]: LabelIssue(*row) for row in rows}
+        return {row["key"]: _label_issue(row) for row in rows}
 
     def iterate(self) -> Iterator[LabelIssue]:
         """Yield unreviewed label issues by descending margin."""
         rows = self._db.fetch_all(f"{_ISSUE} ORDER BY d.margin DESC, d.sample")
-        return (LabelIssue(*row) for row in rows)
+        return map(_label_issue, rows)
 
 
-_ISSUE = (
-    "SELECT s.key, g.name, w.name, d.confidence, d.margin, d.run FROM label_issue d JOIN sample s "
-    "ON s.id=d.sample JOIN class g ON g.id=d.label JOIN class w ON w.id=d.suggested WHERE "
-    "s.label=d.label AND s.status='labelled' AND NOT EXISTS(SELECT 1 FROM decision e WHERE "
-    "e.sample=d.sample AND e.id>d.last_decision)"
+OPEN_LABEL_ISSUES = (
+    "label_issue d JOIN sample s ON s.id=d.sample JOIN class c ON c.id=s.label JOIN class w ON "
+    "w.id=d.suggested AND w.merged_into IS NOT w.id WHERE d.label=s.label AND s.kept AND "
+    "s.status='labelled' AND (NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND "
+    f"e.id>d.last_decision) OR {last_decision_sql('provenance')}='undo')"
 )
+"""SQL: unreviewed label issues `d` of samples `s` in class `c`, with the suggested class `w`."""
+_ISSUE = (
+    "SELECT s.key, c.name, w.name, d.confidence, d.margin, d.run, d.confident FROM "
+    f"{OPEN_LABEL_ISSUES}"
+)
+
+
+def _label_issue(row: Row) -> LabelIssue:
+    *values, confident = row
+    return LabelIssue(*values, bool(confident))

@@ -242,12 +242,13 @@ CREATE TABLE quality(  -- measures of a sample's region
     traits BLOB NOT NULL);  -- the descriptor
 CREATE INDEX quality_blur ON quality(blur, sample);
 
-CREATE TABLE label_issue(  -- a label that is probably wrong, by the latest search
+CREATE TABLE label_issue(  -- a label that the latest search contradicts
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
     label INTEGER NOT NULL REFERENCES class(id), suggested INTEGER NOT NULL REFERENCES class(id),
     confidence REAL NOT NULL, margin REAL NOT NULL,
     run TEXT NOT NULL,
-    last_decision INTEGER NOT NULL);  -- at the time of the search; later ones settle the issue
+    last_decision INTEGER NOT NULL,  -- at the time of the search; later ones settle the issue
+    confident INTEGER NOT NULL DEFAULT 1);
 CREATE INDEX label_issue_margin ON label_issue(margin, sample);
 
 -- The latest prelabeling.

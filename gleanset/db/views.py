@@ -16,6 +16,7 @@ from typing import NamedTuple
 from gleanset.db.connection import Table
 from gleanset.db.journal import last_decision_sql
 from gleanset.db.regions import QUALITY_COLUMNS, QualityFlag
+from gleanset.db.runs import OPEN_LABEL_ISSUES
 from gleanset.db.samples import IN_USE, IS_DUPLICATE
 
 
@@ -196,12 +197,8 @@ _WALLS = {
         "c.name, v IS NULL, v DESC, s.image, s.id",
     ),
     "label-issues": (
-        "SELECT s.id, c.name, d.margin AS v, w.name FROM label_issue d JOIN sample s ON "
-        "s.id=d.sample JOIN class c ON c.id=s.label JOIN class w ON w.id=d.suggested AND "
-        f"w.merged_into IS NOT w.id WHERE d.label=s.label AND {_LABELLED} AND (NOT EXISTS(SELECT 1 "
-        "FROM decision e WHERE e.sample=d.sample AND e.id>d.last_decision) OR "
-        f"{last_decision_sql('provenance')}='undo')",
-        "v DESC, s.id",
+        f"SELECT s.id, c.name, d.confidence, w.name FROM {OPEN_LABEL_ISSUES}",
+        "d.margin DESC, s.id",
     ),
     "unconfirmed": (
         "SELECT s.id, c.name, NULL AS v, NULL FROM sample s JOIN class c ON c.id=s.label "

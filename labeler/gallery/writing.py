@@ -6,6 +6,7 @@ their hashes, so that names of classes and titles cannot inject code.
 
 import base64
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
@@ -124,7 +125,8 @@ def select_samples(
         entries = list(_make_entries(dataset, name, samples))
         marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
         selection.counts[name] = ClassCounts(len(entries), marks)
-        entries.sort(key=lambda entry: entry.issue is None)
+        # The order by quality stays among samples without a label issue.
+        entries.sort(key=lambda entry: -entry.issue.margin if entry.issue else math.inf)
         selection.entries.extend(entries[:share])
     return selection
 

@@ -21,10 +21,12 @@ from curation.similarity.descriptor import WIDTH
 from curation.similarity.spaces import SimilaritySpaces
 from curation.similarity.vectors import VECTORS_FACT, Vector, make_sample_vector_name
 from gleanset import Box, Dataset, Face, Origin
+from gleanset.db.duplicates import Pairs
 from gleanset.db.proposals import Proposals
 from gleanset.db.regions import FLAGS, QualityMeasures, flags_of
 from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.db.sorting import SampleFeatures, SortingQueue
+from gleanset.db.views import NO_FILTER
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import FaceCrop, Region
 from gleanset.work.progress import Progress
@@ -38,6 +40,7 @@ from labeler.gallery.writing import (
 from labeler.quality.assessment import assess_quality, measure_edge_blur
 from labeler.quality.due_samples import VERSION
 from labeler.requests import GalleryRequest
+from labeler.review import list_doubtful, load_review_page
 from labeler.sorting.pages import Pages
 from labeler.sorting.session import SortingSession
 from pipeline.listing import list_records
@@ -89,6 +92,25 @@ def test_label_issues_are_selected(sorted_faces: Dataset) -> None:
     assert [entry.label for entry in choice.entries] == [ODD, ODD, "rei", "rei"]
     assert sum("issue" in entry.flags for entry in choice.entries) == 1
     assert len(select(sorted_faces).entries) == 12
+
+
+def test_gallery_and_review_show_same_label_issues(empty: Dataset) -> None:
+    keys = [put(empty, encode(picture(n)), f"r{n}", label="rei")[0] for n in range(6)]
+    put(empty, encode(picture(60)), "hana", label="hana")
+    margins = [0.2, 0.9, -0.01, 0.4]
+    issues = [
+        LabelIssue(key, "rei", "hana", 0.5, margin, "run", margin > 0.3)
+        for key, margin in zip(keys, margins, strict=False)
+    ]
+    LabelIssues(empty.db).replace(issues)
+    ranked = [keys[1], keys[3], keys[0], keys[2]]
+    chosen = [entry.sample.key for entry in select(empty, names=("rei",)).entries]
+    assert chosen[:4] == ranked
+    assert [line["sample"] for line in list_records(empty, "label-issues", ())] == ranked
+    page = load_review_page(empty, "label-issues", NO_FILTER)
+    rows = Pairs(empty.db).get_ids(ranked)
+    assert list(page.ids) == rows
+    assert {suggested.confidence for suggested in page.suggested.values()} == {0.5}
 
 
 def test_best_samples_come_first(empty: Dataset) -> None:
@@ -422,6 +444,20 @@ def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
         add_faces(empty, add_image(empty, f"more {name}"))
     descriptors, _ = spaces.choose_space(pending_samples(empty))(pending_samples(empty))
     assert descriptors.shape == (26, WIDTH)
+
+
+def test_doubtful_labels_of_many_classes_are_listed(empty: Dataset) -> None:
+    samples = faces(empty, 160)
+    dice = np.random.default_rng(3)
+    centres = dice.normal(size=(40, 48))
+    rows = centres[np.arange(160) % 40] + 0.9 * dice.normal(size=(160, 48))
+    prelabelled(empty, samples, unit(rows))
+    for number, sample in enumerate(samples):
+        label(empty, sample.key, f"class {number % 40}")
+    label(empty, samples[80].key, "class 7")
+    assert list_doubtful(empty)[0].id == samples[80].id
+    assert list_doubtful(empty)[0].other == "class 0"
+    assert (list_doubtful(empty)[0].value or 1) < 0.4, "the share of one class of forty"
 
 
 def test_newer_prelabel_replaces_vectors(empty: Dataset) -> None:

@@ -76,7 +76,6 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "looks": evaluations.get_for_run(folder.name, "test"),
         "answers": answers,
         "charts": list(gather_epoch_charts(metrics)),
-        "searched": evaluations.has_label_issue_search(folder.name),
         "crops": load_crops(folder),
     }
 

@@ -26,7 +26,7 @@ from baseline.evaluation.decision_rule import (
 )
 from baseline.evaluation.evaluate import compute_split_metrics, evaluate_run, fit_decision_rule
 from baseline.evaluation.metrics import read_metrics
-from baseline.evaluation.outputs import load_outputs, softmax
+from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from baseline.train.trials import find_suspect_labels
@@ -433,3 +433,21 @@ def test_planted_label_issues_are_found(dataset: Dataset) -> None:
     assert len(true) <= len(issues) <= len(true) + 3
     assert {issue.sample: issue.suggested for issue in issues[: len(true)]} == true
     assert all(0 < issue.margin <= issue.confidence <= 1 for issue in issues)
+
+
+def test_no_contradicted_label_is_hidden() -> None:
+    """On an easy set half of the wrong labels are below the mean confidence of their class."""
+    right = [[0.97, 0.02, 0.01], [0.02, 0.97, 0.01], [0.01, 0.02, 0.97]]
+    wrong = [[0.05, 0.93, 0.02], [0.07, 0.91, 0.02], [0.02, 0.96, 0.02]]
+    probabilities = np.array(right * 10 + wrong)
+    y = np.array([0, 1, 2] * 10 + [0, 0, 0])
+    keys = tuple(f"{number:02}" for number in range(len(y)))
+    outputs = Outputs(np.log(probabilities).astype(np.float32), y, keys)
+    issues = find_suspect_labels(probabilities, outputs, CLASSES, "run")
+    assert [issue.sample for issue in issues] == ["32", "30", "31"]
+    assert {issue.suggested for issue in issues} == {CLASSES[1]}
+    # Calibration that favours the label does not hide a prediction that counts as an error.
+    offsets = np.array([0.9, 0.05, 0.05]) * probabilities
+    calibrated = offsets / offsets.sum(1, keepdims=True)
+    issues = find_suspect_labels(calibrated, outputs, CLASSES, "run")
+    assert {"30", "31", "32"} <= {issue.sample for issue in issues}

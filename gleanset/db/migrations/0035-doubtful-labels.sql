@@ -1,0 +1,1 @@
+ALTER TABLE label_issue ADD COLUMN confident INTEGER NOT NULL DEFAULT 1;
