@@ -1,14 +1,22 @@
 """ONNX files of runs for serving, exported in another process."""
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock
 
 from baseline.data import runs
 from baseline.extras import can_export
 from gleanset.errors import InputUnusable, MissingComponent
+from gleanset.files.atomic import disk_errors
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 
 FILE = "served.onnx"
+LOCK = f".{FILE}.lock"
 EXPORT_TIMEOUT_SECONDS = 3600.0
 
 
@@ -28,12 +36,30 @@ def served_file(
 def export_if_outdated(folder: Path, progress: Progress | None = None) -> Path:
     """Return the ONNX file in a run's folder; export it if it is missing or outdated.
 
-    Raises `MissingComponent` without PyTorch, and `InputUnusable`.
+    One process exports at a time, others wait for its file. Raises `MissingComponent` without
+    PyTorch, and `InputUnusable`.
     """
     out = folder / FILE
-    if not runs.is_export_current(out, folder):
-        _export(folder, out, progress or Progress())
+    if runs.is_export_current(out, folder):
+        return out
+    with disk_errors(out), FileLock(folder / LOCK):
+        if not runs.is_export_current(out, folder):
+            _export(folder, out, progress or Progress())
     return out
+
+
+@contextmanager
+def private_copy(file: Path) -> Iterator[Path]:
+    """Yield a copy of a model file, because others may replace the file while it is served.
+
+    A file that cannot be copied is yielded itself: loading it says what is wrong.
+    """
+    with tempfile.TemporaryDirectory(prefix="gleanset-") as folder:
+        copy = file
+        with suppress(OSError):
+            # copy2 keeps the time, which is part of the ETag: browsers keep what they have.
+            copy = Path(shutil.copy2(file, folder))
+        yield copy
 
 
 def _export(folder: Path, out: Path, progress: Progress) -> None:

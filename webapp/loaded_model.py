@@ -47,11 +47,16 @@ def _hide_others(answer: ImagePrediction, classes: Sequence[str], top: int) -> I
 
 
 class LoadedModel(NamedTuple):
-    """A model with its run, its file and that file's hash, and the classes to show."""
+    """A model with its run, its file, and the classes to show.
+
+    `content` is the file that was loaded and is sent to devices, with the hash `sha256`; `file` is
+    where it came from.
+    """
 
     run: str
     model: Model
     file: Path
+    content: Path
     sha256: str
     visible_classes: tuple[str, ...]
 
@@ -82,7 +87,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
     facts, read = loaded.model.facts, loaded.model.cropping.read
     return {
         "run": loaded.run,
-        "bytes": loaded.file.stat().st_size,
+        "bytes": loaded.content.stat().st_size,
         "model_version": loaded.version,
         "sha256": loaded.sha256,
         "classes": facts.classes,
@@ -128,8 +133,9 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     a detector that is not available.
     """
     file, web = Path(settings.model), settings.web
+    content = Path(settings.copy or file)
     # One thread: the compute processes already use all cores.
-    engine = OnnxEngine(file, threads=1)
+    engine = OnnxEngine(content, threads=1, source=file)
     if web.unknown_below is not None:
         rule = msgspec.structs.replace(engine.facts.rule, unknown_below=web.unknown_below)
         engine.facts = replace(engine.facts, rule=rule)
@@ -138,11 +144,11 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     # Loaded now, so that errors appear at once and the first request does not wait.
     model.cropping  # noqa: B018
     classes = shown_classes(model.classes, web)
-    return LoadedModel(model.facts.run, model, file, hash_file(file), classes)
+    return LoadedModel(model.facts.run, model, file, content, hash_file(content), classes)
 
 
 def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> ServedFacts:
     """Return the facts for the HTTP process."""
     page, device = page_facts(settings, loaded), facts_for_device(loaded)
-    file, finder = str(loaded.file), str(MODEL)
+    file, finder = str(loaded.content), str(MODEL)
     return ServedFacts(loaded.run, loaded.version, file, loaded.of_faces, finder, page, device)

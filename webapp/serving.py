@@ -15,7 +15,7 @@ from gleanset.platform import count_cores
 from gleanset.work.processes import WorkerPool
 from gleanset.work.progress import Progress
 from webapp.computations import JOB, ServedFacts, facts_of
-from webapp.exports import FILE, served_file
+from webapp.exports import FILE, private_copy, served_file
 from webapp.request import ServeRequest
 from webapp.server import ListenAddress, run_server
 from webapp.settings import RequestLimits, ServeSettings, page_settings
@@ -60,6 +60,7 @@ def serve_page(
             detector=request.detector,
             processes=request.workers or count_cores(),
             limits=RequestLimits(per_minute=request.per_minute),
+            copy=str(stack.enter_context(private_copy(file))),
         )
         # Errors of the model are reported once, not by each process.
         facts = load_facts(settings)

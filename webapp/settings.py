@@ -42,10 +42,11 @@ class RequestLimits(msgspec.Struct, frozen=True):
 class ServeSettings(msgspec.Struct, frozen=True):
     """Settings of a running server.
 
-    `model` is an ONNX file, `dataset` the folder for reports (None: no reports), `web` what the
-    page shows. `hosts` are the accepted host names (none: any), `origins` the sites allowed by
-    CORS. `token` admits users (None: everyone), `admin` opens the administrator's page (None: no
-    such page). With `on_device`, users may download the model. `detector` as in `baseline.load`.
+    `model` is an ONNX file, `copy` one with the same content that nobody replaces (None: `model`),
+    `dataset` the folder for reports (None: no reports), `web` what the page shows. `hosts` are the
+    accepted host names (none: any), `origins` the sites allowed by CORS. `token` admits users
+    (None: everyone), `admin` opens the administrator's page (None: no such page). With `on_device`,
+    users may download the model. `detector` as in `baseline.load`.
     """
 
     model: str
@@ -59,6 +60,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     detector: str | None = None
     processes: int = 1
     limits: RequestLimits = RequestLimits()
+    copy: str | None = None
 
     def lets_in(self, token: str) -> bool:
         """Return whether a token admits a user; compares in constant time."""

@@ -11,7 +11,7 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.work.progress import Progress
-from webapp.exports import served_file
+from webapp.exports import private_copy, served_file
 from webapp.loaded_model import LoadedModel, facts_for_device, load_model, page_facts
 from webapp.model_card import model_card
 from webapp.npm_parts import are_current
@@ -40,11 +40,12 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
     web, sizes = page_settings(root), []
     file = served_file(root, request.run, web.run, progress)
     dataset = str(root.resolve()) if is_dataset(root) else None
-    settings = ServeSettings(str(file), dataset, web, detector=request.detector)
-    loaded = load_model(settings)
-    for name, data in _files(settings, loaded):
-        write_atomic(folder / name, data)
-        sizes.append(len(data))
+    with private_copy(file) as copy:
+        settings = ServeSettings(str(file), dataset, web, detector=request.detector, copy=str(copy))
+        loaded = load_model(settings)
+        for name, data in _files(settings, loaded):
+            write_atomic(folder / name, data)
+            sizes.append(len(data))
     result = {"run": loaded.run, "folder": str(folder), "files": len(sizes), "bytes": sum(sizes)}
     note = "no contact for removal requests: set [web] contact"
     return result if web.contact else result | {"note": note}
@@ -56,7 +57,7 @@ def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, 
             yield path.relative_to(PAGE).as_posix(), path.read_bytes()
     yield FINDER.lstrip("/"), MODEL.read_bytes()
     yield MANIFEST, manifest_for(settings, of_faces=loaded.of_faces)
-    yield f"{API}/model.onnx", loaded.file.read_bytes()
+    yield f"{API}/model.onnx", loaded.content.read_bytes()
     faces = portraits(loaded, None, settings)
     without_dataset = msgspec.structs.replace(settings, dataset=None)  # no reports
     changes = {"finder": "browser", "portraits": bool(faces["faces"]), "server": False}

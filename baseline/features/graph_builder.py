@@ -63,8 +63,9 @@ class GraphBuilder:
         Its other inputs are `weights`. An older opset is converted; raises `InputUnusable` if that
         fails.
         """
-        for name, numbers in weights.items():
-            self.hold(numbers, name)
+        # Sorted: readers and exporters list tensors in the order of a set.
+        for name in sorted(weights):
+            self.hold(weights[name], name)
         prefix = f"{self.scope}/"
         part = onnx.compose.add_prefix(_convert_opset(model, self.opset), prefix)
         for number, node in enumerate(part.graph.node):
@@ -73,7 +74,7 @@ class GraphBuilder:
         first, last = part.graph.input[0].name, part.graph.output[0].name
         self._nodes.append(helper.make_node("Identity", [value], [first], name=f"{first}/in"))
         self._nodes.extend(part.graph.node)
-        self._tensors.extend(part.graph.initializer)
+        self._tensors.extend(sorted(part.graph.initializer, key=lambda tensor: tensor.name))
         self._sparse.extend(part.graph.sparse_initializer)
         for entry in part.opset_import:
             self._domains[entry.domain] = max(self._domains.get(entry.domain, 1), entry.version)

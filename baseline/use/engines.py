@@ -187,13 +187,14 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
 class OnnxEngine:
     """Engine for an ONNX file of `baseline export`."""
 
-    def __init__(self, model: Path | bytes, threads: int = 0) -> None:
+    def __init__(self, model: Path | bytes, threads: int = 0, source: Path | None = None) -> None:
         """Load a model; `threads` is for each call, 0 for the default of onnxruntime.
 
-        Raises `InputUnusable` for a file of another program, and for one that does not match its
-        card.
+        `source` is the file that errors name, if `model` is a copy. Raises `InputUnusable` for a
+        file of another program, and for one that does not match its card.
         """
         name, data = _read_model(model, "model.onnx")
+        name = source or name
         try:
             self._session = open_onnx_session(data, threads)
         except (OSError, ValueError) as error:

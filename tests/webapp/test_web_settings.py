@@ -3,22 +3,26 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+from urllib.request import urlopen
 
 import msgspec
 import pytest
-from color_model import write_model
+from color_model import CLASSES, write_model
 from filled import RUN, make_patterns
 from server_helpers import make_facts, solid_image
 from shared_folder import make_shared_folder
-from tools_for_tests import run_here
+from tools_for_tests import command, run_here
 
 import baseline
 from baseline.data.runs import hash_model_files, is_export_current
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, RecipeError, UsageError
+from gleanset.files.store import hash_bytes
 from gleanset.settings import WebSettings, read_settings
 from gleanset.work.progress import Progress
 from webapp.computations import Upload
@@ -145,6 +149,36 @@ def test_run_is_exported_on_first_use(root: Path) -> None:
     # There are too few images to evaluate int8.
     assert about["precision"] == "fp32"
     assert is_export_current(file, folder)
+
+
+@pytest.mark.slow
+def test_one_of_two_servers_exports(root: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from webapp.exports import export_if_outdated;"
+        "print(export_if_outdated(Path(sys.argv[1])).stat().st_ino)"
+    )
+    line = [sys.executable, "-c", code, root / "runs" / RUN]
+    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    files = {process.communicate(timeout=280)[0] for process in processes}
+    assert len(files) == 1, "the second process replaced the file of the first"
+    assert "\n" in files.pop()
+
+
+def test_replaced_model_is_served_as_announced(root: Path, tmp_path: Path) -> None:
+    file = write_model(tmp_path / "model.onnx")
+    line = command("webapp.cli", "serve", file, "--port", "0", "-d", root)
+    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            address = server.stdout.readline().strip()
+            write_model(file, ("apple", "green", "red"))
+            with urlopen(f"{address}api/v1/model.json", timeout=60) as response:
+                announced = msgspec.json.decode(response.read())
+            with urlopen(f"{address}api/v1/model.onnx", timeout=60) as response:
+                assert hash_bytes(response.read()) == announced["sha256"]
+            assert announced["classes"] == [*CLASSES]
+        finally:
+            server.terminate()
+            server.wait(60)
 
 
 WORDS = (PAGE / "js" / "words.js").read_text(encoding="utf-8")

@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner
+from drawn_dataset import EIGHT_TO_ONE, fill
+from tools_for_tests import start_cli
 
 import baseline
 from baseline.cli import commands
@@ -20,6 +22,8 @@ from baseline.evaluation.decision_rule import (
     load_feature_scale,
     save_decision_rule,
 )
+from baseline.settings import load_preset
+from baseline.train.train_run import train_run
 from baseline.train.trained_net import load_model
 from baseline.train.training import network_outputs, with_distances
 from baseline.use.engines import ModelFacts, NetworkOutputs
@@ -100,6 +104,20 @@ def test_export_rejects_same_samples_as_run(
         plain = [np.repeat(x, 3, 2) for x in plain]
     served = [a.similarity for a in exported_model.predict_images(plain)]
     assert served == pytest.approx(expected.tolist(), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_exports_are_equal_to_the_byte(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "dataset") as dataset:
+        fill(dataset, 10, EIGHT_TO_ONE)
+        train_run(dataset, load_preset("transfer", {"size": "32", "views": "0"}))
+    for seed in ("1", "2"):  # of hashes, by which sets are ordered
+        words = ("--precision", "int8", tmp_path / f"{seed}.onnx", "-d", tmp_path / "dataset")
+        environment = {"PYTHONHASHSEED": seed}
+        with start_cli("baseline.cli", "export", *words, environment=environment) as process:
+            assert process.wait(280) == 0
+    first, second = (tmp_path / f"{seed}.onnx" for seed in ("1", "2"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_export_metadata_and_card(exported: Path) -> None:
