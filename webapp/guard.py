@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections import Counter
@@ -11,7 +12,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
-from starlette.requests import cookie_parser
+from starlette.requests import ClientDisconnect, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from webapp.compute_queue import ComputeQueue
@@ -34,6 +35,7 @@ POLICY = (
     "img-src 'self' blob: data:; connect-src 'self'; worker-src 'self'; manifest-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+log = logging.getLogger(__name__)
 HEADERS = (
     ("content-security-policy", POLICY),
     ("x-content-type-options", "nosniff"),
@@ -94,6 +96,8 @@ class Guard:
             await self._answer(scope, body, answer)
         except RefusedRequest as refused:
             await refused.response()(scope, receive, answer)
+        except ClientDisconnect:
+            pass  # during the upload: there is nobody to answer
         except Exception:
             if not answer.status:
                 hint = "try another image, or tell the operator of this server"
@@ -103,6 +107,10 @@ class Guard:
         finally:
             body.release()
             status = answer.status or CLIENT_DISCONNECTED
+            if status == CLIENT_DISCONNECTED:
+                log.debug(
+                    "the client left before the response: %s %r", scope["method"], scope["path"]
+                )
             self._metrics.record(scope["path"], status, time.monotonic() - start)
         return None
 

@@ -1,5 +1,6 @@
 """The HTTP server: incomplete, malformed and large requests."""
 
+import logging
 import socket
 import subprocess
 import time
@@ -8,6 +9,7 @@ from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
+from urllib.request import urlopen
 
 import msgspec
 import pytest
@@ -21,7 +23,7 @@ from server_helpers import (
     solid_image,
 )
 from test_attacks import post_images, predict_red, read_response
-from tools_for_tests import command
+from tools_for_tests import command, eventually
 
 from gleanset import Dataset
 from gleanset.errors import InputUnusable
@@ -101,6 +103,51 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
         assert getrusage(RUSAGE_SELF).ru_maxrss - before < 40_000
         _, _, answer = read_response(post_images(port, solid_image("red")))
         assert answer["images"][0]["parts"][0]["answer"] == "red"
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "sent"),
+    [
+        ("predict", "multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data"),
+        ("predict", "application/json", b'{"images": ['),
+        ("faces", "image/jpeg", b"\xff\xd8"),
+        ("reports", "multipart/form-data; boundary=x", b""),
+        ("predict", "image/png", solid_image("red")),  # complete: left while it waits
+    ],
+)
+def test_leaving_is_no_error(
+    settings: ServeSettings, caplog: pytest.LogCaptureFixture, path: str, kind: str, sent: bytes
+) -> None:
+    is_complete = kind == "image/png"
+    length = len(sent) if is_complete else 10_000
+    head = (
+        f"POST /api/v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n"
+        f"Content-Type: {kind}\r\n\r\n"
+    )
+    label = f'endpoint="/api/v1/{path}",status="499"'
+    caplog.set_level(logging.DEBUG, "webapp.guard")
+    with impatient_server(settings, seconds=60.0) as port:
+        if not is_complete:
+            assert predict_red(port) == 200
+        errors = logging.getLogger("uvicorn.error")
+        errors.setLevel(logging.ERROR)
+        errors.addHandler(caplog.handler)
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+                connection.sendall(head.encode() + sent)
+                time.sleep(0.05)
+            assert eventually(lambda: label in read_metrics(port))
+        finally:
+            errors.removeHandler(caplog.handler)
+        assert 'status="500"' not in read_metrics(port)
+    [record] = caplog.records
+    assert (record.levelno, record.exc_info) == (logging.DEBUG, None)
+
+
+def read_metrics(port: int) -> str:
+    """Return the metrics of a server."""
+    with urlopen(f"http://localhost:{port}/metrics", timeout=60) as response:
+        return str(response.read().decode())
 
 
 def test_malformed_request_is_refused(port: int) -> None:
