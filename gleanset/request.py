@@ -40,11 +40,21 @@ import msgspec
 from gleanset.cli import parse_key_values
 from gleanset.config import Param, TomlTable
 from gleanset.errors import InputUnusable
+from gleanset.files.encodings import check_encoding
 
 T = TypeVar("T")
 Table = TypeVar("Table", bound=msgspec.Struct)
 Count = Annotated[int, msgspec.Meta(ge=1)]
 WorkerCount = Annotated[int, msgspec.Meta(ge=1, le=256)]
+Encoding = Annotated[
+    str | None,
+    Param(
+        "Encoding of texts and names that are not UTF-8, such as cp1252. Default: guessed, and the "
+        "guess is printed.",
+        metavar="NAME",
+        parse=check_encoding,
+    ),
+]
 URL_PREFIXES = ("http://", "https://")
 
 

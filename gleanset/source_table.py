@@ -12,6 +12,7 @@ from typing import IO, NamedTuple
 
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
+from gleanset.files.encodings import find_encoding
 from gleanset.files.names import format_path
 from gleanset.named_files import summarize_lines
 
@@ -43,8 +44,9 @@ def _list_folder(folder: Path) -> Iterable[Path]:
 class SourceTables:
     """The tables of a folder and its subfolders, each read when first needed.
 
-    `list_files` and `open_file` access folders, or the members of an archive. Raises
-    `InputUnusable` for a table that cannot be read.
+    `list_files` and `open_file` access folders, or the members of an archive. `encoding` is that of
+    tables that are not UTF-8, None to guess it. Raises `InputUnusable` for a table that cannot be
+    read.
     """
 
     def __init__(
@@ -52,8 +54,10 @@ class SourceTables:
         top: Path,
         list_files: Callable[[Path], Iterable[Path]] = _list_folder,
         open_file: Callable[[Path], IO[bytes]] = lambda table: table.open("rb"),
+        encoding: str | None = None,
     ) -> None:
         self.top = top
+        self._encoding = encoding
         self._list_files = list_files
         self._open_file = open_file
         self._rows: dict[Path, SourceRows] = {}
@@ -87,9 +91,13 @@ class SourceTables:
                 if file.seek(0, os.SEEK_END) > MAX_TABLE_BYTES:
                     raise InputUnusable(f"{table} is too large", "leave rows of other folders out")
                 file.seek(0)
-                text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-                return dict(_rows(table, csv.DictReader(text)))
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
+                encoding = find_encoding(file, str(table), self._encoding)
+                encoding.report(str(table))
+                text = io.TextIOWrapper(file, encoding=encoding.name, newline="")
+                delimiter = find_delimiter(text.readline())
+                text.seek(0)
+                return dict(_rows(table, csv.DictReader(text, delimiter=delimiter)))
+        except (OSError, UnicodeError, csv.Error) as error:
             raise InputUnusable(
                 f"{table} cannot be read: {error}", f"write UTF-8 with commas: {','.join(COLUMNS)}"
             ) from error
@@ -118,6 +126,11 @@ def summarize_unmatched(names: Sequence[str]) -> dict[str, object]:
 
 def _normalized(path: Path) -> Path:
     return Path(unicodedata.normalize("NFC", str(path)))
+
+
+def find_delimiter(header: str) -> str:
+    """Return the delimiter of a table: programs of many countries save CSV with semicolons."""
+    return max(",;\t", key=header.count)
 
 
 def is_source_table(path: PurePath) -> bool:

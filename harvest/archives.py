@@ -21,7 +21,7 @@ from typing import IO, Any, NamedTuple, NoReturn, Self
 from gleanset import Dataset
 from gleanset.credit import NO_CREDIT
 from gleanset.errors import InputUnusable, Unreadable
-from gleanset.files.legacy_names import decode_names
+from gleanset.files.encodings import decode_names
 from gleanset.files.names import ARCHIVE_EXTENSIONS, find_split_folders, format_path
 from gleanset.files.store import hash_file
 from gleanset.images.decode import MAX_BYTES
@@ -135,12 +135,13 @@ def find_members(path: Path, options: ImportOptions, ignored: Counter[str]) -> I
     except OSError as error:
         raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
     file_name, repeats = format_path(Path(path.name)), Counter[str]()
-    with _open_archive(path) as members:
+    with _open_archive(path, options.encoding) as members:
         metadata = _read_metadata(members)
         inner = (member.parts[:-1] for member in members)
         folders = [parts for parts in inner if parts and not get_junk_reason(parts[0])]
         top = () if folders else (_SUFFIXES.sub("", file_name),)
-        rules = TreeRules(options, _source_tables(path, members), find_split_folders(folders), top)
+        tables = _source_tables(path, members, options.encoding)
+        rules = TreeRules(options, tables, find_split_folders(folders), top)
         for member in members:
             name = member.name
             repeats[name] += 1
@@ -190,7 +191,7 @@ def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
     return rows
 
 
-def _source_tables(path: Path, members: Iterable[Member]) -> SourceTables:
+def _source_tables(path: Path, members: Iterable[Member], encoding: str | None) -> SourceTables:
     """Return the tables of an archive, as if it were a folder of its name."""
     files: dict[Path, dict[Path, Member]] = {}
     for member in members:
@@ -204,11 +205,11 @@ def _source_tables(path: Path, members: Iterable[Member]) -> SourceTables:
             fix = "unpack the archive, then name its folder"
             raise InputUnusable(f"{table} cannot be read: {error.detail}", fix) from error
 
-    return SourceTables(path, lambda folder: files.get(folder, ()), open_table)
+    return SourceTables(path, lambda folder: files.get(folder, ()), open_table, encoding)
 
 
 @contextmanager
-def _open_archive(path: Path) -> Iterator[list[Member]]:
+def _open_archive(path: Path, encoding: str | None = None) -> Iterator[list[Member]]:
     """Open an archive and list its files; the last entry says why the archive ends early."""
     entries: list[Entry] = []
     left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
@@ -228,7 +229,8 @@ def _open_archive(path: Path) -> Iterator[list[Member]]:
         except Unreadable as end:
             read = partial(_reject, end.reason, f"the archive: {end.detail}")
             entries.append(("", 0, read))
-        texts = decode_names(name for name, *_ in entries if isinstance(name, bytes))
+        names = (name for name, *_ in entries if isinstance(name, bytes))
+        texts = decode_names(names, format_path(path), encoding, is_zip=is_zip)
         members = []
         for name, size, read in entries:
             text = texts[name] if isinstance(name, bytes) else name
@@ -271,7 +273,8 @@ def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
         field, extra = extra[4 : 4 + size], extra[4 + size :]
         # A version, and the checksum of the name that it is for.
         if kind == _UNICODE_PATH and field[1:5] == struct.pack("<L", zlib.crc32(raw)):
-            return field[5:].decode("utf-8", "backslashreplace")
+            with suppress(UnicodeDecodeError):
+                return field[5:].decode()
     return raw
 
 

@@ -93,8 +93,8 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
 def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
     """Download the URLs in lists. A line has a URL, and optionally a tab and a weak label.
 
-    A .parquet, .csv or .tsv file is a table with named columns, a .json file the output of
-    gallery-dl -j. Standard input is -:
+    A .parquet, .csv or .tsv file is a table with named columns, a .json or .jsonl file the output
+    of gallery-dl -j. Standard input is -:
     gallery-dl -j URL | harvest urls -
     """
     with _replace_stdin(request) as request:
@@ -109,7 +109,9 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
         return
     data = sys.stdin.buffer.read()
     with TemporaryDirectory(prefix="gleanset-") as folder:
-        path = Path(folder, "stdin.json" if data.lstrip().startswith(b"[") else "stdin.txt")
+        # Windows PowerShell writes UTF-16.
+        beginning = data[:64].translate(None, b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
+        path = Path(folder, "stdin.json" if beginning.startswith(b"[") else "stdin.txt")
         path.write_bytes(data)
         paths = tuple(str(path) if name == "-" else name for name in files)
         yield msgspec.structs.replace(request, file=paths)

@@ -24,7 +24,7 @@ from harvest.candidates import CandidateQueue
 from harvest.http import Client
 from harvest.http.scheduler import JobQueue, Scheduler
 from harvest.importer import Importer, SimulatedImporter, merge_counts
-from harvest.lists import DEFAULT_COLUMNS, Columns, check_list, read_list
+from harvest.lists import NO_OPTIONS, ListOptions, check_list, read_list
 from harvest.redirects import RedirectTargets
 
 URLS_STAGE, KEYWORD_STAGE = "harvest-urls", "harvest-keyword"
@@ -133,9 +133,8 @@ def harvest_urls(
     dataset: Dataset,
     files: Iterable[Path],
     run: DownloadRun,
+    options: ListOptions = NO_OPTIONS,
     *,
-    label: str | None = None,
-    columns: Columns = DEFAULT_COLUMNS,
     limit: int | None = None,
 ) -> dict[str, object]:
     """Download every URL of some lists; return the counts.
@@ -144,12 +143,12 @@ def harvest_urls(
     """
     lists = list(files)
     for file in lists:
-        check_list(file, columns)
+        check_list(file, options.columns, options.encoding)
     images: set[str] = set()
     with run.open(dataset, URLS_STAGE) as downloader:
         # Without a limit the hashes are not needed, and a list may be long.
         importer = downloader.importer(*(() if limit is None else (images,)))
-        candidates = (c for file in lists for c in read_list(file, label, columns))
+        candidates = (c for file in lists for c in read_list(file, *options))
         queue = CandidateQueue(candidates, importer, images, limit)
         goal = None if limit is None else (limit, images)
         downloader.run(queue, importer.record_download, "images", goal)

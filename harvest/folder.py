@@ -19,6 +19,7 @@ from gleanset import Dataset
 from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable, Unreadable
 from gleanset.files.atomic import disk_errors
+from gleanset.files.encodings import FolderNames
 from gleanset.files.names import find_class_folder, format_path
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.images.embedded_opt_outs import find_opt_outs
@@ -106,7 +107,9 @@ class TreeRules:
     ) -> None:
         self.tables = tables
         self.top = top
-        self._options, self._splits = options, splits
+        self._options = options
+        self._splits = splits
+        self._names = FolderNames(tables.top, options.encoding)
 
     def complete(
         self,
@@ -129,7 +132,7 @@ class TreeRules:
         group = row.group
         if group is None and options.groups is not None:
             group = options.groups.get_group(path.name, folder, inside, level, self._splits)
-        origin = replace(origin, hint=hint and format_path(Path(hint)), post=group)
+        origin = replace(origin, hint=hint and self._names.decode(hint), post=group)
         if metadata is None:
             return origin, row.credit
         origin = replace(origin, url=metadata.url, title=metadata.caption or origin.title)
@@ -246,12 +249,13 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
     count as changed. Raises `InputUnusable` for a `sources.csv` that cannot be read.
     """
     if root.is_file():
-        rules = TreeRules(options, SourceTables(root.parent), None, (root.parent.name,))
+        tables = SourceTables(root.parent, encoding=options.encoding)
+        rules = TreeRules(options, tables, None, (root.parent.name,))
         yield _image_file(root, Path(root.name), rules, options)
         return
     unlisted: list[OSError] = []
     splits = find_splits(root) if options.hints else None
-    rules = TreeRules(options, SourceTables(root), splits)
+    rules = TreeRules(options, SourceTables(root, encoding=options.encoding), splits)
     for folder, folders, names in _walk_included(root, options.exclude, ignored, unlisted):
         if folder == root and not folders:
             rules.top = (root.name,)

@@ -50,7 +50,8 @@ class ImportOptions:
     """How files are imported.
 
     With `hints` the class folder on `class_level` is the weak label, else `label`. `credit` and
-    `groups` apply where a `sources.csv` and the file itself say nothing. The import appends to
+    `groups` apply where a `sources.csv` and the file itself say nothing. `encoding`: of names and
+    tables that are not UTF-8; None to guess it. The import appends to
     `rejected_files`, `opted_out_files` and `unmatched_rows` (rows of a `sources.csv` without a
     file). With `show` it is simulated.
     """
@@ -60,6 +61,7 @@ class ImportOptions:
     label: str | None = None
     credit: Credit = NO_CREDIT
     groups: FileGroups | None = None
+    encoding: str | None = None
     exclude: tuple[str, ...] = ()
     rejected_files: list[str] = field(default_factory=list)
     opted_out_files: list[str] = field(default_factory=list)

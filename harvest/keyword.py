@@ -39,7 +39,10 @@ class Search:
 
 
 def read_keywords(
-    keywords: Sequence[Keyword], file: Path | None, label: str | None
+    keywords: Sequence[Keyword],
+    file: Path | None,
+    label: str | None,
+    encoding: str | None = None,
 ) -> list[Keyword]:
     """Return the given keywords with their labels, then those of a file, without repeats.
 
@@ -49,7 +52,8 @@ def read_keywords(
     """
     words: list[Keyword] = [(word.strip(), hint) for word, hint in keywords if word.strip()]
     if file is not None:
-        words += [(word, hint or label) for word, hint in read_lines(check_file_exists(file))]
+        lines = read_lines(check_file_exists(file), encoding)
+        words += [(word, hint or label) for word, hint in lines]
     if not words:
         raise UsageError("there is no keyword", "name some, or a file of them with -i FILE")
     return list(dict.fromkeys(words))

@@ -1,7 +1,7 @@
 """Lists of URLs as other programs write them, read as streams: lines, tables, Parquet.
 
 The suffix determines the format: `.csv` and `.tsv` are tables with a header line, `.parquet` is a
-table, `.json` the output of `gallery-dl -j URL`, everything else is lines.
+table, `.json` and `.jsonl` the output of `gallery-dl -j URL`, everything else is lines.
 """
 
 import csv
@@ -16,12 +16,14 @@ from typing import Any, NamedTuple
 
 from gleanset.config import did_you_mean
 from gleanset.errors import InputUnusable, UsageError
+from gleanset.files.encodings import find_encoding, wrong_encoding_error
 from gleanset.files.parquet import list_columns, read_texts
 from gleanset.records import Candidate, Origin
+from gleanset.source_table import find_delimiter
 
 MAX_LINE_CHARS = 1_000_000
 """Lists with longer lines or cells are rejected."""
-_GALLERY_DL_SUFFIX = ".json"
+_GALLERY_DL_SUFFIXES = (".json", ".jsonl")
 # Message types in gallery_dl/extractor/message.py.
 _ERROR, _URL, _QUEUE = -1, 3, 6
 _POSTS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
@@ -34,6 +36,17 @@ _URL_BEGINNING = re.compile(r"\s*https?://", re.IGNORECASE)
 Columns = Mapping[str, str]
 """Column names by field of `Row`; they also match in another case (`URL`)."""
 DEFAULT_COLUMNS: Columns = {}
+
+
+class ListOptions(NamedTuple):
+    """Default weak label of a list, its columns, and its encoding if it is not UTF-8."""
+
+    label: str | None = None
+    columns: Columns = DEFAULT_COLUMNS
+    encoding: str | None = None
+
+
+NO_OPTIONS = ListOptions()
 
 
 class Row(NamedTuple):
@@ -65,7 +78,7 @@ def check_file_exists(file: Path) -> Path:
     return file
 
 
-def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS) -> None:
+def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS, encoding: str | None = None) -> None:
     """Check the beginning of a list.
 
     Raises `InputUnusable` if it does not exist, cannot be read or lacks a column,
@@ -73,8 +86,8 @@ def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS) -> None:
     is not a table.
     """
     check_file_exists(file)
-    if file.suffix.lower() != _GALLERY_DL_SUFFIX:
-        next(read_rows(file, columns), None)
+    if file.suffix.lower() not in _GALLERY_DL_SUFFIXES:
+        next(read_rows(file, columns, encoding), None)
     elif columns != DEFAULT_COLUMNS:
         raise UsageError(
             f"{file} is a list of gallery-dl, which has no columns", "leave --column out"
@@ -82,16 +95,19 @@ def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS) -> None:
 
 
 def read_list(
-    file: Path, label: str | None = None, columns: Columns = DEFAULT_COLUMNS
+    file: Path,
+    label: str | None = None,
+    columns: Columns = DEFAULT_COLUMNS,
+    encoding: str | None = None,
 ) -> Iterator[Candidate]:
     """Yield the candidates of a list, read lazily; `label` is the default weak label.
 
     Raises as `check_list`.
     """
-    if file.suffix.lower() == _GALLERY_DL_SUFFIX:
-        yield from read_gallery_dl(file, label)
+    if file.suffix.lower() in _GALLERY_DL_SUFFIXES:
+        yield from read_gallery_dl(file, label, encoding)
         return
-    for row in read_rows(file, columns):
+    for row in read_rows(file, columns, encoding):
         origin = Origin(
             "urls",
             row.url,
@@ -102,10 +118,12 @@ def read_list(
             licence=row.licence,
             title=row.caption,
         )
-        yield Candidate(row.url, origin)
+        yield Candidate(row.url, origin, referer=row.page)
 
 
-def read_rows(file: Path, columns: Columns = DEFAULT_COLUMNS) -> Iterator[Row]:
+def read_rows(
+    file: Path, columns: Columns = DEFAULT_COLUMNS, encoding: str | None = None
+) -> Iterator[Row]:
     """Yield the rows of a list, read lazily; raises as `check_list`.
 
     Rows without a URL are skipped. A row that ends before its URL column has all its text as URL,
@@ -113,34 +131,35 @@ def read_rows(file: Path, columns: Columns = DEFAULT_COLUMNS) -> Iterator[Row]:
     """
     kind = file.suffix.lower()
     if kind == ".parquet":
-        yield from _parquet_rows(file, columns)
+        yield from _parquet_rows(file, columns, encoding)
     elif kind in _DIALECTS:
-        yield from _table_rows(file, columns, kind)
+        yield from _table_rows(file, columns, encoding)
     elif columns != DEFAULT_COLUMNS:
         raise UsageError(
             f"{file} is a list of lines, without columns",
             "leave --column out, or rename a table to .csv, .tsv or .parquet",
         )
     else:
-        yield from (Row(url, label) for url, label in read_lines(file))
+        yield from (Row(url, label) for url, label in read_lines(file, encoding))
 
 
-def read_lines(file: Path) -> Iterator[tuple[str, str | None]]:
+def read_lines(file: Path, encoding: str | None = None) -> Iterator[tuple[str, str | None]]:
     """Yield the text of each line, and what follows its tab.
 
     `#` begins a comment. Raises `InputUnusable` for a file that is not text.
     """
-    yield from _split(_lines(file))
+    yield from _split(_lines(file, encoding))
 
 
 def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
     for line in lines:
         text, _, label = line.strip().partition("\t")
-        if text and not text.startswith("#"):
+        # After a bar gallery-dl -G writes other addresses of the image before.
+        if text and not text.startswith(("#", "| ")):
             yield text.strip(), label.strip() or None
 
 
-def _parquet_rows(file: Path, columns: Columns) -> Iterator[Row]:
+def _parquet_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[Row]:
     schema = list_columns(file)
     indices = _find_columns(file, columns, [name for name, _ in schema])
     for name, is_single in (schema[index] for index in indices.values()):
@@ -148,7 +167,7 @@ def _parquet_rows(file: Path, columns: Columns) -> Iterator[Row]:
             raise InputUnusable(f"column {name!r} of {file} holds lists, not single values")
     names = sorted({schema[index][0] for index in indices.values()})
     indices = {field: names.index(schema[index][0]) for field, index in indices.items()}
-    for number, cells in enumerate(read_texts(file, names), start=1):
+    for number, cells in enumerate(read_texts(file, names, encoding), start=1):
         if any(cell is not None and len(cell) >= MAX_LINE_CHARS for cell in cells):
             raise _too_long(file, f"a cell of row {number}")
         if row := _row(indices, cells):
@@ -164,18 +183,21 @@ class _Tsv(csv.excel_tab):
 _DIALECTS: dict[str, type[csv.Dialect]] = {".csv": csv.excel, ".tsv": _Tsv}
 
 
-def _table_rows(file: Path, columns: Columns, kind: str) -> Iterator[Row]:
-    lines = _lines(file)
+def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[Row]:
+    lines = _lines(file, encoding)
     first = next(lines, "")
+    is_csv = file.suffix.lower() == ".csv"
     if columns == DEFAULT_COLUMNS and _URL_BEGINNING.match(first):
-        if kind == ".csv" and len(next(csv.reader([first]))) > 1:
+        if is_csv and len(next(csv.reader([first]))) > 1:
             raise InputUnusable(
                 f"the first line of {file} does not name its columns",
                 "write a line such as url,caption before it",
             )
         yield from (Row(url, label) for url, label in _split(chain([first], lines)))
         return
-    rows = _read_cells(file, chain([first], lines), kind)
+    dialect = _DIALECTS[file.suffix.lower()]
+    delimiter = find_delimiter(first) if is_csv else dialect.delimiter
+    rows = _read_cells(file, csv.reader(chain([first], lines), dialect, delimiter=delimiter))
     names = [name.strip() for name in next(rows, [])]
     if not any(names):
         return
@@ -185,8 +207,7 @@ def _table_rows(file: Path, columns: Columns, kind: str) -> Iterator[Row]:
             yield row
 
 
-def _read_cells(file: Path, lines: Iterator[str], kind: str) -> Iterator[list[str]]:
-    rows = csv.reader(lines, _DIALECTS[kind])
+def _read_cells(file: Path, rows: "csv._reader") -> Iterator[list[str]]:
     csv.field_size_limit(MAX_LINE_CHARS)
     try:
         yield from rows
@@ -231,8 +252,8 @@ def _find_column(file: Path, field: str, column: str, names: Sequence[str]) -> i
     )
 
 
-def _lines(file: Path) -> Iterator[str]:
-    with open_list(file) as stream:
+def _lines(file: Path, encoding: str | None) -> Iterator[str]:
+    with open_list(file, encoding) as stream:
         number = 0
         while line := stream.readline(MAX_LINE_CHARS):
             number += 1
@@ -249,29 +270,31 @@ def _too_long(file: Path, part: str) -> InputUnusable:
 
 
 @contextmanager
-def open_list(file: Path) -> Iterator[io.TextIOWrapper]:
-    """Open the text of a list."""
+def open_list(file: Path, encoding: str | None = None) -> Iterator[io.TextIOWrapper]:
+    """Open the text of a list; `encoding` is used if it is not UTF-8."""
+    name = encoding or "utf-8"
     try:
         with file.open("rb") as raw:
-            if b"\0" in raw.peek(1):
-                raise InputUnusable(
-                    f"{file} is not a text file: it has NUL bytes",
-                    "unpack it, save it as UTF-8, or name a Parquet file .parquet",
-                )
-            # Some Windows programs begin a file with a byte order mark; `utf-8-sig` skips it.
-            yield io.TextIOWrapper(raw, encoding="utf-8-sig", errors="backslashreplace")
+            text_encoding = find_encoding(raw, str(file), encoding)
+            name = text_encoding.name
+            text_encoding.report(str(file))
+            yield io.TextIOWrapper(raw, encoding=name)
+    except UnicodeError as error:
+        raise wrong_encoding_error(str(file), name) from error
     except OSError as error:
         raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
 
 
-def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]:
+def read_gallery_dl(
+    file: Path, label: str | None = None, encoding: str | None = None
+) -> Iterator[Candidate]:
     """Yield the images that gallery-dl found; `label` is their weak label.
 
     Raises `InputUnusable` for other JSON, and at the end if entries are not images.
     """
     pages = 0
     try:
-        for kind, *fields in _messages(file):
+        for kind, *fields in _messages(file, encoding):
             if kind == _ERROR:
                 text = f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
                 raise InputUnusable(text, "run it again; images found so far are kept")
@@ -286,18 +309,24 @@ def read_gallery_dl(file: Path, label: str | None = None) -> Iterator[Candidate]
         raise InputUnusable(text, "let gallery-dl follow them: gallery-dl -J URL")
 
 
-def _messages(file: Path) -> Iterator[Any]:
-    with open_list(file) as stream:
-        text = stream.read().lstrip()
-    while text:
-        array, end = JSONDecoder().raw_decode(text)
-        yield from array
-        text = text[end:].lstrip()
+def _messages(file: Path, encoding: str | None) -> Iterator[Any]:
+    """Yield messages from arrays of them, or from lines (gallery-dl's option `output.jsonl`)."""
+    with open_list(file, encoding) as stream:
+        text = stream.read().strip()
+    position = 0
+    while position < len(text):
+        array, position = JSONDecoder().raw_decode(text, position)
+        is_message = array != [] and isinstance(array[-1], dict)
+        yield from [array] if is_message else array
+        while text[position : position + 1].isspace():
+            position += 1
 
 
 def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Candidate:
     number = next((metadata[name] for name in _POSTS if metadata.get(name)), None)
     page = next((p for n in _PAGES if str(p := metadata.get(n)).startswith("http")), None)
+    if page is None and metadata.get("category") == "pixiv" and number is not None:
+        page = f"https://www.pixiv.net/artworks/{number}"
     sides = [str(metadata.get(n) or metadata.get(f"image_{n}")) for n in ("width", "height")]
     width, height = (int(side) if side.isdecimal() else None for side in sides)
     origin = Origin(
@@ -313,7 +342,10 @@ def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Cand
         tags=tuple(dict.fromkeys(_words(metadata.get("tags")))),
         rating=_text(metadata, ("rating",)),
     )
-    return Candidate(url, origin, width, height, referer=page)
+    # Sent by gallery-dl itself; in the JSON with its option `output.private`.
+    headers = metadata.get("_http_headers")
+    referer = headers.get("Referer") if isinstance(headers, Mapping) else None
+    return Candidate(url, origin, width, height, referer=referer or page)
 
 
 def _text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:

@@ -25,10 +25,10 @@ from gleanset.errors import UsageError
 from gleanset.file_groups import FOLDER, FileGroups, GroupByOption
 from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import rejections_command, summarize_lines
-from gleanset.request import Count, Request, WorkerCount, as_tuple
+from gleanset.request import Count, Encoding, Request, WorkerCount, as_tuple
 from gleanset.source_table import summarize_unmatched
 from gleanset.work.progress import Progress
-from harvest.lists import check_columns, check_list
+from harvest.lists import ListOptions, check_columns, check_list
 from harvest.opt_out_signals import SIGNALS, OptOutSignal
 from harvest.source_names import SOURCES
 from harvest.video.options import SamplingTable
@@ -213,6 +213,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             parse=_check_filter,
         ),
     ] = None
+    encoding: Encoding = None
     options: SourceOptions = msgspec.field(default_factory=dict)
     label: Label = None
 
@@ -240,7 +241,8 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
 
         sources = self.load_sources()
         pairs = [(text, self.label) if isinstance(text, str) else text for text in self.keywords]
-        words = read_keywords(pairs, Path(self.input) if self.input else None, self.label)
+        file = Path(self.input) if self.input else None
+        words = read_keywords(pairs, file, self.label, self.encoding)
         names = tuple(source.name for source in sources)
         return plan_searches(words, sources, group_options_by_source(self.options, names))
 
@@ -303,13 +305,14 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
             parse=check_columns,
         ),
     ] = msgspec.field(default_factory=dict)
+    encoding: Encoding = None
     limit: Annotated[Count | None, Param("Stop at this number of distinct images.")] = None
     label: Label = None
 
     def check(self, root: Path) -> None:
         """Raise the errors at the beginning of a list."""
         for file in as_tuple(self.file):
-            check_list(Path(file), self.columns)
+            check_list(Path(file), self.columns, self.encoding)
 
     def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
         """Download."""
@@ -319,8 +322,7 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
             dataset,
             map(Path, as_tuple(self.file)),
             DownloadRun(self.client(dataset), progress, show),
-            label=self.label,
-            columns=self.columns,
+            ListOptions(self.label, self.columns, self.encoding),
             limit=self.limit,
         )
 
@@ -348,6 +350,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
     ] = ()
     label: Label = None
     group_by: GroupByOption = None
+    encoding: Encoding = None
     author: Annotated[
         str | None, Param("Author of images without another credit.", parse=clean_credit_text)
     ] = None
@@ -388,6 +391,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             label=self.label,
             credit=Credit(self.author, self.licence, self.page),
             groups=groups,
+            encoding=self.encoding,
             exclude=self.exclude,
             workers=self.workers or 0,
             progress=progress,

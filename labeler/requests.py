@@ -8,7 +8,7 @@ from gleanset.config import Param
 from gleanset.errors import UsageError
 from gleanset.file_groups import GroupByOption
 from gleanset.files.names import LEVEL_HELP
-from gleanset.request import Count, Request, WorkerCount
+from gleanset.request import Count, Encoding, Request, WorkerCount
 
 SOURCE = "import"
 """The source of imported images, and the provenance of their labels."""
@@ -22,6 +22,7 @@ class ImportRequest(Request, frozen=True, kw_only=True):
     path: Annotated[str, Param(argument=True, required=True, path=True)]
     class_level: Annotated[Count | None, Param(LEVEL_HELP, metavar="N")] = None
     group_by: GroupByOption = None
+    encoding: Encoding = None
     workers: Annotated[WorkerCount | None, Param("Worker processes.")] = None
 
 

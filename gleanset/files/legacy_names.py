@@ -1,8 +1,6 @@
 """Detection of the encoding of file names in archives that do not declare one."""
 
-import re
 import unicodedata
-from collections.abc import Iterable
 from itertools import pairwise, repeat
 
 # Lead bytes of the common characters of an encoding, and the cost of such a character in bits.
@@ -14,30 +12,26 @@ _WIDE_ENCODINGS = {
     "euc_jp": (0xB0, 0xCF, 10.5),
 }
 _ENCODINGS = ("utf-8", "cp437", "cp850", *_WIDE_ENCODINGS, "cp866", "cp1251", "cp1252", "cp852")
+_DOS_CODE_PAGES = ("cp437", "cp850", "cp852", "cp866")
 _KANA = {"cp932": 6.0, "euc_jp": 6.5}
 _ALPHABETS = {"LATIN": ("À", "ÿ"), "CYRILLIC": ("А", "я"), "GREEK": ("Ά", "ώ")}
-_LONG_UTF8 = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
 _SAMPLE_CHARACTERS = 20_000
 
 
-def decode_names(names: Iterable[bytes]) -> dict[bytes, str]:
-    """Decode names as UTF-8 if valid, others in the likeliest encoding.
+def guess_zip_encoding(sample: bytes) -> str:
+    """Return the likeliest encoding of names in a zip, which may be a DOS code page.
 
     The likeliest encoding has the lowest cost in bits: adjacent common characters of one script
     cost little; rare characters, symbols and mixed scripts cost much. Unzip and browsers guess
     in a similar way.
     """
-    texts: dict[bytes, str] = {}
-    legacy: list[bytes] = []
-    for name in dict.fromkeys(names):
-        text = name.decode("utf-8", "replace")
-        if "\ufffd" not in text and (name.isascii() or _LONG_UTF8.search(name)):
-            texts[name] = text
-        else:
-            legacy.append(name)
-    sample = b"\n".join(legacy)
-    best = min(_ENCODINGS, key=lambda encoding: _bits(sample, encoding))
-    return texts | {name: name.decode(best, "backslashreplace") for name in legacy}
+    return min(_ENCODINGS, key=lambda encoding: _bits(sample, encoding))
+
+
+def guess_name_encoding(sample: bytes) -> str:
+    """Return the likeliest encoding of other names, which is not a DOS code page."""
+    encodings = [name for name in _ENCODINGS if name not in _DOS_CODE_PAGES]
+    return min(encodings, key=lambda encoding: _bits(sample, encoding))
 
 
 def _bits(sample: bytes, encoding: str) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gleanset.errors import InputUnusable, MissingComponent
+from gleanset.files.encodings import wrong_encoding_error
 from gleanset.installation import install_command
 
 if TYPE_CHECKING:
@@ -43,11 +44,18 @@ def list_columns(path: Path) -> list[tuple[str, bool]]:
         return [(field.name, not types.is_nested(field.type)) for field in file.schema_arrow]
 
 
-def read_texts(path: Path, columns: Sequence[str]) -> Iterator[tuple[str | None, ...]]:
-    """Yield rows of the given columns as text or None. Raises `InputUnusable`."""
+def read_texts(
+    path: Path, columns: Sequence[str], encoding: str | None = None
+) -> Iterator[tuple[str | None, ...]]:
+    """Yield rows of the given columns as text or None.
+
+    `encoding` is used for texts that are not UTF-8. Raises `InputUnusable`, also for these without
+    it.
+    """
     with _opened(path) as file:
         for batch in file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
-            yield from zip(*(_texts(batch.column(name)) for name in columns), strict=True)
+            texts = (_texts(batch.column(name), path, encoding) for name in columns)
+            yield from zip(*texts, strict=True)
 
 
 @contextmanager
@@ -92,17 +100,24 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def _texts(column: pa.Array) -> list[str | None]:
+def _texts(column: pa.Array, path: Path, encoding: str | None) -> list[str | None]:
     arrow = import_pyarrow()
     types = arrow.types
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if types.is_string(column.type) or types.is_large_string(column.type):
         column = column.cast(arrow.large_binary())
-    return [_text(cell) for cell in column.to_pylist()]
+    return [_text(cell, path, encoding) for cell in column.to_pylist()]
 
 
-def _text(cell: object) -> str | None:
-    if isinstance(cell, bytes):
-        return cell.decode("utf-8", "backslashreplace")
-    return None if cell is None else str(cell)
+def _text(cell: object, path: Path, encoding: str | None) -> str | None:
+    if not isinstance(cell, bytes):
+        return None if cell is None else str(cell)
+    try:
+        return cell.decode()
+    except UnicodeDecodeError:
+        pass
+    try:
+        return cell.decode(encoding or "utf-8")
+    except UnicodeError as error:
+        raise wrong_encoding_error(f"{cell[:40]!r} in {path}", encoding or "utf-8") from error

@@ -140,11 +140,20 @@ class Progress:
 
     def __init__(self, quiet: bool = True, as_json: bool = False) -> None:
         self.quiet, self._as_json = quiet, as_json
+        self._warnings: set[str] = set()
 
     def say(self, line: str) -> None:
         """Print a message to stderr unless quiet."""
-        if self.quiet:
-            return
+        if not self.quiet:
+            self._write(line)
+
+    def warn(self, line: str) -> None:
+        """Print a message to stderr once, even if quiet: data may be wrong."""
+        if line not in self._warnings:
+            self._warnings.add(line)
+            self._write(line)
+
+    def _write(self, line: str) -> None:
         if self._as_json:
             lines = [json.dumps({"message": line})]
         else:

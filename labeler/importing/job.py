@@ -117,10 +117,10 @@ def import_labelled(
     class_level = request.class_level
     if is_export_of(dataset, read_marker(path)):
         return _read_own_export(dataset, request, path, simulate=simulate)
-    files = read_labelled(path, class_level)
+    files = read_labelled(path, class_level, request.encoding)
     groups = FileGroups(request.group_by, (image.path.name for image in files.images))
     level = (class_level or 1) if files.kind in ("tree", "export") else None
-    tables = SourceTables(path)
+    tables = SourceTables(path, encoding=request.encoding)
     tables.read(path)
     origins = _get_origins(files, tables, level, groups)
     _check_class_names(dataset, files.count_classes(), distinct=bool(read_marker(path)))

@@ -17,6 +17,7 @@ import yaml
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.errors import InputUnusable
 from gleanset.records import Rectangle
+from gleanset.source_table import find_delimiter
 from labeler.importing.labelled import (
     FRACTIONS,
     Frame,
@@ -27,7 +28,6 @@ from labeler.importing.labelled import (
     box_from_size,
     parse_frame,
     parse_name,
-    read_text_file,
 )
 
 TABLES = ("images", "annotations", "categories")
@@ -67,7 +67,7 @@ def _read_documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Pat
     """Yield the COCO files of a folder; add those that are not JSON to `damaged`."""
     for file in tree.iter_files(".json"):
         try:
-            document = json.loads(read_text_file(file))
+            document = json.loads(tree.read_text(file))
         except (ValueError, RecursionError, InputUnusable):
             damaged.append(file)
             continue
@@ -203,7 +203,7 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
             "add data.yaml with names, or classes.txt with a name on each line; if folders name "
             "the classes: --class-level 1",
         )
-    keypoints = any("kpt_shape" in read_text_file(file) for file in tree.iter_files("data.yaml"))
+    keypoints = any("kpt_shape" in tree.read_text(file) for file in tree.iter_files("data.yaml"))
     for file, (image, lines) in labels.items():
         labelled.tables.add(file)
         labelled.ignored[image] = "YOLO label file without a box"
@@ -222,7 +222,7 @@ def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]
     """Yield YOLO label files with their image and lines."""
     for file in tree.iter_files(".txt"):
         try:
-            lines = [line for line in read_text_file(file).splitlines() if line.strip()]
+            lines = [line for line in tree.read_text(file).splitlines() if line.strip()]
         except InputUnusable:
             continue
         # A damaged line is dropped without refusing the file.
@@ -247,7 +247,7 @@ def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
 def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
     names: dict[Path, Mapping[int, str]] = {}
     for file in tree.iter_files(*_YAML, *_NAME_LISTS):
-        text = read_text_file(file)
+        text = tree.read_text(file)
         is_yaml = file.suffix.lower() in _YAML
         if listed := _yaml_names(text) if is_yaml else _tidy_names(enumerate(text.splitlines())):
             names.setdefault(file.parent, listed)
@@ -302,7 +302,7 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
     labelled = LabelledFiles("table", tree, "not in a table")
     for file in tree.iter_files(".csv", ".tsv", METADATA):
         try:
-            rows = list((_json_rows if file.name == METADATA else _csv_rows)(read_text_file(file)))
+            rows = list((_json_rows if file.name == METADATA else _csv_rows)(tree.read_text(file)))
         except (InputUnusable, csv.Error, json.JSONDecodeError, RecursionError, AttributeError):
             labelled.drop(file, "table that cannot be read")
             continue
@@ -341,6 +341,6 @@ def _json_rows(text: str) -> Iterator[Mapping[str, str]]:
 
 def _csv_rows(text: str) -> Iterator[Mapping[str, str]]:
     lines = text.splitlines(keepends=True)
-    reader = csv.reader(lines, delimiter=max(",;\t", key=(lines[0] if lines else "").count))
+    reader = csv.reader(lines, delimiter=find_delimiter(lines[0] if lines else ""))
     names = [name.strip().lower() for name in next(reader, [])]
     return (dict(zip(names, row, strict=False)) for row in reader)

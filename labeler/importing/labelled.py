@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from gleanset.credit import NO_CREDIT, Credit
 from gleanset.errors import InputUnusable
+from gleanset.files.encodings import FolderNames, TextEncoding, decode_text
 from gleanset.named_files import format_short_path
 from gleanset.records import Rectangle
 from gleanset.source_table import is_source_table
@@ -48,18 +49,23 @@ class LabelledImage:
 
 @dataclass
 class ImportTree:
-    """The files below a folder: `images`, `others` that may contain labels, and `ignored` ones."""
+    """The files below a folder: `images`, `others` that may contain labels, and `ignored` ones.
+
+    `encoding` is that of names and texts that are not UTF-8, None to guess it.
+    """
 
     root: Path
+    encoding: str | None = None
     images: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     ignored: Counter[str] = field(default_factory=Counter)
     unreadable: list[OSError] = field(default_factory=list)
+    _encodings: dict[Path, TextEncoding] = field(default_factory=dict)
 
     @classmethod
-    def from_folder(cls, root: Path) -> Self:
+    def from_folder(cls, root: Path, encoding: str | None = None) -> Self:
         """List the files of a folder, including linked folders."""
-        tree = cls(root)
+        tree = cls(root, encoding)
         walk = walk_tree(root, tree.ignored, tree.unreadable.append, links=True)
         for path in (folder / name for folder, _, files in walk for name in files):
             if (reason := get_ignored_reason(path)) is None:
@@ -71,6 +77,22 @@ class ImportTree:
         tree.images.sort()
         tree.others.sort()
         return tree
+
+    @cached_property
+    def folder_names(self) -> FolderNames:
+        """The names of its folders as text."""
+        return FolderNames(self.root, self.encoding)
+
+    def read_text(self, file: Path) -> str:
+        """Read a text; see `read_text_file`."""
+        text, self._encodings[file] = _read_text(file, self.encoding)
+        return text
+
+    def report_encodings(self, files: Iterable[Path]) -> None:
+        """Print the encodings of texts that were guessed."""
+        for file in sorted(files):
+            if file in self._encodings:
+                self._encodings[file].report(str(file))
 
     def count(self) -> int:
         """Return the number of files."""
@@ -227,18 +249,27 @@ class LabelledFiles:
         return counts
 
 
-def read_text_file(file: Path) -> str:
-    """Read a text in UTF-8, or in UTF-16 with a byte order mark. Raises `InputUnusable`."""
+def read_text_file(file: Path, encoding: str | None = None) -> str:
+    """Read a text in UTF-8, or in `encoding`; print the encoding if it was guessed.
+
+    Raises `InputUnusable`.
+    """
+    text, text_encoding = _read_text(file, encoding)
+    text_encoding.report(str(file))
+    return text
+
+
+def _read_text(file: Path, encoding: str | None) -> tuple[str, TextEncoding]:
     try:
         if file.stat().st_size > MAX_TEXT_BYTES:
             raise InputUnusable(f"{file} is larger than {MAX_TEXT_BYTES} bytes", "split it")
         data = file.read_bytes()
-        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputUnusable(f"cannot read {file}: {error}", "save it as UTF-8") from error
+    except OSError as error:
+        raise InputUnusable(f"cannot read {file}: {error}", "chmod u+r it") from error
+    text, text_encoding = decode_text(data, str(file), encoding)
     if "\0" in text:
         raise InputUnusable(f"cannot read {file}: not UTF-8 text", "save it as UTF-8")
-    return text
+    return text, text_encoding
 
 
 def box_from_size(values: Any) -> Rectangle:

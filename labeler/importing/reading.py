@@ -103,7 +103,7 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     labels = _folder_labels(marker)
     for path in tree.images:
         if folder := _class_folder(_relative_name(root, path), marker):
-            labelled.label(path, labels.get(folder, folder))
+            labelled.label(path, labels.get(folder) or tree.folder_names.decode(folder))
     return labelled
 
 
@@ -190,7 +190,7 @@ def match_files(
 def add_credits(files: LabelledFiles) -> None:
     """Add the rows of an export's `LICENSES.csv`, also of moved files."""
     root = _export_root(files.tree.root)
-    if not (table := _read_licence_table(root)):
+    if not (table := _read_licence_table(root, files.tree.encoding)):
         return
     paths = {_relative_name(root, path): path for path in files.tree.images}
     entries = marker_entries(read_marker(root))
@@ -198,9 +198,10 @@ def add_credits(files: LabelledFiles) -> None:
     files.sources |= {paths[name]: table[old] for name, old in names.items() if old in table}
 
 
-def _read_licence_table(root: Path) -> dict[str | None, SourceInfo]:
+def _read_licence_table(root: Path, encoding: str | None) -> dict[str | None, SourceInfo]:
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text_file(root / LICENCE_FILE), newline="")))
+        text = read_text_file(root / LICENCE_FILE, encoding)
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
     except (InputUnusable, csv.Error):
         return {}
     table = {}
@@ -248,7 +249,7 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
         labelled.splits = find_split_folders(folders.values())
     for path, inside in folders.items():
         if (label := find_class_folder(inside, level or 1, labelled.splits)) is not None:
-            labelled.label(path, label)
+            labelled.label(path, tree.folder_names.decode(label))
     names = labelled.count_classes()
     if not names:
         depth = f" {level} levels down" if (level or 1) > 1 else ""
@@ -304,15 +305,18 @@ def check_importable(path: Path) -> None:
     raise InputUnusable(f"{path} is not a folder", fix)
 
 
-def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
+def read_labelled(
+    path: Path, class_level: int | None = None, encoding: str | None = None
+) -> LabelledFiles:
     """Read the labels of a folder in any supported layout.
 
     In order of precedence: an export of Gleanset, COCO, YOLO, then class folders at `class_level`
     (default: outermost) or tables. Raises `InputUnusable` if there are no labels, and `UsageError`
-    for a level if a COCO file has the labels.
+    for a level if a COCO file has the labels. `encoding` is that of names and texts that are not
+    UTF-8, None to guess it and print the guess.
     """
     check_importable(path)
-    tree = ImportTree.from_folder(path)
+    tree = ImportTree.from_folder(path, encoding)
     if class_level is not None:
         if read_coco(tree) is not None:
             raise class_level_error(path)
@@ -327,6 +331,7 @@ def read_labelled(path: Path, class_level: int | None = None) -> LabelledFiles:
         else:
             if len(files.count_classes()) < 2:
                 files = read_tables(tree) or files
+    tree.report_encodings(files.tables)
     add_credits(files)
     return files
 

@@ -118,7 +118,8 @@ def test_legacy_name_encodings_are_decoded(tmp_path: Path, encoding: str, names:
     with tarfile.open(tar, "w", format=tarfile.GNU_FORMAT, encoding=encoding) as archive:
         for name in names:
             archive.addfile(tarfile.TarInfo(name))
-    for path in (legacy, tar):
+    # Of a tar DOS code pages are never guessed.
+    for path in (legacy,) if encoding in ("cp437", "cp866") else (legacy, tar):
         members = [image.origin for image in find_members(path, WITH_HINTS, Counter())]
         assert {origin.original_path for origin in members} == set(names)
         assert {origin.hint for origin in members} == {name.partition("/")[0] for name in names}
@@ -455,9 +456,9 @@ def test_table_overrides_metadata_and_metadata_overrides_options(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name;author\n", "no column named file"),
+        ("title;author\n", "no column named file"),
         ("", "no column"),
-        ("file\n\xff", "cannot be read"),
+        ("file\nÃ©\n\xff", "line 3 of .* is not UTF-8"),
     ],
 )
 def test_unreadable_table_raises_error(

@@ -23,6 +23,7 @@ from harvest.downloads import DownloadRun, harvest_urls, retry
 from harvest.http import Client, DownloadLimits
 from harvest.importer import Importer, ImportOptions
 from harvest.keyword import harvest_searches, plan_searches
+from harvest.lists import ListOptions
 from harvest.redirects import NOT_ASKED, NOTICE
 from harvest.sources import Query
 from harvest.sources.bing import Bing
@@ -178,7 +179,7 @@ class Host:
     def harvest(self, dataset: Dataset, *paths: str) -> dict[str, object]:
         file = dataset.root.parent / "list.txt"
         file.write_text("".join(f"{self.site.url}{path}\n" for path in paths), encoding="utf-8")
-        return harvest_urls(dataset, [file], RUN, label="cat")
+        return harvest_urls(dataset, [file], RUN, ListOptions("cat"))
 
 
 @pytest.fixture

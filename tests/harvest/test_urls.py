@@ -22,7 +22,14 @@ from gleanset.installation import install_command
 from gleanset.settings import NetSettings, Settings
 from harvest.downloads import DownloadRun, harvest_urls
 from harvest.http import Client, DownloadLimits
-from harvest.lists import MAX_LINE_CHARS, check_list, read_gallery_dl, read_list, read_rows
+from harvest.lists import (
+    MAX_LINE_CHARS,
+    ListOptions,
+    check_list,
+    read_gallery_dl,
+    read_list,
+    read_rows,
+)
 
 QUICK = DownloadLimits(max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1)
 GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
@@ -186,7 +193,7 @@ def test_tab_separated_weak_labels(
         "/good/4.jpg\t",
         "   ",
     )
-    assert harvest(dataset, urls, label="other")["added"] == 4
+    assert harvest(dataset, urls, options=ListOptions("other"))["added"] == 4
     hints = {str(o.url)[-5]: o.hint for image in dataset.images.iterate() for o in image.origins}
     assert hints == {"1": "cat", "2": "two words", "3": "other", "4": "other"}
 
@@ -196,9 +203,8 @@ def test_encodings_and_line_endings(tmp_path: Path) -> None:
     path.write_bytes("\ufeffhttp://h/1.jpg\tKatze\r\nhttp://h/ü.jpg\r\n".encode())
     result = [(c.url, c.origin.hint) for c in read_list(path, None)]
     assert result == [("http://h/1.jpg", "Katze"), ("http://h/ü.jpg", None)]
-    path.write_bytes(b"http://h/\xff.jpg\thint\xfe\n")
-    [odd] = read_list(path, None)
-    assert (odd.url, odd.origin.hint) == ("http://h/\\xff.jpg", "hint\\xfe")
+    path.write_bytes("http://h/ü.jpg\tКошка\n".encode("utf-16"))
+    assert [(c.url, c.origin.hint) for c in read_list(path)] == [("http://h/ü.jpg", "Кошка")]
 
 
 def test_invalid_urls_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
@@ -351,7 +357,7 @@ def test_plain_lists_of_any_extension(tmp_path: Path) -> None:
 def test_other_cell_types_become_text(tmp_path: Path) -> None:
     table = pa.table(
         {
-            "url": pa.array([b"http://h/\xff", b"b"]),
+            "url": pa.array([b"http://h/\xe9", b"b"]),
             "a.b": pa.array(["x", None]).dictionary_encode(),
             "n": [1, 2],
             "s": pa.array(["v", "w"], pa.large_string()),
@@ -359,8 +365,10 @@ def test_other_cell_types_become_text(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "l.parquet")
     columns = {"caption": "a.b", "author": "n", "licence": "s", "page": "url"}
-    assert [tuple(row) for row in read_rows(tmp_path / "l.parquet", columns)] == [
-        ("http://h/\\xff", None, "x", "v", "1", "http://h/\\xff"),
+    with pytest.raises(InputUnusable, match=r"h/.xe9' in .*l.parquet is not text in utf-8"):
+        list(read_rows(tmp_path / "l.parquet", columns))
+    assert [tuple(row) for row in read_rows(tmp_path / "l.parquet", columns, "cp1252")] == [
+        ("http://h/é", None, "x", "v", "1", "http://h/é"),
         ("b", None, None, "w", "2", "b"),
     ]
 
