@@ -214,7 +214,7 @@ class CropCommand(Enum):
     NEXT_PAGE = (Key.Key_Return, Key.Key_Enter, Key.Key_PageDown)
     PREVIOUS_PAGE = (Key.Key_PageUp,)
     NEW = (Key.Key_N,)
-    DELETE = (Key.Key_Delete, Key.Key_Backspace)
+    DELETE = (Key.Key_Delete,)
     LEAVE = (Key.Key_Escape,)
 
 

@@ -291,7 +291,7 @@ def tab_last(widget: QWidget) -> None:
 
 Key, Standard = Qt.Key, QKeySequence.StandardKey
 ENTER = (Key.Key_Return, Key.Key_Enter)
-_EDITING = "Left Right Home End Delete Backspace Space"
+_EDITING = "Left Right Home End Delete Space"
 EDITING_KEYS = frozenset(Key[f"Key_{name}"] for name in _EDITING.split())
 """Keys that an empty field leaves to the faces."""
 

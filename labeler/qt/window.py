@@ -121,7 +121,6 @@ class LabelerWindow(QMainWindow):
             self.embedding_task,
             self.imports,
             self.drops,
-            self._name_class,
             self._show_in_grid,
             self.show_view,
         )
@@ -279,7 +278,7 @@ class LabelerWindow(QMainWindow):
         return letter.upper() in letters or letter.lower() in self.worker.keys.values()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Forward unhandled keys to the faces; N names a class."""
+        """Forward unhandled keys to the faces."""
         home, focus = self.view.home, self.focusWidget()
         ends_text = event.key() in TEXT_END_KEYS and isinstance(focus, QLineEdit | QAbstractSpinBox)
         if event.key() in MODIFIER_KEYS:
@@ -290,8 +289,6 @@ class LabelerWindow(QMainWindow):
             focus.click()
         elif focus is not home and not self._forwarding:
             self._forward(home, event)
-        elif event.key() == Qt.Key.Key_N and not event.modifiers():
-            self._name_class()
         else:
             text = self.tr("{key} does nothing here · F1: all shortcuts")
             self.worker.show_message(text.format(key=key_name(event)))

@@ -1,8 +1,8 @@
 """Keys of classes, which only a person changes.
 
-Digits come first, then the letters that are not commands of the window, then codes of two keys: a
-comma or a full stop, and any letter or digit. Keys set by a person are in `dataset.toml` under
-`[keys]`, whose order is the order of the classes.
+Digits come first, then codes of two keys: a comma or a full stop, and any letter or digit. Keys set
+by a person are in `dataset.toml` under `[keys]`, whose order is the order of the classes. They may
+also be letters that are not commands of the window, which class pages take for a name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,8 +22,12 @@ LETTERS = "qwertyuiopasdfghjklzxcvbnm"
 KEYS = DIGITS + "".join(c for c in LETTERS if c not in COMMAND_LETTERS)
 PREFIXES = ",."
 SECOND_KEYS = DIGITS + LETTERS
-CLASS_KEYS = (*KEYS, *(prefix + second for prefix in PREFIXES for second in SECOND_KEYS))
+CODES = tuple(prefix + second for prefix in PREFIXES for second in SECOND_KEYS)
+CLASS_KEYS = (*KEYS, *CODES)
 """All keys of classes; two characters are pressed one after the other."""
+
+ASSIGNED_KEYS = (*DIGITS, *CODES)
+"""The keys that classes get in order. Letters are a name on class pages."""
 
 
 def assign_keys(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, str]:
@@ -37,7 +41,7 @@ def assign_keys(names: Iterable[str], settings: Mapping[str, str]) -> dict[str, 
     for name, key in ((name, key.lower()) for name, key in settings.items()):
         if key in CLASS_KEYS and name in existing and key not in keys.values():
             keys[name] = key
-    free = iter([key for key in CLASS_KEYS if key not in keys.values()])
+    free = iter([key for key in ASSIGNED_KEYS if key not in keys.values()])
     for name in existing:
         if name not in keys:
             keys[name] = next(free, "")

@@ -49,7 +49,7 @@ CURSOR_MOVES = {
 class GridCommand(Enum):
     """What a grid requests; each view handles the commands that it knows. The values are keys."""
 
-    REJECT = (Key.Key_Delete, Key.Key_Backspace)
+    REJECT = (Key.Key_Delete,)
     LATER = (Key.Key_L,)
     OTHER = (Key.Key_O, Key.Key_Period)
     QUEUE = (Key.Key_Q,)
@@ -58,7 +58,6 @@ class GridCommand(Enum):
     NEXT_PAGE = (Key.Key_PageDown,)
     PREVIOUS_PAGE = (Key.Key_PageUp,)
     KEEP_ALL = (Key.Key_K,)
-    NEW = (Key.Key_N,)
     LIFT = frozenset[Key]()  # Enum of Python 3.11.2 replaces ()
     ENLARGE = (Key.Key_Space,)
 

@@ -47,7 +47,6 @@ class ViewContext(NamedTuple):
     embedding_task: EmbeddingTask
     imports: BackgroundImport
     drops: FileDropHandler
-    name_class: Callable[[], object]
     """Focus the field in which a class is named."""
     show_place: Callable[[str], object]
     """Show a class, or a place such as `:later`, in the grid."""

@@ -1,6 +1,7 @@
 """Class pages: the faces suggested for one class at a time; Enter accepts all unmarked ones.
 
-Faces without suggestions are shown as clusters, which are updated as better features arrive.
+Faces without suggestions are shown as clusters. A page with names or suggestions is never replaced
+while it is shown: better suggestions are offered by a button.
 """
 
 import time
@@ -9,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
-from PySide6.QtCore import QObject, QTimer
+from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtGui import QKeySequence, QShortcut
 
 from gleanset.errors import GleansetError
 from gleanset.operations import Operation
@@ -29,16 +31,20 @@ from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, S
 T = TypeVar("T")
 NAMED = TileMark.SENT, TileMark.DONE
 REFRESH_MS = 500
-MOUSE_REST_SECONDS, CORRECTION_REST_SECONDS = 1.5, 3.0
-"""How long a page is left alone before it is replaced; after corrections also by the keyboard."""
+MOUSE_REST_SECONDS = 1.5
+"""How long the mouse rests before faces that were not compared yet become clusters."""
+
+SUGGEST_AGAIN_KEY = "Ctrl+R"
 MIN_MOVED = 3
-"""Faces moved from a page to one class, after which the rest of the page is suggested again."""
+"""Faces moved from a page to one class, after which better suggestions are offered."""
 
 
 class ClustersRefresh(QObject):
-    """Replaces an untouched page, or a `corrected` one: `show` gets what `rebuild` finds.
+    """Looks for a better page than the one that is shown.
 
-    `rebuild` takes the page and the number of faces that fit.
+    Faces that are not compared yet are replaced, because Enter labels none of them: `show` gets the
+    page that `rebuild` finds. Any other page stays as it is; `offer` is called instead. `rebuild`
+    takes the page and the number of faces that fit.
     """
 
     def __init__(
@@ -46,20 +52,24 @@ class ClustersRefresh(QObject):
         grid: PageGrid,
         rebuild: Callable[[SortingSession, ClassPage, int], ClassPage | None],
         show: Callable[[ClassPage], None],
+        offer: Callable[[], None],
     ) -> None:
         super().__init__(grid)
-        self._grid, self._worker, self._rebuild, self._show = grid, grid.worker, rebuild, show
+        self._grid = grid
+        self._worker = grid.worker
+        self._rebuild = rebuild
+        self._show = show
+        self._offer = offer
         self._page: ClassPage | None = None
-        self.corrected = False
-        self._moved_at, self._is_loading = 0.0, False
+        self._moved_at = 0.0
+        self._is_loading = False
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._check)
         grid.mouse.moved_over.connect(self._note_move)
 
-    def watch(self, page: ClassPage | None, *, corrected: bool = False) -> None:
-        """Offer a better page than a composed one from now on, until there is any input."""
-        self._page, self.corrected = page, corrected
-        self._moved_at = time.monotonic() if corrected else self._moved_at
+    def watch(self, page: ClassPage | None) -> None:
+        """Look for a better page than a composed one from now on."""
+        self._page = page
         if page is not None and not page.by_hand:
             self._timer.start(REFRESH_MS)
         else:
@@ -69,35 +79,36 @@ class ClustersRefresh(QObject):
         self._moved_at = time.monotonic()
 
     def note_input(self) -> None:
-        """Leave a page alone that is being worked on; one without suggestions only waits."""
-        if self._page is not None and self._page.kind is PageKind.PLAIN:
-            self._note_move()
-        else:
-            self.watch(None)
+        """Wait until the mouse rests again."""
+        self._note_move()
 
     def _may_replace(self, page: ClassPage) -> bool:
         is_shown = page is self._page is self._grid.page and self._grid.isVisible()
-        # A user who points at a suggested face may be about to press a key.
-        is_aimed_at = self._grid.point >= 0 and not (self.corrected or self._grid.takes_names)
-        rest = CORRECTION_REST_SECONDS if self.corrected else MOUSE_REST_SECONDS
-        return is_shown and not is_aimed_at and time.monotonic() - self._moved_at >= rest
+        is_resting = time.monotonic() - self._moved_at >= MOUSE_REST_SECONDS
+        return is_shown and (is_resting or page.kind is not PageKind.PLAIN)
 
     def _check(self) -> None:
-        page, room = self._page, self._grid.room()
+        page = self._page
+        room = self._grid.room()
         if page is None or page is not self._grid.page:
             self.watch(None)
         elif not self._is_loading and self._may_replace(page):
             self._is_loading = True
             self._worker.ask(
                 lambda session: self._rebuild(session, page, room),
-                lambda other: self._offer(page, other),
-                lambda error: self._offer(page, None),
+                lambda other: self._use(page, other),
+                lambda error: self._use(page, None),
             )
 
-    def _offer(self, page: ClassPage, other: ClassPage | None) -> None:
+    def _use(self, page: ClassPage, other: ClassPage | None) -> None:
         self._is_loading = False
-        if other is not None and self._may_replace(page):
+        if other is None or not self._may_replace(page):
+            return
+        if page.kind is PageKind.PLAIN:
             self._show(other)
+        else:
+            self.watch(None)
+            self._offer()
 
 
 class ClassPagesView(PagedView):
@@ -113,11 +124,15 @@ class ClassPagesView(PagedView):
         self._history = PageHistory()
         self._moves: dict[int, tuple[ClassPage, ClassPage]] = {}
         """The pages before and after steps (by their root) that moved labelled faces."""
-        self.header = PageHeader(self.worker, self.file_page, self.skip_page)
+        self.header = PageHeader(self.worker, self.file_page, self.skip_page, self.suggest_again)
         self.hints = KeyHints()
-        self.names = PageNaming(self.view, self.header.name, self.name_page)
+        self.names = PageNaming(self.view, self.header, self.name_page)
         self._moved = Counter[str]()
-        self._refresh = ClustersRefresh(self.view, self._rebuild, self._show_refreshed)
+        self._refresh = ClustersRefresh(
+            self.view, self._rebuild, self._show_refreshed, self._offer_better
+        )
+        shortcut = QShortcut(QKeySequence(SUGGEST_AGAIN_KEY), self, self.suggest_again)
+        shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         self.header.name.ended.connect(self._name_was_last)
         set_column(self, self.header, self.view, self.hints)
         context.embedding_task.left.connect(self._note_unreadable)
@@ -160,8 +175,27 @@ class ClassPagesView(PagedView):
         return self._pages
 
     def _rebuild(self, session: SortingSession, page: ClassPage, room: int) -> ClassPage | None:
-        pages = self.pages(session)
-        return pages.next(room) if self._refresh.corrected else pages.recompose(page, room)
+        return self.pages(session).recompose(page, room)
+
+    def _offer_better(self) -> None:
+        self.header.better_button.show()
+
+    def suggest_again(self) -> None:
+        """Replace the page by what is suggested now (Ctrl+R)."""
+        page = self.page
+        if page is None:
+            self.worker.show_message(self.tr("No page to suggest again"))
+            return
+        self.names.discard()
+        room = self.view.room()
+
+        def show(other: ClassPage | None) -> None:
+            self._is_loading = False
+            if self.page is page:
+                self.show_page(other)
+                self.worker.show_message(self.tr("Suggested again"))
+
+        self._ask_pages(lambda pages: pages.next(room), show)
 
     def _leave(self) -> ClassPage | None:
         """Return the page, which takes no more names or labels."""
@@ -210,6 +244,7 @@ class ClassPagesView(PagedView):
 
     def show_page(self, page: ClassPage | None) -> None:
         self._is_loading = self._is_refreshed = False
+        self.header.better_button.hide()
         self._moved.clear()
         if page is not None and page == self.view.page:
             self.worker.show_message(self.tr("No other page"))
@@ -235,15 +270,10 @@ class ClassPagesView(PagedView):
     def _show_refreshed(self, page: ClassPage) -> None:
         if self.page is None or self.names.is_typing:
             return
-        texts = {
-            PageKind.CLUSTERS: self.tr("Clusters updated"),
-            PageKind.PLAIN: self.tr("Similar faces are together now"),
-        }
-        text = texts.get(self.page.kind, self.tr("Suggested again"))
         self.show_page(page)
         self._is_refreshed = True
         if page.kind is not PageKind.PLAIN:
-            self.worker.show_message(text)
+            self.worker.show_message(self.tr("Similar faces are together now"))
 
     def _show_notice(self) -> None:
         counts = self.worker.progress.counts if self.worker.progress else None
@@ -287,8 +317,9 @@ class ClassPagesView(PagedView):
     # -- names
 
     def name_page(self, label: str, *, whole: bool = False) -> None:
-        """Label the page; unless `whole`, of cards or uncompared faces only what is pointed at."""
-        if (self.view.has_cards or self.view.takes_names) and not whole:
+        """Label the page or, unless `whole`, what is pointed at on cards and faces."""
+        is_for_faces = self.names.is_for_faces or self.view.has_cards or self.view.takes_names
+        if is_for_faces and not whole:
             rows = self.view.named_rows()
             if not rows:
                 self.names.say_no_target()
@@ -323,8 +354,8 @@ class ClassPagesView(PagedView):
         self._moved[target] += len(rows) if provenance != WITH_PAGE else 0
         is_corrected = self._moved[target] >= MIN_MOVED and not self.view.has_clusters
         if is_corrected and not self.marked(TileMark.LIFTED):
-            # What is left is suggested again, now that these are known; a named card was right.
-            self._refresh.watch(self.page, corrected=True)
+            # These are known now, so that what is left can be suggested better.
+            self._offer_better()
 
     def _page_key(self, key: str) -> None:
         if (label := self.worker.class_for_key(key)) is not None:
@@ -413,7 +444,6 @@ class ClassPagesView(PagedView):
     # -- tiles
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
-        description = self.view.description
         if self._has_left():
             return
         if command is GridCommand.ENTER:
@@ -424,8 +454,6 @@ class ClassPagesView(PagedView):
             self._show_earlier()
         elif command is GridCommand.LIFT:
             self._lift(rows)
-        elif command is GridCommand.NEW and description is not None and description.placeholder:
-            self.names.write()
         elif command is GridCommand.SPLIT:
             self._split(rows)
         else:

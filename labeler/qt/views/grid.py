@@ -47,7 +47,7 @@ class GridView(FilteredView):
         self.order = QComboBox()
         self.hints = KeyHints(
             self.tr(
-                "G: class pages, ten times quicker · 1–9: class of a face · N: new class · "
+                "G: class pages, ten times quicker · 1–9: class of a face · /: new class · "
                 "Space: enlarge · F1: all keys"
             )
         )

@@ -287,8 +287,6 @@ class LabelingView(LabelerView):
                 self.worker.show_message(self.tr("Point at a face first"))
         elif command in PAGE_STEPS:
             self._turn_pages(PAGE_STEPS[command])
-        elif command is GridCommand.NEW:
-            self.context.name_class()
         else:
             self.worker.show_message(self.tr("This key works in another view · F1: all keys"))
 

@@ -19,8 +19,7 @@ from labeler.qt.keyboard import TEXT_MODIFIERS
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import CONTROL_RADIUS, SPACE_M, SPACE_S, Role, blend, edge, muted_text
 from labeler.qt.translations import target_name
-from labeler.qt.views.page_header import PageDescription, describe_page
-from labeler.qt.widgets import NameField
+from labeler.qt.views.page_header import PageDescription, PageHeader, describe_page
 from labeler.sorting.page_layout import ClassPage, PageKind
 from labeler.sorting.session import Place
 
@@ -33,8 +32,7 @@ MIN_PAGE_FACES, MAX_PAGE_FACES = 24, 240
 class PageGrid(GestureView):
     """The grid of one page.
 
-    On a clusters page letters are a name instead of commands: `typed` (text). So are digits that
-    are the key of no class.
+    Letters always begin a name here: `typed` (text). So do digits that are the key of no class.
     """
 
     typed = Signal(str)
@@ -90,8 +88,8 @@ class PageGrid(GestureView):
             self.typed.emit(event.commitString())
 
     def _expects_name(self) -> bool:
-        is_first = self.page is None and self.waits and not self.worker.keys
-        return is_first or self.takes_names or time.monotonic() < self.name_until
+        is_first = self.waits and not self.worker.keys
+        return is_first or self.page is not None or time.monotonic() < self.name_until
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         is_key = event.text().isdigit() and event.text() in self.worker.keys.values()
@@ -354,14 +352,21 @@ NAME_GRACE_SECONDS = 0.7
 class PageNaming(QObject):
     """Input of a name for a page; `name_page` is called with the class it means.
 
-    A name is for the page and the tiles that were current when its input began.
+    A name is for the page and the tiles that were current when its input began: typed on the faces
+    it is for those pointed at (`is_for_faces`), in the field above them for the whole page.
     """
 
-    def __init__(self, grid: PageGrid, field: NameField, name_page: Callable[[str], None]) -> None:
+    def __init__(
+        self, grid: PageGrid, header: PageHeader, name_page: Callable[[str], None]
+    ) -> None:
+        field = header.name
         super().__init__(field)
-        self._grid, self._field, self._name_page = grid, field, name_page
-        self._home = field.parentWidget()
+        self._grid = grid
+        self._header = header
+        self._field = field
+        self._name_page = name_page
         self._text = self._offered = ""
+        self.is_for_faces = False
         self._typed_for: ClassPage | None = None
         field.name_entered.connect(self._on_name_entered)
         field.textChanged.connect(self._changed)
@@ -388,11 +393,11 @@ class PageNaming(QObject):
 
     def _move_field(self) -> None:
         # The field for a card is in its heading, otherwise above the page.
-        in_card = not self._grid.name_field_rect().isEmpty()
-        home = self._grid.viewport() if in_card else self._home
-        if self._field.parentWidget() is not home:
+        if self._grid.name_field_rect().isEmpty():
+            self._header.insert_name_field()
+        elif self._field.parentWidget() is not self._grid.viewport():
             self._field.blockSignals(True)  # it loses the focus for a moment
-            self._field.setParent(home)
+            self._field.setParent(self._grid.viewport())
             self._field.blockSignals(False)
         self._place_field()
 
@@ -405,6 +410,7 @@ class PageNaming(QObject):
         if self._field.window().focusWidget() is self._field:
             return  # another window has the focus for a while
         self._grid.hold_point(False)
+        self.is_for_faces = False
         if self._field.text() != self._offered:
             self.discard()
         if self._field.parentWidget() is self._grid.viewport():
@@ -413,13 +419,16 @@ class PageNaming(QObject):
 
     def typed(self, text: str) -> None:
         """Insert letters that were typed on the grid into the field."""
-        if self._grid.takes_names and not (self._grid.is_left or self._grid.target_rows()):
+        has_page = self._grid.page is not None and not self._grid.is_left
+        has_target = bool(self._grid.target_rows())
+        if has_page and not has_target:
             self.say_no_target()
-        elif not self._has_field:
-            self._say_unused(text)
-        else:
+        elif self._has_field or (has_page and not self._grid.has_clusters):
             self.write()
+            self.is_for_faces = has_target
             self._field.insert(text)
+        else:
+            self._say_unused(text)
 
     def say_no_target(self) -> None:
         self._grid.worker.show_message(self.tr("Point at a face or a card, then type its name"))

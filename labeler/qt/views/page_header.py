@@ -54,7 +54,7 @@ def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
 
 
 def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
-    sections, placeholder = [Section("", len(page.tiles))], tr("Who is this? (N)")
+    sections, placeholder = [Section("", len(page.tiles))], tr("Who is this?")
     if page.kind is PageKind.MIXED:
         placeholder = ""
         # If two classes were merged meanwhile, their tiles are not contiguous.
@@ -148,19 +148,31 @@ TITLE_EM = 2.5
 
 
 class PageHeader(QWidget):
-    """Header of a class page; its buttons call `file` and `skip`."""
+    """Header of a class page; its buttons call `file`, `skip` and `suggest_again`."""
 
     def __init__(
-        self, worker: SessionWorker, file: Callable[[], object], skip: Callable[[], object]
+        self,
+        worker: SessionWorker,
+        file: Callable[[], object],
+        skip: Callable[[], object],
+        suggest_again: Callable[[], object],
     ) -> None:
         super().__init__()
         self.title, self.name = TitleLabel(), NameField(worker)
         self._announced = ""
         self.file_button = button("", file, primary=True)
         self.skip_button = button(self.tr("Next page (PgDn)"), skip)
+        self.better_button = button(self.tr("Better suggestions (Ctrl+R)"), suggest_again)
+        self.better_button.hide()
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
-        parts = (self.title, self.name, self.file_button, self.skip_button)
+        parts = (
+            self.title,
+            self.better_button,
+            self.name,
+            self.file_button,
+            self.skip_button,
+        )
         self.controls = row_layout(*parts, grows=self.title)
         self._rows, self._asks = column_layout(self.controls, margins=HEAD), False
         self.setLayout(self._rows)
@@ -177,9 +189,7 @@ class PageHeader(QWidget):
         in_card = description is not None and description.has_clusters
         self._asks = description is not None and bool(description.placeholder) and not in_card
         if self._asks:
-            self.name.blockSignals(True)  # it was in a card before, and loses the focus
-            self.controls.insertWidget(self.controls.indexOf(self.file_button), self.name)
-            self.name.blockSignals(False)
+            self.insert_name_field()
         self.name.setVisible(self._asks or bool(self.name.text()))
         self._place_title()
         if description is None:
@@ -193,6 +203,12 @@ class PageHeader(QWidget):
         if self.title.text() != self._announced:
             self._announced = self.title.text()
             announce(self, self._announced)
+
+    def insert_name_field(self) -> None:
+        """Take the field for a name back, which may be in a card of the page."""
+        self.name.blockSignals(True)  # it loses the focus for a moment
+        self.controls.insertWidget(self.controls.indexOf(self.file_button), self.name)
+        self.name.blockSignals(False)
 
     def _place_title(self) -> None:
         # In a narrow window it is above the others, so that all of it can be read.

@@ -419,8 +419,8 @@ class Person:
     def type_name(self, name: str) -> None:
         """Answer "Who is this?" with one key per letter."""
         view = class_pages(self)
-        if view.page is None or view.page.kind not in ("groups", "plain"):
-            self.press("n")
+        if view.page is not None and view.page.kind not in ("groups", "plain"):
+            view.header.name.setFocus()
         self.gestures += len(name) + 1
         for letter in name:
             QTest.keyClick(self.window.focusWidget(), letter)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, copied
 from person import (
+    CONTROL,
     SHIFT,
     Person,
     class_pages,
@@ -29,7 +30,6 @@ from labeler.qt import window
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.theme import lit
 from labeler.qt.views import class_pages as pages_module
-from labeler.qt.views import labeling
 from labeler.qt.views.class_pages import ClassPagesView
 
 Key = Qt.Key
@@ -388,7 +388,7 @@ def test_click_on_heading_renames_cluster(person: Person) -> None:
         assert card.box.contains(view.view.name_field_rect())
 
 
-UPDATE_MESSAGE = "Clusters updated"
+UPDATE_MESSAGE = "Suggested again"
 
 
 @pytest.fixture(autouse=True)
@@ -465,20 +465,21 @@ def test_single_face_is_asked_for(
     assert view.header.title.text() == "Who is this?  1 face · type the name"
 
 
-def test_untouched_page_is_rebuilt(person: Person) -> None:
-    before, messages = person.page, collect_messages(person.window)
+def test_better_clusters_are_offered(person: Person) -> None:
+    """The page stays until the person asks for the better one."""
+    view, before = class_pages(person), person.page
+    QTest.qWait(300)
+    assert not view.header.better_button.isVisible()
+    prelabel(person)
+    wait_until(view.header.better_button.isVisible)
     QTest.qWait(300)
     assert person.page is before
-    prelabel(person)
+    QTest.keyClick(person.window.windowHandle(), Key.Key_R, CONTROL)
     wait_until(lambda: person.page is not before)
-    assert messages == [UPDATE_MESSAGE]
     settle(person.window)
+    assert (person.status, view.header.better_button.isVisible()) == ("Suggested again", False)
     assert all(len(people) == 1 for people in classes_per_cluster(person))
-    after = person.page
-    prelabel(person)  # later features wait for the next page
-    QTest.qWait(300)
-    assert person.page is after
-    wait_for_enter(class_pages(person))
+    wait_for_enter(view)
     person.point(0)
     person.type_name("Miku")
     settle(person.window)
@@ -495,34 +496,26 @@ def test_touched_page_is_kept(person: Person) -> None:
         lambda: QTest.wheelEvent(handle, place.toPointF(), QPoint(0, -120)),
     )
     for touch in gestures:
-        view._refresh.watch(before)
         touch()
-        prelabel(person)
-        settle(person.window)
-        QTest.qWait(200)
-        assert person.page is before
-
-
-def test_key_right_after_rebuild_is_refused(
-    person: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
-    view, before = class_pages(person), person.page
-    messages = collect_messages(person.window)
-    person.add_class("Miku")
-    view._refresh.watch(before)
     prelabel(person)
-    wait_until(lambda: person.page is not before)
+    wait_until(view.header.better_button.isVisible)
+    QTest.qWait(300)
+    assert person.page is before
+
+
+def test_backspaces_after_letters_only_delete_letters(person: Person) -> None:
+    view, handle = class_pages(person), person.window.windowHandle()
     person.point(0)
-    wait_until(lambda: not view.view.unseen())
-    person.press(person.keys["Miku"])
-    assert view.model.state(0).mark == "in", "no label is shown"
-    assert messages[-1] == "This page has just appeared: check it, then press the key again"
-    monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 0)
+    QTest.keyClicks(person.window.focusWidget(), "mik")
+    for _ in range(5):
+        QTest.keyClick(handle, Key.Key_Backspace)
     settle(person.window)
-    view.send_rows([0], "Miku", "by hand")
+    assert (view.header.name.text(), person.decided_count) == ("", 0)
+    QTest.keyClick(handle, Key.Key_Escape)
+    assert view.view.hasFocus()
+    QTest.keyClick(handle, Key.Key_Backspace)
     settle(person.window)
-    assert list(person.labels.values()).count("Miku") == 1
+    assert (person.decided_count, person.status.partition(" ")[0]) == (0, "Backspace")
 
 
 def test_excluded_face_under_mouse_keeps_pointer(person: Person) -> None:

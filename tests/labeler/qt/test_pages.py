@@ -81,16 +81,39 @@ def test_enter_labels_unmarked_faces(person: Person) -> None:
     assert len(refused[lifted]) == 1
 
 
-def test_rest_of_corrected_page_is_suggested_again(person: Person) -> None:
+def test_rest_of_corrected_page_is_suggested_again_on_request(person: Person) -> None:
     view, page = class_pages(person), person.page
     other = next(name for name in person.keys if name != page.label)
     for row in range(3):
         person.send(row, other)
     moved = {tile.rows[0] for tile in page.tiles[:3]}
+    assert view.header.better_button.isVisible()
+    QTest.qWait(600)
+    assert view.page is page, "no page is exchanged while it is shown"
+    QTest.mouseClick(view.header.better_button, Qt.MouseButton.LeftButton)
     wait_until(lambda: view.page is not page)
     assert not moved & set(view.page.rows)
     assert set(page.rows) - moved >= set(view.page.rows) & set(page.rows)
     assert person.status == "Suggested again"
+
+
+@pytest.mark.parametrize("name", ["nanako", "1up", "ol"])
+def test_letters_begin_name_of_face_that_is_pointed_at(person: Person, name: str) -> None:
+    view, page = class_pages(person), person.page
+    person.point(4)
+    first = name.lstrip("1")
+    press(person.window, *first, Key.Key_Return)
+    key = view.model.tile(4).key
+    assert person.labels == {key: first}
+    assert person.page is page
+    person.undo()
+    assert person.labels == {}
+    # In the field above the faces, a name is for all of them.
+    wait_for_enter(view)
+    QTest.mouseClick(view.header.name, Qt.MouseButton.LeftButton)
+    press(person.window, *name, Key.Key_Return)
+    assert set(person.labels.values()) == {name}
+    assert len(person.labels) == len(page.rows)
 
 
 def test_excluded_face_stays_excluded_on_new_page(person: Person) -> None:
@@ -201,7 +224,7 @@ def test_stack_is_split_by_key_or_mouse(stacks_person: Person) -> None:
             double_click(person, stacks[1])
         else:
             person.point(stacks[1])
-            person.press(Key.Key_S)
+            person.press(Key.Key_Minus)
         wait_until(lambda shown=before: view.page is not None and view.page is not shown)  # type: ignore[misc]
         settle(person.window)
         assert {(row,) for row in rows} <= {tile.rows for tile in view.page.tiles}
