@@ -317,7 +317,10 @@ class Person:
             self.press(f"shift+{''.join(key)}", "page key")
             return
         if self.view.page is not None and self.view.page.kind != "groups":
-            self.press("n", "find")  # on a clusters page, typing starts a name
+            field = self.view.header.name  # what is typed on the faces is for one of them
+            self._count("click")
+            position = screen_position(field, field.rect().center())
+            self._move(PRESS_SECONDS, position, "click", 1)
         self.write(name, enter)
 
     def _class_for_page(self, page: ClassPage, visible: list[PaintedTile]) -> str | None:
@@ -335,10 +338,10 @@ class Person:
             if self.truth[tile.key] != label
         ]
         runs = groupby(enumerate(wrong), lambda item: (item[1][0] - item[0], item[1][1]))
-        page = self.view.page
         for (_, name), run in runs:
-            if self.view.page is not page:
-                return  # suggested again: the rows are those of the page before
+            if self.view.header.better_button.isVisible():
+                self.press("ctrl+r", "suggest again")
+                return
             rows = [row for _, (row, _) in run]
             if self.view.view.has_clusters:  # exclude them from the cluster, then label them
                 for row in rows:
@@ -353,8 +356,6 @@ class Person:
     def _create_class(self, row: int, name: str) -> None:
         """Create a class at its first face by typing its name."""
         self.point(row)
-        if not self.view.view.has_clusters:
-            self.press("slash", "find")
         self.write(name)
         if name not in self.keys:
             raise SystemExit(f"no key for the new class {name}: {self.window.focusWidget()}")
