@@ -1,7 +1,7 @@
 """Results of commands and stages: typed records that print themselves and become JSON."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import msgspec
 
@@ -16,10 +16,13 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     Nothing is recognised by the keys of a result.
     """
 
+    ONLY_PRINTED: ClassVar[tuple[str, ...]] = ()
+    """Fields that are for people, and are not in `--json`."""
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
-        return fields
+        return {key: value for key, value in fields.items() if key not in self.ONLY_PRINTED}
 
     def summary(self) -> Mapping[str, Any]:
         """Return what people read, by name, for `format_result`."""
@@ -28,3 +31,14 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     def lines(self, indent: str = "") -> list[str]:
         """Return the lines that people read, wrapped to the width of the terminal."""
         return format_result(self.summary(), indent)
+
+    def with_facts(self, facts: Mapping[str, Any]) -> Self:
+        """Return the result with these fields set; unknown names raise `TypeError`."""
+        return msgspec.structs.replace(self, **facts)
+
+
+class AliasedResult(CommandResult, kw_only=True):
+    """Result of names that may be aliases, see `Classes.explain_aliases`."""
+
+    alias: str = ""
+    to_make_it_a_class: str = ""

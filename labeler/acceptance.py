@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from gleanset import Dataset
+from gleanset.command_result import AliasedResult
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import MODEL, Choice
 from gleanset.db.proposals import Proposals, iter_proposed_samples
@@ -26,6 +27,20 @@ NO_REJECTED_SAMPLES = (
 )
 OTHER_CLASSES = "images of other classes are not counted in likely_wrong"
 COUNTED_CLASSES = "likely_wrong includes images of classes without labels, by estimate"
+
+
+class AcceptanceResult(AliasedResult, kw_only=True):
+    """Labels that were accepted, and samples that stay in the queue, by reason."""
+
+    accepted: int
+    likely_wrong: float | None = None
+    left_in_queue: int
+    labels: dict[str, int]
+    left: dict[str, int]
+    taken_back: int = 0
+    note: str = ""
+    next: str = ""
+    disputed: str = ""
 
 
 @dataclass
@@ -43,20 +58,20 @@ class AcceptancePlan:
     note: str = OTHER_CLASSES
     aliases: dict[str, str] = field(default_factory=dict)
 
-    def result(self) -> dict[str, object]:
+    def result(self) -> AcceptanceResult:
         """Return the result of the command."""
         labels = Counter(choice.label or "" for choice in self.choices)
-        has_predictions = self.likely_wrong is not None
-        return {
-            "accepted": len(self.choices),
-            **({"likely_wrong": round(self.likely_wrong or 0, 1)} if has_predictions else {}),
-            "left_in_queue": sum(self.left_out.values()),
-            "labels": dict(sorted(labels.items())),
-            "left": dict(self.left_out.most_common()),
-            **({"taken_back": len(self.withdrawals)} if self.withdrawals else {}),
-            **({"note": self.note} if has_predictions and self.choices else {}),
-            **self.aliases,
-        }
+        result = AcceptanceResult(
+            accepted=len(self.choices),
+            left_in_queue=sum(self.left_out.values()),
+            labels=dict(sorted(labels.items())),
+            left=dict(self.left_out.most_common()),
+            taken_back=len(self.withdrawals),
+        )
+        if self.likely_wrong is not None:
+            result.likely_wrong = round(self.likely_wrong, 1)
+            result.note = self.note if self.choices else ""
+        return result.with_facts(self.aliases)
 
 
 def plan_hints(dataset: Dataset) -> AcceptancePlan:

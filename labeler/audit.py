@@ -14,14 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from curation.split_groups import MAX_SIMILAR_BITS, load_split_groups
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.duplicates import DOUBTFUL, SAME, Pairs, SampleHashes
 from gleanset.errors import InputUnusable
 from gleanset.images.staging import read_image_file
+from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
+from gleanset.terminal import escape_name
 from gleanset.tree import summarize_ignored
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
@@ -33,6 +38,10 @@ from labeler.importing.labelled import ImportTree
 from labeler.sample_pixels import SampleFile, decode_region, list_sample_files
 
 POSSIBLE_COPY = "perhaps a copy"
+_POSSIBLE_COPY_NOTE = (
+    f"{POSSIBLE_COPY}: equal except for a small area. dedup does not mark these as duplicates, and "
+    "the next split of a dataset keeps both in one split; decide: labeler groups --same or --differ"
+)
 NO_SPLIT = "in no split"
 # In descending order of certainty; `same group` is known from the catalogue only.
 KINDS = ("same file", "copy", "mirrored copy", POSSIBLE_COPY, "same group", "alike")
@@ -57,6 +66,58 @@ class Leak(NamedTuple):
     kind: str
 
 
+class LeakRow(msgspec.Struct, kw_only=True):
+    """The names, splits and labels of two images that leak."""
+
+    kind: str
+    a: str
+    b: str
+    splits: tuple[str, str]
+    labels: tuple[str, str]
+
+    def line(self) -> str:
+        """Return the line that people read."""
+        others = ", other labels" if self.labels[0] != self.labels[1] else ""
+        return f"{escape_name(self.a)}  =  {escape_name(self.b)}  ({self.kind}{others})"
+
+
+class UnreadFile(msgspec.Struct, kw_only=True):
+    """A file that could not be read."""
+
+    file: str
+    reason: str
+
+
+class AuditResult(CommandResult, kw_only=True):
+    """Images by split, and the leaks between splits.
+
+    `leaking` counts the images of a split with a leak into an earlier one of train, val, test;
+    alike images do not count.
+    """
+
+    images: dict[str, int]
+    leaks: int
+    alike: int
+    kinds: dict[str, int]
+    leaking: dict[str, int]
+    unreadable: int
+    ignored: int | None = None
+    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    reasons: dict[str, int]
+    not_read: list[UnreadFile]
+    pairs: list[LeakRow]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the result with the first pairs and files as lines."""
+        note = {"note": _POSSIBLE_COPY_NOTE} if POSSIBLE_COPY in self.kinds else {}
+        files = [f"{escape_name(row.file)}: {row.reason}" for row in self.not_read]
+        lists = {
+            "not_read": shorten_list(files),
+            "pairs": shorten_list([pair.line() for pair in self.pairs]),
+        }
+        return note | self.to_json() | lists
+
+
 @dataclass
 class Audit:
     """The images of all splits and the leaks between them, the most certain first.
@@ -79,39 +140,36 @@ class Audit:
         """Add an image under the next number."""
         self.images.append(AuditImage(len(self.images), name, split, label, file))
 
-    def result(self) -> dict[str, object]:
-        """Return the result of the command.
-
-        `leaking` counts the images of a split with a leak into an earlier one of train, val, test;
-        alike images do not count.
-        """
+    def result(self) -> AuditResult:
+        """Return the result of the command."""
         kinds = Counter(leak.kind for leak in self.leaks)
         leaking = Counter(
             f"{b.split} in {a}"
             for a, b in {(leak.a.split, leak.b) for leak in self.leaks if leak.kind != "alike"}
         )
         unreadable = sorted(self.unreadable.items())
-        return {
-            "images": self.sizes(),
-            "leaks": len(self.leaks) - kinds["alike"],
-            "alike": kinds["alike"],
-            "kinds": {kind: kinds[kind] for kind in KINDS if kinds[kind]},
-            "leaking": dict(sorted(leaking.items())),
-            "unreadable": len(unreadable),
-            **summarize_ignored(self.ignored),
-            "reasons": dict(Counter(reason for _, reason in unreadable)),
-            "not_read": [{"file": f, "reason": r} for f, r in unreadable[:_MAX_LISTED_FILES]],
-            "pairs": [
-                {
-                    "kind": kind,
-                    "a": a.name,
-                    "b": b.name,
-                    "splits": [a.split, b.split],
-                    "labels": [a.label, b.label],
-                }
-                for a, b, kind in self.leaks
-            ],
-        }
+        pairs = [
+            LeakRow(
+                kind=kind,
+                a=a.name,
+                b=b.name,
+                splits=(a.split, b.split),
+                labels=(a.label, b.label),
+            )
+            for a, b, kind in self.leaks
+        ]
+        result = AuditResult(
+            images=self.sizes(),
+            leaks=len(self.leaks) - kinds["alike"],
+            alike=kinds["alike"],
+            kinds={kind: kinds[kind] for kind in KINDS if kinds[kind]},
+            leaking=dict(sorted(leaking.items())),
+            unreadable=len(unreadable),
+            reasons=dict(Counter(reason for _, reason in unreadable)),
+            not_read=[UnreadFile(file=f, reason=r) for f, r in unreadable[:_MAX_LISTED_FILES]],
+            pairs=pairs,
+        )
+        return result.with_facts(summarize_ignored(self.ignored))
 
 
 def find_leaks(

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+import msgspec
 from click.core import ParameterSource
 
 from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
 from gleanset.class_names import fold_name
-from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
+from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
 from gleanset.cli import main as run_main
+from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.classes import list_aliases, normalize_alias
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import get_cluster
@@ -20,7 +22,8 @@ from gleanset.db.sorting import SampleTiles
 from gleanset.errors import DatasetMissing, InputUnusable, MissingComponent, UsageError
 from gleanset.installation import install_command
 from gleanset.operations import make_operation
-from labeler.acceptance import accept_hints, accept_proposals
+from gleanset.terminal import wrap
+from labeler.acceptance import AcceptanceResult, accept_hints, accept_proposals
 from labeler.classes import ClassEdit, ClassEditor
 from labeler.cli_curation import COMMANDS
 from labeler.sorting.keys import ClassKeys
@@ -105,29 +108,61 @@ def classes() -> None:
     """
 
 
+class ClassRow(msgspec.Struct, kw_only=True):
+    """A class with the number of its samples, its key in the window, and its aliases."""
+
+    name: str
+    samples: int
+    key: str | None
+    aliases: list[str]
+
+    def line(self) -> str:
+        """Return the line of a printed table."""
+        also = f"  also {', '.join(self.aliases)}" if self.aliases else ""
+        return f"{self.samples:7}  {self.key or '':2}  {self.name}{also}"
+
+
+class ClassList(CommandResult, kw_only=True):
+    """All classes, in the order of their keys."""
+
+    classes: list[ClassRow]
+
+    def lines(self, indent: str = "") -> list[str]:
+        """Return a line for each class, and their number."""
+        lines: list[str] = []
+        for row in self.classes:
+            lines += wrap(row.line(), indent)
+        return [*lines, f"{indent}classes: {len(self.classes)}"]
+
+
 @classes.command("list", epilog="Example: labeler classes list --json -d my-dataset")
 @job_options()
-def list_classes(job: CommandJob) -> Result:
+def list_classes(job: CommandJob) -> ClassList:
     """List the classes with counts, keys and aliases."""
     with job.open() as dataset:
         counts = {row.name: row for row in SampleTiles(dataset.db).get_counts().classes}
         keys = ClassKeys(dataset).assign(list(counts))
         aliases_of = list_aliases(dataset.db, with_former_names=True)
-    if not job.as_json:
-        for name, key in keys.items():
-            also = f"  also {', '.join(aliases_of[name])}" if name in aliases_of else ""
-            job.tell(f"{counts[name].count:7}  {key:2}  {name}{also}")
-        return {"classes": len(keys)}
     rows = [
-        {
-            "name": name,
-            "samples": counts[name].count,
-            "key": key or None,
-            "aliases": aliases_of.get(name, []),
-        }
+        ClassRow(
+            name=name,
+            samples=counts[name].count,
+            key=key or None,
+            aliases=list(aliases_of.get(name, [])),
+        )
         for name, key in keys.items()
     ]
-    return {"classes": rows}
+    return ClassList(classes=rows)
+
+
+class ClassEditResult(AliasedResult, kw_only=True):
+    """Edits of classes: what was done, and the last step."""
+
+    done: str
+    step: int
+    moved: int | None = None
+    back_in_queue: int | None = None
+    next: str = ""
 
 
 @classes.command(epilog="Example: labeler classes add hana --alias はな -d my-dataset")
@@ -140,7 +175,7 @@ def list_classes(job: CommandJob) -> Result:
     metavar="NAME",
     help="Another name of the class in weak labels, imports and typed names; repeatable.",
 )
-def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> Result:
+def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult:
     """Create a class, or add aliases to one."""
     with job.open() as dataset:
         editor, edits = ClassEditor(dataset), list[ClassEdit]()
@@ -150,20 +185,20 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> Result:
             edits.append(editor.add(name))
             notes = {"alias": f"{name} was another name of {known} until now"} if notes else {}
         edits += [editor.add_alias(alias, name) for alias in aliases]
-        return _edit_result(dataset, *edits) | notes
+        return _edit_result(dataset, *edits).with_facts(notes)
 
 
-def _edit_result(dataset: Dataset, *edits: ClassEdit) -> Result:
+def _edit_result(dataset: Dataset, *edits: ClassEdit) -> ClassEditResult:
     steps = {step.id: step for step in SampleTiles(dataset.db).list_steps(edits[0].step - 1)}
     done = "; ".join(steps[edit.step].operation.text() for edit in edits)
-    return {"done": done, "step": edits[-1].step}
+    return ClassEditResult(done=done, step=edits[-1].step)
 
 
 @classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
 @job_options()
 @click.argument("old")
 @click.argument("new")
-def rename(job: CommandJob, old: str, new: str) -> Result:
+def rename(job: CommandJob, old: str, new: str) -> ClassEditResult:
     """Rename a class; its old name becomes an alias."""
     with job.open() as dataset:
         return _edit_result(dataset, ClassEditor(dataset).rename(old, new))
@@ -173,17 +208,19 @@ def rename(job: CommandJob, old: str, new: str) -> Result:
 @job_options()
 @click.argument("old")
 @click.argument("into")
-def merge(job: CommandJob, old: str, into: str) -> Result:
+def merge(job: CommandJob, old: str, into: str) -> ClassEditResult:
     """Move all samples of class OLD to class INTO. OLD becomes an alias of INTO."""
     with job.open() as dataset:
         edit = ClassEditor(dataset).merge(old, into)
-        return _edit_result(dataset, edit) | {"moved": edit.changed}
+        result = _edit_result(dataset, edit)
+        result.moved = edit.changed
+        return result
 
 
 @classes.command(epilog="Example: labeler classes delete hana -d my-dataset")
 @job_options()
 @click.argument("name")
-def delete(job: CommandJob, name: str) -> Result:
+def delete(job: CommandJob, name: str) -> ClassEditResult:
     """Delete a class, or an alias. Samples of a class are queued and lose their split."""
     name = normalize_alias(name)
     with job.open() as dataset:
@@ -198,9 +235,11 @@ def delete(job: CommandJob, name: str) -> Result:
             fix = f"to delete {current!r} itself, with its labels: {command}"
             raise UsageError(f"{name!r} is a former name of {current!r}", fix)
         edit = editor.delete(name)
-        command = f"labeler hints drop {shlex.quote(name)} {dataset.option}"
-        next_step = {"next": command} if name in Hints(dataset.db).list_names() else {}
-        return _edit_result(dataset, edit) | {"back_in_queue": edit.changed} | next_step
+        result = _edit_result(dataset, edit)
+        result.back_in_queue = edit.changed
+        if name in Hints(dataset.db).list_names():
+            result.next = f"labeler hints drop {shlex.quote(name)} {dataset.option}"
+        return result
 
 
 @click.group(cls=CommandGroup, epilog="Example: labeler hints drop Downloads -d my-dataset")
@@ -208,10 +247,16 @@ def hints() -> None:
     """Weak labels: class names from folders, lists and searches."""
 
 
+class HintDropped(CommandResult, kw_only=True):
+    """A weak label that was dropped from images."""
+
+    dropped_from_images: int
+
+
 @hints.command(epilog="Example: labeler hints drop Downloads -d my-dataset")
 @job_options()
 @click.argument("name")
-def drop(job: CommandJob, name: str) -> Result:
+def drop(job: CommandJob, name: str) -> HintDropped:
     """Drop a weak label. `labeler accept hints` then no longer creates its class.
 
     Labels do not change. Only a harvest with other options, or of new files, adds it again.
@@ -220,7 +265,7 @@ def drop(job: CommandJob, name: str) -> Result:
         if not (number := Hints(dataset.db).remove(name)):
             hint_names = ", ".join(Hints(dataset.db).list_names()[:10]) or "none"
             raise UsageError(f"there is no hint {name!r}", f"hints: {hint_names}")
-    return {"dropped_from_images": number}
+    return HintDropped(dropped_from_images=number)
 
 
 SECTIONS = {
@@ -258,7 +303,7 @@ add_window(commands)
     metavar="NAME",
     help="Only predictions of this class; repeatable.",
 )
-def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -> Result:
+def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -> AcceptanceResult:
     """Label samples by their weak labels, or by predictions of a model.
 
     \b
@@ -277,12 +322,29 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
         if not dataset.samples.count():
             raise InputUnusable("nothing to label: there are no samples yet", dataset.status_advice)
         plan = accept_hints(dataset, simulate=job.simulate)
-        next_steps = {} if plan.choices else {"next": f"gleanset status {dataset.option}"}
+        result = plan.result()
+        if not plan.choices:
+            result.next = f"gleanset status {dataset.option}"
         if plan.left_out["disputed hint"]:
             list_command = f"labeler groups --conflicts {dataset.option}"
             drop_command = f"labeler hints drop NAME {dataset.option}"
-            next_steps["disputed"] = f"{list_command}; to ignore a weak label: {drop_command}"
-        return plan.result() | next_steps
+            result.disputed = f"{list_command}; to ignore a weak label: {drop_command}"
+        return result
+
+
+class LabelResult(AliasedResult, kw_only=True):
+    """Samples that were labelled, or rejected if there is no `label`."""
+
+    label: str = msgspec.field(default="", name="class")
+    next: str
+    decided: int
+    left_in_queue: int
+    step: int
+
+    def summary(self) -> dict[str, Any]:
+        """Return the result with the decision as a word."""
+        decision = "labelled" if self.label else "rejected"
+        return {decision if key == "decided" else key: x for key, x in self.to_json().items()}
 
 
 @commands.command(epilog="Example: labeler label hana --cluster 5d0c2e71 -d my-dataset")
@@ -305,7 +367,7 @@ def label(
     samples: tuple[str, ...],
     clusters: tuple[str, ...],
     reject: bool,
-) -> Result:
+) -> LabelResult:
     """Label samples by id. The beginning of an id is enough; see `gleanset list samples`.
 
     An unknown class is created. If its name is nearly that of another class or weak label, such as
@@ -321,20 +383,26 @@ def label(
     with job.open() as dataset:
         queued = (key for cluster in clusters for key in get_cluster(dataset.db, cluster).pending)
         keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
-        result, operation = Result(), make_operation("reject-by-command", count=len(keys))
-        if not reject and label is not None:
+        if reject or label is None:
+            name, notes = "", dict[str, str]()
+            operation = make_operation("reject-by-command", count=len(keys))
+            choices = [Choice(key, "reject") for key in keys]
+        else:
             check_typo(dataset, label)
             name = dataset.classes.resolve(label)
-            result = {"class": name} | dataset.classes.explain_aliases([label], dataset.option)
+            notes = dataset.classes.explain_aliases([label], dataset.option)
             operation = make_operation("label-by-command", count=len(keys), label=name)
-        action, done = ("reject", "rejected") if reject else ("label", "labelled")
-        done = "decided" if job.as_json else done
-        choices = [Choice(key, action, result.get("class")) for key in keys]
+            choices = [Choice(key, "label", name) for key in keys]
         step = dataset.journal.apply(operation, choices)
         pending = SampleTiles(dataset.db).get_counts().pending
         next_step = suggest_labelling_command(dataset) if pending else None
-        result["next"] = next_step or f"gleanset status {dataset.option}"
-        return result | {done: len(keys), "left_in_queue": pending, "step": step}
+        return LabelResult(
+            label=name,
+            next=next_step or f"gleanset status {dataset.option}",
+            decided=len(keys),
+            left_in_queue=pending,
+            step=step,
+        ).with_facts(notes)
 
 
 def _is_typo(name: str, other: str) -> bool:
@@ -359,19 +427,36 @@ def check_typo(dataset: Dataset, label: str) -> None:
         )
 
 
+class UndoneStep(AliasedResult, kw_only=True):
+    """A step that was undone: samples restored, and those changed since, which stay."""
+
+    undone: str
+    restored: int
+    changed_since: int
+    splits_put_back: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        """Return the result without counts that are all zero."""
+        counts = ("restored", "changed_since")
+        has_counts = self.restored or self.changed_since
+        return {key: x for key, x in self.to_json().items() if has_counts or key not in counts}
+
+
 @commands.command(epilog="Example: labeler undo -d my-dataset")
 @job_options()
-def undo(job: CommandJob) -> Result:
+def undo(job: CommandJob) -> UndoneStep:
     """Undo the last step that is not undone yet."""
     with job.open() as dataset:
         undone = dataset.journal.undo()
         operation = undone.operation.first()
         created = [operation.arguments["name"]] if operation.kind == "new-class" else []
         notes = dataset.classes.explain_aliases(created, dataset.option)
-    counts = {"restored": undone.restored, "changed_since": undone.changed_since}
-    result: Result = {"undone": undone.name, **notes}
-    result |= counts if job.as_json or any(counts.values()) else {}
-    return result | ({"splits_put_back": undone.splits} if undone.splits else {})
+    return UndoneStep(
+        undone=undone.name,
+        restored=undone.restored,
+        changed_since=undone.changed_since,
+        splits_put_back=undone.splits,
+    ).with_facts(notes)
 
 
 def main() -> NoReturn:

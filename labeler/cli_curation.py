@@ -2,55 +2,44 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 from click.core import ParameterSource
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandJob, Result, job_options, workers_option
+from gleanset.cli import Command, CommandJob, job_options, workers_option
 from gleanset.command_result import CommandResult
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, InputUnusable
-from gleanset.html.words import count
-from gleanset.named_files import (
-    MAX_LISTED,
-    find_location,
-    format_short_path,
-    rejections_command,
-    shorten_list,
-    summarize_lines,
-)
-from gleanset.records import SPLITS
+from gleanset.named_files import find_location
 from gleanset.request import request_options
 from gleanset.settings import SplitSettings, parse_split_settings
-from gleanset.terminal import escape_name
-from labeler.export.item import ALL_SAMPLES
 from labeler.export.options import ExportOptions
 from labeler.requests import GalleryRequest, ImportRequest
-from labeler.splits.split_spec import class_table, split_summary
 
 if TYPE_CHECKING:
-    from labeler.export.job import ExportPreview
-    from labeler.splits.plan import SplitPlan
+    from labeler.audit import AuditResult
+    from labeler.duplicates.plan import DuplicateResult
+    from labeler.export.result import ExportPreview, ExportResult
+    from labeler.gallery.writing import GalleryResult
+    from labeler.importing.job import ImportResult
+    from labeler.importing.reading import MovesResult
+    from labeler.quality.assessment import QualityCounts
+    from labeler.splits.plan import SplitResult
 
 
 _SMALL_DIFFERENCE = "equal except for a small area or an overlay"
 _SHARED_PART = "they share a part that also occurs in images that are not the same"
-_POSSIBLE_COPY_NOTE = (
-    "equal except for a small area. dedup does not mark these as duplicates, and the next split of "
-    "a dataset keeps both in one split; decide: labeler groups --same or --differ"
-)
 
 
 @click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
 @job_options(simulate=True, on=True)
 @workers_option
-def dedup(job: CommandJob, workers: int | None) -> Result:
+def dedup(job: CommandJob, workers: int | None) -> DuplicateResult:
     """Find duplicates and keep the best copy of each image.
 
     Copies may be cropped, framed, mirrored, watermarked, recolored or re-encoded. Pairs that differ
@@ -61,37 +50,25 @@ def dedup(job: CommandJob, workers: int | None) -> Result:
     reverts it. --simulate stores the comparisons, but marks nothing.
     """
     from labeler.duplicates.finder import DuplicateFinder
-    from labeler.duplicates.plan import conflict_summary
 
     with job.open() as dataset:
         finder = DuplicateFinder(dataset, workers=workers or 0, progress=job.progress)
-        previously_hashed, counts = finder.count_hashed(), finder.search()
-        plan = finder.plan() if job.simulate else finder.apply()
-        result: Result = {"looked_at": counts.described}
-        result |= {"looked_at_before": previously_hashed} if previously_hashed else {}
-        result |= {"pairs": counts.compared, **plan.result()}
-        if not job.as_json:
-            result = _summarize_duplicates(result)
-        result |= {"unreadable": counts.failed} if counts.failed else {}
-        return result | conflict_summary(dataset, plan)
-
-
-def _summarize_duplicates(result: Result) -> Result:
-    compared = result["looked_at"] + result.get("looked_at_before", 0)
-    sets = count(result["groups"], "set")
-    details = {
-        "labels_moved": result["labels_moved"],
-        "labels_withdrawn": result["labels_taken_back"],
-        "undecided_pairs": result["doubtful"],
-        "sets_with_different_labels": result["conflicts"],
-        "sets_with_different_weak_labels": result["disputed"],
-    }
-    return {
-        "duplicates": f"{result['set_aside']:,} in {sets} ({count(compared, 'sample')} compared)"
-    } | {name: number for name, number in details.items() if number}
+        return finder.search_and_mark(simulate=job.simulate)
 
 
 _PAIR = "SAMPLE SAMPLE"
+
+
+class PairDecision(CommandResult, kw_only=True):
+    """The decision of a person whether two samples are copies of one image."""
+
+    step: int
+    same: bool
+
+    def summary(self) -> dict[str, Any]:
+        """Return the decision in words."""
+        decision = "copies of one image" if self.same else "different images"
+        return {"decided": decision, "step": self.step}
 
 
 @click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq .")
@@ -106,7 +83,7 @@ def groups(
     doubtful: bool,
     same: tuple[str, str] | None,
     differ: tuple[str, str] | None,
-) -> Result | None:
+) -> PairDecision | None:
     """Print duplicate sets as JSON Lines, with the reasons.
 
     If copies are labelled differently, give all of them one label: labeler label CLASS SAMPLE...
@@ -119,7 +96,8 @@ def groups(
     if pair := same or differ:
         with job.open() as dataset:
             a, b = map(dataset.samples.resolve_key, pair)
-            return {"step": judge(dataset, a, b, same=bool(same)), "same": bool(same)}
+            step = judge(dataset, a, b, same=bool(same))
+            return PairDecision(step=step, same=bool(same))
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
         for group in plan.sets:
@@ -148,7 +126,7 @@ def groups(
 @click.argument("tree", required=False, type=click.Path(path_type=Path))
 @click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
 @workers_option
-def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -> Result:
+def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -> AuditResult:
     """Find leaks: images of one split with copies in another split.
 
     TREE has folders train, val or test on its first level (or images/train and so on). Default:
@@ -159,39 +137,23 @@ def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -
 
     find = partial(find_leaks, workers=workers or 0, progress=job.progress)
     if tree is not None and not is_dataset(tree):
-        result: Result = find(collect_tree(tree)).result()
+        result = find(collect_tree(tree)).result()
     else:
         with Dataset.open(tree) if tree else job.open() as dataset:
             result = find(collect_dataset(dataset), dataset).result()
-    printed_result = result if job.as_json else _printable_result(result)
-    if fail and result["leaks"]:
+    if fail and result.leaks:
         raise DoneInPart(
-            f"{result['leaks']} leaks: pairs of images in two splits",
+            f"{result.leaks} leaks: pairs of images in two splits",
             "split again: labeler dedup, then labeler split",
-            printed_result,
+            result,
         )
-    return printed_result
-
-
-def _printable_result(result: Result) -> Result:
-    from labeler.audit import POSSIBLE_COPY
-
-    lines = [
-        f"{escape_name(pair['a'])}  =  {escape_name(pair['b'])}  ({pair['kind']}"
-        + (", other labels" if pair["labels"][0] != pair["labels"][1] else "")
-        + ")"
-        for pair in result["pairs"]
-    ]
-    files = [f"{escape_name(row['file'])}: {row['reason']}" for row in result["not_read"]]
-    has_possible = POSSIBLE_COPY in result["kinds"]
-    note = {"note": f"{POSSIBLE_COPY}: {_POSSIBLE_COPY_NOTE}"} if has_possible else {}
-    return note | result | {"pairs": shorten_list(lines), "not_read": shorten_list(files)}
+    return result
 
 
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
 @job_options()
 @workers_option
-def quality(job: CommandJob, workers: int | None) -> Result:
+def quality(job: CommandJob, workers: int | None) -> QualityCounts:
     """Count samples that are blurred, black, white or tiny.
 
     Only new and re-cropped samples are measured, and no labels change. List the samples with
@@ -204,17 +166,13 @@ def quality(job: CommandJob, workers: int | None) -> Result:
             raise InputUnusable(
                 "nothing to measure: there are no samples yet", dataset.status_advice
             )
-        counts = assess_quality(dataset, workers=workers or 0, progress=job.progress)
-        result = dataclasses.asdict(counts)
-        if not job.as_json:
-            result["flags"] = {name: number for name, number in counts.flags.items() if number}
-        return result
+        return assess_quality(dataset, workers=workers or 0, progress=job.progress)
 
 
 @click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
 @job_options(simulate=True)
 @request_options(SplitSettings)
-def split(job: CommandJob, request: SplitSettings) -> Result:
+def split(job: CommandJob, request: SplitSettings) -> SplitResult:
     """Assign labelled samples to train, val and test, without leaks.
 
     Each group stays in one split. With unchanged settings only new samples are assigned, and
@@ -223,9 +181,7 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
     [split] in dataset.toml are used. Samples that were not compared by labeler dedup are compared
     first, so that copies stay together; the comparisons are stored, also with --simulate.
     """
-    from labeler.duplicates.finder import DuplicateFinder
-    from labeler.duplicates.plan import conflicting_label_summary
-    from labeler.splits.plan import apply_split, plan_split
+    from labeler.splits.plan import split_dataset
 
     options = {
         name: getattr(request, name)
@@ -233,25 +189,9 @@ def split(job: CommandJob, request: SplitSettings) -> Result:
         if click.get_current_context().get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
     with job.open() as dataset:
-        copies = DuplicateFinder(dataset, progress=job.progress).search_labelled()
         before = None if options else parse_split_settings(dataset.samples.get_split_settings())
         settings = msgspec.structs.replace(before or dataset.settings.split, **options)
-        plan = plan_split(dataset, settings)
-        if not job.simulate:
-            apply_split(dataset, plan)
-        result = plan.result() | copies | conflicting_label_summary(dataset, plan.conflicting)
-        if not job.as_json and result.get("tied"):
-            result["tied"] = _tied_files(dataset, plan)
-        return result if job.as_json else split_summary(result)
-
-
-def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
-    tied = plan.tied_samples()
-    first = list(tied.items())[:MAX_LISTED]
-    lines = [f"{format_short_path(find_location(dataset, key))}: {reason}" for key, reason in first]
-    command = f"gleanset list samples --where split=null {dataset.option}"
-    note = "another --seed makes a new split, which leaves none of them out"
-    return {"note": note} | summarize_lines(lines, command, len(tied))
+        return split_dataset(dataset, settings, simulate=job.simulate, progress=job.progress)
 
 
 @click.command(
@@ -259,7 +199,7 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> Result:
 )
 @job_options(simulate=True)
 @request_options(ImportRequest)
-def import_(job: CommandJob, request: ImportRequest) -> Result:
+def import_(job: CommandJob, request: ImportRequest) -> ImportResult | MovesResult:
     """Import labelled images from class folders, COCO, YOLO or tables.
 
     Tables may be CSV or metadata.jsonl. Class folders are the outermost folders (below
@@ -283,7 +223,7 @@ def import_(job: CommandJob, request: ImportRequest) -> Result:
 @request_options(ExportOptions)
 def export(
     job: CommandJob, request: ExportOptions, out: str | None, workers: int | None
-) -> Result | None:
+) -> ExportResult | ExportPreview:
     """Export the labelled samples for another tool (docs/export.md).
 
     Default for OUT: a folder in the dataset's exports. OUT is replaced once the export is complete;
@@ -291,7 +231,6 @@ def export(
     dataset's cache and verified by checksum. Unchanged files are not sent again, and complete
     shards of an interrupted export are kept.
     """
-    from labeler.duplicates.plan import conflicting_label_summary
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import simulate_export
     from labeler.export.tree import check_replaceable, resolve_target
@@ -305,45 +244,26 @@ def export(
                 UploadTarget.from_url(url).check_replaceable()
             else:
                 check_replaceable(resolve_target(target))
-            return _preview_result(job, simulate_export(dataset, request))
-        number, progress, result = workers or 0, job.progress, Result()
+            preview = simulate_export(dataset, request)
+            preview.names_all_paths = job.verbose
+            return preview
+        number = workers or 0
         if url is not None:
-            result |= export_to_url(dataset, url, request, workers=number, progress=progress)
+            result = export_to_url(dataset, url, request, workers=number, progress=job.progress)
         else:
-            result |= export_to_folder(dataset, target, request, workers=number, progress=progress)
-        result |= conflicting_label_summary(dataset)
-        if isinstance(failed := result.get("failed"), dict):
-            if not job.as_json:
-                lines = [f"{format_short_path(path)}: {reason}" for path, reason in failed.items()]
-                result["failed"] = summarize_lines(lines, rejections_command(dataset, "export"))
-            raise unreadable_images_error(len(failed), result)
+            result = export_to_folder(
+                dataset, target, request, workers=number, progress=job.progress
+            )
+        if result.error is not None:
+            raise result.error
         return result
-
-
-def _preview_result(job: CommandJob, preview: ExportPreview) -> Result:
-    rows = preview.classes.values()
-    parts = [split for split in (*SPLITS, ALL_SAMPLES) if any(row[split] for row in rows)]
-    classes = {label: {p: row[p] for p in parts} for label, row in preview.classes.items()}
-    result: Result = {"would_export": len(preview.paths)}
-    result["classes"] = classes if job.as_json else class_table(parts, classes)
-    result |= {"left_out": preview.left_out} if preview.left_out else {}
-    return result | ({"paths": preview.paths} if job.as_json or job.verbose else {})
-
-
-def unreadable_images_error(count: int, result: CommandResult | Result) -> DoneInPart:
-    """Return the error of a command that left out unreadable images."""
-    return DoneInPart(
-        f"left out {count} unreadable images",
-        "check their files: gleanset verify; repair them: gleanset verify --repair",
-        result,
-    )
 
 
 @click.command(cls=Command, epilog="Example: labeler gallery faces.html -d my-dataset")
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html")
 @request_options(GalleryRequest)
-def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> Result:
+def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> GalleryResult:
     """Write a page with the faces of each class and filters.
 
     Label issues (from `baseline label-issues`) and duplicates are marked. OUT.html is a
@@ -351,12 +271,13 @@ def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> Result:
     measured first, as by `labeler quality`. --clusters shows the clusters of queued samples from
     `baseline prelabel`: `labeler label NAME --cluster ID` labels a cluster at once.
     """
+    from labeler.export.result import unreadable_images_error
     from labeler.gallery.writing import write_gallery
 
     with job.open(rehearse=True) as dataset:
         written = write_gallery(dataset, out, request, job.progress)
-        if written["unreadable"]:
-            raise unreadable_images_error(written["unreadable"], written)
+        if written.unreadable:
+            raise unreadable_images_error(written.unreadable, written)
         return written
 
 

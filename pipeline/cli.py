@@ -176,7 +176,7 @@ def run(
 
     RECIPE is a file, or the name of a bundled recipe (see gleanset recipes).
     """
-    from labeler.cli_curation import unreadable_images_error
+    from labeler.export.result import ExportResult, unreadable_images_error
     from pipeline.recipe import find_recipe, read_recipe
     from pipeline.report import write_report
     from pipeline.stages import RecipePreview, Stages, run_recipe
@@ -194,8 +194,8 @@ def run(
         result.report = str(write_report(dataset, title=recipe_table.title))
         result.serve = page_command(dataset).get("serve", "")
     exported = result.stages.get("export")
-    if exported is not None and (failed := exported.to_json().get("failed")):
-        raise unreadable_images_error(len(failed), result)
+    if isinstance(exported, ExportResult) and exported.failed:
+        raise unreadable_images_error(len(exported.failed), result)
     return result
 
 

@@ -33,10 +33,9 @@ from harvest.request import (
 from harvest.sources import load_source
 from labeler.acceptance import accept_hints
 from labeler.duplicates.finder import DuplicateFinder
-from labeler.duplicates.plan import conflict_summary
 from labeler.export.job import export
-from labeler.splits.plan import apply_split, plan_split
-from labeler.splits.split_spec import SplitSpec, split_summary
+from labeler.splits.plan import split_dataset
+from labeler.splits.split_spec import SplitSpec
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import ExportPart, Recipe
 
@@ -145,9 +144,9 @@ class Stages:
         if recipe.dedup:
             yield "dedup", self._dedup
         if recipe.accept_hints:
-            yield "accept hints", lambda dataset: wrap_result(accept_hints(dataset).result())
+            yield "accept hints", lambda dataset: accept_hints(dataset).result()
         if recipe.split:
-            yield "split", partial(split, recipe.split, progress=self.progress)
+            yield "split", partial(self._split, recipe.split)
         if recipe.export:
             yield "export", partial(self._export, recipe.export)
         if recipe.train:
@@ -208,14 +207,14 @@ class Stages:
         return wrap_result(search.run(dataset, self.progress, self.recipe.crop))
 
     def _dedup(self, dataset: Dataset) -> CommandResult:
-        finder = DuplicateFinder(dataset, progress=self.progress)
-        finder.search()
-        plan = finder.apply()
-        return wrap_result(plan.result() | conflict_summary(dataset, plan))
+        return DuplicateFinder(dataset, progress=self.progress).search_and_mark()
+
+    def _split(self, part: SplitSettings, dataset: Dataset) -> CommandResult:
+        return split_dataset(dataset, part, progress=self.progress)
 
     def _export(self, part: ExportPart, dataset: Dataset) -> CommandResult:
         target = part.target(dataset.root)
-        return wrap_result(export(dataset, target, part.options(), progress=self.progress))
+        return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainRequest, dataset: Dataset) -> CommandResult:
         from baseline.data.runs import run_folder
@@ -275,17 +274,6 @@ def _number_equal_names(stages: Iterable[Stage]) -> Iterator[Stage]:
     for name, stage in stages:
         counts[name] += 1
         yield (name if counts[name] == 1 else f"{name} ({counts[name]})"), stage
-
-
-def split(
-    part: SplitSettings, dataset: Dataset, *, progress: Progress | None = None
-) -> CommandResult:
-    """Assign train, val and test after a search for copies; return the counts."""
-    copies = DuplicateFinder(dataset, progress=progress).search_labelled()
-    plan = plan_split(dataset, part)
-    apply_split(dataset, plan)
-    values = plan.result() | copies
-    return StageResult(values=values, printed=split_summary(values))
 
 
 def run_recipe(

@@ -24,7 +24,13 @@ from labeler.duplicates.candidates import (
 from labeler.duplicates.duplicate_sets import Pair, order_pair
 from labeler.duplicates.hashes import GREY_SIDE, VERSION, hash_sample
 from labeler.duplicates.originals import UnrankedCopies, find_originals
-from labeler.duplicates.plan import DuplicatePlan, apply_step, make_plan
+from labeler.duplicates.plan import (
+    DuplicatePlan,
+    DuplicateResult,
+    apply_step,
+    conflict_summary,
+    make_plan,
+)
 from labeler.duplicates.verification import FilePair, compare_files
 from labeler.sample_pixels import list_sample_files, read_pixels, sample_file
 
@@ -89,6 +95,18 @@ class DuplicateFinder:
         counts = self.search(labelled=True)
         numbers = {"compared": counts.described, "copies": counts.same, "unreadable": counts.failed}
         return {"looked_for_copies": {name: number for name, number in numbers.items() if number}}
+
+    def search_and_mark(self, *, simulate: bool = False) -> DuplicateResult:
+        """Search, and mark the duplicates; `simulate` marks none. Raises `DatasetBusy`."""
+        previously_hashed = self.count_hashed()
+        counts = self.search()
+        plan = self.plan() if simulate else self.apply()
+        result = plan.result().with_facts(conflict_summary(self._dataset, plan))
+        result.looked_at = counts.described
+        result.looked_at_before = previously_hashed
+        result.pairs = counts.compared
+        result.unreadable = counts.failed
+        return result
 
     def plan(self) -> DuplicatePlan:
         """Return the present duplicate sets and the changes that would follow; write nothing."""

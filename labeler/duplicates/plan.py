@@ -12,9 +12,12 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations, product, starmap
 from operator import attrgetter
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import (
     CHOSEN_BY_PERSON,
@@ -31,6 +34,7 @@ from gleanset.db.duplicates import (
 from gleanset.db.journal import UNSEEN, Choice
 from gleanset.db.samples import withdraw_label
 from gleanset.errors import UsageError
+from gleanset.html.words import count
 from gleanset.named_files import MAX_LISTED, find_location, format_short_path, summarize_lines
 from gleanset.operations import Operation, make_operation
 from labeler.duplicates.duplicate_sets import (
@@ -105,6 +109,52 @@ class DuplicateSet:
         return copies if best.key == key else self
 
 
+class DuplicateResult(CommandResult, kw_only=True):
+    """A search for duplicates, and what follows from it.
+
+    `looked_at` samples are new, `looked_at_before` were hashed by an earlier search. The last four
+    fields name copies whose labels changed or need a decision.
+    """
+
+    looked_at: int | None = None
+    looked_at_before: int = 0
+    pairs: int | None = None
+    groups: int
+    set_aside: int
+    changed: int
+    labels_moved: int
+    conflicts: int
+    disputed: int
+    labels_taken_back: int
+    doubtful: int
+    unreadable: int = 0
+    labels_changed: dict[str, Any] = msgspec.field(default_factory=dict)
+    labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
+    hinted_differently: dict[str, Any] = msgspec.field(default_factory=dict)
+    doubtful_pairs: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Return one line for all duplicates, then what changed and what needs a decision."""
+        compared = count((self.looked_at or 0) + self.looked_at_before, "sample")
+        sets = count(self.groups, "set")
+        details = {
+            "labels moved": self.labels_moved,
+            "labels withdrawn": self.labels_taken_back,
+            "undecided pairs": self.doubtful,
+            "sets with different labels": self.conflicts,
+            "sets with different weak labels": self.disputed,
+            "unreadable": self.unreadable,
+        }
+        return {
+            "duplicates": f"{self.set_aside:,} in {sets} ({compared} compared)",
+            **{name: number for name, number in details.items() if number},
+            "labels changed": self.labels_changed,
+            "labelled differently": self.labelled_differently,
+            "hinted differently": self.hinted_differently,
+            "doubtful pairs": self.doubtful_pairs,
+        }
+
+
 @dataclass(frozen=True)
 class DuplicatePlan:
     """Duplicate sets, and the changes that bring the catalogue in line with them.
@@ -141,18 +191,18 @@ class DuplicatePlan:
         ]
         return sorted([*sets, *self.doubts], key=lambda copies: (copies.conflict, copies.doubtful))
 
-    def result(self) -> dict[str, object]:
-        """Return the counts that a command prints."""
-        return {
-            "groups": len(self.sets),
-            "set_aside": sum(len(copies.others) for copies in self.sets if not copies.conflict),
-            "changed": len(self.places),
-            "labels_moved": sum(choice.action != "clear" for choice in self.choices),
-            "conflicts": len(self.conflicts),
-            "disputed": len(self.disputed),
-            "labels_taken_back": sum(choice.action == "clear" for choice in self.choices),
-            "doubtful": len(self.doubts),
-        }
+    def result(self) -> DuplicateResult:
+        """Return the result of a command that made this plan, without the counts of its search."""
+        return DuplicateResult(
+            groups=len(self.sets),
+            set_aside=sum(len(copies.others) for copies in self.sets if not copies.conflict),
+            changed=len(self.places),
+            labels_moved=sum(choice.action != "clear" for choice in self.choices),
+            conflicts=len(self.conflicts),
+            disputed=len(self.disputed),
+            labels_taken_back=sum(choice.action == "clear" for choice in self.choices),
+            doubtful=len(self.doubts),
+        )
 
 
 def make_plan(pairs: Pairs) -> DuplicatePlan:

@@ -27,6 +27,7 @@ from gleanset.records import SPLITS
 from labeler.export.item import ALL_SAMPLES, ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.plan import UNCHANGED
+from labeler.export.result import ExportResult
 from labeler.export.rows import LICENCE_FILE, describe_features, write_text
 
 UNKNOWN = "unknown"
@@ -83,7 +84,7 @@ class CardFacts:
         if self.items <= MAX_COMPARED_SAMPLES:
             self.split_of |= {item.sample.key: str(item.sample.split) for item in items}
 
-    def result(self, failed: Mapping[str, str]) -> dict[str, object]:
+    def result(self, failed: Mapping[str, str]) -> ExportResult:
         """Return the result of the command; `failed` has the reason by unreadable image."""
         missing_classes = [
             f"{label}: nothing in {split}"
@@ -91,21 +92,19 @@ class CardFacts:
             for split in self.splits
             if (label, split) not in self.counts
         ]
-        counts = {
-            "exported": self.items,
-            **({"images": self.changes.total()} if self.options.has_boxes else {}),
-            **({} if self.options.no_split else {"splits": dict(sorted(self.splits.items()))}),
-            "changes": {
-                "originals, byte for byte" if change == UNCHANGED else change: number
-                for change, number in sorted(self.changes.items())
-            },
+        changes = {
+            "originals, byte for byte" if change == UNCHANGED else change: number
+            for change, number in sorted(self.changes.items())
         }
-        problems = {
-            "notes": list(self.iter_notes()),
-            "short": sorted(missing_classes),
-            "failed": dict(failed),
-        }
-        return counts | {name: value for name, value in problems.items() if value}
+        return ExportResult(
+            exported=self.items,
+            images=self.changes.total() if self.options.has_boxes else 0,
+            splits={} if self.options.no_split else dict(sorted(self.splits.items())),
+            changes=changes,
+            notes=list(self.iter_notes()),
+            short=sorted(missing_classes),
+            failed=dict(failed),
+        )
 
     def iter_notes(self) -> Iterator[str]:
         """Yield warnings for the users of the export."""

@@ -14,21 +14,21 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
 from gleanset.files.atomic import atomic_file, disk_errors, write_atomic
 from gleanset.files.shards import ShardSize
 from gleanset.files.store import hash_bytes, hash_file
-from gleanset.named_files import summarize_lines
+from gleanset.named_files import rejections_command, summarize_lines
 from gleanset.plugins import attribute_errors
-from gleanset.records import Rejection
+from gleanset.records import SPLITS, Rejection
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
+from labeler.duplicates.plan import conflicting_label_summary
 from labeler.export.descriptions import CardFacts, write_descriptions
 from labeler.export.formats.base import ENDING, ShardRecord
-from labeler.export.item import ExportItem
+from labeler.export.item import ALL_SAMPLES, ExportItem
 from labeler.export.options import SHARD_SIZE, ExportOptions
 from labeler.export.plan import (
     count_left_out,
@@ -38,6 +38,7 @@ from labeler.export.plan import (
     plan_export,
 )
 from labeler.export.rendering import check_links, link_or_copy, render_image, write_image
+from labeler.export.result import ExportPreview, ExportResult
 from labeler.export.rows import (
     LICENCE_COLUMNS,
     LICENCE_FILE,
@@ -212,7 +213,7 @@ def write_shards(
     options: ExportOptions,
     workers: int,
     progress: Progress,
-) -> dict[str, object]:
+) -> ExportResult:
     """Write the shards of an export and the files next to them; return the counts.
 
     Complete shards of an interrupted run, or of the export at `earlier` that is being replaced, are
@@ -246,7 +247,9 @@ def write_shards(
         raise none_readable_error(failed)
     write_text(folder / "classes.txt", "\n".join(names) + "\n")
     _write_summaries(dataset, folder, sorted(shards), options, facts)
-    return facts.result(failed) | {"shards": len(shards)}
+    result = facts.result(failed)
+    result.shards = len(shards)
+    return result
 
 
 def record_failures(dataset: Dataset, failed: Mapping[str, str]) -> None:
@@ -304,14 +307,6 @@ def _read_manifests(folder: Path, shards: Iterable[str]) -> Iterator[ShardManife
         yield manifest
 
 
-class ExportPreview(NamedTuple):
-    """The paths of an export, its samples by class and split, and those left out by reason."""
-
-    paths: list[str]
-    classes: dict[str, Counter[str]]
-    left_out: dict[str, int]
-
-
 def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     """Return the content of an export without writing it. Raises as `export`."""
     if options.is_sharded:
@@ -324,7 +319,14 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     classes: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
         classes[str(item.sample.label)][str(item.sample.split)] += 1
-    return ExportPreview(paths, dict(sorted(classes.items())), count_left_out(dataset, options))
+    parts = [part for part in (*SPLITS, ALL_SAMPLES) if any(row[part] for row in classes.values())]
+    table = {label: {part: row[part] for part in parts} for label, row in sorted(classes.items())}
+    return ExportPreview(
+        would_export=len(paths),
+        classes=table,
+        left_out=count_left_out(dataset, options),
+        paths=paths,
+    )
 
 
 def _plan_items(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportItem], int]:
@@ -336,7 +338,7 @@ def _plan_items(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIt
 
 def write_tree(
     dataset: Dataset, folder: Path, options: ExportOptions, workers: int, progress: Progress
-) -> dict[str, object]:
+) -> ExportResult:
     """Write an export that has a file for each image; return the counts.
 
     Raises `InputUnusable` if there is nothing to write, or no image can be read.
@@ -387,7 +389,7 @@ def export(
     *,
     workers: int = 0,
     progress: Progress | None = None,
-) -> dict[str, object]:
+) -> ExportResult:
     """Write an export next to `target`, swap it in once it is complete, and return the counts.
 
     Equal data gives equal bytes. Raises `InputUnusable` if the folder holds other files than an
@@ -401,13 +403,16 @@ def export(
             options.form.check()
     # A read-only dataset needs no lock, because no other process can write to it.
     lock = nullcontext() if dataset.read_only else dataset.stage(STAGE)
-    stays_out = count_left_out(dataset, options)
-    left_out = {"left_out": stays_out} if stays_out else {}
+    left_out = count_left_out(dataset, options)
     with lock, replace_tree(target, resume=options.is_sharded) as new:
         if options.is_sharded:
-            counts = write_shards(dataset, new.folder, target, options, workers, progress)
+            result = write_shards(dataset, new.folder, target, options, workers, progress)
         else:
-            counts = write_tree(dataset, new.folder, options, workers, progress)
-    kept = new.kept_files
-    kept_summary = {"kept_files": summarize_lines(kept, str(target))} if kept else {}
-    return {"to": str(target)} | counts | left_out | kept_summary
+            result = write_tree(dataset, new.folder, options, workers, progress)
+
+    result.to = str(target)
+    result.left_out = left_out
+    result.see_failed = rejections_command(dataset, STAGE)
+    if new.kept_files:
+        result.kept_files = summarize_lines(new.kept_files, str(target))
+    return result.with_facts(conflicting_label_summary(dataset))

@@ -34,6 +34,7 @@ from gleanset.installation import install_command
 from gleanset.work.progress import Progress
 from labeler.export.job import export
 from labeler.export.options import ExportOptions
+from labeler.export.result import ExportResult
 from labeler.export.tree import MARKER
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://")
@@ -66,7 +67,7 @@ def export_to_url(
     *,
     workers: int = 0,
     progress: Progress | None = None,
-) -> dict[str, object]:
+) -> ExportResult:
     """Write an export to a URL; the counts. What is there already is not sent again.
 
     Raises `InputUnusable` where the URL holds files that are not from an export, and what the
@@ -86,9 +87,10 @@ def export_to_url(
             cache.mkdir(parents=True, exist_ok=True)
         # Kept: the next export makes only what has changed.
         folder = cache / hash_bytes(target.url.encode())[:16]
-        counts = export(dataset, folder, options, workers=workers, progress=progress)
-        sent = target.upload(folder, progress)
-    return counts | {"to": target.url, "sent": sent}
+        result = export(dataset, folder, options, workers=workers, progress=progress)
+        result.sent = target.upload(folder, progress)
+    result.to = target.url
+    return result
 
 
 @dataclass(frozen=True, slots=True)

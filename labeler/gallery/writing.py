@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.credit import clean_page_url
 from gleanset.db.duplicates import Pairs
 from gleanset.db.journal import classify_provenance, get_label_provenances
@@ -38,6 +39,21 @@ from labeler.sample_pixels import SampleFile, list_sample_files, read_pixels
 LABEL_ISSUE, DUPLICATE = "issue", "duplicate"
 MARKS = (LABEL_ISSUE, DUPLICATE)
 """Flags with a visible mark in a gallery."""
+
+
+class GalleryResult(CommandResult, kw_only=True):
+    """A gallery, with its number of sections and of samples, and of samples with each mark."""
+
+    gallery: str
+    megabytes: float
+    clusters: int | None = None
+    classes: int | None = None
+    shown: int
+    of: int
+    unreadable: int
+    marked: dict[str, int]
+    images_from_reports_left_out: int = 0
+
 
 Sections = Mapping[str, Sequence[Sample]]
 """Samples by class, or by the id of their cluster."""
@@ -189,7 +205,7 @@ Facts = dict[str, Any]
 
 def write_gallery(
     dataset: Dataset, out: Path, request: GalleryRequest, progress: Progress
-) -> dict[str, Any]:
+) -> GalleryResult:
     """Write a gallery to `out` atomically; return the counts.
 
     New samples are measured first. Raises as `group_samples`, `UsageError` if the name does not end
@@ -206,16 +222,18 @@ def write_gallery(
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
     flags = Counter(flag for entry in selection.entries for flag in entry.flags)
-    private = len(dataset.images.list_report_only())
-    return {
-        "gallery": str(out.absolute()),
-        "megabytes": round(len(page) / 1e6, 2),
-        ("clusters" if request.clusters else "classes"): len(selection.counts),
-        "shown": len(selection.entries),
-        "of": content["total"],
-        "unreadable": len(selection.entries) - len(thumbnails),
-        "marked": dict(sorted(flags.items())),
-    } | ({"images_from_reports_left_out": private} if private else {})
+    sections_shown = len(selection.counts)
+    return GalleryResult(
+        gallery=str(out.absolute()),
+        megabytes=round(len(page) / 1e6, 2),
+        clusters=sections_shown if request.clusters else None,
+        classes=None if request.clusters else sections_shown,
+        shown=len(selection.entries),
+        of=content["total"],
+        unreadable=len(selection.entries) - len(thumbnails),
+        marked=dict(sorted(flags.items())),
+        images_from_reports_left_out=len(dataset.images.list_report_only()),
+    )
 
 
 def _check_target(out: Path) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from gleanset import Dataset
 from gleanset.class_names import fold_name
+from gleanset.command_result import AliasedResult
 from gleanset.db.journal import Choice
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups
@@ -33,7 +36,13 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import read_marker
 from labeler.importing.labelled import FRACTIONS, Frame, LabelledFiles, LabelledImage, SourceInfo
-from labeler.importing.reading import class_level_error, find_moves, is_export_of, read_labelled
+from labeler.importing.reading import (
+    MovesResult,
+    class_level_error,
+    find_moves,
+    is_export_of,
+    read_labelled,
+)
 from labeler.requests import SOURCE, ImportRequest
 
 
@@ -99,13 +108,43 @@ def import_image(item: LabelledImage, keep: StageBytes, cutter: FaceCropper) -> 
     return ImportedImage(measured, tuple(cuts), tuple(error.reason for error in dropped))
 
 
+class ImportResult(AliasedResult, kw_only=True):
+    """Imported images and labels, and what was left out; a simulation has no counts of images."""
+
+    kind: str
+    files: int
+    rows_without_file: int = 0
+    rows_without_file_names: dict[str, Any] = msgspec.field(default_factory=dict)
+    check_classes: str = ""
+    split_folders_not_taken_over: dict[str, int] = msgspec.field(default_factory=dict)
+    labelled_files: int | None = None
+    added: int | None = None
+    duplicate: int | None = None
+    rejected: int | None = None
+    labels: dict[str, int]
+    disputed: int | None = None
+    disputed_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    rejected_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    ignored: int | None = None
+    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    unreadable_folders: int = 0
+    missing: int = 0
+    missing_files: list[str] = msgspec.field(default_factory=list)
+    ignored_annotations: dict[str, int] = msgspec.field(default_factory=dict)
+    annotations_of: list[str] = msgspec.field(default_factory=list)
+    groups: int | None = None
+    without_group: int = 0
+    note: str = ""
+    maybe_parts_of_one_picture: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
 def import_labelled(
     dataset: Dataset,
     request: ImportRequest,
     *,
     simulate: bool = False,
     progress: Progress | None = None,
-) -> dict[str, object]:
+) -> ImportResult | MovesResult:
     """Import labelled images as one step that can be undone; return the counts.
 
     An export of this dataset is read back, everything else is added. A decided sample keeps its
@@ -124,26 +163,26 @@ def import_labelled(
     tables.read(path)
     origins = _get_origins(files, tables, level, groups)
     _check_class_names(dataset, files.count_classes(), distinct=bool(read_marker(path)))
-    result: dict[str, object] = {"kind": files.kind, "files": files.tree.count()}
-    result |= dataset.classes.explain_aliases(files.count_classes(), dataset.option)
-    result |= summarize_unmatched(tables.unmatched())
-    if files.note:
-        result["check_classes"] = files.note
+    result = ImportResult(
+        kind=files.kind, files=files.tree.count(), labels={}, check_classes=files.note or ""
+    )
+    aliases = dataset.classes.explain_aliases(files.count_classes(), dataset.option)
+    result = result.with_facts(aliases | summarize_unmatched(tables.unmatched()))
     outermost = Counter(image.relative_to(path).parts[0] for image in origins)
-    if folders := {name: outermost[name] for name in sorted(files.splits & outermost.keys())}:
-        result["split_folders_not_taken_over"] = folders
+    split_folders = sorted(files.splits & outermost.keys())
+    result.split_folders_not_taken_over = {name: outermost[name] for name in split_folders}
     if simulate:
         for origin in origins.values():
             groups.note(origin)
-        result["labelled_files"] = len(origins)
-        result["labels"] = dict(sorted(files.count_classes().items()))
+        result.labelled_files = len(origins)
+        result.labels = dict(sorted(files.count_classes().items()))
     else:
         for error in files.tree.unreadable:
             name = format_path(Path(str(error.filename)))
             dataset.rejections.add(Rejection(STAGE, name, "cannot be read", str(error.strerror)))
-        result |= _import_images(dataset, request, files, origins, groups, progress or Progress())
-    result |= _unused_summary(files)
-    return result | groups.summary()
+        counts = _import_images(dataset, request, files, origins, groups, progress or Progress())
+        result = result.with_facts(counts)
+    return result.with_facts(_unused_summary(files) | groups.summary())
 
 
 def _unused_summary(files: LabelledFiles) -> dict[str, object]:
@@ -210,7 +249,7 @@ def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: boo
 
 def _read_own_export(
     dataset: Dataset, request: ImportRequest, path: Path, *, simulate: bool
-) -> dict[str, object]:
+) -> MovesResult:
     """Relabel the samples of moved files as one step; return the counts."""
     if request.class_level is not None:
         raise class_level_error(path)
@@ -221,8 +260,9 @@ def _read_own_export(
     moves = find_moves(dataset, path)
     _check_class_names(dataset, moves.relabelled.values())
     aliases = dataset.classes.explain_aliases(moves.relabelled.values(), dataset.option)
+    result = moves.result().with_facts(aliases)
     if simulate:
-        return moves.result() | aliases
+        return result
     for name, detail in moves.disputed.items():
         dataset.rejections.add(Rejection(STAGE, str(path / name), "disputed", detail))
     choices = [
@@ -232,10 +272,9 @@ def _read_own_export(
     if choices:
         action = make_operation("import-moves", count=len(choices), folder=path.name)
         dataset.journal.apply(action, choices)
-    result = moves.result() | aliases
     if moves.disputed:
         lines = [f"{format_short_path(name)}: {detail}" for name, detail in moves.disputed.items()]
-        result["disputed_files"] = summarize_lines(lines, rejections_command(dataset, STAGE))
+        result.disputed_files = summarize_lines(lines, rejections_command(dataset, STAGE))
     return result
 
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from gleanset import Dataset
+from gleanset.command_result import AliasedResult
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
 from gleanset.dataset import is_dataset
 from gleanset.errors import InputUnusable, UsageError
@@ -31,6 +34,24 @@ _WITH_BOXES = ("coco", "yolo-detect")
 NO_CLASS_FOLDER = "without a class folder"
 
 
+class MovesResult(AliasedResult, kw_only=True):
+    """Relabelled samples of an export that was read back, and counts of its files."""
+
+    kind: str
+    relabelled: int
+    labels: dict[str, int]
+    disputed: int
+    unchanged: int
+    gone: int
+    other_split: int
+    unknown: int
+    new_files: int
+    note: str = ""
+    ignored: int | None = None
+    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    disputed_files: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
 @dataclass
 class ExportMoves:
     """Changes in an export: new labels by sample, and counts of files.
@@ -46,19 +67,23 @@ class ExportMoves:
         default_factory=lambda: Counter(unchanged=0, gone=0, other_split=0, unknown=0, new_files=0)
     )
 
-    def result(self) -> dict[str, object]:
+    def result(self) -> MovesResult:
         """Return the result of the command; deletions and moves between splits are only counted."""
         labels = Counter(self.relabelled.values())
-        result = {
-            "kind": "our export",
-            "relabelled": len(self.relabelled),
-            "labels": dict(sorted(labels.items())),
-            "disputed": len(self.disputed),
-            **self.tally,
-        }
-        if self.tally["new_files"]:
-            result["note"] = "new files were not imported: import them from another folder"
-        return result | summarize_ignored(self.ignored)
+        note = "new files were not imported: import them from another folder"
+        result = MovesResult(
+            kind="our export",
+            relabelled=len(self.relabelled),
+            labels=dict(sorted(labels.items())),
+            disputed=len(self.disputed),
+            unchanged=self.tally["unchanged"],
+            gone=self.tally["gone"],
+            other_split=self.tally["other_split"],
+            unknown=self.tally["unknown"],
+            new_files=self.tally["new_files"],
+            note=note if self.tally["new_files"] else "",
+        )
+        return result.with_facts(summarize_ignored(self.ignored))
 
 
 def is_export_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:

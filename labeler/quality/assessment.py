@@ -3,9 +3,8 @@
 It can be killed at any time and resumes where it stopped.
 """
 
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from PIL import Image
 
 from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.regions import FLAGS, PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
 from gleanset.work.pool import Processes, run_batches
@@ -82,14 +82,18 @@ MIN_READ_SIDE = 640
 """Pixels of the longer side of a region, if the original has as many."""
 
 
-@dataclass
-class QualityCounts:
+class QualityCounts(CommandResult, kw_only=True):
     """Measured and failed samples, and the present number of samples with each flag."""
 
-    measured: int = 0
-    failed: int = 0
-    samples: int = 0
-    flags: dict[str, int] = field(default_factory=dict)
+    measured: int
+    failed: int
+    samples: int
+    flags: dict[str, int]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts without flags of no sample."""
+        flags = {name: number for name, number in self.flags.items() if number}
+        return self.to_json() | {"flags": flags}
 
 
 def assess_quality(
@@ -100,7 +104,8 @@ def assess_quality(
     `workers` are processes, 0 for all cores. Raises `DatasetBusy` when another process is
     measuring.
     """
-    counts, qualities = QualityCounts(), QualityMeasures(dataset.db)
+    qualities = QualityMeasures(dataset.db)
+    new = failed = 0
     pages = qualities.iter_missing(VERSION)
     due_items = chain.from_iterable(due_samples(dataset, page) for page in pages)
     with dataset.stage(STAGE):
@@ -112,10 +117,10 @@ def assess_quality(
                 qualities.save(measured, VERSION)
                 for o in batch:
                     dataset.rejections.settle(STAGE, o.item[0].key, o.reason, o.detail)
-            counts.measured += len(measured)
-            counts.failed += len(batch) - len(measured)
-    counts.samples, counts.flags = qualities.count_flagged(FLAGS)
-    return counts
+            new += len(measured)
+            failed += len(batch) - len(measured)
+    samples, flags = qualities.count_flagged(FLAGS)
+    return QualityCounts(measured=new, failed=failed, samples=samples, flags=flags)
 
 
 def measure_sample(item: tuple[SampleRegion, SampleFile]) -> PixelMeasures:

@@ -8,19 +8,31 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
+
+import msgspec
 
 from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.journal import PERSON, UNSEEN, classify_provenance, get_label_provenances
 from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
-from gleanset.named_files import shorten_list
+from gleanset.named_files import (
+    MAX_LISTED,
+    find_location,
+    format_short_path,
+    shorten_list,
+    summarize_lines,
+)
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
-from labeler.duplicates.plan import find_conflicting_samples
+from gleanset.work.progress import Progress
+from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.plan import conflicting_label_summary, find_conflicting_samples
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
-from labeler.splits.split_spec import SplitSpec
+from labeler.splits.split_spec import SplitSpec, class_table
 
 # Precedence if a new image connects groups of several splits.
 _STRONGEST_FIRST = ("test", "val", "train")
@@ -84,6 +96,52 @@ CONFLICT_REASON = "copies labelled differently (labeler dedup, then labeler grou
 UNSEEN_REASON = "label not confirmed by a person, so it is not used for evaluation"
 
 
+class SplitResult(CommandResult, kw_only=True):
+    """Samples in each split, and what a user should know about them.
+
+    `tied` and `tied_files` name the samples that are left out because of their group, by key and
+    for people; `short` are the splits that lack a class.
+    """
+
+    ONLY_PRINTED = ("tied_files",)
+
+    train: int
+    val: int
+    test: int
+    groups: int
+    largest_group: int
+    groups_tied_since: int
+    classes: dict[str, dict[str, int]]
+    moved_between_splits: int = 0
+    uneven: list[str] = msgspec.field(default_factory=list)
+    classes_too_small_for_test: dict[str, int] = msgspec.field(default_factory=dict)
+    classes_with_other_test_size: dict[str, int] = msgspec.field(default_factory=dict)
+    left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    tied: list[str] = msgspec.field(default_factory=list)
+    short: list[str] = msgspec.field(default_factory=list)
+    few_test_images: list[str] = msgspec.field(default_factory=list)
+    unreviewed_labels: dict[str, int] = msgspec.field(default_factory=dict)
+    val_and_test_labels_by: dict[str, int] = msgspec.field(default_factory=dict)
+    not_searched_for_duplicates: int = 0
+    looked_for_copies: dict[str, int] = msgspec.field(default_factory=dict)
+    labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
+    tied_files: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the result with short tables instead of all classes."""
+        summary = self.to_json() | {"classes": class_table(SPLITS, self.classes)}
+        summary["tied"] = self.tied_files or self.tied
+        summary["short"] = shorten_list(self.short)
+        summary["classes_with_few_test_images"] = summary.pop("few_test_images", [])
+        summary["classes_too_small_for_test"] = _list_sizes(self.classes_too_small_for_test)
+        summary["classes_with_other_test_size"] = _list_sizes(self.classes_with_other_test_size)
+        return summary
+
+
+def _list_sizes(test_sizes: Mapping[str, int]) -> list[str]:
+    return shorten_list([f"{label}: {number} in test" for label, number in test_sizes.items()])
+
+
 @dataclass
 class SplitPlan:
     """A planned split; `splits` has the group and split of each labelled sample.
@@ -122,8 +180,8 @@ class SplitPlan:
         """Return the samples that are left out because of their group, with the reason."""
         return {key: reason for key, reason in sorted(self.left_out.items()) if "tied to" in reason}
 
-    def result(self) -> dict[str, object]:
-        """Return the result of the command; `short` lists the splits that lack a class."""
+    def result(self) -> SplitResult:
+        """Return the result of the command."""
         totals = self.totals
         short = [
             f"{label}: nothing in {split}"
@@ -133,28 +191,27 @@ class SplitPlan:
         ]
         tied = [f"{key}: {reason}" for key, reason in self.tied_samples().items()]
         inside = sum(self.splits[key][1] is not None for key in self.unseen)
-        details: dict[str, object] = {
-            "moved_between_splits": self.moved,
-            "uneven": self.uneven,
-            "classes_too_small_for_test": self.too_small,
-            "classes_with_other_test_size": self.not_exact,
-            "left_out": dict(sorted(Counter(self.left_out.values()).items())),
-            "tied": shorten_list(tied),
-            "short": short,
-            "few_test_images": self._small_sample_warning(),
-            "unreviewed_labels": {"in_train": inside, "left_out": len(self.unseen) - inside}
-            if self.unseen
-            else {},
-            "val_and_test_labels_by": self.judged_by if {*self.judged_by} - {PERSON} else {},
-            "not_searched_for_duplicates": self.not_searched,
-        }
-        return {
-            **totals,
-            "groups": self.groups,
-            "largest_group": self.largest_group,
-            "groups_tied_since": self.tied,
-            "classes": self.table,
-        } | {key: value for key, value in details.items() if value}
+        unreviewed = {"in_train": inside, "left_out": len(self.unseen) - inside}
+        return SplitResult(
+            train=totals["train"],
+            val=totals["val"],
+            test=totals["test"],
+            groups=self.groups,
+            largest_group=self.largest_group,
+            groups_tied_since=self.tied,
+            classes=self.table,
+            moved_between_splits=self.moved,
+            uneven=self.uneven,
+            classes_too_small_for_test=self.too_small,
+            classes_with_other_test_size=self.not_exact,
+            left_out=dict(sorted(Counter(self.left_out.values()).items())),
+            tied=shorten_list(tied),
+            short=short,
+            few_test_images=self._small_sample_warning(),
+            unreviewed_labels=unreviewed if self.unseen else {},
+            val_and_test_labels_by=self.judged_by if {*self.judged_by} - {PERSON} else {},
+            not_searched_for_duplicates=self.not_searched,
+        )
 
     def _small_sample_warning(self) -> list[str]:
         counts = {label: row["test"] for label, row in self.table.items()}
@@ -184,6 +241,38 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     plan.judged_by = dict(Counter(classify_provenance(provenances.get(key, "")) for key in judging))
     plan.conflicting, plan.not_searched = conflicting, evidence.count_not_searched()
     return plan
+
+
+def split_dataset(
+    dataset: Dataset,
+    settings: SplitSettings,
+    *,
+    simulate: bool = False,
+    progress: Progress | None = None,
+) -> SplitResult:
+    """Search labelled samples for copies, split, and return the result.
+
+    Raises as `plan_split`, and `DatasetBusy`.
+    """
+    copies = DuplicateFinder(dataset, progress=progress).search_labelled()
+    plan = plan_split(dataset, settings)
+    if not simulate:
+        apply_split(dataset, plan)
+
+    result = plan.result().with_facts(copies)
+    result.tied_files = _tied_files(dataset, plan)
+    return result.with_facts(conflicting_label_summary(dataset, plan.conflicting))
+
+
+def _tied_files(dataset: Dataset, plan: SplitPlan) -> dict[str, Any]:
+    tied = plan.tied_samples()
+    if not tied:
+        return {}
+    first = list(tied.items())[:MAX_LISTED]
+    lines = [f"{format_short_path(find_location(dataset, key))}: {reason}" for key, reason in first]
+    command = f"gleanset list samples --where split=null {dataset.option}"
+    note = "another --seed makes a new split, which leaves none of them out"
+    return {"note": note} | summarize_lines(lines, command, len(tied))
 
 
 def apply_split(dataset: Dataset, plan: SplitPlan) -> None:

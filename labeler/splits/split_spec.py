@@ -8,12 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
-from typing import Any
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
-from gleanset.named_files import shorten_list
-from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
 from gleanset.terminal import format_table, get_line_width
 
@@ -21,20 +18,6 @@ MAX_TABLE_ROWS = 12
 """Classes in a printed table."""
 
 _INDENT = 2
-
-
-def split_summary(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a result of `SplitPlan.result` with short printed tables instead of all classes."""
-    summary = dict(result) | {"classes": class_table(SPLITS, result["classes"])}
-    if short := summary.pop("short", []):
-        summary["short"] = shorten_list(short)
-    if lines := summary.pop("few_test_images", []):
-        summary["classes_with_few_test_images"] = lines
-    for key in ("classes_too_small_for_test", "classes_with_other_test_size"):
-        if test_sizes := summary.pop(key, {}):
-            texts = [f"{label}: {number} in test" for label, number in test_sizes.items()]
-            summary[key] = shorten_list(texts)
-    return summary
 
 
 def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -> list[str]:

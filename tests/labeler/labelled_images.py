@@ -115,8 +115,8 @@ def run_import(
     dataset: Dataset, path: Path, *, simulate: bool = False, **options: Any
 ) -> dict[str, Any]:
     request = ImportRequest(path=str(path), workers=1, **options)
-    return import_labelled(dataset, request, simulate=simulate)
+    return import_labelled(dataset, request, simulate=simulate).to_json()
 
 
 def run_export(dataset: Dataset, out: Path, workers: int = 1, **options: Any) -> dict[str, Any]:
-    return export(dataset, out, ExportOptions(**options), workers=workers)
+    return export(dataset, out, ExportOptions(**options), workers=workers).to_json()

@@ -41,7 +41,7 @@ from pipeline.listing import list_records
 
 
 def accept(dataset: Dataset) -> dict[str, object]:
-    return accept_hints(dataset).result()
+    return accept_hints(dataset).result().to_json()
 
 
 def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> list[str]:
@@ -140,11 +140,11 @@ def predicted(empty: Dataset) -> list[str]:
 
 def test_confident_pending_predictions_are_accepted(empty: Dataset, predicted: list[str]) -> None:
     before = empty.journal.count()
-    simulated = accept_proposals(empty, 0.95, (), simulate=True).result()
+    simulated = accept_proposals(empty, 0.95, (), simulate=True).result().to_json()
     assert empty.journal.count() == before
     done = accept_proposals(empty, 0.95, ())
-    assert done.result() == simulated
-    assert done.result() == {
+    assert done.result().to_json() == simulated
+    assert done.result().to_json() == {
         "accepted": 4,
         "likely_wrong": 0.1,
         "left_in_queue": 1,
@@ -192,17 +192,17 @@ def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
     plan = accept_proposals(empty, 0.95, ())
     assert [choice.sample for choice in plan.choices] == [similar]
     assert plan.left_out == {"unlike the labelled images of its class": 1}
-    assert plan.result()["note"] == NO_REJECTED_SAMPLES
+    assert plan.result().to_json()["note"] == NO_REJECTED_SAMPLES
     empty.journal.apply("Reject", [Choice(unknown, "reject")])
     empty.journal.apply("Back", [Choice(similar, "clear")])
-    assert accept_proposals(empty, 0.95, ()).result()["note"] == OTHER_CLASSES
+    assert accept_proposals(empty, 0.95, ()).result().to_json()["note"] == OTHER_CLASSES
 
 
 def test_accept_one_class_by_former_name(empty: Dataset, predicted: list[str]) -> None:
     with empty.db.transaction():
         empty.classes.rename(empty.journal.apply("Rename", []), "rei", "ayanami rei")
     plan = accept_proposals(empty, 0.5, ["rei"])
-    assert plan.result()["labels"] == {"ayanami rei": 2}
+    assert plan.result().to_json()["labels"] == {"ayanami rei": 2}
     assert plan.left_out == {"of another class": 3}
     with pytest.raises(UsageError, match="there is no class 'nobody'"):
         accept_proposals(empty, 0.5, ["nobody"])
@@ -293,15 +293,15 @@ def test_alias_resolves_to_class(empty: Dataset) -> None:
     editor.add_alias("初音ミク", "miku")
     assert list_aliases(empty.db) == {"miku": ["初音ミク"]}
     hinted(empty, "a", "初音ミク")
-    assert accept_hints(empty).result()["labels"] == {"miku": 1}
+    assert accept_hints(empty).result().to_json()["labels"] == {"miku": 1}
     editor.rename("初音ミク", "Hatsune Miku")
     hinted(empty, "two names of it", "Hatsune Miku", "miku")
-    assert accept_hints(empty).result()["labels"] == {"Hatsune Miku": 1}
+    assert accept_hints(empty).result().to_json()["labels"] == {"Hatsune Miku": 1}
     assert counted(empty) == {"Hatsune Miku": 3}
     editor.remove_alias("初音ミク")
     assert list_aliases(empty.db) == {}
     hinted(empty, "b", "初音ミク")
-    assert plan_hints(empty).result()["labels"] == {"初音ミク": 1}
+    assert plan_hints(empty).result().to_json()["labels"] == {"初音ミク": 1}
 
 
 def test_alias_may_contain_reserved_characters(empty: Dataset) -> None:
@@ -309,7 +309,7 @@ def test_alias_may_contain_reserved_characters(empty: Dataset) -> None:
     editor = ClassEditor(empty)
     editor.add_alias("Re:Zero", "rezero")
     hinted(empty, "a", "Re:Zero")
-    assert accept_hints(empty).result()["labels"] == {"rezero": 1}
+    assert accept_hints(empty).result().to_json()["labels"] == {"rezero": 1}
     # A class may not have such a name, even without the alias.
     editor.remove_alias("Re:Zero")
     for name in ("Re:Zero", "a:b"):

@@ -66,7 +66,7 @@ def test_all_kinds_of_copies_are_found(leaky_audit: Audit) -> None:
 
 @pytest.mark.posix("pipes and links")
 def test_result_accounts_for_every_file(leaky: Path, leaky_audit: Audit) -> None:
-    result = json.loads(json.dumps(leaky_audit.result()))
+    result = json.loads(json.dumps(leaky_audit.result().to_json()))
     files = [path for path in leaky.rglob("*") if path.is_symlink() or not path.is_dir()]
     accounted = sum(result["images"].values()) + result["unreadable"] + result["ignored"]
     assert (accounted, result["images"]) == (len(files), {"test": 9, "train": 8, "val": 0})
@@ -129,7 +129,7 @@ def test_dataset_audit_finds_copies_and_groups(empty: Dataset) -> None:
     put(empty, encode(drawing(4)), "e", split="test")
     audit = find_leaks(collect_dataset(empty), empty, workers=1)
     assert [leak.kind for leak in audit.leaks] == ["copy", "same group"]
-    assert audit.result()["leaking"] == {"test in train": 2}
+    assert audit.result().to_json()["leaking"] == {"test in train": 2}
 
 
 @pytest.mark.slow

@@ -385,11 +385,11 @@ def mark_as_copies(dataset: Dataset, *keys: str) -> None:
 
 
 def dedup(dataset: Dataset) -> dict[str, object]:
-    return DuplicateFinder(dataset).apply().result()
+    return DuplicateFinder(dataset).apply().result().to_json()
 
 
 def accept_hints(dataset: Dataset) -> dict[str, object]:
-    return acceptance.accept_hints(dataset).result()
+    return acceptance.accept_hints(dataset).result().to_json()
 
 
 def labels(dataset: Dataset) -> dict[str, str]:

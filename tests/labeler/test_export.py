@@ -515,3 +515,14 @@ def test_title_replaces_missing_original_path() -> None:
     web = Origin("bing", "1", url="https://x.example/1.jpg", title="an owl")
     assert (original_path([old]), original_path([web, old, new])) == ("b.jpg", "a/b.jpg")
     assert original_path([frame, web]) == ""
+
+
+def test_classes_without_a_split_are_shortened_for_people(empty: Dataset, tmp_path: Path) -> None:
+    put(empty, encode(picture(0)), "0.png", label="rei", split="test")
+    for number in range(1, 9):
+        put(empty, encode(picture(number)), f"{number}.png", label=f"class {number}")
+    words = ("export", tmp_path / "out", "-d", empty.root)
+    printed = run_labeler(*words).stdout.splitlines()
+    missing = printed[printed.index("short:") + 1 :]
+    assert missing[:6] == [f"  class {n}: nothing in test" for n in range(1, 6)] + ["  and 4 more"]
+    assert len(run_labeler(*words, "--json").json["short"]) == 9

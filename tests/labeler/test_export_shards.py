@@ -243,17 +243,17 @@ def test_shards_are_uploaded_once(
     labelled: Dataset, local_shards: dict[str, bytes], bucket: str, faulty: FaultyServer
 ) -> None:
     counts = export_to_url(labelled, bucket, SHARDS, workers=1)
-    assert (counts["to"], counts["exported"], counts["shards"]) == (bucket, 5, 3)
-    assert counts["sent"] == len(local_shards) - 2
+    assert (counts.to, counts.exported, counts.shards) == (bucket, 5, 3)
+    assert counts.sent == len(local_shards) - 2
     assert read_remote_files(bucket) == local_shards
     # The files that mark it as complete are sent last.
     assert uploaded_names(faulty)[-2:] == ["manifest.json", MARKER]
     faulty.asked.clear()
-    assert export_to_url(labelled, bucket, SHARDS, workers=1)["sent"] == 0
+    assert export_to_url(labelled, bucket, SHARDS, workers=1).sent == 0
     assert set(uploaded_names(faulty)) == {"manifest.json", MARKER}
     # A damaged file is sent again.
     filesystem().pipe_file(f"{bucket}/train-000000.tar", b"something else")
-    assert export_to_url(labelled, bucket, SHARDS, workers=1)["sent"] == 1
+    assert export_to_url(labelled, bucket, SHARDS, workers=1).sent == 1
     assert read_remote_files(bucket) == local_shards
 
 
@@ -330,7 +330,7 @@ def test_other_fsspec_drivers(
     # There are no checksums, and an equal size is not sufficient.
     shard = next((tmp_path / "out").glob("*.tar"))
     shard.write_bytes(bytes(shard.stat().st_size))
-    assert export_to_url(labelled, f"file://{tmp_path}/out", SHARDS, workers=1)["sent"] == 1
+    assert export_to_url(labelled, f"file://{tmp_path}/out", SHARDS, workers=1).sent == 1
     assert read_files(tmp_path / "out") == local_shards
     with pytest.raises(UsageError, match="nothing can be linked"):
         export_to_url(labelled, "memory://somewhere/tree", ExportOptions(link=True))

@@ -301,7 +301,7 @@ def test_moves_are_one_step_and_new_files_are_counted(dataset: Dataset, tree: Pa
     first_of(tree, "hana").unlink()
     (tree / "train" / "hana" / "new.jpg").write_bytes(encode(picture(99)))
     request = ImportRequest(path=str(tree), workers=1)
-    simulated = import_labelled(dataset, request, simulate=True)
+    simulated = import_labelled(dataset, request, simulate=True).to_json()
     assert labels(dataset) == {"hana": 8, "rei": 8}
     result = run_import(dataset, tree)
     assert result == simulated

@@ -134,7 +134,7 @@ def test_page_is_self_contained_and_private(sorted_faces: Dataset, tmp_path: Pat
     out = tmp_path / "a.html"
     summary = write_gallery(sorted_faces, out, GalleryRequest(), Progress())
     page = out.read_text()
-    assert (summary["shown"], summary["of"], summary["unreadable"]) == (12, 12, 0)
+    assert (summary.shown, summary.of, summary.unreadable) == (12, 12, 0)
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
     assert policy
     allowed = policy[1].replace("&#39;", "'")

@@ -17,7 +17,6 @@ from gleanset.settings import Settings, SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import judge
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
-from labeler.splits.split_spec import split_summary
 from pipeline.status import next_step, status
 
 CLASSES = ("hana", "rei", "sora")
@@ -77,9 +76,9 @@ def test_image_connecting_splits_leaves_out_weaker_one(
     samples = {split: key for key, split in before.items()}
     key = add_connecting_image(empty, samples[strong], samples[weak])
     plan, after = split_dataset(empty), splits_by_sample(empty)
-    assert (plan.tied, plan.result()["groups_tied_since"]) == (1, 1)
-    assert plan.result()["left_out"] == {f"tied to {strong}": 1}
-    assert plan.result()["tied"] == [f"{samples[weak]}: tied to {strong}"]
+    assert (plan.tied, plan.result().to_json()["groups_tied_since"]) == (1, 1)
+    assert plan.result().to_json()["left_out"] == {f"tied to {strong}": 1}
+    assert plan.result().to_json()["tied"] == [f"{samples[weak]}: tied to {strong}"]
     assert after[key] == after[samples[strong]] == strong
     assert after[samples[weak]] is None
     assert {k for k in before if before[k] != after[k]} == {samples[weak]}
@@ -182,7 +181,7 @@ def test_holding_out_everything_raises_error(empty: Dataset) -> None:
 
 def test_splits_come_close_to_ratio(empty: Dataset) -> None:
     add_groups(empty, [Group("scene", "hana", 9), *singles(1), *singles(10, "rei")])
-    result = plan_split(empty, SplitSettings()).result()
+    result = plan_split(empty, SplitSettings()).result().to_json()
     assert result["classes"] == {
         "hana": {"train": 9, "val": 0, "test": 1},
         "rei": {"train": 8, "val": 1, "test": 1},
@@ -234,19 +233,19 @@ def test_uneven_splits_and_small_test_classes_are_reported(empty: Dataset) -> No
         "far from the ratio: {} images, because near duplicates and scenes stay together in {}, "
         "the largest of 6 images"
     )
-    result = plan_split(empty, SplitSettings("6:2:2")).result()
+    result = plan_split(empty, SplitSettings("6:2:2")).result().to_json()
     assert result["uneven"] == [text.format("train 6, val 0, test 0 of 6", "1 group")]
-    assert "uneven" not in plan_split(empty, SplitSettings("1:0:0")).result()
+    assert "uneven" not in plan_split(empty, SplitSettings("1:0:0")).result().to_json()
     add_groups(empty, [Group("two", "hana", 1)])
-    result = plan_split(empty, SplitSettings("1:0:1")).result()
+    result = plan_split(empty, SplitSettings("1:0:1")).result().to_json()
     assert result["uneven"] == [text.format("train 1, test 6 of 7", "2 groups")]
     add_groups(empty, [Group(f"more-{n}", "hana", 5) for n in range(6)])
     add_groups(empty, [Group(f"rei-{n}", "rei", 1) for n in range(10)])
     result = plan_split(empty, SplitSettings("8:1:1")).result()
-    assert "uneven" not in result
+    assert "uneven" not in result.to_json()
     few = ["fewer than 5 test images per class: their accuracy is uncertain", "rei: 1"]
-    assert result["few_test_images"] == few
-    assert split_summary(result)["classes_with_few_test_images"] == few
+    assert result.few_test_images == few
+    assert result.summary()["classes_with_few_test_images"] == few
 
 
 def test_reason_of_uneven_splits_is_not_groups_of_one(empty: Dataset) -> None:
@@ -360,7 +359,7 @@ def test_unseen_labels_are_train_only(empty: Dataset) -> None:
     assert count_by_split(empty, model) == {"train": 60}
     assert count_by_split(empty, visitor) == {"train": 20}
     assert count_by_split(empty, hand + hints + imported) == {"train": 32, "val": 4, "test": 4}
-    result = plan.result()
+    result = plan.result().to_json()
     assert result["unreviewed_labels"] == {"in_train": 80, "left_out": 0}
     evaluated = [key for key, (_, split) in plan.splits.items() if split in ("val", "test")]
     provenances = Counter(
@@ -379,7 +378,7 @@ def test_unseen_labels_of_test_group_are_left_out(empty: Dataset) -> None:
         add_samples(empty, f"seen{number}-", 1, "person", post=f"p{number}")
         add_samples(empty, f"unseen{number}-", 2, MODEL, post=f"p{number}")
     plan = split_dataset(empty)
-    assert plan.result()["unreviewed_labels"] == {"in_train": 16, "left_out": 4}
+    assert plan.result().to_json()["unreviewed_labels"] == {"in_train": 16, "left_out": 4}
     assert Counter(plan.left_out.values()) == {
         "label not confirmed by a person, so it is not used for evaluation": 4
     }
@@ -411,7 +410,7 @@ def test_confirmed_label_may_be_test(empty: Dataset) -> None:
     empty.journal.apply("Confirm", [Choice(key, "label", "hana", "review") for key in model])
     plan = split_dataset(empty, seed=1)
     assert plan.table["hana"] == {"train": 19, "val": 2, "test": 3}
-    assert "unreviewed_labels" not in plan.result()
+    assert "unreviewed_labels" not in plan.result().to_json()
 
 
 def test_unseen_label_in_old_split_is_moved_to_train(empty: Dataset) -> None:

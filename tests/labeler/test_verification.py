@@ -147,7 +147,7 @@ def test_doubtful_pair_waits_for_a_verdict(dataset: Dataset, doubtful: tuple[str
     finder = DuplicateFinder(dataset, workers=1)
     assert finder.search() == (2, 1, 0, 0)
     plan, pairs = finder.plan(), Pairs(dataset.db)
-    assert (plan.sets, doubts(plan), plan.result()["doubtful"]) == ([], [doubtful], 1)
+    assert (plan.sets, doubts(plan), plan.result().to_json()["doubtful"]) == ([], [doubtful], 1)
     assert finder.apply() == plan
     assert list(pairs.get_possible_duplicates().values()) == [True]  # never in train and in test
     judge(dataset, *doubtful, same=True)

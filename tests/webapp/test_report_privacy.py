@@ -65,10 +65,10 @@ def files_containing(folder: Path, data: bytes) -> list[str]:
 @pytest.mark.parametrize("form", ["imagefolder", "coco", "webdataset"])
 def test_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path, form: str) -> None:
     counts = export(mixed_dataset, tmp_path / "out", ExportOptions(format=form), workers=1)
-    assert (counts["exported"], counts["left_out"]) == (2, {FROM_REPORTS: 2})
+    assert (counts.exported, counts.left_out) == (2, {FROM_REPORTS: 2})
     assert files_containing(tmp_path / "out", SENT) == []
     options = ExportOptions(format=form, with_reports=True)
-    assert export(mixed_dataset, tmp_path / "all", options, workers=1)["exported"] == 4
+    assert export(mixed_dataset, tmp_path / "all", options, workers=1).exported == 4
     assert files_containing(tmp_path / "all", SENT)
     planned = simulate_export(mixed_dataset, ExportOptions(format=form))
     assert len(planned.paths) == 2
@@ -76,7 +76,7 @@ def test_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path, form: s
 
 def test_export_without_splits_or_own_images(mixed_dataset: Dataset, tmp_path: Path) -> None:
     options = ExportOptions(no_split=True)
-    assert export(mixed_dataset, tmp_path / "out", options, workers=1)["exported"] == 2
+    assert export(mixed_dataset, tmp_path / "out", options, workers=1).exported == 2
     own = [sample for sample in mixed_dataset.samples.iterate() if sample.image != SENT_KEY]
     mixed_dataset.journal.apply("Reject", [Choice(one.key, "reject") for one in own])
     for form in ("imagefolder", "webdataset", "coco"):
@@ -87,7 +87,7 @@ def test_export_without_splits_or_own_images(mixed_dataset: Dataset, tmp_path: P
 
 def test_gallery_and_dataset_report_exclude_reports(mixed_dataset: Dataset, tmp_path: Path) -> None:
     shown = write_gallery(mixed_dataset, tmp_path / "own.html", GalleryRequest(), Progress())
-    assert (shown["shown"], shown["images_from_reports_left_out"]) == (2, 1)
+    assert (shown.shown, shown.images_from_reports_left_out) == (2, 1)
     report = write_report(mixed_dataset, tmp_path / "report.html").read_text(encoding="utf-8")
     assert len({*re.findall(r'src="(data:image/[^"]+)"', report)}) == 2
     assert "not shown" in report
@@ -161,4 +161,4 @@ def test_reported_image_with_another_origin_is_exported(
 ) -> None:
     own = Origin("folder", "/pictures/own.png", title="own.png")
     mixed_dataset.images.add_origin(SENT_KEY, own)
-    assert export(mixed_dataset, tmp_path / "out", ExportOptions(), workers=1)["exported"] == 4
+    assert export(mixed_dataset, tmp_path / "out", ExportOptions(), workers=1).exported == 4

@@ -371,7 +371,7 @@ def test_warnings_of_split_are_translated(
 ) -> None:
     install_language(language)
     add_groups(empty, [Group("one", "hana", 40), *(Group(f"{n}", "rei", 1) for n in range(6))])
-    result = plan_split(empty, SplitSettings("6:2:2")).result()
+    result = plan_split(empty, SplitSettings("6:2:2")).result().to_json()
     lines = [split_words(line) for key in SPLIT_WARNINGS for line in result[key]]
     words = re.findall("[a-z]+", " ".join([*lines, split_words("and 2 more")]))
     assert {*words} <= {"train", "val", "test", "hana", "rei"}

@@ -1,0 +1,76 @@
+"""Results of exports, and of their simulation."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gleanset.command_result import CommandResult
+from gleanset.errors import DoneInPart
+from gleanset.named_files import format_short_path, shorten_list, summarize_lines
+from gleanset.records import SPLITS
+from labeler.export.item import ALL_SAMPLES
+from labeler.splits.split_spec import class_table
+
+
+class ExportResult(CommandResult, kw_only=True):
+    """Exported samples, and what users of the export should know.
+
+    `failed` has the reason by unreadable image, and `see_failed` the command that lists them.
+    """
+
+    ONLY_PRINTED = ("see_failed",)
+
+    to: str = ""
+    exported: int
+    images: int = 0
+    splits: dict[str, int] = msgspec.field(default_factory=dict)
+    changes: dict[str, int]
+    notes: list[str] = msgspec.field(default_factory=list)
+    short: list[str] = msgspec.field(default_factory=list)
+    failed: dict[str, str] = msgspec.field(default_factory=dict)
+    shards: int | None = None
+    left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    kept_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    sent: int | None = None
+    labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
+    see_failed: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """Return the result with the first lines of long lists."""
+        lines = [f"{format_short_path(path)}: {reason}" for path, reason in self.failed.items()]
+        failed = summarize_lines(lines, self.see_failed) if lines else {}
+        return self.to_json() | {"short": shorten_list(self.short), "failed": failed}
+
+    @property
+    def error(self) -> DoneInPart | None:
+        """The error of an export that left out unreadable images."""
+        return unreadable_images_error(len(self.failed), self) if self.failed else None
+
+
+class ExportPreview(CommandResult, kw_only=True):
+    """The paths of an export, its samples by class and split, and those left out by reason."""
+
+    ONLY_PRINTED = ("names_all_paths",)
+
+    would_export: int
+    classes: dict[str, dict[str, int]]
+    left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    paths: list[str]
+    names_all_paths: bool = False
+
+    def summary(self) -> Mapping[str, Any]:
+        """Return the result with a table of classes, and the paths if they are wanted."""
+        parts = [*SPLITS, ALL_SAMPLES]
+        heads = [part for part in parts if any(part in row for row in self.classes.values())]
+        paths = self.paths if self.names_all_paths else []
+        return self.to_json() | {"classes": class_table(heads, self.classes), "paths": paths}
+
+
+def unreadable_images_error(count: int, result: CommandResult) -> DoneInPart:
+    """Return the error of a command that left out unreadable images."""
+    return DoneInPart(
+        f"left out {count} unreadable images",
+        "check their files: gleanset verify; repair them: gleanset verify --repair",
+        result,
+    )
