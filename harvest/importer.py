@@ -36,6 +36,8 @@ TEMPORARY_REASONS = frozenset(
         "timed out",
         "too slow",
         "cut off",
+        "http 408",
+        "http 425",
         "http 429",
         "robots.txt could not be read",
     }

@@ -152,7 +152,8 @@ def _write(answer: requests.Response, out: BinaryIO, file: PublishedFile, otherw
     start, rest = out.tell(), int(answer.headers.get("Content-Length", 0))
     total = start + rest or None
     with progress.current.meter(file.name, total, "B", start) as meter:
-        for chunk in answer.iter_content(_CHUNK):
+        # Without content decoding: none was asked for, and some servers only announce gzip.
+        for chunk in answer.raw.stream(_CHUNK, decode_content=False):
             out.write(chunk)
             meter.advance(len(chunk))
             if out.tell() > MAX_FILE_BYTES:
@@ -164,6 +165,7 @@ def _write(answer: requests.Response, out: BinaryIO, file: PublishedFile, otherw
 @contextmanager
 def _asking(file: PublishedFile, otherwise: str) -> Iterator[None]:
     import requests
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
@@ -171,7 +173,8 @@ def _asking(file: PublishedFile, otherwise: str) -> Iterator[None]:
         _fail(file, f"the server answered {error}".partition(" for url")[0], otherwise, error)
     except requests.exceptions.SSLError as error:
         _fail(file, f"its certificate is not trusted: {_short(error)}", otherwise, error)
-    except (requests.RequestException, ValueError) as error:  # ValueError: invalid `Location`
+    # ValueError: invalid `Location`
+    except (requests.RequestException, HTTPError, ValueError) as error:
         _fail(file, _short(error), otherwise, error)
     except OSError as error:
         if error.filename is None and error.errno is None:

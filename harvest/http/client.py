@@ -9,6 +9,7 @@ A failed item is an `Unreadable` with a countable reason; a failed search page a
 from __future__ import annotations
 
 import io
+import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -16,13 +17,15 @@ from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 
 from urllib3 import BaseHTTPResponse, HTTPHeaderDict
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import DecodeError, HTTPError
 from urllib3.util import Timeout
 
 from gleanset import __version__
 from gleanset.errors import Unreadable, UsageError
 from gleanset.work.pool import make_failure
 from harvest.http.connections import ConnectionPools, Deadline, DeadlineWatcher, is_private_literal
+from harvest.http.content_encoding import decode_content
+from harvest.http.cookies import FetchCookies
 from harvest.http.policy import (
     HOST_WIDE_STATUSES,
     RETRY_STATUSES,
@@ -41,7 +44,7 @@ from harvest.http.throttle import (
     backoff_seconds,
     parse_retry_after,
 )
-from harvest.http.urls import get_host, normalize_url, resolve_redirect
+from harvest.http.urls import get_host, get_required_referer, normalize_url, resolve_redirect
 
 Answer = TypeVar("Answer")
 _CHUNK_BYTES = 262_144
@@ -129,10 +132,12 @@ class Client:
         `robots.RobotsPolicy`.
         """
         headers = self._headers("image/*,*/*;q=0.5")
-        if referer:
-            # A broken page address must not cost the image that was found on it.
-            with suppress(Unreadable):
-                headers["Referer"] = normalize_url(referer)
+        # Images hardly compress, and some servers only announce that they did it.
+        headers["Accept-Encoding"] = "identity"
+        # A broken page address must not cost the image that was found on it.
+        with suppress(Unreadable):
+            if page := get_required_referer(url) or referer:
+                headers["Referer"] = normalize_url(page)
         return self.fetch(url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True))
 
     def fetch(self, url: str, policy: FetchPolicy) -> Fetch:
@@ -145,12 +150,13 @@ class Client:
         """
         limits = policy.limits
         deadline = Deadline(limits.total_timeout, self.allow_private)
+        cookies = FetchCookies()
         url = normalize_url(url)
         start = Turn(url, get_host(url))
         for attempt in range(limits.retries):
             response = None
             with suppress(TransientFailure):
-                response = yield from self._follow(start, policy, deadline)
+                response = yield from self._follow(start, policy, deadline, cookies)
             if response is not None and response.status not in policy.retry_statuses:
                 return response
             seconds = parse_retry_after(response.headers) if response else None
@@ -160,16 +166,20 @@ class Client:
             if response is not None and response.status in HOST_WIDE_STATUSES:
                 self.slots.hold(get_host(response.url), seconds)
             start = start._replace(seconds=seconds)
-        return (yield from self._follow(start, policy, deadline))
+        return (yield from self._follow(start, policy, deadline, cookies))
 
-    def _follow(self, turn: Turn, policy: FetchPolicy, deadline: Deadline) -> Fetch:
+    def _follow(
+        self, turn: Turn, policy: FetchPolicy, deadline: Deadline, cookies: FetchCookies
+    ) -> Fetch:
         """Request an address, and those that it redirects to."""
         limit = policy.limits.max_redirects
         for _ in range(limit + 1):
             if not self.allow_private and is_private_literal(turn.host):
                 raise Unreadable("private address", turn.url)
             yield turn
-            response = self._request(turn.url, policy, deadline)
+            headers = cookies.add_to(policy.headers, turn.url)
+            response = self._request(turn.url, replace(policy, headers=headers), deadline)
+            cookies.record(response.headers, turn.url)
             is_refusal = response.status in HOST_WIDE_STATUSES
             self.slots.record_response(turn.host, is_refusal=is_refusal)
             location = response.headers.get("Location") if policy.follow_redirects else None
@@ -325,6 +335,8 @@ class Client:
                 in_body = True
                 data = self._read_body(url, response, policy, deadline)
                 return HttpResponse(response.status, response.headers, data, url)
+        except zlib.error as error:
+            raise classify_error(DecodeError(str(error)), url, in_body) from error
         except (HTTPError, OSError, UnicodeError) as error:
             self._raise_if_over(url, deadline, error)
             raise classify_error(error, url, in_body) from error
@@ -366,14 +378,16 @@ class Client:
         data, size = io.BytesIO(), 0
         # read1 returns the bytes received so far; read would wait for a whole chunk.
         while not is_too_large and size <= max_bytes:
-            chunk = response.read1(_CHUNK_BYTES, decode_content=True)
+            chunk = response.read1(_CHUNK_BYTES, decode_content=False)
             # A socket that was shut down looks like a regular end.
             self._raise_if_over(url, deadline, None)
             if not chunk:
-                return data.getvalue()
+                break
             size += data.write(chunk)
-        if policy.clipped:
-            return data.getvalue()
+        encodings = response.headers.get("Content-Encoding", "")
+        content = decode_content(data.getvalue(), encodings, max_bytes)
+        if policy.clipped or not (is_too_large or max(size, len(content)) > max_bytes):
+            return content
         raise Unreadable("too large", f"{url}: more than {max_bytes} bytes")
 
     def _raise_if_over(self, url: str, deadline: Deadline, cause: Exception | None) -> None:

@@ -9,6 +9,7 @@ The environment is read once, when the client is created, as by curl and request
 `SSL_CERT_FILE`.
 """
 
+import http.client
 import ipaddress
 import math
 import os
@@ -204,7 +205,23 @@ def _embedded_ipv4(ip: IPv6Address) -> IPv4Address | None:
     return None
 
 
+class _FinalResponse(http.client.HTTPResponse):
+    """A response after any number of interim ones (RFC 9110, 15.2).
+
+    The standard library skips only 100; servers also send 102 and 103 (Early Hints).
+    """
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 102 <= status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
 class _Guarded(HTTPConnection):
+    response_class = _FinalResponse
+
     def _new_conn(self) -> socket.socket:
         try:
             sock = self._connect(self._resolve())

@@ -67,8 +67,9 @@ class FetchPolicy:
     body: bytes | str | None = None
 
 
-# Too many requests, and temporary errors of the server.
-RETRY_STATUSES = frozenset({429, 500, 502, 503, 504})
+# A slow request, too many requests, and temporary errors of the server or, from 520, of a proxy
+# such as Cloudflare.
+RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, *range(520, 531)})
 # The two statuses that concern the whole host.
 HOST_WIDE_STATUSES = frozenset({429, 503})
 

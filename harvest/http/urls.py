@@ -1,7 +1,9 @@
 """URLs as found on the web, normalized for requests."""
 
 import re
-from urllib.parse import SplitResult, quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
+
+import idna
 
 from gleanset.errors import Unreadable
 
@@ -10,13 +12,20 @@ _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+")
 # RFC 3986: sub-delims, ":", "@" and "/" are not quoted in a path, "?" in a query neither.
 _PATH_SAFE = "%/:@!$&'()*+,;=~"
 _QUERY_SAFE = _PATH_SAFE + "?"
+# Hosts that answer 403 unless the request names a page of their site, as gallery-dl does.
+_REQUIRED_REFERERS = {
+    "pximg.net": "https://www.pixiv.net/",
+    "fanbox.cc": "https://www.fanbox.cc/",
+    "sinaimg.cn": "https://weibo.com/",
+    "webtoon-phinf.pstatic.net": "https://www.webtoons.com/",
+}
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 def normalize_url(url: str) -> str:
     """Return the address with everything quoted that must be; idempotent.
 
-    Non-ASCII hosts become IDNA; fragment and user name are dropped.
+    Non-ASCII hosts become IDNA as in browsers; fragment and user name are dropped.
     Raises `Unreadable("bad url")` for anything that is not http or https with a host.
     """
     try:
@@ -50,15 +59,37 @@ def get_url_origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.removesuffix(_DEFAULT_PORTS[parts.scheme])}"
 
 
+def get_required_referer(url: str) -> str | None:
+    """Return the page that the host of an address demands as `Referer`."""
+    host = "." + get_host(normalize_url(url))
+    pages = (page for name, page in _REQUIRED_REFERERS.items() if host.endswith(f".{name}"))
+    return next(pages, None)
+
+
 def _host(parts: SplitResult) -> str:
     name = parts.hostname or ""
     if ":" in name:
         return f"[{name}]"
-    # A fully qualified name may end in a dot, which the IDNA codec rejects as an empty label.
-    ascii_name = name if name.isascii() else name.encode("idna").decode("ascii")
+    # `hostname` is in lower case, where a final Σ becomes ς: another host.
+    written_name = unquote(parts.netloc.rpartition("@")[2].partition(":")[0])
+    ascii_name = name if written_name.isascii() else _encode_host(written_name)
     if not _HOST_NAME.fullmatch(ascii_name):
         raise ValueError("no host, or not a host name")
     return ascii_name
+
+
+def _encode_host(name: str) -> str:
+    """Return a name in Punycode by UTS 46, non-transitional, as browsers do.
+
+    The rules of IDNA 2008 are not checked: hosts with underscores and emoji exist.
+    """
+    # The codec of Python is IDNA 2003: it takes ß for ss and ς for σ, which are other hosts.
+    mapped = idna.uts46_remap(name, std3_rules=False, transitional=False)
+    labels = (
+        label if label.isascii() else f"xn--{label.encode('punycode').decode()}"
+        for label in mapped.split(".")
+    )
+    return ".".join(labels)
 
 
 def _quote(text: str, safe: str) -> str:

@@ -211,7 +211,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
         200, gzip.compress(bytes(20_000_000)), Content_Encoding="gzip"
     ),
     "/gzip-picture": lambda h: h.answer(200, gzip.compress(JPEG), Content_Encoding="gzip"),
-    "/bad-gzip": lambda h: h.answer(200, b"not gzip data", Content_Encoding="gzip"),
+    "/bad-gzip": lambda h: h.answer(200, b"\x1f\x8b\x08damaged", Content_Encoding="gzip"),
+    "/announced-gzip": lambda h: h.answer(200, JPEG, Content_Encoding="gzip"),
+    "/announced-deflate": lambda h: h.answer(200, JPEG, Content_Encoding="deflate"),
     "/html.jpg": _html_as_jpeg,
     "/drawing.svg": lambda h: h.answer(200, SVG, Content_Type="text/html"),
     "/empty": lambda h: h.answer(200, b"", Content_Type="image/jpeg"),

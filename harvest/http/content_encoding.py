@@ -1,0 +1,40 @@
+"""Content decoding of responses (RFC 9110, 8.4.1): gzip and deflate."""
+
+import zlib
+
+_GZIP_BEGINNING = b"\x1f\x8b"
+_GZIP_WBITS, _ZLIB_WBITS, _RAW_WBITS = 31, 15, -15
+
+
+def decode_content(data: bytes, encodings: str, max_bytes: int) -> bytes:
+    """Undo the encodings in the header of a body; stop after more than `max_bytes`.
+
+    Some servers announce an encoding and send the image as it is: such a body is not changed.
+    Raises `zlib.error` if it is damaged.
+    """
+    for encoding in reversed(encodings.lower().split(",")):
+        match encoding.strip():
+            case "gzip" | "x-gzip" if data.startswith(_GZIP_BEGINNING):
+                data = _gunzip(data, max_bytes)
+            case "deflate":
+                data = _inflate(data, max_bytes)
+    return data
+
+
+def _gunzip(data: bytes, max_bytes: int) -> bytes:
+    result = b""
+    while data.startswith(_GZIP_BEGINNING) and len(result) <= max_bytes:
+        member = zlib.decompressobj(_GZIP_WBITS)
+        result += member.decompress(data, max_bytes + 1 - len(result))
+        data = member.unused_data
+    return result
+
+
+def _inflate(data: bytes, max_bytes: int) -> bytes:
+    # The standard means the format of zlib; some servers send raw deflate.
+    for wbits in (_ZLIB_WBITS, _RAW_WBITS):
+        try:
+            return zlib.decompressobj(wbits).decompress(data, max_bytes + 1)
+        except zlib.error:
+            continue
+    return data
