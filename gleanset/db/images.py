@@ -155,6 +155,13 @@ class Images(Table):
         """Return the number of images."""
         return self._db.fetch_int("SELECT count(*) FROM image")
 
+    def count_without_sample(self) -> int:
+        """Return the number of images without a face, or not searched for faces."""
+        return self._db.fetch_int(
+            "SELECT count(*) FROM image i WHERE NOT EXISTS("
+            "SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"
+        )
+
     def get(self, sha256: str) -> Image | None:
         """Return an image with its origins."""
         row = self._db.fetch_one("SELECT * FROM image WHERE sha256=?", (sha256,))

@@ -52,6 +52,7 @@ class CardFacts:
 
     def __init__(self, options: ExportOptions, undecided: int = 0) -> None:
         self.options, self.undecided = options, undecided
+        self.copies: Counter[str] = Counter()
         self.items = self.unknown = self.ai_generated = self.with_gps = self.rotated_by_exif = 0
         self.changes: Counter[str] = Counter()
         self.row: Mapping[str, object] = {}
@@ -74,6 +75,7 @@ class CardFacts:
         for item in items:
             split, origin = str(item.sample.split), item.origin
             self.counts[str(item.sample.label), split] += 1
+            self.copies[str(item.sample.label)] += item.copy > 0
             self.splits[split] += 1
             self.sources[origin.source] += 1
             self.licences[origin.licence or UNKNOWN] += 1
@@ -258,11 +260,22 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     yield f"split: {split}"
     grey = ", grey" if options.grayscale else ""
     yield f"export: {options.format_label}, size {options.size or 'unchanged'}{grey}"
+    if options.balance is not None:
+        yield f"balance of train: {_describe_balance(facts)}"
     for changes, number in sorted(facts.changes.items()):
         description = f"{UNCHANGED} (byte for byte)" if changes == UNCHANGED else changes
         yield f"files: {count(number, 'image')}, {description}"
     if options.licences:
         yield f"only images with a licence like {', '.join(options.licences)}"
+
+
+def _describe_balance(facts: CardFacts) -> str:
+    options = facts.options
+    if options.balance == "down":
+        return "images of larger classes were left out"
+    kind = "augmented copies" if options.balance == "augment" else "copies"
+    copies = [f"{label} {n}" for label, n in sorted(facts.copies.items()) if n]
+    return f"{kind} were added: {', '.join(copies) or 'none'}"
 
 
 def limit_lines(facts: CardFacts) -> Iterator[str]:

@@ -22,7 +22,8 @@ class ExportItem:
     In an export with boxes `face` is the box without padding in pixels of the original, and `path`
     that of the whole image, which several samples may share. `method` and `changes` state how the
     file is made. Once it is written, `sha256` is its hash, `has_gps` whether it contains a GPS
-    position, and `tags` are those of a tagger.
+    position, and `tags` are those of a tagger. `copy` numbers the copies of a sample in a balanced
+    export from 1; it is 0 for the sample itself.
     """
 
     sample: Sample
@@ -36,6 +37,7 @@ class ExportItem:
     tags: tuple[str, ...] = ()
     has_gps: bool = False
     sha256: str = ""
+    copy: int = 0
 
     @property
     def origin(self) -> Origin:
@@ -53,6 +55,8 @@ class ExportItem:
         """Return a hash of everything that determines the bytes of the file."""
         region = (*self.sample.box, self.sample.angle)
         text = f"{self.image.sha256} {region} {pixel_settings} {self.method}"
+        if self.copy:
+            text = f"{text} copy {self.copy}"
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

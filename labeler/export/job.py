@@ -31,7 +31,9 @@ from labeler.export.formats.base import ENDING, ShardRecord
 from labeler.export.item import ALL_SAMPLES, ExportItem
 from labeler.export.options import SHARD_SIZE, ExportOptions
 from labeler.export.plan import (
+    copy_suffix,
     count_left_out,
+    get_balance,
     iter_items,
     nothing_to_export_error,
     plan_boxes,
@@ -50,7 +52,7 @@ from labeler.export.rows import (
     write_text,
 )
 from labeler.export.tagger import add_tags
-from labeler.export.tree import replace_tree, resolve_target, write_marker
+from labeler.export.tree import COPIES, replace_tree, resolve_target, write_marker
 
 STAGE = "export"
 SHARD_TIMEOUT_SECONDS = 6 * 3600.0
@@ -176,7 +178,7 @@ class ShardWriter:
 def shard_file_name(item: ExportItem) -> str:
     """Return the file name of an image in a shard."""
     # WebDataset takes a name up to its first dot as the key of the sample.
-    return f"{item.sample.key}.{item.path.rpartition('.')[2]}"
+    return item.path.rpartition("/")[2]
 
 
 def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
@@ -312,7 +314,11 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     if options.is_sharded:
         shards = list(plan_shards(dataset, options))
         items = [item for shard in shards for item in shard.items]
-        paths = [f"{shard.name}/{item.sample.key}" for shard in shards for item in shard.items]
+        paths = [
+            f"{shard.name}/{item.sample.key}{copy_suffix(item.copy, options)}"
+            for shard in shards
+            for item in shard.items
+        ]
     else:
         items, _ = _plan_items(dataset, options)
         paths = [item.path for item in items]
@@ -325,6 +331,7 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
         would_export=len(paths),
         classes=table,
         left_out=count_left_out(dataset, options),
+        balance=get_balance(dataset, options).table,
         paths=paths,
     )
 
@@ -377,8 +384,12 @@ def write_tree(
     entries = {
         i.path: {"sample": i.sample.key, "label": i.sample.label, "sha256": i.sha256}
         for i in written
+        if not i.copy
     }
-    write_marker(folder, {**options.marker_facts, "no_split": options.no_split, "images": entries})
+    marker = {**options.marker_facts, "no_split": options.no_split, "images": entries}
+    if copies := [item.path for item in written if item.copy]:
+        marker[COPIES] = copies
+    write_marker(folder, marker)
     return facts.result(failed)
 
 
@@ -404,6 +415,7 @@ def export(
     # A read-only dataset needs no lock, because no other process can write to it.
     lock = nullcontext() if dataset.read_only else dataset.stage(STAGE)
     left_out = count_left_out(dataset, options)
+    balance = get_balance(dataset, options).table
     with lock, replace_tree(target, resume=options.is_sharded) as new:
         if options.is_sharded:
             result = write_shards(dataset, new.folder, target, options, workers, progress)
@@ -412,6 +424,9 @@ def export(
 
     result.to = str(target)
     result.left_out = left_out
+    result.balance = balance
+    if not options.has_boxes:
+        result.images_without_a_face = dataset.images.count_without_sample()
     result.see_failed = rejections_command(dataset, STAGE)
     if new.kept_files:
         result.kept_files = summarize_lines(new.kept_files, str(target))

@@ -11,12 +11,14 @@ from gleanset.errors import UsageError
 from gleanset.files.hub import HubFile
 from gleanset.files.shards import SHARD_SIZE_HELP, ShardSize
 from gleanset.plugins import get_plugin_package
-from gleanset.request import Request, validated_by
+from gleanset.request import Count, Request, validated_by
 from labeler.export.formats import FORMATS, get_format
 from labeler.export.formats.base import ExportFormat
 from labeler.export.formats.builtin import FIELDS, TEMPLATE, check_template, write_captions
 
 Fit = Literal["stretch", "crop", "pad"]
+Balancing = Literal["copies", "augment", "down"]
+Augmentation = Literal["characters", "photos"]
 File = Literal["readable", "jpeg", "png"]
 CAPTIONS = "captions"
 SHARD_FORMATS = tuple(name for name, form in FORMATS.items() if form.layout == "shards")
@@ -91,6 +93,33 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "train|val|test folders."
         ),
     ] = False
+    balance: Annotated[
+        Balancing | None,
+        Param(
+            "Balance the classes in train. copies: repeat images of small classes; augment: add "
+            "augmented images; down: leave out images of large classes."
+        ),
+    ] = None
+    target: Annotated[
+        Count | None,
+        Param(
+            "For --balance: images of each class in train, at least (copies, augment) or at most "
+            "(down). Default: the largest class, or the smallest for down.",
+            metavar="N",
+        ),
+    ] = None
+    augmentation: Annotated[
+        Augmentation,
+        Param(
+            "For --balance augment, as in the presets. characters: keeps hue and shape; photos: "
+            "also rotation, shear, color and erasing.",
+            show_default=True,
+        ),
+    ] = "characters"
+    seed: Annotated[
+        int,
+        Param("For --balance: random seed of what is repeated or left out.", show_default=True),
+    ] = 0
     caption: Annotated[
         str | None,
         Param(
@@ -153,6 +182,22 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             "leave out --crop, or use --format captions",
         )
         yield (
+            self.has_boxes and self.balance is not None,
+            f"the format {self.format} has whole images with faces of several classes, which "
+            "cannot be balanced",
+            "leave out --balance and use class weights of the trainer, or use --format imagefolder",
+        )
+        yield (
+            self.no_split and self.balance is not None,
+            "only train is balanced, which needs splits",
+            "leave out --no-split, or --balance",
+        )
+        yield (
+            self.target is not None and self.balance is None,
+            "--target is the size of balanced classes",
+            "add --balance copies, --balance augment or --balance down",
+        )
+        yield (
             self.link and self.must_reencode(whole_images=True),
             "only unchanged images can be linked",
             "leave out --link, or --size, --grayscale and --file",
@@ -204,11 +249,16 @@ class ExportOptions(Request, frozen=True, kw_only=True):
         encodings = ("jpeg", "png") if whole_images else ("png",)
         return self.size is not None or self.grayscale or self.file in encodings
 
+    def is_augmented(self, copy: int) -> bool:
+        """Return whether the copy with this number (0: the image itself) is augmented."""
+        return copy > 0 and self.balance == "augment"
+
     @property
     def pixel_settings(self) -> str:
         """The options that determine the bytes of an image, as text."""
         flags = (self.grayscale, self.file, self.has_boxes)
-        return " ".join((self.size or "as it is", self.fit, *map(str, flags)))
+        augmentation = (self.augmentation, self.seed) if self.balance == "augment" else ()
+        return " ".join((self.size or "as it is", self.fit, *map(str, (*flags, *augmentation))))
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:

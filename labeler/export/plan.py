@@ -19,6 +19,7 @@ from gleanset.files.names import assign_folder_names, make_portable_name, make_s
 from gleanset.files.store import EXTENSIONS
 from gleanset.images.cropping import JPEG_QUALITY, clip_box, make_sample_key
 from gleanset.records import Box, Image, Origin, Sample
+from labeler.export.balance import Balance, plan_balance
 from labeler.export.item import ALL_SAMPLES, ExportItem, FileMethod
 from labeler.export.options import ExportOptions
 
@@ -40,14 +41,16 @@ class FilePlan(NamedTuple):
     changes: str
 
 
-def plan_file(sample: Sample, image: Image, options: ExportOptions) -> FilePlan:
+def plan_file(sample: Sample, image: Image, options: ExportOptions, copy: int = 0) -> FilePlan:
     """Return how the file of a sample is made (with boxes: the file of its whole image).
 
-    The extension is that of the encoding, whatever the original was called.
+    `copy` is the number of a copy in a balanced export. The extension is that of the encoding,
+    whatever the original was called.
     """
     covers_image = sample.box == Box(0, 0, image.width, image.height) and not sample.angle
     is_whole = options.has_boxes or covers_image
-    if not options.must_reencode(whole_images=is_whole):
+    is_augmented = options.is_augmented(copy)
+    if not (is_augmented or options.must_reencode(whole_images=is_whole)):
         if not is_whole:
             return FilePlan("crop", "jpg", f"cropped, {_JPEG}")
         if image.format in PORTABLE_FORMATS:
@@ -59,6 +62,7 @@ def plan_file(sample: Sample, image: Image, options: ExportOptions) -> FilePlan:
         f"re-encoded from {image.format}" if is_whole else "cropped",
         *([f"{options.fit} to {options.size}"] if options.size else []),
         *(["grey"] if options.grayscale else []),
+        *([f"augmented ({options.augmentation})"] if is_augmented else []),
         "PNG" if extension == "png" else _JPEG,
     )
     return FilePlan("made", extension, ", ".join(changes))
@@ -67,6 +71,18 @@ def plan_file(sample: Sample, image: Image, options: ExportOptions) -> FilePlan:
 WITHOUT_SPLIT = "labelled, without a split"
 OTHER_LICENCE = "of another licence"
 FROM_REPORTS = "from web reports (--with-reports adds them)"
+DUPLICATES = "duplicates"
+UNDECIDED = "with an undecided face"
+WITHOUT_SAMPLE = "without a face, or not searched for faces"
+LEFT_OUT_FOR_BALANCE = "left out by --balance down"
+_STATUS_REASONS = {
+    "queue": "not labelled yet",
+    "labelled": WITHOUT_SPLIT,
+    "rejected": "rejected",
+    "retired": "",
+}
+_IMAGE_REASONS = [FROM_REPORTS, OTHER_LICENCE, *_STATUS_REASONS.values(), DUPLICATES]
+"""Reasons for an image whose samples have several, the first one first."""
 RESERVED_NAMES = ("README.md", "LICENSES.csv", "croissant.json", "samples.csv", "metadata.parquet")
 """Files next to class folders; no class folder gets such a name."""
 
@@ -85,6 +101,12 @@ def export_item(
     return ExportItem(sample, image, face, original, crop, path, plan.method, plan.changes)
 
 
+def copy_suffix(copy: int, options: ExportOptions) -> str:
+    """Return what names a copy in a balanced export."""
+    kind = "augmented" if options.is_augmented(copy) else "copy"
+    return f"-{kind}-{copy}" if copy else ""
+
+
 def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[ExportItem]:
     """Return an item for each labelled sample that has a split and an allowed licence.
 
@@ -97,14 +119,34 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
         raise nothing_to_export_error(dataset, options)
     paths = UniquePaths(options.form.has_unique_stems)
     folders = assign_folder_names((str(sample.label) for sample, _ in allowed), RESERVED_NAMES)
-    suffixes, items = _number_faces(sample for sample, _ in allowed), []
-    for sample, image in allowed:
+    suffixes = _number_faces(sample for sample, _ in allowed)
+    balance = plan_balance((sample for sample, _ in allowed), options)
+    items = []
+    for sample, image, copy in _iter_balanced(allowed, balance):
         name = original_name(image.origins) + suffixes.get(sample.key, "")
-        plan = plan_file(sample, image, options)
+        plan = plan_file(sample, image, options, copy)
         split = "" if options.no_split else f"{sample.split}/"
-        path = paths.add(sample, f"{split}{folders[str(sample.label)]}/{name}", plan.extension)
-        items.append(export_item(dataset, sample, image, path, plan))
+        stem = f"{split}{folders[str(sample.label)]}/{name}{copy_suffix(copy, options)}"
+        path = paths.add(sample, stem, plan.extension)
+        items.append(replace(export_item(dataset, sample, image, path, plan), copy=copy))
     return items
+
+
+def _iter_balanced(
+    allowed: Iterable[tuple[Sample, Image]], balance: Balance
+) -> Iterator[tuple[Sample, Image, int]]:
+    """Yield samples with the number of the copy: 0 for themselves, then 1, 2 …"""
+    for sample, image in allowed:
+        if sample.key not in balance.left_out:
+            for copy in range(1 + balance.copies.get(sample.key, 0)):
+                yield sample, image, copy
+
+
+def get_balance(dataset: Dataset, options: ExportOptions) -> Balance:
+    """Return what an export repeats or leaves out so that classes in train are balanced."""
+    if options.balance is None:
+        return Balance()
+    return plan_balance((sample for sample, _ in _iter_allowed(dataset, options)), options)
 
 
 def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
@@ -140,21 +182,27 @@ def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
 
 
 def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
-    """Return the number of samples that stay out of an export, by reason.
+    """Return what stays out of an export, by reason: samples, or images for one with boxes.
 
-    Exports with boxes, which are of images, count neither rejected samples nor duplicates, but
-    undecided images: see `plan_boxes`.
+    With what is exported they are all samples, or all images, of the dataset.
     """
+    if options.has_boxes:
+        counts = _count_images_left_out(dataset, options)
+    else:
+        counts = _count_samples_left_out(dataset, options)
+        counts[LEFT_OUT_FOR_BALANCE] = len(get_balance(dataset, options).left_out)
+    return {reason: number for reason, number in counts.items() if reason and number}
+
+
+def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
     traits, counts = dataset.samples.count_by("status", "kept", "split"), Counter[str]()
-    reasons = {"queue": "not labelled yet", "rejected": "" if options.has_boxes else "rejected"}
-    reasons |= {"labelled": "" if options.no_split else WITHOUT_SPLIT, "retired": ""}
-    copies = "" if options.has_boxes else "duplicates"
+    reasons = {**_STATUS_REASONS, "labelled": "" if options.no_split else WITHOUT_SPLIT}
     for (status, kept_state, split), number in traits.items():
         if kept_state != "kept" and status != "retired":
-            counts[copies] += number
+            counts[DUPLICATES] += number
         elif status != "labelled" or split is None:
             counts[reasons[str(status)]] += number
-    if not (options.no_split or options.has_boxes):
+    if not options.no_split:
         counts["in val or test with an unreviewed label"] = count_unseen_in_evaluation(dataset.db)
     private = _private_images(dataset, options)
     for sample in _iter_samples(dataset, options) if private or options.licences else ():
@@ -162,7 +210,35 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
             counts[FROM_REPORTS] += 1
         elif not has_allowed_licence(_load_image(dataset, sample), options.licences):
             counts[OTHER_LICENCE] += 1
-    return {reason: number for reason, number in counts.items() if reason and number}
+    return counts
+
+
+def _count_images_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
+    """Count images without any sample that is exported, by the first reason that applies."""
+    allowed = {sample.image for sample, _ in _iter_allowed(dataset, options)}
+    private = _private_images(dataset, options)
+    reasons: dict[str, str] = {}
+    for sample in dataset.samples.iter_by_key():
+        if sample.image in allowed or sample.status == "retired":
+            continue
+        if sample.split and sample.image in private:
+            reason = FROM_REPORTS
+        elif sample.split:
+            reason = OTHER_LICENCE
+        elif not sample.kept:
+            reason = DUPLICATES
+        else:
+            reason = _STATUS_REASONS[sample.status]
+        reasons[sample.image] = min(
+            reasons.get(sample.image, reason), reason, key=_IMAGE_REASONS.index
+        )
+    counts = Counter(reasons.values())
+    by_image = _samples_by_image(dataset, options, allowed)
+    counts[UNDECIDED] = sum(
+        not all(sample.label for sample in samples) for samples in by_image.values()
+    )
+    counts[WITHOUT_SAMPLE] = dataset.images.count_without_sample()
+    return counts
 
 
 def _private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
@@ -171,10 +247,11 @@ def _private_images(dataset: Dataset, options: ExportOptions) -> frozenset[str]:
 
 def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]:
     """Yield the items of an export in shards: by key, named by key, one page in memory."""
-    for sample, image in _iter_allowed(dataset, options):
-        plan = plan_file(sample, image, options)
-        path = f"{sample.split}/{sample.key}.{plan.extension}"
-        yield export_item(dataset, sample, image, path, plan)
+    balance = get_balance(dataset, options)
+    for sample, image, copy in _iter_balanced(_iter_allowed(dataset, options), balance):
+        plan = plan_file(sample, image, options, copy)
+        path = f"{sample.split}/{sample.key}{copy_suffix(copy, options)}.{plan.extension}"
+        yield replace(export_item(dataset, sample, image, path, plan), copy=copy)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:

@@ -16,6 +16,7 @@ from gleanset.images.cropping import crop_region, encode_jpeg
 from gleanset.images.decode import decode
 from gleanset.images.embedded_metadata import file_has_gps_position, has_gps_position
 from gleanset.platform import forbid_writing
+from labeler.export.balance import augment_image
 from labeler.export.item import ExportItem
 from labeler.export.options import ExportOptions, Fit
 from labeler.export.plan import UNCHANGED
@@ -48,6 +49,8 @@ def _render(item: ExportItem, options: ExportOptions) -> bytes:
         pixels = pixels.convert("L")
     if (size := options.target_size) is not None:
         pixels = _resize(pixels, size, options.fit)
+    if options.is_augmented(item.copy):
+        pixels = augment_image(pixels, item.sample.key, item.copy, options)
     if item.path.endswith(".jpg"):
         return encode_jpeg(pixels)
     buffer, clean = io.BytesIO(), pixels.copy()

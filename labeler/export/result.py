@@ -31,6 +31,8 @@ class ExportResult(CommandResult, kw_only=True):
     failed: dict[str, str] = msgspec.field(default_factory=dict)
     shards: int | None = None
     left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    images_without_a_face: int = 0
+    balance: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     kept_files: dict[str, Any] = msgspec.field(default_factory=dict)
     sent: int | None = None
     labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -40,7 +42,12 @@ class ExportResult(CommandResult, kw_only=True):
         """Return the result with the first lines of long lists."""
         lines = [f"{format_short_path(path)}: {reason}" for path, reason in self.failed.items()]
         failed = summarize_lines(lines, self.see_failed) if lines else {}
-        return self.to_json() | {"short": shorten_list(self.short), "failed": failed}
+        table = balance_table(self.balance)
+        return self.to_json() | {
+            "short": shorten_list(self.short),
+            "failed": failed,
+            "balance": table,
+        }
 
     @property
     def error(self) -> DoneInPart | None:
@@ -56,6 +63,7 @@ class ExportPreview(CommandResult, kw_only=True):
     would_export: int
     classes: dict[str, dict[str, int]]
     left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    balance: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
     paths: list[str]
     names_all_paths: bool = False
 
@@ -64,7 +72,16 @@ class ExportPreview(CommandResult, kw_only=True):
         parts = [*SPLITS, ALL_SAMPLES]
         heads = [part for part in parts if any(part in row for row in self.classes.values())]
         paths = self.paths if self.names_all_paths else []
-        return self.to_json() | {"classes": class_table(heads, self.classes), "paths": paths}
+        return self.to_json() | {
+            "classes": class_table(heads, self.classes),
+            "balance": balance_table(self.balance),
+            "paths": paths,
+        }
+
+
+def balance_table(sizes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Return a table of the classes in train before and after balancing; empty without it."""
+    return class_table(("before", "after"), sizes) if sizes else []
 
 
 def unreadable_images_error(count: int, result: CommandResult) -> DoneInPart:

@@ -16,6 +16,8 @@ from gleanset.platform import exchange_paths, sync_folder
 from labeler.export.formats import find_format
 
 MARKER = ".gleanset-export.json"
+COPIES = "copies"
+"""Key of a marker: the files that repeat an image in a balanced export."""
 
 
 FileState = tuple[int, int]

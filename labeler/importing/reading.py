@@ -25,13 +25,14 @@ from gleanset.records import SPLITS
 from gleanset.tree import summarize_ignored
 from labeler.export.formats import find_format
 from labeler.export.rows import LICENCE_FILE, unescape_formula
-from labeler.export.tree import read_marker
+from labeler.export.tree import COPIES, read_marker
 from labeler.importing.label_files import read_coco, read_tables, read_yolo
 from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo, read_text_file
 
 _WITH_BOXES = ("coco", "yolo-detect")
 """Formats that the readers of other tools' files can read."""
 NO_CLASS_FOLDER = "without a class folder"
+COPY_OF_EXPORT = "copy of a balanced export"
 
 
 class MovesResult(AliasedResult, kw_only=True):
@@ -132,6 +133,19 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     return labelled
 
 
+def list_files(folder: Path, encoding: str | None = None) -> ImportTree:
+    """List the files of a folder; copies in a balanced export are not images of their own."""
+    tree = ImportTree.from_folder(folder, encoding)
+    root = _export_root(folder)
+    copies = read_marker(root).get(COPIES)
+    if isinstance(copies, list):
+        paths = {root / str(name) for name in copies}
+        images = [path for path in tree.images if path not in paths]
+        tree.ignored[COPY_OF_EXPORT] += len(tree.images) - len(images)
+        tree.images = images
+    return tree
+
+
 def _folder_labels(marker: Mapping[str, Any]) -> dict[str, str]:
     """Return the class of each class folder, whose name may be shortened."""
     return {
@@ -158,7 +172,7 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     marker = read_marker(root)
     check_class_folders(root, marker)
     entries, labels = marker_entries(marker), _folder_labels(marker)
-    tree = ImportTree.from_folder(root)
+    tree = list_files(root)
     moves = ExportMoves()
     moves.ignored = tree.count_ignored()
     names = match_files(root, [path for path in tree.images if not path.is_symlink()], entries)
@@ -341,7 +355,7 @@ def read_labelled(
     UTF-8, None to guess it and print the guess.
     """
     check_importable(path)
-    tree = ImportTree.from_folder(path, encoding)
+    tree = list_files(path, encoding)
     if class_level is not None:
         if read_coco(tree) is not None:
             raise class_level_error(path)

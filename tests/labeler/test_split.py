@@ -469,7 +469,7 @@ def test_every_class_gets_the_same_number_of_test_images(empty: Dataset) -> None
     assert empty.samples.get_split_settings() == "ratio=8:1:1 seed=1 test-per-class=10"
 
 
-def test_number_of_test_images_in_settings_and_beside_held_out(tmp_path: Path) -> None:
+def test_number_of_test_images_comes_from_settings_and_excludes_hold_out(tmp_path: Path) -> None:
     settings = Settings(split=SplitSettings("3:1:0", test_per_class=2))
     with Dataset.create(tmp_path / "own", settings) as dataset:
         add_groups(dataset, singles(10))

@@ -1,0 +1,82 @@
+"""Balancing classes in train: copies of rare classes, or fewer samples of frequent ones.
+
+Which samples are copied or left out depends on the seed and their keys alone, so a sample that is
+added later changes little.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image
+
+from gleanset.images.augmentation import LIMITS, apply_augmentation, draw_view_numbers
+from gleanset.records import Sample
+from labeler.export.options import ExportOptions
+
+BALANCED_SPLIT = "train"
+"""Copies in val or test would count errors twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The number of `copies` of samples, samples `left_out`, and the size of each class in train.
+
+    `before` and `after` are the sizes without and with them.
+    """
+
+    copies: Mapping[str, int] = field(default_factory=dict)
+    left_out: frozenset[str] = frozenset()
+    before: Mapping[str, int] = field(default_factory=dict)
+    after: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def table(self) -> dict[str, dict[str, int]]:
+        """The sizes before and after, by class."""
+        return {
+            label: {"before": size, "after": self.after[label]}
+            for label, size in self.before.items()
+        }
+
+
+def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
+    """Plan copies, or samples to leave out, until each class has the target size in train."""
+    keys_by_class: dict[str, list[str]] = defaultdict(list)
+    for sample in samples:
+        if sample.split == BALANCED_SPLIT:
+            keys_by_class[str(sample.label)].append(sample.key)
+    before = {label: len(keys) for label, keys in sorted(keys_by_class.items())}
+    if options.balance is None or not before:
+        return Balance()
+
+    ranked = {label: _rank(keys, options.seed) for label, keys in keys_by_class.items()}
+    if options.balance == "down":
+        target = options.target or min(before.values())
+        left_out = frozenset(key for keys in ranked.values() for key in keys[target:])
+        after = {label: min(size, target) for label, size in before.items()}
+        return Balance({}, left_out, before, after)
+
+    target = options.target or max(before.values())
+    copies: dict[str, int] = {}
+    for keys in ranked.values():
+        each, rest = divmod(max(0, target - len(keys)), len(keys))
+        copies |= {key: each + (number < rest) for number, key in enumerate(keys)}
+    after = {label: max(size, target) for label, size in before.items()}
+    return Balance(copies, frozenset(), before, after)
+
+
+def _rank(keys: Iterable[str], seed: int) -> list[str]:
+    """Return keys in an order that is random, but the same for the same seed."""
+    return sorted(keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).hexdigest())
+
+
+def augment_image(pixels: Image.Image, key: str, copy: int, options: ExportOptions) -> Image.Image:
+    """Return an augmented copy of an image (RGB or L), as a training makes it."""
+    array = np.atleast_3d(np.asarray(pixels))[None]  # 1 x H x W x C
+    numbers = draw_view_numbers(key, copy, options.seed)[None]
+    augmented = apply_augmentation(
+        array.transpose(0, 3, 1, 2), numbers, LIMITS[options.augmentation]
+    )
+    return Image.fromarray(np.ascontiguousarray(augmented[0].transpose(1, 2, 0).squeeze()))
