@@ -1,14 +1,18 @@
 """The `webapp` command."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+import msgspec
 
 from gleanset import Dataset
-from gleanset.cli import Command, CommandGroup, CommandJob, Result, create_program, job_options
+from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
 from gleanset.cli import main as run_main
+from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.reports import REMOVAL, Report, Reports, list_spooled_reports
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.installation import install_command
@@ -16,6 +20,9 @@ from gleanset.request import request_options
 from gleanset.terminal import replace_controls
 from webapp.request import ServeRequest, StaticPageRequest
 from webapp.settings import RequestLimits
+
+if TYPE_CHECKING:
+    from webapp.static_export import StaticPage
 
 commands = create_program("webapp", "Serve a trained model as a web page and a REST API.")
 
@@ -40,7 +47,7 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
 @commands.command(cls=Command, epilog="Example: webapp export public -d my-dataset")
 @job_options()
 @request_options(StaticPageRequest)
-def export(job: CommandJob, request: StaticPageRequest) -> Result:
+def export(job: CommandJob, request: StaticPageRequest) -> StaticPage:
     """Export the page of a RUN as static files for any web host.
 
     The model runs in the browser, also offline. There are no reports, and everyone who can open the
@@ -83,9 +90,16 @@ def reports() -> None:
     """List the pending reports of users, and accept or refuse them."""
 
 
+class PendingReports(CommandResult, kw_only=True):
+    """The pending reports, one line each."""
+
+    pending: int
+    reports: list[str]
+
+
 @reports.command("list", epilog="Example: webapp reports list -d my-dataset")
 @job_options()
-def list_pending(job: CommandJob) -> Result:
+def list_pending(job: CommandJob) -> PendingReports:
     """List the pending reports, and why `accept all` would skip one.
 
     `gleanset list reports` prints all reports with every field.
@@ -99,7 +113,7 @@ def list_pending(job: CommandJob) -> Result:
         _say_none_or_removals(job, pending, dataset.option)
     reasons = {n: [reason for reason, ids in unclear.items() if n in ids] for n in claims}
     lines = [_describe(report, reasons.get(report.id, ())) for report in pending]
-    return {"pending": len(pending), "reports": lines}
+    return PendingReports(pending=len(pending), reports=lines)
 
 
 def _describe(report: Report, reasons: Iterable[str]) -> str:
@@ -124,11 +138,24 @@ def _say_none_or_removals(job: CommandJob, pending: list[Report], option: str) -
         job.say("no pending reports")
 
 
+class AcceptedReports(AliasedResult, kw_only=True):
+    """Reports whose images were imported, and contradictory ones, which stay pending.
+
+    `label` is the class that was given for all.
+    """
+
+    accepted: int
+    disputed: int
+    label: str = msgspec.field(default="", name="class")
+    new_classes: list[str] = msgspec.field(default_factory=list)
+    waiting_for_split: int = 0
+
+
 @reports.command("accept", epilog="Example: webapp reports accept 12 13 -d my-dataset")
 @job_options()
 @report_numbers
 @click.option("--class", "name", help='The correct class, "" for none, if the reported is wrong.')
-def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -> Result:
+def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -> AcceptedReports:
     """Import the images of reports with the reported class. `labeler undo` reverts it.
 
     Contradictory reports stay pending until you choose a class (--class) or refuse one; `all`
@@ -156,28 +183,42 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
         elif listed and reason in (web_reports.LIKE_OTHERS, web_reports.UNLIKE_OTHERS):
             job.say(f"accepted, {reason}: {len(listed)} (labeler undo takes them back)")
     disputed = len(unclear["contradictory"] & skipped)
-    counts: Result = {"accepted": settled.reports if settled else 0, "disputed": disputed}
-    counts |= {"class": next(iter(settled.classes.values())), **aliases} if settled and name else {}
-    if settled and settled.created:
-        counts["new_classes"] = settled.created
+    if settled is None:
+        return AcceptedReports(accepted=0, disputed=disputed)
+
+    result = AcceptedReports(
+        accepted=settled.reports,
+        disputed=disputed,
+        new_classes=list(settled.created),
+        waiting_for_split=settled.waiting_for_split,
+    )
+    if name:
+        result = result.with_facts(aliases)
+        result.label = next(iter(settled.classes.values()))
+    if settled.created:
         job.say(f"new classes: {', '.join(settled.created)} (labeler undo takes them back)")
-    if settled and settled.waiting_for_split:
-        counts["waiting_for_split"] = settled.waiting_for_split
+    if settled.waiting_for_split:
         job.say(f"not in train, val or test yet: run labeler split {option}")
-    return counts
+    return result
+
+
+class RefusedReports(CommandResult, kw_only=True):
+    """Reports that were refused."""
+
+    refused: int
 
 
 @reports.command("refuse", epilog="Example: webapp reports refuse 14 -d my-dataset")
 @job_options()
 @report_numbers
-def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> Result:
+def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> RefusedReports:
     """Refuse reports; `gleanset gc` deletes their images a day later."""
     from curation.web_reports import refuse_reports
 
     with _open(job) as dataset:
         selected = _select(job, dataset, numbers)
         settled = refuse_reports(dataset, selected) if selected else None
-    return {"refused": settled.reports if settled else 0}
+    return RefusedReports(refused=settled.reports if settled else 0)
 
 
 def _open(job: CommandJob) -> Dataset:

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from facecrop.detectors.drawnface import MODEL
-from gleanset.cli import Result
+from gleanset.command_result import CommandResult
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import write_atomic
+from gleanset.html.words import count
 from gleanset.work.progress import Progress
 from webapp.exports import private_copy, served_file
 from webapp.loaded_model import LoadedModel, facts_for_device, load_model, page_facts
@@ -26,7 +28,22 @@ EXCLUDED = (*API_FILES, "admin.html", "admin.css", "admin.js", "package-lock.jso
 """Files of the page that only a server needs, or that are generated."""
 
 
-def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> Result:
+class StaticPage(CommandResult, kw_only=True):
+    """The page of a run as static files."""
+
+    run: str
+    folder: str
+    files: int
+    bytes: int
+    note: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """Return the result with the size in megabytes."""
+        size = f"{self.bytes / 1e6:.1f} MB in {count(self.files, 'file')}"
+        return {"folder": self.folder, "size": size, "run": self.run, "note": self.note}
+
+
+def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> StaticPage:
     """Write the page of a run with everything it needs to a folder.
 
     Raises `UsageError` for a folder with other files, `MissingComponent`, and what `served_file`
@@ -46,9 +63,10 @@ def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> R
         for name, data in _files(settings, loaded):
             write_atomic(folder / name, data)
             sizes.append(len(data))
-    result = {"run": loaded.run, "folder": str(folder), "files": len(sizes), "bytes": sum(sizes)}
-    note = "no contact for removal requests: set [web] contact"
-    return result if web.contact else result | {"note": note}
+    note = "" if web.contact else "no contact for removal requests: set [web] contact"
+    return StaticPage(
+        run=loaded.run, folder=str(folder), files=len(sizes), bytes=sum(sizes), note=note
+    )
 
 
 def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, bytes]]:
