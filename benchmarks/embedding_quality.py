@@ -114,8 +114,9 @@ def measure_recall(names: np.ndarray, vectors: Rows, is_labelled: np.ndarray) ->
     train, test = vectors[is_labelled], vectors[is_tested]
     nearest = names[is_labelled][(test @ train.T).argmax(axis=1)]
     classes, y = np.unique(names[is_labelled], return_inverse=True)
-    weights = np.ones(len(y), np.bool_)
-    rows = TrainingRows(np.flatnonzero(is_labelled), y, np.arange(len(y)), weights, len(classes))
+    trusted, by_hint = np.ones(len(y), np.bool_), np.zeros(len(y), np.bool_)
+    labelled, order = np.flatnonzero(is_labelled), np.arange(len(y))
+    rows = TrainingRows(labelled, y, order, trusted, len(classes), by_hint)
     ridge = classes[Ridge.fitted(train, rows).scores(test).argmax(axis=1)]
     self_training = classes[SelfTraining.create(vectors, rows).likeliest(test)]
     predictions = nearest, ridge, self_training

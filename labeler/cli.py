@@ -1,6 +1,7 @@
 """The `labeler` command: the window, classes, decisions, splits and exports."""
 
 import shlex
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_
 from gleanset.cli import main as run_main
 from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.classes import list_aliases, normalize_alias
-from gleanset.db.journal import Choice
+from gleanset.db.journal import PERSON, TOGETHER, Choice
 from gleanset.db.proposals import get_cluster
 from gleanset.db.samples import Hints
 from gleanset.db.sorting import SampleTiles
@@ -381,7 +382,8 @@ def label(
     if not samples and not clusters:
         raise UsageError("missing SAMPLE", "name samples, or a cluster: --cluster ID")
     with job.open() as dataset:
-        queued = (key for cluster in clusters for key in get_cluster(dataset.db, cluster).pending)
+        members = (get_cluster(dataset.db, cluster).pending for cluster in clusters)
+        queued = dict.fromkeys(chain.from_iterable(members))
         keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
         if reject or label is None:
             name, notes = "", dict[str, str]()
@@ -392,7 +394,9 @@ def label(
             name = dataset.classes.resolve(label)
             notes = dataset.classes.explain_aliases([label], dataset.option)
             operation = make_operation("label-by-command", count=len(keys), label=name)
-            choices = [Choice(key, "label", name) for key in keys]
+            choices = [
+                Choice(key, "label", name, TOGETHER if key in queued else PERSON) for key in keys
+            ]
         step = dataset.journal.apply(operation, choices)
         pending = SampleTiles(dataset.db).get_counts().pending
         next_step = suggest_labelling_command(dataset) if pending else None

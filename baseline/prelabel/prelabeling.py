@@ -233,6 +233,22 @@ def summarize_prelabel(dataset: Dataset, result: Mapping[str, Any]) -> dict[str,
     return lines | {"next": commands}
 
 
+def _summarize_held_out(result: Mapping[str, Any]) -> dict[str, str]:
+    held_out = result["held_out"]
+    if not held_out:
+        return {}
+    samples, others = count(result["labelled"], "labelled sample"), ""
+    if held_out < result["labelled"]:
+        samples = f"{held_out:,} of {samples}"
+        others = "; others are copies, not reviewed, or their class is in one group only"
+    figure = "out-of-fold accuracy"
+    if together := result["given_together"]:
+        # Such labels may be wrong together, so the figure is not an accuracy.
+        figure = "out-of-fold agreement"
+        others += f"; {together:,} labelled by cluster, page or weak label, not one by one"
+    return {figure: f"{result['accuracy']:.1%} ({samples}{others})"}
+
+
 def _summarize_suggestions(
     result: Mapping[str, Any],
     confidences: Sequence[float],
@@ -240,13 +256,7 @@ def _summarize_suggestions(
     dissimilar: int,
     pending: int,
 ) -> dict[str, str]:
-    lines = {}
-    if held_out := result["held_out"]:
-        samples, others = count(result["labelled"], "labelled sample"), ""
-        if held_out < result["labelled"]:
-            samples = f"{held_out:,} of {samples}"
-            others = "; others are copies, not reviewed, or their class is in one group only"
-        lines["out-of-fold accuracy"] = f"{result['accuracy']:.1%} ({samples}{others})"
+    lines = _summarize_held_out(result)
     if not pending:
         return lines | {"suggestions": "none: no pending samples"}
     others = result["of_other_classes"]

@@ -16,6 +16,7 @@ from curation.similarity.class_learning import (
 )
 from curation.similarity.clustering import Indices, Rows, cluster_rows, refine_with_tracks
 from curation.similarity.unknown_classes import Floats
+from gleanset.db.journal import HINT, TOGETHER, classify_provenance
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
 
 
@@ -106,6 +107,7 @@ def propose(
         outliers = outlier_scores(vectors, order.cluster)
     else:
         facts = _collect_facts(model)
+        facts["given_together"] = _count_given_together(samples, model)
         facts["of_no_class_at_most"] = _max_rejected_share(samples, groups)
         pending = [row for row, s in enumerate(samples) if s.status == "queue" and s.kept]
         facts["of_other_classes"] = round(float((1 - model.probabilities[pending].sum(1)).sum()))
@@ -189,6 +191,13 @@ def _collect_facts(model: LearnedClasses) -> dict[str, object]:
         "beside": _evaluate_held_out(model.leave_sample_out, taught.y),
         "rejected": int((taught.y >= classes).sum()),
     }
+
+
+def _count_given_together(samples: Sequence[PrelabelSample], model: LearnedClasses) -> int:
+    """Count evaluated labels that a weak label, or a label of a whole cluster, gave."""
+    rows = model.taught.rows[model.leave_group_out.at].tolist()
+    provenances = [samples[row].label_by for row in rows]
+    return sum(p == TOGETHER or classify_provenance(p) == HINT for p in provenances)
 
 
 def _evaluate_held_out(held_out: OutOfFold, y: Indices) -> dict[str, object]:

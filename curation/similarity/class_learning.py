@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from curation.similarity.clustering import Indices, Rows
 from curation.similarity.unknown_classes import Floats, estimate_known_odds
+from gleanset.db.journal import HINT, IMPORT, classify_provenance
 from gleanset.db.proposals import PrelabelSample, Proposal
 
 Flags = npt.NDArray[np.bool_]
@@ -52,11 +53,16 @@ DUPLICATE_TRUST = 0.998
 """Probability that duplicates have the same class: `labeler dedup` makes errors."""
 
 
+HINT_KINDS = (HINT, IMPORT)
+
+
 class TrainingRows(NamedTuple):
     """Training samples, as `rows` of the vectors.
 
     `y` are class numbers below `classes`, `groups` group numbers for leave-one-group-out
-    estimates. Only samples that a person has `reviewed` are used for calibration.
+    estimates. Only samples that a person has `reviewed` are used for calibration. Labels `by_hint`
+    were given by a weak label, or imported with names that may be those of the same folders: they
+    do not show how often weak labels are right.
     """
 
     rows: Indices
@@ -64,6 +70,7 @@ class TrainingRows(NamedTuple):
     groups: Indices
     reviewed: Flags
     classes: int
+    by_hint: Flags
 
 
 class Evidence(NamedTuple):
@@ -76,10 +83,13 @@ class Evidence(NamedTuple):
     prior_share: float
     prior_groups: float
 
-    def gains(self, taught: TrainingRows) -> Floats:
-        """Return additions to log probabilities (N x classes), by leave-one-group-out trust."""
+    def gains(self, taught: TrainingRows, judges: Flags) -> Floats:
+        """Return additions to log probabilities (N x classes), by leave-one-group-out trust.
+
+        `judges` (M) are training samples whose labels show how often votes are right.
+        """
         own = self.votes[taught.rows]
-        is_judged = own.any(axis=1) & taught.reviewed
+        is_judged = own.any(axis=1) & judges
         right = own[np.arange(len(own)), taught.y]
         count = int(taught.groups.max()) + 1
         cases = np.bincount(taught.groups[is_judged], minlength=count)
@@ -121,8 +131,10 @@ def predict_classes(
     ridge_temperature, _ = calibrate(out_of_group_scores, taught, judges, PRIOR_TEMPERATURE)
     scores = raise_likeliest(ridge_scores, self_training.likeliest(vectors))
     scores /= ridge_temperature
-    hint_gains = hints.gains(taught)
-    shared_gains = hint_gains + ties.gains(taught)
+    hint_gains = hints.gains(taught, taught.reviewed & ~taught.by_hint)
+    hint_gains[rows[taught.by_hint]] = 0
+    # The tracks of a scene are labelled at once, so they do not show what a scene says.
+    shared_gains = hint_gains + ties.gains(taught, judges)
     held_out_scores = out_of_group_scores / ridge_temperature + hint_gains[rows]
     temperature, leave_group_out = calibrate(held_out_scores, taught, judges, 1.0)
     probabilities = softmax((scores + hint_gains) / temperature)
@@ -459,7 +471,7 @@ def predict_left_out(vectors: Rows, y: Indices, groups: Indices) -> Floats:
 
 def _score_without_group(vectors: Rows, y: Indices, groups: Indices, classes: int) -> Floats:
     is_reviewed = np.ones(len(y), np.bool_)
-    taught = TrainingRows(np.arange(len(y)), y, groups, is_reviewed, classes)
+    taught = TrainingRows(np.arange(len(y)), y, groups, is_reviewed, classes, ~is_reviewed)
     return Ridge.fitted(vectors, taught).without(groups)
 
 
@@ -519,5 +531,6 @@ def _taught(
         np.unique(names, return_inverse=True)[1].astype(np.int64),
         np.array([key not in unseen for key in keys], np.bool_),
         max(len(classes), max(y, default=0) + 1),
+        np.array([classify_provenance(samples[row].label_by) in HINT_KINDS for row in rows]),
     )
     return classes, taught

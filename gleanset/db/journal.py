@@ -26,6 +26,15 @@ MODEL = "model"
 PAGE_USER = "visitor"
 """Provenance of a label claimed by a user of the web page and accepted unseen."""
 
+IMPORT = "import"
+"""Provenance of imported labels."""
+
+HINT = "hint"
+"""Provenance of a weak label that was accepted as it is."""
+
+TOGETHER = "with page"
+"""Provenance of labels given to all samples of a cluster or a page at once."""
+
 MERGE = "merge"
 """Provenance of decisions made by merging classes: no person looked at the samples again."""
 
@@ -287,10 +296,10 @@ UNSEEN = (MODEL, PAGE_USER)
 _PROVENANCE_KINDS = {
     MODEL: MODEL,
     PAGE_USER: PAGE_USER,
-    "hint": "hint",
-    "duplicate": "hint",
-    "import": "import",
-    "dropped": "import",
+    "hint": HINT,
+    "duplicate": HINT,
+    "import": IMPORT,
+    "dropped": IMPORT,
 }
 
 

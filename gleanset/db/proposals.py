@@ -12,6 +12,7 @@ from gleanset.db.classes import LabelClasses, merged_class_sql
 from gleanset.db.connection import Connection, Row, Table, dict_from_rows
 from gleanset.db.faces import Tracks
 from gleanset.db.images import POST
+from gleanset.db.journal import PERSON, get_label_provenances
 from gleanset.db.rows import dump, load, now, record_from_row
 from gleanset.db.samples import HINT
 from gleanset.db.sorting import IS_WAITING, WAITING_PROPOSALS
@@ -137,7 +138,7 @@ class PrelabelSample(NamedTuple):
     `group` is the duplicate set, and `ties` names the scenes and posts that it shares with others.
     `hint` is None if the hints of the sample and its duplicates disagree. `refused` are classes
     that a person ruled out. A sample that is not `kept` is a labelled duplicate. `region` is its
-    current crop.
+    current crop, `label_by` the provenance of its label.
     """
 
     key: str
@@ -150,6 +151,7 @@ class PrelabelSample(NamedTuple):
     kept: bool = True
     region: Region = Region(Box(0, 0, 0, 0))
     track: str | None = None
+    label_by: str = PERSON
 
 
 class PrelabelSamples(Table):
@@ -172,19 +174,21 @@ class PrelabelSamples(Table):
 
     def _make_samples(self, rows: Sequence[Row]) -> Iterator[PrelabelSample]:
         classes = self._db.fetch_dict("SELECT id, name FROM class")
-        for key, status, label, group, refused, scenes, posts, hint, kept, track, *cut in rows:
+        provenances = get_label_provenances(self._db, [row[0] for row in rows if row["name"]])
+        for _, key, status, label, group, refused, scenes, posts, hint, kept, track, *cut in rows:
             ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
             numbers = (int(part) for part in (refused or "").split(",") if part)
             refused_names = frozenset(classes[number] for number in numbers if number in classes)
             region = Region(Box(*cut[:4]), cut[4])
             yield PrelabelSample(
-                key, status, label, group, ties, hint, refused_names, bool(kept), region, track
+                *(key, status, label, group, ties, hint, refused_names, bool(kept), region, track),
+                provenances.get(key, PERSON),
             )
 
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
 _LIKE = (
-    "SELECT s.key, s.status, c.name, s.duplicate_set, m.refused, json_group_array(DISTINCT "
+    "SELECT s.id, s.key, s.status, c.name, s.duplicate_set, m.refused, json_group_array(DISTINCT "
     "iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)), json_group_array(DISTINCT "
     f"{POST}), {HINT}, s.kept, s.track, s.x, s.y, s.w, s.h, s.angle FROM "
     "({page}) s LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id LEFT "

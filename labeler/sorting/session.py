@@ -13,6 +13,7 @@ from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, normalize_class_name
 from gleanset.db.journal import (
     PERSON,
+    TOGETHER,
     Choice,
     classify_provenance,
     find_blocking_step,
@@ -97,7 +98,7 @@ class History:
         return self._redo[-1] if self._redo else None
 
 
-BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", "with page", "by sweep"
+BY_HAND, WITH_PAGE, BY_SWEEP = "by hand", TOGETHER, "by sweep"
 
 
 class Place(StrEnum):

@@ -31,7 +31,9 @@ def make_training_rows(count: int) -> tuple[Rows, TrainingRows]:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     each = np.arange(count)
     trusted = np.ones(count, np.bool_)
-    return rows.astype(np.float32), TrainingRows(each, y, each // 3, trusted, CLASSES)
+    return rows.astype(np.float32), TrainingRows(
+        each, y, each // 3, trusted, CLASSES, ~trusted & False
+    )
 
 
 def test_scores_equal_weighted_ridge_regression() -> None:
@@ -67,7 +69,9 @@ def test_self_training_changes_class_not_confidence() -> None:
     rows = np.eye(40)[truth] + random.normal(0, 0.25, (400, 40))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     labelled = np.arange(4)
-    training = TrainingRows(labelled, truth[labelled], labelled, np.ones(4, np.bool_), 4)
+    training = TrainingRows(
+        labelled, truth[labelled], labelled, np.ones(4, np.bool_), 4, np.zeros(4, np.bool_)
+    )
     ridge = Ridge.fitted(rows[labelled], training).scores(rows)
     likeliest = SelfTraining.create(rows, training).likeliest(rows)
     assert (ridge.argmax(axis=1) != truth).mean() > 0.1

@@ -10,8 +10,20 @@ from catalogue_rows import add_image, add_sample, cut, measured, sha, store
 from tools_for_tests import picture
 
 from gleanset import Dataset
-from gleanset.db.journal import MODEL, PAGE_USER, Choice, get_label_provenances, get_unseen_labels
-from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
+from gleanset.db.journal import (
+    MODEL,
+    PAGE_USER,
+    TOGETHER,
+    Choice,
+    get_label_provenances,
+    get_unseen_labels,
+)
+from gleanset.db.proposals import (
+    PrelabelledSample,
+    PrelabelSamples,
+    Proposal,
+    Proposals,
+)
 from gleanset.db.regions import VideoFrames
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.db.samples import Hints, SplitEvidence
@@ -435,3 +447,11 @@ def test_label_queries_of_subset_equal_full(dataset: Dataset) -> None:
     assert hints.list_disputed([sha(1)]) == []
     several = hints.list_disputed([sha(n) for n in range(12)])
     assert several == disputed
+
+
+def test_prelabel_knows_who_gave_labels(dataset: Dataset, keys: list[str]) -> None:
+    dataset.journal.apply("Cluster", [Choice(keys[0], "label", "owl", TOGETHER)])
+    dataset.journal.apply("Slip", [Choice(keys[1], "label", "owl")])
+    dataset.journal.undo()
+    givers = {sample.key: sample.label_by for sample in PrelabelSamples(dataset.db).iterate()}
+    assert [givers[key] for key in keys] == [TOGETHER, "hint", "hint"]

@@ -175,7 +175,7 @@ def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
     vectors = np.stack([rows[s.key] / np.linalg.norm(rows[s.key]) for s in samples])
     name = save_vectors(empty, names, vectors)
     top = (Proposal("hana", 0.99),)
-    facts = dict.fromkeys(("rejected", "of_other_classes", "held_out"), 0)
+    facts = dict.fromkeys(("rejected", "of_other_classes", "given_together"), 0)
     facts |= {"samples": 24, "labelled": 22, "classes": 1, "held_out": 2, "accuracy": 1.0}
     accept_command = f"labeler accept predictions --above 0.95 {empty.option}"
     for suggested, text in (

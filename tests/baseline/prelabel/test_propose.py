@@ -253,6 +253,30 @@ def test_accepted_predictions_do_not_raise_confidence() -> None:
     assert abs(confidence - right) < abs(before - right)
 
 
+@pytest.mark.parametrize("label_by", ["hint", "import"])
+def test_weak_labels_do_not_judge_labels_that_they_gave(label_by: str) -> None:
+    vectors, truth = draw_blobs(60, noise=0.3)
+    random = np.random.default_rng(0)
+    wrong = set(np.flatnonzero(random.random(len(truth)) < 0.3).tolist())
+    turned = dict(zip(CLASSES, [*CLASSES[1:], CLASSES[0]], strict=True))
+    weak = [turned[name] if n in wrong else name for n, name in enumerate(truth)]
+    labelled = set(range(0, len(truth), 2))
+    samples = [
+        sample._replace(label_by=label_by if sample.label else "person")
+        for sample in make_samples(weak, labelled, hint=dict(enumerate(weak)))
+    ]
+    facts = propose(samples, vectors).facts
+    true_share = 1 - len(wrong & labelled) / len(labelled)
+    assert facts["held_out"] == len(labelled)
+    assert facts["accuracy"] == pytest.approx(true_share, abs=0.08)
+    assert facts["given_together"] == (len(labelled) if label_by == "hint" else 0)
+    result = by_key(propose(samples, vectors))
+    pending = [n for n in range(len(truth)) if n not in labelled]
+    expected = sum(1 - result[n].proposals[0].confidence for n in pending)
+    errors = sum(result[n].proposals[0].label != truth[n] for n in pending)
+    assert errors - 6 < expected
+
+
 SHARES = (0.4, 0.3, 0.2, 0.1)
 NUMBER = {name: place for place, name in enumerate(CLASSES)}
 FRAMES = 4
@@ -312,18 +336,20 @@ def test_scene_votes_count_groups() -> None:
     names = [(scene,) for scene in "b" * 5 + "c" * 5 + "d"]
     rows, y = np.array([0, 1, 2, 3, 5, 6, 7, 8]), np.array([0, 0, 0, 0, 0, 0, 0, 1])
     groups = np.array([0] * 4 + [1] * 4)
-    train = TrainingRows(rows, y, groups, np.ones(8, np.bool_), 2)
+    train = TrainingRows(rows, y, groups, np.ones(8, np.bool_), 2, np.zeros(8, np.bool_))
     ties = vote_by_name(names, train)
     assert (ties.votes[4].tolist(), ties.votes[9].tolist()) == ([1, 0], [0.75, 0.25])
     assert ties.votes[10].tolist() == [0, 0]
     # A labelled frame is voted on by the others; each scene counts once.
     assert ties.votes[5] == pytest.approx([2 / 3, 1 / 3])
     assert ties.votes[8].tolist() == [1, 0]
-    waits = ties.gains(train)[4, 0]
+    waits = ties.gains(train, train.reviewed)[4, 0]
     right = (1 + 0.5 + 1) / (2 + 2)
     assert waits == pytest.approx(np.log(right / (1 - right)))
     own = (0.5 + 1) / (1 + 2)
-    assert ties.gains(train)[0, 0] == pytest.approx(np.log(own / (1 - own)), abs=1e-9)
+    assert ties.gains(train, train.reviewed)[0, 0] == pytest.approx(
+        np.log(own / (1 - own)), abs=1e-9
+    )
 
 
 @pytest.mark.slow
