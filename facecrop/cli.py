@@ -1,11 +1,15 @@
 """The `facecrop` command."""
 
+from collections.abc import Mapping
 from typing import NoReturn
+
+import msgspec
 
 from facecrop.cli_docker import docker
 from facecrop.request import FaceSearch, suggest_whole_images
-from gleanset.cli import CommandJob, Result, create_program, job_options
+from gleanset.cli import CommandJob, create_program, job_options
 from gleanset.cli import main as run_main
+from gleanset.command_result import CommandResult
 from gleanset.db.faces import WHOLE
 from gleanset.files.hub import load_hub_models
 from gleanset.request import request_options
@@ -17,7 +21,7 @@ commands.add_command(docker)
 @commands.command(epilog="Example: facecrop run --margin 0.3 -d my-dataset")
 @job_options(simulate=True, on=True)
 @request_options(FaceSearch)
-def run(job: CommandJob, request: FaceSearch) -> Result:
+def run(job: CommandJob, request: FaceSearch) -> CommandResult:
     """Detect faces in new images, and crop them.
 
     Defaults come from [crop] in dataset.toml. Without a detector there, searched images keep their
@@ -28,27 +32,33 @@ def run(job: CommandJob, request: FaceSearch) -> Result:
     with job.open() as dataset:
         if job.simulate:
             return request.preview(dataset)
-        counts = request.run(dataset, job.progress)
-        if (used := counts.get("detector", WHOLE)) not in (WHOLE, "drawnface"):
+        result = request.run(dataset, job.progress)
+        if result.detector not in ("", WHOLE, "drawnface"):
             job.say(
-                f"used {used}, as for earlier images; --detector drawnface searches all images "
-                "again and may find more"
+                f"used {result.detector}, as for earlier images; --detector drawnface searches "
+                "all images again and may find more"
             )
         crop = dataset.settings.crop
-        used_names = (used, request.detector, crop.detector)
+        used_names = (result.detector, request.detector, crop.detector)
         if request.crop_geometry(crop).level and "drawnface" in used_names:
             job.say("drawnface does not locate eyes; to rotate faces, use --detector animeface")
         if (suggestion := suggest_whole_images(dataset)) is not None:
-            counts["next"], reason = suggestion
+            result.next, reason = suggestion
             job.say(reason)
-        if WHOLE in (counts.get("detector"), request.detector or crop.detector) and not job.as_json:
-            counts["whole images"] = counts.pop("faces")
-        return counts
+        return result
+
+
+class DetectorList(CommandResult, kw_only=True):
+    """Names of detectors with a line about each."""
+
+    detectors: list[str]
+    of_packages: list[str] = msgspec.field(default_factory=list, name="of other packages")
+    on_hub: list[str] = msgspec.field(default_factory=list, name="on a hub")
 
 
 @commands.command(epilog="Example: facecrop detectors --json")
 @job_options(dataset=False)
-def detectors(job: CommandJob) -> Result:
+def detectors(job: CommandJob) -> DetectorList:
     """List the detectors, and suitable models on Hugging Face. See docs/detectors.md."""
     from facecrop.detector_names import DETECTORS
     from facecrop.detectors import checked_detector_class, detector_class
@@ -63,13 +73,15 @@ def detectors(job: CommandJob) -> Result:
         else (detector.__doc__ or "").partition("\n")[0]
         for plugin, detector, error in try_plugins("detectors", bundled, checked_detector_class)
     }
-    tables = {"detectors": bundled, "of other packages": others}
-    tables["on a hub"] = load_hub_models("facecrop.detectors")["names"]
-    return {
-        title: [f"{name}: {text}" for name, text in table.items()]
-        for title, table in tables.items()
-        if table
-    }
+    return DetectorList(
+        detectors=_format_rows(bundled),
+        of_packages=_format_rows(others),
+        on_hub=_format_rows(load_hub_models("facecrop.detectors")["names"]),
+    )
+
+
+def _format_rows(table: Mapping[str, str]) -> list[str]:
+    return [f"{name}: {text}" for name, text in table.items()]
 
 
 def main() -> NoReturn:

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import click
 
-from gleanset.cli import Command, CommandJob, Result, job_options
+from gleanset.cli import Command, CommandJob, job_options
+from gleanset.command_result import CommandResult
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.installation import restore_command
 
 BUILD, CHECK = "build", "check"
+
+
+class DockerResult(CommandResult, kw_only=True):
+    """The container that answered, and the versions in it; `seconds` of a build."""
+
+    engine: str
+    image: str
+    animeface: str
+    pillow: str
+    seconds: float | None = None
 
 
 @click.command(cls=Command, epilog="Example: facecrop docker build --engine podman")
@@ -26,7 +37,7 @@ BUILD, CHECK = "build", "check"
     type=click.Choice(["docker", "podman"]),
     help="Container engine. Default: $GLEANSET_CONTAINER_ENGINE, else the first that works.",
 )
-def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> Result:
+def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> DockerResult:
     """Build or check the image of the detector animeface-docker.
 
     Both run it once on a test image. It is named gleanset-animeface-2009, or
@@ -40,7 +51,9 @@ def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> 
         return _test_image(engine or "", image)
     selected = choose_engine(image, engine or "", to_build=True)
     selected.build(build_context(), image, base, job.say)
-    return _test_image(selected.program, image) | {"seconds": round(time.monotonic() - start, 1)}
+    result = _test_image(selected.program, image)
+    result.seconds = round(time.monotonic() - start, 1)
+    return result
 
 
 def states() -> dict[str, dict[str, str]]:
@@ -77,15 +90,15 @@ def build_context() -> Path:
     )
 
 
-def _test_image(engine: str, image: str) -> Result:
+def _test_image(engine: str, image: str) -> DockerResult:
     from facecrop.detectors.animeface_docker import AnimeFaceContainer
 
     container = AnimeFaceContainer(engine, image)
     greeting = container.greeting
     container.stop()
-    return {
-        "engine": container.engine,
-        "image": image,
-        "animeface": greeting.animeface,
-        "pillow": greeting.pillow,
-    }
+    return DockerResult(
+        engine=container.engine,
+        image=image,
+        animeface=greeting.animeface,
+        pillow=greeting.pillow,
+    )

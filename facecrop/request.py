@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from facecrop.detector_names import DETECTORS
+from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.request import Request, WorkerCount
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from facecrop.detectors import DetectorSpec
     from facecrop.detectors.recorded import RecordedDetector
+    from facecrop.search import FaceSearchResult
     from gleanset import Dataset
     from gleanset.db.rows import Search
     from gleanset.files.hub import HubFile, HubPin
@@ -64,6 +66,22 @@ DetectorOptions = Annotated[
         metavar="DETECTOR.SETTING=VALUE",
     ),
 ]
+
+
+class FaceSearchPreview(CommandResult, kw_only=True):
+    """Counts of images to search, and of images to crop again."""
+
+    detector: str = ""
+    would_search: int
+    would_recut: int
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts by the names that people use."""
+        return {
+            "detector": self.detector,
+            "images to search": self.would_search,
+            "images to crop again": self.would_recut,
+        }
 
 
 class FaceSearch(Request, frozen=True, kw_only=True):
@@ -122,16 +140,13 @@ class FaceSearch(Request, frozen=True, kw_only=True):
 
     def run(
         self, dataset: Dataset, progress: Progress | None = None, crop: CropSettings | None = None
-    ) -> dict[str, object]:
-        """Search and crop; return the counts. `crop` replaces the dataset's crop settings.
-
-        With `auto`, the counts start with the name of the detector.
-        """
+    ) -> FaceSearchResult:
+        """Search and crop; return the counts. `crop` replaces the dataset's crop settings."""
         from facecrop.search import find_faces
 
         crop = crop or dataset.settings.crop
         spec, finished = self._plan(dataset, crop, dataset.pin_of)
-        counts = find_faces(
+        result = find_faces(
             dataset,
             spec,
             self.crop_geometry(crop),
@@ -139,17 +154,21 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             workers=self.workers or 0,
             progress=progress,
         )
-        return self._detector_used(spec, crop) | counts
+        result.detector = self._chosen_detector(spec, crop)
+        return result
 
-    def preview(self, dataset: Dataset) -> dict[str, object]:
+    def preview(self, dataset: Dataset) -> FaceSearchPreview:
         """Return counts of images to search and of images to re-crop."""
         from facecrop.search import DatasetSearch
 
         crop = dataset.settings.crop
         spec, finished = self._plan(dataset, crop, dataset.settings.pin_of)
         search = DatasetSearch(dataset, spec, self.crop_geometry(crop), finished)
-        counts = {"would_search": search.to_search(), "would_recut": search.to_cut()}
-        return self._detector_used(spec, crop) | counts
+        return FaceSearchPreview(
+            detector=self._chosen_detector(spec, crop),
+            would_search=search.to_search(),
+            would_recut=search.to_cut(),
+        )
 
     def _plan(
         self, dataset: Dataset, crop: CropSettings, pin_of: Callable[[HubFile], HubPin]
@@ -181,10 +200,11 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             }
         return spec, tuple(sorted(finished))
 
-    def _detector_used(self, spec: DetectorSpec, crop: CropSettings) -> dict[str, object]:
+    def _chosen_detector(self, spec: DetectorSpec, crop: CropSettings) -> str:
+        """Return the name of the detector if it was chosen automatically."""
         from facecrop.detectors.options import is_auto
 
-        return {"detector": spec.name} if is_auto(self.detector or crop.detector) else {}
+        return spec.name if is_auto(self.detector or crop.detector) else ""
 
 
 def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:

@@ -7,14 +7,16 @@ crops are missing.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from facecrop.detectors import DetectorSpec
 from facecrop.plugin_detector import FAILED
 from gleanset import Dataset
-from gleanset.db.faces import StoredFace
+from gleanset.command_result import CommandResult
+from gleanset.db.faces import WHOLE, StoredFace
 from gleanset.db.rows import Search
 from gleanset.files.store import FILE_GONE, FILE_UNREADABLE, Store, read_original
 from gleanset.images.cropping import Array, CropGeometry, FaceCropper, make_sample_key
@@ -47,6 +49,42 @@ class ImageFaces:
     cuts: list[FaceCrop] = field(default_factory=list)
     kept: list[FaceCrop] = field(default_factory=list)
     small: list[Face] = field(default_factory=list)
+
+
+class FaceSearchResult(CommandResult, kw_only=True):
+    """Counts of searched images, of faces and of crops.
+
+    `detector` is set if it was chosen automatically; `next` is a command to try.
+    """
+
+    ONLY_PRINTED = ("is_whole",)
+
+    detector: str = ""
+    images: int
+    faces: int
+    without_face: int
+    recut: int
+    rejected: int
+    too_small: int = 0
+    retired: int = 0
+    reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    next: str = ""
+    is_whole: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts by the names that people use."""
+        return {
+            "detector": self.detector,
+            "next": self.next,
+            "images": self.images,
+            "whole images" if self.is_whole else "faces": self.faces,
+            "without a face": self.without_face,
+            "cropped again": self.recut,
+            "too small": self.too_small,
+            "retired": self.retired,
+            "rejected": self.rejected,
+            "reasons": self.reasons,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +226,14 @@ def find_faces(
     finished: tuple[Search, ...] | None = (),
     workers: int = 0,
     progress: Progress | None = None,
-) -> dict[str, object]:
+) -> FaceSearchResult:
     """Search images not yet searched with these settings; crop their faces.
 
     Images of the searches in `finished` are not searched again; with None, nor is any image that
     was searched or has a sample. Returns counts.
     """
-    tally: Counter[str] = Counter(images=0, faces=0, without_face=0, recut=0, rejected=0)
+    result = FaceSearchResult(images=0, faces=0, without_face=0, recut=0, rejected=0)
+    result.is_whole = spec.name == WHOLE
     reasons: Counter[str] = Counter()
     retired = _count_retired(dataset)
     with dataset.stage(STAGE) as scratch:
@@ -209,10 +248,10 @@ def find_faces(
         for batch in (progress or Progress()).batches(batches, "faces", total=total):
             with dataset.db.transaction():
                 for outcome in batch:
-                    _record(search, outcome, tally, reasons)
-    if (newly_retired := _count_retired(dataset) - retired) > 0:
-        tally["retired"] = newly_retired
-    return dict(tally) | ({"reasons": dict(reasons.most_common())} if reasons else {})
+                    _record(search, outcome, result, reasons)
+    result.retired = max(_count_retired(dataset) - retired, 0)
+    result.reasons = dict(reasons.most_common())
+    return result
 
 
 def _count_retired(dataset: Dataset) -> int:
@@ -222,22 +261,24 @@ def _count_retired(dataset: Dataset) -> int:
 def _record(
     search: DatasetSearch,
     outcome: Outcome[ImageToSearch, ImageFaces],
-    tally: Counter[str],
+    result: FaceSearchResult,
     reasons: Counter[str],
 ) -> None:
     item, faces = outcome.item, outcome.result
     if not search.dataset.images.get_id(item.sha256):
         search.remove_crops(item, faces)
         return
-    tally["images" if item.search else "recut"] += 1
+    if item.search:
+        result.images += 1
+    else:
+        result.recut += 1
     if faces is None:
         search.reject(item, outcome.reason or "?", outcome.detail)
-        tally["rejected"] += 1
+        result.rejected += 1
         reasons[outcome.reason or "?"] += 1
         return
     search.record(item, faces)
     if item.search:
-        tally["faces"] += len(faces.cuts) + len(faces.small)
-        tally["without_face"] += not (faces.cuts or faces.small or faces.kept)
-    if faces.small:
-        tally["too_small"] += len(faces.small)
+        result.faces += len(faces.cuts) + len(faces.small)
+        result.without_face += not (faces.cuts or faces.small or faces.kept)
+    result.too_small += len(faces.small)

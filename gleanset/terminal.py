@@ -169,9 +169,11 @@ def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]
 def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     """Format a result as lines: texts, then numbers side by side, then nested values.
 
-    Only the first number of the result is shown if it is zero.
+    Only the first number of the result is shown if it is zero; empty values are left out.
     """
-    named_values = {key.replace("_", " "): value for key, value in result.items()}
+    named_values = {
+        key.replace("_", " "): value for key, value in result.items() if value not in ("", None)
+    }
     numbers = [key for key, value in named_values.items() if not isinstance(value, _NESTED)]
     hidden = {key for key in numbers[1:] if named_values[key] == 0}
     shown = {key: value for key, value in named_values.items() if key not in hidden}

@@ -204,7 +204,7 @@ class Stages:
     def _faces(self, dataset: Dataset) -> CommandResult:
         # Frames of episodes were searched while they were sampled.
         search = FaceSearch(new=bool(self.recipe.episodes))
-        return wrap_result(search.run(dataset, self.progress, self.recipe.crop))
+        return search.run(dataset, self.progress, self.recipe.crop)
 
     def _dedup(self, dataset: Dataset) -> CommandResult:
         return DuplicateFinder(dataset, progress=self.progress).search_and_mark()

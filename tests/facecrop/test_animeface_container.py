@@ -138,7 +138,7 @@ def test_run_continues_after_crash(dataset: Dataset, engine: FakeEngine) -> None
     program = engine("dies")
     spec = DetectorSpec.create("animeface-docker", engine=str(program), image="image")
     tally = find_faces(dataset, spec, CropGeometry(margin=0.3), workers=1)
-    assert (tally["images"], tally["faces"], tally["rejected"]) == (2, 1, 1)
+    assert (tally.images, tally.faces, tally.rejected) == (2, 1, 1)
     rejected = list(dataset.rejections.iterate())
     assert [(rejection.item, rejection.reason) for rejection in rejected] == [(bad, "crashed")]
     # The container that tested the settings ends with this process.

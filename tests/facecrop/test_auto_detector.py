@@ -30,7 +30,7 @@ def add_searched_images(
 
 
 def preview(dataset: Dataset, **request: Any) -> dict[str, Any]:
-    return FaceSearch(**request).preview(dataset)
+    return FaceSearch(**request).preview(dataset).to_json()
 
 
 def expected_preview(detector: str, count: int) -> dict[str, Any]:
@@ -106,11 +106,11 @@ def test_recrop_keeps_recorded_detector(dataset: Dataset) -> None:
     FaceSearch(detector="animeface", workers=1).run(dataset)
     put(dataset, scene(200))
     done = FaceSearch(margin=1.0, workers=1).run(dataset)
-    assert (done["detector"], done["images"], done["recut"]) == ("animeface", 1, 1)
+    assert (done.detector, done.images, done.recut) == ("animeface", 1, 1)
     assert dataset.scans.get_search(image) == ("animeface", "threshold=0.5")
     earlier = ("drawnface", EARLIER)
     dataset.db.execute("UPDATE scan SET detector=?, settings=?", earlier)
-    assert FaceSearch(margin=0.2, workers=1).run(dataset)["recut"] == 2
+    assert FaceSearch(margin=0.2, workers=1).run(dataset).recut == 2
     assert dataset.scans.get_search(image) == earlier
 
 

@@ -23,7 +23,7 @@ BOX = Box(20, 30, 60, 50)
 
 
 def search(dataset: Dataset, spec: DetectorSpec = WHOLE, margin: float = 0.5) -> dict[str, Any]:
-    return find_faces(dataset, spec, CropGeometry(margin), workers=1)
+    return find_faces(dataset, spec, CropGeometry(margin), workers=1).to_json()
 
 
 def states(dataset: Dataset) -> dict[str, tuple[str, str | None]]:

@@ -32,7 +32,7 @@ PLAIN = CropGeometry(0.3)
 def search(
     dataset: Dataset, geometry: CropGeometry = PLAIN, spec: DetectorSpec = SPEC
 ) -> dict[str, Any]:
-    return find_faces(dataset, spec, geometry, workers=1)
+    return find_faces(dataset, spec, geometry, workers=1).to_json()
 
 
 def counts(**expected: object) -> dict[str, object]:
@@ -79,11 +79,12 @@ def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
             dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
     fresh = put(dataset, scene(50))
     assert DatasetSearch(dataset, SPEC, CropGeometry(), finished=None).to_search() == 2
-    result = find_faces(dataset, SPEC, CropGeometry(), finished=None, workers=1)
+    result = find_faces(dataset, SPEC, CropGeometry(), finished=None, workers=1).to_json()
     assert result == counts(images=2, faces=2)
     of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
     assert of == {searched: "whole", imported: "whole", undone: "animeface", fresh: "animeface"}
-    assert find_faces(dataset, SPEC, CropGeometry(), finished=None) == counts()
+    again = find_faces(dataset, SPEC, CropGeometry(), finished=None)
+    assert again.to_json() == counts()
 
 
 def test_image_removed_during_search_leaves_no_crop(
@@ -383,11 +384,11 @@ def test_crashing_detector_rejects_one_image(dataset: Dataset, tmp_path: Path) -
         image.putpixel((0, 0), mark or (9, 9, 9))
         images.append(put(dataset, image))
     spec: Any = CrashingSpec(crashes)
-    result = find_faces(dataset, spec, CropGeometry(0.3), workers=2)
+    result = find_faces(dataset, spec, CropGeometry(0.3), workers=2).to_json()
     assert result == counts(images=5, faces=4, rejected=1, reasons={"crashed": 1})
     assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
     assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [(images[3], "crashed")]
     again = find_faces(dataset, spec, CropGeometry(0.3), workers=1)
-    assert (again["images"], again["rejected"]) == (1, 1), (
+    assert (again.images, again.rejected) == (1, 1), (
         "a rejected image is retried by the next run"
     )
