@@ -42,7 +42,8 @@ from harvest.folder import (
     parse_metadata,
     resolve_folder,
 )
-from harvest.importer import ImportOptions, merge_counts
+from harvest.importer import ImportOptions
+from harvest.results import HarvestCounts, merge_results
 
 FOLDER_STAGE, ARCHIVE_STAGE = "harvest-folder", "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
@@ -109,7 +110,7 @@ def split_archives(paths: Iterable[Path], root: Path) -> tuple[list[Path], list[
 
 def harvest_files(
     dataset: Dataset, paths: Iterable[Path], options: ImportOptions | None = None
-) -> dict[str, object]:
+) -> HarvestCounts:
     """Import the images in folders and archives, and single images; return the counts.
 
     The credit of an image comes from a `sources.csv`, else from its file, else from the options.
@@ -119,10 +120,10 @@ def harvest_files(
     trees, archives = split_archives(paths, dataset.root)
     options = options or ImportOptions()
     kinds = (FOLDER_STAGE, trees, find_images), (ARCHIVE_STAGE, archives, find_members)
-    counts = [
+    results = [
         import_images(dataset, stage, roots, find, options) for stage, roots, find in kinds if roots
     ]
-    return merge_counts(*counts)
+    return merge_results(results)
 
 
 def find_members(path: Path, options: ImportOptions, ignored: Counter[str]) -> Iterator[ImageFile]:

@@ -9,11 +9,11 @@ from typing import NoReturn
 
 import msgspec
 
-from gleanset.cli import CommandJob, Result, create_program, job_options, prompt_text
+from gleanset.cli import CommandJob, create_program, job_options, prompt_text
 from gleanset.cli import main as run_main
-from gleanset.errors import Incomplete, UsageError
+from gleanset.command_result import CommandResult
+from gleanset.errors import UsageError
 from gleanset.request import as_tuple, request_options
-from gleanset.terminal import format_result
 from harvest.request import (
     FolderRequest,
     FramesRequest,
@@ -24,47 +24,29 @@ from harvest.request import (
     UrlsRequest,
     group_options_by_source,
 )
+from harvest.results import HarvestPreview, LoginResult, RetryResult, VideosPreview
 
 commands = create_program("harvest", "Collect images from folders, URL lists, searches and videos.")
 
 
-def carry_out(job: CommandJob, request: HarvestRequest) -> Result | None:
-    """Run a request, or with `--simulate` show what it would fetch.
+def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
+    """Run a request, or with `--simulate` list what it would fetch; `--verbose` lists all of it.
 
     Errors of the arguments are raised before a dataset is created. A simulation without a dataset
     uses a temporary one.
     """
     request.check(job.root)
     with job.create() as dataset:
-        if not job.simulate:
-            result = request.run(dataset, job.progress)
-            if job.as_json or "video_states" not in result:
-                return result
-            from harvest.frames import summarize_frames
-
-            return summarize_frames(result)
-        try:
-            result = request.run(dataset, job.progress, job.show)
-        except Incomplete as error:
-            if not job.as_json:
-                _print_counts(job, error.result or {})
-                error.result = None
-            raise
-    if job.as_json:
-        return result
-    _print_counts(job, result)
-    return None
-
-
-def _print_counts(job: CommandJob, result: Result) -> None:
-    for line in format_result(result):
-        job.say(line)
+        result = request.run(dataset, job.progress, simulate=job.simulate)
+    if isinstance(result, HarvestPreview | VideosPreview):
+        result.names_all = job.verbose
+    return result
 
 
 @commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
 @job_options(simulate=True)
 @request_options(KeywordRequest)
-def keyword(job: CommandJob, request: KeywordRequest) -> Result | None:
+def keyword(job: CommandJob, request: KeywordRequest) -> CommandResult:
     """Search sites for keywords and download the results."""
     return carry_out(job, request)
 
@@ -72,7 +54,7 @@ def keyword(job: CommandJob, request: KeywordRequest) -> Result | None:
 @commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
 @job_options(simulate=True)
 @request_options(FolderRequest)
-def folder(job: CommandJob, request: FolderRequest) -> Result | None:
+def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
     """Import images from folders, files, and zip or tar archives.
 
     Class folders are the outermost ones in DIR or ARCHIVE, optionally inside of train|val|test, or
@@ -90,7 +72,7 @@ def folder(job: CommandJob, request: FolderRequest) -> Result | None:
 @commands.command(epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset")
 @job_options(simulate=True)
 @request_options(UrlsRequest)
-def urls(job: CommandJob, request: UrlsRequest) -> Result | None:
+def urls(job: CommandJob, request: UrlsRequest) -> CommandResult:
     """Download the URLs in lists. A line has a URL, and optionally a tab and a weak label.
 
     A .parquet, .csv or .tsv file is a table with named columns, a .json or .jsonl file the output
@@ -120,7 +102,7 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
 @commands.command(epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset")
 @job_options(simulate=True, on=True)
 @request_options(FramesRequest)
-def frames(job: CommandJob, request: FramesRequest) -> Result | None:
+def frames(job: CommandJob, request: FramesRequest) -> CommandResult:
     """Sample frames from videos.
 
     By default: the sharpest frame of each scene, and one every 5 seconds of a long scene.
@@ -134,7 +116,7 @@ def frames(job: CommandJob, request: FramesRequest) -> Result | None:
 @commands.command(epilog="Example: harvest retry --reason truncated -d my-dataset")
 @job_options()
 @request_options(RetryRequest)
-def retry(job: CommandJob, request: RetryRequest) -> Result:
+def retry(job: CommandJob, request: RetryRequest) -> RetryResult:
     """Retry failed downloads of lists and searches."""
     from harvest.downloads import DownloadRun
     from harvest.downloads import retry as retry_downloads
@@ -147,7 +129,7 @@ def retry(job: CommandJob, request: RetryRequest) -> Result:
 @commands.command(epilog="Example: harvest login pixiv")
 @job_options()
 @request_options(LoginRequest)
-def login(job: CommandJob, request: LoginRequest) -> Result:
+def login(job: CommandJob, request: LoginRequest) -> LoginResult:
     """Log in to a site. The secret is stored in a private file of yours, never in a dataset."""
     from harvest.sources import Query, load_source
 

@@ -7,6 +7,7 @@ a candidate records it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -23,9 +24,10 @@ from gleanset.work.progress import Progress
 from harvest.candidates import CandidateQueue
 from harvest.http import Client
 from harvest.http.scheduler import JobQueue, Scheduler
-from harvest.importer import Importer, SimulatedImporter, merge_counts
+from harvest.importer import Importer, SimulatedImporter
 from harvest.lists import NO_OPTIONS, ListOptions, check_list, read_list
 from harvest.redirects import RedirectTargets
+from harvest.results import HarvestCounts, RetryResult
 
 URLS_STAGE, KEYWORD_STAGE = "harvest-urls", "harvest-keyword"
 # Images that a person removed stay away.
@@ -34,18 +36,18 @@ Record = Callable[[Outcome[Candidate, Measured]], object]
 
 
 class DownloadRun(NamedTuple):
-    """How a run opens its client and reports its progress; with `show` it is simulated."""
+    """How a run opens its client and reports its progress; `simulate` downloads nothing."""
 
     open_client: Callable[[], Client]
     progress: Progress | None = None
-    show: Callable[[str], None] | None = None
+    simulate: bool = False
 
     @contextmanager
     def open(self, dataset: Dataset, stage: str) -> Iterator[Downloader | SimulatedDownloader]:
         """Open the downloader of a stage, which is locked."""
-        if self.show is not None:
+        if self.simulate:
             with self.open_client() as client:
-                yield SimulatedDownloader(dataset, client, self.show)
+                yield SimulatedDownloader(dataset, client)
         else:
             with dataset.stage(stage) as scratch, self.open_client() as client:
                 yield Downloader(dataset, stage, client, scratch, self.progress or Progress())
@@ -100,16 +102,16 @@ class Downloader:
 
 
 class SimulatedDownloader:
-    """Shows the addresses that a `Downloader` would request first."""
+    """Lists the addresses that a `Downloader` would request first."""
 
-    def __init__(self, dataset: Dataset, client: Client, show: Callable[[str], None]) -> None:
+    def __init__(self, dataset: Dataset, client: Client) -> None:
         self.client = client
-        self._dataset, self._show = dataset, show
+        self._dataset = dataset
         self._wakes: SimpleQueue[None] = SimpleQueue()
 
     def importer(self, *images: set[str]) -> Importer:
-        """Return an importer that shows what is new."""
-        return SimulatedImporter(self._dataset, self._show, images or (set(),))
+        """Return an importer that lists what is new."""
+        return SimulatedImporter(self._dataset, images or (set(),))
 
     def wake(self) -> None:
         """Make `run` look at its queue again; for threads that add to it."""
@@ -136,7 +138,7 @@ def harvest_urls(
     options: ListOptions = NO_OPTIONS,
     *,
     limit: int | None = None,
-) -> dict[str, object]:
+) -> HarvestCounts:
     """Download every URL of some lists; return the counts.
 
     Stops at `limit` distinct images. Raises `InputUnusable` for a list that does not exist.
@@ -156,24 +158,31 @@ def harvest_urls(
     return importer.result()
 
 
-def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> dict[str, object]:
+def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> RetryResult:
     """Retry every failed download, or those that failed for `reason`; return the counts.
 
     What succeeds loses its rejection; what fails again keeps its new reason.
     """
-    results = []
+    tally: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for stage in (URLS_STAGE, KEYWORD_STAGE):
         with run.open(dataset, stage) as downloader:
             importer = downloader.importer()
             queue = JobQueue(_failed_candidates(dataset, stage, reason))
             downloader.run(queue, importer.record_download, f"retry {stage}")
             importer.finish()
-        results.append(importer.result())
-    counts = merge_counts(*results)
-    counts.pop("known")
-    if not any(counts.values()):
-        counts["nothing_to_retry"] = True
-    return counts
+        tally += importer.tally
+        reasons += importer.reasons
+    tally.pop("known", None)
+    return RetryResult(
+        added=tally["added"],
+        duplicate=tally["duplicate"],
+        rejected=tally["rejected"],
+        not_asked=tally["not_asked"],
+        taken_back=tally["taken_back"],
+        reasons=dict(reasons.most_common()),
+        nothing_to_retry=not tally,
+    )
 
 
 def _failed_candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:

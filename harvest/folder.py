@@ -40,6 +40,7 @@ from gleanset.tree import (
 from gleanset.work.pool import Outcome, Processes, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer, ImportOptions, SimulatedImporter
+from harvest.results import HarvestCounts
 
 EXCLUDED = "excluded"
 # Of metadata that img2dataset writes for each image, in a KEY.json next to KEY.jpg, in its formats
@@ -141,16 +142,16 @@ class TreeRules:
 
 def import_images(
     dataset: Dataset, stage: str, roots: Iterable[Path], find: Finder, options: ImportOptions
-) -> dict[str, object]:
+) -> HarvestCounts:
     """Import the new files that `find` finds in some roots; return the counts."""
     ignored: Counter[str] = Counter()
     files = (file for root in roots for file in find(root, options, ignored))
-    if options.show is not None:
-        simulated = SimulatedImporter(dataset, options.show, options=options)
+    if options.simulate:
+        simulated = SimulatedImporter(dataset, options=options)
         for file in files:
             if not simulated.is_known_file(file.origin, file.stamp, file.content_stamp):
-                simulated.show(file.display_name, file.origin)
-        return simulated.result() | summarize_ignored(ignored)
+                simulated.add(file.display_name, file.origin)
+        return simulated.result().with_facts(summarize_ignored(ignored))
     # Files are closed here: an error would keep the archive open that they are in.
     with dataset.stage(stage) as scratch, closing(files):
         store = dataset.originals(scratch)
@@ -163,7 +164,7 @@ def import_images(
             if outcome.item.is_temporary:
                 outcome.item.path.unlink(missing_ok=True)
         importer.finish()
-    return importer.result() | summarize_ignored(ignored)
+    return importer.result().with_facts(summarize_ignored(ignored))
 
 
 def _copy_members(

@@ -2,12 +2,11 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count, zip_longest
 from threading import Lock
-from typing import Any
 
 import msgspec
 
@@ -21,6 +20,7 @@ from gleanset.work.cluster import Cluster
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
 from gleanset.work.progress import Progress
 from harvest.importer import Importer
+from harvest.results import FramesResult, VideosPreview
 from harvest.video.frame_selector import FrameFollower
 from harvest.video.inputs import LocalVideo, VideoFile, VideoInput, remove_downloads
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
@@ -61,7 +61,7 @@ class FrameHarvest:
     progress: Progress | None = None
     follower: FrameFollower | None = None
 
-    def run(self, videos: Iterable[VideoInput]) -> dict[str, object]:
+    def run(self, videos: Iterable[VideoInput]) -> FramesResult:
         """Import the frames of these videos; return the counts, `left_out` by reason.
 
         A bad video becomes a rejection; if no video is usable, raises `InputUnusable`,
@@ -98,13 +98,13 @@ class FrameHarvest:
             self._importer.finish()
         self._raise_if_nothing()
         self._report_subtitles()
-        result = self._importer.result()
-        if self._left_out:
-            result["left_out"] = dict(self._left_out.most_common())
+        counts = self._importer.result()
+        result = FramesResult(**msgspec.structs.asdict(counts), video_states=dict(self._videos))
+        result.left_out = dict(self._left_out.most_common())
         if self._unreadable_videos:
             see = rejections_command(dataset, STAGE)
-            result["unreadable_videos"] = summarize_lines(self._unreadable_videos, see)
-        return result | {"video_states": dict(self._videos)}
+            result.unreadable_videos = summarize_lines(self._unreadable_videos, see)
+        return result
 
     def _report_subtitles(self) -> None:
         if names := self._subtitled_videos:
@@ -361,44 +361,29 @@ def sample_video(task: VideoTask) -> SampledVideo:
     return VideoSampler(task).run()
 
 
-def summarize_frames(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the counts for people, who need to know what is a frame and what is a video."""
-    videos: dict[str, int] = result["video_states"]
-    parts = ", ".join(f"{number} {state}" for state, number in videos.items())
-    names = {"added": "new frames", "duplicate": "duplicate frames", "known": "known frames"}
-    names |= {"rejected": "rejected frames", "unreadable_videos": "damaged or unreadable videos"}
-    lines = {"videos": f"{sum(videos.values())} ({parts})", **result}
-    lines["rejected"] -= videos.get("rejected", 0)
-    return {names.get(key, key): line for key, line in lines.items() if key != "video_states"}
-
-
 def preview_frames(
-    dataset: Dataset,
-    inputs: Iterable[VideoInput],
-    sampling: Sampling,
-    show: Callable[[str], None],
-) -> dict[str, object]:
-    """Show the videos that would be sampled; return the counts, and what is wrong with others."""
-    counts = Counter(videos=0)
-    problems = []
+    dataset: Dataset, inputs: Iterable[VideoInput], sampling: Sampling
+) -> VideosPreview:
+    """Return the videos that would be sampled, and what is wrong with others."""
+    preview = VideosPreview(videos=0)
     hashes: set[str] = set()
     for video in inputs:
-        state = "videos"
         if isinstance(video, VideoFile):
             try:
                 read_facts(video.path)
             except Unreadable as error:
-                counts["rejected"] += 1
-                problems.append(f"{video.display_name}: {error.reason}: {error.detail}")
+                preview.rejected += 1
+                preview.problems.append(f"{video.display_name}: {error.reason}: {error.detail}")
                 continue
             sha256 = hash_file(video.path)
             frames = dataset.videos.get_frame_count(sha256, sampling.settings)
-            state = "videos" if frames is None and sha256 not in hashes else "known"
+            if frames is not None or sha256 in hashes:
+                preview.known += 1
+                continue
             hashes.add(sha256)
-        counts[state] += 1
-        if state == "videos":
-            show(video.display_name)
-    return {**counts, **({"problems": problems} if problems else {})}
+        preview.videos += 1
+        preview.paths.append(video.display_name)
+    return preview
 
 
 def _lengths(inputs: list[VideoInput]) -> Iterator[float]:

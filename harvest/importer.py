@@ -6,7 +6,7 @@ publishes each file together with its rows, so that a run can be killed at any t
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePath
@@ -26,6 +26,7 @@ from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
 from harvest.redirects import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
+from harvest.results import HarvestCounts, HarvestPreview, HarvestResult
 
 # Failures on our side: the next run tries the item again.
 UNSETTLED_REASONS = frozenset({"private address", "cannot be read", "internal error", NOT_ASKED})
@@ -55,7 +56,7 @@ class ImportOptions:
     `groups` apply where a `sources.csv` and the file itself say nothing. `encoding`: of names and
     tables that are not UTF-8; None to guess it. The import appends to
     `rejected_files`, `opted_out_files` and `unmatched_rows` (rows of a `sources.csv` without a
-    file). With `show` it is simulated.
+    file). With `simulate` nothing is imported.
     """
 
     hints: bool = False
@@ -70,7 +71,7 @@ class ImportOptions:
     unmatched_rows: list[str] = field(default_factory=list)
     workers: int = 0
     progress: Progress | None = None
-    show: Callable[[str], None] | None = None
+    simulate: bool = False
 
 
 class Importer:
@@ -265,24 +266,29 @@ class Importer:
                 self._dataset.images.remove_hints(image, origin, names)
         self._replaced_hints.clear()
 
-    def result(self) -> dict[str, object]:
-        """Return the counts of this run, as commands return them."""
-        hints = {"hints": dict(self.hints.most_common())} if self.hints else {}
-        return counts(self.tally, self.reasons) | hints
+    def result(self) -> HarvestCounts:
+        """Return the counts of this run."""
+        result = HarvestResult(added=0, duplicate=0, known=0, rejected=0)
+        return result.with_facts({**self.tally, **self._details()})
+
+    def _details(self) -> dict[str, dict[str, int]]:
+        return {
+            "reasons": dict(self.reasons.most_common()),
+            "hints": dict(self.hints.most_common()),
+        }
 
 
 class SimulatedImporter(Importer):
-    """Importer of `--simulate`: shows what is new, as if all of it were images; changes nothing."""
+    """Importer of `--simulate`: lists what is new, as if all of it were images; changes nothing."""
 
     def __init__(
         self,
         dataset: Dataset,
-        show: Callable[[str], None],
         images: Sequence[set[str]] = (),
         options: ImportOptions | None = None,
     ) -> None:
         super().__init__(dataset, "", dataset.originals(dataset.cache), images, options)
-        self._show = show
+        self.paths: list[str] = []
         self.tally = Counter(candidates=0)
 
     def is_known_file(self, origin: Origin, stamp: str, content_stamp: str) -> bool:
@@ -301,14 +307,14 @@ class SimulatedImporter(Importer):
         return "done" if is_repeat else super()._get_fetch_state(origin, stamp)
 
     def record_download(self, outcome: Outcome[Candidate, Measured]) -> bool:
-        """Show the address of a candidate."""
-        self.show(outcome.item.url, outcome.item.origin)
+        """List the address of a candidate."""
+        self.add(outcome.item.url, outcome.item.origin)
         return True
 
-    def show(self, line: str, origin: Origin) -> None:
-        """Show and count a new item."""
+    def add(self, path: str, origin: Origin) -> None:
+        """List and count a new item."""
         self.tally["candidates"] += 1
-        self._show(line)
+        self.paths.append(path)
         self._note_known(origin)
 
     def _note_known(self, origin: Origin, stamp: str = "") -> None:
@@ -319,27 +325,10 @@ class SimulatedImporter(Importer):
     def finish(self) -> None:
         """Do nothing: no label was changed."""
 
-
-def counts(tally: Mapping[str, int], reasons: Counter[str]) -> dict[str, object]:
-    """Return the counts of a run, with the reasons of rejections, the most frequent first."""
-    result: dict[str, object] = dict(tally)
-    if reasons:
-        result["reasons"] = dict(reasons.most_common())
-    return result
-
-
-def merge_counts(*results: dict[str, object]) -> dict[str, object]:
-    """Return the counts of several runs as those of one."""
-    total: Counter[str] = Counter()
-    tables: dict[str, Counter[str]] = {}
-    for result in results:
-        for name, value in result.items():
-            if isinstance(value, int):
-                total[name] += value
-            elif isinstance(value, dict):
-                tables.setdefault(name, Counter()).update(value)
-    # Not most_common for the counts: every command shows them in the same order.
-    return {**total, **{name: dict(table.most_common()) for name, table in tables.items()}}
+    def result(self) -> HarvestCounts:
+        """Return the candidates."""
+        preview = HarvestPreview(candidates=0, paths=self.paths)
+        return preview.with_facts({**self.tally, **self._details()})
 
 
 def _state_after(reason: str, *, is_download: bool) -> str | None:

@@ -1,6 +1,6 @@
 """Keyword searches: what sites find for keywords, downloaded."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,10 @@ from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
 from harvest.candidates import SharedQueue, SourceQueue
 from harvest.downloads import KEYWORD_STAGE, Downloader, DownloadRun, SimulatedDownloader
-from harvest.importer import Importer, counts
+from harvest.importer import Importer
 from harvest.lists import check_file_exists, read_lines
 from harvest.result_filter import ResultFilter
+from harvest.results import OK, HarvestCounts, merge_results
 from harvest.sources import Query, Source
 
 DEFAULT_LIMIT = 100
@@ -91,28 +92,27 @@ class SearchOutcome:
     is_short: bool
 
 
-def summarize_run(results: Sequence[SearchOutcome]) -> dict[str, object]:
+def summarize_run(results: Sequence[SearchOutcome]) -> HarvestCounts:
     """Return the counts of a run, by keyword and source where there are several.
 
     When every source failed and nothing was found, the first error is raised: a refusal is never
     an empty result. Raises `Incomplete`, with the counts, where a keyword lacks images because a
     search did not reach the end of its results.
     """
-    summary = _counts(results)
+    summary = _merge_outcomes(results)
     has_results = any(n for result in results for n in result.visits.tally.values())
     errors = [(result, result.error) for result in results if result.error is not None]
     if not has_results:
         if not errors:
-            summary["no_results"] = True
+            summary.no_results = True
         elif {result.source for result, _ in errors} == {result.source for result in results}:
             raise errors[0][1]
-    for name, key in (("keywords", "keyword"), ("sources", "source")):
-        values = dict.fromkeys(getattr(result, key) for result in results)
-        if len(values) > 1 or errors:
-            summary[name] = {
-                value: _counts([r for r in results if getattr(r, key) == value], status=True)
-                for value in values
-            }
+    by_keyword = _group_outcomes(results, "keyword")
+    by_source = _group_outcomes(results, "source")
+    if len(by_keyword) > 1 or errors:
+        summary.keywords = by_keyword
+    if len(by_source) > 1 or errors:
+        summary.sources = by_source
     incomplete = [(result, error) for result, error in errors if result.is_short]
     if incomplete:
         first, error = incomplete[0]
@@ -122,14 +122,22 @@ def summarize_run(results: Sequence[SearchOutcome]) -> dict[str, object]:
     return summary
 
 
-def _counts(results: Sequence[SearchOutcome], *, status: bool = False) -> dict[str, object]:
-    tally: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
+def _merge_outcomes(results: Sequence[SearchOutcome]) -> HarvestCounts:
+    return merge_results([result.visits.result() for result in results])
+
+
+def _group_outcomes(results: Sequence[SearchOutcome], key: str) -> dict[str, HarvestCounts]:
+    """Return the counts and the status of each keyword or source."""
+    groups: dict[str, list[SearchOutcome]] = defaultdict(list)
     for result in results:
-        tally.update(result.visits.tally)
-        reasons.update(result.visits.reasons)
-    errors = [str(result.error) for result in results if result.error is not None]
-    return ({"status": (errors or ["ok"])[0]} if status else {}) | counts(tally, reasons)
+        groups[getattr(result, key)].append(result)
+    parts = {}
+    for name, members in groups.items():
+        part = _merge_outcomes(members)
+        errors = [str(member.error) for member in members if member.error is not None]
+        part.status = errors[0] if errors else OK
+        parts[name] = part
+    return parts
 
 
 def harvest_searches(
@@ -139,7 +147,7 @@ def harvest_searches(
     *,
     limit: int = DEFAULT_LIMIT,
     condition: ResultFilter | None = None,
-) -> dict[str, object]:
+) -> HarvestCounts:
     """Download up to `limit` distinct images for each keyword, over all its sources.
 
     All sources of a keyword are searched together. Each brings an equal share; what it cannot fill

@@ -3,8 +3,8 @@
 In addition to its fields a request has
 
 - `check(root)`, which raises errors before a dataset is created at `root`;
-- `run(dataset, progress, show)`, which carries it out and returns the counts. With `show` it is
-  simulated: what would be fetched is shown, line by line, and nothing changes.
+- `run(dataset, progress, simulate=…)`, which carries it out and returns the counts. A simulation
+  lists what would be fetched, and changes nothing.
 
 Modules that do the work are imported late: the help of the commands does not need them.
 """
@@ -30,6 +30,7 @@ from gleanset.source_table import summarize_unmatched
 from gleanset.work.progress import Progress
 from harvest.lists import ListOptions, check_columns, check_list
 from harvest.opt_out_signals import SIGNALS, OptOutSignal
+from harvest.results import HarvestCounts, VideosPreview
 from harvest.source_names import SOURCES
 from harvest.video.options import SamplingTable
 
@@ -41,8 +42,7 @@ if TYPE_CHECKING:
     from harvest.video.inputs import VideoInput
     from harvest.video.sampling import Sampling
 
-Result = dict[str, object]
-Show = Callable[[str], None] | None
+HarvestOutcome = HarvestCounts | VideosPreview
 NO_PROGRESS = Progress(quiet=True)
 
 Label = Annotated[
@@ -80,7 +80,9 @@ class HarvestRequest(Protocol):
     def check(self, root: Path) -> None:
         """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+    ) -> HarvestOutcome:
         """Harvest into a dataset; return the counts."""
 
 
@@ -270,17 +272,19 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
             query = Query(source.example, options=options[source.name])
             source.check_ready(source.settings(query))
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+    ) -> HarvestOutcome:
         """Search and download."""
         from harvest.downloads import DownloadRun
         from harvest.keyword import DEFAULT_LIMIT, harvest_searches
         from harvest.result_filter import parse_filter
 
         searches = self.searches()
-        if show is None:
+        if not simulate:
             for site in as_tuple(self.source):
                 dataset.note_plugin("sources", site)
-        run = DownloadRun(self.client(dataset), progress, show)
+        run = DownloadRun(self.client(dataset), progress, simulate)
         limit = self.limit or DEFAULT_LIMIT
         condition = None if self.filter is None else parse_filter(self.filter)
         return harvest_searches(dataset, searches, run, limit=limit, condition=condition)
@@ -314,14 +318,16 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
         for file in as_tuple(self.file):
             check_list(Path(file), self.columns, self.encoding)
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+    ) -> HarvestOutcome:
         """Download."""
         from harvest.downloads import DownloadRun, harvest_urls
 
         return harvest_urls(
             dataset,
             map(Path, as_tuple(self.file)),
-            DownloadRun(self.client(dataset), progress, show),
+            DownloadRun(self.client(dataset), progress, simulate),
             ListOptions(self.label, self.columns, self.encoding),
             limit=self.limit,
         )
@@ -378,7 +384,9 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             )
         split_archives(map(Path, as_tuple(self.path)), root)
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+    ) -> HarvestOutcome:
         """Import the images."""
         from harvest.archives import harvest_files
         from harvest.importer import ImportOptions
@@ -395,18 +403,18 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             exclude=self.exclude,
             workers=self.workers or 0,
             progress=progress,
-            show=show,
+            simulate=simulate,
         )
-        counts = harvest_files(dataset, paths, options)
-        counts |= summarize_unmatched(options.unmatched_rows)
+        result = harvest_files(dataset, paths, options)
         if options.rejected_files:
-            counts["rejected_files"] = summarize_lines(
+            result.rejected_files = summarize_lines(
                 options.rejected_files, rejections_command(dataset)
             )
         if options.opted_out_files:
-            counts["reserved"] = len(options.opted_out_files)
-            counts["reserved_files"] = summarize_lines(options.opted_out_files, "docs/legal.md")
-        return counts | groups.summary()
+            result.reserved = len(options.opted_out_files)
+            result.reserved_files = summarize_lines(options.opted_out_files, "docs/legal.md")
+        unmatched = summarize_unmatched(options.unmatched_rows)
+        return result.with_facts({**unmatched, **groups.summary()})
 
     def _groups(self, paths: list[Path], root: Path) -> FileGroups:
         from harvest.archives import find_members, split_archives
@@ -441,14 +449,16 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         self.sampling()
         check_videos(self.videos, self.COMMAND)
 
-    def run(self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None) -> Result:
+    def run(
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+    ) -> HarvestOutcome:
         """Sample and import the frames; return the counts of the run."""
         from harvest.frames import FrameHarvest, preview_frames
 
         sampling = self.sampling()
         inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
-        if show is not None:
-            return preview_frames(dataset, inputs, sampling, show)
+        if simulate:
+            return preview_frames(dataset, inputs, sampling)
         workers = self.workers or 0
         return FrameHarvest(dataset, sampling, self.label, workers, progress).run(inputs)
 

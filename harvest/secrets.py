@@ -16,6 +16,7 @@ import platformdirs
 
 from gleanset.errors import NeedsLogin, UsageError
 from gleanset.files.atomic import atomic_file, disk_errors
+from harvest.results import LoginResult
 
 VARIABLES = {
     "flickr.key": "FLICKR_API_KEY",
@@ -126,14 +127,14 @@ def check_pasted_secret(pasted: str, kind: str) -> str:
     return text
 
 
-def store_login(site: str, secrets: Mapping[str, str], **details: object) -> dict[str, object]:
-    """Store verified secrets by name; return the result of the command with `details`."""
+def store_login(site: str, secrets: Mapping[str, str], account: str = "") -> LoginResult:
+    """Store verified secrets by name; return the result of the command."""
     for name, value in secrets.items():
         store_secret(name, value)
-    result: dict[str, object] = {"logged_in": site, "kept_in": str(find_secrets_file()), **details}
+    result = LoginResult(logged_in=site, kept_in=str(find_secrets_file()), account=account)
     # The environment takes precedence: an old value there would still be used.
     if any(read_secret(name) != value for name, value in secrets.items()):
-        result["note"] = (
+        result.note = (
             "the environment has another value, which takes precedence over the stored one"
         )
     return result

@@ -280,7 +280,7 @@ def demo(job: CommandJob, into: Path, site: bool) -> Result | None:
 @commands.command(epilog="Example: gleanset episodes ~/episodes -d my-dataset")
 @job_options(simulate=True, on=True)
 @request_options(EpisodesRequest)
-def episodes(job: CommandJob, request: EpisodesRequest) -> Result | None:
+def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
     """Detect the faces in videos and track each within its shot.
 
     For each track, gleanset keeps the few frames that show the face best: large, sharp, and

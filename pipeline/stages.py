@@ -22,7 +22,6 @@ from gleanset.errors import GleansetError, Incomplete, RecipeError, UsageError
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.terminal import format_result
 from gleanset.work.progress import Progress
-from harvest.frames import summarize_frames
 from harvest.request import (
     FolderRequest,
     FramesRequest,
@@ -126,7 +125,7 @@ class Stages:
             yield f"episodes {_short(episodes.videos)}", self._source(episodes)
 
     def _source(self, part: Source) -> Callable[[Dataset], CommandResult]:
-        return lambda dataset: wrap_source(self.request(part).run(dataset, self.progress))
+        return lambda dataset: self.request(part).run(dataset, self.progress)
 
     def request(self, part: Source) -> Source:
         """Return the request of a table. Raises `InputUnusable` for an invalid path."""
@@ -232,12 +231,6 @@ def wrap_result(values: dict[str, object]) -> StageResult:
     return StageResult(values=values, printed=values)
 
 
-def wrap_source(values: dict[str, object]) -> StageResult:
-    """Return the result of a source."""
-    is_video = "video_states" in values
-    return StageResult(values=values, printed=summarize_frames(values) if is_video else values)
-
-
 def run_checks(checks: Iterable[Check]) -> None:
     """Run all checks; raise a single error as it is, several as one `RecipeError`."""
     errors: list[GleansetError] = []
@@ -311,11 +304,16 @@ def run_recipe(
                 results[name] = stage(dataset)
             except Incomplete as error:
                 incomplete.append(error)
-                results[name] = wrap_result(dict(error.result or {}))
+                results[name] = _result_of(error)
     result = RecipeResult(stages=results)
     if incomplete:
         raise Incomplete(incomplete[0].what, incomplete[0].fix, result)
     return result
+
+
+def _result_of(error: Incomplete) -> CommandResult:
+    assert isinstance(error.result, CommandResult), "an incomplete search has a result"
+    return error.result
 
 
 def _short(names: str | tuple[str, ...] | list[str]) -> str:

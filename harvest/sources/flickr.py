@@ -22,6 +22,7 @@ from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
 from harvest.http.urls import get_host
+from harvest.results import LoginResult
 from harvest.secrets import (
     FLICKR_KEYS_PAGE,
     LOGIN_HELP,
@@ -436,7 +437,7 @@ def _pixels(photo: Photo, side: str, size: str) -> int | None:
     return int(pixels) if pixels.isdecimal() else None
 
 
-def log_in_to_flickr(ask: Ask, *, endpoint: str = HOST) -> dict[str, object]:
+def log_in_to_flickr(ask: Ask, *, endpoint: str = HOST) -> LoginResult:
     """Ask for the API key and its secret, verify and store them; return the command's result.
 
     Raises `NeedsLogin` when Flickr rejects them, `RateLimited`, `Blocked`, `Unreachable`,

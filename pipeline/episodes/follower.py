@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
+import msgspec
 import numpy as np
 
 from facecrop.detectors import DetectorSpec, Pixels
@@ -27,6 +28,7 @@ from gleanset.records import Face, FollowedFace, Measured, Origin
 from gleanset.work.pool import Processes
 from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
+from harvest.results import FramesResult
 from harvest.video.frame_selector import FrameCandidate, FrameChooser
 from harvest.video.inputs import VideoInput
 from harvest.video.sampling import Sampling
@@ -269,16 +271,28 @@ def _search_directly(search: FrameSearch) -> SearchFrame:
     return submit
 
 
+class EpisodesResult(FramesResult, kw_only=True):
+    """Frames of faces that were added, and the new faces and tracks."""
+
+    faces: int
+    tracks: int
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts of faces, then those of frames and videos."""
+        counts = {"new faces": self.faces, "new tracks": self.tracks}
+        return {**counts, **super().summary()}
+
+
 def harvest_episodes(
     dataset: Dataset,
     follower: FaceFollower,
     videos: list[VideoInput],
     workers: int,
     progress: Progress,
-) -> dict[str, object]:
+) -> EpisodesResult:
     """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
 
-    def harvest(follower: FaceFollower) -> dict[str, object]:
+    def harvest(follower: FaceFollower) -> FramesResult:
         run = FrameHarvest(dataset, follower.sampling, progress=progress, follower=follower)
         return run.run(videos)
 
@@ -294,10 +308,11 @@ def harvest_episodes(
             harvested = harvest(replace(follower, search=pool.submit))
     else:
         harvested = harvest(follower)
-    new: dict[str, object] = {name: n - before[name] for name, n in count_rows().items()}
-    if not (new["faces"] or harvested["known"]):
-        new["note"] = (
+    new = {name: number - before[name] for name, number in count_rows().items()}
+    result = EpisodesResult(**msgspec.structs.asdict(harvested), **new)
+    if not (result.faces or result.known):
+        result.note = (
             "the default detector finds drawn faces: list others with facecrop detectors, or "
             "use whole images with harvest frames"
         )
-    return harvested | new
+    return result

@@ -12,7 +12,13 @@ from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.request import Count, Request, WorkerCount
 from gleanset.work.progress import Progress
-from harvest.request import NO_PROGRESS, AllowPrivate, Show, check_videos, make_video_inputs
+from harvest.request import (
+    NO_PROGRESS,
+    AllowPrivate,
+    HarvestOutcome,
+    check_videos,
+    make_video_inputs,
+)
 from harvest.video.options import End, Start, parse_time_range
 from harvest.video.sampling import Sampling
 
@@ -91,8 +97,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         check_videos(self.videos, self.COMMAND)
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, show: Show = None
-    ) -> dict[str, object]:
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+    ) -> HarvestOutcome:
         """Sample the videos and track their faces; return the counts."""
         from gleanset.images.cropping import CropGeometry, FaceCropper
         from harvest.frames import preview_frames
@@ -100,8 +106,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
 
         sampling = self.sampling(dataset)
         inputs = make_video_inputs(self.videos, dataset, sampling, self.allow_private)
-        if show is not None:
-            return preview_frames(dataset, inputs, sampling, show)
+        if simulate:
+            return preview_frames(dataset, inputs, sampling)
         geometry = CropGeometry.from_settings(dataset.settings.crop)
         cutter = FaceCropper(geometry, dataset.crops(dataset.cache))
         follower = FaceFollower(self._spec(dataset), cutter, self.per_track, sampling)

@@ -389,6 +389,4 @@ def test_crashing_detector_rejects_one_image(dataset: Dataset, tmp_path: Path) -
     assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
     assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [(images[3], "crashed")]
     again = find_faces(dataset, spec, CropGeometry(0.3), workers=1)
-    assert (again.images, again.rejected) == (1, 1), (
-        "a rejected image is retried by the next run"
-    )
+    assert (again.images, again.rejected) == (1, 1), "a rejected image is retried by the next run"

@@ -280,6 +280,6 @@ def test_harvest_without_plugin_prints_hint(tmp_path: Path) -> None:
 def test_harvest_keeps_heic_extension(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "phone.HEIC").write_bytes(encode_heic())
-    assert harvest_files(dataset, [tmp_path / "in"], ImportOptions(workers=1))["added"] == 1
+    assert harvest_files(dataset, [tmp_path / "in"], ImportOptions(workers=1)).added == 1
     assert {image.format for image in dataset.images.iterate()} == {"HEIF"}
     assert {path.suffix for path in (dataset.root / "images").rglob("*.*")} == {".heic"}

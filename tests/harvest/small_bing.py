@@ -148,9 +148,10 @@ def search(
     searches = plan_searches([(word, None) for word in words], sources, {})
     run = DownloadRun(open_client)
     try:
-        return harvest_searches(dataset, searches, run, limit=limit, condition=condition)
+        result = harvest_searches(dataset, searches, run, limit=limit, condition=condition)
     except Incomplete as error:
-        return error.result or {}
+        result = error.result
+    return result.to_json()
 
 
 def searches_of(source: Source, *queries: Query) -> list[Search]:

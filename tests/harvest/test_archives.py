@@ -444,7 +444,7 @@ def test_table_overrides_metadata_and_metadata_overrides_options(
     (place / "deep" / "sources.csv").write_text("file,author\nd.jpg,near\n")
     own_credit = Credit("me", "my own", "https://me.example")
     done = harvest_files(dataset, [place], ImportOptions(credit=own_credit, workers=1))
-    assert (done["added"], done["rejected"]) == (4, 0), "a table is not an image"
+    assert (done.added, done.rejected) == (4, 0), "a table is not an image"
     assert credits_by_name(dataset) == {
         "a.jpg": own_credit,
         "b.jpg": Credit("Bea", "my own", "https://b.example/1"),

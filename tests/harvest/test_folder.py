@@ -53,7 +53,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, object]:
-    return harvest_files(dataset, folders, ImportOptions(workers=1, **options))  # type: ignore[arg-type]
+    return harvest_files(dataset, folders, ImportOptions(workers=1, **options)).to_json()  # type: ignore[arg-type]
 
 
 def images(dataset: Dataset) -> dict[str, Image]:
@@ -129,18 +129,16 @@ def test_simulation_counts_imported_files_with_other_labels_as_duplicates(
     folder = write_pictures(tmp_path / "photos", ("a.jpg", "b.jpg"))
     shutil.make_archive(str(folder), "zip", folder)
     harvest(dataset, tmp_path / name, **first)
-    lines = list[str]()
     for options in ({}, {"label": "mine"}, {"hints": True}):
-        done = harvest(dataset, tmp_path / name, show=lines.append, **options)
-        assert done["candidates"] == 0
+        done = harvest(dataset, tmp_path / name, simulate=True, **options)
+        assert (done["candidates"], done.get("paths")) == (0, None)
         assert (done.get("known"), done.get("duplicate")) == (
             (2, None) if options == first else (None, 2)
         )
-    assert lines == []
     harvest(dataset, tmp_path / name, label="mine")
     (folder / "a.jpg").write_bytes(picture(9))
-    changed = harvest(dataset, folder, show=lines.append)
-    assert changed["candidates"] == len(lines) == (1 if name == "photos" else 2)
+    changed = harvest(dataset, folder, simulate=True)
+    assert changed["candidates"] == len(changed["paths"]) == (1 if name == "photos" else 2)
 
 
 def test_labels_from_replaced_weak_labels_are_revoked(dataset: Dataset, folder: Path) -> None:
@@ -465,7 +463,7 @@ def posts(dataset: Dataset) -> dict[str, str | None]:
 
 
 def test_group_by_folder(dataset: Dataset, photos: Path) -> None:
-    done = FolderRequest(path=str(photos), group_by="folder", workers=1).run(dataset)
+    done = FolderRequest(path=str(photos), group_by="folder", workers=1).run(dataset).to_json()
     assert (done["added"], done["groups"]) == (8, 3)
     assert posts(dataset)["p0-0.jpg"] == str(photos / "session 0")
     assert posts(dataset)["p3-1.jpg"] == str(photos)
@@ -473,18 +471,18 @@ def test_group_by_folder(dataset: Dataset, photos: Path) -> None:
 
 def test_groups_are_added_by_second_run(dataset: Dataset, photos: Path) -> None:
     first = FolderRequest(path=str(photos), workers=1)
-    message = first.run(dataset)["maybe_parts_of_one_picture"]
+    message = first.run(dataset).maybe_parts_of_one_picture
     assert message["files"] == 8
     assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     by_name = FolderRequest(path=str(photos), group_by=NUMBERED, workers=1)
-    second_result = by_name.run(dataset)
+    second_result = by_name.run(dataset).to_json()
     assert (second_result["added"], second_result["duplicate"], second_result["groups"]) == (
         0,
         8,
         4,
     )
     assert set(posts(dataset).values()) == {"p0", "p1", "p2", "p3"}
-    assert by_name.run(dataset)["known"] == 8
+    assert by_name.run(dataset).known == 8
 
 
 def test_group_by_archive_folder(dataset: Dataset, tmp_path: Path) -> None:
@@ -495,11 +493,11 @@ def test_group_by_archive_folder(dataset: Dataset, tmp_path: Path) -> None:
         )
         for first in (1, 11)
     )
-    done = FolderRequest(path=places, group_by="folder", workers=1).run(dataset)
+    done = FolderRequest(path=places, group_by="folder", workers=1).run(dataset).to_json()
     assert (done["added"], done["groups"]) == (8, 4), (
         "equal folder names of two archives are two groups"
     )
-    done = FolderRequest(path=places, group_by=NUMBERED, workers=1).run(dataset)
+    done = FolderRequest(path=places, group_by=NUMBERED, workers=1).run(dataset).to_json()
     assert (done["duplicate"], done["groups"]) == (8, 1)
     assert set(posts(dataset).values()) == {"x"}
 
@@ -507,11 +505,9 @@ def test_group_by_archive_folder(dataset: Dataset, tmp_path: Path) -> None:
 def test_group_preview_and_invalid_patterns(photos: Path, tmp_path: Path) -> None:
     line = ("folder", photos, "-d", tmp_path / "d", "--group-by")
     simulated = run_here("harvest.cli", *line, NUMBERED, "--simulate", "--json")
-    assert json.loads(simulated.stdout.splitlines()[-1]) == {
-        "candidates": 8,
-        "ignored": 0,
-        "groups": 4,
-    }
+    preview = json.loads(simulated.stdout)
+    assert len(preview.pop("paths")) == 8
+    assert preview == {"candidates": 8, "ignored": 0, "groups": 4}
     for bad in ("(", "x+", "(nowhere)"):
         run_here("harvest.cli", *line, bad, "--simulate").refused(2)
     assert not (tmp_path / "d").exists()

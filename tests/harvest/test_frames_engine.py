@@ -103,7 +103,7 @@ def test_animated_images_are_sampled(dataset: Dataset, tmp_path: Path, kind: str
     path = tmp_path / "sticker.bin"
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250)
     plain = Sampling(mode="every", every=0.25, skip_similar=None, drop_bad=False)
-    assert FrameHarvest(dataset, plain).run([VideoFile(path)])["added"] == 4
+    assert FrameHarvest(dataset, plain).run([VideoFile(path)]).added == 4
     times = sorted(image.origins[0].time or 0.0 for image in dataset.images.iterate())
     assert times == pytest.approx([0, 0.25, 0.5, 0.75])
 

@@ -127,7 +127,7 @@ def test_download_is_removed_after_sampling(pages: Pages, tmp_path: Path) -> Non
         downloads = dataset.cache / "downloads"
         client = partial(Client, allow_private=True)
         address = VideoUrl(pages.address("episode.mp4"), client, downloads)
-        assert FrameHarvest(dataset, Sampling("every", 1.0)).run([address])["added"]
+        assert FrameHarvest(dataset, Sampling("every", 1.0)).run([address]).added
         assert not list(downloads.iterdir())
 
 

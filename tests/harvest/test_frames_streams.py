@@ -39,8 +39,7 @@ def sample(dataset: Dataset, video: Path, **options: Any) -> list[float]:
     """Harvest a frame per second; return seconds since the first one."""
     every_second = Sampling("every", every=1, skip_similar=None, drop_bad=False, **options)
     result = FrameHarvest(dataset, every_second, workers=1).run([VideoFile(video)])
-    assert not result["rejected"]
-    assert "reasons" not in result or not result["reasons"]
+    assert (result.rejected, result.reasons) == (0, {})
     times = sorted(o.time or 0.0 for image in dataset.images.iterate() for o in image.origins)
     return [round(time - times[0], 2) for time in times]
 

@@ -139,8 +139,8 @@ def test_invalid_arguments_fail_before_requests(
 def test_simulated_keyword_search_prints_urls(bing: SmallBing, tmp_path: Path) -> None:
     line = [w for w in bing.line(tmp_path / "d", "cat", "-s", "--limit=3") if w != "--json"]
     done = run_here("harvest.cli", *line)
-    assert (done.code, done.stderr) == (0, "candidates: 3\n")
-    assert done.stdout.splitlines() == [f"{bing.site.url}/p/{n}.jpg" for n in range(3)]
+    urls = [f"  {bing.site.url}/p/{n}.jpg" for n in range(3)]
+    assert (done.code, done.stdout.splitlines()) == (0, ["candidates: 3", "new:", *urls])
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()
 
@@ -151,14 +151,26 @@ def test_simulated_import_prints_paths(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a.zip", {"in/2.jpg": picture(2)})
     line = ("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d")
     done = run_here(*line, "-s")
-    assert done.stdout.splitlines() == [f"{tree}/1.jpg", f"{archive}:in/2.jpg"]
-    assert done.stderr.splitlines() == ["candidates: 2"]
+    new = ["new:", f"  {tree}/1.jpg", f"  {archive}:in/2.jpg"]
+    assert done.stdout.splitlines() == ["candidates: 2", *new]
     result = run_here(*line, "-s", "--hints-from-folders")
-    assert result.stderr.splitlines() == ["candidates: 2", "hints:", "  tree: 1, in: 1"]
-    assert run_here(*line, "-s", "-q").stderr == ""
+    hints = ["weak labels:", "  tree: 1, in: 1"]
+    assert result.stdout.splitlines() == ["candidates: 2", *hints, *new]
+    assert run_here(*line, "-s", "-q")[1:] == ("", "")
     assert not (tmp_path / "d").exists()
     assert run_here(*line, "--json").json["added"] == 2
     assert run_here(*line, "-s", "-j").json == {"candidates": 0, "known": 2, "ignored": 0}
+
+
+def test_simulated_import_of_many_prints_counts_first(tmp_path: Path) -> None:
+    tree = write_pictures(tmp_path / "tree", 9)
+    line = ("harvest.cli", "folder", tree, "-d", tmp_path / "d", "-s")
+    lines = run_here(*line).checked().stdout.splitlines()
+    assert lines[:2] == ["candidates: 9", "new (-v lists all):"]
+    assert lines[-1] == "  and 4 more"
+    assert len(lines) == 8
+    assert len(run_here(*line, "-v").checked().stdout.splitlines()) == 11
+    assert len(run_here(*line, "--json").json["paths"]) == 9
 
 
 # Filters
@@ -282,12 +294,12 @@ def test_retry_restores_provenance(bing: SmallBing, dataset: Dataset, tmp_path: 
     assert set(reasons(dataset)) == {"1.jpg", "2.jpg", "7.jpg", "8.jpg"}
 
     first = retry(dataset, DownloadRun(open_client), reason="http 403")
-    assert (first["added"], first["rejected"]) == (1, 0)
+    assert (first.added, first.rejected) == (1, 0)
     second = retry(dataset, DownloadRun(open_client))
-    assert (second["added"], second["rejected"], second["reasons"]) == (2, 1, {"http 404": 1})
+    assert (second.added, second.rejected, second.reasons) == (2, 1, {"http 404": 1})
     assert reasons(dataset) == {"7.jpg": "http 404"}
-    assert retry(dataset, DownloadRun(open_client))["added"] == 1
-    assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
+    assert retry(dataset, DownloadRun(open_client)).added == 1
+    assert retry(dataset, DownloadRun(open_client)).nothing_to_retry
     assert reasons(dataset) == {}
     origins = [o for image in dataset.images.iterate() for o in image.origins]
     [origin] = [o for o in origins if "/1.jpg" in str(o.url)]
@@ -304,7 +316,7 @@ def test_forgotten_image_is_not_downloaded_again(bing: SmallBing, dataset: Datas
     search(dataset, source)
     search(dataset, shelf(bing, "two", 1))
     before = len(bing.fetched)
-    assert retry(dataset, DownloadRun(open_client))["nothing_to_retry"] is True
+    assert retry(dataset, DownloadRun(open_client)).nothing_to_retry
     assert (len(bing.fetched), dataset.images.count()) == (before, 1)
     assert set(reasons(dataset).values()) == {"forgotten"}
 
@@ -432,18 +444,18 @@ def test_invalid_label_raises_error() -> None:
 def test_preview_lists_duplicate_urls_once(dataset: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_text("https://a.example/1.jpg\n" * 3 + "https://a.example/2.jpg\n")
-    printed_urls: list[str] = []
     request = UrlsRequest(file=str(path), limit=2)
-    result = request.run(dataset, show=printed_urls.append)
-    assert printed_urls == ["https://a.example/1.jpg", "https://a.example/2.jpg"]
-    assert result == {"candidates": 2, "known": 2}
+    assert request.run(dataset, simulate=True).to_json() == {
+        "candidates": 2,
+        "known": 2,
+        "paths": ["https://a.example/1.jpg", "https://a.example/2.jpg"],
+    }
 
 
 def test_preview_matches_run(bing: SmallBing, dataset: Dataset) -> None:
     endpoint = {"bing": {"endpoint": bing.site.url}}
     request = KeywordRequest(keywords=("cat",), limit=3, options=endpoint, allow_private=True)
-    printed_urls: list[str] = []
-    request.run(dataset, show=printed_urls.append)
+    printed_urls = request.run(dataset, simulate=True).paths
     assert dataset.images.count() == 0
     request.run(dataset)
     urls = {origin.url for image in dataset.images.iterate() for origin in image.origins}

@@ -153,7 +153,7 @@ class Simulated(CandidateQueue):
     def __init__(
         self, dataset: Dataset, numbers: list[int], common: set[str], die: random.Random
     ) -> None:
-        super().__init__([], SimulatedImporter(dataset, lambda _: None), set(), 0)
+        super().__init__([], SimulatedImporter(dataset), set(), 0)
         self._common = common
         self.visited = 0
         self.under_way: list[Candidate] = []

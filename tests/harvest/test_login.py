@@ -57,7 +57,7 @@ class Person:
 
 
 def pixiv(site: PixivSite, person: Person, token: str | None = None) -> dict[str, object]:
-    return log_in_to_pixiv(person.ask, person.open_browser, token, **site.options)
+    return log_in_to_pixiv(person.ask, person.open_browser, token, **site.options).to_json()
 
 
 def accept_code(site: PixivSite, code: str, token: str) -> None:
@@ -156,7 +156,7 @@ def test_site_refusal_raises_error(
 
 
 def flickr(site: PixivSite, person: Person) -> dict[str, object]:
-    return log_in_to_flickr(person.ask, endpoint=f"{site.url}/flickr")
+    return log_in_to_flickr(person.ask, endpoint=f"{site.url}/flickr").to_json()
 
 
 def reply_to_flickr(site: PixivSite, status: int, body: object) -> None:

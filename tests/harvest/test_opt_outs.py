@@ -351,7 +351,7 @@ def test_opt_outs_in_own_folder_are_only_reported(dataset: Dataset, tmp_path: Pa
     folder.mkdir()
     for number, name in enumerate(("xmp attribute", "c2pa of a png", "no signal")):
         (folder / f"{number}.jpg").write_bytes(OPTED_OUT.get(name, ("", Statements()))[1].picture)
-    done = FolderRequest(path=str(folder)).run(dataset)
+    done = FolderRequest(path=str(folder)).run(dataset).to_json()
     assert (done["added"], done["reserved"]) == (3, 2)
     files = done["reserved_files"]["files"]
     assert sorted(files) == [f"mine/0.jpg: {IPTC}", f"mine/1.jpg: {C2PA}"]

@@ -75,7 +75,7 @@ def test_retry_of_one_source(dataset: Dataset, site: FaultyServer) -> None:
     record_outcome(dataset, candidate(site.url, "google"), picture(1))
     assert reasons(dataset) == {"bing": "http 403"}
     result = retry(dataset, DownloadRun(lambda: Client(allow_private=True)))
-    assert (result["added"], result["duplicate"]) == (0, 1)
+    assert (result.added, result.duplicate) == (0, 1)
     assert reasons(dataset) == {}
     [image] = dataset.images.iterate()
     assert [origin.source for origin in image.origins] == ["bing", "google"]
@@ -102,24 +102,28 @@ def from_urls(site: FaultyServer, folder: Path) -> Harvest:
     SmallBing(site)
     urls = folder / "list.txt"
     urls.write_text("".join(f"{site.url}/p/{n}.jpg\n" for n in range(PICTURES)))
-    return lambda dataset: harvest_urls(dataset, [urls], DownloadRun(client), limit=PICTURES)
+    return lambda dataset: harvest_urls(
+        dataset, [urls], DownloadRun(client), limit=PICTURES
+    ).to_json()
 
 
 def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
     SmallBing(site).results["cat"] = [f"{n}.jpg" for n in range(2 * PICTURES)]
     searches = searches_of(Bing(), Query("cat", "cat", {"endpoint": site.url}))
-    return lambda dataset: harvest_searches(dataset, searches, DownloadRun(client), limit=PICTURES)
+    return lambda dataset: harvest_searches(
+        dataset, searches, DownloadRun(client), limit=PICTURES
+    ).to_json()
 
 
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:
     write_pictures(folder, PICTURES)
-    return lambda dataset: harvest_files(dataset, [folder], ImportOptions(workers=1))
+    return lambda dataset: harvest_files(dataset, [folder], ImportOptions(workers=1)).to_json()
 
 
 def from_archive(site: FaultyServer, folder: Path) -> Harvest:
     files = {f"{number}.jpg": picture(number) for number in range(PICTURES)}
     archive = make_archive(folder / "all.zip", files)
-    return lambda dataset: harvest_files(dataset, [archive], ImportOptions(workers=1))
+    return lambda dataset: harvest_files(dataset, [archive], ImportOptions(workers=1)).to_json()
 
 
 @pytest.mark.parametrize("harvest_by", [from_urls, from_keyword, from_folder, from_archive])
@@ -179,7 +183,7 @@ class Host:
     def harvest(self, dataset: Dataset, *paths: str) -> dict[str, object]:
         file = dataset.root.parent / "list.txt"
         file.write_text("".join(f"{self.site.url}{path}\n" for path in paths), encoding="utf-8")
-        return harvest_urls(dataset, [file], RUN, ListOptions("cat"))
+        return harvest_urls(dataset, [file], RUN, ListOptions("cat")).to_json()
 
 
 @pytest.fixture
@@ -198,7 +202,7 @@ def test_refusing_host_is_skipped_and_retried(host: Host, dataset: Dataset) -> N
     assert host.requests < 5 + 4 * DownloadLimits().per_host + 16
     assert result["added"] + result["rejected"] + result["not_asked"] == 200
     host.refuses_from = 10**9
-    assert retry(dataset, RUN, NOT_ASKED)["added"] == result["not_asked"]
+    assert retry(dataset, RUN, NOT_ASKED).added == result["not_asked"]
 
 
 def test_refusing_host_ends_search(host: Host, dataset: Dataset) -> None:
@@ -206,7 +210,7 @@ def test_refusing_host_ends_search(host: Host, dataset: Dataset) -> None:
     source = Shelf("many", [f"{host.site.url}/p/{n}.jpg" for n in range(5000)])
     with pytest.raises(Incomplete, match="not requested") as caught:
         harvest_searches(dataset, plan_searches([("x", None)], [source], {}), RUN, limit=50)
-    assert caught.value.result["added"] == 5
+    assert caught.value.result.added == 5
     assert source.yielded < 1000
 
 

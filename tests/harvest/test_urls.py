@@ -95,7 +95,7 @@ def harvest(
         files,
         DownloadRun(lambda: Client(limits, allow_private=True)),
         **options,  # type: ignore[arg-type]
-    )
+    ).to_json()
 
 
 def stored_urls(dataset: Dataset, site: FaultyServer) -> set[str]:

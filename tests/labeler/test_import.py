@@ -394,7 +394,7 @@ def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path:
     loose = write_pictures(tmp_path / "loose", ["episode 3-9.jpg"], first=101)
     run_import(empty, faces, group_by=str(NUMBERED))
     done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)
-    assert (done["added"], done["groups"]) == (2, 1)
+    assert (done.added, done.groups) == (2, 1)
     sizes = Counter(assign_split_groups(empty.db).values()).values()
     assert set(sizes) == {2, 3}
     posts = [image.origins[0].post for image in empty.images.iterate()]

@@ -27,6 +27,7 @@ import msgspec
 from gleanset.errors import Changed, GleansetError, NeedsLogin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
+from harvest.results import LoginResult
 from harvest.secrets import LOGIN_HELP, Ask, check_pasted_secret, store_login
 from harvest.sources.base import (
     Endpoint,
@@ -319,7 +320,7 @@ def log_in_to_pixiv(
     *,
     endpoint: str = HOST,
     auth_endpoint: str = AUTH_HOST,
-) -> dict[str, object]:
+) -> LoginResult:
     """Log in to Pixiv and store the refresh token; return the command's result.
 
     With an existing refresh `token` nothing is asked. Otherwise `open_browser` opens the login

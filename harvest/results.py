@@ -1,0 +1,245 @@
+"""Results of the `harvest` commands and of the sources of recipes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from gleanset.command_result import CommandResult
+from gleanset.named_files import MAX_LISTED, shorten_list
+from gleanset.terminal import escape_name
+
+OK = "ok"
+
+
+class HarvestCounts(CommandResult, kw_only=True):
+    """What a harvest or its simulation counts.
+
+    `duplicate` images came from elsewhere before; `known` items were visited before. Results that a
+    site does not show to this account are `hidden`; those without an address are `unreadable`.
+    `keywords` and `sources` are the parts of a search, with their `status`.
+    """
+
+    status: str = ""
+    duplicate: int = 0
+    known: int = 0
+    hidden: int = 0
+    filtered: int = 0
+    unreadable: int = 0
+    reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    hints: dict[str, int] = msgspec.field(default_factory=dict)
+    no_results: bool = False
+    keywords: dict[str, HarvestCounts] = msgspec.field(default_factory=dict)
+    sources: dict[str, HarvestCounts] = msgspec.field(default_factory=dict)
+    ignored: int | None = None
+    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    rows_without_file: int = 0
+    rows_without_file_names: dict[str, Any] = msgspec.field(default_factory=dict)
+    rejected_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    reserved: int = 0
+    reserved_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    groups: int | None = None
+    without_group: int = 0
+    note: str = ""
+    maybe_parts_of_one_picture: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def counted(self) -> dict[str, int]:
+        """Return the counts of items by the names that people use, the most important first."""
+        return {
+            "duplicate": self.duplicate,
+            "known": self.known,
+            "hidden": self.hidden,
+            "filtered": self.filtered,
+            "unreadable": self.unreadable,
+        }
+
+    def describe(self) -> str:
+        """Return the counts of a part of a search, and its error, in a line."""
+        texts = [f"{number:,} {name}" for name, number in self.counted().items() if number]
+        line = ", ".join(texts) or "nothing"
+        error = "" if self.status in ("", OK) else "; ".join(self.status.splitlines())
+        return f"{line}; {error}" if error else line
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts, then what they consist of."""
+        return {
+            "result": "the search found nothing" if self.no_results else "",
+            "note": self.note,
+            **self.counted(),
+            "ignored": self.ignored,
+            "rows without a file": self.rows_without_file,
+            "with an opt-out signal": self.reserved,
+            "groups": self.groups,
+            "without a group": self.without_group,
+            "reasons": self.reasons,
+            "weak labels": self.hints,
+            "keywords": _describe_parts(self.keywords),
+            "sources": _describe_parts(self.sources),
+            "ignored, by reason": self.ignored_reasons,
+            "names without a file": self.rows_without_file_names,
+            "rejected files": self.rejected_files,
+            "files with an opt-out signal": self.reserved_files,
+            "maybe parts of one picture": self.maybe_parts_of_one_picture,
+        }
+
+
+class HarvestResult(HarvestCounts, kw_only=True):
+    """Images that a run added, met again or rejected.
+
+    `not_asked` images were not requested, because their hosts refuse requests. `taken_back` labels
+    came from weak labels that this run contradicts.
+    """
+
+    added: int
+    duplicate: int
+    known: int
+    rejected: int
+    not_asked: int = 0
+    without_hint: int = 0
+    taken_back: int = 0
+
+    def counted(self) -> dict[str, int]:
+        """Return the counts of items by the names that people use."""
+        return {
+            "added": self.added,
+            **super().counted(),
+            "rejected": self.rejected,
+            "not requested": self.not_asked,
+            "without a weak label": self.without_hint,
+            "labels withdrawn": self.taken_back,
+        }
+
+
+class HarvestPreview(HarvestCounts, kw_only=True):
+    """What a harvest would fetch: the number of candidates, and their paths or URLs."""
+
+    ONLY_PRINTED = ("names_all",)
+
+    candidates: int
+    paths: list[str] = msgspec.field(default_factory=list)
+    names_all: bool = False
+
+    def counted(self) -> dict[str, int]:
+        """Return the counts of items by the names that people use."""
+        return {"candidates": self.candidates, **super().counted()}
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts, then the first paths, or all of them."""
+        return super().summary() | preview_paths(self.paths, names_all=self.names_all)
+
+
+class RetryResult(CommandResult, kw_only=True):
+    """Failed downloads that were tried again."""
+
+    added: int
+    duplicate: int
+    rejected: int
+    not_asked: int = 0
+    taken_back: int = 0
+    reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    nothing_to_retry: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts, or that there was nothing to retry."""
+        if self.nothing_to_retry:
+            return {"result": "nothing to retry"}
+        return {
+            "added": self.added,
+            "duplicate": self.duplicate,
+            "rejected": self.rejected,
+            "not requested": self.not_asked,
+            "labels withdrawn": self.taken_back,
+            "reasons": self.reasons,
+        }
+
+
+class FramesResult(HarvestResult, kw_only=True):
+    """Frames that were added, and what happened to each video."""
+
+    left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    unreadable_videos: dict[str, Any] = msgspec.field(default_factory=dict)
+    video_states: dict[str, int]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts; they say what is a frame and what is a video."""
+        parts = ", ".join(f"{number} {state}" for state, number in self.video_states.items())
+        return {
+            "videos": f"{sum(self.video_states.values())} ({parts})",
+            "note": self.note,
+            "new frames": self.added,
+            "duplicate frames": self.duplicate,
+            "known frames": self.known,
+            "rejected frames": self.rejected - self.video_states.get("rejected", 0),
+            "reasons": self.reasons,
+            "left out": self.left_out,
+            "damaged or unreadable videos": self.unreadable_videos,
+        }
+
+
+class VideosPreview(CommandResult, kw_only=True):
+    """Videos that would be sampled, and what is wrong with others."""
+
+    ONLY_PRINTED = ("names_all",)
+
+    videos: int
+    known: int = 0
+    rejected: int = 0
+    problems: list[str] = msgspec.field(default_factory=list)
+    paths: list[str] = msgspec.field(default_factory=list)
+    names_all: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts, then the problems and the first paths, or all of them."""
+        return {
+            "videos": self.videos,
+            "known": self.known,
+            "rejected": self.rejected,
+            "problems": self.problems,
+            **preview_paths(self.paths, names_all=self.names_all),
+        }
+
+
+class LoginResult(CommandResult, kw_only=True):
+    """The site, the account and the file of a stored login."""
+
+    logged_in: str
+    kept_in: str
+    account: str = ""
+    note: str = ""
+
+
+R = TypeVar("R", bound=HarvestCounts)
+
+
+def merge_results(results: Sequence[R]) -> R:
+    """Return the results of several runs as that of one: counts are added, lists joined."""
+    merged = results[0]
+    for result in results[1:]:
+        both = msgspec.structs.asdict(merged)
+        for name, value in msgspec.structs.asdict(result).items():
+            both[name] = _add(both[name], value)
+        merged = type(merged)(**both)
+    return merged
+
+
+def _add(first: Any, second: Any) -> Any:
+    if not (first and second):
+        return first or second
+    if isinstance(first, dict):
+        return dict((Counter(first) + Counter(second)).most_common())
+    return first + second
+
+
+def preview_paths(paths: Sequence[str], *, names_all: bool) -> dict[str, list[str]]:
+    """Return the first paths for people, or all of them, under a heading."""
+    lines = [escape_name(path) for path in paths]
+    if names_all or len(lines) <= MAX_LISTED:
+        return {"new": lines}
+    return {"new (-v lists all)": shorten_list(lines)}
+
+
+def _describe_parts(parts: Mapping[str, HarvestCounts]) -> list[str]:
+    return [f"{name}: {part.describe()}" for name, part in parts.items()]
