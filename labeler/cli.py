@@ -16,7 +16,7 @@ from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_
 from gleanset.cli import main as run_main
 from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.classes import list_aliases, normalize_alias
-from gleanset.db.journal import PERSON, TOGETHER, Choice
+from gleanset.db.journal import PERSON, TOGETHER, Choice, SampleState
 from gleanset.db.proposals import get_cluster
 from gleanset.db.samples import Hints
 from gleanset.db.sorting import SampleTiles
@@ -431,19 +431,37 @@ def check_typo(dataset: Dataset, label: str) -> None:
         )
 
 
+_STATES = {
+    SampleState.LABELLED: "labelled",
+    SampleState.UNSPLIT: "waiting for split",
+    SampleState.QUEUE: "not labelled",
+    SampleState.REJECTED: "rejected",
+    SampleState.DUPLICATE: "duplicates",
+    SampleState.RETIRED: "not in the dataset (the images stay)",
+}
+
+
 class UndoneStep(AliasedResult, kw_only=True):
-    """A step that was undone: samples restored, and those changed since, which stay."""
+    """A step that was undone: samples restored, and those changed since, which stay.
+
+    `now` are the states of the samples that the undo changed.
+    """
 
     undone: str
     restored: int
     changed_since: int
     splits_put_back: int = 0
+    now: dict[SampleState, int] = msgspec.field(default_factory=dict)
+    next: str = ""
 
     def summary(self) -> dict[str, Any]:
-        """Return the result without counts that are all zero."""
+        """Return the result without counts that are all zero, in plain words."""
         counts = ("restored", "changed_since")
         has_counts = self.restored or self.changed_since
-        return {key: x for key, x in self.to_json().items() if has_counts or key not in counts}
+        result = {key: x for key, x in self.to_json().items() if has_counts or key not in counts}
+        if self.now:
+            result["now"] = {_STATES[state]: number for state, number in self.now.items()}
+        return result
 
 
 @commands.command(epilog="Example: labeler undo -d my-dataset")
@@ -455,11 +473,15 @@ def undo(job: CommandJob) -> UndoneStep:
         operation = undone.operation.first()
         created = [operation.arguments["name"]] if operation.kind == "new-class" else []
         notes = dataset.classes.explain_aliases(created, dataset.option)
+        states = dataset.journal.count_states()
+    command = "labeler split" if SampleState.UNSPLIT in states else "gleanset status"
     return UndoneStep(
         undone=undone.name,
         restored=undone.restored,
         changed_since=undone.changed_since,
         splits_put_back=undone.splits,
+        now=dict(sorted(states.items())),
+        next=f"{command} {dataset.option}" if states else "",
     ).with_facts(notes)
 
 

@@ -11,17 +11,19 @@ from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from curation.labelling_command import PRELABEL_COMMAND, has_window, suggest_labelling_command
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset
+from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import WHOLE
 from gleanset.db.journal import count_unseen_in_evaluation, get_unseen_labels
 from gleanset.db.proposals import count_confident_proposals
 from gleanset.db.reports import REMOVAL, Reports, list_spooled_reports
-from gleanset.db.samples import Hints
+from gleanset.db.samples import Hints, SplitEvidence
 from gleanset.db.statistics import Statistics
 from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_command
 from gleanset.records import Run
 from labeler.acceptance import acceptance_obstacle, plan_acceptance
-from labeler.duplicates.plan import conflicting_label_summary
+from labeler.duplicates.finder import STAGE as DEDUP
+from labeler.duplicates.plan import DuplicatePlan, conflicting_label_summary, make_plan
 from labeler.requests import SOURCE as IMPORT
 from labeler.splits.split_spec import suggest_training_command
 
@@ -33,10 +35,11 @@ MIN_SHARE_TO_LABEL = 10
 """With a model, labeling comes next if at least 1 of this many labelled samples is pending."""
 
 
-def next_step(dataset: Dataset) -> str:
+def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
     """Return the command to run next; it works as printed.
 
-    The only placeholder is DIR, a folder of images that only the user can name.
+    The only placeholder is DIR, a folder of images that only the user can name. What was just
+    undone is not advised again. `duplicates` is the present plan, if the caller has made it.
     """
     option = dataset.option
     if dataset.read_only:
@@ -47,7 +50,14 @@ def next_step(dataset: Dataset) -> str:
     counts = _SampleCounts(dataset)
     if not counts.labelled or (counts.classes < 2 and dataset.runs.get_latest("baseline") is None):
         return _next_labeling_step(dataset, counts, option)
-    return _next_model_step(dataset, counts, option)
+    if duplicates is None:
+        duplicates = _plan_duplicates(dataset)
+    return _next_model_step(dataset, counts, option, duplicates)
+
+
+def _plan_duplicates(dataset: Dataset) -> DuplicatePlan:
+    pairs = Pairs(dataset.db)
+    return make_plan(pairs) if pairs.may_be_open() else DuplicatePlan()
 
 
 class _SampleCounts:
@@ -69,22 +79,26 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) ->
         return command
     if not counts.labelled and (suggestion := suggest_whole_images(dataset)) is not None:
         return suggestion[0]
-    if any(acceptance_obstacle(sample) is None for sample in Hints(dataset.db).iter_waiting()):
+    is_refused = dataset.journal.find_undone_kind() == "accept-hints"
+    hints = [] if is_refused else Hints(dataset.db).iter_waiting()
+    if any(acceptance_obstacle(sample) is None for sample in hints):
         return f"labeler accept hints {option}"
     if counts.pending and (command := _usable_labelling_command(dataset)) is not None:
         return command
     return f"harvest folder DIR --hints-from-folders {option}"
 
 
-def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
+def _next_model_step(
+    dataset: Dataset, counts: _SampleCounts, option: str, duplicates: DuplicatePlan
+) -> str:
     is_split = bool(dataset.samples.get_split_settings())
     # The first split waits for the search. Later ones come first, so that new labels are used.
     if not is_split and (command := _detection_command(dataset, option)) is not None:
         return command
     if (command := _accept_command(dataset, counts, option)) is not None:
         return command
-    if _count_unsplit(dataset):
-        return f"labeler split {option}"
+    if (command := _splitting_command(dataset, option, duplicates)) is not None:
+        return command
     if (command := _detection_command(dataset, option)) is not None:
         return command
     latest_run = dataset.runs.get_latest("baseline")
@@ -98,8 +112,26 @@ def _next_model_step(dataset: Dataset, counts: _SampleCounts, option: str) -> st
     return f"{SERVE if _can_serve(dataset) else EXPORT} {option}"
 
 
+def _splitting_command(dataset: Dataset, option: str, duplicates: DuplicatePlan) -> str | None:
+    """Return the command that new labels need before a training, if any."""
+    if _has_unmarked_duplicates(dataset, duplicates):
+        return f"labeler dedup {option}"
+    return f"labeler split {option}" if _count_unsplit(dataset) else None
+
+
+def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> bool:
+    """Return whether `labeler dedup` was not run since images were labelled, nor just undone."""
+    unreadable = dataset.rejections.count_by_reason().get(DEDUP, {})
+    if SplitEvidence(dataset.db).count_not_searched() > sum(unreadable.values()):
+        return True
+    is_undone = dataset.journal.find_undone_kind() == "set-aside"
+    return bool(duplicates.places) and not is_undone
+
+
 def _accept_command(dataset: Dataset, counts: _SampleCounts, option: str) -> str | None:
     """Return the command that accepts predictions, if enough of them are confident."""
+    if dataset.journal.find_undone_kind() == "accept-proposals":
+        return None
     confident = count_confident_proposals(dataset.db, 0.9)
     if confident * MIN_SHARE_TO_LABEL < counts.labelled:
         return None
@@ -121,7 +153,7 @@ def _can_serve(dataset: Dataset) -> bool:
 
 def _detection_command(dataset: Dataset, option: str) -> str | None:
     rejected = dataset.rejections.count_by_reason().get("facecrop", {})
-    if dataset.images.count_unprocessed() <= sum(rejected.values()):
+    if dataset.images.count_new() <= sum(rejected.values()):
         return None
     if (folder := dataset.images.find_interrupted_import(IMPORT)) is not None and folder.exists():
         # A face search would add samples beside those of the interrupted import.
@@ -180,6 +212,7 @@ def status(dataset: Dataset) -> dict[str, Any]:
             splits.setdefault(split, {})[label] = number
     splits.pop("", None)
     rejections = dataset.rejections.count_by_reason()
+    duplicates = _plan_duplicates(dataset)
     return {
         "dataset": str(dataset.root.absolute()),
         "images": dataset.images.count(),
@@ -193,17 +226,26 @@ def status(dataset: Dataset) -> dict[str, Any]:
         "rejections": rejections,
         **({"rejections_are_listed_by": rejections_command(dataset)} if rejections else {}),
         **conflicting_label_summary(dataset),
+        **_undecided_pairs(dataset, duplicates),
         "runs": sum(1 for _ in dataset.runs.iterate()),
         "reports": {
             "waiting": Reports(dataset.db).count() + len(list_spooled_reports(dataset.root)),
             "of_them_removals": Reports(dataset.db).count(kind=REMOVAL),
             "accepted_since_training": _count_new_reports(dataset),
         },
-        "next": next_step(dataset),
+        "next": next_step(dataset, duplicates),
     }
 
 
+def _undecided_pairs(dataset: Dataset, duplicates: DuplicatePlan) -> dict[str, object]:
+    if not duplicates.doubts:
+        return {}
+    command = f"labeler groups --doubtful {dataset.option}"
+    return {"undecided_pairs": len(duplicates.doubts), "undecided_pairs_are_listed_by": command}
+
+
 _KEYS_FOR_PEOPLE = {
+    "undecided_pairs_are_listed_by": "list undecided pairs",
     "rejections_are_listed_by": "list rejections",
     "set_aside": "duplicates",
     "queue": "unlabelled",

@@ -281,6 +281,13 @@ class Pairs(Table):
         )
         return list(map(_comparison, rows))
 
+    def may_be_open(self) -> bool:
+        """Return whether a plan may mark copies or ask about pairs; a quick test for most."""
+        return self._db.has_rows(
+            f"SELECT 1 {_IN_USE} AND kind='pixels' AND (verdict='doubtful' OR verdict='same' AND "
+            "(s.duplicate_set IS NULL OR s.duplicate_set IS NOT t.duplicate_set))"
+        )
+
     def get_comparison(self, a: int, b: int) -> PairVerdict | None:
         """Return a pair's (rows, a < b) pixel comparison, or None."""
         row = self._db.fetch_one(

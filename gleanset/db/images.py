@@ -45,6 +45,11 @@ _FRESH = (
     "SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"
 )
 """SQL: no detector has searched an image `i`, and it has no sample yet."""
+_NEVER_DECIDED = (
+    f"{_FRESH} AND NOT EXISTS(SELECT 1 FROM sample s JOIN decision d ON d.sample=s.id "
+    "WHERE s.image=i.id)"
+)
+"""SQL: `_FRESH`, and the import of the image was not undone."""
 
 
 def query_sql(origin: str) -> str:
@@ -253,10 +258,10 @@ class Images(Table):
         return map(tuple, self._db.iter_rows(sql, ("sha256",)))
 
     def find_interrupted_import(self, source: str) -> Path | None:
-        """Return the folder of an interrupted or undone import, if any."""
+        """Return the folder of an interrupted import, if any."""
         row = self._db.fetch_one(
             "SELECT o.path, o.original_path FROM origin o JOIN image i ON i.id=o.image "
-            f"WHERE o.source=? AND o.path IS NOT NULL AND {_FRESH} LIMIT 1",
+            f"WHERE o.source=? AND o.path IS NOT NULL AND {_NEVER_DECIDED} LIMIT 1",
             (source,),
         )
         if row is None:
@@ -267,6 +272,10 @@ class Images(Table):
     def count_unprocessed(self) -> int:
         """Return how many images `iter_unprocessed` yields."""
         return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_FRESH}")
+
+    def count_new(self) -> int:
+        """Return `count_unprocessed` without images whose import was undone."""
+        return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_NEVER_DECIDED}")
 
 
 def list_hash_prefixes(text: str) -> list[str]:

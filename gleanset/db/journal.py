@@ -8,15 +8,24 @@ before the undone step, and a merge of classes keeps it.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import StrEnum
 from typing import NamedTuple
 
 from gleanset.db.classes import SAMPLE_CHANGE_KINDS, Changes, LabelClasses, Placements
 from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import dump, now, record_from_row
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, NAMED, REMOVAL, Operation, make_operation, make_undo
+from gleanset.operations import (
+    AUTOMATIC,
+    NAMED,
+    REMOVAL,
+    UNDO,
+    Operation,
+    make_operation,
+    make_undo,
+)
 from gleanset.platform import get_user_name
 from gleanset.records import Decision
 
@@ -57,6 +66,18 @@ def last_decision_sql(column: str) -> str:
     return f"(SELECT {column} FROM decision WHERE sample=s.id ORDER BY id DESC LIMIT 1)"
 
 
+class SampleState(StrEnum):
+    """What a sample is, as far as steps change it."""
+
+    LABELLED = "labelled"
+    UNSPLIT = "unsplit"
+    """Labelled, and without a split although the dataset is split."""
+    QUEUE = "queue"
+    REJECTED = "rejected"
+    DUPLICATE = "duplicate"
+    RETIRED = "retired"
+
+
 class Choice(NamedTuple):
     """Decision to make: label, reject or clear a sample; add or remove a manual one."""
 
@@ -88,6 +109,12 @@ _UNDECIDED = ("queue", "retired")
 # An import adds faces that no search has found: their samples are not in the queue.
 _LAST_OF_IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
 _LAST_ACTION = f"ifnull({last_decision_sql('action')}, {_LAST_OF_IMPORTED})"
+
+_CHANGED_SAMPLES = (
+    "SELECT sample FROM decision WHERE step=?1 UNION SELECT sample FROM placement WHERE step=?1 "
+    f"UNION SELECT item FROM change WHERE step=?1 AND what IN {SAMPLE_CHANGE_KINDS}"
+)
+"""SQL: samples that a step changed in any way."""
 
 # Only samples that still have a face return to the queue; detected faces are never retired.
 _STATUS_IF_QUEUED = "iif(face IS NULL, 'retired', 'queue')"
@@ -193,12 +220,36 @@ class Journal:
 
     def count_samples(self, step: int) -> int:
         """Return how many samples a step changed in any way."""
-        return self._db.fetch_int(
-            "SELECT count(*) FROM (SELECT sample FROM decision WHERE step=?1 UNION SELECT sample "
-            "FROM placement WHERE step=?1 UNION SELECT item FROM change WHERE step=?1 AND what IN "
-            f"{SAMPLE_CHANGE_KINDS})",
-            (step,),
+        return self._db.fetch_int(f"SELECT count(*) FROM ({_CHANGED_SAMPLES})", (step,))
+
+    def count_states(self) -> Counter[SampleState]:
+        """Return the states of the samples that the newest step changed."""
+        sql = (
+            f"SELECT status, kept, split IS NULL AND split_group IS NULL FROM ({_CHANGED_SAMPLES}) "
+            "JOIN sample ON id=sample"
         )
+        newest = self._db.fetch_int("SELECT max(id) FROM step")
+        is_split = self._db.has_rows("SELECT 1 FROM split_plan")
+        states = Counter[SampleState]()
+        for status, kept, unsplit in self._db.fetch_all(sql, (newest,)):
+            if status != "retired" and not kept:
+                states[SampleState.DUPLICATE] += 1
+            elif status == "labelled" and is_split and unsplit:
+                states[SampleState.UNSPLIT] += 1
+            else:
+                states[SampleState(status)] += 1
+        return states
+
+    def find_undone_kind(self) -> str | None:
+        """Return the kind of the operation that the newest step undid; None if it undid none."""
+        row = self._db.fetch_one("SELECT kind, arguments FROM step ORDER BY id DESC LIMIT 1")
+        operation = operation_from_row(row) if row else None
+        undone = None
+        while operation is not None and operation.kind == UNDO:
+            operation = operation.undone()
+            # The undo of an undo is a redo.
+            undone = operation.kind if undone is None else None
+        return undone
 
     def _undoable(self, step: int | None) -> Row:
         condition = f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'"

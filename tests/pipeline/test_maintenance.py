@@ -332,7 +332,13 @@ def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> N
         assert dataset.samples.get(conflict.sample).status == "queue"  # type: ignore[union-attr]
 
     undone = run_here("labeler.cli", "undo", "-d", root, "--json").json
-    assert undone == {"undone": "Merge other: 2 decisions", "restored": 2, "changed_since": 0}
+    assert undone == {
+        "undone": "Merge other: 2 decisions",
+        "restored": 2,
+        "changed_since": 0,
+        "now": {"labelled": 1, "queue": 1},
+        "next": f"gleanset status -d {root}",
+    }
     assert (labels(root)[other_image], labels(root)[disputed]) == (None, "hana")
     label(root, "me", **{disputed: "hana"})
     run_gleanset(root, "merge", other)

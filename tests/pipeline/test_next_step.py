@@ -13,12 +13,14 @@ import pytest
 from catalogue_rows import sample_of
 from color_model import write_model
 from drawn_dataset import put_whole
-from tools_for_tests import Ran, command, pixels, run_here, write_pictures
+from PIL import Image, ImageDraw
+from tools_for_tests import Ran, command, encode, pixels, run_here, write_pictures
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, list_clusters
 from gleanset.db.reports import ACCEPTED, REMOVAL, Claim, Reports
+from gleanset.db.sorting import SampleTiles
 from harvest.archives import harvest_files
 from harvest.importer import ImportOptions
 from labeler.acceptance import accept_hints
@@ -96,12 +98,36 @@ def imported(
     dataset.journal.apply("Import", labels)
 
 
+def imported_and_compared(dataset: Dataset, place: Path) -> None:
+    imported(dataset, place)
+    labeler(dataset, "dedup")
+
+
+def compared_but_not_marked(dataset: Dataset, place: Path) -> None:
+    """A split compares labelled images, and marks no duplicates."""
+    harvest_files(dataset, [copies(place)], ImportOptions(hints=True, workers=1))
+    for image in list(dataset.images.iterate()):
+        sample_of(dataset, image)
+    labeler(dataset, "accept", "hints")
+    labeler(dataset, "split")
+
+
+def copies(place: Path) -> Path:
+    """Draw two images in two classes, each with a copy of another quality."""
+    for seed, name in enumerate(("cat", "owls")):
+        (place / "copies" / name).mkdir(parents=True)
+        for quality in (95, 60):
+            path = place / "copies" / name / f"{quality}.jpg"
+            path.write_bytes(encode(pixels(seed, (320, 240)), quality=quality))
+    return place / "copies"
+
+
 def one_class(dataset: Dataset, place: Path) -> None:
     imported(dataset, place, ("cat",))
 
 
 def split(dataset: Dataset, place: Path) -> None:
-    imported(dataset, place)
+    imported_and_compared(dataset, place)
     apply_split(dataset, plan_split(dataset, dataset.settings.split))
 
 
@@ -174,13 +200,15 @@ STATES: tuple[tuple[Make, str], ...] = (
     (taken_whole, "labeler accept hints"),
     (lambda dataset, place: taken_whole(dataset, place, hints=False), "labeler"),
     (all_weak_labels_disputed, "labeler"),
-    (one_weak_label_disputed_since, "labeler split"),
+    (one_weak_label_disputed_since, "labeler dedup"),
     (all_classes_deleted, "labeler accept hints"),
-    (imported, "labeler split"),
+    (imported, "labeler dedup"),
+    (imported_and_compared, "labeler split"),
+    (compared_but_not_marked, "labeler dedup"),
     (import_cut_short, "labeler import {place}/sorted"),
     (one_class, "harvest folder DIR --hints-from-folders"),
     (split, "baseline train --preset transfer"),
-    (labelled_since_a_split, "labeler split"),
+    (labelled_since_a_split, "labeler dedup"),
     (harvested_since_a_split, "facecrop run --detector whole --new"),
     (without_their_files, "baseline train --preset transfer"),
     (trained, "webapp serve"),
@@ -267,7 +295,7 @@ def test_next_command_works_as_printed(
 
 @pytest.mark.usefixtures("no_display")
 def test_confident_predictions_are_accepted_before_split(dataset: Dataset, tmp_path: Path) -> None:
-    imported(dataset, tmp_path)
+    imported_and_compared(dataset, tmp_path)
     assert next_step(dataset).startswith("labeler split ")
     taken_whole(dataset, tmp_path, hints=False)
     queued = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
@@ -279,7 +307,80 @@ def test_confident_predictions_are_accepted_before_split(dataset: Dataset, tmp_p
     assert line == f"labeler accept predictions {dataset.option}"
     done = run(f"{line} --json", tmp_path)
     assert done.json["accepted"] == len(queued), done.stderr
-    assert next_step(dataset).startswith("labeler split ")
+    assert next_step(dataset).startswith("labeler dedup ")
+
+
+def test_undo_says_what_is_left_and_what_to_run(tmp_path: Path) -> None:
+    """What was just undone is never advised again."""
+    first = tree(tmp_path / "first", {"cat": 8, "owls": 8})
+    later = tree(tmp_path / "later", {"cat": 3, "owls": 3}, 500)
+    root = tmp_path / "ds"
+    at = f"-d {root}"
+
+    def labeler_says(*words: str) -> str:
+        said = run_here("labeler.cli", *words, "-d", root).checked().stdout
+        return " ".join(said.split())
+
+    def next_line() -> str:
+        with Dataset.open(root) as dataset:
+            return next_step(dataset)
+
+    for words in (("import", str(first)), ("dedup",), ("split",), ("import", str(later))):
+        labeler_says(*words)
+    said = labeler_says("undo")
+    assert said == (
+        f"undone: Import 6 from later next: gleanset status {at} restored: 6 "
+        "now: not in the dataset (the images stay): 6"
+    )
+    assert next_line() == f"baseline train --preset transfer {at}"
+    labeler_says("undo")
+    assert next_line() == f"harvest folder DIR --hints-from-folders {at}"
+
+
+def test_undone_dedup_leaves_copies_without_a_split(tmp_path: Path) -> None:
+    root = tmp_path / "ds"
+    with Dataset.create(root) as dataset:
+        for command in ("dedup", "split"):
+            if command == "dedup":
+                compared_but_not_marked(dataset, tmp_path)
+            labeler(dataset, command)
+    said = run_here("labeler.cli", "undo", "-d", root).checked().stdout
+    assert "undone: Mark 2 as duplicates\n" in said
+    assert "  labelled: 2, waiting for split: 2\n" in said
+    assert f"  labeler split -d {root}\n" in said
+    with Dataset.open(root) as dataset:
+        assert next_step(dataset) == f"labeler split -d {root}"
+        labeler(dataset, "split")
+        assert not next_step(dataset).startswith(("labeler dedup", "labeler split"))
+
+
+def test_undone_acceptance_is_not_advised_again(dataset: Dataset, tmp_path: Path) -> None:
+    taken_whole(dataset, tmp_path)
+    labeler(dataset, "accept", "hints")
+    said = run_here("labeler.cli", "undo", "-d", dataset.root).checked().stdout
+    assert "  not labelled: 12\n" in said
+    assert not next_step(dataset).startswith("labeler accept hints")
+    dataset.journal.undo(SampleTiles(dataset.db).list_steps()[-1].id)
+    assert next_step(dataset).startswith("labeler dedup")
+
+
+def test_status_names_undecided_pairs(dataset: Dataset, tmp_path: Path) -> None:
+    image = pixels(3, (320, 240))
+    for name, copy in (("plain", image), ("sticker", with_sticker(image))):
+        key = put_whole(dataset, copy, name)
+        dataset.journal.apply("Label", [Choice(key, "label", name)])
+    labeler(dataset, "dedup")
+    said = run_here("pipeline.cli", "status", "-d", dataset.root).checked().stdout
+    assert "undecided pairs: 1" in said
+    assert f"labeler groups --doubtful -d {dataset.root}" in said
+
+
+def with_sticker(image: Image.Image) -> Image.Image:
+    """Lay one plain disc over an image: only a person knows whether it is a copy."""
+    copy = image.copy()
+    pen = ImageDraw.Draw(copy)
+    pen.ellipse((110, 80, 190, 160), "gold", "black", 4)
+    return copy
 
 
 def test_hint_repeats_dataset_option(tmp_path: Path) -> None:
@@ -309,7 +410,7 @@ def test_clusters_are_suggested_without_display(tmp_path: Path) -> None:
         for label, stack in zip(("cat", "owls"), result, strict=False):
             words = ("label", label, "--cluster", stack.id, "-q", "-d", dataset.root)
             assert run_here("labeler.cli", *words).code == 0
-        assert next_step(dataset).startswith("labeler split ")
+        assert next_step(dataset).startswith("labeler dedup ")
 
 
 @pytest.mark.usefixtures("no_display")
