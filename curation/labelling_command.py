@@ -1,13 +1,15 @@
-"""Command to suggest for labelling: the window, or clusters on a gallery page."""
+"""Command to suggest for labelling: the window, or clusters or tracks on a gallery page."""
 
 from importlib.util import find_spec
 
 from gleanset.dataset import Dataset
+from gleanset.db.faces import Tracks
 from gleanset.db.proposals import Proposals, list_clusters
 from gleanset.db.sorting import SortingQueue
 from gleanset.platform import has_display
 
 PRELABEL_COMMAND = "baseline prelabel"
+TRACKS_COMMAND = "labeler gallery tracks.html --tracks"
 CLUSTERS_COMMAND = "labeler gallery clusters.html --clusters"
 
 
@@ -22,6 +24,9 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
         return f"labeler {dataset.option}"
     if list_clusters(dataset.db):
         return f"{CLUSTERS_COMMAND} {dataset.option}"
+    if any(track.pending for track in Tracks(dataset.db).iterate()):
+        # A track shows one person; a cluster may show several.
+        return f"{TRACKS_COMMAND} {dataset.option}"
     # Clusters lack only samples that the newest prelabeling could not read: do not suggest another.
     newest = Proposals(dataset.db).get_latest()
     unreadable = newest.facts.get("unreadable") if newest else 0

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
+from curation.decisions import UNLISTED_MARK
 from curation.split_groups import load_split_groups
 from gleanset import Dataset
 from gleanset.class_names import fold_name
@@ -56,7 +57,6 @@ MARGIN = 0.3
 NO_CLASS = UNLISTED, NOT_A_FACE = "", "<not a face>"
 REMOVED = "<removal>"
 """Claims: a face of none of the classes, a box without a face, an image to be removed."""
-UNLISTED_MARK = "other"
 NONE = "none of the classes"
 
 

@@ -1,6 +1,8 @@
 """The `labeler` command: the window, classes, decisions, splits and exports."""
 
 import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -9,6 +11,7 @@ import click
 import msgspec
 from click.core import ParameterSource
 
+from curation.decisions import UNLISTED_MARK, apply_decisions, list_pending_in_track
 from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
 from gleanset.class_names import fold_name
@@ -334,9 +337,13 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
 
 
 class LabelResult(AliasedResult, kw_only=True):
-    """Samples that were labelled, or rejected if there is no `label`."""
+    """Samples that were labelled, or rejected if there is no `label`.
+
+    Samples of an `unlisted` person are rejected, too.
+    """
 
     label: str = msgspec.field(default="", name="class")
+    unlisted: bool = False
     next: str
     decided: int
     left_in_queue: int
@@ -345,7 +352,10 @@ class LabelResult(AliasedResult, kw_only=True):
     def summary(self) -> dict[str, Any]:
         """Return the result with the decision as a word."""
         decision = "labelled" if self.label else "rejected"
-        return {decision if key == "decided" else key: x for key, x in self.to_json().items()}
+        if self.unlisted:
+            decision = "unlisted person"
+        values = {**self.to_json(), "unlisted": False}
+        return {decision if key == "decided" else key: x for key, x in values.items()}
 
 
 @commands.command(epilog="Example: labeler label hana --cluster 5d0c2e71 -d my-dataset")
@@ -360,34 +370,42 @@ class LabelResult(AliasedResult, kw_only=True):
     help="All queued samples of a cluster, see `labeler gallery OUT --clusters`.",
 )
 @click.option(
+    "--track",
+    "tracks",
+    multiple=True,
+    metavar="ID",
+    help="All queued samples of a track, see `labeler gallery OUT --tracks`.",
+)
+@click.option(
     "--reject", is_flag=True, help="Without LABEL: reject the SAMPLEs, which show no class."
 )
-def label(
-    job: CommandJob,
-    label: str | None,
-    samples: tuple[str, ...],
-    clusters: tuple[str, ...],
-    reject: bool,
-) -> LabelResult:
+@click.option(
+    "--unlisted",
+    is_flag=True,
+    help="Without LABEL: the SAMPLEs show a person who has no class, as in the window.",
+)
+def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
     """Label samples by id. The beginning of an id is enough; see `gleanset list samples`.
 
     An unknown class is created. If its name is nearly that of another class or weak label, such as
     with a letter missing, added or swapped, it is refused as a typo until `labeler classes add` has
-    created it. Wrong samples of a cluster can be labelled by id afterwards.
+    created it. Wrong samples of a cluster or a track can be labelled by id afterwards.
     """
-    if reject:
-        samples = (label, *samples) if label else samples
+    selection = Selection(**options)
+    if selection.has_no_class:
+        if label is not None:
+            selection = replace(selection, samples=(label, *selection.samples))
     elif label is None:
-        raise UsageError("missing LABEL", "labeler label LABEL SAMPLE, or add --reject")
-    if not samples and not clusters:
-        raise UsageError("missing SAMPLE", "name samples, or a cluster: --cluster ID")
+        raise UsageError(
+            "missing LABEL", "labeler label LABEL SAMPLE, or add --reject or --unlisted"
+        )
     with job.open() as dataset:
-        members = (get_cluster(dataset.db, cluster).pending for cluster in clusters)
-        queued = dict.fromkeys(chain.from_iterable(members))
-        keys = [dataset.samples.resolve_key(name) for name in dict.fromkeys([*samples, *queued])]
-        if reject or label is None:
+        in_clusters = selection.list_cluster_keys(dataset)
+        keys = selection.list_keys(dataset, in_clusters)
+        if selection.has_no_class or label is None:
             name, notes = "", dict[str, str]()
-            operation = make_operation("reject-by-command", count=len(keys))
+            kind = "other" if selection.unlisted else "reject-by-command"
+            operation = make_operation(kind, count=len(keys))
             choices = [Choice(key, "reject") for key in keys]
         else:
             check_typo(dataset, label)
@@ -395,18 +413,56 @@ def label(
             notes = dataset.classes.explain_aliases([label], dataset.option)
             operation = make_operation("label-by-command", count=len(keys), label=name)
             choices = [
-                Choice(key, "label", name, TOGETHER if key in queued else PERSON) for key in keys
+                Choice(key, "label", name, TOGETHER if key in in_clusters else PERSON)
+                for key in keys
             ]
-        step = dataset.journal.apply(operation, choices)
+        mark = UNLISTED_MARK if selection.unlisted else None
+        step = apply_decisions(dataset, operation, choices, mark)
         pending = SampleTiles(dataset.db).get_counts().pending
         next_step = suggest_labelling_command(dataset) if pending else None
         return LabelResult(
             label=name,
+            unlisted=selection.unlisted,
             next=next_step or f"gleanset status {dataset.option}",
             decided=len(keys),
             left_in_queue=pending,
             step=step,
         ).with_facts(notes)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Samples that a command decides about, and whether they show none of the classes."""
+
+    samples: tuple[str, ...]
+    clusters: tuple[str, ...]
+    tracks: tuple[str, ...]
+    reject: bool
+    unlisted: bool
+
+    @property
+    def has_no_class(self) -> bool:
+        """Whether the samples are rejected. Raises `UsageError` for two reasons."""
+        if self.reject and self.unlisted:
+            raise UsageError(
+                "a sample is either rejected or an unlisted person", "use --reject or --unlisted"
+            )
+        return self.reject or self.unlisted
+
+    def list_cluster_keys(self, dataset: Dataset) -> list[str]:
+        """Return the keys of the pending samples of all clusters. Raises `UsageError`."""
+        clusters = [get_cluster(dataset.db, name) for name in self.clusters]
+        return [*chain.from_iterable(cluster.pending for cluster in clusters)]
+
+    def list_keys(self, dataset: Dataset, in_clusters: Sequence[str]) -> list[str]:
+        """Return the keys of all samples, each once. Raises `UsageError`."""
+        in_tracks = [list_pending_in_track(dataset, name) for name in self.tracks]
+        names = [*self.samples, *in_clusters, *chain.from_iterable(in_tracks)]
+        if not names:
+            raise UsageError(
+                "missing SAMPLE", "name samples, a cluster: --cluster ID, or a track: --track ID"
+            )
+        return [dataset.samples.resolve_key(name) for name in dict.fromkeys(names)]
 
 
 def _is_typo(name: str, other: str) -> bool:

@@ -1,6 +1,6 @@
 """Arguments of `labeler import` and `labeler gallery`."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 
@@ -37,6 +37,9 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
     clusters: Annotated[
         bool, Param("Show queued samples in the clusters of the latest prelabeling.")
     ] = False
+    tracks: Annotated[
+        bool, Param("Show queued samples by track, the faces that an episode follows.")
+    ] = False
     limit: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=20_000)],
         Param(
@@ -46,7 +49,17 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
     ] = 2000
 
     def __post_init__(self) -> None:
-        """Raise `UsageError` for a class of clusters."""
+        """Raise `UsageError` for a class of clusters or tracks, and for both."""
         super().__post_init__()
-        if self.clusters and self.names:
-            raise UsageError("--clusters shows samples without a class", "leave out --class")
+        if self.clusters and self.tracks:
+            raise UsageError("--clusters and --tracks are two pages", "leave one of them out")
+        if self.sections != "class" and self.names:
+            problem = f"--{self.sections}s shows samples without a class"
+            raise UsageError(problem, "leave out --class")
+
+    @property
+    def sections(self) -> Literal["class", "cluster", "track"]:
+        """What a section of the page shows."""
+        if self.tracks:
+            return "track"
+        return "cluster" if self.clusters else "class"

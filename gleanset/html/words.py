@@ -44,6 +44,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def clock(seconds: float) -> str:
+    """Return a time as a player shows it: `1:02:03.4`."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
+    return f"{start}:{rest // 10:02}.{rest % 10}"
+
+
 def shortened(text: str, max_columns: int = MAX_CHARACTERS) -> str:
     """Return text on one line, with the middle elided beyond `max_columns` characters."""
     text = " ".join(text.split())

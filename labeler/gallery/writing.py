@@ -8,7 +8,7 @@ import base64
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.credit import clean_page_url
 from gleanset.db.duplicates import Pairs
+from gleanset.db.faces import Tracks
 from gleanset.db.journal import classify_provenance, get_label_provenances
 from gleanset.db.proposals import list_clusters
 from gleanset.db.regions import Quality, QualityMeasures, flags_of
@@ -29,6 +30,7 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import shrink
+from gleanset.html.words import clock
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
@@ -47,6 +49,7 @@ class GalleryResult(CommandResult, kw_only=True):
     gallery: str
     megabytes: float
     clusters: int | None = None
+    tracks: int | None = None
     classes: int | None = None
     shown: int
     of: int
@@ -56,7 +59,7 @@ class GalleryResult(CommandResult, kw_only=True):
 
 
 Sections = Mapping[str, Sequence[Sample]]
-"""Samples by class, or by the id of their cluster."""
+"""Samples by class, or by the id of their cluster or track."""
 
 
 class GalleryEntry(NamedTuple):
@@ -87,13 +90,15 @@ class GallerySelection(NamedTuple):
 
 
 def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[Sample]]:
-    """Return the samples of each class, or of each cluster of the latest prelabeling.
+    """Return the samples of each class, of each cluster of the latest prelabeling, or each track.
 
     Raises `InputUnusable` if there are none, `UsageError` for an unknown class.
     """
     private = dataset.images.list_report_only()
     if request.clusters:
         return _clusters(dataset, private)
+    if request.tracks:
+        return _tracks(dataset, private)
     sections: dict[str, list[Sample]] = defaultdict(list)
     for sample in dataset.samples.iterate(status="labelled"):
         if sample.kept and sample.image not in private:
@@ -128,6 +133,39 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
     return sections
 
 
+def _tracks(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
+    """Return the pending samples of each track, by video and time."""
+    tracks = Tracks(dataset.db)
+    sections: dict[str, list[Sample]] = {}
+    for track in tracks.iterate():
+        samples = filter(None, map(dataset.samples.get, track.pending))
+        if public := [sample for sample in samples if sample.image not in private]:
+            sections[track.track.name] = public
+    if not sections and tracks.count():
+        raise InputUnusable(
+            "nothing to show: the samples of all tracks are decided or skipped",
+            dataset.status_advice,
+        )
+    if not sections:
+        raise InputUnusable(
+            "there are no tracks",
+            f"follow the faces of a video: gleanset episodes VIDEO {dataset.option}",
+        )
+    return sections
+
+
+def _describe_tracks(dataset: Dataset, names: Iterable[str]) -> dict[str, str]:
+    """Return the video and the time of tracks."""
+    tracks, texts = Tracks(dataset.db), {}
+    videos = tracks.get_videos()
+    for stored in tracks.iterate([*names]):
+        track = stored.track
+        title, _ = videos.get(stored.video, ("", None))
+        times = f"{clock(track.started)} – {clock(track.ended)}"
+        texts[track.name] = f"{title} {times}".strip()
+    return texts
+
+
 def select_samples(
     dataset: Dataset, sections: Sections, request: GalleryRequest
 ) -> GallerySelection:
@@ -136,7 +174,7 @@ def select_samples(
     sizes = {name: len(samples) for name, samples in sections.items()}
     for name, share in divide_limit(sizes, request.limit).items():
         samples = sections[name]
-        if not request.clusters:
+        if request.sections == "class":
             samples = order_by_quality(dataset, samples, groups)
         entries = list(_make_entries(dataset, name, samples))
         marks = {mark: sum(mark in entry.flags for entry in entries) for mark in MARKS}
@@ -217,7 +255,9 @@ def write_gallery(
     assess_quality(dataset, progress=progress)
     selection = select_samples(dataset, sections, request)
     thumbnails = _make_thumbnails(dataset, selection.entries, progress)
-    content = _page_data(dataset, selection, thumbnails) | {"clusters": request.clusters}
+    content = _page_data(dataset, selection, thumbnails) | {"sections": request.sections}
+    if request.tracks:
+        content["notes"] = _describe_tracks(dataset, selection.counts)
     page = encode_page(_render(dataset.name, content))
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
@@ -226,8 +266,9 @@ def write_gallery(
     return GalleryResult(
         gallery=str(out.absolute()),
         megabytes=round(len(page) / 1e6, 2),
-        clusters=sections_shown if request.clusters else None,
-        classes=None if request.clusters else sections_shown,
+        clusters=sections_shown if request.sections == "cluster" else None,
+        tracks=sections_shown if request.sections == "track" else None,
+        classes=sections_shown if request.sections == "class" else None,
         shown=len(selection.entries),
         of=content["total"],
         unreadable=len(selection.entries) - len(thumbnails),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from curation.decisions import UNLISTED_MARK, apply_decisions
 from gleanset import Dataset
 from gleanset.db.classes import Change, Changes, normalize_class_name
 from gleanset.db.journal import (
@@ -117,7 +118,7 @@ class Place(StrEnum):
 
 PLACE_ACTIONS: Mapping[str, tuple[str, str, str | None]] = {
     Place.REJECT: ("reject", "reject", None),
-    Place.OTHER: ("other", "reject", "other"),
+    Place.OTHER: ("other", "reject", UNLISTED_MARK),
     Place.LATER: ("later", "clear", "later"),
     Place.QUEUE: ("queue", "clear", None),
 }
@@ -267,11 +268,8 @@ class SortingSession:
     ) -> StepResult:
         keys = [choice.sample for choice in choices]
         with self.dataset.db.transaction():
-            step = self.dataset.journal.apply(action, choices)
+            step = apply_decisions(self.dataset, action, choices, mark)
             self.classes.hide_corrected(step)
-            marks = self.tiles.get_marks(keys).items()
-            changes = [Change("mark", row, mark) for row, current in marks if current != mark]
-            self.changes.apply(step, changes)
         return self._done(step, len(set(keys)))
 
     def _done(

@@ -15,6 +15,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
+from gleanset.html.words import clock
 
 PAGE, TABLE = "timeline.html", "timeline.csv"
 MAX_GAP_SECONDS = 1.0
@@ -84,15 +85,6 @@ class VideoTimeline:
         fitting = (step for step in TICK_STEPS if self.seconds <= MAX_TICKS * step)
         step = next(fitting, TICK_STEPS[-1])
         return [float(number * step) for number in range(int(self.seconds / step) + 1)]
-
-
-def clock(seconds: float) -> str:
-    """Return a time as a player shows it: `1:02:03.4`."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    return f"{start}:{rest // 10:02}.{rest % 10}"
 
 
 def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:

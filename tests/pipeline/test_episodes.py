@@ -23,13 +23,14 @@ from gleanset import Dataset, Origin
 from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
+from gleanset.html.words import clock
 from gleanset.records import Box, Face, FaceTrack
 from harvest.video.frame import RawFrame
 from harvest.video.frame_selector import FrameCandidate
 from labeler.sorting.session import Place, SortingSession
 from pipeline.episodes.follower import FaceFinder, SceneTracker
 from pipeline.episodes.request import EpisodesRequest
-from pipeline.episodes.timeline import VideoTimeline, clock, gather_timelines
+from pipeline.episodes.timeline import VideoTimeline, gather_timelines
 from tools.sample.clip_ffmpeg import SHOTS
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
@@ -124,6 +125,76 @@ def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) 
     run_here("labeler.cli", "label", "hana", "--cluster", name, *options).refused(
         2, "has no pending samples"
     )
+
+
+def test_tracks_are_named_from_a_page_without_the_window(tracked: Dataset, tmp_path: Path) -> None:
+    page = tmp_path / "tracks.html"
+    words = ("gallery", page, "--tracks", "-d", tracked.root)
+    tracks = stored_tracks(tracked)
+    shown = run_here("labeler.cli", *words, "--json").checked().json
+    assert (shown["tracks"], shown["shown"]) == (len(tracks), sum(len(t.samples) for t in tracks))
+    html = page.read_text(encoding="utf-8")
+    assert all(stored.track.name in html for stored in tracks)
+    assert f"{EPISODE.name} {clock(tracks[0].track.started)}" in html
+
+    named, unlisted, rejected, *_ = (stored.track.name for stored in tracks)
+    label = ("label", "-d", tracked.root)
+    assert (
+        "labelled: " in run_here("labeler.cli", *label, "hana", "--track", named).checked().stdout
+    )
+    done = run_here("labeler.cli", *label, "--unlisted", "--track", unlisted).checked()
+    assert "unlisted person: " in done.stdout
+    run_here("labeler.cli", *label, "--reject", "--track", rejected).checked()
+    states = {stored.track.name: stored for stored in stored_tracks(tracked)}
+    assert states[named].label == "hana"
+    assert states[unlisted].others == len(states[unlisted].samples)
+    assert (states[rejected].others, states[rejected].pending) == (0, ())
+
+    # A decided track is no longer shown, and cannot be named by mistake.
+    assert run_here("labeler.cli", *words, "--json").json["tracks"] == len(tracks) - 3
+    run_here("labeler.cli", *label, "rei", "--track", named).refused(2, "has no pending samples")
+    run_here("labeler.cli", *label, "rei", "--track", "nothing").refused(2, "gleanset list tracks")
+    both = run_here("labeler.cli", *label, "--unlisted", "--reject", "--track", named)
+    both.refused(2, "use --reject or --unlisted")
+    run_here("labeler.cli", *words, "--clusters").refused(2, "two pages")
+
+
+def test_unlisted_person_is_the_mark_of_the_window_and_ends_with_other_decisions(
+    tracked: Dataset,
+) -> None:
+    """By command: unlisted, then not a face; undo restores each."""
+
+    def decide(*words: str) -> None:
+        run_here("labeler.cli", *words, "-d", tracked.root).checked()
+
+    def unlisted() -> list[str]:
+        marked = run_here("pipeline.cli", "list", "samples", "-d", tracked.root).stdout
+        lines = [json.loads(line) for line in marked.splitlines()]
+        return [line["id"] for line in lines if line.get("mark") == "unlisted person"]
+
+    key = stored_tracks(tracked)[0].samples[0]
+    session = SortingSession(tracked)
+    row = session.tiles.get_ids([key])[key]
+    session.send_to_place([row], Place.OTHER)
+    by_window = unlisted()
+    session.undo()
+    decide("label", "--unlisted", key)
+    assert (unlisted(), len(by_window)) == (by_window, 1)
+    decide("label", "--reject", key)
+    assert unlisted() == []
+    decide("undo")
+    assert unlisted() == by_window
+    decide("label", "hana", key)
+    assert unlisted() == []
+    decide("undo")
+    decide("undo")
+    assert (unlisted(), tracked.samples.get(key).status) == ([], "queue")
+
+
+def test_gallery_of_tracks_without_tracks_names_the_next_command(tmp_path: Path) -> None:
+    with Dataset.create(tmp_path / "ds") as dataset:
+        words = ("gallery", tmp_path / "a.html", "--tracks", "-d", dataset.root)
+        run_here("labeler.cli", *words).refused(3, "there are no tracks", "gleanset episodes VIDEO")
 
 
 def test_new_search_keeps_tracks(tracked: Dataset) -> None:

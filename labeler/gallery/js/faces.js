@@ -62,8 +62,10 @@ function standing(place, found) {
     found.length === total ? number(total) : words("{shown} of {total}", { shown: number(found.length), total: number(total) }),
     ...SPLITS.flatMap(inSplit),
   ].join(" · ");
-  const how = facts.clusters ? [element("code", { text: `labeler label NAME --cluster ${classes[place].name}` })] : [];
-  return element("div", { class: "found" }, element("p", { text: counts }), ...how, ...markButtons(place));
+  const { name } = classes[place];
+  const how = ofClasses ? [] : [element("code", { text: `labeler label NAME --${facts.sections} ${name}` })];
+  const note = facts.notes?.[name] ? [element("p", { text: facts.notes[name] })] : [];
+  return element("div", { class: "found" }, element("p", { text: counts }), ...note, ...how, ...markButtons(place));
 }
 
 /** A button for each mark of a class, or (null) of all: it shows what has the mark, and all again. */
@@ -90,7 +92,7 @@ function markedFirst(found) {
 function classSection(place, some) {
   const { name } = classes[place];
   const found = markedFirst(some);
-  const few = facts.clusters || whole.has(place) || found.length <= FIRST + 6 ? found : found.slice(0, FIRST);
+  const few = !ofClasses || whole.has(place) || found.length <= FIRST + 6 ? found : found.slice(0, FIRST);
   const title = element("h2", { id: `class-${place}` }, named(name));
   const section = element("section", { "aria-labelledby": `class-${place}` }, title, standing(place, found));
   section.append(faceList(few, name, side));

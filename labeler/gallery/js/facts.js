@@ -1,10 +1,12 @@
 // What the page knows, and which samples fit what is asked for.
 //
 // `classes`: name, how many there are (`total`) and are `shown`. `samples`: `class` (number), `image`
-// (its thumbnail), and what is known of it.
+// (its thumbnail), and what is known of it. `sections`: what a "class" is: a class, cluster or track.
+// `notes`: of a track, its video and time.
 
 const facts = JSON.parse(byId("facts").textContent);
 const { classes, samples, side } = facts;
+const ofClasses = facts.sections === "class"; // or of clusters or tracks, which have no name yet
 const MARKS = { issue: "?", duplicate: "=" };
 const MARK_WORDS = { issue: "label issue", duplicate: "has copies" };
 const SPLITS = ["train", "val", "test"];

@@ -42,10 +42,11 @@ function speakAll(wanted) {
   const total = classes.reduce((sum, one) => sum + one.total, 0);
   const shown = classes.reduce((sum, one) => sum + one.shown, 0);
   const whole = shown === total;
-  const ofClasses = whole ? "All {total} samples, classes: {classes}" : "{shown} of {total} samples shown, classes: {classes}";
-  const ofClusters = whole ? "All {total} pending samples in {classes} clusters" : "{shown} of {total} pending samples shown, in {classes} clusters";
-  const summary = facts.clusters ? ofClusters : ofClasses;
-  byId("summary").textContent = words(summary, { shown: number(shown), total: number(total), classes: number(classes.length) });
+  const inClasses = whole ? "All {total} samples, classes: {classes}" : "{shown} of {total} samples shown, classes: {classes}";
+  const inClusters = whole ? "All {total} pending samples in {classes} clusters" : "{shown} of {total} pending samples shown, in {classes} clusters";
+  const inTracks = whole ? "All {total} pending samples in {classes} tracks" : "{shown} of {total} pending samples shown, in {classes} tracks";
+  const summary = { class: inClasses, cluster: inClusters, track: inTracks };
+  byId("summary").textContent = words(summary[facts.sections], { shown: number(shown), total: number(total), classes: number(classes.length) });
   fillChoices();
   show();
 }
