@@ -21,6 +21,14 @@ def shorten_list(lines: Sequence[str], number: int | None = None) -> list[str]:
     return [*lines[:MAX_LISTED], *([f"and {remaining} more"] if remaining else [])]
 
 
+def preview_paths(paths: Sequence[str], *, names_all: bool) -> dict[str, list[str]]:
+    """Return a heading for the first paths, or for all of them."""
+    lines = [escape_name(path) for path in paths]
+    if names_all or len(lines) <= MAX_LISTED:
+        return {"paths": lines}
+    return {"paths (-v lists all)": shorten_list(lines)}
+
+
 def rejections_command(dataset: Dataset, stage: str = "") -> str:
     """Return the command that lists rejections, of one stage or of all."""
     condition = f" --where stage={stage}" if stage else ""

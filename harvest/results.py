@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from gleanset.command_result import CommandResult
-from gleanset.named_files import MAX_LISTED, shorten_list
-from gleanset.terminal import escape_name
+from gleanset.named_files import preview_paths
 
 OK = "ok"
 
@@ -231,14 +230,6 @@ def _add(first: Any, second: Any) -> Any:
     if isinstance(first, dict):
         return dict((Counter(first) + Counter(second)).most_common())
     return first + second
-
-
-def preview_paths(paths: Sequence[str], *, names_all: bool) -> dict[str, list[str]]:
-    """Return the first paths for people, or all of them, under a heading."""
-    lines = [escape_name(path) for path in paths]
-    if names_all or len(lines) <= MAX_LISTED:
-        return {"new": lines}
-    return {"new (-v lists all)": shorten_list(lines)}
 
 
 def _describe_parts(parts: Mapping[str, HarvestCounts]) -> list[str]:

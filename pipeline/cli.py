@@ -1,7 +1,7 @@
 """The `gleanset` command."""
 
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -14,7 +14,6 @@ from gleanset import Dataset
 from gleanset.cli import (
     CommandGroup,
     CommandJob,
-    Result,
     confirm,
     create_program,
     job_options,
@@ -25,9 +24,6 @@ from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
-from gleanset.html.words import number
-from gleanset.named_files import shorten_list
-from gleanset.records import Snapshot
 from gleanset.request import Count, Request, request_options
 from gleanset.settings import Settings, restore_settings_file, write_settings
 from gleanset.terminal import escape_name
@@ -70,6 +66,13 @@ KINDS = (
 )
 
 
+class InitResult(CommandResult, kw_only=True):
+    """The dataset, and the number of its images."""
+
+    dataset: str
+    images: int
+
+
 @commands.command(epilog="Example: gleanset init my-dataset")
 @job_options()
 @click.argument(
@@ -78,7 +81,7 @@ KINDS = (
 @click.option("--name", help="Name of the dataset. Default: the name of its folder.")
 @click.option("--description", help="What the dataset contains, in a sentence or two.")
 @click.option("--contact", help="How to contact you about the dataset.")
-def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
+def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResult:
     """Create an empty dataset in DIR (the same as -d DIR).
 
     Name, description and contact appear in dataset cards, reports and on the page. They are stored
@@ -100,18 +103,17 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> Result:
             except msgspec.ValidationError as error:
                 raise UsageError(f"text too long: {error}", "shorten it") from error
             write_settings(dataset.root, settings)
-        return {"dataset": str(dataset.root.absolute()), "images": dataset.images.count()}
+        return InitResult(dataset=str(dataset.root.absolute()), images=dataset.images.count())
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")
 @job_options()
-def status(job: CommandJob) -> Result:
+def status(job: CommandJob) -> CommandResult:
     """Show the counts of a dataset and the command to run next."""
-    from pipeline.status import readable_status
-    from pipeline.status import status as gather_status
+    from pipeline.status import gather_status
 
     with job.open() as dataset:
-        return gather_status(dataset) if job.as_json else readable_status(dataset)
+        return gather_status(dataset)
 
 
 @commands.command(
@@ -192,7 +194,7 @@ def run(
     result = run_recipe(stages, root, job.say, start=start, on=job.on)
     with Dataset.open(root) as dataset:
         result.report = str(write_report(dataset, title=recipe_table.title))
-        result.serve = page_command(dataset).get("serve", "")
+        result.serve = page_command(dataset)
     exported = result.stages.get("export")
     if isinstance(exported, ExportResult) and exported.failed:
         raise unreadable_images_error(len(exported.failed), result)
@@ -202,22 +204,19 @@ def run(
 @commands.command(epilog="Example: gleanset recipes memes")
 @job_options(dataset=False)
 @click.argument("name", required=False)
-def recipes(job: CommandJob, name: str | None) -> Result | None:
+def recipes(job: CommandJob, name: str | None) -> CommandResult:
     """List the bundled recipes, or print one to start your own."""
-    from pipeline.recipe import bundled_recipe, bundled_titles
+    from pipeline.recipe import RecipeList, RecipeText, bundled_recipe, bundled_titles
 
-    if name is not None:
-        text = bundled_recipe(name).read_text(encoding="utf-8")
-        if job.as_json:
-            return {"name": name, "recipe": text}
-        job.show(text.rstrip("\n"))
-        return None
-    titles = bundled_titles()
-    if job.as_json:
-        return {"recipes": titles}
-    for recipe, title in titles.items():
-        job.tell(f"{recipe:<20} {title}")
-    return None
+    if name is None:
+        return RecipeList(recipes=bundled_titles())
+    return RecipeText(name=name, recipe=bundled_recipe(name).read_text(encoding="utf-8"))
+
+
+class ReportResult(CommandResult, kw_only=True):
+    """The report that was written."""
+
+    report: str
 
 
 @commands.command(epilog="Example: gleanset report -d my-dataset")
@@ -235,12 +234,14 @@ def recipes(job: CommandJob, name: str | None) -> Result | None:
     metavar="RUN",
     help="Training run to report on. Default: the latest.",
 )
-def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | None) -> Result:
+def report(
+    job: CommandJob, title: str | None, out: Path | None, run_id: str | None
+) -> ReportResult:
     """Write a report on the dataset and its model as one HTML page."""
     from pipeline.report import write_report
 
     with job.open() as dataset:
-        return {"report": str(write_report(dataset, out, title=title, run_id=run_id))}
+        return ReportResult(report=str(write_report(dataset, out, title=title, run_id=run_id)))
 
 
 @commands.command(epilog="Example: gleanset demo --into demo")
@@ -257,7 +258,7 @@ def report(job: CommandJob, title: str | None, out: Path | None, run_id: str | N
     is_flag=True,
     help="Only serve its image searches, Bing's and Flickr's, and print commands to try them.",
 )
-def demo(job: CommandJob, into: Path, site: bool) -> Result | None:
+def demo(job: CommandJob, into: Path, site: bool) -> CommandResult | None:
     """Build the bundled sample dataset and train a model on it.
 
     Works offline, and prints the path of the report.
@@ -267,14 +268,7 @@ def demo(job: CommandJob, into: Path, site: bool) -> Result | None:
     if site:
         serve_sample_site(job.show)
         return None
-    result = run_demo(into, job.progress, job.say)
-    if job.as_json:
-        return result
-    if "test" in result:
-        job.say(str(result["test"]))
-    job.say(f"to see its page: {result['serve']}")
-    job.show(str(result["report"]))
-    return None
+    return run_demo(into, job.progress, job.say)
 
 
 @commands.command(epilog="Example: gleanset episodes ~/episodes -d my-dataset")
@@ -303,7 +297,7 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
     metavar="DIR",
     help="Folder to write to. Default: the dataset.",
 )
-def timeline(job: CommandJob, out: Path | None) -> Result:
+def timeline(job: CommandJob, out: Path | None) -> CommandResult:
     """Write who is on screen when, as a page and a table.
 
     It shows the tracks of gleanset episodes; most of its faces decide the class of a track.
@@ -323,7 +317,7 @@ _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 @click.option(
     "--repair", is_flag=True, help="Repair what can be; damaged files are moved to damaged/."
 )
-def verify(job: CommandJob, repair: bool) -> Result:
+def verify(job: CommandJob, repair: bool) -> CommandResult:
     """Check files against their hashes, and rows against their files.
 
     Contradictions within the catalogue are counted, with examples: rows that point to nothing,
@@ -335,29 +329,16 @@ def verify(job: CommandJob, repair: bool) -> Result:
 
     The exit code is 3 if missing, damaged or unreadable files remain.
     """
-    from pipeline.maintenance.check_files import summarize_damage
     from pipeline.maintenance.check_files import verify as verify_dataset
 
     with job.open(rehearse=not repair) as dataset:
-        counts = verify_dataset(dataset, repair=repair, progress=job.progress)
-    for name, fix in _FIXES.items():
-        if counts[name]:
-            job.say(f"{name.replace('_', ' ')}: {fix}")
-    if damage := summarize_damage(counts):
+        result = verify_dataset(dataset, repair=repair, progress=job.progress)
+    for line in result.list_fixes():
+        job.say(line)
+    if damage := result.damage:
         fix = "run the harvest of these images again" if repair else "gleanset verify --repair"
-        raise DoneInPart(damage, f"{fix}, or restore the files from a backup", counts)
-    if job.as_json:
-        return counts
-    return {name: value for name, value in counts.items() if value or name in ("images", "sound")}
-
-
-_FIXES = {
-    "gone_crops": "crop again with facecrop run",
-    "damaged_crops": "move them away with --repair, then crop again with facecrop run",
-    "disputed_labels": "return them to the queue with labeler accept hints",
-    "straddling_groups": "assign each group to one split with labeler split",
-    "unused_files": "gleanset gc --simulate --older 0d lists them",
-}
+        raise DoneInPart(damage, f"{fix}, or restore the files from a backup", result)
+    return result
 
 
 class ForgetRequest(Request, frozen=True, kw_only=True):
@@ -390,30 +371,37 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
 @commands.command(epilog="Example: gleanset forget --author Hokusai -d my-dataset")
 @job_options(simulate=True)
 @request_options(ForgetRequest)
-def forget(job: CommandJob, request: ForgetRequest) -> Result:
+def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
     """Remove images for good: files, faces, samples and decisions.
 
     Reports about them are removed, too. A tombstone keeps harvests from downloading them again.
     This cannot be undone. Earlier exports and trained models are not changed: export and train
     again.
     """
-    from pipeline.maintenance.removals import plan_removal, remove_images
+    from pipeline.maintenance.removals import (
+        RemovalPreview,
+        RemovalResult,
+        plan_removal,
+        remove_images,
+    )
 
     with job.open() as dataset:
         plan = plan_removal(
             dataset, request.images, request.origins, request.authors, request.reports
         )
         if job.simulate:
-            names = {sha256: _name_image(dataset, sha256) for sha256 in plan.images}
-            listed = names if job.as_json else shorten_list([*names.values()])
-            return {"would_forget": plan.result(), "list": listed}
+            return RemovalPreview(
+                would_forget=plan.counts(),
+                list={sha256: _name_image(dataset, sha256) for sha256 in plan.images},
+                description=plan.describe(),
+            )
         question = f"Remove {plan.describe()} for good?"
         if not request.yes and not confirm(question):
             raise UsageError(
                 "nothing was removed", "answer y or add --yes; --simulate lists the images"
             )
         remove_images(dataset, plan, request.reason)
-        return {"forgotten": plan.result()}
+        return RemovalResult(forgotten=plan.counts(), description=plan.describe())
 
 
 def _name_image(dataset: Dataset, sha256: str) -> str:
@@ -432,24 +420,25 @@ def _name_image(dataset: Dataset, sha256: str) -> str:
     metavar="AGE",
     help="Delete only files older than this, such as 12h, 1d or 2w.",
 )
-def gc(job: CommandJob, older: str) -> Result:
+def gc(job: CommandJob, older: str) -> CommandResult:
     """Delete unreferenced files and leftovers of killed runs.
 
     Also old copies of the catalogue; the one made by the last upgrade is always kept.
-    --simulate prints the paths.
+    --simulate lists the paths, with -v all of them.
     """
     from pipeline.maintenance.check_files import collect_garbage
 
     age = parse_age(older)
-    show = (lambda path: job.show(str(path))) if job.simulate else (lambda path: None)
     with job.open() as dataset:
-        return collect_garbage(dataset, age, simulate=job.simulate, show=show)
+        result = collect_garbage(dataset, age, simulate=job.simulate)
+    result.names_all = job.verbose
+    return result
 
 
 @commands.command(epilog="Example: gleanset merge ../anas-dataset -d my-dataset")
 @job_options(simulate=True)
 @click.argument("other", type=click.Path(path_type=Path, file_okay=False))
-def merge(job: CommandJob, other: Path) -> Result:
+def merge(job: CommandJob, other: Path) -> CommandResult:
     """Import images, faces, samples and decisions of another dataset.
 
     A sample labelled differently in both returns to the queue and keeps both decisions. If only
@@ -457,7 +446,7 @@ def merge(job: CommandJob, other: Path) -> Result:
     only what is new. OTHER is not changed. labeler undo reverts the decisions of a merge, not
     the images, faces and samples it added.
     """
-    from pipeline.maintenance.merge import merge_dataset
+    from pipeline.maintenance.merge import MergePreview, merge_dataset
 
     with job.open() as dataset:
         option = dataset.option
@@ -468,9 +457,11 @@ def merge(job: CommandJob, other: Path) -> Result:
         job.say(f"labelled differently: {sample} is {labels}")
     if len(conflicts) > _MAX_PRINTED_CONFLICTS:
         job.say(f"and {len(conflicts) - _MAX_PRINTED_CONFLICTS} more")
-    if result["decided"] and not job.simulate:
+    if job.simulate:
+        return MergePreview(would_merge=result)
+    if result.decided:
         job.say(f"images and samples stay; to undo the merged labels: labeler undo {option}")
-    return {"would_merge": result} if job.simulate else result
+    return result
 
 
 def parse_age(text: str) -> float:
@@ -483,28 +474,20 @@ def parse_age(text: str) -> float:
 
 @commands.command(epilog="Example: gleanset doctor")
 @job_options()
-def doctor(job: CommandJob) -> None:
+def doctor(job: CommandJob) -> CommandResult:
     """Check which components work here, and how to fix the others.
 
     Nothing is downloaded, started or changed, and no site is contacted. The exit code is 6 if a
     required component is missing.
     """
-    from pipeline.doctor import examine_components
+    from pipeline.doctor import DoctorResult, examine_components
 
-    components = []
-    for component in examine_components(job.root):
-        components.append(component)
-        if not job.as_json:
-            mark = "ok" if component.ok else "--"
-            job.tell(f"{mark}  {component.name:<10}  {component.finding}")
-            if not component.ok:
-                job.tell(f"    needed for: {component.purpose}")
-                job.tell(f"    hint: {component.hint}")
-    if job.as_json:
-        job.show_json({"parts": [asdict(component) for component in components]})
-    if missing := [component for component in components if component.needed and not component.ok]:
+    result = DoctorResult(parts=list(examine_components(job.root)))
+    missing = [component for component in result.parts if component.needed and not component.ok]
+    if missing:
         names = ", ".join(component.name for component in missing)
-        raise MissingComponent(f"required component missing: {names}", missing[0].hint)
+        raise MissingComponent(f"required component missing: {names}", missing[0].hint, result)
+    return result
 
 
 @commands.command(epilog="Example: gleanset snapshot audited --note checked -d my-dataset")
@@ -512,58 +495,50 @@ def doctor(job: CommandJob) -> None:
 @click.argument("name", required=False)
 @click.option("--note", default="", help="A note to store with the snapshot.")
 @click.option("--delete", is_flag=True, help="Delete this snapshot.")
-def snapshot(job: CommandJob, name: str | None, note: str, delete: bool) -> Result | None:
+def snapshot(job: CommandJob, name: str | None, note: str, delete: bool) -> CommandResult:
     """Save a copy of the catalogue as NAME, or list the snapshots.
 
     Images are not copied, but gc keeps those a snapshot needs. dataset.toml is not included.
     """
     from gleanset.db.snapshots import Snapshots
-    from pipeline.maintenance.snapshots import create_snapshot
+    from pipeline.maintenance.snapshots import (
+        SnapshotDeletion,
+        SnapshotList,
+        SnapshotResult,
+        create_snapshot,
+    )
 
     with job.open() as dataset:
         snapshots = Snapshots(dataset.root)
         if name is not None and delete:
             dataset.db.check_writable()
             snapshots.delete(name)
-            return {"deleted": name}
+            return SnapshotDeletion(deleted=name)
         if name is not None:
-            return _snapshot_result(create_snapshot(dataset, name, note))
+            return create_snapshot(dataset, name, note)
         if delete or note:
             raise UsageError("no name for the snapshot", "add one: gleanset snapshot v1")
-        listed = list(snapshots.iterate())
-    if job.as_json:
-        return {"snapshots": [_snapshot_result(record) for record in listed]}
-    for record in listed:
-        date = record.at[:16].replace("T", " ")
-        counts = f"{number(record.images)} images, {number(record.labelled)} labelled"
-        job.tell(f"{record.name}  {date} UTC  {counts}  {record.note}".rstrip())
-    if not listed:
-        job.tell("no snapshots; create one: gleanset snapshot NAME")
-    return None
+        records = list(snapshots.iterate())
+    return SnapshotList(snapshots=list(map(SnapshotResult.from_record, records)))
 
 
 @commands.command(epilog="Example: gleanset restore audited -d my-dataset")
 @job_options(simulate=True)
 @click.argument("name")
-def restore(job: CommandJob, name: str) -> Result:
+def restore(job: CommandJob, name: str) -> CommandResult:
     """Restore the catalogue from a snapshot.
 
     The current one is saved as a snapshot first. Fails while another program has the dataset
     open. Forgotten images stay forgotten. To undo, restore the snapshot saved first.
     """
     from gleanset.db.snapshots import Snapshots
-    from pipeline.maintenance.snapshots import restore_snapshot
+    from pipeline.maintenance.snapshots import RestorePreview, SnapshotResult, restore_snapshot
 
     with job.open() as dataset:
         if job.simulate:
-            return {"would_restore": _snapshot_result(Snapshots(dataset.root).get(name))}
-        saved = restore_snapshot(dataset, name)
-    return {"restored": name, "before": saved.name, "undo": f"gleanset restore {saved.name}"}
-
-
-def _snapshot_result(snapshot: Snapshot) -> Result:
-    fields = asdict(snapshot)
-    return {"snapshot": fields.pop("name")} | {k: v for k, v in fields.items() if v != ""}
+            record = Snapshots(dataset.root).get(name)
+            return RestorePreview(would_restore=SnapshotResult.from_record(record))
+        return restore_snapshot(dataset, name)
 
 
 def main() -> NoReturn:

@@ -39,6 +39,7 @@ from baseline.evaluation.metrics import read_metrics
 from baseline.extras import has_torch
 from baseline.request import TrainRequest
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.html.words import count
 from gleanset.installation import bundled_data
 from gleanset.work.progress import Progress
@@ -48,7 +49,20 @@ from pipeline.stages import Stages, run_recipe
 from pipeline.status import page_command
 
 
-def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict[str, object]:
+class DemoResult(CommandResult, kw_only=True):
+    """Results of the recipe, the report, the accuracy on test, and the command for the page."""
+
+    stages: dict[str, Any]
+    report: str
+    test: str = ""
+    serve: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """Return what to look at."""
+        return {"test": self.test, "to see its page": self.serve, "report": self.report}
+
+
+def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> DemoResult:
     """Serve the sample site on loopback, run its recipe, and write the report."""
     progress.say("the demo takes 2 to 5 minutes")
     data = bundled_data()
@@ -65,21 +79,21 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> dict
         report = write_report(dataset, title=recipe.title)
         page = page_command(dataset)
         if page and shutil.which("webapp") is None:  # the environment is not active
-            page = {"serve": f"{shlex.quote(sysconfig.get_path('scripts'))}/{page['serve']}"}
-        return {
-            "stages": result.to_json(),
-            "report": str(report),
-            **_describe_test(dataset),
-            **page,
-        }
+            page = f"{shlex.quote(sysconfig.get_path('scripts'))}/{page}"
+        return DemoResult(
+            stages=result.to_json(),
+            report=str(report),
+            test=_describe_test(dataset),
+            serve=page,
+        )
 
 
-def _describe_test(dataset: Dataset) -> dict[str, str]:
+def _describe_test(dataset: Dataset) -> str:
     run = dataset.runs.get_latest("baseline")
     test = read_metrics(dataset.runs_folder / run.id).splits.get("test") if run else None
     if test is None:
-        return {}
-    return {"test": f"{test.answer_accuracy:.0%} correct on {count(test.count, 'test image')}"}
+        return ""
+    return f"{test.answer_accuracy:.0%} correct on {count(test.count, 'test image')}"
 
 
 def serve_sample_site(show: Callable[[str], None]) -> None:

@@ -13,10 +13,12 @@ from itertools import chain
 from pathlib import Path
 
 from baseline.extras import has_torch, require_transfer
+from gleanset.command_result import CommandResult
 from gleanset.errors import GleansetError, MissingComponent
 from gleanset.files.fetch import is_cached
 from gleanset.installation import install_command, reinstall_command
 from gleanset.plugins import try_plugins
+from gleanset.terminal import wrap
 
 MIN_FREE_GB = 1.0
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -32,6 +34,23 @@ class Component:
     finding: str
     hint: str = ""
     needed: bool = False
+
+
+class DoctorResult(CommandResult, kw_only=True):
+    """Results of all checks."""
+
+    parts: list[Component]
+
+    def lines(self, indent: str = "") -> list[str]:
+        """Return a line for each component, and what to do about those that do not work."""
+        lines: list[str] = []
+        for component in self.parts:
+            mark = "ok" if component.ok else "--"
+            lines += wrap(f"{mark}  {component.name:<10}  {component.finding}", indent)
+            if not component.ok:
+                lines += wrap(f"    needed for: {component.purpose}", indent)
+                lines += wrap(f"    hint: {component.hint}", indent)
+        return lines
 
 
 Check = Callable[[], str]

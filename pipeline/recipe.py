@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 
 from baseline.request import TrainRequest
+from gleanset.command_result import CommandResult
 from gleanset.config import TomlTable, did_you_mean, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.files.names import escapes_folder
 from gleanset.installation import bundled_data
 from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
+from gleanset.terminal import wrap
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest
@@ -103,6 +105,30 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, dict | list):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _texts(item)
+
+
+class RecipeList(CommandResult, kw_only=True):
+    """The titles of the bundled recipes by name."""
+
+    recipes: dict[str, str]
+
+    def lines(self, indent: str = "") -> list[str]:
+        """Return a line for each recipe."""
+        lines: list[str] = []
+        for name, title in self.recipes.items():
+            lines += wrap(f"{name:<20} {title}", indent)
+        return lines
+
+
+class RecipeText(CommandResult, kw_only=True):
+    """The text of a bundled recipe."""
+
+    name: str
+    recipe: str
+
+    def lines(self, indent: str = "") -> list[str]:
+        """Return the text as it is, to be saved as a file."""
+        return self.recipe.rstrip("\n").split("\n")
 
 
 def bundled_recipes() -> dict[str, Path]:

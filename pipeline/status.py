@@ -2,15 +2,19 @@
 
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
+
+import msgspec
 
 from baseline.extras import can_transfer
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from curation.labelling_command import PRELABEL_COMMAND, has_window, suggest_labelling_command
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import WHOLE
 from gleanset.db.journal import count_unseen_in_evaluation, get_unseen_labels
@@ -196,7 +200,66 @@ def _count_unsplit(dataset: Dataset) -> int:
     return dataset.samples.count_unsplit() + count_unseen_in_evaluation(dataset.db)
 
 
-def status(dataset: Dataset) -> dict[str, Any]:
+class StatusResult(CommandResult, kw_only=True):
+    """All counts of a dataset, and the command to run next."""
+
+    ONLY_PRINTED = ("is_whole",)
+
+    dataset: str
+    images: int
+    faces: int
+    samples: dict[str, int]
+    labels: dict[str, int]
+    splits: dict[str, dict[str, int]]
+    decisions: int
+    origins: dict[str, dict[str, int]]
+    waiting_for_split: int = 0
+    rejections: dict[str, dict[str, int]]
+    rejections_are_listed_by: str = ""
+    labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
+    undecided_pairs: int = 0
+    undecided_pairs_are_listed_by: str = ""
+    runs: int
+    reports: dict[str, int]
+    next: str
+    is_whole: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts that are not zero, in plain words."""
+        return {
+            "dataset": self.dataset,
+            "list rejections": self.rejections_are_listed_by,
+            "list undecided pairs": self.undecided_pairs_are_listed_by,
+            "next": self.next,
+            "images": self.images,
+            "whole images" if self.is_whole else "faces": self.faces,
+            "decisions": self.decisions,
+            "waiting for split": self.waiting_for_split,
+            "undecided pairs": self.undecided_pairs,
+            "runs": self.runs,
+            "samples": _readable(self.samples),
+            "labels": self.labels,
+            "splits": self.splits,
+            "origins": self.origins,
+            "rejections": self.rejections,
+            "labelled differently": self.labelled_differently,
+            "reports": _readable(self.reports),
+        }
+
+
+_WORDS = {
+    "set_aside": "duplicates",
+    "queue": "unlabelled",
+    "of_them_removals": "of them removal requests",
+}
+
+
+def _readable(counts: Mapping[str, int]) -> dict[str, int]:
+    words = {name: _WORDS.get(name, name.replace("_", " ")) for name in counts}
+    return {words[name]: number for name, number in counts.items() if number}
+
+
+def gather_status(dataset: Dataset) -> StatusResult:
     """Return all counts, and the next command."""
     samples = dataset.samples
     labelled = Statistics(dataset.db).count_labelled()
@@ -205,7 +268,6 @@ def status(dataset: Dataset) -> dict[str, Any]:
         is_duplicate = duplicate_status == "duplicate" and status != "retired"
         by_status["set_aside" if is_duplicate else str(status)] += number
     unseen = len(get_unseen_labels(dataset.db))
-    also = {"unreviewed_labels": unseen} if unseen else {}
     splits: dict[str, dict[str, int]] = {}
     for label, by_split in labelled.items():
         for split, number in by_split.items():
@@ -213,68 +275,34 @@ def status(dataset: Dataset) -> dict[str, Any]:
     splits.pop("", None)
     rejections = dataset.rejections.count_by_reason()
     duplicates = _plan_duplicates(dataset)
-    return {
-        "dataset": str(dataset.root.absolute()),
-        "images": dataset.images.count(),
-        "faces": dataset.faces.count(),
-        "samples": by_status | also,
-        "labels": {label: by_split.total() for label, by_split in labelled.items()},
-        "splits": {split: splits[split] for split in sorted(splits)},
-        "decisions": dataset.journal.count(),
-        "origins": _images_by_query(dataset),
-        **({"waiting_for_split": unsplit} if (unsplit := _count_unsplit(dataset)) else {}),
-        "rejections": rejections,
-        **({"rejections_are_listed_by": rejections_command(dataset)} if rejections else {}),
-        **conflicting_label_summary(dataset),
-        **_undecided_pairs(dataset, duplicates),
-        "runs": sum(1 for _ in dataset.runs.iterate()),
-        "reports": {
+    if unseen:
+        by_status["unreviewed_labels"] = unseen
+    result = StatusResult(
+        dataset=str(dataset.root.absolute()),
+        images=dataset.images.count(),
+        faces=dataset.faces.count(),
+        samples=dict(by_status),
+        labels={label: by_split.total() for label, by_split in labelled.items()},
+        splits={split: splits[split] for split in sorted(splits)},
+        decisions=dataset.journal.count(),
+        origins=_images_by_query(dataset),
+        waiting_for_split=_count_unsplit(dataset),
+        rejections=rejections,
+        rejections_are_listed_by=rejections_command(dataset) if rejections else "",
+        runs=sum(1 for _ in dataset.runs.iterate()),
+        reports={
             "waiting": Reports(dataset.db).count() + len(list_spooled_reports(dataset.root)),
             "of_them_removals": Reports(dataset.db).count(kind=REMOVAL),
             "accepted_since_training": _count_new_reports(dataset),
         },
-        "next": next_step(dataset, duplicates),
-    }
-
-
-def _undecided_pairs(dataset: Dataset, duplicates: DuplicatePlan) -> dict[str, object]:
-    if not duplicates.doubts:
-        return {}
-    command = f"labeler groups --doubtful {dataset.option}"
-    return {"undecided_pairs": len(duplicates.doubts), "undecided_pairs_are_listed_by": command}
-
-
-_KEYS_FOR_PEOPLE = {
-    "undecided_pairs_are_listed_by": "list undecided pairs",
-    "rejections_are_listed_by": "list rejections",
-    "set_aside": "duplicates",
-    "queue": "unlabelled",
-    "of_them_removals": "of them removal requests",
-}
-
-
-def readable_status(dataset: Dataset) -> dict[str, object]:
-    """Return `status` for people: without zeros, in plain words."""
-    counts = {key: value for key, value in status(dataset).items() if value or key == "images"}
-    if _detectors(dataset) == {WHOLE} and "faces" in counts:
-        counts["whole images"] = counts.pop("faces")
-    # Other nested keys are data: names of classes, sources and queries.
-    for key in ("samples", "rejections", "reports"):
-        if key in counts:
-            counts[key] = _readable(counts[key])
-    if not counts.get("reports"):
-        counts.pop("reports", None)
-    return {_KEYS_FOR_PEOPLE.get(key, key): value for key, value in counts.items()}
-
-
-def _readable(counts: Any) -> Any:
-    if not isinstance(counts, dict):
-        return counts
-    return {
-        _KEYS_FOR_PEOPLE.get(str(name), str(name).replace("_", " ")): _readable(value)
-        for name, value in counts.items()
-        if value
-    }
+        next=next_step(dataset, duplicates),
+        is_whole=_detectors(dataset) == {WHOLE},
+    )
+    if duplicates.doubts:
+        result.undecided_pairs = len(duplicates.doubts)
+        command = f"labeler groups --doubtful {dataset.option}"
+        result.undecided_pairs_are_listed_by = command
+    return result.with_facts(conflicting_label_summary(dataset))
 
 
 def _images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
@@ -285,8 +313,8 @@ def _images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
     return images
 
 
-def page_command(dataset: Dataset) -> dict[str, str]:
-    """Return the command that serves the page, as `serve`; empty without a model."""
+def page_command(dataset: Dataset) -> str:
+    """Return the command that serves the page; "" without a model."""
     if dataset.runs.get_latest("baseline") is None:
-        return {}
-    return {"serve": f"webapp serve -d {shlex.quote(str(dataset.root))}"}
+        return ""
+    return f"webapp serve -d {shlex.quote(str(dataset.root))}"

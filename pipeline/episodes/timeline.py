@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.fetches import Videos
 from gleanset.errors import InputUnusable
@@ -155,7 +156,16 @@ def _segments(stored_tracks: list[StoredTrack]) -> list[Segment]:
     return segments
 
 
-def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
+class TimelineResult(CommandResult, kw_only=True):
+    """The written page and table, and numbers of videos and named people."""
+
+    timeline: str
+    table: str
+    videos: int
+    people: int
+
+
+def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
     """Write page and table to a folder; return paths and counts.
 
     Raises what `gather_timelines` raises, `NotWritable` or `DiskFull`.
@@ -168,12 +178,12 @@ def write_timelines(dataset: Dataset, folder: Path) -> dict[str, object]:
     write_atomic(folder / PAGE, encode_page(page))
     write_atomic(folder / TABLE, _table(timelines).encode("utf-8", "backslashreplace"))
     names = {person.name for timeline in timelines for person in timeline.people if person.name}
-    return {
-        "timeline": str((folder / PAGE).absolute()),
-        "table": str((folder / TABLE).absolute()),
-        "videos": len(timelines),
-        "people": len(names),
-    }
+    return TimelineResult(
+        timeline=str((folder / PAGE).absolute()),
+        table=str((folder / TABLE).absolute()),
+        videos=len(timelines),
+        people=len(names),
+    )
 
 
 def _table(timelines: Iterable[VideoTimeline]) -> str:

@@ -2,17 +2,19 @@
 
 import shutil
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import msgspec
 
 from curation.split_groups import find_straddling_groups
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.connection import Connection
 from gleanset.db.maintenance import (
     Contradiction,
@@ -34,7 +36,7 @@ from gleanset.files.store import (
 )
 from gleanset.html.words import count
 from gleanset.images.decode import decode
-from gleanset.named_files import MAX_LISTED
+from gleanset.named_files import MAX_LISTED, preview_paths
 from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, Threads, run_over
@@ -46,27 +48,43 @@ _BACKUPS = "catalog.sqlite.before-*"
 _UNFINISHED = ".partial"
 
 
-def collect_garbage(
-    dataset: Dataset,
-    older_than: float,
-    *,
-    simulate: bool,
-    show: Callable[[Path], None] = lambda path: None,
-) -> dict[str, object]:
+class GarbageResult(CommandResult, kw_only=True):
+    """Files that were removed, or would be, with their paths."""
+
+    ONLY_PRINTED = ("names_all",)
+
+    removed: int | None = None
+    would_remove: int | None = None
+    bytes: int
+    paths: list[str] = msgspec.field(default_factory=list)
+    names_all: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """Return the number and size of the files, then the first paths, or all of them."""
+        return {
+            "removed": self.removed,
+            "would remove": self.would_remove,
+            "MB": round(self.bytes / 1e6, 1),
+            **preview_paths(self.paths, names_all=self.names_all),
+        }
+
+
+def collect_garbage(dataset: Dataset, older_than: float, *, simulate: bool) -> GarbageResult:
     """Remove unreferenced files older than `older_than` seconds, and compact the catalogue.
 
-    Calls `show` for each path; returns the number of files and bytes. Files in use stay.
+    Files in use stay. A simulation lists the paths.
     """
-    tally = {"files": 0, "bytes": 0}
+    files: list[tuple[Path, int]] = []
     with dataset.stage(GC_STAGE):
         collector = _GarbageCollector(dataset, older_than, simulate=simulate)
-        for path, size in collector.collect():
-            tally["files"] += 1
-            tally["bytes"] += size
-            show(path)
+        files += collector.collect()
         if not simulate:
             dataset.db.execute("VACUUM")
-    return {"would_remove" if simulate else "removed": tally["files"], "bytes": tally["bytes"]}
+    size = sum(size for _, size in files)
+    if simulate:
+        paths = [str(path) for path, _ in files]
+        return GarbageResult(would_remove=len(files), bytes=size, paths=paths)
+    return GarbageResult(removed=len(files), bytes=size)
 
 
 class _GarbageCollector:
@@ -219,8 +237,6 @@ def remove_orphan(dataset: Dataset, orphan: OrphanFile) -> bool:
 
 
 DAMAGED = "damaged"
-_DAMAGE = "gone", "damaged", "unreadable", "gone_crops", "damaged_crops", "unreadable_crops"
-_COUNTED = {FILE_GONE: "gone", DAMAGED: "damaged", FILE_UNREADABLE: "unreadable"}
 
 
 def check_hash(store: Store, item: StoredImage) -> bool:
@@ -236,7 +252,82 @@ def check_hash(store: Store, item: StoredImage) -> bool:
     return True
 
 
-def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, object]:
+class VerifyResult(CommandResult, kw_only=True):
+    """Counts of images, crops and files by their state, and of contradictions in the catalogue."""
+
+    images: int
+    sound: int
+    gone: int
+    damaged: int
+    unreadable: int
+    repaired: int
+    gone_crops: int
+    damaged_crops: int
+    unreadable_crops: int
+    unused_files: int
+    orphan_rows: int
+    duplicate_faces: int
+    disputed_labels: int
+    straddling_groups: int
+    contradictions: list[str] = msgspec.field(default_factory=list)
+    catalogue: list[str] = msgspec.field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts that are not zero, with examples."""
+        return {
+            "images": self.images,
+            "sound": self.sound,
+            "missing": self.gone,
+            "damaged": self.damaged,
+            "unreadable": self.unreadable,
+            "repaired": self.repaired,
+            "crops missing": self.gone_crops,
+            "crops damaged": self.damaged_crops,
+            "crops unreadable": self.unreadable_crops,
+            "unused files": self.unused_files,
+            "rows that refer to nothing": self.orphan_rows,
+            "duplicate faces": self.duplicate_faces,
+            "disputed labels": self.disputed_labels,
+            "groups in several splits": self.straddling_groups,
+            "contradictions": self.contradictions,
+            "catalogue": self.catalogue,
+        }
+
+    @property
+    def damage(self) -> str:
+        """The damage that remains, in one line; "" for none."""
+        lost = self.gone + self.damaged - self.repaired
+        crops = self.gone_crops + self.damaged_crops + self.unreadable_crops
+        parts = [
+            f"{count(lost, 'image')} missing or damaged" if lost else "",
+            f"{count(self.unreadable, 'image')} unreadable" if self.unreadable else "",
+            f"{count(crops, 'crop')} missing, damaged or unreadable" if crops else "",
+            "the catalogue is damaged" if self.catalogue else "",
+        ]
+        return "; ".join(filter(None, parts))
+
+    def list_fixes(self) -> list[str]:
+        """Return what to do about the findings that are not damage of images."""
+        fixes = {
+            "crops missing": (self.gone_crops, "crop again with facecrop run"),
+            "crops damaged": (
+                self.damaged_crops,
+                "move them away with --repair, then crop again with facecrop run",
+            ),
+            "disputed labels": (
+                self.disputed_labels,
+                "return them to the queue with labeler accept hints",
+            ),
+            "groups in several splits": (
+                self.straddling_groups,
+                "assign each group to one split with labeler split",
+            ),
+            "unused files": (self.unused_files, "gleanset gc --simulate --older 0d lists them"),
+        }
+        return [f"{name}: {fix}" for name, (number, fix) in fixes.items() if number]
+
+
+def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResult:
     """Check a dataset, repair it if asked to, and return the counts.
 
     A missing or damaged image is copied again from its local file or from a quarantined file with
@@ -254,41 +345,26 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> dict[str, o
         outcomes = run_over(check, maintenance.iter_images(), workers)
         for outcome in progress.over(outcomes, "verify", total=total):
             checker.record(outcome.item, outcome.reason, outcome.detail)
-        findings: dict[str, object] = {"images": total, **checker.counts}
+        result = checker.result
+        result.images = total
         crops = dataset.crops(scratch)
-        findings["gone_crops"] = sum(
+        result.gone_crops = sum(
             key not in names
             for prefix, keys in groupby(maintenance.iter_cropped_samples(), lambda key: key[:2])
             for names in (crops.list_names(prefix),)
             for key in keys
         )
-        findings |= _check_crops(crops, repair, progress)
-        findings["unused_files"] = sum(1 for _ in orphan_files(dataset))
+        _check_crops(result, crops, repair, progress)
+        result.unused_files = sum(1 for _ in orphan_files(dataset))
         contradictions = find_contradictions(dataset.db)
         groups = [group.key for group in find_straddling_groups(dataset.db)]
         if len(groups) > contradictions["straddling_groups"].cases:
             lines = tuple(f"the group of {key} is in several splits" for key in groups[:MAX_LISTED])
             contradictions["straddling_groups"] = Contradiction(len(groups), lines)
-        findings |= {name: finding.cases for name, finding in contradictions.items()}
-        if examples := [line for finding in contradictions.values() for line in finding.examples]:
-            findings["contradictions"] = examples
-        if damage := maintenance.check_integrity():
-            findings["catalogue"] = damage
-    return findings
-
-
-def summarize_damage(counts: Mapping[str, object]) -> str:
-    """Return the damage that remains after `verify` in one line; '' for none."""
-    damage = {name: int(str(counts[name])) for name in _DAMAGE}
-    lost = damage["gone"] + damage["damaged"] - int(str(counts["repaired"]))
-    crops = sum(number for name, number in damage.items() if name.endswith("crops"))
-    parts = [
-        f"{count(lost, 'image')} missing or damaged" if lost else "",
-        f"{count(damage['unreadable'], 'image')} unreadable" if damage["unreadable"] else "",
-        f"{count(crops, 'crop')} missing, damaged or unreadable" if crops else "",
-        "the catalogue is damaged" if "catalogue" in counts else "",
-    ]
-    return "; ".join(filter(None, parts))
+        for finding in contradictions.values():
+            result.contradictions += finding.examples
+        result.catalogue = maintenance.check_integrity()
+    return result.with_facts({name: finding.cases for name, finding in contradictions.items()})
 
 
 @dataclass
@@ -299,7 +375,22 @@ class _ImageChecker:
     repair: bool
 
     def __post_init__(self) -> None:
-        self.counts: Counter[str] = Counter(sound=0, gone=0, damaged=0, unreadable=0, repaired=0)
+        self.result = VerifyResult(
+            images=0,
+            sound=0,
+            gone=0,
+            damaged=0,
+            unreadable=0,
+            repaired=0,
+            gone_crops=0,
+            damaged_crops=0,
+            unreadable_crops=0,
+            unused_files=0,
+            orphan_rows=0,
+            duplicate_faces=0,
+            disputed_labels=0,
+            straddling_groups=0,
+        )
 
     def record(self, item: StoredImage, reason: str | None, detail: str) -> None:
         if not self.repair or reason == FILE_UNREADABLE or (reason is None and item.state == "ok"):
@@ -312,14 +403,21 @@ class _ImageChecker:
                 self._repair(item, reason, detail)
 
     def _count(self, reason: str | None) -> None:
-        self.counts["sound" if reason is None else _COUNTED[reason]] += 1
+        if reason is None:
+            self.result.sound += 1
+        elif reason == FILE_GONE:
+            self.result.gone += 1
+        elif reason == DAMAGED:
+            self.result.damaged += 1
+        else:
+            self.result.unreadable += 1
 
     def _repair(self, item: StoredImage, reason: str | None, detail: str) -> None:
         if reason is None:
             if item.state == "missing":
                 self._mark_present(item)
         elif self._restore_file(item):
-            self.counts["repaired"] += 1
+            self.result.repaired += 1
         else:
             self.dataset.rejections.add(Rejection(VERIFY_STAGE, item.sha256, reason, detail))
             if item.state == "ok":
@@ -348,18 +446,18 @@ class _ImageChecker:
         self.dataset.rejections.remove(VERIFY_STAGE, item.sha256)
 
 
-def _check_crops(crops: Store, repair: bool, progress: Progress) -> dict[str, int]:
-    unreadable, damaged = 0, list[Path]()
+def _check_crops(result: VerifyResult, crops: Store, repair: bool, progress: Progress) -> None:
+    damaged: list[Path] = []
     files = [file for file, _, _ in crops.iter_files()]
     outcomes = run_over(check_decodable, files, Processes())
     for outcome in progress.over(outcomes, "crops", total=len(files), unit=" crops"):
         if outcome.reason == FILE_UNREADABLE:
-            unreadable += 1
+            result.unreadable_crops += 1
         elif outcome.result is None:
             damaged.append(outcome.item)
     for path in damaged if repair else ():
         crops.quarantine(path)
-    return {"damaged_crops": len(damaged), "unreadable_crops": unreadable}
+    result.damaged_crops = len(damaged)
 
 
 def check_decodable(file: Path) -> bool:

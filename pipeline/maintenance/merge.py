@@ -6,9 +6,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.dataset import check_dataset_exists
 from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
 from gleanset.db.journal import Choice
@@ -44,22 +45,49 @@ class MergePlan:
     choices: list[Choice] = field(default_factory=list)
     conflicts: dict[str, str] = field(default_factory=dict)
 
-    def result(self) -> dict[str, object]:
-        """Return the counts as the command prints them."""
+
+class MergeCounts(CommandResult, kw_only=True):
+    """What a merge added, and decided by the decisions of the other dataset."""
+
+    images: int
+    rejected: int
+    taken_back: int = 0
+    origins: int
+    samples: int
+    decisions: int
+    decided: int
+    conflicts: int
+    forgotten_there: int
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts by the names that people use."""
         return {
-            "origins": self.origins,
+            "images": self.images,
             "samples": self.samples,
+            "origins": self.origins,
             "decisions": self.decisions,
-            "decided": len(self.choices),
-            "conflicts": len(self.conflicts),
-            "forgotten_there": self.forgotten_there,
+            "samples decided": self.decided,
+            "labelled differently": self.conflicts,
+            "labels withdrawn": self.taken_back,
+            "forgotten there": self.forgotten_there,
+            "rejected": self.rejected,
         }
+
+
+class MergePreview(CommandResult, kw_only=True):
+    """What a merge would add."""
+
+    would_merge: MergeCounts
+
+    def lines(self, indent: str = "") -> list[str]:
+        """Return the lines of the counts below a heading."""
+        return [f"{indent}would merge:", *self.would_merge.lines(f"{indent}  ")]
 
 
 class MergeResult(NamedTuple):
     """Counts, and the two labels of each sample in conflict."""
 
-    result: dict[str, object]
+    result: MergeCounts
     conflicts: dict[str, str]
 
 
@@ -93,7 +121,16 @@ def merge_dataset(
                 _apply(dataset, merge, plan, other.resolve().name)
                 # The same image may have another weak label there.
                 retracted = retract_disputed(dataset.db)
-            counts = files | ({"taken_back": retracted} if retracted else {}) | plan.result()
+            counts = MergeCounts(
+                **files._asdict(),
+                taken_back=retracted,
+                origins=plan.origins,
+                samples=plan.samples,
+                decisions=plan.decisions,
+                decided=len(plan.choices),
+                conflicts=len(plan.conflicts),
+                forgotten_there=plan.forgotten_there,
+            )
             return MergeResult(counts, plan.conflicts)
 
 
@@ -107,20 +144,26 @@ def _scratch(dataset: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]
             yield dataset, scratch
 
 
-def _simulate_files(dataset: Dataset, source: Store, merge: CatalogueMerge) -> dict[str, object]:
+class _ImportedFiles(NamedTuple):
+    images: int
+    rejected: int
+
+
+def _simulate_files(dataset: Dataset, source: Store, merge: CatalogueMerge) -> _ImportedFiles:
     """Add the rows of images that have a file, without checking its bytes."""
     new = merge.iter_new_images()
     present = [sha256 for sha256, kind in new if source.path(sha256, kind).is_file()]
     with dataset.db.transaction():
         for sha256 in present:
             merge.add_image(sha256)
-    return {"images": len(present), "rejected": len(new) - len(present)}
+    return _ImportedFiles(len(present), len(new) - len(present))
 
 
 def _import_files(
     dataset: Dataset, source: Store, merge: CatalogueMerge, store: Store, progress: Progress
-) -> dict[str, object]:
-    counts = {"images": 0, "rejected": 0}
+) -> _ImportedFiles:
+    images = 0
+    rejected = 0
     for sha256, kind in progress.over(merge.iter_new_images(), "merge"):
         data = b""
         with suppress(OSError):
@@ -128,14 +171,14 @@ def _import_files(
         if hash_bytes(data) != sha256:
             reason = FILE_GONE if not data else "damaged"
             dataset.rejections.add(Rejection(STAGE, sha256, reason, str(source.root)))
-            counts["rejected"] += 1
+            rejected += 1
             continue
         with dataset.db.transaction():
             store.put(sha256, kind, data)
             merge.add_image(sha256)
         dataset.rejections.remove(STAGE, sha256)
-        counts["images"] += 1
-    return dict(counts)
+        images += 1
+    return _ImportedFiles(images, rejected)
 
 
 def plan_merge(merge: CatalogueMerge) -> MergePlan:

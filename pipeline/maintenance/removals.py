@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.images import Images, list_hash_prefixes
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports
@@ -12,6 +14,44 @@ from gleanset.db.snapshots import Snapshots
 from gleanset.errors import UsageError
 from gleanset.files.store import Store
 from gleanset.html.words import count
+from gleanset.named_files import shorten_list
+
+
+class RemovalCounts(CommandResult, kw_only=True):
+    """Numbers of images and samples that a removal concerns."""
+
+    images: int
+    samples: int
+    in_test: int = 0
+    reports: int = 0
+
+
+class RemovalPreview(CommandResult, kw_only=True):
+    """What a removal would remove: `list` has the name of each image by its hash."""
+
+    ONLY_PRINTED = ("description",)
+
+    would_forget: RemovalCounts
+    list: dict[str, str]
+    description: str
+
+    def summary(self) -> dict[str, Any]:
+        """Return what would be removed in words, and the first images."""
+        names = shorten_list([*self.list.values()])
+        return {"would forget": self.description, "images": names}
+
+
+class RemovalResult(CommandResult, kw_only=True):
+    """What a removal has removed."""
+
+    ONLY_PRINTED = ("description",)
+
+    forgotten: RemovalCounts
+    description: str
+
+    def summary(self) -> dict[str, Any]:
+        """Return what was removed in words."""
+        return {"forgotten": self.description}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +73,14 @@ class RemovalPlan:
         numbers = ", ".join(f"{number} {status}" for status, number in statuses.items())
         return f"{images}, {samples} and {count(len(self.reports), 'report')} ({numbers})"
 
-    def result(self) -> dict[str, object]:
-        """Return the counts as the command's result."""
-        counts: dict[str, object] = {"images": len(self.images), "samples": self.samples}
-        further = {"in_test": self.in_test, "reports": len(self.reports)}
-        return counts | {name: number for name, number in further.items() if number}
+    def counts(self) -> RemovalCounts:
+        """Return the counts as the command's result has them."""
+        return RemovalCounts(
+            images=len(self.images),
+            samples=self.samples,
+            in_test=self.in_test,
+            reports=len(self.reports),
+        )
 
 
 def plan_removal(

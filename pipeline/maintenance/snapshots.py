@@ -1,12 +1,17 @@
 """Creation of snapshots, and replacement of the catalogue by a snapshot."""
 
 from contextlib import closing
+from dataclasses import asdict
+from typing import Any, Self
 
+from gleanset.command_result import CommandResult
 from gleanset.dataset import Dataset
 from gleanset.db.connection import CATALOGUE, Connection
 from gleanset.db.snapshots import Snapshots, carry_over
 from gleanset.errors import DatasetBusy
+from gleanset.html.words import count
 from gleanset.records import Snapshot
+from gleanset.terminal import wrap
 
 SNAPSHOT_STAGE, RESTORE_STAGE = "snapshot", "restore"
 """Names of the stages."""
@@ -14,15 +19,91 @@ BACKUP_NAME = "before-restore"
 _WAIT_SECONDS = 1.0
 
 
-def create_snapshot(dataset: Dataset, name: str, note: str = "") -> Snapshot:
+class SnapshotResult(CommandResult, kw_only=True):
+    """A snapshot: its name, time, author and note, and counts of what is in use."""
+
+    snapshot: str
+    at: str
+    user: str = ""
+    note: str = ""
+    images: int
+    samples: int
+    labelled: int
+    rejected: int
+    classes: int
+    train: int
+    val: int
+    test: int
+
+    @classmethod
+    def from_record(cls, record: Snapshot) -> Self:
+        """Return the result for a snapshot."""
+        fields = asdict(record)
+        return cls(snapshot=fields.pop("name"), **fields)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the name, and what is in use."""
+        return {"snapshot": self.snapshot, "contents": self.describe(), "note": self.note}
+
+    def describe(self) -> str:
+        """Return the number of images and labels in words."""
+        return f"{count(self.images, 'image')}, {self.labelled:,} labelled"
+
+
+class SnapshotList(CommandResult, kw_only=True):
+    """All snapshots, the oldest first."""
+
+    snapshots: list[SnapshotResult]
+
+    def lines(self, indent: str = "") -> list[str]:
+        """Return a line for each snapshot."""
+        if not self.snapshots:
+            return wrap("no snapshots; create one: gleanset snapshot NAME", indent)
+        lines: list[str] = []
+        for row in self.snapshots:
+            date = row.at[:16].replace("T", " ")
+            text = f"{row.snapshot}  {date} UTC  {row.describe()}  {row.note}"
+            lines += wrap(text.rstrip(), indent)
+        return lines
+
+
+class SnapshotDeletion(CommandResult, kw_only=True):
+    """The snapshot that was deleted."""
+
+    deleted: str
+
+
+class RestorePreview(CommandResult, kw_only=True):
+    """The snapshot that would be restored."""
+
+    would_restore: SnapshotResult
+
+    def summary(self) -> dict[str, Any]:
+        """Return its name and contents."""
+        snapshot = self.would_restore
+        return {"would restore": f"{snapshot.snapshot} ({snapshot.describe()})"}
+
+
+class RestoreResult(CommandResult, kw_only=True):
+    """The restored snapshot, that of the catalogue before, and the command that restores it."""
+
+    restored: str
+    before: str
+    undo: str
+
+
+def create_snapshot(dataset: Dataset, name: str, note: str = "") -> SnapshotResult:
     """Copy the catalogue to a snapshot. Raises `UsageError`, `DatasetBusy`, `DiskFull`."""
     with dataset.stage(SNAPSHOT_STAGE):
-        return Snapshots(dataset.root).create(dataset.db, name, note, dataset.journal.user)
+        user = dataset.journal.user
+        record = Snapshots(dataset.root).create(dataset.db, name, note, user)
+    return SnapshotResult.from_record(record)
 
 
-def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
-    """Replace the catalogue by a snapshot; close `dataset`, return the backup."""
+def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
+    """Replace the catalogue by a snapshot after a backup; close `dataset`."""
     snapshots, user = Snapshots(dataset.root), dataset.journal.user
+    option = dataset.option
     with dataset.stage(RESTORE_STAGE) as scratch, snapshots.open(name) as snapshot:
         staged = scratch / CATALOGUE
         snapshot.copy_to(staged)
@@ -34,7 +115,8 @@ def restore_snapshot(dataset: Dataset, name: str) -> Snapshot:
             with closing(Connection(staged)) as restored:
                 carry_over(present, restored)
             present.restore_from(staged)
-    return backup
+    undo = f"gleanset restore {backup.name} {option}"
+    return RestoreResult(restored=name, before=backup.name, undo=undo)
 
 
 def _open_alone(dataset: Dataset) -> Connection:

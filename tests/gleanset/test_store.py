@@ -122,7 +122,7 @@ def runs(dataset: Dataset) -> Iterator[Runs]:
 
 def is_sound(dataset: Dataset, images: int) -> bool:
     result = verify(dataset, repair=False, progress=Progress())
-    return (result["images"], result["sound"], result["unused_files"]) == (images, images, 0)
+    return (result.images, result.sound, result.unused_files) == (images, images, 0)
 
 
 def test_image_discarded_by_other_run_is_recorded(dataset: Dataset, runs: Runs) -> None:
@@ -131,7 +131,7 @@ def test_image_discarded_by_other_run_is_recorded(dataset: Dataset, runs: Runs) 
     measured = first.stage(data)
     second.stage(data)
     first.store.discard(measured.sha256, measured.format)
-    assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 0
+    assert collect_garbage(dataset, 0.0, simulate=False).removed == 0
     assert second.record(measured)
     assert is_sound(dataset, 1)
 
@@ -162,9 +162,9 @@ def test_gc_keeps_stray_that_gets_row(dataset: Dataset, runs: Runs) -> None:
     # Left by a run that was killed between writing the file and its row.
     first.store.publish(measured.sha256, measured.format, measured.bytes)
     first.stage(picture(1))
-    assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 1
+    assert collect_garbage(dataset, 0.0, simulate=False).removed == 1
     assert first.record(measured)
-    assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 0
+    assert collect_garbage(dataset, 0.0, simulate=False).removed == 0
     assert is_sound(dataset, 1)
 
 

@@ -114,10 +114,10 @@ def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) 
     images = dataset.images.count()
     for path in sorted((dataset.root / "images").rglob("*.jpg"))[::4]:
         path.unlink()
-    assert verify(dataset, repair=True, progress=Progress())["repaired"] == 0
+    assert verify(dataset, repair=True, progress=Progress()).repaired == 0
     assert {image.state for image in dataset.images.iterate()} == {"ok", "missing"}
     harvest(dataset, *episodes, skip_openings=True)
-    assert verify(dataset, repair=False, progress=Progress())["sound"] == images
+    assert verify(dataset, repair=False, progress=Progress()).sound == images
     assert {image.state for image in dataset.images.iterate()} == {"ok"}
     assert not list(dataset.rejections.iterate())
     assert harvest(dataset, *episodes, skip_openings=True)["added"] == 0

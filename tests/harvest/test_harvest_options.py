@@ -140,7 +140,7 @@ def test_simulated_keyword_search_prints_urls(bing: SmallBing, tmp_path: Path) -
     line = [w for w in bing.line(tmp_path / "d", "cat", "-s", "--limit=3") if w != "--json"]
     done = run_here("harvest.cli", *line)
     urls = [f"  {bing.site.url}/p/{n}.jpg" for n in range(3)]
-    assert (done.code, done.stdout.splitlines()) == (0, ["candidates: 3", "new:", *urls])
+    assert (done.code, done.stdout.splitlines()) == (0, ["candidates: 3", "paths:", *urls])
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()
 
@@ -151,7 +151,7 @@ def test_simulated_import_prints_paths(tmp_path: Path) -> None:
     archive = make_archive(tmp_path / "a.zip", {"in/2.jpg": picture(2)})
     line = ("harvest.cli", "folder", tree, archive, "-d", tmp_path / "d")
     done = run_here(*line, "-s")
-    new = ["new:", f"  {tree}/1.jpg", f"  {archive}:in/2.jpg"]
+    new = ["paths:", f"  {tree}/1.jpg", f"  {archive}:in/2.jpg"]
     assert done.stdout.splitlines() == ["candidates: 2", *new]
     result = run_here(*line, "-s", "--hints-from-folders")
     hints = ["weak labels:", "  tree: 1, in: 1"]
@@ -166,7 +166,7 @@ def test_simulated_import_of_many_prints_counts_first(tmp_path: Path) -> None:
     tree = write_pictures(tmp_path / "tree", 9)
     line = ("harvest.cli", "folder", tree, "-d", tmp_path / "d", "-s")
     lines = run_here(*line).checked().stdout.splitlines()
-    assert lines[:2] == ["candidates: 9", "new (-v lists all):"]
+    assert lines[:2] == ["candidates: 9", "paths (-v lists all):"]
     assert lines[-1] == "  and 4 more"
     assert len(lines) == 8
     assert len(run_here(*line, "-v").checked().stdout.splitlines()) == 11

@@ -143,12 +143,12 @@ def test_missing_image_is_restored_by_same_harvest(
     damaged.write_bytes(b"\0" * damaged.stat().st_size)
     tree.rename(tmp_path / "away")
     result = verify(dataset, repair=True, progress=Progress())
-    assert (result["gone"], result["damaged"], result["repaired"]) == (1, 1, 0)
+    assert (result.gone, result.damaged, result.repaired) == (1, 1, 0)
     (tmp_path / "away").rename(tree)
     assert (harvest(dataset)["known"], missing_file.read_bytes()) == (PICTURES - 2, data)
     assert {image.state for image in dataset.images.iterate()} == {"ok"}
     assert not list(dataset.rejections.iterate())
-    assert verify(dataset, repair=False, progress=Progress())["sound"] == PICTURES
+    assert verify(dataset, repair=False, progress=Progress()).sound == PICTURES
     assert harvest(dataset)["known"] == PICTURES
 
 

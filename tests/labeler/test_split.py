@@ -17,7 +17,7 @@ from gleanset.settings import Settings, SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import judge
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
-from pipeline.status import next_step, status
+from pipeline.status import gather_status, next_step
 
 CLASSES = ("hana", "rei", "sora")
 
@@ -421,7 +421,7 @@ def test_unseen_label_in_old_split_is_moved_to_train(empty: Dataset) -> None:
     empty.journal.apply("Accept", [Choice(evaluated[0], "label", "rei", MODEL)])
     assert evaluated[0] not in {s.key for s in empty.samples.iter_in_splits()}
     assert splits_by_sample(empty)[evaluated[0]] is None
-    assert status(empty)["samples"]["unreviewed_labels"] == 1
+    assert gather_status(empty).to_json()["samples"]["unreviewed_labels"] == 1
     assert next_step(empty).startswith("labeler split")
     split_dataset(empty)
     assert empty.samples.get(evaluated[0]).split == "train"

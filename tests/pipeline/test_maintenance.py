@@ -253,7 +253,9 @@ def test_gc_removes_only_old_stray_files(root: Path) -> None:
     half.write_bytes(b"half a shard")
     for path in (stray, half):
         os.utime(path, (old, old))
-    assert run_gleanset(root, "gc", "--simulate").json == {"would_remove": 2, "bytes": 27}
+    preview = run_gleanset(root, "gc", "--simulate").json
+    assert {*map(Path, preview.pop("paths"))} == {stray, half}
+    assert preview == {"would_remove": 2, "bytes": 27}
     assert run_gleanset(root, "gc").json == {"removed": 2, "bytes": 27}
     assert not stray.exists()
     assert not half.exists()
@@ -278,16 +280,15 @@ def test_gc_keeps_newest_and_recent_backups(dataset: Dataset) -> None:
     newest = backup(dataset, "0005-balance", days=2, changed=400)
     half = dataset.root / "catalog.sqlite.before-0006-splits.partial"
     half.write_bytes(b"half")
-    report: list[Path] = []
     week = 7 * 86400.0
-    result = collect_garbage(dataset, week, simulate=True, show=report.append)
-    assert (result, report) == ({"would_remove": 1, "bytes": 4}, [old])
+    result = collect_garbage(dataset, week, simulate=True)
+    assert result.to_json() == {"would_remove": 1, "bytes": 4, "paths": [str(old)]}
     assert old.exists()
-    assert collect_garbage(dataset, week, simulate=False)["removed"] == 1
+    assert collect_garbage(dataset, week, simulate=False).removed == 1
     assert not old.exists()
     assert young.exists()
     assert half.exists()
-    assert collect_garbage(dataset, 0.0, simulate=False)["removed"] == 2
+    assert collect_garbage(dataset, 0.0, simulate=False).removed == 2
     assert [path for path in (young, newest, half) if path.exists()] == [newest]
 
 

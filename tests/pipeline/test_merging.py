@@ -228,8 +228,8 @@ def test_mutual_merges_converge(mine: Actions, theirs: Actions) -> None:
         for _ in range(2):
             merge(ours, other)
             merge(other, ours)
-        assert not any(merge(ours, other).result.values())
-        assert not any(merge(other, ours).result.values())
+        assert not any(merge(ours, other).result.to_json().values())
+        assert not any(merge(other, ours).result.to_json().values())
         assert list_labels(ours) == list_labels(other)
         assert list_decisions(ours) == list_decisions(other)
 
@@ -246,7 +246,7 @@ def _check_merges(ours: Path, other: Path) -> None:
     assert read_files(other) == theirs
 
     rows_after = all_rows(ours)
-    assert not any(merge(ours, other).result.values())
+    assert not any(merge(ours, other).result.to_json().values())
     assert all_rows(ours) == rows_after
 
     # The other way round gives the same images, decisions and labels.
@@ -259,10 +259,10 @@ def _check_merges(ours: Path, other: Path) -> None:
         )
     assert list_lines(back, "images") == list_lines(ours, "images")
 
-    if simulated.result["decided"]:
+    if simulated.result.decided:
         with Dataset.open(ours) as dataset:
             undone = dataset.journal.undo()
-            assert undone.name == f"Merge other: {count(simulated.result['decided'], 'decision')}"
+            assert undone.name == f"Merge other: {count(simulated.result.decided, 'decision')}"
             assert undone.changed_since == 0
             assert {sample.key for sample in dataset.samples.iterate()} >= labels_before.keys()
         assert list_labels(ours) == labels_before
@@ -308,9 +308,9 @@ def test_late_image_completes_its_step(pair: tuple[Path, Path], tmp_path: Path) 
         lost = dataset.image_path(sha(1), "JPEG")
     lost.rename(tmp_path / "lost")
     third = make_dataset(tmp_path / "third", "eve", [])
-    assert merge(third, other).result["rejected"] == 1
+    assert merge(third, other).result.rejected == 1
     (tmp_path / "lost").rename(lost)
-    assert merge(third, other).result["decisions"] == 2
+    assert merge(third, other).result.decisions == 2
     assert list_decisions(third) == list_decisions(other)
     assert list_labels(third) == list_labels(other)
 
@@ -341,7 +341,7 @@ def copies(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
 
 def merge_counts(into: Dataset, other: Dataset) -> tuple[object, object]:
     result = merge_dataset(into, other.root, simulate=False, progress=Progress()).result
-    return result["decisions"], result["conflicts"]
+    return result.decisions, result.conflicts
 
 
 def test_conflict_stays_queued_after_removals(copies: tuple[Dataset, Dataset]) -> None:
@@ -373,7 +373,7 @@ def test_merged_weak_label_retracts_label(copies: tuple[Dataset, Dataset]) -> No
     result = merge_dataset(ours, theirs.root, simulate=True, progress=Progress())
     assert ours.samples.get(key).label == "hana"
     assert result == merge_dataset(ours, theirs.root, simulate=False, progress=Progress())
-    assert result.result["taken_back"] == 1
+    assert result.result.taken_back == 1
     disputed = ours.samples.get(key)
     assert (disputed.status, disputed.label, disputed.hint) == ("queue", None, None)
     merge_counts(theirs, ours)

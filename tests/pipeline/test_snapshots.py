@@ -64,14 +64,14 @@ def test_restore_keeps_present_catalogue_as_snapshot(dataset: Dataset, keys: lis
     label(dataset, "owl", *keys)
     backup = restore_snapshot(dataset, "v1")
     assert labels(dataset.root) == ["cat", "cat", None, None]
-    assert backup.name.startswith("before-restore-20")
+    assert backup.before.startswith("before-restore-20")
     with Dataset.open(dataset.root) as reopened:
         assert reopened.db.fetch_value("PRAGMA journal_mode") == "wal"
         assert reopened.classes.list_names() == ["cat"]
-        restore_snapshot(reopened, backup.name)
+        restore_snapshot(reopened, backup.before)
     assert labels(dataset.root) == ["owl"] * 4
     # Both snapshots remain, and the replaced catalogue is the third.
-    assert {"v1", backup.name} < set(Snapshots(dataset.root).list_names())
+    assert {"v1", backup.before} < set(Snapshots(dataset.root).list_names())
     assert len(Snapshots(dataset.root).list_names()) == 3
 
 
@@ -160,7 +160,7 @@ def test_removed_images_are_removed_from_snapshots(dataset: Dataset, keys: list[
 
 def test_image_only_in_snapshot_can_be_removed(dataset: Dataset, keys: list[str]) -> None:
     key = add_sample(dataset, 9)
-    backup = restore_snapshot(dataset, "v1").name
+    backup = restore_snapshot(dataset, "v1").before
     with Dataset.open(dataset.root) as fewer:
         assert not fewer.images.get_id(sha(9))
         crop = fewer.crop_path(key)
@@ -186,7 +186,7 @@ def test_restore_keeps_removal_reports_and_ids(dataset: Dataset, keys: list[str]
         assert [report.claim.kind for report in Reports(restored.db).iterate()] == [REMOVAL]
         add_sample(restored, 10)
         assert restored.db.fetch_int("SELECT max(id) FROM sample") > before
-        restore_snapshot(restored, backup.name)
+        restore_snapshot(restored, backup.before)
     with Dataset.open(dataset.root) as back:
         add_sample(back, 11)
         assert back.db.fetch_int("SELECT max(id) FROM sample") > before + 1
@@ -351,7 +351,10 @@ def test_restore_is_simulated_applied_and_reverted(root: Path) -> None:
     assert "yuki" in count_labels(root)
     done = run_gleanset(root, "restore", "v1", "--json").json
     assert count_labels(root) == {"hana": 4, "rei": 4}
-    assert (done["restored"], done["undo"]) == ("v1", f"gleanset restore {done['before']}")
+    assert (done["restored"], done["undo"]) == (
+        "v1",
+        f"gleanset restore {done['before']} -d {root}",
+    )
     assert run_gleanset(root, "restore", done["before"]).code == 0
     assert (count_labels(root)["yuki"], run_gleanset(root, "verify").code) == (3, 0)
 
@@ -365,13 +368,13 @@ def test_gc_keeps_images_of_snapshots(root: Path) -> None:
     (root / "snapshots" / ".partial-killed").mkdir()
     (root / "snapshots" / ".partial-killed" / "catalog.sqlite").write_bytes(b"half")
     with Dataset.open(root) as dataset:
-        collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)
+        collect_garbage(dataset, 0.0, simulate=False)
     assert sorted((root / "images").glob("*/*")) == before
     assert not (root / "snapshots" / ".partial-killed").exists()
     assert run_gleanset(root, "verify", "--json").json["unused_files"] == 0
     run_gleanset(root, "snapshot", "--delete", done["before"])
     with Dataset.open(root) as dataset:
-        collect_garbage(dataset, 0.0, simulate=False, show=lambda path: None)
+        collect_garbage(dataset, 0.0, simulate=False)
     assert len(list((root / "images").glob("*/*"))) == 8
     assert run_gleanset(root, "verify").code == 0
 

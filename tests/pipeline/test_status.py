@@ -19,7 +19,7 @@ from labeler.qt.views.statistics import count_by_split
 from labeler.sorting.session import SortingSession
 from pipeline.report import write_report
 from pipeline.report.page import gather_classes
-from pipeline.status import status
+from pipeline.status import gather_status
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def empty(tmp_path: Path) -> Iterator[Dataset]:
 
 
 def test_status_of_empty_dataset(empty: Dataset) -> None:
-    result = status(empty)
+    result = gather_status(empty).to_json()
     assert str(result.pop("next")).startswith("harvest folder")
     assert result == {
         "dataset": str(empty.root),
@@ -114,7 +114,7 @@ def test_status_counts(empty: Dataset) -> None:
     empty.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand")
     empty.rejections.add(Rejection("facecrop", "x", "truncated"))
     empty.rejections.add(Rejection("facecrop", "y", "truncated"))
-    result = status(empty)
+    result = gather_status(empty).to_json()
     del result["next"], result["dataset"]
     listing_command = str(result.pop("rejections_are_listed_by"))
     assert listing_command == f"gleanset list rejections -d {shlex.quote(str(empty.root))}"
@@ -138,7 +138,7 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
     empty.journal.apply("Label", [Choice(key, "label", "rei") for key in keys[6:8]])
     empty.samples.set_splits({key: (key, "train") for key in keys[:8]}, "by hand")
     empty.db.execute("UPDATE sample SET kept=0 WHERE key IN (?,?)", keys[:2])
-    result = status(empty)
+    result = gather_status(empty).to_json()
     assert result["labels"] == {"hana": 4, "rei": 2}
     assert result["samples"] == {"labelled": 6, "queue": 1, "set_aside": 2}
     assert result["splits"] == {"train": {"hana": 4, "rei": 2}}

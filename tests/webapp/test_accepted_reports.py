@@ -19,7 +19,7 @@ from gleanset.db.reports import Reports
 from gleanset.images.decode import decode
 from gleanset.records import Sample
 from labeler.splits.plan import apply_split, plan_split
-from pipeline.status import next_step, status
+from pipeline.status import gather_status, next_step
 
 NAMES = ("cat", "owl")
 
@@ -59,23 +59,23 @@ def test_copy_of_test_image_stays_out_of_train(
     assert disputed.split is None, "labelled otherwise: left to `labeler split`"
     other = accept_report(dataset, pixels(900), "cat", unseen=unseen)
     assert (other.split, other.split_group) == ("train", other.key)
-    assert status(dataset)["waiting_for_split"] == 1
+    assert gather_status(dataset).to_json()["waiting_for_split"] == 1
 
 
 def test_new_class_waits_for_split(dataset: Dataset) -> None:
     assert accept_report(dataset, pixels(900), "newcomer").split is None
-    assert status(dataset)["waiting_for_split"] == 1
+    assert gather_status(dataset).to_json()["waiting_for_split"] == 1
     line = next_step(dataset)
     assert line.startswith("labeler split -d ")
     run_here("labeler.cli", *shlex.split(line)[1:]).checked()
-    assert "waiting_for_split" not in status(dataset)
+    assert "waiting_for_split" not in gather_status(dataset).to_json()
 
 
 def test_report_waits_for_split_with_held_out_source(dataset: Dataset) -> None:
     splits = {s.key: (s.split_group, s.split) for s in dataset.samples.iter_in_splits()}
     dataset.samples.set_splits(splits, "ratio=8:1:1 seed=0 hold-out=source=pixiv")
     assert accept_report(dataset, pixels(900), "cat").split is None
-    assert status(dataset)["waiting_for_split"] == 1
+    assert gather_status(dataset).to_json()["waiting_for_split"] == 1
 
 
 def record_training(dataset: Dataset, name: str) -> None:
@@ -96,7 +96,7 @@ def test_accepted_report_suggests_training_once(dataset: Dataset) -> None:
     accept_report(dataset, pixels(900), "cat")
     assert next_step(dataset).startswith("baseline train --preset simple ")
     record_training(dataset, "20260102-120000-simple")
-    assert status(dataset)["reports"]["accepted_since_training"] == 1
+    assert gather_status(dataset).to_json()["reports"]["accepted_since_training"] == 1
     assert next_step(dataset).startswith("webapp serve "), "it would be trained on the same data"
     accept_report(dataset, pixels(902), "newcomer")
     message: list[str] = []

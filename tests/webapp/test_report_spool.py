@@ -18,7 +18,7 @@ from gleanset import Dataset
 from gleanset.db.reports import REFUSED, Reports
 from gleanset.images.decode import decode
 from pipeline.maintenance.check_files import collect_garbage
-from pipeline.status import status
+from pipeline.status import gather_status
 from webapp.report_checks import strip_image
 
 SPOOL_SCRIPT = """
@@ -64,7 +64,7 @@ def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset:
         assert longest < 5
         assert not send_report(client, claimed="mei 3").json()["new"]
         assert Reports(dataset.db).count() == 0
-        assert status(dataset)["reports"]["waiting"] == 12
+        assert gather_status(dataset).to_json()["reports"]["waiting"] == 12
     assert eventually(lambda: Reports(dataset.db).count() == 12)
     assert eventually(lambda: not list((dataset.root / "web" / "spool").iterdir()))
 
