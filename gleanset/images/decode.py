@@ -25,14 +25,18 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from gleanset import start
 from gleanset.errors import Unreadable
+from gleanset.images.color_key import apply_color_key
+from gleanset.images.deep_tiff import get_orientation, get_size, open_deep_tiff, read_deep_tags
 from gleanset.images.embedded_metadata import iter_png_chunks
 from gleanset.images.plugin_formats import HEIF, detect_heic, is_camera_raw, is_raw_preview
-from gleanset.images.repair import repair_image
+from gleanset.images.repair import iter_repairs
 from gleanset.images.rgb import convert_to_rgb, convert_to_srgb, drop_unused_alpha
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 _PLUGINS = {"WEBP": "WebP"}
 MAX_PIXELS = 100_000_000
+# Phones take photos of 200 megapixels, and a JPEG is measured at an eighth of its size.
+MAX_JPEG_PIXELS = 250_000_000
 MAX_BYTES = 100_000_000
 MAX_FRAMES = 10_000
 _HEADER_BYTES = 65_536
@@ -53,7 +57,7 @@ def limit_pillow() -> None:
     They cover images nested in images, which the size check of `decode` does not see. A program
     that imports Gleanset as a library keeps its own limits and Pillow's warnings.
     """
-    Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+    Image.MAX_IMAGE_PIXELS = MAX_JPEG_PIXELS
     warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
@@ -104,14 +108,14 @@ class DecodedImage:
 
 
 def decode(
-    data: bytes, min_side: int | None = None, mode: Mode = "RGB", max_pixels: int = MAX_PIXELS
+    data: bytes, min_side: int | None = None, mode: Mode = "RGB", max_pixels: int = MAX_JPEG_PIXELS
 ) -> DecodedImage:
     """Decode untrusted bytes. Raises only `Unreadable`.
 
     With `min_side`, a JPEG may be decoded at reduced size, with at least that many pixels on the
     longer side: several times faster, and enough to measure an image. With mode "L" the pixels are
-    gray, and the colors of a JPEG are not decoded. Images with more than `max_pixels` are refused
-    before any pixel is decoded.
+    gray, and the colors of a JPEG are not decoded. Images with more than `max_pixels`, and others
+    than JPEG with more than `MAX_PIXELS`, are refused before any pixel is decoded.
     """
     if not data:
         raise Unreadable("empty", "0 bytes")
@@ -123,7 +127,7 @@ def decode(
         # Browsers show files whose metadata or end is damaged.
         if refused.reason not in ("damaged", "truncated", "too large"):
             raise
-        if (repaired := repair_image(data, min(max_pixels, MAX_PIXELS))) is not None:
+        for repaired in iter_repairs(data, min(max_pixels, MAX_PIXELS)):
             with suppress(Unreadable):
                 return _decode_once(repaired, min_side, mode, max_pixels)
         raise
@@ -133,17 +137,34 @@ def _decode_once(data: bytes, min_side: int | None, mode: Mode, max_pixels: int)
     formats = _possible_formats(data)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
-            _check_size(*image.size, min(max_pixels, MAX_PIXELS))
-            decoded = _decode_opened(image, min_side, mode)
+            is_jpeg = image.format in ("JPEG", "MPO")
+            _check_size(*image.size, max_pixels if is_jpeg else min(max_pixels, MAX_PIXELS))
+            decoded = _decode_opened(image, data, min_side, mode)
             if decoded.format == "PNG":
                 _check_rows(image, data)
             return decoded
     except UnidentifiedImageError as error:
+        if (decoded_tiff := _decode_deep_tiff(data, mode, max_pixels)) is not None:
+            return decoded_tiff
         raise _explain_unidentified(data, formats) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
     except Exception as error:  # Pillow's decoders raise any exception
         raise _translate_error(error) from error
+
+
+def _decode_deep_tiff(data: bytes, mode: Mode, max_pixels: int) -> DecodedImage | None:
+    try:
+        if (tags := read_deep_tags(data)) is None:
+            return None
+        _check_size(*get_size(tags), min(max_pixels, MAX_PIXELS))
+        pixels = open_deep_tiff(data, tags).convert(mode)
+    except Exception as error:  # Pillow's decoders raise any exception
+        raise _translate_error(error) from error
+    orientation = get_orientation(tags)
+    if orientation in _UPRIGHT:
+        pixels = pixels.transpose(_UPRIGHT[orientation])
+    return DecodedImage(pixels, "TIFF", *pixels.size, frames=1, orientation=orientation)
 
 
 def _check_rows(image: Image.Image, data: bytes) -> None:
@@ -204,22 +225,26 @@ def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
                     return image.size
             except Exception:
                 file.seek(0)
-                if (repaired := repair_image(file.read(MAX_BYTES), MAX_PIXELS)) is None:
-                    raise
-                with Image.open(io.BytesIO(repaired)) as image:
-                    return image.size
+                return _read_repaired_size(file.read(MAX_BYTES))
     except Exception as error:  # Pillow's plugins raise any exception
         raise _translate_error(error) from error
 
 
-def _decode_opened(image: ImageFile.ImageFile, min_side: int | None, mode: Mode) -> DecodedImage:
+def _read_repaired_size(data: bytes) -> tuple[int, int]:
+    for repaired in iter_repairs(data, MAX_PIXELS):
+        with suppress(Exception), Image.open(io.BytesIO(repaired)) as image:
+            return image.size
+    if (tags := read_deep_tags(data)) is not None:
+        return get_size(tags)
+    raise Unreadable("damaged", "its header is broken")
+
+
+def _decode_opened(
+    image: ImageFile.ImageFile, data: bytes, min_side: int | None, mode: Mode
+) -> DecodedImage:
     width, height = image.size
     # An MPO (multi-image) JPEG is one image with previews, not an animation.
-    previews = image.format == "MPO"
-    kind = "JPEG" if previews else str(image.format)
-    frames = 1 if previews else int(getattr(image, "n_frames", 1))
-    if frames > MAX_FRAMES:
-        raise Unreadable("too large", f"{frames} frames, at most {MAX_FRAMES}")
+    kind = "JPEG" if image.format == "MPO" else str(image.format)
     if min_side and kind == "JPEG":
         part = min(1.0, min_side / max(width, height))
         image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
@@ -227,21 +252,39 @@ def _decode_opened(image: ImageFile.ImageFile, min_side: int | None, mode: Mode)
         raise Unreadable("unsupported format", _CAMERA_RAW)
     # Pillow rotates a TIFF upright when loading and then removes the orientation tag.
     tiff_orientation = _orientation(image) if kind == "TIFF" else 1
-    image.load()
-    # Only after load(): reading the EXIF of a PNG loads it and would hide damaged data.
+    frames = _load_first_frame(image, kind)
+    # Only after loading: reading the EXIF of a PNG loads it and would hide damaged data.
     orientation = _orientation(image)
-    loaded = drop_unused_alpha(image)
-    if mode == "RGB" and "icc_profile" in loaded.info:
-        loaded = convert_to_srgb(loaded)
-    is_gray = loaded.mode == mode == "L" and "transparency" not in loaded.info
-    pixels = loaded if is_gray else convert_to_rgb(loaded)
-    if pixels.mode != mode:
-        pixels = pixels.convert(mode)
+    pixels = _convert(image, data, mode)
     if orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
     if orientation >= 5:
         width, height = height, width
     return DecodedImage(pixels, kind, width, height, frames, max(orientation, tiff_orientation))
+
+
+def _load_first_frame(image: ImageFile.ImageFile, kind: str) -> int:
+    """Decode the first frame; return the number of frames."""
+    frames = 1 if kind == "JPEG" else int(getattr(image, "n_frames", 1))
+    if frames > MAX_FRAMES:
+        raise Unreadable("too large", f"{frames} frames, at most {MAX_FRAMES}")
+    if getattr(image, "default_image", False):
+        # Of an animated PNG: for viewers that show no animation, and not part of it.
+        image.seek(1)
+        frames -= 1
+    image.load()
+    return frames
+
+
+def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image:
+    loaded = drop_unused_alpha(image)
+    if image.format == "PNG" and not getattr(image, "is_animated", False):
+        loaded = apply_color_key(loaded, data)
+    if mode == "RGB" and "icc_profile" in loaded.info:
+        loaded = convert_to_srgb(loaded)
+    is_gray = loaded.mode == mode == "L" and "transparency" not in loaded.info
+    pixels = loaded if is_gray else convert_to_rgb(loaded)
+    return pixels if pixels.mode == mode else pixels.convert(mode)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -258,7 +301,9 @@ def _translate_error(error: Exception) -> Unreadable:
         return error
     text = str(error).lower()
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-    if isinstance(error, bombs) or "too large" in text or "exceeds" in text:
+    if isinstance(error, bombs):
+        return Unreadable("too large", str(error).partition(", could")[0])
+    if "too large" in text or "exceeds" in text:
         return Unreadable("too large", "it needs too much memory")
     if "truncated" in text or "broken data stream" in text:
         return Unreadable("truncated", "some of its data is missing or broken")

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from gleanset.files.store import hash_bytes
-from gleanset.images.decode import MAX_PIXELS, decode
+from gleanset.images.decode import MAX_JPEG_PIXELS, decode
 from gleanset.records import Measured
 
 WORKING_SIZE = 512
@@ -22,7 +22,7 @@ _DCT_SIZE = 32
 _DCT = 2 * np.cos(np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange(_DCT_SIZE) + 1))
 
 
-def measure(data: bytes, max_pixels: int = MAX_PIXELS) -> Measured:
+def measure(data: bytes, max_pixels: int = MAX_JPEG_PIXELS) -> Measured:
     """Decode untrusted bytes and measure them at `IMPORT_MEASURE_SIZE`. Raises `Unreadable`."""
     image = decode(data, min_side=DECODED_SIZE, mode="L", max_pixels=max_pixels)
     phash, sharp = compute_phash_and_sharpness(image.pixels, IMPORT_MEASURE_SIZE)

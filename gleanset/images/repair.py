@@ -1,10 +1,11 @@
-"""Repair of intact images that Pillow refuses: PNG with long metadata, JPEG without end marker.
+"""Repair of intact images that Pillow refuses: PNG with odd metadata, JPEG without end marker.
 
 Browsers and ffmpeg show such files.
 """
 
 import io
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 
 from PIL import Image
@@ -12,12 +13,17 @@ from PIL import Image
 from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import (
     PNG_PIXEL_CHUNKS,
+    FilePart,
     detect_kind,
     iter_jpeg_segments,
     iter_png_chunks,
 )
 
-_PNG_KEPT_CHUNKS = PNG_PIXEL_CHUNKS - {b"iCCP"} | {b"eXIf"}
+_PNG_KEPT_CHUNKS = PNG_PIXEL_CHUNKS | {b"eXIf"}
+_PNG_CRITICAL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
+_PNG_ANIMATION_CHUNKS = frozenset({b"acTL", b"fcTL", b"fdAT"})
+# Pillow's limit of a profile.
+_MAX_PROFILE_BYTES = 1_000_000
 _END_OF_IMAGE = b"\xff\xd9"
 _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
@@ -26,29 +32,57 @@ _CODED_BYTES = bytes((149 * number + 7) % 255 for number in range(1024))
 _MORE_DATA = _CODED_BYTES + b"".join(bytes((0xFF, 0xD0 + n)) + _CODED_BYTES for n in range(8))
 
 
-def repair_image(data: bytes, max_pixels: int) -> bytes | None:
-    """Return a PNG without texts and profile, or a JPEG with its missing end marker.
+def iter_repairs(data: bytes, max_pixels: int) -> Iterator[bytes]:
+    """Yield a PNG with ever fewer ancillary chunks, or a JPEG with its missing end marker.
 
-    None for other formats, or if pixels of a JPEG are missing. To check that, it is decoded if it
-    has at most `max_pixels`.
+    Nothing for other formats, or if pixels of a JPEG are missing. To check that, it is decoded if
+    it has at most `max_pixels`.
     """
     match detect_kind(data):
         case "PNG":
-            return _strip_png_texts(data)
+            yield from _iter_png_repairs(data)
         case "JPEG":
-            return _add_end_marker(data, max_pixels)
-    return None
+            if (repaired := _add_end_marker(data, max_pixels)) is not None:
+                yield repaired
 
 
-def _strip_png_texts(data: bytes) -> bytes:
-    chunks = [data[:8]]
+def _iter_png_repairs(data: bytes) -> Iterator[bytes]:
+    """Yield a PNG without texts and damaged chunks, then without all that a viewer may skip.
+
+    A wrong checksum costs the chunk (PNG, third edition, 13.2), unless the pixels need it.
+    """
+    parts: list[FilePart] = []
     with suppress(Unreadable):  # truncated chunk
-        chunks.extend(
-            data[part.begin : part.end]
-            for part in iter_png_chunks(data)
-            if part.kind in _PNG_KEPT_CHUNKS
-        )
-    return b"".join(chunks)
+        parts.extend(iter_png_chunks(data))
+    is_palette = data[25:26] == b"\3"
+    droppable = [part for part in parts if _may_be_dropped(part, is_palette)]
+    damaged = {part for part in droppable if _is_damaged(part, data)}
+    damaged_kinds = {part.kind for part in damaged}
+    kept = _PNG_KEPT_CHUNKS
+    if damaged_kinds & _PNG_ANIMATION_CHUNKS:
+        kept -= _PNG_ANIMATION_CHUNKS
+    intact = [part for part in parts if part not in damaged]
+    for kinds in (kept, _PNG_CRITICAL_CHUNKS | {b"tRNS"}, _PNG_CRITICAL_CHUNKS):
+        chunks = [data[part.begin : part.end] for part in intact if part.kind in kinds]
+        yield b"".join([data[:8], *chunks])
+
+
+def _may_be_dropped(part: FilePart, is_palette: bool) -> bool:
+    # Of an image without a palette PLTE only suggests colors.
+    return part.kind not in _PNG_CRITICAL_CHUNKS or (part.kind == b"PLTE" and not is_palette)
+
+
+def _is_damaged(part: FilePart, data: bytes) -> bool:
+    checksum = int.from_bytes(data[part.body_end : part.end])
+    if zlib.crc32(data[part.begin + 4 : part.body_end]) != checksum:
+        return True
+    if part.kind != b"iCCP":
+        return False
+    profile = zlib.decompressobj()
+    with suppress(zlib.error):
+        profile.decompress(part.read_body(data).partition(b"\0")[2][1:], _MAX_PROFILE_BYTES)
+        return bool(profile.unconsumed_tail)
+    return True
 
 
 def _add_end_marker(data: bytes, max_pixels: int) -> bytes | None:

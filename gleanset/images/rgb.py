@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from PIL import ImageCms
 
 WHITE, GRAY = (255, 255, 255), (128, 128, 128)
@@ -37,7 +39,7 @@ def drop_unused_alpha(image: Image.Image) -> Image.Image:
 def convert_to_rgb(image: Image.Image) -> Image.Image:
     """Convert any mode to RGB."""
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        return _scale_to_8_bit(image).convert("RGB")
+        return scale_to_8_bit(image).convert("RGB")
     if image.mode in _WITH_ALPHA or "transparency" in image.info:
         return composite_on_background(image.convert("RGBA"))
     return image.convert("RGB")
@@ -65,18 +67,49 @@ def choose_background(layer: Image.Image) -> Color | None:
     return WHITE if is_visible else GRAY
 
 
-def _scale_to_8_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit values by their maximum, and others by the range of the image."""
+# Tags of a TIFF (TIFF 6.0).
+_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
+_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+# Smaller maxima would make all of an image black, where 1.0 is white.
+_MIN_WHITE = 1 / 255
+
+
+def scale_to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale gray values of more than 8 bits, by their bit depth where it says what is white."""
     # Few images have over 8 bits, and a window opens faster without numpy.
     import numpy as np
 
-    # In 64 bits: the difference of two 32-bit floats may overflow.
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
-    low, high = 0.0, 65535.0
-    if image.mode == "F" or values.min() < low or values.max() > high:
-        low, high = float(values.min()), float(values.max())
-    gray = ((values - low) * (255 / ((high - low) or 1.0))).round().astype(np.uint8)
-    return Image.fromarray(gray)
+    values = np.asarray(image)
+    tags = getattr(image, "tag_v2", {})
+    high = None
+    if image.mode.startswith("I;16"):
+        high = 2 ** min(max(tags.get(_BITS, (16,))), 16) - 1
+    elif image.mode == "I" and tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED:
+        values = values.view(np.uint32)  # Pillow reads them as signed
+    invert = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return Image.fromarray(scale_values(values, high, invert=invert))
+
+
+def scale_values(
+    values: npt.NDArray[Any], high: int | None, *, invert: bool = False
+) -> npt.NDArray[np.uint8]:
+    """Scale values to 0..255: integers from 0..`high`, floats from 0..1 if all are within it.
+
+    All others are scaled by their own range.
+    """
+    import numpy as np
+
+    if high is not None:
+        table = (np.arange(65536) * (255 / high)).clip(0, 255).round().astype(np.uint8)
+        scaled = table[values]
+    else:
+        # In 64 bits: the difference of two 32-bit floats may overflow.
+        numbers = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
+        low, most = float(numbers.min()), float(numbers.max())
+        if values.dtype.kind == "f" and low >= 0 and _MIN_WHITE <= most <= 1:
+            low, most = 0.0, 1.0
+        scaled = ((numbers - low) * (255 / ((most - low) or 1.0))).round().astype(np.uint8)
+    return 255 - scaled if invert else scaled
 
 
 # Printer profiles have half a megabyte and more; images do not need larger ones than this.

@@ -1,0 +1,58 @@
+"""TIFF with samples that Pillow does not read: 10, 12, 14 bits, 64-bit and colored floats."""
+
+import io
+
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from gleanset.errors import Unreadable
+from gleanset.images.rgb import scale_values
+
+_MAGICS = (b"II*\0", b"MM\0*")
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
+_SAMPLE_FORMAT, _FLOAT = 339, 3
+_WHITE_IS_ZERO = 0
+_READABLE_BITS = {"integer": (10, 12, 14, 16), "float": (32, 64)}
+
+
+def read_deep_tags(data: bytes) -> ImageFileDirectory_v2 | None:
+    """Return the tags of a TIFF with samples of more than 8 bits; None for other files."""
+    if not data.startswith(_MAGICS):
+        return None
+    tags = ImageFileDirectory_v2(data[:8])
+    file = io.BytesIO(data)
+    file.seek(tags.next)
+    tags.load(file)
+    is_deep = max(tags.get(_BITS, (1,))) > 8
+    return tags if is_deep and all(get_size(tags)) else None
+
+
+def get_size(tags: ImageFileDirectory_v2) -> tuple[int, int]:
+    """Return width and height, 0 where they are missing."""
+    return int(tags.get(_WIDTH, 0)), int(tags.get(_HEIGHT, 0))
+
+
+def open_deep_tiff(data: bytes, tags: ImageFileDirectory_v2) -> Image.Image:
+    """Decode to 8 bits, gray or RGB, not upright. Raises `Unreadable` for other bit depths."""
+    import cv2  # few images are such
+    import numpy as np
+
+    bits = max(tags[_BITS])
+    is_float = _FLOAT in tags.get(_SAMPLE_FORMAT, ())
+    if bits not in _READABLE_BITS["float" if is_float else "integer"]:
+        kind = "floating-point " if is_float else ""
+        raise Unreadable("unsupported format", f"TIFF of {bits}-bit {kind}samples")
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if values is None:
+        raise Unreadable("damaged", "a broken TIFF")
+    # OpenCV shifts samples to 16 bits.
+    high = None if is_float else (2**bits - 1) << (16 - bits)
+    image = scale_values(values, high, invert=tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
+    if image.ndim == 3:
+        image = image[..., 2::-1]
+    return Image.fromarray(np.ascontiguousarray(image))
+
+
+def get_orientation(tags: ImageFileDirectory_v2) -> int:
+    """Return the EXIF orientation."""
+    return int(tags.get(_ORIENTATION, 1))
