@@ -31,7 +31,7 @@ class ExportPart(ExportOptions, frozen=True, kw_only=True):
 
     to: str = "exports/imagefolder"
 
-    def target(self, root: Path) -> Path:
+    def folder_in(self, root: Path) -> Path:
         """Return the folder to export to in the dataset at `root`.
 
         Raises `UsageError` for a folder outside it or in use by the dataset.

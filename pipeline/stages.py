@@ -189,7 +189,7 @@ class Stages:
             yield partial(SplitSpec.from_settings, recipe.split)
         yield partial(_check_split, recipe, root)
         if recipe.export:
-            yield partial(recipe.export.target, root)
+            yield partial(recipe.export.folder_in, root)
             yield recipe.export.options
         if train := recipe.train:
             yield require_transfer
@@ -212,7 +212,7 @@ class Stages:
         return split_dataset(dataset, part, progress=self.progress)
 
     def _export(self, part: ExportPart, dataset: Dataset) -> CommandResult:
-        target = part.target(dataset.root)
+        target = part.folder_in(dataset.root)
         return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainRequest, dataset: Dataset) -> CommandResult:

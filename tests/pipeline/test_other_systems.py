@@ -160,9 +160,9 @@ def test_files_with_bom_and_crlf_are_read(dataset: Dataset, tmp_path: Path) -> N
 def test_path_outside_folder_is_rejected(tmp_path: Path, name: str) -> None:
     assert escapes_folder(name)
     with pytest.raises(UsageError, match="is outside the dataset"):
-        ExportPart(to=name).target(tmp_path)
+        ExportPart(to=name).folder_in(tmp_path)
     with pytest.raises(UsageError, match="is used by the dataset"):
-        ExportPart(to="Images/mine").target(tmp_path)
+        ExportPart(to="Images/mine").folder_in(tmp_path)
 
 
 HOSTILE = ("CON.jpg", "NUL.txt.jpg", "aux.jpg", "ends with a dot..jpg", " blank .jpg", "C:x.jpg")
