@@ -19,7 +19,7 @@ from gleanset.images.rgb import Color, choose_background, composite_on_backgroun
 from harvest.video.cuts import Thumbs
 from harvest.video.filter_graph import OUTPUTS, THUMB, TICKS, DecodePlan, build_ffmpeg_command
 from harvest.video.frame import RawFrame
-from harvest.video.probe_ffmpeg import reports_damage
+from harvest.video.probe_ffmpeg import PacketTimes, measure_packets, reports_damage
 from harvest.video.run_ffmpeg import (
     FULL_FRAMES,
     LOG,
@@ -31,6 +31,8 @@ from harvest.video.run_ffmpeg import (
 # Frames per block: enough for numpy to be fast, few enough to save memory.
 _BLOCK_FRAMES = 24
 _MAX_LOG_LINES = 20
+# Seconds by which a whole file may be shorter than its header states.
+MAX_MISSING_SECONDS = 1.0
 # Seconds of video processed at a time: less than the cut detector buffers.
 _PIECE_SECONDS = 1.0
 # Frames after a seek whose errors are ignored; far fewer than the lead before the start.
@@ -75,7 +77,7 @@ class FfmpegDecoder:
     """Decoder of one segment of a video with ffmpeg.
 
     `damage` describes damage and how much was read (empty without damage); `last_time` is the
-    time of the last frame in seconds.
+    time of the last frame in seconds; `length` is that of the file where its header is wrong.
     """
 
     def __init__(self, video: Path, plan: DecodePlan) -> None:
@@ -94,6 +96,7 @@ class FfmpegDecoder:
         self._untimed = 0
         self._damage_line = ""
         self.last_time = -math.inf
+        self.length: float | None = None
         self.damage = ""
 
     def iter_blocks(self) -> Generator[FrameBlock, None, None]:
@@ -114,20 +117,45 @@ class FfmpegDecoder:
         raise_for_environment(self._log_lines, self._video)
         if not self._frames and self._plan.since is None:
             raise Unreadable(*_failure_reason(self._log_lines))
-        duration, read = self._plan.facts.seconds, max(self.last_time - self._plan.facts.start, 0.0)
-        is_short = duration is not None and read < duration * 0.95 - 2
-        reason = (
-            find_failure_reason(self._log_lines)
-            if exit_code != 0 or (self._log_lines and is_short)
-            else ""
-        )
-        if self._untimed:
-            reason = reason or f"{self._untimed} frames have no time"
-        if lost := min(len(self._times), len(self._thumbs)):
-            reason = reason or f"{lost} frames have no image"
-        if reason := reason or self._damage_line:
-            total = f" of {duration:.1f} s" if duration is not None and duration >= read else ""
+
+        read, facts = max(self.last_time, 0.0), self._plan.facts
+        stated = None if facts.is_guess else facts.seconds
+        is_much_shorter = stated is not None and read < stated * 0.95 - 2
+        reason = ""
+        if exit_code != 0 or (self._log_lines and is_much_shorter):
+            reason = find_failure_reason(self._log_lines)
+        elif self._untimed:
+            reason = f"{self._untimed} frames have no time"
+        elif lost := min(len(self._times), len(self._thumbs)):
+            reason = f"{lost} frames have no image"
+
+        reason = reason or self._damage_line
+        if stated is not None and not reason and stated - read > MAX_MISSING_SECONDS:
+            # The sound may be longer than the images, or the last image stay: ask the packets.
+            packets = measure_packets(self._video, self._plan.facts)
+            read, reason = self._compare_lengths(read, stated, packets)
+        if reason:
+            total = f" of {stated:.1f} s" if stated is not None and stated >= read else ""
             self.damage = f"read {read:.1f} s{total}: {reason}"
+
+    def _compare_lengths(
+        self, read: float, stated: float, packets: PacketTimes
+    ) -> tuple[float, str]:
+        """Return the seconds read and the damage, empty if the file is as long as stated."""
+        has_last_image = self._frames > 0 and self._plan.skip != "nokey"
+        if has_last_image and abs(packets.last_image - read) > MAX_MISSING_SECONDS:
+            # The time stamps jump: only the decoder's clock tells the length.
+            self.length = read
+            return read, ""
+
+        allowed = max(MAX_MISSING_SECONDS, packets.longest_gap)
+        images_end_first = packets.end - packets.last_image > allowed
+        # Some containers count from zero, others from their first time stamp.
+        missing = stated - max(packets.end, packets.end + self._plan.facts.start)
+        if images_end_first or missing <= allowed:
+            self.length = round(packets.end, 3)
+            return read, ""
+        return max(read, packets.end), "the file ends early"
 
     def _parse_output(self, name: str) -> None:
         buffer = self._buffers[name]

@@ -31,11 +31,10 @@ _ROUNDING_STEPS = 1e-6
 class Schedule:
     """Schedule of frames to examine: the first in each `step` seconds, or all if that is None.
 
-    With `within`, only in the first `within` seconds of every `period` (all in seconds from
-    `start`). ffmpeg evaluates the expression; `find_due` repeats that on the times of all frames.
+    With `within`, only in the first `within` seconds of every `period`. ffmpeg evaluates the
+    expression; `find_due` repeats that on the times of all frames.
     """
 
-    start: float
     step: float | None
     period: float = 0.0
     within: float = 0.0
@@ -48,11 +47,11 @@ class Schedule:
         if not self.within:
             return due
         new_period = f"gt({self._bin('t', self.period)},{self._bin('prev_t', self.period)})"
-        phase = f"t-({self.start!r})-{self.period!r}*{self._bin('t', self.period)}"
+        phase = f"t-{self.period!r}*{self._bin('t', self.period)}"
         return f"({due})*lt({phase},{self.within!r})+isnan(prev_t)+{new_period}"
 
     def _bin(self, time: str, step: float) -> str:
-        return f"floor(({time}-({self.start!r}))/{step!r}+{_ROUNDING_STEPS!r})"
+        return f"floor({time}/{step!r}+{_ROUNDING_STEPS!r})"
 
     def find_due(self, times: NDArray[np.float64], before: float) -> NDArray[np.bool_]:
         """Return a mask of selected frames; `before`: previous time or NaN."""
@@ -66,33 +65,38 @@ class Schedule:
         if not self.within:
             return due
         new_period = self.find_bins(times, self.period) > self.find_bins(earlier, self.period)
-        phase = times - self.start - self.period * self.find_bins(times, self.period)
+        phase = times - self.period * self.find_bins(times, self.period)
         mask: NDArray[np.bool_] = (due & (phase < self.within)) | first | new_period
         return mask
 
     def find_bins(self, times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
         """Return the index of the step that contains each time."""
-        indices: NDArray[np.float64] = np.floor((times - self.start) / step + _ROUNDING_STEPS)
+        indices: NDArray[np.float64] = np.floor(times / step + _ROUNDING_STEPS)
         return indices
 
 
-def make_schedule(sampling: Sampling, start: float, pixels: int) -> Schedule:
+def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
     """Return the schedule for frames of `pixels` pixels after resizing."""
     if sampling.mode == "keyframes":
-        return Schedule(start, None)
+        return Schedule(None)
     if sampling.mode in ("useful", "scenes"):
-        return Schedule(start, _STEP_SECONDS if pixels <= _LARGE_PIXELS else _LARGE_STEP_SECONDS)
+        return Schedule(_STEP_SECONDS if pixels <= _LARGE_PIXELS else _LARGE_STEP_SECONDS)
     if sampling.plain or sampling.mode == "seen":
-        return Schedule(start, sampling.every)
+        return Schedule(sampling.every)
     window = min(_WINDOW_SECONDS, sampling.every / 2)
-    return Schedule(start, window / _WINDOW_FRAMES, sampling.every, window)
+    return Schedule(window / _WINDOW_FRAMES, sampling.every, window)
 
 
 # A time stamp at most this many seconds before the previous one is jitter, not a jump; the frame
 # is then placed this many seconds after the previous one.
 _MAX_JITTER_SECONDS, _JITTER_STEP_SECONDS = 0.1, 0.001
-# A gap above this many seconds is a jump (as in ffmpeg) unless within the file's stated length.
-_MIN_JUMP_SECONDS, _NO_END_SECONDS = 10.0, 1e9
+# A longer gap is a pause within the file's stated length, and a jump of the clock after its end.
+_MIN_PAUSE_SECONDS = 10.0
+# A longer gap is always a jump in containers whose time stamps may restart: two recordings that
+# were joined begin at any of the 26.5 hours that MPEG's clock of 33 bits has.
+_MAX_PAUSE_SECONDS = 3600.0
+# ffmpeg states the length in hundredths of a second, and often without the last frame.
+_LENGTH_TOLERANCE_SECONDS, _NO_END_SECONDS = 1.0, 1e9
 # Nanoseconds: the only time base in which ffmpeg 5 to 9 all keep a file's own times.
 TICKS = 1_000_000_000
 THUMB = (64, 36)
@@ -107,7 +111,7 @@ LEAD_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class DecodePlan:
-    """Settings for decoding one segment of a video; times are the file's own, in seconds.
+    """Settings for decoding one segment of a video; times in seconds, 0 where a player starts.
 
     `size` is the output size, `skip` ffmpeg's `skip_frame` value, and `rgb` selects RGB over planar
     YCbCr 4:2:0. Frames of another shape than the first keep it and are scaled to fit `box`. With
@@ -127,7 +131,10 @@ class DecodePlan:
     @property
     def from_start(self) -> bool:
         """Whether decoding begins at the start of the file."""
-        return self.since is None or self.facts.discontinuous
+        if self.since is None or self.facts.discontinuous:
+            return True
+        # Beyond the stated length there is only what a restart of the time stamps hides.
+        return self.facts.seconds is not None and self.since >= self.facts.seconds
 
     def frame_bytes(self, size: tuple[int, int]) -> int:
         """Return the bytes of a raw frame of this size."""
@@ -143,7 +150,7 @@ def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     width, height = facts.upright
     scale = min((sampling.width or width) / width, (sampling.height or height) / height, 1.0)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    schedule = make_schedule(sampling, facts.start, size[0] * size[1])
+    schedule = make_schedule(sampling, size[0] * size[1])
     skip = "nokey" if sampling.mode == "keyframes" else None
     if sampling.mode in ("useful", "scenes", "seen") and facts.skips_safely:
         skip = "noref"
@@ -151,7 +158,6 @@ def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     # Pillow writes PNG from RGB; frames with alpha become RGB anyway.
     rgb = sampling.format == "png" or facts.alpha
     box = (sampling.width or _MAX_SIDE, sampling.height or _MAX_SIDE)
-    start, end = sampling.start, sampling.end
     return DecodePlan(
         facts,
         schedule,
@@ -159,8 +165,8 @@ def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
         skip,
         rgb,
         thin,
-        since=None if start is None else start + facts.start,
-        until=None if end is None else end + facts.start,
+        since=sampling.start,
+        until=sampling.end,
         box=box,
     )
 
@@ -195,22 +201,33 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
 
 
 def _clock_expression(facts: VideoFacts) -> str:
-    """Return the expression for `setpts`: the file's own times while they increase.
+    """Return the expression for `setpts`: seconds since the container's start, while they increase.
 
     After a jump of the time stamps, time continues from the previous frame (a jump is certain at
     the second frame after it). A single frame that is out of order or has no time is placed right
     after the previous one.
     """
-    step, end = 1 / (facts.fps or 25.0), min(facts.gaps_until, _NO_END_SECONDS)
+    start = f"round({facts.start!r}/TB)"
+    end = _NO_END_SECONDS if facts.seconds is None else facts.seconds + _LENGTH_TOLERANCE_SECONDS
+    longest = _MAX_PAUSE_SECONDS if facts.discontinuous else _NO_END_SECONDS
     since_last, in_file = "ld(1)", "ld(2)"
+
+    is_pause = f"lte({since_last}*TB,{longest!r})*lte((PTS-{start})*TB,{end!r})"
+    is_next = f"gt({since_last},0)*(lte({since_last}*TB,{_MIN_PAUSE_SECONDS!r})+{is_pause})"
+    is_jitter = f"between({since_last}*TB,{-_MAX_JITTER_SECONDS!r},0)"
+    is_jump = f"gt({in_file},0)*lte({in_file}*TB,{_MIN_PAUSE_SECONDS!r})"
+    # Two long gaps in a row are pauses even where the stated length is too short.
+    was_moved = f"gt(abs(PREV_OUTPTS-PREV_INPTS-ld(0))*TB,{_LENGTH_TOLERANCE_SECONDS!r})"
+    is_longer = f"gt({in_file},0)*between({since_last}*TB,0,{_MAX_PAUSE_SECONDS!r})"
+    after_jitter = f"PREV_OUTPTS+max(1,ceil({_JITTER_STEP_SECONDS!r}/TB))"
+    after_previous = f"PREV_OUTPTS+max(1,round({1 / (facts.fps or 25.0)!r}/TB))"
     return (
-        "if(isnan(PREV_OUTPTS),if(isnan(PTS),0,PTS),"
+        f"if(isnan(PREV_OUTPTS),st(0,-{start});if(isnan(PTS),0,PTS+ld(0)),"
         "st(1,PTS+ld(0)-PREV_OUTPTS);st(2,PTS-PREV_INPTS);"
-        f"if(gt({since_last},0)*(lte({since_last}*TB,{_MIN_JUMP_SECONDS!r})+lte((PTS+ld(0))*TB,{end!r})),"
-        "PTS+ld(0),"
-        f"if(between({since_last}*TB,{-_MAX_JITTER_SECONDS!r},0),PREV_OUTPTS+max(1,ceil({_JITTER_STEP_SECONDS!r}/TB)),"
-        f"if(gt({in_file},0)*lte({in_file}*TB,{_MIN_JUMP_SECONDS!r}),st(0,PREV_OUTPTS-PREV_INPTS)+PTS,"
-        f"PREV_OUTPTS+max(1,round({step!r}/TB))))))"
+        f"if({is_next},PTS+ld(0),"
+        f"if({is_jitter},{after_jitter},"
+        f"if({is_jump},st(0,PREV_OUTPTS-PREV_INPTS)+PTS,"
+        f"if({was_moved}*{is_longer},PTS+ld(0),{after_previous})))))"
     )
 
 
@@ -228,7 +245,7 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
         options["thread_type"] = "slice"
     if plan.since is not None and not plan.from_start:
         # -ss counts from the file's first time stamp and seeks to the key frame before.
-        seconds = max(plan.since - plan.facts.start - LEAD_SECONDS, 0.0)
+        seconds = max(plan.since - LEAD_SECONDS, 0.0)
         options |= {"ss": f"{seconds:.6f}", "noaccurate_seek": None}
     return options
 

@@ -3,26 +3,35 @@
 ffprobe is not used, because it is not always installed along with ffmpeg.
 """
 
-import math
 import os
 import re
-from dataclasses import dataclass
+import struct
+import subprocess
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
+
+import ffmpeg
+import numpy as np
 
 from gleanset.errors import Unreadable
 from harvest.video.run_ffmpeg import (
     CONTAINERS,
+    build_command,
     find_failure_reason,
     find_ffmpeg,
     raise_for_environment,
     read_ffmpeg_log,
+    start_ffmpeg,
+    video_input,
 )
 
 _PROBE_TIMEOUT_SECONDS = 60.0
 # Matched at ffmpeg's own indent: metadata from the file is indented further.
 _INPUT = re.compile(r"^Input #0, (\S+), from", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", re.M)
+_START = re.compile(r"^  Duration: .*, start: ", re.MULTILINE)
 _VIDEO = re.compile(r"^  Stream #0:(\d+)[^\n]*?: Video: ([^\n]*)((?:\n    +[^\n]*)*)", re.MULTILINE)
 _SIZE = re.compile(r", (\d+)x(\d+)(?: \[SAR (\d+):(\d+))?")
 # The container's aspect ratio, printed if it contradicts the codec's; players prefer it.
@@ -30,9 +39,12 @@ _CONTAINER_SAR = re.compile(r", SAR (\d+):(\d+)")
 _PIXELS = re.compile(r", ([a-z0-9]+)(?:\(([^)]*)\))?, \d+x\d+")
 _RATE = re.compile(r", ([\d.]+k?) fps")
 _ROTATION = re.compile(r"displaymatrix: rotation of (-?[\d.]+) degrees")
+# Lines of ffmpeg's `framecrc`: the time base of a stream, and the times of a packet.
+_CLOCK = re.compile(r"#tb (\d+): (\d+)/(\d+)")
+_PACKET = re.compile(r"(\d+), *(-?\d+), *(-?\d+), *(\d+),")
 _UNKNOWN = ("none", "unknown")
 # Codecs that are never interlaced.
-_PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "gif", "apng", "webp", "theora", "mjpeg", "ffv1"})
+_PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "gif", "apng", "webp", "theora", "mjpeg"})
 # Codecs of still images: next to another stream they are a cover image, not the film.
 _STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"})
 # Pixels that ffmpeg adds to a stream flagged as default when it chooses one by size.
@@ -43,6 +55,9 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 _ALPHA_MODE = re.compile(r"^\s+alpha_mode\s*: 1$", re.MULTILINE)
 # Containers whose time stamps may restart (as in ffmpeg).
 _DISCONTINUOUS = frozenset({"mpegts", "mpeg", "flv", "ogg", "nut"})
+_HEADER_BYTES = 4096
+# Identifier of the file properties object in ASF (Microsoft's specification, section 3.2).
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MAX_PIXELS = 16384 * 16384 // 4
 
 
@@ -50,8 +65,9 @@ _MAX_PIXELS = 16384 * 16384 // 4
 class VideoFacts:
     """Facts of a video stream; sizes in stored pixels, `aspect` is a pixel's width by its height.
 
-    `seconds` and `fps` are None if unknown; `start` is the first time stamp in seconds.
-    `decoder` is a decoder to request, None for ffmpeg's default.
+    `seconds` and `fps` are None if unknown; `start` is the container's first time stamp in seconds,
+    which players show as 0 (0.0 if there is none: `has_start`). `decoder` is a decoder to request,
+    None for ffmpeg's default. With `is_guess`, `seconds` is estimated by the size of the file.
     """
 
     container: str
@@ -68,6 +84,8 @@ class VideoFacts:
     bt709: bool = False
     alpha: bool = False
     decoder: str | None = None
+    has_start: bool = True
+    is_guess: bool = False
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -82,15 +100,8 @@ class VideoFacts:
 
     @property
     def discontinuous(self) -> bool:
-        """Whether time stamps may restart, as in concatenated recordings."""
-        return self.container in _DISCONTINUOUS
-
-    @property
-    def gaps_until(self) -> float:
-        """Time (seconds) until which a long gap is not a jump."""
-        if self.discontinuous:
-            return self.start
-        return math.inf if self.seconds is None else self.start + self.seconds
+        """Whether time stamps may restart, as in concatenated recordings, or are missing."""
+        return self.container in _DISCONTINUOUS or not self.has_start
 
     @property
     def skips_safely(self) -> bool:
@@ -116,10 +127,68 @@ def probe(video: Path) -> VideoFacts:
     container = _INPUT.search(log)
     streams = [match for match in _VIDEO.finditer(log) if "(attached pic)" not in match[2]]
     if streams:
-        return _facts(container[1] if container else "", max(streams, key=_stream_rank), log)
+        facts = _facts(container[1] if container else "", max(streams, key=_stream_rank), log)
+        lost = _read_lost_length(video, facts.container)
+        return facts if lost is None else replace(facts, seconds=max(facts.seconds or 0.0, lost))
     if container:
         raise Unreadable("not a video", "it has no video stream")
     raise Unreadable("not a video", find_failure_reason([line for line in lines if line]))
+
+
+def _read_lost_length(video: Path, container: str) -> float | None:
+    """Return the seconds that an AVI or ASF header states if the file has fewer bytes than stated.
+
+    ffmpeg then estimates the length from the bytes that are there.
+    """
+    with video.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+        size = file.seek(0, os.SEEK_END)
+    properties = header.find(_ASF_PROPERTIES)
+    if container == "avi" and len(header) == _HEADER_BYTES:
+        stated_size = 8 + struct.unpack_from("<I", header, 4)[0]
+        microseconds, frames = struct.unpack_from("<I12xI", header, 32)
+        seconds = microseconds * frames / 1e6
+    elif container == "asf" and 0 <= properties < _HEADER_BYTES - 104:
+        stated_size = struct.unpack_from("<Q", header, properties + 40)[0]
+        duration, preroll = struct.unpack_from("<Q8xQ", header, properties + 64)
+        seconds = duration / 1e7 - preroll / 1e3
+    else:
+        return None
+    return seconds if size < stated_size else None
+
+
+class PacketTimes(NamedTuple):
+    """Times of a file's packets in seconds: last end, last image, longest gap between images."""
+
+    end: float
+    last_image: float
+    longest_gap: float
+
+
+def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
+    """Read a file's packets to the end, without decoding them."""
+    source = video_input(copyts=None)
+    streams = [source[name] for name in (str(facts.stream), "a?", "s?", "d?")]
+    output = ffmpeg.output(*streams, "pipe:1", c="copy", copy_unknown=None, f="framecrc")
+    command = build_command(output, video, "fatal")
+
+    ticks: dict[str, float] = {}
+    end, image_times = 0.0, [0.0]
+    with start_ffmpeg(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        for line in process.stdout or ():
+            if clock := _CLOCK.match(line):
+                ticks[clock[1]] = int(clock[2]) / int(clock[3])
+            elif packet := _PACKET.match(line):
+                stream, *stamps, length = packet.groups()
+                # One of both may be missing: ffmpeg prints that as the smallest number.
+                time = max(map(int, stamps)) * ticks[stream] - facts.start
+                end = max(end, time + int(length) * ticks[stream])
+                if stream == "0":
+                    image_times.append(time)
+    image_times.sort()
+    return PacketTimes(end, image_times[-1], float(np.diff(image_times).max(initial=0.0)))
 
 
 def _stream_rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
@@ -168,6 +237,8 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         _is_bt709(description, height),
         bool(decoder or (pixels and _ALPHA.match(pixels.group(1)))),
         decoder,
+        _START.search(log) is not None,
+        "Estimating duration from bitrate" in log,
     )
 
 
@@ -190,8 +261,9 @@ def _duration_and_start(log: str) -> tuple[float | None, float]:
     if match is None:
         return None, 0.0
     hours, minutes, seconds, start = match.groups()
-    duration = int(hours) * 3600 + int(minutes) * 60 + float(seconds) if hours else None
-    return duration, float(start or 0.0)
+    if hours is None:
+        return None, float(start or 0.0)
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds), float(start or 0.0)
 
 
 def _frame_rate(description: str) -> float | None:

@@ -45,14 +45,13 @@ class VideoSegment:
         self._sampling, self._fingerprints = sampling, fingerprints
         self._since = -math.inf if plan.since is None else plan.since
         self._until = math.inf if plan.until is None else plan.until
-        begin_seconds = 0.0 if plan.since is None else plan.since - plan.facts.start
         detector_class = KeyFrameCuts if sampling.mode == "keyframes" else CutFinder
         self._detector = detector_class(self._since)
         # Frames whose scene is not yet certain, with their times.
         self._pending: deque[tuple[float, RawFrame]] = deque()
         self._cuts: deque[SceneCut] = deque()
         self._changes: list[SceneCut] = []
-        self._scene = round(begin_seconds * 1000)
+        self._scene = round((plan.since or 0.0) * 1000)
         self._scene_start: float | None = None
 
     def add_block(self, block: FrameBlock) -> Iterator[FrameCandidate]:
@@ -78,8 +77,7 @@ class VideoSegment:
         if mode == "keyframes":
             return round(candidate.time * 1e6), 0
         if mode == "useful":
-            start = self.plan.facts.start if self._scene_start is None else self._scene_start
-            return candidate.scene, int((candidate.time - start) // every)
+            return candidate.scene, int((candidate.time - (self._scene_start or 0.0)) // every)
         return int(self.plan.schedule.find_bins(np.array([candidate.time]), every)[0]), 0
 
     def _add_cuts(self, cuts: Iterator[SceneCut]) -> None:
@@ -110,7 +108,7 @@ class VideoSegment:
             yield FrameCandidate(
                 time,
                 self._scene,
-                None if facts.fps is None else round((time - facts.start) * facts.fps),
+                None if facts.fps is None else round(time * facts.fps),
                 frame,
                 any(cut.begin < time < cut.end for cut in self._changes),
                 self._detector.measure_motion(time),
@@ -129,7 +127,7 @@ class VideoSegment:
 
 @dataclass(frozen=True, slots=True)
 class StoredFrame:
-    """Kept frame whose file is in the store; `time` is file time in seconds.
+    """Kept frame whose file is in the store; `time` is in seconds, as in players.
 
     `faces` are those that the `FrameChooser` detected.
     """
@@ -227,16 +225,11 @@ class VideoSampler:
         self._offer_candidates(segment, segment.finish())
         self._store_frames(self._chooser.close())
         self._result.damage = decoder.damage
-        self._result.seconds = self._duration(decoder.last_time, segment)
+        seconds = facts.seconds if decoder.length is None else decoder.length
+        if decoder.last_time > (seconds or 0.0):
+            seconds = decoder.last_time
+        self._result.seconds = seconds
         self._report_progress(math.inf)
-
-    def _duration(self, last_time: float, segment: VideoSegment) -> float | None:
-        read, stated = last_time - self._facts.start, self._result.seconds or 0.0
-        at_end = not (segment.is_over or self._chooser.full or self._result.damage)
-        jumped = self._facts.discontinuous and 0 < read < stated * 0.95 - 2
-        all_frames = segment.plan.skip is None
-        longer = read > stated or (at_end and all_frames and jumped)
-        return read if longer else self._result.seconds
 
     def _offer_candidates(
         self, segment: VideoSegment, candidates: Iterable[FrameCandidate]
@@ -262,6 +255,6 @@ class VideoSampler:
             )
 
     def _report_progress(self, time: float) -> None:
-        done_seconds = min(max(time - self._facts.start, 0.0), self._facts.seconds or 0.0)
+        done_seconds = min(max(time, 0.0), self._facts.seconds or 0.0)
         self._advance(max(done_seconds - self._done_seconds, 0.0))
         self._done_seconds = max(done_seconds, self._done_seconds)

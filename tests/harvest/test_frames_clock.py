@@ -1,0 +1,151 @@
+"""Times as a player shows them, and the length read compared with the length stated."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_frames_streams import H264, MPEG2, ffmpeg, lavfi_source, sample
+from tools_for_tests import drawn_video
+
+from gleanset import Dataset
+
+pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
+VP8 = ("-c:v", "libvpx", "-deadline", "realtime")
+WMV = ("-c:v", "wmv2", "-g", "25")
+# Four seconds of motion, then an image every 15 s, as a screen recording of slides.
+SLIDES = "testsrc2=s=96x64:r=25:d=64,select='lt(t,4)+not(mod(n,375))*gt(t,5)'"
+SILENCE = ("-f", "lavfi", "-i", "anullsrc=r=8000:cl=mono")
+
+
+def rejected(dataset: Dataset) -> list[str]:
+    return [rejection.detail for rejection in dataset.rejections.iterate()]
+
+
+def length(dataset: Dataset) -> float:
+    return float(dataset.db.fetch_value("SELECT duration FROM video"))
+
+
+def packet_positions(video: Path) -> list[int]:
+    """Return where each packet with images begins in a file, in bytes."""
+    options = "-v error -select_streams v -of csv=p=0 -show_entries packet=pos"
+    line = ["ffprobe", *options.split(), f"file:{video}"]
+    output = subprocess.run(line, check=True, capture_output=True, text=True).stdout
+    return [int(row.strip(",")) for row in output.split()]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [("flv", H264), ("ts", H264), ("mpg", MPEG2), ("nut", H264), ("mkv", H264), ("mp4", H264)],
+)
+def test_pauses_lose_no_frame(
+    dataset: Dataset, tmp_path: Path, suffix: str, codec: tuple[str, ...]
+) -> None:
+    video = drawn_video(tmp_path / f"slides.{suffix}", SLIDES, *codec, "-fps_mode", "vfr")
+    assert sample(dataset, video, every=5) == [0, 15, 30, 45, 60]
+    assert not rejected(dataset)
+
+
+def test_pauses_in_a_joined_recording(dataset: Dataset, tmp_path: Path) -> None:
+    slides = drawn_video(tmp_path / "a.ts", SLIDES, *H264, "-fps_mode", "vfr")
+    film = drawn_video(tmp_path / "b.ts", lavfi_source(3), *H264)
+    (video := tmp_path / "joined.ts").write_bytes(slides.read_bytes() + film.read_bytes())
+    assert len(sample(dataset, video, every=5)) >= 5
+
+
+@pytest.mark.parametrize("start", [3600, 95442])  # MPEG's clock restarts at 95443.7 s
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        ("ts", H264),
+        ("mkv", H264),
+        pytest.param("mp4", H264, marks=pytest.mark.long),
+        pytest.param("vob", MPEG2, marks=pytest.mark.long),
+        pytest.param("wmv", WMV, marks=pytest.mark.long),
+    ],
+)
+def test_times_count_from_where_a_player_starts(
+    dataset: Dataset, tmp_path: Path, suffix: str, codec: tuple[str, ...], start: int
+) -> None:
+    offset = ("-output_ts_offset", str(start))
+    video = drawn_video(tmp_path / f"late.{suffix}", lavfi_source(5), *codec, *offset)
+    assert sample(dataset, video) == [0, 1, 2, 3, 4]
+    assert length(dataset) == pytest.approx(5, abs=0.1)
+    assert not rejected(dataset)
+    sample(dataset, video, start=3.0)
+    origins = [origin for image in dataset.images.iterate() for origin in image.origins]
+    assert {(origin.time, origin.frame) for origin in origins} == {(n, 25 * n) for n in range(5)}
+
+
+def test_images_that_begin_after_the_sound(dataset: Dataset, tmp_path: Path) -> None:
+    late = ("-itsoffset", "2", "-f", "lavfi", "-i", lavfi_source(3))
+    sound = (*SILENCE, "-map", "0:v", "-map", "1:a", "-t", "5", "-c:a", "mp2", "-ar", "48000")
+    ffmpeg(*late, *sound, *H264, "-fps_mode", "passthrough", video := tmp_path / "late.ts")
+    assert sample(dataset, video) == pytest.approx([2, 3, 4], abs=0.05)
+
+
+def test_times_from_a_file_without_first_time(dataset: Dataset, tmp_path: Path) -> None:
+    plain = drawn_video(tmp_path / "plain.mkv", lavfi_source(5), *H264)
+    early = ("-c", "copy", "-output_ts_offset", "-2.5", "-avoid_negative_ts", "disabled")
+    ffmpeg("-i", plain, *early, video := tmp_path / "early.mkv")
+    assert sample(dataset, video, start=3.0) == pytest.approx([3, 4], abs=0.05)
+
+
+def test_times_after_the_stated_end(dataset: Dataset, tmp_path: Path) -> None:
+    part = drawn_video(tmp_path / "a.mkv", lavfi_source(4), *H264)
+    (video := tmp_path / "joined.mkv").write_bytes(part.read_bytes() * 2)
+    assert sample(dataset, video, start=5.0) == [5, 6, 7]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.9])
+@pytest.mark.parametrize(
+    ("suffix", "codec"),
+    [
+        ("flv", H264),
+        ("mxf", MPEG2),
+        ("avi", H264),
+        ("wmv", WMV),
+        pytest.param("mkv", H264, marks=pytest.mark.long),
+        pytest.param("webm", VP8, marks=pytest.mark.long),
+    ],
+)
+def test_video_cut_between_two_packets_is_damaged(
+    dataset: Dataset, tmp_path: Path, suffix: str, codec: tuple[str, ...], share: float
+) -> None:
+    video = drawn_video(tmp_path / f"cut.{suffix}", lavfi_source(20, "64x48"), *codec)
+    positions = packet_positions(video)
+    end = positions[round(len(positions) * share)]
+    video.write_bytes(video.read_bytes()[:end])
+    assert len(sample(dataset, video)) == pytest.approx(20 * share, abs=1)
+    [detail] = rejected(dataset)
+    read, stated = detail.partition(":")[0].removeprefix("read ").split(" s of ")
+    assert float(read) == pytest.approx(20 * share, abs=1.1)  # a packet may hold several frames
+    assert stated == "20.0 s"
+
+
+def test_cut_fragments_are_damaged(dataset: Dataset, tmp_path: Path) -> None:
+    flags = ("-movflags", "+dash+global_sidx+frag_keyframe")
+    video = drawn_video(tmp_path / "dash.mp4", lavfi_source(20, "64x48"), *H264, *flags)
+    data = video.read_bytes()
+    fragments = [n for n in range(len(data)) if data.startswith(b"moof", n)]
+    video.write_bytes(data[: fragments[8] - 4])
+    assert len(sample(dataset, video)) == 8
+    assert rejected(dataset) == ["read 8.0 s of 20.0 s: the file ends early"]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts", "flv", "wmv"])
+def test_longer_sound_is_no_damage(dataset: Dataset, tmp_path: Path, suffix: str) -> None:
+    source = ("-f", "lavfi", "-i", lavfi_source(3), *SILENCE, "-map", "0:v", "-map", "1:a")
+    sound = ("-c:a", "wmav2" if suffix == "wmv" else "aac", "-ar", "44100", "-t", "12")
+    ffmpeg(*source, *sound, *(WMV if suffix == "wmv" else H264), video := tmp_path / f"v.{suffix}")
+    assert len(sample(dataset, video)) in (3, 4)
+    assert length(dataset) == pytest.approx(12, abs=0.2)
+    assert not rejected(dataset)
+
+
+def test_long_last_image_is_no_damage(dataset: Dataset, tmp_path: Path) -> None:
+    slides = "testsrc2=s=96x64:r=1:d=4,setpts=20*PTS"
+    video = drawn_video(tmp_path / "slides.mp4", slides, *H264, "-fps_mode", "vfr")
+    ffmpeg("-i", video, "-c", "copy", copy := tmp_path / "slides.mkv")
+    assert sample(dataset, copy) == [0, 20, 40, 60]
+    assert not rejected(dataset)
