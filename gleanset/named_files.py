@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from gleanset.dataset import Dataset
+from gleanset.records import Origin
 from gleanset.terminal import escape_name
 
 MAX_LISTED = 5
@@ -38,6 +39,15 @@ def rejections_command(dataset: Dataset, stage: str = "") -> str:
 def format_short_path(path: str) -> str:
     """Return a file name with its parent folder, safe for a terminal."""
     return escape_name("/".join(PurePath(path).parts[-2:]))
+
+
+def format_origin(origin: Origin) -> str:
+    """Return the short name of a file, of a member after that of its archive."""
+    if origin.source != "archive":
+        return format_short_path(origin.key)
+    archive = escape_name(PurePath(origin.path or "").name)
+    member = origin.key.partition(":")[2]
+    return f"{archive}: {format_short_path(member)}" if member else archive
 
 
 def find_location(dataset: Dataset, key: str) -> str:

@@ -27,7 +27,7 @@ from gleanset.files.store import hash_file
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
 from gleanset.source_table import SourceTables, is_source_table
-from gleanset.tree import ARCHIVE, SOURCE_TABLE, get_junk_reason, get_reason_by_name
+from gleanset.tree import ARCHIVE, SOURCE_TABLE, VIDEO, get_junk_reason, get_reason_by_name
 from harvest.folder import (
     EXCLUDED,
     MAX_METADATA_BYTES,
@@ -47,6 +47,7 @@ from harvest.results import HarvestCounts, merge_results
 
 FOLDER_STAGE, ARCHIVE_STAGE = "harvest-folder", "harvest-archive"
 NESTED = "archive inside an archive: unpack it first"
+PACKED_VIDEO = "video inside an archive: unpack it, then use harvest frames"
 # Images hardly compress: an archive that unpacks to more times its size is a bomb. A small archive
 # of drawings may compress that well, so the first bytes are free.
 MAX_RATIO, FREE_BYTES = 100, 500_000_000
@@ -178,7 +179,7 @@ def _ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str | None
     if is_source_table(member):
         return SOURCE_TABLE
     reason = get_reason_by_name(member.name)
-    return NESTED if reason == ARCHIVE else reason
+    return {ARCHIVE: NESTED, VIDEO: PACKED_VIDEO}.get(reason or "", reason)
 
 
 def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:

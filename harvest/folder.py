@@ -24,7 +24,7 @@ from gleanset.files.names import find_class_folder, format_path
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.images.embedded_opt_outs import find_opt_outs
 from gleanset.images.staging import StageBytes, read_image_file
-from gleanset.named_files import format_short_path
+from gleanset.named_files import format_origin
 from gleanset.records import Measured, Origin
 from gleanset.source_table import SourceTables, is_source_table
 from gleanset.tree import (
@@ -211,7 +211,7 @@ def _record(
     credit = item.credit.completed(image.credit if image else NO_CREDIT)
     credit = credit.completed(options.credit)
     if image and image.opt_out:
-        options.opted_out_files.append(f"{format_short_path(item.origin.key)}: {image.opt_out}")
+        options.opted_out_files.append(f"{format_origin(item.origin)}: {image.opt_out}")
     measured = Outcome(item, image.measured if image else None, outcome.reason, outcome.detail)
     origin = replace(
         item.origin, author=credit.author, licence=credit.licence, page_url=credit.page

@@ -222,7 +222,9 @@ class FrameHarvest:
             self._videos["a copy"] += 1
         elif frames is not None:
             self._videos["sampled before"] += 1
-            self._importer.tally["known"] += frames
+            forgotten = min(self.dataset.videos.count_forgotten_frames(sha256), frames)
+            self._importer.tally["known"] += frames - forgotten
+            self._importer.tally["forgotten"] += forgotten
             self._known_frames[sha256] = frames
             if (name := video.display_name) in self._damaged:
                 self._list_unreadable(name, DAMAGED, self._damaged[name])

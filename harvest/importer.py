@@ -21,7 +21,7 @@ from gleanset.db.samples import retract_disputed
 from gleanset.errors import Unreadable
 from gleanset.file_groups import FileGroups
 from gleanset.files.store import Store
-from gleanset.named_files import format_short_path
+from gleanset.named_files import format_origin
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
 from gleanset.work.progress import Progress
@@ -113,7 +113,10 @@ class Importer:
             return "new"
         if fetch_state == "failed":
             return "failed"
-        self.tally["known"] += 1
+        is_forgotten = fetch_state == "rejected" and self._dataset.fetches.is_forgotten(
+            origin.source, origin.key
+        )
+        self.tally["forgotten" if is_forgotten else "known"] += 1
         if fetch_state == "done":
             self._note_known(origin, stamp)
         return "known"
@@ -217,9 +220,11 @@ class Importer:
         candidate: str | None = None,
     ) -> None:
         state = _state_after(reason, is_download=origin.url is not None)
+        # The key of a member has a hash of its archive instead of the name.
+        file = f"{format_origin(origin)}: " if origin.source == "archive" else ""
         with self._dataset.db.transaction():
             self._dataset.rejections.add(
-                Rejection(self._stage, origin.key, reason, detail, origin.source)
+                Rejection(self._stage, origin.key, reason, file + detail, origin.source)
             )
             if state is not None:
                 self._dataset.fetches.record(origin, state, stamp, candidate=candidate)
@@ -230,7 +235,7 @@ class Importer:
         reason_text = f"{reason} ({detail})" if reason == "unsupported format" else reason
         self.reasons[reason_text] += 1
         if origin.source in _FILE_SOURCES:
-            self._options.rejected_files.append(f"{format_short_path(origin.key)}: {reason_text}")
+            self._options.rejected_files.append(f"{format_origin(origin)}: {reason_text}")
 
     def _note_image(self, image: str, origin: Origin) -> None:
         for images in self._images:

@@ -17,7 +17,8 @@ OK = "ok"
 class HarvestCounts(CommandResult, kw_only=True):
     """What a harvest or its simulation counts.
 
-    `duplicate` images came from elsewhere before; `known` items were visited before. Results that a
+    `duplicate` images came from elsewhere before; `known` items were visited before, and the images
+    of `forgotten` ones then removed for good. Results that a
     site does not show to this account are `hidden`; those without an address are `unreadable`.
     `keywords` and `sources` are the parts of a search, with their `status`.
     """
@@ -25,6 +26,7 @@ class HarvestCounts(CommandResult, kw_only=True):
     status: str = ""
     duplicate: int = 0
     known: int = 0
+    forgotten: int = 0
     hidden: int = 0
     filtered: int = 0
     unreadable: int = 0
@@ -50,6 +52,7 @@ class HarvestCounts(CommandResult, kw_only=True):
         return {
             "duplicate": self.duplicate,
             "known": self.known,
+            "forgotten": self.forgotten,
             "hidden": self.hidden,
             "filtered": self.filtered,
             "unreadable": self.unreadable,

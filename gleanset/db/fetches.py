@@ -95,6 +95,15 @@ class Fetches(Table):
             (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
         )
 
+    def is_forgotten(self, source: str, key: str) -> bool:
+        """Return whether the image of a rejected fetch was removed for good."""
+        return self._db.has_rows(
+            f"SELECT 1 FROM fetch f LEFT JOIN rejection r ON {_OF_FETCH} "
+            "WHERE f.source=? AND f.key=? AND f.state='rejected' "
+            "AND ifnull(r.reason, 'forgotten')='forgotten'",
+            (source, clean(key)),
+        )
+
     def get_image(self, source: str, key: str, stamp_start: str = "") -> str | None:
         """Return the hash of the image from a fetch whose stamp starts with a text, if any."""
         return self._db.fetch_text(
@@ -167,6 +176,14 @@ class Videos(Table):
         sql = "SELECT frames FROM video WHERE sha256=? AND settings=? AND done"
         frames: int | None = self._db.fetch_value(sql, (sha256, settings))
         return frames
+
+    def count_forgotten_frames(self, sha256: str) -> int:
+        """Return how many frames of a video were removed for good."""
+        return self._db.fetch_int(
+            "SELECT count(*) FROM fetch WHERE source='video' AND key>? AND key<? "
+            "AND state='rejected' AND image IS NULL",
+            (f"{sha256[:16]}@", f"{sha256[:16]}A"),  # A follows @
+        )
 
     def iter_states(self, mode: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield SHA-256 and state of videos completely sampled in `mode`."""

@@ -267,6 +267,27 @@ def test_damaged_zip_members_do_not_affect_others(dataset: Dataset, tmp_path: Pa
     assert reasons(dataset) == {"p/0000.jpg": "damaged", "p/0001.jpg": "damaged"}
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_damaged_files_are_named_with_their_archive(tmp_path: Path, kind: str) -> None:
+    files = {f"a/b/c/{number}.jpg": picture(number) for number in range(3)}
+    damaged = make_archive(tmp_path / f"party.{kind}", files | {"clip.mp4": b"x"})
+    data = bytearray(damaged.read_bytes())
+    middle = data.index(b"a/b/c/1.jpg") + (100 if kind == "zip" else 512)
+    data[middle : middle + 50] = bytes(50)
+    damaged.write_bytes(data)
+    cut = make_archive(tmp_path / f"holiday.{kind}", files)
+    cut.write_bytes(cut.read_bytes()[: len(data) // 2])
+    done = run_here("harvest.cli", "folder", cut, damaged, "-d", tmp_path / "d")
+    printed = " ".join(done.stdout.split())
+    assert f"party.{kind}: c/1.jpg: " in printed
+    assert f"holiday.{kind}: " in printed
+    assert "video inside an archive: unpack it, then use harvest frames: 1" in printed
+    with Dataset.open(tmp_path / "d") as dataset:
+        details = [rejection.detail for rejection in dataset.rejections.iterate()]
+    assert details
+    assert all(detail.startswith((f"party.{kind}: ", f"holiday.{kind}: ")) for detail in details)
+
+
 def test_huge_tar_name_is_damage(dataset: Dataset, tmp_path: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 8_000_000_000

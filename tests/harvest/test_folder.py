@@ -327,6 +327,20 @@ def test_unusual_file_names_are_imported_once(tmp_path: Path) -> None:
         assert harvest(dataset, root, hints=True)["known"] == len(ODD_NAMES)
 
 
+def test_forgotten_images_are_not_counted_as_known(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "in", [f"{number}.jpg" for number in range(4)])
+    line = ("folder", tmp_path / "in", "-d", tmp_path / "d")
+    run_here("harvest.cli", *line)
+    with Dataset.open(tmp_path / "d") as dataset:
+        dataset.remove_image(next(dataset.images.iterate()).sha256, "asked to")
+    for _ in range(2):
+        assert run_here("harvest.cli", *line).stdout == "added: 0, known: 3, forgotten: 1\n"
+    (tmp_path / "in").rename(tmp_path / "moved")
+    line = ("folder", tmp_path / "moved", "-d", tmp_path / "d")
+    assert "duplicate: 3, rejected: 1" in run_here("harvest.cli", *line).stdout
+    assert run_here("harvest.cli", *line).stdout == "added: 0, known: 3, forgotten: 1\n"
+
+
 def test_special_files_are_rejected_without_blocking(dataset: Dataset, folder: Path) -> None:
     os.mkfifo(folder / "pipe.jpg")
     (folder / "zero.jpg").symlink_to("/dev/zero")
