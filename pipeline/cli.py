@@ -1,6 +1,7 @@
 """The `gleanset` command."""
 
 import re
+import shlex
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -187,8 +188,9 @@ def run(
     file = find_recipe(recipe)
     extra = parse_key_values(options, "bing.size=large")
     recipe_table = read_recipe(file)
-    stages = Stages(recipe_table, file.parent, job.progress, allow_private, extra, job.say)
     root = into or job.root
+    command = shlex.join(["gleanset", "run", str(recipe), "-d", str(root)])
+    stages = Stages(recipe_table, file.parent, job.progress, allow_private, extra, job.say, command)
     if job.simulate:
         return RecipePreview(stages=[name for name, _ in stages.checked(root, start)])
     result = run_recipe(stages, root, job.say, start=start, on=job.on)

@@ -90,6 +90,7 @@ def yields(dataset: Dataset) -> Iterator[Line]:
         line = {"source": row.source, "asked": row.asked or None, "added": row.added}
         yield line | {
             "duplicate": row.duplicate,
+            "known": row.known,
             "rejected": row.rejected,
             "reasons": row.reasons,
         }

@@ -18,7 +18,14 @@ from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.db.connection import CATALOGUE
-from gleanset.errors import GleansetError, Incomplete, RecipeError, UsageError
+from gleanset.errors import (
+    GleansetError,
+    Incomplete,
+    NeedsLogin,
+    RecipeError,
+    SiteError,
+    UsageError,
+)
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
 from gleanset.terminal import format_result
 from gleanset.work.progress import Progress
@@ -37,6 +44,7 @@ from labeler.splits.plan import split_dataset
 from labeler.splits.split_spec import SplitSpec
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import ExportPart, Recipe
+from pipeline.resume import CompletedSearches
 
 RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 
@@ -96,7 +104,7 @@ class Stages:
     """The stages of a recipe, from its sources to training.
 
     Paths of its sources are relative to `recipe_folder`. `options` (`-o source.key=value`) win over
-    those of the recipe. `say` prints notes for the user.
+    those of the recipe. `say` prints notes for the user. `command` runs the recipe again.
     """
 
     recipe: Recipe
@@ -105,6 +113,7 @@ class Stages:
     allow_private: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
     say: Callable[[str], None] = lambda line: None
+    command: str = ""
 
     def __iter__(self) -> Iterator[Stage]:
         yield from _number_equal_names(self._sources())
@@ -125,7 +134,25 @@ class Stages:
             yield f"episodes {_short(episodes.videos)}", self._source(episodes)
 
     def _source(self, part: Source) -> Callable[[Dataset], CommandResult]:
-        return lambda dataset: self.request(part).run(dataset, self.progress)
+        return partial(self._run_source, part)
+
+    def _run_source(self, part: Source, dataset: Dataset) -> CommandResult:
+        request = self.request(part)
+        if not isinstance(request, KeywordRequest):
+            return request.run(dataset, self.progress)
+        searches = CompletedSearches(dataset.cache)
+        if (earlier := searches.find(request)) is not None:
+            self.say("completed before the run was interrupted: not asked again")
+            return earlier
+        try:
+            result = request.run(dataset, self.progress)
+        except GleansetError as error:
+            is_site = isinstance(error, SiteError | NeedsLogin)
+            if is_site and self.command and dataset.images.count():
+                error.fix += f"; to use the images so far: {self.command} --from faces"
+            raise
+        searches.add(request, result)
+        return result
 
     def request(self, part: Source) -> Source:
         """Return the request of a table. Raises `InputUnusable` for an invalid path."""
@@ -291,29 +318,34 @@ def run_recipe(
         split=recipe.split or SplitSettings(),
         work=recipe.work or WorkSettings(),
     )
-    results: dict[str, CommandResult] = {}
-    incomplete: list[Incomplete] = []
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
         if place := on or (recipe.work and recipe.work.on):
             dataset.work_on(place)
         if recipe.web and not add_web(root, recipe.web):
             say("[web] of the recipe is ignored: dataset.toml already has [web] (docs/recipes.md)")
-        for number, (name, stage) in enumerate(todo, start=1):
-            say(f"[{number}/{len(todo)}] {name}")
-            try:
-                results[name] = stage(dataset)
-            except Incomplete as error:
-                incomplete.append(error)
-                results[name] = _result_of(error)
-    result = RecipeResult(stages=results)
-    if incomplete:
-        raise Incomplete(incomplete[0].what, incomplete[0].fix, result)
+        result = _run_stages(todo, dataset, say)
+        CompletedSearches(dataset.cache).clear()
     return result
 
 
-def _result_of(error: Incomplete) -> CommandResult:
-    assert isinstance(error.result, CommandResult), "an incomplete search has a result"
-    return error.result
+def _run_stages(todo: list[Stage], dataset: Dataset, say: Callable[[str], None]) -> RecipeResult:
+    """Run stages; an error has the results of those before it."""
+    result = RecipeResult(stages={})
+    incomplete: Incomplete | None = None
+    for number, (name, stage) in enumerate(todo, start=1):
+        say(f"[{number}/{len(todo)}] {name}")
+        try:
+            result.stages[name] = stage(dataset)
+        except GleansetError as error:
+            if isinstance(error.result, CommandResult):
+                result.stages[name] = error.result
+            if not isinstance(error, Incomplete):
+                error.result = result if result.stages else None
+                raise
+            incomplete = incomplete or error
+    if incomplete is not None:
+        raise Incomplete(incomplete.what, incomplete.fix, result)
+    return result
 
 
 def _short(names: str | tuple[str, ...] | list[str]) -> str:

@@ -29,13 +29,18 @@ class FailedFetch(NamedTuple):
 
 
 class FetchYield(NamedTuple):
-    """Yield of a source for a query: images in all, added, duplicates, and rejections by reason."""
+    """Yield of a source for a query, counted as by `harvest`, and rejections by reason.
+
+    `images` are those found; of these items an image was `added`, `duplicate` (in the dataset from
+    elsewhere) or `known` (the same item was found by an earlier search).
+    """
 
     source: str
     asked: str
     images: int
     added: int
     duplicate: int
+    known: int
     reasons: dict[str, int]
 
     @property
@@ -146,13 +151,16 @@ class Fetches(Table):
 
     def list_yields(self) -> list[FetchYield]:
         """Return yields by source and query (or hint, or video title)."""
-        counts: dict[tuple[str, str], tuple[int, int, int]] = {
-            (row[0], row[1]): (row[2], row[3], row[4])
+        counts: dict[tuple[str, str], tuple[int, int, int, int]] = {
+            (row[0], row[1]): (row[2], row[3], row[4], row[5])
             for row in self._db.fetch_all(
                 f"SELECT source, ifnull({query_sql('g')}, ''), count(DISTINCT image), "
-                "count(DISTINCT iif(first, image, NULL)), count(DISTINCT key)-count(DISTINCT "
-                "iif(first, key, NULL)) FROM (SELECT *, id IN (SELECT min(id) FROM origin GROUP BY "
-                "image) AS first FROM origin) g GROUP BY 1, 2"
+                "count(DISTINCT iif(first, image, NULL)), "
+                "count(DISTINCT iif(new AND NOT first, key, NULL)), "
+                "count(DISTINCT key) - count(DISTINCT iif(new OR first, key, NULL)) FROM "
+                "(SELECT *, id IN (SELECT min(id) FROM origin GROUP BY image) AS first, "
+                "id IN (SELECT min(id) FROM origin GROUP BY source, key) AS new FROM origin) g "
+                "GROUP BY 1, 2"
             )
         }
         reasons: dict[tuple[str, str], dict[str, int]] = {}
@@ -163,7 +171,7 @@ class Fetches(Table):
         ):
             reasons.setdefault((source, search), {})[reason] = items
         return [
-            FetchYield(*search, *counts.get(search, (0, 0, 0)), reasons.get(search, {}))
+            FetchYield(*search, *counts.get(search, (0, 0, 0, 0)), reasons.get(search, {}))
             for search in sorted(counts.keys() | reasons.keys())
         ]
 

@@ -332,11 +332,11 @@ def test_yields_by_source_and_query(bing: SmallBing, dataset: Dataset, tmp_path:
     harvest_urls(dataset, [urls], DownloadRun(open_client))
     rows = [tuple(line.values()) for line in yields(dataset)]
     assert rows == [
-        ("one", "thing", 2, 1, 1, {"http 404": 1}),
-        ("two", "else", 0, 2, 0, {}),
-        ("two", "thing", 1, 1, 0, {}),
-        ("urls", "nine", 0, 0, 1, {"http 404": 1}),
-        ("urls", "ten", 1, 0, 0, {}),
+        ("one", "thing", 2, 1, 0, 1, {"http 404": 1}),
+        ("two", "else", 0, 0, 2, 0, {}),
+        ("two", "thing", 1, 1, 0, 0, {}),
+        ("urls", "nine", 0, 0, 0, 1, {"http 404": 1}),
+        ("urls", "ten", 1, 0, 0, 0, {}),
     ]
     done = run_here("pipeline.cli", "list", "yields", "-d", dataset.root)
     assert len(done.stdout.splitlines()) == 5

@@ -1,5 +1,6 @@
 """Recipes: errors come before the first stage; sources take the options of the commands."""
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -423,3 +424,34 @@ def test_stages_run_after_incomplete_search(recipe: Write) -> None:
     assert "search incomplete: bing 'cat'" in ran.stderr
     assert ran.json["bing cat"]["added"] == 35, ran.json["bing cat"]
     assert "faces" in ran.json
+
+
+SEARCH = START + '[[keyword]]\nkeywords = ["cat"]\nlimit = 6\n[split]\n[export]\nto = "exports/x"\n'
+
+
+def test_resumed_recipe_does_not_repeat_a_completed_search(recipe: Write, tmp_path: Path) -> None:
+    path = recipe(SEARCH)
+    own_file = tmp_path / "made" / "exports" / "x" / "mine.txt"
+    with running(DrawnSites({"cat": "cat"}, each=12)) as sites:
+        line = (*sites.options(("bing",)), "--allow-private")
+        run(path, *line, as_json=False, **sites.environment).checked()
+        own_file.write_text("not of an export")
+        ran = run(path, *line, as_json=False, **sites.environment).refused(3, "exports/x")
+        assert "  added: 0, known: 6" in ran.stdout.splitlines(), "the results so far"
+
+        sites.otherwise = lambda h: h.answer(403)
+        own_file.unlink()
+        asked = len(sites.requests)
+        ran = run(path, *line, as_json=False, **sites.environment).checked()
+        assert len(sites.requests) == asked
+        assert "completed before the run was interrupted: not asked again" in ran.stderr
+        assert "  added: 0, known: 6" in ran.stdout.splitlines()
+        assert "  exported: 6" in ran.stdout
+
+        # The next run is a new one, and asks again.
+        ran = run(path, *line, as_json=False, **sites.environment).refused(4, "bing")
+        *_, hint = ran.stderr.splitlines()
+        words = shlex.split(hint.rpartition("to use the images so far: ")[2])
+    assert words == ["gleanset", "run", str(path), "-d", str(tmp_path / "made"), "--from", "faces"]
+    again = run_here("pipeline.cli", *words[1:]).checked()
+    assert "  exported: 6" in again.stdout
