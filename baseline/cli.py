@@ -220,7 +220,7 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
         search = find_label_issues(dataset, name, folder, request.folds, job.progress)
         report = write_report(dataset, name)
         samples = [
-            issue._asdict() | {"path": find_location(dataset, issue.sample)}
+            issue._asdict() | {"path": find_location(dataset, issue.sample).path}
             for issue in search.issues
         ]
     lines = [

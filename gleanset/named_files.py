@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import NamedTuple
 
 from gleanset.dataset import Dataset
+from gleanset.html.words import clock
 from gleanset.records import Origin
 from gleanset.terminal import escape_name
 
@@ -50,9 +52,26 @@ def format_origin(origin: Origin) -> str:
     return f"{archive}: {format_short_path(member)}" if member else archive
 
 
-def find_location(dataset: Dataset, key: str) -> str:
-    """Return the path or URL of a sample's image."""
+class Location(NamedTuple):
+    """Path or URL of an image, and the time of a frame in its video, in seconds."""
+
+    path: str
+    time: float | None = None
+
+    def describe(self) -> str:
+        """Return the path, with the time of a frame as a player shows it."""
+        return self.path if self.time is None else f"{self.path} at {clock(self.time)}"
+
+
+def locate(origin: Origin) -> Location:
+    """Return the location that an origin names."""
+    return Location(origin.path or origin.url or origin.key, origin.time)
+
+
+def find_location(dataset: Dataset, key: str) -> Location:
+    """Return the location of a sample's image."""
     sample = dataset.samples.get(key)
     image = dataset.images.get(sample.image) if sample is not None else None
-    origin = image.origins[0] if image is not None and image.origins else None
-    return (origin.path or origin.url or origin.key) if origin is not None else "file is gone"
+    if image is None or not image.origins:
+        return Location("file is gone")
+    return locate(image.origins[0])

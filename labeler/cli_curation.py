@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ def groups(
                     "reason": group.reason,
                     "conflict": group.conflict,
                     "decisions": group.decisions,
-                    "files": [find_location(dataset, member.key) for member in group.members],
+                    **_locations(dataset, [member.key for member in group.members]),
                 }
                 line |= {"hints": group.hints} if group.hints else {}
                 job.show_json(line)
@@ -116,9 +117,16 @@ def groups(
             samples = [member.key for member in sorted(doubt.members, key=lambda m: m.id)]
             reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
             line = {"doubtful": True, "samples": samples, "reason": reason}
-            line["files"] = [find_location(dataset, key) for key in samples]
-            job.show_json(line)
+            job.show_json(line | _locations(dataset, samples))
     return None
+
+
+def _locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the original files of samples, and the times of frames."""
+    locations = [find_location(dataset, key) for key in keys]
+    files = {"files": [location.path for location in locations]}
+    times = [location.time for location in locations]
+    return {**files, "times": times} if any(time is not None for time in times) else files
 
 
 @click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --fail")

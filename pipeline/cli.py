@@ -25,6 +25,7 @@ from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, MissingComponent, UsageError
+from gleanset.named_files import locate
 from gleanset.request import Count, Request, request_options
 from gleanset.settings import Settings, restore_settings_file, write_settings
 from gleanset.terminal import escape_name
@@ -409,7 +410,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
 def _name_image(dataset: Dataset, sha256: str) -> str:
     image = dataset.images.get(sha256)
     origin = next(iter(image.origins), None) if image is not None else None
-    place = (origin.path or origin.url or origin.key) if origin is not None else ""
+    place = locate(origin).describe() if origin is not None else ""
     return f"{sha256[:12]} {escape_name(place)}".rstrip()
 
 

@@ -26,7 +26,6 @@ from gleanset.errors import GleansetError, InputUnusable
 from gleanset.named_files import rejections_command
 from gleanset.records import Run
 from labeler.acceptance import acceptance_obstacle, plan_acceptance
-from labeler.duplicates.finder import STAGE as DEDUP
 from labeler.duplicates.plan import DuplicatePlan, conflicting_label_summary, make_plan
 from labeler.requests import SOURCE as IMPORT
 from labeler.splits.split_spec import suggest_training_command
@@ -125,7 +124,9 @@ def _splitting_command(dataset: Dataset, option: str, duplicates: DuplicatePlan)
 
 def _has_unmarked_duplicates(dataset: Dataset, duplicates: DuplicatePlan) -> bool:
     """Return whether `labeler dedup` was not run since images were labelled, nor just undone."""
-    unreadable = dataset.rejections.count_by_reason().get(DEDUP, {})
+    from labeler.duplicates.finder import STAGE  # imports OpenCV
+
+    unreadable = dataset.rejections.count_by_reason().get(STAGE, {})
     if SplitEvidence(dataset.db).count_not_searched() > sum(unreadable.values()):
         return True
     is_undone = dataset.journal.find_undone_kind() == "set-aside"

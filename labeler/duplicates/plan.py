@@ -577,4 +577,4 @@ def conflicting_label_summary(
 
 
 def _name(dataset: Dataset, key: str) -> str:
-    return format_short_path(find_location(dataset, key))
+    return format_short_path(find_location(dataset, key).describe())

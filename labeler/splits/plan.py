@@ -269,7 +269,8 @@ def _tied_files(dataset: Dataset, plan: SplitPlan) -> dict[str, Any]:
     if not tied:
         return {}
     first = list(tied.items())[:MAX_LISTED]
-    lines = [f"{format_short_path(find_location(dataset, key))}: {reason}" for key, reason in first]
+    places = {key: find_location(dataset, key).describe() for key, _ in first}
+    lines = [f"{format_short_path(places[key])}: {reason}" for key, reason in first]
     command = f"gleanset list samples --where split=null {dataset.option}"
     note = "another --seed makes a new split, which leaves none of them out"
     return {"note": note} | summarize_lines(lines, command, len(tied))

@@ -240,6 +240,15 @@ def test_forget_by_author_and_origin(root: Path) -> None:
     run_gleanset(root, "forget", "--author", "Nobody", "-y").refused(2, "is by 'Nobody'")
 
 
+def test_frame_is_named_with_its_time(root: Path) -> None:
+    with Dataset.open(root) as dataset, dataset.db.transaction():
+        dataset.db.execute("UPDATE origin SET path='/v/e1.mkv', time=83.5, author='Ann'")
+    ran = run_here("pipeline.cli", "forget", "--author", "Ann", "--simulate", "-d", root).checked()
+    heading, first, *_ = ran.stdout.splitlines()[1:]
+    assert ran.stdout.startswith("would forget: 4 images and 4 samples\n")
+    assert (heading, first.partition(" /")[2]) == ("images:", "v/e1.mkv at 1:23.5")
+
+
 @pytest.mark.slow
 def test_gc_removes_only_old_stray_files(root: Path) -> None:
     stray = root / "images" / "ab" / f"ab{'0' * 62}.jpg"
