@@ -195,9 +195,8 @@ def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[
             )
         yield from (Row(url, label) for url, label in _split(chain([first], lines)))
         return
-    dialect = _DIALECTS[file.suffix.lower()]
-    delimiter = find_delimiter(first) if is_csv else dialect.delimiter
-    rows = _read_cells(file, csv.reader(chain([first], lines), dialect, delimiter=delimiter))
+    delimiter = find_delimiter(first) if is_csv else "\t"
+    rows = _read_cells(file, chain([first], lines), delimiter)
     names = [name.strip() for name in next(rows, [])]
     if not any(names):
         return
@@ -207,7 +206,8 @@ def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[
             yield row
 
 
-def _read_cells(file: Path, rows: "csv._reader") -> Iterator[list[str]]:
+def _read_cells(file: Path, lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
+    rows = csv.reader(lines, _DIALECTS[file.suffix.lower()], delimiter=delimiter)
     csv.field_size_limit(MAX_LINE_CHARS)
     try:
         yield from rows

@@ -109,7 +109,8 @@ def scale_values(
         if values.dtype.kind == "f" and low >= 0 and _MIN_WHITE <= most <= 1:
             low, most = 0.0, 1.0
         scaled = ((numbers - low) * (255 / ((most - low) or 1.0))).round().astype(np.uint8)
-    return 255 - scaled if invert else scaled
+    gray: npt.NDArray[np.uint8] = 255 - scaled if invert else scaled
+    return gray
 
 
 # Printer profiles have half a megabyte and more; images do not need larger ones than this.

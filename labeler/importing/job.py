@@ -137,6 +137,23 @@ class ImportResult(AliasedResult, kw_only=True):
     note: str = ""
     maybe_parts_of_one_picture: dict[str, Any] = msgspec.field(default_factory=dict)
 
+    def summary(self) -> dict[str, Any]:
+        """Return counts that add up to the files, then what is counted in other units."""
+        facts = self.to_json()
+        other_units = {
+            name: facts.pop(name)
+            for name in ("unreadable_folders", "groups", "without_group")
+            if facts.get(name)
+        }
+        for count, names in (("disputed", "disputed_files"), ("missing", "missing_files")):
+            facts.pop(count, None)
+            facts.pop(names, None)
+        return facts | {
+            "also": other_units,
+            f"{self.disputed} disputed samples": self.disputed_files,
+            f"{self.missing} names without an image": self.missing_files,
+        }
+
 
 def import_labelled(
     dataset: Dataset,

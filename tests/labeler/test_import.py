@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 from collections import Counter, defaultdict
@@ -184,6 +185,19 @@ def test_class_level_selects_nested_folders(empty: Dataset, tmp_path: Path) -> N
     assert done.json["labels"] == {"hana": 1, "rei": 1}
     assert done.json["ignored_reasons"] == {"without a class folder": 2}
     run_labeler("import", tree, "--class-level", "3", "-d", root).refused(3, "3 levels down")
+
+
+def test_printed_counts_add_up_to_the_files(tmp_path: Path) -> None:
+    tree = tmp_path / "in"
+    write_pictures(tree, ("cat/1.png", "cat/2.png", "owl/3.png"))
+    shutil.copy(tree / "cat" / "1.png", tree / "owl" / "same.png")
+    (tree / "owl" / "broken.png").write_bytes(b"none")
+    (tree / "notes.txt").write_text("none")
+    printed = run_labeler("import", tree, "-d", tmp_path / "d").stdout
+    counts = re.search(r"^files: .*$", printed, re.MULTILINE)
+    assert counts
+    assert counts[0] == "files: 6, added: 3, duplicate: 1, rejected: 1, ignored: 1"
+    assert "1 disputed samples:" in printed
 
 
 @pytest.mark.posix("names that are not text")
