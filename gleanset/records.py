@@ -57,7 +57,7 @@ class Origin:
     SHA-256 of its `video`, its `time` in seconds, its `frame` number, and in `scene` the start of
     its scene in milliseconds. Images of one `post` form a group. `hint` is the weak label, `rating`
     the site's age rating, `ai` whether the site marks the image as AI-generated. `original_path`
-    is relative to the imported folder or archive.
+    is relative to the imported folder or archive, `collection` the name of the imported set.
     """
 
     source: str
@@ -79,6 +79,7 @@ class Origin:
     rating: str | None = None
     ai: bool | None = None
     original_path: str | None = None
+    collection: str | None = None
 
 
 REPORT_SOURCE = "web"

@@ -131,8 +131,9 @@ class Settings(TomlTable, frozen=True):
     """All settings in `dataset.toml`.
 
     `keys` maps class names to keys of the labeler. `name`, `description` and `contact` appear in
-    cards, reports and on the page, unless `[web]` has its own. `hub` pins hub models to the
-    revision of their first use; `plugin` lists the plugins that were used.
+    cards, reports and on the page, unless `[web]` has its own. `title`, `author` and `citation` (a
+    text, or an entry of BibTeX) say in exports how to cite the dataset. `hub` pins hub models to
+    the revision of their first use; `plugin` lists the plugins that were used.
     """
 
     OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = (
@@ -144,6 +145,9 @@ class Settings(TomlTable, frozen=True):
     )
 
     name: str | None = None
+    title: Line | None = None
+    author: Line | None = None
+    citation: Paragraph | None = None
     description: Paragraph | None = None
     contact: Line | None = None
     keys: dict[str, str] = msgspec.field(default_factory=dict)

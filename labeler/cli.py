@@ -1,7 +1,7 @@
 """The `labeler` command: the window, classes, decisions, splits and exports."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -449,12 +449,12 @@ class Selection:
             )
         return self.reject or self.unlisted
 
-    def list_cluster_keys(self, dataset: Dataset) -> list[str]:
+    def list_cluster_keys(self, dataset: Dataset) -> dict[str, None]:
         """Return the keys of the pending samples of all clusters. Raises `UsageError`."""
         clusters = [get_cluster(dataset.db, name) for name in self.clusters]
-        return [*chain.from_iterable(cluster.pending for cluster in clusters)]
+        return dict.fromkeys(chain.from_iterable(cluster.pending for cluster in clusters))
 
-    def list_keys(self, dataset: Dataset, in_clusters: Sequence[str]) -> list[str]:
+    def list_keys(self, dataset: Dataset, in_clusters: Iterable[str]) -> list[str]:
         """Return the keys of all samples, each once. Raises `UsageError`."""
         in_tracks = [list_pending_in_track(dataset, name) for name in self.tracks]
         names = [*self.samples, *in_clusters, *chain.from_iterable(in_tracks)]

@@ -14,6 +14,14 @@ SOURCE = "import"
 """The source of imported images, and the provenance of their labels."""
 
 
+def normalize_collection_name(text: str) -> str:
+    """Return a name on one line. Raises `UsageError` for an empty one."""
+    name = " ".join(text.split())
+    if not name:
+        raise UsageError("the name of a set of images is empty", "leave out --name")
+    return name
+
+
 class ImportRequest(Request, frozen=True, kw_only=True):
     """Arguments of `labeler import`."""
 
@@ -22,6 +30,14 @@ class ImportRequest(Request, frozen=True, kw_only=True):
     path: Annotated[str, Param(argument=True, required=True, path=True)]
     class_level: Annotated[Count | None, Param(LEVEL_HELP, metavar="N")] = None
     group_by: GroupByOption = None
+    name: Annotated[
+        str | None,
+        Param(
+            "Name of this set of images in lists and cards. Default: that of its folder.",
+            metavar="NAME",
+            parse=normalize_collection_name,
+        ),
+    ] = None
     encoding: Encoding = None
     workers: Annotated[WorkerCount | None, Param("Worker processes.")] = None
 

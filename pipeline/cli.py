@@ -81,13 +81,16 @@ class InitResult(CommandResult, kw_only=True):
     "folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--name", help="Name of the dataset. Default: the name of its folder.")
+@click.option("--title", help="Full title, for citing it. Default: the name.")
+@click.option("--author", help="Who made it, for citing it; several: 'A and B'.")
+@click.option("--citation", help="How to cite it: a sentence, or an entry of BibTeX.")
 @click.option("--description", help="What the dataset contains, in a sentence or two.")
 @click.option("--contact", help="How to contact you about the dataset.")
 def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResult:
     """Create an empty dataset in DIR (the same as -d DIR).
 
-    Name, description and contact appear in dataset cards, reports and on the page. They are stored
-    in dataset.toml.
+    Name, description and contact appear in dataset cards, reports and on the page; title, author
+    and citation in the exports. They are stored in dataset.toml.
     """
     if folder is not None:
         source = click.get_current_context().get_parameter_source("dataset")

@@ -395,9 +395,20 @@ def are_whole_images(db: Connection, newest: int = 1000) -> bool:
     return bool(db.fetch_all(sql, (WHOLE, newest))[0][0])
 
 
+IMPORTED = "import"
+"""`CropMethod.detector` of boxes that were imported with their labels."""
+_IS_IMPORTED = (
+    f"s.detector='{HAND}' AND EXISTS(SELECT 1 FROM decision d JOIN step t ON t.id=d.step "
+    "WHERE d.sample=s.id AND t.kind='import')"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class CropMethod:
-    """Number of samples with the same detector (or whole, hand), settings and crop settings."""
+    """Number of samples with the same detector, settings and crop settings.
+
+    `detector` may also be "whole", "hand", or "import" for imported boxes.
+    """
 
     detector: str
     settings: str
@@ -407,7 +418,7 @@ class CropMethod:
     @property
     def is_detected(self) -> bool:
         """Whether a detector found them, so that the search can be repeated."""
-        return self.detector not in (WHOLE, HAND)
+        return self.detector not in (WHOLE, HAND, IMPORTED)
 
     @property
     def description(self) -> str:
@@ -418,6 +429,8 @@ class CropMethod:
         cut = f", cropped with {self.cut}" if self.cut else ""
         if self.detector == HAND:
             return f"{count(self.samples, 'box', 'boxes')} drawn by hand{cut}"
+        if self.detector == IMPORTED:
+            return f"{count(self.samples, 'box', 'boxes')} imported with the images{cut}"
         settings = self.settings or "unknown settings"
         return f"{count(self.samples, 'face')} found by {self.detector} ({settings}){cut}"
 
@@ -426,7 +439,8 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
     """Return the crop methods of these samples, the most frequent first."""
     rows = db.iter_rows_in(
         "SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) AND "
-        f"c.detector=s.detector AS found, {HAS_CROP} AS has_crop, s.x<0 OR s.y<0 OR "
+        f"c.detector=s.detector AS found, {_IS_IMPORTED} AS imported, "
+        f"{HAS_CROP} AS has_crop, s.x<0 OR s.y<0 OR "
         "s.x+s.w>i.width OR s.y+s.h>i.height AS beyond FROM sample s JOIN image i ON i.id=s.image "
         "LEFT JOIN face f ON f.id=s.face LEFT JOIN scan c ON c.image=s.image WHERE s.key",
         dict.fromkeys(keys),
@@ -441,4 +455,5 @@ def _method(row: Row) -> tuple[str, str, str]:
         squared = "margin=0 square pad" if row["beyond"] else "margin=0 square"
         return WHOLE, "", squared if row["has_crop"] else ""
     settings = row["settings"] if row["found"] else ""
-    return row["detector"], settings or "", row["cut"] or ""
+    detector = IMPORTED if row["imported"] else row["detector"]
+    return detector, settings or "", row["cut"] or ""

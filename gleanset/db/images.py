@@ -53,8 +53,9 @@ _NEVER_DECIDED = (
 
 
 def query_sql(origin: str) -> str:
-    """Return SQL for an origin's request: query, video title or hint."""
-    return f"coalesce({origin}.query, iif({origin}.video IS NULL, {origin}.hint, {origin}.title))"
+    """Return SQL for an origin's request: query, imported set, video title or hint."""
+    other = f"iif({origin}.video IS NULL, {origin}.hint, {origin}.title)"
+    return f"coalesce({origin}.query, {origin}.collection, {other})"
 
 
 def post_sql(origin: str) -> str:
@@ -72,11 +73,12 @@ _ORIGIN_ORDER = "later, source, length(o.key), o.key, query, hint"
 
 
 class OriginSummary(NamedTuple):
-    """Paths and post of an image: each from the first of its origins that has one."""
+    """Paths, post and set of an image: each from the first of its origins that has one."""
 
     path: str | None = None
     original_path: str | None = None
     post: str | None = None
+    collection: str | None = None
 
 
 NO_SUMMARY = OriginSummary()
@@ -139,8 +141,8 @@ class Images(Table):
         )
 
     def update_credit(self, sha256: str, origin: Origin) -> None:
-        """Update author, licence, page, post and path where `origin` has them."""
-        columns = ("author", "licence", "page_url", "post", "original_path")
+        """Update author, licence, page, post, path and set where `origin` has them."""
+        columns = ("author", "licence", "page_url", "post", "original_path", "collection")
         updates = ", ".join(f"{name}=ifnull(?, {name})" for name in columns)
         values = (clean(getattr(origin, name)) for name in columns)
         self._db.execute(
@@ -159,6 +161,18 @@ class Images(Table):
     def count(self) -> int:
         """Return the number of images."""
         return self._db.fetch_int("SELECT count(*) FROM image")
+
+    def set_collection_licence(self, name: str, text: str) -> None:
+        """Store the text of the licence files of an imported set."""
+        self._db.execute(
+            "INSERT INTO collection(name, licence) VALUES(?1, ?2) "
+            "ON CONFLICT(name) DO UPDATE SET licence=?2",
+            (name, text),
+        )
+
+    def get_collection_licences(self) -> dict[str, str]:
+        """Return the text of the licence files of each imported set that has some."""
+        return self._db.fetch_dict("SELECT name, licence FROM collection ORDER BY name")
 
     def count_without_sample(self) -> int:
         """Return the number of images without a face, or not searched for faces."""

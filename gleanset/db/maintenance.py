@@ -332,6 +332,7 @@ class CatalogueMerge(Table):
         self._copy("rejection", f"NOT EXISTS({_HAD})", "", {})
         self._copy("tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)", "", {})
         self._copy("origin", "1", _OUR_IMAGE, {"image": "i.id"})
+        self._copy("collection", "1", "", {})
 
     def add_samples(self) -> None:
         """Add faces and samples of images not searched here. Call inside a transaction."""

@@ -35,13 +35,18 @@ CREATE TABLE origin(  -- a place where an image was found
     rating TEXT,
     ai INTEGER,  -- whether a model generated it, if the source states it
     original_path TEXT,  -- relative to the imported folder or archive
-    later INTEGER NOT NULL DEFAULT 0);  -- added when the image had been searched or had a sample
+    later INTEGER NOT NULL DEFAULT 0,  -- added when the image had been searched or had a sample
+    collection TEXT);  -- name of the imported set of images
 CREATE UNIQUE INDEX origin_once ON origin(image, source, key, ifnull(query,''), ifnull(hint,''));
 CREATE INDEX origin_source ON origin(source, image);
 CREATE INDEX origin_key ON origin(source, key);
 CREATE INDEX origin_video ON origin(video, image) WHERE video IS NOT NULL;
 CREATE INDEX origin_licence ON origin(licence, image) WHERE licence IS NOT NULL;
 CREATE INDEX origin_hint ON origin(hint, image) WHERE hint IS NOT NULL;
+
+CREATE TABLE collection(  -- an imported set of images that has a licence
+    name TEXT PRIMARY KEY,
+    licence TEXT NOT NULL) WITHOUT ROWID;  -- text of its licence files
 
 CREATE TABLE video(  -- a video with one way of sampling it
     id INTEGER PRIMARY KEY,

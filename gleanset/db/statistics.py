@@ -29,7 +29,7 @@ class SearchedImages(NamedTuple):
 
 
 class SourceYield(NamedTuple):
-    """Yield of a request to a source. `kind` is search, video, folder, post or list."""
+    """Yield of a request to a source. `kind` is search, set, video, folder, post or list."""
 
     source: str
     kind: str
@@ -110,7 +110,8 @@ class Statistics(Table):
     def list_yields(self) -> list[SourceYield]:
         """Return yields by source and request; each origin of an image counts."""
         rows = self._db.fetch_all(
-            "SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' WHEN o.video IS NOT NULL "
+            "SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' WHEN o.collection IS NOT "
+            "NULL THEN 'set' WHEN o.video IS NOT NULL "
             "THEN 'video' WHEN o.path IS NOT NULL THEN 'folder' WHEN o.post IS NOT NULL THEN "
             f"'post' ELSE 'list' END AS kind, {query_sql('o')} AS asked, count(DISTINCT o.image), "
             "count(DISTINCT iif(s.status IN ('queue','labelled'), s.id, NULL)), count(DISTINCT "
@@ -157,7 +158,8 @@ class Statistics(Table):
         """Return sources and licences of the images of samples (keys)."""
         rows = list(
             self._db.iter_rows_in(
-                "SELECT s.key, s.image, o.source, o.licence, o.ai FROM sample s "
+                "SELECT s.key, s.image, o.licence, o.ai, "
+                "o.source || ifnull(' ' || o.collection, '') AS source FROM sample s "
                 "JOIN origin o ON o.image=s.image WHERE s.key",
                 keys,
             )

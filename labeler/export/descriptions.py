@@ -24,6 +24,7 @@ from gleanset.files.shards import SHARD_EXTENSIONS
 from gleanset.files.store import hash_file
 from gleanset.html.words import count
 from gleanset.records import SPLITS
+from labeler.export.citation import CITATION_FILE, get_title, list_authors, make_bibtex
 from labeler.export.item import ALL_SAMPLES, ExportItem
 from labeler.export.options import ExportOptions
 from labeler.export.plan import UNCHANGED
@@ -31,6 +32,7 @@ from labeler.export.result import ExportResult
 from labeler.export.rows import LICENCE_FILE, describe_features, write_text
 
 UNKNOWN = "unknown"
+SOURCE_LICENCES_FILE = "SOURCE_LICENSES.txt"
 MAX_COMPARED_SAMPLES = 50_000
 """The card of a larger export does not check for groups in several splits."""
 _LABEL_SOURCES = {
@@ -59,6 +61,7 @@ class CardFacts:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.splits: Counter[str] = Counter()
         self.sources: Counter[str] = Counter()
+        self.collections: Counter[str] = Counter()
         self.licences: Counter[str] = Counter()
         self.methods: Counter[CropMethod] = Counter()
         self.split_of: dict[str, str] = {}
@@ -77,7 +80,8 @@ class CardFacts:
             self.counts[str(item.sample.label), split] += 1
             self.copies[str(item.sample.label)] += item.copy > 0
             self.splits[split] += 1
-            self.sources[origin.source] += 1
+            self.sources[item.source] += 1
+            self.collections[origin.collection or ""] += 1
             self.licences[origin.licence or UNKNOWN] += 1
             self.unknown += not origin.licence
             self.ai_generated += any(origin.ai for origin in item.image.origins)
@@ -142,14 +146,17 @@ class CardFacts:
 
 def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
     """Return the card as Markdown with front matter for the Hugging Face hub."""
-    name, settings = dataset.name, dataset.settings
+    name, settings = get_title(dataset), dataset.settings
+    creator = " and ".join(list_authors(dataset)) or settings.contact or "not specified"
+    licensed = ", ".join(_select_licence_texts(dataset, facts))
+    bibtex = make_bibtex(dataset)
     parts = [
         front_matter(name, facts),
         f"# {_escape_markdown(name)}",
         *([_escape_markdown(settings.description)] if settings.description else []),
         "## General information",
         f"{describe_export(facts)} {_describe_groups(dataset, facts)}",
-        f"- Created by: {_escape_markdown(settings.contact or 'not specified')}\n"
+        f"- Created by: {_escape_markdown(creator)}\n"
         f"- Task: {_task(facts).replace('-', ' ')}\n"
         f"- Licences: {_escape_markdown(', '.join(sorted(facts.licences)))} "
         "(each image has its own)\n"
@@ -161,15 +168,30 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         _count_table(facts.sources, "source"),
         _count_table(facts.licences, "licence"),
         "`LICENSES.csv` lists the author, licence, page and changes of every file.",
+        *(
+            [
+                f"Imported sets with licence files: {_escape_markdown(licensed)}. "
+                f"Their texts are in `{SOURCE_LICENCES_FILE}`."
+            ]
+            if licensed
+            else []
+        ),
         "## Processing",
         _bullet_list(processing_lines(dataset, facts)),
         "## Annotations",
         _bullet_list(annotation_lines(dataset, facts)),
         "## Personal information and known limits",
         _bullet_list(limit_lines(facts)),
+        *(["## Citation", f"```bibtex\n{bibtex}```"] if bibtex else []),
         *(["## Contact", _escape_markdown(settings.contact)] if settings.contact else []),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _select_licence_texts(dataset: Dataset, facts: CardFacts) -> dict[str, str]:
+    """Return the licence texts of the imported sets that an export has images of."""
+    texts = dataset.images.get_collection_licences()
+    return {name: text for name, text in texts.items() if name in facts.collections}
 
 
 def describe_export(facts: CardFacts) -> str:
@@ -341,7 +363,7 @@ _CONTEXT: dict[str, object] = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
 }
 """The JSON-LD context of the specification."""
-_CREDIT = ("author", "licence", "source", "page", "title", "changes", "original_path")
+_CREDIT = ("author", "licence", "source", "collection", "page", "title", "changes", "original_path")
 
 Node = dict[str, object]
 
@@ -351,12 +373,21 @@ def write_descriptions(
 ) -> None:
     """Write the card and `croissant.json`; `shards` are files with their SHA-256."""
     write_text(folder / "README.md", dataset_card(dataset, facts))
+    if texts := _select_licence_texts(dataset, facts):
+        sections = [f"==== {name} ====\n\n{text}\n" for name, text in texts.items()]
+        write_text(folder / SOURCE_LICENCES_FILE, "\n".join(sections))
+    if bibtex := make_bibtex(dataset):
+        write_text(folder / CITATION_FILE, bibtex)
+    authors = [{"@type": "sc:Person", "name": author} for author in list_authors(dataset)]
     licences = sorted(facts.licences.keys() - {UNKNOWN})
     description = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": list(_VERSIONS),
         "name": dataset.name,
+        **({"alternateName": dataset.settings.title} if dataset.settings.title else {}),
+        **({"creator": authors} if authors else {}),
+        **({"citeAs": bibtex} if bibtex else {}),
         "description": " ".join(
             filter(None, (dataset.settings.description, describe_export(facts)))
         ),

@@ -47,6 +47,12 @@ class ExportItem:
         )
 
     @property
+    def source(self) -> str:
+        """The source of the image with the name of its imported set, for people."""
+        origin = self.origin
+        return f"{origin.source} ({origin.collection})" if origin.collection else origin.source
+
+    @property
     def rotated_by_exif(self) -> bool:
         """Whether the file is upright only for readers that apply the EXIF orientation."""
         return self.method == "original" and self.image.orientation > 1

@@ -83,7 +83,15 @@ _STATUS_REASONS = {
 }
 _IMAGE_REASONS = [FROM_REPORTS, OTHER_LICENCE, *_STATUS_REASONS.values(), DUPLICATES]
 """Reasons for an image whose samples have several, the first one first."""
-RESERVED_NAMES = ("README.md", "LICENSES.csv", "croissant.json", "samples.csv", "metadata.parquet")
+RESERVED_NAMES = (
+    "README.md",
+    "LICENSES.csv",
+    "SOURCE_LICENSES.txt",
+    "CITATION.bib",
+    "croissant.json",
+    "samples.csv",
+    "metadata.parquet",
+)
 """Files next to class folders; no class folder gets such a name."""
 
 

@@ -13,7 +13,7 @@ from gleanset.records import SPLITS
 from labeler.export.item import ALL_SAMPLES, ExportItem, original_path
 
 LICENCE_FILE = "LICENSES.csv"
-_COLUMNS = "sha256 author licence source page title changes original_path label split"
+_COLUMNS = "sha256 author licence source collection page title changes original_path label split"
 LICENCE_COLUMNS = (*_COLUMNS.split(),)
 """Columns of `LICENSES.csv` and fields of a shard's manifest, in addition to the file name."""
 
@@ -62,6 +62,7 @@ def sample_row(item: ExportItem) -> dict[str, str | float]:
         "split_group": item.sample.split_group or "",
         "original_path": original_path(item.image.origins),
         "source": origin.source,
+        "collection": origin.collection or "",
         "page": origin.page_url or origin.url or "",
         "author": origin.author or "",
         "licence": origin.licence or "",

@@ -36,6 +36,7 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from labeler.export.tree import read_marker
 from labeler.importing.labelled import FRACTIONS, Frame, LabelledFiles, LabelledImage, SourceInfo
+from labeler.importing.licence_files import read_licence_files
 from labeler.importing.reading import (
     MovesResult,
     class_level_error,
@@ -112,6 +113,8 @@ class ImportResult(AliasedResult, kw_only=True):
     """Imported images and labels, and what was left out; a simulation has no counts of images."""
 
     kind: str
+    collections: list[str] = msgspec.field(default_factory=list)
+    licence_files: list[str] = msgspec.field(default_factory=list)
     files: int
     rows_without_file: int = 0
     rows_without_file_names: dict[str, Any] = msgspec.field(default_factory=dict)
@@ -178,10 +181,17 @@ def import_labelled(
     level = (class_level or 1) if files.kind in ("tree", "export") else None
     tables = SourceTables(path, encoding=request.encoding)
     tables.read(path)
-    origins = _get_origins(files, tables, level, groups)
+    origins = _get_origins(files, tables, level, groups, request.name or path.name)
+    collections = {str(origin.collection) for origin in origins.values()}
+    licence_texts = read_licence_files(path)
     _check_class_names(dataset, files.count_classes(), distinct=bool(read_marker(path)))
     result = ImportResult(
-        kind=files.kind, files=files.tree.count(), labels={}, check_classes=files.note or ""
+        kind=files.kind,
+        collections=sorted(collections),
+        licence_files=list(licence_texts),
+        files=files.tree.count(),
+        labels={},
+        check_classes=files.note or "",
     )
     aliases = dataset.classes.explain_aliases(files.count_classes(), dataset.option)
     result = result.with_facts(aliases | summarize_unmatched(tables.unmatched()))
@@ -197,6 +207,8 @@ def import_labelled(
         for error in files.tree.unreadable:
             name = format_path(Path(str(error.filename)))
             dataset.rejections.add(Rejection(STAGE, name, "cannot be read", str(error.strerror)))
+        for name in collections if licence_texts else ():
+            dataset.images.set_collection_licence(name, "\n\n".join(licence_texts.values()))
         counts = _import_images(dataset, request, files, origins, groups, progress or Progress())
         result = result.with_facts(counts)
     return result.with_facts(_unused_summary(files) | groups.summary())
@@ -216,7 +228,11 @@ def _unused_summary(files: LabelledFiles) -> dict[str, object]:
 
 
 def _get_origins(
-    files: LabelledFiles, tables: SourceTables, level: int | None, groups: FileGroups
+    files: LabelledFiles,
+    tables: SourceTables,
+    level: int | None,
+    groups: FileGroups,
+    collection: str,
 ) -> dict[Path, Origin]:
     origins = {}
     for image in files.images:
@@ -238,6 +254,7 @@ def _get_origins(
             post=source.group
             or groups.get_group(path.name, str(path.parent), inside, level, splits),
             original_path=info.original_path or PurePath(*inside, path.name).as_posix(),
+            collection=info.collection or collection,
         )
     return origins
 

@@ -28,11 +28,12 @@ Frame = tuple[float, float]
 
 
 class SourceInfo(NamedTuple):
-    """Credit and names of an image in a table."""
+    """Credit, names and set of an image in a table."""
 
     credit: Credit = NO_CREDIT
     title: str | None = None
     original_path: str | None = None
+    collection: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

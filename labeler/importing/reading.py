@@ -250,7 +250,8 @@ def _read_licence_table(root: Path, encoding: str | None) -> dict[str | None, So
         }
         author, licence = map(clean_credit_text, (cells.get("author"), cells.get("licence")))
         credit = Credit(author, licence, clean_page_url(cells.get("page")))
-        names = cells.get("title") or None, cells.get("original_path") or None
+        columns = ("title", "original_path", "collection")
+        names = [cells.get(column) or None for column in columns]
         table[cells.get("file")] = SourceInfo(credit, *names)
     return table
 

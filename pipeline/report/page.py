@@ -94,7 +94,7 @@ def shorten_location(text: str) -> str:
 
 MAX_ROWS = 60
 
-REQUEST_KINDS = {"search": "search for", "video": "frames of"}
+REQUEST_KINDS = {"search": "search for", "set": "imported set", "video": "frames of"}
 
 
 def gather_origins(dataset: Dataset) -> dict[str, object]:

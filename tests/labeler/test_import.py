@@ -45,7 +45,7 @@ def test_class_folders_are_imported(empty: Dataset, tmp_path: Path, splits: bool
     simulated = run_import(empty, tmp_path / "tree", simulate=True)
     split_folders = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
     counts = {"files": 7, "labelled_files": 7, "ignored": 0, "labels": {"cat": 5, "owl": 2}}
-    assert simulated == {"kind": "tree"} | counts | split_folders
+    assert simulated == {"kind": "tree", "collections": ["tree"]} | counts | split_folders
     assert empty.images.count() == 0
     summary = run_import(empty, tmp_path / "tree")
     assert (summary["added"], summary["rejected"], summary["ignored"]) == (6, 1, 0)

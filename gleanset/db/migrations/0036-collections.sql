@@ -1,0 +1,2 @@
+ALTER TABLE origin ADD COLUMN collection TEXT;
+CREATE TABLE collection(name TEXT PRIMARY KEY, licence TEXT NOT NULL) WITHOUT ROWID;
