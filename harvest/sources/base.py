@@ -225,7 +225,7 @@ class Source(ABC):
             raise changed_error(
                 self.name, query.text, f"JSON in another format: {error}"
             ) from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise no_data_error(self.name, query.text, page) from error
 
 

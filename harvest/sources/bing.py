@@ -27,6 +27,7 @@ from harvest.sources.base import (
 )
 
 _PAGE_SIZE = 35
+_RETRIES_OF_DECOYS = 2
 # Old browsers, and those without gzip, get a page with a single image.
 _USER_AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -39,6 +40,11 @@ _PHRASES: dict[str, str] = dict(
     for line in Path(__file__).with_name("bing_phrases.tsv").read_text("utf-8").splitlines()
     if not line.startswith("#")
 )
+# `disamClust` holds results of other searches, such as "Art" and "Stickers".
+_CLUSTER = "ancestor-or-self::*[contains(@class, 'disamClust')]"
+_RESULTS = f"//a[contains(@class, 'iusc')][@m][not({_CLUSTER})]"
+_NEXT_URL = f"//*[@data-nexturl][not({_CLUSTER})]/@data-nexturl"
+_TITLES = "ancestor::li[1]//a[@title]/@title"
 _NO_RESULTS_BOX = "//*[contains(@class, 'nores') or contains(@class, 'no_res')]//text()"
 # Bing marks the words of the query with these two private-use characters.
 _HIGHLIGHT = dict.fromkeys((0xE000, 0xE001))
@@ -92,16 +98,29 @@ class Bing(Source):
     )
 
     def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
-        """Yield results in Bing's order. After the last page Bing repeats it."""
+        """Yield results in Bing's order. A list without a stated end ends by a repeated page."""
 
         def ask(first: int) -> ResultPage[Candidate]:
-            page = self._page(query, settings, client, first)
+            page = self._requested_page(query, settings, client, first)
             if first == 1 and _has_no_results(page, query):
                 # Bing sometimes reports that for a good query.
-                page = self._page(query, settings, client, first)
+                page = self._requested_page(query, settings, client, first)
             return _parse_page(page, query, first)
 
         yield from pages_until_repeated(ask, 1)
+
+    def _requested_page(
+        self, query: Query, settings: Mapping[str, str], client: Client, first: int
+    ) -> Page:
+        """Return a page, requested again while Bing answers with decoys. Raises `Blocked`."""
+        for _ in range(1 + _RETRIES_OF_DECOYS):
+            page = self._page(query, settings, client, first)
+            if not _has_decoys(page, first):
+                return page
+        raise Blocked(
+            f"Bing answers {query.text!r} with images of something else ({page.url})",
+            "wait some hours, use another network or another source",
+        )
 
     def _page(self, query: Query, settings: Mapping[str, str], client: Client, first: int) -> Page:
         endpoint = Endpoint(settings["endpoint"])
@@ -121,10 +140,12 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
     """Return the results of a page. Raises `Blocked` for a captcha or consent page."""
     results = _results(page)
     items = [_candidate(result, query) for result in results]
+    next_url = _next_url(page)
     if any(isinstance(item, Candidate) for item in items):
-        return ResultPage(items, first + len(results))
+        return ResultPage(items, _next_position(next_url, first, len(results)))
     is_empty = _has_no_results(page, query)
-    if is_empty and first == 1:
+    is_end = next_url == "" and not results
+    if (is_empty and first == 1) or (is_end and first > 1):
         return ResultPage([], None)
     if not results and _is_blocked(page, query):
         raise Blocked(
@@ -163,7 +184,45 @@ def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str
 
 
 def _results(page: Page) -> list[HtmlElement]:
-    return list(parse_html(page.text).xpath("//a[contains(@class, 'iusc')][@m]"))
+    return list(parse_html(page.text).xpath(_RESULTS))
+
+
+def _next_url(page: Page) -> str | None:
+    """Return the address of the next page: empty at the end of the list, None if not stated."""
+    urls: list[str] = parse_html(page.text).xpath(_NEXT_URL)
+    return urls[0].strip() if urls else None
+
+
+def _next_position(next_url: str | None, first: int, count: int) -> int | None:
+    """Return where the next page begins; None at the end of the list."""
+    if next_url == "":
+        return None
+    position = _number(next_url or "", "first")
+    return position if position is not None and position > first else first + count
+
+
+def _has_decoys(page: Page, first: int) -> bool:
+    """Return whether a page is of another part of a list than the one requested.
+
+    Asked for a first page, Bing sometimes answers with images of something else. Their links state
+    positions of a later page.
+    """
+    results = _results(page)
+    positions = [_number(result.get("href") or "", "selectedIndex") for result in results]
+    stated = [position for position in positions if position is not None]
+    next_position = _number(_next_url(page) or "", "first")
+    if stated:
+        start = min(stated) + 1
+    elif results and next_position is not None:
+        start = next_position - len(results)
+    else:
+        return False
+    return start >= first + _PAGE_SIZE
+
+
+def _number(url: str, name: str) -> int | None:
+    values = parse_qs(urlsplit(url).query).get(name, [""])
+    return int(values[0]) if values[0].isdecimal() else None
 
 
 def _visible_text(page: Page) -> str:
@@ -183,13 +242,19 @@ def _has_no_results_box(page: Page) -> bool:
 
 def _is_blocked(page: Page, query: Query) -> bool:
     # Not the whole address: the query in it may be "captcha".
-    texts = [urlsplit(page.url).path.casefold(), _visible_text(page)]
-    if not _has_no_results_box(page):
-        texts.append(page.text.casefold())
-        return _contains("\n".join(texts), query, "blocked", "consent")
-    # On a page with a "no results" box, scripts and a banner do not mean a block.
-    texts += parse_html(page.text).xpath("//@class | //@id | //iframe/@src | //form/@action")
+    texts = [urlsplit(page.url).path, _visible_text(page), *_forms(page)]
+    if not _visible_text(page):
+        # A captcha that a script draws. Scripts of any other page mention captchas and consent.
+        texts.append(page.text)
+    # A page with a "no results" box may have a banner for consent.
+    if not _has_no_results_box(page) and _contains("\n".join(texts).casefold(), query, "consent"):
+        return True
+    texts += parse_html(page.text).xpath("//@class | //@id")
     return _contains("\n".join(texts).casefold(), query, "blocked")
+
+
+def _forms(page: Page) -> list[str]:
+    return list(parse_html(page.text).xpath("//iframe/@src | //form/@action"))
 
 
 def _contains(text: str, query: Query, *meanings: str) -> bool:
@@ -204,7 +269,7 @@ def _contains(text: str, query: Query, *meanings: str) -> bool:
 def _candidate(result: HtmlElement, query: Query) -> Candidate | Skipped:
     try:
         fields = json.loads(result.get("m"))
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     url = fields.get("murl") if isinstance(fields, dict) else None
     if not isinstance(fields, dict) or not isinstance(url, str) or not url:
@@ -218,11 +283,17 @@ def _candidate(result: HtmlElement, query: Query) -> Candidate | Skipped:
         key=url,
         url=url,
         page_url=page_url,
-        title=str(fields.get("t") or "").translate(_HIGHLIGHT).strip() or None,
+        title=_title(result, fields),
         query=query.text,
         hint=query.hint,
     )
     return Candidate(url, origin, width, height, referer=page_url)
+
+
+def _title(result: HtmlElement, fields: Mapping[str, object]) -> str | None:
+    titles = [fields.get("t"), result.get("title"), *result.xpath(_TITLES)]
+    texts = (str(title or "").translate(_HIGHLIGHT).strip() for title in titles)
+    return next(filter(None, texts), None)
 
 
 def _size(result: HtmlElement) -> tuple[int | None, int | None]:

@@ -152,7 +152,7 @@ class FlickrApi:
             raise _as_retryable(status_error(message, page), parse_retry_after(page.headers))
         try:
             answer = json.loads(page.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise no_data_error("Flickr", self.subject, page) from None
         if not isinstance(answer, dict):
             raise changed_error("Flickr", self.subject, "JSON in another format")

@@ -14,7 +14,7 @@ from faulty_server import FaultyServer, Handler
 from tools_for_tests import picture
 
 CHUNK = 8
-PAGE = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>cats - Google
+PAGE = r"""<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>cats - Google
 </title></head><body><noscript>Please click <a href="/retry/enablejs">here</a></noscript>
 <div id="rso"></div><div hidden>Looks like you've reached the end</div><script>
 function AF_initDataCallback() {}
@@ -25,10 +25,17 @@ async function more() {
   const answer = await fetch('more?' + location.search.slice(1) + '&n=' + next++);
   const text = await answer.text();
   if (text) {
-    const script = document.createElement('script');
-    script.textContent = text;
-    document.body.append(script);
     const row = document.createElement('div');
+    for (const id of new Set(text.match(/ID\d+/g))) {
+      const tile = document.createElement('div');
+      tile.dataset.docid = id;
+      row.append(tile);
+    }
+    if (!text.startsWith(")]}'")) {
+      const script = document.createElement('script');
+      script.textContent = text;
+      document.body.append(script);
+    }
     row.style.height = '3000px';
     document.getElementById('rso').append(row);
   }
@@ -75,6 +82,12 @@ def script(results: list[ImageResult], first: int = 0) -> str:
     return f"AF_initDataCallback({{key: 'ds:1', hash: '2', data:[31,[{entries}]], side: {{}}}});"
 
 
+def rpc_answer(data: str) -> str:
+    """Return data as the answer to a request of Google's scripts: JSON within lines of JSON."""
+    line = json.dumps([["wrb.fr", "HoAMBc", data, None, None, None, "generic"]])
+    return f")]}}'\n\n{len(line)}\n{line}\n25\n{json.dumps([['e', 4, None, None, 131]])}\n"
+
+
 def link(result: ImageResult, number: int = 0) -> str:
     """Return a result as a link to Google's own page about it."""
     fields = {
@@ -113,6 +126,8 @@ class SmallGoogle:
         self.hold.set()
         self.slow_chunk = 0.0  # seconds that the second block takes
         self.failing_chunk = 0  # from this block on the site answers with errors
+        self.tiles_chunk = 0  # from this block on the page gets tiles, and scripts the addresses
+        self.has_addresses = True
         site.otherwise = self._answer
 
     def _answer(self, h: Handler) -> None:
@@ -128,6 +143,10 @@ class SmallGoogle:
             first = int(parse_qs(parts.query)["n"][0]) * CHUNK
             part = self.results[first : first + CHUNK]
             body = script(part, first) if part else ""
+            if part and self.chunks >= self.tiles_chunk > 0:
+                entries = ",".join(entry(result, first + at) for at, result in enumerate(part))
+                ids = ",".join(f'"ID{first + at}"' for at in range(len(part)))
+                body = rpc_answer(f"[[{entries if self.has_addresses else ids}]]")
             h.answer(200, body.encode(), Content_Type="text/plain; charset=utf-8")
         elif parts.path.startswith("/p/"):
             self.hold.wait(60)

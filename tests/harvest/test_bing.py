@@ -1,11 +1,13 @@
 """Bing with recorded answers, served by a real server on loopback."""
 
+import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from faulty_server import Behaviour, FaultyServer
+from faulty_server import Behaviour, FaultyServer, Handler
 
 from gleanset.errors import Blocked, Changed, GleansetError, Incomplete
 from gleanset.records import Candidate
@@ -153,6 +155,105 @@ def test_repeated_last_page_ends_search(
         with pytest.raises(Incomplete, match="an earlier page was repeated"):
             next(result)
     assert len(site.requests) == requests
+
+
+def result_list(
+    positions: range, next_url: str | None, *, clusters: str = "", words: str = ""
+) -> str:
+    """Return a page as of 2026: results with their positions, the address of the next page."""
+    links = []
+    for position in positions:
+        fields = {
+            "murl": f"https://img.example/{words}{position}.jpg",
+            "purl": "https://p.example/",
+        }
+        m = json.dumps(fields).replace('"', "&quot;")
+        href = f"/images/search?view=detailV2&amp;selectedIndex={position}&amp;expw=8&amp;exph=9"
+        links.append(
+            f'<li><div class="iuscp"><a class="iusc" m="{m}" href="{href}"></a>'
+            f'<a title="Picture {position}" href="/x"></a></div></li>'
+        )
+    stated = "" if next_url is None else f' data-nextUrl="{next_url}"'
+    return (
+        f'<div class="dgControl"{stated}>{clusters}<ul class="dgControl_list">'
+        f"{''.join(links)}</ul></div>"
+    )
+
+
+def next_url(first: int) -> str:
+    return f"/images/async?q=cats&amp;first={first}&amp;count=35&amp;relp=35&amp;datsrc=I"
+
+
+def serve_lists(site: FaultyServer, lists: Mapping[int, str | list[str]]) -> None:
+    """Serve lists by their `first`; of several, one after the other and the last forever."""
+    counts = Counter[int]()
+
+    def answer(h: Handler) -> None:
+        first = int(parse_qs(urlsplit(h.path).query)["first"][0])
+        pages = lists[first]
+        pages = [pages] if isinstance(pages, str) else pages
+        body = pages[min(counts[first], len(pages) - 1)]
+        counts[first] += 1
+        h.answer(body=body.encode(), Content_Type="text/html; charset=utf-8")
+
+    site.behaviours["/x/images/async"] = answer
+
+
+def requested_positions(site: FaultyServer) -> list[int]:
+    return [int(parse_qs(urlsplit(path).query)["first"][0]) for path in site.requests]
+
+
+def test_stated_next_page_is_requested_until_the_end(site: FaultyServer, client: Client) -> None:
+    cluster = f'<div class="disamClust">{result_list(range(7), None, words="art")}</div>'
+    serve_lists(
+        site,
+        {
+            1: result_list(range(35), next_url(36), clusters=cluster),
+            36: result_list(range(35, 60), ""),
+        },
+    )
+    results = list(BING.candidates(query(site), client))
+    assert [c.url for c in results] == [f"https://img.example/{n}.jpg" for n in range(60)]
+    assert (results[3].origin.title, results[3].width, results[3].height) == ("Picture 3", 8, 9)
+    assert requested_positions(site) == [1, 36]
+
+
+def test_stated_end_without_results_ends_search(site: FaultyServer, client: Client) -> None:
+    serve_lists(site, {1: result_list(range(35), next_url(36)), 36: result_list(range(0), "")})
+    assert len(list(BING.candidates(query(site), client))) == 35
+
+
+@pytest.mark.parametrize("start", [70, 140, 35])
+def test_decoys_are_not_results(site: FaultyServer, client: Client, start: int) -> None:
+    decoys = result_list(range(start, start + 35), next_url(start + 36), words="decoy")
+    serve_lists(site, {1: [decoys, result_list(range(10), "")]})
+    results = list(BING.candidates(query(site), client))
+    assert [c.url for c in results] == [f"https://img.example/{n}.jpg" for n in range(10)]
+    serve_lists(site, {1: decoys})
+    site.requests.clear()
+    with pytest.raises(Blocked, match="something else"):
+        list(BING.candidates(query(site), client))
+    assert len(site.requests) == 3
+
+
+def test_decoys_on_later_page_block(site: FaultyServer, client: Client) -> None:
+    decoys = result_list(range(140, 175), next_url(176), words="decoy")
+    serve_lists(site, {1: result_list(range(35), next_url(36)), 36: decoys})
+    result = BING.candidates(query(site), client)
+    assert len([next(result) for _ in range(35)]) == 35
+    with pytest.raises(Blocked, match="something else"):
+        next(result)
+
+
+def test_scripts_of_ordinary_page_are_no_captcha(site: FaultyServer, client: Client) -> None:
+    script = "<script>var a = 'OptanonConsent', b = 'cf-turnstile-wrapper captcha';</script>"
+    serve_lists(site, {1: f"<html><body>{script}<p>A new page for images</p></body></html>"})
+    with pytest.raises(Changed):
+        list(BING.candidates(query(site), client))
+    # A page of scripts alone is a captcha that they draw.
+    serve_lists(site, {1: f"<html><body>{script}</body></html>"})
+    with pytest.raises(Blocked):
+        list(BING.candidates(query(site), client))
 
 
 def test_unreadable_results_are_counted(site: FaultyServer, client: Client) -> None:

@@ -14,7 +14,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from faulty_server import FaultyServer, Handler, Proxy
-from google_page import CHUNK, ImageResult, SmallGoogle, link, page, script
+from google_page import (
+    CHUNK,
+    ImageResult,
+    SmallGoogle,
+    entry,
+    link,
+    page,
+    rpc_answer,
+    script,
+)
 from tools_for_tests import LoopbackServer, eventually, run_here, running, start_cli
 
 from gleanset.errors import (
@@ -29,7 +38,14 @@ from gleanset.records import Candidate, Origin
 from harvest.http import Client
 from harvest.sources import Query, Source, load_source
 from harvest.sources.google.browser import GoogleBrowser, proxy_switches
-from harvest.sources.google.page import GooglePage, GoogleResult, classify_page, parse_results
+from harvest.sources.google.page import (
+    GooglePage,
+    GoogleResult,
+    classify_page,
+    count_tiles,
+    parse_answer,
+    parse_results,
+)
 from harvest.sources.google.source import Google, build_search_url
 
 GOOGLE = Google(first=2, next_quiet=1)
@@ -133,6 +149,22 @@ class TestBrowser:
         result = web.search()
         assert len(list(islice(result, CHUNK))) == CHUNK
         with pytest.raises(Incomplete, match="failed"):
+            next(result)
+
+    @pytest.mark.usefixtures("shared_browser")
+    def test_later_results_are_read_from_answers_to_scripts(self, web: Site) -> None:
+        google = web.google(CHUNK * 2 + 3)
+        google.tiles_chunk = 2
+        assert [c.url for c in web.search()] == [result.url for result in google.results]
+
+    @pytest.mark.usefixtures("shared_browser")
+    def test_tiles_without_addresses_raise_incomplete(self, web: Site) -> None:
+        google = web.google(CHUNK * 2)
+        google.tiles_chunk = 2
+        google.has_addresses = False
+        result = web.search()
+        assert len(list(islice(result, CHUNK))) == CHUNK
+        with pytest.raises(Incomplete, match=f"{CHUNK} of {2 * CHUNK} images on the page"):
             next(result)
 
     @pytest.mark.usefixtures("shared_browser")
@@ -321,6 +353,30 @@ def test_result_in_script() -> None:
         "https://h.example/a.jpg?w=1&h=2", "https://b.example/?p=1&q=2", 'A "cat" \\ 猫', 9, 8
     )
     assert parse_results(page(script([cat]))) == [GoogleResult(cat.url, 9, 8, cat.page, cat.title)]
+
+
+def test_results_in_answer_of_scripts() -> None:
+    cats = [
+        ImageResult(f"https://h.example/{n}.jpg?a=1&b=2", "https://b.example/", "A cat")
+        for n in "ab"
+    ]
+    data = ",".join(map(entry, cats))
+    expected = tuple(GoogleResult(cat.url, 640, 480, cat.page, cat.title) for cat in cats)
+    for answer in (
+        rpc_answer(f"[{data}]"),
+        f"[{data}]",
+        page(script(cats)),
+        rpc_answer(page(script(cats))),
+    ):
+        assert parse_answer(answer) == expected
+    assert parse_answer("") == parse_answer("[" * 5000) == parse_answer(")]}'\n[1,\n[2]") == ()
+
+
+@pytest.mark.parametrize("attribute", ["data-docid", "data-tbnid", "data-ri"])
+def test_tiles_are_counted_once(attribute: str) -> None:
+    tiles = "".join(f"<div {attribute}='{n}'><a {attribute}='{n}'></a></div>" for n in range(112))
+    assert count_tiles(f"<body>{tiles}</body>") == 112
+    assert count_tiles("") == 0
 
 
 def test_result_in_link() -> None:

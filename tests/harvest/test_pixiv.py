@@ -118,6 +118,39 @@ def test_hidden_works_are_skipped(pixiv: PixivSite, client: Client) -> None:
     assert skipped == {"hidden": 2, "filtered": 1}
 
 
+RESTRICTED = error("", 403)
+RESTRICTED[1]["error"]["user_message"] = "公開制限エラーです。"
+
+
+def test_restricted_animation_is_skipped(pixiv: PixivSite, client: Client) -> None:
+    works = work(1), work(2, type="ugoira"), work(3)
+    answers(pixiv, search_response(*works))
+    answers(pixiv, RESTRICTED, path="/v1/ugoira/metadata")
+    skipped: Counter[str] = Counter()
+    query = Query("猫", options=pixiv.options)
+    assert keys(list(PIXIV.candidates(query, client, skipped))) == ["1_p0", "3_p0"]
+    assert skipped == {"hidden": 1}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [error("block_waf", 403), (403, "<html>Just a moment...</html>"), (403, {"code": "block_waf"})],
+)
+def test_firewall_at_animation_blocks_search(
+    pixiv: PixivSite, client: Client, answer: Answer
+) -> None:
+    answers(pixiv, search_response(work(1), work(2, type="ugoira")))
+    answers(pixiv, answer, path="/v1/ugoira/metadata")
+    with pytest.raises(Blocked):
+        search(pixiv, client)
+
+
+def test_refused_search_blocks(pixiv: PixivSite, client: Client) -> None:
+    answers(pixiv, RESTRICTED)
+    with pytest.raises(Blocked, match="公開制限エラー"):
+        search(pixiv, client)
+
+
 def test_null_fields_are_accepted(pixiv: PixivSite, client: Client) -> None:
     nothing = dict.fromkeys(("title", "user", "x_restrict", "illust_ai_type", "visible"))
     tags = [{"name": None, "translated_name": None}]

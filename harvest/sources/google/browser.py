@@ -77,6 +77,7 @@ if (more && more.offsetParent) more.click();
 # Events in the browser's log. Requests of the page that count visits bring no results.
 _FAILED, _FINISHED = "Network.loadingFailed", "Network.loadingFinished"
 _SCRIPT_REQUESTS = ("Fetch", "XHR")
+_DEVTOOLS = "executeDevToolsCommand"
 _COUNTER_PATHS = ("/gen_204", "/client_204", "/log")
 
 
@@ -102,6 +103,7 @@ class GoogleBrowser:
         self._page: Remote | None = None
         self._pending: set[str] = set()
         self._has_failed_request = False
+        self._answers: list[str] = []
 
     def __enter__(self) -> Self:
         try:
@@ -136,6 +138,7 @@ class GoogleBrowser:
         with _errors():
             self._note_requests()
             self._pending.clear()
+            self._answers.clear()
             self._driver.get(url)
 
     def page(self) -> GooglePage:
@@ -143,7 +146,9 @@ class GoogleBrowser:
         with _errors():
             snapshot = self._driver.execute_script(_SNAPSHOT)
             url = self._driver.current_url
-        page = GooglePage(url, snapshot["html"], snapshot["text"], snapshot["status"])
+        page = GooglePage(
+            url, snapshot["html"], snapshot["text"], snapshot["status"], tuple(self._answers)
+        )
         # Not every failure is raised by `open`.
         if snapshot["failed"] and not page.status:
             raise _unreachable(page.text)
@@ -182,7 +187,7 @@ class GoogleBrowser:
         unchanged = 0
         while True:
             page = self.page()
-            if last is None or page.html != last.html:
+            if last is None or (page.html, page.answers) != (last.html, last.answers):
                 last, unchanged = page, 0
                 if is_done(page):
                     return page
@@ -215,6 +220,16 @@ class GoogleBrowser:
                 )
                 if event["method"] in (_FAILED, _FINISHED):
                     self._pending.discard(number)
+                if event["method"] == _FINISHED:
+                    self._read_answer(number)
+
+    def _read_answer(self, number: str) -> None:
+        """Keep the answer to a request; the browser drops large and old ones."""
+        call = {"cmd": "Network.getResponseBody", "params": {"requestId": number}}
+        with suppress(WebDriverException):
+            body = self._driver.execute(_DEVTOOLS, call)["value"]
+            if not body["base64Encoded"]:
+                self._answers.append(body["body"])
 
     @property
     def _driver(self) -> Remote:
@@ -229,7 +244,9 @@ class GoogleBrowser:
             proxy=Proxy({"proxyType": ProxyType.DIRECT}),
             timeout=_DRIVER_TIMEOUT_SECONDS,
         )
-        return Remote(RemoteConnection(client_config=config), options=self._options)
+        connection = RemoteConnection(client_config=config)
+        connection.add_command(_DEVTOOLS, "POST", "/session/$sessionId/goog/cdp/execute")
+        return Remote(connection, options=self._options)
 
 
 def _options(settings: Mapping[str, str]) -> ChromeOptions:

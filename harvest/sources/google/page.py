@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -37,6 +38,9 @@ _CAPTCHA_CODE = ("g-recaptcha", "captcha-form", "recaptcha/api", "recaptcha/ente
 _CONSENT_TEXT = ("before you continue",)
 _CONSENT_FORM = re.compile(r'<form[^>]+action="https?://consent\.')
 _MAX_REDIRECT_CHARS = 2000
+# Each tile has its own value of one of these: the first since 2023, the others before.
+_TILE_ATTRIBUTES = ("data-docid", "data-tbnid", "data-ri")
+_DATA_STARTS = ("[", "{", "<")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +48,15 @@ class GooglePage:
     """A snapshot of the page in the browser.
 
     `text` is its visible text; `status` its HTTP status, 0 if the browser does not report one.
+    `answers` are the answers to requests of its scripts: they alone hold the addresses of images
+    that come after the first hundred or so.
     """
 
     url: str
     html: str
     text: str
     status: int = 0
+    answers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,15 @@ class GoogleResult:
     title: str | None = None
 
 
+def parse_page(page: GooglePage) -> list[GoogleResult]:
+    """Return every image of a page and of the answers to its scripts once."""
+    by_url = {result.url: result for result in parse_results(page.html)}
+    for answer in page.answers:
+        for result in parse_answer(answer):
+            by_url.setdefault(result.url, result)
+    return list(by_url.values())
+
+
 def parse_results(html: str) -> list[GoogleResult]:
     """Return every image once, in page order; scripts take precedence over links."""
     tree = parse_html(html)
@@ -74,6 +90,45 @@ def parse_results(html: str) -> list[GoogleResult]:
         for result in _parse_link(link):
             by_url.setdefault(result.url, result)
     return list(by_url.values())
+
+
+@lru_cache(maxsize=256)
+def parse_answer(text: str) -> tuple[GoogleResult, ...]:
+    """Return the images of an answer: HTML, a script, or JSON with JSON in its texts."""
+    by_url: dict[str, GoogleResult] = {}
+    for script in (text, *_nested_texts(text)):
+        for result in (*_parse_script(script), *parse_results(script)):
+            by_url.setdefault(result.url, result)
+    return tuple(by_url.values())
+
+
+def _nested_texts(text: str) -> Iterator[str]:
+    """Yield the texts within a JSON answer that are data themselves.
+
+    Before its JSON lines an answer has a line such as `)]}'`, and numbers of bytes between them.
+    """
+    for line in text.splitlines():
+        if not line.startswith("["):
+            continue
+        try:
+            values = [json.loads(line)]
+        except (ValueError, RecursionError):
+            continue
+        while values:
+            value = values.pop()
+            if isinstance(value, list):
+                values += value
+            elif isinstance(value, dict):
+                values += value.values()
+            elif isinstance(value, str) and value.startswith(_DATA_STARTS):
+                yield value
+
+
+def count_tiles(html: str) -> int:
+    """Return how many images a page shows, with or without an address."""
+    tree = parse_html(html)
+    names = (set(tree.xpath(f"//@{attribute}")) for attribute in _TILE_ATTRIBUTES)
+    return max(len(tiles - {""}) for tiles in names)
 
 
 def classify_page(page: GooglePage) -> PageState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -31,7 +31,13 @@ from harvest.sources.base import (
     parse_size,
     required_package,
 )
-from harvest.sources.google.page import GooglePage, GoogleResult, classify_page, parse_results
+from harvest.sources.google.page import (
+    GooglePage,
+    GoogleResult,
+    classify_page,
+    count_tiles,
+    parse_page,
+)
 
 if TYPE_CHECKING:
     from harvest.sources.google.browser import GoogleBrowser
@@ -167,8 +173,7 @@ class Google(Source):
                 )
             if seen_urls:
                 self._raise_if_blocked(page, query)
-                if browser.failed_request:
-                    yield [Gap(browser.failed_request)]
+                yield list(_find_gaps(browser, page))
 
     def _first_page(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
         page = browser.watch(
@@ -262,8 +267,17 @@ def _add_filters(address: str, extra: list[str], settings: Mapping[str, str]) ->
     return Endpoint(settings["endpoint"]).url("/search?" + urlencode(params, quote_via=quote))
 
 
+def _find_gaps(browser: GoogleBrowser, page: GooglePage) -> Iterator[Gap]:
+    if browser.failed_request:
+        yield Gap(browser.failed_request)
+    tiles = count_tiles(page.html)
+    results = len(parse_page(page))
+    if tiles > results:
+        yield Gap(f"{tiles - results} of {tiles} images on the page have no address")
+
+
 def _new_results(page: GooglePage, seen_urls: set[str]) -> list[GoogleResult]:
-    return [result for result in parse_results(page.html) if result.url not in seen_urls]
+    return [result for result in parse_page(page) if result.url not in seen_urls]
 
 
 def _candidate(result: GoogleResult, query: Query) -> Candidate:

@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import msgspec
 
-from gleanset.errors import Changed, GleansetError, NeedsLogin
+from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
 from harvest.results import LoginResult
@@ -50,6 +50,7 @@ _APP = {
 _RENEWAL_MARGIN_SECONDS = 120.0
 _TOKEN_LIFETIME_SECONDS = 3600.0
 _TEMPORARY_STATUSES = frozenset({500, 502, 503, 504})
+_FIREWALL = "block_waf"
 _TOKEN_ERRORS = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
 
 
@@ -71,6 +72,10 @@ class PixivSearch:
     until: date | None = None
 
 
+CheckResponse = Callable[[Page], None]
+"""Raises the error of a response, if it is one."""
+
+
 class _Account(msgspec.Struct):
     name: str | None = None
     account: str | None = None
@@ -85,6 +90,10 @@ class _TokenAnswer(msgspec.Struct):
 
 class _TokenRefused(Exception):
     """The access token, the refresh token or the login code is wrong or expired."""
+
+
+class _WorkRefused(Exception):
+    """This account may not see the work; other works and searches are not concerned."""
 
 
 class _OffsetCap(Exception):
@@ -148,6 +157,7 @@ class PixivApi:
         try:
             answer = self._call(
                 "/v1/search/illust",
+                _check_response,
                 word=search.word,
                 search_target=search.target,
                 sort=search.order,
@@ -163,34 +173,39 @@ class PixivApi:
             raise changed_error("a search without its list of works")
         return works, _next_offset(answer.get("next_url"), offset)
 
-    def frames(self, work: int) -> int:
-        """Return the number of frames of a ugoira; 0 when the work is deleted or has none."""
+    def frames(self, work: int) -> int | None:
+        """Return the number of frames of a ugoira.
+
+        0 when the work is deleted or has none, None when this account may not see it.
+        """
         try:
-            answer = self._call("/v1/ugoira/metadata", illust_id=work)
+            answer = self._call("/v1/ugoira/metadata", _check_work_response, illust_id=work)
             return len(answer["ugoira_metadata"]["frames"])
+        except _WorkRefused:
+            return None
         except (Changed, KeyError, TypeError):
             # A work deleted since must not end the whole search.
             return 0
 
-    def _call(self, path: str, **params: object) -> dict[str, Any]:
+    def _call(self, path: str, check: CheckResponse, **params: object) -> dict[str, Any]:
         login = self._current_login()
         try:
-            return self._get(path, params)
+            return self._get(path, params, check)
         except _TokenRefused:
             self._current_login(refused=login)
         try:
-            return self._get(path, params)
+            return self._get(path, params, check)
         except _TokenRefused:
             text = "Pixiv rejects the access token that it just issued"
             raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
 
-    def _get(self, path: str, params: Mapping[str, object]) -> dict[str, Any]:
+    def _get(self, path: str, params: Mapping[str, object], check: CheckResponse) -> dict[str, Any]:
         query = urlencode(
             {name: value for name, value in params.items() if value is not None}, quote_via=quote
         )
         page = self._client.call_api(
             self.endpoints.api.url(f"{path}?{query}"),
-            _check_response,
+            check,
             headers={**_APP, "Authorization": f"Bearer {self._access_token}"},
             pace=self._pace,
         )
@@ -250,7 +265,7 @@ def _check_response(page: Page) -> None:
     """Raise the error of a response, if it is one."""
     try:
         body = json.loads(page.text)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict):
         error = _api_error(body, page)
@@ -260,6 +275,20 @@ def _check_response(page: Page) -> None:
         raise RetryableError(error, parse_retry_after(page.headers))
     if error is not None:
         raise error
+
+
+def _check_work_response(page: Page) -> None:
+    """Raise the error of a response about one work, `_WorkRefused` if only that is refused.
+
+    A restricted work has a message of the API ("公開制限エラーです。"); the bot protection has
+    a page of its own, or the word `block_waf`.
+    """
+    try:
+        _check_response(page)
+    except Blocked:
+        if page.text.lstrip().startswith("{") and _FIREWALL not in page.text.casefold():
+            raise _WorkRefused from None
+        raise
 
 
 def _api_error(body: Mapping[str, Any], page: Page) -> Exception | None:

@@ -153,12 +153,18 @@ def _search(text: str, settings: Mapping[str, str]) -> PixivSearch:
 
 def _candidates(
     api: PixivApi, work: Work, query: Query, settings: Mapping[str, str]
-) -> Iterator[Candidate]:
+) -> Iterator[Candidate | Skipped]:
     is_animated = work.type == "ugoira"
     urls = work.originals[:1] if settings["pages"] == "first" else work.originals
-    # A work deleted meanwhile has no frames, but perhaps its first image.
-    if is_animated and settings["ugoira"] == "frames" and (count := api.frames(work.id)):
-        urls = ugoira_frame_urls(work, count)
+
+    if is_animated and settings["ugoira"] == "frames":
+        count = api.frames(work.id)
+        if count is None:
+            yield Skipped(str(work.id), "hidden")
+            return
+        # A work deleted meanwhile has no frames, but perhaps its first image.
+        urls = ugoira_frame_urls(work, count) if count else urls
+
     for index, url in enumerate(urls):
         key = f"{work.id}_{'ugoira' if is_animated else 'p'}{index}"
         # The API has the size of the first page only; it applies to every frame of a ugoira.
