@@ -326,10 +326,10 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
     for part, answer in predicted.parts:
         box = f" [{','.join(map(str, part.box))}]" if part.box else ""
         scores = ", ".join(f"{p.label} {p.confidence:.3f}" for p in answer.predictions)
-        unknown = "unknown: " if answer.label is None else ""
+        outcome = "" if answer.label else f"{answer.outcome}: "
         nearest = ", ".join(f"{k.label} {k.sample[:8]} {k.similarity:.2f}" for k in answer.nearest)
         suffix = f"; nearest {nearest}" if nearest else ""
-        lines.append(f"{path}{box}: {unknown}{scores}{suffix}")
+        lines.append(f"{path}{box}: {outcome}{scores}{suffix}")
     return lines
 
 
@@ -348,7 +348,7 @@ class _PredictionResults:
             self.rejections.append(predicted.to_json())
         else:
             self._images += 1
-            self._class_counts.update(answer.label or "unknown" for _, answer in predicted.parts)
+            self._class_counts.update(answer.outcome for _, answer in predicted.parts)
         if self._job.as_json and predicted.rejection is None:
             self._predicted.append(predicted.to_json())
         elif not self._job.as_json:

@@ -31,12 +31,14 @@ BATCHED = {PREDICT}
 class Upload:
     """An uploaded image with its file name.
 
-    `boxes` of faces are in pixels of the upright image; None lets the server detect them.
+    `boxes` of faces are in pixels of the upright image; None lets the server detect them. An image
+    that `is_alone` in its request is refused with it, if it cannot be read.
     """
 
     name: str
     data: bytes
     boxes: tuple[Box, ...] | None = None
+    is_alone: bool = False
 
 
 class KeptReport(msgspec.Struct, frozen=True):

@@ -40,7 +40,7 @@ def shown_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
 def _hide_others(answer: ImagePrediction, classes: Sequence[str], top: int) -> ImagePrediction:
     return replace(
         answer,
-        label=answer.label if answer.label in classes else None,
+        best=answer.best if answer.best in classes else None,
         predictions=tuple(score for score in answer.predictions if score.label in classes)[:top],
         nearest=tuple(sample for sample in answer.nearest if sample.label in classes),
     )

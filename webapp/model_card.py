@@ -91,6 +91,8 @@ def _figures(figures: SplitMetrics) -> JsonDict:
         "groups": figures.groups,
         "accuracy": figures.answer_accuracy,
         "unknown": figures.answered.unknown / figures.count,
+        "unsure": figures.answered.unsure,
+        "unsure_right": figures.answered.unsure_right,
         "accuracy_before_unknown": figures.accuracy,
         "interval": interval,
         "commonest_class": figures.commonest_class,

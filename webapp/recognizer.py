@@ -19,7 +19,7 @@ from gleanset.records import HAND, Box, Face
 from webapp.box_styles import detect_with_both
 from webapp.computations import Upload
 from webapp.loaded_model import LoadedModel
-from webapp.problems import RefusedRequest
+from webapp.problems import RefusedRequest, unreadable
 from webapp.settings import RequestLimits, ServeSettings
 
 JsonDict = dict[str, Any]
@@ -73,12 +73,15 @@ def _process(
     limits: RequestLimits,
     search: Callable[[Image, Upload], Sequence[Any]],
 ) -> Iterator[_ProcessedImage]:
-    """Decode and search each image; an error concerns only its own image."""
+    """Decode and search each image; an error concerns only its own image.
+
+    Raises `RefusedRequest` for one that is alone.
+    """
     remaining_pixels = limits.all_pixels
     for upload in uploads:
         try:
             max_pixels = min(limits.pixels, remaining_pixels)
-            image = decode(upload.data, max_pixels=max_pixels).pixels
+            image = _decode(upload, max_pixels)
             remaining_pixels -= image.width * image.height
             parts = search(image, upload)
             yield _ProcessedImage(upload.name, image.width, image.height, parts)
@@ -86,6 +89,15 @@ def _process(
             yield _ProcessedImage(upload.name, error=Unreadable("too large", "not enough memory"))
         except Unreadable as refused:
             yield _ProcessedImage(upload.name, error=refused)
+
+
+def _decode(upload: Upload, max_pixels: int) -> Image:
+    try:
+        return decode(upload.data, max_pixels=max_pixels).pixels
+    except Unreadable as refused:
+        if upload.is_alone:
+            raise unreadable(refused) from refused
+        raise
 
 
 def predict_values(

@@ -83,7 +83,7 @@ def _prediction(
     if (error := image.get("error")) is not None:
         raise Unreadable(error["reason"], error["detail"])
     part = image["parts"][0]
-    return part["answer"], part["predictions"][0]["confidence"]
+    return part["best"], part["predictions"][0]["confidence"]
 
 
 LOSSLESS_FORMATS = ("PNG", "GIF", "BMP", "TIFF")

@@ -34,7 +34,7 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
         sent = parse_json(await request.body(), ImagesRequest, "images", IMAGES_HINT).images
         uploads = [_decode(image, number) for number, image in enumerate(sent)]
     elif kind.startswith("image/"):
-        uploads = [Upload("", await request.body())]
+        uploads = [Upload("", await request.body(), is_alone=True)]
     elif kind == FORM:
         files, texts = await _read_form(request, limits.images)
         text = texts.get("boxes")

@@ -30,6 +30,8 @@ from gleanset.records import Interval
 
 FILE = "answers.json"
 UNKNOWN = -1
+SURE_CONFIDENCE = 0.5
+"""Below, a predicted class is more likely wrong than right: users and programs get no answer."""
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 
@@ -99,7 +101,10 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     folds : folds of train whose images were used too
     rejected, rejected_unknown : images a person rejected, and those predicted "unknown"
     left_out, left_out_unknown : images of left-out classes, and those predicted "unknown"
-    left_out_classes, left_out_interval : these classes, and the interval of the share found
+    left_out_classes, left_out_interval : these classes, and the interval of the share found; not
+        with a few classes, for which the share is a rough estimate
+    rejected_sure, left_out_sure : those that get a class with `SURE_CONFIDENCE`, of left-out
+        classes at most; None for runs of older versions
     """
 
     below: float
@@ -117,6 +122,8 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     left_out_unknown: int = 0
     left_out_classes: int = 0
     left_out_interval: Interval | None = None
+    rejected_sure: int | None = None
+    left_out_sure: int | None = None
 
     def describe(self) -> str:
         """Return the rule, its cost, what it finds and the guarantee as a line."""
@@ -126,7 +133,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
             f"images ({self.unknown}/{self.count} of {source}, {count(self.groups, 'group')}; "
             f"with each group counted once, at most {self.on_average:.1%} on average)"
         )
-        if self.left_out:
+        if self.left_out_classes:
             share = self.left_out_unknown / self.left_out
             words += f"; finds {share:.1%} of {self.left_out} images of left-out classes"
         if self.left_out_interval:
@@ -220,12 +227,19 @@ def decide(
             ranked[claimed, number] += 2
     predicted = ranked.argmax(1).astype(np.int64)
     if rule.unknown_below is not None:
-        confidences = probabilities[np.arange(len(predicted)), predicted]
-        confidences = confidences if membership is None else confidences * membership
+        confidences = confidences_of(predicted, probabilities, membership)
         predicted = np.where(confidences < rule.unknown_below, UNKNOWN, predicted)
     if rule.unfamiliar_below is not None and similarity is not None:
         predicted = np.where(similarity < rule.unfamiliar_below, UNKNOWN, predicted)
     return Decisions(predicted, probabilities)
+
+
+def confidences_of(
+    predicted: Indices, probabilities: Floats, membership: npt.NDArray[np.floating] | None
+) -> Floats:
+    """Return the confidences (N) of predicted classes; those of `UNKNOWN` mean nothing."""
+    confidences: Floats = probabilities[np.arange(len(predicted)), predicted]
+    return confidences if membership is None else confidences * membership
 
 
 def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None = None) -> None:

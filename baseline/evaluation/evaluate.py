@@ -10,6 +10,7 @@ import numpy as np
 from baseline.data.runs import TRAINED_ON, find_finished_run, run_folder
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.decision_rule import (
+    SURE_CONFIDENCE,
     UNKNOWN,
     DecisionRule,
     RuleRequest,
@@ -17,6 +18,7 @@ from baseline.evaluation.decision_rule import (
     ThresholdEffects,
     calibrate_with_rule,
     choose_rule,
+    confidences_of,
     decide,
     load_decision_rule,
     load_feature_scale,
@@ -114,6 +116,9 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
     np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
     mistakes = list_mistakes(np.log(probabilities), answers, outputs.y, outputs.keys, classes)
+    is_unsure = (answers != UNKNOWN) & (
+        confidences_of(answers, probabilities, outputs.membership) < SURE_CONFIDENCE
+    )
     return AnswerMetrics(
         int(right.sum()),
         int(is_unknown.sum()),
@@ -121,6 +126,8 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
         share_interval_or_none(right, split.groups),
         confusion.tolist(),
         mistakes[:MAX_MISTAKES],
+        int(is_unsure.sum()),
+        int((is_unsure & right).sum()),
     )
 
 

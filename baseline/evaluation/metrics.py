@@ -77,8 +77,9 @@ class AnswerMetrics:
 
     `right` images are predicted correctly and `unknown` as "unknown", which is never correct here.
     `interval` is the 95 % interval of the accuracy, None for a single group. `confusion` has a
-    last column for "unknown"; `mistakes` are other classes, most confident first. Runs of older
-    versions have neither.
+    last column for "unknown"; `mistakes` are other classes, most confident first. `unsure` images
+    get a class with a confidence below 50 %, `unsure_right` of them the correct one. Runs of older
+    versions have none of these.
     """
 
     right: int
@@ -87,6 +88,8 @@ class AnswerMetrics:
     interval: Interval | None = None
     confusion: list[list[int]] = field(default_factory=list)
     mistakes: tuple[Misclassification, ...] | None = None
+    unsure: int | None = None
+    unsure_right: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,15 @@ from PIL import Image
 from baseline.data.runs import read_run_json, remove_checkpoint, write_run_json
 from baseline.data.samples import Examples, ensure_val, make_folds
 from baseline.evaluation.decision_rule import (
+    SURE_CONFIDENCE,
+    UNKNOWN,
     DecisionRule,
     FeatureScale,
     ThresholdEffects,
     choose_unknown_threshold,
     compute_output_similarity,
+    confidences_of,
+    decide,
 )
 from baseline.evaluation.intervals import share_interval_or_none
 from baseline.evaluation.outputs import Outputs, concatenate_outputs, load_outputs, save_outputs
@@ -175,7 +179,8 @@ MAX_IMAGES_TO_FOLD = 2000
 """Training images up to which training the folds takes seconds."""
 MAX_REJECTED_SAMPLES = 500
 MIN_MEASURED_CLASSES = 6
-"""With fewer, leaving one out changes a model too much to say what it finds (docs/results.md)."""
+"""With fewer, leaving one out changes a model too much for more than a rough estimate
+(docs/results.md)."""
 
 
 BACKGROUND = Path(__file__).with_name("drawn_people.jpg")
@@ -257,12 +262,19 @@ def add_unknown_rule(
     if not threshold.guaranteed:
         return rule
     rejected = _predict_rejected(data, trained.net)
-    rejected_scores = compute_similarity(with_distances(rejected, scale)) if rejected else {}
+    rejected_scores = dict[str, float]()
+    rejected_sure = 0
+    if rejected is not None:
+        rejected = with_distances(rejected, scale)
+        rejected_scores = compute_similarity(rejected)
+        final = rule.but(unfamiliar_below=threshold.below)
+        rejected_sure = _count_sure(rejected, data.classes, final, [*rejected_scores.values()])
     threshold = msgspec.structs.replace(
         threshold,
         folds=folds,
         rejected=len(rejected_scores),
         rejected_unknown=sum(value < threshold.below for value in rejected_scores.values()),
+        rejected_sure=rejected_sure,
         **({} if left_out is None else measure_outsiders(left_out, threshold.below)),
     )
     return rule.but(
@@ -271,18 +283,31 @@ def add_unknown_rule(
 
 
 def measure_outsiders(left_out: LeftOutImages, below: float) -> dict[str, Any]:
-    """Return what `UnknownThreshold` says of left-out classes; nothing for a few classes."""
+    """Return what `UnknownThreshold` says of left-out classes; only images for a few classes."""
     is_unknown = left_out.outsiders < below
-    classes = len(np.unique(left_out.outsider_classes))
-    if classes < MIN_MEASURED_CLASSES:
-        return {}
-    return {
+    # A confidence is at most the membership.
+    may_be_sure = ~is_unknown & (left_out.outsiders >= SURE_CONFIDENCE)
+    figures: dict[str, Any] = {
         "left_out": len(is_unknown),
         "left_out_unknown": int(is_unknown.sum()),
-        "left_out_classes": classes,
-        # Images of one class are found or missed together.
-        "left_out_interval": share_interval_or_none(is_unknown, left_out.outsider_classes),
+        "left_out_sure": int(may_be_sure.sum()),
     }
+    classes = len(np.unique(left_out.outsider_classes))
+    if classes < MIN_MEASURED_CLASSES:
+        return figures
+    # Images of one class are found or missed together.
+    interval = share_interval_or_none(is_unknown, left_out.outsider_classes)
+    return figures | {"left_out_classes": classes, "left_out_interval": interval}
+
+
+def _count_sure(
+    outputs: Outputs, classes: Sequence[str], rule: DecisionRule, similarity: Sequence[float]
+) -> int:
+    """Return how many images get a class with a confidence of `SURE_CONFIDENCE` or more."""
+    scores = np.array(similarity) if similarity else None
+    predicted, probabilities = decide(outputs.logits, classes, rule, scores)
+    confidences = confidences_of(predicted, probabilities, outputs.membership)
+    return int(((predicted != UNKNOWN) & (confidences >= SURE_CONFIDENCE)).sum())
 
 
 def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:

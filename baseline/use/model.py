@@ -18,7 +18,12 @@ from numpy.typing import NDArray
 
 from baseline.data.pixels import ImageInput, Pixels, to_rgb_image
 from baseline.data.runs import find_run_dataset
-from baseline.evaluation.decision_rule import UNKNOWN, compute_training_similarity, decide
+from baseline.evaluation.decision_rule import (
+    SURE_CONFIDENCE,
+    UNKNOWN,
+    compute_training_similarity,
+    decide,
+)
 from baseline.features.backbone import batch_slices
 from baseline.use.crops import CropPlan, ImagePart, make_crop_plan
 from baseline.use.engines import Floats, InferenceEngine, ModelFacts, NetworkOutputs
@@ -52,18 +57,36 @@ class GalleryImage:
 class ImagePrediction:
     """Prediction for one image or face.
 
-    `label` is None for unknown; `predictions` are sorted by probability, `nearest` are the most
-    similar gallery images. `box` is the face in pixels of the upright image, None for the whole
-    image. `similarity` is that to the training data (`baseline.evaluation.decision_rule`), None for
-    older models. A model that `has_unknown_rule` can predict unknown.
+    `best` is the class that the rule chooses, None for unknown, and `confidence` its probability.
+    `label`, the answer, is None where that is below 50 %, too: then it is `unsure`.
+    `predictions` are sorted by probability, `nearest` are the most similar gallery images. `box` is
+    the face in pixels of the upright image, None for the whole image. `similarity` is that to the
+    training data (`baseline.evaluation.decision_rule`), None for older models. A model that
+    `has_unknown_rule` can predict unknown.
     """
 
-    label: str | None
+    best: str | None
     predictions: tuple[Prediction, ...]
     nearest: tuple[GalleryImage, ...] = ()
     box: Box | None = None
     similarity: float | None = None
     has_unknown_rule: bool = False
+    confidence: float | None = None
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the best class is more likely wrong than right."""
+        return self.confidence is not None and self.confidence < SURE_CONFIDENCE
+
+    @property
+    def label(self) -> str | None:
+        """The answer; None for unknown and unsure."""
+        return None if self.unsure else self.best
+
+    @property
+    def outcome(self) -> str:
+        """The answer, or "unsure" or "unknown", for people."""
+        return self.label or ("unsure" if self.unsure else "unknown")
 
 
 class Model:
@@ -160,6 +183,7 @@ class Model:
                 () if outputs.similarity is None else self._nearest(outputs.similarity[row]),
                 similarity=values[row],
                 has_unknown_rule=rule.unfamiliar_below is not None,
+                confidence=None if label == UNKNOWN else float(probabilities[row, label]),
             )
             for row, label in enumerate(predicted)
         ]

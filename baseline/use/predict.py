@@ -3,7 +3,7 @@
 import csv
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
@@ -39,7 +39,7 @@ class FilePrediction(NamedTuple):
     rejection: Rejection | None = None
 
     def to_json(self) -> dict[str, object]:
-        """Return JSON values; `answer` is null for unknown."""
+        """Return JSON values; `answer` is null for unknown and unsure."""
         if self.rejection is not None:
             return {
                 "path": self.path,
@@ -100,12 +100,18 @@ def _predict_batch(model: Model, outcomes: list[Read], top: int) -> Iterator[Fil
 
 
 def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
-    """Return the prediction of a part as JSON values; `answer` is null for unknown."""
+    """Return the prediction of a part as JSON values.
+
+    `answer` is null for unknown, and if `best` is `unsure`, below a confidence of 50 %.
+    """
     return {
         "box": list(part.box) if part.box else None,
         "score": part.score,
         "found_by": part.found_by,
         "answer": answer.label,
+        "unsure": answer.unsure,
+        "best": answer.best,
+        "confidence": answer.confidence,
         "similarity": answer.similarity,
         "has_unknown_rule": answer.has_unknown_rule,
         "predictions": list(map(asdict, answer.predictions)),
@@ -114,14 +120,15 @@ def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
 
 
 BOX = ("x", "y", "width", "height")
-COLUMNS = ("path", "answer", "confidence", "similarity", *BOX, "score", "rejected")
+COLUMNS = ("path", "answer", "best", "confidence", "similarity", *BOX, "score", "rejected")
 
 
 class PredictionTable:
     """Writes predictions as CSV rows.
 
-    `answer` is empty for unknown; `label_1`, `confidence_1` … are the most likely classes, and
-    `rejected` has the reason for an unusable file.
+    `answer` is empty for unknown, and if the `confidence` of `best` is below 50 %; `label_1`,
+    `confidence_1` … are the most likely classes, and `rejected` has the reason for an unusable
+    file.
     """
 
     def __init__(self, file: TextIO, top: int) -> None:
@@ -143,12 +150,12 @@ class PredictionTable:
 
 
 def _row_cells(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
-    cells: dict[str, object] = {"similarity": answer.similarity, "score": part.score}
+    cells: dict[str, object] = {"answer": answer.label, "best": answer.best}
+    cells |= {"confidence": answer.confidence}
+    cells |= {"similarity": answer.similarity, "score": part.score}
     cells |= dict(zip(BOX, part.box or (), strict=False))
     for rank, likely in enumerate(answer.predictions, 1):
         cells |= {f"label_{rank}": likely.label, f"confidence_{rank}": likely.confidence}
-        if likely.label == answer.label:
-            cells |= {"answer": likely.label, "confidence": likely.confidence}
     return cells
 
 
@@ -162,13 +169,15 @@ def open_prediction_table(out: Path, top: int) -> Iterator[PredictionTable]:
         yield PredictionTable(file, top)
 
 
-UNKNOWN = "unknown"
+UNKNOWN, UNSURE = "unknown", "unsure"
+"""Folders of images without an answer."""
 
 
 class ClassFolders:
     """Copies files to `root`/<class>, with a suffix if the name is in use.
 
-    An image with faces of several classes is copied to each, an unknown one to its own folder.
+    An image with faces of several classes is copied to each, one without an answer to the folder
+    for unsure or unknown images.
     Existing files are not written again, so that an interrupted run can continue. `classes` are
     those of the model.
     """
@@ -176,11 +185,8 @@ class ClassFolders:
     def __init__(self, root: Path, classes: Iterable[str]) -> None:
         self.root = root
         names = [*classes]
-        unknown = UNKNOWN
-        while unknown in names:
-            unknown = f"_{unknown}"
-        self._unknown = unknown
-        self._folders = _folder_names([*names, unknown])
+        self._others = {kind: _find_free_name(kind, names) for kind in (UNKNOWN, UNSURE)}
+        self._folders = _folder_names([*names, *self._others.values()])
         self.counts: Counter[str] = Counter()
 
     def put(self, predicted: FilePrediction) -> None:
@@ -191,7 +197,8 @@ class ClassFolders:
         labels = dict.fromkeys(
             answer.label for _, answer in predicted.parts if answer.label is not None
         )
-        for label in labels or [self._unknown]:
+        is_unsure = any(answer.unsure for _, answer in predicted.parts)
+        for label in labels or [self._others[UNSURE if is_unsure else UNKNOWN]]:
             _copy(source, self.root / self._folder(label) / source.name)
             self.counts[label] += 1
 
@@ -204,6 +211,12 @@ class ClassFolders:
         """Yield the paths that are not below `root`, so that sorted files are not sorted again."""
         root = self.root.resolve()
         return (path for path in paths if not Path(path).resolve().is_relative_to(root))
+
+
+def _find_free_name(kind: str, names: Sequence[str]) -> str:
+    while kind in names:
+        kind = f"_{kind}"
+    return kind
 
 
 def _folder_names(labels: Iterable[str]) -> dict[str, str]:

@@ -57,6 +57,36 @@ def test_predictions_keep_order(client: TestClient) -> None:
     assert sum(one["confidence"] for one in best) == pytest.approx(1)
 
 
+def test_unsure_prediction_is_no_answer(client: TestClient) -> None:
+    pictures = solid_image("#828080"), solid_image("red")  # 34 and nearly 100 % red
+    unsure, sure = (
+        get_parts(client.post(PREDICT, files=upload_files(*pictures)), n)[0] for n in (0, 1)
+    )
+    assert (unsure["answer"], unsure["unsure"], unsure["best"]) == (None, True, "red")
+    assert unsure["confidence"] == unsure["predictions"][0]["confidence"] < 0.5
+    assert (sure["answer"], sure["unsure"], sure["best"]) == ("red", False, "red")
+
+
+@pytest.mark.parametrize("body", [b"", b"a text", solid_image("red")[:60], b"\xff\xd8\xff\xe0"])
+@pytest.mark.parametrize("path", [PREDICT, "/api/v1/faces"])
+def test_body_that_is_no_image_is_refused(
+    settings: ServeSettings, serve: Serve, body: bytes, path: str
+) -> None:
+    file = write_model(Path(settings.model), crops=(CropMethod("drawnface", "", "", 10),))
+    client = serve(model=str(file))
+    answer = client.post(path, content=body, headers={"content-type": "image/png"})
+    problem = answer.json()
+    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert problem["reason"]
+    assert problem["hint"].startswith("send an image")
+    # In a form only that image has an error.
+    form = client.post(path, files=upload_files(body or b" ", solid_image("red")))
+    assert form.status_code == 200
+    unreadable, readable = form.json()["images"]
+    assert unreadable["error"]["reason"] == problem["reason"] or not body
+    assert readable.get("error", {}).get("reason") in (None, "no face found")
+
+
 def test_each_box_is_predicted(client: TestClient) -> None:
     picture = Image.new("RGB", (100, 50), "red")
     picture.paste("blue", (50, 0, 100, 50))

@@ -59,16 +59,16 @@ def test_only_listed_classes_are_shown(settings: ServeSettings) -> None:
 def test_unknown_threshold(settings: ServeSettings) -> None:
     grey = "#808078"
     unrestricted = predict_color(settings, WebSettings(), grey)
-    assert unrestricted["answer"] is not None
+    assert unrestricted["best"] is not None
     sure = unrestricted["predictions"][0]["confidence"]
     web = WebSettings(unknown_below=sure + 0.01)
-    assert predict_color(settings, web, grey)["answer"] is None
+    assert predict_color(settings, web, grey)["best"] is None
     assert predict_color(settings, web, "red")["answer"] == "red"
     facts = make_facts(msgspec.structs.replace(settings, web=web))
     assert facts.device["unknown_below"] == sure + 0.01
     # The page's threshold replaces that of the run, even if it is lower.
     web = WebSettings(unknown_below=sure - 0.01)
-    assert predict_color(settings, web, grey)["answer"] is not None
+    assert predict_color(settings, web, grey)["best"] is not None
 
 
 @pytest.mark.parametrize(

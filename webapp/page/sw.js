@@ -1,7 +1,8 @@
-// The page offline: its files are cached, and requests go to the server if it can be reached.
+// The page offline: its files are cached, and requests go to the server if it answers soon.
 // Images that another app shares are cached until the page has opened them.
 
 const PAGE = "page";
+const NETWORK_SECONDS = 2; // a network may hang for a minute before it fails
 const FILES = [
   "./", "card.html", "style.css", "icon.svg", "icon-192.png", "manifest.webmanifest",
   ...["worker_client", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
@@ -27,30 +28,32 @@ self.addEventListener("fetch", (event) => {
   else if (request.method === "GET" && (!url.pathname.includes("/api/") || CACHED_API.test(url.pathname))) event.respondWith(respond(request, url));
 });
 
-/** Respond from the network; from the cache if offline, or if the file is unchanged. */
+/** Respond from the network; from the cache if offline or slow, or if the file is unchanged. */
 async function respond(request, url) {
   const cache = await caches.open(PAGE);
   const cached = await cache.match(request, { ignoreSearch: request.mode === "navigate" });
   if (cached && LARGE_FILES.test(url.pathname) && await isCurrent(cached, url)) return cached;
-  try {
-    const answer = await fetch(request);
-    // A token in an address is a wrong one, and not to be kept.
-    if (answer.ok && !answer.redirected && !url.searchParams.has("token")) await cache.put(request, answer.clone());
-    return answer;
-  } catch (error) {
-    if (cached) return cached;
-    throw error;
-  }
+  const answer = fetchAndCache(request, url, cache);
+  return cached ? orAfterTimeout(answer, cached) : answer;
 }
 
-/** Whether the server still has the cached version; true if it cannot be reached. */
+async function fetchAndCache(request, url, cache) {
+  const answer = await fetch(request);
+  // A token in an address is a wrong one, and not to be kept.
+  if (answer.ok && !answer.redirected && !url.searchParams.has("token")) await cache.put(request, answer.clone());
+  return answer;
+}
+
+/** The value of a promise; `otherwise` if it fails, or takes too long. */
+const orAfterTimeout = (promise, otherwise) => Promise.race([
+  promise.catch(() => otherwise),
+  new Promise((resolve) => { setTimeout(resolve, 1000 * NETWORK_SECONDS, otherwise); }),
+]);
+
+/** Whether the server still has the cached version; true if it does not answer. */
 async function isCurrent(cached, url) {
-  try {
-    const now = await fetch(url, { method: "HEAD" });
-    return !now.ok || ["etag", "last-modified"].every((name) => now.headers.get(name) === cached.headers.get(name));
-  } catch {
-    return true;
-  }
+  const now = await orAfterTimeout(fetch(url, { method: "HEAD" }), null);
+  return !now?.ok || ["etag", "last-modified"].every((name) => now.headers.get(name) === cached.headers.get(name));
 }
 
 async function storeShared(request) {

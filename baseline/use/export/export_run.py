@@ -96,7 +96,7 @@ def engines_agree(run: InferenceEngine, exported: InferenceEngine, images: Pixel
     if len(images) < MIN_COMPARED_IMAGES:
         return False
     answers = [Model(engine).predict_pixels(images, 1) for engine in (run, exported)]
-    same = [first.label == second.label for first, second in zip(*answers, strict=True)]
+    same = [first.best == second.best for first, second in zip(*answers, strict=True)]
     return bool(sum(same) >= MIN_AGREEING_SHARE * len(same))
 
 

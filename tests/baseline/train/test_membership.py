@@ -119,11 +119,15 @@ def test_two_classes_have_no_membership() -> None:
 
 
 @pytest.mark.parametrize(("classes", "measured"), [(5, None), (6, 6)])
-def test_few_left_out_classes_are_not_measured(classes: int, measured: int | None) -> None:
+def test_few_left_out_classes_are_a_rough_estimate(classes: int, measured: int | None) -> None:
     none = np.zeros(0)
     numbers = np.arange(classes)
-    left_out = LeftOutImages((), none, numbers, np.full(classes, 0.1))
-    assert measure_outsiders(left_out, 0.5).get("left_out_classes") == measured
+    # One is unknown, one unsure, the others may get a class for sure.
+    outsiders = np.append([0.1, 0.45], np.full(classes - 2, 0.6))
+    result = measure_outsiders(LeftOutImages((), none, numbers, outsiders), 0.4)
+    assert result.get("left_out_classes") == measured
+    assert (result["left_out"], result["left_out_unknown"]) == (classes, 1)
+    assert result["left_out_sure"] == classes - 2
 
 
 def test_training_reports_left_out_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

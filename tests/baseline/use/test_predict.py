@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import baseline
-from baseline.cli import commands
+from baseline.cli import commands, format_prediction
 from baseline.use.crops import NO_FACE, ImagePart, PartReader, expand_paths
 from baseline.use.model import ImagePrediction, Prediction
 from baseline.use.predict import ClassFolders, FilePrediction, open_prediction_table
@@ -158,6 +158,26 @@ def make_prediction(path: Path, *labels: str | None) -> FilePrediction:
         for label in labels
     )
     return FilePrediction(str(path), tuple((PART, answer) for answer in answers))
+
+
+def test_unsure_prediction_is_no_answer(tmp_path: Path) -> None:
+    (file := tmp_path / "x.png").write_text("1")
+    scores = (Prediction("bae", 0.4), Prediction("mei", 0.1))
+    predicted = FilePrediction(str(file), ((PART, ImagePrediction("bae", scores, confidence=0.4)),))
+    [part] = predicted.to_json()["parts"]
+    assert (part["answer"], part["unsure"], part["best"], part["confidence"]) == (
+        *(None, True),
+        *("bae", 0.4),
+    )
+    assert format_prediction(predicted) == [f"{file}: unsure: bae 0.400, mei 0.100"]
+    with open_prediction_table(tmp_path / "t.csv", 2) as table:
+        table.add(predicted)
+    [row] = read_table(tmp_path / "t.csv")
+    assert (row["answer"], row["best"], row["confidence"]) == ("", "bae", "0.4")
+    folders = ClassFolders(tmp_path / "out", ["bae", "mei"])
+    folders.put(predicted)
+    assert folders.counts == {"unsure": 1}
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["unsure"]
 
 
 def predict(*words: object, **rest: Any) -> Result:

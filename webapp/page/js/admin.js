@@ -19,6 +19,7 @@ let isOfFaces = true; // whether the model classifies faces, not whole images
 let settled = false;
 let described = 0; // requests about typed names
 let entered = 0; // the one that was unanswered when Enter was pressed
+let makesClass = false; // whether the typed name makes a class, or is only similar to one
 let shownAfter; // the place behind which the shown reports begin
 
 async function show(after) {
@@ -108,7 +109,7 @@ function refreshAcceptAll() {
   byId("accept-all").textContent = words("Accept all you have seen: {count}", { count: listAcceptable().length });
   const reasons = listSeen().map(explainLeftOut).filter(Boolean);
   const counts = [...new Set(reasons)].map((reason) => `${reason}: ${reasons.filter((other) => other === reason).length}`);
-  say(byId("left-out"), !reasons.length ? "" : words("Left for you to decide one by one: {count} ({reasons})", { count: reasons.length, reasons: counts.join(", ") }));
+  say(byId("left-out"), !reasons.length ? "" : words("Seen, but left for you to decide one by one: {count} ({reasons})", { count: reasons.length, reasons: counts.join(", ") }));
 }
 
 function fillCard(state) {
@@ -354,8 +355,16 @@ function askForName(report) {
   byId("else").showModal();
   byId("else-name").focus();
   byId("else-name").oninput = () => describeTypedName(report);
-  byId("else-name").onkeydown = ({ key, isComposing }) => {
-    if (key === "Enter" && !isComposing && byId("else-accept").disabled) entered = described;
+  byId("else-name").onkeydown = (event) => {
+    if (event.key !== "Enter" || event.isComposing) return;
+    const accept = byId("else-accept");
+    if (accept.disabled) {
+      entered = described;
+    } else if (makesClass) {
+      // The button may have changed since the last letter: a second Enter presses it.
+      event.preventDefault();
+      accept.focus();
+    }
   };
   for (const [button, claim] of [["else-unlisted", ""], ["else-no-face", NOT_A_FACE]]) {
     byId(button).onclick = () => {
@@ -370,7 +379,7 @@ const acceptAs = (report, name, create = []) => decide({ accept: { [report.id]: 
 
 /** Say on the buttons of the dialog what the typed name means, by the server's answer: a class, a similar one first, or a new one.
  *
- * An Enter before the answer accepts a class that the dataset has; a new one is shown first.
+ * An Enter accepts a class that the dataset has, also before the answer; for a new one, it goes to the button.
  */
 async function describeTypedName(report) {
   const number = ++described;
@@ -378,6 +387,7 @@ async function describeTypedName(report) {
   const accept = byId("else-accept");
   accept.textContent = words("Accept");
   accept.disabled = Boolean(typed); // until it says what Enter does
+  makesClass = false;
   say(byId("else-create"), "");
   // A name that is refused or not answered is refused when it is sent.
   const { named = "" } = typed ? await fetchAdminReports({ ...NO_REPORTS, name: typed }).catch(() => ({})) : {};
@@ -393,7 +403,10 @@ async function describeTypedName(report) {
     byId("else").close();
     acceptAs(report, named, [named]);
   };
-  if (entered === number && !create && byId("else").open) accept.click();
+  makesClass = create !== "";
+  if (entered !== number || !byId("else").open) return;
+  if (makesClass) accept.focus();
+  else accept.click();
 }
 
 function showImage({ id, box: [x, y, width, height] }) {

@@ -11,6 +11,7 @@ const ADDRESS = new URL("api/v1", document.baseURI).href;
 const FORM = "multipart/form-data";
 const JSON_TYPE = "application/json";
 const SHOWN_HEADERS = ["content-type", "model-version", "retry-after"];
+const COPIED_SECONDS = 2;
 const MAX_SHOWN_BASE64 = 60;
 
 /** Form data in curl's syntax; `report` is the example of a report. */
@@ -48,7 +49,29 @@ function buildCard(path, method, operation, schemas, { token, report }) {
     element("p", { text: purposes(Boolean(report.box))[name] ?? operation.summary }),
     ...(fields.length ? [element("p", { class: "small", text: words("Form fields: {names}", { names: fields.join(", ") }) })] : []),
     ...(types.length > 1 ? [element("p", { class: "small", text: words("Also accepts: {names}", { names: types.slice(1).join(", ") }) })] : []),
-    element("pre", { text: curl(isOpen ? "" : token, formOptions(report)[name], address) }));
+    copyable({ text: curl(isOpen ? "" : token, formOptions(report)[name], address) }));
+}
+
+/** A text with a button that copies it. */
+function copyable(attributes) {
+  const button = element("button", { type: "button", class: "copy", ...translated("Copy") });
+  const text = element("pre", attributes);
+  button.addEventListener("click", async () => {
+    await copyText(text);
+    button.textContent = words("Copied");
+    setTimeout(() => { button.textContent = words("Copy"); }, 1000 * COPIED_SECONDS);
+  });
+  return element("div", { class: "copyable" }, text, button);
+}
+
+/** Copy a text; where the browser has no clipboard without HTTPS, by selecting it. */
+async function copyText(place) {
+  try {
+    await navigator.clipboard.writeText(place.textContent);
+  } catch {
+    getSelection().selectAllChildren(place);
+    document.execCommand("copy");
+  }
 }
 
 const listFields = ({ $ref: reference }, schemas) => Object.keys(schemas[reference.split("/").at(-1)].properties);
@@ -101,7 +124,7 @@ const format = (value) => JSON.stringify(value, null, 1)
 function showSnippets(token) {
   const programs = snippets(ADDRESS, "a.jpg", token);
   byId("snippets").replaceChildren(...Object.entries(programs).map(([language, text]) =>
-    element("div", {}, element("h3", { text: language }), element("pre", { text, "data-language": language }))));
+    element("div", {}, element("h3", { text: language }), copyable({ text, "data-language": language }))));
 }
 
 setLanguage();

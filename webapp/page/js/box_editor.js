@@ -41,16 +41,29 @@ export function boxEditor(image, changed) {
     const scale = image.width / frame.clientWidth;
     return [(stage.scrollLeft + stage.clientWidth / 2 - frame.offsetLeft) * scale, (stage.scrollTop + stage.clientHeight / 2 - frame.offsetTop) * scale];
   };
-  /** Mark a box, and scroll a strip to it. */
-  const show = (box) => {
-    marked = box.id;
-    mark();
+  const scrollTo = (box) => {
     const scale = frame.clientWidth / image.width;
     const start = (offset, middle, seen) => offset + middle * scale - seen / 2;
     stage.scrollTo(start(frame.offsetLeft, box.x + box.width / 2, stage.clientWidth), start(frame.offsetTop, box.y + box.height / 2, stage.clientHeight));
   };
+  /** Mark a box, and scroll a strip to it. */
+  const show = (box) => {
+    marked = box.id;
+    mark();
+    scrollTo(box);
+  };
+  let isRevealed = false;
+  /** Scroll a strip to the first detected box, once: it may be out of sight. */
+  const reveal = (box) => {
+    if (isRevealed || !frame.clientWidth) return;
+    isRevealed = true;
+    scrollTo(box);
+  };
+  view.addEventListener("load", () => {
+    if (image.boxes.length) reveal(image.boxes[0]);
+  });
   redraw();
-  return { stage, redraw, middle, show };
+  return { stage, redraw, middle, show, reveal };
 }
 
 function drawBoxes(frame, image, changed, stage) {

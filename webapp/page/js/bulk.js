@@ -1,6 +1,5 @@
 // Checking a folder: images of one class to tick and save as a list.
 
-import { findConfidence } from "./decision.js";
 import { byId, element, percent, rescueFocus, say } from "./dom.js";
 import { isImage, paint } from "./images.js";
 import { translated, words } from "./words.js";
@@ -150,9 +149,8 @@ function listParts(parts) {
   if (typeof parts === "string") return [{ label: ":unread", box: null, advice: parts }];
   const best = new Map();
   for (const part of parts) {
-    const { answer, box } = part;
-    const confidence = findConfidence(part);
-    if (answer && confidence > (best.get(answer)?.confidence ?? 0)) best.set(answer, { label: answer, confidence, box });
+    const { best: label, confidence, box } = part;
+    if (label !== null && confidence > (best.get(label)?.confidence ?? 0)) best.set(label, { label, confidence, box });
   }
   if (best.size) return [...best.values()];
   return [{ label: parts.length ? ":unknown" : ":faceless", box: null, advice: "" }];

@@ -5,8 +5,10 @@ import * as server from "./server.js";
 import { askForToken } from "./token_form.js";
 import { chooseOffered, setLanguage, translated, words } from "./words.js";
 
+const SURE_CONFIDENCE = 0.5;
 const MIN_COUNT = 20; // below, a share says more than is known
 const paragraph = (text) => element("p", { text });
+const formatCount = (count, total) => (total < MIN_COUNT ? `${count}/${total}` : percent(count / total));
 const formatShare = (value) => (value === null ? "–" : value === 1 ? "100 %" : percent(value));
 
 /** A table with names on the left and numbers beside; `rows` are lists of texts and numbers. */
@@ -43,15 +45,20 @@ function describeUnknownRule({ has_unknown_rule: tells, unknown_rule: rule, dete
       paragraphs.push(paragraph(words("This applies to faces found by {detector}; faces found only by drawnface are “unknown” more often.", { detector })));
     }
   }
-  if (rule?.left_out_interval) {
-    const [low, high] = rule.left_out_interval.map(percent);
-    paragraphs.push(paragraph(words("Of images of classes that it had not learned, {share} were “unknown” ({low} to {high}; {classes} classes left out of training in turn).",
-      { share: rule.left_out < MIN_COUNT ? `${rule.left_out_unknown}/${rule.left_out}` : percent(rule.left_out_unknown / rule.left_out), low, high, classes: rule.left_out_classes })));
+  if (rule?.left_out) {
+    const share = formatCount(rule.left_out_unknown, rule.left_out);
+    const classes = rule.left_out_classes;
+    const [low, high] = (rule.left_out_interval ?? [0, 1]).map(percent);
+    paragraphs.push(paragraph(classes
+      ? words("Of images of classes that it had not learned, {share} were “unknown” ({low} to {high}; {classes} classes left out of training in turn).", { share, low, high, classes })
+      : words("Of images of classes that it had not learned, {share} were “unknown” (classes left out of training in turn; a rough estimate, because they are few).", { share })));
+    if (rule.left_out_sure !== null) paragraphs.push(paragraph(words("At most {share} got a class with a confidence of 50 % or more.", { share: formatCount(rule.left_out_sure, rule.left_out) })));
   }
   if (rule?.rejected) {
     const named = rule.rejected - rule.rejected_unknown;
     paragraphs.push(paragraph(words("Images of other things that wrongly get a class: {named} of {rejected}.",
       { rejected: rule.rejected, named: rule.rejected < MIN_COUNT ? named : percent(named / rule.rejected) })));
+    if (rule.rejected_sure !== null) paragraphs.push(paragraph(words("With a confidence of 50 % or more: {share}.", { share: formatCount(rule.rejected_sure, rule.rejected) })));
   } else if (rule && !rule.left_out) {
     paragraphs.push(paragraph(words("How many images of other things wrongly get a class was not measured: the dataset has no rejected images.")));
   }
@@ -66,6 +73,11 @@ function describeMetrics(card) {
   if (metrics.unknown) {
     paragraphs.push(paragraph(words("{unknown} of these images were “unknown”, which counts as wrong; without this rule the accuracy is {before}.",
       { unknown: formatShare(metrics.unknown), before: formatShare(metrics.accuracy_before_unknown) })));
+  }
+  const isNeverUnsure = own && below >= SURE_CONFIDENCE;
+  if (metrics.unsure !== null && !isNeverUnsure) {
+    paragraphs.push(paragraph(words("{unsure} of these images get a class with a confidence below 50 %, {right} of them the right one: the page adds a question mark, and programs get no answer.",
+      { unsure: metrics.unsure, right: metrics.unsure_right })));
   }
   if (metrics.interval) {
     paragraphs.push(paragraph(words("95 % confidence interval: {low} to {high}.", { low, high })));

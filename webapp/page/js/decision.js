@@ -2,6 +2,7 @@
 // baseline/evaluation/decision_rule.py.
 
 const SIMILARITY_TEMPERATURE = 2;
+const SURE_CONFIDENCE = 0.5; // below, a class is more likely wrong than right
 
 /** `membership` is the probability that an image is of one of the classes, or null for older models. */
 export function decide(card, probabilities, membership, embedding, gallerySimilarities) {
@@ -15,7 +16,10 @@ export function decide(card, probabilities, membership, embedding, gallerySimila
   const isUncertain = card.unknown_below !== null && probabilities[best] * (membership ?? 1) < card.unknown_below;
   const isUnfamiliar = card.unfamiliar_below !== null && similarity !== null && similarity < card.unfamiliar_below;
   const isHidden = !card.shown.includes(card.classes[best]);
-  return { label: isUncertain || isUnfamiliar || isHidden ? null : card.classes[best], similarity, unfamiliar: isUnfamiliar, unfamiliar_below: card.unfamiliar_below, has_unknown_rule: card.unfamiliar_below !== null };
+  const label = isUncertain || isUnfamiliar || isHidden ? null : card.classes[best];
+  const confidence = label === null ? null : probabilities[best] * (membership ?? 1);
+  const unsure = confidence !== null && confidence < SURE_CONFIDENCE;
+  return { answer: unsure ? null : label, unsure, best: label, confidence, similarity, unfamiliar: isUnfamiliar, unfamiliar_below: card.unfamiliar_below, has_unknown_rule: card.unfamiliar_below !== null };
 }
 
 /** Similarity to the training data; null if the model has no statistics of it. */
@@ -30,9 +34,3 @@ function computeSimilarity(card, probabilities, embedding, gallerySimilarities) 
   const largest = Math.max(...scores);
   return 1 / scores.reduce((sum, score) => sum + Math.exp(score - largest), 0);
 }
-
-/** The probability of the class that a prediction names; undefined for "unknown". */
-export const findConfidence = ({ answer, predictions }) => predictions.find(({ label }) => label === answer)?.confidence;
-
-/** Whether the named class is more likely wrong than right. */
-export const isUnsure = (part) => findConfidence(part) < 0.5;

@@ -48,14 +48,14 @@ async function predict(crops) {
     const [scores, embedding, similarities] = session.outputNames.map((name) => outputs[name].data);
     const probabilities = Array.from(scores);
     const membership = outputs.membership ? outputs.membership.data[0] : null;
-    const { label, ...rule } = decide(card, probabilities, membership, embedding, similarities);
+    const decided = decide(card, probabilities, membership, embedding, similarities);
     const predictions = probabilities
       .map((probability, number) => ({ label: card.classes[number], confidence: probability * (membership ?? 1) }))
       .filter((one) => card.shown.includes(one.label))
       .sort((one, other) => other.confidence - one.confidence);
     parts.push({
       box: box && [box.x, box.y, box.width, box.height], score: null,
-      answer: label, ...rule, predictions: predictions.slice(0, TOP), nearest: [],
+      ...decided, predictions: predictions.slice(0, TOP), nearest: [],
     });
   }
   return parts;

@@ -12,10 +12,13 @@ const MIN_COLUMNS = 2;
 export async function showClasses(about, tryExample) {
   const names = about?.classes ?? [];
   say(byId("description"), about?.description ?? "");
+  // Before the faces are loaded, too, so that nothing moves.
+  byId("first").classList.toggle("with-faces", Boolean(about?.portraits));
   fillClasses(names, {});
   if (!about?.portraits) return;
   const { faces, example } = await server.portraits().catch(() => ({ faces: {}, example: null }));
   fillClasses(names, faces);
+  byId("first").classList.toggle("with-faces", Object.keys(faces).length > 0);
   byId("example").hidden = !example;
   if (!example) return;
   byId("example-image").src = example;

@@ -24,7 +24,7 @@ export function remember(image) {
   canvas.width = canvas.height = SIDE;
   const entries = parts.filter(([, part]) => part).map(([box, part]) => {
     paint(canvas, image, box);
-    return { image: canvas.toDataURL("image/jpeg", 0.8), answer: part.answer && nameAnswer(part) };
+    return { image: canvas.toDataURL("image/jpeg", 0.8), answer: part.best && nameAnswer(part) };
   });
   saveEntries([...entries, ...loadEntries()].slice(0, MAX_ENTRIES));
   showHistory();

@@ -1,7 +1,6 @@
 // The card of an image: its boxes, and its faces with their predictions.
 
 import { boxEditor, imageStage } from "./box_editor.js";
-import { isUnsure } from "./decision.js";
 import { buildName, element, percent, rescueFocus, splitForWrapping } from "./dom.js";
 import { paint } from "./images.js";
 import { refusal } from "./refusals.js";
@@ -9,16 +8,18 @@ import { REMOVAL, showReported, WRONG } from "./report_dialog.js";
 import { words } from "./words.js";
 
 const FACE_SIZE = 96;
+const LARGE_SIDE = 2500; // pixels
+const LONG_SHAPE = 2.5; // longer side divided by the shorter one
 const MIN_SHOWN_REST = 0.0005; // less is 0.0 %
 
-/** A card for an image. `acts`: changed, removed, reported(box, kind, addFace), detect; whether it has `boxes`, it `maySend()` now, and it takes `reports`. */
-export function imageCard(image, { boxes, maySend, reports }, acts) {
+/** A card for an image. `acts`: changed, removed, reported(box, kind, addFace), detect; whether it has `boxes`, it `maySend()` now, the server `hasOtherDetector` than the browser, and it takes `reports`. */
+export function imageCard(image, { boxes, maySend, hasOtherDetector, reports }, acts) {
   const list = element("ul", { class: "faces" });
   const mark = element("div");
   const state = element("p", { class: "small", role: "status" });
   const editor = boxes
     ? boxEditor(image, () => { acts.changed(image); refresh(); })
-    : { stage: imageStage(image, element("img", { src: image.url, alt: image.name })), redraw() {}, show() {} };
+    : { stage: imageStage(image, element("img", { src: image.url, alt: image.name })), redraw() {}, show() {}, reveal() {} };
   const add = element("button", {
     type: "button", text: words("Add a face"),
     onclick: () => {
@@ -41,6 +42,9 @@ export function imageCard(image, { boxes, maySend, reports }, acts) {
     editor.stage,
     element("div", { class: "details" }, state, mark, list, element("div", { class: "buttons" }, ...(boxes ? [add, look] : []), ...(reports ? [report] : []))));
 
+  /** Whether the server may find faces that the browser does not: by another detector, or because the browser has none. */
+  const mayAskServer = () => maySend() && (hasOtherDetector || image.finder === "none");
+
   /** In a grid, a card shows only names until it is opened. */
   function toggleDetails({ currentTarget }) {
     const isOpen = card.classList.toggle("open");
@@ -53,9 +57,10 @@ export function imageCard(image, { boxes, maySend, reports }, acts) {
     const hadFocus = card.contains(document.activeElement);
     const focused = listButtons(list).indexOf(document.activeElement);
     editor.redraw();
-    state.textContent = image.error || (boxes && !image.whole ? describeDetection(image, maySend()) : "");
+    state.textContent = image.error || (boxes && !image.whole ? describeDetection(image, mayAskServer()) : "");
     mark.replaceChildren(...showReported(image));
-    look.hidden = !maySend() || image.looking || image.finder === "server";
+    look.hidden = !mayAskServer() || image.looking || image.finder === "server";
+    if (image.boxes.length) editor.reveal(image.boxes[0]);
     const items = image.boxes.map((box, number) => buildFace(image, box, number, { acts, reports, refresh }));
     for (const [number, box] of image.boxes.entries()) {
       items[number].addEventListener("click", () => editor.show(box));
@@ -75,17 +80,21 @@ export function imageCard(image, { boxes, maySend, reports }, acts) {
 const listButtons = (list) => [...list.querySelectorAll("button")];
 
 /** State of the face detection, if the user can do something. */
-function describeDetection({ looking, finder, boxes, removed }, maySend) {
+function describeDetection({ looking, finder, boxes, removed, width, height }, mayAskServer) {
   if (looking) return words("looking for faces …");
   if (!boxes.length && removed.length) return "";
   if (finder === "none") return boxes.length ? "" : refusal("no detector");
   if (!boxes.length) {
-    return maySend && finder !== "server" ? words("No face was found in the browser. Draw a box around a face, if there is one, or ask the server.") : refusal("no face found");
+    const text = mayAskServer && finder !== "server" ? words("No face was found in the browser. Draw a box around a face, if there is one, or ask the server.") : refusal("no face found");
+    return isHardToSearch(width, height) ? `${text} ${words("In a large or long image, such as a row of faces, small faces are easily missed: crop it to one face.")}` : text;
   }
   if (boxes.every(({ by }) => by === "hand")) return "";
   if (finder === "server") return words("faces found by the server");
   return finder === "stand-in" ? words("faces found in the browser; the server, whose detector found the training faces, may find others") : "";
 }
+
+/** Whether faces are small in an image, which is scaled to be searched. */
+const isHardToSearch = (width, height) => Math.max(width, height) > LARGE_SIDE || Math.max(width, height) > LONG_SHAPE * Math.min(width, height);
 
 function buildFace(image, box, number, { acts, reports, refresh }) {
   const part = box ? box.part : image.whole;
@@ -107,13 +116,13 @@ function buildFace(image, box, number, { acts, reports, refresh }) {
   }
   return element("li", { class: "face" }, canvas, element("div", {},
     element("div", { class: "who", tabindex: -1 }, ...(part ? [`${name}: `, buildName(nameAnswer(part))] : [name])),
-    ...(part ? [...warnIfUnsure(part), ...(isUnsure(part) ? [] : showSimilarity(part)), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
+    ...(part ? [...warnIfUnsure(part), ...(part.unsure ? [] : showSimilarity(part)), ...explain(part), ...warnWithoutUnknown(part), ...listNearest(part.nearest), ...showReported(part)] : []), buttons));
 }
 
 /** The named class, with a question mark if it is more likely wrong than right. */
-export const nameAnswer = (part) => `${part.answer ?? words("unknown")}${isUnsure(part) ? "?" : ""}`;
+export const nameAnswer = (part) => `${part.best ?? words("unknown")}${part.unsure ? "?" : ""}`;
 
-const warnIfUnsure = (part) => (isUnsure(part) ? [element("p", { class: "unsure", text: words("Not sure: this is more likely wrong than right.") })] : []);
+const warnIfUnsure = ({ unsure }) => (unsure ? [element("p", { class: "unsure", text: words("Not sure: this is more likely wrong than right.") })] : []);
 
 /** Whether the image is like the training images: in words, and on a scale with the limit. */
 function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
@@ -134,8 +143,8 @@ function showSimilarity({ similarity, unfamiliar, unfamiliar_below: limit }) {
 }
 
 /** Confidences of the classes; not for unfamiliar images, for which they mean nothing. */
-function explain({ answer, unfamiliar, predictions }) {
-  if (answer !== null) return [buildBars(predictions)];
+function explain({ best, unfamiliar, predictions }) {
+  if (best !== null) return [buildBars(predictions)];
   const name = `\u2068${predictions[0]?.label ?? ""}\u2069`;
   return unfamiliar && predictions.length
     ? [element("p", { class: "small", text: words("Nearest class: {name}.", { name }) })]
@@ -143,8 +152,8 @@ function explain({ answer, unfamiliar, predictions }) {
 }
 
 /** Warning for models without a rule for unknown. */
-function warnWithoutUnknown({ answer, has_unknown_rule: tells }) {
-  return answer === null || tells !== false ? []
+function warnWithoutUnknown({ best, has_unknown_rule: tells }) {
+  return best === null || tells !== false ? []
     : [element("p", { class: "small", text: words("This model cannot answer “unknown”: every image gets one of its classes.") })];
 }
 

@@ -21,6 +21,7 @@ const PING_SECONDS = 15;
 const NOTICE_SECONDS = 12;
 const SLOW_SECONDS = 0.5; // opening a file takes longer only if it is very large
 const WHERE = "where";
+const FACTS_SECONDS = 2; // then those of the last visit are shown, until the server answers
 const MAX_NAMED_FILES = 5; // files that cannot be read are named
 // `looking` resolves after faces were detected in all images, one by one. `asking` is true until all have a prediction.
 // `isLocked`: the server did not accept the token, or there is none.
@@ -140,7 +141,7 @@ async function tryExample(file) {
 
 /** Build the card of an image. */
 function buildCard(image) {
-  const entry = imageCard(image, { boxes: ofFaces(), maySend, reports: page.about?.reports !== false }, {
+  const entry = imageCard(image, { boxes: ofFaces(), maySend, hasOtherDetector: page.about?.finder === "server", reports: page.about?.reports !== false }, {
     changed: refreshSubmit,
     removed: remove,
     detect: () => detect(image, () => maySend() && detectOnServer(image)),
@@ -421,17 +422,29 @@ function showTitle() {
 }
 
 async function loadFacts() {
+  const stored = JSON.parse(localStorage.getItem("about") ?? "null");
+  const answer = server.fetchFacts().then((about) => {
+    localStorage.setItem("about", JSON.stringify(about));
+    return about;
+  });
   try {
-    page.about = await server.fetchFacts();
-    localStorage.setItem("about", JSON.stringify(page.about));
+    const late = stored && new Promise((resolve) => { setTimeout(resolve, 1000 * FACTS_SECONDS, null); });
+    const about = await Promise.race([answer, ...(late ? [late] : [])]);
+    page.about = about ?? stored;
+    if (!about) answer.then(showFacts, () => {}); // the network hangs
   } catch (error) {
-    page.about = JSON.parse(localStorage.getItem("about") ?? "null");
+    page.about = stored;
     if (error.status) fail(error);
   }
+  showFacts(page.about);
+}
+
+function showFacts(about) {
+  page.about = about;
   offerLanguages(page.about?.languages ?? []);
   showTitle();
-  offerClasses(page.about);
-  showClasses(page.about, tryExample);
+  offerClasses(about);
+  showClasses(about, tryExample);
   showPlaceChoice();
 }
 

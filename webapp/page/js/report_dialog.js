@@ -116,13 +116,13 @@ const isNewBox = () => current.box?.by === "hand";
 
 /** Whether a name is that of the predicted class. */
 function isAnswer(name) {
-  const { answer } = (current.box?.part ?? current.image.whole) ?? {};
+  const { best: answer } = (current.box?.part ?? current.image.whole) ?? {};
   return Boolean(name) && name.toLowerCase() === answer?.toLowerCase();
 }
 
 /** What the server refused: the answer itself may have been typed by another name, which only the server knows. */
 function explainRefusal({ reason, detail, message }) {
-  const { answer: name } = (current.box?.part ?? current.image.whole) ?? {};
+  const { best: name } = (current.box?.part ?? current.image.whole) ?? {};
   const isAlias = reason === "already the answer" && name && detail?.includes(name) && !isAnswer(typedName());
   return isAlias ? words("“{typed}” is {name}, which is already the answer.", { typed: typedName(), name }) : message;
 }

@@ -22,7 +22,10 @@ with urlopen(Request("${address}/predict", body, headers)) as response:
 if error := image.get("error"):
     print(error["reason"], "-", error["detail"])
 for part in image.get("parts", []):
-    print(part["answer"] or "unknown", part["similarity"])`,
+    if part["unsure"]:  # below 50 %: more likely wrong than right
+        print("perhaps", part["best"], part["confidence"])
+    else:
+        print(part["answer"] or "unknown", part["confidence"])`,
   "JavaScript": `import { readFile } from "node:fs/promises";
 
 const response = await fetch("${address}/predict", {
@@ -34,5 +37,9 @@ const result = await response.json();
 if (!response.ok) throw new Error(\`\${result.detail}: \${result.hint}\`);
 const [image] = result.images;
 if (image.error) console.log(image.error.reason, "-", image.error.detail);
-for (const part of image.parts ?? []) console.log(part.answer ?? "unknown", part.similarity);`,
+for (const part of image.parts ?? []) {
+  // Unsure, below 50 %: more likely wrong than right.
+  if (part.unsure) console.log("perhaps", part.best, part.confidence);
+  else console.log(part.answer ?? "unknown", part.confidence);
+}`,
 });
