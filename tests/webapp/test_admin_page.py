@@ -197,10 +197,16 @@ def test_cards_warn_of_parts_conflicts_and_deleted_classes(
         outcome = page.inner_text("[data-report='3'] .became")
         assert outcome == "Accepted, but no longer labelled"
         # Enter right after a name accepts a class; a new one is shown first.
-        for typed, result in (("new", "Create class “new”"), ("blue", "Accepted as blue")):
+        cases = (("new", "Create class “new”"), ("blue", "Accepted as blue"))
+        for is_late, typed, result in [(True, *cases[0]), *((False, *case) for case in cases)]:
             page.click("[data-report='2'] >> text='Another class…'")
-            page.keyboard.type(f"{typed}\n")
+            page.keyboard.type(typed)
+            if is_late:  # the answer came before Enter
+                page.locator(f"#else-accept:has-text('{typed}')").wait_for()
+            page.keyboard.press("Enter")
             page.locator(f":is(#else-accept, .became):has-text('{result}')").wait_for()
+            if typed == "new":
+                assert page.locator("#else").is_visible(), "nothing was created"
             page.keyboard.press("Escape")
         page.click("[data-report='2'] .undo")
         page.locator("[data-report='2'] >> text='Refuse'").wait_for()
@@ -305,6 +311,8 @@ def test_reports_are_decided_in_browser(
         page.locator("#else-accept", has_text="mei").wait_for()
     page.fill("#else-name", "toyama")
     page.locator("#else-accept", has_text="toyama").wait_for()
+    page.keyboard.press("Enter")  # a new class: it goes to the button
+    assert page.evaluate("document.activeElement.id") == "else-accept"
     page.keyboard.press("Enter")
     wait_for(page, f"{CARDS}.some((card) => card.matches('.disputed.settled'))")
     assert "toyama" in {sample.label for sample in dataset.samples.iterate()}
