@@ -95,7 +95,9 @@ class CommandJob:
     def show_result(self, result: CommandResult | Result) -> None:
         """Print a result to stdout as text or JSON."""
         if self.as_json:
-            self.show_json(result.to_json() if isinstance(result, CommandResult) else result)
+            fields = result.to_json() if isinstance(result, CommandResult) else result
+            warnings = [line.partition("\n")[0] for line in self.progress.warnings]
+            self.show_json(fields | ({"warnings": warnings} if warnings else {}))
         elif not self.progress.quiet:
             lines = result.lines() if isinstance(result, CommandResult) else format_result(result)
             for line in lines:

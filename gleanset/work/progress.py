@@ -140,7 +140,7 @@ class Progress:
 
     def __init__(self, quiet: bool = True, as_json: bool = False) -> None:
         self.quiet, self._as_json = quiet, as_json
-        self._warnings: set[str] = set()
+        self.warnings: list[str] = []
 
     def say(self, line: str) -> None:
         """Print a message to stderr unless quiet."""
@@ -149,8 +149,8 @@ class Progress:
 
     def warn(self, line: str) -> None:
         """Print a message to stderr once, even if quiet: data may be wrong."""
-        if line not in self._warnings:
-            self._warnings.add(line)
+        if line not in self.warnings:
+            self.warnings.append(line)
             self._write(line)
 
     def _write(self, line: str) -> None:

@@ -33,6 +33,7 @@ from gleanset.errors import (
 )
 from gleanset.records import Candidate
 from harvest.http import Client, Page, parse_retry_after
+from harvest.http.policy import RETRY_STATUSES
 from harvest.secrets import redact_secrets
 
 T = TypeVar("T")
@@ -239,7 +240,7 @@ def status_error(message: str, page: Page) -> RateLimited | Blocked | Unreachabl
         )
     if page.status in (401, 403):
         return Blocked(message, "wait some hours, use another network or another source")
-    if page.status >= 500:
+    if page.status >= 500 or page.status in RETRY_STATUSES:
         return Unreachable(message, "the site has problems; run the same command again later")
     return Changed(message, _UPDATE)
 

@@ -110,6 +110,7 @@ class BackgroundImport(QObject):
         self.counts = Counter[str]()
         self.result: Mapping[str, Any] = {}
         self.unreadable: list[str] = []
+        self.warnings: list[str] = []
         self.errors: list[str] = []
         self.training_command = ""
         self._commands: list[list[str]] = []
@@ -191,6 +192,7 @@ class BackgroundImport(QObject):
         self.result = {**self.result, **end.result}
         for name in ("rejected_files", "unreadable_videos"):
             self.unreadable += end.result.get(name, {}).get("files", [])
+        self.warnings += end.result.get("warnings", [])
         error = last_error(end.words) if end.code else ""
         if "no_results" in end.result:
             error = self.tr("The site finds nothing for these words")
@@ -204,7 +206,8 @@ class BackgroundImport(QObject):
         self.changed.emit()
 
     def _dismiss_if_read(self) -> None:
-        if self.state is ImportState.DONE and not (self.unreadable or self._reading.isActive()):
+        notes = [*self.unreadable, *self.warnings]
+        if self.state is ImportState.DONE and not (notes or self._reading.isActive()):
             self.dismiss()
 
 
@@ -301,7 +304,8 @@ class ImportBar(QFrame):
                 )
         if names := self._import.unreadable:
             parts.append(self.tr("Not readable: {names}").format(names=", ".join(names)))
-        return "  ·  ".join([*parts, *self._output_texts(), *self._import.errors])
+        notes = [*self._import.warnings, *self._import.errors]
+        return "  ·  ".join([*parts, *self._output_texts(), *notes])
 
     def _output_texts(self) -> list[str]:
         """Return where the result is, what the splits have and lack, and what follows."""

@@ -54,6 +54,8 @@ def test_guess_is_printed_even_if_quiet_and_can_be_corrected(tmp_path: Path) -> 
     path.write_bytes("url,label\nftp://h/1.png,đak\nftp://h/2.png,Đorđević\n".encode("cp1250"))
     line = ("urls", path, "--column", "label=label", "-d", tmp_path / "d", "-q", "--simulate")
     assert "read as cp1252: 'ðak'" in run_here("harvest.cli", *line).stderr
+    warned = run_here("harvest.cli", *line, "--json").json["warnings"]
+    assert warned == [f"{path} is not UTF-8, read as cp1252: 'ðak'"]
     assert run_here("harvest.cli", *line, "--encoding", "cp1250").stderr == ""
     run_here("harvest.cli", *line, "--encoding", "klingon").refused(2, "klingon", "cp1252")
     run_here("harvest.cli", *line, "--encoding", "ascii").refused(3, "not text in ascii")

@@ -26,6 +26,7 @@ import msgspec
 
 from gleanset.errors import Blocked, Changed, GleansetError, NeedsLogin
 from harvest.http import Client, Page, parse_retry_after
+from harvest.http.policy import RETRY_STATUSES
 from harvest.http.throttle import RetryableError
 from harvest.results import LoginResult
 from harvest.secrets import LOGIN_HELP, Ask, check_pasted_secret, store_login
@@ -49,7 +50,7 @@ _APP = {
 # An access token is valid for an hour; it is renewed this many seconds before its end.
 _RENEWAL_MARGIN_SECONDS = 120.0
 _TOKEN_LIFETIME_SECONDS = 3600.0
-_TEMPORARY_STATUSES = frozenset({500, 502, 503, 504})
+_TEMPORARY_STATUSES = RETRY_STATUSES - {429}
 _FIREWALL = "block_waf"
 _TOKEN_ERRORS = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
 
