@@ -32,6 +32,14 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Return the lines that people read, wrapped to the width of the terminal."""
         return format_result(self.summary(), indent)
 
+    def brief(self) -> Mapping[str, Any]:
+        """Return what a recipe prints of this stage: the command itself prints more."""
+        return self.summary()
+
+    def brief_lines(self, indent: str = "") -> list[str]:
+        """Return the lines that a recipe prints of this stage."""
+        return format_result(self.brief(), indent)
+
     def with_facts(self, facts: Mapping[str, Any]) -> Self:
         """Return the result with these fields set; unknown names raise `TypeError`."""
         return msgspec.structs.replace(self, **facts)

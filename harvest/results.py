@@ -87,6 +87,16 @@ class HarvestCounts(CommandResult, kw_only=True):
             "maybe parts of one picture": self.maybe_parts_of_one_picture,
         }
 
+    def brief(self) -> dict[str, Any]:
+        """Return the counts, with the keywords and sources that found nothing or failed."""
+        parts = {
+            "weak labels": len(self.hints),
+            "keywords": _describe_parts(_find_failed(self.keywords)),
+            "sources": _describe_parts(_find_failed(self.sources)),
+            "ignored, by reason": {},
+        }
+        return self.summary() | parts
+
 
 class HarvestResult(HarvestCounts, kw_only=True):
     """Images that a run added, met again or rejected.
@@ -233,6 +243,15 @@ def _add(first: Any, second: Any) -> Any:
     if isinstance(first, dict):
         return dict((Counter(first) + Counter(second)).most_common())
     return first + second
+
+
+def _find_failed(parts: Mapping[str, HarvestCounts]) -> dict[str, HarvestCounts]:
+    """Return the parts of a search that found nothing, or did not reach their end."""
+    return {
+        name: part
+        for name, part in parts.items()
+        if part.status != OK or not any(part.counted().values())
+    }
 
 
 def _describe_parts(parts: Mapping[str, HarvestCounts]) -> list[str]:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from gleanset import Dataset
 from gleanset.command_result import AliasedResult
@@ -41,6 +42,16 @@ class AcceptanceResult(AliasedResult, kw_only=True):
     note: str = ""
     next: str = ""
     disputed: str = ""
+
+    def brief(self) -> dict[str, Any]:
+        """Return the numbers of labels and classes, and why samples stay in the queue."""
+        return {
+            "alias": self.alias,
+            "accepted": self.accepted,
+            "classes": len(self.labels),
+            "labels withdrawn": self.taken_back,
+            "left in the queue": self.left,
+        }
 
 
 @dataclass

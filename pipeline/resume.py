@@ -32,6 +32,10 @@ class StoredResult(CommandResult, kw_only=True):
         """Return the printed lines."""
         return [f"{indent}{line}" for line in self.printed]
 
+    def brief_lines(self, indent: str = "") -> list[str]:
+        """Return the printed lines."""
+        return self.lines(indent)
+
 
 class CompletedSearches:
     """Results of the searches that the interrupted run has completed, by their request."""
@@ -50,7 +54,7 @@ class CompletedSearches:
 
     def add(self, request: KeywordRequest, result: CommandResult) -> None:
         """Store the result of a completed request."""
-        stored = StoredResult(values=result.to_json(), printed=result.lines())
+        stored = StoredResult(values=result.to_json(), printed=result.brief_lines())
         self._results[_digest(request)] = stored
         write_atomic(self._file, msgspec.json.encode(self._results))
 

@@ -91,7 +91,7 @@ class RecipeResult(CommandResult):
         """Return the lines of each stage below its name."""
         lines = []
         for name, stage in self.stages.items():
-            lines += [f"{indent}{name}:", *stage.lines(f"{indent}  ")]
+            lines += [f"{indent}{name}:", *stage.brief_lines(f"{indent}  ")]
         return lines + format_result(self._ends(), indent)
 
     def _ends(self) -> dict[str, str]:

@@ -136,7 +136,7 @@ class DuplicateResult(CommandResult, kw_only=True):
     def summary(self) -> dict[str, Any]:
         """Return one line for all duplicates, then what changed and what needs a decision."""
         compared = count((self.looked_at or 0) + self.looked_at_before, "sample")
-        sets = count(self.groups, "set")
+        found = f"{self.set_aside:,} in {count(self.groups, 'set')}" if self.groups else "none"
         details = {
             "labels moved": self.labels_moved,
             "labels withdrawn": self.labels_taken_back,
@@ -146,7 +146,7 @@ class DuplicateResult(CommandResult, kw_only=True):
             "unreadable": self.unreadable,
         }
         return {
-            "duplicates": f"{self.set_aside:,} in {sets} ({compared} compared)",
+            "duplicates": f"{found} ({compared} compared)",
             **{name: number for name, number in details.items() if number},
             "labels changed": self.labels_changed,
             "labelled differently": self.labelled_differently,

@@ -49,6 +49,11 @@ class ExportResult(CommandResult, kw_only=True):
             "balance": table,
         }
 
+    def brief(self) -> dict[str, Any]:
+        """Return the number of samples, and what needs attention."""
+        details = ("splits", "changes")
+        return {name: value for name, value in self.summary().items() if name not in details}
+
     @property
     def error(self) -> DoneInPart | None:
         """The error of an export that left out unreadable images."""

@@ -137,6 +137,11 @@ class SplitResult(CommandResult, kw_only=True):
         summary["classes_with_other_test_size"] = _list_sizes(self.classes_with_other_test_size)
         return summary
 
+    def brief(self) -> dict[str, Any]:
+        """Return the sizes of the splits, and what needs attention."""
+        details = ("classes", "largest_group", "looked_for_copies", "val_and_test_labels_by")
+        return {name: value for name, value in self.summary().items() if name not in details}
+
 
 def _list_sizes(test_sizes: Mapping[str, int]) -> list[str]:
     return shorten_list([f"{label}: {number} in test" for label, number in test_sizes.items()])

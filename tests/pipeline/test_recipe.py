@@ -151,12 +151,12 @@ def test_recipe_that_trains_prints_its_results(recipe: Write, tmp_path: Path) ->
     second = run(recipe(VALID), as_json=False).checked().stdout.splitlines()
     for lines in (first, second):
         assert [line for line in lines if "_" in line and "/" not in line] == []
-        assert "  train: 12, val: 4, test: 4, groups: 20, largest group: 1" in lines
+        assert "  train: 12, val: 4, test: 4, groups: 20" in lines
         accuracy = next(line for line in lines if line.startswith("  test accuracy: "))
         assert "/4), 95% CI" in accuracy
         assert lines[-1].endswith(f"webapp serve -d {tmp_path / 'made'}")
-    assert "  added: 20" in first
-    assert "  added: 0, known: 20" in second
+    assert "  added: 20, weak labels: 2" in first
+    assert "  added: 0, known: 20, weak labels: 2" in second
 
 
 TABLES_NEEDING_SPLIT = ("export", "train")
