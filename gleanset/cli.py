@@ -29,6 +29,7 @@ from gleanset.command_result import CommandResult
 from gleanset.dataset import Dataset, has_dataset_file
 from gleanset.errors import CurrentFolderMissing, DatasetMissing, GleansetError, UsageError
 from gleanset.platform import has_current_folder
+from gleanset.removed import find_removed
 from gleanset.settings import CLUSTER_ADDRESS, LOCAL, list_settings_warnings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.terminal import format_result, wrap
@@ -277,6 +278,8 @@ def main(commands: click.Group) -> NoReturn:
         sys.stdout.flush()
     except click.exceptions.Abort as abort:
         code = _unanswered(name) if _input_ended(abort) else _interrupted(name)
+    except (click.UsageError, UsageError) as error:
+        code = _refuse_command_line(name, error)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -292,6 +295,17 @@ def main(commands: click.Group) -> NoReturn:
     except Exception:
         code = _report_unexpected_error(name)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse_command_line(name: str, error: click.UsageError | UsageError) -> int:
+    """Print what is wrong, or what replaces a removed command or option; return the exit code."""
+    if removed := find_removed([name, *sys.argv[1:]]):
+        error = UsageError(f"no longer available: {removed.name}", removed.hint)
+    if isinstance(error, click.UsageError):
+        error.show()
+    else:
+        click.echo(f"{name}: {error}", err=True)
+    return error.exit_code
 
 
 def _report_unexpected_error(name: str) -> int:

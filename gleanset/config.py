@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_or
 import msgspec
 
 from gleanset.errors import InputUnusable, RecipeError, UsageError
+from gleanset.removed import find_removed_key
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ def drop_obsolete_keys(data: dict[str, Any], shape: type) -> list[str]:
         inside = data.get(table) if table else data
         if isinstance(inside, dict) and key in inside:
             del inside[key]
-            warnings.append(f"ignored: {name}, which no longer exists (docs/dataset.md)")
+            fix = find_removed_key(name.split(".")) or "docs/dataset.md"
+            warnings.append(f"ignored: {name}, which no longer exists ({fix})")
     return warnings
 
 
@@ -142,7 +144,8 @@ def _mistakes_of_table(
             yield from _mistakes(value, shapes[key], (*place, key))
         else:
             known = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
-            yield _Mistake((*place, key), f"unknown key {key!r}", known, has_place=False)
+            fix = find_removed_key((*place, key)) or known
+            yield _Mistake((*place, key), f"unknown key {key!r}", fix, has_place=False)
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:
             yield _Mistake(place, f"the key {field.name!r} is missing", f"write {field.name} = …")

@@ -32,6 +32,7 @@ from gleanset.errors import (
     UsageError,
 )
 from gleanset.records import Candidate
+from gleanset.removed import REMOVED_SOURCE_OPTIONS
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.policy import RETRY_STATUSES
 from harvest.secrets import redact_secrets
@@ -202,6 +203,7 @@ class Source(ABC):
             if name not in options:
                 guess = did_you_mean(name, options, f"did you mean {self.name}.{{}}? ")
                 hint = f"{guess}options: {', '.join(options)}"
+                hint = REMOVED_SOURCE_OPTIONS.get(f"{self.name}.{name}", hint)
                 raise UsageError(f"{self.name} has no option {name!r}", hint)
             options[name].check(self.name, value)
             if name.endswith("endpoint"):
