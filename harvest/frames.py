@@ -79,6 +79,7 @@ class FrameHarvest:
         self._damaged = {r.item: r.detail for r in rejections if r.reason == DAMAGED}
         self._left_out: Counter[str] = Counter()
         self._subtitled_videos: list[str] = []
+        self._pale_videos: list[str] = []
         # Images of this run by SHA-256, and the number of frames of videos known before.
         self._images: set[str] = set()
         self._known_frames: dict[str, int] = {}
@@ -98,6 +99,7 @@ class FrameHarvest:
             self._importer.finish()
         self._raise_if_nothing()
         self._report_subtitles()
+        self._report_pale_frames()
         counts = self._importer.result()
         result = FramesResult(**msgspec.structs.asdict(counts), video_states=dict(self._videos))
         result.left_out = dict(self._left_out.most_common())
@@ -112,6 +114,15 @@ class FrameHarvest:
             (self.progress or Progress()).say(
                 f"many frames have burnt-in subtitles: {names[0]}{others}\n"
                 "hint: cut them off first: ffmpeg -i VIDEO -vf crop=iw:ih*0.85:0:0 OUT.mkv"
+            )
+
+    def _report_pale_frames(self) -> None:
+        if names := self._pale_videos:
+            others = f" and {len(names) - 1} more videos" if len(names) > 1 else ""
+            (self.progress or Progress()).say(
+                f"frames of HDR video are pale: {names[0]}{others}\n"
+                "hint: put an ffmpeg with the filters zscale and tonemap first in PATH, such as "
+                "that of Debian or imageio-ffmpeg, and sample it in a new dataset"
             )
 
     @property
@@ -244,6 +255,8 @@ class FrameHarvest:
             MIN_SUBTITLED_FRAMES, MIN_SUBTITLED_SHARE * len(sampled.frames)
         ):
             self._subtitled_videos.append(task.video.display_name)
+        if sampled.is_pale:
+            self._pale_videos.append(task.video.display_name)
         if sampled.seconds is not None and (self.sampling.start or 0.0) >= sampled.seconds:
             self._left_out["after the end of the video"] += 1
         if sampled.damage:

@@ -105,6 +105,9 @@ OUTPUTS = ("thumbs", "times", FULL_FRAMES)
 _SPARSE_SECONDS = 0.1
 # Longest side of frames whose size differs from the first one's; bounds the memory.
 _MAX_SIDE = 8192
+# White of HDR video: 100 nits in films, 203 in broadcasts (ITU-R BT.2408). Light above a share of
+# it is compressed, up to the peak of most masters.
+_HDR_WHITE_NITS, _HDR_PEAK_NITS, _HDR_LINEAR_SHARE = 150, 1000, 0.7
 # Seconds decoded before the start of a segment inside a video.
 LEAD_SECONDS = 4.0
 
@@ -180,7 +183,9 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
         # yadif needs a constant size; the sample aspect ratio keeps the display shape.
         wide, high = plan.facts.stored
         frames = frames.filter("scale", wide, high, eval="frame")
-        frames = frames.filter("yadif", deint="interlaced")
+        if plan.facts.fields:
+            frames = frames.filter("setfield", plan.facts.fields)
+        frames = frames.filter("yadif", deint="all" if plan.facts.fields else "interlaced")
     if plan.thin:
         # `find_due` uses these times alone, so they must include all scheduled frames.
         sparse = replace(plan.schedule, step=_SPARSE_SECONDS, within=0.0).build_expression()
@@ -255,9 +260,28 @@ def _full_frames(stream: Any, plan: DecodePlan) -> Any:
     options = {"out_range": "pc" if plan.rgb else "tv", "eval": "frame"}
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
-    scaled = frames.filter("scale", *_size_expressions(plan), **options)
+    if plan.facts.transfer:
+        scaled = frames.filter("scale", *_size_expressions(plan), out_range="tv", eval="frame")
+        converted = _convert_to_bt709(scaled, plan.facts.transfer)
+        scaled = converted.filter("scale", **options) if plan.rgb else converted
+    else:
+        scaled = frames.filter("scale", *_size_expressions(plan), **options)
     pixels = "rgba" if plan.facts.alpha else "rgb24" if plan.rgb else "yuv420p"
     return scaled.filter("format", pixels).filter("showinfo", checksum=0)
+
+
+def _convert_to_bt709(frames: Any, transfer: str) -> Any:
+    """Convert BT.2020 colors, HDR or not, to BT.709 in video range."""
+    wide = {"min": "2020_ncl", "pin": "2020", "tin": transfer, "rin": "limited"}
+    linear = {"min": "gbr", "pin": "2020", "tin": "linear"}
+    light = frames.filter("zscale", **wide, t="linear", npl=_HDR_WHITE_NITS)
+    light = light.filter("format", "gbrpf32le")
+    light = light.filter("zscale", **linear, p="709")
+    if transfer != "2020_10":
+        peak = _HDR_PEAK_NITS / _HDR_WHITE_NITS
+        light = light.filter("tonemap", "mobius", param=_HDR_LINEAR_SHARE, peak=peak, desat=0)
+    gamma = {"t": "709", "m": "709", "p": "709", "r": "limited"}
+    return light.filter("zscale", **linear | {"pin": "709"}, **gamma).filter("format", "yuv420p")
 
 
 def _size_expressions(plan: DecodePlan) -> tuple[str, str]:

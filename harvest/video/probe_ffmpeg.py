@@ -43,8 +43,22 @@ _ROTATION = re.compile(r"displaymatrix: rotation of (-?[\d.]+) degrees")
 _CLOCK = re.compile(r"#tb (\d+): (\d+)/(\d+)")
 _PACKET = re.compile(r"(\d+), *(-?\d+), *(-?\d+), *(\d+),")
 _UNKNOWN = ("none", "unknown")
-# Codecs that are never interlaced.
-_PROGRESSIVE = frozenset({"vp8", "vp9", "av1", "gif", "apng", "webp", "theora", "mjpeg"})
+# Codecs without interlacing; only animated images are sure to have no combed frames.
+_ANIMATED_IMAGES = frozenset({"gif", "apng", "webp"})
+_PROGRESSIVE = _ANIMATED_IMAGES | {"vp8", "vp9", "av1", "theora"}
+# Codecs that flag each frame as interlaced or not; others leave that to the container.
+_FRAME_FLAGS = frozenset(
+    {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3", "dvvideo", "ffv1"}
+)
+# Field orders in ffmpeg's words and in those of its filter `setfield`.
+_FIELD_ORDERS = (("top first", "tff"), ("top coded", "tff"), ("bottom ", "bff"))
+# Interlaced video has 25 or 29.97 frames a second.
+_MIN_INTERLACED_RATE, _MAX_INTERLACED_RATE = 24.5, 30.1
+_IDET = re.compile(r"Single frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
+_IDET_FRAMES = 100
+# Interlaced frames of one order, at least: their number, their share (film on video has two of
+# five), and how many times as many as of the other order, which moving textures resemble as much.
+_MIN_COMBED_FRAMES, _MIN_COMBED_SHARE, _MIN_ORDER_RATIO = 8, 0.25, 4
 # Codecs of still images: next to another stream they are a cover image, not the film.
 _STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"})
 # Pixels that ffmpeg adds to a stream flagged as default when it chooses one by size.
@@ -68,6 +82,9 @@ class VideoFacts:
     `seconds` and `fps` are None if unknown; `start` is the container's first time stamp in seconds,
     which players show as 0 (0.0 if there is none: `has_start`). `decoder` is a decoder to request,
     None for ffmpeg's default. With `is_guess`, `seconds` is estimated by the size of the file.
+    `transfer` is zscale's name of the transfer function of BT.2020 colors that are converted to
+    BT.709; `is_pale` says that this ffmpeg cannot convert them. `fields` is
+    the order of fields where frames are not flagged; if it `is_unclear`, `find_fields` looks.
     """
 
     container: str
@@ -86,6 +103,10 @@ class VideoFacts:
     decoder: str | None = None
     has_start: bool = True
     is_guess: bool = False
+    transfer: str | None = None
+    is_pale: bool = False
+    fields: str | None = None
+    is_unclear: bool = False
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -133,6 +154,28 @@ def probe(video: Path) -> VideoFacts:
     if container:
         raise Unreadable("not a video", "it has no video stream")
     raise Unreadable("not a video", find_failure_reason([line for line in lines if line]))
+
+
+def find_fields(video: Path, facts: VideoFacts) -> VideoFacts:
+    """Return the facts with the order of fields that images show where the file states none."""
+    if not facts.is_unclear:
+        return facts
+    begin = (facts.seconds or 0.0) / 3
+    frames = video_input(ss=f"{begin:.3f}")[str(facts.stream)].filter("idet")
+    output = ffmpeg.output(frames, "-", format="null", **{"frames:v": _IDET_FRAMES})
+    log = read_ffmpeg_log(build_command(output, video, "info"), _PROBE_TIMEOUT_SECONDS)
+
+    counts = [(int(top), int(bottom), int(rest)) for top, bottom, rest in _IDET.findall(log)]
+    top, bottom, progressive = np.sum([(0, 0, 0), *counts], axis=0).tolist()
+    combed = max(top, bottom)
+    is_combed = (
+        combed >= _MIN_COMBED_FRAMES
+        and combed >= _MIN_ORDER_RATIO * min(top, bottom)
+        and combed >= _MIN_COMBED_SHARE * (top + bottom + progressive)
+    )
+    if not is_combed:
+        return facts
+    return replace(facts, fields="tff" if top > bottom else "bff", interlaced=True)
 
 
 def _read_lost_length(video: Path, container: str) -> float | None:
@@ -223,6 +266,14 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     decoder = _ALPHA_DECODERS.get(codec) if _ALPHA_MODE.search(match.group(3)) else None
     decoder = decoder if decoder and _has_decoder(decoder) else None
     pixels = _PIXELS.search(description)
+    alpha = bool(decoder or (pixels and _ALPHA.match(pixels.group(1))))
+    transfer = None if alpha else _find_wide_transfer(description)
+    order = next((order for words, order in _FIELD_ORDERS if words in description), None)
+    rate = _frame_rate(description)
+    may_be_combed = codec not in _ANIMATED_IMAGES and (
+        rate is None or _MIN_INTERLACED_RATE < rate < _MAX_INTERLACED_RATE
+    )
+    converts = transfer is not None and _has_tone_mapping(find_ffmpeg())
     return VideoFacts(
         container,
         codec,
@@ -232,13 +283,17 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
         _pixel_aspect(description, size),
         rotation is not None and round(float(rotation.group(1)) / 90) % 2 == 1,
         *_duration_and_start(log),
-        _frame_rate(description),
+        rate,
         codec not in _PROGRESSIVE and "progressive" not in description,
-        _is_bt709(description, height),
-        bool(decoder or (pixels and _ALPHA.match(pixels.group(1)))),
+        converts or _is_bt709(description, height),
+        alpha,
         decoder,
         _START.search(log) is not None,
         "Estimating duration from bitrate" in log,
+        transfer if converts else None,
+        transfer is not None and not converts,
+        None if codec in _FRAME_FLAGS else order,
+        may_be_combed and order is None,
     )
 
 
@@ -246,6 +301,23 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
 def _has_decoder(name: str) -> bool:
     command = [find_ffmpeg(), "-hide_banner", "-c:v", name, "-i", os.devnull]
     return "Unknown decoder" not in read_ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
+
+
+@cache
+def _has_tone_mapping(program: str) -> bool:
+    source = "nullsrc=s=16x16,zscale,format=gbrpf32le,tonemap"
+    command = [program, "-hide_banner", "-nostdin", "-f", "lavfi", "-i", source]
+    return "No such filter" not in read_ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
+
+
+def _find_wide_transfer(description: str) -> str | None:
+    """Return zscale's name of the transfer function of BT.2020 or HDR colors; None for others."""
+    pixels = _PIXELS.search(description)
+    colors = (pixels.group(2) or "") if pixels else ""
+    for transfer in ("smpte2084", "arib-std-b67"):
+        if transfer in colors:
+            return transfer
+    return "2020_10" if "bt2020nc" in colors else None
 
 
 def _pixel_aspect(description: str, size: re.Match[str]) -> float:

@@ -22,7 +22,7 @@ from harvest.video.frame import RawFrame, encode, has_subtitle
 from harvest.video.frame_selector import FrameCandidate, FrameChooser, FrameFollower, FrameSelector
 from harvest.video.inputs import LocalVideo
 from harvest.video.intros import Fingerprint
-from harvest.video.probe_ffmpeg import VideoFacts, probe
+from harvest.video.probe_ffmpeg import VideoFacts, find_fields, probe
 from harvest.video.sampling import Sampling
 
 Advance = Callable[[float], None]
@@ -145,12 +145,14 @@ class SampledVideo:
 
     `left_out` counts intervals without a frame by reason; `damage` describes damage to the video,
     `seconds` is its length; `subtitled` frames seem to have a burnt-in subtitle.
+    If `is_pale`, colors are HDR, which this ffmpeg cannot convert.
     """
 
     frames: list[StoredFrame] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     damage: str = ""
     subtitled: int = 0
+    is_pale: bool = False
     seconds: float | None = None
     fingerprints: list[Fingerprint] = field(default_factory=list)
     error: Unreadable | None = None
@@ -211,8 +213,9 @@ class VideoSampler:
         return self._result
 
     def _sample(self) -> None:
-        self._facts = facts = read_facts(self._video)
+        self._facts = facts = find_fields(self._video, read_facts(self._video))
         self._result.seconds = facts.seconds
+        self._result.is_pale = facts.is_pale
         self._advance(0.0)
         plan = make_plan(self._sampling, facts)
         segment = VideoSegment(plan, self._sampling, self._result.fingerprints)
