@@ -98,6 +98,7 @@ def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
         "cut": asdict(read.cutting),
         "unknown_below": facts.rule.unknown_below,
         "unfamiliar_below": facts.rule.unfamiliar_below,
+        "unfamiliar_by_class": facts.rule.unfamiliar_by_class,
         "thresholds": facts.rule.thresholds,
         "scale": msgspec.to_builtins(facts.scale),
     }

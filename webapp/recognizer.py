@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, starmap
 from typing import Any
 
 import msgspec
@@ -111,14 +111,14 @@ def predict_values(
     def take_answers(image: _ProcessedImage) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
         pairs = zip(image.parts, answers, strict=False)
-        return image.to_json("parts", (_part(loaded.model, *pair) for pair in pairs))
+        return image.to_json("parts", starmap(_part, pairs))
 
     model = {"run": loaded.run, "model_version": loaded.version}
     return [model | {"images": list(map(take_answers, images))} for images in processed]
 
 
-def _part(model: Model, part: ImagePart, answer: ImagePrediction) -> JsonDict:
-    threshold, similarity = model.facts.rule.unfamiliar_below, answer.similarity
+def _part(part: ImagePart, answer: ImagePrediction) -> JsonDict:
+    threshold, similarity = answer.unfamiliar_below, answer.similarity
     unfamiliar = threshold is not None and similarity is not None and similarity < threshold
     rule = {"unfamiliar": unfamiliar, "unfamiliar_below": threshold}
     return part_to_json(part, answer) | rule

@@ -88,8 +88,29 @@ class RecallThreshold(msgspec.Struct, frozen=True):
         )
 
 
+class ClassUnknownThreshold(msgspec.Struct, frozen=True):
+    """Threshold for images predicted as class `name`, by its own `count` images.
+
+    They are of `groups` groups, and `unknown` are rejected. A new image of the class is rejected
+    with a probability of at most `on_average`; without images nothing is known.
+    """
+
+    name: str
+    below: float
+    count: int = 0
+    groups: int = 0
+    unknown: int = 0
+    on_average: float = 1.0
+
+
+MAX_LISTED_CLASSES = 5
+
+
 class UnknownThreshold(msgspec.Struct, frozen=True):
     """Images whose similarity to the training data is `below` this are predicted "unknown".
+
+    `by_class` are the thresholds of images predicted as one of the classes, `below` is that of
+    classes added later.
 
     Attributes
     ----------
@@ -124,14 +145,29 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     left_out_interval: Interval | None = None
     rejected_sure: int | None = None
     left_out_sure: int | None = None
+    by_class: tuple[ClassUnknownThreshold, ...] = ()
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The threshold of each class."""
+        return {part.name: part.below for part in self.by_class}
+
+    @property
+    def exceptions(self) -> list[ClassUnknownThreshold]:
+        """Classes with too few groups to hold the target, the smallest first."""
+        parts = [part for part in self.by_class if part.groups < self.needed]
+        return sorted(parts, key=lambda part: part.groups)
 
     def describe(self) -> str:
         """Return the rule, its cost, what it finds and the guarantee as a line."""
         source = "held-out images" if self.folds else "val"
+        low, high = min(self.limits.values(), default=0), max(self.limits.values(), default=0)
+        limit = f"{low:.3f} to {high:.3f} by class" if high - low >= 0.0005 else f"{self.below:.3f}"
         words = (
-            f"similarity < {self.below:.3f}; rejects {self.unknown / self.count:.1%} of known "
+            f"similarity < {limit}; rejects {self.unknown / self.count:.1%} of known "
             f"images ({self.unknown}/{self.count} of {source}, {count(self.groups, 'group')}; "
-            f"with each group counted once, at most {self.on_average:.1%} on average)"
+            f"with each group counted once, at most {self.on_average:.1%} on average"
+            f"{self._describe_classes()})"
         )
         if self.left_out_classes:
             share = self.left_out_unknown / self.left_out
@@ -146,6 +182,22 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
         if not self.needed:
             return f"{words}; 0% cannot be guaranteed"
         return f"{words}; to guarantee {100 * self.target:.4g}%, val needs {self.needed:,} groups"
+
+    def _describe_classes(self) -> str:
+        if not self.by_class:
+            return ""
+        words = f", and at most {100 * self.target:.4g}% of those of each class"
+        if not self.exceptions:
+            return words
+        listed = [
+            f"{part.name} ({count(part.count, 'image')}: at most {part.on_average:.0%})"
+            if part.count
+            else f"{part.name} (no image to check)"
+            for part in self.exceptions[:MAX_LISTED_CLASSES]
+        ]
+        if others := len(self.exceptions) - len(listed):
+            listed.append(f"{others} others")
+        return f"{words} except {', '.join(listed)}"
 
 
 NO_UNKNOWN_RULE = "never predicted: too few held-out images to choose a threshold"
@@ -167,10 +219,11 @@ class DecisionRule(msgspec.Struct, frozen=True):
     """How scores become predictions.
 
     Scores are divided by `temperature`, and `offsets` are added by class, before softmax
-    (`outputs.py`). A prediction is "unknown" if its probability is below `unknown_below`, or
-    its similarity to the training data (the membership, if the run has one) below
-    `unfamiliar_below`. A class in `thresholds` is protected: another class is predicted only if
-    all others together have more than that probability.
+    (`outputs.py`). A prediction is "unknown" if its probability is below `unknown_below`, or its
+    similarity to the training data (the membership, if the run has one) below the value of its
+    class in `unfamiliar_by_class`, or `unfamiliar_below` for other classes. A class in `thresholds`
+    is protected: another class is predicted only if all others together have more than that
+    probability.
     """
 
     temperature: Annotated[float, Meta(gt=0)] = 1.0
@@ -179,6 +232,12 @@ class DecisionRule(msgspec.Struct, frozen=True):
     effects: ThresholdEffects = ThresholdEffects()
     offsets: dict[str, float] = {}
     unfamiliar_below: float | None = None
+    unfamiliar_by_class: dict[str, float] = {}
+
+    def similarity_limits(self, classes: Sequence[str]) -> Floats:
+        """Return the similarity below which each class becomes "unknown" (-inf: never)."""
+        other = -math.inf if self.unfamiliar_below is None else self.unfamiliar_below
+        return np.array([self.unfamiliar_by_class.get(name, other) for name in classes])
 
     def class_offsets(self, classes: Sequence[str]) -> list[float]:
         """Return the offset of each class."""
@@ -194,10 +253,14 @@ class DecisionRule(msgspec.Struct, frozen=True):
 
 
 class Decisions(NamedTuple):
-    """Predicted class numbers or `UNKNOWN` (int64, N), and probabilities (N x C)."""
+    """Predicted class numbers or `UNKNOWN` (int64, N), and probabilities (N x C).
+
+    `limits` (N) are the similarities below which these predictions are unknown.
+    """
 
     classes: Indices
     probabilities: Floats
+    limits: Floats
 
 
 def calibrate_with_rule(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Scores:
@@ -226,12 +289,13 @@ def decide(
             # Above every probability, in order of probability if several classes claim an image.
             ranked[claimed, number] += 2
     predicted = ranked.argmax(1).astype(np.int64)
+    limits = rule.similarity_limits(classes)[predicted]
     if rule.unknown_below is not None:
         confidences = confidences_of(predicted, probabilities, membership)
         predicted = np.where(confidences < rule.unknown_below, UNKNOWN, predicted)
-    if rule.unfamiliar_below is not None and similarity is not None:
-        predicted = np.where(similarity < rule.unfamiliar_below, UNKNOWN, predicted)
-    return Decisions(predicted, probabilities)
+    if similarity is not None:
+        predicted = np.where(similarity < limits, UNKNOWN, predicted)
+    return Decisions(predicted, probabilities, limits)
 
 
 def confidences_of(
@@ -423,10 +487,11 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
                 f"the run has no statistics of its training data ({SCALE_FILE})",
                 "train again: baseline train",
             )
-        unfamiliar = choose_unknown_threshold(
-            val.similarity, val.groups, request.max_rejection_rate
+        labels = [val.classes[number] for number in val.outputs.y]
+        unfamiliar = choose_class_thresholds(
+            val.similarity, val.groups, request.max_rejection_rate, labels, val.classes
         )
-        rule = rule.but(unfamiliar_below=unfamiliar.below)
+        rule = rule.but(unfamiliar_below=unfamiliar.below, unfamiliar_by_class=unfamiliar.limits)
     measured = tuple(
         measure_recall_threshold(val, name, share, rule) for name, share in protected.items()
     )
@@ -525,15 +590,7 @@ def choose_unknown_threshold(
     """
     numbers = group_numbers(groups)
     cases = int(numbers.max()) + 1
-    order = np.argsort(similarity, kind="stable")
-    ranked = similarity[order]
-    weight = (1 / np.bincount(numbers))[numbers][order]
-    # The share strictly below each value, with the additional group.
-    shares = (np.append(0.0, weight.cumsum()[:-1]) + 1) / (cases + 1)
-    first = np.append(True, ranked[1:] != ranked[:-1])
-    fits = np.flatnonzero(first & (shares <= max_share + _EPSILON))
-    row = int(fits[-1]) if len(fits) else 0
-    below = float(ranked[row]) - THRESHOLD_MARGIN
+    below, on_average = _highest_threshold(similarity, numbers, max_share, 1)
     unknown = similarity < below
     return UnknownThreshold(
         below=below,
@@ -541,7 +598,63 @@ def choose_unknown_threshold(
         count=len(similarity),
         groups=cases,
         unknown=int(unknown.sum()),
-        on_average=float(shares[row]),
+        on_average=on_average,
         needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
-        guaranteed=float(shares[row]) <= max_share + _EPSILON,
+        guaranteed=on_average <= max_share + _EPSILON,
+    )
+
+
+def _highest_threshold(
+    similarity: Floats, numbers: Indices, max_share: float, additional: float
+) -> tuple[float, float]:
+    """Return the highest threshold for a share, and the share strictly below it.
+
+    `additional` groups count as rejected. If no threshold fits, it is that below all values.
+    """
+    order = np.argsort(similarity, kind="stable")
+    ranked = similarity[order]
+    weight = (1 / np.bincount(numbers))[numbers][order]
+    cases = int(numbers.max()) + 1
+    shares = (np.append(0.0, weight.cumsum()[:-1]) + additional) / (cases + additional)
+    first = np.append(True, ranked[1:] != ranked[:-1])
+    fits = np.flatnonzero(first & (shares <= max_share + _EPSILON))
+    row = int(fits[-1]) if len(fits) else 0
+    return float(ranked[row]) - THRESHOLD_MARGIN, float(shares[row])
+
+
+def choose_class_thresholds(
+    similarity: Floats,
+    groups: Groups,
+    max_share: float,
+    labels: Sequence[str],
+    classes: Sequence[str],
+) -> UnknownThreshold:
+    """Choose thresholds that reject at most `max_share` of the known images of each class.
+
+    A threshold is that of `choose_unknown_threshold`, or lower for a class whose held-out images
+    (by `labels`, N) it would reject more often: a class with few images differs from most training
+    images. A class of `classes` without images gets the lowest threshold of all.
+    """
+    overall = choose_unknown_threshold(similarity, groups, max_share)
+    of_label, of_group = np.array(labels), np.array(groups)
+    parts = []
+    for name in classes:
+        rows = of_label == name
+        if not rows.any():
+            continue
+        own, numbers = similarity[rows], group_numbers(of_group[rows].tolist())
+        # Half a group is between the share of these images and a bound for a new one, which would
+        # find a tenth fewer unknown images (docs/results.md).
+        highest, share = _highest_threshold(own, numbers, max_share, 0.5)
+        below = min(highest, overall.below)
+        cases = int(numbers.max()) + 1
+        bound = (share * (cases + 0.5) + 0.5) / (cases + 1)
+        unknown = int((own < below).sum())
+        parts.append(ClassUnknownThreshold(name, below, len(own), cases, unknown, bound))
+    lowest = min((part.below for part in parts), default=overall.below)
+    missing = [ClassUnknownThreshold(name, lowest) for name in classes if name not in of_label]
+    return msgspec.structs.replace(
+        overall,
+        unknown=sum(part.unknown for part in parts),
+        by_class=(*parts, *missing),
     )

@@ -111,7 +111,7 @@ def fit_decision_rule(
 def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMetrics:
     """Return the metrics of what users get."""
     outputs, classes = split.outputs, split.classes
-    answers, probabilities = decide(outputs.logits, classes, rule, split.similarity)
+    answers, probabilities, _ = decide(outputs.logits, classes, rule, split.similarity)
     right, is_unknown = answers == outputs.y, answers == UNKNOWN
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
     np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)

@@ -27,13 +27,19 @@ from baseline.evaluation.decision_rule import (
     DecisionRule,
     FeatureScale,
     ThresholdEffects,
-    choose_unknown_threshold,
+    choose_class_thresholds,
     compute_output_similarity,
     confidences_of,
     decide,
 )
 from baseline.evaluation.intervals import share_interval_or_none
-from baseline.evaluation.outputs import Outputs, concatenate_outputs, load_outputs, save_outputs
+from baseline.evaluation.outputs import (
+    Floats,
+    Outputs,
+    concatenate_outputs,
+    load_outputs,
+    save_outputs,
+)
 from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet
@@ -175,6 +181,8 @@ MAX_KNOWN_REJECTED = 0.08
 UNKNOWN_FOLDS = 5
 MIN_VAL_GROUPS = 100
 """Groups of val from which folds do not improve the threshold."""
+MIN_CLASS_GROUPS = 12
+"""Groups of a class needed to hold `MAX_KNOWN_REJECTED` for it."""
 MAX_IMAGES_TO_FOLD = 2000
 """Training images up to which training the folds takes seconds."""
 MAX_REJECTED_SAMPLES = 500
@@ -245,7 +253,7 @@ def add_unknown_rule(
         folds = MEMBERSHIP_FOLDS
         scores |= dict(zip(left_out.known_keys, left_out.known.tolist(), strict=True))
     elif (
-        len({groups[key] for key in scores}) < MIN_VAL_GROUPS
+        _has_few_groups(data.examples)
         and data.frozen_backbone
         and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD
     ):
@@ -255,36 +263,50 @@ def add_unknown_rule(
             folds = UNKNOWN_FOLDS
     if not scores:
         return rule
-    group_names = [groups[key] for key in scores]
-    threshold = choose_unknown_threshold(
-        np.array(list(scores.values())), group_names, MAX_KNOWN_REJECTED
+    label_of = {s.key: str(s.label) for part in data.examples.splits.values() for s in part}
+    threshold = choose_class_thresholds(
+        np.array(list(scores.values())),
+        [groups[key] for key in scores],
+        MAX_KNOWN_REJECTED,
+        [label_of[key] for key in scores],
+        data.classes,
     )
     if not threshold.guaranteed:
         return rule
+    rule = rule.but(unfamiliar_below=threshold.below, unfamiliar_by_class=threshold.limits)
+    limits = rule.similarity_limits(data.classes)
+    figures = {} if left_out is None else measure_outsiders(left_out, limits)
     rejected = _predict_rejected(data, trained.net)
-    rejected_scores = dict[str, float]()
-    rejected_sure = 0
     if rejected is not None:
-        rejected = with_distances(rejected, scale)
-        rejected_scores = compute_similarity(rejected)
-        final = rule.but(unfamiliar_below=threshold.below)
-        rejected_sure = _count_sure(rejected, data.classes, final, [*rejected_scores.values()])
-    threshold = msgspec.structs.replace(
-        threshold,
-        folds=folds,
-        rejected=len(rejected_scores),
-        rejected_unknown=sum(value < threshold.below for value in rejected_scores.values()),
-        rejected_sure=rejected_sure,
-        **({} if left_out is None else measure_outsiders(left_out, threshold.below)),
-    )
-    return rule.but(
-        unfamiliar_below=threshold.below, effects=ThresholdEffects(unfamiliar=threshold)
-    )
+        outputs = with_distances(rejected, scale)
+        similarity = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
+        predicted, probabilities, _ = decide(outputs.logits, data.classes, rule, similarity)
+        confidences = confidences_of(predicted, probabilities, outputs.membership)
+        is_sure = (predicted != UNKNOWN) & (confidences >= SURE_CONFIDENCE)
+        figures |= {
+            "rejected": len(outputs),
+            "rejected_unknown": int((predicted == UNKNOWN).sum()),
+            "rejected_sure": int(is_sure.sum()),
+        }
+    threshold = msgspec.structs.replace(threshold, folds=folds, **figures)
+    return rule.but(effects=ThresholdEffects(unfamiliar=threshold))
 
 
-def measure_outsiders(left_out: LeftOutImages, below: float) -> dict[str, Any]:
-    """Return what `UnknownThreshold` says of left-out classes; only images for a few classes."""
-    is_unknown = left_out.outsiders < below
+def _has_few_groups(examples: Examples) -> bool:
+    """Return whether folds of train improve thresholds for "unknown" that are chosen on val."""
+    groups: dict[str, set[str]] = {name: set() for name in examples.classes}
+    for sample in examples.splits["val"]:
+        groups[str(sample.label)].add(examples.groups[sample.key])
+    smallest = min(map(len, groups.values()))
+    return sum(map(len, groups.values())) < MIN_VAL_GROUPS or smallest < MIN_CLASS_GROUPS
+
+
+def measure_outsiders(left_out: LeftOutImages, limits: Floats) -> dict[str, Any]:
+    """Return what `UnknownThreshold` says of left-out classes; only images for a few classes.
+
+    `limits` (C) are the similarities below which images of the known classes are unknown.
+    """
+    is_unknown = left_out.outsiders < limits[left_out.nearest_classes]
     # A confidence is at most the membership.
     may_be_sure = ~is_unknown & (left_out.outsiders >= SURE_CONFIDENCE)
     figures: dict[str, Any] = {
@@ -298,16 +320,6 @@ def measure_outsiders(left_out: LeftOutImages, below: float) -> dict[str, Any]:
     # Images of one class are found or missed together.
     interval = share_interval_or_none(is_unknown, left_out.outsider_classes)
     return figures | {"left_out_classes": classes, "left_out_interval": interval}
-
-
-def _count_sure(
-    outputs: Outputs, classes: Sequence[str], rule: DecisionRule, similarity: Sequence[float]
-) -> int:
-    """Return how many images get a class with a confidence of `SURE_CONFIDENCE` or more."""
-    scores = np.array(similarity) if similarity else None
-    predicted, probabilities = decide(outputs.logits, classes, rule, scores)
-    confidences = confidences_of(predicted, probabilities, outputs.membership)
-    return int(((predicted != UNKNOWN) & (confidences >= SURE_CONFIDENCE)).sum())
 
 
 def _fix_choices(settings: Settings, facts: Mapping[str, Any]) -> Settings:

@@ -139,13 +139,15 @@ class TrainFeatures(NamedTuple):
 class LeftOutImages(NamedTuple):
     """Probabilities of left-out images of known classes, and of images of left-out classes.
 
-    `known_keys` are the samples, `outsider_classes` the class numbers.
+    `known_keys` are the samples, `outsider_classes` and `nearest_classes` the class numbers of
+    outsiders, and of the classes that they are most similar to.
     """
 
     known_keys: tuple[str, ...]
     known: Floats
     outsider_classes: Indices
     outsiders: Floats
+    nearest_classes: Indices
 
 
 def fit_membership(
@@ -164,7 +166,7 @@ def fit_membership(
     sample = np.sort(random.permutation(len(train.y))[:MAX_FOLD_SAMPLES])
     part = train.at(sample)
     classes = random.permutation(np.unique(part.y))
-    known, outsiders = list[tuple[Indices, Floats]](), list[tuple[Indices, Floats]]()
+    known, outsiders = list[_LeftOutPart](), list[_LeftOutPart]()
     folds = split_stratified_groups(part.y, part.groups, FOLDS, seed)
     if len(classes) < MIN_CLASSES or not folds:
         return None
@@ -178,19 +180,33 @@ def fit_membership(
         ):
             if len(learned) and len(left):
                 fitted = _fit_centers(part.at(learned), background, identity, fit_scaling)
-                results.append((left, fitted.distances(part.x[left, 0])))
+                distances = fitted.distances(part.x[left, 0])
+                results.append(_LeftOutPart(left, distances, np.unique(part.y[learned])))
     if not known or not outsiders:
         return None
-    known_rows, near = zip(*known, strict=True)
-    outsider_rows, far = zip(*outsiders, strict=True)
+    known_rows, near, _ = zip(*known, strict=True)
+    outsider_rows, far, _ = zip(*outsiders, strict=True)
     rows, left_rows = np.concatenate(known_rows), np.concatenate(outsider_rows)
     weights = _fit_weights([*near, *far], part.y[np.append(rows, left_rows)], len(rows))
     fitted = replace(_fit_centers(train, background, identity, fit_scaling), weights=weights)
     unique_rows, first = np.unique(left_rows, return_index=True)
     inside, outside = (np.concatenate([*map(fitted.weigh, kind)]) for kind in (near, far))
+    nearest = np.concatenate(
+        [each.classes[(each.distances @ weights[:-1]).argmax(1)] for each in outsiders]
+    )
     known_keys = tuple(part.keys[row] for row in rows)
-    left_out = LeftOutImages(known_keys, inside, part.y[unique_rows], outside[first])
+    left_out = LeftOutImages(
+        known_keys, inside, part.y[unique_rows], outside[first], nearest[first]
+    )
     return fitted, left_out
+
+
+class _LeftOutPart(NamedTuple):
+    """Rows that a fold left out, and their distances to the `classes` it learned."""
+
+    rows: Indices
+    distances: Floats
+    classes: Indices
 
 
 def _fit_centers(

@@ -74,8 +74,9 @@ KEY = "gleanset"
 FILE = f"{KEY}.json"
 """The name of the same JSON in the zip behind a LiteRT file."""
 EXPORT_AGAIN = "export it again: baseline export"
-FORMAT, MIN_FORMAT = 7, 6
-"""Format of a card, and the oldest that is read. Since 7 there is an output `membership`."""
+FORMAT, MIN_FORMAT = 8, 6
+"""Format of a card, and the oldest that is read. Since 7 there is an output `membership`, since 8
+`unfamiliar_by_class`."""
 SQUARES: dict[Fit, str] = {
     "stretch": "scaled to size x size, ignoring the aspect ratio",
     "crop": "cropped to a square (the middle of a wide image, the top of a tall one) and "
@@ -86,7 +87,10 @@ INPUT = (
     "(bilinear with antialiasing); scaling to 0..1, normalization and grayscale are done inside"
 )
 SHARED = ("run", "size", "classes", "gallery", "crops", "scale", "fit")
-RULE = ("temperature", "unknown_below", "thresholds", "offsets", "unfamiliar_below")
+RULE = (
+    *("temperature", "unknown_below", "thresholds", "offsets"),
+    *("unfamiliar_below", "unfamiliar_by_class"),
+)
 """Fields of a card that are those of `ModelFacts` and of its decision rule."""
 OUTPUTS = {
     "probabilities": "float32 N x classes, in the order of classes, calibrated: they sum to 1",
@@ -109,9 +113,10 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Scores are divided by `temperature` and `offsets` are added, both inside the model. Below the
     probability `unknown_below` the prediction is "unknown"; a class in `thresholds` is predicted
     unless all others together have more than that probability. The prediction is also "unknown" if
-    the similarity to the training data is below `unfamiliar_below`. That is the output
-    `membership`, by which confidences are multiplied. For a model with a gallery, it is the largest
-    similarity to its images. For models without either it is the largest of the probabilities
+    the similarity to the training data is below the value of its class in `unfamiliar_by_class`, or
+    `unfamiliar_below` for other classes. That is the output `membership`, by which confidences are
+    multiplied. For a model with a gallery, it is the largest similarity to its images. For models
+    without either it is the largest of the probabilities
     to the power of 1 / (2 x distance), divided by their sum, where distance is the root mean square
     of (embedding - mean) / deviation, both of `scale`. `crops` are the ways in which training
     images were cropped, most frequent first, and `crops_note` describes them; None if not recorded.
@@ -135,6 +140,7 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crops: tuple[CropMethod, ...] | None = None
     offsets: dict[str, float] = {}
     unfamiliar_below: float | None = None
+    unfamiliar_by_class: dict[str, float] = {}
     scale: FeatureScale | None = None
     fit: Fit = "stretch"
     weights: tuple[str, ...] = ()

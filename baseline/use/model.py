@@ -6,6 +6,7 @@ several threads.
 """
 
 import functools
+import math
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -62,7 +63,7 @@ class ImagePrediction:
     `predictions` are sorted by probability, `nearest` are the most similar gallery images. `box` is
     the face in pixels of the upright image, None for the whole image. `similarity` is that to the
     training data (`baseline.evaluation.decision_rule`), None for older models. A model that
-    `has_unknown_rule` can predict unknown.
+    `has_unknown_rule` can predict unknown: below `unfamiliar_below`, which depends on the class.
     """
 
     best: str | None
@@ -71,6 +72,7 @@ class ImagePrediction:
     box: Box | None = None
     similarity: float | None = None
     has_unknown_rule: bool = False
+    unfamiliar_below: float | None = None
     confidence: float | None = None
 
     @property
@@ -170,7 +172,7 @@ class Model:
         scores = np.log(np.maximum(outputs.probabilities, np.finfo(np.float32).tiny))
         similarity = self._training_similarity(outputs, scores)
         rule = self.facts.rule.but(temperature=1.0, offsets={})
-        predicted = decide(scores, self.classes, rule, similarity, outputs.membership).classes
+        decisions = decide(scores, self.classes, rule, similarity, outputs.membership)
         values = [None] * len(pixels) if similarity is None else similarity.tolist()
         probabilities = outputs.probabilities
         if outputs.membership is not None:
@@ -184,8 +186,11 @@ class Model:
                 similarity=values[row],
                 has_unknown_rule=rule.unfamiliar_below is not None,
                 confidence=None if label == UNKNOWN else float(probabilities[row, label]),
+                unfamiliar_below=None if math.isinf(limit) else limit,
             )
-            for row, label in enumerate(predicted)
+            for row, (label, limit) in enumerate(
+                zip(decisions.classes.tolist(), decisions.limits.tolist(), strict=True)
+            )
         ]
 
     def embed(self, images: Iterable[ImageInput]) -> Floats:

@@ -114,6 +114,7 @@ def test_card_shows_cost_of_unknown_threshold(settings: ServeSettings, run: Path
     assert result["has_unknown_rule"]
     names = ("on_average", "count", "groups", "rejected", "rejected_unknown")
     assert [result["unknown_rule"][name] for name in names] == [0.09, 40, 30, 8, 7]
+    assert result["unknown_rule"]["by_class"] == []
 
 
 def test_card_counts_sources_and_licences(settings: ServeSettings, run: Path) -> None:

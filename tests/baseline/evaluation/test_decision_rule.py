@@ -1,5 +1,8 @@
 """Decision rules: thresholds of protected classes, and the threshold for "unknown"."""
 
+import json
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from scipy.special import ndtr
 
 from baseline.data.pixels import Pixels
 from baseline.data.runs import write_run_json
+from baseline.evaluation import decision_rule
 from baseline.evaluation.decision_rule import (
     SCALE_FILE,
     UNKNOWN,
@@ -19,6 +23,7 @@ from baseline.evaluation.decision_rule import (
     RuleRequest,
     SplitAnswers,
     ThresholdEffects,
+    choose_class_thresholds,
     choose_rule,
     choose_unknown_threshold,
     compute_training_similarity,
@@ -299,3 +304,78 @@ def test_gallery_model_rejects_by_nearest_similarity() -> None:
     result = Model(FixedGalleryEngine(0.5)).predict_pixels(np.zeros((2, 8, 8, 3), np.uint8))
     assert [prediction.similarity for prediction in result] == pytest.approx([0.9, 0.4])
     assert [prediction.label for prediction in result] == ["a", None]
+
+
+def test_rare_class_is_not_rejected_for_the_common_one() -> None:
+    random = np.random.default_rng(0)
+    similarity = np.append(random.normal(0.9, 0.03, 120), random.normal(0.6, 0.03, 8))
+    labels = ["common"] * 120 + ["rare"] * 8
+    groups = np.arange(128)
+    alone = choose_unknown_threshold(similarity, groups, 0.08)
+    assert (similarity[120:] < alone.below).all(), "one threshold rejects the whole class"
+
+    chosen = choose_class_thresholds(similarity, groups, 0.08, labels, ("common", "lone", "rare"))
+    assert chosen.limits["rare"] < 0.6 < 0.8 < chosen.limits["common"]
+    unknown = {part.name: part.unknown for part in chosen.by_class}
+    assert unknown == {"common": 1, "rare": 0, "lone": 0}
+    assert chosen.limits["lone"] == chosen.limits["rare"]
+    assert [part.name for part in chosen.exceptions] == ["lone", "rare"]
+    assert chosen.exceptions[1].on_average == pytest.approx(1 / 9)
+    exceptions = "lone (no image to check), rare (8 images: at most 11%)"
+    assert f"at most 8% of those of each class except {exceptions}" in chosen.describe()
+    rule = DecisionRule(unfamiliar_below=chosen.below, unfamiliar_by_class=chosen.limits)
+    logits = np.array([[5, 0, 0], [0, 0, 5], [0, 0, 5]], np.float32)
+    decisions = decide(logits, ("common", "added", "rare"), rule, np.array([0.7, 0.58, 0.3]))
+    assert decisions.classes.tolist() == [UNKNOWN, 2, UNKNOWN]
+    assert decisions.limits.tolist() == [chosen.limits["common"], *[chosen.limits["rare"]] * 2]
+    assert rule.similarity_limits(("added",)).tolist() == [chosen.below]
+
+
+def test_share_of_rejected_images_is_held_for_each_class() -> None:
+    random = np.random.default_rng(5)
+    names, counts = ("a", "b"), (60, 14)
+    labels = np.repeat(names, counts).tolist()
+    rates = []
+    for _ in range(300):
+        similarity = np.append(random.normal(1, 1, counts[0]), random.normal(0, 1, counts[1]))
+        chosen = choose_class_thresholds(similarity, np.arange(74), 0.08, labels, names)
+        assert not chosen.exceptions
+        assert all(part.unknown <= 0.08 * part.count for part in chosen.by_class)
+        assert max(chosen.limits.values()) <= chosen.below
+        rates.append((ndtr(chosen.limits["a"] - 1), ndtr(chosen.limits["b"])))
+    rates_of_a, rates_of_b = np.mean(rates, axis=0)
+    assert rates_of_a < 0.08
+    # One threshold for both rejects 17 % of the smaller class.
+    assert 0.05 < rates_of_b < 0.08
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_page_decides_with_class_thresholds() -> None:
+    names = ("common", "rare", "constructor")
+    rule = DecisionRule(unfamiliar_below=0.5, unfamiliar_by_class={"common": 0.8, "rare": 0.2})
+    random = np.random.default_rng(2)
+    probabilities = random.dirichlet(np.ones(3), 60)
+    similarity = random.random(60)
+    card = {
+        "classes": names,
+        "shown": names,
+        "thresholds": {},
+        "unknown_below": None,
+        "unfamiliar_below": rule.unfamiliar_below,
+        "unfamiliar_by_class": rule.unfamiliar_by_class,
+    }
+    script = Path(decision_rule.__file__).parents[2] / "webapp" / "page" / "js" / "decision.js"
+    program = (
+        f"import {{ decide }} from {json.dumps(script.as_uri())};"
+        f"const card = {json.dumps(card)}, rows = {json.dumps(probabilities.tolist())};"
+        f"const members = {json.dumps(similarity.tolist())};"
+        "const results = rows.map((row, n) => decide(card, row, members[n], null, null));"
+        "console.log(JSON.stringify(results.map((each) => [each.best, each.unfamiliar_below])));"
+    )
+    command = ["node", "--input-type=module", "--eval", program]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    decisions = decide(np.log(probabilities).astype(np.float32), names, rule, similarity)
+    labels = [None if number == UNKNOWN else names[number] for number in decisions.classes]
+    expected = zip(labels, decisions.limits.tolist(), strict=True)
+    assert json.loads(ran.stdout) == [list(pair) for pair in expected]
+    assert {*labels} == {None, *names}

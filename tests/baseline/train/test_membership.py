@@ -124,7 +124,8 @@ def test_few_left_out_classes_are_a_rough_estimate(classes: int, measured: int |
     numbers = np.arange(classes)
     # One is unknown, one unsure, the others may get a class for sure.
     outsiders = np.append([0.1, 0.45], np.full(classes - 2, 0.6))
-    result = measure_outsiders(LeftOutImages((), none, numbers, outsiders), 0.4)
+    left_out = LeftOutImages((), none, numbers, outsiders, numbers)
+    result = measure_outsiders(left_out, np.full(classes, 0.4))
     assert result.get("left_out_classes") == measured
     assert (result["left_out"], result["left_out_unknown"]) == (classes, 1)
     assert result["left_out_sure"] == classes - 2

@@ -41,6 +41,11 @@ function describeUnknownRule({ has_unknown_rule: tells, unknown_rule: rule, dete
   if (rule) {
     paragraphs.push(paragraph(words("The threshold was chosen so that on average at most {share} of images of these classes become “unknown” (on {images} held-out images, {groups} groups); other images may differ.",
       { share: percent(rule.on_average), images: rule.count, groups: rule.groups })));
+    const exceptions = rule.by_class.filter((each) => each.groups < rule.needed);
+    if (exceptions.length) {
+      const names = exceptions.map((each) => `\u2068${each.name}\u2069 (${each.count})`).join(", ");
+      paragraphs.push(paragraph(words("That is also held for each class, except those with too few held-out images: {names}.", { names })));
+    }
     if (!["whole", "drawnface"].includes(detector)) {
       paragraphs.push(paragraph(words("This applies to faces found by {detector}; faces found only by drawnface are “unknown” more often.", { detector })));
     }

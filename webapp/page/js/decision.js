@@ -14,12 +14,14 @@ export function decide(card, probabilities, membership, embedding, gallerySimila
   const best = ranked.indexOf(Math.max(...ranked));
   const similarity = membership ?? computeSimilarity(card, probabilities, embedding, gallerySimilarities);
   const isUncertain = card.unknown_below !== null && probabilities[best] * (membership ?? 1) < card.unknown_below;
-  const isUnfamiliar = card.unfamiliar_below !== null && similarity !== null && similarity < card.unfamiliar_below;
+  const limits = new Map(Object.entries(card.unfamiliar_by_class ?? {}));
+  const limit = limits.get(card.classes[best]) ?? card.unfamiliar_below;
+  const isUnfamiliar = limit !== null && similarity !== null && similarity < limit;
   const isHidden = !card.shown.includes(card.classes[best]);
   const label = isUncertain || isUnfamiliar || isHidden ? null : card.classes[best];
   const confidence = label === null ? null : probabilities[best] * (membership ?? 1);
   const unsure = confidence !== null && confidence < SURE_CONFIDENCE;
-  return { answer: unsure ? null : label, unsure, best: label, confidence, similarity, unfamiliar: isUnfamiliar, unfamiliar_below: card.unfamiliar_below, has_unknown_rule: card.unfamiliar_below !== null };
+  return { answer: unsure ? null : label, unsure, best: label, confidence, similarity, unfamiliar: isUnfamiliar, unfamiliar_below: limit, has_unknown_rule: card.unfamiliar_below !== null };
 }
 
 /** Similarity to the training data; null if the model has no statistics of it. */
