@@ -80,7 +80,7 @@ function describeMetrics(card) {
       { unknown: formatShare(metrics.unknown), before: formatShare(metrics.accuracy_before_unknown) })));
   }
   const isNeverUnsure = own && below >= SURE_CONFIDENCE;
-  if (metrics.unsure !== null && !isNeverUnsure) {
+  if (metrics.unsure && !isNeverUnsure) {
     paragraphs.push(paragraph(words("{unsure} of these images get a class with a confidence below 50 %, {right} of them the right one: the page adds a question mark, and programs get no answer.",
       { unsure: metrics.unsure, right: metrics.unsure_right })));
   }
