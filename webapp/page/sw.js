@@ -3,6 +3,8 @@
 
 const PAGE = "page";
 const NETWORK_SECONDS = 2; // a network may hang for a minute before it fails
+const SLOW_SECONDS = 10; // after such a wait the cache answers at once: a page has files that load others
+let slowUntil = 0;
 const FILES = [
   "./", "card.html", "style.css", "icon.svg", "icon-192.png", "manifest.webmanifest",
   ...["worker_client", "box_editor", "bulk", "card", "cutting", "decision", "device", "device_worker", "dom", "finder",
@@ -45,10 +47,22 @@ async function fetchAndCache(request, url, cache) {
 }
 
 /** The value of a promise; `otherwise` if it fails, or takes too long. */
-const orAfterTimeout = (promise, otherwise) => Promise.race([
-  promise.catch(() => otherwise),
-  new Promise((resolve) => { setTimeout(resolve, 1000 * NETWORK_SECONDS, otherwise); }),
-]);
+function orAfterTimeout(promise, otherwise) {
+  const seconds = Date.now() < slowUntil ? 0 : NETWORK_SECONDS;
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      slowUntil = Date.now() + 1000 * SLOW_SECONDS;
+      resolve(otherwise);
+    }, 1000 * seconds);
+    promise.then((value) => {
+      slowUntil = 0;
+      return value;
+    }, () => otherwise).then((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    });
+  });
+}
 
 /** Whether the server still has the cached version; true if it does not answer. */
 async function isCurrent(cached, url) {
