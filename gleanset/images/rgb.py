@@ -105,10 +105,10 @@ def scale_values(
     else:
         # In 64 bits: the difference of two 32-bit floats may overflow.
         numbers = np.nan_to_num(values.astype(np.float64), posinf=0.0, neginf=0.0)
-        low, most = float(numbers.min()), float(numbers.max())
-        if values.dtype.kind == "f" and low >= 0 and _MIN_WHITE <= most <= 1:
-            low, most = 0.0, 1.0
-        scaled = ((numbers - low) * (255 / ((most - low) or 1.0))).round().astype(np.uint8)
+        low, peak = float(numbers.min()), float(numbers.max())
+        if values.dtype.kind == "f" and low >= 0 and _MIN_WHITE <= peak <= 1:
+            low, peak = 0.0, 1.0
+        scaled = ((numbers - low) * (255 / ((peak - low) or 1.0))).round().astype(np.uint8)
     gray: npt.NDArray[np.uint8] = 255 - scaled if invert else scaled
     return gray
 

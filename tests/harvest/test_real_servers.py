@@ -38,7 +38,7 @@ def client() -> Iterator[Client]:
         ("１２７.0.0.1", "127.0.0.1"),
     ],
 )
-def test_hosts_beyond_ascii_are_those_of_browsers(written: str, host: str) -> None:
+def test_hosts_beyond_ascii_are_encoded_as_in_browsers(written: str, host: str) -> None:
     assert normalize_url(f"http://u@{written}:8080/a.png") == f"http://{host}:8080/a.png"
     assert normalize_url(f"http://{host}/") == f"http://{host}/"
 
@@ -128,7 +128,7 @@ def test_page_of_a_list_is_sent_as_referer(tmp_path: Path) -> None:
     assert pages == ["http://h/post/1", None]
 
 
-def test_hosts_that_demand_a_page_of_their_site() -> None:
+def test_required_referers() -> None:
     for host in ("i.pximg.net", "I-F.PXIMG.NET:443"):
         assert get_required_referer(f"https://{host}/1.png") == "https://www.pixiv.net/"
     assert get_required_referer("https://notpximg.net/1.png") is None
