@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from labelled_images import picture, put, run_export, run_import, run_labeler
 from PIL import Image, ImageChops
-from tools_for_tests import encode, read_files
+from tools_for_tests import encode, read_files, run_here, write_pictures
 
 from gleanset import Box, Dataset, Origin
 from gleanset.db.classes import Placement, Placements
@@ -146,6 +146,29 @@ def test_simulation_prints_sizes_before_and_after(unequal: Dataset, tmp_path: Pa
     assert ["rei", "2", "5"] in lines
     assert run_labeler(*words, "--json").json["balance"]["rei"] == {"before": 2, "after": 5}
     assert not (tmp_path / "out").exists()
+
+
+def test_recipe_splits_by_number_and_exports_balanced_classes(tmp_path: Path) -> None:
+    write_pictures(tmp_path / "photos", [f"cat/{n}.jpg" for n in range(12)])
+    write_pictures(tmp_path / "photos", [f"owl/{n}.jpg" for n in range(6)], first=20)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        "title = 'Owls'\n[[folder]]\npath = 'photos'\nhints_from_folders = true\n"
+        "[crop]\ndetector = 'whole'\n"
+        "[split]\nratio = '1:0:0'\ntest_per_class = 2\n"
+        "[export]\nto = 'exports/balanced'\nbalance = 'augment'\ntarget = 11\n"
+    )
+    root = tmp_path / "owls"
+    printed = run_here("pipeline.cli", "run", recipe, "--into", root).checked().stdout
+    assert ["owl", "4", "11"] in [line.split() for line in printed.splitlines()]
+    images = images_by_class(root / "exports/balanced")
+    sizes = {place: len(paths) for place, paths in images.items()}
+    assert sizes == {
+        ("train", "cat"): 11,
+        ("train", "owl"): 11,
+        ("test", "cat"): 2,
+        ("test", "owl"): 2,
+    }
 
 
 @pytest.mark.parametrize(
