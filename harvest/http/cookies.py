@@ -1,7 +1,7 @@
 """Cookies within one fetch."""
 
 from collections.abc import Mapping
-from http.cookiejar import CookieJar
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import SimpleNamespace
 from typing import Any
 from urllib.request import Request
@@ -16,7 +16,8 @@ class FetchCookies:
     """
 
     def __init__(self) -> None:
-        self._jar = CookieJar()
+        # No cookie for all of .co.uk.
+        self._jar = CookieJar(DefaultCookiePolicy(strict_domain=True))
 
     def add_to(self, headers: Mapping[str, str], url: str) -> Mapping[str, str]:
         """Return headers with the cookies for an address."""

@@ -101,7 +101,7 @@ def test_damaged_palette_is_still_refused() -> None:
         decode(make_png([b"\0"] * 2, 1, 3, palette))
 
 
-def test_animation_begins_after_an_image_that_is_not_part_of_it() -> None:
+def test_animation_begins_after_its_separate_default_image() -> None:
     notice = Image.new("RGB", (60, 40), RED)
     frames = [Image.new("RGB", (60, 40), color) for color in (BLUE, "green")]
     for count in (1, 2):
