@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -23,21 +24,33 @@ from baseline.request import (
     parse_share,
 )
 from baseline.settings import load_preset
-from gleanset.cli import CommandJob, Result, create_program, job_options
+from gleanset.cli import CommandJob, create_program, job_options
 from gleanset.cli import main as run_main
+from gleanset.command_result import CommandResult
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.hub import load_hub_models
 from gleanset.files.store import FILE_GONE
 from gleanset.html.words import count
 from gleanset.named_files import find_location
 from gleanset.request import request_options
-from gleanset.terminal import escape_name, format_table
+from gleanset.terminal import escape_name
 from gleanset.tree import summarize_ignored
 
 if TYPE_CHECKING:
     from baseline.evaluation.decision_rule import RuleRequest
+    from baseline.evaluation.summary import (
+        ComparisonResult,
+        EvaluationResult,
+        LabelIssuesResult,
+        TrainedRun,
+    )
+    from baseline.prelabel.prelabeling import PrelabelReport
+    from baseline.train.trials import CrossValidationResult, FoldPreview
     from baseline.use.crops import CropPlan
     from baseline.use.engines import ModelFacts
+    from baseline.use.export.export_run import ExportedRun
+    from baseline.use.gallery_files import GalleryAddition, GalleryList, GalleryRemoval
+    from baseline.use.model import Prediction
     from baseline.use.predict import FilePrediction
 
 
@@ -49,10 +62,18 @@ SECTIONS = {
 commands = create_program("baseline", "Train, evaluate and use baseline models.", sections=SECTIONS)
 
 
+class TrainingPreview(CommandResult, kw_only=True):
+    """The settings that a training would have."""
+
+    settings: dict[str, Any]
+
+
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
 @job_options(simulate=True, on=True)
 @request_options(TrainRequest)
-def train(job: CommandJob, request: TrainRequest) -> Result:
+def train(
+    job: CommandJob, request: TrainRequest
+) -> TrainedRun | CrossValidationResult | TrainingPreview | FoldPreview:
     """Train a model and evaluate it on test.
 
     An interrupted run resumes from its last checkpoint.
@@ -61,13 +82,10 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
     """
     request.check()
     if job.simulate and request.folds is None:
-        return {"settings": load_preset(request.preset, request.texts()).to_json()}
+        return TrainingPreview(settings=load_preset(request.preset, request.texts()).to_json())
     require_transfer()
-    from baseline.data.runs import run_folder
-    from baseline.evaluation.report.page import REPORT
-    from baseline.evaluation.summary import summarize_training
     from baseline.train.train_run import train_run
-    from baseline.train.trials import plan_folds, run_cross_validation, summarize_cross_validation
+    from baseline.train.trials import plan_folds, run_cross_validation
 
     with job.open() as dataset:
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
@@ -75,29 +93,30 @@ def train(job: CommandJob, request: TrainRequest) -> Result:
         if request.folds is not None and job.simulate:
             return plan_folds(dataset, settings, request.folds)
         if request.folds is not None:
-            result = run_cross_validation(
+            return run_cross_validation(
                 dataset, settings, request.folds, progress=job.progress, say=job.say
             )
-            return result if job.as_json else summarize_cross_validation(result)
-        result = train_run(dataset, settings, progress=job.progress, say=job.say)
-        folder = run_folder(dataset, str(result["run"]))
-        report = folder.absolute() / REPORT
-    result |= {"report": str(report)} if report.is_file() else {}
-    return result if job.as_json else summarize_training(result, folder, job.root)
+        return train_run(dataset, settings, progress=job.progress, say=job.say)
+
+
+class BackboneList(CommandResult, kw_only=True):
+    """Names of backbones, each with its description."""
+
+    backbones: list[str]
 
 
 @commands.command(epilog="Example: baseline backbones --json")
 @job_options(dataset=False)
-def backbones(job: CommandJob) -> Result:
+def backbones(job: CommandJob) -> BackboneList:
     """List the bundled backbones and known models on a hub."""
     names = load_hub_models("baseline.features")["names"]
-    return {"backbones": [f"{name}: {description}" for name, description in names.items()]}
+    return BackboneList(backbones=[f"{name}: {text}" for name, text in names.items()])
 
 
 @commands.command(epilog="Example: baseline prelabel -d my-dataset")
 @job_options(on=True)
 @request_options(PrelabelRequest)
-def prelabel(job: CommandJob, request: PrelabelRequest) -> Result:
+def prelabel(job: CommandJob, request: PrelabelRequest) -> PrelabelReport:
     """Suggest classes for samples, and which to label next.
 
     Trains on the labelled samples, with the features of the preset transfer; this takes seconds
@@ -110,15 +129,12 @@ def prelabel(job: CommandJob, request: PrelabelRequest) -> Result:
     options = {key: str(value) for key, value in request.options.items()}
     load_preset("transfer", options)
     from baseline.prelabel.prelabeling import prelabel as run_prelabel
-    from baseline.prelabel.prelabeling import summarize_prelabel
 
     with job.open() as dataset:
         settings = load_preset("transfer", options, dataset.pin_of)
-        result = run_prelabel(dataset, settings, job.progress)
-        return result if job.as_json else summarize_prelabel(dataset, result)
+        return run_prelabel(dataset, settings, job.progress)
 
 
-MAX_LISTED_ISSUES = 20
 _TEST_WARNING = (
     "choosing between runs by test makes its accuracy too optimistic: choose by --split val"
 )
@@ -127,7 +143,7 @@ _TEST_WARNING = (
 @commands.command(epilog="Example: baseline evaluate --protect photo=99.9% --max-rejection-rate 5%")
 @job_options()
 @request_options(EvaluateRequest)
-def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
+def evaluate(job: CommandJob, request: EvaluateRequest) -> EvaluationResult:
     """Evaluate a run on the current samples.
 
     The default is the latest run. Its report is rewritten. Thresholds are chosen on val and
@@ -137,11 +153,7 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
     require_transfer()
     from baseline.evaluation.evaluate import reevaluate_run
     from baseline.evaluation.report.page import write_report
-    from baseline.evaluation.summary import (
-        evaluation_to_json,
-        list_evaluation_warnings,
-        summarize_evaluation,
-    )
+    from baseline.evaluation.summary import EvaluationResult, list_evaluation_warnings
 
     rule_request = _parse_rule_request(request)
     split = request.split or ("val" if rule_request.any else "test")
@@ -150,8 +162,7 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> Result:
         report = write_report(dataset, evaluation.run)
     for line in list_evaluation_warnings(evaluation):
         job.say(f"baseline: {line}")
-    result = evaluation_to_json(evaluation) if job.as_json else summarize_evaluation(evaluation)
-    return result | {"report": str(report)}
+    return EvaluationResult(evaluation=evaluation, report=str(report))
 
 
 def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
@@ -170,7 +181,7 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
 @commands.command(epilog="Example: baseline compare --split val -d my-dataset")
 @job_options()
 @request_options(CompareRunsRequest)
-def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
+def compare(job: CommandJob, request: CompareRunsRequest) -> ComparisonResult:
     """Compare runs on the images they were all evaluated on.
 
     Default: all finished runs. Stored outputs are used: run 'baseline evaluate' first to use
@@ -180,7 +191,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
     """
     from baseline.data.runs import list_finished_runs
     from baseline.evaluation.compare import compare as compare_runs
-    from baseline.evaluation.summary import COMPARISON_COLUMNS, format_comparison_row
+    from baseline.evaluation.summary import ComparisonResult
 
     with job.open() as dataset:
         comparison = compare_runs(
@@ -190,21 +201,13 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> Result:
         job.say(f"baseline: {_TEST_WARNING}")
     if comparison.size_warning:
         job.say(f"baseline: {comparison.split} has {comparison.size_warning}")
-    values: Result = msgspec.to_builtins(comparison)
-    if not job.as_json:
-        del values["runs"]
-        if not job.progress.quiet:
-            for line in format_table(
-                [COMPARISON_COLUMNS, *map(format_comparison_row, comparison.runs)]
-            ):
-                job.show(line)
-    return values
+    return ComparisonResult(comparison=comparison)
 
 
 @commands.command(epilog="Example: baseline label-issues --folds 5 -d my-dataset")
 @job_options()
 @request_options(LabelIssuesRequest)
-def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
+def label_issues(job: CommandJob, request: LabelIssuesRequest) -> LabelIssuesResult:
     """Find labels that out-of-fold predictions contradict.
 
     Cross-validates the settings of a run (default: latest) on all labelled samples. Label issues
@@ -213,6 +216,7 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
     require_transfer()
     from baseline.data.runs import find_finished_run
     from baseline.evaluation.report.page import write_report
+    from baseline.evaluation.summary import LabelIssuesResult, SuspectLabel
     from baseline.train.trials import find_label_issues
 
     with job.open() as dataset, dataset.stage("baseline"):
@@ -220,39 +224,20 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> Result:
         search = find_label_issues(dataset, name, folder, request.folds, job.progress)
         report = write_report(dataset, name)
         samples = [
-            issue._asdict() | {"path": find_location(dataset, issue.sample).path}
+            SuspectLabel(**issue._asdict(), path=find_location(dataset, issue.sample).path)
             for issue in search.issues
         ]
-    lines = [
-        f"{sample['sample']}: {sample['label']}, probably {sample['suggested']} "
-        f"({sample['confidence']:.0%}), {sample['path']}"
-        for sample in samples[:MAX_LISTED_ISSUES]
-    ]
-    if job.as_json:
-        return {
-            "run": name,
-            "folds": request.folds,
-            "labelled": search.labelled,
-            "evaluated": search.evaluated,
-            "agree": search.accuracy,
-            "label_issues": len(search.issues),
-            "confident": search.confident,
-            "report": str(report),
-            "samples": samples,
-        }
-    summary: Result = {
-        "label issues": f"{len(search.issues):,} of {count(search.evaluated, 'label')}"
-        + (f", {search.confident:,} of them confident" if search.issues else ""),
-        "out-of-fold accuracy": f"{search.accuracy:.1%}, {count(request.folds, 'fold')}",
-    }
-    if left_out := search.labelled - search.evaluated:
-        summary["not held out"] = count(left_out, "image")
-    if lines:
-        summary |= {
-            "clearest": lines,
-            "next": "labeler --view review, or labeler label CLASS SAMPLE",
-        }
-    return summary | {"run": name, "report": str(report)}
+    return LabelIssuesResult(
+        run=name,
+        folds=request.folds,
+        labelled=search.labelled,
+        evaluated=search.evaluated,
+        agree=search.accuracy,
+        label_issues=len(search.issues),
+        confident=search.confident,
+        report=str(report),
+        samples=samples,
+    )
 
 
 def _run_folder(job: CommandJob, run: str | None) -> Path:
@@ -274,7 +259,7 @@ def _crop_plan(job: CommandJob, facts: ModelFacts, model: Path, detector: str | 
 @commands.command(epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
 @job_options()
 @request_options(PredictRequest)
-def predict(job: CommandJob, request: PredictRequest) -> Result:
+def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
     """Predict classes of images. Give files, folders, or patterns such as 'holiday/*.jpg'.
 
     Images are cropped like the training images: a model of faces detects faces and predicts a
@@ -307,14 +292,17 @@ def predict(job: CommandJob, request: PredictRequest) -> Result:
                 folders.put(predicted)
             if table is not None:
                 table.add(predicted)
-    result = results.summarize(model.facts.run, cropping)
-    result |= summarize_ignored(ignored)
-    result |= {"table": request.csv} if request.csv else {}
-    result |= {"copied": dict(folders.counts)} if folders else {}
+    result = results.summarize(model.facts.run, cropping).with_facts(summarize_ignored(ignored))
+    result.table = request.csv or ""
+    result.copied = dict(folders.counts) if folders else None
     if request.fail and results.rejections:
         rejected = count(len(results.rejections), "file")
         raise DoneInPart(f"{rejected} rejected", "see the reasons in the result", result)
     return result
+
+
+MIN_SHOWN_CONFIDENCE = 0.0005
+MIN_SHOWN_REST = 0.005
 
 
 def format_prediction(predicted: FilePrediction) -> list[str]:
@@ -325,12 +313,54 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
     lines = []
     for part, answer in predicted.parts:
         box = f" [{','.join(map(str, part.box))}]" if part.box else ""
-        scores = ", ".join(f"{p.label} {p.confidence:.3f}" for p in answer.predictions)
+        scores = _format_scores(answer.predictions)
         outcome = "" if answer.label else f"{answer.outcome}: "
         nearest = ", ".join(f"{k.label} {k.sample[:8]} {k.similarity:.2f}" for k in answer.nearest)
         suffix = f"; nearest {nearest}" if nearest else ""
         lines.append(f"{path}{box}: {outcome}{scores}{suffix}")
     return lines
+
+
+def _format_scores(predictions: Sequence[Prediction]) -> str:
+    """Return the classes that print more than 0.000, and the confidence that is left for others."""
+    first, *others = predictions
+    shown = [first, *(p for p in others if p.confidence >= MIN_SHOWN_CONFIDENCE)]
+    texts = [f"{p.label} {p.confidence:.3f}" for p in shown]
+    rest = 1 - sum(p.confidence for p in shown)
+    if rest >= MIN_SHOWN_REST:
+        texts.append(f"other {rest:.3f}")
+    return ", ".join(texts)
+
+
+class PredictionResult(CommandResult, kw_only=True):
+    """Predictions of files, and the files that were rejected.
+
+    `answers` counts the predicted classes; the prediction of each file is printed as it comes.
+    """
+
+    ONLY_PRINTED = ("answers",)
+
+    run: str
+    images: int
+    parts: int
+    rejected: int
+    cropping: dict[str, Any]
+    predicted: list[dict[str, Any]]
+    rejections: list[dict[str, Any]]
+    ignored: int | None = None
+    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    table: str = ""
+    copied: dict[str, int] | None = None
+    answers: dict[str, int] = msgspec.field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the number of images and of each answer."""
+        summary: dict[str, Any] = {"images": self.images}
+        if self.parts != self.images:
+            summary["faces"] = self.parts
+        summary |= {"rejected": self.rejected, "predictions": self.answers, "run": self.run}
+        summary |= {"ignored": self.ignored or 0, "ignored reasons": self.ignored_reasons}
+        return summary | {"table": self.table, "copied": self.copied or {}}
 
 
 class _PredictionResults:
@@ -355,32 +385,27 @@ class _PredictionResults:
             for line in format_prediction(predicted):
                 self._job.show(line)
 
-    def summarize(self, run: str, cropping: CropPlan) -> Result:
+    def summarize(self, run: str, cropping: CropPlan) -> PredictionResult:
         """Return the result of the command. Raises `InputUnusable` if no file exists."""
         reasons = {rejection["reason"] for rejection in self.rejections}
         if reasons == {FILE_GONE} and not self._images:
             raise InputUnusable("none of these files exists", "check the names")
-        if not self._job.as_json:
-            summary: Result = {"images": self._images}
-            if (parts := self._class_counts.total()) != self._images:
-                summary["faces"] = parts
-            summary |= {"rejected": len(self.rejections)} if self.rejections else {}
-            return summary | {"predictions": dict(self._class_counts.most_common()), "run": run}
-        return {
-            "run": run,
-            "images": self._images,
-            "parts": self._class_counts.total(),
-            "rejected": len(self.rejections),
-            "cropping": cropping.to_json(),
-            "predicted": self._predicted,
-            "rejections": self.rejections,
-        }
+        return PredictionResult(
+            run=run,
+            images=self._images,
+            parts=self._class_counts.total(),
+            rejected=len(self.rejections),
+            cropping=cropping.to_json(),
+            predicted=self._predicted,
+            rejections=self.rejections,
+            answers=dict(self._class_counts.most_common()),
+        )
 
 
 @commands.command(epilog="Example: baseline export model.onnx -d my-dataset")
 @job_options()
 @request_options(ExportRequest)
-def export(job: CommandJob, request: ExportRequest) -> Result:
+def export(job: CommandJob, request: ExportRequest) -> ExportedRun:
     """Export RUN as OUT: .onnx for servers, .tflite for phones.
 
     RUN is an id or a folder; default: the latest. Preprocessing, labels and thresholds are
@@ -394,24 +419,15 @@ def export(job: CommandJob, request: ExportRequest) -> Result:
     from baseline.use.export.export_run import export_run
 
     run = names[0] if len(names) == 2 else None
-    result = export_run(job.root, run, Path(names[-1]), request.precision, job.progress)
-    return result if job.as_json else _summarize_export(result)
-
-
-def _summarize_export(result: Result) -> Result:
-    compared = count(result["images"], "image")
-    summary = {name: result[name] for name in ("file", "description", "run", "precision")}
-    summary |= {"size": f"{result['bytes'] / 1e6:.1f} MB", "classes": result["classes"]}
-    summary["same class"] = f"{result['agreement']:.1%} of {compared}, compared with the run"
-    if "accuracy" in result:
-        summary["accuracy"] = f"{result['accuracy']:.1%} ({result['accuracy_before']:.1%} before)"
-    return summary
+    return export_run(job.root, run, Path(names[-1]), request.precision, job.progress)
 
 
 @commands.command(epilog="Example: baseline gallery --class mei new/*.png -d my-dataset")
 @job_options()
 @request_options(GalleryImagesRequest)
-def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
+def gallery(
+    job: CommandJob, request: GalleryImagesRequest
+) -> GalleryList | GalleryAddition | GalleryRemoval:
     """List or change the known images of a triplet run. A new class needs no training.
 
     With --class, images are added: files, folders, or patterns such as 'new/*.jpg'. They are
@@ -426,19 +442,19 @@ def gallery(job: CommandJob, request: GalleryImagesRequest) -> Result:
         raise UsageError("--class excludes --remove", "run two commands")
     folder = _run_folder(job, request.run)
     from baseline.use.crops import expand_paths
-    from baseline.use.gallery_files import add_files, count_images, remove_class
+    from baseline.use.gallery_files import GalleryList, add_files, count_images, remove_class
     from baseline.use.run_engine import RunEngine
 
     if request.remove is not None:
         return remove_class(folder, request.remove)
     if request.label is None:
-        return {"run": folder.resolve().name, "classes": count_images(folder)}
+        return GalleryList(run=folder.resolve().name, classes=count_images(folder))
     cropping = _crop_plan(job, RunEngine.from_folder(folder).facts, folder, request.detector)
     ignored: Counter[str] = Counter()
     files = expand_paths(request.paths, ignored)
     result = add_files(folder, request.label, files, cropping.read, job.progress)
-    result |= summarize_ignored(ignored)
-    return {**result, "cropping": cropping.to_json()} if job.as_json else result
+    result.cropping = cropping.to_json()
+    return result.with_facts(summarize_ignored(ignored))
 
 
 def main() -> NoReturn:

@@ -89,15 +89,16 @@ def split_naively(dataset: Dataset, seed: int) -> None:
 def train_simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[float, float]:
     """Return the accuracy of `simple` on its test and unseen shots."""
     settings = load_preset("simple", {"epochs": str(epochs), "colour": "rgb", "seed": str(seed)})
-    result: Any = train_run(dataset, settings)
-    model, _, classes = load_model(run_folder(dataset, result["run"]))
+    result = train_run(dataset, settings)
+    model, _, classes = load_model(run_folder(dataset, result.run))
     examples = find_examples(unseen)
     arrays = load_arrays(unseen, examples, settings, "test")
     # Classes without unseen shots are missing here, so map class numbers by name.
     numbers = np.array([classes.index(name) for name in examples.classes])
     arrays = replace(arrays, y=numbers[arrays.y])
     correct = network_outputs(model, arrays).logits.argmax(1) == arrays.y
-    return result["test"]["accuracy"], float(correct.mean())
+    assert result.test is not None
+    return result.test["accuracy"], float(correct.mean())
 
 
 def compute_hog(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], list[str]]:

@@ -32,7 +32,7 @@ from gleanset.platform import has_current_folder
 from gleanset.removed import find_removed
 from gleanset.settings import CLUSTER_ADDRESS, LOCAL, list_settings_warnings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
-from gleanset.terminal import format_result, wrap
+from gleanset.terminal import format_result, wrap, wrap_error
 from gleanset.work.progress import LogHandler, Progress, closing_bars, set_current, without_bars
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
@@ -284,7 +284,7 @@ def main(commands: click.Group) -> NoReturn:
         error.show()
         code = error.exit_code
     except GleansetError as error:
-        click.echo(f"{name}: {error}", err=True)
+        _print_error(name, error)
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted(name)
@@ -328,6 +328,14 @@ def _prepare_output() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # Paths may contain bytes that are not text, and terminals may lack characters.
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _print_error(name: str, error: GleansetError) -> None:
+    """Print an error: wrapped for a person, one line each for a program that reads it."""
+    text = f"{name}: {error}"
+    if sys.stderr.isatty():
+        text = "\n".join(wrap_error(f"{name}: {error.what}", error.fix))
+    click.echo(text, err=True)
 
 
 def confirm(question: str) -> bool:

@@ -102,6 +102,19 @@ def wrap_named(name: str, text: str, indent: str = "", max_width: int | None = N
     return wrap(f"{name}: {text}", indent, max_width)
 
 
+def wrap_error(what: str, fix: str) -> list[str]:
+    """Wrap an error and its hint; a command in a long hint stays whole on a line of its own."""
+    lines = [part for line in what.splitlines() for part in wrap(line)]
+    if not fix:
+        return lines
+
+    before, colon, command = fix.rpartition(": ")
+    hint = wrap_named("hint", fix)
+    if len(hint) > 1 and colon and _UNBREAKABLE.match(command):
+        hint = [*wrap_named("hint", f"{before}:"), f"{_INDENT}{command}"]
+    return lines + hint
+
+
 def join_pairs(values: Iterable[tuple[str, str]], indent: str = "") -> list[str]:
     """Join `name: value` pairs by commas in lines, or on one each if a name is long."""
     max_width = get_line_width()
@@ -187,7 +200,7 @@ def _format_values(values: Mapping[str, Any], indent: str) -> list[str]:
     """Format values; the keys of nested ones are data, such as class names."""
     lines: list[str] = []
     for key, value in values.items():
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
             lines += wrap_named(key, value, indent)
     numbers = [(key, value) for key, value in values.items() if not isinstance(value, _NESTED)]
     lines += join_pairs([(key, _value(value)) for key, value in numbers], indent)

@@ -93,7 +93,9 @@ def _describe_test(dataset: Dataset) -> str:
     test = read_metrics(dataset.runs_folder / run.id).splits.get("test") if run else None
     if test is None:
         return ""
-    return f"{test.answer_accuracy:.0%} correct on {count(test.count, 'test image')}"
+    coverage = f", {test.coverage}" if test.coverage else ""
+    images = count(test.count, "test image")
+    return f"{test.answer_accuracy:.0%} correct on {images}{coverage}"
 
 
 def serve_sample_site(show: Callable[[str], None]) -> None:

@@ -243,14 +243,10 @@ class Stages:
         return export(dataset, target, part.options(), progress=self.progress)
 
     def _train(self, part: TrainRequest, dataset: Dataset) -> CommandResult:
-        from baseline.data.runs import run_folder
-        from baseline.evaluation.summary import summarize_training
         from baseline.train.train_run import train_run
 
         settings = load_preset(part.preset, part.texts(), dataset.pin_of)
-        result = train_run(dataset, settings, progress=self.progress, say=self.say)
-        folder = run_folder(dataset, str(result["run"]))
-        return StageResult(values=result, printed=summarize_training(result, folder, dataset.root))
+        return train_run(dataset, settings, progress=self.progress, say=self.say)
 
 
 def wrap_result(values: dict[str, object]) -> StageResult:

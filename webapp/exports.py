@@ -77,9 +77,9 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
         )
 
 
-def _export_here(task: tuple[Path, Path]) -> dict[str, object]:
+def _export_here(task: tuple[Path, Path]) -> None:
     from baseline.use.export.export_run import AUTO, export_run
 
     folder, out = task
     root = runs.find_run_dataset(folder) or folder
-    return export_run(root, str(folder), out, AUTO, Progress(quiet=True))
+    export_run(root, str(folder), out, AUTO, Progress(quiet=True))

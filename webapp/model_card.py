@@ -96,6 +96,7 @@ def _figures(figures: SplitMetrics) -> JsonDict:
         "accuracy_before_unknown": figures.accuracy,
         "interval": interval,
         "commonest_class": figures.commonest_class,
+        "untested": figures.untested,
         "small_sample": bool(figures.size_warning),
         "classes": [
             {

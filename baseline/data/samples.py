@@ -262,12 +262,7 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
             holdout[name] = reviewed
     names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))]
     holdout_names = [name for name in names if name in holdout]
-    if len(holdout_names) < folds or len(examples.classes) < 2:
-        raise InputUnusable(
-            f"{folds} folds need {folds} groups of classes with several groups, and two classes; "
-            f"there are {len(holdout_names)} and {len(examples.classes)}",
-            "label more images, or use fewer folds: --folds 2",
-        )
+    check_folds(folds, len(holdout_names), len(examples.classes))
     for fold in assign_folds(holdout, holdout_names, folds):
         # Without groups whose classes would be missing from train.
         labels = {label for name in set(names) - set(fold) for label in _labels(groups[name])}
@@ -279,6 +274,20 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
             "test": _collect_samples(holdout, sorted(test)),
         }
         yield replace(examples, splits=splits)
+
+
+def check_folds(folds: int, groups: int, classes: int) -> None:
+    """Raise `InputUnusable` if there are too few groups to hold out, or one class."""
+    if classes < 2:
+        problem = f"cross-validation needs two classes: there is {classes}"
+        raise InputUnusable(problem, "label images of another class: labeler")
+    if groups < folds:
+        fewer = f"use fewer folds: --folds {groups}; or " if groups > 1 else ""
+        raise InputUnusable(
+            f"too few groups for {folds} folds: {groups} can be held out (the images of one scene "
+            "or post are one group, and the only group of a class is always trained on)",
+            f"{fewer}label images of other scenes or posts: labeler",
+        )
 
 
 def split_stratified_groups(

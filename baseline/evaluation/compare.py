@@ -61,7 +61,10 @@ class ComparedRun:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Runs on the `count` images of `split` that all have outputs for; others are `left_out`."""
+    """Runs on the `count` images of `split` that all have outputs for; others are `left_out`.
+
+    `untested` of the `classes` have none of these images.
+    """
 
     split: str
     count: int
@@ -70,6 +73,8 @@ class Comparison:
     runs: tuple[ComparedRun, ...]
     groups: int
     effective_groups: float
+    classes: int
+    untested: tuple[str, ...]
 
     @property
     def size_warning(self) -> str:
@@ -126,7 +131,8 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
     group_by_key = assign_split_groups(dataset.db, keys)
     groups = [group_by_key[key] for key in keys]
     shared = [run.select(keys) for run in loaded]
-    counts = np.unique([labels[0][key] for key in keys], return_counts=True)[1]
+    tested, counts = np.unique([labels[0][key] for key in keys], return_counts=True)
+    classes = {name for run in loaded for name in run.classes}
     return Comparison(
         split,
         len(keys),
@@ -135,6 +141,8 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
         tuple(_compare_run(run, groups, shared[0]) for run in shared),
         len(set(groups)),
         effective_groups(groups),
+        len(classes),
+        tuple(sorted(classes - set(tested.tolist()))),
     )
 
 

@@ -25,7 +25,7 @@ from baseline.evaluation.metrics import empty_split_error
 from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, calibrate_scores, softmax
 from baseline.features.scaling import floor_deviations
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.html.words import count
+from gleanset.html.words import confidence_interval, count
 from gleanset.records import Interval
 
 FILE = "answers.json"
@@ -164,19 +164,19 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
         low, high = min(self.limits.values(), default=0), max(self.limits.values(), default=0)
         limit = f"{low:.3f} to {high:.3f} by class" if high - low >= 0.0005 else f"{self.below:.3f}"
         words = (
-            f"similarity < {limit}; rejects {self.unknown / self.count:.1%} of known "
-            f"images ({self.unknown}/{self.count} of {source}, {count(self.groups, 'group')}; "
-            f"with each group counted once, at most {self.on_average:.1%} on average"
-            f"{self._describe_classes()})"
+            f"similarity < {limit}; this is {self.unknown / self.count:.1%} of images of "
+            f"known classes ({self.unknown}/{self.count} of {source}, "
+            f"{count(self.groups, 'group')}; with each group counted once, at most "
+            f"{self.on_average:.1%} on average{self._describe_classes()})"
         )
         if self.left_out_classes:
             share = self.left_out_unknown / self.left_out
             words += f"; finds {share:.1%} of {self.left_out} images of left-out classes"
         if self.left_out_interval:
-            low, high = self.left_out_interval
-            words += f" (95% CI {100 * low:.1f}-{100 * high:.1f}%, {self.left_out_classes} classes)"
+            interval = confidence_interval(*self.left_out_interval)
+            words += f" ({interval}, {self.left_out_classes} classes)"
         if self.rejected:
-            words += f"; and {self.rejected_unknown} of {self.rejected} rejected images"
+            words += f"; {self.rejected_unknown} of {self.rejected} images that a person rejected"
         if self.guaranteed:
             return words
         if not self.needed:

@@ -26,7 +26,7 @@ from gleanset import Dataset
 from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
-from gleanset.html.words import count
+from gleanset.html.words import confidence_interval, count
 from gleanset.records import Interval
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 
 TOP_K = 5
+MIN_TELLING_GROUPS = 3
+"""With fewer groups the 95 % interval reaches from about 0 to about 1, whatever the accuracy."""
 MAX_CONFUSED_PAIRS = 10
 
 
@@ -161,6 +163,35 @@ class SplitMetrics:
         return self.count - self.answered.right - self.answered.unknown
 
     @property
+    def untested(self) -> list[str]:
+        """The classes without images, of which nothing was measured."""
+        return [score.name for score in self.classes if not score.support]
+
+    @property
+    def coverage(self) -> str:
+        """How many classes have images, or empty if all have."""
+        tested = len(self.classes) - len(self.untested)
+        return describe_coverage(tested, len(self.classes)) if self.untested else ""
+
+    @property
+    def accuracy_text(self) -> str:
+        """The accuracy that users get, what it was measured on, and its interval."""
+        parts = [f"{self.answer_accuracy:.1%} ({self.answered.right}/{self.count})"]
+        if self.coverage:
+            parts.append(self.coverage)
+        if self.groups:
+            parts.append(confidence_interval(*self.answer_interval))
+            parts.append(count(self.groups, "group"))
+        return ", ".join(parts)
+
+    @property
+    def error_text(self) -> str:
+        """The number of wrong classes, and of images predicted as "unknown"."""
+        text = count(self.wrong_answers, "wrong class", "wrong classes")
+        unknown = self.answered.unknown
+        return f"{text}, {unknown} unknown" if unknown else text
+
+    @property
     def answer_macro_f1(self) -> float:
         """Mean F1 over the classes that have images, of the predictions that users get."""
         return mean_f1(self.answered.classes)
@@ -180,6 +211,13 @@ class SplitMetrics:
         """A warning if the split has few groups, or empty."""
         return small_sample_warning(self.groups, self.effective_groups)
 
+    @property
+    def emptiness_note(self) -> str:
+        """Says that the accuracy of so few groups means nothing, or empty."""
+        if self.groups is None or self.groups >= MIN_TELLING_GROUPS:
+            return ""
+        return "too few images to say how accurate the model is"
+
     def summary(self) -> dict[str, object]:
         """Return the main metrics of what users get, as JSON values."""
         low, high = (self.answers and self.answers.interval) or (None, None)
@@ -193,6 +231,7 @@ class SplitMetrics:
             "log_loss": self.log_loss,
             "macro_f1": self.answer_macro_f1,
             "commonest_class": self.commonest_class,
+            "tested_classes": len(self.classes) - len(self.untested),
         }
 
     def confused(self, limit: int = MAX_CONFUSED_PAIRS) -> list[ConfusedPair]:
@@ -205,6 +244,11 @@ class SplitMetrics:
             if i != j and number > 1
         ]
         return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[:limit]
+
+
+def describe_coverage(tested: int, classes: int) -> str:
+    """Say how many classes have images."""
+    return f"images of {tested} of {count(classes, 'class', 'classes')}"
 
 
 MAX_MISTAKES = 20

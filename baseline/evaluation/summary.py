@@ -1,29 +1,40 @@
-"""Summaries that `baseline train`, `evaluate` and `compare` print.
+"""Results of `baseline train`, `evaluate` and `compare`, and the lines that they print.
 
 All figures are in the result (`--json`), in the run's `metrics.json` and in its report.
 """
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from baseline.data.runs import run_folder
 from baseline.evaluation.evaluate import reuse_warning
-from baseline.evaluation.metrics import ClassScore, SplitMetrics, describe_copy_search, read_metrics
+from baseline.evaluation.metrics import (
+    ClassScore,
+    SplitMetrics,
+    describe_copy_search,
+    describe_coverage,
+    read_metrics,
+)
+from baseline.evaluation.report.page import REPORT
+from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
+from gleanset.named_files import shorten_list
+from gleanset.terminal import format_table
 
 if TYPE_CHECKING:
-    from baseline.evaluation.compare import ComparedRun
+    from baseline.evaluation.compare import ComparedRun, Comparison
     from baseline.evaluation.evaluate import Reevaluation
 
 Summary = dict[str, Any]
 MAX_CONFUSED_PAIRS = 3
+MAX_LISTED_ISSUES = 20
 SPLIT_NOTES = {
     "train": "training images: not a test",
     "val": "used to tune the model: not a true test",
@@ -31,41 +42,80 @@ SPLIT_NOTES = {
 """What the accuracy on a split is worth; that of test depends on its copies."""
 
 
-def summarize_training(result: Mapping[str, Any], folder: Path, root: Path) -> Summary:
-    """Return the lines that `baseline train` prints for a run with its files in `folder`."""
-    split = next((split for split in ("test", "val") if result.get(split)), None)
-    lines: Summary = {}
-    metrics = None
-    if split is None:
-        lines["accuracy"] = "unknown: no images in test or val"
-    else:
-        with suppress(InputUnusable):  # the files of the run are gone
-            metrics = read_metrics(folder).splits.get(split)
-    if split is not None and metrics is not None:
-        lines |= summarize_accuracy(split, metrics, result.get("copies"))
-        if confused := _confused_pairs(metrics):
-            lines["most confused"] = confused
-    if result.get("unknown"):
-        lines["unknown"] = str(result["unknown"])
-    lines["training images"] = _training_images(result)
-    lines["run"] = str(result["run"])
-    if result.get("report"):
-        lines["report"] = str(result["report"])
-    commands = ["baseline predict IMAGE", "webapp serve"]
-    if split != "test":
-        commands.insert(0, "labeler split --ratio 8:1:1")
-    return lines | {"next": [f"{command} -d {shlex.quote(str(root))}" for command in commands]}
+class TrainedRun(CommandResult, kw_only=True):
+    """A finished run; the catalogue stores its fields.
 
+    `data` has the number of images by split; `val` and `test` are `SplitMetrics.summary`, None
+    without images. `metrics` are those of the printed split, None if the files of the run are gone.
+    """
 
-def _training_images(result: Mapping[str, Any]) -> str:
-    words = f"{result['data']['train']:,} ({count(result['classes'], 'class', 'classes')})"
-    if "epochs" in result:
-        words += f", {count(result['epochs'], 'epoch')} (best: {result['best_epoch']})"
-    if unseen := result.get("unseen_labels"):
-        words += f"; {count(unseen, 'label')} not reviewed"
-    if unreadable := result.get("unreadable"):
-        words += f"; {count(unreadable, 'image')} unreadable"
-    return words
+    ONLY_PRINTED = ("metrics", "option")
+
+    run: str
+    classes: int
+    data: dict[str, int]
+    epochs: int | None = None
+    best_epoch: int | None = None
+    val: dict[str, Any] | None
+    test: dict[str, Any] | None
+    calibration: Any = None
+    unknown: str = ""
+    copies: dict[str, int] | None
+    unreadable: int = 0
+    unseen_labels: int = 0
+    report: str = ""
+    metrics: SplitMetrics | None = None
+    option: str = ""
+
+    @classmethod
+    def from_run(cls, dataset: Dataset, run: str, fields: Mapping[str, Any]) -> TrainedRun:
+        """Return the result of a run with these fields, and what is printed of its files."""
+        missing_splits = {"val": None, "test": None, "copies": None}
+        result = msgspec.convert(missing_splits | dict(fields) | {"run": run}, cls)
+        result.option = dataset.option
+        folder = run_folder(dataset, run)
+        if (folder / REPORT).is_file():
+            result.report = str((folder / REPORT).absolute())
+        with suppress(InputUnusable):
+            result.metrics = read_metrics(folder).splits.get(result.printed_split)
+        return result
+
+    @property
+    def printed_split(self) -> str:
+        """The split whose accuracy is printed, or empty."""
+        if self.test:
+            return "test"
+        return "val" if self.val else ""
+
+    def summary(self) -> Summary:
+        """Return the accuracy first, then how the model was trained."""
+        split = self.printed_split
+        lines: Summary = {}
+        if not split:
+            lines["accuracy"] = "unknown: no images in test or val"
+        elif self.metrics is not None:
+            lines |= summarize_accuracy(split, self.metrics, self.copies)
+            lines["most confused"] = _confused_pairs(self.metrics)
+        lines["unknown"] = self.unknown
+        lines["training images"] = self._training_images()
+        lines["run"] = self.run
+        lines["report"] = self.report
+
+        commands = ["baseline predict IMAGE", "webapp serve"]
+        if split != "test":
+            commands.insert(0, "labeler split --ratio 8:1:1")
+        lines["next"] = [f"{command} {self.option}" for command in commands]
+        return {name: text for name, text in lines.items() if text}
+
+    def _training_images(self) -> str:
+        words = f"{self.data['train']:,} ({count(self.classes, 'class', 'classes')})"
+        if self.epochs is not None:
+            words += f", {count(self.epochs, 'epoch')} (best: {self.best_epoch})"
+        if self.unseen_labels:
+            words += f"; {count(self.unseen_labels, 'label')} not reviewed"
+        if self.unreadable:
+            words += f"; {count(self.unreadable, 'image')} unreadable"
+        return words
 
 
 def summarize_accuracy(
@@ -75,25 +125,22 @@ def summarize_accuracy(
 
     `copies` is from `summarize_copy_search` of the split.
     """
-    accuracy = f"{metrics.answer_accuracy:.1%} ({metrics.answered.right}/{metrics.count})"
-    if metrics.intervals:
-        low, high = metrics.answer_interval
-        accuracy += f", 95% CI {100 * low:.1f}-{high:.1%}"
-    if metrics.groups:
-        accuracy += f", {count(metrics.groups, 'group')}"
-    note = SPLIT_NOTES.get(split) or describe_copy_search(copies)
-    lines = {f"{split} accuracy": f"{accuracy}; {note}"}
+    notes = [metrics.emptiness_note, SPLIT_NOTES.get(split) or describe_copy_search(copies)]
+    texts = [metrics.accuracy_text, *filter(None, notes)]
+    lines = {f"{split} accuracy": "; ".join(texts)}
+    if metrics.untested:
+        lines["not tested"] = ", ".join(shorten_list(metrics.untested))
     if metrics.unknown_note:
         lines["predicted unknown"] = metrics.unknown_note
     return lines | {"majority-class baseline": f"{metrics.commonest_class:.1%}"}
 
 
 def _confused_pairs(metrics: SplitMetrics) -> str:
-    if metrics.right == metrics.count:
+    if metrics.answered.right == metrics.count:
         return ""
     pairs = metrics.confused(MAX_CONFUSED_PAIRS)
     if not pairs:
-        return f"no pair more than once ({count(metrics.count - metrics.right, 'error')})"
+        return f"no pair more than once ({metrics.error_text})"
     return "; ".join(
         f"{pair.true} as {pair.answered} ({pair.count}/{pair.total})" for pair in pairs
     )
@@ -110,44 +157,50 @@ def list_evaluation_warnings(evaluation: Reevaluation) -> list[str]:
     return [line for line in [*warnings, *evaluation.effects.describe()] if line]
 
 
-def evaluation_to_json(evaluation: Reevaluation) -> Summary:
-    """Return all figures of a repeated evaluation as JSON values."""
-    figures: Summary = msgspec.to_builtins(evaluation.figures)
-    # As in `baseline train --json`, figures are those of the predictions users get.
-    for name in ("answers", "intervals"):
-        del figures[name]
-    figures |= evaluation.figures.summary() | {
-        "classes": evaluation.figures.answered.classes,
-        "confusion": evaluation.figures.answered.confusion,
-        "mistakes": msgspec.to_builtins(evaluation.figures.answered.mistakes),
-    }
-    values: Summary = {
-        "run": evaluation.run,
-        evaluation.split: figures,
-        "copies": evaluation.copies,
-    }
-    if evaluation.earlier is not None:
-        values["looked_before"] = evaluation.earlier._asdict()
-    thresholds = msgspec.to_builtins(evaluation.effects)
-    values |= {name: threshold for name, threshold in thresholds.items() if threshold}
-    plain: Summary = msgspec.to_builtins(values)
-    return plain
+class EvaluationResult(CommandResult, kw_only=True):
+    """A repeated evaluation of a run, and its report."""
 
+    evaluation: Reevaluation
+    report: str
 
-def summarize_evaluation(evaluation: Reevaluation) -> Summary:
-    """Return the lines that `baseline evaluate` prints."""
-    metrics, split = evaluation.figures, evaluation.split
-    lines = summarize_accuracy(split, metrics, evaluation.copies)
-    lines["macro F1"] = f"{metrics.answer_macro_f1:.3f}"
-    lines["log loss"] = f"{metrics.log_loss:.3f}"
-    lines["calibration error (ECE)"] = f"{metrics.ece:.3f}"
-    if (before := metrics.uncalibrated) is not None:
-        lines["log loss"] += f" ({before.log_loss:.3f} before calibration)"
-        lines["calibration error (ECE)"] += f" ({before.ece:.3f} before calibration)"
-    if evaluation.earlier is not None and evaluation.earlier.times:
-        lines["earlier test evaluations"] = str(evaluation.earlier.times)
-    lines["classes"] = {score.name: _class_line(score) for score in metrics.answered.classes}
-    return lines | {"run": evaluation.run}
+    def to_json(self) -> Summary:
+        """Return all figures; as in `baseline train --json`, of the predictions users get."""
+        evaluation = self.evaluation
+        figures: Summary = msgspec.to_builtins(evaluation.figures)
+        for name in ("answers", "intervals"):
+            del figures[name]
+        figures |= evaluation.figures.summary() | {
+            "classes": evaluation.figures.answered.classes,
+            "confusion": evaluation.figures.answered.confusion,
+            "mistakes": msgspec.to_builtins(evaluation.figures.answered.mistakes),
+        }
+        values: Summary = {
+            "run": evaluation.run,
+            evaluation.split: figures,
+            "copies": evaluation.copies,
+        }
+        if evaluation.earlier is not None:
+            values["looked_before"] = evaluation.earlier._asdict()
+        thresholds = msgspec.to_builtins(evaluation.effects)
+        values |= {name: threshold for name, threshold in thresholds.items() if threshold}
+        plain: Summary = msgspec.to_builtins(values | {"report": self.report})
+        return plain
+
+    def summary(self) -> Summary:
+        """Return the accuracy first, then other metrics and those of each class."""
+        evaluation = self.evaluation
+        metrics = evaluation.figures
+        lines = summarize_accuracy(evaluation.split, metrics, evaluation.copies)
+        lines["macro F1"] = f"{metrics.answer_macro_f1:.3f}"
+        lines["log loss"] = f"{metrics.log_loss:.3f}"
+        lines["calibration error (ECE)"] = f"{metrics.ece:.3f}"
+        if (before := metrics.uncalibrated) is not None:
+            lines["log loss"] += f" ({before.log_loss:.3f} before calibration)"
+            lines["calibration error (ECE)"] += f" ({before.ece:.3f} before calibration)"
+        if evaluation.earlier is not None and evaluation.earlier.times:
+            lines["earlier test evaluations"] = str(evaluation.earlier.times)
+        lines["classes"] = {score.name: _class_line(score) for score in metrics.answered.classes}
+        return lines | {"run": evaluation.run, "report": self.report}
 
 
 def _class_line(score: ClassScore) -> str:
@@ -165,15 +218,95 @@ COMPARISON_COLUMNS = (
 )
 
 
-def format_comparison_row(row: ComparedRun) -> tuple[str, ...]:
-    """Return the cells of a compared run, under `COMPARISON_COLUMNS`."""
-    interval = f"{row.interval.low:.3f}-{row.interval.high:.3f}" if row.interval else "-"
-    difference, p = "-", "-"
+class SuspectLabel(msgspec.Struct, kw_only=True):
+    """A label issue with the path of its image."""
+
+    sample: str
+    label: str
+    suggested: str
+    confidence: float
+    margin: float
+    run: str
+    confident: bool
+    path: str
+
+    def line(self) -> str:
+        """Return the line that people read."""
+        suggestion = f"probably {self.suggested} ({self.confidence:.0%})"
+        return f"{self.sample}: {self.label}, {suggestion}, {self.path}"
+
+
+class LabelIssuesResult(CommandResult, kw_only=True):
+    """Labels that out-of-fold predictions contradict; `agree` is the share that they do not."""
+
+    run: str
+    folds: int
+    labelled: int
+    evaluated: int
+    agree: float
+    label_issues: int
+    confident: int
+    report: str
+    samples: list[SuspectLabel]
+
+    def summary(self) -> Summary:
+        """Return the number of issues first, then the clearest ones."""
+        issues = f"{self.label_issues:,} of {count(self.evaluated, 'label')}"
+        if self.label_issues:
+            issues += f", {self.confident:,} of them confident"
+        lines: Summary = {
+            "label issues": issues,
+            "out-of-fold agreement": f"{self.agree:.1%} of labels, {count(self.folds, 'fold')}",
+        }
+        if left_out := self.labelled - self.evaluated:
+            lines["not held out"] = count(left_out, "image")
+        if self.samples:
+            lines["clearest"] = [sample.line() for sample in self.samples[:MAX_LISTED_ISSUES]]
+            lines["next"] = "labeler --view review, or labeler label CLASS SAMPLE"
+        return lines | {"run": self.run, "report": self.report}
+
+
+class ComparisonResult(CommandResult, kw_only=True):
+    """A comparison of runs."""
+
+    comparison: Comparison
+
+    def to_json(self) -> Summary:
+        """Return the fields of the comparison."""
+        fields: Summary = msgspec.to_builtins(self.comparison)
+        return fields
+
+    def lines(self, indent: str = "") -> list[str]:
+        """Return a table of the runs, then what they were compared on."""
+        table = format_table([COMPARISON_COLUMNS, *map(_comparison_row, self.comparison.runs)])
+        return [f"{indent}{line}" for line in table] + super().lines(indent)
+
+    def summary(self) -> Summary:
+        """Return what the runs were compared on."""
+        comparison = self.comparison
+        images = f"{count(comparison.count, 'image')} of {comparison.split}"
+        compared_on = [images, count(comparison.groups, "group")]
+        if comparison.untested:
+            tested = comparison.classes - len(comparison.untested)
+            compared_on.append(describe_coverage(tested, comparison.classes))
+        return {
+            "compared on": ", ".join(compared_on),
+            "not tested": ", ".join(shorten_list(comparison.untested)),
+            "majority-class baseline": f"{comparison.commonest_class:.1%}",
+            "left out": comparison.left_out,
+        }
+
+
+def _comparison_row(row: ComparedRun) -> tuple[str, ...]:
+    interval = f"{100 * row.interval.low:.1f}-{row.interval.high:.1%}" if row.interval else "-"
+    difference = "-"
+    p = "-"
     if row.against is not None:
         mark = "*" if row.against.clear else ""
-        difference, p = f"{row.against.difference:+.3f}{mark}", f"{row.against.p:.3g}"
+        difference = f"{row.against.difference:+.1%}{mark}"
+        p = f"{row.against.p:.3g}"
     return (
-        *(row.run, f"{row.accuracy:.3f}", interval, difference, p),
+        *(row.run, f"{row.accuracy:.1%}", interval, difference, p),
         *(f"{row.log_loss:.3f}", f"{row.ece:.3f}", f"{row.macro_f1:.3f}", f"{row.seconds:.0f}"),
         "-" if row.parameters is None else f"{row.parameters:,}",
     )

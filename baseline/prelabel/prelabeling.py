@@ -7,10 +7,11 @@ import math
 import secrets
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -34,6 +35,7 @@ from curation.similarity.vectors import (
 )
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.journal import get_unseen_labels
 from gleanset.db.proposals import PrelabelSamples, Proposals, iter_proposed_samples
 from gleanset.errors import InputUnusable, UsageError
@@ -126,12 +128,144 @@ def compute_components(
     return SampleComponents(keys, np.concatenate(pages), parts)
 
 
+KEY_LETTERS = 8
+"""Letters of a sample's id that are printed."""
+LOW_CONFIDENCE = 0.5
+
+
+class PrelabelFacts(msgspec.Struct, kw_only=True):
+    """The facts of a prelabeling that are printed; without `classes` there are clusters only."""
+
+    samples: int
+    labelled: int
+    unreadable: int = 0
+    classes: int | None = None
+    clusters: int = 0
+    held_out: int = 0
+    accuracy: float | None = None
+    given_together: int = 0
+    rejected: int = 0
+    of_other_classes: int = 0
+    of_no_class_at_most: float | None = None
+
+
+class PrelabelReport(CommandResult, kw_only=True):
+    """A prelabeling with all its `facts`, and what the catalogue says of its suggestions.
+
+    `confidences` are those of all suggestions; of those that `labeler accept predictions` may
+    accept, `acceptable` has the confidences, and `dissimilar` counts the ones it leaves out.
+    """
+
+    prelabel: int
+    facts: dict[str, Any]
+    label_next: list[str]
+    seconds: dict[str, float]
+    pending: int = 0
+    confidences: list[float] = msgspec.field(default_factory=list)
+    acceptable: list[float] = msgspec.field(default_factory=list)
+    dissimilar: int = 0
+    next: list[str] = msgspec.field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the facts, and which samples to label next."""
+        names = {"prelabel": self.prelabel, **self.facts}
+        return names | {"label_next": self.label_next, "seconds": self.seconds}
+
+    def summary(self) -> dict[str, Any]:
+        """Return how good the suggestions are, or how many clusters there are."""
+        facts = msgspec.convert(self.facts, PrelabelFacts)
+        lines: dict[str, Any] = {}
+        if facts.classes is None:
+            lines["suggestions"] = "none: label samples of at least two classes"
+            lines["clusters"] = (
+                f"{facts.clusters:,} of similar samples, to label together: "
+                "labeler label NAME --cluster ID"
+            )
+        else:
+            lines |= self._describe_agreement(facts)
+            lines |= self._describe_suggestions(facts, facts.classes)
+        unreadable = f", {facts.unreadable:,} unreadable" if facts.unreadable else ""
+        labelled = f"{facts.labelled:,} labelled, {self.pending:,} pending"
+        lines["samples"] = f"{facts.samples:,} ({labelled}{unreadable})"
+        if self.label_next:
+            lines["label next"] = " ".join(key[:KEY_LETTERS] for key in self.label_next)
+        return lines | {"next": self.next}
+
+    def _describe_agreement(self, facts: PrelabelFacts) -> dict[str, str]:
+        if not facts.held_out or facts.accuracy is None:
+            return {}
+        samples = count(facts.labelled, "labelled sample")
+        others = ""
+        if facts.held_out < facts.labelled:
+            samples = f"{facts.held_out:,} of {samples}"
+            others = "; others are copies, not reviewed, or their class is in one group only"
+        name = "out-of-fold accuracy"
+        if together := facts.given_together:
+            # Such labels may be wrong together, so the figure is not an accuracy.
+            name = "out-of-fold agreement"
+            others += f"; {together:,} labelled by cluster, page or weak label, not one by one"
+        return {name: f"{facts.accuracy:.1%} ({samples}{others})"}
+
+    def _describe_suggestions(self, facts: PrelabelFacts, classes: int) -> dict[str, str]:
+        if not self.pending:
+            return {"suggestions": "none: no pending samples"}
+
+        errors = count(round(_expected_errors(self.confidences)), "error")
+        among = f" among {count(classes, 'known class', 'known classes')}"
+        among += " and rejected images" if facts.rejected else ""
+        among = "" if facts.of_other_classes else among
+        total = f"{len(self.confidences):,}/{self.pending:,} samples"
+        lines = {"suggestions": f"{total}, about {errors}{among}"}
+
+        if self.acceptable or self.dissimilar:
+            text = f"{len(self.acceptable):,} at {MIN_ACCEPT_CONFIDENCE:.0%} or more"
+            if self.acceptable:
+                text += f", about {_expected_errors(self.acceptable):.1f} errors"
+            if self.dissimilar:
+                text += f"; left out: {self.dissimilar:,} unlike the labelled images of the class"
+            lines["confident"] = text
+        if uncertain := sum(c < LOW_CONFIDENCE for c in self.confidences):
+            lines["uncertain"] = f"{uncertain:,} below {LOW_CONFIDENCE:.0%}"
+        return lines | {"other classes": self._describe_other_classes(facts)}
+
+    def _describe_other_classes(self, facts: PrelabelFacts) -> str:
+        if facts.of_other_classes:
+            samples = count(facts.of_other_classes, "sample")
+            return f"about {samples} of classes without labels, included in these errors"
+        if facts.of_no_class_at_most is None:
+            return "images of other classes are additional errors; reject some"
+        errors = count(max_wrong_count(facts.of_no_class_at_most, self.confidences), "error")
+        return (
+            f"at most {errors} with images of other classes, if they are as frequent as among "
+            "decided samples"
+        )
+
+
+def describe_suggestions(dataset: Dataset, report: PrelabelReport) -> None:
+    """Add to a report what the catalogue says of its suggestions, and the next commands."""
+    report.pending = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
+    suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
+    report.confidences = [sample.proposals[0].confidence for sample in suggested]
+    confident = {
+        sample.sample: sample.proposals[0]
+        for sample in suggested
+        if sample.proposals[0].confidence >= MIN_ACCEPT_CONFIDENCE
+    }
+    # What `labeler accept predictions` leaves in the queue, too.
+    dissimilar = find_dissimilar_proposals(dataset, {key: p.label for key, p in confident.items()})
+    report.dissimilar = len(dissimilar)
+    report.acceptable = [p.confidence for key, p in confident.items() if key not in dissimilar]
+    report.next = _next_commands(
+        dataset, bool(report.acceptable), report.pending, report.facts.get("classes") is not None
+    )
+
+
 STAGE = "prelabel"
 
 
 def prelabel(
     dataset: Dataset, settings: Settings, progress: Progress | None = None
-) -> dict[str, object]:
+) -> PrelabelReport:
     """Suggest classes for all samples of a dataset, store them and return the metrics.
 
     `settings` are those of a transfer preset: its backbone, weights, size and seed are used.
@@ -148,7 +282,7 @@ def prelabel(
         return _run_prelabel(dataset, settings, progress or Progress())
 
 
-def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> dict[str, object]:
+def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> PrelabelReport:
     started = time.monotonic()
     samples = list(PrelabelSamples(dataset.db).iterate())
     keys = {sample.key for sample in samples}
@@ -185,110 +319,17 @@ def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> d
         if folder.name != space:  # vectors of earlier prelabelings
             shutil.rmtree(folder, ignore_errors=True)
     pending = {sample.key for sample in current if sample.status == "queue"}
-    return {
-        "prelabel": number,
-        **facts,
-        "label_next": choose_label_next(result.prelabelled, pending),
-        "seconds": {
+    report = PrelabelReport(
+        prelabel=number,
+        facts=facts,
+        label_next=choose_label_next(result.prelabelled, pending),
+        seconds={
             "features": round(computed_at - started, 2),
             "sorting": round(time.monotonic() - computed_at, 2),
         },
-    }
-
-
-KEY_LETTERS = 8
-"""Letters of a sample's id that are printed."""
-LOW_CONFIDENCE = 0.5
-
-
-def summarize_prelabel(dataset: Dataset, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the lines that `baseline prelabel` prints."""
-    pending = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
-    suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
-    confidences = [sample.proposals[0].confidence for sample in suggested]
-    confident = {
-        sample.sample: sample.proposals[0]
-        for sample in suggested
-        if sample.proposals[0].confidence >= MIN_ACCEPT_CONFIDENCE
-    }
-    # What `labeler accept predictions` leaves in the queue, too.
-    dissimilar = find_dissimilar_proposals(dataset, {key: p.label for key, p in confident.items()})
-    acceptable = [p.confidence for key, p in confident.items() if key not in dissimilar]
-    if "classes" in result:
-        lines = _summarize_suggestions(result, confidences, acceptable, len(dissimilar), pending)
-    else:
-        lines = {
-            "suggestions": "none: label samples of at least two classes",
-            "clusters": f"{result['clusters']:,} of similar samples, to label together: "
-            "labeler label NAME --cluster ID",
-        }
-    unreadable = result.get("unreadable", 0)
-    lines["samples"] = (
-        f"{result['samples']:,} ({result['labelled']:,} labelled, {pending:,} pending"
-        f"{f', {unreadable:,} unreadable' if unreadable else ''})"
     )
-    if keys := result.get("label_next"):
-        lines["label next"] = " ".join(key[:KEY_LETTERS] for key in keys)
-    commands = _next_commands(dataset, bool(acceptable), pending, "classes" in result)
-    return lines | {"next": commands}
-
-
-def _summarize_held_out(result: Mapping[str, Any]) -> dict[str, str]:
-    held_out = result["held_out"]
-    if not held_out:
-        return {}
-    samples, others = count(result["labelled"], "labelled sample"), ""
-    if held_out < result["labelled"]:
-        samples = f"{held_out:,} of {samples}"
-        others = "; others are copies, not reviewed, or their class is in one group only"
-    figure = "out-of-fold accuracy"
-    if together := result["given_together"]:
-        # Such labels may be wrong together, so the figure is not an accuracy.
-        figure = "out-of-fold agreement"
-        others += f"; {together:,} labelled by cluster, page or weak label, not one by one"
-    return {figure: f"{result['accuracy']:.1%} ({samples}{others})"}
-
-
-def _summarize_suggestions(
-    result: Mapping[str, Any],
-    confidences: Sequence[float],
-    acceptable: Sequence[float],
-    dissimilar: int,
-    pending: int,
-) -> dict[str, str]:
-    lines = _summarize_held_out(result)
-    if not pending:
-        return lines | {"suggestions": "none: no pending samples"}
-    others = result["of_other_classes"]
-    classes = count(result["classes"], "known class", "known classes")
-    rejected = " and rejected images" if result["rejected"] else ""
-    expected_errors = count(round(_expected_errors(confidences)), "error")
-    lines["suggestions"] = (
-        f"{len(confidences):,}/{pending:,} samples, about {expected_errors}"
-        f"{'' if others else f' among {classes}{rejected}'}"
-    )
-    if acceptable or dissimilar:
-        errors = f", about {_expected_errors(acceptable):.1f} errors" if acceptable else ""
-        unlike = f"; left out: {dissimilar:,} unlike the labelled images of the class"
-        lines["confident"] = (
-            f"{len(acceptable):,} at {MIN_ACCEPT_CONFIDENCE:.0%} or more{errors}"
-            f"{unlike if dissimilar else ''}"
-        )
-    if uncertain := sum(c < LOW_CONFIDENCE for c in confidences):
-        lines["uncertain"] = f"{uncertain:,} below {LOW_CONFIDENCE:.0%}"
-    share = result["of_no_class_at_most"]
-    if others:
-        lines["other classes"] = (
-            f"about {count(others, 'sample')} of classes without labels, included in these errors"
-        )
-    elif share is None:
-        lines["other classes"] = "images of other classes are additional errors; reject some"
-    else:
-        lines["other classes"] = (
-            f"at most {count(max_wrong_count(share, confidences), 'error')} with images of other "
-            "classes, if they are as frequent as among decided samples"
-        )
-    return lines
+    describe_suggestions(dataset, report)
+    return report
 
 
 def _expected_errors(confidences: Sequence[float]) -> float:

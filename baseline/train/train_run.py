@@ -31,6 +31,7 @@ from baseline.evaluation.evaluate import (
 )
 from baseline.evaluation.metrics import RunMetrics, summarize_copy_search, write_metrics
 from baseline.evaluation.report.page import REPORT, write_report
+from baseline.evaluation.summary import TrainedRun
 from baseline.settings import Settings
 from baseline.train.cross_validation import add_membership, add_unknown_rule
 from baseline.train.trained_net import save_model
@@ -61,7 +62,7 @@ def train_run(
     *,
     progress: Progress | None = None,
     say: Say = lambda line: None,
-) -> dict[str, object]:
+) -> TrainedRun:
     """Train, evaluate on val and once on test, and return the result.
 
     An interrupted run is resumed from its last checkpoint. A finished run with the same data and
@@ -78,11 +79,9 @@ def train_run(
         facts = {**settings.to_json(), "data": examples.fingerprint()}
         if (finished_run := find_equal_run(dataset, TRAINING_KIND, facts, say)) is not None:
             _complete(dataset, finished_run.id, scratch)
-            return {
-                "run": finished_run.id,
-                **finished_run.result,
-                "copies": summarize_copy_search(dataset, examples, TEST),
-            }
+            copies = summarize_copy_search(dataset, examples, TEST)
+            fields = finished_run.result | {"copies": copies}
+            return TrainedRun.from_run(dataset, finished_run.id, fields)
         for split in ("val", "test"):
             if warning := leak_warning(examples, split):
                 say(warning)
@@ -94,7 +93,7 @@ def train_run(
             result = _train_and_evaluate(data, run.id, val_notice, scratch, say)
         dataset.runs.finish(run.id, "done", result)
         _complete(dataset, run.id, scratch)
-    return {"run": run.id, **result}
+        return TrainedRun.from_run(dataset, run.id, result)
 
 
 def _complete(dataset: Dataset, run_id: str, scratch: Path) -> None:

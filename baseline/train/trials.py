@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from baseline.data.runs import (
@@ -36,7 +37,11 @@ from baseline.evaluation.intervals import (
     share_interval_or_none,
     small_sample_warning,
 )
-from baseline.evaluation.metrics import compute_classification_metrics, write_metrics
+from baseline.evaluation.metrics import (
+    compute_classification_metrics,
+    describe_coverage,
+    write_metrics,
+)
 from baseline.evaluation.outputs import (
     Floats,
     Outputs,
@@ -57,8 +62,10 @@ from baseline.train.cross_validation import (
 )
 from baseline.train.trained_net import load_model
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
-from gleanset.html.words import count
+from gleanset.html.words import confidence_interval, count
+from gleanset.named_files import shorten_list
 from gleanset.records import Sample
 from gleanset.work.progress import Progress
 
@@ -181,25 +188,67 @@ training images (benchmarks/cross_validation.py)."""
 Say = Callable[[str], None]
 
 
-def summarize_cross_validation(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the lines that `baseline train --folds` prints."""
-    accuracies = [f"{f['accuracy']:.1%}" for f in result["folds"] if f["accuracy"] is not None]
-    left_out = [
-        *([f"{result['not_evaluated']:,} not held out"] if result["not_evaluated"] else []),
-        *([f"{result['test']:,} in test (not used)"] if result["test"] else []),
-    ]
-    images = count(result["evaluated"], "image")
-    return {
-        "out-of-fold accuracy": f"{result['accuracy']:.1%} ({images}), 95% CI "
-        f"{100 * result['lower_bound']:.1f}-{result['upper_bound']:.1%}, "
-        f"{count(result['groups'], 'group')}",
-        "folds": f"{', '.join(accuracies)} (standard deviation {result['spread']:.1%})",
-        **({"left out": "; ".join(left_out)} if left_out else {}),
-        **({"label issues": f"{result['label_issues']:,}"} if result["label_issues"] else {}),
-        "run": result["run"],
-        "report": result["report"],
-        "next": "the same command without --folds trains a model",
-    }
+class FoldScore(msgspec.Struct, kw_only=True):
+    """The out-of-fold accuracy of one fold; None without images."""
+
+    count: int
+    groups: int
+    accuracy: float | None
+    seconds: float
+
+
+class CrossValidationResult(CommandResult, kw_only=True):
+    """A cross-validation, as the catalogue stores it.
+
+    `accuracy` is out of fold with its 95 % interval, `spread` its standard deviation between folds;
+    `not_evaluated` images could not be held out, `test` images were not used. `untested` classes
+    have no images in any fold; older runs recorded no classes.
+    """
+
+    run: str
+    folds: list[FoldScore]
+    evaluated: int
+    groups: int
+    effective_groups: float
+    not_evaluated: int
+    test: int
+    accuracy: float
+    lower_bound: float
+    upper_bound: float
+    spread: float
+    log_loss: float
+    macro_f1: float
+    label_issues: int
+    classes: int = 0
+    untested: list[str] = msgspec.field(default_factory=list)
+    report: str
+
+    def summary(self) -> dict[str, str]:
+        """Return the accuracy first, then each fold and what was left out."""
+        parts = [f"{self.accuracy:.1%} ({count(self.evaluated, 'image')})"]
+        if self.untested:
+            tested = self.classes - len(self.untested)
+            parts.append(describe_coverage(tested, self.classes))
+        parts.append(confidence_interval(self.lower_bound, self.upper_bound))
+        parts.append(count(self.groups, "group"))
+
+        accuracies = [f"{fold.accuracy:.1%}" for fold in self.folds if fold.accuracy is not None]
+        left_out = []
+        if self.not_evaluated:
+            left_out.append(f"{self.not_evaluated:,} not held out")
+        if self.test:
+            left_out.append(f"{self.test:,} in test (not used)")
+        lines = {
+            "out-of-fold accuracy": ", ".join(parts),
+            "not tested": ", ".join(shorten_list(self.untested)),
+            "folds": f"{', '.join(accuracies)} (standard deviation {self.spread:.1%})",
+            "left out": "; ".join(left_out),
+            "label issues": f"{self.label_issues:,}" if self.label_issues else "",
+            "run": self.run,
+            "report": self.report,
+            "next": "the same command without --folds trains a model",
+        }
+        return {name: text for name, text in lines.items() if text}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,18 +276,29 @@ class FoldPlan:
         return [fold for fold in self.folds if not is_cached(self.dataset, settings, fold)]
 
 
-def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> dict[str, Any]:
+class FoldPreview(CommandResult, kw_only=True):
+    """What a cross-validation would train."""
+
+    settings: dict[str, Any]
+    folds: int
+    images: int
+    evaluated: int
+    groups: int
+    trainings: int
+
+
+def plan_folds(dataset: Dataset, settings: Settings, folds: int) -> FoldPreview:
     """Return what would be trained. Raises as `run_cross_validation`."""
     plan = FoldPlan.create(dataset, settings, folds)
     held_out = [sample.key for fold in plan.folds for sample in fold.splits["test"]]
-    return {
-        "settings": settings.to_json(),
-        "folds": folds,
-        "images": plan.images,
-        "evaluated": len(held_out),
-        "groups": len({plan.examples.groups[key] for key in held_out}),
-        "trainings": len(plan.missing(settings)),
-    }
+    return FoldPreview(
+        settings=settings.to_json(),
+        folds=folds,
+        images=plan.images,
+        evaluated=len(held_out),
+        groups=len({plan.examples.groups[key] for key in held_out}),
+        trainings=len(plan.missing(settings)),
+    )
 
 
 def run_cross_validation(
@@ -248,7 +308,7 @@ def run_cross_validation(
     *,
     progress: Progress | None = None,
     say: Say = lambda line: None,
-) -> dict[str, Any]:
+) -> CrossValidationResult:
     """Train for each fold, evaluate all predictions, store label issues and write the report.
 
     Cached predictions are used. Raises `InputUnusable` if there are fewer groups than folds or no
@@ -274,7 +334,8 @@ def run_cross_validation(
         report = run_folder(dataset, run) / REPORT
         if report.with_name(METRICS).is_file() and not report.is_file():
             write_folds_report(dataset, run, scratch=scratch)
-    return {"run": run, **result, "report": str(report.absolute())}
+    fields = {**result, "run": run, "report": str(report.absolute())}
+    return msgspec.convert(fields, CrossValidationResult, strict=False)
 
 
 def _train_folds(
@@ -340,6 +401,8 @@ def _evaluate_folds(
         "log_loss": metrics.log_loss,
         "macro_f1": metrics.macro_f1,
         "label_issues": len(issues),
+        "classes": len(examples.classes),
+        "untested": metrics.untested,
     }
     folder = run_folder(plan.dataset, run)
     save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)

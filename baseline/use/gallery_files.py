@@ -7,7 +7,9 @@ The files of added images are stored in the run's `gallery/`, named by content, 
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from baseline.data.pixels import read_bytes
@@ -20,11 +22,14 @@ from baseline.train.trained_net import (
 )
 from baseline.use.crops import ImagePart, PartReader
 from baseline.use.model import Model
+from gleanset.command_result import CommandResult
 from gleanset.db.rows import now
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import disk_errors, write_atomic
 from gleanset.files.store import hash_bytes
+from gleanset.named_files import shorten_list
 from gleanset.platform import count_cores
+from gleanset.terminal import escape_name
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import Progress
 from gleanset.work.stage import stage
@@ -33,6 +38,46 @@ GALLERY_FOLDER = "gallery"
 CHANGES_FILE = "changes.jsonl"
 KEY_LENGTH = 32
 """Hex digits of the SHA-256 in the names of added images."""
+
+
+class GalleryList(CommandResult, kw_only=True):
+    """The number of gallery images of a run by class."""
+
+    run: str
+    classes: dict[str, int]
+
+
+class GalleryAddition(CommandResult, kw_only=True):
+    """Images that were added to a class, and all that it has now.
+
+    Others had been added before (`duplicate`), or were rejected.
+    """
+
+    label: str = msgspec.field(name="class")
+    added: int
+    known: int
+    duplicate: int = 0
+    rejected: int
+    rejections: list[dict[str, str]]
+    ignored: int | None = None
+    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    cropping: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the result with a line for each of the first rejected files."""
+        summary = self.to_json()
+        summary.pop("cropping", None)
+        summary["images in class"] = summary.pop("known")
+        lines = [f"{escape_name(file['path'])}: {file['reason']}" for file in self.rejections]
+        return summary | {"rejections": shorten_list(lines)}
+
+
+class GalleryRemoval(CommandResult, kw_only=True):
+    """A class that was removed with its images, and the number of classes left."""
+
+    removed: str
+    images: int
+    classes: int
 
 
 def count_images(folder: Path) -> dict[str, int]:
@@ -47,7 +92,7 @@ def add_files(
     paths: Iterable[str],
     read: PartReader,
     progress: Progress | None = None,
-) -> dict[str, object]:
+) -> GalleryAddition:
     """Add the images in files to the gallery as class `name`; return the counts and rejections.
 
     With a detector, images with several faces are rejected as ambiguous. Raises `UsageError`
@@ -70,19 +115,21 @@ def add_files(
         embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
         _append_change(folder, {"action": "add", "class": name, "images": keys}, scratch)
         nothing = (), np.zeros((0, embedded.shape[1]), np.float32)
+        before = set(images[name][0]) if name in images else set[str]()
         images[name] = add_images(images.get(name, nothing), keys, embedded)
         engine.net.head = build_head([*images.values()])
         save_model(folder, engine.net, engine.settings, tuple(images), scratch=scratch)
-    return {
-        "class": name,
-        "added": len(keys),
-        "known": len(images[name][0]),
-        "rejected": len(rejected),
-        "rejections": rejected,
-    }
+    return GalleryAddition(
+        label=name,
+        added=len(set(images[name][0]) - before),
+        known=len(images[name][0]),
+        duplicate=len(before.intersection(keys)),
+        rejected=len(rejected),
+        rejections=rejected,
+    )
 
 
-def remove_class(folder: Path, name: str) -> dict[str, object]:
+def remove_class(folder: Path, name: str) -> GalleryRemoval:
     """Remove a class from the gallery; its files are kept.
 
     Raises `UsageError` if there is no such class, or fewer than two would be left.
@@ -99,7 +146,7 @@ def remove_class(folder: Path, name: str) -> dict[str, object]:
         net.head = build_head([*images.values()])
         save_model(folder, net, settings, tuple(images), scratch=scratch)
         _append_change(folder, {"action": "remove", "class": name, "images": list(keys)}, scratch)
-    return {"removed": name, "images": len(keys), "classes": len(images)}
+    return GalleryRemoval(removed=name, images=len(keys), classes=len(images))
 
 
 def _read(

@@ -19,7 +19,7 @@ def get_templates(package: str) -> Environment:
     )
     for name in ("number", "percent", "figure", "shortened", "duration"):
         environment.filters[name] = getattr(words, name)
-    environment.globals.update(count=words.count)
+    environment.globals.update(count=words.count, confidence_interval=words.confidence_interval)
     return environment
 
 

@@ -29,6 +29,11 @@ def percent(share: float) -> str:
     return f"{rounded}{NO_BREAK}%"
 
 
+def confidence_interval(low: float, high: float) -> str:
+    """Format the ends of a 95 % interval of a share (0..1): `95% CI 70.4-99.1%`."""
+    return f"95% CI {100 * low:.1f}-{high:.1%}"
+
+
 def figure(value: float | None, digits: int = 2) -> str:
     """Format a number with fixed decimals; a dash without one."""
     return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"

@@ -21,6 +21,7 @@ from gleanset.terminal import (
     has_controls,
     replace_controls,
     wrap,
+    wrap_error,
     wrap_named,
 )
 from gleanset.tree import ARCHIVE
@@ -276,3 +277,13 @@ def test_json_progress_is_throttled(capsys: pytest.CaptureFixture[str]) -> None:
     silent = Progress(quiet=True, as_json=True)
     silent.say("nothing")
     assert (list(silent.over([1], "nothing")), capsys.readouterr().err) == ([1], "")
+
+
+def test_hint_keeps_its_command_whole() -> None:
+    what = "gleanset: " + "several long words " * 6 + "are wrong: this.toml"
+    command = "labeler classes add 'a class with a name' --alias another -d 'my own dataset folder'"
+    lines = wrap_error(what, f"to import them as one class, first run: {command}")
+    assert all(len(line) <= 80 for line in lines[:-1])
+    assert lines[-2:] == ["hint: to import them as one class, first run:", f"  {command}"]
+    assert wrap_error("short", f"run: {command[:30]}") == ["short", f"hint: run: {command[:30]}"]
+    assert wrap_error("no hint", "") == ["no hint"]

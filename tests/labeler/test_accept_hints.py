@@ -9,7 +9,7 @@ import pytest
 from labeler_makers import add_faces, add_image, label, sample_states
 from tools_for_tests import run_here, write_pictures
 
-from baseline.prelabel.prelabeling import save_vectors, summarize_prelabel
+from baseline.prelabel.prelabeling import PrelabelReport, describe_suggestions, save_vectors
 from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
 from gleanset import Dataset, Origin
 from gleanset.db.classes import list_aliases
@@ -184,10 +184,13 @@ def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
     ):
         prelabelled = [PrelabelledSample(key, n, top) for n, key in enumerate(suggested)]
         Proposals(empty.db).replace(prelabelled, {VECTORS_FACT: name})
-        summary = summarize_prelabel(empty, facts | {"of_no_class_at_most": None})
+        report = PrelabelReport(prelabel=1, facts=facts, label_next=[], seconds={})
+        describe_suggestions(empty, report)
+        summary = report.summary()
         assert summary["confident"].startswith(text)
         assert (accept_command in summary["next"]) == (similar in suggested)
-    assert summary["out-of-fold accuracy"].startswith("100.0% (2 of 22 labelled samples; others")
+    accuracy = "100.0% (2 of 22 labelled samples; others"
+    assert summary["out-of-fold accuracy"].startswith(accuracy)
     assert summary["suggestions"] == "2/2 samples, about 0 errors among 1 known class"
     plan = accept_proposals(empty, 0.95, ())
     assert [choice.sample for choice in plan.choices] == [similar]

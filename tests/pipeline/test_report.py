@@ -134,7 +134,7 @@ def test_complete_report(trained: Dataset) -> None:
     page = report(trained, "Pets")
     lead = page.xpath("string(//p[@class='lead'])")
     assert lead.startswith("40 labelled faces of 4 classes in 40 images from 1 source. A model")
-    assert "is right on 75\u00a0% of 4 test images (95% CI 30\u00a0%" in lead
+    assert "is right on 75\u00a0% of 4 test images (95% CI 30.0-95.0%)" in lead
     assert "No unlabelled samples" in section_text(page, "classes")
     assert "32 4 4 40" in section_text(page, "classes")
     assert "best epoch 6" in section_text(page, "training")

@@ -155,3 +155,4 @@ def test_val_without_test_and_class_without_images(settings: ServeSettings, run:
     assert measured["split"] == "val"
     blue = {"name": "blue", "precision": None, "recall": None, "images": 0}
     assert measured["classes"][0] == blue
+    assert measured["untested"] == ["blue"]

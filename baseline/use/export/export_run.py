@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -20,6 +20,7 @@ from baseline.use.engines import Card, InferenceEngine, make_card
 from baseline.use.model import Model
 from baseline.use.run_engine import RunEngine
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
@@ -114,9 +115,37 @@ class CheckedImages(NamedTuple):
     y: npt.NDArray[np.int64]
 
 
+class ExportedRun(CommandResult, kw_only=True):
+    """An exported run, and its comparison with the run, see `AgreementCheck`."""
+
+    run: str
+    file: str
+    description: str
+    bytes: int
+    precision: str
+    classes: int
+    images: int
+    farthest: float
+    agreement: float
+    accuracy_before: float | None = None
+    accuracy: float | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Return the file, its size, and how well it agrees with the run."""
+        names = ("file", "description", "run", "precision")
+        summary: dict[str, Any] = {name: getattr(self, name) for name in names}
+        summary["size"] = f"{self.bytes / 1e6:.1f} MB"
+        summary["classes"] = self.classes
+        compared = count(self.images, "image")
+        summary["same class"] = f"{self.agreement:.1%} of {compared}, compared with the run"
+        if self.accuracy is not None:
+            summary["accuracy"] = f"{self.accuracy:.1%} ({self.accuracy_before:.1%} before)"
+        return summary
+
+
 def export_run(
     root: Path, run: str | None, out: Path, precision: str, progress: Progress | None = None
-) -> dict[str, object]:
+) -> ExportedRun:
     """Export a run to `out` with its card next to it; return the comparison with the run.
 
     `out` ends in .onnx or .tflite, `precision` is fp32, int8 or `AUTO`. Raises
@@ -208,20 +237,20 @@ class _Export:
         return small if agree and is_as_accurate else exact
 
 
-def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> dict[str, object]:
+def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> ExportedRun:
     model, card = writer.with_card(file.data, file.card), file.card
     card_path = out.with_name(out.name + ".json")
     write_atomic(card_path, card.to_json().encode())
     write_atomic(out, model)
-    return {
-        "run": card.run,
-        "file": str(out),
-        "description": str(card_path),
-        "bytes": len(model),
-        "precision": card.precision,
-        "classes": len(card.classes),
-        **card.checked,
-    }
+    return ExportedRun(
+        run=card.run,
+        file=str(out),
+        description=str(card_path),
+        bytes=len(model),
+        precision=card.precision,
+        classes=len(card.classes),
+        **asdict(file.check),
+    )
 
 
 def _read_images(

@@ -107,7 +107,7 @@ def test_prediction_and_export_use_fit_of_training(dataset: Dataset, tmp_path: P
     assert np.array_equal(model.embed(paths), expected)
 
     out = tmp_path / "model.onnx"
-    assert export_run(dataset.root, RUN, out, "fp32")["agreement"] == 1
+    assert export_run(dataset.root, RUN, out, "fp32").agreement == 1
     exported = baseline.load(out)
     assert exported.facts.fit == "crop"
     assert np.allclose(exported.embed(paths), expected, atol=1e-5)

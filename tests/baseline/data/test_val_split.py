@@ -16,7 +16,6 @@ from baseline.evaluation.metrics import (
     summarize_copy_search,
 )
 from baseline.evaluation.outputs import load_outputs
-from baseline.evaluation.summary import summarize_training
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT
 from baseline.train.train_run import train_run
@@ -68,8 +67,8 @@ CLAIM = "no near-duplicates of training images"
 def test_copy_search_is_reported_everywhere(dataset: Dataset) -> None:
     fill(dataset)
     done = train_run(dataset, PRESET)
-    folder = dataset.runs_folder / str(done["run"])
-    message = summarize_training(done, folder, dataset.root)
+    folder = dataset.runs_folder / done.run
+    message = done.summary()
     assert CLAIM not in message["test accuracy"]
     assert "not searched for near-duplicates" in message["test accuracy"]
     page = (folder / "report.html").read_text()
@@ -77,14 +76,14 @@ def test_copy_search_is_reported_everywhere(dataset: Dataset) -> None:
     assert not read_metrics(folder).has_no_copies
     DuplicateFinder(dataset).search_labelled()
     repeated = train_run(dataset, PRESET)
-    assert repeated["run"] == done["run"], "nothing is trained for that"
-    assert "copies" in repeated
-    copies = reevaluate_run(dataset, str(done["run"]), "test").copies
-    assert copies == repeated["copies"]
+    assert repeated.run == done.run, "nothing is trained for that"
+    assert repeated.copies is not None
+    copies = reevaluate_run(dataset, done.run, "test").copies
+    assert copies == repeated.copies
     new = train_run(dataset, replace_settings(PRESET, seed=1))
-    folder = dataset.runs_folder / str(new["run"])
+    folder = dataset.runs_folder / new.run
     metrics = read_metrics(folder)
-    message = summarize_training(new, folder, dataset.root)
+    message = new.summary()
     assert (CLAIM in message["test accuracy"]) == metrics.has_no_copies == is_free_of_copies(copies)
 
 
@@ -147,7 +146,7 @@ def test_unseen_labels_are_only_in_train(with_unseen: Dataset) -> None:
 def test_cross_validation_skips_unseen_labels(with_unseen: Dataset) -> None:
     unseen = get_unseen_labels(with_unseen.db).keys()
     result = run_cross_validation(with_unseen, PRESET, 3)
-    evaluated = load_outputs(with_unseen.runs_folder / result["run"])[HELD_OUT].keys
+    evaluated = load_outputs(with_unseen.runs_folder / result.run)[HELD_OUT].keys
     assert evaluated
     assert not set(evaluated) & unseen
 
@@ -155,10 +154,10 @@ def test_cross_validation_skips_unseen_labels(with_unseen: Dataset) -> None:
 def test_unseen_labels_are_counted_and_checked_for_issues(with_unseen: Dataset) -> None:
     examples = find_examples(with_unseen)
     done = train_run(with_unseen, PRESET)
-    assert done["unseen_labels"] == 15
-    folder = with_unseen.runs_folder / str(done["run"])
-    result = summarize_training(done, folder, with_unseen.root)
+    assert done.unseen_labels == 15
+    folder = with_unseen.runs_folder / done.run
+    result = done.summary()
     assert "15 labels not reviewed" in result["training images"]
-    results = find_label_issues(with_unseen, str(done["run"]), folder, 3)
+    results = find_label_issues(with_unseen, done.run, folder, 3)
     count = sum(len(part) for part in examples.splits.values())
     assert results.evaluated == results.labelled == count, "also what nobody has looked at"

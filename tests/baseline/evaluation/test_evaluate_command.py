@@ -290,7 +290,16 @@ def test_class_without_test_images_has_no_metrics(trained: Dataset) -> None:
     done = run_here("baseline.cli", "evaluate", "-d", trained.root).checked()
     assert f"{missing}: no images" in done.stdout
     assert done.stdout.count("precision") == len(classes) - 1
-    assert re.match(r"test accuracy: [\d.]+% \(\d+/\d+\), 95% CI [\d.]+-[\d.]+%, \d", done.stdout)
+    coverage = f"images of {len(classes) - 1} of {len(classes)} classes"
+    printed = " ".join(done.stdout.split())
+    accuracy = r"test accuracy: [\d.]+% \(\d+/\d+\), {}, 95% CI [\d.]+-[\d.]+%, 2 groups"
+    assert re.match(accuracy.format(coverage), printed)
+    assert "; too few images to say how accurate the model is; " in printed
+    assert f"not tested: {missing}" in printed
+    assert done.stdout.count("no near-duplicates") <= 1
+    compared = " ".join(run_here("baseline.cli", "compare", "-d", trained.root).stdout.split())
+    assert f"compared on: 2 images of test, 2 groups, {coverage}" in compared
+    assert f"not tested: {missing}" in compared
     root = str(trained.root)
     assert all(len(line) <= 80 or root in line for line in done.stdout.splitlines())
 

@@ -20,7 +20,7 @@ from baseline.evaluation.report.page import write_report
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods
-from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
+from gleanset.db.runs import LabelIssue, LabelIssues
 from gleanset.errors import InputUnusable
 
 CLASSES = ("cat & dog", "قطة", "it's {{ 7+7 }}", "綾波レイ &amp; {% raise %}")
@@ -69,15 +69,13 @@ def test_report_of_minimal_run(dataset: Dataset) -> None:
     content = write_and_parse_report(dataset, "one")[1].text_content()
     assert "no val to fit a temperature on" in content
     assert "fitted on val" not in content
-    assert "No search for label issues is recorded" in content
+    assert "No label issue found by this run waits for review" in content
     assert "No epochs are recorded" in content
     assert "were cropped is not recorded" in content
     keys = [sample.key for sample in dataset.samples.iter_in_splits()]
     save_crops(folder, list_crop_methods(dataset.db, keys))
-    SplitEvaluations(dataset.db).add("one", "test", keys[:1], "label-issues")
     content = write_and_parse_report(dataset, "one")[1].text_content()
     assert f"Training images: {len(keys)} whole" in content
-    assert "predictions contradict no label" in content
 
 
 def test_report_has_charts_by_epoch(dataset: Dataset) -> None:
@@ -116,3 +114,21 @@ def test_unreadable_metrics_raise_error(dataset: Dataset) -> None:
         write_report(dataset, "one")
     with pytest.raises(InputUnusable, match="has no metrics"):
         write_report(dataset, "none")
+
+
+def test_report_names_untested_classes(dataset: Dataset) -> None:
+    fill(dataset, CLASSES)
+    folder, _ = make_evaluated_run(dataset, "one", skill=9.0)
+    metrics = read_metrics(folder)
+    assert metrics.test is not None
+    first, *others = metrics.test.answered.classes
+    scores = (first, *(replace(score, support=0) for score in others))
+    answers = replace(metrics.test.answered, classes=scores)
+    test = replace(metrics.test, classes=scores, answers=answers, groups=1)
+    write_metrics(folder, replace(metrics, test=test))
+    content = " ".join(write_and_parse_report(dataset, "one")[1].text_content().split())
+    assert "(4/4), images of 1 of 4 classes, 95% CI" in content
+    assert "; too few images to say how accurate the model is; majority-class" in content
+    assert "images of 1 of 4 classes, weighted equally" in content
+    assert f"nothing was measured of {', '.join(score.name for score in others)}." in content
+    assert "all classes" not in content

@@ -226,7 +226,7 @@ def test_hub_model_run_works_offline(root: Path, hub: Hub, tmp_path: Path) -> No
     # Training again and prelabeling need no request: the dataset has the file.
     with Dataset.open(root) as dataset:
         settings = load_preset("transfer", SMALL, dataset.pin_of)
-        assert train_run(dataset, settings)["run"] == find_run(root).name
+        assert train_run(dataset, settings).run == find_run(root).name
         assert not hub.range_headers
         sorted_by = prelabel(dataset, settings)
     assert sorted_by["unreadable"] == 0
@@ -242,8 +242,8 @@ def check_export(root: Path, tmp_path: Path) -> None:
     """Check that an export contains the hub model."""
     out = tmp_path / "model.onnx"
     result = export_run(root, None, out, "fp32")
-    assert float(str(result["farthest"])) < 1e-5
-    assert result["agreement"] == 1
+    assert float(str(result.farthest)) < 1e-5
+    assert result.agreement == 1
     card = json.loads(out.with_name("model.onnx.json").read_text())
     assert (root.parent / "digest").read_text() in card["weights"][0]
     model = onnx.load(out)
@@ -263,8 +263,8 @@ def test_int8_export_keeps_color_features(root: Path, tmp_path: Path) -> None:
     pictures = list_images(root)
     out = tmp_path / "small.onnx"
     result = export_run(root, None, out, "int8")
-    assert float(str(result["accuracy"])) == float(str(result["accuracy_before"]))
-    assert float(str(result["agreement"])) >= 0.95
+    assert float(str(result.accuracy)) == float(str(result.accuracy_before))
+    assert float(str(result.agreement)) >= 0.95
     small = baseline.load(out)
     colours = (run.embed(pictures) - small.embed(pictures))[:, WIDTH:]
     # Only rounding of the number format: wrong colors would differ by tenths.
@@ -277,5 +277,5 @@ def test_triplet_trains_on_hub_model(root: Path, hub: Hub) -> None:
     options = SMALL | {"epochs": "1", "embedding": "8"}
     with Dataset.open(root) as dataset:
         result = train_run(dataset, load_preset("triplet", options, dataset.pin_of))
-        folder = run_folder(dataset, str(result["run"]))
+        folder = run_folder(dataset, str(result.run))
     assert baseline.load(folder).embed(list_images(root)[:2]).shape == (2, 8)

@@ -19,7 +19,7 @@ from baseline.features.texture import (
     get_prior_weights,
     has_drawings,
 )
-from baseline.prelabel.prelabeling import prelabel, summarize_prelabel
+from baseline.prelabel.prelabeling import PrelabelReport, describe_suggestions, prelabel
 from baseline.settings import load_preset
 from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from gleanset import Dataset
@@ -41,7 +41,7 @@ SETTINGS = load_preset("transfer", dict(one.split("=") for one in QUICK[1::2]))
 
 def test_prelabel_before_and_after_labelling(dataset: Dataset) -> None:
     truth = fill(dataset, 15, ())
-    results = prelabel(dataset, SETTINGS)
+    results = prelabel(dataset, SETTINGS).to_json()
     assert (results["samples"], results["labelled"]) == (45, 0)
     proposals = Proposals(dataset.db)
     first = proposals.get_latest()
@@ -51,7 +51,7 @@ def test_prelabel_before_and_after_labelling(dataset: Dataset) -> None:
     labelled, rejected = sorted(truth)[:24], sorted(truth)[30]
     dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in labelled])
     dataset.journal.apply("Reject", [Choice(rejected, "reject")])
-    results = prelabel(dataset, SETTINGS)
+    results = prelabel(dataset, SETTINGS).to_json()
     assert (results["samples"], results["labelled"], results["classes"]) == (44, 24, 3)
     second = proposals.get_latest()
     assert second.id > first.id
@@ -109,7 +109,7 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
         result = r"6/6 samples, about \d errors? among 3 known classes"
         assert re.fullmatch(result, second["suggestions"])
         assert "are additional errors" in second["other classes"]
-        assert "% (18 labelled samples)" in second["out-of-fold accuracy"]
+        assert "% (18 labelled samples" in second["out-of-fold accuracy"]
         accept = ["accept", "predictions", "--simulate", "--json", "-d", str(root)]
         confident = json.loads(CliRunner().invoke(labeler, accept).stdout)["accepted"]
         assert second.get("confident", "0 at").startswith(f"{confident} at")
@@ -137,7 +137,9 @@ def test_next_command_needs_display(
             figures |= {"of_no_class_at_most": None, "of_other_classes": 0}
         stack = [PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, {})
-        result = summarize_prelabel(dataset, figures)["next"]
+        report = PrelabelReport(prelabel=1, facts=figures, label_next=[], seconds={})
+        describe_suggestions(dataset, report)
+        result = report.summary()["next"]
         stacks = f"labeler gallery clusters.html --clusters {dataset.option}"
         first_command = [f"labeler {dataset.option}"] if window else [stacks]
         assert result == [*first_command, *([stacks] if window and not trained else [])]
@@ -147,21 +149,21 @@ def test_rejected_samples_bound_unknown_classes(dataset: Dataset) -> None:
     truth = fill(dataset, 8, ())
     keys = sorted(truth)
     dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
-    figures = prelabel(dataset, SETTINGS)
-    result = summarize_prelabel(dataset, figures)
+    report = prelabel(dataset, SETTINGS)
+    result = report.summary()
     # Without rejected samples nothing is known about other classes.
-    assert figures["of_no_class_at_most"] is None
+    assert report.facts["of_no_class_at_most"] is None
     assert result["suggestions"].endswith(" among 3 known classes")
     assert "are additional errors" in result["other classes"]
 
     dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[8:10]])
-    result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
+    result = prelabel(dataset, SETTINGS).summary()
     bound = re.search(r"at most (\d+) errors?", result["other classes"])
     expected = re.search(r"about (\d+) errors? among", result["suggestions"])
     assert int(expected[1]) < int(bound[1]) <= 14
 
     dataset.journal.apply("Reject", [Choice(key, "reject") for key in keys[10:14]])
-    result = summarize_prelabel(dataset, prelabel(dataset, SETTINGS))
+    result = prelabel(dataset, SETTINGS).summary()
     assert "3 known classes and rejected images" in result["suggestions"]
 
 
@@ -175,7 +177,7 @@ def test_unusable_input_raises_error(dataset: Dataset) -> None:
     originals = sorted((dataset.root / "images").glob("*/*.png"))
     for path in originals[:2]:
         path.write_bytes(b"broken")
-    assert prelabel(dataset, SETTINGS)["unreadable"] == 2
+    assert prelabel(dataset, SETTINGS).facts["unreadable"] == 2
     for path in originals:
         path.unlink()
     for path in (dataset.root / "cache" / "features").glob("*/*"):
@@ -218,7 +220,7 @@ PARTS = (
 def test_prelabel_stores_vectors(dataset: Dataset) -> None:
     fill(dataset, 10, ())
     assert EmbeddingSpace.from_dataset(dataset) is None
-    first = prelabel(dataset, load_preset("transfer", WITH_COLOURS))
+    first = prelabel(dataset, load_preset("transfer", WITH_COLOURS)).to_json()
     assert "these are photographs" in str(first["parts_by"])
     assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTO_WEIGHTS["colours"]}
     space = EmbeddingSpace.from_dataset(dataset)
@@ -235,7 +237,7 @@ def test_prelabel_stores_vectors(dataset: Dataset) -> None:
     newer = EmbeddingSpace.from_dataset(dataset)
     assert newer.name != space.name
     assert [path.name for path in (dataset.root / "cache" / "likeness").iterdir()] == [newer.name]
-    assert repeated["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
+    assert repeated.facts["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
 
 
 def test_drawings_and_photographs_get_own_weights(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def trained(
     ):
         patch.setattr(GraphExtractor, "__call__", counting)
         fill(dataset, 10)
-        run = str(train_run(dataset, settings)["run"])
+        run = train_run(dataset, settings).run
         yield dataset, run, settings, extracted
 
 

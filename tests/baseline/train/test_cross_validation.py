@@ -11,7 +11,7 @@ import pytest
 from drawn_dataset import fill
 from tools_for_tests import ROOT, run_here
 
-from baseline.data.samples import find_fold_examples
+from baseline.data.samples import check_folds, find_fold_examples
 from baseline.evaluation.outputs import load_outputs
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT, cross_validate
@@ -122,9 +122,16 @@ def test_samples_outside_test_are_used(dataset: Dataset) -> None:
 
 
 def test_too_many_folds_raise_error(dataset: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="30 folds need 30 groups"):
+    with pytest.raises(InputUnusable, match="too few groups for 30 folds: 21 can be held out"):
         run_cross_validation(dataset, PRESET, 30)
     assert list(dataset.runs.iterate()) == []
+    for groups, hint in ((3, "--folds 3; or label images"), (1, "label images of other scenes")):
+        with pytest.raises(InputUnusable) as refused:
+            check_folds(5, groups, 2)
+        assert hint in refused.value.fix
+        assert ("--folds" in refused.value.fix) == (groups > 1), "one group has no folds"
+    with pytest.raises(InputUnusable, match="needs two classes: there is 1"):
+        check_folds(2, 9, 1)
 
 
 def test_cross_validation_interval_covers_new_images() -> None:

@@ -138,11 +138,11 @@ def test_training_reports_left_out_classes(tmp_path: Path, monkeypatch: pytest.M
         fill(dataset, 10, EIGHT_TO_ONE)
         settings = load_preset("transfer", options | {"views": "0", "strength": "1"})
         result = train_run(dataset, settings)
-        folder = run_folder(dataset, str(result["run"]))
+        folder = run_folder(dataset, str(result.run))
         images = [path for path in (tmp_path / "dataset" / "images").glob("*/*") if path.is_file()]
     rule = load_decision_rule(folder).effects.unfamiliar
     assert (rule.folds, rule.left_out_classes, rule.left_out) == (FOLDS, 3, 24)
-    assert "images of left-out classes" in str(result["unknown"])
+    assert "images of left-out classes" in str(result.unknown)
     export_run(tmp_path / "dataset", None, tmp_path / "model.onnx", "fp32")
     first, second = (
         list(baseline.load(path).predict_images(images))
@@ -213,15 +213,15 @@ def fill_with_rejected(dataset: Dataset, pictures: int) -> None:
 def test_training_chooses_unknown_rule(dataset: Dataset) -> None:
     fill_with_rejected(dataset, 10)
     result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
-    run = str(result["run"])
+    run = str(result.run)
     folder = run_folder(dataset, run)
     rule = load_decision_rule(folder)
     threshold = rule.effects.unfamiliar
     # Out-of-fold samples of train, and val.
     assert (threshold.count, threshold.folds, threshold.guaranteed) == (18, UNKNOWN_FOLDS, True)
     assert rule.unfamiliar_below == threshold.below
-    assert (threshold.rejected, result["unknown"]) == (2, threshold.describe())
-    assert "of 2 rejected images" in threshold.describe()
+    assert (threshold.rejected, result.unknown) == (2, threshold.describe())
+    assert "of 2 images that a person rejected" in threshold.describe()
 
     protected = str(next(dataset.samples.iter_in_splits()).label)
     reevaluate_run(dataset, run, "val", RuleRequest({protected: 0.5}))
@@ -236,5 +236,5 @@ def test_training_chooses_unknown_rule(dataset: Dataset) -> None:
 def test_small_dataset_gets_no_unknown_rule(dataset: Dataset) -> None:
     fill_with_rejected(dataset, 4)
     result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
-    assert load_decision_rule(run_folder(dataset, str(result["run"]))).unfamiliar_below is None
-    assert result["unknown"] == NO_UNKNOWN_RULE
+    assert load_decision_rule(run_folder(dataset, str(result.run))).unfamiliar_below is None
+    assert result.unknown == NO_UNKNOWN_RULE

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import drawn_dataset
+import msgspec
 import numpy as np
 import pytest
 from drawn_dataset import CLASSES, EIGHT_TO_ONE
@@ -26,7 +27,7 @@ from baseline.evaluation.metrics import (
     read_metrics,
     write_metrics,
 )
-from baseline.evaluation.summary import summarize_training
+from baseline.evaluation.summary import TrainedRun
 from baseline.settings import Settings, load_preset
 from baseline.train import loop
 from baseline.train.train_run import train_run
@@ -93,8 +94,10 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     settings = replace(QUICK, epochs=10)
     result = train_run(small, settings)
     (run,) = runs(small)
-    assert (run.id, run.status) == (result["run"], "done")
-    assert {"run": run.id, **run.result} == json.loads(json.dumps(result))
+    assert (run.id, run.status) == (result.run, "done")
+    assert result.report == str(run_folder(small, run.id) / "report.html")
+    fields = {"run": run.id, **run.result, "report": result.report}
+    assert fields == json.loads(json.dumps(result.to_json()))
     assert run.settings == {**settings.to_json(), "data": find_examples(small).fingerprint()}
     assert files(small) == {run.id: FILES}
     assert list((small.cache / "scratch").iterdir()) == []
@@ -107,15 +110,15 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     assert numbers == list(range(1, len(numbers) + 1))
     assert 1 <= output["best_epoch"] <= len(numbers)
     assert output["test"]["count"] == 2
-    test = result["test"]
+    test = result.test
     assert test["accuracy"] == output["test"]["accuracy"] == 1.0
     run_metrics = read_metrics(run_folder(small, run.id))
     on_train = run_metrics.train.accuracy
     assert run_metrics.gap == {
         split: on_train - run_metrics.splits[split].accuracy for split in ("val", "test")
     }
-    assert result["calibration"] == run_metrics.calibration.describe()
-    assert "2 images of val, 2 groups" in str(result["calibration"])
+    assert result.calibration == run_metrics.calibration.describe()
+    assert "2 images of val, 2 groups" in str(result.calibration)
 
     evaluation = reevaluate_run(small, None, "test")
     assert (evaluation.run, evaluation.figures) == (run.id, run_metrics.test)
@@ -128,7 +131,7 @@ def train_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any]
     for name in ("one", "two"):
         with Dataset.create(tmp_path / name) as dataset:
             fill(dataset)
-            run = str(train_run(dataset, settings)["run"])
+            run = train_run(dataset, settings).run
             weights = (run_folder(dataset, run) / "weights.safetensors").read_bytes()
             result.append((without_timings(metrics(dataset, run)), weights))
     return result
@@ -148,18 +151,18 @@ def test_finished_run_is_reused_until_input_changes(small: Dataset) -> None:
     first = train_run(small, QUICK)
     assert (train_run(small, QUICK), len(runs(small))) == (first, 1)
     changed = train_run(small, replace(QUICK, epochs=1))
-    assert changed["run"] != first["run"]
+    assert changed.run != first.run
     fill(small, seed=1)
     splits = find_examples(small).splits
     assert [len(splits[split]) for split in SPLITS] == [16, 2, 2]
     extended = train_run(small, replace(QUICK, epochs=1))
-    assert extended["run"] != changed["run"]
+    assert extended.run != changed.run
 
 
 def test_finished_run_without_report_gets_one(small: Dataset) -> None:
     """As after a kill between the end of the training and its report."""
     first = train_run(small, QUICK)
-    folder = run_folder(small, str(first["run"]))
+    folder = run_folder(small, str(first.run))
     (folder / "report.html").unlink()
     (folder / "checkpoint").mkdir()
     assert (train_run(small, QUICK), files(small)) == (first, {folder.name: FILES})
@@ -188,11 +191,11 @@ def check_resumed(
     lines: list[str] = []
     result = train_run(dataset, settings, say=lines.append)
     (run,) = runs(dataset)
-    assert (run.id, run.status, result["run"]) == (stopped.id, "done", stopped.id)
+    assert (run.id, run.status, result.run) == (stopped.id, "done", stopped.id)
     assert files(dataset) == {run.id: FILES}
     with Dataset.create(undisturbed_root) as other:
         fill(other)
-        undisturbed = metrics(other, train_run(other, settings)["run"])
+        undisturbed = metrics(other, train_run(other, settings).run)
     assert without_timings(metrics(dataset, run.id)) == without_timings(undisturbed)
     return lines
 
@@ -272,8 +275,8 @@ def test_missing_images_are_left_out_and_counted(small: Dataset) -> None:
     missing = next(s for s in small.samples.iter_by_key() if s.split == "train")
     small.image_path(missing.image, "PNG").unlink()
     result = train_run(small, replace(QUICK, epochs=1))
-    assert (result["unreadable"], result["data"]) == (1, {"train": 15, "val": 2, "test": 2})
-    assert metrics(small, result["run"])["data"]["train"] == 15
+    assert (result.unreadable, result.data) == (1, {"train": 15, "val": 2, "test": 2})
+    assert metrics(small, result.run)["data"]["train"] == 15
 
 
 def test_all_images_missing_gives_hint(small: Dataset) -> None:
@@ -333,14 +336,24 @@ def test_summary_of_run_without_test(tmp_path: Path) -> None:
     figures = compute_classification_metrics(logits, y, [str(n) for n in range(19)], names)
     val = dataclasses.replace(figures, groups=12)
     write_metrics(tmp_path, RunMetrics(names, {}, {}, val=val))
-    done = {"run": "r", "classes": 3, "data": {"train": 100}, "val": {"count": 19}, "test": None}
-    words = summarize_training(done, tmp_path, Path("my pets"))
+    done = TrainedRun(
+        run="r",
+        classes=3,
+        data={"train": 100},
+        val={"count": 19},
+        test=None,
+        copies=None,
+        metrics=read_metrics(tmp_path).val,
+        option="-d 'my pets'",
+    )
+    words = done.summary()
     assert words["most confused"] == f"{names[0]} as cat (3/8); dog as cat (2/4)"
-    assert words["val accuracy"].startswith("68.4% (13/19), 12 groups; used to tune the model")
+    accuracy = "68.4% (13/19), 95% CI 0.0-100.0%, 12 groups; used to tune the model"
+    assert words["val accuracy"].startswith(accuracy)
     assert words["next"][0] == "labeler split --ratio 8:1:1 -d 'my pets'"
     assert all(len(line) <= 80 for line in format_result(words))
     # Without the run's folder the catalogue's metrics are shown.
-    of_catalogue = summarize_training(done | {"val": None}, tmp_path / "gone", Path("pets"))
+    of_catalogue = msgspec.structs.replace(done, val=None, metrics=None).summary()
     assert "no images in test or val" in of_catalogue["accuracy"]
 
 

@@ -32,9 +32,9 @@ def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     def export(folder: Path) -> None:
         result = export_run(patterns_root, None, folder / "model.onnx", "fp32")
-        assert result["images"] == 90  # all splits
-        assert isinstance(result["farthest"], float)
-        assert result["farthest"] < 1e-5
-        assert result["agreement"] == 1
+        assert result.images == 90  # all splits
+        assert isinstance(result.farthest, float)
+        assert result.farthest < 1e-5
+        assert result.agreement == 1
 
     return make_shared_folder(tmp_path_factory, "exported-patterns", export) / "model.onnx"

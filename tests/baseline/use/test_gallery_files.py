@@ -84,7 +84,7 @@ def test_add_and_remove_files(root: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image")
     results = add_files(folder, "cross", [*files[:8], str(bad)], PartReader(32))
-    assert (results["added"], results["known"], results["rejected"]) == (8, 8, 1)
+    assert (results.added, results.known, results.rejected) == (8, 8, 1)
     assert count_images(folder) == {"disc": 12, "stripes": 12, "cross": 8}
     (weights,) = folder.glob("weights*")
     assert weights.name != WEIGHTS
@@ -93,12 +93,14 @@ def test_add_and_remove_files(root: Path, tmp_path: Path) -> None:
     assert answer.predictions[0].label == "cross"
     stored = folder / "gallery" / f"{answer.nearest[0].sample}.png"
     assert stored.read_bytes() == Path(files[0]).read_bytes()
-    assert add_files(folder, "cross", files[:8], PartReader(32))["known"] == 8
+    again = add_files(folder, "cross", files[:8], PartReader(32))
+    assert (again.added, again.known, again.duplicate) == (0, 8, 8)
+    assert "added: 0, duplicate: 8, images in class: 8" in again.lines()[-1]
 
-    assert remove_class(folder, "cross")["images"] == 8
+    assert remove_class(folder, "cross").images == 8
     assert "cross" not in baseline.load(folder).classes
     stored_files = [str(path) for path in (folder / "gallery").glob("*.png")]
-    assert add_files(folder, "cross", stored_files, PartReader(32))["known"] == 8
+    assert add_files(folder, "cross", stored_files, PartReader(32)).known == 8
     assert baseline.load(folder).predict_image(files[0]).nearest == answer.nearest
     result = [
         json.loads(line) for line in (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
@@ -142,13 +144,13 @@ def test_auto_precision_needs_images_of_every_class(
     monkeypatch.setattr(export_module, "MIN_AGREEING_SHARE", 0)
     monkeypatch.setitem(export_module.MIN_AGREEMENT, "int8", 0)
     add_files(triplet_run(root), added, cross_files(root), PartReader(32))
-    assert export_run(root, None, tmp_path / "m.onnx", "auto")["precision"] == precision
+    assert export_run(root, None, tmp_path / "m.onnx", "auto").precision == precision
 
 
 def test_export_contains_gallery(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "triplet.onnx"
     result = export_run(root, None, out, "fp32")
-    assert float(str(result["farthest"])) < 1e-4
+    assert float(str(result.farthest)) < 1e-4
     files = cross_files(root)
     first, second = open_engine(triplet_run(root)), open_engine(out)
     assert second.facts == replace(first.facts, rule=second.facts.rule)

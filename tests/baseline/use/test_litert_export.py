@@ -37,7 +37,7 @@ def test_litert_predictions_match_run(
     pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
     out = tmp_path / "model.tflite"
     result = export_run(patterns_root, None, out, "fp32")
-    assert float(str(result["farthest"])) < 1e-5
+    assert float(str(result.farthest)) < 1e-5
     run, exported = baseline.load(run_folder), baseline.load(out)
     first, second = list(run.predict_images(pictures)), list(exported.predict_images(pictures))
     assert [a.label for a in first] == [a.label for a in second]
@@ -51,7 +51,7 @@ def test_int8_keeps_color_and_identity_features(tmp_path: Path) -> None:
         train_run(dataset, load_preset("transfer", options | {"views": "0"}))
     out, root = tmp_path / "model.tflite", tmp_path / "dataset"
     result = export_run(root, None, out, "int8")
-    assert float(str(result["agreement"])) >= 0.9
+    assert float(str(result.agreement)) >= 0.9
     run = baseline.load(next((root / "runs").glob("*-transfer")))
     pictures = sorted((root / "images").glob("*/*.png"))
     difference = (run.embed(pictures) - baseline.load(out).embed(pictures))[

@@ -143,9 +143,9 @@ def test_int8_export_reports_accuracy_loss(
     monkeypatch.setattr(export_module, "MAX_CALIBRATION_IMAGES", 20)
     out = tmp_path / "small.onnx"
     result = export_run(patterns_root, None, out, "int8")
-    assert result["precision"] == "int8"
-    assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(result)
-    assert 1e-6 < float(str(result["farthest"])) < 0.5
+    assert result.precision == "int8"
+    assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(result.to_json())
+    assert 1e-6 < float(str(result.farthest)) < 0.5
     graph = onnx.load(out).graph
     rounded = {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
     logits = {value for node in graph.node if node.op_type == "Gemm" for value in node.output}

@@ -169,7 +169,7 @@ def test_unsure_prediction_is_no_answer(tmp_path: Path) -> None:
         *(None, True),
         *("bae", 0.4),
     )
-    assert format_prediction(predicted) == [f"{file}: unsure: bae 0.400, mei 0.100"]
+    assert format_prediction(predicted) == [f"{file}: unsure: bae 0.400, mei 0.100, other 0.500"]
     with open_prediction_table(tmp_path / "t.csv", 2) as table:
         table.add(predicted)
     [row] = read_table(tmp_path / "t.csv")
@@ -237,7 +237,7 @@ def test_fail_option_exits_3_on_rejection(patterns_root: Path, folder: Path) -> 
     ran = predict(folder, "--fail", "-d", patterns_root)
     assert isinstance(ran.exception, DoneInPart)
     assert (ran.exception.exit_code, ran.exception.what) == (3, "1 file rejected")
-    assert ran.exception.result["rejected"] == 1
+    assert ran.exception.result.rejected == 1
     assert predict(folder / "a.png", "--fail", "-d", patterns_root).exit_code == 0
 
 
@@ -274,3 +274,20 @@ def test_csv_cells_of_unknown_and_rejected(tmp_path: Path) -> None:
     assert unknown["path"].endswith("=1+1\n.png")
     assert unknown["label_3"] == ""
     assert (rejected["path"], rejected["rejected"]) == ("b.png", "no face")
+
+
+@pytest.mark.parametrize(
+    ("confidences", "scores"),
+    [
+        ((0.4, 0.0, 0.0), "a 0.400, other 0.600"),
+        ((0.0001, 0.0, 0.0), "a 0.000, other 1.000"),
+        ((0.7, 0.25, 0.002), "a 0.700, b 0.250, c 0.002, other 0.048"),
+        ((0.9, 0.09, 0.01), "a 0.900, b 0.090, c 0.010"),
+    ],
+)
+def test_rest_of_confidence_is_printed(confidences: tuple[float, ...], scores: str) -> None:
+    pairs = zip("abc", confidences, strict=True)
+    answer = ImagePrediction(None, tuple(Prediction(*pair) for pair in pairs))
+    predicted = FilePrediction("x.png", ((PART, answer),))
+    (line,) = format_prediction(predicted)
+    assert line.endswith(f": {scores}")

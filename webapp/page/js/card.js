@@ -75,6 +75,10 @@ function describeMetrics(card) {
   if (!metrics) return [paragraph(words("Unknown: this is an exported file, or the run was not evaluated.")), ...describeUnknownRule(card)];
   const [low, high] = (metrics.interval ?? [null, null]).map(formatShare);
   const paragraphs = [paragraph(words("Accuracy: {accuracy} of {images} images.", { ...metrics, accuracy: formatShare(metrics.accuracy) }))];
+  if (metrics.untested.length) {
+    paragraphs.push(paragraph(words("Images of only {tested} of {all} classes were tested; nothing is known of the others: {names}.",
+      { tested: metrics.classes.length - metrics.untested.length, all: metrics.classes.length, names: metrics.untested.join(", ") })));
+  }
   if (metrics.unknown) {
     paragraphs.push(paragraph(words("{unknown} of these images were “unknown”, which counts as wrong; without this rule the accuracy is {before}.",
       { unknown: formatShare(metrics.unknown), before: formatShare(metrics.accuracy_before_unknown) })));

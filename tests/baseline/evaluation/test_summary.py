@@ -1,0 +1,69 @@
+"""What is printed of a training: figures that add up, and say what they were measured on."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from baseline.evaluation.metrics import (
+    AnswerMetrics,
+    SplitMetrics,
+    compute_class_scores,
+    compute_classification_metrics,
+)
+from baseline.evaluation.summary import TrainedRun
+from gleanset.records import Interval
+
+NAMES = [f"class {number}" for number in range(30)]
+
+
+def evaluate(answers: dict[int, int], groups: int = 30) -> SplitMetrics:
+    """Return metrics of one image per class; `answers` are the wrong ones, -1 for unknown."""
+    y = np.arange(30)
+    predicted = np.array([answers.get(number, number) for number in range(30)])
+    # Before the rule for unknown, class 0 is predicted for what becomes unknown.
+    logits = np.eye(30, dtype=np.float32)[np.maximum(predicted, 0)]
+    metrics = compute_classification_metrics(logits, y, list(map(str, y)), NAMES)
+    confusion = np.zeros((30, 31), np.int64)
+    np.add.at(confusion, (y, predicted), 1)
+    right = int((predicted == y).sum())
+    users = AnswerMetrics(
+        right,
+        int((predicted < 0).sum()),
+        compute_class_scores(y, predicted, NAMES),
+        Interval(0.7, 0.9912),
+        confusion.tolist(),
+        (),
+    )
+    return replace(metrics, groups=groups, answers=users)
+
+
+def summarize(metrics: SplitMetrics) -> dict[str, str]:
+    fields = {"count": metrics.count}
+    result = TrainedRun(
+        run="r", classes=30, data={"train": 90}, val=None, test=fields, copies=None, metrics=metrics
+    )
+    return result.summary()
+
+
+def test_errors_add_up_with_unknown_predictions() -> None:
+    lines = summarize(evaluate({3: 4, 5: 6, 7: -1, 8: -1, 0: -1}))
+    assert lines["test accuracy"].startswith("83.3% (25/30), 95% CI 70.0-99.1%, 30 groups; ")
+    assert lines["predicted unknown"].startswith("10.0% (3/30)")
+    assert lines["most confused"] == "no pair more than once (2 wrong classes, 3 unknown)"
+    assert "most confused" not in summarize(evaluate({}))
+
+
+def test_accuracy_names_how_many_classes_were_tested() -> None:
+    metrics = evaluate({})
+    scores = tuple(replace(s, support=1 - n % 2) for n, s in enumerate(metrics.classes))
+    lines = summarize(replace(metrics, classes=scores))
+    assert "(30/30), images of 15 of 30 classes, 95% CI" in lines["test accuracy"]
+    names = ", ".join(NAMES[n] for n in (1, 3, 5, 7, 9))
+    assert lines["not tested"] == f"{names}, and 10 more"
+    assert "not tested" not in summarize(metrics)
+
+
+def test_accuracy_of_one_group_means_nothing() -> None:
+    note = "too few images to say how accurate the model is"
+    assert note in summarize(evaluate({}, groups=1))["test accuracy"]
+    assert note not in summarize(evaluate({}, groups=5))["test accuracy"]
