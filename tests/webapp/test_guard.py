@@ -304,6 +304,14 @@ def test_schema_lists_paths_types_and_errors(client: TestClient) -> None:
     described = {path: {name.upper() for name in item} for path, item in document["paths"].items()}
     assert described == methods
     assert set(document["components"]["schemas"]) >= TYPES
+    schemas = document["components"]["schemas"]
+    limits = RequestLimits()
+    for images in (
+        schemas["ImagesRequest"]["properties"]["images"],
+        schemas["ImagesForm"]["properties"]["file"],
+    ):
+        assert (images["minItems"], images["maxItems"]) == (1, limits.images)
+    assert set(schemas["PredictedPart"]["required"]) >= {"answer", "unsure", "best", "confidence"}
     refused = document["paths"]["/api/v1/predict"]["post"]["responses"]
     assert {"200", "401", "413", "415", "422", "429", "500", "503"} <= set(refused)
     name = refused["503"]["$ref"].rpartition("/")[2]

@@ -1,5 +1,6 @@
 """Comparison of runs: shared samples, paired tests and the command."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,15 @@ from tools_for_tests import Ran, run_here
 
 from baseline.data.samples import find_examples
 from baseline.evaluation.compare import compare
-from baseline.evaluation.decision_rule import SplitAnswers, load_decision_rule, save_decision_rule
+from baseline.evaluation.decision_rule import (
+    DecisionRule,
+    SplitAnswers,
+    load_decision_rule,
+    save_decision_rule,
+)
 from baseline.evaluation.evaluate import compute_answer_metrics
 from baseline.evaluation.intervals import randomization_test
-from baseline.evaluation.outputs import load_outputs, save_outputs
+from baseline.evaluation.outputs import Outputs, load_outputs, save_outputs
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -63,6 +69,22 @@ def test_compare_applies_decision_rule(dataset: Dataset) -> None:
     assert careful.interval == expected.interval
     assert careful.accuracy < careful.accuracy_before_unknown == plain.accuracy
     assert plain.against.difference == pytest.approx(plain.accuracy - careful.accuracy)
+
+
+def test_unsure_answers_are_counted() -> None:
+    # Right and sure, right and unsure (45 %), wrong and unsure (45 %), unknown below 40 %.
+    probabilities = [[0.9, 0.05, 0.05], [0.45, 0.3, 0.25], [0.3, 0.45, 0.25], [0.35, 0.33, 0.32]]
+    outputs = Outputs(
+        np.log(np.array(probabilities, np.float32)), np.zeros(4, np.int64), ("a", "b", "c", "d")
+    )
+    split = SplitAnswers(outputs, ("x", "y", "z"), np.array(["a", "b", "c", "d"]))
+    answers = compute_answer_metrics(split, DecisionRule(unknown_below=0.4))
+    assert (answers.right, answers.unknown) == (2, 1)
+    assert (answers.unsure, answers.unsure_right) == (2, 1)
+    # Confidences fall with the membership.
+    far = replace(outputs, membership=np.full(4, 0.5))
+    answers = compute_answer_metrics(replace(split, outputs=far), DecisionRule())
+    assert (answers.unsure, answers.unsure_right) == (4, 3)
 
 
 def test_compare_leaves_out_changed_labels(dataset: Dataset) -> None:
