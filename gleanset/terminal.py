@@ -221,4 +221,6 @@ def _heading(name: str, indent: str) -> list[str]:
 def _value(value: Any) -> str:
     if isinstance(value, Interval):
         return f"{value.low:.4g} to {value.high:.4g}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

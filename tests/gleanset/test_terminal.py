@@ -62,6 +62,8 @@ def test_format_result_nests_sections_and_keeps_first_zero() -> None:
         "  b",
     ]
     assert format_result({"added": 0, "known": 0, "rejected": 2}) == ["added: 0, rejected: 2"]
+    assert format_result({"step": 4, "same": True}) == ["step: 4, same: yes"]
+    assert format_result({"note": "", "at": None, "added": 1}) == ["added: 1"]
     lines = ["ignored reasons:", "  not an image: 2", f"  {ARCHIVE}: 12", "  hidden: 1"]
     ignored = {"not an image": 2, ARCHIVE: 12, "hidden": 1}
     assert format_result({"ignored_reasons": ignored}) == lines
