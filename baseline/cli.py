@@ -224,7 +224,7 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> LabelIssuesRes
         search = find_label_issues(dataset, name, folder, request.folds, job.progress)
         report = write_report(dataset, name)
         samples = [
-            SuspectLabel(**issue._asdict(), path=find_location(dataset, issue.sample).path)
+            SuspectLabel(**issue._asdict(), **find_location(dataset, issue.sample)._asdict())
             for issue in search.issues
         ]
     return LabelIssuesResult(

@@ -1,6 +1,6 @@
 """Behaviour shared by all command-line programs.
 
-A command is a function that takes a `CommandJob` and returns its result as a dict. This module
+A command is a function that takes a `CommandJob` and returns a `CommandResult`. This module
 adds the common options, prints the result as text or JSON, and turns errors into a message with a
 hint and the documented exit code.
 """
@@ -32,11 +32,10 @@ from gleanset.platform import has_current_folder
 from gleanset.removed import find_removed
 from gleanset.settings import CLUSTER_ADDRESS, LOCAL, list_settings_warnings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
-from gleanset.terminal import format_result, wrap, wrap_error
+from gleanset.terminal import wrap, wrap_error
 from gleanset.work.progress import LogHandler, Progress, closing_bars, set_current, without_bars
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
-Result = dict[str, Any]
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 BUG_EXIT_CODE = 1
 JSON_LINES = "json"
@@ -93,15 +92,13 @@ class CommandJob:
             text = json.dumps(value)
         _out(text)
 
-    def show_result(self, result: CommandResult | Result) -> None:
+    def show_result(self, result: CommandResult) -> None:
         """Print a result to stdout as text or JSON."""
         if self.as_json:
-            fields = result.to_json() if isinstance(result, CommandResult) else result
             warnings = [line.partition("\n")[0] for line in self.progress.warnings]
-            self.show_json(fields | ({"warnings": warnings} if warnings else {}))
+            self.show_json(result.to_json() | ({"warnings": warnings} if warnings else {}))
         elif not self.progress.quiet:
-            lines = result.lines() if isinstance(result, CommandResult) else format_result(result)
-            for line in lines:
+            for line in result.lines():
                 _out(line)
 
     def tell(self, line: str) -> None:
@@ -156,10 +153,10 @@ def create_program(
 
 def job_options(
     *, simulate: bool = False, dataset: bool = True, on: bool = False
-) -> Callable[[Callable[..., CommandResult | Result | None]], Callable[..., None]]:
+) -> Callable[[Callable[..., CommandResult | None]], Callable[..., None]]:
     """Add the common options; the function gets a `CommandJob` as its first argument."""
 
-    def decorate(function: Callable[..., CommandResult | Result | None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., CommandResult | None]) -> Callable[..., None]:
         @functools.wraps(function)
         def run(as_json: bool, quiet: bool, progress: str, verbose: int, **rest: Any) -> None:
             level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]

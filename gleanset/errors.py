@@ -6,7 +6,7 @@ Any other exception that leaves a command is a bug and is printed with its trace
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gleanset.command_result import CommandResult
@@ -17,9 +17,7 @@ class GleansetError(Exception):
 
     exit_code = 3
 
-    def __init__(
-        self, what: str, fix: str = "", result: CommandResult | dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, what: str, fix: str = "", result: CommandResult | None = None) -> None:
         super().__init__(what, fix)
         self.what = what
         self.fix = fix

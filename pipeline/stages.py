@@ -54,21 +54,6 @@ Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | Episodes
 _MAX_LISTED_NAMES = 3
 
 
-class StageResult(CommandResult):
-    """Result of a stage whose command has no typed result yet; `printed` is for people."""
-
-    values: dict[str, Any]
-    printed: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the values."""
-        return self.values
-
-    def summary(self) -> dict[str, Any]:
-        """Return what is printed."""
-        return self.printed
-
-
 class RecipePreview(CommandResult):
     """The stages that a recipe would run."""
 
@@ -249,11 +234,6 @@ class Stages:
         return train_run(dataset, settings, progress=self.progress, say=self.say)
 
 
-def wrap_result(values: dict[str, object]) -> StageResult:
-    """Return the result of a stage that is printed as it is."""
-    return StageResult(values=values, printed=values)
-
-
 def run_checks(checks: Iterable[Check]) -> None:
     """Run all checks; raise a single error as it is, several as one `RecipeError`."""
     errors: list[GleansetError] = []
@@ -333,7 +313,7 @@ def _run_stages(todo: list[Stage], dataset: Dataset, say: Callable[[str], None])
         try:
             result.stages[name] = stage(dataset)
         except GleansetError as error:
-            if isinstance(error.result, CommandResult):
+            if error.result is not None:
                 result.stages[name] = error.result
             if not isinstance(error, Incomplete):
                 error.result = result if result.stages else None

@@ -25,7 +25,7 @@ from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
-from gleanset.named_files import shorten_list
+from gleanset.named_files import Location, shorten_list
 from gleanset.terminal import format_table
 
 if TYPE_CHECKING:
@@ -106,6 +106,10 @@ class TrainedRun(CommandResult, kw_only=True):
             commands.insert(0, "labeler split --ratio 8:1:1")
         lines["next"] = [f"{command} {self.option}" for command in commands]
         return {name: text for name, text in lines.items() if text}
+
+    def brief(self) -> Summary:
+        """Return the same without commands: a recipe prints its own."""
+        return self.summary() | {"next": []}
 
     def _training_images(self) -> str:
         words = f"{self.data['train']:,} ({count(self.classes, 'class', 'classes')})"
@@ -219,7 +223,7 @@ COMPARISON_COLUMNS = (
 
 
 class SuspectLabel(msgspec.Struct, kw_only=True):
-    """A label issue with the path of its image."""
+    """A label issue with the path of its image; `time` is that of a frame."""
 
     sample: str
     label: str
@@ -229,11 +233,13 @@ class SuspectLabel(msgspec.Struct, kw_only=True):
     run: str
     confident: bool
     path: str
+    time: float | None
 
     def line(self) -> str:
         """Return the line that people read."""
         suggestion = f"probably {self.suggested} ({self.confidence:.0%})"
-        return f"{self.sample}: {self.label}, {suggestion}, {self.path}"
+        place = Location(self.path, self.time).describe()
+        return f"{self.sample}: {self.label}, {suggestion}, {place}"
 
 
 class LabelIssuesResult(CommandResult, kw_only=True):
