@@ -54,6 +54,11 @@ def test_box_of_wide_image_is_in_sight(
         return box.left >= stage.left && box.right <= stage.right;
     })()"""
     wait_for(page, in_sight)
+    # In a grid the strip is smaller.
+    Image.new("RGB", (40, 40), "gray").save(tmp_path / "plain.png")
+    page.set_input_files("#files", [str(tmp_path / "plain.png")] * 2)
+    wait_for(page, "document.querySelectorAll('.image').length === 3")
+    wait_for(page, in_sight)
 
 
 def test_hint_for_images_in_which_faces_are_missed(open_page: OpenPage, tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ export function boxEditor(image, changed) {
   const frame = element("div", { class: "frame" });
   const stage = imageStage(image, view, frame);
   let marked = null;
+  let shownWidth = 0;
+  let isRevealed = false;
   const mark = () => [...frame.children].forEach((handle) => handle.classList.toggle("marked", handle.dataset.box === String(marked)));
   const redraw = () => { drawBoxes(frame, image, changed, stage); mark(); };
   const place = () => {
@@ -30,6 +32,10 @@ export function boxEditor(image, changed) {
     frame.style.top = `${view.offsetTop + (view.clientHeight - high) / 2}px`;
     frame.style.width = `${wide}px`;
     frame.style.height = `${high}px`;
+    if (wide === shownWidth) return;
+    shownWidth = wide;
+    isRevealed = false; // in another size the box is elsewhere
+    reveal();
   };
   view.addEventListener("load", place);
   new ResizeObserver(place).observe(stage);
@@ -52,16 +58,13 @@ export function boxEditor(image, changed) {
     mark();
     scrollTo(box);
   };
-  let isRevealed = false;
   /** Scroll a strip to the first detected box, once: it may be out of sight. */
-  const reveal = (box) => {
-    if (isRevealed || !frame.clientWidth) return;
+  const reveal = () => {
+    const box = image.boxes.find(({ by }) => by !== "hand");
+    if (!box || isRevealed || !frame.clientWidth) return;
     isRevealed = true;
     scrollTo(box);
   };
-  view.addEventListener("load", () => {
-    if (image.boxes.length) reveal(image.boxes[0]);
-  });
   redraw();
   return { stage, redraw, middle, show, reveal };
 }

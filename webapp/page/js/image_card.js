@@ -60,7 +60,7 @@ export function imageCard(image, { boxes, maySend, hasOtherDetector, reports }, 
     state.textContent = image.error || (boxes && !image.whole ? describeDetection(image, mayAskServer()) : "");
     mark.replaceChildren(...showReported(image));
     look.hidden = !mayAskServer() || image.looking || image.finder === "server";
-    if (image.boxes.length) editor.reveal(image.boxes[0]);
+    editor.reveal();
     const items = image.boxes.map((box, number) => buildFace(image, box, number, { acts, reports, refresh }));
     for (const [number, box] of image.boxes.entries()) {
       items[number].addEventListener("click", () => editor.show(box));
