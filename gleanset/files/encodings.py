@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from gleanset.errors import InputUnusable, UsageError
-from gleanset.files.legacy_names import guess_name_encoding, guess_zip_encoding
 from gleanset.work import progress
 
 # The marks of UTF-16 begin those of UTF-32.
@@ -26,14 +26,17 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_WIDE_ENCODINGS = ("cp932", "gb18030", "cp949", "big5hkscs", "euc_jis_2004", "euc_jp")
-# What Windows calls ANSI, and what Unix used before UTF-8. DOS code pages occur in zips only.
-_CANDIDATES = (
-    *("cp932", "gb18030", "cp949", "big5hkscs", "euc_jis_2004"),
-    *("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "koi8-r"),
-)
-# In short texts chardet takes é and ñ for letters of other languages as easily.
-_WESTERN, _WESTERN_WEIGHT = "cp1252", 2.0
+_JAPANESE = ("cp932", "euc_jis_2004")
+_WIDE_ENCODINGS = (*_JAPANESE, "gb18030", "cp949", "big5hkscs")
+# What Windows calls ANSI, and what Unix used before UTF-8.
+_SINGLE_BYTE_ENCODINGS = ("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "koi8-r")
+# Of names in a zip, which may be in a DOS code page.
+_ZIP_ENCODINGS = ("cp437", "cp850", "cp852", "cp866", "cp1250", "cp1251", "cp1252")
+# chardet knows languages by pairs of letters, of which few words have not enough. These factors of
+# its confidence were fitted to 918 lists and zips of one to three names in 15 encodings.
+_FREQUENCIES = {"cp1252": 1.8, "cp850": 1.8, "cp437": 1.9}
+_SYMBOL_FACTOR, _FOREIGN_KANA_FACTOR = 0.3, 0.75
+_MIN_CONFIDENCE = 1e-4
 _SAMPLE_BYTES = 50_000
 _MAX_LINE_BYTES = 4_000_000
 # A cell with a letter beyond ASCII. No encoding uses these separators in its characters.
@@ -122,44 +125,31 @@ def decode_names(
 ) -> dict[bytes, str]:
     """Decode names as UTF-8 if valid, others as `named` or in a guessed encoding.
 
-    Where some names are not UTF-8, others that look like it may be two letters of DOS, or one of a
-    wide encoding. Raises `InputUnusable`.
+    Where some names are not UTF-8, short ones that look like it may be two letters of DOS, or one
+    character of a wide encoding. Raises `InputUnusable`.
     """
     texts: dict[bytes, str] = {}
     for name in dict.fromkeys(names):
         texts[name] = name.decode("utf-8", "surrogateescape")
     others = [name for name, text in texts.items() if text.encode("utf-8", "replace") != name]
-    # Of sequences of two bytes only.
-    short = [name for name in texts.keys() - others if _has_only_short_sequences(name)]
-    if not (others or (is_zip and short)):
+    if not others:
         return texts
-    encoding = _choose_encoding(others, short, named, is_zip=is_zip)
+    encoding = TextEncoding(named or "")
+    if named is None:
+        cells = [cell for name in others for cell in _CELL.findall(name)]
+        encoding = _guess_encoding(cells, _ZIP_ENCODINGS if is_zip else _SINGLE_BYTE_ENCODINGS)
     if is_zip or named or encoding.name in _WIDE_ENCODINGS:
-        others += short
+        others += [name for name in texts.keys() - others if _has_only_short_sequences(name)]
     try:
         texts |= {name: name.decode(encoding.name) for name in others}
     except UnicodeError as error:
         raise wrong_encoding_error(f"a name in {source}", encoding.name) from error
-    if encoding.name != "utf-8":
-        encoding.report(f"a name in {source}")
+    encoding.report(f"a name in {source}")
     return texts
 
 
-def _choose_encoding(
-    others: list[bytes], short: list[bytes], named: str | None, *, is_zip: bool
-) -> TextEncoding:
-    if named is not None:
-        return TextEncoding(named)
-    if is_zip:
-        names = others + short
-        return _with_example(guess_zip_encoding(b"\n".join(names)), names[0])
-    name = guess_name_encoding(b"\n".join(others))
-    if name in _WIDE_ENCODINGS:
-        return _with_example(name, others[0])
-    return _guess_encoding([cell for name in others for cell in _CELL.findall(name)])
-
-
 def _has_only_short_sequences(name: bytes) -> bool:
+    """Return whether all UTF-8 sequences of a name beyond ASCII have two bytes."""
     return not (name.isascii() or _LONG_UTF8.search(name))
 
 
@@ -217,25 +207,38 @@ def _scan_lines(file: IO[bytes]) -> _LineScan:
     return _LineScan(has_nul, utf8_lines, other_lines, first_other_line, list(cells))
 
 
-def _guess_encoding(cells: list[bytes]) -> TextEncoding:
+def _guess_encoding(
+    cells: list[bytes], single_byte_encodings: tuple[str, ...] = _SINGLE_BYTE_ENCODINGS
+) -> TextEncoding:
     import chardet  # most texts are UTF-8
 
-    sample = b"\n".join(cells)
+    sample = b"\n".join(dict.fromkeys(cells))
     matches = chardet.detect_all(
         sample,
         ignore_threshold=True,
         prefer_superset=True,
         compat_names=False,
-        include_encodings=_CANDIDATES,
+        include_encodings=(*single_byte_encodings, *_WIDE_ENCODINGS),
     )
-    confidences = {str(match["encoding"]): match["confidence"] for match in matches}
-    if _WESTERN in confidences:
-        confidences[_WESTERN] *= _WESTERN_WEIGHT
-    for name in sorted(confidences, key=lambda name: -confidences[name]):
+    # Latin-1 has a character for every byte.
+    scores = {"latin-1": 0.0}
+    for match in matches:
+        name = str(match["encoding"])
         with suppress(LookupError, UnicodeDecodeError):
-            sample.decode(name)
-            return _with_example(name, cells[0])
-    return _with_example("latin-1", cells[0])
+            text = sample.decode(name)
+            scores[name] = (match["confidence"] + _MIN_CONFIDENCE) * _rate_text(text, name)
+    best = max(scores, key=lambda name: scores[name])
+    return _with_example(best, cells[0])
+
+
+def _rate_text(text: str, encoding: str) -> float:
+    """Return a factor for a text, below 1.0 for symbols, capitals within words and foreign kana."""
+    symbols = sum(not (character.isascii() or character.isalpha()) for character in text)
+    capitals = sum(a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(text))
+    kana = sum("\u3040" <= character <= "\u30ff" for character in text)
+    foreign_kana = 0 if encoding in _JAPANESE else kana
+    rating: float = _SYMBOL_FACTOR ** (symbols + capitals) * _FOREIGN_KANA_FACTOR**foreign_kana
+    return rating * _FREQUENCIES.get(encoding, 1.0)
 
 
 def _with_example(name: str, text: bytes) -> TextEncoding:

@@ -92,6 +92,9 @@ def test_members_with_equal_names_are_both_imported(dataset: Dataset, tmp_path: 
     assert harvest(dataset, path) == CLEAN | {"known": 2}
 
 
+DOS_CODE_PAGES = ("cp437", "cp850", "cp852", "cp866")
+
+
 @pytest.mark.parametrize(
     ("encoding", "names"),
     [
@@ -108,7 +111,11 @@ def test_members_with_equal_names_are_both_imported(dataset: Dataset, tmp_path: 
         ("big5hkscs", ["香港/深水埗.jpg", "照片/啲貓.png", "新資料夾/餐廳.jpg"]),
         ("cp437", ["Bäume/schön.jpg", "été/garçon.jpg"]),
         ("cp866", ["кошки/фото.jpg", "Новая папка/1.jpg"]),
+        ("cp850", ["Léa/été.jpg", "ÉTÉ/1.jpg"]),
+        ("cp852", ["kočka/Jiří Dvořák.jpg", "Nagy Győző/1.jpg"]),
+        ("cp1250", ["kočka/Jiří Dvořák.jpg", "Škoda/1.jpg"]),
         ("cp1251", ["кошки/фото.jpg", "собаки/лето.jpg"]),
+        ("cp1252", ["Léa/été.jpg", "Hänsel/São Paulo.jpg"]),
         ("utf-8", ["猫/é.jpg", "été/1.jpg"]),
     ],
 )
@@ -119,7 +126,7 @@ def test_legacy_name_encodings_are_decoded(tmp_path: Path, encoding: str, names:
         for name in names:
             archive.addfile(tarfile.TarInfo(name))
     # Of a tar DOS code pages are never guessed.
-    for path in (legacy,) if encoding in ("cp437", "cp866") else (legacy, tar):
+    for path in (legacy,) if encoding in DOS_CODE_PAGES else (legacy, tar):
         members = [image.origin for image in find_members(path, WITH_HINTS, Counter())]
         assert {origin.original_path for origin in members} == set(names)
         assert {origin.hint for origin in members} == {name.partition("/")[0] for name in names}
