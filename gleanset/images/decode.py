@@ -26,7 +26,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from gleanset import start
 from gleanset.errors import Unreadable
 from gleanset.images.color_key import apply_color_key
-from gleanset.images.deep_tiff import get_orientation, get_size, open_deep_tiff, read_deep_tags
+from gleanset.images.deep_tiff import get_size, open_deep_tiff, read_deep_tags
 from gleanset.images.embedded_metadata import iter_png_chunks
 from gleanset.images.plugin_formats import HEIF, detect_heic, is_camera_raw, is_raw_preview
 from gleanset.images.repair import iter_repairs
@@ -161,10 +161,7 @@ def _decode_deep_tiff(data: bytes, mode: Mode, max_pixels: int) -> DecodedImage 
         pixels = open_deep_tiff(data, tags).convert(mode)
     except Exception as error:  # Pillow's decoders raise any exception
         raise _translate_error(error) from error
-    orientation = get_orientation(tags)
-    if orientation in _UPRIGHT:
-        pixels = pixels.transpose(_UPRIGHT[orientation])
-    return DecodedImage(pixels, "TIFF", *pixels.size, frames=1, orientation=orientation)
+    return DecodedImage(pixels, "TIFF", *pixels.size, frames=1, orientation=1)
 
 
 def _check_rows(image: Image.Image, data: bytes) -> None:

@@ -9,7 +9,7 @@ from gleanset.errors import Unreadable
 from gleanset.images.rgb import scale_values
 
 _MAGICS = (b"II*\0", b"MM\0*")
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 262, 274
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 256, 257, 258, 262
 _SAMPLE_FORMAT, _FLOAT = 339, 3
 _WHITE_IS_ZERO = 0
 _READABLE_BITS = {"integer": (10, 12, 14, 16), "float": (32, 64)}
@@ -51,8 +51,3 @@ def open_deep_tiff(data: bytes, tags: ImageFileDirectory_v2) -> Image.Image:
     if image.ndim == 3:
         image = image[..., 2::-1]
     return Image.fromarray(np.ascontiguousarray(image))
-
-
-def get_orientation(tags: ImageFileDirectory_v2) -> int:
-    """Return the EXIF orientation."""
-    return int(tags.get(_ORIENTATION, 1))

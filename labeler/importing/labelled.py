@@ -85,8 +85,16 @@ class ImportTree:
         return FolderNames(self.root, self.encoding)
 
     def read_text(self, file: Path) -> str:
-        """Read a text; see `read_text_file`."""
-        text, self._encodings[file] = _read_text(file, self.encoding)
+        """Read a text; see `report_encodings`. Raises `InputUnusable`."""
+        try:
+            if file.stat().st_size > MAX_TEXT_BYTES:
+                raise InputUnusable(f"{file} is larger than {MAX_TEXT_BYTES} bytes", "split it")
+            data = file.read_bytes()
+        except OSError as error:
+            raise InputUnusable(f"cannot read {file}: {error}", "chmod u+r it") from error
+        text, self._encodings[file] = decode_text(data, str(file), self.encoding)
+        if "\0" in text:
+            raise InputUnusable(f"cannot read {file}: not UTF-8 text", "save it as UTF-8")
         return text
 
     def report_encodings(self, files: Iterable[Path]) -> None:
@@ -248,29 +256,6 @@ class LabelledFiles:
         for path in self.tree.others:
             counts["file with labels" if path in self.tables else NOT_AN_IMAGE] += 1
         return counts
-
-
-def read_text_file(file: Path, encoding: str | None = None) -> str:
-    """Read a text in UTF-8, or in `encoding`; print the encoding if it was guessed.
-
-    Raises `InputUnusable`.
-    """
-    text, text_encoding = _read_text(file, encoding)
-    text_encoding.report(str(file))
-    return text
-
-
-def _read_text(file: Path, encoding: str | None) -> tuple[str, TextEncoding]:
-    try:
-        if file.stat().st_size > MAX_TEXT_BYTES:
-            raise InputUnusable(f"{file} is larger than {MAX_TEXT_BYTES} bytes", "split it")
-        data = file.read_bytes()
-    except OSError as error:
-        raise InputUnusable(f"cannot read {file}: {error}", "chmod u+r it") from error
-    text, text_encoding = decode_text(data, str(file), encoding)
-    if "\0" in text:
-        raise InputUnusable(f"cannot read {file}: not UTF-8 text", "save it as UTF-8")
-    return text, text_encoding
 
 
 def box_from_size(values: Any) -> Rectangle:

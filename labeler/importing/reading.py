@@ -27,7 +27,7 @@ from labeler.export.formats import find_format
 from labeler.export.rows import LICENCE_FILE, unescape_formula
 from labeler.export.tree import COPIES, read_marker
 from labeler.importing.label_files import read_coco, read_tables, read_yolo
-from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo, read_text_file
+from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo
 
 _WITH_BOXES = ("coco", "yolo-detect")
 """Formats that the readers of other tools' files can read."""
@@ -229,7 +229,7 @@ def match_files(
 def add_credits(files: LabelledFiles) -> None:
     """Add the rows of an export's `LICENSES.csv`, also of moved files."""
     root = _export_root(files.tree.root)
-    if not (table := _read_licence_table(root, files.tree.encoding)):
+    if not (table := _read_licence_table(root / LICENCE_FILE, files.tree)):
         return
     paths = {_relative_name(root, path): path for path in files.tree.images}
     entries = marker_entries(read_marker(root))
@@ -237,12 +237,12 @@ def add_credits(files: LabelledFiles) -> None:
     files.sources |= {paths[name]: table[old] for name, old in names.items() if old in table}
 
 
-def _read_licence_table(root: Path, encoding: str | None) -> dict[str | None, SourceInfo]:
+def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, SourceInfo]:
     try:
-        text = read_text_file(root / LICENCE_FILE, encoding)
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        rows = list(csv.DictReader(io.StringIO(tree.read_text(file), newline="")))
     except (InputUnusable, csv.Error):
         return {}
+    tree.report_encodings([file])
     table = {}
     for row in rows:
         cells = {
