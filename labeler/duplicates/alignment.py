@@ -59,7 +59,7 @@ class CommonPart:
     """The part that two images both show, on one grid of at most 256 pixels per side.
 
     `a` and `b` are grey values, height x width; `mask` marks the pixels that both have; `part_a`
-    and `part_b` are the parts (0..1) of each image.
+    and `part_b` are the parts (0..1) of each image. `to_a` maps the grid to the first image.
     """
 
     a: Grey
@@ -67,6 +67,7 @@ class CommonPart:
     mask: Mask
     part_a: float
     part_b: float
+    to_a: Matrix
 
     @cached_property
     def edges(self) -> tuple[Edges, Edges]:
@@ -132,7 +133,9 @@ def fit_frames(a: Grey, b: Grey, max_difference: float = MAX_ASPECT_DIFFERENCE) 
     return Alignment(np.array([[wa / wb, 0, 0], [0, ha / hb, 0]], dtype=np.float64), 0)
 
 
-def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> CommonPart | None:
+def crop_common_part(
+    a: Grey, b: Grey, matrix: Matrix, max_side: int = GRID_SIDE
+) -> CommonPart | None:
     """Warp b onto a and crop what both show, at the lower of both resolutions."""
     (ha, wa), (hb, wb) = a.shape, b.shape
     corners = cv2.transform(np.array([[[0, 0], [wb, 0], [wb, hb], [0, hb]]], np.float64), matrix)[0]
@@ -141,7 +144,7 @@ def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> CommonPart | None:
     if min(right - left, bottom - top) < MIN_GRID_SIDE:
         return None
     zoom = float(np.sqrt(np.linalg.det(matrix[:, :2])))
-    scale = min(GRID_SIDE / max(right - left, bottom - top), 1.0, 1.0 / zoom)
+    scale = min(max_side / max(right - left, bottom - top), 1.0, 1.0 / zoom)
     wide, high = (int(side * scale) for side in (right - left, bottom - top))
     size = max(MIN_GRID_SIDE, wide), max(MIN_GRID_SIDE, high)
     motion_a = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
@@ -155,7 +158,8 @@ def crop_common_part(a: Grey, b: Grey, matrix: Matrix) -> CommonPart | None:
     if not mask.any():
         return None
     parts = area / (wa * ha), area / (zoom**2 * wb * hb)
-    return CommonPart(_warp(a, motion_a, size), _warp(b, motion_b, size), mask, *parts)
+    to_a = cv2.invertAffineTransform(motion_a).astype(np.float64, copy=False)
+    return CommonPart(warp(a, motion_a, size), warp(b, motion_b, size), mask, *parts, to_a)
 
 
 def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
@@ -200,7 +204,8 @@ def _has_seam(lines: Floats, edge: int, inwards: int) -> bool | None:
     return False if inside.std() > _MAX_PLAIN_DEVIATION else None
 
 
-def _warp(grey: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:
+def warp(grey: Grey, matrix: Matrix, size: tuple[int, int]) -> Grey:
+    """Move an image onto another of a size (width, height), repeating its border."""
     zoom = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
     if zoom < 0.95:  # blurred first, or shrinking makes edges that are not there
         grey = cv2.GaussianBlur(grey, (0, 0), 0.45 / zoom).astype(np.uint8)

@@ -9,8 +9,9 @@ quarter, so that every image of a collage has some. A point and its mirror image
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any, NamedTuple
 
 import cv2
@@ -73,22 +74,37 @@ class Points(NamedTuple):
     descriptors: Floats
 
 
-def to_grey(pixels: Image.Image) -> tuple[Grey, float]:
-    """Return the image in grey, at most 384 pixels per side, and the part (0..1) that is left.
+class TrimmedImage(NamedTuple):
+    """An image in grey without uniform borders, at most 384 pixels per side.
 
-    Uniform rows and columns at the border are cut off, unless almost nothing would be left.
+    `filled` is the part (0..1) that is left, `left` and `top` the columns and rows cut off before
+    it, and `width` and `height` the size before.
     """
+
+    grey: Grey
+    filled: float
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def to_grey(pixels: Image.Image) -> TrimmedImage:
+    """Scale and trim an image; borders stay where almost nothing would be left."""
     small = pixels.convert("L")  # always a copy
     small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     grey = np.asarray(small)
     values = grey.astype(np.float32)
     rows = np.flatnonzero(values.std(axis=1) > _MAX_BORDER_DEVIATION)
     columns = np.flatnonzero(values.std(axis=0) > _MAX_BORDER_DEVIATION)
+    left = top = 0
     if min(len(rows), len(columns)) >= _MIN_SIDE:
+        left, top = int(columns[0]), int(rows[0])
         grey = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     shrunk = min(1.0, GREY_SIDE / max(pixels.size))
     area = max(1.0, pixels.width * shrunk) * max(1.0, pixels.height * shrunk)
-    return np.ascontiguousarray(grey), min(1.0, grey.size / area)
+    filled = min(1.0, grey.size / area)
+    return TrimmedImage(np.ascontiguousarray(grey), filled, left, top, *small.size)
 
 
 def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
@@ -118,7 +134,7 @@ def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
     A point's shape is three bytes: its scale in sixteenths of a doubling, its angle in 256ths of a
     turn, and whether its mirror image was hashed.
     """
-    grey, filled = to_grey(pixels)
+    grey, filled, *_ = to_grey(pixels)
     # The hash is computed at this size, so the image is scaled only once.
     small = Image.fromarray(grey).resize((_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS)
     flipped = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -190,6 +206,7 @@ class PreparedImage:
 
     grey: Grey
     filled: float = 1.0
+    read_fine: Callable[[], FineImage] | None = None
 
     @cached_property
     def points(self) -> Points:
@@ -204,6 +221,8 @@ class PreparedImage:
     def mirrored(self) -> PreparedImage:
         """The mirrored image, with the points as they would be found in it."""
         other = PreparedImage(np.ascontiguousarray(self.grey[:, ::-1]), self.filled)
+        if (read_fine := self.read_fine) is not None:
+            other.read_fine = lambda: read_fine().mirrored(self.grey.shape[1])
         places, sizes, angles, descriptors = self.points
         flipped = np.stack([self.grey.shape[1] - 1 - places[:, 0], places[:, 1]], axis=1)
         other.points = Points(flipped, sizes, (180 - angles) % 360, descriptors[:, MIRRORED_ORDER])
@@ -217,6 +236,43 @@ class PreparedImage:
         return np.asarray(values / max(1.0, float(np.linalg.norm(values))), np.float32)
 
 
-def prepare_image(pixels: Image.Image) -> PreparedImage:
-    """Prepare an image, RGB or grey, for comparison."""
-    return PreparedImage(*to_grey(pixels))
+class FineImage(NamedTuple):
+    """An RGB image at its own size, and the motion (2 x 3) from its trimmed version to it."""
+
+    pixels: Image.Image
+    motion: npt.NDArray[np.float64]
+
+    def versions(self) -> Iterator[Grey]:
+        """Yield the image in grey, then its channels: colors of one brightness differ in these."""
+        yield np.asarray(self.pixels.convert("L"))
+        for channel in self.pixels.split():
+            yield np.asarray(channel)
+
+    def mirrored(self, width: int) -> FineImage:
+        """Return the mirrored image; `width` is that of the trimmed version."""
+        motion = self.motion.copy()
+        last = self.pixels.width - 1
+        motion[0, 2] = last - motion[0, 0] * (width - 1) - motion[0, 2]
+        return FineImage(self.pixels.transpose(Image.Transpose.FLIP_LEFT_RIGHT), motion)
+
+
+def prepare_image(
+    pixels: Image.Image, read: Callable[[], Image.Image] | None = None
+) -> PreparedImage:
+    """Prepare an image, RGB or grey, for comparison; `read` returns it at its full size."""
+    if read is None:
+
+        def read() -> Image.Image:
+            return pixels
+
+    trimmed = to_grey(pixels)
+    return PreparedImage(trimmed.grey, trimmed.filled, partial(_read_fine, trimmed[2:], read))
+
+
+def _read_fine(trimmed: tuple[int, int, int, int], read: Callable[[], Image.Image]) -> FineImage:
+    left, top, width, height = trimmed
+    fine = read().convert("RGB")
+    right, down = fine.width / width, fine.height / height
+    # Centers of pixels are half a pixel from the edge in both versions.
+    across, below = right * (left + 0.5) - 0.5, down * (top + 0.5) - 0.5
+    return FineImage(fine, np.array([[right, 0, across], [0, down, below]]))

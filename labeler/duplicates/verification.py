@@ -5,7 +5,7 @@ and mirroring. Then edges are compared in small windows. A copy keeps its edges:
 (recolored, re-encoded) and some may be added (a watermark, a border), but none are replaced. With
 another expression of the same face, or the next frame of a video, there are windows in which each
 image lacks edges of the other. If only a mouth or a pupil differs these windows are few, so what
-passes is compared line by line.
+passes is compared line by line, and on a plain ground what is drawn is compared alone.
 """
 
 from functools import lru_cache
@@ -34,6 +34,7 @@ from labeler.duplicates.differences import (
     measure_replaced_windows,
 )
 from labeler.duplicates.doubtful_copies import is_overlaid, is_photograph
+from labeler.duplicates.drawings import measure_drawn_change
 from labeler.duplicates.duplicate_sets import MIN_SHARED_PART
 from labeler.duplicates.hashes import GREY_SIDE, PreparedImage, prepare_image
 from labeler.sample_pixels import SampleFile, read_pixels
@@ -59,6 +60,11 @@ _EQUAL_FACTOR = 0.5
 _MIN_FRAME_SIMILARITY, _MIN_SQUEEZED_SIMILARITY = 0.8, 0.95
 # Standard deviation of grey values below which an image is flat, except for JPEG noise.
 _MAX_FLAT_DEVIATION = 1.0
+# Parts of what is drawn on a plain ground: added to one image or replaced in both of two copies,
+# and replaced in images that are certainly different.
+MAX_DRAWN_CHANGE, MAX_REDRAWN, DIFFERENTLY_DRAWN = 0.2, 0.1, 0.3
+# Pixels per side at which drawings on a plain ground are compared again.
+_MAX_FINE_SIDE = 2048
 # Prepared images per worker, some 0.35 MB each.
 _CACHED_IMAGES = 256
 
@@ -132,7 +138,9 @@ def compare_files(pair: FilePair) -> Verdict:
 
 @lru_cache(maxsize=_CACHED_IMAGES)
 def _prepared(file: SampleFile) -> PreparedImage:
-    return prepare_image(read_pixels(file, GREY_SIDE, "L"))
+    return prepare_image(
+        read_pixels(file, GREY_SIDE, "L"), lambda: read_pixels(file, _MAX_FINE_SIDE, "RGB")
+    )
 
 
 def _compare_orientations(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict:
@@ -185,10 +193,21 @@ def _compare_by_points(pair: _Pair, frames: Verdict | None) -> Verdict:
 
 
 def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
-    a, b, mirrored, one_film = pair
-    common = crop_common_part(a.grey, b.grey, alignment.matrix)
+    common = crop_common_part(pair.a.grey, pair.b.grey, alignment.matrix)
     if common is None:
         return Verdict()
+    verdict = _compare_common_part(pair, alignment, common)
+    if not verdict.same:
+        return verdict
+    change = measure_drawn_change(pair.a, pair.b, alignment.matrix, common)
+    if max(change) < MAX_DRAWN_CHANGE and min(change) < MAX_REDRAWN:
+        return verdict
+    is_doubtful = min(change) < DIFFERENTLY_DRAWN
+    return verdict._replace(same=False, doubtful=is_doubtful, relation=Relation(0))
+
+
+def _compare_common_part(pair: _Pair, alignment: Alignment, common: CommonPart) -> Verdict:
+    a, b, mirrored, one_film = pair
     overlap = round(float(min(common.part_a, common.part_b)), 3)
     if max(common.part_a, common.part_b) < MIN_CONTAINED_PART:
         return Verdict(overlap=overlap, points=alignment.points)

@@ -27,6 +27,8 @@ from labeler.sample_pixels import SampleFile
 from tools.sample.character import CAST, random_character
 from tools.sample.scene import Scene, face_box, paint_scene, plan_scene
 
+LANCZOS = Image.Resampling.LANCZOS
+
 # One drawn person; `expression` is what a cheap animation redraws.
 SCENE = plan_scene([random_character(7100)], 7100, (480, 270))
 
@@ -122,6 +124,87 @@ def text_window(seed: int) -> Image.Image:
 def test_text_pages_are_aligned(kind: str) -> None:
     assert compare(text_window(1), COPIES[kind](text_window(1))).same
     assert not compare(text_window(1), COPIES[kind](text_window(2))).same
+
+
+def make_ground(kind: str) -> Image.Image:
+    """Return a frame of 1280 x 720 pixels that is plain, shaded, or has a fine texture."""
+    if kind == "shaded":
+        shade = Image.linear_gradient("L").resize((1280, 720))
+        return Image.merge(
+            "RGB", [shade.point([v * k // 6 for v in range(256)]) for k in (2, 1, 3)]
+        )
+    if kind == "paper":
+        noise = np.random.default_rng(1).normal(225, 9, (720, 1280))
+        return Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8)).convert("RGB")
+    return Image.new("RGB", (1280, 720), kind)
+
+
+def title(ground: str, text: str, size: int) -> Image.Image:
+    image = make_ground(ground)
+    ink = "black" if ground in ("white", "paper") else "white"
+    ImageDraw.Draw(image).text((640, 360), text, ink, font_size=size, anchor="mm")
+    return image
+
+
+def logo(ground: str, shape: str) -> Image.Image:
+    """Draw a red shape of 40 pixels, four times as large first."""
+    layer = Image.new("L", (640, 640))
+    box = (240, 240, 400, 400)
+    getattr(ImageDraw.Draw(layer), shape)(box, fill=255)
+    image = make_ground(ground)
+    small = layer.resize((160, 160), LANCZOS)
+    image.paste((200, 40, 50), (560, 280), small)
+    return image
+
+
+def slide(lines: int, seed: int = 0) -> Image.Image:
+    """Draw a slide with a heading, of which one line after the other is shown."""
+    image = make_ground("white")
+    pen = ImageDraw.Draw(image)
+    pen.text((640, 90), "Our plan for winter", "navy", font_size=44, anchor="mm")
+    words = np.random.default_rng(seed).choice(["open", "folder", "crop", "name", "model"], (4, 4))
+    for number, line in enumerate(words[:lines]):
+        pen.text((160, 220 + 70 * number), " ".join(line), "black", font_size=28)
+    return image
+
+
+def code(seed: int) -> Image.Image:
+    """Draw a square code of 25 x 25 modules."""
+    modules = np.random.default_rng(seed).integers(0, 2, (25, 25)) * 255
+    small = Image.fromarray(modules.astype(np.uint8))
+    image = make_ground("white")
+    image.paste(small.resize((100, 100), Image.Resampling.NEAREST), (590, 310))
+    return image
+
+
+GROUNDS = ("white", "black", "steelblue", "shaded", "paper")
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("size", [20, 40])
+def test_other_words_on_a_plain_ground_are_not_copies(ground: str, size: int) -> None:
+    cards = [title(ground, text, size) for text in ("hello world", "good night", "never stop")]
+    assert not any(compare(a, b).same for a, b in combinations(cards, 2))
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
+def test_other_logo_on_a_plain_ground_is_not_a_copy(ground: str) -> None:
+    assert not compare(logo(ground, "rectangle"), logo(ground, "ellipse")).same
+
+
+def test_other_codes_and_slides_are_not_copies() -> None:
+    assert not compare(code(1), code(2)).same
+    assert not compare(slide(4, 1), slide(4, 2)).same
+    # A slide with a line less is not a crop.
+    assert not compare(slide(1), slide(2)).same
+
+
+@pytest.mark.parametrize("kind", ["small", "squeezed", "mirror", "grey", "letterbox", "crop 5 %"])
+@pytest.mark.parametrize("image", [title("black", "keep calm and go on", 40), slide(3)])
+def test_copy_on_a_plain_ground_is_a_copy(image: Image.Image, kind: str) -> None:
+    copy = Image.open(io.BytesIO(encoded(COPIES[kind](image), 60)))
+    verdict = compare(image, copy.convert("RGB"))
+    assert verdict.same, verdict
 
 
 @pytest.fixture
@@ -300,9 +383,6 @@ def test_faces_of_one_character_are_not_doubtful() -> None:
     faces = [prepare_image(crop_face(scene)) for scene in scenes]
     verdicts = [compare_images(a, b) for a, b in combinations(faces, 2)]
     assert not any(verdict.same or verdict.doubtful for verdict in verdicts)
-
-
-LANCZOS = Image.Resampling.LANCZOS
 
 
 def painting(seed: int) -> Image.Image:
