@@ -22,10 +22,10 @@ with urlopen(Request("${address}/predict", body, headers)) as response:
 if error := image.get("error"):
     print(error["reason"], "-", error["detail"])
 for part in image.get("parts", []):
-    if part["unsure"]:  # below 50 %: more likely wrong than right
-        print("perhaps", part["best"], part["confidence"])
-    else:
-        print(part["answer"] or "unknown", part["confidence"])`,
+    if part["best"] is None:
+        print("unknown")
+    else:  # unsure, below 50 %, has no answer: more likely wrong than right
+        print(part["answer"] or "perhaps " + part["best"], part["confidence"])`,
   "JavaScript": `import { readFile } from "node:fs/promises";
 
 const response = await fetch("${address}/predict", {
@@ -38,8 +38,8 @@ if (!response.ok) throw new Error(\`\${result.detail}: \${result.hint}\`);
 const [image] = result.images;
 if (image.error) console.log(image.error.reason, "-", image.error.detail);
 for (const part of image.parts ?? []) {
-  // Unsure, below 50 %: more likely wrong than right.
-  if (part.unsure) console.log("perhaps", part.best, part.confidence);
-  else console.log(part.answer ?? "unknown", part.confidence);
+  // Unsure, below 50 %, has no answer: more likely wrong than right.
+  if (part.best === null) console.log("unknown");
+  else console.log(part.answer ?? "perhaps " + part.best, part.confidence);
 }`,
 });
