@@ -159,7 +159,7 @@ class Statistics(Table):
         rows = list(
             self._db.iter_rows_in(
                 "SELECT s.key, s.image, o.licence, o.ai, "
-                "o.source || ifnull(' ' || o.collection, '') AS source FROM sample s "
+                "o.source || ifnull(' (' || o.collection || ')', '') AS source FROM sample s "
                 "JOIN origin o ON o.image=s.image WHERE s.key",
                 keys,
             )

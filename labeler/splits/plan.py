@@ -429,7 +429,7 @@ def _count_classes(sizes_by_key: Mapping[str, Counter[str]]) -> Counter[str]:
     return sum(sizes_by_key.values(), Counter[str]())
 
 
-REMAINDER = ("train", "val")
+REMAINDER: tuple[str, ...] = ("train", "val")
 """The parts of all samples that are not in test."""
 
 
