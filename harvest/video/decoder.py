@@ -94,6 +94,7 @@ class FfmpegDecoder:
         self._log_lines: list[str] = []
         self._frames = 0
         self._untimed = 0
+        self._longest_gap = 0.0
         self._damage_line = ""
         self.last_time = -math.inf
         self.length: float | None = None
@@ -130,7 +131,10 @@ class FfmpegDecoder:
             reason = f"{lost} frames have no image"
 
         reason = reason or self._damage_line
-        if stated is not None and not reason and stated - read > MAX_MISSING_SECONDS:
+        # Key frames alone do not tell the last seconds.
+        unseen = self._longest_gap if self._plan.skip == "nokey" else 0.0
+        missing = 0.0 if stated is None else stated - read - unseen
+        if stated is not None and not reason and missing > MAX_MISSING_SECONDS:
             # The sound may be longer than the images, or the last image stay: ask the packets.
             packets = measure_packets(self._video, self._plan.facts)
             read, reason = self._compare_lengths(read, stated, packets)
@@ -234,6 +238,8 @@ class FfmpegDecoder:
         latest = np.fmax.accumulate(np.concatenate([[self.last_time], times]))
         increasing = np.flatnonzero(times > latest[:-1])
         self._untimed += count - len(increasing)
+        gaps = np.diff(latest[np.isfinite(latest)])
+        self._longest_gap = max(self._longest_gap, float(gaps.max(initial=0.0)))
         self.last_time = float(latest[-1])
         if len(increasing):
             yield block.select(increasing)

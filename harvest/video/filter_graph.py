@@ -245,8 +245,9 @@ def _input_options(plan: DecodePlan) -> dict[str, Any]:
         options["c:v"] = plan.facts.decoder
     if plan.skip:
         options["skip_frame"] = plan.skip
-    if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc"):
-        # Frame threads do not help with key frames alone: passing packets on costs a third more.
+    if plan.skip == "nokey" and plan.facts.codec in ("h264", "hevc", "theora"):
+        # Frame threads do not help with key frames alone: passing packets on costs a third more,
+        # and ffmpeg's decoder of Theora fails at the first other frame.
         options["thread_type"] = "slice"
     if plan.since is not None and not plan.from_start:
         # -ss counts from the file's first time stamp and seeks to the key frame before.

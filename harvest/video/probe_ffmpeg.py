@@ -55,7 +55,7 @@ _FIELD_ORDERS = (("top first", "tff"), ("top coded", "tff"), ("bottom ", "bff"))
 # Interlaced video has 25 or 29.97 frames a second.
 _MIN_INTERLACED_RATE, _MAX_INTERLACED_RATE = 24.5, 30.1
 _IDET = re.compile(r"Single frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
-_IDET_FRAMES = 100
+_IDET_FRAMES = 60
 # Interlaced frames of one order, at least: their number, their share (film on video has two of
 # five), and how many times as many as of the other order, which moving textures resemble as much.
 _MIN_COMBED_FRAMES, _MIN_COMBED_SHARE, _MIN_ORDER_RATIO = 8, 0.25, 4
@@ -156,12 +156,15 @@ def probe(video: Path) -> VideoFacts:
     raise Unreadable("not a video", find_failure_reason([line for line in lines if line]))
 
 
-def find_fields(video: Path, facts: VideoFacts) -> VideoFacts:
-    """Return the facts with the order of fields that images show where the file states none."""
-    if not facts.is_unclear:
+def find_fields(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts:
+    """Return the facts with the order of fields that images show where the file states none.
+
+    With `is_quick`, video that is said to be progressive is not examined.
+    """
+    if not facts.is_unclear or (is_quick and not facts.interlaced):
         return facts
     begin = (facts.seconds or 0.0) / 3
-    frames = video_input(ss=f"{begin:.3f}")[str(facts.stream)].filter("idet")
+    frames = video_input(ss=f"{begin:.3f}", noaccurate_seek=None)[str(facts.stream)].filter("idet")
     output = ffmpeg.output(frames, "-", format="null", **{"frames:v": _IDET_FRAMES})
     log = read_ffmpeg_log(build_command(output, video, "info"), _PROBE_TIMEOUT_SECONDS)
 

@@ -213,7 +213,9 @@ class VideoSampler:
         return self._result
 
     def _sample(self) -> None:
-        self._facts = facts = find_fields(self._video, read_facts(self._video))
+        is_quick = self._sampling.mode == "keyframes"
+        facts = find_fields(self._video, read_facts(self._video), is_quick=is_quick)
+        self._facts = facts
         self._result.seconds = facts.seconds
         self._result.is_pale = facts.is_pale
         self._advance(0.0)
