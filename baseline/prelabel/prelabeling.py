@@ -241,7 +241,7 @@ class PrelabelReport(CommandResult, kw_only=True):
         )
 
 
-def describe_suggestions(dataset: Dataset, report: PrelabelReport) -> None:
+def describe_suggestions(dataset: Dataset, report: PrelabelReport, *, has_classes: bool) -> None:
     """Add to a report what the catalogue says of its suggestions, and the next commands."""
     report.pending = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
     suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
@@ -255,9 +255,7 @@ def describe_suggestions(dataset: Dataset, report: PrelabelReport) -> None:
     dissimilar = find_dissimilar_proposals(dataset, {key: p.label for key, p in confident.items()})
     report.dissimilar = len(dissimilar)
     report.acceptable = [p.confidence for key, p in confident.items() if key not in dissimilar]
-    report.next = _next_commands(
-        dataset, bool(report.acceptable), report.pending, report.facts.get("classes") is not None
-    )
+    report.next = _next_commands(dataset, bool(report.acceptable), report.pending, has_classes)
 
 
 STAGE = "prelabel"
@@ -305,9 +303,7 @@ def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> P
     space = save_vectors(dataset, names, vectors)
     groups = assign_split_groups(dataset.db, list_training_keys(current))
     result = propose(current, vectors, groups, get_unseen_labels(dataset.db))
-    labels = (
-        {sample.label for sample in current if sample.label} if "classes" in result.facts else ()
-    )
+    labels = {sample.label for sample in current if sample.label} if result.has_classes else ()
     facts = result.facts | {
         "unreadable": len(samples) - len(current),
         "backbone": settings.backbone,
@@ -328,7 +324,7 @@ def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> P
             "sorting": round(time.monotonic() - computed_at, 2),
         },
     )
-    describe_suggestions(dataset, report)
+    describe_suggestions(dataset, report, has_classes=result.has_classes)
     return report
 
 

@@ -82,10 +82,11 @@ class SimilarityOrder(NamedTuple):
 
 
 class PrelabelResult(NamedTuple):
-    """The prelabelled samples, and metrics as JSON values."""
+    """The prelabelled samples, metrics as JSON values, and whether classes were learned."""
 
     prelabelled: list[PrelabelledSample]
     facts: dict[str, object]
+    has_classes: bool
 
 
 def propose(
@@ -114,7 +115,7 @@ def propose(
         outliers = _label_outlier_scores(model, vectors)
     prelabelled = _collect_prelabelled(samples, order, outliers, model)
     facts |= {"samples": len(prelabelled), "labelled": sum(bool(s.label) for s in samples)}
-    return PrelabelResult(prelabelled, facts)
+    return PrelabelResult(prelabelled, facts, model is not None)
 
 
 def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:

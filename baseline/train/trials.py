@@ -188,6 +188,10 @@ training images (benchmarks/cross_validation.py)."""
 Say = Callable[[str], None]
 
 
+MAX_LISTED_FOLDS = 10
+"""The accuracies of more folds are printed as a range."""
+
+
 class FoldScore(msgspec.Struct, kw_only=True):
     """The out-of-fold accuracy of one fold; None without images."""
 
@@ -238,10 +242,14 @@ class CrossValidationResult(CommandResult, kw_only=True):
             left_out.append(f"{self.not_evaluated:,} not held out")
         if self.test:
             left_out.append(f"{self.test:,} in test (not used)")
+        scores = ", ".join(accuracies)
+        if len(accuracies) > MAX_LISTED_FOLDS:
+            lowest, *_, highest = sorted(f.accuracy for f in self.folds if f.accuracy is not None)
+            scores = f"{lowest:.1%} to {highest:.1%}"
         lines = {
             "out-of-fold accuracy": ", ".join(parts),
             "not tested": ", ".join(shorten_list(self.untested)),
-            "folds": f"{', '.join(accuracies)} (standard deviation {self.spread:.1%})",
+            "folds": f"{scores} (standard deviation {self.spread:.1%})",
             "left out": "; ".join(left_out),
             "label issues": f"{self.label_issues:,}" if self.label_issues else "",
             "run": self.run,

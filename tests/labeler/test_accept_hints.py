@@ -185,7 +185,7 @@ def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
         prelabelled = [PrelabelledSample(key, n, top) for n, key in enumerate(suggested)]
         Proposals(empty.db).replace(prelabelled, {VECTORS_FACT: name})
         report = PrelabelReport(prelabel=1, facts=facts, label_next=[], seconds={})
-        describe_suggestions(empty, report)
+        describe_suggestions(empty, report, has_classes=True)
         summary = report.summary()
         assert summary["confident"].startswith(text)
         assert (accept_command in summary["next"]) == (similar in suggested)

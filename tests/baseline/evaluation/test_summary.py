@@ -11,6 +11,7 @@ from baseline.evaluation.metrics import (
     compute_classification_metrics,
 )
 from baseline.evaluation.summary import TrainedRun
+from baseline.train.trials import CrossValidationResult, FoldScore
 from gleanset.records import Interval
 
 NAMES = [f"class {number}" for number in range(30)]
@@ -67,3 +68,33 @@ def test_accuracy_of_one_group_means_nothing() -> None:
     note = "too few images to say how accurate the model is"
     assert note in summarize(evaluate({}, groups=1))["test accuracy"]
     assert note not in summarize(evaluate({}, groups=5))["test accuracy"]
+
+
+def test_folds_name_untested_classes_and_many_accuracies() -> None:
+    folds = [FoldScore(count=2, groups=2, accuracy=0.5 + n / 40, seconds=1.0) for n in range(12)]
+    result = CrossValidationResult(
+        run="r",
+        folds=folds,
+        evaluated=24,
+        groups=24,
+        effective_groups=24.0,
+        not_evaluated=3,
+        test=0,
+        accuracy=0.75,
+        lower_bound=0.4,
+        upper_bound=0.9,
+        spread=0.1,
+        log_loss=1.0,
+        macro_f1=0.5,
+        label_issues=0,
+        classes=3,
+        untested=["mei"],
+        report="report.html",
+    )
+    lines = result.summary()
+    assert lines["out-of-fold accuracy"] == (
+        "75.0% (24 images), images of 2 of 3 classes, 95% CI 40.0-90.0%, 24 groups"
+    )
+    assert (lines["not tested"], lines["left out"]) == ("mei", "3 not held out")
+    assert lines["folds"] == "50.0% to 77.5% (standard deviation 10.0%)"
+    assert "label issues" not in lines

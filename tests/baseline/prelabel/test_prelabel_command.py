@@ -138,7 +138,7 @@ def test_next_command_needs_display(
         stack = [PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
         Proposals(dataset.db).replace(stack, {})
         report = PrelabelReport(prelabel=1, facts=figures, label_next=[], seconds={})
-        describe_suggestions(dataset, report)
+        describe_suggestions(dataset, report, has_classes=trained)
         result = report.summary()["next"]
         stacks = f"labeler gallery clusters.html --clusters {dataset.option}"
         first_command = [f"labeler {dataset.option}"] if window else [stacks]
