@@ -410,13 +410,14 @@ def _place_free(
     }
     class_sizes = _count_classes(sizes_by_key)
     only_train = {key for key, fixed in fixed_parts.items() if fixed.only_train}
+    parts: tuple[str, ...] = SPLITS
+    shares = spec.shares
     if spec.test_per_class is not None:
         # First: a compromise with the shares of train and val would change its size.
         _place_test(sizes_by_key, spec, only_train, placed)
         sizes_by_key = {key: s for key, s in sizes_by_key.items() if placed.get(key) != "test"}
-        parts, shares = REMAINDER, _divide_remainder(spec)
-    else:
-        parts, shares = SPLITS, spec.shares
+        parts = REMAINDER
+        shares = _divide_remainder(spec)
     targets = {
         label: tuple(float(size * share) for share in shares)
         for label, size in sorted(_count_classes(sizes_by_key).items())
