@@ -127,6 +127,7 @@ def test_missing_component_exits_with_6(tmp_path: Path) -> None:
 
 CODES = """
 from gleanset.cli import create_program, job_options, main as run; from gleanset.errors import *
+from gleanset.command_result import CommandResult
 commands = create_program("probe", "x")
 @commands.command()
 @job_options()
@@ -149,7 +150,11 @@ def many(job):
 @job_options()
 def odd(job):
     job.say("on stderr")
-    return {"ü": "日本", "surrogate": chr(0xdcff), "n": 1.5}
+    return Odd(ü="日本", surrogate=chr(0xdcff), n=1.5)
+class Odd(CommandResult):
+    ü: str
+    surrogate: str
+    n: float
 def main():
     run(commands)
 if __name__ == "__main__":
