@@ -25,6 +25,11 @@ def require_torch(feature: str = "training by gradient descent") -> None:
     _require(feature, TORCH_PACKAGES, "train")
 
 
+def require_tensorboard() -> None:
+    """Raise `MissingComponent` without TensorBoard."""
+    _require("writing TensorBoard events", ("tensorboard",), "tensorboard")
+
+
 def can_export() -> bool:
     """Return whether the packages for ONNX exports are installed."""
     return all(find_spec(name) for name in GRAPH_PACKAGES)

@@ -49,6 +49,7 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     seed: WholeNumber
     precision: Precision
     fit: Fit = "stretch"
+    tensorboard: bool = False
 
     @property
     def method(self) -> str:
@@ -63,7 +64,9 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
     def to_json(self) -> dict[str, object]:
         """Return the settings as JSON values for `parse_settings`."""
         plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))
-        return plain if self.plugin else {k: v for k, v in plain.items() if k != "plugin"}
+        # Settings that are off are left out, as in runs from before they existed.
+        optional = {"plugin", "tensorboard"}
+        return {k: v for k, v in plain.items() if v or k not in optional}
 
 
 class GradientSettings(CommonSettings, frozen=True):
@@ -274,6 +277,11 @@ def _check_combination(settings: Settings) -> None:
         raise UsageError(
             f"images of size {settings.size} are too small for {len(settings.blocks)} blocks",
             "use larger images (-o size=120) or fewer blocks (-o blocks=32,64,128)",
+        )
+    if settings.tensorboard and isinstance(settings, Transfer):
+        raise UsageError(
+            f"preset {settings.preset} has no epochs to log for TensorBoard",
+            "leave out tensorboard; presets with epochs: simple, finetune, mobile, triplet",
         )
     if isinstance(settings, Finetune) and has_embedding(settings.backbone):
         raise UsageError(

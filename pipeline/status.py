@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from baseline.data.runs import find_latest_model
 from baseline.extras import can_transfer
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from curation.labelling_command import PRELABEL_COMMAND, has_window, suggest_labelling_command
@@ -51,7 +52,7 @@ def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
         # Someone waits for an answer, perhaps with a legal right to it.
         return f"{LIST_REPORTS} {option}"
     counts = _SampleCounts(dataset)
-    if not counts.labelled or (counts.classes < 2 and dataset.runs.get_latest("baseline") is None):
+    if not counts.labelled or (counts.classes < 2 and find_latest_model(dataset) is None):
         return _next_labeling_step(dataset, counts, option)
     if duplicates is None:
         duplicates = _plan_duplicates(dataset)
@@ -104,7 +105,7 @@ def _next_model_step(
         return command
     if (command := _detection_command(dataset, option)) is not None:
         return command
-    latest_run = dataset.runs.get_latest("baseline")
+    latest_run = find_latest_model(dataset)
     if (latest_run is None or _has_new_reports(dataset, latest_run)) and can_transfer():
         return suggest_training_command(dataset)
     if Reports(dataset.db).count():
@@ -153,7 +154,7 @@ def _usable_labelling_command(dataset: Dataset) -> str | None:
 
 
 def _can_serve(dataset: Dataset) -> bool:
-    return dataset.runs.get_latest("baseline") is not None and find_spec("starlette") is not None
+    return find_latest_model(dataset) is not None and find_spec("starlette") is not None
 
 
 def _detection_command(dataset: Dataset, option: str) -> str | None:
@@ -177,7 +178,7 @@ def _detectors(dataset: Dataset) -> set[str | None]:
 
 def _count_new_reports(dataset: Dataset) -> int:
     """Return the number of reports accepted since the latest run started."""
-    latest_run = dataset.runs.get_latest("baseline")
+    latest_run = find_latest_model(dataset)
     return Reports(dataset.db).count_accepted_since(latest_run.started if latest_run else "")
 
 
@@ -316,6 +317,6 @@ def _images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
 
 def page_command(dataset: Dataset) -> str:
     """Return the command that serves the page; "" without a model."""
-    if dataset.runs.get_latest("baseline") is None:
+    if find_latest_model(dataset) is None:
         return ""
     return f"webapp serve -d {shlex.quote(str(dataset.root))}"

@@ -1,7 +1,7 @@
 """Runs of a dataset, and their files in `runs/<id>/`."""
 
-import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,8 @@ METRICS = "metrics.json"
 SETTINGS = "settings.json"
 TRAINED_ON = "trained_on.json"
 WEIGHTS = "weights.safetensors"
+SERVED = "served.onnx"
+WEIGHTS_PATTERN = "weights*.safetensors"
 CHECKPOINT_FILE = "checkpoint.safetensors"
 """Files of a run. After a change of its gallery the weights have the name in `SETTINGS`."""
 _MODEL_FILES = (SETTINGS, "answers.json", "feature_scale.json", "crops.json", WEIGHTS)
@@ -111,11 +113,49 @@ def make_run_id(dataset: Dataset, name: str) -> str:
 def find_equal_run(
     dataset: Dataset, kind: str, facts: Mapping[str, object], say: Callable[[str], None]
 ) -> Run | None:
-    """Return the finished run of this kind, data and settings, and say that it is used."""
-    run = dataset.runs.find_finished(kind, facts)
+    """Return the finished run of this kind, data and settings, and say that it is used.
+
+    Runs whose files were deleted are recorded as such, so that they are trained again.
+    """
+    while (run := dataset.runs.find_finished(kind, facts)) is not None:
+        if has_files(dataset, run):
+            break
+        say(f"the files of run {run.id} were deleted: training again")
+        dataset.runs.finish(run.id, "deleted", run.result)
     if run is not None:
         say(f"already trained with this data and settings: {run.id} (-o seed=1 trains again)")
     return run
+
+
+def has_files(dataset: Dataset, run: Run) -> bool:
+    """Return whether the files of a finished run are there: its model, or its figures."""
+    folder = run_folder(dataset, run.id)
+    if run.room == CROSS_VALIDATION_KIND:
+        return (folder / METRICS).is_file()
+    return (folder / SETTINGS).is_file() and any(folder.glob(WEIGHTS_PATTERN))
+
+
+def can_be_served(dataset: Dataset, run: Run) -> bool:
+    """Return whether a run has its model, or the exported file alone, as in a copy."""
+    return has_files(dataset, run) or (run_folder(dataset, run.id) / SERVED).is_file()
+
+
+def find_latest_model(dataset: Dataset) -> Run | None:
+    """Return the latest finished run that can be used."""
+    finished = filter(_is_finished, dataset.runs.iterate())
+    usable = [run for run in finished if can_be_served(dataset, run)]
+    return usable[-1] if usable else None
+
+
+def find_renamed_classes(dataset: Dataset, classes: Sequence[str]) -> dict[str, str]:
+    """Return the current names of classes of a run that were renamed since.
+
+    Classes that were merged with another one of the run keep their names: the run distinguishes
+    them.
+    """
+    current = {name: dataset.classes.resolve_alias(name) for name in classes}
+    uses = Counter(current.values())
+    return {name: now for name, now in current.items() if now != name and uses[now] == 1}
 
 
 @contextmanager
@@ -138,22 +178,23 @@ def list_finished_runs(dataset: Dataset, run_or_preset: str | None = None) -> li
         for run in dataset.runs.iterate()
         if _is_finished(run)
         and (run_or_preset is None or run_or_preset in (run.id, run.settings.get("preset")))
+        and can_be_served(dataset, run)
     ]
     if not ids:
-        raise _missing_run_error(dataset.root, run_or_preset)
+        raise _missing_run_error(dataset, run_or_preset)
     return ids
 
 
 def find_finished_run(dataset: Dataset, run_id: str | None) -> tuple[str, Path]:
     """Return the id and folder of a run, by default the latest. Raises `InputUnusable`."""
-    run = dataset.runs.get(run_id) if run_id else dataset.runs.get_latest(TRAINING_KIND)
+    run = dataset.runs.get(run_id) if run_id else find_latest_model(dataset)
     if run is not None and run.room == CROSS_VALIDATION_KIND:
         raise InputUnusable(
             f"run {run.id} is a cross-validation and has no model",
             f"train one: baseline train --preset {run.settings.get('preset')} {dataset.option}",
         )
-    if run is None or not _is_finished(run):
-        raise _missing_run_error(dataset.root, run_id)
+    if run is None or not _is_finished(run) or not can_be_served(dataset, run):
+        raise _missing_run_error(dataset, run_id)
     return run.id, dataset.runs_folder / run.id
 
 
@@ -188,8 +229,18 @@ def _is_finished(run: Run) -> bool:
     return run.room == TRAINING_KIND and run.status == "done"
 
 
-def _missing_run_error(root: Path, run_id: str | None) -> InputUnusable:
-    return InputUnusable(
-        f"no finished run {run_id}" if run_id else "no finished run yet",
-        f"train one: baseline train --preset transfer -d {shlex.quote(str(root))}",
-    )
+def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnusable:
+    deleted = [
+        run
+        for run in dataset.runs.iterate()
+        if run.room == TRAINING_KIND
+        and run.status in ("done", "deleted")
+        and run_or_preset in (None, run.id, run.settings.get("preset"))
+    ]
+    preset = deleted[-1].settings.get("preset", "transfer") if deleted else "transfer"
+    problem = f"no finished run {run_or_preset}" if run_or_preset else "no finished run yet"
+    if deleted:
+        folder = dataset.runs_folder / deleted[-1].id
+        problem = f"the files of run {deleted[-1].id} were deleted: {folder}"
+    command = f"baseline train --preset {preset} {dataset.option}"
+    return InputUnusable(problem, f"train {'again' if deleted else 'one'}: {command}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.data.runs import TRAINED_ON, find_finished_run, run_folder
+from baseline.data.runs import TRAINED_ON, find_finished_run, find_renamed_classes, run_folder
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.decision_rule import (
     SURE_CONFIDENCE,
@@ -188,7 +188,7 @@ class Reevaluation:
     chosen : thresholds chosen now
     copies : `summarize_copy_search` of the split
     earlier : earlier evaluations, if the split is test
-    warning : reports groups in both train and the split, or empty
+    warning : groups in both train and the split and renamed classes, or empty
     """
 
     run: str
@@ -228,7 +228,11 @@ def reevaluate_run(
         name: SplitAnswers.measure(part, examples.classes, examples.groups, rule, gallery=gallery)
         for name, part in outputs.items()
     }
+    renamed = find_renamed_classes(dataset, examples.classes)
     if request and chooses:
+        before = {now: name for name, now in renamed.items()}
+        protected = {before.get(name, name): share for name, share in request.protected.items()}
+        request = replace(request, protected=protected)
         rule = choose_rule(answers.get("val", answers[split]), request, rule)
         thresholds = rule.effects
         save_decision_rule(folder, rule)
@@ -240,8 +244,13 @@ def reevaluate_run(
         thresholds,
         summarize_copy_search(dataset, examples, split),
         earlier,
-        leak_warning(examples, split),
+        "; ".join(filter(None, [leak_warning(examples, split), _renaming_note(renamed)])),
     )
+
+
+def _renaming_note(renamed: Mapping[str, str]) -> str:
+    names = ", ".join(f"{now} is {name}" for name, now in renamed.items())
+    return f"classes renamed since this run was trained: {names} in its figures" if names else ""
 
 
 def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule, gallery: bool) -> None:
@@ -260,7 +269,7 @@ def _predict_splits(
     dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress | None
 ) -> tuple[Examples, dict[str, Outputs], bool]:
     net, settings, classes = load_model(folder)
-    examples = find_examples(dataset)
+    examples = _with_run_names(find_examples(dataset), find_renamed_classes(dataset, classes))
     if new := sorted(set(examples.classes) - set(classes)):
         raise InputUnusable(
             f"run {run} does not know some of the current classes: {', '.join(new)}",
@@ -274,6 +283,17 @@ def _predict_splits(
     data = TrainingData(dataset, examples, settings, progress or Progress())
     outputs = {s: split_outputs(net, data, s) for s in sorted(splits)}
     return examples, outputs, isinstance(net.head, GalleryHead)
+
+
+def _with_run_names(examples: Examples, renamed: Mapping[str, str]) -> Examples:
+    """Return examples with the names that the classes had when the run was trained."""
+    before = {now: name for name, now in renamed.items()}
+    splits = {
+        split: tuple(replace(s, label=before.get(str(s.label), s.label)) for s in samples)
+        for split, samples in examples.splits.items()
+    }
+    names = tuple(before.get(name, name) for name in examples.classes)
+    return replace(examples, splits=splits, classes=names)
 
 
 def _check_not_trained_on(

@@ -5,8 +5,10 @@ A method (`baseline.train.methods`) fits a network to the examples, usually with
 """
 
 import json
+import shlex
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from baseline.data.runs import (
@@ -37,6 +39,7 @@ from baseline.train.cross_validation import add_membership, add_unknown_rule
 from baseline.train.trained_net import save_model
 from baseline.train.training import (
     RunLogger,
+    TrainingCallback,
     TrainingData,
     feature_scale,
     fit_method,
@@ -104,6 +107,18 @@ def _complete(dataset: Dataset, run_id: str, scratch: Path) -> None:
         write_report(dataset, run_id, scratch=scratch)
 
 
+def _add_tensorboard(
+    settings: Settings, folder: Path, logger: RunLogger
+) -> AbstractContextManager[TrainingCallback]:
+    if not settings.tensorboard:
+        return nullcontext(logger)
+    # Imported here, because it is an extra.
+    from baseline.train.tensorboard_log import FOLDER, TensorBoardLogger
+
+    logger.say(f"TensorBoard: tensorboard --logdir {shlex.quote(str(folder / FOLDER))}")
+    return closing(TensorBoardLogger(folder, logger))
+
+
 def _train_and_evaluate(
     data: TrainingData,
     run_id: str,
@@ -116,7 +131,8 @@ def _train_and_evaluate(
     with RunLogger(folder, data.progress, say) as logger:
         if val_notice is not None:
             logger.say(val_notice)
-        trained = fit_method(data, data.settings, logger)
+        with _add_tensorboard(data.settings, folder, logger) as callback:
+            trained = fit_method(data, data.settings, callback)
     left_out = add_membership(data, trained)
     keys = [sample.key for sample in data.examples.splits["train"]]
     write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)

@@ -18,7 +18,7 @@ from baseline.evaluation.decision_rule import GALLERY_SCALE, FeatureScale, fit_f
 from baseline.evaluation.intervals import group_numbers
 from baseline.evaluation.metrics import EpochReport
 from baseline.evaluation.outputs import Indices, Outputs, Scores
-from baseline.extras import require_torch, require_transfer
+from baseline.extras import require_tensorboard, require_torch, require_transfer
 from baseline.features.backbone import Backbone, batch_slices
 from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.settings import Settings, Transfer, Triplet, resolve_views
@@ -261,6 +261,8 @@ def require_packages(settings: Settings) -> None:
     require_transfer()
     if not isinstance(settings, Transfer):
         require_torch()
+    if settings.tensorboard:
+        require_tensorboard()
 
 
 def fit_method(

@@ -3,12 +3,12 @@
 import io
 import threading
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 import msgspec
 import numpy as np
@@ -58,6 +58,20 @@ class ModelFacts:
     scale: FeatureScale | None = None
     fit: Fit = "stretch"
     has_membership: bool = False
+
+    def with_names(self, names: Mapping[str, str]) -> Self:
+        """Return the facts with new names of classes."""
+
+        def rename(values: Mapping[str, float]) -> dict[str, float]:
+            return {names.get(name, name): value for name, value in values.items()}
+
+        rule = self.rule.but(
+            thresholds=rename(self.rule.thresholds),
+            offsets=rename(self.rule.offsets),
+            unfamiliar_by_class=rename(self.rule.unfamiliar_by_class),
+        )
+        classes = tuple(names.get(name, name) for name in self.classes)
+        return replace(self, classes=classes, rule=rule)
 
 
 class InferenceEngine(Protocol):

@@ -8,7 +8,7 @@ several threads.
 import functools
 import math
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -131,6 +131,10 @@ class Model:
     def classes(self) -> tuple[str, ...]:
         """Its classes, in alphabetical order."""
         return self.facts.classes
+
+    def rename_classes(self, names: Mapping[str, str]) -> None:
+        """Predict classes by their new `names`."""
+        self._engine.facts = self.facts.with_names(names)
 
     def predict(self, image: ImageInput, top: int = 5) -> list[Prediction]:
         """Return the `top` most likely classes in descending order. Raises `Unreadable`."""

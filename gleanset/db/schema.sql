@@ -295,7 +295,7 @@ CREATE TABLE run(  -- a training
     room TEXT NOT NULL,
     settings TEXT NOT NULL,  -- JSON
     started TEXT NOT NULL, ended TEXT,
-    status TEXT NOT NULL,  -- running, interrupted, done, failed or given up
+    status TEXT NOT NULL,  -- running, interrupted, done, failed, given up or deleted
     result TEXT NOT NULL DEFAULT '{}');  -- JSON
 
 CREATE TABLE split_evaluation(  -- an evaluation of a run on a split

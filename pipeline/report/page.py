@@ -8,6 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from baseline.data.runs import METRICS, TRAINING_KIND
 from baseline.evaluation.metrics import RunMetrics, read_metrics
 from baseline.evaluation.report.page import build_main_section
 from curation.split_groups import find_straddling_groups
@@ -250,16 +251,18 @@ def _splits(group: list[Sample]) -> list[str]:
     return sorted({sample.split for sample in group if sample.split})
 
 
-STAGE = "baseline"
-
-
 def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | None:
     """Return the id and metrics of a run; None if there is no run.
 
     Raises `InputUnusable` for an unknown run or unreadable metrics.
     """
-    newest = None if run_id else dataset.runs.get_latest(STAGE)
-    name = run_id or (newest.id if newest else None)
+    finished = [run for run in dataset.runs.iterate() if run.room == TRAINING_KIND]
+    evaluated = [
+        run.id
+        for run in finished
+        if run.status == "done" and (dataset.runs_folder / run.id / METRICS).is_file()
+    ]
+    name = run_id or (evaluated[-1] if evaluated else None)
     if name is None:
         return None
     if Path(name).name != name:

@@ -17,8 +17,10 @@ from msgspec.structs import replace
 from PIL import Image
 from tools_for_tests import Ran, eventually, python, run_here
 
-from baseline.data.runs import METRICS, TRAINING_KIND, run_folder
+from baseline import extras
+from baseline.data.runs import METRICS, TRAINING_KIND, find_finished_run, run_folder
 from baseline.data.samples import find_examples, load_arrays
+from baseline.evaluation.decision_rule import RuleRequest
 from baseline.evaluation.evaluate import reevaluate_run
 from baseline.evaluation.metrics import (
     EpochReport,
@@ -33,10 +35,11 @@ from baseline.train import loop
 from baseline.train.train_run import train_run
 from baseline.train.training import RunLogger
 from gleanset import Box, Dataset, Face
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, MissingComponent, UsageError
 from gleanset.images.cropping import make_sample_key
 from gleanset.records import SPLITS, FaceCrop, Run
 from gleanset.terminal import format_result
+from pipeline.status import page_command
 
 FILES = {
     "weights.safetensors",
@@ -371,3 +374,72 @@ def test_stored_crop_is_preferred_over_original(small: Dataset) -> None:
     path.write_bytes(b"damaged")
     after = load_arrays(small, examples, QUICK, "val")
     assert np.array_equal(after.x, before.x)
+
+
+@pytest.mark.parametrize("gone", [None, "weights.safetensors", "settings.json"])
+def test_deleted_run_is_trained_again(small: Dataset, gone: str | None) -> None:
+    first = train_run(small, QUICK).run
+    folder = run_folder(small, first)
+    if gone is None:
+        shutil.rmtree(folder)
+    else:
+        (folder / gone).unlink()
+    with pytest.raises(InputUnusable, match=f"the files of run {first} were deleted") as refusal:
+        find_finished_run(small, None)
+    assert f"train again: baseline train --preset simple -d {small.root}" in refusal.value.fix
+    assert page_command(small) == "", "no command that needs a model is advised"
+    lines: list[str] = []
+    again = train_run(small, QUICK, say=lines.append).run
+    assert f"the files of run {first} were deleted: training again" in lines
+    assert again != first
+    assert find_finished_run(small, None) == (again, run_folder(small, again))
+    assert (run_folder(small, again) / "weights.safetensors").is_file()
+    with pytest.raises(InputUnusable, match=f"the files of run {first} were deleted"):
+        find_finished_run(small, first)
+
+
+def test_renamed_class_is_evaluated_and_predicted(small: Dataset) -> None:
+    run = train_run(small, QUICK).run
+    before = reevaluate_run(small, run, "test").figures
+    old = find_examples(small).classes[0]
+    run_here("labeler.cli", "classes", "rename", old, "kitty", "-d", small.root).checked()
+    request = RuleRequest({"kitty": 0.5})
+    again = reevaluate_run(small, run, "test", request)
+    assert again.figures.confusion == before.confusion
+    assert f"kitty is {old} in its figures" in again.warning
+    assert [one.name for one in again.effects.protected] == [old]
+    image = next(path for path in (small.root / "images").glob("*/*") if path.is_file())
+    ran = run_here("baseline.cli", "predict", image, "--json", "-d", small.root).checked()
+    assert '"kitty"' in ran.stdout
+    assert f'"{old}"' not in ran.stdout
+
+
+def test_tensorboard_events_are_written(small: Dataset) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    lines: list[str] = []
+    settings = load_preset("simple", QUICK_OPTIONS | {"tensorboard": "true"})
+    run = train_run(small, settings, say=lines.append).run
+    folder = run_folder(small, run) / "tensorboard"
+    assert f"TensorBoard: tensorboard --logdir {folder}" in lines
+    events = EventAccumulator(str(folder)).Reload()
+    epochs = metrics(small, run)["epochs"]
+    losses = [(event.step, event.value) for event in events.Scalars("loss/train")]
+    assert losses == [(e["epoch"], pytest.approx(e["train_loss"])) for e in epochs]
+    assert {"accuracy/train", "accuracy/val", "loss/val"} <= set(events.Tags()["scalars"])
+
+
+def test_tensorboard_needs_epochs_and_its_package(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match="preset transfer has no epochs to log"):
+        load_preset("transfer", {"tensorboard": "true"})
+    settings = load_preset("simple", QUICK_OPTIONS | {"tensorboard": "true"})
+    assert "tensorboard" not in QUICK.to_json()
+    plain = extras.find_spec
+    missing = lambda name: None if name == "tensorboard" else plain(name)  # noqa: E731
+    monkeypatch.setattr(extras, "find_spec", missing)
+    with pytest.raises(MissingComponent, match="not installed: tensorboard") as refusal:
+        train_run(small, settings)
+    assert "[tensorboard]" in refusal.value.fix
