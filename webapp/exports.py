@@ -77,9 +77,10 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
         )
 
 
-def _export_here(task: tuple[Path, Path]) -> None:
+def _export_here(task: tuple[Path, Path]) -> Path:
     from baseline.use.export.export_run import AUTO, export_run
 
     folder, out = task
     root = runs.find_run_dataset(folder) or folder
     export_run(root, str(folder), out, AUTO, Progress(quiet=True))
+    return out
