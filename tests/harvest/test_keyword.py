@@ -78,6 +78,20 @@ def test_search_without_images_exits_with_code_0(
     assert bing.harvest(tmp_path, *words).checked().json == NO_COUNTS | more
 
 
+def test_results_are_printed_in_words(bing: SmallBing, tmp_path: Path) -> None:
+    """Nothing is printed as `True`, and the parts of a search have no zeros."""
+    nothing = [word for word in bing.line(tmp_path, "qwxyz") if word != "--json"]
+    printed = run_here("harvest.cli", *nothing).checked().stdout.splitlines()
+    assert printed == ["result: the search found nothing", "added: 0"]
+    printed = run_here("harvest.cli", "retry", "-d", tmp_path).checked().stdout.splitlines()
+    assert printed == ["result: nothing to retry"]
+    both = [
+        word for word in bing.line(tmp_path, "cat", "qwxyz", "--limit", "3") if word != "--json"
+    ]
+    printed = run_here("harvest.cli", *both).checked().stdout.splitlines()
+    assert printed == ["added: 3", "keywords:", "  cat: 3 added", "  qwxyz: nothing"]
+
+
 def test_blocked_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) -> None:
     bing.blocked_from["cat"] = 1
     assert bing.harvest(tmp_path, "cat").refused(4, "captcha").stdout == ""
