@@ -27,7 +27,6 @@ from baseline.evaluation.decision_rule import (
     DecisionRule,
     FeatureScale,
     ThresholdEffects,
-    choose_class_thresholds,
     compute_output_similarity,
     confidences_of,
     decide,
@@ -40,6 +39,7 @@ from baseline.evaluation.outputs import (
     load_outputs,
     save_outputs,
 )
+from baseline.evaluation.unknown_rule import choose_class_thresholds
 from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet

@@ -12,12 +12,7 @@ from catalogue_rows import add_sample, sha
 from color_model import CLASSES, write_model
 from server_helpers import Serve
 
-from baseline.evaluation.decision_rule import (
-    DecisionRule,
-    ThresholdEffects,
-    UnknownThreshold,
-    save_decision_rule,
-)
+from baseline.evaluation.decision_rule import DecisionRule, ThresholdEffects, save_decision_rule
 from baseline.evaluation.metrics import (
     AnswerMetrics,
     ClassScore,
@@ -26,6 +21,7 @@ from baseline.evaluation.metrics import (
     read_metrics,
     write_metrics,
 )
+from baseline.evaluation.unknown_rule import UnknownThreshold
 from gleanset import Dataset, Origin
 from gleanset.db.maintenance import Maintenance
 from gleanset.records import Interval

@@ -23,9 +23,7 @@ from baseline.evaluation.decision_rule import (
     RuleRequest,
     SplitAnswers,
     ThresholdEffects,
-    choose_class_thresholds,
     choose_rule,
-    choose_unknown_threshold,
     compute_training_similarity,
     decide,
     fit_feature_scale,
@@ -37,6 +35,7 @@ from baseline.evaluation.decision_rule import (
 )
 from baseline.evaluation.intervals import bound_share
 from baseline.evaluation.outputs import Floats, Indices, Outputs, load_outputs, save_outputs
+from baseline.evaluation.unknown_rule import choose_class_thresholds, choose_unknown_threshold
 from baseline.use.engines import ModelFacts, NetworkOutputs
 from baseline.use.model import Model
 from gleanset.errors import InputUnusable, UsageError

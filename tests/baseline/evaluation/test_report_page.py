@@ -12,11 +12,11 @@ from baseline.evaluation.decision_rule import (
     DecisionRule,
     RecallThreshold,
     ThresholdEffects,
-    UnknownThreshold,
     save_decision_rule,
 )
 from baseline.evaluation.metrics import EpochReport, read_metrics, write_metrics
 from baseline.evaluation.report.page import write_report
+from baseline.evaluation.unknown_rule import UnknownThreshold
 from baseline.use.crops import save_crops
 from gleanset import Dataset
 from gleanset.db.faces import list_crop_methods

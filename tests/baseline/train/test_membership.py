@@ -14,13 +14,13 @@ from baseline.data.runs import run_folder
 from baseline.evaluation.decision_rule import (
     NO_UNKNOWN_RULE,
     RuleRequest,
-    choose_unknown_threshold,
     compute_training_similarity,
     fit_feature_scale,
     load_decision_rule,
 )
 from baseline.evaluation.evaluate import reevaluate_run
 from baseline.evaluation.outputs import Floats, Indices
+from baseline.evaluation.unknown_rule import choose_unknown_threshold
 from baseline.features.graph_builder import GraphBuilder, Output
 from baseline.features.scaling import Scaling
 from baseline.settings import load_preset

@@ -1,0 +1,211 @@
+"""Thresholds of the similarity to the training data, below which images are "unknown"."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from baseline.evaluation.intervals import Groups, group_numbers
+from baseline.evaluation.outputs import Floats, Indices
+from gleanset.html.words import confidence_interval, count
+from gleanset.records import Interval
+
+THRESHOLD_MARGIN = 1e-4
+"""Distance of a threshold below the image of val that it keeps: an exported file rounds."""
+_EPSILON = 1e-12
+
+
+class ClassUnknownThreshold(msgspec.Struct, frozen=True):
+    """Threshold for images predicted as class `name`, by its own `count` images.
+
+    They are of `groups` groups, and `unknown` are rejected. A new image of the class is rejected
+    with a probability of at most `on_average`; without images nothing is known.
+    """
+
+    name: str
+    below: float
+    count: int = 0
+    groups: int = 0
+    unknown: int = 0
+    on_average: float = 1.0
+
+
+MAX_LISTED_CLASSES = 5
+
+
+class UnknownThreshold(msgspec.Struct, frozen=True):
+    """Images whose similarity to the training data is `below` this are predicted "unknown".
+
+    `by_class` are the thresholds of images predicted as one of the classes, `below` is that of
+    classes added later.
+
+    Attributes
+    ----------
+    target : largest share of known images that may be rejected
+    count, groups, unknown : images and groups it was chosen on, and images rejected among them
+    on_average : upper bound of the expected share of known images rejected
+    needed : groups needed to guarantee `target`
+    guaranteed : whether `target` is guaranteed
+    folds : folds of train whose images were used too
+    rejected, rejected_unknown : images a person rejected, and those predicted "unknown"
+    left_out, left_out_unknown : images of left-out classes, and those predicted "unknown"
+    left_out_classes, left_out_interval : these classes, and the interval of the share found; not
+        with a few classes, for which the share is a rough estimate
+    rejected_sure, left_out_sure : those that get a class with `SURE_CONFIDENCE`, of left-out
+        classes at most; None for runs of older versions
+    """
+
+    below: float
+    target: float
+    count: int
+    groups: int
+    unknown: int
+    on_average: float
+    needed: int
+    guaranteed: bool
+    folds: int = 0
+    rejected: int = 0
+    rejected_unknown: int = 0
+    left_out: int = 0
+    left_out_unknown: int = 0
+    left_out_classes: int = 0
+    left_out_interval: Interval | None = None
+    rejected_sure: int | None = None
+    left_out_sure: int | None = None
+    by_class: tuple[ClassUnknownThreshold, ...] = ()
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """The threshold of each class."""
+        return {part.name: part.below for part in self.by_class}
+
+    @property
+    def exceptions(self) -> list[ClassUnknownThreshold]:
+        """Classes with too few groups to hold the target, the smallest first."""
+        parts = [part for part in self.by_class if part.groups < self.needed]
+        return sorted(parts, key=lambda part: part.groups)
+
+    def describe(self) -> str:
+        """Return the rule, its cost, what it finds and the guarantee as a line."""
+        source = "held-out images" if self.folds else "val"
+        low, high = min(self.limits.values(), default=0), max(self.limits.values(), default=0)
+        limit = f"{low:.3f} to {high:.3f} by class" if high - low >= 0.0005 else f"{self.below:.3f}"
+        words = (
+            f"similarity < {limit}; this is {self.unknown / self.count:.1%} of images of "
+            f"known classes ({self.unknown}/{self.count} of {source}, "
+            f"{count(self.groups, 'group')}; with each group counted once, at most "
+            f"{self.on_average:.1%} on average{self._describe_classes()})"
+        )
+        if self.left_out_classes:
+            share = self.left_out_unknown / self.left_out
+            words += f"; finds {share:.1%} of {self.left_out} images of left-out classes"
+        if self.left_out_interval:
+            interval = confidence_interval(*self.left_out_interval)
+            words += f" ({interval}, {self.left_out_classes} classes)"
+        if self.rejected:
+            words += f"; {self.rejected_unknown} of {self.rejected} images that a person rejected"
+        if self.guaranteed:
+            return words
+        if not self.needed:
+            return f"{words}; 0% cannot be guaranteed"
+        return f"{words}; to guarantee {100 * self.target:.4g}%, val needs {self.needed:,} groups"
+
+    def _describe_classes(self) -> str:
+        if not self.by_class:
+            return ""
+        words = f", and at most {100 * self.target:.4g}% of those of each class"
+        if not self.exceptions:
+            return words
+        listed = [
+            f"{part.name} ({count(part.count, 'image')}: at most {part.on_average:.0%})"
+            if part.count
+            else f"{part.name} (no image to check)"
+            for part in self.exceptions[:MAX_LISTED_CLASSES]
+        ]
+        if others := len(self.exceptions) - len(listed):
+            listed.append(f"{others} others")
+        return f"{words} except {', '.join(listed)}"
+
+
+def choose_unknown_threshold(
+    similarity: Floats, groups: Groups, max_share: float
+) -> UnknownThreshold:
+    """Choose the highest threshold that rejects at most `max_share` (0..1) of known images.
+
+    `similarity` (to the training data) and `groups` (N each) are of val. A group counts as one
+    case whatever its size, and one additional group is assumed to be rejected as a whole. Then an
+    image of a new group is rejected with a probability of at most `max_share`, whatever the network
+    and however similar the images of a group are (Lee, Barber and Willett, "Distribution-free
+    inference with hierarchical data", 2023).
+    """
+    numbers = group_numbers(groups)
+    cases = int(numbers.max()) + 1
+    below, on_average = _highest_threshold(similarity, numbers, max_share, 1)
+    unknown = similarity < below
+    return UnknownThreshold(
+        below=below,
+        target=max_share,
+        count=len(similarity),
+        groups=cases,
+        unknown=int(unknown.sum()),
+        on_average=on_average,
+        needed=math.ceil(1 / max_share - 1 - 1e-9) if max_share else 0,
+        guaranteed=on_average <= max_share + _EPSILON,
+    )
+
+
+def _highest_threshold(
+    similarity: Floats, numbers: Indices, max_share: float, additional: float
+) -> tuple[float, float]:
+    """Return the highest threshold for a share, and the share strictly below it.
+
+    `additional` groups count as rejected. If no threshold fits, it is that below all values.
+    """
+    order = np.argsort(similarity, kind="stable")
+    ranked = similarity[order]
+    weight = (1 / np.bincount(numbers))[numbers][order]
+    cases = int(numbers.max()) + 1
+    shares = (np.append(0.0, weight.cumsum()[:-1]) + additional) / (cases + additional)
+    first = np.append(True, ranked[1:] != ranked[:-1])
+    fits = np.flatnonzero(first & (shares <= max_share + _EPSILON))
+    row = int(fits[-1]) if len(fits) else 0
+    return float(ranked[row]) - THRESHOLD_MARGIN, float(shares[row])
+
+
+def choose_class_thresholds(
+    similarity: Floats,
+    groups: Groups,
+    max_share: float,
+    labels: Sequence[str],
+    classes: Sequence[str],
+) -> UnknownThreshold:
+    """Choose thresholds that reject at most `max_share` of the known images of each class.
+
+    A threshold is that of `choose_unknown_threshold`, or lower for a class whose held-out images
+    (by `labels`, N) it would reject more often: a class with few images differs from most training
+    images. A class of `classes` without images gets the lowest threshold of all.
+    """
+    overall = choose_unknown_threshold(similarity, groups, max_share)
+    of_label, of_group = np.array(labels), np.array(groups)
+    parts = []
+    for name in classes:
+        rows = of_label == name
+        if not rows.any():
+            continue
+        own, numbers = similarity[rows], group_numbers(of_group[rows].tolist())
+        # Half a group is between the share of these images and a bound for a new one, which would
+        # find a tenth fewer unknown images (docs/results.md).
+        highest, share = _highest_threshold(own, numbers, max_share, 0.5)
+        below = min(highest, overall.below)
+        cases = int(numbers.max()) + 1
+        bound = (share * (cases + 0.5) + 0.5) / (cases + 1)
+        unknown = int((own < below).sum())
+        parts.append(ClassUnknownThreshold(name, below, len(own), cases, unknown, bound))
+    lowest = min((part.below for part in parts), default=overall.below)
+    missing = [ClassUnknownThreshold(name, lowest) for name in classes if name not in of_label]
+    return msgspec.structs.replace(
+        overall,
+        unknown=sum(part.unknown for part in parts),
+        by_class=(*parts, *missing),
+    )
