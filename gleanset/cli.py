@@ -301,7 +301,7 @@ def _refuse_command_line(name: str, error: click.UsageError | UsageError) -> int
     if isinstance(error, click.UsageError):
         error.show()
     else:
-        click.echo(f"{name}: {error}", err=True)
+        _print_error(name, error)
     return error.exit_code
 
 
@@ -310,7 +310,7 @@ def _report_unexpected_error(name: str) -> int:
     if not has_current_folder():
         # A relative path, or a library that asks for the current folder.
         error = CurrentFolderMissing()
-        click.echo(f"{name}: {error}", err=True)
+        _print_error(name, error)
         return error.exit_code
     traceback.print_exc()
     click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)

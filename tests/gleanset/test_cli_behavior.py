@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 import pytest
+from terminal_for_tests import run_in_terminal
 from tools_for_tests import (
     ROOT,
     Ran,
@@ -522,3 +523,16 @@ def test_dataset_named_by_its_whole_path_works_in_a_deleted_folder(
     ):
         done = run(module, *arguments)
         done.refused(3, "the current folder no longer exists\nhint: change to another one: cd ~")
+
+
+def test_hints_are_wrapped_in_a_terminal(dataset: Dataset) -> None:
+    wrong = ("train", "-o", "no_such_setting=1", "-d", dataset.root)
+    ran = run_in_terminal("baseline.cli", *wrong, columns=60)
+    assert ran.code == 2
+    printed = [line for line in ran.lines if line]
+    assert printed[0] == "baseline: unknown setting: 'no_such_setting'"
+    assert printed[1].startswith("hint: choose one of: ")
+    assert printed[2].startswith("  ")
+    assert all(len(line) <= 60 for line in printed)
+    piped = run_here("baseline.cli", *wrong).stderr.splitlines()
+    assert len(piped) == 2, "one line each for programs"
