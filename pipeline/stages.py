@@ -21,9 +21,7 @@ from gleanset.db.connection import CATALOGUE
 from gleanset.errors import (
     GleansetError,
     Incomplete,
-    NeedsLogin,
     RecipeError,
-    SiteError,
     UsageError,
 )
 from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
@@ -131,13 +129,18 @@ class Stages:
             return earlier
         try:
             result = request.run(dataset, self.progress)
+        except Incomplete:
+            raise
         except GleansetError as error:
-            is_site = isinstance(error, SiteError | NeedsLogin)
-            if is_site and self.command and dataset.images.count():
-                error.fix += f"; to use the images so far: {self.command} --from faces"
+            if dataset.images.count():
+                self._suggest_skipping_sources(error)
             raise
         searches.add(request, result)
         return result
+
+    def _suggest_skipping_sources(self, error: GleansetError) -> None:
+        if self.command:
+            error.fix += f"; to use the images so far: {self.command} --from faces"
 
     def request(self, part: Source) -> Source:
         """Return the request of a table. Raises `InputUnusable` for an invalid path."""
@@ -169,8 +172,13 @@ class Stages:
         With `start`, sources are not checked, as their folders and sites may be gone. Raises all
         errors together.
         """
-        source_checks = [] if start else self._checks_of_sources(root)
-        run_checks([*self._checks_after_sources(root), *source_checks])
+        errors = find_errors(self._checks_after_sources(root))
+        if start is None:
+            source_errors = find_errors(self._checks_of_sources(root))
+            if source_errors and not errors and _has_images(root):
+                self._suggest_skipping_sources(source_errors[-1])
+            errors += source_errors
+        raise_errors(errors)
         if start is None:
             return list(self)
         stages = list(self._after_sources())
@@ -234,8 +242,15 @@ class Stages:
         return train_run(dataset, settings, progress=self.progress, say=self.say)
 
 
-def run_checks(checks: Iterable[Check]) -> None:
-    """Run all checks; raise a single error as it is, several as one `RecipeError`."""
+def _has_images(root: Path) -> bool:
+    if not (root / CATALOGUE).is_file():
+        return False
+    with Dataset.open(root) as dataset:
+        return dataset.images.count() > 0
+
+
+def find_errors(checks: Iterable[Check]) -> list[GleansetError]:
+    """Run all checks; return their distinct errors."""
     errors: list[GleansetError] = []
     for check in checks:
         try:
@@ -243,6 +258,11 @@ def run_checks(checks: Iterable[Check]) -> None:
         except GleansetError as error:
             if str(error) not in map(str, errors):
                 errors.append(error)
+    return errors
+
+
+def raise_errors(errors: list[GleansetError]) -> None:
+    """Raise a single error as it is, several as one `RecipeError`."""
     if len(errors) == 1:
         raise errors[0]
     if errors:

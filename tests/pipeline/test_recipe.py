@@ -1,6 +1,7 @@
 """Recipes: errors come before the first stage; sources take the options of the commands."""
 
 import shlex
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -455,3 +456,14 @@ def test_resumed_recipe_does_not_repeat_a_completed_search(recipe: Write, tmp_pa
     assert words == ["gleanset", "run", str(path), "-d", str(tmp_path / "made"), "--from", "faces"]
     again = run_here("pipeline.cli", *words[1:]).checked()
     assert "  exported: 6" in again.stdout
+
+
+def test_resumed_recipe_without_its_folder_names_from(shapes: Path, tmp_path: Path) -> None:
+    shutil.copytree(shapes, tmp_path / "pictures")
+    path = tmp_path / "recipe.toml"
+    path.write_text('title = "x"\n[[folder]]\npath = "pictures"\n[crop]\ndetector = "whole"\n')
+    run(path).checked()
+    (tmp_path / "pictures").rename(tmp_path / "away")
+    ran = run(path).refused(3, "there is no folder", "--from faces")
+    words = shlex.split(ran.stderr.strip().rpartition("to use the images so far: ")[2])
+    assert run_here("pipeline.cli", *words[1:]).checked().stdout.startswith("faces:\n")
