@@ -296,10 +296,8 @@ def harvest_episodes(
         run = FrameHarvest(dataset, follower.sampling, progress=progress, follower=follower)
         return run.run(videos)
 
-    def count_rows() -> dict[str, int]:
-        return {"faces": dataset.faces.count(), "tracks": Tracks(dataset.db).count()}
-
-    before = count_rows()
+    faces = dataset.faces.count()
+    tracks = Tracks(dataset.db).count()
     machines = dataset.workers(workers)
     if isinstance(machines, Processes):
         with machines.pool(FrameSearch(follower.detector)) as pool:
@@ -308,8 +306,11 @@ def harvest_episodes(
             harvested = harvest(replace(follower, search=pool.submit))
     else:
         harvested = harvest(follower)
-    new = {name: number - before[name] for name, number in count_rows().items()}
-    result = EpisodesResult(**msgspec.structs.asdict(harvested), **new)
+    result = EpisodesResult(
+        **msgspec.structs.asdict(harvested),
+        faces=dataset.faces.count() - faces,
+        tracks=Tracks(dataset.db).count() - tracks,
+    )
     if not (result.faces or result.known):
         result.note = (
             "the default detector finds drawn faces: list others with facecrop detectors, or "
