@@ -229,7 +229,7 @@ def test_hub_model_run_works_offline(root: Path, hub: Hub, tmp_path: Path) -> No
         assert train_run(dataset, settings).run == find_run(root).name
         assert not hub.range_headers
         sorted_by = prelabel(dataset, settings)
-    assert sorted_by["unreadable"] == 0
+    assert sorted_by.facts["unreadable"] == 0
     assert "openrail" in run_here("baseline.cli", "backbones").stdout
     check_export(root, tmp_path)
     gc.collect()  # close the file
