@@ -64,9 +64,10 @@ commands = create_program("baseline", "Train, evaluate and use baseline models."
 
 
 class TrainingPreview(CommandResult, kw_only=True):
-    """The settings that a training would have."""
+    """The settings that a training would have, and whether it mirrors images."""
 
     settings: dict[str, Any]
+    mirroring: str
 
 
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
@@ -83,7 +84,8 @@ def train(
     """
     request.check()
     if job.simulate and request.folds is None:
-        return TrainingPreview(settings=load_preset(request.preset, request.texts()).to_json())
+        settings = load_preset(request.preset, request.texts())
+        return TrainingPreview(settings=settings.to_json(), mirroring=settings.mirroring)
     require_transfer()
     from baseline.train.train_run import train_run
     from baseline.train.trials import plan_folds, run_cross_validation

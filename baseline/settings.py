@@ -61,6 +61,13 @@ class CommonSettings(TomlTable, frozen=True, tag_field="method", kw_only=True):
         """Color channels of an image: 1 or 3."""
         return 1 if self.colour == "grayscale" else 3
 
+    @property
+    def mirroring(self) -> str:
+        """Whether training mirrors images, and how to turn it off."""
+        if self.augment == "none":
+            return "off: no augmentation"
+        return "half of the training images are mirrored; -o augment=none turns augmentation off"
+
     def to_json(self) -> dict[str, object]:
         """Return the settings as JSON values for `parse_settings`."""
         plain: dict[str, object] = msgspec.json.decode(msgspec.json.encode(self))

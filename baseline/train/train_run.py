@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
+from baseline.data.mirroring import warn_of_mirrored_classes
 from baseline.data.runs import (
     METRICS,
     TRAINED_ON,
@@ -88,6 +89,8 @@ def train_run(
         for split in ("val", "test"):
             if warning := leak_warning(examples, split):
                 say(warning)
+        if warning := warn_of_mirrored_classes(dataset, examples, settings):
+            say(warning)
         examples, val_notice = ensure_val(examples, settings.seed)
         run = dataset.runs.start(make_run_id(dataset, settings.preset), TRAINING_KIND, facts)
         checkpoint = run_folder(dataset, run.id) / CHECKPOINT

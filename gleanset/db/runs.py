@@ -185,5 +185,4 @@ _ISSUE = (
 
 
 def _label_issue(row: Row) -> LabelIssue:
-    *values, confident = row
-    return LabelIssue(*values, bool(confident))
+    return LabelIssue(*row)._replace(confident=bool(row["confident"]))
