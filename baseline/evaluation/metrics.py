@@ -186,10 +186,13 @@ class SplitMetrics:
 
     @property
     def error_text(self) -> str:
-        """The number of wrong classes, and of images predicted as "unknown"."""
-        text = count(self.wrong_answers, "wrong class", "wrong classes")
+        """The number of images that are not correct, and how many of them are "unknown"."""
         unknown = self.answered.unknown
-        return f"{text}, {unknown} unknown" if unknown else text
+        text = count(self.wrong_answers + unknown, "error")
+        if not unknown:
+            return text
+        wrong = count(self.wrong_answers, "wrong class", "wrong classes")
+        return f"{text}: {wrong}, {unknown} unknown"
 
     @property
     def answer_macro_f1(self) -> float:

@@ -50,7 +50,7 @@ def test_errors_add_up_with_unknown_predictions() -> None:
     lines = summarize(evaluate({3: 4, 5: 6, 7: -1, 8: -1, 0: -1}))
     assert lines["test accuracy"].startswith("83.3% (25/30), 95% CI 70.0-99.1%, 30 groups; ")
     assert lines["predicted unknown"].startswith("10.0% (3/30)")
-    assert lines["most confused"] == "no pair more than once (2 wrong classes, 3 unknown)"
+    assert lines["most confused"] == "no pair more than once (5 errors: 2 wrong classes, 3 unknown)"
     assert "most confused" not in summarize(evaluate({}))
 
 
