@@ -182,17 +182,17 @@ def quality_score(member: DuplicateSetMember) -> float:
     return log2(pixels) + 0.5 * log2(stored) + decided + credit
 
 
-# In doublings of the number of pixels.
+# In doublings of the number of pixels. A screen mostly shows an image enlarged, so it always loses.
 _ALTERATION_COSTS = {
     "cropped": 4.0,
     "marked": 2.0,
-    "framed": 2.0,
+    "framed": 20.0,
     "mirrored": 1.0,
     "bordered": 0.5,
     "changed": 0.5,
 }
 # The advantage of a copy without an alteration. Pixels of copies with one of these alterations
-# are not compared, unless a copy with a mark is the best by its metadata.
+# are not compared, except within borders, and where a copy with a mark is the best by its metadata.
 _ADVANTAGES = {
     "bordered": "no border",
     "cropped": "not cropped",
@@ -230,9 +230,9 @@ def rank_copies(
 
     order = sorted(members, key=lambda member: (-round(score(member), 2), member.id))
     # A marked copy is the best one only if it is larger, and not enlarged.
-    excluded = _ADVANTAGES.keys() - ({"marked"} & altered[order[0].id])
+    excluded = _ADVANTAGES.keys() - {"bordered"} - ({"marked"} & altered[order[0].id])
     comparable = [member for member in order if altered[member.id].isdisjoint(excluded)]
-    comparable.sort(key=lambda member: "marked" in altered[member.id])
+    comparable.sort(key=lambda member: len(altered[member.id] & {"marked", "bordered"}))
     comparable = comparable[:_MAX_COMPARED_COPIES]
     if order[0] not in comparable or len(comparable) < 2:
         return order, altered

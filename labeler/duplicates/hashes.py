@@ -38,7 +38,7 @@ _MIN_COMPARED_POINTS = 64
 DEGREES_PER_STEP = 360 / 256
 STEPS_PER_OCTAVE = 16
 # Standard deviation of grey values below which a row or column is part of a border.
-_MAX_BORDER_DEVIATION = 3.0
+MAX_BORDER_DEVIATION = 3.0
 _MIN_SIDE = 16
 # Pixels per side from which the hash takes its 8 x 8 frequencies.
 _HASHED_SIDE = 32
@@ -95,8 +95,8 @@ def to_grey(pixels: Image.Image) -> TrimmedImage:
     small.thumbnail((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
     grey = np.asarray(small)
     values = grey.astype(np.float32)
-    rows = np.flatnonzero(values.std(axis=1) > _MAX_BORDER_DEVIATION)
-    columns = np.flatnonzero(values.std(axis=0) > _MAX_BORDER_DEVIATION)
+    rows = np.flatnonzero(values.std(axis=1) > MAX_BORDER_DEVIATION)
+    columns = np.flatnonzero(values.std(axis=0) > MAX_BORDER_DEVIATION)
     left = top = 0
     if min(len(rows), len(columns)) >= _MIN_SIDE:
         left, top = int(columns[0]), int(rows[0])

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labeler.duplicates.differences import blur
-from labeler.duplicates.hashes import Floats, Grey
+from labeler.duplicates.hashes import MAX_BORDER_DEVIATION, Floats, Grey
 from labeler.sample_pixels import SampleFile, read_pixels
 
 # Sides that differ by a smaller factor are equal.
@@ -28,6 +28,9 @@ _MAX_MIDDLE_SIDE = 1024
 # An enlarged image has less detail beyond the smaller one than this part of what the smaller one
 # has beyond its own reduction by the same factor.
 _MAX_ENLARGED_DETAIL = 0.57
+# Or less than this part of its own edges: of drawings and soft photographs, the smaller one loses
+# little when it is reduced.
+_MAX_OWN_DETAIL = 0.34
 # The part of the edge pixels that are fitted again.
 _UNMARKED_PART = 0.95
 _MIN_REDUCED_SIDE = 24
@@ -61,14 +64,24 @@ class Copy(NamedTuple):
 
 
 def read_copy(file: SampleFile, mirrored: bool) -> Copy:
-    """Read a copy at full size. Raises `Unreadable`."""
-    pixels = np.asarray(read_pixels(file, 2**20, "L"))
+    """Read a copy at full size without uniform borders. Raises `Unreadable`."""
+    pixels = _trim(np.asarray(read_pixels(file, 2**20, "L")))
     if mirrored:
         pixels = pixels[:, ::-1]
     high, wide = pixels.shape
     top, left = (max(0, side - _MAX_MIDDLE_SIDE) // 2 for side in pixels.shape)
     middle = pixels[top : top + _MAX_MIDDLE_SIDE, left : left + _MAX_MIDDLE_SIDE]
     return Copy((wide, high), middle.copy())
+
+
+def _trim(pixels: Grey) -> Grey:
+    """Return an image without uniform rows and columns at its border, if enough is left."""
+    rows, columns = (
+        np.flatnonzero(pixels.std(axis=axis) > MAX_BORDER_DEVIATION) for axis in (1, 0)
+    )
+    if min(len(rows), len(columns)) < _MIN_COMPARED_SIDE:
+        return pixels
+    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def find_originals(unranked: UnrankedCopies) -> list[int]:
@@ -112,7 +125,8 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     smaller = small._replace(size=(wide, high), middle=reduced)
     references = _unexplained_parts(*_align_middles(middle_copy, smaller))
     details = _unexplained_parts(*_align_middles(large, small))
-    return bool(np.any(details < _MAX_ENLARGED_DETAIL * references))
+    limits = np.maximum(_MAX_ENLARGED_DETAIL * references, _MAX_OWN_DETAIL)
+    return bool(np.any(details < limits))
 
 
 def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:

@@ -488,6 +488,34 @@ def test_original_is_best_copy(dataset: Dataset) -> None:
     assert best_copies == dict.fromkeys(ALTERED_FILES, "original")
 
 
+def show_on_phone(image: Image.Image) -> Image.Image:
+    """Show an image enlarged between black bars, a status bar and buttons."""
+    screen = Image.new("RGB", (1080, 2340))
+    pen = ImageDraw.Draw(screen)
+    pen.text((50, 40), "12:31", "white", font_size=36)
+    pen.text((860, 40), "5G 84%", "white", font_size=36)
+    for x in (270, 540, 810):
+        pen.ellipse((x - 20, 2250, x + 20, 2290), outline="white", width=5)
+    scaled = image.resize((1080, round(image.height * 1080 / image.width)), LANCZOS)
+    screen.paste(scaled, (0, (2340 - scaled.height) // 2))
+    return screen
+
+
+def letterbox_enlarged(image: Image.Image) -> Image.Image:
+    return ImageOps.expand(ImageOps.scale(image, 2, LANCZOS), (0, 120), "black")
+
+
+@pytest.mark.parametrize("show", [show_on_phone, letterbox_enlarged])
+def test_screens_and_borders_lose_to_the_image(
+    dataset: Dataset, show: Callable[[Image.Image], Image.Image]
+) -> None:
+    image = painting(6)
+    copy = add_picture(dataset, "copy", to_png(show(image)))
+    original = add_picture(dataset, "original", encoded(image, 90))
+    (copies,) = search(dataset).sets
+    assert (copies.best_key, copies.others) == (original, (copy,))
+
+
 def test_chosen_originals_are_stored(dataset: Dataset) -> None:
     image = painting(3)
     for name, data in (("copy", ALTERED_FILES["enlarged"](image)), ("original", to_png(image))):
