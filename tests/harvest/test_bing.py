@@ -245,7 +245,7 @@ def test_decoys_on_later_page_block(site: FaultyServer, client: Client) -> None:
         next(result)
 
 
-def test_scripts_of_ordinary_page_are_no_captcha(site: FaultyServer, client: Client) -> None:
+def test_scripts_of_ordinary_page_are_not_a_captcha(site: FaultyServer, client: Client) -> None:
     script = "<script>var a = 'OptanonConsent', b = 'cf-turnstile-wrapper captcha';</script>"
     serve_lists(site, {1: f"<html><body>{script}<p>A new page for images</p></body></html>"})
     with pytest.raises(Changed):

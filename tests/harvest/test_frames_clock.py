@@ -134,7 +134,7 @@ def test_cut_fragments_are_damaged(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "flv", "wmv"])
-def test_longer_sound_is_no_damage(dataset: Dataset, tmp_path: Path, suffix: str) -> None:
+def test_longer_sound_is_not_damage(dataset: Dataset, tmp_path: Path, suffix: str) -> None:
     source = ("-f", "lavfi", "-i", lavfi_source(3), *SILENCE, "-map", "0:v", "-map", "1:a")
     sound = ("-c:a", "wmav2" if suffix == "wmv" else "aac", "-ar", "44100", "-t", "12")
     ffmpeg(*source, *sound, *(WMV if suffix == "wmv" else H264), video := tmp_path / f"v.{suffix}")
@@ -143,7 +143,7 @@ def test_longer_sound_is_no_damage(dataset: Dataset, tmp_path: Path, suffix: str
     assert not rejected(dataset)
 
 
-def test_long_last_image_is_no_damage(dataset: Dataset, tmp_path: Path) -> None:
+def test_long_last_image_is_not_damage(dataset: Dataset, tmp_path: Path) -> None:
     slides = "testsrc2=s=96x64:r=1:d=4,setpts=20*PTS"
     video = drawn_video(tmp_path / "slides.mp4", slides, *H264, "-fps_mode", "vfr")
     ffmpeg("-i", video, "-c", "copy", copy := tmp_path / "slides.mkv")

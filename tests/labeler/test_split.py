@@ -422,6 +422,7 @@ def test_unseen_label_in_old_split_is_moved_to_train(empty: Dataset) -> None:
     assert evaluated[0] not in {s.key for s in empty.samples.iter_in_splits()}
     assert splits_by_sample(empty)[evaluated[0]] is None
     assert gather_status(empty).to_json()["samples"]["unreviewed_labels"] == 1
+    DuplicateFinder(empty).search()
     assert next_step(empty).startswith("labeler split")
     split_dataset(empty)
     assert empty.samples.get(evaluated[0]).split == "train"

@@ -215,6 +215,7 @@ def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> Non
             "suggested": "rei",
             "confidence": 0.9,
             "margin": 0.8,
+            "confident": True,
             "run": "run-1",
             **files[wrong],
         }

@@ -310,7 +310,7 @@ def test_confident_predictions_are_accepted_before_split(dataset: Dataset, tmp_p
     assert next_step(dataset).startswith("labeler dedup ")
 
 
-def test_undo_says_what_is_left_and_what_to_run(tmp_path: Path) -> None:
+def test_undo_prints_state_and_next_command(tmp_path: Path) -> None:
     """What was just undone is never advised again."""
     first = tree(tmp_path / "first", {"cat": 8, "owls": 8})
     later = tree(tmp_path / "later", {"cat": 3, "owls": 3}, 500)

@@ -18,6 +18,7 @@ from gleanset.db.journal import Choice
 from gleanset.db.reports import Reports
 from gleanset.images.decode import decode
 from gleanset.records import Sample
+from labeler.duplicates.finder import DuplicateFinder
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.status import gather_status, next_step
 
@@ -65,9 +66,10 @@ def test_copy_of_test_image_stays_out_of_train(
 def test_new_class_waits_for_split(dataset: Dataset) -> None:
     assert accept_report(dataset, pixels(900), "newcomer").split is None
     assert gather_status(dataset).to_json()["waiting_for_split"] == 1
-    line = next_step(dataset)
-    assert line.startswith("labeler split -d ")
-    run_here("labeler.cli", *shlex.split(line)[1:]).checked()
+    for command in ("labeler dedup -d ", "labeler split -d "):
+        line = next_step(dataset)
+        assert line.startswith(command)
+        run_here("labeler.cli", *shlex.split(line)[1:]).checked()
     assert "waiting_for_split" not in gather_status(dataset).to_json()
 
 
@@ -94,11 +96,13 @@ def record_training(dataset: Dataset, name: str) -> None:
 def test_accepted_report_suggests_training_once(dataset: Dataset) -> None:
     record_training(dataset, "20260101-120000-simple")
     accept_report(dataset, pixels(900), "cat")
+    DuplicateFinder(dataset).search()
     assert next_step(dataset).startswith("baseline train --preset simple ")
     record_training(dataset, "20260102-120000-simple")
     assert gather_status(dataset).to_json()["reports"]["accepted_since_training"] == 1
     assert next_step(dataset).startswith("webapp serve "), "it would be trained on the same data"
     accept_report(dataset, pixels(902), "newcomer")
+    DuplicateFinder(dataset).search()
     message: list[str] = []
     train_run(dataset, load_preset("simple", {}), say=message.append)
     assert message[0].startswith("not used: 1 labelled sample without a split")

@@ -61,7 +61,7 @@ def test_box_of_wide_image_is_in_sight(
     wait_for(page, in_sight)
 
 
-def test_hint_for_images_in_which_faces_are_missed(open_page: OpenPage, tmp_path: Path) -> None:
+def test_hint_for_images_with_missed_faces(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page()
     for size, is_advised in (((400, 300), False), ((1500, 300), True), ((3000, 2000), True)):
         Image.new("RGB", size, "gray").save(tmp_path / "plain.png")

@@ -57,7 +57,7 @@ def test_predictions_keep_order(client: TestClient) -> None:
     assert sum(one["confidence"] for one in best) == pytest.approx(1)
 
 
-def test_unsure_prediction_is_no_answer(client: TestClient) -> None:
+def test_unsure_prediction_has_null_answer(client: TestClient) -> None:
     pictures = solid_image("#828080"), solid_image("red")  # 34 and nearly 100 % red
     unsure, sure = (
         get_parts(client.post(PREDICT, files=upload_files(*pictures)), n)[0] for n in (0, 1)
@@ -69,7 +69,7 @@ def test_unsure_prediction_is_no_answer(client: TestClient) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"a text", solid_image("red")[:60], b"\xff\xd8\xff\xe0"])
 @pytest.mark.parametrize("path", [PREDICT, "/api/v1/faces"])
-def test_body_that_is_no_image_is_refused(
+def test_body_without_image_is_refused(
     settings: ServeSettings, serve: Serve, body: bytes, path: str
 ) -> None:
     file = write_model(Path(settings.model), crops=(CropMethod("drawnface", "", "", 10),))

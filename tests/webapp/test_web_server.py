@@ -115,7 +115,7 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
         ("predict", "image/png", solid_image("red")),  # complete: left while it waits
     ],
 )
-def test_leaving_is_no_error(
+def test_leaving_is_not_an_error(
     settings: ServeSettings, caplog: pytest.LogCaptureFixture, path: str, kind: str, sent: bytes
 ) -> None:
     is_complete = kind == "image/png"

@@ -254,7 +254,7 @@ def test_accepted_predictions_do_not_raise_confidence() -> None:
 
 
 @pytest.mark.parametrize("label_by", ["hint", "import"])
-def test_weak_labels_do_not_judge_labels_that_they_gave(label_by: str) -> None:
+def test_weak_labels_do_not_judge_their_own_labels(label_by: str) -> None:
     vectors, truth = draw_blobs(60, noise=0.3)
     random = np.random.default_rng(0)
     wrong = set(np.flatnonzero(random.random(len(truth)) < 0.3).tolist())

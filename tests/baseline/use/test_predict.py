@@ -160,7 +160,7 @@ def make_prediction(path: Path, *labels: str | None) -> FilePrediction:
     return FilePrediction(str(path), tuple((PART, answer) for answer in answers))
 
 
-def test_unsure_prediction_is_no_answer(tmp_path: Path) -> None:
+def test_unsure_prediction_has_null_answer(tmp_path: Path) -> None:
     (file := tmp_path / "x.png").write_text("1")
     scores = (Prediction("bae", 0.4), Prediction("mei", 0.1))
     predicted = FilePrediction(str(file), ((PART, ImagePrediction("bae", scores, confidence=0.4)),))
