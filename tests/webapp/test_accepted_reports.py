@@ -8,6 +8,7 @@ from PIL import Image
 from report_rows import store_report
 from tools_for_tests import encode, picture, pixels, run_here
 
+from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.data.samples import find_examples
 from baseline.evaluation.metrics import RunMetrics, write_metrics
 from baseline.settings import load_preset
@@ -85,9 +86,12 @@ def record_training(dataset: Dataset, name: str) -> None:
     settings = load_preset("simple", {})
     facts = settings.to_json() | {"data": find_examples(dataset).fingerprint()}
     run = dataset.runs.start(name, "baseline", facts)
-    (dataset.runs_folder / run.id).mkdir(parents=True)
+    folder = dataset.runs_folder / run.id
+    folder.mkdir(parents=True)
+    for file in (SETTINGS, WEIGHTS):
+        (folder / file).touch()
     data = {"splits": dataset.samples.hash_splits()}
-    write_metrics(dataset.runs_folder / run.id, RunMetrics([*NAMES], {}, data))
+    write_metrics(folder, RunMetrics([*NAMES], {}, data))
     dataset.runs.finish(run.id, "done", {})
     with dataset.db.transaction():  # reports are accepted in a later second
         dataset.db.execute("UPDATE run SET started='2020-01-01T00:00:00Z' WHERE id=?", (run.id,))
