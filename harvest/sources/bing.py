@@ -45,6 +45,7 @@ _CLUSTER = "ancestor-or-self::*[contains(@class, 'disamClust')]"
 _RESULTS = f"//a[contains(@class, 'iusc')][@m][not({_CLUSTER})]"
 _NEXT_URL = f"//*[@data-nexturl][not({_CLUSTER})]/@data-nexturl"
 _TITLES = "ancestor::li[1]//a[@title]/@title"
+_VISIBLE_TEXT = "//text()[not(ancestor::script or ancestor::style or ancestor::template)]"
 _NO_RESULTS_BOX = "//*[contains(@class, 'nores') or contains(@class, 'no_res')]//text()"
 # Bing marks the words of the query with these two private-use characters.
 _HIGHLIGHT = dict.fromkeys((0xE000, 0xE001))
@@ -190,7 +191,8 @@ def _results(page: Page) -> list[HtmlElement]:
 def _next_url(page: Page) -> str | None:
     """Return the address of the next page: empty at the end of the list, None if not stated."""
     urls: list[str] = parse_html(page.text).xpath(_NEXT_URL)
-    return urls[0].strip() if urls else None
+    # A list within another one may state the address that the outer one leaves empty.
+    return max((url.strip() for url in urls), key=len, default=None)
 
 
 def _next_position(next_url: str | None, first: int, count: int) -> int | None:
@@ -205,28 +207,30 @@ def _has_decoys(page: Page, first: int) -> bool:
     """Return whether a page is of another part of a list than the one requested.
 
     Asked for a first page, Bing sometimes answers with images of something else. Their links state
-    positions of a later page.
+    positions of a later page, or the address of the next page does.
     """
     results = _results(page)
     positions = [_number(result.get("href") or "", "selectedIndex") for result in results]
-    stated = [position for position in positions if position is not None]
+    stated = sorted(position for position in positions if position is not None)
     next_position = _number(_next_url(page) or "", "first")
+    starts = []
+
     if stated:
-        start = min(stated) + 1
-    elif results and next_position is not None:
-        start = next_position - len(results)
-    else:
-        return False
-    return start >= first + _PAGE_SIZE
+        # Not the lowest: a single link may have another position than its neighbors.
+        starts.append(stated[len(stated) // 10] + 1)
+    if results and next_position is not None:
+        starts.append(next_position - len(results))
+    return any(start >= first + _PAGE_SIZE for start in starts)
 
 
 def _number(url: str, name: str) -> int | None:
-    values = parse_qs(urlsplit(url).query).get(name, [""])
+    # Some addresses are escaped twice.
+    values = parse_qs(urlsplit(url).query.replace("&amp;", "&")).get(name, [""])
     return int(values[0]) if values[0].isdecimal() else None
 
 
 def _visible_text(page: Page) -> str:
-    words = parse_html(page.text).xpath("//text()[not(parent::script or parent::style)]")
+    words = parse_html(page.text).xpath(_VISIBLE_TEXT)
     return " ".join(" ".join(words).split()).casefold().replace("’", "'")
 
 
@@ -243,7 +247,7 @@ def _has_no_results_box(page: Page) -> bool:
 def _is_blocked(page: Page, query: Query) -> bool:
     # Not the whole address: the query in it may be "captcha".
     texts = [urlsplit(page.url).path, _visible_text(page), *_forms(page)]
-    if not _visible_text(page):
+    if not _visible_text(page) and not parse_html(page.text).xpath("//a | //img"):
         # A captcha that a script draws. Scripts of any other page mention captchas and consent.
         texts.append(page.text)
     # A page with a "no results" box may have a banner for consent.

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -158,7 +158,7 @@ def test_repeated_last_page_ends_search(
 
 
 def result_list(
-    positions: range, next_url: str | None, *, clusters: str = "", words: str = ""
+    positions: Sequence[int], next_url: str | None, *, clusters: str = "", words: str = ""
 ) -> str:
     """Return a page as of 2026: results with their positions, the address of the next page."""
     links = []
@@ -236,6 +236,35 @@ def test_decoys_are_not_results(site: FaultyServer, client: Client, start: int) 
     assert len(site.requests) == 3
 
 
+@pytest.mark.parametrize(
+    "decoys",
+    [
+        # One link has a position of its own.
+        result_list([0, *range(70, 104)], next_url(106), words="decoy"),
+        # Only the address of the next page is of another part.
+        result_list(range(35), next_url(106), words="decoy"),
+    ],
+)
+def test_contradicting_positions_are_decoys(
+    site: FaultyServer, client: Client, decoys: str
+) -> None:
+    serve_lists(site, {1: [decoys, result_list(range(10), "")]})
+    results = list(BING.candidates(query(site), client))
+    assert [c.url for c in results] == [f"https://img.example/{n}.jpg" for n in range(10)]
+
+
+def test_next_page_may_be_stated_in_the_inner_list(site: FaultyServer, client: Client) -> None:
+    # The address is escaped twice; less than 35 results are listed.
+    address = next_url(36).replace("&amp;", "&amp;amp;")
+    inner = result_list(range(28), address)
+    serve_lists(
+        site,
+        {1: f'<div data-nextUrl="">{inner}</div>', 36: result_list(range(35, 40), "")},
+    )
+    assert len(list(BING.candidates(query(site), client))) == 33
+    assert requested_positions(site) == [1, 36]
+
+
 def test_decoys_on_later_page_block(site: FaultyServer, client: Client) -> None:
     decoys = result_list(range(140, 175), next_url(176), words="decoy")
     serve_lists(site, {1: result_list(range(35), next_url(36)), 36: decoys})
@@ -247,9 +276,11 @@ def test_decoys_on_later_page_block(site: FaultyServer, client: Client) -> None:
 
 def test_scripts_of_ordinary_page_are_not_a_captcha(site: FaultyServer, client: Client) -> None:
     script = "<script>var a = 'OptanonConsent', b = 'cf-turnstile-wrapper captcha';</script>"
-    serve_lists(site, {1: f"<html><body>{script}<p>A new page for images</p></body></html>"})
-    with pytest.raises(Changed):
-        list(BING.candidates(query(site), client))
+    template = "<template><p>captcha</p></template>"
+    for content in ("<p>A new page for images</p>", "<a href='/1'><img src='/1.jpg'></a>"):
+        serve_lists(site, {1: f"<html><body>{script}{template}{content}</body></html>"})
+        with pytest.raises(Changed):
+            list(BING.candidates(query(site), client))
     # A page of scripts alone is a captcha that they draw.
     serve_lists(site, {1: f"<html><body>{script}</body></html>"})
     with pytest.raises(Blocked):
