@@ -39,7 +39,7 @@ async function more() {
     row.style.height = '3000px';
     document.getElementById('rso').append(row);
   }
-  busy = !text;
+  busy = !text && answer.status != 503;
 }
 addEventListener('scroll', () => {
   if (scrollY + innerHeight > document.documentElement.scrollHeight - 400) more();
@@ -126,6 +126,7 @@ class SmallGoogle:
         self.hold.set()
         self.slow_chunk = 0.0  # seconds that the second block takes
         self.failing_chunk = 0  # from this block on the site answers with errors
+        self.lost_chunk = 0  # the page goes on after an error in place of this block
         self.tiles_chunk = 0  # from this block on the page gets tiles, and scripts the addresses
         self.has_addresses = True
         site.otherwise = self._answer
@@ -139,6 +140,9 @@ class SmallGoogle:
             time.sleep(self.slow_chunk if self.chunks == 2 else 0)
             if self.chunks >= self.failing_chunk > 0:
                 h.answer(500)
+                return
+            if self.chunks == self.lost_chunk:
+                h.answer(503)
                 return
             first = int(parse_qs(parts.query)["n"][0]) * CHUNK
             part = self.results[first : first + CHUNK]

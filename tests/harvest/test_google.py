@@ -1,5 +1,6 @@
 """Google: its pages in a real browser, what that leaves behind, the parser and the search URL."""
 
+import json
 import os
 import shutil
 import sys
@@ -150,6 +151,21 @@ class TestBrowser:
         assert len(list(islice(result, CHUNK))) == CHUNK
         with pytest.raises(Incomplete, match="failed"):
             next(result)
+
+    @pytest.mark.usefixtures("shared_browser")
+    def test_failed_request_before_others_raises_incomplete(self, web: Site) -> None:
+        google = web.google(CHUNK * 4)
+        google.lost_chunk = 2
+        result = web.search()
+        assert len(list(islice(result, CHUNK * 3))) == CHUNK * 3
+        with pytest.raises(Incomplete, match="failed"):
+            next(result)
+
+    @pytest.mark.usefixtures("shared_browser")
+    def test_all_results_may_be_in_answers_to_scripts(self, web: Site) -> None:
+        google = web.google(CHUNK)
+        google.tiles_chunk = 1
+        assert len(list(web.search())) == CHUNK
 
     @pytest.mark.usefixtures("shared_browser")
     def test_later_results_are_read_from_answers_to_scripts(self, web: Site) -> None:
@@ -367,6 +383,11 @@ def test_results_in_answer_of_scripts() -> None:
         f"[{data}]",
         page(script(cats)),
         rpc_answer(page(script(cats))),
+        # Without lines, in several lines, with JSON in the JSON, and as an argument.
+        f")]}}'900{json.dumps([['wrb.fr', 'x', f'[{data}]']])}",
+        json.dumps({"d": ")]}'\n" + f"[{data}]"}, indent=2),
+        rpc_answer(json.dumps([1, json.dumps(f"[{data}]")])),
+        f"google.load({json.dumps(script(cats))});",
     ):
         assert parse_answer(answer) == expected
     assert parse_answer("") == parse_answer("[" * 5000) == parse_answer(")]}'\n[1,\n[2]") == ()

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies_environment
 
@@ -101,8 +101,9 @@ class GoogleBrowser:
         self._options.add_argument(f"--user-data-dir={profile}")
         self._service = SupervisedDriver(driver, self._folder)
         self._page: Remote | None = None
-        self._pending: set[str] = set()
-        self._has_failed_request = False
+        # URLs of requests of the page, by their ids.
+        self._pending: dict[str, str] = {}
+        self._failed_urls: set[str] = set()
         self._answers: list[str] = []
 
     def __enter__(self) -> Self:
@@ -138,6 +139,7 @@ class GoogleBrowser:
         with _errors():
             self._note_requests()
             self._pending.clear()
+            self._failed_urls.clear()
             self._answers.clear()
             self._driver.get(url)
 
@@ -156,12 +158,12 @@ class GoogleBrowser:
 
     @property
     def failed_request(self) -> str:
-        """How the last request of the page failed; empty if it did not."""
+        """How a request of the page failed; empty if none did, or the page repeated it."""
         if self._pending:
             return (
                 f"a request of the page was not answered within {_LOAD_TIMEOUT_SECONDS:.0f} seconds"
             )
-        return "a request of the page failed" if self._has_failed_request else ""
+        return "a request of the page failed" if self._failed_urls else ""
 
     def scroll(self) -> None:
         """Scroll towards the end of the page, and press its button for more results."""
@@ -182,7 +184,6 @@ class GoogleBrowser:
         `max_seconds`. Quiet time is counted in polls, so that a busy machine does not use it up.
         """
         start = time.monotonic()
-        self._has_failed_request = False
         last: GooglePage | None = None
         unchanged = 0
         while True:
@@ -212,16 +213,19 @@ class GoogleBrowser:
                 url = urlsplit(params["request"]["url"])
                 is_own = params.get("type") in _SCRIPT_REQUESTS and url.netloc == host
                 if is_own and not url.path.startswith(_COUNTER_PATHS):
-                    self._pending.add(number)
+                    self._pending[number] = url.geturl()
+                    self._failed_urls.discard(url.geturl())
             elif number in self._pending:
-                is_error = params.get("response", {}).get("status", 0) >= 400
-                self._has_failed_request |= is_error or (
-                    event["method"] == _FAILED and not params["canceled"]
-                )
-                if event["method"] in (_FAILED, _FINISHED):
-                    self._pending.discard(number)
-                if event["method"] == _FINISHED:
-                    self._read_answer(number)
+                self._note_response(event["method"], number, params)
+
+    def _note_response(self, method: str, number: str, params: Mapping[str, Any]) -> None:
+        is_error = params.get("response", {}).get("status", 0) >= 400
+        if is_error or (method == _FAILED and not params["canceled"]):
+            self._failed_urls.add(self._pending[number])
+        if method in (_FAILED, _FINISHED):
+            del self._pending[number]
+        if method == _FINISHED:
+            self._read_answer(number)
 
     def _read_answer(self, number: str) -> None:
         """Keep the answer to a request; the browser drops large and old ones."""

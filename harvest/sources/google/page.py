@@ -40,7 +40,7 @@ _CONSENT_FORM = re.compile(r'<form[^>]+action="https?://consent\.')
 _MAX_REDIRECT_CHARS = 2000
 # Each tile has its own value of one of these: the first since 2023, the others before.
 _TILE_ATTRIBUTES = ("data-docid", "data-tbnid", "data-ri")
-_DATA_STARTS = ("[", "{", "<")
+_LITERAL = re.compile(_TEXT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +103,16 @@ def parse_answer(text: str) -> tuple[GoogleResult, ...]:
 
 
 def _nested_texts(text: str) -> Iterator[str]:
-    """Yield the texts within a JSON answer that are data themselves.
+    """Yield the string literals of an answer that hold data, and those within them.
 
-    Before its JSON lines an answer has a line such as `)]}'`, and numbers of bytes between them.
+    Its JSON has more JSON or HTML in its texts, with `)]}'`, numbers of bytes or calls around it.
     """
-    for line in text.splitlines():
-        if not line.startswith("["):
-            continue
-        try:
-            values = [json.loads(line)]
-        except (ValueError, RecursionError):
-            continue
-        while values:
-            value = values.pop()
-            if isinstance(value, list):
-                values += value
-            elif isinstance(value, dict):
-                values += value.values()
-            elif isinstance(value, str) and value.startswith(_DATA_STARTS):
-                yield value
+    for literal in _LITERAL.findall(text):
+        nested = _parse_string(literal) or ""
+        # A plain address is not data.
+        if "http" in nested and not nested.startswith("http"):
+            yield nested
+            yield from _nested_texts(nested)
 
 
 def count_tiles(html: str) -> int:
@@ -144,13 +135,20 @@ def classify_page(page: GooglePage) -> PageState:
         return "consent"
     if any(sentence in text for sentence in _NO_RESULTS_TEXT):
         return "none"
+    return _classify_other(page, text)
+
+
+def _classify_other(page: GooglePage, text: str) -> PageState:
     if page.status == 429:
         return "refused"
     if _is_captcha(page.html, text):
         return "captcha"
     if any(sentence in text for sentence in _CONSENT_TEXT) or _CONSENT_FORM.search(page.html):
         return "consent"
-    return "refused" if page.status >= 400 else "unknown"
+    if page.status >= 400:
+        return "refused"
+    # Not earlier: a captcha may have replaced the page that received the answers.
+    return "results" if parse_page(page) else "unknown"
 
 
 def _is_captcha(html: str, text: str) -> bool:
