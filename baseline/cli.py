@@ -8,8 +8,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import msgspec
-
 from baseline.extras import require_transfer
 from baseline.request import (
     CompareRunsRequest,
@@ -362,10 +360,10 @@ class PredictionResult(CommandResult, kw_only=True):
     predicted: list[dict[str, Any]]
     rejections: list[dict[str, Any]]
     ignored: int | None = None
-    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    ignored_reasons: dict[str, int] = {}
     table: str = ""
     copied: dict[str, int] | None = None
-    answers: dict[str, int] = msgspec.field(default_factory=dict)
+    answers: dict[str, int] = {}
 
     def summary(self) -> dict[str, Any]:
         """Return the number of images and of each answer."""

@@ -3,7 +3,6 @@
 import math
 from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta
 
 from baseline.settings import check_preset, load_preset, preset_names
@@ -72,7 +71,7 @@ class TrainRequest(Request, frozen=True, kw_only=True):
 
     COMMAND = "baseline train"
     preset: Preset = "simple"
-    options: Options = msgspec.field(default_factory=dict)
+    options: Options = {}
     folds: Annotated[
         FoldCount | None,
         Param(
@@ -96,7 +95,7 @@ class PrelabelRequest(Request, frozen=True, kw_only=True):
     """Arguments of `baseline prelabel`: backbone, weights and size."""
 
     COMMAND = "baseline prelabel"
-    options: Options = msgspec.field(default_factory=dict)
+    options: Options = {}
 
 
 class EvaluateRequest(Request, frozen=True, kw_only=True):

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 
 from facecrop.detectors import DetectorSpec
@@ -67,7 +66,7 @@ class FaceSearchResult(CommandResult, kw_only=True):
     rejected: int
     too_small: int = 0
     retired: int = 0
-    reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    reasons: dict[str, int] = {}
     next: str = ""
     is_whole: bool = False
 

@@ -98,9 +98,9 @@ class WebSettings(TomlTable, frozen=True):
     """
 
     title: Line | None = None
-    languages: list[PageLanguage] = msgspec.field(default_factory=list)
+    languages: list[PageLanguage] = []
     run: str | None = None
-    classes: list[str] = msgspec.field(default_factory=list)
+    classes: list[str] = []
     unknown_below: Probability | None = None
     sure_from: Probability = 0.95
     faces: bool = False
@@ -150,9 +150,9 @@ class Settings(TomlTable, frozen=True):
     citation: Paragraph | None = None
     description: Paragraph | None = None
     contact: Line | None = None
-    keys: dict[str, str] = msgspec.field(default_factory=dict)
-    hub: dict[str, HubPin] = msgspec.field(default_factory=dict)
-    plugin: list[PluginUse] = msgspec.field(default_factory=list)
+    keys: dict[str, str] = {}
+    hub: dict[str, HubPin] = {}
+    plugin: list[PluginUse] = []
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()

@@ -216,7 +216,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         ),
     ] = None
     encoding: Encoding = None
-    options: SourceOptions = msgspec.field(default_factory=dict)
+    options: SourceOptions = {}
     label: Label = None
 
     def __post_init__(self) -> None:
@@ -308,7 +308,7 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
             example="caption=TEXT",
             parse=check_columns,
         ),
-    ] = msgspec.field(default_factory=dict)
+    ] = {}
     encoding: Encoding = None
     limit: Annotated[Count | None, Param("Stop at this number of distinct images.")] = None
     label: Label = None
@@ -516,4 +516,4 @@ class LoginRequest(Request, frozen=True, kw_only=True):
     token_stdin: Annotated[bool, Param("Read an existing refresh token from standard input.")] = (
         False
     )
-    options: SourceOptions = msgspec.field(default_factory=dict)
+    options: SourceOptions = {}

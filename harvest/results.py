@@ -30,22 +30,22 @@ class HarvestCounts(CommandResult, kw_only=True):
     hidden: int = 0
     filtered: int = 0
     unreadable: int = 0
-    reasons: dict[str, int] = msgspec.field(default_factory=dict)
-    hints: dict[str, int] = msgspec.field(default_factory=dict)
+    reasons: dict[str, int] = {}
+    hints: dict[str, int] = {}
     no_results: bool = False
-    keywords: dict[str, HarvestCounts] = msgspec.field(default_factory=dict)
-    sources: dict[str, HarvestCounts] = msgspec.field(default_factory=dict)
+    keywords: dict[str, HarvestCounts] = {}
+    sources: dict[str, HarvestCounts] = {}
     ignored: int | None = None
-    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    ignored_reasons: dict[str, int] = {}
     rows_without_file: int = 0
-    rows_without_file_names: dict[str, Any] = msgspec.field(default_factory=dict)
-    rejected_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    rows_without_file_names: dict[str, Any] = {}
+    rejected_files: dict[str, Any] = {}
     reserved: int = 0
-    reserved_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    reserved_files: dict[str, Any] = {}
     groups: int | None = None
     without_group: int = 0
     note: str = ""
-    maybe_parts_of_one_picture: dict[str, Any] = msgspec.field(default_factory=dict)
+    maybe_parts_of_one_picture: dict[str, Any] = {}
 
     def counted(self) -> dict[str, int]:
         """Return the counts of items by the names that people use, the most important first."""
@@ -131,7 +131,7 @@ class HarvestPreview(HarvestCounts, kw_only=True):
     ONLY_PRINTED = ("names_all",)
 
     candidates: int
-    paths: list[str] = msgspec.field(default_factory=list)
+    paths: list[str] = []
     names_all: bool = False
 
     def counted(self) -> dict[str, int]:
@@ -151,7 +151,7 @@ class RetryResult(CommandResult, kw_only=True):
     rejected: int
     not_asked: int = 0
     taken_back: int = 0
-    reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    reasons: dict[str, int] = {}
     nothing_to_retry: bool = False
 
     def summary(self) -> dict[str, Any]:
@@ -171,8 +171,8 @@ class RetryResult(CommandResult, kw_only=True):
 class FramesResult(HarvestResult, kw_only=True):
     """Frames that were added, and what happened to each video."""
 
-    left_out: dict[str, int] = msgspec.field(default_factory=dict)
-    unreadable_videos: dict[str, Any] = msgspec.field(default_factory=dict)
+    left_out: dict[str, int] = {}
+    unreadable_videos: dict[str, Any] = {}
     video_states: dict[str, int]
 
     def summary(self) -> dict[str, Any]:
@@ -199,8 +199,8 @@ class VideosPreview(CommandResult, kw_only=True):
     videos: int
     known: int = 0
     rejected: int = 0
-    problems: list[str] = msgspec.field(default_factory=list)
-    paths: list[str] = msgspec.field(default_factory=list)
+    problems: list[str] = []
+    paths: list[str] = []
     names_all: bool = False
 
     def summary(self) -> dict[str, Any]:

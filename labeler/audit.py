@@ -102,7 +102,7 @@ class AuditResult(CommandResult, kw_only=True):
     leaking: dict[str, int]
     unreadable: int
     ignored: int | None = None
-    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    ignored_reasons: dict[str, int] = {}
     reasons: dict[str, int]
     not_read: list[UnreadFile]
     pairs: list[LeakRow]

@@ -507,7 +507,7 @@ class UndoneStep(AliasedResult, kw_only=True):
     restored: int
     changed_since: int
     splits_put_back: int = 0
-    now: dict[SampleState, int] = msgspec.field(default_factory=dict)
+    now: dict[SampleState, int] = {}
     next: str = ""
 
     def summary(self) -> dict[str, Any]:

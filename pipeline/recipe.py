@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from baseline.request import TrainRequest
 from gleanset.command_result import CommandResult
 from gleanset.config import TomlTable, did_you_mean, read_toml
@@ -60,11 +58,11 @@ class Recipe(TomlTable, frozen=True):
     """A whole recipe; stages without a table are skipped, except cropping."""
 
     title: str
-    folder: list[FolderRequest] = msgspec.field(default_factory=list)
-    urls: list[UrlsRequest] = msgspec.field(default_factory=list)
-    keyword: list[KeywordRequest] = msgspec.field(default_factory=list)
-    frames: list[FramesRequest] = msgspec.field(default_factory=list)
-    episodes: list[EpisodesRequest] = msgspec.field(default_factory=list)
+    folder: list[FolderRequest] = []
+    urls: list[UrlsRequest] = []
+    keyword: list[KeywordRequest] = []
+    frames: list[FramesRequest] = []
+    episodes: list[EpisodesRequest] = []
     crop: CropSettings = CropSettings()
     work: WorkSettings | None = None
     dedup: bool = False

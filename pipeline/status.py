@@ -7,8 +7,6 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
-import msgspec
-
 from baseline.data.runs import find_latest_model
 from baseline.extras import can_transfer
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
@@ -218,7 +216,7 @@ class StatusResult(CommandResult, kw_only=True):
     waiting_for_split: int = 0
     rejections: dict[str, dict[str, int]]
     rejections_are_listed_by: str = ""
-    labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
+    labelled_differently: dict[str, Any] = {}
     undecided_pairs: int = 0
     undecided_pairs_are_listed_by: str = ""
     runs: int

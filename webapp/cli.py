@@ -147,7 +147,7 @@ class AcceptedReports(AliasedResult, kw_only=True):
     accepted: int
     disputed: int
     label: str = msgspec.field(default="", name="class")
-    new_classes: list[str] = msgspec.field(default_factory=list)
+    new_classes: list[str] = []
     waiting_for_split: int = 0
 
 

@@ -161,10 +161,10 @@ class PrelabelReport(CommandResult, kw_only=True):
     label_next: list[str]
     seconds: dict[str, float]
     pending: int = 0
-    confidences: list[float] = msgspec.field(default_factory=list)
-    acceptable: list[float] = msgspec.field(default_factory=list)
+    confidences: list[float] = []
+    acceptable: list[float] = []
     dissimilar: int = 0
-    next: list[str] = msgspec.field(default_factory=list)
+    next: list[str] = []
 
     def to_json(self) -> dict[str, Any]:
         """Return the facts, and which samples to label next."""

@@ -224,7 +224,7 @@ class CrossValidationResult(CommandResult, kw_only=True):
     macro_f1: float
     label_issues: int
     classes: int = 0
-    untested: list[str] = msgspec.field(default_factory=list)
+    untested: list[str] = []
     report: str
 
     def summary(self) -> dict[str, str]:

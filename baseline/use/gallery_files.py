@@ -60,8 +60,8 @@ class GalleryAddition(CommandResult, kw_only=True):
     rejected: int
     rejections: list[dict[str, str]]
     ignored: int | None = None
-    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
-    cropping: dict[str, Any] = msgspec.field(default_factory=dict)
+    ignored_reasons: dict[str, int] = {}
+    cropping: dict[str, Any] = {}
 
     def summary(self) -> dict[str, Any]:
         """Return the result with a line for each of the first rejected files."""

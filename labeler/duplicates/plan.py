@@ -14,8 +14,6 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import msgspec
-
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.db.classes import Placement, Placements
@@ -128,10 +126,10 @@ class DuplicateResult(CommandResult, kw_only=True):
     labels_taken_back: int
     doubtful: int
     unreadable: int = 0
-    labels_changed: dict[str, Any] = msgspec.field(default_factory=dict)
-    labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
-    hinted_differently: dict[str, Any] = msgspec.field(default_factory=dict)
-    doubtful_pairs: dict[str, Any] = msgspec.field(default_factory=dict)
+    labels_changed: dict[str, Any] = {}
+    labelled_differently: dict[str, Any] = {}
+    hinted_differently: dict[str, Any] = {}
+    doubtful_pairs: dict[str, Any] = {}
 
     def summary(self) -> dict[str, Any]:
         """Return one line for all duplicates, then what changed and what needs a decision."""

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from gleanset.command_result import CommandResult
 from gleanset.errors import DoneInPart
 from gleanset.named_files import format_short_path, shorten_list, summarize_lines
@@ -24,18 +22,18 @@ class ExportResult(CommandResult, kw_only=True):
     to: str = ""
     exported: int
     images: int = 0
-    splits: dict[str, int] = msgspec.field(default_factory=dict)
+    splits: dict[str, int] = {}
     changes: dict[str, int]
-    notes: list[str] = msgspec.field(default_factory=list)
-    short: list[str] = msgspec.field(default_factory=list)
-    failed: dict[str, str] = msgspec.field(default_factory=dict)
+    notes: list[str] = []
+    short: list[str] = []
+    failed: dict[str, str] = {}
     shards: int | None = None
-    left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    left_out: dict[str, int] = {}
     images_without_a_face: int = 0
-    balance: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
-    kept_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    balance: dict[str, dict[str, int]] = {}
+    kept_files: dict[str, Any] = {}
     sent: int | None = None
-    labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
+    labelled_differently: dict[str, Any] = {}
     see_failed: str = ""
 
     def summary(self) -> dict[str, Any]:
@@ -67,8 +65,8 @@ class ExportPreview(CommandResult, kw_only=True):
 
     would_export: int
     classes: dict[str, dict[str, int]]
-    left_out: dict[str, int] = msgspec.field(default_factory=dict)
-    balance: dict[str, dict[str, int]] = msgspec.field(default_factory=dict)
+    left_out: dict[str, int] = {}
+    balance: dict[str, dict[str, int]] = {}
     paths: list[str]
     names_all_paths: bool = False
 

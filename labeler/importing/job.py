@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from gleanset import Dataset
@@ -113,32 +112,32 @@ class ImportResult(AliasedResult, kw_only=True):
     """Imported images and labels, and what was left out; a simulation has no counts of images."""
 
     kind: str
-    collections: list[str] = msgspec.field(default_factory=list)
-    licence_files: list[str] = msgspec.field(default_factory=list)
+    collections: list[str] = []
+    licence_files: list[str] = []
     files: int
     rows_without_file: int = 0
-    rows_without_file_names: dict[str, Any] = msgspec.field(default_factory=dict)
+    rows_without_file_names: dict[str, Any] = {}
     check_classes: str = ""
-    split_folders_not_taken_over: dict[str, int] = msgspec.field(default_factory=dict)
+    split_folders_not_taken_over: dict[str, int] = {}
     labelled_files: int | None = None
     added: int | None = None
     duplicate: int | None = None
     rejected: int | None = None
     labels: dict[str, int]
     disputed: int | None = None
-    disputed_files: dict[str, Any] = msgspec.field(default_factory=dict)
-    rejected_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    disputed_files: dict[str, Any] = {}
+    rejected_files: dict[str, Any] = {}
     ignored: int | None = None
-    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
+    ignored_reasons: dict[str, int] = {}
     unreadable_folders: int = 0
     missing: int = 0
-    missing_files: list[str] = msgspec.field(default_factory=list)
-    ignored_annotations: dict[str, int] = msgspec.field(default_factory=dict)
-    annotations_of: list[str] = msgspec.field(default_factory=list)
+    missing_files: list[str] = []
+    ignored_annotations: dict[str, int] = {}
+    annotations_of: list[str] = []
     groups: int | None = None
     without_group: int = 0
     note: str = ""
-    maybe_parts_of_one_picture: dict[str, Any] = msgspec.field(default_factory=dict)
+    maybe_parts_of_one_picture: dict[str, Any] = {}
 
     def summary(self) -> dict[str, Any]:
         """Return counts that add up to the files, then what is counted in other units."""

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from gleanset import Dataset
 from gleanset.command_result import AliasedResult
 from gleanset.credit import Credit, clean_credit_text, clean_page_url
@@ -49,8 +47,8 @@ class MovesResult(AliasedResult, kw_only=True):
     new_files: int
     note: str = ""
     ignored: int | None = None
-    ignored_reasons: dict[str, int] = msgspec.field(default_factory=dict)
-    disputed_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    ignored_reasons: dict[str, int] = {}
+    disputed_files: dict[str, Any] = {}
 
 
 @dataclass

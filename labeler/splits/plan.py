@@ -10,8 +10,6 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
-import msgspec
-
 from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -113,19 +111,19 @@ class SplitResult(CommandResult, kw_only=True):
     groups_tied_since: int
     classes: dict[str, dict[str, int]]
     moved_between_splits: int = 0
-    uneven: list[str] = msgspec.field(default_factory=list)
-    classes_too_small_for_test: dict[str, int] = msgspec.field(default_factory=dict)
-    classes_with_other_test_size: dict[str, int] = msgspec.field(default_factory=dict)
-    left_out: dict[str, int] = msgspec.field(default_factory=dict)
-    tied: list[str] = msgspec.field(default_factory=list)
-    short: list[str] = msgspec.field(default_factory=list)
-    few_test_images: list[str] = msgspec.field(default_factory=list)
-    unreviewed_labels: dict[str, int] = msgspec.field(default_factory=dict)
-    val_and_test_labels_by: dict[str, int] = msgspec.field(default_factory=dict)
+    uneven: list[str] = []
+    classes_too_small_for_test: dict[str, int] = {}
+    classes_with_other_test_size: dict[str, int] = {}
+    left_out: dict[str, int] = {}
+    tied: list[str] = []
+    short: list[str] = []
+    few_test_images: list[str] = []
+    unreviewed_labels: dict[str, int] = {}
+    val_and_test_labels_by: dict[str, int] = {}
     not_searched_for_duplicates: int = 0
-    looked_for_copies: dict[str, int] = msgspec.field(default_factory=dict)
-    labelled_differently: dict[str, Any] = msgspec.field(default_factory=dict)
-    tied_files: dict[str, Any] = msgspec.field(default_factory=dict)
+    looked_for_copies: dict[str, int] = {}
+    labelled_differently: dict[str, Any] = {}
+    tied_files: dict[str, Any] = {}
 
     def summary(self) -> dict[str, Any]:
         """Return the result with short tables instead of all classes."""

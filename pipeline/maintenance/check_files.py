@@ -10,8 +10,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import msgspec
-
 from curation.split_groups import find_straddling_groups
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -56,7 +54,7 @@ class GarbageResult(CommandResult, kw_only=True):
     removed: int | None = None
     would_remove: int | None = None
     bytes: int
-    paths: list[str] = msgspec.field(default_factory=list)
+    paths: list[str] = []
     names_all: bool = False
 
     def summary(self) -> dict[str, Any]:
@@ -269,8 +267,8 @@ class VerifyResult(CommandResult, kw_only=True):
     duplicate_faces: int
     disputed_labels: int
     straddling_groups: int
-    contradictions: list[str] = msgspec.field(default_factory=list)
-    catalogue: list[str] = msgspec.field(default_factory=list)
+    contradictions: list[str] = []
+    catalogue: list[str] = []
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that are not zero, with examples."""
