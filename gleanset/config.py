@@ -50,25 +50,7 @@ class Param:
 
 
 class TomlTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base class of the tables in TOML files that users write.
-
-    `OBSOLETE_KEYS`, such as `split.folds`, were valid in earlier versions and are ignored.
-    """
-
-    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = ()
-
-
-def drop_obsolete_keys(data: dict[str, Any], shape: type) -> list[str]:
-    """Remove the obsolete keys of a schema from `data`; return a warning for each."""
-    warnings = []
-    for name in getattr(shape, "OBSOLETE_KEYS", ()):
-        table, _, key = name.rpartition(".")
-        inside = data.get(table) if table else data
-        if isinstance(inside, dict) and key in inside:
-            del inside[key]
-            fix = find_removed_key(name.split(".")) or "docs/dataset.md"
-            warnings.append(f"ignored: {name}, which no longer exists ({fix})")
-    return warnings
+    """Base class of the tables in TOML files that users write."""
 
 
 def read_toml(path: Path, shape: type[T]) -> T:
@@ -81,7 +63,6 @@ def read_toml(path: Path, shape: type[T]) -> T:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{path} is not valid TOML: {error}", "fix that line") from error
-    drop_obsolete_keys(data, shape)
     if mistakes := list(_mistakes(data, shape, ())):
         raise _recipe_error(path, text, mistakes)
     try:

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 NAMED, UNDO = "named", "undo"
-REMOVAL = "take-down"
-"""The operation that cannot be undone: the images were removed."""
 AUTOMATIC = "take-back-hints"
 """An operation that a stage performs by itself: undo of the last step skips it."""
 
@@ -25,27 +23,15 @@ TEXTS = {
     "queue": "Mark {faces} as not sorted yet",
     "suggested": "Accept suggestions for {faces}",
     "confirm": "Confirm {faces}",
-    # Written by earlier versions only: the history of a dataset may name them.
-    "not-of-class": "{faces} not of {label}",
-    "same-person": "{faces} of one person",
-    "other-person": "{faces} of another person than {others}",
     "new-class": "Create class {name}",
     "rename-class": "Rename {old} to {new}",
     "merge-class": "Merge {old} into {into}: {faces}",
     "delete-class": "Delete class {name}: {faces} no longer sorted",
     "add-alias": "Add alias {alias} of {name}",
     "remove-alias": "Delete alias {alias} of {name}",
-    "import-classes": "Import {count} classes",
     "draw-box": "Draw 1 box",
     "move-box": "Move 1 box",
     "remove-box": "Delete 1 box",
-    # Written by earlier versions only.
-    "add-boxes": "Add {count} boxes",
-    "remove-boxes": "Delete {count} boxes",
-    "class-show": "Set the show of {name} to {show}",
-    "class-no-show": "Clear the show of {name}",
-    "drop": "{count} dropped",
-    "drop-on-class": "{count} dropped on {label}",
     "set-aside": "Mark {count} as duplicates",
     "keep-all": "Not duplicates: {count} images",
     "take-back-copies": "Restore {count} duplicates",
@@ -60,16 +46,12 @@ TEXTS = {
     "import-moves": "Import {count} moved files from {folder}",
     "accept-reports": "Accept {count} web reports",
     "refuse-reports": "Refuse {count} web reports",
-    # Written by earlier versions only.
-    REMOVAL: "Remove {count} images",
-    "refuse-take-downs": "Refuse {count} removal requests",
-    "restore-begun": "Restore snapshot {name}, interrupted",
     "restore": "Restore snapshot {name}: {count} changed",
     "take-in": "Merge {dataset}: {count} decisions",
 }
 
-_NOUNS = "decision duplicate file image label prediction report request"
-_SINGULAR = {f"{noun}s": noun for noun in _NOUNS.split()} | {"boxes": "box", "classes": "class"}
+_NOUNS = "decision duplicate file image label prediction report"
+_SINGULAR = {f"{noun}s": noun for noun in _NOUNS.split()} | {"classes": "class"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +65,7 @@ class Operation:
         """Return a description in English."""
         if self.kind == UNDO:
             return f"Undo: {self.undone().text(noun)}"
-        if self.kind not in TEXTS:  # written by a newer Gleanset
+        if self.kind not in TEXTS:  # written by another version of Gleanset
             return " ".join([self.kind, *map(str, self.arguments.values())])
         count = self.arguments.get("count", 0)
         template = TEXTS[self.kind]

@@ -5,13 +5,13 @@ import re
 import shlex
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import platformdirs
 import tomli_w
 
-from gleanset.config import Param, TomlTable, drop_obsolete_keys, read_toml
+from gleanset.config import Param, TomlTable, read_toml
 from gleanset.errors import RecipeError
 from gleanset.files.atomic import write_atomic
 from gleanset.files.hub import HubFile, HubPin, query_hub
@@ -136,14 +136,6 @@ class Settings(TomlTable, frozen=True):
     the revision of their first use; `plugin` lists the plugins that were used.
     """
 
-    OBSOLETE_KEYS: ClassVar[tuple[str, ...]] = (
-        "target",
-        "split.counts",
-        "split.fold",
-        "split.folds",
-        "split.most",
-    )
-
     name: str | None = None
     title: Line | None = None
     author: Line | None = None
@@ -221,7 +213,6 @@ def read_settings(root: Path | None) -> Settings:
     merged = msgspec.to_builtins(own)
     # A value in the file wins, even if it is the default.
     values = tomllib.loads(user.read_text(encoding="utf-8-sig"))
-    drop_obsolete_keys(values, Settings)
     _merge(merged, values)
     return msgspec.convert(merged, Settings)
 
@@ -239,14 +230,12 @@ def parse_split_settings(text: str) -> SplitSettings | None:
 
 
 def list_settings_warnings(root: Path) -> list[str]:
-    """Return a warning if `dataset.toml` is lost, and for keys that only earlier versions had."""
-    text = _read_text(root)
-    if not text.strip():
-        problem = "is empty" if (root / SETTINGS_FILE).exists() else "is missing"
-        command = f"gleanset init -d {shlex.quote(str(root))}"
-        return [f"{SETTINGS_FILE} {problem}: default settings are used; for a new file: {command}"]
-    values = tomllib.loads(text)
-    return [f"{SETTINGS_FILE}: {line}" for line in drop_obsolete_keys(values, Settings)]
+    """Return a warning if `dataset.toml` is lost."""
+    if _read_text(root).strip():
+        return []
+    problem = "is empty" if (root / SETTINGS_FILE).exists() else "is missing"
+    command = f"gleanset init -d {shlex.quote(str(root))}"
+    return [f"{SETTINGS_FILE} {problem}: default settings are used; for a new file: {command}"]
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

@@ -19,34 +19,18 @@ from gleanset.operations import Operation
 _PLACES = {
     "mark": ("sorting_note", "mark", "sample"),
     "refused": ("sorting_note", "refused", "sample"),
-    # Written by earlier versions: their steps can still be undone.
-    "bond": ("sorting_note", "bond", "sample"),
-    "apart": ("sorting_note", "apart", "sample"),
     "name": ("class", "name", "id"),
     "merged": ("class", "merged_into", "id"),
     "split": ("sample", "split", "id"),
-    "fold": ("sample", "fold", "id"),
     "split_group": ("sample", "split_group", "id"),
     "split plan": ("split_plan", "settings", "id"),
     "report": ("report", "status", "id"),
-    # Written by earlier versions.
-    "show": ("class", "show", "id"),
-    "copies": ("balance", "copies", "sample"),
-    "weight": ("balance", "weight", "sample"),
-    "balance plan": ("balance_plan", "settings", "id"),
 }
-_ROWS_MADE = {
-    "sorting_note": "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)",
-    "balance": "INSERT OR IGNORE INTO balance(sample, copies, weight) VALUES(?, 1, 1.0)",
-}
-"""SQL that adds a missing row, for tables that have rows for some samples only."""
 
-SAMPLE_CHANGE_KINDS = (
-    "('mark','refused','bond','apart','split','fold','split_group','copies','weight')"
-)
+SAMPLE_CHANGE_KINDS = "('mark','refused','split','split_group')"
 """SQL list: kinds of changes whose item is a sample."""
 
-CLASS_CHANGE_KINDS = "('name','merged','show')"
+CLASS_CHANGE_KINDS = "('name','merged')"
 """SQL list: kinds of changes whose item is a class."""
 
 
@@ -68,8 +52,12 @@ class Changes(Table):
             kinds.setdefault(change.what, []).append((step, change.item, change.after))
         for kind, rows in kinds.items():
             table, column, key = _PLACES[kind]
-            if table in _ROWS_MADE:
-                self._db.execute_many(_ROWS_MADE[table], [(item,) for _, item, _ in rows])
+            if table == "sorting_note":
+                # It has rows for some samples only.
+                self._db.execute_many(
+                    "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)",
+                    [(item,) for _, item, _ in rows],
+                )
             self._db.execute_many(
                 f"INSERT INTO change(step, what, item, before, after) "
                 f"SELECT ?1, '{kind}', {key}, {column}, ?3 FROM {table} WHERE {key}=?2",
@@ -87,10 +75,10 @@ class Changes(Table):
             )
 
     def list_split_removals(self, samples: Sequence[int]) -> list[Change]:
-        """Return changes that remove samples (rows) from splits, folds and groups."""
+        """Return changes that remove samples (rows) from splits and groups."""
         return [
             Change(what, row["id"], None)
-            for what in ("split", "fold", "split_group")
+            for what in ("split", "split_group")
             for row in self._db.iter_rows_in(
                 f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id", samples
             )

@@ -117,8 +117,7 @@ class ImageHashes(Table):
 
 
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
-# Earlier versions did not compare `tied` pairs, whose samples other pairs connected.
-_UNCOMPARED = "verdict IN ('open','tied')"
+_UNCOMPARED = "verdict='open'"
 
 CHOSEN_BY_PERSON = "chosen by a person"
 """Reason to keep a copy that a person chose: no rule overrides it."""
@@ -268,7 +267,7 @@ class Pairs(Table):
     def get_possible_duplicates(self) -> dict[tuple[int, int], bool]:
         """Return `get_verdicts` with all possible duplicates, which must not leak."""
         uncompared = self._db.fetch_all(
-            "SELECT a, b FROM pair WHERE verdict='tied' OR verdict='open' AND distance NOT NULL"
+            f"SELECT a, b FROM pair WHERE {_UNCOMPARED} AND distance NOT NULL"
         )
         maybe = [*self.list_doubtful(), *_pairs(uncompared)]
         return dict.fromkeys(maybe, True) | self.get_verdicts()

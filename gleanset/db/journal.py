@@ -17,15 +17,7 @@ from gleanset.db.classes import SAMPLE_CHANGE_KINDS, Changes, LabelClasses, Plac
 from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import dump, now, record_from_row
 from gleanset.errors import UsageError
-from gleanset.operations import (
-    AUTOMATIC,
-    NAMED,
-    REMOVAL,
-    UNDO,
-    Operation,
-    make_operation,
-    make_undo,
-)
+from gleanset.operations import AUTOMATIC, NAMED, UNDO, Operation, make_operation, make_undo
 from gleanset.platform import get_user_name
 from gleanset.records import Decision
 
@@ -155,8 +147,7 @@ class Journal:
     def undo(self, step: int | None = None) -> UndoResult:
         """Undo a step, by default a person's last step in force.
 
-        A step that was undone and redone is in force again. Raises `UsageError` if there is none,
-        and for removals, which are final.
+        A step that was undone and redone is in force again. Raises `UsageError` if there is none.
         """
         with self._db.transaction():
             row = self._undoable(step)
@@ -264,9 +255,8 @@ class Journal:
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
             "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
             "IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON "
-            f"s.undoes=c.id) SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND kind IS "
-            f"NOT '{REMOVAL}' AND id NOT IN (SELECT undoes FROM step WHERE undoes IS NOT NULL) "
-            "ORDER BY id DESC LIMIT 1",
+            f"s.undoes=c.id) SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND id NOT "
+            "IN (SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
             () if step is None else (step,),
         )
         if row is None:
@@ -430,6 +420,4 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
         (step, end),
     )
     operations = (operation_from_row(row).first() for row in rows)
-    return next(
-        (operation for operation in operations if operation.kind not in (AUTOMATIC, REMOVAL)), None
-    )
+    return next((operation for operation in operations if operation.kind != AUTOMATIC), None)

@@ -285,7 +285,7 @@ _OUR_CLASS = (
 )
 
 
-class SampleState(NamedTuple):
+class DecidedState(NamedTuple):
     """Status and class of a sample, with action and provenance of its last decision."""
 
     status: str
@@ -345,7 +345,7 @@ class CatalogueMerge(Table):
         self._copy(
             "face", f"{needed_faces} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id", "gone": gone}
         )
-        own = dict.fromkeys(("label", "duplicate_set", "split_group", "split", "fold"), "NULL")
+        own = dict.fromkeys(("label", "duplicate_set", "split_group", "split"), "NULL")
         status = f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')"
         own |= {"image": "i.id", "face": _OUR_FACE, "status": status, "last_split": "NULL"}
         self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)
@@ -422,7 +422,7 @@ class CatalogueMerge(Table):
         )
         return our_step
 
-    def get_state(self, schema: str, key: str) -> SampleState | None:
+    def get_state(self, schema: str, key: str) -> DecidedState | None:
         """Return a sample's state in `main` or `other`; None if missing there."""
         last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
         row = self._db.fetch_one(
@@ -431,7 +431,7 @@ class CatalogueMerge(Table):
             f"LEFT JOIN {schema}.decision d ON d.id={last} WHERE s.key=?",
             (key,),
         )
-        return SampleState(*row) if row else None
+        return DecidedState(*row) if row else None
 
     def list_steps_of_sample(self, key: str) -> set[int]:
         """Return our steps that decided on a sample."""

@@ -273,14 +273,12 @@ class Samples(Table):
             self._db.execute("DELETE FROM part")
             self._db.execute_many("INSERT INTO part VALUES(?,?,?)", rows)
             self._db.execute(
-                "UPDATE sample SET split=NULL, split_group=NULL, fold=NULL WHERE "
-                "(split IS NOT NULL OR split_group IS NOT NULL OR fold IS NOT NULL) "
-                "AND key NOT IN (SELECT key FROM part)"
+                "UPDATE sample SET split=NULL, split_group=NULL WHERE (split IS NOT NULL OR "
+                "split_group IS NOT NULL) AND key NOT IN (SELECT key FROM part)"
             )
             self._db.execute(
-                "UPDATE sample SET split_group=part.m, split=part.s, fold=NULL FROM part WHERE "
-                "part.key=sample.key AND (split_group IS NOT part.m OR split IS NOT part.s OR "
-                "fold IS NOT NULL)"
+                "UPDATE sample SET split_group=part.m, split=part.s FROM part WHERE "
+                "part.key=sample.key AND (split_group IS NOT part.m OR split IS NOT part.s)"
             )
             self._db.execute("DELETE FROM part")
 

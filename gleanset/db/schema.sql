@@ -102,7 +102,6 @@ CREATE INDEX face_image ON face(image, detector);
 CREATE TABLE class(
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE,
-    show TEXT,
     merged_into INTEGER REFERENCES class(id));  -- itself: hidden
 
 CREATE TABLE sample(  -- the crop of a face, or a whole image
@@ -120,7 +119,6 @@ CREATE TABLE sample(  -- the crop of a face, or a whole image
     split_group TEXT, split TEXT,  -- by the split plan in force
     angle REAL NOT NULL DEFAULT 0,
     size INTEGER GENERATED ALWAYS AS (min(w, h)) VIRTUAL,
-    fold INTEGER,  -- of a k-fold split, from 1
     track TEXT,  -- its samples show one person
     last_split TEXT);  -- the last one by the split plan in force, also if it was left out since
 CREATE INDEX sample_image ON sample(image);
@@ -202,12 +200,8 @@ CREATE INDEX verdict_b ON verdict(b);
 CREATE TABLE sorting_note(
     sample INTEGER PRIMARY KEY REFERENCES sample(id),
     mark TEXT,  -- other (a face of no class) or later (skipped)
-    refused TEXT,  -- classes that it is not (rows, with commas)
-    bond INTEGER,  -- of earlier versions: samples with one number are of one person
-    apart TEXT);  -- of earlier versions: samples (rows, with commas) that are of another person
+    refused TEXT);  -- classes that it is not (rows, with commas)
 CREATE INDEX sorting_note_mark ON sorting_note(mark, sample) WHERE mark IS NOT NULL;
-CREATE INDEX sorting_note_bond ON sorting_note(sample)
-    WHERE bond IS NOT NULL OR apart IS NOT NULL;
 
 -- Duplicates.
 
@@ -226,7 +220,7 @@ CREATE TABLE pair(  -- two possible duplicates and the verdict on them
     a INTEGER NOT NULL REFERENCES sample(id), b INTEGER NOT NULL REFERENCES sample(id),
     kind TEXT NOT NULL,  -- source of the verdict: pixels, detail, or person (takes precedence)
     distance REAL,  -- after alignment
-    -- same, not, doubtful; open or tied if not compared; of details first, second, even
+    -- same, not, doubtful; open if not compared; of details first, second, even
     verdict TEXT NOT NULL,
     step INTEGER REFERENCES step(id),
     overlap REAL,  -- share of the larger image that both show, 0..1
@@ -281,14 +275,6 @@ CREATE INDEX proposal_label ON proposal(label, confidence) WHERE rank=1;
 
 CREATE TABLE split_plan(  -- the newest is in force
     id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
-
-CREATE TABLE balance_plan(  -- the newest is in force
-    id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
-
-CREATE TABLE balance(  -- copies and weight of a sample of train
-    sample INTEGER PRIMARY KEY REFERENCES sample(id),
-    copies INTEGER NOT NULL,  -- 0 leaves it out
-    weight REAL NOT NULL);
 
 CREATE TABLE run(  -- a training
     id TEXT PRIMARY KEY,  -- its folder

@@ -13,7 +13,7 @@ from gleanset.command_result import CommandResult
 from gleanset.dataset import check_dataset_exists
 from gleanset.db.connection import CATALOGUE, Row, copy_catalogue
 from gleanset.db.journal import Choice
-from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, SampleState
+from gleanset.db.maintenance import MERGE_KIND, CatalogueMerge, DecidedState
 from gleanset.db.samples import retract_disputed
 from gleanset.errors import UsageError
 from gleanset.files.store import FILE_GONE, Store, hash_bytes
@@ -236,7 +236,7 @@ def _plan_sample(plan: MergePlan, merge: CatalogueMerge, key: str, *, decided_he
     if imported is None:
         return
     if local is None:  # added by this merge
-        local = SampleState("queue", None, "", "")
+        local = DecidedState("queue", None, "", "")
     is_decided = [state.status in _ACTIONS for state in (local, imported)]
     if local[:2] == imported[:2] or not any(is_decided):
         return

@@ -224,14 +224,35 @@ def test_upgrade_keeps_all_rows(oldest: Path) -> None:
     before = everything(oldest)
     Connection(oldest).close()
     after = everything(oldest)
-    assert after.keys() == before.keys()
-    assert all(len(before[name]) == len(after[name]) for name in after)
-    for table in ("origin", "sample"):  # without the new column
-        after[table] = [row[:-1] for row in after[table]]
+    assert before.keys() - after.keys() == {"balance", "balance_plan"}
+    assert after.keys() - before.keys() == {"collection"}
+    kept = before.keys() & after.keys()
+    assert all(len(before[name]) == len(after[name]) for name in kept)
+    # Up to the first column that was added or dropped.
+    columns = {"origin": 20, "sample": 18, "class": 2, "sorting_note": 3, "label_issue": 7}
+    for name, number in columns.items():
+        before[name] = [row[:number] for row in before[name]]
+        after[name] = [row[:number] for row in after[name]]
     # Values that name columns and commands are renamed with them.
-    renamed = {name for name in after if before[name] != after[name]}
+    renamed = {name for name in kept if before[name] != after[name]}
     assert renamed == {"change", "split_evaluation", "rejection"}
     assert "moment" in {row[2] for row in before["change"]} - {row[2] for row in after["change"]}
+
+
+def test_upgrade_drops_changes_that_no_version_makes(oldest: Path) -> None:
+    (oldest.parent / "dataset.toml").touch()
+    with closing(sqlite3.connect(oldest)) as file:
+        file.executescript(
+            "INSERT INTO step(at, who, kind, arguments) VALUES('now', 'Ann', 'same-person', "
+            "'{\"count\":2}'), ('now', 'Ann', 'take-down', '{\"count\":1}');"
+            "INSERT INTO change(step, what, item, before, after) "
+            "SELECT max(id) - 1, 'bond', 1, NULL, 1 FROM step;"
+        )
+    with Dataset.open(oldest.parent) as upgraded:
+        # What was removed for good is not undone.
+        undone = upgraded.journal.undo()
+        assert (undone.operation.kind, undone.changed_since) == ("same-person", 0)
+        assert Maintenance(upgraded.db).check_integrity() == []
 
 
 def get_findings(dataset: Dataset) -> dict[str, int]:

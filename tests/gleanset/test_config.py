@@ -9,7 +9,7 @@ import pytest
 from gleanset import Dataset
 from gleanset.config import TomlTable, read_toml
 from gleanset.errors import GleansetError, InputUnusable, RecipeError
-from gleanset.settings import CropSettings, Settings, SplitSettings, read_settings, write_settings
+from gleanset.settings import CropSettings, Settings, read_settings, write_settings
 
 
 class Part(TomlTable, frozen=True):
@@ -131,14 +131,19 @@ def test_settings_round_trip(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == written
 
 
-def test_settings_of_earlier_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = "target = 40\n[split]\nfolds = 5\nfold = 2\nmost = ['bing=10']\nratio = '6:2:2'\n"
-    (tmp_path / "dataset.toml").write_text(old)
-    user_file(monkeypatch, tmp_path, "target = 3\n[split]\nfolds = 4\nseed = 7\n")
-    assert read_settings(tmp_path) == Settings(split=SplitSettings(ratio="6:2:2", seed=7))
-    # Ignoring this one would lose the images.
-    (tmp_path / "dataset.toml").write_text(old + "[store]\nimages = '/mnt/images'\n")
-    with pytest.raises(RecipeError, match="line 7: unknown key 'store'"):
+def test_settings_of_earlier_versions_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "dataset.toml"
+    file.write_text("[split]\nratio = '6:2:2'\nmost = ['bing=10']\n")
+    with pytest.raises(RecipeError, match="line 3: unknown key 'most'"):
+        read_settings(tmp_path)
+    file.write_text("[store]\nimages = '/mnt/images'\n")
+    with pytest.raises(RecipeError, match="line 1: unknown key 'store'"):
+        read_settings(tmp_path)
+    file.write_text("[split]\nratio = '6:2:2'\n")
+    user_file(monkeypatch, tmp_path, "[split]\nfolds = 4\n")
+    with pytest.raises(RecipeError, match="line 2: unknown key 'folds'"):
         read_settings(tmp_path)
 
 

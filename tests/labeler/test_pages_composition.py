@@ -18,13 +18,11 @@ from tools_for_tests import Ran, encode, run_here
 
 from curation.similarity.spaces import Vectors
 from gleanset import Dataset, Origin
-from gleanset.db.classes import Change, Changes
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.regions import QualityMeasures
 from gleanset.db.sorting import SortingQueue
 from gleanset.errors import DatasetBusy
-from gleanset.operations import make_operation
 from labeler.quality.due_samples import VERSION
 from labeler.sorting import page_layout, predictions
 from labeler.sorting.descriptor_queue import POOL_SIZE, measure_in_batches
@@ -374,22 +372,6 @@ def test_split_cluster_by_similarity() -> None:
     assert sorted(split.rows) == sorted(page.rows)
     equal_rows = np.ones((12, 2), np.float32) / np.float32(2**0.5)
     assert sum(split_cluster(page, 0, equal_rows).cluster_sizes) == 12
-
-
-def test_links_of_earlier_versions_can_be_undone(empty: Dataset) -> None:
-    keys = [key for n in range(4) for key in add_faces(empty, add_image(empty, f"image-{n}"))]
-    session = SortingSession(empty)
-    rows = list(session.tiles.get_ids(keys).values())
-    with empty.db.transaction():
-        step = empty.journal.apply(make_operation("same-person", count=2), [])
-        apart = Change("apart", rows[2], ",".join(map(str, rows[:2])))
-        Changes(empty.db).apply(step, [*(Change("bond", row, rows[0]) for row in rows[:2]), apart])
-    reopened = SortingSession(empty)
-    assert reopened.progress().undo is not None
-    page = Pages(reopened).next()
-    assert sorted(page.rows) == sorted(rows)
-    assert reopened.undo().operation.text() == "2 samples of one person"
-    assert empty.db.fetch_int("SELECT count(*) FROM sorting_note WHERE bond IS NOT NULL") == 0
 
 
 def test_move_tiles_between_clusters() -> None:

@@ -46,15 +46,12 @@ def test_status_of_empty_dataset(empty: Dataset) -> None:
     }
 
 
-def test_obsolete_settings_are_ignored_with_a_warning(empty: Dataset) -> None:
+def test_removed_settings_are_refused_with_what_replaces_them(empty: Dataset) -> None:
     with (empty.root / "dataset.toml").open("a") as file:
-        file.write("target = 300\n[split]\nfolds = 5\ncounts = '9:1:1'\nseed = 7\n")
+        file.write("target = 300\n[split]\nfolds = 5\nseed = 7\n")
     done = run_here("pipeline.cli", "status", "-d", empty.root)
-    assert [line.partition(",")[0] for line in done.stderr.splitlines() if "ignored" in line] == [
-        f"dataset.toml: ignored: {name}" for name in ("target", "split.counts", "split.folds")
-    ]
-    with Dataset.open(empty.root) as reopened:
-        assert reopened.settings.split.seed == 7
+    done.refused(3, "unknown key 'target'; labels of each class are counted by: gleanset status")
+    assert "unknown key 'folds'; cross-validate: baseline train --folds 5" in done.stderr
 
 
 def test_deleted_settings_are_replaced_by_defaults_with_a_warning(empty: Dataset) -> None:
