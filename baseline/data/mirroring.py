@@ -95,9 +95,9 @@ def _describe(images: Pixels) -> npt.NDArray[np.float64]:
         described.append(
             np.bincount(cells.ravel(), np.asarray(strength).ravel(), CELLS * CELLS * BINS)
         )
-    found = np.stack(described)
-    length = np.linalg.norm(found, axis=1, keepdims=True)
-    return np.asarray(found / np.maximum(length, 1e-9))
+    histograms = np.stack(described)
+    length = np.linalg.norm(histograms, axis=1, keepdims=True)
+    return np.asarray(histograms / np.maximum(length, 1e-9))
 
 
 CELLS, BINS = 4, 8

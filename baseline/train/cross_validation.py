@@ -282,11 +282,11 @@ def add_unknown_rule(
         similarity = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
         predicted, probabilities, _ = decide(outputs.logits, data.classes, rule, similarity)
         confidences = confidences_of(predicted, probabilities, outputs.membership)
-        is_sure = (predicted != UNKNOWN) & (confidences >= SURE_CONFIDENCE)
+        is_confident = (predicted != UNKNOWN) & (confidences >= SURE_CONFIDENCE)
         figures |= {
             "rejected": len(outputs),
             "rejected_unknown": int((predicted == UNKNOWN).sum()),
-            "rejected_sure": int(is_sure.sum()),
+            "rejected_sure": int(is_confident.sum()),
         }
     threshold = msgspec.structs.replace(threshold, folds=folds, **figures)
     return rule.but(effects=ThresholdEffects(unfamiliar=threshold))
@@ -308,11 +308,11 @@ def measure_outsiders(left_out: LeftOutImages, limits: Floats) -> dict[str, Any]
     """
     is_unknown = left_out.outsiders < limits[left_out.nearest_classes]
     # A confidence is at most the membership.
-    may_be_sure = ~is_unknown & (left_out.outsiders >= SURE_CONFIDENCE)
+    may_be_confident = ~is_unknown & (left_out.outsiders >= SURE_CONFIDENCE)
     figures: dict[str, Any] = {
         "left_out": len(is_unknown),
         "left_out_unknown": int(is_unknown.sum()),
-        "left_out_sure": int(may_be_sure.sum()),
+        "left_out_sure": int(may_be_confident.sum()),
     }
     classes = len(np.unique(left_out.outsider_classes))
     if classes < MIN_MEASURED_CLASSES:
