@@ -179,7 +179,8 @@ class Journal:
             )
             _, changed_placements = Placements(self._db).revert(row["id"], new)
             changed_items = set(Changes(self._db).revert(row["id"], new))
-            self._classes.unhide(new, {labels[r["before_label"]] for r in unchanged} - {None})
+            before = (labels[r["before_label"]] for r in unchanged)
+            self._classes.unhide(new, [label for label in before if label is not None])
             # Count a sample once, even if its label, mark and split all changed since.
             restored = {r["sample"] for r in unchanged}
             changed_items |= {("sample", r["sample"]) for r in rows if r["sample"] not in restored}

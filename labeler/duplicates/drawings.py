@@ -81,7 +81,9 @@ def _find_drawn(common: CommonPart) -> Mask | None:
 
 
 def _compare_fine(a: FineImage, b: FineImage, matrix: Matrix) -> DrawnChange:
-    motion = _then(_then(cv2.invertAffineTransform(b.motion), matrix), a.motion)
+    motion = _then(
+        _then(np.asarray(cv2.invertAffineTransform(b.motion), np.float64), matrix), a.motion
+    )
     for fine in zip(a.versions(), b.versions(), strict=True):
         frame = crop_common_part(*fine, motion, _FRAME_SIDE)
         drawn = None if frame is None else _find_drawn(frame)
@@ -151,7 +153,10 @@ def _measure_change(a: Grey, b: Grey, places: Mask) -> DrawnChange:
     square_a = np.maximum(blur(first * first, _WINDOW_SIGMA) - mean_a * mean_a, 0)
     square_b = np.maximum(blur(second * second, _WINDOW_SIGMA) - mean_b * mean_b, 0)
     both = blur(first * second, _WINDOW_SIGMA) - mean_a * mean_b
-    explained = both * both / ((square_a + _NOISE_VARIANCE) * (square_b + _NOISE_VARIANCE))
+    noise = np.float32(_NOISE_VARIANCE)
+    explained: Floats = np.asarray(
+        both * both / ((square_a + noise) * (square_b + noise)), np.float32
+    )
     return DrawnChange(*(_lost_part(square, explained, places) for square in (square_a, square_b)))
 
 
