@@ -134,9 +134,15 @@ def test_restricted_animation_is_skipped(pixiv: PixivSite, client: Client) -> No
 
 @pytest.mark.parametrize(
     "answer",
-    [error("block_waf", 403), (403, "<html>Just a moment...</html>"), (403, {"code": "block_waf"})],
+    [
+        error("block_waf", 403),
+        (403, "<html>Just a moment...</html>"),
+        (403, {"code": "block_waf"}),
+        error("Your access is currently restricted.", 403),
+        error("アカウントが停止されています。", 403),
+    ],
 )
-def test_firewall_at_animation_blocks_search(
+def test_general_refusal_at_animation_blocks_search(
     pixiv: PixivSite, client: Client, answer: Answer
 ) -> None:
     answers(pixiv, search_response(work(1), work(2, type="ugoira")))

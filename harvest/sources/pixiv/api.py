@@ -51,7 +51,15 @@ _APP = {
 _RENEWAL_MARGIN_SECONDS = 120.0
 _TOKEN_LIFETIME_SECONDS = 3600.0
 _TEMPORARY_STATUSES = RETRY_STATUSES - {429}
-_FIREWALL = "block_waf"
+# Refusals of everything, not of one work: by the firewall, or of the account.
+_GENERAL_REFUSALS = (
+    "block_waf",
+    "your access",
+    "account is",
+    "account has been",
+    "アカウントが",
+    "アカウントは",
+)
 _TOKEN_ERRORS = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
 
 
@@ -282,14 +290,18 @@ def _check_work_response(page: Page) -> None:
     """Raise the error of a response about one work, `_WorkRefused` if only that is refused.
 
     A restricted work has a message of the API ("公開制限エラーです。"); the bot protection has
-    a page of its own, or the word `block_waf`.
+    a page of its own.
     """
     try:
         _check_response(page)
     except Blocked:
-        if page.text.lstrip().startswith("{") and _FIREWALL not in page.text.casefold():
-            raise _WorkRefused from None
-        raise
+        if not page.text.lstrip().startswith("{"):
+            raise
+        # Without the escapes of other scripts.
+        body = json.dumps(json.loads(page.text), ensure_ascii=False).casefold()
+        if any(mark in body for mark in _GENERAL_REFUSALS):
+            raise
+        raise _WorkRefused from None
 
 
 def _api_error(body: Mapping[str, Any], page: Page) -> Exception | None:
