@@ -415,7 +415,6 @@ def test_renamed_class_is_evaluated_and_predicted(small: Dataset) -> None:
 
 
 def test_tensorboard_events_are_written(small: Dataset) -> None:
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     lines: list[str] = []
