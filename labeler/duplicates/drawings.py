@@ -6,6 +6,8 @@ and with it the ground beyond the trimmed borders: a slide with one line less is
 ground is what most places look like: one color, a gradient, or a texture that both images have.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import cv2
@@ -39,13 +41,20 @@ _FRAME_SIDE, _DRAWN_SIDE, _MARGIN, _RIM = 1024, 640, 0.02, 0.01
 _WINDOW_SIGMA, _NOISE_VARIANCE = 3.5, 9.0
 # Up to this change an alignment is right.
 _SURELY_EQUAL = 0.05
+# Standard deviation in pixels of a neighbourhood, about a letter, and the part of the usual
+# contrast from which something is drawn there in both images.
+_NEIGHBOURHOOD_SIGMA, _MIN_CONTRAST = 8.0, 0.5
 
 
 class DrawnChange(NamedTuple):
-    """The parts (0..1) of what is drawn in a and in b that the other image lacks."""
+    """The parts (0..1) of what is drawn in a and in b that the other image lacks.
+
+    `redrawn` is the largest part of one place, such as a digit, that each lacks of the other.
+    """
 
     lost_a: float = 0.0
     lost_b: float = 0.0
+    redrawn: float = 0.0
 
 
 def measure_drawn_change(
@@ -157,9 +166,32 @@ def _measure_change(a: Grey, b: Grey, places: Mask) -> DrawnChange:
     explained: Floats = np.asarray(
         both * both / ((square_a + noise) * (square_b + noise)), np.float32
     )
-    return DrawnChange(*(_lost_part(square, explained, places) for square in (square_a, square_b)))
+    lost_a, lost_b = (
+        _LostDrawing.find(square, explained, places) for square in (square_a, square_b)
+    )
+
+    common = np.minimum(lost_a.contrast, lost_b.contrast)
+    usual = np.median(np.maximum(lost_a.contrast, lost_b.contrast)[places])
+    in_both = places & (common > _MIN_CONTRAST * usual)
+    redrawn = np.minimum(lost_a.parts, lost_b.parts)[in_both]
+    return DrawnChange(lost_a.total, lost_b.total, float(redrawn.max(initial=0)))
 
 
-def _lost_part(contrast: Floats, explained: Floats, places: Mask) -> float:
-    weights = np.sqrt(np.maximum(contrast[places] - _NOISE_VARIANCE, 0))
-    return float((weights * (1 - explained[places])).sum() / max(1.0, float(weights.sum())))
+class _LostDrawing(NamedTuple):
+    """The part of an image's drawings that another lacks: of all of them, and of each place."""
+
+    total: float
+    parts: Floats
+    contrast: Floats
+
+    @classmethod
+    def find(cls, variance: Floats, explained: Floats, places: Mask) -> _LostDrawing:
+        drawn = np.where(places, variance - np.float32(_NOISE_VARIANCE), np.float32(0))
+        weights: Floats = np.sqrt(np.maximum(drawn, np.float32(0)), dtype=np.float32)
+        lost: Floats = np.asarray(weights * (1 - explained), np.float32)
+        total = float(lost.sum() / max(1.0, float(weights.sum())))
+
+        contrast = blur(weights, _NEIGHBOURHOOD_SIGMA)
+        lost_nearby = blur(lost, _NEIGHBOURHOOD_SIGMA)
+        parts: Floats = np.asarray(lost_nearby / np.maximum(contrast, np.float32(1e-3)), np.float32)
+        return cls(total, parts, contrast)

@@ -188,6 +188,21 @@ def test_other_words_on_a_plain_ground_are_not_copies(ground: str, size: int) ->
 
 
 @pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("size", [20, 40])
+def test_other_digit_on_a_plain_ground_is_not_a_copy(ground: str, size: int) -> None:
+    assert not compare(title(ground, "Episode 12", size), title(ground, "Episode 13", size)).same
+
+
+def test_other_amount_on_a_form_is_not_a_copy() -> None:
+    forms = [make_ground("white"), make_ground("white")]
+    for form, amount in zip(forms, ("118.00", "962.00"), strict=True):
+        pen = ImageDraw.Draw(form)
+        pen.text((100, 100), "Invoice\nAcme Corporation\nTotal due", "black", font_size=40)
+        pen.text((500, 190), amount, "black", font_size=40)
+    assert not compare(*forms).same
+
+
+@pytest.mark.parametrize("ground", GROUNDS)
 def test_other_logo_on_a_plain_ground_is_not_a_copy(ground: str) -> None:
     assert not compare(logo(ground, "rectangle"), logo(ground, "ellipse")).same
 
