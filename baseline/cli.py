@@ -336,9 +336,9 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
 def _format_scores(predictions: Sequence[Prediction]) -> str:
     """Return the classes that print more than 0.000, and the confidence that is left for others."""
     first, *others = predictions
-    shown = [first, *(p for p in others if p.confidence >= MIN_SHOWN_CONFIDENCE)]
-    texts = [f"{p.label} {p.confidence:.3f}" for p in shown]
-    rest = 1 - sum(p.confidence for p in shown)
+    printed = [first, *(p for p in others if p.confidence >= MIN_SHOWN_CONFIDENCE)]
+    texts = [f"{p.label} {p.confidence:.3f}" for p in printed]
+    rest = 1 - sum(p.confidence for p in printed)
     if rest >= MIN_SHOWN_REST:
         texts.append(f"other {rest:.3f}")
     return ", ".join(texts)

@@ -12,9 +12,9 @@ episode.
 """
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import attrgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ CUTS_BETWEEN_NEIGHBOURS = 3
 or decrease, come from different samplings, so they do not prove a cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class SplitGroupMember:
+class SplitGroupMember(NamedTuple):
     """Sample with its split, earlier split and group; `label` is None if it is in no split."""
 
     key: str
@@ -44,8 +43,7 @@ class SplitGroupMember:
     videos: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class SplitGroup:
+class SplitGroup(NamedTuple):
     """Group of labelled `members`, with unlabelled `copies`; `key` is the smallest member's."""
 
     key: str

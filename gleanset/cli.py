@@ -16,11 +16,10 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import click
 
@@ -41,8 +40,7 @@ BUG_EXIT_CODE = 1
 JSON_LINES = "json"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandJob:
+class CommandJob(NamedTuple):
     """Values of the common options, and the output of a command."""
 
     root: Path

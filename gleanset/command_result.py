@@ -18,6 +18,10 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     ONLY_PRINTED: ClassVar[tuple[str, ...]] = ()
     """Fields that are for people, and are not in `--json`."""
+    WORDS: ClassVar[Mapping[str, str]] = {}
+    """Printed names of fields, where they are not the fields' own."""
+    ONLY_IN_FULL: ClassVar[tuple[str, ...]] = ()
+    """Fields that the command prints, but not a recipe."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
@@ -26,7 +30,7 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def summary(self) -> Mapping[str, Any]:
         """Return what people read, by name, for `format_result`."""
-        return self.to_json()
+        return {self.WORDS.get(name, name): value for name, value in self.to_json().items()}
 
     def lines(self, indent: str = "") -> list[str]:
         """Return the lines that people read, wrapped to the width of the terminal."""
@@ -34,7 +38,8 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def brief(self) -> Mapping[str, Any]:
         """Return what a recipe prints of this stage: the command itself prints more."""
-        return self.summary()
+        facts = self.summary().items()
+        return {name: value for name, value in facts if name not in self.ONLY_IN_FULL}
 
     def brief_lines(self, indent: str = "") -> list[str]:
         """Return the lines that a recipe prints of this stage."""

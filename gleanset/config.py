@@ -20,7 +20,7 @@ from gleanset.removed import find_removed_key
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Param:
     """Metadata of a field for command-line options and recipes (see `gleanset.request`).
 

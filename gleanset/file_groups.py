@@ -129,7 +129,7 @@ def _summarize_likely_parts(without: Sequence[tuple[str, str]]) -> dict[str, obj
     pattern = shlex.quote(rf"(.+){sign}\d+\.")
     parts = {"files": files, "names": ", ".join(sorted(names)[:2])}
     parts["then"] = f"run it again with --group-by {pattern}"
-    return {"maybe_parts_of_one_picture": parts}
+    return {"maybe_parts_of_one_image": parts}
 
 
 def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:

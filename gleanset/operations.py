@@ -54,7 +54,7 @@ _NOUNS = "decision duplicate file image label prediction report"
 _SINGULAR = {f"{noun}s": noun for noun in _NOUNS.split()} | {"classes": "class"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """An operation: `kind` is a key of `TEXTS`, or `undo` with the undone operation as `of`."""
 

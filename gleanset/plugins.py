@@ -9,9 +9,8 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gleanset.errors import Changed, GleansetError, UsageError
 from gleanset.terminal import describe_error
@@ -30,8 +29,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _loaded: dict[tuple[str, str], str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Plugin:
+class Plugin(NamedTuple):
     """A plugin; `made_by` is its package and version, `entry` its `EntryPoint`."""
 
     kind: str

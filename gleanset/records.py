@@ -86,8 +86,7 @@ REPORT_SOURCE = "web"
 """`Origin.source` of images that users of the web page sent with a report."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A result of a source: a URL to download, its origin, stated size, and referer to send."""
 
     url: str
@@ -155,8 +154,7 @@ class Face:
     evidence: Mapping[str, object] | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class FaceCrop:
+class FaceCrop(NamedTuple):
     """A face with its cropped region (`box`, `angle` in degrees) and measures of the crop."""
 
     face: Face
@@ -167,8 +165,7 @@ class FaceCrop:
     angle: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class FaceTrack:
+class FaceTrack(NamedTuple):
     """Detections of one face within a shot, from `started` to `ended` (seconds) in `frames`."""
 
     name: str
@@ -177,8 +174,7 @@ class FaceTrack:
     frames: int
 
 
-@dataclass(frozen=True, slots=True)
-class FollowedFace:
+class FollowedFace(NamedTuple):
     """A face in a kept frame with its track, and its crop unless it is too small."""
 
     face: Face

@@ -55,6 +55,6 @@ def find_removed_key(steps: Sequence[str]) -> str | None:
         return str(_TABLES["settings"][key])
     # A key of a recipe is an option of the command: `names` of [[export]] is --names.
     option = f"--{key.replace('_', '-')}" if tables else key
-    wanted = " ".join((*tables, option))
-    hints = (hint for name, hint in REMOVED_COMMANDS.items() if name.partition(" ")[2] == wanted)
+    words = " ".join((*tables, option))
+    hints = (hint for name, hint in REMOVED_COMMANDS.items() if name.partition(" ")[2] == words)
     return next(hints, None)

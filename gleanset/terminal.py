@@ -189,8 +189,9 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     }
     numbers = [key for key, value in named_values.items() if not isinstance(value, _NESTED)]
     hidden = {key for key in numbers[1:] if named_values[key] == 0}
-    shown = {key: value for key, value in named_values.items() if key not in hidden}
-    return _format_values(shown, indent)
+    return _format_values(
+        {key: value for key, value in named_values.items() if key not in hidden}, indent
+    )
 
 
 _NESTED = (dict, list, str)

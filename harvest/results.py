@@ -45,7 +45,7 @@ class HarvestCounts(CommandResult, kw_only=True):
     groups: int | None = None
     without_group: int = 0
     note: str = ""
-    maybe_parts_of_one_picture: dict[str, Any] = {}
+    maybe_parts_of_one_image: dict[str, Any] = {}
 
     def counted(self) -> dict[str, int]:
         """Return the counts of items by the names that people use, the most important first."""
@@ -84,7 +84,7 @@ class HarvestCounts(CommandResult, kw_only=True):
             "names without a file": self.rows_without_file_names,
             "rejected files": self.rejected_files,
             "files with an opt-out signal": self.reserved_files,
-            "maybe parts of one picture": self.maybe_parts_of_one_picture,
+            "maybe parts of one image": self.maybe_parts_of_one_image,
         }
 
     def brief(self) -> dict[str, Any]:
@@ -99,7 +99,7 @@ class HarvestCounts(CommandResult, kw_only=True):
 
 
 class HarvestResult(HarvestCounts, kw_only=True):
-    """Images that a run added, met again or rejected.
+    """Images that a run added, found again or rejected.
 
     `not_asked` images were not requested, because their hosts refuse requests. `taken_back` labels
     came from weak labels that this run contradicts.
@@ -230,10 +230,10 @@ def merge_results(results: Sequence[R]) -> R:
     """Return the results of several runs as that of one: counts are added, lists joined."""
     merged = results[0]
     for result in results[1:]:
-        both = msgspec.structs.asdict(merged)
+        sums = msgspec.structs.asdict(merged)
         for name, value in msgspec.structs.asdict(result).items():
-            both[name] = _add(both[name], value)
-        merged = type(merged)(**both)
+            sums[name] = _add(sums[name], value)
+        merged = type(merged)(**sums)
     return merged
 
 

@@ -66,7 +66,7 @@ class Leak(NamedTuple):
     kind: str
 
 
-class LeakRow(msgspec.Struct, kw_only=True):
+class LeakRow(msgspec.Struct):
     """The names, splits and labels of two images that leak."""
 
     kind: str
@@ -81,7 +81,7 @@ class LeakRow(msgspec.Struct, kw_only=True):
         return f"{escape_name(self.a)}  =  {escape_name(self.b)}  ({self.kind}{others})"
 
 
-class UnreadFile(msgspec.Struct, kw_only=True):
+class UnreadFile(msgspec.Struct):
     """A file that could not be read."""
 
     file: str

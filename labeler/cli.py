@@ -2,10 +2,9 @@
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import click
 import msgspec
@@ -112,7 +111,7 @@ def classes() -> None:
     """
 
 
-class ClassRow(msgspec.Struct, kw_only=True):
+class ClassRow(msgspec.Struct):
     """A class with the number of its samples, its key in the window, and its aliases."""
 
     name: str
@@ -126,7 +125,7 @@ class ClassRow(msgspec.Struct, kw_only=True):
         return f"{self.samples:7}  {self.key or '':2}  {self.name}{also}"
 
 
-class ClassList(CommandResult, kw_only=True):
+class ClassList(CommandResult):
     """All classes, in the order of their keys."""
 
     classes: list[ClassRow]
@@ -159,7 +158,7 @@ def list_classes(job: CommandJob) -> ClassList:
     return ClassList(classes=rows)
 
 
-class ClassEditResult(AliasedResult, kw_only=True):
+class ClassEditResult(AliasedResult):
     """Edits of classes: what was done, and the last step."""
 
     done: str
@@ -251,7 +250,7 @@ def hints() -> None:
     """Weak labels: class names from folders, lists and searches."""
 
 
-class HintDropped(CommandResult, kw_only=True):
+class HintDropped(CommandResult):
     """A weak label that was dropped from images."""
 
     dropped_from_images: int
@@ -394,7 +393,7 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
     selection = Selection(**options)
     if selection.has_no_class:
         if label is not None:
-            selection = replace(selection, samples=(label, *selection.samples))
+            selection = selection._replace(samples=(label, *selection.samples))
     elif label is None:
         raise UsageError(
             "missing LABEL", "labeler label LABEL SAMPLE, or add --reject or --unlisted"
@@ -430,8 +429,7 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
         ).with_facts(notes)
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """Samples that a command decides about, and whether they show none of the classes."""
 
     samples: tuple[str, ...]
@@ -497,7 +495,7 @@ _STATES = {
 }
 
 
-class UndoneStep(AliasedResult, kw_only=True):
+class UndoneStep(AliasedResult):
     """A step that was undone: samples restored, and those changed since, which stay.
 
     `now` are the states of the samples that the undo changed.

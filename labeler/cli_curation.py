@@ -60,7 +60,7 @@ def dedup(job: CommandJob, workers: int | None) -> DuplicateResult:
 _PAIR = "SAMPLE SAMPLE"
 
 
-class PairDecision(CommandResult, kw_only=True):
+class PairDecision(CommandResult):
     """The decision of a person whether two samples are copies of one image."""
 
     step: int

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -68,7 +67,7 @@ KINDS = (
 )
 
 
-class InitResult(CommandResult, kw_only=True):
+class InitResult(CommandResult):
     """The dataset, and the number of its images."""
 
     dataset: str
@@ -96,7 +95,7 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
         source = click.get_current_context().get_parameter_source("dataset")
         if source is ParameterSource.COMMANDLINE:
             raise UsageError("two dataset folders: DIR and -d", "use only one of them")
-        job = replace(job, root=folder)
+        job = job._replace(root=folder)
     if is_dataset(job.root):
         restore_settings_file(job.root)
     with job.create() as dataset:
@@ -219,7 +218,7 @@ def recipes(job: CommandJob, name: str | None) -> CommandResult:
     return RecipeText(name=name, recipe=bundled_recipe(name).read_text(encoding="utf-8"))
 
 
-class ReportResult(CommandResult, kw_only=True):
+class ReportResult(CommandResult):
     """The report that was written."""
 
     report: str

@@ -49,7 +49,7 @@ from pipeline.stages import Stages, run_recipe
 from pipeline.status import page_command
 
 
-class DemoResult(CommandResult, kw_only=True):
+class DemoResult(CommandResult):
     """Results of the recipe, the report, the accuracy on test, and the command for the page."""
 
     stages: dict[str, Any]
@@ -123,7 +123,7 @@ def search_commands(address: str) -> list[str]:
 FILE = "site.json"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SearchResult:
     """A search result; `path` may have a query, `page` is the URL of the post.
 

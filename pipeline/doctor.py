@@ -24,7 +24,7 @@ MIN_FREE_GB = 1.0
 PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Component:
     """Result of one check: `there` describes what is installed, or the problem `hint` fixes."""
 
@@ -36,7 +36,7 @@ class Component:
     needed: bool = False
 
 
-class DoctorResult(CommandResult, kw_only=True):
+class DoctorResult(CommandResult):
     """Results of all checks."""
 
     parts: list[Component]

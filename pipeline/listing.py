@@ -175,7 +175,7 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
     """Yield tracks by video and time; `label` is the class of most of their samples."""
     titles = SplitEvidence(dataset.db).list_videos()
     for stored in Tracks(dataset.db).iterate():
-        line = _renamed(asdict(stored.track), "name", "track")
+        line = _renamed(stored.track._asdict(), "name", "track")
         line |= {"video": stored.video, "title": titles.get(stored.video), "scene": stored.scene}
         line |= {"label": stored.label, "waiting": len(stored.pending)}
         yield line | {"samples": list(stored.samples)}

@@ -105,7 +105,7 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-class RecipeList(CommandResult, kw_only=True):
+class RecipeList(CommandResult):
     """The titles of the bundled recipes by name."""
 
     recipes: dict[str, str]
@@ -118,7 +118,7 @@ class RecipeList(CommandResult, kw_only=True):
         return lines
 
 
-class RecipeText(CommandResult, kw_only=True):
+class RecipeText(CommandResult):
     """The text of a bundled recipe."""
 
     name: str

@@ -18,7 +18,7 @@ from harvest.request import KeywordRequest
 FILE = "recipe-searches.json"
 
 
-class StoredResult(CommandResult, kw_only=True):
+class StoredResult(CommandResult):
     """Result of a completed search: its JSON values, and the lines that it prints."""
 
     values: dict[str, Any]

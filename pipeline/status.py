@@ -204,47 +204,36 @@ class StatusResult(CommandResult, kw_only=True):
     """All counts of a dataset, and the command to run next."""
 
     ONLY_PRINTED = ("is_whole",)
+    WORDS = {
+        "rejections_are_listed_by": "list rejections",
+        "undecided_pairs_are_listed_by": "list undecided pairs",
+    }
 
     dataset: str
+    rejections_are_listed_by: str = ""
+    undecided_pairs_are_listed_by: str = ""
+    next: str
     images: int
     faces: int
+    decisions: int
+    waiting_for_split: int = 0
+    undecided_pairs: int = 0
+    runs: int
     samples: dict[str, int]
     labels: dict[str, int]
     splits: dict[str, dict[str, int]]
-    decisions: int
     origins: dict[str, dict[str, int]]
-    waiting_for_split: int = 0
     rejections: dict[str, dict[str, int]]
-    rejections_are_listed_by: str = ""
     labelled_differently: dict[str, Any] = {}
-    undecided_pairs: int = 0
-    undecided_pairs_are_listed_by: str = ""
-    runs: int
     reports: dict[str, int]
-    next: str
     is_whole: bool = False
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that are not zero, in plain words."""
-        return {
-            "dataset": self.dataset,
-            "list rejections": self.rejections_are_listed_by,
-            "list undecided pairs": self.undecided_pairs_are_listed_by,
-            "next": self.next,
-            "images": self.images,
-            "whole images" if self.is_whole else "faces": self.faces,
-            "decisions": self.decisions,
-            "waiting for split": self.waiting_for_split,
-            "undecided pairs": self.undecided_pairs,
-            "runs": self.runs,
-            "samples": _readable(self.samples),
-            "labels": self.labels,
-            "splits": self.splits,
-            "origins": self.origins,
-            "rejections": self.rejections,
-            "labelled differently": self.labelled_differently,
-            "reports": _readable(self.reports),
-        }
+        counts = {"samples": _readable(self.samples), "reports": _readable(self.reports)}
+        summary = {**super().summary(), **counts}
+        faces = "whole images" if self.is_whole else "faces"
+        return {faces if name == "faces" else name: value for name, value in summary.items()}
 
 
 _WORDS = {

@@ -60,7 +60,8 @@ EXCEPTIONS = frozenset(
         # Columns of the catalogue, and fields of its records and of errors.
         *("what", "kept", "gone", "decided", "mark", "asked", "known", "named"),
         # Keys of files of runs and exports, of JSON output and of the REST API; inputs of models.
-        *("pictures", "picture", "of", "whole"),
+        *("pictures", "picture", "of", "whole", "alike", "found", "shown", "set_aside"),
+        *("of_no_class_at_most", "rejected_sure", "left_out_sure"),
         # Settings and options.
         *("every", "sure_from", "waiting"),
     }

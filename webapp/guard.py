@@ -97,7 +97,7 @@ class Guard:
         except RefusedRequest as refused:
             await refused.response()(scope, receive, answer)
         except ClientDisconnect:
-            pass  # during the upload: there is nobody to answer
+            pass  # during the upload: no client waits for the answer
         except Exception:
             if not answer.status:
                 hint = "try another image, or tell the operator of this server"

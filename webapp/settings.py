@@ -42,7 +42,7 @@ class RequestLimits(msgspec.Struct, frozen=True):
 class ServeSettings(msgspec.Struct, frozen=True):
     """Settings of a running server.
 
-    `model` is an ONNX file, `copy` one with the same content that nobody replaces (None: `model`),
+    `model` is an ONNX file, `copy` an equal one that is never replaced (None: `model`),
     `dataset` the folder for reports (None: no reports), `web` what the page shows. `hosts` are the
     accepted host names (none: any), `origins` the sites allowed by CORS. `token` admits users
     (None: everyone), `admin` opens the administrator's page (None: no such page). With `on_device`,

@@ -30,7 +30,7 @@ from gleanset.html.words import count
 
 FILE = "answers.json"
 UNKNOWN = -1
-SURE_CONFIDENCE = 0.5
+MIN_ANSWER_CONFIDENCE = 0.5
 """Below, a predicted class is more likely wrong than right: users and programs get no answer."""
 
 Share = Annotated[float, Meta(ge=0, le=1)]

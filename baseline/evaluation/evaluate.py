@@ -10,7 +10,7 @@ import numpy as np
 from baseline.data.runs import TRAINED_ON, find_finished_run, find_renamed_classes, run_folder
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.decision_rule import (
-    SURE_CONFIDENCE,
+    MIN_ANSWER_CONFIDENCE,
     UNKNOWN,
     DecisionRule,
     RuleRequest,
@@ -117,7 +117,7 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
     mistakes = list_mistakes(np.log(probabilities), answers, outputs.y, outputs.keys, classes)
     is_unsure = (answers != UNKNOWN) & (
-        confidences_of(answers, probabilities, outputs.membership) < SURE_CONFIDENCE
+        confidences_of(answers, probabilities, outputs.membership) < MIN_ANSWER_CONFIDENCE
     )
     return AnswerMetrics(
         int(right.sum()),

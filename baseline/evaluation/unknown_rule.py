@@ -52,7 +52,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     left_out, left_out_unknown : images of left-out classes, and those predicted "unknown"
     left_out_classes, left_out_interval : these classes, and the interval of the share found; not
         with a few classes, for which the share is a rough estimate
-    rejected_sure, left_out_sure : those that get a class with `SURE_CONFIDENCE`, of left-out
+    rejected_sure, left_out_sure : those that get a class with `MIN_ANSWER_CONFIDENCE`, of left-out
         classes at most; None for runs of older versions
     """
 

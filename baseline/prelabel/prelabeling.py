@@ -211,11 +211,11 @@ class PrelabelReport(CommandResult, kw_only=True):
             return {"suggestions": "none: no pending samples"}
 
         errors = count(round(_expected_errors(self.confidences)), "error")
-        among = f" among {count(classes, 'known class', 'known classes')}"
-        among += " and rejected images" if facts.rejected else ""
-        among = "" if facts.of_other_classes else among
+        classes_text = f" among {count(classes, 'known class', 'known classes')}"
+        classes_text += " and rejected images" if facts.rejected else ""
+        classes_text = "" if facts.of_other_classes else classes_text
         total = f"{len(self.confidences):,}/{self.pending:,} samples"
-        lines = {"suggestions": f"{total}, about {errors}{among}"}
+        lines = {"suggestions": f"{total}, about {errors}{classes_text}"}
 
         if self.acceptable or self.dissimilar:
             text = f"{len(self.acceptable):,} at {MIN_ACCEPT_CONFIDENCE:.0%} or more"

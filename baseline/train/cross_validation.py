@@ -22,7 +22,7 @@ from PIL import Image
 from baseline.data.runs import read_run_json, remove_checkpoint, write_run_json
 from baseline.data.samples import Examples, ensure_val, make_folds
 from baseline.evaluation.decision_rule import (
-    SURE_CONFIDENCE,
+    MIN_ANSWER_CONFIDENCE,
     UNKNOWN,
     DecisionRule,
     FeatureScale,
@@ -282,7 +282,7 @@ def add_unknown_rule(
         similarity = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
         predicted, probabilities, _ = decide(outputs.logits, data.classes, rule, similarity)
         confidences = confidences_of(predicted, probabilities, outputs.membership)
-        is_confident = (predicted != UNKNOWN) & (confidences >= SURE_CONFIDENCE)
+        is_confident = (predicted != UNKNOWN) & (confidences >= MIN_ANSWER_CONFIDENCE)
         figures |= {
             "rejected": len(outputs),
             "rejected_unknown": int((predicted == UNKNOWN).sum()),
@@ -308,7 +308,7 @@ def measure_outsiders(left_out: LeftOutImages, limits: Floats) -> dict[str, Any]
     """
     is_unknown = left_out.outsiders < limits[left_out.nearest_classes]
     # A confidence is at most the membership.
-    may_be_confident = ~is_unknown & (left_out.outsiders >= SURE_CONFIDENCE)
+    may_be_confident = ~is_unknown & (left_out.outsiders >= MIN_ANSWER_CONFIDENCE)
     figures: dict[str, Any] = {
         "left_out": len(is_unknown),
         "left_out_unknown": int(is_unknown.sum()),

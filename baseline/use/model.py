@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from baseline.data.pixels import ImageInput, Pixels, to_rgb_image
 from baseline.data.runs import find_run_dataset
 from baseline.evaluation.decision_rule import (
-    SURE_CONFIDENCE,
+    MIN_ANSWER_CONFIDENCE,
     UNKNOWN,
     compute_training_similarity,
     decide,
@@ -78,7 +78,7 @@ class ImagePrediction:
     @property
     def unsure(self) -> bool:
         """Whether the best class is more likely wrong than right."""
-        return self.confidence is not None and self.confidence < SURE_CONFIDENCE
+        return self.confidence is not None and self.confidence < MIN_ANSWER_CONFIDENCE
 
     @property
     def label(self) -> str | None:

@@ -13,7 +13,6 @@ vote and count as one case, however many of them are labelled.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -203,8 +202,7 @@ def compute_sample_weights(y: Indices) -> Floats:
     return np.asarray(each / each.mean())
 
 
-@dataclass(frozen=True, slots=True)
-class Ridge:
+class Ridge(NamedTuple):
     """Ridge regression: `weights` (D x classes); `middle` and `mean` of rows and targets."""
 
     taught: TrainingRows
@@ -255,8 +253,7 @@ class Ridge:
         return scores
 
 
-@dataclass(frozen=True, slots=True)
-class SelfTraining:
+class SelfTraining(NamedTuple):
     """Self-training from `own` labelled rows (M x (D+1)) and predictions for `others`."""
 
     taught: TrainingRows
@@ -399,8 +396,7 @@ def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Eviden
     return Evidence(votes / np.maximum(total, 1e-12), 1 / taught.classes, taught.classes)
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedClasses:
+class LearnedClasses(NamedTuple):
     """Probabilities (N x classes), with a last column for rejected samples if there are many.
 
     The out-of-fold ones of training samples are without their whole group, or without only the

@@ -6,7 +6,6 @@ search.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
@@ -403,8 +402,7 @@ _IS_IMPORTED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CropMethod:
+class CropMethod(NamedTuple):
     """Number of samples with the same detector, settings and crop settings.
 
     `detector` may also be "whole", "hand", or "import" for imported boxes.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import NamedTuple
 
@@ -20,8 +19,7 @@ from gleanset.db.runs import OPEN_LABEL_ISSUES
 from gleanset.db.samples import IN_USE, IS_DUPLICATE
 
 
-@dataclass(frozen=True, slots=True)
-class SampleFilter:
+class SampleFilter(NamedTuple):
     """Filter of samples: every field that is not None must match.
 
     `text` is searched in titles, queries, hints, authors, tags, paths and videos, ignoring the case

@@ -12,9 +12,8 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, Self
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, NoReturn, Self
 from urllib.parse import unquote, urlsplit
 
 import platformdirs
@@ -37,8 +36,7 @@ _CHUNK = 1 << 16
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PublishedFile:
+class PublishedFile(NamedTuple):
     """A file with its URL, or hub name with commit, and the SHA-256 that it must have."""
 
     url: str

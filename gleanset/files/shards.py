@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import inf
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -16,8 +15,7 @@ from gleanset.errors import UsageError
 from gleanset.files.parquet import Column, open_parquet_writer
 
 
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
+class ShardRecord(NamedTuple):
     """One sample in a shard: file name, bytes and metadata of its image."""
 
     file: str

@@ -2,8 +2,8 @@
 
 import base64
 import io
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 
@@ -18,8 +18,7 @@ SIDE = 160
 JPEG_QUALITY = 78
 
 
-@dataclass(frozen=True, slots=True)
-class Thumbnail:
+class Thumbnail(NamedTuple):
     """A thumbnail; `src` is the data URI for an `<img>`."""
 
     src: str

@@ -9,8 +9,7 @@ view from the seed, the key of the sample and the number of the view.
 """
 
 import zlib
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -47,8 +46,7 @@ NUMBERS_PER_IMAGE = 24
 ) = range(21)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Strength of changes: lengths relative to the side, angles in degrees, factors around 1."""
 
     zoom: float = 0.12

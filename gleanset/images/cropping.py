@@ -8,7 +8,7 @@ import hashlib
 import io
 import math
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ Array: TypeAlias = npt.NDArray[np.uint8]
 """An image of shape (height, width, 3), or (height, width) if gray."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CropGeometry:
     """Settings of face crops: `margin` relative to the face size, `min_size` in pixels."""
 
@@ -187,8 +187,7 @@ def encode_jpeg(pixels: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-@dataclass(frozen=True, slots=True)
-class FaceCropper:
+class FaceCropper(NamedTuple):
     """Crops faces by `settings` and writes them to `crops`. Picklable, for workers."""
 
     settings: CropGeometry

@@ -15,10 +15,9 @@ import struct
 import warnings
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
@@ -95,8 +94,7 @@ _ORIENTATION_TAG = 0x0112
 _CAMERA_RAW = "camera RAW: export it as JPEG or TIFF from your RAW program"
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedImage:
+class DecodedImage(NamedTuple):
     """Upright `pixels`, RGB or gray; may be smaller than the full `width` and `height`."""
 
     pixels: Image.Image

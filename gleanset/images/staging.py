@@ -8,7 +8,7 @@ from gleanset.files.store import Store
 from gleanset.records import Measured
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StageBytes:
     """Callable that measures bytes and stages them; picklable, for workers."""
 

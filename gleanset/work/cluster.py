@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gleanset.errors import GleansetError, InputUnusable, MissingComponent, Unreadable
 from gleanset.files.atomic import disk_errors
@@ -132,8 +132,7 @@ def run_item(
         faulthandler.cancel_dump_traceback_later()
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCheck:
+class NodeCheck(NamedTuple):
     """Requirements for a node: folders that contain `mark`, files, equal versions."""
 
     mark: str

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.platform import count_cores, defer_interrupts
@@ -33,7 +33,7 @@ ATTEMPTS = 2
 _SECONDS_PER_BATCH = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome(Generic[Item, Result]):
     """The outcome of one item: a result, or the reason and detail of its failure."""
 
@@ -49,8 +49,7 @@ class Outcome(Generic[Item, Result]):
         return self.result
 
 
-@dataclass(frozen=True, slots=True)
-class OpenPool:
+class OpenPool(NamedTuple):
     """Workers that accept items; `capacity()` is the current limit of items in flight."""
 
     submit: Callable[[Any], Future[Any]]

@@ -94,7 +94,7 @@ class FfmpegDecoder:
         self._log_lines: list[str] = []
         self._frames = 0
         self._untimed = 0
-        self._longest_gap = 0.0
+        self._max_gap = 0.0
         self._damage_line = ""
         self.last_time = -math.inf
         self.length: float | None = None
@@ -132,7 +132,7 @@ class FfmpegDecoder:
 
         reason = reason or self._damage_line
         # Key frames alone do not tell the last seconds.
-        unseen = self._longest_gap if self._plan.skip == "nokey" else 0.0
+        unseen = self._max_gap if self._plan.skip == "nokey" else 0.0
         missing = 0.0 if stated is None else stated - read - unseen
         if stated is not None and not reason and missing > MAX_MISSING_SECONDS:
             # The sound may be longer than the images, or the last image stay: ask the packets.
@@ -152,7 +152,7 @@ class FfmpegDecoder:
             self.length = read
             return read, ""
 
-        allowed = max(MAX_MISSING_SECONDS, packets.longest_gap)
+        allowed = max(MAX_MISSING_SECONDS, packets.max_gap)
         images_end_first = packets.end - packets.last_image > allowed
         # Some containers count from zero, others from their first time stamp.
         missing = stated - max(packets.end, packets.end + self._plan.facts.start)
@@ -239,7 +239,7 @@ class FfmpegDecoder:
         increasing = np.flatnonzero(times > latest[:-1])
         self._untimed += count - len(increasing)
         gaps = np.diff(latest[np.isfinite(latest)])
-        self._longest_gap = max(self._longest_gap, float(gaps.max(initial=0.0)))
+        self._max_gap = max(self._max_gap, float(gaps.max(initial=0.0)))
         self.last_time = float(latest[-1])
         if len(increasing):
             yield block.select(increasing)

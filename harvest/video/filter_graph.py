@@ -214,10 +214,10 @@ def _clock_expression(facts: VideoFacts) -> str:
     """
     start = f"round({facts.start!r}/TB)"
     end = _NO_END_SECONDS if facts.seconds is None else facts.seconds + _LENGTH_TOLERANCE_SECONDS
-    longest = _MAX_PAUSE_SECONDS if facts.discontinuous else _NO_END_SECONDS
+    max_pause = _MAX_PAUSE_SECONDS if facts.discontinuous else _NO_END_SECONDS
     since_last, in_file = "ld(1)", "ld(2)"
 
-    is_pause = f"lte({since_last}*TB,{longest!r})*lte((PTS-{start})*TB,{end!r})"
+    is_pause = f"lte({since_last}*TB,{max_pause!r})*lte((PTS-{start})*TB,{end!r})"
     is_next = f"gt({since_last},0)*(lte({since_last}*TB,{_MIN_PAUSE_SECONDS!r})+{is_pause})"
     is_jitter = f"between({since_last}*TB,{-_MAX_JITTER_SECONDS!r},0)"
     is_jump = f"gt({in_file},0)*lte({in_file}*TB,{_MIN_PAUSE_SECONDS!r})"

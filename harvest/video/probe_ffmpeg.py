@@ -208,7 +208,7 @@ class PacketTimes(NamedTuple):
 
     end: float
     last_image: float
-    longest_gap: float
+    max_gap: float
 
 
 def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:

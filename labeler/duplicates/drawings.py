@@ -161,10 +161,10 @@ def _measure_change(a: Grey, b: Grey, places: Mask) -> DrawnChange:
     mean_a, mean_b = blur(first, _WINDOW_SIGMA), blur(second, _WINDOW_SIGMA)
     square_a = np.maximum(blur(first * first, _WINDOW_SIGMA) - mean_a * mean_a, 0)
     square_b = np.maximum(blur(second * second, _WINDOW_SIGMA) - mean_b * mean_b, 0)
-    both = blur(first * second, _WINDOW_SIGMA) - mean_a * mean_b
+    product = blur(first * second, _WINDOW_SIGMA) - mean_a * mean_b
     noise = np.float32(_NOISE_VARIANCE)
     explained: Floats = np.asarray(
-        both * both / ((square_a + noise) * (square_b + noise)), np.float32
+        product * product / ((square_a + noise) * (square_b + noise)), np.float32
     )
     lost_a, lost_b = (
         _LostDrawing.find(square, explained, places) for square in (square_a, square_b)

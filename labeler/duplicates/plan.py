@@ -8,7 +8,7 @@ decision of a person is one step of the journal, and skips what has changed in t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import combinations, product, starmap
 from operator import attrgetter
 from types import MappingProxyType
@@ -49,8 +49,7 @@ ACTION_BY_STATUS = {"labelled": "label", "rejected": "reject"}
 _UNREVIEWED = ("hint", *UNSEEN)
 
 
-@dataclass(frozen=True, slots=True)
-class DuplicateSet:
+class DuplicateSet(NamedTuple):
     """Samples that show the same image.
 
     `members` begin with the best copy, and `reason` says why it is kept. `decisions` are the labels
@@ -103,7 +102,7 @@ class DuplicateSet:
     def with_best(self, key: str) -> DuplicateSet:
         """Return the set with another best copy, chosen by a person."""
         best, *rest = sorted(self.members, key=lambda member: member.key != key)
-        copies = replace(self, members=(best, *rest), reason=CHOSEN_BY_PERSON)
+        copies = self._replace(members=(best, *rest), reason=CHOSEN_BY_PERSON)
         return copies if best.key == key else self
 
 

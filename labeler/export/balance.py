@@ -20,7 +20,7 @@ BALANCED_SPLIT = "train"
 """Copies in val or test would count errors twice."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Balance:
     """The number of `copies` of samples, samples `left_out`, and the size of each class in train.
 

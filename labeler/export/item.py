@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gleanset.records import Box, Image, Origin, Sample
 
@@ -15,8 +14,7 @@ ALL_SAMPLES = "all"
 """Name of the only part of an export without splits."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExportItem:
+class ExportItem(NamedTuple):
     """One sample of an export: its image, its files, and its path in the tree.
 
     In an export with boxes `face` is the box without padding in pixels of the original, and `path`

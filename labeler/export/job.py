@@ -11,9 +11,10 @@ import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import GleansetError, InputUnusable, Unreadable
@@ -62,8 +63,7 @@ BYTES_PER_PIXEL = 1.0
 """Approximate size of an encoded image."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
+class Shard(NamedTuple):
     """Planned content of one shard; `name` has no extension."""
 
     name: str
@@ -71,8 +71,7 @@ class Shard:
     items: tuple[ExportItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ShardManifest:
+class ShardManifest(NamedTuple):
     """Content of a shard, stored as JSON next to it.
 
     `plan_sha256` is the hash of the planned content. `images` has a row for each image with its
@@ -117,7 +116,7 @@ def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
         yield Shard(f"{split}-{shard_numbers[split]:06}", split, tuple(members))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ShardWriter:
     """Writes shards into `folder` in worker processes; equal shards there or in `earlier` are kept.
 
@@ -183,7 +182,7 @@ def shard_file_name(item: ExportItem) -> str:
 
 def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
     """Write the manifest, which marks a shard as complete."""
-    text = json.dumps(asdict(manifest), ensure_ascii=False, indent=1)
+    text = json.dumps(manifest._asdict(), ensure_ascii=False, indent=1)
     write_atomic(folder / f"{name}.json", f"{text}\n".encode())
 
 
@@ -242,7 +241,7 @@ def write_shards(
         facts.row = table_row(sample_facts(outcome.item.items[0], numbers), "sha256")
         written, gps = {row["file"] for row in manifest.images}, manifest.with_gps
         named = [(item, shard_file_name(item)) for item in outcome.item.items]
-        items = [replace(item, has_gps=name in gps) for item, name in named if name in written]
+        items = [item._replace(has_gps=name in gps) for item, name in named if name in written]
         facts.add(dataset.db, items)
         record_failures(dataset, manifest.failed)
     if not facts.items:
@@ -367,7 +366,7 @@ def write_tree(
         raise none_readable_error(failed)
     record_failures(dataset, failed)
     written = [
-        replace(item, sha256=file.sha256, has_gps=file.has_gps)
+        item._replace(sha256=file.sha256, has_gps=file.has_gps)
         for item in items
         if (file := done.get(item.path)) is not None
     ]

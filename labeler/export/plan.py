@@ -136,7 +136,7 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
         split = "" if options.no_split else f"{sample.split}/"
         stem = f"{split}{folders[str(sample.label)]}/{name}{copy_suffix(copy, options)}"
         path = paths.add(sample, stem, plan.extension)
-        items.append(replace(export_item(dataset, sample, image, path, plan), copy=copy))
+        items.append(export_item(dataset, sample, image, path, plan)._replace(copy=copy))
     return items
 
 
@@ -259,7 +259,7 @@ def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]
     for sample, image, copy in _iter_balanced(_iter_allowed(dataset, options), balance):
         plan = plan_file(sample, image, options, copy)
         path = f"{sample.split}/{sample.key}{copy_suffix(copy, options)}.{plan.extension}"
-        yield replace(export_item(dataset, sample, image, path, plan), copy=copy)
+        yield export_item(dataset, sample, image, path, plan)._replace(copy=copy)
 
 
 def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUnusable:

@@ -4,7 +4,6 @@ import io
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -33,7 +32,7 @@ def render_image(item: ExportItem, options: ExportOptions) -> tuple[bytes, Expor
     data = _render(item, options)
     # Only unchanged files can have a position.
     has_gps = item.changes == UNCHANGED and has_gps_position(data)
-    return data, replace(item, sha256=hash_bytes(data), has_gps=has_gps)
+    return data, item._replace(sha256=hash_bytes(data), has_gps=has_gps)
 
 
 def _render(item: ExportItem, options: ExportOptions) -> bytes:
@@ -74,9 +73,9 @@ def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> Expor
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if options.link and _link_original(item, target):
-            return replace(item, sha256=item.image.sha256, has_gps=file_has_gps_position(target))
+            return item._replace(sha256=item.image.sha256, has_gps=file_has_gps_position(target))
         if item.method == "crop" and link_or_copy(item.crop, target):
-            return replace(item, sha256=hash_file(target))
+            return item._replace(sha256=hash_file(target))
         data, written = render_image(item, options)
         target.write_bytes(data)
     return written

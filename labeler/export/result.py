@@ -18,6 +18,7 @@ class ExportResult(CommandResult, kw_only=True):
     """
 
     ONLY_PRINTED = ("see_failed",)
+    ONLY_IN_FULL = ("splits", "changes")
 
     to: str = ""
     exported: int
@@ -46,11 +47,6 @@ class ExportResult(CommandResult, kw_only=True):
             "failed": failed,
             "balance": table,
         }
-
-    def brief(self) -> dict[str, Any]:
-        """Return the number of samples, and what needs attention."""
-        details = ("splits", "changes")
-        return {name: value for name, value in self.summary().items() if name not in details}
 
     @property
     def error(self) -> DoneInPart | None:

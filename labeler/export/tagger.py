@@ -9,7 +9,6 @@ import csv
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,5 +95,5 @@ def add_tags(
                 # The newline comes first, because a killed export may have left half a line.
                 log.write(f"\n{json.dumps([key, known_tags[key]])}")
                 log.flush()
-            tagged.append(replace(item, tags=tuple(known_tags[key])))
+            tagged.append(item._replace(tags=tuple(known_tags[key])))
     return tagged

@@ -24,7 +24,7 @@ FileState = tuple[int, int]
 """Modification time in nanoseconds, and size in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Replacement:
     """A new tree; `kept_files` are user files that were moved into it when it was swapped in."""
 

@@ -14,11 +14,10 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import (
@@ -93,8 +92,7 @@ def export_to_url(
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class UploadTarget:
+class UploadTarget(NamedTuple):
     """A folder of a filesystem of fsspec; `root` is its path there."""
 
     url: str

@@ -3,10 +3,9 @@
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,8 +74,7 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
 STAGE = "import"
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedImage:
+class ImportedImage(NamedTuple):
     """Result of a worker: the image, its crops with labels, and the reasons of dropped boxes."""
 
     measured: Measured
@@ -137,7 +135,7 @@ class ImportResult(AliasedResult, kw_only=True):
     groups: int | None = None
     without_group: int = 0
     note: str = ""
-    maybe_parts_of_one_picture: dict[str, Any] = {}
+    maybe_parts_of_one_image: dict[str, Any] = {}
 
     def summary(self) -> dict[str, Any]:
         """Return counts that add up to the files, then what is counted in other units."""

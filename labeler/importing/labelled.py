@@ -36,8 +36,7 @@ class SourceInfo(NamedTuple):
     collection: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledImage:
+class LabelledImage(NamedTuple):
     """An image with labels, each of a box or of the whole image (None).
 
     Boxes are relative to `frame`, or in pixels of the upright image without one.

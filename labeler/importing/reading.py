@@ -33,7 +33,7 @@ NO_CLASS_FOLDER = "without a class folder"
 COPY_OF_EXPORT = "copy of a balanced export"
 
 
-class MovesResult(AliasedResult, kw_only=True):
+class MovesResult(AliasedResult):
     """Relabelled samples of an export that was read back, and counts of its files."""
 
     kind: str

@@ -57,7 +57,7 @@ SCROLL_EDGE, SCROLL_STEP, SCROLL_TICK_MS = 24, 10, 30
 """Pixels at the edges that scroll during a drag, and how far at each tick."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClassListRow:
     """`target` is a class or a place such as `:later`, as `SortingSession.to` expects."""
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import count
+from typing import NamedTuple
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
@@ -47,7 +48,7 @@ HANDLES = ((0, 0), (0.5, 0), (1, 0), (1, 0.5), (1, 1), (0.5, 1), (0, 1), (0, 0.5
 _NUMBERS = count(1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BoxDraft:
     """A box in pixels of the image, rotated clockwise by `angle` degrees about its center.
 
@@ -221,8 +222,7 @@ class CropCommand(Enum):
 COMMAND_BY_KEY = {key: command for command in CropCommand for key in command.value}
 
 
-@dataclass(frozen=True, slots=True)
-class BoxGesture:
+class BoxGesture(NamedTuple):
     """A gesture: the box before it, and the box with the mouse at a point of the image."""
 
     before: BoxDraft

@@ -82,7 +82,7 @@ MIN_READ_SIDE = 640
 """Pixels of the longer side of a region, if the original has as many."""
 
 
-class QualityCounts(CommandResult, kw_only=True):
+class QualityCounts(CommandResult):
     """Measured and failed samples, and the present number of samples with each flag."""
 
     measured: int

@@ -136,7 +136,7 @@ class StepKind(StrEnum):
     REDO = "redo"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepResult:
     """What a gesture did: its step, the number of decided samples, and the operation.
 

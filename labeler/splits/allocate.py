@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations, product
+from typing import NamedTuple
 
 # The sizes of whole parts only break ties between classes.
 _TIE_WEIGHT = 1e-6
@@ -23,8 +24,7 @@ _MAX_KINDS = 30
 Sizes = tuple[tuple[str, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceableGroup:
+class PlaceableGroup(NamedTuple):
     """A group to place, with its class counts and the parts (indices) it may go to."""
 
     key: str
@@ -56,7 +56,7 @@ class PartTable:
         return cost
 
 
-@dataclass(slots=True)
+@dataclass
 class _Kind:
     """Interchangeable groups: the keys of those in each part."""
 

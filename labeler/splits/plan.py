@@ -6,7 +6,7 @@ Held-out groups and groups of the previous split are fixed before the others are
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
@@ -94,7 +94,7 @@ CONFLICT_REASON = "copies labelled differently (labeler dedup, then labeler grou
 UNSEEN_REASON = "label not confirmed by a person, so it is not used for evaluation"
 
 
-class SplitResult(CommandResult, kw_only=True):
+class SplitResult(CommandResult):
     """Samples in each split, and what a user should know about them.
 
     `tied` and `tied_files` name the samples that are left out because of their group, by key and
@@ -102,6 +102,7 @@ class SplitResult(CommandResult, kw_only=True):
     """
 
     ONLY_PRINTED = ("tied_files",)
+    ONLY_IN_FULL = ("classes", "largest_group", "looked_for_copies", "val_and_test_labels_by")
 
     train: int
     val: int
@@ -134,11 +135,6 @@ class SplitResult(CommandResult, kw_only=True):
         summary["classes_too_small_for_test"] = _list_sizes(self.classes_too_small_for_test)
         summary["classes_with_other_test_size"] = _list_sizes(self.classes_with_other_test_size)
         return summary
-
-    def brief(self) -> dict[str, Any]:
-        """Return the sizes of the splits, and what needs attention."""
-        details = ("classes", "largest_group", "looked_for_copies", "val_and_test_labels_by")
-        return {name: value for name, value in self.summary().items() if name not in details}
 
 
 def _list_sizes(test_sizes: Mapping[str, int]) -> list[str]:
@@ -300,7 +296,7 @@ def plan_groups(
     out.
     """
     judging = [
-        replace(group, members=members)
+        group._replace(members=members)
         for group in groups
         if (members := tuple(m for m in group.members if m.key not in unseen))
     ]
@@ -513,4 +509,4 @@ def _resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
             listed = ", ".join(known_names[:20]) or "none"
             raise UsageError(f"there is no {kind} {name!r} in this dataset", f"known: {listed}")
         held_out += [(kind, match) for match in matches]
-    return replace(spec, hold_out=tuple(held_out))
+    return spec._replace(hold_out=tuple(held_out))

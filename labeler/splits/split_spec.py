@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from math import lcm
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import UsageError
@@ -36,8 +36,7 @@ def suggest_training_command(dataset: Dataset) -> str:
     return f"baseline train --preset {preset} {dataset.option}"
 
 
-@dataclass(frozen=True)
-class SplitSpec:
+class SplitSpec(NamedTuple):
     """Validated specification of a split.
 
     Each class is divided by `shares` (of train, val and test). Test is exactly `hold_out`, pairs of

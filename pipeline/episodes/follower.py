@@ -256,8 +256,8 @@ class FaceFollower:
         prefix = hashlib.sha256(f"{frame.video} {self.sampling.settings}".encode()).hexdigest()
         for face in faces:
             if face.crop is not None:
-                track = replace(
-                    face.track, name=f"{prefix[:_TRACK_PREFIX_LENGTH]}-{face.track.name}"
+                track = face.track._replace(
+                    name=f"{prefix[:_TRACK_PREFIX_LENGTH]}-{face.track.name}"
                 )
                 Tracks(dataset.db).add(track, frame, face.crop.key)
 

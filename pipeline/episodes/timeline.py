@@ -4,7 +4,6 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -52,8 +51,7 @@ class Segment(NamedTuple):
         return f"{clock(self.started)} – {clock(self.ended)}"
 
 
-@dataclass(frozen=True, slots=True)
-class PersonOnScreen:
+class PersonOnScreen(NamedTuple):
     """Row of a timeline: a class, or all people in a state without a name."""
 
     name: str | None
@@ -72,8 +70,7 @@ class PersonOnScreen:
         return sum(segment.seconds for segment in self.segments)
 
 
-@dataclass(frozen=True, slots=True)
-class VideoTimeline:
+class VideoTimeline(NamedTuple):
     """Timeline of a video; `seconds` is its duration, named people are sorted by time on screen."""
 
     title: str
@@ -156,7 +153,7 @@ def _segments(stored_tracks: list[StoredTrack]) -> list[Segment]:
     return segments
 
 
-class TimelineResult(CommandResult, kw_only=True):
+class TimelineResult(CommandResult):
     """The written page and table, and numbers of videos and named people."""
 
     timeline: str

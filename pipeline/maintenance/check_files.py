@@ -10,6 +10,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from curation.split_groups import find_straddling_groups
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -250,8 +252,17 @@ def check_hash(store: Store, item: StoredImage) -> bool:
     return True
 
 
-class VerifyResult(CommandResult, kw_only=True):
+class VerifyResult(CommandResult):
     """Counts of images, crops and files by their state, and of contradictions in the catalogue."""
+
+    WORDS = {
+        "gone": "missing",
+        "gone_crops": "crops missing",
+        "damaged_crops": "crops damaged",
+        "unreadable_crops": "crops unreadable",
+        "orphan_rows": "rows that refer to nothing",
+        "straddling_groups": "groups in several splits",
+    }
 
     images: int
     sound: int
@@ -269,27 +280,6 @@ class VerifyResult(CommandResult, kw_only=True):
     straddling_groups: int
     contradictions: list[str] = []
     catalogue: list[str] = []
-
-    def summary(self) -> dict[str, Any]:
-        """Return the counts that are not zero, with examples."""
-        return {
-            "images": self.images,
-            "sound": self.sound,
-            "missing": self.gone,
-            "damaged": self.damaged,
-            "unreadable": self.unreadable,
-            "repaired": self.repaired,
-            "crops missing": self.gone_crops,
-            "crops damaged": self.damaged_crops,
-            "crops unreadable": self.unreadable_crops,
-            "unused files": self.unused_files,
-            "rows that refer to nothing": self.orphan_rows,
-            "duplicate faces": self.duplicate_faces,
-            "disputed labels": self.disputed_labels,
-            "groups in several splits": self.straddling_groups,
-            "contradictions": self.contradictions,
-            "catalogue": self.catalogue,
-        }
 
     @property
     def damage(self) -> str:
@@ -373,22 +363,9 @@ class _ImageChecker:
     repair: bool
 
     def __post_init__(self) -> None:
-        self.result = VerifyResult(
-            images=0,
-            sound=0,
-            gone=0,
-            damaged=0,
-            unreadable=0,
-            repaired=0,
-            gone_crops=0,
-            damaged_crops=0,
-            unreadable_crops=0,
-            unused_files=0,
-            orphan_rows=0,
-            duplicate_faces=0,
-            disputed_labels=0,
-            straddling_groups=0,
-        )
+        names = [info.name for info in msgspec.structs.fields(VerifyResult) if info.required]
+        counts: dict[str, Any] = dict.fromkeys(names, 0)
+        self.result = VerifyResult(**counts)
 
     def record(self, item: StoredImage, reason: str | None, detail: str) -> None:
         if not self.repair or reason == FILE_UNREADABLE or (reason is None and item.state == "ok"):

@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -49,32 +49,24 @@ class MergePlan:
 class MergeCounts(CommandResult, kw_only=True):
     """What a merge added, and decided by the decisions of the other dataset."""
 
+    WORDS = {
+        "decided": "samples decided",
+        "conflicts": "labelled differently",
+        "taken_back": "labels withdrawn",
+    }
+
     images: int
-    rejected: int
-    taken_back: int = 0
-    origins: int
     samples: int
+    origins: int
     decisions: int
     decided: int
     conflicts: int
+    taken_back: int = 0
     forgotten_there: int
-
-    def summary(self) -> dict[str, Any]:
-        """Return the counts by the names that people use."""
-        return {
-            "images": self.images,
-            "samples": self.samples,
-            "origins": self.origins,
-            "decisions": self.decisions,
-            "samples decided": self.decided,
-            "labelled differently": self.conflicts,
-            "labels withdrawn": self.taken_back,
-            "forgotten there": self.forgotten_there,
-            "rejected": self.rejected,
-        }
+    rejected: int
 
 
-class MergePreview(CommandResult, kw_only=True):
+class MergePreview(CommandResult):
     """What a merge would add."""
 
     would_merge: MergeCounts

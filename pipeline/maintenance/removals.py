@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -17,7 +16,7 @@ from gleanset.html.words import count
 from gleanset.named_files import shorten_list
 
 
-class RemovalCounts(CommandResult, kw_only=True):
+class RemovalCounts(CommandResult):
     """Numbers of images and samples that a removal concerns."""
 
     images: int
@@ -26,7 +25,7 @@ class RemovalCounts(CommandResult, kw_only=True):
     reports: int = 0
 
 
-class RemovalPreview(CommandResult, kw_only=True):
+class RemovalPreview(CommandResult):
     """What a removal would remove: `list` has the name of each image by its hash."""
 
     ONLY_PRINTED = ("description",)
@@ -41,7 +40,7 @@ class RemovalPreview(CommandResult, kw_only=True):
         return {"would forget": self.description, "images": names}
 
 
-class RemovalResult(CommandResult, kw_only=True):
+class RemovalResult(CommandResult):
     """What a removal has removed."""
 
     ONLY_PRINTED = ("description",)
@@ -54,8 +53,7 @@ class RemovalResult(CommandResult, kw_only=True):
         return {"forgotten": self.description}
 
 
-@dataclass(frozen=True, slots=True)
-class RemovalPlan:
+class RemovalPlan(NamedTuple):
     """Hashes of images to remove, numbers of their samples, and all reports about them."""
 
     images: tuple[str, ...]

@@ -50,7 +50,7 @@ class SnapshotResult(CommandResult, kw_only=True):
         return f"{count(self.images, 'image')}, {self.labelled:,} labelled"
 
 
-class SnapshotList(CommandResult, kw_only=True):
+class SnapshotList(CommandResult):
     """All snapshots, the oldest first."""
 
     snapshots: list[SnapshotResult]
@@ -67,13 +67,13 @@ class SnapshotList(CommandResult, kw_only=True):
         return lines
 
 
-class SnapshotDeletion(CommandResult, kw_only=True):
+class SnapshotDeletion(CommandResult):
     """The snapshot that was deleted."""
 
     deleted: str
 
 
-class RestorePreview(CommandResult, kw_only=True):
+class RestorePreview(CommandResult):
     """The snapshot that would be restored."""
 
     would_restore: SnapshotResult
@@ -84,7 +84,7 @@ class RestorePreview(CommandResult, kw_only=True):
         return {"would restore": f"{snapshot.snapshot} ({snapshot.describe()})"}
 
 
-class RestoreResult(CommandResult, kw_only=True):
+class RestoreResult(CommandResult):
     """The restored snapshot, that of the catalogue before, and the command that restores it."""
 
     restored: str

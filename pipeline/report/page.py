@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from baseline.data.runs import METRICS, TRAINING_KIND
@@ -120,8 +121,7 @@ MIN_TEST_IMAGES = 3
 """With fewer, the metrics of a class are unreliable."""
 
 
-@dataclass(frozen=True, slots=True)
-class SamplePreview:
+class SamplePreview(NamedTuple):
     """The image of a sample with its label and split."""
 
     thumbnail: Thumbnail | None
@@ -129,8 +129,7 @@ class SamplePreview:
     split: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportClassRow:
+class ReportClassRow(NamedTuple):
     """A class: samples by split, warnings, and examples."""
 
     name: str
@@ -140,8 +139,7 @@ class ReportClassRow:
     strip: list[SamplePreview]
 
 
-@dataclass(frozen=True, slots=True)
-class SharedGroup:
+class SharedGroup(NamedTuple):
     """A group of several images, and its splits."""
 
     previews: list[SamplePreview]
@@ -149,8 +147,7 @@ class SharedGroup:
     splits: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class ClassesSection:
+class ClassesSection(NamedTuple):
     """The section about classes, and the groups of the section about sources."""
 
     rows: list[ReportClassRow]
@@ -169,7 +166,7 @@ class ClassesSection:
         return sum(bool(row.warnings) for row in self.rows)
 
 
-@dataclass(slots=True)
+@dataclass
 class _Tally:
     splits: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     first: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))

@@ -90,13 +90,13 @@ def test_folder_is_a_group_unless_class_or_split(
 
 def test_summary_suggests_group_by_for_numbered_parts() -> None:
     cut = [f"{folder}/{stem}-{n}.jpg" for folder in "ab" for stem in "xyz" for n in (1, 2)]
-    result = summarize([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_picture"]
+    result = summarize([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_image"]
     assert result == {
         "files": 6,
         "names": "x-1.jpg, x-2.jpg",
         "then": r"run it again with --group-by '(.+)-\d+\.'",
     }
-    lines = summarize([name.replace("-", "_") for name in cut])["maybe_parts_of_one_picture"]
+    lines = summarize([name.replace("-", "_") for name in cut])["maybe_parts_of_one_image"]
     assert lines["then"] == r"run it again with --group-by '(.+)_\d+\.'"
 
 

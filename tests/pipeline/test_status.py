@@ -46,7 +46,7 @@ def test_status_of_empty_dataset(empty: Dataset) -> None:
     }
 
 
-def test_removed_settings_are_refused_with_what_replaces_them(empty: Dataset) -> None:
+def test_removed_settings_are_refused_with_their_replacements(empty: Dataset) -> None:
     with (empty.root / "dataset.toml").open("a") as file:
         file.write("target = 300\n[split]\nfolds = 5\nseed = 7\n")
     done = run_here("pipeline.cli", "status", "-d", empty.root)

@@ -21,7 +21,7 @@ OpenShard = Callable[[Path, Sequence[str], Mapping[str, object]], AbstractContex
 """Opens a new shard for records, given its path, the classes, and the facts of one record."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportFormat:
     """A format that some tool reads.
 

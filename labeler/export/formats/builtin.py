@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from string import Formatter
@@ -101,7 +100,7 @@ def open_labelled_parquet(
     """Open a Parquet file for rows with image bytes, in the schema of `datasets`."""
     columns, schema = describe_columns(EMBEDDED_IMAGE, table_row(example, "sha256"), classes)
     with open_parquet(path, columns, schema) as put:
-        yield lambda record: put(replace(record, facts=table_row(record.facts)))
+        yield lambda record: put(record._replace(facts=table_row(record.facts)))
 
 
 def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:

@@ -25,7 +25,7 @@ SECTION_GAP = 3 * INSET - GAP
 MIN_SECTION_COLUMNS = 2, 3  # of one tile, so that its name is readable, and of more
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Section:
     """`count` tiles under a heading ('' for none), scaled by `scale`; `key` is that of its class.
 

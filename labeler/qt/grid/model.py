@@ -48,7 +48,7 @@ class TileState(NamedTuple):
     target: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TilePrediction:
     """The prediction for a tile, the number of samples it stands for, and the likeliest classes."""
 
