@@ -64,6 +64,22 @@ def test_new_schema_equals_upgraded_schema(oldest: Path, tmp_path: Path) -> None
     assert _tables(oldest) == _tables(tmp_path / "new.sqlite") != before
 
 
+@pytest.mark.damages  # a note without its sample
+def test_catalogue_with_comments_is_upgraded(tmp_path: Path) -> None:
+    """SQLite keeps the comments of a new catalogue; the oldest one was upgraded, without any."""
+    Connection(tmp_path / "new.sqlite", create=True).close()
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as file, file:
+        file.executescript(Path(__file__).with_name("schema_of_0034.sql").read_text())
+        file.execute("CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)")
+        file.execute("INSERT INTO migration VALUES('0034-last-split', '2026-11-01')")
+        file.execute("INSERT INTO sorting_note(sample, mark, bond) VALUES(7, 'later', 1)")
+    upgraded = Connection(path)
+    assert upgraded.fetch_value("SELECT mark FROM sorting_note WHERE sample=7") == "later"
+    upgraded.close()
+    assert _tables(path) == _tables(tmp_path / "new.sqlite")
+
+
 def test_too_old_catalogue_raises_error_unchanged(oldest: Path) -> None:
     with closing(sqlite3.connect(oldest)) as file, file:
         file.execute("DELETE FROM migration WHERE name>='0020'")
