@@ -88,12 +88,18 @@ class Tracks(Table):
             "UPDATE sample SET track=? WHERE key=? AND track IS NULL", (track.name, sample)
         )
 
-    def iterate(self, names: Collection[str] | None = None) -> Iterator[StoredTrack]:
-        """Yield tracks in use (all or `names`) by video and time."""
+    def iterate(
+        self, names: Collection[str] | None = None, *, with_duplicates: bool = False
+    ) -> Iterator[StoredTrack]:
+        """Yield tracks in use (all or `names`) by video and time.
+
+        Duplicates count only `with_duplicates`: each has the decision about its best copy.
+        """
+        tracks = _TRACKS if with_duplicates else f"{_TRACKS} AND s.kept"
         rows = (
-            self._db.fetch_all(f"{_TRACKS} WHERE {_IN_USE} {_ORDER}")
+            self._db.fetch_all(f"{tracks} {_ORDER}")
             if names is None
-            else self._db.iter_rows_in(f"{_TRACKS} WHERE {_IN_USE} AND t.name", names, _ORDER)
+            else self._db.iter_rows_in(f"{tracks} AND t.name", names, _ORDER)
         )
         for _, track_rows in groupby(rows, key=lambda row: str(row["name"])):
             members = list(track_rows)
@@ -122,11 +128,16 @@ class Tracks(Table):
         return next(self.iterate([name]), None)
 
 
-_IN_USE = "s.status<>'retired' AND s.kept"
+_BEST_COPY = (
+    "CASE WHEN s.kept THEN s.id ELSE ifnull((SELECT g.id FROM sample g WHERE "
+    "g.duplicate_set=s.duplicate_set AND g.kept AND g.status<>'retired'), s.id) END"
+)
 _TRACKS = (
-    "SELECT DISTINCT t.*, s.key, s.status='queue' AND m.mark IS NOT 'later' AS waits, "
-    "s.status, m.mark, c.name AS label FROM track t JOIN sample s ON s.track=t.name "
-    "LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"
+    "SELECT DISTINCT t.*, s.key, best.status='queue' AND m.mark IS NOT 'later' AS waits, "
+    "best.status, m.mark, c.name AS label FROM track t JOIN sample s ON s.track=t.name "
+    f"JOIN sample best ON best.id={_BEST_COPY} "
+    "LEFT JOIN class c ON c.id=best.label LEFT JOIN sorting_note m ON m.sample=best.id "
+    "WHERE s.status<>'retired'"
 )
 _ORDER = "ORDER BY t.video, t.started, t.name, s.image, s.key"
 VALID_FACE = (

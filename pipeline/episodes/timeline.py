@@ -92,7 +92,7 @@ def gather_timelines(dataset: Dataset) -> list[VideoTimeline]:
     """
     stored_tracks = Tracks(dataset.db)
     by_video: dict[str, list[StoredTrack]] = defaultdict(list)
-    for stored in stored_tracks.iterate():
+    for stored in stored_tracks.iterate(with_duplicates=True):
         by_video[stored.video].append(stored)
     if not by_video:
         raise InputUnusable(

@@ -7,6 +7,7 @@ import json
 import shutil
 from collections import defaultdict
 from concurrent.futures import Future
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from facecrop.detectors import DetectorSpec, Pixels
 from facecrop.following import DetectedFace, FrameSearch
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset, Origin
+from gleanset.db.classes import Placement, Placements
 from gleanset.db.faces import StoredTrack, Tracks
 from gleanset.db.journal import Choice
 from gleanset.errors import UsageError
@@ -250,6 +252,24 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
         name for person in timeline.people for span in person.segments for name in span.tracks
     }
     assert track_names == {stored.track.name for stored in (second, *rest)}
+
+
+def test_timeline_keeps_tracks_whose_faces_are_duplicates(tracked: Dataset) -> None:
+    first, second, *rest = stored_tracks(tracked)
+    best = first.samples[0]
+    ids = tracked.db.fetch_dict("SELECT key, id FROM sample")
+    copies = [Placement(ids[key], key == best, "set", "") for key in (best, *second.samples)]
+    step = tracked.journal.apply("Label", [Choice(best, "label", "hana")])
+    with tracked.db.transaction():
+        Placements(tracked.db).apply(step, copies)
+    (timeline,) = gather_timelines(tracked)
+    shown = {
+        track: person.title
+        for person in timeline.people
+        for track in chain.from_iterable(segment.tracks for segment in person.segments)
+    }
+    assert shown.keys() == {stored.track.name for stored in (first, second, *rest)}
+    assert (shown[first.track.name], shown[second.track.name]) == ("hana", "hana")
 
 
 def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
