@@ -383,14 +383,16 @@ class LabelClasses:
         row, same = self._require_id(old), self._find_same(new)
         changes = [Change("name", row, new)]
         named = self._db.fetch_one("SELECT id, merged_into FROM class WHERE name=?", (new,))
-        is_alias = named is not None and named["merged_into"] not in (named["id"], row)
-        if is_alias or (same is not None and self._require_id(same) != row):
+        is_hidden = named is not None and named["merged_into"] == named["id"]
+        # Also through classes that were merged into this one.
+        is_free = named is None or is_hidden or self.get_or_create_alias(new) == row
+        if not is_free or (same is not None and self._require_id(same) != row):
             fix = "merge the two: labeler classes merge OLD INTO"
             raise UsageError(f"there is a class {same or new!r} already", fix)
         if named is not None:
             # A hidden class or an alias of this one: the old name becomes an alias.
             changes += [Change("name", named["id"], old), Change("merged", named["id"], row)]
-            if named["merged_into"] == named["id"]:
+            if is_hidden:
                 # What belonged to the hidden class does not belong to this one.
                 self._db.execute("DELETE FROM proposal WHERE label=?", (named["id"],))
                 others = self._list_other_names(named["id"])

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from tools_for_tests import CHROMIUM, needs_chromium
 
 from gleanset.html.fill import get_templates
-from tools_for_tests import CHROMIUM, needs_chromium
 
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><style>{% include "style.css" %}</style>
 <div class="page">{% from "macros.html.jinja" import confusion with context %}

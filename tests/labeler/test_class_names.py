@@ -221,6 +221,20 @@ def test_other_names_stay_with_their_class(dataset: Dataset) -> None:
     assert "cat  also kitty, neko" in listed
 
 
+def test_class_takes_the_name_of_one_merged_into_it_twice_over(dataset: Dataset) -> None:
+    labelled_cats(dataset)
+    editor = ClassEditor(dataset)
+    editor.merge("cat", "dog")
+    editor.add("pet")
+    editor.merge("dog", "pet")
+    editor.rename("pet", "cat")
+    meanings = {name: dataset.classes.resolve(name) for name in ("cat", "neko", "dog", "pet")}
+    assert meanings == dict.fromkeys(meanings, "cat")
+    dataset.journal.undo()
+    assert dataset.classes.list_names() == ["pet"]
+    assert dataset.classes.resolve("cat") == "pet"
+
+
 def test_undo_out_of_order_gives_no_label_of_another_class(dataset: Dataset) -> None:
     """A window undoes its own merge after commands have used the name again."""
     cat, other = labelled_cats(dataset)
