@@ -235,7 +235,10 @@ class Importer:
         reason_text = f"{reason} ({detail})" if reason == "unsupported format" else reason
         self.reasons[reason_text] += 1
         if origin.source in _FILE_SOURCES:
-            self._options.rejected_files.append(f"{format_origin(origin)}: {reason_text}")
+            # The summary has room for a few: a damaged archive, whose key ends in ":", first.
+            files = self._options.rejected_files
+            position = 0 if file and origin.key.endswith(":") else len(files)
+            files.insert(position, f"{format_origin(origin)}: {reason_text}")
 
     def _note_image(self, image: str, origin: Origin) -> None:
         for images in self._images:

@@ -295,6 +295,18 @@ def test_damaged_files_are_named_with_their_archive(tmp_path: Path, kind: str) -
     assert all(detail.startswith((f"party.{kind}: ", f"holiday.{kind}: ")) for detail in details)
 
 
+def test_damaged_archive_is_named_before_its_members(tmp_path: Path) -> None:
+    archive = tmp_path / "holiday.tar"
+    with tarfile.open(archive, "w") as tar:
+        for number in range(9):
+            info = tarfile.TarInfo(f"{number}.jpg")
+            info.size = 5
+            tar.addfile(info, io.BytesIO(b"noise"))
+    archive.write_bytes(archive.read_bytes()[: 9 * 1024])
+    done = run_here("harvest.cli", "folder", archive, "-d", tmp_path / "set", "--json")
+    assert done.json["rejected_files"]["files"][0] == "holiday.tar: cut off"
+
+
 def test_huge_tar_name_is_damage(dataset: Dataset, tmp_path: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 8_000_000_000
