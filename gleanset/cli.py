@@ -192,7 +192,7 @@ def job_options(
 
 _OUR_COMMAND = re.compile(
     r"(?:^|: )(?!gleanset (?:demo|recipes)|facecrop (?:detectors|docker)|baseline backbones)"
-    r"(?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z][^:;,]*$"
+    r"(?:gleanset|harvest|facecrop|labeler|baseline|webapp) [a-z](?:[^:;,]|:(?! ))*$"
 )
 """Matches a text that ends in a command of Gleanset that takes a dataset."""
 

@@ -105,7 +105,7 @@ def _read_file() -> dict[str, str]:
 
 def _damaged(path: Path) -> NeedsLogin:
     return NeedsLogin(
-        f"the file of secrets {path} is damaged", "delete it and run harvest login again"
+        f"the file of secrets {path} is damaged", "delete it and log in again: harvest login SITE"
     )
 
 

@@ -331,7 +331,7 @@ def collect_dataset(dataset: Dataset) -> Audit:
     if not samples:
         raise InputUnusable(
             "nothing to audit: no sample of this dataset has a split",
-            f"labeler split {dataset.option}; or audit a folder: labeler audit TREE",
+            dataset.status_advice,
         )
     return audit
 

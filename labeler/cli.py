@@ -266,8 +266,9 @@ def drop(job: CommandJob, name: str) -> HintDropped:
     """
     with job.open() as dataset:
         if not (number := Hints(dataset.db).remove(name)):
-            hint_names = ", ".join(Hints(dataset.db).list_names()[:10]) or "none"
-            raise UsageError(f"there is no hint {name!r}", f"hints: {hint_names}")
+            hint_names = ", ".join(Hints(dataset.db).list_names()[:10])
+            fix = f"choose one of: {hint_names}" if hint_names else ""
+            raise UsageError(f"there is no weak label {name!r}", fix)
     return HintDropped(dropped_from_images=number)
 
 
@@ -320,10 +321,10 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
     reason. `labeler undo` reverts everything.
     """
     with job.open() as dataset:
-        if kind == "predictions":
-            return accept_proposals(dataset, above, classes, simulate=job.simulate).result()
         if not dataset.samples.count():
             raise InputUnusable("nothing to label: there are no samples yet", dataset.status_advice)
+        if kind == "predictions":
+            return accept_proposals(dataset, above, classes, simulate=job.simulate).result()
         plan = accept_hints(dataset, simulate=job.simulate)
         result = plan.result()
         if not plan.choices:
@@ -396,7 +397,8 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
             selection = selection._replace(samples=(label, *selection.samples))
     elif label is None:
         raise UsageError(
-            "missing LABEL", "labeler label LABEL SAMPLE, or add --reject or --unlisted"
+            "missing LABEL",
+            "add --reject or --unlisted, or name a class: labeler label LABEL SAMPLE",
         )
     with job.open() as dataset:
         in_clusters = selection.list_cluster_keys(dataset)

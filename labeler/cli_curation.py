@@ -152,7 +152,7 @@ def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -
     if fail and result.leaks:
         raise DoneInPart(
             f"{result.leaks} leaks: pairs of images in two splits",
-            "split again: labeler dedup, then labeler split",
+            "mark the copies, then split again: labeler dedup",
             result,
         )
     return result

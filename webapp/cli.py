@@ -134,8 +134,6 @@ def _say_none_or_removals(job: CommandJob, pending: list[Report], option: str) -
         job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
     if spooled := len(list_spooled_reports(job.root)):
         job.say(f"not listed before another program has finished writing: {spooled}")
-    elif not pending:
-        job.say("no pending reports")
 
 
 class AcceptedReports(AliasedResult, kw_only=True):

@@ -362,5 +362,5 @@ def check_classes(y: Indices, classes: Sequence[str]) -> None:
     if empty:
         raise InputUnusable(
             f"no training images of: {', '.join(empty)}",
-            "label more of them, or give train a larger share: labeler split --ratio 8:1:1",
+            "label more of them, then split again: labeler split",
         )

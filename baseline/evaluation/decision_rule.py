@@ -360,8 +360,7 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     if request.forget:
         return before.without_thresholds()
     if not len(val.outputs):
-        message = "no images in val to choose a threshold by"
-        raise empty_split_error(message, ", then train again")
+        raise empty_split_error("no images in val to choose a threshold by")
     in_val = {val.classes[number] for number in val.outputs.y}
     protected = {old.name: old.target for old in before.effects.protected if old.name in in_val}
     protected |= request.protected

@@ -279,7 +279,7 @@ def _predict_splits(
     for split in splits:
         _check_not_trained_on(dataset, run, folder, examples, split)
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
-        raise empty_split_error(f"no images in {empty[0]}", f" {dataset.option}")
+        raise empty_split_error(f"no images in {empty[0]}")
     data = TrainingData(dataset, examples, settings, progress or Progress())
     outputs = {s: split_outputs(net, data, s) for s in sorted(splits)}
     return examples, outputs, isinstance(net.head, GalleryHead)

@@ -310,9 +310,9 @@ def mean_log_loss(logits: Scores, y: Indices) -> float:
     return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
 
 
-def empty_split_error(message: str, fix_suffix: str = "") -> InputUnusable:
+def empty_split_error(message: str) -> InputUnusable:
     """Return the error of a split without images."""
-    return InputUnusable(message, f"give it a share: labeler split --ratio 8:1:1{fix_suffix}")
+    return InputUnusable(message, "give it a share, then train again: labeler split --ratio 8:1:1")
 
 
 def list_mistakes(
@@ -432,7 +432,7 @@ def read_metrics(folder: Path) -> RunMetrics:
     except FileNotFoundError:
         raise InputUnusable(
             f"run {folder.name} has no metrics: {path} is missing",
-            "name another run (gleanset list runs), or train again: baseline train",
+            "name another run, as listed by: gleanset list runs",
         ) from None
     except (OSError, ValueError, TypeError) as error:
         raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error

@@ -249,7 +249,9 @@ class OnnxEngine:
 
 
 def _foreign_file_error(file: object) -> InputUnusable:
-    return InputUnusable(f"not a model exported by Gleanset: {file}", "export one: baseline export")
+    return InputUnusable(
+        f"not a model exported by Gleanset: {file}", "export one: baseline export model.onnx"
+    )
 
 
 def _mismatch_error(name: Path, problem: str) -> InputUnusable:
@@ -301,7 +303,7 @@ def _read_model(model: Path | bytes, default_name: str) -> tuple[Path, bytes]:
         return model, model.read_bytes()
     except OSError as error:
         raise InputUnusable(
-            f"{model} cannot be read: {error.strerror}", "export one: baseline export"
+            f"{model} cannot be read: {error.strerror}", "check its name"
         ) from error
 
 

@@ -186,7 +186,7 @@ class FaceNetwork:
             self._session = open_onnx_session(weights)
         except (OSError, ValueError) as error:
             raise MissingComponent(
-                f"the weights of drawnface cannot be loaded: {error}", "install gleanset again"
+                f"the weights of drawnface cannot be loaded: {error}", "reinstall Gleanset"
             ) from error
         self.sha256 = hash_bytes(weights)
 

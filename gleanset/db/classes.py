@@ -403,7 +403,10 @@ class LabelClasses:
         """Record that a class was merged into another. Raises `UsageError`."""
         source, target = self.get_id(old), self.get_id(into)
         if source is None or target is None or source == target:
-            raise UsageError(f"cannot merge {old!r} into {into!r}", "name two classes that exist")
+            raise UsageError(
+                f"cannot merge {old!r} into {into!r}",
+                "name two classes that exist, as listed by: labeler classes list",
+            )
         self._changes.apply(step, [Change("merged", source, target)])
 
     def hide(self, step: int, name: str) -> None:
@@ -428,7 +431,7 @@ class LabelClasses:
 
     def _require_id(self, name: str) -> int:
         if (row := self.get_id(name)) is None:
-            raise UsageError(f"there is no class {name!r}")
+            raise UsageError(f"there is no class {name!r}", "list them: labeler classes list")
         return row
 
 

@@ -174,9 +174,8 @@ class Connection:
         if migration < self._schema.oldest:
             raise DatasetOlder(
                 f"{self.path} was written by an early development version ({migration!r})",
-                f"open it once with commit {OLDEST_COMMIT} of Gleanset (git checkout "
-                f"{OLDEST_COMMIT}; gleanset status -d {shlex.quote(str(self.path.parent))}), then "
-                "with this one",
+                f"open it once with an older Gleanset, then with this one: git checkout "
+                f"{OLDEST_COMMIT} && gleanset status -d {shlex.quote(str(self.path.parent))}",
             )
         return migration
 

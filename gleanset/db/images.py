@@ -197,8 +197,8 @@ class Images(Table):
         if image is None:
             raise UsageError(
                 f"there is no image {text!r} in this dataset",
-                "name it by its SHA-256 (see: gleanset list images), the beginning of that, "
-                "or the path of its file",
+                "name it by the path of its file, or the beginning of its SHA-256, as listed by: "
+                "gleanset list images",
             )
         return image
 

@@ -283,12 +283,12 @@ def get_cluster(db: Connection, name: str) -> SampleCluster:
     if cluster is None:
         raise UsageError(
             f"no cluster {name!r}: each prelabeling makes new clusters",
-            "list them (tracks: gleanset list tracks): gleanset list clusters",
+            "list clusters (and tracks in the same way): gleanset list clusters",
         )
     if not cluster.pending:
         raise UsageError(
             f"cluster {name} has no pending samples: all {cluster.decided} are decided or skipped",
-            "list pending clusters: gleanset list clusters; undo the last step: labeler undo",
+            "list pending clusters: gleanset list clusters",
         )
     return cluster
 

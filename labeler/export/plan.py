@@ -268,7 +268,7 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
     if OTHER_LICENCE in left_out:
         return InputUnusable(
             f"no image has a licence that matches {' or '.join(options.licences)}",
-            "list the licences: gleanset list images, field origins",
+            "list images with their licences: gleanset list images",
         )
     if FROM_REPORTS in left_out:
         return InputUnusable(
@@ -276,10 +276,10 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
             "export them too: --with-reports",
         )
     if WITHOUT_SPLIT in left_out:
-        alternative = ", or add --no-split" if options.form.split_optional else ""
+        alternative = "add --no-split, or " if options.form.split_optional else ""
         return InputUnusable(
             "nothing to export: no labelled sample has a split yet",
-            f"labeler split --ratio 8:1:1 {dataset.option}{alternative}",
+            f"{alternative}split them: labeler split --ratio 8:1:1 {dataset.option}",
         )
     return InputUnusable("nothing to export: no sample is labelled yet", dataset.status_advice)
 

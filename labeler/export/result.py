@@ -87,6 +87,6 @@ def unreadable_images_error(count: int, result: CommandResult) -> DoneInPart:
     """Return the error of a command that left out unreadable images."""
     return DoneInPart(
         f"left out {count} unreadable images",
-        "check their files: gleanset verify; repair them: gleanset verify --repair",
+        "restore their files from where they came: gleanset verify --repair",
         result,
     )

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,8 +99,8 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     if foreign := sorted(p for p in present.keys() - exported if not _is_reader_file(marker, p)):
         raise InputUnusable(
             f"{target} holds files that are not from an export, such as {foreign[0]}",
-            "export into a new folder, or move them away; to read moved images of an earlier "
-            "export back: labeler import",
+            "export into a new folder, or read moved images of an earlier export back: "
+            f"labeler import {shlex.quote(str(target))}",
         )
     return {name: _file_state(path) for name, path in present.items()}
 

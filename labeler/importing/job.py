@@ -268,12 +268,10 @@ def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: boo
             name for name in sorted(known_names) if fold_name(name) == fold_name(label) != ""
         ]:
             twin, other = shlex.quote(twins[0]), shlex.quote(label)
-            make = [] if twins[0] in class_names else [f"labeler classes add {twin}"]
-            separate_commands = [*make, f"labeler classes add {other}"]
             raise UsageError(
                 f"{label!r} and {twins[0]!r} are nearly the same name",
-                f"to import them as one class, first run: labeler classes add {twin} --alias "
-                f"{other}; as two: {' && '.join(separate_commands)}",
+                f"add each to import them as two classes, or as one: labeler classes add {twin} "
+                f"--alias {other} {dataset.option}",
             )
         known_names |= set() if distinct else {label}
 

@@ -170,6 +170,6 @@ def _find_images(
         if not hashes:
             raise UsageError(
                 f"no image of this dataset {words} {text!r}",
-                "see: gleanset list images, field origins",
+                "list images with their authors and pages: gleanset list images",
             )
         yield from hashes

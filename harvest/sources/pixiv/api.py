@@ -402,7 +402,7 @@ def _ask_for_token(api: PixivApi, ask: Ask, open_browser: Callable[[str], bool])
         question = _RETRY.format(url=url)
     raise NeedsLogin(
         f"the login to Pixiv failed {MAX_ATTEMPTS} times",
-        "run harvest login pixiv again, or paste an existing refresh token",
+        "paste an existing refresh token, or log in again: harvest login pixiv",
     )
 
 
