@@ -34,7 +34,7 @@ _URL_BEGINNING = re.compile(r"\s*https?://", re.IGNORECASE)
 
 
 Columns = Mapping[str, str]
-"""Column names by field of `Row`; they also match in another case (`URL`)."""
+"""Column names by field of `Row`, others than its own; they also match in another case (`URL`)."""
 DEFAULT_COLUMNS: Columns = {}
 
 
@@ -162,8 +162,11 @@ def _split(lines: Iterator[str]) -> Iterator[tuple[str, str | None]]:
 def _parquet_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[Row]:
     schema = list_columns(file)
     indices = _find_columns(file, columns, [name for name, _ in schema])
-    for name, is_single in (schema[index] for index in indices.values()):
-        if not is_single:
+    for field, index in [*indices.items()]:
+        name, is_single = schema[index]
+        if not is_single and field not in ("url", *columns):
+            del indices[field]
+        elif not is_single:
             raise InputUnusable(f"column {name!r} of {file} holds lists, not single values")
     names = sorted({schema[index][0] for index in indices.values()})
     indices = {field: names.index(schema[index][0]) for field, index in indices.items()}
@@ -231,9 +234,14 @@ def _row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
 
 
 def _find_columns(file: Path, columns: Columns, names: Sequence[str]) -> dict[str, int]:
-    """Return the index of the column of each field."""
+    """Return the index of the column of each field; of those not in `columns`, if it is there."""
     fields = {"url": "url", **columns}
-    return {field: _find_column(file, field, name, names) for field, name in fields.items()}
+    indices = {field: _find_column(file, field, name, names) for field, name in fields.items()}
+    lower_names = [name.casefold() for name in names]
+    for field in Row._fields:
+        if field not in fields and lower_names.count(field) == 1:
+            indices[field] = lower_names.index(field)
+    return indices
 
 
 def _find_column(file: Path, field: str, column: str, names: Sequence[str]) -> int:

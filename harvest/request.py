@@ -301,8 +301,8 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
     columns: Annotated[
         dict[str, str],
         Param(
-            "Column of a table, such as caption=TEXT; also for url (default: url), label, licence, "
-            "author and page.",
+            "Column of a table, such as caption=TEXT; also for url, label, licence, author and "
+            "page. Default: the column of that name.",
             option="--column",
             metavar="WHAT=NAME",
             example="caption=TEXT",

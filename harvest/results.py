@@ -76,7 +76,7 @@ class HarvestCounts(CommandResult, kw_only=True):
             "with an opt-out signal": self.reserved,
             "groups": self.groups,
             "without a group": self.without_group,
-            "reasons": self.reasons,
+            "reasons": _explain_reasons(self.reasons),
             "weak labels": self.hints,
             "keywords": _describe_parts(self.keywords),
             "sources": _describe_parts(self.sources),
@@ -96,6 +96,13 @@ class HarvestCounts(CommandResult, kw_only=True):
             "ignored, by reason": {},
         }
         return self.summary() | parts
+
+
+_REASON_HINTS = {"private address": "private address (allowed by --allow-private)"}
+
+
+def _explain_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
+    return {_REASON_HINTS.get(reason, reason): number for reason, number in reasons.items()}
 
 
 class HarvestResult(HarvestCounts, kw_only=True):
@@ -164,7 +171,7 @@ class RetryResult(CommandResult, kw_only=True):
             "rejected": self.rejected,
             "not requested": self.not_asked,
             "labels withdrawn": self.taken_back,
-            "reasons": self.reasons,
+            "reasons": _explain_reasons(self.reasons),
         }
 
 
@@ -185,7 +192,7 @@ class FramesResult(HarvestResult, kw_only=True):
             "duplicate frames": self.duplicate,
             "known frames": self.known,
             "rejected frames": self.rejected - self.video_states.get("rejected", 0),
-            "reasons": self.reasons,
+            "reasons": _explain_reasons(self.reasons),
             "left out": self.left_out,
             "damaged or unreadable videos": self.unreadable_videos,
         }

@@ -23,11 +23,11 @@ from gleanset.operations import AUTOMATIC, make_operation
 
 NO_REJECTED_SAMPLES = (
     "no sample is rejected yet, so images of other classes get one of these labels and are not "
-    "counted in likely_wrong. Look through the new labels, reject other images (labeler label "
+    "counted as likely wrong. Look through the new labels, reject other images (labeler label "
     "--reject SAMPLE, or in the window), and run baseline prelabel again"
 )
-OTHER_CLASSES = "images of other classes are not counted in likely_wrong"
-COUNTED_CLASSES = "likely_wrong includes images of classes without labels, by estimate"
+OTHER_CLASSES = "images of other classes are not counted as likely wrong"
+COUNTED_CLASSES = "likely wrong: including images of classes without labels, by estimate"
 
 
 class AcceptanceResult(AliasedResult, kw_only=True):

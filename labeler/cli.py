@@ -354,7 +354,8 @@ class LabelResult(AliasedResult, kw_only=True):
         decision = "labelled" if self.label else "rejected"
         if self.unlisted:
             decision = "unlisted person"
-        values = {**self.to_json(), "unlisted": False}
+        values = self.to_json()
+        values.pop("unlisted", None)
         return {decision if key == "decided" else key: x for key, x in values.items()}
 
 

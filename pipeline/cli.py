@@ -125,7 +125,7 @@ def status(job: CommandJob) -> CommandResult:
     epilog="Example: gleanset list samples --where label=hana | jq -c 'select(.score > 0.8)'",
 )
 @job_options()
-@click.argument("kind", type=click.Choice(KINDS.split()))
+@click.argument("kind", metavar="KIND", type=click.Choice(KINDS.split()))
 @click.option(
     "--where",
     "conditions",
@@ -134,7 +134,11 @@ def status(job: CommandJob) -> CommandResult:
     help="Only lines with this value; also searches lists, as in origins.source=bing.",
 )
 def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
-    """Print records as JSON Lines, with every field of the catalogue."""
+    """Print records as JSON Lines, with every field of the catalogue.
+
+    KIND is images, faces, samples, decisions, groups, rejections, yields, runs, predictions,
+    clusters, tracks, label-issues, confusion, snapshots, reports or missed.
+    """
     from pipeline.listing import list_records
 
     with job.open() as dataset:

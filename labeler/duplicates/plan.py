@@ -148,7 +148,7 @@ class DuplicateResult(CommandResult, kw_only=True):
             "labels changed": self.labels_changed,
             "labelled differently": self.labelled_differently,
             "hinted differently": self.hinted_differently,
-            "doubtful pairs": self.doubtful_pairs,
+            "pairs to decide": self.doubtful_pairs,
         }
 
 
@@ -527,11 +527,15 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
     new_labels = {choice.sample: choice.label or "no label" for choice in plan.choices}
 
     def describe(member: DuplicateSetMember) -> str:
-        label = member.label or " or ".join(sorted(member.hints)) or member.status
+        status = "not labelled" if member.status == "queue" else member.status
+        label = member.label or " or ".join(sorted(member.hints)) or status
         labels = dict.fromkeys((label, new_labels.get(member.key, label)))
         return f"{_name(dataset, member.key)} ({', now '.join(labels)})"
 
-    relabelled = [s for s in plan.sets if any(m.label and m.key in new_labels for m in s.members)]
+    def is_relabelled(member: DuplicateSetMember) -> bool:
+        return bool(member.label) and new_labels.get(member.key, member.label) != member.label
+
+    relabelled = [copies for copies in plan.sets if any(map(is_relabelled, copies.members))]
     unsettled = {
         "labels_changed": (relabelled, "gleanset list samples"),
         "labelled_differently": (plan.conflicts, CONFLICTS_COMMAND),

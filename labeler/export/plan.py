@@ -58,12 +58,12 @@ def plan_file(sample: Sample, image: Image, options: ExportOptions, copy: int = 
     # JPEG artifacts are visible in the flat colors of a GIF.
     is_flat = image.format == "GIF" and options.file != "jpeg"
     extension = "png" if options.file == "png" or is_flat else "jpg"
+    encoding = "PNG" if extension == "png" else _JPEG
     changes = (
-        f"re-encoded from {image.format}" if is_whole else "cropped",
+        f"re-encoded from {image.format} to {encoding}" if is_whole else f"cropped, {encoding}",
         *([f"{options.fit} to {options.size}"] if options.size else []),
         *(["grey"] if options.grayscale else []),
         *([f"augmented ({options.augmentation})"] if is_augmented else []),
-        "PNG" if extension == "png" else _JPEG,
     )
     return FilePlan("made", extension, ", ".join(changes))
 

@@ -233,6 +233,12 @@ def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> N
     assert len(pictures.requests) <= 40 + 2 * 16
 
 
+def test_refused_private_address_names_the_option(site: FaultyServer, tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_text(f"{site.url}/1.jpg\n")
+    done = run_here("harvest.cli", "urls", tmp_path / "l.txt", "-d", tmp_path / "d")
+    assert "private address (allowed by --allow-private): 1" in done.stdout
+
+
 ROWS = [
     {"URL": "/1.jpg", "TEXT": 'two "rins", running', "BY": "Yuu", "L": "CC-BY-4.0", "C": "rin"},
     {"URL": "/2.jpg", "TEXT": "日本", "BY": None, "L": None, "C": None},
@@ -278,6 +284,21 @@ def test_table_formats_are_equivalent(tmp_path: Path, name: str) -> None:
         ("/2.jpg", "日本", None, None, "other", "/2.jpg"),
         ("/3.jpg", None, "O'Hara", "CC0-1.0", "aoba", "/3.jpg"),
     ]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_columns_named_like_fields_are_used(tmp_path: Path, name: str) -> None:
+    row = {"url": "/1.jpg", "Label": "rin", "author": "Yuu", "licence": "CC0-1.0", "TEXT": "a"}
+    (tmp_path / name).write_bytes(FORMS[name]([row]))
+    (origin,) = (candidate.origin for candidate in read_list(tmp_path / name))
+    assert (origin.hint, origin.author, origin.licence) == ("rin", "Yuu", "CC0-1.0")
+    (origin,) = (c.origin for c in read_list(tmp_path / name, columns={"label": "TEXT"}))
+    assert (origin.hint, origin.author) == ("a", "Yuu")
+
+
+def test_lists_in_a_column_that_nobody_named_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "l.parquet").write_bytes(as_parquet([{"url": "/1.jpg", "label": ["a", "b"]}]))
+    assert [row.label for row in read_rows(tmp_path / "l.parquet")] == [None]
 
 
 def test_table_metadata_is_stored(site: FaultyServer, tmp_path: Path) -> None:

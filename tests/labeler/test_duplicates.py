@@ -21,7 +21,7 @@ from tools_for_tests import examples, run_here
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements
 from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Pairs, PairVerdict, Relation
-from gleanset.db.journal import PAGE_USER, Choice
+from gleanset.db.journal import MODEL, PAGE_USER, Choice
 from gleanset.db.maintenance import find_contradictions
 from gleanset.errors import UsageError
 from labeler import acceptance
@@ -277,11 +277,26 @@ def test_doubtful_pairs_are_listed_until_judged(empty: Dataset, copies: dict[str
         empty.db.execute("UPDATE pair SET verdict='doubtful' WHERE verdict='same'")
     result = run(empty, "dedup")
     assert (result["doubtful"], result["set_aside"]) == (1, 0)
+    empty.journal.apply("Clear", [Choice(copies["small"], "clear")])
+    printed = run_here("labeler.cli", "dedup", "--simulate", "-d", empty.root).checked().stdout
+    assert "pictures/large.jpg (a), pictures/small.jpg (not labelled)" in printed
     samples = run(empty, "groups", "--doubtful")["samples"]
     assert set(samples) == {copies["small"], copies["large"]}
     assert list_sets(empty, "--conflicts") == ""
     run(empty, "groups", "--same", *samples)
     assert (run(empty, "dedup")["set_aside"], list_sets(empty, "--doubtful")) == (1, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("label", "changes"), [("rin", False), ("aoba", True)])
+def test_only_other_labels_are_printed_as_changed(
+    empty: Dataset, copies: dict[str, str], label: str, changes: bool
+) -> None:
+    empty.journal.apply("Accept", [Choice(copies["large"], "label", label, MODEL)])
+    empty.journal.apply("Label", [Choice(copies["small"], "label", "rin")])
+    printed = run_here("labeler.cli", "dedup", "-d", empty.root).checked().stdout
+    assert ("labels changed:" in printed) is changes
+    assert empty.samples.get(copies["large"]).label == "rin"
 
 
 def captioned(text: str) -> Image.Image:

@@ -387,8 +387,8 @@ def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
     result = run_export(empty, tmp_path / "out")
     assert result["changes"] == {
         "originals, byte for byte": 1,
-        "re-encoded from AVIF, JPEG, quality 95, full colour": 1,
-        "re-encoded from GIF, PNG": 1,
+        "re-encoded from AVIF to JPEG, quality 95, full colour": 1,
+        "re-encoded from GIF to PNG": 1,
     }
     out = files(tmp_path / "out")
     assert set(out) == {"train/hana/drawn.png", "train/rei/photo.jpg", "train/rei/scan.tif"}

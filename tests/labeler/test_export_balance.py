@@ -105,7 +105,7 @@ def test_augmented_copies_are_reproducible_and_differ(unequal: Dataset, tmp_path
             assert ImageChops.difference(image, before).getbbox() is not None
     assert first["changes"] == {
         "originals, byte for byte": 11,
-        "re-encoded from JPEG, augmented (characters), JPEG, quality 95, full colour": 5,
+        "re-encoded from JPEG to JPEG, quality 95, full colour, augmented (characters)": 5,
     }
     with (tmp_path / "one/LICENSES.csv").open(encoding="utf-8", newline="") as file:
         rows = {row["file"]: row["changes"] for row in csv.DictReader(file)}

@@ -146,6 +146,7 @@ def test_tracks_are_named_from_a_page_without_the_window(tracked: Dataset, tmp_p
     )
     done = run_here("labeler.cli", *label, "--unlisted", "--track", unlisted).checked()
     assert "unlisted person: " in done.stdout
+    assert "unlisted: no" not in done.stdout
     run_here("labeler.cli", *label, "--reject", "--track", rejected).checked()
     states = {stored.track.name: stored for stored in stored_tracks(tracked)}
     assert states[named].label == "hana"
