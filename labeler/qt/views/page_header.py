@@ -73,8 +73,8 @@ def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescr
         tuple(sections),
         tr("Enter: all correct ({count})"),
         tr(
-            "Enter: all correct · 1–9: another class for a face · click: exclude a face · "
-            "Ctrl+Z: undo · F1: all keys"
+            "Enter: all correct · 1–9: another class for a face · A–Z: type its name · "
+            "click: exclude a face · Ctrl+Z: undo · F1: all keys"
         ),
         placeholder,
     )
