@@ -234,6 +234,8 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> LabelIssuesRes
         labelled=search.labelled,
         evaluated=search.evaluated,
         agree=search.accuracy,
+        tested=search.tested,
+        classes=search.classes,
         label_issues=len(search.issues),
         confident=search.confident,
         report=str(report),

@@ -250,6 +250,8 @@ class LabelIssuesResult(CommandResult, kw_only=True):
     labelled: int
     evaluated: int
     agree: float
+    tested: int
+    classes: int
     label_issues: int
     confident: int
     report: str
@@ -260,10 +262,10 @@ class LabelIssuesResult(CommandResult, kw_only=True):
         issues = f"{self.label_issues:,} of {count(self.evaluated, 'label')}"
         if self.label_issues:
             issues += f", {self.confident:,} of them confident"
-        lines: Summary = {
-            "label issues": issues,
-            "out-of-fold agreement": f"{self.agree:.1%} of labels, {count(self.folds, 'fold')}",
-        }
+        agreement = f"{self.agree:.1%} of labels, {count(self.folds, 'fold')}"
+        if self.tested < self.classes:
+            agreement += f", {describe_coverage(self.tested, self.classes)}"
+        lines: Summary = {"label issues": issues, "out-of-fold agreement": agreement}
         if left_out := self.labelled - self.evaluated:
             lines["not held out"] = count(left_out, "image")
         if self.samples:
@@ -299,7 +301,7 @@ class ComparisonResult(CommandResult, kw_only=True):
             "compared on": ", ".join(compared_on),
             "not tested": ", ".join(shorten_list(comparison.untested)),
             "majority-class baseline": f"{comparison.commonest_class:.1%}",
-            "left out": comparison.left_out,
+            "left out": comparison.left_out or "",
         }
 
 

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from baseline.evaluation.metrics import describe_coverage
 from baseline.features.backbone import Backbone, FeaturePart
 from baseline.features.features import FeatureSpec, compute_features
 from baseline.features.scaling import Scaling, limit_threads
@@ -142,6 +143,7 @@ class PrelabelFacts(msgspec.Struct, kw_only=True):
     classes: int | None = None
     clusters: int = 0
     held_out: int = 0
+    held_out_classes: int | None = None
     accuracy: float | None = None
     given_together: int = 0
     rejected: int = 0
@@ -192,13 +194,16 @@ class PrelabelReport(CommandResult, kw_only=True):
         return lines | {"next": self.next}
 
     def _describe_agreement(self, facts: PrelabelFacts) -> dict[str, str]:
-        if not facts.held_out or facts.accuracy is None:
+        if facts.classes is None or facts.accuracy is None:
             return {}
         samples = count(facts.labelled, "labelled sample")
         others = ""
         if facts.held_out < facts.labelled:
             samples = f"{facts.held_out:,} of {samples}"
             others = "; others are copies, not reviewed, or their class is in one group only"
+        tested = facts.held_out_classes
+        if tested is not None and tested < facts.classes:
+            samples += f", {describe_coverage(tested, facts.classes)}"
         name = "out-of-fold accuracy"
         if together := facts.given_together:
             # Such labels may be wrong together, so the figure is not an accuracy.

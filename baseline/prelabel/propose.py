@@ -207,6 +207,7 @@ def _evaluate_held_out(held_out: OutOfFold, y: Indices) -> dict[str, object]:
     labels, probabilities = y[held_out.at], held_out.probabilities
     return {
         "held_out": len(labels),
+        "held_out_classes": len(np.unique(labels)),
         "accuracy": float((probabilities.argmax(1) == labels).mean()),
         "ece": calibration_error(probabilities, labels).ece,
     }

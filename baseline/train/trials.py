@@ -74,12 +74,15 @@ from gleanset.work.progress import Progress
 class LabelIssueSearch:
     """Label issues of a dataset, by a run's settings.
 
-    `evaluated` of the `labelled` samples have out-of-fold predictions, with this `accuracy`.
+    `evaluated` of the `labelled` samples have out-of-fold predictions, with this `accuracy`; they
+    are of the classes `tested` of all `classes`.
     """
 
     labelled: int
     evaluated: int
     accuracy: float
+    tested: int
+    classes: int
     issues: tuple[LabelIssue, ...]
 
     @property
@@ -121,7 +124,10 @@ def find_label_issues(
     LabelIssues(dataset.db).replace(issues)
     reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     accuracy = float(outputs.right[reviewed].mean()) if reviewed else 0.0
-    return LabelIssueSearch(len(samples), len(outputs), accuracy, tuple(issues))
+    tested = len(np.unique(outputs.y))
+    return LabelIssueSearch(
+        len(samples), len(outputs), accuracy, tested, len(examples.classes), tuple(issues)
+    )
 
 
 def list_label_issues(

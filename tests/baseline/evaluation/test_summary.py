@@ -10,7 +10,7 @@ from baseline.evaluation.metrics import (
     compute_class_scores,
     compute_classification_metrics,
 )
-from baseline.evaluation.summary import TrainedRun
+from baseline.evaluation.summary import LabelIssuesResult, TrainedRun
 from baseline.train.trials import CrossValidationResult, FoldScore
 from gleanset.records import Interval
 
@@ -98,3 +98,21 @@ def test_folds_name_untested_classes_and_many_accuracies() -> None:
     assert (lines["not tested"], lines["left out"]) == ("mei", "3 not held out")
     assert lines["folds"] == "50.0% to 77.5% (standard deviation 10.0%)"
     assert "label issues" not in lines
+
+
+def test_label_issues_name_the_number_of_classes_that_were_held_out() -> None:
+    result = LabelIssuesResult(
+        run="r",
+        folds=5,
+        labelled=12,
+        evaluated=8,
+        agree=1.0,
+        tested=2,
+        classes=3,
+        label_issues=0,
+        confident=0,
+        report="report.html",
+        samples=[],
+    )
+    agreement = "100.0% of labels, 5 folds, images of 2 of 3 classes"
+    assert result.summary()["out-of-fold agreement"] == agreement

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from baseline.evaluation.outputs import Floats, Indices, calibration_error
-from baseline.prelabel.prelabeling import max_wrong_count
+from baseline.prelabel.prelabeling import PrelabelReport, max_wrong_count
 from baseline.prelabel.propose import PrelabelResult, choose_label_next, outlier_scores
 from baseline.prelabel.propose import propose as propose_by_groups
 from curation.similarity.class_learning import MIN_BACKGROUND_SAMPLES, TrainingRows, vote_by_name
@@ -474,3 +474,15 @@ def test_expected_errors_hold_for_known_classes() -> None:
         unknown += int((KIND >= KNOWN).sum())
     assert 0.3 * expected < wrong < expected
     assert wrong + unknown > 1.5 * expected
+
+
+def test_classes_in_one_group_only_are_not_held_out() -> None:
+    vectors, truth = draw_blobs(12)
+    samples = make_samples(truth, set(range(len(truth))))
+    groups = {s.key: s.key if s.label == CLASSES[0] else str(s.label) for s in samples}
+    facts = propose_by_groups(samples, vectors, groups).facts
+    assert (facts["held_out"], facts["held_out_classes"]) == (12, 1)
+
+    report = PrelabelReport(prelabel=1, facts=facts, label_next=[], seconds={})
+    tested = f"12 of {len(truth)} labelled samples, images of 1 of {len(CLASSES)} classes"
+    assert tested in report.summary()["out-of-fold accuracy"]
