@@ -7,6 +7,7 @@ from gleanset.db.faces import Tracks
 from gleanset.db.proposals import Proposals, list_clusters
 from gleanset.db.sorting import SortingQueue
 from gleanset.platform import has_display
+from gleanset.settings import SplitSettings, parse_split_settings
 
 PRELABEL_COMMAND = "baseline prelabel"
 TRACKS_COMMAND = "labeler gallery tracks.html --tracks"
@@ -16,6 +17,22 @@ CLUSTERS_COMMAND = "labeler gallery clusters.html --clusters"
 def has_window() -> bool:
     """Return whether PySide6 is installed and a display is available."""
     return find_spec("PySide6") is not None and has_display()
+
+
+def suggest_review(dataset: Dataset, split: SplitSettings) -> list[str]:
+    """Return the commands that let unreviewed labels into val and test."""
+    on_page = ("labeler gallery faces.html", "labeler label CLASS SAMPLE")
+    review = ("labeler --view review",) if has_window() else on_page
+    again = f"labeler split --seed {split.seed + 1}"
+    return [f"{command} {dataset.option}" for command in (*review, again)]
+
+
+def suggest_larger_test(dataset: Dataset, *, unseen: bool) -> list[str]:
+    """Return the commands that give images to val and test; none if only more images would."""
+    split = parse_split_settings(dataset.samples.get_split_settings())
+    if split is None or "0" in split.ratio.split(":"):
+        return [f"labeler split --ratio 8:1:1 {dataset.option}"]
+    return suggest_review(dataset, split) if unseen else []
 
 
 def suggest_labelling_command(dataset: Dataset) -> str | None:

@@ -193,7 +193,6 @@ VAL_SHARE = 0.125
 MIN_CLASS_SIZE = 8
 """Smallest class that is split: of three images, one is a third of the training data
 (docs/experiments.md)."""
-_VAL_FIX = "to give it a share: labeler split --ratio 8:1:1"
 
 
 def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
@@ -209,7 +208,7 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     reviewed = [sample for sample in train if sample.key not in examples.unseen]
     val_groups = _choose_val_groups(reviewed, groups, seed)
     if not val_groups:
-        return examples, f"val is empty and train is too small to split off one; {_VAL_FIX}"
+        return examples, "val is empty and train is too small to split off one"
     parts = {
         name: tuple(s for s in train if (groups[s.key] in val_groups) is (name == "val"))
         for name in ("train", "val")
@@ -217,7 +216,7 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     parts["val"] = tuple(s for s in parts["val"] if s.key not in examples.unseen)
     notice = (
         f"val is empty: {len(parts['val'])} of the {len(train)} images of train "
-        f"(whole groups) are used as val; {_VAL_FIX}"
+        "(whole groups) are used as val; to give it a share: labeler split --ratio 8:1:1"
     )
     return replace(examples, splits=examples.splits | parts), notice
 

@@ -21,6 +21,7 @@ from baseline.evaluation.metrics import (
     read_metrics,
 )
 from baseline.evaluation.report.page import REPORT
+from curation.labelling_command import suggest_larger_test
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.errors import InputUnusable
@@ -49,7 +50,7 @@ class TrainedRun(CommandResult, kw_only=True):
     without images. `metrics` are those of the printed split, None if the files of the run are gone.
     """
 
-    ONLY_PRINTED = ("metrics", "option")
+    ONLY_PRINTED = ("metrics", "option", "commands")
 
     run: str
     classes: int
@@ -66,6 +67,7 @@ class TrainedRun(CommandResult, kw_only=True):
     report: str = ""
     metrics: SplitMetrics | None = None
     option: str = ""
+    commands: list[str] = []
 
     @classmethod
     def from_run(cls, dataset: Dataset, run: str, fields: Mapping[str, Any]) -> TrainedRun:
@@ -78,6 +80,8 @@ class TrainedRun(CommandResult, kw_only=True):
             result.report = str((folder / REPORT).absolute())
         with suppress(InputUnusable):
             result.metrics = read_metrics(folder).splits.get(result.printed_split)
+        if not (result.val and result.test):
+            result.commands = suggest_larger_test(dataset, unseen=bool(result.unseen_labels))
         return result
 
     @property
@@ -101,10 +105,8 @@ class TrainedRun(CommandResult, kw_only=True):
         lines["run"] = self.run
         lines["report"] = self.report
 
-        commands = ["baseline predict IMAGE", "webapp serve"]
-        if split != "test":
-            commands.insert(0, "labeler split --ratio 8:1:1")
-        lines["next"] = [f"{command} {self.option}" for command in commands]
+        uses = ("baseline predict IMAGE", "webapp serve")
+        lines["next"] = [*self.commands, *(f"{command} {self.option}" for command in uses)]
         return {name: text for name, text in lines.items() if text}
 
     def brief(self) -> Summary:

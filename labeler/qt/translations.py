@@ -32,6 +32,7 @@ SPLIT_TEXTS = (
     "far from the ratio: {sizes} of {count} images, because {reason}",
     "earlier splits are kept",
     "the classes have too few images",
+    "labels that no person has reviewed stay in train",
     "near duplicates and scenes stay together in {number} groups, the largest of {count} images",
     "{label}: nothing in {split}",
     "fewer than {count} test images per class: their accuracy is uncertain",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from curation.labelling_command import suggest_review
 from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -102,7 +103,13 @@ class SplitResult(CommandResult):
     """
 
     ONLY_PRINTED = ("tied_files",)
-    ONLY_IN_FULL = ("classes", "largest_group", "looked_for_copies", "val_and_test_labels_by")
+    ONLY_IN_FULL = (
+        "next",
+        "classes",
+        "largest_group",
+        "looked_for_copies",
+        "val_and_test_labels_by",
+    )
 
     train: int
     val: int
@@ -125,12 +132,15 @@ class SplitResult(CommandResult):
     looked_for_copies: dict[str, int] = {}
     labelled_differently: dict[str, Any] = {}
     tied_files: dict[str, Any] = {}
+    next: list[str] = []
 
     def summary(self) -> dict[str, Any]:
         """Return the result with short tables instead of all classes."""
         summary = self.to_json() | {"classes": class_table(SPLITS, self.classes)}
         summary["tied"] = self.tied_files or self.tied
         summary["short"] = shorten_list(self.short)
+        unreviewed = self.unreviewed_labels.items()
+        summary["unreviewed_labels"] = {name.replace("_", " "): n for name, n in unreviewed if n}
         summary["classes_with_few_test_images"] = summary.pop("few_test_images", [])
         summary["classes_too_small_for_test"] = _list_sizes(self.classes_too_small_for_test)
         summary["classes_with_other_test_size"] = _list_sizes(self.classes_with_other_test_size)
@@ -148,7 +158,8 @@ class SplitPlan:
     `left_out` has the reason for each sample without a split, `conflicting` the labels that copies
     contradict, `tied` counts groups that were in several splits before, `moved` samples that were
     in another split. `unseen` are samples whose labels no person has seen, `judged_by` the number
-    of val and test labels by provenance. `uneven` names splits far from their share.
+    of val and test labels by provenance. `uneven` names splits far from their share; if
+    unseen labels would fill them, the plan `lacks_reviews`.
 
     With a number of test images per class, `too_small` has the test images of classes with too few
     images for it, and `not_exact` those of other classes whose number is another one.
@@ -167,6 +178,7 @@ class SplitPlan:
     unseen: frozenset[str] = frozenset()
     judged_by: dict[str, int] = field(default_factory=dict)
     uneven: list[str] = field(default_factory=list)
+    lacks_reviews: bool = False
     too_small: dict[str, int] = field(default_factory=dict)
     not_exact: dict[str, int] = field(default_factory=dict)
 
@@ -260,6 +272,8 @@ def split_dataset(
 
     result = plan.result().with_facts(copies)
     result.tied_files = _tied_files(dataset, plan)
+    if plan.lacks_reviews:
+        result.next = suggest_review(dataset, settings)
     return result.with_facts(conflicting_label_summary(dataset, plan.conflicting))
 
 
@@ -366,8 +380,12 @@ def _list_uneven(plan: SplitPlan, spec: SplitSpec, judging: Sequence[SplitGroup]
     largest = max((len(group.members) for group in judging), default=0)
     in_groups = f"{count(len(judging), 'group')}, the largest of {count(largest, 'image')}"
     reason = "earlier splits are kept"
-    if min(shares.values()) * total < (1 if largest > 1 else tolerance):
+    needed = 1 if largest > 1 else tolerance
+    if min(shares.values()) * total < needed:
+        plan.lacks_reviews = min(shares.values()) * len(plan.splits) >= needed
         reason = "the classes have too few images"
+        if plan.lacks_reviews:
+            reason = "labels that no person has reviewed stay in train"
     elif largest > 1:
         reason = f"near duplicates and scenes stay together in {in_groups}"
     sizes_text = f"{', '.join(far)} of {count(total, 'image')}"

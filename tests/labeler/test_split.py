@@ -8,6 +8,7 @@ from duplicate_images import COPIES, add_picture, drawing, encoded
 from labeler_makers import Group, add_faces, add_groups, add_image, label, sample_states
 from labelled_images import run_labeler
 
+from curation.labelling_command import suggest_larger_test
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements
 from gleanset.db.duplicates import Pairs, PairVerdict
@@ -411,6 +412,25 @@ def test_confirmed_label_may_be_test(empty: Dataset) -> None:
     plan = split_dataset(empty, seed=1)
     assert plan.table["hana"] == {"train": 19, "val": 2, "test": 3}
     assert "unreviewed_labels" not in plan.result().to_json()
+
+
+def test_split_that_lacks_reviews_says_so(empty: Dataset) -> None:
+    model = add_samples(empty, "model", 20, MODEL)
+    add_samples(empty, "hand", 3, "person")
+    assert suggest_larger_test(empty, unseen=True) == [
+        f"labeler split --ratio 8:1:1 {empty.option}"
+    ]
+    printed = run_labeler("split", "--seed", "3", "-d", empty.root).checked().stdout
+    assert "because labels that no person has reviewed stay in train" in " ".join(printed.split())
+    assert "in train: 20" in printed
+    commands = run_labeler("split", "-d", empty.root, "--json").json["next"]
+    assert commands[-1] == f"labeler split --seed 4 {empty.option}"
+    assert commands == suggest_larger_test(empty, unseen=True)
+    # With all of them reviewed only more images would help.
+    empty.journal.apply("Clear", [Choice(key, "clear") for key in model])
+    result = run_labeler("split", "-d", empty.root, "--json").json
+    assert "the classes have too few images" in result["uneven"][0]
+    assert suggest_larger_test(empty, unseen=False) == result.get("next", []) == []
 
 
 def test_unseen_label_in_old_split_is_moved_to_train(empty: Dataset) -> None:

@@ -348,6 +348,7 @@ def test_summary_of_run_without_test(tmp_path: Path) -> None:
         copies=None,
         metrics=read_metrics(tmp_path).val,
         option="-d 'my pets'",
+        commands=["labeler split --ratio 8:1:1 -d 'my pets'"],
     )
     words = done.summary()
     assert words["most confused"] == f"{names[0]} as cat (3/8); dog as cat (2/4)"
