@@ -124,7 +124,7 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
             for part in self.exceptions[:MAX_LISTED_CLASSES]
         ]
         if others := len(self.exceptions) - len(listed):
-            listed.append(f"{others} others")
+            listed.append(count(others, "other"))
         return f"{words} except {', '.join(listed)}"
 
 

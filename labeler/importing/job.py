@@ -17,6 +17,7 @@ from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import Store
+from gleanset.html.words import count
 from gleanset.images.cropping import CropGeometry, FaceCropper, clip_box
 from gleanset.images.decode import DecodedImage, decode
 from gleanset.images.staging import StageBytes, read_image_file
@@ -145,13 +146,12 @@ class ImportResult(AliasedResult, kw_only=True):
             for name in ("unreadable_folders", "groups", "without_group")
             if facts.get(name)
         }
-        for count, names in (("disputed", "disputed_files"), ("missing", "missing_files")):
-            facts.pop(count, None)
-            facts.pop(names, None)
+        for name in ("disputed", "disputed_files", "missing", "missing_files"):
+            facts.pop(name, None)
         return facts | {
             "also": other_units,
-            f"{self.disputed} disputed samples": self.disputed_files,
-            f"{self.missing} names without an image": self.missing_files,
+            count(self.disputed, "disputed sample"): self.disputed_files,
+            f"{count(self.missing, 'name')} without an image": self.missing_files,
         }
 
 

@@ -196,7 +196,7 @@ def test_printed_counts_add_up_to_the_files(tmp_path: Path) -> None:
     counts = re.search(r"^files: .*$", printed, re.MULTILINE)
     assert counts
     assert counts[0] == "files: 6, added: 3, duplicate: 1, rejected: 1, ignored: 1"
-    assert "1 disputed samples:" in printed
+    assert "1 disputed sample:" in printed
 
 
 @pytest.mark.posix("names that are not text")
