@@ -132,6 +132,22 @@ def test_transparent_gray_of_any_depth(depth: int) -> None:
     assert [pixels.getpixel((x, 0))[0] for x in range(8)] == expected  # type: ignore[index]
 
 
+def test_transparent_gray_of_an_animation() -> None:
+    frame = chunk(b"fcTL", struct.pack(">5I2H2B", 0, 8, 2, 0, 0, 1, 9, 0, 0))
+    before = (
+        chunk(b"acTL", struct.pack(">II", 2, 0)),
+        chunk(b"tRNS", struct.pack(">H", 5)),
+        frame,
+    )
+    pixels_of_next = struct.pack(">I", 2) + zlib.compress(bytes(10))
+    after = chunk(b"fcTL", struct.pack(">5I2H2B", 1, 8, 2, 0, 0, 1, 9, 0, 0))
+    after += chunk(b"fdAT", pixels_of_next)
+    row = pack_bits([5, 4] * 4, 4)
+    image = decode(make_png([row] * 2, 4, 0, *before, after=after))
+    assert image.frames == 2
+    assert [image.pixels.getpixel((x, 0)) for x in (0, 1)] == [(255,) * 3, (68,) * 3]
+
+
 def test_transparent_color_of_16_bits_is_compared_exactly() -> None:
     # The second and third differ in the low byte only.
     colors = [(0, 0, 0), (0x1234, 0x5678, 0x9ABC), (0x1234, 0x5678, 0x9ABD), *[(9, 9, 9)] * 5]
@@ -158,10 +174,17 @@ UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 
 
 def make_tiff(
-    values: Sequence[float], bits: int, photometric: int, sample_format: int, order: str
+    values: Sequence[float],
+    bits: int,
+    photometric: int,
+    sample_format: int,
+    order: str,
+    *,
+    samples: int | None = None,
+    planes: int = 1,
 ) -> bytes:
-    """Return an uncompressed TIFF of one row, gray or RGB."""
-    samples = 3 if photometric == RGB else 1
+    """Return an uncompressed TIFF of one row, gray (of two samples: with alpha) or RGB."""
+    samples = samples or (3 if photometric == RGB else 1)
     codes = {(32, FLOAT): "f", (64, FLOAT): "d", (16, SIGNED): "h", (16, UNSIGNED): "H"}
     codes |= {(32, UNSIGNED): "I"}
     if code := codes.get((bits, sample_format)):
@@ -170,13 +193,15 @@ def make_tiff(
         data = pack_bits([int(value) for value in values], bits)
     width = len(values) // samples
     numbers = {256: width, 257: 1, 259: 1, 262: photometric, 277: samples, 278: 1, 279: len(data)}
-    offset = 8 + 2 + 12 * 10 + 4
+    numbers[284] = planes
+    offset = 8 + 2 + 12 * 11 + 4
     lists = struct.pack(f"{order}3H", *[bits] * 3) + struct.pack(f"{order}3H", *[sample_format] * 3)
     tags = {tag: struct.pack(f"{order}HHII", tag, 4, 1, number) for tag, number in numbers.items()}
     tags[273] = struct.pack(f"{order}HHII", 273, 4, 1, offset + len(lists))
     for tag, value, place in ((258, bits, offset), (339, sample_format, offset + 6)):
-        if samples == 1:
-            tags[tag] = struct.pack(f"{order}HHIHxx", tag, 3, 1, value)
+        if samples < 3:
+            both = (value, value if samples == 2 else 0)
+            tags[tag] = struct.pack(f"{order}HHIHH", tag, 3, samples, *both)
         else:
             tags[tag] = struct.pack(f"{order}HHII", tag, 3, 3, place)
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
@@ -207,6 +232,20 @@ def test_deep_color_tiff_is_read(bits: int) -> None:
     first = [pixels.getpixel((x, 0)) for x in range(3)]
     assert first == [(255, 0, 0), (0, 255, 0), (0, 0, 255)]
     assert pixels.getpixel((3, 0))[0] in (127, 128)  # type: ignore[index]
+
+
+def test_gray_of_16_bits_with_alpha_keeps_its_brightness() -> None:
+    values = [0, 65535, 32768, 65535, 65535, 65535]
+    data = make_tiff(values, 16, BLACK_IS_ZERO, UNSIGNED, "<", samples=2)
+    pixels = decode(data).pixels.convert("L")
+    assert [pixels.getpixel((x, 0)) for x in range(3)] == [0, 128, 255]
+
+
+def test_deep_colors_in_planes_are_refused() -> None:
+    # Pillow and OpenCV return other pixels.
+    data = make_tiff([65535, 0, 0, 65535, 0, 0], 16, RGB, UNSIGNED, "<", planes=2)
+    with pytest.raises(Unreadable, match="TIFF of 16-bit samples in planes"):
+        decode(data)
 
 
 def test_floats_within_one_are_not_stretched() -> None:
