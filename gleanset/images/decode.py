@@ -25,7 +25,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from gleanset import start
 from gleanset.errors import Unreadable
 from gleanset.images.color_key import apply_color_key
-from gleanset.images.deep_tiff import get_size, open_deep_tiff, read_deep_tags
+from gleanset.images.deep_tiff import check_planes, get_size, open_deep_tiff, read_deep_tags
 from gleanset.images.embedded_metadata import iter_png_chunks
 from gleanset.images.plugin_formats import HEIF, detect_heic, is_camera_raw, is_raw_preview
 from gleanset.images.repair import iter_repairs
@@ -243,8 +243,10 @@ def _decode_opened(
     if min_side and kind == "JPEG":
         part = min(1.0, min_side / max(width, height))
         image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
-    if isinstance(image, TiffImageFile) and is_raw_preview(image.tag_v2):
-        raise Unreadable("unsupported format", _CAMERA_RAW)
+    if isinstance(image, TiffImageFile):
+        check_planes(image.tag_v2)
+        if is_raw_preview(image.tag_v2):
+            raise Unreadable("unsupported format", _CAMERA_RAW)
     # Pillow rotates a TIFF upright when loading and then removes the orientation tag.
     tiff_orientation = _orientation(image) if kind == "TIFF" else 1
     frames = _load_first_frame(image, kind)
@@ -273,7 +275,7 @@ def _load_first_frame(image: ImageFile.ImageFile, kind: str) -> int:
 
 def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image:
     loaded = drop_unused_alpha(image)
-    if image.format == "PNG" and not getattr(image, "is_animated", False):
+    if image.format == "PNG" and not getattr(image, "default_image", False):
         loaded = apply_color_key(loaded, data)
     if mode == "RGB" and "icc_profile" in loaded.info:
         loaded = convert_to_srgb(loaded)

@@ -9,9 +9,10 @@ from gleanset.errors import Unreadable
 from gleanset.images.rgb import scale_values
 
 _MAGICS = (b"II*\0", b"MM\0*")
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 256, 257, 258, 262
+_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _PLANES = 256, 257, 258, 262, 284
 _SAMPLE_FORMAT, _FLOAT = 339, 3
 _WHITE_IS_ZERO = 0
+_SEPARATE = 2
 _READABLE_BITS = {"integer": (10, 12, 14, 16), "float": (32, 64)}
 
 
@@ -32,11 +33,18 @@ def get_size(tags: ImageFileDirectory_v2) -> tuple[int, int]:
     return int(tags.get(_WIDTH, 0)), int(tags.get(_HEIGHT, 0))
 
 
+def check_planes(tags: ImageFileDirectory_v2) -> None:
+    """Raise `Unreadable` for deep colors in planes: Pillow and OpenCV return wrong pixels."""
+    if max(tags.get(_BITS, (1,))) > 8 and tags.get(_PLANES) == _SEPARATE:
+        raise Unreadable("unsupported format", f"TIFF of {max(tags[_BITS])}-bit samples in planes")
+
+
 def open_deep_tiff(data: bytes, tags: ImageFileDirectory_v2) -> Image.Image:
     """Decode to 8 bits, gray or RGB, not upright. Raises `Unreadable` for other bit depths."""
     import cv2  # few images are such
     import numpy as np
 
+    check_planes(tags)
     bits = max(tags[_BITS])
     is_float = _FLOAT in tags.get(_SAMPLE_FORMAT, ())
     if bits not in _READABLE_BITS["float" if is_float else "integer"]:
@@ -45,8 +53,13 @@ def open_deep_tiff(data: bytes, tags: ImageFileDirectory_v2) -> Image.Image:
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise Unreadable("damaged", "a broken TIFF")
-    # OpenCV shifts samples to 16 bits.
-    high = None if is_float else (2**bits - 1) << (16 - bits)
+    high = None
+    if values.dtype == np.uint8:
+        # Gray with alpha, which OpenCV reduces to gray of 8 bits.
+        high = 255
+    elif not is_float:
+        # OpenCV shifts samples to 16 bits.
+        high = (2**bits - 1) << (16 - bits)
     image = scale_values(values, high, invert=tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
     if image.ndim == 3:
         image = image[..., 2::-1]
