@@ -226,6 +226,8 @@ class LabelledFiles:
         if label is None:
             self.drop(path, "annotation without a known class")
             return
+        if box is not None and (box, label) in self._labels.get(path, ()):
+            self.dropped.append((format_short_path(str(path)), "repeated annotation"))
         self.label(path, label, box)
         self._frames[path] = frame or self._frames.get(path)
 

@@ -102,6 +102,7 @@ def test_coco_prefers_image_of_its_split(tmp_path: Path) -> None:
         ({"segmentation": {"counts": [1, 2], "size": [3, 1]}}, "neither a box nor a polygon"),
         ({"segmentation": [[1]]}, "not a polygon"),
         ({"keypoints": [1, 2, 2]}, "keypoints without bbox"),
+        ({"bbox": BOX}, "repeated annotation"),
     ],
 )
 def test_unusable_coco_annotation_is_dropped(
