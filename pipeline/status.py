@@ -205,14 +205,14 @@ class StatusResult(CommandResult, kw_only=True):
 
     ONLY_PRINTED = ("is_whole",)
     WORDS = {
-        "rejections_are_listed_by": "list rejections",
-        "undecided_pairs_are_listed_by": "list undecided pairs",
+        "rejections_are_listed_by": "rejected files",
+        "undecided_pairs_are_listed_by": "pairs to decide",
     }
 
     dataset: str
+    next: str
     rejections_are_listed_by: str = ""
     undecided_pairs_are_listed_by: str = ""
-    next: str
     images: int
     faces: int
     decisions: int
@@ -239,6 +239,7 @@ class StatusResult(CommandResult, kw_only=True):
 _WORDS = {
     "set_aside": "duplicates",
     "queue": "unlabelled",
+    "retired": "no longer detected",
     "of_them_removals": "of them removal requests",
 }
 
@@ -298,7 +299,7 @@ def _images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
     images: dict[str, dict[str, int]] = {}
     for row in dataset.fetches.list_yields():
         if row.images:
-            images.setdefault(row.source, {})[row.asked or "(no hint)"] = row.images
+            images.setdefault(row.source, {})[row.asked or "(no weak label)"] = row.images
     return images
 
 

@@ -43,7 +43,7 @@ class ExportResult(CommandResult, kw_only=True):
         failed = summarize_lines(lines, self.see_failed) if lines else {}
         table = balance_table(self.balance)
         return self.to_json() | {
-            "short": shorten_list(self.short),
+            "splits without a class": shorten_list(self.short),
             "failed": failed,
             "balance": table,
         }

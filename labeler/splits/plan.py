@@ -138,7 +138,7 @@ class SplitResult(CommandResult):
         """Return the result with short tables instead of all classes."""
         summary = self.to_json() | {"classes": class_table(SPLITS, self.classes)}
         summary["tied"] = self.tied_files or self.tied
-        summary["short"] = shorten_list(self.short)
+        summary["splits_without_a_class"] = shorten_list(summary.pop("short", []))
         unreviewed = self.unreviewed_labels.items()
         summary["unreviewed_labels"] = {name.replace("_", " "): n for name, n in unreviewed if n}
         summary["classes_with_few_test_images"] = summary.pop("few_test_images", [])

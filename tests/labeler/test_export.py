@@ -523,6 +523,6 @@ def test_classes_without_a_split_are_shortened_for_people(empty: Dataset, tmp_pa
         put(empty, encode(picture(number)), f"{number}.png", label=f"class {number}")
     words = ("export", tmp_path / "out", "-d", empty.root)
     printed = run_labeler(*words).stdout.splitlines()
-    missing = printed[printed.index("short:") + 1 :]
+    missing = printed[printed.index("splits without a class:") + 1 :]
     assert missing[:6] == [f"  class {n}: nothing in test" for n in range(1, 6)] + ["  and 4 more"]
     assert len(run_labeler(*words, "--json").json["short"]) == 9

@@ -372,7 +372,7 @@ def test_status_names_undecided_pairs(dataset: Dataset, tmp_path: Path) -> None:
     labeler(dataset, "dedup")
     said = run_here("pipeline.cli", "status", "-d", dataset.root).checked().stdout
     assert "undecided pairs: 1" in said
-    assert f"labeler groups --doubtful -d {dataset.root}" in said
+    assert f"pairs to decide: labeler groups --doubtful -d {dataset.root}" in " ".join(said.split())
 
 
 def with_sticker(image: Image.Image) -> Image.Image:

@@ -111,6 +111,9 @@ def test_status_counts(empty: Dataset) -> None:
     empty.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand")
     empty.rejections.add(Rejection("facecrop", "x", "truncated"))
     empty.rejections.add(Rejection("facecrop", "y", "truncated"))
+    printed = run_here("pipeline.cli", "status", "-d", empty.root).checked().stdout
+    assert "rejected files:" in printed
+    assert printed.index("next:") < printed.index("rejected files:") < printed.index("images:")
     result = gather_status(empty).to_json()
     del result["next"], result["dataset"]
     listing_command = str(result.pop("rejections_are_listed_by"))
