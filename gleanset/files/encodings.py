@@ -42,6 +42,8 @@ _MAX_LINE_BYTES = 4_000_000
 # A cell with a letter beyond ASCII. No encoding uses these separators in its characters.
 _CELL = re.compile(rb'[^\s,;"/:]*[\x80-\xff][^\n\r\t,;"/:]*')
 _MAX_EXAMPLE_CHARACTERS = 40
+# A Latin letter beside a Greek or Cyrillic one: no word has both.
+_MIXED_SCRIPTS = re.compile("(?=[A-Za-z][\u0370-\u052f]|[\u0370-\u052f][A-Za-z])")
 _LONG_UTF8 = re.compile(rb"[\xe0-\xf4][\x80-\xbf]{2}")
 
 
@@ -232,13 +234,14 @@ def _guess_encoding(
 
 
 def _rate_text(text: str, encoding: str) -> float:
-    """Return a factor for a text, below 1.0 for symbols, capitals within words and foreign kana."""
+    """Return a factor for a text, below 1.0 for what words of its languages do not have."""
     symbols = sum(not (character.isascii() or character.isalpha()) for character in text)
     capitals = sum(a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(text))
     kana = sum("\u3040" <= character <= "\u30ff" for character in text)
+    mixtures = len(_MIXED_SCRIPTS.findall(text))
     foreign_kana = 0 if encoding in _JAPANESE else kana
-    rating: float = _SYMBOL_FACTOR ** (symbols + capitals) * _FOREIGN_KANA_FACTOR**foreign_kana
-    return rating * _FREQUENCIES.get(encoding, 1.0)
+    rating: float = _SYMBOL_FACTOR ** (symbols + capitals + mixtures)
+    return rating * _FOREIGN_KANA_FACTOR**foreign_kana * _FREQUENCIES.get(encoding, 1.0)
 
 
 def _with_example(name: str, text: bytes) -> TextEncoding:

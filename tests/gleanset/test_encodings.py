@@ -21,6 +21,7 @@ from tests.tools_for_tests import picture, run_here
 
 LISTS = [
     ("cp1252", "Léa", "Zoë Müller"),
+    ("cp1252", "été à Paris", "forêt"),
     ("cp1252", "größe", "José Núñez"),
     ("cp1250", "Škoda", "Jiří Dvořák"),
     ("cp1251", "Оля", "Иван"),
