@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import msgspec
+
 from baseline.extras import require_transfer
 from baseline.request import (
     CompareRunsRequest,
@@ -30,19 +32,14 @@ from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.hub import load_hub_models
 from gleanset.files.store import FILE_GONE
 from gleanset.html.words import count
-from gleanset.named_files import find_location
 from gleanset.request import request_options
 from gleanset.terminal import escape_name
 from gleanset.tree import summarize_ignored
 
 if TYPE_CHECKING:
+    from baseline.evaluation.compare import Comparison
     from baseline.evaluation.decision_rule import RuleRequest
-    from baseline.evaluation.summary import (
-        ComparisonResult,
-        EvaluationResult,
-        LabelIssuesResult,
-        TrainedRun,
-    )
+    from baseline.evaluation.summary import EvaluationResult, LabelIssuesResult, TrainedRun
     from baseline.prelabel.prelabeling import PrelabelReport
     from baseline.train.trials import CrossValidationResult, FoldPreview
     from baseline.use.crops import CropPlan
@@ -154,16 +151,15 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> EvaluationResult:
     require_transfer()
     from baseline.evaluation.evaluate import reevaluate_run
     from baseline.evaluation.report.page import write_report
-    from baseline.evaluation.summary import EvaluationResult, list_evaluation_warnings
 
     rule_request = _parse_rule_request(request)
     split = request.split or ("val" if rule_request.any else "test")
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
         evaluation = reevaluate_run(dataset, request.run, split, rule_request, job.progress)
-        report = write_report(dataset, evaluation.run)
-    for line in list_evaluation_warnings(evaluation):
+        evaluation.report = str(write_report(dataset, evaluation.run))
+    for line in evaluation.warnings():
         job.say(f"baseline: {line}")
-    return EvaluationResult(evaluation=evaluation, report=str(report))
+    return evaluation
 
 
 def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
@@ -182,7 +178,7 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
 @commands.command(epilog="Example: baseline compare --split val -d my-dataset")
 @job_options()
 @request_options(CompareRunsRequest)
-def compare(job: CommandJob, request: CompareRunsRequest) -> ComparisonResult:
+def compare(job: CommandJob, request: CompareRunsRequest) -> Comparison:
     """Compare runs on the images they were all evaluated on.
 
     Default: all finished runs. Stored outputs are used: run 'baseline evaluate' first to use
@@ -192,7 +188,6 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> ComparisonResult:
     """
     from baseline.data.runs import list_finished_runs
     from baseline.evaluation.compare import compare as compare_runs
-    from baseline.evaluation.summary import ComparisonResult
 
     with job.open() as dataset:
         comparison = compare_runs(
@@ -202,7 +197,7 @@ def compare(job: CommandJob, request: CompareRunsRequest) -> ComparisonResult:
         job.say(f"baseline: {_TEST_WARNING}")
     if comparison.size_warning:
         job.say(f"baseline: {comparison.split} has {comparison.size_warning}")
-    return ComparisonResult(comparison=comparison)
+    return comparison
 
 
 @commands.command(epilog="Example: baseline label-issues --folds 5 -d my-dataset")
@@ -217,30 +212,13 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> LabelIssuesRes
     require_transfer()
     from baseline.data.runs import find_finished_run
     from baseline.evaluation.report.page import write_report
-    from baseline.evaluation.summary import LabelIssuesResult, SuspectLabel
     from baseline.train.trials import find_label_issues
 
     with job.open() as dataset, dataset.stage("baseline"):
         name, folder = find_finished_run(dataset, request.run)
-        search = find_label_issues(dataset, name, folder, request.folds, job.progress)
-        report = write_report(dataset, name)
-        samples = [
-            SuspectLabel(**issue._asdict(), **find_location(dataset, issue.sample)._asdict())
-            for issue in search.issues
-        ]
-    return LabelIssuesResult(
-        run=name,
-        folds=request.folds,
-        labelled=search.labelled,
-        evaluated=search.evaluated,
-        agree=search.accuracy,
-        tested=search.tested,
-        classes=search.classes,
-        label_issues=len(search.issues),
-        confident=search.confident,
-        report=str(report),
-        samples=samples,
-    )
+        result = find_label_issues(dataset, name, folder, request.folds, job.progress)
+        result.report = str(write_report(dataset, name))
+    return result
 
 
 def _run_folder(job: CommandJob, run: str | None) -> Path:
@@ -291,7 +269,15 @@ def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
     cropping = _crop_plan(job, model.facts, path, request.detector)
     ignored: Counter[str] = Counter()
     files = expand_paths(request.paths, ignored)
-    results = _PredictionResults(job)
+    result = PredictionResult(
+        run=model.facts.run,
+        images=0,
+        parts=0,
+        rejected=0,
+        cropping=cropping.to_json(),
+        predicted=[],
+        rejections=[],
+    )
     folders = table = None
     if request.copy_to is not None:
         folders = ClassFolders(Path(request.copy_to), model.facts.classes)
@@ -301,16 +287,17 @@ def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
             table = stack.enter_context(open_prediction_table(Path(request.csv), request.top))
         predictions = predict_files(model, files, cropping.read, request.top)
         for predicted in job.progress.over(predictions, "predict"):
-            results.add(predicted)
+            result.add(predicted, job)
             if folders is not None:
                 folders.put(predicted)
             if table is not None:
                 table.add(predicted)
-    result = results.summarize(model.facts.run, cropping).with_facts(summarize_ignored(ignored))
+    result.raise_if_nothing_exists()
+    result = result.with_facts(summarize_ignored(ignored))
     result.table = request.csv or ""
     result.copied = dict(folders.counts) if folders else None
-    if request.fail and results.rejections:
-        rejected = count(len(results.rejections), "file")
+    if request.fail and result.rejected:
+        rejected = count(result.rejected, "file")
         raise DoneInPart(f"{rejected} rejected", "see the reasons in the result", result)
     return result
 
@@ -365,55 +352,38 @@ class PredictionResult(CommandResult, kw_only=True):
     ignored_reasons: dict[str, int] = {}
     table: str = ""
     copied: dict[str, int] | None = None
-    answers: dict[str, int] = {}
+    answers: Counter[str] = msgspec.field(default_factory=Counter)
+
+    def add(self, predicted: FilePrediction, job: CommandJob) -> None:
+        """Count and print a file; its predictions are kept for `--json`."""
+        if predicted.rejection is not None:
+            self.rejected += 1
+            self.rejections.append(predicted.to_json())
+        else:
+            self.images += 1
+            self.parts += len(predicted.parts)
+            self.answers.update(answer.outcome for _, answer in predicted.parts)
+        if job.as_json and predicted.rejection is None:
+            self.predicted.append(predicted.to_json())
+        elif not job.as_json:
+            for line in format_prediction(predicted):
+                job.show(line)
+
+    def raise_if_nothing_exists(self) -> None:
+        """Raise `InputUnusable` if no file exists."""
+        reasons = {rejection["reason"] for rejection in self.rejections}
+        if reasons == {FILE_GONE} and not self.images:
+            raise InputUnusable("none of these files exists", "check the names")
 
     def summary(self) -> dict[str, Any]:
         """Return the number of images and of each answer."""
         summary: dict[str, Any] = {"images": self.images}
         if self.parts != self.images:
             summary["faces"] = self.parts
-        summary |= {"rejected": self.rejected, "predictions": self.answers, "run": self.run}
+        answers = dict(self.answers.most_common())
+        summary |= {"rejected": self.rejected, "predictions": answers, "run": self.run}
         summary |= {"ignored": self.ignored or 0, "ignored reasons": self.ignored_reasons}
         return summary | {"table": self.table, "copied": self.copied or {}}
-
-
-class _PredictionResults:
-    """Prints and counts predictions."""
-
-    def __init__(self, job: CommandJob) -> None:
-        self._job = job
-        self._class_counts: Counter[str] = Counter()
-        self._images = 0
-        self._predicted: list[dict[str, object]] = []
-        self.rejections: list[dict[str, object]] = []
-
-    def add(self, predicted: FilePrediction) -> None:
-        if predicted.rejection is not None:
-            self.rejections.append(predicted.to_json())
-        else:
-            self._images += 1
-            self._class_counts.update(answer.outcome for _, answer in predicted.parts)
-        if self._job.as_json and predicted.rejection is None:
-            self._predicted.append(predicted.to_json())
-        elif not self._job.as_json:
-            for line in format_prediction(predicted):
-                self._job.show(line)
-
-    def summarize(self, run: str, cropping: CropPlan) -> PredictionResult:
-        """Return the result of the command. Raises `InputUnusable` if no file exists."""
-        reasons = {rejection["reason"] for rejection in self.rejections}
-        if reasons == {FILE_GONE} and not self._images:
-            raise InputUnusable("none of these files exists", "check the names")
-        return PredictionResult(
-            run=run,
-            images=self._images,
-            parts=self._class_counts.total(),
-            rejected=len(self.rejections),
-            cropping=cropping.to_json(),
-            predicted=self._predicted,
-            rejections=self.rejections,
-            answers=dict(self._class_counts.most_common()),
-        )
 
 
 @commands.command(epilog="Example: baseline export model.onnx -d my-dataset")

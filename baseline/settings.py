@@ -140,14 +140,6 @@ METHODS: dict[str, type[Settings]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(Settings)
 }
 _NOT_SETTABLE = {"preset", "plugin"}
-_FORMER_SETTINGS = {
-    "transfer": {
-        *("head", "dense", "batch", "dropout", "weight_decay", "optimiser", "learning_rate"),
-        *("epochs", "patience"),
-    },
-    "triplet": {"learn"},
-}
-"""Settings in runs of earlier versions that no longer exist, by method."""
 
 
 def resolve_views(settings: Transfer | Triplet, images: int) -> int:
@@ -225,15 +217,6 @@ def parse_settings(values: Mapping[str, object]) -> Settings:
         raise _validation_error(kind, values, str(error)) from error
     _check_combination(settings)
     return settings
-
-
-def parse_saved_settings(values: Mapping[str, object]) -> Settings:
-    """Convert the settings of a run, without those that only earlier versions had."""
-    former = _FORMER_SETTINGS.get(str(values.get("method")), set())
-    current = {key: value for key, value in values.items() if key not in former}
-    if current.get("balance") == "sampling":
-        current["balance"] = "weights"
-    return parse_settings(current)
 
 
 def _settings_class(values: Mapping[str, object]) -> type[Settings]:

@@ -34,7 +34,7 @@ class DetectedFace(NamedTuple):
     patch: Patch
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FrameSearch:
     """Callable that searches an image for faces; picklable."""
 
@@ -64,8 +64,7 @@ def _cut_grey(pixels: Pixels, box: Box) -> Pixels:
 def _make_patch(grey: Pixels | Patch) -> Patch:
     small = cv2.resize(grey, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA)
     values = np.asarray(small, np.float32) - np.float32(small.mean())
-    patch: Patch = (values / max(float(np.linalg.norm(values)), 1e-6)).ravel()
-    return patch
+    return (values / max(float(np.linalg.norm(values)), 1e-6)).ravel()
 
 
 def follow_face(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -13,7 +13,7 @@ from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.request import Request, WorkerCount
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,17 +71,11 @@ DetectorOptions = Annotated[
 class FaceSearchPreview(CommandResult, kw_only=True):
     """Counts of images to search, and of images to crop again."""
 
+    WORDS = {"would_search": "images to search", "would_recut": "images to crop again"}
+
     detector: str = ""
     would_search: int
     would_recut: int
-
-    def summary(self) -> dict[str, Any]:
-        """Return the counts by the names that people use."""
-        return {
-            "detector": self.detector,
-            "images to search": self.would_search,
-            "images to crop again": self.would_recut,
-        }
 
 
 class FaceSearch(Request, frozen=True, kw_only=True):
@@ -139,7 +133,7 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         return replace(CropGeometry.from_settings(crop), **changes)
 
     def run(
-        self, dataset: Dataset, progress: Progress | None = None, crop: CropSettings | None = None
+        self, dataset: Dataset, progress: Progress = NO_PROGRESS, crop: CropSettings | None = None
     ) -> FaceSearchResult:
         """Search and crop; return the counts. `crop` replaces the dataset's crop settings."""
         from facecrop.search import find_faces

@@ -16,9 +16,8 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from gleanset.errors import MissingComponent
 from gleanset.terminal import replace_controls
@@ -106,8 +105,7 @@ class ContainerDied(Exception):
     """Error of a container that exited or did not respond; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerEngine:
+class ContainerEngine(NamedTuple):
     """Container engine: its name and the path of its program."""
 
     name: str

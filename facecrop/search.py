@@ -22,7 +22,7 @@ from gleanset.images.cropping import Array, CropGeometry, FaceCropper, make_samp
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Face, FaceCrop, Region, Rejection, overlap
 from gleanset.work.pool import Outcome, run_batches
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 STAGE = "facecrop"
 # Reasons that may not occur again; all others depend on the bytes of the image.
@@ -41,7 +41,7 @@ class ImageToSearch(NamedTuple):
     regions: tuple[tuple[str, Region], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageFaces:
     """Result of a worker: crops of detections and of other faces, and faces too small to crop."""
 
@@ -86,7 +86,7 @@ class FaceSearchResult(CommandResult, kw_only=True):
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SearchWorker:
     """Callable that searches one image; small and picklable."""
 
@@ -224,7 +224,7 @@ def find_faces(
     *,
     finished: tuple[Search, ...] | None = (),
     workers: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> FaceSearchResult:
     """Search images not yet searched with these settings; crop their faces.
 
@@ -244,7 +244,7 @@ def find_faces(
             spec, FaceCropper(cutting, dataset.crops(scratch)), dataset.originals(scratch)
         )
         batches = run_batches(worker, search.items(), dataset.workers(workers))
-        for batch in (progress or Progress()).batches(batches, "faces", total=total):
+        for batch in progress.batches(batches, "faces", total=total):
             with dataset.db.transaction():
                 for outcome in batch:
                     _record(search, outcome, result, reasons)

@@ -86,7 +86,8 @@ REPORT_SOURCE = "web"
 """`Origin.source` of images that users of the web page sent with a report."""
 
 
-class Candidate(NamedTuple):
+@dataclass(frozen=True)
+class Candidate:
     """A result of a source: a URL to download, its origin, stated size, and referer to send."""
 
     url: str

@@ -211,7 +211,7 @@ def _source_tables(path: Path, members: Iterable[Member], encoding: str | None) 
 
 
 @contextmanager
-def _open_archive(path: Path, encoding: str | None = None) -> Iterator[list[Member]]:
+def _open_archive(path: Path, encoding: str | None) -> Iterator[list[Member]]:
     """Open an archive and list its files; the last entry says why the archive ends early."""
     entries: list[Entry] = []
     left = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)

@@ -20,7 +20,7 @@ from gleanset import Dataset
 from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.candidates import CandidateQueue
 from harvest.http import Client
 from harvest.http.scheduler import JobQueue, Scheduler
@@ -39,7 +39,7 @@ class DownloadRun(NamedTuple):
     """How a run opens its client and reports its progress; `simulate` downloads nothing."""
 
     open_client: Callable[[], Client]
-    progress: Progress | None = None
+    progress: Progress = NO_PROGRESS
     simulate: bool = False
 
     @contextmanager
@@ -50,7 +50,7 @@ class DownloadRun(NamedTuple):
                 yield SimulatedDownloader(dataset, client)
         else:
             with dataset.stage(stage) as scratch, self.open_client() as client:
-                yield Downloader(dataset, stage, client, scratch, self.progress or Progress())
+                yield Downloader(dataset, stage, client, scratch, self.progress)
 
 
 class Downloader:
@@ -174,15 +174,8 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
         tally += importer.tally
         reasons += importer.reasons
     tally.pop("known", None)
-    return RetryResult(
-        added=tally["added"],
-        duplicate=tally["duplicate"],
-        rejected=tally["rejected"],
-        not_asked=tally["not_asked"],
-        taken_back=tally["taken_back"],
-        reasons=dict(reasons.most_common()),
-        nothing_to_retry=not tally,
-    )
+    result = RetryResult(added=0, duplicate=0, rejected=0, nothing_to_retry=not tally)
+    return result.with_facts({**tally, "reasons": dict(reasons.most_common())})
 
 
 def _failed_candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:

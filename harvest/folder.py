@@ -38,7 +38,6 @@ from gleanset.tree import (
     walk_tree,
 )
 from gleanset.work.pool import Outcome, Processes, run_over
-from gleanset.work.progress import Progress
 from harvest.importer import Importer, ImportOptions, SimulatedImporter
 from harvest.results import HarvestCounts
 
@@ -159,7 +158,7 @@ def import_images(
         new = (file for file in files if not importer.is_known(file.origin, file.stamp))
         copied = _copy_members(new, scratch, ignored)
         outcomes = run_over(_StageImage(StageBytes(store)), copied, Processes(options.workers))
-        for outcome in (options.progress or Progress()).over(outcomes, "files", unit=" files"):
+        for outcome in options.progress.over(outcomes, "files", unit=" files"):
             _record(importer, outcome, options)
             if outcome.item.is_temporary:
                 outcome.item.path.unlink(missing_ok=True)
@@ -191,7 +190,7 @@ def _copy_members(
             yield file._replace(path=path, read=None, is_temporary=True, rejection=rejection)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _StageImage:
     stage: StageBytes
 

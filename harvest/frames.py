@@ -18,7 +18,7 @@ from gleanset.platform import count_cores
 from gleanset.records import Rejection
 from gleanset.work.cluster import Cluster
 from gleanset.work.pool import Outcome, Processes, Threads, run_over
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.importer import Importer
 from harvest.results import FramesResult, VideosPreview
 from harvest.video.frame_selector import FrameFollower
@@ -58,7 +58,7 @@ class FrameHarvest:
     sampling: Sampling
     label: str | None = None
     workers: int = 0
-    progress: Progress | None = None
+    progress: Progress = NO_PROGRESS
     follower: FrameFollower | None = None
 
     def run(self, videos: Iterable[VideoInput]) -> FramesResult:
@@ -90,7 +90,7 @@ class FrameHarvest:
             images = () if self.sampling.limit is None else (self._images,)
             self._importer = Importer(dataset, STAGE, self._store, images)
             total = sum(_lengths(inputs)) or None
-            with (self.progress or Progress()).meter("frames", total, " s of video") as meter:
+            with self.progress.meter("frames", total, " s of video") as meter:
                 self._advance = meter.advance
                 files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
                 self._sample(inputs, dataset.workers(self.workers, files=files))
@@ -98,8 +98,17 @@ class FrameHarvest:
             remove_downloads(dataset)
             self._importer.finish()
         self._raise_if_nothing()
-        self._report_subtitles()
-        self._report_pale_frames()
+        self._report_videos(
+            self._subtitled_videos,
+            "many frames have burnt-in subtitles",
+            "cut them off first: ffmpeg -i VIDEO -vf crop=iw:ih*0.85:0:0 OUT.mkv",
+        )
+        self._report_videos(
+            self._pale_videos,
+            "frames of HDR video are pale",
+            "put an ffmpeg with the filters zscale and tonemap first in PATH, such as that of "
+            "Debian or imageio-ffmpeg, and sample it in a new dataset",
+        )
         counts = self._importer.result()
         result = FramesResult(**msgspec.structs.asdict(counts), video_states=dict(self._videos))
         result.left_out = dict(self._left_out.most_common())
@@ -108,22 +117,10 @@ class FrameHarvest:
             result.unreadable_videos = summarize_lines(self._unreadable_videos, see)
         return result
 
-    def _report_subtitles(self) -> None:
-        if names := self._subtitled_videos:
+    def _report_videos(self, names: list[str], problem: str, fix: str) -> None:
+        if names:
             others = f" and {len(names) - 1} more videos" if len(names) > 1 else ""
-            (self.progress or Progress()).say(
-                f"many frames have burnt-in subtitles: {names[0]}{others}\n"
-                "hint: cut them off first: ffmpeg -i VIDEO -vf crop=iw:ih*0.85:0:0 OUT.mkv"
-            )
-
-    def _report_pale_frames(self) -> None:
-        if names := self._pale_videos:
-            others = f" and {len(names) - 1} more videos" if len(names) > 1 else ""
-            (self.progress or Progress()).say(
-                f"frames of HDR video are pale: {names[0]}{others}\n"
-                "hint: put an ffmpeg with the filters zscale and tonemap first in PATH, such as "
-                "that of Debian or imageio-ffmpeg, and sample it in a new dataset"
-            )
+            self.progress.say(f"{problem}: {names[0]}{others}\nhint: {fix}")
 
     @property
     def _left(self) -> int | None:
@@ -266,8 +263,7 @@ class FrameHarvest:
         if self.sampling.skip_openings:
             self._sampled.append((task, sampled))
             return
-        self._store_frames(task, sampled.frames)
-        self._record_video(task, sampled, len(sampled.frames))
+        self._store_video(task, sampled, sampled.frames)
 
     def _store_outside_repeats(self) -> None:
         """Store the frames outside repeated segments, at the end of a run."""
@@ -291,10 +287,7 @@ class FrameHarvest:
                 if not _is_inside(time, segments)
             ]
             spans = [(part.start, part.end) for part in segments]
-            self._store_frames(task, frames)
-            self._record_video(
-                task, sampled, len(frames), {"prints": first_seen, "left_out": spans}
-            )
+            self._store_video(task, sampled, frames, {"prints": first_seen, "left_out": spans})
         for face in (f for _, sampled in by_index for frame in sampled.frames for f in frame.faces):
             if face.crop is not None and self.dataset.samples.get(face.crop.key) is None:
                 self.dataset.crop_path(face.crop.key).unlink(missing_ok=True)
@@ -330,15 +323,16 @@ class FrameHarvest:
                     video_frames.append(frame)
         return selected
 
-    def _record_video(
+    def _store_video(
         self,
         task: VideoTask,
         sampled: SampledVideo,
-        frames: int,
+        frames: Sequence[StoredFrame],
         state: dict[str, object] | None = None,
     ) -> None:
+        self._store_frames(task, frames)
         self.dataset.videos.record(
-            task.video.origin, self.sampling.settings, sampled.seconds, frames, state
+            task.video.origin, self.sampling.settings, sampled.seconds, len(frames), state
         )
 
     def _store_frames(self, task: VideoTask, frames: Sequence[StoredFrame]) -> None:

@@ -24,7 +24,7 @@ from gleanset.files.store import Store
 from gleanset.named_files import format_origin
 from gleanset.records import Candidate, Measured, Origin, Rejection
 from gleanset.work.pool import Outcome
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.redirects import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTargets
 from harvest.results import HarvestCounts, HarvestPreview, HarvestResult
 
@@ -48,7 +48,7 @@ _FILE_SOURCES = ("folder", "archive")
 VisitState = Literal["new", "failed", "known"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ImportOptions:
     """How files are imported.
 
@@ -70,7 +70,7 @@ class ImportOptions:
     opted_out_files: list[str] = field(default_factory=list)
     unmatched_rows: list[str] = field(default_factory=list)
     workers: int = 0
-    progress: Progress | None = None
+    progress: Progress = NO_PROGRESS
     simulate: bool = False
 
 

@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gleanset import Dataset
 from gleanset.errors import (
@@ -31,8 +31,7 @@ FINAL_ERRORS = (RateLimited, NeedsLogin, MissingComponent)
 Keyword = tuple[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(NamedTuple):
     """One keyword, with the query for each source."""
 
     keyword: str
@@ -43,7 +42,7 @@ def read_keywords(
     keywords: Sequence[Keyword],
     file: Path | None,
     label: str | None,
-    encoding: str | None = None,
+    encoding: str | None,
 ) -> list[Keyword]:
     """Return the given keywords with their labels, then those of a file, without repeats.
 
@@ -81,8 +80,7 @@ def plan_searches(
     return searches
 
 
-@dataclass(frozen=True, slots=True)
-class SearchOutcome:
+class SearchOutcome(NamedTuple):
     """One source after one keyword: `error` ended it; `is_short`: the keyword lacks images."""
 
     keyword: str
@@ -145,7 +143,7 @@ def harvest_searches(
     searches: Sequence[Search],
     run: DownloadRun,
     *,
-    limit: int = DEFAULT_LIMIT,
+    limit: int,
     condition: ResultFilter | None = None,
 ) -> HarvestCounts:
     """Download up to `limit` distinct images for each keyword, over all its sources.

@@ -278,7 +278,7 @@ def _too_long(file: Path, part: str) -> InputUnusable:
 
 
 @contextmanager
-def open_list(file: Path, encoding: str | None = None) -> Iterator[io.TextIOWrapper]:
+def open_list(file: Path, encoding: str | None) -> Iterator[io.TextIOWrapper]:
     """Open the text of a list; `encoding` is used if it is not UTF-8."""
     name = encoding or "utf-8"
     try:

@@ -18,7 +18,7 @@ _MIN_REDIRECTS = 3
 _MAX_TARGETS = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RedirectedOutcome(Outcome[Candidate, Result]):
     """Outcome of a candidate that was redirected to `final_url`."""
 

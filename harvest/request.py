@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import msgspec
 
@@ -27,7 +27,7 @@ from gleanset.files.names import LEVEL_HELP
 from gleanset.named_files import rejections_command, summarize_lines
 from gleanset.request import Count, Encoding, Request, WorkerCount, as_tuple
 from gleanset.source_table import summarize_unmatched
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.lists import ListOptions, check_columns, check_list
 from harvest.opt_out_signals import SIGNALS, OptOutSignal
 from harvest.results import HarvestCounts, VideosPreview
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from harvest.video.sampling import Sampling
 
 HarvestOutcome = HarvestCounts | VideosPreview
-NO_PROGRESS = Progress(quiet=True)
 
 Label = Annotated[
     str | None,
@@ -179,7 +178,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
     single source may lack its name.
     """
 
-    COMMAND: ClassVar[str] = "harvest keyword"
+    COMMAND = "harvest keyword"
 
     keywords: Annotated[
         tuple[str | tuple[str, str], ...],
@@ -293,7 +292,7 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
 class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
     """`harvest urls`: download the addresses in lists."""
 
-    COMMAND: ClassVar[str] = "harvest urls"
+    COMMAND = "harvest urls"
 
     file: Annotated[
         str | tuple[str, ...], Param(metavar="FILE...", argument=True, required=True, path=True)
@@ -339,7 +338,7 @@ ClassLevel = Annotated[int, msgspec.Meta(ge=0)]
 class FolderRequest(Request, frozen=True, kw_only=True):
     """`harvest folder`: import folders, single images, and zip or tar archives."""
 
-    COMMAND: ClassVar[str] = "harvest folder"
+    COMMAND = "harvest folder"
 
     path: Annotated[
         str | tuple[str, ...],
@@ -434,7 +433,7 @@ class FolderRequest(Request, frozen=True, kw_only=True):
 class FramesRequest(SamplingTable, frozen=True, kw_only=True):
     """`harvest frames`: frames of videos, which are files, folders, patterns or addresses."""
 
-    COMMAND: ClassVar[str] = "harvest frames"
+    COMMAND = "harvest frames"
 
     videos: Annotated[tuple[str, ...], Param(metavar="VIDEO|DIR|URL...", argument=True, path=True)]
     label: Label = None
@@ -500,7 +499,7 @@ def make_video_inputs(
 class RetryRequest(DownloadRequest, frozen=True, kw_only=True):
     """`harvest retry`: retry failed downloads of lists and searches."""
 
-    COMMAND: ClassVar[str] = "harvest retry"
+    COMMAND = "harvest retry"
 
     reason: Annotated[
         str | None, Param("Only downloads that failed for this reason, such as 'http 403'.")
@@ -510,7 +509,7 @@ class RetryRequest(DownloadRequest, frozen=True, kw_only=True):
 class LoginRequest(Request, frozen=True, kw_only=True):
     """`harvest login`: log in to a site."""
 
-    COMMAND: ClassVar[str] = "harvest login"
+    COMMAND = "harvest login"
 
     site: Annotated[Literal["flickr", "pixiv"], Param(argument=True, required=True)]
     token_stdin: Annotated[bool, Param("Read an existing refresh token from standard input.")] = (

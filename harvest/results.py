@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, TypeVar
 
 import msgspec
@@ -153,6 +154,8 @@ class HarvestPreview(HarvestCounts, kw_only=True):
 class RetryResult(CommandResult, kw_only=True):
     """Failed downloads that were tried again."""
 
+    WORDS = {"not_asked": "not requested", "taken_back": "labels withdrawn"}
+
     added: int
     duplicate: int
     rejected: int
@@ -165,14 +168,7 @@ class RetryResult(CommandResult, kw_only=True):
         """Return the counts, or that there was nothing to retry."""
         if self.nothing_to_retry:
             return {"result": "nothing to retry"}
-        return {
-            "added": self.added,
-            "duplicate": self.duplicate,
-            "rejected": self.rejected,
-            "not requested": self.not_asked,
-            "labels withdrawn": self.taken_back,
-            "reasons": _explain_reasons(self.reasons),
-        }
+        return {**super().summary(), "reasons": _explain_reasons(self.reasons)}
 
 
 class FramesResult(HarvestResult, kw_only=True):
@@ -235,13 +231,9 @@ R = TypeVar("R", bound=HarvestCounts)
 
 def merge_results(results: Sequence[R]) -> R:
     """Return the results of several runs as that of one: counts are added, lists joined."""
-    merged = results[0]
-    for result in results[1:]:
-        sums = msgspec.structs.asdict(merged)
-        for name, value in msgspec.structs.asdict(result).items():
-            sums[name] = _add(sums[name], value)
-        merged = type(merged)(**sums)
-    return merged
+    values = zip(*map(msgspec.structs.astuple, results), strict=True)
+    merged = (reduce(_add, value) for value in values)
+    return type(results[0])(**dict(zip(results[0].__struct_fields__, merged, strict=True)))
 
 
 def _add(first: Any, second: Any) -> Any:

@@ -4,7 +4,6 @@ Only those load the model and its libraries; the HTTP process refers to function
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
@@ -27,8 +26,7 @@ BATCHED = {PREDICT}
 """These take a list of requests, and return a list of results."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
     """An uploaded image with its file name.
 
     `boxes` of faces are in pixels of the upright image; None lets the server detect them. An image

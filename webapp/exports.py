@@ -13,7 +13,7 @@ from baseline.extras import can_export
 from gleanset.errors import InputUnusable, MissingComponent
 from gleanset.files.atomic import disk_errors
 from gleanset.work.pool import Processes, run_over
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 FILE = "served.onnx"
 LOCK = f".{FILE}.lock"
@@ -21,7 +21,7 @@ EXPORT_TIMEOUT_SECONDS = 3600.0
 
 
 def served_file(
-    root: Path, run: str | None, default: str | None = None, progress: Progress | None = None
+    root: Path, run: str | None, default: str | None = None, progress: Progress = NO_PROGRESS
 ) -> Path:
     """Return the ONNX file of `run`, which may itself be one, else of the `default` run.
 
@@ -33,7 +33,7 @@ def served_file(
     return export_if_outdated(folder.resolve(), progress)
 
 
-def export_if_outdated(folder: Path, progress: Progress | None = None) -> Path:
+def export_if_outdated(folder: Path, progress: Progress = NO_PROGRESS) -> Path:
     """Return the ONNX file in a run's folder; export it if it is missing or outdated.
 
     One process exports at a time, others wait for its file. Raises `MissingComponent` without
@@ -44,7 +44,7 @@ def export_if_outdated(folder: Path, progress: Progress | None = None) -> Path:
         return out
     with disk_errors(out), FileLock(folder / LOCK):
         if not runs.is_export_current(out, folder):
-            _export(folder, out, progress or Progress())
+            _export(folder, out, progress)
     return out
 
 
@@ -82,5 +82,5 @@ def _export_here(task: tuple[Path, Path]) -> Path:
 
     folder, out = task
     root = runs.find_run_dataset(folder) or folder
-    export_run(root, str(folder), out, AUTO, Progress(quiet=True))
+    export_run(root, str(folder), out, AUTO, NO_PROGRESS)
     return out

@@ -85,7 +85,6 @@ def _unknown_rule(folder: Path | None, rule: DecisionRule) -> JsonDict | None:
 
 
 def _figures(figures: SplitMetrics) -> JsonDict:
-    interval = figures.answers.interval if figures.answers else figures.intervals.get("accuracy")
     return {
         "images": figures.count,
         "groups": figures.groups,
@@ -94,7 +93,7 @@ def _figures(figures: SplitMetrics) -> JsonDict:
         "unsure": figures.answered.unsure,
         "unsure_right": figures.answered.unsure_right,
         "accuracy_before_unknown": figures.accuracy,
-        "interval": interval,
+        "interval": figures.answered.interval,
         "commonest_class": figures.commonest_class,
         "untested": figures.untested,
         "small_sample": bool(figures.size_warning),

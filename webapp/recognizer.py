@@ -1,9 +1,8 @@
 """Computations on uploaded images: predictions, face detection, JPEG conversion."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, starmap
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,8 +28,7 @@ MAX_JPEG_SIDE = 4096
 """Pixels of the longer side; the page scales larger images anyway."""
 
 
-@dataclass(frozen=True, slots=True)
-class _ProcessedImage:
+class _ProcessedImage(NamedTuple):
     name: str
     width: int = 0
     height: int = 0

@@ -11,7 +11,7 @@ from baseline.data.samples import Examples, load_arrays
 from baseline.settings import Settings
 from gleanset import Dataset
 from gleanset.records import Sample
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS
 
 Pixels = npt.NDArray[np.uint8]
 Indices = npt.NDArray[np.int64]
@@ -32,7 +32,7 @@ def warn_of_mirrored_classes(dataset: Dataset, examples: Examples, settings: Set
         return ""
     small = msgspec.structs.replace(settings, size=SIDE, fit="stretch")
     part = replace(examples, splits=examples.splits | {"train": samples})
-    arrays = load_arrays(dataset, part, small, "train", Progress(quiet=True))
+    arrays = load_arrays(dataset, part, small, "train", NO_PROGRESS)
     pairs = find_mirrored_classes(arrays.x, arrays.y)
     if not pairs:
         return ""

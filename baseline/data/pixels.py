@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from gleanset.images.decode import decode
 from gleanset.platform import count_cores, replace_file
 from gleanset.records import Box
 from gleanset.work.pool import Processes, Threads, run_over
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 if TYPE_CHECKING:
     from gleanset.images.augmentation import Kind
@@ -48,8 +48,7 @@ def choose_readers(images: int) -> Processes | Threads:
     return Processes(min(count_cores(), images // IMAGES_PER_PROCESS))
 
 
-@dataclass(frozen=True, slots=True)
-class PixelSource:
+class PixelSource(NamedTuple):
     """The crop of a sample, or its original image and box."""
 
     key: str
@@ -59,7 +58,7 @@ class PixelSource:
     angle: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PixelReader:
     """Reads a sample as `size` x `size` pixels; picklable for worker processes."""
 
@@ -100,15 +99,14 @@ VIEW_SEED = 0
 """Independent of the seed of a run, so that all runs use the same cached features."""
 
 
-@dataclass(frozen=True, slots=True)
-class ViewRequest:
+class ViewRequest(NamedTuple):
     """A sample and the numbers of its views to read."""
 
     source: PixelSource
     views: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ViewReader:
     """Reads views of a sample: 0 is the plain image, the others are augmented by `kind`.
 
@@ -181,8 +179,7 @@ MAX_CACHED_FILES = 6
 """Enough for three splits in two sizes; the least recently used are removed."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedPixels:
+class DecodedPixels(NamedTuple):
     """Memory-mapped pixels (uint8, N x C x H x W) of the sources at `rows`."""
 
     x: Pixels
@@ -193,7 +190,7 @@ def decode_all(
     folder: Path,
     sources: Sequence[PixelSource],
     read: PixelReader,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> DecodedPixels:
     """Return the pixels of the readable sources, in order.
 
@@ -213,7 +210,7 @@ def decode_all(
             _evict_files(folder)
             partial = folder / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
             try:
-                rows = _decode(partial, sources, read, progress or Progress())
+                rows = _decode(partial, sources, read, progress)
                 if rows == all_rows:
                     replace_file(partial, path)
                     return _memory_map(path, shape, rows)

@@ -209,7 +209,7 @@ def find_run_folder(root: Path, run: str | None) -> Path:
         return find_finished_run(dataset, run)[1]
 
 
-def find_newest_run_folder(root: Path, run_or_preset: str | None = None) -> Path:
+def find_newest_run_folder(root: Path, run_or_preset: str | None) -> Path:
     """Return the folder of the latest finished run of the dataset `root`.
 
     Raises `InputUnusable` or `DatasetMissing`.

@@ -19,10 +19,10 @@ from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
 from gleanset.errors import InputUnusable
 from gleanset.records import SPLITS, Sample
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Examples:
     """Classes in order, and the samples of each split.
 
@@ -109,7 +109,7 @@ def load_arrays(
     examples: Examples,
     settings: Settings,
     split: str,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> Arrays:
     """Read the pixels of a split, in the order of its samples.
 
@@ -144,7 +144,7 @@ def pixel_sources(dataset: Dataset, samples: Sequence[Sample]) -> Iterator[Pixel
             yield PixelSource(sample.key, crop, original, sample.box, sample.angle)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Arrays:
     """The images of one split.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,17 +27,22 @@ from baseline.evaluation.intervals import (
 from baseline.evaluation.metrics import (
     compute_class_scores,
     compute_classification_metrics,
+    describe_coverage,
     mean_f1,
     read_metrics,
 )
 from baseline.evaluation.outputs import Indices, Outputs, calibration_error, load_outputs, softmax
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
+from gleanset.command_result import CommandResult
 from gleanset.errors import InputUnusable
+from gleanset.html.words import count
+from gleanset.named_files import shorten_list
 from gleanset.records import Interval
+from gleanset.terminal import format_table
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ComparedRun:
     """Metrics of one run.
 
@@ -59,8 +65,13 @@ class ComparedRun:
     against: PairedComparison | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+COMPARISON_COLUMNS = (
+    *("run", "accuracy", "95% CI", "vs first", "p", "log loss", "ECE", "macro F1", "seconds"),
+    "parameters",
+)
+
+
+class Comparison(CommandResult):
     """Runs on the `count` images of `split` that all have outputs for; others are `left_out`.
 
     `untested` of the `classes` have none of these images.
@@ -81,9 +92,42 @@ class Comparison:
         """A warning if there are few groups, or empty."""
         return small_sample_warning(self.groups, self.effective_groups)
 
+    def lines(self, indent: str = "") -> list[str]:
+        """Return a table of the runs, then what they were compared on."""
+        table = format_table([COMPARISON_COLUMNS, *map(_comparison_row, self.runs)])
+        return [f"{indent}{line}" for line in table] + super().lines(indent)
 
-@dataclass(frozen=True, slots=True)
-class _RunOutputs:
+    def summary(self) -> dict[str, Any]:
+        """Return what the runs were compared on."""
+        images = f"{count(self.count, 'image')} of {self.split}"
+        compared_on = [images, count(self.groups, "group")]
+        if self.untested:
+            tested = self.classes - len(self.untested)
+            compared_on.append(describe_coverage(tested, self.classes))
+        return {
+            "compared on": ", ".join(compared_on),
+            "not tested": ", ".join(shorten_list(self.untested)),
+            "majority-class baseline": f"{self.commonest_class:.1%}",
+            "left out": self.left_out or "",
+        }
+
+
+def _comparison_row(row: ComparedRun) -> tuple[str, ...]:
+    interval = f"{100 * row.interval.low:.1f}-{row.interval.high:.1%}" if row.interval else "-"
+    difference = "-"
+    p = "-"
+    if row.against is not None:
+        mark = "*" if row.against.clear else ""
+        difference = f"{row.against.difference:+.1%}{mark}"
+        p = f"{row.against.p:.3g}"
+    return (
+        *(row.run, f"{row.accuracy:.1%}", interval, difference, p),
+        *(f"{row.log_loss:.3f}", f"{row.ece:.3f}", f"{row.macro_f1:.3f}", f"{row.seconds:.0f}"),
+        "-" if row.parameters is None else f"{row.parameters:,}",
+    )
+
+
+class _RunOutputs(NamedTuple):
     """Calibrated outputs of a run, and the predictions users get (N), which may be `UNKNOWN`.
 
     Labels are names, because class numbers may differ by run.
@@ -110,7 +154,7 @@ class _RunOutputs:
         """Return the outputs of these samples, in this order."""
         rows = {key: row for row, key in enumerate(self.outputs.keys)}
         index = np.array([rows[key] for key in keys], dtype=np.int64)
-        return replace(self, outputs=self.outputs.at(index), predicted=self.predicted[index])
+        return self._replace(outputs=self.outputs.at(index), predicted=self.predicted[index])
 
 
 def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
@@ -159,8 +203,7 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
         )
     classes = tuple(read_metrics(folder).classes)
     rule = load_decision_rule(folder)
-    gallery = outputs.distances is None
-    similarity = compute_output_similarity(outputs, classes, rule, gallery=gallery)
+    similarity = compute_output_similarity(outputs, classes, rule)
     predicted = decide(outputs.logits, classes, rule, similarity).classes
     scores = calibrate_with_rule(outputs.logits, classes, rule)
     return _RunOutputs(name, folder, classes, replace(outputs, logits=scores), predicted)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, Self
@@ -206,7 +205,6 @@ def load_decision_rule(folder: Path) -> DecisionRule:
 
 
 SCALE_FILE = "feature_scale.json"
-FORMER_SCALE_FILE = "familiarity.json"
 GALLERY_SCALE = 20.0
 """Factor from the similarity to the nearest known image of a class to its score."""
 SIMILARITY_TEMPERATURE = 2.0
@@ -260,39 +258,31 @@ def compute_training_similarity(scores: npt.NDArray[np.floating], distances: Flo
 
 
 def compute_output_similarity(
-    outputs: Outputs, classes: Sequence[str], rule: DecisionRule, *, gallery: bool
-) -> Floats | None:
-    """Return the OOD scores of N images; None without distances.
+    outputs: Outputs, classes: Sequence[str], rule: DecisionRule
+) -> Floats:
+    """Return the OOD scores of N images.
 
-    They are the membership if there is one, and for a `gallery` the similarities to the nearest
-    known image.
+    They are the membership if there is one. Outputs without distances are of a gallery: theirs are
+    the similarities to the nearest known image.
     """
     if outputs.membership is not None:
         return outputs.membership
-    if gallery:
-        similarity: Floats = outputs.logits.max(1).astype(np.float64) / GALLERY_SCALE
-        return similarity
     if outputs.distances is None:
-        return None
+        return np.asarray(outputs.logits.max(1), np.float64) / GALLERY_SCALE
     return compute_training_similarity(
         calibrate_with_rule(outputs.logits, classes, rule), outputs.distances
     )
 
 
 def load_feature_scale(folder: Path) -> FeatureScale | None:
-    """Return the scale of a run; None for a gallery. Raises `InputUnusable`."""
-    for name in (SCALE_FILE, FORMER_SCALE_FILE):
-        scale = read_run_json(folder, name, FeatureScale, "train again: baseline train")
-        if scale is not None:
-            return scale
-    return None
+    """Return the scale of a run; None without the file. Raises `InputUnusable`."""
+    return read_run_json(folder, SCALE_FILE, FeatureScale, "train again: baseline train")
 
 
 _EPSILON = 1e-12
 
 
-@dataclass(frozen=True, slots=True)
-class RuleRequest:
+class RuleRequest(NamedTuple):
     """Thresholds to choose for a run.
 
     `protected` is the requested recall (0..1) by class, `max_rejection_rate` the largest share of
@@ -309,8 +299,7 @@ class RuleRequest:
         return bool(self.protected) or self.forget or self.max_rejection_rate is not None
 
 
-@dataclass(frozen=True, slots=True)
-class SplitAnswers:
+class SplitAnswers(NamedTuple):
     """Scores of a split, groups (N, names or numbers), and similarities to training data (N)."""
 
     outputs: Outputs
@@ -325,11 +314,9 @@ class SplitAnswers:
         classes: Sequence[str],
         groups: Mapping[str, str],
         rule: DecisionRule,
-        *,
-        gallery: bool,
     ) -> Self:
         """Return the answers with groups (by key) and with similarities as calibrated by `rule`."""
-        similarity = compute_output_similarity(outputs, classes, rule, gallery=gallery)
+        similarity = compute_output_similarity(outputs, classes, rule)
         names = np.array([groups[key] for key in outputs.keys])
         return cls(outputs, tuple(classes), names, similarity)
 
@@ -367,11 +354,7 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     rule = fit_recall_thresholds(val, protected, before)
     unfamiliar = before.effects.unfamiliar
     if request.max_rejection_rate is not None:
-        if val.similarity is None:
-            raise InputUnusable(
-                f"the run has no statistics of its training data ({SCALE_FILE})",
-                "train again: baseline train",
-            )
+        assert val.similarity is not None, "`measure` computes it"
         labels = [val.classes[number] for number in val.outputs.y]
         unfamiliar = choose_class_thresholds(
             val.similarity, val.groups, request.max_rejection_rate, labels, val.classes

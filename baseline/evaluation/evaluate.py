@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from baseline.data.runs import TRAINED_ON, find_finished_run, find_renamed_class
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.decision_rule import (
     MIN_ANSWER_CONFIDENCE,
+    SCALE_FILE,
     UNKNOWN,
     DecisionRule,
     RuleRequest,
@@ -49,15 +50,15 @@ from baseline.evaluation.outputs import (
     save_outputs,
     softmax,
 )
+from baseline.evaluation.summary import EvaluationResult
 from baseline.train.trained_net import GalleryHead, load_model
 from baseline.train.training import TrainingData, split_outputs, with_distances
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
 from gleanset.errors import InputUnusable
-from gleanset.html.words import count
 from gleanset.records import SPLITS
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 TEST = "test"
 
@@ -82,10 +83,7 @@ def evaluate_run(
     save_decision_rule(folder, rule, scratch=scratch)
     splits = {}
     for split, part in outputs.items():
-        gallery = part.distances is None
-        answers = SplitAnswers.measure(
-            part, examples.classes, examples.groups, rule, gallery=gallery
-        )
+        answers = SplitAnswers.measure(part, examples.classes, examples.groups, rule)
         splits[split] = compute_split_metrics(answers, rule)
     earlier = None
     if TEST in outputs:
@@ -157,17 +155,6 @@ def compute_split_metrics(split: SplitAnswers, rule: DecisionRule) -> SplitMetri
     )
 
 
-def reuse_warning(earlier: EvaluationCounts | None) -> str:
-    """Return a warning if other runs were evaluated on test before, or empty."""
-    if earlier is None or not earlier.times:
-        return ""
-    runs = ", ".join(earlier.runs[:5]) + (" and others" if len(earlier.runs) > 5 else "")
-    return (
-        f"test was evaluated {count(earlier.times, 'time')} before ({runs}): "
-        "choosing between runs by test makes its accuracy too optimistic"
-    )
-
-
 def leak_warning(examples: Examples, split: str) -> str:
     """Return a warning if groups are in both train and `split`, or empty."""
     leaked = examples.count_leaked_samples(split)
@@ -179,34 +166,13 @@ def leak_warning(examples: Examples, split: str) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Reevaluation:
-    """Metrics of a finished run on the current samples of `split`.
-
-    Attributes
-    ----------
-    chosen : thresholds chosen now
-    copies : `summarize_copy_search` of the split
-    earlier : earlier evaluations, if the split is test
-    warning : groups in both train and the split and renamed classes, or empty
-    """
-
-    run: str
-    split: str
-    figures: SplitMetrics
-    effects: ThresholdEffects
-    copies: Mapping[str, int]
-    earlier: EvaluationCounts | None
-    warning: str
-
-
 def reevaluate_run(
     dataset: Dataset,
     run_id: str | None,
     split: str,
     request: RuleRequest | None = None,
-    progress: Progress | None = None,
-) -> Reevaluation:
+    progress: Progress = NO_PROGRESS,
+) -> EvaluationResult:
     """Evaluate a finished run again; update `outputs.npz` and, if requested, `answers.json`.
 
     Raises `InputUnusable` if there is no such run, no image in the split, a class that the run
@@ -215,36 +181,34 @@ def reevaluate_run(
     run, folder = find_finished_run(dataset, run_id)
     chooses = request is not None and request.any
     splits = {split, "val"} if request and chooses and not request.forget else {split}
-    examples, outputs, gallery = _predict_splits(dataset, run, folder, splits, progress)
+    examples, outputs = _predict_splits(dataset, run, folder, splits, progress)
     earlier = None
     if split == TEST:
         earlier = SplitEvaluations(dataset.db).add(run, split, outputs[split].keys, "evaluate")
-    scale = load_feature_scale(folder)
-    outputs = {name: with_distances(part, scale) for name, part in outputs.items()}
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
     thresholds = ThresholdEffects()
     answers = {
-        name: SplitAnswers.measure(part, examples.classes, examples.groups, rule, gallery=gallery)
+        name: SplitAnswers.measure(part, examples.classes, examples.groups, rule)
         for name, part in outputs.items()
     }
     renamed = find_renamed_classes(dataset, examples.classes)
     if request and chooses:
         before = {now: name for name, now in renamed.items()}
         protected = {before.get(name, name): share for name, share in request.protected.items()}
-        request = replace(request, protected=protected)
+        request = request._replace(protected=protected)
         rule = choose_rule(answers.get("val", answers[split]), request, rule)
         thresholds = rule.effects
         save_decision_rule(folder, rule)
-        _update_metrics(dataset, folder, rule, gallery)
-    return Reevaluation(
-        run,
-        split,
-        compute_split_metrics(answers[split], rule),
-        thresholds,
-        summarize_copy_search(dataset, examples, split),
-        earlier,
-        "; ".join(filter(None, [leak_warning(examples, split), _renaming_note(renamed)])),
+        _update_metrics(dataset, folder, rule)
+    return EvaluationResult(
+        run=run,
+        split=split,
+        figures=compute_split_metrics(answers[split], rule),
+        effects=thresholds,
+        copies=summarize_copy_search(dataset, examples, split),
+        earlier=earlier,
+        warning="; ".join(filter(None, [leak_warning(examples, split), _renaming_note(renamed)])),
     )
 
 
@@ -253,21 +217,21 @@ def _renaming_note(renamed: Mapping[str, str]) -> str:
     return f"classes renamed since this run was trained: {names} in its figures" if names else ""
 
 
-def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule, gallery: bool) -> None:
+def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
     metrics, outputs = read_metrics(folder), load_outputs(folder)
     splits = metrics.splits
     for split, figures in metrics.splits.items():
         if (part := outputs.get(split)) is not None:
             groups = assign_split_groups(dataset.db, part.keys)
-            answers = SplitAnswers.measure(part, metrics.classes, groups, rule, gallery=gallery)
+            answers = SplitAnswers.measure(part, metrics.classes, groups, rule)
             splits[split] = replace(figures, answers=compute_answer_metrics(answers, rule))
     train, val, test = (splits.get(split) for split in SPLITS)
     write_metrics(folder, replace(metrics, train=train, val=val, test=test))
 
 
 def _predict_splits(
-    dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress | None
-) -> tuple[Examples, dict[str, Outputs], bool]:
+    dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress
+) -> tuple[Examples, dict[str, Outputs]]:
     net, settings, classes = load_model(folder)
     examples = _with_run_names(find_examples(dataset), find_renamed_classes(dataset, classes))
     if new := sorted(set(examples.classes) - set(classes)):
@@ -280,9 +244,15 @@ def _predict_splits(
         _check_not_trained_on(dataset, run, folder, examples, split)
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
         raise empty_split_error(f"no images in {empty[0]}")
-    data = TrainingData(dataset, examples, settings, progress or Progress())
-    outputs = {s: split_outputs(net, data, s) for s in sorted(splits)}
-    return examples, outputs, isinstance(net.head, GalleryHead)
+    data = TrainingData(dataset, examples, settings, progress)
+    scale = load_feature_scale(folder)
+    if not (scale or net.membership or isinstance(net.head, GalleryHead)):
+        raise InputUnusable(
+            f"the run has no statistics of its training data ({SCALE_FILE})",
+            "train again: baseline train",
+        )
+    outputs = {s: with_distances(split_outputs(net, data, s), scale) for s in sorted(splits)}
+    return examples, outputs
 
 
 def _with_run_names(examples: Examples, renamed: Mapping[str, str]) -> Examples:

@@ -150,7 +150,7 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     return Interval(max(-1.0, mean - below), min(1.0, mean + above))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PairedComparison:
     """Comparison of two runs on the same images.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ MIN_TELLING_GROUPS = 3
 MAX_CONFUSED_PAIRS = 10
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ClassScore:
     """Precision, recall and F1 of one class, 0 where the denominator is 0.
 
@@ -53,7 +53,7 @@ class ClassScore:
     support: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Misclassification:
     """A wrong prediction; `confidence` is the probability of `predicted`."""
 
@@ -63,7 +63,7 @@ class Misclassification:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConfusedPair:
     """`count` of `total` images of class `true` were predicted as `answered`."""
 
@@ -73,28 +73,28 @@ class ConfusedPair:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AnswerMetrics:
     """Metrics of the predictions that users get, under the whole decision rule.
 
     `right` images are predicted correctly and `unknown` as "unknown", which is never correct here.
     `interval` is the 95 % interval of the accuracy, None for a single group. `confusion` has a
     last column for "unknown"; `mistakes` are other classes, most confident first. `unsure` images
-    get a class with a confidence below 50 %, `unsure_right` of them the correct one. Runs of older
-    versions have none of these.
+    get a class with a confidence below 50 %, `unsure_right` of them the correct one; None if that
+    was not counted.
     """
 
     right: int
     unknown: int
     classes: tuple[ClassScore, ...]
-    interval: Interval | None = None
-    confusion: list[list[int]] = field(default_factory=list)
-    mistakes: tuple[Misclassification, ...] | None = None
+    interval: Interval | None
+    confusion: list[list[int]]
+    mistakes: tuple[Misclassification, ...]
     unsure: int | None = None
     unsure_right: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SplitMetrics:
     """Metrics of one split; fields from `groups` on need the groups and the calibration of a run.
 
@@ -137,14 +137,10 @@ class SplitMetrics:
 
     @property
     def answered(self) -> AnswerMetrics:
-        """`answers`; for runs of older versions with metrics of the classifier in their place."""
-        answers = self.answers or AnswerMetrics(
-            self.right, 0, self.classes, self.intervals.get("accuracy")
-        )
-        return replace(
-            answers,
-            confusion=answers.confusion or self.confusion,
-            mistakes=self.mistakes if answers.mistakes is None else answers.mistakes,
+        """`answers`; without a decision rule those of the classifier."""
+        interval = self.intervals.get("accuracy")
+        return self.answers or AnswerMetrics(
+            self.right, 0, self.classes, interval, self.confusion, self.mistakes
         )
 
     @property
@@ -223,7 +219,7 @@ class SplitMetrics:
 
     def summary(self) -> dict[str, object]:
         """Return the main metrics of what users get, as JSON values."""
-        low, high = (self.answers and self.answers.interval) or (None, None)
+        low, high = self.answered.interval or (None, None)
         return {
             "count": self.count,
             "accuracy": self.answer_accuracy,
@@ -333,7 +329,7 @@ def list_mistakes(
     return tuple(sorted(mistakes, key=lambda mistake: (-mistake.confidence, mistake.key)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EpochReport:
     """Metrics of one epoch; those of validation are None without validation samples.
 
@@ -351,7 +347,7 @@ class EpochReport:
     learning_rate: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunMetrics:
     """The content of `metrics.json`.
 

@@ -25,7 +25,7 @@ from gleanset.html.words import count
 FILE = "outputs.npz"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outputs:
     """Scores (float32, N x C), true class numbers (int64, N) and sample keys (N) of a split.
 
@@ -136,8 +136,7 @@ def log_softmax(logits: npt.NDArray[np.floating]) -> Floats:
 
 def softmax(logits: npt.NDArray[np.floating]) -> Floats:
     """Return probabilities (N x C)."""
-    result: Floats = np.exp(log_softmax(logits))
-    return result
+    return np.exp(log_softmax(logits))
 
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
@@ -159,7 +158,7 @@ _NEGLIGIBLE = 0.05
 """Temperatures within this of 1, and shares below it, have almost no effect."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ScoreCalibration:
     """Calibration of scores, fitted on `images` images of `groups` groups.
 
@@ -193,7 +192,7 @@ class ScoreCalibration:
         return f"{words}; {self.share:.0%} of the effect of class balancing corrected"
 
 
-def calibrate_scores(logits: Scores, temperature: float, offsets: Sequence[float] = ()) -> Floats:
+def calibrate_scores(logits: Scores, temperature: float, offsets: Sequence[float]) -> Floats:
     """Divide scores (N x C) by the temperature and add `offsets` (C, or none)."""
     scores: Floats = logits.astype(np.float64) / temperature
     return scores + np.array(offsets) if len(offsets) else scores
@@ -270,7 +269,7 @@ def _minimize_with_shift(
     return float(best.x[0]), float(best.x[1])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConfidenceBin:
     """Predictions with a confidence in (`low`, `high`]; both means are 0 for an empty bin."""
 
@@ -281,7 +280,7 @@ class ConfidenceBin:
     accuracy: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CalibrationError:
     """Expected calibration error: |confidence - accuracy| averaged over bins, weighted by count.
 

@@ -1,4 +1,4 @@
-"""Results of `baseline train`, `evaluate` and `compare`, and the lines that they print.
+"""Results of `baseline train`, `evaluate` and `label-issues`, and the lines that they print.
 
 All figures are in the result (`--json`), in the run's `metrics.json` and in its report.
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from baseline.data.runs import run_folder
-from baseline.evaluation.evaluate import reuse_warning
+from baseline.evaluation.decision_rule import ThresholdEffects
 from baseline.evaluation.metrics import (
     ClassScore,
     SplitMetrics,
@@ -24,14 +24,10 @@ from baseline.evaluation.report.page import REPORT
 from curation.labelling_command import suggest_larger_test
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
+from gleanset.db.runs import EvaluationCounts
 from gleanset.errors import InputUnusable
 from gleanset.html.words import count
 from gleanset.named_files import Location, shorten_list
-from gleanset.terminal import format_table
-
-if TYPE_CHECKING:
-    from baseline.evaluation.compare import ComparedRun, Comparison
-    from baseline.evaluation.evaluate import Reevaluation
 
 Summary = dict[str, Any]
 MAX_CONFUSED_PAIRS = 3
@@ -152,61 +148,79 @@ def _confused_pairs(metrics: SplitMetrics) -> str:
     )
 
 
-def list_evaluation_warnings(evaluation: Reevaluation) -> list[str]:
-    """Return warnings about the figures, and a line for each threshold chosen."""
-    small_sample = evaluation.figures.size_warning
-    warnings = [
-        reuse_warning(evaluation.earlier),
-        evaluation.warning,
-        small_sample and f"{evaluation.split} has {small_sample}",
-    ]
-    return [line for line in [*warnings, *evaluation.effects.describe()] if line]
+def reuse_warning(earlier: EvaluationCounts | None) -> str:
+    """Return a warning if other runs were evaluated on test before, or empty."""
+    if earlier is None or not earlier.times:
+        return ""
+    runs = ", ".join(earlier.runs[:5]) + (" and others" if len(earlier.runs) > 5 else "")
+    return (
+        f"test was evaluated {count(earlier.times, 'time')} before ({runs}): "
+        "choosing between runs by test makes its accuracy too optimistic"
+    )
 
 
 class EvaluationResult(CommandResult, kw_only=True):
-    """A repeated evaluation of a run, and its report."""
+    """Metrics of a finished run on the current samples of `split`, and its report.
 
-    evaluation: Reevaluation
-    report: str
+    Attributes
+    ----------
+    effects : thresholds chosen now
+    copies : `summarize_copy_search` of the split
+    earlier : earlier evaluations, if the split is test
+    warning : groups in both train and the split and renamed classes, or empty
+    """
+
+    run: str
+    split: str
+    figures: SplitMetrics
+    effects: ThresholdEffects
+    copies: Mapping[str, int]
+    earlier: EvaluationCounts | None
+    warning: str
+    report: str = ""
 
     def to_json(self) -> Summary:
         """Return all figures; as in `baseline train --json`, of the predictions users get."""
-        evaluation = self.evaluation
-        figures: Summary = msgspec.to_builtins(evaluation.figures)
+        figures: Summary = msgspec.to_builtins(self.figures)
         for name in ("answers", "intervals"):
             del figures[name]
-        figures |= evaluation.figures.summary() | {
-            "classes": evaluation.figures.answered.classes,
-            "confusion": evaluation.figures.answered.confusion,
-            "mistakes": msgspec.to_builtins(evaluation.figures.answered.mistakes),
+        figures |= self.figures.summary() | {
+            "classes": self.figures.answered.classes,
+            "confusion": self.figures.answered.confusion,
+            "mistakes": self.figures.answered.mistakes,
         }
-        values: Summary = {
-            "run": evaluation.run,
-            evaluation.split: figures,
-            "copies": evaluation.copies,
-        }
-        if evaluation.earlier is not None:
-            values["looked_before"] = evaluation.earlier._asdict()
-        thresholds = msgspec.to_builtins(evaluation.effects)
+        values: Summary = {"run": self.run, self.split: figures, "copies": self.copies}
+        if self.earlier is not None:
+            values["looked_before"] = self.earlier._asdict()
+        thresholds = msgspec.to_builtins(self.effects)
         values |= {name: threshold for name, threshold in thresholds.items() if threshold}
         plain: Summary = msgspec.to_builtins(values | {"report": self.report})
         return plain
 
+    def warnings(self) -> list[str]:
+        """Return warnings about the figures, and a line for each threshold chosen."""
+        small_sample = self.figures.size_warning
+        warnings = [
+            reuse_warning(self.earlier),
+            self.warning,
+            small_sample and f"{self.split} has {small_sample}",
+        ]
+        return [line for line in [*warnings, *self.effects.describe()] if line]
+
     def summary(self) -> Summary:
         """Return the accuracy first, then other metrics and those of each class."""
-        evaluation = self.evaluation
-        metrics = evaluation.figures
-        lines = summarize_accuracy(evaluation.split, metrics, evaluation.copies)
+        metrics = self.figures
+        lines = summarize_accuracy(self.split, metrics, self.copies)
         lines["macro F1"] = f"{metrics.answer_macro_f1:.3f}"
         lines["log loss"] = f"{metrics.log_loss:.3f}"
         lines["calibration error (ECE)"] = f"{metrics.ece:.3f}"
         if (before := metrics.uncalibrated) is not None:
             lines["log loss"] += f" ({before.log_loss:.3f} before calibration)"
             lines["calibration error (ECE)"] += f" ({before.ece:.3f} before calibration)"
-        if evaluation.earlier is not None and evaluation.earlier.times:
-            lines["earlier test evaluations"] = str(evaluation.earlier.times)
+        if self.earlier is not None and self.earlier.times:
+            lines["earlier test evaluations"] = str(self.earlier.times)
         lines["classes"] = {score.name: _class_line(score) for score in metrics.answered.classes}
-        return lines | {"run": evaluation.run, "report": self.report}
+        return lines | {"run": self.run, "report": self.report}
 
 
 def _class_line(score: ClassScore) -> str:
@@ -216,12 +230,6 @@ def _class_line(score: ClassScore) -> str:
         f"precision {score.precision:.3f}, recall {score.recall:.3f}, F1 {score.f1:.3f}, "
         f"{count(score.support, 'image')}"
     )
-
-
-COMPARISON_COLUMNS = (
-    *("run", "accuracy", "95% CI", "vs first", "p", "log loss", "ECE", "macro F1", "seconds"),
-    "parameters",
-)
 
 
 class SuspectLabel(msgspec.Struct, kw_only=True):
@@ -256,7 +264,7 @@ class LabelIssuesResult(CommandResult, kw_only=True):
     classes: int
     label_issues: int
     confident: int
-    report: str
+    report: str = ""
     samples: list[SuspectLabel]
 
     def summary(self) -> Summary:
@@ -274,49 +282,3 @@ class LabelIssuesResult(CommandResult, kw_only=True):
             lines["clearest"] = [sample.line() for sample in self.samples[:MAX_LISTED_ISSUES]]
             lines["next"] = "labeler --view review, or labeler label CLASS SAMPLE"
         return lines | {"run": self.run, "report": self.report}
-
-
-class ComparisonResult(CommandResult, kw_only=True):
-    """A comparison of runs."""
-
-    comparison: Comparison
-
-    def to_json(self) -> Summary:
-        """Return the fields of the comparison."""
-        fields: Summary = msgspec.to_builtins(self.comparison)
-        return fields
-
-    def lines(self, indent: str = "") -> list[str]:
-        """Return a table of the runs, then what they were compared on."""
-        table = format_table([COMPARISON_COLUMNS, *map(_comparison_row, self.comparison.runs)])
-        return [f"{indent}{line}" for line in table] + super().lines(indent)
-
-    def summary(self) -> Summary:
-        """Return what the runs were compared on."""
-        comparison = self.comparison
-        images = f"{count(comparison.count, 'image')} of {comparison.split}"
-        compared_on = [images, count(comparison.groups, "group")]
-        if comparison.untested:
-            tested = comparison.classes - len(comparison.untested)
-            compared_on.append(describe_coverage(tested, comparison.classes))
-        return {
-            "compared on": ", ".join(compared_on),
-            "not tested": ", ".join(shorten_list(comparison.untested)),
-            "majority-class baseline": f"{comparison.commonest_class:.1%}",
-            "left out": comparison.left_out or "",
-        }
-
-
-def _comparison_row(row: ComparedRun) -> tuple[str, ...]:
-    interval = f"{100 * row.interval.low:.1f}-{row.interval.high:.1%}" if row.interval else "-"
-    difference = "-"
-    p = "-"
-    if row.against is not None:
-        mark = "*" if row.against.clear else ""
-        difference = f"{row.against.difference:+.1%}{mark}"
-        p = f"{row.against.p:.3g}"
-    return (
-        *(row.run, f"{row.accuracy:.1%}", interval, difference, p),
-        *(f"{row.log_loss:.3f}", f"{row.ece:.3f}", f"{row.macro_f1:.3f}", f"{row.seconds:.0f}"),
-        "-" if row.parameters is None else f"{row.parameters:,}",
-    )

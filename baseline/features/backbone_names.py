@@ -34,7 +34,7 @@ def backbone_names(name: str) -> tuple[str, ...]:
     return names
 
 
-def pin_names(name: str, ask: Ask | None = None) -> str:
+def pin_names(name: str, ask: Ask | None) -> str:
     """Return backbone names with the commit and hash of each embedding, as `ask` returns them.
 
     Downloads nothing. Raises `UsageError`, and the errors of `ask`.

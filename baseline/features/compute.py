@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,8 +10,7 @@ import torch
 from baseline.settings import Precision
 
 
-@dataclass(frozen=True, slots=True)
-class Compute:
+class Compute(NamedTuple):
     """A device, and the precision of training on it."""
 
     device: torch.device
@@ -29,7 +28,7 @@ class Compute:
         return torch.autocast(self.device.type, dtype=self.dtype)
 
 
-def choose_compute(precision: Precision = "auto") -> Compute:
+def choose_compute(precision: Precision) -> Compute:
     """Choose CUDA if available, else the CPU; bf16 on request or if the hardware supports it."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     # Emulated bf16 is slower than float32.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +36,7 @@ from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.augmentation import LIMITS, Kind
 from gleanset.records import Sample
 from gleanset.work.pool import Processes, run_over
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 if TYPE_CHECKING:
     from gleanset.work.cluster import Cluster
@@ -46,8 +46,7 @@ FORMAT = 5
 Names = dict[str, list[bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureSpec:
+class FeatureSpec(NamedTuple):
     """Settings that determine features; `views` is the number of augmented views.
 
     `seed` is only used by a backbone without weights.
@@ -66,7 +65,7 @@ class FeatureSpec:
     @classmethod
     def from_settings(cls, settings: Transfer | Triplet, *, views: int) -> FeatureSpec:
         """Return the specification for settings and a number of views."""
-        shared = (entry.name for entry in fields(cls) if entry.name != "views")
+        shared = (name for name in cls._fields if name != "views")
         return cls(views=views, **{name: getattr(settings, name) for name in shared})
 
     @property
@@ -84,8 +83,7 @@ class FeatureSpec:
         return ImageShape(self.channels, self.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(NamedTuple):
     """Features of samples: `vectors` is float32, N x views x D; view 0 is not augmented.
 
     `keys` are the N readable samples in the requested order.
@@ -97,15 +95,14 @@ class Features:
     @property
     def plain(self) -> npt.NDArray[np.float32]:
         """Return the features without augmentation: N x D."""
-        plain: npt.NDArray[np.float32] = self.vectors[:, 0]
-        return plain
+        return self.vectors[:, 0]
 
 
 def compute_features(
     dataset: Dataset,
     samples: Sequence[Sample],
     spec: FeatureSpec,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
     backbone: Backbone | None = None,
     split: str = "",
 ) -> Features:
@@ -129,14 +126,14 @@ def compute_features(
             )
             for source in pixel_sources(dataset, missing)
         ]
-        workers, bars = dataset.workers(), progress or Progress()
+        workers = dataset.workers()
         try:
             if isinstance(workers, Processes):
-                _compute(members, spec, requests, names, bars)
+                _compute(members, spec, requests, names, progress)
             else:
                 precisions = {member.backbone.precision(spec.precision) for member in members}
-                exactly = replace(spec, precision="bf16" if "bf16" in precisions else "fp32")
-                _compute_on_nodes(members, exactly, requests, names, bars, workers)
+                exactly = spec._replace(precision="bf16" if "bf16" in precisions else "fp32")
+                _compute_on_nodes(members, exactly, requests, names, progress, workers)
         finally:
             for member in members:
                 member.store.flush()
@@ -146,7 +143,7 @@ def compute_features(
     return vectors
 
 
-@dataclass(slots=True)
+@dataclass
 class _Member:
     """One of the joined backbones, with the store and cached vectors of its features."""
 
@@ -213,7 +210,7 @@ ComputedFeatures: TypeAlias = Sequence[tuple[npt.NDArray[np.float32], ...] | Non
 """For each request the vectors of each member (views x D); None for an unreadable sample."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureMaker:
     """Computes features of samples on another machine.
 

@@ -68,10 +68,7 @@ class Scaling(NamedTuple):
 
     def transform(self, vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
         """Return scaled features."""
-        scaled: npt.NDArray[np.float32] = ((vectors - self.mean) / self.deviation).astype(
-            np.float32
-        )
-        return scaled
+        return ((vectors - self.mean) / self.deviation).astype(np.float32)
 
 
 def limit_threads() -> AbstractContextManager[Any]:

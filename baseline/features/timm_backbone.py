@@ -69,8 +69,7 @@ class Extractor:
             features: torch.Tensor = self.net(
                 to_network(torch.from_numpy(filled), self.compute.device)
             )
-        vectors: FeatureArray = features.float().cpu().numpy()[: len(images)]
-        return vectors
+        return features.float().cpu().numpy()[: len(images)]
 
 
 # Their weights were trained with TensorFlow, whose padding and normalization differ.

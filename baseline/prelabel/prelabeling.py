@@ -42,7 +42,7 @@ from gleanset.db.proposals import PrelabelSamples, Proposals, iter_proposed_samp
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
 from gleanset.records import Region, Sample
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 FeatureRows = npt.NDArray[np.float32]
 NETWORK_COMPONENTS = 128
@@ -70,8 +70,7 @@ class PrincipalAxes(NamedTuple):
 
     def project(self, features: FeatureRows) -> FeatureRows:
         """Return the components (N x width) of features (N x D)."""
-        components: FeatureRows = (self.scaling.transform(features) @ self.axes).astype(np.float32)
-        return components
+        return (self.scaling.transform(features) @ self.axes).astype(np.float32)
 
 
 def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAxes:
@@ -267,7 +266,7 @@ STAGE = "prelabel"
 
 
 def prelabel(
-    dataset: Dataset, settings: Settings, progress: Progress | None = None
+    dataset: Dataset, settings: Settings, progress: Progress = NO_PROGRESS
 ) -> PrelabelReport:
     """Suggest classes for all samples of a dataset, store them and return the metrics.
 
@@ -282,7 +281,7 @@ def prelabel(
         )
     dataset.db.check_writable()
     with dataset.stage(STAGE):
-        return _run_prelabel(dataset, settings, progress or Progress())
+        return _run_prelabel(dataset, settings, progress)
 
 
 def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> PrelabelReport:

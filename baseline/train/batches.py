@@ -27,8 +27,7 @@ MIN_STEPS_PER_EPOCH = 12
 """Small sets use smaller batches to have about this many steps, but at least 8 samples each."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSamples:
+class ImageSamples(NamedTuple):
     """Images of one split as uint8 arrays; `load` augments them if a generator is given."""
 
     arrays: Arrays
@@ -47,8 +46,7 @@ class ImageSamples:
         return torch.from_numpy(images.transpose(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class FeatureSamples:
+class FeatureSamples(NamedTuple):
     """Cached features (float32, N x V x D) of V views; the first is the plain one."""
 
     x: npt.NDArray[np.float32]
@@ -67,7 +65,7 @@ BatchKey = tuple[int, int, Index]
 """A batch of a training: epoch, number, and sample indices."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Batches(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """The batches of a training by key; augmentation depends on seed and key only."""
 
@@ -174,7 +172,7 @@ class Objective(Protocol):
         """Return loss (lower is better) and accuracy on validation samples."""
 
 
-@dataclass(slots=True)
+@dataclass
 class CrossEntropyObjective:
     """Cross entropy, weighted by class."""
 

@@ -59,7 +59,7 @@ from baseline.train.training import (
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.records import Sample
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 FORMAT = 2
 """To be increased when the same training gives other predictions."""
@@ -93,14 +93,13 @@ def cross_validate(
     dataset: Dataset,
     settings: Settings,
     folds: Sequence[Examples],
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
     name: str = "folds",
 ) -> Iterator[FoldResult]:
     """Train on train of each fold and yield its predictions of test, in order.
 
     Cached predictions are used. Raises what training raises: `UsageError` if it diverges.
     """
-    progress = progress or Progress(quiet=True)
     missing = [fold for fold in folds if not is_cached(dataset, settings, fold)]
     if len(missing) > 1:
         _compute_features(dataset, settings, missing, progress)
@@ -137,7 +136,7 @@ def _fold_result(dataset: Dataset, settings: Settings, fold: Examples) -> FoldRe
     if cached is not None and (outputs := load_outputs(folder).get(HELD_OUT)) is not None:
         return FoldResult(outputs, cached.seconds)
     start = time.monotonic()
-    data = TrainingData(dataset, fold, settings, Progress(quiet=True), folder)
+    data = TrainingData(dataset, fold, settings, NO_PROGRESS, folder)
     result = FoldResult(_train(data), round(time.monotonic() - start, 2))
     save_outputs(folder, {HELD_OUT: result.outputs})
     # Last, because a training is done once it has its result.
@@ -234,18 +233,18 @@ def add_unknown_rule(
     val: Outputs,
     scale: FeatureScale | None,
     rule: DecisionRule,
-    left_out: LeftOutImages | None = None,
+    left_out: LeftOutImages | None,
 ) -> DecisionRule:
     """Return the rule with a threshold for "unknown", or unchanged if none can be guaranteed.
 
     `val` are outputs of the trained network with distances by `scale`, which is None for a
     gallery, `left_out` from `add_membership`. Raises what the disk raises.
     """
-    groups, gallery = data.examples.groups, scale is None
+    groups = data.examples.groups
 
     def compute_similarity(outputs: Outputs) -> dict[str, float]:
-        values = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
-        return {} if values is None else dict(zip(outputs.keys, values.tolist(), strict=True))
+        values = compute_output_similarity(outputs, data.classes, rule)
+        return dict(zip(outputs.keys, values.tolist(), strict=True))
 
     folds = 0
     scores = compute_similarity(val)
@@ -279,7 +278,7 @@ def add_unknown_rule(
     rejected = _predict_rejected(data, trained.net)
     if rejected is not None:
         outputs = with_distances(rejected, scale)
-        similarity = compute_output_similarity(outputs, data.classes, rule, gallery=gallery)
+        similarity = compute_output_similarity(outputs, data.classes, rule)
         predicted, probabilities, _ = decide(outputs.logits, data.classes, rule, similarity)
         confidences = confidences_of(predicted, probabilities, outputs.membership)
         is_confident = (predicted != UNKNOWN) & (confidences >= MIN_ANSWER_CONFIDENCE)

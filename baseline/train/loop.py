@@ -130,7 +130,7 @@ WARM_UP_SHARE = 0.15
 """Share of the steps with a linearly rising learning rate."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingTask(Generic[Network]):
     """A network with its samples, batches and objective.
 

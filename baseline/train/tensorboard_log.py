@@ -1,33 +1,36 @@
 """TensorBoard events of a training, in its run's folder."""
 
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
 from baseline.evaluation.metrics import EpochReport
-from baseline.train.training import TrainingCallback
+from baseline.train.training import RunLogger
+from gleanset.work.progress import Progress
 
-FOLDER = "tensorboard"
 
+class TensorBoardLogger(RunLogger):
+    """Run logger that also writes events of epochs to `tensorboard/`."""
 
-class TensorBoardLogger(TrainingCallback):
-    """Callback that passes everything on to another one, and writes events of epochs."""
+    def __init__(self, folder: Path, progress: Progress, say: Callable[[str], None]) -> None:
+        super().__init__(folder, progress, say)
+        self._events = folder / "tensorboard"
 
-    def __init__(self, folder: Path, logger: TrainingCallback) -> None:
-        self._logger = logger
-        self._writer = SummaryWriter(str(folder / FOLDER))
+    def __enter__(self) -> RunLogger:
+        super().__enter__()
+        self._writer = SummaryWriter(str(self._events))
+        self.say(f"TensorBoard: tensorboard --logdir {shlex.quote(str(self._events))}")
+        return self
 
-    def on_train_begin(self, images: int, epochs: int, finished_images: int) -> None:
-        """Pass it on."""
-        self._logger.on_train_begin(images, epochs, finished_images)
-
-    def on_step(self, epoch: int, images: int, loss: float, accuracy: float) -> None:
-        """Pass it on."""
-        self._logger.on_step(epoch, images, loss, accuracy)
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._writer.close()
+        super().__exit__(kind, error, trace)
 
     def on_epoch_end(self, report: EpochReport) -> None:
         """Write loss, accuracy and learning rate of the epoch."""
-        self._logger.on_epoch_end(report)
+        super().on_epoch_end(report)
         figures = {
             "loss/train": report.train_loss,
             "loss/val": report.val_loss,
@@ -40,11 +43,3 @@ class TensorBoardLogger(TrainingCallback):
                 self._writer.add_scalar(name, value, report.epoch)
         # Visible while the training goes on.
         self._writer.flush()
-
-    def say(self, line: str) -> None:
-        """Pass it on."""
-        self._logger.say(line)
-
-    def close(self) -> None:
-        """Close the file of events."""
-        self._writer.close()

@@ -5,10 +5,8 @@ A method (`baseline.train.methods`) fits a network to the examples, usually with
 """
 
 import json
-import shlex
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from baseline.data.mirroring import warn_of_mirrored_classes
@@ -30,17 +28,15 @@ from baseline.evaluation.evaluate import (
     evaluate_run,
     fit_decision_rule,
     leak_warning,
-    reuse_warning,
 )
 from baseline.evaluation.metrics import RunMetrics, summarize_copy_search, write_metrics
 from baseline.evaluation.report.page import REPORT, write_report
-from baseline.evaluation.summary import TrainedRun
+from baseline.evaluation.summary import TrainedRun, reuse_warning
 from baseline.settings import Settings
 from baseline.train.cross_validation import add_membership, add_unknown_rule
 from baseline.train.trained_net import save_model
 from baseline.train.training import (
     RunLogger,
-    TrainingCallback,
     TrainingData,
     feature_scale,
     fit_method,
@@ -54,7 +50,7 @@ from gleanset.db.faces import list_crop_methods
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
 from gleanset.records import SPLITS
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 CHECKPOINT = "checkpoint"
 Say = Callable[[str], None]
@@ -64,7 +60,7 @@ def train_run(
     dataset: Dataset,
     settings: Settings,
     *,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
     say: Say = lambda line: None,
 ) -> TrainedRun:
     """Train, evaluate on val and once on test, and return the result.
@@ -94,7 +90,7 @@ def train_run(
         examples, val_notice = ensure_val(examples, settings.seed)
         run = dataset.runs.start(make_run_id(dataset, settings.preset), TRAINING_KIND, facts)
         checkpoint = run_folder(dataset, run.id) / CHECKPOINT
-        data = TrainingData(dataset, examples, settings, progress or Progress(), checkpoint)
+        data = TrainingData(dataset, examples, settings, progress, checkpoint)
         with record_run_end(dataset, run.id):
             result = _train_and_evaluate(data, run.id, val_notice, scratch, say)
         dataset.runs.finish(run.id, "done", result)
@@ -110,16 +106,13 @@ def _complete(dataset: Dataset, run_id: str, scratch: Path) -> None:
         write_report(dataset, run_id, scratch=scratch)
 
 
-def _add_tensorboard(
-    settings: Settings, folder: Path, logger: RunLogger
-) -> AbstractContextManager[TrainingCallback]:
-    if not settings.tensorboard:
-        return nullcontext(logger)
+def _make_logger(data: TrainingData, folder: Path, say: Say) -> RunLogger:
+    if not data.settings.tensorboard:
+        return RunLogger(folder, data.progress, say)
     # Imported here, because it is an extra.
-    from baseline.train.tensorboard_log import FOLDER, TensorBoardLogger
+    from baseline.train.tensorboard_log import TensorBoardLogger
 
-    logger.say(f"TensorBoard: tensorboard --logdir {shlex.quote(str(folder / FOLDER))}")
-    return closing(TensorBoardLogger(folder, logger))
+    return TensorBoardLogger(folder, data.progress, say)
 
 
 def _train_and_evaluate(
@@ -131,11 +124,10 @@ def _train_and_evaluate(
 ) -> dict[str, object]:
     started = time.monotonic()
     folder = run_folder(data.dataset, run_id)
-    with RunLogger(folder, data.progress, say) as logger:
+    with _make_logger(data, folder, say) as logger:
         if val_notice is not None:
             logger.say(val_notice)
-        with _add_tensorboard(data.settings, folder, logger) as callback:
-            trained = fit_method(data, data.settings, callback)
+        trained = fit_method(data, data.settings, logger)
     left_out = add_membership(data, trained)
     keys = [sample.key for sample in data.examples.splits["train"]]
     write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)

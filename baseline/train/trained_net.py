@@ -33,17 +33,15 @@ from baseline.features.backbone import (
 from baseline.features.backbones import build_backbone
 from baseline.features.graph_backbones import SmallBackbone
 from baseline.features.scaling import Scaling
-from baseline.settings import Settings, Simple, Triplet, parse_saved_settings
+from baseline.settings import Settings, Simple, Triplet, parse_settings
 from baseline.train.membership import PREFIX as MEMBERSHIP
 from baseline.train.membership import ClassMembership
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
 
 GALLERY = "head.vectors"
-BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.{}"
-"""Prefixes of tensor names in the weights."""
-FIRST_LAYER, LAYER_STEP = 1, 3
-"""Numbers of the linear layers of a head; between them are a ReLU and a dropout."""
+BACKBONE, PROJECTION, HEAD = "backbone.", "projection.1", "head.1"
+"""Prefixes of tensor names in the weights; number 0 of a projection or head is a dropout."""
 
 Floats: TypeAlias = FeatureArray
 
@@ -82,29 +80,23 @@ class LinearLayer(NamedTuple):
 
 
 class ClassHead(NamedTuple):
-    """Linear layers with ReLUs in between, from features to scores."""
+    """A linear layer from features to scores."""
 
-    layers: tuple[LinearLayer, ...]
+    layer: LinearLayer
 
     def __call__(self, embedded: Floats) -> Floats:
         """Return the scores, N x classes."""
-        for layer in self.layers[:-1]:
-            embedded = np.maximum(layer(embedded), 0)
-        return self.layers[-1](embedded)
+        return self.layer(embedded)
 
     @property
     def classes(self) -> int:
         """Number of classes."""
-        return len(self.layers[-1].bias)
+        return len(self.layer.bias)
 
     @property
     def state(self) -> State:
         """Tensors by name."""
-        return {
-            name: value
-            for number, layer in enumerate(self.layers)
-            for name, value in layer.tensors(_head(number)).items()
-        }
+        return self.layer.tensors(HEAD)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +119,7 @@ class GalleryHead:
         """Return the cosine similarities to gallery images, N x classes x K."""
         classes, images_per_class, width = self.vectors.shape
         flat = embedded @ self.vectors.reshape(classes * images_per_class, width).T
-        similarity: Floats = flat.reshape(-1, classes, images_per_class)
-        return similarity
+        return flat.reshape(-1, classes, images_per_class)
 
     @property
     def classes(self) -> int:
@@ -224,19 +215,11 @@ def _head_in(state: State, width: int) -> ClassHead | GalleryHead:
         if state[GALLERY].ndim != 3 or state[GALLERY].shape[2] != width:
             raise ValueError(f"gallery vectors are {state[GALLERY].shape}, not of {width} values")
         return GalleryHead(state[GALLERY])
-    layers: list[LinearLayer] = []
-    for number in range(max(1, sum(name.startswith("head.") for name in state) // 2)):
-        layers.append(LinearLayer.from_state(state, _head(number), width))
-        width = len(layers[-1].bias)
-    return ClassHead(tuple(layers))
+    return ClassHead(LinearLayer.from_state(state, HEAD, width))
 
 
 def _prefix(backbone: Backbone) -> str:
     return "" if isinstance(backbone, SmallBackbone) else BACKBONE
-
-
-def _head(number: int) -> str:
-    return HEAD.format(FIRST_LAYER + LAYER_STEP * number)
 
 
 def stack_by_class(embedded: Floats, y: npt.NDArray[np.int64], classes: int) -> Floats:
@@ -322,7 +305,7 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
         described = decode_versioned(
             _read_file(file), file, _ModelDescription, range(FORMAT, FORMAT + 1), _FIX
         )
-        settings = parse_saved_settings(described.settings)
+        settings = parse_settings(described.settings)
     except (msgspec.DecodeError, UsageError) as error:
         raise _damaged(file, error) from error
     path = folder / Path(described.weights).name

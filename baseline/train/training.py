@@ -24,7 +24,7 @@ from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.settings import Settings, Transfer, Triplet, resolve_views
 from baseline.train.trained_net import GalleryHead, TrainedNet
 from gleanset import Dataset
-from gleanset.work.progress import Progress, ProgressMeter
+from gleanset.work.progress import NO_PROGRESS, Progress, ProgressMeter
 
 Network = TypeVar("Network")
 Other = TypeVar("Other")
@@ -46,7 +46,7 @@ class TrainingCallback:
         """A message for the user."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingResult(Generic[Network]):
     """The best network of a training.
 
@@ -78,11 +78,11 @@ class RunLogger(TrainingCallback):
     def __init__(
         self,
         folder: Path,
-        progress: Progress | None = None,
+        progress: Progress = NO_PROGRESS,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.folder, self._say = folder, say
-        self._progress = progress or Progress()
+        self._progress = progress
         self._bar = ProgressMeter()
         self._displayed_images = 0
         self._images = self._epochs = 0
@@ -134,7 +134,7 @@ class RunLogger(TrainingCallback):
         self._displayed_images = images
 
 
-@dataclass(slots=True)
+@dataclass
 class TrainingData:
     """The examples of a dataset, read lazily. Methods use train and val only.
 
@@ -144,7 +144,7 @@ class TrainingData:
     dataset: Dataset
     examples: Examples
     settings: Settings
-    progress: Progress = field(default_factory=Progress)
+    progress: Progress = NO_PROGRESS
     checkpoint_folder: Path | None = None
     _arrays: dict[str, Arrays] = field(default_factory=dict)
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -51,6 +51,7 @@ from baseline.evaluation.outputs import (
     softmax,
 )
 from baseline.evaluation.report.page import REPORT, CrossValidationMetrics, write_folds_report
+from baseline.evaluation.summary import LabelIssuesResult, SuspectLabel
 from baseline.settings import Settings
 from baseline.train.cross_validation import (
     HELD_OUT,
@@ -65,35 +66,14 @@ from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.db.runs import LabelIssue, LabelIssues, SplitEvaluations
 from gleanset.html.words import confidence_interval, count
-from gleanset.named_files import shorten_list
+from gleanset.named_files import find_location, shorten_list
 from gleanset.records import Sample
-from gleanset.work.progress import Progress
-
-
-@dataclass(frozen=True, slots=True)
-class LabelIssueSearch:
-    """Label issues of a dataset, by a run's settings.
-
-    `evaluated` of the `labelled` samples have out-of-fold predictions, with this `accuracy`; they
-    are of the classes `tested` of all `classes`.
-    """
-
-    labelled: int
-    evaluated: int
-    accuracy: float
-    tested: int
-    classes: int
-    issues: tuple[LabelIssue, ...]
-
-    @property
-    def confident(self) -> int:
-        """The number of issues that confident learning finds, too."""
-        return sum(issue.confident for issue in self.issues)
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 
 def find_label_issues(
-    dataset: Dataset, run: str, folder: Path, folds: int, progress: Progress | None = None
-) -> LabelIssueSearch:
+    dataset: Dataset, run: str, folder: Path, folds: int, progress: Progress = NO_PROGRESS
+) -> LabelIssuesResult:
     """Cross-validate the settings of a run on all labelled samples and store label issues.
 
     This includes test and is counted as a test evaluation. Raises `InputUnusable` if there are too
@@ -109,9 +89,7 @@ def find_label_issues(
     }
     everything = replace(examples, splits=splits, unseen=frozenset())
     parts = make_folds(everything, folds, settings.seed)
-    results = cross_validate(
-        dataset, settings, folds_with_val(parts, settings.seed), progress or Progress()
-    )
+    results = cross_validate(dataset, settings, folds_with_val(parts, settings.seed), progress)
     outputs = concatenate_outputs([result.outputs for result in results])
     outputs = outputs.at(np.argsort(np.array(outputs.keys, np.str_)))
     groups = [examples.groups[key] for key in outputs.keys]
@@ -124,9 +102,20 @@ def find_label_issues(
     LabelIssues(dataset.db).replace(issues)
     reviewed = [row for row, key in enumerate(outputs.keys) if key not in unseen]
     accuracy = float(outputs.right[reviewed].mean()) if reviewed else 0.0
-    tested = len(np.unique(outputs.y))
-    return LabelIssueSearch(
-        len(samples), len(outputs), accuracy, tested, len(examples.classes), tuple(issues)
+    return LabelIssuesResult(
+        run=run,
+        folds=folds,
+        labelled=len(samples),
+        evaluated=len(outputs),
+        agree=accuracy,
+        tested=len(np.unique(outputs.y)),
+        classes=len(examples.classes),
+        label_issues=len(issues),
+        confident=sum(issue.confident for issue in issues),
+        samples=[
+            SuspectLabel(**issue._asdict(), **find_location(dataset, issue.sample)._asdict())
+            for issue in issues
+        ],
     )
 
 
@@ -265,8 +254,7 @@ class CrossValidationResult(CommandResult, kw_only=True):
         return {name: text for name, text in lines.items() if text}
 
 
-@dataclass(frozen=True, slots=True)
-class FoldPlan:
+class FoldPlan(NamedTuple):
     """Folds of the labelled samples of train and val; `examples` has all of them as train."""
 
     dataset: Dataset
@@ -320,7 +308,7 @@ def run_cross_validation(
     settings: Settings,
     folds: int,
     *,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
     say: Say = lambda line: None,
 ) -> CrossValidationResult:
     """Train for each fold, evaluate all predictions, store label issues and write the report.
@@ -340,7 +328,7 @@ def run_cross_validation(
             fresh = make_run_id(dataset, f"{settings.preset}-folds")
             run = dataset.runs.start(fresh, CROSS_VALIDATION_KIND, facts).id
             with record_run_end(dataset, run):
-                results = _train_folds(plan, settings, progress or Progress(), say)
+                results = _train_folds(plan, settings, progress, say)
                 result = _evaluate_folds(plan, settings, results, run, scratch)
             dataset.runs.finish(run, "done", result)
             if warning := small_sample_warning(result["groups"], result["effective_groups"]):

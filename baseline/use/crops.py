@@ -52,8 +52,7 @@ def load_crops(folder: Path) -> tuple[CropMethod, ...] | None:
     return read_run_json(folder, FILE, tuple[CropMethod, ...], "train again")
 
 
-@dataclass(frozen=True, slots=True)
-class CropPlan:
+class CropPlan(NamedTuple):
     """How images are cropped for a model, with a description and its reason."""
 
     read: PartReader
@@ -166,7 +165,7 @@ class ImagePart(NamedTuple):
     found_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PartReader:
     """Reads a file as parts of size x size pixels: its faces with a `detector`, else the image.
 

@@ -4,7 +4,6 @@ import io
 import threading
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,8 +38,7 @@ class NetworkOutputs(NamedTuple):
     membership: Floats | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFacts:
+class ModelFacts(NamedTuple):
     """Everything needed to use a model.
 
     `run` is the name of its run, `gallery` the keys of gallery images by class, `crops` how its
@@ -71,7 +69,7 @@ class ModelFacts:
             unfamiliar_by_class=rename(self.rule.unfamiliar_by_class),
         )
         classes = tuple(names.get(name, name) for name in self.classes)
-        return replace(self, classes=classes, rule=rule)
+        return self._replace(classes=classes, rule=rule)
 
 
 class InferenceEngine(Protocol):

@@ -31,7 +31,7 @@ from gleanset.named_files import shorten_list
 from gleanset.platform import count_cores
 from gleanset.terminal import escape_name
 from gleanset.work.pool import Processes, run_over
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from gleanset.work.stage import stage
 
 GALLERY_FOLDER = "gallery"
@@ -91,7 +91,7 @@ def add_files(
     name: str,
     paths: Iterable[str],
     read: PartReader,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> GalleryAddition:
     """Add the images in files to the gallery as class `name`; return the counts and rejections.
 
@@ -105,7 +105,7 @@ def add_files(
     with stage(folder / "cache", GALLERY_FOLDER) as scratch:
         engine = RunEngine.from_folder(folder)
         images = images_by_class(engine.net, engine.facts.classes)
-        keys, parts, rejected = _read(folder, paths, read, progress or Progress(), scratch)
+        keys, parts, rejected = _read(folder, paths, read, progress, scratch)
         if not keys:
             reasons = ", ".join(sorted({rejection["reason"] for rejection in rejected}))
             raise InputUnusable(

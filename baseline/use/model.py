@@ -37,7 +37,7 @@ MAX_NEAREST = 3
 """Gallery images in a prediction."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prediction:
     """A class and its calibrated probability, which falls with the similarity to training data."""
 
@@ -45,7 +45,7 @@ class Prediction:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GalleryImage:
     """An image of the gallery with its class, sample, and cosine similarity."""
 
@@ -54,7 +54,7 @@ class GalleryImage:
     similarity: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImagePrediction:
     """Prediction for one image or face.
 

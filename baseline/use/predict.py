@@ -49,7 +49,7 @@ class FilePrediction(NamedTuple):
         return {"path": self.path, "parts": [part_to_json(*part) for part in self.parts]}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _NumberedReader:
     read: PartReader
 
@@ -58,7 +58,7 @@ class _NumberedReader:
 
 
 def predict_files(
-    model: Model, paths: Iterable[str], read: PartReader, top: int = 5
+    model: Model, paths: Iterable[str], read: PartReader, top: int
 ) -> Iterator[FilePrediction]:
     """Yield the prediction of each file in the order of `paths`.
 

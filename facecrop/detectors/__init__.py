@@ -3,9 +3,8 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 from facecrop.detector_names import DETECTORS
 from facecrop.detectors.base import Detector, Pixels
@@ -36,8 +35,7 @@ REMOVED_DETECTORS = {
 """Detectors in old datasets, recipes and models, and their replacements."""
 
 
-@dataclass(frozen=True, slots=True)
-class DetectorSpec:
+class DetectorSpec(NamedTuple):
     """Name and settings of a detector; small, picklable, and built on use."""
 
     name: str
@@ -89,8 +87,7 @@ def checked_detector_class(name: str, brought: Any) -> type[Detector]:
     for setting in inspect.signature(brought).parameters.values():
         if setting.kind is not setting.POSITIONAL_OR_KEYWORD or setting.default is setting.empty:
             raise TypeError(f"its setting {setting.name} has no default")
-    detector: type[Detector] = brought
-    return detector
+    return brought
 
 
 def build_detector(name: str, **settings: Setting) -> Detector:

@@ -9,7 +9,6 @@ that the library reports differ between runs; they are only stored as evidence.
 """
 
 from collections.abc import Iterator
-from typing import ClassVar
 
 from facecrop.detectors.animeface_library import (
     LOWEST_LIKELIHOOD,
@@ -28,7 +27,7 @@ MAX_SIDE = 1920
 class AnimeFace:
     """Finds faces drawn in the Japanese style; `threshold` is the minimum likelihood."""
 
-    name: ClassVar[str] = "animeface"
+    name = "animeface"
 
     def __init__(self, threshold: str | float = LOWEST_LIKELIHOOD) -> None:
         """Load and test the library.

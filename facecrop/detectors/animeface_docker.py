@@ -18,8 +18,7 @@ import base64
 import functools
 import os
 import threading
-from collections.abc import Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import msgspec
 
@@ -172,16 +171,10 @@ def _check_face(result: LibraryResult, width: int, height: int) -> None:
     if min(across, down, *visible) <= 0:
         raise ValueError(f"a face at {result['face_box']} in {width} x {height} pixels")
     farthest = 2 * max(width, height)
-    if any(abs(number) > farthest for number in _numbers(result)):
+    eyes = (*result["left_eye_box"], *result["right_eye_box"])
+    numbers = (*result["face_box"], *eyes, *result["mouth_box"], *result["nose_point"])
+    if any(abs(number) > farthest for number in numbers):
         raise ValueError("a part of a face far from the image")
-
-
-def _numbers(result: LibraryResult) -> Iterator[int]:
-    yield from result["face_box"]
-    yield from result["left_eye_box"]
-    yield from result["right_eye_box"]
-    yield from result["mouth_box"]
-    yield from result["nose_point"]
 
 
 IMAGE = "gleanset-animeface-2009"
@@ -198,7 +191,7 @@ class AnimeFaceDocker(AnimeFace):
     `IMAGE` in the first engine that has it.
     """
 
-    name: ClassVar[str] = "animeface-docker"
+    name = "animeface-docker"
 
     def __init__(
         self,

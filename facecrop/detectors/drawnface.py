@@ -10,7 +10,7 @@ import functools
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class DrawnFace:
     `size` is the longer side in pixels at the first scale: more finds smaller faces and is slower.
     """
 
-    name: ClassVar[str] = "drawnface"
+    name = "drawnface"
 
     def __init__(self, threshold: str | float = THRESHOLD, size: str | float = SIZE) -> None:
         """Load the network. Raises `UsageError` for an invalid setting."""

@@ -10,7 +10,7 @@ with no more false positives (docs/detectors.md).
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class LbpCascade:
     window in pixels) are OpenCV's parameters; `threshold` is the minimum score.
     """
 
-    name: ClassVar[str] = "lbpcascade"
+    name = "lbpcascade"
 
     def __init__(
         self,

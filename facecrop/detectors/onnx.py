@@ -13,8 +13,7 @@ Coordinates are pixels of the network's input.
 import ast
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,12 +36,9 @@ STRIDES = (8, 16, 32)
 ANCHORS = 3
 """Boxes per location in YOLOv5; later versions have one."""
 
-LAYOUTS = ("v8", "v5", "end")
 
-
-@dataclass(frozen=True, slots=True)
-class OutputLayout:
-    """One of `LAYOUTS`, and the number of classes (0: unknown)."""
+class OutputLayout(NamedTuple):
+    """Name ("v8", "v5" or "end": NMS in the network), and the number of classes (0: unknown)."""
 
     name: str
     classes: int
@@ -123,7 +119,7 @@ class OnnxModel:
     input without a fixed size, `face` the number of the class of faces.
     """
 
-    name: ClassVar[str] = "onnx"
+    name = "onnx"
 
     def __init__(
         self,

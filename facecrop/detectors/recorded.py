@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from facecrop.detectors import DetectorSpec, Setting, detector_class
 from facecrop.detectors.weights import LBPCASCADE
@@ -23,8 +23,7 @@ FILES = {"cascade": "--cascade {}", "model": "-o onnx.model={}"}
 """Settings that are files, and their options on the command line."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedDetector:
+class RecordedDetector(NamedTuple):
     """Detector as recorded in the catalogue, with the settings that differ from the defaults.
 
     `files` are beginnings of the SHA-256 of files that the user has to name.

@@ -1,7 +1,5 @@
 """The image itself as its only face, for datasets that are not about faces."""
 
-from typing import ClassVar
-
 from facecrop.detectors.base import Pixels
 from gleanset.db.faces import WHOLE
 from gleanset.records import Box, Face
@@ -10,7 +8,7 @@ from gleanset.records import Box, Face
 class WholeImage:
     """Uses every image as a whole."""
 
-    name: ClassVar[str] = WHOLE
+    name = WHOLE
     settings = ""
 
     def detect(self, pixels: Pixels) -> list[Face]:

@@ -6,6 +6,7 @@ search.
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
@@ -413,7 +414,8 @@ _IS_IMPORTED = (
 )
 
 
-class CropMethod(NamedTuple):
+@dataclass(frozen=True)
+class CropMethod:
     """Number of samples with the same detector, settings and crop settings.
 
     `detector` may also be "whole", "hand", or "import" for imported boxes.

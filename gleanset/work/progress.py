@@ -198,3 +198,7 @@ def set_current(progress: Progress) -> None:
     """Set the progress of the running command."""
     global current
     current = progress
+
+
+NO_PROGRESS = Progress()
+"""Shows nothing: for callers without a terminal."""

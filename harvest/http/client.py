@@ -12,7 +12,7 @@ import io
 import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple, Self, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -53,8 +53,7 @@ _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _TEMPORARY_REASONS = ("timed out", "too slow", "too large", "cut off")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """One response of a search site. `headers` ignore case."""
 
     status: int
@@ -63,8 +62,7 @@ class Page:
     headers: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(NamedTuple):
     """A response after content decoding. `headers` ignore case."""
 
     status: int
@@ -123,7 +121,7 @@ class Client:
         self._watcher.cancel_all()
         self._pools.close()
 
-    def fetch_image(self, url: str, referer: str | None = None) -> Fetch:
+    def fetch_image(self, url: str, referer: str | None) -> Fetch:
         """Fetch an image; see `fetch`.
 
         Raises `Unreadable`, as does `extract_image`, for this item alone. Reasons: `http NNN`,
@@ -178,7 +176,7 @@ class Client:
                 raise Unreadable("private address", turn.url)
             yield turn
             headers = cookies.add_to(policy.headers, turn.url)
-            response = self._request(turn.url, replace(policy, headers=headers), deadline)
+            response = self._request(turn.url, policy._replace(headers=headers), deadline)
             cookies.record(response.headers, turn.url)
             is_refusal = response.status in HOST_WIDE_STATUSES
             self.slots.record_response(turn.host, is_refusal=is_refusal)
@@ -247,9 +245,9 @@ class Client:
         url: str,
         check: Callable[[Page], None],
         *,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None,
         form: Mapping[str, Any] | str | bytes | None = None,
-        pace: float = 0.0,
+        pace: float,
         retry: bool = True,
     ) -> Page:
         """Return the response to a call of a site's API; a POST if there is a `form`.

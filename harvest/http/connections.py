@@ -109,8 +109,7 @@ class Deadline:
 
 
 def _current_deadline() -> Deadline | None:
-    deadline: Deadline | None = getattr(_thread, "deadline", None)
-    return deadline
+    return getattr(_thread, "deadline", None)
 
 
 class DeadlineWatcher:
@@ -194,15 +193,11 @@ def resolves_to_private(host: str) -> bool:
 
 
 def _embedded_ipv4(ip: IPv6Address) -> IPv4Address | None:
-    if ip.ipv4_mapped is not None:
-        return ip.ipv4_mapped
-    if ip.sixtofour is not None:
-        return ip.sixtofour
     if ip.teredo is not None:
         return ip.teredo[1]
     if ip in _NAT64 or ip in _V4_COMPATIBLE:
         return IPv4Address(int(ip) & 0xFFFFFFFF)
-    return None
+    return ip.ipv4_mapped or ip.sixtofour
 
 
 class _FinalResponse(http.client.HTTPResponse):

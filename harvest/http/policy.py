@@ -5,6 +5,7 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -22,7 +23,7 @@ from gleanset.errors import Unreachable, Unreadable
 from harvest.http.connections import PrivateAddress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DownloadLimits:
     """Limits of the downloader. Timeouts and delays are in seconds, sizes in bytes.
 
@@ -47,8 +48,7 @@ class DownloadLimits:
     robots_retry_delay: float = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class FetchPolicy:
+class FetchPolicy(NamedTuple):
     """What to send, and how to handle the response.
 
     `retry_statuses` are retried as often as the limits allow. `error_bodies`: the body of an error

@@ -27,7 +27,7 @@ import math
 import re
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -75,8 +75,7 @@ _MAX_CRAWL_DELAY_SECONDS = 30.0
 _HOST_REASONS = frozenset({"private address", "connection failed", "bad url"})
 
 
-@dataclass(frozen=True, slots=True)
-class _HostRules:
+class _HostRules(NamedTuple):
     """The rules of one host, valid `until` (monotonic). Without rules and reason all is allowed.
 
     `signals` are content signals, `reserved` the rules of its tdmrep.json; None until it is read.
@@ -144,7 +143,7 @@ class RobotsPolicy:
     """
 
     def __init__(
-        self, limits: DownloadLimits, headers: Mapping[str, str], ignored: Collection[str] = ()
+        self, limits: DownloadLimits, headers: Mapping[str, str], ignored: Collection[str]
     ) -> None:
         if unknown := sorted(set(ignored).difference(SIGNALS)):
             raise UsageError(
@@ -220,7 +219,7 @@ class RobotsPolicy:
             return  # its robots.txt was dropped from the cache: both files are read again
         reserved = parse_tdm_rules(data)
         size = rules.size + (len(data) if reserved else 0)
-        self._add(file, replace(rules, reserved=reserved, size=size))
+        self._add(file, rules._replace(reserved=reserved, size=size))
 
     def _add(self, url: str, rules: _HostRules) -> None:
         self._cache.add(get_url_origin(url), rules)
@@ -313,8 +312,8 @@ def parse_content_signals(text: str) -> Protego | None:
 
 def _as_access_rule(line: str) -> str:
     if signal := _SIGNAL_LINE.match(line):
-        path = signal.group(1)
-        preferences = signal.group(2).partition("#")[0]
+        path = signal[1]
+        preferences = signal[2].partition("#")[0]
         is_allowed = _allows_training(preferences)
         # The stricter of two signals for the same path applies: everything else is allowed anyway.
         if is_allowed is None or (is_allowed and path is None):

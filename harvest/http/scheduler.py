@@ -57,7 +57,7 @@ class JobQueue:
         """Note that the outcome of a candidate is recorded."""
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False)
 class DownloadJob:
     """A candidate to download, or `rules`: a robots.txt or tdmrep.json to read.
 

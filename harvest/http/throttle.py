@@ -29,7 +29,7 @@ class Closed(GleansetError):
     exit_code = 130
 
 
-@dataclass(slots=True)
+@dataclass
 class _Slots:
     delay: float
     active_count: int = 0

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -41,16 +41,14 @@ T = TypeVar("T")
 W = TypeVar("W")
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A result of the site that is not a candidate. `key` identifies it on the site."""
 
     key: str
     reason: Literal["hidden", "filtered", "unreadable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """Results that the site has but did not list; `what` describes them."""
 
     what: str
@@ -72,8 +70,7 @@ _LONG_WORD = re.compile(r"[\w-]{25,}", re.ASCII)
 _UPDATE = "try again later; if it persists, update Gleanset or use another source"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A setting of a source: `-o bing.size=large`.
 
     `choices` are valid values. `parse` checks other values, and raises `ValueError`
@@ -101,7 +98,7 @@ class Option:
         raise UsageError(f"{source}.{self.name} cannot be {value!r}", f"use {', or '.join(valid)}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Query:
     """A search.
 
@@ -114,7 +111,7 @@ class Query:
     options: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Endpoint:
     """Replaces a site's scheme and host; may have a path.
 
@@ -293,7 +290,7 @@ def redact_site_text(text: str) -> str:
     return _LONG_WORD.sub("***", redact_secrets(text))[:200]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ResultPage(Generic[T]):
     """One page of a search; `next` is the position of the following one, None at the end.
 
@@ -334,7 +331,7 @@ def walk_pages(
         position = page.next
 
 
-def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]], start: int) -> Pages:
+def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]]) -> Pages:
     """Yield the pages of a list whose last page the site repeats.
 
     A page without new results is requested again. If it stays so, it is the end if it shows the
@@ -348,7 +345,7 @@ def pages_until_repeated(ask: Callable[[int], ResultPage[Candidate]], start: int
         keys = _keys(page)
         return ask(position) if keys and keys <= seen_keys else page
 
-    for page in walk_pages(ask_again, start):
+    for page in walk_pages(ask_again, 1):
         keys = _keys(page)
         if keys and keys <= seen_keys:
             if not keys & latest:

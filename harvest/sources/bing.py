@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
 from urllib.parse import parse_qs, quote, quote_plus, urlsplit
 
 from lxml.html import HtmlElement
@@ -78,9 +77,9 @@ _FILTERS: dict[str, dict[str, str]] = {
 class Bing(Source):
     """`https://www.bing.com/images`: 35 results a page, without key or login."""
 
-    name: ClassVar[str] = "bing"
-    example: ClassVar[str] = "cats"
-    options: ClassVar[tuple[Option, ...]] = (
+    name = "bing"
+    example = "cats"
+    options = (
         Option("endpoint", "URL to use instead of the site", "https://www.bing.com"),
         Option("safe", "filter for adult content", "moderate", _SAFE),
         Option("market", "language and country; empty: Bing guesses by your IP address", "en-US"),
@@ -108,7 +107,7 @@ class Bing(Source):
                 page = self._requested_page(query, settings, client, first)
             return _parse_page(page, query, first)
 
-        yield from pages_until_repeated(ask, 1)
+        yield from pages_until_repeated(ask)
 
     def _requested_page(
         self, query: Query, settings: Mapping[str, str], client: Client, first: int

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from datetime import time as clock_time
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -304,9 +304,9 @@ _PARAMETERS = {
 class Flickr(Source):
     """`flickr.photos.search`, 500 results a call. `pace`: seconds between two calls."""
 
-    name: ClassVar[str] = "flickr"
-    example: ClassVar[str] = "owl"
-    options: ClassVar[tuple[Option, ...]] = (
+    name = "flickr"
+    example = "owl"
+    options = (
         Option("endpoint", "URL to use instead of the site", HOST),
         Option(
             "size",
@@ -400,10 +400,11 @@ def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candi
         return Skipped(str(key or photo), "unreadable")
     licence = str(photo.get("license", ""))
     owner = photo.get("owner")
+    url: str = photo[f"url_{size}"]
     origin = Origin(
         source="flickr",
         key=str(key),
-        url=photo[f"url_{size}"],
+        url=url,
         page_url=f"https://www.flickr.com/photos/{owner}/{key}" if owner else None,
         query=query.text,
         hint=query.hint,
@@ -412,7 +413,6 @@ def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candi
         title=str(photo.get("title") or "") or None,
         tags=tuple(str(photo.get("tags") or "").split()),
     )
-    url: str = photo[f"url_{size}"]
     return Candidate(url, origin, _pixels(photo, "width", size), _pixels(photo, "height", size))
 
 
@@ -437,7 +437,7 @@ def _pixels(photo: Photo, side: str, size: str) -> int | None:
     return int(pixels) if pixels.isdecimal() else None
 
 
-def log_in_to_flickr(ask: Ask, *, endpoint: str = HOST) -> LoginResult:
+def log_in_to_flickr(ask: Ask, *, endpoint: str) -> LoginResult:
     """Ask for the API key and its secret, verify and store them; return the command's result.
 
     Raises `NeedsLogin` when Flickr rejects them, `RateLimited`, `Blocked`, `Unreachable`,

@@ -7,8 +7,8 @@ import math
 import re
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,7 @@ _HARMLESS_LINE = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[(?:info|warning)\]")
 _FRAME_LINE = re.compile(r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: *\d+ .* s:(\d+)x(\d+) ")
 
 
-@dataclass(frozen=True, slots=True)
-class FrameBlock:
+class FrameBlock(NamedTuple):
     """Consecutive frames: `times` (n,) in seconds, `thumbs` (n, 3, height, width) in YCbCr.
 
     `full_frames` are the frames in full size by index in this block.
@@ -207,7 +206,7 @@ class FfmpegDecoder:
 
     def _parse_log_line(self, text: str) -> None:
         if size := _FRAME_LINE.match(text):
-            self._sizes.append((int(size.group(1)), int(size.group(2))))
+            self._sizes.append((int(size[1]), int(size[2])))
             return
         # The first frames after a seek may refer to frames that were not read.
         is_reliable = self._plan.from_start or self._frames + len(self._times) >= _UNRELIABLE_FRAMES

@@ -7,9 +7,8 @@ Times always increase in decoding order, even where the file's time stamps do no
 may change within a video, so it is read from ffmpeg's log for each frame.
 """
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ffmpeg
 import numpy as np
@@ -27,8 +26,7 @@ _WINDOW_SECONDS, _WINDOW_FRAMES = 0.5, 4
 _ROUNDING_STEPS = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """Schedule of frames to examine: the first in each `step` seconds, or all if that is None.
 
     With `within`, only in the first `within` seconds of every `period`. ffmpeg evaluates the
@@ -71,8 +69,7 @@ class Schedule:
 
     def find_bins(self, times: NDArray[np.float64], step: float) -> NDArray[np.float64]:
         """Return the index of the step that contains each time."""
-        indices: NDArray[np.float64] = np.floor(times / step + _ROUNDING_STEPS)
-        return indices
+        return np.floor(times / step + _ROUNDING_STEPS)
 
 
 def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
@@ -112,8 +109,7 @@ _HDR_WHITE_NITS, _HDR_PEAK_NITS, _HDR_LINEAR_SHARE = 150, 1000, 0.7
 LEAD_SECONDS = 4.0
 
 
-@dataclass(frozen=True, slots=True)
-class DecodePlan:
+class DecodePlan(NamedTuple):
     """Settings for decoding one segment of a video; times in seconds, 0 where a player starts.
 
     `size` is the output size, `skip` ffmpeg's `skip_frame` value, and `rgb` selects RGB over planar
@@ -188,7 +184,7 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
         frames = frames.filter("yadif", deint="all" if plan.facts.fields else "interlaced")
     if plan.thin:
         # `find_due` uses these times alone, so they must include all scheduled frames.
-        sparse = replace(plan.schedule, step=_SPARSE_SECONDS, within=0.0).build_expression()
+        sparse = plan.schedule._replace(step=_SPARSE_SECONDS, within=0.0).build_expression()
         frames = frames.filter("select", f"{plan.schedule.build_expression()}+{sparse}")
     branches = frames.filter_multi_output("split", 2)
     # Nearest neighbour instead of averaging: eight times cheaper, and as good for finding cuts.

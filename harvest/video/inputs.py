@@ -12,11 +12,10 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable, MissingComponent, Unreachable, Unreadable
@@ -37,8 +36,7 @@ _EXTENSIONS = VIDEO_EXTENSIONS | {".ts", ".mts", ".vob", ".rm"}
 _UPDATE_HINT = "run it again to resume the download, or update yt-dlp: pip install -U yt-dlp"
 
 
-@dataclass(frozen=True, slots=True)
-class LocalVideo:
+class LocalVideo(NamedTuple):
     """Video that is available as a local file; `sha256` is the hash of its bytes.
 
     `origin` holds what all its frames have in common: where the video was found, its title,
@@ -57,8 +55,7 @@ class LocalVideo:
         return self.origin.url or self.origin.path or str(self.path)
 
 
-@dataclass(frozen=True, slots=True)
-class VideoFile:
+class VideoFile(NamedTuple):
     """Video file on disk."""
 
     path: Path
@@ -79,8 +76,7 @@ class VideoFile:
         yield LocalVideo(self.path, sha256, origin)
 
 
-@dataclass(frozen=True, slots=True)
-class VideoUrl:
+class VideoUrl(NamedTuple):
     """URL of a page or video, which yt-dlp downloads into its own folder in `downloads`.
 
     `sampled` is the SHA-256 of its video if that was sampled before with the same settings. The

@@ -28,7 +28,7 @@ def parse_time(text: str) -> float:
         hours, minutes, seconds = match.groups()
         return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
     if match := _DURATION.fullmatch(text.strip()):
-        return float(match.group(1)) * _UNITS[match.group(2)]
+        return float(match[1]) * _UNITS[match[2]]
     raise UsageError(f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5 or 90s")
 
 
@@ -42,7 +42,7 @@ def parse_every(text: str) -> float:
         frames, period = (int(number or 1) for number in match.groups())
         seconds = period / frames if frames else 0.0
     elif match := _DURATION.fullmatch(text.strip()):
-        seconds = float(match.group(1)) * _UNITS[match.group(2)]
+        seconds = float(match[1]) * _UNITS[match[2]]
     if seconds <= 0:
         raise UsageError(f"{text!r} is not an interval", "write for instance 5s, 500ms or 2fps")
     return seconds
@@ -60,7 +60,7 @@ def parse_size(text: str) -> tuple[int | None, int | None]:
 def parse_format(text: str) -> tuple[Format, int]:
     """Return format and quality of 'png', 'jpeg' or 'jpeg:80'. Raises `UsageError`."""
     match = _FORMAT.fullmatch(text.strip().lower())
-    quality = int(match.group(1) or Sampling.quality) if match else 0
+    quality = int(match[1] or Sampling.quality) if match else 0
     if not 1 <= quality <= 100:
         raise UsageError(f"there is no format {text!r}", "write png, jpeg, or for instance jpeg:80")
     return "png" if text.strip().lower() == "png" else "jpeg", quality

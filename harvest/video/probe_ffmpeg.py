@@ -7,7 +7,6 @@ import os
 import re
 import struct
 import subprocess
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +26,6 @@ from harvest.video.run_ffmpeg import (
     video_input,
 )
 
-_PROBE_TIMEOUT_SECONDS = 60.0
 # Matched at ffmpeg's own indent: metadata from the file is indented further.
 _INPUT = re.compile(r"^Input #0, (\S+), from", re.MULTILINE)
 _DURATION = re.compile(r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", re.M)
@@ -75,8 +73,7 @@ _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _MAX_PIXELS = 16384 * 16384 // 4
 
 
-@dataclass(frozen=True, slots=True)
-class VideoFacts:
+class VideoFacts(NamedTuple):
     """Facts of a video stream; sizes in stored pixels, `aspect` is a pixel's width by its height.
 
     `seconds` and `fps` are None if unknown; `start` is the container's first time stamp in seconds,
@@ -140,7 +137,7 @@ def probe(video: Path) -> VideoFacts:
     guards = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
     command = [find_ffmpeg(), "-hide_banner", "-nostdin", *guards, "-i", f"file:{video}"]
     try:
-        log = read_ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
+        log = read_ffmpeg_log(command)
     except Unreadable as error:
         raise Unreadable("not a video", "ffmpeg did not find out what it is") from error
     lines = [line.strip() for line in log.splitlines()]
@@ -150,7 +147,7 @@ def probe(video: Path) -> VideoFacts:
     if streams:
         facts = _facts(container[1] if container else "", max(streams, key=_stream_rank), log)
         lost = _read_lost_length(video, facts.container)
-        return facts if lost is None else replace(facts, seconds=max(facts.seconds or 0.0, lost))
+        return facts if lost is None else facts._replace(seconds=max(facts.seconds or 0.0, lost))
     if container:
         raise Unreadable("not a video", "it has no video stream")
     raise Unreadable("not a video", find_failure_reason([line for line in lines if line]))
@@ -166,7 +163,7 @@ def find_fields(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts
     begin = (facts.seconds or 0.0) / 3
     frames = video_input(ss=f"{begin:.3f}", noaccurate_seek=None)[str(facts.stream)].filter("idet")
     output = ffmpeg.output(frames, "-", format="null", **{"frames:v": _IDET_FRAMES})
-    log = read_ffmpeg_log(build_command(output, video, "info"), _PROBE_TIMEOUT_SECONDS)
+    log = read_ffmpeg_log(build_command(output, video, "info"))
 
     counts = [(int(top), int(bottom), int(rest)) for top, bottom, rest in _IDET.findall(log)]
     top, bottom, progressive = np.sum([(0, 0, 0), *counts], axis=0).tolist()
@@ -178,7 +175,7 @@ def find_fields(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts
     )
     if not is_combed:
         return facts
-    return replace(facts, fields="tff" if top > bottom else "bff", interlaced=True)
+    return facts._replace(fields="tff" if top > bottom else "bff", interlaced=True)
 
 
 def _read_lost_length(video: Path, container: str) -> float | None:
@@ -238,9 +235,9 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
 
 
 def _stream_rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
-    description = stream.group(2)
+    description = stream[2]
     codec, size = _codec_name(description), _SIZE.search(description)
-    pixels = int(size.group(1)) * int(size.group(2)) if size else 0
+    pixels = int(size[1]) * int(size[2]) if size else 0
     is_still = (
         codec in _STILL_CODECS
         or "(still image)" in description
@@ -255,21 +252,21 @@ def _codec_name(description: str) -> str:
 
 
 def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
-    description = match.group(2)
+    description = match[2]
     codec = _codec_name(description)
     if codec in _UNKNOWN:
         raise Unreadable("missing codec", f"this ffmpeg has no decoder for {description[:60]}")
     size = _SIZE.search(description)
     if size is None or "0" in size.groups()[:2]:
         raise Unreadable("not a video", "its images have no size")
-    width, height = int(size.group(1)), int(size.group(2))
+    width, height = int(size[1]), int(size[2])
     if width * height > _MAX_PIXELS:
         raise Unreadable("too large", f"{width} x {height} pixels")
-    rotation = _ROTATION.search(match.group(3))
-    decoder = _ALPHA_DECODERS.get(codec) if _ALPHA_MODE.search(match.group(3)) else None
+    rotation = _ROTATION.search(match[3])
+    decoder = _ALPHA_DECODERS.get(codec) if _ALPHA_MODE.search(match[3]) else None
     decoder = decoder if decoder and _has_decoder(decoder) else None
     pixels = _PIXELS.search(description)
-    alpha = bool(decoder or (pixels and _ALPHA.match(pixels.group(1))))
+    alpha = bool(decoder or (pixels and _ALPHA.match(pixels[1])))
     transfer = None if alpha else _find_wide_transfer(description)
     order = next((order for words, order in _FIELD_ORDERS if words in description), None)
     rate = _frame_rate(description)
@@ -280,11 +277,11 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     return VideoFacts(
         container,
         codec,
-        int(match.group(1)),
+        int(match[1]),
         width,
         height,
         _pixel_aspect(description, size),
-        rotation is not None and round(float(rotation.group(1)) / 90) % 2 == 1,
+        rotation is not None and round(float(rotation[1]) / 90) % 2 == 1,
         *_duration_and_start(log),
         rate,
         codec not in _PROGRESSIVE and "progressive" not in description,
@@ -303,20 +300,20 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
 @cache
 def _has_decoder(name: str) -> bool:
     command = [find_ffmpeg(), "-hide_banner", "-c:v", name, "-i", os.devnull]
-    return "Unknown decoder" not in read_ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
+    return "Unknown decoder" not in read_ffmpeg_log(command)
 
 
 @cache
 def _has_tone_mapping(program: str) -> bool:
     source = "nullsrc=s=16x16,zscale,format=gbrpf32le,tonemap"
     command = [program, "-hide_banner", "-nostdin", "-f", "lavfi", "-i", source]
-    return "No such filter" not in read_ffmpeg_log(command, _PROBE_TIMEOUT_SECONDS)
+    return "No such filter" not in read_ffmpeg_log(command)
 
 
 def _find_wide_transfer(description: str) -> str | None:
     """Return zscale's name of the transfer function of BT.2020 or HDR colors; None for others."""
     pixels = _PIXELS.search(description)
-    colors = (pixels.group(2) or "") if pixels else ""
+    colors = (pixels[2] or "") if pixels else ""
     for transfer in ("smpte2084", "arib-std-b67"):
         if transfer in colors:
             return transfer
@@ -346,7 +343,7 @@ def _frame_rate(description: str) -> float | None:
     match = _RATE.search(description)
     if match is None:
         return None
-    text = match.group(1)
+    text = match[1]
     rate = float(text[:-1]) * 1000 if text.endswith("k") else float(text)
     ntsc = round(rate * 1.001) / 1.001
     return (ntsc if rate % 1 and round(ntsc, 2) == rate else rate) or None
@@ -355,9 +352,9 @@ def _frame_rate(description: str) -> float | None:
 def _is_bt709(description: str, height: int) -> bool:
     """Return whether colors are BT.709; if unspecified, by height as players do."""
     pixels = _PIXELS.search(description)
-    if pixels is None or not pixels.group(1).startswith("yuv"):
+    if pixels is None or not pixels[1].startswith("yuv"):
         return False
-    colors = pixels.group(2) or ""
+    colors = pixels[2] or ""
     if "bt709" in colors:
         return True
     is_other = any(name in colors for name in ("smpte170m", "bt470", "bt2020", "fcc", "smpte240m"))
@@ -375,5 +372,5 @@ def reports_damage(line: str, facts: VideoFacts) -> bool:
     if context is None or not ("[error]" in line or "[fatal]" in line):
         return False
     # The parser logs as NULL; newer versions of ffmpeg prefix decoders with `dec:`.
-    name = context.group(1).strip().removeprefix("dec:")
+    name = context[1].strip().removeprefix("dec:")
     return name in ("NULL", facts.codec, facts.container)

@@ -124,7 +124,7 @@ def kill_all() -> None:
         _kill(process)
 
 
-def read_ffmpeg_log(command: Sequence[str], seconds: float) -> str:
+def read_ffmpeg_log(command: Sequence[str], seconds: float = 60.0) -> str:
     """Run ffmpeg and return its log.
 
     Raises `Unreadable` if it takes longer than `seconds`.

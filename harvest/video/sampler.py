@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import imagehash
 import numpy as np
@@ -125,8 +126,7 @@ class VideoSegment:
                 self._fingerprints.append((time, code))
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFrame:
+class StoredFrame(NamedTuple):
     """Kept frame whose file is in the store; `time` is in seconds, as in players.
 
     `faces` are those that the `FrameChooser` detected.
@@ -139,7 +139,7 @@ class StoredFrame:
     faces: tuple[FollowedFace, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass
 class SampledVideo:
     """Result of sampling one video; `error` is set if sampling was aborted.
 

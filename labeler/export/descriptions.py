@@ -8,6 +8,7 @@ split, licence and source.
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -85,7 +86,7 @@ class CardFacts:
             self.unknown += not origin.licence
             self.ai_generated += any(origin.ai for origin in item.image.origins)
         for method in list_crop_methods(db, [item.sample.key for item in items]):
-            self.methods[method._replace(samples=0)] += method.samples
+            self.methods[replace(method, samples=0)] += method.samples
         if self.items <= MAX_COMPARED_SAMPLES:
             self.split_of |= {item.sample.key: str(item.sample.split) for item in items}
 
@@ -274,7 +275,7 @@ def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
 def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     """Yield how the images were processed."""
     options = facts.options
-    methods = [method._replace(samples=samples) for method, samples in facts.methods.items()]
+    methods = [replace(method, samples=samples) for method, samples in facts.methods.items()]
     methods.sort(key=lambda method: (-method.samples, method.detector, method.settings, method.cut))
     yield from (method.description for method in methods)
     split = "none" if options.no_split else dataset.samples.get_split_settings() or "by hand"

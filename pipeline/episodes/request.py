@@ -11,9 +11,8 @@ from facecrop.request import validate_detector
 from gleanset.config import Param
 from gleanset.db.faces import WHOLE
 from gleanset.request import Count, Request, WorkerCount
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.request import (
-    NO_PROGRESS,
     AllowPrivate,
     HarvestOutcome,
     check_videos,

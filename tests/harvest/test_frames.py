@@ -17,7 +17,7 @@ from tools_for_tests import drawn_video, picture, run_here
 
 from gleanset import Dataset
 from gleanset.errors import DiskFull, InputUnusable
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.frames import FrameHarvest
 from harvest.video.inputs import VideoFile
 from harvest.video.sampling import Sampling
@@ -43,7 +43,7 @@ def harvest(
     dataset: Dataset,
     *videos: Path,
     label: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
     **settings: object,
 ) -> dict[str, object]:
     """Sample all frames at equal distances, by default of one second."""

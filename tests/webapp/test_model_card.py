@@ -90,7 +90,9 @@ def test_card_shows_recorded_metrics(settings: ServeSettings, run: Path) -> None
 def test_unknown_prediction_counts_as_wrong(settings: ServeSettings, run: Path) -> None:
     test = split_metrics((5, 5, 6), 12)
     # Without the rule for unknown, each of the 16 images would be right.
-    answers = AnswerMetrics(15, 1, test.classes, Interval(0.7, 0.99), unsure=3, unsure_right=2)
+    answers = AnswerMetrics(
+        15, 1, test.classes, Interval(0.7, 0.99), test.confusion, (), unsure=3, unsure_right=2
+    )
     test = replace(test, accuracy=1.0, intervals={}, answers=answers)
     write_metrics(run, replace(read_metrics(run), test=test))
     measured = get_card(settings, run)["measured"]

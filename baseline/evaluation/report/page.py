@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from baseline.data.runs import METRICS, read_run_json
 from baseline.evaluation.decision_rule import load_decision_rule
@@ -21,8 +21,7 @@ REPORT = "report.html"
 MAX_ISSUES = 40
 
 
-@dataclass(frozen=True, slots=True)
-class ReportImage:
+class ReportImage(NamedTuple):
     """An image with its label, another class, and that class's probability."""
 
     thumbnail: Thumbnail | None
@@ -31,8 +30,7 @@ class ReportImage:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class MainSection:
+class MainSection(NamedTuple):
     """The split that a report is about."""
 
     name: str
@@ -54,7 +52,7 @@ def write_report(
 
 
 def write_page(
-    path: Path, template: str, values: dict[str, object], *, scratch: Path | None = None
+    path: Path, template: str, values: dict[str, object], *, scratch: Path | None
 ) -> Path:
     """Render a template, with all values escaped, and write it."""
     page = get_templates("baseline.evaluation.report").get_template(template).render(values)
@@ -101,8 +99,8 @@ def build_main_section(
     figures: SplitMetrics,
 ) -> MainSection:
     """Return the section of a split."""
-    mistakes = figures.answered.mistakes or ()
-    return MainSection(name, figures, _report_images(dataset, thumbnails, map(astuple, mistakes)))
+    mistakes = map(astuple, figures.answered.mistakes)
+    return MainSection(name, figures, _report_images(dataset, thumbnails, mistakes))
 
 
 def _report_images(
@@ -117,7 +115,7 @@ def _report_images(
     return images
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CrossValidationMetrics:
     """The content of `metrics.json`.
 
@@ -133,7 +131,7 @@ class CrossValidationMetrics:
     held_out: SplitMetrics
 
 
-def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = None) -> Path:
+def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None) -> Path:
     """Write `runs/<id>/report.html` and return its absolute path.
 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
@@ -154,8 +152,7 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None = 
 Points = list[tuple[int, float]]
 
 
-@dataclass(frozen=True, slots=True)
-class EpochChart:
+class EpochChart(NamedTuple):
     """A chart by epoch of 520 x 260 pixels; `curves` are points by split, `step` is that of y."""
 
     caption: str

@@ -13,7 +13,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -45,8 +44,7 @@ UNSEEN_CLASS_PROBABILITY = 1e-4
 """Probability of a class that is missing from a fold, equal for each strength."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrainRows:
+class TrainRows(NamedTuple):
     """Training samples: features `x` (N x V x D with V views, or N x D), class numbers `y` (N),
     `weights` (N) and group numbers (N).
     """
@@ -184,7 +182,7 @@ def choose_strength(rows: TrainRows, layers: Sequence[int], seed: int) -> Streng
     with threads_for(sample.x):
         for train, test in folds:
             part = sample.at(train)
-            flat = replace(part, x=part.x[:, :views]).flatten_views()
+            flat = part._replace(x=part.x[:, :views]).flatten_views()
             plain = Whitening.fit(flat, layers).transform(sample.x[:, 0])
             plain = plain @ _row_space(plain[train])
             for strength in STRENGTHS:

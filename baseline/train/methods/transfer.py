@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +45,7 @@ def load_pretrained_backbone(
     return backbone, facts
 
 
-@dataclass(frozen=True, slots=True)
-class FrozenFeatures:
+class FrozenFeatures(NamedTuple):
     """Scaled features of train (`rows`, N x V x D), by `keys`.
 
     A layer trained on them becomes one for unscaled features by `LinearLayer.after(scaling)`.
@@ -83,12 +81,12 @@ class FrozenFeatures:
             plain = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0]).astype(np.float64)
             train = data.examples.splits["train"]
             expected = get_prior_weights(parts, data.dataset, train, data.progress)
-            requested = choose_part_weights(replace(rows, x=plain), parts, expected, settings.seed)
+            requested = choose_part_weights(rows._replace(x=plain), parts, expected, settings.seed)
         if words := requested.words(parts):
             callback.say(words)
         scaling = Scaling.fit(rows.x, backbone, requested.weights)
         facts |= requested.to_json(parts) | {"views": rows.x.shape[1]}
-        rows = replace(rows, x=scaling.transform(rows.x))
+        rows = rows._replace(x=scaling.transform(rows.x))
         return cls(backbone, rows, features.keys, scaling, facts)
 
     def val(self, data: TrainingData) -> tuple[npt.NDArray[np.float32], Classes]:
@@ -104,7 +102,7 @@ def fit_transfer(
     """Fit the regression; choose its strength unless the settings say it."""
     frozen = FrozenFeatures.compute(data, settings, callback)
     layers = frozen.backbone.layers
-    rows = replace(frozen.rows, x=frozen.rows.x.astype(np.float64))
+    rows = frozen.rows._replace(x=frozen.rows.x.astype(np.float64))
     facts: dict[str, Any] = {"strength": settings.strength, "strength_by": "settings"}
     if not settings.strength:
         strength = choose_strength(rows, layers, settings.seed)
@@ -118,5 +116,5 @@ def fit_transfer(
     facts |= {"converged": linear.converged, **frozen.facts}
     layer = LinearLayer(linear.coefficients, linear.bias).after(frozen.scaling)
     shape = ImageShape(settings.channels, settings.size)
-    net = TrainedNet(frozen.backbone, ClassHead((layer,)), shape)
+    net = TrainedNet(frozen.backbone, ClassHead(layer), shape)
     return TrainingResult(net, (), 0, "cpu", "fp32", facts)

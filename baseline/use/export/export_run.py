@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +25,7 @@ from gleanset.files.atomic import write_atomic
 from gleanset.html.words import count
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 
 BATCH_SIZE = 16
 MAX_DIFFERENCE = {"fp32": 1e-4, "int8": 1.0}
@@ -38,8 +37,7 @@ MIN_COMPARED_IMAGES, MIN_AGREEING_SHARE = 100, 0.99
 """Two engines are equivalent if they agree on this share of at least that number of images."""
 
 
-@dataclass(frozen=True, slots=True)
-class AgreementCheck:
+class AgreementCheck(NamedTuple):
     """Comparison of two engines on `images` images.
 
     `farthest` is the largest difference of a probability, `agreement` the share of images with the
@@ -55,7 +53,7 @@ class AgreementCheck:
 
     def to_json(self) -> dict[str, float | int | str]:
         """Return the values that are not None."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in self._asdict().items() if value is not None}
 
 
 def compare(
@@ -144,7 +142,7 @@ class ExportedRun(CommandResult, kw_only=True):
 
 
 def export_run(
-    root: Path, run: str | None, out: Path, precision: str, progress: Progress | None = None
+    root: Path, run: str | None, out: Path, precision: str, progress: Progress = NO_PROGRESS
 ) -> ExportedRun:
     """Export a run to `out` with its card next to it; return the comparison with the run.
 
@@ -153,7 +151,6 @@ def export_run(
     """
     if out.suffix not in ENDINGS:
         raise UsageError(f"unknown model format: {out}", f"use {' or '.join(ENDINGS)}")
-    progress = progress or Progress()
     sha256 = hash_model_files(folder := find_run_folder(root, run))
     engine = RunEngine.from_folder(folder)
     if out.suffix == ".tflite" and list_embedding_models(engine):
@@ -197,8 +194,7 @@ class ExportedFile(NamedTuple):
     check: AgreementCheck
 
 
-@dataclass(frozen=True, slots=True)
-class _Export:
+class _Export(NamedTuple):
     """An export in progress; `calibration` (N x size x size x 3) is only used for int8."""
 
     engine: RunEngine
@@ -249,7 +245,7 @@ def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> Exported
         bytes=len(model),
         precision=card.precision,
         classes=len(card.classes),
-        **asdict(file.check),
+        **file.check._asdict(),
     )
 
 

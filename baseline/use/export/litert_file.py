@@ -160,8 +160,7 @@ class MembershipNet(nn.Module):
 def _squared_distances(rows: torch.Tensor, centers: torch.Tensor) -> torch.Tensor:
     """Return the squared distances (N x C) of rows, scaled to length 1, to centers (C x D)."""
     unit = torch.nn.functional.normalize(rows, eps=MIN_LENGTH)
-    distances: torch.Tensor = 1 - 2 * unit @ centers.T + centers.square().sum(1)
-    return distances
+    return 1 - 2 * unit @ centers.T + centers.square().sum(1)
 
 
 def _quantize(path: Path, calibration: Pixels) -> Path:

@@ -137,9 +137,7 @@ def _add_scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[st
         best = graph.add("ReduceMax", similarity, int64_array(2), keepdims=0)
         scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
         return scores, Output(similarity, (classes, images_per_class))
-    for number, layer in enumerate(head.layers):
-        embedded = _add_linear(graph, graph.add("Relu", embedded) if number else embedded, layer)
-    return embedded, None
+    return _add_linear(graph, embedded, head.layer), None
 
 
 def add_membership(graph: GraphBuilder, membership: ClassMembership, embedded: str) -> str:

@@ -249,7 +249,8 @@ class GoogleBrowser:
             timeout=_DRIVER_TIMEOUT_SECONDS,
         )
         connection = RemoteConnection(client_config=config)
-        connection.add_command(_DEVTOOLS, "POST", "/session/$sessionId/goog/cdp/execute")
+        path = "/session/$sessionId/goog/cdp/execute"
+        connection.add_command(_DEVTOOLS, "POST", path)
         return Remote(connection, options=self._options)
 
 
@@ -305,7 +306,7 @@ def _first_line(error: Exception) -> str:
     return str(text).strip().partition("\n")[0][:300]
 
 
-def find_chrome(path: str = "") -> str:
+def find_chrome(path: str) -> str:
     """Return the path of the browser. Raises `MissingComponent`."""
     if program := _find_program(path, "chrome", _CHROME_PATHS):
         return program

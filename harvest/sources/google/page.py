@@ -7,10 +7,10 @@ change from week to week and are not used.
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Literal
+from itertools import chain
+from typing import Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from lxml.html import HtmlElement
@@ -43,8 +43,7 @@ _TILE_ATTRIBUTES = ("data-docid", "data-tbnid", "data-ri")
 _LITERAL = re.compile(_TEXT)
 
 
-@dataclass(frozen=True, slots=True)
-class GooglePage:
+class GooglePage(NamedTuple):
     """A snapshot of the page in the browser.
 
     `text` is its visible text; `status` its HTTP status, 0 if the browser does not report one.
@@ -59,8 +58,7 @@ class GooglePage:
     answers: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GoogleResult:
+class GoogleResult(NamedTuple):
     """One result; `width` and `height` are those of the original."""
 
     url: str
@@ -72,34 +70,30 @@ class GoogleResult:
 
 def parse_page(page: GooglePage) -> list[GoogleResult]:
     """Return every image of a page and of the answers to its scripts once."""
-    by_url = {result.url: result for result in parse_results(page.html)}
-    for answer in page.answers:
-        for result in parse_answer(answer):
-            by_url.setdefault(result.url, result)
-    return list(by_url.values())
+    return _first_by_url(parse_results(page.html), *map(parse_answer, page.answers))
 
 
 def parse_results(html: str) -> list[GoogleResult]:
     """Return every image once, in page order; scripts take precedence over links."""
     tree = parse_html(html)
+    scripts = map(_parse_script, map(str, tree.xpath("//script/text()")))
+    links = map(_parse_link, tree.xpath("//a[contains(@href, 'imgres?')]"))
+    return _first_by_url(*scripts, *links)
+
+
+def _first_by_url(*results: Iterable[GoogleResult]) -> list[GoogleResult]:
     by_url: dict[str, GoogleResult] = {}
-    for script in tree.xpath("//script/text()"):
-        for result in _parse_script(str(script)):
-            by_url.setdefault(result.url, result)
-    for link in tree.xpath("//a[contains(@href, 'imgres?')]"):
-        for result in _parse_link(link):
-            by_url.setdefault(result.url, result)
+    for result in chain.from_iterable(results):
+        by_url.setdefault(result.url, result)
     return list(by_url.values())
 
 
 @lru_cache(maxsize=256)
 def parse_answer(text: str) -> tuple[GoogleResult, ...]:
     """Return the images of an answer: HTML, a script, or JSON with JSON in its texts."""
-    by_url: dict[str, GoogleResult] = {}
-    for script in (text, *_nested_texts(text)):
-        for result in (*_parse_script(script), *parse_results(script)):
-            by_url.setdefault(result.url, result)
-    return tuple(by_url.values())
+    scripts = (text, *_nested_texts(text))
+    results = ((*_parse_script(script), *parse_results(script)) for script in scripts)
+    return tuple(_first_by_url(*results))
 
 
 def _nested_texts(text: str) -> Iterator[str]:
@@ -165,7 +159,7 @@ def _parse_script(script: str) -> Iterator[GoogleResult]:
         if token["url"] is None:
             if last is not None:
                 title = " ".join((_parse_string(token["title"]) or "").split()) or None
-                yield replace(last, page_url=_parse_url(token["page"]), title=title)
+                yield last._replace(page_url=_parse_url(token["page"]), title=title)
             last = None
             continue
         url = _parse_url(token["url"])

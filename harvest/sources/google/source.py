@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from gleanset.errors import Blocked, Changed, MissingComponent
@@ -106,9 +106,9 @@ class Google(Source):
     before its first results and after them.
     """
 
-    name: ClassVar[str] = "google"
-    example: ClassVar[str] = "cats"
-    options: ClassVar[tuple[Option, ...]] = (
+    name = "google"
+    example = "cats"
+    options = (
         Option("endpoint", "URL to use instead of the site", "https://www.google.com"),
         Option("chrome", "path of Chrome or Chromium, if it is not found"),
         Option("chromedriver", "path of its driver, if the automatic one does not fit"),

@@ -17,7 +17,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -70,8 +69,7 @@ class Endpoints(NamedTuple):
     auth: Endpoint
 
 
-@dataclass(frozen=True, slots=True)
-class PixivSearch:
+class PixivSearch(NamedTuple):
     """One search in the terms of the API; both days are included."""
 
     word: str
@@ -319,7 +317,7 @@ def _api_error(body: Mapping[str, Any], page: Page) -> Exception | None:
             "pip install -U pixivpy3",
         )
     if "rate limit" in lower:
-        page = replace(page, status=429)
+        page = page._replace(status=429)
     words = f": {redact_site_text(message)}" if message else ""
     return status_error(f"Pixiv answered {page.status}{words} ({page.url})", page)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from threading import Lock
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -66,9 +65,9 @@ _BOOKMARK_TAGS = (100, 250, 300, 500, 1000, 5000, 10_000, 20_000, 30_000, 50_000
 class Pixiv(Source):
     """`https://www.pixiv.net`: 30 works a page, with a refresh token."""
 
-    name: ClassVar[str] = "pixiv"
-    example: ClassVar[str] = "猫"
-    options: ClassVar[tuple[Option, ...]] = (
+    name = "pixiv"
+    example = "猫"
+    options = (
         Option("endpoint", "URL to use instead of the API", HOST),
         Option("auth_endpoint", "URL to use instead of Pixiv's login", AUTH_HOST),
         Option("target", "where to search for the words", "tags-partial", _TARGETS),
@@ -333,4 +332,4 @@ def _next_window(search: PixivSearch, last: list[Work]) -> tuple[PixivSearch | N
     lost = f"works of {day}, beyond the {_LAST_OFFSET:,} of one search" if is_cut else ""
     if since and until and since > until:
         return None, lost
-    return replace(search, since=since, until=until), lost
+    return search._replace(since=since, until=until), lost

@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 
@@ -84,7 +83,7 @@ def test_cache_separates_fits(dataset: Dataset) -> None:
     spec = FeatureSpec("colours", "none", SIZE)
     samples = examples.splits["train"]
     stretched, cropped = (
-        compute_features(dataset, samples, replace(spec, fit=fit)).plain for fit in FITS
+        compute_features(dataset, samples, spec._replace(fit=fit)).plain for fit in FITS
     )
     assert [not np.array_equal(*rows) for rows in zip(stretched, cropped, strict=True)] == changed
 

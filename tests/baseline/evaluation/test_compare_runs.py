@@ -83,7 +83,7 @@ def test_unsure_answers_are_counted() -> None:
     assert (answers.unsure, answers.unsure_right) == (2, 1)
     # Confidences fall with the membership.
     far = replace(outputs, membership=np.full(4, 0.5))
-    answers = compute_answer_metrics(replace(split, outputs=far), DecisionRule())
+    answers = compute_answer_metrics(split._replace(outputs=far), DecisionRule())
     assert (answers.unsure, answers.unsure_right) == (4, 3)
 
 

@@ -78,7 +78,7 @@ def test_features_are_cached_and_damage_is_repaired(dataset: Dataset) -> None:
 
 def test_missing_features_are_added(dataset: Dataset) -> None:
     requested = samples(dataset)
-    one_view = replace(SPEC, views=0)
+    one_view = SPEC._replace(views=0)
     partial = compute_features(dataset, requested[3:5], one_view)
     compute_features(dataset, requested[4:7], SPEC)
     pieced = compute_features(dataset, requested, SPEC)
@@ -106,11 +106,11 @@ def test_process_readers_match_thread_readers(
 def test_features_depend_on_settings_and_crop(dataset: Dataset) -> None:
     requested = samples(dataset)[:2]
     first = compute_features(dataset, requested, SPEC)
-    for other in (replace(SPEC, seed=1), replace(SPEC, size=40), replace(SPEC, augment="photos")):
+    for other in (SPEC._replace(seed=1), SPEC._replace(size=40), SPEC._replace(augment="photos")):
         assert not np.array_equal(
             compute_features(dataset, requested, other).vectors, first.vectors
         )
-    plain = compute_features(dataset, requested, replace(SPEC, augment="none"))
+    plain = compute_features(dataset, requested, SPEC._replace(augment="none"))
     assert plain.vectors.shape[1] == 1
     assert np.array_equal(plain.plain, first.plain)
     turned = [replace(requested[0], angle=20.0), requested[1]]
@@ -214,8 +214,8 @@ def test_joined_backbone_reuses_cached_features(tmp_path: Path) -> None:
         samples = list(dataset.samples.iter_in_splits())
         network = compute_features(dataset, samples, SPEC)
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
-        joined = compute_features(dataset, samples, replace(SPEC, backbone=f"{NETWORK}+colours"))
-        colours = compute_features(dataset, samples, replace(SPEC, backbone="colours"))
+        joined = compute_features(dataset, samples, SPEC._replace(backbone=f"{NETWORK}+colours"))
+        colours = compute_features(dataset, samples, SPEC._replace(backbone="colours"))
         assert np.array_equal(joined.vectors, np.concatenate((network.vectors, colours.vectors), 2))
         after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
         assert before.items() < after.items()
@@ -252,7 +252,7 @@ def test_informative_block_gets_higher_weight(
 ) -> None:
     rows = make_rows(informative)
     plain = Scaling.fit(rows.x, StubBackbone).transform(rows.x).astype(np.float64)  # type: ignore[arg-type]
-    weights = choose_part_weights(replace(rows, x=plain), PARTS, EXPECTED, 0)
+    weights = choose_part_weights(rows._replace(x=plain), PARTS, EXPECTED, 0)
     assert lowest <= weights.weights[1] <= highest
     assert "by group in train" in weights.by
     as_json = weights.to_json(PARTS)["parts"]

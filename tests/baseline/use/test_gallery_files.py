@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,7 +152,7 @@ def test_export_contains_gallery(root: Path, tmp_path: Path) -> None:
     assert float(str(result.farthest)) < 1e-4
     files = cross_files(root)
     first, second = open_engine(triplet_run(root)), open_engine(out)
-    assert second.facts == replace(first.facts, rule=second.facts.rule)
+    assert second.facts == first.facts._replace(rule=second.facts.rule)
     assert second.facts.rule.unfamiliar_below == first.facts.rule.unfamiliar_below
     assert second.facts.gallery is not None
     run, exported = baseline.load(triplet_run(root)), baseline.load(out)

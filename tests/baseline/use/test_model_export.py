@@ -98,7 +98,7 @@ def test_export_rejects_same_samples_as_run(
         examples = find_examples(dataset)
         arrays = load_arrays(dataset, examples, settings, "val")
     outputs = with_distances(network_outputs(net, arrays), scale)
-    expected = compute_output_similarity(outputs, classes, rule, gallery=False)
+    expected = compute_output_similarity(outputs, classes, rule)
     plain = [np.ascontiguousarray(x.transpose(1, 2, 0)) for x in arrays.x]
     if settings.channels == 1:
         plain = [np.repeat(x, 3, 2) for x in plain]
