@@ -226,7 +226,8 @@ def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
     products = first * first, second * second, first * second
     of_a, of_b, of_both = (cv2.blur(product, _WINDOW_SIDE)[mask] for product in products)
     detailed = np.maximum(of_a, of_b) > _MIN_VARIANCE
-    agrees = (of_both > _MIN_CORRELATION * np.sqrt(of_a * of_b))[detailed]
+    energy = np.sqrt(np.maximum(of_a * of_b, 0))  # rounding may make one of them negative
+    agrees = (of_both > _MIN_CORRELATION * energy)[detailed]
     enough = agrees.sum() > _MIN_AGREEING_PART * len(agrees)
     return bool(enough and covered.mean() >= _MIN_COVERED)
 

@@ -44,6 +44,9 @@ _SURELY_EQUAL = 0.05
 # Standard deviation in pixels of a neighbourhood, about a letter, and the part of the usual
 # contrast from which something is drawn there in both images.
 _NEIGHBOURHOOD_SIGMA, _MIN_CONTRAST = 8.0, 0.5
+# Without a plain ground, copies at 256 pixels per side have less than this change in common; pages
+# of text and tables have more.
+_MAX_COARSE_CHANGE = 0.15
 
 
 class DrawnChange(NamedTuple):
@@ -56,18 +59,26 @@ class DrawnChange(NamedTuple):
     lost_b: float = 0.0
     redrawn: float = 0.0
 
+    @property
+    def lost_by_both(self) -> float:
+        """The part that each of the two images lacks of the other."""
+        return min(self.lost_a, self.lost_b)
+
 
 def measure_drawn_change(
     a: PreparedImage, b: PreparedImage, matrix: Matrix, common: CommonPart
 ) -> DrawnChange:
-    """Compare what is drawn on the plain ground of two aligned images; zero without such a ground.
+    """Compare what is drawn in two aligned images; zero where photographs and scenes agree.
 
     `matrix` maps b to a, `common` is the part that both show.
     """
     if a.read_fine is None or b.read_fine is None:
         return DrawnChange()
-    if min(a.filled, b.filled) > _MAX_TRIMMED_PART and _find_drawn(common) is None:
-        return DrawnChange()
+    may_have_ground = min(a.filled, b.filled) <= _MAX_TRIMMED_PART
+    if not may_have_ground and _find_drawn(common) is None:
+        change = _measure_change(common.a, common.b, common.mask)
+        if change.lost_by_both < _MAX_COARSE_CHANGE:
+            return DrawnChange()
     return _compare_fine(a.read_fine(), b.read_fine(), matrix)
 
 
@@ -95,9 +106,13 @@ def _compare_fine(a: FineImage, b: FineImage, matrix: Matrix) -> DrawnChange:
     )
     for fine in zip(a.versions(), b.versions(), strict=True):
         frame = crop_common_part(*fine, motion, _FRAME_SIDE)
-        drawn = None if frame is None else _find_drawn(frame)
-        if frame is None or drawn is None:
-            return DrawnChange()
+        if frame is None:
+            break
+        drawn = _find_drawn(frame)
+        if drawn is None:
+            # All is compared, and what only one image has may be a mark or a caption.
+            replaced = _compare_frame(frame, frame.mask, fine, motion).lost_by_both
+            return DrawnChange(replaced, replaced)
         if drawn.any():
             return _compare_frame(frame, drawn, fine, motion)
     return DrawnChange()

@@ -202,12 +202,13 @@ def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
     if not verdict.same:
         return verdict
     change = measure_drawn_change(pair.a, pair.b, alignment.matrix, common)
-    lost_by_both = min(change.lost_a, change.lost_b)
-    is_redrawn = lost_by_both > MAX_REDRAWN or change.redrawn > MAX_REDRAWN_PLACE
+    is_redrawn = change.lost_by_both > MAX_REDRAWN or change.redrawn > MAX_REDRAWN_PLACE
     if not is_redrawn and max(change.lost_a, change.lost_b) < MAX_DRAWN_CHANGE:
         return verdict
-    is_doubtful = lost_by_both < DIFFERENTLY_DRAWN
-    return verdict._replace(same=False, doubtful=is_doubtful, relation=Relation(0))
+    is_doubtful = change.lost_by_both < DIFFERENTLY_DRAWN
+    return verdict._replace(
+        same=False, doubtful=is_doubtful, aligned=is_doubtful, relation=Relation(0)
+    )
 
 
 def _compare_common_part(pair: _Pair, alignment: Alignment, common: CommonPart) -> Verdict:

@@ -214,6 +214,34 @@ def test_other_codes_and_slides_are_not_copies() -> None:
     assert not compare(slide(1), slide(2)).same
 
 
+def page(seed: int, ground: str) -> Image.Image:
+    """Draw lines of words on the left of a small page under the same heading."""
+    image = Image.new("RGB", (420, 300), ground)
+    pen = ImageDraw.Draw(image)
+    pen.rectangle((0, 0, 420, 48), "navy")
+    pen.text((20, 14), "Quarterly report", "white", font_size=21)
+    words = ["good", "hello", "signal", "ten", "light", "river", "seven", "stone"]
+    for number, line in enumerate(np.random.default_rng(seed).choice(words, (4, 4))):
+        pen.text((33, 75 + 45 * number), " ".join(line), "black", font_size=16)
+    return image
+
+
+@pytest.mark.parametrize("ground", ["white", "lightsteelblue"])
+def test_lines_of_other_words_are_not_a_mirrored_copy(ground: str) -> None:
+    pages = [page(seed, ground) for seed in (1, 2, 3)]
+    assert not any(compare(a, b).same for a, b in combinations(pages, 2))
+    assert compare(pages[0], ImageOps.mirror(pages[0])).same
+
+
+def test_mirrored_title_is_a_copy() -> None:
+    # The plain image agrees with it too, except for what is drawn.
+    image = Image.new("RGB", (800, 1100), (240, 228, 200))
+    ImageDraw.Draw(image).text((400, 550), "ten winter part", "black", font_size=30, anchor="mm")
+    copy = Image.open(io.BytesIO(encoded(ImageOps.mirror(image), 85))).convert("RGB")
+    verdict = compare(image, copy)
+    assert verdict.same, verdict
+
+
 @pytest.mark.parametrize("kind", ["small", "squeezed", "mirror", "grey", "letterbox", "crop 5 %"])
 @pytest.mark.parametrize("image", [title("black", "keep calm and go on", 40), slide(3)])
 def test_copy_on_a_plain_ground_is_a_copy(image: Image.Image, kind: str) -> None:
