@@ -116,6 +116,9 @@ class ImageHashes(Table):
         )
 
 
+COMPARISON_VERSION = 1
+"""Increment with any change that affects verdicts: pairs are compared again."""
+
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
 _UNCOMPARED = "verdict='open'"
 
@@ -225,9 +228,16 @@ class Pairs(Table):
         return sum(1 for _ in self._db.iter_rows_in(sql, samples))
 
     def list_uncompared(self) -> list[tuple[int, int]]:
-        """Return candidate pairs (rows, a < b) that were not compared."""
+        """Return candidate pairs (rows, a < b) that no or only an earlier version compared.
+
+        The verdict of an earlier version counts until the pair is compared again.
+        """
+        outdated = f"SELECT p.a, p.b {_IN_USE} AND kind='pixels' AND version<?"
         return _pairs(
-            self._db.fetch_all(f"SELECT a, b FROM pair WHERE {_UNCOMPARED} ORDER BY a, b")
+            self._db.fetch_all(
+                f"SELECT a, b FROM pair WHERE {_UNCOMPARED} UNION {outdated} ORDER BY 1, 2",
+                (COMPARISON_VERSION,),
+            )
         )
 
     def share_video(self, a: int, b: int) -> bool:
@@ -242,8 +252,8 @@ class Pairs(Table):
         """Save verdicts of pixel comparisons."""
         with self._db.transaction():
             self._db.execute_many(
-                "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation) "
-                "VALUES(?,?,'pixels',?,?,?,?)",
+                "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation,version) "
+                f"VALUES(?,?,'pixels',?,?,?,?,{COMPARISON_VERSION})",
                 [(s.a, s.b, s.changed, s.overlap, s.verdict, int(s.relation)) for s in settled],
             )
 
@@ -304,11 +314,19 @@ class Pairs(Table):
         sql = "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='detail'"
         return self._db.fetch_text(sql, (a, b))
 
+    def forget_outdated_copies(self) -> None:
+        """Forget which copies an earlier version found better."""
+        with self._db.transaction():
+            self._db.execute(
+                "DELETE FROM pair WHERE kind='detail' AND version<?", (COMPARISON_VERSION,)
+            )
+
     def save_better_copies(self, preferred: Mapping[tuple[int, int], str]) -> None:
         """Save which copy of each pair is better."""
         with self._db.transaction():
             self._db.execute_many(
-                "INSERT OR REPLACE INTO pair(a,b,kind,verdict) VALUES(?,?,'detail',?)",
+                "INSERT OR REPLACE INTO pair(a,b,kind,verdict,version) "
+                f"VALUES(?,?,'detail',?,{COMPARISON_VERSION})",
                 [(*pair, verdict) for pair, verdict in preferred.items()],
             )
 

@@ -225,6 +225,7 @@ CREATE TABLE pair(  -- two possible duplicates and the verdict on them
     step INTEGER REFERENCES step(id),
     overlap REAL,  -- share of the larger image that both show, 0..1
     relation INTEGER,  -- differences: bits of `Relation`
+    version INTEGER NOT NULL DEFAULT 0,  -- of the comparison, for pixels and detail
     PRIMARY KEY(a, b, kind), CHECK(a < b)) WITHOUT ROWID;
 CREATE INDEX pair_b ON pair(b);
 CREATE INDEX pair_verdict ON pair(verdict, a);

@@ -72,8 +72,9 @@ class DuplicateFinder:
     def search(self, *, labelled: bool = False) -> SearchCounts:
         """Hash new samples, and compare candidates that have no verdict.
 
-        Only `labelled` samples are hashed if it is set. Results are stored in the catalogue and
-        never computed again. Raises `DatasetBusy` when another process is searching.
+        Only `labelled` samples are hashed if it is set. Results are stored in the catalogue, and
+        computed again only by a later version. Raises `DatasetBusy` when another process is
+        searching.
         """
         workers = self._processes.keep(compare_files.__module__)
         with self._dataset.stage(STAGE), workers as processes:
@@ -176,6 +177,7 @@ class DuplicateFinder:
 
     def _find_originals(self, processes: Workers) -> None:
         """Compare the best copies of each set; which one is better is stored for each pair."""
+        self._pairs.forget_outdated_copies()
         items = [
             UnrankedCopies(rows, mirrored, list_sample_files(self._dataset, rows))
             for rows, mirrored in self.plan().unranked

@@ -25,7 +25,7 @@ from gleanset.db.journal import MODEL, PAGE_USER, Choice
 from gleanset.db.maintenance import find_contradictions
 from gleanset.errors import UsageError
 from labeler import acceptance
-from labeler.duplicates.duplicate_sets import is_refusal
+from labeler.duplicates.duplicate_sets import is_refusal, order_pair
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.plan import DuplicatePlan, accept, conflict_summary, judge
@@ -145,6 +145,28 @@ def test_human_verdict_is_kept_until_undone(dataset: Dataset) -> None:
         judge(dataset, good, "nobody", same=True)
     with pytest.raises(UsageError, match="twice"):
         judge(dataset, good, good, same=True)
+
+
+def test_pairs_of_an_earlier_version_are_compared_again_once(dataset: Dataset) -> None:
+    good, poor = pair(dataset)
+    other = add_picture(dataset, "other", encoded(drawing(99)))
+    finder = DuplicateFinder(dataset, workers=1)
+    finder.search()
+    judge(dataset, good, other, same=True)
+    with dataset.db.transaction():  # as that version left it: wrong verdicts, and no version
+        dataset.db.execute(
+            "UPDATE pair SET verdict='not', version=0 WHERE kind='pixels' AND verdict='same'"
+        )
+        dataset.db.execute("UPDATE pair SET version=0 WHERE kind='detail'")
+    assert groups(finder.plan()) == {frozenset((good, other))}
+    counts = finder.search()
+    assert (counts.described, counts.same) == (0, 1)
+    ids = Pairs(dataset.db).get_ids([good, poor, other])
+    assert Pairs(dataset.db).get_verdicts() == {
+        order_pair(ids[0], ids[1]): True,
+        order_pair(ids[0], ids[2]): True,
+    }
+    assert finder.search() == (0, 0, 0, 0)
 
 
 def test_new_images_are_compared_with_old(dataset: Dataset) -> None:
