@@ -213,11 +213,13 @@ def label_issues(job: CommandJob, request: LabelIssuesRequest) -> LabelIssuesRes
     from baseline.data.runs import find_finished_run
     from baseline.evaluation.report.page import write_report
     from baseline.train.trials import find_label_issues
+    from curation.labelling_command import suggest_review
 
     with job.open() as dataset, dataset.stage("baseline"):
         name, folder = find_finished_run(dataset, request.run)
         result = find_label_issues(dataset, name, folder, request.folds, job.progress)
         result.report = str(write_report(dataset, name))
+        result.next = suggest_review(dataset) if result.samples else []
     return result
 
 

@@ -19,12 +19,17 @@ def has_window() -> bool:
     return find_spec("PySide6") is not None and has_display()
 
 
-def suggest_review(dataset: Dataset, split: SplitSettings) -> list[str]:
-    """Return the commands that let unreviewed labels into val and test."""
+def suggest_review(dataset: Dataset) -> list[str]:
+    """Return the commands that show labels and correct them."""
     on_page = ("labeler gallery faces.html", "labeler label CLASS SAMPLE")
-    review = ("labeler --view review",) if has_window() else on_page
-    again = f"labeler split --seed {split.seed + 1}"
-    return [f"{command} {dataset.option}" for command in (*review, again)]
+    commands = ("labeler --view review",) if has_window() else on_page
+    return [f"{command} {dataset.option}" for command in commands]
+
+
+def suggest_reviewed_split(dataset: Dataset, split: SplitSettings) -> list[str]:
+    """Return the commands that let unreviewed labels into val and test."""
+    again = f"labeler split --seed {split.seed + 1} {dataset.option}"
+    return [*suggest_review(dataset), again]
 
 
 def suggest_larger_test(dataset: Dataset, *, unseen: bool) -> list[str]:
@@ -32,7 +37,7 @@ def suggest_larger_test(dataset: Dataset, *, unseen: bool) -> list[str]:
     split = parse_split_settings(dataset.samples.get_split_settings())
     if split is None or "0" in split.ratio.split(":"):
         return [f"labeler split --ratio 8:1:1 {dataset.option}"]
-    return suggest_review(dataset, split) if unseen else []
+    return suggest_reviewed_split(dataset, split) if unseen else []
 
 
 def suggest_labelling_command(dataset: Dataset) -> str | None:

@@ -266,6 +266,7 @@ class LabelIssuesResult(CommandResult, kw_only=True):
     confident: int
     report: str = ""
     samples: list[SuspectLabel]
+    next: list[str] = []
 
     def summary(self) -> Summary:
         """Return the number of issues first, then the clearest ones."""
@@ -280,5 +281,5 @@ class LabelIssuesResult(CommandResult, kw_only=True):
             lines["not held out"] = count(left_out, "image")
         if self.samples:
             lines["clearest"] = [sample.line() for sample in self.samples[:MAX_LISTED_ISSUES]]
-            lines["next"] = "labeler --view review, or labeler label CLASS SAMPLE"
+            lines["next"] = self.next
         return lines | {"run": self.run, "report": self.report}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from curation.labelling_command import suggest_review
+from curation.labelling_command import suggest_reviewed_split
 from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -91,7 +91,7 @@ def keep_previous(group: SplitGroup) -> FixedPart:
 
 MIN_TEST_IMAGES = 5
 """A split warns of classes with fewer test images."""
-CONFLICT_REASON = "copies labelled differently (labeler dedup, then labeler groups --conflicts)"
+CONFLICT_REASON = "copies labelled differently"
 UNSEEN_REASON = "label not confirmed by a person, so it is not used for evaluation"
 
 
@@ -273,7 +273,7 @@ def split_dataset(
     result = plan.result().with_facts(copies)
     result.tied_files = _tied_files(dataset, plan)
     if plan.lacks_reviews:
-        result.next = suggest_review(dataset, settings)
+        result.next = suggest_reviewed_split(dataset, settings)
     return result.with_facts(conflicting_label_summary(dataset, plan.conflicting))
 
 

@@ -30,6 +30,7 @@ from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
 from baseline.train.trials import find_suspect_labels
+from curation.labelling_command import suggest_review
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import Choice
@@ -267,7 +268,9 @@ def test_label_issue_ends_with_correction(trained: Dataset, baseline: Baseline) 
     assert re.search(r"label issues: \d+ of 30 labels", message)
     assert f"{sample.key}: owl, probably cat (" in message
     assert f"), {image.origins[0].key}" in message
-    assert "labeler label CLASS SAMPLE" in message
+    commands = suggest_review(trained)
+    assert all(command.endswith(trained.option) for command in commands)
+    assert f"next: {' '.join(commands)}" in message
     result = LabelIssues(trained.db).get_many([sample.key])
     assert (result[sample.key].label, result[sample.key].suggested) == ("owl", "cat")
     assert "probably" in (run_folder(trained) / "report.html").read_text("utf-8")
