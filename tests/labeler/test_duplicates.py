@@ -286,6 +286,9 @@ def test_conflicting_labels_are_left_out(empty: Dataset, copies: dict[str, str])
     assert sorted(run(empty, "groups", "--conflicts")["decisions"]) == ["a", "b"]
     # They are in no split until then.
     assert run(empty, "split")["left_out"] == {CONFLICT_REASON: 2}
+    printed = run_here("labeler.cli", "split", "-d", empty.root).checked().stdout
+    assert f"{CONFLICT_REASON}: 2" in printed
+    assert "…" not in printed
     assert {item.sample.key for item in plan_export(empty)} == {copies["other"]}
     run(empty, "groups", "--differ", copies["small"], copies["large"])
     assert run(empty, "dedup")["groups"] == 0
