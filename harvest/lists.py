@@ -88,7 +88,7 @@ def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS, encoding: str | N
     check_file_exists(file)
     if file.suffix.lower() not in _GALLERY_DL_SUFFIXES:
         next(read_rows(file, columns, encoding), None)
-    elif columns != DEFAULT_COLUMNS:
+    elif columns:
         raise UsageError(
             f"{file} is a list of gallery-dl, which has no columns", "leave --column out"
         )
@@ -134,7 +134,7 @@ def read_rows(
         yield from _parquet_rows(file, columns, encoding)
     elif kind in _DIALECTS:
         yield from _table_rows(file, columns, encoding)
-    elif columns != DEFAULT_COLUMNS:
+    elif columns:
         raise UsageError(
             f"{file} is a list of lines, without columns",
             "leave --column out, or rename a table to .csv, .tsv or .parquet",
@@ -190,7 +190,7 @@ def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[
     lines = _lines(file, encoding)
     first = next(lines, "")
     is_csv = file.suffix.lower() == ".csv"
-    if columns == DEFAULT_COLUMNS and _URL_BEGINNING.match(first):
+    if not columns and _URL_BEGINNING.match(first):
         if is_csv and len(next(csv.reader([first]))) > 1:
             raise InputUnusable(
                 f"the first line of {file} does not name its columns",
