@@ -33,6 +33,8 @@ _MAX_GROUND_FACTOR, _MAX_GROUND_SLOPE = 1.6, 1.0
 _MIN_DISTANCES, _MIN_DRAWN_SLOPE, _SLOPE_SIGMA = 3.0, 1.5, 1.5
 # An image of which less than this part is left after trimming may have such a ground around it.
 _MAX_TRIMMED_PART = 0.6
+# Of two images with a ground, one has at least this part in common with the other, as a crop has.
+_MIN_CONTAINED_PART = 0.85
 # Pixels per side of the frame in which drawings are found, and of what is drawn. Parts of the
 # frame: the margin around drawings, and the rim of which it is not certain what it shows.
 _FRAME_SIDE, _DRAWN_SIDE, _MARGIN, _RIM = 1024, 640, 0.02, 0.01
@@ -113,6 +115,8 @@ def _compare_fine(a: FineImage, b: FineImage, matrix: Matrix) -> DrawnChange:
             # All is compared, and what only one image has may be a mark or a caption.
             replaced = _compare_frame(frame, frame.mask, fine, motion).lost_by_both
             return DrawnChange(replaced, replaced)
+        if drawn.any() and max(frame.part_a, frame.part_b) < _MIN_CONTAINED_PART:
+            return DrawnChange(redrawn=1.0)  # at another place of the ground
         if drawn.any():
             return _compare_frame(frame, drawn, fine, motion)
     return DrawnChange()

@@ -11,7 +11,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from duplicate_images import COPIES, add_picture, drawing, encoded, search
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 from tools_for_tests import encode
 from weak_copies import WEAK_COPIES, encode_weak_copy
 
@@ -191,6 +191,12 @@ def test_other_words_on_a_plain_ground_are_not_copies(ground: str, size: int) ->
 @pytest.mark.parametrize("size", [20, 40])
 def test_other_digit_on_a_plain_ground_is_not_a_copy(ground: str, size: int) -> None:
     assert not compare(title(ground, "Episode 12", size), title(ground, "Episode 13", size)).same
+
+
+def test_logo_at_another_place_is_not_a_copy() -> None:
+    moved = ImageChops.offset(logo("steelblue", "ellipse"), 400, 100)
+    verdict = compare(logo("steelblue", "ellipse"), moved)
+    assert (verdict.same, verdict.doubtful) == (False, True)
 
 
 def test_other_amount_on_a_form_is_not_a_copy() -> None:
