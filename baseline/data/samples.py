@@ -216,7 +216,7 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     parts["val"] = tuple(s for s in parts["val"] if s.key not in examples.unseen)
     notice = (
         f"val is empty: {len(parts['val'])} of the {len(train)} images of train "
-        "(whole groups) are used as val; to give it a share: labeler split --ratio 8:1:1"
+        "(whole groups) are used as val"
     )
     return replace(examples, splits=examples.splits | parts), notice
 
@@ -273,6 +273,15 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
             "test": _collect_samples(holdout, sorted(test)),
         }
         yield replace(examples, splits=splits)
+
+
+def can_be_folded(dataset: Dataset, folds: int) -> bool:
+    """Return whether there are enough groups for a number of folds."""
+    try:
+        next(make_folds(find_fold_examples(dataset), folds, 0))
+    except InputUnusable:
+        return False
+    return True
 
 
 def check_folds(folds: int, groups: int, classes: int) -> None:

@@ -53,6 +53,7 @@ from baseline.evaluation.outputs import (
 from baseline.evaluation.summary import EvaluationResult
 from baseline.train.trained_net import GalleryHead, load_model
 from baseline.train.training import TrainingData, split_outputs, with_distances
+from curation.labelling_command import suggest_larger_test
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.runs import EvaluationCounts, SplitEvaluations
@@ -243,7 +244,8 @@ def _predict_splits(
     for split in splits:
         _check_not_trained_on(dataset, run, folder, examples, split)
     if empty := [split for split in sorted(splits) if not examples.splits[split]]:
-        raise empty_split_error(f"no images in {empty[0]}")
+        commands = suggest_larger_test(dataset, unseen=bool(examples.unseen))
+        raise empty_split_error(f"no images in {empty[0]}", commands)
     data = TrainingData(dataset, examples, settings, progress)
     scale = load_feature_scale(folder)
     if not (scale or net.membership or isinstance(net.head, GalleryHead)):

@@ -306,9 +306,15 @@ def mean_log_loss(logits: Scores, y: Indices) -> float:
     return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
 
 
-def empty_split_error(message: str) -> InputUnusable:
-    """Return the error of a split without images."""
-    return InputUnusable(message, "give it a share, then train again: labeler split --ratio 8:1:1")
+def empty_split_error(
+    message: str, commands: Sequence[str] = ("labeler split --ratio 8:1:1",)
+) -> InputUnusable:
+    """Return the error of a split without images; `commands` are those that would give it some."""
+    if not commands:
+        return InputUnusable(
+            message, "label images of other scenes, then split and train again: labeler split"
+        )
+    return InputUnusable(message, f"give it a share, then train again: {commands[0]}")
 
 
 def list_mistakes(

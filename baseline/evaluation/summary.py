@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from baseline.data.runs import run_folder
+from baseline.data.samples import can_be_folded
 from baseline.evaluation.decision_rule import ThresholdEffects
 from baseline.evaluation.metrics import (
     ClassScore,
@@ -38,15 +39,19 @@ SPLIT_NOTES = {
 }
 """What the accuracy on a split is worth; that of test depends on its copies."""
 
+# Folds that are advised where too few groups are left for val and test.
+_ADVISED_FOLDS = 3
+
 
 class TrainedRun(CommandResult, kw_only=True):
     """A finished run; the catalogue stores its fields.
 
     `data` has the number of images by split; `val` and `test` are `SplitMetrics.summary`, None
     without images. `metrics` are those of the printed split, None if the files of the run are gone.
+    `lacks_images`: another split would not fill val and test either.
     """
 
-    ONLY_PRINTED = ("metrics", "option", "commands")
+    ONLY_PRINTED = ("metrics", "option", "commands", "lacks_images")
 
     run: str
     classes: int
@@ -64,6 +69,7 @@ class TrainedRun(CommandResult, kw_only=True):
     metrics: SplitMetrics | None = None
     option: str = ""
     commands: list[str] = []
+    lacks_images: bool = False
 
     @classmethod
     def from_run(cls, dataset: Dataset, run: str, fields: Mapping[str, Any]) -> TrainedRun:
@@ -78,6 +84,9 @@ class TrainedRun(CommandResult, kw_only=True):
             result.metrics = read_metrics(folder).splits.get(result.printed_split)
         if not (result.val and result.test):
             result.commands = suggest_larger_test(dataset, unseen=bool(result.unseen_labels))
+            result.lacks_images = not result.commands
+        if result.lacks_images and can_be_folded(dataset, _ADVISED_FOLDS):
+            result.commands = [f"baseline train --folds {_ADVISED_FOLDS} {dataset.option}"]
         return result
 
     @property
@@ -93,6 +102,8 @@ class TrainedRun(CommandResult, kw_only=True):
         lines: Summary = {}
         if not split:
             lines["accuracy"] = "unknown: no images in test or val"
+            if self.lacks_images:
+                lines["accuracy"] += "; label images of other scenes, then split again"
         elif self.metrics is not None:
             lines |= summarize_accuracy(split, self.metrics, self.copies)
             lines["most confused"] = _confused_pairs(self.metrics)

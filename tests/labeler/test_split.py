@@ -8,6 +8,8 @@ from duplicate_images import COPIES, add_picture, drawing, encoded
 from labeler_makers import Group, add_faces, add_groups, add_image, label, sample_states
 from labelled_images import run_labeler
 
+from baseline.data.samples import can_be_folded
+from baseline.evaluation.summary import TrainedRun
 from curation.labelling_command import suggest_larger_test
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements
@@ -431,6 +433,22 @@ def test_split_that_lacks_reviews_says_so(empty: Dataset) -> None:
     result = run_labeler("split", "-d", empty.root, "--json").json
     assert "the classes have too few images" in result["uneven"][0]
     assert suggest_larger_test(empty, unseen=False) == result.get("next", []) == []
+
+
+def test_few_groups_are_not_sent_to_the_split_that_they_have(empty: Dataset) -> None:
+    add_groups(empty, [Group(f"g{n}", ("hana", "rei")[n % 2], 1) for n in range(6)])
+    fields = {"classes": 2, "data": {"train": 6}}
+    # Without a split, one would help.
+    before = TrainedRun.from_run(empty, "r", fields).summary()
+    assert before["next"][0] == f"labeler split --ratio 8:1:1 {empty.option}"
+
+    run_labeler("split", "-d", empty.root).checked()
+    words = TrainedRun.from_run(empty, "r", fields).summary()
+    assert "label images of other scenes" in words["accuracy"]
+    assert words["next"][0] == f"baseline train --folds 3 {empty.option}"
+    assert not any("split" in command for command in words["next"])
+    assert can_be_folded(empty, 3)
+    assert not can_be_folded(empty, 7)
 
 
 def test_unseen_label_in_old_split_is_moved_to_train(empty: Dataset) -> None:
