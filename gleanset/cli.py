@@ -225,10 +225,12 @@ workers_option = click.option(
 )
 
 
+FOLDER = click.Path(path_type=Path, file_okay=False)
+"""Type of options and arguments that name a folder."""
 _dataset_option = click.option(
     "-d",
     "--dataset",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Dataset folder. Default: the current folder, then $GLEANSET_DATASET.",
 )

@@ -8,9 +8,10 @@ calibrate confidences.
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.command_result import AliasedResult
@@ -54,20 +55,19 @@ class AcceptanceResult(AliasedResult, kw_only=True):
         }
 
 
-@dataclass
-class AcceptancePlan:
+class AcceptancePlan(msgspec.Struct):
     """Labels to accept, labels to withdraw, and the number of other samples by reason.
 
     For predictions `likely_wrong` is the expected number of errors among the accepted samples of
     known classes: the sum of 1 - confidence, which is calibrated on out-of-fold images.
     """
 
-    choices: list[Choice] = field(default_factory=list)
-    withdrawals: list[Choice] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
+    choices: list[Choice] = []
+    withdrawals: list[Choice] = []
+    left_out: Counter[str] = msgspec.field(default_factory=Counter)
     likely_wrong: float | None = None
     note: str = OTHER_CLASSES
-    aliases: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, str] = {}
 
     def result(self) -> AcceptanceResult:
         """Return the result of the command."""

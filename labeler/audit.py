@@ -11,7 +11,6 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -118,18 +117,17 @@ class AuditResult(CommandResult, kw_only=True):
         return note | self.to_json() | lists
 
 
-@dataclass
-class Audit:
+class Audit(msgspec.Struct):
     """The images of all splits and the leaks between them, the most certain first.
 
     `ignored` counts other files by reason. `unreadable` has the reason for each image that could
     not be read, by name.
     """
 
-    images: list[AuditImage] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    leaks: list[Leak] = field(default_factory=list)
+    images: list[AuditImage] = []
+    ignored: Counter[str] = msgspec.field(default_factory=Counter)
+    unreadable: dict[str, str] = {}
+    leaks: list[Leak] = []
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images in each split, without the unreadable ones."""
@@ -149,13 +147,7 @@ class Audit:
         )
         unreadable = sorted(self.unreadable.items())
         pairs = [
-            LeakRow(
-                kind=kind,
-                a=a.name,
-                b=b.name,
-                splits=(a.split, b.split),
-                labels=(a.label, b.label),
-            )
+            LeakRow(kind, a.name, b.name, (a.split, b.split), (a.label, b.label))
             for a, b, kind in self.leaks
         ]
         result = AuditResult(
@@ -166,7 +158,7 @@ class Audit:
             leaking=dict(sorted(leaking.items())),
             unreadable=len(unreadable),
             reasons=dict(Counter(reason for _, reason in unreadable)),
-            not_read=[UnreadFile(file=f, reason=r) for f, r in unreadable[:_MAX_LISTED_FILES]],
+            not_read=[UnreadFile(*entry) for entry in unreadable[:_MAX_LISTED_FILES]],
             pairs=pairs,
         )
         return result.with_facts(summarize_ignored(self.ignored))
@@ -213,7 +205,8 @@ def find_leaks(
         same_files = twins.get(second.number, [second.number])
         leaks += [Leak(first, images[twin], kind) for twin in same_files]
     leaks.sort(key=lambda leak: (KINDS.index(leak.kind), leak.b.name, leak.a.name))
-    return replace(audit, leaks=leaks)
+    audit.leaks = leaks
+    return audit
 
 
 def _hash_images(

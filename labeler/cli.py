@@ -147,15 +147,10 @@ def list_classes(job: CommandJob) -> ClassList:
         keys = ClassKeys(dataset).assign(list(counts))
         aliases_of = list_aliases(dataset.db, with_former_names=True)
     rows = [
-        ClassRow(
-            name=name,
-            samples=counts[name].count,
-            key=key or None,
-            aliases=list(aliases_of.get(name, [])),
-        )
+        ClassRow(name, counts[name].count, key or None, list(aliases_of.get(name, [])))
         for name, key in keys.items()
     ]
-    return ClassList(classes=rows)
+    return ClassList(rows)
 
 
 class ClassEditResult(AliasedResult):
@@ -194,7 +189,7 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult
 def _edit_result(dataset: Dataset, *edits: ClassEdit) -> ClassEditResult:
     steps = {step.id: step for step in SampleTiles(dataset.db).list_steps(edits[0].step - 1)}
     done = "; ".join(steps[edit.step].operation.text() for edit in edits)
-    return ClassEditResult(done=done, step=edits[-1].step)
+    return ClassEditResult(done, edits[-1].step)
 
 
 @classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
@@ -269,7 +264,7 @@ def drop(job: CommandJob, name: str) -> HintDropped:
             hint_names = ", ".join(Hints(dataset.db).list_names()[:10])
             fix = f"choose one of: {hint_names}" if hint_names else ""
             raise UsageError(f"there is no weak label {name!r}", fix)
-    return HintDropped(dropped_from_images=number)
+    return HintDropped(number)
 
 
 SECTIONS = {

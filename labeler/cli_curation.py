@@ -1,11 +1,9 @@
 """`labeler dedup`, `groups`, `audit`, `quality`, `split`, `import`, `export` and `gallery`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 import msgspec
@@ -22,17 +20,6 @@ from gleanset.settings import SplitSettings, parse_split_settings
 from labeler.export.options import ExportOptions
 from labeler.requests import GalleryRequest, ImportRequest
 
-if TYPE_CHECKING:
-    from labeler.audit import AuditResult
-    from labeler.duplicates.plan import DuplicateResult
-    from labeler.export.result import ExportPreview, ExportResult
-    from labeler.gallery.writing import GalleryResult
-    from labeler.importing.job import ImportResult
-    from labeler.importing.reading import MovesResult
-    from labeler.quality.assessment import QualityCounts
-    from labeler.splits.plan import SplitResult
-
-
 _SMALL_DIFFERENCE = "equal except for a small area or an overlay"
 _SHARED_PART = "they share a part that also occurs in images that are not the same"
 
@@ -40,7 +27,7 @@ _SHARED_PART = "they share a part that also occurs in images that are not the sa
 @click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
 @job_options(simulate=True, on=True)
 @workers_option
-def dedup(job: CommandJob, workers: int | None) -> DuplicateResult:
+def dedup(job: CommandJob, workers: int | None) -> CommandResult:
     """Find duplicates and keep the best copy of each image.
 
     Copies may be cropped, framed, mirrored, watermarked, recolored or re-encoded. Pairs that differ
@@ -98,7 +85,7 @@ def groups(
         with job.open() as dataset:
             a, b = map(dataset.samples.resolve_key, pair)
             step = judge(dataset, a, b, same=bool(same))
-            return PairDecision(step=step, same=bool(same))
+            return PairDecision(step, bool(same))
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
         for group in plan.sets:
@@ -134,7 +121,7 @@ def _locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any]]:
 @click.argument("tree", required=False, type=click.Path(path_type=Path))
 @click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
 @workers_option
-def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -> AuditResult:
+def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -> CommandResult:
     """Find leaks: images of one split with copies in another split.
 
     TREE has folders train, val or test on its first level (or images/train and so on). Default:
@@ -161,7 +148,7 @@ def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -
 @click.command(cls=Command, epilog="Example: labeler quality -d my-dataset")
 @job_options()
 @workers_option
-def quality(job: CommandJob, workers: int | None) -> QualityCounts:
+def quality(job: CommandJob, workers: int | None) -> CommandResult:
     """Count samples that are blurred, black, white or tiny.
 
     Only new and re-cropped samples are measured, and no labels change. List the samples with
@@ -180,7 +167,7 @@ def quality(job: CommandJob, workers: int | None) -> QualityCounts:
 @click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
 @job_options(simulate=True)
 @request_options(SplitSettings)
-def split(job: CommandJob, request: SplitSettings) -> SplitResult:
+def split(job: CommandJob, request: SplitSettings) -> CommandResult:
     """Assign labelled samples to train, val and test, without leaks.
 
     Each group stays in one split. With unchanged settings only new samples are assigned, and
@@ -207,7 +194,7 @@ def split(job: CommandJob, request: SplitSettings) -> SplitResult:
 )
 @job_options(simulate=True)
 @request_options(ImportRequest)
-def import_(job: CommandJob, request: ImportRequest) -> ImportResult | MovesResult:
+def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
     """Import labelled images from class folders, COCO, YOLO or tables.
 
     Tables may be CSV or metadata.jsonl. Class folders are the outermost folders (below
@@ -231,7 +218,7 @@ def import_(job: CommandJob, request: ImportRequest) -> ImportResult | MovesResu
 @request_options(ExportOptions)
 def export(
     job: CommandJob, request: ExportOptions, out: str | None, workers: int | None
-) -> ExportResult | ExportPreview:
+) -> CommandResult:
     """Export the labelled samples for another tool (docs/export.md).
 
     Default for OUT: a folder in the dataset's exports. OUT is replaced once the export is complete;
@@ -271,7 +258,7 @@ def export(
 @job_options()
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.html")
 @request_options(GalleryRequest)
-def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> GalleryResult:
+def gallery(job: CommandJob, request: GalleryRequest, out: Path) -> CommandResult:
     """Write a page with the faces of each class and filters.
 
     Label issues (from `baseline label-issues`) and duplicates are marked. OUT.html is a

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from gleanset import Dataset
 from gleanset.cli import (
+    FOLDER,
     CommandGroup,
     CommandJob,
     confirm,
@@ -76,9 +77,7 @@ class InitResult(CommandResult):
 
 @commands.command(epilog="Example: gleanset init my-dataset")
 @job_options()
-@click.argument(
-    "folder", metavar="[DIR]", required=False, type=click.Path(path_type=Path, file_okay=False)
-)
+@click.argument("folder", metavar="[DIR]", required=False, type=FOLDER)
 @click.option("--name", help="Name of the dataset. Default: the name of its folder.")
 @click.option("--title", help="Full title, for citing it. Default: the name.")
 @click.option("--author", help="Who made it, for citing it; several: 'A and B'.")
@@ -107,7 +106,7 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
             except msgspec.ValidationError as error:
                 raise UsageError(f"text too long: {error}", "shorten it") from error
             write_settings(dataset.root, settings)
-        return InitResult(dataset=str(dataset.root.absolute()), images=dataset.images.count())
+        return InitResult(str(dataset.root.absolute()), dataset.images.count())
 
 
 @commands.command(epilog="Example: gleanset status -d my-dataset --json")
@@ -151,7 +150,7 @@ def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--into",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Dataset folder (the same as -d).",
 )
@@ -199,7 +198,7 @@ def run(
     command = shlex.join(["gleanset", "run", str(recipe), "-d", str(root)])
     stages = Stages(recipe_table, file.parent, job.progress, allow_private, extra, job.say, command)
     if job.simulate:
-        return RecipePreview(stages=[name for name, _ in stages.checked(root, start)])
+        return RecipePreview([name for name, _ in stages.checked(root, start)])
     result = run_recipe(stages, root, job.say, start=start, on=job.on)
     with Dataset.open(root) as dataset:
         result.report = str(write_report(dataset, title=recipe_table.title))
@@ -218,8 +217,8 @@ def recipes(job: CommandJob, name: str | None) -> CommandResult:
     from pipeline.recipe import RecipeList, RecipeText, bundled_recipe, bundled_titles
 
     if name is None:
-        return RecipeList(recipes=bundled_titles())
-    return RecipeText(name=name, recipe=bundled_recipe(name).read_text(encoding="utf-8"))
+        return RecipeList(bundled_titles())
+    return RecipeText(name, bundled_recipe(name).read_text(encoding="utf-8"))
 
 
 class ReportResult(CommandResult):
@@ -250,14 +249,14 @@ def report(
     from pipeline.report import write_report
 
     with job.open() as dataset:
-        return ReportResult(report=str(write_report(dataset, out, title=title, run_id=run_id)))
+        return ReportResult(str(write_report(dataset, out, title=title, run_id=run_id)))
 
 
 @commands.command(epilog="Example: gleanset demo --into demo")
 @job_options(dataset=False)
 @click.option(
     "--into",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     default=Path("demo"),
     show_default=True,
     help="Folder for the sample dataset.",
@@ -302,7 +301,7 @@ def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
 @job_options()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=FOLDER,
     metavar="DIR",
     help="Folder to write to. Default: the dataset.",
 )
@@ -410,7 +409,7 @@ def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
                 "nothing was removed", "answer y or add --yes; --simulate lists the images"
             )
         remove_images(dataset, plan, request.reason)
-        return RemovalResult(forgotten=plan.counts(), description=plan.describe())
+        return RemovalResult(plan.counts(), plan.describe())
 
 
 def _name_image(dataset: Dataset, sha256: str) -> str:
@@ -446,7 +445,7 @@ def gc(job: CommandJob, older: str) -> CommandResult:
 
 @commands.command(epilog="Example: gleanset merge ../anas-dataset -d my-dataset")
 @job_options(simulate=True)
-@click.argument("other", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("other", type=FOLDER)
 def merge(job: CommandJob, other: Path) -> CommandResult:
     """Import images, faces, samples and decisions of another dataset.
 
@@ -467,7 +466,7 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
     if len(conflicts) > _MAX_PRINTED_CONFLICTS:
         job.say(f"and {len(conflicts) - _MAX_PRINTED_CONFLICTS} more")
     if job.simulate:
-        return MergePreview(would_merge=result)
+        return MergePreview(result)
     if result.decided:
         job.say(f"images and samples stay; to undo the merged labels: labeler undo {option}")
     return result
@@ -491,7 +490,7 @@ def doctor(job: CommandJob) -> CommandResult:
     """
     from pipeline.doctor import DoctorResult, examine_components
 
-    result = DoctorResult(parts=list(examine_components(job.root)))
+    result = DoctorResult(list(examine_components(job.root)))
     missing = [component for component in result.parts if component.needed and not component.ok]
     if missing:
         names = ", ".join(component.name for component in missing)
@@ -522,13 +521,13 @@ def snapshot(job: CommandJob, name: str | None, note: str, delete: bool) -> Comm
         if name is not None and delete:
             dataset.db.check_writable()
             snapshots.delete(name)
-            return SnapshotDeletion(deleted=name)
+            return SnapshotDeletion(name)
         if name is not None:
             return create_snapshot(dataset, name, note)
         if delete or note:
             raise UsageError("no name for the snapshot", "add one: gleanset snapshot v1")
         records = list(snapshots.iterate())
-    return SnapshotList(snapshots=list(map(SnapshotResult.from_record, records)))
+    return SnapshotList(list(map(SnapshotResult.from_record, records)))
 
 
 @commands.command(epilog="Example: gleanset restore audited -d my-dataset")
@@ -546,7 +545,7 @@ def restore(job: CommandJob, name: str) -> CommandResult:
     with job.open() as dataset:
         if job.simulate:
             record = Snapshots(dataset.root).get(name)
-            return RestorePreview(would_restore=SnapshotResult.from_record(record))
+            return RestorePreview(SnapshotResult.from_record(record))
         return restore_snapshot(dataset, name)
 
 

@@ -28,7 +28,6 @@ from gleanset.records import Face
 
 Line = dict[str, Any]
 
-PRELABELLED = ("position", "cluster", "outlier")
 MARKS = {"other": "unlisted person", "later": "skipped"}
 MEASURES = [name for name in Quality._fields if name != "size"]
 
@@ -87,8 +86,10 @@ def groups(dataset: Dataset) -> Iterator[Line]:
 def yields(dataset: Dataset) -> Iterator[Line]:
     """Yield the results of each source for each keyword, weak label or video."""
     for row in dataset.fetches.list_yields():
-        line = {"source": row.source, "asked": row.asked or None, "added": row.added}
-        yield line | {
+        yield {
+            "source": row.source,
+            "asked": row.asked or None,
+            "added": row.added,
             "duplicate": row.duplicate,
             "known": row.known,
             "rejected": row.rejected,
@@ -100,18 +101,29 @@ def predictions(dataset: Dataset) -> Iterator[Line]:
     """Yield predictions of the latest prelabeling: the top class, its confidence, and `others`."""
     for row in iter_proposed_samples(dataset.db):
         (label, confidence), *others = row.proposals
-        line = {"sample": row.sample, "status": row.status, "waits": row.waits}
-        line |= {"label": label, "confidence": confidence}
-        line["others"] = [other._asdict() for other in others]
-        yield line | {name: getattr(row, name) for name in PRELABELLED}
+        yield {
+            "sample": row.sample,
+            "status": row.status,
+            "waits": row.waits,
+            "label": label,
+            "confidence": confidence,
+            "others": [other._asdict() for other in others],
+            "position": row.position,
+            "cluster": row.cluster,
+            "outlier": row.outlier,
+        }
 
 
 def clusters(dataset: Dataset) -> Iterator[Line]:
     """Yield clusters of unlabelled samples of the latest prelabeling, the largest first."""
     for cluster in list_pending_clusters(dataset.db):
-        line = {"cluster": cluster.id, "size": len(cluster.pending), "decided": cluster.decided}
-        line |= {"samples": list(cluster.pending), **_files(dataset, cluster.pending)}
-        yield line
+        yield {
+            "cluster": cluster.id,
+            "size": len(cluster.pending),
+            "decided": cluster.decided,
+            "samples": list(cluster.pending),
+            **_files(dataset, cluster.pending),
+        }
 
 
 def label_issues(dataset: Dataset) -> Iterator[Line]:
@@ -144,9 +156,14 @@ def _wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
         for mistake in mistakes:
             sample = dataset.samples.get(mistake.key)
             if sample is not None and sample.label == mistake.true:
-                line = {"sample": mistake.key, "label": mistake.true}
-                line |= {"predicted": mistake.predicted, "split": split, "run": run}
-                yield line | {"confidence": mistake.confidence}
+                yield {
+                    "sample": mistake.key,
+                    "label": mistake.true,
+                    "predicted": mistake.predicted,
+                    "split": split,
+                    "run": run,
+                    "confidence": mistake.confidence,
+                }
 
 
 def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
@@ -175,10 +192,14 @@ def tracks(dataset: Dataset) -> Iterator[Line]:
     """Yield tracks by video and time; `label` is the class of most of their samples."""
     titles = SplitEvidence(dataset.db).list_videos()
     for stored in Tracks(dataset.db).iterate():
-        line = _renamed(stored.track._asdict(), "name", "track")
-        line |= {"video": stored.video, "title": titles.get(stored.video), "scene": stored.scene}
-        line |= {"label": stored.label, "waiting": len(stored.pending)}
-        yield line | {"samples": list(stored.samples)}
+        yield _renamed(stored.track._asdict(), "name", "track") | {
+            "video": stored.video,
+            "title": titles.get(stored.video),
+            "scene": stored.scene,
+            "label": stored.label,
+            "waiting": len(stored.pending),
+            "samples": list(stored.samples),
+        }
 
 
 def reports(dataset: Dataset) -> Iterator[Line]:
@@ -188,14 +209,20 @@ def reports(dataset: Dataset) -> Iterator[Line]:
         reports = list(Reports(dataset.db).iterate(status))
         copies = find_copies(dataset, reports)
         for report in reports:
-            line = {"id": report.id, "at": report.at, "status": report.status}
-            line |= report.claim._asdict() | {"box": list(report.claim.box)}
-            line |= {"class": get_claimed_class(dataset, report)}
-            del line["phash"]
+            claim = report.claim._asdict()
+            del claim["phash"]
             others = rivals.get(report.id, ())
-            line |= {"disputed_by": [rival.report for rival in others if rival.report]}
-            line |= {"sample_is": next((r.name or r.status for r in others if not r.report), None)}
-            yield line | {"copies": [copy._asdict() for copy in copies[report.id]]}
+            yield {
+                "id": report.id,
+                "at": report.at,
+                "status": report.status,
+                **claim,
+                "box": list(report.claim.box),
+                "class": get_claimed_class(dataset, report),
+                "disputed_by": [rival.report for rival in others if rival.report],
+                "sample_is": next((r.name or r.status for r in others if not r.report), None),
+                "copies": [copy._asdict() for copy in copies[report.id]],
+            }
 
 
 def missed(dataset: Dataset) -> Iterator[Line]:

@@ -45,26 +45,24 @@ class ImageHashes(Table):
     def count_hashed(self, version: int) -> int:
         """Return how many samples have hashes of their current region."""
         return self._db.fetch_int(
-            f"SELECT count(*) FROM sample s JOIN sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
-            "WHERE s.status!='retired'",
+            f"""SELECT count(*) FROM sample s JOIN sample_hash l ON l.sample=s.id AND {_SAME_HASHED}
+            WHERE s.status!='retired'""",
             (version,),
         )
 
     def count_missing(self, version: int, *, labelled: bool = False) -> int:
         """Return how many (labelled) samples have no hashes of their current region."""
         return self._db.fetch_int(
-            "SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND "
-            f"{_SAME_HASHED} WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}",
+            f"""SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id AND
+            {_SAME_HASHED} WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}""",
             (version,),
         )
 
     def iter_missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
         """Yield the samples of `count_missing`; `save` may be called meanwhile."""
-        sql = (
-            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
-            f"sample_hash l ON l.sample=s.id AND {_SAME_HASHED} "
-            f"WHERE l.sample IS NULL AND {_SELECTED_SAMPLES[labelled]}"
-        )
+        sql = f"""SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN
+            sample_hash l ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND
+            {_SELECTED_SAMPLES[labelled]}"""
         return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,)))
 
     def get_regions(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
@@ -81,8 +79,8 @@ class ImageHashes(Table):
         with self._db.transaction():
             for sample, hashes in hashes_by_sample:
                 self._db.execute(
-                    "DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind!='person' AND EXISTS("
-                    "SELECT 1 FROM sample_hash WHERE sample=?1)",
+                    """DELETE FROM pair WHERE (a=?1 OR b=?1) AND kind!='person' AND EXISTS(
+                    SELECT 1 FROM sample_hash WHERE sample=?1)""",
                     (sample.id,),
                 )
                 row = row_from_record(
@@ -125,14 +123,10 @@ _UNCOMPARED = "verdict='open'"
 CHOSEN_BY_PERSON = "chosen by a person"
 """Reason to keep a copy that a person chose: no rule overrides it."""
 
-_IN_USE = (
-    "FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b "
-    "WHERE s.status!='retired' AND t.status!='retired'"
-)
-_COMPARISONS = (
-    "SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) FROM pair "
-    "WHERE kind='pixels'"
-)
+_IN_USE = """FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b
+    WHERE s.status!='retired' AND t.status!='retired'"""
+_COMPARISONS = """SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) FROM pair
+    WHERE kind='pixels'"""
 FIRST, SECOND, EVEN = "first", "second", "even"
 """Which of the two samples of a pair is the better copy."""
 
@@ -215,8 +209,8 @@ class Pairs(Table):
     def add_candidates(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Add pairs to compare, except within an image. Call inside a transaction."""
         self._db.execute_many(
-            "INSERT OR IGNORE INTO pair(a,b,kind,verdict) SELECT ?1,?2,'pixels','open' WHERE "
-            "(SELECT image FROM sample WHERE id=?1)!=(SELECT image FROM sample WHERE id=?2)",
+            """INSERT OR IGNORE INTO pair(a,b,kind,verdict) SELECT ?1,?2,'pixels','open' WHERE
+            (SELECT image FROM sample WHERE id=?1)!=(SELECT image FROM sample WHERE id=?2)""",
             [(min(pair), max(pair)) for pair in pairs],
         )
 
@@ -243,8 +237,8 @@ class Pairs(Table):
     def share_video(self, a: int, b: int) -> bool:
         """Return whether both samples (rows) are frames of one video."""
         return self._db.has_rows(
-            "SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p "
-            "ON p.image=t.image WHERE s.id=? AND t.id=? AND p.video=o.video",
+            """SELECT 1 FROM sample s JOIN sample t JOIN origin o ON o.image=s.image JOIN origin p
+            ON p.image=t.image WHERE s.id=? AND t.id=? AND p.video=o.video""",
             (a, b),
         )
 
@@ -252,16 +246,16 @@ class Pairs(Table):
         """Save verdicts of pixel comparisons."""
         with self._db.transaction():
             self._db.execute_many(
-                "INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation,version) "
-                f"VALUES(?,?,'pixels',?,?,?,?,{COMPARISON_VERSION})",
+                f"""INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation,version)
+                VALUES(?,?,'pixels',?,?,?,?,{COMPARISON_VERSION})""",
                 [(s.a, s.b, s.changed, s.overlap, s.verdict, int(s.relation)) for s in settled],
             )
 
     def get_verdicts(self) -> dict[tuple[int, int], bool]:
         """Return verdicts (True: same); a person's overrides that by pixels."""
         rows = self._db.fetch_all(
-            f"SELECT a, b, verdict, kind='person' AS priority {_IN_USE} AND "
-            "(verdict='same' OR kind='person') ORDER BY priority, kind"
+            f"""SELECT a, b, verdict, kind='person' AS priority {_IN_USE} AND
+            (verdict='same' OR kind='person') ORDER BY priority, kind"""
         )
         # The last of several verdicts wins.
         return {(row[0], row[1]): row[2] == SAME for row in rows}
@@ -269,8 +263,8 @@ class Pairs(Table):
     def list_doubtful(self) -> list[tuple[int, int]]:
         """Return doubtful pairs (rows, a < b) without a person's verdict."""
         rows = self._db.fetch_all(
-            f"SELECT a, b {_IN_USE} AND verdict='doubtful' AND NOT EXISTS(SELECT 1 FROM pair q "
-            "WHERE q.a=p.a AND q.b=p.b AND q.kind='person') ORDER BY a, b"
+            f"""SELECT a, b {_IN_USE} AND verdict='doubtful' AND NOT EXISTS(SELECT 1 FROM pair q
+            WHERE q.a=p.a AND q.b=p.b AND q.kind='person') ORDER BY a, b"""
         )
         return _pairs(rows)
 
@@ -285,16 +279,16 @@ class Pairs(Table):
     def list_same(self) -> list[PairVerdict]:
         """Return the comparisons that found samples in use (rows, a < b) to be copies."""
         rows = self._db.fetch_all(
-            f"SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) {_IN_USE} "
-            "AND kind='pixels' AND verdict='same' ORDER BY a, b"
+            f"""SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) {_IN_USE}
+            AND kind='pixels' AND verdict='same' ORDER BY a, b"""
         )
         return list(map(_comparison, rows))
 
     def may_be_open(self) -> bool:
         """Return whether a plan may mark copies or ask about pairs; a quick test for most."""
         return self._db.has_rows(
-            f"SELECT 1 {_IN_USE} AND kind='pixels' AND (verdict='doubtful' OR verdict='same' AND "
-            "(s.duplicate_set IS NULL OR s.duplicate_set IS NOT t.duplicate_set))"
+            f"""SELECT 1 {_IN_USE} AND kind='pixels' AND (verdict='doubtful' OR verdict='same' AND
+            (s.duplicate_set IS NULL OR s.duplicate_set IS NOT t.duplicate_set))"""
         )
 
     def get_comparison(self, a: int, b: int) -> PairVerdict | None:
@@ -338,8 +332,8 @@ class Pairs(Table):
     def get_verdict(self, a: int, b: int) -> str | None:
         """Return a pair's verdict, preferably by a person; None if unknown."""
         return self._db.fetch_text(
-            "SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND "
-            "verdict IN ('same','not','doubtful') ORDER BY priority DESC, kind LIMIT 1",
+            """SELECT verdict, kind='person' AS priority FROM pair WHERE a=? AND b=? AND
+            verdict IN ('same','not','doubtful') ORDER BY priority DESC, kind LIMIT 1""",
             (min(a, b), max(a, b)),
         )
 
@@ -361,10 +355,8 @@ class Pairs(Table):
 
     def get_chosen_copies(self) -> set[int]:
         """Return kept samples (rows) that a person chose to keep."""
-        sql = (
-            "SELECT sample FROM placement a WHERE kept AND reason=? AND id=(SELECT max(id) FROM "
-            "placement WHERE sample=a.sample)"
-        )
+        sql = """SELECT sample FROM placement a WHERE kept AND reason=? AND id=(SELECT max(id) FROM
+            placement WHERE sample=a.sample)"""
         return set(self._db.fetch_column(sql, (f"kept: {CHOSEN_BY_PERSON}",)))
 
     def get_ids(self, keys: Sequence[str]) -> list[int]:
@@ -379,10 +371,8 @@ class Pairs(Table):
 
     def list_set_mates(self, rows: Sequence[int]) -> list[tuple[int, int]]:
         """Return pairs of samples (rows) with the others of their duplicate set."""
-        sql = (
-            "SELECT a.id, b.id FROM sample a JOIN sample b ON b.duplicate_set=a.duplicate_set "
-            "AND b.id<>a.id WHERE a.id"
-        )
+        sql = """SELECT a.id, b.id FROM sample a JOIN sample b ON b.duplicate_set=a.duplicate_set
+            AND b.id<>a.id WHERE a.id"""
         return _pairs(self._db.iter_rows_in(sql, rows, "ORDER BY a.id, b.id"))
 
     def get_duplicate_ids(self) -> set[int]:
@@ -400,12 +390,9 @@ def _pairs(rows: Iterable[Row]) -> list[tuple[int, int]]:
     return [(row[0], row[1]) for row in rows]
 
 
-_MEMBER = (
-    "SELECT s.id, s.key, s.w AS width, s.h AS height, ifnull(l.filled, 1) AS filled, "
-    "1.0*i.bytes/(i.width*i.height) AS bytes_per_pixel, i.format, s.status, c.name AS label, "
-    's.kept, s.duplicate_set AS "group", '
-    "(SELECT max(licence) FROM origin WHERE image=i.id) AS licence, "
-    "(SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source "
-    "FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label "
-    "LEFT JOIN sample_hash l ON l.sample=s.id WHERE s.id"
-)
+_MEMBER = """SELECT s.id, s.key, s.w AS width, s.h AS height, ifnull(l.filled, 1) AS filled,
+    1.0*i.bytes/(i.width*i.height) AS bytes_per_pixel, i.format, s.status, c.name AS label, s.kept,
+    s.duplicate_set AS "group", (SELECT max(licence) FROM origin WHERE image=i.id) AS licence,
+    (SELECT min(source) FROM origin WHERE image=i.id AND url IS NOT NULL) AS source FROM sample s
+    JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT JOIN sample_hash l ON
+    l.sample=s.id WHERE s.id"""

@@ -102,18 +102,14 @@ _UNDECIDED = ("queue", "retired")
 _LAST_OF_IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
 _LAST_ACTION = f"ifnull({last_decision_sql('action')}, {_LAST_OF_IMPORTED})"
 
-_CHANGED_SAMPLES = (
-    "SELECT sample FROM decision WHERE step=?1 UNION SELECT sample FROM placement WHERE step=?1 "
-    f"UNION SELECT item FROM change WHERE step=?1 AND what IN {SAMPLE_CHANGE_KINDS}"
-)
+_CHANGED_SAMPLES = f"""SELECT sample FROM decision WHERE step=?1 UNION SELECT sample FROM placement
+    WHERE step=?1 UNION SELECT item FROM change WHERE step=?1 AND what IN {SAMPLE_CHANGE_KINDS}"""
 """SQL: samples that a step changed in any way."""
 
 # Only samples that still have a face return to the queue; detected faces are never retired.
 _STATUS_IF_QUEUED = "iif(face IS NULL, 'retired', 'queue')"
-_STATUS_IF_REMOVED = (
-    "iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND c.detector=f.detector "
-    "WHERE f.id=sample.face AND NOT f.gone), 'queue', 'retired')"
-)
+_STATUS_IF_REMOVED = """iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND
+    c.detector=f.detector WHERE f.id=sample.face AND NOT f.gone), 'queue', 'retired')"""
 
 
 class Journal:
@@ -154,8 +150,8 @@ class Journal:
             undone = operation_from_row(row)
             new = add_step(self._db, now(), self.user, make_undo(undone), row["id"])
             rows = self._db.fetch_all(
-                f"SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last FROM decision d "
-                "JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC",
+                f"""SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last FROM decision d
+                JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC""",
                 (row["id"],),
             )
             labels = self._find_labels_before(row["id"], rows)
@@ -198,8 +194,8 @@ class Journal:
         Labels are missing whose class is gone: its name means another class since.
         """
         merged = self._db.fetch_column(
-            "SELECT item FROM change JOIN class c ON c.id=item WHERE step=? AND what='merged' "
-            "AND c.merged_into IS after",
+            """SELECT item FROM change JOIN class c ON c.id=item WHERE step=? AND what='merged'
+            AND c.merged_into IS after""",
             (step,),
         )
         labels: dict[int | None, int | None] = {None: None}
@@ -216,10 +212,8 @@ class Journal:
 
     def count_states(self) -> Counter[SampleState]:
         """Return the states of the samples that the newest step changed."""
-        sql = (
-            f"SELECT status, kept, split IS NULL AND split_group IS NULL FROM ({_CHANGED_SAMPLES}) "
-            "JOIN sample ON id=sample"
-        )
+        sql = f"""SELECT status, kept, split IS NULL AND split_group IS NULL FROM
+            ({_CHANGED_SAMPLES}) JOIN sample ON id=sample"""
         newest = self._db.fetch_int("SELECT max(id) FROM step")
         is_split = self._db.has_rows("SELECT 1 FROM split_plan")
         states = Counter[SampleState]()
@@ -254,10 +248,10 @@ class Journal:
             condition = "id=?"
         row = self._db.fetch_one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
-            "WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes "
-            "IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON "
-            f"s.undoes=c.id) SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND id NOT "
-            "IN (SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1",
+            f"""WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes
+            IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON
+            s.undoes=c.id) SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND id NOT
+            IN (SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1""",
             () if step is None else (step,),
         )
         if row is None:
@@ -278,16 +272,16 @@ class Journal:
 
     def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
         self._db.execute_many(
-            "INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance) "
-            "VALUES(?,?,?,?,?,?,?)",
+            """INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance)
+            VALUES(?,?,?,?,?,?,?)""",
             [
                 (step, s.id, action, value, s.status, s.label, provenance)
                 for step, s, action, value, provenance in rows
             ],
         )
         self._db.execute_many(
-            f"UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_STATUS_IF_QUEUED} "
-            f"WHEN 'retired' THEN {_STATUS_IF_REMOVED} ELSE ?2 END WHERE id=?3",
+            f"""UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_STATUS_IF_QUEUED}
+            WHEN 'retired' THEN {_STATUS_IF_REMOVED} ELSE ?2 END WHERE id=?3""",
             [(value, _STATUS_AFTER_ACTION[action], s.id) for _, s, action, value, _ in rows],
         )
 
@@ -298,9 +292,9 @@ class Journal:
     def iterate(self) -> Iterator[Decision]:
         """Yield all decisions, oldest first."""
         for row in self._db.iter_rows(
-            "SELECT d.id, d.step, t.kind, t.arguments, t.user, t.at, s.key AS sample, d.action, "
-            "c.name AS value, d.provenance, t.undoes FROM decision d JOIN step t ON t.id=d.step "
-            "JOIN sample s ON s.id=d.sample LEFT JOIN class c ON c.id=d.value WHERE TRUE",
+            """SELECT d.id, d.step, t.kind, t.arguments, t.user, t.at, s.key AS sample, d.action,
+            c.name AS value, d.provenance, t.undoes FROM decision d JOIN step t ON t.id=d.step
+            JOIN sample s ON s.id=d.sample LEFT JOIN class c ON c.id=d.value WHERE TRUE""",
             ("d.id",),
         ):
             yield record_from_row(Decision, row, name=operation_from_row(row).text())
@@ -361,8 +355,8 @@ def get_label_provenances(db: Connection, samples: Collection[int] | None = None
     provenances: dict[str, str] = {}
     before: dict[str, dict[int, str]] = defaultdict(dict)
     for key, step, undone, provenance in rows(
-        "SELECT s.key, d.step, t.undoes, d.provenance FROM decision d JOIN sample s "
-        "ON s.id=d.sample JOIN step t ON t.id=d.step WHERE s.status='labelled'",
+        """SELECT s.key, d.step, t.undoes, d.provenance FROM decision d JOIN sample s
+        ON s.id=d.sample JOIN step t ON t.id=d.step WHERE s.status='labelled'""",
         "ORDER BY d.id",
     ):
         was = provenances.get(key, "")
@@ -406,18 +400,16 @@ def has_effect(db: Connection, step: int) -> bool:
 def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
     """Return the last undoable step before `end` that overlaps with `step`."""
     same = " UNION ".join(
-        f"SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND {overlaps} "
-        "WHERE m.step=?1"
+        f"""SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND {overlaps}
+        WHERE m.step=?1"""
         for table, overlaps in _PARTS.items()
     )
     # The old name of a class may now belong to a class that was created or renamed.
-    same += (
-        " UNION SELECT o.step FROM change m JOIN change o ON o.step>m.step AND m.what='name' "
-        "AND o.what IN ('name','merged') WHERE m.step=?1"
-    )
+    same += """ UNION SELECT o.step FROM change m JOIN change o ON o.step>m.step AND m.what='name'
+        AND o.what IN ('name','merged') WHERE m.step=?1"""
     rows = db.fetch_all(
-        f"SELECT * FROM step WHERE id<?2 AND id IN ({same}) AND NOT merged AND id NOT IN "
-        "(SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC",
+        f"""SELECT * FROM step WHERE id<?2 AND id IN ({same}) AND NOT merged AND id NOT IN
+        (SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC""",
         (step, end),
     )
     operations = (operation_from_row(row).first() for row in rows)

@@ -52,10 +52,8 @@ class BoxedSample(NamedTuple):
     label: str | None
 
 
-_PLACED = (
-    "SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name FROM sample s "
-    "JOIN face f ON f.id=s.face LEFT JOIN class c ON c.id=s.label WHERE s.status<>'retired' AND "
-)
+_PLACED = """SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name FROM sample s
+    JOIN face f ON f.id=s.face LEFT JOIN class c ON c.id=s.label WHERE s.status<>'retired'"""
 
 
 class BoxedSamples(Table):
@@ -66,23 +64,23 @@ class BoxedSamples(Table):
         if not text:
             return self._db.fetch_column("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
         return self._db.fetch_column(
-            "SELECT sha256 FROM image i WHERE state='ok' AND (instr(sha256, lower(?1))=1 OR "
-            "EXISTS(SELECT 1 FROM origin WHERE image=i.id AND instr(lower(ifnull(title, '') || "
-            "char(10) || ifnull(path, '')), lower(?1)))) ORDER BY id",
+            """SELECT sha256 FROM image i WHERE state='ok' AND (instr(sha256, lower(?1))=1 OR
+            EXISTS(SELECT 1 FROM origin WHERE image=i.id AND instr(lower(ifnull(title, '') ||
+            char(10) || ifnull(path, '')), lower(?1)))) ORDER BY id""",
             (text,),
         )
 
     def list_in_image(self, sha256: str) -> list[BoxedSample]:
         """Return an image's samples with a face, from left to right."""
         rows = self._db.fetch_all(
-            f"{_PLACED} s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
+            f"{_PLACED} AND s.image=(SELECT id FROM image WHERE sha256=?) ORDER BY f.x, f.y, s.id",
             (sha256,),
         )
         return [_placed(row) for row in rows]
 
     def get(self, key: str) -> BoxedSample | None:
         """Return a sample in use, or None."""
-        row = self._db.fetch_one(f"{_PLACED} s.key=?", (key,))
+        row = self._db.fetch_one(f"{_PLACED} AND s.key=?", (key,))
         return None if row is None else _placed(row)
 
 
@@ -118,9 +116,9 @@ class VideoFrames(Table):
     def get_context(self, sample: int, max_frames: int = 40) -> tuple[list[Frame], int]:
         """Return a sample's image between `max_frames` frames each side, and its index."""
         own = self._db.fetch_one(
-            f"{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN "
-            "origin o ON o.id=(SELECT id FROM origin WHERE image=i.id AND video IS NOT NULL AND "
-            "time IS NOT NULL ORDER BY id LIMIT 1) WHERE s.id=?",
+            f"""{_IMAGE}, o.time, o.video FROM sample s JOIN image i ON i.id=s.image LEFT JOIN
+            origin o ON o.id=(SELECT id FROM origin WHERE image=i.id AND video IS NOT NULL AND
+            time IS NOT NULL ORDER BY id LIMIT 1) WHERE s.id=?""",
             (sample,),
         )
         if own is None:
@@ -131,17 +129,17 @@ class VideoFrames(Table):
 
     def _list_neighbours(self, own: Row, side: str, turn: str, limit: int) -> list[Row]:
         return self._db.fetch_all(
-            f"{_IMAGE}, min(o.time) AS time FROM origin o JOIN image i ON i.id=o.image "
-            f"WHERE o.video=? AND i.id<>? AND (o.time, i.id){side}(?,?) "
-            f"GROUP BY i.id ORDER BY time {turn}, i.id {turn} LIMIT ?",
+            f"""{_IMAGE}, min(o.time) AS time FROM origin o JOIN image i ON i.id=o.image
+            WHERE o.video=? AND i.id<>? AND (o.time, i.id){side}(?,?)
+            GROUP BY i.id ORDER BY time {turn}, i.id {turn} LIMIT ?""",
             (own["video"], own["id"], own["time"], own["id"], limit),
         )
 
     def _full(self, rows: Sequence[Row]) -> list[Frame]:
         faces: dict[int, list[FrameFace]] = {row["id"]: [] for row in rows}
         for row in self._db.iter_rows_in(
-            "SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name FROM sample s LEFT JOIN class c ON "
-            f"c.id=s.label WHERE {IN_USE} AND s.image",
+            f"""SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name FROM sample s LEFT JOIN class c ON
+            c.id=s.label WHERE {IN_USE} AND s.image""",
             faces,
             "ORDER BY s.id",
         ):
@@ -170,17 +168,13 @@ class Quality(NamedTuple):
 
 
 _SAME_REGION = same_region_sql("q")
-_MISSING = (
-    f"FROM sample s LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION} AND q.version=? "
-    "WHERE q.sample IS NULL AND s.status!='retired'"
-)
+_MISSING = f"""FROM sample s LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION} AND q.version=?
+    WHERE q.sample IS NULL AND s.status!='retired'"""
 QUALITY_COLUMNS = "q.blur, q.darkest, q.lightest, s.size"
 """SQL: the columns of `Quality` for a sample `s` and its row `q` of `quality`."""
 
-_QUALITY = (
-    f"SELECT s.key, {QUALITY_COLUMNS} "
-    f"FROM sample s JOIN quality q ON q.sample=s.id AND {_SAME_REGION}"
-)
+_QUALITY = f"""SELECT s.key, {QUALITY_COLUMNS} FROM sample s JOIN quality q ON q.sample=s.id AND
+    {_SAME_REGION}"""
 
 
 class QualityFlag(NamedTuple):
@@ -238,8 +232,8 @@ class QualityMeasures(Table):
         """Save measures with their regions."""
         with self._db.transaction():
             self._db.execute_many(
-                "INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest, "
-                "lightest, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+                """INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest,
+                lightest, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)""",
                 [
                     (sample.id, version, *sample.region.box, sample.region.angle, *measures)
                     for sample, measures in measured
@@ -259,8 +253,8 @@ class QualityMeasures(Table):
     def _draw_samples(self, column: str, max_samples: int) -> Iterator[Row]:
         last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")
         return self._db.iter_rows_in(
-            f"SELECT q.{column} FROM sample s LEFT JOIN quality q ON q.sample=s.id AND "
-            f"{_SAME_REGION} WHERE s.status!='retired' AND s.id",
+            f"""SELECT q.{column} FROM sample s LEFT JOIN quality q ON q.sample=s.id AND
+            {_SAME_REGION} WHERE s.status!='retired' AND s.id""",
             range(1, last + 1, max(1, -(-last // max_samples))),
         )
 

@@ -8,11 +8,12 @@ decision of a person is one step of the journal, and skips what has changed in t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations, product, starmap
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -152,8 +153,7 @@ class DuplicateResult(CommandResult, kw_only=True):
         }
 
 
-@dataclass(frozen=True)
-class DuplicatePlan:
+class DuplicatePlan(msgspec.Struct, frozen=True):
     """Duplicate sets, and the changes that bring the catalogue in line with them.
 
     `doubts` are pairs that may be copies: neither is marked until a person has decided. `missing`
@@ -161,12 +161,12 @@ class DuplicatePlan:
     each is mirrored) whose original is not known yet.
     """
 
-    sets: list[DuplicateSet] = field(default_factory=list)
-    doubts: list[DuplicateSet] = field(default_factory=list)
-    places: list[Placement] = field(default_factory=list)
-    choices: list[Choice] = field(default_factory=list)
-    missing: set[Pair] = field(default_factory=set)
-    unranked: list[tuple[Sequence[int], Sequence[bool]]] = field(default_factory=list)
+    sets: list[DuplicateSet] = []
+    doubts: list[DuplicateSet] = []
+    places: list[Placement] = []
+    choices: list[Choice] = []
+    missing: set[Pair] = set()
+    unranked: list[tuple[Sequence[int], Sequence[bool]]] = []
 
     @property
     def conflicts(self) -> list[DuplicateSet]:

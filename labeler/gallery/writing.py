@@ -262,19 +262,17 @@ def write_gallery(
     _check_target(out)  # again, because a file may have appeared meanwhile
     write_atomic(out.absolute(), page)
     flags = Counter(flag for entry in selection.entries for flag in entry.flags)
-    sections_shown = len(selection.counts)
-    return GalleryResult(
+    sections_name = "classes" if request.sections == "class" else f"{request.sections}s"
+    result = GalleryResult(
         gallery=str(out.absolute()),
         megabytes=round(len(page) / 1e6, 2),
-        clusters=sections_shown if request.sections == "cluster" else None,
-        tracks=sections_shown if request.sections == "track" else None,
-        classes=sections_shown if request.sections == "class" else None,
         shown=len(selection.entries),
         of=content["total"],
         unreadable=len(selection.entries) - len(thumbnails),
         marked=dict(sorted(flags.items())),
         images_from_reports_left_out=len(dataset.images.list_report_only()),
     )
+    return result.with_facts({sections_name: len(selection.counts)})
 
 
 def _check_target(out: Path) -> None:

@@ -10,6 +10,8 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
+import msgspec
+
 from gleanset.credit import NO_CREDIT, Credit
 from gleanset.errors import InputUnusable
 from gleanset.files.encodings import FolderNames, TextEncoding, decode_text
@@ -179,8 +181,7 @@ def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-@dataclass
-class LabelledFiles:
+class LabelledFiles(msgspec.Struct):
     """Labels that a reader collected from a folder.
 
     `unlabelled` is the reason for images without a label. `missing` has the names without an image,
@@ -190,15 +191,15 @@ class LabelledFiles:
     kind: str
     tree: ImportTree
     unlabelled: str
-    tables: set[Path] = field(default_factory=set)
-    ignored: dict[Path, str] = field(default_factory=dict)
-    missing: list[str] = field(default_factory=list)
-    dropped: list[tuple[str, str]] = field(default_factory=list)
+    tables: set[Path] = set()
+    ignored: dict[Path, str] = {}
+    missing: list[str] = []
+    dropped: list[tuple[str, str]] = []
     splits: frozenset[str] = frozenset()
     note: str = ""
-    sources: dict[Path, SourceInfo] = field(default_factory=dict)
-    _labels: dict[Path, dict[tuple[Rectangle | None, str], None]] = field(default_factory=dict)
-    _frames: dict[Path, Frame | None] = field(default_factory=dict)
+    sources: dict[Path, SourceInfo] = {}
+    _labels: dict[Path, dict[tuple[Rectangle | None, str], None]] = {}
+    _frames: dict[Path, Frame | None] = {}
 
     def find_image(self, name: str, table: Path) -> Path | None:
         """Return the image that a table names; None for a missing one, which is recorded."""

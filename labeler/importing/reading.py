@@ -7,9 +7,10 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.command_result import AliasedResult
@@ -51,18 +52,17 @@ class MovesResult(AliasedResult):
     disputed_files: dict[str, Any] = {}
 
 
-@dataclass
-class ExportMoves:
+class ExportMoves(msgspec.Struct):
     """Changes in an export: new labels by sample, and counts of files.
 
     `disputed` are moved files whose samples got yet another label in the dataset, with an
     explanation.
     """
 
-    relabelled: dict[str, str] = field(default_factory=dict)
-    disputed: dict[str, str] = field(default_factory=dict)
-    ignored: Counter[str] = field(default_factory=Counter)
-    tally: Counter[str] = field(
+    relabelled: dict[str, str] = {}
+    disputed: dict[str, str] = {}
+    ignored: Counter[str] = msgspec.field(default_factory=Counter)
+    tally: Counter[str] = msgspec.field(
         default_factory=lambda: Counter(unchanged=0, gone=0, other_split=0, unknown=0, new_files=0)
     )
 

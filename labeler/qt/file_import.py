@@ -534,7 +534,7 @@ class FileDropHandler(QObject):
         """Ask how to import files, with a class as the weak label of all."""
         dropped = sort_paths(paths)
         if not dropped:
-            self._worker.show_message(self.tr("No images or videos found"), bad=True)
+            self._worker.show_error(self.tr("No images or videos found"))
             return
         dialog = ImportDialog(self._window, dropped, self._worker.root, label)
         if (progress := self._worker.progress) and progress.counts.total and not Words.are_images:

@@ -227,8 +227,11 @@ class SessionWorker(QObject):
     def redo(self) -> None:
         self.decide(lambda session: session.redo())
 
-    def show_message(self, text: str, bad: bool = False) -> None:
-        self.message.emit(text, bad)
+    def show_message(self, text: str) -> None:
+        self.message.emit(text, False)
+
+    def show_error(self, error: GleansetError | str) -> None:
+        self.message.emit(str(error), True)
 
     def close(self, give_up: bool = False) -> None:
         """Close all tasks, finish the queue and end; `lost_count` counts unsaved decisions.
@@ -267,7 +270,7 @@ class SessionWorker(QObject):
 
     def _poll_failed(self, error: GleansetError) -> None:
         self._is_polling = False
-        self.show_message(str(error), bad=True)
+        self.show_error(error)
 
     def _polled(self, changed: bool) -> None:
         self._is_polling = False
@@ -352,7 +355,7 @@ class SessionWorker(QObject):
             if _is_alive(job.on_error):
                 job.on_error(error)  # type: ignore[misc]
             elif job.on_error is None:
-                self.show_message(str(error), bad=True)
+                self.show_error(error)
             return
         if progress is not None:
             self._progressed(progress)
@@ -382,7 +385,7 @@ class EmbeddingTask(QObject):
         self._task.progressed.connect(self.left)
         self._task.done.connect(self._ended)
         self._task.failed.connect(self._ended)
-        self._task.failed.connect(lambda error: worker.show_message(error, bad=True))
+        self._task.failed.connect(worker.show_error)
 
     def begin(self) -> None:
         """Start, or start again after the current run."""

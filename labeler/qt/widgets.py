@@ -374,7 +374,7 @@ class NameField(HintedField):
             if name:
                 normalize_class_name(self.resolve(name))
         except UsageError as error:
-            self._worker.show_message(str(error), bad=True)
+            self._worker.show_error(error)
             return ""
         return name
 

@@ -67,7 +67,7 @@ class CloseRequest(QObject):
             text = self.tr(
                 "Please wait: {why}. The window then closes; close it again to close at once"
             )
-            self._worker.show_message(text.format(why=unfinished), bad=True)
+            self._worker.show_error(text.format(why=unfinished))
             self._timer.start()
         return not unfinished
 

@@ -120,7 +120,7 @@ def assess_quality(
             new += len(measured)
             failed += len(batch) - len(measured)
     samples, flags = qualities.count_flagged(FLAGS)
-    return QualityCounts(measured=new, failed=failed, samples=samples, flags=flags)
+    return QualityCounts(new, failed, samples, flags)
 
 
 def measure_sample(item: tuple[SampleRegion, SampleFile]) -> PixelMeasures:

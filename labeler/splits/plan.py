@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+import msgspec
+
 from curation.labelling_command import suggest_reviewed_split
 from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
@@ -151,8 +153,7 @@ def _list_sizes(test_sizes: Mapping[str, int]) -> list[str]:
     return shorten_list([f"{label}: {number} in test" for label, number in test_sizes.items()])
 
 
-@dataclass
-class SplitPlan:
+class SplitPlan(msgspec.Struct):
     """A planned split; `splits` has the group and split of each labelled sample.
 
     `left_out` has the reason for each sample without a split, `conflicting` the labels that copies
@@ -166,21 +167,21 @@ class SplitPlan:
     """
 
     settings: str
-    splits: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    conflicting: dict[str, str] = field(default_factory=dict)
-    table: dict[str, dict[str, int]] = field(default_factory=dict)
+    splits: dict[str, tuple[str, str | None]] = {}
+    left_out: dict[str, str] = {}
+    conflicting: dict[str, str] = {}
+    table: dict[str, dict[str, int]] = {}
     groups: int = 0
     largest_group: int = 0
     tied: int = 0
     moved: int = 0
     not_searched: int = 0
     unseen: frozenset[str] = frozenset()
-    judged_by: dict[str, int] = field(default_factory=dict)
-    uneven: list[str] = field(default_factory=list)
+    judged_by: dict[str, int] = {}
+    uneven: list[str] = []
     lacks_reviews: bool = False
-    too_small: dict[str, int] = field(default_factory=dict)
-    not_exact: dict[str, int] = field(default_factory=dict)
+    too_small: dict[str, int] = {}
+    not_exact: dict[str, int] = {}
 
     @property
     def totals(self) -> dict[str, int]:

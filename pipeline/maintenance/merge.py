@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+
+import msgspec
 
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -33,17 +34,16 @@ class ImportedStep(NamedTuple):
     local_id: int | None
 
 
-@dataclass
-class MergePlan:
+class MergePlan(msgspec.Struct):
     """Steps to import, and the labels and conflicts that follow from them."""
 
     origins: int
     samples: int
     forgotten_there: int
-    steps: list[ImportedStep] = field(default_factory=list)
+    steps: list[ImportedStep] = []
     decisions: int = 0
-    choices: list[Choice] = field(default_factory=list)
-    conflicts: dict[str, str] = field(default_factory=dict)
+    choices: list[Choice] = []
+    conflicts: dict[str, str] = {}
 
 
 class MergeCounts(CommandResult, kw_only=True):

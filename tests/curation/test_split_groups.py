@@ -20,7 +20,7 @@ def add(dataset: Dataset, number: int, *origins: Origin, faces: int = 1) -> list
     """Add an image with dissimilar faces; return its sample keys."""
     add_image(dataset, number, *origins)
     cuts = [cut(number, 20 * place) for place in range(faces)]
-    cuts = [replace(crop, phash=_look(crop.key)) for crop in cuts]
+    cuts = [crop._replace(phash=_look(crop.key)) for crop in cuts]
     dataset.faces.replace(sha(number), "test", "", cuts)
     return [crop.key for crop in cuts]
 

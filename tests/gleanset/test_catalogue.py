@@ -215,7 +215,7 @@ def test_sample_filters_equal_brute_force(
 
 def test_sample_round_trip(dataset: Dataset) -> None:
     add_image(dataset, 7, Origin("bing", "1", hint="cat"), Origin("bing", "2"))
-    result = replace(cut(7, 30, 0.75, sharpness=3.5), phash=(1 << 64) - 5)
+    result = cut(7, 30, 0.75, sharpness=3.5)._replace(phash=(1 << 64) - 5)
     dataset.faces.replace(sha(7), "test", "", [result])
     sample = dataset.samples.get(result.key)
     assert asdict(sample) == {

@@ -173,7 +173,7 @@ class TileModel(QAbstractListModel):
     def _on_block_failed(self, block: int, ids: Sequence[int], error: GleansetError) -> None:
         if ids is self._ids:
             self._requested_blocks.discard(block)
-        self._worker.show_message(str(error), bad=True)
+        self._worker.show_error(error)
 
     def refresh(self) -> None:
         """Read the shown samples again; previous details are shown until then."""

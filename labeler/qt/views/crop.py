@@ -91,7 +91,7 @@ class CropSaving:
         def answered(answer: StepResult | GleansetError) -> None:
             self._pending_changes[sha256] -= 1
             if isinstance(answer, GleansetError):
-                self._worker.show_message(str(answer), bad=True)
+                self._worker.show_error(answer)
 
         self._pending_changes[sha256] += 1
         self._worker.decide(work, answered, answered, classes)

@@ -164,7 +164,7 @@ class DuplicatesView(PagedView):
     def _planning_failed(self, error: str) -> None:
         self._stale = True
         self._show_title()
-        self.worker.show_message(error, bad=True)
+        self.worker.show_error(error)
 
     def _show_plan(self, answer: tuple[list[DuplicateSet], int, int]) -> None:
         self.sets, self._compared, self._missing = answer
@@ -343,7 +343,7 @@ class DuplicatesView(PagedView):
         self.worker.decide(work, None if self.sets else self.step_reverted, self._decision_failed)
 
     def _decision_failed(self, error: GleansetError) -> None:
-        self.worker.show_message(str(error), bad=True)
+        self.worker.show_error(error)
         self._search_ended()
 
     def _keyed(self, rows: list[int], key: str, swept: bool) -> None:

@@ -349,7 +349,7 @@ class LabelingView(LabelerView):
 
         def failed(error: GleansetError) -> None:
             put_back()
-            self.worker.show_message(str(error), bad=True)
+            self.worker.show_error(error)
 
         self.worker.decide(decision, saved, failed, classes)
 
@@ -513,7 +513,7 @@ class PagedView(LabelingView):
 
     def _failed(self, error: GleansetError) -> None:
         self._is_loading = False
-        self.worker.show_message(str(error), bad=True)
+        self.worker.show_error(error)
 
     def fit_page(self) -> None:
         self.view.fit_page()

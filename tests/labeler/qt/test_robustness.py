@@ -292,7 +292,7 @@ def test_long_texts_fit_a_small_window(
     assert LONG_NAME in plain_text(status.undo.toolTip())
     window.worker.save_delayed.emit("")
     assert status.saved.toolTip() == ""
-    window.worker.show_message(LONG, bad=True)
+    window.worker.show_error(LONG)
     assert bar.currentMessage() == LONG[0].upper() + LONG[1:]
     assert plain_text(bar.toolTip()) == bar.currentMessage()
     QApplication.processEvents()
