@@ -18,7 +18,7 @@ def apply_decisions(
     dataset: Dataset,
     operation: Operation | str,
     choices: Sequence[Choice],
-    mark: str | None = None,
+    mark: str | None,
 ) -> int:
     """Apply decisions as one step, and give their samples this mark or none; return the step."""
     with dataset.db.transaction():

@@ -115,7 +115,7 @@ def wrap_error(what: str, fix: str) -> list[str]:
     return lines + hint
 
 
-def join_pairs(values: Iterable[tuple[str, str]], indent: str = "") -> list[str]:
+def join_pairs(values: Iterable[tuple[str, str]], indent: str) -> list[str]:
     """Join `name: value` pairs by commas in lines, or on one each if a name is long."""
     max_width = get_line_width()
     free = max_width - len(indent) - len(_INDENT) - 1

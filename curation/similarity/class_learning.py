@@ -113,7 +113,7 @@ class OutOfFold(NamedTuple):
 
 
 def predict_classes(
-    vectors: Rows, taught: TrainingRows, evidence: Sequence[Evidence], *, open_set: bool = False
+    vectors: Rows, taught: TrainingRows, evidence: Sequence[Evidence], *, open_set: bool
 ) -> tuple[Floats, OutOfFold, OutOfFold]:
     """Train on the `taught` unit vectors (N x D); return predictions as in `LearnedClasses`.
 

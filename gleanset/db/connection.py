@@ -308,7 +308,7 @@ class Connection:
         row = self.fetch_one(sql, values)
         return None if row is None else row[0]
 
-    def fetch_text(self, sql: str, values: Sequence[Any] = ()) -> str | None:
+    def fetch_text(self, sql: str, values: Sequence[Any]) -> str | None:
         """Return the first column of the first row, which is text, or None."""
         text: str | None = self.fetch_value(sql, values)
         return text

@@ -89,7 +89,7 @@ def row_from_record(record: object, **own: Any) -> dict[str, Any]:
 
 
 @cache
-def insert_sql(table: str, columns: tuple[str, ...], verb: str = "INSERT", then: str = "") -> str:
+def insert_sql(table: str, columns: tuple[str, ...], verb: str, then: str = "") -> str:
     """Return SQL that inserts a row with values for `columns`."""
     marks = ",".join("?" * len(columns))
     return f"{verb} INTO {table}({','.join(columns)}) VALUES({marks}) {then}"

@@ -203,7 +203,7 @@ _WALLS = {
 class Reviews(Table):
     """Lists of samples to review. Read only."""
 
-    def list_items(self, name: str, sample_filter: SampleFilter = NO_FILTER) -> list[ReviewItem]:
+    def list_items(self, name: str, sample_filter: SampleFilter) -> list[ReviewItem]:
         """Return the samples of a review list other than `flags`, ordered."""
         sql, order = _WALLS[name]
         tests, values = filter_sql(sample_filter)
@@ -211,7 +211,7 @@ class Reviews(Table):
         return [ReviewItem(*row) for row in rows]
 
     def list_flagged(
-        self, flags: Sequence[QualityFlag], sample_filter: SampleFilter = NO_FILTER
+        self, flags: Sequence[QualityFlag], sample_filter: SampleFilter
     ) -> list[ReviewItem]:
         """Return flagged samples, each with its first flag, by flag and row."""
         cases = " ".join(f"WHEN {flag.sql} THEN {place}" for place, flag in enumerate(flags))

@@ -73,7 +73,7 @@ def check_encoding(name: str) -> str:
     return name
 
 
-def find_encoding(file: IO[bytes], source: str, named: str | None = None) -> TextEncoding:
+def find_encoding(file: IO[bytes], source: str, named: str | None) -> TextEncoding:
     """Return the encoding of a text, which is then read from its beginning.
 
     It is that of its byte order mark, UTF-8 if all lines are valid, else `named` or a guess.

@@ -131,9 +131,7 @@ def find_class_folder(
     return inner[level - 1] if inner and len(inner) >= level else None
 
 
-def strip_split_folder(
-    folders: Sequence[str], splits: Container[str] | None = None
-) -> Sequence[str]:
+def strip_split_folder(folders: Sequence[str], splits: Container[str] | None) -> Sequence[str]:
     """Return the folders without a leading split folder, as in `find_class_folder`."""
     first = folders[0] if folders else ""
     is_split = first.lower() in SPLIT_FOLDERS if splits is None else first in splits

@@ -45,7 +45,7 @@ def list_columns(path: Path) -> list[tuple[str, bool]]:
 
 
 def read_texts(
-    path: Path, columns: Sequence[str], encoding: str | None = None
+    path: Path, columns: Sequence[str], encoding: str | None
 ) -> Iterator[tuple[str | None, ...]]:
     """Yield rows of the given columns as text or None.
 
@@ -60,7 +60,7 @@ def read_texts(
 
 @contextmanager
 def open_parquet_writer(
-    path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None = None
+    path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
     """Yield a function that writes a row group, reproducibly."""
     arrow = import_pyarrow()

@@ -82,7 +82,7 @@ def open_parquet(
 
 
 def describe_columns(
-    image_columns: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str] = ()
+    image_columns: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str]
 ) -> tuple[dict[str, Column], dict[str, str]]:
     """Return columns and Hugging Face metadata; `classes` are names of `label`."""
     plain = {name: _TYPES[type(value)] for name, value in row.items()}

@@ -91,7 +91,7 @@ def scale_to_8_bit(image: Image.Image) -> Image.Image:
 
 
 def scale_values(
-    values: npt.NDArray[Any], high: int | None, *, invert: bool = False
+    values: npt.NDArray[Any], high: int | None, *, invert: bool
 ) -> npt.NDArray[np.uint8]:
     """Scale values to 0..255: integers from 0..`high`, floats from 0..1 if all are within it.
 

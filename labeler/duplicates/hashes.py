@@ -128,7 +128,7 @@ def find_points(grey: Grey, side: int = SIFT_SIDE) -> Points:
     )
 
 
-def compute_hashes(pixels: Image.Image, sample: int = 0) -> SampleHashes:
+def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
     """Return the hashes of an image, RGB or grey, as the catalogue stores them.
 
     A point's shape is three bytes: its scale in sixteenths of a doubling, its angle in 256ths of a

@@ -71,7 +71,7 @@ class ClassListRow:
 class ClassListModel(QAbstractListModel):
     """Follows the worker; keys change only when a person changes them."""
 
-    def __init__(self, worker: SessionWorker, parent: QObject | None = None) -> None:
+    def __init__(self, worker: SessionWorker, parent: QObject | None) -> None:
         super().__init__(parent)
         self.worker = worker
         self._rows: list[ClassListRow] = []

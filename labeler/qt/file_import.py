@@ -377,7 +377,7 @@ class ImportDialog(CommandDialog):
     """
 
     def __init__(
-        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None = None
+        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None
     ) -> None:
         super().__init__(parent, self.tr("Import"), self.tr("Import"))
         self.summary = plain_label(self.tr("Scanning files…"))

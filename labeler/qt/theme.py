@@ -161,7 +161,7 @@ lit = _mixing(Role.Base, Role.Highlight, 0.14)
 """Background of a card or row that a key, a drop or Enter would change."""
 
 
-def em(widget: QWidget, times: float = 1.0) -> int:
+def em(widget: QWidget, times: float) -> int:
     """Return a multiple of the height of a text line, in logical pixels."""
     return round(QFontMetrics(widget.font()).height() * times)
 

@@ -31,7 +31,7 @@ MAX_STACK_DISTANCE = 0.4
 1,900 pairs of two people, mostly twins."""
 
 
-def build_stacks(samples: Sequence[SampleFeatures], split: Collection[int] = ()) -> list[list[int]]:
+def build_stacks(samples: Sequence[SampleFeatures], split: Collection[int]) -> list[list[int]]:
     """Return the positions of samples that belong together; each sample is in one stack.
 
     A stack continues as long as the next frame is near the last one in time and similar to the

@@ -50,7 +50,7 @@ class History:
     windows are never undone blindly, and steps of automatic stages are on no stack.
     """
 
-    def __init__(self, steps: Iterable[StepRow] = ()) -> None:
+    def __init__(self, steps: Iterable[StepRow]) -> None:
         self.last = 0
         self.steps: dict[int, HistoryStep] = {}
         self._undo: list[HistoryStep] = []

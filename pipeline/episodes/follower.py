@@ -96,8 +96,8 @@ class FaceChooser(FrameChooser):
         cutter: FaceCropper,
         per_track: int,
         threshold: float,
-        side: int = SEARCH_SIDE,
-        limit: int | None = None,
+        side: int,
+        limit: int | None,
     ) -> None:
         super().__init__(limit)
         self._search, self._cutter, self._per_track = search, cutter, per_track

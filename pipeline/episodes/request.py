@@ -124,7 +124,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         name, _, recorded = words["asked"].partition(";per_track=")[0].partition(":")
         return RecordedDetector.from_text(name, recorded.replace(",", " "))
 
-    def _spec(self, dataset: Dataset | None = None) -> DetectorSpec:
+    def _spec(self, dataset: Dataset | None) -> DetectorSpec:
         from facecrop.detectors.options import dataset_detector, parse_detector
 
         if recorded := self._recorded_detector(dataset):

@@ -83,9 +83,9 @@ class RemovalPlan(NamedTuple):
 
 def plan_removal(
     dataset: Dataset,
-    images: Sequence[str] = (),
-    origins: Sequence[str] = (),
-    authors: Sequence[str] = (),
+    images: Sequence[str],
+    origins: Sequence[str],
+    authors: Sequence[str],
     reports: Sequence[int] = (),
 ) -> RemovalPlan:
     """Collect the images with a given name, origin, author or removal report.

@@ -3,7 +3,6 @@
 import hashlib
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from catalogue_rows import add_image, cut, sha

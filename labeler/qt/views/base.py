@@ -388,7 +388,7 @@ def all_sorted(view: LabelerView, counts: LabelCounts, work: OpenWork | None = N
     return Notice(tr("Everything is sorted"), sorted_text, (*first_steps, *steps))
 
 
-def steps_after_sorting(view: LabelerView, *, copies: bool = True) -> list[NextStep]:
+def steps_after_sorting(view: LabelerView, *, copies: bool) -> list[NextStep]:
     """Return what follows after sorting; `copies` as in `all_sorted`."""
     find = [find_duplicates(view)] if copies else []
     return [*find, to_view(view, "statistics", tr("Split and export"))]
