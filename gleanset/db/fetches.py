@@ -204,10 +204,10 @@ class Videos(Table):
             (url, settings),
         )
 
-    def get_latest_settings(self, mode: str) -> str:
-        """Return the settings of the newest sampling in `mode`; empty if none."""
-        sql = "SELECT settings FROM video WHERE settings LIKE ? ORDER BY id DESC"
-        return self._db.fetch_value(sql, (f"mode={mode} %",)) or ""
+    def get_latest_seen_settings(self) -> str:
+        """Return the settings of the newest sampling of faces that are seen; empty if none."""
+        sql = "SELECT settings FROM video WHERE settings LIKE 'mode=seen %' ORDER BY id DESC"
+        return self._db.fetch_value(sql) or ""
 
     def record(
         self,

@@ -368,10 +368,11 @@ def get_label_provenances(db: Connection, samples: Collection[int] | None = None
     return provenances
 
 
-def get_unseen_labels(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
+def get_unseen_labels(db: Connection) -> dict[str, str]:
     """Return provenances (model, visitor) of unseen labels, by key."""
-    sql = f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{PAGE_USER}')"
-    ever = db.fetch_all(sql) if samples is None else db.iter_rows_in(f"{sql} AND sample", samples)
+    ever = db.fetch_all(
+        f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{PAGE_USER}')"
+    )
     provenances = get_label_provenances(db, [row[0] for row in ever])
     return {key: provenance for key, provenance in provenances.items() if provenance in UNSEEN}
 

@@ -60,12 +60,12 @@ def read_texts(
 
 @contextmanager
 def open_parquet_writer(
-    path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str] | None
+    path: Path, columns: Mapping[str, Column], metadata: Mapping[str, str]
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
     """Yield a function that writes a row group, reproducibly."""
     arrow = import_pyarrow()
     fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
-    schema = arrow.schema(fields, metadata=dict(metadata or {}))
+    schema = arrow.schema(fields, metadata=metadata)
     # Open the file here: pyarrow does not accept paths that are not UTF-8.
     with (
         path.open("wb") as out,

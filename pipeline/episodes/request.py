@@ -115,7 +115,7 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     def _recorded_detector(self, dataset: Dataset | None) -> RecordedDetector | None:
         if dataset is None or self.detector != DETECTOR:
             return None
-        settings = dataset.videos.get_latest_settings("seen")
+        settings = dataset.videos.get_latest_seen_settings()
         words = dict(word.partition("=")[::2] for word in settings.split())
         if not words:
             return None

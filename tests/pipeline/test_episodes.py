@@ -275,7 +275,7 @@ def test_timeline_keeps_tracks_whose_faces_are_duplicates(tracked: Dataset) -> N
 
 def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
     [(sha256, state)] = tracked.videos.iter_states("seen")
-    settings = tracked.videos.get_latest_settings("seen")
+    settings = tracked.videos.get_latest_seen_settings()
     name = Origin("video", "", video=sha256, title="e.mp4")
     tracked.videos.record(name, settings, 60.0, 9, state | {"left_out": [[30.0, 55.0]]})
     (timeline,) = gather_timelines(tracked)

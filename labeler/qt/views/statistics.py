@@ -26,7 +26,7 @@ def count_by_split(session: SortingSession) -> tuple[SplitCounts, bool]:
         del by_split[""]
         if by_split:
             counts[label] = dict.fromkeys(SPLITS, 0) | by_split
-    return counts, bool(session.dataset.videos.get_latest_settings("seen"))
+    return counts, bool(session.dataset.videos.get_latest_seen_settings())
 
 
 NAME, COUNT, BAR = range(3)
