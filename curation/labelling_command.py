@@ -28,8 +28,8 @@ def suggest_review(dataset: Dataset) -> list[str]:
 
 def suggest_reviewed_split(dataset: Dataset, split: SplitSettings) -> list[str]:
     """Return the commands that let unreviewed labels into val and test."""
-    again = f"labeler split --seed {split.seed + 1} {dataset.option}"
-    return [*suggest_review(dataset), again]
+    next_split = f"labeler split --seed {split.seed + 1} {dataset.option}"
+    return [*suggest_review(dataset), next_split]
 
 
 def suggest_larger_test(dataset: Dataset, *, unseen: bool) -> list[str]:

@@ -150,7 +150,7 @@ class ImportResult(AliasedResult, kw_only=True):
             facts.pop(name, None)
         return facts | {
             "also": other_units,
-            count(self.disputed, "disputed sample"): self.disputed_files,
+            count(self.disputed or 0, "disputed sample"): self.disputed_files,
             f"{count(self.missing, 'name')} without an image": self.missing_files,
         }
 

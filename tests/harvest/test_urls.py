@@ -296,7 +296,7 @@ def test_columns_named_like_fields_are_used(tmp_path: Path, name: str) -> None:
     assert (origin.hint, origin.author) == ("a", "Yuu")
 
 
-def test_lists_in_a_column_that_nobody_named_are_left_out(tmp_path: Path) -> None:
+def test_unnamed_list_columns_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "l.parquet").write_bytes(as_parquet([{"url": "/1.jpg", "label": ["a", "b"]}]))
     assert [row.label for row in read_rows(tmp_path / "l.parquet")] == [None]
 

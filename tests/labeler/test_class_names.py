@@ -221,7 +221,7 @@ def test_other_names_stay_with_their_class(dataset: Dataset) -> None:
     assert "cat  also kitty, neko" in listed
 
 
-def test_class_takes_the_name_of_one_merged_into_it_twice_over(dataset: Dataset) -> None:
+def test_class_takes_name_of_merged_class(dataset: Dataset) -> None:
     labelled_cats(dataset)
     editor = ClassEditor(dataset)
     editor.merge("cat", "dog")

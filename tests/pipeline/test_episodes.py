@@ -255,7 +255,7 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
     assert track_names == {stored.track.name for stored in (second, *rest)}
 
 
-def test_timeline_keeps_tracks_whose_faces_are_duplicates(tracked: Dataset) -> None:
+def test_timeline_keeps_tracks_of_duplicate_faces(tracked: Dataset) -> None:
     first, second, *rest = stored_tracks(tracked)
     best = first.samples[0]
     ids = tracked.db.fetch_dict("SELECT key, id FROM sample")
