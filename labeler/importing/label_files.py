@@ -226,7 +226,7 @@ def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]
         except InputUnusable:
             continue
         # A damaged line is dropped without refusing the file.
-        is_yolo = all(_LINE.fullmatch(line) or _has_coordinates(line) for line in lines)
+        is_yolo = any(map(_LINE.fullmatch, lines)) or all(map(_has_coordinates, lines))
         if is_yolo and (image := tree.find_sibling(file)) is not None:
             yield file, (image, lines)
 

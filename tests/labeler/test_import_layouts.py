@@ -181,6 +181,16 @@ def test_yolo_labels_are_read(
     }
 
 
+@pytest.mark.parametrize("damage", ["0 nan x", "0", "<<<<<<< HEAD", "0 0.5 0.5"])
+def test_a_damaged_line_of_yolo_costs_no_box(tmp_path: Path, damage: str) -> None:
+    write(tmp_path, "classes.txt", text="cat\n")
+    write(tmp_path, "a.jpg")
+    write(tmp_path, "a.txt", text=f"0 0.5 0.5 0.2 0.4\n{damage}\n")
+    files = read_labelled(tmp_path)
+    assert labels(files) == {"a.jpg": ["cat"]}
+    assert [reason for _, reason in files.dropped] == ["not a line of YOLO"]
+
+
 _BOX = "0 0.5 0.5 0.2 0.4\n"
 _NO_NAMES = r"without class names(.|\n)*classes\.txt"
 _TABLE = "filename,class,xmin,ymin,xmax,ymax\na.jpg,cat,10,10,30,50"
