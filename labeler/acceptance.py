@@ -52,6 +52,7 @@ class AcceptanceResult(AliasedResult, kw_only=True):
             "classes": len(self.labels),
             "labels withdrawn": self.taken_back,
             "left in the queue": self.left,
+            "disputed": self.disputed,
         }
 
 
@@ -68,6 +69,7 @@ class AcceptancePlan(msgspec.Struct):
     likely_wrong: float | None = None
     note: str = OTHER_CLASSES
     aliases: dict[str, str] = {}
+    disputed: str = ""
 
     def result(self) -> AcceptanceResult:
         """Return the result of the command."""
@@ -78,6 +80,7 @@ class AcceptancePlan(msgspec.Struct):
             labels=dict(sorted(labels.items())),
             left=dict(self.left_out.most_common()),
             taken_back=len(self.withdrawals),
+            disputed=self.disputed,
         )
         if self.likely_wrong is not None:
             result.likely_wrong = round(self.likely_wrong, 1)
@@ -100,6 +103,13 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     plan.aliases = dataset.classes.explain_aliases(names, dataset.option)
     plan.withdrawals = [withdraw_label(disputed.key) for disputed in hints.list_disputed()]
     plan.left_out += Counter({"disputed hint": len(plan.withdrawals)})
+    if plan.left_out["disputed hint"]:
+        # Not `groups --conflicts`: an image in folders of two classes is in no duplicate set.
+        option = dataset.option
+        plan.disputed = (
+            f"gleanset list samples --where status=queue {option}; to settle one: labeler label "
+            f"CLASS SAMPLE {option}; to ignore a weak label: labeler hints drop NAME {option}"
+        )
     return plan
 
 

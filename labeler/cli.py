@@ -324,10 +324,6 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
         result = plan.result()
         if not plan.choices:
             result.next = f"gleanset status {dataset.option}"
-        if plan.left_out["disputed hint"]:
-            list_command = f"labeler groups --conflicts {dataset.option}"
-            drop_command = f"labeler hints drop NAME {dataset.option}"
-            result.disputed = f"{list_command}; to ignore a weak label: {drop_command}"
         return result
 
 

@@ -104,7 +104,7 @@ def _next_model_step(
     if (command := _detection_command(dataset, option)) is not None:
         return command
     latest_run = find_latest_model(dataset)
-    if (latest_run is None or _has_new_reports(dataset, latest_run)) and can_transfer():
+    if (latest_run is None or _is_outdated(dataset, latest_run)) and can_transfer():
         return suggest_training_command(dataset)
     if Reports(dataset.db).count():
         return f"{REVIEW if _can_serve(dataset) else LIST_REPORTS} {option}"
@@ -180,15 +180,18 @@ def _count_new_reports(dataset: Dataset) -> int:
     return Reports(dataset.db).count_accepted_since(latest_run.started if latest_run else "")
 
 
-def _has_new_reports(dataset: Dataset, latest_run: Run) -> bool:
-    if not _count_new_reports(dataset):
-        return False
+def _is_outdated(dataset: Dataset, latest_run: Run) -> bool:
+    """Return whether labels or splits are others than when the run was trained.
+
+    With another split, its training images may be in test now.
+    """
     from baseline.evaluation.metrics import read_metrics
 
-    try:
+    trained_on = None
+    with suppress(GleansetError):
         trained_on = read_metrics(dataset.runs_folder / latest_run.id).data.get("splits")
-    except GleansetError:
-        return True
+    if trained_on is None:
+        return _count_new_reports(dataset) > 0
     return bool(trained_on != dataset.samples.hash_splits())
 
 
@@ -239,7 +242,7 @@ class StatusResult(CommandResult, kw_only=True):
 _WORDS = {
     "set_aside": "duplicates",
     "queue": "unlabelled",
-    "retired": "no longer detected",
+    "retired": "not in the dataset",
     "of_them_removals": "of them removal requests",
 }
 

@@ -117,15 +117,19 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
         words = f", and at most {100 * self.target:.4g}% of those of each class"
         if not self.exceptions:
             return words
+        if len(self.exceptions) == len(self.by_class):
+            words = f", but more than {100 * self.target:.4g}% of those of a class are possible:"
+        else:
+            words += " except"
         listed = [
-            f"{part.name} ({count(part.count, 'image')}: at most {part.on_average:.0%})"
+            f"{part.name} ({count(part.count, 'image')}: at most {part.on_average:.1%})"
             if part.count
             else f"{part.name} (no image to check)"
             for part in self.exceptions[:MAX_LISTED_CLASSES]
         ]
         if others := len(self.exceptions) - len(listed):
             listed.append(count(others, "other"))
-        return f"{words} except {', '.join(listed)}"
+        return f"{words} {', '.join(listed)}"
 
 
 def choose_unknown_threshold(

@@ -56,6 +56,7 @@ class CardFacts:
         self.options, self.undecided = options, undecided
         self.copies: Counter[str] = Counter()
         self.items = self.unknown = self.ai_generated = self.with_gps = self.rotated_by_exif = 0
+        self.without_half_body = 0
         self.changes: Counter[str] = Counter()
         self.row: Mapping[str, object] = {}
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -84,6 +85,8 @@ class CardFacts:
             self.collections[origin.collection or ""] += 1
             self.licences[origin.licence or UNKNOWN] += 1
             self.unknown += not origin.licence
+            is_whole = item.sample.detector == "whole"
+            self.without_half_body += is_whole and self.options.crop == "half-body"
             self.ai_generated += any(origin.ai for origin in item.image.origins)
         for method in list_crop_methods(db, [item.sample.key for item in items]):
             self.methods[replace(method, samples=0)] += method.samples
@@ -124,6 +127,8 @@ class CardFacts:
                 f"{count(number, 'image')} with an EXIF orientation, which torchvision ignores; "
                 "--file jpeg writes upright images"
             )
+        if number := self.without_half_body:
+            yield f"{count(number, 'image')} without a face exported whole, not as a half body"
         if number := self.undecided:
             yield (
                 f"{count(number, 'image')} with an undecided face left out, because a detector "

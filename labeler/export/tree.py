@@ -13,12 +13,15 @@ from typing import Any
 
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import disk_errors, write_atomic
+from gleanset.files.store import hash_file
 from gleanset.platform import exchange_paths, sync_folder
 from labeler.export.formats import find_format
 
 MARKER = ".gleanset-export.json"
 COPIES = "copies"
 """Key of a marker: the files that repeat an image in a balanced export."""
+TEXT_SUFFIXES = (".txt", ".md", ".csv", ".yaml", ".bib")
+"""Files of an export that people edit, such as captions and the card."""
 
 
 FileState = tuple[int, int]
@@ -74,7 +77,9 @@ def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the marker of an export: its files and their content, for the next export."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     files = sorted(path.relative_to(folder).as_posix() for path in paths)
-    text = json.dumps({"files": files, **facts}, ensure_ascii=False, sort_keys=True)
+    texts = {name: hash_file(folder / name) for name in files if name.endswith(TEXT_SUFFIXES)}
+    marker = {"files": files, "texts": texts, **facts}
+    text = json.dumps(marker, ensure_ascii=False, sort_keys=True)
     write_atomic(folder / MARKER, text.encode())
 
 
@@ -102,7 +107,17 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
             "export into a new folder, or read moved images of an earlier export back: "
             f"labeler import {shlex.quote(str(target))}",
         )
+    texts = marker.get("texts", {})
+    if edited := sorted(name for name in texts.keys() & present if _is_edited(target, name, texts)):
+        raise InputUnusable(
+            f"{target} holds files that were edited, such as {edited[0]}",
+            "export into a new folder, or move them away",
+        )
     return {name: _file_state(path) for name, path in present.items()}
+
+
+def _is_edited(folder: Path, name: str, hashes: Mapping[str, str]) -> bool:
+    return hash_file(folder / name) != hashes[name]
 
 
 def _check_folder(target: Path) -> None:

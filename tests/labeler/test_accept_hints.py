@@ -74,6 +74,15 @@ def test_ambiguous_weak_labels_stay_pending(
     assert (empty.journal.count(), empty.classes.list_names()) == (0, [])
 
 
+def test_disputed_weak_labels_come_with_a_command_that_lists_them(empty: Dataset) -> None:
+    (key,) = hinted(empty, "a", "hana", "rei")
+    result = accept_hints(empty).result()
+    command = f"gleanset list samples --where status=queue {empty.option}"
+    assert command in str(result.summary())
+    assert command in str(result.brief()), "a recipe prints it, too"
+    assert [line["id"] for line in list_records(empty, "samples", ("status=queue",))] == [key]
+
+
 def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
     (labelled,) = hinted(empty, "a", "hana")
     (rejected,) = hinted(empty, "b", "hana")

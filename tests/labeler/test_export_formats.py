@@ -306,6 +306,24 @@ def test_captions_follow_template(labelled: Dataset, tmp_path: Path) -> None:
     assert "art of hana; smile, rain" in export(labelled, tmp_path / "other", *options).values()
 
 
+def test_edited_captions_and_cards_are_not_overwritten(labelled: Dataset, tmp_path: Path) -> None:
+    out = tmp_path / "my out"
+    words = ("export", out, "--format", "captions", "-d", labelled.root)
+    assert run_labeler(*words).code == 0
+    assert run_labeler(*words).code == 0
+    caption = next(out.rglob("*.txt"))
+    for edited in (caption, out / "README.md"):
+        before = edited.read_text(encoding="utf-8")
+        edited.write_text("girl in the rain", encoding="utf-8")
+        name = edited.relative_to(out).as_posix()
+        run_labeler(*words).refused(3, f"files that were edited, such as {name}")
+        assert edited.read_text(encoding="utf-8") == "girl in the rain"
+        edited.write_text(before, encoding="utf-8")
+    assert run_labeler(*words).code == 0
+    (out / "new.txt").write_text("mine", encoding="utf-8")
+    run_labeler(*words).refused(3, f"labeler import '{out}'")
+
+
 def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) -> None:
     original = picture(0, (800, 600))
     put(empty, encode(original, "PNG"), "a.png", [Box(400, 100, 80, 60)])
@@ -316,6 +334,8 @@ def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) 
         assert ImageChops.difference(half, original.crop((280, 36, 600, 436))).getbbox() is None
     with Image.open(tmp_path / "out" / "rei" / "b.png") as whole:
         assert whole.size == (300, 200)
+    printed = run_labeler("export", tmp_path / "again", *words, "-d", empty.root).stdout
+    assert "1 image without a face exported whole, not as a half body" in printed
     coco = ("--format", "coco", "--crop", "half-body", "-d", empty.root)
     run_labeler("export", tmp_path / "coco", *coco).refused(2, "leave out --crop")
 

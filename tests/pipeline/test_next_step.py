@@ -16,6 +16,7 @@ from drawn_dataset import put_whole
 from PIL import Image, ImageDraw
 from tools_for_tests import Ran, command, encode, pixels, run_here, write_pictures
 
+from baseline.evaluation.metrics import RunMetrics, write_metrics
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, list_clusters
@@ -432,6 +433,18 @@ def test_single_pending_image_does_not_delay_serving(dataset: Dataset, tmp_path:
     trained(dataset, tmp_path)
     put_whole(dataset, pixels(777), "disputed")
     assert next_step(dataset) == f"webapp serve {dataset.option}"
+
+
+@pytest.mark.usefixtures("no_display")
+def test_after_another_split_training_comes_before_serving(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    trained(dataset, tmp_path)
+    data = {"splits": dataset.samples.hash_splits()}
+    write_metrics(dataset.runs_folder / BY_HAND, RunMetrics(["cat", "owls"], {}, data))
+    assert next_step(dataset) == f"webapp serve {dataset.option}"
+    labeler(dataset, "split", "--ratio", "2:1:1", "--seed", "1")
+    assert next_step(dataset).startswith("baseline train")
 
 
 PROGRAMS = {"gleanset": "pipeline"}

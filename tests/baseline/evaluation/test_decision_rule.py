@@ -320,8 +320,11 @@ def test_rare_class_is_not_rejected_for_the_common_one() -> None:
     assert chosen.limits["lone"] == chosen.limits["rare"]
     assert [part.name for part in chosen.exceptions] == ["lone", "rare"]
     assert chosen.exceptions[1].on_average == pytest.approx(1 / 9)
-    exceptions = "lone (no image to check), rare (8 images: at most 11%)"
+    exceptions = "lone (no image to check), rare (8 images: at most 11.1%)"
     assert f"at most 8% of those of each class except {exceptions}" in chosen.describe()
+    few = choose_class_thresholds(similarity[120:], groups[:8], 0.08, labels[120:], ("rare",))
+    described = few.describe()
+    assert "but more than 8% of those of a class are possible: rare (8 images" in described
     rule = DecisionRule(unfamiliar_below=chosen.below, unfamiliar_by_class=chosen.limits)
     logits = np.array([[5, 0, 0], [0, 0, 5], [0, 0, 5]], np.float32)
     decisions = decide(logits, ("common", "added", "rare"), rule, np.array([0.7, 0.58, 0.3]))
