@@ -192,6 +192,8 @@ def test_printed_counts_add_up_to_the_files(tmp_path: Path) -> None:
     shutil.copy(tree / "cat" / "1.png", tree / "owl" / "same.png")
     (tree / "owl" / "broken.png").write_bytes(b"none")
     (tree / "notes.txt").write_text("none")
+    simulated = run_labeler("import", tree, "--simulate", "-d", tmp_path / "d").checked()
+    assert "files: 6, labelled files: 5, ignored: 1" in simulated.stdout
     printed = run_labeler("import", tree, "-d", tmp_path / "d").stdout
     counts = re.search(r"^files: .*$", printed, re.MULTILINE)
     assert counts
