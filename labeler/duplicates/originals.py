@@ -28,9 +28,10 @@ _MAX_MIDDLE_SIDE = 1024
 # An enlarged image has less detail beyond the smaller one than this part of what the smaller one
 # has beyond its own reduction by the same factor.
 _MAX_ENLARGED_DETAIL = 0.57
-# Or less than this part of its own edges: of drawings and soft photographs, the smaller one loses
-# little when it is reduced.
-_MAX_OWN_DETAIL = 0.34
+# Or less than these parts of its own edges, if it is larger by these factors: of drawings and soft
+# photographs, the smaller one loses little when it is reduced. Originals have at least 0.67 beyond
+# copies of half the size, while JPEG noise adds up to 0.5 to most enlargements.
+_FACTORS, _MAX_OWN_DETAIL = (1.5, 2.0), (0.34, 0.5)
 # The part of the edge pixels that are fitted again.
 _UNMARKED_PART = 0.95
 _MIN_REDUCED_SIDE = 24
@@ -125,7 +126,8 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     smaller = small._replace(size=(wide, high), middle=reduced)
     references = _unexplained_parts(*_align_middles(middle_copy, smaller))
     details = _unexplained_parts(*_align_middles(large, small))
-    limits = np.maximum(_MAX_ENLARGED_DETAIL * references, _MAX_OWN_DETAIL)
+    own_limit = np.interp(factor, _FACTORS, _MAX_OWN_DETAIL)
+    limits = np.maximum(_MAX_ENLARGED_DETAIL * references, own_limit)
     return bool(np.any(details < limits))
 
 

@@ -522,6 +522,17 @@ def test_thumbnail_is_not_the_original(tmp_path: Path) -> None:
     assert originals(files) == [1]
 
 
+def test_photo_enlarged_as_jpeg_is_not_the_original(tmp_path: Path, shared_data: Path) -> None:
+    file = shared_data / "photos" / "daisy" / "5673728_71b8cb57eb.jpg"
+    photo = Image.open(file).convert("RGB")
+    original = tmp_path / "original.jpg"
+    photo.save(original, quality=92)
+    for name, factor in (("large.jpg", 2.0), ("small.jpg", 0.5)):
+        ImageOps.scale(photo, factor, LANCZOS).save(tmp_path / name, quality=90)
+        files = [SampleFile(path) for path in (tmp_path / name, original)]
+        assert originals(files) == [1]
+
+
 @pytest.mark.slow
 def test_original_is_best_copy(dataset: Dataset) -> None:
     names: dict[str, tuple[str, str]] = {}
