@@ -435,7 +435,7 @@ def test_split_that_lacks_reviews_says_so(empty: Dataset) -> None:
     assert suggest_larger_test(empty, unseen=False) == result.get("next", []) == []
 
 
-def test_few_groups_are_not_sent_to_the_split_that_they_have(empty: Dataset) -> None:
+def test_few_groups_are_not_sent_to_their_own_split(empty: Dataset) -> None:
     add_groups(empty, [Group(f"g{n}", ("hana", "rei")[n % 2], 1) for n in range(6)])
     fields = {"classes": 2, "data": {"train": 6}}
     # Without a split, one would help.
