@@ -74,7 +74,7 @@ def test_ambiguous_weak_labels_stay_pending(
     assert (empty.journal.count(), empty.classes.list_names()) == (0, [])
 
 
-def test_disputed_weak_labels_come_with_a_command_that_lists_them(empty: Dataset) -> None:
+def test_disputed_weak_labels_come_with_a_command(empty: Dataset) -> None:
     (key,) = hinted(empty, "a", "hana", "rei")
     result = accept_hints(empty).result()
     command = f"gleanset list samples --where status=queue {empty.option}"

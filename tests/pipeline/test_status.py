@@ -150,9 +150,7 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
     assert {name: parts["train"] for name, parts in labelled.items()} == result["labels"]
 
 
-def test_samples_of_an_undone_import_are_named_as_the_undo_names_them(
-    empty: Dataset, tmp_path: Path
-) -> None:
+def test_samples_of_an_undone_import_are_named_as_by_undo(empty: Dataset, tmp_path: Path) -> None:
     write_pictures(tmp_path / "in", ("cat/1.png", "owl/2.png"))
     for words in (("import", tmp_path / "in"), ("undo",)):
         run_here("labeler.cli", *words, "-d", empty.root).checked()
