@@ -30,25 +30,31 @@ PACKAGES = (
 _COMMAND = re.compile(
     r"(?<![\w/.\[-])(gleanset|harvest|facecrop|labeler|baseline|webapp) (?=[a-z-])"
 )
-_ADVICE = re.compile(r"^ *(next|hint|undo|see)(:| )")
+_ADVICE = re.compile(r"^( *)(next|hint|undo|see|list [a-z ]+):")
 PLACEHOLDER = re.compile(r"^([A-Z]{2,}|[KN])([|.].*)?$")
 """Words that a person replaces: DIR, NAME, OUT.html."""
 
 
 def read_advice(lines: list[str]) -> Iterator[str]:
-    """Yield the texts after `next:`, `hint:` and `undo:`, with those below them joined."""
-    text: list[str] = []
+    """Yield the texts after `next:`, `hint:`, `undo:` and `see:`, with their further lines.
+
+    A further command on a line of its own is a text of its own.
+    """
+    text, indent = "", 0
     for line in [*lines, ""]:
         begins = _ADVICE.match(line)
-        if text and line.startswith("  ") and not begins:
-            if _COMMAND.match(line.strip()) and not text[-1].endswith(":") and len(text) > 1:
-                yield " ".join(text)
-                text = [text[0]]
-            text.append(line.strip())
+        is_further = bool(text) and len(line) - len(line.lstrip()) > indent and not begins
+        if is_further and not (_COMMAND.match(line.strip()) and commands_in(text)):
+            text = f"{text} {line.strip()}"
             continue
         if text:
-            yield " ".join(text)
-        text = [line.strip()] if begins else []
+            yield text
+        if begins:
+            text, indent = line.strip(), len(begins.group(1))
+        elif is_further:
+            text = line.strip()
+        else:
+            text = ""
 
 
 def commands_in(text: str) -> list[str]:

@@ -1,0 +1,131 @@
+"""Commands run in this process on a pseudo-terminal of 80 columns, or on pipes, for snapshots."""
+
+import gc
+import io
+import logging
+import os
+import re
+import sys
+import threading
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import pyte
+import pytest
+from terminal_for_tests import TALL
+
+WIDTH = 80
+PACKAGES = {"gleanset": "pipeline"}
+"""The package of each program whose name differs."""
+
+
+END = b"\0"
+"""Written after a command; terminals ignore it."""
+
+
+class Printed(NamedTuple):
+    """Exit code of a command, and the lines that it has left on the screen."""
+
+    code: int
+    lines: list[str]
+
+    @property
+    def text(self) -> str:
+        """The lines as one text."""
+        return "\n".join(self.lines)
+
+
+def run_on_screen(words: list[str], folder: Path) -> Printed:
+    """Run a command as in a terminal of 80 columns; stdin is the terminal, without a person."""
+    pty = pytest.importorskip("pty", reason="needs a pseudo-terminal")
+    termios = pytest.importorskip("termios", reason="needs a pseudo-terminal")
+    reading, writing = pty.openpty()
+    termios.tcsetwinsize(writing, (TALL, WIDTH))
+    # Wider than the command is told: a long path is one line, so that it can be masked.
+    screen = pyte.Screen(10 * WIDTH, TALL)
+    stream = pyte.ByteStream(screen)
+
+    def read() -> None:
+        while not (data := os.read(reading, 65536)).endswith(END):
+            stream.feed(data)
+        stream.feed(data)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    out = os.fdopen(writing, "w", encoding="utf-8", buffering=1)
+    error = os.fdopen(os.dup(writing), "w", encoding="utf-8", buffering=1)
+    try:
+        code = _run(words, folder, out, error)
+    finally:
+        error.close()
+        # Not the end of the terminal: a process that the command started may still have it.
+        out.write(END.decode())
+        out.close()
+        reader.join(60)
+        os.close(reading)
+    return Printed(code, _without_blank_end(screen.display))
+
+
+def run_on_pipe(words: list[str], folder: Path) -> Printed:
+    """Run a command whose output goes to a file: stdout, then stderr."""
+    out, error = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
+    code = _run(words, folder, out, error)
+    lines: list[str] = []
+    for stream in (out, error):
+        stream.flush()
+        lines += stream.buffer.getvalue().decode().splitlines()  # type: ignore[attr-defined]
+    return Printed(code, lines)
+
+
+def _run(words: list[str], folder: Path, out: io.TextIOWrapper, error: io.TextIOWrapper) -> int:
+    program, *arguments = words
+    root, thresholds = logging.getLogger(), gc.get_threshold()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [program, *arguments])
+        for name in ("stdout", "__stdout__"):
+            patch.setattr(sys, name, out)
+        patch.setattr(sys, "stderr", error)
+        patch.setattr(sys, "stdin", io.StringIO())
+        # A command adds no log handler where there is one.
+        patch.setattr(root, "handlers", [])
+        patch.setattr(root, "level", root.level)
+        patch.delenv("COLUMNS", raising=False)
+        patch.chdir(folder)
+        try:
+            import_module(f"{PACKAGES.get(program, program)}.cli").main()
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else 0
+        finally:
+            gc.set_threshold(*thresholds)
+    return 0
+
+
+def _without_blank_end(display: list[str]) -> list[str]:
+    lines = [text.rstrip() for text in display]
+    while lines and not lines[-1]:
+        lines.pop()
+    return lines
+
+
+_MASKS = [
+    (re.compile(r"\b20\d{6}-\d{6}-"), "RUN-"),
+    (re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?"), "TIME"),
+    (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{6,64}\b"), "HASH"),
+    (re.compile(r"\d+(\.\d+)?(e-?\d+)?"), "#"),
+    # The order of unlikely classes differs between processors.
+    (re.compile(r"(?<=\.png: )\w+ #, .*"), "PREDICTIONS"),
+]
+
+
+def mask(lines: list[str], *folders: Path) -> list[str]:
+    """Replace folders, ids, times, hashes and numbers, which differ from run to run."""
+    masked: list[str] = []
+    for line in lines:
+        for folder in folders:
+            line = line.replace(str(folder), "FOLDER")
+        for pattern, word in _MASKS:
+            line = pattern.sub(word, line)
+        masked.append(line)
+    # Columns of a table are as wide as their numbers.
+    return [re.sub(r"(?<=\S) {2,}", "  ", line) for line in masked]
