@@ -30,7 +30,7 @@ PACKAGES = (
 _COMMAND = re.compile(
     r"(?<![\w/.\[-])(gleanset|harvest|facecrop|labeler|baseline|webapp) (?=[a-z-])"
 )
-_ADVICE = re.compile(r"^( *)(next|hint|undo|see|list [a-z ]+):")
+_ADVICE = re.compile(r"^( *)(next|hint|undo|see|pairs to decide|list [a-z ]+):")
 PLACEHOLDER = re.compile(r"^([A-Z]{2,}|[KN])([|.].*)?$")
 """Words that a person replaces: DIR, NAME, OUT.html."""
 
