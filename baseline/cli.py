@@ -66,7 +66,7 @@ class TrainingPreview(CommandResult, kw_only=True):
 
 
 @commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
 @request_options(TrainRequest)
 def train(
     job: CommandJob, request: TrainRequest
@@ -112,7 +112,7 @@ def backbones(job: CommandJob) -> BackboneList:
 
 
 @commands.command(epilog="Example: baseline prelabel -d my-dataset")
-@job_options(on=True)
+@job_options()
 @request_options(PrelabelRequest)
 def prelabel(job: CommandJob, request: PrelabelRequest) -> PrelabelReport:
     """Suggest classes for samples, and which to label next.

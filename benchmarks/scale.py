@@ -1,18 +1,14 @@
-"""Growth of the catalogue and speedup by a cluster: figures for `docs/scale.md`.
+"""Growth of the catalogue: figures for `docs/scale.md`.
 
     python benchmarks/scale.py catalogue 10000 100000 1000000
-    ray start --head --num-cpus=4 --port=6379 --disable-usage-stats
-    python benchmarks/scale.py cluster ray://127.0.0.1:6379 IMAGES
 
 `catalogue` fills rows as a harvest, face detection, labels and a split leave them (one sample per
-image), and times slow operations, each in a process of its own. `cluster` times face detection on
-the images in the folder IMAGES, and items that only sleep, with one to four workers.
+image), and times slow operations, each in a process of its own.
 """
 
 import argparse
 import random
 import resource
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,16 +17,11 @@ from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 
-from facecrop.detectors import DetectorSpec
-from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import find_contradictions
-from gleanset.images.cropping import CropGeometry
 from gleanset.records import Measured, Origin
 from gleanset.settings import SplitSettings
-from gleanset.work.pool import run_over
-from harvest.archives import harvest_files
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.maintenance.snapshots import create_snapshot
 
@@ -42,8 +33,6 @@ PER_GROUP = 5
 """Images per post, and so per group."""
 KEYPOINT_BYTES = 680
 """Bytes that duplicate search stores per image, on average over 172 real images."""
-SLEEP_COUNT, SLEEP_SECONDS = 240, 0.2
-WORKER_COUNTS = (1, 2, 3, 4)
 
 # `n(i)` counts the images; keys and hashes spread over all hex digits, as real ones do.
 _COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
@@ -184,61 +173,13 @@ def print_catalogue(sizes: list[int]) -> None:
                 print(f"  {name:34} {seconds:9.2f} s {peak:9,.0f} MB", flush=True)
 
 
-def sleep_item(item: int) -> int:
-    """Sleep for one item of work."""
-    time.sleep(SLEEP_SECONDS)
-    return item
-
-
-def time_face_detection(images: Path, address: str, workers: int) -> tuple[int, float]:
-    """Return the number of images and the seconds of face detection."""
-    root = Path(tempfile.mkdtemp(prefix="scale-", dir=images.parent))
-    try:
-        with Dataset.create(root) as dataset:
-            harvest_files(dataset, [images])
-            dataset.work_on(address)
-            start = time.monotonic()
-            find_faces(dataset, DetectorSpec.create("drawnface"), CropGeometry(), workers=workers)
-            return dataset.images.count(), time.monotonic() - start
-    finally:
-        shutil.rmtree(root)
-
-
-def time_sleeping_items(folder: Path, address: str, workers: int) -> float:
-    """Return the seconds that sleeping items take."""
-    with tempfile.TemporaryDirectory(dir=folder) as inner, Dataset.create(inner) as dataset:
-        dataset.work_on(address)
-        with dataset.workers(workers).keep(__name__) as nodes:
-            list(run_over(sleep_item, range(workers), nodes))
-            start = time.monotonic()
-            list(run_over(sleep_item, range(SLEEP_COUNT), nodes))
-            return time.monotonic() - start
-
-
-def print_cluster(address: str, images: Path) -> None:
-    """Print throughput and waiting time for one to four workers."""
-    for workers in WORKER_COUNTS:
-        count, seconds = time_face_detection(images, address, workers)
-        print(f"{workers} workers: {count} images in {seconds:.1f} s, {count / seconds:.1f}/s")
-        seconds = time_sleeping_items(images.parent, address, workers)
-        ideal = SLEEP_COUNT * SLEEP_SECONDS / workers
-        print(f"  {SLEEP_COUNT} sleeping items: {seconds:.1f} s, ideally {ideal:.1f}", flush=True)
-
-
 def main() -> None:
     """Run the requested measurement."""
     parser = argparse.ArgumentParser(description=__doc__)
     kinds = parser.add_subparsers(dest="kind", required=True)
     rows = kinds.add_parser("catalogue")
     rows.add_argument("sizes", type=int, nargs="+")
-    nodes = kinds.add_parser("cluster")
-    nodes.add_argument("address")
-    nodes.add_argument("images", type=Path)
-    arguments = parser.parse_args()
-    if arguments.kind == "catalogue":
-        print_catalogue(arguments.sizes)
-    else:
-        print_cluster(arguments.address, arguments.images.absolute())
+    print_catalogue(parser.parse_args().sizes)
 
 
 if __name__ == "__main__":

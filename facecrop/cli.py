@@ -19,7 +19,7 @@ commands.add_command(docker)
 
 
 @commands.command(epilog="Example: facecrop run --margin 0.3 -d my-dataset")
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
 @request_options(FaceSearch)
 def run(job: CommandJob, request: FaceSearch) -> CommandResult:
     """Detect faces in new images, and crop them.

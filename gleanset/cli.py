@@ -29,7 +29,7 @@ from gleanset.dataset import Dataset, has_dataset_file
 from gleanset.errors import CurrentFolderMissing, DatasetMissing, GleansetError, UsageError
 from gleanset.platform import has_current_folder
 from gleanset.removed import find_removed
-from gleanset.settings import CLUSTER_ADDRESS, LOCAL, list_settings_warnings
+from gleanset.settings import list_settings_warnings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.terminal import wrap, wrap_error
 from gleanset.work.progress import LogHandler, Progress, closing_bars, set_current, without_bars
@@ -47,7 +47,6 @@ class CommandJob(NamedTuple):
     progress: Progress
     as_json: bool = False
     simulate: bool = False
-    on: str | None = None
     verbose: bool = False
 
     def open(self, *, rehearse: bool = False) -> Dataset:
@@ -69,8 +68,6 @@ class CommandJob(NamedTuple):
     def _placed(self, dataset: Dataset) -> Dataset:
         for line in list_settings_warnings(self.root):
             self.say(line)
-        if self.on is not None:
-            dataset.work_on(self.on)
         return dataset
 
     def say(self, line: str) -> None:
@@ -150,7 +147,7 @@ def create_program(
 
 
 def job_options(
-    *, simulate: bool = False, dataset: bool = True, on: bool = False
+    *, simulate: bool = False, dataset: bool = True
 ) -> Callable[[Callable[..., CommandResult | None]], Callable[..., None]]:
     """Add the common options; the function gets a `CommandJob` as its first argument."""
 
@@ -165,8 +162,8 @@ def job_options(
             root = find_dataset_root(folder)
             shown_progress = Progress(quiet, as_json=progress == JSON_LINES)
             set_current(shown_progress)
-            simulated, address = rest.pop("simulate", False), rest.pop("on", None)
-            job = CommandJob(root, shown_progress, as_json, simulated, address, verbose > 0)
+            simulated = rest.pop("simulate", False)
+            job = CommandJob(root, shown_progress, as_json, simulated, verbose > 0)
             try:
                 with closing_bars():
                     result = function(job, **rest)
@@ -181,8 +178,7 @@ def job_options(
             if result is not None:
                 job.show_result(result)
 
-        optional = ((on, on_option), (simulate, _simulate_option))
-        last = [option for is_used, option in optional if is_used]
+        last = [_simulate_option] if simulate else []
         for option in (*last, *reversed(_output_options), *([_dataset_option] if dataset else [])):
             run = option(run)
         return run
@@ -206,19 +202,6 @@ def _name_dataset(error: GleansetError, folder: Path | None) -> None:
     elif _OUR_COMMAND.search(after):
         error.fix += f" -d {shlex.quote(str(folder))}"
 
-
-def _checked_place(_: click.Context, __: click.Parameter, place: str | None) -> str | None:
-    if place not in (None, LOCAL) and CLUSTER_ADDRESS.fullmatch(place) is None:
-        raise click.BadParameter(f"{place!r} is neither ray://HOST:PORT nor {LOCAL}")
-    return place
-
-
-on_option = click.option(
-    "--on",
-    metavar="ray://HOST:PORT",
-    callback=_checked_place,
-    help="Run on a Ray cluster, or 'here' for this machine (docs/cluster.md).",
-)
 
 workers_option = click.option(
     "--workers", type=click.IntRange(1, 256), default=None, help="Worker processes."

@@ -27,12 +27,9 @@ from gleanset.files.store import Store
 from gleanset.plugins import get_plugin_package
 from gleanset.records import Measured, Origin
 from gleanset.settings import (
-    CLUSTER_ADDRESS,
-    LOCAL,
     SETTINGS_FILE,
     PluginUse,
     Settings,
-    WorkSettings,
     append_tables,
     read_settings,
     write_settings,
@@ -40,7 +37,6 @@ from gleanset.settings import (
 from gleanset.work.stage import stage
 
 if TYPE_CHECKING:
-    from gleanset.work.cluster import Cluster
     from gleanset.work.pool import Processes
 
 
@@ -54,8 +50,7 @@ class Dataset:
 
     def __init__(self, root: Path, *, create: bool = False, temporary: bool = False) -> None:
         self.settings: Settings = read_settings(root)
-        # Nodes of a cluster have other working directories.
-        self.root = root if self.settings.work.on == LOCAL else root.absolute()
+        self.root = root
         self._temporary = TemporaryDirectory(prefix="gleanset-") if temporary else None
         folder = Path(self._temporary.name) if self._temporary else self.root
         if temporary:
@@ -126,27 +121,12 @@ class Dataset:
         self.db.check_writable()
         return stage(self.cache, name)
 
-    def work_on(self, place: str) -> None:
-        """Run heavy work `here` or on a cluster, overriding `[work]` of `dataset.toml`."""
-        self.settings = msgspec.structs.replace(self.settings, work=WorkSettings(place))
-        self.root, self.cache = self.root.absolute(), self.cache.absolute()
-
-    def workers(self, number: int = 0, files: tuple[Path, ...] = ()) -> Processes | Cluster:
-        """Return `number` processes (0: all cores) or a cluster reading `files`."""
+    def workers(self, number: int = 0) -> Processes:
+        """Return `number` worker processes (0: all cores)."""
         # Imported here: most commands start no workers.
         from gleanset.work.pool import Processes
 
-        if (cluster := CLUSTER_ADDRESS.fullmatch(self.settings.work.on)) is None:
-            return Processes(number)
-        from gleanset.work.cluster import Cluster
-
-        folders: tuple[Path, ...] = ()
-        if not (self.read_only or self._temporary):
-            self.cache.mkdir(exist_ok=True)
-            own = (self.cache, self.root / "images", self.root / "crops")
-            folders = tuple(filter(Path.is_dir, own))
-        settings = [path for path in (self.root / SETTINGS_FILE,) if path.exists()]
-        return Cluster(cluster.group(1), folders, (*settings, *files), number)
+        return Processes(number)
 
     def originals(self, scratch: Path) -> Store:
         """Return the store of originals; `scratch` holds files without a row."""

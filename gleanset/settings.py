@@ -1,7 +1,6 @@
 """Settings of a dataset: `dataset.toml`, and the user's settings."""
 
 import os
-import re
 import shlex
 import tomllib
 from pathlib import Path
@@ -108,17 +107,6 @@ class WebSettings(TomlTable, frozen=True):
     description: Paragraph | None = None
 
 
-LOCAL = "here"
-CLUSTER_ADDRESS = re.compile(r"ray://([^\s/:@]+:\d{1,5})")
-Workplace = Annotated[str, msgspec.Meta(pattern=rf"^{LOCAL}$|^ray://[^:]+:[0-9]+$")]
-
-
-class WorkSettings(TomlTable, frozen=True):
-    """Where heavy work runs: "here", or on a Ray cluster, "ray://HOST:PORT"."""
-
-    on: Workplace = LOCAL
-
-
 class PluginUse(TomlTable, frozen=True):
     """A plugin that was used for the dataset: its kind, name and package."""
 
@@ -148,7 +136,6 @@ class Settings(TomlTable, frozen=True):
     crop: CropSettings = CropSettings()
     split: SplitSettings = SplitSettings()
     net: NetSettings = NetSettings()
-    work: WorkSettings = WorkSettings()
     web: WebSettings = WebSettings()
 
     def pin_of(self, file: HubFile) -> HubPin:

@@ -100,7 +100,7 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
 
 
 @commands.command(epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset")
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
 @request_options(FramesRequest)
 def frames(job: CommandJob, request: FramesRequest) -> CommandResult:
     """Sample frames from videos.

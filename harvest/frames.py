@@ -1,6 +1,5 @@
 """Harvesting of video frames: sample videos in parallel and import the frames."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -16,8 +15,7 @@ from gleanset.files.store import hash_file
 from gleanset.named_files import format_short_path, rejections_command, summarize_lines
 from gleanset.platform import count_cores
 from gleanset.records import Rejection
-from gleanset.work.cluster import Cluster
-from gleanset.work.pool import Outcome, Processes, Threads, run_over
+from gleanset.work.pool import Outcome, Threads, run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
 from harvest.importer import Importer
 from harvest.results import FramesResult, VideosPreview
@@ -26,7 +24,6 @@ from harvest.video.inputs import LocalVideo, VideoFile, VideoInput, remove_downl
 from harvest.video.intros import Fingerprint, RepeatedSegment, find_repeats
 from harvest.video.run_ffmpeg import find_ffmpeg, kill_all
 from harvest.video.sampler import (
-    Advance,
     SampledVideo,
     StoredFrame,
     VideoSampler,
@@ -50,8 +47,7 @@ class FrameHarvest:
     """Import of the sampled frames of videos; a `follower` selects frames by their content.
 
     A video is identified by its content and not sampled twice with the same settings, unless the
-    first attempt was aborted. `workers` videos are sampled at once (0: automatic), each on a single
-    node of a cluster.
+    first attempt was aborted. `workers` videos are sampled at once (0: automatic).
     """
 
     dataset: Dataset
@@ -92,8 +88,7 @@ class FrameHarvest:
             total = sum(_lengths(inputs)) or None
             with self.progress.meter("frames", total, " s of video") as meter:
                 self._advance = meter.advance
-                files = tuple(video.path for video in inputs if isinstance(video, VideoFile))
-                self._sample(inputs, dataset.workers(self.workers, files=files))
+                self._sample(inputs)
             self._store_outside_repeats()
             remove_downloads(dataset)
             self._importer.finish()
@@ -135,20 +130,15 @@ class FrameHarvest:
         """Number of images that may still be sampled: all, where repeats are left out later."""
         return None if self.sampling.skip_openings else self._left
 
-    def _sample(self, inputs: list[VideoInput], workers: Processes | Cluster) -> None:
+    def _sample(self, inputs: list[VideoInput]) -> None:
         """Sample all inputs in parallel, or sequentially if there is a limit."""
-        threads: Threads | None = None
-        if isinstance(workers, Processes):
-            thread_count = workers.number or max(count_cores() // _CORES_PER_VIDEO, 1)
-            threads = Threads(thread_count, stop=self._stop)
-        max_at_once = threads.number if threads else math.inf
-        if self._left_to_sample is not None:
-            max_at_once = 1
-        # No timeout: sampling time depends on the length of the video.
-        executor = threads or replace(workers, seconds_per_item=math.inf)
-        tasks = self._tasks(inputs, self._advance_shared if threads else None)
+        thread_count = self.workers or max(count_cores() // _CORES_PER_VIDEO, 1)
+        threads = Threads(thread_count, stop=self._stop)
+        max_at_once = 1 if self._left_to_sample is not None else threads.number
+
+        tasks = self._tasks(inputs)
         for outcome in run_over(
-            sample_video, tasks, executor, lambda in_flight: in_flight < max_at_once
+            sample_video, tasks, threads, lambda in_flight: in_flight < max_at_once
         ):
             self._record(outcome)
 
@@ -162,7 +152,7 @@ class FrameHarvest:
                 raise _Stopped
             self._advance(seconds)
 
-    def _tasks(self, inputs: list[VideoInput], advance: Advance | None) -> Iterator[VideoTask]:
+    def _tasks(self, inputs: list[VideoInput]) -> Iterator[VideoTask]:
         index = count()
         for position, video_input in enumerate(inputs):
             if self._left_to_sample == 0:
@@ -174,7 +164,12 @@ class FrameHarvest:
                         continue
                     sampling = replace(self.sampling, limit=self._left_to_sample)
                     yield VideoTask(
-                        next(index), video, sampling, self._store, self.follower, advance
+                        next(index),
+                        video,
+                        sampling,
+                        self._store,
+                        self._advance_shared,
+                        self.follower,
                     )
             except Unreadable as error:
                 self._reject(video_input.display_name, error)
@@ -186,8 +181,6 @@ class FrameHarvest:
         else:
             self._write(task, sampled)
             error = sampled.error
-            if task.advance is None:
-                self._advance(sampled.seconds or 0.0)
         if error is not None:
             self._reject(task.video.display_name, error)
         elif sampled is not None:
@@ -366,7 +359,7 @@ class _Stopped(Exception):
 
 
 def sample_video(task: VideoTask) -> SampledVideo:
-    """Sample one video, in a thread or on a cluster node."""
+    """Sample one video."""
     return VideoSampler(task).run()
 
 

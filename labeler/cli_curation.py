@@ -13,7 +13,7 @@ from gleanset import Dataset
 from gleanset.cli import Command, CommandJob, job_options, workers_option
 from gleanset.command_result import CommandResult
 from gleanset.dataset import is_dataset
-from gleanset.errors import DoneInPart, InputUnusable
+from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.named_files import find_location
 from gleanset.request import request_options
 from gleanset.settings import SplitSettings, parse_split_settings
@@ -25,7 +25,7 @@ _SHARED_PART = "they share a part that also occurs in images that are not the sa
 
 
 @click.command(cls=Command, epilog="Example: labeler dedup --simulate -d my-dataset")
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
 @workers_option
 def dedup(job: CommandJob, workers: int | None) -> CommandResult:
     """Find duplicates and keep the best copy of each image.
@@ -213,7 +213,7 @@ def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
 
 @click.command(cls=Command, epilog="Example: labeler export out --format yolo-detect -d my-dataset")
 @job_options(simulate=True)
-@click.argument("out", required=False, metavar="[OUT|URL]")
+@click.argument("out", required=False, metavar="[OUT]")
 @workers_option
 @request_options(ExportOptions)
 def export(
@@ -222,33 +222,25 @@ def export(
     """Export the labelled samples for another tool (docs/export.md).
 
     Default for OUT: a folder in the dataset's exports. OUT is replaced once the export is complete;
-    other files in it are never replaced. A URL, such as s3://BUCKET/PREFIX, is uploaded from the
-    dataset's cache and verified by checksum. Unchanged files are not sent again, and complete
-    shards of an interrupted export are kept.
+    other files in it are never replaced. Complete shards of an interrupted export are kept.
     """
     from labeler.export.job import export as export_to_folder
     from labeler.export.job import simulate_export
     from labeler.export.tree import check_replaceable, resolve_target
-    from labeler.export.upload import UploadTarget, export_to_url, is_url
 
     with job.open() as dataset:
-        url = out if out is not None and is_url(out) else None
+        if out is not None and "://" in out:
+            fix = "export to a folder, then copy it, for instance with rclone or aws s3 sync"
+            raise UsageError(f"not a folder: {out}", fix)
         target = Path(out or dataset.root / "exports" / request.format)
         if job.simulate:
-            if url is not None:
-                UploadTarget.from_url(url).check_replaceable()
-            else:
-                check_replaceable(resolve_target(target))
+            check_replaceable(resolve_target(target))
             preview = simulate_export(dataset, request)
             preview.names_all_paths = job.verbose
             return preview
-        number = workers or 0
-        if url is not None:
-            result = export_to_url(dataset, url, request, workers=number, progress=job.progress)
-        else:
-            result = export_to_folder(
-                dataset, target, request, workers=number, progress=job.progress
-            )
+        result = export_to_folder(
+            dataset, target, request, workers=workers or 0, progress=job.progress
+        )
         if result.error is not None:
             raise result.error
         return result

@@ -146,7 +146,7 @@ def list_(job: CommandJob, kind: str, conditions: tuple[str, ...]) -> None:
 
 
 @commands.command(epilog="Example: gleanset run my-recipe.toml --into my-dataset")
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option(
     "--into",
@@ -199,7 +199,7 @@ def run(
     stages = Stages(recipe_table, file.parent, job.progress, allow_private, extra, job.say, command)
     if job.simulate:
         return RecipePreview([name for name, _ in stages.checked(root, start)])
-    result = run_recipe(stages, root, job.say, start=start, on=job.on)
+    result = run_recipe(stages, root, job.say, start=start)
     with Dataset.open(root) as dataset:
         result.report = str(write_report(dataset, title=recipe_table.title))
         result.serve = page_command(dataset)
@@ -280,7 +280,7 @@ def demo(job: CommandJob, into: Path, site: bool) -> CommandResult | None:
 
 
 @commands.command(epilog="Example: gleanset episodes ~/episodes -d my-dataset")
-@job_options(simulate=True, on=True)
+@job_options(simulate=True)
 @request_options(EpisodesRequest)
 def episodes(job: CommandJob, request: EpisodesRequest) -> CommandResult:
     """Detect the faces in videos and track each within its shot.

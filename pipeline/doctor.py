@@ -82,8 +82,6 @@ _EXTRAS = (
     ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
     ("onnx", "baseline export OUT.onnx, --detector hub:NAME", ("onnx", "huggingface_hub")),
     ("formats", "HEIC images", ("pillow_heif",)),
-    ("s3", "labeler export s3://BUCKET/PREFIX", ("s3fs",)),
-    ("cluster", "--on ray://HOST:PORT", ("ray",)),
     ("litert", "baseline export OUT.tflite", ("litert_torch",)),
 )
 

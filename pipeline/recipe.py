@@ -12,7 +12,7 @@ from gleanset.config import TomlTable, did_you_mean, read_toml
 from gleanset.errors import RecipeError, UsageError
 from gleanset.files.names import escapes_folder
 from gleanset.installation import bundled_data
-from gleanset.settings import CropSettings, SplitSettings, WebSettings, WorkSettings
+from gleanset.settings import CropSettings, SplitSettings, WebSettings
 from gleanset.terminal import wrap
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from labeler.export.options import ExportOptions
@@ -64,7 +64,6 @@ class Recipe(TomlTable, frozen=True):
     frames: list[FramesRequest] = []
     episodes: list[EpisodesRequest] = []
     crop: CropSettings = CropSettings()
-    work: WorkSettings | None = None
     dedup: bool = False
     accept_hints: bool = True
     split: SplitSettings | None = None

@@ -24,7 +24,7 @@ from gleanset.errors import (
     RecipeError,
     UsageError,
 )
-from gleanset.settings import Settings, SplitSettings, WorkSettings, add_web
+from gleanset.settings import Settings, SplitSettings, add_web
 from gleanset.terminal import format_result
 from gleanset.work.progress import Progress
 from harvest.request import (
@@ -298,12 +298,11 @@ def run_recipe(
     say: Callable[[str], None],
     *,
     start: str | None = None,
-    on: str | None = None,
 ) -> RecipeResult:
     """Run all stages on the dataset at `root`, creating it if necessary; return all results.
 
-    `start` skips the stages before it and needs an existing dataset. `on` overrides where heavy
-    work runs. After an incomplete search the other stages still run, then `Incomplete` is raised
+    `start` skips the stages before it and needs an existing dataset. After an incomplete search
+    the other stages still run, then `Incomplete` is raised
     with the results.
     """
     todo = stages.checked(root, start)
@@ -312,11 +311,8 @@ def run_recipe(
         name=recipe.title,
         crop=recipe.crop,
         split=recipe.split or SplitSettings(),
-        work=recipe.work or WorkSettings(),
     )
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
-        if place := on or (recipe.work and recipe.work.on):
-            dataset.work_on(place)
         if recipe.web and not add_web(root, recipe.web):
             say("[web] of the recipe is ignored: dataset.toml already has [web] (docs/recipes.md)")
         result = _run_stages(todo, dataset, say)

@@ -23,7 +23,6 @@ COMMON_OPTIONS = ("-j,", "-q,", "--progress ", "-v,", "-h,")
 SHORTENED_OPTIONS = {
     "-d, --dataset DIR": "-d DIR",
     "-s, --simulate": "-s",
-    "--on ray://HOST:PORT": "--on ray://HOST:PORT",
     "--allow-private": "--allow-private",
 }
 """Options of many commands, described there too; commands only list their names."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -32,14 +30,13 @@ from baseline.features.backbones import load_backbone
 from baseline.settings import Fit, Precision, Transfer, Triplet
 from curation.similarity.vectors import Vector, VectorStore, make_vector_name
 from gleanset import Dataset
-from gleanset.errors import InputUnusable, Unreadable
 from gleanset.images.augmentation import LIMITS, Kind
 from gleanset.records import Sample
-from gleanset.work.pool import Processes, run_over
+from gleanset.work.pool import run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
 
 if TYPE_CHECKING:
-    from gleanset.work.cluster import Cluster
+    pass
 
 FORMAT = 5
 """Incremented when the features of the same image and weights change."""
@@ -126,14 +123,8 @@ def compute_features(
             )
             for source in pixel_sources(dataset, missing)
         ]
-        workers = dataset.workers()
         try:
-            if isinstance(workers, Processes):
-                _compute(members, spec, requests, names, progress)
-            else:
-                precisions = {member.backbone.precision(spec.precision) for member in members}
-                exactly = spec._replace(precision="bf16" if "bf16" in precisions else "fp32")
-                _compute_on_nodes(members, exactly, requests, names, progress, workers)
+            _compute(members, spec, requests, names, progress)
         finally:
             for member in members:
                 member.store.flush()
@@ -206,91 +197,9 @@ def _compute(
                     member.put(name, vector)
 
 
-ComputedFeatures: TypeAlias = Sequence[tuple[npt.NDArray[np.float32], ...] | None]
-"""For each request the vectors of each member (views x D); None for an unreadable sample."""
-
-
-@dataclass(frozen=True)
-class FeatureMaker:
-    """Computes features of samples on another machine.
-
-    `names` are the feature names of the members on this machine.
-    """
-
-    spec: FeatureSpec
-    names: tuple[str, ...]
-
-    def __call__(self, requests: Sequence[ViewRequest]) -> ComputedFeatures:
-        """Compute features. Raises `InputUnusable` if they would differ from this machine."""
-        extractors = _extractors(self.spec, self.names)
-        read, views_by_request = _reader(self.spec), list[Pixels | None]()
-        for request in requests:
-            try:
-                views_by_request.append(read(request))
-            except Unreadable:
-                views_by_request.append(None)
-        readable = [views for views in views_by_request if views is not None]
-        if not readable:
-            return [None] * len(requests)
-        ends = np.cumsum([len(views) for views in readable])[:-1]
-        pixels = np.concatenate(readable)
-        vectors = iter(
-            zip(*(np.split(extractor(pixels), ends) for extractor in extractors), strict=True)
-        )
-        return [None if views is None else next(vectors) for views in views_by_request]
-
-
-@lru_cache(maxsize=1)
-def _extractors(spec: FeatureSpec, names: tuple[str, ...]) -> tuple[FeatureExtractor, ...]:
-    members = spec.load().members
-    if (local_names := tuple(features_name(spec, member) for member in members)) != names:
-        raise InputUnusable(
-            f"the features of {spec.backbone} on {socket.gethostname()} would differ "
-            f"({', '.join(local_names)} for {', '.join(names)})",
-            "use the same weights and versions of onnxruntime and timm on every node",
-        )
-    return tuple(member.extractor(spec.shape, spec.precision) for member in members)
-
-
 def _reader(spec: FeatureSpec) -> ViewReader:
     mode = "L" if spec.channels == 1 else "RGB"
     return ViewReader(PixelReader(spec.size, mode, spec.fit), spec.augment)
-
-
-def _compute_on_nodes(
-    members: Sequence[_Member],
-    spec: FeatureSpec,
-    requests: Sequence[ViewRequest],
-    names: Names,
-    progress: Progress,
-    cluster: Cluster,
-) -> None:
-    make = FeatureMaker(spec, tuple(features_name(spec, member.backbone) for member in members))
-    with cluster.keep("") as nodes:
-        failed: list[ViewRequest] = []
-        passes = list(batch_items(requests, READ_AHEAD_IMAGES, lambda request: len(request.views)))
-        outcomes = run_over(make, passes, nodes)
-        for outcome in progress.over(outcomes, "features", len(passes), " batches"):
-            if outcome.result is None:
-                # Retry singly, because one sample may crash its worker or time out.
-                failed += outcome.item
-            else:
-                _store_vectors(members, outcome.item, outcome.result, names)
-        for outcome in run_over(make, [[member] for member in failed], nodes):
-            _store_vectors(members, outcome.item, outcome.result or (None,), names)
-
-
-def _store_vectors(
-    members: Sequence[_Member],
-    requests: Sequence[ViewRequest],
-    computed: ComputedFeatures,
-    names: Names,
-) -> None:
-    for request, vectors in zip(requests, computed, strict=True):
-        for member, rows in zip(members, vectors or (), strict=False):
-            for view, vector in zip(request.views, rows, strict=True):
-                if (name := names[request.source.key][view]) not in member.vectors:
-                    member.put(name, vector)
 
 
 def _read_views(

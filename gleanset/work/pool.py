@@ -1,4 +1,4 @@
-"""Parallel execution of a function over items in processes, threads or a cluster.
+"""Parallel execution of a function over items in processes or threads.
 
 The function must return values and have no side effects; only the caller writes to a dataset.
 Results are yielded as they are ready, in bounded memory. If a worker process dies, its item is
@@ -57,7 +57,7 @@ class OpenPool(NamedTuple):
 
 
 class Workers(Protocol):
-    """Interface of `Processes`, `Threads` and the `Cluster` of `gleanset/work/cluster.py`."""
+    """Interface of `Processes` and `Threads`."""
 
     def pool(self, function: Callable[[Any], Any]) -> AbstractContextManager[OpenPool]:
         """Open workers that call `function` on each item."""
@@ -187,8 +187,6 @@ def _read_first_items(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], 
     """Return the first items, and workers limited to the number of items."""
     if isinstance(workers, Threads):
         return [], workers
-    if not isinstance(workers, Processes):
-        return feed.first(1), workers  # joining a cluster takes seconds: not without an item
     first = feed.first(workers.number or count_cores())
     return first, replace(workers, number=max(1, len(first))) if feed.over else workers
 

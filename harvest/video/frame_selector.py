@@ -95,7 +95,7 @@ class FrameChooser(ABC):
 
 
 class FrameFollower(Protocol):
-    """Factory of choosers that select frames by their content; picklable for cluster nodes."""
+    """Factory of choosers that select frames by their content."""
 
     def chooser(self, limit: int | None) -> FrameChooser:
         """Return a chooser for one video that yields at most `limit` frames."""

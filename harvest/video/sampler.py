@@ -177,15 +177,15 @@ class VideoTask:
     """Sampling job for one video; frames are staged in `store`.
 
     A `follower` selects frames by their content instead of by sharpness. `advance` receives the
-    seconds of video done since its last call, and may raise to stop; it is None on a cluster.
+    seconds of video done since its last call, and may raise to stop.
     """
 
     index: int  # in its run
     video: LocalVideo
     sampling: Sampling
     store: Store
+    advance: Advance
     follower: FrameFollower | None = None
-    advance: Advance | None = None
 
 
 class VideoSampler:
@@ -195,7 +195,7 @@ class VideoSampler:
         self._video = task.video.path
         self._sampling = task.sampling
         self._store = task.store
-        self._advance = task.advance or (lambda seconds: None)
+        self._advance = task.advance
         self._chooser: FrameChooser = (
             task.follower.chooser(task.sampling.limit)
             if task.follower

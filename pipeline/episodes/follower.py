@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ import cv2
 import msgspec
 import numpy as np
 
-from facecrop.detectors import DetectorSpec, Pixels
+from facecrop.detectors import DetectorSpec
 from facecrop.detectors.drawnface import DrawnFace
 from facecrop.following import DetectedFace, FrameSearch, Patch
 from gleanset import Dataset
@@ -25,7 +24,6 @@ from gleanset.db.faces import Tracks
 from gleanset.images.cropping import FaceCropper
 from gleanset.images.decode import decode
 from gleanset.records import Face, FollowedFace, Measured, Origin
-from gleanset.work.pool import Processes
 from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
 from harvest.results import FramesResult
@@ -221,7 +219,7 @@ _TRACK_PREFIX_LENGTH = 8
 
 @dataclass(frozen=True)
 class FaceFollower:
-    """Factory of face choosers; `search` runs the detector in workers (None: in this process)."""
+    """Factory of face choosers; `search` runs the detector in workers."""
 
     detector: DetectorSpec
     cutter: FaceCropper
@@ -231,14 +229,14 @@ class FaceFollower:
 
     def chooser(self, limit: int | None) -> FaceChooser:
         """Return the frame selection for one video."""
-        search = self.search or _search_directly(FrameSearch(self.detector))
+        assert self.search is not None
         detector = self.detector.build()
         threshold = getattr(detector, "threshold", 0.0)  # those of plugins may differ
         side = SEARCH_SIDE
         if isinstance(detector, DrawnFace):
             # It reduces images to `size` itself, and finds as much in frames a quarter larger.
             side = min(round(detector.size * 1.25), SEARCH_SIDE)
-        return FaceChooser(search, self.cutter, self.per_track, threshold, side, limit)
+        return FaceChooser(self.search, self.cutter, self.per_track, threshold, side, limit)
 
     def record(
         self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
@@ -260,15 +258,6 @@ class FaceFollower:
                     name=f"{prefix[:_TRACK_PREFIX_LENGTH]}-{face.track.name}"
                 )
                 Tracks(dataset.db).add(track, frame, face.crop.key)
-
-
-def _search_directly(search: FrameSearch) -> SearchFrame:
-    def submit(pixels: Pixels) -> Future[list[DetectedFace]]:
-        future: Future[list[DetectedFace]] = Future()
-        future.set_result(search(pixels))
-        return future
-
-    return submit
 
 
 class EpisodesResult(FramesResult, kw_only=True):
@@ -298,14 +287,11 @@ def harvest_episodes(
 
     faces = dataset.faces.count()
     tracks = Tracks(dataset.db).count()
-    machines = dataset.workers(workers)
-    if isinstance(machines, Processes):
-        with machines.pool(FrameSearch(follower.detector)) as pool:
-            # Starts the workers now, in the main thread, which alone can be interrupted.
-            pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
-            harvested = harvest(replace(follower, search=pool.submit))
-    else:
-        harvested = harvest(follower)
+    with dataset.workers(workers).pool(FrameSearch(follower.detector)) as pool:
+        # Starts the workers now, in the main thread, which alone can be interrupted.
+        pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
+        harvested = harvest(replace(follower, search=pool.submit))
+
     result = EpisodesResult(
         **msgspec.structs.asdict(harvested),
         faces=dataset.faces.count() - faces,
