@@ -30,7 +30,6 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # A background job of a script ignores Ctrl-C, and so would the processes that tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ("s3_server",)
 
 # Two threads of a matrix product on a shared core mostly wait for each other. The variable is for
 # PyTorch, which nothing has imported yet, and for the processes that tests start; numpy read it

@@ -16,7 +16,6 @@ COPIED = (
     "harvest",
     "tests/conftest.py",
     "tests/publisher.py",
-    "tests/s3_server.py",
     "tests/dataset_consistency.py",
     "tests/stalls.py",
     "tests/tools_for_tests.py",
