@@ -11,12 +11,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from queue import SimpleQueue
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from gleanset.errors import GleansetError, Unreadable
 from gleanset.platform import count_cores, defer_interrupts
@@ -54,13 +54,6 @@ class OpenPool(NamedTuple):
 
     submit: Callable[[Any], Future[Any]]
     capacity: Callable[[], int]
-
-
-class Workers(Protocol):
-    """Interface of `Processes` and `Threads`."""
-
-    def pool(self, function: Callable[[Any], Any]) -> AbstractContextManager[OpenPool]:
-        """Open workers that call `function` on each item."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +103,9 @@ class Threads:
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+Workers: TypeAlias = Processes | Threads
 
 
 def run_over(
