@@ -52,7 +52,7 @@ class SplitGroup(NamedTuple):
 
 
 class _LinkedSamples:
-    def __init__(self, evidence: Iterable[GroupEvidence]) -> None:
+    def __init__(self, evidence: Iterable[GroupEvidence]):
         self.links: list[tuple[int, int]] = []
         self.members: list[SplitGroupMember] = []
         self.rows: dict[int, int] = {}

@@ -19,7 +19,7 @@ FAILED = "detector failed"
 class PluginDetector:
     """Wrapper of a plugin's detector; its failures reject the image and name the package."""
 
-    def __init__(self, detector: Detector, package: str) -> None:
+    def __init__(self, detector: Detector, package: str):
         self.name, self._package, self._detector = detector.name, package, detector
 
     @property

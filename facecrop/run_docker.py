@@ -202,7 +202,7 @@ class RunningContainer:
     It exits when its input is closed: by `stop`, or when this process is killed.
     """
 
-    def __init__(self, engine: ContainerEngine, image: str) -> None:
+    def __init__(self, engine: ContainerEngine, image: str):
         """Start the container. Raises `MissingComponent` if the engine does not start."""
         name = f"gleanset-{os.getpid()}-{uuid.uuid4().hex}"
         command = [engine.program, "run", *LIMITS, f"--name={name}", "--", image]

@@ -21,7 +21,7 @@ from gleanset.files.store import FILE_GONE, FILE_UNREADABLE, Store, read_origina
 from gleanset.images.cropping import Array, CropGeometry, FaceCropper, make_sample_key
 from gleanset.images.decode import decode
 from gleanset.records import HAND, Face, FaceCrop, Region, Rejection, overlap
-from gleanset.work.pool import Outcome, run_batches
+from gleanset.work.pool import Outcome, Processes, run_batches
 from gleanset.work.progress import NO_PROGRESS, Progress
 
 STAGE = "facecrop"
@@ -243,7 +243,7 @@ def find_faces(
         worker = SearchWorker(
             spec, FaceCropper(cutting, dataset.crops(scratch)), dataset.originals(scratch)
         )
-        batches = run_batches(worker, search.items(), dataset.workers(workers))
+        batches = run_batches(worker, search.items(), Processes(workers))
         for batch in progress.batches(batches, "faces", total=total):
             with dataset.db.transaction():
                 for outcome in batch:

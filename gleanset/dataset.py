@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -36,9 +35,6 @@ from gleanset.settings import (
 )
 from gleanset.work.stage import stage
 
-if TYPE_CHECKING:
-    from gleanset.work.pool import Processes
-
 
 class Dataset:
     """An open dataset folder. Use `Dataset.open` or `Dataset.create`, preferably in a `with`.
@@ -48,7 +44,7 @@ class Dataset:
     0
     """
 
-    def __init__(self, root: Path, *, create: bool = False, temporary: bool = False) -> None:
+    def __init__(self, root: Path, *, create: bool = False, temporary: bool = False):
         self.settings: Settings = read_settings(root)
         self.root = root
         self._temporary = TemporaryDirectory(prefix="gleanset-") if temporary else None
@@ -120,13 +116,6 @@ class Dataset:
         """Lock a stage and yield its scratch folder. Raises `NotWritable` and `DatasetBusy`."""
         self.db.check_writable()
         return stage(self.cache, name)
-
-    def workers(self, number: int = 0) -> Processes:
-        """Return `number` worker processes (0: all cores)."""
-        # Imported here: most commands start no workers.
-        from gleanset.work.pool import Processes
-
-        return Processes(number)
 
     def originals(self, scratch: Path) -> Store:
         """Return the store of originals; `scratch` holds files without a row."""

@@ -17,7 +17,7 @@ class GleansetError(Exception):
 
     exit_code = 3
 
-    def __init__(self, what: str, fix: str = "", result: CommandResult | None = None) -> None:
+    def __init__(self, what: str, fix: str = "", result: CommandResult | None = None):
         super().__init__(what, fix)
         self.what = what
         self.fix = fix
@@ -98,7 +98,7 @@ class Changed(SiteError):
 class RateLimited(SiteError):
     """Too many requests; `retry_after` is in seconds, if the site states it."""
 
-    def __init__(self, what: str, fix: str = "", retry_after: float | None = None) -> None:
+    def __init__(self, what: str, fix: str = "", retry_after: float | None = None):
         super().__init__(what, fix)
         self.retry_after = retry_after
 
@@ -126,7 +126,7 @@ class MissingComponent(GleansetError):
 class Unreadable(Exception):
     """An image that cannot be used: a `reason` from a fixed set, and any `detail`."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = ""):
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail

@@ -68,7 +68,7 @@ class FileGroups:
     The latter is searched in all `names`. Raises `UsageError`.
     """
 
-    def __init__(self, by: str | None, names: Iterable[str] = ()) -> None:
+    def __init__(self, by: str | None, names: Iterable[str] = ()):
         self._by = by
         self._name_matches = {} if by in (None, FOLDER) else _search_names(str(by), names)
         self._groups: set[str] = set()

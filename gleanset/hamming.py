@@ -89,7 +89,7 @@ class _Index(NamedTuple):
 class HashIndex:
     """Index of hashes to find those within `distance` (at most 22) bits of each other or others."""
 
-    def __init__(self, hashes: Hashes, distance: int) -> None:
+    def __init__(self, hashes: Hashes, distance: int):
         self._hashes = np.ascontiguousarray(hashes, dtype=np.uint64)
         self._distance = distance
         number = distance + 2

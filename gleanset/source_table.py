@@ -55,7 +55,7 @@ class SourceTables:
         list_files: Callable[[Path], Iterable[Path]] = _list_folder,
         open_file: Callable[[Path], IO[bytes]] = lambda table: table.open("rb"),
         encoding: str | None = None,
-    ) -> None:
+    ):
         self.top = top
         self._encoding = encoding
         self._list_files = list_files

@@ -39,7 +39,7 @@ class CandidateQueue(JobQueue):
         visits: Importer,
         images: set[str],
         limit: int | None = None,
-    ) -> None:
+    ):
         super().__init__(candidates)
         self.visits = visits
         self.images = images
@@ -161,7 +161,7 @@ class SourceQueue(CandidateQueue):
         visits: Importer,
         images: set[str],
         wake: Callable[[], None],
-    ) -> None:
+    ):
         self.error: GleansetError | None = None
         self._skipped: Counter[str] = Counter()
         self._search = search_source(*search, client, self._skipped, condition)
@@ -226,7 +226,7 @@ class SharedQueue(JobQueue):
     goes equally far however fast its site is, and a resumed run ends at the same place.
     """
 
-    def __init__(self, limit: int, queues: Mapping[str, CandidateQueue], images: set[str]) -> None:
+    def __init__(self, limit: int, queues: Mapping[str, CandidateQueue], images: set[str]):
         self._limit = limit
         self._queues = queues
         self.images = images

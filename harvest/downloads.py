@@ -58,7 +58,7 @@ class Downloader:
 
     def __init__(
         self, dataset: Dataset, stage: str, client: Client, scratch: Path, progress: Progress
-    ) -> None:
+    ):
         self.client = client
         self._dataset, self._stage, self._progress = dataset, stage, progress
         self._store = dataset.originals(scratch)
@@ -104,7 +104,7 @@ class Downloader:
 class SimulatedDownloader:
     """Lists the addresses that a `Downloader` would request first."""
 
-    def __init__(self, dataset: Dataset, client: Client) -> None:
+    def __init__(self, dataset: Dataset, client: Client):
         self.client = client
         self._dataset = dataset
         self._wakes: SimpleQueue[None] = SimpleQueue()

@@ -104,7 +104,7 @@ class TreeRules:
         tables: SourceTables,
         splits: frozenset[str] | None = None,
         top: Sequence[str] = (),
-    ) -> None:
+    ):
         self.tables = tables
         self.top = top
         self._options = options

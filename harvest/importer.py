@@ -89,7 +89,7 @@ class Importer:
         images: Sequence[set[str]] = (),
         options: ImportOptions | None = None,
         targets: RedirectTargets | None = None,
-    ) -> None:
+    ):
         self._targets = targets or RedirectTargets()
         self._dataset = dataset
         self._stage = stage
@@ -294,7 +294,7 @@ class SimulatedImporter(Importer):
         dataset: Dataset,
         images: Sequence[set[str]] = (),
         options: ImportOptions | None = None,
-    ) -> None:
+    ):
         super().__init__(dataset, "", dataset.originals(dataset.cache), images, options)
         self.paths: list[str] = []
         self.tally = Counter(candidates=0)

@@ -58,7 +58,7 @@ _FUNCTIONS = {"len": len, "lower": _lower}
 
 
 class _Filter(EvalWithCompoundTypes):  # type: ignore[misc]
-    def __init__(self, candidate: Candidate) -> None:
+    def __init__(self, candidate: Candidate):
         names = {name: getattr(candidate.origin, name, None) for name in FIELDS}
         names |= {name: getattr(candidate, name) for name in ("width", "height", "url")}
         super().__init__({**DEFAULT_OPERATORS, ast.Mod: _remainder}, names=names)

@@ -25,7 +25,7 @@ class ClassEdit(NamedTuple):
 class ClassEditor:
     """Editor for the classes of a dataset; all names may be aliases."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset):
         self._dataset, self._classes = dataset, dataset.classes
         self._tiles = SampleTiles(dataset.db)
 

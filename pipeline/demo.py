@@ -268,7 +268,7 @@ _NOT_FOUND = SiteResponse(404, _HTML, b"<html><h1>404 Not Found</h1></html>")
 class SampleSite:
     """Serves a sample folder; a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path):
         self._pictures = folder / "pictures"
         self._listing = read_listing(folder)
         entries = [result for results in self._listing.values() for result in results]
@@ -339,7 +339,7 @@ class SampleSite:
 
 
 class _Server(ThreadingHTTPServer):
-    def __init__(self, site: SampleSite) -> None:
+    def __init__(self, site: SampleSite):
         self.site = site
         try:
             super().__init__(("127.0.0.1", PORT), _Handler)

@@ -40,7 +40,7 @@ class StoredResult(CommandResult):
 class CompletedSearches:
     """Results of the searches that the interrupted run has completed, by their request."""
 
-    def __init__(self, cache: Path) -> None:
+    def __init__(self, cache: Path):
         self._file = cache / FILE
         self._results: dict[str, StoredResult] = {}
         # Without the file, or with a damaged one, the sites are asked again.

@@ -63,7 +63,7 @@ def _plan_duplicates(dataset: Dataset) -> DuplicatePlan:
 
 
 class _SampleCounts:
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset):
         labels: Counter[str | None] = Counter()
         self.pending = 0
         rows = dataset.samples.count_by("status", "kept", "label")

@@ -33,7 +33,7 @@ class ProcessEnded(Exception):
 class ComputeProcess:
     """A process with a loaded model, used from one event loop."""
 
-    def __init__(self, settings: ServeSettings) -> None:
+    def __init__(self, settings: ServeSettings):
         self._settings, self._context = settings, WorkerContext(JOB)
         self._starting: asyncio.Task[None] | None = None
         self._process: BaseProcess | None = None

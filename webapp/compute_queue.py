@@ -66,7 +66,7 @@ class _Batch:
 class ComputeQueue:
     """Distributes requests over processes. Used from one event loop."""
 
-    def __init__(self, settings: ServeSettings, facts: ServedFacts, rate: RateLimit) -> None:
+    def __init__(self, settings: ServeSettings, facts: ServedFacts, rate: RateLimit):
         self._facts, self._limits, self._rate = facts, settings.limits, rate
         self._processes = [ComputeProcess(settings) for _ in range(settings.processes)]
         # By client, in the order of their turns.

@@ -81,7 +81,7 @@ class Guard:
         rate: RateLimit,
         queue: ComputeQueue,
         metrics: Metrics,
-    ) -> None:
+    ):
         self._app, self._settings, self._rate, self._queue = app, settings, rate, queue
         self._headers, self._metrics = [*HEADERS, (MODEL_VERSION, model_version)], metrics
         self._bytes_in_flight: Counter[str] = Counter()
@@ -197,7 +197,7 @@ def _is_guarded(path: str) -> bool:
 
 
 class _GuardedAnswer:
-    def __init__(self, send: Send, headers: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, send: Send, headers: Sequence[tuple[str, str]]):
         self._send, self._headers = send, headers
         self.status = 0
 
@@ -219,7 +219,7 @@ class _BoundedBody:
 
     def __init__(
         self, receive: Receive, client: str, limits: RequestLimits, in_flight: Counter[str]
-    ) -> None:
+    ):
         self._receive, self._limits = receive, limits
         self._client, self._in_flight, self._bytes = client, in_flight, 0
         self.complete = asyncio.Event()

@@ -26,7 +26,7 @@ class QueueStatus(NamedTuple):
 class Metrics:
     """Counts and durations of responses by endpoint."""
 
-    def __init__(self, endpoints: Iterable[str]) -> None:
+    def __init__(self, endpoints: Iterable[str]):
         self._statuses = Counter[tuple[str, int]]()
         self._durations = {name: [0] * len(MAX_SECONDS) for name in (*endpoints, OTHER)}
         self._seconds = dict.fromkeys(self._durations, 0.0)

@@ -26,7 +26,7 @@ class RefusedRequest(Exception):
         detail: str,
         fix: str,
         headers: Mapping[str, str] | None = None,
-    ) -> None:
+    ):
         # All arguments, because the error is pickled between processes.
         super().__init__(status, reason, detail, fix, headers)
         self.status, self.reason, self.detail, self.fix = status, reason, detail, fix

@@ -18,7 +18,7 @@ SLOTS = 1 << 16
 class RateLimit:
     """Allows `per_minute` requests per address, with bursts of a quarter of that."""
 
-    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic):
         self._arrivals = array("d", bytes(8 * SLOTS))
         self._salt = os.urandom(16)
         self._interval = 60.0 / per_minute

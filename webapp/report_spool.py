@@ -52,7 +52,7 @@ class ReportSpool:
     Several servers and commands may use it at the same time.
     """
 
-    def __init__(self, root: Path, limits: RequestLimits) -> None:
+    def __init__(self, root: Path, limits: RequestLimits):
         self.root, self._limits = root, limits
         self._folder = root / SPOOL_FOLDER
         self._lock = asyncio.Lock()

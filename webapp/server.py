@@ -100,7 +100,7 @@ def server_config(
 class _Server(uvicorn.Server):
     """Server that calls `ready` once it accepts connections and handles signals."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
         super().__init__(config)
         self._ready = ready
 

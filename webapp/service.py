@@ -22,7 +22,7 @@ class CachedResult:
     Reading a large catalogue takes a second.
     """
 
-    def __init__(self, computation: str, queue: ComputeQueue) -> None:
+    def __init__(self, computation: str, queue: ComputeQueue):
         self._computation, self._queue = computation, queue
         self._lock = asyncio.Lock()
         self._cached: tuple[float, Any] | None = None

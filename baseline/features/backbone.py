@@ -87,7 +87,7 @@ class Backbone(ABC):
     emphasis: npt.NDArray[np.float64]
     _state: State = MappingProxyType({})
 
-    def __init__(self, name: str, layers: Sequence[int], *, standardised: bool = True) -> None:
+    def __init__(self, name: str, layers: Sequence[int], *, standardised: bool = True):
         """Describe a single feature block of `layers`, the last of which is weighted by `LAST`."""
         self.name = name
         self.parts = (FeaturePart(name, standardised, tuple(layers)),)

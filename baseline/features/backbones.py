@@ -55,7 +55,7 @@ from gleanset.files.hub import has_hub_prefix
 class JoinedBackbone(Backbone):
     """Several backbones with concatenated features."""
 
-    def __init__(self, members: Sequence[Backbone]) -> None:
+    def __init__(self, members: Sequence[Backbone]):
         self._members = tuple(members)
         self.name = JOIN.join(member.name for member in members)
         self.parts = tuple(part for member in members for part in member.parts)

@@ -89,7 +89,7 @@ class GraphBackbone(Backbone):
 class GraphExtractor:
     """Runs the graph of a backbone."""
 
-    def __init__(self, backbone: GraphBackbone, shape: ImageShape) -> None:
+    def __init__(self, backbone: GraphBackbone, shape: ImageShape):
         self._session = open_onnx_session(backbone.model(shape).SerializeToString())
 
     def __call__(self, images: Array) -> FeatureArray:
@@ -228,7 +228,7 @@ class IdentityBackbone(GraphBackbone):
     A run stores the weights it was trained with in its folder `kept`.
     """
 
-    def __init__(self, kept: Path | None = None) -> None:
+    def __init__(self, kept: Path | None = None):
         super().__init__(FACES, (IDENTITY,), standardised=False)
         path = kept / FILE if kept else None
         self._data = (path if path and path.is_file() else WEIGHTS).read_bytes()
@@ -290,7 +290,7 @@ MEAN, DEVIATION = 0.5, 0.25
 class LastMaps:
     """Shape of the last maps of the small network: `side`, and pooling `kernel`."""
 
-    def __init__(self, settings: Simple) -> None:
+    def __init__(self, settings: Simple):
         self.side = settings.size // 2 ** len(settings.blocks)
         # A fixed kernel, because some export formats do not support adaptive pooling.
         self.kernel = max(1, self.side // GRID)
@@ -300,7 +300,7 @@ class LastMaps:
 class SmallBackbone(GraphBackbone):
     """The small network without its classifier: convolution blocks and a dense layer."""
 
-    def __init__(self, settings: Simple) -> None:
+    def __init__(self, settings: Simple):
         super().__init__("simple", (settings.dense,))
         self.settings = settings
 
@@ -344,7 +344,7 @@ class OnnxBackbone(GraphBackbone):
     holds the same.
     """
 
-    def __init__(self, spec: EmbeddingSpec, data: bytes) -> None:
+    def __init__(self, spec: EmbeddingSpec, data: bytes):
         """Raise `InputUnusable` for an unusable file."""
         from baseline.features.graph_builder import model_opset
 

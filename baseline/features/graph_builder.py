@@ -29,7 +29,7 @@ class GraphBuilder:
     Operators are named `<scope>/<kind>_<number>`; exports recognize backbones by their scope.
     """
 
-    def __init__(self, opset: int = OPSET) -> None:
+    def __init__(self, opset: int = OPSET):
         self.opset, self.scope = opset, ""
         self._ir, self._domains = IR, {"": opset}
         self._nodes: list[NodeProto] = []

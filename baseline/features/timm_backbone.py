@@ -43,7 +43,7 @@ class Extractor:
 
     def __init__(
         self, network: nn.Module, shape: ImageShape, precision: Precision, *, padded: bool = True
-    ) -> None:
+    ):
         self.compute = choose_compute(precision)
         self.shape, self.padded = (shape.channels, shape.size, shape.size), padded
         net = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
@@ -105,7 +105,7 @@ class TimmNetwork(LearningBackbone):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, name: str, described: HubDescription | None = None) -> None:
+    def __init__(self, name: str, described: HubDescription | None = None):
         """Build the network with random weights. Raises `UsageError` for an unknown name."""
         super().__init__()
         self.body = body = _build_network(described) if described else _create_network(name)
@@ -135,7 +135,7 @@ class TimmNetwork(LearningBackbone):
 class TimmBackbone(Backbone):
     """A frozen network of timm."""
 
-    def __init__(self, name: str, kept: Path | None = None, seed: int = 0) -> None:
+    def __init__(self, name: str, kept: Path | None = None, seed: int = 0):
         """Build it with random weights; `kept` is the folder of a run with the hub's description.
 
         Raises `UsageError`, `InputUnusable` or `MissingComponent`.

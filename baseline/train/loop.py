@@ -219,7 +219,7 @@ class _Trainer(Generic[Network]):
         task: TrainingTask[Network],
         callback: TrainingCallback,
         checkpoint_folder: Path | None,
-    ) -> None:
+    ):
         self.task, self.settings, self.callback = task, task.settings, callback
         self.compute = choose_compute(task.settings.precision)
         self.net = task.net.to(self.compute.device)

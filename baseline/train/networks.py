@@ -62,7 +62,7 @@ class DrawnIdentity(LearningBackbone):
     The same as `curation/similarity/descriptor.py`, in PyTorch; its weights are not trained.
     """
 
-    def __init__(self, backbone: IdentityBackbone) -> None:
+    def __init__(self, backbone: IdentityBackbone):
         super().__init__()
         layers = backbone.read_layers
         self._layers = len(layers)
@@ -120,7 +120,7 @@ class SmallNet(Net):
     (186 training images).
     """
 
-    def __init__(self, settings: Simple, classes: int) -> None:
+    def __init__(self, settings: Simple, classes: int):
         super().__init__()
         widths = (settings.channels, *settings.blocks)
         last = LastMaps(settings)
@@ -157,7 +157,7 @@ class BackboneNet(Net):
 
     def __init__(
         self, settings: Transfer | Finetune, backbone: LearningBackbone, width: int, classes: int
-    ) -> None:
+    ):
         super().__init__()
         self.backbone = backbone
         dropout = settings.dropout if isinstance(settings, Finetune) else 0.0
@@ -174,7 +174,7 @@ class EmbeddingNet(Net):
 
     def __init__(
         self, settings: Triplet, backbone: LearningBackbone, width: int, gallery: torch.Tensor
-    ) -> None:
+    ):
         super().__init__()
         self.backbone = backbone
         self.projection = projection(settings, width)
@@ -195,7 +195,7 @@ class NearestImageHead(nn.Module):
 
     vectors: torch.Tensor
 
-    def __init__(self, vectors: torch.Tensor) -> None:
+    def __init__(self, vectors: torch.Tensor):
         super().__init__()
         self.register_buffer("vectors", vectors)
 
@@ -213,7 +213,7 @@ class NearestImageHead(nn.Module):
 class ConcatenatedNetworks(LearningBackbone):
     """Several networks whose features are concatenated."""
 
-    def __init__(self, members: Sequence[nn.Module]) -> None:
+    def __init__(self, members: Sequence[nn.Module]):
         super().__init__()
         self.backbones = nn.ModuleList(members)
 

@@ -14,7 +14,7 @@ from gleanset.work.progress import Progress
 class TensorBoardLogger(RunLogger):
     """Run logger that also writes events of epochs to `tensorboard/`."""
 
-    def __init__(self, folder: Path, progress: Progress, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, progress: Progress, say: Callable[[str], None]):
         super().__init__(folder, progress, say)
         self._events = folder / "tensorboard"
 

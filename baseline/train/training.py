@@ -80,7 +80,7 @@ class RunLogger(TrainingCallback):
         folder: Path,
         progress: Progress = NO_PROGRESS,
         say: Callable[[str], None] = lambda line: None,
-    ) -> None:
+    ):
         self.folder, self._say = folder, say
         self._progress = progress
         self._bar = ProgressMeter()

@@ -205,7 +205,7 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
 class OnnxEngine:
     """Engine for an ONNX file of `baseline export`."""
 
-    def __init__(self, model: Path | bytes, threads: int = 0, source: Path | None = None) -> None:
+    def __init__(self, model: Path | bytes, threads: int = 0, source: Path | None = None):
         """Load a model; `threads` is for each call, 0 for the default of onnxruntime.
 
         `source` is the file that errors name, if `model` is a copy. Raises `InputUnusable` for a
@@ -259,7 +259,7 @@ def _mismatch_error(name: Path, problem: str) -> InputUnusable:
 class LiteRtEngine:
     """Engine for a LiteRT file of `baseline export`."""
 
-    def __init__(self, model: Path | bytes) -> None:
+    def __init__(self, model: Path | bytes):
         """Raise `InputUnusable` for another file, `MissingComponent` without the runtime."""
         if find_spec("ai_edge_litert") is None:
             raise MissingComponent("ai-edge-litert is not installed", "pip install ai-edge-litert")

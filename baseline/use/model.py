@@ -104,7 +104,7 @@ class Model:
         path: Path | None = None,
         detector: str | None = None,
         batch_size: int = BATCH_SIZE,
-    ) -> None:
+    ):
         self._engine = engine
         self._batch_size = batch_size
         self._path = path

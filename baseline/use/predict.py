@@ -131,7 +131,7 @@ class PredictionTable:
     file.
     """
 
-    def __init__(self, file: TextIO, top: int) -> None:
+    def __init__(self, file: TextIO, top: int):
         ranks = range(1, top + 1)
         rank_columns = (f"{name}_{rank}" for rank in ranks for name in ("label", "confidence"))
         self._rows = csv.DictWriter(file, [*COLUMNS, *rank_columns])
@@ -182,7 +182,7 @@ class ClassFolders:
     those of the model.
     """
 
-    def __init__(self, root: Path, classes: Iterable[str]) -> None:
+    def __init__(self, root: Path, classes: Iterable[str]):
         self.root = root
         names = [*classes]
         self._others = {kind: _find_free_name(kind, names) for kind in (UNKNOWN, UNSURE)}

@@ -24,7 +24,7 @@ LUMA = (0.299, 0.587, 0.114)
 class RunEngine:
     """Engine in float32; PyTorch is only loaded for networks of timm."""
 
-    def __init__(self, facts: ModelFacts, net: TrainedNet, settings: Settings) -> None:
+    def __init__(self, facts: ModelFacts, net: TrainedNet, settings: Settings):
         self.facts, self.net, self.settings = facts, net, settings
         self.offsets = np.array(facts.rule.class_offsets(facts.classes), np.float32)
 

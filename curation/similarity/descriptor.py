@@ -98,7 +98,7 @@ def _network() -> Any:
 class DescriptorSpace:
     """Descriptors as unit vectors, centred on `stored`; for `photos` without identity."""
 
-    def __init__(self, stored: Sequence[bytes], photos: bool = False) -> None:
+    def __init__(self, stored: Sequence[bytes], photos: bool = False):
         rows = _table(stored)
         self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(len(rows) + PRIOR)
         # Photographs of people are not what the identity network was trained on.

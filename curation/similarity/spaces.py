@@ -38,7 +38,7 @@ Space: TypeAlias = Callable[[Sequence[SampleFeatures]], tuple[Vectors, npt.NDArr
 class SimilaritySpaces:
     """The embedding spaces in which samples of a dataset are compared, read once."""
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset):
         self._dataset = dataset
         self._prelabeling = 0
         self._embeddings: EmbeddingSpace | None = None

@@ -56,7 +56,7 @@ class VectorFile(NamedTuple):
 class VectorStore:
     """Folder of float32 vectors of equal length."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path):
         self.folder = folder
         self._names: list[bytes] = []
         self._vectors: list[Vector] = []
@@ -131,7 +131,7 @@ def make_sample_vector_name(key: str, region: Region) -> bytes:
 class EmbeddingSpace:
     """Unit vectors of the newest prelabeling (`width` numbers each), read on demand."""
 
-    def __init__(self, name: str, store: VectorStore) -> None:
+    def __init__(self, name: str, store: VectorStore):
         self.name = name
         self._rows: dict[bytes, int] = {}
         self._files: list[VectorFile] = []

@@ -29,7 +29,7 @@ class AnimeFace:
 
     name = "animeface"
 
-    def __init__(self, threshold: str | float = LOWEST_LIKELIHOOD) -> None:
+    def __init__(self, threshold: str | float = LOWEST_LIKELIHOOD):
         """Load and test the library.
 
         Raises `UsageError` for an invalid threshold, `MissingComponent` without a working library.

@@ -73,7 +73,7 @@ def container(engine: str, image: str) -> AnimeFaceContainer:
 class AnimeFaceContainer:
     """Container with animeface, restarted when it dies; thread-safe."""
 
-    def __init__(self, engine: str, image: str) -> None:
+    def __init__(self, engine: str, image: str):
         """Start and test the container. Raises `MissingComponent`."""
         self._engine_name, self._image = engine, image
         self._lock = threading.Lock()
@@ -198,7 +198,7 @@ class AnimeFaceDocker(AnimeFace):
         threshold: str | float = LOWEST_LIKELIHOOD,
         engine: str | float = "",
         image: str | float = "",
-    ) -> None:
+    ):
         """Start this process's container and test it.
 
         Raises `UsageError` for an invalid setting, and `MissingComponent` if the engine or the

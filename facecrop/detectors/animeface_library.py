@@ -63,7 +63,7 @@ class Pillow4Image(ctypes.Structure):
         ("destroy", ctypes.c_void_p),
     ]
 
-    def __init__(self, pixels: Pixels) -> None:
+    def __init__(self, pixels: Pixels):
         """Copy `pixels` (height x width x 3). Raises `ValueError` for other shapes."""
         height, width, _ = pixels.shape
         self._pixels = np.zeros((height, width, _BYTES_PER_PIXEL), np.uint8)

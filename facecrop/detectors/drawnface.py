@@ -74,7 +74,7 @@ class DrawnFace:
 
     name = "drawnface"
 
-    def __init__(self, threshold: str | float = THRESHOLD, size: str | float = SIZE) -> None:
+    def __init__(self, threshold: str | float = THRESHOLD, size: str | float = SIZE):
         """Load the network. Raises `UsageError` for an invalid setting."""
         self.threshold = parse_number("threshold", threshold, 0, 1)
         self.size = parse_integer("size", size, 64, MAX_SIDE)
@@ -179,7 +179,7 @@ def _mean_box(group: list[ScaleDetection]) -> FloatBox:
 class FaceNetwork:
     """Network for images of any size."""
 
-    def __init__(self, file: Path = MODEL) -> None:
+    def __init__(self, file: Path = MODEL):
         """Load the weights. Raises `MissingComponent` if they cannot be read."""
         try:
             weights = file.read_bytes()

@@ -49,7 +49,7 @@ class LbpCascade:
         neighbors: str | float = 5,
         smallest: str | float = MIN_WINDOW,
         equalize: str | float = "no",
-    ) -> None:
+    ):
         """Load the cascade, downloading the default one.
 
         Raises `UsageError` for an invalid setting or file, `MissingComponent` if the download fails

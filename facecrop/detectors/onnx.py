@@ -129,7 +129,7 @@ class OnnxModel:
         overlap: str | float = 0.45,
         size: str | float = DEFAULT_SIZE,
         face: str | float = "",
-    ) -> None:
+    ):
         """Load the model and test it on an empty image.
 
         Raises `UsageError` for an invalid setting or model, `MissingComponent` if a download fails.

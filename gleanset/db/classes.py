@@ -250,7 +250,7 @@ def named_class_sql(name: str) -> str:
 class LabelClasses:
     """The `class` table. Call methods that change it inside a transaction, as part of a step."""
 
-    def __init__(self, db: Connection) -> None:
+    def __init__(self, db: Connection):
         self._db = db
         self._changes = Changes(db)
 

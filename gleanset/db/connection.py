@@ -90,7 +90,7 @@ class Connection:
         schema: CatalogueSchema = SCHEMA,
         frozen: bool = False,
         exclusive: bool = False,
-    ) -> None:
+    ):
         self.path = path
         self._schema = schema
         self._create = create
@@ -371,7 +371,7 @@ class Connection:
 class Table:
     """Base class of query classes: `Samples(dataset.db)`."""
 
-    def __init__(self, db: Connection) -> None:
+    def __init__(self, db: Connection):
         self._db = db
 
 
@@ -383,7 +383,7 @@ def dict_from_rows(rows: Iterable[Row]) -> dict[Any, Any]:
 class _ErrorTranslation:
     """Context manager that translates SQLite errors; a class because it is faster."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path):
         self._path = path
 
     def __enter__(self) -> None:

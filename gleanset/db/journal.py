@@ -115,7 +115,7 @@ _STATUS_IF_REMOVED = """iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f
 class Journal:
     """The `step`, `decision` and `class` tables, and the resulting state of samples."""
 
-    def __init__(self, db: Connection) -> None:
+    def __init__(self, db: Connection):
         self._db = db
         self._classes = LabelClasses(db)
         self.user = get_user_name()

@@ -30,7 +30,7 @@ _ENDING = ".sqlite"
 class Snapshots:
     """The snapshots of a dataset folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path):
         self._folder = root / SNAPSHOT_FOLDER
 
     def list_names(self) -> list[str]:

@@ -158,7 +158,7 @@ def _has_only_short_sequences(name: bytes) -> bool:
 class FolderNames:
     """Names of folders below `root` as text: those of an unpacked zip may be in an old encoding."""
 
-    def __init__(self, root: Path, encoding: str | None) -> None:
+    def __init__(self, root: Path, encoding: str | None):
         self._root = root
         self._encoding = encoding
         self._texts: dict[bytes, str] = {}

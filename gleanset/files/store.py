@@ -64,7 +64,7 @@ def read_original(file: Path) -> bytes:
 class Store:
     """A folder of files addressed by name. `scratch` is a folder on the same disk."""
 
-    def __init__(self, root: Path, scratch: Path) -> None:
+    def __init__(self, root: Path, scratch: Path):
         self.root = root
         self.scratch = scratch
         self._unsynced: set[Path] | None = None

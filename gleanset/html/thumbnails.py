@@ -29,7 +29,7 @@ class Thumbnail(NamedTuple):
 class Thumbnails:
     """Thumbnails of at most `side` pixels; `with_reports` includes images from web reports."""
 
-    def __init__(self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False) -> None:
+    def __init__(self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False):
         self._dataset, self._side = dataset, side
         self._private = frozenset() if with_reports else dataset.images.list_report_only()
         self._cache: dict[str, Thumbnail | None] = {}

@@ -50,10 +50,10 @@ class Outcome(Generic[Item, Result]):
 
 
 class OpenPool(NamedTuple):
-    """Workers that accept items; `capacity()` is the current limit of items in flight."""
+    """Workers that accept items, at most `capacity` at once."""
 
     submit: Callable[[Any], Future[Any]]
-    capacity: Callable[[], int]
+    capacity: int
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Processes:
             pool = workers.open_pool
             assert pool is not None
             in_flight = (self.number or count_cores()) * IN_FLIGHT_PER_WORKER
-            yield OpenPool(partial(pool.schedule, function), lambda: in_flight)
+            yield OpenPool(partial(pool.schedule, function), in_flight)
 
     @contextmanager
     def keep(self, job: str) -> Iterator[Processes]:
@@ -97,7 +97,7 @@ class Threads:
         pool = ThreadPoolExecutor(self.number, thread_name_prefix="gleanset")
         try:
             in_flight = self.number * IN_FLIGHT_PER_WORKER
-            yield OpenPool(lambda item: pool.submit(function, item), lambda: in_flight)
+            yield OpenPool(lambda item: pool.submit(function, item), in_flight)
         except BaseException:
             self.stop()
             raise
@@ -164,8 +164,7 @@ def _process_items(
             future.add_done_callback(ready.put)
 
     while True:
-        capacity = pool.capacity()
-        while len(in_flight) < capacity and (next_items := first or feed.take(len(in_flight))):
+        while len(in_flight) < pool.capacity and (next_items := first or feed.take(len(in_flight))):
             start(next_items.pop(0), 1)
         if not in_flight:
             return
@@ -190,7 +189,7 @@ def _read_first_items(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], 
 class _Feed(Generic[Item]):
     """Reads items one by one, and stores the exception that ended the iteration."""
 
-    def __init__(self, items: Iterable[Item], may_start: Callable[[int], bool]) -> None:
+    def __init__(self, items: Iterable[Item], may_start: Callable[[int], bool]):
         self._items = iter(items)
         self._may_start = may_start
         self.trouble: Exception | None = None

@@ -63,7 +63,7 @@ class WorkerContext(Context):
 
     Process = WorkerProcess
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str):
         super().__init__()
         self.locks: list[Any] = []
         # Imports of the fork server at its start; a running server is reused for this pool.
@@ -82,7 +82,7 @@ class _PoolManager(PoolManager):
     its task and died at once would leave the task pending until its timeout.
     """
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any):
         super().__init__(*args)
         self._dead_workers: SimpleQueue[tuple[int, int]] = SimpleQueue()
 
@@ -109,7 +109,7 @@ class WorkerPool:
     They have the module `job` preloaded, and end with the `with` block.
     """
 
-    def __init__(self, number: int, seconds_per_item: float, job: str) -> None:
+    def __init__(self, number: int, seconds_per_item: float, job: str):
         self._number = number
         self._job = job
         self._seconds = seconds_per_item
@@ -155,7 +155,7 @@ class _Workers:
     Pebble may then leave futures pending forever: `_keep` fails them.
     """
 
-    def __init__(self, number: int, job: str) -> None:
+    def __init__(self, number: int, job: str):
         self._context = WorkerContext(job)
         self._pool = ProcessPool(
             number, context=self._context, initializer=begin_worker, initargs=(os.environ.copy(),)

@@ -39,7 +39,7 @@ class ProgressMeter:
 class _BarMeter(ProgressMeter):
     """A bar, removed at the end; bytes are shown as kB and MB, other counts as integers."""
 
-    def __init__(self, stage: str, total: float | None, unit: str, done: float) -> None:
+    def __init__(self, stage: str, total: float | None, unit: str, done: float):
         from tqdm import tqdm  # many commands show no bar
 
         self._done = done
@@ -102,7 +102,7 @@ class LogHandler(logging.StreamHandler[TextIO]):
 class _JsonMeter(ProgressMeter):
     """JSON lines, at most five per second."""
 
-    def __init__(self, stage: str, total: float | None, unit: str, done: float) -> None:
+    def __init__(self, stage: str, total: float | None, unit: str, done: float):
         self._stage, self._unit, self._note = stage, unit.strip(), ""
         self._total, self._done, self._first = total, done, done
         self._started = time.monotonic()
@@ -138,7 +138,7 @@ class _JsonMeter(ProgressMeter):
 class Progress:
     """Reporter of progress, silent if `quiet`. Sessions receive one and never print."""
 
-    def __init__(self, quiet: bool = True, as_json: bool = False) -> None:
+    def __init__(self, quiet: bool = True, as_json: bool = False):
         self.quiet, self._as_json = quiet, as_json
         self.warnings: list[str] = []
 

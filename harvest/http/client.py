@@ -96,7 +96,7 @@ class Client:
         allow_private: bool = False,
         contact: str | None = None,
         ignore_robots: frozenset[str] = frozenset(),
-    ) -> None:
+    ):
         self.limits = limits or DownloadLimits()
         self.allow_private = allow_private
         if contact and not (contact.isascii() and contact.isprintable()):

@@ -62,7 +62,7 @@ class Deadline:
     lead to private addresses.
     """
 
-    def __init__(self, seconds: float, allow_private: bool = False) -> None:
+    def __init__(self, seconds: float, allow_private: bool = False):
         self.total = seconds
         self.allow_private = allow_private
         self.is_over = False
@@ -289,7 +289,7 @@ class ConnectionPools:
     Raises `UsageError` when a proxy or a certificate file of the environment is unusable.
     """
 
-    def __init__(self, per_host: int) -> None:
+    def __init__(self, per_host: int):
         self._proxies = getproxies_environment()
         self._managers: dict[str | None, PoolManager] = {}
         self._lock = threading.Lock()

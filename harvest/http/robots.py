@@ -144,7 +144,7 @@ class RobotsPolicy:
 
     def __init__(
         self, limits: DownloadLimits, headers: Mapping[str, str], ignored: Collection[str]
-    ) -> None:
+    ):
         if unknown := sorted(set(ignored).difference(SIGNALS)):
             raise UsageError(
                 f"unknown opt-out signal: {', '.join(unknown)}",

@@ -41,7 +41,7 @@ _EXTRA_THREADS = 0.5
 class JobQueue:
     """Candidates to download. Used only by the thread that runs the scheduler."""
 
-    def __init__(self, candidates: Iterable[Candidate] = ()) -> None:
+    def __init__(self, candidates: Iterable[Candidate] = ()):
         self._candidates = iter(candidates)
 
     @property
@@ -89,7 +89,7 @@ class Scheduler(Generic[Result]):
         client: Client,
         process: Callable[[bytes], Result],
         requests: int,
-    ) -> None:
+    ):
         self._client = client
         self._robots = client.robots
         self._slots = client.slots

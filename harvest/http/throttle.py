@@ -46,7 +46,7 @@ class HostSlots:
     idle one is forgotten, but none that refuses requests.
     """
 
-    def __init__(self, per_host: int, delay: float) -> None:
+    def __init__(self, per_host: int, delay: float):
         self.per_host = per_host
         self.is_closed = False
         self._delay = delay
@@ -176,7 +176,7 @@ def backoff_seconds(attempt: int, base: float) -> float:
 class RetryableError(Exception):
     """Wraps the `error` of a call that may succeed later; `wait`: seconds the site asked for."""
 
-    def __init__(self, error: GleansetError, wait: float | None = None) -> None:
+    def __init__(self, error: GleansetError, wait: float | None = None):
         super().__init__(str(error))
         self.error = error
         self.wait = wait

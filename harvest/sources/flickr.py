@@ -92,7 +92,7 @@ class FlickrApi:
 
     def __init__(
         self, subject: str, client: Client, pace: float, endpoint: Endpoint, keys: tuple[str, str]
-    ) -> None:
+    ):
         self.subject = subject
         self._client = client
         self._pace = pace
@@ -336,7 +336,7 @@ class Flickr(Source):
         ),
     )
 
-    def __init__(self, pace: float = _PACE_SECONDS) -> None:
+    def __init__(self, pace: float = _PACE_SECONDS):
         self._pace = pace
 
     def check_ready(self, settings: Mapping[str, str]) -> None:

@@ -79,7 +79,7 @@ class FfmpegDecoder:
     time of the last frame in seconds; `length` is that of the file where its header is wrong.
     """
 
-    def __init__(self, video: Path, plan: DecodePlan) -> None:
+    def __init__(self, video: Path, plan: DecodePlan):
         self._plan = plan
         self._video = video
         self._buffers = {name: bytearray() for name in (*OUTPUTS, LOG)}

@@ -65,7 +65,7 @@ class FrameChooser(ABC):
     `left_out` counts intervals without a kept frame by reason.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None):
         self.left_out: Counter[str] = Counter()
         self._limit, self._kept_count = limit, 0
         self._interval: tuple[int, int] | None = None
@@ -109,7 +109,7 @@ class FrameFollower(Protocol):
 class FrameSelector(FrameChooser):
     """Frame chooser by sharpness and similarity."""
 
-    def __init__(self, sampling: Sampling) -> None:
+    def __init__(self, sampling: Sampling):
         super().__init__(sampling.limit)
         self._sampling = sampling
         self._kept_hashes: list[int] = []

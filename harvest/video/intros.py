@@ -77,7 +77,7 @@ class _Comparison:
 
     def __init__(
         self, video: tuple[_Times, _Hashes], earlier: tuple[_Times, _Hashes], *, is_same: bool
-    ) -> None:
+    ):
         self._times, self._hashes = video
         self._earlier_times, self._earlier_hashes = earlier
         # Within one video, a segment must not match one that it overlaps.

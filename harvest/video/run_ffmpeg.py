@@ -146,7 +146,7 @@ class RunningFfmpeg:
     process (see `die_with_parent`). Raises `MissingComponent` as `start_ffmpeg` does.
     """
 
-    def __init__(self, command: Sequence[str], names: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], names: Sequence[str]):
         with ExitStack() as resources, ExitStack() as child_ends:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             self._resources = resources

@@ -38,9 +38,7 @@ class VideoSegment:
     numbered from its start time in milliseconds.
     """
 
-    def __init__(
-        self, plan: DecodePlan, sampling: Sampling, fingerprints: list[Fingerprint]
-    ) -> None:
+    def __init__(self, plan: DecodePlan, sampling: Sampling, fingerprints: list[Fingerprint]):
         self.plan = plan
         self.is_over = False
         self._sampling, self._fingerprints = sampling, fingerprints
@@ -191,7 +189,7 @@ class VideoTask:
 class VideoSampler:
     """Sampler of one video."""
 
-    def __init__(self, task: VideoTask) -> None:
+    def __init__(self, task: VideoTask):
         self._video = task.video.path
         self._sampling = task.sampling
         self._store = task.store

@@ -109,7 +109,7 @@ def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
 class CandidateSearch:
     """Finds candidate copies of the samples of one batch in other batches."""
 
-    def __init__(self, new: Batch) -> None:
+    def __init__(self, new: Batch):
         self._new, self._informative = new, _drop_common_points(new)
         self._points = HashIndex(self._informative.points, MAX_POINT_DISTANCE)
         self._image_hashes = [

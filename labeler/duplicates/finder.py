@@ -13,7 +13,7 @@ from gleanset.db.samples import SplitEvidence
 from gleanset.errors import Unreadable
 from gleanset.operations import make_operation
 from gleanset.records import Rejection
-from gleanset.work.pool import Workers, run_batches
+from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import Progress
 from labeler.duplicates.candidates import (
     CandidateSearch,
@@ -53,12 +53,10 @@ class SearchCounts(NamedTuple):
 class DuplicateFinder:
     """Finds the duplicates of a dataset with `workers` processes (0: all cores)."""
 
-    def __init__(
-        self, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None):
         self._dataset = dataset
         self._hashes, self._pairs = ImageHashes(dataset.db), Pairs(dataset.db)
-        self._processes = dataset.workers(workers)
+        self._processes = Processes(workers)
         self._progress = progress or Progress()
 
     def count_hashed(self) -> int:
@@ -123,7 +121,7 @@ class DuplicateFinder:
                 apply_step(self._dataset, operation, plan.choices, plan.places)
         return plan
 
-    def _hash_new(self, processes: Workers, labelled: bool) -> tuple[int, int]:
+    def _hash_new(self, processes: Processes, labelled: bool) -> tuple[int, int]:
         total = self._hashes.count_missing(VERSION, labelled=labelled)
         missing = self._hashes.iter_missing(VERSION, labelled=labelled)
         originals = self._dataset.originals(self._dataset.cache)
@@ -151,7 +149,7 @@ class DuplicateFinder:
                 self._pairs.add_candidates(sorted(pairs))
                 self._hashes.mark_searched(block.samples)
 
-    def _compare_all(self, processes: Workers) -> tuple[list[PairVerdict], int]:
+    def _compare_all(self, processes: Processes) -> tuple[list[PairVerdict], int]:
         """Compare candidates, then what the sets that follow from them need.
 
         Return the verdicts, and the number of pairs that failed.
@@ -175,7 +173,7 @@ class DuplicateFinder:
                 self._forget_unreadable_files(o.item for o in batch if o.result is None)
         return settled, len(tried) - len(settled)
 
-    def _find_originals(self, processes: Workers) -> None:
+    def _find_originals(self, processes: Processes) -> None:
         """Compare the best copies of each set; which one is better is stored for each pair."""
         self._pairs.forget_outdated_copies()
         items = [

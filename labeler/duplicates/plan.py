@@ -208,7 +208,7 @@ def make_plan(pairs: Pairs) -> DuplicatePlan:
 
 
 class _Planner:
-    def __init__(self, pairs: Pairs) -> None:
+    def __init__(self, pairs: Pairs):
         self._pairs, self._plan = pairs, DuplicatePlan()
         self._by_person = pairs.get_human_verdicts()
         same = {(pair.a, pair.b): pair for pair in pairs.list_same()}

@@ -52,7 +52,7 @@ class CardFacts:
     of the tables for `datasets`.
     """
 
-    def __init__(self, options: ExportOptions, undecided: int = 0) -> None:
+    def __init__(self, options: ExportOptions, undecided: int = 0):
         self.options, self.undecided = options, undecided
         self.copies: Counter[str] = Counter()
         self.items = self.unknown = self.ai_generated = self.with_gps = self.rotated_by_exif = 0

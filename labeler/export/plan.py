@@ -351,7 +351,7 @@ class UniquePaths:
     Paths are compared without case, as some file systems do, and with `by_stem` without extension.
     """
 
-    def __init__(self, by_stem: bool) -> None:
+    def __init__(self, by_stem: bool):
         self._by_stem = by_stem
         self._used: set[str] = set()
 

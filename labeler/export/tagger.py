@@ -35,7 +35,7 @@ _FIX = "use a WD tagger, such as hub:SmilingWolf/wd-vit-tagger-v3/model.onnx"
 class Tagger:
     """A network, and the names of the tags that it predicts."""
 
-    def __init__(self, name: str, model: bytes, table: str) -> None:
+    def __init__(self, name: str, model: bytes, table: str):
         """Load the network. Raises `UsageError` for one of another form."""
         rows = list(csv.DictReader(table.splitlines()))
         if not rows or not {"name", "category"} <= set(rows[0]):

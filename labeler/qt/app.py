@@ -17,7 +17,7 @@ SIGNAL_POLL_MS = 250
 class CtrlC(QObject):
     """Closes all windows on Ctrl-C as their close button does."""
 
-    def __init__(self, application: QApplication) -> None:
+    def __init__(self, application: QApplication):
         super().__init__(application)
         self.pressed, self._before = False, signal.getsignal(signal.SIGINT)
         if self._before is not signal.default_int_handler:

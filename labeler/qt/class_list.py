@@ -71,7 +71,7 @@ class ClassListRow:
 class ClassListModel(QAbstractListModel):
     """Follows the worker; keys change only when a person changes them."""
 
-    def __init__(self, worker: SessionWorker, parent: QObject | None) -> None:
+    def __init__(self, worker: SessionWorker, parent: QObject | None):
         super().__init__(parent)
         self.worker = worker
         self._rows: list[ClassListRow] = []
@@ -176,9 +176,7 @@ FIRST_PLACE = Place.REJECT.target
 class ClassListDelegate(QStyledItemDelegate):
     """Paints one row: its key, a portrait, its name and its count."""
 
-    def __init__(
-        self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListView
-    ) -> None:
+    def __init__(self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListView):
         super().__init__(parent)
         self._classes, self._thumbs, self._list = model, thumbs, parent
 
@@ -294,7 +292,7 @@ class ClassListView(QListView):
     drop_row, drop_text = -1, ""
     """The row under a drag, and its text."""
 
-    def __init__(self, model: ClassListModel, thumbs: ThumbnailLoader) -> None:
+    def __init__(self, model: ClassListModel, thumbs: ThumbnailLoader):
         super().__init__()
         self.setModel(model)
         self.setItemDelegate(ClassListDelegate(model, thumbs, self))
@@ -440,7 +438,7 @@ class ClassPanel(QWidget):
     selected = Signal(str)
     name_entered = Signal(str)
 
-    def __init__(self, worker: SessionWorker, thumbs: ThumbnailLoader) -> None:
+    def __init__(self, worker: SessionWorker, thumbs: ThumbnailLoader):
         super().__init__()
         self.model = ClassListModel(worker, self)
         self.list = ClassListView(self.model, thumbs)

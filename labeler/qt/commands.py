@@ -60,7 +60,7 @@ class CommandQueue(QObject):
     ended = Signal(list, object)
     emptied = Signal()
 
-    def __init__(self, parent: QObject, *, low_priority: bool = False) -> None:
+    def __init__(self, parent: QObject, *, low_priority: bool = False):
         super().__init__(parent)
         self.pending: list[list[str]] = []
         self.process: QProcess | None = None

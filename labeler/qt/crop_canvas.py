@@ -132,7 +132,7 @@ HANDLE_HALF_SIDE = 5
 class BoxHandle(QGraphicsItem):
     """A handle of `HANDLES`; equally large at every zoom."""
 
-    def __init__(self, number: int, box: QGraphicsItem) -> None:
+    def __init__(self, number: int, box: QGraphicsItem):
         super().__init__(box)
         self.number = number
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIgnoresTransformations)
@@ -153,7 +153,7 @@ class BoxHandle(QGraphicsItem):
 class BoxItem(QGraphicsItem):
     """A box with its label; if selected, with handles and above the others."""
 
-    def __init__(self, draft: BoxDraft) -> None:
+    def __init__(self, draft: BoxDraft):
         super().__init__()
         self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIsSelectable)
         self._handles = [BoxHandle(number, self) for number in range(len(HANDLES))]
@@ -244,7 +244,7 @@ class CropCanvas(QGraphicsView):
     keyed = Signal(str)
     commanded = Signal(CropCommand)
 
-    def __init__(self, worker: SessionWorker) -> None:
+    def __init__(self, worker: SessionWorker):
         super().__init__()
         self.codes = ClassKeyReader(worker, self)
         self.image, self.image_size, self.placeholder = QPixmap(), (1, 1), ""

@@ -92,7 +92,7 @@ class BackgroundImport(QObject):
     changed = Signal()
     images_added = Signal()
 
-    def __init__(self, worker: SessionWorker) -> None:
+    def __init__(self, worker: SessionWorker):
         super().__init__(worker)
         self._worker, self.queue = worker, CommandQueue(self)
         self._reset()
@@ -214,7 +214,7 @@ class BackgroundImport(QObject):
 class ImportBar(QFrame):
     """Progress and result of an import, below the class list, where it moves no face."""
 
-    def __init__(self, imports: BackgroundImport) -> None:
+    def __init__(self, imports: BackgroundImport):
         super().__init__()
         self._import = imports
         self.text, self.bar = plain_label(), QProgressBar(textVisible=False)
@@ -339,7 +339,7 @@ SITES = ("bing", "flickr", "google", "pixiv")
 class CommandDialog(QDialog):
     """Base of dialogs that ask what to import and what becomes a tile; a button starts it."""
 
-    def __init__(self, parent: QWidget, title: str, start: str) -> None:
+    def __init__(self, parent: QWidget, title: str, start: str):
         super().__init__(parent)
         self.setWindowTitle(title)
         standard = QDialogButtonBox.StandardButton
@@ -376,9 +376,7 @@ class ImportDialog(CommandDialog):
     `label` is the weak label of all files.
     """
 
-    def __init__(
-        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None
-    ) -> None:
+    def __init__(self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None):
         super().__init__(parent, self.tr("Import"), self.tr("Import"))
         self.summary = plain_label(self.tr("Scanning files…"))
         self.names = QCheckBox(self.tr("Folder names are class names"))
@@ -460,7 +458,7 @@ class ImportDialog(CommandDialog):
 class SearchDialog(CommandDialog):
     """Asks for what to search, where, and how many images."""
 
-    def __init__(self, parent: QWidget) -> None:
+    def __init__(self, parent: QWidget):
         super().__init__(parent, self.tr("Search a site"), self.tr("Search"))
         self.words, self.site = QLineEdit(), QComboBox()
         self.limit = QSpinBox(minimum=1, maximum=MAX_LIMIT, value=DEFAULT_LIMIT)
@@ -495,7 +493,7 @@ class FileDropHandler(QObject):
     Files can be dropped anywhere on the window; a hint says so while they are held over it.
     """
 
-    def __init__(self, window: QWidget, worker: SessionWorker, imports: BackgroundImport) -> None:
+    def __init__(self, window: QWidget, worker: SessionWorker, imports: BackgroundImport):
         super().__init__(window)
         self._window, self._worker, self._import = window, worker, imports
         self.dialog: CommandDialog | None = None
@@ -582,7 +580,7 @@ class FileDropHandler(QObject):
 class AddButton(QToolButton):
     """Button with a menu to choose files or a folder to import, or to search a site."""
 
-    def __init__(self, drops: FileDropHandler) -> None:
+    def __init__(self, drops: FileDropHandler):
         super().__init__()
         self.setText(self.tr("Add") + " ▾")  # Qt would paint its own arrow over the text
         self.setToolTip(self.tr("Import images, videos or folders; or drop them on the window"))

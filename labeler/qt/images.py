@@ -46,7 +46,7 @@ class ThumbnailLoader(QObject):
     ready = Signal(str)
     _loaded = Signal(object, object)
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset):
         super().__init__()
         cache = dataset.cache
         self._files = ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache))
@@ -179,7 +179,7 @@ MAX_UNBROKEN_LETTERS = 8
 class SampleImage(QWidget):
     """One region of an image, with an optional box; `shape` is the height per width."""
 
-    def __init__(self, thumbs: ThumbnailLoader, shape: float, name: str) -> None:
+    def __init__(self, thumbs: ThumbnailLoader, shape: float, name: str):
         super().__init__()
         self._thumbs, self._shape = thumbs, shape
         self._region: SampleRegion | None = None
@@ -224,7 +224,7 @@ class SampleImage(QWidget):
 class DetailPanel(QWidget):
     """Shows the face that is pointed at, after a short delay so that sweeping does not flicker."""
 
-    def __init__(self, thumbs: ThumbnailLoader) -> None:
+    def __init__(self, thumbs: ThumbnailLoader):
         super().__init__()
         self._face = SampleImage(thumbs, SQUARE, self.tr("Enlarged face"))
         self._frame = SampleImage(thumbs, WIDE, self.tr("Full image"))

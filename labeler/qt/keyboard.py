@@ -61,7 +61,7 @@ def _character(event: QKeyEvent, allowed: str) -> str:
 class ClassKeyReader(QObject):
     """Reads class keys; `read` remembers the `first` key of a two-key code."""
 
-    def __init__(self, worker: SessionWorker, widget: QWidget) -> None:
+    def __init__(self, worker: SessionWorker, widget: QWidget):
         super().__init__(widget)
         self._worker = worker
         widget.installEventFilter(self)
@@ -134,7 +134,7 @@ class InputFilter(QObject):
     touched = Signal()
     typed_name = Signal()
 
-    def __init__(self, window: QWidget, is_key: Callable[[str], bool]) -> None:
+    def __init__(self, window: QWidget, is_key: Callable[[str], bool]):
         super().__init__(window)
         self._window, self._is_key = window, is_key
         self._letters, self._typed_at = "", 0
@@ -263,7 +263,7 @@ WIDTH_EM = 80
 class ShortcutsPopup(QFrame):
     """Popup with all shortcuts in the middle of the window; any key or click closes it."""
 
-    def __init__(self, window: QWidget) -> None:
+    def __init__(self, window: QWidget):
         super().__init__(window, Qt.WindowType.Popup)
         self._owner = window
         self.setFrameShape(QFrame.Shape.Box)

@@ -34,7 +34,7 @@ class Welcome(QDialog):
 
     opened = Signal(object, object)
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path):
         super().__init__()
         self.folder = folder.resolve()
         self.setWindowTitle(self.tr("Gleanset labeler"))
@@ -103,7 +103,7 @@ class Welcome(QDialog):
 class Program(QObject):
     """Opens the window of a dataset, or the welcome dialog for a folder without one."""
 
-    def __init__(self, application: QApplication) -> None:
+    def __init__(self, application: QApplication):
         super().__init__(application)
         self.window: LabelerWindow | None = None
         self.welcome: Welcome | None = None

@@ -40,7 +40,7 @@ class BackgroundTask(QObject):
     progressed = Signal(int)
     _returned = Signal(object, object)
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path):
         super().__init__()
         self._root, self._ended = root, threading.Event()
         self._thread: threading.Thread | None = None
@@ -131,7 +131,7 @@ class SessionWorker(QObject):
     save_delayed = Signal(str)
     _answered = Signal(object)
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path):
         super().__init__()
         self.root = root
         self.progress: SortingProgress | None = None
@@ -379,7 +379,7 @@ class EmbeddingTask(QObject):
 
     left = Signal(int)
 
-    def __init__(self, worker: SessionWorker) -> None:
+    def __init__(self, worker: SessionWorker):
         super().__init__(worker)
         self._task = worker.create_task()
         self._task.progressed.connect(self.left)

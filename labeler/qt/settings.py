@@ -36,7 +36,7 @@ TITLE_BAR_HEIGHT = 40
 class WindowState:
     """State of the windows of one dataset; all datasets share the size and the splitters."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path):
         self._settings = QSettings()
         # A path may contain characters that a key may not.
         path = str(root.absolute()).encode("utf-8", "backslashreplace")
@@ -63,7 +63,7 @@ class WindowState:
 class SettingsDialog(QDialog):
     """Language, colours and key hints of all windows."""
 
-    def __init__(self, parent: QWidget) -> None:
+    def __init__(self, parent: QWidget):
         super().__init__(parent)
         self._window = parent
         self.setWindowTitle(self.tr("Settings"))

@@ -49,7 +49,7 @@ class MessageBar(QStatusBar):
     Long messages are shown in full as its tooltip.
     """
 
-    def __init__(self, worker: SessionWorker) -> None:
+    def __init__(self, worker: SessionWorker):
         super().__init__()
         self.sorted, self.saved = QLabel(), QLabel()
         self.undo = QToolButton(autoRaise=True)
@@ -133,7 +133,7 @@ class Learning(QObject):
 
     reported = Signal(str, str)
 
-    def __init__(self, worker: SessionWorker) -> None:
+    def __init__(self, worker: SessionWorker):
         super().__init__(worker)
         self._worker = worker
         self.active = self.has_model = False
@@ -241,7 +241,7 @@ def _learn(dataset: Dataset, task: BackgroundTask) -> LearningResult:
 class LearningButton(QToolButton):
     """Shows in one line what is computed; a click switches suggestion updates on or off."""
 
-    def __init__(self, learning: Learning, worker: SessionWorker) -> None:
+    def __init__(self, learning: Learning, worker: SessionWorker):
         super().__init__(autoRaise=True)
         self._report, self._left = (self.tr("Suggestion updates off"), ""), 0
         self.hide()

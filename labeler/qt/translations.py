@@ -47,7 +47,7 @@ class Words(QTranslator):
     are_images = False
     """Whether the samples of the dataset are whole images."""
 
-    def __init__(self, language: str, parent: QObject | None) -> None:
+    def __init__(self, language: str, parent: QObject | None):
         super().__init__(parent)
         catalogue, image_words = WORDS / f"{language}.toml", IMAGE_WORDS.read_text(encoding="utf-8")
         text = "" if language == ENGLISH else catalogue.read_text(encoding="utf-8")

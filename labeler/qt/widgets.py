@@ -173,7 +173,7 @@ class KeyHints(QLabel):
     applies = True
     """Whether the view has something to act on."""
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str = ""):
         super().__init__(text)
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setFixedHeight(round(self.fontMetrics().height() * 1.9))
@@ -303,7 +303,7 @@ _MARGIN = 6
 class HintedField(QLineEdit):
     """Line edit with a hint behind the text."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.hint = QLabel(self)
         self.hint.setForegroundRole(QPalette.ColorRole.PlaceholderText)
@@ -341,7 +341,7 @@ class NameField(HintedField):
     focused = Signal()
     unfocused = Signal()
 
-    def __init__(self, worker: SessionWorker) -> None:
+    def __init__(self, worker: SessionWorker):
         super().__init__()
         self._worker = worker
         self._names: Sequence[KnownName] = ()

@@ -46,7 +46,7 @@ class CloseRequest(QObject):
     `flush` passes unsaved changes to the worker.
     """
 
-    def __init__(self, window: QWidget, worker: SessionWorker, flush: Callable[[], object]) -> None:
+    def __init__(self, window: QWidget, worker: SessionWorker, flush: Callable[[], object]):
         super().__init__(window)
         self._window, self._worker, self._flush = window, worker, flush
         self._error_count = 0
@@ -95,7 +95,7 @@ TINY_WIDTH = 800  # below it the names of tabs are cut; above it the panels give
 class LabelerWindow(QMainWindow):
     """The window of one dataset. `view` is by default the last one shown."""
 
-    def __init__(self, root: Path, view: str | None = None) -> None:
+    def __init__(self, root: Path, view: str | None = None):
         super().__init__()
         self.shown_name = ""
         with Dataset.open(root) as dataset:  # raises at once if it cannot be opened

@@ -54,7 +54,7 @@ class ClassKeys:
     `assign` only reads: keys that it assigns are written by the next `save`.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset):
         self._dataset = dataset
         self._keys: dict[str, str] = dict(self._settings().keys)
 

@@ -64,7 +64,7 @@ class Pages:
     that are measured first would mix several people.
     """
 
-    def __init__(self, session: SortingSession) -> None:
+    def __init__(self, session: SortingSession):
         self._session = session
         self._queue = SortingQueue(session.dataset.db)
         self._skipped: set[int] = set()

@@ -97,7 +97,7 @@ def predict_from_hint(hint: str | None) -> ClassPrediction:
 class Predictor:
     """Predicts the classes of the samples of one session."""
 
-    def __init__(self, session: SortingSession) -> None:
+    def __init__(self, session: SortingSession):
         self._session, self._db = session, session.dataset.db
         self._queue = SortingQueue(self._db)
         self.spaces = SimilaritySpaces(session.dataset)

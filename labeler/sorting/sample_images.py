@@ -37,7 +37,7 @@ def whole_image(region: SampleRegion) -> SampleRegion:
 class ThumbnailCache:
     """Reads thumbnails, and creates missing ones. Safe to use from several threads."""
 
-    def __init__(self, cache: Path, originals: Store, crops: Store) -> None:
+    def __init__(self, cache: Path, originals: Store, crops: Store):
         self._folder, self._originals = cache / "thumbs", originals
         self._crops = crops
 

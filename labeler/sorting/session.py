@@ -50,7 +50,7 @@ class History:
     windows are never undone blindly, and steps of automatic stages are on no stack.
     """
 
-    def __init__(self, steps: Iterable[StepRow]) -> None:
+    def __init__(self, steps: Iterable[StepRow]):
         self.last = 0
         self.steps: dict[int, HistoryStep] = {}
         self._undo: list[HistoryStep] = []
@@ -174,7 +174,7 @@ class SortingSession:
     Samples are referred to by their ids (rows of the catalogue); only the journal has their keys.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
+    def __init__(self, dataset: Dataset):
         self.dataset = dataset
         self.tiles = SampleTiles(dataset.db)
         self.changes = Changes(dataset.db)

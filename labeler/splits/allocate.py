@@ -35,7 +35,7 @@ class PlaceableGroup(NamedTuple):
 class PartTable:
     """Target and current samples of each class (key) in each part (index)."""
 
-    def __init__(self, want: Mapping[str, Sequence[float]]) -> None:
+    def __init__(self, want: Mapping[str, Sequence[float]]):
         self.want = want
         self._excess: list[float] = [-sum(targets) for targets in zip(*want.values(), strict=True)]
         self.have = {label: [0] * len(self._excess) for label in want}

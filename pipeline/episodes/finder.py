@@ -173,7 +173,7 @@ SearchFrame = Callable[[Pixels], Future[list[DetectedFace]]]
 class ShotFrame:
     """Frame of a shot, whose faces are searched or followed; positions are in the reduced frame."""
 
-    def __init__(self, candidate: FrameCandidate, side: int) -> None:
+    def __init__(self, candidate: FrameCandidate, side: int):
         self.candidate = candidate
         self.grey = candidate.frame.reduce_grey(side)
         self.small = _reduce_for_changes(self.grey)
@@ -240,7 +240,7 @@ class FaceFinder:
     `search` starts the search of a frame, reduced to `side` pixels.
     """
 
-    def __init__(self, search: SearchFrame, side: int = SEARCH_SIDE) -> None:
+    def __init__(self, search: SearchFrame, side: int = SEARCH_SIDE):
         self._search, self._side = search, side
         self._frames: list[ShotFrame] = []
 

@@ -24,6 +24,7 @@ from gleanset.db.faces import Tracks
 from gleanset.images.cropping import FaceCropper
 from gleanset.images.decode import decode
 from gleanset.records import Face, FollowedFace, Measured, Origin
+from gleanset.work.pool import Processes
 from gleanset.work.progress import Progress
 from harvest.frames import FrameHarvest
 from harvest.results import FramesResult
@@ -96,7 +97,7 @@ class FaceChooser(FrameChooser):
         threshold: float,
         side: int,
         limit: int | None,
-    ) -> None:
+    ):
         super().__init__(limit)
         self._search, self._cutter, self._per_track = search, cutter, per_track
         self._threshold, self._side = threshold, side
@@ -287,7 +288,7 @@ def harvest_episodes(
 
     faces = dataset.faces.count()
     tracks = Tracks(dataset.db).count()
-    with dataset.workers(workers).pool(FrameSearch(follower.detector)) as pool:
+    with Processes(workers).pool(FrameSearch(follower.detector)) as pool:
         # Starts the workers now, in the main thread, which alone can be interrupted.
         pool.submit(np.zeros((32, 32, 3), np.uint8)).result()
         harvested = harvest(replace(follower, search=pool.submit))

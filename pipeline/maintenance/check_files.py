@@ -90,7 +90,7 @@ def collect_garbage(dataset: Dataset, older_than: float, *, simulate: bool) -> G
 class _GarbageCollector:
     """Finds garbage of each kind and removes it under the lock that guards it."""
 
-    def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool) -> None:
+    def __init__(self, dataset: Dataset, older_than: float, *, simulate: bool):
         self._dataset = dataset
         self._maintenance = Maintenance(dataset.db)
         self._older_than, self._simulate = older_than, simulate

@@ -81,7 +81,7 @@ class BatchHardObjective:
     by cross entropy of the similarities and recall@1.
     """
 
-    def __init__(self, margin: float, gallery: LabelledSamples, classes: int) -> None:
+    def __init__(self, margin: float, gallery: LabelledSamples, classes: int):
         # Imported here, so that using a trained run does not need it.
         from pytorch_metric_learning.losses import TripletMarginLoss
         from pytorch_metric_learning.miners import BatchHardMiner

@@ -90,7 +90,7 @@ class InferenceNet(nn.Module):
     cosine similarity to its images (N x classes x K).
     """
 
-    def __init__(self, run: RunEngine) -> None:
+    def __init__(self, run: RunEngine):
         super().__init__()
         net = build_net(run.settings, len(run.facts.classes), run.net.backbone)
         if isinstance(run.net.head, GalleryHead):
@@ -129,7 +129,7 @@ class InferenceNet(nn.Module):
 class MembershipNet(nn.Module):
     """`ClassMembership` as a module: from embeddings (N x D) to probabilities (N)."""
 
-    def __init__(self, membership: ClassMembership) -> None:
+    def __init__(self, membership: ClassMembership):
         super().__init__()
         self.identity = membership.identity
         for name, value in membership.state.items():

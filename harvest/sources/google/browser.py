@@ -89,7 +89,7 @@ class GoogleBrowser:
     if it does not start, `Unreachable` when a page cannot be loaded or the browser is gone.
     """
 
-    def __init__(self, settings: Mapping[str, str], wait: Callable[[float], bool]) -> None:
+    def __init__(self, settings: Mapping[str, str], wait: Callable[[float], bool]):
         self._wait = wait
         self._options = _options(settings)
         driver = find_driver(settings["chromedriver"], self._options)
@@ -345,7 +345,7 @@ def make_browser_folder() -> str:
 class SupervisedDriver(Service):
     """chromedriver under its supervisor, with every file of the browser in one folder."""
 
-    def __init__(self, driver: str, folder: str) -> None:
+    def __init__(self, driver: str, folder: str):
         is_supervised = os.name == "posix"
         self._prefix = ["-I", str(_SUPERVISOR), folder, driver] if is_supervised else []
         homes = dict.fromkeys(("TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"), folder)

@@ -138,7 +138,7 @@ class Google(Source):
 
     def __init__(
         self, first: float = _FIRST_QUIET_SECONDS, next_quiet: float = _MORE_QUIET_SECONDS
-    ) -> None:
+    ):
         self._first_quiet, self._more_quiet = first, next_quiet
 
     def check_ready(self, settings: Mapping[str, str]) -> None:

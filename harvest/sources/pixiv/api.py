@@ -114,7 +114,7 @@ class PixivApi:
     constructor `MissingComponent` without pixivpy3.
     """
 
-    def __init__(self, endpoints: Endpoints, client: Client, token: str, pace: float) -> None:
+    def __init__(self, endpoints: Endpoints, client: Client, token: str, pace: float):
         with required_package("Pixiv", "pip install pixivpy3"):
             from pixivpy3 import AppPixivAPI
         self._app = AppPixivAPI

@@ -92,7 +92,7 @@ class Pixiv(Source):
         ),
     )
 
-    def __init__(self, pace: float = _PACE_SECONDS) -> None:
+    def __init__(self, pace: float = _PACE_SECONDS):
         self._pace = pace
         self._lock = Lock()
 

@@ -80,7 +80,7 @@ class GestureView(TileView):
     page_key = Signal(str)
     menu_asked = Signal(list, QPoint)
 
-    def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
+    def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker):
         super().__init__(model, thumbs)
         self.codes, self.worker = ClassKeyReader(worker, self), worker
         self.is_composing = self.is_point_held = False

@@ -114,7 +114,7 @@ def _fit_lines(counts: Sequence[int], width: int, cell: int) -> int:
 class GridLayout:
     """The positions of all tiles for one width and one tile size."""
 
-    def __init__(self, sections: Sequence[Section], width: int, side: int) -> None:
+    def __init__(self, sections: Sequence[Section], width: int, side: int):
         self.placed: list[PlacedSection] = []
         self.count, self.height = 0, GAP
         for shares_shelf, run in groupby(sections, lambda section: section.shares_shelf):

@@ -70,7 +70,7 @@ class TileModel(QAbstractListModel):
     replaced = Signal()
     """Emitted before other samples are shown, while rows still refer to the previous ones."""
 
-    def __init__(self, worker: SessionWorker, parent: QObject | None) -> None:
+    def __init__(self, worker: SessionWorker, parent: QObject | None):
         super().__init__(parent)
         self._worker = worker
         self._ids: Sequence[int] = ()

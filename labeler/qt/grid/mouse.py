@@ -23,7 +23,7 @@ DRAG_OFFSET = 14
 class TileMimeData(QMimeData):
     """Dragged samples by their ids."""
 
-    def __init__(self, ids: Sequence[int]) -> None:
+    def __init__(self, ids: Sequence[int]):
         super().__init__()
         self.ids = ids
         self.setData(TILES_MIME, b"")
@@ -74,7 +74,7 @@ class TileMouse(QObject):
     moved_over = Signal(int)
     drags = False  # tiles of any window of the process
 
-    def __init__(self, view: TileView) -> None:
+    def __init__(self, view: TileView):
         super().__init__(view)
         self._view = view
         self._pressed_at, self._pressed_row = QPoint(), -1

@@ -199,7 +199,7 @@ class TileView(QListView):
     min_side, max_side = 48, 480
     """Of tiles, in logical pixels."""
 
-    def __init__(self, model: TileModel, thumbs: ThumbnailLoader) -> None:
+    def __init__(self, model: TileModel, thumbs: ThumbnailLoader):
         super().__init__()
         self.side, self.point = DEFAULT_SIDE, -1
         self._grid, self._thumbs = GridLayout((), 1, self.side), thumbs

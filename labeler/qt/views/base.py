@@ -83,7 +83,7 @@ class LabelerView(QWidget):
     shows_details = True
     """Whether the details panel is shown next to the view."""
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__()
         self.context, self.worker = context, context.worker
         self.home: QWidget = self
@@ -230,7 +230,7 @@ class Notice(NamedTuple):
 class EmptyNotice(QWidget):
     """Covers an empty view; the view below keeps the keys."""
 
-    def __init__(self, below: QAbstractScrollArea) -> None:
+    def __init__(self, below: QAbstractScrollArea):
         super().__init__(below.viewport())
         self._below, self._bars = below, below.verticalScrollBarPolicy()
         self.notice: Notice | None = None

@@ -53,7 +53,7 @@ class ClustersRefresh(QObject):
         rebuild: Callable[[SortingSession, ClassPage, int], ClassPage | None],
         show: Callable[[ClassPage], None],
         offer: Callable[[], None],
-    ) -> None:
+    ):
         super().__init__(grid)
         self._grid = grid
         self._worker = grid.worker
@@ -117,7 +117,7 @@ class ClassPagesView(PagedView):
     grid_class = PageGrid
     view: PageGrid
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self.page: ClassPage | None = None
         self._pages: Pages | None = None  # made and used on the worker's thread only

@@ -46,7 +46,7 @@ class CropSaving:
 
     def __init__(
         self, worker: SessionWorker, canvas: CropCanvas, show: Callable[[ImageBoxes], None]
-    ) -> None:
+    ):
         self._worker, self._canvas, self._show = worker, canvas, show
         self._keys: dict[int, str] = {}
         """The samples that boxes (by id) became, written on the worker's thread."""
@@ -127,7 +127,7 @@ class CropView(LabelerView):
 
     shows_details = False
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self.canvas, self.title = CropCanvas(self.worker), TitleLabel()
         self.selection_box, self.text = QComboBox(), QLineEdit(clearButtonEnabled=True)

@@ -98,7 +98,7 @@ class DuplicatesView(PagedView):
     view: DuplicateSetGrid
     can_label = False
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self.sets: list[DuplicateSet] = []
         self._choices: dict[tuple[int, ...], str] = {}

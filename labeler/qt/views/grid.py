@@ -38,7 +38,7 @@ class GridView(FilteredView):
     The title shows the current count, as the class list does. Undone faces return at once.
     """
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self.place = Place.QUEUE.target
         self._query = GridQuery(self.place)

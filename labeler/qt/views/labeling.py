@@ -50,7 +50,7 @@ class EnlargedFaceOverlay(QWidget):
     Class keys act on the face, whichever frame is shown.
     """
 
-    def __init__(self, view: GestureView) -> None:
+    def __init__(self, view: GestureView):
         super().__init__(view)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(self.tr("Face in its image"))
@@ -252,7 +252,7 @@ class LabelingView(LabelerView):
     grid_class: type[GestureView] = GestureView
     can_label = True
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self.model = TileModel(self.worker, self)
         self.view = self.grid_class(self.model, context.thumbs, self.worker)
@@ -501,7 +501,7 @@ class PagedView(LabelingView):
     A click excludes a tile instead of selecting it.
     """
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self.view.mouse.lifts = True
         self._shown_at, self._is_loading, self._is_refreshed = 0.0, False, False

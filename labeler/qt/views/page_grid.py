@@ -57,7 +57,7 @@ class PageGrid(GestureView):
     _highlighted = range(0)
     _swept_name: str | None = None
 
-    def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker) -> None:
+    def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker):
         super().__init__(model, thumbs, worker)
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
@@ -356,9 +356,7 @@ class PageNaming(QObject):
     it is for those pointed at (`is_for_faces`), in the field above them for the whole page.
     """
 
-    def __init__(
-        self, grid: PageGrid, header: PageHeader, name_page: Callable[[str], None]
-    ) -> None:
+    def __init__(self, grid: PageGrid, header: PageHeader, name_page: Callable[[str], None]):
         field = header.name
         super().__init__(field)
         self._grid = grid

@@ -156,7 +156,7 @@ class PageHeader(QWidget):
         file: Callable[[], object],
         skip: Callable[[], object],
         suggest_again: Callable[[], object],
-    ) -> None:
+    ):
         super().__init__()
         self.title, self.name = TitleLabel(), NameField(worker)
         self._announced = ""

@@ -43,7 +43,7 @@ class FilterBar(QWidget):
 
     changed = Signal()
 
-    def __init__(self, places: Choices = ()) -> None:
+    def __init__(self, places: Choices = ()):
         super().__init__()
         self._places = tuple(places) or ((self.tr("all"), None),)
         self._by_place = bool(places)
@@ -131,7 +131,7 @@ class FilteredView(LabelingView):
 
     bar: FilterBar
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self._request = 0
         self.title, self.filter_button = TitleLabel(), QToolButton()
@@ -203,7 +203,7 @@ class ReviewView(FilteredView):
     grid_class = ReviewGrid
     view: ReviewGrid
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self.bar, self.wall = FilterBar(), QComboBox()
         self.wall.addItem(self.tr("Doubtful labels"), "doubtful")

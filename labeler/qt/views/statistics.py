@@ -107,7 +107,7 @@ class StatisticsView(LabelerView):
 
     shows_details = False
 
-    def __init__(self, context: ViewContext) -> None:
+    def __init__(self, context: ViewContext):
         super().__init__(context)
         self.table, self.title = ClassTable(), TitleLabel()
         self._has_split, run = False, context.imports.run_command
