@@ -4,8 +4,6 @@ The only module of this package that starts processes. Both engines accept the s
 errors become a `MissingComponent` with a hint.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -12,8 +12,6 @@ opposite, `Literal` a choice, a tuple is repeatable, `str | tuple[str, ...]` tak
 texts, and a `dict` takes KEY=VALUE.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Iterator

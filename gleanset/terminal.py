@@ -89,17 +89,17 @@ def wrap(text: str, indent: str = "", max_width: int | None = None) -> list[str]
     return list(_fill_lines(list(parts), " ", indent, max_width))
 
 
-def wrap_named(name: str, text: str, indent: str = "", max_width: int | None = None) -> list[str]:
+def wrap_named(name: str, text: str, indent: str = "") -> list[str]:
     """Wrap `name: text`; a long path, URL or command gets a line of its own."""
-    max_width = get_line_width() if max_width is None else max_width
+    max_width = get_line_width()
     if count_columns(line := f"{indent}{name}: {text}") <= max_width:
         return [line]
     if _UNBREAKABLE.match(text) or count_columns(name) > max_width // 2:
         return [
             f"{indent}{truncate(name, max_width - len(indent) - 1)}:",
-            *wrap(text, indent + _INDENT, max_width),
+            *wrap(text, indent + _INDENT),
         ]
-    return wrap(f"{name}: {text}", indent, max_width)
+    return wrap(f"{name}: {text}", indent)
 
 
 def wrap_error(what: str, fix: str) -> list[str]:

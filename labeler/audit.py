@@ -28,7 +28,7 @@ from gleanset.records import SPLITS
 from gleanset.terminal import escape_name
 from gleanset.tree import summarize_ignored
 from gleanset.work.pool import Processes, run_batches
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.duplicates.candidates import CandidateSearch, make_batch, to_columns
 from labeler.duplicates.duplicate_sets import Pair, order_pair
 from labeler.duplicates.hashes import GREY_SIDE, compute_hashes
@@ -169,13 +169,12 @@ def find_leaks(
     dataset: Dataset | None = None,
     *,
     workers: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> Audit:
     """Compare all splits with each other; return the audit with its leaks and unreadable images.
 
     If all images are samples of `dataset`, its groups and earlier verdicts on pairs apply.
     """
-    progress = progress or Progress()
     images = audit.images
     with Processes(workers).keep(compare_files.__module__) as pool:
         digests, hashes = _hash_images(audit, pool, progress)

@@ -6,8 +6,6 @@ batched. One process is reserved for clients with quick requests, and if all pro
 long requests, the longest is aborted when such a client waits.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

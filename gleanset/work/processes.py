@@ -8,8 +8,6 @@ Ctrl-C reaches every process of a terminal, including a worker that is still sta
 ignore it yet; and a pool may end while a worker starts. Both would print a traceback.
 """
 
-from __future__ import annotations
-
 import gc
 import multiprocessing
 import os

@@ -14,7 +14,7 @@ from gleanset.errors import Unreadable
 from gleanset.operations import make_operation
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_batches
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.duplicates.candidates import (
     CandidateSearch,
     find_candidates_within,
@@ -53,11 +53,11 @@ class SearchCounts(NamedTuple):
 class DuplicateFinder:
     """Finds the duplicates of a dataset with `workers` processes (0: all cores)."""
 
-    def __init__(self, dataset: Dataset, *, workers: int = 0, progress: Progress | None = None):
+    def __init__(self, dataset: Dataset, *, workers: int = 0, progress: Progress = NO_PROGRESS):
         self._dataset = dataset
         self._hashes, self._pairs = ImageHashes(dataset.db), Pairs(dataset.db)
         self._processes = Processes(workers)
-        self._progress = progress or Progress()
+        self._progress = progress
 
     def count_hashed(self) -> int:
         """Return how many samples an earlier search has hashed."""

@@ -25,7 +25,7 @@ from gleanset.named_files import rejections_command, summarize_lines
 from gleanset.plugins import attribute_errors
 from gleanset.records import SPLITS, Rejection
 from gleanset.work.pool import Processes, run_over
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.duplicates.plan import conflicting_label_summary
 from labeler.export.descriptions import CardFacts, write_descriptions
 from labeler.export.formats.base import ENDING, ShardRecord
@@ -398,7 +398,7 @@ def export(
     options: ExportOptions | None = None,
     *,
     workers: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> ExportResult:
     """Write an export next to `target`, swap it in once it is complete, and return the counts.
 
@@ -407,7 +407,6 @@ def export(
     """
     options = options or ExportOptions()
     target = resolve_target(target)
-    progress = progress or Progress()
     if options.form.check is not None:
         with attribute_errors("exports", options.format):
             options.form.check()

@@ -32,7 +32,7 @@ from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rectan
 from gleanset.source_table import SourceTables, summarize_unmatched
 from gleanset.tree import summarize_ignored
 from gleanset.work.pool import Processes, run_over
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.export.tree import read_marker
 from labeler.importing.labelled import FRACTIONS, Frame, LabelledFiles, LabelledImage, SourceInfo
 from labeler.importing.licence_files import read_licence_files
@@ -160,7 +160,7 @@ def import_labelled(
     request: ImportRequest,
     *,
     simulate: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> ImportResult | MovesResult:
     """Import labelled images as one step that can be undone; return the counts.
 
@@ -206,7 +206,7 @@ def import_labelled(
             dataset.rejections.add(Rejection(STAGE, name, "cannot be read", str(error.strerror)))
         for name in collections if licence_texts else ():
             dataset.images.set_collection_licence(name, "\n\n".join(licence_texts.values()))
-        counts = _import_images(dataset, request, files, origins, groups, progress or Progress())
+        counts = _import_images(dataset, request, files, origins, groups, progress)
         result = result.with_facts(counts)
     return result.with_facts(_unused_summary(files) | groups.summary())
 

@@ -17,7 +17,7 @@ from gleanset.command_result import CommandResult
 from gleanset.db.regions import FLAGS, PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
 from gleanset.work.pool import Processes, run_batches
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.quality.due_samples import VERSION, due_samples
 from labeler.sample_pixels import SampleFile, read_pixels
 
@@ -97,7 +97,7 @@ class QualityCounts(CommandResult):
 
 
 def assess_quality(
-    dataset: Dataset, *, workers: int = 0, progress: Progress | None = None
+    dataset: Dataset, *, workers: int = 0, progress: Progress = NO_PROGRESS
 ) -> QualityCounts:
     """Measure samples that have no measures of their present region.
 
@@ -111,7 +111,7 @@ def assess_quality(
     with dataset.stage(STAGE):
         total = qualities.count_missing(VERSION)
         batches = run_batches(measure_sample, due_items, Processes(workers)) if total else ()
-        for batch in (progress or Progress()).batches(batches, "measuring", total, " samples"):
+        for batch in progress.batches(batches, "measuring", total, " samples"):
             measured = [(o.item[0], o.result) for o in batch if o.result is not None]
             with dataset.db.transaction():
                 qualities.save(measured, VERSION)

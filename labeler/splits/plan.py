@@ -29,7 +29,7 @@ from gleanset.named_files import (
 )
 from gleanset.records import SPLITS
 from gleanset.settings import SplitSettings
-from gleanset.work.progress import Progress
+from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import conflicting_label_summary, find_conflicting_samples
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
@@ -260,7 +260,7 @@ def split_dataset(
     settings: SplitSettings,
     *,
     simulate: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> SplitResult:
     """Search labelled samples for copies, split, and return the result.
 

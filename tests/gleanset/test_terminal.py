@@ -45,9 +45,13 @@ def test_wrap_breaks_at_spaces() -> None:
         "C:\\Users\\a b\\a long folder\\report.html",
     ],
 )
-def test_wrap_named_keeps_paths_and_commands_whole(text: str) -> None:
-    assert wrap_named("next", text, max_width=30) == ["next:", f"  {text}"]
-    assert wrap_named("next", text, max_width=99) == [f"next: {text}"]
+def test_wrap_named_keeps_paths_and_commands_whole(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert wrap_named("next", text) == ["next:", f"  {text}"]
+    monkeypatch.setenv("COLUMNS", "99")
+    assert wrap_named("next", text) == [f"next: {text}"]
 
 
 def test_format_result_nests_sections_and_keeps_first_zero() -> None:

@@ -129,5 +129,5 @@ def test_commands_print(state: str, states: States, snapshot: SnapshotAssertion)
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.parametrize("state", WITH_WORK)
-def test_commands_that_work_long_advise_what_works(state: str, states: States) -> None:
+def test_advice_of_slow_commands_works(state: str, states: States) -> None:
     run_all(list_commands(state, slow=True), state, states, None)
