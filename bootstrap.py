@@ -53,7 +53,7 @@ TEST_ONLY = {
 HEADLESS_BROWSER = {"chromium-headless-shell": "chromium-headless-shell"}
 OPTIONAL_PACKAGES = {"demo": {}, "install": OPTIONAL, "test": OPTIONAL | TEST_ONLY}
 # What each command installs. Each includes everything that the ones before it install.
-EXTRAS = {"demo": ".[train,web]", "install": ".[all]", "test": ".[all,docs]"}
+EXTRAS = {"demo": ".[train,web]", "install": ".[all]", "test": ".[all,docs,tensorboard]"}
 # A file system in memory, and what the tests of all processes may write there at the same time.
 MEMORY_FOLDER = "/dev/shm"
 MAX_TEST_BYTES = 6 * 2**30

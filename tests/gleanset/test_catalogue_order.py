@@ -229,7 +229,14 @@ def test_upgrade_keeps_all_rows(oldest: Path) -> None:
     kept = before.keys() & after.keys()
     assert all(len(before[name]) == len(after[name]) for name in kept)
     # Up to the first column that was added or dropped.
-    columns = {"origin": 20, "sample": 18, "class": 2, "sorting_note": 3, "label_issue": 7}
+    columns = {
+        "origin": 20,
+        "sample": 18,
+        "class": 2,
+        "sorting_note": 3,
+        "label_issue": 7,
+        "pair": 8,
+    }
     for name, number in columns.items():
         before[name] = [row[:number] for row in before[name]]
         after[name] = [row[:number] for row in after[name]]

@@ -37,7 +37,7 @@ def test_val_is_split_off_by_group(dataset: Dataset) -> None:
     before = find_examples(dataset)
     after, message = ensure_val(before, 0)
     assert "val is empty" in message
-    assert "labeler split --ratio" in message
+    assert "are used as val" in message
     train, val = after.splits["train"], after.splits["val"]
     assert sorted(s.key for s in (*train, *val)) == sorted(s.key for s in before.splits["train"])
     groups = before.groups

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from tools_for_tests import Ran, run_here
 
+from baseline.data.runs import SETTINGS, WEIGHTS
 from baseline.data.samples import find_examples
 from baseline.evaluation.compare import compare
 from baseline.evaluation.decision_rule import (
@@ -119,8 +120,10 @@ def test_compare_command(dataset: Dataset) -> None:
 
     assert compare_runs().code == 3
     fill(dataset, CLASSES)
-    make_evaluated_run(dataset, "one")
-    make_evaluated_run(dataset, "two", seed=5)
+    for name, seed in (("one", 0), ("two", 5)):
+        folder, _ = make_evaluated_run(dataset, name, seed=seed)
+        for file in (SETTINGS, WEIGHTS):
+            (folder / file).touch()
     done = compare_runs().checked()
     assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == ["run", "one", "two"]
     assert "by test makes its accuracy too optimistic" in done.stderr
