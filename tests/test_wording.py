@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.code_measures import PACKAGES
+
 ROOT = Path(__file__).resolve().parent.parent
 # Pronouns, participles and adverbs that are the whole name of something.
 WHOLE_NAMES = re.compile(
@@ -44,16 +46,7 @@ TEST_WORDS = re.compile(
 # Names in texts: in backticks, in braces, or described in a list of fields.
 IDENTIFIERS = re.compile(r"`[^`]*`|\{[^}]*\}|^ +[\w, ]+ : ", re.MULTILINE)
 CODE = re.compile(r"```.*?```|`[^`]*`|^    .*$", re.DOTALL | re.MULTILINE)
-PRODUCT = (
-    "gleanset",
-    "curation",
-    "harvest",
-    "facecrop",
-    "labeler",
-    "baseline",
-    "pipeline",
-    "webapp",
-)
+PRODUCT = PACKAGES
 OTHERS = ("benchmarks", "datasets", "docker", "docs", "tools")
 EXCEPTIONS = frozenset(
     {

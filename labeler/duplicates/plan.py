@@ -134,7 +134,7 @@ class DuplicateResult(CommandResult, kw_only=True):
     def summary(self) -> dict[str, Any]:
         """Return one line for all duplicates, then what changed and what needs a decision."""
         compared = count((self.looked_at or 0) + self.looked_at_before, "sample")
-        found = f"{self.set_aside:,} in {count(self.groups, 'set')}" if self.groups else "none"
+        duplicates = f"{self.set_aside:,} in {count(self.groups, 'set')}" if self.groups else "none"
         details = {
             "labels moved": self.labels_moved,
             "labels withdrawn": self.labels_taken_back,
@@ -144,7 +144,7 @@ class DuplicateResult(CommandResult, kw_only=True):
             "unreadable": self.unreadable,
         }
         return {
-            "duplicates": f"{found} ({compared} compared)",
+            "duplicates": f"{duplicates} ({compared} compared)",
             **{name: number for name, number in details.items() if number},
             "labels changed": self.labels_changed,
             "labelled differently": self.labelled_differently,

@@ -12,21 +12,12 @@ from tools_for_tests import ROOT
 from gleanset import errors
 from gleanset.cli import HELP
 from gleanset.errors import GleansetError, UsageError
+from tools.code_measures import PACKAGES
 from tools.command_reference import GROUPS
 
 PROGRAMS: dict[str, click.Command] = {
     str(module.commands.name): module.commands for module in GROUPS
 }
-PACKAGES = (
-    "gleanset",
-    "curation",
-    "harvest",
-    "facecrop",
-    "labeler",
-    "baseline",
-    "webapp",
-    "pipeline",
-)
 _COMMAND = re.compile(
     r"(?<![\w/.\[-])(gleanset|harvest|facecrop|labeler|baseline|webapp) (?=[a-z-])"
 )
