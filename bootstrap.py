@@ -53,7 +53,11 @@ TEST_ONLY = {
 HEADLESS_BROWSER = {"chromium-headless-shell": "chromium-headless-shell"}
 OPTIONAL_PACKAGES = {"demo": {}, "install": OPTIONAL, "test": OPTIONAL | TEST_ONLY}
 # What each command installs. Each includes everything that the ones before it install.
-EXTRAS = {"demo": ".[train,web]", "install": ".[all]", "test": ".[all,docs,tensorboard]"}
+EXTRAS = {
+    "demo": ".[train,web]",
+    "install": ".[all]",
+    "test": ".[all,docs,tensorboard]",
+}
 # A file system in memory, and what the tests of all processes may write there at the same time.
 MEMORY_FOLDER = "/dev/shm"
 MAX_TEST_BYTES = 6 * 2**30
@@ -69,12 +73,16 @@ def main() -> int:
         print(__doc__)
         return 0 if command in ("-h", "--help") else EXIT_USAGE
     if sys.version_info < (3, 11):  # noqa: UP036 - an older Python may run this file
-        print("Gleanset needs Python 3.11 or newer: sudo apt-get install python3.11-venv")
+        print(
+            "Gleanset needs Python 3.11 or newer: sudo apt-get install python3.11-venv"
+        )
         return EXIT_MISSING_COMPONENT
     if exit_code := install_system_packages(REQUIRED):
         return exit_code
     if install_system_packages(OPTIONAL_PACKAGES[command]):
-        print("continuing without them: only --source google, the page and the window need them")
+        print(
+            "continuing without them: only --source google, the page and the window need them"
+        )
     if exit_code := install_project(command):
         return exit_code
     if command == "demo":
@@ -114,14 +122,20 @@ def has_room_for_tests(folder: str) -> bool:
 
 def install_system_packages(packages: dict[str, str]) -> int:
     """Install missing packages as root on Debian; otherwise print the command that does."""
-    missing = sorted({package for name, package in packages.items() if not is_installed(name)})
+    missing = sorted(
+        {package for name, package in packages.items() if not is_installed(name)}
+    )
     if not missing:
         return 0
     install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
-    can_install = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
+    can_install = (
+        hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
+    )
     if can_install and run(["apt-get", "update", "-qq"]) == 0 and run(install) == 0:
         return 0
-    print("missing system packages; run this, then try again:\n  sudo", " ".join(install))
+    print(
+        "missing system packages; run this, then try again:\n  sudo", " ".join(install)
+    )
     return EXIT_MISSING_COMPONENT
 
 
@@ -141,14 +155,23 @@ def install_project(command: str) -> int:
     extras = EXTRAS[command]
     project_hash = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
     installed = STAMP.read_text().split() if STAMP.exists() else []
-    if any(f"{project_hash}:{EXTRAS[other]}" in installed for other in commands_including(command)):
+    if any(
+        f"{project_hash}:{EXTRAS[other]}" in installed
+        for other in commands_including(command)
+    ):
         return 0
     print_download_size()
-    if not (BIN / "python").exists() and (code := run([sys.executable, "-m", "venv", VENV])):
-        print("missing venv module; run this, then try again:\n  sudo apt-get install python3-venv")
+    if not (BIN / "python").exists() and (
+        code := run([sys.executable, "-m", "venv", VENV])
+    ):
+        print(
+            "missing venv module; run this, then try again:\n  sudo apt-get install python3-venv"
+        )
         return code
     tools = [] if command == "demo" else read_development_tools()
-    if code := install_packages(["--editable", extras, *tools], compile_all=command != "test"):
+    if code := install_packages(
+        ["--editable", extras, *tools], compile_all=command != "test"
+    ):
         return code
     STAMP.write_text(f"{project_hash}:{extras}\n")
     return 0
@@ -156,7 +179,10 @@ def install_project(command: str) -> int:
 
 def print_download_size() -> None:
     """Print the size of the download, and how to avoid the CUDA packages."""
-    print(f"installing into {VENV}: downloads about 1 GB, needs 3 GB of disk space", flush=True)
+    print(
+        f"installing into {VENV}: downloads about 1 GB, needs 3 GB of disk space",
+        flush=True,
+    )
     if sys.platform == "linux" and not shutil.which("uv"):
         print(
             "  plus 3 GB and 4 GB for the CUDA build of PyTorch; to avoid it, install uv, or\n"
@@ -168,10 +194,20 @@ def print_download_size() -> None:
 def install_packages(packages: list[str], *, compile_all: bool) -> int:
     """Install with uv, which selects the PyTorch build for this machine, else with pip."""
     if uv := shutil.which("uv"):
-        command = [uv, "pip", "install", "--python", BIN / "python", "--torch-backend", "auto"]
+        command = [
+            uv,
+            "pip",
+            "install",
+            "--python",
+            BIN / "python",
+            "--torch-backend",
+            "auto",
+        ]
         if run([*command, *packages]) == 0:
             return 0
-        print("uv failed; using pip, which installs the CUDA build of PyTorch", flush=True)
+        print(
+            "uv failed; using pip, which installs the CUDA build of PyTorch", flush=True
+        )
     pip = [BIN / "python", "-m", "pip", "install", "--disable-pip-version-check"]
     # Compiling all 18,000 files takes 90 seconds of CPU; Python compiles what is imported.
     return run([*pip, *([] if compile_all else ["--no-compile"]), *packages])
@@ -194,7 +230,9 @@ def read_development_tools() -> list[str]:
 def run(command: list[object]) -> int:
     """Run a command in the project folder and return its exit code."""
     try:
-        return subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+        return subprocess.run(
+            [str(part) for part in command], cwd=ROOT, check=False
+        ).returncode
     except KeyboardInterrupt:
         return 130
 

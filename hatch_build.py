@@ -29,7 +29,9 @@ class PagePartsHook(BuildHookInterface[Any]):
         # Next to the wheel, and inside it as PEP 770 specifies.
         sbom = Path(self.directory, SBOM)
         sbom.parent.mkdir(parents=True, exist_ok=True)
-        sbom.write_text(json.dumps(self._bill_of_materials(), indent=1) + "\n", encoding="utf-8")
+        sbom.write_text(
+            json.dumps(self._bill_of_materials(), indent=1) + "\n", encoding="utf-8"
+        )
         build_data["sbom_files"].append(str(sbom))
 
     def _bill_of_materials(self) -> dict[str, Any]:
@@ -40,15 +42,25 @@ class PagePartsHook(BuildHookInterface[Any]):
         about = self.metadata.core
         components = [*self._npm_components(), *self._python_components()]
         purl = f"pkg:pypi/{about.name}@{self.metadata.version}"
-        component = {"type": "application", "name": about.name, "version": self.metadata.version}
-        component |= {"bom-ref": purl, "purl": purl, "licenses": _licence(about.license_expression)}
+        component = {
+            "type": "application",
+            "name": about.name,
+            "version": self.metadata.version,
+        }
+        component |= {
+            "bom-ref": purl,
+            "purl": purl,
+            "licenses": _licence(about.license_expression),
+        }
         return {
             "bomFormat": "CycloneDX",
             "specVersion": "1.6",
             "version": 1,
             "metadata": {"component": component},
             "components": components,
-            "dependencies": [{"ref": purl, "dependsOn": [part["bom-ref"] for part in components]}],
+            "dependencies": [
+                {"ref": purl, "dependsOn": [part["bom-ref"] for part in components]}
+            ],
         }
 
     def _npm_components(self) -> Iterator[dict[str, Any]]:
@@ -82,9 +94,14 @@ class PagePartsHook(BuildHookInterface[Any]):
                 continue
             purl = f"pkg:pypi/{name}"
             component = {"type": "library", "bom-ref": purl, "name": name, "purl": purl}
-            component |= {"scope": "optional" if extra else "required", "properties": []}
+            component |= {
+                "scope": "optional" if extra else "required",
+                "properties": [],
+            }
             properties = components.setdefault(name, component)["properties"]
-            properties.append({"name": f"gleanset:{extra or 'always'}", "value": str(requirement)})
+            properties.append(
+                {"name": f"gleanset:{extra or 'always'}", "value": str(requirement)}
+            )
         yield from (components[name] for name in sorted(components))
 
 

@@ -39,7 +39,11 @@ from gleanset.tree import summarize_ignored
 if TYPE_CHECKING:
     from baseline.evaluation.compare import Comparison
     from baseline.evaluation.decision_rule import RuleRequest
-    from baseline.evaluation.summary import EvaluationResult, LabelIssuesResult, TrainedRun
+    from baseline.evaluation.summary import (
+        EvaluationResult,
+        LabelIssuesResult,
+        TrainedRun,
+    )
     from baseline.prelabel.prelabeling import PrelabelReport
     from baseline.train.trials import CrossValidationResult, FoldPreview
     from baseline.use.crops import CropPlan
@@ -50,12 +54,16 @@ if TYPE_CHECKING:
     from baseline.use.predict import FilePrediction
 
 
-SIMPLE_NOTE = "; with few images a class, --preset transfer is usually more accurate and quicker"
+SIMPLE_NOTE = (
+    "; with few images a class, --preset transfer is usually more accurate and quicker"
+)
 SECTIONS = {
     "Train": "prelabel train label-issues backbones",
     "Evaluate and use": "evaluate compare predict export gallery",
 }
-commands = create_program("baseline", "Train, evaluate and use baseline models.", sections=SECTIONS)
+commands = create_program(
+    "baseline", "Train, evaluate and use baseline models.", sections=SECTIONS
+)
 
 
 class TrainingPreview(CommandResult, kw_only=True):
@@ -65,7 +73,9 @@ class TrainingPreview(CommandResult, kw_only=True):
     mirroring: str
 
 
-@commands.command(epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset")
+@commands.command(
+    epilog="Example: baseline train --preset simple -o epochs=10 -d my-dataset"
+)
 @job_options(simulate=True)
 @request_options(TrainRequest)
 def train(
@@ -80,14 +90,18 @@ def train(
     request.check()
     if job.simulate and request.folds is None:
         settings = load_preset(request.preset, request.texts())
-        return TrainingPreview(settings=settings.to_json(), mirroring=settings.mirroring)
+        return TrainingPreview(
+            settings=settings.to_json(), mirroring=settings.mirroring
+        )
     require_transfer()
     from baseline.train.train_run import train_run
     from baseline.train.trials import plan_folds, run_cross_validation
 
     with job.open() as dataset:
         settings = load_preset(request.preset, request.texts(), dataset.pin_of)
-        job.say(f"preset: {settings.preset}{SIMPLE_NOTE if settings.preset == 'simple' else ''}")
+        job.say(
+            f"preset: {settings.preset}{SIMPLE_NOTE if settings.preset == 'simple' else ''}"
+        )
         if request.folds is not None and job.simulate:
             return plan_folds(dataset, settings, request.folds)
         if request.folds is not None:
@@ -133,12 +147,12 @@ def prelabel(job: CommandJob, request: PrelabelRequest) -> PrelabelReport:
         return run_prelabel(dataset, settings, job.progress)
 
 
-_TEST_WARNING = (
-    "choosing between runs by test makes its accuracy too optimistic: choose by --split val"
+_TEST_WARNING = "choosing between runs by test makes its accuracy too optimistic: choose by --split val"
+
+
+@commands.command(
+    epilog="Example: baseline evaluate --protect photo=99.9% --max-rejection-rate 5%"
 )
-
-
-@commands.command(epilog="Example: baseline evaluate --protect photo=99.9% --max-rejection-rate 5%")
 @job_options()
 @request_options(EvaluateRequest)
 def evaluate(job: CommandJob, request: EvaluateRequest) -> EvaluationResult:
@@ -155,7 +169,9 @@ def evaluate(job: CommandJob, request: EvaluateRequest) -> EvaluationResult:
     rule_request = _parse_rule_request(request)
     split = request.split or ("val" if rule_request.any else "test")
     with job.open() as dataset, dataset.stage("baseline-evaluate"):
-        evaluation = reevaluate_run(dataset, request.run, split, rule_request, job.progress)
+        evaluation = reevaluate_run(
+            dataset, request.run, split, rule_request, job.progress
+        )
         evaluation.report = str(write_report(dataset, evaluation.run))
     for line in evaluation.warnings():
         job.say(f"baseline: {line}")
@@ -171,7 +187,9 @@ def _parse_rule_request(request: EvaluateRequest) -> RuleRequest:
         None if rate is None else parse_share(rate),
     )
     if request.forget and rule_request.any:
-        raise UsageError("--forget excludes --protect and --max-rejection-rate", "run two commands")
+        raise UsageError(
+            "--forget excludes --protect and --max-rejection-rate", "run two commands"
+        )
     return RuleRequest({}, forget=True) if request.forget else rule_request
 
 
@@ -230,7 +248,9 @@ def _run_folder(job: CommandJob, run: str | None) -> Path:
     return find_run_folder(job.root, run)
 
 
-def _crop_plan(job: CommandJob, facts: ModelFacts, model: Path, detector: str | None) -> CropPlan:
+def _crop_plan(
+    job: CommandJob, facts: ModelFacts, model: Path, detector: str | None
+) -> CropPlan:
     from baseline.data.runs import find_run_dataset
     from baseline.use.crops import make_crop_plan
 
@@ -286,7 +306,9 @@ def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
         files = folders.outside(files)
     with ExitStack() as stack:
         if request.csv:
-            table = stack.enter_context(open_prediction_table(Path(request.csv), request.top))
+            table = stack.enter_context(
+                open_prediction_table(Path(request.csv), request.top)
+            )
         predictions = predict_files(model, files, cropping.read, request.top)
         for predicted in job.progress.over(predictions, "predict"):
             result.add(predicted, job)
@@ -300,7 +322,9 @@ def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
     result.copied = dict(folders.counts) if folders else None
     if request.fail and result.rejected:
         rejected = count(result.rejected, "file")
-        raise DoneInPart(f"{rejected} rejected", "see the reasons in the result", result)
+        raise DoneInPart(
+            f"{rejected} rejected", "see the reasons in the result", result
+        )
     return result
 
 
@@ -312,13 +336,17 @@ def format_prediction(predicted: FilePrediction) -> list[str]:
     """Return the lines that are printed for a file."""
     path = escape_name(predicted.path)
     if predicted.rejection is not None:
-        return [f"{path}: rejected, {predicted.rejection.reason} ({predicted.rejection.detail})"]
+        return [
+            f"{path}: rejected, {predicted.rejection.reason} ({predicted.rejection.detail})"
+        ]
     lines = []
     for part, answer in predicted.parts:
         box = f" [{','.join(map(str, part.box))}]" if part.box else ""
         scores = _format_scores(answer.predictions)
         outcome = "" if answer.label else f"{answer.outcome}: "
-        nearest = ", ".join(f"{k.label} {k.sample[:8]} {k.similarity:.2f}" for k in answer.nearest)
+        nearest = ", ".join(
+            f"{k.label} {k.sample[:8]} {k.similarity:.2f}" for k in answer.nearest
+        )
         suffix = f"; nearest {nearest}" if nearest else ""
         lines.append(f"{path}{box}: {outcome}{scores}{suffix}")
     return lines
@@ -384,7 +412,10 @@ class PredictionResult(CommandResult, kw_only=True):
             summary["faces"] = self.parts
         answers = dict(self.answers.most_common())
         summary |= {"rejected": self.rejected, "predictions": answers, "run": self.run}
-        summary |= {"ignored": self.ignored or 0, "ignored reasons": self.ignored_reasons}
+        summary |= {
+            "ignored": self.ignored or 0,
+            "ignored reasons": self.ignored_reasons,
+        }
         return summary | {"table": self.table, "copied": self.copied or {}}
 
 
@@ -400,7 +431,9 @@ def export(job: CommandJob, request: ExportRequest) -> ExportedRun:
     """
     names = request.names
     if len(names) > 2:
-        raise UsageError(f"too many names: {len(names)}", "run: baseline export [RUN] OUT")
+        raise UsageError(
+            f"too many names: {len(names)}", "run: baseline export [RUN] OUT"
+        )
     require_transfer()
     from baseline.use.export.export_run import export_run
 
@@ -408,7 +441,9 @@ def export(job: CommandJob, request: ExportRequest) -> ExportedRun:
     return export_run(job.root, run, Path(names[-1]), request.precision, job.progress)
 
 
-@commands.command(epilog="Example: baseline gallery --class mei new/*.png -d my-dataset")
+@commands.command(
+    epilog="Example: baseline gallery --class mei new/*.png -d my-dataset"
+)
 @job_options()
 @request_options(GalleryImagesRequest)
 def gallery(
@@ -422,20 +457,28 @@ def gallery(
     """
     if bool(request.paths) != (request.label is not None):
         raise UsageError(
-            "images and --class go together", "run: baseline gallery --class NAME PATH..."
+            "images and --class go together",
+            "run: baseline gallery --class NAME PATH...",
         )
     if request.label is not None and request.remove is not None:
         raise UsageError("--class excludes --remove", "run two commands")
     folder = _run_folder(job, request.run)
     from baseline.use.crops import expand_paths
-    from baseline.use.gallery_files import GalleryList, add_files, count_images, remove_class
+    from baseline.use.gallery_files import (
+        GalleryList,
+        add_files,
+        count_images,
+        remove_class,
+    )
     from baseline.use.run_engine import RunEngine
 
     if request.remove is not None:
         return remove_class(folder, request.remove)
     if request.label is None:
         return GalleryList(run=folder.resolve().name, classes=count_images(folder))
-    cropping = _crop_plan(job, RunEngine.from_folder(folder).facts, folder, request.detector)
+    cropping = _crop_plan(
+        job, RunEngine.from_folder(folder).facts, folder, request.detector
+    )
     ignored: Counter[str] = Counter()
     files = expand_paths(request.paths, ignored)
     result = add_files(folder, request.label, files, cropping.read, job.progress)

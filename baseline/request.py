@@ -32,7 +32,9 @@ def parse_protected_class(text: str) -> tuple[str, float]:
     """Parse `photo=99.9%` as ('photo', 0.999). Raises `UsageError`."""
     name, equals, share = text.rpartition("=")
     if not equals or not name:
-        raise UsageError(f"--protect {text}: not CLASS=SHARE", "for example: photo=99.9%")
+        raise UsageError(
+            f"--protect {text}: not CLASS=SHARE", "for example: photo=99.9%"
+        )
     return name.strip(), parse_share(share)
 
 
@@ -104,7 +106,8 @@ class EvaluateRequest(Request, frozen=True, kw_only=True):
     COMMAND = "baseline evaluate"
     run: Run = None
     split: Annotated[
-        Split | None, Param("Split to evaluate on. Default: test, or val when choosing thresholds.")
+        Split | None,
+        Param("Split to evaluate on. Default: test, or val when choosing thresholds."),
     ] = None
     protect: Annotated[
         tuple[str, ...],
@@ -147,7 +150,9 @@ class PredictRequest(Request, frozen=True, kw_only=True):
     """Arguments of `baseline predict`."""
 
     COMMAND = "baseline predict"
-    paths: Annotated[tuple[str, ...], Param(argument=True, required=True, metavar="PATH...")] = ()
+    paths: Annotated[
+        tuple[str, ...], Param(argument=True, required=True, metavar="PATH...")
+    ] = ()
     run: Annotated[
         str | None,
         Param(
@@ -169,7 +174,11 @@ class PredictRequest(Request, frozen=True, kw_only=True):
     ] = None
     copy_to: Annotated[
         str | None,
-        Param("Copy each image to DIR/<class>, or to DIR/unknown.", metavar="DIR", path=True),
+        Param(
+            "Copy each image to DIR/<class>, or to DIR/unknown.",
+            metavar="DIR",
+            path=True,
+        ),
     ] = None
     fail: Annotated[bool, Param("Exit with code 3 if a file is rejected.")] = False
 
@@ -178,7 +187,9 @@ class ExportRequest(Request, frozen=True, kw_only=True):
     """Arguments of `baseline export`."""
 
     COMMAND = "baseline export"
-    names: Annotated[tuple[str, ...], Param(argument=True, required=True, metavar="[RUN] OUT")] = ()
+    names: Annotated[
+        tuple[str, ...], Param(argument=True, required=True, metavar="[RUN] OUT")
+    ] = ()
     precision: Annotated[
         Literal["fp32", "int8", "auto"],
         Param(
@@ -198,7 +209,12 @@ class GalleryImagesRequest(Request, frozen=True, kw_only=True):
         str | None, Param("The class of the images, existing or new.", option="--class")
     ] = None
     remove: Annotated[
-        str | None, Param("Remove a class. Its files stay and can be added again.", metavar="CLASS")
+        str | None,
+        Param(
+            "Remove a class. Its files stay and can be added again.", metavar="CLASS"
+        ),
     ] = None
-    run: Annotated[str | None, Param("Run id or folder. Default: the latest run.")] = None
+    run: Annotated[str | None, Param("Run id or folder. Default: the latest run.")] = (
+        None
+    )
     detector: ModelDetector = None

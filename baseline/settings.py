@@ -168,14 +168,19 @@ def validate_preset_values(name: str, values: Any) -> dict[str, Any]:
 def check_preset(name: str) -> str:
     """Check the name of a preset and return it. Raises `UsageError`."""
     names = preset_names()
-    if name not in names and load_plugin("presets", name, validate_preset_values) is None:
+    if (
+        name not in names
+        and load_plugin("presets", name, validate_preset_values) is None
+    ):
         names = [*names, *list_plugin_names("presets", names)]
         near = did_you_mean(name, names, _SUGGESTION)
         raise UsageError(f"unknown preset: '{name}'{near}", _choices(names))
     return name
 
 
-def load_preset(name: str, overrides: Mapping[str, str], ask: Ask | None = None) -> Settings:
+def load_preset(
+    name: str, overrides: Mapping[str, str], ask: Ask | None = None
+) -> Settings:
     """Load a preset with `overrides` as text, such as {'epochs': '10'}.
 
     `ask` resolves the name of an embedding model to a file. Raises UsageError for an unknown
@@ -202,7 +207,9 @@ def _preset_values(name: str) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"cannot read preset '{name}': {error}", f"correct {file}") from error
+        raise UsageError(
+            f"cannot read preset '{name}': {error}", f"correct {file}"
+        ) from error
 
 
 def parse_settings(values: Mapping[str, object]) -> Settings:
@@ -299,4 +306,6 @@ def _parse_value(kind: type[Settings], key: str, text: str) -> object:
         return msgspec.convert(value, get_type_hints(kind)[key], strict=False)
     except msgspec.ValidationError as error:
         problem = str(error).partition(" - at ")[0]
-        raise _validation_error(kind, {key: text}, f"{problem} - at `$.{key}`") from error
+        raise _validation_error(
+            kind, {key: text}, f"{problem} - at `$.{key}`"
+        ) from error

@@ -28,7 +28,10 @@ def read_annotations(file: Path, images: Path | None = None) -> list[AnnotatedIm
     data: Any = json.loads(file.read_text(encoding="utf-8"))
     if isinstance(data, dict):
         rows = data["pictures"].items()
-        data = [{"file": name, "boxes": [face["box"] for face in faces]} for name, faces in rows]
+        data = [
+            {"file": name, "boxes": [face["box"] for face in faces]}
+            for name, faces in rows
+        ]
     folder = images or file.parent
     return [
         AnnotatedImage(
@@ -104,7 +107,9 @@ class MatchTally:
         return self.overlap_sum / self.hits if self.hits else 0.0
 
 
-def match_faces(faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion) -> MatchTally:
+def match_faces(
+    faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion
+) -> MatchTally:
     """Match boxes to faces by descending score, each face once."""
     tally, unmatched = MatchTally(), list(truth)
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):

@@ -31,7 +31,11 @@ class ImageScores(NamedTuple):
 
     def loss(self, temperature: float) -> float:
         """Return the log loss at this temperature."""
-        return float(-log_softmax(self.logits / temperature)[np.arange(len(self.y)), self.y].mean())
+        return float(
+            -log_softmax(self.logits / temperature)[
+                np.arange(len(self.y)), self.y
+            ].mean()
+        )
 
 
 def draw_scores(net: Net, groups: int, max_size: int, seed: int) -> ImageScores:
@@ -74,4 +78,6 @@ def _draw_features(
 ) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     y = (random.random(count) < RARE_SHARE).astype(np.int64)
-    return random.normal(size=(count, dimensions)) + separation * np.eye(2, dimensions)[y], y
+    return random.normal(size=(count, dimensions)) + separation * np.eye(2, dimensions)[
+        y
+    ], y

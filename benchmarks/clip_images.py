@@ -23,7 +23,18 @@ Colour = tuple[float, float, float]
 CANVAS_SCALE = 1.12  # size of the canvas relative to the frame: room for camera moves
 MIN_HASH_DISTANCE = 14
 HASHED_HEIGHT = 270  # pixels; another value selects other images
-STYLES = ("day", "texture", "day", "night", "day", "flat", "texture", "bright", "day", "day")
+STYLES = (
+    "day",
+    "texture",
+    "day",
+    "night",
+    "day",
+    "flat",
+    "texture",
+    "bright",
+    "day",
+    "day",
+)
 SUBPIXEL_BITS = 4  # fractional bits of coordinates passed to OpenCV
 
 
@@ -39,8 +50,13 @@ class DistinctImages:
         hashes: list[int] = []
         attempt = 0
         while len(self.attempts) < count:
-            image_hash = hash_center(self._draw(len(self.attempts), attempt, HASHED_HEIGHT))
-            if all((image_hash ^ other).bit_count() >= MIN_HASH_DISTANCE for other in hashes):
+            image_hash = hash_center(
+                self._draw(len(self.attempts), attempt, HASHED_HEIGHT)
+            )
+            if all(
+                (image_hash ^ other).bit_count() >= MIN_HASH_DISTANCE
+                for other in hashes
+            ):
                 hashes.append(image_hash)
                 self.attempts.append(attempt)
             attempt += 1
@@ -58,7 +74,10 @@ class DistinctImages:
 def hash_center(canvas: Pixels) -> int:
     """Return the pHash of a canvas as a static camera shows it."""
     rows, columns = canvas.shape[:2]
-    y, x = round(rows * (1 - 1 / CANVAS_SCALE) / 2), round(columns * (1 - 1 / CANVAS_SCALE) / 2)
+    y, x = (
+        round(rows * (1 - 1 / CANVAS_SCALE) / 2),
+        round(columns * (1 - 1 / CANVAS_SCALE) / 2),
+    )
     grey = cv2.cvtColor(canvas[y : rows - y, x : columns - x], cv2.COLOR_BGR2GRAY)
     return int(str(imagehash.phash(Image.fromarray(grey))), 16)
 
@@ -116,11 +135,15 @@ def _texture(rng: np.random.Generator, canvas: Pixels) -> Pixels:
 def _fill(canvas: Pixels, points: list[tuple[float, float]], paint: Colour) -> None:
     """Draw an outlined polygon; points are shares of the canvas."""
     rows, columns = canvas.shape[:2]
-    pixels = np.array([(x * columns, y * rows) for x, y in points]) * (1 << SUBPIXEL_BITS)
+    pixels = np.array([(x * columns, y * rows) for x, y in points]) * (
+        1 << SUBPIXEL_BITS
+    )
     corners = pixels.astype(np.int32)
     cv2.fillPoly(canvas, [corners], paint, cv2.LINE_AA, SUBPIXEL_BITS)
     ink = tuple(channel * 0.35 for channel in paint)
-    cv2.polylines(canvas, [corners], True, ink, max(1, rows // 300), cv2.LINE_AA, SUBPIXEL_BITS)
+    cv2.polylines(
+        canvas, [corners], True, ink, max(1, rows // 300), cv2.LINE_AA, SUBPIXEL_BITS
+    )
 
 
 def _ellipse(
@@ -130,7 +153,11 @@ def _ellipse(
     rows, columns = canvas.shape[:2]
     ratio = rows / columns
     turns = [2 * pi * step / 64 for step in range(64)]
-    _fill(canvas, [(x + width * ratio * cos(t), y + height * sin(t)) for t in turns], paint)
+    _fill(
+        canvas,
+        [(x + width * ratio * cos(t), y + height * sin(t)) for t in turns],
+        paint,
+    )
 
 
 def _hill(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
@@ -146,7 +173,9 @@ def _sun(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
 
 def _house(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
     x, y, width = rng.uniform(-0.1, 0.9), rng.uniform(0.1, 0.7), rng.uniform(0.08, 0.35)
-    _fill(canvas, [(x, y), (x + width, y), (x + width, 1.1), (x, 1.1)], colour(rng, style))
+    _fill(
+        canvas, [(x, y), (x + width, y), (x + width, 1.1), (x, 1.1)], colour(rng, style)
+    )
     glass = colour(rng, style)
     for row in range(3):
         for column in range(3):
@@ -159,14 +188,18 @@ def _tree(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
     x, y, size = rng.uniform(), rng.uniform(0.2, 0.7), rng.uniform(0.1, 0.25)
     stem = size * 0.1
     _fill(
-        canvas, [(x - stem, y), (x + stem, y), (x + stem, 1.1), (x - stem, 1.1)], colour(rng, style)
+        canvas,
+        [(x - stem, y), (x + stem, y), (x + stem, 1.1), (x - stem, 1.1)],
+        colour(rng, style),
     )
     _ellipse(canvas, x, y, size, size * rng.uniform(0.7, 1.4), colour(rng, style))
 
 
 def _shard(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
     x, y = rng.uniform(0, 1, 2)
-    corners = [(x + rng.uniform(-0.4, 0.4), y + rng.uniform(-0.4, 0.4)) for _ in range(3)]
+    corners = [
+        (x + rng.uniform(-0.4, 0.4), y + rng.uniform(-0.4, 0.4)) for _ in range(3)
+    ]
     _fill(canvas, corners, colour(rng, style))
 
 
@@ -175,7 +208,9 @@ def _person(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
     x, size = rng.uniform(0.15, 0.85), rng.uniform(0.1, 0.32)
     y = rng.uniform(0.3, 0.65)
     ratio = canvas.shape[0] / canvas.shape[1]
-    skin = tuple(channel * (0.25 if style == "night" else 1) for channel in (200.0, 222.0, 250.0))
+    skin = tuple(
+        channel * (0.25 if style == "night" else 1) for channel in (200.0, 222.0, 250.0)
+    )
     part: Callable[..., None] = lambda dx, dy, w, h, paint: _ellipse(  # noqa: E731
         canvas, x + dx * size * ratio, y + dy * size, w * size, h * size, paint
     )

@@ -55,13 +55,21 @@ class World(NamedTuple):
     separation: float
     correlation: float
 
-    def draw(self, class_means: Floats, groups: int, random: np.random.Generator) -> Images:
+    def draw(
+        self, class_means: Floats, groups: int, random: np.random.Generator
+    ) -> Images:
         """Draw groups, with classes in turn."""
         sizes = random.integers(1, 9, groups)
         image_groups = np.repeat(np.arange(groups), sizes)
         y = image_groups % self.classes
-        own = random.normal(size=(groups, DIMENSIONS))[image_groups] * self.correlation**0.5
-        noise = random.normal(size=(len(image_groups), DIMENSIONS)) * (1 - self.correlation) ** 0.5
+        own = (
+            random.normal(size=(groups, DIMENSIONS))[image_groups]
+            * self.correlation**0.5
+        )
+        noise = (
+            random.normal(size=(len(image_groups), DIMENSIONS))
+            * (1 - self.correlation) ** 0.5
+        )
         return Images(class_means[y] + own + noise, y, image_groups)
 
     def draw_class_means(self, random: np.random.Generator) -> Floats:
@@ -81,13 +89,17 @@ def predict_by_class_mean(data: Images, classes: int) -> Callable[[Floats], Inte
     return lambda x: ((x[:, None] - table) ** 2).sum(2).argmin(1)
 
 
-def predict_by_nearest_image(data: Images, classes: int) -> Callable[[Floats], Integers]:
+def predict_by_nearest_image(
+    data: Images, classes: int
+) -> Callable[[Floats], Integers]:
     """Predict the class of the nearest image."""
     norms = (data.x**2).sum(1)
     return lambda x: data.y[(norms - 2 * x @ data.x.T).argmin(1)]
 
 
-def assign_image_folds(images: Images, folds: int, random: np.random.Generator) -> Integers:
+def assign_image_folds(
+    images: Images, folds: int, random: np.random.Generator
+) -> Integers:
     """Return the fold of each image, assigned as by the command."""
     members: dict[str, list[SimpleNamespace]] = {}
     for group, label in zip(images.groups.tolist(), images.y.tolist(), strict=True):
@@ -110,7 +122,9 @@ class Trial(NamedTuple):
     full_accuracy: float
 
 
-def run_trial(world: World, learn: Learner, folds: int, random: np.random.Generator) -> Trial:
+def run_trial(
+    world: World, learn: Learner, folds: int, random: np.random.Generator
+) -> Trial:
     """Cross-validate on a random dataset, and measure the true accuracies."""
     class_means = world.draw_class_means(np.random.default_rng(1))
     data = world.draw(class_means, world.groups, random)
@@ -124,7 +138,9 @@ def run_trial(world: World, learn: Learner, folds: int, random: np.random.Genera
         hits[test] = predict(data.x[test]) == data.y[test]
         fold_accuracies.append(float((predict(unseen.x) == unseen.y).mean()))
     full = float((learn(data, world.classes)(unseen.x) == unseen.y).mean())
-    intervals = {factor: share_interval(hits, data.groups, factor) for factor in VARIANCE_FACTORS}
+    intervals = {
+        factor: share_interval(hits, data.groups, factor) for factor in VARIANCE_FACTORS
+    }
     return Trial(intervals, hits.mean(), float(np.mean(fold_accuracies)), full)
 
 
@@ -149,19 +165,24 @@ def main() -> None:
     print(
         "learner, groups, classes, correlation, accuracy; for each variance factor the coverage of"
     )
-    print("the accuracy of the fold models, of a model on all data, of its mean, and the width")
+    print(
+        "the accuracy of the fold models, of a model on all data, of its mean, and the width"
+    )
     for name, learn in LEARNERS.items():
         for world in WORLDS:
             random = np.random.default_rng(
                 [world.groups, world.classes, int(100 * world.correlation)]
             )
             trials = [
-                run_trial(world, learn, arguments.folds, random) for _ in range(arguments.runs)
+                run_trial(world, learn, arguments.folds, random)
+                for _ in range(arguments.runs)
             ]
             print(
                 f"{name:16} {world.groups:4} {world.classes} {world.correlation} "
                 f"{np.mean([trial.estimate for trial in trials]):.3f} "
-                + " | ".join(format_coverage(trials, factor) for factor in VARIANCE_FACTORS),
+                + " | ".join(
+                    format_coverage(trials, factor) for factor in VARIANCE_FACTORS
+                ),
                 flush=True,
             )
 

@@ -64,7 +64,9 @@ def main() -> None:
         }
         seconds = sum(cpu for _, cpu, _ in results.values())
         memory = max(peak for _, _, peak in results.values())
-        print(f"{name}: {1000 * seconds / len(results):.1f} CPU ms, {memory / 1e6:.0f} MB")
+        print(
+            f"{name}: {1000 * seconds / len(results):.1f} CPU ms, {memory / 1e6:.0f} MB"
+        )
         for criterion in CRITERIA:
             tallies = defaultdict(list)
             for path, (faces, _, _) in results.items():

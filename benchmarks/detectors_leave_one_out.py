@@ -18,7 +18,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from annotated_faces import CRITERIA, AnnotatedImage, match_faces, read_annotations, sum_tallies
+from annotated_faces import (
+    CRITERIA,
+    AnnotatedImage,
+    match_faces,
+    read_annotations,
+    sum_tallies,
+)
 
 from facecrop.detectors import Detector
 from facecrop.detectors.options import parse_detector
@@ -32,7 +38,9 @@ MIN_SCORE = 0.15
 Detections = list[tuple[AnnotatedImage, list[Face]]]
 
 
-def detect_all(detector: Detector, images: Sequence[AnnotatedImage]) -> tuple[Detections, float]:
+def detect_all(
+    detector: Detector, images: Sequence[AnnotatedImage]
+) -> tuple[Detections, float]:
     """Return the faces in all images, and mean CPU milliseconds."""
     detections: Detections = []
     seconds = 0.0
@@ -47,7 +55,9 @@ def detect_all(detector: Detector, images: Sequence[AnnotatedImage]) -> tuple[De
 def choose_threshold(detections: Detections, precision: float) -> float:
     """Return the lowest score threshold with at least this precision."""
     hits: Counter[float] = Counter()
-    boxes: Counter[float] = Counter(face.score for _, faces in detections for face in faces)
+    boxes: Counter[float] = Counter(
+        face.score for _, faces in detections for face in faces
+    )
     for image, faces in detections:
         wrong = match_faces(faces, image.boxes, CRITERIA[-1]).false_positives
         hits.update(face.score for face in faces if face not in wrong)
@@ -86,22 +96,32 @@ def main() -> None:
     images = read_annotations(arguments.faces / "faces.json")
     kinds = {image.kind for image in images}
     files = sorted(
-        file for pet in ("cat", "dog") for file in (arguments.photos / pet).glob("*.jpg")
+        file
+        for pet in ("cat", "dog")
+        for file in (arguments.photos / pet).glob("*.jpg")
     )
     for name in arguments.detectors:
         usual = parse_detector(name, (), arguments.cascade).build()
-        default = float(dict(word.split("=") for word in usual.settings.split())["threshold"])
+        default = float(
+            dict(word.split("=") for word in usual.settings.split())["threshold"]
+        )
         low = min(default, MIN_SCORE) if usual.name == "drawnface" else default
         detector = parse_detector(name, (), arguments.cascade, threshold=low).build()
         detections, milliseconds = detect_all(detector, images)
-        photos, _ = detect_all(usual, [AnnotatedImage(file, [], "photo") for file in files])
+        photos, _ = detect_all(
+            usual, [AnnotatedImage(file, [], "photo") for file in files]
+        )
         false_positives = sum(len(faces) for _, faces in photos)
         for precision in PRECISIONS:
             thresholds = {}
             for kind in kinds:
-                others = [(image, faces) for image, faces in detections if image.kind != kind]
+                others = [
+                    (image, faces) for image, faces in detections if image.kind != kind
+                ]
                 thresholds[kind] = choose_threshold(others, precision)
-            print(format_row(f"{name}, left out, {precision:g}:", detections, thresholds))
+            print(
+                format_row(f"{name}, left out, {precision:g}:", detections, thresholds)
+            )
         thresholds = dict.fromkeys(kinds, default)
         print(format_row(f"{name}, default {default:g}:", detections, thresholds))
         count = f"{false_positives} false positives on {len(files)} photos"

@@ -80,7 +80,9 @@ def make_cast() -> list[Character]:
     """Return the cast: the sample's four, random characters, and two near-identical twins."""
     others = [random_character(seed) for seed in range(PEOPLE - len(CAST) - 2)]
     first = replace(CAST[0], name="hana-twin", eyes=(60, 110, 214))
-    second = replace(others[0], name=f"{others[0].name}-twin", hair=darken(others[0].hair, 0.62))
+    second = replace(
+        others[0], name=f"{others[0].name}-twin", hair=darken(others[0].hair, 0.62)
+    )
     return [*CAST, *others, first, second]
 
 
@@ -101,16 +103,22 @@ def _plan_shot(people: list[Character], rng: random.Random) -> FilmShot:
     characters: list[Character] = []
     while len(characters) < number:
         characters += [
-            choice for choice in rng.choices(people, weights) if choice not in characters
+            choice
+            for choice in rng.choices(people, weights)
+            if choice not in characters
         ]
     side = {0: 0.0, 1: 0.6, 2: 0.48, 3: 0.4, 6: 0.2}[number] * rng.uniform(0.8, 1.15)
     walks = tuple(
-        _plan_walk(character, n, number, side, rng) for n, character in enumerate(characters)
+        _plan_walk(character, n, number, side, rng)
+        for n, character in enumerate(characters)
     )
     if number == 2 and rng.random() < 0.3:
         # They change places, one slightly behind the other.
         a, b = walks
-        walks = replace(a, end=(*b.start[:2], a.end[2])), replace(b, end=(*a.start[:2], b.end[2]))
+        walks = (
+            replace(a, end=(*b.start[:2], a.end[2])),
+            replace(b, end=(*a.start[:2], b.end[2])),
+        )
     view = (rng.uniform(0.44, 0.56), rng.uniform(0.47, 0.53), rng.uniform(0.8, 0.98))
     moves = rng.random() < 0.55
     other = (rng.uniform(0.38, 0.62), rng.uniform(0.46, 0.54), rng.uniform(0.7, 0.98))
@@ -125,7 +133,9 @@ def _plan_shot(people: list[Character], rng: random.Random) -> FilmShot:
     )
 
 
-def _plan_walk(character: Character, n: int, count: int, side: float, rng: random.Random) -> Walk:
+def _plan_walk(
+    character: Character, n: int, count: int, side: float, rng: random.Random
+) -> Walk:
     width = STAGE[0] / STAGE[1]
     middle = width * (n + 0.5) / count + rng.uniform(-0.03, 0.03)
     start = (middle, rng.uniform(0.42, 0.62), side)
@@ -151,9 +161,15 @@ class Sprites:
             side = round(HEAD_SIDE * SPRITE_SCALE)
             mood = Expression(mouth, (POSES[pose][0] * 0.4, 0.0), turn=POSES[pose])
             x = (side - HEAD_SIDE) / 2
-            figure = Figure(character, x, side * 0.06, HEAD_SIDE, POSES[pose][0] * 1.5, mood)
-            light, black = (_paint_head(figure, side, blinks, grey) for grey in (255, 0))
-            alpha = 1 - (light.astype(np.float32) - black).mean(axis=2, keepdims=True) / 255
+            figure = Figure(
+                character, x, side * 0.06, HEAD_SIDE, POSES[pose][0] * 1.5, mood
+            )
+            light, black = (
+                _paint_head(figure, side, blinks, grey) for grey in (255, 0)
+            )
+            alpha = (
+                1 - (light.astype(np.float32) - black).mean(axis=2, keepdims=True) / 255
+            )
             self._heads[key] = black, np.clip(alpha, 0, 1)
         return self._heads[key]
 
@@ -162,13 +178,17 @@ class Sprites:
         if number not in self._backdrops:
             rng = random.Random(f"backdrop {number}")
             canvas = Image.new("RGB", STAGE)
-            paint_backdrop(Brush(canvas, STAGE[1] / 100), rng.choice(sorted(BACKDROPS)), rng)
+            paint_backdrop(
+                Brush(canvas, STAGE[1] / 100), rng.choice(sorted(BACKDROPS)), rng
+            )
             self._backdrops[number] = np.asarray(canvas)
         return self._backdrops[number]
 
 
 def _paint_head(figure: Figure, side: int, blinks: bool, grey: int) -> Pixels:
-    canvas = Image.new("RGB", (side * OVERSAMPLE, side * OVERSAMPLE), (grey, grey, grey))
+    canvas = Image.new(
+        "RGB", (side * OVERSAMPLE, side * OVERSAMPLE), (grey, grey, grey)
+    )
     paint_figure(canvas, figure)
     if blinks:
         head = Brush(
@@ -195,7 +215,9 @@ def iter_frames(
         count = round(shot.seconds * FPS)
         for at in range(count):
             if at % shot.frames_per_drawing == 0 or frame is None:
-                frame, faces = _draw_frame(shot, at / max(count - 1, 1), at, size, sprites)
+                frame, faces = _draw_frame(
+                    shot, at / max(count - 1, 1), at, size, sprites
+                )
             blended, share = frame, at / (FADE_SECONDS * FPS)
             if before is not None and shot.fades and share < 1:
                 blended = cv2.addWeighted(frame, share, before, 1 - share, 0)
@@ -210,17 +232,24 @@ def _draw_frame(
     stage = sprites.backdrop(shot.backdrop).copy()
     faces = []
     for number, walk in enumerate(shot.walks):
-        x, y, side = (a + (b - a) * share for a, b in zip(walk.start, walk.end, strict=True))
+        x, y, side = (
+            a + (b - a) * share for a, b in zip(walk.start, walk.end, strict=True)
+        )
         mouth = "smile"
         if walk.talks:
             mouth = MOUTHS[
-                (at // (shot.frames_per_drawing * 2) + number * 2) * 7 % 11 % len(MOUTHS)
+                (at // (shot.frames_per_drawing * 2) + number * 2)
+                * 7
+                % 11
+                % len(MOUTHS)
             ]
         blinks = (at + 17 * number) % 70 in range(5)
         sprite = sprites.head(walk.character, walk.pose, mouth, blinks)
         faces.append(_place_head(stage, sprite, walk, (x, y, side)))
     obstacle = _paint_obstacle(stage, shot, share)
-    visible = [1.0 - _hidden_share(f, faces[n + 1 :], obstacle) for n, f in enumerate(faces)]
+    visible = [
+        1.0 - _hidden_share(f, faces[n + 1 :], obstacle) for n, f in enumerate(faces)
+    ]
     view = [a + (b - a) * share for a, b in zip(*shot.views, strict=True)]
     width, height = STAGE[0] * view[2], STAGE[1] * view[2]
     left = min(max(view[0] * STAGE[0] - width / 2, 0), STAGE[0] - width)
@@ -235,13 +264,22 @@ def _draw_frame(
         down = min(y + side, size[1]) - max(y, 0)
         inside = max(across, 0) * max(down, 0) / side**2
         visible_faces.append(
-            TrueFace(face.name, round(x, 1), round(y, 1), round(side, 1), round(part * inside, 2))
+            TrueFace(
+                face.name,
+                round(x, 1),
+                round(y, 1),
+                round(side, 1),
+                round(part * inside, 2),
+            )
         )
     return frame, visible_faces
 
 
 def _place_head(
-    stage: Pixels, sprite: tuple[Pixels, Alpha], walk: Walk, position: tuple[float, float, float]
+    stage: Pixels,
+    sprite: tuple[Pixels, Alpha],
+    walk: Walk,
+    position: tuple[float, float, float],
 ) -> TrueFace:
     """Paint a head onto the stage; return its face in pixels."""
     colors, alpha = sprite
@@ -261,15 +299,26 @@ def _place_head(
     side = HEAD_SIDE * SPRITE_SCALE
     pose = POSES[walk.pose]
     figure = Figure(
-        walk.character, (side - HEAD_SIDE) / 2, side * 0.06, HEAD_SIDE, pose[0] * 1.5, Expression()
+        walk.character,
+        (side - HEAD_SIDE) / 2,
+        side * 0.06,
+        HEAD_SIDE,
+        pose[0] * 1.5,
+        Expression(),
     )
     box = face_box(figure)
     return TrueFace(
-        walk.character.name, left + box.x * scale, top + box.y * scale, box.width * scale, 1.0
+        walk.character.name,
+        left + box.x * scale,
+        top + box.y * scale,
+        box.width * scale,
+        1.0,
     )
 
 
-def _paint_obstacle(stage: Pixels, shot: FilmShot, share: float) -> tuple[int, int] | None:
+def _paint_obstacle(
+    stage: Pixels, shot: FilmShot, share: float
+) -> tuple[int, int] | None:
     """Paint the passing object; return its left and right in pixels."""
     if shot.hidden_by is None:
         return None
@@ -288,20 +337,27 @@ def _hidden_share(
     parts = [0.0]
     if obstacle:
         parts.append(
-            max(min(face.x + face.side, obstacle[1]) - max(face.x, obstacle[0]), 0) / face.side
+            max(min(face.x + face.side, obstacle[1]) - max(face.x, obstacle[0]), 0)
+            / face.side
         )
     for other in others:
         # A head with its hair is larger than its face.
         grown = other.side * 0.35
         left, right = other.x - grown, other.x + other.side + grown
         across = min(face.x + face.side, right) - max(face.x, left)
-        down = min(face.y + face.side, other.y + other.side * 2) - max(face.y, other.y - grown)
+        down = min(face.y + face.side, other.y + other.side * 2) - max(
+            face.y, other.y - grown
+        )
         parts.append(max(across, 0) * max(down, 0) / face.side**2)
     return min(max(parts), 1.0)
 
 
 def write_film(
-    path: Path, seconds: float, seed: int, size: tuple[int, int], without: tuple[str, ...]
+    path: Path,
+    seconds: float,
+    seed: int,
+    size: tuple[int, int],
+    without: tuple[str, ...],
 ) -> list[tuple[int, list[TrueFace]]]:
     """Encode an episode as H.264; return (shot, faces) of each frame."""
     truth: list[tuple[int, list[TrueFace]]] = []

@@ -18,7 +18,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler"))
+sys.path.extend(
+    str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler")
+)
 from duplicate_images import COPIES, add_picture, encoded
 from weak_copies import WEAK_COPIES, encode_weak_copy
 
@@ -52,7 +54,9 @@ def read_images(folders: Sequence[Path], limit: int) -> dict[str, Image.Image]:
     return images
 
 
-def make_copy(kind: str, image: Image.Image, seed: int, others: Sequence[Image.Image]) -> bytes:
+def make_copy(
+    kind: str, image: Image.Image, seed: int, others: Sequence[Image.Image]
+) -> bytes:
     """Return a copy of an image as a file."""
     if kind == "turned by EXIF":
         return encoded(image.rotate(90, expand=True), 85, orientation=6)
@@ -91,15 +95,21 @@ def measure_kind(work: Path, kind: str, images: dict[str, Image.Image]) -> str:
     files = [(name, encoded(image, 93)) for name, image in images.items()]
     for seed, name in enumerate(originals):
         other_images = [other for other in others if other is not images[name]]
-        files.append((f"{name} copy", make_copy(kind, images[name], seed, other_images)))
+        files.append(
+            (f"{name} copy", make_copy(kind, images[name], seed, other_images))
+        )
     names, finder, dataset = search(work, files)
     keys = {name: key for key, name in names.items()}
     rows = dict(zip(names, Pairs(dataset.db).get_ids(list(names)), strict=True))
     candidates = {tuple(row) for row in dataset.db.fetch_all("SELECT a, b FROM pair")}
     plan = finder.plan()
-    set_of = {m.key: number for number, group in enumerate(plan.sets) for m in group.members}
+    set_of = {
+        m.key: number for number, group in enumerate(plan.sets) for m in group.members
+    }
     number_of = {key: set_of.get(key, -row) for key, row in rows.items()}
-    questions = {frozenset(number_of[m.key] for m in doubt.members) for doubt in plan.doubts}
+    questions = {
+        frozenset(number_of[m.key] for m in doubt.members) for doubt in plan.doubts
+    }
     counts = {"candidates": 0, "copies": 0, "questions": 0}
     for name in originals:
         ends = [keys[name], keys.get(f"{name} copy", keys[name])]
@@ -136,7 +146,9 @@ def main() -> None:
     options.add_argument("folders", nargs="+", type=Path)
     options.add_argument("--images", type=int, default=300)
     options.add_argument("--kinds", nargs="*", default=KINDS, choices=KINDS)
-    options.add_argument("--distinct", action="store_true", help="also images that are not copies")
+    options.add_argument(
+        "--distinct", action="store_true", help="also images that are not copies"
+    )
     arguments = options.parse_args()
     images = read_images(arguments.folders, arguments.images)
     work = arguments.work

@@ -63,7 +63,8 @@ def read_set(work: Path, name: str, folder: Path) -> LabelledSet:
         groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
         sources = pixel_sources(dataset, samples)
         stored = [
-            compute_descriptor(np.asarray(read_crop(source).convert("RGB"))) for source in sources
+            compute_descriptor(np.asarray(read_crop(source).convert("RGB")))
+            for source in sources
         ]
         photos = not has_drawings(dataset, samples, Progress())
         vectors = {
@@ -88,7 +89,9 @@ def _compute_prelabel_vectors(dataset: Dataset, samples: Sequence[Sample]) -> Ro
     return weight_components(result.components, result.parts, prior.weights)
 
 
-def draw_split(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> np.ndarray | None:
+def draw_split(
+    names: np.ndarray, groups: np.ndarray, size: int, seed: int
+) -> np.ndarray | None:
     """Choose at most `size` labelled images per class, in whole groups.
 
     None if fewer than two classes have at least three images more, or small enough groups.
@@ -102,13 +105,17 @@ def draw_split(names: np.ndarray, groups: np.ndarray, size: int, seed: int) -> n
     for group in np.random.default_rng(seed).permutation(groups.max() + 1).tolist():
         members = np.flatnonzero(groups == group)
         added = Counter(names[members].tolist())
-        if set(added) <= large and all(labels[name] + n <= size for name, n in added.items()):
+        if set(added) <= large and all(
+            labels[name] + n <= size for name, n in added.items()
+        ):
             is_labelled[members] = True
             labels.update(added)
     return is_labelled if len(labels) >= 2 else None
 
 
-def measure_recall(names: np.ndarray, vectors: Rows, is_labelled: np.ndarray) -> list[float]:
+def measure_recall(
+    names: np.ndarray, vectors: Rows, is_labelled: np.ndarray
+) -> list[float]:
     """Return the mean recall of nearest neighbor, ridge and self-training."""
     is_tested = ~is_labelled & np.isin(names, names[is_labelled])
     train, test = vectors[is_labelled], vectors[is_tested]
@@ -124,7 +131,11 @@ def measure_recall(names: np.ndarray, vectors: Rows, is_labelled: np.ndarray) ->
 
 
 def _mean_recall(names: np.ndarray, predicted: np.ndarray) -> float:
-    return float(np.mean([(predicted[names == name] == name).mean() for name in np.unique(names)]))
+    return float(
+        np.mean(
+            [(predicted[names == name] == name).mean() for name in np.unique(names)]
+        )
+    )
 
 
 def cluster_quality(names: np.ndarray, clusters: Sequence[Sequence[int]]) -> Row:
@@ -147,14 +158,23 @@ def _count_pairs(sizes: Iterable[int]) -> float:
 
 def measure_split(labelled_set: LabelledSet, variant: str, seed: int) -> Row:
     """Return the metrics of one split."""
-    names, groups, vectors = labelled_set.names, labelled_set.groups, labelled_set.vectors[variant]
+    names, groups, vectors = (
+        labelled_set.names,
+        labelled_set.groups,
+        labelled_set.vectors[variant],
+    )
     row: Row = {}
     train = (np.random.default_rng(seed).random(groups.max() + 1) < TRAIN_SHARE)[groups]
-    splits = {size: draw_split(names, groups, size, seed) for size in SIZES} | {"all": train}
+    splits = {size: draw_split(names, groups, size, seed) for size in SIZES} | {
+        "all": train
+    }
     for size, is_labelled in splits.items():
         if is_labelled is not None:
             recalls = measure_recall(names, vectors, is_labelled)
-            row |= {f"{model}{size}": value for model, value in zip(MODELS, recalls, strict=True)}
+            row |= {
+                f"{model}{size}": value
+                for model, value in zip(MODELS, recalls, strict=True)
+            }
     count = int(train.sum()) // MEAN_CLUSTER_SIZE
     window = cluster_quality(names[train], cluster_rows(vectors[train], count))
     listed = cluster_quality(names[train], cluster_rows(vectors[train]))
@@ -164,7 +184,9 @@ def measure_split(labelled_set: LabelledSet, variant: str, seed: int) -> Row:
 def format_interval(values: Sequence[float]) -> str:
     """Format the mean and the half width of its 95% interval."""
     half_width = (
-        stats.sem(values) * stats.t.ppf(0.975, len(values) - 1) if len(values) > 1 else np.nan
+        stats.sem(values) * stats.t.ppf(0.975, len(values) - 1)
+        if len(values) > 1
+        else np.nan
     )
     return f"{np.mean(values):.3f} ± {half_width:.3f}"
 

@@ -52,7 +52,8 @@ def find_person(box: Box, faces: list[Any]) -> str | None:
     candidates = [
         (abs(x - left - side / 2) + abs(y - top - side / 2), name)
         for name, left, top, side, _ in faces
-        if left - side * 0.1 <= x <= left + side * 1.1 and top - side * 0.1 <= y <= top + side * 1.1
+        if left - side * 0.1 <= x <= left + side * 1.1
+        and top - side * 0.1 <= y <= top + side * 1.1
     ]
     return min(candidates)[1] if candidates else None
 
@@ -62,14 +63,18 @@ def read_true_names(folder: Path, truth: Truth) -> dict[str, str | None]:
     with Dataset.open(folder / "dataset") as dataset:
         frames = _match_frames(dataset, truth)
         return {
-            make_sample_key(f.image, f.face.box): find_person(f.face.box, frames[f.image][1])
+            make_sample_key(f.image, f.face.box): find_person(
+                f.face.box, frames[f.image][1]
+            )
             for f in dataset.faces.iterate()
         }
 
 
 def _match_frames(dataset: Dataset, truth: Truth) -> dict[str, Any]:
     """Map each frame's SHA-256 to its truth."""
-    times = {image.sha256: image.origins[0].time or 0.0 for image in dataset.images.iterate()}
+    times = {
+        image.sha256: image.origins[0].time or 0.0 for image in dataset.images.iterate()
+    }
     last = len(truth) - 1
     return {frame: truth[min(round(time * FPS), last)] for frame, time in times.items()}
 
@@ -113,7 +118,9 @@ def _cluster_purity(dataset: Dataset, samples: list[Any], names: list[str]) -> f
         stored.append(compute_descriptor(np.ascontiguousarray(pixels)))
         tracks[str(sample.track)].append(row)
     members = list(tracks.values())
-    vectors = refine_with_tracks(DescriptorSpace(stored).get_vectors(stored)[0], members)
+    vectors = refine_with_tracks(
+        DescriptorSpace(stored).get_vectors(stored)[0], members
+    )
     images = [{samples[row].image for row in rows} for rows in members]
     apart = [
         (a, b)
@@ -123,7 +130,9 @@ def _cluster_purity(dataset: Dataset, samples: list[Any], names: list[str]) -> f
     ]
     count = max(1, len(members) // MEAN_CLUSTER_SIZE)
     clusters = cluster_rows(vectors[[rows[0] for rows in members]], count, apart=apart)
-    return _purity([[names[row] for n in cluster for row in members[n]] for cluster in clusters])
+    return _purity(
+        [[names[row] for n in cluster for row in members[n]] for cluster in clusters]
+    )
 
 
 def _is_counted(face: Any) -> bool:
@@ -156,7 +165,8 @@ def measure_detector(film: Path, truth: Truth, size: tuple[int, int]) -> dict[st
         frame = reader.retrieve()[1][:, :, ::-1]
         small = cv2.resize(frame, small_size, interpolation=cv2.INTER_AREA)
         boxes = [
-            Box(*(round(edge * scale) for edge in face.box)) for face in detector.detect(small)
+            Box(*(round(edge * scale) for edge in face.box))
+            for face in detector.detect(small)
         ]
         people = {find_person(box, faces) for box in boxes}
         names = [face[0] for face in faces if _is_counted(face)]
@@ -173,7 +183,9 @@ def measure_detector(film: Path, truth: Truth, size: tuple[int, int]) -> dict[st
 def run_timed(command: list[str]) -> tuple[float, float, float]:
     """Run a command; return elapsed seconds, CPU seconds, and peak MB."""
     start, cpu, peak = time.perf_counter(), 0.0, 0.0
-    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, start_new_session=True, stdout=subprocess.DEVNULL
+    ) as process:
         while process.poll() is None:
             cpu = max(cpu, read_cpu_seconds(process.pid))
             peak = max(peak, read_memory(process.pid))
@@ -188,15 +200,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--size", default="1920x1080")
-    parser.add_argument("--without", default="", help="absent characters, separated by commas")
+    parser.add_argument(
+        "--without", default="", help="absent characters, separated by commas"
+    )
     parser.add_argument("--rate", default="3", help="frames per second to search")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
         film, without = folder / "film.mp4", tuple(arguments.without.split(","))
-        truth = write_film(film, arguments.seconds, arguments.seed, (width, height), without)
-        decoding = run_timed(["ffmpeg", "-v", "error", "-i", str(film), "-f", "null", "-"])
+        truth = write_film(
+            film, arguments.seconds, arguments.seed, (width, height), without
+        )
+        decoding = run_timed(
+            ["ffmpeg", "-v", "error", "-i", str(film), "-f", "null", "-"]
+        )
         command = [sys.executable, "-m", "pipeline", "episodes", str(film)]
         dataset = ["-d", str(folder / "dataset")]
         seconds, cpu, peak = run_timed([*command, *dataset, "--rate", arguments.rate])

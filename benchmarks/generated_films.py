@@ -103,7 +103,10 @@ class Film:
 
     def cuts(self) -> list[dict[str, Any]]:
         """Return time in seconds and kind of each cut."""
-        return [{"time": shot.start / self.fps, "kind": shot.into} for shot in self.shots[1:]]
+        return [
+            {"time": shot.start / self.fps, "kind": shot.into}
+            for shot in self.shots[1:]
+        ]
 
     def intros(self) -> list[list[float]]:
         """Return start and end of each showing of the intro, in seconds."""
@@ -165,7 +168,9 @@ def render(film: Film, path: Path, height: int, crf: str = "21") -> Film:
     """Write the film as a 16:9 video and return it. Raises CalledProcessError if ffmpeg fails."""
     camera = Camera(film, height)
     frames = (camera.frame(number) for number in range(film.shots[-1].end))
-    encode(path, frames, (camera.width, height), film.fps, "bgr24", [*X264, "-crf", crf])
+    encode(
+        path, frames, (camera.width, height), film.fps, "bgr24", [*X264, "-crf", crf]
+    )
     return film
 
 
@@ -217,7 +222,9 @@ class Camera:
             return self._dissolve(before, frame, number - shot.start)
         for after in following:
             if after.into == "dissolve" and number >= after.start - half:
-                return self._dissolve(frame, self._draw_shot(after, number), number - after.start)
+                return self._dissolve(
+                    frame, self._draw_shot(after, number), number - after.start
+                )
         return frame
 
     def _fill(self, level: int) -> Pixels:
@@ -243,7 +250,9 @@ class Camera:
             self._draw_ball(frame, age)
         if 0 <= age < shot.blurred:
             # Blur radius of up to 3% of the height, decreasing.
-            frame = cv2.GaussianBlur(frame, (0, 0), self.height * 0.03 * (1.2 - age / shot.blurred))
+            frame = cv2.GaussianBlur(
+                frame, (0, 0), self.height * 0.03 * (1.2 - age / shot.blurred)
+            )
         return frame
 
     def _draw_ball(self, frame: Pixels, age: int) -> None:
@@ -274,7 +283,9 @@ class FrameEvaluator:
         self.shown_images: list[int] = []
         drawings = []
         for shot in film.shots:
-            for number in self._sample_clean_frames(shot) if shot.image is not None else ():
+            for number in (
+                self._sample_clean_frames(shot) if shot.image is not None else ()
+            ):
                 drawings.append(_shrink(camera.frame(number)))
                 self.shown_images.append(shot.image or 0)
         self.drawings = np.stack(drawings)
@@ -283,7 +294,10 @@ class FrameEvaluator:
         """Return some frames of a shot without dissolve, blur or flash."""
         half = self.film.half_dissolve
         first = shot.start + (shot.blurred if shot.into == "hard" else half)
-        fades = any(after.start == shot.end and after.into != "hard" for after in self.film.shots)
+        fades = any(
+            after.start == shot.end and after.into != "hard"
+            for after in self.film.shots
+        )
         last = shot.end - 1 - half * fades
         numbers = {first, *map(int, np.linspace(first, last, 8))}
         if shot.move == "whip":
@@ -292,7 +306,9 @@ class FrameEvaluator:
 
     def recognize(self, path: Path) -> int | None:
         """Return the image that a frame shows, or None."""
-        difference = np.abs(self.drawings - _shrink(cv2.imread(str(path)))).mean(axis=(1, 2, 3))
+        difference = np.abs(self.drawings - _shrink(cv2.imread(str(path)))).mean(
+            axis=(1, 2, 3)
+        )
         best = int(difference.argmin())
         return self.shown_images[best] if difference[best] < MAX_DIFFERENCE else None
 
@@ -312,7 +328,9 @@ class FrameEvaluator:
             return "blurred"
         # The first and last quarter of a dissolve look like one of the two shots.
         dissolves = (shot.start for shot in self.film.shots if shot.into == "dissolve")
-        is_mixed = any(abs(number - cut) < self.film.half_dissolve / 2 for cut in dissolves)
+        is_mixed = any(
+            abs(number - cut) < self.film.half_dissolve / 2 for cut in dissolves
+        )
         return "transition" if is_mixed else None
 
     def evaluate(self, frames: Sequence[TimedFrame]) -> dict[str, Any]:
@@ -333,7 +351,8 @@ class FrameEvaluator:
             "missed": sorted({*self.shown_images} - set(images)),
             "near %": round(100 * near_duplicates / max(1, len(frames)), 1),
             "second intro": sum(
-                image in intro_images and any(start <= time < end for start, end in repeats)
+                image in intro_images
+                and any(start <= time < end for start, end in repeats)
                 for image, time in zip(images, times, strict=True)
             ),
             "useless": dict(Counter(fault for fault in faults if fault)),
@@ -354,4 +373,6 @@ def count_near_duplicates(paths: Sequence[Path]) -> int:
 
 
 def _shrink(pixels: Any) -> Any:
-    return cv2.resize(pixels, COMPARED_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cv2.resize(pixels, COMPARED_SIZE, interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )

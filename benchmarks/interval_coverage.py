@@ -78,13 +78,17 @@ class World(NamedTuple):
     @property
     def label(self) -> str:
         """The parameters; the random draws, and so all figures, depend on this text."""
-        parameters = f"groups={self.groups}, accuracy={self.accuracy}, alike={self.correlation}"
+        parameters = (
+            f"groups={self.groups}, accuracy={self.accuracy}, alike={self.correlation}"
+        )
         return f"World({parameters}, sure={self.scale}, scenes={self.scenes})"
 
     def true_outputs(self) -> Outputs:
         """Return evenly spaced quantiles of all outputs, for the true metrics."""
         at = (np.arange(TRUTH_SIZE) + 0.5) / TRUTH_SIZE
-        return self._make_outputs(ndtri(self.accuracy) + ndtri(at), np.arange(TRUTH_SIZE) % 2)
+        return self._make_outputs(
+            ndtri(self.accuracy) + ndtri(at), np.arange(TRUTH_SIZE) % 2
+        )
 
     def _make_outputs(self, margin: Floats, y: Indices) -> Outputs:
         half = np.where(y == 1, 1, -1) * margin * self.scale / 2
@@ -146,7 +150,10 @@ def worlds(
     scenes: Sequence[bool] = (False,),
 ) -> list[World]:
     """Return all combinations of the parameters, for every number of groups."""
-    return [World(*values) for values in product(GROUPS, accuracies, correlation, scale, scenes)]
+    return [
+        World(*values)
+        for values in product(GROUPS, accuracies, correlation, scale, scenes)
+    ]
 
 
 SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
@@ -157,13 +164,17 @@ SCENES = worlds((0.8, 0.97), (0.3, 0.8, 0.97), scenes=(True,))
 def _accuracy(world: World, random: np.random.Generator) -> Trial:
     sample, groups = world.draw(random)
     correct = sample.logits.argmax(1) == sample.y
-    return Trial(*share_interval(correct, groups), float(correct.mean()), world.accuracy)
+    return Trial(
+        *share_interval(correct, groups), float(correct.mean()), world.accuracy
+    )
 
 
 @case("accuracy in drawn worlds", draw_worlds(1))
 def _drawn_accuracy(world: RandomWorld, random: np.random.Generator) -> Trial:
     correct, _, groups = world.draw(random)
-    return Trial(*share_interval(correct, groups), float(correct.mean()), world.accuracy)
+    return Trial(
+        *share_interval(correct, groups), float(correct.mean()), world.accuracy
+    )
 
 
 @case("difference in drawn worlds", draw_worlds(2), share=False)
@@ -206,7 +217,9 @@ def _subgroup_accuracy(world: World, random: np.random.Generator) -> Trial | Non
 CLASSES = ("a", "b")
 
 
-def _choose_rule(world: World, random: np.random.Generator, request: RuleRequest) -> DecisionRule:
+def _choose_rule(
+    world: World, random: np.random.Generator, request: RuleRequest
+) -> DecisionRule:
     sample, groups = world.draw(random)
     return choose_rule(
         SplitAnswers(sample, CLASSES, group_numbers(groups)), request, DecisionRule()
@@ -225,7 +238,9 @@ def _protected(world: World, random: np.random.Generator) -> Trial | None:
     outputs = world.true_outputs()
     lost = decide(outputs.logits, CLASSES, rule).classes[outputs.y == 1] != 1
     (protected,) = rule.effects.protected
-    return Trial(0, protected.upper_bound, protected.lost / protected.count, float(lost.mean()))
+    return Trial(
+        0, protected.upper_bound, protected.lost / protected.count, float(lost.mean())
+    )
 
 
 class Row(NamedTuple):
@@ -247,14 +262,20 @@ class Row(NamedTuple):
 
 def measure(case: Case, world: World | RandomWorld, runs: int) -> Row | None:
     """Run a case `runs` times; None if it rarely gives intervals."""
-    random = np.random.default_rng(zlib.crc32(f"({case.name!r}, {world.label})".encode()))
-    trials = [trial for _ in range(runs) if (trial := case.run(world, random)) is not None]
+    random = np.random.default_rng(
+        zlib.crc32(f"({case.name!r}, {world.label})".encode())
+    )
+    trials = [
+        trial for _ in range(runs) if (trial := case.run(world, random)) is not None
+    ]
     if len(trials) < max(10, runs // 10):
         return None
     low, high, estimate, true = np.array(trials).T
     inside = (low <= true + 1e-9) & (true <= high + 1e-9)
     error = float(np.std(estimate - true))
-    oracle = _oracle_width(case, np.clip(estimate, 0, 1) if case.share else estimate, error)
+    oracle = _oracle_width(
+        case, np.clip(estimate, 0, 1) if case.share else estimate, error
+    )
     return Row(
         case.name,
         world,
@@ -295,7 +316,10 @@ def format_summary(rows: Sequence[Row]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for name, groups in dict.fromkeys((row.case, row.world.groups) for row in rows):
         group = [row for row in rows if (row.case, row.world.groups) == (name, groups)]
-        coverage, width = [row.coverage for row in group], [row.relative_width for row in group]
+        coverage, width = (
+            [row.coverage for row in group],
+            [row.relative_width for row in group],
+        )
         yield (
             f"| {name} | {group[0].nominal:.2f} | {groups} | {np.mean(coverage):.3f} | "
             f"{min(coverage):.3f} | {np.median(width):.2f} | {max(width):.2f} |"

@@ -47,7 +47,9 @@ class RandomWorld:
             self.mean_probabilities(sizes) * (1 - self.correlation) / self.correlation
         )
         groups = np.repeat(np.arange(self.groups), sizes)
-        edges = (chances / np.maximum(chances.sum(1, keepdims=True), 1e-300)).cumsum(1)[groups]
+        edges = (chances / np.maximum(chances.sum(1, keepdims=True), 1e-300)).cumsum(1)[
+            groups
+        ]
         outcomes = (random.random(len(groups))[:, None] > edges[:, :3]).sum(1)
         return outcomes <= 1, (outcomes == 0) | (outcomes == 2), list(map(str, groups))
 
@@ -70,7 +72,9 @@ class RandomWorld:
         _, gained, lost, _ = _estimate_truth(self)
         return gained - lost
 
-    def draw_sizes(self, random: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
+    def draw_sizes(
+        self, random: np.random.Generator, count: int
+    ) -> npt.NDArray[np.int64]:
         """Draw the sizes of `count` groups."""
         drawn_sizes = {
             "single": lambda: np.ones(count),
@@ -78,7 +82,9 @@ class RandomWorld:
             "log-normal": lambda: random.lognormal(0.5, self.spread, count),
             "power law": lambda: random.pareto(4 - 2 * self.spread, count) * 2,
             "scenes": lambda: np.where(
-                random.random(count) < 0.05 + 0.2 * self.spread, random.integers(8, 50), 1
+                random.random(count) < 0.05 + 0.2 * self.spread,
+                random.integers(8, 50),
+                1,
             ),
         }[self.kind]()
         return np.clip(np.ceil(drawn_sizes), 1, 200).astype(np.int64)
@@ -95,17 +101,23 @@ class RandomWorld:
 def _estimate_truth(world: RandomWorld) -> tuple[float, ...]:
     """Estimate the mean probabilities over images from many groups."""
     sizes = world.draw_sizes(np.random.default_rng(0), TRUTH_GROUPS)
-    return tuple((world.mean_probabilities(sizes) * sizes[:, None]).sum(0) / sizes.sum())
+    return tuple(
+        (world.mean_probabilities(sizes) * sizes[:, None]).sum(0) / sizes.sum()
+    )
 
 
 def draw_worlds(seed: int) -> tuple[RandomWorld, ...]:
     """Draw `WORLDS_PER_SIZE` worlds for each number of groups."""
     random = np.random.default_rng(seed)
-    return tuple(_draw_world(random, groups) for groups in GROUPS for _ in range(WORLDS_PER_SIZE))
+    return tuple(
+        _draw_world(random, groups) for groups in GROUPS for _ in range(WORLDS_PER_SIZE)
+    )
 
 
 def _draw_world(random: np.random.Generator, groups: int) -> RandomWorld:
-    gained, lost, missed = random.choice((0.002, 0.02, 0.08, 0.2), 3, p=(0.2, 0.3, 0.3, 0.2))
+    gained, lost, missed = random.choice(
+        (0.002, 0.02, 0.08, 0.2), 3, p=(0.2, 0.3, 0.3, 0.2)
+    )
     return RandomWorld(
         groups,
         float(gained),

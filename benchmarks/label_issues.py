@@ -27,11 +27,15 @@ KINDS = {"easy": (0.7, (2, 10, 60)), "hard": (1.6, (2, 10))}
 Rows = npt.NDArray[np.int64]
 
 
-def measure(classes: int, share: float, noise: float, seed: int) -> dict[str, tuple[float, float]]:
+def measure(
+    classes: int, share: float, noise: float, seed: int
+) -> dict[str, tuple[float, float]]:
     """Return recall and precision by method, and the accuracy on right labels."""
     random = np.random.default_rng(seed)
     truth = np.repeat(np.arange(classes), PER_CLASS)
-    x = random.normal(size=(classes, WIDTH))[truth] + random.normal(0, noise, (len(truth), WIDTH))
+    x = random.normal(size=(classes, WIDTH))[truth] + random.normal(
+        0, noise, (len(truth), WIDTH)
+    )
     y = truth.copy()
     wrong = random.permutation(len(y))[: max(1, round(share * len(y)))]
     y[wrong] = (y[wrong] + random.integers(1, classes, len(wrong))) % classes
@@ -41,7 +45,9 @@ def measure(classes: int, share: float, noise: float, seed: int) -> dict[str, tu
 
     keys = tuple(str(row) for row in range(len(y)))
     outputs = Outputs(np.log(probabilities + 1e-12).astype(np.float32), y, keys)
-    issues = find_suspect_labels(probabilities, outputs, list(map(str, range(classes))), "run")
+    issues = find_suspect_labels(
+        probabilities, outputs, list(map(str, range(classes))), "run"
+    )
     ranked = [int(issue.sample) for issue in issues]
     confident = [int(issue.sample) for issue in issues if issue.confident]
     cleanlab = np.flatnonzero(find_with_cleanlab(y, probabilities)).tolist()
@@ -53,7 +59,9 @@ def measure(classes: int, share: float, noise: float, seed: int) -> dict[str, tu
         "cleanlab": _recall_and_precision(cleanlab, planted),
     }
     right = y == truth
-    return results | {"accuracy": (float((probabilities.argmax(1) == truth)[right].mean()), 0.0)}
+    return results | {
+        "accuracy": (float((probabilities.argmax(1) == truth)[right].mean()), 0.0)
+    }
 
 
 def _recall_and_precision(rows: list[int], planted: set[int]) -> tuple[float, float]:
@@ -72,10 +80,19 @@ def main() -> None:
                 for seed in range(DRAWS):
                     for method, result in measure(classes, share, noise, seed).items():
                         values[method].append(result)
-                means = {method: np.mean(rows, axis=0) for method, rows in values.items()}
-                cells = [f"{means[method][0]:.2f}, {means[method][1]:.2f}" for method in methods]
+                means = {
+                    method: np.mean(rows, axis=0) for method, rows in values.items()
+                }
+                cells = [
+                    f"{means[method][0]:.2f}, {means[method][1]:.2f}"
+                    for method in methods
+                ]
                 accuracy = f"{means['accuracy'][0]:.2f}"
-                print(f"| {name} | {classes} | {share:.0%} | {accuracy} |", " | ".join(cells), "|")
+                print(
+                    f"| {name} | {classes} | {share:.0%} | {accuracy} |",
+                    " | ".join(cells),
+                    "|",
+                )
 
 
 if __name__ == "__main__":

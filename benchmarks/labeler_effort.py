@@ -36,7 +36,9 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler"))
+sys.path.extend(
+    str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler")
+)
 
 import numpy as np
 from drawn_faces import FaceSet, labels
@@ -81,7 +83,9 @@ class PaintedTile(NamedTuple):
 class Person:
     """Simulated user of one window; counts `gestures` by kind, and `letters` separately."""
 
-    def __init__(self, window: LabelerWindow, screen: Display, truth: dict[str, str]) -> None:
+    def __init__(
+        self, window: LabelerWindow, screen: Display, truth: dict[str, str]
+    ) -> None:
         self.window, self.screen, self.truth = window, screen, truth
         self.gestures: Counter[str] = Counter()
         self.stages: Counter[str] = Counter()
@@ -121,7 +125,11 @@ class Person:
         *before, key = self.keys[name]
         modifiers = ["shift"] if self.view.view.has_clusters and name != NO_FACE else []
         while rows:
-            count = 1 if name == NO_FACE else self._count_reachable(rows, {*rows, *passable})
+            count = (
+                1
+                if name == NO_FACE
+                else self._count_reachable(rows, {*rows, *passable})
+            )
             self.point(rows[0])
             for first in before:
                 self.press(first, "key")
@@ -141,7 +149,10 @@ class Person:
         tiles = self.view.view
         positions = [self._locate(row) for row in rows]
         for number, (start, end) in enumerate(pairwise(positions), 1):
-            path = (tiles.viewport().mapFromGlobal(QPoint(*at)) for at in mouse_path(start, end))
+            path = (
+                tiles.viewport().mapFromGlobal(QPoint(*at))
+                for at in mouse_path(start, end)
+            )
             if {tiles.indexAt(point).row() for point in path} - {*allowed, -1}:
                 return number
         return len(rows)
@@ -196,7 +207,9 @@ class Person:
                 and (tile := tiles.tiles.tile(row)) is not None
             ):
                 label = tiles.tiles.prediction(row)
-                painted.append(PaintedTile(row, tile.key, label.label if label else None))
+                painted.append(
+                    PaintedTile(row, tile.key, label.label if label else None)
+                )
         new = {tile.key for tile in painted} - self._seen_keys
         self._seen_keys |= new
         self.wait(time.monotonic() + SCAN_SECONDS * len(new))
@@ -250,7 +263,9 @@ class Person:
                 page_class = page_class or (
                     self._class_for_page(page, visible) if not done else None
                 )
-                self._fix_outliers([(tile, page_class or tile.label) for tile in visible])
+                self._fix_outliers(
+                    [(tile, page_class or tile.label) for tile in visible]
+                )
             done |= {tile.row for tile in visible}
             if not self.view.view.unseen():
                 break
@@ -276,7 +291,9 @@ class Person:
             cluster = [tile for tile in visible if first <= tile.row < first + size]
             first += size
             if cluster:
-                [(majority, _)] = Counter(self.truth[tile.key] for tile in cluster).most_common(1)
+                [(majority, _)] = Counter(
+                    self.truth[tile.key] for tile in cluster
+                ).most_common(1)
                 majorities.append((majority, cluster))
         runs = [
             (name, [cluster for _, cluster in run])
@@ -292,12 +309,16 @@ class Person:
             for cluster in clusters:
                 self._fix_outliers([(tile, name) for tile in cluster])
 
-    def _is_single_new_class(self, name: str, clusters: list[list[PaintedTile]]) -> bool:
+    def _is_single_new_class(
+        self, name: str, clusters: list[list[PaintedTile]]
+    ) -> bool:
         """Return whether this is a single pure cluster of a new class."""
         is_pure = all(self.truth[tile.key] == name for tile in clusters[0])
         return len(clusters) == 1 and is_pure and name not in self.keys
 
-    def _label_clusters(self, name: str, clusters: list[list[PaintedTile]], enter: str) -> None:
+    def _label_clusters(
+        self, name: str, clusters: list[list[PaintedTile]], enter: str
+    ) -> None:
         """Label clusters: type a new name once, then use its key."""
         rows = [
             next(tile.row for tile in cluster if self.truth[tile.key] == name)
@@ -317,15 +338,21 @@ class Person:
             self.press(f"shift+{''.join(key)}", "page key")
             return
         if self.view.page is not None and self.view.page.kind != "groups":
-            field = self.view.header.name  # what is typed on the faces is for one of them
+            field = (
+                self.view.header.name
+            )  # what is typed on the faces is for one of them
             self._count("click")
             position = screen_position(field, field.rect().center())
             self._move(PRESS_SECONDS, position, "click", 1)
         self.write(name, enter)
 
-    def _class_for_page(self, page: ClassPage, visible: list[PaintedTile]) -> str | None:
+    def _class_for_page(
+        self, page: ClassPage, visible: list[PaintedTile]
+    ) -> str | None:
         """Return the class for the whole page; None to keep the predictions."""
-        [(majority, count)] = Counter(self.truth[tile.key] for tile in visible).most_common(1)
+        [(majority, count)] = Counter(
+            self.truth[tile.key] for tile in visible
+        ).most_common(1)
         is_wrong = page.kind == "class" and majority != page.label
         is_wrong &= count > RELABEL_SHARE * len(visible)
         return majority if is_wrong and majority != NO_FACE else None
@@ -337,13 +364,17 @@ class Person:
             for tile, label in visible
             if self.truth[tile.key] != label
         ]
-        runs = groupby(enumerate(wrong), lambda item: (item[1][0] - item[0], item[1][1]))
+        runs = groupby(
+            enumerate(wrong), lambda item: (item[1][0] - item[0], item[1][1])
+        )
         for (_, name), run in runs:
             if self.view.header.better_button.isVisible():
                 self.press("ctrl+r", "suggest again")
                 return
             rows = [row for _, (row, _) in run]
-            if self.view.view.has_clusters:  # exclude them from the cluster, then label them
+            if (
+                self.view.view.has_clusters
+            ):  # exclude them from the cluster, then label them
                 for row in rows:
                     self._count("click")
                     self._move(PRESS_SECONDS, self._locate(row), "click", 1)
@@ -358,12 +389,16 @@ class Person:
         self.point(row)
         self.write(name)
         if name not in self.keys:
-            raise SystemExit(f"no key for the new class {name}: {self.window.focusWidget()}")
+            raise SystemExit(
+                f"no key for the new class {name}: {self.window.focusWidget()}"
+            )
 
     def _scroll(self) -> None:
         """Scroll by one wheel notch over the faces."""
         self._count("wheel")
-        x, y = screen_position(self.view.view.viewport(), self.view.view.viewport().rect().center())
+        x, y = screen_position(
+            self.view.view.viewport(), self.view.view.viewport().rect().center()
+        )
         self._move(PRESS_SECONDS, (x, y), "click", 5)
 
     @property
@@ -379,7 +414,10 @@ def mouse_path(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[int, 
         return [(end[0] + STEP // 4, end[1]), end]
     steps = max(1, -(-max(abs(end[0] - start[0]), abs(end[1] - start[1])) // STEP))
     return [
-        (start[0] + (end[0] - start[0]) * n // steps, start[1] + (end[1] - start[1]) * n // steps)
+        (
+            start[0] + (end[0] - start[0]) * n // steps,
+            start[1] + (end[1] - start[1]) * n // steps,
+        )
         for n in range(1, steps + 1)
     ]
 
@@ -390,7 +428,9 @@ def screen_position(widget: QWidget, point: QPoint) -> tuple[int, int]:
     return position.x(), position.y()
 
 
-def label_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> dict[str, Any]:
+def label_in_window(
+    faces: FaceSet, screen: Display, patient: bool = False
+) -> dict[str, Any]:
     """Label a dataset in a new window and return the measured effort."""
     from labeler.qt.app import make_application
     from labeler.qt.window import LabelerWindow
@@ -414,7 +454,9 @@ def label_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> d
         window.deleteLater()
     final = labels(faces.root)
     pairs = Counter((name, final[key] or NO_FACE) for key, name in faces.truth.items())
-    mistakes = Counter({pair: count for pair, count in pairs.items() if len({*pair}) > 1})
+    mistakes = Counter(
+        {pair: count for pair, count in pairs.items() if len({*pair}) > 1}
+    )
     for (name, label), count in mistakes.items():
         print(f"{count} of {name} labelled {label}", file=sys.stderr)
     scale, gestures = 1000 / len(faces.truth), sum(person.gestures.values())
@@ -426,7 +468,9 @@ def label_in_window(faces: FaceSet, screen: Display, patient: bool = False) -> d
         "wrong_share": round(mistakes.total() / len(faces.truth), 4),
         "minutes": round(minutes, 1),
         "prelabelings": count_prelabels(faces.root),
-        "drags_per_1000": round(sum(1 for _ in groupby(faces.truth.values())) * scale, 1),
+        "drags_per_1000": round(
+            sum(1 for _ in groupby(faces.truth.values())) * scale, 1
+        ),
         "stages": dict(person.stages),
         "counted": dict(person.gestures) | {"letters": person.letters},
     }
@@ -446,7 +490,9 @@ def link_subset(folder: Path, to: Path, arguments: argparse.Namespace) -> Path:
     for name in rng.sample(names, arguments.classes or len(names)):
         (to / name).mkdir(parents=True)
         images = sorted(path for path in (folder / name).iterdir() if path.is_file())
-        for image in rng.sample(images, min(arguments.each or len(images), len(images))):
+        for image in rng.sample(
+            images, min(arguments.each or len(images), len(images))
+        ):
             (to / name / image.name).symlink_to(image.absolute())
     return to
 
@@ -465,7 +511,9 @@ def import_shuffled(root: Path, folder: Path, seed: int) -> FaceSet:
             face = Face("whole", Box(0, 0, image.width, image.height), 1.0)
             with dataset.db.transaction():
                 dataset.take_original(stage.store, image, origin)
-                crop = cropper.crop(image.sha256, np.asarray(Image.open(path).convert("RGB")), face)
+                crop = cropper.crop(
+                    image.sha256, np.asarray(Image.open(path).convert("RGB")), face
+                )
                 dataset.faces.replace(image.sha256, "whole", "benchmark", [crop])
             truth[crop.key] = path.parent.name
     return FaceSet(root, truth)
@@ -476,10 +524,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--classes", type=int, help="number of classes (default: all)")
-    parser.add_argument("--each", type=int, help="number of images per class (default: all)")
-    parser.add_argument("--seed", type=int, default=3, help="seed of the selection and order")
-    parser.add_argument("--patient", action="store_true", help="wait until all faces are processed")
-    parser.add_argument("--json", action="store_true", help="print only the JSON object")
+    parser.add_argument(
+        "--each", type=int, help="number of images per class (default: all)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=3, help="seed of the selection and order"
+    )
+    parser.add_argument(
+        "--patient", action="store_true", help="wait until all faces are processed"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print only the JSON object"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         subset = link_subset(arguments.folder, Path(scratch) / "subset", arguments)

@@ -22,7 +22,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.extend(str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler"))
+sys.path.extend(
+    str(Path(__file__).parents[1] / name) for name in ("", "tests", "tests/labeler")
+)
 
 from virtual_display import display
 
@@ -68,7 +70,9 @@ def run_loop(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
 
     loop, end = QEventLoop(), time.monotonic() + seconds
     check = QTimer()
-    check.timeout.connect(lambda: loop.quit() if until() or time.monotonic() > end else None)
+    check.timeout.connect(
+        lambda: loop.quit() if until() or time.monotonic() > end else None
+    )
     check.start(TIMER_MS)
     loop.exec()
 
@@ -158,7 +162,9 @@ def run_child(root: Path, started: float) -> None:
     figures["key to paint"] = median(time_key_to_paint(view, range(20)))
 
     def press_key() -> None:
-        while unseen := view.unseen(range(500)):  # only tiles that were shown are labelled
+        while unseen := view.unseen(
+            range(500)
+        ):  # only tiles that were shown are labelled
             view.look_from(unseen[0])
             run_loop(0.3)
         view.select_ranges([(0, 499)], Select.ClearAndSelect)
@@ -194,7 +200,9 @@ def drag(window: Any, number: int) -> None:
         has_started |= TileMouse.drags
         return mouse.poll() is not None
 
-    with subprocess.Popen(f"{start} {moves} sleep 0.5 key Escape mouseup 1".split()) as mouse:
+    with subprocess.Popen(
+        f"{start} {moves} sleep 0.5 key Escape mouseup 1".split()
+    ) as mouse:
         run_loop(10, is_finished)
     run_loop(0.3)
     if not has_started:
@@ -204,7 +212,9 @@ def drag(window: Any, number: int) -> None:
 def measure_window(root: Path, env: dict[str, str]) -> dict[str, Any]:
     """Measure one window in a new process."""
     command = [sys.executable, __file__, "--child", root, "--started", str(time.time())]
-    process = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
+    process = subprocess.run(
+        command, env=env, stdout=subprocess.PIPE, text=True, check=True
+    )
     figures: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return figures
 
@@ -212,7 +222,9 @@ def measure_window(root: Path, env: dict[str, str]) -> dict[str, Any]:
 def print_table(rounds: list[dict[str, Any]], samples: int) -> None:
     """Print a table of medians and of the best round."""
     write = sys.stdout.write
-    write(f"{samples:,} samples, {len(rounds)} rounds\n\n| | median | best |\n|---|---|---|\n")
+    write(
+        f"{samples:,} samples, {len(rounds)} rounds\n\n| | median | best |\n|---|---|---|\n"
+    )
     lines = {
         "usable": "from process start to usable window",
         "CPU until then": "CPU time of this",
@@ -228,7 +240,8 @@ def print_table(rounds: list[dict[str, Any]], samples: int) -> None:
         columns = []
         for statistic in (median, min):
             gap, thread, process = (
-                statistic([measurement[name][n] * 1000 for measurement in rounds]) for n in range(3)
+                statistic([measurement[name][n] * 1000 for measurement in rounds])
+                for n in range(3)
             )
             columns.append(f"{gap:.0f} ms (CPU {thread:.0f}, process {process:.0f})")
         write(f"| longest gap, {name} | {' | '.join(columns)} |\n")

@@ -25,11 +25,15 @@ NamedImages = Iterable[tuple[str, str, str | None, bytes]]
 """Name, class, post (or None) and file content of each image."""
 
 
-def parse_sets(parser: argparse.ArgumentParser, names: Iterable[str]) -> dict[str, Path]:
+def parse_sets(
+    parser: argparse.ArgumentParser, names: Iterable[str]
+) -> dict[str, Path]:
     """Return the folders of `--set NAME=FOLDER`, by default those of `names` in `DATA`."""
     parser.add_argument("--set", action="append", default=[], metavar="NAME=FOLDER")
     pairs = (item.split("=", 1) for item in parser.parse_known_args()[0].set)
-    return {name: Path(folder) for name, folder in pairs} or {name: DATA / name for name in names}
+    return {name: Path(folder) for name, folder in pairs} or {
+        name: DATA / name for name in names
+    }
 
 
 def add_whole_image(dataset: Dataset, data: bytes, origin: Origin) -> str:
@@ -39,7 +43,9 @@ def add_whole_image(dataset: Dataset, data: bytes, origin: Origin) -> str:
     dataset.images.add(measured, origin)
     box = Box(0, 0, measured.width, measured.height)
     key = make_sample_key(measured.sha256, box)
-    crop = FaceCrop(Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness)
+    crop = FaceCrop(
+        Face("whole", box, 1.0), key, box, measured.phash, measured.sharpness
+    )
     dataset.faces.replace(measured.sha256, "whole", "", [crop])
     return key
 
@@ -50,7 +56,9 @@ def open_set(root: Path, images: NamedImages) -> Dataset:
     if not dataset.images.count():
         choices = [
             Choice(
-                add_whole_image(dataset, data, Origin("folder", name, post=post)), "label", label
+                add_whole_image(dataset, data, Origin("folder", name, post=post)),
+                "label",
+                label,
             )
             for name, label, post, data in images
         ]
@@ -63,7 +71,10 @@ def iter_tree(folder: Path) -> NamedImages:
     posts: dict[str, object] = {}
     if (listing := folder / "sources.json").is_file():
         rows = json.loads(listing.read_text())
-        posts = {row["file"]: row.get("source_dup_group", row["source_image"]) for row in rows}
+        posts = {
+            row["file"]: row.get("source_dup_group", row["source_image"])
+            for row in rows
+        }
     for path in sorted(folder.glob("*/*")):
         if path.suffix.lower() in SUFFIXES:
             name = path.relative_to(folder).as_posix()

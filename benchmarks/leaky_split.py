@@ -47,7 +47,9 @@ def move_camera(image: Image.Image, random: Random) -> Iterator[bytes]:
     for _ in range(random.randint(1, 6)):
         left, top, right, bottom = (random.uniform(0, 0.06) for _ in range(4))
         corner = int(left * width), int(top * height)
-        frame = image.crop((*corner, int((1 - right) * width), int((1 - bottom) * height)))
+        frame = image.crop(
+            (*corner, int((1 - right) * width), int((1 - bottom) * height))
+        )
         frame = ImageEnhance.Brightness(frame).enhance(random.uniform(0.9, 1.1))
         buffer = io.BytesIO()
         frame.save(buffer, "JPEG", quality=random.randint(60, 92))
@@ -82,13 +84,20 @@ def split_naively(dataset: Dataset, seed: int) -> None:
         Random(seed).shuffle(keys)
         for place, key in enumerate(keys):
             part = place / len(keys)
-            plan[key] = (key, "train" if part < 0.7 else "val" if part < 0.8 else "test")
+            plan[key] = (
+                key,
+                "train" if part < 0.7 else "val" if part < 0.8 else "test",
+            )
     dataset.samples.set_splits(plan, f"naive {seed}")
 
 
-def train_simple(dataset: Dataset, unseen: Dataset, epochs: int, seed: int) -> tuple[float, float]:
+def train_simple(
+    dataset: Dataset, unseen: Dataset, epochs: int, seed: int
+) -> tuple[float, float]:
     """Return the accuracy of `simple` on its test and unseen shots."""
-    settings = load_preset("simple", {"epochs": str(epochs), "colour": "rgb", "seed": str(seed)})
+    settings = load_preset(
+        "simple", {"epochs": str(epochs), "colour": "rgb", "seed": str(seed)}
+    )
     result = train_run(dataset, settings)
     model, _, classes = load_model(run_folder(dataset, result.run))
     examples = find_examples(unseen)
@@ -108,7 +117,9 @@ def compute_hog(dataset: Dataset, split: str) -> tuple[np.ndarray[Any, Any], lis
     for sample in dataset.samples.iter_in_splits():
         if sample.split == split:
             data = dataset.image_path(sample.image, "JPEG").read_bytes()
-            grey = cv2.resize(np.asarray(decode(data).pixels.convert("L")), (HOG_SIDE, HOG_SIDE))
+            grey = cv2.resize(
+                np.asarray(decode(data).pixels.convert("L")), (HOG_SIDE, HOG_SIDE)
+            )
             row = np.asarray(hog.compute(grey)).ravel()
             rows.append(row / (np.linalg.norm(row) + 1e-9))
             labels.append(str(sample.label))
@@ -121,25 +132,33 @@ def nearest_neighbor_accuracy(dataset: Dataset, unseen: Dataset) -> tuple[float,
     accuracies = []
     for test, truth in (compute_hog(dataset, "test"), compute_hog(unseen, "test")):
         nearest = (test @ train.T).argmax(axis=1)
-        accuracies.append(mean(labels[n] == true for n, true in zip(nearest, truth, strict=True)))
+        accuracies.append(
+            mean(labels[n] == true for n, true in zip(nearest, truth, strict=True))
+        )
     return accuracies[0], accuracies[1]
 
 
-def run_seed(data: Path, seed: int, epochs: int) -> dict[tuple[str, str], tuple[float, float]]:
+def run_seed(
+    data: Path, seed: int, epochs: int
+) -> dict[tuple[str, str], tuple[float, float]]:
     """Map (trainer, split) to (accuracy on its test, accuracy on unseen shots)."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Dataset.create(Path(folder) / "film") as film,
         Dataset.create(Path(folder) / "unseen") as unseen,
     ):
-        for number, (is_unseen, label, frames) in enumerate(iter_shots(data, Random(seed))):
+        for number, (is_unseen, label, frames) in enumerate(
+            iter_shots(data, Random(seed))
+        ):
             import_frames(unseen if is_unseen else film, label, number, frames)
         plan = {s.key: (s.key, "test") for s in unseen.samples.iter_by_key()}
         unseen.samples.set_splits(plan, "test only")  # type: ignore[arg-type]
         accuracies = {}
         for name, apply in (("naive", split_naively), ("ours", split)):
             apply(film, seed)
-            accuracies["nearest neighbour", name] = nearest_neighbor_accuracy(film, unseen)
+            accuracies["nearest neighbour", name] = nearest_neighbor_accuracy(
+                film, unseen
+            )
             if epochs:
                 accuracies["simple", name] = train_simple(film, unseen, epochs, seed)
         return accuracies
@@ -149,7 +168,9 @@ def main() -> None:
     """Run all seeds and print the means."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=15, help="0: only the nearest neighbor")
+    parser.add_argument(
+        "--epochs", type=int, default=15, help="0: only the nearest neighbor"
+    )
     parser.add_argument("--data", type=Path, default=DATA / "characters")
     arguments = parser.parse_args()
     rounds = []
@@ -159,8 +180,12 @@ def main() -> None:
     print("| trainer | split | accuracy on its test | on unseen shots | inflated by |")
     print("|---|---|---|---|---|")
     for trainer, name in rounds[0]:
-        own, real = (mean(accuracies[trainer, name][n] for accuracies in rounds) for n in (0, 1))
-        print(f"| {trainer} | {name} | {own:.3f} | {real:.3f} | {100 * (own - real):+.1f} points |")
+        own, real = (
+            mean(accuracies[trainer, name][n] for accuracies in rounds) for n in (0, 1)
+        )
+        print(
+            f"| {trainer} | {name} | {own:.3f} | {real:.3f} | {100 * (own - real):+.1f} points |"
+        )
 
 
 if __name__ == "__main__":

@@ -31,9 +31,23 @@ INK, PAPER = "#16141a", "#faf9f5"
 # Walls, scenery and clothes.
 COLORS = "tomato steelblue goldenrod seagreen rebeccapurple linen #343a4c lightpink skyblue olive"
 TONES = "white white dots hatch black light"
-LIGHTS = [(1, 1, 1), (1, 1, 1), (1, 0.86, 0.7), (0.62, 0.7, 0.98), (0.8, 0.78, 0.76), (1, 0.9, 1)]
+LIGHTS = [
+    (1, 1, 1),
+    (1, 1, 1),
+    (1, 0.86, 0.7),
+    (0.62, 0.7, 0.98),
+    (0.8, 0.78, 0.76),
+    (1, 0.9, 1),
+]
 # How far the eyes are open, and how much the brows and the corners of the mouth rise.
-MOODS = [(1, 0, 0), (0.9, 0.2, 1), (0, 0.4, 1), (0.8, -1, -0.6), (0.7, 1, -1), (1.35, 0.8, 0)]
+MOODS = [
+    (1, 0, 0),
+    (0.9, 0.2, 1),
+    (0, 0.4, 1),
+    (0.8, -1, -0.6),
+    (0.7, 1, -1),
+    (1.35, 0.8, 0),
+]
 # Right half of the lower edge of the hair on the forehead; 1 is the side of the face and the chin.
 FRONTS = {
     "straight": [(0.97, 0.2), (0.93, -0.22), (0.5, -0.25), (0, -0.22)],
@@ -41,52 +55,342 @@ FRONTS = {
     "center": [(0.97, 0.45), (0.85, -0.15), (0.4, -0.55), (0, -0.85)],
     "none": [(0.97, 0.1), (0.85, -0.5), (0.45, -0.74), (0, -0.78)],
     "quiff": [(0.97, 0.1), (0.82, -0.55), (0.4, -0.7), (0, -0.6)],
-    "spikes": [(0.97, 0.2), (0.8, -0.5), (0.66, -0.1), (0.4, -0.55), (0.2, -0.1), (0, -0.5)],
-    "curls": [(0.97, 0.1), (0.75, -0.3), (0.6, -0.6), (0.38, -0.35), (0.2, -0.6), (0, -0.38)],
+    "spikes": [
+        (0.97, 0.2),
+        (0.8, -0.5),
+        (0.66, -0.1),
+        (0.4, -0.55),
+        (0.2, -0.1),
+        (0, -0.5),
+    ],
+    "curls": [
+        (0.97, 0.1),
+        (0.75, -0.3),
+        (0.6, -0.6),
+        (0.38, -0.35),
+        (0.2, -0.6),
+        (0, -0.38),
+    ],
 }
 # Right half of the hair behind the head, then what hangs or stands out from it.
 BACKS = {
-    "short": [(0, -1.3), (0.65, -1.15), (1.02, -0.6), (1.0, 0.1), (0.75, 0.6), (0, 0.7)],
-    "bob": [(0, -1.35), (0.8, -1.15), (1.18, -0.4), (1.22, 0.4), (1.05, 0.98), (0, 0.9)],
+    "short": [
+        (0, -1.3),
+        (0.65, -1.15),
+        (1.02, -0.6),
+        (1.0, 0.1),
+        (0.75, 0.6),
+        (0, 0.7),
+    ],
+    "bob": [
+        (0, -1.35),
+        (0.8, -1.15),
+        (1.18, -0.4),
+        (1.22, 0.4),
+        (1.05, 0.98),
+        (0, 0.9),
+    ],
     "long": [(0, -1.33), (0.75, -1.12), (1.12, -0.4), (1.2, 0.9), (1.3, 2.0), (0, 1.9)],
-    "afro": [(0, -1.9), (0.95, -1.65), (1.5, -0.9), (1.55, -0.1), (1.1, 0.55), (0, 0.6)],
-    "spiky": [(0, -1.4), (0.4, -1.75), (0.5, -1.25), (1.15, -1.3), (1, -0.7), (1.4, 0), (0, 0.7)],
+    "afro": [
+        (0, -1.9),
+        (0.95, -1.65),
+        (1.5, -0.9),
+        (1.55, -0.1),
+        (1.1, 0.55),
+        (0, 0.6),
+    ],
+    "spiky": [
+        (0, -1.4),
+        (0.4, -1.75),
+        (0.5, -1.25),
+        (1.15, -1.3),
+        (1, -0.7),
+        (1.4, 0),
+        (0, 0.7),
+    ],
 }
 LOBES = {
-    "tail": [(0.6, -0.9), (1.3, -0.9), (1.75, -0.2), (1.6, 1.2), (1.25, 0.6), (1.1, -0.3)],
-    "bun": [(0.1, -1.9), (0.6, -1.8), (0.7, -1.4), (0.2, -1.1), (-0.3, -1.4), (-0.25, -1.75)],
+    "tail": [
+        (0.6, -0.9),
+        (1.3, -0.9),
+        (1.75, -0.2),
+        (1.6, 1.2),
+        (1.25, 0.6),
+        (1.1, -0.3),
+    ],
+    "bun": [
+        (0.1, -1.9),
+        (0.6, -1.8),
+        (0.7, -1.4),
+        (0.2, -1.1),
+        (-0.3, -1.4),
+        (-0.25, -1.75),
+    ],
 }
-PROFILE = [(0.1, -1.2), (0.6, -0.95), (0.82, -0.5), (0.8, -0.1), (0.84, 0.1), (1.02, 0.36)]
-PROFILE += [(0.84, 0.46), (0.9, 0.56), (0.84, 0.64), (0.88, 0.72), (0.8, 0.82), (0.82, 0.96)]
-PROFILE += [(0.62, 1.04), (0.1, 0.82), (-0.3, 0.5), (-0.75, 0.5), (-1.0, -0.2), (-0.6, -1.0)]
+PROFILE = [
+    (0.1, -1.2),
+    (0.6, -0.95),
+    (0.82, -0.5),
+    (0.8, -0.1),
+    (0.84, 0.1),
+    (1.02, 0.36),
+]
+PROFILE += [
+    (0.84, 0.46),
+    (0.9, 0.56),
+    (0.84, 0.64),
+    (0.88, 0.72),
+    (0.8, 0.82),
+    (0.82, 0.96),
+]
+PROFILE += [
+    (0.62, 1.04),
+    (0.1, 0.82),
+    (-0.3, 0.5),
+    (-0.75, 0.5),
+    (-1.0, -0.2),
+    (-0.6, -1.0),
+]
 
 
 # Colors or tones, shapes and sizes; `extra` is worn in most scenes.
-Person = namedtuple("Person", "name skin hair back front width jaw eyes brow nose extra")
+Person = namedtuple(
+    "Person", "name skin hair back front width jaw eyes brow nose extra"
+)
 PEOPLE = {
     "flat": [
-        Person("ada", "#eb8", "#223", "bob", "straight", 0.86, 0.3, "oval", 0.05, 0.8, "rims"),
-        Person("bo", "#eb8", "#223", "short", "quiff", 0.8, 0.1, "almond", 0.12, 1.2, "beard"),
-        Person("cleo", "#643", "#223", "afro", "none", 0.8, 0.4, "almond", 0.06, 0.9, "hoops"),
-        Person("dan", "#fdc", "#c62", "short", "curls", 0.88, 0.2, "oval", 0.08, 1, "freckles"),
-        Person("eve", "#fdc", "#c62", "long", "side", 0.78, 0.5, "almond", 0.05, 0.8, "mole"),
-        Person("finn", "#fdc", "#ec6", "spiky", "spikes", 0.76, 0.2, "lid", 0.1, 1.3, "moustache"),
-        Person("gia", "#a64", "#ec6", "tail", "side", 0.82, 0.45, "lid", 0.06, 0.9, "band"),
-        Person("hugo", "#fdc", "#aab", "bald", "bald", 0.86, 0.1, "oval", 0.1, 1.5, "beard"),
-        Person("ines", "#a64", "#742", "bun", "center", 0.82, 0.4, "almond", 0.07, 1, "hoops"),
-        Person("jun", "#eb8", "#742", "short", "straight", 0.8, 0.35, "lid", 0.09, 0.7, "band"),
+        Person(
+            "ada",
+            "#eb8",
+            "#223",
+            "bob",
+            "straight",
+            0.86,
+            0.3,
+            "oval",
+            0.05,
+            0.8,
+            "rims",
+        ),
+        Person(
+            "bo",
+            "#eb8",
+            "#223",
+            "short",
+            "quiff",
+            0.8,
+            0.1,
+            "almond",
+            0.12,
+            1.2,
+            "beard",
+        ),
+        Person(
+            "cleo",
+            "#643",
+            "#223",
+            "afro",
+            "none",
+            0.8,
+            0.4,
+            "almond",
+            0.06,
+            0.9,
+            "hoops",
+        ),
+        Person(
+            "dan",
+            "#fdc",
+            "#c62",
+            "short",
+            "curls",
+            0.88,
+            0.2,
+            "oval",
+            0.08,
+            1,
+            "freckles",
+        ),
+        Person(
+            "eve",
+            "#fdc",
+            "#c62",
+            "long",
+            "side",
+            0.78,
+            0.5,
+            "almond",
+            0.05,
+            0.8,
+            "mole",
+        ),
+        Person(
+            "finn",
+            "#fdc",
+            "#ec6",
+            "spiky",
+            "spikes",
+            0.76,
+            0.2,
+            "lid",
+            0.1,
+            1.3,
+            "moustache",
+        ),
+        Person(
+            "gia", "#a64", "#ec6", "tail", "side", 0.82, 0.45, "lid", 0.06, 0.9, "band"
+        ),
+        Person(
+            "hugo", "#fdc", "#aab", "bald", "bald", 0.86, 0.1, "oval", 0.1, 1.5, "beard"
+        ),
+        Person(
+            "ines",
+            "#a64",
+            "#742",
+            "bun",
+            "center",
+            0.82,
+            0.4,
+            "almond",
+            0.07,
+            1,
+            "hoops",
+        ),
+        Person(
+            "jun",
+            "#eb8",
+            "#742",
+            "short",
+            "straight",
+            0.8,
+            0.35,
+            "lid",
+            0.09,
+            0.7,
+            "band",
+        ),
     ],
     "ink": [
-        Person("kai", "white", "black", "spiky", "spikes", 0.78, 0.4, "almond", 0.07, 0.9, "scar"),
-        Person("lena", "white", "black", "long", "straight", 0.8, 0.5, "almond", 0.04, 0.7, "mole"),
-        Person("milo", "white", "dots", "short", "side", 0.78, 0.35, "oval", 0.06, 1.1, "rims"),
-        Person("nora", "white", "dots", "bob", "center", 0.86, 0.4, "oval", 0.04, 0.6, "freckles"),
-        Person("otis", "white", "shade", "bald", "bald", 0.86, 0.1, "lid", 0.12, 1.5, "beard"),
-        Person("pia", "white", "white", "long", "side", 0.8, 0.5, "oval", 0.04, 0.7, "band"),
-        Person("quin", "white", "hatch", "tail", "center", 0.76, 0.45, "lid", 0.04, 1, "hoops"),
-        Person("rex", "white", "hatch", "short", "quiff", 0.88, 0.05, "almond", 0.11, 1.3, "beard"),
-        Person("suki", "white", "black", "bun", "straight", 0.84, 0.5, "oval", 0.05, 0.6, "rims"),
-        Person("theo", "white", "dots", "afro", "curls", 0.8, 0.2, "lid", 0.08, 1.2, "moustache"),
+        Person(
+            "kai",
+            "white",
+            "black",
+            "spiky",
+            "spikes",
+            0.78,
+            0.4,
+            "almond",
+            0.07,
+            0.9,
+            "scar",
+        ),
+        Person(
+            "lena",
+            "white",
+            "black",
+            "long",
+            "straight",
+            0.8,
+            0.5,
+            "almond",
+            0.04,
+            0.7,
+            "mole",
+        ),
+        Person(
+            "milo",
+            "white",
+            "dots",
+            "short",
+            "side",
+            0.78,
+            0.35,
+            "oval",
+            0.06,
+            1.1,
+            "rims",
+        ),
+        Person(
+            "nora",
+            "white",
+            "dots",
+            "bob",
+            "center",
+            0.86,
+            0.4,
+            "oval",
+            0.04,
+            0.6,
+            "freckles",
+        ),
+        Person(
+            "otis",
+            "white",
+            "shade",
+            "bald",
+            "bald",
+            0.86,
+            0.1,
+            "lid",
+            0.12,
+            1.5,
+            "beard",
+        ),
+        Person(
+            "pia", "white", "white", "long", "side", 0.8, 0.5, "oval", 0.04, 0.7, "band"
+        ),
+        Person(
+            "quin",
+            "white",
+            "hatch",
+            "tail",
+            "center",
+            0.76,
+            0.45,
+            "lid",
+            0.04,
+            1,
+            "hoops",
+        ),
+        Person(
+            "rex",
+            "white",
+            "hatch",
+            "short",
+            "quiff",
+            0.88,
+            0.05,
+            "almond",
+            0.11,
+            1.3,
+            "beard",
+        ),
+        Person(
+            "suki",
+            "white",
+            "black",
+            "bun",
+            "straight",
+            0.84,
+            0.5,
+            "oval",
+            0.05,
+            0.6,
+            "rims",
+        ),
+        Person(
+            "theo",
+            "white",
+            "dots",
+            "afro",
+            "curls",
+            0.8,
+            0.2,
+            "lid",
+            0.08,
+            1.2,
+            "moustache",
+        ),
     ],
 }
 
@@ -101,7 +405,9 @@ def draw_tone(tone: str) -> Image.Image:
     return Image.fromarray(np.uint8(255) * masks[tone])
 
 
-def ring(x: float, y: float, wide: float, high: float, start: float = 0, end: float = 2) -> Points:
+def ring(
+    x: float, y: float, wide: float, high: float, start: float = 0, end: float = 2
+) -> Points:
     """Return points of an ellipse; `start` and `end` are angles in half turns, clockwise."""
     angles = np.pi * np.linspace(start, end, 40)
     return np.stack([x + wide * np.cos(angles), y + high * np.sin(angles)], 1)
@@ -110,19 +416,29 @@ def ring(x: float, y: float, wide: float, high: float, start: float = 0, end: fl
 def bend(points: Any, closed: bool = False) -> Points:
     """Return a smooth curve through points."""
     knots = np.array([*points, points[0]] if closed else points, float)
-    spline = CubicSpline(range(len(knots)), knots, bc_type="periodic" if closed else "natural")
+    spline = CubicSpline(
+        range(len(knots)), knots, bc_type="periodic" if closed else "natural"
+    )
     return np.asarray(spline(np.linspace(0, len(knots) - 1, 10 * len(knots))))
 
 
 def mirror(half: Any) -> Points:
     """Complete the right half of a shape, which ends at the middle or beyond it."""
-    return np.array([*half, *((-x, y) for x, y in half[::-1] if x > max(0.0, -half[-1][0]))])
+    return np.array(
+        [*half, *((-x, y) for x, y in half[::-1] if x > max(0.0, -half[-1][0]))]
+    )
 
 
 # Lines on the face.
 MARKS = {
-    "rims": [ring(-0.4, 0.06, 0.29, 0.25), ring(0.4, 0.06, 0.29, 0.25), [(-0.1, 0), (0.1, 0)]],
-    "freckles": [ring(x * s, 0.4 - x / 9, 0.02, 0.02) for x in (0.25, 0.4, 0.55) for s in (-1, 1)],
+    "rims": [
+        ring(-0.4, 0.06, 0.29, 0.25),
+        ring(0.4, 0.06, 0.29, 0.25),
+        [(-0.1, 0), (0.1, 0)],
+    ],
+    "freckles": [
+        ring(x * s, 0.4 - x / 9, 0.02, 0.02) for x in (0.25, 0.4, 0.55) for s in (-1, 1)
+    ],
     "hoops": [ring(-0.96, 0.68, 0.04, 0.14), ring(0.96, 0.68, 0.04, 0.14)],
     "scar": [bend([(0.25, -0.5), (0.4, 0.1), (0.45, 0.5)])],
     "mole": [ring(-0.3, 0.5, 0.02, 0.02)],
@@ -132,7 +448,9 @@ MARKS = {
 class Pen:
     """Paints in units of half a head, rotated by `roll`; ink has outlines and tones."""
 
-    def __init__(self, canvas: Image.Image, at: Points, unit: float, roll: float = 0) -> None:
+    def __init__(
+        self, canvas: Image.Image, at: Points, unit: float, roll: float = 0
+    ) -> None:
         self.canvas, self.at, self.unit = canvas, at, unit
         self._rotation = [[np.cos(roll), np.sin(roll)], [-np.sin(roll), np.cos(roll)]]
 
@@ -140,7 +458,9 @@ class Pen:
         """Return the position of points, in pixels of the canvas."""
         return ZOOM * (np.asarray(points, float) @ self._rotation * self.unit + self.at)
 
-    def fill(self, points: Any, paint: str, clip: Any = None, opacity: float = 1) -> None:
+    def fill(
+        self, points: Any, paint: str, clip: Any = None, opacity: float = 1
+    ) -> None:
         """Fill a shape, or its part within the shape `clip`."""
         mask = self._mask(points, opacity)
         if clip is not None:
@@ -152,13 +472,17 @@ class Pen:
             return
         if paint != "shade":
             self.canvas.paste(PAPER, box, mask)
-        self.canvas.paste(INK, box, ImageChops.multiply(mask, draw_tone(paint).crop(box)))
+        self.canvas.paste(
+            INK, box, ImageChops.multiply(mask, draw_tone(paint).crop(box))
+        )
         if clip is None:
             self.stroke([*points, points[0]], INK, 0.03)
 
     def _mask(self, points: Any, opacity: float) -> Image.Image:
         mask = Image.new("L", self.canvas.size)
-        ImageDraw.Draw(mask).polygon([*map(tuple, self.place(points))], round(255 * opacity))
+        ImageDraw.Draw(mask).polygon(
+            [*map(tuple, self.place(points))], round(255 * opacity)
+        )
         return mask
 
     def stroke(self, points: Any, paint: str, width: float) -> None:
@@ -176,13 +500,22 @@ class Portrait:
     """Drawing of a person; `scene` and `random` are generators of the group and the image."""
 
     def __init__(
-        self, person: Person, is_ink: bool, scene: np.random.Generator, random: np.random.Generator
+        self,
+        person: Person,
+        is_ink: bool,
+        scene: np.random.Generator,
+        random: np.random.Generator,
     ) -> None:
         self.person, self.is_ink = person, is_ink
         self.canvas = Image.new("L" if is_ink else "RGB", tuple(SIZE * ZOOM))
-        self.paints = scene.permutation((TONES if is_ink else COLORS).split())[:3].tolist()
+        self.paints = scene.permutation((TONES if is_ink else COLORS).split())[
+            :3
+        ].tolist()
         self.extra = person.extra if scene.random() < 0.75 else ""
-        self.light, self.scenery, self.clothes = scene.choice(LIGHTS), *scene.integers(0, 60, 2)
+        self.light, self.scenery, self.clothes = (
+            scene.choice(LIGHTS),
+            *scene.integers(0, 60, 2),
+        )
         at = scene.uniform((140, 150), (244, 200)) + random.uniform(-14, 14, 2)
         self.pen = Pen(self.canvas, at, scene.uniform(52, 84))
         self.head = Pen(self.canvas, at, self.pen.unit, random.uniform(-0.2, 0.2))
@@ -198,7 +531,11 @@ class Portrait:
             return bend(np.array(PROFILE) * [self.side * 1.1 * width, 1], closed=True)
         x, y = ring(0, -0.1, 1, 1.1).T
         low = np.clip(y, 0, 1)
-        x = np.sign(x) * np.abs(x) ** (0.8 if self.is_ink else 0.65) * (1 - jaw * low**1.5)
+        x = (
+            np.sign(x)
+            * np.abs(x) ** (0.8 if self.is_ink else 0.65)
+            * (1 - jaw * low**1.5)
+        )
         return np.stack([width * x + 0.15 * np.sin(self.yaw) * low, y], 1)
 
     def turn(self, points: Any) -> Points:
@@ -213,12 +550,17 @@ class Portrait:
         self._draw_back_hair()
         self._draw_body()
         self.head.fill(self.outline, self.person.skin)
-        shadow = self.outline[::-1] * [0.9, 1] + [0.38 * self.light[0] * self.side, 0.05]
+        shadow = self.outline[::-1] * [0.9, 1] + [
+            0.38 * self.light[0] * self.side,
+            0.05,
+        ]
         shade, opacity = ("shade", 1.0) if self.is_ink else (INK, 0.16)
         self.head.fill([*self.outline, *shadow], shade, self.outline, opacity)
         if self.extra == "beard":
             half = [(0, 1.2), (1, 1.2), (1, 0.25), (0.5, 0.5), (0, 0.44)]
-            self.head.fill(self.turn(mirror(half)) * [1.2, 1], self.person.hair, self.outline)
+            self.head.fill(
+                self.turn(mirror(half)) * [1.2, 1], self.person.hair, self.outline
+            )
         for x in (-0.4, 0.4):
             if abs(np.arcsin(x) + self.yaw) < 1.1:
                 self._draw_eye(x)
@@ -229,8 +571,14 @@ class Portrait:
         if self.extra == "band":
             arch = ring(0, -0.2, 1.06 * self.person.width, 0.72, 1.05, 1.95)
             self.head.stroke(arch, INK if self.is_ink else self.paints[1], 0.2)
-        (x, y), (ear, _) = self.outline.T * [[self.side], [1]], self.turn([(-self.side, 0)])[0]
-        face = self.head.place(self.outline[(y > -0.75) & (x > self.side * ear - 0.1)]) / ZOOM
+        (x, y), (ear, _) = (
+            self.outline.T * [[self.side], [1]],
+            self.turn([(-self.side, 0)])[0],
+        )
+        face = (
+            self.head.place(self.outline[(y > -0.75) & (x > self.side * ear - 0.1)])
+            / ZOOM
+        )
         low, high = (np.clip(f(face, 0), 0, SIZE).round() for f in (np.min, np.max))
         image = self.canvas.resize(tuple(SIZE), Image.Resampling.LANCZOS).convert("RGB")
         if not self.is_ink:
@@ -256,7 +604,14 @@ class Portrait:
         pen, clothes, skin = self.pen, self.paints[2], self.person.skin
         pen.fill([(-0.3, 0.5), (0.3, 0.5), (0.36, 1.6), (-0.36, 1.6)], skin)
         broad = 1.25 + self.person.width / 2 - self.person.jaw / 2
-        half = [(0, 6), (broad + 0.3, 6), (broad + 0.35, 2.3), (broad, 1.5), (0.3, 1.25), (0, 1.25)]
+        half = [
+            (0, 6),
+            (broad + 0.3, 6),
+            (broad + 0.35, 2.3),
+            (broad, 1.5),
+            (0.3, 1.25),
+            (0, 1.25),
+        ]
         pen.fill(mirror(half), clothes)
         if self.clothes % 3 == 0:
             for y in np.arange(1.9, 6, 0.7):
@@ -271,11 +626,18 @@ class Portrait:
     def _draw_back_hair(self) -> None:
         back, hair = self.person.back, self.person.hair
         if back in LOBES:
-            self.head.fill(bend(np.array(LOBES[back]) * [-self.side, 1], closed=True), hair)
+            self.head.fill(
+                bend(np.array(LOBES[back]) * [-self.side, 1], closed=True), hair
+            )
         if back != "bald":
-            points = mirror(BACKS.get(back, BACKS["short"])) * [1.1 * self.person.width, 1]
+            points = mirror(BACKS.get(back, BACKS["short"])) * [
+                1.1 * self.person.width,
+                1,
+            ]
             points -= [0.15 * np.sin(self.yaw), 0]
-            self.head.fill(points if back == "spiky" else bend(points, closed=True), hair)
+            self.head.fill(
+                points if back == "spiky" else bend(points, closed=True), hair
+            )
 
     def _draw_front_hair(self) -> None:
         _, skin, hair, _, front, width, *_ = self.person
@@ -298,7 +660,11 @@ class Portrait:
 
     def _draw_eye(self, x: float) -> None:
         (opened, tilt, _), eyes, head = self.mood, self.person.eyes, self.head
-        brow = [(0.55 * x, -0.28 - 0.1 * tilt), (x, -0.34), (1.5 * x, -0.26 + 0.05 * tilt)]
+        brow = [
+            (0.55 * x, -0.28 - 0.1 * tilt),
+            (x, -0.34),
+            (1.5 * x, -0.26 + 0.05 * tilt),
+        ]
         head.stroke(self.turn(bend(brow)), self.person.hair, self.person.brow * 1.4)
         high = opened * {"oval": 0.17, "almond": 0.11, "lid": 0.12}[eyes]
         if not opened:
@@ -315,7 +681,9 @@ class Portrait:
             head.fill(self.turn(ring(x + self.gaze, 0.05, 0.05, 0.06)), INK, white)
         head.fill(self.turn(ring(x + self.gaze + 0.03, 0, 0.025, 0.03)), PAPER)
         if eyes == "lid":
-            head.fill(self.turn(ring(x, 0.05, 0.2, high * 1.15, 1, 2)), self.person.skin)
+            head.fill(
+                self.turn(ring(x, 0.05, 0.2, high * 1.15, 1, 2)), self.person.skin
+            )
         if self.is_ink:
             lash = 0.2 * high if eyes == "lid" else high
             head.stroke(self.turn(ring(x, 0.05, 0.2, lash, 1, 2)), INK, 0.08)
@@ -323,7 +691,9 @@ class Portrait:
 
     def _draw_nose_and_mouth(self) -> None:
         head, nose, (opened, _, rise) = self.head, self.person.nose, self.mood
-        bridge, tip, wing = self.turn([(0, 0), (0, 0.32), (-0.12 * self.side * nose, 0.36)])
+        bridge, tip, wing = self.turn(
+            [(0, 0), (0, 0.32), (-0.12 * self.side * nose, 0.36)]
+        )
         tip += [0.2 * nose * np.sin(self.yaw), 0]
         if not self.is_ink:
             head.fill([bridge, tip, wing], INK, opacity=0.3)
@@ -347,14 +717,27 @@ def draw_set(out: Path, style: str) -> list[dict[str, Any]]:
     """Draw a set and the crops of its faces; return the annotations."""
     annotations, sources = [], []
     for number, person in enumerate(PEOPLE[style]):
-        for index, group in enumerate(np.repeat(np.arange(len(GROUP_SIZES)), GROUP_SIZES).tolist()):
+        for index, group in enumerate(
+            np.repeat(np.arange(len(GROUP_SIZES)), GROUP_SIZES).tolist()
+        ):
             seeds = [number, len(style), group]
-            randoms = np.random.default_rng(seeds), np.random.default_rng([*seeds, index])
+            randoms = (
+                np.random.default_rng(seeds),
+                np.random.default_rng([*seeds, index]),
+            )
             image, box = Portrait(person, style == "ink", *randoms).draw()
             name = f"{person.name}/{style}_{index:02}.png"
             region = compute_region(Face("", box, 1.0), CropGeometry(), *image.size).box
-            edges = region.x, region.y, region.x + region.width, region.y + region.height
-            for folder, pixels in ((style, image), (f"{style}_faces", image.crop(edges))):
+            edges = (
+                region.x,
+                region.y,
+                region.x + region.width,
+                region.y + region.height,
+            )
+            for folder, pixels in (
+                (style, image),
+                (f"{style}_faces", image.crop(edges)),
+            ):
                 (out / folder / person.name).mkdir(parents=True, exist_ok=True)
                 pixels.save(out / folder / name)
             annotations.append({"file": f"{style}/{name}", "boxes": [list(box)]})

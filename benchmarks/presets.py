@@ -52,7 +52,9 @@ TABLE: dict[str, tuple[str, dict[str, str]]] = {
 }
 
 
-def run_row(results: ResultFile, folder: Path, data: str, preset: str, seed: int) -> None:
+def run_row(
+    results: ResultFile, folder: Path, data: str, preset: str, seed: int
+) -> None:
     """Train a preset on one split and evaluate it."""
     with open_set(results.file.parent / data, iter_tree(folder)) as dataset:
         split(dataset, seed)
@@ -87,7 +89,9 @@ def train_and_test(dataset: Dataset, data_name: str, row: str, seed: int) -> Any
     data = TrainingData(dataset, examples, settings)
     net = fit_method(data, settings).net
     test = data.arrays("test")
-    correct = (network_outputs(net, test).logits.argmax(1) == test.y).astype(int).tolist()
+    correct = (
+        (network_outputs(net, test).logits.argmax(1) == test.y).astype(int).tolist()
+    )
     return correct, data.groups_of(test.keys).tolist()
 
 
@@ -117,14 +121,20 @@ def predict(dataset: Dataset, model: Any, features: dict[str, Any], *parts: str)
     """Fit a classifier of scikit-learn to parts of the split; return the same."""
     examples = find_examples(dataset)
     train = [sample for part in parts for sample in examples.splits[part]]
-    model.fit([features[sample.key] for sample in train], [sample.label for sample in train])
+    model.fit(
+        [features[sample.key] for sample in train], [sample.label for sample in train]
+    )
     test = examples.splits["test"]
     predicted = model.predict([features[sample.key] for sample in test])
-    correct = (predicted == np.array([sample.label for sample in test])).astype(int).tolist()
+    correct = (
+        (predicted == np.array([sample.label for sample in test])).astype(int).tolist()
+    )
     return correct, [examples.groups[sample.key] for sample in test]
 
 
-def bootstrap_interval(rows: list[Row], rounds: int = 2000) -> tuple[float, float, float]:
+def bootstrap_interval(
+    rows: list[Row], rounds: int = 2000
+) -> tuple[float, float, float]:
     """Return pooled accuracy and its 95% interval (group bootstrap)."""
     rng, sums = np.random.default_rng(0), np.zeros((rounds, 2))
     for row in rows:
@@ -134,17 +144,26 @@ def bootstrap_interval(rows: list[Row], rounds: int = 2000) -> tuple[float, floa
         counts = np.array([(sum(group), len(group)) for group in groups.values()])
         sums += counts[rng.integers(0, len(counts), (rounds, len(counts)))].sum(1)
     low, high = np.quantile(sums[:, 0] / sums[:, 1], (0.025, 0.975))
-    pooled = sum(sum(row["correct"]) for row in rows) / sum(len(row["correct"]) for row in rows)
+    pooled = sum(sum(row["correct"]) for row in rows) / sum(
+        len(row["correct"]) for row in rows
+    )
     return pooled, float(low), float(high)
 
 
 def format_gap(rows: list[Row], reference: list[Row]) -> str:
     """Format how many points `rows` are behind the reference, with a paired interval."""
     gaps = [
-        row | {"correct": [a - b for a, b in zip(best["correct"], row["correct"], strict=True)]}
+        row
+        | {
+            "correct": [
+                a - b for a, b in zip(best["correct"], row["correct"], strict=True)
+            ]
+        }
         for row, best in zip(rows, reference, strict=False)
     ]
-    return "{:.1f} ({:.1f} to {:.1f})".format(*(100 * value for value in bootstrap_interval(gaps)))
+    return "{:.1f} ({:.1f} to {:.1f})".format(
+        *(100 * value for value in bootstrap_interval(gaps))
+    )
 
 
 def read_rows(results: ResultFile, data: str, preset: str) -> list[Row]:
@@ -165,7 +184,9 @@ def format_tables(results: ResultFile, sets: Iterable[str]) -> Iterator[str]:
                 pooled, low, high = bootstrap_interval(rows)
                 each = ", ".join(f"{row['accuracy']:.2f}" for row in rows)
                 cost = np.median([row["seconds"] for row in rows])
-                reference = read_rows(results, data, REFERENCE) if preset != REFERENCE else []
+                reference = (
+                    read_rows(results, data, REFERENCE) if preset != REFERENCE else []
+                )
                 gap = format_gap(rows, reference) if reference else ""
                 yield (
                     f"| {preset} | {pooled:.3f} | {low:.2f} to {high:.2f} | {each} | {gap} "
@@ -178,8 +199,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("work", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", default="", help="only parts whose name contains this")
-    parser.add_argument("--tables", action="store_true", help="only print stored results")
+    parser.add_argument(
+        "--only", default="", help="only parts whose name contains this"
+    )
+    parser.add_argument(
+        "--tables", action="store_true", help="only print stored results"
+    )
     sets = parse_sets(parser, ("characters", "photos"))
     arguments = parser.parse_args()
     # Otherwise worker processes would import this script, and torch with it, each time.

@@ -30,5 +30,7 @@ def read_memory(group: int) -> float:
     for folder in iter_processes(group):
         with suppress(OSError):
             lines = (folder / "smaps_rollup").read_text().splitlines()
-            kilobytes += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+            kilobytes += sum(
+                int(line.split()[1]) for line in lines if line.startswith("Pss:")
+            )
     return round(kilobytes / 1024, 1)

@@ -22,5 +22,9 @@ class ResultFile(dict[str, Row]):
         self[part] = {"part": part} | row
         with self.file.open("a") as file:
             file.write(json.dumps(self[part]) + "\n")
-        short = {key: value for key, value in row.items() if not isinstance(value, list | tuple)}
+        short = {
+            key: value
+            for key, value in row.items()
+            if not isinstance(value, list | tuple)
+        }
         print(part, short, file=sys.stderr, flush=True)

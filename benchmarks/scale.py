@@ -35,10 +35,10 @@ KEYPOINT_BYTES = 680
 """Bytes that duplicate search stores per image, on average over 172 real images."""
 
 # `n(i)` counts the images; keys and hashes spread over all hex digits, as real ones do.
-_COUNT = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
-_HEX = (
-    "substr(printf('%08x%08x', i*2654435761 % 4294967296, i*40503 % 4294967296)||'{pad}', 1, {n})"
+_COUNT = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
 )
+_HEX = "substr(printf('%08x%08x', i*2654435761 % 4294967296, i*40503 % 4294967296)||'{pad}', 1, {n})"
 _FILL_STATEMENTS = (
     "INSERT INTO image(id, sha256, format, bytes, width, height, frames, orientation, phash, "
     "sharpness) SELECT i, {sha}, 'JPEG', 160000, 1280, 960, 1, 1, random(), 100.5 FROM n",
@@ -68,13 +68,17 @@ _FILL_STATEMENTS = (
 )
 
 
-def iter_synthetic_images(count: int, rng: random.Random) -> Iterator[tuple[Measured, Origin]]:
+def iter_synthetic_images(
+    count: int, rng: random.Random
+) -> Iterator[tuple[Measured, Origin]]:
     """Yield images with one origin each."""
     for n in range(count):
         sha256 = f"{rng.getrandbits(256):064x}"
         source = "rare" if n % 100_000 == 5 else SOURCES[n % 4]
         video = f"video-{n // 4 % VIDEOS:02d}" if source == "video" else None
-        measured = Measured(sha256, "JPEG", 60_000, 960, 540, 1, 1, rng.getrandbits(64), 100.0)
+        measured = Measured(
+            sha256, "JPEG", 60_000, 960, 540, 1, 1, rng.getrandbits(64), 100.0
+        )
         yield (
             measured,
             Origin(
@@ -105,7 +109,9 @@ def fill_dataset(root: Path, count: int) -> float:
             for statement in _FILL_STATEMENTS:
                 sql = statement.format(**values)
                 if " FROM n" in sql:
-                    sql = sql.replace(" SELECT ", f" {_COUNT.format(count=count)} SELECT ", 1)
+                    sql = sql.replace(
+                        " SELECT ", f" {_COUNT.format(count=count)} SELECT ", 1
+                    )
                 dataset.db.execute(sql)
         dataset.db.execute("PRAGMA optimize")
     return time.monotonic() - start
@@ -141,7 +147,9 @@ OPERATIONS: dict[str, Callable[[Dataset], object]] = {
     "5 pages of 200 samples": _read_pages,
     "add 10,000 images": _add_images,
     "1,000 decisions": _decide,
-    "status: counts": lambda dataset: dataset.samples.count_by("status", "label", "split"),
+    "status: counts": lambda dataset: dataset.samples.count_by(
+        "status", "label", "split"
+    ),
     "split: groups, plan, rows": _split,
     "read all for training or export": _read,
     "a snapshot": lambda dataset: create_snapshot(dataset, "v1"),
@@ -165,7 +173,9 @@ def print_catalogue(sizes: list[int]) -> None:
             root = Path(folder, "dataset")
             built = fill_dataset(root, count)
             size = (root / "catalog.sqlite").stat().st_size
-            print(f"\n{count:,} images: {size / 1e6:,.0f} MB, {size / count:,.0f} bytes an image ")
+            print(
+                f"\n{count:,} images: {size / 1e6:,.0f} MB, {size / count:,.0f} bytes an image "
+            )
             print(f"  {'filled by SQL':34} {built:9.2f} s", flush=True)
             for name in OPERATIONS:
                 with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:

@@ -21,7 +21,12 @@ from baseline.evaluation.decision_rule import UNKNOWN, decide
 from baseline.evaluation.evaluate import fit_decision_rule
 from baseline.settings import load_preset
 from baseline.train.cross_validation import add_membership, add_unknown_rule
-from baseline.train.training import TrainingCallback, TrainingData, fit_method, split_outputs
+from baseline.train.training import (
+    TrainingCallback,
+    TrainingData,
+    fit_method,
+    split_outputs,
+)
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 
@@ -33,11 +38,21 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     samples = list(dataset.samples.iter_by_key())
     groups = assign_split_groups(dataset.db, [sample.key for sample in samples])
     random = np.random.default_rng(seed)
-    classes = sorted(random.permutation(sorted({str(s.label) for s in samples}))[2:].tolist())
-    train_groups = {key for key in sorted(set(groups.values())) if random.random() < 0.8}
+    classes = sorted(
+        random.permutation(sorted({str(s.label) for s in samples}))[2:].tolist()
+    )
+    train_groups = {
+        key for key in sorted(set(groups.values())) if random.random() < 0.8
+    }
     kinds = {
-        "train": [s for s in samples if s.label in classes and groups[s.key] in train_groups],
-        "known": [s for s in samples if s.label in classes and groups[s.key] not in train_groups],
+        "train": [
+            s for s in samples if s.label in classes and groups[s.key] in train_groups
+        ],
+        "known": [
+            s
+            for s in samples
+            if s.label in classes and groups[s.key] not in train_groups
+        ],
         "near": [s for s in samples if s.label not in classes],
     }
     splits = {"train": tuple(kinds.pop("train")), "val": (), "test": ()}
@@ -46,7 +61,9 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
     trained = fit_method(data, data.settings, TrainingCallback())
     left_out = add_membership(data, trained)
     val = split_outputs(trained.net, data, "val")
-    rule = add_unknown_rule(data, trained, val, None, fit_decision_rule(val, examples)[1], left_out)
+    rule = add_unknown_rule(
+        data, trained, val, None, fit_decision_rule(val, examples)[1], left_out
+    )
     effect = rule.effects.unfamiliar
     row = {}
     if effect and effect.left_out:  # not with fewer than six classes
@@ -61,7 +78,9 @@ def measure_split(dataset: Dataset, other: Dataset, seed: int) -> dict[str, floa
         is_named = decisions.classes != UNKNOWN
         row[f"{kind} unknown"] = 1 - float(is_named.mean())
         if is_named.any():
-            confidences = (decisions.probabilities.max(1) * outputs.membership)[is_named]
+            confidences = (decisions.probabilities.max(1) * outputs.membership)[
+                is_named
+            ]
             row[f"{kind} confidence"] = float(np.median(confidences))
     return row
 

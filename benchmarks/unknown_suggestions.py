@@ -23,7 +23,9 @@ DRAWS, CONFIDENT = 12, 0.9
 GROUPS_PER_CLASS = (8, 20)
 
 
-def measure_draw(labelled_set: LabelledSet, groups_per_class: int, seed: int) -> dict[str, float]:
+def measure_draw(
+    labelled_set: LabelledSet, groups_per_class: int, seed: int
+) -> dict[str, float]:
     """Label some groups of some classes; return the figures of the other samples."""
     names, groups = labelled_set.names, labelled_set.groups
     random = np.random.default_rng(seed)
@@ -31,7 +33,9 @@ def measure_draw(labelled_set: LabelledSet, groups_per_class: int, seed: int) ->
     has_labels = np.isin(names, classes[max(1, len(classes) // 3) :])
     is_labelled = np.zeros(len(names), np.bool_)
     for name in np.unique(names[has_labels]):
-        learned_groups = random.permutation(np.unique(groups[names == name]))[:groups_per_class]
+        learned_groups = random.permutation(np.unique(groups[names == name]))[
+            :groups_per_class
+        ]
         is_labelled |= (names == name) & np.isin(groups, learned_groups)
     samples = [
         PrelabelSample(
@@ -46,7 +50,9 @@ def measure_draw(labelled_set: LabelledSet, groups_per_class: int, seed: int) ->
         for row in range(len(names))
     ]
     group_names = {str(row): str(group) for row, group in enumerate(groups)}
-    model = learn_classes(samples, labelled_set.vectors["prelabel"], group_names, open_set=True)
+    model = learn_classes(
+        samples, labelled_set.vectors["prelabel"], group_names, open_set=True
+    )
     assert model is not None
     is_wrong = np.array(model.classes)[model.probabilities.argmax(1)] != names
     without = model.probabilities / model.probabilities.sum(1, keepdims=True)
@@ -55,7 +61,9 @@ def measure_draw(labelled_set: LabelledSet, groups_per_class: int, seed: int) ->
         confidences = np.where(is_labelled, np.nan, probabilities.max(1))
         figures |= {
             f"expected {variant}": float(np.nansum(1 - confidences)),
-            f"confident wrong {variant}": float((confidences[is_wrong] >= CONFIDENT).sum()),
+            f"confident wrong {variant}": float(
+                (confidences[is_wrong] >= CONFIDENT).sum()
+            ),
             f"confident known {variant}": float(
                 (confidences[has_labels & ~is_labelled] >= CONFIDENT).mean()
             ),
@@ -70,7 +78,9 @@ def main() -> None:
         labelled_set = read_set(Path(sys.argv[1]), name, DATA / name)
         for count in GROUPS_PER_CLASS:
             rows = [measure_draw(labelled_set, count, seed) for seed in range(DRAWS)]
-            figures = (f"{key} {format_interval([r[key] for r in rows])}" for key in rows[0])
+            figures = (
+                f"{key} {format_interval([r[key] for r in rows])}" for key in rows[0]
+            )
             print(name, f"{count} groups a class", *figures, sep=", ")
 
 

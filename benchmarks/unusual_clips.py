@@ -52,29 +52,47 @@ def read_number(image: Path) -> int:
     with Image.open(image) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.float32)
     rows, columns = grey.shape
-    strip = grey[round(rows * STRIP_SHARE * 0.3) : max(1, round(rows * STRIP_SHARE * 0.7))].mean(
-        axis=0
-    )
+    strip = grey[
+        round(rows * STRIP_SHARE * 0.3) : max(1, round(rows * STRIP_SHARE * 0.7))
+    ].mean(axis=0)
     count = BITS + 4
     middles = [round((n + 0.5) * columns / count) for n in range(count)]
     levels = [float(strip[max(0, m - 1) : m + 2].mean()) for m in middles]
     bits = [int(level > 128) for level in levels]
-    if bits[:2] != [1, 0] or bits[-2:] != [0, 1] or any(60 < level < 195 for level in levels):
-        raise ValueError(f"{image}: no number to read: {[round(level) for level in levels]}")
+    if (
+        bits[:2] != [1, 0]
+        or bits[-2:] != [0, 1]
+        or any(60 < level < 195 for level in levels)
+    ):
+        raise ValueError(
+            f"{image}: no number to read: {[round(level) for level in levels]}"
+        )
     return int("".join(map(str, bits[2:-2])), 2)
 
 
 def probe_times(path: Path) -> list[float]:
     """Return presentation times of all frames in order, in seconds, by ffprobe."""
     options = "-v error -select_streams v:0 -of csv=p=0 -show_entries"
-    command = ["ffprobe", *options.split(), "frame=best_effort_timestamp_time", f"file:{path}"]
+    command = [
+        "ffprobe",
+        *options.split(),
+        "frame=best_effort_timestamp_time",
+        f"file:{path}",
+    ]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [float(line.strip(",")) for line in output.split()]
 
 
 def write_variable_rate(path: Path) -> Path:
     """Write a Matroska file of variable frame rate, with a gap."""
-    options = ["-vf", VARIABLE_RATE_FILTER, "-fps_mode", "passthrough", "-enc_time_base", "1/1000"]
+    options = [
+        "-vf",
+        VARIABLE_RATE_FILTER,
+        "-fps_mode",
+        "passthrough",
+        "-enc_time_base",
+        "1/1000",
+    ]
     return write_numbered(path, VARIABLE_RATE_FRAMES, *options)
 
 
@@ -94,9 +112,7 @@ def write_anamorphic(path: Path) -> Path:
 
 def write_interlaced(path: Path) -> Path:
     """Write interlaced video with a fast bar, flagged top field first."""
-    source = (
-        "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
-    )
+    source = "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
     fields = "-vf interlace=scan=tff:lowpass=0 -c:v mpeg2video -q:v 2 -flags +ildct+ilme -top 1"
     options = f"-v error -y -f lavfi -i {source} {fields}"
     line = ["ffmpeg", *options.split(), f"file:{path}"]

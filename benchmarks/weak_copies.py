@@ -16,14 +16,22 @@ WORDS = ("you", "never", "show me", "why", "did", "leave", "listen", "we would")
 
 def add_subtitle(image: Image.Image, random: np.random.Generator) -> Image.Image:
     """Write one or two white lines with a black outline into the lower fifth."""
-    copy, size = image.copy(), max(9, round(image.height * random.uniform(0.055, 0.075)))
+    copy, size = (
+        image.copy(),
+        max(9, round(image.height * random.uniform(0.055, 0.075))),
+    )
     font, pen = ImageFont.load_default(size), ImageDraw.Draw(copy)
-    lines = [str(random.choice(WORDS)).capitalize() for _ in range(random.integers(1, 3))]
+    lines = [
+        str(random.choice(WORDS)).capitalize() for _ in range(random.integers(1, 3))
+    ]
     for number, line in enumerate(lines):
         while font.getlength(line) < random.uniform(0.4, 0.7) * image.width:
             line += f" {random.choice(WORDS)}"
         lines[number] = line
-    at, text = (image.width / 2, image.height * random.uniform(0.96, 0.985)), "\n".join(lines)
+    at, text = (
+        (image.width / 2, image.height * random.uniform(0.96, 0.985)),
+        "\n".join(lines),
+    )
     outline = {"stroke_width": max(1, round(size / 12)), "stroke_fill": "black"}
     pen.multiline_text(at, text, "white", font, "md", size * 0.15, "center", **outline)
     return copy
@@ -39,7 +47,9 @@ def add_sticker(image: Image.Image, random: np.random.Generator) -> Image.Image:
     pen.chord((90, 190, 310, 330), 0, 180, (150, 40, 30), (90, 50, 20), 8)
     side = round((image.width * image.height * random.uniform(0.1, 0.2) / 0.77) ** 0.5)
     side, copy = min(side, *image.size), image.copy()
-    small = sticker.rotate(random.uniform(-20, 20)).resize((side, side), Image.Resampling.LANCZOS)
+    small = sticker.rotate(random.uniform(-20, 20)).resize(
+        (side, side), Image.Resampling.LANCZOS
+    )
     left, top = (int(random.integers(0, room - side + 1)) for room in image.size)
     copy.paste(small, (left, top), small)
     return copy
@@ -55,10 +65,14 @@ def photograph_screen(image: Image.Image, random: np.random.Generator) -> Image.
     border = random.uniform(0.06, 0.14)
     out = round(wide * (1 + 2 * border)), round(high * (1 + 2 * border))
     corners = np.array([[0, 0], [wide, 0], [wide, high], [0, high]], np.float32)
-    shift = random.uniform(-0.07, 0.07, (4, 2)) * [wide, high] + border * np.array([wide, high])
+    shift = random.uniform(-0.07, 0.07, (4, 2)) * [wide, high] + border * np.array(
+        [wide, high]
+    )
     motion = cv2.getPerspectiveTransform(corners, (corners + shift).astype(np.float32))
     desk = tuple(random.uniform(30, 140, 3).tolist())
-    photo = cv2.warpPerspective(screen, motion, out, flags=cv2.INTER_AREA, borderValue=desk)
+    photo = cv2.warpPerspective(
+        screen, motion, out, flags=cv2.INTER_AREA, borderValue=desk
+    )
     y, x = np.mgrid[: out[1], : out[0]].astype(np.float32)
     turn, period = random.uniform(0, np.pi), random.uniform(4, 14)
     bent = x * np.cos(turn) + y * np.sin(turn) + 4 * np.sin(2 * np.pi * y / out[1])

@@ -71,14 +71,21 @@ def open_post(
 
 
 def open_body(
-    port: int, body: bytes, kind: str, source: str, path: str = f"{API}/predict", length: int = 0
+    port: int,
+    body: bytes,
+    kind: str,
+    source: str,
+    path: str = f"{API}/predict",
+    length: int = 0,
 ) -> socket.socket:
     """Send a body of a content type from a local address; return the open connection."""
     forged = f"10.{random.randrange(256)}.{random.randrange(256)}.1"
     connection = socket.create_connection(("127.0.0.1", port), 60, (source, 0))
     with ExitStack() as refused:
         refused.enter_context(connection)
-        connection.sendall(HEAD.format(path, forged, kind, length or len(body)).encode() + body)
+        connection.sendall(
+            HEAD.format(path, forged, kind, length or len(body)).encode() + body
+        )
         refused.pop_all()
     return connection
 
@@ -102,15 +109,20 @@ def draw_scene() -> bytes:
     """Return a scene with two faces, as PNG."""
     rng = random.Random(3)
     figures = tuple(
-        Figure(random_character(x), x, 60, 260, 0, random_expression(rng)) for x in (60, 400)
+        Figure(random_character(x), x, 60, 260, 0, random_expression(rng))
+        for x in (60, 400)
     )
-    return _encode_image(paint_scene(Scene((720, 400), "room", 1, (1.0, 1.0, 1.0), figures)), "PNG")
+    return _encode_image(
+        paint_scene(Scene((720, 400), "room", 1, (1.0, 1.0, 1.0), figures)), "PNG"
+    )
 
 
 @cache
 def draw_crowd() -> bytes:
     """Return 144 faces, for which animeface holds the GIL for seconds."""
-    face = Image.open(io.BytesIO(draw_scene())).crop((60, 60, 320, 320)).resize((160, 160))
+    face = (
+        Image.open(io.BytesIO(draw_scene())).crop((60, 60, 320, 320)).resize((160, 160))
+    )
     sheet = Image.new("RGB", (1920, 1920))
     for place in range(144):
         sheet.paste(face, (place % 12 * 160, place // 12 * 160))
@@ -140,16 +152,19 @@ class Attacker:
     def __init__(self, port: int, source: str, hostile: Path) -> None:
         self.statuses: Counter[int] = Counter()
         self._port, self._source = port, source
-        files = [path.read_bytes() for path in sorted(hostile.iterdir()) if path.is_file()]
+        files = [
+            path.read_bytes() for path in sorted(hostile.iterdir()) if path.is_file()
+        ]
         self._hostile = [encode_part("files", data) for data in files]
         upload = bytes(UPLOAD_BYTES)
         image = _encode_image(Image.new("RGB", (60, 40), "red"), "JPEG")
         report = encode_part("file", image + upload)
-        claim = (
-            b'--x\r\nContent-Disposition: form-data; name="report"\r\n\r\n{"claimed": "mei"}\r\n'
-        )
+        claim = b'--x\r\nContent-Disposition: form-data; name="report"\r\n\r\n{"claimed": "mei"}\r\n'
         crowds = [encode_part("files", draw_crowd())] * 2
-        large, encoded = encode_part("files", upload), encode_json(bytes(UPLOAD_BYTES * 3 // 4))
+        large, encoded = (
+            encode_part("files", upload),
+            encode_json(bytes(UPLOAD_BYTES * 3 // 4)),
+        )
         self._attacks: list[Callable[[], object]] = [
             lambda: self._post_form(*crowds),
             lambda: self._abandon_form(encode_part("files", draw_bomb()) * 20),
@@ -159,10 +174,16 @@ class Attacker:
             lambda: self._post_form(encode_part("files", b"") * 5000),
             lambda: list(map(self._post_form, self._hostile)),
             lambda: self._post_form(report, claim, path=f"{API}/reports"),
-            lambda: self._post_body(encode_json(draw_crowd(), draw_crowd()), "application/json"),
-            lambda: self._run_parallel(10, lambda: self._post_body(encoded, "application/json")),
+            lambda: self._post_body(
+                encode_json(draw_crowd(), draw_crowd()), "application/json"
+            ),
+            lambda: self._run_parallel(
+                10, lambda: self._post_body(encoded, "application/json")
+            ),
             lambda: self._post_body(b"[" * UPLOAD_BYTES, "application/json"),
-            lambda: self._run_parallel(10, lambda: self._post_body(upload, "image/jpeg")),
+            lambda: self._run_parallel(
+                10, lambda: self._post_body(upload, "image/jpeg")
+            ),
         ]
 
     def attack(self, ended: threading.Event) -> None:
@@ -183,12 +204,18 @@ class Attacker:
             self.statuses[read_response(connection)[0]] += 1
 
     def _abandon_form(self, *parts: bytes, length: int = 0) -> None:
-        with suppress(OSError), open_post(self._port, *parts, source=self._source, length=length):
+        with (
+            suppress(OSError),
+            open_post(self._port, *parts, source=self._source, length=length),
+        ):
             time.sleep(2)
 
     def _abandon_head(self) -> None:
         address, source = ("127.0.0.1", self._port), (self._source, 0)
-        with suppress(OSError), socket.create_connection(address, 60, source) as connection:
+        with (
+            suppress(OSError),
+            socket.create_connection(address, 60, source) as connection,
+        ):
             connection.sendall(b"GET / HTTP/1.1\r\nHost: local")
             time.sleep(2)
 
@@ -208,7 +235,9 @@ def run_user(port: int, source: str, until: float) -> list[tuple[int, float]]:
     return requests
 
 
-def measure_attack(model: Path, hostile: Path, seconds: float, root: Path) -> dict[str, Any]:
+def measure_attack(
+    model: Path, hostile: Path, seconds: float, root: Path
+) -> dict[str, Any]:
     """Serve a model to users during an attack; reports go to `root`."""
     Dataset.create(root).close()
     with socket.socket() as free:
@@ -219,10 +248,16 @@ def measure_attack(model: Path, hostile: Path, seconds: float, root: Path) -> di
     with run_server(command, port) as group, ThreadPoolExecutor(64) as pool:
         run_user(port, USER_ADDRESSES[0], time.monotonic() + 3)
         attackers = [Attacker(port, source, hostile) for source in ATTACKER_ADDRESSES]
-        ended, memory, until = threading.Event(), list[float](), time.monotonic() + seconds
+        ended, memory, until = (
+            threading.Event(),
+            list[float](),
+            time.monotonic() + seconds,
+        )
         for attacker in attackers * THREADS_PER_ATTACKER:
             pool.submit(attacker.attack, ended)
-        users = [pool.submit(run_user, port, source, until) for source in USER_ADDRESSES]
+        users = [
+            pool.submit(run_user, port, source, until) for source in USER_ADDRESSES
+        ]
         while time.monotonic() < until:
             memory.append(read_memory(group))
             time.sleep(0.5)
@@ -234,10 +269,14 @@ def measure_attack(model: Path, hostile: Path, seconds: float, root: Path) -> di
     p95 = quantiles(latencies, n=20)[-1]
     return {
         "requests": len(requests),
-        "answered": round(sum(status == 200 for status, _ in requests) / len(requests), 3),
+        "answered": round(
+            sum(status == 200 for status, _ in requests) / len(requests), 3
+        ),
         "seconds": {"median": round(median(latencies), 2), "p95": round(p95, 2)},
         "users": dict(Counter(status for status, _ in requests)),
-        "attackers": dict(sum((attacker.statuses for attacker in attackers), Counter())),
+        "attackers": dict(
+            sum((attacker.statuses for attacker in attackers), Counter())
+        ),
         "memory_mb": {"before": memory[0], "peak": max(memory)},
         "left_after_kill": survivors,
     }
@@ -262,7 +301,9 @@ def main() -> None:
     arguments = parser.parse_args()
     with TemporaryDirectory() as scratch:
         root = Path(scratch)
-        figures = measure_attack(arguments.model, arguments.hostile, arguments.seconds, root)
+        figures = measure_attack(
+            arguments.model, arguments.hostile, arguments.seconds, root
+        )
         print(json.dumps(figures))
 
 

@@ -81,7 +81,9 @@ def measure_round(url: str, image: bytes, requests: int) -> dict[str, float]:
     The clients share the cores with the server, so they parse as little of a response as possible.
     """
     host, _, path = url.removeprefix("http://").partition("/")
-    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    part = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    )
     body, seconds = part + image + b"\r\n--x--\r\n", list[float]()
     head = (
         f"POST /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
@@ -111,7 +113,10 @@ def measure_round(url: str, image: bytes, requests: int) -> dict[str, float]:
     for thread in clients:
         thread.join()
     rate = len(seconds) / (time.perf_counter() - start)
-    return {"per_second": round(rate, 1), "p95_ms": round(1000 * quantiles(seconds, n=20)[-1], 1)}
+    return {
+        "per_second": round(rate, 1),
+        "p95_ms": round(1000 * quantiles(seconds, n=20)[-1], 1),
+    }
 
 
 def is_complete(response: bytes) -> bool:
@@ -121,7 +126,9 @@ def is_complete(response: bytes) -> bool:
     return bool(blank) and len(body) >= int(length)
 
 
-def measure_in_process(url: str, image: Path, requests: int, group: int) -> dict[str, Any]:
+def measure_in_process(
+    url: str, image: Path, requests: int, group: int
+) -> dict[str, Any]:
     """Measure one round from a separate process, with the server's CPU time."""
     before = read_cpu_seconds(group)
     command = [sys.executable, __file__, url, str(image), "--child", str(requests)]
@@ -149,7 +156,13 @@ def main() -> None:
     scripts = Path(mkdtemp(prefix="flask-"))
     (scripts / "predictor.py").write_text(FLASK_SCRIPT)
     os.environ["MODEL"] = str(Path(arguments.model).resolve())
-    webapp = [sys.executable, "-m", "webapp", "serve", arguments.served or arguments.model]
+    webapp = [
+        sys.executable,
+        "-m",
+        "webapp",
+        "serve",
+        arguments.served or arguments.model,
+    ]
     webapp += f"--port {WEBAPP_PORT} --per-minute 1000000 --detector whole".split()
     flask = f"-m gunicorn -w 2 -b 127.0.0.1:{FLASK_PORT} --keep-alive 30 predictor:app".split()
     urls = {
@@ -159,15 +172,21 @@ def main() -> None:
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in urls}
     with (
         run_server(webapp, WEBAPP_PORT) as webapp_group,
-        run_server([arguments.flask, *flask, "--chdir", str(scripts)], FLASK_PORT) as flask_group,
+        run_server(
+            [arguments.flask, *flask, "--chdir", str(scripts)], FLASK_PORT
+        ) as flask_group,
     ):
         groups = {"webapp": webapp_group, "flask": flask_group}
         for number in range(arguments.rounds + 1):
             for name, url in urls.items():
                 group = groups[name]
-                figures = measure_in_process(url, arguments.image, arguments.requests, group)
+                figures = measure_in_process(
+                    url, arguments.image, arguments.requests, group
+                )
                 print(name, figures, file=sys.stderr, flush=True)
-                rounds[name] += [figures] if number else []  # the first round is a warm-up
+                rounds[name] += (
+                    [figures] if number else []
+                )  # the first round is a warm-up
         memory = {name: read_memory(group) for name, group in groups.items()}
     medians = {
         name: {key: median(figures[key] for figures in each) for key in each[0]}
@@ -175,7 +194,9 @@ def main() -> None:
     }
     pairs = zip(rounds["webapp"], rounds["flask"], strict=True)
     ratio = median(pair[0]["per_second"] / pair[1]["per_second"] for pair in pairs)
-    print(json.dumps({**medians, "times_as_many": round(ratio, 2), "memory_mb": memory}))
+    print(
+        json.dumps({**medians, "times_as_many": round(ratio, 2), "memory_mb": memory})
+    )
 
 
 if __name__ == "__main__":

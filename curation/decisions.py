@@ -24,7 +24,11 @@ def apply_decisions(
     with dataset.db.transaction():
         step = dataset.journal.apply(operation, choices)
         marks = SampleTiles(dataset.db).get_marks([choice.sample for choice in choices])
-        changes = [Change("mark", row, mark) for row, current in marks.items() if current != mark]
+        changes = [
+            Change("mark", row, mark)
+            for row, current in marks.items()
+            if current != mark
+        ]
         Changes(dataset.db).apply(step, changes)
     return step
 

@@ -26,7 +26,8 @@ def crop_face(dataset: Dataset, image: Image, face: Face, scratch: Path) -> Face
         pixels = np.asarray(decode(path.read_bytes()).pixels)
     except (OSError, Unreadable) as error:
         raise InputUnusable(
-            f"{path} cannot be read: {error}", "put the images folder of the dataset back"
+            f"{path} cannot be read: {error}",
+            "put the images folder of the dataset back",
         ) from error
     return cutter.crop(image.sha256, pixels, face)
 

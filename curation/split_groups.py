@@ -60,13 +60,23 @@ class _LinkedSamples:
         linked: dict[Hashable, int] = {}
         frames_of: dict[str, list[tuple[float, int, int]]] = {}
         # Rows of one sample are adjacent.
-        for sample_rows in (list(rows) for _, rows in groupby(evidence, attrgetter("id"))):
+        for sample_rows in (
+            list(rows) for _, rows in groupby(evidence, attrgetter("id"))
+        ):
             first = sample_rows[0]
             number = len(self.members)
             self.rows[first.id] = number
-            sources = frozenset(row.source for row in sample_rows if row.source is not None)
+            sources = frozenset(
+                row.source for row in sample_rows if row.source is not None
+            )
             videos = frozenset(row.video for row in sample_rows if row.video)
-            own = (first.key, first.label, first.split, first.last_split, first.split_group)
+            own = (
+                first.key,
+                first.label,
+                first.split,
+                first.last_split,
+                first.split_group,
+            )
             self.members.append(SplitGroupMember(*own, sources, videos))
             hashes.append(first.phash)
             for link in _link_keys(sample_rows):
@@ -77,7 +87,9 @@ class _LinkedSamples:
                     frames_of.setdefault(row.video, []).append(frame)
         for frames in frames_of.values():
             for (before, scene, a), (after, next_scene, b) in pairwise(sorted(frames)):
-                cut = after > before and 0 < next_scene - scene <= CUTS_BETWEEN_NEIGHBOURS
+                cut = (
+                    after > before and 0 < next_scene - scene <= CUTS_BETWEEN_NEIGHBOURS
+                )
                 if after - before < NEIGHBOUR_SECONDS and not cut:
                     self.links.append((a, b))
         self.hashes = np.array(hashes, dtype=np.uint64)
@@ -101,7 +113,8 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
 
 
 def find_split_groups(
-    evidence: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool] | None = None
+    evidence: Iterable[GroupEvidence],
+    verdicts: Mapping[tuple[int, int], bool] | None = None,
 ) -> list[SplitGroup]:
     """Return groups with at least one labelled sample, ordered by key.
 
@@ -118,13 +131,17 @@ def find_split_groups(
 
 def load_split_groups(db: Connection) -> list[SplitGroup]:
     """Return `find_split_groups` of all samples of the catalogue."""
-    return find_split_groups(SplitEvidence(db).iterate(), Pairs(db).get_possible_duplicates())
+    return find_split_groups(
+        SplitEvidence(db).iterate(), Pairs(db).get_possible_duplicates()
+    )
 
 
 def find_straddling_groups(db: Connection) -> list[SplitGroup]:
     """Return the groups in several splits, as after an image that connects two of them."""
     groups = load_split_groups(db)
-    return [group for group in groups if len({m.split for m in group.members} - {None}) > 1]
+    return [
+        group for group in groups if len({m.split for m in group.members} - {None}) > 1
+    ]
 
 
 def _components(
@@ -149,9 +166,13 @@ def _components(
         pairs = zip(near.a[~is_flat].tolist(), near.b[~is_flat].tolist(), strict=True)
         links += [pair for pair in pairs if pair not in unlinked]
     ends = np.array(links, np.int64).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(links), np.bool_), tuple(ends)), shape=[len(members)] * 2)
+    graph = coo_array(
+        (np.ones(len(links), np.bool_), tuple(ends)), shape=[len(members)] * 2
+    )
     components: dict[int, list[SplitGroupMember]] = {}
-    for number, member in zip(connected_components(graph, False)[1].tolist(), members, strict=True):
+    for number, member in zip(
+        connected_components(graph, False)[1].tolist(), members, strict=True
+    ):
         components.setdefault(number, []).append(member)
     return components.values()
 

@@ -25,11 +25,24 @@ from gleanset.db.classes import Change, Changes, list_aliases
 from gleanset.db.faces import are_whole_images
 from gleanset.db.journal import PAGE_USER, Choice, find_blocking_step
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Report, Reports, SimilarImage
+from gleanset.db.reports import (
+    ACCEPTED,
+    PENDING,
+    REFUSED,
+    REMOVAL,
+    Report,
+    Reports,
+    SimilarImage,
+)
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import InputUnusable, Unreadable, UsageError
 from gleanset.files.store import Store
-from gleanset.images.cropping import CropGeometry, FaceCropper, expand_box_within, make_sample_key
+from gleanset.images.cropping import (
+    CropGeometry,
+    FaceCropper,
+    expand_box_within,
+    make_sample_key,
+)
 from gleanset.images.decode import decode, read_image_size
 from gleanset.images.staging import StageBytes
 from gleanset.operations import make_operation
@@ -51,7 +64,9 @@ if TYPE_CHECKING:
 MIN_SAME_FACE_OVERLAP = 0.5
 """Minimum intersection over union of two boxes of the same face."""
 LIKE_OTHERS = "similar to images of the dataset, which labeler dedup compares"
-UNLIKE_OTHERS = "of whole images in a dataset of faces, or of parts in one of whole images"
+UNLIKE_OTHERS = (
+    "of whole images in a dataset of faces, or of parts in one of whole images"
+)
 MARGIN = 0.3
 """Padding on every side of a face, as a share of its box."""
 NO_CLASS = UNLISTED, NOT_A_FACE = "", "<not a face>"
@@ -115,7 +130,9 @@ def accept_reports(
                     dataset.take_original(originals, measured, origin)
                 dataset.faces.add_manual(measured.sha256, cut)
             step = _label(dataset, names, len(reports), unseen=unseen)
-            Reports(dataset.db).settle(step, [report.id for report in reports], ACCEPTED)
+            Reports(dataset.db).settle(
+                step, [report.id for report in reports], ACCEPTED
+            )
         store = open_report_store(dataset.root, dataset.cache)
         for claim in (report.claim for report in reports):
             if not Reports(dataset.db).has_pending(claim.sha256):
@@ -135,7 +152,9 @@ def _find_samples(
         claim = report.claim
         key = _find_same_face(dataset, report)
         for other in new if key is None else ():
-            if other.claim.sha256 == claim.sha256 and are_nested(other.claim.box, claim.box):
+            if other.claim.sha256 == claim.sha256 and are_nested(
+                other.claim.box, claim.box
+            ):
                 key = keys[other.id]
         if key is None:
             key = make_sample_key(claim.sha256, claim.box)
@@ -153,7 +172,9 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
     if (image := dataset.images.get(claim.sha256)) is None:
         return None
     shares, nested = dict[str, float](), list[str]()
-    for box in (stored.face.box for stored in dataset.faces.list_in_image(claim.sha256)):
+    for box in (
+        stored.face.box for stored in dataset.faces.list_in_image(claim.sha256)
+    ):
         sample = dataset.samples.get(key := make_sample_key(claim.sha256, box))
         if sample is None or sample.status == "retired":
             continue
@@ -166,10 +187,16 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
     return best and dataset.samples.find_kept_copy(best)
 
 
-def _label(dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bool) -> int:
+def _label(
+    dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bool
+) -> int:
     """Label samples by key in a step, or reject them; return the step."""
-    if unseen:  # what a person decided is not decided again by somebody who has not seen it
-        present = {key: sample.label for key in names if (sample := dataset.samples.get(key))}
+    if (
+        unseen
+    ):  # what a person decided is not decided again by somebody who has not seen it
+        present = {
+            key: sample.label for key in names if (sample := dataset.samples.get(key))
+        }
         names = {key: name for key, name in names.items() if present.get(key) != name}
     provenance = PAGE_USER if unseen else "web report"
     labels = {key: None if name in NO_CLASS else name for key, name in names.items()}
@@ -181,7 +208,9 @@ def _label(dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bo
     for key, name in names.items():
         mark = UNLISTED_MARK if name == UNLISTED else None
         marks = SampleTiles(dataset.db).get_marks([key])
-        changes = [Change("mark", row, mark) for row, old in marks.items() if old != mark]
+        changes = [
+            Change("mark", row, mark) for row, old in marks.items() if old != mark
+        ]
         Changes(dataset.db).apply(step, changes)
     return step
 
@@ -198,19 +227,30 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     if not (settings := samples.get_split_settings()):
         return 0
     is_by_ratio = settings.startswith("ratio=") and "hold-out=" not in settings
-    trained = {label for label, split in samples.count_by("label", "split") if split == "train"}
+    trained = {
+        label for label, split in samples.count_by("label", "split") if split == "train"
+    }
     plan: dict[str, tuple[str, str | None]] = {}
     unassigned = 0
     for group in load_split_groups(dataset.db):
         members = (*group.members, *group.copies)
         splits = {split for m in members if (split := m.split or m.last_split)}
-        name = next((member.split_group for member in members if member.split_group), group.key)
+        name = next(
+            (member.split_group for member in members if member.split_group), group.key
+        )
         split = next(iter(splits), "train")
         for member in group.members:
             if member.key not in keys or member.split or member.split_group:
                 continue
-            differs = split != "train" and any(m.split and m.label != member.label for m in members)
-            if len(splits) > 1 or differs or member.label not in trained or not is_by_ratio:
+            differs = split != "train" and any(
+                m.split and m.label != member.label for m in members
+            )
+            if (
+                len(splits) > 1
+                or differs
+                or member.label not in trained
+                or not is_by_ratio
+            ):
                 unassigned += 1
             else:
                 plan[member.key] = name, None if unseen and split != "train" else split
@@ -222,7 +262,9 @@ def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     """Refuse pending reports in one undoable step. Raises `UsageError`."""
     reports = Reports(dataset.db).get_pending(numbers)
     with dataset.db.transaction():
-        step = dataset.journal.apply(make_operation("refuse-reports", count=len(reports)), [])
+        step = dataset.journal.apply(
+            make_operation("refuse-reports", count=len(reports)), []
+        )
         Reports(dataset.db).settle(step, [report.id for report in reports], REFUSED)
     return SettledReports(step, len(reports))
 
@@ -234,11 +276,17 @@ def undo_decision(dataset: Dataset, step: int) -> None:
         new = SampleTiles(dataset.db).find_undoing_step(step)
         if undone.changed_since:
             later = find_blocking_step(dataset.db, step, new)
-            fix = f"undo this first: {later.text()}" if later else "label it again instead"
+            fix = (
+                f"undo this first: {later.text()}"
+                if later
+                else "label it again instead"
+            )
             raise UsageError("a label changed since", fix)
 
 
-def find_copies(dataset: Dataset, reports: Sequence[Report]) -> dict[int, list[SimilarImage]]:
+def find_copies(
+    dataset: Dataset, reports: Sequence[Report]
+) -> dict[int, list[SimilarImage]]:
     """Return possible copies of the images of reports, by number, the most similar first.
 
     For a removal, the image itself is one of them if the dataset has it.
@@ -268,8 +316,13 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
 
 
 def _find_image(dataset: Dataset, report: Report) -> Path:
-    stores = (open_report_store(dataset.root, dataset.cache), dataset.originals(dataset.cache))
-    pending, accepted = (store.path(report.claim.sha256, report.claim.format) for store in stores)
+    stores = (
+        open_report_store(dataset.root, dataset.cache),
+        dataset.originals(dataset.cache),
+    )
+    pending, accepted = (
+        store.path(report.claim.sha256, report.claim.format) for store in stores
+    )
     return pending if pending.is_file() else accepted
 
 
@@ -325,7 +378,9 @@ def _refuse_disputed(
     return {keys[number]: name for number, name in names.items()}
 
 
-def _contradiction(dataset: Dataset, report: Report, name: str, rival: Rival) -> UsageError:
+def _contradiction(
+    dataset: Dataset, report: Report, name: str, rival: Rival
+) -> UsageError:
     option = dataset.option
     correct = "NAME" if name else '""'
     accept = f"webapp reports accept {report.id} --class {correct} {option}"
@@ -351,17 +406,27 @@ def _asks_for_removal(dataset: Dataset, number: int | None) -> UsageError:
     return UsageError(f"report {number} asks for the image to be removed", fix)
 
 
-def find_unclear_reports(dataset: Dataset, numbers: Collection[int]) -> dict[str, set[int]]:
+def find_unclear_reports(
+    dataset: Dataset, numbers: Collection[int]
+) -> dict[str, set[int]]:
     """Return, by reason, the pending reports that should not be accepted without a look."""
     reports = Reports(dataset.db).get_pending(numbers)
     known = *NO_CLASS, *dataset.classes.list_names()
     return {
         "contradictory": list_disputed_reports(dataset).keys() & set(numbers),
-        "of none of the classes": {r.id for r in reports if r.claim.claimed in NO_CLASS},
-        "of new classes": {r.id for r in reports if get_claimed_class(dataset, r) not in known},
-        LIKE_OTHERS: {n for n, copies in find_copies(dataset, reports).items() if copies},
+        "of none of the classes": {
+            r.id for r in reports if r.claim.claimed in NO_CLASS
+        },
+        "of new classes": {
+            r.id for r in reports if get_claimed_class(dataset, r) not in known
+        },
+        LIKE_OTHERS: {
+            n for n, copies in find_copies(dataset, reports).items() if copies
+        },
         UNLIKE_OTHERS: find_misfits(dataset, reports),
-        "without an image": {r.id for r in reports if not _find_image(dataset, r).is_file()},
+        "without an image": {
+            r.id for r in reports if not _find_image(dataset, r).is_file()
+        },
     }
 
 
@@ -391,7 +456,10 @@ def find_misfits(dataset: Dataset, reports: Sequence[Report]) -> set[int]:
 
 def list_disputed_reports(dataset: Dataset) -> dict[int, list[Rival]]:
     """Return what contradicts each disputed pending report, by number."""
-    rivals = {report.id: find_rivals(dataset, report) for report in Reports(dataset.db).iterate()}
+    rivals = {
+        report.id: find_rivals(dataset, report)
+        for report in Reports(dataset.db).iterate()
+    }
     return {number: others for number, others in rivals.items() if others}
 
 
@@ -410,7 +478,9 @@ def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
         if (name := get_claimed_class(dataset, other)) is not None
     ]
     decision = _find_decision(dataset, report)
-    if decision and not any(other[1:] == (decision.name, ACCEPTED) for other in opinions):
+    if decision and not any(
+        other[1:] == (decision.name, ACCEPTED) for other in opinions
+    ):
         opinions.append(decision)
     return opinions
 
@@ -432,7 +502,9 @@ def find_class(dataset: Dataset, name: str) -> str:
     classes = dataset.classes.list_names()
     if known in classes:
         return known
-    others = {fold_name(a): n for n, names in list_aliases(dataset.db).items() for a in names}
+    others = {
+        fold_name(a): n for n, names in list_aliases(dataset.db).items() for a in names
+    }
     others |= {fold_name(label): label for label in classes}
     folded = fold_name(known)
     return others.get(folded, known) if folded else known
@@ -454,7 +526,9 @@ def get_accepted_class(dataset: Dataset, report: Report, correct: str | None) ->
     return name and find_class(dataset, name)
 
 
-def _read_and_crop(dataset: Dataset, report: Report, originals: Store) -> tuple[Measured, FaceCrop]:
+def _read_and_crop(
+    dataset: Dataset, report: Report, originals: Store
+) -> tuple[Measured, FaceCrop]:
     import numpy as np
 
     data = read_report_image(dataset, report)

@@ -14,7 +14,9 @@ from sphinx.application import Sphinx
 PACKAGE = Path(__file__).resolve().parents[1] / "gleanset" / "__init__.py"
 
 project = "Gleanset"
-[release] = re.findall(r'^__version__ = "(.+)"', PACKAGE.read_text(encoding="utf-8"), re.MULTILINE)
+[release] = re.findall(
+    r'^__version__ = "(.+)"', PACKAGE.read_text(encoding="utf-8"), re.MULTILINE
+)
 extensions = ["myst_parser"]
 exclude_patterns = ["images/*.py", "templates"]
 myst_heading_anchors = 4
@@ -51,5 +53,7 @@ def menus(index: str) -> Iterator[str]:
     """Put what each part of the index links to into a menu below its heading, by the same words."""
     for heading, part in _PART.findall(index):
         links = _PAGE.findall(part)
-        pages = "\n".join(f"{words[0].upper()}{words[1:]} <{page}>" for words, page in links)
+        pages = "\n".join(
+            f"{words[0].upper()}{words[1:]} <{page}>" for words, page in links
+        )
         yield f"\n```{{toctree}}\n:hidden:\n:caption: {heading}\n\n{pages}\n```\n"

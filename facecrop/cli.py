@@ -14,7 +14,9 @@ from gleanset.db.faces import WHOLE
 from gleanset.files.hub import load_hub_models
 from gleanset.request import request_options
 
-commands = create_program("facecrop", "Detect and crop the faces in the images of a dataset.")
+commands = create_program(
+    "facecrop", "Detect and crop the faces in the images of a dataset."
+)
 commands.add_command(docker)
 
 
@@ -41,7 +43,9 @@ def run(job: CommandJob, request: FaceSearch) -> CommandResult:
         crop = dataset.settings.crop
         used_names = (result.detector, request.detector, crop.detector)
         if request.crop_geometry(crop).level and "drawnface" in used_names:
-            job.say("drawnface does not locate eyes; to rotate faces, use --detector animeface")
+            job.say(
+                "drawnface does not locate eyes; to rotate faces, use --detector animeface"
+            )
         if (suggestion := suggest_whole_images(dataset)) is not None:
             result.next, reason = suggestion
             job.say(reason)
@@ -52,7 +56,9 @@ class DetectorList(CommandResult, kw_only=True):
     """Names of detectors with a line about each."""
 
     detectors: list[str]
-    of_packages: list[str] = msgspec.field(default_factory=list, name="of other packages")
+    of_packages: list[str] = msgspec.field(
+        default_factory=list, name="of other packages"
+    )
     on_hub: list[str] = msgspec.field(default_factory=list, name="on a hub")
 
 
@@ -65,13 +71,18 @@ def detectors(job: CommandJob) -> DetectorList:
     from facecrop.detectors.options import DEFAULT_DETECTOR
     from gleanset.plugins import try_plugins
 
-    bundled = {name: (detector_class(name).__doc__ or "").partition("\n")[0] for name in DETECTORS}
+    bundled = {
+        name: (detector_class(name).__doc__ or "").partition("\n")[0]
+        for name in DETECTORS
+    }
     bundled[DEFAULT_DETECTOR] += " The default."
     others = {
         f"{plugin.name} ({plugin.made_by})": error.what
         if error
         else (detector.__doc__ or "").partition("\n")[0]
-        for plugin, detector, error in try_plugins("detectors", bundled, checked_detector_class)
+        for plugin, detector, error in try_plugins(
+            "detectors", bundled, checked_detector_class
+        )
     }
     return DetectorList(
         detectors=_format_rows(bundled),

@@ -37,7 +37,9 @@ class DockerResult(CommandResult, kw_only=True):
     type=click.Choice(["docker", "podman"]),
     help="Container engine. Default: $GLEANSET_CONTAINER_ENGINE, else the first that works.",
 )
-def docker(job: CommandJob, what: str, base: str | None, engine: str | None) -> DockerResult:
+def docker(
+    job: CommandJob, what: str, base: str | None, engine: str | None
+) -> DockerResult:
     """Build or check the image of the detector animeface-docker.
 
     Both run it once on a test image. It is named gleanset-animeface-2009, or
@@ -72,7 +74,9 @@ def _state(name: str, image: str) -> dict[str, str]:
         trouble: GleansetError | None = find_engines(name)[0].trouble(image)
     except GleansetError as error:
         trouble = error
-    return {"state": trouble.what, "hint": trouble.fix} if trouble else {"state": "ready"}
+    return (
+        {"state": trouble.what, "hint": trouble.fix} if trouble else {"state": "ready"}
+    )
 
 
 def build_context() -> Path:
@@ -81,7 +85,10 @@ def build_context() -> Path:
     Raises `InputUnusable` if it is missing.
     """
     package = Path(__file__).resolve().parent
-    for folder in (package / "animeface-2009", package.parent / "docker" / "animeface-2009"):
+    for folder in (
+        package / "animeface-2009",
+        package.parent / "docker" / "animeface-2009",
+    ):
         if (folder / "Dockerfile").is_file():
             return folder
     raise InputUnusable(

@@ -47,7 +47,9 @@ class FrameSearch:
                 face,
                 compute_color_layout(
                     average_areas(
-                        np.asarray(crop_region(pixels, expand_box(face.box, COLOR_PADDING)))
+                        np.asarray(
+                            crop_region(pixels, expand_box(face.box, COLOR_PADDING))
+                        )
                     )
                 ),
                 _make_patch(_cut_grey(pixels, face.box)),
@@ -82,7 +84,9 @@ def follow_face(
     size = round(part.shape[1] * across), round(part.shape[0] * down)
     if min(size) < PATCH_SIDE:
         return None
-    scaled = np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.float32)
+    scaled = np.asarray(
+        cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.float32
+    )
     templates = (other.patch.reshape(PATCH_SIDE, PATCH_SIDE) for other in others)
     correlation, (column, row) = max(
         cv2.minMaxLoc(cv2.matchTemplate(scaled, template, cv2.TM_CCOEFF_NORMED))[1::2]

@@ -30,11 +30,15 @@ class PluginDetector:
     def detect(self, pixels: Pixels) -> list[Face]:
         """Find faces. Raises `Unreadable` if the detector fails or returns invalid faces."""
         try:
-            return [self._checked(face, pixels) for face in self._detector.detect(pixels)]
+            return [
+                self._checked(face, pixels) for face in self._detector.detect(pixels)
+            ]
         except (GleansetError, TimeoutError, Unreadable):
             raise
         except Exception as error:
-            raise Unreadable(FAILED, f"{self._package}: {describe_error(error)}") from error
+            raise Unreadable(
+                FAILED, f"{self._package}: {describe_error(error)}"
+            ) from error
 
     def _checked(self, answer: Face, pixels: Pixels) -> Face:
         # Converted, because wrong types would only fail much later.
@@ -45,6 +49,15 @@ class PluginDetector:
             raise ValueError(f"score not in 0..1: {face.score}")
         height, width = pixels.shape[:2]
         x, y, across, down = face.box
-        if across < 1 or down < 1 or x < 0 or y < 0 or x + across > width or y + down > height:
-            raise ValueError(f"box {tuple(face.box)} is not within {width} x {height} pixels")
+        if (
+            across < 1
+            or down < 1
+            or x < 0
+            or y < 0
+            or x + across > width
+            or y + down > height
+        ):
+            raise ValueError(
+                f"box {tuple(face.box)} is not within {width} x {height} pixels"
+            )
         return face

@@ -56,7 +56,9 @@ ModelDetector = Annotated[
         parse=validate_detector,
     ),
 ]
-Cascade = Annotated[str | None, Param("Cascade file of lbpcascade.", metavar="FILE", path=True)]
+Cascade = Annotated[
+    str | None, Param("Cascade file of lbpcascade.", metavar="FILE", path=True)
+]
 DetectorOptions = Annotated[
     tuple[str, ...],
     Param(
@@ -94,7 +96,8 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         ),
     ] = None
     threshold: Annotated[
-        Annotated[float, msgspec.Meta(ge=0, le=1)] | None, Param("Minimum score of a face.")
+        Annotated[float, msgspec.Meta(ge=0, le=1)] | None,
+        Param("Minimum score of a face."),
     ] = None
     cascade: Cascade = None
     option: DetectorOptions = ()
@@ -103,8 +106,12 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         Param("Padding around a face, as a share of its size."),
     ] = None
     square: Annotated[Switch, Param("Square crops.")] = None
-    pad: Annotated[Switch, Param("Pad crops at the image border instead of clamping them.")] = None
-    level: Annotated[Switch, Param("Rotate tilted faces upright, using the eyes.")] = None
+    pad: Annotated[
+        Switch, Param("Pad crops at the image border instead of clamping them.")
+    ] = None
+    level: Annotated[Switch, Param("Rotate tilted faces upright, using the eyes.")] = (
+        None
+    )
     min_size: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=10_000)] | None,
         Param("Minimum shorter side of a face.", metavar="PIXELS"),
@@ -112,9 +119,13 @@ class FaceSearch(Request, frozen=True, kw_only=True):
     new: Annotated[
         bool, Param("Skip images that were searched by any detector or have a sample.")
     ] = False
-    workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
+    workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = (
+        None
+    )
 
-    def spec(self, crop: CropSettings, recorded: RecordedDetector | None = None) -> DetectorSpec:
+    def spec(
+        self, crop: CropSettings, recorded: RecordedDetector | None = None
+    ) -> DetectorSpec:
         """Return the detector for a dataset with these settings, searched by `recorded` so far.
 
         Raises `UsageError`.
@@ -128,12 +139,17 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         """Return the crop settings for a dataset with these settings."""
         from gleanset.images.cropping import CropGeometry
 
-        values = {field.name: getattr(self, field.name) for field in fields(CropGeometry)}
+        values = {
+            field.name: getattr(self, field.name) for field in fields(CropGeometry)
+        }
         changes = {name: value for name, value in values.items() if value is not None}
         return replace(CropGeometry.from_settings(crop), **changes)
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, crop: CropSettings | None = None
+        self,
+        dataset: Dataset,
+        progress: Progress = NO_PROGRESS,
+        crop: CropSettings | None = None,
     ) -> FaceSearchResult:
         """Search and crop; return the counts. `crop` replaces the dataset's crop settings."""
         from facecrop.search import find_faces
@@ -186,7 +202,11 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             return spec, ()
         finished = find_same_searches(spec, searches)
         if auto:
-            has_settings = self.option or self.cascade or {self.threshold, crop.threshold} != {None}
+            has_settings = (
+                self.option
+                or self.cascade
+                or {self.threshold, crop.threshold} != {None}
+            )
             finished |= {
                 (search.detector, search.settings)
                 for search in searches
@@ -220,7 +240,9 @@ def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
             "something else, use whole images"
         )
         return _whole_command(dataset), reason
-    small = searched.small_squares * MIN_FACE_SHARE >= searched.all * (MIN_FACE_SHARE - 1)
+    small = searched.small_squares * MIN_FACE_SHARE >= searched.all * (
+        MIN_FACE_SHARE - 1
+    )
     if without and small and searched.filled * _MIN_FILLED_SHARE >= searched.with_face:
         reason = (
             f"no confident face in {without} of {searched.all} images, and most are small and "

@@ -21,13 +21,18 @@ from gleanset.errors import MissingComponent
 from gleanset.terminal import replace_controls
 
 # Lower-case messages of docker 20 and 28 and podman 4.
-_NO_IMAGE = re.compile(r"no such image|image not known|no such object|unable to find image")
+_NO_IMAGE = re.compile(
+    r"no such image|image not known|no such object|unable to find image"
+)
 _NOT_PERMITTED = re.compile(r"permission denied|operation not permitted")
 _NOT_RUNNING = re.compile(
     r"cannot connect|daemon is running|daemon running|failed to connect|connection refused"
 )
 
-_START_COMMANDS = {"docker": "sudo systemctl start docker", "podman": "podman machine start"}
+_START_COMMANDS = {
+    "docker": "sudo systemctl start docker",
+    "podman": "podman machine start",
+}
 
 
 class ImageNotBuilt(MissingComponent):
@@ -54,12 +59,18 @@ def explain_failure(name: str, output: str, image: str) -> MissingComponent:
     if _NOT_RUNNING.search(lowered):
         fix = f"start it with: {_START_COMMANDS.get(name, _START_COMMANDS['docker'])}"
         return MissingComponent(f"{name} is installed but is not running", fix)
-    return MissingComponent(f"{name} does not work here: {last_line(output)}", f"run: {name} info")
+    return MissingComponent(
+        f"{name} does not work here: {last_line(output)}", f"run: {name} info"
+    )
 
 
 def last_line(output: str) -> str:
     """Return the last line that is not empty, without control characters."""
-    lines = [line for raw in output.splitlines() if (line := replace_controls(raw, "").strip())]
+    lines = [
+        line
+        for raw in output.splitlines()
+        if (line := replace_controls(raw, "").strip())
+    ]
     return lines[-1][:300] if lines else "no error message"
 
 
@@ -140,7 +151,14 @@ class ContainerEngine(NamedTuple):
         base_argument = [] if base is None else [f"--build-arg=BASE={base}"]
         last_lines: deque[str] = deque(maxlen=5)
         with subprocess.Popen(  # noqa: S603 - as above
-            [self.program, "build", f"--tag={image}", *base_argument, "--", str(context)],
+            [
+                self.program,
+                "build",
+                f"--tag={image}",
+                *base_argument,
+                "--",
+                str(context),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -180,7 +198,9 @@ def find_engines(requested: str = "") -> list[ContainerEngine]:
     return engines
 
 
-def choose_engine(image: str, requested: str = "", *, to_build: bool = False) -> ContainerEngine:
+def choose_engine(
+    image: str, requested: str = "", *, to_build: bool = False
+) -> ContainerEngine:
     """Return the first engine with the image; with `to_build`, the first working.
 
     Raises `ImageNotBuilt` if an engine works but lacks the image, else the error of the first.
@@ -191,7 +211,9 @@ def choose_engine(image: str, requested: str = "", *, to_build: bool = False) ->
         if trouble is None or (to_build and isinstance(trouble, ImageNotBuilt)):
             return engine
         troubles.append(trouble)
-    raise next((error for error in troubles if isinstance(error, ImageNotBuilt)), troubles[0])
+    raise next(
+        (error for error in troubles if isinstance(error, ImageNotBuilt)), troubles[0]
+    )
 
 
 class RunningContainer:

@@ -26,7 +26,14 @@ from gleanset.work.progress import NO_PROGRESS, Progress
 
 STAGE = "facecrop"
 # Reasons that may not occur again; all others depend on the bytes of the image.
-TEMPORARY_REASONS = (FILE_GONE, FILE_UNREADABLE, "crashed", "too slow", FAILED, "internal error")
+TEMPORARY_REASONS = (
+    FILE_GONE,
+    FILE_UNREADABLE,
+    "crashed",
+    "too slow",
+    FAILED,
+    "internal error",
+)
 MIN_MANUAL_OVERLAP = 0.5
 """IoU from which a detection is the same face as a manual box."""
 
@@ -121,7 +128,9 @@ class SearchWorker:
     def _detections(self, item: ImageToSearch, pixels: Array) -> list[Face]:
         if not item.search:
             return [stored.face for stored in item.stored if stored.kind == "found"]
-        manual_boxes = [stored.face.box for stored in item.stored if stored.kind == HAND]
+        manual_boxes = [
+            stored.face.box for stored in item.stored if stored.kind == HAND
+        ]
         return [
             face
             for face in self.detector.build().detect(pixels)
@@ -195,7 +204,9 @@ class DatasetSearch:
         with self.dataset.db.transaction():
             if not item.search:
                 search = self.dataset.scans.get_search(item.sha256)
-            self.dataset.faces.replace(item.sha256, *search, faces.cuts, cut=cut, small=faces.small)
+            self.dataset.faces.replace(
+                item.sha256, *search, faces.cuts, cut=cut, small=faces.small
+            )
             self.dataset.faces.update_crops(faces.kept)
         self.dataset.rejections.remove(STAGE, item.sha256)
 
@@ -241,7 +252,9 @@ def find_faces(
         if finished is not None:
             dataset.scans.mark_outdated_crops(str(cutting))
         worker = SearchWorker(
-            spec, FaceCropper(cutting, dataset.crops(scratch)), dataset.originals(scratch)
+            spec,
+            FaceCropper(cutting, dataset.crops(scratch)),
+            dataset.originals(scratch),
         )
         batches = run_batches(worker, search.items(), Processes(workers))
         for batch in progress.batches(batches, "faces", total=total):

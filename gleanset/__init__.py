@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gleanset.dataset import Dataset
-    from gleanset.records import Box, Candidate, Decision, Face, Image, Origin, Rejection, Sample
+    from gleanset.records import (
+        Box,
+        Candidate,
+        Decision,
+        Face,
+        Image,
+        Origin,
+        Rejection,
+        Sample,
+    )
 
 __version__ = "0.1.0"
 

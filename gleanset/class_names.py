@@ -24,5 +24,7 @@ def fold_name(text: str) -> str:
 
 
 def _drops_mark(letter: str, mark: str) -> bool:
-    accented = unicodedata.name(letter[0], "").startswith(("LATIN", "GREEK", "CYRILLIC", "DIGIT"))
+    accented = unicodedata.name(letter[0], "").startswith(
+        ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
+    )
     return accented or "VARIATION SELECTOR" in unicodedata.name(mark, "")

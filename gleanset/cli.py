@@ -26,13 +26,24 @@ import click
 from gleanset import __version__, start
 from gleanset.command_result import CommandResult
 from gleanset.dataset import Dataset, has_dataset_file
-from gleanset.errors import CurrentFolderMissing, DatasetMissing, GleansetError, UsageError
+from gleanset.errors import (
+    CurrentFolderMissing,
+    DatasetMissing,
+    GleansetError,
+    UsageError,
+)
 from gleanset.platform import has_current_folder
 from gleanset.removed import find_removed
 from gleanset.settings import list_settings_warnings
 from gleanset.start import INTERRUPTED_EXIT_CODE, restore_interrupts
 from gleanset.terminal import wrap, wrap_error
-from gleanset.work.progress import LogHandler, Progress, closing_bars, set_current, without_bars
+from gleanset.work.progress import (
+    LogHandler,
+    Progress,
+    closing_bars,
+    set_current,
+    without_bars,
+)
 
 FC = TypeVar("FC", bound=Callable[..., Any] | click.Command)
 HELP: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -57,9 +68,16 @@ class CommandJob(NamedTuple):
     def create(self) -> Iterator[Dataset]:
         """Open the dataset, or create it; a simulation creates a temporary one."""
         try:
-            dataset = self.open() if self.simulate else self._placed(Dataset.create(self.root))
+            dataset = (
+                self.open()
+                if self.simulate
+                else self._placed(Dataset.create(self.root))
+            )
         except DatasetMissing:
-            with TemporaryDirectory(prefix="gleanset-") as folder, Dataset.create(folder) as empty:
+            with (
+                TemporaryDirectory(prefix="gleanset-") as folder,
+                Dataset.create(folder) as empty,
+            ):
                 yield empty
             return
         with dataset:
@@ -91,7 +109,9 @@ class CommandJob(NamedTuple):
         """Print a result to stdout as text or JSON."""
         if self.as_json:
             warnings = [line.partition("\n")[0] for line in self.progress.warnings]
-            self.show_json(result.to_json() | ({"warnings": warnings} if warnings else {}))
+            self.show_json(
+                result.to_json() | ({"warnings": warnings} if warnings else {})
+            )
         elif not self.progress.quiet:
             for line in result.lines():
                 _out(line)
@@ -119,7 +139,9 @@ class CommandGroup(Command, click.Group):
     command_class = Command
     sections: Mapping[str, str] = MappingProxyType({})
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         """Write the commands by section."""
         names = self.list_commands(ctx)
         width = formatter.width - 6 - max(map(len, names))
@@ -128,7 +150,9 @@ class CommandGroup(Command, click.Group):
         sections["Commands"] = [name for name in names if name not in in_sections]
         for title, listed in sections.items():
             commands = [(name, self.get_command(ctx, name)) for name in listed]
-            rows = [(name, cmd.get_short_help_str(width)) for name, cmd in commands if cmd]
+            rows = [
+                (name, cmd.get_short_help_str(width)) for name, cmd in commands if cmd
+            ]
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
@@ -153,7 +177,9 @@ def job_options(
 
     def decorate(function: Callable[..., CommandResult | None]) -> Callable[..., None]:
         @functools.wraps(function)
-        def run(as_json: bool, quiet: bool, progress: str, verbose: int, **rest: Any) -> None:
+        def run(
+            as_json: bool, quiet: bool, progress: str, verbose: int, **rest: Any
+        ) -> None:
             level = (logging.ERROR, logging.INFO, logging.DEBUG)[min(verbose, 2)]
             logging.basicConfig(
                 level=level, format="%(name)s: %(message)s", handlers=[LogHandler()]
@@ -179,7 +205,11 @@ def job_options(
                 job.show_result(result)
 
         last = [_simulate_option] if simulate else []
-        for option in (*last, *reversed(_output_options), *([_dataset_option] if dataset else [])):
+        for option in (
+            *last,
+            *reversed(_output_options),
+            *([_dataset_option] if dataset else []),
+        ):
             run = option(run)
         return run
 
@@ -219,19 +249,30 @@ _dataset_option = click.option(
 )
 _output_options = (
     click.option(
-        "-j", "--json", "as_json", is_flag=True, help="Print the result as one line of JSON."
+        "-j",
+        "--json",
+        "as_json",
+        is_flag=True,
+        help="Print the result as one line of JSON.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Print no progress and no summary."),
+    click.option(
+        "-q", "--quiet", is_flag=True, help="Print no progress and no summary."
+    ),
     click.option(
         "--progress",
         type=click.Choice(("bar", JSON_LINES)),
         default="bar",
         help="Progress on stderr: a bar, or JSON lines.",
     ),
-    click.option("-v", "--verbose", count=True, help="Increase verbosity (-vv for debug output)."),
+    click.option(
+        "-v", "--verbose", count=True, help="Increase verbosity (-vv for debug output)."
+    ),
 )
 _simulate_option = click.option(
-    "-s", "--simulate", is_flag=True, help="Print what would be done, and change nothing."
+    "-s",
+    "--simulate",
+    is_flag=True,
+    help="Print what would be done, and change nothing.",
 )
 
 
@@ -296,7 +337,9 @@ def _report_unexpected_error(name: str) -> int:
         _print_error(name, error)
         return error.exit_code
     traceback.print_exc()
-    click.echo(f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True)
+    click.echo(
+        f"{name}: this is a bug in Gleanset {__version__}; please report it", err=True
+    )
     return BUG_EXIT_CODE
 
 
@@ -330,7 +373,11 @@ def confirm(question: str) -> bool:
 
 def prompt_text(question: str, *, hidden: bool = False) -> str:
     """Prompt for a text on stderr and return it."""
-    options: dict[str, Any] = {"hide_input": hidden, "default": "", "show_default": False}
+    options: dict[str, Any] = {
+        "hide_input": hidden,
+        "default": "",
+        "show_default": False,
+    }
     return str(click.prompt(question, err=True, **options))
 
 
@@ -366,7 +413,9 @@ def _unanswered(name: str) -> int:
     return UsageError.exit_code
 
 
-def parse_key_values(options: Iterable[str], example: str, option: str = "-o") -> dict[str, str]:
+def parse_key_values(
+    options: Iterable[str], example: str, option: str = "-o"
+) -> dict[str, str]:
     """Parse texts such as `epochs=10` into a dict; the last value of a key wins.
 
     If the key of the `example` has a dot (`bing.size=large`), every key must have one. Raises
@@ -378,6 +427,8 @@ def parse_key_values(options: Iterable[str], example: str, option: str = "-o") -
         key, equals, value = (part.strip() for part in text.partition("="))
         if not (key and equals) or (dotted and not all(key.partition("."))):
             form = "SOURCE.KEY=VALUE" if dotted else "KEY=VALUE"
-            raise UsageError(f"{option} {text}: not {form}", f"write for instance {example}")
+            raise UsageError(
+                f"{option} {text}: not {form}", f"write for instance {example}"
+            )
         values[key] = value
     return values

@@ -26,11 +26,15 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON values."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
-        return {key: value for key, value in fields.items() if key not in self.ONLY_PRINTED}
+        return {
+            key: value for key, value in fields.items() if key not in self.ONLY_PRINTED
+        }
 
     def summary(self) -> Mapping[str, Any]:
         """Return what people read, by name, for `format_result`."""
-        return {self.WORDS.get(name, name): value for name, value in self.to_json().items()}
+        return {
+            self.WORDS.get(name, name): value for name, value in self.to_json().items()
+        }
 
     def lines(self, indent: str = "") -> list[str]:
         """Return the lines that people read, wrapped to the width of the terminal."""

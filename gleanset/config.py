@@ -10,7 +10,16 @@ import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 
@@ -58,17 +67,23 @@ def read_toml(path: Path, shape: type[T]) -> T:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputUnusable(f"cannot read {path}: {error}", _reading_fix(error)) from error
+        raise InputUnusable(
+            f"cannot read {path}: {error}", _reading_fix(error)
+        ) from error
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"{path} is not valid TOML: {error}", "fix that line") from error
+        raise RecipeError(
+            f"{path} is not valid TOML: {error}", "fix that line"
+        ) from error
     if mistakes := list(_mistakes(data, shape, ())):
         raise _recipe_error(path, text, mistakes)
     try:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
-        raise _recipe_error(path, text, [_Mistake((), _lowered(error), WRONG_VALUE)]) from error
+        raise _recipe_error(
+            path, text, [_Mistake((), _lowered(error), WRONG_VALUE)]
+        ) from error
 
 
 def _reading_fix(error: OSError | UnicodeDecodeError) -> str:
@@ -124,12 +139,16 @@ def _mistakes_of_table(
         if key in shapes:
             yield from _mistakes(value, shapes[key], (*place, key))
         else:
-            known = f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
+            known = (
+                f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
+            )
             fix = find_removed_key((*place, key)) or known
             yield _Mistake((*place, key), f"unknown key {key!r}", fix, has_place=False)
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:
-            yield _Mistake(place, f"the key {field.name!r} is missing", f"write {field.name} = …")
+            yield _Mistake(
+                place, f"the key {field.name!r} is missing", f"write {field.name} = …"
+            )
 
 
 def get_param(shape: Any) -> Param | None:
@@ -154,28 +173,40 @@ def _allowed(value: object, shape: Any) -> str:
     choices = [str(choice) for choice in _choices(shape)]
     values = value if isinstance(value, list) else [value]
     wrong = next((str(choice) for choice in values if choice not in choices), "")
-    return f"{did_you_mean(wrong, choices)}allowed: {', '.join(choices)}" if choices else ""
+    return (
+        f"{did_you_mean(wrong, choices)}allowed: {', '.join(choices)}"
+        if choices
+        else ""
+    )
 
 
 def _choices(shape: Any) -> tuple[object, ...]:
     if get_origin(shape) is Literal:
         return get_args(shape)
-    return next((choices for inner in get_args(shape) if (choices := _choices(inner))), ())
+    return next(
+        (choices for inner in get_args(shape) if (choices := _choices(inner))), ()
+    )
 
 
-def did_you_mean(word: str, words: Iterable[str], form: str = "did you mean {!r}? ") -> str:
+def did_you_mean(
+    word: str, words: Iterable[str], form: str = "did you mean {!r}? "
+) -> str:
     """Return `form` with the most similar known word, or ''."""
     close = difflib.get_close_matches(word, list(words), n=1)
     return form.format(close[0]) if close else ""
 
 
 def _recipe_error(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
-    lines = sorted((find_line(text, list(m.place)), _describe(m), m.fix) for m in mistakes)
+    lines = sorted(
+        (find_line(text, list(m.place)), _describe(m), m.fix) for m in mistakes
+    )
     if len(lines) == 1:
         line, problem, fix = lines[0]
         return RecipeError(f"{path}, line {line}: {problem}", fix)
     listed = [f"  line {line}: {problem}; {fix}" for line, problem, fix in lines]
-    return RecipeError("\n".join((f"{path} has {len(lines)} mistakes:", *listed)), "fix them all")
+    return RecipeError(
+        "\n".join((f"{path} has {len(lines)} mistakes:", *listed)), "fix them all"
+    )
 
 
 def _describe(mistake: _Mistake) -> str:
@@ -204,9 +235,9 @@ def find_line(text: str, steps: list[str]) -> int:
     for number, line in enumerate(text.splitlines(), start=1):
         if header := re.match(r"\s*\[(\[?)([^\[\]]+)\]", line):
             table = [part.strip(" '\"") for part in header.group(2).split(".")]
-            table_counts[header.group(2)] = table_counts.get(header.group(2), -1) + bool(
-                header.group(1)
-            )
+            table_counts[header.group(2)] = table_counts.get(
+                header.group(2), -1
+            ) + bool(header.group(1))
             place = table
         elif key := re.match(r"\s*([\w\"'.-]+)\s*=", line):
             place = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]

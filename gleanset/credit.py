@@ -21,7 +21,9 @@ class Credit(NamedTuple):
 
     def completed(self, other: Credit) -> Credit:
         """Return this credit with missing fields taken from `other`."""
-        return Credit(*(own or fallback for own, fallback in zip(self, other, strict=True)))
+        return Credit(
+            *(own or fallback for own, fallback in zip(self, other, strict=True))
+        )
 
 
 NO_CREDIT = Credit()
@@ -44,4 +46,8 @@ def clean_credit_text(text: str | None) -> str | None:
 def clean_page_url(text: str | None) -> str | None:
     """Return the normalized URL of a page; None if invalid."""
     plain = clean_credit_text(text)
-    return plain if plain and plain.lower().startswith(_PAGES) and " " not in plain else None
+    return (
+        plain
+        if plain and plain.lower().startswith(_PAGES) and " " not in plain
+        else None
+    )

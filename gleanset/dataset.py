@@ -94,7 +94,8 @@ class Dataset:
                 root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NotWritable(
-                f"cannot create the folder {root}: {error.strerror}", "name another one with -d DIR"
+                f"cannot create the folder {root}: {error.strerror}",
+                "name another one with -d DIR",
             ) from error
         # Missing settings of an existing dataset are reported until somebody writes them.
         is_new = not (root / CATALOGUE).exists()
@@ -172,12 +173,16 @@ class Dataset:
         """Return a hub file's pin; without a revision, save it in `dataset.toml`."""
         pin, pins = self.settings.pin_of(file), self.settings.hub
         if not (file.revision or file.key in pins):
-            self._add_setting("hub", {file.key: msgspec.to_builtins(pin)}, {**pins, file.key: pin})
+            self._add_setting(
+                "hub", {file.key: msgspec.to_builtins(pin)}, {**pins, file.key: pin}
+            )
         return pin
 
     def note_plugin(self, kind: str, name: str) -> None:
         """Record package and version of a loaded plugin in `dataset.toml`."""
-        plugin_use = PluginUse(kind=kind, name=name, made_by=get_plugin_package(kind, name))
+        plugin_use = PluginUse(
+            kind=kind, name=name, made_by=get_plugin_package(kind, name)
+        )
         recorded = self.settings.plugin
         if plugin_use.made_by and plugin_use not in recorded:
             added = [msgspec.to_builtins(plugin_use)]
@@ -221,7 +226,9 @@ def check_dataset_exists(root: Path) -> None:
 
 def _catalogue_missing_error(root: Path) -> DatasetMissing:
     catalogue = root / CATALOGUE
-    snapshots = sorted((root / "snapshots").glob("*.sqlite"), key=lambda path: path.stat().st_mtime)
+    snapshots = sorted(
+        (root / "snapshots").glob("*.sqlite"), key=lambda path: path.stat().st_mtime
+    )
     fix = f"for an empty one: gleanset init -d {shlex.quote(str(root))}"
     if snapshots:
         command = shlex.join(["cp", str(snapshots[-1]), str(catalogue)])

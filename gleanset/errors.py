@@ -42,7 +42,9 @@ class CurrentFolderMissing(InputUnusable):
     """The folder in which the command was started was deleted."""
 
     def __init__(self) -> None:
-        super().__init__("the current folder no longer exists", "change to another one: cd ~")
+        super().__init__(
+            "the current folder no longer exists", "change to another one: cd ~"
+        )
 
 
 class DatasetMissing(InputUnusable):

@@ -41,7 +41,8 @@ def validate_group_by(text: str) -> str:
         pattern = re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(
-            f"--group-by {text!r} is not a regular expression: {error}", f"write {_EXAMPLE}"
+            f"--group-by {text!r} is not a regular expression: {error}",
+            f"write {_EXAMPLE}",
         ) from error
     if not pattern.groups:
         raise UsageError(
@@ -70,7 +71,9 @@ class FileGroups:
 
     def __init__(self, by: str | None, names: Iterable[str] = ()):
         self._by = by
-        self._name_matches = {} if by in (None, FOLDER) else _search_names(str(by), names)
+        self._name_matches = (
+            {} if by in (None, FOLDER) else _search_names(str(by), names)
+        )
         self._groups: set[str] = set()
         self._without: list[tuple[str, str]] = []
 
@@ -92,7 +95,9 @@ class FileGroups:
         if self._by != FOLDER:
             return self._name_matches.get(name)
         below = strip_split_folder(inside, splits)
-        has_group = len(below) > level if level is not None else bool(below or not inside)
+        has_group = (
+            len(below) > level if level is not None else bool(below or not inside)
+        )
         return _tidy(folder) if has_group else None
 
     def note(self, origin: Origin) -> None:
@@ -111,7 +116,9 @@ class FileGroups:
         if self._without:
             summary["without_group"] = len(self._without)
         if self._by == FOLDER and self._without and not self._groups:
-            summary["note"] = "no folders below the class folders, so there are no groups"
+            summary["note"] = (
+                "no folders below the class folders, so there are no groups"
+            )
         return summary
 
 
@@ -125,7 +132,9 @@ def _summarize_likely_parts(without: Sequence[tuple[str, str]]) -> dict[str, obj
     if len(parts_by_stem) < _MIN_IMAGES or files < _SHARE * len(without):
         return {}
     sign = Counter(stem[-1] for stem in parts_by_stem).most_common(1)[0][0]
-    names = next(names for stem, names in sorted(parts_by_stem.items()) if stem[-1] == sign)
+    names = next(
+        names for stem, names in sorted(parts_by_stem.items()) if stem[-1] == sign
+    )
     pattern = shlex.quote(rf"(.+){sign}\d+\.")
     parts = {"files": files, "names": ", ".join(sorted(names)[:2])}
     parts["then"] = f"run it again with --group-by {pattern}"
@@ -161,7 +170,8 @@ def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
     unique_names = sorted(set(names))
     groups: dict[str, str] = {}
     parts = (
-        unique_names[first : first + _AT_ONCE] for first in range(0, len(unique_names), _AT_ONCE)
+        unique_names[first : first + _AT_ONCE]
+        for first in range(0, len(unique_names), _AT_ONCE)
     )
     search = partial(_search_part, pattern)
     worker = Processes(1, SEARCH_TIMEOUT_SECONDS)

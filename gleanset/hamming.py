@@ -45,7 +45,9 @@ def find_distinct(hashes: Hashes) -> DistinctHashes:
     values, first, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     positions = np.arange(len(hashes), dtype=np.int64)
     others = positions[first[inverse] != positions]
-    star = NearPairs(first[inverse[others]], others, np.zeros(len(others), dtype=np.int64))
+    star = NearPairs(
+        first[inverse[others]], others, np.zeros(len(others), dtype=np.int64)
+    )
     return DistinctHashes(values, first, star)
 
 
@@ -104,7 +106,9 @@ class HashIndex:
         """Yield all pairs (positions a < b), including equal hashes."""
         place = np.arange(len(self._hashes))
         if len(place) ** 2 <= MAX_BATCH_PAIRS:
-            for a, b in _each_with_each(place, place + 1, np.full(len(place), len(place))):
+            for a, b in _each_with_each(
+                place, place + 1, np.full(len(place), len(place))
+            ):
                 near, distance = self._near(None, self._hashes[a], self._hashes[b])
                 yield NearPairs(a[near], b[near], distance)
             return
@@ -115,7 +119,9 @@ class HashIndex:
                 near, distance = self._near(bands, index.hashes[x], index.hashes[y])
                 yield NearPairs(index.order[x[near]], index.order[y[near]], distance)
 
-    def find_pairs_with(self, others: Hashes, max_pairs: int = 2**62) -> Iterator[NearPairs]:
+    def find_pairs_with(
+        self, others: Hashes, max_pairs: int = 2**62
+    ) -> Iterator[NearPairs]:
         """Yield pairs (position here, in `others`), up to `max_pairs` per hash."""
         right = np.ascontiguousarray(others, dtype=np.uint64)
         match_counts = np.zeros(len(self._hashes), np.int64)
@@ -133,7 +139,9 @@ class HashIndex:
 
     @cached_property
     def _indexes(self) -> list[_Index]:
-        return [self._index(bands) for bands in combinations(range(len(self._bands)), 2)]
+        return [
+            self._index(bands) for bands in combinations(range(len(self._bands)), 2)
+        ]
 
     def _index(self, bands: tuple[int, int]) -> _Index:
         keys = self._keys(self._hashes, bands)
@@ -144,10 +152,14 @@ class HashIndex:
 
     def _keys(self, hashes: Hashes, bands: tuple[int, int]) -> Hashes:
         lower, higher = (self._bands[band] for band in bands)
-        joined = lower.extract(hashes) | (higher.extract(hashes) << np.uint64(lower.bits))
+        joined = lower.extract(hashes) | (
+            higher.extract(hashes) << np.uint64(lower.bits)
+        )
         return joined & np.uint64(2**self._bits - 1)
 
-    def _near(self, bands: tuple[int, int] | None, a: Hashes, b: Hashes) -> tuple[Numbers, Numbers]:
+    def _near(
+        self, bands: tuple[int, int] | None, a: Hashes, b: Hashes
+    ) -> tuple[Numbers, Numbers]:
         """Return the indices of the near pairs, and their distances.
 
         With `bands`, keep only pairs whose first two equal bands are these: each pair comes once.
@@ -170,7 +182,8 @@ def _each_with_each(
     first = 0
     while first < len(rows):
         last = max(
-            first + 1, int(np.searchsorted(done, done[first] + MAX_BATCH_PAIRS, "right")) - 1
+            first + 1,
+            int(np.searchsorted(done, done[first] + MAX_BATCH_PAIRS, "right")) - 1,
         )
         if number := int(done[last] - done[first]):
             counts = np.diff(done[first : last + 1])
@@ -190,4 +203,6 @@ def _times_before(values: npt.NDArray[np.integer]) -> Numbers:
 def compute_run_ranks(values: npt.NDArray[Any]) -> Numbers:
     """Return each value's position in its run of equal values."""
     begins = np.flatnonzero(np.r_[True, values[1:] != values[:-1]][: len(values)])
-    return np.arange(len(values)) - np.repeat(begins, np.diff(np.r_[begins, len(values)]))
+    return np.arange(len(values)) - np.repeat(
+        begins, np.diff(np.r_[begins, len(values)])
+    )

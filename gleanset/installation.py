@@ -14,7 +14,9 @@ from gleanset.errors import InputUnusable
 _NAME = "gleanset"
 
 
-def install_command(*extras: str, python: str = "", options: tuple[str, ...] = ()) -> str:
+def install_command(
+    *extras: str, python: str = "", options: tuple[str, ...] = ()
+) -> str:
     """Return the command that installs extras here, or for another `python`."""
     return shlex.join([*_installer(python), *options, *_requirement(extras)])
 
@@ -38,7 +40,8 @@ def bundled_data() -> Path:
         if (folder / "sample").is_dir():
             return folder
     raise InputUnusable(
-        "the bundled sample is missing from this installation", restore_command("datasets")
+        "the bundled sample is missing from this installation",
+        restore_command("datasets"),
     )
 
 
@@ -79,7 +82,10 @@ def _clone() -> Path | None:
 
 
 def _origin() -> dict[str, Any]:
-    from importlib.metadata import PackageNotFoundError, distribution  # takes about 20 ms
+    from importlib.metadata import (
+        PackageNotFoundError,
+        distribution,
+    )  # takes about 20 ms
 
     try:
         text = distribution(_NAME).read_text("direct_url.json")

@@ -13,7 +13,9 @@ MAX_LISTED = 5
 """Number of files that are named."""
 
 
-def summarize_lines(lines: Sequence[str], see: str, number: int | None = None) -> dict[str, object]:
+def summarize_lines(
+    lines: Sequence[str], see: str, number: int | None = None
+) -> dict[str, object]:
     """Return summary entries: the first lines, and where to `see` all."""
     return {"see": see, "files": shorten_list(lines, number)}
 

@@ -70,7 +70,9 @@ class Operation:
         count = self.arguments.get("count", 0)
         template = TEXTS[self.kind]
         if count == 1:
-            template = " ".join(_SINGULAR.get(word, word) for word in template.split(" "))
+            template = " ".join(
+                _SINGULAR.get(word, word) for word in template.split(" ")
+            )
         faces = f"{count} {noun}{'s' if count != 1 else ''}"
         return template.format(faces=faces, **self.arguments)
 

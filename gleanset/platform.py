@@ -43,7 +43,9 @@ def has_current_folder() -> bool:
 def has_display() -> bool:
     """Return whether a window can be shown."""
     elsewhere = sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM")
-    return bool(elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return bool(
+        elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
 
 
 def lower_process_priority(process: int, steps: int = 10) -> None:
@@ -141,7 +143,9 @@ def exchange_paths(path: Path, other: Path) -> bool:
     """Exchange two paths atomically with `renameat2`; return False if that fails."""
     with suppress(AttributeError, OSError, TypeError):
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-        done = rename(_FROM_HERE, os.fsencode(path), _FROM_HERE, os.fsencode(other), _EXCHANGE)
+        done = rename(
+            _FROM_HERE, os.fsencode(path), _FROM_HERE, os.fsencode(other), _EXCHANGE
+        )
         return bool(done == 0)
     return False
 

@@ -41,7 +41,11 @@ class Plugin(NamedTuple):
 def list_plugins(kind: str, reserved: Iterable[str]) -> list[Plugin]:
     """List plugins of a kind, except `reserved` names, without importing them."""
     own = {*reserved, *RESERVED_NAMES[kind]}
-    return [plugin for plugin in find_plugins() if plugin.kind == kind and plugin.name not in own]
+    return [
+        plugin
+        for plugin in find_plugins()
+        if plugin.kind == kind and plugin.name not in own
+    ]
 
 
 def list_plugin_names(kind: str, reserved: Iterable[str]) -> list[str]:
@@ -85,7 +89,9 @@ def attribute_errors(kind: str, name: str) -> Iterator[None]:
             raise
         log.debug("%s failed", package, exc_info=error)
         message = f"the {kind[:-1]} {name} of {package} failed: {describe_error(error)}"
-        raise GleansetError(message, f"report it to the authors of {package}") from error
+        raise GleansetError(
+            message, f"report it to the authors of {package}"
+        ) from error
 
 
 @cache
@@ -95,8 +101,12 @@ def _load(plugin: Plugin, check: Callable[[str, Any], T]) -> T:
             loaded = check(plugin.name, plugin.entry.load())
     except (Exception, SystemExit) as error:
         log.debug("%s cannot be loaded", plugin.made_by, exc_info=error)
-        message = f"the {plugin.kind[:-1]} {plugin.name} of {plugin.made_by} cannot be used"
-        hint = f"pip install --upgrade {plugin.made_by.partition(' ')[0]}, or uninstall it"
+        message = (
+            f"the {plugin.kind[:-1]} {plugin.name} of {plugin.made_by} cannot be used"
+        )
+        hint = (
+            f"pip install --upgrade {plugin.made_by.partition(' ')[0]}, or uninstall it"
+        )
         raise UsageError(f"{message}: {describe_error(error)}", hint) from error
     _loaded[plugin.kind, plugin.name] = plugin.made_by
     return loaded
@@ -105,7 +115,9 @@ def _load(plugin: Plugin, check: Callable[[str, Any], T]) -> T:
 @cache
 def find_plugins() -> list[Plugin]:
     """List the plugins of all packages; skip broken entry points."""
-    from importlib.metadata import distributions  # the import is slower than many commands
+    from importlib.metadata import (
+        distributions,
+    )  # the import is slower than many commands
 
     plugins: dict[tuple[str, str], Plugin] = {}
     for package in distributions():
@@ -114,9 +126,15 @@ def find_plugins() -> list[Plugin]:
                 continue
             for entry in package.entry_points:
                 prefix, _, kind = entry.group.partition(".")
-                if prefix == "gleanset" and kind in RESERVED_NAMES and NAME.fullmatch(entry.name):
+                if (
+                    prefix == "gleanset"
+                    and kind in RESERVED_NAMES
+                    and NAME.fullmatch(entry.name)
+                ):
                     made_by = f"{package.name} {package.version}"
-                    plugins.setdefault((kind, entry.name), Plugin(kind, entry.name, made_by, entry))
+                    plugins.setdefault(
+                        (kind, entry.name), Plugin(kind, entry.name, made_by, entry)
+                    )
         except Exception:
             log.debug("a package has entry points that cannot be read", exc_info=True)
     return [plugins[key] for key in sorted(plugins)]

@@ -39,7 +39,9 @@ def are_nested(box: Rectangle, other: Rectangle) -> bool:
     """Return whether one of two boxes contains the center of the other."""
     across = abs(2 * box[0] + box[2] - 2 * other[0] - other[2])
     down = abs(2 * box[1] + box[3] - 2 * other[1] - other[3])
-    return any(across <= width and down <= height for _, _, width, height in (box, other))
+    return any(
+        across <= width and down <= height for _, _, width, height in (box, other)
+    )
 
 
 class Region(NamedTuple):

@@ -56,5 +56,9 @@ def find_removed_key(steps: Sequence[str]) -> str | None:
     # A key of a recipe is an option of the command: `names` of [[export]] is --names.
     option = f"--{key.replace('_', '-')}" if tables else key
     words = " ".join((*tables, option))
-    hints = (hint for name, hint in REMOVED_COMMANDS.items() if name.partition(" ")[2] == words)
+    hints = (
+        hint
+        for name, hint in REMOVED_COMMANDS.items()
+        if name.partition(" ")[2] == words
+    )
     return next(hints, None)

@@ -161,7 +161,9 @@ def _field(name: str, shape: Any, default: Any) -> Field | None:
     param = next((note for note in notes if isinstance(note, Param)), None)
     if param is None:
         return None
-    meta = next((note for note in notes if isinstance(note, msgspec.Meta)), msgspec.Meta())
+    meta = next(
+        (note for note in notes if isinstance(note, msgspec.Meta)), msgspec.Meta()
+    )
     either = optional and shape is bool
     return Field(name, param, shape, default, repeated, either, meta.ge, meta.le)
 
@@ -188,7 +190,9 @@ def _resolve_path(text: str, folder: Path) -> str:
         raise InputUnusable(f"{text}: {error}", "write the whole path") from error
 
 
-def request_options(kind: type[Table]) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def request_options(
+    kind: type[Table],
+) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Add the options of a request to a command, which gets the request as `request`."""
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
@@ -263,9 +267,13 @@ def _click_type(field: Field) -> click.ParamType[Any]:
 
 
 class _Number(click.FloatRange):
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Any:
         """Convert a text to a finite number within the range."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+            self.fail(
+                f"{value} is not in the range {self._describe_range()}.", param, ctx
+            )
         return number

@@ -43,14 +43,15 @@ class SplitSettings(TomlTable, frozen=True):
     `test_per_class` test has this number of images of each class instead of a share.
     """
 
-    ratio: Annotated[str, Param("Ratio of train:val:test. Default: dataset.toml, else 8:1:1.")] = (
-        "8:1:1"
-    )
+    ratio: Annotated[
+        str, Param("Ratio of train:val:test. Default: dataset.toml, else 8:1:1.")
+    ] = "8:1:1"
     seed: Annotated[int, Param("Random seed. Default: dataset.toml, else 0.")] = 0
     hold_out: Annotated[
         tuple[str, ...],
         Param(
-            "Use exactly this as test: source=pixiv or video=episode-06.mkv.", metavar="KIND=NAME"
+            "Use exactly this as test: source=pixiv or video=episode-06.mkv.",
+            metavar="KIND=NAME",
         ),
     ] = ()
     test_per_class: Annotated[
@@ -222,7 +223,9 @@ def list_settings_warnings(root: Path) -> list[str]:
         return []
     problem = "is empty" if (root / SETTINGS_FILE).exists() else "is missing"
     command = f"gleanset init -d {shlex.quote(str(root))}"
-    return [f"{SETTINGS_FILE} {problem}: default settings are used; for a new file: {command}"]
+    return [
+        f"{SETTINGS_FILE} {problem}: default settings are used; for a new file: {command}"
+    ]
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:

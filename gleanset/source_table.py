@@ -19,7 +19,13 @@ from gleanset.named_files import summarize_lines
 NAME = "sources.csv"
 COLUMNS = ("file", "author", "licence", "page", "group")
 MAX_TABLE_BYTES = 100_000_000
-_ALSO = {"license": "licence", "url": "page", "page_url": "page", "name": "file", "path": "file"}
+_ALSO = {
+    "license": "licence",
+    "url": "page",
+    "page_url": "page",
+    "name": "file",
+    "path": "file",
+}
 
 
 class SourceTableRow(NamedTuple):
@@ -89,7 +95,9 @@ class SourceTables:
         try:
             with self._open_file(table) as file:
                 if file.seek(0, os.SEEK_END) > MAX_TABLE_BYTES:
-                    raise InputUnusable(f"{table} is too large", "leave rows of other folders out")
+                    raise InputUnusable(
+                        f"{table} is too large", "leave rows of other folders out"
+                    )
                 file.seek(0)
                 encoding = find_encoding(file, str(table), self._encoding)
                 encoding.report(str(table))
@@ -99,7 +107,8 @@ class SourceTables:
                 return dict(_rows(table, csv.DictReader(text, delimiter=delimiter)))
         except (OSError, UnicodeError, csv.Error) as error:
             raise InputUnusable(
-                f"{table} cannot be read: {error}", f"write UTF-8 with commas: {','.join(COLUMNS)}"
+                f"{table} cannot be read: {error}",
+                f"write UTF-8 with commas: {','.join(COLUMNS)}",
             ) from error
 
     def unmatched(self) -> list[str]:
@@ -109,10 +118,14 @@ class SourceTables:
         for folder, rows in self._rows.items():
             for path in sorted(rows):
                 if path.parent not in files:
-                    files[path.parent] = set(map(_normalized, self._list_files(path.parent)))
+                    files[path.parent] = set(
+                        map(_normalized, self._list_files(path.parent))
+                    )
                 if path not in files[path.parent]:
                     table = format_path(Path(folder.name, NAME))
-                    names.append(f"{table}: {format_path(path.relative_to(_normalized(folder)))}")
+                    names.append(
+                        f"{table}: {format_path(path.relative_to(_normalized(folder)))}"
+                    )
         return names
 
 
@@ -138,16 +151,27 @@ def is_source_table(path: PurePath) -> bool:
     return path.name.lower() == NAME
 
 
-def _rows(table: Path, rows: csv.DictReader[str]) -> Iterator[tuple[Path, SourceTableRow]]:
-    names = {name: _ALSO.get(tidy := name.strip().lower(), tidy) for name in rows.fieldnames or ()}
+def _rows(
+    table: Path, rows: csv.DictReader[str]
+) -> Iterator[tuple[Path, SourceTableRow]]:
+    names = {
+        name: _ALSO.get(tidy := name.strip().lower(), tidy)
+        for name in rows.fieldnames or ()
+    }
     if "file" not in names.values():
         raise InputUnusable(
-            f"{table} has no column named file", f"its first row names {', '.join(COLUMNS)}"
+            f"{table} has no column named file",
+            f"its first row names {', '.join(COLUMNS)}",
         )
     for row in rows:
         cells = {names[key]: text for key, text in row.items() if key in names}
         if (name := clean_credit_text(cells.get("file"))) is not None:
-            author, licence = (clean_credit_text(cells.get(key)) for key in ("author", "licence"))
+            author, licence = (
+                clean_credit_text(cells.get(key)) for key in ("author", "licence")
+            )
             credit = Credit(author, licence, clean_page_url(cells.get("page")))
             path = table.parent / PurePosixPath(name.replace("\\", "/"))
-            yield _normalized(path), SourceTableRow(credit, clean_credit_text(cells.get("group")))
+            yield (
+                _normalized(path),
+                SourceTableRow(credit, clean_credit_text(cells.get("group"))),
+            )

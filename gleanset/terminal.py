@@ -65,7 +65,10 @@ def get_line_width() -> int:
 
 def count_columns(text: str) -> int:
     """Return the width of a text in columns; wide characters take two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    return sum(
+        2 if unicodedata.east_asian_width(character) in "WF" else 1
+        for character in text
+    )
 
 
 def truncate(text: str, max_width: int) -> str:
@@ -137,12 +140,18 @@ def _split_word(word: str, max_width: int) -> Iterator[str]:
     yield word
 
 
-def _fill_lines(parts: list[str], between: str, indent: str, max_width: int) -> Iterator[str]:
+def _fill_lines(
+    parts: list[str], between: str, indent: str, max_width: int
+) -> Iterator[str]:
     line = ""
     for number, part in enumerate(parts):
         last = number == len(parts) - 1
         joined = f"{line}{between}{part}" if line else f"{indent}{part}"
-        if line and count_columns(joined) + (0 if last else len(between.rstrip())) > max_width:
+        if (
+            line
+            and count_columns(joined) + (0 if last else len(between.rstrip()))
+            > max_width
+        ):
             yield (line + between).rstrip()
             line = f"{indent}{_INDENT}{part}"
         else:
@@ -151,7 +160,9 @@ def _fill_lines(parts: list[str], between: str, indent: str, max_width: int) -> 
         yield line
 
 
-def format_table(rows: Sequence[Sequence[str]], max_width: int | None = None) -> list[str]:
+def format_table(
+    rows: Sequence[Sequence[str]], max_width: int | None = None
+) -> list[str]:
     """Format rows as columns; the first row is the header. Columns that do not fit follow below."""
     max_width = get_line_width() if max_width is None else max_width
     widths = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
@@ -185,9 +196,13 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     Only the first number of the result is shown if it is zero; empty values are left out.
     """
     named_values = {
-        key.replace("_", " "): value for key, value in result.items() if value not in ("", None)
+        key.replace("_", " "): value
+        for key, value in result.items()
+        if value not in ("", None)
     }
-    numbers = [key for key, value in named_values.items() if not isinstance(value, _NESTED)]
+    numbers = [
+        key for key, value in named_values.items() if not isinstance(value, _NESTED)
+    ]
     hidden = {key for key in numbers[1:] if named_values[key] == 0}
     return _format_values(
         {key: value for key, value in named_values.items() if key not in hidden}, indent
@@ -203,7 +218,9 @@ def _format_values(values: Mapping[str, Any], indent: str) -> list[str]:
     for key, value in values.items():
         if isinstance(value, str) and value:
             lines += wrap_named(key, value, indent)
-    numbers = [(key, value) for key, value in values.items() if not isinstance(value, _NESTED)]
+    numbers = [
+        (key, value) for key, value in values.items() if not isinstance(value, _NESTED)
+    ]
     lines += join_pairs([(key, _value(value)) for key, value in numbers], indent)
     for key, value in values.items():
         if isinstance(value, dict) and value:

@@ -30,12 +30,25 @@ NOT_AN_IMAGE = "not an image"
 _SYSTEM_FOLDERS = frozenset(
     (
         *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"),
-        *("$recycle.bin", "recycler", "system volume information", "lost+found", "__macosx"),
+        *(
+            "$recycle.bin",
+            "recycler",
+            "system volume information",
+            "lost+found",
+            "__macosx",
+        ),
         *("network trash folder", "temporary items"),
     )
 )
 _SYSTEM_FILES = frozenset(
-    {"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini"}
+    {
+        "thumbs.db",
+        "ehthumbs.db",
+        "ehthumbs_vista.db",
+        "desktop.ini",
+        "icon\r",
+        "picasa.ini",
+    }
 )
 _SYSTEM_SUFFIXES = ("@synoeastream", "@synoresource")
 _PACKED_SUFFIXES = frozenset(
@@ -43,11 +56,35 @@ _PACKED_SUFFIXES = frozenset(
 )
 # Text files next to images: recognized by name, so that they are not opened.
 _TEXT_SUFFIXES = frozenset(
-    {".txt", ".json", ".jsonl", ".xml", ".xmp", ".csv", ".tsv", ".yaml", ".yml", ".md", ".html"}
+    {
+        ".txt",
+        ".json",
+        ".jsonl",
+        ".xml",
+        ".xmp",
+        ".csv",
+        ".tsv",
+        ".yaml",
+        ".yml",
+        ".md",
+        ".html",
+    }
 )
 # Images in unsupported formats: not ignored, but rejected by name.
 _UNREAD_IMAGES = (
-    *(".svg", ".ico", ".psd", ".jp2", ".j2k", ".wmf", ".emf", ".eps", ".tga", ".exr", ".xcf"),
+    *(
+        ".svg",
+        ".ico",
+        ".psd",
+        ".jp2",
+        ".j2k",
+        ".wmf",
+        ".emf",
+        ".eps",
+        ".tga",
+        ".exr",
+        ".xcf",
+    ),
     *(".pbm", ".pgm", ".ppm", ".pnm"),
 )
 _IMAGE_BEGINNINGS = (
@@ -65,7 +102,17 @@ _IMAGE_BEGINNINGS = (
     b"\xff\x4f\xff\x51",
     b"FUJIFILMCCD-RAW",
 )
-_IMAGE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"crx ")
+_IMAGE_BRANDS = (
+    b"avif",
+    b"avis",
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"mif1",
+    b"msf1",
+    b"crx ",
+)
 _AUDIO_BRANDS = (b"M4A ", b"M4B ", b"M4P ")
 _VIDEO_BEGINNINGS = (b"\x1aE\xdf\xa3", b"FLV\x01", b"\0\0\x01\xba")
 _BMP_HEADER_SIZES = (12, 40, 52, 56, 64, 108, 124)
@@ -100,13 +147,19 @@ def walk_tree(
                     entered.append(folder)
                 else:
                     ignored[LINKED_FOLDER] += 1
-            elif reason := get_junk_reason(folder) or (DATASET if is_dataset(path) else None):
+            elif reason := get_junk_reason(folder) or (
+                DATASET if is_dataset(path) else None
+            ):
                 ignored[reason] += count_files(path)
             else:
                 entered.append(folder)
         folders[:] = entered
         ignored.update(filter(None, map(get_junk_reason, files)))
-        yield folder_path, folders, [file for file in sorted(files) if not get_junk_reason(file)]
+        yield (
+            folder_path,
+            folders,
+            [file for file in sorted(files) if not get_junk_reason(file)],
+        )
 
 
 def _may_follow(link: Path, followed: Iterable[Path]) -> bool:
@@ -164,13 +217,19 @@ def get_reason_by_name(name: str) -> str | None:
 
 def get_reason_by_header(head: bytes) -> str | None:
     """Return why a file, by its first bytes, is not an image."""
-    if head.startswith(_IMAGE_BEGINNINGS) or (head[:4], head[8:12]) == (b"RIFF", b"WEBP"):
+    if head.startswith(_IMAGE_BEGINNINGS) or (head[:4], head[8:12]) == (
+        b"RIFF",
+        b"WEBP",
+    ):
         return None
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
         return None
     if head[4:8] == b"ftyp" and head[8:12] not in _AUDIO_BRANDS:
         return None if head[8:12] in _IMAGE_BRANDS else VIDEO
-    if head.startswith(_VIDEO_BEGINNINGS) or (head[:4], head[8:12]) == (b"RIFF", b"AVI "):
+    if head.startswith(_VIDEO_BEGINNINGS) or (head[:4], head[8:12]) == (
+        b"RIFF",
+        b"AVI ",
+    ):
         return VIDEO
     return NOT_AN_IMAGE
 
@@ -193,6 +252,8 @@ def find_splits(root: Path) -> frozenset[str]:
 def summarize_ignored(ignored: Counter[str]) -> dict[str, object]:
     """Return the summary entries for ignored files: their number and the reasons."""
     summary: dict[str, object] = {"ignored": ignored.total()}
-    if reasons := {reason: number for reason, number in ignored.most_common() if number}:
+    if reasons := {
+        reason: number for reason, number in ignored.most_common() if number
+    }:
         summary["ignored_reasons"] = reasons
     return summary

@@ -27,7 +27,13 @@ from gleanset.files.store import hash_file
 from gleanset.images.decode import MAX_BYTES
 from gleanset.records import Origin
 from gleanset.source_table import SourceTables, is_source_table
-from gleanset.tree import ARCHIVE, SOURCE_TABLE, VIDEO, get_junk_reason, get_reason_by_name
+from gleanset.tree import (
+    ARCHIVE,
+    SOURCE_TABLE,
+    VIDEO,
+    get_junk_reason,
+    get_reason_by_name,
+)
 from harvest.folder import (
     EXCLUDED,
     MAX_METADATA_BYTES,
@@ -59,7 +65,9 @@ _MAX_HEADER_BYTES = 1_000_000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # General purpose flags, and the extra field of Info-ZIP (APPNOTE.TXT, 4.4.4 and 4.6.9).
 _ENCRYPTED, _UTF8, _UNICODE_PATH = 0x1, 0x800, 0x7075
-_SUFFIXES = re.compile(f"({'|'.join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))})+$", re.I)
+_SUFFIXES = re.compile(
+    f"({'|'.join(map(re.escape, sorted(ARCHIVE_EXTENSIONS)))})+$", re.I
+)
 
 
 # Name, as bytes if its encoding is unknown, unpacked size, and function that reads the bytes.
@@ -88,7 +96,9 @@ def is_archive(path: Path) -> bool:
         is_tar = head[257:262] == b"ustar" or path.suffix.lower() == ".tar"
         return is_tar or head.startswith(_MAGICS) or zipfile.is_zipfile(path)
     except OSError as error:
-        raise InputUnusable(f"cannot read {path}: {error.strerror}", "chmod u+r it") from error
+        raise InputUnusable(
+            f"cannot read {path}: {error.strerror}", "chmod u+r it"
+        ) from error
 
 
 def split_archives(paths: Iterable[Path], root: Path) -> tuple[list[Path], list[Path]]:
@@ -122,12 +132,16 @@ def harvest_files(
     options = options or ImportOptions()
     kinds = (FOLDER_STAGE, trees, find_images), (ARCHIVE_STAGE, archives, find_members)
     results = [
-        import_images(dataset, stage, roots, find, options) for stage, roots, find in kinds if roots
+        import_images(dataset, stage, roots, find, options)
+        for stage, roots, find in kinds
+        if roots
     ]
     return merge_results(results)
 
 
-def find_members(path: Path, options: ImportOptions, ignored: Counter[str]) -> Iterator[ImageFile]:
+def find_members(
+    path: Path, options: ImportOptions, ignored: Counter[str]
+) -> Iterator[ImageFile]:
     """Yield each member that may be an image, in archive order; count the others.
 
     An archive without folders is a class folder itself. Raises `InputUnusable`.
@@ -135,7 +149,9 @@ def find_members(path: Path, options: ImportOptions, ignored: Counter[str]) -> I
     try:
         key = hash_file(path)[:16]
     except OSError as error:
-        raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the disk") from error
+        raise InputUnusable(
+            f"cannot read {path}: {error.strerror}", "check the disk"
+        ) from error
     file_name, repeats = format_path(Path(path.name)), Counter[str]()
     with _open_archive(path, options.encoding) as members:
         metadata = _read_metadata(members)
@@ -156,14 +172,17 @@ def find_members(path: Path, options: ImportOptions, ignored: Counter[str]) -> I
             *inside, title = member.parts or (file_name,)
             origin = Origin(
                 "archive",
-                key=f"{key}:{name}" + (f"#{repeats[name]}" if repeats[name] > 1 else ""),
+                key=f"{key}:{name}"
+                + (f"#{repeats[name]}" if repeats[name] > 1 else ""),
                 path=format_path(path),
                 title=title,
                 original_path="/".join(member.parts) or None,
             )
             folder = f"{key}:{'/'.join(inside)}"
             about = metadata.get(name.rpartition(".")[0])
-            origin, credit = rules.complete(path / relative, origin, inside, folder, about)
+            origin, credit = rules.complete(
+                path / relative, origin, inside, folder, about
+            )
             own_credit = (credit,) if about or credit != NO_CREDIT else ()
             stamp = make_credit_stamp(origin.post, options.credit, *own_credit)
             stamp = f"{origin.hint or ''}{stamp}"
@@ -193,7 +212,9 @@ def _read_metadata(members: Iterable[Member]) -> dict[str, ImageMetadata]:
     return rows
 
 
-def _source_tables(path: Path, members: Iterable[Member], encoding: str | None) -> SourceTables:
+def _source_tables(
+    path: Path, members: Iterable[Member], encoding: str | None
+) -> SourceTables:
     """Return the tables of an archive, as if it were a folder of its name."""
     files: dict[Path, dict[Path, Member]] = {}
     for member in members:
@@ -205,9 +226,13 @@ def _source_tables(path: Path, members: Iterable[Member], encoding: str | None) 
             return io.BytesIO(files[table.parent][table].read())
         except Unreadable as error:
             fix = "unpack the archive, then name its folder"
-            raise InputUnusable(f"{table} cannot be read: {error.detail}", fix) from error
+            raise InputUnusable(
+                f"{table} cannot be read: {error.detail}", fix
+            ) from error
 
-    return SourceTables(path, lambda folder: files.get(folder, ()), open_table, encoding)
+    return SourceTables(
+        path, lambda folder: files.get(folder, ()), open_table, encoding
+    )
 
 
 @contextmanager
@@ -249,7 +274,11 @@ def _checked(call: Callable[..., Any], *arguments: Any) -> Any:
         raise
     except Exception as error:  # zipfile and tarfile let errors of every kind through
         text = str(error).lower()
-        ended = isinstance(error, EOFError) or "unexpected end" in text or "truncated" in text
+        ended = (
+            isinstance(error, EOFError)
+            or "unexpected end" in text
+            or "truncated" in text
+        )
         detail = f"{type(error).__name__}: {error}"
         raise Unreadable("cut off" if ended else "damaged", detail) from error
 
@@ -262,7 +291,11 @@ def _list_zip(file: IO[bytes]) -> Iterator[Entry]:
     archive = zipfile.ZipFile(file)
     for info in archive.infolist():
         if not info.is_dir():
-            yield _zip_name(info), info.file_size, partial(_read_zip_member, archive, info)
+            yield (
+                _zip_name(info),
+                info.file_size,
+                partial(_read_zip_member, archive, info),
+            )
 
 
 def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
@@ -297,7 +330,9 @@ def _list_tar(file: IO[bytes]) -> Iterator[Entry]:
         archive.members.clear()  # type: ignore[attr-defined] # tarfile keeps every header
         if info.isdir():
             continue
-        read: Callable[[], bytes] = partial(_read_tar_member, data, info.offset_data, info.size)
+        read: Callable[[], bytes] = partial(
+            _read_tar_member, data, info.offset_data, info.size
+        )
         if info.issparse() or not info.isreg():
             read = partial(_reject, "not a file", "a link, a device or a sparse file")
         yield info.name.encode("utf-8", "surrogateescape"), info.size, read

@@ -65,7 +65,9 @@ class CandidateQueue(JobQueue):
         """
         if self.limit is not None and self.visits.tally["not_asked"] > self.limit:
             self._is_exhausted = True
-        while (missing := self._missing()) > 0 and not self._ready and not self._is_full:
+        while (
+            (missing := self._missing()) > 0 and not self._ready and not self._is_full
+        ):
             candidate = self._next()
             if candidate is not None:
                 self._classify(candidate)
@@ -98,7 +100,9 @@ class CandidateQueue(JobQueue):
     def _missing(self) -> float:
         # Candidates under way count: a known one behind them waits as well.
         return (
-            math.inf if self.limit is None else self.limit - len(self.images) - self._pending_count
+            math.inf
+            if self.limit is None
+            else self.limit - len(self.images) - self._pending_count
         )
 
     def _classify(self, candidate: Candidate) -> None:
@@ -226,7 +230,9 @@ class SharedQueue(JobQueue):
     goes equally far however fast its site is, and a resumed run ends at the same place.
     """
 
-    def __init__(self, limit: int, queues: Mapping[str, CandidateQueue], images: set[str]):
+    def __init__(
+        self, limit: int, queues: Mapping[str, CandidateQueue], images: set[str]
+    ):
         self._limit = limit
         self._queues = queues
         self.images = images
@@ -255,7 +261,9 @@ class SharedQueue(JobQueue):
 
     def describe_progress(self) -> str:
         """Return the number of images of each source."""
-        return ", ".join(f"{name} {len(queue.images)}" for name, queue in self._queues.items())
+        return ", ".join(
+            f"{name} {len(queue.images)}" for name, queue in self._queues.items()
+        )
 
     def _progress(self) -> tuple[int, int]:
         queues = self._queues.values()
@@ -265,7 +273,11 @@ class SharedQueue(JobQueue):
         queues = self._queues.values()
         duplicates = sum(len(queue.images) for queue in queues) - len(self.images)
         active = [queue for queue in queues if not queue.is_finished]
-        left = self._limit + duplicates - sum(len(q.images) for q in queues if q.is_finished)
+        left = (
+            self._limit
+            + duplicates
+            - sum(len(q.images) for q in queues if q.is_finished)
+        )
         # Where the shares cannot be equal, the first ones are one larger.
         share, rest = divmod(left, max(len(active), 1))
         for index, queue in enumerate(active):

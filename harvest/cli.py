@@ -26,7 +26,9 @@ from harvest.request import (
 )
 from harvest.results import HarvestPreview, LoginResult, RetryResult, VideosPreview
 
-commands = create_program("harvest", "Collect images from folders, URL lists, searches and videos.")
+commands = create_program(
+    "harvest", "Collect images from folders, URL lists, searches and videos."
+)
 
 
 def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
@@ -43,7 +45,9 @@ def carry_out(job: CommandJob, request: HarvestRequest) -> CommandResult:
     return result
 
 
-@commands.command(epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets")
+@commands.command(
+    epilog="Example: harvest keyword cat owl --source bing --limit 200 -d pets"
+)
 @job_options(simulate=True)
 @request_options(KeywordRequest)
 def keyword(job: CommandJob, request: KeywordRequest) -> CommandResult:
@@ -51,7 +55,9 @@ def keyword(job: CommandJob, request: KeywordRequest) -> CommandResult:
     return carry_out(job, request)
 
 
-@commands.command(epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset")
+@commands.command(
+    epilog="Example: harvest folder ~/faces --hints-from-folders -d my-dataset"
+)
 @job_options(simulate=True)
 @request_options(FolderRequest)
 def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
@@ -69,7 +75,9 @@ def folder(job: CommandJob, request: FolderRequest) -> CommandResult:
     return carry_out(job, request)
 
 
-@commands.command(epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset")
+@commands.command(
+    epilog="Example: harvest urls list.parquet --column caption=TEXT -d my-dataset"
+)
 @job_options(simulate=True)
 @request_options(UrlsRequest)
 def urls(job: CommandJob, request: UrlsRequest) -> CommandResult:
@@ -99,7 +107,9 @@ def _replace_stdin(request: UrlsRequest) -> Iterator[UrlsRequest]:
         yield msgspec.structs.replace(request, file=paths)
 
 
-@commands.command(epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset")
+@commands.command(
+    epilog="Example: harvest frames ~/episodes --skip-openings -d my-dataset"
+)
 @job_options(simulate=True)
 @request_options(FramesRequest)
 def frames(job: CommandJob, request: FramesRequest) -> CommandResult:
@@ -136,13 +146,16 @@ def login(job: CommandJob, request: LoginRequest) -> LoginResult:
     options = group_options_by_source(request.options, (request.site,))[request.site]
     settings = load_source(request.site).settings(Query("", options=options))
     if unused := [name for name in options if not name.endswith("endpoint")]:
-        raise UsageError(f"-o {request.site}.{unused[0]} has no effect on a login", "leave it out")
+        raise UsageError(
+            f"-o {request.site}.{unused[0]} has no effect on a login", "leave it out"
+        )
     if request.site == "flickr":
         from harvest.sources.flickr import log_in_to_flickr
 
         if request.token_stdin:
             raise UsageError(
-                "Flickr has no refresh token", "run without --token-stdin: harvest login flickr"
+                "Flickr has no refresh token",
+                "run without --token-stdin: harvest login flickr",
             )
         return log_in_to_flickr(prompt_text, endpoint=settings["endpoint"])
     import webbrowser

@@ -43,7 +43,9 @@ class DownloadRun(NamedTuple):
     simulate: bool = False
 
     @contextmanager
-    def open(self, dataset: Dataset, stage: str) -> Iterator[Downloader | SimulatedDownloader]:
+    def open(
+        self, dataset: Dataset, stage: str
+    ) -> Iterator[Downloader | SimulatedDownloader]:
         """Open the downloader of a stage, which is locked."""
         if self.simulate:
             with self.open_client() as client:
@@ -57,17 +59,26 @@ class Downloader:
     """Downloads candidates into a dataset, several requests at a time."""
 
     def __init__(
-        self, dataset: Dataset, stage: str, client: Client, scratch: Path, progress: Progress
+        self,
+        dataset: Dataset,
+        stage: str,
+        client: Client,
+        scratch: Path,
+        progress: Progress,
     ):
         self.client = client
         self._dataset, self._stage, self._progress = dataset, stage, progress
         self._store = dataset.originals(scratch)
-        self._scheduler = Scheduler(client, StageBytes(self._store), dataset.settings.net.threads)
+        self._scheduler = Scheduler(
+            client, StageBytes(self._store), dataset.settings.net.threads
+        )
         self._targets = RedirectTargets()
 
     def importer(self, *images: set[str]) -> Importer:
         """Return an importer, which adds the images it meets to these sets."""
-        return Importer(self._dataset, self._stage, self._store, images, targets=self._targets)
+        return Importer(
+            self._dataset, self._stage, self._store, images, targets=self._targets
+        )
 
     def wake(self) -> None:
         """Make `run` look at its queue again; for threads that add to it."""
@@ -178,7 +189,9 @@ def retry(dataset: Dataset, run: DownloadRun, reason: str | None = None) -> Retr
     return result.with_facts({**tally, "reasons": dict(reasons.most_common())})
 
 
-def _failed_candidates(dataset: Dataset, stage: str, reason: str | None) -> Iterator[Candidate]:
+def _failed_candidates(
+    dataset: Dataset, stage: str, reason: str | None
+) -> Iterator[Candidate]:
     for failed in dataset.fetches.iter_failed():
         is_selected = failed.stage == stage and reason in (None, failed.reason)
         if is_selected and failed.candidate and failed.reason != _REMOVED:

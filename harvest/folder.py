@@ -131,16 +131,24 @@ class TreeRules:
             hint = find_class_folder(inside or self.top, level, self._splits)
         group = row.group
         if group is None and options.groups is not None:
-            group = options.groups.get_group(path.name, folder, inside, level, self._splits)
+            group = options.groups.get_group(
+                path.name, folder, inside, level, self._splits
+            )
         origin = replace(origin, hint=hint and self._names.decode(hint), post=group)
         if metadata is None:
             return origin, row.credit
-        origin = replace(origin, url=metadata.url, title=metadata.caption or origin.title)
+        origin = replace(
+            origin, url=metadata.url, title=metadata.caption or origin.title
+        )
         return origin, row.credit.completed(metadata.credit)
 
 
 def import_images(
-    dataset: Dataset, stage: str, roots: Iterable[Path], find: Finder, options: ImportOptions
+    dataset: Dataset,
+    stage: str,
+    roots: Iterable[Path],
+    find: Finder,
+    options: ImportOptions,
 ) -> HarvestCounts:
     """Import the new files that `find` finds in some roots; return the counts."""
     ignored: Counter[str] = Counter()
@@ -157,7 +165,9 @@ def import_images(
         importer = Importer(dataset, stage, store, options=options)
         new = (file for file in files if not importer.is_known(file.origin, file.stamp))
         copied = _copy_members(new, scratch, ignored)
-        outcomes = run_over(_StageImage(StageBytes(store)), copied, Processes(options.workers))
+        outcomes = run_over(
+            _StageImage(StageBytes(store)), copied, Processes(options.workers)
+        )
         for outcome in options.progress.over(outcomes, "files", unit=" files"):
             _record(importer, outcome, options)
             if outcome.item.is_temporary:
@@ -187,7 +197,9 @@ def _copy_members(
             ignored[reason] += 1
             path.unlink()
         else:
-            yield file._replace(path=path, read=None, is_temporary=True, rejection=rejection)
+            yield file._replace(
+                path=path, read=None, is_temporary=True, rejection=rejection
+            )
 
 
 @dataclass(frozen=True)
@@ -211,7 +223,9 @@ def _record(
     credit = credit.completed(options.credit)
     if image and image.opt_out:
         options.opted_out_files.append(f"{format_origin(item.origin)}: {image.opt_out}")
-    measured = Outcome(item, image.measured if image else None, outcome.reason, outcome.detail)
+    measured = Outcome(
+        item, image.measured if image else None, outcome.reason, outcome.detail
+    )
     origin = replace(
         item.origin, author=credit.author, licence=credit.licence, page_url=credit.page
     )
@@ -231,17 +245,23 @@ def resolve_folder(folder: Path, root: Path) -> Path:
         }
         raise InputUnusable(
             f"{folder} is not a folder, an image, a zip or a tar",
-            fixes.get(reason, "name a folder, an image, a zip, or a tar (plain, gz, bz2 or xz)"),
+            fixes.get(
+                reason,
+                "name a folder, an image, a zip, or a tar (plain, gz, bz2 or xz)",
+            ),
         )
     if folder.resolve() == root.resolve():
         raise InputUnusable(
-            f"{folder} is the dataset itself", "name another folder for the dataset with -d DIR"
+            f"{folder} is the dataset itself",
+            "name another folder for the dataset with -d DIR",
         )
     # A weak label must be a name, and the same file must have the same path in every run.
     return folder.resolve() if ".." in folder.parts else folder.absolute()
 
 
-def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> Iterator[ImageFile]:
+def find_images(
+    root: Path, options: ImportOptions, ignored: Counter[str]
+) -> Iterator[ImageFile]:
     """Yield every file under `root` that may be an image, in a fixed order; count the others.
 
     A `root` without folders is a class folder itself, and so is the folder of a `root` that is a
@@ -256,16 +276,24 @@ def find_images(root: Path, options: ImportOptions, ignored: Counter[str]) -> It
     unlisted: list[OSError] = []
     splits = find_splits(root) if options.hints else None
     rules = TreeRules(options, SourceTables(root, encoding=options.encoding), splits)
-    for folder, folders, names in _walk_included(root, options.exclude, ignored, unlisted):
+    for folder, folders, names in _walk_included(
+        root, options.exclude, ignored, unlisted
+    ):
         if folder == root and not folders:
             rules.top = (root.name,)
         rules.tables.read(folder)
         siblings = frozenset(names)
         for path in map(folder.joinpath, names):
-            if reason := SOURCE_TABLE if is_source_table(path) else get_ignored_reason(path):
+            if (
+                reason := SOURCE_TABLE
+                if is_source_table(path)
+                else get_ignored_reason(path)
+            ):
                 ignored[reason] += 1
             else:
-                yield _image_file(path, path.relative_to(root), rules, options, siblings)
+                yield _image_file(
+                    path, path.relative_to(root), rules, options, siblings
+                )
     options.unmatched_rows.extend(rules.tables.unmatched())
     for path in (Path(os.fsdecode(error.filename)) for error in unlisted):
         yield _image_file(path, path.relative_to(root), rules, options)
@@ -288,7 +316,9 @@ def _image_file(
     )
     metadata = read_metadata(path) if path.stem + METADATA_SUFFIX in siblings else None
     folder = format_path(path.parent)
-    origin, credit = rules.complete(path, origin, relative.parent.parts, folder, metadata)
+    origin, credit = rules.complete(
+        path, origin, relative.parent.parts, folder, metadata
+    )
     try:
         status = path.stat()
     except OSError:
@@ -301,7 +331,9 @@ def _image_file(
 def is_excluded(relative: PurePath, exclude: Sequence[str]) -> bool:
     """Return whether a pattern matches a file or folder, by its name or its path below the root."""
     return any(
-        fnmatchcase(text, p) for p in exclude for text in (relative.name, relative.as_posix())
+        fnmatchcase(text, p)
+        for p in exclude
+        for text in (relative.name, relative.as_posix())
     )
 
 
@@ -320,8 +352,14 @@ def _walk_included(
 
 def make_credit_stamp(group: str | None, *parts: Credit) -> str:
     """Return a stamp that changes with the group and the credits; empty without any."""
-    texts = [text or "" for credit in parts for text in credit] + ([group] if group else [])
-    return ":" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12] if any(texts) else ""
+    texts = [text or "" for credit in parts for text in credit] + (
+        [group] if group else []
+    )
+    return (
+        ":" + hashlib.sha256("\0".join(texts).encode()).hexdigest()[:12]
+        if any(texts)
+        else ""
+    )
 
 
 class ImageMetadata(NamedTuple):
@@ -345,7 +383,9 @@ def parse_metadata(data: bytes) -> ImageMetadata | None:
         return None
     licence = clean_credit_text(texts.get("licence") or texts.get("license"))
     credit = Credit(
-        clean_credit_text(texts.get("author")), licence, clean_page_url(texts.get("page_url"))
+        clean_credit_text(texts.get("author")),
+        licence,
+        clean_page_url(texts.get("page_url")),
     )
     return ImageMetadata(url, clean_credit_text(texts.get("caption")), credit)
 
@@ -362,5 +402,9 @@ def read_metadata(image: Path) -> ImageMetadata | None:
 
 def find_shards(folder: Path) -> list[Path]:
     """Return the WebDataset shards that img2dataset wrote into a folder."""
-    tars = (path for path in sorted(folder.glob("*.tar")) if _SHARD.fullmatch(path.name))
-    return [path for path in tars if path.with_name(f"{path.stem}_stats.json").is_file()]
+    tars = (
+        path for path in sorted(folder.glob("*.tar")) if _SHARD.fullmatch(path.name)
+    )
+    return [
+        path for path in tars if path.with_name(f"{path.stem}_stats.json").is_file()
+    ]

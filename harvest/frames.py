@@ -105,7 +105,9 @@ class FrameHarvest:
             "Debian or imageio-ffmpeg, and sample it in a new dataset",
         )
         counts = self._importer.result()
-        result = FramesResult(**msgspec.structs.asdict(counts), video_states=dict(self._videos))
+        result = FramesResult(
+            **msgspec.structs.asdict(counts), video_states=dict(self._videos)
+        )
         result.left_out = dict(self._left_out.most_common())
         if self._unreadable_videos:
             see = rejections_command(dataset, STAGE)
@@ -199,7 +201,9 @@ class FrameHarvest:
             f"{name}: {error.reason}: {error.detail}" for name, error in self._unusable
         )
         if all(error.reason == "missing codec" for error in errors):
-            raise MissingComponent(lines, "install an ffmpeg with that decoder, first in PATH")
+            raise MissingComponent(
+                lines, "install an ffmpeg with that decoder, first in PATH"
+            )
         raise InputUnusable(lines, "name video files that ffmpeg can play")
 
     def _reject(self, name: str, error: Unreadable) -> None:
@@ -247,7 +251,10 @@ class FrameHarvest:
             self._subtitled_videos.append(task.video.display_name)
         if sampled.is_pale:
             self._pale_videos.append(task.video.display_name)
-        if sampled.seconds is not None and (self.sampling.start or 0.0) >= sampled.seconds:
+        if (
+            sampled.seconds is not None
+            and (self.sampling.start or 0.0) >= sampled.seconds
+        ):
             self._left_out["after the end of the video"] += 1
         if sampled.damage:
             name = task.video.display_name
@@ -272,7 +279,9 @@ class FrameHarvest:
             for (_, sampled), segments in zip(by_index, repeats, strict=True)
         ]
         selected = self._within_limit(fresh)
-        for (task, sampled), frames, segments in zip(by_index, selected, repeats, strict=True):
+        for (task, sampled), frames, segments in zip(
+            by_index, selected, repeats, strict=True
+        ):
             # Keep only fingerprints of first occurrences for comparison with later videos.
             first_seen = [
                 (time, code)
@@ -280,9 +289,19 @@ class FrameHarvest:
                 if not _is_inside(time, segments)
             ]
             spans = [(part.start, part.end) for part in segments]
-            self._store_video(task, sampled, frames, {"prints": first_seen, "left_out": spans})
-        for face in (f for _, sampled in by_index for frame in sampled.frames for f in frame.faces):
-            if face.crop is not None and self.dataset.samples.get(face.crop.key) is None:
+            self._store_video(
+                task, sampled, frames, {"prints": first_seen, "left_out": spans}
+            )
+        for face in (
+            f
+            for _, sampled in by_index
+            for frame in sampled.frames
+            for f in frame.faces
+        ):
+            if (
+                face.crop is not None
+                and self.dataset.samples.get(face.crop.key) is None
+            ):
                 self.dataset.crop_path(face.crop.key).unlink(missing_ok=True)
 
     def _stored_fingerprints(self) -> list[list[Fingerprint]]:
@@ -325,7 +344,11 @@ class FrameHarvest:
     ) -> None:
         self._store_frames(task, frames)
         self.dataset.videos.record(
-            task.video.origin, self.sampling.settings, sampled.seconds, len(frames), state
+            task.video.origin,
+            self.sampling.settings,
+            sampled.seconds,
+            len(frames),
+            state,
         )
 
     def _store_frames(self, task: VideoTask, frames: Sequence[StoredFrame]) -> None:
@@ -375,7 +398,9 @@ def preview_frames(
                 read_facts(video.path)
             except Unreadable as error:
                 preview.rejected += 1
-                preview.problems.append(f"{video.display_name}: {error.reason}: {error.detail}")
+                preview.problems.append(
+                    f"{video.display_name}: {error.reason}: {error.detail}"
+                )
                 continue
             sha256 = hash_file(video.path)
             frames = dataset.videos.get_frame_count(sha256, sampling.settings)

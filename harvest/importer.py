@@ -29,7 +29,9 @@ from harvest.redirects import NOT_ASKED, NOTICE, RedirectedOutcome, RedirectTarg
 from harvest.results import HarvestCounts, HarvestPreview, HarvestResult
 
 # Failures on our side: the next run tries the item again.
-UNSETTLED_REASONS = frozenset({"private address", "cannot be read", "internal error", NOT_ASKED})
+UNSETTLED_REASONS = frozenset(
+    {"private address", "cannot be read", "internal error", NOT_ASKED}
+)
 # Temporary failures: a run that meets the item again retries it, a few times.
 TEMPORARY_REASONS = frozenset(
     {
@@ -148,7 +150,9 @@ class Importer:
         such as "removed.png", and not an image.
         """
         candidate = outcome.item
-        candidate_json = None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
+        candidate_json = (
+            None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
+        )
         if not isinstance(outcome, RedirectedOutcome) or outcome.result is None:
             return self.record(candidate.origin, outcome, candidate=candidate_json)
         image, target = outcome.result.sha256, outcome.final_url
@@ -232,7 +236,9 @@ class Importer:
             self.tally["not_asked"] += 1
             return
         self.tally["rejected"] += 1
-        reason_text = f"{reason} ({detail})" if reason == "unsupported format" else reason
+        reason_text = (
+            f"{reason} ({detail})" if reason == "unsupported format" else reason
+        )
         self.reasons[reason_text] += 1
         if origin.source in _FILE_SOURCES:
             # The summary has room for a few: a damaged archive, whose key ends in ":", first.
@@ -253,7 +259,9 @@ class Importer:
             self._hinted_images.add(image)
 
     def _note_replaced(self, image: str, origin: Origin) -> None:
-        if origin.source in _FILE_SOURCES and self._dataset.images.has_other_hint(image, origin):
+        if origin.source in _FILE_SOURCES and self._dataset.images.has_other_hint(
+            image, origin
+        ):
             self._hinted_images.add(image)
             self._replaced_hints.append((image, origin))
 
@@ -268,9 +276,15 @@ class Importer:
         with self._dataset.db.transaction():
             for image, origin in self._replaced_hints:
                 # The names that a folder above a file, or its archive, may have given it.
-                inside = origin.key.partition(":")[2] if origin.source == "archive" else ""
+                inside = (
+                    origin.key.partition(":")[2] if origin.source == "archive" else ""
+                )
                 path = PurePath(origin.path or "")
-                names = {*path.parts, *PurePath(inside).parts, path.name.partition(".")[0]}
+                names = {
+                    *path.parts,
+                    *PurePath(inside).parts,
+                    path.name.partition(".")[0],
+                }
                 self._dataset.images.remove_hints(image, origin, names)
         self._replaced_hints.clear()
 
@@ -303,7 +317,10 @@ class SimulatedImporter(Importer):
         """Return whether a file is known, or was imported with another label, group or credit."""
         if self.is_known(origin, stamp):
             return True
-        if self._dataset.fetches.get_image(origin.source, origin.key, content_stamp) is None:
+        if (
+            self._dataset.fetches.get_image(origin.source, origin.key, content_stamp)
+            is None
+        ):
             return False
         self.tally["duplicate"] += 1
         self._note_known(origin)

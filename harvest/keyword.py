@@ -17,7 +17,12 @@ from gleanset.errors import (
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
 from harvest.candidates import SharedQueue, SourceQueue
-from harvest.downloads import KEYWORD_STAGE, Downloader, DownloadRun, SimulatedDownloader
+from harvest.downloads import (
+    KEYWORD_STAGE,
+    Downloader,
+    DownloadRun,
+    SimulatedDownloader,
+)
 from harvest.importer import Importer
 from harvest.lists import check_file_exists, read_lines
 from harvest.result_filter import ResultFilter
@@ -50,12 +55,16 @@ def read_keywords(
     `#` begins a comment. Raises `InputUnusable` for a file that cannot be read, `UsageError`
     without any keyword.
     """
-    words: list[Keyword] = [(word.strip(), hint) for word, hint in keywords if word.strip()]
+    words: list[Keyword] = [
+        (word.strip(), hint) for word, hint in keywords if word.strip()
+    ]
     if file is not None:
         lines = read_lines(check_file_exists(file), encoding)
         words += [(word, hint or label) for word, hint in lines]
     if not words:
-        raise UsageError("there is no keyword", "name some, or a file of them with -i FILE")
+        raise UsageError(
+            "there is no keyword", "name some, or a file of them with -i FILE"
+        )
     return list(dict.fromkeys(words))
 
 
@@ -103,7 +112,9 @@ def summarize_run(results: Sequence[SearchOutcome]) -> HarvestCounts:
     if not has_results:
         if not errors:
             summary.no_results = True
-        elif {result.source for result, _ in errors} == {result.source for result in results}:
+        elif {result.source for result, _ in errors} == {
+            result.source for result in results
+        }:
             raise errors[0][1]
     by_keyword = _group_outcomes(results, "keyword")
     by_source = _group_outcomes(results, "source")
@@ -114,8 +125,12 @@ def summarize_run(results: Sequence[SearchOutcome]) -> HarvestCounts:
     incomplete = [(result, error) for result, error in errors if result.is_short]
     if incomplete:
         first, error = incomplete[0]
-        others = f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
-        what = f"search incomplete: {first.source} {first.keyword!r}{others}: {error.what}"
+        others = (
+            f", and {len(incomplete) - 1} more searches" if len(incomplete) > 1 else ""
+        )
+        what = (
+            f"search incomplete: {first.source} {first.keyword!r}{others}: {error.what}"
+        )
         raise Incomplete(what, error.fix, summary)
     return summary
 
@@ -124,7 +139,9 @@ def _merge_outcomes(results: Sequence[SearchOutcome]) -> HarvestCounts:
     return merge_results([result.visits.result() for result in results])
 
 
-def _group_outcomes(results: Sequence[SearchOutcome], key: str) -> dict[str, HarvestCounts]:
+def _group_outcomes(
+    results: Sequence[SearchOutcome], key: str
+) -> dict[str, HarvestCounts]:
     """Return the counts and the status of each keyword or source."""
     groups: dict[str, list[SearchOutcome]] = defaultdict(list)
     for result in results:
@@ -180,7 +197,9 @@ def _run_search(
     def record(outcome: Outcome[Candidate, Measured]) -> bool:
         return queues[outcome.item.origin.source].visits.record_download(outcome)
 
-    active = {name: queue for name, queue in queues.items() if name not in failed_sources}
+    active = {
+        name: queue for name, queue in queues.items() if name not in failed_sources
+    }
     shared = SharedQueue(limit, active, images)
     goal = limit, images
     try:

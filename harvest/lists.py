@@ -28,7 +28,14 @@ _GALLERY_DL_SUFFIXES = (".json", ".jsonl")
 _ERROR, _URL, _QUEUE = -1, 3, 6
 _POSTS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
 _AUTHORS = ("author", "artist", "artists", "tags_artist", "creator", "user", "username")
-_PAGES = ("post_url", "page_url", "permalink", "permalink_url", "webpage_url", "web_url")
+_PAGES = (
+    "post_url",
+    "page_url",
+    "permalink",
+    "permalink_url",
+    "webpage_url",
+    "web_url",
+)
 
 _URL_BEGINNING = re.compile(r"\s*https?://", re.IGNORECASE)
 
@@ -68,7 +75,11 @@ def check_columns(columns: Columns) -> dict[str, str]:
                 f"unknown list field: {field}",
                 f"{did_you_mean(field, Row._fields)}fields: {', '.join(Row._fields)}",
             )
-    return {field: name for field, name in columns.items() if (field, name) != ("url", "url")}
+    return {
+        field: name
+        for field, name in columns.items()
+        if (field, name) != ("url", "url")
+    }
 
 
 def check_file_exists(file: Path) -> Path:
@@ -78,7 +89,9 @@ def check_file_exists(file: Path) -> Path:
     return file
 
 
-def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS, encoding: str | None = None) -> None:
+def check_list(
+    file: Path, columns: Columns = DEFAULT_COLUMNS, encoding: str | None = None
+) -> None:
     """Check the beginning of a list.
 
     Raises `InputUnusable` if it does not exist, cannot be read or lacks a column,
@@ -90,7 +103,8 @@ def check_list(file: Path, columns: Columns = DEFAULT_COLUMNS, encoding: str | N
         next(read_rows(file, columns, encoding), None)
     elif columns:
         raise UsageError(
-            f"{file} is a list of gallery-dl, which has no columns", "leave --column out"
+            f"{file} is a list of gallery-dl, which has no columns",
+            "leave --column out",
         )
 
 
@@ -143,7 +157,9 @@ def read_rows(
         yield from (Row(url, label) for url, label in read_lines(file, encoding))
 
 
-def read_lines(file: Path, encoding: str | None = None) -> Iterator[tuple[str, str | None]]:
+def read_lines(
+    file: Path, encoding: str | None = None
+) -> Iterator[tuple[str, str | None]]:
     """Yield the text of each line, and what follows its tab.
 
     `#` begins a comment. Raises `InputUnusable` for a file that is not text.
@@ -167,7 +183,9 @@ def _parquet_rows(file: Path, columns: Columns, encoding: str | None) -> Iterato
         if not is_single and field not in ("url", *columns):
             del indices[field]
         elif not is_single:
-            raise InputUnusable(f"column {name!r} of {file} holds lists, not single values")
+            raise InputUnusable(
+                f"column {name!r} of {file} holds lists, not single values"
+            )
     names = sorted({schema[index][0] for index in indices.values()})
     indices = {field: names.index(schema[index][0]) for field, index in indices.items()}
     for number, cells in enumerate(read_texts(file, names, encoding), start=1):
@@ -209,7 +227,9 @@ def _table_rows(file: Path, columns: Columns, encoding: str | None) -> Iterator[
             yield row
 
 
-def _read_cells(file: Path, lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
+def _read_cells(
+    file: Path, lines: Iterator[str], delimiter: str
+) -> Iterator[list[str]]:
     rows = csv.reader(lines, _DIALECTS[file.suffix.lower()], delimiter=delimiter)
     csv.field_size_limit(MAX_LINE_CHARS)
     try:
@@ -236,7 +256,9 @@ def _row(indices: Mapping[str, int], cells: Sequence[str | None]) -> Row | None:
 def _find_columns(file: Path, columns: Columns, names: Sequence[str]) -> dict[str, int]:
     """Return the index of the column of each field; of those not in `columns`, if it is there."""
     fields = {"url": "url", **columns}
-    indices = {field: _find_column(file, field, name, names) for field, name in fields.items()}
+    indices = {
+        field: _find_column(file, field, name, names) for field, name in fields.items()
+    }
     lower_names = [name.casefold() for name in names]
     for field in Row._fields:
         if field not in fields and lower_names.count(field) == 1:
@@ -246,13 +268,17 @@ def _find_columns(file: Path, columns: Columns, names: Sequence[str]) -> dict[st
 
 def _find_column(file: Path, field: str, column: str, names: Sequence[str]) -> int:
     matches = [index for index, name in enumerate(names) if name == column] or [
-        index for index, name in enumerate(names) if name.casefold() == column.casefold()
+        index
+        for index, name in enumerate(names)
+        if name.casefold() == column.casefold()
     ]
     if len(matches) == 1:
         return matches[0]
     columns = ", ".join(name[:80] for name in names[:50])
     if matches:
-        raise InputUnusable(f"{file} has several columns {column!r}; columns: {columns}")
+        raise InputUnusable(
+            f"{file} has several columns {column!r}; columns: {columns}"
+        )
     guess = did_you_mean(column, list(names), "did you mean {}? ")
     raise InputUnusable(
         f"{file} has no column {column!r}; columns: {columns}",
@@ -290,7 +316,9 @@ def open_list(file: Path, encoding: str | None) -> Iterator[io.TextIOWrapper]:
     except UnicodeError as error:
         raise wrong_encoding_error(str(file), name) from error
     except OSError as error:
-        raise InputUnusable(f"cannot read {file}: {error.strerror}", "chmod u+r it") from error
+        raise InputUnusable(
+            f"cannot read {file}: {error.strerror}", "chmod u+r it"
+        ) from error
 
 
 def read_gallery_dl(
@@ -304,7 +332,9 @@ def read_gallery_dl(
     try:
         for kind, *fields in _messages(file, encoding):
             if kind == _ERROR:
-                text = f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
+                text = (
+                    f"gallery-dl stopped: {fields[0]['error']}: {fields[0]['message']}"
+                )
                 raise InputUnusable(text, "run it again; images found so far are kept")
             pages += int(kind) == _QUEUE
             if kind == _URL:
@@ -332,10 +362,14 @@ def _messages(file: Path, encoding: str | None) -> Iterator[Any]:
 
 def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Candidate:
     number = next((metadata[name] for name in _POSTS if metadata.get(name)), None)
-    page = next((p for n in _PAGES if str(p := metadata.get(n)).startswith("http")), None)
+    page = next(
+        (p for n in _PAGES if str(p := metadata.get(n)).startswith("http")), None
+    )
     if page is None and metadata.get("category") == "pixiv" and number is not None:
         page = f"https://www.pixiv.net/artworks/{number}"
-    sides = [str(metadata.get(n) or metadata.get(f"image_{n}")) for n in ("width", "height")]
+    sides = [
+        str(metadata.get(n) or metadata.get(f"image_{n}")) for n in ("width", "height")
+    ]
     width, height = (int(side) if side.isdecimal() else None for side in sides)
     origin = Origin(
         "urls",
@@ -357,17 +391,28 @@ def _candidate(url: str, metadata: Mapping[str, Any], label: str | None) -> Cand
 
 
 def _text(metadata: Mapping[str, Any], names: Iterable[str]) -> str | None:
-    texts = (v if isinstance(v := metadata.get(n), str) else ", ".join(_words(v)) for n in names)
+    texts = (
+        v if isinstance(v := metadata.get(n), str) else ", ".join(_words(v))
+        for n in names
+    )
     return next(filter(None, (text.strip() for text in texts)), None)
 
 
 def _words(value: Any) -> list[str]:
     """Return the names in a text, a list, a dictionary with a name, or a dictionary of lists."""
     if isinstance(value, str):
-        return [w for part in value.split("," if "," in value else None) if (w := part.strip())]
+        return [
+            w
+            for part in value.split("," if "," in value else None)
+            if (w := part.strip())
+        ]
     if isinstance(value, Mapping):
-        names = [value[n] for n in ("name", "nick", "title") if isinstance(value.get(n), str)]
+        names = [
+            value[n] for n in ("name", "nick", "title") if isinstance(value.get(n), str)
+        ]
         return names[:1] or [word for part in value.values() for word in _words(part)]
     if isinstance(value, list):
-        return [w for v in value for w in ([v] if isinstance(v, str) else _words(v)) if w]
+        return [
+            w for v in value for w in ([v] if isinstance(v, str) else _words(v)) if w
+        ]
     return []

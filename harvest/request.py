@@ -59,7 +59,11 @@ Workers = Annotated[
 ]
 AllowPrivate = Annotated[
     bool,
-    Param("Allow downloads from this machine and private networks.", common=True, in_files=False),
+    Param(
+        "Allow downloads from this machine and private networks.",
+        common=True,
+        in_files=False,
+    ),
 ]
 SourceOptions = Annotated[
     dict[str, str | int | dict[str, str | int]],
@@ -80,7 +84,11 @@ class HarvestRequest(Protocol):
         """Raise the `GleansetError` of an invalid request for a dataset at `root`."""
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+        self,
+        dataset: Dataset,
+        progress: Progress = NO_PROGRESS,
+        *,
+        simulate: bool = False,
     ) -> HarvestOutcome:
         """Harvest into a dataset; return the counts."""
 
@@ -112,7 +120,9 @@ def make_client_factory(
         from harvest.http import Client, DownloadLimits
 
         net = dataset.settings.net
-        limits = DownloadLimits(total_timeout=net.seconds, per_host=net.per_host, delay=net.delay)
+        limits = DownloadLimits(
+            total_timeout=net.seconds, per_host=net.per_host, delay=net.delay
+        )
         return Client(limits, allow_private, net.contact, frozenset(ignore_robots))
 
     return open_client
@@ -121,7 +131,9 @@ def make_client_factory(
 SourceSettings = dict[str, dict[str, str]]
 
 
-def group_options_by_source(options: Mapping[str, Any], sources: tuple[str, ...]) -> SourceSettings:
+def group_options_by_source(
+    options: Mapping[str, Any], sources: tuple[str, ...]
+) -> SourceSettings:
     """Return the options by source; those of a single source may lack its name.
 
     Raises `UsageError` for options of other sources.
@@ -194,7 +206,10 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
     ] = ("bing",)
     limit: Annotated[
         Count | None,
-        Param("Distinct images per keyword, over all sources together.", show_default="100"),
+        Param(
+            "Distinct images per keyword, over all sources together.",
+            show_default="100",
+        ),
     ] = None
     input: Annotated[
         str | None,
@@ -222,7 +237,9 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         """Split and deduplicate the sources."""
         super().__post_init__()
         names = (name.strip() for text in self.source for name in text.split(","))
-        msgspec.structs.force_setattr(self, "source", tuple(dict.fromkeys(filter(None, names))))
+        msgspec.structs.force_setattr(
+            self, "source", tuple(dict.fromkeys(filter(None, names)))
+        )
 
     def load_sources(self) -> list[Source]:
         """Return the sources. Raises `UsageError` for unknown ones, and without any."""
@@ -241,11 +258,16 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         from harvest.keyword import plan_searches, read_keywords
 
         sources = self.load_sources()
-        pairs = [(text, self.label) if isinstance(text, str) else text for text in self.keywords]
+        pairs = [
+            (text, self.label) if isinstance(text, str) else text
+            for text in self.keywords
+        ]
         file = Path(self.input) if self.input else None
         words = read_keywords(pairs, file, self.label, self.encoding)
         names = tuple(source.name for source in sources)
-        return plan_searches(words, sources, group_options_by_source(self.options, names))
+        return plan_searches(
+            words, sources, group_options_by_source(self.options, names)
+        )
 
     def with_options(self, options: Mapping[str, str]) -> KeywordRequest:
         """Return the same request with other options, such as 'bing.size': 'large'."""
@@ -266,13 +288,19 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         from harvest.sources import Query
 
         sources = self.load_sources()
-        options = group_options_by_source(self.options, tuple(source.name for source in sources))
+        options = group_options_by_source(
+            self.options, tuple(source.name for source in sources)
+        )
         for source in sources:
             query = Query(source.example, options=options[source.name])
             source.check_ready(source.settings(query))
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+        self,
+        dataset: Dataset,
+        progress: Progress = NO_PROGRESS,
+        *,
+        simulate: bool = False,
     ) -> HarvestOutcome:
         """Search and download."""
         from harvest.downloads import DownloadRun
@@ -286,7 +314,9 @@ class KeywordRequest(DownloadRequest, frozen=True, kw_only=True):
         run = DownloadRun(self.client(dataset), progress, simulate)
         limit = self.limit or DEFAULT_LIMIT
         condition = None if self.filter is None else parse_filter(self.filter)
-        return harvest_searches(dataset, searches, run, limit=limit, condition=condition)
+        return harvest_searches(
+            dataset, searches, run, limit=limit, condition=condition
+        )
 
 
 class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
@@ -295,7 +325,8 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
     COMMAND = "harvest urls"
 
     file: Annotated[
-        str | tuple[str, ...], Param(metavar="FILE...", argument=True, required=True, path=True)
+        str | tuple[str, ...],
+        Param(metavar="FILE...", argument=True, required=True, path=True),
     ]
     columns: Annotated[
         dict[str, str],
@@ -309,7 +340,9 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
         ),
     ] = {}
     encoding: Encoding = None
-    limit: Annotated[Count | None, Param("Stop at this number of distinct images.")] = None
+    limit: Annotated[Count | None, Param("Stop at this number of distinct images.")] = (
+        None
+    )
     label: Label = None
 
     def check(self, root: Path) -> None:
@@ -318,7 +351,11 @@ class UrlsRequest(DownloadRequest, frozen=True, kw_only=True):
             check_list(Path(file), self.columns, self.encoding)
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+        self,
+        dataset: Dataset,
+        progress: Progress = NO_PROGRESS,
+        *,
+        simulate: bool = False,
     ) -> HarvestOutcome:
         """Download."""
         from harvest.downloads import DownloadRun, harvest_urls
@@ -344,28 +381,35 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         str | tuple[str, ...],
         Param(metavar="DIR|FILE|ARCHIVE...", argument=True, required=True, path=True),
     ]
-    hints_from_folders: Annotated[bool, Param("Use the names of class folders as weak labels.")] = (
-        False
-    )
+    hints_from_folders: Annotated[
+        bool, Param("Use the names of class folders as weak labels.")
+    ] = False
     class_level: Annotated[
         ClassLevel | None, Param(f"{LEVEL_HELP} 0: the innermost.", metavar="N")
     ] = None
     exclude: Annotated[
-        tuple[str, ...], Param("Exclude folders and files with this name or path.", metavar="GLOB")
+        tuple[str, ...],
+        Param("Exclude folders and files with this name or path.", metavar="GLOB"),
     ] = ()
     label: Label = None
     group_by: GroupByOption = None
     encoding: Encoding = None
     author: Annotated[
-        str | None, Param("Author of images without another credit.", parse=clean_credit_text)
+        str | None,
+        Param("Author of images without another credit.", parse=clean_credit_text),
     ] = None
     licence: Annotated[
         str | None,
-        Param("Licence of these images, such as CC-BY-4.0 or 'my own'.", parse=clean_credit_text),
+        Param(
+            "Licence of these images, such as CC-BY-4.0 or 'my own'.",
+            parse=clean_credit_text,
+        ),
     ] = None
     page: Annotated[
         str | None,
-        Param("Page that these images are from.", metavar="URL", parse=validate_page_url),
+        Param(
+            "Page that these images are from.", metavar="URL", parse=validate_page_url
+        ),
     ] = None
     workers: Workers = None
 
@@ -384,7 +428,11 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         split_archives(map(Path, as_tuple(self.path)), root)
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+        self,
+        dataset: Dataset,
+        progress: Progress = NO_PROGRESS,
+        *,
+        simulate: bool = False,
     ) -> HarvestOutcome:
         """Import the images."""
         from harvest.archives import harvest_files
@@ -411,7 +459,9 @@ class FolderRequest(Request, frozen=True, kw_only=True):
             )
         if options.opted_out_files:
             result.reserved = len(options.opted_out_files)
-            result.reserved_files = summarize_lines(options.opted_out_files, "docs/legal.md")
+            result.reserved_files = summarize_lines(
+                options.opted_out_files, "docs/legal.md"
+            )
         unmatched = summarize_unmatched(options.unmatched_rows)
         return result.with_facts({**unmatched, **groups.summary()})
 
@@ -426,7 +476,9 @@ class FolderRequest(Request, frozen=True, kw_only=True):
         ignored = Counter[str]()
         trees, archives = split_archives(paths, root)
         files = [file for tree in trees for file in find_images(tree, options, ignored)]
-        files += [file for path in archives for file in find_members(path, options, ignored)]
+        files += [
+            file for path in archives for file in find_members(path, options, ignored)
+        ]
         return FileGroups(self.group_by, [file.path.name for file in files])
 
 
@@ -435,7 +487,9 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
 
     COMMAND = "harvest frames"
 
-    videos: Annotated[tuple[str, ...], Param(metavar="VIDEO|DIR|URL...", argument=True, path=True)]
+    videos: Annotated[
+        tuple[str, ...], Param(metavar="VIDEO|DIR|URL...", argument=True, path=True)
+    ]
     label: Label = None
     workers: Workers = None
     allow_private: AllowPrivate = False
@@ -449,7 +503,11 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         check_videos(self.videos, self.COMMAND)
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+        self,
+        dataset: Dataset,
+        progress: Progress = NO_PROGRESS,
+        *,
+        simulate: bool = False,
     ) -> HarvestOutcome:
         """Sample and import the frames; return the counts of the run."""
         from harvest.frames import FrameHarvest, preview_frames
@@ -459,7 +517,9 @@ class FramesRequest(SamplingTable, frozen=True, kw_only=True):
         if simulate:
             return preview_frames(dataset, inputs, sampling)
         workers = self.workers or 0
-        return FrameHarvest(dataset, sampling, self.label, workers, progress).run(inputs)
+        return FrameHarvest(dataset, sampling, self.label, workers, progress).run(
+            inputs
+        )
 
 
 def check_videos(videos: tuple[str, ...], command: str) -> None:
@@ -467,7 +527,9 @@ def check_videos(videos: tuple[str, ...], command: str) -> None:
     from harvest.video.inputs import find_inputs, is_url
 
     if not videos:
-        raise UsageError("no video is named", f"write for instance: {command} ~/episodes")
+        raise UsageError(
+            "no video is named", f"write for instance: {command} ~/episodes"
+        )
     find_inputs([video for video in videos if not is_url(video)])
 
 
@@ -502,7 +564,8 @@ class RetryRequest(DownloadRequest, frozen=True, kw_only=True):
     COMMAND = "harvest retry"
 
     reason: Annotated[
-        str | None, Param("Only downloads that failed for this reason, such as 'http 403'.")
+        str | None,
+        Param("Only downloads that failed for this reason, such as 'http 403'."),
     ] = None
 
 
@@ -512,7 +575,7 @@ class LoginRequest(Request, frozen=True, kw_only=True):
     COMMAND = "harvest login"
 
     site: Annotated[Literal["flickr", "pixiv"], Param(argument=True, required=True)]
-    token_stdin: Annotated[bool, Param("Read an existing refresh token from standard input.")] = (
-        False
-    )
+    token_stdin: Annotated[
+        bool, Param("Read an existing refresh token from standard input.")
+    ] = False
     options: SourceOptions = {}

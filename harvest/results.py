@@ -61,7 +61,9 @@ class HarvestCounts(CommandResult, kw_only=True):
 
     def describe(self) -> str:
         """Return the counts of a part of a search, and its error, in a line."""
-        texts = [f"{number:,} {name}" for name, number in self.counted().items() if number]
+        texts = [
+            f"{number:,} {name}" for name, number in self.counted().items() if number
+        ]
         line = ", ".join(texts) or "nothing"
         error = "" if self.status in ("", OK) else "; ".join(self.status.splitlines())
         return f"{line}; {error}" if error else line
@@ -103,7 +105,9 @@ _REASON_HINTS = {"private address": "private address (allowed by --allow-private
 
 
 def _explain_reasons(reasons: Mapping[str, int]) -> dict[str, int]:
-    return {_REASON_HINTS.get(reason, reason): number for reason, number in reasons.items()}
+    return {
+        _REASON_HINTS.get(reason, reason): number for reason, number in reasons.items()
+    }
 
 
 class HarvestResult(HarvestCounts, kw_only=True):
@@ -180,7 +184,9 @@ class FramesResult(HarvestResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the counts; they say what is a frame and what is a video."""
-        parts = ", ".join(f"{number} {state}" for state, number in self.video_states.items())
+        parts = ", ".join(
+            f"{number} {state}" for state, number in self.video_states.items()
+        )
         return {
             "videos": f"{sum(self.video_states.values())} ({parts})",
             "note": self.note,
@@ -233,7 +239,9 @@ def merge_results(results: Sequence[R]) -> R:
     """Return the results of several runs as that of one: counts are added, lists joined."""
     values = zip(*map(msgspec.structs.astuple, results), strict=True)
     merged = (reduce(_add, value) for value in values)
-    return type(results[0])(**dict(zip(results[0].__struct_fields__, merged, strict=True)))
+    return type(results[0])(
+        **dict(zip(results[0].__struct_fields__, merged, strict=True))
+    )
 
 
 def _add(first: Any, second: Any) -> Any:

@@ -42,7 +42,9 @@ def read_secret(name: str) -> str | None:
 
     Raises `NeedsLogin` when others can read the file or it is damaged.
     """
-    value = os.environ.get(VARIABLES.get(name, ""), "").strip() or _read_file().get(name)
+    value = os.environ.get(VARIABLES.get(name, ""), "").strip() or _read_file().get(
+        name
+    )
     if value:
         _known_secrets.add(value)
     return value or None
@@ -70,7 +72,9 @@ def find_secrets_file() -> Path:
 
 def redact_secrets(text: str) -> str:
     """Return `text` with every secret known to this process replaced by `***`."""
-    values = _known_secrets | {os.environ.get(name, "").strip() for name in VARIABLES.values()}
+    values = _known_secrets | {
+        os.environ.get(name, "").strip() for name in VARIABLES.values()
+    }
     long_values = [value for value in values if len(value) >= _MIN_SECRET_LENGTH]
     forms = {form for value in long_values for form in (value, quote(value, safe=""))}
     for value in sorted(forms, key=len, reverse=True):
@@ -98,14 +102,17 @@ def _read_file() -> dict[str, str]:
     except ValueError:
         # Not chained: the exception holds the whole text of the file.
         raise _damaged(path) from None
-    if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+    if not isinstance(values, dict) or not all(
+        isinstance(v, str) for v in values.values()
+    ):
         raise _damaged(path)
     return values
 
 
 def _damaged(path: Path) -> NeedsLogin:
     return NeedsLogin(
-        f"the file of secrets {path} is damaged", "delete it and log in again: harvest login SITE"
+        f"the file of secrets {path} is damaged",
+        "delete it and log in again: harvest login SITE",
     )
 
 
@@ -127,14 +134,16 @@ def check_pasted_secret(pasted: str, kind: str) -> str:
     return text
 
 
-def store_login(site: str, secrets: Mapping[str, str], account: str = "") -> LoginResult:
+def store_login(
+    site: str, secrets: Mapping[str, str], account: str = ""
+) -> LoginResult:
     """Store verified secrets by name; return the result of the command."""
     for name, value in secrets.items():
         store_secret(name, value)
-    result = LoginResult(logged_in=site, kept_in=str(find_secrets_file()), account=account)
+    result = LoginResult(
+        logged_in=site, kept_in=str(find_secrets_file()), account=account
+    )
     # The environment takes precedence: an old value there would still be used.
     if any(read_secret(name) != value for name, value in secrets.items()):
-        result.note = (
-            "the environment has another value, which takes precedence over the stored one"
-        )
+        result.note = "the environment has another value, which takes precedence over the stored one"
     return result

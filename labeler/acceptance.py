@@ -28,7 +28,9 @@ NO_REJECTED_SAMPLES = (
     "--reject SAMPLE, or in the window), and run baseline prelabel again"
 )
 OTHER_CLASSES = "images of other classes are not counted as likely wrong"
-COUNTED_CLASSES = "likely wrong: including images of classes without labels, by estimate"
+COUNTED_CLASSES = (
+    "likely wrong: including images of classes without labels, by estimate"
+)
 
 
 class AcceptanceResult(AliasedResult, kw_only=True):
@@ -101,7 +103,9 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     known = (name for name in hints.list_names() if dataset.classes.get_id(name))
     names = [name for name in known if dataset.classes.resolve_alias(name) in labels]
     plan.aliases = dataset.classes.explain_aliases(names, dataset.option)
-    plan.withdrawals = [withdraw_label(disputed.key) for disputed in hints.list_disputed()]
+    plan.withdrawals = [
+        withdraw_label(disputed.key) for disputed in hints.list_disputed()
+    ]
     plan.left_out += Counter({"disputed hint": len(plan.withdrawals)})
     if plan.left_out["disputed hint"]:
         # Not `groups --conflicts`: an image in folders of two classes is in no duplicate set.
@@ -152,11 +156,15 @@ def _accept(
         plan = make_plan()
         for step, decisions in ((AUTOMATIC, plan.withdrawals), (kind, plan.choices)):
             if decisions:
-                dataset.journal.apply(make_operation(step, count=len(decisions)), decisions)
+                dataset.journal.apply(
+                    make_operation(step, count=len(decisions)), decisions
+                )
     return plan
 
 
-def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) -> AcceptancePlan:
+def plan_acceptance(
+    dataset: Dataset, above: float, classes: Collection[str]
+) -> AcceptancePlan:
     """Select predictions with a confidence of at least `above`, of all or the given classes.
 
     Raises `InputUnusable` if there is no prelabeling, or one older than a class, and `UsageError`
@@ -166,7 +174,8 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     latest = proposals.get_latest()
     if latest is None:
         raise InputUnusable(
-            "there are no predictions yet", f"make them: baseline prelabel {dataset.option}"
+            "there are no predictions yet",
+            f"make them: baseline prelabel {dataset.option}",
         )
     if unmet := proposals.list_new_classes():
         raise InputUnusable(
@@ -175,7 +184,9 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
         )
     requested = {dataset.classes.resolve(name) for name in classes}
     if missing := sorted(requested - set(dataset.classes.list_names())):
-        raise UsageError(f"there is no class {missing[0]!r}", "list them: labeler classes list")
+        raise UsageError(
+            f"there is no class {missing[0]!r}", "list them: labeler classes list"
+        )
     from curation.similarity.spaces import find_dissimilar_proposals
 
     plan, expected_errors = AcceptancePlan(), 0.0
@@ -183,9 +194,12 @@ def plan_acceptance(dataset: Dataset, above: float, classes: Collection[str]) ->
     has_rejected = ("rejected",) in dataset.samples.count_by("status")
     plan.note = OTHER_CLASSES if has_rejected else NO_REJECTED_SAMPLES
     plan.note = COUNTED_CLASSES if latest.facts.get("of_other_classes") else plan.note
-    waiting_samples = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
+    waiting_samples = [
+        sample for sample in iter_proposed_samples(dataset.db) if sample.waits
+    ]
     unfamiliar = find_dissimilar_proposals(
-        dataset, {sample.sample: sample.proposals[0].label for sample in waiting_samples}
+        dataset,
+        {sample.sample: sample.proposals[0].label for sample in waiting_samples},
     )
     for sample in waiting_samples:
         first = sample.proposals[0]

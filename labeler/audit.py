@@ -131,8 +131,12 @@ class Audit(msgspec.Struct):
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images in each split, without the unreadable ones."""
-        readable = Counter(i.split for i in self.images if i.name not in self.unreadable)
-        return {split: readable[split] for split in sorted({i.split for i in self.images})}
+        readable = Counter(
+            i.split for i in self.images if i.name not in self.unreadable
+        )
+        return {
+            split: readable[split] for split in sorted({i.split for i in self.images})
+        }
 
     def add(self, name: str, split: str, label: str, file: SampleFile) -> None:
         """Add an image under the next number."""
@@ -143,7 +147,9 @@ class Audit(msgspec.Struct):
         kinds = Counter(leak.kind for leak in self.leaks)
         leaking = Counter(
             f"{b.split} in {a}"
-            for a, b in {(leak.a.split, leak.b) for leak in self.leaks if leak.kind != "alike"}
+            for a, b in {
+                (leak.a.split, leak.b) for leak in self.leaks if leak.kind != "alike"
+            }
         )
         unreadable = sorted(self.unreadable.items())
         pairs = [
@@ -216,13 +222,17 @@ def _hash_images(
     for batch in progress.batches(batches, "hashing", len(audit.images), " images"):
         for outcome in batch:
             if outcome.result is not None:
-                digests[outcome.item.number], hashes[outcome.item.number] = outcome.result
+                digests[outcome.item.number], hashes[outcome.item.number] = (
+                    outcome.result
+                )
             else:
                 audit.unreadable[outcome.item.name] = outcome.reason or "failed"
     return digests, hashes
 
 
-def _find_candidates(images: Sequence[AuditImage], hashes: Mapping[int, SampleHashes]) -> set[Pair]:
+def _find_candidates(
+    images: Sequence[AuditImage], hashes: Mapping[int, SampleHashes]
+) -> set[Pair]:
     """Return pairs of two splits that may be copies, a < b."""
     by_split: dict[str, list[SampleHashes]] = defaultdict(list)
     for image in images:
@@ -231,7 +241,9 @@ def _find_candidates(images: Sequence[AuditImage], hashes: Mapping[int, SampleHa
     pairs: set[Pair] = set()
     for number, batch in enumerate(batches):
         search = CandidateSearch(batch)
-        pairs |= {pair for old in batches[:number] for pair in search.find_candidates(old)}
+        pairs |= {
+            pair for old in batches[:number] for pair in search.find_candidates(old)
+        }
     return pairs
 
 
@@ -251,13 +263,18 @@ def _compare_pairs(
         return known is not None and known.share_video(rows[a], rows[b])
 
     file_pairs = [
-        FilePair((a, b), images[a].file, images[b].file, is_one_film(a, b)) for a, b in pairs
+        FilePair((a, b), images[a].file, images[b].file, is_one_film(a, b))
+        for a, b in pairs
     ]
     kind_of: dict[Pair, str] = {}
     batches = run_batches(compare_files, file_pairs, pool)
     for batch in progress.batches(batches, "verifying", len(pairs), " pairs"):
-        for (a, b), verdict in ((o.item.rows, o.result) for o in batch if o.result is not None):
-            earlier_verdict = known.get_verdict(rows[a], rows[b]) if known is not None else None
+        for (a, b), verdict in (
+            (o.item.rows, o.result) for o in batch if o.result is not None
+        ):
+            earlier_verdict = (
+                known.get_verdict(rows[a], rows[b]) if known is not None else None
+            )
             result = earlier_verdict or verdict.outcome
             distance = (hashes[a].plain ^ hashes[b].plain).bit_count()
             if result == SAME:
@@ -273,7 +290,9 @@ def _find_group_pairs(dataset: Dataset, images: Sequence[AuditImage]) -> Iterato
     """Yield one pair for every two splits that contain a group of the catalogue."""
     number = {image.name: image.number for image in images}
     for group in load_split_groups(dataset.db):
-        first = {m.split: number[m.key] for m in reversed(group.members) if m.key in number}
+        first = {
+            m.split: number[m.key] for m in reversed(group.members) if m.key in number
+        }
         yield from combinations(sorted(first.values()), 2)
 
 
@@ -294,16 +313,22 @@ def collect_tree(root: Path) -> Audit:
         raise InputUnusable(f"there is no folder {root}", "check its name")
     tree = ImportTree.from_folder(root)
     audit = Audit(ignored=tree.count_ignored())
-    audit.unreadable |= {str(e.filename): "folder cannot be read" for e in tree.unreadable}
+    audit.unreadable |= {
+        str(e.filename): "folder cannot be read" for e in tree.unreadable
+    }
     files = [path.relative_to(root).parts for path in tree.images]
-    level = 0 if any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files) else 1
+    level = (
+        0 if any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files) else 1
+    )
     for parts in files:
         match = _SPLIT.match(parts[level]) if len(parts) > level + 1 else None
         if match is None:
             audit.ignored[NO_SPLIT] += 1
             continue
         label = parts[level + 1] if len(parts) > level + 2 else ""
-        audit.add("/".join(parts), match[1].lower(), label, SampleFile(root.joinpath(*parts)))
+        audit.add(
+            "/".join(parts), match[1].lower(), label, SampleFile(root.joinpath(*parts))
+        )
     if len(audit.sizes()) < 2:
         splits = ", ".join(audit.sizes()) or "none"
         raise InputUnusable(

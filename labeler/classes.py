@@ -52,7 +52,9 @@ class ClassEditor:
             old, into = self._classes.resolve(old), self._classes.resolve(into)
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
             choices = [Choice(key, "label", into, MERGE) for key in samples]
-            step = self._apply("merge-class", choices, old=old, into=into, count=len(samples))
+            step = self._apply(
+                "merge-class", choices, old=old, into=into, count=len(samples)
+            )
             self._classes.merge(step, old, into)
         return ClassEdit(step, len(samples))
 
@@ -61,11 +63,15 @@ class ClassEditor:
         with self._dataset.db.transaction():
             current = self._classes.resolve(name)
             if current not in self._classes.list_names():
-                raise UsageError(f"there is no class {name!r}", "list them: labeler classes list")
+                raise UsageError(
+                    f"there is no class {name!r}", "list them: labeler classes list"
+                )
             rows = self._tiles.list_labelled(current)
             samples, changes = self._tiles.get_keys(rows), Changes(self._dataset.db)
             choices = [Choice(key, "clear", None, "delete") for key in samples]
-            step = self._apply("delete-class", choices, name=current, count=len(samples))
+            step = self._apply(
+                "delete-class", choices, name=current, count=len(samples)
+            )
             changes.apply(step, changes.list_split_removals(rows))
             self._classes.hide(step, current)
         return ClassEdit(step, len(samples))
@@ -95,10 +101,14 @@ class ClassEditor:
         with self._dataset.db.transaction():
             name = self._classes.resolve_alias(alias)
             if alias in (name, *self._classes.list_names()):
-                raise UsageError(f"{alias!r} is not an alias", "list them: labeler classes list")
+                raise UsageError(
+                    f"{alias!r} is not an alias", "list them: labeler classes list"
+                )
             step = self._apply("remove-alias", alias=alias, name=name)
             self._classes.hide(step, alias)
         return ClassEdit(step)
 
-    def _apply(self, kind: str, choices: Sequence[Choice] = (), **values: str | int) -> int:
+    def _apply(
+        self, kind: str, choices: Sequence[Choice] = (), **values: str | int
+    ) -> int:
         return self._dataset.journal.apply(make_operation(kind, **values), choices)

@@ -38,7 +38,9 @@ VIEWS = ("grid", "pages", "duplicates", "crop", "review", "statistics")
 @click.command("open", cls=Command, epilog="Example: labeler open -d my-dataset")
 @job_options()
 @click.option(
-    "--view", type=click.Choice(VIEWS), help="The first view. Default: the last one used."
+    "--view",
+    type=click.Choice(VIEWS),
+    help="The first view. Default: the last one used.",
 )
 def open_(job: CommandJob, view: str | None) -> None:
     """Open the window to sort, check duplicates, review and export.
@@ -51,7 +53,8 @@ def open_(job: CommandJob, view: str | None) -> None:
         from labeler.qt.app import open_window
     except ImportError as error:
         raise MissingComponent(
-            f"the window needs PySide6, which cannot be loaded ({error})", install_command("gui")
+            f"the window needs PySide6, which cannot be loaded ({error})",
+            install_command("gui"),
         ) from error
     try:
         with job.open():
@@ -71,9 +74,13 @@ class WindowGroup(CommandGroup):
         """Return the command with a name, or the command that opens a folder."""
         first, *rest = args
         if self.get_command(ctx, first) is None and Path(first).is_dir():
-            is_named = ctx.get_parameter_source("dataset") is ParameterSource.COMMANDLINE
+            is_named = (
+                ctx.get_parameter_source("dataset") is ParameterSource.COMMANDLINE
+            )
             if is_named or any(word.startswith(("-d", "--dataset")) for word in rest):
-                raise click.UsageError(f"{first!r} and -d both name a dataset: leave out one")
+                raise click.UsageError(
+                    f"{first!r} and -d both name a dataset: leave out one"
+                )
             return open_.name, open_, ["-d", first, *rest]
         return super().resolve_command(ctx, args)
 
@@ -89,10 +96,14 @@ def add_window(commands: click.Group) -> None:
             return
         # Options before a command are defaults of the command, or of those of a group.
         source = {option: context.get_parameter_source(option) for option in values}
-        typed = {o: values[o] for o in values if source[o] == ParameterSource.COMMANDLINE}
+        typed = {
+            o: values[o] for o in values if source[o] == ParameterSource.COMMANDLINE
+        }
         command = commands.commands[name]
         parts = getattr(command, "commands", {})
-        known_options = {param.name for part in (command, *parts.values()) for param in part.params}
+        known_options = {
+            param.name for part in (command, *parts.values()) for param in part.params
+        }
         if unknown_options := sorted(typed.keys() - known_options):
             raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
         context.default_map = {name: typed | dict.fromkeys(parts, typed)}
@@ -181,13 +192,19 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult
         notes = dataset.classes.explain_aliases([name], dataset.option)
         if not aliases or known not in dataset.classes.list_names():
             edits.append(editor.add(name))
-            notes = {"alias": f"{name} was another name of {known} until now"} if notes else {}
+            notes = (
+                {"alias": f"{name} was another name of {known} until now"}
+                if notes
+                else {}
+            )
         edits += [editor.add_alias(alias, name) for alias in aliases]
         return _edit_result(dataset, *edits).with_facts(notes)
 
 
 def _edit_result(dataset: Dataset, *edits: ClassEdit) -> ClassEditResult:
-    steps = {step.id: step for step in SampleTiles(dataset.db).list_steps(edits[0].step - 1)}
+    steps = {
+        step.id: step for step in SampleTiles(dataset.db).list_steps(edits[0].step - 1)
+    }
     done = "; ".join(steps[edit.step].operation.text() for edit in edits)
     return ClassEditResult(done, edits[-1].step)
 
@@ -223,7 +240,9 @@ def delete(job: CommandJob, name: str) -> ClassEditResult:
     name = normalize_alias(name)
     with job.open() as dataset:
         editor = ClassEditor(dataset)
-        aliases = {alias for names in list_aliases(dataset.db).values() for alias in names}
+        aliases = {
+            alias for names in list_aliases(dataset.db).values() for alias in names
+        }
         if name in aliases:
             return _edit_result(dataset, editor.remove_alias(name))
         known = {*dataset.classes.list_names(), *aliases}
@@ -240,7 +259,9 @@ def delete(job: CommandJob, name: str) -> ClassEditResult:
         return result
 
 
-@click.group(cls=CommandGroup, epilog="Example: labeler hints drop Downloads -d my-dataset")
+@click.group(
+    cls=CommandGroup, epilog="Example: labeler hints drop Downloads -d my-dataset"
+)
 def hints() -> None:
     """Weak labels: class names from folders, lists and searches."""
 
@@ -285,7 +306,9 @@ for part in (classes, hints, *COMMANDS):
 add_window(commands)
 
 
-@commands.command(epilog="Example: labeler accept predictions --above 0.98 -d my-dataset")
+@commands.command(
+    epilog="Example: labeler accept predictions --above 0.98 -d my-dataset"
+)
 @job_options(simulate=True)
 @click.argument("kind", type=click.Choice(("hints", "predictions")))
 @click.option(
@@ -302,7 +325,9 @@ add_window(commands)
     metavar="NAME",
     help="Only predictions of this class; repeatable.",
 )
-def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -> AcceptanceResult:
+def accept(
+    job: CommandJob, kind: str, above: float, classes: tuple[str, ...]
+) -> AcceptanceResult:
     """Label samples by their weak labels, or by predictions of a model.
 
     \b
@@ -317,9 +342,13 @@ def accept(job: CommandJob, kind: str, above: float, classes: tuple[str, ...]) -
     """
     with job.open() as dataset:
         if not dataset.samples.count():
-            raise InputUnusable("nothing to label: there are no samples yet", dataset.status_advice)
+            raise InputUnusable(
+                "nothing to label: there are no samples yet", dataset.status_advice
+            )
         if kind == "predictions":
-            return accept_proposals(dataset, above, classes, simulate=job.simulate).result()
+            return accept_proposals(
+                dataset, above, classes, simulate=job.simulate
+            ).result()
         plan = accept_hints(dataset, simulate=job.simulate)
         result = plan.result()
         if not plan.choices:
@@ -369,7 +398,9 @@ class LabelResult(AliasedResult, kw_only=True):
     help="All queued samples of a track, see `labeler gallery OUT --tracks`.",
 )
 @click.option(
-    "--reject", is_flag=True, help="Without LABEL: reject the SAMPLEs, which show no class."
+    "--reject",
+    is_flag=True,
+    help="Without LABEL: reject the SAMPLEs, which show no class.",
 )
 @click.option(
     "--unlisted",
@@ -437,14 +468,17 @@ class Selection(NamedTuple):
         """Whether the samples are rejected. Raises `UsageError` for two reasons."""
         if self.reject and self.unlisted:
             raise UsageError(
-                "a sample is either rejected or an unlisted person", "use --reject or --unlisted"
+                "a sample is either rejected or an unlisted person",
+                "use --reject or --unlisted",
             )
         return self.reject or self.unlisted
 
     def list_cluster_keys(self, dataset: Dataset) -> dict[str, None]:
         """Return the keys of the pending samples of all clusters. Raises `UsageError`."""
         clusters = [get_cluster(dataset.db, name) for name in self.clusters]
-        return dict.fromkeys(chain.from_iterable(cluster.pending for cluster in clusters))
+        return dict.fromkeys(
+            chain.from_iterable(cluster.pending for cluster in clusters)
+        )
 
     def list_keys(self, dataset: Dataset, in_clusters: Iterable[str]) -> list[str]:
         """Return the keys of all samples, each once. Raises `UsageError`."""
@@ -452,7 +486,8 @@ class Selection(NamedTuple):
         names = [*self.samples, *in_clusters, *chain.from_iterable(in_tracks)]
         if not names:
             raise UsageError(
-                "missing SAMPLE", "name samples, a cluster: --cluster ID, or a track: --track ID"
+                "missing SAMPLE",
+                "name samples, a cluster: --cluster ID, or a track: --track ID",
             )
         return [dataset.samples.resolve_key(name) for name in dict.fromkeys(names)]
 
@@ -472,7 +507,9 @@ def check_typo(dataset: Dataset, label: str) -> None:
     if dataset.classes.get_id(label) is not None or name in known_names:
         return
     close = find_similar_name(name, sorted(known_names))
-    if similar_name := close or next((n for n in known_names if _is_typo(name, n)), None):
+    if similar_name := close or next(
+        (n for n in known_names if _is_typo(name, n)), None
+    ):
         raise UsageError(
             f"there is no class {name!r}",
             f"did you mean {similar_name!r}? To create it: labeler classes add {shlex.quote(name)}",
@@ -506,9 +543,15 @@ class UndoneStep(AliasedResult):
         """Return the result without counts that are all zero, in plain words."""
         counts = ("restored", "changed_since")
         has_counts = self.restored or self.changed_since
-        result = {key: x for key, x in self.to_json().items() if has_counts or key not in counts}
+        result = {
+            key: x
+            for key, x in self.to_json().items()
+            if has_counts or key not in counts
+        }
         if self.now:
-            result["now"] = {_STATES[state]: number for state, number in self.now.items()}
+            result["now"] = {
+                _STATES[state]: number for state, number in self.now.items()
+            }
         return result
 
 

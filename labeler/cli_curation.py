@@ -59,12 +59,20 @@ class PairDecision(CommandResult):
         return {"decided": decision, "step": self.step}
 
 
-@click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq .")
+@click.command(
+    cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq ."
+)
 @job_options()
-@click.option("--conflicts", is_flag=True, help="Only sets with different labels or weak labels.")
+@click.option(
+    "--conflicts", is_flag=True, help="Only sets with different labels or weak labels."
+)
 @click.option("--doubtful", is_flag=True, help="Only undecided pairs.")
-@click.option("--same", nargs=2, metavar=_PAIR, help="Mark two samples as copies of one image.")
-@click.option("--differ", nargs=2, metavar=_PAIR, help="Mark two samples as different images.")
+@click.option(
+    "--same", nargs=2, metavar=_PAIR, help="Mark two samples as copies of one image."
+)
+@click.option(
+    "--differ", nargs=2, metavar=_PAIR, help="Mark two samples as different images."
+)
 def groups(
     job: CommandJob,
     conflicts: bool,
@@ -89,7 +97,9 @@ def groups(
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
         for group in plan.sets:
-            if (conflicts and (group.conflict or group.hints)) or not (conflicts or doubtful):
+            if (conflicts and (group.conflict or group.hints)) or not (
+                conflicts or doubtful
+            ):
                 line = {
                     "kept": group.best_key,
                     "others": group.others,
@@ -101,7 +111,9 @@ def groups(
                 line |= {"hints": group.hints} if group.hints else {}
                 job.show_json(line)
         for doubt in [] if conflicts and not doubtful else plan.doubts:
-            samples = [member.key for member in sorted(doubt.members, key=lambda m: m.id)]
+            samples = [
+                member.key for member in sorted(doubt.members, key=lambda m: m.id)
+            ]
             reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
             line = {"doubtful": True, "samples": samples, "reason": reason}
             job.show_json(line | _locations(dataset, samples))
@@ -113,7 +125,9 @@ def _locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any]]:
     locations = [find_location(dataset, key) for key in keys]
     files = {"files": [location.path for location in locations]}
     times = [location.time for location in locations]
-    return {**files, "times": times} if any(time is not None for time in times) else files
+    return (
+        {**files, "times": times} if any(time is not None for time in times) else files
+    )
 
 
 @click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --fail")
@@ -121,7 +135,9 @@ def _locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any]]:
 @click.argument("tree", required=False, type=click.Path(path_type=Path))
 @click.option("--fail", is_flag=True, help="Exit with code 3 if there is a leak.")
 @workers_option
-def audit(job: CommandJob, tree: Path | None, fail: bool, workers: int | None) -> CommandResult:
+def audit(
+    job: CommandJob, tree: Path | None, fail: bool, workers: int | None
+) -> CommandResult:
     """Find leaks: images of one split with copies in another split.
 
     TREE has folders train, val or test on its first level (or images/train and so on). Default:
@@ -164,7 +180,9 @@ def quality(job: CommandJob, workers: int | None) -> CommandResult:
         return assess_quality(dataset, workers=workers or 0, progress=job.progress)
 
 
-@click.command(cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset")
+@click.command(
+    cls=Command, epilog="Example: labeler split --ratio 8:1:1 --seed 0 -d my-dataset"
+)
 @job_options(simulate=True)
 @request_options(SplitSettings)
 def split(job: CommandJob, request: SplitSettings) -> CommandResult:
@@ -181,16 +199,25 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
     options = {
         name: getattr(request, name)
         for name in request.__struct_fields__
-        if click.get_current_context().get_parameter_source(name) == ParameterSource.COMMANDLINE
+        if click.get_current_context().get_parameter_source(name)
+        == ParameterSource.COMMANDLINE
     }
     with job.open() as dataset:
-        before = None if options else parse_split_settings(dataset.samples.get_split_settings())
+        before = (
+            None
+            if options
+            else parse_split_settings(dataset.samples.get_split_settings())
+        )
         settings = msgspec.structs.replace(before or dataset.settings.split, **options)
-        return split_dataset(dataset, settings, simulate=job.simulate, progress=job.progress)
+        return split_dataset(
+            dataset, settings, simulate=job.simulate, progress=job.progress
+        )
 
 
 @click.command(
-    "import", cls=Command, epilog="Example: labeler import ~/sorted-images -d my-dataset"
+    "import",
+    cls=Command,
+    epilog="Example: labeler import ~/sorted-images -d my-dataset",
 )
 @job_options(simulate=True)
 @request_options(ImportRequest)
@@ -208,10 +235,14 @@ def import_(job: CommandJob, request: ImportRequest) -> CommandResult:
 
     check_importable(Path(request.path))
     with job.create() as dataset:
-        return import_labelled(dataset, request, simulate=job.simulate, progress=job.progress)
+        return import_labelled(
+            dataset, request, simulate=job.simulate, progress=job.progress
+        )
 
 
-@click.command(cls=Command, epilog="Example: labeler export out --format yolo-detect -d my-dataset")
+@click.command(
+    cls=Command, epilog="Example: labeler export out --format yolo-detect -d my-dataset"
+)
 @job_options(simulate=True)
 @click.argument("out", required=False, metavar="[OUT]")
 @workers_option

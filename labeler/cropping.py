@@ -50,14 +50,21 @@ def list_images(dataset: Dataset, selection: str, text: str = "") -> list[str]:
 def load_image(dataset: Dataset, sha256: str) -> ImageBoxes:
     """Return an image with its boxes. Raises `UsageError` if it is gone."""
     image = dataset.images.resolve(sha256)
-    title = next((origin.title for origin in image.origins if origin.title), "") or sha256[:12]
+    title = (
+        next((origin.title for origin in image.origins if origin.title), "")
+        or sha256[:12]
+    )
     path = dataset.image_path(image.sha256, image.format)
     boxes = tuple(BoxedSamples(dataset.db).list_in_image(image.sha256))
     return ImageBoxes(image.sha256, path, title, image.width, image.height, boxes)
 
 
 def put_box(
-    dataset: Dataset, sha256: str, box: Box, angle: float = 0.0, moved: str | None = None
+    dataset: Dataset,
+    sha256: str,
+    box: Box,
+    angle: float = 0.0,
+    moved: str | None = None,
 ) -> BoxEdit:
     """Add a box rotated clockwise by `angle` degrees, or move the sample `moved` there.
 
@@ -73,7 +80,9 @@ def put_box(
         crop = crop_face(dataset, image, face, scratch)
         with dataset.db.transaction():
             if not dataset.faces.add_manual(image.sha256, crop):
-                raise UsageError("a sample with this box exists already", "move the box a little")
+                raise UsageError(
+                    "a sample with this box exists already", "move the box a little"
+                )
             previous = BoxedSamples(dataset.db).get(moved) if moved else None
             label = previous.label if previous is not None else None
             choices = [Choice(crop.key, "label" if label else "add", label, PROVENANCE)]
@@ -89,7 +98,11 @@ def remove_box(dataset: Dataset, key: str) -> BoxEdit:
     Raises `UsageError` if it is already gone.
     """
     box = get_box(dataset, key)
-    action = make_operation("remove-box") if box.by_hand else make_operation("reject", count=1)
+    action = (
+        make_operation("remove-box")
+        if box.by_hand
+        else make_operation("reject", count=1)
+    )
     return BoxEdit(dataset.journal.apply(action, [_removal(box)]), box.key)
 
 
@@ -129,4 +142,7 @@ def _eye_landmarks(box: Box, angle: float) -> tuple[Landmark, ...]:
     x, y = box.x + box.width / 2, box.y + box.height / 2
     across = 0.2 * box.width * math.cos(math.radians(angle))
     down = 0.2 * box.width * math.sin(math.radians(angle))
-    return (Landmark("left_eye", x + across, y + down), Landmark("right_eye", x - across, y - down))
+    return (
+        Landmark("left_eye", x + across, y + down),
+        Landmark("right_eye", x - across, y - down),
+    )

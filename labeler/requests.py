@@ -48,7 +48,8 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
     COMMAND: ClassVar[str] = "labeler gallery"
 
     names: Annotated[
-        tuple[str, ...], Param("Only this class; repeatable.", metavar="NAME", option="--class")
+        tuple[str, ...],
+        Param("Only this class; repeatable.", metavar="NAME", option="--class"),
     ] = ()
     clusters: Annotated[
         bool, Param("Show queued samples in the clusters of the latest prelabeling.")
@@ -68,7 +69,9 @@ class GalleryRequest(Request, frozen=True, kw_only=True):
         """Raise `UsageError` for a class of clusters or tracks, and for both."""
         super().__post_init__()
         if self.clusters and self.tracks:
-            raise UsageError("--clusters and --tracks are two pages", "leave one of them out")
+            raise UsageError(
+                "--clusters and --tracks are two pages", "leave one of them out"
+            )
         if self.sections != "class" and self.names:
             problem = f"--{self.sections}s shows samples without a class"
             raise UsageError(problem, "leave out --class")

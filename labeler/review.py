@@ -38,7 +38,9 @@ class ReviewPage(NamedTuple):
     def renamed(self, names: Mapping[str, str]) -> ReviewPage:
         """Return the page with new names of classes."""
         suggested = {
-            row: suggestion._replace(label=names.get(suggestion.label, suggestion.label))
+            row: suggestion._replace(
+                label=names.get(suggestion.label, suggestion.label)
+            )
             for row, suggestion in self.suggested.items()
         }
         sections = []
@@ -49,7 +51,9 @@ class ReviewPage(NamedTuple):
         return ReviewPage(self.ids, tuple(sections), suggested)
 
 
-def load_review_page(dataset: Dataset, name: str, sample_filter: SampleFilter) -> ReviewPage:
+def load_review_page(
+    dataset: Dataset, name: str, sample_filter: SampleFilter
+) -> ReviewPage:
     """Load one list of samples to review, by its name."""
     reviews = Reviews(dataset.db)
     if name == "doubtful":
@@ -73,7 +77,9 @@ def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
     sections = tuple(
         (f"{label}{ARROW}{other}?", len(rows)) for (label, other), rows in pairs.items()
     )
-    suggested = {item.id: Suggestion(str(item.other), item.value or 0.0) for item in items}
+    suggested = {
+        item.id: Suggestion(str(item.other), item.value or 0.0) for item in items
+    }
     return ReviewPage(ids, sections, suggested)
 
 
@@ -85,12 +91,18 @@ def accept_suggestions(
     Raises `UsageError` if a class was deleted.
     """
     tiles = session.tiles.get_many(ids)
-    labels = {row: suggested[row].label for row in ids if row in tiles and row in suggested}
+    labels = {
+        row: suggested[row].label for row in ids if row in tiles and row in suggested
+    }
     session.check_classes_exist(set(labels.values()))
-    return session.label_each(labels, make_operation("suggested", count=len(labels)), REVIEW)
+    return session.label_each(
+        labels, make_operation("suggested", count=len(labels)), REVIEW
+    )
 
 
-def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> StepResult:
+def confirm_labels(
+    session: SortingSession, shown_labels: Mapping[int, str]
+) -> StepResult:
     """Confirm labels, so that they are not suggested for review again.
 
     Samples (rows) whose label is not the shown one any more are skipped. Raises `UsageError` if
@@ -99,18 +111,24 @@ def confirm_labels(session: SortingSession, shown_labels: Mapping[int, str]) -> 
     with session.dataset.db.transaction():
         tiles = session.tiles.get_many(list(shown_labels))
         labels = {
-            row: shown_labels[row] for row, tile in tiles.items() if tile.label == shown_labels[row]
+            row: shown_labels[row]
+            for row, tile in tiles.items()
+            if tile.label == shown_labels[row]
         }
         if not labels:
             raise UsageError("these labels have changed", "check them again")
-        return session.label_each(labels, make_operation("confirm", count=len(labels)), REVIEW)
+        return session.label_each(
+            labels, make_operation("confirm", count=len(labels)), REVIEW
+        )
 
 
 MAX_COMPARED, MIN_PER_CLASS = 4000, 10
 """Number of samples that are compared, at least `MIN_PER_CLASS` of each class."""
 
 
-def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> list[ReviewItem]:
+def list_doubtful(
+    dataset: Dataset, sample_filter: SampleFilter = NO_FILTER
+) -> list[ReviewItem]:
     """Return labels that the other labelled samples contradict, the most certain first.
 
     Each sample is compared without its group. Labels that a person confirmed in a review are left
@@ -124,12 +142,22 @@ def list_doubtful(dataset: Dataset, sample_filter: SampleFilter = NO_FILTER) -> 
     from curation.split_groups import assign_split_groups
 
     reviews, queue = Reviews(dataset.db), SortingQueue(dataset.db)
-    names = {row.id: row.name for row in SampleTiles(dataset.db).get_counts().classes if row.count}
+    names = {
+        row.id: row.name
+        for row in SampleTiles(dataset.db).get_counts().classes
+        if row.count
+    }
     each = max(MIN_PER_CLASS, MAX_COMPARED // max(1, len(names)))
     samples = queue.get_features(queue.list_decided(list(names), each))
     vectors, has_vector = SimilaritySpaces(dataset).choose_space(samples)(samples)
-    compared = [sample for sample, known in zip(samples, has_vector.tolist(), strict=True) if known]
-    classes, y = np.unique([sample.label or 0 for sample in compared], return_inverse=True)
+    compared = [
+        sample
+        for sample, known in zip(samples, has_vector.tolist(), strict=True)
+        if known
+    ]
+    classes, y = np.unique(
+        [sample.label or 0 for sample in compared], return_inverse=True
+    )
     if len(classes) < 2:
         return []
     keys = [sample.key for sample in compared]

@@ -50,7 +50,9 @@ def read_pixels(file: SampleFile, min_side: int, mode: Mode) -> Image.Image:
     return decode_region(read_original(file.path), file, min_side, mode)
 
 
-def decode_region(data: bytes, file: SampleFile, min_side: int, mode: Mode) -> Image.Image:
+def decode_region(
+    data: bytes, file: SampleFile, min_side: int, mode: Mode
+) -> Image.Image:
     """Return the pixels of a sample from the bytes of its file, see `read_pixels`."""
     if file.region is None:
         return decode(data, min_side=min_side, mode=mode).pixels

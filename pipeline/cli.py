@@ -99,7 +99,9 @@ def init(job: CommandJob, folder: Path | None, **texts: str | None) -> InitResul
         restore_settings_file(job.root)
     with job.create() as dataset:
         present = {key: text for key, text in texts.items() if text is not None}
-        if lines := {key: " ".join(text.split()) or None for key, text in present.items()}:
+        if lines := {
+            key: " ".join(text.split()) or None for key, text in present.items()
+        }:
             changed = msgspec.to_builtins(dataset.settings) | lines
             try:
                 settings = msgspec.convert(changed, Settings)
@@ -196,7 +198,9 @@ def run(
     recipe_table = read_recipe(file)
     root = into or job.root
     command = shlex.join(["gleanset", "run", str(recipe), "-d", str(root)])
-    stages = Stages(recipe_table, file.parent, job.progress, allow_private, extra, job.say, command)
+    stages = Stages(
+        recipe_table, file.parent, job.progress, allow_private, extra, job.say, command
+    )
     if job.simulate:
         return RecipePreview([name for name, _ in stages.checked(root, start)])
     result = run_recipe(stages, root, job.say, start=start)
@@ -323,7 +327,9 @@ _SECONDS = {"h": 3600.0, "d": 86400.0, "w": 604800.0}
 @commands.command(epilog="Example: gleanset verify --repair -d my-dataset")
 @job_options()
 @click.option(
-    "--repair", is_flag=True, help="Repair what can be; damaged files are moved to damaged/."
+    "--repair",
+    is_flag=True,
+    help="Repair what can be; damaged files are moved to damaged/.",
 )
 def verify(job: CommandJob, repair: bool) -> CommandResult:
     """Check files against their hashes, and rows against their files.
@@ -344,7 +350,11 @@ def verify(job: CommandJob, repair: bool) -> CommandResult:
     for line in result.list_fixes():
         job.say(line)
     if damage := result.damage:
-        fix = "run the harvest of these images again" if repair else "gleanset verify --repair"
+        fix = (
+            "run the harvest of these images again"
+            if repair
+            else "gleanset verify --repair"
+        )
         raise DoneInPart(damage, f"{fix}, or restore the files from a backup", result)
     return result
 
@@ -360,10 +370,14 @@ class ForgetRequest(Request, frozen=True, kw_only=True):
     origins: Annotated[
         tuple[str, ...],
         Param(
-            "All images from this page, post or source.", option="--origin", metavar="URL|SOURCE:ID"
+            "All images from this page, post or source.",
+            option="--origin",
+            metavar="URL|SOURCE:ID",
         ),
     ] = ()
-    authors: Annotated[tuple[str, ...], Param("All images by this author.", option="--author")] = ()
+    authors: Annotated[
+        tuple[str, ...], Param("All images by this author.", option="--author")
+    ] = ()
     reports: Annotated[
         tuple[Count, ...],
         Param(
@@ -406,7 +420,8 @@ def forget(job: CommandJob, request: ForgetRequest) -> CommandResult:
         question = f"Remove {plan.describe()} for good?"
         if not request.yes and not confirm(question):
             raise UsageError(
-                "nothing was removed", "answer y or add --yes; --simulate lists the images"
+                "nothing was removed",
+                "answer y or add --yes; --simulate lists the images",
             )
         remove_images(dataset, plan, request.reason)
         return RemovalResult(plan.counts(), plan.describe())
@@ -468,7 +483,9 @@ def merge(job: CommandJob, other: Path) -> CommandResult:
     if job.simulate:
         return MergePreview(result)
     if result.decided:
-        job.say(f"images and samples stay; to undo the merged labels: labeler undo {option}")
+        job.say(
+            f"images and samples stay; to undo the merged labels: labeler undo {option}"
+        )
     return result
 
 
@@ -476,7 +493,9 @@ def parse_age(text: str) -> float:
     """Return seconds for '12h', '1d' or '2w'. Raises `UsageError`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", text.strip())
     if match is None:
-        raise UsageError(f"not an age: {text!r}", "use a number and a unit: 12h, 1d or 2w")
+        raise UsageError(
+            f"not an age: {text!r}", "use a number and a unit: 12h, 1d or 2w"
+        )
     return float(match.group(1)) * _SECONDS[match.group(2)]
 
 
@@ -491,19 +510,27 @@ def doctor(job: CommandJob) -> CommandResult:
     from pipeline.doctor import DoctorResult, examine_components
 
     result = DoctorResult(list(examine_components(job.root)))
-    missing = [component for component in result.parts if component.needed and not component.ok]
+    missing = [
+        component for component in result.parts if component.needed and not component.ok
+    ]
     if missing:
         names = ", ".join(component.name for component in missing)
-        raise MissingComponent(f"required component missing: {names}", missing[0].hint, result)
+        raise MissingComponent(
+            f"required component missing: {names}", missing[0].hint, result
+        )
     return result
 
 
-@commands.command(epilog="Example: gleanset snapshot audited --note checked -d my-dataset")
+@commands.command(
+    epilog="Example: gleanset snapshot audited --note checked -d my-dataset"
+)
 @job_options()
 @click.argument("name", required=False)
 @click.option("--note", default="", help="A note to store with the snapshot.")
 @click.option("--delete", is_flag=True, help="Delete this snapshot.")
-def snapshot(job: CommandJob, name: str | None, note: str, delete: bool) -> CommandResult:
+def snapshot(
+    job: CommandJob, name: str | None, note: str, delete: bool
+) -> CommandResult:
     """Save a copy of the catalogue as NAME, or list the snapshots.
 
     Images are not copied, but gc keeps those a snapshot needs. dataset.toml is not included.
@@ -525,7 +552,9 @@ def snapshot(job: CommandJob, name: str | None, note: str, delete: bool) -> Comm
         if name is not None:
             return create_snapshot(dataset, name, note)
         if delete or note:
-            raise UsageError("no name for the snapshot", "add one: gleanset snapshot v1")
+            raise UsageError(
+                "no name for the snapshot", "add one: gleanset snapshot v1"
+            )
         records = list(snapshots.iterate())
     return SnapshotList(list(map(SnapshotResult.from_record, records)))
 
@@ -540,7 +569,11 @@ def restore(job: CommandJob, name: str) -> CommandResult:
     open. Forgotten images stay forgotten. To undo, restore the snapshot saved first.
     """
     from gleanset.db.snapshots import Snapshots
-    from pipeline.maintenance.snapshots import RestorePreview, SnapshotResult, restore_snapshot
+    from pipeline.maintenance.snapshots import (
+        RestorePreview,
+        SnapshotResult,
+        restore_snapshot,
+    )
 
     with job.open() as dataset:
         if job.simulate:

@@ -90,7 +90,9 @@ def run_demo(root: Path, progress: Progress, say: Callable[[str], None]) -> Demo
 
 def _describe_test(dataset: Dataset) -> str:
     run = dataset.runs.get_latest("baseline")
-    test = read_metrics(dataset.runs_folder / run.id).splits.get("test") if run else None
+    test = (
+        read_metrics(dataset.runs_folder / run.id).splits.get("test") if run else None
+    )
     if test is None:
         return ""
     coverage = f", {test.coverage}" if test.coverage else ""
@@ -116,7 +118,10 @@ def search_commands(address: str) -> list[str]:
     return [
         f"{keys}harvest keyword hana --source {source} --limit 20 --allow-private "
         f"-o {source}.endpoint={address} -d try"
-        for source, keys in (("bing", ""), ("flickr", "FLICKR_API_KEY=x FLICKR_API_SECRET=x "))
+        for source, keys in (
+            ("bing", ""),
+            ("flickr", "FLICKR_API_KEY=x FLICKR_API_SECRET=x "),
+        )
     ]
 
 
@@ -151,7 +156,9 @@ def to_json(listing: SiteListing) -> str:
 
 def read_listing(folder: Path) -> SiteListing:
     """Return the listing of a sample folder."""
-    return msgspec.json.decode((folder / FILE).read_bytes(), type=dict[str, SiteListing])["results"]
+    return msgspec.json.decode(
+        (folder / FILE).read_bytes(), type=dict[str, SiteListing]
+    )["results"]
 
 
 PAGE_SIZE = 35
@@ -166,7 +173,9 @@ _ROW = """<li data-idx="{index}"><div class="iuscp isv"><div class="imgpt">\
 </ul></div></div></div></div></li>"""
 
 
-def search_page(query: str, results: list[SearchResult], first: int, count: int, base: str) -> str:
+def search_page(
+    query: str, results: list[SearchResult], first: int, count: int, base: str
+) -> str:
     """Return the HTML fragment of a page; all URLs start with `base`.
 
     Past the end it is the last page, as Bing does.
@@ -192,7 +201,12 @@ def image_id(result: SearchResult) -> str:
 def _row(result: SearchResult, index: int, base: str) -> str:
     width, height = (320, 180) if result.variant == "resized" else (640, 360)
     metadata = _metadata(result, base)
-    link = {"view": "detailV2", "mediaurl": metadata["murl"], "expw": width, "exph": height}
+    link = {
+        "view": "detailV2",
+        "mediaurl": metadata["murl"],
+        "expw": width,
+        "exph": height,
+    }
     return _ROW.format(
         index=index + 1,
         m=_attribute(metadata),
@@ -211,7 +225,11 @@ def _metadata(result: SearchResult, base: str) -> dict[str, str]:
     """Return the `m` attribute; Bing marks words of the query with U+E000 and U+E001."""
     key = image_id(result)
     words = result.title.split(" ", 1)
-    title = f"\ue000{words[0]}\ue001 {words[1]}" if int(key[0], 16) % 3 == 0 else result.title
+    title = (
+        f"\ue000{words[0]}\ue001 {words[1]}"
+        if int(key[0], 16) % 3 == 0
+        else result.title
+    )
     return {
         "cid": key[:8],
         "purl": base + result.page,
@@ -302,22 +320,30 @@ class SampleSite:
             return self._search_flickr(query, base)
         if path in self._by_page:
             return _page(self._by_page[path])
-        return self._picture(self._by_path[path]) if path in self._by_path else _NOT_FOUND
+        return (
+            self._picture(self._by_path[path]) if path in self._by_path else _NOT_FOUND
+        )
 
     def _find_results(self, keyword: str) -> list[SearchResult]:
         words = keyword.lower().split()
-        return next((self._listing[word] for word in words if word in self._listing), [])
+        return next(
+            (self._listing[word] for word in words if word in self._listing), []
+        )
 
     def _search(self, query: dict[str, list[str]], base: str) -> SiteResponse:
         keyword = query.get("q", [""])[0]
         results = self._find_results(keyword)
         first, count = _number(query, "first", 1), _number(query, "count", PAGE_SIZE)
-        return SiteResponse(200, _HTML, search_page(keyword, results, first, count, base).encode())
+        return SiteResponse(
+            200, _HTML, search_page(keyword, results, first, count, base).encode()
+        )
 
     def _search_flickr(self, query: dict[str, list[str]], base: str) -> SiteResponse:
         results = self._find_results(query.get("text", [""])[0])
         page, size = _number(query, "page", 1), _number(query, "per_page", 100)
-        photos = [_photo(result, base) for result in results[size * (page - 1) :][:size]]
+        photos = [
+            _photo(result, base) for result in results[size * (page - 1) :][:size]
+        ]
         pages = -(-len(results) // size)
         listing = {"page": page, "pages": pages, "total": len(results), "photo": photos}
         body = json.dumps({"photos": listing, "stat": "ok"}).encode()
@@ -329,8 +355,12 @@ class SampleSite:
         responses = {
             "none": SiteResponse(200, _JPEG, body),
             "missing": _NOT_FOUND,
-            "forbidden": SiteResponse(403, _HTML, b"<html><h1>403 Forbidden</h1></html>"),
-            "page": SiteResponse(200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>"),
+            "forbidden": SiteResponse(
+                403, _HTML, b"<html><h1>403 Forbidden</h1></html>"
+            ),
+            "page": SiteResponse(
+                200, _HTML, b"<!DOCTYPE html><html><body>Moved.</body></html>"
+            ),
             "empty": SiteResponse(200, _JPEG, b""),
             "cut": SiteResponse(200, _JPEG, half),
             "dropped": SiteResponse(200, _JPEG, half, announced=len(body)),
@@ -364,7 +394,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, target: str) -> None:
         default_host = self.server.site.address.removeprefix("http://")
-        answer = self.server.site.answer(target, f"http://{self.headers.get('Host', default_host)}")
+        answer = self.server.site.answer(
+            target, f"http://{self.headers.get('Host', default_host)}"
+        )
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.kind)
         length = len(answer.body) if answer.announced is None else answer.announced
@@ -382,7 +414,11 @@ def _render_variant(path: Path, variant: str) -> bytes:
         return path.read_bytes()
     with Image.open(path) as opened:
         is_resized = variant == "resized"
-        image = opened.resize((320, 180), Image.Resampling.LANCZOS) if is_resized else opened
+        image = (
+            opened.resize((320, 180), Image.Resampling.LANCZOS)
+            if is_resized
+            else opened
+        )
         buffer = BytesIO()
         image.save(buffer, "JPEG", quality=85 if is_resized else 60)
     return buffer.getvalue()

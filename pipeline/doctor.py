@@ -21,7 +21,13 @@ from gleanset.plugins import try_plugins
 from gleanset.terminal import wrap
 
 MIN_FREE_GB = 1.0
-PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+PROXIES = (
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+)
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,21 @@ def examine_components(folder: Path) -> Iterator[Component]:
     yield _check("disk", "originals, crops, runs", lambda: _disk(folder))
     yield _check("network", "searches and downloads", _network)
     yield _check("ffmpeg", "harvest frames", _ffmpeg, needed=True)
-    yield _check("drawnface", "facecrop run", lambda: _detector("drawnface"), needed=True)
-    yield _check("animeface", "facecrop run --detector animeface", lambda: _detector("animeface"))
+    yield _check(
+        "drawnface", "facecrop run", lambda: _detector("drawnface"), needed=True
+    )
+    yield _check(
+        "animeface", "facecrop run --detector animeface", lambda: _detector("animeface")
+    )
     yield _check("cascade", "facecrop run --detector lbpcascade", _cascade)
     yield _check("container", "facecrop run --detector animeface-docker", _container)
     yield _check("google", "harvest keyword --source google", _google)
-    yield _check("flickr", "harvest keyword --source flickr", lambda: _login("flickr.key"))
-    yield _check("pixiv", "harvest keyword --source pixiv", lambda: _login("pixiv.refresh_token"))
+    yield _check(
+        "flickr", "harvest keyword --source flickr", lambda: _login("flickr.key")
+    )
+    yield _check(
+        "pixiv", "harvest keyword --source pixiv", lambda: _login("pixiv.refresh_token")
+    )
     for extra, purpose, packages in _EXTRAS:
         yield _check(extra, purpose, _packages(extra, packages))
     yield _check("window", "labeler", _window)
@@ -79,8 +93,16 @@ def examine_components(folder: Path) -> Iterator[Component]:
 
 _EXTRAS = (
     ("video", "harvest frames ADDRESS", ("yt_dlp",)),
-    ("parquet", "harvest urls LIST.parquet, labeler export --format parquet", ("pyarrow",)),
-    ("onnx", "baseline export OUT.onnx, --detector hub:NAME", ("onnx", "huggingface_hub")),
+    (
+        "parquet",
+        "harvest urls LIST.parquet, labeler export --format parquet",
+        ("pyarrow",),
+    ),
+    (
+        "onnx",
+        "baseline export OUT.onnx, --detector hub:NAME",
+        ("onnx", "huggingface_hub"),
+    ),
     ("formats", "HEIC images", ("pillow_heif",)),
     ("litert", "baseline export OUT.tflite", ("litert_torch",)),
 )
@@ -102,7 +124,9 @@ def _plugins() -> Iterator[Component]:
     )
     for plugin, _, error in chain.from_iterable(plugins):
         purpose = PURPOSES[plugin.kind].format(plugin.name)
-        message, hint = (error.what, error.fix) if error else (f"from {plugin.made_by}", "")
+        message, hint = (
+            (error.what, error.fix) if error else (f"from {plugin.made_by}", "")
+        )
         yield Component(plugin.name, purpose, error is None, message, hint)
 
 
@@ -125,18 +149,26 @@ def _check(name: str, purpose: str, check: Check, *, needed: bool = False) -> Co
 
 
 def _disk(folder: Path) -> str:
-    parent = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    parent = next(
+        path for path in (folder, *folder.absolute().parents) if path.exists()
+    )
     if not os.access(parent, os.W_OK):
-        raise MissingComponent(f"{parent} is not writable", "use another folder: -d DIR")
+        raise MissingComponent(
+            f"{parent} is not writable", "use another folder: -d DIR"
+        )
     free = shutil.disk_usage(parent).free / 1e9
     if free < MIN_FREE_GB:
         message = f"only {free:.1f} GB free at {parent.absolute()}"
-        raise MissingComponent(message, "free some space, or use a folder on another disk: -d DIR")
+        raise MissingComponent(
+            message, "free some space, or use a folder on another disk: -d DIR"
+        )
     return f"{free:,.0f} GB free at {parent.absolute()}"
 
 
 def _network() -> str:
-    names = [name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())]
+    names = [
+        name for name in PROXIES if os.environ.get(name) or os.environ.get(name.lower())
+    ]
     return f"set by {', '.join(names)}" if names else "direct, no proxy"
 
 

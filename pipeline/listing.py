@@ -37,7 +37,9 @@ def images(dataset: Dataset) -> Iterator[Line]:
     for image in dataset.images.iterate():
         line = asdict(image)
         line["phash"] = f"{image.phash:016x}"
-        line["origins"] = [_renamed(origin, "key", "source_id") for origin in line["origins"]]
+        line["origins"] = [
+            _renamed(origin, "key", "source_id") for origin in line["origins"]
+        ]
         yield line
 
 
@@ -67,7 +69,11 @@ def samples(dataset: Dataset) -> Iterator[Line]:
         for sample, quality in page:
             line = _renamed(asdict(sample), "key", "id")
             line["mark"] = MARKS.get(marks[ids[sample.key]] or "")
-            line |= {"box": list(sample.box), "phash": f"{sample.phash:016x}", "size": sample.size}
+            line |= {
+                "box": list(sample.box),
+                "phash": f"{sample.phash:016x}",
+                "size": sample.size,
+            }
             line |= places.get(sample.image, NO_SUMMARY)._asdict()
             line |= quality._asdict() if quality else dict.fromkeys(MEASURES)
             yield line | {"flags": flags_of(quality) if quality else []}
@@ -128,7 +134,9 @@ def clusters(dataset: Dataset) -> Iterator[Line]:
 
 def label_issues(dataset: Dataset) -> Iterator[Line]:
     """Yield label issues of `baseline label-issues`, the largest margin first."""
-    yield from _with_file(dataset, (issue._asdict() for issue in LabelIssues(dataset.db).iterate()))
+    yield from _with_file(
+        dataset, (issue._asdict() for issue in LabelIssues(dataset.db).iterate())
+    )
 
 
 def confusion(dataset: Dataset) -> Iterator[Line]:
@@ -150,9 +158,13 @@ def _wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     for split, outputs in load_outputs(folder).items():
         figures = read_metrics(folder)
         logits = outputs.logits
-        scores = log_softmax(figures.calibration.apply(logits) if figures.calibration else logits)
+        scores = log_softmax(
+            figures.calibration.apply(logits) if figures.calibration else logits
+        )
         predicted = scores.argmax(1)
-        mistakes = list_mistakes(scores, predicted, outputs.y, outputs.keys, figures.classes)
+        mistakes = list_mistakes(
+            scores, predicted, outputs.y, outputs.keys, figures.classes
+        )
         for mistake in mistakes:
             sample = dataset.samples.get(mistake.key)
             if sample is not None and sample.label == mistake.true:
@@ -170,13 +182,17 @@ def _with_file(dataset: Dataset, lines: Iterator[Line]) -> Iterator[Line]:
     """Add the original file and the image of the sample to each line."""
     while page := list(islice(lines, 500)):
         files = _files(dataset, [line["sample"] for line in page])
-        for line, path, original in zip(page, files["paths"], files["files"], strict=True):
+        for line, path, original in zip(
+            page, files["paths"], files["files"], strict=True
+        ):
             yield line | {"path": path, "file": original}
 
 
 def _files(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[str | None]]:
     images_by_key = dataset.samples.get_images(keys)
-    places = dataset.images.get_origins({sha256 for sha256, _, _ in images_by_key.values()})
+    places = dataset.images.get_origins(
+        {sha256 for sha256, _, _ in images_by_key.values()}
+    )
     paths: list[str | None] = []
     files: list[str | None] = []
     for key in keys:
@@ -220,7 +236,9 @@ def reports(dataset: Dataset) -> Iterator[Line]:
                 "box": list(report.claim.box),
                 "class": get_claimed_class(dataset, report),
                 "disputed_by": [rival.report for rival in others if rival.report],
-                "sample_is": next((r.name or r.status for r in others if not r.report), None),
+                "sample_is": next(
+                    (r.name or r.status for r in others if not r.report), None
+                ),
                 "copies": [copy._asdict() for copy in copies[report.id]],
             }
 
@@ -231,7 +249,12 @@ def missed(dataset: Dataset) -> Iterator[Line]:
         image = dataset.images.get(sha256)
         if image is not None:
             file = dataset.image_path(sha256, kind)
-            yield {"image": sha256, "file": str(file), "width": image.width, "height": image.height}
+            yield {
+                "image": sha256,
+                "file": str(file),
+                "width": image.width,
+                "height": image.height,
+            }
 
 
 KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
@@ -254,7 +277,9 @@ KINDS: dict[str, Callable[[Dataset], Iterator[Line]]] = {
 }
 
 
-def list_records(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> Iterator[Line]:
+def list_records(
+    dataset: Dataset, kind: str, conditions: tuple[str, ...]
+) -> Iterator[Line]:
     """Yield records of one kind that meet all conditions `FIELD=VALUE`.
 
     For a field in a list, one item has to match. Raises `UsageError`.
@@ -267,7 +292,10 @@ def list_records(dataset: Dataset, kind: str, conditions: tuple[str, ...]) -> It
     for field, _ in parsed:
         _check_field(kind, field, first)
     for line in chain([first], lines):
-        if all(value in map(_text, _values(line, field.split("."))) for field, value in parsed):
+        if all(
+            value in map(_text, _values(line, field.split(".")))
+            for field, value in parsed
+        ):
             yield line
 
 
@@ -298,7 +326,9 @@ def _check_field(kind: str, field: str, line: Line) -> None:
 def _field_names(line: Line) -> Iterator[str]:
     for name, value in line.items():
         items = value if isinstance(value, list) else []
-        below = [f"{name}.{key}" for item in items if isinstance(item, dict) for key in item]
+        below = [
+            f"{name}.{key}" for item in items if isinstance(item, dict) for key in item
+        ]
         yield from dict.fromkeys(below) or [name]
 
 

@@ -18,7 +18,15 @@ from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRe
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest
 
-RESERVED_NAMES = {"images", "crops", "cache", "runs", "damaged", "dataset.toml", "catalog.sqlite"}
+RESERVED_NAMES = {
+    "images",
+    "crops",
+    "cache",
+    "runs",
+    "damaged",
+    "dataset.toml",
+    "catalog.sqlite",
+}
 """Files and folders in a dataset that an export must not use."""
 PLACEHOLDER = "CHANGE ME"
 """Prefix of texts that the user has to replace before the recipe can run."""
@@ -41,7 +49,10 @@ class ExportPart(ExportOptions, frozen=True, kw_only=True):
                 'use a folder inside, such as to = "exports/imagefolder"; to export elsewhere, '
                 "remove [export] and run: labeler export OUT",
             )
-        if folder.parts[0].casefold() in RESERVED_NAMES or (root / folder.parts[0]).is_file():
+        if (
+            folder.parts[0].casefold() in RESERVED_NAMES
+            or (root / folder.parts[0]).is_file()
+        ):
             raise UsageError(
                 f"export.to is used by the dataset: {self.to!r}",
                 'use to = "exports/imagefolder"',
@@ -85,7 +96,9 @@ def read_recipe(path: Path) -> Recipe:
 def _check_filled_in(path: Path) -> None:
     text = path.read_text(encoding="utf-8-sig")
     lines = [line.partition("#")[0] for line in text.splitlines()]
-    values = [value for value in _texts(tomllib.loads(text)) if value.startswith(PLACEHOLDER)]
+    values = [
+        value for value in _texts(tomllib.loads(text)) if value.startswith(PLACEHOLDER)
+    ]
     if values:
         number = next(n for n, line in enumerate(lines, start=1) if PLACEHOLDER in line)
         unfilled = "; ".join(dict.fromkeys(values))
@@ -130,7 +143,9 @@ class RecipeText(CommandResult):
 
 def bundled_recipes() -> dict[str, Path]:
     """Return the bundled recipes by name."""
-    return {path.stem: path for path in sorted((bundled_data() / "recipes").glob("*.toml"))}
+    return {
+        path.stem: path for path in sorted((bundled_data() / "recipes").glob("*.toml"))
+    }
 
 
 def bundled_titles() -> dict[str, str]:
@@ -146,7 +161,9 @@ def bundled_recipe(name: str) -> Path:
     recipes = bundled_recipes()
     if name not in recipes:
         guess = did_you_mean(name, recipes, "did you mean {}? ")
-        raise UsageError(f"unknown recipe: {name!r}", f"{guess}use one of: {', '.join(recipes)}")
+        raise UsageError(
+            f"unknown recipe: {name!r}", f"{guess}use one of: {', '.join(recipes)}"
+        )
     return recipes[name]
 
 

@@ -67,7 +67,9 @@ class RecipeResult(CommandResult):
 
     def to_json(self) -> dict[str, Any]:
         """Return the results of the stages by name, then the others."""
-        values: dict[str, Any] = {name: stage.to_json() for name, stage in self.stages.items()}
+        values: dict[str, Any] = {
+            name: stage.to_json() for name, stage in self.stages.items()
+        }
         return values | self._ends()
 
     def lines(self, indent: str = "") -> list[str]:
@@ -109,7 +111,9 @@ class Stages:
         for urls in recipe.urls:
             yield f"urls {_short(urls.file)}", self._source(urls)
         for keyword in recipe.keyword:
-            words = [search.keyword for search in keyword.at(self.recipe_folder).searches()]
+            words = [
+                search.keyword for search in keyword.at(self.recipe_folder).searches()
+            ]
             yield f"{', '.join(keyword.source)} {_short(words)}", self._source(keyword)
         for frames in recipe.frames:
             yield f"frames {_short(frames.videos)}", self._source(frames)
@@ -184,14 +188,21 @@ class Stages:
         stages = list(self._after_sources())
         names = [name for name, _ in stages]
         if start not in names:
-            raise UsageError(f"unknown stage: {start!r}", f"use one of: {', '.join(names)}")
+            raise UsageError(
+                f"unknown stage: {start!r}", f"use one of: {', '.join(names)}"
+            )
         return stages[names.index(start) :]
 
     def _checks_of_sources(self, root: Path) -> Iterator[Check]:
         for option in self.options:
             yield partial(load_source, option.partition(".")[0])
         recipe = self.recipe
-        parts: list[Source] = [*recipe.folder, *recipe.urls, *recipe.keyword, *recipe.frames]
+        parts: list[Source] = [
+            *recipe.folder,
+            *recipe.urls,
+            *recipe.keyword,
+            *recipe.frames,
+        ]
         for part in (*parts, *recipe.episodes):
             yield partial(self._check_source, part, root)
 
@@ -314,13 +325,17 @@ def run_recipe(
     )
     with Dataset.open(root) if start else Dataset.create(root, settings) as dataset:
         if recipe.web and not add_web(root, recipe.web):
-            say("[web] of the recipe is ignored: dataset.toml already has [web] (docs/recipes.md)")
+            say(
+                "[web] of the recipe is ignored: dataset.toml already has [web] (docs/recipes.md)"
+            )
         result = _run_stages(todo, dataset, say)
         CompletedSearches(dataset.cache).clear()
     return result
 
 
-def _run_stages(todo: list[Stage], dataset: Dataset, say: Callable[[str], None]) -> RecipeResult:
+def _run_stages(
+    todo: list[Stage], dataset: Dataset, say: Callable[[str], None]
+) -> RecipeResult:
     """Run stages; an error has the results of those before it."""
     result = RecipeResult(stages={})
     incomplete: Incomplete | None = None

@@ -10,7 +10,11 @@ from typing import Any
 from baseline.data.runs import find_latest_model
 from baseline.extras import can_transfer
 from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
-from curation.labelling_command import PRELABEL_COMMAND, has_window, suggest_labelling_command
+from curation.labelling_command import (
+    PRELABEL_COMMAND,
+    has_window,
+    suggest_labelling_command,
+)
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -50,7 +54,9 @@ def next_step(dataset: Dataset, duplicates: DuplicatePlan | None = None) -> str:
         # Someone waits for an answer, perhaps with a legal right to it.
         return f"{LIST_REPORTS} {option}"
     counts = _SampleCounts(dataset)
-    if not counts.labelled or (counts.classes < 2 and find_latest_model(dataset) is None):
+    if not counts.labelled or (
+        counts.classes < 2 and find_latest_model(dataset) is None
+    ):
         return _next_labeling_step(dataset, counts, option)
     if duplicates is None:
         duplicates = _plan_duplicates(dataset)
@@ -79,7 +85,10 @@ class _SampleCounts:
 def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) -> str:
     if (command := _detection_command(dataset, option)) is not None:
         return command
-    if not counts.labelled and (suggestion := suggest_whole_images(dataset)) is not None:
+    if (
+        not counts.labelled
+        and (suggestion := suggest_whole_images(dataset)) is not None
+    ):
         return suggestion[0]
     is_refused = dataset.journal.find_undone_kind() == "accept-hints"
     hints = [] if is_refused else Hints(dataset.db).iter_waiting()
@@ -108,13 +117,21 @@ def _next_model_step(
         return suggest_training_command(dataset)
     if Reports(dataset.db).count():
         return f"{REVIEW if _can_serve(dataset) else LIST_REPORTS} {option}"
-    is_enough = counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled or latest_run is None
-    if counts.pending and is_enough and (command := _usable_labelling_command(dataset)) is not None:
+    is_enough = (
+        counts.pending * MIN_SHARE_TO_LABEL >= counts.labelled or latest_run is None
+    )
+    if (
+        counts.pending
+        and is_enough
+        and (command := _usable_labelling_command(dataset)) is not None
+    ):
         return command
     return f"{SERVE if _can_serve(dataset) else EXPORT} {option}"
 
 
-def _splitting_command(dataset: Dataset, option: str, duplicates: DuplicatePlan) -> str | None:
+def _splitting_command(
+    dataset: Dataset, option: str, duplicates: DuplicatePlan
+) -> str | None:
     """Return the command that new labels need before a training, if any."""
     if _has_unmarked_duplicates(dataset, duplicates):
         return f"labeler dedup {option}"
@@ -141,7 +158,11 @@ def _accept_command(dataset: Dataset, counts: _SampleCounts, option: str) -> str
         return None
     with suppress(InputUnusable):  # no predictions, or a class is newer than they are
         if plan_acceptance(dataset, MIN_ACCEPT_CONFIDENCE, ()).choices:
-            return f"labeler {option}" if has_window() else f"labeler accept predictions {option}"
+            return (
+                f"labeler {option}"
+                if has_window()
+                else f"labeler accept predictions {option}"
+            )
     return None
 
 
@@ -159,7 +180,9 @@ def _detection_command(dataset: Dataset, option: str) -> str | None:
     rejected = dataset.rejections.count_by_reason().get("facecrop", {})
     if dataset.images.count_new() <= sum(rejected.values()):
         return None
-    if (folder := dataset.images.find_interrupted_import(IMPORT)) is not None and folder.exists():
+    if (
+        folder := dataset.images.find_interrupted_import(IMPORT)
+    ) is not None and folder.exists():
         # A face search would add samples beside those of the interrupted import.
         return f"labeler import {shlex.quote(str(folder))} {option}"
     detectors = _detectors(dataset)
@@ -171,13 +194,17 @@ def _detection_command(dataset: Dataset, option: str) -> str | None:
 def _detectors(dataset: Dataset) -> set[str | None]:
     counts = dataset.samples.count_by("status", "detector")
     present = {detector for status, detector in counts if status != "retired"}
-    return present or {search.detector for search in Statistics(dataset.db).list_searches()}
+    return present or {
+        search.detector for search in Statistics(dataset.db).list_searches()
+    }
 
 
 def _count_new_reports(dataset: Dataset) -> int:
     """Return the number of reports accepted since the latest run started."""
     latest_run = find_latest_model(dataset)
-    return Reports(dataset.db).count_accepted_since(latest_run.started if latest_run else "")
+    return Reports(dataset.db).count_accepted_since(
+        latest_run.started if latest_run else ""
+    )
 
 
 def _is_outdated(dataset: Dataset, latest_run: Run) -> bool:
@@ -189,7 +216,9 @@ def _is_outdated(dataset: Dataset, latest_run: Run) -> bool:
 
     trained_on = None
     with suppress(GleansetError):
-        trained_on = read_metrics(dataset.runs_folder / latest_run.id).data.get("splits")
+        trained_on = read_metrics(dataset.runs_folder / latest_run.id).data.get(
+            "splits"
+        )
     if trained_on is None:
         return _count_new_reports(dataset) > 0
     return bool(trained_on != dataset.samples.hash_splits())
@@ -233,10 +262,15 @@ class StatusResult(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that are not zero, in plain words."""
-        counts = {"samples": _readable(self.samples), "reports": _readable(self.reports)}
+        counts = {
+            "samples": _readable(self.samples),
+            "reports": _readable(self.reports),
+        }
         summary = {**super().summary(), **counts}
         faces = "whole images" if self.is_whole else "faces"
-        return {faces if name == "faces" else name: value for name, value in summary.items()}
+        return {
+            faces if name == "faces" else name: value for name, value in summary.items()
+        }
 
 
 _WORDS = {
@@ -257,7 +291,9 @@ def gather_status(dataset: Dataset) -> StatusResult:
     samples = dataset.samples
     labelled = Statistics(dataset.db).count_labelled()
     by_status: Counter[str] = Counter()
-    for (status, duplicate_status), number in samples.count_by("status", "kept").items():
+    for (status, duplicate_status), number in samples.count_by(
+        "status", "kept"
+    ).items():
         is_duplicate = duplicate_status == "duplicate" and status != "retired"
         by_status["set_aside" if is_duplicate else str(status)] += number
     unseen = len(get_unseen_labels(dataset.db))
@@ -284,7 +320,8 @@ def gather_status(dataset: Dataset) -> StatusResult:
         rejections_are_listed_by=rejections_command(dataset) if rejections else "",
         runs=sum(1 for _ in dataset.runs.iterate()),
         reports={
-            "waiting": Reports(dataset.db).count() + len(list_spooled_reports(dataset.root)),
+            "waiting": Reports(dataset.db).count()
+            + len(list_spooled_reports(dataset.root)),
             "of_them_removals": Reports(dataset.db).count(kind=REMOVAL),
             "accepted_since_training": _count_new_reports(dataset),
         },
@@ -302,7 +339,9 @@ def _images_by_query(dataset: Dataset) -> dict[str, dict[str, int]]:
     images: dict[str, dict[str, int]] = {}
     for row in dataset.fetches.list_yields():
         if row.images:
-            images.setdefault(row.source, {})[row.asked or "(no weak label)"] = row.images
+            images.setdefault(row.source, {})[row.asked or "(no weak label)"] = (
+                row.images
+            )
     return images
 
 

@@ -27,14 +27,20 @@ def add_image(dataset: Dataset, number: int, *origins: Origin) -> str:
 
 
 def cut(
-    number: int, x: int = 0, score: float = 0.5, detector: str = "test", sharpness: float = 1.0
+    number: int,
+    x: int = 0,
+    score: float = 0.5,
+    detector: str = "test",
+    sharpness: float = 1.0,
 ) -> FaceCrop:
     box = Box(x, 0, 10, 10)
     key = make_sample_key(sha(number), box)
     return FaceCrop(Face(detector, box, score), key, box, number, sharpness)
 
 
-def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0.5) -> str:
+def add_sample(
+    dataset: Dataset, number: int, *origins: Origin, score: float = 0.5
+) -> str:
     """Add an image with one face and return its sample key."""
     add_image(dataset, number, *origins)
     result = cut(number, score=score)
@@ -43,7 +49,11 @@ def add_sample(dataset: Dataset, number: int, *origins: Origin, score: float = 0
 
 
 def store(
-    dataset: Dataset, data: bytes, origin: Origin, face: Face | None = None, **options: Any
+    dataset: Dataset,
+    data: bytes,
+    origin: Origin,
+    face: Face | None = None,
+    **options: Any,
 ) -> str:
     """Store an image and return the key of its one sample; `options` are those of `sample_of`."""
     image = measure(data)

@@ -42,18 +42,29 @@ def write_model(
     graph = helper.make_graph(
         nodes,
         "colours",
-        [helper.make_tensor_value_info("images", TensorProto.UINT8, ["n", SIZE, SIZE, 3])],
+        [
+            helper.make_tensor_value_info(
+                "images", TensorProto.UINT8, ["n", SIZE, SIZE, 3]
+            )
+        ],
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3])
             for name in ("probabilities", "embedding")
         ],
-        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+        [
+            onnx.numpy_helper.from_array(value, name)
+            for name, value in constants.items()
+        ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8
+    )
     rule = DecisionRule(1.0, unfamiliar_below=unfamiliar_below)
     scale = FeatureScale((128.0, 0.0, 128.0), (127.0, 5.0, 127.0))
     feature_scale = scale if unfamiliar_below is not None else None
-    facts = ModelFacts(path.stem, SIZE, classes, rule, crops=crops or None, scale=feature_scale)
+    facts = ModelFacts(
+        path.stem, SIZE, classes, rule, crops=crops or None, scale=feature_scale
+    )
     result = model.metadata_props.add()
     card = msgspec.structs.replace(make_card(facts, "fp32"), run_sha256=run_sha256)
     result.key, result.value = KEY, card.to_json()

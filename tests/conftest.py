@@ -102,7 +102,9 @@ def _is_quick(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+def pytest_runtest_protocol(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> bool | None:
     """Repeat a timing test that failed while the machine stalled."""
     if item.get_closest_marker("timed") is None:
         return None
@@ -143,7 +145,9 @@ def _no_settings_of_this_machine(
     for name in list(os.environ):
         if name.startswith("GLEANSET_") and name != "GLEANSET_VENV":
             monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings"))
+    monkeypatch.setenv(
+        "XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-settings")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -168,14 +172,20 @@ def _damaged_catalogues() -> set[Path]:
 
 @pytest.fixture(autouse=True)
 def _every_dataset_is_sound(
-    request: pytest.FixtureRequest, _opened_catalogues: set[Path], _damaged_catalogues: set[Path]
+    request: pytest.FixtureRequest,
+    _opened_catalogues: set[Path],
+    _damaged_catalogues: set[Path],
 ) -> Iterator[None]:
     """Check that the datasets a test made or opened are consistent.
 
     Tests that damage one on purpose are marked: `@pytest.mark.damages("how and why")`.
     """
     # Requested first, so that datasets still exist after all other fixtures.
-    own = request.getfixturevalue("tmp_path") if "tmp_path" in request.fixturenames else None
+    own = (
+        request.getfixturevalue("tmp_path")
+        if "tmp_path" in request.fixturenames
+        else None
+    )
     _opened_catalogues.clear()
     yield
     # A copy, because a thread of a window may open a catalogue now.
@@ -184,7 +194,9 @@ def _every_dataset_is_sound(
     if request.node.get_closest_marker("damages") is not None:
         _damaged_catalogues |= catalogues
     result = [
-        line for path in sorted(catalogues - _damaged_catalogues) for line in complaints(path)
+        line
+        for path in sorted(catalogues - _damaged_catalogues)
+        for line in complaints(path)
     ]
     assert not result, "\n".join(result)
 

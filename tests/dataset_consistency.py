@@ -19,7 +19,9 @@ def catalogues_below(folder: Path) -> Iterator[Path]:
     for place, inner, files in os.walk(folder):
         if CATALOGUE in files:
             yield Path(place) / CATALOGUE
-            inner[:] = [name for name in inner if name not in ("images", "crops", "cache")]
+            inner[:] = [
+                name for name in inner if name not in ("images", "crops", "cache")
+            ]
 
 
 def complaints(catalogue: Path) -> list[str]:

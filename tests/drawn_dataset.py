@@ -29,7 +29,9 @@ def patterns(counts: tuple[int, ...], seed: int, channels: int = 3) -> Arrays:
 
 def none(channels: int = 3) -> Arrays:
     """Return a split without images."""
-    return Arrays(np.zeros((0, channels, SIDE, SIDE), np.uint8), np.zeros(0, np.int64), ())
+    return Arrays(
+        np.zeros((0, channels, SIDE, SIDE), np.uint8), np.zeros(0, np.int64), ()
+    )
 
 
 def _picture(kind: int, random: np.random.Generator) -> np.ndarray:
@@ -49,12 +51,16 @@ PARTS = ("train",) * 6 + ("val", "test") * 2
 EIGHT_TO_ONE = ("train",) * 8 + ("val", "test")
 
 
-def put_whole(dataset: Dataset, picture: Image.Image, name: str, post: str | None = None) -> str:
+def put_whole(
+    dataset: Dataset, picture: Image.Image, name: str, post: str | None = None
+) -> str:
     """Add an image as one sample and return the sample's key.
 
     Each gets its own perceptual hash, since patterns look alike: only a `post` groups them.
     """
-    return store(dataset, encode(picture, "PNG"), Origin("folder", name, post=post), alone=True)
+    return store(
+        dataset, encode(picture, "PNG"), Origin("folder", name, post=post), alone=True
+    )
 
 
 def fill(

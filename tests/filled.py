@@ -60,5 +60,9 @@ def _make_wary(folder: Path, pictures: list[Path]) -> None:
     save_decision_rule(folder, rule)
     scale = fit_feature_scale(load(folder).embed(pictures))
     write_run_json(folder, SCALE_FILE, scale)
-    similarities = [answer.similarity or 0.0 for answer in load(folder).predict_images(pictures)]
-    save_decision_rule(folder, rule.but(unfamiliar_below=float(np.quantile(similarities, 0.05))))
+    similarities = [
+        answer.similarity or 0.0 for answer in load(folder).predict_images(pictures)
+    ]
+    save_decision_rule(
+        folder, rule.but(unfamiliar_below=float(np.quantile(similarities, 0.05)))
+    )

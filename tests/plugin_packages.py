@@ -21,7 +21,9 @@ class PluginPackages:
         self.folder = folder
         folder.mkdir()
 
-    def add(self, name: str, entries: str, module: str = "", version: str = "1.0") -> str:
+    def add(
+        self, name: str, entries: str, module: str = "", version: str = "1.0"
+    ) -> str:
         """Install a package of one module with entry points; return its name."""
         called = name.replace("-", "_")
         info = self.folder / f"{called}-{version}.dist-info"
@@ -36,12 +38,17 @@ class PluginPackages:
     def add_template(self, kind: str) -> str:
         """Install a template of the docs; return its plugin's name."""
         folder = TEMPLATES / kind
-        about = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        about = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))[
+            "project"
+        ]
         [(group, entries_by_name)] = about["entry-points"].items()
         [(name, place)] = entries_by_name.items()
         module = (folder / f"{place.partition(':')[0]}.py").read_text(encoding="utf-8")
         entries = f"[{group}]\n{name} = {place}\n"
-        assert self.add(about["name"], entries, module, about["version"]) == place.partition(":")[0]
+        assert (
+            self.add(about["name"], entries, module, about["version"])
+            == place.partition(":")[0]
+        )
         return str(name)
 
 
@@ -53,7 +60,9 @@ def forget() -> None:
 
 
 @pytest.fixture
-def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginPackages]:
+def packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PluginPackages]:
     """Yield an empty folder of packages, which are unloaded after the test."""
     packages_folder = PluginPackages(tmp_path / "site-packages")
     monkeypatch.syspath_prepend(str(packages_folder.folder))

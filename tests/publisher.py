@@ -31,7 +31,11 @@ class Publisher(LoopbackServer):
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
         """Return the status, headers and body for a path."""
-        return self.status, {"Location": self.location}, self.data if self.status == 200 else b""
+        return (
+            self.status,
+            {"Location": self.location},
+            self.data if self.status == 200 else b"",
+        )
 
 
 class Hub(Publisher):
@@ -47,7 +51,9 @@ class Hub(Publisher):
     def commit(self, **files: bytes) -> str:
         """Add a commit of files (`face_model` is face/model.onnx) and return its id."""
         name = f"{len(self.commits) + 1:040x}"
-        self.commits[name] = {f"{k.replace('_', '/', 1)}.onnx": x for k, x in files.items()}
+        self.commits[name] = {
+            f"{k.replace('_', '/', 1)}.onnx": x for k, x in files.items()
+        }
         return name
 
     def answer(self, path: str) -> tuple[int, dict[str, str], bytes]:
@@ -56,7 +62,13 @@ class Hub(Publisher):
         commit = next(reversed(self.commits), "") if revision == "main" else revision
         files = self.commits.get(commit, {}) if repository == self.repository else {}
         if name not in files:
-            missing = "Entry" if files else "Revision" if repository == self.repository else "Repo"
+            missing = (
+                "Entry"
+                if files
+                else "Revision"
+                if repository == self.repository
+                else "Repo"
+            )
             return 404, {"X-Error-Code": f"{missing}NotFound"}, b""
         digest = hashlib.sha256(files[name]).hexdigest()
         facts = {"X-Linked-Size": str(len(files[name])), "X-Linked-Etag": f'"{digest}"'}
@@ -69,7 +81,9 @@ class Handler(QuietHandler):
     def do_GET(self) -> None:
         range_header = self.headers.get("Range")
         self.server.range_headers.append(range_header)
-        start = int(range_header.removeprefix("bytes=").rstrip("-")) if range_header else 0
+        start = (
+            int(range_header.removeprefix("bytes=").rstrip("-")) if range_header else 0
+        )
         path, _, query = self.path.partition("?")
         self.server.query = query or self.server.query
         status, headers, data = self.server.answer(path)
@@ -104,7 +118,10 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     from huggingface_hub import constants
 
     server = Hub()
-    for name, value in {"ENDPOINT": server.url, "HUB_CACHE": str(tmp_path / "hub")}.items():
+    for name, value in {
+        "ENDPOINT": server.url,
+        "HUB_CACHE": str(tmp_path / "hub"),
+    }.items():
         monkeypatch.setenv(f"HF_{name}", value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     template = server.url + "/{repo_id}/resolve/{revision}/{filename}"

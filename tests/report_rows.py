@@ -39,7 +39,9 @@ def draw_face(number: int) -> tuple[bytes, Box]:
     return encode(Image.fromarray(pixels), "PNG"), Box(*face_box(scene.figures[0]))
 
 
-def store_report(dataset: Dataset, data: bytes, box: Box, claimed: str, **fields: Any) -> str:
+def store_report(
+    dataset: Dataset, data: bytes, box: Box, claimed: str, **fields: Any
+) -> str:
     """Store a report about an image as the server does; return the image's hash."""
     with dataset.stage("reports-in") as scratch:
         store = open_report_store(dataset.root, scratch)

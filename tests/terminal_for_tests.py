@@ -56,7 +56,12 @@ def run_line_in_terminal(
     termios = pytest.importorskip("termios", reason="needs a pseudo-terminal")
     reading, writing = pty.openpty()
     termios.tcsetwinsize(writing, (TALL, columns))
-    variables = {**os.environ, "PYTHONPATH": python_path(), "TERM": "xterm", **(environment or {})}
+    variables = {
+        **os.environ,
+        "PYTHONPATH": python_path(),
+        "TERM": "xterm",
+        **(environment or {}),
+    }
     for name in ("COLUMNS", "LINES"):
         variables.pop(name, None)
     process = subprocess.Popen(

@@ -21,7 +21,15 @@ PACKAGES: dict[str, set[str]] = {
     "labeler": {"gleanset", "curation"},
     "baseline": {"gleanset", "curation", "facecrop"},
     "webapp": {"gleanset", "curation", "facecrop", "baseline"},
-    "pipeline": {"gleanset", "curation", "harvest", "facecrop", "labeler", "baseline", "webapp"},
+    "pipeline": {
+        "gleanset",
+        "curation",
+        "harvest",
+        "facecrop",
+        "labeler",
+        "baseline",
+        "webapp",
+    },
 }
 
 # Modules that may use a library: by path prefix, or by a word in braces in the module name.
@@ -143,7 +151,8 @@ def test_modules_respect_max_length() -> None:
     long = {
         path.relative_to(ROOT).as_posix(): lines
         for path in modules(ROOT)
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_MODULE_LINES
+        if (lines := len(path.read_text(encoding="utf-8").splitlines()))
+        > MAX_MODULE_LINES
     }
     assert long == {}
 
@@ -155,8 +164,12 @@ def test_product_respects_token_limit() -> None:
 
 def cycle(root: Path) -> list[str]:
     """Return one import cycle, also in functions and under TYPE_CHECKING, or nothing."""
-    names = (".".join(path.relative_to(root).with_suffix("").parts) for path in modules(root))
-    paths = dict(zip((n.removesuffix(".__init__") for n in names), modules(root), strict=True))
+    names = (
+        ".".join(path.relative_to(root).with_suffix("").parts) for path in modules(root)
+    )
+    paths = dict(
+        zip((n.removesuffix(".__init__") for n in names), modules(root), strict=True)
+    )
     graph = {
         name: targets(path, paths.keys()) - {name, *packages_above(name)}
         for name, path in paths.items()

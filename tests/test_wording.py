@@ -101,7 +101,9 @@ def find_banned_words(source: str, exceptions: Set[str] = frozenset()) -> list[s
     return names + texts
 
 
-@pytest.mark.parametrize("pattern", [*(f"{name}/**/*.py" for name in PRODUCT + OTHERS), "*.py"])
+@pytest.mark.parametrize(
+    "pattern", [*(f"{name}/**/*.py" for name in PRODUCT + OTHERS), "*.py"]
+)
 def test_code_contains_no_banned_words(pattern: str) -> None:
     exceptions = EXCEPTIONS if pattern.split("/")[0] in PRODUCT else frozenset[str]()
     findings = []
@@ -123,7 +125,9 @@ def test_names_of_tests_contain_no_banned_words() -> None:
     findings = [
         f"{path.relative_to(ROOT).as_posix()}: {name}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
-        for name in re.findall(r"^ *def (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in re.findall(
+            r"^ *def (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE
+        )
         if TEST_WORDS.search(name)
     ]
     assert findings == []
@@ -133,5 +137,7 @@ def test_pages_contain_no_banned_words() -> None:
     findings = []
     for path in [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]:
         prose = CODE.sub("", path.read_text(encoding="utf-8"))
-        findings += [f"{path.name}: {match[0]}" for match in PAGE_PHRASES.finditer(prose)]
+        findings += [
+            f"{path.name}: {match[0]}" for match in PAGE_PHRASES.finditer(prose)
+        ]
     assert findings == []

@@ -31,7 +31,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # The shell without a window takes half the time of the whole browser.
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 needs_chromium = pytest.mark.skipif(
-    CHROMIUM is None or find_spec("playwright") is None, reason="needs chromium and playwright"
+    CHROMIUM is None or find_spec("playwright") is None,
+    reason="needs chromium and playwright",
 )
 # Set by `bootstrap.py test --all`, for tests that try examples.
 AT_LENGTH = "GLEANSET_TESTS_AT_LENGTH" in os.environ
@@ -96,7 +97,10 @@ def picture(
 
 
 def write_pictures(
-    folder: Path, names: Iterable[str] | int, first: int = 0, size: tuple[int, int] = (64, 48)
+    folder: Path,
+    names: Iterable[str] | int,
+    first: int = 0,
+    size: tuple[int, int] = (64, 48),
 ) -> Path:
     """Write drawn images with seeds from `first`, or as many named after their seeds."""
     if isinstance(names, int):
@@ -104,7 +108,9 @@ def write_pictures(
     for seed, name in enumerate(names, first):
         file = folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(picture(seed, size, "PNG" if file.suffix == ".png" else "JPEG"))
+        file.write_bytes(
+            picture(seed, size, "PNG" if file.suffix == ".png" else "JPEG")
+        )
     return folder
 
 
@@ -131,7 +137,18 @@ def read_files(folder: Path) -> dict[str, bytes]:
 
 def drawn_video(path: Path, source: str, *options: str) -> Path:
     """Write a video from an ffmpeg `lavfi` source; `options` are output options."""
-    line = ["ffmpeg", "-v", "error", "-y", "-f", "lavfi", "-i", source, *options, f"file:{path}"]
+    line = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-y",
+        "-f",
+        "lavfi",
+        "-i",
+        source,
+        *options,
+        f"file:{path}",
+    ]
     subprocess.run(line, check=True, stdin=subprocess.DEVNULL)
     return path
 
@@ -148,7 +165,9 @@ def python_path(*folders: str | Path) -> str:
     return os.pathsep.join(filter(None, places))
 
 
-def start_cli(module: str, *args: str | bytes | Path, **options: Any) -> subprocess.Popen[str]:
+def start_cli(
+    module: str, *args: str | bytes | Path, **options: Any
+) -> subprocess.Popen[str]:
     """Start a command as `run_cli` does; `options` may keep its output, which is dropped."""
     environment = {"PYTHONPATH": python_path(), **options.pop("environment", {})}
     return subprocess.Popen(
@@ -169,11 +188,16 @@ def run_cli(
 ) -> Ran:
     """Run `harvest.cli` or another command; `environment` is added to the current one."""
     line = [*prefix, *command(module, *args)]
-    return run_to_its_end(line, cwd, {"PYTHONPATH": python_path(), **environment}, timeout)
+    return run_to_its_end(
+        line, cwd, {"PYTHONPATH": python_path(), **environment}, timeout
+    )
 
 
 def run_to_its_end(
-    line: list[str | bytes], cwd: Path | None, environment: dict[str, str], timeout: float
+    line: list[str | bytes],
+    cwd: Path | None,
+    environment: dict[str, str],
+    timeout: float,
 ) -> Ran:
     """Run a Python process; on timeout abort it with a traceback."""
     with subprocess.Popen(
@@ -229,7 +253,9 @@ def run_here(
         out.flush()
         err.flush()
     message = (stream.buffer.getvalue() for stream in (out, err))  # type: ignore[attr-defined]
-    return Ran(code, *(text.decode(console, errors="backslashreplace") for text in message))
+    return Ran(
+        code, *(text.decode(console, errors="backslashreplace") for text in message)
+    )
 
 
 class QuietHandler(BaseHTTPRequestHandler):
@@ -283,7 +309,13 @@ def self_signed(folder: Path, *names: str) -> Path:
         pytest.skip("needs the openssl program to make a certificate")
     openssl = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -keyout key.pem"
     subprocess.run(
-        [*openssl.split(), "-out", "cert.pem", "-addext", f"subjectAltName={','.join(names)}"],
+        [
+            *openssl.split(),
+            "-out",
+            "cert.pem",
+            "-addext",
+            f"subjectAltName={','.join(names)}",
+        ],
         cwd=folder,
         check=True,
         capture_output=True,
@@ -311,7 +343,9 @@ def examples(few: int, many: int) -> int:
 def is_running(pid: int) -> bool:
     """Return whether a process has not ended, also one of another parent."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return (
+            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        )
     return False
 
 

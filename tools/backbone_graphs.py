@@ -31,14 +31,20 @@ def build_color_graph() -> ModelProto:
     lab = _add_lab(graph, graph.add("Reshape", INPUT_NAME, int64_array(0, 3, -1)))
     common = graph.add("ReduceMean", lab, int64_array(2), keepdims=1)
     usual = _floats((formula.USUAL_LIGHTNESS, 0, 0))[:, None]
-    tint = graph.add("Mul", graph.add("Sub", common, usual), _floats(formula.SUBTRACTED_SHARE))
+    tint = graph.add(
+        "Mul", graph.add("Sub", common, usual), _floats(formula.SUBTRACTED_SHARE)
+    )
     even = graph.add("Sub", lab, tint)
     tone = _add_soft_bins(graph, even, 0, formula.LIGHTNESS, formula.TONES)
-    red, yellow = (_add_soft_bins(graph, even, n, formula.TINT, formula.TINTS) for n in (1, 2))
+    red, yellow = (
+        _add_soft_bins(graph, even, n, formula.TINT, formula.TINTS) for n in (1, 2)
+    )
     colours = _add_products(graph, tone, _add_products(graph, red, yellow))
     shares = graph.add("MatMul", formula.compute_cell_weights(), colours)
     roots = graph.add("Sqrt", graph.add("Add", shares, _floats(formula.FLOOR)))
-    layouts = graph.add("Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1)
+    layouts = graph.add(
+        "Flatten", graph.add("Sub", roots, _floats(formula.FLOOR**0.5)), axis=1
+    )
     images = image_input(INPUT_NAME, TensorProto.FLOAT, 3, formula.SIDE, formula.SIDE)
     return graph.model(images, {"features": Output(layouts, (formula.WIDTH,))})
 
@@ -55,11 +61,15 @@ def _add_lab(graph: GraphBuilder, rgb: str) -> str:
     linear = graph.add("Where", dark, graph.add("Div", rgb, _floats(12.92)), bent)
     to_xyz = _floats(formula.TO_XYZ) / _floats(formula.WHITE)[:, None]
     xyz = graph.add("MatMul", to_xyz, linear)
-    root = graph.add("Pow", graph.add("Max", xyz, _floats(formula.CUBE)), _floats(1 / 3))
+    root = graph.add(
+        "Pow", graph.add("Max", xyz, _floats(formula.CUBE)), _floats(1 / 3)
+    )
     scaled = graph.add("Mul", xyz, _floats(formula.LINEAR))
     line = graph.add("Add", scaled, _floats(formula.OFFSET))
     light = graph.add("Greater", xyz, _floats(formula.CUBE))
-    differences = graph.add("MatMul", _floats(LAB_ROWS), graph.add("Where", light, root, line))
+    differences = graph.add(
+        "MatMul", _floats(LAB_ROWS), graph.add("Where", light, root, line)
+    )
     scaled = graph.add("Mul", differences, _floats(LAB_FACTORS)[:, None])
     return graph.add("Sub", scaled, _floats((16, 0, 0))[:, None])
 
@@ -76,7 +86,9 @@ def _add_soft_bins(
     differences = graph.add(
         "Sub", graph.add("Unsqueeze", at, int64_array(-1)), _floats(range(count))
     )
-    return graph.add("Relu", graph.add("Sub", _floats(1), graph.add("Abs", differences)))
+    return graph.add(
+        "Relu", graph.add("Sub", _floats(1), graph.add("Abs", differences))
+    )
 
 
 def _add_products(graph: GraphBuilder, first: str, second: str) -> str:
@@ -166,7 +178,9 @@ def build_lite_graph() -> ModelProto:
     graph = GraphBuilder()
     shapes: dict[str, tuple[int, ...]] = {}
     maps = graph.add(
-        "Div", graph.add("Sub", INPUT_NAME, _per_channel([MEAN] * 3)), _per_channel(DEVIATION)
+        "Div",
+        graph.add("Sub", INPUT_NAME, _per_channel([MEAN] * 3)),
+        _per_channel(DEVIATION),
     )
     maps = _add_convolution(graph, maps, FIRST, shapes)
     described: list[str] = []
@@ -198,22 +212,34 @@ def _per_channel(value: float | list[float]) -> Array:
 
 
 def _add_convolution(
-    graph: GraphBuilder, maps: str, layer: Convolution, shapes: dict[str, tuple[int, ...]]
+    graph: GraphBuilder,
+    maps: str,
+    layer: Convolution,
+    shapes: dict[str, tuple[int, ...]],
 ) -> str:
     """Add convolution, batch norm and activation; record the weights' shapes."""
     weight, *norm = f"{layer.name}.weight", *(f"{layer.norm}.{part}" for part in NORM)
-    shapes[weight] = layer.after, layer.before // layer.groups, layer.kernel, layer.kernel
+    shapes[weight] = (
+        layer.after,
+        layer.before // layer.groups,
+        layer.kernel,
+        layer.kernel,
+    )
     shapes |= dict.fromkeys(norm, (layer.after,))
     # TensorFlow pads uneven sides at the end.
     sides = {"strides": [layer.stride] * 2, "kernel_shape": [layer.kernel] * 2}
-    maps = graph.add("Conv", maps, weight, group=layer.groups, auto_pad="SAME_UPPER", **sides)
+    maps = graph.add(
+        "Conv", maps, weight, group=layer.groups, auto_pad="SAME_UPPER", **sides
+    )
     maps = graph.add("BatchNormalization", maps, *norm, epsilon=EPSILON)
     return graph.add("Clip", maps, *RELU6_BOUNDS) if layer.active else maps
 
 
 def _add_mean_and_deviation(graph: GraphBuilder, maps: str) -> tuple[str, str]:
     mean = graph.add("ReduceMean", maps, SPATIAL_AXES, keepdims=0)
-    squares = graph.add("ReduceMean", graph.add("Mul", maps, maps), SPATIAL_AXES, keepdims=0)
+    squares = graph.add(
+        "ReduceMean", graph.add("Mul", maps, maps), SPATIAL_AXES, keepdims=0
+    )
     variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))
     stable = graph.add("Add", graph.add("Relu", variance), np.array(TINY, np.float32))
     return mean, graph.add("Sqrt", stable)
@@ -222,7 +248,9 @@ def _add_mean_and_deviation(graph: GraphBuilder, maps: str) -> tuple[str, str]:
 def main() -> None:
     """Write both files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, required=True, help="the folder to write to")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="the folder to write to"
+    )
     folder = parser.parse_args().out
     folder.mkdir(exist_ok=True)
     for name, model in (

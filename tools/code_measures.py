@@ -69,7 +69,9 @@ def measure_package(package: str) -> Measures:
 def measure_module(source: str) -> Measures:
     """Return the measures of a module."""
     tree = ast.parse(source)
-    measures = Measures(tokens=count_tokens(source), packed=len(list(packed_assignments(tree))))
+    measures = Measures(
+        tokens=count_tokens(source), packed=len(list(packed_assignments(tree)))
+    )
     lines = source.splitlines()
     for function in outermost_functions(tree.body):
         _add_function(measures, function, lines)
@@ -103,7 +105,9 @@ def outermost_functions(
 
 
 def _add_function(
-    measures: Measures, function: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]
+    measures: Measures,
+    function: ast.FunctionDef | ast.AsyncFunctionDef,
+    lines: list[str],
 ) -> None:
     body = function.body[1:] if ast.get_docstring(function) else function.body
     if not body:
@@ -111,7 +115,9 @@ def _add_function(
 
     # Comments before the first statement belong to the body, too.
     start = (
-        function.body[0].end_lineno or 0 if len(body) < len(function.body) else body[0].lineno - 1
+        function.body[0].end_lineno or 0
+        if len(body) < len(function.body)
+        else body[0].lineno - 1
     )
     texts = [line.strip() for line in lines[start : function.end_lineno]]
 

@@ -17,7 +17,14 @@ import pipeline.cli
 import webapp.cli
 from gleanset.cli import HELP
 
-GROUPS = (pipeline.cli, harvest.cli, facecrop.cli, labeler.cli, baseline.cli, webapp.cli)
+GROUPS = (
+    pipeline.cli,
+    harvest.cli,
+    facecrop.cli,
+    labeler.cli,
+    baseline.cli,
+    webapp.cli,
+)
 COMMON_OPTIONS = ("-j,", "-q,", "--progress ", "-v,", "-h,")
 """Options of all commands, described in the introduction of the page."""
 SHORTENED_OPTIONS = {
@@ -39,12 +46,16 @@ def render_reference(page: str) -> str:
     return "\n".join(parts)
 
 
-def _render_commands(group: click.Group, parent: click.Context | None = None) -> Iterator[str]:
+def _render_commands(
+    group: click.Group, parent: click.Context | None = None
+) -> Iterator[str]:
     with click.Context(group, parent, info_name=group.name, **HELP) as group_context:
         for name, command in sorted(group.commands.items()):
             if command.hidden:
                 continue
-            with click.Context(command, parent=group_context, info_name=name) as context:
+            with click.Context(
+                command, parent=group_context, info_name=name
+            ) as context:
                 yield "\n\n".join(_render_sections(command, context)) + "\n"
             if isinstance(command, click.Group):
                 yield from _render_commands(command, group_context)
@@ -54,12 +65,24 @@ def _render_sections(command: click.Command, context: click.Context) -> Iterator
     path = context.command_path
     yield f"### {path}"
     yield f"`{' '.join([path, *command.collect_usage_pieces(context)])}`"
-    yield from map(_render_paragraph, inspect.cleandoc(command.help or "").split("\n\n"))
-    records = (parameter.get_help_record(context) for parameter in command.get_params(context))
-    options = [record for record in records if record and record[1] and _is_own(record[0])]
-    lines = [_render_option(*record) for record in options if record[0] not in SHORTENED_OPTIONS]
+    yield from map(
+        _render_paragraph, inspect.cleandoc(command.help or "").split("\n\n")
+    )
+    records = (
+        parameter.get_help_record(context) for parameter in command.get_params(context)
+    )
+    options = [
+        record for record in records if record and record[1] and _is_own(record[0])
+    ]
+    lines = [
+        _render_option(*record)
+        for record in options
+        if record[0] not in SHORTENED_OPTIONS
+    ]
     if frequent := [
-        f"`{SHORTENED_OPTIONS[names]}`" for names, _ in options if names in SHORTENED_OPTIONS
+        f"`{SHORTENED_OPTIONS[names]}`"
+        for names, _ in options
+        if names in SHORTENED_OPTIONS
     ]:
         lines.insert(0, f"- {', '.join(frequent)}")
     if lines:
@@ -101,4 +124,6 @@ def _escape(text: str) -> str:
 
 if __name__ == "__main__":
     file = Path(sys.argv[1])
-    file.write_text(render_reference(file.read_text(encoding="utf-8")), encoding="utf-8")
+    file.write_text(
+        render_reference(file.read_text(encoding="utf-8")), encoding="utf-8"
+    )

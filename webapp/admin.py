@@ -17,7 +17,13 @@ from curation import web_reports
 from gleanset import Dataset
 from gleanset.db.faces import are_whole_images
 from gleanset.db.maintenance import Maintenance
-from gleanset.db.reports import PENDING, Report, Reports, SimilarImage, list_spooled_reports
+from gleanset.db.reports import (
+    PENDING,
+    Report,
+    Reports,
+    SimilarImage,
+    list_spooled_reports,
+)
 from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
@@ -65,7 +71,10 @@ def admin_only(
 
 async def admin_page(request: Request) -> Response:
     """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
-    settings, token = service_of(request).settings, request.query_params.get("token", "")
+    settings, token = (
+        service_of(request).settings,
+        request.query_params.get("token", ""),
+    )
     if not settings.is_admin(token):
         return await PAGE_FILES.get_response("admin.html", request.scope)
     cookies = {COOKIE: settings.token} if settings.token else {}
@@ -84,29 +93,46 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     with open_for_writing(spool.root) as dataset:
         table = Reports(dataset.db)
         settled = query.get("settled") == "true"
-        number = parse_json(query.get("after", "0"), RowNumber, "number", "reload the page")
+        number = parse_json(
+            query.get("after", "0"), RowNumber, "number", "reload the page"
+        )
         start = query.get("kind", ""), query.get("claimed", ""), number
         pending = [] if settled else table.list_pending(start, REPORTS_PER_PAGE)
-        listed = table.list_settled(REPORTS_PER_PAGE) if settled else _with_rivals(dataset, pending)
+        listed = (
+            table.list_settled(REPORTS_PER_PAGE)
+            if settled
+            else _with_rivals(dataset, pending)
+        )
         claim = pending[-1].claim if pending else None
-        last = claim and {"kind": claim.kind, "claimed": claim.claimed, "after": pending[-1].id}
+        last = claim and {
+            "kind": claim.kind,
+            "claimed": claim.claimed,
+            "after": pending[-1].id,
+        }
         copies = web_reports.find_copies(dataset, [report for _, report in listed])
-        misfits = web_reports.find_misfits(dataset, [report for _, report in listed if not settled])
+        misfits = web_reports.find_misfits(
+            dataset, [report for _, report in listed if not settled]
+        )
         claims = (report.claim for _, report in listed)
-        names = {name for claim in claims for name in (claim.claimed, claim.answer) if name}
+        names = {
+            name for claim in claims for name in (claim.claimed, claim.answer) if name
+        }
         names.discard(web_reports.NOT_A_FACE)
         result = {
             "waiting": table.count(),
             "decided": table.count(None) - table.count(),
             "spooled": len(list_spooled_reports(spool.root)),
             "reports": [
-                _report_json(dataset, step, report, copies) | {"misfit": report.id in misfits}
+                _report_json(dataset, step, report, copies)
+                | {"misfit": report.id in misfits}
                 for step, report in listed
             ],
             "last": last,
             "known": {name: _typical_faces(dataset, name) for name in names},
             "classes": dataset.classes.list_names(),
-            "named": web_reports.find_class(dataset, query["name"]) if query.get("name") else "",
+            "named": web_reports.find_class(dataset, query["name"])
+            if query.get("name")
+            else "",
             "has_whole_images": are_whole_images(dataset.db),
             "option": dataset.option,
         }
@@ -116,12 +142,17 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
 @admin_only
 def report_image(service: Service, request: Request, _: bytes) -> Response:
     """Return the image of a report, or as `part` "face" its face with padding."""
-    number = parse_json(request.path_params["number"], RowNumber, "number", "reload the page")
+    number = parse_json(
+        request.path_params["number"], RowNumber, "number", "reload the page"
+    )
     with open_for_writing(service.require_spool().root) as dataset:
         if (report := Reports(dataset.db).get(number)) is None:
             raise RefusedRequest(404, "no such report", str(number), "reload the page")
         if request.path_params["part"] != "face":
-            data, kind = web_reports.read_report_image(dataset, report), report.claim.format
+            data, kind = (
+                web_reports.read_report_image(dataset, report),
+                report.claim.format,
+            )
             return Response(data, media_type=Image.MIME[kind])
         face = web_reports.crop_report_face(dataset, report, FACE_SIZE)
         return Response(encode_jpeg(face), media_type="image/jpeg")
@@ -134,9 +165,13 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
     with open_for_writing(service.require_spool().root) as dataset:
         table = Reports(dataset.db)
         settled = web_reports.SettledReports(decision.undo, 0)
-        is_one = bool(decision.accept) + bool(decision.refuse) + bool(decision.undo) == 1
+        is_one = (
+            bool(decision.accept) + bool(decision.refuse) + bool(decision.undo) == 1
+        )
         if not is_one or (decision.undo and not table.list_in_step(decision.undo)):
-            raise UsageError("not a decision", "accept or refuse reports, or undo a step of these")
+            raise UsageError(
+                "not a decision", "accept or refuse reports, or undo a step of these"
+            )
         if decision.accept:
             _check_classes(dataset, decision)
             settled = web_reports.accept_reports(dataset, decision.accept)
@@ -145,29 +180,44 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
         else:
             web_reports.undo_decision(dataset, decision.undo)
         result = {"step": settled.step, "reports": table.list_in_step(settled.step)}
-        return json_response(result | {"classes": {**settled.classes}, "created": settled.created})
+        return json_response(
+            result | {"classes": {**settled.classes}, "created": settled.created}
+        )
 
 
 def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
     """Refuse to create a class unless the page has shown that it is new: it may be deleted."""
     others = *web_reports.NO_CLASS, *decision.create
     for report in Reports(dataset.db).get_pending(decision.accept):
-        name = web_reports.get_accepted_class(dataset, report, decision.accept[report.id])
+        name = web_reports.get_accepted_class(
+            dataset, report, decision.accept[report.id]
+        )
         if name not in (*others, *dataset.classes.list_names()):
-            raise RefusedRequest(409, "no such class", name, "create it, or choose another one")
+            raise RefusedRequest(
+                409, "no such class", name, "create it, or choose another one"
+            )
 
 
-def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[tuple[int, Report]]:
+def _with_rivals(
+    dataset: Dataset, pending: Sequence[Report]
+) -> list[tuple[int, Report]]:
     numbers = dict[int, None]()
     for report in pending:
         rivals = web_reports.find_rivals(dataset, report)
-        others = [rival.report for rival in rivals if rival.report and rival.status == PENDING]
+        others = [
+            rival.report for rival in rivals if rival.report and rival.status == PENDING
+        ]
         numbers |= dict.fromkeys([report.id, *others])
-    return [(0, report) for report in filter(None, map(Reports(dataset.db).get, numbers))]
+    return [
+        (0, report) for report in filter(None, map(Reports(dataset.db).get, numbers))
+    ]
 
 
 def _report_json(
-    dataset: Dataset, step: int, report: Report, copies: Mapping[int, Sequence[SimilarImage]]
+    dataset: Dataset,
+    step: int,
+    report: Report,
+    copies: Mapping[int, Sequence[SimilarImage]],
 ) -> dict[str, Any]:
     hashes = [copy.sha256 for copy in copies[report.id]]
     return {
@@ -180,13 +230,17 @@ def _report_json(
         "class": web_reports.get_claimed_class(dataset, report),
         "in_dataset": bool(dataset.images.get_id(report.claim.sha256)),
         "in_test": web_reports.is_in_test(dataset, report.claim.sha256),
-        "copy_in_test": any(web_reports.is_in_test(dataset, sha256) for sha256 in hashes),
+        "copy_in_test": any(
+            web_reports.is_in_test(dataset, sha256) for sha256 in hashes
+        ),
         "rivals": web_reports.find_rivals(dataset, report),
         "copies": _copies_json(dataset, copies[report.id]),
     }
 
 
-def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[str, Any]]:
+def _copies_json(
+    dataset: Dataset, copies: Sequence[SimilarImage]
+) -> list[dict[str, Any]]:
     thumbnails = Thumbnails(dataset, with_reports=True)
     result: list[dict[str, Any]] = []
     for number, copy in enumerate(copies):
@@ -194,16 +248,23 @@ def _copies_json(dataset: Dataset, copies: Sequence[SimilarImage]) -> list[dict[
         preview = thumbnails.of_image(image) if image else None
         keys = Maintenance(dataset.db).list_sample_keys(copy.sha256)
         kept = map(dataset.samples.get, map(dataset.samples.find_kept_copy, keys))
-        classes = sorted({s.label for s in kept if s and s.label and s.status == "labelled"})
+        classes = sorted(
+            {s.label for s in kept if s and s.label and s.status == "labelled"}
+        )
         facts = {"src": preview.src if preview else None, "classes": classes}
         result.append(copy._asdict() | facts)
     return result
 
 
 def _typical_faces(dataset: Dataset, name: str) -> list[str]:
-    queue, row = SortingQueue(dataset.db), dataset.classes.get_id(dataset.classes.resolve(name))
+    queue, row = (
+        SortingQueue(dataset.db),
+        dataset.classes.get_id(dataset.classes.resolve(name)),
+    )
     # Faces of reports are only shown where a class has no others: they may be what is wrong.
-    rows = queue.list_typical(row or 0, MAX_TYPICAL_FACES) or queue.get_portraits(row or 0)
+    rows = queue.list_typical(row or 0, MAX_TYPICAL_FACES) or queue.get_portraits(
+        row or 0
+    )
     keys = SampleTiles(dataset.db).get_keys(rows)
     samples = filter(None, map(dataset.samples.get, keys))
     thumbnails = map(Thumbnails(dataset, with_reports=True).of_sample, samples)

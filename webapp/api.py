@@ -35,12 +35,16 @@ async def faces(request: Request) -> Response:
 async def jpeg(request: Request) -> Response:
     """Convert an image that browsers cannot show, such as HEIC or TIFF."""
     upload, _ = await read_file(request, service_of(request).settings.limits)
-    return Response(await _compute(request, JPEGS, upload, [upload]), media_type="image/jpeg")
+    return Response(
+        await _compute(request, JPEGS, upload, [upload]), media_type="image/jpeg"
+    )
 
 
 async def _compute_json(request: Request, computation: str) -> Response:
     uploads = await read_images(request, service_of(request).settings.limits)
-    return Response(await _compute(request, computation, uploads, uploads), media_type=JSON)
+    return Response(
+        await _compute(request, computation, uploads, uploads), media_type=JSON
+    )
 
 
 async def _compute(
@@ -123,7 +127,9 @@ def _downloadable_facts(request: Request) -> ServedFacts:
     service = service_of(request)
     if not service.settings.on_device:
         hint = "send images to /api/v1/predict"
-        raise RefusedRequest(403, "not on devices", "the model cannot be downloaded", hint)
+        raise RefusedRequest(
+            403, "not on devices", "the model cannot be downloaded", hint
+        )
     return service.facts
 
 
@@ -146,5 +152,8 @@ SENT = {"faces": faces, "jpeg": jpeg, "predict": predict, "reports": report}
 ROUTES = [
     Route(METRICS, metrics_text),
     *(Route(f"/api/v1/{name}", endpoint) for name, endpoint in READ.items()),
-    *(Route(f"/api/v1/{name}", endpoint, methods=["POST"]) for name, endpoint in SENT.items()),
+    *(
+        Route(f"/api/v1/{name}", endpoint, methods=["POST"])
+        for name, endpoint in SENT.items()
+    ),
 ]

@@ -29,12 +29,19 @@ SPOOL_INTERVAL_SECONDS = 1.0
 
 def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
     """Create the application for a model and its settings."""
-    rate, metrics = RateLimit(settings.limits.per_minute), Metrics(route.path for route in ROUTES)
+    rate, metrics = (
+        RateLimit(settings.limits.per_minute),
+        Metrics(route.path for route in ROUTES),
+    )
     queue = ComputeQueue(settings, facts, rate)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        spool = ReportSpool(Path(settings.dataset), settings.limits) if settings.dataset else None
+        spool = (
+            ReportSpool(Path(settings.dataset), settings.limits)
+            if settings.dataset
+            else None
+        )
         cached = CachedResult(CARD, queue), CachedResult(PORTRAITS, queue)
         app.state.service = Service(settings, facts, queue, spool, *cached, metrics)
         try:
@@ -63,7 +70,10 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
     middleware.append(Middleware(Guard, settings, facts.version, rate, queue, metrics))
     handlers = {HTTPException: _http_error}
     app = Starlette(
-        routes=routes, middleware=middleware, exception_handlers=handlers, lifespan=lifespan
+        routes=routes,
+        middleware=middleware,
+        exception_handlers=handlers,
+        lifespan=lifespan,
     )
     # Not mounted: a mount would match every address, and turn 405 into 404.
     app.router.default = PAGE_FILES

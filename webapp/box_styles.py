@@ -56,7 +56,11 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
         candidates = [(face, True, _MIN_SCORE) for face in faces]
         for face in build_detector(BROWSER).detect(pixels):
             box = clip_box(_styled(face.box, style), width, height) or face.box
-            same = (i for i, (other, _, _) in enumerate(candidates) if is_same_face(box, other.box))
+            same = (
+                i
+                for i, (other, _, _) in enumerate(candidates)
+                if is_same_face(box, other.box)
+            )
             if (index := next(same, None)) is None:
                 candidates.append((replace(face, box=box), False, face.score))
             else:
@@ -73,7 +77,12 @@ def detect_with_both(detector: Detector, pixels: Pixels) -> list[Face]:
 def _probability(is_own: bool, score: float) -> float:
     """Return the probability of a face; `own`: the model's detector found it, too."""
     odds = [math.log(part / (1 - part)) for part in (min(score, 0.999), _MIN_SCORE)]
-    return 1 / (1 + math.exp(-(_BIAS + _OWN_WEIGHT * is_own + _SCORE_WEIGHT * (odds[0] - odds[1]))))
+    return 1 / (
+        1
+        + math.exp(
+            -(_BIAS + _OWN_WEIGHT * is_own + _SCORE_WEIGHT * (odds[0] - odds[1]))
+        )
+    )
 
 
 def _styled(box: Box, style: BoxStyle) -> Box:

@@ -24,7 +24,9 @@ from webapp.settings import RequestLimits
 if TYPE_CHECKING:
     from webapp.static_export import StaticPage
 
-commands = create_program("webapp", "Serve a trained model as a web page and a REST API.")
+commands = create_program(
+    "webapp", "Serve a trained model as a web page and a REST API."
+)
 
 
 @commands.command(cls=Command, epilog="Example: webapp serve -d my-dataset --port 8080")
@@ -61,9 +63,15 @@ def export(job: CommandJob, request: StaticPageRequest) -> StaticPage:
 
 def need_web() -> None:
     """Raise `MissingComponent` if packages for serving are missing."""
-    missing = [name for name in ("starlette", "uvicorn", "httptools") if find_spec(name) is None]
+    missing = [
+        name
+        for name in ("starlette", "uvicorn", "httptools")
+        if find_spec(name) is None
+    ]
     if missing:
-        raise MissingComponent(f"not installed: {', '.join(missing)}", install_command("web"))
+        raise MissingComponent(
+            f"not installed: {', '.join(missing)}", install_command("web")
+        )
 
 
 ALL = "all"
@@ -76,12 +84,18 @@ def checked_numbers(
     """Check the numbers of reports, or `all`. Raises `UsageError`."""
     for text in numbers:
         if text != ALL and not (text.isascii() and text.isdecimal()):
-            raise UsageError(f"not the number of a report: {text!r}", f"use numbers, or {ALL}")
+            raise UsageError(
+                f"not the number of a report: {text!r}", f"use numbers, or {ALL}"
+            )
     return numbers
 
 
 report_numbers = click.argument(
-    "numbers", nargs=-1, required=True, metavar="NUMBER...|all", callback=checked_numbers
+    "numbers",
+    nargs=-1,
+    required=True,
+    metavar="NUMBER...|all",
+    callback=checked_numbers,
 )
 
 
@@ -111,7 +125,9 @@ def list_pending(job: CommandJob) -> PendingReports:
         claims = [report.id for report in pending if report.claim.kind != REMOVAL]
         unclear = find_unclear_reports(dataset, claims)
         _say_none_or_removals(job, pending, dataset.option)
-    reasons = {n: [reason for reason, ids in unclear.items() if n in ids] for n in claims}
+    reasons = {
+        n: [reason for reason, ids in unclear.items() if n in ids] for n in claims
+    }
     lines = [_describe(report, reasons.get(report.id, ())) for report in pending]
     return PendingReports(pending=len(pending), reports=lines)
 
@@ -131,7 +147,9 @@ def _describe(report: Report, reasons: Iterable[str]) -> str:
 def _say_none_or_removals(job: CommandJob, pending: list[Report], option: str) -> None:
     removals = sum(report.claim.kind == REMOVAL for report in pending)
     if removals:
-        job.say(f"pending removals: {removals} (gleanset forget --report NUMBER {option})")
+        job.say(
+            f"pending removals: {removals} (gleanset forget --report NUMBER {option})"
+        )
     if spooled := len(list_spooled_reports(job.root)):
         job.say(f"not listed before another program has finished writing: {spooled}")
 
@@ -152,8 +170,12 @@ class AcceptedReports(AliasedResult, kw_only=True):
 @reports.command("accept", epilog="Example: webapp reports accept 12 13 -d my-dataset")
 @job_options()
 @report_numbers
-@click.option("--class", "name", help='The correct class, "" for none, if the reported is wrong.')
-def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -> AcceptedReports:
+@click.option(
+    "--class", "name", help='The correct class, "" for none, if the reported is wrong.'
+)
+def accept_claims(
+    job: CommandJob, numbers: tuple[str, ...], name: str | None
+) -> AcceptedReports:
     """Import the images of reports with the reported class. `labeler undo` reverts it.
 
     Contradictory reports stay pending until you choose a class (--class) or refuse one; `all`
@@ -169,11 +191,17 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
     with _open(job) as dataset:
         selected = _select(job, dataset, numbers)
         unclear = web_reports.find_unclear_reports(dataset, selected)
-        skipped = set[int]().union(*unclear.values()) if is_all and name is None else set()
+        skipped = (
+            set[int]().union(*unclear.values()) if is_all and name is None else set()
+        )
         names = {n: name for n in selected if n not in skipped}
         web_reports.refuse_similar_names(dataset, names)
-        settled = web_reports.accept_reports(dataset, names, unseen=is_all) if names else None
-        aliases = dataset.classes.explain_aliases([name] if name else [], dataset.option)
+        settled = (
+            web_reports.accept_reports(dataset, names, unseen=is_all) if names else None
+        )
+        aliases = dataset.classes.explain_aliases(
+            [name] if name else [], dataset.option
+        )
     option = dataset.option
     for reason, listed in unclear.items():
         if listed & skipped:
@@ -194,7 +222,9 @@ def accept_claims(job: CommandJob, numbers: tuple[str, ...], name: str | None) -
         result = result.with_facts(aliases)
         result.label = next(iter(settled.classes.values()))
     if settled.created:
-        job.say(f"new classes: {', '.join(settled.created)} (labeler undo takes them back)")
+        job.say(
+            f"new classes: {', '.join(settled.created)} (labeler undo takes them back)"
+        )
     if settled.waiting_for_split:
         job.say(f"not in train, val or test yet: run labeler split {option}")
     return result

@@ -78,7 +78,9 @@ class ComputeProcess:
         own_end, child_end = socket.socketpair()
         with child_end:
             arguments = (child_end, self._settings, os.environ.copy())
-            process = self._context.Process(target=_work_on_tasks, args=arguments, daemon=True)
+            process = self._context.Process(
+                target=_work_on_tasks, args=arguments, daemon=True
+            )
             try:
                 await asyncio.to_thread(process.start)
             except BaseException:

@@ -94,16 +94,23 @@ class ComputeQueue:
 
     def refuse_if_busy(self, client: str) -> None:
         """Raise `RefusedRequest` if too many requests wait, of this client or in all."""
-        own, total = len(self._queues.get(client, ())), sum(map(len, self._queues.values()))
+        own, total = (
+            len(self._queues.get(client, ())),
+            sum(map(len, self._queues.values())),
+        )
         if total >= self._limits.waiting or own >= self._limits.client_waiting:
             raise busy("too many requests in the queue")
 
     def status(self) -> QueueStatus:
         """Return how much waits and runs."""
         ready = sum(p.alive and p not in self._loading for p in self._processes)
-        return QueueStatus(sum(map(len, self._queues.values())), ready, len(self._running))
+        return QueueStatus(
+            sum(map(len, self._queues.values())), ready, len(self._running)
+        )
 
-    async def compute(self, client: str, computation: str, request: Any, size: int) -> Any:
+    async def compute(
+        self, client: str, computation: str, request: Any, size: int
+    ) -> Any:
         """Return the result of a computation for a request with `size` bytes of images.
 
         Cancelling aborts the computation. Raises `RefusedRequest`.
@@ -165,12 +172,16 @@ class ComputeQueue:
         """Take the next client's job; a small one with others of its kind."""
         slow = sum(self._is_slow(batch.jobs[0].client) for batch in self._running)
         slow_lane_is_full = slow >= max(1, len(self._processes) - 1)
-        first = self._take(lambda job: not (slow_lane_is_full and self._is_slow(job.client)))
+        first = self._take(
+            lambda job: not (slow_lane_is_full and self._is_slow(job.client))
+        )
         jobs = [] if first is None else [first]
         if first is not None and first.small:
             kind = first.computation
             while len(jobs) < MAX_BATCH_JOBS and (
-                job := self._take(lambda other: other.small and other.computation == kind)
+                job := self._take(
+                    lambda other: other.small and other.computation == kind
+                )
             ):
                 jobs.append(job)
         return jobs
@@ -193,13 +204,21 @@ class ComputeQueue:
         jobs, seconds = batch.jobs, None
         task = Task(jobs[0].computation, [job.request for job in jobs])
         try:
-            results, seconds = await batch.process.compute(task, self._limits.seconds_computed)
+            results, seconds = await batch.process.compute(
+                task, self._limits.seconds_computed
+            )
         except RefusedRequest as refused:
             self._fail(jobs, refused)
         except TimeoutError:
-            late = RefusedRequest(413, "too much work", "computing took too long", "send less")
+            late = RefusedRequest(
+                413, "too much work", "computing took too long", "send less"
+            )
             self._fail(jobs, late)
-        except (ProcessEnded, OSError, RuntimeError) as error:  # any failure of a library
+        except (
+            ProcessEnded,
+            OSError,
+            RuntimeError,
+        ) as error:  # any failure of a library
             log.warning("a compute process failed: %s", error)
             self._fail(jobs, busy(batch.failure))
         else:
@@ -243,6 +262,10 @@ class ComputeQueue:
                 client: end for client, end in self._slow_until.items() if end > now
             }
             self._restart_dead_processes()
-            long = [batch for batch in self._running if batch.seconds > MIN_TURN_SECONDS]
-            if len(long) == len(self._processes) and not all(map(self._is_slow, self._queues)):
+            long = [
+                batch for batch in self._running if batch.seconds > MIN_TURN_SECONDS
+            ]
+            if len(long) == len(self._processes) and not all(
+                map(self._is_slow, self._queues)
+            ):
                 max(long, key=lambda batch: batch.seconds).abort()

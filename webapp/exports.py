@@ -21,7 +21,10 @@ EXPORT_TIMEOUT_SECONDS = 3600.0
 
 
 def served_file(
-    root: Path, run: str | None, default: str | None = None, progress: Progress = NO_PROGRESS
+    root: Path,
+    run: str | None,
+    default: str | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> Path:
     """Return the ONNX file of `run`, which may itself be one, else of the `default` run.
 
@@ -29,7 +32,11 @@ def served_file(
     """
     if run is not None and run.endswith(".onnx"):
         return Path(run).resolve()
-    folder = runs.find_run_folder(root, run) if run else runs.find_newest_run_folder(root, default)
+    folder = (
+        runs.find_run_folder(root, run)
+        if run
+        else runs.find_newest_run_folder(root, default)
+    )
     return export_if_outdated(folder.resolve(), progress)
 
 
@@ -69,7 +76,9 @@ def _export(folder: Path, out: Path, progress: Progress) -> None:
             f"run where it is installed: baseline export --precision auto {folder} {out}",
         )
     progress.say(f"exporting {folder.name} to ONNX (once, about a minute) ...")
-    [outcome] = run_over(_export_here, [(folder, out)], Processes(1, EXPORT_TIMEOUT_SECONDS))
+    [outcome] = run_over(
+        _export_here, [(folder, out)], Processes(1, EXPORT_TIMEOUT_SECONDS)
+    )
     if outcome.result is None:
         raise InputUnusable(
             f"export of {folder.name} failed: {outcome.detail or outcome.reason}",

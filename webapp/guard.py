@@ -83,7 +83,10 @@ class Guard:
         metrics: Metrics,
     ):
         self._app, self._settings, self._rate, self._queue = app, settings, rate, queue
-        self._headers, self._metrics = [*HEADERS, (MODEL_VERSION, model_version)], metrics
+        self._headers, self._metrics = (
+            [*HEADERS, (MODEL_VERSION, model_version)],
+            metrics,
+        )
         self._bytes_in_flight: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +94,9 @@ class Guard:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         start, answer = time.monotonic(), _GuardedAnswer(send, self._headers)
-        body = _BoundedBody(receive, client_of(scope), self._settings.limits, self._bytes_in_flight)
+        body = _BoundedBody(
+            receive, client_of(scope), self._settings.limits, self._bytes_in_flight
+        )
         try:
             await self._answer(scope, body, answer)
         except RefusedRequest as refused:
@@ -101,7 +106,9 @@ class Guard:
         except Exception:
             if not answer.status:
                 hint = "try another image, or tell the operator of this server"
-                bug = RefusedRequest(500, "our fault", "this is a bug in Gleanset", hint)
+                bug = RefusedRequest(
+                    500, "our fault", "this is a bug in Gleanset", hint
+                )
                 await bug.response()(scope, receive, answer)
             raise
         finally:
@@ -109,12 +116,16 @@ class Guard:
             status = answer.status or CLIENT_DISCONNECTED
             if status == CLIENT_DISCONNECTED:
                 log.debug(
-                    "the client left before the response: %s %r", scope["method"], scope["path"]
+                    "the client left before the response: %s %r",
+                    scope["method"],
+                    scope["path"],
                 )
             self._metrics.record(scope["path"], status, time.monotonic() - start)
         return None
 
-    async def _answer(self, scope: Scope, body: _BoundedBody, answer: _GuardedAnswer) -> None:
+    async def _answer(
+        self, scope: Scope, body: _BoundedBody, answer: _GuardedAnswer
+    ) -> None:
         """Check the request and pass it on. Raises `RefusedRequest`."""
         headers = Headers(scope=scope)
         self._check(scope, headers)
@@ -130,7 +141,9 @@ class Guard:
                 raise  # a bug, not our timeout
             if not body.complete.is_set():  # otherwise the client has disconnected
                 detail = f"limit: {self._settings.limits.seconds:g} s per request"
-                raise RefusedRequest(408, "too slow", detail, "send smaller images") from None
+                raise RefusedRequest(
+                    408, "too slow", detail, "send smaller images"
+                ) from None
 
     def _is_counted(self, scope: Scope, headers: Headers) -> bool:
         path = scope["path"]
@@ -139,14 +152,18 @@ class Guard:
             return "token" in QueryParams(scope["query_string"])
         # A page of reports loads many faces.
         is_admin_api = path.startswith(f"{ADMIN_API}/")
-        return not (is_admin_api and self._settings.is_admin(token_in(headers, ADMIN_COOKIE)))
+        return not (
+            is_admin_api and self._settings.is_admin(token_in(headers, ADMIN_COOKIE))
+        )
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         self._check_host(headers)
         changes = scope["method"] not in ("GET", "HEAD", "OPTIONS")
         if changes:
             self._check_origin(headers)
-        if self._is_counted(scope, headers):  # before the token, so that guessing is limited
+        if self._is_counted(
+            scope, headers
+        ):  # before the token, so that guessing is limited
             self._check_rate(scope)
         if not _is_guarded(scope["path"]):
             return
@@ -163,7 +180,9 @@ class Guard:
         """Refuse other host names, against DNS rebinding."""
         host = _host_in(f"//{headers.get('host', '')}")
         if host is None:
-            raise RefusedRequest(400, "wrong host", "not a host name", "correct the header Host")
+            raise RefusedRequest(
+                400, "wrong host", "not a host name", "correct the header Host"
+            )
         if self._settings.hosts and host not in self._settings.hosts:
             hint = "start it with --host-name NAME"
             raise RefusedRequest(421, "wrong host", "not a name of this server", hint)
@@ -175,7 +194,9 @@ class Guard:
             return
         if origin.partition("://")[2] != headers.get("host"):
             hint = "start the server with --allow-origin ORIGIN"
-            raise RefusedRequest(403, "another site", "sent by a page of another site", hint)
+            raise RefusedRequest(
+                403, "another site", "sent by a page of another site", hint
+            )
 
     def _check_token(self, headers: Headers) -> None:
         token = token_in(headers, COOKIE)
@@ -218,7 +239,11 @@ class _BoundedBody:
     """
 
     def __init__(
-        self, receive: Receive, client: str, limits: RequestLimits, in_flight: Counter[str]
+        self,
+        receive: Receive,
+        client: str,
+        limits: RequestLimits,
+        in_flight: Counter[str],
     ):
         self._receive, self._limits = receive, limits
         self._client, self._in_flight, self._bytes = client, in_flight, 0

@@ -37,11 +37,15 @@ def shown_classes(classes: Sequence[str], web: WebSettings) -> tuple[str, ...]:
     return tuple(name for name in classes if not web.classes or name in web.classes)
 
 
-def _hide_others(answer: ImagePrediction, classes: Sequence[str], top: int) -> ImagePrediction:
+def _hide_others(
+    answer: ImagePrediction, classes: Sequence[str], top: int
+) -> ImagePrediction:
     return replace(
         answer,
         best=answer.best if answer.best in classes else None,
-        predictions=tuple(score for score in answer.predictions if score.label in classes)[:top],
+        predictions=tuple(
+            score for score in answer.predictions if score.label in classes
+        )[:top],
         nearest=tuple(sample for sample in answer.nearest if sample.label in classes),
     )
 
@@ -138,18 +142,24 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     # One thread: the compute processes already use all cores.
     engine = OnnxEngine(content, threads=1, source=file)
     if web.unknown_below is not None:
-        rule = msgspec.structs.replace(engine.facts.rule, unknown_below=web.unknown_below)
+        rule = msgspec.structs.replace(
+            engine.facts.rule, unknown_below=web.unknown_below
+        )
         engine.facts = engine.facts._replace(rule=rule)
     # One image at a time: on one thread faster than a batch, with half the memory.
     model = Model(engine, file, settings.detector, batch_size=1)
     # Loaded now, so that errors appear at once and the first request does not wait.
     model.cropping  # noqa: B018
     classes = shown_classes(model.classes, web)
-    return LoadedModel(model.facts.run, model, file, content, hash_file(content), classes)
+    return LoadedModel(
+        model.facts.run, model, file, content, hash_file(content), classes
+    )
 
 
 def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> ServedFacts:
     """Return the facts for the HTTP process."""
     page, device = page_facts(settings, loaded), facts_for_device(loaded)
     file, finder = str(loaded.content), str(MODEL)
-    return ServedFacts(loaded.run, loaded.version, file, loaded.of_faces, finder, page, device)
+    return ServedFacts(
+        loaded.run, loaded.version, file, loaded.of_faces, finder, page, device
+    )

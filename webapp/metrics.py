@@ -35,7 +35,9 @@ class Metrics:
         """Count a response."""
         endpoint = path if path in self._durations else OTHER
         self._statuses[endpoint, status] += 1
-        self._durations[endpoint][sum(seconds > limit for limit in MAX_SECONDS[:-1])] += 1
+        self._durations[endpoint][
+            sum(seconds > limit for limit in MAX_SECONDS[:-1])
+        ] += 1
         self._seconds[endpoint] += seconds
 
     def lines(self, model_version: str, queue: QueueStatus) -> Iterator[str]:

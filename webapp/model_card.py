@@ -62,7 +62,10 @@ def _classes(names: tuple[str, ...], metrics: RunMetrics | None) -> list[JsonDic
         split: {score.name: score.support for score in figures.classes}
         for split, figures in (metrics.splits.items() if metrics else ())
     }
-    return [{"name": name, **{s: support.get(s, {}).get(name) for s in SPLITS}} for name in names]
+    return [
+        {"name": name, **{s: support.get(s, {}).get(name) for s in SPLITS}}
+        for name in names
+    ]
 
 
 def _measured(metrics: RunMetrics | None) -> JsonDict | None:
@@ -113,9 +116,14 @@ def _figures(figures: SplitMetrics) -> JsonDict:
 def _history(folder: Path | None) -> JsonDict:
     run = origins = None
     if folder and (root := find_run_dataset(folder)):
-        with suppress(GleansetError, OSError, msgspec.MsgspecError), Dataset.open(root) as dataset:
+        with (
+            suppress(GleansetError, OSError, msgspec.MsgspecError),
+            Dataset.open(root) as dataset,
+        ):
             run = dataset.runs.get(folder.name)
-            keys = msgspec.json.decode((folder / TRAINED_ON).read_bytes(), type=list[str])
+            keys = msgspec.json.decode(
+                (folder / TRAINED_ON).read_bytes(), type=list[str]
+            )
             origins = Statistics(dataset.db).get_provenance(keys)
     return {
         "preset": run.settings.get("preset") if run else None,

@@ -42,7 +42,14 @@ def fetch_parts() -> bool:
     with TemporaryDirectory(prefix="gleanset-npm-") as folder:
         for name in ("package.json", LOCK):
             shutil.copy(FOLDER / name, folder)
-        line = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        line = [
+            npm,
+            "ci",
+            "--ignore-scripts",
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+        ]
         subprocess.run(line, cwd=folder, check=True)  # noqa: S603 - the npm of this machine
         shutil.rmtree(VENDOR, ignore_errors=True)
         for part in PARTS:

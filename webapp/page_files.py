@@ -36,9 +36,13 @@ class PageFiles(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """Return a file, gzipped if possible."""
         is_accepted = "gzip" in Headers(scope=scope).get("accept-encoding", "")
-        gzipped = f"{path}.gz" if is_accepted and self.lookup_path(f"{path}.gz")[1] else None
+        gzipped = (
+            f"{path}.gz" if is_accepted and self.lookup_path(f"{path}.gz")[1] else None
+        )
         response = await super().get_response(gzipped or path, scope)
-        response.headers.update({"cache-control": "no-cache", "vary": "accept-encoding"})
+        response.headers.update(
+            {"cache-control": "no-cache", "vary": "accept-encoding"}
+        )
         if gzipped:
             response.headers["content-encoding"] = "gzip"
         return response
@@ -68,7 +72,9 @@ async def _front(request: Request) -> Response:
     return redirect_with_cookies(request, "./", {COOKIE: token})
 
 
-def redirect_with_cookies(request: Request, page: str, cookies: Mapping[str, str]) -> Response:
+def redirect_with_cookies(
+    request: Request, page: str, cookies: Mapping[str, str]
+) -> Response:
     """Redirect to a page and set cookies for this server only."""
     response = RedirectResponse(page, 303)
     secure = request.url.scheme == "https"
@@ -81,7 +87,9 @@ def redirect_with_cookies(request: Request, page: str, cookies: Mapping[str, str
 
 def manifest_for(settings: ServeSettings, *, of_faces: bool) -> bytes:
     """Return the web app manifest, with the title of the page."""
-    manifest = msgspec.json.decode((PAGE / MANIFEST).read_bytes(), type=dict[str, object])
+    manifest = msgspec.json.decode(
+        (PAGE / MANIFEST).read_bytes(), type=dict[str, object]
+    )
     title = settings.web.title or ("Who is this?" if of_faces else "What is this?")
     return msgspec.json.encode(manifest | {"name": title, "short_name": title})
 

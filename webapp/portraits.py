@@ -35,10 +35,13 @@ def portraits(loaded: LoadedModel, _: None, settings: ServeSettings) -> dict[str
             samples = [
                 sample
                 for sample in dataset.samples.iter_in_splits()
-                if sample.label in loaded.visible_classes and sample.image not in private
+                if sample.label in loaded.visible_classes
+                and sample.image not in private
             ]
             samples.sort(key=partial(_rank, _correctly_predicted(loaded.file.parent)))
-            faces = {name: _face(dataset, samples, name) for name in loaded.visible_classes}
+            faces = {
+                name: _face(dataset, samples, name) for name in loaded.visible_classes
+            }
             available = {name: face for name, face in faces.items() if face is not None}
             return {"faces": available, "example": _example(dataset, samples)}
     except GleansetError:

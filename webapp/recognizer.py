@@ -39,14 +39,22 @@ class _ProcessedImage(NamedTuple):
         if self.error is not None:
             error = {"reason": self.error.reason, "detail": self.error.detail}
             return {"name": self.name, "error": error}
-        return {"name": self.name, "width": self.width, "height": self.height, name: list(parts)}
+        return {
+            "name": self.name,
+            "width": self.width,
+            "height": self.height,
+            name: list(parts),
+        }
 
 
 def predict(
     loaded: LoadedModel, requests: Sequence[Sequence[Upload]], settings: ServeSettings
 ) -> list[bytes]:
     """Predict for images; return the JSON of `POST /api/v1/predict`."""
-    return [ENCODE(response) for response in predict_values(loaded, requests, settings.limits)]
+    return [
+        ENCODE(response)
+        for response in predict_values(loaded, requests, settings.limits)
+    ]
 
 
 def _crop_all(
@@ -84,7 +92,9 @@ def _process(
             parts = search(image, upload)
             yield _ProcessedImage(upload.name, image.width, image.height, parts)
         except MemoryError:
-            yield _ProcessedImage(upload.name, error=Unreadable("too large", "not enough memory"))
+            yield _ProcessedImage(
+                upload.name, error=Unreadable("too large", "not enough memory")
+            )
         except Unreadable as refused:
             yield _ProcessedImage(upload.name, error=refused)
 
@@ -103,8 +113,12 @@ def predict_values(
 ) -> list[JsonDict]:
     """Return the responses of `predict` as values."""
     processed = [_crop_all(loaded, uploads, limits) for uploads in requests]
-    pixels = [part.pixels for image in chain.from_iterable(processed) for part in image.parts]
-    answers = iter(loaded.predict_pixels(np.stack(pixels), TOP_CLASSES) if pixels else ())
+    pixels = [
+        part.pixels for image in chain.from_iterable(processed) for part in image.parts
+    ]
+    answers = iter(
+        loaded.predict_pixels(np.stack(pixels), TOP_CLASSES) if pixels else ()
+    )
 
     def take_answers(image: _ProcessedImage) -> JsonDict:
         # Not strict: the remaining answers are those of the next images.
@@ -117,12 +131,16 @@ def predict_values(
 
 def _part(part: ImagePart, answer: ImagePrediction) -> JsonDict:
     threshold, similarity = answer.unfamiliar_below, answer.similarity
-    unfamiliar = threshold is not None and similarity is not None and similarity < threshold
+    unfamiliar = (
+        threshold is not None and similarity is not None and similarity < threshold
+    )
     rule = {"unfamiliar": unfamiliar, "unfamiliar_below": threshold}
     return part_to_json(part, answer) | rule
 
 
-def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSettings) -> bytes:
+def find_faces(
+    loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSettings
+) -> bytes:
     """Detect faces in images; return the JSON of `POST /api/v1/faces`.
 
     Raises `RefusedRequest` for a model of whole images.
@@ -130,18 +148,23 @@ def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSe
     spec = loaded.model.cropping.read.detector
     if spec is None:
         hint = "send images to /api/v1/predict"
-        raise RefusedRequest(409, "no faces", "this model classifies whole images", hint)
+        raise RefusedRequest(
+            409, "no faces", "this model classifies whole images", hint
+        )
     detector, limits = spec.build(), settings.limits
 
     def best_faces(image: Image, _: Upload) -> Sequence[JsonDict]:
-        faces = sorted(detect_with_both(detector, np.asarray(image)), key=lambda face: -face.score)
+        faces = sorted(
+            detect_with_both(detector, np.asarray(image)), key=lambda face: -face.score
+        )
         return [
             {"box": face.box, "score": face.score, "found_by": face.detector}
             for face in faces[: limits.faces]
         ]
 
     results = [
-        image.to_json("faces", image.parts) for image in _process(uploads, limits, best_faces)
+        image.to_json("faces", image.parts)
+        for image in _process(uploads, limits, best_faces)
     ]
     return ENCODE({"model_version": loaded.version, "images": results})
 
@@ -149,7 +172,9 @@ def find_faces(loaded: LoadedModel, uploads: Sequence[Upload], settings: ServeSe
 def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[ImagePart]:
     """Crop the marked faces as in training. Raises `Unreadable`."""
     inside = [clip_box(box, image.width, image.height) for box in boxes]
-    if outside := [box for box, part in zip(boxes, inside, strict=True) if part is None]:
+    if outside := [
+        box for box, part in zip(boxes, inside, strict=True) if part is None
+    ]:
         detail = f"{list(outside[0])} in {image.width} x {image.height} pixels"
         raise Unreadable("box outside the image", detail)
     faces = [Face(HAND, box, 1.0) for box in inside if box is not None]
@@ -158,6 +183,8 @@ def _crop_marked(model: Model, image: Image, boxes: Sequence[Box]) -> list[Image
 
 def convert_to_jpeg(_: LoadedModel, upload: Upload, settings: ServeSettings) -> bytes:
     """Convert an image to JPEG, which every browser shows. Raises `Unreadable`."""
-    pixels = decode(upload.data, MAX_JPEG_SIDE, max_pixels=settings.limits.pixels).pixels
+    pixels = decode(
+        upload.data, MAX_JPEG_SIDE, max_pixels=settings.limits.pixels
+    ).pixels
     pixels.thumbnail((MAX_JPEG_SIDE, MAX_JPEG_SIDE))
     return encode_jpeg(pixels)

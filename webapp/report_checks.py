@@ -49,11 +49,19 @@ def check_report(
     box = clip_box(Box(*marked) if marked else full_box, image.width, image.height)
     if box is None or (marked and min(box.width, box.height) < MIN_BOX_SIDE):
         hint = f"mark {MIN_BOX_SIDE} pixels or more; the image has {image.width} x {image.height}"
-        raise RefusedRequest(422, "box too small or outside the image", str(sent.box), hint)
-    answer = (None, None) if sent.kind == REMOVAL else _prediction(loaded, upload, sent, limits)
+        raise RefusedRequest(
+            422, "box too small or outside the image", str(sent.box), hint
+        )
+    answer = (
+        (None, None)
+        if sent.kind == REMOVAL
+        else _prediction(loaded, upload, sent, limits)
+    )
     measured = measure(image.data, limits.pixels)
     ids = measured.sha256, image.format, box
-    claim = Claim(*ids, claimed, loaded.run, *answer, sent.note, sent.kind, measured.phash)
+    claim = Claim(
+        *ids, claimed, loaded.run, *answer, sent.note, sent.kind, measured.phash
+    )
     has_new_box = sent.new_box and sent.box is not None
     return KeptReport(claim, image.data, hash_bytes(upload.data), has_new_box)
 
@@ -61,9 +69,14 @@ def check_report(
 def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
     if sent.claimed is None or (sent.claimed == NOT_A_FACE and loaded.of_faces):
         return sent.claimed or UNLISTED
-    reason, hint = "no name of a class", "use another name, or null for none of the classes"
+    reason, hint = (
+        "no name of a class",
+        "use another name, or null for none of the classes",
+    )
     if sent.claimed == NOT_A_FACE:
-        raise RefusedRequest(422, reason, f"{NOT_A_FACE!r} is only for models of faces", hint)
+        raise RefusedRequest(
+            422, reason, f"{NOT_A_FACE!r} is only for models of faces", hint
+        )
     try:
         name = normalize_class_name(sent.claimed)
     except UsageError as error:
@@ -71,7 +84,9 @@ def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
     # Device names of Windows, and the words for "unknown"; the page has the same rule.
     if make_folder_name(name) == f"_{name.rstrip('. ')}" or name.casefold() in UNKNOWN:
         raise RefusedRequest(422, reason, f"reserved: {name!r}", hint)
-    return {known.casefold(): known for known in loaded.visible_classes}.get(name.casefold(), name)
+    return {known.casefold(): known for known in loaded.visible_classes}.get(
+        name.casefold(), name
+    )
 
 
 def _prediction(

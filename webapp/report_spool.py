@@ -15,7 +15,13 @@ import msgspec
 
 from curation.web_reports import NO_CLASS, find_class, open_report_store
 from gleanset import Dataset, errors
-from gleanset.db.reports import REMOVAL, SPOOL_FOLDER, SPOOL_SUFFIX, Reports, list_spooled_reports
+from gleanset.db.reports import (
+    REMOVAL,
+    SPOOL_FOLDER,
+    SPOOL_SUFFIX,
+    Reports,
+    list_spooled_reports,
+)
 from gleanset.files.atomic import write_atomic
 from gleanset.files.store import hash_bytes
 from webapp.computations import KeptReport
@@ -75,18 +81,24 @@ class ReportSpool:
                 answer = claim.answer and find_class(dataset, claim.answer)
                 if claim.claimed == answer and not report.has_new_box:
                     detail = f"the prediction is {claim.answer!r}"
-                    raise RefusedRequest(422, "already the answer", detail, "report other classes")
+                    raise RefusedRequest(
+                        422, "already the answer", detail, "report other classes"
+                    )
             if (image := dataset.images.get(report.sent)) is not None:
                 # A file of the dataset, which may have been stripped of other data.
                 claim = claim._replace(sha256=image.sha256, format=image.format)
             report = msgspec.structs.replace(report, claim=claim)
             content = claim.note if claim.kind == REMOVAL else claim.claimed
-            identity = msgspec.json.encode((claim.kind, claim.sha256, claim.box, content))
+            identity = msgspec.json.encode(
+                (claim.kind, claim.sha256, claim.box, content)
+            )
             file = self._folder / f"{hash_bytes(identity)}{SPOOL_SUFFIX}"
             if file.exists() or Reports(dataset.db).contains(claim):
                 return False, claim.claimed
             self._check_acceptable(dataset, report)
-            write_atomic(file, msgspec.msgpack.encode(report), scratch=self.root / "cache")
+            write_atomic(
+                file, msgspec.msgpack.encode(report), scratch=self.root / "cache"
+            )
         if not self._is_blocked:
             self.import_all()
         return True, claim.claimed
@@ -101,7 +113,9 @@ class ReportSpool:
         total_bytes = stored + sum(sizes) + len(report.image)
         is_full = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
         if is_full or total_bytes > self._limits.report_bytes:
-            raise RefusedRequest(503, "full", "too many pending reports", "try again another day")
+            raise RefusedRequest(
+                503, "full", "too many pending reports", "try again another day"
+            )
 
     def import_all(self) -> None:
         """Import all spooled reports, unless the catalogue is locked."""
@@ -112,7 +126,11 @@ class ReportSpool:
             self._is_blocked = False
         except (RefusedRequest, errors.GleansetError, OSError) as error:
             if not self._is_blocked:
-                log.warning("reports stay in %s: %s", self._folder, getattr(error, "detail", error))
+                log.warning(
+                    "reports stay in %s: %s",
+                    self._folder,
+                    getattr(error, "detail", error),
+                )
             self._is_blocked = True
 
 
@@ -127,7 +145,10 @@ def _import_file(dataset: Dataset, file: Path) -> None:
         return
     claim = report.claim
     with dataset.db.transaction():
-        reports, store = Reports(dataset.db), open_report_store(dataset.root, dataset.cache)
+        reports, store = (
+            Reports(dataset.db),
+            open_report_store(dataset.root, dataset.cache),
+        )
         if not (_is_forgotten(dataset, report) or reports.contains(claim)):
             if not dataset.images.get_id(claim.sha256):
                 write_atomic(store.path(claim.sha256, claim.format), report.image)

@@ -27,7 +27,9 @@ def checked_proxies(text: str) -> str:
         try:
             ip_network(address, strict=False)
         except ValueError as error:
-            hint = "use an address such as 127.0.0.1, or a network such as 172.16.0.0/12"
+            hint = (
+                "use an address such as 127.0.0.1, or a network such as 172.16.0.0/12"
+            )
             raise UsageError(f"not an address: {address}", hint) from error
     return text
 
@@ -39,17 +41,31 @@ class ServeRequest(Request, frozen=True, kw_only=True):
 
     run: Annotated[str | None, Param(argument=True)] = None
     host: Annotated[
-        str, Param("Address to listen on. It needs a token if others reach it.", show_default=True)
+        str,
+        Param(
+            "Address to listen on. It needs a token if others reach it.",
+            show_default=True,
+        ),
     ] = "127.0.0.1"
     port: Annotated[
         Annotated[int, msgspec.Meta(ge=0, le=65535)] | None,
-        Param("Port to listen on; 0: any free one.", show_default=f"$PORT, else {DEFAULT_PORT}"),
+        Param(
+            "Port to listen on; 0: any free one.",
+            show_default=f"$PORT, else {DEFAULT_PORT}",
+        ),
     ] = None
-    workers: Annotated[WorkerCount | None, Param("Compute processes. Default: 1 per core.")] = None
-    host_name: Annotated[tuple[str, ...], Param("Accept requests for this host name.")] = ()
+    workers: Annotated[
+        WorkerCount | None, Param("Compute processes. Default: 1 per core.")
+    ] = None
+    host_name: Annotated[
+        tuple[str, ...], Param("Accept requests for this host name.")
+    ] = ()
     allow_origin: Annotated[
         tuple[str, ...],
-        Param("Allow pages of this site (CORS), such as https://example.org.", metavar="ORIGIN"),
+        Param(
+            "Allow pages of this site (CORS), such as https://example.org.",
+            metavar="ORIGIN",
+        ),
     ] = ()
     forwarded_allow_ips: Annotated[
         str,
@@ -67,8 +83,12 @@ class ServeRequest(Request, frozen=True, kw_only=True):
             "token in $GLEANSET_ADMIN_TOKEN; without it, one is created and printed."
         ),
     ] = False
-    tls_cert: Annotated[str | None, Param("HTTPS certificate.", metavar="FILE", path=True)] = None
-    tls_key: Annotated[str | None, Param("HTTPS key.", metavar="FILE", path=True)] = None
+    tls_cert: Annotated[
+        str | None, Param("HTTPS certificate.", metavar="FILE", path=True)
+    ] = None
+    tls_key: Annotated[str | None, Param("HTTPS key.", metavar="FILE", path=True)] = (
+        None
+    )
     on_device: Annotated[
         bool | None,
         Param(
@@ -88,11 +108,16 @@ class ServeRequest(Request, frozen=True, kw_only=True):
 
         if bool(self.tls_cert) != bool(self.tls_key):
             raise UsageError("only one of --tls-cert and --tls-key", "use both")
-        cert, key = (None if name is None else Path(name) for name in (self.tls_cert, self.tls_key))
+        cert, key = (
+            None if name is None else Path(name)
+            for name in (self.tls_cert, self.tls_key)
+        )
         for file in (cert, key):
             if file is not None and not file.is_file():
                 raise UsageError(f"not a file: {file}", "check the path")
-        return ListenAddress(self.host, self._port(), cert, key, self.forwarded_allow_ips)
+        return ListenAddress(
+            self.host, self._port(), cert, key, self.forwarded_allow_ips
+        )
 
     def _port(self) -> int:
         if self.port is not None:

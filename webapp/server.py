@@ -52,7 +52,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.head_bytes and not self.transport.is_closing():
+        if (
+            self._in_head
+            and self._head_bytes > self.head_bytes
+            and not self.transport.is_closing()
+        ):
             self.send_400_response("Request header is too large.")
 
     def on_message_begin(self) -> None:
@@ -127,9 +131,12 @@ def run_server(
     """
     config = server_config(settings, facts, address)
     cannot_start = InputUnusable(
-        f"cannot listen on {address.host}:{address.port}", "choose another port: --port PORT"
+        f"cannot listen on {address.host}:{address.port}",
+        "choose another port: --port PORT",
     )
-    listening = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+    listening = socket.socket(
+        socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    )
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((address.host, address.port))

@@ -30,7 +30,10 @@ class CachedResult:
     async def get(self) -> Any:
         """Return the result. Raises `RefusedRequest`."""
         async with self._lock:
-            if self._cached is None or time.monotonic() - self._cached[0] > MAX_AGE_SECONDS:
+            if (
+                self._cached is None
+                or time.monotonic() - self._cached[0] > MAX_AGE_SECONDS
+            ):
                 # Not in the name of a client: others wait for the same result.
                 result = await self._queue.compute("", self._computation, None, 0)
                 self._cached = time.monotonic(), result
@@ -52,7 +55,9 @@ class Service(NamedTuple):
         """Return the spool of reports. Raises `RefusedRequest` without a dataset."""
         if self.spool is None:
             contact = self.settings.web.contact or "ask the operator of this server"
-            raise RefusedRequest(404, "no reports here", "this server has no dataset", contact)
+            raise RefusedRequest(
+                404, "no reports here", "this server has no dataset", contact
+            )
         return self.spool
 
 

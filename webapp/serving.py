@@ -46,7 +46,9 @@ def serve_page(
         web = page_settings(root)
         address = request.address()
         file = served_file(root, request.run, web.run, progress)
-        hosts, token = access_rules(request.host, request.host_name, public=request.public)
+        hosts, token = access_rules(
+            request.host, request.host_name, public=request.public
+        )
         admin = _admin_token(root, token) if request.admin else None
         settings = ServeSettings(
             model=str(file),
@@ -114,12 +116,16 @@ def reachable_hosts(host: str, names: tuple[str, ...] = ()) -> tuple[str, ...]:
     if host not in ("0.0.0.0", "::"):  # noqa: S104
         return (host,)
     with suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
-        probe.connect(("192.0.2.1", 9))  # sends nothing; selects this device's own address
+        probe.connect(
+            ("192.0.2.1", 9)
+        )  # sends nothing; selects this device's own address
         return names or (probe.getsockname()[0], socket.gethostname())
     return names or (socket.gethostname(),)
 
 
-def _page_url(address: ListenAddress, host: str, port: int, page: str, token: str | None) -> str:
+def _page_url(
+    address: ListenAddress, host: str, port: int, page: str, token: str | None
+) -> str:
     name = f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     return f"{'https' if address.cert else 'http'}://{name}:{port}/{page}{query}"

@@ -24,7 +24,14 @@ from webapp.settings import ServeSettings, page_settings
 
 API = "api/v1"
 API_FILES = ("api.html", "api_page.js", "snippets.js", "openapi.json")
-EXCLUDED = (*API_FILES, "admin.html", "admin.css", "admin.js", "package-lock.json", MANIFEST)
+EXCLUDED = (
+    *API_FILES,
+    "admin.html",
+    "admin.css",
+    "admin.js",
+    "package-lock.json",
+    MANIFEST,
+)
 """Files of the page that only a server needs, or that are generated."""
 
 
@@ -43,29 +50,45 @@ class StaticPage(CommandResult, kw_only=True):
         return {"folder": self.folder, "size": size, "run": self.run, "note": self.note}
 
 
-def export_page(root: Path, request: StaticPageRequest, progress: Progress) -> StaticPage:
+def export_page(
+    root: Path, request: StaticPageRequest, progress: Progress
+) -> StaticPage:
     """Write the page of a run with everything it needs to a folder.
 
     Raises `UsageError` for a folder with other files, `MissingComponent`, and what `served_file`
     and `load_model` raise.
     """
     folder = Path(request.folder)
-    if folder.exists() and any(folder.iterdir()) and not (folder / API / "model.json").is_file():
-        raise UsageError(f"the folder has other files: {folder}", "use a new or empty folder")
+    if (
+        folder.exists()
+        and any(folder.iterdir())
+        and not (folder / API / "model.json").is_file()
+    ):
+        raise UsageError(
+            f"the folder has other files: {folder}", "use a new or empty folder"
+        )
     if not are_current():
-        raise MissingComponent("npm packages of the page are missing", "python webapp/npm_parts.py")
+        raise MissingComponent(
+            "npm packages of the page are missing", "python webapp/npm_parts.py"
+        )
     web, sizes = page_settings(root), []
     file = served_file(root, request.run, web.run, progress)
     dataset = str(root.resolve()) if is_dataset(root) else None
     with private_copy(file) as copy:
-        settings = ServeSettings(str(file), dataset, web, detector=request.detector, copy=str(copy))
+        settings = ServeSettings(
+            str(file), dataset, web, detector=request.detector, copy=str(copy)
+        )
         loaded = load_model(settings)
         for name, data in _files(settings, loaded):
             write_atomic(folder / name, data)
             sizes.append(len(data))
     note = "" if web.contact else "no contact for removal requests: set [web] contact"
     return StaticPage(
-        run=loaded.run, folder=str(folder), files=len(sizes), bytes=sum(sizes), note=note
+        run=loaded.run,
+        folder=str(folder),
+        files=len(sizes),
+        bytes=sum(sizes),
+        note=note,
     )
 
 
@@ -85,4 +108,6 @@ def _files(settings: ServeSettings, loaded: LoadedModel) -> Iterator[tuple[str, 
         "portraits": faces,
         "model.json": facts_for_device(loaded),
     }
-    yield from ((f"{API}/{name}", msgspec.json.encode(body)) for name, body in responses.items())
+    yield from (
+        (f"{API}/{name}", msgspec.json.encode(body)) for name, body in responses.items()
+    )

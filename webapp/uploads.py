@@ -31,7 +31,9 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
     """Read the images of a request and the boxes of each. Raises `RefusedRequest`."""
     kind = _content_type(request)
     if kind == JSON:
-        sent = parse_json(await request.body(), ImagesRequest, "images", IMAGES_HINT).images
+        sent = parse_json(
+            await request.body(), ImagesRequest, "images", IMAGES_HINT
+        ).images
         uploads = [_decode(image, number) for number, image in enumerate(sent)]
     elif kind.startswith("image/"):
         uploads = [Upload("", await request.body(), is_alone=True)]
@@ -39,12 +41,16 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
         files, texts = await _read_form(request, limits.images)
         text = texts.get("boxes")
         boxes = (
-            [None] * len(files) if text is None else parse_json(text, Boxes, "boxes", BOXES_HINT)
+            [None] * len(files)
+            if text is None
+            else parse_json(text, Boxes, "boxes", BOXES_HINT)
         )
         if len(boxes) != len(files):
             detail = f"{len(boxes)} lists for {len(files)} files"
             raise RefusedRequest(422, "wrong boxes", detail, BOXES_HINT)
-        uploads = [_upload(*file, marked) for file, marked in zip(files, boxes, strict=True)]
+        uploads = [
+            _upload(*file, marked) for file, marked in zip(files, boxes, strict=True)
+        ]
     else:
         raise _wrong_type(kind, f"{FORM}, {JSON} or image/jpeg")
     if not uploads:
@@ -54,11 +60,15 @@ async def read_images(request: Request, limits: RequestLimits) -> list[Upload]:
         raise RefusedRequest(413, "too many images", detail, "send several requests")
     if any(len(upload.boxes or ()) > limits.faces for upload in uploads):
         detail = f"limit: {limits.faces} per image"
-        raise RefusedRequest(413, "too many faces", detail, "send the boxes in several requests")
+        raise RefusedRequest(
+            413, "too many faces", detail, "send the boxes in several requests"
+        )
     return uploads
 
 
-async def read_file(request: Request, limits: RequestLimits) -> tuple[Upload, dict[str, str]]:
+async def read_file(
+    request: Request, limits: RequestLimits
+) -> tuple[Upload, dict[str, str]]:
     """Read a form with one image, and its other fields. Raises `RefusedRequest`."""
     if (kind := _content_type(request)) != FORM:
         raise _wrong_type(kind, FORM)
@@ -72,7 +82,9 @@ async def _read_form(
     """Return the files of a form with their names, sent as `file` or `files`, and its texts."""
     files, texts = list[tuple[str, bytes]](), dict[str, str]()
     try:
-        async with request.form(max_files=max_files, max_fields=MAX_FORM_FIELDS) as form:
+        async with request.form(
+            max_files=max_files, max_fields=MAX_FORM_FIELDS
+        ) as form:
             for name, value in form.multi_items():
                 if isinstance(value, str):
                     texts[name] = value
@@ -87,7 +99,9 @@ async def _read_form(
         hint = "let an HTTP library build the form with its boundary"
         raise RefusedRequest(400, "not a form", error.detail, hint) from None
     if not files:
-        raise RefusedRequest(422, "no image", "the form has no file", "such as: -F file=@a.jpg")
+        raise RefusedRequest(
+            422, "no image", "the form has no file", "such as: -F file=@a.jpg"
+        )
     return files, texts
 
 
@@ -106,7 +120,9 @@ def parse_json(text: str | bytes, kind: type[T], field: str, hint: str) -> T:
 
 def _decode(image: EncodedImage, number: int) -> Upload:
     # Browsers make data: URIs, and base64(1) breaks lines.
-    text = image.data.partition(",")[2] if image.data.startswith("data:") else image.data
+    text = (
+        image.data.partition(",")[2] if image.data.startswith("data:") else image.data
+    )
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except ValueError as error:
@@ -125,4 +141,6 @@ def _content_type(request: Request) -> str:
 
 
 def _wrong_type(kind: str, accepted: str) -> RefusedRequest:
-    return RefusedRequest(415, "wrong content type", kind or "no content type", f"send {accepted}")
+    return RefusedRequest(
+        415, "wrong content type", kind or "no content type", f"send {accepted}"
+    )

@@ -23,7 +23,9 @@ MIN_SHARE = 0.6
 both that must be most similar to the other one."""
 
 
-def warn_of_mirrored_classes(dataset: Dataset, examples: Examples, settings: Settings) -> str:
+def warn_of_mirrored_classes(
+    dataset: Dataset, examples: Examples, settings: Settings
+) -> str:
     """Return a warning if mirroring makes classes equal, or empty."""
     if settings.augment == "none":
         return ""
@@ -36,7 +38,9 @@ def warn_of_mirrored_classes(dataset: Dataset, examples: Examples, settings: Set
     pairs = find_mirrored_classes(arrays.x, arrays.y)
     if not pairs:
         return ""
-    names = ", ".join(f"{examples.classes[a]} and {examples.classes[b]}" for a, b in pairs)
+    names = ", ".join(
+        f"{examples.classes[a]} and {examples.classes[b]}" for a, b in pairs
+    )
     return (
         f"mirror images of each other: {names}; training mirrors images, so that it can hardly "
         "distinguish them: turn it off with -o augment=none"
@@ -44,12 +48,16 @@ def warn_of_mirrored_classes(dataset: Dataset, examples: Examples, settings: Set
 
 
 def _select(examples: Examples) -> tuple[Sample, ...]:
-    limit = max(MIN_PER_CLASS, min(MAX_PER_CLASS, MAX_COMPARED // len(examples.classes)))
+    limit = max(
+        MIN_PER_CLASS, min(MAX_PER_CLASS, MAX_COMPARED // len(examples.classes))
+    )
     of_class: dict[str, list[Sample]] = {}
     for sample in examples.splits["train"]:
         of_class.setdefault(str(sample.label), []).append(sample)
     parts = [part[:: -(-len(part) // limit)] for part in of_class.values()]
-    return tuple(sample for part in parts if len(part) >= MIN_PER_CLASS for sample in part)
+    return tuple(
+        sample for part in parts if len(part) >= MIN_PER_CLASS for sample in part
+    )
 
 
 def find_mirrored_classes(x: Pixels, y: Indices) -> list[tuple[int, int]]:
@@ -82,9 +90,15 @@ def _describe(images: Pixels) -> npt.NDArray[np.float64]:
     """Return histograms of signed gradients (N x D, of unit length)."""
     described = []
     for image in images.transpose(0, 2, 3, 1):
-        gray = image if image.shape[2] == 1 else cv2.cvtColor(image.copy(), cv2.COLOR_RGB2GRAY)
+        gray = (
+            image
+            if image.shape[2] == 1
+            else cv2.cvtColor(image.copy(), cv2.COLOR_RGB2GRAY)
+        )
         # Blurred, because noise has gradients in all directions.
-        smooth = cv2.GaussianBlur(np.ascontiguousarray(gray).reshape(SIDE, SIDE), (0, 0), 1.5)
+        smooth = cv2.GaussianBlur(
+            np.ascontiguousarray(gray).reshape(SIDE, SIDE), (0, 0), 1.5
+        )
         horizontal = cv2.Sobel(smooth, cv2.CV_64F, 1, 0)
         vertical = cv2.Sobel(smooth, cv2.CV_64F, 0, 1)
         strength, angle = cv2.cartToPolar(horizontal, vertical)
@@ -93,7 +107,9 @@ def _describe(images: Pixels) -> npt.NDArray[np.float64]:
         rows, columns = np.indices(gray.shape[:2]) * CELLS // SIDE
         cells = (rows * CELLS + columns) * BINS + place
         described.append(
-            np.bincount(cells.ravel(), np.asarray(strength).ravel(), CELLS * CELLS * BINS)
+            np.bincount(
+                cells.ravel(), np.asarray(strength).ravel(), CELLS * CELLS * BINS
+            )
         )
     histograms = np.stack(described)
     length = np.linalg.norm(histograms, axis=1, keepdims=True)

@@ -79,7 +79,9 @@ def read_crop(source: PixelSource) -> Image.Image:
         return decode(read_original(source.crop)).pixels
     except Unreadable:
         # Crops may be deleted at any time; then the original is cropped.
-        return crop_region(decode(read_original(source.original)).pixels, source.box, source.angle)
+        return crop_region(
+            decode(read_original(source.original)).pixels, source.box, source.angle
+        )
 
 
 def to_square_pixels(image: Image.Image, size: int, fit: Fit) -> Pixels:
@@ -119,16 +121,24 @@ class ViewReader:
     def __call__(self, request: ViewRequest) -> Pixels:
         """Return uint8, views x C x size x size. Raises `Unreadable`."""
         plain = self.read(request.source)
-        return np.stack([self._view(plain, request.source.key, view) for view in request.views])
+        return np.stack(
+            [self._view(plain, request.source.key, view) for view in request.views]
+        )
 
     def _view(self, plain: Pixels, key: str, view: int) -> Pixels:
         if view == 0:
             return plain
         # Imported here: only augmented views need OpenCV.
-        from gleanset.images.augmentation import LIMITS, apply_augmentation, draw_view_numbers
+        from gleanset.images.augmentation import (
+            LIMITS,
+            apply_augmentation,
+            draw_view_numbers,
+        )
 
         numbers = draw_view_numbers(key, view, VIEW_SEED)
-        augmented: Pixels = apply_augmentation(plain[None], numbers[None], LIMITS[self.kind])[0]
+        augmented: Pixels = apply_augmentation(
+            plain[None], numbers[None], LIMITS[self.kind]
+        )[0]
         return augmented
 
 
@@ -161,7 +171,9 @@ def _flatten_alpha(image: Image.Image) -> Image.Image:
         if "A" not in image.getbands() and "transparency" not in image.info:
             return image.convert("RGB")
         layer = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+        return Image.alpha_composite(
+            Image.new("RGBA", layer.size, "white"), layer
+        ).convert("RGB")
     except (OSError, ValueError, SyntaxError) as error:
         raise Unreadable("damaged", str(error)) from error
 
@@ -170,7 +182,8 @@ def _from_array(pixels: npt.NDArray[np.uint8]) -> Image.Image:
     colour = pixels.ndim == 3 and pixels.shape[2] == 3
     if pixels.dtype != np.uint8 or not (colour or pixels.ndim == 2) or not pixels.size:
         raise Unreadable(
-            "not an image", f"{pixels.dtype} {pixels.shape}; needs uint8 H x W x 3 (RGB) or H x W"
+            "not an image",
+            f"{pixels.dtype} {pixels.shape}; needs uint8 H x W x 3 (RGB) or H x W",
         )
     return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
 
@@ -229,7 +242,9 @@ def _is_cached(path: Path, size: int) -> bool:
     return False
 
 
-def _memory_map(path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]) -> DecodedPixels:
+def _memory_map(
+    path: Path, shape: tuple[int, int, int], rows: tuple[int, ...]
+) -> DecodedPixels:
     if not rows:
         return DecodedPixels(np.zeros((0, shape[2], *shape[:2]), np.uint8), ())
     mapped = np.asarray(np.memmap(path, np.uint8, "c", shape=(len(rows), *shape)))

@@ -68,7 +68,9 @@ def read_run_json(folder: Path, name: str, kind: type[T], fix: str) -> T | None:
         raise InputUnusable(f"{path} cannot be read: {error}", fix) from error
 
 
-def write_run_json(folder: Path, name: str, value: object, *, scratch: Path | None = None) -> None:
+def write_run_json(
+    folder: Path, name: str, value: object, *, scratch: Path | None = None
+) -> None:
     """Write a JSON file of a run. Raises NotWritable or DiskFull."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=1)
     write_atomic(folder / name, text, scratch=scratch)
@@ -80,7 +82,9 @@ class _Version(msgspec.Struct):
     format: int
 
 
-def decode_versioned(data: bytes, path: Path, kind: type[T], formats: range, fix: str) -> T:
+def decode_versioned(
+    data: bytes, path: Path, kind: type[T], formats: range, fix: str
+) -> T:
     """Decode JSON in one of these `formats`.
 
     Raises `InputUnusable` for another one, and `msgspec.DecodeError`.
@@ -105,7 +109,9 @@ def make_run_id(dataset: Dataset, name: str) -> str:
     """Return `<time>-<name>`, with a number appended if that exists."""
     stamped = f"{datetime.now().astimezone():%Y%m%d-%H%M%S}-{name}"
     number = 1
-    while dataset.runs.get(stamped if number == 1 else f"{stamped}-{number}") is not None:
+    while (
+        dataset.runs.get(stamped if number == 1 else f"{stamped}-{number}") is not None
+    ):
         number += 1
     return stamped if number == 1 else f"{stamped}-{number}"
 
@@ -123,7 +129,9 @@ def find_equal_run(
         say(f"the files of run {run.id} were deleted: training again")
         dataset.runs.finish(run.id, "deleted", run.result)
     if run is not None:
-        say(f"already trained with this data and settings: {run.id} (-o seed=1 trains again)")
+        say(
+            f"already trained with this data and settings: {run.id} (-o seed=1 trains again)"
+        )
     return run
 
 
@@ -155,7 +163,9 @@ def find_renamed_classes(dataset: Dataset, classes: Sequence[str]) -> dict[str, 
     """
     current = {name: dataset.classes.resolve_alias(name) for name in classes}
     uses = Counter(current.values())
-    return {name: now for name, now in current.items() if now != name and uses[now] == 1}
+    return {
+        name: now for name, now in current.items() if now != name and uses[now] == 1
+    }
 
 
 @contextmanager
@@ -177,7 +187,10 @@ def list_finished_runs(dataset: Dataset, run_or_preset: str | None = None) -> li
         run.id
         for run in dataset.runs.iterate()
         if _is_finished(run)
-        and (run_or_preset is None or run_or_preset in (run.id, run.settings.get("preset")))
+        and (
+            run_or_preset is None
+            or run_or_preset in (run.id, run.settings.get("preset"))
+        )
         and can_be_served(dataset, run)
     ]
     if not ids:
@@ -238,7 +251,9 @@ def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnus
         and run_or_preset in (None, run.id, run.settings.get("preset"))
     ]
     preset = deleted[-1].settings.get("preset", "transfer") if deleted else "transfer"
-    problem = f"no finished run {run_or_preset}" if run_or_preset else "no finished run yet"
+    problem = (
+        f"no finished run {run_or_preset}" if run_or_preset else "no finished run yet"
+    )
     if deleted:
         folder = dataset.runs_folder / deleted[-1].id
         problem = f"the files of run {deleted[-1].id} were deleted: {folder}"

@@ -47,7 +47,9 @@ class Examples:
                 angle = (sample.angle,) if sample.angle else ()
                 box = ",".join(map(str, (*sample.box, *angle)))
                 suffix = " unseen" if sample.key in self.unseen else ""
-                digest.update(f"{split} {sample.key} {box} {sample.label}{suffix}\n".encode())
+                digest.update(
+                    f"{split} {sample.key} {box} {sample.label}{suffix}\n".encode()
+                )
         return digest.hexdigest()[:16]
 
     def classes_of(self, split: str, keys: Sequence[str]) -> npt.NDArray[np.int64]:
@@ -83,7 +85,9 @@ def find_fold_examples(dataset: Dataset) -> Examples:
 
     Without a split these are all labelled samples. Raises `InputUnusable` if there are none.
     """
-    labelled = [s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept]
+    labelled = [
+        s for s in dataset.samples.iter_by_key() if s.status == "labelled" and s.kept
+    ]
     with_split = [sample for sample in labelled if sample.split]
     samples = [sample for sample in with_split or labelled if sample.split != "test"]
     if not samples:
@@ -91,7 +95,9 @@ def find_fold_examples(dataset: Dataset) -> Examples:
         raise InputUnusable(
             f"nothing to train on: no labelled sample{suffix}", dataset.status_advice
         )
-    return _make_examples(dataset, samples, {"train": tuple(samples), "val": (), "test": ()})
+    return _make_examples(
+        dataset, samples, {"train": tuple(samples), "val": (), "test": ()}
+    )
 
 
 def _make_examples(
@@ -118,7 +124,9 @@ def load_arrays(
     """
     samples = examples.splits[split]
     sources = list(pixel_sources(dataset, samples))
-    read = PixelReader(settings.size, "L" if settings.channels == 1 else "RGB", settings.fit)
+    read = PixelReader(
+        settings.size, "L" if settings.channels == 1 else "RGB", settings.fit
+    )
     decoded = decode_all(dataset.cache / "pixels", sources, read, progress)
     keys = tuple(sources[row].key for row in decoded.rows)
     if samples and not keys:
@@ -130,7 +138,8 @@ def unreadable_images_error(count: int, split: str = "") -> InputUnusable:
     """Return the error for `count` images (of a split) that are all unreadable."""
     suffix = f" of {split}" if split else ""
     return InputUnusable(
-        f"all {count} images{suffix} are unreadable", "restore the images folder of the dataset"
+        f"all {count} images{suffix} are unreadable",
+        "restore the images folder of the dataset",
     )
 
 
@@ -158,7 +167,9 @@ class Arrays:
 
     def __post_init__(self) -> None:
         if self.x.ndim != 4 or self.x.dtype != np.uint8:
-            raise ValueError(f"x must be uint8 N x C x H x W, not {self.x.dtype} {self.x.shape}")
+            raise ValueError(
+                f"x must be uint8 N x C x H x W, not {self.x.dtype} {self.x.shape}"
+            )
         if not len(self.x) == len(self.y) == len(self.keys):
             raise ValueError("x, y and keys must be of one length")
 
@@ -210,7 +221,9 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     if not val_groups:
         return examples, "val is empty and train is too small to split off one"
     parts = {
-        name: tuple(s for s in train if (groups[s.key] in val_groups) is (name == "val"))
+        name: tuple(
+            s for s in train if (groups[s.key] in val_groups) is (name == "val")
+        )
         for name in ("train", "val")
     }
     parts["val"] = tuple(s for s in parts["val"] if s.key not in examples.unseen)
@@ -221,14 +234,17 @@ def ensure_val(examples: Examples, seed: int) -> tuple[Examples, str | None]:
     return replace(examples, splits=examples.splits | parts), notice
 
 
-def _choose_val_groups(train: Sequence[Sample], groups: Mapping[str, str], seed: int) -> set[str]:
+def _choose_val_groups(
+    train: Sequence[Sample], groups: Mapping[str, str], seed: int
+) -> set[str]:
     """Draw groups for val in random order, up to the limit of each class."""
     sizes: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in train:
         sizes[groups[sample.key]][str(sample.label)] += 1
     totals = sum(sizes.values(), Counter[str]())
     limits = {
-        label: round(VAL_SHARE * n) if n >= MIN_CLASS_SIZE else 0 for label, n in totals.items()
+        label: round(VAL_SHARE * n) if n >= MIN_CLASS_SIZE else 0
+        for label, n in totals.items()
     }
     val_groups, counts = set(), Counter[str]()
     for name in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
@@ -247,24 +263,32 @@ def make_folds(examples: Examples, folds: int, seed: int) -> Iterator[Examples]:
     The only group of a class, and groups without a reviewed label, are in every train. Raises
     `InputUnusable` if there are fewer groups than folds, or one class.
     """
-    samples = {sample.key: sample for part in examples.splits.values() for sample in part}
+    samples = {
+        sample.key: sample for part in examples.splits.values() for sample in part
+    }
     groups: Groups = defaultdict(list)
     holdout: Groups = defaultdict(list)
     for key in sorted(samples):
         groups[examples.groups[key]].append(samples[key])
-    label_groups = {(label, name) for name, part in groups.items() for label in _labels(part)}
+    label_groups = {
+        (label, name) for name, part in groups.items() for label in _labels(part)
+    }
     groups_of_label = Counter(label for label, _ in label_groups)
     single = {name for label, name in label_groups if groups_of_label[label] == 1}
     for name, part in groups.items():
         reviewed = [sample for sample in part if sample.key not in examples.unseen]
         if reviewed and name not in single:
             holdout[name] = reviewed
-    names = [str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))]
+    names = [
+        str(name) for name in np.random.default_rng(seed).permutation(sorted(groups))
+    ]
     holdout_names = [name for name in names if name in holdout]
     check_folds(folds, len(holdout_names), len(examples.classes))
     for fold in assign_folds(holdout, holdout_names, folds):
         # Without groups whose classes would be missing from train.
-        labels = {label for name in set(names) - set(fold) for label in _labels(groups[name])}
+        labels = {
+            label for name in set(names) - set(fold) for label in _labels(groups[name])
+        }
         test = {name for name in fold if _labels(groups[name]) <= labels}
         train = [name for name in names if name not in test]
         splits = {
@@ -342,7 +366,9 @@ def _collect_samples(groups: Groups, names: Sequence[str]) -> tuple[Sample, ...]
     return tuple(sorted(samples, key=lambda sample: sample.key))
 
 
-def compute_class_weights(y: Indices, classes: int, balance: str) -> npt.NDArray[np.float32]:
+def compute_class_weights(
+    y: Indices, classes: int, balance: str
+) -> npt.NDArray[np.float32]:
     """Return the class weights of the loss (float32).
 
     With balance 'weights' all classes count equally; otherwise they are 1.

@@ -31,7 +31,13 @@ from baseline.evaluation.metrics import (
     mean_f1,
     read_metrics,
 )
-from baseline.evaluation.outputs import Indices, Outputs, calibration_error, load_outputs, softmax
+from baseline.evaluation.outputs import (
+    Indices,
+    Outputs,
+    calibration_error,
+    load_outputs,
+    softmax,
+)
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -66,7 +72,17 @@ class ComparedRun:
 
 
 COMPARISON_COLUMNS = (
-    *("run", "accuracy", "95% CI", "vs first", "p", "log loss", "ECE", "macro F1", "seconds"),
+    *(
+        "run",
+        "accuracy",
+        "95% CI",
+        "vs first",
+        "p",
+        "log loss",
+        "ECE",
+        "macro F1",
+        "seconds",
+    ),
     "parameters",
 )
 
@@ -113,7 +129,9 @@ class Comparison(CommandResult):
 
 
 def _comparison_row(row: ComparedRun) -> tuple[str, ...]:
-    interval = f"{100 * row.interval.low:.1f}-{row.interval.high:.1%}" if row.interval else "-"
+    interval = (
+        f"{100 * row.interval.low:.1f}-{row.interval.high:.1%}" if row.interval else "-"
+    )
     difference = "-"
     p = "-"
     if row.against is not None:
@@ -122,7 +140,12 @@ def _comparison_row(row: ComparedRun) -> tuple[str, ...]:
         p = f"{row.against.p:.3g}"
     return (
         *(row.run, f"{row.accuracy:.1%}", interval, difference, p),
-        *(f"{row.log_loss:.3f}", f"{row.ece:.3f}", f"{row.macro_f1:.3f}", f"{row.seconds:.0f}"),
+        *(
+            f"{row.log_loss:.3f}",
+            f"{row.ece:.3f}",
+            f"{row.macro_f1:.3f}",
+            f"{row.seconds:.0f}",
+        ),
         "-" if row.parameters is None else f"{row.parameters:,}",
     )
 
@@ -154,7 +177,9 @@ class _RunOutputs(NamedTuple):
         """Return the outputs of these samples, in this order."""
         rows = {key: row for row, key in enumerate(self.outputs.keys)}
         index = np.array([rows[key] for key in keys], dtype=np.int64)
-        return self._replace(outputs=self.outputs.at(index), predicted=self.predicted[index])
+        return self._replace(
+            outputs=self.outputs.at(index), predicted=self.predicted[index]
+        )
 
 
 def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
@@ -193,7 +218,9 @@ def compare(dataset: Dataset, runs: Sequence[str], split: str) -> Comparison:
 def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     run = dataset.runs.get(name)
     if run is None or run.status != "done" or run.room != TRAINING_KIND:
-        raise InputUnusable(f"no finished run {name}", "list the runs: gleanset list runs")
+        raise InputUnusable(
+            f"no finished run {name}", "list the runs: gleanset list runs"
+        )
     folder = dataset.runs_folder / name
     outputs = load_outputs(folder).get(split)
     if outputs is None or not len(outputs):
@@ -206,10 +233,14 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
     similarity = compute_output_similarity(outputs, classes, rule)
     predicted = decide(outputs.logits, classes, rule, similarity).classes
     scores = calibrate_with_rule(outputs.logits, classes, rule)
-    return _RunOutputs(name, folder, classes, replace(outputs, logits=scores), predicted)
+    return _RunOutputs(
+        name, folder, classes, replace(outputs, logits=scores), predicted
+    )
 
 
-def _compare_run(run: _RunOutputs, groups: Sequence[str], first: _RunOutputs) -> ComparedRun:
+def _compare_run(
+    run: _RunOutputs, groups: Sequence[str], first: _RunOutputs
+) -> ComparedRun:
     scores, y, correct = run.outputs.logits, run.outputs.y, run.correct
     figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes)
     metrics = read_metrics(run.folder)
@@ -224,5 +255,7 @@ def _compare_run(run: _RunOutputs, groups: Sequence[str], first: _RunOutputs) ->
         macro_f1=mean_f1(compute_class_scores(y, run.predicted, run.classes)),
         seconds=metrics.seconds,
         parameters=metrics.parameters,
-        against=None if run is first else compare_paired(correct, first.correct, groups),
+        against=None
+        if run is first
+        else compare_paired(correct, first.correct, groups),
     )

@@ -21,7 +21,14 @@ from msgspec import Meta
 from baseline.data.runs import read_run_json, write_run_json
 from baseline.evaluation.intervals import bound_share, required_sample_size
 from baseline.evaluation.metrics import empty_split_error
-from baseline.evaluation.outputs import Floats, Indices, Outputs, Scores, calibrate_scores, softmax
+from baseline.evaluation.outputs import (
+    Floats,
+    Indices,
+    Outputs,
+    Scores,
+    calibrate_scores,
+    softmax,
+)
 from baseline.evaluation.unknown_rule import UnknownThreshold, choose_class_thresholds
 from baseline.features.scaling import floor_deviations
 from gleanset.errors import InputUnusable, UsageError
@@ -150,7 +157,9 @@ class Decisions(NamedTuple):
     limits: Floats
 
 
-def calibrate_with_rule(logits: Scores, classes: Sequence[str], rule: DecisionRule) -> Scores:
+def calibrate_with_rule(
+    logits: Scores, classes: Sequence[str], rule: DecisionRule
+) -> Scores:
     """Return calibrated scores (N x C): their softmax are the probabilities."""
     offsets = rule.class_offsets(classes)
     return calibrate_scores(logits, rule.temperature, offsets).astype(np.float32)
@@ -186,14 +195,18 @@ def decide(
 
 
 def confidences_of(
-    predicted: Indices, probabilities: Floats, membership: npt.NDArray[np.floating] | None
+    predicted: Indices,
+    probabilities: Floats,
+    membership: npt.NDArray[np.floating] | None,
 ) -> Floats:
     """Return the confidences (N) of predicted classes; those of `UNKNOWN` mean nothing."""
     confidences: Floats = probabilities[np.arange(len(predicted)), predicted]
     return confidences if membership is None else confidences * membership
 
 
-def save_decision_rule(folder: Path, rule: DecisionRule, *, scratch: Path | None = None) -> None:
+def save_decision_rule(
+    folder: Path, rule: DecisionRule, *, scratch: Path | None = None
+) -> None:
     """Write `answers.json`. Raises NotWritable or DiskFull."""
     write_run_json(folder, FILE, rule, scratch=scratch)
 
@@ -245,7 +258,9 @@ def fit_feature_scale(embeddings: Scores) -> FeatureScale:
     return FeatureScale(*rounded)
 
 
-def compute_training_similarity(scores: npt.NDArray[np.floating], distances: Floats) -> Floats:
+def compute_training_similarity(
+    scores: npt.NDArray[np.floating], distances: Floats
+) -> Floats:
     """Return the OOD score (N, 0..1; 1 is familiar) of calibrated scores (N x C).
 
     Features of out-of-distribution images are farther from the mean of train. So scores are
@@ -276,7 +291,9 @@ def compute_output_similarity(
 
 def load_feature_scale(folder: Path) -> FeatureScale | None:
     """Return the scale of a run; None without the file. Raises `InputUnusable`."""
-    return read_run_json(folder, SCALE_FILE, FeatureScale, "train again: baseline train")
+    return read_run_json(
+        folder, SCALE_FILE, FeatureScale, "train again: baseline train"
+    )
 
 
 _EPSILON = 1e-12
@@ -296,7 +313,9 @@ class RuleRequest(NamedTuple):
     @property
     def any(self) -> bool:
         """Whether anything is requested."""
-        return bool(self.protected) or self.forget or self.max_rejection_rate is not None
+        return (
+            bool(self.protected) or self.forget or self.max_rejection_rate is not None
+        )
 
 
 class SplitAnswers(NamedTuple):
@@ -328,7 +347,9 @@ class SplitAnswers(NamedTuple):
         """Return a mask of the images of a class. Raises `UsageError`, `InputUnusable`."""
         if name not in self.classes:
             choices = ", ".join(self.classes)
-            raise UsageError(f"the run does not know class {name!r}", f"choose one of: {choices}")
+            raise UsageError(
+                f"the run does not know class {name!r}", f"choose one of: {choices}"
+            )
         mask: npt.NDArray[np.bool_] = self.outputs.y == self.classes.index(name)
         if not mask.any():
             raise InputUnusable(
@@ -338,7 +359,9 @@ class SplitAnswers(NamedTuple):
         return mask
 
 
-def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -> DecisionRule:
+def choose_rule(
+    val: SplitAnswers, request: RuleRequest, before: DecisionRule
+) -> DecisionRule:
     """Choose the requested thresholds; earlier ones stay unless requested again.
 
     Those of protected classes are solved together, because each affects the others. Raises
@@ -349,7 +372,9 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
     if not len(val.outputs):
         raise empty_split_error("no images in val to choose a threshold by")
     in_val = {val.classes[number] for number in val.outputs.y}
-    protected = {old.name: old.target for old in before.effects.protected if old.name in in_val}
+    protected = {
+        old.name: old.target for old in before.effects.protected if old.name in in_val
+    }
     protected |= request.protected
     rule = fit_recall_thresholds(val, protected, before)
     unfamiliar = before.effects.unfamiliar
@@ -359,9 +384,12 @@ def choose_rule(val: SplitAnswers, request: RuleRequest, before: DecisionRule) -
         unfamiliar = choose_class_thresholds(
             val.similarity, val.groups, request.max_rejection_rate, labels, val.classes
         )
-        rule = rule.but(unfamiliar_below=unfamiliar.below, unfamiliar_by_class=unfamiliar.limits)
+        rule = rule.but(
+            unfamiliar_below=unfamiliar.below, unfamiliar_by_class=unfamiliar.limits
+        )
     measured = tuple(
-        measure_recall_threshold(val, name, share, rule) for name, share in protected.items()
+        measure_recall_threshold(val, name, share, rule)
+        for name, share in protected.items()
     )
     return rule.but(effects=ThresholdEffects(measured, unfamiliar))
 
@@ -392,16 +420,24 @@ def fit_recall_thresholds(
 
 
 def _lowest_threshold(
-    outputs: Outputs, classes: tuple[str, ...], name: str, recall: float, rule: DecisionRule
+    outputs: Outputs,
+    classes: tuple[str, ...],
+    name: str,
+    recall: float,
+    rule: DecisionRule,
 ) -> float:
     """Return the lowest threshold that gives a class, with these outputs, that recall."""
     number = classes.index(name)
     never, always = (
-        decide(outputs.logits, classes, rule.but(thresholds=rule.thresholds | {name: end})).classes
+        decide(
+            outputs.logits, classes, rule.but(thresholds=rule.thresholds | {name: end})
+        ).classes
         == number
         for end in (0.0, 1.0)
     )
-    others_probability = 1 - decide(outputs.logits, classes, rule).probabilities[:, number]
+    others_probability = (
+        1 - decide(outputs.logits, classes, rule).probabilities[:, number]
+    )
     # Images predicted correctly anyway need no threshold; those claimed by another protected
     # class are lost at any.
     needed = np.where(never, 0.0, np.where(always, others_probability, np.inf))
@@ -410,7 +446,9 @@ def _lowest_threshold(
         return 0.0
     lowest = float(np.sort(needed)[::-1][allowed])
     if math.isinf(lowest):
-        others = ", ".join(protected for protected in rule.thresholds if protected != name)
+        others = ", ".join(
+            protected for protected in rule.thresholds if protected != name
+        )
         raise InputUnusable(
             f"{name} cannot reach a recall of {100 * recall:.4g}% together with {others}: "
             f"{int(np.isinf(needed).sum())} of its {len(outputs)} images in val are more like them",
@@ -441,5 +479,7 @@ def measure_recall_threshold(
         needed=required_sample_size(1 - recall),
         guaranteed=upper_bound <= 1 - recall + _EPSILON,
         others_accuracy=None if mask.all() else float((after == y)[~mask].mean()),
-        others_accuracy_before=None if mask.all() else float((before == y)[~mask].mean()),
+        others_accuracy_before=None
+        if mask.all()
+        else float((before == y)[~mask].mean()),
     )

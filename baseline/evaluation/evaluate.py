@@ -7,7 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from baseline.data.runs import TRAINED_ON, find_finished_run, find_renamed_classes, run_folder
+from baseline.data.runs import (
+    TRAINED_ON,
+    find_finished_run,
+    find_renamed_classes,
+    run_folder,
+)
 from baseline.data.samples import Examples, find_examples
 from baseline.evaluation.decision_rule import (
     MIN_ANSWER_CONFIDENCE,
@@ -88,7 +93,9 @@ def evaluate_run(
         splits[split] = compute_split_metrics(answers, rule)
     earlier = None
     if TEST in outputs:
-        earlier = SplitEvaluations(dataset.db).add(run_id, TEST, outputs[TEST].keys, "train")
+        earlier = SplitEvaluations(dataset.db).add(
+            run_id, TEST, outputs[TEST].keys, "train"
+        )
     return splits, earlier
 
 
@@ -114,9 +121,12 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     right, is_unknown = answers == outputs.y, answers == UNKNOWN
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
     np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
-    mistakes = list_mistakes(np.log(probabilities), answers, outputs.y, outputs.keys, classes)
+    mistakes = list_mistakes(
+        np.log(probabilities), answers, outputs.y, outputs.keys, classes
+    )
     is_unsure = (answers != UNKNOWN) & (
-        confidences_of(answers, probabilities, outputs.membership) < MIN_ANSWER_CONFIDENCE
+        confidences_of(answers, probabilities, outputs.membership)
+        < MIN_ANSWER_CONFIDENCE
     )
     return AnswerMetrics(
         int(right.sum()),
@@ -137,8 +147,12 @@ def compute_split_metrics(split: SplitAnswers, rule: DecisionRule) -> SplitMetri
     `answers` only.
     """
     outputs, classes, groups = split.outputs, split.classes, split.groups
-    answered = replace(outputs, logits=calibrate_with_rule(outputs.logits, classes, rule))
-    figures = compute_classification_metrics(answered.logits, answered.y, answered.keys, classes)
+    answered = replace(
+        outputs, logits=calibrate_with_rule(outputs.logits, classes, rule)
+    )
+    figures = compute_classification_metrics(
+        answered.logits, answered.y, answered.keys, classes
+    )
     before = calibration_error(softmax(outputs.logits), outputs.y)
     after = calibration_error(softmax(answered.logits), outputs.y)
     interval = share_interval_or_none(answered.right, groups)
@@ -185,7 +199,9 @@ def reevaluate_run(
     examples, outputs = _predict_splits(dataset, run, folder, splits, progress)
     earlier = None
     if split == TEST:
-        earlier = SplitEvaluations(dataset.db).add(run, split, outputs[split].keys, "evaluate")
+        earlier = SplitEvaluations(dataset.db).add(
+            run, split, outputs[split].keys, "evaluate"
+        )
     save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
     thresholds = ThresholdEffects()
@@ -196,7 +212,9 @@ def reevaluate_run(
     renamed = find_renamed_classes(dataset, examples.classes)
     if request and chooses:
         before = {now: name for name, now in renamed.items()}
-        protected = {before.get(name, name): share for name, share in request.protected.items()}
+        protected = {
+            before.get(name, name): share for name, share in request.protected.items()
+        }
         request = request._replace(protected=protected)
         rule = choose_rule(answers.get("val", answers[split]), request, rule)
         thresholds = rule.effects
@@ -209,13 +227,19 @@ def reevaluate_run(
         effects=thresholds,
         copies=summarize_copy_search(dataset, examples, split),
         earlier=earlier,
-        warning="; ".join(filter(None, [leak_warning(examples, split), _renaming_note(renamed)])),
+        warning="; ".join(
+            filter(None, [leak_warning(examples, split), _renaming_note(renamed)])
+        ),
     )
 
 
 def _renaming_note(renamed: Mapping[str, str]) -> str:
     names = ", ".join(f"{now} is {name}" for name, now in renamed.items())
-    return f"classes renamed since this run was trained: {names} in its figures" if names else ""
+    return (
+        f"classes renamed since this run was trained: {names} in its figures"
+        if names
+        else ""
+    )
 
 
 def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
@@ -225,7 +249,9 @@ def _update_metrics(dataset: Dataset, folder: Path, rule: DecisionRule) -> None:
         if (part := outputs.get(split)) is not None:
             groups = assign_split_groups(dataset.db, part.keys)
             answers = SplitAnswers.measure(part, metrics.classes, groups, rule)
-            splits[split] = replace(figures, answers=compute_answer_metrics(answers, rule))
+            splits[split] = replace(
+                figures, answers=compute_answer_metrics(answers, rule)
+            )
     train, val, test = (splits.get(split) for split in SPLITS)
     write_metrics(folder, replace(metrics, train=train, val=val, test=test))
 
@@ -234,7 +260,9 @@ def _predict_splits(
     dataset: Dataset, run: str, folder: Path, splits: set[str], progress: Progress
 ) -> tuple[Examples, dict[str, Outputs]]:
     net, settings, classes = load_model(folder)
-    examples = _with_run_names(find_examples(dataset), find_renamed_classes(dataset, classes))
+    examples = _with_run_names(
+        find_examples(dataset), find_renamed_classes(dataset, classes)
+    )
     if new := sorted(set(examples.classes) - set(classes)):
         raise InputUnusable(
             f"run {run} does not know some of the current classes: {', '.join(new)}",
@@ -253,7 +281,9 @@ def _predict_splits(
             f"the run has no statistics of its training data ({SCALE_FILE})",
             "train again: baseline train",
         )
-    outputs = {s: with_distances(split_outputs(net, data, s), scale) for s in sorted(splits)}
+    outputs = {
+        s: with_distances(split_outputs(net, data, s), scale) for s in sorted(splits)
+    }
     return examples, outputs
 
 
@@ -261,7 +291,9 @@ def _with_run_names(examples: Examples, renamed: Mapping[str, str]) -> Examples:
     """Return examples with the names that the classes had when the run was trained."""
     before = {now: name for name, now in renamed.items()}
     splits = {
-        split: tuple(replace(s, label=before.get(str(s.label), s.label)) for s in samples)
+        split: tuple(
+            replace(s, label=before.get(str(s.label), s.label)) for s in samples
+        )
         for split, samples in examples.splits.items()
     }
     names = tuple(before.get(name, name) for name in examples.classes)
@@ -277,7 +309,9 @@ def _check_not_trained_on(
         return
     trained_keys = set(json.loads(file.read_text()))
     samples = examples.splits[split]
-    groups = assign_split_groups(dataset.db, trained_keys.union(sample.key for sample in samples))
+    groups = assign_split_groups(
+        dataset.db, trained_keys.union(sample.key for sample in samples)
+    )
     moved = {groups[key] for key in trained_keys}
     moved -= {groups[sample.key] for sample in examples.splits["train"]}
     leaked = [s for s in samples if s.key in trained_keys or groups[s.key] in moved]

@@ -43,19 +43,22 @@ def small_sample_warning(groups: int | None, effective: float | None = None) -> 
 
     `effective` is the effective number of groups, which is lower if some are far larger.
     """
-    if groups is None or (groups if effective is None else effective) >= MIN_RELIABLE_GROUPS:
+    if (
+        groups is None
+        or (groups if effective is None else effective) >= MIN_RELIABLE_GROUPS
+    ):
         return ""
     number = f"only {groups} group{'s' if groups != 1 else ''}"
     if effective is not None and groups >= MIN_RELIABLE_GROUPS:
         number = f"{groups} groups of unequal size, as reliable as {effective:.0f} equal ones"
-    return (
-        f"{number} (scenes, posts, similar images): estimates are rough below {MIN_RELIABLE_GROUPS}"
-    )
+    return f"{number} (scenes, posts, similar images): estimates are rough below {MIN_RELIABLE_GROUPS}"
 
 
 def required_sample_size(share: float, confidence: float = 0.95) -> int:
     """Return the number of cases without a hit that shows a rate of at most `share`."""
-    return math.ceil(math.log(1 - confidence) / math.log1p(-share)) if 0 < share < 1 else 0
+    return (
+        math.ceil(math.log(1 - confidence) / math.log1p(-share)) if 0 < share < 1 else 0
+    )
 
 
 def group_numbers(names: Groups) -> Indices:
@@ -79,10 +82,16 @@ def share_interval_or_none(
     right: Flags, groups: Groups, variance_inflation: float = 1.0
 ) -> Interval | None:
     """Return `share_interval`, or None for a single group."""
-    return share_interval(right, groups, variance_inflation) if len(set(groups)) > 1 else None
+    return (
+        share_interval(right, groups, variance_inflation)
+        if len(set(groups)) > 1
+        else None
+    )
 
 
-def share_interval(right: Flags, groups: Groups, variance_inflation: float = 1.0) -> Interval:
+def share_interval(
+    right: Flags, groups: Groups, variance_inflation: float = 1.0
+) -> Interval:
     """Return the 95 % interval of the share of `right` (N) with `groups` (N)."""
     missed = bound_share(~right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
     high = bound_share(right, groups, _ONE_SIDED_CONFIDENCE, variance_inflation)
@@ -90,7 +99,10 @@ def share_interval(right: Flags, groups: Groups, variance_inflation: float = 1.0
 
 
 def bound_share(
-    hits: Flags, groups: Groups, confidence: float = 0.95, variance_inflation: float = 1.0
+    hits: Flags,
+    groups: Groups,
+    confidence: float = 0.95,
+    variance_inflation: float = 1.0,
 ) -> float:
     """Return the upper confidence limit of the share of `hits` (N) with `groups` (N).
 
@@ -116,7 +128,9 @@ def bound_share(
     variance = float((residuals**2).sum() * count / (count - 1))
     cases = min(total, enlarged * (1 - enlarged) / variance) if variance > 0 else total
     # With few groups the variance itself is uncertain, as in Student's t.
-    correction = (float(ndtri(confidence)) / float(stdtrit(effective - 1, confidence))) ** 2
+    correction = (
+        float(ndtri(confidence)) / float(stdtrit(effective - 1, confidence))
+    ) ** 2
     return _exact_limit(share, cases * correction / variance_inflation, confidence)
 
 
@@ -139,7 +153,11 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     gained, lost = gain > 0, gain < 0
     ahead, behind = float(gained.mean()), float(lost.mean())
     up, down = share_interval(gained, groups), share_interval(lost, groups)
-    odds = ahead * behind / ((1 - ahead) * (1 - behind)) if ahead < 1 and behind < 1 else 0.0
+    odds = (
+        ahead * behind / ((1 - ahead) * (1 - behind))
+        if ahead < 1 and behind < 1
+        else 0.0
+    )
 
     def joined(first: float, second: float) -> float:
         return float((first**2 + second**2 + 2 * odds**0.5 * first * second) ** 0.5)
@@ -168,11 +186,15 @@ class PairedComparison:
     @property
     def clear(self) -> bool:
         """Whether the difference is significant by both the interval and `p`."""
-        beyond = self.interval is not None and (self.interval.low > 0 or self.interval.high < 0)
+        beyond = self.interval is not None and (
+            self.interval.low > 0 or self.interval.high < 0
+        )
         return beyond and self.p < SIGNIFICANCE_LEVEL
 
 
-def compare_paired(this: Flags, other: Flags, groups: Sequence[str]) -> PairedComparison:
+def compare_paired(
+    this: Flags, other: Flags, groups: Sequence[str]
+) -> PairedComparison:
     """Compare the correct predictions (N) of two runs on images of these groups (N)."""
     only_this, only_other = int((this & ~other).sum()), int((other & ~this).sum())
     numbers = group_numbers(groups)

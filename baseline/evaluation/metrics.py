@@ -242,7 +242,9 @@ class SplitMetrics:
             for j, number in enumerate(row)
             if i != j and number > 1
         ]
-        return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[:limit]
+        return sorted(pairs, key=lambda pair: (-pair.count, pair.true, pair.answered))[
+            :limit
+        ]
 
 
 def describe_coverage(tested: int, classes: int) -> str:
@@ -274,12 +276,16 @@ def compute_classification_metrics(
         accuracy=float(confusion.trace() / len(y)),
         log_loss=mean_log_loss(logits, y),
         macro_f1=mean_f1(scores),
-        top5_accuracy=float(top_k_accuracy_score(y, log_probabilities, k=TOP_K, labels=numbers))
+        top5_accuracy=float(
+            top_k_accuracy_score(y, log_probabilities, k=TOP_K, labels=numbers)
+        )
         if len(classes) > TOP_K
         else None,
         classes=scores,
         confusion=confusion.tolist(),
-        mistakes=list_mistakes(log_probabilities, predicted, y, keys, classes)[:MAX_MISTAKES],
+        mistakes=list_mistakes(log_probabilities, predicted, y, keys, classes)[
+            :MAX_MISTAKES
+        ],
         commonest_class=float(confusion.sum(1).max() / len(y)),
     )
 
@@ -291,7 +297,9 @@ def compute_class_scores(
     from sklearn.metrics import precision_recall_fscore_support
 
     numbers = range(len(classes))
-    columns = precision_recall_fscore_support(y, predicted, labels=numbers, zero_division=0.0)
+    columns = precision_recall_fscore_support(
+        y, predicted, labels=numbers, zero_division=0.0
+    )
     rows = zip(classes, *(column.tolist() for column in columns), strict=True)
     return tuple(ClassScore(*row) for row in rows)
 
@@ -312,7 +320,8 @@ def empty_split_error(
     """Return the error of a split without images; `commands` are those that would give it some."""
     if not commands:
         return InputUnusable(
-            message, "label images of other scenes, then split and train again: labeler split"
+            message,
+            "label images of other scenes, then split and train again: labeler split",
         )
     return InputUnusable(message, f"give it a share, then train again: {commands[0]}")
 
@@ -332,7 +341,9 @@ def list_mistakes(
         )
         for i in map(int, np.flatnonzero((predicted != y) & (predicted >= 0)))
     ]
-    return tuple(sorted(mistakes, key=lambda mistake: (-mistake.confidence, mistake.key)))
+    return tuple(
+        sorted(mistakes, key=lambda mistake: (-mistake.confidence, mistake.key))
+    )
 
 
 @dataclass(frozen=True)
@@ -416,10 +427,14 @@ class RunMetrics:
     def splits(self) -> dict[str, SplitMetrics]:
         """The splits that were evaluated."""
         metrics = {"train": self.train, "val": self.val, "test": self.test}
-        return {name: figures for name, figures in metrics.items() if figures is not None}
+        return {
+            name: figures for name, figures in metrics.items() if figures is not None
+        }
 
 
-def write_metrics(folder: Path, figures: object, *, scratch: Path | None = None) -> None:
+def write_metrics(
+    folder: Path, figures: object, *, scratch: Path | None = None
+) -> None:
     """Write the metrics of a run or a cross-validation. Raises NotWritable or DiskFull."""
     text = json.dumps(msgspec.to_builtins(figures), ensure_ascii=False, indent=1)
     write_atomic(folder / METRICS, text.encode(), scratch=scratch)
@@ -437,10 +452,14 @@ def read_metrics(folder: Path) -> RunMetrics:
             "name another run, as listed by: gleanset list runs",
         ) from None
     except (OSError, ValueError, TypeError) as error:
-        raise InputUnusable(f"{path} cannot be read: {error}", "baseline train") from error
+        raise InputUnusable(
+            f"{path} cannot be read: {error}", "baseline train"
+        ) from error
 
 
-def summarize_copy_search(dataset: Dataset, examples: Examples, split: str) -> dict[str, int]:
+def summarize_copy_search(
+    dataset: Dataset, examples: Examples, split: str
+) -> dict[str, int]:
     """Count the images of train and `split` (`images`) and those `searched` for duplicates.
 
     `torn` counts the images of the split that share a group with train.
@@ -459,7 +478,11 @@ def is_free_of_copies(search: Mapping[str, Any] | None) -> bool:
 
     Runs of earlier versions recorded None.
     """
-    return search is not None and search["searched"] == search["images"] and not search["torn"]
+    return (
+        search is not None
+        and search["searched"] == search["images"]
+        and not search["torn"]
+    )
 
 
 def describe_copy_search(search: Mapping[str, Any] | None) -> str:
@@ -471,5 +494,7 @@ def describe_copy_search(search: Mapping[str, Any] | None) -> str:
         return "no near-duplicates of training images"
     searched = "not searched"
     if search and search["searched"]:
-        searched = f"only {search['searched']:,} of {search['images']:,} images searched"
+        searched = (
+            f"only {search['searched']:,} of {search['images']:,} images searched"
+        )
     return f"{searched} for near-duplicates of training images (labeler split does)"

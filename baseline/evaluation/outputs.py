@@ -74,7 +74,9 @@ def concatenate_outputs(parts: Sequence[Outputs]) -> Outputs:
         np.concatenate([part.logits for part in nonempty]),
         np.concatenate([part.y for part in nonempty]),
         tuple(key for part in nonempty for key in part.keys),
-        distances=np.concatenate(distances) if len(distances) == len(nonempty) else None,
+        distances=np.concatenate(distances)
+        if len(distances) == len(nonempty)
+        else None,
     )
 
 
@@ -117,7 +119,8 @@ def load_outputs(folder: Path) -> dict[str, Outputs]:
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputUnusable(
-            f"{path} is damaged: {error}", "evaluate the run again: baseline evaluate RUN"
+            f"{path} is damaged: {error}",
+            "evaluate the run again: baseline evaluate RUN",
         ) from error
 
 
@@ -179,7 +182,11 @@ class ScoreCalibration:
     def describe(self) -> str:
         """Return what was fitted as a line."""
         if self.images < 2:
-            balanced = "; class balancing is not corrected for" if self.share is not None else ""
+            balanced = (
+                "; class balancing is not corrected for"
+                if self.share is not None
+                else ""
+            )
             return f"not calibrated: no images in val{balanced}"
         source = f"{count(self.images, 'image')} of val, {count(self.groups, 'group')}"
         words = f"temperature {self.temperature:.2f} ({source})"
@@ -192,7 +199,9 @@ class ScoreCalibration:
         return f"{words}; {self.share:.0%} of the effect of class balancing corrected"
 
 
-def calibrate_scores(logits: Scores, temperature: float, offsets: Sequence[float]) -> Floats:
+def calibrate_scores(
+    logits: Scores, temperature: float, offsets: Sequence[float]
+) -> Floats:
     """Divide scores (N x C) by the temperature and add `offsets` (C, or none)."""
     scores: Floats = logits.astype(np.float64) / temperature
     return scores + np.array(offsets) if len(offsets) else scores
@@ -210,7 +219,9 @@ def fit_calibration(
     group_count = len(set(groups))
     shifted = shift is not None and len(shift) > 0
     if images < 2 or classes < 2:
-        return ScoreCalibration(share=0.0 if shifted else None, images=images, groups=group_count)
+        return ScoreCalibration(
+            share=0.0 if shifted else None, images=images, groups=group_count
+        )
     added = shift if shift is not None and shifted else np.zeros(classes)
     scores = logits.astype(np.float64)
 
@@ -230,7 +241,10 @@ def fit_calibration(
     share = 0.0
     if shifted:
         best, share = _minimize_with_shift(cost, best)
-    if group_count * (loss(0.0, 0.0) - loss(best, share)) < MIN_EVIDENCE_NATS / group_count:
+    if (
+        group_count * (loss(0.0, 0.0) - loss(best, share))
+        < MIN_EVIDENCE_NATS / group_count
+    ):
         best, share = 0.0, 0.0
     return ScoreCalibration(
         temperature=float(np.exp(best)),
@@ -245,11 +259,15 @@ def _minimize_cost(cost: Callable[[float], float]) -> float:
     """Return the log temperature of least cost; a grid comes first as there may be two minima."""
     from scipy.optimize import minimize_scalar
 
-    grid = np.linspace(np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE), _GRID_STEPS + 1)
+    grid = np.linspace(
+        np.log(MIN_TEMPERATURE), np.log(MAX_TEMPERATURE), _GRID_STEPS + 1
+    )
     costs = [cost(float(log_temperature)) for log_temperature in grid]
     step = int(np.argmin(costs))
     bounds = grid[max(step - 1, 0)], grid[min(step + 1, _GRID_STEPS)]
-    fit = minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-5})
+    fit = minimize_scalar(
+        cost, bounds=bounds, method="bounded", options={"xatol": 1e-5}
+    )
     return float(fit.x if fit.fun <= costs[step] else grid[step])
 
 
@@ -292,7 +310,9 @@ class CalibrationError:
     log_loss: float | None = None
 
 
-def calibration_error(probabilities: Floats, y: Indices, bins: int = BINS) -> CalibrationError:
+def calibration_error(
+    probabilities: Floats, y: Indices, bins: int = BINS
+) -> CalibrationError:
     """Return the expected calibration error of probabilities (N x C) with true classes (N)."""
     confidences = probabilities.max(1)
     correct = probabilities.argmax(1) == y

@@ -72,7 +72,9 @@ class TrainedRun(CommandResult, kw_only=True):
     lacks_images: bool = False
 
     @classmethod
-    def from_run(cls, dataset: Dataset, run: str, fields: Mapping[str, Any]) -> TrainedRun:
+    def from_run(
+        cls, dataset: Dataset, run: str, fields: Mapping[str, Any]
+    ) -> TrainedRun:
         """Return the result of a run with these fields, and what is printed of its files."""
         missing_splits = {"val": None, "test": None, "copies": None}
         result = msgspec.convert(missing_splits | dict(fields) | {"run": run}, cls)
@@ -83,10 +85,14 @@ class TrainedRun(CommandResult, kw_only=True):
         with suppress(InputUnusable):
             result.metrics = read_metrics(folder).splits.get(result.printed_split)
         if not (result.val and result.test):
-            result.commands = suggest_larger_test(dataset, unseen=bool(result.unseen_labels))
+            result.commands = suggest_larger_test(
+                dataset, unseen=bool(result.unseen_labels)
+            )
             result.lacks_images = not result.commands
         if result.lacks_images and can_be_folded(dataset, _ADVISED_FOLDS):
-            result.commands = [f"baseline train --folds {_ADVISED_FOLDS} {dataset.option}"]
+            result.commands = [
+                f"baseline train --folds {_ADVISED_FOLDS} {dataset.option}"
+            ]
         return result
 
     @property
@@ -113,7 +119,10 @@ class TrainedRun(CommandResult, kw_only=True):
         lines["report"] = self.report
 
         uses = ("baseline predict IMAGE", "webapp serve")
-        lines["next"] = [*self.commands, *(f"{command} {self.option}" for command in uses)]
+        lines["next"] = [
+            *self.commands,
+            *(f"{command} {self.option}" for command in uses),
+        ]
         return {name: text for name, text in lines.items() if text}
 
     def brief(self) -> Summary:
@@ -138,7 +147,10 @@ def summarize_accuracy(
 
     `copies` is from `summarize_copy_search` of the split.
     """
-    notes = [metrics.emptiness_note, SPLIT_NOTES.get(split) or describe_copy_search(copies)]
+    notes = [
+        metrics.emptiness_note,
+        SPLIT_NOTES.get(split) or describe_copy_search(copies),
+    ]
     texts = [metrics.accuracy_text, *filter(None, notes)]
     lines = {f"{split} accuracy": "; ".join(texts)}
     if metrics.untested:
@@ -163,7 +175,9 @@ def reuse_warning(earlier: EvaluationCounts | None) -> str:
     """Return a warning if other runs were evaluated on test before, or empty."""
     if earlier is None or not earlier.times:
         return ""
-    runs = ", ".join(earlier.runs[:5]) + (" and others" if len(earlier.runs) > 5 else "")
+    runs = ", ".join(earlier.runs[:5]) + (
+        " and others" if len(earlier.runs) > 5 else ""
+    )
     return (
         f"test was evaluated {count(earlier.times, 'time')} before ({runs}): "
         "choosing between runs by test makes its accuracy too optimistic"
@@ -204,7 +218,9 @@ class EvaluationResult(CommandResult, kw_only=True):
         if self.earlier is not None:
             values["looked_before"] = self.earlier._asdict()
         thresholds = msgspec.to_builtins(self.effects)
-        values |= {name: threshold for name, threshold in thresholds.items() if threshold}
+        values |= {
+            name: threshold for name, threshold in thresholds.items() if threshold
+        }
         plain: Summary = msgspec.to_builtins(values | {"report": self.report})
         return plain
 
@@ -227,10 +243,14 @@ class EvaluationResult(CommandResult, kw_only=True):
         lines["calibration error (ECE)"] = f"{metrics.ece:.3f}"
         if (before := metrics.uncalibrated) is not None:
             lines["log loss"] += f" ({before.log_loss:.3f} before calibration)"
-            lines["calibration error (ECE)"] += f" ({before.ece:.3f} before calibration)"
+            lines["calibration error (ECE)"] += (
+                f" ({before.ece:.3f} before calibration)"
+            )
         if self.earlier is not None and self.earlier.times:
             lines["earlier test evaluations"] = str(self.earlier.times)
-        lines["classes"] = {score.name: _class_line(score) for score in metrics.answered.classes}
+        lines["classes"] = {
+            score.name: _class_line(score) for score in metrics.answered.classes
+        }
         return lines | {"run": self.run, "report": self.report}
 
 
@@ -291,6 +311,8 @@ class LabelIssuesResult(CommandResult, kw_only=True):
         if left_out := self.labelled - self.evaluated:
             lines["not held out"] = count(left_out, "image")
         if self.samples:
-            lines["clearest"] = [sample.line() for sample in self.samples[:MAX_LISTED_ISSUES]]
+            lines["clearest"] = [
+                sample.line() for sample in self.samples[:MAX_LISTED_ISSUES]
+            ]
             lines["next"] = self.next
         return lines | {"run": self.run, "report": self.report}

@@ -89,8 +89,15 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
     def describe(self) -> str:
         """Return the rule, its cost, what it finds and the guarantee as a line."""
         source = "held-out images" if self.folds else "val"
-        low, high = min(self.limits.values(), default=0), max(self.limits.values(), default=0)
-        limit = f"{low:.3f} to {high:.3f} by class" if high - low >= 0.0005 else f"{self.below:.3f}"
+        low, high = (
+            min(self.limits.values(), default=0),
+            max(self.limits.values(), default=0),
+        )
+        limit = (
+            f"{low:.3f} to {high:.3f} by class"
+            if high - low >= 0.0005
+            else f"{self.below:.3f}"
+        )
         words = (
             f"similarity < {limit}; this is {self.unknown / self.count:.1%} of images of "
             f"known classes ({self.unknown}/{self.count} of {source}, "
@@ -99,7 +106,9 @@ class UnknownThreshold(msgspec.Struct, frozen=True):
         )
         if self.left_out_classes:
             share = self.left_out_unknown / self.left_out
-            words += f"; finds {share:.1%} of {self.left_out} images of left-out classes"
+            words += (
+                f"; finds {share:.1%} of {self.left_out} images of left-out classes"
+            )
         if self.left_out_interval:
             interval = confidence_interval(*self.left_out_interval)
             words += f" ({interval}, {self.left_out_classes} classes)"
@@ -205,9 +214,13 @@ def choose_class_thresholds(
         cases = int(numbers.max()) + 1
         bound = (share * (cases + 0.5) + 0.5) / (cases + 1)
         unknown = int((own < below).sum())
-        parts.append(ClassUnknownThreshold(name, below, len(own), cases, unknown, bound))
+        parts.append(
+            ClassUnknownThreshold(name, below, len(own), cases, unknown, bound)
+        )
     lowest = min((part.below for part in parts), default=overall.below)
-    missing = [ClassUnknownThreshold(name, lowest) for name in classes if name not in of_label]
+    missing = [
+        ClassUnknownThreshold(name, lowest) for name in classes if name not in of_label
+    ]
     return msgspec.structs.replace(
         overall,
         unknown=sum(part.unknown for part in parts),

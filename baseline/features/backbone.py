@@ -143,7 +143,9 @@ class Backbone(ABC):
     def parameters(self) -> int:
         """The number of trained parameters."""
         state = self.state.items()
-        return sum(v.size for name, v in state if not name.endswith(BATCH_NORM_SUFFIXES))
+        return sum(
+            v.size for name, v in state if not name.endswith(BATCH_NORM_SUFFIXES)
+        )
 
     def fill(self, state: State) -> None:
         """Load weights. Raises `ValueError` if they do not fit."""
@@ -166,9 +168,15 @@ class Backbone(ABC):
 
 def check_state_shapes(state: State, shapes: Shapes) -> None:
     """Raise `ValueError` for missing, unknown or misshapen tensors; batch counters are optional."""
-    present = {name: tensor.shape for name, tensor in state.items() if not is_batch_counter(name)}
+    present = {
+        name: tensor.shape
+        for name, tensor in state.items()
+        if not is_batch_counter(name)
+    }
     missing = [name for name in shapes if name not in present]
-    misshapen = [name for name, shape in present.items() if shapes.get(name, shape) != shape]
+    misshapen = [
+        name for name, shape in present.items() if shapes.get(name, shape) != shape
+    ]
     unknown = [name for name in present if name not in shapes]
     if missing or misshapen or unknown:
         raise ValueError(
@@ -197,7 +205,9 @@ def explain_out_of_memory(images: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # torch and onnxruntime have many exception classes
-        is_full = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        is_full = (
+            isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+        )
         is_full = is_full or _MEMORY_FULL.search(str(error).lower()) is not None
         if isinstance(error, GleansetError) or not is_full:
             raise

@@ -13,7 +13,13 @@ from msgspec import Meta
 
 from gleanset.config import TomlTable
 from gleanset.errors import UsageError
-from gleanset.files.hub import HubFile, HubPin, has_hub_prefix, load_hub_models, pin_hub_name
+from gleanset.files.hub import (
+    HubFile,
+    HubPin,
+    has_hub_prefix,
+    load_hub_models,
+    pin_hub_name,
+)
 
 JOIN = "+"
 DEFAULT = "efficientnet_lite0"

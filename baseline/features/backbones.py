@@ -82,7 +82,9 @@ class JoinedBackbone(Backbone):
         }
 
     def fill(self, state: State) -> None:
-        member_states: dict[str, dict[str, Array]] = {str(n): {} for n in range(len(self.members))}
+        member_states: dict[str, dict[str, Array]] = {
+            str(n): {} for n in range(len(self.members))
+        }
         for name, value in state.items():
             _, number, rest = name.split(".", 2)
             if number not in member_states:
@@ -94,8 +96,12 @@ class JoinedBackbone(Backbone):
     def extractor(
         self, shape: ImageShape, precision: Precision, *, padded: bool = True
     ) -> FeatureExtractor:
-        extractors = [member.extractor(shape, precision, padded=padded) for member in self.members]
-        return lambda images: np.concatenate([extract(images) for extract in extractors], 1)
+        extractors = [
+            member.extractor(shape, precision, padded=padded) for member in self.members
+        ]
+        return lambda images: np.concatenate(
+            [extract(images) for extract in extractors], 1
+        )
 
     @property
     def parameters(self) -> int:
@@ -144,7 +150,9 @@ def load_backbone(name: str, weights: str, seed: int = 0) -> tuple[Backbone, Wei
     if not loaded:
         return backbone, Weights("none", None)
     source = f" {JOIN} ".join(member.source for member in loaded)
-    return backbone, Weights(source, JOIN.join(member.sha256 or "" for member in loaded) or None)
+    return backbone, Weights(
+        source, JOIN.join(member.sha256 or "" for member in loaded) or None
+    )
 
 
 def _fill_member(member: Backbone, weights: str, seed: int) -> Weights:
@@ -191,7 +199,9 @@ PACKAGED = {
 """Networks trained with TensorFlow; not shipped, because the packages state no licence."""
 
 
-def load_packaged_weights(name: str, shapes: Shapes) -> tuple[dict[str, Array], Weights]:
+def load_packaged_weights(
+    name: str, shapes: Shapes
+) -> tuple[dict[str, Array], Weights]:
     """Load the packaged weights of a network with tensors of these `shapes`.
 
     A checkpoint has the same layers in the same order under other names, and a classifier at the
@@ -242,7 +252,9 @@ def _read_tensors(data: bytes) -> list[Array]:
         count = int.from_bytes(stream.read(8), "little")
         numbers[key] = np.frombuffer(stream.read(count * kind.itemsize), kind)
     return [
-        numbers[key] for key, name in names.items() if key in numbers and not is_batch_counter(name)
+        numbers[key]
+        for key, name in names.items()
+        if key in numbers and not is_batch_counter(name)
     ]
 
 
@@ -256,7 +268,11 @@ def _reshape(numbers: Array, shape: tuple[int, ...]) -> Array:
 
 def _read_texts(stream: io.BytesIO) -> list[str]:
     operations = pickletools.genops(stream)
-    return [text for code, text, _ in operations if code.name == "BINUNICODE" and text is not None]
+    return [
+        text
+        for code, text, _ in operations
+        if code.name == "BINUNICODE" and text is not None
+    ]
 
 
 def load_weights_file(path: Path) -> tuple[State, Weights]:
@@ -270,9 +286,13 @@ def load_weights_file(path: Path) -> tuple[State, Weights]:
         data = path.read_bytes()
         state = safetensors.numpy.load(data)
     except OSError as error:
-        raise InputUnusable(f"cannot read {path}: {error.strerror}", "check the name") from error
+        raise InputUnusable(
+            f"cannot read {path}: {error.strerror}", "check the name"
+        ) from error
     except SafetensorError as error:
-        raise InputUnusable(f"{path} is damaged: {error}", "download it again") from error
+        raise InputUnusable(
+            f"{path} is damaged: {error}", "download it again"
+        ) from error
     return state, Weights(f"file {path.name}", hashlib.sha256(data).hexdigest())
 
 

@@ -36,7 +36,9 @@ def choose_compute(precision: Precision) -> Compute:
         is_fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         capabilities = torch.cpu.get_capabilities()
-        is_fast = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+        is_fast = any(
+            capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16")
+        )
     if precision == "bf16" or (precision == "auto" and is_fast):
         return Compute(device, torch.bfloat16)
     return Compute(device)
@@ -47,7 +49,11 @@ def to_network(x: torch.Tensor, device: torch.device) -> torch.Tensor:
     moved = x.to(device, non_blocking=True)
     if moved.dtype == torch.uint8:
         moved = moved.to(torch.float32).div_(255)
-    return moved.contiguous(memory_format=torch.channels_last) if moved.ndim == 4 else moved
+    return (
+        moved.contiguous(memory_format=torch.channels_last)
+        if moved.ndim == 4
+        else moved
+    )
 
 
 @contextmanager

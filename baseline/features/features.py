@@ -113,13 +113,21 @@ def compute_features(
     members = [_Member.open(dataset, spec, member) for member in loaded.members]
     names = {sample.key: _names(sample, spec) for sample in samples}
     for member in members:
-        member.vectors = member.store.read([name for row in names.values() for name in row])
-    missing = [s for s in samples if any(_is_missing(members, name) for name in names[s.key])]
+        member.vectors = member.store.read(
+            [name for row in names.values() for name in row]
+        )
+    missing = [
+        s for s in samples if any(_is_missing(members, name) for name in names[s.key])
+    ]
     if missing:
         requests = [
             ViewRequest(
                 source,
-                tuple(v for v, name in enumerate(names[source.key]) if _is_missing(members, name)),
+                tuple(
+                    v
+                    for v, name in enumerate(names[source.key])
+                    if _is_missing(members, name)
+                ),
             )
             for source in pixel_sources(dataset, missing)
         ]
@@ -163,7 +171,14 @@ def _is_missing(members: Sequence[_Member], name: bytes) -> bool:
 def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
     """Return a name that is equal for equal features."""
     precision = backbone.precision(spec.precision)
-    settings = (FORMAT, *backbone.identity, spec.size, spec.channels, spec.fit, precision)
+    settings = (
+        FORMAT,
+        *backbone.identity,
+        spec.size,
+        spec.channels,
+        spec.fit,
+        precision,
+    )
     digest = hashlib.sha256(repr(settings).encode())
     for name, value in sorted(backbone.state.items()):
         digest.update(name.encode())
@@ -173,10 +188,14 @@ def features_name(spec: FeatureSpec, backbone: Backbone) -> str:
 
 def _names(sample: Sample, spec: FeatureSpec) -> list[bytes]:
     changes = (
-        repr((spec.augment, LIMITS[spec.augment], VIEW_SEED)) if spec.augment != "none" else ""
+        repr((spec.augment, LIMITS[spec.augment], VIEW_SEED))
+        if spec.augment != "none"
+        else ""
     )
     return [
-        make_vector_name((sample.key, *sample.box, sample.angle, view, changes if view else ""))
+        make_vector_name(
+            (sample.key, *sample.box, sample.angle, view, changes if view else "")
+        )
         for view in spec.all_views
     ]
 
@@ -189,9 +208,13 @@ def _compute(
     progress: Progress,
 ) -> None:
     extractors = [member.extractor() for member in members]
-    for batch in batch_items(_read_views(spec, requests, names, progress), READ_AHEAD_IMAGES):
+    for batch in batch_items(
+        _read_views(spec, requests, names, progress), READ_AHEAD_IMAGES
+    ):
         for member, extractor in zip(members, extractors, strict=True):
-            if lacking := [(name, pixels) for name, pixels in batch if name not in member.vectors]:
+            if lacking := [
+                (name, pixels) for name, pixels in batch if name not in member.vectors
+            ]:
                 vectors = extractor(np.stack([pixels for _, pixels in lacking]))
                 for (name, _), vector in zip(lacking, vectors, strict=True):
                     member.put(name, vector)
@@ -211,17 +234,25 @@ def _read_views(
     for outcome in progress.over(outcomes, "features", total=len(requests)):
         if outcome.result is not None:
             row = names[outcome.item.source.key]
-            yield from zip((row[view] for view in outcome.item.views), outcome.result, strict=True)
+            yield from zip(
+                (row[view] for view in outcome.item.views), outcome.result, strict=True
+            )
 
 
 def _stack_vectors(
     samples: Sequence[Sample], names: Names, members: Sequence[_Member], views: int
 ) -> Features:
     readable = [
-        s.key for s in samples if not any(_is_missing(members, name) for name in names[s.key])
+        s.key
+        for s in samples
+        if not any(_is_missing(members, name) for name in names[s.key])
     ]
-    vectors = np.empty((len(readable), views, sum(m.backbone.width for m in members)), np.float32)
+    vectors = np.empty(
+        (len(readable), views, sum(m.backbone.width for m in members)), np.float32
+    )
     for row, key in enumerate(readable):
         for view, name in enumerate(names[key]):
-            vectors[row, view] = np.concatenate([member.vectors[name] for member in members])
+            vectors[row, view] = np.concatenate(
+                [member.vectors[name] for member in members]
+            )
     return Features(tuple(readable), vectors)

@@ -31,7 +31,12 @@ from baseline.features.backbone import (
     State,
     explain_out_of_memory,
 )
-from baseline.features.backbone_names import COLOURS, FACES, EmbeddingSpec, pin_embedding
+from baseline.features.backbone_names import (
+    COLOURS,
+    FACES,
+    EmbeddingSpec,
+    pin_embedding,
+)
 from baseline.settings import Precision, Simple
 from curation.similarity import color_layout as formula
 from curation.similarity.color_layout import compute_area_weights
@@ -102,7 +107,9 @@ class GraphExtractor:
 
     def _extract_image(self, image: Array) -> FeatureArray:
         with explain_out_of_memory(1):
-            vector: FeatureArray = self._session.run(None, {INPUT_NAME: as_floats(image[None])})[0]
+            vector: FeatureArray = self._session.run(
+                None, {INPUT_NAME: as_floats(image[None])}
+            )[0]
         return vector
 
 
@@ -180,7 +187,9 @@ class LiteBackbone(GraphBackbone):
 
     def add_to_graph(self, graph: GraphBuilder, images: str, shape: ImageShape) -> str:
         graph.scope = LITE
-        weights = {name.removeprefix(BODY): value for name, value in self._state.items()}
+        weights = {
+            name.removeprefix(BODY): value for name, value in self._state.items()
+        }
         return graph.embed(load_shipped_graph(LITE), images, weights)
 
 
@@ -190,8 +199,12 @@ def draw_random_weights(shapes: Shapes, seed: int) -> State:
     state = dict[str, Array]()
     for name, shape in shapes.items():
         if len(shape) == 4:
-            receives = shape[0] * shape[2] * shape[3] / (shape[0] if shape[1] == 1 else 1)
-            state[name] = random.normal(0, (2 / receives) ** 0.5, shape).astype(np.float32)
+            receives = (
+                shape[0] * shape[2] * shape[3] / (shape[0] if shape[1] == 1 else 1)
+            )
+            state[name] = random.normal(0, (2 / receives) ** 0.5, shape).astype(
+                np.float32
+            )
         else:
             usual = np.ones if name.endswith(("weight", "running_var")) else np.zeros
             state[name] = usual(shape, np.float32)
@@ -252,8 +265,14 @@ class IdentityBackbone(GraphBackbone):
         import onnx
 
         graph = onnx.load_model_from_string(self._data).graph
-        casts = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Cast"}
-        tensors = {each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer}
+        casts = {
+            node.output[0]: node.input[0]
+            for node in graph.node
+            if node.op_type == "Cast"
+        }
+        tensors = {
+            each.name: onnx.numpy_helper.to_array(each) for each in graph.initializer
+        }
 
         def exact(name: str) -> Array:
             return tensors[casts.get(name, name)].astype(np.float32)
@@ -272,7 +291,9 @@ class IdentityBackbone(GraphBackbone):
         upright = add_area_resize(graph, images, sides)
         # From the last column to the first, backwards.
         ends = map(int64_array, (-1, np.iinfo(np.int64).min, 3, -1))
-        mirrored = graph.add("Concat", upright, graph.add("Slice", upright, *ends), axis=0)
+        mirrored = graph.add(
+            "Concat", upright, graph.add("Slice", upright, *ends), axis=0
+        )
         graph.scope = IDENTITY_SCOPE
         vectors = graph.embed(onnx.load_model_from_string(self._data), mirrored)
         paired = graph.add("Reshape", vectors, int64_array(2, -1, self.width))
@@ -308,7 +329,9 @@ class SmallBackbone(GraphBackbone):
     def shapes(self) -> Shapes:
         settings = self.settings
         shapes = dict[str, tuple[int, ...]]()
-        for number, (before, after) in enumerate(pairwise((settings.channels, *settings.blocks))):
+        for number, (before, after) in enumerate(
+            pairwise((settings.channels, *settings.blocks))
+        ):
             shapes[f"features.{number}.0.weight"] = (after, before, 3, 3)
             shapes |= {f"features.{number}.2.{part}": (after,) for part in NORM}
         shapes["neck.1.weight"] = (settings.dense, LastMaps(settings).values)
@@ -321,14 +344,20 @@ class SmallBackbone(GraphBackbone):
         maps = graph.add("Div", shifted, np.array(DEVIATION, np.float32))
         for number in range(len(self.settings.blocks)):
             weight = state[f"features.{number}.0.weight"]
-            maps = graph.add("Conv", maps, weight, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+            maps = graph.add(
+                "Conv", maps, weight, kernel_shape=[3, 3], pads=[1, 1, 1, 1]
+            )
             maps = graph.add("MaxPool", maps, kernel_shape=[2, 2], strides=[2, 2])
             norm = (state[f"features.{number}.2.{part}"] for part in NORM)
-            maps = graph.add("Relu", graph.add("BatchNormalization", maps, *norm, epsilon=1e-5))
+            maps = graph.add(
+                "Relu", graph.add("BatchNormalization", maps, *norm, epsilon=1e-5)
+            )
         cell = [LastMaps(self.settings).kernel] * 2
         maps = graph.add("AveragePool", maps, kernel_shape=cell, strides=cell)
         layer = state["neck.1.weight"], state["neck.1.bias"]
-        return graph.add("Relu", graph.add("Gemm", graph.add("Flatten", maps), *layer, transB=1))
+        return graph.add(
+            "Relu", graph.add("Gemm", graph.add("Flatten", maps), *layer, transB=1)
+        )
 
 
 SCOPE, PREPARING = "embedding", "as_embedding_takes_it"
@@ -355,9 +384,12 @@ class OnnxBackbone(GraphBackbone):
             height, width = sides[2:4] if kind.layout == "nchw" else sides[1:3]
             self.side = height or kind.side, width or kind.side
             features = _count_features(self.embedding, kind.layout, self.side)
-        except Exception as error:  # protobuf and onnxruntime have many exception classes
+        except (
+            Exception
+        ) as error:  # protobuf and onnxruntime have many exception classes
             raise InputUnusable(
-                f"{spec.name} cannot be a backbone: {error}", "choose another: baseline backbones"
+                f"{spec.name} cannot be a backbone: {error}",
+                "choose another: baseline backbones",
             ) from error
         self.opset = model_opset(self.embedding)
         super().__init__(spec.name, (features,))
@@ -408,7 +440,9 @@ class OnnxBackbone(GraphBackbone):
         value = graph.add("Mul", value, np.array(kind.range, np.float32))
         for operator, numbers in (("Sub", kind.mean), ("Div", kind.std)):
             if numbers:
-                value = graph.add(operator, value, np.array(numbers, np.float32).reshape(3, 1, 1))
+                value = graph.add(
+                    operator, value, np.array(numbers, np.float32).reshape(3, 1, 1)
+                )
         nhwc = kind.layout == "nhwc"
         return graph.add("Transpose", value, perm=[0, 2, 3, 1]) if nhwc else value
 
@@ -443,17 +477,23 @@ def _embedding_part(data: bytes) -> tuple[Any, list[int]]:
 
     model = onnx.load_model_from_string(data)
     weights = {tensor.name for tensor in model.graph.initializer}
-    if any(tensor.data_location == tensor.EXTERNAL for tensor in model.graph.initializer):
+    if any(
+        tensor.data_location == tensor.EXTERNAL for tensor in model.graph.initializer
+    ):
         raise ValueError("its weights are in other files, which are not read")
     image = next(value for value in model.graph.input if value.name not in weights)
     sides = [side.dim_value for side in image.type.tensor_type.shape.dim]
-    return Extractor(model).extract_model([image.name], [model.graph.output[-1].name]), sides
+    return Extractor(model).extract_model(
+        [image.name], [model.graph.output[-1].name]
+    ), sides
 
 
 def _count_features(model: Any, layout: str, side: tuple[int, int]) -> int:
     session = open_onnx_session(model.SerializeToString())
     shape = (2, 3, *side) if layout == "nchw" else (2, *side, 3)
-    answer = session.run(None, {session.get_inputs()[0].name: np.zeros(shape, np.float32)})[0]
+    answer = session.run(
+        None, {session.get_inputs()[0].name: np.zeros(shape, np.float32)}
+    )[0]
     if answer.ndim != 2 or len(answer) != 2:
         sides = " x ".join(map(str, answer.shape))
         raise ValueError(f"its last output is {sides}, not N x features")

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx.compose
 import onnx.version_converter
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
 from baseline.features.backbone import OPSET, Array
 from gleanset.errors import InputUnusable
@@ -39,14 +46,20 @@ class GraphBuilder:
     def add(self, kind: str, *inputs: str | Array, **attributes: Any) -> str:
         """Add an operator with one output; return the name of the output."""
         name = f"{self.scope}/{kind}_{len(self._nodes)}"
-        names = [value if isinstance(value, str) else self.hold(value) for value in inputs]
-        self._nodes.append(helper.make_node(kind, names, [name], name=name, **attributes))
+        names = [
+            value if isinstance(value, str) else self.hold(value) for value in inputs
+        ]
+        self._nodes.append(
+            helper.make_node(kind, names, [name], name=name, **attributes)
+        )
         return name
 
     def hold(self, numbers: Array, name: str = "") -> str:
         """Add a constant tensor; return its name."""
         name = f"{self.scope}/{name or f'number_{len(self._tensors)}'}"
-        self._tensors.append(numpy_helper.from_array(np.asarray(numbers, order="C"), name))
+        self._tensors.append(
+            numpy_helper.from_array(np.asarray(numbers, order="C"), name)
+        )
         return name
 
     def add_unit_rows(self, rows: str, min_length: float) -> str:
@@ -56,7 +69,10 @@ class GraphBuilder:
         return self.add("Div", rows, self.add("Max", length, floor))
 
     def embed(
-        self, model: ModelProto, value: str, weights: Mapping[str, Array] = MappingProxyType({})
+        self,
+        model: ModelProto,
+        value: str,
+        weights: Mapping[str, Array] = MappingProxyType({}),
     ) -> str:
         """Add the graph of a model with `value` as first input; return its output.
 
@@ -72,16 +88,24 @@ class GraphBuilder:
             # Quantization excludes nodes by name, but files often have unnamed nodes.
             node.name = node.name or f"{prefix}{number}"
         first, last = part.graph.input[0].name, part.graph.output[0].name
-        self._nodes.append(helper.make_node("Identity", [value], [first], name=f"{first}/in"))
+        self._nodes.append(
+            helper.make_node("Identity", [value], [first], name=f"{first}/in")
+        )
         self._nodes.extend(part.graph.node)
-        self._tensors.extend(sorted(part.graph.initializer, key=lambda tensor: tensor.name))
+        self._tensors.extend(
+            sorted(part.graph.initializer, key=lambda tensor: tensor.name)
+        )
         self._sparse.extend(part.graph.sparse_initializer)
         for entry in part.opset_import:
-            self._domains[entry.domain] = max(self._domains.get(entry.domain, 1), entry.version)
+            self._domains[entry.domain] = max(
+                self._domains.get(entry.domain, 1), entry.version
+            )
         self._ir = max(self._ir, part.ir_version)
         return str(last)
 
-    def model(self, inputs: ValueInfoProto, outputs: Mapping[str, Output]) -> ModelProto:
+    def model(
+        self, inputs: ValueInfoProto, outputs: Mapping[str, Output]
+    ) -> ModelProto:
         """Return the model with `outputs` (float32) by name."""
         tail, infos = [], []
         for name, output in outputs.items():
@@ -102,7 +126,9 @@ class GraphBuilder:
 
 def model_opset(model: ModelProto) -> int:
     """Return the opset of the default ONNX domain that a model uses."""
-    return max((entry.version for entry in model.opset_import if not entry.domain), default=1)
+    return max(
+        (entry.version for entry in model.opset_import if not entry.domain), default=1
+    )
 
 
 def _convert_opset(model: ModelProto, opset: int) -> ModelProto:

@@ -54,7 +54,9 @@ class Scaling(NamedTuple):
             columns = slice(start, start + part.width)
             start = columns.stop
             if part.standardised:
-                deviation[columns] = floor_deviations(spread[columns]) / backbone.emphasis[columns]
+                deviation[columns] = (
+                    floor_deviations(spread[columns]) / backbone.emphasis[columns]
+                )
             else:
                 deviation[columns] = 1.0
             variance = float(((spread[columns] / deviation[columns]) ** 2).sum())
@@ -66,7 +68,9 @@ class Scaling(NamedTuple):
                 deviation[columns] *= max(ratio, TINY) / weight if weight else np.inf
         return cls(flat.mean(0, dtype=np.float64), deviation)
 
-    def transform(self, vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    def transform(
+        self, vectors: npt.NDArray[np.floating[Any]]
+    ) -> npt.NDArray[np.float32]:
         """Return scaled features."""
         return ((vectors - self.mean) / self.deviation).astype(np.float32)
 

@@ -43,7 +43,9 @@ class PartWeights(NamedTuple):
         """Return JSON values for the metrics; empty for a single block."""
         if len(parts) == 1:
             return {}
-        weights = {part.name: weight for part, weight in zip(parts, self.weights, strict=True)}
+        weights = {
+            part.name: weight for part, weight in zip(parts, self.weights, strict=True)
+        }
         return {"parts": weights, "parts_by": self.by, "parts_tried": self.losses}
 
     def words(self, parts: Sequence[FeaturePart]) -> str:
@@ -78,11 +80,15 @@ def _aspect_ratio(samples: Sequence[Sample]) -> float:
     return float(np.exp(np.abs(sides[:, 0] - sides[:, 1]).mean()))
 
 
-def has_drawings(dataset: Dataset, samples: Sequence[Sample], progress: Progress) -> bool:
+def has_drawings(
+    dataset: Dataset, samples: Sequence[Sample], progress: Progress
+) -> bool:
     """Return whether most images are drawings, by their texture."""
     subset = samples[:: max(1, -(-len(samples) // MAX_TEXTURE_IMAGES))]
     # Threads, because starting processes takes longer than reading so few images.
-    outcomes = run_over(_photo_score, pixel_sources(dataset, subset), Threads(count_cores()))
+    outcomes = run_over(
+        _photo_score, pixel_sources(dataset, subset), Threads(count_cores())
+    )
     bar = progress.over(outcomes, "drawing or photo", total=len(subset))
     photos = [outcome.result > 0.5 for outcome in bar if outcome.result is not None]
     return 2 * sum(photos) < len(photos)

@@ -42,7 +42,12 @@ class Extractor:
     """Computes features (float32 N x D) of images (N x C x size x size)."""
 
     def __init__(
-        self, network: nn.Module, shape: ImageShape, precision: Precision, *, padded: bool = True
+        self,
+        network: nn.Module,
+        shape: ImageShape,
+        precision: Precision,
+        *,
+        padded: bool = True,
     ):
         self.compute = choose_compute(precision)
         self.shape, self.padded = (shape.channels, shape.size, shape.size), padded
@@ -55,7 +60,9 @@ class Extractor:
         Raises `InputUnusable` for features that are not finite, `UsageError` when out of memory.
         """
         with explain_out_of_memory(BATCH):
-            parts = [self._at_once(images[part]) for part in batch_slices(len(images), BATCH)]
+            parts = [
+                self._at_once(images[part]) for part in batch_slices(len(images), BATCH)
+            ]
         vectors = np.concatenate(parts)
         if not np.isfinite(vectors).all():
             raise not_finite_error()
@@ -108,7 +115,9 @@ class TimmNetwork(LearningBackbone):
     def __init__(self, name: str, described: HubDescription | None = None):
         """Build the network with random weights. Raises `UsageError` for an unknown name."""
         super().__init__()
-        self.body = body = _build_network(described) if described else _create_network(name)
+        self.body = body = (
+            _build_network(described) if described else _create_network(name)
+        )
         stages = getattr(body, "feature_info", None) or []
         self.in_stages = len({stage["reduction"] for stage in stages}) > 1
         last = int(getattr(body, "head_hidden_size", 0) or body.num_features)
@@ -140,7 +149,9 @@ class TimmBackbone(Backbone):
 
         Raises `UsageError`, `InputUnusable` or `MissingComponent`.
         """
-        self.described = _read_hub_file(name, kept) if name.startswith(TIMM_HUBS) else None
+        self.described = (
+            _read_hub_file(name, kept) if name.startswith(TIMM_HUBS) else None
+        )
         with reproducible(seed):
             self.network = TimmNetwork(name, self.described).eval()
         super().__init__(name, self.network.widths)
@@ -148,23 +159,35 @@ class TimmBackbone(Backbone):
     @property
     def identity(self) -> tuple[object, ...]:
         network = self.network
-        return (self.name, network.mean.flatten().tolist(), network.std.flatten().tolist())
+        return (
+            self.name,
+            network.mean.flatten().tolist(),
+            network.std.flatten().tolist(),
+        )
 
     @property
     def run_files(self) -> dict[str, bytes]:
         description = self.described
-        return {_hub_file_name(self.name): msgspec.json.encode(description)} if description else {}
+        return (
+            {_hub_file_name(self.name): msgspec.json.encode(description)}
+            if description
+            else {}
+        )
 
     @property
     def shapes(self) -> Shapes:
         """The shapes of its weights by tensor name, without batch counters."""
         return {
-            name: value.shape for name, value in self.state.items() if not is_batch_counter(name)
+            name: value.shape
+            for name, value in self.state.items()
+            if not is_batch_counter(name)
         }
 
     @property
     def state(self) -> State:
-        return {name: value.numpy() for name, value in self.network.state_dict().items()}
+        return {
+            name: value.numpy() for name, value in self.network.state_dict().items()
+        }
 
     def fill(self, state: State) -> None:
         check_state_shapes(state, self.shapes)
@@ -228,13 +251,20 @@ def _hub_file_name(name: str) -> str:
 def _read_hub_file(name: str, kept: Path | None) -> HubDescription:
     fix = "train again: baseline train"
     file = _hub_file_name(name)
-    if kept and (described := read_run_json(kept, file, HubDescription, fix)) is not None:
+    if (
+        kept
+        and (described := read_run_json(kept, file, HubDescription, fix)) is not None
+    ):
         return described
     from timm.models import load_model_config_from_hf
 
     try:
-        config, architecture, arguments = load_model_config_from_hf(name.partition(":")[2])
-    except Exception as error:  # the hub's client raises its own kinds for each way to fail
+        config, architecture, arguments = load_model_config_from_hf(
+            name.partition(":")[2]
+        )
+    except (
+        Exception
+    ) as error:  # the hub's client raises its own kinds for each way to fail
         raise _unreachable_error(name, error) from error
     return HubDescription(architecture, arguments or {}, config)
 
@@ -249,7 +279,11 @@ def _build_network(description: HubDescription, *, pretrained: bool = False) -> 
             "pip install -U timm",
         )
     # Pretrained weights need the published number of classes.
-    arguments = description.arguments if pretrained else description.arguments | {"num_classes": 0}
+    arguments = (
+        description.arguments
+        if pretrained
+        else description.arguments | {"num_classes": 0}
+    )
     return timm.create_model(
         description.architecture,
         pretrained=pretrained,
@@ -276,10 +310,16 @@ def hub_weights(backbone: Backbone) -> tuple[State, Weights]:
             f"timm's hub has no weights for {name}: {error}",
             "choose another backbone, or -o weights=none",
         ) from error
-    except Exception as error:  # the hub's client raises its own kinds for each way to fail
+    except (
+        Exception
+    ) as error:  # the hub's client raises its own kinds for each way to fail
         raise _unreachable_error(name, error) from error
     state = {name: value.numpy() for name, value in body.state_dict().items()}
-    tag = body.pretrained_cfg.get("hf_hub_id") or body.pretrained_cfg.get("url") or timm_name
+    tag = (
+        body.pretrained_cfg.get("hf_hub_id")
+        or body.pretrained_cfg.get("url")
+        or timm_name
+    )
     digest = hashlib.sha256(safetensors.numpy.save(state)).hexdigest()
     return state, Weights(f"hub {tag}", digest)
 

@@ -24,7 +24,11 @@ from baseline.prelabel import MIN_ACCEPT_CONFIDENCE
 from baseline.prelabel.propose import choose_label_next, propose
 from baseline.settings import Settings, Transfer
 from baseline.train.methods.logistic import parse_part_weights
-from curation.labelling_command import CLUSTERS_COMMAND, has_window, suggest_labelling_command
+from curation.labelling_command import (
+    CLUSTERS_COMMAND,
+    has_window,
+    suggest_labelling_command,
+)
 from curation.similarity.class_learning import list_training_keys
 from curation.similarity.spaces import find_dissimilar_proposals
 from curation.similarity.vectors import (
@@ -58,7 +62,9 @@ def weight_components(
     """Multiply components (N x D) by their block weights and scale rows to length 1."""
     factors = np.repeat(weights, [part.width for part in parts]).astype(np.float32)
     rows = components * factors
-    scaled: FeatureRows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+    scaled: FeatureRows = rows / np.maximum(
+        np.linalg.norm(rows, axis=1, keepdims=True), 1e-9
+    )
     return scaled
 
 
@@ -80,13 +86,21 @@ def fit_principal_axes(features: FeatureRows, backbone: Backbone) -> PrincipalAx
     with limit_threads():
         # The smaller of the two Gram matrices: both give the same directions.
         is_wide = len(scaled) < scaled.shape[1]
-        values, vectors = np.linalg.eigh(scaled @ scaled.T if is_wide else scaled.T @ scaled)
+        values, vectors = np.linalg.eigh(
+            scaled @ scaled.T if is_wide else scaled.T @ scaled
+        )
         width = sum(
             NETWORK_COMPONENTS if part.standardised else NETWORK_COMPONENTS // 2
             for part in backbone.parts
         )
-        keep = [i for i in np.argsort(-values)[:width] if values[i] > values.max() * 1e-9]
-        axes = scaled.T @ vectors[:, keep] / np.sqrt(values[keep]) if is_wide else vectors[:, keep]
+        keep = [
+            i for i in np.argsort(-values)[:width] if values[i] > values.max() * 1e-9
+        ]
+        axes = (
+            scaled.T @ vectors[:, keep] / np.sqrt(values[keep])
+            if is_wide
+            else vectors[:, keep]
+        )
     axes /= np.sqrt(max(float(np.square(scaled @ axes).sum()) / len(scaled), 1e-12))
     return PrincipalAxes(scaling, axes.astype(np.float32))
 
@@ -117,13 +131,17 @@ def compute_components(
         for part, basis in zip(backbone.parts, axes, strict=True)
     )
     keys: list[str] = []
-    pages: list[FeatureRows] = [np.zeros((0, sum(part.width for part in parts)), np.float32)]
+    pages: list[FeatureRows] = [
+        np.zeros((0, sum(part.width for part in parts)), np.float32)
+    ]
     for start in range(0, len(samples), PAGE_SIZE):
         with suppress(InputUnusable):  # nothing of this page is readable
             page = samples[start : start + PAGE_SIZE]
             page_features = compute_features(dataset, page, spec, progress, backbone)
             pairs = zip(np.split(page_features.plain, ends, axis=1), axes, strict=True)
-            pages.append(np.concatenate([basis.project(block) for block, basis in pairs], axis=1))
+            pages.append(
+                np.concatenate([basis.project(block) for block, basis in pairs], axis=1)
+            )
             keys += page_features.keys
     return SampleComponents(keys, np.concatenate(pages), parts)
 
@@ -199,7 +217,9 @@ class PrelabelReport(CommandResult, kw_only=True):
         others = ""
         if facts.held_out < facts.labelled:
             samples = f"{facts.held_out:,} of {samples}"
-            others = "; others are copies, not reviewed, or their class is in one group only"
+            others = (
+                "; others are copies, not reviewed, or their class is in one group only"
+            )
         tested = facts.held_out_classes
         if tested is not None and tested < facts.classes:
             samples += f", {describe_coverage(tested, facts.classes)}"
@@ -210,7 +230,9 @@ class PrelabelReport(CommandResult, kw_only=True):
             others += f"; {together:,} labelled by cluster, page or weak label, not one by one"
         return {name: f"{facts.accuracy:.1%} ({samples}{others})"}
 
-    def _describe_suggestions(self, facts: PrelabelFacts, classes: int) -> dict[str, str]:
+    def _describe_suggestions(
+        self, facts: PrelabelFacts, classes: int
+    ) -> dict[str, str]:
         if not self.pending:
             return {"suggestions": "none: no pending samples"}
 
@@ -235,19 +257,27 @@ class PrelabelReport(CommandResult, kw_only=True):
     def _describe_other_classes(self, facts: PrelabelFacts) -> str:
         if facts.of_other_classes:
             samples = count(facts.of_other_classes, "sample")
-            return f"about {samples} of classes without labels, included in these errors"
+            return (
+                f"about {samples} of classes without labels, included in these errors"
+            )
         if facts.of_no_class_at_most is None:
             return "images of other classes are additional errors; reject some"
-        errors = count(max_wrong_count(facts.of_no_class_at_most, self.confidences), "error")
+        errors = count(
+            max_wrong_count(facts.of_no_class_at_most, self.confidences), "error"
+        )
         return (
             f"at most {errors} with images of other classes, if they are as frequent as among "
             "decided samples"
         )
 
 
-def describe_suggestions(dataset: Dataset, report: PrelabelReport, *, has_classes: bool) -> None:
+def describe_suggestions(
+    dataset: Dataset, report: PrelabelReport, *, has_classes: bool
+) -> None:
     """Add to a report what the catalogue says of its suggestions, and the next commands."""
-    report.pending = dataset.samples.count_by("status", "kept").get(("queue", "kept"), 0)
+    report.pending = dataset.samples.count_by("status", "kept").get(
+        ("queue", "kept"), 0
+    )
     suggested = [sample for sample in iter_proposed_samples(dataset.db) if sample.waits]
     report.confidences = [sample.proposals[0].confidence for sample in suggested]
     confident = {
@@ -256,10 +286,16 @@ def describe_suggestions(dataset: Dataset, report: PrelabelReport, *, has_classe
         if sample.proposals[0].confidence >= MIN_ACCEPT_CONFIDENCE
     }
     # What `labeler accept predictions` leaves in the queue, too.
-    dissimilar = find_dissimilar_proposals(dataset, {key: p.label for key, p in confident.items()})
+    dissimilar = find_dissimilar_proposals(
+        dataset, {key: p.label for key, p in confident.items()}
+    )
     report.dissimilar = len(dissimilar)
-    report.acceptable = [p.confidence for key, p in confident.items() if key not in dissimilar]
-    report.next = _next_commands(dataset, bool(report.acceptable), report.pending, has_classes)
+    report.acceptable = [
+        p.confidence for key, p in confident.items() if key not in dissimilar
+    ]
+    report.next = _next_commands(
+        dataset, bool(report.acceptable), report.pending, has_classes
+    )
 
 
 STAGE = "prelabel"
@@ -284,7 +320,9 @@ def prelabel(
         return _run_prelabel(dataset, settings, progress)
 
 
-def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> PrelabelReport:
+def _run_prelabel(
+    dataset: Dataset, settings: Transfer, progress: Progress
+) -> PrelabelReport:
     started = time.monotonic()
     samples = list(PrelabelSamples(dataset.db).iterate())
     keys = {sample.key for sample in samples}
@@ -302,19 +340,27 @@ def _run_prelabel(dataset: Dataset, settings: Transfer, progress: Progress) -> P
     # A sample that was cropped again meanwhile is left out, like an unreadable one.
     current = [s for s in samples if s.key in row_by_key and regions[s.key] == s.region]
     rows = np.array([row_by_key[sample.key] for sample in current], np.int64)
-    vectors = weight_components(computed.components[rows], computed.parts, weights.weights)
+    vectors = weight_components(
+        computed.components[rows], computed.parts, weights.weights
+    )
     names = [make_sample_vector_name(sample.key, sample.region) for sample in current]
     space = save_vectors(dataset, names, vectors)
     groups = assign_split_groups(dataset.db, list_training_keys(current))
     result = propose(current, vectors, groups, get_unseen_labels(dataset.db))
-    labels = {sample.label for sample in current if sample.label} if result.has_classes else ()
+    labels = (
+        {sample.label for sample in current if sample.label}
+        if result.has_classes
+        else ()
+    )
     facts = result.facts | {
         "unreadable": len(samples) - len(current),
         "backbone": settings.backbone,
         VECTORS_FACT: space,
         **weights.to_json(computed.parts),
     }
-    number = Proposals(dataset.db).replace(result.prelabelled, facts | {"known": sorted(labels)})
+    number = Proposals(dataset.db).replace(
+        result.prelabelled, facts | {"known": sorted(labels)}
+    )
     for folder in (dataset.cache / VECTORS_FOLDER).glob("*"):
         if folder.name != space:  # vectors of earlier prelabelings
             shutil.rmtree(folder, ignore_errors=True)
@@ -352,7 +398,9 @@ def _next_commands(
         commands.append(
             f"labeler accept predictions --above {MIN_ACCEPT_CONFIDENCE:g} {dataset.option}"
         )
-    return [command for command in commands if command] or [f"gleanset status {dataset.option}"]
+    return [command for command in commands if command] or [
+        f"gleanset status {dataset.option}"
+    ]
 
 
 def save_vectors(dataset: Dataset, names: Sequence[bytes], rows: Vector) -> str:

@@ -14,7 +14,12 @@ from curation.similarity.class_learning import (
     learn_classes,
     round_confidences,
 )
-from curation.similarity.clustering import Indices, Rows, cluster_rows, refine_with_tracks
+from curation.similarity.clustering import (
+    Indices,
+    Rows,
+    cluster_rows,
+    refine_with_tracks,
+)
 from curation.similarity.unknown_classes import Floats
 from gleanset.db.journal import HINT, TOGETHER, classify_provenance
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample
@@ -38,7 +43,9 @@ def choose_label_next(
 
     turns: Counter[int | None] = Counter()
     keys_by_turn: dict[int, list[str]] = defaultdict(list)
-    for sample in sorted((each for each in prelabelled if each.sample in pending), key=rank):
+    for sample in sorted(
+        (each for each in prelabelled if each.sample in pending), key=rank
+    ):
         keys_by_turn[turns[sample.cluster]].append(sample.sample)
         turns[sample.cluster] += 1
     return [key for keys in keys_by_turn.values() for key in keys][:limit]
@@ -110,11 +117,18 @@ def propose(
         facts = _collect_facts(model)
         facts["given_together"] = _count_given_together(samples, model)
         facts["of_no_class_at_most"] = _max_rejected_share(samples, groups)
-        pending = [row for row, s in enumerate(samples) if s.status == "queue" and s.kept]
-        facts["of_other_classes"] = round(float((1 - model.probabilities[pending].sum(1)).sum()))
+        pending = [
+            row for row, s in enumerate(samples) if s.status == "queue" and s.kept
+        ]
+        facts["of_other_classes"] = round(
+            float((1 - model.probabilities[pending].sum(1)).sum())
+        )
         outliers = _label_outlier_scores(model, vectors)
     prelabelled = _collect_prelabelled(samples, order, outliers, model)
-    facts |= {"samples": len(prelabelled), "labelled": sum(bool(s.label) for s in samples)}
+    facts |= {
+        "samples": len(prelabelled),
+        "labelled": sum(bool(s.label) for s in samples),
+    }
     return PrelabelResult(prelabelled, facts, model is not None)
 
 
@@ -125,7 +139,10 @@ def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
     kind[rows] = y
     outliers = outlier_scores(vectors, kind)
     outliers[rows[leave_group_out.at]] = (
-        1 - leave_group_out.probabilities[np.arange(len(leave_group_out.at)), y[leave_group_out.at]]
+        1
+        - leave_group_out.probabilities[
+            np.arange(len(leave_group_out.at)), y[leave_group_out.at]
+        ]
     )
     return outliers
 
@@ -141,7 +158,9 @@ def _order_by_similarity(
         pulled = np.concatenate([pulled, weighted], axis=1).astype(np.float32)
     position = np.zeros(len(pulled), np.int64)
     subset = pulled[:: max(1, -(-len(pulled) // MAX_DIRECTION_ROWS))]
-    directions = np.linalg.svd(subset - subset.mean(axis=0), full_matrices=False)[2][:DIRECTIONS]
+    directions = np.linalg.svd(subset - subset.mean(axis=0), full_matrices=False)[2][
+        :DIRECTIONS
+    ]
     position[order_by_proximity(pulled @ directions.T)] = np.arange(len(pulled))
     # A track is in one cluster and counts once there.
     return SimilarityOrder(position, assign_clusters(pulled[firsts])[track])
@@ -156,7 +175,9 @@ def _max_rejected_share(
     samples: Sequence[PrelabelSample], groups: Mapping[str, str]
 ) -> float | None:
     """Return the upper limit (95 %) of the share of samples of no class; None without any."""
-    decided_samples = [sample for sample in samples if sample.label or sample.status == "rejected"]
+    decided_samples = [
+        sample for sample in samples if sample.label or sample.status == "rejected"
+    ]
     rejected = np.array([sample.status == "rejected" for sample in decided_samples])
     if not rejected.any():
         return None
@@ -194,7 +215,9 @@ def _collect_facts(model: LearnedClasses) -> dict[str, object]:
     }
 
 
-def _count_given_together(samples: Sequence[PrelabelSample], model: LearnedClasses) -> int:
+def _count_given_together(
+    samples: Sequence[PrelabelSample], model: LearnedClasses
+) -> int:
     """Count evaluated labels that a weak label, or a label of a whole cluster, gave."""
     rows = model.taught.rows[model.leave_group_out.at].tolist()
     provenances = [samples[row].label_by for row in rows]
@@ -262,7 +285,10 @@ def _halves(points: Rows, rows: Indices, end: Rows) -> tuple[Indices, Indices]:
     _, directions = np.linalg.eigh(apart.T @ apart)
     order = rows[np.argsort(apart @ directions[:, -1], kind="stable")]
     first, second = order[: len(order) // 2], order[len(order) // 2 :]
-    gaps = [float(np.sum((points[half].mean(axis=0) - end) ** 2)) for half in (first, second)]
+    gaps = [
+        float(np.sum((points[half].mean(axis=0) - end) ** 2))
+        for half in (first, second)
+    ]
     return (first, second) if gaps[0] <= gaps[1] else (second, first)
 
 

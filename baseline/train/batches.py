@@ -86,7 +86,9 @@ def batch_loader(
     Workers are used for images on a GPU only: on the CPU the network needs the cores.
     """
     workers = (
-        min(MAX_WORKERS, count_cores() - 1) if on_gpu and isinstance(samples, ImageSamples) else 0
+        min(MAX_WORKERS, count_cores() - 1)
+        if on_gpu and isinstance(samples, ImageSamples)
+        else 0
     )
     return DataLoader(
         Batches(samples, seed),
@@ -168,7 +170,9 @@ class Objective(Protocol):
     def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
         """Return the loss of samples of classes `y`."""
 
-    def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
+    def evaluate(
+        self, net: nn.Module, samples: LabelledSamples, batch: int
+    ) -> tuple[float, float]:
         """Return loss (lower is better) and accuracy on validation samples."""
 
 
@@ -183,11 +187,15 @@ class CrossEntropyObjective:
         logits: torch.Tensor = net(x)
         # Moved to the device once: a transfer in every step would synchronize with the GPU.
         self.weights = self.weights.to(y.device)
-        loss = functional.cross_entropy(logits.float(), y, self.weights, reduction="sum")
+        loss = functional.cross_entropy(
+            logits.float(), y, self.weights, reduction="sum"
+        )
         correct = (logits.detach().argmax(1) == y).sum()
         return LossTerms(loss, self.weights[y].sum(), correct)
 
-    def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
+    def evaluate(
+        self, net: nn.Module, samples: LabelledSamples, batch: int
+    ) -> tuple[float, float]:
         """Return mean weighted cross entropy and accuracy, computed in float32."""
         loss = weight = correct = 0.0
         with torch.inference_mode():

@@ -44,7 +44,12 @@ from baseline.features.backbone import ImageShape
 from baseline.features.scaling import Scaling, limit_threads
 from baseline.settings import Settings, Transfer, Triplet
 from baseline.train.membership import FOLDS as MEMBERSHIP_FOLDS
-from baseline.train.membership import MIN_CLASSES, LeftOutImages, TrainFeatures, fit_membership
+from baseline.train.membership import (
+    MIN_CLASSES,
+    LeftOutImages,
+    TrainFeatures,
+    fit_membership,
+)
 from baseline.train.methods.transfer import load_pretrained_backbone
 from baseline.train.trained_net import TrainedNet
 from baseline.train.training import (
@@ -132,8 +137,13 @@ def _fold_result(dataset: Dataset, settings: Settings, fold: Examples) -> FoldRe
         scores = np.zeros((0, len(fold.classes)), np.float32)
         return FoldResult(Outputs(scores, np.zeros(0, np.int64), ()))
     folder = _training_folder(dataset, settings, fold)
-    cached = read_run_json(folder, RESULT, _CachedResult, f"remove {folder} and run again")
-    if cached is not None and (outputs := load_outputs(folder).get(HELD_OUT)) is not None:
+    cached = read_run_json(
+        folder, RESULT, _CachedResult, f"remove {folder} and run again"
+    )
+    if (
+        cached is not None
+        and (outputs := load_outputs(folder).get(HELD_OUT)) is not None
+    ):
         return FoldResult(outputs, cached.seconds)
     start = time.monotonic()
     data = TrainingData(dataset, fold, settings, NO_PROGRESS, folder)
@@ -149,7 +159,9 @@ def _train(data: TrainingData) -> Outputs:
     fitted = fit_method(data, data.settings)
     outputs = split_outputs(fitted.net, data, "test")
     if not np.isfinite(outputs.logits).all():
-        raise UsageError("training diverged: scores are not finite", "use a lower learning rate")
+        raise UsageError(
+            "training diverged: scores are not finite", "use a lower learning rate"
+        )
     if data.frozen_backbone:
         train = split_outputs(fitted.net, data, "train")
         outputs = with_distances(outputs, feature_scale(fitted.net, train))
@@ -161,11 +173,20 @@ def _compute_features(
 ) -> None:
     """Extract the features of all samples in one pass, if the method uses features."""
     splits = [split for fold in folds for split in fold.splits.items()]
-    in_train = {sample.key: sample for name, part in splits if name == "train" for sample in part}
+    in_train = {
+        sample.key: sample
+        for name, part in splits
+        if name == "train"
+        for sample in part
+    }
     samples = {sample.key: sample for _, part in splits for sample in part}
     rest = [sample for key, sample in sorted(samples.items()) if key not in in_train]
     train = tuple(sample for _, sample in sorted(in_train.items()))
-    parts: dict[str, tuple[Sample, ...]] = {"train": train, "val": tuple(rest), "test": ()}
+    parts: dict[str, tuple[Sample, ...]] = {
+        "train": train,
+        "val": tuple(rest),
+        "test": (),
+    }
     examples = replace(folds[0], splits=parts)
     data = TrainingData(dataset, examples, settings, progress)
     if isinstance(settings, Transfer | Triplet):
@@ -200,11 +221,15 @@ def read_background(shape: ImageShape) -> npt.NDArray[np.uint8]:
     mode = "RGB" if shape.channels == 3 else "L"
     side = 8 * shape.size
     sheet = np.asarray(Image.open(BACKGROUND).convert(mode).resize((side, side)))
-    tiles = sheet.reshape(8, shape.size, 8, shape.size, shape.channels).transpose(0, 2, 4, 1, 3)
+    tiles = sheet.reshape(8, shape.size, 8, shape.size, shape.channels).transpose(
+        0, 2, 4, 1, 3
+    )
     return tiles.reshape(64, shape.channels, shape.size, shape.size)
 
 
-def add_membership(data: TrainingData, trained: TrainingResult[TrainedNet]) -> LeftOutImages | None:
+def add_membership(
+    data: TrainingData, trained: TrainingResult[TrainedNet]
+) -> LeftOutImages | None:
     """Fit the membership of a head on frozen features; return what its folds left out.
 
     None for other networks, and for too little data.
@@ -214,7 +239,9 @@ def add_membership(data: TrainingData, trained: TrainingResult[TrainedNet]) -> L
         return None
     features = data.train_features(net.backbone)
     y = data.examples.classes_of("train", features.keys)
-    train = TrainFeatures(features.vectors, y, data.groups_of(features.keys), features.keys)
+    train = TrainFeatures(
+        features.vectors, y, data.groups_of(features.keys), features.keys
+    )
     weights = list(trained.facts.get("parts", {}).values()) or None
     background = net.features(read_background(net.shape))
     columns, seed = net.backbone.identity_columns, data.settings.seed
@@ -256,13 +283,17 @@ def add_unknown_rule(
         and data.frozen_backbone
         and len(data.examples.splits["train"]) <= MAX_IMAGES_TO_FOLD
     ):
-        with suppress(InputUnusable, UsageError):  # too few images for folds: val alone decides
+        with suppress(
+            InputUnusable, UsageError
+        ):  # too few images for folds: val alone decides
             settings = _fix_choices(data.settings, trained.facts)
             scores |= compute_similarity(_predict_folds(data, settings))
             folds = UNKNOWN_FOLDS
     if not scores:
         return rule
-    label_of = {s.key: str(s.label) for part in data.examples.splits.values() for s in part}
+    label_of = {
+        s.key: str(s.label) for part in data.examples.splits.values() for s in part
+    }
     threshold = choose_class_thresholds(
         np.array(list(scores.values())),
         [groups[key] for key in scores],
@@ -272,14 +303,18 @@ def add_unknown_rule(
     )
     if not threshold.guaranteed:
         return rule
-    rule = rule.but(unfamiliar_below=threshold.below, unfamiliar_by_class=threshold.limits)
+    rule = rule.but(
+        unfamiliar_below=threshold.below, unfamiliar_by_class=threshold.limits
+    )
     limits = rule.similarity_limits(data.classes)
     figures = {} if left_out is None else measure_outsiders(left_out, limits)
     rejected = _predict_rejected(data, trained.net)
     if rejected is not None:
         outputs = with_distances(rejected, scale)
         similarity = compute_output_similarity(outputs, data.classes, rule)
-        predicted, probabilities, _ = decide(outputs.logits, data.classes, rule, similarity)
+        predicted, probabilities, _ = decide(
+            outputs.logits, data.classes, rule, similarity
+        )
         confidences = confidences_of(predicted, probabilities, outputs.membership)
         is_confident = (predicted != UNKNOWN) & (confidences >= MIN_ANSWER_CONFIDENCE)
         figures |= {
@@ -297,7 +332,9 @@ def _has_few_groups(examples: Examples) -> bool:
     for sample in examples.splits["val"]:
         groups[str(sample.label)].add(examples.groups[sample.key])
     smallest = min(map(len, groups.values()))
-    return sum(map(len, groups.values())) < MIN_VAL_GROUPS or smallest < MIN_CLASS_GROUPS
+    return (
+        sum(map(len, groups.values())) < MIN_VAL_GROUPS or smallest < MIN_CLASS_GROUPS
+    )
 
 
 def measure_outsiders(left_out: LeftOutImages, limits: Floats) -> dict[str, Any]:
@@ -336,12 +373,18 @@ def _predict_folds(data: TrainingData, settings: Settings) -> Outputs:
         replace(part, splits=part.splits | {"val": val})
         for part in make_folds(only, UNKNOWN_FOLDS, data.settings.seed)
     ]
-    results = cross_validate(data.dataset, settings, folds, data.progress, "folds for unknown")
+    results = cross_validate(
+        data.dataset, settings, folds, data.progress, "folds for unknown"
+    )
     return concatenate_outputs([result.outputs for result in results])
 
 
 def _predict_rejected(data: TrainingData, net: TrainedNet) -> Outputs | None:
-    samples = (s for s in data.dataset.samples.iter_by_key() if s.status == "rejected" and s.kept)
+    samples = (
+        s
+        for s in data.dataset.samples.iter_by_key()
+        if s.status == "rejected" and s.kept
+    )
     # Reading samples needs some label.
     labelled = (replace(sample, label=data.classes[0]) for sample in samples)
     train = tuple(islice(labelled, MAX_REJECTED_SAMPLES))

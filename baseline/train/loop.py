@@ -75,7 +75,9 @@ def save_checkpoint(folder: Path, states: Mapping[str, State], values: object) -
         for part, state in states.items()
         for name, value in state.items()
     }
-    data = safetensors.torch.save(plain, {"format": FORMAT, "known": json.dumps(values)})
+    data = safetensors.torch.save(
+        plain, {"format": FORMAT, "known": json.dumps(values)}
+    )
     write_atomic(folder / CHECKPOINT_FILE, data)
 
 
@@ -191,11 +193,15 @@ def build_optimiser(
 ) -> torch.optim.Optimizer:
     """Build the optimizer over parameter groups."""
     rate = settings.learning_rate
-    params: list[dict[str, Any]] = [{"params": group, "initial_lr": rate} for group in groups]
+    params: list[dict[str, Any]] = [
+        {"params": group, "initial_lr": rate} for group in groups
+    ]
     common: dict[str, Any] = {"lr": rate, "weight_decay": settings.weight_decay}
     # Fused where torch has it: the small network spends a tenth of its time here otherwise.
     if settings.optimiser == "sgd":
-        return torch.optim.SGD(params, momentum=0.9, nesterov=True, fused=True, **common)
+        return torch.optim.SGD(
+            params, momentum=0.9, nesterov=True, fused=True, **common
+        )
     if settings.optimiser == "adamax":
         return torch.optim.Adamax(params, **common)
     kind = torch.optim.Adam if settings.optimiser == "adam" else torch.optim.AdamW
@@ -230,17 +236,31 @@ class _Trainer(Generic[Network]):
         self.largest_batch = max(len(index) for index in first)
         self.batch_keys: list[BatchKey] = []
         on_gpu = self.compute.device.type == "cuda"
-        self.batches = batch_loader(task.train, task.settings.seed, self.batch_keys, on_gpu=on_gpu)
+        self.batches = batch_loader(
+            task.train, task.settings.seed, self.batch_keys, on_gpu=on_gpu
+        )
         self.state = TrainingState()
         self.frozen_epochs = task.frozen_epochs if task.frozen is not None else 0
         frozen = task.frozen.parameters() if task.frozen and self.frozen_epochs else ()
         frozen_ids = {id(weight) for weight in frozen}
         groups = [
-            (start, [w for w in self.net.parameters() if (id(w) in frozen_ids) is is_frozen])
-            for start, is_frozen in ((0, False), (self.frozen_epochs * self.steps, True))
+            (
+                start,
+                [
+                    w
+                    for w in self.net.parameters()
+                    if (id(w) in frozen_ids) is is_frozen
+                ],
+            )
+            for start, is_frozen in (
+                (0, False),
+                (self.frozen_epochs * self.steps, True),
+            )
         ]
         self.groups = [(start, weights) for start, weights in groups if weights]
-        self.optimiser = build_optimiser([weights for _, weights in self.groups], self.settings)
+        self.optimiser = build_optimiser(
+            [weights for _, weights in self.groups], self.settings
+        )
         val = b"" if self.val is None else self.val.y.tobytes()
         facts = self.settings, task.frozen_epochs, task.train.y.tobytes(), val
         self.checkpoint_folder = checkpoint_folder
@@ -257,7 +277,9 @@ class _Trainer(Generic[Network]):
             return lambda step: learning_rate_factor(step - start, total - start)
 
         factors = [factor_from(start) for start, _ in self.groups]
-        self.schedule = LambdaLR(self.optimiser, factors, (state.epoch - 1) * self.steps - 1)
+        self.schedule = LambdaLR(
+            self.optimiser, factors, (state.epoch - 1) * self.steps - 1
+        )
         if self.val is not None and not self.stops_early:
             self.callback.say(
                 f"val has {len(self.val.y)} images, too few for early stopping: training for all "
@@ -273,7 +295,9 @@ class _Trainer(Generic[Network]):
         self._save()
 
     def _resume(self) -> None:
-        saved = load_checkpoint(self.checkpoint_folder) if self.checkpoint_folder else None
+        saved = (
+            load_checkpoint(self.checkpoint_folder) if self.checkpoint_folder else None
+        )
         if saved is None or saved[1]["tag"] != self.tag:
             return
         states, values = saved
@@ -292,7 +316,9 @@ class _Trainer(Generic[Network]):
             "best": self.state.best,
             "optimiser": get_optimiser_state(self.optimiser),
         }
-        progress = {name: value for name, value in vars(self.state).items() if name != "best"}
+        progress = {
+            name: value for name, value in vars(self.state).items() if name != "best"
+        }
         progress["history"] = [asdict(report) for report in self.state.history]
         values = {"tag": self.tag, "figures": progress}
         save_checkpoint(self.checkpoint_folder, states, values)
@@ -307,7 +333,9 @@ class _Trainer(Generic[Network]):
             self.task.frozen.requires_grad_(is_trained).train(is_trained)
         start = time.perf_counter()
         sums = self._train_batches()
-        loss, accuracy = _means(sums)  # synchronizes with the GPU before the time is taken
+        loss, accuracy = _means(
+            sums
+        )  # synchronizes with the GPU before the time is taken
         seconds = time.perf_counter() - start
         if not math.isfinite(loss):
             raise UsageError(
@@ -317,8 +345,13 @@ class _Trainer(Generic[Network]):
         val_loss = val_accuracy = None
         if self.val is not None:
             net = self.net.eval()
-            val_loss, val_accuracy = self.task.objective.evaluate(net, self.val, VALIDATION_BATCH)
-        last_step, total = state.epoch * self.steps - 1, self.steps * self.settings.epochs
+            val_loss, val_accuracy = self.task.objective.evaluate(
+                net, self.val, VALIDATION_BATCH
+            )
+        last_step, total = (
+            state.epoch * self.steps - 1,
+            self.steps * self.settings.epochs,
+        )
         report = EpochReport(
             state.epoch,
             loss,
@@ -336,22 +369,30 @@ class _Trainer(Generic[Network]):
     def _train_batches(self) -> torch.Tensor:
         epoch, seed = self.state.epoch, self.settings.seed
         plan = self.task.sampler(make_generator(seed, epoch))
-        self.batch_keys[:] = [(epoch, number, index) for number, index in enumerate(plan)]
+        self.batch_keys[:] = [
+            (epoch, number, index) for number, index in enumerate(plan)
+        ]
         sums = torch.zeros(4, dtype=torch.float64, device=self.compute.device)
         reported = time.perf_counter()
         for step, (x, y) in enumerate(self.batches):
-            state = np.random.SeedSequence((seed, epoch, step)).generate_state(1, np.uint64)[0]
+            state = np.random.SeedSequence((seed, epoch, step)).generate_state(
+                1, np.uint64
+            )[0]
             sums += self._train_step(x, y, int(state >> 1))
             self.schedule.step()
             if time.perf_counter() - reported > REPORT_INTERVAL_SECONDS:
                 reported = time.perf_counter()
-                images = (epoch - 1) * self.images + (step + 1) * self.images // self.steps
+                images = (epoch - 1) * self.images + (
+                    step + 1
+                ) * self.images // self.steps
                 self.callback.on_step(epoch, images, *_means(sums))
         return sums
 
     def _train_step(self, x: torch.Tensor, y: torch.Tensor, seed: int) -> torch.Tensor:
         """Train on a batch; return summed loss, its divisor, correct samples, and samples."""
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than a step
+        torch.default_generator.manual_seed(
+            seed
+        )  # torch.manual_seed takes longer than a step
         if torch.cuda.is_available():
             torch.cuda.manual_seed_all(seed)
         np.random.seed(seed % 2**32)
@@ -371,7 +412,9 @@ class _Trainer(Generic[Network]):
             return
         self.state.best_epoch = report.epoch
         self.state.best_loss = math.inf if loss is None else loss
-        self.state.best = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        self.state.best = {
+            k: v.detach().clone() for k, v in self.net.state_dict().items()
+        }
 
     def _is_out_of_patience(self) -> bool:
         best_epoch = max(self.state.best_epoch, self.frozen_epochs)

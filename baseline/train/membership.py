@@ -80,19 +80,25 @@ class ClassMembership:
         """Return squared distances to the centers and the background (N x C x their number)."""
         units = self.unit_vectors(embedded)
         centers = (self.centers, self.identity_centers)
-        columns = [_squared_distances(u, c) for u, c in zip(units, centers, strict=False)]
+        columns = [
+            _squared_distances(u, c) for u, c in zip(units, centers, strict=False)
+        ]
         columns.append(_squared_distances(units[0], self.background))
         return np.stack(np.broadcast_arrays(*columns), 2).astype(np.float64)
 
     def unit_vectors(self, embedded: Rows) -> list[Rows]:
         """Return unit vectors of all columns (N x D), and of the identity block if it counts."""
         scaled = (embedded - self.mean) * self.factors
-        shrunk = scaled + (scaled @ self.directions.T * self.shrinkage) @ self.directions
+        shrunk = (
+            scaled + (scaled @ self.directions.T * self.shrinkage) @ self.directions
+        )
         blocks: list[npt.NDArray[np.floating]] = [shrunk]
         if self.factors[self.identity].any():
             blocks.append(scaled[:, self.identity])
         lengths = (np.linalg.norm(block, axis=1, keepdims=True) for block in blocks)
-        return [b / np.maximum(n, MIN_LENGTH) for b, n in zip(blocks, lengths, strict=True)]
+        return [
+            b / np.maximum(n, MIN_LENGTH) for b, n in zip(blocks, lengths, strict=True)
+        ]
 
     @property
     def state(self) -> State:
@@ -107,7 +113,9 @@ class ClassMembership:
         Raises `ValueError` if it is damaged.
         """
         tensors = {
-            name.removeprefix(PREFIX): v for name, v in state.items() if name.startswith(PREFIX)
+            name.removeprefix(PREFIX): v
+            for name, v in state.items()
+            if name.startswith(PREFIX)
         }
         if not tensors:
             return None
@@ -179,18 +187,26 @@ def fit_membership(
             (outsiders, rows[~is_outsider[rows]], np.flatnonzero(is_outsider)),
         ):
             if len(learned) and len(left):
-                fitted = _fit_centers(part.at(learned), background, identity, fit_scaling)
+                fitted = _fit_centers(
+                    part.at(learned), background, identity, fit_scaling
+                )
                 distances = fitted.distances(part.x[left, 0])
-                results.append(_LeftOutPart(left, distances, np.unique(part.y[learned])))
+                results.append(
+                    _LeftOutPart(left, distances, np.unique(part.y[learned]))
+                )
     if not known or not outsiders:
         return None
     known_rows, near, _ = zip(*known, strict=True)
     outsider_rows, far, _ = zip(*outsiders, strict=True)
     rows, left_rows = np.concatenate(known_rows), np.concatenate(outsider_rows)
     weights = _fit_weights([*near, *far], part.y[np.append(rows, left_rows)], len(rows))
-    fitted = replace(_fit_centers(train, background, identity, fit_scaling), weights=weights)
+    fitted = replace(
+        _fit_centers(train, background, identity, fit_scaling), weights=weights
+    )
     unique_rows, first = np.unique(left_rows, return_index=True)
-    inside, outside = (np.concatenate([*map(fitted.weigh, kind)]) for kind in (near, far))
+    inside, outside = (
+        np.concatenate([*map(fitted.weigh, kind)]) for kind in (near, far)
+    )
     nearest = np.concatenate(
         [each.classes[(each.distances @ weights[:-1]).argmax(1)] for each in outsiders]
     )
@@ -214,7 +230,9 @@ def _fit_centers(
 ) -> ClassMembership:
     from sklearn.utils.extmath import randomized_svd
 
-    rows = np.linspace(0, len(train.y) - 1, min(len(train.y), MAX_FOLD_ROWS)).astype(np.int64)
+    rows = np.linspace(0, len(train.y) - 1, min(len(train.y), MAX_FOLD_ROWS)).astype(
+        np.int64
+    )
     views = train.x[rows, : max(1, MAX_FOLD_ROWS // len(rows))]
     center, deviation = fit_scaling(views)
     mean, factors = center.astype(np.float32), (1 / deviation).astype(np.float32)
@@ -223,7 +241,9 @@ def _fit_centers(
     residuals = (views.reshape(-1, views.shape[2]) - mean) * factors
     residuals -= _mean_by_class(residuals, names)[names]
     # Every class counts alike.
-    residuals /= np.sqrt(np.bincount(names)[names] * (y.max() + 1))[:, None].astype(np.float32)
+    residuals /= np.sqrt(np.bincount(names)[names] * (y.max() + 1))[:, None].astype(
+        np.float32
+    )
     variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
     count = min(DIRECTIONS, *residuals.shape)
     _, spread, directions = randomized_svd(residuals, count, random_state=0)
@@ -234,7 +254,9 @@ def _fit_centers(
     centers = [_mean_by_class(unit, y) for unit in fitted.unit_vectors(train.x[:, 0])]
     background = fitted.unit_vectors(background)[0].mean(0, keepdims=True)
     identity_centers = centers[1] if len(centers) > 1 else none
-    return ClassMembership(*space, centers[0], identity_centers, background, none[0], identity)
+    return ClassMembership(
+        *space, centers[0], identity_centers, background, none[0], identity
+    )
 
 
 def _squared_distances(units: Rows, centers: Rows) -> Rows:
@@ -256,17 +278,25 @@ def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
     from sklearn.linear_model import LogisticRegression
 
     is_known = np.arange(len(y)) < known
-    _, kind, cases = np.unique(2 * y + is_known, return_inverse=True, return_counts=True)
+    _, kind, cases = np.unique(
+        2 * y + is_known, return_inverse=True, return_counts=True
+    )
     others = left_out[0].shape[2] - 2
     prior = np.array([1.0, *[IDENTITY_WEIGHT] * others, BACKGROUND_WEIGHT])
     strength = np.array([PRIOR_STRENGTH, *[1.0] * others])
     weights, constant = -prior, 0.0
     for _ in range(ROUNDS):
         nearest = np.concatenate(
-            [part[np.arange(len(part)), (part @ weights).argmax(1)] for part in left_out]
+            [
+                part[np.arange(len(part)), (part @ weights).argmax(1)]
+                for part in left_out
+            ]
         )
         columns = np.column_stack([nearest @ prior, nearest[:, 1:-1]])
-        mean, deviation = columns.mean(0), np.maximum(columns.std(0), MIN_LENGTH) / strength
+        mean, deviation = (
+            columns.mean(0),
+            np.maximum(columns.std(0), MIN_LENGTH) / strength,
+        )
         model = LogisticRegression(C=REGULARIZATION).fit(
             (columns - mean) / deviation, is_known, sample_weight=1 / cases[kind]
         )

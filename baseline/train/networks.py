@@ -23,7 +23,12 @@ from baseline.features.graph_backbones import (
     LastMaps,
     SmallBackbone,
 )
-from baseline.features.timm_backbone import LearningBackbone, TimmBackbone, TimmNetwork, load_state
+from baseline.features.timm_backbone import (
+    LearningBackbone,
+    TimmBackbone,
+    TimmNetwork,
+    load_state,
+)
 from baseline.settings import Finetune, Settings, Simple, Transfer, Triplet
 from baseline.train.trained_net import TrainedNet, assemble_net
 from baseline.train.training import TrainingCallback
@@ -45,13 +50,16 @@ class ColourLayout(LearningBackbone):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return color layouts, N x `formula.WIDTH`, in 0..1."""
-        layout: torch.Tensor = formula.compute_layout(_averaged(x).flatten(2), self.cells, torch)
+        layout: torch.Tensor = formula.compute_layout(
+            _averaged(x).flatten(2), self.cells, torch
+        )
         return layout.flatten(1)
 
 
 def _averaged(x: torch.Tensor) -> torch.Tensor:
     rows, columns = (
-        torch.from_numpy(formula.compute_area_weights(n)).to(x.device) for n in x.shape[2:]
+        torch.from_numpy(formula.compute_area_weights(n)).to(x.device)
+        for n in x.shape[2:]
     )
     return (rows @ x.float() @ columns.T).expand(-1, 3, -1, -1)
 
@@ -67,8 +75,12 @@ class DrawnIdentity(LearningBackbone):
         layers = backbone.read_layers
         self._layers = len(layers)
         for number, (weight, bias) in enumerate(layers):
-            self.register_buffer(f"weight{number}", torch.from_numpy(weight), persistent=False)
-            self.register_buffer(f"bias{number}", torch.from_numpy(bias), persistent=False)
+            self.register_buffer(
+                f"weight{number}", torch.from_numpy(weight), persistent=False
+            )
+            self.register_buffer(
+                f"bias{number}", torch.from_numpy(bias), persistent=False
+            )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return vectors of length 1: N x `identity.WIDTH`."""
@@ -86,8 +98,12 @@ class DrawnIdentity(LearningBackbone):
             maps = (maps + self._convolved(widened, first + 2)).relu()
         return functional.linear(maps.flatten(1), *self._frozen_layer(self._layers - 1))
 
-    def _convolved(self, maps: torch.Tensor, number: int, stride: int = 1) -> torch.Tensor:
-        return functional.conv2d(maps, *self._frozen_layer(number), stride=stride, padding=1)
+    def _convolved(
+        self, maps: torch.Tensor, number: int, stride: int = 1
+    ) -> torch.Tensor:
+        return functional.conv2d(
+            maps, *self._frozen_layer(number), stride=stride, padding=1
+        )
 
     def _frozen_layer(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         return self.get_buffer(f"weight{number}"), self.get_buffer(f"bias{number}")
@@ -133,7 +149,9 @@ class SmallNet(Net):
             nn.Linear(last.values, settings.dense),
             nn.ReLU(),
         )
-        self.head = nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(settings.dense, classes))
+        self.head = nn.Sequential(
+            nn.Dropout(settings.dropout), nn.Linear(settings.dense, classes)
+        )
 
     def embed(self, x: torch.Tensor) -> torch.Tensor:
         """Return the output of the dense layer, N x dense."""
@@ -156,7 +174,11 @@ class BackboneNet(Net):
     """A backbone and a head on its features."""
 
     def __init__(
-        self, settings: Transfer | Finetune, backbone: LearningBackbone, width: int, classes: int
+        self,
+        settings: Transfer | Finetune,
+        backbone: LearningBackbone,
+        width: int,
+        classes: int,
     ):
         super().__init__()
         self.backbone = backbone
@@ -173,7 +195,11 @@ class EmbeddingNet(Net):
     """A backbone, a projection to embeddings of length 1, and known images to compare with."""
 
     def __init__(
-        self, settings: Triplet, backbone: LearningBackbone, width: int, gallery: torch.Tensor
+        self,
+        settings: Triplet,
+        backbone: LearningBackbone,
+        width: int,
+        gallery: torch.Tensor,
     ):
         super().__init__()
         self.backbone = backbone
@@ -187,7 +213,9 @@ class EmbeddingNet(Net):
 
 def projection(settings: Triplet, width: int) -> nn.Sequential:
     """Build the projection of features (N x width) to embeddings before normalization."""
-    return nn.Sequential(nn.Dropout(settings.dropout), nn.Linear(width, settings.embedding))
+    return nn.Sequential(
+        nn.Dropout(settings.dropout), nn.Linear(width, settings.embedding)
+    )
 
 
 class NearestImageHead(nn.Module):
@@ -239,7 +267,9 @@ def make_trainable_backbone(backbone: Backbone) -> LearningBackbone:
     return network
 
 
-def build_net(settings: Settings, classes: int, backbone: Backbone | None = None) -> Net:
+def build_net(
+    settings: Settings, classes: int, backbone: Backbone | None = None
+) -> Net:
     """Build an untrained network on the CPU, channels last.
 
     Without a `backbone` it is that of the settings with random weights.
@@ -257,7 +287,9 @@ def build_net(settings: Settings, classes: int, backbone: Backbone | None = None
     return net.to(memory_format=torch.channels_last)
 
 
-def to_trained_net(net: Net, settings: Settings, backbone: Backbone | None = None) -> TrainedNet:
+def to_trained_net(
+    net: Net, settings: Settings, backbone: Backbone | None = None
+) -> TrainedNet:
     """Return the trained network without PyTorch; `backbone` takes over its weights."""
     state = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
     if isinstance(settings, Simple):

@@ -24,7 +24,9 @@ class TensorBoardLogger(RunLogger):
         self.say(f"TensorBoard: tensorboard --logdir {shlex.quote(str(self._events))}")
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> None:
         self._writer.close()
         super().__exit__(kind, error, trace)
 

@@ -75,9 +75,13 @@ def train_run(
         examples = find_examples(dataset)
         if unsplit := dataset.samples.count_unsplit():
             samples = count(unsplit, "labelled sample")
-            say(f"not used: {samples} without a split (labeler split {dataset.option} adds them)")
+            say(
+                f"not used: {samples} without a split (labeler split {dataset.option} adds them)"
+            )
         facts = {**settings.to_json(), "data": examples.fingerprint()}
-        if (finished_run := find_equal_run(dataset, TRAINING_KIND, facts, say)) is not None:
+        if (
+            finished_run := find_equal_run(dataset, TRAINING_KIND, facts, say)
+        ) is not None:
             _complete(dataset, finished_run.id, scratch)
             copies = summarize_copy_search(dataset, examples, TEST)
             fields = finished_run.result | {"copies": copies}
@@ -88,7 +92,9 @@ def train_run(
         if warning := warn_of_mirrored_classes(dataset, examples, settings):
             say(warning)
         examples, val_notice = ensure_val(examples, settings.seed)
-        run = dataset.runs.start(make_run_id(dataset, settings.preset), TRAINING_KIND, facts)
+        run = dataset.runs.start(
+            make_run_id(dataset, settings.preset), TRAINING_KIND, facts
+        )
         checkpoint = run_folder(dataset, run.id) / CHECKPOINT
         data = TrainingData(dataset, examples, settings, progress, checkpoint)
         with record_run_end(dataset, run.id):
@@ -130,18 +136,26 @@ def _train_and_evaluate(
         trained = fit_method(data, data.settings, logger)
     left_out = add_membership(data, trained)
     keys = [sample.key for sample in data.examples.splits["train"]]
-    write_atomic(folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch)
+    write_atomic(
+        folder / TRAINED_ON, json.dumps(sorted(set(keys))).encode(), scratch=scratch
+    )
     save_crops(folder, list_crop_methods(data.dataset.db, iter(keys)), scratch=scratch)
     save_model(folder, trained.net, data.settings, data.classes, scratch=scratch)
     outputs = {split: split_outputs(trained.net, data, split) for split in SPLITS}
-    scale = None if trained.net.membership else feature_scale(trained.net, outputs["train"])
+    scale = (
+        None if trained.net.membership else feature_scale(trained.net, outputs["train"])
+    )
     if scale is not None:
         write_run_json(folder, SCALE_FILE, scale, scratch=scratch)
-        outputs = {split: with_distances(part, scale) for split, part in outputs.items()}
+        outputs = {
+            split: with_distances(part, scale) for split, part in outputs.items()
+        }
     shift = compute_prior_shift(data.examples, data.settings)
     calibration, rule = fit_decision_rule(outputs["val"], data.examples, shift)
     rule = add_unknown_rule(data, trained, outputs["val"], scale, rule, left_out)
-    splits, earlier = evaluate_run(data.dataset, run_id, data.examples, outputs, rule, scratch)
+    splits, earlier = evaluate_run(
+        data.dataset, run_id, data.examples, outputs, rule, scratch
+    )
     if warning := reuse_warning(earlier):
         say(warning)
     tests = {split: figures for split, figures in splits.items() if split != "train"}
@@ -171,20 +185,29 @@ def _train_and_evaluate(
         copies=copies,
         temperature=calibration.temperature,
         calibration=calibration,
-        gap={split: splits["train"].accuracy - part.accuracy for split, part in tests.items()},
+        gap={
+            split: splits["train"].accuracy - part.accuracy
+            for split, part in tests.items()
+        },
         **splits,
     )
     write_metrics(folder, metrics, scratch=scratch)
     unfamiliar = rule.effects.unfamiliar
     train_keys = {sample.key for sample in data.examples.splits["train"]}
-    warnings = {"unreadable": unreadable, "unseen_labels": len(train_keys & data.examples.unseen)}
+    warnings = {
+        "unreadable": unreadable,
+        "unseen_labels": len(train_keys & data.examples.unseen),
+    }
     return {
         "classes": len(data.classes),
         "data": counts,
         # A logistic regression has no epochs.
         **({"epochs": len(trained.history)} if trained.history else {}),
         **({"best_epoch": trained.best_epoch} if trained.history else {}),
-        **{split: splits[split].summary() if split in splits else None for split in ("val", TEST)},
+        **{
+            split: splits[split].summary() if split in splits else None
+            for split in ("val", TEST)
+        },
         "calibration": calibration.describe(),
         "unknown": unfamiliar.describe() if unfamiliar else NO_UNKNOWN_RULE,
         "copies": copies,

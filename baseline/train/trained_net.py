@@ -73,7 +73,9 @@ class LinearLayer(NamedTuple):
     @classmethod
     def from_state(cls, state: State, name: str, width: int) -> LinearLayer:
         """Return a layer for `width` inputs. Raises `ValueError` if there is none."""
-        weight, bias = (state.get(f"{name}.{part}", np.zeros(0)) for part in cls._fields)
+        weight, bias = (
+            state.get(f"{name}.{part}", np.zeros(0)) for part in cls._fields
+        )
         if weight.shape != (bias.size, width):
             raise ValueError(f"{name} is {weight.shape}, but has {width} inputs")
         return cls(weight, bias)
@@ -166,7 +168,9 @@ class TrainedNet:
         if self.projection is None:
             return features
         vectors = self.projection(features)
-        unit: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        unit: Floats = vectors / np.maximum(
+            np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12
+        )
         return unit
 
     @property
@@ -177,7 +181,9 @@ class TrainedNet:
     @property
     def state(self) -> State:
         """All tensors by name."""
-        backbone = {f"{_prefix(self.backbone)}{k}": v for k, v in self.backbone.state.items()}
+        backbone = {
+            f"{_prefix(self.backbone)}{k}": v for k, v in self.backbone.state.items()
+        }
         projection = self.projection.tensors(PROJECTION) if self.projection else {}
         membership = self.membership.state if self.membership else {}
         return {**backbone, **projection, **self.head.state, **membership}
@@ -187,7 +193,9 @@ class TrainedNet:
         """Number of parameters, including the vectors of a gallery."""
         projection = self.projection.tensors(PROJECTION) if self.projection else {}
         head_state = {**projection, **self.head.state}
-        return self.backbone.parameters + sum(value.size for value in head_state.values())
+        return self.backbone.parameters + sum(
+            value.size for value in head_state.values()
+        )
 
 
 def assemble_net(backbone: Backbone, settings: Settings, state: State) -> TrainedNet:
@@ -198,7 +206,9 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
     prefix = _prefix(backbone)
     behind = ("projection.", "head.", MEMBERSHIP)
     backbone_state = {
-        name.removeprefix(prefix): v for name, v in state.items() if not name.startswith(behind)
+        name.removeprefix(prefix): v
+        for name, v in state.items()
+        if not name.startswith(behind)
     }
     backbone.fill(backbone_state)
     width, projection = backbone.width, None
@@ -206,14 +216,18 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
         projection = LinearLayer.from_state(state, PROJECTION, width)
         width = len(projection.bias)
     shape = ImageShape(settings.channels, settings.size)
-    membership = ClassMembership.from_state(state, backbone.width, backbone.identity_columns)
+    membership = ClassMembership.from_state(
+        state, backbone.width, backbone.identity_columns
+    )
     return TrainedNet(backbone, _head_in(state, width), shape, projection, membership)
 
 
 def _head_in(state: State, width: int) -> ClassHead | GalleryHead:
     if GALLERY in state:
         if state[GALLERY].ndim != 3 or state[GALLERY].shape[2] != width:
-            raise ValueError(f"gallery vectors are {state[GALLERY].shape}, not of {width} values")
+            raise ValueError(
+                f"gallery vectors are {state[GALLERY].shape}, not of {width} values"
+            )
         return GalleryHead(state[GALLERY])
     return ClassHead(LinearLayer.from_state(state, HEAD, width))
 
@@ -228,7 +242,10 @@ def stack_by_class(embedded: Floats, y: npt.NDArray[np.int64], classes: int) -> 
     largest = max(len(vectors) for vectors in by_class)
     zeros = np.zeros((largest, embedded.shape[1]), np.float32)
     return np.stack(
-        [np.resize(vectors, zeros.shape) if len(vectors) else zeros for vectors in by_class]
+        [
+            np.resize(vectors, zeros.shape) if len(vectors) else zeros
+            for vectors in by_class
+        ]
     )
 
 
@@ -287,7 +304,9 @@ def save_model(
 def _choose_weights_name(folder: Path, digest: str) -> str:
     """Return a file name that differs from that of another model in the folder."""
     try:
-        old = msgspec.json.decode((folder / SETTINGS).read_bytes(), type=_ModelDescription)
+        old = msgspec.json.decode(
+            (folder / SETTINGS).read_bytes(), type=_ModelDescription
+        )
     except (OSError, msgspec.DecodeError):
         return WEIGHTS
     if old.weights_sha256 == digest:
@@ -320,7 +339,9 @@ def load_model(folder: Path) -> tuple[TrainedNet, Settings, tuple[str, ...]]:
     return net, settings, described.classes
 
 
-def _load_net(path: Path, settings: Settings, classes: int, weights: bytes) -> TrainedNet:
+def _load_net(
+    path: Path, settings: Settings, classes: int, weights: bytes
+) -> TrainedNet:
     try:
         state = safetensors.numpy.load(weights)
     except (SafetensorError, KeyError) as error:
@@ -375,8 +396,12 @@ def build_gallery(
     images: list[GalleryImages] = []
     for name in range(classes):
         members = np.flatnonzero(y == name)[:MAX_GALLERY_CANDIDATES]
-        representatives = members[choose_representatives(embedded[members], MAX_GALLERY_IMAGES)]
-        images.append((tuple(keys[i] for i in representatives), embedded[representatives]))
+        representatives = members[
+            choose_representatives(embedded[members], MAX_GALLERY_IMAGES)
+        ]
+        images.append(
+            (tuple(keys[i] for i in representatives), embedded[representatives])
+        )
     return build_head(images)
 
 
@@ -398,7 +423,9 @@ def choose_representatives(embedded: Embeddings, limit: int) -> npt.NDArray[np.i
     return np.array(sorted(rows))
 
 
-def images_by_class(net: TrainedNet, classes: Sequence[str]) -> dict[str, GalleryImages]:
+def images_by_class(
+    net: TrainedNet, classes: Sequence[str]
+) -> dict[str, GalleryImages]:
     """Return the gallery images of each class. Raises `UsageError` without a gallery."""
     head = net.head
     if not isinstance(head, GalleryHead):
@@ -412,10 +439,14 @@ def images_by_class(net: TrainedNet, classes: Sequence[str]) -> dict[str, Galler
     }
 
 
-def add_images(images: GalleryImages, keys: Sequence[str], embedded: Embeddings) -> GalleryImages:
+def add_images(
+    images: GalleryImages, keys: Sequence[str], embedded: Embeddings
+) -> GalleryImages:
     """Add images that are not there yet; keep at most `MAX_GALLERY_IMAGES` representatives."""
     old_keys, old_vectors = images
-    new = [i for i, key in enumerate(keys) if key not in old_keys and key not in keys[:i]]
+    new = [
+        i for i, key in enumerate(keys) if key not in old_keys and key not in keys[:i]
+    ]
     all_keys = (*old_keys, *(keys[i] for i in new))
     vectors = np.concatenate((old_vectors, embedded[new].astype(np.float32)))
     rows = choose_representatives(vectors, MAX_GALLERY_IMAGES)
@@ -426,4 +457,6 @@ def build_head(images: Sequence[GalleryImages]) -> GalleryHead:
     """Build a head of the gallery images of each class."""
     y = np.repeat(np.arange(len(images)), [len(keys) for keys, _ in images])
     vectors = np.concatenate([vectors for _, vectors in images])
-    return GalleryHead(stack_by_class(vectors, y, len(images)), tuple(keys for keys, _ in images))
+    return GalleryHead(
+        stack_by_class(vectors, y, len(images)), tuple(keys for keys, _ in images)
+    )

@@ -14,7 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from baseline.data.samples import Arrays, Examples, load_arrays
-from baseline.evaluation.decision_rule import GALLERY_SCALE, FeatureScale, fit_feature_scale
+from baseline.evaluation.decision_rule import (
+    GALLERY_SCALE,
+    FeatureScale,
+    fit_feature_scale,
+)
 from baseline.evaluation.intervals import group_numbers
 from baseline.evaluation.metrics import EpochReport
 from baseline.evaluation.outputs import Indices, Outputs, Scores
@@ -91,7 +95,9 @@ class RunLogger(TrainingCallback):
         self.folder.mkdir(parents=True, exist_ok=True)
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> None:
         if error is not None:
             self.write(f"stopped by {type(error).__name__}: {error}")
         self._bar.close()
@@ -177,7 +183,9 @@ class TrainingData:
         assert isinstance(self.settings, Transfer | Triplet)
         spec = FeatureSpec.from_settings(self.settings, views=views)
         samples = self.examples.splits[split]
-        return compute_features(self.dataset, samples, spec, self.progress, backbone, split)
+        return compute_features(
+            self.dataset, samples, spec, self.progress, backbone, split
+        )
 
     def groups_of(self, keys: Sequence[str]) -> npt.NDArray[np.int64]:
         """Return the group number of each key."""
@@ -218,7 +226,10 @@ def with_distances(outputs: Outputs, scale: FeatureScale | None) -> Outputs:
 
 
 def feature_outputs(
-    net: TrainedNet, features: npt.NDArray[np.float32], y: Indices, keys: tuple[str, ...]
+    net: TrainedNet,
+    features: npt.NDArray[np.float32],
+    y: Indices,
+    keys: tuple[str, ...],
 ) -> Outputs:
     """Return the outputs for features (N x width)."""
     embedded = net.embed_features(features)
@@ -242,7 +253,9 @@ def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
     head, scores = net.head, net.head(embedded)
     if not isinstance(head, GalleryHead) or not head.keys:
         return scores
-    positions = {key: (c, r) for c, row in enumerate(head.keys) for r, key in enumerate(row)}
+    positions = {
+        key: (c, r) for c, row in enumerate(head.keys) for r, key in enumerate(row)
+    }
     for row, key in enumerate(keys):
         if key in positions:
             class_number, rank = positions[key]
@@ -253,7 +266,9 @@ def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
     return scores
 
 
-TrainingMethod = Callable[[TrainingData, Settings, TrainingCallback], TrainingResult[TrainedNet]]
+TrainingMethod = Callable[
+    [TrainingData, Settings, TrainingCallback], TrainingResult[TrainedNet]
+]
 
 
 def require_packages(settings: Settings) -> None:

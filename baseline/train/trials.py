@@ -50,7 +50,11 @@ from baseline.evaluation.outputs import (
     save_outputs,
     softmax,
 )
-from baseline.evaluation.report.page import REPORT, CrossValidationMetrics, write_folds_report
+from baseline.evaluation.report.page import (
+    REPORT,
+    CrossValidationMetrics,
+    write_folds_report,
+)
 from baseline.evaluation.summary import LabelIssuesResult, SuspectLabel
 from baseline.settings import Settings
 from baseline.train.cross_validation import (
@@ -72,7 +76,11 @@ from gleanset.work.progress import NO_PROGRESS, Progress
 
 
 def find_label_issues(
-    dataset: Dataset, run: str, folder: Path, folds: int, progress: Progress = NO_PROGRESS
+    dataset: Dataset,
+    run: str,
+    folder: Path,
+    folds: int,
+    progress: Progress = NO_PROGRESS,
 ) -> LabelIssuesResult:
     """Cross-validate the settings of a run on all labelled samples and store label issues.
 
@@ -81,7 +89,9 @@ def find_label_issues(
     """
     settings, examples = load_model(folder)[1], find_examples(dataset)
     # All splits as train; unreviewed labels are checked too.
-    samples = {sample.key: sample for part in examples.splits.values() for sample in part}
+    samples = {
+        sample.key: sample for part in examples.splits.values() for sample in part
+    }
     splits: dict[str, tuple[Sample, ...]] = {
         "train": tuple(samples[key] for key in sorted(samples)),
         "val": (),
@@ -89,7 +99,9 @@ def find_label_issues(
     }
     everything = replace(examples, splits=splits, unseen=frozenset())
     parts = make_folds(everything, folds, settings.seed)
-    results = cross_validate(dataset, settings, folds_with_val(parts, settings.seed), progress)
+    results = cross_validate(
+        dataset, settings, folds_with_val(parts, settings.seed), progress
+    )
     outputs = concatenate_outputs([result.outputs for result in results])
     outputs = outputs.at(np.argsort(np.array(outputs.keys, np.str_)))
     groups = [examples.groups[key] for key in outputs.keys]
@@ -113,7 +125,9 @@ def find_label_issues(
         label_issues=len(issues),
         confident=sum(issue.confident for issue in issues),
         samples=[
-            SuspectLabel(**issue._asdict(), **find_location(dataset, issue.sample)._asdict())
+            SuspectLabel(
+                **issue._asdict(), **find_location(dataset, issue.sample)._asdict()
+            )
             for issue in issues
         ],
     )
@@ -135,7 +149,9 @@ def list_label_issues(
     rows = reviewed or list(range(len(outputs)))
     part = outputs.at(np.array(rows, np.int64))
     fitted = fit_calibration(part.logits, part.y, [groups[row] for row in rows], shift)
-    return find_suspect_labels(softmax(fitted.apply(outputs.logits)), outputs, classes, run)
+    return find_suspect_labels(
+        softmax(fitted.apply(outputs.logits)), outputs, classes, run
+    )
 
 
 def find_suspect_labels(
@@ -173,7 +189,9 @@ def find_suspect_labels(
             run,
             bool(is_confident[row]),
         )
-        for row in sorted(np.flatnonzero(is_contradicted).tolist(), key=lambda row: -margins[row])
+        for row in sorted(
+            np.flatnonzero(is_contradicted).tolist(), key=lambda row: -margins[row]
+        )
     ]
 
 
@@ -231,7 +249,9 @@ class CrossValidationResult(CommandResult, kw_only=True):
         parts.append(confidence_interval(self.lower_bound, self.upper_bound))
         parts.append(count(self.groups, "group"))
 
-        accuracies = [f"{fold.accuracy:.1%}" for fold in self.folds if fold.accuracy is not None]
+        accuracies = [
+            f"{fold.accuracy:.1%}" for fold in self.folds if fold.accuracy is not None
+        ]
         left_out = []
         if self.not_evaluated:
             left_out.append(f"{self.not_evaluated:,} not held out")
@@ -239,7 +259,9 @@ class CrossValidationResult(CommandResult, kw_only=True):
             left_out.append(f"{self.test:,} in test (not used)")
         scores = ", ".join(accuracies)
         if len(accuracies) > MAX_LISTED_FOLDS:
-            lowest, *_, highest = sorted(f.accuracy for f in self.folds if f.accuracy is not None)
+            lowest, *_, highest = sorted(
+                f.accuracy for f in self.folds if f.accuracy is not None
+            )
             scores = f"{lowest:.1%} to {highest:.1%}"
         lines = {
             "out-of-fold accuracy": ", ".join(parts),
@@ -275,7 +297,9 @@ class FoldPlan(NamedTuple):
 
     def missing(self, settings: Settings) -> list[Examples]:
         """Return the folds without cached predictions."""
-        return [fold for fold in self.folds if not is_cached(self.dataset, settings, fold)]
+        return [
+            fold for fold in self.folds if not is_cached(self.dataset, settings, fold)
+        ]
 
 
 class FoldPreview(CommandResult, kw_only=True):
@@ -322,7 +346,9 @@ def run_cross_validation(
         data = hashlib.sha256(repr(keys).encode()).hexdigest()[:16]
         facts = {**settings.to_json(), "folds": folds, "data": data}
         result: Mapping[str, Any]
-        if (finished_run := find_equal_run(dataset, CROSS_VALIDATION_KIND, facts, say)) is not None:
+        if (
+            finished_run := find_equal_run(dataset, CROSS_VALIDATION_KIND, facts, say)
+        ) is not None:
             run, result = finished_run.id, finished_run.result
         else:
             fresh = make_run_id(dataset, f"{settings.preset}-folds")
@@ -331,7 +357,9 @@ def run_cross_validation(
                 results = _train_folds(plan, settings, progress, say)
                 result = _evaluate_folds(plan, settings, results, run, scratch)
             dataset.runs.finish(run, "done", result)
-            if warning := small_sample_warning(result["groups"], result["effective_groups"]):
+            if warning := small_sample_warning(
+                result["groups"], result["effective_groups"]
+            ):
                 say(f"there are {warning}")
         report = run_folder(dataset, run) / REPORT
         if report.with_name(METRICS).is_file() and not report.is_file():
@@ -346,7 +374,9 @@ def _train_folds(
     missing = plan.missing(settings)
     if missing:
         images = count(plan.images, "image")
-        say(f"{count(len(missing), 'training')} on {images}; if interrupted, run it again")
+        say(
+            f"{count(len(missing), 'training')} on {images}; if interrupted, run it again"
+        )
     results: list[FoldResult] = []
     for result in cross_validate(plan.dataset, settings, plan.folds, progress):
         results.append(result)
@@ -363,7 +393,10 @@ def _evaluate_folds(
     run: str,
     scratch: Path,
 ) -> dict[str, Any]:
-    outputs, examples = concatenate_outputs([result.outputs for result in results]), plan.examples
+    outputs, examples = (
+        concatenate_outputs([result.outputs for result in results]),
+        plan.examples,
+    )
     groups = [examples.groups[key] for key in outputs.keys]
     interval = share_interval_or_none(outputs.right, groups, FOLD_VARIANCE_INFLATION)
     interval = interval or UNKNOWN_INTERVAL
@@ -408,6 +441,8 @@ def _evaluate_folds(
     }
     folder = run_folder(plan.dataset, run)
     save_outputs(folder, {HELD_OUT: outputs}, scratch=scratch)
-    content = CrossValidationMetrics(list(examples.classes), settings.to_json(), summary, held_out)
+    content = CrossValidationMetrics(
+        list(examples.classes), settings.to_json(), summary, held_out
+    )
     write_metrics(folder, content, scratch=scratch)
     return summary

@@ -39,7 +39,9 @@ UNRECORDED = (
 )
 
 
-def save_crops(folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None) -> None:
+def save_crops(
+    folder: Path, methods: Iterable[CropMethod], *, scratch: Path | None = None
+) -> None:
     """Store how the training images of a run were cropped. Raises disk errors."""
     write_run_json(folder, FILE, list(methods), scratch=scratch)
 
@@ -74,7 +76,9 @@ class CropPlan(NamedTuple):
             return "whole images" + (f" ({crop_region})" if crop_region.square else "")
         settings = f" ({self.settings})" if self.settings else ""
         faces = f"faces found by {self.read.detector.name}{settings}, cropped with {crop_region}"
-        return faces + (", or the whole image without a face" if self.read.or_whole else "")
+        return faces + (
+            ", or the whole image without a face" if self.read.or_whole else ""
+        )
 
     def _describe_training(self) -> str:
         matching = [method for method in self.crops or () if self._matches(method)]
@@ -84,9 +88,16 @@ class CropPlan(NamedTuple):
 
     def _matches(self, method: CropMethod) -> bool:
         if self.read.detector is None:
-            return method.detector == WHOLE and bool(method.cut) == self.read.cutting.square
+            return (
+                method.detector == WHOLE
+                and bool(method.cut) == self.read.cutting.square
+            )
         settings = (method.detector, method.settings, method.cut)
-        return settings == (self.read.detector.name, self.settings, str(self.read.cutting))
+        return settings == (
+            self.read.detector.name,
+            self.settings,
+            str(self.read.cutting),
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the plan as JSON values."""
@@ -130,10 +141,14 @@ def make_crop_plan(
     settings = read_settings(dataset) if dataset else Settings()
     spec = pin_model(_detector(faces, settings.crop, detector), settings.pin_of)
     methods = [
-        method for method in (faces, *crops) if method and method.detector != WHOLE and method.cut
+        method
+        for method in (faces, *crops)
+        if method and method.detector != WHOLE and method.cut
     ]
     cutting = (
-        CropGeometry.parse(methods[0].cut) if methods else CropGeometry.from_settings(settings.crop)
+        CropGeometry.parse(methods[0].cut)
+        if methods
+        else CropGeometry.from_settings(settings.crop)
     )
     or_whole = not is_requested and bool(whole_images)
     read = PartReader(facts.size, spec, cutting, or_whole, facts.fit)
@@ -147,7 +162,9 @@ def _detector(
     text = requested or (faces.detector if faces else settings.detector)
     spec = parse_detector(text)
     if faces is not None and spec.name == faces.detector:
-        return RecordedDetector.from_text(spec.name, faces.settings).spec(dict(spec.settings))
+        return RecordedDetector.from_text(spec.name, faces.settings).spec(
+            dict(spec.settings)
+        )
     return dataset_detector(settings, text)
 
 
@@ -182,7 +199,9 @@ class PartReader:
         """Return at least one part. Raises `Unreadable`."""
         return self.parts(decode(read_bytes(Path(path))).pixels)
 
-    def parts(self, image: Image.Image, detect: DetectFaces = _detect_directly) -> list[ImagePart]:
+    def parts(
+        self, image: Image.Image, detect: DetectFaces = _detect_directly
+    ) -> list[ImagePart]:
         """Return at least one part of an upright RGB image. Raises `Unreadable`."""
         if self.detector is None:
             return [self._read_whole(image)]
@@ -198,13 +217,21 @@ class PartReader:
 
     def _crop_face(self, pixels: Array, face: Face) -> ImagePart:
         crop = compute_region(face, self.cutting, pixels.shape[1], pixels.shape[0])
-        square = to_square_pixels(crop_region(pixels, crop.box, crop.angle), self.size, self.fit)
+        square = to_square_pixels(
+            crop_region(pixels, crop.box, crop.angle), self.size, self.fit
+        )
         return ImagePart(square, face.box, face.score, face.detector)
 
     def _read_whole(self, image: Image.Image) -> ImagePart:
         full_box = Box(0, 0, image.width, image.height)
-        cutting = replace(self.cutting, level=False) if self.detector is None else CropGeometry()
-        crop = compute_region(Face("whole", full_box, 1.0), cutting, image.width, image.height)
+        cutting = (
+            replace(self.cutting, level=False)
+            if self.detector is None
+            else CropGeometry()
+        )
+        crop = compute_region(
+            Face("whole", full_box, 1.0), cutting, image.width, image.height
+        )
         pixels = image if crop.box == full_box else crop_region(image, crop.box)
         return ImagePart(to_square_pixels(pixels, self.size, self.fit))
 

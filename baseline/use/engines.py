@@ -163,7 +163,9 @@ class Card(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What is needed to use the model; its calibration is inside."""
         rule = DecisionRule(**_get_fields(RULE, self))
         has_membership = "membership" in self.outputs
-        return ModelFacts(rule=rule, has_membership=has_membership, **_get_fields(SHARED, self))
+        return ModelFacts(
+            rule=rule, has_membership=has_membership, **_get_fields(SHARED, self)
+        )
 
     def to_json(self) -> str:
         """Return the text that is stored."""
@@ -176,12 +178,17 @@ def _get_fields(names: tuple[str, ...], source: object) -> dict[str, Any]:
 
 def make_card(facts: ModelFacts, precision: str) -> Card:
     """Return the card of a model before the comparison with its run."""
-    absent = {"similarity": facts.gallery is None, "membership": not facts.has_membership}
+    absent = {
+        "similarity": facts.gallery is None,
+        "membership": not facts.has_membership,
+    }
     outputs = [name for name in OUTPUTS if not absent.get(name)]
     crops_note = "how the training images were cropped is not recorded"
     if facts.crops is not None:
         methods = ", ".join(method.description for method in facts.crops)
-        crops_note = f"trained on {methods}: crop images in the same way before scaling them"
+        crops_note = (
+            f"trained on {methods}: crop images in the same way before scaling them"
+        )
     return Card(
         format=FORMAT,
         precision=precision,
@@ -197,7 +204,9 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
     """Parse the card of a file. Raises `InputUnusable` if it is not valid."""
     data = text.encode() if isinstance(text, str) else text or b""
     try:
-        return decode_versioned(data, path, Card, range(MIN_FORMAT, FORMAT + 1), EXPORT_AGAIN)
+        return decode_versioned(
+            data, path, Card, range(MIN_FORMAT, FORMAT + 1), EXPORT_AGAIN
+        )
     except msgspec.DecodeError as error:
         raise _foreign_file_error(f"{path}: {error}") from error
 
@@ -205,7 +214,9 @@ def read_card(text: str | bytes | None, path: Path) -> Card:
 class OnnxEngine:
     """Engine for an ONNX file of `baseline export`."""
 
-    def __init__(self, model: Path | bytes, threads: int = 0, source: Path | None = None):
+    def __init__(
+        self, model: Path | bytes, threads: int = 0, source: Path | None = None
+    ):
         """Load a model; `threads` is for each call, 0 for the default of onnxruntime.
 
         `source` is the file that errors name, if `model` is a copy. Raises `InputUnusable` for a
@@ -240,15 +251,20 @@ class OnnxEngine:
         if columns != labels:
             raise _mismatch_error(name, f"it has {columns} outputs and {labels} labels")
         gallery = None if facts.gallery is None else (1, labels)
-        similarity = None if outputs.similarity is None else outputs.similarity.shape[:2]
+        similarity = (
+            None if outputs.similarity is None else outputs.similarity.shape[:2]
+        )
         width = outputs.embeddings.shape[1]
         if similarity != gallery or (facts.scale and len(facts.scale.mean) != width):
-            raise _mismatch_error(name, "its gallery or its scale belongs to another model")
+            raise _mismatch_error(
+                name, "its gallery or its scale belongs to another model"
+            )
 
 
 def _foreign_file_error(file: object) -> InputUnusable:
     return InputUnusable(
-        f"not a model exported by Gleanset: {file}", "export one: baseline export model.onnx"
+        f"not a model exported by Gleanset: {file}",
+        "export one: baseline export model.onnx",
     )
 
 
@@ -262,7 +278,9 @@ class LiteRtEngine:
     def __init__(self, model: Path | bytes):
         """Raise `InputUnusable` for another file, `MissingComponent` without the runtime."""
         if find_spec("ai_edge_litert") is None:
-            raise MissingComponent("ai-edge-litert is not installed", "pip install ai-edge-litert")
+            raise MissingComponent(
+                "ai-edge-litert is not installed", "pip install ai-edge-litert"
+            )
         name, data = _read_model(model, "model.tflite")
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -290,8 +308,12 @@ class LiteRtEngine:
         self._interpreter.set_tensor(index, image[None])
         self._interpreter.invoke()
         # Outputs are ordered by name: StatefulPartitionedCall:0 or output_0, output_1, …
-        outputs = sorted(self._interpreter.get_output_details(), key=lambda o: str(o["name"]))
-        return [self._interpreter.get_tensor(output["index"]).copy() for output in outputs]
+        outputs = sorted(
+            self._interpreter.get_output_details(), key=lambda o: str(o["name"])
+        )
+        return [
+            self._interpreter.get_tensor(output["index"]).copy() for output in outputs
+        ]
 
 
 def _read_model(model: Path | bytes, default_name: str) -> tuple[Path, bytes]:

@@ -68,7 +68,9 @@ class GalleryAddition(CommandResult, kw_only=True):
         summary = self.to_json()
         summary.pop("cropping", None)
         summary["images in class"] = summary.pop("known")
-        lines = [f"{escape_name(file['path'])}: {file['reason']}" for file in self.rejections]
+        lines = [
+            f"{escape_name(file['path'])}: {file['reason']}" for file in self.rejections
+        ]
         return summary | {"rejections": shorten_list(lines)}
 
 
@@ -83,7 +85,9 @@ class GalleryRemoval(CommandResult, kw_only=True):
 def count_images(folder: Path) -> dict[str, int]:
     """Return the number of gallery images by class. Raises `UsageError` without a gallery."""
     net, _, classes = load_model(folder)
-    return {name: len(keys) for name, (keys, _) in images_by_class(net, classes).items()}
+    return {
+        name: len(keys) for name, (keys, _) in images_by_class(net, classes).items()
+    }
 
 
 def add_files(
@@ -113,7 +117,9 @@ def add_files(
                 "name other images",
             )
         embedded = Model(engine).embed_pixels(np.stack([part.pixels for part in parts]))
-        _append_change(folder, {"action": "add", "class": name, "images": keys}, scratch)
+        _append_change(
+            folder, {"action": "add", "class": name, "images": keys}, scratch
+        )
         nothing = (), np.zeros((0, embedded.shape[1]), np.float32)
         before = set(images[name][0]) if name in images else set[str]()
         images[name] = add_images(images.get(name, nothing), keys, embedded)
@@ -145,12 +151,18 @@ def remove_class(folder: Path, name: str) -> GalleryRemoval:
         keys, _ = images.pop(name)
         net.head = build_head([*images.values()])
         save_model(folder, net, settings, tuple(images), scratch=scratch)
-        _append_change(folder, {"action": "remove", "class": name, "images": list(keys)}, scratch)
+        _append_change(
+            folder, {"action": "remove", "class": name, "images": list(keys)}, scratch
+        )
     return GalleryRemoval(removed=name, images=len(keys), classes=len(images))
 
 
 def _read(
-    folder: Path, paths: Iterable[str], read: PartReader, progress: Progress, scratch: Path
+    folder: Path,
+    paths: Iterable[str],
+    read: PartReader,
+    progress: Progress,
+    scratch: Path,
 ) -> tuple[list[str], list[ImagePart], list[dict[str, str]]]:
     keys: list[str] = []
     parts: list[ImagePart] = []
@@ -160,13 +172,17 @@ def _read(
         parts_read = outcome.result or []
         if len(parts_read) != 1:
             reason = outcome.reason or "several faces"
-            rejected.append({"path": outcome.item, "reason": reason, "detail": outcome.detail})
+            rejected.append(
+                {"path": outcome.item, "reason": reason, "detail": outcome.detail}
+            )
             continue
         data = read_bytes(Path(outcome.item))
         key = hash_bytes(data)[:KEY_LENGTH]
         if key not in keys:
             ending = Path(outcome.item).suffix.lower()
-            write_atomic(folder / GALLERY_FOLDER / f"{key}{ending}", data, scratch=scratch)
+            write_atomic(
+                folder / GALLERY_FOLDER / f"{key}{ending}", data, scratch=scratch
+            )
             keys.append(key)
             parts.append(parts_read[0])
     return keys, parts, rejected

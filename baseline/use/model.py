@@ -166,8 +166,12 @@ class Model:
             yield from self._predict_parts(batch, top)
 
     def _predict_parts(self, parts: list[ImagePart], top: int) -> list[ImagePrediction]:
-        predictions = self.predict_pixels(np.stack([part.pixels for part in parts]), top)
-        return [replace(p, box=part.box) for p, part in zip(predictions, parts, strict=True)]
+        predictions = self.predict_pixels(
+            np.stack([part.pixels for part in parts]), top
+        )
+        return [
+            replace(p, box=part.box) for p, part in zip(predictions, parts, strict=True)
+        ]
 
     def predict_pixels(self, pixels: Pixels, top: int = 5) -> list[ImagePrediction]:
         """Return predictions for prepared pixels: uint8 N x size x size x 3."""
@@ -185,11 +189,18 @@ class Model:
         return [
             ImagePrediction(
                 None if label == UNKNOWN else self.classes[label],
-                tuple(Prediction(self.classes[c], float(probabilities[row, c])) for c in best[row]),
-                () if outputs.similarity is None else self._nearest(outputs.similarity[row]),
+                tuple(
+                    Prediction(self.classes[c], float(probabilities[row, c]))
+                    for c in best[row]
+                ),
+                ()
+                if outputs.similarity is None
+                else self._nearest(outputs.similarity[row]),
                 similarity=values[row],
                 has_unknown_rule=rule.unfamiliar_below is not None,
-                confidence=None if label == UNKNOWN else float(probabilities[row, label]),
+                confidence=None
+                if label == UNKNOWN
+                else float(probabilities[row, label]),
                 unfamiliar_below=None if math.isinf(limit) else limit,
             )
             for row, (label, limit) in enumerate(
@@ -211,13 +222,20 @@ class Model:
 
     def forward(self, pixels: Pixels) -> NetworkOutputs:
         """Return the outputs for prepared pixels, computed in batches."""
-        parts = [self._engine(pixels[part]) for part in batch_slices(len(pixels), self._batch_size)]
+        parts = [
+            self._engine(pixels[part])
+            for part in batch_slices(len(pixels), self._batch_size)
+        ]
         columns = zip(*parts, strict=True)
-        return NetworkOutputs._make(None if c[0] is None else np.concatenate(c) for c in columns)
+        return NetworkOutputs._make(
+            None if c[0] is None else np.concatenate(c) for c in columns
+        )
 
     def _batches(self, images: Iterable[ImageInput]) -> Iterator[list[ImagePart]]:
         remaining = iter(images)
-        while batch := [max(self._parts(i), key=_area) for i in islice(remaining, BATCH_SIZE)]:
+        while batch := [
+            max(self._parts(i), key=_area) for i in islice(remaining, BATCH_SIZE)
+        ]:
             yield batch
 
     def _parts(self, image: ImageInput) -> list[ImagePart]:
@@ -231,11 +249,15 @@ class Model:
         if outputs.membership is not None:
             return outputs.membership.astype(np.float64)
         if outputs.similarity is not None:
-            nearest: NDArray[np.float64] = outputs.similarity.max((1, 2)).astype(np.float64)
+            nearest: NDArray[np.float64] = outputs.similarity.max((1, 2)).astype(
+                np.float64
+            )
             return nearest
         if self.facts.scale is None:
             return None
-        return compute_training_similarity(scores, self.facts.scale.distances(outputs.embeddings))
+        return compute_training_similarity(
+            scores, self.facts.scale.distances(outputs.embeddings)
+        )
 
     def _nearest(self, similarity: Floats) -> tuple[GalleryImage, ...]:
         images = [
@@ -243,7 +265,9 @@ class Model:
             for c, samples in enumerate(self.facts.gallery or ())
             for k, sample in enumerate(samples)
         ]
-        return tuple(sorted(images, key=lambda i: (-i.similarity, i.sample))[:MAX_NEAREST])
+        return tuple(
+            sorted(images, key=lambda i: (-i.similarity, i.sample))[:MAX_NEAREST]
+        )
 
 
 def _area(part: ImagePart) -> int:
@@ -274,7 +298,8 @@ def open_engine(path: Path) -> InferenceEngine:
         return LiteRtEngine(path)
     if not path.is_dir():
         raise InputUnusable(
-            f"there is no model in {path}", "name a run's folder, an .onnx or a .tflite file"
+            f"there is no model in {path}",
+            "name a run's folder, an .onnx or a .tflite file",
         )
     from baseline.use.run_engine import RunEngine
 

@@ -46,7 +46,10 @@ class FilePrediction(NamedTuple):
                 "reason": self.rejection.reason,
                 "detail": self.rejection.detail,
             }
-        return {"path": self.path, "parts": [part_to_json(*part) for part in self.parts]}
+        return {
+            "path": self.path,
+            "parts": [part_to_json(*part) for part in self.parts],
+        }
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ def _sort_outcomes(outcomes: Iterable[Read]) -> Iterator[Read]:
             number += 1
 
 
-def _predict_batch(model: Model, outcomes: list[Read], top: int) -> Iterator[FilePrediction]:
+def _predict_batch(
+    model: Model, outcomes: list[Read], top: int
+) -> Iterator[FilePrediction]:
     parts = [part for outcome in outcomes for part in outcome.result or ()]
     pixels = [part.pixels for part in parts]
     answers = iter(model.predict_pixels(np.stack(pixels), top) if pixels else ())
@@ -96,7 +101,9 @@ def _predict_batch(model: Model, outcomes: list[Read], top: int) -> Iterator[Fil
             rejection = Rejection(STAGE, path, outcome.reason or "?", outcome.detail)
             yield FilePrediction(path, rejection=rejection)
         else:
-            yield FilePrediction(path, tuple((part, next(answers)) for part in outcome.result))
+            yield FilePrediction(
+                path, tuple((part, next(answers)) for part in outcome.result)
+            )
 
 
 def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
@@ -120,7 +127,16 @@ def part_to_json(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
 
 
 BOX = ("x", "y", "width", "height")
-COLUMNS = ("path", "answer", "best", "confidence", "similarity", *BOX, "score", "rejected")
+COLUMNS = (
+    "path",
+    "answer",
+    "best",
+    "confidence",
+    "similarity",
+    *BOX,
+    "score",
+    "rejected",
+)
 
 
 class PredictionTable:
@@ -133,14 +149,18 @@ class PredictionTable:
 
     def __init__(self, file: TextIO, top: int):
         ranks = range(1, top + 1)
-        rank_columns = (f"{name}_{rank}" for rank in ranks for name in ("label", "confidence"))
+        rank_columns = (
+            f"{name}_{rank}" for rank in ranks for name in ("label", "confidence")
+        )
         self._rows = csv.DictWriter(file, [*COLUMNS, *rank_columns])
         self._rows.writeheader()
 
     def add(self, predicted: FilePrediction) -> None:
         """Write the rows of one file."""
         # Bytes of a path that are not UTF-8 are escaped.
-        path = predicted.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        path = predicted.path.encode("utf-8", "surrogateescape").decode(
+            "utf-8", "backslashreplace"
+        )
         if predicted.rejection is not None:
             rejection = predicted.rejection
             reason = f"{rejection.reason}: {rejection.detail}".removesuffix(": ")
@@ -155,7 +175,10 @@ def _row_cells(part: ImagePart, answer: ImagePrediction) -> dict[str, object]:
     cells |= {"similarity": answer.similarity, "score": part.score}
     cells |= dict(zip(BOX, part.box or (), strict=False))
     for rank, likely in enumerate(answer.predictions, 1):
-        cells |= {f"label_{rank}": likely.label, f"confidence_{rank}": likely.confidence}
+        cells |= {
+            f"label_{rank}": likely.label,
+            f"confidence_{rank}": likely.confidence,
+        }
     return cells
 
 
@@ -165,7 +188,10 @@ def open_prediction_table(out: Path, top: int) -> Iterator[PredictionTable]:
 
     It is UTF-8 with a byte order mark, which spreadsheets need.
     """
-    with atomic_file(out) as partial, partial.open("w", encoding="utf-8-sig", newline="") as file:
+    with (
+        atomic_file(out) as partial,
+        partial.open("w", encoding="utf-8-sig", newline="") as file,
+    ):
         yield PredictionTable(file, top)
 
 
@@ -185,7 +211,9 @@ class ClassFolders:
     def __init__(self, root: Path, classes: Iterable[str]):
         self.root = root
         names = [*classes]
-        self._others = {kind: _find_free_name(kind, names) for kind in (UNKNOWN, UNSURE)}
+        self._others = {
+            kind: _find_free_name(kind, names) for kind in (UNKNOWN, UNSURE)
+        }
         self._folders = _folder_names([*names, *self._others.values()])
         self.counts: Counter[str] = Counter()
 
@@ -203,7 +231,9 @@ class ClassFolders:
             self.counts[label] += 1
 
     def _folder(self, label: str) -> str:
-        if label not in self._folders:  # a gallery may have classes that were not trained
+        if (
+            label not in self._folders
+        ):  # a gallery may have classes that were not trained
             self._folders |= _folder_names([*self._folders, label])
         return self._folders[label]
 
@@ -220,7 +250,10 @@ def _find_free_name(kind: str, names: Sequence[str]) -> str:
 
 
 def _folder_names(labels: Iterable[str]) -> dict[str, str]:
-    tidy = {label: label if _is_class_name(label) else make_safe_name(label) for label in labels}
+    tidy = {
+        label: label if _is_class_name(label) else make_safe_name(label)
+        for label in labels
+    }
     folders = assign_folder_names(tidy.values())
     return {label: folders[name] for label, name in tidy.items()}
 
@@ -234,7 +267,10 @@ def _is_class_name(label: str) -> bool:
 
 def _copy(source: Path, target: Path) -> None:
     content = hash_file(source)
-    for path in (target, target.with_name(f"{target.stem}-{content[:8]}{target.suffix}")):
+    for path in (
+        target,
+        target.with_name(f"{target.stem}-{content[:8]}{target.suffix}"),
+    ):
         if not path.exists():
             with atomic_file(path) as partial:
                 shutil.copy2(source, partial)

@@ -40,7 +40,9 @@ class RunEngine:
             load_decision_rule(folder),
             gallery,
             load_crops(folder),
-            None if gallery is not None or net.membership else load_feature_scale(folder),
+            None
+            if gallery is not None or net.membership
+            else load_feature_scale(folder),
             settings.fit,
             net.membership is not None,
         )
@@ -56,7 +58,9 @@ class RunEngine:
         scores = scores + self.offsets if len(self.offsets) else scores
         odds = np.exp(scores - scores.max(1, keepdims=True))
         probabilities = odds / odds.sum(1, keepdims=True)
-        similarity = head.similarity(embedded) if isinstance(head, GalleryHead) else None
+        similarity = (
+            head.similarity(embedded) if isinstance(head, GalleryHead) else None
+        )
         membership = self.net.membership
         values = membership(embedded).astype(np.float32) if membership else None
         return NetworkOutputs(probabilities, embedded, similarity, values)

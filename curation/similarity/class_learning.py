@@ -97,7 +97,9 @@ class Evidence(NamedTuple):
         met = cases > 0
         groups = self.prior_groups
         believed = self.prior_share * groups
-        trust = np.full(len(self.votes), (share.sum() + believed) / (met.sum() + groups))
+        trust = np.full(
+            len(self.votes), (share.sum() + believed) / (met.sum() + groups)
+        )
         without = (share.sum() - share + believed) / (met.sum() - met + groups)
         trust[taught.rows] = without[taught.groups]
         trust = np.minimum(trust, DUPLICATE_TRUST)
@@ -123,11 +125,18 @@ def predict_classes(
     rows, (hints, ties, copies) = taught.rows, evidence
     copied, tied = (np.asarray(kind.votes.any(axis=1)) for kind in (copies, ties))
     judges = taught.reviewed & ~copied[rows]
-    ridge, self_training = Ridge.fitted(vectors[rows], taught), SelfTraining.create(vectors, taught)
+    ridge, self_training = (
+        Ridge.fitted(vectors[rows], taught),
+        SelfTraining.create(vectors, taught),
+    )
     ridge_scores = ridge.scores(vectors)
     ridge_held_out = ridge.without(taught.groups)
-    out_of_group_scores = raise_likeliest(ridge_held_out, self_training.without(taught.groups))
-    ridge_temperature, _ = calibrate(out_of_group_scores, taught, judges, PRIOR_TEMPERATURE)
+    out_of_group_scores = raise_likeliest(
+        ridge_held_out, self_training.without(taught.groups)
+    )
+    ridge_temperature, _ = calibrate(
+        out_of_group_scores, taught, judges, PRIOR_TEMPERATURE
+    )
     scores = raise_likeliest(ridge_scores, self_training.likeliest(vectors))
     scores /= ridge_temperature
     hint_gains = hints.gains(taught, taught.reviewed & ~taught.by_hint)
@@ -139,9 +148,13 @@ def predict_classes(
     probabilities = softmax((scores + hint_gains) / temperature)
     if tied[rows].any():
         each = np.arange(len(rows))
-        held_out_scores = raise_likeliest(ridge.without(each), self_training.without(each))
+        held_out_scores = raise_likeliest(
+            ridge.without(each), self_training.without(each)
+        )
         held_out_scores = held_out_scores / ridge_temperature + shared_gains[rows]
-    temperature, leave_sample_out = calibrate(held_out_scores, taught, judges & tied[rows], 1.0)
+    temperature, leave_sample_out = calibrate(
+        held_out_scores, taught, judges & tied[rows], 1.0
+    )
     probabilities[tied] = softmax((scores + shared_gains)[tied] / temperature)
     known_odds = None
     if open_set:
@@ -154,7 +167,9 @@ def predict_classes(
         probabilities /= 1 + np.exp(-known_odds)[:, None]
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
     duplicate_votes = DUPLICATE_TRUST * copies.votes[copied]
-    probabilities[copied] = duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[copied]
+    probabilities[copied] = (
+        duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[copied]
+    )
     return probabilities, leave_group_out, leave_sample_out
 
 
@@ -169,7 +184,9 @@ def _estimate_known_odds(
     own = vectors[taught.rows]
     best = scores.max(1)
     best[taught.rows] = held_out_scores.max(1)
-    return estimate_known_odds(vectors, taught.rows, taught.y, taught.groups, best, score_left_out)
+    return estimate_known_odds(
+        vectors, taught.rows, taught.y, taught.groups, best, score_left_out
+    )
 
 
 def calibrate(
@@ -191,7 +208,9 @@ def calibrate(
         return -float(np.log(right + 1e-12).mean())
 
     likeliest = np.log(min(usual * TEMPERATURE_FACTORS, key=loss))
-    drawn = (groups * likeliest + PRIOR_GROUPS * np.log(usual)) / (groups + PRIOR_GROUPS)
+    drawn = (groups * likeliest + PRIOR_GROUPS * np.log(usual)) / (
+        groups + PRIOR_GROUPS
+    )
     temperature = float(np.exp(drawn))
     return temperature, OutOfFold(at, softmax(scores[at] / temperature))
 
@@ -247,9 +266,13 @@ class Ridge(NamedTuple):
             left = counts - np.bincount(y[part], minlength=len(counts))
             if np.count_nonzero(left) > 1:
                 hat = self.lever[part] @ self.arm[part].T
-                held_out_residuals = np.linalg.solve(np.eye(len(part)) - hat, self.residuals[part])
+                held_out_residuals = np.linalg.solve(
+                    np.eye(len(part)) - hat, self.residuals[part]
+                )
                 has_others = left[y[part]] > 0
-                scores[part[has_others]] = (actual[part] - held_out_residuals)[has_others]
+                scores[part[has_others]] = (actual[part] - held_out_residuals)[
+                    has_others
+                ]
         return scores
 
 
@@ -294,11 +317,15 @@ class SelfTraining(NamedTuple):
         # Stratified folds: a class with several groups is never held out completely.
         firsts = np.unique(groups, return_index=True)[1]
         turn = np.zeros(int(groups.max()) + 1, np.int64)
-        turn[groups[firsts[np.argsort(y[firsts], kind="stable")]]] = np.arange(len(firsts))
+        turn[groups[firsts[np.argsort(y[firsts], kind="stable")]]] = np.arange(
+            len(firsts)
+        )
         for part in range(FOLDS):
             left_out = turn[groups] % FOLDS == part
             if left_out.any() and not left_out.all():
-                numbers[left_out] = (self.own[left_out] @ self._weights(~left_out)).argmax(axis=1)
+                numbers[left_out] = (
+                    self.own[left_out] @ self._weights(~left_out)
+                ).argmax(axis=1)
         return numbers
 
     def _weights(self, is_training: Flags) -> Rows:
@@ -306,7 +333,10 @@ class SelfTraining(NamedTuple):
 
         y = self.taught.y[is_training]
         labels = np.eye(self.taught.classes, dtype=np.float32)
-        weighed = self.own[is_training] * compute_sample_weights(y).astype(np.float32)[:, None]
+        weighed = (
+            self.own[is_training]
+            * compute_sample_weights(y).astype(np.float32)[:, None]
+        )
         penalty = np.full(weighed.shape[1], PENALTY, np.float32)
         penalty[-1] = 1e-6  # almost none for the intercept
         own = weighed.T @ self.own[is_training] + np.diag(penalty)
@@ -315,12 +345,16 @@ class SelfTraining(NamedTuple):
         is_chosen = is_training & (self.places >= 0)
         seeds, known = self.places[is_chosen], labels[self.taught.y[is_chosen]]
         thought = self._propagate(seeds, known)
-        smoothing = np.float32(1 / (1 + len(y) / self.taught.classes / SMOOTHING_LABELS))
+        smoothing = np.float32(
+            1 / (1 + len(y) / self.taught.classes / SMOOTHING_LABELS)
+        )
         for _ in range(ROUNDS):
             thought[seeds] = known
             pull = UNLABELLED_WEIGHT * (self.others.T @ thought)
             weights: Rows = lu_solve(factors, targets + pull)
-            thought = softmax(self.others @ weights / PRIOR_TEMPERATURE).astype(np.float32)
+            thought = softmax(self.others @ weights / PRIOR_TEMPERATURE).astype(
+                np.float32
+            )
             thought[seeds] = known
             thought = (1 - smoothing) * thought + smoothing * (self.neighbors @ thought)
         return weights
@@ -377,7 +411,9 @@ def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Eviden
     """Return votes of groups of training samples that share a name."""
     votes = np.zeros((len(names), taught.classes))
     groups, labels = taught.groups.tolist(), taught.y.tolist()
-    label = dict(zip(taught.rows.tolist(), zip(groups, labels, strict=True), strict=True))
+    label = dict(
+        zip(taught.rows.tolist(), zip(groups, labels, strict=True), strict=True)
+    )
     members: dict[str, dict[int, Floats]] = {}
     for row, (group, own) in label.items():
         for name in names[row]:
@@ -393,7 +429,9 @@ def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Eviden
         for counts in heard.values():
             votes[row] += counts / max(counts.sum(), 1)
     total = votes.sum(axis=1, keepdims=True)
-    return Evidence(votes / np.maximum(total, 1e-12), 1 / taught.classes, taught.classes)
+    return Evidence(
+        votes / np.maximum(total, 1e-12), 1 / taught.classes, taught.classes
+    )
 
 
 class LearnedClasses(NamedTuple):
@@ -413,7 +451,9 @@ class LearnedClasses(NamedTuple):
     def likeliest(self) -> list[list[Proposal]]:
         """At most `MAX_PREDICTIONS` proposals for each sample, the likeliest first."""
         known_probabilities = self.probabilities[:, : len(self.classes)]
-        best = np.argsort(-known_probabilities, axis=1, kind="stable")[:, :MAX_PREDICTIONS]
+        best = np.argsort(-known_probabilities, axis=1, kind="stable")[
+            :, :MAX_PREDICTIONS
+        ]
         shares = np.take_along_axis(known_probabilities, best, axis=1)
         return [
             [
@@ -437,7 +477,9 @@ def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
         inside = min(max(exact, _EDGE), 1 - _EDGE)
         steps = round(math.log(inside / (1 - inside)) / LOG_ODDS_STEP)
         # Rounded, they could add up to more than 1.
-        confidence = min(round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5), round(left, 5))
+        confidence = min(
+            round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5), round(left, 5)
+        )
         rounded.append(Proposal(label, confidence))
         left -= confidence
     return tuple(rounded)
@@ -452,7 +494,9 @@ def estimate_membership(vectors: Rows, members: Flags) -> Floats:
     """
     y = np.where(members, 0, 1)
     scores = _score_without_group(vectors, y, np.arange(len(y)), 2)[:, 0]
-    usual = np.nanmean(scores[members]) if members.sum() > 1 and not members.all() else 1.0
+    usual = (
+        np.nanmean(scores[members]) if members.sum() > 1 and not members.all() else 1.0
+    )
     return np.clip(np.nan_to_num(scores) / max(float(usual), 0.1), 0, 1)
 
 
@@ -465,15 +509,21 @@ def predict_left_out(vectors: Rows, y: Indices, groups: Indices) -> Floats:
     return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
 
 
-def _score_without_group(vectors: Rows, y: Indices, groups: Indices, classes: int) -> Floats:
+def _score_without_group(
+    vectors: Rows, y: Indices, groups: Indices, classes: int
+) -> Floats:
     is_reviewed = np.ones(len(y), np.bool_)
-    taught = TrainingRows(np.arange(len(y)), y, groups, is_reviewed, classes, ~is_reviewed)
+    taught = TrainingRows(
+        np.arange(len(y)), y, groups, is_reviewed, classes, ~is_reviewed
+    )
     return Ridge.fitted(vectors, taught).without(groups)
 
 
 def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:
     """Return the keys of training samples: labelled or rejected."""
-    return [sample.key for sample in samples if sample.label or sample.status == "rejected"]
+    return [
+        sample.key for sample in samples if sample.label or sample.status == "rejected"
+    ]
 
 
 def learn_classes(
@@ -498,9 +548,13 @@ def learn_classes(
     # Number -1 is the last row: no vote.
     hint_votes = np.vstack([np.eye(taught.classes), np.zeros(taught.classes)])[hints]
     ties = vote_by_name([sample.ties for sample in samples], taught)
-    copies = vote_by_name([tuple(filter(None, (s.group, s.track))) for s in samples], taught)
+    copies = vote_by_name(
+        [tuple(filter(None, (s.group, s.track))) for s in samples], taught
+    )
     evidence = Evidence(hint_votes, 0.8, 5), ties, copies
-    probabilities, *held_out = predict_classes(vectors, taught, evidence, open_set=open_set)
+    probabilities, *held_out = predict_classes(
+        vectors, taught, evidence, open_set=open_set
+    )
     for row, sample in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
         if refused := [number[name] for name in sample.refused if name in number]:
@@ -510,11 +564,15 @@ def learn_classes(
 
 
 def _taught(
-    samples: Sequence[PrelabelSample], groups: Mapping[str, str], unseen: Collection[str]
+    samples: Sequence[PrelabelSample],
+    groups: Mapping[str, str],
+    unseen: Collection[str],
 ) -> tuple[tuple[str, ...], TrainingRows]:
     classes = tuple(sorted({sample.label for sample in samples if sample.label}))
     number = {name: index for index, name in enumerate(classes)}
-    rejected = [row for row, sample in enumerate(samples) if sample.status == "rejected"]
+    rejected = [
+        row for row, sample in enumerate(samples) if sample.status == "rejected"
+    ]
     rows = [row for row, sample in enumerate(samples) if sample.label]
     y = [number[str(samples[row].label)] for row in rows]
     if len(rejected) >= MIN_BACKGROUND_SAMPLES:
@@ -527,6 +585,8 @@ def _taught(
         np.unique(names, return_inverse=True)[1].astype(np.int64),
         np.array([key not in unseen for key in keys], np.bool_),
         max(len(classes), max(y, default=0) + 1),
-        np.array([classify_provenance(samples[row].label_by) in HINT_KINDS for row in rows]),
+        np.array(
+            [classify_provenance(samples[row].label_by) in HINT_KINDS for row in rows]
+        ),
     )
     return classes, taught

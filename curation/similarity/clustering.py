@@ -32,7 +32,9 @@ def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
     return list(followed.values())
 
 
-def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices]) -> Rows:
+def refine_with_tracks(
+    vectors: Rows, tracks: Iterable[Sequence[int] | Indices]
+) -> Rows:
     """Average the unit vectors (N x D) of each track (one person).
 
     Directions in which vectors differ within tracks (mouth, pose, light) get less weight, because
@@ -43,14 +45,20 @@ def refine_with_tracks(vectors: Rows, tracks: Iterable[Sequence[int] | Indices])
     is_known = np.asarray(vectors.any(axis=1))
     several = (track for track in tracks if len(track) > 1)
     tracked_rows = [
-        rows for rows in ([r for r in members if is_known[r]] for members in several) if rows[1:]
+        rows
+        for rows in ([r for r in members if is_known[r]] for members in several)
+        if rows[1:]
     ]
     if not tracked_rows:
         return vectors
-    scatter = np.concatenate([vectors[rows] - vectors[rows].mean(axis=0) for rows in tracked_rows])
+    scatter = np.concatenate(
+        [vectors[rows] - vectors[rows].mean(axis=0) for rows in tracked_rows]
+    )
     members = scatter[:: -(-len(scatter) // MAX_SCATTER_ROWS)]
     _, spread, directions = np.linalg.svd(members, full_matrices=False)
-    shrunk = 1 / np.sqrt(1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN_TRACK_SHARE)
+    shrunk = 1 / np.sqrt(
+        1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN_TRACK_SHARE
+    )
     weighed = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
     weighed[is_known] -= weighed[is_known].mean(axis=0)
     for rows in tracked_rows:
@@ -66,7 +74,10 @@ def cluster_rows(
 
     Without a `count`, it is chosen by `_choose_cluster_count`.
     """
-    from scipy.cluster.hierarchy import cut_tree, linkage  # takes longer to load than to run
+    from scipy.cluster.hierarchy import (
+        cut_tree,
+        linkage,
+    )  # takes longer to load than to run
 
     if len(vectors) < 2:
         return [[row] for row in range(len(vectors))]
@@ -78,7 +89,9 @@ def cluster_rows(
     if count is None:
         count = _choose_cluster_count(distances, tree)
     clusters: dict[int, list[int]] = {}
-    for row, number in enumerate(cut_tree(tree, min(count, len(vectors)))[:, 0].tolist()):
+    for row, number in enumerate(
+        cut_tree(tree, min(count, len(vectors)))[:, 0].tolist()
+    ):
         clusters.setdefault(number, []).append(row)
     return list(clusters.values())
 

@@ -59,11 +59,16 @@ def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
     """Compute layouts (... x cells x bins) of sRGB (... x 3 x N)."""
     lab = zip(_lab(rgb, library), (USUAL_LIGHTNESS, 0, 0), strict=True)
     light, red, yellow = (
-        axis - SUBTRACTED_SHARE * (axis.mean(-1) - usual)[..., None] for axis, usual in lab
+        axis - SUBTRACTED_SHARE * (axis.mean(-1) - usual)[..., None]
+        for axis, usual in lab
     )
     tone = assign_soft_bins(light, *LIGHTNESS, TONES, library)
-    red, yellow = (assign_soft_bins(axis, *TINT, TINTS, library) for axis in (red, yellow))
-    colours = tone[..., None, None] * (red[..., None] * yellow[..., None, :])[..., None, :, :]
+    red, yellow = (
+        assign_soft_bins(axis, *TINT, TINTS, library) for axis in (red, yellow)
+    )
+    colours = (
+        tone[..., None, None] * (red[..., None] * yellow[..., None, :])[..., None, :, :]
+    )
     shares = cells @ colours.reshape(*light.shape, -1)
     return (shares + FLOOR) ** 0.5 - FLOOR**0.5
 
@@ -93,10 +98,14 @@ def compute_cell_weights() -> Floats:
     return np.reshape(np.einsum("ia,jb->abij", line, line), (GRID * GRID, -1))
 
 
-def assign_soft_bins(values: Any, low: float, high: float, count: int, library: Any = np) -> Any:
+def assign_soft_bins(
+    values: Any, low: float, high: float, count: int, library: Any = np
+) -> Any:
     """Interpolate values between `count` bin centres (... x count weights)."""
     at = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
-    return library.stack([(1 - abs(at - centre)).clip(0) for centre in range(count)], -1)
+    return library.stack(
+        [(1 - abs(at - centre)).clip(0) for centre in range(count)], -1
+    )
 
 
 def _lab(rgb: Any, library: Any) -> tuple[Any, Any, Any]:

@@ -55,7 +55,11 @@ def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Return the descriptor of an sRGB image (H x W x 3)."""
     small = average_areas(pixels)
     identity = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
-    parts = (compute_color_layout(small) * 255, compute_edge_layout(small) * 255, identity)
+    parts = (
+        compute_color_layout(small) * 255,
+        compute_edge_layout(small) * 255,
+        identity,
+    )
     return np.rint(np.concatenate(parts)).astype(np.uint8).tobytes()
 
 
@@ -100,14 +104,20 @@ class DescriptorSpace:
 
     def __init__(self, stored: Sequence[bytes], photos: bool = False):
         rows = _table(stored)
-        self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(len(rows) + PRIOR)
+        self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(
+            len(rows) + PRIOR
+        )
         # Photographs of people are not what the identity network was trained on.
         self._parts = BLOCKS[:2] if photos else BLOCKS
 
-    def get_vectors(self, stored: Sequence[bytes | None]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def get_vectors(
+        self, stored: Sequence[bytes | None]
+    ) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Return vectors (N x `WIDTH`) and their mask; missing or outdated: zeros."""
         current = [descriptor or b"" for descriptor in stored]
-        is_stored = np.array([len(descriptor) == WIDTH for descriptor in current], np.bool_)
+        is_stored = np.array(
+            [len(descriptor) == WIDTH for descriptor in current], np.bool_
+        )
         centred = _table(current) - self._centre
         weighed = np.zeros_like(centred)
         for part, length in self._parts:

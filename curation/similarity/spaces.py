@@ -31,7 +31,9 @@ predictions and 5 % of the others; on two other datasets 20 and 73 %, and 1 and 
 MIN_REFERENCES = 20
 
 Vectors: TypeAlias = npt.NDArray[np.float32]
-Space: TypeAlias = Callable[[Sequence[SampleFeatures]], tuple[Vectors, npt.NDArray[np.bool_]]]
+Space: TypeAlias = Callable[
+    [Sequence[SampleFeatures]], tuple[Vectors, npt.NDArray[np.bool_]]
+]
 """Returns unit vectors (N x D), and which samples have one; the others are zeros."""
 
 
@@ -67,7 +69,9 @@ class SimilaritySpaces:
     def _latest_embeddings(self) -> EmbeddingSpace | None:
         latest = Proposals(self._dataset.db).get_latest()
         if latest is not None and latest.id != self._prelabeling:
-            self._embeddings = EmbeddingSpace.from_dataset(self._dataset, self._embeddings)
+            self._embeddings = EmbeddingSpace.from_dataset(
+                self._dataset, self._embeddings
+            )
             self._prelabeling = latest.id
         return self._embeddings
 
@@ -77,14 +81,18 @@ class SimilaritySpaces:
         measures = QualityMeasures(self._dataset.db)
         sampled = measures.sample_descriptors(MAX_CENTERING_SAMPLES)
         descriptors = [d for d in sampled if d is not None and len(d) == WIDTH]
-        space = DescriptorSpace(descriptors, measures.is_photo_dataset(MAX_CENTERING_SAMPLES))
+        space = DescriptorSpace(
+            descriptors, measures.is_photo_dataset(MAX_CENTERING_SAMPLES)
+        )
         if len(descriptors) >= MIN_COVERAGE * len(sampled):
             # Keep it, so that similarities do not change within a session.
             self._descriptors = space
         return space
 
 
-def find_dissimilar_proposals(dataset: Dataset, proposed: Mapping[str, str]) -> set[str]:
+def find_dissimilar_proposals(
+    dataset: Dataset, proposed: Mapping[str, str]
+) -> set[str]:
     """Return the samples (keys) that are unlike the labelled samples of their predicted class.
 
     Their maximum cosine similarity to labelled samples of the class is below the

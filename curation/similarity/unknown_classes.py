@@ -47,7 +47,9 @@ def estimate_known_odds(
     for these leave-one-group-out (NaN if their class has no other group).
     """
     classes, counts = np.unique(y, return_counts=True)
-    if len(classes) < MIN_CLASSES or len(np.unique(groups)) < MIN_GROUPS_PER_CLASS * len(classes):
+    if len(classes) < MIN_CLASSES or len(
+        np.unique(groups)
+    ) < MIN_GROUPS_PER_CLASS * len(classes):
         return None
     references = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_REFERENCES))]
     known = references[np.isfinite(scores[rows[references]])]
@@ -67,7 +69,9 @@ def estimate_known_odds(
     middle, spread = cases.mean(0), np.maximum(cases.std(0), 1e-9)
     weights = 1 / counts[np.searchsorted(classes, y[np.append(known, references)])]
     is_known = np.arange(len(cases)) < len(known)
-    slope, constant = _fit_logistic(((cases - middle) / spread).mean(1), is_known, weights)
+    slope, constant = _fit_logistic(
+        ((cases - middle) / spread).mean(1), is_known, weights
+    )
     parts = np.split(vectors, range(PAGE_ROWS, len(vectors), PAGE_ROWS))
     closest = np.concatenate([(part @ labelled.T).max(1) for part in parts])
     values = (np.column_stack([scores, closest]) - middle) / spread
@@ -85,7 +89,9 @@ def _fit_logistic(x: Floats, is_known: npt.NDArray[np.bool_], weights: Floats) -
 
     def loss(line: Floats) -> float:
         margins = sign * (line[0] * x + line[1])
-        return float(weights @ np.logaddexp(0, -margins) + line[0] ** 2 / (2 * REGULARIZATION))
+        return float(
+            weights @ np.logaddexp(0, -margins) + line[0] ** 2 / (2 * REGULARIZATION)
+        )
 
     return minimize(loss, np.array([1.0, 0.0])).x
 

@@ -49,7 +49,9 @@ class VectorFile(NamedTuple):
 
     def read_rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
         """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
-        stored = np.memmap(self.path, np.float32, "r", self.start, (self.size, self.width))
+        stored = np.memmap(
+            self.path, np.float32, "r", self.start, (self.size, self.width)
+        )
         return np.asarray(stored)[numbers]
 
 
@@ -108,7 +110,9 @@ class VectorStore:
             file = io.BytesIO()
             names = np.frombuffer(b"".join(self._names), np.uint8).reshape(-1, NAME)
             np.save(file, names, allow_pickle=False)
-            np.save(file, np.stack(self._vectors).astype(np.float32), allow_pickle=False)
+            np.save(
+                file, np.stack(self._vectors).astype(np.float32), allow_pickle=False
+            )
             data = file.getvalue()
             write_atomic(self.folder / f"{_digest(data)}{ENDING}", data)
         self._names, self._vectors, self._written = [], [], time.monotonic()
@@ -160,16 +164,22 @@ class EmbeddingSpace:
         """Length of a vector."""
         return self._files[0].width if self._files else 1
 
-    def get_vectors(self, names: Sequence[bytes]) -> tuple[Vector, npt.NDArray[np.bool_]]:
+    def get_vectors(
+        self, names: Sequence[bytes]
+    ) -> tuple[Vector, npt.NDArray[np.bool_]]:
         """Return vectors (N x width; zeros if missing) and a mask."""
         rows = self._numbers(names)
         has_vector = rows >= 0
         vectors = np.zeros((len(rows), self.width), np.float32)
-        homes = np.where(has_vector, np.searchsorted(self._ends, rows, side="right"), -1)
+        homes = np.where(
+            has_vector, np.searchsorted(self._ends, rows, side="right"), -1
+        )
         for number in set(homes[has_vector].tolist()):
             file, in_file = self._files[number], homes == number
             try:
-                vectors[in_file] = file.read_rows(rows[in_file] - (self._ends[number] - file.size))
+                vectors[in_file] = file.read_rows(
+                    rows[in_file] - (self._ends[number] - file.size)
+                )
             except OSError:  # a newer prelabel has replaced them
                 has_vector[in_file] = False
         return vectors, has_vector

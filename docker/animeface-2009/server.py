@@ -25,7 +25,9 @@ SEARCH_TIMEOUT_SECONDS = 60
 
 def main() -> None:
     """Answer each line until the input ends."""
-    write_line(protocol=PROTOCOL, animeface=version("animeface"), pillow=version("pillow"))
+    write_line(
+        protocol=PROTOCOL, animeface=version("animeface"), pillow=version("pillow")
+    )
     for line in sys.stdin.buffer:
         # Runs in a C thread, so it also ends a search that holds the GIL.
         faulthandler.dump_traceback_later(SEARCH_TIMEOUT_SECONDS, exit=True)

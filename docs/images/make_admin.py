@@ -15,7 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.extend(str(Path(__file__).parents[2] / name) for name in ("", "tests", "tests/webapp"))
+sys.path.extend(
+    str(Path(__file__).parents[2] / name) for name in ("", "tests", "tests/webapp")
+)
 
 import requests
 from browser import chromium, wait_for
@@ -39,9 +41,14 @@ def main(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch) / "dataset"
         with Dataset.create(root) as dataset:
-            add_reports(root, [WebReport(NAMES[number % 4], picture=number) for number in range(8)])
+            add_reports(
+                root,
+                [WebReport(NAMES[number % 4], picture=number) for number in range(8)],
+            )
             accept_reports(dataset, dict.fromkeys(range(1, 9)))
-            with dataset.db.transaction():  # from now on other labelled faces, as of an import
+            with (
+                dataset.db.transaction()
+            ):  # from now on other labelled faces, as of an import
                 Reports(dataset.db).remove(range(1, 9))
             image = next(iter(dataset.images.iterate()))
             image_data = dataset.image_path(image.sha256, image.format).read_bytes()
@@ -52,12 +59,18 @@ def main(folder: Path) -> None:
         other = WebReport(NAMES[2], "no, look at her hair", NAMES[0], 0.4, picture=20)
         add_reports(root, [*reports, other], 20)
         crops = (CropMethod("drawnface", "", "margin=0.3", 10),)
-        settings = make_settings(write_model(root / "m.onnx", crops=crops), root, admin="own")
+        settings = make_settings(
+            write_model(root / "m.onnx", crops=crops), root, admin="own"
+        )
         with running_server(settings) as port, chromium() as browser:
-            removal = json.dumps({"kind": REMOVAL, "note": "My drawing, not for training."})
+            removal = json.dumps(
+                {"kind": REMOVAL, "note": "My drawing, not for training."}
+            )
             address = f"http://127.0.0.1:{port}/api/v1/reports"
             files = {"file": ("drawing.png", image_data)}
-            requests.post(address, {"report": removal}, files=files, timeout=60).raise_for_status()
+            requests.post(
+                address, {"report": removal}, files=files, timeout=60
+            ).raise_for_status()
             page = browser.new_page(viewport=SIZE)
             page.goto(f"http://127.0.0.1:{port}/admin?token=own")
             wait_for(

@@ -41,7 +41,9 @@ FONT = "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf"
 class FilmedPerson(Person):
     """Simulated user whose gestures are recorded as frames with a caption."""
 
-    def __init__(self, window: LabelerWindow, screen: Display, truth: dict[str, str]) -> None:
+    def __init__(
+        self, window: LabelerWindow, screen: Display, truth: dict[str, str]
+    ) -> None:
         super().__init__(window, screen, truth)
         self.frames: list[Image.Image] = []
         self.durations: list[int] = []
@@ -52,7 +54,9 @@ class FilmedPerson(Person):
         pixels = self.screen.pixels()[:height, :width]
         channels = [(pixels >> shift & 255).astype("uint8") for shift in (16, 8, 0)]
         screen = Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
-        screen = screen.resize((WIDTH, WIDTH * height // width), Image.Resampling.LANCZOS)
+        screen = screen.resize(
+            (WIDTH, WIDTH * height // width), Image.Resampling.LANCZOS
+        )
         frame = Image.new("RGB", (WIDTH, screen.height + STRIP), "#17181c")
         frame.paste(screen)
         count = f"{sum(self.gestures.values())} gestures, {self.labelled_count} faces labelled"
@@ -75,7 +79,9 @@ class FilmedPerson(Person):
         self.record(f"press  {key} :  {name}", KEY_MS)
 
     def _assign_class(self, name: str, enter: str = "Return") -> None:
-        caption = f"press its key :  {name}" if name in self.keys else f"and type  {name}"
+        caption = (
+            f"press its key :  {name}" if name in self.keys else f"and type  {name}"
+        )
         super()._assign_class(name, enter)
         self.wait()
         self.record(caption, KEY_MS)
@@ -93,7 +99,9 @@ class FilmedPerson(Person):
         return progress.counts.sorted
 
 
-def record_labelling(root: Path, truth: dict[str, str], screen: Display) -> FilmedPerson:
+def record_labelling(
+    root: Path, truth: dict[str, str], screen: Display
+) -> FilmedPerson:
     """Label the first pages in a new window."""
     from labeler.qt.app import make_application
     from labeler.qt.theme import show_theme
@@ -126,9 +134,12 @@ def write_animation(person: FilmedPerson, file: Path) -> None:
         sheet.paste(frame, (0, number * height))
     palette = sheet.quantize(COLOURS, dither=Image.Dither.NONE)
     first, *others = (
-        frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in person.frames
+        frame.quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in person.frames
     )
-    first.save(file, save_all=True, append_images=others, duration=person.durations, loop=0)
+    first.save(
+        file, save_all=True, append_images=others, duration=person.durations, loop=0
+    )
 
 
 def main(folder: Path) -> None:

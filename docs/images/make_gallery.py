@@ -33,7 +33,9 @@ DESKTOP, PHONE = 860, 340
 """Widths of the viewports in pixels."""
 
 
-def take_screenshot(browser: Browser, gallery: Path, width: int, scheme: str) -> Image.Image:
+def take_screenshot(
+    browser: Browser, gallery: Path, width: int, scheme: str
+) -> Image.Image:
     """Take a screenshot of the gallery; on a phone from the toolbar down."""
     page = browser.new_context(
         viewport={"width": width, "height": HEIGHT},
@@ -61,7 +63,9 @@ def main(folder: Path) -> None:
     image = Image.new("RGB", (DESKTOP + GAP + PHONE, HEIGHT), "white")
     image.paste(desktop, (0, 0))
     image.paste(phone, (DESKTOP + GAP, 0))
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / "gallery.png", optimize=True)
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(
+        folder / "gallery.png", optimize=True
+    )
 
 
 if __name__ == "__main__":

@@ -66,26 +66,40 @@ def draw_dataset(root: Path) -> dict[str, str]:
         stage = StageBytes(dataset.originals(scratch))
         cropper = FaceCropper(CropGeometry(), dataset.crops(scratch))
 
-        def add(image: Image.Image, file: str, faces: list[Face], name: str = "") -> None:
+        def add(
+            image: Image.Image, file: str, faces: list[Face], name: str = ""
+        ) -> None:
             buffer = io.BytesIO()
             image.save(buffer, "JPEG", quality=88)
             measured = stage(buffer.getvalue())
             origin = Origin("folder", file, title=file, hint=None)
             with dataset.db.transaction():
                 dataset.take_original(stage.store, measured, origin)
-                crops = [cropper.crop(measured.sha256, np.asarray(image), face) for face in faces]
+                crops = [
+                    cropper.crop(measured.sha256, np.asarray(image), face)
+                    for face in faces
+                ]
                 dataset.faces.replace(measured.sha256, "drawn", "docs", crops)
             truth.update((crop.key, name) for crop in crops)
 
         for shot in range(SHOTS):
-            number = rng.choices(range(8), [1 / (place + 1) ** 0.7 for place in range(8)])[0]
+            number = rng.choices(
+                range(8), [1 / (place + 1) ** 0.7 for place in range(8)]
+            )[0]
             scene = plan_scene([people[number]], shot, FRAME_SIZE)
             image, box = paint_scene(scene), face_box(scene.figures[0])
             add(image, f"shot-{shot:03}.jpg", [Face("drawn", box, 0.9)], NAMES[number])
             if shot < COPIES:
                 small = image.resize((FRAME_SIZE[0] * 3 // 4, FRAME_SIZE[1] * 3 // 4))
-                scaled = box._replace(**{side: getattr(box, side) * 3 // 4 for side in box._fields})
-                add(small, f"copy-{shot:03}.jpg", [Face("drawn", scaled, 0.9)], NAMES[number])
+                scaled = box._replace(
+                    **{side: getattr(box, side) * 3 // 4 for side in box._fields}
+                )
+                add(
+                    small,
+                    f"copy-{shot:03}.jpg",
+                    [Face("drawn", scaled, 0.9)],
+                    NAMES[number],
+                )
         for number in range(MISSED_FACES):
             add(paint_scene(plan_missed(number)), f"missed-{number}.jpg", [])
         sum(measure_in_batches(dataset))
@@ -106,7 +120,9 @@ def label_dataset(root: Path, truth: dict[str, str]) -> None:
             session.add_class(name)
         labels = {key: truth[key] for key in keys[: len(keys) // 2]}
         wrong = rng.sample(list(labels), 9)
-        labels |= {key: rng.choice([n for n in NAMES if n != labels[key]]) for key in wrong}
+        labels |= {
+            key: rng.choice([n for n in NAMES if n != labels[key]]) for key in wrong
+        }
         rows = session.tiles.get_ids(keys)
         labels_by_row = {rows[key]: name for key, name in labels.items()}
         session.label_each(labels_by_row, f"{len(labels)} faces with a page")
@@ -115,17 +131,26 @@ def label_dataset(root: Path, truth: dict[str, str]) -> None:
         predictions = []
         for position, key in enumerate(keys):
             confidence = rng.betavariate(8, 1.2)
-            label = truth[key] if key in wrong or rng.random() < 0.95 else rng.choice(NAMES)
+            label = (
+                truth[key] if key in wrong or rng.random() < 0.95 else rng.choice(NAMES)
+            )
             outlier = round(rng.random() + (key in wrong), 3)
             proposal = Proposal(label, round(confidence, 3))
-            predictions.append(PrelabelledSample(key, position, (proposal,), outlier=outlier))
+            predictions.append(
+                PrelabelledSample(key, position, (proposal,), outlier=outlier)
+            )
         Proposals(dataset.db).replace(predictions, {})
         LabelIssues(dataset.db).replace(
-            [LabelIssue(key, labels[key], truth[key], 0.9, 0.8, "docs") for key in wrong]
+            [
+                LabelIssue(key, labels[key], truth[key], 0.9, 0.8, "docs")
+                for key in wrong
+            ]
         )
         pairs = Pairs(dataset.db)
         rows = pairs.get_ids(keys[: 2 * COPIES])  # each image is followed by its copy
-        same = [(min(pair), max(pair)) for pair in zip(rows[::2], rows[1::2], strict=True)]
+        same = [
+            (min(pair), max(pair)) for pair in zip(rows[::2], rows[1::2], strict=True)
+        ]
         with dataset.db.transaction():
             pairs.add_candidates(same)
         pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in same])
@@ -163,7 +188,9 @@ def use_view(application: QApplication, window: LabelerWindow, name: str) -> Non
 def shrink(file: Path) -> None:
     """Reduce an image to `WIDTH` pixels and as many colors as `MAX_BYTES` allow."""
     image = Image.open(file).convert("RGB")
-    image = image.resize((WIDTH, WIDTH * image.height // image.width), Image.Resampling.LANCZOS)
+    image = image.resize(
+        (WIDTH, WIDTH * image.height // image.width), Image.Resampling.LANCZOS
+    )
     common = sorted(image.getcolors(1 << 24) or [], reverse=True)[:EXACT_COLORS]
     exact = [channel for _, color in common for channel in color]
     exact[-3:] = QApplication.palette().highlight().color().getRgb()[:3]
@@ -172,7 +199,9 @@ def shrink(file: Path) -> None:
         others = image.quantize(count - EXACT_COLORS).getpalette() or []
         palette = Image.new("P", (1, 1))
         palette.putpalette((exact + others)[: 3 * count])
-        image.quantize(palette=palette, dither=Image.Dither.NONE).save(file, optimize=True)
+        image.quantize(palette=palette, dither=Image.Dither.NONE).save(
+            file, optimize=True
+        )
         if file.stat().st_size < MAX_BYTES:
             return
 
@@ -183,7 +212,9 @@ def main(folder: Path) -> None:
     application.setStyle("Fusion")
     with tempfile.TemporaryDirectory() as scratch:
         QSettings.setDefaultFormat(QSettings.Format.IniFormat)
-        QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, scratch)
+        QSettings.setPath(
+            QSettings.Format.IniFormat, QSettings.Scope.UserScope, scratch
+        )
         root = Path(scratch) / "my-dataset"
         label_dataset(root, draw_dataset(root))
         for suffix, theme, language, views in (

@@ -58,7 +58,9 @@ def draw_map() -> str:
     )
 
 
-def draw_band(package: str, cards: dict[str, list[str]], top: float) -> tuple[str, float]:
+def draw_band(
+    package: str, cards: dict[str, list[str]], top: float
+) -> tuple[str, float]:
     """Return the SVG of a package, drawn from `top` down, and its height in pixels."""
     left, row, row_height, body = MARGIN * 2.0, top + 34.0, 0.0, []
     for name, modules in cards.items():
@@ -77,7 +79,9 @@ def draw_band(package: str, cards: dict[str, list[str]], top: float) -> tuple[st
         for number, module in enumerate(modules):
             x = left + 10 + number // per_column * step
             y = row + 33 + number % per_column * LINE
-            body.append(f'<text class="module" x="{x:.0f}" y="{y:.0f}">{escape(module)}</text>')
+            body.append(
+                f'<text class="module" x="{x:.0f}" y="{y:.0f}">{escape(module)}</text>'
+            )
         left, row_height = left + width + GAP, max(row_height, height)
     height = row + row_height + GAP - top
     style = "core" if package == "gleanset" else "band"
@@ -96,7 +100,9 @@ def find_modules(package: str) -> dict[str, list[str]]:
     folders: dict[str, list[Path]] = {}
     for path in sorted((ROOT / package).rglob("*.py")):
         if not path.stem.startswith("__"):
-            folders.setdefault(path.parent.relative_to(ROOT).as_posix() + "/", []).append(path)
+            folders.setdefault(
+                path.parent.relative_to(ROOT).as_posix() + "/", []
+            ).append(path)
     names = sorted(folders, key=lambda name: (name != f"{package}/", name))
     return {name: order_modules(folders[name]) for name in names}
 

@@ -17,7 +17,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.extend(str(Path(__file__).parents[2] / name) for name in ("", "tests", "tests/docs"))
+sys.path.extend(
+    str(Path(__file__).parents[2] / name) for name in ("", "tests", "tests/docs")
+)
 
 from browser import chromium, wait_for
 from console_blocks import Command
@@ -87,24 +89,32 @@ def show_checked_folder(port: int, folder: str, height: int) -> TakeScreenshot:
             page.set_input_files("#folder-files", str(shell.home / folder))
             wait_for(page, "document.querySelector('.bulk-list li')")
             page.wait_for_timeout(5000)
-            page.evaluate("document.querySelectorAll('#bulk ~ *').forEach((e) => e.remove())")
+            page.evaluate(
+                "document.querySelectorAll('#bulk ~ *').forEach((e) => e.remove())"
+            )
             return _take_screenshot(page, height, "#bulk")
 
     return take
 
 
 def _open_page(browser: Browser, address: str) -> Page:
-    page = browser.new_context(viewport={"width": WIDTH, "height": 700}, locale="en").new_page()
+    page = browser.new_context(
+        viewport={"width": WIDTH, "height": 700}, locale="en"
+    ).new_page()
     page.goto(address)
     return page
 
 
-def _take_screenshot(page: Page, height: int, first_element: str = "body") -> Image.Image:
+def _take_screenshot(
+    page: Page, height: int, first_element: str = "body"
+) -> Image.Image:
     page.set_viewport_size({"width": WIDTH, "height": 2500})
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_timeout(500)
     box = page.locator(first_element).bounding_box() or {"y": 0}
-    data = page.screenshot(clip={"x": 0, "y": box["y"], "width": WIDTH, "height": height})
+    data = page.screenshot(
+        clip={"x": 0, "y": box["y"], "width": WIDTH, "height": height}
+    )
     return Image.open(io.BytesIO(data))
 
 

@@ -52,7 +52,14 @@ def draw_scene(file: Path) -> None:
     """Draw three of the cast, side by side."""
     rng = random.Random(11)  # noqa: S311 - drawing, not secrecy
     figures = tuple(
-        Figure(character, 5 + number * 250, 70 + rng.randrange(40), SIDE, 0, random_expression(rng))
+        Figure(
+            character,
+            5 + number * 250,
+            70 + rng.randrange(40),
+            SIDE,
+            0,
+            random_expression(rng),
+        )
         for number, character in enumerate(CAST[:FACES])
     )
     scene = Scene((800, 450), "hills", 2, (1.0, 1.0, 1.0), figures)
@@ -105,12 +112,25 @@ def main(folder: Path) -> None:
         demo, image = Path(scratch) / "demo", Path(scratch) / "three of them.png"
         draw_scene(image)
         run_demo(demo, Progress(), print)
-        command = [sys.executable, "-m", "webapp", "serve", "-d", str(demo), "--port", str(PORT)]
+        command = [
+            sys.executable,
+            "-m",
+            "webapp",
+            "serve",
+            "-d",
+            str(demo),
+            "--port",
+            str(PORT),
+        ]
         with run_server(command, PORT), chromium() as browser:
             draw_icons(browser)
             for name, settings in SCREENSHOTS.items():
-                shot = take_screenshot(browser, None if name == FIRST else image, settings)
-                shot.quantize(COLOURS, dither=Image.Dither.NONE).save(folder / name, optimize=True)
+                shot = take_screenshot(
+                    browser, None if name == FIRST else image, settings
+                )
+                shot.quantize(COLOURS, dither=Image.Dither.NONE).save(
+                    folder / name, optimize=True
+                )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,9 @@ MAX_SETTLE_SECONDS, HOVER_SETTLE_SECONDS = 60.0, 3.0
 SETTLED_ROUNDS = 15
 
 
-def save_window_image(root: Path, view: str, file: Path, language: str, theme: str) -> None:
+def save_window_image(
+    root: Path, view: str, file: Path, language: str, theme: str
+) -> None:
     """Open a dataset in a view of the window, and write an image of it."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     # Warnings about what that platform cannot do are irrelevant here.
@@ -48,7 +50,9 @@ def render_window(application: QApplication, window: LabelerWindow, file: Path) 
     window.grab().save(str(file), "PNG")
 
 
-def _wait_until_settled(application: QApplication, window: LabelerWindow, timeout: float) -> None:
+def _wait_until_settled(
+    application: QApplication, window: LabelerWindow, timeout: float
+) -> None:
     end, rounds = time.monotonic() + timeout, 0
     while time.monotonic() < end and rounds < SETTLED_ROUNDS:
         application.processEvents()

@@ -11,7 +11,12 @@ from facecrop.detectors.base import Detector, Pixels
 from facecrop.plugin_detector import PluginDetector
 from gleanset.config import did_you_mean
 from gleanset.errors import UsageError
-from gleanset.plugins import attribute_errors, get_plugin_package, list_plugin_names, load_plugin
+from gleanset.plugins import (
+    attribute_errors,
+    get_plugin_package,
+    list_plugin_names,
+    load_plugin,
+)
 
 __all__ = [
     "Detector",
@@ -73,7 +78,9 @@ def detector_class(name: str) -> type[Detector]:
         return other
     if name in REMOVED_DETECTORS:
         raise UsageError(f"detector removed: {name}", REMOVED_DETECTORS[name])
-    raise _unknown("detector", name, [*DETECTORS, *list_plugin_names("detectors", DETECTORS)])
+    raise _unknown(
+        "detector", name, [*DETECTORS, *list_plugin_names("detectors", DETECTORS)]
+    )
 
 
 def checked_detector_class(name: str, brought: Any) -> type[Detector]:
@@ -85,7 +92,10 @@ def checked_detector_class(name: str, brought: Any) -> type[Detector]:
     if not hasattr(brought, "settings"):
         raise TypeError("it has no settings")
     for setting in inspect.signature(brought).parameters.values():
-        if setting.kind is not setting.POSITIONAL_OR_KEYWORD or setting.default is setting.empty:
+        if (
+            setting.kind is not setting.POSITIONAL_OR_KEYWORD
+            or setting.default is setting.empty
+        ):
             raise TypeError(f"its setting {setting.name} has no default")
     return brought
 
@@ -109,4 +119,6 @@ def _unknown(kind: str, name: str, names: Iterable[str]) -> UsageError:
     choices = sorted(names)
     listed = f"use one of: {', '.join(choices)}" if choices else "it has none"
     guess = did_you_mean(name, choices)
-    return UsageError(f"unknown {kind}: {name!r}", f"{guess}({listed})" if guess else listed)
+    return UsageError(
+        f"unknown {kind}: {name!r}", f"{guess}({listed})" if guess else listed
+    )

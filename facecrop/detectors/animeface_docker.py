@@ -34,7 +34,12 @@ from facecrop.detectors.animeface_library import (
     self_test,
 )
 from facecrop.detectors.base import Pixels
-from facecrop.run_docker import ContainerDied, ContainerEngine, RunningContainer, choose_engine
+from facecrop.run_docker import (
+    ContainerDied,
+    ContainerEngine,
+    RunningContainer,
+    choose_engine,
+)
 from gleanset.errors import MissingComponent, Unreadable, UsageError
 
 PROTOCOL = 1
@@ -97,7 +102,9 @@ class AnimeFaceContainer:
                 return self._search(pixels)
             except ContainerDied as again:
                 self._start()
-                raise Unreadable("crashed", f"twice in its container: {again}") from again
+                raise Unreadable(
+                    "crashed", f"twice in its container: {again}"
+                ) from again
 
     def stop(self) -> None:
         """Stop the container now rather than with the process."""
@@ -125,8 +132,12 @@ class AnimeFaceContainer:
         self._running = RunningContainer(engine, self._image)
         description = f"the image {self._image} in {engine.name}"
         try:
-            self.greeting = _greeting(self._running.ask(b"", START_SECONDS), description)
-            self_test(self._search, SELFTEST_IMAGE, SELFTEST_FACE, description, _REBUILD)
+            self.greeting = _greeting(
+                self._running.ask(b"", START_SECONDS), description
+            )
+            self_test(
+                self._search, SELFTEST_IMAGE, SELFTEST_FACE, description, _REBUILD
+            )
         except MissingComponent:
             self.stop()
             raise
@@ -151,7 +162,9 @@ def _greeting(line: bytes, description: str) -> ContainerGreeting:
         raise MissingComponent(f"{description} is not one of ours", _REBUILD) from None
     if (greeting.protocol, greeting.animeface) != (PROTOCOL, KNOWN_VERSION):
         actual = f"animeface {greeting.animeface}, protocol {greeting.protocol}"
-        raise MissingComponent(f"{description} is of another Gleanset ({actual[:100]})", _REBUILD)
+        raise MissingComponent(
+            f"{description} is of another Gleanset ({actual[:100]})", _REBUILD
+        )
     return greeting
 
 
@@ -215,5 +228,7 @@ def image_name(requested: str = "") -> str:
     """Return the image name: requested, from the environment, or `IMAGE`. Raises `UsageError`."""
     name = requested or os.environ.get(IMAGE_SETTING) or IMAGE
     if not name[0].isalnum() or not name.isprintable() or " " in name:
-        raise UsageError(f"{name!r} cannot be the name of an image", f"for example {IMAGE}")
+        raise UsageError(
+            f"{name!r} cannot be the name of an image", f"for example {IMAGE}"
+        )
     return name

@@ -70,7 +70,9 @@ class Pillow4Image(ctypes.Structure):
         self._pixels[:, :, :3] = pixels
         linesize = self._pixels.strides[0]
         block = self._pixels.ctypes.data
-        self._rows = np.arange(height, dtype=np.uintp) * np.uintp(linesize) + np.uintp(block)
+        self._rows = np.arange(height, dtype=np.uintp) * np.uintp(linesize) + np.uintp(
+            block
+        )
         rows = self._rows.ctypes.data
         super().__init__(
             mode=b"RGB",
@@ -155,7 +157,11 @@ def checked_search() -> LibrarySearch:
 
 
 def self_test(
-    search: LibrarySearch, picture: Path, expected: Box, tested: str = "", fix: str = _FIX
+    search: LibrarySearch,
+    picture: Path,
+    expected: Box,
+    tested: str = "",
+    fix: str = _FIX,
 ) -> None:
     """Raise `MissingComponent` unless `search` finds only the face `expected`.
 
@@ -168,7 +174,9 @@ def self_test(
     except (NotImplementedError, TypeError, KeyError) as error:
         raise MissingComponent(_complaint(f"failed: {error!r}", tested), fix) from error
     if len(boxes) != 1:
-        raise MissingComponent(_complaint(f"found {len(boxes)} faces instead of 1", tested), fix)
+        raise MissingComponent(
+            _complaint(f"found {len(boxes)} faces instead of 1", tested), fix
+        )
     if overlap(boxes[0], expected) < SELFTEST_OVERLAP:
         problem = f"found {tuple(boxes[0])} instead of {tuple(expected)}"
         raise MissingComponent(_complaint(problem, tested), fix)

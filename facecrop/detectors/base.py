@@ -73,4 +73,6 @@ def parse_switch(name: str, value: str | float) -> bool:
     word = f"{value:g}" if isinstance(value, int | float) else value.strip().lower()
     if word in YES or word in NO:
         return word in YES
-    raise UsageError(f"{name} is not yes or no: {value!r}", f"use {name}=yes or {name}=no")
+    raise UsageError(
+        f"{name} is not yes or no: {value!r}", f"use {name}=yes or {name}=no"
+    )

@@ -15,7 +15,13 @@ from typing import NamedTuple
 import numpy as np
 
 from facecrop.detectors.base import Pixels, parse_integer, parse_number
-from facecrop.detectors.onnx import STRIDES, Array, OutputLayout, decode_boxes, suppress_overlaps
+from facecrop.detectors.onnx import (
+    STRIDES,
+    Array,
+    OutputLayout,
+    decode_boxes,
+    suppress_overlaps,
+)
 from facecrop.detectors.tiling import FloatBox, RawFace, is_same_face, search_tiles
 from gleanset.errors import MissingComponent
 from gleanset.files.store import hash_bytes
@@ -78,7 +84,10 @@ class DrawnFace:
         """Load the network. Raises `UsageError` for an invalid setting."""
         self.threshold = parse_number("threshold", threshold, 0, 1)
         self.size = parse_integer("size", size, 64, MAX_SIDE)
-        self._sizes = (*(round(self.size * part) for part in RELATIVE_SCALES), CLOSE_UP_SIZE)
+        self._sizes = (
+            *(round(self.size * part) for part in RELATIVE_SCALES),
+            CLOSE_UP_SIZE,
+        )
         self._network = FaceNetwork.loaded()
 
     @property
@@ -97,11 +106,15 @@ class DrawnFace:
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         longer_side = max(part.shape[:2])
         groups = merge_scales(self._detect_at_scales(part))
-        faces = [RawFace(_mean_box(group), self._score(group, longer_side)) for group in groups]
+        faces = [
+            RawFace(_mean_box(group), self._score(group, longer_side))
+            for group in groups
+        ]
         kept: list[RawFace] = []
         for face in sorted(faces, key=lambda face: (-face.score, face.rect)):
             if not any(
-                is_same_face(face.rect, other.rect) or is_ornament(face.rect, other.rect)
+                is_same_face(face.rect, other.rect)
+                or is_ornament(face.rect, other.rect)
                 for other in kept
             ):
                 kept.append(face)
@@ -132,7 +145,8 @@ class DrawnFace:
         covering = [
             scale
             for scale in range(len(self._sizes))
-            if scale in scores or self._is_in_range(scale, rect, longer_side, RANGE_MARGIN)
+            if scale in scores
+            or self._is_in_range(scale, rect, longer_side, RANGE_MARGIN)
         ]
         return round(min(sum(scores.values()) / len(covering), 1.0), SCORE_DECIMALS)
 
@@ -161,7 +175,9 @@ def is_ornament(box: FloatBox, face: FloatBox) -> bool:
         return False
     across = (box.x + box.width / 2 - face.x) / face.width
     down = (box.y + box.height / 2 - face.y) / face.height
-    return all(-ORNAMENT_MARGIN <= share <= 1 + ORNAMENT_MARGIN for share in (across, down))
+    return all(
+        -ORNAMENT_MARGIN <= share <= 1 + ORNAMENT_MARGIN for share in (across, down)
+    )
 
 
 def _mean_box(group: list[ScaleDetection]) -> FloatBox:
@@ -170,7 +186,8 @@ def _mean_box(group: list[ScaleDetection]) -> FloatBox:
     edges = zip(*(detection.rect for detection in group), strict=True)
     return FloatBox(
         *(
-            sum(edge * weight for edge, weight in zip(column, weights, strict=True)) / sum(weights)
+            sum(edge * weight for edge, weight in zip(column, weights, strict=True))
+            / sum(weights)
             for column in edges
         )
     )
@@ -186,7 +203,8 @@ class FaceNetwork:
             self._session = open_onnx_session(weights)
         except (OSError, ValueError) as error:
             raise MissingComponent(
-                f"the weights of drawnface cannot be loaded: {error}", "reinstall Gleanset"
+                f"the weights of drawnface cannot be loaded: {error}",
+                "reinstall Gleanset",
             ) from error
         self.sha256 = hash_bytes(weights)
 
@@ -196,7 +214,9 @@ class FaceNetwork:
         """Return the network of this process."""
         return cls()
 
-    def boxes(self, part: Pixels, size: int, threshold: float) -> list[tuple[FloatBox, float]]:
+    def boxes(
+        self, part: Pixels, size: int, threshold: float
+    ) -> list[tuple[FloatBox, float]]:
         """Return faces scoring at least `threshold`, in part pixels, best first.
 
         The part is scaled to about `size` pixels on its longer side.
@@ -210,7 +230,9 @@ class FaceNetwork:
         while min(scaled.shape[0] / height, scaled.shape[1] / width) > 4:
             half = scaled.shape[1] // 2, scaled.shape[0] // 2
             even = scaled[: 2 * half[1], : 2 * half[0]]
-            scaled = np.asarray(cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8)
+            scaled = np.asarray(
+                cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8
+            )
         is_large_reduction = min(scaled.shape[0] / height, scaled.shape[1] / width) > 2
         kind = cv2.INTER_AREA if is_large_reduction else cv2.INTER_LINEAR
         image = cv2.resize(scaled, (width, height), interpolation=kind)
@@ -236,7 +258,9 @@ class FaceNetwork:
 def network_size(width: int, height: int, size: int) -> tuple[int, int]:
     """Return the network input size: multiples of 32, longer side about `size`."""
     scale = min(size / max(width, height), MAX_ENLARGEMENT) / STRIDES[-1]
-    across, down = (max(round(side * scale), 1) * STRIDES[-1] for side in (width, height))
+    across, down = (
+        max(round(side * scale), 1) * STRIDES[-1] for side in (width, height)
+    )
     return across, down
 
 
@@ -245,7 +269,9 @@ def to_yolo_layout(output: Array, width: int, height: int) -> Array:
 
     `output` is 1 x 5 x locations for an input of that size, by rows, the finest stride first.
     """
-    centers = np.concatenate([_grid_centers(stride, width, height) for stride in STRIDES], 1)
+    centers = np.concatenate(
+        [_grid_centers(stride, width, height) for stride in STRIDES], 1
+    )
     left, top, right, bottom, score = output[0]
     x, y = centers[0] + (right - left) / 2, centers[1] + (bottom - top) / 2
     return np.stack([x, y, left + right, top + bottom, score])[None]

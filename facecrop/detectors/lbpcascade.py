@@ -114,5 +114,7 @@ def _opencv() -> Any:
     except ImportError as error:
         raise MissingComponent(f"OpenCV cannot be loaded: {error}", fix) from error
     if not hasattr(cv2, "CascadeClassifier"):
-        raise MissingComponent(f"OpenCV {cv2.__version__} has no cascades any more", fix)
+        raise MissingComponent(
+            f"OpenCV {cv2.__version__} has no cascades any more", fix
+        )
     return cv2

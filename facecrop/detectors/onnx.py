@@ -44,7 +44,9 @@ class OutputLayout(NamedTuple):
     classes: int
 
 
-def detect_layout(shape: tuple[int, ...], width: int, height: int) -> OutputLayout | None:
+def detect_layout(
+    shape: tuple[int, ...], width: int, height: int
+) -> OutputLayout | None:
     """Return the layout of an output for this input size; None: unknown."""
     if len(shape) != 3 or shape[0] != 1:
         return None
@@ -66,7 +68,9 @@ def decode_boxes(
     if layout.name == "end":
         selected = rows[(rows[:, 4] >= threshold) & (rows[:, 5].round() == face)]
         return [(_from_corners(row), float(row[4])) for row in selected]
-    scores = rows[:, 4] * rows[:, 5 + face] if layout.name == "v5" else rows[:, 4 + face]
+    scores = (
+        rows[:, 4] * rows[:, 5 + face] if layout.name == "v5" else rows[:, 4 + face]
+    )
     is_selected = scores >= threshold
     return [
         (_from_center(row), float(score))
@@ -88,7 +92,9 @@ def are_scores(answer: Array, layout: OutputLayout) -> bool:
     """Return whether all values in the place of scores are in 0..1."""
     rows = answer[0].T if layout.name == "v8" else answer[0]
     scores = rows[:, 4:5] if layout.name == "end" else rows[:, 4:]
-    low, high = (float(scores.min()), float(scores.max())) if scores.size else (0.0, 0.0)
+    low, high = (
+        (float(scores.min()), float(scores.max())) if scores.size else (0.0, 0.0)
+    )
     return bool(np.isfinite(rows).all()) and low >= -0.001 and high <= 1.001
 
 
@@ -109,7 +115,9 @@ DEFAULT_SIZE = 640
 BAR_GRAY = 114
 """Gray level of the letterbox bars in training."""
 
-_FIX_MODEL = "use a YOLO detection model in one file, such as those of facecrop detectors"
+_FIX_MODEL = (
+    "use a YOLO detection model in one file, such as those of facecrop detectors"
+)
 
 
 class OnnxModel:
@@ -140,14 +148,18 @@ class OnnxModel:
         weights = find_weights(self._model, digest, "-o onnx.model=").read_bytes()
         self._session = _session(weights, self._model)
         self._sha256 = hash_bytes(weights)
-        self._width, self._height, self._kind = self._input(parse_integer("size", size, 32, 4096))
+        self._width, self._height, self._kind = self._input(
+            parse_integer("size", size, 32, 4096)
+        )
         self._layout = self._test_layout()
         self._face = self._face_class(str(face))
 
     @property
     def settings(self) -> str:
         """For example `face=0 model=0123456789ab overlap=0.45 size=640x640 threshold=0.25`."""
-        pinned_name = f"{self._model} sha256={self._sha256}"  # identifies a model on a hub
+        pinned_name = (
+            f"{self._model} sha256={self._sha256}"  # identifies a model on a hub
+        )
         model = pinned_name if has_hub_prefix(self._model) else self._sha256[:12]
         return (
             f"face={self._face} model={model} overlap={self.overlap:g} "
@@ -160,10 +172,15 @@ class OnnxModel:
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         scale = min(self._width / part.shape[1], self._height / part.shape[0])
-        inner = max(round(part.shape[1] * scale), 1), max(round(part.shape[0] * scale), 1)
+        inner = (
+            max(round(part.shape[1] * scale), 1),
+            max(round(part.shape[0] * scale), 1),
+        )
         left, top = (self._width - inner[0]) // 2, (self._height - inner[1]) // 2
         across, down = part.shape[1] / inner[0], part.shape[0] / inner[1]
-        answer = self._run(letterboxed(part, inner, (self._width, self._height), (left, top)))
+        answer = self._run(
+            letterboxed(part, inner, (self._width, self._height), (left, top))
+        )
         for rect, score in suppress_overlaps(
             decode_boxes(answer, self._layout, self._face, self.threshold), self.overlap
         ):
@@ -177,7 +194,10 @@ class OnnxModel:
                 yield RawFace(place, score)
 
     def _run(self, image: Pixels) -> Array:
-        planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None]).astype(self._kind) / 255
+        planes = (
+            np.ascontiguousarray(image.transpose(2, 0, 1)[None]).astype(self._kind)
+            / 255
+        )
         name = self._session.get_inputs()[0].name
         answer = self._session.run(None, {name: planes.astype(self._kind)})[0]
         return np.asarray(answer, np.float32)
@@ -219,9 +239,12 @@ class OnnxModel:
             return faces[0]
         if count <= 1 and len(names) <= 1:
             return 0
-        listed = ", ".join(f"{index} {name}" for index, name in sorted(names.items())[:10])
+        listed = ", ".join(
+            f"{index} {name}" for index, name in sorted(names.items())[:10]
+        )
         raise UsageError(
-            f"{self._model} has {count or len(names)} classes" + (f": {listed}" if listed else ""),
+            f"{self._model} has {count or len(names)} classes"
+            + (f": {listed}" if listed else ""),
             "choose the class of faces by its number: -o onnx.face=0",
         )
 
@@ -233,7 +256,9 @@ def letterboxed(
     part: Pixels, inner: tuple[int, int], outer: tuple[int, int], place: tuple[int, int]
 ) -> Pixels:
     """Resize to `inner` and paste at `place` into a gray `outer` canvas."""
-    image = Image.fromarray(np.ascontiguousarray(part)).resize(inner, Image.Resampling.BILINEAR)
+    image = Image.fromarray(np.ascontiguousarray(part)).resize(
+        inner, Image.Resampling.BILINEAR
+    )
     canvas = Image.new("RGB", outer, (BAR_GRAY, BAR_GRAY, BAR_GRAY))
     canvas.paste(image, place)
     return np.asarray(canvas)

@@ -27,7 +27,10 @@ _OPTION_FORM = "use DETECTOR.SETTING=VALUE, such as -o lbpcascade.neighbors=3"
 
 
 def parse_detector(
-    text: str, options: Iterable[str] = (), cascade: str | None = None, **overrides: Setting
+    text: str,
+    options: Iterable[str] = (),
+    cascade: str | None = None,
+    **overrides: Setting,
 ) -> DetectorSpec:
     """Return the detector for `text` and further settings.
 
@@ -42,7 +45,9 @@ def parse_detector(
     for part in setting_texts.split(",") if setting_texts else ():
         key, equals, value = part.partition("=")
         if not equals:
-            raise UsageError(f"not SETTING=VALUE: {part!r}", f"use {name}:SETTING=VALUE")
+            raise UsageError(
+                f"not SETTING=VALUE: {part!r}", f"use {name}:SETTING=VALUE"
+            )
         settings[key] = value
     return DetectorSpec.create(name, **settings)
 
@@ -95,11 +100,20 @@ def dataset_detector(
     spec = parse_detector(name, options, cascade, **pinned)
     settings = dict(spec.settings)
     is_default = (
-        _split_name(text or crop_settings.detector)[:2] == _split_name(crop_settings.detector)[:2]
+        _split_name(text or crop_settings.detector)[:2]
+        == _split_name(crop_settings.detector)[:2]
     )
-    if crop_settings.threshold is not None and is_default and not (recorded and spec.name == WHOLE):
+    if (
+        crop_settings.threshold is not None
+        and is_default
+        and not (recorded and spec.name == WHOLE)
+    ):
         settings.setdefault("threshold", crop_settings.threshold)
-    return recorded.spec(settings) if recorded else DetectorSpec.create(spec.name, **settings)
+    return (
+        recorded.spec(settings)
+        if recorded
+        else DetectorSpec.create(spec.name, **settings)
+    )
 
 
 def check_options(options: Iterable[str]) -> None:

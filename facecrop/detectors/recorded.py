@@ -45,7 +45,9 @@ class RecordedDetector(NamedTuple):
             origin = f"it came with the package {package}; " if package else ""
             raise UsageError(error.what, f"{origin}{error.fix}") from error
         files = {
-            k: recorded.pop(k) for k in FILES if k in recorded and not has_hub_prefix(recorded[k])
+            k: recorded.pop(k)
+            for k in FILES
+            if k in recorded and not has_hub_prefix(recorded[k])
         }
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
@@ -54,7 +56,9 @@ class RecordedDetector(NamedTuple):
             across, _, down = recorded.pop("size").partition("x")
             recorded |= {"size": across} if across == down else {}
         settings = {
-            key: value for key, value in recorded.items() if defaults.get(key, value) != value
+            key: value
+            for key, value in recorded.items()
+            if defaults.get(key, value) != value
         }
         return cls(name, settings, files, text)
 
@@ -70,7 +74,9 @@ class RecordedDetector(NamedTuple):
                     f"use its file: --detector {self.name}:{key}=FILE",
                 )
         outdated = {"sha256"} if "model" in settings else set()
-        recorded = {key: value for key, value in self.settings.items() if key not in outdated}
+        recorded = {
+            key: value for key, value in self.settings.items() if key not in outdated
+        }
         return DetectorSpec.create(self.name, **{**recorded, **settings})
 
     def is_same_request(self, other: RecordedDetector) -> bool:
@@ -102,25 +108,33 @@ def recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | None:
     images: Counter[Search] = Counter()
     for search in searches:
         images[search.detector, search.settings] += search.images
-    ranked = sorted(images, key=lambda search: (search[0] == WHOLE, -images[search], search))
+    ranked = sorted(
+        images, key=lambda search: (search[0] == WHOLE, -images[search], search)
+    )
     return RecordedDetector.from_text(*ranked[0]) if ranked else None
 
 
-def find_same_searches(spec: DetectorSpec, searches: Iterable[ScanCount]) -> set[Search]:
+def find_same_searches(
+    spec: DetectorSpec, searches: Iterable[ScanCount]
+) -> set[Search]:
     """Return searches with the same detector and settings, of any version."""
     requested = RecordedDetector.from_text(spec.name, spec.recorded)
     return {
         (search.detector, search.settings)
         for search in searches
         if search.detector == spec.name
-        and RecordedDetector.from_text(search.detector, search.settings).is_same_request(requested)
+        and RecordedDetector.from_text(
+            search.detector, search.settings
+        ).is_same_request(requested)
     }
 
 
 def _defaults(name: str) -> dict[str, str]:
     parameters = inspect.signature(detector_class(name)).parameters
     return {
-        key: default if isinstance(default := parameter.default, str) else f"{default:g}"
+        key: default
+        if isinstance(default := parameter.default, str)
+        else f"{default:g}"
         for key, parameter in parameters.items()
     }
 

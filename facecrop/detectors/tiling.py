@@ -102,7 +102,9 @@ class RawFace(NamedTuple):
 FindFaces: TypeAlias = Callable[[Pixels], Iterable[RawFace]]
 
 
-def search_tiles(name: str, pixels: Pixels, find: FindFaces, max_side: int) -> list[Face]:
+def search_tiles(
+    name: str, pixels: Pixels, find: FindFaces, max_side: int
+) -> list[Face]:
     """Return the faces that `find` finds, from left to right.
 
     `name` is the detector's. `find` gets the image or its tiles, no side longer than `max_side`
@@ -117,7 +119,9 @@ def search_tiles(name: str, pixels: Pixels, find: FindFaces, max_side: int) -> l
         part = cut_tile(pixels, tile, max_side)
         size = part.shape[1], part.shape[0]
         faces += [
-            Face(name, box, _score(raw.score), _landmarks(raw, tile, size), raw.evidence)
+            Face(
+                name, box, _score(raw.score), _landmarks(raw, tile, size), raw.evidence
+            )
             for raw in find(part)
             if (box := _box(raw.rect, tile, size, (width, height)))
         ]
@@ -141,7 +145,11 @@ def _box(
     top = max(round(tile.y + rect.y * down), 0)
     right = min(round(tile.x + (rect.x + rect.width) * across), image_size[0])
     bottom = min(round(tile.y + (rect.y + rect.height) * down), image_size[1])
-    return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
+    return (
+        Box(left, top, right - left, bottom - top)
+        if right > left and bottom > top
+        else None
+    )
 
 
 def _landmarks(face: RawFace, tile: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:

@@ -29,7 +29,9 @@ def find_weights(
     if has_hub_prefix(value) or value.startswith(("https://", "http://")):
         expected = sha256 or (published.sha256 if published else "")
         setting = f"{option.split('=')[0].rpartition('.')[0].strip()}.sha256=…"
-        return fetch_file(PublishedFile.from_setting(value, expected, setting), otherwise)
+        return fetch_file(
+            PublishedFile.from_setting(value, expected, setting), otherwise
+        )
     if value:
         if not (path := Path(value).expanduser()).is_file():
             fix = f"check the name given with {option.rstrip()}"

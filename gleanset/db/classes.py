@@ -87,7 +87,8 @@ class Changes(Table):
     def revert(self, step: int, undoing: int) -> list[tuple[str, int]]:
         """Revert `step` as part of `undoing`; return (table, row) changed since."""
         rows = self._db.fetch_all(
-            "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC", (step,)
+            "SELECT what, item, before, after FROM change WHERE step=? ORDER BY id DESC",
+            (step,),
         )
         settled = [row for row in rows if self._is_settled(*row)]
         # Where a class stays one, the aliases of its owner before that do not return to it.
@@ -95,7 +96,8 @@ class Changes(Table):
         free = [
             row
             for row in rows
-            if row not in settled and not (row["what"] == "merged" and row["before"] in staying)
+            if row not in settled
+            and not (row["what"] == "merged" and row["before"] in staying)
         ]
         as_made = []
         for row in free:
@@ -108,22 +110,32 @@ class Changes(Table):
         changes += [
             Change("name", alias, row["after"])
             for row in back
-            if row["what"] == "name" and (alias := self._find_own_alias(row["item"], row["before"]))
+            if row["what"] == "name"
+            and (alias := self._find_own_alias(row["item"], row["before"]))
         ]
         self.apply(undoing, changes)
         reverted = {(row["what"], row["item"]) for row in back}
         left = [(what, item) for what, item, *_ in free if (what, item) not in reverted]
-        owners = {what: table if key == "id" else key for what, (table, _, key) in _PLACES.items()}
+        owners = {
+            what: table if key == "id" else key
+            for what, (table, _, key) in _PLACES.items()
+        }
         return [(owners[what], item) for what, item in left]
 
     def _is_settled(
-        self, what: str, item: int, before: str | float | None, after: str | float | None
+        self,
+        what: str,
+        item: int,
+        before: str | float | None,
+        after: str | float | None,
     ) -> bool:
         if what != "merged":
             return False
         row = self._db.fetch_one("SELECT merged_into FROM class WHERE id=?", (item,))
         is_back = row is not None and row[0] == before and item in (before, after)
-        used = before and self._db.has_rows("SELECT 1 FROM sample WHERE label=?", (item,))
+        used = before and self._db.has_rows(
+            "SELECT 1 FROM sample WHERE label=?", (item,)
+        )
         return is_back or bool(used)
 
     def _names_free(self, rows: list[Row]) -> list[Row]:
@@ -132,7 +144,9 @@ class Changes(Table):
             row["item"]
             for row in rows
             if row["what"] == "name"
-            and self._db.fetch_value("SELECT id FROM class WHERE name=?", (row["before"],))
+            and self._db.fetch_value(
+                "SELECT id FROM class WHERE name=?", (row["before"],)
+            )
             not in {None, *going}
             and self._find_own_alias(row["item"], row["before"]) is None
         }
@@ -191,9 +205,13 @@ class Placements(Table):
         verdict_row = {"step": step, "a": a, "b": b, "verdict": verdict}
         self._db.insert("verdict", verdict_row | {"before_verdict": before})
         if verdict is None:
-            self._db.execute("DELETE FROM pair WHERE a=? AND b=? AND kind='person'", (a, b))
+            self._db.execute(
+                "DELETE FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
+            )
         else:
-            self._db.insert("pair", verdict_row | {"kind": "person"}, "INSERT OR REPLACE")
+            self._db.insert(
+                "pair", verdict_row | {"kind": "person"}, "INSERT OR REPLACE"
+            )
 
     def revert(self, step: int, undoing: int) -> tuple[int, int]:
         """Revert `step` as part of `undoing`; return counts reverted, changed since."""
@@ -204,7 +222,11 @@ class Placements(Table):
             ORDER BY a.id DESC""",
             (step,),
         )
-        same = [r for r in rows if (r["now_kept"], r["now_set"]) == (r["kept"], r["duplicate_set"])]
+        same = [
+            r
+            for r in rows
+            if (r["now_kept"], r["now_set"]) == (r["kept"], r["duplicate_set"])
+        ]
         before = [
             Placement(
                 r["sample"],
@@ -223,7 +245,9 @@ class Placements(Table):
         still = [r for r in verdicts if r["now"] == r["verdict"]]
         for row in still:
             self.record_verdict(undoing, row["a"], row["b"], row["before_verdict"])
-        return len(same) + len(still), len(rows) + len(verdicts) - len(same) - len(still)
+        return len(same) + len(still), len(rows) + len(verdicts) - len(same) - len(
+            still
+        )
 
 
 def merged_class_sql(column: str, condition: str, schema: str = "main") -> str:
@@ -244,7 +268,9 @@ def renamed_class_sql(name: str) -> str:
 
 def named_class_sql(name: str) -> str:
     """Return SQL for the class (row) that has a name, else for the one that last had it."""
-    return f"ifnull((SELECT id FROM class WHERE name={name}), {renamed_class_sql(name)})"
+    return (
+        f"ifnull((SELECT id FROM class WHERE name={name}), {renamed_class_sql(name)})"
+    )
 
 
 class LabelClasses:
@@ -256,7 +282,9 @@ class LabelClasses:
 
     def list_by_creation(self) -> list[str]:
         """Return the names of all classes in use, in order of creation."""
-        return self._db.fetch_column("SELECT name FROM class WHERE merged_into IS NULL ORDER BY id")
+        return self._db.fetch_column(
+            "SELECT name FROM class WHERE merged_into IS NULL ORDER BY id"
+        )
 
     def list_names(self) -> list[str]:
         """Return the names of all classes in use, in alphabetical order."""
@@ -277,7 +305,10 @@ class LabelClasses:
         if row is None:
             return alias
         # A merged class goes by the name of the class that it was merged into.
-        return self._db.fetch_text(f"SELECT {merged_class_sql('name', 'id=?')}", (row,)) or alias
+        return (
+            self._db.fetch_text(f"SELECT {merged_class_sql('name', 'id=?')}", (row,))
+            or alias
+        )
 
     def find_renamed(self, name: str) -> str | None:
         """Return the current name of a class that was renamed from `name`, also by an undo."""
@@ -286,11 +317,18 @@ class LabelClasses:
 
     def explain_aliases(self, names: Iterable[str], option: str) -> dict[str, str]:
         """Return which names mean classes of other names, and the command that changes this."""
-        meanings = {name: self.resolve_alias(name) for name in map(normalize_alias, names)}
+        meanings = {
+            name: self.resolve_alias(name) for name in map(normalize_alias, names)
+        }
         aliases = [name for name, meaning in meanings.items() if meaning != name]
         kinds = ("an alias", "a former name")
-        notes = [f"{n} is {kinds[bool(self.find_renamed(n))]} of {meanings[n]}" for n in aliases]
-        names = [shlex.quote(name) for name in aliases if not set(name) & set(_FORBIDDEN)]
+        notes = [
+            f"{n} is {kinds[bool(self.find_renamed(n))]} of {meanings[n]}"
+            for n in aliases
+        ]
+        names = [
+            shlex.quote(name) for name in aliases if not set(name) & set(_FORBIDDEN)
+        ]
         commands = [f"labeler classes add {name} {option}" for name in names[:1]]
         texts = {"alias": ", ".join(notes), "to_make_it_a_class": "".join(commands)}
         return {key: text for key, text in texts.items() if text}
@@ -307,7 +345,9 @@ class LabelClasses:
 
     def _add_hidden(self, name: str, owner: int | None = None) -> int:
         row = self._db.insert("class", {"name": name})
-        self._db.execute("UPDATE class SET merged_into=? WHERE id=?", (owner or row, row))
+        self._db.execute(
+            "UPDATE class SET merged_into=? WHERE id=?", (owner or row, row)
+        )
         return row
 
     def unhide(self, step: int, rows: Iterable[int]) -> None:
@@ -362,23 +402,36 @@ class LabelClasses:
             (row, step),
         )
         if change is not None and change["before"] not in (None, change["after"]):
-            kind = Operation(change["kind"], json.loads(change["arguments"])).first().kind
+            kind = (
+                Operation(change["kind"], json.loads(change["arguments"])).first().kind
+            )
             if kind == "rename-class" and change["before"] == row:
                 return None
-            if kind == "new-class" and change["before"] != row and change["after"] is None:
+            if (
+                kind == "new-class"
+                and change["before"] != row
+                and change["after"] is None
+            ):
                 row = change["before"]
-        return self._db.fetch_int(f"SELECT {merged_class_sql('id', 'id=?')}", (row,)) or None
+        return (
+            self._db.fetch_int(f"SELECT {merged_class_sql('id', 'id=?')}", (row,))
+            or None
+        )
 
     def _find_same(self, name: str) -> str | None:
         """Return the class whose name differs in case at most: some systems have one folder."""
         folded = name.casefold()
-        return next((n for n in self.list_by_creation() if n.casefold() == folded), None)
+        return next(
+            (n for n in self.list_by_creation() if n.casefold() == folded), None
+        )
 
     def rename(self, step: int, old: str, new: str) -> None:
         """Rename a class. Raises `UsageError` if it is unknown or another class has the name."""
         row, same = self._require_id(old), self._find_same(new)
         changes = [Change("name", row, new)]
-        named = self._db.fetch_one("SELECT id, merged_into FROM class WHERE name=?", (new,))
+        named = self._db.fetch_one(
+            "SELECT id, merged_into FROM class WHERE name=?", (new,)
+        )
         is_hidden = named is not None and named["merged_into"] == named["id"]
         # Also through classes that were merged into this one.
         is_free = named is None or is_hidden or self.get_or_create_alias(new) == row
@@ -387,7 +440,10 @@ class LabelClasses:
             raise UsageError(f"there is a class {same or new!r} already", fix)
         if named is not None:
             # A hidden class or an alias of this one: the old name becomes an alias.
-            changes += [Change("name", named["id"], old), Change("merged", named["id"], row)]
+            changes += [
+                Change("name", named["id"], old),
+                Change("merged", named["id"], row),
+            ]
             if is_hidden:
                 # What belonged to the hidden class does not belong to this one.
                 self._db.execute("DELETE FROM proposal WHERE label=?", (named["id"],))
@@ -408,7 +464,9 @@ class LabelClasses:
     def hide(self, step: int, name: str) -> None:
         """Hide a class without samples, or an alias. Raises `UsageError` if unknown."""
         row = self._require_id(name)
-        self._changes.apply(step, [*self._leave_aliases(row), Change("merged", row, row)])
+        self._changes.apply(
+            step, [*self._leave_aliases(row), Change("merged", row, row)]
+        )
 
     def hide_corrected(self, step: int) -> None:
         """Hide classes without samples after a relabelling, if their only labelling made them."""
@@ -425,7 +483,9 @@ class LabelClasses:
 
     def _require_id(self, name: str) -> int:
         if (row := self.get_id(name)) is None:
-            raise UsageError(f"there is no class {name!r}", "list them: labeler classes list")
+            raise UsageError(
+                f"there is no class {name!r}", "list them: labeler classes list"
+            )
         return row
 
 
@@ -439,7 +499,9 @@ def normalize_alias(name: str) -> str:
     if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
         raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in tidy):
-        raise UsageError(f"{name!r} is not a class name", "leave out control characters")
+        raise UsageError(
+            f"{name!r} is not a class name", "leave out control characters"
+        )
     return tidy
 
 
@@ -448,7 +510,9 @@ def normalize_class_name(name: str) -> str:
     tidy = normalize_alias(name)
     wrong = [c for c in tidy if c in _FORBIDDEN]
     if wrong or tidy.startswith("."):
-        signs = [c if c.isprintable() else f"U+{ord(c):X}" for c in dict.fromkeys(wrong)]
+        signs = [
+            c if c.isprintable() else f"U+{ord(c):X}" for c in dict.fromkeys(wrong)
+        ]
         hint = " ".join(["leave out", *(signs or ["the dot at the beginning"])])
         raise UsageError(f"{name!r} is not a class name", hint)
     return tidy
@@ -473,7 +537,9 @@ def list_class_names(db: Connection) -> list[tuple[str, str]]:
     return list(meanings.items())
 
 
-def list_aliases(db: Connection, *, with_former_names: bool = False) -> dict[str, list[str]]:
+def list_aliases(
+    db: Connection, *, with_former_names: bool = False
+) -> dict[str, list[str]]:
     """Return by class the names of classes that were merged into it, or its former names too."""
     former_names = f"""UNION SELECT before, {renamed_class_sql("c.before")} AS owner FROM change c
         WHERE what='name' AND before NOT IN (SELECT name FROM class) AND owner NOT NULL"""

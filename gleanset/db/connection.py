@@ -29,7 +29,9 @@ CATALOGUE = "catalog.sqlite"
 
 def is_read_only(path: Path) -> bool:
     """Return whether the catalogue exists and cannot be written to."""
-    return path.is_file() and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK))
+    return path.is_file() and not (
+        os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    )
 
 
 def read_only_mode(path: Path) -> str:
@@ -70,7 +72,9 @@ _FOLDER = Path(__file__).parent
 SCHEMA = CatalogueSchema(
     (_FOLDER / "schema.sql").read_text("utf-8"),
     "0030-no-outliers",
-    tuple((f.stem, f.read_text("utf-8")) for f in sorted(_FOLDER.glob("migrations/*.sql"))),
+    tuple(
+        (f.stem, f.read_text("utf-8")) for f in sorted(_FOLDER.glob("migrations/*.sql"))
+    ),
 )
 
 
@@ -134,12 +138,16 @@ class Connection:
             # Another process may have upgraded it while this one waited for the lock.
             migration = self._read_migration()
             if not migration:
-                self._sql.execute("CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)")
+                self._sql.execute(
+                    "CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)"
+                )
                 self._apply(self._schema.newest, self._schema.tables)
                 return
             pending = [step for step in self._schema.steps if step[0] > migration]
             if pending:
-                self._back_up_to(self.path.with_name(f"{self.path.name}.before-{pending[0][0]}"))
+                self._back_up_to(
+                    self.path.with_name(f"{self.path.name}.before-{pending[0][0]}")
+                )
             for name, sql in pending:
                 self._apply(name, sql)
 
@@ -153,7 +161,10 @@ class Connection:
             try:
                 self._sql.execute("PRAGMA journal_mode=WAL")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                if (
+                    error.sqlite_errorcode != sqlite3.SQLITE_BUSY
+                    or time.monotonic() > end
+                ):
                     raise
                 time.sleep(0.01)
             else:
@@ -163,7 +174,9 @@ class Connection:
         tables = set(self.fetch_column("SELECT name FROM sqlite_master"))
         if "migration" not in tables:
             if tables or not self._create:
-                raise _corrupt(self.path, "it holds other tables" if tables else "it is empty")
+                raise _corrupt(
+                    self.path, "it holds other tables" if tables else "it is empty"
+                )
             return ""
         migration = str(self.fetch_value("SELECT ifnull(max(name), '') FROM migration"))
         if migration > self._schema.newest:
@@ -228,7 +241,9 @@ class Connection:
         try:
             return self._sql.execute(sql, values)
         except UnicodeEncodeError:
-            parameters = [clean(value) if isinstance(value, str) else value for value in values]
+            parameters = [
+                clean(value) if isinstance(value, str) else value for value in values
+            ]
             return self._sql.execute(sql, parameters)
 
     def execute(self, sql: str, values: Sequence[Any] = ()) -> int:
@@ -237,7 +252,11 @@ class Connection:
             return self._execute(sql, values).rowcount
 
     def insert(
-        self, table: str, row: Mapping[str, object], verb: str = "INSERT", then: str = ""
+        self,
+        table: str,
+        row: Mapping[str, object],
+        verb: str = "INSERT",
+        then: str = "",
     ) -> int:
         """Insert a row inside a transaction, and return its id; `then` is an ON CONFLICT clause."""
         sql = insert_sql(table, tuple(row), verb, then)
@@ -259,7 +278,9 @@ class Connection:
         with self._translated_errors:
             return self._execute(sql, values).fetchall()
 
-    def iter_rows_in(self, sql: str, items: Collection[Any], rest: str = "") -> Iterator[Row]:
+    def iter_rows_in(
+        self, sql: str, items: Collection[Any], rest: str = ""
+    ) -> Iterator[Row]:
         """Yield rows where the last column in `sql` is one of `items`.
 
         `rest` is appended, such as a GROUP BY; an ORDER BY holds per `MAX_SQL_VALUES` items.
@@ -267,7 +288,9 @@ class Connection:
         values = list(items)
         for start in range(0, len(values), MAX_SQL_VALUES):
             chunk = values[start : start + MAX_SQL_VALUES]
-            yield from self.fetch_all(f"{sql} IN ({','.join('?' * len(chunk))}) {rest}", chunk)
+            yield from self.fetch_all(
+                f"{sql} IN ({','.join('?' * len(chunk))}) {rest}", chunk
+            )
 
     def iter_pages(
         self,
@@ -294,7 +317,11 @@ class Connection:
             after = tuple(rows[-1][name] for name in names)
 
     def iter_rows(
-        self, sql: str, key: tuple[str, ...], values: Sequence[Any] = (), within: str = "{page}"
+        self,
+        sql: str,
+        key: tuple[str, ...],
+        values: Sequence[Any] = (),
+        within: str = "{page}",
     ) -> Iterator[Row]:
         """Yield the rows of `iter_pages`, with one page in memory."""
         return chain.from_iterable(self.iter_pages(sql, key, values, within=within))
@@ -339,7 +366,9 @@ class Connection:
     def attached(self, path: Path, name: str) -> Iterator[None]:
         """Attach another catalogue read-only, as `name.table`, for the block."""
         mode = read_only_mode(path) if is_read_only(path) else "ro"
-        self.execute(f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",))
+        self.execute(
+            f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",)
+        )
         try:
             yield
         finally:
@@ -389,8 +418,12 @@ class _ErrorTranslation:
     def __enter__(self) -> None:
         """Do nothing."""
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error) and (translated := translate_error(error, self._path)):
+    def __exit__(
+        self, kind: object, error: BaseException | None, trace: object
+    ) -> None:
+        if isinstance(error, sqlite3.Error) and (
+            translated := translate_error(error, self._path)
+        ):
             raise translated from error
 
 
@@ -450,7 +483,8 @@ def copy_catalogue(catalogue: Path, target: Path) -> None:
     try:
         if not any(_try_copy(catalogue, target) for _ in range(_MAX_COPY_ATTEMPTS)):
             raise DatasetBusy(
-                f"{catalogue} changes all the time", "close the program that writes to it"
+                f"{catalogue} changes all the time",
+                "close the program that writes to it",
             )
         Connection(target).close()
     except sqlite3.Error as error:

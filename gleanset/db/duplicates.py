@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 from gleanset.db.connection import Row, Table
 from gleanset.db.journal import PERSON, classify_provenance, get_label_provenances
-from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
+from gleanset.db.regions import (
+    SAMPLE_REGION,
+    SampleRegion,
+    same_region_sql,
+    sample_region_from_row,
+)
 from gleanset.db.rows import record_from_row, row_from_box, row_from_record, to_signed
 from gleanset.db.samples import Hints
 from gleanset.errors import UsageError
@@ -58,22 +63,29 @@ class ImageHashes(Table):
             (version,),
         )
 
-    def iter_missing(self, version: int, *, labelled: bool = False) -> Iterator[SampleRegion]:
+    def iter_missing(
+        self, version: int, *, labelled: bool = False
+    ) -> Iterator[SampleRegion]:
         """Yield the samples of `count_missing`; `save` may be called meanwhile."""
         sql = f"""SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image LEFT JOIN
             sample_hash l ON l.sample=s.id AND {_SAME_HASHED} WHERE l.sample IS NULL AND
             {_SELECTED_SAMPLES[labelled]}"""
-        return map(sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,)))
+        return map(
+            sample_region_from_row, self._db.iter_rows(sql, ("s.id",), (version,))
+        )
 
     def get_regions(self, ids: Sequence[int]) -> dict[int, SampleRegion]:
         """Return image and region of samples by row."""
         rows = self._db.iter_rows_in(
-            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id", ids
+            f"SELECT {SAMPLE_REGION} FROM sample s JOIN image i ON i.id=s.image WHERE s.id",
+            ids,
         )
         return {row["id"]: sample_region_from_row(row) for row in rows}
 
     def save(
-        self, hashes_by_sample: Sequence[tuple[SampleRegion, SampleHashes]], version: int
+        self,
+        hashes_by_sample: Sequence[tuple[SampleRegion, SampleHashes]],
+        version: int,
     ) -> None:
         """Save hashes; delete pairs that were computed from earlier ones."""
         with self._db.transaction():
@@ -84,9 +96,15 @@ class ImageHashes(Table):
                     (sample.id,),
                 )
                 row = row_from_record(
-                    hashes, plain=to_signed(hashes.plain), flipped=to_signed(hashes.flipped)
+                    hashes,
+                    plain=to_signed(hashes.plain),
+                    flipped=to_signed(hashes.flipped),
                 )
-                row |= {"sample": sample.id, "version": version, "angle": sample.region.angle}
+                row |= {
+                    "sample": sample.id,
+                    "version": version,
+                    "angle": sample.region.angle,
+                }
                 row |= row_from_box(sample.region.box)
                 self._db.insert("sample_hash", row, "INSERT OR REPLACE")
 
@@ -94,7 +112,9 @@ class ImageHashes(Table):
         """Delete a sample's hashes and its pairs that were not compared."""
         with self._db.transaction():
             self._db.execute("DELETE FROM sample_hash WHERE sample=?", (sample,))
-            self._db.execute(f"DELETE FROM pair WHERE (a=?1 OR b=?1) AND {_UNCOMPARED}", (sample,))
+            self._db.execute(
+                f"DELETE FROM pair WHERE (a=?1 OR b=?1) AND {_UNCOMPARED}", (sample,)
+            )
 
     def iter_pages(self, *, searched: bool, size: int) -> Iterator[HashColumns]:
         """Yield hashes of (un)searched samples, also retired ones, in pages."""
@@ -216,9 +236,7 @@ class Pairs(Table):
 
     def count_searched(self, samples: Collection[str]) -> int:
         """Return how many of these samples (keys) were searched for duplicates."""
-        sql = (
-            "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
-        )
+        sql = "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
         return sum(1 for _ in self._db.iter_rows_in(sql, samples))
 
     def list_uncompared(self) -> list[tuple[int, int]]:
@@ -248,7 +266,10 @@ class Pairs(Table):
             self._db.execute_many(
                 f"""INSERT OR REPLACE INTO pair(a,b,kind,distance,overlap,verdict,relation,version)
                 VALUES(?,?,'pixels',?,?,?,?,{COMPARISON_VERSION})""",
-                [(s.a, s.b, s.changed, s.overlap, s.verdict, int(s.relation)) for s in settled],
+                [
+                    (s.a, s.b, s.changed, s.overlap, s.verdict, int(s.relation))
+                    for s in settled
+                ],
             )
 
     def get_verdicts(self) -> dict[tuple[int, int], bool]:
@@ -294,13 +315,16 @@ class Pairs(Table):
     def get_comparison(self, a: int, b: int) -> PairVerdict | None:
         """Return a pair's (rows, a < b) pixel comparison, or None."""
         row = self._db.fetch_one(
-            f"{_COMPARISONS} AND a=? AND b=? AND verdict IN ('same','not','doubtful')", (a, b)
+            f"{_COMPARISONS} AND a=? AND b=? AND verdict IN ('same','not','doubtful')",
+            (a, b),
         )
         return None if row is None else _comparison(row)
 
     def list_refused(self, sample: int) -> list[PairVerdict]:
         """Return the comparisons that found a sample (row) and another one not to be copies."""
-        rows = self._db.fetch_all(f"{_COMPARISONS} AND verdict='not' AND (a=?1 OR b=?1)", (sample,))
+        rows = self._db.fetch_all(
+            f"{_COMPARISONS} AND verdict='not' AND (a=?1 OR b=?1)", (sample,)
+        )
         return list(map(_comparison, rows))
 
     def get_better_copy(self, a: int, b: int) -> str | None:
@@ -312,7 +336,8 @@ class Pairs(Table):
         """Forget which copies an earlier version found better."""
         with self._db.transaction():
             self._db.execute(
-                "DELETE FROM pair WHERE kind='detail' AND version<?", (COMPARISON_VERSION,)
+                "DELETE FROM pair WHERE kind='detail' AND version<?",
+                (COMPARISON_VERSION,),
             )
 
     def save_better_copies(self, preferred: Mapping[tuple[int, int], str]) -> None:

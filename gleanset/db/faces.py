@@ -48,9 +48,15 @@ def inherit_tracks(db: Connection, image: int) -> None:
     rows = db.fetch_all(
         "SELECT key, track, x, y, w, h FROM sample WHERE image=? ORDER BY key", (image,)
     )
-    followed = [(box_from_row(row), str(row["track"])) for row in rows if row["track"] is not None]
+    followed = [
+        (box_from_row(row), str(row["track"]))
+        for row in rows
+        if row["track"] is not None
+    ]
     for row in rows if followed else ():
-        share, track = max((overlap(box_from_row(row), box), name) for box, name in followed)
+        share, track = max(
+            (overlap(box_from_row(row), box), name) for box, name in followed
+        )
         if row["track"] is None and share >= MIN_TRACK_OVERLAP:
             db.execute("UPDATE sample SET track=? WHERE key=?", (track, row["key"]))
 
@@ -86,7 +92,8 @@ class Tracks(Table):
         row = row_from_record(track) | {"video": frame.video, "scene": frame.scene}
         self._db.insert_new("track", row)
         self._db.execute(
-            "UPDATE sample SET track=? WHERE key=? AND track IS NULL", (track.name, sample)
+            "UPDATE sample SET track=? WHERE key=? AND track IS NULL",
+            (track.name, sample),
         )
 
     def iterate(
@@ -113,7 +120,10 @@ class Tracks(Table):
                 tuple(row["key"] for row in members if row["waits"]),
                 tuple(row["label"] for row in members if row["label"] is not None),
                 sum(row["status"] == "queue" for row in members),
-                sum(row["status"] == "rejected" and row["mark"] == "other" for row in members),
+                sum(
+                    row["status"] == "rejected" and row["mark"] == "other"
+                    for row in members
+                ),
             )
 
     def count(self) -> int:
@@ -122,7 +132,9 @@ class Tracks(Table):
 
     def get_videos(self) -> dict[str, tuple[str, float | None]]:
         """Return name and duration (seconds) of each sampled video, by SHA-256."""
-        return self._db.fetch_dict("SELECT sha256, name, max(duration) FROM video GROUP BY sha256")
+        return self._db.fetch_dict(
+            "SELECT sha256, name, max(duration) FROM video GROUP BY sha256"
+        )
 
     def get(self, name: str) -> StoredTrack | None:
         """Return the track with this name, or None."""
@@ -140,7 +152,9 @@ VALID_FACE = f"""NOT f.gone AND (f.detector<>'{HAND}' OR EXISTS(SELECT 1 FROM sa
     s.face=f.id AND s.status<>'retired'))"""
 """SQL: a face `f` was detected, or was drawn by hand and not removed."""
 
-NOT_FAILED = "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND item=i.sha256)"
+NOT_FAILED = (
+    "NOT EXISTS(SELECT 1 FROM rejection WHERE stage='facecrop' AND item=i.sha256)"
+)
 """SQL: no face search of an image `i` failed."""
 FACELESS = f"""i.state='ok' AND EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS(
     SELECT 1 FROM face f WHERE image=i.id AND {VALID_FACE}) AND {NOT_FAILED}"""
@@ -183,7 +197,12 @@ class Faces(Table):
             for face in small:
                 self._add_face(image, face)
             self._db.execute("DELETE FROM scan WHERE image=?", (image,))
-            scan = {"image": image, "detector": detector, "settings": settings, "cut": cut}
+            scan = {
+                "image": image,
+                "detector": detector,
+                "settings": settings,
+                "cut": cut,
+            }
             self._db.insert("scan", scan | {"at": now()})
             inherit_tracks(self._db, image)
 
@@ -203,7 +222,12 @@ class Faces(Table):
         )
 
     def record_failure(
-        self, sha256: str, detector: str, settings: str, rejection: Rejection, cut: str = ""
+        self,
+        sha256: str,
+        detector: str,
+        settings: str,
+        rejection: Rejection,
+        cut: str = "",
     ) -> None:
         """Record that a search failed, so that it is not repeated forever."""
         with self._db.transaction():
@@ -212,11 +236,14 @@ class Faces(Table):
 
     def add_manual(self, sha256: str, cut: FaceCrop) -> bool:
         """Add a box with a retired sample; False if in use. Call inside a transaction."""
-        if self._db.has_rows("SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)):
+        if self._db.has_rows(
+            "SELECT 1 FROM sample WHERE key=? AND status<>'retired'", (cut.key,)
+        ):
             return False
         image = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
         self._db.execute(
-            "DELETE FROM face WHERE image=? AND (x,y,w,h)=(?,?,?,?)", (image, *cut.face.box)
+            "DELETE FROM face WHERE image=? AND (x,y,w,h)=(?,?,?,?)",
+            (image, *cut.face.box),
         )
         self._add(image, cut)
         self._db.execute("UPDATE sample SET status='retired' WHERE key=?", (cut.key,))
@@ -225,7 +252,11 @@ class Faces(Table):
     def _add(self, image: int, cut: FaceCrop) -> None:
         face = cut.face
         number = self._add_face(image, face)
-        values = {"face": number, "detector": face.detector, "score": face.score} | _measured(cut)
+        values = {
+            "face": number,
+            "detector": face.detector,
+            "score": face.score,
+        } | _measured(cut)
         updates = ", ".join(f"{name}=excluded.{name}" for name in values)
         self._db.insert(
             "sample",
@@ -236,7 +267,8 @@ class Faces(Table):
 
     def _add_face(self, image: int, face: Face) -> int:
         self._db.execute(
-            "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)", (image, *face.box)
+            "DELETE FROM face WHERE image=? AND gone AND (x,y,w,h)=(?,?,?,?)",
+            (image, *face.box),
         )
         evidence = None if face.evidence is None else dump(face.evidence)
         details = {"landmarks": dump(face.landmarks), "evidence": evidence}
@@ -276,7 +308,11 @@ class Faces(Table):
 
 
 def _measured(cut: FaceCrop) -> dict[str, object]:
-    measures = {"angle": cut.angle, "phash": to_signed(cut.phash), "sharpness": cut.sharpness}
+    measures = {
+        "angle": cut.angle,
+        "phash": to_signed(cut.phash),
+        "sharpness": cut.sharpness,
+    }
     return row_from_box(cut.box) | measures
 
 
@@ -291,7 +327,9 @@ def _kind(row: Row) -> str:
 def _face(row: Row) -> Face:
     marks = tuple(Landmark(*point) for point in load(row["landmarks"]))
     evidence = None if row["evidence"] is None else load(row["evidence"])
-    return record_from_row(Face, row, box=box_from_row(row), landmarks=marks, evidence=evidence)
+    return record_from_row(
+        Face, row, box=box_from_row(row), landmarks=marks, evidence=evidence
+    )
 
 
 HAS_CROP = "NOT (s.x=0 AND s.y=0 AND s.w=i.width AND s.h=i.height AND s.angle=0)"
@@ -315,7 +353,9 @@ class Scans(Table):
     def find_lost_crops(self, present: Callable[[str], set[str]]) -> None:
         """Find images without crop files; `present` lists files by two-digit prefix."""
         # No transaction: a temporary table needs no lock on the catalogue.
-        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)")
+        self._db.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS lost(image INTEGER PRIMARY KEY)"
+        )
         self._db.execute("DELETE FROM temp.lost")
         for start in (f"{number:02x}" for number in range(256)):
             present_keys = present(start)
@@ -324,7 +364,9 @@ class Scans(Table):
                 WHERE s.key>=? AND s.key<? AND {HAS_CROP}""",
                 (start, f"{start}g"),
             )
-            lost = [(row["image"],) for row in samples if row["key"] not in present_keys]
+            lost = [
+                (row["image"],) for row in samples if row["key"] not in present_keys
+            ]
             self._db.execute_many("INSERT OR IGNORE INTO temp.lost VALUES(?)", lost)
 
     def mark_outdated_crops(self, cut: str) -> None:
@@ -339,13 +381,17 @@ class Scans(Table):
     def count_to_crop(self, cut: str, *searches: Search) -> int:
         """Return how many images `iter_to_crop` yields."""
         arguments = (encode_searches(searches), cut)
-        return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_TO_CUT}", arguments)
+        return self._db.fetch_int(
+            f"SELECT count(*) FROM image i WHERE {_TO_CUT}", arguments
+        )
 
     def iter_to_crop(self, cut: str, *searches: Search) -> Iterator[StoredFile]:
         """Yield images to re-crop, after `find_lost_crops` and `mark_outdated_crops`."""
         sql = f"SELECT sha256, format FROM image i WHERE {_TO_CUT}"
         arguments = (encode_searches(searches), cut)
-        return (StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), arguments))
+        return (
+            StoredFile(*row) for row in self._db.iter_rows(sql, ("sha256",), arguments)
+        )
 
     def get_search(self, sha256: str) -> Search:
         """Return detector and settings of the last search of a searched image."""
@@ -431,9 +477,13 @@ class CropMethod:
         if self.detector == HAND:
             return f"{count(self.samples, 'box', 'boxes')} drawn by hand{cut}"
         if self.detector == IMPORTED:
-            return f"{count(self.samples, 'box', 'boxes')} imported with the images{cut}"
+            return (
+                f"{count(self.samples, 'box', 'boxes')} imported with the images{cut}"
+            )
         settings = self.settings or "unknown settings"
-        return f"{count(self.samples, 'face')} found by {self.detector} ({settings}){cut}"
+        return (
+            f"{count(self.samples, 'face')} found by {self.detector} ({settings}){cut}"
+        )
 
 
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
@@ -446,7 +496,9 @@ def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, 
         s.key""",
         dict.fromkeys(keys),
     )
-    ranked = sorted(Counter(map(_method, rows)).items(), key=lambda pair: (-pair[1], pair[0]))
+    ranked = sorted(
+        Counter(map(_method, rows)).items(), key=lambda pair: (-pair[1], pair[0])
+    )
     return tuple(CropMethod(*method, samples) for method, samples in ranked)
 
 

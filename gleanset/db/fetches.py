@@ -77,7 +77,10 @@ class Rejections(Table):
     def iterate(self) -> Iterator[Rejection]:
         """Yield all rejections by stage, item and source."""
         sql = "SELECT stage, item, reason, detail, source FROM rejection WHERE TRUE"
-        return (Rejection(*row) for row in self._db.iter_rows(sql, ("stage", "item", "source")))
+        return (
+            Rejection(*row)
+            for row in self._db.iter_rows(sql, ("stage", "item", "source"))
+        )
 
     def count_by_reason(self) -> dict[str, dict[str, int]]:
         """Return the number of rejected items by stage and reason."""
@@ -145,7 +148,9 @@ class Fetches(Table):
         """Yield downloads that gave no image, by source and key."""
         sql = f"""SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN
             rejection r ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL"""
-        return (FailedFetch(*row) for row in self._db.iter_rows(sql, ("f.source", "f.key")))
+        return (
+            FailedFetch(*row) for row in self._db.iter_rows(sql, ("f.source", "f.key"))
+        )
 
     def list_yields(self) -> list[FetchYield]:
         """Return yields by source and query (or hint, or video title)."""
@@ -167,7 +172,9 @@ class Fetches(Table):
         ):
             reasons.setdefault((source, search), {})[reason] = items
         return [
-            FetchYield(*search, *counts.get(search, (0, 0, 0, 0)), reasons.get(search, {}))
+            FetchYield(
+                *search, *counts.get(search, (0, 0, 0, 0)), reasons.get(search, {})
+            )
             for search in sorted(counts.keys() | reasons.keys())
         ]
 

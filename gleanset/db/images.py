@@ -29,7 +29,9 @@ from gleanset.records import REPORT_SOURCE, Image, Measured, Origin
 
 def reported_only_sql(condition: str) -> str:
     """Return SQL: an image `i` is known only from reports, which all fulfil a condition."""
-    others = f"SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>'{REPORT_SOURCE}'"
+    others = (
+        f"SELECT 1 FROM origin o WHERE o.image=i.id AND o.source<>'{REPORT_SOURCE}'"
+    )
     reported = f"SELECT sha256 FROM report GROUP BY 1 HAVING min({condition})"
     return f"(i.sha256 IN ({reported}) AND NOT EXISTS({others}))"
 
@@ -37,9 +39,7 @@ def reported_only_sql(condition: str) -> str:
 _UNACCEPTED = reported_only_sql("status<>'accepted'")
 SEARCHABLE = f"state='ok' AND NOT {_UNACCEPTED}"
 """SQL: an image `i` is readable, and not of a report that was accepted and taken back."""
-_UNSCANNED = (
-    f"{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})"
-)
+_UNSCANNED = f"{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})"
 _FRESH = f"""{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS(
     SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"""
 """SQL: no detector has searched an image `i`, and it has no sample yet."""
@@ -56,7 +56,9 @@ def query_sql(origin: str) -> str:
 
 def post_sql(origin: str) -> str:
     """Return SQL for an origin's post, or group of local files."""
-    source = f"iif({origin}.source IN ('archive', 'folder', 'import'), '', {origin}.source)"
+    source = (
+        f"iif({origin}.source IN ('archive', 'folder', 'import'), '', {origin}.source)"
+    )
     return f"iif({origin}.post IS NULL, NULL, {source} || ':' || {origin}.post)"
 
 
@@ -96,7 +98,8 @@ class Images(Table):
         """Record that the file of a missing image exists again."""
         with self._db.transaction():
             if self._db.execute(
-                "UPDATE image SET state='ok' WHERE sha256=? AND state='missing'", (sha256,)
+                "UPDATE image SET state='ok' WHERE sha256=? AND state='missing'",
+                (sha256,),
             ):
                 self._db.execute(
                     "DELETE FROM rejection WHERE item=? AND reason IN ('file is gone','damaged')",
@@ -112,7 +115,9 @@ class Images(Table):
     def has_other_hint(self, sha256: str, origin: Origin) -> bool:
         """Return whether this origin is stored with another hint, or without one."""
         sql = "SELECT 1 FROM origin WHERE image=? AND source=? AND key=? AND hint IS NOT ?"
-        return self._db.has_rows(sql, (self.get_id(sha256), origin.source, origin.key, origin.hint))
+        return self._db.has_rows(
+            sql, (self.get_id(sha256), origin.source, origin.key, origin.hint)
+        )
 
     def remove_origin(self, sha256: str, origin: Origin) -> None:
         """Delete an origin of an image, with all its hints."""
@@ -138,7 +143,14 @@ class Images(Table):
 
     def update_credit(self, sha256: str, origin: Origin) -> None:
         """Update author, licence, page, post, path and set where `origin` has them."""
-        columns = ("author", "licence", "page_url", "post", "original_path", "collection")
+        columns = (
+            "author",
+            "licence",
+            "page_url",
+            "post",
+            "original_path",
+            "collection",
+        )
         updates = ", ".join(f"{name}=ifnull(?, {name})" for name in columns)
         values = (clean(getattr(origin, name)) for name in columns)
         self._db.execute(
@@ -152,7 +164,9 @@ class Images(Table):
 
     def get_tombstone(self, sha256: str) -> str | None:
         """Return the reason why this image was removed, or None."""
-        return self._db.fetch_text("SELECT reason FROM tombstone WHERE sha256=?", (sha256,))
+        return self._db.fetch_text(
+            "SELECT reason FROM tombstone WHERE sha256=?", (sha256,)
+        )
 
     def count(self) -> int:
         """Return the number of images."""
@@ -187,7 +201,8 @@ class Images(Table):
         matches = self.find_matches(text)
         if len(matches) > 1:
             raise UsageError(
-                f"several images are meant by {text!r}", f"say more, for instance {matches[1]}"
+                f"several images are meant by {text!r}",
+                f"say more, for instance {matches[1]}",
             )
         image = self.get(matches[0]) if matches else None
         if image is None:
@@ -213,7 +228,9 @@ class Images(Table):
 
     def iterate(self) -> Iterator[Image]:
         """Yield all images by hash."""
-        for rows in self._db.iter_pages("SELECT * FROM image WHERE TRUE", ("sha256",), size=200):
+        for rows in self._db.iter_pages(
+            "SELECT * FROM image WHERE TRUE", ("sha256",), size=200
+        ):
             yield from self._with_origins(rows)
 
     def get_origins(self, hashes: Collection[str]) -> dict[str, OriginSummary]:
@@ -246,7 +263,10 @@ class Images(Table):
             origins[row["image"]].append(_origin(row))
         return [
             record_from_row(
-                Image, row, phash=to_unsigned(row["phash"]), origins=tuple(origins[row["id"]])
+                Image,
+                row,
+                phash=to_unsigned(row["phash"]),
+                origins=tuple(origins[row["id"]]),
             )
             for row in rows
         ]
@@ -254,7 +274,9 @@ class Images(Table):
     def iter_unscanned(self, *searches: Search) -> Iterator[tuple[str, str]]:
         """Yield (hash, format) of images without any of these searches, by hash."""
         sql = f"SELECT sha256, format FROM image i WHERE {_UNSCANNED}"
-        return map(tuple, self._db.iter_rows(sql, ("sha256",), (encode_searches(searches),)))
+        return map(
+            tuple, self._db.iter_rows(sql, ("sha256",), (encode_searches(searches),))
+        )
 
     def count_unscanned(self, *searches: Search) -> int:
         """Return how many images `iter_unscanned` yields."""
@@ -275,7 +297,10 @@ class Images(Table):
         )
         if row is None:
             return None
-        path, below = Path(row["path"]), Path(row["original_path"] or Path(row["path"]).name)
+        path, below = (
+            Path(row["path"]),
+            Path(row["original_path"] or Path(row["path"]).name),
+        )
         return path.parents[len(below.parts) - 1]
 
     def count_unprocessed(self) -> int:
@@ -284,7 +309,9 @@ class Images(Table):
 
     def count_new(self) -> int:
         """Return `count_unprocessed` without images whose import was undone."""
-        return self._db.fetch_int(f"SELECT count(*) FROM image i WHERE {_NEVER_DECIDED}")
+        return self._db.fetch_int(
+            f"SELECT count(*) FROM image i WHERE {_NEVER_DECIDED}"
+        )
 
 
 def list_hash_prefixes(text: str) -> list[str]:
@@ -300,8 +327,12 @@ def list_hash_prefixes(text: str) -> list[str]:
 def _origin_values(origin: Origin) -> dict[str, Any]:
     # macOS writes folder names in another Unicode normal form: it is the same hint.
     hint = origin.hint and unicodedata.normalize("NFC", origin.hint)
-    values = row_from_record(origin, hint=hint, tags=dump([clean(tag) for tag in origin.tags]))
-    return values | {name: clean(value) for name, value in values.items() if type(value) is str}
+    values = row_from_record(
+        origin, hint=hint, tags=dump([clean(tag) for tag in origin.tags])
+    )
+    return values | {
+        name: clean(value) for name, value in values.items() if type(value) is str
+    }
 
 
 def _origin(row: Row) -> Origin:

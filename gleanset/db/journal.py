@@ -17,7 +17,14 @@ from gleanset.db.classes import SAMPLE_CHANGE_KINDS, Changes, LabelClasses, Plac
 from gleanset.db.connection import Connection, Row
 from gleanset.db.rows import dump, now, record_from_row
 from gleanset.errors import UsageError
-from gleanset.operations import AUTOMATIC, NAMED, UNDO, Operation, make_operation, make_undo
+from gleanset.operations import (
+    AUTOMATIC,
+    NAMED,
+    UNDO,
+    Operation,
+    make_operation,
+    make_undo,
+)
 from gleanset.platform import get_user_name
 from gleanset.records import Decision
 
@@ -127,14 +134,23 @@ class Journal:
         choices = list({choice.sample: choice for choice in choices}.values())
         labels = {c.sample: c.label or "" for c in choices if c.action == "label"}
         with self._db.transaction():
-            rows = {label: self._classes.get_or_create(label) for label in {*labels.values()}}
+            rows = {
+                label: self._classes.get_or_create(label)
+                for label in {*labels.values()}
+            }
             classes = {sample: rows[label] for sample, label in labels.items()}
             step = add_step(self._db, now(), self.user, operation)
             self._classes.unhide(step, classes.values())
             states = self._states([choice.sample for choice in choices])
             self._append(
                 [
-                    (step, states[c.sample], c.action, classes.get(c.sample), c.provenance)
+                    (
+                        step,
+                        states[c.sample],
+                        c.action,
+                        classes.get(c.sample),
+                        c.provenance,
+                    )
                     for c in choices
                 ]
             )
@@ -158,7 +174,8 @@ class Journal:
             unchanged = [
                 r
                 for r in rows
-                if read_decided_state(r) == (_STATUS_AFTER_ACTION[r["action"]], r["value"])
+                if read_decided_state(r)
+                == (_STATUS_AFTER_ACTION[r["action"]], r["value"])
                 and r["before_label"] in labels
             ]
             self._append(
@@ -179,11 +196,16 @@ class Journal:
             self._classes.unhide(new, [label for label in before if label is not None])
             # Count a sample once, even if its label, mark and split all changed since.
             restored = {r["sample"] for r in unchanged}
-            changed_items |= {("sample", r["sample"]) for r in rows if r["sample"] not in restored}
+            changed_items |= {
+                ("sample", r["sample"]) for r in rows if r["sample"] not in restored
+            }
             changed_since = len(changed_items) + changed_placements
             splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"
             return UndoResult(
-                undone, self.count_samples(new), changed_since, self._db.fetch_int(splits, (new,))
+                undone,
+                self.count_samples(new),
+                changed_since,
+                self._db.fetch_int(splits, (new,)),
             )
 
     def _find_labels_before(
@@ -201,7 +223,9 @@ class Journal:
         labels: dict[int | None, int | None] = {None: None}
         for label in {row["before_label"] for row in decisions} - {None}:
             # A merge that is about to be undone does not count.
-            successor = label if label in merged else self._classes.find_successor(label, step)
+            successor = (
+                label if label in merged else self._classes.find_successor(label, step)
+            )
             if successor is not None:
                 labels[label] = successor
         return labels
@@ -228,7 +252,9 @@ class Journal:
 
     def find_undone_kind(self) -> str | None:
         """Return the kind of the operation that the newest step undid; None if it undid none."""
-        row = self._db.fetch_one("SELECT kind, arguments FROM step ORDER BY id DESC LIMIT 1")
+        row = self._db.fetch_one(
+            "SELECT kind, arguments FROM step ORDER BY id DESC LIMIT 1"
+        )
         operation = operation_from_row(row) if row else None
         undone = None
         while operation is not None and operation.kind == UNDO:
@@ -282,7 +308,10 @@ class Journal:
         self._db.execute_many(
             f"""UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_STATUS_IF_QUEUED}
             WHEN 'retired' THEN {_STATUS_IF_REMOVED} ELSE ?2 END WHERE id=?3""",
-            [(value, _STATUS_AFTER_ACTION[action], s.id) for _, s, action, value, _ in rows],
+            [
+                (value, _STATUS_AFTER_ACTION[action], s.id)
+                for _, s, action, value, _ in rows
+            ],
         )
 
     def count(self) -> int:
@@ -344,7 +373,9 @@ def classify_provenance(provenance: str) -> str:
     return _PROVENANCE_KINDS.get(provenance, PERSON)
 
 
-def get_label_provenances(db: Connection, samples: Collection[int] | None = None) -> dict[str, str]:
+def get_label_provenances(
+    db: Connection, samples: Collection[int] | None = None
+) -> dict[str, str]:
     """Return label provenances by key, of all or some samples (rows)."""
 
     def rows(sql: str, rest: str = "") -> Iterable[Row]:
@@ -374,7 +405,11 @@ def get_unseen_labels(db: Connection) -> dict[str, str]:
         f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{PAGE_USER}')"
     )
     provenances = get_label_provenances(db, [row[0] for row in ever])
-    return {key: provenance for key, provenance in provenances.items() if provenance in UNSEEN}
+    return {
+        key: provenance
+        for key, provenance in provenances.items()
+        if provenance in UNSEEN
+    }
 
 
 def count_unseen_in_evaluation(db: Connection) -> int:
@@ -394,7 +429,9 @@ _PARTS = {
 
 def has_effect(db: Connection, step: int) -> bool:
     """Return whether a step decided or changed anything."""
-    rows = " UNION ALL ".join(f"SELECT 1 FROM {table} WHERE step=?1" for table in _PARTS)
+    rows = " UNION ALL ".join(
+        f"SELECT 1 FROM {table} WHERE step=?1" for table in _PARTS
+    )
     return db.has_rows(rows, (step,))
 
 
@@ -414,4 +451,6 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
         (step, end),
     )
     operations = (operation_from_row(row).first() for row in rows)
-    return next((operation for operation in operations if operation.kind != AUTOMATIC), None)
+    return next(
+        (operation for operation in operations if operation.kind != AUTOMATIC), None
+    )

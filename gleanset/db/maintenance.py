@@ -3,7 +3,11 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from gleanset.db.classes import CLASS_CHANGE_KINDS, SAMPLE_CHANGE_KINDS, merged_class_sql
+from gleanset.db.classes import (
+    CLASS_CHANGE_KINDS,
+    SAMPLE_CHANGE_KINDS,
+    merged_class_sql,
+)
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.faces import HAS_CROP, VALID_FACE
 from gleanset.db.images import reported_only_sql
@@ -116,7 +120,9 @@ class Maintenance(Table):
                 "INSERT OR REPLACE INTO tombstone VALUES(?,?)", (sha256, clean(reason))
             )
             self._remove(sha256)
-            numbers = self._db.fetch_column("SELECT id FROM report WHERE sha256=?", (sha256,))
+            numbers = self._db.fetch_column(
+                "SELECT id FROM report WHERE sha256=?", (sha256,)
+            )
             Reports(self._db).remove(numbers)
 
     def list_refused_images(self) -> list[tuple[str, str]]:
@@ -137,7 +143,8 @@ class Maintenance(Table):
     def _remove(self, sha256: str) -> None:
         number = self._db.fetch_int("SELECT id FROM image WHERE sha256=?", (sha256,))
         self._db.execute(
-            "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?", (number,)
+            "UPDATE fetch SET image=NULL, state='rejected', candidate=NULL WHERE image=?",
+            (number,),
         )
         for item in (sha256, *self.list_sample_keys(sha256)):
             # Both are hashes of content, so they mean the same in every stage.
@@ -165,8 +172,12 @@ class Maintenance(Table):
         )
         for other, column in referring:
             condition = f"{column} IN ({marks})"
-            if self._db.has_rows("SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)):
-                rows = self._db.fetch_column(f"SELECT id FROM {other} WHERE {condition}", numbers)
+            if self._db.has_rows(
+                "SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)
+            ):
+                rows = self._db.fetch_column(
+                    f"SELECT id FROM {other} WHERE {condition}", numbers
+                )
                 self._delete(other, rows)
             else:
                 self._db.execute(f"DELETE FROM {other} WHERE {condition}", numbers)
@@ -175,7 +186,9 @@ class Maintenance(Table):
 
 def _loose_rows(db: Connection) -> list[str]:
     loose = db.fetch_all("PRAGMA foreign_key_check")
-    return [f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose]
+    return [
+        f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose
+    ]
 
 
 _EXAMPLES = 5
@@ -191,7 +204,10 @@ class Contradiction(NamedTuple):
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
     rows_by_kind = ((name, find_rows(db)) for name, find_rows in _KINDS.items())
-    return {name: Contradiction(len(rows), tuple(rows[:_EXAMPLES])) for name, rows in rows_by_kind}
+    return {
+        name: Contradiction(len(rows), tuple(rows[:_EXAMPLES]))
+        for name, rows in rows_by_kind
+    }
 
 
 def _orphan_rows(db: Connection) -> list[str]:
@@ -233,8 +249,12 @@ def _straddling_groups(db: Connection) -> list[str]:
             AND split IS NOT NULL AND status='labelled' AND kept
             GROUP BY {trait} HAVING count(DISTINCT split)>1 ORDER BY 1"""
         )
-        name = {"split_group": "group", "duplicate_set": "duplicate set"}.get(trait, trait)
-        straddling += [f"the {name} of {row[0]} is in {row[1]} and {row[2]}" for row in rows]
+        name = {"split_group": "group", "duplicate_set": "duplicate set"}.get(
+            trait, trait
+        )
+        straddling += [
+            f"the {name} of {row[0]} is in {row[1]} and {row[2]}" for row in rows
+        ]
     return straddling
 
 
@@ -252,14 +272,16 @@ MERGE_KIND = "take-in"
 """Operation kind of the step that records the result of a merge."""
 
 # SQL for rows `o` of the other catalogue. Row numbers differ there: join by hash or name.
-_OUR_IMAGE = "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256=oi.sha256"
-_PERHAPS_OUR_IMAGE = (
-    "LEFT JOIN other.image oi ON oi.id=o.image LEFT JOIN main.image i ON i.sha256=oi.sha256"
+_OUR_IMAGE = (
+    "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256=oi.sha256"
 )
+_PERHAPS_OUR_IMAGE = "LEFT JOIN other.image oi ON oi.id=o.image LEFT JOIN main.image i ON i.sha256=oi.sha256"
 _UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
 _HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.item AND f.state='done'"
 _HAS_DECISION = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
-_NEW_SAMPLE = f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_HAS_DECISION})"
+_NEW_SAMPLE = (
+    f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_HAS_DECISION})"
+)
 _NEW_ORIGIN = """NOT EXISTS(SELECT 1 FROM main.origin p WHERE p.image=i.id AND p.source=o.source AND
     p.key=o.key AND ifnull(p.query,'')=ifnull(o.query,'') AND
     ifnull(p.hint,'')=ifnull(o.hint,''))"""
@@ -324,7 +346,9 @@ class CatalogueMerge(Table):
         self._copy("fetch", got, _PERHAPS_OUR_IMAGE, {"image": "i.id"})
         self._copy("video", "1", "", {})
         self._copy("rejection", f"NOT EXISTS({_HAD})", "", {})
-        self._copy("tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)", "", {})
+        self._copy(
+            "tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)", "", {}
+        )
         self._copy("origin", "1", _OUR_IMAGE, {"image": "i.id"})
         self._copy("collection", "1", "", {})
 
@@ -332,16 +356,22 @@ class CatalogueMerge(Table):
         """Add faces and samples of images not searched here. Call inside a transaction."""
         self._add_classes()
         self._copy("face", f"{_UNSEEN} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id"})
-        needed_faces = (
-            f"o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION}) AND NOT ({_UNSEEN})"
-        )
+        needed_faces = f"o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION}) AND NOT ({_UNSEEN})"
         gone = f"o.detector<>'{HAND}'"
         self._copy(
-            "face", f"{needed_faces} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id", "gone": gone}
+            "face",
+            f"{needed_faces} AND {_NEW_BOX}",
+            _OUR_IMAGE,
+            {"image": "i.id", "gone": gone},
         )
         own = dict.fromkeys(("label", "duplicate_set", "split_group", "split"), "NULL")
         status = f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')"
-        own |= {"image": "i.id", "face": _OUR_FACE, "status": status, "last_split": "NULL"}
+        own |= {
+            "image": "i.id",
+            "face": _OUR_FACE,
+            "status": status,
+            "last_split": "NULL",
+        }
         self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)
         self._copy("track", "o.name IN (SELECT track FROM main.sample)", "", {})
         self._copy("scan", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})
@@ -399,7 +429,9 @@ class CatalogueMerge(Table):
     def add_step(self, step: Row, our_step: int | None, undoes: int | None) -> int:
         """Append the other's step, or complete our step `here`; return its number."""
         if our_step is None:
-            is_undone = self._db.has_rows("SELECT 1 FROM main.step WHERE undoes=?", (undoes,))
+            is_undone = self._db.has_rows(
+                "SELECT 1 FROM main.step WHERE undoes=?", (undoes,)
+            )
             undone = None if is_undone else undoes
             our_step = add_step(
                 self._db, step["at"], step["user"], operation_from_row(step), undone

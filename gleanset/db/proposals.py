@@ -56,7 +56,9 @@ class Proposals(Table):
     def get_latest(self) -> Prelabeling | None:
         """Return the newest prelabeling; each has a higher `id` than the last."""
         row = self._db.fetch_one("SELECT * FROM prelabeling ORDER BY id DESC LIMIT 1")
-        return record_from_row(Prelabeling, row, facts=load(row["facts"])) if row else None
+        return (
+            record_from_row(Prelabeling, row, facts=load(row["facts"])) if row else None
+        )
 
     def list_new_classes(self) -> list[str]:
         """Return labelled classes that the newest prelabeling did not know."""
@@ -72,7 +74,9 @@ class Proposals(Table):
         )
         return [name for row, name in labelled_classes if row not in known_ids]
 
-    def replace(self, prelabelled: Sequence[PrelabelledSample], facts: Mapping[str, object]) -> int:
+    def replace(
+        self, prelabelled: Sequence[PrelabelledSample], facts: Mapping[str, object]
+    ) -> int:
         """Replace all proposals, skipping unknown samples and classes; return the id."""
         with self._db.transaction():
             self._db.execute("DELETE FROM proposal")
@@ -97,7 +101,9 @@ class Proposals(Table):
             ],
         )
 
-    def update(self, changed: Sequence[PrelabelledSample], facts: Mapping[str, object]) -> int:
+    def update(
+        self, changed: Sequence[PrelabelledSample], facts: Mapping[str, object]
+    ) -> int:
         """Replace the newest prelabeling by one with changed samples; return its id."""
         with self._db.transaction():
             self._db.execute_many(
@@ -166,7 +172,9 @@ class PrelabelSamples(Table):
 
     def get_many(self, samples: Sequence[int]) -> dict[int, PrelabelSample | None]:
         """Return samples by row; None for those that `iterate` leaves out."""
-        keys = dict_from_rows(self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples))
+        keys = dict_from_rows(
+            self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", samples)
+        )
         page = f"SELECT * FROM sample WHERE {_TAUGHT} AND id IN (SELECT value FROM json_each(?))"
         rows = self._db.fetch_all(_LIKE.replace("{page}", page), (dump(list(samples)),))
         by_key = {sample.key: sample for sample in self._make_samples(rows)}
@@ -174,14 +182,42 @@ class PrelabelSamples(Table):
 
     def _make_samples(self, rows: Sequence[Row]) -> Iterator[PrelabelSample]:
         classes = self._db.fetch_dict("SELECT id, name FROM class")
-        provenances = get_label_provenances(self._db, [row[0] for row in rows if row["name"]])
-        for _, key, status, label, group, refused, scenes, posts, hint, kept, track, *cut in rows:
+        provenances = get_label_provenances(
+            self._db, [row[0] for row in rows if row["name"]]
+        )
+        for (
+            _,
+            key,
+            status,
+            label,
+            group,
+            refused,
+            scenes,
+            posts,
+            hint,
+            kept,
+            track,
+            *cut,
+        ) in rows:
             ties = tuple(sorted(tie for tie in load(scenes) + load(posts) if tie))
             numbers = (int(part) for part in (refused or "").split(",") if part)
-            refused_names = frozenset(classes[number] for number in numbers if number in classes)
+            refused_names = frozenset(
+                classes[number] for number in numbers if number in classes
+            )
             region = Region(Box(*cut[:4]), cut[4])
             yield PrelabelSample(
-                *(key, status, label, group, ties, hint, refused_names, bool(kept), region, track),
+                *(
+                    key,
+                    status,
+                    label,
+                    group,
+                    ties,
+                    hint,
+                    refused_names,
+                    bool(kept),
+                    region,
+                    track,
+                ),
                 provenances.get(key, PERSON),
             )
 
@@ -230,9 +266,12 @@ def _make_proposed_sample(key: str, rows: list[Row]) -> ProposedSample | None:
     confidences: dict[str, float] = {}
     for row in rows:
         if not row["hidden"]:
-            confidences[row["label"]] = confidences.get(row["label"], 0.0) + row["confidence"]
+            confidences[row["label"]] = (
+                confidences.get(row["label"], 0.0) + row["confidence"]
+            )
     proposals = sorted(
-        (Proposal(*item) for item in confidences.items()), key=lambda each: -each.confidence
+        (Proposal(*item) for item in confidences.items()),
+        key=lambda each: -each.confidence,
     )
     if not proposals:
         return None
@@ -271,7 +310,8 @@ def list_clusters(db: Connection) -> list[SampleCluster]:
 def get_cluster(db: Connection, name: str) -> SampleCluster:
     """Return a pending cluster by id, or track by name. Raises `UsageError`."""
     cluster = next(
-        (candidate for candidate in _list_all_clusters(db) if candidate.id == name), None
+        (candidate for candidate in _list_all_clusters(db) if candidate.id == name),
+        None,
     )
     if cluster is None and (track := Tracks(db).get(name)) is not None:
         decided = len(track.samples) - len(track.pending)

@@ -25,15 +25,15 @@ class SampleRegion(NamedTuple):
     region: Region
 
 
-SAMPLE_REGION = (
-    "s.id, s.key, i.sha256 AS image, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
-)
+SAMPLE_REGION = "s.id, s.key, i.sha256 AS image, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
 """SQL: the columns of `SampleRegion` for a sample `s` and its image `i`."""
 
 
 def same_region_sql(table: str) -> str:
     """Return SQL: a row of `table` is for `s`'s current region."""
-    return " AND ".join(f"{table}.{name}=s.{name}" for name in ("x", "y", "w", "h", "angle"))
+    return " AND ".join(
+        f"{table}.{name}=s.{name}" for name in ("x", "y", "w", "h", "angle")
+    )
 
 
 def sample_region_from_row(row: Row) -> SampleRegion:
@@ -62,7 +62,9 @@ class BoxedSamples(Table):
     def find_images(self, text: str = "") -> list[str]:
         """Return image hashes by import, optionally by hash prefix, title or path."""
         if not text:
-            return self._db.fetch_column("SELECT sha256 FROM image WHERE state='ok' ORDER BY id")
+            return self._db.fetch_column(
+                "SELECT sha256 FROM image WHERE state='ok' ORDER BY id"
+            )
         return self._db.fetch_column(
             """SELECT sha256 FROM image i WHERE state='ok' AND (instr(sha256, lower(?1))=1 OR
             EXISTS(SELECT 1 FROM origin WHERE image=i.id AND instr(lower(ifnull(title, '') ||
@@ -123,8 +125,14 @@ class VideoFrames(Table):
         )
         if own is None:
             return [], 0
-        before = self._list_neighbours(own, "<", "DESC", max_frames)[::-1] if own["video"] else []
-        after = self._list_neighbours(own, ">", "ASC", max_frames) if own["video"] else []
+        before = (
+            self._list_neighbours(own, "<", "DESC", max_frames)[::-1]
+            if own["video"]
+            else []
+        )
+        after = (
+            self._list_neighbours(own, ">", "ASC", max_frames) if own["video"] else []
+        )
         return self._full([*before, own, *after]), len(before)
 
     def _list_neighbours(self, own: Row, side: str, turn: str, limit: int) -> list[Row]:
@@ -145,7 +153,9 @@ class VideoFrames(Table):
         ):
             image, number, x, y, width, height, label = row
             faces[image].append(FrameFace(number, Box(x, y, width, height), label))
-        return [record_from_row(Frame, row, faces=tuple(faces[row["id"]])) for row in rows]
+        return [
+            record_from_row(Frame, row, faces=tuple(faces[row["id"]])) for row in rows
+        ]
 
 
 class PixelMeasures(NamedTuple):
@@ -193,7 +203,9 @@ class QualityFlag(NamedTuple):
     def matches(self, quality: Quality) -> bool:
         """Return whether these measures have the flag."""
         value = getattr(quality, self.measure)
-        return bool(value >= self.threshold if self.is_minimum else value <= self.threshold)
+        return bool(
+            value >= self.threshold if self.is_minimum else value <= self.threshold
+        )
 
 
 FLAGS = (
@@ -225,17 +237,27 @@ class QualityMeasures(Table):
         )
         yield sample
         drawn = frozenset(sample)
-        for rows in self._db.iter_pages(f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500):
+        for rows in self._db.iter_pages(
+            f"SELECT s.id {_MISSING}", ("s.id",), (version,), size=500
+        ):
             yield [row[0] for row in rows if row[0] not in drawn]
 
-    def save(self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int) -> None:
+    def save(
+        self, measured: Sequence[tuple[SampleRegion, PixelMeasures]], version: int
+    ) -> None:
         """Save measures with their regions."""
         with self._db.transaction():
             self._db.execute_many(
                 """INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest,
                 lightest, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)""",
                 [
-                    (sample.id, version, *sample.region.box, sample.region.angle, *measures)
+                    (
+                        sample.id,
+                        version,
+                        *sample.region.box,
+                        sample.region.angle,
+                        *measures,
+                    )
                     for sample, measures in measured
                 ],
             )
@@ -270,7 +292,9 @@ class QualityMeasures(Table):
         (row,) = self._db.fetch_all(sql)
         return row[0], {flag.name: row[place] for place, flag in enumerate(flags, 1)}
 
-    def join(self, samples: Iterable[Sample]) -> Iterator[tuple[Sample, Quality | None]]:
+    def join(
+        self, samples: Iterable[Sample]
+    ) -> Iterator[tuple[Sample, Quality | None]]:
         """Yield samples with their measures, in the same order."""
         remaining = iter(samples)
         while page := list(islice(remaining, 500)):

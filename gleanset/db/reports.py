@@ -92,7 +92,9 @@ class Reports(Table):
         for number in dict.fromkeys(numbers):
             fix = "undo it on the administrator's page (Decided), or the last step by: labeler undo"
             if (report := self.get(number)) is None:
-                raise UsageError(f"no report has the number {number}", "see: webapp reports list")
+                raise UsageError(
+                    f"no report has the number {number}", "see: webapp reports list"
+                )
             if report.status != PENDING:
                 raise UsageError(f"report {number} is already {report.status}", fix)
             reports.append(report)
@@ -105,7 +107,9 @@ class Reports(Table):
 
     def settle(self, step: int, numbers: Iterable[int], status: str) -> None:
         """Accept or refuse reports as part of a step. Call inside a transaction."""
-        Changes(self._db).apply(step, [Change("report", number, status) for number in numbers])
+        Changes(self._db).apply(
+            step, [Change("report", number, status) for number in numbers]
+        )
 
     def add(self, claim: Claim) -> None:
         """Add a claim that is not stored yet. Call inside a transaction."""
@@ -171,7 +175,8 @@ class Reports(Table):
         return [
             other
             for other in map(_report, rows)
-            if other.claim.kind == REMOVAL or are_nested(other.claim.box, report.claim.box)
+            if other.claim.kind == REMOVAL
+            or are_nested(other.claim.box, report.claim.box)
         ]
 
     def find_images(self, start: str) -> list[str]:
@@ -185,14 +190,22 @@ class Reports(Table):
         """Return images with a similar perceptual hash, by hash, the most similar first."""
         import numpy as np
 
-        images = self._db.fetch_all("SELECT sha256, phash FROM image") if phashes else []
-        stored = np.array([image["phash"] for image in images], dtype=np.int64).view(np.uint64)
+        images = (
+            self._db.fetch_all("SELECT sha256, phash FROM image") if phashes else []
+        )
+        stored = np.array([image["phash"] for image in images], dtype=np.int64).view(
+            np.uint64
+        )
         similar = dict[int, list[SimilarImage]]()
         for phash in phashes:
             bits = np.bitwise_count(stored ^ np.uint64(phash))
             near = np.flatnonzero(bits <= MAX_NEAR_DUPLICATE_BITS).tolist()
-            matches = (SimilarImage(images[row]["sha256"], int(bits[row])) for row in near)
-            similar[phash] = sorted(matches, key=lambda image: (image.bits, image.sha256))
+            matches = (
+                SimilarImage(images[row]["sha256"], int(bits[row])) for row in near
+            )
+            similar[phash] = sorted(
+                matches, key=lambda image: (image.bits, image.sha256)
+            )
         return similar
 
     def has_pending(self, sha256: str) -> bool:
@@ -204,5 +217,7 @@ class Reports(Table):
 def _report(row: Row) -> Report:
     phash = None if row["phash"] is None else to_unsigned(row["phash"])
     return record_from_row(
-        Report, row, claim=record_from_row(Claim, row, box=box_from_row(row), phash=phash)
+        Report,
+        row,
+        claim=record_from_row(Claim, row, box=box_from_row(row), phash=phash),
     )

@@ -25,7 +25,8 @@ class Runs(Table):
                 return run
             # Each room has one active run at a time: others marked as running were killed.
             self._db.execute(
-                "UPDATE run SET status='given up' WHERE room=? AND status='running'", (room,)
+                "UPDATE run SET status='given up' WHERE room=? AND status='running'",
+                (room,),
             )
             self._db.execute(
                 "INSERT INTO run(id,room,settings,started,status) VALUES(?,?,?,?,'running')",
@@ -65,11 +66,15 @@ class Runs(Table):
 
     def iterate(self) -> Iterator[Run]:
         """Yield all runs, oldest first."""
-        return map(_run, self._db.fetch_all("SELECT * FROM run ORDER BY started, rowid"))
+        return map(
+            _run, self._db.fetch_all("SELECT * FROM run ORDER BY started, rowid")
+        )
 
 
 def _run(row: Row) -> Run:
-    return record_from_row(Run, row, **{name: load(row[name]) for name in ("settings", "result")})
+    return record_from_row(
+        Run, row, **{name: load(row[name]) for name in ("settings", "result")}
+    )
 
 
 class EvaluationCounts(NamedTuple):
@@ -91,7 +96,9 @@ class SplitEvaluations(Table):
         )
         return self._count_evaluations(split, row["data"]) if row else None
 
-    def add(self, run: str, split: str, samples: Iterable[str], reason: str) -> EvaluationCounts:
+    def add(
+        self, run: str, split: str, samples: Iterable[str], reason: str
+    ) -> EvaluationCounts:
         """Record an evaluation; return counts of earlier ones."""
         data = fingerprint(samples)
         with self._db.transaction():
@@ -102,7 +109,13 @@ class SplitEvaluations(Table):
             )
             before = self._count_evaluations(split, data, run_id, own=run)
             if not run_id:
-                evaluation = {"run": run, "split": split, "data": data, "why": reason, "at": now()}
+                evaluation = {
+                    "run": run,
+                    "split": split,
+                    "data": data,
+                    "why": reason,
+                    "at": now(),
+                }
                 self._db.insert("split_evaluation", evaluation)
         return before
 
@@ -115,7 +128,9 @@ class SplitEvaluations(Table):
             (split, until, own),
         )
         same = [row["run"] for row in rows if row["data"] == data]
-        return EvaluationCounts(len(same), len(rows) - len(same), tuple(dict.fromkeys(same)))
+        return EvaluationCounts(
+            len(same), len(rows) - len(same), tuple(dict.fromkeys(same))
+        )
 
 
 def fingerprint(samples: Iterable[str]) -> str:
@@ -153,7 +168,13 @@ class LabelIssues(Table):
                 class g, class w WHERE s.key=? AND g.name=? AND w.name=?""",
                 [
                     (
-                        *(issue.confidence, issue.margin, issue.run, issue.confident, decision),
+                        *(
+                            issue.confidence,
+                            issue.margin,
+                            issue.run,
+                            issue.confident,
+                            decision,
+                        ),
                         *(issue.sample, issue.label, issue.suggested),
                     )
                     for issue in issues

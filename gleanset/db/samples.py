@@ -14,7 +14,12 @@ from typing import NamedTuple
 from gleanset.db.classes import merged_class_sql, named_class_sql
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.images import POST
-from gleanset.db.journal import Choice, Journal, get_label_provenances, get_unseen_labels
+from gleanset.db.journal import (
+    Choice,
+    Journal,
+    get_label_provenances,
+    get_unseen_labels,
+)
 from gleanset.db.rows import box_from_row, load, now, record_from_row, to_unsigned
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, make_operation
@@ -22,7 +27,9 @@ from gleanset.records import Sample
 
 # The current class of the hint of an origin `o`: renamed classes by their new name, merged classes
 # as the class they were merged into.
-_CLASS = f"ifnull({merged_class_sql('name', 'id=' + named_class_sql('o.hint'))}, o.hint)"
+_CLASS = (
+    f"ifnull({merged_class_sql('name', 'id=' + named_class_sql('o.hint'))}, o.hint)"
+)
 # The images of a sample `s` and of its duplicates.
 _COPIES = """SELECT s.image UNION SELECT g.image FROM sample g
     WHERE g.duplicate_set=s.duplicate_set AND g.status<>'retired'"""
@@ -85,7 +92,9 @@ class Hints(Table):
                 "SELECT count(DISTINCT image) FROM origin WHERE hint=?", (name,)
             )
             # An origin that also exists without a hint would become a duplicate: delete it below.
-            self._db.execute("UPDATE OR IGNORE origin SET hint=NULL WHERE hint=?", (name,))
+            self._db.execute(
+                "UPDATE OR IGNORE origin SET hint=NULL WHERE hint=?", (name,)
+            )
             self._db.execute("DELETE FROM origin WHERE hint=?", (name,))
         return number
 
@@ -99,15 +108,25 @@ class Hints(Table):
         )
         return {sample: frozenset(load(hints)) for sample, hints in rows}
 
-    def list_disputed(self, images: Collection[str] | None = None) -> list[DisputedLabel]:
+    def list_disputed(
+        self, images: Collection[str] | None = None
+    ) -> list[DisputedLabel]:
         """Return unsettled disputed labels of all or some images, by key."""
         if images is None:
             rows = self._db.fetch_all(_DISPUTED)
         else:
             images_in_question = self._same_question(images)
-            rows = list(self._db.iter_rows_in(f"{_DISPUTED} AND s.id", sorted(images_in_question)))
+            rows = list(
+                self._db.iter_rows_in(
+                    f"{_DISPUTED} AND s.id", sorted(images_in_question)
+                )
+            )
         provenances = get_label_provenances(self._db, [row["id"] for row in rows])
-        settled = {row["question"] for row in rows if provenances.get(row["key"]) not in _UNSEEN}
+        settled = {
+            row["question"]
+            for row in rows
+            if provenances.get(row["key"]) not in _UNSEEN
+        }
         disputed = {
             DisputedLabel(row["id"], row["key"], row["label"])
             for row in rows
@@ -134,7 +153,9 @@ def retract_disputed(db: Connection, images: Collection[str] | None = None) -> i
     if images is not None and not images:
         return 0
     with db.transaction():
-        choices = [withdraw_label(disputed.key) for disputed in Hints(db).list_disputed(images)]
+        choices = [
+            withdraw_label(disputed.key) for disputed in Hints(db).list_disputed(images)
+        ]
         if choices:
             Journal(db).apply(make_operation(AUTOMATIC, count=len(choices)), choices)
     return len(choices)
@@ -154,10 +175,17 @@ _SAMPLE = f"""SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detec
 class Samples(Table):
     """The `sample` table."""
 
-    def iterate(self, *, label: str | None = None, status: str | None = None) -> Iterator[Sample]:
+    def iterate(
+        self, *, label: str | None = None, status: str | None = None
+    ) -> Iterator[Sample]:
         """Yield samples that match all given traits, in the order of import."""
-        traits = {"s.label=(SELECT id FROM class WHERE name=?)": label, "s.status=?": status}
-        conditions = {test: value for test, value in traits.items() if value is not None}
+        traits = {
+            "s.label=(SELECT id FROM class WHERE name=?)": label,
+            "s.status=?": status,
+        }
+        conditions = {
+            test: value for test, value in traits.items() if value is not None
+        }
         rows = self._db.fetch_column(
             f"""SELECT s.id FROM sample s WHERE {" AND ".join(conditions) or "TRUE"}
             ORDER BY s.image, s.id""",
@@ -167,7 +195,9 @@ class Samples(Table):
             numbers = rows[start : start + _PAGE]
             page = self._db.iter_rows_in(f"{_SAMPLE} WHERE s.id", numbers)
             by_id = {row["id"]: row for row in page}
-            yield from self._samples(by_id[number] for number in numbers if number in by_id)
+            yield from self._samples(
+                by_id[number] for number in numbers if number in by_id
+            )
 
     def iter_by_key(self) -> Iterator[Sample]:
         """Yield samples of every status by key, an order that copies preserve."""
@@ -195,13 +225,15 @@ class Samples(Table):
     def resolve_key(self, name: str) -> str:
         """Return the key with this prefix. Raises `UsageError` unless there is one."""
         keys = self._db.fetch_column(
-            "SELECT key FROM sample WHERE key>=?1 AND key<?1||'~' ORDER BY key LIMIT 2", (name,)
+            "SELECT key FROM sample WHERE key>=?1 AND key<?1||'~' ORDER BY key LIMIT 2",
+            (name,),
         )
         if len(keys) == 1 or name in keys:
             return str(keys[0])
         if not keys:
             raise UsageError(
-                f"there is no sample {name!r} in this dataset", "see: gleanset list samples"
+                f"there is no sample {name!r} in this dataset",
+                "see: gleanset list samples",
             )
         raise UsageError(f"several samples begin with {name!r}", "give more of its id")
 
@@ -254,14 +286,20 @@ class Samples(Table):
         sql = f"SELECT k.key FROM {copies} WHERE k.kept AND NOT s.kept AND s.key=?"
         return self._db.fetch_text(sql, (key,)) or key
 
-    def set_splits(self, plan: Mapping[str, tuple[str, str | None]], settings: str) -> None:
+    def set_splits(
+        self, plan: Mapping[str, tuple[str, str | None]], settings: str
+    ) -> None:
         """Replace group and split of all samples, by key."""
         rows = [(key, *row) for key, row in plan.items()]
         with self._db.transaction():
             if settings != self.get_split_settings():
                 self._db.insert("split_plan", {"settings": settings, "at": now()})
-                self._db.execute("UPDATE sample SET last_split=NULL WHERE last_split IS NOT NULL")
-            self._db.execute("CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s)")
+                self._db.execute(
+                    "UPDATE sample SET last_split=NULL WHERE last_split IS NOT NULL"
+                )
+            self._db.execute(
+                "CREATE TEMP TABLE IF NOT EXISTS part(key TEXT PRIMARY KEY, m, s)"
+            )
             self._db.execute("DELETE FROM part")
             self._db.execute_many("INSERT INTO part VALUES(?,?,?)", rows)
             self._db.execute(
@@ -287,7 +325,9 @@ class Samples(Table):
 
 def _sample(row: Row) -> Sample:
     is_kept, phash = bool(row["kept"]), to_unsigned(row["phash"])
-    return record_from_row(Sample, row, box=box_from_row(row), phash=phash, kept=is_kept)
+    return record_from_row(
+        Sample, row, box=box_from_row(row), phash=phash, kept=is_kept
+    )
 
 
 # Labelled samples, samples marked as duplicates, and samples with a split whose label was cleared.

@@ -35,11 +35,15 @@ class Snapshots:
 
     def list_names(self) -> list[str]:
         """Return the names of all snapshots, in alphabetical order."""
-        return sorted(path.name[: -len(_ENDING)] for path in self._folder.glob(f"[!.]*{_ENDING}"))
+        return sorted(
+            path.name[: -len(_ENDING)] for path in self._folder.glob(f"[!.]*{_ENDING}")
+        )
 
     def iterate(self) -> Iterator[Snapshot]:
         """Yield all snapshots, the oldest first. Raises `CatalogueCorrupt`."""
-        yield from sorted(map(self.get, self.list_names()), key=attrgetter("at", "name"))
+        yield from sorted(
+            map(self.get, self.list_names()), key=attrgetter("at", "name")
+        )
 
     def get(self, name: str) -> Snapshot:
         """Return a snapshot. Raises `UsageError` and `CatalogueCorrupt`."""
@@ -64,7 +68,9 @@ class Snapshots:
         with ExitStack() as stack:
             yield [stack.enter_context(self.open(name)) for name in self.list_names()]
 
-    def create(self, db: Connection, name: str, note: str = "", user: str = "") -> Snapshot:
+    def create(
+        self, db: Connection, name: str, note: str = "", user: str = ""
+    ) -> Snapshot:
         """Create a snapshot atomically. Raises `UsageError` and `DiskFull`."""
         name = normalize_snapshot_name(name)
         # On file systems that ignore case, the new file would replace the old one.
@@ -74,12 +80,19 @@ class Snapshots:
                 f"choose another name, or delete it: gleanset snapshot --delete {name}",
             )
         with _new_copy(db, self._path(name)) as copy, copy.transaction():
-            row = {"at": now(), "user": user, "note": clean(note), "counts": dump(_counts(copy))}
+            row = {
+                "at": now(),
+                "user": user,
+                "note": clean(note),
+                "counts": dump(_counts(copy)),
+            }
             copy.execute("DELETE FROM snapshot")
             copy.insert("snapshot", row)
         return self.get(name)
 
-    def create_dated(self, db: Connection, prefix: str, note: str, user: str) -> Snapshot:
+    def create_dated(
+        self, db: Connection, prefix: str, note: str, user: str
+    ) -> Snapshot:
         """Create a snapshot named after a prefix and the current time (UTC)."""
         name = f"{prefix}-{now()[:19].replace('-', '').replace(':', '')}"
         names = chain([name], (f"{name}-{number}" for number in count(2)))
@@ -105,14 +118,22 @@ class Snapshots:
                 with _new_copy(db, self._path(name)) as copy:
                     _forget(copy, tombstones)
                     with copy.transaction():
-                        copy.execute("UPDATE snapshot SET counts=?", (dump(_counts(copy)),))
+                        copy.execute(
+                            "UPDATE snapshot SET counts=?", (dump(_counts(copy)),)
+                        )
                     copy.execute("VACUUM")
         return keys
 
     def _check_exists(self, name: str) -> None:
         if name not in (names := self.list_names()):
-            listed = "list them: gleanset snapshot" if names else "make one: gleanset snapshot NAME"
-            raise UsageError(f"no such snapshot: {name}", f"{did_you_mean(name, names)}{listed}")
+            listed = (
+                "list them: gleanset snapshot"
+                if names
+                else "make one: gleanset snapshot NAME"
+            )
+            raise UsageError(
+                f"no such snapshot: {name}", f"{did_you_mean(name, names)}{listed}"
+            )
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}{_ENDING}"
@@ -132,7 +153,9 @@ def carry_over(present: Connection, restored: Connection) -> None:
         for row in removals:
             restored.insert("report", dict(row))
         for name, number in sequences:
-            sequence = restored.fetch_int("SELECT seq FROM sqlite_sequence WHERE name=?", (name,))
+            sequence = restored.fetch_int(
+                "SELECT seq FROM sqlite_sequence WHERE name=?", (name,)
+            )
             restored.execute("DELETE FROM sqlite_sequence WHERE name=?", (name,))
             restored.execute(
                 "INSERT INTO sqlite_sequence VALUES(?,?)", (name, max(number, sequence))
@@ -176,8 +199,13 @@ def _counts(db: Connection) -> dict[str, int]:
         "rejected": "sample WHERE status='rejected'",
         "classes": "class WHERE merged_into IS NULL",
     }
-    counted |= {s: f"sample WHERE split='{s}' AND status='labelled' AND kept" for s in SPLITS}
-    return {name: db.fetch_int(f"SELECT count(*) FROM {rows}") for name, rows in counted.items()}
+    counted |= {
+        s: f"sample WHERE split='{s}' AND status='labelled' AND kept" for s in SPLITS
+    }
+    return {
+        name: db.fetch_int(f"SELECT count(*) FROM {rows}")
+        for name, rows in counted.items()
+    }
 
 
 @contextmanager

@@ -7,7 +7,12 @@ from typing import NamedTuple
 from gleanset.db.connection import Table, dict_from_rows
 from gleanset.db.images import POST
 from gleanset.db.journal import operation_from_row
-from gleanset.db.regions import SAMPLE_REGION, SampleRegion, same_region_sql, sample_region_from_row
+from gleanset.db.regions import (
+    SAMPLE_REGION,
+    SampleRegion,
+    same_region_sql,
+    sample_region_from_row,
+)
 from gleanset.db.rows import FAIR_ORDER, record_from_row
 from gleanset.db.samples import HINT, IN_USE, IS_DUPLICATE
 from gleanset.operations import Operation
@@ -94,11 +99,16 @@ class SampleTiles(Table):
         """Return the tiles of existing samples by row."""
         rows = self._db.iter_rows_in(f"{_TILE} WHERE s.id", ids)
         regions = ((row, sample_region_from_row(row)) for row in rows)
-        return {row["id"]: record_from_row(SampleTile, row, region=at) for row, at in regions}
+        return {
+            row["id"]: record_from_row(SampleTile, row, region=at)
+            for row, at in regions
+        }
 
     def get_ids(self, keys: Collection[str]) -> dict[str, int]:
         """Return the rows of existing samples by key."""
-        ids = dict_from_rows(self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", keys))
+        ids = dict_from_rows(
+            self._db.iter_rows_in("SELECT key, id FROM sample WHERE key", keys)
+        )
         return {key: ids[key] for key in keys if key in ids}
 
     def get_marks(self, keys: Sequence[str]) -> dict[int, str | None]:
@@ -109,7 +119,9 @@ class SampleTiles(Table):
 
     def get_keys(self, ids: Sequence[int]) -> list[str]:
         """Return the keys of existing samples (rows), in the same order."""
-        keys = dict_from_rows(self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids))
+        keys = dict_from_rows(
+            self._db.iter_rows_in("SELECT id, key FROM sample WHERE id", ids)
+        )
         return [keys[number] for number in ids if number in keys]
 
     def list_labelled(self, label: str) -> list[int]:
@@ -140,19 +152,30 @@ class SampleTiles(Table):
                 m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"""
             )
         }
-        class_counts = tuple(ClassCount(row, name, of_class.get(row, 0)) for row, name in classes)
+        class_counts = tuple(
+            ClassCount(row, name, of_class.get(row, 0)) for row, name in classes
+        )
         queue = sum(n for (status, _), n in rest.items() if status == "queue")
         rejected = sum(n for (status, _), n in rest.items() if status == "rejected")
-        later, other = rest.get(("queue", "later"), 0), rest.get(("rejected", "other"), 0)
-        duplicates = self._db.fetch_int(f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}")
-        return LabelCounts(class_counts, queue - later, later, other, rejected - other, duplicates)
+        later, other = (
+            rest.get(("queue", "later"), 0),
+            rest.get(("rejected", "other"), 0),
+        )
+        duplicates = self._db.fetch_int(
+            f"SELECT count(*) FROM sample s WHERE {IS_DUPLICATE}"
+        )
+        return LabelCounts(
+            class_counts, queue - later, later, other, rejected - other, duplicates
+        )
 
     def list_steps(self, after: int = 0) -> list[StepRow]:
         """Return steps after a given one, oldest first, without merged ones."""
         rows = self._db.fetch_all(
             "SELECT * FROM step WHERE id>? AND NOT merged ORDER BY id", (after,)
         )
-        return [StepRow(row["id"], operation_from_row(row), row["undoes"]) for row in rows]
+        return [
+            StepRow(row["id"], operation_from_row(row), row["undoes"]) for row in rows
+        ]
 
     def get_signature(self) -> tuple[int, ...]:
         """Return numbers that change whenever a window must refresh."""
@@ -248,7 +271,11 @@ class SortingQueue(Table):
         """Return up to `each` labelled samples (rows) per class, latest images first."""
         sql = """SELECT id FROM sample WHERE label=? AND status='labelled'
             ORDER BY image DESC, id DESC LIMIT ?"""
-        return [row for label in classes for row in self._db.fetch_column(sql, (label, each))]
+        return [
+            row
+            for label in classes
+            for row in self._db.fetch_column(sql, (label, each))
+        ]
 
     def list_rejected(self, limit: int) -> list[int]:
         """Return up to `limit` rejected samples (rows), latest images first."""

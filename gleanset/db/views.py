@@ -86,17 +86,25 @@ class _Order(NamedTuple):
 
 
 NO_TITLE = "NULL"
-_FIRST_ORIGIN = "LEFT JOIN origin o ON o.id=(SELECT min(id) FROM origin WHERE image=s.image)"
+_FIRST_ORIGIN = (
+    "LEFT JOIN origin o ON o.id=(SELECT min(id) FROM origin WHERE image=s.image)"
+)
 _FIRST_FRAME = """LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE image=s.image
     ORDER BY video IS NULL, id LIMIT 1)"""
 _FILM = "ifnull((SELECT name FROM video WHERE sha256=o.video), o.video)"
 _ORDERS = {
     "arrival": _Order("", NO_TITLE, "s.image, s.id"),
     "proposal": _Order(
-        FIRST_PROPOSAL, "w.name", "w.name IS NULL, w.name, p.confidence DESC, s.image, s.id"
+        FIRST_PROPOSAL,
+        "w.name",
+        "w.name IS NULL, w.name, p.confidence DESC, s.image, s.id",
     ),
-    "time": _Order(_FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time, s.image, s.id"),
-    "source": _Order(_FIRST_ORIGIN, "o.source", "section IS NULL, section, s.image, s.id"),
+    "time": _Order(
+        _FIRST_FRAME, _FILM, "section IS NULL, section, o.video, o.time, s.image, s.id"
+    ),
+    "source": _Order(
+        _FIRST_ORIGIN, "o.source", "section IS NULL, section, s.image, s.id"
+    ),
     "size": _Order("", NO_TITLE, "s.size DESC, s.image, s.id"),
 }
 ORDERS = tuple(_ORDERS)
@@ -128,7 +136,9 @@ class OrderedSamples(Table):
             s{_TABLES} {sql_order.joined} {condition} ORDER BY {sql_order.by}"""
         if sql_order.title == NO_TITLE:
             # One string instead of very many rows, each of which would cost a switch of threads.
-            (text,) = self._db.fetch_all(f"SELECT group_concat(id) FROM ({sql})", values)
+            (text,) = self._db.fetch_all(
+                f"SELECT group_concat(id) FROM ({sql})", values
+            )
             ids = array("q", map(int, text[0].split(",") if text[0] else ()))
             return OrderedRows(ids, ((None, len(ids)),) if ids else ())
         rows = self._db.fetch_all(sql, values)
@@ -137,11 +147,17 @@ class OrderedSamples(Table):
         return OrderedRows(array("q", (row[0] for row in rows)), lengths)
 
     def count(
-        self, place: str, *, label: str | None = None, sample_filter: SampleFilter = NO_FILTER
+        self,
+        place: str,
+        *,
+        label: str | None = None,
+        sample_filter: SampleFilter = NO_FILTER,
     ) -> int:
         """Count the filtered samples of a place or class."""
         condition, values = self._build_where(place, label, sample_filter)
-        return self._db.fetch_int(f"SELECT count(*) FROM sample s{_TABLES}{condition}", values)
+        return self._db.fetch_int(
+            f"SELECT count(*) FROM sample s{_TABLES}{condition}", values
+        )
 
     def _build_where(
         self, place: str, label: str | None, sample_filter: SampleFilter
@@ -149,7 +165,10 @@ class OrderedSamples(Table):
         tests, values = filter_sql(sample_filter)
         if label is not None:
             row = self._db.fetch_int("SELECT id FROM class WHERE name=?", (label,))
-            return f" WHERE {IN_USE} AND s.status='labelled' AND s.label=?{tests}", [row, *values]
+            return f" WHERE {IN_USE} AND s.status='labelled' AND s.label=?{tests}", [
+                row,
+                *values,
+            ]
         if place == DUPLICATES:
             return f" WHERE {IS_DUPLICATE}{tests}", values
         if place == EVERYWHERE:
@@ -214,7 +233,9 @@ class Reviews(Table):
         self, flags: Sequence[QualityFlag], sample_filter: SampleFilter
     ) -> list[ReviewItem]:
         """Return flagged samples, each with its first flag, by flag and row."""
-        cases = " ".join(f"WHEN {flag.sql} THEN {place}" for place, flag in enumerate(flags))
+        cases = " ".join(
+            f"WHEN {flag.sql} THEN {place}" for place, flag in enumerate(flags)
+        )
         tests, values = filter_sql(sample_filter)
         rows = self._db.fetch_all(
             f"""SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label,
@@ -223,7 +244,10 @@ class Reviews(Table):
             ORDER BY flag, id""",
             values,
         )
-        return [ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"]) for row in rows]
+        return [
+            ReviewItem(row["id"], flags[row["flag"]].name, None, row["label"])
+            for row in rows
+        ]
 
     def get_filter_choices(self) -> FilterChoices:
         """Return all sources and videos."""

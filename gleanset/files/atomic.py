@@ -101,6 +101,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         other = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
         if (near and error.errno == errno.ENOENT) or error.errno in other:
             raise NotWritable(
-                f"cannot create {path}: {error.strerror}", "choose another folder or name"
+                f"cannot create {path}: {error.strerror}",
+                "choose another folder or name",
             ) from error
         raise

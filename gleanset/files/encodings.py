@@ -29,7 +29,15 @@ _BYTE_ORDER_MARKS = (
 _JAPANESE = ("cp932", "euc_jis_2004")
 _WIDE_ENCODINGS = (*_JAPANESE, "gb18030", "cp949", "big5hkscs")
 # What Windows calls ANSI, and what Unix used before UTF-8.
-_SINGLE_BYTE_ENCODINGS = ("cp1250", "cp1251", "cp1252", "cp1253", "cp1254", "cp1257", "koi8-r")
+_SINGLE_BYTE_ENCODINGS = (
+    "cp1250",
+    "cp1251",
+    "cp1252",
+    "cp1253",
+    "cp1254",
+    "cp1257",
+    "koi8-r",
+)
 # Of names in a zip, which may be in a DOS code page.
 _ZIP_ENCODINGS = ("cp437", "cp850", "cp852", "cp866", "cp1250", "cp1251", "cp1252")
 # chardet knows languages by pairs of letters, of which few words have not enough. These factors of
@@ -68,7 +76,8 @@ def check_encoding(name: str) -> str:
         "a,b".encode(name)
     except (LookupError, ValueError) as error:
         raise UsageError(
-            f"unknown encoding: {name}", "name one of Python's, such as cp1252, cp932 or gb18030"
+            f"unknown encoding: {name}",
+            "name one of Python's, such as cp1252, cp932 or gb18030",
         ) from error
     return name
 
@@ -106,7 +115,9 @@ def find_encoding(file: IO[bytes], source: str, named: str | None) -> TextEncodi
     return guess
 
 
-def decode_text(data: bytes, source: str, named: str | None = None) -> tuple[str, TextEncoding]:
+def decode_text(
+    data: bytes, source: str, named: str | None = None
+) -> tuple[str, TextEncoding]:
     """Return a text and its encoding, as `find_encoding`, which also raises `InputUnusable`."""
     encoding = find_encoding(io.BytesIO(data), source, named)
     try:
@@ -118,12 +129,17 @@ def decode_text(data: bytes, source: str, named: str | None = None) -> tuple[str
 def wrong_encoding_error(source: str, encoding: str) -> InputUnusable:
     """Return the error for a text that is not in an encoding."""
     return InputUnusable(
-        f"{source} is not text in {encoding}", "name its encoding, such as --encoding cp1252"
+        f"{source} is not text in {encoding}",
+        "name its encoding, such as --encoding cp1252",
     )
 
 
 def decode_names(
-    names: Iterable[bytes], source: str, named: str | None = None, *, is_zip: bool = False
+    names: Iterable[bytes],
+    source: str,
+    named: str | None = None,
+    *,
+    is_zip: bool = False,
 ) -> dict[bytes, str]:
     """Decode names as UTF-8 if valid, others as `named` or in a guessed encoding.
 
@@ -133,15 +149,21 @@ def decode_names(
     texts: dict[bytes, str] = {}
     for name in dict.fromkeys(names):
         texts[name] = name.decode("utf-8", "surrogateescape")
-    others = [name for name, text in texts.items() if text.encode("utf-8", "replace") != name]
+    others = [
+        name for name, text in texts.items() if text.encode("utf-8", "replace") != name
+    ]
     if not others:
         return texts
     encoding = TextEncoding(named or "")
     if named is None:
         cells = [cell for name in others for cell in _CELL.findall(name)]
-        encoding = _guess_encoding(cells, _ZIP_ENCODINGS if is_zip else _SINGLE_BYTE_ENCODINGS)
+        encoding = _guess_encoding(
+            cells, _ZIP_ENCODINGS if is_zip else _SINGLE_BYTE_ENCODINGS
+        )
     if is_zip or named or encoding.name in _WIDE_ENCODINGS:
-        others += [name for name in texts.keys() - others if _has_only_short_sequences(name)]
+        others += [
+            name for name in texts.keys() - others if _has_only_short_sequences(name)
+        ]
     try:
         texts |= {name: name.decode(encoding.name) for name in others}
     except UnicodeError as error:
@@ -170,9 +192,13 @@ class FolderNames:
         raw = os.fsencode(name)
         if raw not in self._texts:
             # All names together tell the encoding better than one.
-            folders = (folder for _, names, _ in os.walk(self._root) for folder in names)
+            folders = (
+                folder for _, names, _ in os.walk(self._root) for folder in names
+            )
             source = os.fsencode(self._root).decode("utf-8", "backslashreplace")
-            self._texts = decode_names([raw, *map(os.fsencode, folders)], source, self._encoding)
+            self._texts = decode_names(
+                [raw, *map(os.fsencode, folders)], source, self._encoding
+            )
         return self._texts[raw]
 
 
@@ -190,7 +216,9 @@ def _scan_lines(file: IO[bytes]) -> _LineScan:
     has_nul = False
     utf8_lines = other_lines = first_other_line = sample_bytes = 0
     cells: dict[bytes, None] = {}
-    for number, line in enumerate(iter(partial(file.readline, _MAX_LINE_BYTES), b""), start=1):
+    for number, line in enumerate(
+        iter(partial(file.readline, _MAX_LINE_BYTES), b""), start=1
+    ):
         has_nul = has_nul or b"\0" in line
         if line.isascii():
             continue
@@ -228,15 +256,21 @@ def _guess_encoding(
         name = str(match["encoding"])
         with suppress(LookupError, UnicodeDecodeError):
             text = sample.decode(name)
-            scores[name] = (match["confidence"] + _MIN_CONFIDENCE) * _rate_text(text, name)
+            scores[name] = (match["confidence"] + _MIN_CONFIDENCE) * _rate_text(
+                text, name
+            )
     best = max(scores, key=lambda name: scores[name])
     return _with_example(best, cells[0])
 
 
 def _rate_text(text: str, encoding: str) -> float:
     """Return a factor for a text, below 1.0 for what words of its languages do not have."""
-    symbols = sum(not (character.isascii() or character.isalpha()) for character in text)
-    capitals = sum(a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(text))
+    symbols = sum(
+        not (character.isascii() or character.isalpha()) for character in text
+    )
+    capitals = sum(
+        a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(text)
+    )
     kana = sum("\u3040" <= character <= "\u30ff" for character in text)
     mixtures = len(_MIXED_SCRIPTS.findall(text))
     foreign_kana = 0 if encoding in _JAPANESE else kana
@@ -245,4 +279,6 @@ def _rate_text(text: str, encoding: str) -> float:
 
 
 def _with_example(name: str, text: bytes) -> TextEncoding:
-    return TextEncoding(name, text.decode(name, "replace").strip()[:_MAX_EXAMPLE_CHARACTERS])
+    return TextEncoding(
+        name, text.decode(name, "replace").strip()[:_MAX_EXAMPLE_CHARACTERS]
+    )

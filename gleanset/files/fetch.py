@@ -57,7 +57,9 @@ class PublishedFile(NamedTuple):
     def name(self) -> str:
         """The last part of the URL, made safe as a file name."""
         last = unquote(urlsplit(self.url).path).rpartition("/")[2].partition("@")[0]
-        return re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")[-80:] or "file"
+        return (
+            re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")[-80:] or "file"
+        )
 
 
 def get_cache_folder() -> Path:
@@ -65,7 +67,9 @@ def get_cache_folder() -> Path:
     return Path(platformdirs.user_cache_dir("gleanset")) / "fetched"
 
 
-def fetch_file(file: PublishedFile, otherwise: str = "", folder: Path | None = None) -> Path:
+def fetch_file(
+    file: PublishedFile, otherwise: str = "", folder: Path | None = None
+) -> Path:
     """Return the local path of a file; download it if needed.
 
     `otherwise` is a hint for users without a network. Raises `MissingComponent` if the download
@@ -136,17 +140,23 @@ def _go_on(file: PublishedFile, partial: Path, otherwise: str) -> None:
         session.verify = os.environ.get("SSL_CERT_FILE") or True
         headers = {"Range": f"bytes={size}-"} if size else {}
         url = HubFile.parse(file.url).url if has_hub_prefix(file.url) else file.url
-        with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS) as answer:
+        with session.get(
+            url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS
+        ) as answer:
             if answer.status_code == 416:
                 # Range Not Satisfiable: the partial file is already complete.
                 return
             answer.raise_for_status()
-            is_partial = answer.headers.get("Content-Range", "").startswith(f"bytes {size}-")
+            is_partial = answer.headers.get("Content-Range", "").startswith(
+                f"bytes {size}-"
+            )
             with partial.open("ab" if size and is_partial else "wb") as out:
                 _write(answer, out, file, otherwise)
 
 
-def _write(answer: requests.Response, out: BinaryIO, file: PublishedFile, otherwise: str) -> None:
+def _write(
+    answer: requests.Response, out: BinaryIO, file: PublishedFile, otherwise: str
+) -> None:
     start, rest = out.tell(), int(answer.headers.get("Content-Length", 0))
     total = start + rest or None
     with progress.current.meter(file.name, total, "B", start) as meter:
@@ -168,9 +178,16 @@ def _asking(file: PublishedFile, otherwise: str) -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        _fail(file, f"the server answered {error}".partition(" for url")[0], otherwise, error)
+        _fail(
+            file,
+            f"the server answered {error}".partition(" for url")[0],
+            otherwise,
+            error,
+        )
     except requests.exceptions.SSLError as error:
-        _fail(file, f"its certificate is not trusted: {_short(error)}", otherwise, error)
+        _fail(
+            file, f"its certificate is not trusted: {_short(error)}", otherwise, error
+        )
     # ValueError: invalid `Location`
     except (requests.RequestException, HTTPError, ValueError) as error:
         _fail(file, _short(error), otherwise, error)
@@ -194,5 +211,6 @@ def _fail(
 ) -> NoReturn:
     fix = "check the net and HTTPS_PROXY and run the command again (it goes on where it was)"
     raise MissingComponent(
-        f"{file.url} could not be fetched: {reason}", f"{fix}; or {otherwise}" if otherwise else fix
+        f"{file.url} could not be fetched: {reason}",
+        f"{fix}; or {otherwise}" if otherwise else fix,
     ) from cause

@@ -66,12 +66,18 @@ class HubFile(NamedTuple):
     @property
     def url(self) -> str:
         """Its URL on the hub."""
-        return str(_client().hf_hub_url(self.repository, self.path, revision=self.revision or None))
+        return str(
+            _client().hf_hub_url(
+                self.repository, self.path, revision=self.revision or None
+            )
+        )
 
     @property
     def cached(self) -> Path | None:
         """Its path in the local cache of huggingface_hub, if it is there."""
-        path = _client().try_to_load_from_cache(self.repository, self.path, revision=self.revision)
+        path = _client().try_to_load_from_cache(
+            self.repository, self.path, revision=self.revision
+        )
         return Path(path) if isinstance(path, str) else None
 
 
@@ -97,7 +103,9 @@ def query_hub(file: HubFile) -> HubPin:
         raise (UsageError if unknown else MissingComponent)(message, _FIX) from error
     commit, sha256 = str(facts.commit_hash), str(facts.etag)
     expected = file.revision if _COMMIT.fullmatch(file.revision) else commit
-    if not (_COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256) and commit == expected):
+    if not (
+        _COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256) and commit == expected
+    ):
         answer = f"the hub reports commit '{commit}' and SHA-256 '{sha256}'"
         raise InputUnusable(f"{file} cannot be checked: {answer}", _FIX)
     if (facts.size or 0) > MAX_FILE_BYTES:
@@ -111,7 +119,9 @@ def read_hub_text(file: HubFile) -> str:
     """Return a small text file of a commit. Raises `UsageError`, `MissingComponent`."""
     hub = _client()
     try:
-        path = hub.hf_hub_download(file.repository, file.path, revision=file.revision, token=False)
+        path = hub.hf_hub_download(
+            file.repository, file.path, revision=file.revision, token=False
+        )
         return Path(path).read_text("utf-8")
     except hub.errors.EntryNotFoundError as error:
         raise UsageError(f"the hub has no {file}", _FIX) from error

@@ -12,8 +12,30 @@ from pathlib import Path, PureWindowsPath
 
 VIDEO_EXTENSIONS = frozenset(
     (
-        *(".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".divx", ".mpg", ".mpeg"),
-        *(".m2v", ".m2ts", ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".ogm", ".rmvb", ".mxf"),
+        *(
+            ".mp4",
+            ".m4v",
+            ".mov",
+            ".3gp",
+            ".mkv",
+            ".webm",
+            ".avi",
+            ".divx",
+            ".mpg",
+            ".mpeg",
+        ),
+        *(
+            ".m2v",
+            ".m2ts",
+            ".flv",
+            ".f4v",
+            ".wmv",
+            ".asf",
+            ".ogv",
+            ".ogm",
+            ".rmvb",
+            ".mxf",
+        ),
         *(".h264", ".264", ".h265", ".265", ".hevc"),
     )
 )
@@ -94,7 +116,9 @@ def make_folder_name(label: str) -> str:
     return f"_{tidy}" if _RESERVED.match(tidy) or not tidy else tidy
 
 
-def assign_folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dict[str, str]:
+def assign_folder_names(
+    labels: Iterable[str], files: Iterable[str] = ()
+) -> dict[str, str]:
     """Return a folder name for each class, unique ignoring case.
 
     If two classes would share a folder, the one whose name differs from the folder's, or else the
@@ -103,7 +127,9 @@ def assign_folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dic
     """
     folders: dict[str, str] = {}
     used = {name.casefold() for name in files}
-    for label in sorted(set(labels), key=lambda label: (make_folder_name(label) != label, label)):
+    for label in sorted(
+        set(labels), key=lambda label: (make_folder_name(label) != label, label)
+    ):
         folder = make_folder_name(label)
         if folder.casefold() in used:
             folder = f"{folder}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
@@ -112,10 +138,10 @@ def assign_folder_names(labels: Iterable[str], files: Iterable[str] = ()) -> dic
     return folders
 
 
-SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-LEVEL_HELP = (
-    "Which folder names the class, counted from the outermost, with train|val|test not counted."
+SPLIT_FOLDERS = frozenset(
+    {"train", "training", "val", "valid", "validation", "test", "testing"}
 )
+LEVEL_HELP = "Which folder names the class, counted from the outermost, with train|val|test not counted."
 
 
 def find_class_folder(
@@ -131,7 +157,9 @@ def find_class_folder(
     return inner[level - 1] if inner and len(inner) >= level else None
 
 
-def strip_split_folder(folders: Sequence[str], splits: Container[str] | None) -> Sequence[str]:
+def strip_split_folder(
+    folders: Sequence[str], splits: Container[str] | None
+) -> Sequence[str]:
     """Return the folders without a leading split folder, as in `find_class_folder`."""
     first = folders[0] if folders else ""
     is_split = first.lower() in SPLIT_FOLDERS if splits is None else first in splits
@@ -147,7 +175,9 @@ def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
     holds_images: dict[str, bool] = {}
     for parts in folders:
         if parts:
-            holds_images[parts[0]] = holds_images.get(parts[0], False) or len(parts) == 1
+            holds_images[parts[0]] = (
+                holds_images.get(parts[0], False) or len(parts) == 1
+            )
     splits = {name for name in holds_images if name.lower() in SPLIT_FOLDERS}
     others = [holds for name, holds in holds_images.items() if name not in splits]
     if len(splits) == 1 and others and (holds_images[min(splits)] or not any(others)):
@@ -159,4 +189,8 @@ def walk_visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]
     """Yield folders with visible subfolders (remove some to skip) and files."""
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield Path(parent), folders, sorted(name for name in files if not name.startswith("."))
+        yield (
+            Path(parent),
+            folders,
+            sorted(name for name in files if not name.startswith(".")),
+        )

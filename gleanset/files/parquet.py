@@ -41,7 +41,9 @@ def list_columns(path: Path) -> list[tuple[str, bool]]:
     """Return each column name and whether it is not nested. Raises `InputUnusable`."""
     types = import_pyarrow().types
     with _opened(path) as file:
-        return [(field.name, not types.is_nested(field.type)) for field in file.schema_arrow]
+        return [
+            (field.name, not types.is_nested(field.type)) for field in file.schema_arrow
+        ]
 
 
 def read_texts(
@@ -53,7 +55,9 @@ def read_texts(
     it.
     """
     with _opened(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns), use_threads=False):
+        for batch in file.iter_batches(
+            BATCH_ROWS, columns=list(columns), use_threads=False
+        ):
             texts = (_texts(batch.column(name), path, encoding) for name in columns)
             yield from zip(*texts, strict=True)
 
@@ -64,20 +68,26 @@ def open_parquet_writer(
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
     """Yield a function that writes a row group, reproducibly."""
     arrow = import_pyarrow()
-    fields = [arrow.field(name, _arrow_type(column)) for name, column in columns.items()]
+    fields = [
+        arrow.field(name, _arrow_type(column)) for name, column in columns.items()
+    ]
     schema = arrow.schema(fields, metadata=metadata)
     # Open the file here: pyarrow does not accept paths that are not UTF-8.
     with (
         path.open("wb") as out,
         arrow.parquet.ParquetWriter(out, schema, compression="zstd") as file,
     ):
-        yield lambda rows: file.write_batch(arrow.RecordBatch.from_pylist(list(rows), schema))
+        yield lambda rows: file.write_batch(
+            arrow.RecordBatch.from_pylist(list(rows), schema)
+        )
 
 
 def _arrow_type(column: Column) -> pa.DataType:
     arrow = import_pyarrow()
     if isinstance(column, dict):
-        return arrow.struct([(name, _arrow_type(inner)) for name, inner in column.items()])
+        return arrow.struct(
+            [(name, _arrow_type(inner)) for name, inner in column.items()]
+        )
     if isinstance(column, list):
         return arrow.list_(_arrow_type(column[0]))
     return arrow.type_for_alias(column)
@@ -96,7 +106,8 @@ def _opened(path: Path) -> Iterator[Any]:
     except (arrow.ArrowException, OSError, MemoryError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputUnusable(
-            f"{path} cannot be read as Parquet: {reason}", "check that it is one, and whole"
+            f"{path} cannot be read as Parquet: {reason}",
+            "check that it is one, and whole",
         ) from error
 
 
@@ -120,4 +131,6 @@ def _text(cell: object, path: Path, encoding: str | None) -> str | None:
     try:
         return cell.decode(encoding or "utf-8")
     except UnicodeError as error:
-        raise wrong_encoding_error(f"{cell[:40]!r} in {path}", encoding or "utf-8") from error
+        raise wrong_encoding_error(
+            f"{cell[:40]!r} in {path}", encoding or "utf-8"
+        ) from error

@@ -33,8 +33,18 @@ EMBEDDED_IMAGE: Mapping[str, Column] = {"image": {"bytes": "binary", "path": "st
 """Columns for an image embedded in the Parquet file."""
 _TYPES: dict[type, str] = {str: "string", int: "int64", float: "double"}
 _DTYPES = {"string": "string", "int64": "int64", "double": "float64"}
-_UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "ki": 2**10, "mi": 2**20, "gi": 2**30}
-SHARD_SIZE_HELP = "About the size of a shard, such as 500MB, or its number of images: 10000."
+_UNITS = {
+    "k": 1e3,
+    "m": 1e6,
+    "g": 1e9,
+    "t": 1e12,
+    "ki": 2**10,
+    "mi": 2**20,
+    "gi": 2**30,
+}
+SHARD_SIZE_HELP = (
+    "About the size of a shard, such as 500MB, or its number of images: 10000."
+)
 
 
 @contextmanager
@@ -47,7 +57,10 @@ def open_tar(path: Path) -> Iterator[Put]:
         def put(record: ShardRecord) -> None:
             stem, _, ending = record.file.partition(".")
             rest = {key: value for key, value in record.facts.items() if key != "class"}
-            members = {ending: record.data, "json": json.dumps(rest, ensure_ascii=False).encode()}
+            members = {
+                ending: record.data,
+                "json": json.dumps(rest, ensure_ascii=False).encode(),
+            }
             if "class" in record.facts:
                 members["cls"] = str(record.facts["class"]).encode()
             for extension, data in members.items():
@@ -69,7 +82,9 @@ def open_parquet(
 
         def put(record: ShardRecord) -> None:
             nonlocal group_bytes
-            rows.append({"image": {"bytes": record.data, "path": record.file}, **record.facts})
+            rows.append(
+                {"image": {"bytes": record.data, "path": record.file}, **record.facts}
+            )
             group_bytes += len(record.data)
             if len(rows) == GROUP_ROWS or group_bytes > GROUP_BYTES:
                 write(rows)
@@ -82,7 +97,9 @@ def open_parquet(
 
 
 def describe_columns(
-    image_columns: Mapping[str, Column], row: Mapping[str, object], classes: Sequence[str]
+    image_columns: Mapping[str, Column],
+    row: Mapping[str, object],
+    classes: Sequence[str],
 ) -> tuple[dict[str, Column], dict[str, str]]:
     """Return columns and Hugging Face metadata; `classes` are names of `label`."""
     plain = {name: _TYPES[type(value)] for name, value in row.items()}
@@ -91,7 +108,9 @@ def describe_columns(
         if image_columns is EMBEDDED_IMAGE
         else {"file_name": {"dtype": "string", "_type": "Value"}}
     )
-    features |= {name: {"dtype": get_dtype(row[name]), "_type": "Value"} for name in plain}
+    features |= {
+        name: {"dtype": get_dtype(row[name]), "_type": "Value"} for name in plain
+    }
     if classes:
         features["label"] = {"names": list(classes), "_type": "ClassLabel"}
     schema = json.dumps({"info": {"features": features}}, ensure_ascii=False)
@@ -114,7 +133,9 @@ class ShardSize(NamedTuple):
         """Parse '500MB' or '10000' (images). Raises `UsageError`."""
         if re.fullmatch(r"[1-9]\d{0,8}", text):
             return cls(images=int(text))
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower())
+        match = re.fullmatch(
+            r"(\d+(?:\.\d+)?)\s*([kmgt]|[kmg]i)b?", text.strip().lower()
+        )
         size = int(float(match.group(1)) * _UNITS[match.group(2)]) if match else 0
         if not 1_000 <= size <= 10**13:
             raise UsageError(

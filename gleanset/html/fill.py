@@ -11,7 +11,9 @@ from gleanset.html import words
 def get_templates(package: str) -> Environment:
     """Return the environment for a package's and shared templates, with `html.words` filters."""
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("gleanset.html", ".")]),
+        loader=ChoiceLoader(
+            [PackageLoader(package, "."), PackageLoader("gleanset.html", ".")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -19,7 +21,9 @@ def get_templates(package: str) -> Environment:
     )
     for name in ("number", "percent", "figure", "shortened", "duration"):
         environment.filters[name] = getattr(words, name)
-    environment.globals.update(count=words.count, confidence_interval=words.confidence_interval)
+    environment.globals.update(
+        count=words.count, confidence_interval=words.confidence_interval
+    )
     return environment
 
 

@@ -29,9 +29,13 @@ class Thumbnail(NamedTuple):
 class Thumbnails:
     """Thumbnails of at most `side` pixels; `with_reports` includes images from web reports."""
 
-    def __init__(self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False):
+    def __init__(
+        self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False
+    ):
         self._dataset, self._side = dataset, side
-        self._private = frozenset() if with_reports else dataset.images.list_report_only()
+        self._private = (
+            frozenset() if with_reports else dataset.images.list_report_only()
+        )
         self._cache: dict[str, Thumbnail | None] = {}
 
     def of_sample(self, sample: Sample) -> Thumbnail | None:
@@ -40,8 +44,13 @@ class Thumbnails:
             return None
         if sample.key not in self._cache:
             crop = self._load(self._dataset.crop_path(sample.key))
-            if crop is None and (image := self._dataset.images.get(sample.image)) is not None:
-                crop = self._load(self._dataset.image_path(image.sha256, image.format), sample)
+            if (
+                crop is None
+                and (image := self._dataset.images.get(sample.image)) is not None
+            ):
+                crop = self._load(
+                    self._dataset.image_path(image.sha256, image.format), sample
+                )
             self._cache[sample.key] = crop
         return self._cache[sample.key]
 
@@ -53,8 +62,12 @@ class Thumbnails:
 
     def _load(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
         try:
-            image = decode(path.read_bytes(), min_side=None if part else self._side).pixels
-            return shrink(crop_region(image, part.box, part.angle) if part else image, self._side)
+            image = decode(
+                path.read_bytes(), min_side=None if part else self._side
+            ).pixels
+            return shrink(
+                crop_region(image, part.box, part.angle) if part else image, self._side
+            )
         except (OSError, Unreadable):
             return None
 

@@ -84,12 +84,16 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
     """Return augmented copies of `x` (uint8, N x C x H x W, channels last in memory)."""
     if kind == "none":
         return x
-    return apply_augmentation(x, random.random((len(x), NUMBERS_PER_IMAGE)), LIMITS[kind])
+    return apply_augmentation(
+        x, random.random((len(x), NUMBERS_PER_IMAGE)), LIMITS[kind]
+    )
 
 
 def draw_view_numbers(key: str, view: int, seed: int) -> Numbers:
     """Return the random numbers (in 0..1) of view `view` of the sample `key`."""
-    return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(NUMBERS_PER_IMAGE)
+    return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(
+        NUMBERS_PER_IMAGE
+    )
 
 
 def apply_augmentation(x: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
@@ -120,7 +124,9 @@ def _affine_maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Num
     cos, sin = np.cos(turn), np.sin(turn)
     turned = np.array([[cos, -sin], [sin, cos]])
     ones, none = np.ones_like(zoom), np.zeros_like(zoom)
-    bent = np.array([[side * zoom * stretch, shear * zoom], [none, zoom / stretch * ones]])
+    bent = np.array(
+        [[side * zoom * stretch, shear * zoom], [none, zoom / stretch * ones]]
+    )
     matrix = np.einsum("ijn,jkn->nik", turned, bent)
     size = np.array([width, height], dtype=np.float64)
     shift = limits.shift * size * either[:, [_SHIFT_X, _SHIFT_Y]]
@@ -132,7 +138,9 @@ def _affine_maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Num
 def _adjust_color(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
     """Darken, and change contrast, saturation and hue within the limits."""
     contrast = 1 + limits.contrast * (drawn[_CONTRAST] * 2 - 1)
-    table = ((np.arange(256) - 127.5) * contrast + 127.5) * (1 - limits.dark * drawn[_DARK])
+    table = ((np.arange(256) - 127.5) * contrast + 127.5) * (
+        1 - limits.dark * drawn[_DARK]
+    )
     image = _as_pixels(cv2.LUT(image, table.clip(0, 255).round().astype(np.uint8)))
     if image.ndim == 3 and (limits.hue or limits.saturation):
         return _adjust_hue(image, drawn, limits)
@@ -176,7 +184,10 @@ def _erase(image: Pixels, drawn: Numbers) -> None:
     height, width = image.shape[:2]
     wide = int(width * (0.15 + 0.25 * drawn[_ERASE_W]))
     high = int(height * (0.15 + 0.25 * drawn[_ERASE_H]))
-    left, top = int((width - wide) * drawn[_ERASE_X]), int((height - high) * drawn[_ERASE_Y])
+    left, top = (
+        int((width - wide) * drawn[_ERASE_X]),
+        int((height - high) * drawn[_ERASE_Y]),
+    )
     image[top : top + high, left : left + wide] = int(255 * drawn[_ERASE_BY])
 
 

@@ -25,7 +25,9 @@ def apply_color_key(image: Image.Image, data: bytes) -> Image.Image:
         return image
     del image.info["transparency"]
     if color_type == _GRAY:
-        return _with_alpha(scale_to_8_bit(image).convert("RGB"), _matches_gray(image, key))
+        return _with_alpha(
+            scale_to_8_bit(image).convert("RGB"), _matches_gray(image, key)
+        )
     return _with_alpha(image, _matches_rgb(image, data, key))
 
 
@@ -35,7 +37,9 @@ def _matches_gray(image: Image.Image, key: int) -> Image.Image:
     return Image.fromarray(np.asarray(image) == key)
 
 
-def _matches_rgb(image: Image.Image, data: bytes, key: tuple[int, int, int]) -> Image.Image:
+def _matches_rgb(
+    image: Image.Image, data: bytes, key: tuple[int, int, int]
+) -> Image.Image:
     import numpy as np
 
     with Image.open(io.BytesIO(data), formats=("PNG",)) as low_bytes:

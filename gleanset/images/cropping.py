@@ -71,7 +71,9 @@ def make_sample_key(sha256: str, box: Box) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def compute_region(face: Face, settings: CropGeometry, width: int, height: int) -> Region:
+def compute_region(
+    face: Face, settings: CropGeometry, width: int, height: int
+) -> Region:
     """Return the region to crop for a face."""
     margin = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
     padded = expand_box(face.box, margin)
@@ -96,7 +98,9 @@ def estimate_tilt(face: Face) -> float:
     angle = math.degrees(math.atan2(left.y - right.y, left.x - right.x))
     is_exact = face.detector == HAND
     return (
-        round(angle, 1) if is_exact or MIN_TILT_DEGREES <= abs(angle) <= MAX_TILT_DEGREES else 0.0
+        round(angle, 1)
+        if is_exact or MIN_TILT_DEGREES <= abs(angle) <= MAX_TILT_DEGREES
+        else 0.0
     )
 
 
@@ -104,7 +108,11 @@ def clip_box(box: Box, width: int, height: int) -> Box | None:
     """Return the part of a box inside an image, if any."""
     left, top = max(box.x, 0), max(box.y, 0)
     right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
-    return Box(left, top, right - left, bottom - top) if right > left and bottom > top else None
+    return (
+        Box(left, top, right - left, bottom - top)
+        if right > left and bottom > top
+        else None
+    )
 
 
 def expand_box_within(box: Box, margin: float, width: int, height: int) -> Box:
@@ -115,7 +123,9 @@ def expand_box_within(box: Box, margin: float, width: int, height: int) -> Box:
 def expand_box(box: Box, margin: float) -> Box:
     """Return the box grown on each side by `margin` times its size."""
     grow_x, grow_y = round(box.width * margin), round(box.height * margin)
-    return Box(box.x - grow_x, box.y - grow_y, box.width + 2 * grow_x, box.height + 2 * grow_y)
+    return Box(
+        box.x - grow_x, box.y - grow_y, box.width + 2 * grow_x, box.height + 2 * grow_y
+    )
 
 
 def _clamp_box(box: Box, width: int, height: int) -> Box:
@@ -149,7 +159,9 @@ def _rotate_box(box: Box, face: Box, angle: float) -> Box:
     return Box(left, top, box.width, box.height)
 
 
-def crop_region(pixels: Image.Image | Array, box: Box, angle: float = 0.0) -> Image.Image:
+def crop_region(
+    pixels: Image.Image | Array, box: Box, angle: float = 0.0
+) -> Image.Image:
     """Return the region of an upright image, rotated upright."""
     if not angle:
         return _crop_padded(pixels, box)
@@ -173,7 +185,10 @@ def _crop_padded(pixels: Image.Image | Array, box: Box) -> Image.Image:
     if inside == box:
         return part
     array = np.asarray(part)
-    beyond = [(top, box.height - inside.height - top), (left, box.width - inside.width - left)]
+    beyond = [
+        (top, box.height - inside.height - top),
+        (left, box.width - inside.width - left),
+    ]
     return Image.fromarray(np.pad(array, [*beyond, (0, 0)][: array.ndim], mode="edge"))
 
 
@@ -198,7 +213,9 @@ class FaceCropper(NamedTuple):
         region = compute_region(face, self.settings, pixels.shape[1], pixels.shape[0])
         key = make_sample_key(sha256, face.box)
         crop = self.write(key, pixels, region)
-        return FaceCrop(face, key, region.box, *compute_phash_and_sharpness(crop), region.angle)
+        return FaceCrop(
+            face, key, region.box, *compute_phash_and_sharpness(crop), region.angle
+        )
 
     def is_too_small(self, face: Face) -> bool:
         """Return whether a face is below the minimum size for a crop."""

@@ -25,9 +25,19 @@ from PIL.TiffImagePlugin import TiffImageFile
 from gleanset import start
 from gleanset.errors import Unreadable
 from gleanset.images.color_key import apply_color_key
-from gleanset.images.deep_tiff import check_planes, get_size, open_deep_tiff, read_deep_tags
+from gleanset.images.deep_tiff import (
+    check_planes,
+    get_size,
+    open_deep_tiff,
+    read_deep_tags,
+)
 from gleanset.images.embedded_metadata import iter_png_chunks
-from gleanset.images.plugin_formats import HEIF, detect_heic, is_camera_raw, is_raw_preview
+from gleanset.images.plugin_formats import (
+    HEIF,
+    detect_heic,
+    is_camera_raw,
+    is_raw_preview,
+)
 from gleanset.images.repair import iter_repairs
 from gleanset.images.rgb import convert_to_rgb, convert_to_srgb, drop_unused_alpha
 
@@ -106,7 +116,10 @@ class DecodedImage(NamedTuple):
 
 
 def decode(
-    data: bytes, min_side: int | None = None, mode: Mode = "RGB", max_pixels: int = MAX_JPEG_PIXELS
+    data: bytes,
+    min_side: int | None = None,
+    mode: Mode = "RGB",
+    max_pixels: int = MAX_JPEG_PIXELS,
 ) -> DecodedImage:
     """Decode untrusted bytes. Raises only `Unreadable`.
 
@@ -131,12 +144,16 @@ def decode(
         raise
 
 
-def _decode_once(data: bytes, min_side: int | None, mode: Mode, max_pixels: int) -> DecodedImage:
+def _decode_once(
+    data: bytes, min_side: int | None, mode: Mode, max_pixels: int
+) -> DecodedImage:
     formats = _possible_formats(data)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
             is_jpeg = image.format in ("JPEG", "MPO")
-            _check_size(*image.size, max_pixels if is_jpeg else min(max_pixels, MAX_PIXELS))
+            _check_size(
+                *image.size, max_pixels if is_jpeg else min(max_pixels, MAX_PIXELS)
+            )
             decoded = _decode_opened(image, data, min_side, mode)
             if decoded.format == "PNG":
                 _check_rows(image, data)
@@ -165,7 +182,10 @@ def _decode_deep_tiff(data: bytes, mode: Mode, max_pixels: int) -> DecodedImage 
 def _check_rows(image: Image.Image, data: bytes) -> None:
     # Pillow fills missing rows with 0: rows are only counted if one of the last two is 0.
     width, height = image.size
-    rows = (image.crop((0, row, width, row + 1)) for row in range(max(0, height - 2), height))
+    rows = (
+        image.crop((0, row, width, row + 1))
+        for row in range(max(0, height - 2), height)
+    )
     if any(row.getbbox() is None for row in rows) and _is_missing_rows(data):
         raise Unreadable("truncated", "rows are missing")
 
@@ -190,7 +210,9 @@ def _is_missing_rows(data: bytes) -> bool:
     inflate = zlib.decompressobj()
     with suppress(Unreadable, zlib.error):
         for part in iter_png_chunks(data):
-            packed = data[part.begin + 8 : part.end - 4] if part.kind == b"IDAT" else b""
+            packed = (
+                data[part.begin + 8 : part.end - 4] if part.kind == b"IDAT" else b""
+            )
             while packed and missing > 0:
                 missing -= len(inflate.decompress(packed, _INFLATE_STEP_BYTES))
                 packed = inflate.unconsumed_tail
@@ -206,7 +228,9 @@ def _possible_formats(data: bytes) -> tuple[str, ...]:
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
-        raise Unreadable("too large", f"{width} x {height} pixels, at most {max_pixels}")
+        raise Unreadable(
+            "too large", f"{width} x {height} pixels, at most {max_pixels}"
+        )
 
 
 def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
@@ -257,7 +281,9 @@ def _decode_opened(
         pixels = pixels.transpose(_UPRIGHT[orientation])
     if orientation >= 5:
         width, height = height, width
-    return DecodedImage(pixels, kind, width, height, frames, max(orientation, tiff_orientation))
+    return DecodedImage(
+        pixels, kind, width, height, frames, max(orientation, tiff_orientation)
+    )
 
 
 def _load_first_frame(image: ImageFile.ImageFile, kind: str) -> int:
@@ -320,7 +346,13 @@ def _explain_unidentified(data: bytes, formats: tuple[str, ...]) -> Unreadable:
     magics = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
     inside = (head[:4], head[8:12]) == (b"RIFF", b"WEBP") or head[4:12] in _AVIF
     if inside or head.startswith(magics):
-        return Unreadable("damaged", "it begins like an image, but its header is broken")
-    if head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3") or head[8:12] == b"AVI ":
+        return Unreadable(
+            "damaged", "it begins like an image, but its header is broken"
+        )
+    if (
+        head[4:8] == b"ftyp"
+        or head.startswith(b"\x1aE\xdf\xa3")
+        or head[8:12] == b"AVI "
+    ):
         return Unreadable("not an image", "a video: use harvest frames")
     return Unreadable("not an image", f"begins with {repr(head[:12])[1:]}")

@@ -36,7 +36,9 @@ def get_size(tags: ImageFileDirectory_v2) -> tuple[int, int]:
 def check_planes(tags: ImageFileDirectory_v2) -> None:
     """Raise `Unreadable` for deep colors in planes: Pillow and OpenCV return wrong pixels."""
     if max(tags.get(_BITS, (1,))) > 8 and tags.get(_PLANES) == _SEPARATE:
-        raise Unreadable("unsupported format", f"TIFF of {max(tags[_BITS])}-bit samples in planes")
+        raise Unreadable(
+            "unsupported format", f"TIFF of {max(tags[_BITS])}-bit samples in planes"
+        )
 
 
 def open_deep_tiff(data: bytes, tags: ImageFileDirectory_v2) -> Image.Image:

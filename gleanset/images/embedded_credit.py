@@ -19,13 +19,23 @@ MAX_XMP_BYTES = 1_000_000
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 _BY_LINE, _NOTICE = (2, 80), (2, 116)
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_DC, _RIGHTS = "{http://purl.org/dc/elements/1.1/}", "{http://ns.adobe.com/xap/1.0/rights/}"
-_LICENCES = ("{http://creativecommons.org/ns#}license", f"{_RIGHTS}UsageTerms", f"{_DC}rights")
+_DC, _RIGHTS = (
+    "{http://purl.org/dc/elements/1.1/}",
+    "{http://ns.adobe.com/xap/1.0/rights/}",
+)
+_LICENCES = (
+    "{http://creativecommons.org/ns#}license",
+    f"{_RIGHTS}UsageTerms",
+    f"{_DC}rights",
+)
 
 
 def read_embedded_credit(data: bytes) -> Credit:
     """Return the credit in an image file; `NO_CREDIT` if none is readable."""
-    with suppress(Exception), warnings.catch_warnings():  # Pillow plugins raise any exception
+    with (
+        suppress(Exception),
+        warnings.catch_warnings(),
+    ):  # Pillow plugins raise any exception
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:
             xmp_credit = _read_xmp(image.info.get("xmp"))
@@ -51,13 +61,17 @@ def _read_xmp(packet: bytes | str | None) -> Credit:
     if not packet or len(packet) > MAX_XMP_BYTES:
         return NO_CREDIT
     raw = packet.encode() if isinstance(packet, str) else packet
-    if b"<!" in raw:  # no DOCTYPE in XMP: it could declare entities that expand endlessly
+    if (
+        b"<!" in raw
+    ):  # no DOCTYPE in XMP: it could declare entities that expand endlessly
         return NO_CREDIT
     try:
         root = ET.fromstring(raw.strip(b"\0 \r\n\t"))  # noqa: S314 - no entities, see above
     except (ET.ParseError, ValueError):
         return NO_CREDIT
-    licence = next(filter(None, (_read_property(root, name) for name in _LICENCES)), None)
+    licence = next(
+        filter(None, (_read_property(root, name) for name in _LICENCES)), None
+    )
     page = clean_page_url(_read_property(root, f"{_RIGHTS}WebStatement"))
     return Credit(_read_property(root, f"{_DC}creator"), licence, page)
 
@@ -70,7 +84,9 @@ def _read_property(root: ET.Element, name: str) -> str | None:
         if node.tag == name:
             texts = [item.text or "" for item in node.iter(f"{_RDF}li")]
             return clean_credit_text(
-                node.attrib.get(f"{_RDF}resource") or ", ".join(filter(None, texts)) or node.text
+                node.attrib.get(f"{_RDF}resource")
+                or ", ".join(filter(None, texts))
+                or node.text
             )
     return None
 

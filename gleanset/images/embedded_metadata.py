@@ -60,7 +60,10 @@ class FilePart(NamedTuple):
 
 def has_gps_position(data: Bytes) -> bool:
     """Return whether EXIF or XMP contains a latitude; False for damaged files."""
-    with suppress(Exception), warnings.catch_warnings():  # damage raises all kinds of errors
+    with (
+        suppress(Exception),
+        warnings.catch_warnings(),
+    ):  # damage raises all kinds of errors
         warnings.simplefilter("ignore")
         if detect_kind(data) is None:
             return _opened_has_position(data)
@@ -116,7 +119,9 @@ def _has_latitude(payload: bytes) -> bool:
     # Imported here: most downloads are checked without loading Pillow.
     from PIL import Image
 
-    with suppress(Exception):  # damage raises all kinds of errors; the next payload may be intact
+    with suppress(
+        Exception
+    ):  # damage raises all kinds of errors; the next payload may be intact
         exif = Image.Exif()
         exif.load(payload)
         return bool(exif.get_ifd(_GPS).get(_LATITUDE))
@@ -172,9 +177,14 @@ def _read_png_text(kind: bytes, body: bytes) -> bytes:
     if kind == b"zTXt":
         text = _inflate(text[1:])
     elif kind == b"iTXt":
-        packed, text = text[:1] == b"\x01", text[2:].split(b"\0", 2)[-1]  # after the languages
+        packed, text = (
+            text[:1] == b"\x01",
+            text[2:].split(b"\0", 2)[-1],
+        )  # after the languages
         text = _inflate(text) if packed else text
-    if keyword.startswith(b"Raw profile type "):  # ImageMagick writes EXIF and XMP in hex
+    if keyword.startswith(
+        b"Raw profile type "
+    ):  # ImageMagick writes EXIF and XMP in hex
         return bytes.fromhex(b"".join(text.split(b"\n", 3)[-1].split()).decode("ascii"))
     return text
 

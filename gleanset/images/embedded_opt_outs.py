@@ -21,7 +21,11 @@ from typing import NamedTuple
 from gleanset.errors import Unreadable
 from gleanset.images.embedded_metadata import PNG_TEXT_CHUNKS, detect_kind, iter_parts
 
-_XMP_PNG = (b"XML:com.adobe.xmp\0", b"Raw profile type xmp\0", b"Raw profile type APP1\0")
+_XMP_PNG = (
+    b"XML:com.adobe.xmp\0",
+    b"Raw profile type xmp\0",
+    b"Raw profile type APP1\0",
+)
 _XMP_BEGINNINGS = {
     b"\xe1": (b"http://ns.adobe.com/xap/", b"http://ns.adobe.com/xmp/extension/"),
     **dict.fromkeys(PNG_TEXT_CHUNKS, _XMP_PNG),
@@ -60,7 +64,9 @@ def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
     """Yield the opt-out signals in an image file; damaged metadata is skipped."""
     xmp, manifest = _read_metadata(data)
     if mining := _DATA_MINING.search(xmp):
-        yield OptOutSignal("iptc", "iptc data mining prohibited", mining.group(1).decode())
+        yield OptOutSignal(
+            "iptc", "iptc data mining prohibited", mining.group(1).decode()
+        )
     if _forbids_training(manifest):
         yield OptOutSignal("c2pa", "c2pa training not allowed", "training-mining")
 

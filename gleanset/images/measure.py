@@ -19,7 +19,9 @@ DECODED_SIZE = IMPORT_MEASURE_SIZE * 7 // 8
 _DCT_SIZE = 32
 # The first 8 rows of the DCT-II of 32 values (Ahmed, Natarajan, Rao, "Discrete cosine
 # transform", 1974): 2 cos(pi k (2n + 1) / 64).
-_DCT = 2 * np.cos(np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange(_DCT_SIZE) + 1))
+_DCT = 2 * np.cos(
+    np.pi / (2 * _DCT_SIZE) * np.outer(np.arange(8), 2 * np.arange(_DCT_SIZE) + 1)
+)
 
 
 def measure(data: bytes, max_pixels: int = MAX_JPEG_PIXELS) -> Measured:
@@ -39,7 +41,9 @@ def measure(data: bytes, max_pixels: int = MAX_JPEG_PIXELS) -> Measured:
     )
 
 
-def compute_phash_and_sharpness(pixels: Image.Image, size: int = WORKING_SIZE) -> tuple[int, float]:
+def compute_phash_and_sharpness(
+    pixels: Image.Image, size: int = WORKING_SIZE
+) -> tuple[int, float]:
     """Return perceptual hash and sharpness of an RGB or gray image.
 
     The hash is the unsigned 64-bit DCT hash (pHash) with the bit order of `imagehash.phash`. The
@@ -74,4 +78,6 @@ def _laplacian_variance(grey: Image.Image) -> float:
     edges -= 4 * values[1:-1, 1:-1]
     flat = edges.ravel().astype(np.float32)
     # E[x^2] - E[x]^2 with one dot product: several times faster than `var`, which copies.
-    return round(max(0.0, float(np.dot(flat, flat)) / flat.size - float(flat.mean()) ** 2), 3)
+    return round(
+        max(0.0, float(np.dot(flat, flat)) / flat.size - float(flat.mean()) ** 2), 3
+    )

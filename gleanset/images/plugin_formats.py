@@ -12,17 +12,29 @@ HEIF = "HEIF"
 """Pillow's name of HEIC."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_RAW_BEGINNINGS = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\x00", b"FOVb", b"\x00MRM")
+_RAW_BEGINNINGS = (
+    b"FUJIFILMCCD-RAW",
+    b"IIRO",
+    b"IIRS",
+    b"MMOR",
+    b"IIU\x00",
+    b"FOVb",
+    b"\x00MRM",
+)
 _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 
 
 def detect_heic(data: bytes) -> bool:
     """Return whether a file is HEIC. Raises `Unreadable` if its plugin is not installed."""
     brands = data[16 : int.from_bytes(data[:4], "big")][:128] + data[8:12]
-    avif = any(brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4))
+    avif = any(
+        brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4)
+    )
     is_heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and not avif
     if is_heic and not _is_plugin_loaded():
-        raise Unreadable("unsupported format", "HEIC: needs [formats], see gleanset doctor")
+        raise Unreadable(
+            "unsupported format", "HEIC: needs [formats], see gleanset doctor"
+        )
     return is_heic
 
 
@@ -38,7 +50,9 @@ def _is_plugin_loaded() -> bool:
 
 def is_camera_raw(data: bytes) -> bool:
     """Return whether a file begins as camera RAW (Pillow reads only its preview)."""
-    is_canon = data[4:12] == b"ftypcrx " or (data[:4] == b"II*\0" and data[8:10] == b"CR")
+    is_canon = data[4:12] == b"ftypcrx " or (
+        data[:4] == b"II*\0" and data[8:10] == b"CR"
+    )
     return is_canon or data.startswith(_RAW_BEGINNINGS)
 
 

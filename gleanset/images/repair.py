@@ -29,7 +29,9 @@ _FRAME_HEADERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN = 0xDA
 # Arbitrary coded data, with every restart marker that a decoder may wait for.
 _CODED_BYTES = bytes((149 * number + 7) % 255 for number in range(1024))
-_MORE_DATA = _CODED_BYTES + b"".join(bytes((0xFF, 0xD0 + n)) + _CODED_BYTES for n in range(8))
+_MORE_DATA = _CODED_BYTES + b"".join(
+    bytes((0xFF, 0xD0 + n)) + _CODED_BYTES for n in range(8)
+)
 
 
 def iter_repairs(data: bytes, max_pixels: int) -> Iterator[bytes]:
@@ -69,7 +71,9 @@ def _iter_png_repairs(data: bytes) -> Iterator[bytes]:
 
 def _may_be_dropped(part: FilePart, is_palette: bool) -> bool:
     # Of an image without a palette PLTE only suggests colors.
-    return part.kind not in _PNG_CRITICAL_CHUNKS or (part.kind == b"PLTE" and not is_palette)
+    return part.kind not in _PNG_CRITICAL_CHUNKS or (
+        part.kind == b"PLTE" and not is_palette
+    )
 
 
 def _is_damaged(part: FilePart, data: bytes) -> bool:
@@ -80,7 +84,9 @@ def _is_damaged(part: FilePart, data: bytes) -> bool:
         return False
     profile = zlib.decompressobj()
     with suppress(zlib.error):
-        profile.decompress(part.read_body(data).partition(b"\0")[2][1:], _MAX_PROFILE_BYTES)
+        profile.decompress(
+            part.read_body(data).partition(b"\0")[2][1:], _MAX_PROFILE_BYTES
+        )
         return bool(profile.unconsumed_tail)
     return True
 
@@ -117,7 +123,9 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
         first, last, precision = scan[5 + 2 * count : 8 + 2 * count]
         if precision & 15 == 0:
             numbers = scan[5 : 5 + 2 * count : 2]
-            missing -= {(number, at) for number in numbers for at in range(first, last + 1)}
+            missing -= {
+                (number, at) for number in numbers for at in range(first, last + 1)
+            }
     return bool(header and scans) and not missing
 
 
@@ -126,7 +134,9 @@ def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
     checks = set()
     for extra in (b"", _MORE_DATA, b"\xd5" + _MORE_DATA):
         try:
-            with Image.open(io.BytesIO(data + extra + _END_OF_IMAGE), formats=("JPEG",)) as image:
+            with Image.open(
+                io.BytesIO(data + extra + _END_OF_IMAGE), formats=("JPEG",)
+            ) as image:
                 if image.width * image.height > max_pixels:
                     return False
                 checks.add(zlib.crc32(image.tobytes()))

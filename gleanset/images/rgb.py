@@ -31,7 +31,11 @@ def drop_unused_alpha(image: Image.Image) -> Image.Image:
 
     Many programs write such a BMP, which is meant to be opaque.
     """
-    if image.format == "BMP" and image.mode == "RGBA" and not image.getchannel("A").getextrema()[1]:
+    if (
+        image.format == "BMP"
+        and image.mode == "RGBA"
+        and not image.getchannel("A").getextrema()[1]
+    ):
         return image.convert("RGB")
     return image
 
@@ -45,7 +49,9 @@ def convert_to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def composite_on_background(layer: Image.Image, ground: Color | None = None) -> Image.Image:
+def composite_on_background(
+    layer: Image.Image, ground: Color | None = None
+) -> Image.Image:
     """Composite RGBA on a background, by default on the one from `choose_background`."""
     below = Image.new("RGBA", layer.size, ground or choose_background(layer) or WHITE)
     return Image.alpha_composite(below, layer).convert("RGB")
@@ -61,9 +67,9 @@ def choose_background(layer: Image.Image) -> Color | None:
     if not alpha.any():
         return None
     contrast = 255 - values[..., :3].min(axis=2)
-    is_visible = float(alpha[contrast > _MIN_CONTRAST].sum()) >= _MIN_OPAQUE_SHARE * float(
-        alpha.sum()
-    )
+    is_visible = float(
+        alpha[contrast > _MIN_CONTRAST].sum()
+    ) >= _MIN_OPAQUE_SHARE * float(alpha.sum())
     return WHITE if is_visible else GRAY
 
 
@@ -108,7 +114,9 @@ def scale_values(
         low, peak = float(numbers.min()), float(numbers.max())
         if values.dtype.kind == "f" and low >= 0 and _MIN_WHITE <= peak <= 1:
             low, peak = 0.0, 1.0
-        scaled = ((numbers - low) * (255 / ((peak - low) or 1.0))).round().astype(np.uint8)
+        scaled = (
+            ((numbers - low) * (255 / ((peak - low) or 1.0))).round().astype(np.uint8)
+        )
     gray: npt.NDArray[np.uint8] = 255 - scaled if invert else scaled
     return gray
 
@@ -136,7 +144,9 @@ def convert_to_srgb(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _apply_transform(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+def _apply_transform(
+    transform: ImageCms.ImageCmsTransform, image: Image.Image
+) -> Image.Image:
     from PIL import ImageCms
 
     converted = ImageCms.applyTransform(image, transform)
@@ -156,6 +166,8 @@ def _build_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | 
             return None
         if "sRGB" in ImageCms.getProfileDescription(source):
             return None
-        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+        return ImageCms.buildTransform(
+            source, ImageCms.createProfile("sRGB"), mode, "RGB"
+        )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
         return None

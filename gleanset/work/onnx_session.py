@@ -16,7 +16,9 @@ def open_onnx_session(model: bytes, threads: int = 1) -> Any:
     `MissingComponent` if onnxruntime cannot be loaded.
     """
     try:
-        runtime: Any = import_module("onnxruntime")  # half of the commands do not need it
+        runtime: Any = import_module(
+            "onnxruntime"
+        )  # half of the commands do not need it
     except ImportError as error:
         fix = "pip install --force-reinstall onnxruntime"
         raise MissingComponent(f"onnxruntime cannot be loaded: {error}", fix) from error
@@ -24,6 +26,8 @@ def open_onnx_session(model: bytes, threads: int = 1) -> Any:
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL
     try:
-        return runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(
+            model, options, providers=["CPUExecutionProvider"]
+        )
     except Exception as error:  # onnxruntime's error types are not public
         raise ValueError(str(error)) from error

@@ -80,7 +80,9 @@ class Processes:
         # Imported here: threads do not need it.
         from gleanset.work.processes import WorkerPool
 
-        with WorkerPool(self.number or count_cores(), self.seconds_per_item, job) as pool:
+        with WorkerPool(
+            self.number or count_cores(), self.seconds_per_item, job
+        ) as pool:
             yield replace(self, open_pool=pool)
 
 
@@ -164,7 +166,9 @@ def _process_items(
             future.add_done_callback(ready.put)
 
     while True:
-        while len(in_flight) < pool.capacity and (next_items := first or feed.take(len(in_flight))):
+        while len(in_flight) < pool.capacity and (
+            next_items := first or feed.take(len(in_flight))
+        ):
             start(next_items.pop(0), 1)
         if not in_flight:
             return
@@ -178,7 +182,9 @@ def _process_items(
             yield make_failure(item, error) if error else Outcome(item, future.result())
 
 
-def _read_first_items(feed: _Feed[Item], workers: Workers) -> tuple[list[Item], Workers]:
+def _read_first_items(
+    feed: _Feed[Item], workers: Workers
+) -> tuple[list[Item], Workers]:
     """Return the first items, and workers limited to the number of items."""
     if isinstance(workers, Threads):
         return [], workers

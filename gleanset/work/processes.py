@@ -65,7 +65,9 @@ class WorkerContext(Context):
         super().__init__()
         self.locks: list[Any] = []
         # Imports of the fork server at its start; a running server is reused for this pool.
-        self.set_forkserver_preload(["__main__", "gleanset.work.one_thread", __name__, job])
+        self.set_forkserver_preload(
+            ["__main__", "gleanset.work.one_thread", __name__, job]
+        )
 
     def RLock(self) -> Any:  # noqa: N802 - name in multiprocessing contexts
         """Return a lock shared by processes, and keep a reference to it."""
@@ -90,7 +92,9 @@ class _PoolManager(PoolManager):
         self.worker_manager.create_workers()
 
     def process_next_message(self, timeout: float) -> None:
-        dead_workers = [self._dead_workers.get() for _ in range(self._dead_workers.qsize())]
+        dead_workers = [
+            self._dead_workers.get() for _ in range(self._dead_workers.qsize())
+        ]
         if not dead_workers:
             super().process_next_message(timeout)
         channel = self.worker_manager.pool_channel
@@ -156,7 +160,10 @@ class _Workers:
     def __init__(self, number: int, job: str):
         self._context = WorkerContext(job)
         self._pool = ProcessPool(
-            number, context=self._context, initializer=begin_worker, initargs=(os.environ.copy(),)
+            number,
+            context=self._context,
+            initializer=begin_worker,
+            initargs=(os.environ.copy(),),
         )
         self._pool._pool_manager = _PoolManager(self._pool._context, self._context)  # noqa: SLF001
         self._unanswered: set[Future[Any]] = set()
@@ -170,7 +177,9 @@ class _Workers:
 
     def schedule(self, function: Any, item: Any, seconds: float) -> Future[Any]:
         """Schedule an item. Raises `RuntimeError` if the pool has stopped."""
-        future: Future[Any] = self._pool.schedule(function, args=(item,), timeout=seconds)
+        future: Future[Any] = self._pool.schedule(
+            function, args=(item,), timeout=seconds
+        )
         self._unanswered.add(future)
         future.add_done_callback(self._unanswered.discard)
         if self._lost.is_set():

@@ -165,7 +165,11 @@ class Progress:
             sys.stderr.flush()
 
     def meter(
-        self, what: str, total: float | None = None, unit: str = " images", done: float = 0
+        self,
+        what: str,
+        total: float | None = None,
+        unit: str = " images",
+        done: float = 0,
     ) -> ProgressMeter:
         """Start the meter of a stage named `what`, at `done` of `total`."""
         stage = replace_controls(what, "?")
@@ -174,14 +178,22 @@ class Progress:
         return (_JsonMeter if self._as_json else _BarMeter)(stage, total, unit, done)
 
     def over(
-        self, items: Iterable[T], what: str, total: int | None = None, unit: str = " images"
+        self,
+        items: Iterable[T],
+        what: str,
+        total: int | None = None,
+        unit: str = " images",
     ) -> Iterator[T]:
         """Yield the items and count them in a meter."""
         for batch in self.batches(([item] for item in items), what, total, unit):
             yield from batch
 
     def batches(
-        self, batches: Iterable[list[T]], what: str, total: int | None = None, unit: str = " images"
+        self,
+        batches: Iterable[list[T]],
+        what: str,
+        total: int | None = None,
+        unit: str = " images",
     ) -> Iterator[list[T]]:
         """Yield the batches and count their items in a meter."""
         with self.meter(what, total, unit) as meter:

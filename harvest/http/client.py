@@ -23,7 +23,12 @@ from urllib3.util import Timeout
 from gleanset import __version__
 from gleanset.errors import Unreadable, UsageError
 from gleanset.work.pool import make_failure
-from harvest.http.connections import ConnectionPools, Deadline, DeadlineWatcher, is_private_literal
+from harvest.http.connections import (
+    ConnectionPools,
+    Deadline,
+    DeadlineWatcher,
+    is_private_literal,
+)
 from harvest.http.content_encoding import decode_content
 from harvest.http.cookies import FetchCookies
 from harvest.http.policy import (
@@ -44,7 +49,12 @@ from harvest.http.throttle import (
     backoff_seconds,
     parse_retry_after,
 )
-from harvest.http.urls import get_host, get_required_referer, normalize_url, resolve_redirect
+from harvest.http.urls import (
+    get_host,
+    get_required_referer,
+    normalize_url,
+    resolve_redirect,
+)
 
 Answer = TypeVar("Answer")
 _CHUNK_BYTES = 262_144
@@ -100,12 +110,18 @@ class Client:
         self.limits = limits or DownloadLimits()
         self.allow_private = allow_private
         if contact and not (contact.isascii() and contact.isprintable()):
-            raise UsageError(f"the contact {contact!r} cannot be sent", "use plain ASCII for it")
-        self.user_agent = f"gleanset/{__version__}" + (f" (+{contact})" if contact else "")
+            raise UsageError(
+                f"the contact {contact!r} cannot be sent", "use plain ASCII for it"
+            )
+        self.user_agent = f"gleanset/{__version__}" + (
+            f" (+{contact})" if contact else ""
+        )
         rules_headers = self._headers("text/plain,*/*;q=0.5")
         self.robots = RobotsPolicy(self.limits, rules_headers, ignore_robots)
         self.slots = HostSlots(self.limits.per_host, self.limits.delay)
-        self.logins: dict[object, Any] = {}  # of sources, for the lifetime of the client
+        self.logins: dict[
+            object, Any
+        ] = {}  # of sources, for the lifetime of the client
         self._pools = ConnectionPools(self.limits.per_host)
         self._watcher = DeadlineWatcher()
 
@@ -136,7 +152,9 @@ class Client:
         with suppress(Unreadable):
             if page := get_required_referer(url) or referer:
                 headers["Referer"] = normalize_url(page)
-        return self.fetch(url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True))
+        return self.fetch(
+            url, FetchPolicy(headers, RETRY_STATUSES, self.limits, robots=True)
+        )
 
     def fetch(self, url: str, policy: FetchPolicy) -> Fetch:
         """Make one request after each `Turn`; return the last response.
@@ -176,16 +194,22 @@ class Client:
                 raise Unreadable("private address", turn.url)
             yield turn
             headers = cookies.add_to(policy.headers, turn.url)
-            response = self._request(turn.url, policy._replace(headers=headers), deadline)
+            response = self._request(
+                turn.url, policy._replace(headers=headers), deadline
+            )
             cookies.record(response.headers, turn.url)
             is_refusal = response.status in HOST_WIDE_STATUSES
             self.slots.record_response(turn.host, is_refusal=is_refusal)
-            location = response.headers.get("Location") if policy.follow_redirects else None
+            location = (
+                response.headers.get("Location") if policy.follow_redirects else None
+            )
             if location is None or response.status not in _REDIRECT_STATUSES:
                 return response
             target = resolve_redirect(turn.url, location)
             turn = Turn(target, get_host(target))
-        raise Unreadable("bad redirect", f"more than {limit} redirects, the last one to {turn.url}")
+        raise Unreadable(
+            "bad redirect", f"more than {limit} redirects, the last one to {turn.url}"
+        )
 
     def extract_image(self, response: HttpResponse) -> bytes:
         """Return the image file in a response. Raises `Unreadable` if there is none."""
@@ -214,13 +238,17 @@ class Client:
         if params:
             url += ("&" if "?" in url else "?") + urlencode(params, quote_via=quote)
         all_headers = self._headers("*/*") | dict(headers or {})
-        policy = FetchPolicy(all_headers, RETRY_STATUSES - {429}, self.limits, error_bodies=True)
+        policy = FetchPolicy(
+            all_headers, RETRY_STATUSES - {429}, self.limits, error_bodies=True
+        )
         try:
             response = self._fetch_now(url, policy, pace)
         except Unreadable as error:
             detail = error.detail.removeprefix(f"{url}: ")
             raise unreachable_error(url, f"{error.reason} ({detail})") from error
-        return Page(response.status, _decode_text(response), response.url, response.headers)
+        return Page(
+            response.status, _decode_text(response), response.url, response.headers
+        )
 
     def _fetch_now(self, url: str, policy: FetchPolicy, pace: float) -> HttpResponse:
         """Fetch in this thread, waiting as the host demands, and `pace` seconds between requests.
@@ -280,10 +308,15 @@ class Client:
                 detail = error.detail.removeprefix(url).removeprefix(": ")
                 reason = f"{error.reason} ({detail})" if detail else error.reason
                 failure = unreachable_error(public, reason)
-                if isinstance(error, TransientFailure) or error.reason in _TEMPORARY_REASONS:
+                if (
+                    isinstance(error, TransientFailure)
+                    or error.reason in _TEMPORARY_REASONS
+                ):
                     raise RetryableError(failure) from None
                 raise failure from None
-            page = Page(response.status, _decode_text(response), public, response.headers)
+            page = Page(
+                response.status, _decode_text(response), public, response.headers
+            )
             check(page)
             return page
 
@@ -325,7 +358,9 @@ class Client:
             self.slots.slow_down(get_host(file), delay or 0.0)
             self.slots.hold(get_host(file), delay or 0.0)
 
-    def _request(self, url: str, policy: FetchPolicy, deadline: Deadline) -> HttpResponse:
+    def _request(
+        self, url: str, policy: FetchPolicy, deadline: Deadline
+    ) -> HttpResponse:
         in_body = False
         self._watcher.add(deadline)
         try:
@@ -363,7 +398,11 @@ class Client:
             response.close()
 
     def _read_body(
-        self, url: str, response: BaseHTTPResponse, policy: FetchPolicy, deadline: Deadline
+        self,
+        url: str,
+        response: BaseHTTPResponse,
+        policy: FetchPolicy,
+        deadline: Deadline,
     ) -> bytes:
         if response.status >= 300 and not policy.error_bodies:
             return b""
@@ -388,7 +427,9 @@ class Client:
             return content
         raise Unreadable("too large", f"{url}: more than {max_bytes} bytes")
 
-    def _raise_if_over(self, url: str, deadline: Deadline, cause: Exception | None) -> None:
+    def _raise_if_over(
+        self, url: str, deadline: Deadline, cause: Exception | None
+    ) -> None:
         if self.slots.is_closed:
             raise Closed("the download was stopped") from cause
         if deadline.is_over:
@@ -404,8 +445,12 @@ class Client:
 
 
 def _decode_text(response: HttpResponse) -> str:
-    _, _, charset = response.headers.get("Content-Type", "").lower().partition("charset=")
+    _, _, charset = (
+        response.headers.get("Content-Type", "").lower().partition("charset=")
+    )
     try:
-        return response.data.decode(charset.partition(";")[0].strip(" \"'") or "utf-8", "replace")
+        return response.data.decode(
+            charset.partition(";")[0].strip(" \"'") or "utf-8", "replace"
+        )
     except (LookupError, ValueError):  # the codecs idna and undefined raise ValueError
         return response.data.decode("utf-8", "replace")

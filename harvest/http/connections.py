@@ -75,7 +75,9 @@ class Deadline:
     @property
     def remaining(self) -> float:
         """Remaining seconds of network time, at least a millisecond."""
-        running = 0.0 if self.expires == math.inf else time.monotonic() - self._started_at
+        running = (
+            0.0 if self.expires == math.inf else time.monotonic() - self._started_at
+        )
         return max(self._remaining - running, 0.001)
 
     def __enter__(self) -> Self:
@@ -176,7 +178,9 @@ def is_private_literal(host: str) -> bool:
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
     try:
-        return is_private(bare if ":" in bare else socket.inet_ntoa(socket.inet_aton(bare)))
+        return is_private(
+            bare if ":" in bare else socket.inet_ntoa(socket.inet_aton(bare))
+        )
     except (OSError, ValueError):  # a name
         return False
 
@@ -223,9 +227,13 @@ class _Guarded(HTTPConnection):
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"no connection to {self.host} in time") from error
+            raise ConnectTimeoutError(
+                self, f"no connection to {self.host} in time"
+            ) from error
         except OSError as error:
-            raise NewConnectionError(self, f"no connection to {self.host}: {error}") from error
+            raise NewConnectionError(
+                self, f"no connection to {self.host}: {error}"
+            ) from error
         if (deadline := _current_deadline()) is not None:
             deadline.register(sock)
         return sock
@@ -258,7 +266,9 @@ class _Guarded(HTTPConnection):
         for address in addresses:
             remaining = None if until is None else max(until - time.monotonic(), 0.001)
             try:
-                sock = create_connection((address, self.port), remaining, None, self.socket_options)
+                sock = create_connection(
+                    (address, self.port), remaining, None, self.socket_options
+                )
             except OSError as error:
                 failure = error
             else:
@@ -335,9 +345,14 @@ class ConnectionPools:
         with self._lock:
             if proxy not in self._managers:
                 manager = (
-                    PoolManager(**self._options) if proxy is None else self._proxy_manager(proxy)
+                    PoolManager(**self._options)
+                    if proxy is None
+                    else self._proxy_manager(proxy)
                 )
-                manager.pool_classes_by_scheme = {"http": GuardedPool, "https": GuardedTLSPool}
+                manager.pool_classes_by_scheme = {
+                    "http": GuardedPool,
+                    "https": GuardedTLSPool,
+                }
                 self._managers[proxy] = manager
             return self._managers[proxy]
 

@@ -94,7 +94,9 @@ def classify_error(error: Exception, url: str, in_body: bool) -> Unreadable:
         return Unreadable("bad url", detail)
     if isinstance(error, ReadTimeoutError):
         return Unreadable("timed out", detail)
-    if isinstance(error, ConnectTimeoutError) and not isinstance(error, NewConnectionError):
+    if isinstance(error, ConnectTimeoutError) and not isinstance(
+        error, NewConnectionError
+    ):
         return TransientFailure("timed out", detail)
     if isinstance(error, DecodeError):
         return Unreadable("cut off", detail)
@@ -110,7 +112,9 @@ def unreachable_error(address: str, reason: str) -> Unreachable:
     what = f"{address} could not be reached: {reason}"
     if "private address" in reason:
         return Unreachable(what, "add --allow-private if this address is intended")
-    return Unreachable(what, "check the network and HTTP_PROXY/HTTPS_PROXY, or try again later")
+    return Unreachable(
+        what, "check the network and HTTP_PROXY/HTTPS_PROXY, or try again later"
+    )
 
 
 def looks_like_html(data: bytes) -> bool:
@@ -129,5 +133,7 @@ def _is_permanent(error: Exception) -> bool:
         # A name that does not exist will not exist in two seconds either.
         return getattr(error.__cause__, "errno", None) != socket.EAI_AGAIN
     if isinstance(error, SSLError):
-        return any(isinstance(part, ssl.SSLCertVerificationError) for part in error.args)
+        return any(
+            isinstance(part, ssl.SSLCertVerificationError) for part in error.args
+        )
     return not isinstance(error, HTTPError)

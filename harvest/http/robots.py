@@ -58,8 +58,12 @@ _VALUED_DIRECTIVES = frozenset(
 _SYNONYMS = {"none": "noindex"}
 _TAGS = frozenset(ROBOTS_TAGS)
 _SIGNAL_HEADERS = ("Content-Signal", "Content-Usage")
-_TRAINING = re.compile(r"(?:^|[\s,;])(?:ai-train|train-ai|ai)\s*=\s*(no?|y(?:es)?)\s*(?=$|[,;\s])")
-_SIGNAL_LINE = re.compile(r"\s*(?:content-signal|content-usage)\s*:\s*(/\S*)?(.*)", re.I)
+_TRAINING = re.compile(
+    r"(?:^|[\s,;])(?:ai-train|train-ai|ai)\s*=\s*(no?|y(?:es)?)\s*(?=$|[,;\s])"
+)
+_SIGNAL_LINE = re.compile(
+    r"\s*(?:content-signal|content-usage)\s*:\s*(/\S*)?(.*)", re.I
+)
 _ACCESS_LINE = re.compile(r"\s*(?:dis)?allow\s*:", re.I)
 _NO_RULE = "Crawl-delay: 0"
 _MAX_RULES, _MAX_PATTERN_CHARS = 1000, 2000
@@ -127,7 +131,9 @@ class _RulesCache:
             self._rules[origin] = rules
             self._size += rules.size + _ENTRY_BYTES
             while self._size > _MAX_CACHED_BYTES:
-                complete = (name for name, other in self._rules.items() if other.is_complete)
+                complete = (
+                    name for name, other in self._rules.items() if other.is_complete
+                )
                 self._drop(next(complete, next(iter(self._rules))))
 
     def _drop(self, origin: str) -> None:
@@ -143,14 +149,19 @@ class RobotsPolicy:
     """
 
     def __init__(
-        self, limits: DownloadLimits, headers: Mapping[str, str], ignored: Collection[str]
+        self,
+        limits: DownloadLimits,
+        headers: Mapping[str, str],
+        ignored: Collection[str],
     ):
         if unknown := sorted(set(ignored).difference(SIGNALS)):
             raise UsageError(
                 f"unknown opt-out signal: {', '.join(unknown)}",
                 f"name some of {', '.join(SIGNALS[:-1])}, or {SIGNALS[-1]}",
             )
-        self.respected = frozenset(() if "all" in ignored else SIGNALS).difference(ignored)
+        self.respected = frozenset(() if "all" in ignored else SIGNALS).difference(
+            ignored
+        )
         # Every download from the host waits for this response: it gets less time, fewer retries.
         robots_limits = replace(
             limits,
@@ -166,7 +177,9 @@ class RobotsPolicy:
         )
         self._retry_delay = limits.robots_retry_delay
         self._cache = _RulesCache()
-        self._no_reservations: tuple[PathRule, ...] | None = None if TDM in self.respected else ()
+        self._no_reservations: tuple[PathRule, ...] | None = (
+            None if TDM in self.respected else ()
+        )
 
     def missing_rules_file(self, url: str) -> str | None:
         """Return the address of the file to read before this normalized address, if any."""
@@ -194,11 +207,18 @@ class RobotsPolicy:
         from protego import Protego
 
         rules = Protego.parse(text) if text else None
-        signals = parse_content_signals(text) if CONTENT_SIGNAL in self.respected else None
-        size = min(len(data), _MAX_FILE_BYTES) * ((rules is not None) + (signals is not None))
+        signals = (
+            parse_content_signals(text) if CONTENT_SIGNAL in self.respected else None
+        )
+        size = min(len(data), _MAX_FILE_BYTES) * (
+            (rules is not None) + (signals is not None)
+        )
         until = time.monotonic() + _CACHE_SECONDS
         reserved = self._no_reservations
-        self._add(file, _HostRules(until, rules, size=size, signals=signals, reserved=reserved))
+        self._add(
+            file,
+            _HostRules(until, rules, size=size, signals=signals, reserved=reserved),
+        )
         delay = rules.crawl_delay(AGENT) if rules else None
         return min(delay, _MAX_CRAWL_DELAY_SECONDS) if delay else None
 
@@ -224,7 +244,9 @@ class RobotsPolicy:
     def _add(self, url: str, rules: _HostRules) -> None:
         self._cache.add(get_url_origin(url), rules)
 
-    def _forbid(self, url: str, detail: str, reason: str = "robots.txt could not be read") -> None:
+    def _forbid(
+        self, url: str, detail: str, reason: str = "robots.txt could not be read"
+    ) -> None:
         until = time.monotonic() + self._retry_delay
         self._add(url, _HostRules(until, reason=reason, detail=detail))
 
@@ -247,7 +269,9 @@ class RobotsPolicy:
         if TDM in self.respected and "1" in map(str.strip, headers.getlist(TDM)):
             raise Unreadable(TDM, url)
         if CONTENT_SIGNAL in self.respected:
-            values = (value for name in _SIGNAL_HEADERS for value in headers.getlist(name))
+            values = (
+                value for name in _SIGNAL_HEADERS for value in headers.getlist(name)
+            )
             if any(_allows_training(value) is False for value in values):
                 raise Unreadable(NO_TRAINING, url)
 
@@ -261,7 +285,9 @@ class RobotsPolicy:
 def _decode_rules(data: bytes) -> str:
     if len(data) > _MAX_FILE_BYTES:
         # Half a line may mean something else: `Disallow: /` of `Disallow: /private`.
-        end = max(data.rfind(b"\n", 0, _MAX_FILE_BYTES), data.rfind(b"\r", 0, _MAX_FILE_BYTES))
+        end = max(
+            data.rfind(b"\n", 0, _MAX_FILE_BYTES), data.rfind(b"\r", 0, _MAX_FILE_BYTES)
+        )
         data = data[: end + 1]
     return data.decode("utf-8-sig", "replace")
 
@@ -272,7 +298,9 @@ def _allows_training(preferences: str) -> bool | None:
     return not any(value.startswith("n") for value in values) if values else None
 
 
-def find_directive(lines: Sequence[str], directives: frozenset[str], agent: str) -> str | None:
+def find_directive(
+    lines: Sequence[str], directives: frozenset[str], agent: str
+) -> str | None:
     """Return the first of `directives` in header lines that applies to `agent`, if any."""
     for text in _directives_for(agent, lines):
         directive = _SYNONYMS.get(text, text)
@@ -287,7 +315,11 @@ def _directives_for(agent: str, lines: Sequence[str]) -> Iterator[str]:
         for part in line.lower().split(","):
             name, colon, rest = map(str.strip, part.partition(":"))
             # The date of `unavailable_after` may have a comma, and always has colons.
-            is_agent = name not in _VALUED_DIRECTIVES and " " not in name and not name.isdigit()
+            is_agent = (
+                name not in _VALUED_DIRECTIVES
+                and " " not in name
+                and not name.isdigit()
+            )
             if colon and is_agent:
                 # It applies to this agent, up to the next agent in the line.
                 is_applicable = name.partition("/")[0].strip() in ("*", agent)
@@ -343,7 +375,9 @@ class PathRule(NamedTuple):
             if (start := path.find(text, position)) < 0:
                 return False
             position = start + len(text)
-        return not is_anchored or (path.endswith(last) and len(path) - len(last) >= position)
+        return not is_anchored or (
+            path.endswith(last) and len(path) - len(last) >= position
+        )
 
 
 def parse_tdm_rules(data: bytes) -> tuple[PathRule, ...]:
@@ -354,7 +388,9 @@ def parse_tdm_rules(data: bytes) -> tuple[PathRule, ...]:
         return ()
     if not isinstance(entries, list):
         return ()
-    return tuple(rule for entry in entries[:_MAX_RULES] if (rule := _rule(entry)) is not None)
+    return tuple(
+        rule for entry in entries[:_MAX_RULES] if (rule := _rule(entry)) is not None
+    )
 
 
 def _rule(entry: object) -> PathRule | None:

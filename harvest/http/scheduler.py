@@ -96,22 +96,30 @@ class Scheduler(Generic[Result]):
         self._process = process
         self._requests = requests
         self._queues: dict[str, deque[DownloadJob]] = {}
-        self._delayed: list[tuple[float, int, DownloadJob]] = []  # a heap by the time to continue
+        self._delayed: list[
+            tuple[float, int, DownloadJob]
+        ] = []  # a heap by the time to continue
         self._number = count()
         self._fetching_rules: set[str] = set()  # origins whose rules are being fetched
         self._active_count = 0
-        self._unsettled_count = 0  # candidates without a further request that are not yet settled
+        self._unsettled_count = (
+            0  # candidates without a further request that are not yet settled
+        )
         self._is_starving = False
         self._has_ended = False
         self._pending_count = 0  # candidates whose outcome was not yielded yet
         self._error: Exception | None = None
-        self._events: SimpleQueue[Outcome[Candidate, Result] | BaseException | None] = SimpleQueue()
+        self._events: SimpleQueue[Outcome[Candidate, Result] | BaseException | None] = (
+            SimpleQueue()
+        )
 
     def wake(self) -> None:
         """Make `run` look at its queue again; for threads that add to it."""
         self._events.put(None)
 
-    def run(self, queue: JobQueue) -> Generator[list[Outcome[Candidate, Result]], None, None]:
+    def run(
+        self, queue: JobQueue
+    ) -> Generator[list[Outcome[Candidate, Result]], None, None]:
         """Download the candidates of a queue; yield lists of outcomes as they come.
 
         Outcomes are settled when the caller asks for the next ones. An error of the queue is raised
@@ -120,7 +128,9 @@ class Scheduler(Generic[Result]):
         self._has_ended = False
         threads = [
             threading.Thread(target=self._work, name=f"gleanset-{number}")
-            for number in range(self._requests + math.ceil(self._requests * _EXTRA_THREADS))
+            for number in range(
+                self._requests + math.ceil(self._requests * _EXTRA_THREADS)
+            )
         ]
         try:
             for thread in threads:
@@ -161,7 +171,9 @@ class Scheduler(Generic[Result]):
     def _take_candidate(self, queue: JobQueue) -> Candidate | None:
         try:
             return None if self._error else queue.pop_candidate()
-        except Exception as error:  # raised again when all pending candidates are downloaded
+        except (
+            Exception
+        ) as error:  # raised again when all pending candidates are downloaded
             self._error = error
             return None
 
@@ -193,7 +205,11 @@ class Scheduler(Generic[Result]):
             if event is not None:
                 self._pending_count -= 1
                 batch.append(event)
-            if not batch or not self._fill_queues(queue) or len(batch) >= self._requests:
+            if (
+                not batch
+                or not self._fill_queues(queue)
+                or len(batch) >= self._requests
+            ):
                 return batch
             try:
                 event = self._events.get(timeout=max(until - time.monotonic(), 0.0))
@@ -224,7 +240,10 @@ class Scheduler(Generic[Result]):
 
     def _find_startable_job(self) -> tuple[DownloadJob | None, float]:
         """Return a job with a slot of its host; or None, and the seconds until there may be one."""
-        limit = min(self._requests, IN_FLIGHT_PER_WORKER * self._requests - self._unsettled_count)
+        limit = min(
+            self._requests,
+            IN_FLIGHT_PER_WORKER * self._requests - self._unsettled_count,
+        )
         if self._active_count >= limit:
             return None, math.inf
         min_seconds = self._requeue_delayed()
@@ -277,7 +296,11 @@ class Scheduler(Generic[Result]):
     def _pop_job(self, host: str) -> DownloadJob:
         """Take the first job of a host, or a job for the rules that must be read before it."""
         queue = self._queues.pop(host)
-        file = None if queue[0].is_cleared else self._robots.missing_rules_file(queue[0].turn.url)
+        file = (
+            None
+            if queue[0].is_cleared
+            else self._robots.missing_rules_file(queue[0].turn.url)
+        )
         if file is None:
             job = queue.popleft()
         else:
@@ -343,7 +366,9 @@ class Scheduler(Generic[Result]):
         else:
             self._record_rules(job, error)
 
-    def _record_rules(self, job: DownloadJob, response: HttpResponse | Exception) -> None:
+    def _record_rules(
+        self, job: DownloadJob, response: HttpResponse | Exception
+    ) -> None:
         self._client.record_host_rules(job.rules, response)
         with self._slots.changed:
             self._fetching_rules.discard(get_url_origin(job.rules))

@@ -32,7 +32,10 @@ def normalize_url(url: str) -> str:
         parts = urlsplit(url.strip())
         scheme, host = parts.scheme.lower(), _host(parts)
         port = f":{parts.port}" if parts.port else ""
-        path, query = _quote(parts.path or "/", _PATH_SAFE), _quote(parts.query, _QUERY_SAFE)
+        path, query = (
+            _quote(parts.path or "/", _PATH_SAFE),
+            _quote(parts.query, _QUERY_SAFE),
+        )
     except ValueError as error:
         raise Unreadable("bad url", f"{url}: {error}") from error
     if scheme not in ("http", "https"):
@@ -62,7 +65,9 @@ def get_url_origin(url: str) -> str:
 def get_required_referer(url: str) -> str | None:
     """Return the page that the host of an address demands as `Referer`."""
     host = "." + get_host(normalize_url(url))
-    pages = (page for name, page in _REQUIRED_REFERERS.items() if host.endswith(f".{name}"))
+    pages = (
+        page for name, page in _REQUIRED_REFERERS.items() if host.endswith(f".{name}")
+    )
     return next(pages, None)
 
 

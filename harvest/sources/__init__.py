@@ -32,7 +32,10 @@ def check_source_class(name: str, source_class: Any) -> Source:
     if not isinstance(getattr(source, "example", None), str):
         raise TypeError("it has no example, a word for which it finds images")
     options = getattr(source, "options", None)
-    if not (isinstance(options, tuple) and all(isinstance(option, Option) for option in options)):
+    if not (
+        isinstance(options, tuple)
+        and all(isinstance(option, Option) for option in options)
+    ):
         raise TypeError("its options are not a tuple of Option")
     return source
 

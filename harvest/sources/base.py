@@ -10,7 +10,15 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -85,7 +93,11 @@ class Option(NamedTuple):
 
     def check(self, source: str, value: str) -> None:
         """Raise `UsageError` for an invalid value; the default is always valid."""
-        if value == self.default or value in self.choices or not (self.choices or self.parse):
+        if (
+            value == self.default
+            or value in self.choices
+            or not (self.choices or self.parse)
+        ):
             return
         valid = [f"one of: {', '.join(self.choices)}"] if self.choices else []
         if self.parse is not None:
@@ -95,7 +107,9 @@ class Option(NamedTuple):
                 valid.append(str(error))
             else:
                 return
-        raise UsageError(f"{source}.{self.name} cannot be {value!r}", f"use {', or '.join(valid)}")
+        raise UsageError(
+            f"{source}.{self.name} cannot be {value!r}", f"use {', or '.join(valid)}"
+        )
 
 
 @dataclass(frozen=True)
@@ -123,7 +137,9 @@ class Endpoint:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.base)
-            is_valid = parts.scheme in ("http", "https") and parts.hostname and not parts.query
+            is_valid = (
+                parts.scheme in ("http", "https") and parts.hostname and not parts.query
+            )
         except ValueError:
             is_valid = False
         if not is_valid:
@@ -205,12 +221,17 @@ class Source(ABC):
             options[name].check(self.name, value)
             if name.endswith("endpoint"):
                 Endpoint(value)
-        return {name: query.options.get(name, option.default) for name, option in options.items()}
+        return {
+            name: query.options.get(name, option.default)
+            for name, option in options.items()
+        }
 
     def check_status(self, page: Page, query: Query) -> None:
         """Raise the error of a status other than 200."""
         if page.status != 200:
-            message = f"{self.name} answered {page.status} to {query.text!r} ({page.url})"
+            message = (
+                f"{self.name} answered {page.status} to {query.text!r} ({page.url})"
+            )
             raise status_error(message, page)
 
     def parse_json(self, page: Page, query: Query, shape: type[T]) -> T:
@@ -229,18 +250,26 @@ class Source(ABC):
             raise no_data_error(self.name, query.text, page) from error
 
 
-def status_error(message: str, page: Page) -> RateLimited | Blocked | Unreachable | Changed:
+def status_error(
+    message: str, page: Page
+) -> RateLimited | Blocked | Unreachable | Changed:
     """Return the error for a status; `message` describes the failure."""
     if page.status == 429:
         wait = parse_retry_after(page.headers)
         after = f"in {wait:.0f} seconds" if wait else "in some minutes"
         return RateLimited(
-            message, f"run the same command again {after}: it continues where it stopped", wait
+            message,
+            f"run the same command again {after}: it continues where it stopped",
+            wait,
         )
     if page.status in (401, 403):
-        return Blocked(message, "wait some hours, use another network or another source")
+        return Blocked(
+            message, "wait some hours, use another network or another source"
+        )
     if page.status >= 500 or page.status in RETRY_STATUSES:
-        return Unreachable(message, "the site has problems; run the same command again later")
+        return Unreachable(
+            message, "the site has problems; run the same command again later"
+        )
     return Changed(message, _UPDATE)
 
 
@@ -251,14 +280,18 @@ def changed_error(site: str, query: str, answer: str) -> Changed:
 
 def no_data_error(site: str, query: str, page: Page) -> GleansetError:
     """Return the error for a page that is not data: a bot protection, or a new format."""
-    if page.status < 429 and any(mark in page.text.casefold() for mark in _CHALLENGE_TEXTS):
+    if page.status < 429 and any(
+        mark in page.text.casefold() for mark in _CHALLENGE_TEXTS
+    ):
         return Blocked(
             f"the bot protection of {site} blocked {query!r} ({page.url})",
             "Gleanset does not pretend to be a browser; wait some hours, use another network or "
             "another source",
         )
     if page.status != 200:
-        return status_error(f"{site} answered {page.status} to {query!r} ({page.url})", page)
+        return status_error(
+            f"{site} answered {page.status} to {query!r} ({page.url})", page
+        )
     text = "text instead of data" if page.text.strip() else "an empty page"
     return changed_error(site, query, f"{text} ({page.url})")
 
@@ -381,7 +414,9 @@ def pages_in_windows(
         has_more = False
         for page in pages(window):
             yield page.items
-            results = [i for i in page.items if not isinstance(i, Skipped | Gap)] or results
+            results = [
+                i for i in page.items if not isinstance(i, Skipped | Gap)
+            ] or results
             has_more = page.next is not None
         if not has_more:
             return
@@ -422,7 +457,9 @@ def parse_day_range(text: str) -> tuple[date | None, date | None]:
 
 def parse_size(text: str) -> tuple[int, int]:
     """Parse a size such as 800x600 as width and height."""
-    sides = [int(side) for side in text.replace("×", "x").split("x") if side.isdecimal()]
+    sides = [
+        int(side) for side in text.replace("×", "x").split("x") if side.isdecimal()
+    ]
     if len(sides) != 2 or 0 in sides:
         raise ValueError("WIDTHxHEIGHT such as 800x600")
     return sides[0], sides[1]

@@ -36,7 +36,10 @@ _USER_AGENT = (
 # banner may be on any page.
 _PHRASES: dict[str, str] = dict(
     line.split("\t")
-    for line in Path(__file__).with_name("bing_phrases.tsv").read_text("utf-8").splitlines()
+    for line in Path(__file__)
+    .with_name("bing_phrases.tsv")
+    .read_text("utf-8")
+    .splitlines()
     if not line.startswith("#")
 )
 # `disamClust` holds results of other searches, such as "Art" and "Stickers".
@@ -44,7 +47,9 @@ _CLUSTER = "ancestor-or-self::*[contains(@class, 'disamClust')]"
 _RESULTS = f"//a[contains(@class, 'iusc')][@m][not({_CLUSTER})]"
 _NEXT_URL = f"//*[@data-nexturl][not({_CLUSTER})]/@data-nexturl"
 _TITLES = "ancestor::li[1]//a[@title]/@title"
-_VISIBLE_TEXT = "//text()[not(ancestor::script or ancestor::style or ancestor::template)]"
+_VISIBLE_TEXT = (
+    "//text()[not(ancestor::script or ancestor::style or ancestor::template)]"
+)
 _NO_RESULTS_BOX = "//*[contains(@class, 'nores') or contains(@class, 'no_res')]//text()"
 # Bing marks the words of the query with these two private-use characters.
 _HIGHLIGHT = dict.fromkeys((0xE000, 0xE001))
@@ -53,12 +58,17 @@ _SIZE_TEXT = re.compile(r"(\d+)\s*[×x]\s*(\d+)")
 _COLOURS = "red orange yellow green teal blue purple pink white gray black brown"
 _AGES = (("day", 1440), ("week", 10_080), ("month", 43_200), ("year", 525_600))
 _SAFE = ("off", "moderate", "strict")
-_SIZE_WORDS = {word: f"imagesize-{word}" for word in ("small", "medium", "large", "wallpaper")}
+_SIZE_WORDS = {
+    word: f"imagesize-{word}" for word in ("small", "medium", "large", "wallpaper")
+}
 _FILTERS: dict[str, dict[str, str]] = {
     "size": _SIZE_WORDS,
     "colour": {"color": "color2-color", "bw": "color2-bw"}
     | {colour: f"color2-FGcls_{colour.upper()}" for colour in _COLOURS.split()},
-    "type": {word: f"photo-{word}" for word in ("photo", "clipart", "linedrawing", "transparent")}
+    "type": {
+        word: f"photo-{word}"
+        for word in ("photo", "clipart", "linedrawing", "transparent")
+    }
     | {"animated": "photo-animatedgif"},
     "people": {"face": "face-face", "portrait": "face-portrait"},
     "licence": {
@@ -82,14 +92,23 @@ class Bing(Source):
     options = (
         Option("endpoint", "URL to use instead of the site", "https://www.bing.com"),
         Option("safe", "filter for adult content", "moderate", _SAFE),
-        Option("market", "language and country; empty: Bing guesses by your IP address", "en-US"),
+        Option(
+            "market",
+            "language and country; empty: Bing guesses by your IP address",
+            "en-US",
+        ),
         Option(
             "size",
             f"{', '.join(_SIZE_WORDS)}, or at least WIDTHxHEIGHT pixels",
             choices=_SIZE_WORDS,
             parse=parse_size,
         ),
-        Option("colour", "color, black and white, or a dominant color", "", _FILTERS["colour"]),
+        Option(
+            "colour",
+            "color, black and white, or a dominant color",
+            "",
+            _FILTERS["colour"],
+        ),
         Option("type", "kind of image", "", _FILTERS["type"]),
         Option("people", "only faces, or head and shoulders", "", _FILTERS["people"]),
         Option("licence", "uses that the licence allows", "", _FILTERS["licence"]),
@@ -122,7 +141,9 @@ class Bing(Source):
             "wait some hours, use another network or another source",
         )
 
-    def _page(self, query: Query, settings: Mapping[str, str], client: Client, first: int) -> Page:
+    def _page(
+        self, query: Query, settings: Mapping[str, str], client: Client, first: int
+    ) -> Page:
         endpoint = Endpoint(settings["endpoint"])
         headers = {
             "User-Agent": _USER_AGENT,
@@ -157,7 +178,9 @@ def _parse_page(page: Page, query: Query, first: int) -> ResultPage[Candidate]:
         description = '"no results" in the middle of a list'
     elif not results and not _visible_text(page):
         description = "an empty page"
-    return ResultPage([], first, changed_error("Bing", query.text, f"{description} ({page.url})"))
+    return ResultPage(
+        [], first, changed_error("Bing", query.text, f"{description} ({page.url})")
+    )
 
 
 def _params(text: str, settings: Mapping[str, str], first: int) -> dict[str, str]:
@@ -209,7 +232,9 @@ def _has_decoys(page: Page, first: int) -> bool:
     positions of a later page, or the address of the next page does.
     """
     results = _results(page)
-    positions = [_number(result.get("href") or "", "selectedIndex") for result in results]
+    positions = [
+        _number(result.get("href") or "", "selectedIndex") for result in results
+    ]
     stated = sorted(position for position in positions if position is not None)
     next_position = _number(_next_url(page) or "", "first")
     starts = []
@@ -236,7 +261,9 @@ def _visible_text(page: Page) -> str:
 def _has_no_results(page: Page, query: Query) -> bool:
     if _results(page) or _is_blocked(page, query):
         return False
-    return _has_no_results_box(page) or _contains(_visible_text(page), query, "no results")
+    return _has_no_results_box(page) or _contains(
+        _visible_text(page), query, "no results"
+    )
 
 
 def _has_no_results_box(page: Page) -> bool:
@@ -250,7 +277,9 @@ def _is_blocked(page: Page, query: Query) -> bool:
         # A captcha that a script draws. Scripts of any other page mention captchas and consent.
         texts.append(page.text)
     # A page with a "no results" box may have a banner for consent.
-    if not _has_no_results_box(page) and _contains("\n".join(texts).casefold(), query, "consent"):
+    if not _has_no_results_box(page) and _contains(
+        "\n".join(texts).casefold(), query, "consent"
+    ):
         return True
     texts += parse_html(page.text).xpath("//@class | //@id")
     return _contains("\n".join(texts).casefold(), query, "blocked")

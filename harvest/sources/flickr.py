@@ -17,7 +17,14 @@ from typing import Any
 
 import msgspec
 
-from gleanset.errors import Changed, GleansetError, NeedsLogin, RateLimited, Unreachable, UsageError
+from gleanset.errors import (
+    Changed,
+    GleansetError,
+    NeedsLogin,
+    RateLimited,
+    Unreachable,
+    UsageError,
+)
 from gleanset.records import Candidate, Origin
 from harvest.http import Client, Page, parse_retry_after
 from harvest.http.throttle import RetryableError
@@ -91,7 +98,12 @@ class FlickrApi:
     """
 
     def __init__(
-        self, subject: str, client: Client, pace: float, endpoint: Endpoint, keys: tuple[str, str]
+        self,
+        subject: str,
+        client: Client,
+        pace: float,
+        endpoint: Endpoint,
+        keys: tuple[str, str],
     ):
         self.subject = subject
         self._client = client
@@ -101,7 +113,9 @@ class FlickrApi:
         for name in _LOGGERS:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         # With store_token flickrapi keeps a database in the home folder.
-        self._flickr = flickrapi.FlickrAPI(*keys, format="parsed-json", store_token=False)
+        self._flickr = flickrapi.FlickrAPI(
+            *keys, format="parsed-json", store_token=False
+        )
         self._flickr.REST_URL = self._url = endpoint.url("/services/rest/")
         # Its only use of a session is `post`.
         self._flickr.flickr_oauth.session = self
@@ -109,7 +123,10 @@ class FlickrApi:
     def search(self, params: Mapping[str, str], page: int) -> FlickrPage:
         """Return one page of `flickr.photos.search`; the first is 1."""
         answer = self._call(
-            self._flickr.photos.search, **params, per_page=str(PAGE_SIZE), page=str(page)
+            self._flickr.photos.search,
+            **params,
+            per_page=str(PAGE_SIZE),
+            page=str(page),
         )
         try:
             return msgspec.convert(answer, _Results, strict=False).photos
@@ -123,7 +140,9 @@ class FlickrApi:
         if self._call(self._flickr.test.echo).get("stat") != "ok":
             raise changed_error("Flickr", self.subject, "JSON in another format")
 
-    def post(self, url: str, data: Mapping[str, str], auth: Any, timeout: object) -> Any:
+    def post(
+        self, url: str, data: Mapping[str, str], auth: Any, timeout: object
+    ) -> Any:
         """Sign and send a request of flickrapi through our client, whose limits apply."""
         from requests import Request
 
@@ -140,7 +159,9 @@ class FlickrApi:
 
     def _call(self, method: Callable[..., Any], **params: str) -> Any:
         # Signed again each time, as Flickr accepts no signature twice.
-        return self._client.call_with_retries(get_host(self._url), lambda: method(**params))
+        return self._client.call_with_retries(
+            get_host(self._url), lambda: method(**params)
+        )
 
     def _check(self, page: Page) -> None:
         """Raise the error of a response, if it is one."""
@@ -149,7 +170,9 @@ class FlickrApi:
             if page.status == 401 or "oauth_problem=" in page.text:
                 raise self._key_error(f"it answered {page.status}")
             message = f"Flickr answered {page.status} to {self.subject!r} ({page.url})"
-            raise _as_retryable(status_error(message, page), parse_retry_after(page.headers))
+            raise _as_retryable(
+                status_error(message, page), parse_retry_after(page.headers)
+            )
         try:
             answer = json.loads(page.text)
         except (ValueError, RecursionError):
@@ -157,20 +180,28 @@ class FlickrApi:
         if not isinstance(answer, dict):
             raise changed_error("Flickr", self.subject, "JSON in another format")
         if answer.get("stat") == "fail":
-            raise self._api_error(answer.get("code"), redact_site_text(str(answer.get("message"))))
+            raise self._api_error(
+                answer.get("code"), redact_site_text(str(answer.get("message")))
+            )
 
     def _api_error(self, code: object, message: str) -> Exception:
         text = f"Flickr refused {self.subject!r}: {message}"
         if code in _KEY_ERRORS:
             return self._key_error(message)
         if code in _TEMPORARY_ERRORS:
-            return _as_retryable(Unreachable(text, "Flickr has problems; run it again later"))
+            return _as_retryable(
+                Unreachable(text, "Flickr has problems; run it again later")
+            )
         if code in _QUERY_ERRORS:
-            return UsageError(text, "search for other or fewer words, or with other options")
+            return UsageError(
+                text, "search for other or fewer words, or with other options"
+            )
         return Changed(text, "update Gleanset, or use another source until it is fixed")
 
     def _key_error(self, reason: str) -> NeedsLogin:
-        return NeedsLogin(f"Flickr rejected the API key: {reason}", LOGIN_HELP["flickr"])
+        return NeedsLogin(
+            f"Flickr rejected the API key: {reason}", LOGIN_HELP["flickr"]
+        )
 
 
 def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
@@ -178,7 +209,9 @@ def _as_retryable(error: GleansetError, wait: float | None = None) -> Exception:
     return RetryableError(error, wait) if is_temporary else error
 
 
-def _list_pages(api: FlickrApi, params: Mapping[str, str]) -> Iterator[ResultPage[Photo]]:
+def _list_pages(
+    api: FlickrApi, params: Mapping[str, str]
+) -> Iterator[ResultPage[Photo]]:
     """Yield the pages that Flickr lists for one query, until one has no new results."""
     seen_ids: set[str] = set()
 
@@ -190,7 +223,9 @@ def _list_pages(api: FlickrApi, params: Mapping[str, str]) -> Iterator[ResultPag
         ids = {str(photo.get("id")) for photo in page.photo}
         error = None
         if number == 1 and page.total > 0:
-            error = changed_error("Flickr", api.subject, f"{page.total} photos, but lists none")
+            error = changed_error(
+                "Flickr", api.subject, f"{page.total} photos, but lists none"
+            )
         next_page = number + 1 if number < page.pages else None
         if ids and ids <= seen_ids:
             next_page = _LAST_PAGE + 1 if page.pages > _LAST_PAGE else None
@@ -212,7 +247,9 @@ def _older_search(
     try:
         dates = [int(photo["dateupload"]) for photo in last]
     except (KeyError, TypeError, ValueError) as error:
-        raise changed_error("Flickr", "a search", "photos without their dates") from error
+        raise changed_error(
+            "Flickr", "a search", "photos without their dates"
+        ) from error
     if max(dates) > before + 1:
         raise Changed(
             f"Flickr ignores upload dates, so photos beyond {MAX_RESULTS:,} cannot be listed",
@@ -246,7 +283,14 @@ _MAX_SIDES: dict[str, float] = {
     "o": math.inf,
 }
 _EXTRAS = ",".join(
-    ("license", "owner_name", "date_upload", "tags", "media", *(f"url_{x}" for x in _MAX_SIDES))
+    (
+        "license",
+        "owner_name",
+        "date_upload",
+        "tags",
+        "media",
+        *(f"url_{x}" for x in _MAX_SIDES),
+    )
 )
 
 # flickr.photos.licenses.getInfo; 11 to 16 since June 2025.
@@ -349,13 +393,19 @@ class Flickr(Source):
         api = FlickrApi(query.text, client, self._pace, endpoint, _keys())
         has_readable = False
         params: Mapping[str, str] = _params(query.text, settings)
-        for photos in pages_in_windows(params, partial(_list_pages, api), _older_search):
+        for photos in pages_in_windows(
+            params, partial(_list_pages, api), _older_search
+        ):
             items = [
-                photo if isinstance(photo, Skipped | Gap) else _candidate(photo, query, settings)
+                photo
+                if isinstance(photo, Skipped | Gap)
+                else _candidate(photo, query, settings)
                 for photo in photos
             ]
             has_readable |= any(isinstance(item, Candidate) for item in items)
-            unreadable = [i for i in items if isinstance(i, Skipped) and i.reason == "unreadable"]
+            unreadable = [
+                i for i in items if isinstance(i, Skipped) and i.reason == "unreadable"
+            ]
             if photos and not has_readable and len(unreadable) == len(items):
                 raise changed_error("Flickr", query.text, "photos without a URL")
             yield items
@@ -365,13 +415,17 @@ def _keys() -> tuple[str, str]:
     key, key_secret = read_secret("flickr.key"), read_secret("flickr.secret")
     if not key or not key_secret:
         raise NeedsLogin(
-            "Flickr needs an API key and its secret, and none is stored", LOGIN_HELP["flickr"]
+            "Flickr needs an API key and its secret, and none is stored",
+            LOGIN_HELP["flickr"],
         )
     return key, key_secret
 
 
 def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
-    params = {_PARAMETERS[name]: words.get(settings[name], "") for name, words in _CHOICES.items()}
+    params = {
+        _PARAMETERS[name]: words.get(settings[name], "")
+        for name, words in _CHOICES.items()
+    }
     params |= {"media": "photos", "extras": _EXTRAS}
     if settings["tags"]:
         params["tags"] = ",".join(text.split(",") if "," in text else text.split())
@@ -386,12 +440,17 @@ def _params(text: str, settings: Mapping[str, str]) -> dict[str, str]:
 
 def _time_range(text: str) -> Iterator[tuple[str, datetime]]:
     first, last = parse_day_range(text) if text else (None, None)
-    for end, day, clock in (("min", first, clock_time.min), ("max", last, clock_time(23, 59, 59))):
+    for end, day, clock in (
+        ("min", first, clock_time.min),
+        ("max", last, clock_time(23, 59, 59)),
+    ):
         if day is not None:
             yield end, datetime.combine(day, clock, UTC)
 
 
-def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candidate | Skipped:
+def _candidate(
+    photo: Photo, query: Query, settings: Mapping[str, str]
+) -> Candidate | Skipped:
     key = photo.get("id")
     size = _size(photo, int(settings["size"]))
     if photo.get("media", "photo") != "photo":
@@ -413,7 +472,9 @@ def _candidate(photo: Photo, query: Query, settings: Mapping[str, str]) -> Candi
         title=str(photo.get("title") or "") or None,
         tags=tuple(str(photo.get("tags") or "").split()),
     )
-    return Candidate(url, origin, _pixels(photo, "width", size), _pixels(photo, "height", size))
+    return Candidate(
+        url, origin, _pixels(photo, "width", size), _pixels(photo, "height", size)
+    )
 
 
 def _size(photo: Photo, side: int) -> str | None:
@@ -421,7 +482,8 @@ def _size(photo: Photo, side: int) -> str | None:
     urls = {x: str(photo.get(f"url_{x}")) for x in _MAX_SIDES}
     # A size without numbers counts as its maximum.
     sides = {
-        x: max(_pixels(photo, "width", x) or 0, _pixels(photo, "height", x) or 0) or _MAX_SIDES[x]
+        x: max(_pixels(photo, "width", x) or 0, _pixels(photo, "height", x) or 0)
+        or _MAX_SIDES[x]
         for x, url in urls.items()
         if url.startswith("http")
     }
@@ -448,5 +510,7 @@ def log_in_to_flickr(ask: Ask, *, endpoint: str) -> LoginResult:
     key_secret = check_pasted_secret(ask("Its secret", hidden=True), "secret")
     # An endpoint given by the user may be on this machine.
     with Client(allow_private=endpoint != HOST) as client:
-        FlickrApi("a login", client, 0, Endpoint(endpoint), (key, key_secret)).check_keys()
+        FlickrApi(
+            "a login", client, 0, Endpoint(endpoint), (key, key_secret)
+        ).check_keys()
     return store_login("flickr", {"flickr.key": key, "flickr.secret": key_secret})

@@ -29,7 +29,9 @@ class FrameBuffer:
     spread: Floats  # standard deviation of each frame in `small`
 
 
-def append_frames(window: FrameBuffer | None, times: Floats, thumbs: Thumbs) -> FrameBuffer:
+def append_frames(
+    window: FrameBuffer | None, times: Floats, thumbs: Thumbs
+) -> FrameBuffer:
     """Return the buffer with new frames appended."""
     before = window.thumbs[-1:] if window is not None else thumbs[:1]
     steps = measure_distance(np.concatenate([before, thumbs[:-1]]), thumbs)
@@ -137,19 +139,25 @@ class CutFinder:
         gradual = _gradual_cuts(window)
         dark = [cut for cut in gradual if _is_dark(window, cut)]
         steps = np.flatnonzero(pending & (window.steps >= MIN_HARD_STEP)).tolist()
-        times = (float(window.times[step]) for step in steps if self._is_cut(window, step))
+        times = (
+            float(window.times[step]) for step in steps if self._is_cut(window, step)
+        )
         hard = (
             SceneCut(time, time, time)
             for time in times
             if not any(fade.begin < time < fade.end for fade in dark)
         )
-        cuts = sorted([*hard, *(cut for cut in gradual if self.settled_until < cut.time <= until)])
+        cuts = sorted(
+            [*hard, *(cut for cut in gradual if self.settled_until < cut.time <= until)]
+        )
         for cut in cuts:
             if cut.time - self._last_cut >= MIN_SCENE_SECONDS or not cut.starts_scene:
                 yield from self._resolve_cut(window, cut)
         self.settled_until = max(self.settled_until, until)
         in_scene = pending & (window.times > self._last_cut)
-        self._spread = max(self._spread, float(window.spread[in_scene].max(initial=0.0)))
+        self._spread = max(
+            self._spread, float(window.spread[in_scene].max(initial=0.0))
+        )
         drop_before(window, self.settled_until - LAG_SECONDS - _GRADUAL_SECONDS[-1])
 
     def _resolve_cut(self, window: FrameBuffer, cut: SceneCut) -> Iterator[SceneCut]:
@@ -169,10 +177,16 @@ class CutFinder:
         time, step = window.times[index], window.steps[index]
         if index > 1 and step < MIN_STEP_RATIO * _typical_step(window.steps, index):
             return False
-        before = np.flatnonzero((window.times >= time - _MAX_FLASH_SECONDS) & (window.times < time))
-        after = np.flatnonzero((window.times >= time) & (window.times <= time + _MAX_FLASH_SECONDS))
+        before = np.flatnonzero(
+            (window.times >= time - _MAX_FLASH_SECONDS) & (window.times < time)
+        )
+        after = np.flatnonzero(
+            (window.times >= time) & (window.times <= time + _MAX_FLASH_SECONDS)
+        )
         before = before if len(before) else np.array([index - 1])
-        pairs = measure_distance(window.thumbs[before][:, None], window.thumbs[after][None, :])
+        pairs = measure_distance(
+            window.thumbs[before][:, None], window.thumbs[after][None, :]
+        )
         return float(pairs.min()) >= _MIN_CHANGE_SHARE * float(step)
 
 
@@ -201,7 +215,9 @@ def _typical_step(steps: Floats, index: int) -> float:
     if not len(after):
         return float(np.median(before))
     neighbour = min(float(before[-1]), float(after[0]))
-    return max(float(np.median(before)), float(np.median(after)), neighbour * _SPIKE_RATIO)
+    return max(
+        float(np.median(before)), float(np.median(after)), neighbour * _SPIKE_RATIO
+    )
 
 
 def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
@@ -220,7 +236,9 @@ def _gradual_cuts(window: FrameBuffer) -> list[SceneCut]:
 def _follows_scene(window: FrameBuffer, cut: SceneCut, spread: float) -> bool:
     """Return whether a scene, not just a fade in, precedes a cut."""
     last = len(window.times) - 1
-    begin, end = (min(int(np.searchsorted(window.times, t)), last) for t in (cut.begin, cut.end))
+    begin, end = (
+        min(int(np.searchsorted(window.times, t)), last) for t in (cut.begin, cut.end)
+    )
     faded_out = float(window.spread[begin]) <= spread / 2
     return spread >= MAX_BLANK_SPREAD and (
         faded_out or spread >= _MIN_SPREAD_SHARE * float(window.spread[end])
@@ -245,7 +263,9 @@ def _is_part_of(cut: SceneCut, larger: SceneCut) -> bool:
     )
 
 
-def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int, int, int]]:
+def _even_changes(
+    window: FrameBuffer, span: float
+) -> Iterator[tuple[float, int, int, int]]:
     """Yield (change, middle, first, last) of even changes that last `span` seconds."""
     times, small = window.times, window.small
     indices = np.arange(len(times))
@@ -254,7 +274,10 @@ def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int
     change = np.abs(small[last] - small[first]).mean(axis=1)
     is_full = times[last] - times[first] >= 0.7 * span
     middles = np.flatnonzero(
-        is_full & (change >= _MIN_GRADUAL_CHANGE) & (last - indices >= 2) & (indices - first >= 2)
+        is_full
+        & (change >= _MIN_GRADUAL_CHANGE)
+        & (last - indices >= 2)
+        & (indices - first >= 2)
     )
     ranges = np.stack([first[middles] + 1, last[middles] + 1], axis=1)
     largest = np.maximum.reduceat(np.append(window.steps, 0), ranges.ravel())[::2]
@@ -262,12 +285,18 @@ def _even_changes(window: FrameBuffer, span: float) -> Iterator[tuple[float, int
     first, last = first[middles], last[middles]
     is_even = _are_means(small, times, first, last, middles)
     is_even &= _are_means(small, times, first, last, (first + middles) // 2)
-    columns = (column[is_even].tolist() for column in (change[middles], middles, first, last))
+    columns = (
+        column[is_even].tolist() for column in (change[middles], middles, first, last)
+    )
     return zip(*columns, strict=True)
 
 
 def _are_means(
-    small: NDArray[np.float32], times: Floats, first: Indices, last: Indices, inner: Indices
+    small: NDArray[np.float32],
+    times: Floats,
+    first: Indices,
+    last: Indices,
+    inner: Indices,
 ) -> NDArray[np.bool_]:
     """Return whether `inner` frames interpolate the first and last ones linearly in time."""
     share = (times[inner] - times[first]) / (times[last] - times[first])
@@ -284,5 +313,8 @@ def _gradual_cut(window: FrameBuffer, middle: int, first: int, last: int) -> Sce
     soon = (times > times[middle]) & (times <= times[last] + _FADE_TO_BLACK_SECONDS)
     is_dark = bool((window.spread[soon] <= MAX_BLANK_SPREAD).any())
     return SceneCut(
-        float(times[middle]), float(times[first]), float(times[last]), starts_scene=not is_dark
+        float(times[middle]),
+        float(times[first]),
+        float(times[last]),
+        starts_scene=not is_dark,
     )

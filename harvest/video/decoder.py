@@ -17,7 +17,13 @@ from PIL import Image
 from gleanset.errors import Unreadable
 from gleanset.images.rgb import Color, choose_background, composite_on_background
 from harvest.video.cuts import Thumbs
-from harvest.video.filter_graph import OUTPUTS, THUMB, TICKS, DecodePlan, build_ffmpeg_command
+from harvest.video.filter_graph import (
+    OUTPUTS,
+    THUMB,
+    TICKS,
+    DecodePlan,
+    build_ffmpeg_command,
+)
 from harvest.video.frame import RawFrame
 from harvest.video.probe_ffmpeg import PacketTimes, measure_packets, reports_damage
 from harvest.video.run_ffmpeg import (
@@ -40,7 +46,9 @@ _UNRELIABLE_FRAMES = 40
 
 # Log lines that are not errors, and those in which `showinfo` prints the size of each frame.
 _HARMLESS_LINE = re.compile(r"(?:\[[^\]]* @ 0x\w+\] )?\[(?:info|warning)\]")
-_FRAME_LINE = re.compile(r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: *\d+ .* s:(\d+)x(\d+) ")
+_FRAME_LINE = re.compile(
+    r"\[\w*showinfo\w* @ 0x\w+\] \[info\] n: *\d+ .* s:(\d+)x(\d+) "
+)
 
 
 class FrameBlock(NamedTuple):
@@ -101,7 +109,9 @@ class FfmpegDecoder:
 
     def iter_blocks(self) -> Generator[FrameBlock, None, None]:
         """Yield all blocks in order. Raises `Unreadable` if no frame can be decoded."""
-        with RunningFfmpeg(build_ffmpeg_command(self._video, self._plan), OUTPUTS) as running:
+        with RunningFfmpeg(
+            build_ffmpeg_command(self._video, self._plan), OUTPUTS
+        ) as running:
             for name, data in running.read():
                 self._buffers[name] += data
                 self._parse_output(name)
@@ -138,7 +148,9 @@ class FfmpegDecoder:
             packets = measure_packets(self._video, self._plan.facts)
             read, reason = self._compare_lengths(read, stated, packets)
         if reason:
-            total = f" of {stated:.1f} s" if stated is not None and stated >= read else ""
+            total = (
+                f" of {stated:.1f} s" if stated is not None and stated >= read else ""
+            )
             self.damage = f"read {read:.1f} s{total}: {reason}"
 
     def _compare_lengths(
@@ -173,7 +185,9 @@ class FfmpegDecoder:
             ):
                 size = self._sizes.popleft()
                 pixels = self._flatten(data, size) if plan.facts.alpha else data
-                self._full_frames.append(RawFrame(pixels, size, plan.rgb, plan.facts.bt709))
+                self._full_frames.append(
+                    RawFrame(pixels, size, plan.rgb, plan.facts.bt709)
+                )
             return
         *lines, rest = bytes(buffer).split(b"\n")
         self._buffers[name] = bytearray(rest)
@@ -202,15 +216,24 @@ class FfmpegDecoder:
         elif line and not line.startswith(b"#"):
             stamp = line.split(b",")[2].strip()
             has_time = stamp.lstrip(b"-").isdigit()
-            self._times.append(round(int(stamp) * self._tick, 9) if has_time else math.nan)
+            self._times.append(
+                round(int(stamp) * self._tick, 9) if has_time else math.nan
+            )
 
     def _parse_log_line(self, text: str) -> None:
         if size := _FRAME_LINE.match(text):
             self._sizes.append((int(size[1]), int(size[2])))
             return
         # The first frames after a seek may refer to frames that were not read.
-        is_reliable = self._plan.from_start or self._frames + len(self._times) >= _UNRELIABLE_FRAMES
-        if is_reliable and not self._damage_line and reports_damage(text, self._plan.facts):
+        is_reliable = (
+            self._plan.from_start
+            or self._frames + len(self._times) >= _UNRELIABLE_FRAMES
+        )
+        if (
+            is_reliable
+            and not self._damage_line
+            and reports_damage(text, self._plan.facts)
+        ):
             self._damage_line = text.split("] ")[-1][:200]
         if text and not _HARMLESS_LINE.match(text):
             self._log_lines = [*self._log_lines[-_MAX_LOG_LINES:], text]
@@ -258,7 +281,12 @@ def _take_parts(buffer: bytearray, sizes: Iterable[int]) -> list[bytes]:
 
 
 def _failure_reason(lines: list[str]) -> tuple[str, str]:
-    phrases = ("Decoder", "no decoder", "codec not currently supported", "Unknown decoder")
+    phrases = (
+        "Decoder",
+        "no decoder",
+        "codec not currently supported",
+        "Unknown decoder",
+    )
     for line in lines:
         if any(phrase in line for phrase in phrases) and "decoding" not in line:
             return "missing codec", line.split("] ")[-1][:200]

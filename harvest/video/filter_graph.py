@@ -44,7 +44,9 @@ class Schedule(NamedTuple):
         due = f"isnan(prev_t)+gt({self._bin('t', self.step)},{self._bin('prev_t', self.step)})"
         if not self.within:
             return due
-        new_period = f"gt({self._bin('t', self.period)},{self._bin('prev_t', self.period)})"
+        new_period = (
+            f"gt({self._bin('t', self.period)},{self._bin('prev_t', self.period)})"
+        )
         phase = f"t-{self.period!r}*{self._bin('t', self.period)}"
         return f"({due})*lt({phase},{self.within!r})+isnan(prev_t)+{new_period}"
 
@@ -62,7 +64,9 @@ class Schedule(NamedTuple):
         )
         if not self.within:
             return due
-        new_period = self.find_bins(times, self.period) > self.find_bins(earlier, self.period)
+        new_period = self.find_bins(times, self.period) > self.find_bins(
+            earlier, self.period
+        )
         phase = times - self.period * self.find_bins(times, self.period)
         mask: NDArray[np.bool_] = (due & (phase < self.within)) | first | new_period
         return mask
@@ -77,7 +81,9 @@ def make_schedule(sampling: Sampling, pixels: int) -> Schedule:
     if sampling.mode == "keyframes":
         return Schedule(None)
     if sampling.mode in ("useful", "scenes"):
-        return Schedule(_STEP_SECONDS if pixels <= _LARGE_PIXELS else _LARGE_STEP_SECONDS)
+        return Schedule(
+            _STEP_SECONDS if pixels <= _LARGE_PIXELS else _LARGE_STEP_SECONDS
+        )
     if sampling.plain or sampling.mode == "seen":
         return Schedule(sampling.every)
     window = min(_WINDOW_SECONDS, sampling.every / 2)
@@ -147,7 +153,9 @@ class DecodePlan(NamedTuple):
 def make_plan(sampling: Sampling, facts: VideoFacts) -> DecodePlan:
     """Return the plan for a video, from start to end of the sampling."""
     width, height = facts.upright
-    scale = min((sampling.width or width) / width, (sampling.height or height) / height, 1.0)
+    scale = min(
+        (sampling.width or width) / width, (sampling.height or height) / height, 1.0
+    )
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     schedule = make_schedule(sampling, size[0] * size[1])
     skip = "nokey" if sampling.mode == "keyframes" else None
@@ -181,21 +189,34 @@ def build_ffmpeg_command(video: Path, plan: DecodePlan) -> list[str]:
         frames = frames.filter("scale", wide, high, eval="frame")
         if plan.facts.fields:
             frames = frames.filter("setfield", plan.facts.fields)
-        frames = frames.filter("yadif", deint="all" if plan.facts.fields else "interlaced")
+        frames = frames.filter(
+            "yadif", deint="all" if plan.facts.fields else "interlaced"
+        )
     if plan.thin:
         # `find_due` uses these times alone, so they must include all scheduled frames.
-        sparse = plan.schedule._replace(step=_SPARSE_SECONDS, within=0.0).build_expression()
+        sparse = plan.schedule._replace(
+            step=_SPARSE_SECONDS, within=0.0
+        ).build_expression()
         frames = frames.filter("select", f"{plan.schedule.build_expression()}+{sparse}")
     branches = frames.filter_multi_output("split", 2)
     # Nearest neighbour instead of averaging: eight times cheaper, and as good for finding cuts.
-    small = branches[0].filter("scale", *THUMB, flags="neighbor").filter("format", "yuv444p")
+    small = (
+        branches[0]
+        .filter("scale", *THUMB, flags="neighbor")
+        .filter("format", "yuv444p")
+    )
     thumbs = small.filter_multi_output("split", 2)
     timing = {"fps_mode": "passthrough", "enc_time_base": f"1/{TICKS}"}
     outputs = [
         ffmpeg.output(thumbs[0], "OUT:thumbs", format="rawvideo", **timing),
-        ffmpeg.output(thumbs[1], "OUT:times", format="framecrc", flush_packets=1, **timing),
         ffmpeg.output(
-            _full_frames(branches[1], plan), f"OUT:{FULL_FRAMES}", format="rawvideo", **timing
+            thumbs[1], "OUT:times", format="framecrc", flush_packets=1, **timing
+        ),
+        ffmpeg.output(
+            _full_frames(branches[1], plan),
+            f"OUT:{FULL_FRAMES}",
+            format="rawvideo",
+            **timing,
         ),
     ]
     return build_command(ffmpeg.merge_outputs(*outputs), video, "level+info")
@@ -209,16 +230,24 @@ def _clock_expression(facts: VideoFacts) -> str:
     after the previous one.
     """
     start = f"round({facts.start!r}/TB)"
-    end = _NO_END_SECONDS if facts.seconds is None else facts.seconds + _LENGTH_TOLERANCE_SECONDS
+    end = (
+        _NO_END_SECONDS
+        if facts.seconds is None
+        else facts.seconds + _LENGTH_TOLERANCE_SECONDS
+    )
     max_pause = _MAX_PAUSE_SECONDS if facts.discontinuous else _NO_END_SECONDS
     since_last, in_file = "ld(1)", "ld(2)"
 
     is_pause = f"lte({since_last}*TB,{max_pause!r})*lte((PTS-{start})*TB,{end!r})"
-    is_next = f"gt({since_last},0)*(lte({since_last}*TB,{_MIN_PAUSE_SECONDS!r})+{is_pause})"
+    is_next = (
+        f"gt({since_last},0)*(lte({since_last}*TB,{_MIN_PAUSE_SECONDS!r})+{is_pause})"
+    )
     is_jitter = f"between({since_last}*TB,{-_MAX_JITTER_SECONDS!r},0)"
     is_jump = f"gt({in_file},0)*lte({in_file}*TB,{_MIN_PAUSE_SECONDS!r})"
     # Two long gaps in a row are pauses even where the stated length is too short.
-    was_moved = f"gt(abs(PREV_OUTPTS-PREV_INPTS-ld(0))*TB,{_LENGTH_TOLERANCE_SECONDS!r})"
+    was_moved = (
+        f"gt(abs(PREV_OUTPTS-PREV_INPTS-ld(0))*TB,{_LENGTH_TOLERANCE_SECONDS!r})"
+    )
     is_longer = f"gt({in_file},0)*between({since_last}*TB,0,{_MAX_PAUSE_SECONDS!r})"
     after_jitter = f"PREV_OUTPTS+max(1,ceil({_JITTER_STEP_SECONDS!r}/TB))"
     after_previous = f"PREV_OUTPTS+max(1,round({1 / (facts.fps or 25.0)!r}/TB))"
@@ -258,7 +287,9 @@ def _full_frames(stream: Any, plan: DecodePlan) -> Any:
     if plan.rgb and plan.facts.bt709:
         options["in_color_matrix"] = "bt709"
     if plan.facts.transfer:
-        scaled = frames.filter("scale", *_size_expressions(plan), out_range="tv", eval="frame")
+        scaled = frames.filter(
+            "scale", *_size_expressions(plan), out_range="tv", eval="frame"
+        )
         converted = _convert_to_bt709(scaled, plan.facts.transfer)
         scaled = converted.filter("scale", **options) if plan.rgb else converted
     else:
@@ -276,9 +307,13 @@ def _convert_to_bt709(frames: Any, transfer: str) -> Any:
     light = light.filter("zscale", **linear, p="709")
     if transfer != "2020_10":
         peak = _HDR_PEAK_NITS / _HDR_WHITE_NITS
-        light = light.filter("tonemap", "mobius", param=_HDR_LINEAR_SHARE, peak=peak, desat=0)
+        light = light.filter(
+            "tonemap", "mobius", param=_HDR_LINEAR_SHARE, peak=peak, desat=0
+        )
     gamma = {"t": "709", "m": "709", "p": "709", "r": "limited"}
-    return light.filter("zscale", **linear | {"pin": "709"}, **gamma).filter("format", "yuv420p")
+    return light.filter("zscale", **linear | {"pin": "709"}, **gamma).filter(
+        "format", "yuv420p"
+    )
 
 
 def _size_expressions(plan: DecodePlan) -> tuple[str, str]:

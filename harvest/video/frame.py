@@ -55,7 +55,9 @@ class RawFrame:
         if self.rgb:
             return self.to_image().convert("L")
         wide, high = self.size
-        return Image.frombytes("L", self.size, self.data[: wide * high]).point(_FULL_RANGE)
+        return Image.frombytes("L", self.size, self.data[: wide * high]).point(
+            _FULL_RANGE
+        )
 
     @cached_property
     def phash_and_sharpness(self) -> tuple[int, float]:
@@ -82,7 +84,10 @@ class RawFrame:
             planes = _to_bt601(*planes)
         even = (high + 1) // 2 * 2, (wide + 1) // 2 * 2
         packed = np.empty((even[0] * 3 // 2, even[1]), dtype=np.uint8)
-        bright, small = packed[: even[0]], packed[even[0] :].reshape(2, even[0] // 2, even[1] // 2)
+        bright, small = (
+            packed[: even[0]],
+            packed[even[0] :].reshape(2, even[0] // 2, even[1] // 2),
+        )
         bright[:high, :wide] = planes[0]
         bright[high:], bright[:, wide:] = bright[high - 1], bright[:, wide - 1 : wide]
         small[0], small[1] = planes[1:]
@@ -94,7 +99,9 @@ class RawFrame:
         high, wide = grey.shape
         if self.rgb:
             pixels = np.asarray(self.to_image())
-            return np.asarray(cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA))
+            return np.asarray(
+                cv2.resize(pixels, (wide, high), interpolation=cv2.INTER_AREA)
+            )
         colours = (
             cv2.resize(plane, (wide // 2, high // 2), interpolation=cv2.INTER_AREA)
             for plane in self._planes()[1:]
@@ -144,9 +151,13 @@ def _to_bt601(bright: Plane, blue: Plane, red: Plane) -> tuple[Plane, Plane, Pla
     return np.asarray(brightness, dtype=np.uint8), new_blue, new_red
 
 
-def _mix_chroma(blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0) -> Plane:
+def _mix_chroma(
+    blue: Plane, a: float, red: Plane, b: float, grey: float = 0.0
+) -> Plane:
     """Return `grey + a * (blue - 128) + b * (red - 128)` as bytes, clipped."""
-    return np.asarray(cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b)), dtype=np.uint8)
+    return np.asarray(
+        cv2.addWeighted(blue, a, red, b, grey - _GREY * (a + b)), dtype=np.uint8
+    )
 
 
 def _upsample(plane: Plane, high: int, wide: int) -> Plane:
@@ -159,16 +170,25 @@ def encode(frame: RawFrame, sampling: Sampling) -> tuple[bytes, Measured]:
     """Return a frame's bytes in the requested format, and their measurements."""
     kind = sampling.format.upper()
     if frame.rgb:
-        options: dict[str, object] = {"quality": sampling.quality, "subsampling": "4:2:0"}
+        options: dict[str, object] = {
+            "quality": sampling.quality,
+            "subsampling": "4:2:0",
+        }
         file = io.BytesIO()
-        frame.to_image().save(file, kind, **({"compress_level": 4} if kind == "PNG" else options))
+        frame.to_image().save(
+            file, kind, **({"compress_level": 4} if kind == "PNG" else options)
+        )
         data = file.getvalue()
     else:
         # OpenCV encodes BGR directly; Pillow would need a copy as RGB.
-        _, encoded = cv2.imencode(".jpg", frame.bgr(), [cv2.IMWRITE_JPEG_QUALITY, sampling.quality])
+        _, encoded = cv2.imencode(
+            ".jpg", frame.bgr(), [cv2.IMWRITE_JPEG_QUALITY, sampling.quality]
+        )
         data = bytes(encoded)
     phash, sharpness = frame.phash_and_sharpness
-    return data, Measured(hash_bytes(data), kind, len(data), *frame.size, 1, 1, phash, sharpness)
+    return data, Measured(
+        hash_bytes(data), kind, len(data), *frame.size, 1, 1, phash, sharpness
+    )
 
 
 # Longer side (pixels) of the reduced frame in which edges are measured.
@@ -258,7 +278,9 @@ def has_subtitle(grey: Plane) -> bool:
     """
     strokes = _find_strokes(grey)
     strokes_per_row = np.count_nonzero(strokes[:, 1:] & ~strokes[:, :-1], axis=1)
-    edges = np.flatnonzero(np.diff(np.r_[False, strokes_per_row >= MIN_STROKES_PER_ROW, False]))
+    edges = np.flatnonzero(
+        np.diff(np.r_[False, strokes_per_row >= MIN_STROKES_PER_ROW, False])
+    )
     return any(
         _is_text_line(strokes[top:bottom], strokes_per_row, top, bottom)
         for top, bottom in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
@@ -293,5 +315,8 @@ def _is_text_line(
         and abs((left + right) / 2 / line.shape[1] - 0.5) <= MAX_TEXT_OFFSET
         and MIN_STROKE_DENSITY <= strokes / max(right - left, 1) <= MAX_STROKE_DENSITY
         and MIN_INK_SHARE <= line.mean() / width <= MAX_INK_SHARE
-        and all(rows.sum() < MAX_TEXT_MARGIN * strokes * max(len(rows), 1) for rows in margins)
+        and all(
+            rows.sum() < MAX_TEXT_MARGIN * strokes * max(len(rows), 1)
+            for rows in margins
+        )
     )

@@ -49,7 +49,9 @@ class FrameCandidate:
     @property
     def sharpness(self) -> float:
         """Variance of the Laplacian, reduced where the camera or the scene moves."""
-        return self.frame.phash_and_sharpness[1] / (1.0 + (self.motion / _HALVING_MOTION) ** 2)
+        return self.frame.phash_and_sharpness[1] / (
+            1.0 + (self.motion / _HALVING_MOTION) ** 2
+        )
 
     def find_fault(self) -> str | None:
         """Return why the frame is not worth keeping; None if it is."""
@@ -101,7 +103,11 @@ class FrameFollower(Protocol):
         """Return a chooser for one video that yields at most `limit` frames."""
 
     def record(
-        self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
+        self,
+        dataset: Dataset,
+        sha256: str,
+        frame: Origin,
+        faces: Sequence[FollowedFace],
     ) -> None:
         """Write the faces of an imported frame. Call inside a transaction."""
 
@@ -152,7 +158,8 @@ class FrameSelector(FrameChooser):
         if self._sampling.mode not in ("useful", "scenes"):
             if (
                 not self._candidates
-                or candidate.sharpness > self._candidates[0].sharpness * _MIN_SHARPNESS_RATIO
+                or candidate.sharpness
+                > self._candidates[0].sharpness * _MIN_SHARPNESS_RATIO
             ):
                 self._candidates = [candidate]
             return
@@ -188,7 +195,9 @@ class FrameSelector(FrameChooser):
         fresh = [
             candidate
             for candidate in self._candidates
-            if not _has_near_hash(self._kept_hashes, candidate.phash, self._sampling.skip_similar)
+            if not _has_near_hash(
+                self._kept_hashes, candidate.phash, self._sampling.skip_similar
+            )
         ]
         if not fresh:
             self.left_out["similar"] += 1

@@ -18,7 +18,13 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from gleanset import Dataset
-from gleanset.errors import DiskFull, InputUnusable, MissingComponent, Unreachable, Unreadable
+from gleanset.errors import (
+    DiskFull,
+    InputUnusable,
+    MissingComponent,
+    Unreachable,
+    Unreadable,
+)
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import hash_bytes, hash_file
 from gleanset.installation import install_command
@@ -33,7 +39,9 @@ _URL = re.compile(r"https?://", re.IGNORECASE)
 _WILDCARD = re.compile(r"[*?\[]")
 # With extensions that are not only of videos: TypeScript has one of them.
 _EXTENSIONS = VIDEO_EXTENSIONS | {".ts", ".mts", ".vob", ".rm"}
-_UPDATE_HINT = "run it again to resume the download, or update yt-dlp: pip install -U yt-dlp"
+_UPDATE_HINT = (
+    "run it again to resume the download, or update yt-dlp: pip install -U yt-dlp"
+)
 
 
 class LocalVideo(NamedTuple):
@@ -106,7 +114,9 @@ class VideoUrl(NamedTuple):
             host = get_host(normalize_url(page))
             if not client.allow_private and resolves_to_private(host):
                 raise Unreadable("private address", "needs --allow-private")
-            infos = _download(page, client, self.downloads / hash_bytes(page.encode())[:16])
+            infos = _download(
+                page, client, self.downloads / hash_bytes(page.encode())[:16]
+            )
         for info in infos:
             path = Path(info["requested_downloads"][0]["filepath"])
             sha256 = hash_file(path)
@@ -145,7 +155,9 @@ def _download(page: str, client: Client, folder: Path) -> list[dict[str, Any]]:
         "quiet": True,
         "noprogress": True,
         "color": {"stderr": "no_color"},
-        "logger": SimpleNamespace(debug=_log.debug, warning=_log.debug, error=_log.debug),
+        "logger": SimpleNamespace(
+            debug=_log.debug, warning=_log.debug, error=_log.debug
+        ),
         "cachedir": False,
         "noplaylist": True,
         "match_filter": lambda info, **_: "it is live" if info.get("is_live") else None,
@@ -164,7 +176,9 @@ def _download(page: str, client: Client, folder: Path) -> list[dict[str, Any]]:
         text = " ".join(str(error).removeprefix("ERROR: ").split())
         if "No space left" in text:
             raise DiskFull(f"no space left for {page}", "free some space") from error
-        raise Unreadable("not downloaded", text) from Unreachable(f"{page}: {text}", _UPDATE_HINT)
+        raise Unreadable("not downloaded", text) from Unreachable(
+            f"{page}: {text}", _UPDATE_HINT
+        )
     finally:
         urllib3_log.setLevel(level)
     infos = [info for info in answer.get("entries", [answer]) if info]
@@ -219,7 +233,9 @@ def _files(path: Path) -> Iterator[Path]:
         elif file.is_file():
             yield _normalize(file)
         else:
-            raise InputUnusable(f"{format_path(file)} is not a file", "name a file or a folder")
+            raise InputUnusable(
+                f"{format_path(file)} is not a file", "name a file or a folder"
+            )
 
 
 def _normalize(path: Path) -> Path:
@@ -243,13 +259,17 @@ def _find_videos(folder: Path) -> Iterator[Path]:
     errors: list[OSError] = []
     tree = walk_tree(_normalize(folder), Counter(), errors.append)
     videos = [
-        parent / name for parent, _, files in tree for name in files if _is_video(parent / name)
+        parent / name
+        for parent, _, files in tree
+        for name in files
+        if _is_video(parent / name)
     ]
     # Unreadable folders are included, so that they are reported in their turn.
     videos += [Path(os.fsdecode(error.filename)) for error in errors]
     if not videos:
         raise InputUnusable(
-            f"there is no video in {format_path(folder)}", "name the folder that holds them"
+            f"there is no video in {format_path(folder)}",
+            "name the folder that holds them",
         )
     return iter(sorted(videos, key=_natural_order))
 

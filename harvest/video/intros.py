@@ -52,7 +52,10 @@ def find_repeats(
     empty lists. Segments of a video are in order and do not overlap.
     """
     fingerprints = [
-        (np.array([time for time, _ in video]), np.array([c for _, c in video], dtype=np.uint64))
+        (
+            np.array([time for time, _ in video]),
+            np.array([c for _, c in video], dtype=np.uint64),
+        )
         for video in videos
     ]
     by_video: list[list[RepeatedSegment]] = []
@@ -76,7 +79,11 @@ class _Comparison:
     """Comparison of a video with an earlier one, or with itself."""
 
     def __init__(
-        self, video: tuple[_Times, _Hashes], earlier: tuple[_Times, _Hashes], *, is_same: bool
+        self,
+        video: tuple[_Times, _Hashes],
+        earlier: tuple[_Times, _Hashes],
+        *,
+        is_same: bool,
     ):
         self._times, self._hashes = video
         self._earlier_times, self._earlier_hashes = earlier
@@ -103,10 +110,13 @@ class _Comparison:
         width = SLACK_SECONDS / 2
         low = float(self._times[0] - self._earlier_times[-1])
         votes = np.zeros(
-            int((self._times[-1] - self._earlier_times[0] - low) / width) + 4, dtype=np.int64
+            int((self._times[-1] - self._earlier_times[0] - low) / width) + 4,
+            dtype=np.int64,
         )
         for i, j in self._iter_matches():
-            bins = ((self._times[i] - self._earlier_times[j] - low) / width).astype(np.int64) + 1
+            bins = ((self._times[i] - self._earlier_times[j] - low) / width).astype(
+                np.int64
+            ) + 1
             votes += np.bincount(bins, minlength=len(votes))
         smoothed = np.convolve(votes, np.ones(3, dtype=np.int64), mode="same")
         order = np.argsort(smoothed, kind="stable")[::-1][:_MAX_DISTANCES]
@@ -126,9 +136,13 @@ class _Comparison:
         )
         for begin in range(0, len(self._times), _BATCH_ROWS):
             rows = self._hashes[begin : begin + _BATCH_ROWS, None]
-            matches = np.bitwise_count(rows ^ self._earlier_hashes[None, :]) <= MAX_HASH_DISTANCE
+            matches = (
+                np.bitwise_count(rows ^ self._earlier_hashes[None, :])
+                <= MAX_HASH_DISTANCE
+            )
             distances = (
-                self._times[begin : begin + _BATCH_ROWS, None] - self._earlier_times[None, :]
+                self._times[begin : begin + _BATCH_ROWS, None]
+                - self._earlier_times[None, :]
             )
             matches &= distances >= self._min_distance
             matches &= matches.sum(axis=1, keepdims=True) <= max_matches
@@ -138,11 +152,16 @@ class _Comparison:
     def _match_at(self, distance: float) -> NDArray[np.bool_]:
         expected = self._times - distance
         low = np.searchsorted(self._earlier_times, expected - SLACK_SECONDS)
-        high = np.searchsorted(self._earlier_times, expected + SLACK_SECONDS, side="right")
+        high = np.searchsorted(
+            self._earlier_times, expected + SLACK_SECONDS, side="right"
+        )
         is_match = np.zeros(len(self._times), dtype=bool)
         for step in range(int((high - low).max(initial=0))):
             j = np.clip(low + step, 0, len(self._earlier_times) - 1)
-            matches = np.bitwise_count(self._hashes ^ self._earlier_hashes[j]) <= MAX_HASH_DISTANCE
+            matches = (
+                np.bitwise_count(self._hashes ^ self._earlier_hashes[j])
+                <= MAX_HASH_DISTANCE
+            )
             matches &= (low + step < high) & (
                 self._times - self._earlier_times[j] >= self._min_distance
             )
@@ -172,7 +191,9 @@ class _Comparison:
         if not len(matches):
             return
         gap = max(MAX_GAP_SECONDS, 3 * self._step)
-        for run in np.split(matches, np.flatnonzero(np.diff(self._times[matches]) > gap) + 1):
+        for run in np.split(
+            matches, np.flatnonzero(np.diff(self._times[matches]) > gap) + 1
+        ):
             yield _best_run(int(run[0]), is_match[run[0] : run[-1] + 1])
 
 
@@ -203,7 +224,9 @@ def _has_variety(hashes: _Hashes) -> bool:
     """Return whether `MIN_DISTINCT` fingerprints are different."""
     distinct: list[np.uint64] = []
     for code in hashes:
-        if all(np.bitwise_count(code ^ other) > MAX_HASH_DISTANCE for other in distinct):
+        if all(
+            np.bitwise_count(code ^ other) > MAX_HASH_DISTANCE for other in distinct
+        ):
             distinct.append(code)
     return len(distinct) >= MIN_DISTINCT
 

@@ -29,7 +29,9 @@ def parse_time(text: str) -> float:
         return int(hours or 0) * 3600 + int(minutes) * 60 + float(seconds)
     if match := _DURATION.fullmatch(text.strip()):
         return float(match[1]) * _UNITS[match[2]]
-    raise UsageError(f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5 or 90s")
+    raise UsageError(
+        f"{text!r} is not a time", "write for instance 12:34, 1:02:03.5 or 90s"
+    )
 
 
 def parse_every(text: str) -> float:
@@ -44,7 +46,9 @@ def parse_every(text: str) -> float:
     elif match := _DURATION.fullmatch(text.strip()):
         seconds = float(match[1]) * _UNITS[match[2]]
     if seconds <= 0:
-        raise UsageError(f"{text!r} is not an interval", "write for instance 5s, 500ms or 2fps")
+        raise UsageError(
+            f"{text!r} is not an interval", "write for instance 5s, 500ms or 2fps"
+        )
     return seconds
 
 
@@ -52,8 +56,12 @@ def parse_size(text: str) -> tuple[int | None, int | None]:
     """Return width and height of '960x540', '960x' or 'x540', in pixels. Raises `UsageError`."""
     match = _SIZE.fullmatch(text.strip())
     sides = [int(side) if side else None for side in match.groups()] if match else []
-    if not any(sides) or not all(side is None or 0 < side <= MAX_SIDE for side in sides):
-        raise UsageError(f"{text!r} is not a size", "write for instance 960x540, 960x or x540")
+    if not any(sides) or not all(
+        side is None or 0 < side <= MAX_SIDE for side in sides
+    ):
+        raise UsageError(
+            f"{text!r} is not a size", "write for instance 960x540, 960x or x540"
+        )
     return sides[0], sides[1]
 
 
@@ -62,7 +70,9 @@ def parse_format(text: str) -> tuple[Format, int]:
     match = _FORMAT.fullmatch(text.strip().lower())
     quality = int(match[1] or Sampling.quality) if match else 0
     if not 1 <= quality <= 100:
-        raise UsageError(f"there is no format {text!r}", "write png, jpeg, or for instance jpeg:80")
+        raise UsageError(
+            f"there is no format {text!r}", "write png, jpeg, or for instance jpeg:80"
+        )
     return "png" if text.strip().lower() == "png" else "jpeg", quality
 
 
@@ -72,10 +82,14 @@ def parse_similar_bits(value: bool | int | str) -> int | str:
         return SIMILAR if value else OFF
     if value == OFF or (str(value).isdecimal() and int(value) <= MAX_BITS):
         return value if value == OFF else int(value)
-    raise UsageError(f"frames cannot differ in {value!r} bits", f"write 0 to {MAX_BITS}, or {OFF}")
+    raise UsageError(
+        f"frames cannot differ in {value!r} bits", f"write 0 to {MAX_BITS}, or {OFF}"
+    )
 
 
-def parse_time_range(start: str | None, end: str | None) -> tuple[float | None, float | None]:
+def parse_time_range(
+    start: str | None, end: str | None
+) -> tuple[float | None, float | None]:
     """Return `--from` and `--to` in seconds. Raises `UsageError` if the range is empty."""
     first = None if start is None else parse_time(start)
     last = None if end is None else parse_time(end)
@@ -102,7 +116,9 @@ class SamplingTable(Request, frozen=True, kw_only=True):
             parse=validated_by(parse_every),
         ),
     ] = None
-    keyframes: Annotated[bool, Param("Sample the key frames of the codec (fastest).")] = False
+    keyframes: Annotated[
+        bool, Param("Sample the key frames of the codec (fastest).")
+    ] = False
     scenes: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=1000)] | None,
         Param("Sample the N sharpest frames of each scene.", metavar="N"),
@@ -114,7 +130,8 @@ class SamplingTable(Request, frozen=True, kw_only=True):
         Param("Maximum number of distinct frames, over all videos.", metavar="N"),
     ] = None
     skip_openings: Annotated[
-        bool, Param("Sample repeated segments, such as openings and endings, only once.")
+        bool,
+        Param("Sample repeated segments, such as openings and endings, only once."),
     ] = False
     size: Annotated[
         str | None,

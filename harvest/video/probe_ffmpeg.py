@@ -28,9 +28,13 @@ from harvest.video.run_ffmpeg import (
 
 # Matched at ffmpeg's own indent: metadata from the file is indented further.
 _INPUT = re.compile(r"^Input #0, (\S+), from", re.MULTILINE)
-_DURATION = re.compile(r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", re.M)
+_DURATION = re.compile(
+    r"^  Duration: (?:(\d+):(\d+):([\d.]+)|N/A)(?:, start: (-?[\d.]+))?", re.M
+)
 _START = re.compile(r"^  Duration: .*, start: ", re.MULTILINE)
-_VIDEO = re.compile(r"^  Stream #0:(\d+)[^\n]*?: Video: ([^\n]*)((?:\n    +[^\n]*)*)", re.MULTILINE)
+_VIDEO = re.compile(
+    r"^  Stream #0:(\d+)[^\n]*?: Video: ([^\n]*)((?:\n    +[^\n]*)*)", re.MULTILINE
+)
 _SIZE = re.compile(r", (\d+)x(\d+)(?: \[SAR (\d+):(\d+))?")
 # The container's aspect ratio, printed if it contradicts the codec's; players prefer it.
 _CONTAINER_SAR = re.compile(r", SAR (\d+):(\d+)")
@@ -46,19 +50,33 @@ _ANIMATED_IMAGES = frozenset({"gif", "apng", "webp"})
 _PROGRESSIVE = _ANIMATED_IMAGES | {"vp8", "vp9", "av1", "theora"}
 # Codecs that flag each frame as interlaced or not; others leave that to the container.
 _FRAME_FLAGS = frozenset(
-    {"h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1", "wmv3", "dvvideo", "ffv1"}
+    {
+        "h264",
+        "hevc",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "vc1",
+        "wmv3",
+        "dvvideo",
+        "ffv1",
+    }
 )
 # Field orders in ffmpeg's words and in those of its filter `setfield`.
 _FIELD_ORDERS = (("top first", "tff"), ("top coded", "tff"), ("bottom ", "bff"))
 # Interlaced video has 25 or 29.97 frames a second.
 _MIN_INTERLACED_RATE, _MAX_INTERLACED_RATE = 24.5, 30.1
-_IDET = re.compile(r"Single frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)")
+_IDET = re.compile(
+    r"Single frame detection: TFF: *(\d+) BFF: *(\d+) Progressive: *(\d+)"
+)
 _IDET_FRAMES = 60
 # Interlaced frames of one order, at least: their number, their share (film on video has two of
 # five), and how many times as many as of the other order, which moving textures resemble as much.
 _MIN_COMBED_FRAMES, _MIN_COMBED_SHARE, _MIN_ORDER_RATIO = 8, 0.25, 4
 # Codecs of still images: next to another stream they are a cover image, not the film.
-_STILL_CODECS = frozenset({"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"})
+_STILL_CODECS = frozenset(
+    {"mjpeg", "png", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegls"}
+)
 # Pixels that ffmpeg adds to a stream flagged as default when it chooses one by size.
 _DEFAULT_PIXELS = 5_000_000
 _ALPHA = re.compile(r"yuva|gbrap|rgba|bgra|argb|abgr|ya\d|ayuv")
@@ -135,7 +153,14 @@ def probe(video: Path) -> VideoFacts:
     is only used if there is no other stream.
     """
     guards = ["-protocol_whitelist", "file", "-format_whitelist", CONTAINERS]
-    command = [find_ffmpeg(), "-hide_banner", "-nostdin", *guards, "-i", f"file:{video}"]
+    command = [
+        find_ffmpeg(),
+        "-hide_banner",
+        "-nostdin",
+        *guards,
+        "-i",
+        f"file:{video}",
+    ]
     try:
         log = read_ffmpeg_log(command)
     except Unreadable as error:
@@ -143,14 +168,24 @@ def probe(video: Path) -> VideoFacts:
     lines = [line.strip() for line in log.splitlines()]
     raise_for_environment(lines, video)
     container = _INPUT.search(log)
-    streams = [match for match in _VIDEO.finditer(log) if "(attached pic)" not in match[2]]
+    streams = [
+        match for match in _VIDEO.finditer(log) if "(attached pic)" not in match[2]
+    ]
     if streams:
-        facts = _facts(container[1] if container else "", max(streams, key=_stream_rank), log)
+        facts = _facts(
+            container[1] if container else "", max(streams, key=_stream_rank), log
+        )
         lost = _read_lost_length(video, facts.container)
-        return facts if lost is None else facts._replace(seconds=max(facts.seconds or 0.0, lost))
+        return (
+            facts
+            if lost is None
+            else facts._replace(seconds=max(facts.seconds or 0.0, lost))
+        )
     if container:
         raise Unreadable("not a video", "it has no video stream")
-    raise Unreadable("not a video", find_failure_reason([line for line in lines if line]))
+    raise Unreadable(
+        "not a video", find_failure_reason([line for line in lines if line])
+    )
 
 
 def find_fields(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts:
@@ -161,11 +196,15 @@ def find_fields(video: Path, facts: VideoFacts, *, is_quick: bool) -> VideoFacts
     if not facts.is_unclear or (is_quick and not facts.interlaced):
         return facts
     begin = (facts.seconds or 0.0) / 3
-    frames = video_input(ss=f"{begin:.3f}", noaccurate_seek=None)[str(facts.stream)].filter("idet")
+    frames = video_input(ss=f"{begin:.3f}", noaccurate_seek=None)[
+        str(facts.stream)
+    ].filter("idet")
     output = ffmpeg.output(frames, "-", format="null", **{"frames:v": _IDET_FRAMES})
     log = read_ffmpeg_log(build_command(output, video, "info"))
 
-    counts = [(int(top), int(bottom), int(rest)) for top, bottom, rest in _IDET.findall(log)]
+    counts = [
+        (int(top), int(bottom), int(rest)) for top, bottom, rest in _IDET.findall(log)
+    ]
     top, bottom, progressive = np.sum([(0, 0, 0), *counts], axis=0).tolist()
     combed = max(top, bottom)
     is_combed = (
@@ -212,7 +251,9 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
     """Read a file's packets to the end, without decoding them."""
     source = video_input(copyts=None)
     streams = [source[name] for name in (str(facts.stream), "a?", "s?", "d?")]
-    output = ffmpeg.output(*streams, "pipe:1", c="copy", copy_unknown=None, f="framecrc")
+    output = ffmpeg.output(
+        *streams, "pipe:1", c="copy", copy_unknown=None, f="framecrc"
+    )
     command = build_command(output, video, "fatal")
 
     ticks: dict[str, float] = {}
@@ -231,7 +272,9 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
                 if stream == "0":
                     image_times.append(time)
     image_times.sort()
-    return PacketTimes(end, image_times[-1], float(np.diff(image_times).max(initial=0.0)))
+    return PacketTimes(
+        end, image_times[-1], float(np.diff(image_times).max(initial=0.0))
+    )
 
 
 def _stream_rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
@@ -255,7 +298,9 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     description = match[2]
     codec = _codec_name(description)
     if codec in _UNKNOWN:
-        raise Unreadable("missing codec", f"this ffmpeg has no decoder for {description[:60]}")
+        raise Unreadable(
+            "missing codec", f"this ffmpeg has no decoder for {description[:60]}"
+        )
     size = _SIZE.search(description)
     if size is None or "0" in size.groups()[:2]:
         raise Unreadable("not a video", "its images have no size")
@@ -268,7 +313,9 @@ def _facts(container: str, match: re.Match[str], log: str) -> VideoFacts:
     pixels = _PIXELS.search(description)
     alpha = bool(decoder or (pixels and _ALPHA.match(pixels[1])))
     transfer = None if alpha else _find_wide_transfer(description)
-    order = next((order for words, order in _FIELD_ORDERS if words in description), None)
+    order = next(
+        (order for words, order in _FIELD_ORDERS if words in description), None
+    )
     rate = _frame_rate(description)
     may_be_combed = codec not in _ANIMATED_IMAGES and (
         rate is None or _MIN_INTERLACED_RATE < rate < _MAX_INTERLACED_RATE
@@ -357,7 +404,9 @@ def _is_bt709(description: str, height: int) -> bool:
     colors = pixels[2] or ""
     if "bt709" in colors:
         return True
-    is_other = any(name in colors for name in ("smpte170m", "bt470", "bt2020", "fcc", "smpte240m"))
+    is_other = any(
+        name in colors for name in ("smpte170m", "bt470", "bt2020", "fcc", "smpte240m")
+    )
     return not is_other and height >= 720
 
 

@@ -66,7 +66,9 @@ def find_ffmpeg() -> str:
 
 def video_input(**options: Any) -> Any:
     """Return an ffmpeg-python input that opens only the file set by `build_command`."""
-    return ffmpeg.input(_INPUT, format_whitelist=CONTAINERS, protocol_whitelist="file", **options)
+    return ffmpeg.input(
+        _INPUT, format_whitelist=CONTAINERS, protocol_whitelist="file", **options
+    )
 
 
 def build_command(graph: Any, video: Path, log_level: str) -> list[str]:
@@ -83,7 +85,9 @@ def die_with_parent(command: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def start_ffmpeg(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+def start_ffmpeg(
+    command: Sequence[str], **options: Any
+) -> Iterator[subprocess.Popen[Any]]:
     """Run ffmpeg until the block ends; `options` are passed to `Popen`.
 
     Raises `MissingComponent` if it cannot be started.
@@ -91,7 +95,10 @@ def start_ffmpeg(command: Sequence[str], **options: Any) -> Iterator[subprocess.
     try:
         # A process group of its own, so that children of a wrapper script are killed as well.
         process = subprocess.Popen(  # noqa: S603
-            die_with_parent(command), stdin=subprocess.DEVNULL, process_group=0, **options
+            die_with_parent(command),
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+            **options,
         )
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.EACCES, errno.ENOEXEC):
@@ -130,12 +137,18 @@ def read_ffmpeg_log(command: Sequence[str], seconds: float = 60.0) -> str:
     Raises `Unreadable` if it takes longer than `seconds`.
     """
     with start_ffmpeg(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
     ) as process:
         try:
             return str(process.communicate(timeout=seconds)[1])
         except subprocess.TimeoutExpired as error:
-            raise Unreadable("too slow", f"ffmpeg took longer than {seconds:.0f} s") from error
+            raise Unreadable(
+                "too slow", f"ffmpeg took longer than {seconds:.0f} s"
+            ) from error
 
 
 class RunningFfmpeg:
@@ -185,7 +198,9 @@ class RunningFfmpeg:
         return write
 
     def _new_server(self, name: str) -> str:
-        server = self._resources.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1))
+        server = self._resources.enter_context(
+            socket.create_server(("127.0.0.1", 0), backlog=1)
+        )
         self._selector.register(server, selectors.EVENT_READ, name)
         return "tcp://{}:{}".format(*server.getsockname())
 
@@ -203,7 +218,9 @@ class RunningFfmpeg:
         while self._log or self._selector.get_map():
             has_ended = self._process.poll() is not None
             chunks = [
-                (key, data) for key in self._select() if (data := self._read_chunk(key)) is not None
+                (key, data)
+                for key in self._select()
+                if (data := self._read_chunk(key)) is not None
             ]
             # Read the log after the data: ffmpeg logs a frame before it writes it.
             if (log := self._read_log()) is not None:
@@ -270,11 +287,14 @@ class RunningFfmpeg:
 def raise_for_environment(lines: Sequence[str], video: Path) -> None:
     """Raise errors of this machine: `DiskFull`, or `MissingComponent` for an old ffmpeg."""
     if any("No space left on device" in line for line in lines):
-        raise DiskFull(f"no space left for {video}", "free some space and run the command again")
+        raise DiskFull(
+            f"no space left for {video}", "free some space and run the command again"
+        )
     phrases = ("Unrecognized option", "Option not found", "No such filter")
     if any(phrase in line for line in lines for phrase in phrases):
         raise MissingComponent(
-            f"{find_ffmpeg()} is too old", "install ffmpeg 5.1 or newer, and put it first in PATH"
+            f"{find_ffmpeg()} is too old",
+            "install ffmpeg 5.1 or newer, and put it first in PATH",
         )
 
 

@@ -20,7 +20,12 @@ from harvest.video.cuts import CutFinder, KeyFrameCuts, SceneCut
 from harvest.video.decoder import FfmpegDecoder, FrameBlock
 from harvest.video.filter_graph import DecodePlan, make_plan
 from harvest.video.frame import RawFrame, encode, has_subtitle
-from harvest.video.frame_selector import FrameCandidate, FrameChooser, FrameFollower, FrameSelector
+from harvest.video.frame_selector import (
+    FrameCandidate,
+    FrameChooser,
+    FrameFollower,
+    FrameSelector,
+)
 from harvest.video.inputs import LocalVideo
 from harvest.video.intros import Fingerprint
 from harvest.video.probe_ffmpeg import VideoFacts, find_fields, probe
@@ -38,7 +43,9 @@ class VideoSegment:
     numbered from its start time in milliseconds.
     """
 
-    def __init__(self, plan: DecodePlan, sampling: Sampling, fingerprints: list[Fingerprint]):
+    def __init__(
+        self, plan: DecodePlan, sampling: Sampling, fingerprints: list[Fingerprint]
+    ):
         self.plan = plan
         self.is_over = False
         self._sampling, self._fingerprints = sampling, fingerprints
@@ -61,7 +68,9 @@ class VideoSegment:
                 self.is_over = len(inside) < len(piece.times)
                 if len(inside):
                     self._add_frames(piece.select(inside))
-                yield from self._pop_settled(self._detector.settled_until - _HALF_FADE_SECONDS)
+                yield from self._pop_settled(
+                    self._detector.settled_until - _HALF_FADE_SECONDS
+                )
 
     def finish(self) -> Iterator[FrameCandidate]:
         """Yield the remaining candidates at the end of the segment."""
@@ -76,8 +85,12 @@ class VideoSegment:
         if mode == "keyframes":
             return round(candidate.time * 1e6), 0
         if mode == "useful":
-            return candidate.scene, int((candidate.time - (self._scene_start or 0.0)) // every)
-        return int(self.plan.schedule.find_bins(np.array([candidate.time]), every)[0]), 0
+            return candidate.scene, int(
+                (candidate.time - (self._scene_start or 0.0)) // every
+            )
+        return int(
+            self.plan.schedule.find_bins(np.array([candidate.time]), every)[0]
+        ), 0
 
     def _add_cuts(self, cuts: Iterator[SceneCut]) -> None:
         for cut in cuts:
@@ -114,7 +127,9 @@ class VideoSegment:
                 self._scene_start,
                 cut_times[0] if cut_times else None,
             )
-        self._changes = [cut for cut in self._changes if cut.end > until - 2 * _HALF_FADE_SECONDS]
+        self._changes = [
+            cut for cut in self._changes if cut.end > until - 2 * _HALF_FADE_SECONDS
+        ]
 
     def _add_fingerprints(self, block: FrameBlock) -> None:
         for time, thumb in zip(block.times.tolist(), block.thumbs, strict=True):
@@ -254,7 +269,9 @@ class VideoSampler:
             self._store.stage(measured.sha256, measured.format, data)
             faces = self._chooser.faces(candidate, data, measured)
             self._result.frames.append(
-                StoredFrame(measured, candidate.time, candidate.scene, candidate.number, faces)
+                StoredFrame(
+                    measured, candidate.time, candidate.scene, candidate.number, faces
+                )
             )
 
     def _report_progress(self, time: float) -> None:

@@ -76,11 +76,19 @@ class CommonPart:
 
     def _find_edges(self, grey: Grey) -> Edges:
         smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
-        x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(np.float32, copy=False)
-        y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(np.float32, copy=False)
+        x: Floats = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, scale=1 / 8).astype(
+            np.float32, copy=False
+        )
+        y: Floats = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, scale=1 / 8).astype(
+            np.float32, copy=False
+        )
         squares = x * x + y * y
-        noise = _EDGE_NOISE * float(squares[self.mask].mean()) if self.mask.any() else 1.0
-        length: Floats = np.sqrt(squares + np.float32(max(1.0, noise)), dtype=np.float32)
+        noise = (
+            _EDGE_NOISE * float(squares[self.mask].mean()) if self.mask.any() else 1.0
+        )
+        length: Floats = np.sqrt(
+            squares + np.float32(max(1.0, noise)), dtype=np.float32
+        )
         return Edges(x / length, y / length, squares / (length * length))
 
 
@@ -121,11 +129,15 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
     motion = matrix.astype(np.float64)
     large, small = np.linalg.svd(motion[:, :2])[1]
     # No mirroring, strong shear or squeezing below half the width.
-    is_plausible = np.linalg.det(motion[:, :2]) > 0 and small > large / 2 and small > 0.05
+    is_plausible = (
+        np.linalg.det(motion[:, :2]) > 0 and small > large / 2 and small > 0.05
+    )
     return Alignment(motion, count) if is_plausible else None
 
 
-def fit_frames(a: Grey, b: Grey, max_difference: float = MAX_ASPECT_DIFFERENCE) -> Alignment | None:
+def fit_frames(
+    a: Grey, b: Grey, max_difference: float = MAX_ASPECT_DIFFERENCE
+) -> Alignment | None:
     """Map one frame onto the other if their aspect ratios differ by at most `max_difference`."""
     (ha, wa), (hb, wb) = a.shape, b.shape
     if abs(wa * hb - wb * ha) > max_difference * max(wa * hb, wb * ha):
@@ -138,7 +150,9 @@ def crop_common_part(
 ) -> CommonPart | None:
     """Warp b onto a and crop what both show, at the lower of both resolutions."""
     (ha, wa), (hb, wb) = a.shape, b.shape
-    corners = cv2.transform(np.array([[[0, 0], [wb, 0], [wb, hb], [0, hb]]], np.float64), matrix)[0]
+    corners = cv2.transform(
+        np.array([[[0, 0], [wb, 0], [wb, hb], [0, hb]]], np.float64), matrix
+    )[0]
     left, top = np.maximum(corners.min(axis=0), 0)
     right, bottom = np.minimum(corners.max(axis=0), [wa, ha])
     if min(right - left, bottom - top) < MIN_GRID_SIDE:
@@ -150,7 +164,9 @@ def crop_common_part(
     motion_a = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]])
     motion_b = scale * matrix
     motion_b[:, 2] += motion_a[:, 2]
-    covered = cv2.warpAffine(np.full(b.shape, 1, np.uint8), motion_b, size, flags=cv2.INTER_NEAREST)
+    covered = cv2.warpAffine(
+        np.full(b.shape, 1, np.uint8), motion_b, size, flags=cv2.INTER_NEAREST
+    )
     area = float(covered.sum()) / scale**2
     # At the rim of one image the other continues with its own border, which is not compared.
     square = np.ones((7, 7), np.uint8)
@@ -159,7 +175,9 @@ def crop_common_part(
         return None
     parts = area / (wa * ha), area / (zoom**2 * wb * hb)
     to_a = cv2.invertAffineTransform(motion_a).astype(np.float64, copy=False)
-    return CommonPart(warp(a, motion_a, size), warp(b, motion_b, size), mask, *parts, to_a)
+    return CommonPart(
+        warp(a, motion_a, size), warp(b, motion_b, size), mask, *parts, to_a
+    )
 
 
 def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
@@ -169,7 +187,9 @@ def is_framed(image: Grey, part: Grey, matrix: Matrix) -> bool:
     """
     high, wide = part.shape
     corners = cv2.transform(np.array([[[0, 0], [wide, high]]], np.float64), matrix)[0]
-    (left, top), (right, bottom) = np.rint(np.sort(corners, axis=0)).astype(int).tolist()
+    (left, top), (right, bottom) = (
+        np.rint(np.sort(corners, axis=0)).astype(int).tolist()
+    )
     rows = image[max(0, top) : bottom].astype(np.float32)
     columns = image[:, max(0, left) : right].astype(np.float32)
     if not rows.size or not columns.size:
@@ -188,7 +208,9 @@ def _has_seam(lines: Floats, edge: int, inwards: int) -> bool | None:
 
     It does where pixels change abruptly, or where everything beyond has one color.
     """
-    positions = [edge + inwards * step for step in (-_SEAM_STEP, _SEAM_STEP, 3 * _SEAM_STEP)]
+    positions = [
+        edge + inwards * step for step in (-_SEAM_STEP, _SEAM_STEP, 3 * _SEAM_STEP)
+    ]
     if min(positions) < 0 or max(positions) >= len(lines):
         return None
     outside, inside, further = (lines[position] for position in positions)
@@ -233,6 +255,10 @@ def refine_alignment(common: CommonPart) -> CommonPart:
         return common
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     moved = cv2.warpAffine(
-        common.b, motion, common.a.shape[::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE
+        common.b,
+        motion,
+        common.a.shape[::-1],
+        flags=flags,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return replace(common, b=moved.astype(np.uint8))

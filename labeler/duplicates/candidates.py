@@ -15,7 +15,13 @@ import numpy.typing as npt
 
 from gleanset.db.duplicates import HashColumns, SampleHashes
 from gleanset.db.rows import to_signed
-from gleanset.hamming import HashIndex, NearPairs, compute_run_ranks, find_distinct, find_near_pairs
+from gleanset.hamming import (
+    HashIndex,
+    NearPairs,
+    compute_run_ranks,
+    find_distinct,
+    find_near_pairs,
+)
 
 MAX_WHOLE_DISTANCE = 8
 """Bits that may differ between near whole-image hashes; `MAX_POINT_DISTANCE` is for points."""
@@ -77,7 +83,10 @@ def make_batch(hashes: HashColumns) -> Batch:
 def to_columns(hashes: Sequence[SampleHashes]) -> HashColumns:
     """Convert new hashes to the form in which they are stored."""
     columns = zip(
-        *((h.sample, to_signed(h.plain), to_signed(h.flipped), h.points, h.shapes) for h in hashes),
+        *(
+            (h.sample, to_signed(h.plain), to_signed(h.flipped), h.points, h.shapes)
+            for h in hashes
+        ),
         strict=True,
     )
     return HashColumns(*columns)
@@ -88,22 +97,30 @@ def find_candidates_within(new: Batch) -> set[tuple[int, int]]:
     unique = find_distinct(new.plain)
     straight = _concatenate(find_near_pairs(new.plain, MAX_WHOLE_DISTANCE))
     mirrored = _concatenate(
-        HashIndex(new.flipped[unique.first], MAX_WHOLE_DISTANCE).find_pairs_with(unique.hashes)
+        HashIndex(new.flipped[unique.first], MAX_WHOLE_DISTANCE).find_pairs_with(
+            unique.hashes
+        )
     )
     a, b = unique.first[mirrored.a], unique.first[mirrored.b]
     mirrored = NearPairs(np.minimum(a, b), np.maximum(a, b), mirrored.distance)
     different = mirrored.a != mirrored.b
     nearest = _keep_nearest(
-        _concatenate([straight, NearPairs(*(part[different] for part in mirrored))]), by_later=True
+        _concatenate([straight, NearPairs(*(part[different] for part in mirrored))]),
+        by_later=True,
     )
     dense = np.bincount(
-        nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE], minlength=len(new.samples)
+        nearest.b[nearest.distance <= _NEARLY_EQUAL_DISTANCE],
+        minlength=len(new.samples),
     )
     informative = _drop_common_points(new, dense < MAX_CANDIDATES_BY_HASH)
     pairs = _pairs_by_points(
-        informative, informative, HashIndex(informative.points, MAX_POINT_DISTANCE).within()
+        informative,
+        informative,
+        HashIndex(informative.points, MAX_POINT_DISTANCE).within(),
     )
-    return _to_row_pairs(new, new, nearest.a, nearest.b) | _to_row_pairs(new, new, *pairs)
+    return _to_row_pairs(new, new, nearest.a, nearest.b) | _to_row_pairs(
+        new, new, *pairs
+    )
 
 
 class CandidateSearch:
@@ -124,9 +141,13 @@ class CandidateSearch:
             _concatenate(near for part in matches for near in part), by_later=False
         )
         pairs = _pairs_by_points(
-            self._informative, old, self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT)
+            self._informative,
+            old,
+            self._points.find_pairs_with(old.points, MAX_IMAGES_PER_POINT),
         )
-        return _to_row_pairs(new, old, nearest.a, nearest.b) | _to_row_pairs(new, old, *pairs)
+        return _to_row_pairs(new, old, nearest.a, nearest.b) | _to_row_pairs(
+            new, old, *pairs
+        )
 
 
 def _to_row_pairs(left: Batch, right: Batch, a: Rows, b: Rows) -> set[tuple[int, int]]:
@@ -151,10 +172,14 @@ def _keep_nearest(near: NearPairs, *, by_later: bool) -> NearPairs:
     return NearPairs(near.a[kept_pairs], near.b[kept_pairs], near.distance[kept_pairs])
 
 
-def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = None) -> Batch:
+def _drop_common_points(
+    batch: Batch, selected: npt.NDArray[np.bool_] | None = None
+) -> Batch:
     keep = np.ones(len(batch.points), dtype=np.bool_)
     values, counts = np.unique(batch.points, return_counts=True)
-    common = np.flatnonzero(np.isin(batch.points, values[counts > MAX_IMAGES_PER_POINT]))
+    common = np.flatnonzero(
+        np.isin(batch.points, values[counts > MAX_IMAGES_PER_POINT])
+    )
     order = common[np.argsort(batch.points[common], kind="stable")]
     keep[order] = compute_run_ranks(batch.points[order]) < MAX_IMAGES_PER_POINT
     if selected is not None:
@@ -164,7 +189,9 @@ def _drop_common_points(batch: Batch, selected: npt.NDArray[np.bool_] | None = N
     )
 
 
-def _pairs_by_points(left: Batch, right: Batch, points: Iterable[NearPairs]) -> tuple[Rows, Rows]:
+def _pairs_by_points(
+    left: Batch, right: Batch, points: Iterable[NearPairs]
+) -> tuple[Rows, Rows]:
     width, parts = max(1, len(right.samples)), [np.zeros((0, 4), dtype=np.int64)]
     for near in points:
         a, b = left.owner[near.a], right.owner[near.b]

@@ -37,7 +37,12 @@ _MAX_LINE_ANGLE = 0.9  # radians
 _MAX_OTHER_EDGES = 0.6
 _MAX_MIXED = 0.3
 # Light letters have lower limits: redrawn parts of a face are mostly dark.
-_MAX_DARK_EDGES, _MIN_LIGHT_RATIO, _MIN_LIGHT_LENGTH, _MIN_LIGHT_PIXELS = 0.8, 2.0, 0.045, 12
+_MAX_DARK_EDGES, _MIN_LIGHT_RATIO, _MIN_LIGHT_LENGTH, _MIN_LIGHT_PIXELS = (
+    0.8,
+    2.0,
+    0.045,
+    12,
+)
 _MAX_LIGHT_MIXED = 0.05
 _MIN_GREY_DIFFERENCE = 8.0
 # The length of an even stroke in standard deviations.
@@ -69,7 +74,9 @@ class Piece(NamedTuple):
 
     def dilated(self, by: int) -> Piece:
         """Return the piece with a seam of `by` pixels around it, at most four."""
-        mask = cv2.dilate(self.mask.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8))
+        mask = cv2.dilate(
+            self.mask.astype(np.uint8), np.ones((2 * by + 1, 2 * by + 1), np.uint8)
+        )
         return self._replace(mask=mask > 0)
 
     def draw_on(self, mask: Mask) -> None:
@@ -84,8 +91,14 @@ def find_lettering(common: CommonPart, lost_a: Floats, lost_b: Floats) -> Mask:
     """
     brighter, limit = _brightness_difference(common)
     lettering: Mask = np.zeros(common.a.shape, np.bool_)
-    for change, light, dark in ((brighter, lost_b, lost_a), (-brighter, lost_a, lost_b)):
-        changed, opposite = (change > limit) & common.mask, (-change > limit) & common.mask
+    for change, light, dark in (
+        (brighter, lost_b, lost_a),
+        (-brighter, lost_a, lost_b),
+    ):
+        changed, opposite = (
+            (change > limit) & common.mask,
+            (-change > limit) & common.mask,
+        )
         for piece in find_pieces(changed, 12):
             if _is_line_of_letters(piece, changed, opposite, (light, dark)):
                 piece.dilated(4).draw_on(lettering)
@@ -99,7 +112,9 @@ def find_pieces(mask: Mask, min_pixels: int = 3) -> list[Piece]:
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, kernel)
     number, labels, boxes, _ = cv2.connectedComponentsWithStats(closed, connectivity=8)
     large = [i for i in range(1, number) if boxes[i, cv2.CC_STAT_AREA] >= min_pixels]
-    return [_piece(labels.astype(np.int32, copy=False), i, boxes[i].tolist()) for i in large]
+    return [
+        _piece(labels.astype(np.int32, copy=False), i, boxes[i].tolist()) for i in large
+    ]
 
 
 def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
@@ -110,10 +125,14 @@ def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
     sums = cv2.moments(mask.astype(np.uint8), binaryImage=True)
     pixels = sums["m00"]
     centre = columns.start + sums["m10"] / pixels, rows.start + sums["m01"] / pixels
-    wide, high, slant = (sums[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11"))
+    wide, high, slant = (
+        sums[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11")
+    )
     # The eigenvalues of the 2 x 2 covariance are the squared deviations along the axes.
     middle, half = (wide + high) / 2, float(np.hypot((wide - high) / 2, slant))
-    long, short = (_STROKE_DEVIATIONS * max(0.1, middle + way * half) ** 0.5 for way in (1, -1))
+    long, short = (
+        _STROKE_DEVIATIONS * max(0.1, middle + way * half) ** 0.5 for way in (1, -1)
+    )
     angle = 0.5 * float(np.arctan2(2 * slant, wide - high))
     return Piece(rows, columns, mask, centre, long, short, angle)
 
@@ -128,13 +147,17 @@ def _brightness_difference(common: CommonPart) -> tuple[Floats, Floats]:
     change = b - np.float32(slope) * a - np.float32(level)
     # For a wide blur, a quarter of the size is as good and much faster.
     change -= _enlarge(blur(_shrink(change, 4), max(0.5, max(a.shape) / 64)), a.shape)
-    limit = np.float32(_MIN_GREY_DIFFERENCE) + np.float32(0.9 * abs(slope)) * measure_slopes(a)
+    limit = np.float32(_MIN_GREY_DIFFERENCE) + np.float32(
+        0.9 * abs(slope)
+    ) * measure_slopes(a)
     return change, limit.astype(np.float32)
 
 
 def measure_slopes(values: Floats) -> Floats:
     """Return how steep each place of an image is, in grey values per pixel."""
-    x, y = (cv2.Sobel(values, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1)))
+    x, y = (
+        cv2.Sobel(values, cv2.CV_32F, *way, scale=1 / 8) for way in ((1, 0), (0, 1))
+    )
     return cv2.magnitude(x, y).astype(np.float32, copy=False)
 
 
@@ -181,9 +204,15 @@ def _is_line_of_letters(
         or abs(piece.angle) >= _MAX_LINE_ANGLE
     ):
         return False
-    if mixed < _MAX_LIGHT_MIXED and dark < _MAX_DARK_EDGES * light and ratio >= _MIN_LIGHT_RATIO:
+    if (
+        mixed < _MAX_LIGHT_MIXED
+        and dark < _MAX_DARK_EDGES * light
+        and ratio >= _MIN_LIGHT_RATIO
+    ):
         part, pixels = _MIN_LIGHT_LENGTH, _MIN_LIGHT_PIXELS
-    elif ratio < _MIN_LINE_RATIO or min(light, dark) > _MAX_OTHER_EDGES * max(light, dark):
+    elif ratio < _MIN_LINE_RATIO or min(light, dark) > _MAX_OTHER_EDGES * max(
+        light, dark
+    ):
         return False
     else:
         inside = drawn[piece.rows, piece.columns] & piece.mask
@@ -240,10 +269,16 @@ def measure_replaced_windows(common: CommonPart) -> float:
     shared = a.x * b.x + a.y * b.y
     squares = (a.own * a.own, b.own * b.own, shared * shared, np.ones_like(a.own))
     masked = (np.where(common.mask, square, np.float32(0)) for square in squares)
-    of_a, of_b, of_both, covered = (cv2.blur(square, (window, window)) for square in masked)
+    of_a, of_b, of_both, covered = (
+        cv2.blur(square, (window, window)) for square in masked
+    )
     inside, strong = covered > 0.5, np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
-    lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (np.minimum(of_a, of_b) + 0.02)
-    return float(1000 * np.count_nonzero(strong & lacking & inside) / max(1, inside.sum()))
+    lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (
+        np.minimum(of_a, of_b) + 0.02
+    )
+    return float(
+        1000 * np.count_nonzero(strong & lacking & inside) / max(1, inside.sum())
+    )
 
 
 def find_strongest_change(common: CommonPart) -> StrongestChange:
@@ -256,25 +291,34 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
     lost_a = _find_lost_edges(a, b, common.mask, unlike)
     lost_b = _find_lost_edges(b, a, common.mask, unlike)
     replaced = np.minimum(lost_a.summed, lost_b.summed)
-    if max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS:  # nothing stands out
+    if (
+        max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS
+    ):  # nothing stands out
         return StrongestChange(float(replaced.max()))
     marks, added = find_lettering(common, lost_a.plain, lost_b.plain), 0.0
     for own, other in ((lost_a, lost_b), (lost_b, lost_a)):
         for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):
-            if piece.select(own.plain).sum() < _MIN_ADDED_RATIO * piece.select(other.plain).sum():
+            if (
+                piece.select(own.plain).sum()
+                < _MIN_ADDED_RATIO * piece.select(other.plain).sum()
+            ):
                 continue
             x, y = piece.centre[0] / marks.shape[1], piece.centre[1] / marks.shape[0]
             if min(x, 1 - x, y, 1 - y) < _MAX_RIM_DISTANCE:  # where marks and logos are
                 piece.dilated(4).draw_on(marks)
             elif piece.select(marks).mean() < 0.5:
-                added = max(added, float(piece.select(own.summed).max()) / _ADDED_DIVISOR)
+                added = max(
+                    added, float(piece.select(own.summed).max()) / _ADDED_DIVISOR
+                )
     on_a, on_b = float(lost_a.plain[marks].sum()), float(lost_b.plain[marks].sum())
     marked = Relation.MARKED_A if on_a > _MIN_MARK_FACTOR * on_b else Relation(0)
     marked |= Relation.MARKED_B if on_b > _MIN_MARK_FACTOR * on_a else Relation(0)
     return StrongestChange(max(float(replaced[~marks].max(initial=0.0)), added), marked)
 
 
-def _find_lost_edges(own: Edges, other: Edges, mask: Mask, unlike: Floats) -> _LostEdges:
+def _find_lost_edges(
+    own: Edges, other: Edges, mask: Mask, unlike: Floats
+) -> _LostEdges:
     """Find edges of `own` that `other` does not have within a pixel, in the same direction."""
     plain = np.zeros_like(own.own)
     rows, columns = np.nonzero((own.own > _MIN_EDGE) & mask)
@@ -317,7 +361,9 @@ def _windowed_mean(values: Floats) -> Floats:
 
 def _shrink(values: Floats, factor: int) -> Floats:
     size = [-(-side // factor) for side in values.shape[::-1]]
-    return cv2.resize(values, size, interpolation=cv2.INTER_AREA).astype(np.float32, copy=False)
+    return cv2.resize(values, size, interpolation=cv2.INTER_AREA).astype(
+        np.float32, copy=False
+    )
 
 
 def _enlarge(values: npt.NDArray[np.floating[Any]], shape: tuple[int, ...]) -> Floats:

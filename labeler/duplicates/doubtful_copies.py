@@ -64,7 +64,9 @@ class _Change(NamedTuple):
 
 def is_overlaid(common: CommonPart) -> bool:
     """Return whether one image is the other with something laid over it, in either order."""
-    return _is_overlay_on_b(common) or _is_overlay_on_b(replace(common, a=common.b, b=common.a))
+    return _is_overlay_on_b(common) or _is_overlay_on_b(
+        replace(common, a=common.b, b=common.a)
+    )
 
 
 def _is_overlay_on_b(common: CommonPart) -> bool:
@@ -76,24 +78,41 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     # Single pixels and thin lines are artifacts of scaling.
     drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
-    hull, lettered = _fill_hull(_draw(pieces, drawn.shape)), _draw(pieces[:2], drawn.shape)
-    is_compact = _fill_hull(_draw(pieces[:1], drawn.shape)).sum() >= _MIN_LARGEST_PART * hull.sum()
+    hull, lettered = (
+        _fill_hull(_draw(pieces, drawn.shape)),
+        _draw(pieces[:2], drawn.shape),
+    )
+    is_compact = (
+        _fill_hull(_draw(pieces[:1], drawn.shape)).sum()
+        >= _MIN_LARGEST_PART * hull.sum()
+    )
     shape = drawn.shape
     near = (np.minimum(range(n), range(n)[::-1]) < _CORNER * min(shape) for n in shape)
     corners: Mask = np.asarray(np.logical_and.outer(*near), np.bool_)
     return (
         _covers(corners, drawn, common.mask)
-        or (is_compact and _covers(hull, drawn, common.mask) and _is_sticker(change, common, hull))
-        or (_covers(lettered, drawn, common.mask) and _is_subtitle(change, common, pieces[:2]))
+        or (
+            is_compact
+            and _covers(hull, drawn, common.mask)
+            and _is_sticker(change, common, hull)
+        )
+        or (
+            _covers(lettered, drawn, common.mask)
+            and _is_subtitle(change, common, pieces[:2])
+        )
         or _is_veil(change, common)
     )
 
 
 def _find_change(common: CommonPart, like: Mask | None = None) -> _Change:
     a, b = common.a.astype(np.float32), common.b.astype(np.float32)
-    slope, level = fit_brightness(common if like is None else replace(common, mask=like))
+    slope, level = fit_brightness(
+        common if like is None else replace(common, mask=like)
+    )
     clean = (np.float32(slope) * a + np.float32(level)).astype(np.float32)
-    slack = np.float32(_GREY_NOISE) + np.float32(_NEIGHBOUR_FACTOR) * _local_range(clean, 3)
+    slack = np.float32(_GREY_NOISE) + np.float32(_NEIGHBOUR_FACTOR) * _local_range(
+        clean, 3
+    )
     by = b - clean
     return _Change(clean, by, slack, (np.abs(by) > slack) & common.mask)
 
@@ -113,7 +132,9 @@ def _draw(pieces: list[Piece], shape: tuple[int, int]) -> Mask:
 def _fill_hull(mask: Mask) -> Mask:
     filled = np.zeros(mask.shape, np.uint8)
     if mask.any():
-        cv2.fillConvexPoly(filled, cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8))), 1)
+        cv2.fillConvexPoly(
+            filled, cv2.convexHull(cv2.findNonZero(mask.astype(np.uint8))), 1
+        )
     return filled > 0
 
 
@@ -124,10 +145,16 @@ def _covers(overlay: Mask, drawn: Mask, mask: Mask) -> bool:
 
 def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
     short, long = sorted(cv2.boundingRect(hull.astype(np.uint8))[2:])
-    if short < _MIN_STICKER_SIDE * min(common.mask.shape) or long > _MAX_STICKER_RATIO * short:
+    if (
+        short < _MIN_STICKER_SIDE * min(common.mask.shape)
+        or long > _MAX_STICKER_RATIO * short
+    ):
         return False
     inside, changed = common.b[hull].astype(np.int64), change.off[hull]
-    if len(inside) > _MAX_STICKER_PART * common.mask.sum() or changed.mean() < _MIN_STICKER_FILL:
+    if (
+        len(inside) > _MAX_STICKER_PART * common.mask.sum()
+        or changed.mean() < _MIN_STICKER_FILL
+    ):
         return False
     levels = np.bincount(inside[changed], minlength=256).astype(np.float64)
     main = np.convolve(levels, np.ones(2 * _MAIN_LEVELS + 1), "same").argmax()
@@ -137,9 +164,13 @@ def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
 
 def _is_outlined(common: CommonPart, hull: Mask) -> bool:
     """Return whether there are edges all along the outline, except at the image's border."""
-    steepest = cv2.dilate(measure_slopes(blur(common.b.astype(np.float32), 1.0)), np.ones((7, 7)))
+    steepest = cv2.dilate(
+        measure_slopes(blur(common.b.astype(np.float32), 1.0)), np.ones((7, 7))
+    )
     outline = np.zeros(hull.shape, np.uint8)
-    contours, _ = cv2.findContours(hull.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(
+        hull.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
     cv2.drawContours(outline, contours, -1, 1)
     inner = cv2.erode(common.mask.astype(np.uint8), np.ones((7, 7)), borderValue=0)
     edges = steepest[(outline > 0) & (inner > 0)] > _MIN_OUTLINE_SLOPE
@@ -159,9 +190,12 @@ def _is_subtitle(change: _Change, common: CommonPart, lines: list[Piece]) -> boo
     if not lettered.any():
         return False
     dark, light = np.quantile(common.b[lettered], (0.05, 0.95))
-    more_varied = _local_range(common.b.astype(np.float32), 5) > _local_range(change.clean, 5)
+    more_varied = _local_range(common.b.astype(np.float32), 5) > _local_range(
+        change.clean, 5
+    )
     return bool(
-        light - dark >= _MIN_LETTER_CONTRAST and more_varied[lettered].mean() >= _MIN_MORE_VARIED
+        light - dark >= _MIN_LETTER_CONTRAST
+        and more_varied[lettered].mean() >= _MIN_MORE_VARIED
     )
 
 
@@ -173,25 +207,33 @@ def _is_veil(change: _Change, common: CommonPart) -> bool:
     if len(rows) < _MIN_VEIL_PIXELS:
         return False
     # The part of a side that nine of ten positions span.
-    spans = (np.subtract(*np.quantile(places, (0.95, 0.05))) for places in (rows, columns))
+    spans = (
+        np.subtract(*np.quantile(places, (0.95, 0.05))) for places in (rows, columns)
+    )
     if max(np.divide(list(spans), veiled.shape)) < _MIN_VEIL_EXTENT:
         return False
     slope, level = fit_robust_line(change.clean[veiled], common.b[veiled])
     # Thin letters cover only half of most of their pixels, so fit again to those covered more.
-    more_covered = veiled & (np.abs(change.by) >= np.abs((slope - 1) * change.clean + level))
+    more_covered = veiled & (
+        np.abs(change.by) >= np.abs((slope - 1) * change.clean + level)
+    )
     slope, level = fit_robust_line(change.clean[more_covered], common.b[more_covered])
     if not _MIN_OPACITY <= 1 - slope <= _MAX_OPACITY:
         return False
     fully_covered = np.float32(slope) * change.clean + np.float32(level)
     excess = common.b - np.clip(
-        common.b, np.minimum(fully_covered, change.clean), np.maximum(fully_covered, change.clean)
+        common.b,
+        np.minimum(fully_covered, change.clean),
+        np.maximum(fully_covered, change.clean),
     )
     unexplained = (np.abs(excess) > change.slack) & common.mask
     return bool(unexplained.sum() <= _MAX_UNEXPLAINED * common.mask.sum())
 
 
 def _apply_morphology(mask: Mask, operator: int) -> Mask:
-    return cv2.morphologyEx(mask.astype(np.uint8), operator, np.ones((2, 2), np.uint8)) > 0
+    return (
+        cv2.morphologyEx(mask.astype(np.uint8), operator, np.ones((2, 2), np.uint8)) > 0
+    )
 
 
 _GRID_SIDE = 128
@@ -224,15 +266,21 @@ def is_photograph(a: PreparedImage, b: PreparedImage) -> bool:
     first = _coarse_detail(cv2.resize(a.grey, size, interpolation=cv2.INTER_AREA))
     second = _coarse_detail(cv2.warpPerspective(smooth, matrix, size))
     products = first * first, second * second, first * second
-    of_a, of_b, of_both = (cv2.blur(product, _WINDOW_SIDE)[mask] for product in products)
+    of_a, of_b, of_both = (
+        cv2.blur(product, _WINDOW_SIDE)[mask] for product in products
+    )
     detailed = np.maximum(of_a, of_b) > _MIN_VARIANCE
-    energy = np.sqrt(np.maximum(of_a * of_b, 0))  # rounding may make one of them negative
+    energy = np.sqrt(
+        np.maximum(of_a * of_b, 0)
+    )  # rounding may make one of them negative
     agrees = (of_both > _MIN_CORRELATION * energy)[detailed]
     enough = agrees.sum() > _MIN_AGREEING_PART * len(agrees)
     return bool(enough and covered.mean() >= _MIN_COVERED)
 
 
-def _find_perspective(a: PreparedImage, b: PreparedImage) -> npt.NDArray[np.float64] | None:
+def _find_perspective(
+    a: PreparedImage, b: PreparedImage
+) -> npt.NDArray[np.float64] | None:
     source, target = match_points(a.points, b.points)
     if len(source) < _MIN_MATCHES:
         return None
@@ -240,16 +288,27 @@ def _find_perspective(a: PreparedImage, b: PreparedImage) -> npt.NDArray[np.floa
     motion, inliers = cv2.findHomography(
         source, target, cv2.RANSAC, _MAX_DISTANCE_PIXELS, maxIters=_MAX_TRIALS
     )
-    if motion is None or inliers.sum() < _MIN_INLIERS or np.linalg.det(motion[:2, :2]) <= 0:
+    if (
+        motion is None
+        or inliers.sum() < _MIN_INLIERS
+        or np.linalg.det(motion[:2, :2]) <= 0
+    ):
         return None
     is_inlier = inliers[:, 0] > 0
-    projected = cv2.perspectiveTransform(source[is_inlier][None].astype(np.float64), motion)[0]
-    if float(np.median(np.linalg.norm(projected - target[is_inlier], axis=1))) > _MAX_MEDIAN_PIXELS:
+    projected = cv2.perspectiveTransform(
+        source[is_inlier][None].astype(np.float64), motion
+    )[0]
+    if (
+        float(np.median(np.linalg.norm(projected - target[is_inlier], axis=1)))
+        > _MAX_MEDIAN_PIXELS
+    ):
         return None
     high, wide = b.grey.shape
     corners = np.array([[[0, 0], [wide, 0], [wide, high], [0, high]]], np.float64)
     first, second, third, fourth = cv2.perspectiveTransform(corners, motion)[0]
-    perspective = float(np.linalg.norm(first - second + third - fourth)) / max(a.grey.shape)
+    perspective = float(np.linalg.norm(first - second + third - fourth)) / max(
+        a.grey.shape
+    )
     return np.asarray(motion, np.float64) if perspective >= _MIN_PERSPECTIVE else None
 
 

@@ -23,7 +23,13 @@ from labeler.duplicates.alignment import (
     warp,
 )
 from labeler.duplicates.differences import blur, measure_slopes
-from labeler.duplicates.hashes import FineImage, Floats, Grey, PreparedImage, find_points
+from labeler.duplicates.hashes import (
+    FineImage,
+    Floats,
+    Grey,
+    PreparedImage,
+    find_points,
+)
 
 # In an image with a ground, the upper quarter of the slopes is not much steeper than the median:
 # by a factor and in grey values per pixel. Photographs and scenes have slopes of all kinds.
@@ -87,7 +93,8 @@ def measure_drawn_change(
 def _find_drawn(common: CommonPart) -> Mask | None:
     """Return the places that are drawn on in either image; None without a plain ground."""
     of_a, of_b = (
-        blur(measure_slopes(grey.astype(np.float32)), _SLOPE_SIGMA) for grey in (common.a, common.b)
+        blur(measure_slopes(grey.astype(np.float32)), _SLOPE_SIGMA)
+        for grey in (common.a, common.b)
     )
     slopes = np.maximum(of_a, of_b)
     rim = max(1, round(_RIM * max(slopes.shape)))
@@ -98,13 +105,16 @@ def _find_drawn(common: CommonPart) -> Mask | None:
     middle, upper = np.quantile(slopes[inner], (0.5, 0.75))
     if upper > _MAX_GROUND_FACTOR * middle + _MAX_GROUND_SLOPE:
         return None
-    drawn: Mask = inner & (slopes > upper + _MIN_DISTANCES * (upper - middle) + _MIN_DRAWN_SLOPE)
+    drawn: Mask = inner & (
+        slopes > upper + _MIN_DISTANCES * (upper - middle) + _MIN_DRAWN_SLOPE
+    )
     return drawn
 
 
 def _compare_fine(a: FineImage, b: FineImage, matrix: Matrix) -> DrawnChange:
     motion = _then(
-        _then(np.asarray(cv2.invertAffineTransform(b.motion), np.float64), matrix), a.motion
+        _then(np.asarray(cv2.invertAffineTransform(b.motion), np.float64), matrix),
+        a.motion,
     )
     for fine in zip(a.versions(), b.versions(), strict=True):
         frame = crop_common_part(*fine, motion, _FRAME_SIDE)
@@ -147,16 +157,24 @@ def _then(first: Matrix, second: Matrix) -> Matrix:
 
 
 def _enlarge(
-    frame: CommonPart, rows: slice, columns: slice, fine: tuple[Grey, Grey], motion: Matrix
+    frame: CommonPart,
+    rows: slice,
+    columns: slice,
+    fine: tuple[Grey, Grey],
+    motion: Matrix,
 ) -> CommonPart | None:
     """Return a part of the frame from the pixels of both files; `motion` maps the second to a."""
     high, wide = frame.a[rows, columns].shape
     box = [[columns.start, rows.start], [columns.start + wide, rows.start + high]]
-    corners = np.rint(cv2.transform(np.array([box], np.float64), frame.to_a)[0]).astype(int)
+    corners = np.rint(cv2.transform(np.array([box], np.float64), frame.to_a)[0]).astype(
+        int
+    )
     (left, top), (right, bottom) = np.maximum(corners, 0).tolist()
     moved = motion.copy()
     moved[:, 2] -= (left, top)
-    return crop_common_part(fine[0][top:bottom, left:right], fine[1], moved, _DRAWN_SIDE)
+    return crop_common_part(
+        fine[0][top:bottom, left:right], fine[1], moved, _DRAWN_SIDE
+    )
 
 
 def _compare_drawn(part: CommonPart, places: Mask) -> DrawnChange:
@@ -212,5 +230,7 @@ class _LostDrawing(NamedTuple):
 
         contrast = blur(weights, _NEIGHBOURHOOD_SIGMA)
         lost_nearby = blur(lost, _NEIGHBOURHOOD_SIGMA)
-        parts: Floats = np.asarray(lost_nearby / np.maximum(contrast, np.float32(1e-3)), np.float32)
+        parts: Floats = np.asarray(
+            lost_nearby / np.maximum(contrast, np.float32(1e-3)), np.float32
+        )
         return cls(total, parts, contrast)

@@ -21,7 +21,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import log2
 from statistics import median
 
-from gleanset.db.duplicates import NOT_SAME, SAME, DuplicateSetMember, PairVerdict, Relation
+from gleanset.db.duplicates import (
+    NOT_SAME,
+    SAME,
+    DuplicateSetMember,
+    PairVerdict,
+    Relation,
+)
 
 Pair = tuple[int, int]
 
@@ -109,7 +115,9 @@ def _begin_with(row: int, rows: list[int]) -> list[int]:
     return sorted(rows, key=lambda other: other != row)
 
 
-def _join_by_person(rows: Iterable[int], by_person: Mapping[Pair, bool]) -> dict[int, list[int]]:
+def _join_by_person(
+    rows: Iterable[int], by_person: Mapping[Pair, bool]
+) -> dict[int, list[int]]:
     units = {row: [row] for row in rows}
     for (a, b), equal in sorted(by_person.items()):
         if equal and a in units and b in units and b not in units[a]:
@@ -120,11 +128,19 @@ def _join_by_person(rows: Iterable[int], by_person: Mapping[Pair, bool]) -> dict
     return units
 
 
-def _is_refused(rows: Iterable[int], others: Iterable[int], by_person: Mapping[Pair, bool]) -> bool:
-    return any(by_person.get(order_pair(row, other)) is False for row in rows for other in others)
+def _is_refused(
+    rows: Iterable[int], others: Iterable[int], by_person: Mapping[Pair, bool]
+) -> bool:
+    return any(
+        by_person.get(order_pair(row, other)) is False
+        for row in rows
+        for other in others
+    )
 
 
-def find_contested_pairs(same: Mapping[Pair, Relation], compare: CompareRows) -> set[Pair]:
+def find_contested_pairs(
+    same: Mapping[Pair, Relation], compare: CompareRows
+) -> set[Pair]:
     """Return pairs of copies (rows, a < b) that another copy of either contradicts.
 
     `compare` is called for pairs that show more than a third sample, as few as possible.
@@ -151,7 +167,10 @@ def _find_contradicted(rows: Sequence[int], compare: CompareRows) -> set[int]:
                 break
             if verdict.verdict != SAME:
                 contradicted |= {row, other}
-            elif not (verdict.relation.b_adds_content or verdict.relation.swapped.b_adds_content):
+            elif not (
+                verdict.relation.b_adds_content
+                or verdict.relation.swapped.b_adds_content
+            ):
                 equal[row] = other
                 break
         else:
@@ -225,7 +244,9 @@ def rank_copies(
     def score(member: DuplicateSetMember) -> float:
         cost = sum(_ALTERATION_COSTS[way] for way in altered[member.id])
         if "framed" in altered[member.id]:
-            cost -= log2(max(0.01, overlaps.get(order_pair(members[0].id, member.id), 1.0)))
+            cost -= log2(
+                max(0.01, overlaps.get(order_pair(members[0].id, member.id), 1.0))
+            )
         return quality_score(member) - cost
 
     order = sorted(members, key=lambda member: (-round(score(member), 2), member.id))
@@ -253,7 +274,8 @@ def _find_alterations(
     """
     hub, number = members[0], len(members)
     counts = {
-        flag: sum(bool(relation & flag) for relation in hub_relations.values()) for flag in Relation
+        flag: sum(bool(relation & flag) for relation in hub_relations.values())
+        for flag in Relation
     }
     typical = Relation(0)
     for flag in (Relation.MARKED_A, Relation.FRAMED_A):
@@ -269,11 +291,15 @@ def _find_alterations(
         for m in members
     }
     for member in members:
-        if abs(member.filled - filled) > _MIN_BORDER:  # how much of it is border is not certain
+        if (
+            abs(member.filled - filled) > _MIN_BORDER
+        ):  # how much of it is border is not certain
             extents[member.id] = min(1.0, extents[member.id])
 
     # Extents including the border.
-    frames = {member.id: extents[member.id] / max(0.01, member.filled) for member in members}
+    frames = {
+        member.id: extents[member.id] / max(0.01, member.filled) for member in members
+    }
     frame = median(frames.values()) if has_majority else min(frames.values())
 
     def ways(member: DuplicateSetMember) -> dict[str, object]:
@@ -281,15 +307,21 @@ def _find_alterations(
         unlike = relation ^ typical
         return {
             "cropped": frames[member.id] < _MAX_CROP_EXTENT * max(extents.values()),
-            "marked": relation & Relation.MARKED_B or typical & ~relation & Relation.MARKED_A,
-            "framed": relation & Relation.FRAMED_B or typical & ~relation & Relation.FRAMED_A,
-            "mirrored": unlike & Relation.MIRRORED and 2 * counts[Relation.MIRRORED] != number,
+            "marked": relation & Relation.MARKED_B
+            or typical & ~relation & Relation.MARKED_A,
+            "framed": relation & Relation.FRAMED_B
+            or typical & ~relation & Relation.FRAMED_A,
+            "mirrored": unlike & Relation.MIRRORED
+            and 2 * counts[Relation.MIRRORED] != number,
             "bordered": member.filled < 1 - _MIN_BORDER
             and frames[member.id] > (1 + _MIN_BORDER) * frame,
             "changed": unlike & Relation.CHANGED,
         }
 
-    return {member.id: {way for way, true in ways(member).items() if true} for member in members}
+    return {
+        member.id: {way for way, true in ways(member).items() if true}
+        for member in members
+    }
 
 
 def _relations_to_hub(
@@ -305,15 +337,21 @@ def _relations_to_hub(
 
 def _extent(relation: Relation, overlap: float) -> float:
     """Return how much a member shows relative to the hub; what surrounds it does not count."""
-    if relation & Relation.MORE_A and not relation & (Relation.FRAMED_A | Relation.MORE_B):
+    if relation & Relation.MORE_A and not relation & (
+        Relation.FRAMED_A | Relation.MORE_B
+    ):
         return overlap
-    if relation & Relation.MORE_B and not relation & (Relation.FRAMED_B | Relation.MORE_A):
+    if relation & Relation.MORE_B and not relation & (
+        Relation.FRAMED_B | Relation.MORE_A
+    ):
         return 1 / max(0.01, overlap)
     return 1.0
 
 
 def explain_choice(
-    best: DuplicateSetMember, others: Sequence[DuplicateSetMember], altered: Mapping[int, set[str]]
+    best: DuplicateSetMember,
+    others: Sequence[DuplicateSetMember],
+    altered: Mapping[int, set[str]],
 ) -> str:
     """Return why a copy is better than the best of the others: reasons with details in brackets.
 
@@ -330,8 +368,10 @@ def explain_choice(
         and disadvantages.isdisjoint(_ADVANTAGES),
         **{text: way in disadvantages for way, text in _ADVANTAGES.items()},
         f"stored without loss ({best.format})": lossless == [True, False],
-        "less compressed": not any(lossless) and best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
-        "has a decision": best.status in DECIDED_STATUSES and rival.status not in DECIDED_STATUSES,
+        "less compressed": not any(lossless)
+        and best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
+        "has a decision": best.status in DECIDED_STATUSES
+        and rival.status not in DECIDED_STATUSES,
         f"licence known ({best.licence})": bool(best.licence and not rival.licence),
         f"source known ({best.source})": bool(best.source and not rival.source),
     }

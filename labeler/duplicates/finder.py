@@ -8,7 +8,15 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from gleanset import Dataset
-from gleanset.db.duplicates import EVEN, FIRST, SAME, SECOND, ImageHashes, Pairs, PairVerdict
+from gleanset.db.duplicates import (
+    EVEN,
+    FIRST,
+    SAME,
+    SECOND,
+    ImageHashes,
+    Pairs,
+    PairVerdict,
+)
 from gleanset.db.samples import SplitEvidence
 from gleanset.errors import Unreadable
 from gleanset.operations import make_operation
@@ -53,7 +61,9 @@ class SearchCounts(NamedTuple):
 class DuplicateFinder:
     """Finds the duplicates of a dataset with `workers` processes (0: all cores)."""
 
-    def __init__(self, dataset: Dataset, *, workers: int = 0, progress: Progress = NO_PROGRESS):
+    def __init__(
+        self, dataset: Dataset, *, workers: int = 0, progress: Progress = NO_PROGRESS
+    ):
         self._dataset = dataset
         self._hashes, self._pairs = ImageHashes(dataset.db), Pairs(dataset.db)
         self._processes = Processes(workers)
@@ -89,11 +99,22 @@ class DuplicateFinder:
         Return the counts that a command prints, empty if there was nothing to compare. Raises
         `DatasetBusy`.
         """
-        if self._dataset.read_only or not SplitEvidence(self._dataset.db).count_not_searched():
+        if (
+            self._dataset.read_only
+            or not SplitEvidence(self._dataset.db).count_not_searched()
+        ):
             return {}
         counts = self.search(labelled=True)
-        numbers = {"compared": counts.described, "copies": counts.same, "unreadable": counts.failed}
-        return {"looked_for_copies": {name: number for name, number in numbers.items() if number}}
+        numbers = {
+            "compared": counts.described,
+            "copies": counts.same,
+            "unreadable": counts.failed,
+        }
+        return {
+            "looked_for_copies": {
+                name: number for name, number in numbers.items() if number
+            }
+        }
 
     def search_and_mark(self, *, simulate: bool = False) -> DuplicateResult:
         """Search, and mark the duplicates; `simulate` marks none. Raises `DatasetBusy`."""
@@ -133,14 +154,18 @@ class DuplicateFinder:
                 hashes = [(o.item[0], o.result) for o in batch if o.result is not None]
                 self._hashes.save(hashes, VERSION)
                 for o in batch:
-                    self._dataset.rejections.settle(STAGE, o.item[0].key, o.reason, o.detail)
+                    self._dataset.rejections.settle(
+                        STAGE, o.item[0].key, o.reason, o.detail
+                    )
             hashed += len(hashes)
             failed += len(batch) - len(hashes)
         return hashed, failed
 
     def _find_candidates(self) -> None:
         """Find candidates of new samples among all samples; each block is one transaction."""
-        while block := next(self._hashes.iter_pages(searched=False, size=SEARCH_BLOCK_SIZE), None):
+        while block := next(
+            self._hashes.iter_pages(searched=False, size=SEARCH_BLOCK_SIZE), None
+        ):
             new = make_batch(sort_by_content(block))
             pairs, search = find_candidates_within(new), CandidateSearch(new)
             for page in self._hashes.iter_pages(searched=True, size=SEARCH_PAGE_SIZE):
@@ -156,15 +181,27 @@ class DuplicateFinder:
         """
         settled: list[PairVerdict] = []
         tried: set[Pair] = set()
-        while due := set(self._pairs.list_uncompared()) - tried or self.plan().missing - tried:
+        while (
+            due := set(self._pairs.list_uncompared()) - tried
+            or self.plan().missing - tried
+        ):
             tried |= due
-            rows, film = sorted({row for pair in due for row in pair}), self._pairs.share_video
+            rows, film = (
+                sorted({row for pair in due for row in pair}),
+                self._pairs.share_video,
+            )
             files = dict(zip(rows, list_sample_files(self._dataset, rows), strict=True))
-            pairs = [FilePair((a, b), files[a], files[b], film(a, b)) for a, b in sorted(due)]
+            pairs = [
+                FilePair((a, b), files[a], files[b], film(a, b)) for a, b in sorted(due)
+            ]
             batches = run_batches(compare_files, pairs, processes)
-            for batch in self._progress.batches(batches, "verifying", len(due), " pairs"):
+            for batch in self._progress.batches(
+                batches, "verifying", len(due), " pairs"
+            ):
                 verdicts = [
-                    PairVerdict(*o.item.rows, v.changed, v.overlap, v.outcome, v.relation)
+                    PairVerdict(
+                        *o.item.rows, v.changed, v.overlap, v.outcome, v.relation
+                    )
                     for o in batch
                     if (v := o.result) is not None
                 ]
@@ -211,4 +248,6 @@ class DuplicateFinder:
             except Unreadable as error:
                 key = self._hashes.get_regions([row])[row].key
                 self._hashes.delete(row)
-                self._dataset.rejections.add(Rejection(STAGE, key, error.reason, error.detail))
+                self._dataset.rejections.add(
+                    Rejection(STAGE, key, error.reason, error.detail)
+                )

@@ -136,7 +136,9 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
     """
     grey, filled, *_ = to_grey(pixels)
     # The hash is computed at this size, so the image is scaled only once.
-    small = Image.fromarray(grey).resize((_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS)
+    small = Image.fromarray(grey).resize(
+        (_HASHED_SIDE, _HASHED_SIDE), Image.Resampling.LANCZOS
+    )
     flipped = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     points = find_points(grey)
     order = _choose_points(points.places, grey)
@@ -144,7 +146,9 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
     hashes, mirrored = hash_descriptors(points.descriptors)
     turns = np.floor(points.angles / DEGREES_PER_STEP).astype(np.int64) % 256
     scales = np.clip(np.log2(np.maximum(points.sizes, 1)) * STEPS_PER_OCTAVE, 0, 255)
-    shapes = np.stack([part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1)
+    shapes = np.stack(
+        [part.astype(np.uint8) for part in (scales, turns, mirrored)], axis=1
+    )
     return SampleHashes(
         sample,
         compute_dct_hash(small),
@@ -169,7 +173,9 @@ def hash_sample(item: tuple[SampleRegion, SampleFile]) -> SampleHashes:
     return compute_hashes(read_pixels(file, GREY_SIDE, "L"), region.id)
 
 
-def hash_descriptors(descriptors: Floats) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
+def hash_descriptors(
+    descriptors: Floats,
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:
     """Hash n x 128 descriptors to 64 bits each; the second array says which were mirrored first.
 
     The bits are signs of random projections (Charikar, "Similarity estimation techniques from
@@ -224,14 +230,20 @@ class PreparedImage:
         if (read_fine := self.read_fine) is not None:
             other.read_fine = lambda: read_fine().mirrored(self.grey.shape[1])
         places, sizes, angles, descriptors = self.points
-        flipped = np.stack([self.grey.shape[1] - 1 - places[:, 0], places[:, 1]], axis=1)
-        other.points = Points(flipped, sizes, (180 - angles) % 360, descriptors[:, MIRRORED_ORDER])
+        flipped = np.stack(
+            [self.grey.shape[1] - 1 - places[:, 0], places[:, 1]], axis=1
+        )
+        other.points = Points(
+            flipped, sizes, (180 - angles) % 360, descriptors[:, MIRRORED_ORDER]
+        )
         return other
 
     @cached_property
     def tiny(self) -> Floats:
         """The image in 16 x 16 pixels with mean 0 and norm 1."""
-        small = cv2.resize(self.grey, (_TINY_SIDE, _TINY_SIDE), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            self.grey, (_TINY_SIDE, _TINY_SIDE), interpolation=cv2.INTER_AREA
+        )
         values = small.astype(np.float32) - np.float32(small.mean())
         return np.asarray(values / max(1.0, float(np.linalg.norm(values))), np.float32)
 
@@ -266,10 +278,14 @@ def prepare_image(
             return pixels
 
     trimmed = to_grey(pixels)
-    return PreparedImage(trimmed.grey, trimmed.filled, partial(_read_fine, trimmed[2:], read))
+    return PreparedImage(
+        trimmed.grey, trimmed.filled, partial(_read_fine, trimmed[2:], read)
+    )
 
 
-def _read_fine(trimmed: tuple[int, int, int, int], read: Callable[[], Image.Image]) -> FineImage:
+def _read_fine(
+    trimmed: tuple[int, int, int, int], read: Callable[[], Image.Image]
+) -> FineImage:
     left, top, width, height = trimmed
     fine = read().convert("RGB")
     right, down = fine.width / width, fine.height / height

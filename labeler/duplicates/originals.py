@@ -90,7 +90,9 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
 
     Runs in a worker process. Raises `Unreadable`.
     """
-    copies = [read_copy(*copy) for copy in zip(unranked.files, unranked.mirrored, strict=True)]
+    copies = [
+        read_copy(*copy) for copy in zip(unranked.files, unranked.mirrored, strict=True)
+    ]
     if min(side for copy in copies for side in copy.size) < _MIN_COMPARED_SIDE:
         return list(range(len(copies)))
     levels = _by_descending_size(copies)
@@ -99,15 +101,22 @@ def find_originals(unranked: UnrankedCopies) -> list[int]:
         best = [
             position
             for position in best
-            if not any(is_enlarged(copies[position], copies[smaller]) for smaller in level)
+            if not any(
+                is_enlarged(copies[position], copies[smaller]) for smaller in level
+            )
         ] or level
     return best
 
 
 def _by_descending_size(copies: Sequence[Copy]) -> list[list[int]]:
     levels: list[list[int]] = []
-    for position in sorted(range(len(copies)), key=lambda position: -copies[position].side):
-        if levels and copies[levels[-1][0]].side < _EQUAL_SIDE_FACTOR * copies[position].side:
+    for position in sorted(
+        range(len(copies)), key=lambda position: -copies[position].side
+    ):
+        if (
+            levels
+            and copies[levels[-1][0]].side < _EQUAL_SIDE_FACTOR * copies[position].side
+        ):
             levels[-1].append(position)
         else:
             levels.append([position])
@@ -120,8 +129,12 @@ def is_enlarged(large: Copy, small: Copy) -> bool:
     The reference is what the smaller one loses when it is reduced by the same factor.
     """
     factor = large.side / small.side
-    high, wide = (max(_MIN_REDUCED_SIDE, round(side / factor)) for side in small.middle.shape)
-    reduced = cv2.resize(small.middle, (wide, high), interpolation=cv2.INTER_AREA).astype(np.uint8)
+    high, wide = (
+        max(_MIN_REDUCED_SIDE, round(side / factor)) for side in small.middle.shape
+    )
+    reduced = cv2.resize(
+        small.middle, (wide, high), interpolation=cv2.INTER_AREA
+    ).astype(np.uint8)
     middle_copy = small._replace(size=small.middle.shape[::-1])
     smaller = small._replace(size=(wide, high), middle=reduced)
     references = _unexplained_parts(*_align_middles(middle_copy, smaller))
@@ -143,11 +156,20 @@ def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:
     part = large.middle[y : y + high, x : x + wide].astype(np.float32)
     across, down = width / small.size[0], height / small.size[1]
     # Centers of pixels are half a pixel from the edge in both images.
-    right, below = (across * (small.corner[0] + 0.5) - 0.5, down * (small.corner[1] + 0.5) - 0.5)
+    right, below = (
+        across * (small.corner[0] + 0.5) - 0.5,
+        down * (small.corner[1] + 0.5) - 0.5,
+    )
     motion = np.array([[across, 0, right - left], [0, down, below - top]])
-    values, size, border = small.middle.astype(np.float32), (wide, high), cv2.BORDER_REPLICATE
+    values, size, border = (
+        small.middle.astype(np.float32),
+        (wide, high),
+        cv2.BORDER_REPLICATE,
+    )
     smooth, repeated = (
-        cv2.warpAffine(values, motion, size, flags=flags, borderMode=border).astype(np.float32)
+        cv2.warpAffine(values, motion, size, flags=flags, borderMode=border).astype(
+            np.float32
+        )
         for flags in (cv2.INTER_CUBIC, cv2.INTER_NEAREST)
     )
     return part, smooth, repeated
@@ -163,30 +185,42 @@ def _unexplained_parts(image: Floats, other: Floats, repeated: Floats) -> Floats
     rows, columns = _choose_edge_pixels(image)
     around = [(y, x) for y in range(-2, 3) for x in range(-2, 3)]
     inputs = [other[rows + y, columns + x] for y, x in around]
-    inputs += [blurred[rows + y, columns + x] for y, x in around if max(abs(y), abs(x)) < 2]
+    inputs += [
+        blurred[rows + y, columns + x] for y, x in around if max(abs(y), abs(x)) < 2
+    ]
     inputs.append(repeated[rows, columns])
     middle = background[rows, columns]
-    factors = np.stack([*(values - middle for values in inputs), np.ones_like(middle)], axis=1)
+    factors = np.stack(
+        [*(values - middle for values in inputs), np.ones_like(middle)], axis=1
+    )
     target = image[rows, columns] - middle
     edges = (image - blur(image, 1.0))[rows, columns]
     parts, used = list[float](), np.ones(len(target), np.bool_)
     for _ in range(2):
         gram = (factors[used].T @ factors[used]).astype(np.float64)
         gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
-        weights = np.linalg.solve(gram, (factors[used].T @ target[used]).astype(np.float64))
+        weights = np.linalg.solve(
+            gram, (factors[used].T @ target[used]).astype(np.float64)
+        )
         squares = (target - factors @ weights) ** 2
-        residual, deviation = (float(v[used].mean() ** 0.5) for v in (squares, edges**2))
+        residual, deviation = (
+            float(v[used].mean() ** 0.5) for v in (squares, edges**2)
+        )
         parts.append(residual / max(_MIN_EDGE_DEVIATION, deviation))
         used = squares <= np.quantile(squares, _UNMARKED_PART)
     return np.array(parts, np.float32)
 
 
-def _choose_edge_pixels(image: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def _choose_edge_pixels(
+    image: Floats,
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return rows and columns of strong edges; always the same ones."""
     slopes = (cv2.Sobel(image, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))
     steep, inner = cv2.magnitude(*slopes)[3:-3, 3:-3], image[3:-3, 3:-3]
     steep = np.where((inner > 4) & (inner < 251), steep, 0).ravel()
     candidates = np.random.RandomState(0).randint(0, len(steep), 3 * _EDGE_PIXELS)
-    strongest = candidates[np.argpartition(-steep[candidates], _EDGE_PIXELS)[:_EDGE_PIXELS]]
+    strongest = candidates[
+        np.argpartition(-steep[candidates], _EDGE_PIXELS)[:_EDGE_PIXELS]
+    ]
     rows, columns = np.unravel_index(strongest, inner.shape)
     return rows + 3, columns + 3

@@ -34,7 +34,12 @@ from gleanset.db.journal import UNSEEN, Choice
 from gleanset.db.samples import withdraw_label
 from gleanset.errors import UsageError
 from gleanset.html.words import count
-from gleanset.named_files import MAX_LISTED, find_location, format_short_path, summarize_lines
+from gleanset.named_files import (
+    MAX_LISTED,
+    find_location,
+    format_short_path,
+    summarize_lines,
+)
 from gleanset.operations import Operation, make_operation
 from labeler.duplicates.duplicate_sets import (
     Pair,
@@ -134,7 +139,11 @@ class DuplicateResult(CommandResult, kw_only=True):
     def summary(self) -> dict[str, Any]:
         """Return one line for all duplicates, then what changed and what needs a decision."""
         compared = count((self.looked_at or 0) + self.looked_at_before, "sample")
-        duplicates = f"{self.set_aside:,} in {count(self.groups, 'set')}" if self.groups else "none"
+        duplicates = (
+            f"{self.set_aside:,} in {count(self.groups, 'set')}"
+            if self.groups
+            else "none"
+        )
         details = {
             "labels moved": self.labels_moved,
             "labels withdrawn": self.labels_taken_back,
@@ -186,13 +195,17 @@ class DuplicatePlan(msgspec.Struct, frozen=True):
             for copies in self.sets
             if copies.conflict or any(member.id in changed for member in copies.members)
         ]
-        return sorted([*sets, *self.doubts], key=lambda copies: (copies.conflict, copies.doubtful))
+        return sorted(
+            [*sets, *self.doubts], key=lambda copies: (copies.conflict, copies.doubtful)
+        )
 
     def result(self) -> DuplicateResult:
         """Return the result of a command that made this plan, without the counts of its search."""
         return DuplicateResult(
             groups=len(self.sets),
-            set_aside=sum(len(copies.others) for copies in self.sets if not copies.conflict),
+            set_aside=sum(
+                len(copies.others) for copies in self.sets if not copies.conflict
+            ),
             changed=len(self.places),
             labels_moved=sum(choice.action != "clear" for choice in self.choices),
             conflicts=len(self.conflicts),
@@ -222,15 +235,21 @@ class _Planner:
             for pair, equal in pairs.get_verdicts().items()
             if equal and pair not in self._contested
         }
-        self._unsure = {*pairs.list_doubtful(), *self._contested - self._by_person.keys()}
+        self._unsure = {
+            *pairs.list_doubtful(),
+            *self._contested - self._by_person.keys(),
+        }
         self._grouped_before = pairs.get_duplicate_ids()
         self._members = pairs.get_members(
-            {row for pair in [*self._same, *self._unsure] for row in pair} | self._grouped_before
+            {row for pair in [*self._same, *self._unsure] for row in pair}
+            | self._grouped_before
         )
 
     def make(self) -> DuplicatePlan:
         plan, chosen_by_person = self._plan, self._pairs.get_chosen_copies()
-        sets = find_duplicate_sets(self._members, self._same, self._by_person, self._may_join)
+        sets = find_duplicate_sets(
+            self._members, self._same, self._by_person, self._may_join
+        )
         plan.sets.extend(self._make_set(members, chosen_by_person) for members in sets)
         placements = list[Placement]()
         for copies in plan.sets:
@@ -238,15 +257,20 @@ class _Planner:
             placements.extend(plan_placements(copies))
         remaining = self._grouped_before - {place.sample for place in placements}
         placements += [
-            Placement(row, True, None, "no longer a duplicate") for row in sorted(remaining)
+            Placement(row, True, None, "no longer a duplicate")
+            for row in sorted(remaining)
         ]
         for place in placements:
             member = self._members[place.sample]
             if (member.kept, member.group) != (place.kept, place.group):
                 plan.places.append(place)
-        best = {m.id: copies.members[0].id for copies in plan.sets for m in copies.members}
+        best = {
+            m.id: copies.members[0].id for copies in plan.sets for m in copies.members
+        }
         plan.doubts.extend(map(self._make_doubt, self._open_questions(best)))
-        plan.doubts.sort(key=lambda doubt: sorted(member.key for member in doubt.members))
+        plan.doubts.sort(
+            key=lambda doubt: sorted(member.key for member in doubt.members)
+        )
         return plan
 
     def _compare(self, a: int, b: int) -> PairVerdict | None:
@@ -271,7 +295,9 @@ class _Planner:
         for row, other in product(unit, others):
             if differs(row) or differs(other):
                 self._compare(*order_pair(row, other))
-        verdicts = [verdict for row in unit for verdict in self._pairs.list_refused(row)]
+        verdicts = [
+            verdict for row in unit for verdict in self._pairs.list_refused(row)
+        ]
         if any(is_refusal(v) and not {*v[:2]}.isdisjoint(copies) for v in verdicts):
             self._contested.add(with_hub)
             self._unsure.add(with_hub)
@@ -285,7 +311,9 @@ class _Planner:
         ordered, altered = rank_copies(
             consensus.members, self._relations, self._similarities, self._find_original
         )
-        best, *others = sorted(ordered, key=lambda member: member.id not in chosen_by_person)
+        best, *others = sorted(
+            ordered, key=lambda member: member.id not in chosen_by_person
+        )
         reason = CHOSEN_BY_PERSON
         if best.id not in chosen_by_person:
             reason = explain_choice(best, others, altered)
@@ -296,7 +324,9 @@ class _Planner:
         better = self._pairs.get_better_copy
         for row in rows:
             pairs = (order_pair(row, other) for other in rows if other != row)
-            if all(better(*p) in (EVEN, FIRST if row == p[0] else SECOND) for p in pairs):
+            if all(
+                better(*p) in (EVEN, FIRST if row == p[0] else SECOND) for p in pairs
+            ):
                 return row
         self._plan.unranked.append((rows, mirrored))
         return rows[0]
@@ -326,7 +356,9 @@ class _Planner:
         decided = [member for member in members if member.status in ACTION_BY_STATUS]
         labels = tuple(sorted(set(map(_decision, decided))))
         reason = explain_choice(best, [other], altered)
-        return DuplicateSet((best, other), reason, labels, (), True, pair in self._contested)
+        return DuplicateSet(
+            (best, other), reason, labels, (), True, pair in self._contested
+        )
 
 
 def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Placement]:
@@ -334,7 +366,9 @@ def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Plac
     best, *others = copies.members
     all_stay = copies.conflict and not settled
     reason = (
-        "copies with different decisions: needs a decision" if all_stay else f"a copy of {best.key}"
+        "copies with different decisions: needs a decision"
+        if all_stay
+        else f"a copy of {best.key}"
     )
     return [
         Placement(best.id, True, copies.name, f"kept: {copies.reason}"),
@@ -361,16 +395,23 @@ def label_consensus(members: Sequence[DuplicateSetMember]) -> LabelConsensus:
     reviewed = [member for member in labelled if member.label_by not in _UNREVIEWED]
     hints = frozenset[str]().union(*(member.hints for member in members))
     disputed = not reviewed and len(hints) > 1
-    accepted_labels = {m.label for m in (reviewed if reviewed or disputed else labelled)}
+    accepted_labels = {
+        m.label for m in (reviewed if reviewed or disputed else labelled)
+    }
     # As with equal files, an import does not change a label that was accepted: a person decides.
     if len(hints) < 2 and all(member.label_by == "import" for member in reviewed):
         accepted_labels |= {m.label for m in labelled if m.label_by == "hint"}
     rejected = {member.status for member in members if member.status == "rejected"}
-    unsupported = {member.id for member in labelled if member.label not in accepted_labels}
+    unsupported = {
+        member.id for member in labelled if member.label not in accepted_labels
+    }
     return LabelConsensus(
         tuple(sorted({str(label) for label in accepted_labels} | rejected)),
         tuple(sorted(hints)) if disputed else (),
-        [m._replace(status="queue", label=None) if m.id in unsupported else m for m in members],
+        [
+            m._replace(status="queue", label=None) if m.id in unsupported else m
+            for m in members
+        ],
     )
 
 
@@ -393,7 +434,9 @@ def label_changes(members: Sequence[DuplicateSetMember]) -> list[Choice]:
     if best.status in ACTION_BY_STATUS and (best.label_by in UNSEEN) <= is_unseen:
         return cleared
     provenance = source.label_by if is_unseen else "duplicate"
-    inherited = Choice(best.key, ACTION_BY_STATUS[source.status], source.label, provenance)
+    inherited = Choice(
+        best.key, ACTION_BY_STATUS[source.status], source.label, provenance
+    )
     return [*(choice for choice in cleared if choice.sample != best.key), inherited]
 
 
@@ -404,12 +447,16 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     skipped. Raises `UsageError` if nothing is left to do.
     """
     with dataset.db.transaction():
-        now = Pairs(dataset.db).get_members(m.id for copies in sets for m in copies.members)
+        now = Pairs(dataset.db).get_members(
+            m.id for copies in sets for m in copies.members
+        )
         unchanged = [
             copies
             for copies in sets
             if copies.settled
-            and all(m.id in now and _STATE(now[m.id]) == _STATE(m) for m in copies.members)
+            and all(
+                m.id in now and _STATE(now[m.id]) == _STATE(m) for m in copies.members
+            )
         ]
         if not unchanged:
             raise UsageError(
@@ -418,9 +465,15 @@ def accept(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
             )
         return apply_step(
             dataset,
-            make_operation("set-aside", count=sum(len(copies.others) for copies in unchanged)),
+            make_operation(
+                "set-aside", count=sum(len(copies.others) for copies in unchanged)
+            ),
             [choice for copies in unchanged for choice in _choices(copies)],
-            [place for copies in unchanged for place in plan_placements(copies, settled=True)],
+            [
+                place
+                for copies in unchanged
+                for place in plan_placements(copies, settled=True)
+            ],
             {(s.members[0].id, s.members[1].id): SAME for s in unchanged if s.doubtful},
         )
 
@@ -454,7 +507,9 @@ def judge(dataset: Dataset, a: str, b: str, *, same: bool) -> int:
         raise UsageError(f"{a!r} was named twice", "name two different samples")
     first, second = Pairs(dataset.db).get_ids([a, b])
     operation = make_operation("same" if same else "not-same", one=a[:8], other=b[:8])
-    return apply_step(dataset, operation, verdicts={(first, second): SAME if same else NOT_SAME})
+    return apply_step(
+        dataset, operation, verdicts={(first, second): SAME if same else NOT_SAME}
+    )
 
 
 def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
@@ -465,7 +520,9 @@ def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     reason = "not the same: decided by a person"
     members = {member.id: member for copies in sets for member in copies.members}
     certain = {row for copies in sets if not copies.doubtful for row in copies.rows}
-    placed = [m for m in members.values() if m.id in certain and (m.group or not m.kept)]
+    placed = [
+        m for m in members.values() if m.id in certain and (m.group or not m.kept)
+    ]
     pairs = [pair for copies in sets for pair in combinations(copies.rows, 2)]
     return apply_step(
         dataset,
@@ -485,12 +542,18 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
     with dataset.db.transaction():
         restored = [row.id for row in pairs.get_members(rows).values() if not row.kept]
         if not restored:
-            raise UsageError("none of these is marked as a duplicate any more", "check them again")
+            raise UsageError(
+                "none of these is marked as a duplicate any more", "check them again"
+            )
         return apply_step(
             dataset,
             make_operation("take-back-copies", count=len(restored)),
-            placements=[Placement(row, True, None, "restored by a person") for row in restored],
-            verdicts=dict.fromkeys(starmap(order_pair, pairs.list_set_mates(restored)), NOT_SAME),
+            placements=[
+                Placement(row, True, None, "restored by a person") for row in restored
+            ],
+            verdicts=dict.fromkeys(
+                starmap(order_pair, pairs.list_set_mates(restored)), NOT_SAME
+            ),
         )
 
 
@@ -518,7 +581,10 @@ def _decision(member: DuplicateSetMember) -> str:
     return member.label or member.status
 
 
-CONFLICTS_COMMAND, DOUBTS_COMMAND = "labeler groups --conflicts", "labeler groups --doubtful"
+CONFLICTS_COMMAND, DOUBTS_COMMAND = (
+    "labeler groups --conflicts",
+    "labeler groups --doubtful",
+)
 
 
 def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]:
@@ -533,9 +599,14 @@ def conflict_summary(dataset: Dataset, plan: DuplicatePlan) -> dict[str, object]
         return f"{_name(dataset, member.key)} ({', now '.join(labels)})"
 
     def is_relabelled(member: DuplicateSetMember) -> bool:
-        return bool(member.label) and new_labels.get(member.key, member.label) != member.label
+        return (
+            bool(member.label)
+            and new_labels.get(member.key, member.label) != member.label
+        )
 
-    relabelled = [copies for copies in plan.sets if any(map(is_relabelled, copies.members))]
+    relabelled = [
+        copies for copies in plan.sets if any(map(is_relabelled, copies.members))
+    ]
     unsettled = {
         "labels_changed": (relabelled, "gleanset list samples"),
         "labelled_differently": (plan.conflicts, CONFLICTS_COMMAND),
@@ -563,7 +634,9 @@ def find_conflicting_samples(dataset: Dataset) -> dict[str, str]:
         for m in copies.members
         if m.label
         and m.kept
-        and (copies.conflict or copies.hints or new_labels.get(m.key, m.label) != m.label)
+        and (
+            copies.conflict or copies.hints or new_labels.get(m.key, m.label) != m.label
+        )
     }
 
 
@@ -572,9 +645,16 @@ def conflicting_label_summary(
 ) -> dict[str, object]:
     """Describe the `find_conflicting_samples`, which have no split until a person decides."""
     labels = find_conflicting_samples(dataset) if labels is None else labels
-    lines = [f"{_name(dataset, key)} is {name}" for key, name in [*labels.items()][:MAX_LISTED]]
+    lines = [
+        f"{_name(dataset, key)} is {name}"
+        for key, name in [*labels.items()][:MAX_LISTED]
+    ]
     command = f"{CONFLICTS_COMMAND} {dataset.option}"
-    return {"labelled_differently": summarize_lines(lines, command, len(labels))} if labels else {}
+    return (
+        {"labelled_differently": summarize_lines(lines, command, len(labels))}
+        if labels
+        else {}
+    )
 
 
 def _name(dataset: Dataset, key: str) -> str:

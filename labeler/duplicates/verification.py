@@ -115,7 +115,9 @@ class _Pair(NamedTuple):
     one_film: bool
 
 
-def compare_images(a: PreparedImage, b: PreparedImage, *, one_film: bool = False) -> Verdict:
+def compare_images(
+    a: PreparedImage, b: PreparedImage, *, one_film: bool = False
+) -> Verdict:
     """Compare two images; in frames of one film nothing may have moved.
 
     Uniform images are never copies: blank pages, drawings hidden by their background.
@@ -133,19 +135,30 @@ def compare_files(pair: FilePair) -> Verdict:
 
     The content, not the order, determines which one is warped onto the other.
     """
-    first, second = sorted((pair.a, pair.b), key=lambda file: (str(file.path), file.region or ()))
-    verdict = compare_images(_prepared(first), _prepared(second), one_film=pair.one_film)
-    return verdict if first is pair.a else verdict._replace(relation=verdict.relation.swapped)
+    first, second = sorted(
+        (pair.a, pair.b), key=lambda file: (str(file.path), file.region or ())
+    )
+    verdict = compare_images(
+        _prepared(first), _prepared(second), one_film=pair.one_film
+    )
+    return (
+        verdict
+        if first is pair.a
+        else verdict._replace(relation=verdict.relation.swapped)
+    )
 
 
 @lru_cache(maxsize=_CACHED_IMAGES)
 def _prepared(file: SampleFile) -> PreparedImage:
     return prepare_image(
-        read_pixels(file, GREY_SIDE, "L"), lambda: read_pixels(file, _MAX_FINE_SIDE, "RGB")
+        read_pixels(file, GREY_SIDE, "L"),
+        lambda: read_pixels(file, _MAX_FINE_SIDE, "RGB"),
     )
 
 
-def _compare_orientations(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict:
+def _compare_orientations(
+    a: PreparedImage, b: PreparedImage, one_film: bool
+) -> Verdict:
     """Compare a with b, and with b mirrored unless the plain alignment is right.
 
     Most copies show the whole image: they are compared by their frames first, without points.
@@ -159,12 +172,21 @@ def _compare_orientations(a: PreparedImage, b: PreparedImage, one_film: bool) ->
         if plain.aligned or one_film:
             return plain
     flipped = _compare_by_points(_Pair(a, b.mirrored, True, False), frames)
-    return max(plain, flipped, key=lambda verdict: (verdict.same, verdict.doubtful, verdict.points))
+    return max(
+        plain,
+        flipped,
+        key=lambda verdict: (verdict.same, verdict.doubtful, verdict.points),
+    )
 
 
-def _compare_frames(a: PreparedImage, b: PreparedImage, one_film: bool) -> Verdict | None:
+def _compare_frames(
+    a: PreparedImage, b: PreparedImage, one_film: bool
+) -> Verdict | None:
     """Compare by frames, mirrored if that is more similar; None if neither is similar."""
-    plain, flipped = float((a.tiny * b.tiny).sum()), float((a.tiny * b.tiny[:, ::-1]).sum())
+    plain, flipped = (
+        float((a.tiny * b.tiny).sum()),
+        float((a.tiny * b.tiny[:, ::-1]).sum()),
+    )
     mirrored = flipped > plain and not one_film
     similarity = flipped if mirrored else plain
     if similarity < _MIN_FRAME_SIMILARITY:
@@ -211,7 +233,9 @@ def _compare_aligned(pair: _Pair, alignment: Alignment) -> Verdict:
     )
 
 
-def _compare_common_part(pair: _Pair, alignment: Alignment, common: CommonPart) -> Verdict:
+def _compare_common_part(
+    pair: _Pair, alignment: Alignment, common: CommonPart
+) -> Verdict:
     a, b, mirrored, one_film = pair
     overlap = round(float(min(common.part_a, common.part_b)), 3)
     if max(common.part_a, common.part_b) < MIN_CONTAINED_PART:
@@ -220,7 +244,9 @@ def _compare_common_part(pair: _Pair, alignment: Alignment, common: CommonPart) 
     other = Verdict(False, round(replaced, 2), overlap, mirrored, alignment.points)
     # The empty border of a text page is a larger loss than a crop.
     if min(common.part_a / b.filled, common.part_b / a.filled) < MIN_SHARED_PART:
-        framed = _extent_relation(pair, alignment, common) & (Relation.FRAMED_A | Relation.FRAMED_B)
+        framed = _extent_relation(pair, alignment, common) & (
+            Relation.FRAMED_A | Relation.FRAMED_B
+        )
         in_collage = not one_film and replaced <= MAX_REPLACED_DOUBTFUL and bool(framed)
         return other._replace(doubtful=in_collage, aligned=in_collage)
     if replaced > (MAX_REPLACED_IN_VIDEO if one_film else MAX_REPLACED_DOUBTFUL):
@@ -231,7 +257,9 @@ def _compare_common_part(pair: _Pair, alignment: Alignment, common: CommonPart) 
         doubtful = change.strength <= 1 or is_overlaid(common)
         return other._replace(doubtful=doubtful, aligned=doubtful)
     if change.strength > 1:
-        doubtful = not one_film and (change.strength <= DOUBTFUL_FACTOR or is_overlaid(common))
+        doubtful = not one_film and (
+            change.strength <= DOUBTFUL_FACTOR or is_overlaid(common)
+        )
         return other._replace(doubtful=doubtful, aligned=True)
     is_changed = max(change.strength, replaced / MAX_REPLACED) > _EQUAL_FACTOR
     relation = _extent_relation(pair, alignment, common) | change.marks

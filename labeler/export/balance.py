@@ -69,14 +69,20 @@ def plan_balance(samples: Iterable[Sample], options: ExportOptions) -> Balance:
 
 def _rank(keys: Iterable[str], seed: int) -> list[str]:
     """Return keys in an order that is random, but the same for the same seed."""
-    return sorted(keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).hexdigest())
+    return sorted(
+        keys, key=lambda key: hashlib.sha256(f"{seed}:{key}".encode()).hexdigest()
+    )
 
 
-def augment_image(pixels: Image.Image, key: str, copy: int, options: ExportOptions) -> Image.Image:
+def augment_image(
+    pixels: Image.Image, key: str, copy: int, options: ExportOptions
+) -> Image.Image:
     """Return an augmented copy of an image (RGB or L), as a training makes it."""
     array = np.atleast_3d(np.asarray(pixels))[None]  # 1 x H x W x C
     numbers = draw_view_numbers(key, copy, options.seed)[None]
     augmented = apply_augmentation(
         array.transpose(0, 3, 1, 2), numbers, LIMITS[options.augmentation]
     )
-    return Image.fromarray(np.ascontiguousarray(augmented[0].transpose(1, 2, 0).squeeze()))
+    return Image.fromarray(
+        np.ascontiguousarray(augmented[0].transpose(1, 2, 0).squeeze())
+    )

@@ -42,4 +42,6 @@ def make_bibtex(dataset: Dataset) -> str:
 
 
 def _escape(text: str) -> str:
-    return "".join(_ESCAPES.get(character, character) for character in " ".join(text.split()))
+    return "".join(
+        _ESCAPES.get(character, character) for character in " ".join(text.split())
+    )

@@ -19,7 +19,13 @@ from gleanset import Dataset
 from gleanset.db.connection import Connection
 from gleanset.db.duplicates import Pairs
 from gleanset.db.faces import CropMethod, list_crop_methods
-from gleanset.db.journal import MODEL, PAGE_USER, PERSON, classify_provenance, get_label_provenances
+from gleanset.db.journal import (
+    MODEL,
+    PAGE_USER,
+    PERSON,
+    classify_provenance,
+    get_label_provenances,
+)
 from gleanset.files.shards import SHARD_EXTENSIONS
 from gleanset.files.store import hash_file
 from gleanset.html.words import count
@@ -55,7 +61,9 @@ class CardFacts:
     def __init__(self, options: ExportOptions, undecided: int = 0):
         self.options, self.undecided = options, undecided
         self.copies: Counter[str] = Counter()
-        self.items = self.unknown = self.ai_generated = self.with_gps = self.rotated_by_exif = 0
+        self.items = self.unknown = self.ai_generated = self.with_gps = (
+            self.rotated_by_exif
+        ) = 0
         self.without_half_body = 0
         self.changes: Counter[str] = Counter()
         self.row: Mapping[str, object] = {}
@@ -188,7 +196,11 @@ def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
         "## Personal information and known limits",
         _bullet_list(limit_lines(facts)),
         *(["## Citation", f"```bibtex\n{bibtex}```"] if bibtex else []),
-        *(["## Contact", _escape_markdown(settings.contact)] if settings.contact else []),
+        *(
+            ["## Contact", _escape_markdown(settings.contact)]
+            if settings.contact
+            else []
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -242,16 +254,25 @@ def _class_table(facts: CardFacts) -> str:
 def _count_table(values: Counter[str], column: str) -> str:
     rows = [
         f"| {_escape_markdown(value)} | {number} | {100 * number / values.total():.0f} % |"
-        for value, number in sorted(values.items(), key=lambda pair: (-pair[1], pair[0]))
+        for value, number in sorted(
+            values.items(), key=lambda pair: (-pair[1], pair[0])
+        )
     ]
     return "\n".join([f"| {column} | images | share |", "|---|---|---|", *rows])
 
 
 def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
     if facts.items > MAX_COMPARED_SAMPLES:
-        return f"Groups {_GROUP_KINDS} were not checked again: the dataset is too large."
-    searched, samples = Pairs(dataset.db).count_searched(facts.split_of), len(facts.split_of)
-    part = f"Only {searched:,} of {count(samples, 'sample')}" if searched else "No samples"
+        return (
+            f"Groups {_GROUP_KINDS} were not checked again: the dataset is too large."
+        )
+    searched, samples = (
+        Pairs(dataset.db).count_searched(facts.split_of),
+        len(facts.split_of),
+    )
+    part = (
+        f"Only {searched:,} of {count(samples, 'sample')}" if searched else "No samples"
+    )
     extent = "All samples" if searched == samples else part
     copies = f"{extent} were searched for near-duplicates."
     if facts.options.no_split:
@@ -272,7 +293,9 @@ def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
         yield "label sources were not counted"
         return
     provenances = get_label_provenances(dataset.db)
-    givers = Counter(classify_provenance(provenances.get(key, "")) for key in facts.split_of)
+    givers = Counter(
+        classify_provenance(provenances.get(key, "")) for key in facts.split_of
+    )
     for giver, number in sorted(givers.items(), key=lambda pair: (-pair[1], pair[0])):
         yield f"{count(number, 'label')} {_LABEL_SOURCES[giver]}"
 
@@ -280,17 +303,32 @@ def annotation_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
 def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
     """Yield how the images were processed."""
     options = facts.options
-    methods = [replace(method, samples=samples) for method, samples in facts.methods.items()]
-    methods.sort(key=lambda method: (-method.samples, method.detector, method.settings, method.cut))
+    methods = [
+        replace(method, samples=samples) for method, samples in facts.methods.items()
+    ]
+    methods.sort(
+        key=lambda method: (
+            -method.samples,
+            method.detector,
+            method.settings,
+            method.cut,
+        )
+    )
     yield from (method.description for method in methods)
-    split = "none" if options.no_split else dataset.samples.get_split_settings() or "by hand"
+    split = (
+        "none"
+        if options.no_split
+        else dataset.samples.get_split_settings() or "by hand"
+    )
     yield f"split: {split}"
     grey = ", grey" if options.grayscale else ""
     yield f"export: {options.format_label}, size {options.size or 'unchanged'}{grey}"
     if options.balance is not None:
         yield f"balance of train: {_describe_balance(facts)}"
     for changes, number in sorted(facts.changes.items()):
-        description = f"{UNCHANGED} (byte for byte)" if changes == UNCHANGED else changes
+        description = (
+            f"{UNCHANGED} (byte for byte)" if changes == UNCHANGED else changes
+        )
         yield f"files: {count(number, 'image')}, {description}"
     if options.licences:
         yield f"only images with a licence like {', '.join(options.licences)}"
@@ -307,7 +345,10 @@ def _describe_balance(facts: CardFacts) -> str:
 
 def limit_lines(facts: CardFacts) -> Iterator[str]:
     """Yield the known limits of an export, as sentences."""
-    counts = [sum(facts.counts[label, split] for split in facts.splits) for label in facts.labels]
+    counts = [
+        sum(facts.counts[label, split] for split in facts.splits)
+        for label in facts.labels
+    ]
     yield f"{facts.unknown} of {facts.items} images have no known licence."
     yield f"Images per class: {min(counts)} to {max(counts)}."
     yield from (f"{note}." for note in facts.iter_notes())
@@ -333,22 +374,35 @@ def front_matter(name: str, facts: CardFacts) -> str:
     if files := facts.options.form.data_files:
         splits = [split for split in SPLITS if facts.splits[split]]
         paths = [
-            {"split": "validation" if split == "val" else split, "path": files.format(split)}
+            {
+                "split": "validation" if split == "val" else split,
+                "path": files.format(split),
+            }
             for split in splits
         ]
         content["configs"] = [{"config_name": "default", "data_files": paths}]
-        content["dataset_info"] = {"features": describe_features(facts.row, facts.labels)}
+        content["dataset_info"] = {
+            "features": describe_features(facts.row, facts.labels)
+        }
     return f"---\n{yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=inf)}---"
 
 
 CROISSANT = "croissant.json"
 _PARQUET = "application/x-parquet"
-_VERSIONS = ("http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0")
+_VERSIONS = (
+    "http://mlcommons.org/croissant/1.0",
+    "http://mlcommons.org/croissant/RAI/1.0",
+)
 _ENCODINGS = {
     SHARD_EXTENSIONS["webdataset"]: "application/x-tar",
     SHARD_EXTENSIONS["parquet"]: _PARQUET,
 }
-_MIMES = {"jpg": "image/jpeg", "jpeg": "image/jpeg", "tif": "image/tiff", "svg": "image/svg+xml"}
+_MIMES = {
+    "jpg": "image/jpeg",
+    "jpeg": "image/jpeg",
+    "tif": "image/tiff",
+    "svg": "image/svg+xml",
+}
 _CROISSANT_TERMS = """
     citeAs column conformsTo equivalentProperty extract field fileObject fileProperty fileSet
     format includes isLiveDataset jsonPath key md5 parentField path recordSet references regex
@@ -368,13 +422,25 @@ _CONTEXT: dict[str, object] = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
 }
 """The JSON-LD context of the specification."""
-_CREDIT = ("author", "licence", "source", "collection", "page", "title", "changes", "original_path")
+_CREDIT = (
+    "author",
+    "licence",
+    "source",
+    "collection",
+    "page",
+    "title",
+    "changes",
+    "original_path",
+)
 
 Node = dict[str, object]
 
 
 def write_descriptions(
-    dataset: Dataset, folder: Path, facts: CardFacts, shards: Mapping[str, str] | None = None
+    dataset: Dataset,
+    folder: Path,
+    facts: CardFacts,
+    shards: Mapping[str, str] | None = None,
 ) -> None:
     """Write the card and `croissant.json`; `shards` are files with their SHA-256."""
     write_text(folder / "README.md", dataset_card(dataset, facts))
@@ -383,7 +449,9 @@ def write_descriptions(
         write_text(folder / SOURCE_LICENCES_FILE, "\n".join(sections))
     if bibtex := make_bibtex(dataset):
         write_text(folder / CITATION_FILE, bibtex)
-    authors = [{"@type": "sc:Person", "name": author} for author in list_authors(dataset)]
+    authors = [
+        {"@type": "sc:Person", "name": author} for author in list_authors(dataset)
+    ]
     licences = sorted(facts.licences.keys() - {UNKNOWN})
     description = {
         "@context": _CONTEXT,
@@ -406,7 +474,9 @@ def write_descriptions(
         "distribution": list(_files(folder, facts, shards or {})),
         "recordSet": [_image_records(facts)] if _has_records(facts) else [],
     }
-    write_text(folder / CROISSANT, f"{json.dumps(description, ensure_ascii=False, indent=1)}\n")
+    write_text(
+        folder / CROISSANT, f"{json.dumps(description, ensure_ascii=False, indent=1)}\n"
+    )
 
 
 def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterator[Node]:
@@ -422,18 +492,24 @@ def _files(folder: Path, facts: CardFacts, shards: Mapping[str, str]) -> Iterato
     encoding = _ENCODINGS.get(facts.options.form.ending, "application/octet-stream")
     yield from (_file(name, encoding, sha256) for name, sha256 in shards.items())
     if _has_records(facts):
-        yield images | ({"containedIn": [{"@id": name} for name in shards]} if shards else {})
+        yield images | (
+            {"containedIn": [{"@id": name} for name in shards]} if shards else {}
+        )
 
 
 def _has_records(facts: CardFacts) -> bool:
     """Return whether Croissant can describe the images; of shards only in our own formats."""
     options = facts.options
-    is_known = "plugin" not in options.marker_facts and options.form.ending in _ENCODINGS
+    is_known = (
+        "plugin" not in options.marker_facts and options.form.ending in _ENCODINGS
+    )
     return not options.is_sharded or is_known
 
 
 def _is_table(facts: CardFacts) -> bool:
-    return _has_records(facts) and facts.options.form.ending == SHARD_EXTENSIONS["parquet"]
+    return (
+        _has_records(facts) and facts.options.form.ending == SHARD_EXTENSIONS["parquet"]
+    )
 
 
 def _file(name: str, encoding: str, sha256: str) -> Node:
@@ -470,7 +546,10 @@ def _image_records(facts: CardFacts) -> Node:
     ]
     if not _is_table(facts):
         fields[0]["references"] = table | {"extract": {"column": "file"}}
-    return _node("RecordSet", "images") | {"key": {"@id": "images/file"}, "field": fields}
+    return _node("RecordSet", "images") | {
+        "key": {"@id": "images/file"},
+        "field": fields,
+    }
 
 
 def _field(name: str, source: Node, kind: str = "sc:Text") -> Node:

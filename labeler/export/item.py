@@ -41,14 +41,19 @@ class ExportItem(NamedTuple):
     def origin(self) -> Origin:
         """The origin to credit, preferably with a licence and an author."""
         return max(
-            self.image.origins, key=lambda origin: (bool(origin.licence), bool(origin.author))
+            self.image.origins,
+            key=lambda origin: (bool(origin.licence), bool(origin.author)),
         )
 
     @property
     def source(self) -> str:
         """The source of the image with the name of its imported set, for people."""
         origin = self.origin
-        return f"{origin.source} ({origin.collection})" if origin.collection else origin.source
+        return (
+            f"{origin.source} ({origin.collection})"
+            if origin.collection
+            else origin.source
+        )
 
     @property
     def rotated_by_exif(self) -> bool:
@@ -69,6 +74,10 @@ def original_path(origins: Iterable[Origin]) -> str:
 
     Only its name where the path was not recorded; empty for images that were not files.
     """
-    files = [origin for origin in origins if origin.path is not None and origin.video is None]
-    paths = [origin.original_path for origin in files] + [origin.title for origin in files]
+    files = [
+        origin for origin in origins if origin.path is not None and origin.video is None
+    ]
+    paths = [origin.original_path for origin in files] + [
+        origin.title for origin in files
+    ]
     return next(filter(None, paths), "")

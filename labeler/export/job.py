@@ -40,7 +40,12 @@ from labeler.export.plan import (
     plan_boxes,
     plan_export,
 )
-from labeler.export.rendering import check_links, link_or_copy, render_image, write_image
+from labeler.export.rendering import (
+    check_links,
+    link_or_copy,
+    render_image,
+    write_image,
+)
 from labeler.export.result import ExportPreview, ExportResult
 from labeler.export.rows import (
     LICENCE_COLUMNS,
@@ -101,7 +106,10 @@ def plan_shards(dataset: Dataset, options: ExportOptions) -> Iterator[Shard]:
         if item.method == "original":
             size += item.image.bytes
         else:
-            width, height = options.target_size or (item.sample.box.width, item.sample.box.height)
+            width, height = options.target_size or (
+                item.sample.box.width,
+                item.sample.box.height,
+            )
             size += width * height * BYTES_PER_PIXEL
         split = str(item.sample.split)
         members = open_items[split]
@@ -132,7 +140,13 @@ class ShardWriter:
         """Write a shard unless it exists; return its manifest."""
         facts = [sample_facts(item, self.classes) for item in shard.items]
         digests = [item.digest(self.options.pixel_settings) for item in shard.items]
-        plan = [self.options.format_label, LICENCE_COLUMNS, list(self.classes), digests, facts]
+        plan = [
+            self.options.format_label,
+            LICENCE_COLUMNS,
+            list(self.classes),
+            digests,
+            facts,
+        ]
         digest = hash_bytes(json.dumps(plan).encode())
         path = self.folder / f"{shard.name}{self.options.form.ending}"
         with disk_errors(path):
@@ -140,7 +154,9 @@ class ShardWriter:
                 manifest = read_complete_manifest(folder, shard.name)
                 if manifest is not None and manifest.plan_sha256 == digest:
                     if folder != self.folder:
-                        link_or_copy(folder / manifest.shard, self.folder / manifest.shard)
+                        link_or_copy(
+                            folder / manifest.shard, self.folder / manifest.shard
+                        )
                         write_manifest(self.folder, shard.name, manifest)
                     return manifest
             return self._write(path, shard, facts, digest)
@@ -153,7 +169,10 @@ class ShardWriter:
         images: list[dict[str, str]] = []
         failed: dict[str, str] = {}
         files_with_gps: list[str] = []
-        with atomic_file(path) as partial, open_shard(partial, list(self.classes), facts[0]) as put:
+        with (
+            atomic_file(path) as partial,
+            open_shard(partial, list(self.classes), facts[0]) as put,
+        ):
             for item, row in zip(shard.items, facts, strict=True):
                 try:
                     data, written = render_image(item, self.options)
@@ -165,7 +184,9 @@ class ShardWriter:
                 put(ShardRecord(file, data, row))
                 if written.has_gps:
                     files_with_gps.append(file)
-                images.append({"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS})
+                images.append(
+                    {"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS}
+                )
         sha256, size = hash_file(path), path.stat().st_size
         manifest = ShardManifest(
             path.name, shard.split, sha256, size, digest, images, failed, files_with_gps
@@ -189,7 +210,9 @@ def write_manifest(folder: Path, name: str, manifest: ShardManifest) -> None:
 def read_manifest(folder: Path, name: str) -> ShardManifest | None:
     """Return the manifest of a shard; None if it is missing or not valid."""
     try:
-        return ShardManifest(**json.loads((folder / f"{name}.json").read_text(encoding="utf-8")))
+        return ShardManifest(
+            **json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        )
     except (OSError, ValueError, TypeError):
         return None
 
@@ -202,7 +225,9 @@ def read_complete_manifest(folder: Path, name: str) -> ShardManifest | None:
     if not re.fullmatch(re.escape(name) + ENDING, manifest.shard):
         return None
     try:
-        return manifest if hash_file(folder / manifest.shard) == manifest.sha256 else None
+        return (
+            manifest if hash_file(folder / manifest.shard) == manifest.sha256 else None
+        )
     except OSError:
         return None
 
@@ -241,7 +266,11 @@ def write_shards(
         facts.row = table_row(sample_facts(outcome.item.items[0], numbers), "sha256")
         written, gps = {row["file"] for row in manifest.images}, manifest.with_gps
         named = [(item, shard_file_name(item)) for item in outcome.item.items]
-        items = [item._replace(has_gps=name in gps) for item, name in named if name in written]
+        items = [
+            item._replace(has_gps=name in gps)
+            for item, name in named
+            if name in written
+        ]
         facts.add(dataset.db, items)
         record_failures(dataset, manifest.failed)
     if not facts.items:
@@ -269,7 +298,11 @@ def none_readable_error(failed: Mapping[str, str]) -> InputUnusable:
 
 
 def _write_summaries(
-    dataset: Dataset, folder: Path, shards: list[str], options: ExportOptions, facts: CardFacts
+    dataset: Dataset,
+    folder: Path,
+    shards: list[str],
+    options: ExportOptions,
+    facts: CardFacts,
 ) -> None:
     """Write the files for all shards, and remove files that do not belong to this export."""
     endings = (options.form.ending, ".json")
@@ -285,11 +318,14 @@ def _write_summaries(
             path.unlink()
     columns = ("shard", "split", "sha256", "bytes")
     entries = [
-        {name: getattr(manifest, name) for name in columns} | {"images": len(manifest.images)}
+        {name: getattr(manifest, name) for name in columns}
+        | {"images": len(manifest.images)}
         for manifest in _read_manifests(folder, shards)
     ]
     content = {**options.marker_facts, "images": facts.items, "shards": entries}
-    write_text(folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1))
+    write_text(
+        folder / "manifest.json", json.dumps(content, ensure_ascii=False, indent=1)
+    )
     rows = (
         {"shard": manifest.shard, **row}
         for manifest in _read_manifests(folder, shards)
@@ -324,8 +360,15 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     classes: dict[str, Counter[str]] = defaultdict(Counter)
     for item in items:
         classes[str(item.sample.label)][str(item.sample.split)] += 1
-    parts = [part for part in (*SPLITS, ALL_SAMPLES) if any(row[part] for row in classes.values())]
-    table = {label: {part: row[part] for part in parts} for label, row in sorted(classes.items())}
+    parts = [
+        part
+        for part in (*SPLITS, ALL_SAMPLES)
+        if any(row[part] for row in classes.values())
+    ]
+    table = {
+        label: {part: row[part] for part in parts}
+        for label, row in sorted(classes.items())
+    }
     return ExportPreview(
         would_export=len(paths),
         classes=table,
@@ -335,7 +378,9 @@ def simulate_export(dataset: Dataset, options: ExportOptions) -> ExportPreview:
     )
 
 
-def _plan_items(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportItem], int]:
+def _plan_items(
+    dataset: Dataset, options: ExportOptions
+) -> tuple[list[ExportItem], int]:
     """Return the items of an export without shards, and the number of undecided images."""
     if options.has_boxes:
         return plan_boxes(dataset, options)
@@ -343,7 +388,11 @@ def _plan_items(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIt
 
 
 def write_tree(
-    dataset: Dataset, folder: Path, options: ExportOptions, workers: int, progress: Progress
+    dataset: Dataset,
+    folder: Path,
+    options: ExportOptions,
+    workers: int,
+    progress: Progress,
 ) -> ExportResult:
     """Write an export that has a file for each image; return the counts.
 
@@ -416,7 +465,9 @@ def export(
     balance = get_balance(dataset, options).table
     with lock, replace_tree(target, resume=options.is_sharded) as new:
         if options.is_sharded:
-            result = write_shards(dataset, new.folder, target, options, workers, progress)
+            result = write_shards(
+                dataset, new.folder, target, options, workers, progress
+            )
         else:
             result = write_tree(dataset, new.folder, options, workers, progress)
 

@@ -14,7 +14,12 @@ from gleanset.plugins import get_plugin_package
 from gleanset.request import Count, Request, validated_by
 from labeler.export.formats import FORMATS, get_format
 from labeler.export.formats.base import ExportFormat
-from labeler.export.formats.builtin import FIELDS, TEMPLATE, check_template, write_captions
+from labeler.export.formats.builtin import (
+    FIELDS,
+    TEMPLATE,
+    check_template,
+    write_captions,
+)
 
 Fit = Literal["stretch", "crop", "pad"]
 Balancing = Literal["copies", "augment", "down"]
@@ -48,11 +53,15 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     ] = "imagefolder"
     size: Annotated[
         str | None,
-        Param("Resize all images, for example to 120x120.", metavar="WxH", parse=normalize_size),
+        Param(
+            "Resize all images, for example to 120x120.",
+            metavar="WxH",
+            parse=normalize_size,
+        ),
     ] = None
-    fit: Annotated[Fit, Param("How --size treats another aspect ratio.", show_default=True)] = (
-        "stretch"
-    )
+    fit: Annotated[
+        Fit, Param("How --size treats another aspect ratio.", show_default=True)
+    ] = "stretch"
     crop: Annotated[
         Literal["face", "half-body"],
         Param(
@@ -77,9 +86,9 @@ class ExportOptions(Request, frozen=True, kw_only=True):
             option="--licence",
         ),
     ] = ()
-    with_reports: Annotated[bool, Param("Also export images that were sent with web reports.")] = (
-        False
-    )
+    with_reports: Annotated[
+        bool, Param("Also export images that were sent with web reports.")
+    ] = False
     link: Annotated[
         bool,
         Param(
@@ -118,7 +127,10 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     ] = "characters"
     seed: Annotated[
         int,
-        Param("For --balance: random seed of what is repeated or left out.", show_default=True),
+        Param(
+            "For --balance: random seed of what is repeated or left out.",
+            show_default=True,
+        ),
     ] = 0
     caption: Annotated[
         str | None,
@@ -257,8 +269,12 @@ class ExportOptions(Request, frozen=True, kw_only=True):
     def pixel_settings(self) -> str:
         """The options that determine the bytes of an image, as text."""
         flags = (self.grayscale, self.file, self.has_boxes)
-        augmentation = (self.augmentation, self.seed) if self.balance == "augment" else ()
-        return " ".join((self.size or "as it is", self.fit, *map(str, (*flags, *augmentation))))
+        augmentation = (
+            (self.augmentation, self.seed) if self.balance == "augment" else ()
+        )
+        return " ".join(
+            (self.size or "as it is", self.fit, *map(str, (*flags, *augmentation)))
+        )
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -266,7 +282,11 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", text.strip().lower())
-    size = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (0, 0)
+    size = (
+        (int(match.group(1)), int(match.group(2) or match.group(1)))
+        if match
+        else (0, 0)
+    )
     if not all(1 <= side <= 10_000 for side in size):
         raise UsageError(f"{text!r} is not a size", "for example: 120x120")
     return size

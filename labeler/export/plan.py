@@ -41,13 +41,17 @@ class FilePlan(NamedTuple):
     changes: str
 
 
-def plan_file(sample: Sample, image: Image, options: ExportOptions, copy: int = 0) -> FilePlan:
+def plan_file(
+    sample: Sample, image: Image, options: ExportOptions, copy: int = 0
+) -> FilePlan:
     """Return how the file of a sample is made (with boxes: the file of its whole image).
 
     `copy` is the number of a copy in a balanced export. The extension is that of the encoding,
     whatever the original was called.
     """
-    covers_image = sample.box == Box(0, 0, image.width, image.height) and not sample.angle
+    covers_image = (
+        sample.box == Box(0, 0, image.width, image.height) and not sample.angle
+    )
     is_whole = options.has_boxes or covers_image
     is_augmented = options.is_augmented(copy)
     if not (is_augmented or options.must_reencode(whole_images=is_whole)):
@@ -60,7 +64,9 @@ def plan_file(sample: Sample, image: Image, options: ExportOptions, copy: int = 
     extension = "png" if options.file == "png" or is_flat else "jpg"
     encoding = "PNG" if extension == "png" else _JPEG
     changes = (
-        f"re-encoded from {image.format} to {encoding}" if is_whole else f"cropped, {encoding}",
+        f"re-encoded from {image.format} to {encoding}"
+        if is_whole
+        else f"cropped, {encoding}",
         *([f"{options.fit} to {options.size}"] if options.size else []),
         *(["grey"] if options.grayscale else []),
         *([f"augmented ({options.augmentation})"] if is_augmented else []),
@@ -106,7 +112,9 @@ def export_item(
     """Return the item that exports a sample to `path`."""
     original = dataset.image_path(image.sha256, image.format)
     crop, face = dataset.crop_path(sample.key), face or sample.box
-    return ExportItem(sample, image, face, original, crop, path, plan.method, plan.changes)
+    return ExportItem(
+        sample, image, face, original, crop, path, plan.method, plan.changes
+    )
 
 
 def copy_suffix(copy: int, options: ExportOptions) -> str:
@@ -115,7 +123,9 @@ def copy_suffix(copy: int, options: ExportOptions) -> str:
     return f"-{kind}-{copy}" if copy else ""
 
 
-def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[ExportItem]:
+def plan_export(
+    dataset: Dataset, options: ExportOptions | None = None
+) -> list[ExportItem]:
     """Return an item for each labelled sample that has a split and an allowed licence.
 
     With `no_split`, for each labelled sample that is not a duplicate. Raises `InputUnusable` if
@@ -126,7 +136,9 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
     if not allowed:
         raise nothing_to_export_error(dataset, options)
     paths = UniquePaths(options.form.has_unique_stems)
-    folders = assign_folder_names((str(sample.label) for sample, _ in allowed), RESERVED_NAMES)
+    folders = assign_folder_names(
+        (str(sample.label) for sample, _ in allowed), RESERVED_NAMES
+    )
     suffixes = _number_faces(sample for sample, _ in allowed)
     balance = plan_balance((sample for sample, _ in allowed), options)
     items = []
@@ -136,7 +148,9 @@ def plan_export(dataset: Dataset, options: ExportOptions | None = None) -> list[
         split = "" if options.no_split else f"{sample.split}/"
         stem = f"{split}{folders[str(sample.label)]}/{name}{copy_suffix(copy, options)}"
         path = paths.add(sample, stem, plan.extension)
-        items.append(export_item(dataset, sample, image, path, plan)._replace(copy=copy))
+        items.append(
+            export_item(dataset, sample, image, path, plan)._replace(copy=copy)
+        )
     return items
 
 
@@ -154,7 +168,9 @@ def get_balance(dataset: Dataset, options: ExportOptions) -> Balance:
     """Return what an export repeats or leaves out so that classes in train are balanced."""
     if options.balance is None:
         return Balance()
-    return plan_balance((sample for sample, _ in _iter_allowed(dataset, options)), options)
+    return plan_balance(
+        (sample for sample, _ in _iter_allowed(dataset, options)), options
+    )
 
 
 def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
@@ -166,7 +182,9 @@ def _iter_samples(dataset: Dataset, options: ExportOptions) -> Iterator[Sample]:
             yield replace(sample, split=ALL_SAMPLES)
 
 
-def _iter_allowed(dataset: Dataset, options: ExportOptions) -> Iterator[tuple[Sample, Image]]:
+def _iter_allowed(
+    dataset: Dataset, options: ExportOptions
+) -> Iterator[tuple[Sample, Image]]:
     """Yield the samples that may be exported, with their images."""
     private = _private_images(dataset, options)
     for sample in _iter_samples(dataset, options):
@@ -211,9 +229,13 @@ def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter
         elif status != "labelled" or split is None:
             counts[reasons[str(status)]] += number
     if not options.no_split:
-        counts["in val or test with an unreviewed label"] = count_unseen_in_evaluation(dataset.db)
+        counts["in val or test with an unreviewed label"] = count_unseen_in_evaluation(
+            dataset.db
+        )
     private = _private_images(dataset, options)
-    for sample in _iter_samples(dataset, options) if private or options.licences else ():
+    for sample in (
+        _iter_samples(dataset, options) if private or options.licences else ()
+    ):
         if sample.image in private:
             counts[FROM_REPORTS] += 1
         elif not has_allowed_licence(_load_image(dataset, sample), options.licences):
@@ -258,7 +280,9 @@ def iter_items(dataset: Dataset, options: ExportOptions) -> Iterator[ExportItem]
     balance = get_balance(dataset, options)
     for sample, image, copy in _iter_balanced(_iter_allowed(dataset, options), balance):
         plan = plan_file(sample, image, options, copy)
-        path = f"{sample.split}/{sample.key}{copy_suffix(copy, options)}.{plan.extension}"
+        path = (
+            f"{sample.split}/{sample.key}{copy_suffix(copy, options)}.{plan.extension}"
+        )
         yield export_item(dataset, sample, image, path, plan)._replace(copy=copy)
 
 
@@ -281,7 +305,9 @@ def nothing_to_export_error(dataset: Dataset, options: ExportOptions) -> InputUn
             "nothing to export: no labelled sample has a split yet",
             f"{alternative}split them: labeler split --ratio 8:1:1 {dataset.option}",
         )
-    return InputUnusable("nothing to export: no sample is labelled yet", dataset.status_advice)
+    return InputUnusable(
+        "nothing to export: no sample is labelled yet", dataset.status_advice
+    )
 
 
 def has_allowed_licence(image: Image, patterns: Sequence[str]) -> bool:
@@ -309,7 +335,9 @@ def name_originals(
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"
         path = f"{folder}/{original_name(image.origins)}"
-        paths[sample.image] = names.add(sample, path, plan_file(sample, image, options).extension)
+        paths[sample.image] = names.add(
+            sample, path, plan_file(sample, image, options).extension
+        )
     return paths
 
 
@@ -341,7 +369,9 @@ def original_name(origins: Iterable[Origin]) -> str:
         key = origin.key
         if "://" in key:
             key = re.split("[?#]", key)[0].rstrip("/")
-        return make_safe_name(_EXTENSION.sub("", f"{origin.source}-{key.rsplit('/', 1)[-1]}"))
+        return make_safe_name(
+            _EXTENSION.sub("", f"{origin.source}-{key.rsplit('/', 1)[-1]}")
+        )
     return "image"
 
 
@@ -366,7 +396,9 @@ class UniquePaths:
         return (stem if self._by_stem else f"{stem}.{extension}").casefold()
 
 
-def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportItem], int]:
+def plan_boxes(
+    dataset: Dataset, options: ExportOptions
+) -> tuple[list[ExportItem], int]:
     """Return the items of an export with boxes, and the number of undecided images.
 
     A detector takes everything outside of the boxes for background. So all labelled samples of an
@@ -388,7 +420,9 @@ def plan_boxes(dataset: Dataset, options: ExportOptions) -> tuple[list[ExportIte
             f"each of the {undecided} images has an undecided face",
             f"decide: labeler {dataset.option}",
         )
-    paths = name_originals((samples[0] for samples in labelled.values()), images, options)
+    paths = name_originals(
+        (samples[0] for samples in labelled.values()), images, options
+    )
     items = []
     for sha256, samples in labelled.items():
         image = images[sha256]
@@ -419,7 +453,9 @@ def _samples_by_image(
             label = sample.label if sample.status == "labelled" else None
             if not sample.kept and sample.group:
                 label = label or set_labels.get(sample.group)
-            samples_of[sample.image].append(replace(sample, label=label, split=split[sample.image]))
+            samples_of[sample.image].append(
+                replace(sample, label=label, split=split[sample.image])
+            )
     return {
         sha256: sorted(samples, key=lambda sample: (sample.label is None, sample.key))
         for sha256, samples in samples_of.items()

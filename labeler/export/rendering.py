@@ -41,7 +41,9 @@ def _render(item: ExportItem, options: ExportOptions) -> bytes:
     if item.method == "original":
         data = read_original(item.original)
         if hash_bytes(data) != item.image.sha256:
-            raise Unreadable("file is damaged", "its bytes have changed since it was imported")
+            raise Unreadable(
+                "file is damaged", "its bytes have changed since it was imported"
+            )
         return data
     pixels = _decode_sample(item, options)
     if options.grayscale:
@@ -54,17 +56,23 @@ def _render(item: ExportItem, options: ExportOptions) -> bytes:
         return encode_jpeg(pixels)
     buffer, clean = io.BytesIO(), pixels.copy()
     clean.info, is_webp = {}, item.path.endswith(".webp")
-    clean.save(buffer, "WEBP" if is_webp else "PNG", **({"lossless": True} if is_webp else {}))
+    clean.save(
+        buffer, "WEBP" if is_webp else "PNG", **({"lossless": True} if is_webp else {})
+    )
     return buffer.getvalue()
 
 
 def _decode_sample(item: ExportItem, options: ExportOptions) -> Image.Image:
     sample = item.sample
-    has_crop = not options.has_boxes and sample.detector != "whole" and options.crop == "face"
+    has_crop = (
+        not options.has_boxes and sample.detector != "whole" and options.crop == "face"
+    )
     if has_crop and (crop := _read_crop(item.crop)) is not None:
         return decode(crop).pixels
     pixels = decode(read_original(item.original)).pixels
-    return pixels if options.has_boxes else crop_region(pixels, sample.box, sample.angle)
+    return (
+        pixels if options.has_boxes else crop_region(pixels, sample.box, sample.angle)
+    )
 
 
 def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> ExportItem:
@@ -73,7 +81,9 @@ def write_image(item: ExportItem, folder: Path, options: ExportOptions) -> Expor
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         if options.link and _link_original(item, target):
-            return item._replace(sha256=item.image.sha256, has_gps=file_has_gps_position(target))
+            return item._replace(
+                sha256=item.image.sha256, has_gps=file_has_gps_position(target)
+            )
         if item.method == "crop" and link_or_copy(item.crop, target):
             return item._replace(sha256=hash_file(target))
         data, written = render_image(item, options)

@@ -39,7 +39,10 @@ class ExportResult(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the result with the first lines of long lists."""
-        lines = [f"{format_short_path(path)}: {reason}" for path, reason in self.failed.items()]
+        lines = [
+            f"{format_short_path(path)}: {reason}"
+            for path, reason in self.failed.items()
+        ]
         failed = summarize_lines(lines, self.see_failed) if lines else {}
         table = balance_table(self.balance)
         return self.to_json() | {
@@ -69,7 +72,9 @@ class ExportPreview(CommandResult, kw_only=True):
     def summary(self) -> Mapping[str, Any]:
         """Return the result with a table of classes, and the paths if they are wanted."""
         parts = [*SPLITS, ALL_SAMPLES]
-        heads = [part for part in parts if any(part in row for row in self.classes.values())]
+        heads = [
+            part for part in parts if any(part in row for row in self.classes.values())
+        ]
         paths = self.paths if self.names_all_paths else []
         return self.to_json() | {
             "classes": class_table(heads, self.classes),

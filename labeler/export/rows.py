@@ -18,7 +18,9 @@ LICENCE_COLUMNS = (*_COLUMNS.split(),)
 """Columns of `LICENSES.csv` and fields of a shard's manifest, in addition to the file name."""
 
 
-def items_by_split(items: Sequence[ExportItem]) -> Iterator[tuple[str, list[ExportItem]]]:
+def items_by_split(
+    items: Sequence[ExportItem],
+) -> Iterator[tuple[str, list[ExportItem]]]:
     """Yield each split that has samples, with its items sorted by path and sample.
 
     Without splits (`--no-split`) there is one, "all".
@@ -81,7 +83,9 @@ def table_row(facts: Mapping[str, object], *empty_columns: str) -> dict[str, obj
     return classes | others | dict.fromkeys(empty_columns, "")
 
 
-def describe_features(row: Mapping[str, object], classes: Sequence[str]) -> list[dict[str, object]]:
+def describe_features(
+    row: Mapping[str, object], classes: Sequence[str]
+) -> list[dict[str, object]]:
     """Return the features of table rows, for the front matter of a card."""
     names = {str(number): label for number, label in enumerate(classes)}
     dtypes: dict[str, object] = {"image": "image"}
@@ -97,10 +101,14 @@ def write_licences(folder: Path, items: Sequence[ExportItem]) -> None:
     for item in items:
         labels[item.path].add(str(item.sample.label))
     rows = (
-        {"file": path} | sample_facts(item, numbers) | {"label": ", ".join(sorted(labels[path]))}
+        {"file": path}
+        | sample_facts(item, numbers)
+        | {"label": ", ".join(sorted(labels[path]))}
         for path, item in sorted({item.path: item for item in items}.items())
     )
-    write_rows(folder / LICENCE_FILE, ("file", *LICENCE_COLUMNS[1:]), rows)  # without the hash
+    write_rows(
+        folder / LICENCE_FILE, ("file", *LICENCE_COLUMNS[1:]), rows
+    )  # without the hash
 
 
 def write_text(path: Path, text: str) -> None:
@@ -108,12 +116,16 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+def write_rows(
+    path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]
+) -> None:
     """Write rows as CSV, with cells that spreadsheets do not take for formulas."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([escape_formula(row[column]) for column in columns] for row in rows)
+        writer.writerows(
+            [escape_formula(row[column]) for column in columns] for row in rows
+        )
 
 
 def escape_formula(value: object) -> object:

@@ -41,7 +41,9 @@ class Tagger:
         if not rows or not {"name", "category"} <= set(rows[0]):
             raise UsageError(f"{name} has no tags in its {TABLE}", _FIX)
         self._names = np.array([row["name"].replace("_", " ") for row in rows])
-        self._is_general = np.array([row["category"] == GENERAL_CATEGORY for row in rows])
+        self._is_general = np.array(
+            [row["category"] == GENERAL_CATEGORY for row in rows]
+        )
         try:
             self._session = open_onnx_session(model, threads=0)
         except ValueError as error:
@@ -59,16 +61,24 @@ class Tagger:
     def tag(self, image: Image.Image) -> list[str]:
         """Return the tags of an RGB image, the most probable first."""
         side = self._input.shape[1]
-        square = ImageOps.pad(image, (side, side), Image.Resampling.BICUBIC, color="white")
+        square = ImageOps.pad(
+            image, (side, side), Image.Resampling.BICUBIC, color="white"
+        )
         pixels = np.asarray(square, np.float32)[None, :, :, ::-1]
         (probabilities,) = self._session.run(None, {self._input.name: pixels})
         general = np.where(self._is_general, probabilities[0], 0)
-        order = np.argsort(-general, kind="stable")[: int((general >= MIN_PROBABILITY).sum())]
+        order = np.argsort(-general, kind="stable")[
+            : int((general >= MIN_PROBABILITY).sum())
+        ]
         return [str(name) for name in self._names[order]]
 
 
 def add_tags(
-    dataset: Dataset, folder: Path, items: Sequence[ExportItem], name: str, progress: Progress
+    dataset: Dataset,
+    folder: Path,
+    items: Sequence[ExportItem],
+    name: str,
+    progress: Progress,
 ) -> list[ExportItem]:
     """Return the items with the tags of their files below `folder`.
 

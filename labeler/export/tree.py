@@ -77,7 +77,9 @@ def write_marker(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write the marker of an export: its files and their content, for the next export."""
     paths = (path for path in folder.rglob("*") if path.is_file())
     files = sorted(path.relative_to(folder).as_posix() for path in paths)
-    texts = {name: hash_file(folder / name) for name in files if name.endswith(TEXT_SUFFIXES)}
+    texts = {
+        name: hash_file(folder / name) for name in files if name.endswith(TEXT_SUFFIXES)
+    }
     marker = {"files": files, "texts": texts, **facts}
     text = json.dumps(marker, ensure_ascii=False, sort_keys=True)
     write_atomic(folder / MARKER, text.encode())
@@ -89,7 +91,11 @@ def read_marker(folder: Path) -> dict[str, Any]:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return marker if isinstance(marker, dict) and isinstance(marker.get("files"), list) else {}
+    return (
+        marker
+        if isinstance(marker, dict) and isinstance(marker.get("files"), list)
+        else {}
+    )
 
 
 def check_replaceable(target: Path) -> dict[str, FileState]:
@@ -101,14 +107,18 @@ def check_replaceable(target: Path) -> dict[str, FileState]:
     marker = read_marker(target)
     exported = {MARKER, *map(str, marker["files"])} if marker else set()
     present = dict(_iter_files(target))
-    if foreign := sorted(p for p in present.keys() - exported if not _is_reader_file(marker, p)):
+    if foreign := sorted(
+        p for p in present.keys() - exported if not _is_reader_file(marker, p)
+    ):
         raise InputUnusable(
             f"{target} holds files that are not from an export, such as {foreign[0]}",
             "export into a new folder, or read moved images of an earlier export back: "
             f"labeler import {shlex.quote(str(target))}",
         )
     texts = marker.get("texts", {})
-    if edited := sorted(name for name in texts.keys() & present if _is_edited(target, name, texts)):
+    if edited := sorted(
+        name for name in texts.keys() & present if _is_edited(target, name, texts)
+    ):
         raise InputUnusable(
             f"{target} holds files that were edited, such as {edited[0]}",
             "export into a new folder, or move them away",
@@ -170,7 +180,9 @@ def _recover(target: Path, old: Path) -> None:
         _remove_old(old, target, None)
 
 
-def _remove_old(old: Path, target: Path, states: Mapping[str, FileState] | None) -> list[str]:
+def _remove_old(
+    old: Path, target: Path, states: Mapping[str, FileState] | None
+) -> list[str]:
     """Delete the exported files in `old`, move all others to `target`; return their new paths.
 
     Exported files are those with an unchanged entry in `states`, or those of the marker without it.
@@ -179,7 +191,9 @@ def _remove_old(old: Path, target: Path, states: Mapping[str, FileState] | None)
     listed = {MARKER, *map(str, marker["files"])} if marker else set()
     kept_files = []
     for name, path in _iter_files(old):
-        is_exported = name in listed if states is None else states.get(name) == _file_state(path)
+        is_exported = (
+            name in listed if states is None else states.get(name) == _file_state(path)
+        )
         if is_exported or _is_reader_file(marker, name):
             path.unlink()
         else:

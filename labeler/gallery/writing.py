@@ -109,12 +109,18 @@ def group_samples(dataset: Dataset, request: GalleryRequest) -> dict[str, list[S
             "see them in the window: labeler",
         )
     if not sections:
-        raise InputUnusable("nothing to show: no sample is labelled yet", dataset.status_advice)
+        raise InputUnusable(
+            "nothing to show: no sample is labelled yet", dataset.status_advice
+        )
     if unknown := [name for name in request.names if name not in sections]:
         raise UsageError(
-            f"there are no samples of a class {unknown[0]!r}", f"classes: {', '.join(sections)}"
+            f"there are no samples of a class {unknown[0]!r}",
+            f"classes: {', '.join(sections)}",
         )
-    return {name: sections[name] for name in (dict.fromkeys(request.names) or sorted(sections))}
+    return {
+        name: sections[name]
+        for name in (dict.fromkeys(request.names) or sorted(sections))
+    }
 
 
 def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]]:
@@ -125,7 +131,10 @@ def _clusters(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sampl
             if sample.image not in private:
                 sections[cluster.id].append(sample)
     if not clusters:
-        problem, fix = "no sample is queued for labelling", "see the next step: gleanset status"
+        problem, fix = (
+            "no sample is queued for labelling",
+            "see the next step: gleanset status",
+        )
         if SortingQueue(dataset.db).list_waiting(1):
             problem = "there are no clusters: no queued sample was prelabelled"
             fix = "make them: baseline prelabel"
@@ -209,7 +218,9 @@ def divide_limit(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
     """Divide `limit` equally; what a small section does not need goes to the others."""
     shares = dict.fromkeys(sizes, 0)
     for position, name in enumerate(sorted(sizes, key=lambda name: sizes[name])):
-        shares[name] = min(sizes[name], (limit - sum(shares.values())) // (len(sizes) - position))
+        shares[name] = min(
+            sizes[name], (limit - sum(shares.values())) // (len(sizes) - position)
+        )
     return shares
 
 
@@ -226,7 +237,11 @@ def _make_entries(
             *([DUPLICATE] if sample.group is not None else []),
             *(flags_of(quality) if quality else []),
         )
-        provenance = classify_provenance(provenances.get(sample.key, "")) if sample.label else None
+        provenance = (
+            classify_provenance(provenances.get(sample.key, ""))
+            if sample.label
+            else None
+        )
         yield GalleryEntry(sample, label, flags, provenance, issue)
 
 
@@ -255,7 +270,9 @@ def write_gallery(
     assess_quality(dataset, progress=progress)
     selection = select_samples(dataset, sections, request)
     thumbnails = _make_thumbnails(dataset, selection.entries, progress)
-    content = _page_data(dataset, selection, thumbnails) | {"sections": request.sections}
+    content = _page_data(dataset, selection, thumbnails) | {
+        "sections": request.sections
+    }
     if request.tracks:
         content["notes"] = _describe_tracks(dataset, selection.counts)
     page = encode_page(_render(dataset.name, content))
@@ -278,7 +295,9 @@ def write_gallery(
 def _check_target(out: Path) -> None:
     if out.suffix.lower() not in HTML_SUFFIXES:
         raise UsageError(f"a gallery is an HTML file: {out}", f"name it {out}.html")
-    if out.exists() and not (out.is_file() and GENERATOR_TAG in out.read_bytes()[:HEAD_BYTES]):
+    if out.exists() and not (
+        out.is_file() and GENERATOR_TAG in out.read_bytes()[:HEAD_BYTES]
+    ):
         raise InputUnusable(
             f"{out} exists and is not a gallery", "choose another name, or move it away"
         )
@@ -316,7 +335,8 @@ def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
         "score": sample.score if sample.score is None else round(sample.score, 2),
         "decided": "weak label" if entry.provenance == "hint" else entry.provenance,
         "flags": list(entry.flags) or None,
-        "issue": entry.issue and [entry.issue.suggested, round(entry.issue.confidence, 2)],
+        "issue": entry.issue
+        and [entry.issue.suggested, round(entry.issue.confidence, 2)],
     }
     if image and image.origins:
         origin = image.origins[0]
@@ -336,7 +356,10 @@ def _render(title: str, content: Facts) -> str:
     page = get_templates("labeler.gallery")
     style = page.get_template("page.css.jinja").render()
     folder = files("labeler.gallery").joinpath("js")
-    parts = [folder.joinpath(f"{name}.js").read_text(encoding="utf-8") for name in SCRIPT_PARTS]
+    parts = [
+        folder.joinpath(f"{name}.js").read_text(encoding="utf-8")
+        for name in SCRIPT_PARTS
+    ]
     # The hash covers the exact text between the script tags.
     script = '(() => {\n"use strict";\n' + "\n".join(parts) + "})();\n"
     return page.get_template("page.html.jinja").render(
@@ -361,7 +384,9 @@ def _make_thumbnails(
 ) -> dict[int, str]:
     """Return the thumbnails of entries (by number) as data URIs, without unreadable ones."""
     rows = Pairs(dataset.db).get_ids([entry.sample.key for entry in entries])
-    outcomes = run_over(make_thumbnail, enumerate(list_sample_files(dataset, rows)), Processes())
+    outcomes = run_over(
+        make_thumbnail, enumerate(list_sample_files(dataset, rows)), Processes()
+    )
     outcomes = progress.over(outcomes, "thumbnails", total=len(rows), unit=" images")
     return {o.item[0]: o.result for o in outcomes if o.result is not None}
 

@@ -28,13 +28,28 @@ from gleanset.named_files import (
     summarize_lines,
 )
 from gleanset.operations import make_operation
-from gleanset.records import HAND, Box, Face, FaceCrop, Measured, Origin, Rectangle, Rejection
+from gleanset.records import (
+    HAND,
+    Box,
+    Face,
+    FaceCrop,
+    Measured,
+    Origin,
+    Rectangle,
+    Rejection,
+)
 from gleanset.source_table import SourceTables, summarize_unmatched
 from gleanset.tree import summarize_ignored
 from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.export.tree import read_marker
-from labeler.importing.labelled import FRACTIONS, Frame, LabelledFiles, LabelledImage, SourceInfo
+from labeler.importing.labelled import (
+    FRACTIONS,
+    Frame,
+    LabelledFiles,
+    LabelledImage,
+    SourceInfo,
+)
 from labeler.importing.licence_files import read_licence_files
 from labeler.importing.reading import (
     MovesResult,
@@ -55,9 +70,16 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
     if frame is None or frame == size:
         converted = box
     # The same aspect ratio, up to rounding.
-    elif frame == FRACTIONS or abs(frame[0] * size[1] - frame[1] * size[0]) <= sum(frame):
+    elif frame == FRACTIONS or abs(frame[0] * size[1] - frame[1] * size[0]) <= sum(
+        frame
+    ):
         scale_x, scale_y = size[0] / frame[0], size[1] / frame[1]
-        converted = box[0] * scale_x, box[1] * scale_y, box[2] * scale_x, box[3] * scale_y
+        converted = (
+            box[0] * scale_x,
+            box[1] * scale_y,
+            box[2] * scale_x,
+            box[3] * scale_y,
+        )
     else:
         raise Unreadable(
             "another size than annotated",
@@ -67,7 +89,8 @@ def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box
     clipped = clip_box(Box(x, y, width, height), image.width, image.height)
     if clipped is None:
         raise Unreadable(
-            "box outside", f"{(x, y, width, height)} in {image.width} x {image.height} pixels"
+            "box outside",
+            f"{(x, y, width, height)} in {image.width} x {image.height} pixels",
         )
     return clipped
 
@@ -83,7 +106,9 @@ class ImportedImage(NamedTuple):
     dropped: tuple[str, ...]
 
 
-def import_image(item: LabelledImage, keep: StageBytes, cutter: FaceCropper) -> ImportedImage:
+def import_image(
+    item: LabelledImage, keep: StageBytes, cutter: FaceCropper
+) -> ImportedImage:
     """Store an image and crop its boxes, in a worker process.
 
     Raises `Unreadable` if it is not an image or no box is usable.
@@ -104,7 +129,9 @@ def import_image(item: LabelledImage, keep: StageBytes, cutter: FaceCropper) -> 
         cuts.append((cutter.crop(measured.sha256, pixels, face), label))
     if dropped and not cuts:
         raise dropped[0]
-    return ImportedImage(measured, tuple(cuts), tuple(error.reason for error in dropped))
+    return ImportedImage(
+        measured, tuple(cuts), tuple(error.reason for error in dropped)
+    )
 
 
 class ImportResult(AliasedResult, kw_only=True):
@@ -194,7 +221,9 @@ def import_labelled(
     result = result.with_facts(aliases | summarize_unmatched(tables.unmatched()))
     outermost = Counter(image.relative_to(path).parts[0] for image in origins)
     split_folders = sorted(files.splits & outermost.keys())
-    result.split_folders_not_taken_over = {name: outermost[name] for name in split_folders}
+    result.split_folders_not_taken_over = {
+        name: outermost[name] for name in split_folders
+    }
     if simulate:
         for origin in origins.values():
             groups.note(origin)
@@ -203,9 +232,13 @@ def import_labelled(
     else:
         for error in files.tree.unreadable:
             name = format_path(Path(str(error.filename)))
-            dataset.rejections.add(Rejection(STAGE, name, "cannot be read", str(error.strerror)))
+            dataset.rejections.add(
+                Rejection(STAGE, name, "cannot be read", str(error.strerror))
+            )
         for name in collections if licence_texts else ():
-            dataset.images.set_collection_licence(name, "\n\n".join(licence_texts.values()))
+            dataset.images.set_collection_licence(
+                name, "\n\n".join(licence_texts.values())
+            )
         counts = _import_images(dataset, request, files, origins, groups, progress)
         result = result.with_facts(counts)
     return result.with_facts(_unused_summary(files) | groups.summary())
@@ -216,9 +249,13 @@ def _unused_summary(files: LabelledFiles) -> dict[str, object]:
     summary = {
         "unreadable_folders": len(files.tree.unreadable),
         "missing": len(files.missing),
-        "missing_files": shorten_list([format_short_path(name) for name in files.missing]),
+        "missing_files": shorten_list(
+            [format_short_path(name) for name in files.missing]
+        ),
         "ignored_annotations": dict(counts.most_common()),
-        "annotations_of": shorten_list([f"{file}: {reason}" for file, reason in files.dropped]),
+        "annotations_of": shorten_list(
+            [f"{file}: {reason}" for file, reason in files.dropped]
+        ),
     }
     used = {name: fact for name, fact in summary.items() if fact}
     return summarize_ignored(files.count_ignored()) | used
@@ -256,7 +293,9 @@ def _get_origins(
     return origins
 
 
-def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: bool = False) -> None:
+def _check_class_names(
+    dataset: Dataset, labels: Iterable[str], *, distinct: bool = False
+) -> None:
     """Refuse invalid class names, and names that are nearly equal.
 
     Names that are `distinct` in another dataset are only compared with classes of this dataset.
@@ -265,7 +304,9 @@ def _check_class_names(dataset: Dataset, labels: Iterable[str], *, distinct: boo
     known_names = set(class_names)
     for label in sorted(set(map(dataset.classes.resolve, labels)) - class_names):
         if twins := [
-            name for name in sorted(known_names) if fold_name(name) == fold_name(label) != ""
+            name
+            for name in sorted(known_names)
+            if fold_name(name) == fold_name(label) != ""
         ]:
             twin, other = shlex.quote(twins[0]), shlex.quote(label)
             raise UsageError(
@@ -284,7 +325,8 @@ def _read_own_export(
         raise class_level_error(path)
     if request.group_by is not None:
         raise UsageError(
-            f"{path} is an export of this dataset, whose groups are known", "leave out --group-by"
+            f"{path} is an export of this dataset, whose groups are known",
+            "leave out --group-by",
         )
     moves = find_moves(dataset, path)
     _check_class_names(dataset, moves.relabelled.values())
@@ -302,8 +344,13 @@ def _read_own_export(
         action = make_operation("import-moves", count=len(choices), folder=path.name)
         dataset.journal.apply(action, choices)
     if moves.disputed:
-        lines = [f"{format_short_path(name)}: {detail}" for name, detail in moves.disputed.items()]
-        result.disputed_files = summarize_lines(lines, rejections_command(dataset, STAGE))
+        lines = [
+            f"{format_short_path(name)}: {detail}"
+            for name, detail in moves.disputed.items()
+        ]
+        result.disputed_files = summarize_lines(
+            lines, rejections_command(dataset, STAGE)
+        )
     return result
 
 
@@ -340,20 +387,29 @@ def _import_images(
             groups.note(origin)
         for path, problem in refused.items():
             dataset.rejections.add(Rejection(STAGE, format_path(path), *problem))
-        disputed = _label_samples(dataset, labels_of, Path(request.path).absolute().name)
-    lines = [f"{format_short_path(str(path))}: {reason}" for path, (reason, _) in refused.items()]
+        disputed = _label_samples(
+            dataset, labels_of, Path(request.path).absolute().name
+        )
+    lines = [
+        f"{format_short_path(str(path))}: {reason}"
+        for path, (reason, _) in refused.items()
+    ]
     list_command = rejections_command(dataset, STAGE)
     if refused and not tally.total():
         raise InputUnusable(
             f"none of the {len(refused)} images could be read, such as {lines[0]}",
             f"list the reasons: {list_command}",
         )
-    labels = Counter(label for names in labels_of.values() if len(names) == 1 for label in names)
+    labels = Counter(
+        label for names in labels_of.values() if len(names) == 1 for label in names
+    )
     counts: dict[str, object] = {**tally, "rejected": len(refused)}
     counts |= {"labels": dict(sorted(labels.items())), "disputed": len(disputed)}
     details = {"disputed_files": disputed, "rejected_files": lines}
     return counts | {
-        name: summarize_lines(items, list_command) for name, items in details.items() if items
+        name: summarize_lines(items, list_command)
+        for name, items in details.items()
+        if items
     }
 
 
@@ -378,7 +434,9 @@ def _store_image(
             dataset.images.update_credit(image.measured.sha256, origin)
         for cut, label in image.cuts:
             dataset.faces.add_manual(image.measured.sha256, cut)
-            labels_of.setdefault(cut.key, {})[dataset.classes.resolve(label)] = origin.key
+            labels_of.setdefault(cut.key, {})[dataset.classes.resolve(label)] = (
+                origin.key
+            )
         dataset.rejections.remove(STAGE, origin.key)
     return new
 
@@ -398,18 +456,30 @@ def _label_samples(
             choices.append(Choice(key, "add", provenance=" or ".join(sorted(paths))))
             disputed.append(_record_dispute(dataset, paths, None))
         elif sample is not None and paths.keys() != {sample.label}:
-            disputed.append(_record_dispute(dataset, paths, sample.label or sample.status))
+            disputed.append(
+                _record_dispute(dataset, paths, sample.label or sample.status)
+            )
     if choices:
-        dataset.journal.apply(make_operation("import", count=len(choices), folder=folder), choices)
+        dataset.journal.apply(
+            make_operation("import", count=len(choices), folder=folder), choices
+        )
     return disputed
 
 
-def _record_dispute(dataset: Dataset, paths: dict[str, str], decision: str | None) -> str:
+def _record_dispute(
+    dataset: Dataset, paths: dict[str, str], decision: str | None
+) -> str:
     """Record the files with differing labels of a sample as rejections; return a description."""
-    files = {label: format_short_path(path) for label, path in paths.items() if label != decision}
+    files = {
+        label: format_short_path(path)
+        for label, path in paths.items()
+        if label != decision
+    }
     for label in files:
         others = [f"{file}: {other}" for other, file in files.items() if other != label]
-        detail = f"label {label}, " + (f"decided: {decision}" if decision else ", ".join(others))
+        detail = f"label {label}, " + (
+            f"decided: {decision}" if decision else ", ".join(others)
+        )
         dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
     description = ", ".join(f"{file}: {label}" for label, file in sorted(files.items()))
     return f"{description}, decided: {decision}" if decision else description

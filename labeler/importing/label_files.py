@@ -52,7 +52,9 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
     if not labelled.images:
         reasons = ", ".join(sorted({reason for _, reason in labelled.dropped}))
         missing = (
-            f"{len(labelled.missing)} images are not below {tree.root}" if labelled.missing else ""
+            f"{len(labelled.missing)} images are not below {tree.root}"
+            if labelled.missing
+            else ""
         )
         raise InputUnusable(
             f"no usable annotation in {min(documents)}: {reasons or missing or 'there is none'}",
@@ -63,7 +65,9 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
     return labelled
 
 
-def _read_documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _read_documents(
+    tree: ImportTree, damaged: list[Path]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Yield the COCO files of a folder; add those that are not JSON to `damaged`."""
     for file in tree.iter_files(".json"):
         try:
@@ -77,7 +81,10 @@ def _read_documents(tree: ImportTree, damaged: list[Path]) -> Iterator[tuple[Pat
         if not is_coco:
             continue
         rows = document["annotations"]
-        if not (rows and all(isinstance(row, dict) and "segments_info" in row for row in rows)):
+        if not (
+            rows
+            and all(isinstance(row, dict) and "segments_info" in row for row in rows)
+        ):
             yield file, document
 
 
@@ -93,7 +100,9 @@ def _read_images(
     licences = dict[object, str | None]()
     for row in _rows(document, "licenses"):
         name, url = parse_name(row.get("name")), parse_name(row.get("url"))
-        licences[_key(row.get("id"))] = f"{name} ({url})" if name and url else name or url
+        licences[_key(row.get("id"))] = (
+            f"{name} ({url})" if name and url else name or url
+        )
     for row in _rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):
@@ -103,7 +112,9 @@ def _read_images(
         image = None
         if (path := labelled.find_image(name, file)) is not None:
             labelled.ignored.setdefault(path, "listed without an annotation")
-            labelled.sources[path] = _source(row, licences.get(_key(row.get("license"))))
+            labelled.sources[path] = _source(
+                row, licences.get(_key(row.get("license")))
+            )
             image = path, parse_frame(row)
         if images.setdefault(key, image) != image:
             repeated.add(key)
@@ -134,21 +145,32 @@ def _annotate(
 
 def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
     author = clean_credit_text(parse_name(row.get("author")))
-    pages = (clean_page_url(parse_name(row.get(key))) for key in ("page", "flickr_url", "coco_url"))
+    pages = (
+        clean_page_url(parse_name(row.get(key)))
+        for key in ("page", "flickr_url", "coco_url")
+    )
     credit = Credit(author, clean_credit_text(licence), next(filter(None, pages), None))
-    return SourceInfo(credit, parse_name(row.get("title")), parse_name(row.get("original_path")))
+    return SourceInfo(
+        credit, parse_name(row.get("title")), parse_name(row.get("original_path"))
+    )
 
 
 def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
     rows = document.get(table)
-    return (row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict))
+    return (
+        row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)
+    )
 
 
 def _key(value: object) -> object:
     """Return an id as text, so that 1, 1.0 (as pandas writes it) and "1" are equal."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else None
+    return (
+        str(value)
+        if isinstance(value, int | str) and not isinstance(value, bool)
+        else None
+    )
 
 
 def _coco_box(row: dict[str, Any]) -> Rectangle | None:
@@ -203,11 +225,15 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
             "add data.yaml with names, or classes.txt with a name on each line; if folders name "
             "the classes: --class-level 1",
         )
-    keypoints = any("kpt_shape" in tree.read_text(file) for file in tree.iter_files("data.yaml"))
+    keypoints = any(
+        "kpt_shape" in tree.read_text(file) for file in tree.iter_files("data.yaml")
+    )
     for file, (image, lines) in labels.items():
         labelled.tables.add(file)
         labelled.ignored[image] = "YOLO label file without a box"
-        nearest = next((folder for folder in file.parents if folder in names), min(names))
+        nearest = next(
+            (folder for folder in file.parents if folder in names), min(names)
+        )
         for line in lines:
             if not _LINE.fullmatch(line):
                 labelled.drop(image, "not a line of YOLO")
@@ -244,12 +270,18 @@ def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
     return box_from_size((x - width / 2, y - height / 2, width, height))
 
 
-def _class_names(tree: ImportTree, labelled: LabelledFiles) -> dict[Path, Mapping[int, str]]:
+def _class_names(
+    tree: ImportTree, labelled: LabelledFiles
+) -> dict[Path, Mapping[int, str]]:
     names: dict[Path, Mapping[int, str]] = {}
     for file in tree.iter_files(*_YAML, *_NAME_LISTS):
         text = tree.read_text(file)
         is_yaml = file.suffix.lower() in _YAML
-        if listed := _yaml_names(text) if is_yaml else _tidy_names(enumerate(text.splitlines())):
+        if (
+            listed := _yaml_names(text)
+            if is_yaml
+            else _tidy_names(enumerate(text.splitlines()))
+        ):
             names.setdefault(file.parent, listed)
             labelled.tables.add(file)
     return names
@@ -275,17 +307,37 @@ def _yaml_names(text: str) -> dict[int, str]:
 def _tidy_names(names: Iterable[tuple[int, Any]]) -> dict[int, str]:
     """Return the names by number, without empty ones."""
     return {
-        number: name.strip() for number, name in names if isinstance(name, str) and name.strip()
+        number: name.strip()
+        for number, name in names
+        if isinstance(name, str) and name.strip()
     }
 
 
 METADATA = "metadata.jsonl"
 IMAGE_COLUMNS = (
-    *("file_name", "filename", "file", "image", "image_path", "image_name", "img", "img_path"),
+    *(
+        "file_name",
+        "filename",
+        "file",
+        "image",
+        "image_path",
+        "image_name",
+        "img",
+        "img_path",
+    ),
     *("path", "filepath", "file_path", "image_id", "imageid", "id", "name"),
 )
 LABEL_COLUMNS = (
-    *("label", "class", "category", "class_name", "classname", "label_name", "species", "breed"),
+    *(
+        "label",
+        "class",
+        "category",
+        "class_name",
+        "classname",
+        "label_name",
+        "species",
+        "breed",
+    ),
     "target",
 )
 _OBJECTS = ("objects",)
@@ -302,23 +354,39 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
     labelled = LabelledFiles("table", tree, "not in a table")
     for file in tree.iter_files(".csv", ".tsv", METADATA):
         try:
-            rows = list((_json_rows if file.name == METADATA else _csv_rows)(tree.read_text(file)))
-        except (InputUnusable, csv.Error, json.JSONDecodeError, RecursionError, AttributeError):
+            rows = list(
+                (_json_rows if file.name == METADATA else _csv_rows)(
+                    tree.read_text(file)
+                )
+            )
+        except (
+            InputUnusable,
+            csv.Error,
+            json.JSONDecodeError,
+            RecursionError,
+            AttributeError,
+        ):
             labelled.drop(file, "table that cannot be read")
             continue
         names_image = (
             column
             for column in IMAGE_COLUMNS
-            if any(tree.find_by_path(row.get(column) or "", file) for row in rows[:_SAMPLED_ROWS])
+            if any(
+                tree.find_by_path(row.get(column) or "", file)
+                for row in rows[:_SAMPLED_ROWS]
+            )
         )
         image_column = next(names_image, None)
         columns = set().union(*rows[:_SAMPLED_ROWS])
-        label_column = next((c for c in (*LABEL_COLUMNS, *_OBJECTS) if c in columns), None)
+        label_column = next(
+            (c for c in (*LABEL_COLUMNS, *_OBJECTS) if c in columns), None
+        )
         if image_column is None or label_column is None:
             continue
         if boxes := _BOX_COLUMNS & columns:
             raise InputUnusable(
-                f"boxes in a table are not read: column {min(boxes)} of {file}", _NO_BOXES
+                f"boxes in a table are not read: column {min(boxes)} of {file}",
+                _NO_BOXES,
             )
         labelled.tables.add(file)
         for row in rows:
@@ -335,7 +403,9 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
 def _json_rows(text: str) -> Iterator[Mapping[str, str]]:
     for line in filter(str.strip, text.split("\n")):
         cells = json.loads(line)
-        cells |= {k: v[0] for k, v in cells.items() if isinstance(v, list) and len(v) == 1}
+        cells |= {
+            k: v[0] for k, v in cells.items() if isinstance(v, list) and len(v) == 1
+        }
         yield {name.lower(): parse_name(value) or "" for name, value in cells.items()}
 
 

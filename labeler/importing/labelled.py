@@ -89,13 +89,19 @@ class ImportTree:
         """Read a text; see `report_encodings`. Raises `InputUnusable`."""
         try:
             if file.stat().st_size > MAX_TEXT_BYTES:
-                raise InputUnusable(f"{file} is larger than {MAX_TEXT_BYTES} bytes", "split it")
+                raise InputUnusable(
+                    f"{file} is larger than {MAX_TEXT_BYTES} bytes", "split it"
+                )
             data = file.read_bytes()
         except OSError as error:
-            raise InputUnusable(f"cannot read {file}: {error}", "chmod u+r it") from error
+            raise InputUnusable(
+                f"cannot read {file}: {error}", "chmod u+r it"
+            ) from error
         text, self._encodings[file] = decode_text(data, str(file), self.encoding)
         if "\0" in text:
-            raise InputUnusable(f"cannot read {file}: not UTF-8 text", "save it as UTF-8")
+            raise InputUnusable(
+                f"cannot read {file}: not UTF-8 text", "save it as UTF-8"
+            )
         return text
 
     def report_encodings(self, files: Iterable[Path]) -> None:
@@ -131,7 +137,9 @@ class ImportTree:
 
         None if no image has that name, or several match equally well.
         """
-        parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
+        parts = [
+            part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")
+        ]
         if not parts:
             return None
         last = _fold_name(parts[-1])
@@ -141,9 +149,13 @@ class ImportTree:
     def find_sibling(self, table: Path) -> Path | None:
         """Return the image with the stem of a file, in the same folder or one called images."""
         stem = PurePosixPath(*table.relative_to(self.root).parts).with_suffix("")
-        return self._best_match(self._by_stem.get(_fold_name(table.stem), ()), stem.parts, table)
+        return self._best_match(
+            self._by_stem.get(_fold_name(table.stem), ()), stem.parts, table
+        )
 
-    def _best_match(self, paths: Sequence[Path], parts: Sequence[str], table: Path) -> Path | None:
+    def _best_match(
+        self, paths: Sequence[Path], parts: Sequence[str], table: Path
+    ) -> Path | None:
         scores = [(self._score(path, parts, table), path) for path in paths]
         best_score = max((score for score, _ in scores), default=None)
         matches = [path for score, path in scores if score == best_score]
@@ -156,7 +168,9 @@ class ImportTree:
         is_name = _fold_name(parts[-1]) == _fold_name(path.name)
         last = PurePosixPath(parts[-1]).stem if is_name else parts[-1]
         return (
-            _common_length(reversed((*inside[:-1], path.stem)), reversed((*parts[:-1], last))),
+            _common_length(
+                reversed((*inside[:-1], path.stem)), reversed((*parts[:-1], last))
+            ),
             int(path.name == parts[-1]),
             sum(_fold_name(part) in words for part in inside[:-1]),
             _common_length(inside, above),
@@ -165,7 +179,9 @@ class ImportTree:
         )
 
 
-def _group_paths(paths: Iterable[Path], name: Callable[[Path], str]) -> dict[str, list[Path]]:
+def _group_paths(
+    paths: Iterable[Path], name: Callable[[Path], str]
+) -> dict[str, list[Path]]:
     groups: dict[str, list[Path]] = defaultdict(list)
     for path in paths:
         groups[_fold_name(name(path))].append(path)
@@ -174,7 +190,12 @@ def _group_paths(paths: Iterable[Path], name: Callable[[Path], str]) -> dict[str
 
 def _common_length(first: Iterable[str], second: Iterable[str]) -> int:
     pairs = zip(first, second, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: _fold_name(pair[0]) == _fold_name(pair[1]), pairs))
+    return sum(
+        1
+        for _ in takewhile(
+            lambda pair: _fold_name(pair[0]) == _fold_name(pair[1]), pairs
+        )
+    )
 
 
 def _fold_name(name: str) -> str:
@@ -295,4 +316,6 @@ def parse_name(value: Any) -> str | None:
     """Return a name from text or an integer; None for any other value."""
     if isinstance(value, str):
         return value.strip() or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    return (
+        str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+    )

@@ -63,7 +63,9 @@ class ExportMoves(msgspec.Struct):
     disputed: dict[str, str] = {}
     ignored: Counter[str] = msgspec.field(default_factory=Counter)
     tally: Counter[str] = msgspec.field(
-        default_factory=lambda: Counter(unchanged=0, gone=0, other_split=0, unknown=0, new_files=0)
+        default_factory=lambda: Counter(
+            unchanged=0, gone=0, other_split=0, unknown=0, new_files=0
+        )
     )
 
     def result(self) -> MovesResult:
@@ -173,7 +175,9 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     tree = list_files(root)
     moves = ExportMoves()
     moves.ignored = tree.count_ignored()
-    names = match_files(root, [path for path in tree.images if not path.is_symlink()], entries)
+    names = match_files(
+        root, [path for path in tree.images if not path.is_symlink()], entries
+    )
     for name, before in names.items():
         if before is None:
             moves.tally["new_files"] += 1
@@ -185,10 +189,14 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
         if sample is None or not folder:
             moves.tally["unknown"] += 1
         elif label in (sample.label, entry["label"]):
-            is_same_split = marker.get("no_split") or _top_folder(before) == _top_folder(name)
+            is_same_split = marker.get("no_split") or _top_folder(
+                before
+            ) == _top_folder(name)
             moves.tally["unchanged" if is_same_split else "other_split"] += 1
         elif sample.status == "labelled" and sample.label != entry["label"]:
-            moves.disputed[name] = f"{label} in the export, {sample.label} in the dataset"
+            moves.disputed[name] = (
+                f"{label} in the export, {sample.label} in the dataset"
+            )
         else:
             moves.relabelled[sample.key] = label
     moves.tally["gone"] = len(entries.keys() - set(names.values()))
@@ -217,10 +225,16 @@ def match_files(
     for name in sorted(set(entries) - set(names), reverse=True):
         unmatched[str(entries[name]["sha256"])].append(name)
     others = [name for name in digests if name not in names]
-    names |= {name: unmatched[digests[name]].pop() for name in others if unmatched[digests[name]]}
+    names |= {
+        name: unmatched[digests[name]].pop()
+        for name in others
+        if unmatched[digests[name]]
+    }
     matched = set(names.values())
     for name in others:
-        names.setdefault(name, name if name in entries and name not in matched else None)
+        names.setdefault(
+            name, name if name in entries and name not in matched else None
+        )
     return dict(sorted(names.items()))
 
 
@@ -231,8 +245,14 @@ def add_credits(files: LabelledFiles) -> None:
         return
     paths = {_relative_name(root, path): path for path in files.tree.images}
     entries = marker_entries(read_marker(root))
-    names = match_files(root, files.tree.images, entries) if entries else {n: n for n in paths}
-    files.sources |= {paths[name]: table[old] for name, old in names.items() if old in table}
+    names = (
+        match_files(root, files.tree.images, entries)
+        if entries
+        else {n: n for n in paths}
+    )
+    files.sources |= {
+        paths[name]: table[old] for name, old in names.items() if old in table
+    }
 
 
 def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, SourceInfo]:
@@ -244,9 +264,13 @@ def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, Source
     table = {}
     for row in rows:
         cells = {
-            name: unescape_formula(text) for name, text in row.items() if isinstance(text, str)
+            name: unescape_formula(text)
+            for name, text in row.items()
+            if isinstance(text, str)
         }
-        author, licence = map(clean_credit_text, (cells.get("author"), cells.get("licence")))
+        author, licence = map(
+            clean_credit_text, (cells.get("author"), cells.get("licence"))
+        )
         credit = Credit(author, licence, clean_page_url(cells.get("page")))
         columns = ("title", "original_path", "collection")
         names = [cells.get(column) or None for column in columns]
@@ -261,7 +285,11 @@ def _export_root(folder: Path) -> Path:
 
 
 def _relative_name(root: Path, path: Path) -> str:
-    return (path if path.is_relative_to(root) else path.resolve()).relative_to(root).as_posix()
+    return (
+        (path if path.is_relative_to(root) else path.resolve())
+        .relative_to(root)
+        .as_posix()
+    )
 
 
 # Folder names for kinds of files rather than classes.
@@ -286,18 +314,24 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
     if not marker.get("no_split"):
         labelled.splits = find_split_folders(folders.values())
     for path, inside in folders.items():
-        if (label := find_class_folder(inside, level or 1, labelled.splits)) is not None:
+        if (
+            label := find_class_folder(inside, level or 1, labelled.splits)
+        ) is not None:
             labelled.label(path, tree.folder_names.decode(label))
     names = labelled.count_classes()
     if not names:
         depth = f" {level} levels down" if (level or 1) > 1 else ""
-        raise InputUnusable(f"{tree.root} has no folders with images{depth}", _fix(tree))
+        raise InputUnusable(
+            f"{tree.root} has no folders with images{depth}", _fix(tree)
+        )
     if level is None:
         _check_names(tree, labelled, names)
     return labelled
 
 
-def _check_names(tree: ImportTree, labelled: LabelledFiles, names: Counter[str]) -> None:
+def _check_names(
+    tree: ImportTree, labelled: LabelledFiles, names: Counter[str]
+) -> None:
     """Refuse generic folder names; set a note if deeper folders may be the classes."""
     generic = [name for name in names if _GENERIC.fullmatch(name)]
     if len(generic) == len(names):
@@ -317,7 +351,9 @@ def _check_names(tree: ImportTree, labelled: LabelledFiles, names: Counter[str])
 
 def _fix(tree: ImportTree) -> str:
     folders = "put the images of each class into a folder with its name"
-    if captions := [path.name for path in tree.iter_files(".txt") if tree.find_sibling(path)]:
+    if captions := [
+        path.name for path in tree.iter_files(".txt") if tree.find_sibling(path)
+    ]:
         return f"write a CSV of file_name and label; not read: {', '.join(shorten_list(captions))}"
     if any(tree.iter_files(".json", ".xml", ".csv", ".txt")):
         return f"export COCO, YOLO or a CSV with file_name and label from your tool, or {folders}"
@@ -328,7 +364,9 @@ def check_importable(path: Path) -> None:
     """Raise `InputUnusable` for anything but a folder that may contain labelled images."""
     quoted = shlex.quote(str(path))
     if is_dataset(path):
-        raise InputUnusable(f"{path} is a Gleanset dataset", f"merge it: gleanset merge {quoted}")
+        raise InputUnusable(
+            f"{path} is a Gleanset dataset", f"merge it: gleanset merge {quoted}"
+        )
     if path.is_dir():
         return
     if not path.exists():
@@ -339,7 +377,9 @@ def check_importable(path: Path) -> None:
     elif suffix in VIDEO_EXTENSIONS:
         fix = f"take images from a video: harvest frames {quoted}"
     else:
-        fix = f"import images and archives: harvest folder {quoted} --hints-from-folders"
+        fix = (
+            f"import images and archives: harvest folder {quoted} --hints-from-folders"
+        )
     raise InputUnusable(f"{path} is not a folder", fix)
 
 
@@ -376,4 +416,6 @@ def read_labelled(
 
 def class_level_error(path: Path) -> UsageError:
     """Return the error for a class level if files have the labels."""
-    return UsageError(f"{path} has labels in files, not in folders", "leave out --class-level")
+    return UsageError(
+        f"{path} has labels in files, not in folders", "leave out --class-level"
+    )

@@ -83,7 +83,9 @@ def make_application() -> QApplication:
     """Return the `QApplication` of the process, made if there is none."""
     existing = QApplication.instance()
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
-    application = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    application = (
+        existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    )
     application.setOrganizationName("gleanset")
     application.setApplicationName("labeler")
     return application

@@ -20,7 +20,15 @@ from PySide6.QtCore import (
     QTimer,
     Signal,
 )
-from PySide6.QtGui import QColor, QContextMenuEvent, QDropEvent, QKeyEvent, QPainter, QPen, QPixmap
+from PySide6.QtGui import (
+    QColor,
+    QContextMenuEvent,
+    QDropEvent,
+    QKeyEvent,
+    QPainter,
+    QPen,
+    QPixmap,
+)
 from PySide6.QtWidgets import (
     QLineEdit,
     QListView,
@@ -107,10 +115,14 @@ class ClassListModel(QAbstractListModel):
             if self._filter.casefold() in name.casefold()
         ]
         places = [
-            ClassListRow(target, target_name(target), key, known_count(counts, target) or 0)
+            ClassListRow(
+                target, target_name(target), key, known_count(counts, target) or 0
+            )
             for target, key in reversed(PLACE_KEYS.items())
         ]
-        duplicates = ClassListRow(DUPLICATES, self.tr("Duplicates"), "", counts.duplicates)
+        duplicates = ClassListRow(
+            DUPLICATES, self.tr("Duplicates"), "", counts.duplicates
+        )
         return [*classes, *places, *([duplicates] if counts.duplicates else [])]
 
     def filter_by(self, text: str) -> None:
@@ -119,8 +131,12 @@ class ClassListModel(QAbstractListModel):
             self.update_progress(self.worker.progress)
 
     def _request_portraits(self) -> None:
-        if self.worker.progress is not None and (counts := self.worker.progress.counts.classes):
-            self.worker.ask(lambda session: session.portraits(counts), self._set_portraits)
+        if self.worker.progress is not None and (
+            counts := self.worker.progress.counts.classes
+        ):
+            self.worker.ask(
+                lambda session: session.portraits(counts), self._set_portraits
+            )
 
     def _set_portraits(self, portraits: dict[str, list[SampleRegion]]) -> None:
         self.portraits = portraits
@@ -160,7 +176,9 @@ class ClassListModel(QAbstractListModel):
         row, flags = self.row(index.row()), super().flags(index)
         return flags | Qt.ItemFlag.ItemIsEditable if row and row.is_class else flags
 
-    def setData(self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole) -> bool:
+    def setData(
+        self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole
+    ) -> bool:
         row, name = self.row(index.row()), str(value).strip()
         if row is None or not name or name == row.name:
             return False
@@ -176,7 +194,9 @@ FIRST_PLACE = Place.REJECT.target
 class ClassListDelegate(QStyledItemDelegate):
     """Paints one row: its key, a portrait, its name and its count."""
 
-    def __init__(self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListView):
+    def __init__(
+        self, model: ClassListModel, thumbs: ThumbnailLoader, parent: ClassListView
+    ):
         super().__init__(parent)
         self._classes, self._thumbs, self._list = model, thumbs, parent
 
@@ -197,19 +217,27 @@ class ClassListDelegate(QStyledItemDelegate):
 
     def setEditorData(self, editor: QWidget, index: Index) -> None:
         """Set the name in the editor once: to set it again would lose the selection."""
-        if not (isinstance(editor, QLineEdit) and (editor.text() or editor.isModified())):
+        if not (
+            isinstance(editor, QLineEdit) and (editor.text() or editor.isModified())
+        ):
             super().setEditorData(editor, index)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: Index) -> QSize:
         """Return the height of a row: large enough for a portrait and for a drop."""
         row = self._classes.row(index.row())
-        height = theme.em(self._list, PLACE_ROW_EM if row and not row.is_class else CLASS_ROW_EM)
+        height = theme.em(
+            self._list, PLACE_ROW_EM if row and not row.is_class else CLASS_ROW_EM
+        )
         return QSize(160, height + self._heading_height(row))
 
     def _heading_height(self, row: ClassListRow | None) -> int:
-        return theme.em(self._list, HEADING_EM) if row and row.target == FIRST_PLACE else 0
+        return (
+            theme.em(self._list, HEADING_EM) if row and row.target == FIRST_PLACE else 0
+        )
 
-    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: Index
+    ) -> None:
         row = self._classes.row(index.row())
         if row is None:
             return
@@ -219,9 +247,13 @@ class ClassListDelegate(QStyledItemDelegate):
         if heading:
             painter.setFont(theme.scaled(font, theme.SMALL))
             painter.setPen(theme.muted_text(palette))
-            line = QRect(rect.left() + theme.SPACE_M, rect.top() - heading, rect.width(), heading)
+            line = QRect(
+                rect.left() + theme.SPACE_M, rect.top() - heading, rect.width(), heading
+            )
             line.adjust(0, 0, 0, -theme.SPACE_S)
-            painter.drawText(line, Qt.AlignmentFlag.AlignBottom, self.tr("Everything else"))
+            painter.drawText(
+                line, Qt.AlignmentFlag.AlignBottom, self.tr("Everything else")
+            )
         target = self._list.drop_row == index.row()
         ground = self._paint_row(painter, rect.adjusted(0, 1, 0, -1), index, target)
         line = rect.adjusted(theme.SPACE_M, 0, -theme.SPACE_M, 0)
@@ -231,20 +263,30 @@ class ClassListDelegate(QStyledItemDelegate):
             painter.setFont(theme.scaled(font, theme.SMALL, bold=False))
             key = row.key.title()
             width = theme.key_width(painter.fontMetrics(), key)
-            theme.draw_key(painter, line.adjusted(line.width() - width, 0, 0, 0), key, palette)
+            theme.draw_key(
+                painter, line.adjusted(line.width() - width, 0, 0, 0), key, palette
+            )
             line.setRight(line.right() - width - theme.SPACE_M)
         painter.setFont(font)
         count = f"{row.count:,}"
         painter.setPen(theme.muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)
-        line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(count) - theme.SPACE_M)
+        line.setRight(
+            line.right()
+            - painter.fontMetrics().horizontalAdvance(count)
+            - theme.SPACE_M
+        )
         name = self._list.drop_text if target and self._list.drop_text else row.name
         painter.setPen(palette.color(Role.Text))
         # The end of a name distinguishes members of one family.
         middle = Qt.TextElideMode.ElideMiddle
-        painter.drawText(line, centre, painter.fontMetrics().elidedText(name, middle, line.width()))
+        painter.drawText(
+            line, centre, painter.fontMetrics().elidedText(name, middle, line.width())
+        )
 
-    def _paint_row(self, painter: QPainter, rect: QRect, index: Index, target: bool) -> QColor:
+    def _paint_row(
+        self, painter: QPainter, rect: QRect, index: Index, target: bool
+    ) -> QColor:
         """Paint the states of a row: shown, target of a drop, focused; return its background."""
         palette, row = self._list.palette(), self._classes.row(index.row())
         is_lit = target or (row is not None and self._list.place == row.target)
@@ -259,7 +301,9 @@ class ClassListDelegate(QStyledItemDelegate):
         painter.drawRoundedRect(rect.adjusted(1, 1, -1, -1), radius, radius)
         return ground
 
-    def _paint_portrait(self, painter: QPainter, line: QRect, target: str, ground: QColor) -> int:
+    def _paint_portrait(
+        self, painter: QPainter, line: QRect, target: str, ground: QColor
+    ) -> int:
         side, palette = line.height() - theme.SPACE_M, self._list.palette()
         box = QRect(line.left(), line.top() + theme.SPACE_S, side, side)
         portrait = self._classes.portraits.get(target)
@@ -299,7 +343,9 @@ class ClassListView(QListView):
         self.setFrameShape(QListView.Shape.NoFrame)
         self.viewport().setAutoFillBackground(False)
         self.setAcceptDrops(True)
-        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)  # a click leaves the keys to the faces
+        self.setFocusPolicy(
+            Qt.FocusPolicy.TabFocus
+        )  # a click leaves the keys to the faces
         self.setEditTriggers(QListView.EditTrigger.EditKeyPressed)
         self.setAccessibleName(self.tr("Classes"))
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -344,7 +390,9 @@ class ClassListView(QListView):
                 merge.addAction(name.replace("&", "&&"), partial(rename, name))
         merge.setEnabled(not merge.isEmpty())
         text = counted(self.tr("Delete: {count} faces are no longer sorted"), row.count)
-        menu.addAction(text, lambda: worker.decide(lambda s: s.delete_class(row.target)))
+        menu.addAction(
+            text, lambda: worker.decide(lambda s: s.delete_class(row.target))
+        )
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(point)
 
@@ -354,7 +402,9 @@ class ClassListView(QListView):
 
     def event(self, event: QEvent) -> bool:
         """Let F2 rename here; elsewhere it shows the grid. Tab begins at the row that is shown."""
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(
+            event, QKeyEvent
+        ):
             row = self._classes.row(self.currentIndex().row())
             if event.key() == Qt.Key.Key_F2 and row is not None and row.is_class:
                 event.accept()
@@ -391,7 +441,11 @@ class ClassListView(QListView):
 
     def _scroll_at_edge(self) -> None:
         assert self._drag is not None
-        bar, y, height = self.verticalScrollBar(), self._drag[0].y(), self.viewport().height()
+        bar, y, height = (
+            self.verticalScrollBar(),
+            self._drag[0].y(),
+            self.viewport().height(),
+        )
         if y < SCROLL_EDGE:
             bar.setValue(bar.value() - SCROLL_STEP)
         elif y >= height - SCROLL_EDGE:
@@ -428,7 +482,9 @@ class ClassListView(QListView):
         if row is not None and isinstance(mime, TileMimeData):
             self.tiles_dropped.emit(list(mime.ids), row.target)
         elif row is not None:
-            paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+            paths = [
+                Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()
+            ]
             self.files_dropped.emit(paths, row.target if row.is_class else None)
 
 
@@ -468,7 +524,9 @@ class ClassPanel(QWidget):
     def _filter(self, text: str) -> None:
         self.model.filter_by(text)
         is_empty = bool(text.strip()) and not self.model.class_count
-        self.heading.setText(self.tr("No class contains this") if is_empty else self.tr("Classes"))
+        self.heading.setText(
+            self.tr("No class contains this") if is_empty else self.tr("Classes")
+        )
 
     def _choose(self, index: QModelIndex) -> None:
         if row := self.model.row(index.row()):

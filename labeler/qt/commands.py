@@ -121,7 +121,9 @@ class CommandQueue(QObject):
         try:
             self.staged.emit(msgspec.json.decode(line, type=CommandStage))
         except msgspec.DecodeError:
-            if line.strip() and not line.startswith("{"):  # other JSON is not for people
+            if line.strip() and not line.startswith(
+                "{"
+            ):  # other JSON is not for people
                 self._last = [*self._last[1 - KEPT_ERROR_LINES :], line]
 
     def _failed(self, error: QProcess.ProcessError) -> None:
@@ -133,13 +135,17 @@ class CommandQueue(QObject):
         if self.process is None:
             return
         self._read()
-        *_, last_line = bytes(self.process.readAllStandardOutput().data()).strip().split(b"\n")
+        *_, last_line = (
+            bytes(self.process.readAllStandardOutput().data()).strip().split(b"\n")
+        )
         self.process.deleteLater()
         self.process, crashed = None, status is QProcess.ExitStatus.CrashExit
         result: dict[str, Any] = {}
         with suppress(msgspec.DecodeError):
             result = msgspec.json.decode(last_line, type=dict[str, Any])
-        end = CommandEnd(BUG_EXIT_CODE if crashed else code, "\n".join(self._last), result)
+        end = CommandEnd(
+            BUG_EXIT_CODE if crashed else code, "\n".join(self._last), result
+        )
         self.ended.emit(self._words, end)
         if not self.running:
             self._start_next()

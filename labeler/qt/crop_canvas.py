@@ -64,7 +64,12 @@ class BoxDraft:
 
     @classmethod
     def from_sample(cls, placed: BoxedSample) -> BoxDraft:
-        return cls(QRectF(*placed.box), placed.angle, placed, (placed.box, round(placed.angle, 1)))
+        return cls(
+            QRectF(*placed.box),
+            placed.angle,
+            placed,
+            (placed.box, round(placed.angle, 1)),
+        )
 
     @property
     def box(self) -> Box:
@@ -85,7 +90,9 @@ class BoxDraft:
     def handle(self, number: int) -> QPointF:
         """Return the position of a handle before rotation."""
         across, down = HANDLES[number]
-        return self.rect.topLeft() + QPointF(across * self.rect.width(), down * self.rect.height())
+        return self.rect.topLeft() + QPointF(
+            across * self.rect.width(), down * self.rect.height()
+        )
 
     def moved(self, distance: QPointF) -> BoxDraft:
         return replace(self, rect=self.rect.translated(distance))
@@ -142,7 +149,9 @@ class BoxHandle(QGraphicsItem):
         half = QPointF(HANDLE_MARGIN + 3, HANDLE_MARGIN + 3)
         return QRectF(-half, half)
 
-    def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
+    def paint(
+        self, painter: QPainter, option: object, widget: QWidget | None = None
+    ) -> None:
         palette = widget.palette() if widget else QPalette()
         half = QPointF(HANDLE_HALF_SIDE, HANDLE_HALF_SIDE)
         painter.setPen(QPen(palette.color(Role.Base), 2))
@@ -177,7 +186,9 @@ class BoxItem(QGraphicsItem):
     def boundingRect(self) -> QRectF:
         return self.draft.rect.normalized()
 
-    def paint(self, painter: QPainter, option: object, widget: QWidget | None = None) -> None:
+    def paint(
+        self, painter: QPainter, option: object, widget: QWidget | None = None
+    ) -> None:
         """Paint the outline: thicker if selected, dashed if rejected."""
         sample, palette = self.draft.sample, widget.palette() if widget else QPalette()
         rejected = sample is not None and sample.status == "rejected"
@@ -189,7 +200,10 @@ class BoxItem(QGraphicsItem):
             painter.setPen(QPen(palette.color(role), width, style))
             painter.drawPolygon(outline)
         if sample is not None and (sample.label or rejected):
-            text, metrics = "✗" if rejected else str(sample.label), painter.fontMetrics()
+            text, metrics = (
+                "✗" if rejected else str(sample.label),
+                painter.fontMetrics(),
+            )
             height, width = metrics.height() + 4, metrics.horizontalAdvance(text) + 10
             corner = outline.first()
             # Above the box, but in the window: a whole image has no room above it.
@@ -201,8 +215,19 @@ class BoxItem(QGraphicsItem):
 
 
 Key = Qt.Key
-ARROWS = {Key.Key_Left: (-1, 0), Key.Key_Right: (1, 0), Key.Key_Up: (0, -1), Key.Key_Down: (0, 1)}
-REPEATABLE_KEYS = {*ARROWS, Key.Key_PageDown, Key.Key_PageUp, Key.Key_Tab, Key.Key_Backtab}
+ARROWS = {
+    Key.Key_Left: (-1, 0),
+    Key.Key_Right: (1, 0),
+    Key.Key_Up: (0, -1),
+    Key.Key_Down: (0, 1),
+}
+REPEATABLE_KEYS = {
+    *ARROWS,
+    Key.Key_PageDown,
+    Key.Key_PageUp,
+    Key.Key_Tab,
+    Key.Key_Backtab,
+}
 """Keys that repeat while held; all others act once per press."""
 
 IMAGE_MARGIN = 8
@@ -252,10 +277,16 @@ class CropCanvas(QGraphicsView):
         self._gesture: BoxGesture | None = None
         self._items: list[BoxItem] = []
         self._pixmap_item = QGraphicsPixmapItem()
-        self._pixmap_item.setTransformationMode(Qt.TransformationMode.SmoothTransformation)
-        self._pixmap_item.setCacheMode(QGraphicsPixmapItem.CacheMode.DeviceCoordinateCache)
+        self._pixmap_item.setTransformationMode(
+            Qt.TransformationMode.SmoothTransformation
+        )
+        self._pixmap_item.setCacheMode(
+            QGraphicsPixmapItem.CacheMode.DeviceCoordinateCache
+        )
         self._scene = QGraphicsScene(self)
-        self._scene.setItemIndexMethod(QGraphicsScene.ItemIndexMethod.NoIndex)  # a few items
+        self._scene.setItemIndexMethod(
+            QGraphicsScene.ItemIndexMethod.NoIndex
+        )  # a few items
         self._scene.addItem(self._pixmap_item)
         self.setScene(self._scene)
         # Pens and handles are larger than their item's bounding rectangle.
@@ -264,7 +295,9 @@ class CropCanvas(QGraphicsView):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAcceptDrops(False)  # the window takes what is dropped
-        self.viewport().setAutoFillBackground(False)  # repainted with the canvas when focus changes
+        self.viewport().setAutoFillBackground(
+            False
+        )  # repainted with the canvas when focus changes
         self.viewport().setCursor(Qt.CursorShape.CrossCursor)
         self.setAccessibleName(self.tr("Image to draw boxes on"))
         self.setMinimumSize(200, 150)
@@ -282,7 +315,9 @@ class CropCanvas(QGraphicsView):
         """The id of the box that the mouse holds."""
         return self.boxes[self.current].id if self.busy and self.current >= 0 else None
 
-    def show_image(self, image: QImage, size: tuple[int, int], placeholder: str = "") -> None:
+    def show_image(
+        self, image: QImage, size: tuple[int, int], placeholder: str = ""
+    ) -> None:
         """Show another image of `size` pixels.
 
         `image` may be smaller; `placeholder` is shown while there is none.
@@ -307,7 +342,9 @@ class CropCanvas(QGraphicsView):
 
     def remove_current(self, current: int) -> None:
         """Remove the current box; `current` is the next one, -1 for none."""
-        self.show_boxes([box for n, box in enumerate(self.boxes) if n != self.current], current)
+        self.show_boxes(
+            [box for n, box in enumerate(self.boxes) if n != self.current], current
+        )
 
     def replace_box(self, draft: BoxDraft) -> None:
         """Update the box with this id."""
@@ -341,7 +378,9 @@ class CropCanvas(QGraphicsView):
         if self.current >= 0:
             place = "{}, {}, {} x {}".format(*self.boxes[self.current].box)
             text = self.tr("box {number} of {count}: {box}")
-            text = text.format(number=self.current + 1, count=len(self._items), box=place)
+            text = text.format(
+                number=self.current + 1, count=len(self._items), box=place
+            )
         self.setAccessibleDescription(text)
 
     def _zoom_to(self, zoom: float) -> None:
@@ -388,15 +427,21 @@ class CropCanvas(QGraphicsView):
         hit = min(boxes, key=lambda item: item.draft.rect.width(), default=None)
         if handles:
             before, handle = self.boxes[self.current], min(handles)
-            self._gesture = BoxGesture(before, lambda point: before.with_handle_at(handle, point))
+            self._gesture = BoxGesture(
+                before, lambda point: before.with_handle_at(handle, point)
+            )
         elif hit is not None and hit.draft.rect != self.sceneRect():
             self.choose(self._items.index(hit))
             before = hit.draft
-            self._gesture = BoxGesture(before, lambda point: before.moved(point - start))
+            self._gesture = BoxGesture(
+                before, lambda point: before.moved(point - start)
+            )
         else:  # a box of the whole image cannot be moved: a click selects it
             self.choose(self._items.index(hit) if hit is not None else -1)
             new = BoxDraft(QRectF(start, start))
-            self._gesture = BoxGesture(new, lambda point: self._spanned(new, point), draws=True)
+            self._gesture = BoxGesture(
+                new, lambda point: self._spanned(new, point), draws=True
+            )
 
     mouseDoubleClickEvent = mousePressEvent  # noqa: N815 - a press like any other
 
@@ -419,7 +464,9 @@ class CropCanvas(QGraphicsView):
     def _place_current(self, draft: BoxDraft) -> None:
         """Move the current box; its sample may have changed in the meantime."""
         placed = draft.clamped(*self.image_size)
-        self.replace_box(replace(self.boxes[self.current], rect=placed.rect, angle=placed.angle))
+        self.replace_box(
+            replace(self.boxes[self.current], rect=placed.rect, angle=placed.angle)
+        )
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         self._end_gesture()

@@ -36,7 +36,13 @@ from gleanset.files.names import VIDEO_EXTENSIONS
 from gleanset.named_files import shorten_list
 from gleanset.records import SPLITS
 from gleanset.tree import ARCHIVE, NOT_AN_IMAGE, PACKED
-from labeler.qt.commands import CommandEnd, CommandQueue, CommandStage, command_title, last_error
+from labeler.qt.commands import (
+    CommandEnd,
+    CommandQueue,
+    CommandStage,
+    command_title,
+    last_error,
+)
 from labeler.qt.grid.mouse import TileMimeData
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SPACE_L, SPACE_M, em
@@ -63,11 +69,21 @@ from labeler.sorting.import_plan import (
 from labeler.splits.split_spec import suggest_training_command
 
 SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
-COUNTED = ("added", "known", "duplicate", "faces", "without_face", "exported", "looked_at")
+COUNTED = (
+    "added",
+    "known",
+    "duplicate",
+    "faces",
+    "without_face",
+    "exported",
+    "looked_at",
+)
 """Names of results that are shown when the commands have ended."""
 
 
-READING_MS = 6000  # a result stays so long at least; then it goes with the next decision
+READING_MS = (
+    6000  # a result stays so long at least; then it goes with the next decision
+)
 
 
 class ImportState(StrEnum):
@@ -141,7 +157,9 @@ class BackgroundImport(QObject):
     @property
     def output(self) -> Path | None:
         """What the commands have written for the user last."""
-        paths = [path for name, path in self.result.items() if name in ("to", "timeline")]
+        paths = [
+            path for name, path in self.result.items() if name in ("to", "timeline")
+        ]
         return Path(paths[-1]) if paths else None
 
     def run_command(self, *words: str) -> None:
@@ -153,7 +171,9 @@ class BackgroundImport(QObject):
         if not self.running:
             self._reset()
         self._commands += commands
-        self._worker.ask(lambda s: suggest_training_command(s.dataset), self._offer_training)
+        self._worker.ask(
+            lambda s: suggest_training_command(s.dataset), self._offer_training
+        )
         self._run(commands)
 
     def _offer_training(self, command: str) -> None:
@@ -227,9 +247,16 @@ class ImportBar(QFrame):
         self.close_button = button(self.tr("Close"), imports.dismiss)
         self.setObjectName("card")
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.text.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.text.setSizePolicy(
+            QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred
+        )
         self.bar.setAccessibleName(self.tr("Import progress"))
-        self.buttons = (self.resume_button, self.stop, self.open_button, self.close_button)
+        self.buttons = (
+            self.resume_button,
+            self.stop,
+            self.open_button,
+            self.close_button,
+        )
         parts = (self.text, self.bar, row_layout(*self.buttons, None))
         self.setLayout(column_layout(*parts, margins=(SPACE_M,) * 4))
         imports.changed.connect(self.show_state)
@@ -246,7 +273,9 @@ class ImportBar(QFrame):
         self.resume_button.setText(self.tr("Resume") if stopped else self.tr("Retry"))
         self.open_button.setVisible(not running and self._import.output is not None)
         self.close_button.setVisible(not running)
-        self.text.setText(self._progress_text() if running else self._result_text(state))
+        self.text.setText(
+            self._progress_text() if running else self._result_text(state)
+        )
         self.bar.setRange(0, round(stage.total or 0) if stage else 0)
         self.bar.setValue(round(stage.done) if stage else 0)
         if not running and state is not self._announced_state:
@@ -257,10 +286,16 @@ class ImportBar(QFrame):
         stage = self._import.stage
         number, count = self._import.step
         current, *following = dict.fromkeys(map(command_title, self._import.unfinished))
-        percent = f", {round(100 * stage.done / stage.total)} %" if stage and stage.total else ""
+        percent = (
+            f", {round(100 * stage.done / stage.total)} %"
+            if stage and stage.total
+            else ""
+        )
         if following:
             waiting = self.tr("Waiting for: {current}  ·  then {following}")
-            return waiting.format(current=current + percent, following=", ".join(following))
+            return waiting.format(
+                current=current + percent, following=", ".join(following)
+            )
         templates = {
             "files": self.tr("Importing images: {done}"),
             "frames": self.tr("Extracting frames: {done} of {total} seconds"),
@@ -285,13 +320,19 @@ class ImportBar(QFrame):
         stopped = state is ImportState.STOPPED
         parts = [self.tr("Stopped; finished steps are kept") if stopped else ended]
         counts, whole = self._import.counts, self._import.whole_images
-        samples = self.tr("{count} images prepared") if whole else self.tr("{count} faces detected")
+        samples = (
+            self.tr("{count} images prepared")
+            if whole
+            else self.tr("{count} faces detected")
+        )
         texts = {
             self.tr("{count} new images"): counts["added"],
             self.tr("{count} already in the dataset"): counts["known"],
             self.tr("{count} duplicates skipped"): counts["duplicate"],
             samples: counts["faces"],
-            self.tr("{count} images without a face (F4: draw boxes)"): counts["without_face"],
+            self.tr("{count} images without a face (F4: draw boxes)"): counts[
+                "without_face"
+            ],
             self.tr("{count} images compared"): counts["looked_at"],
             self.tr("{count} images exported"): counts["exported"],
         }
@@ -300,16 +341,24 @@ class ImportBar(QFrame):
             parts.append(self.tr("no new faces"))
             if not whole and (counts["added"] or not counts["known"]):
                 parts.append(
-                    self.tr("the default detector finds drawn faces: add others as whole images")
+                    self.tr(
+                        "the default detector finds drawn faces: add others as whole images"
+                    )
                 )
         if names := self._import.unreadable:
-            parts.append(self.tr("Not readable: {names}").format(names=", ".join(names)))
+            parts.append(
+                self.tr("Not readable: {names}").format(names=", ".join(names))
+            )
         notes = [*self._import.warnings, *self._import.errors]
         return "  ·  ".join([*parts, *self._output_texts(), *notes])
 
     def _output_texts(self) -> list[str]:
         """Return where the result is, what the splits have and lack, and what follows."""
-        root, result, output = self._import.root, self._import.result, self._import.output
+        root, result, output = (
+            self._import.root,
+            self._import.result,
+            self._import.output,
+        )
         texts = []
         if output is not None:
             path = output.relative_to(root) if output.is_relative_to(root) else output
@@ -318,16 +367,26 @@ class ImportBar(QFrame):
         if splits := [f"{name} {counts[name]:,}" for name in SPLITS if name in counts]:
             texts.append(", ".join(splits))
         if left_out := result.get("left_out"):
-            from labeler.export.plan import WITHOUT_SPLIT  # loads NumPy: not at the start
+            from labeler.export.plan import (
+                WITHOUT_SPLIT,
+            )  # loads NumPy: not at the start
 
-            text = self.tr("{count} labelled faces left out: press Split, then export again")
+            text = self.tr(
+                "{count} labelled faces left out: press Split, then export again"
+            )
             if WITHOUT_SPLIT in left_out:
                 texts.append(counted(text, left_out[WITHOUT_SPLIT]))
         if splits and "groups" in result:  # of a split
-            lines = [line for key in SPLIT_WARNINGS for line in shorten_list(result.get(key, ()))]
+            lines = [
+                line
+                for key in SPLIT_WARNINGS
+                for line in shorten_list(result.get(key, ()))
+            ]
             texts += map(split_words, lines)
             if command := self._import.training_command:
-                texts.append(self.tr("Next, train a model: {command}").format(command=command))
+                texts.append(
+                    self.tr("Next, train a model: {command}").format(command=command)
+                )
         return texts
 
 
@@ -357,7 +416,9 @@ class CommandDialog(QDialog):
         whole_images = self.tr("Whole images, or faces that are already cropped")
         self.whole_images = QRadioButton(whole_images, self)
         self.faces.setChecked(True)
-        self.tiles = column_layout(self.faces, self.whole_images, margins=(SPACE_M,) * 4)
+        self.tiles = column_layout(
+            self.faces, self.whole_images, margins=(SPACE_M,) * 4
+        )
 
     def commands(self, root: Path) -> list[list[str]]:
         """Return the commands for what the user chose."""
@@ -376,11 +437,15 @@ class ImportDialog(CommandDialog):
     `label` is the weak label of all files.
     """
 
-    def __init__(self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None):
+    def __init__(
+        self, parent: QWidget, dropped: DroppedPaths, root: Path, label: str | None
+    ):
         super().__init__(parent, self.tr("Import"), self.tr("Import"))
         self.summary = plain_label(self.tr("Scanning files…"))
         self.names = QCheckBox(self.tr("Folder names are class names"))
-        self.names.setToolTip(self.tr("Weak labels: suggested, never applied automatically"))
+        self.names.setToolTip(
+            self.tr("Weak labels: suggested, never applied automatically")
+        )
         self.names.hide()
         are_images = Words.are_images and not dropped.videos
         self.whole_images.setChecked(are_images or are_face_crops(dropped))
@@ -389,7 +454,9 @@ class ImportDialog(CommandDialog):
         self._simulation.ended.connect(self._add_to_report)
         self._simulation.emptied.connect(self._show_result)
         self.finished.connect(self._simulation.stop)
-        note = self.tr("Images and frames of videos are copied; the originals are not changed.")
+        note = self.tr(
+            "Images and frames of videos are copied; the originals are not changed."
+        )
         self.lay_out(self.summary, self.tiles, self.names, plain_label(note))
         commands = dropped.harvest(root, hints=True, label=label)
         self._simulation.add([*words, "--simulate"] for words in commands)
@@ -412,7 +479,12 @@ class ImportDialog(CommandDialog):
     @property
     def can_import(self) -> bool:
         report = self._report
-        files = report.images or report.known_images or report.videos or self._dropped.videos
+        files = (
+            report.images
+            or report.known_images
+            or report.videos
+            or self._dropped.videos
+        )
         return bool(files) and not report.error
 
     def _summary_text(self, report: SimulatedImport) -> str:
@@ -428,7 +500,9 @@ class ImportDialog(CommandDialog):
         if not self.can_import:
             parts = [self.tr("No images or videos found")]
         lines, ignored = ["  ·  ".join(parts)], report.ignored
-        archives, packed, files = (ignored[reason] for reason in (ARCHIVE, PACKED, NOT_AN_IMAGE))
+        archives, packed, files = (
+            ignored[reason] for reason in (ARCHIVE, PACKED, NOT_AN_IMAGE)
+        )
         others = ignored.total() - archives - packed - files
         ignored_texts = {
             self.tr("{count} archives are ignored: drop archives directly"): archives,
@@ -436,7 +510,9 @@ class ImportDialog(CommandDialog):
             self.tr("{count} files are ignored: not an image"): files,
             self.tr("{count} files are ignored: hidden, system or linked"): others,
         }
-        lines += [counted(text, count) for text, count in ignored_texts.items() if count]
+        lines += [
+            counted(text, count) for text, count in ignored_texts.items() if count
+        ]
         if report.hints:
             common = report.hints.most_common(MAX_SHOWN_NAMES)
             names = ", ".join(f"{name} ({count:,})" for name, count in common)
@@ -493,12 +569,16 @@ class FileDropHandler(QObject):
     Files can be dropped anywhere on the window; a hint says so while they are held over it.
     """
 
-    def __init__(self, window: QWidget, worker: SessionWorker, imports: BackgroundImport):
+    def __init__(
+        self, window: QWidget, worker: SessionWorker, imports: BackgroundImport
+    ):
         super().__init__(window)
         self._window, self._worker, self._import = window, worker, imports
         self.dialog: CommandDialog | None = None
         self._folder = worker.root.absolute().parent
-        self._hint = QLabel(self.tr("Drop here to import, or drop onto a class"), window)
+        self._hint = QLabel(
+            self.tr("Drop here to import, or drop onto a class"), window
+        )
         self._hint.setObjectName("card")
         self._hint.setMargin(SPACE_L)
         self._hint.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
@@ -522,7 +602,9 @@ class FileDropHandler(QObject):
             self._hint.move(self._window.rect().center() - self._hint.rect().center())
             self._hint.raise_()
             self._hint.setVisible(kind == QEvent.Type.DragEnter)
-            paths = [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+            paths = [
+                Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()
+            ]
             if kind == QEvent.Type.Drop and paths:
                 self.offer(paths)
             return True
@@ -535,7 +617,11 @@ class FileDropHandler(QObject):
             self._worker.show_error(self.tr("No images or videos found"))
             return
         dialog = ImportDialog(self._window, dropped, self._worker.root, label)
-        if (progress := self._worker.progress) and progress.counts.total and not Words.are_images:
+        if (
+            (progress := self._worker.progress)
+            and progress.counts.total
+            and not Words.are_images
+        ):
             dialog.faces.setChecked(True)  # as in the dataset
         self._open(dialog)
 
@@ -546,7 +632,9 @@ class FileDropHandler(QObject):
     def _open(self, dialog: CommandDialog) -> None:
         self.close_dialog()
         self.dialog = dialog
-        dialog.accepted.connect(lambda: self._import.start(dialog.commands(self._worker.root)))
+        dialog.accepted.connect(
+            lambda: self._import.start(dialog.commands(self._worker.root))
+        )
         dialog.finished.connect(self._dialog_finished)
         dialog.open()
 
@@ -558,13 +646,17 @@ class FileDropHandler(QObject):
             self.dialog.reject()
 
     def choose_files(self) -> None:
-        self.choose(self.tr("Add images and videos"), QFileDialog.FileMode.ExistingFiles)
+        self.choose(
+            self.tr("Add images and videos"), QFileDialog.FileMode.ExistingFiles
+        )
 
     def choose_folder(self) -> None:
         self.choose(self.tr("Add a folder"), QFileDialog.FileMode.Directory)
 
     def choose_videos(self) -> None:
-        dialog = self.choose(self.tr("Open an episode"), QFileDialog.FileMode.ExistingFiles)
+        dialog = self.choose(
+            self.tr("Open an episode"), QFileDialog.FileMode.ExistingFiles
+        )
         endings = " ".join(f"*{ending}" for ending in sorted(VIDEO_EXTENSIONS))
         dialog.setNameFilter(self.tr("Videos ({endings})").format(endings=endings))
 
@@ -582,8 +674,12 @@ class AddButton(QToolButton):
 
     def __init__(self, drops: FileDropHandler):
         super().__init__()
-        self.setText(self.tr("Add") + " ▾")  # Qt would paint its own arrow over the text
-        self.setToolTip(self.tr("Import images, videos or folders; or drop them on the window"))
+        self.setText(
+            self.tr("Add") + " ▾"
+        )  # Qt would paint its own arrow over the text
+        self.setToolTip(
+            self.tr("Import images, videos or folders; or drop them on the window")
+        )
         self.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self)
         menu.addAction(self.tr("Images and videos…"), drops.choose_files)

@@ -49,7 +49,9 @@ class ThumbnailLoader(QObject):
     def __init__(self, dataset: Dataset):
         super().__init__()
         cache = dataset.cache
-        self._files = ThumbnailCache(cache, dataset.originals(cache), dataset.crops(cache))
+        self._files = ThumbnailCache(
+            cache, dataset.originals(cache), dataset.crops(cache)
+        )
         self._cache: OrderedDict[ThumbnailKey, QPixmap | str] = OrderedDict()
         self._sides: set[int] = set()  # that occur in the cache: a few
         self._bytes = 0
@@ -63,12 +65,18 @@ class ThumbnailLoader(QObject):
     def is_loading(self) -> bool:
         return bool(self._requests or self._loading)
 
-    def get(self, region: SampleRegion, side: float, ratio: float = 1.0) -> QPixmap | str | None:
+    def get(
+        self, region: SampleRegion, side: float, ratio: float = 1.0
+    ) -> QPixmap | str | None:
         """Return the thumbnail for a tile of `side` logical pixels; request a missing one.
 
         Until it is loaded, return one of another size, or None.
         """
-        key = (region.key, region.region, min(max(1, round(side * ratio)), THUMBNAIL_SIDES[-1]))
+        key = (
+            region.key,
+            region.region,
+            min(max(1, round(side * ratio)), THUMBNAIL_SIDES[-1]),
+        )
         thumbnail = self._cache.get(key)
         if thumbnail is None:
             self._request(key, region)
@@ -130,7 +138,10 @@ def draw_fitted(painter: QPainter, area: QRect, image: QPixmap | str | None) -> 
     """Draw an image as large as it fits, or text in its place; return the rectangle."""
     if isinstance(image, QPixmap):
         painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
-        rect = QRect(QPoint(), image.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio))
+        rect = QRect(
+            QPoint(),
+            image.size().scaled(area.size(), Qt.AspectRatioMode.KeepAspectRatio),
+        )
         rect.moveCenter(area.center())
         painter.drawPixmap(rect, image)
         return rect
@@ -148,7 +159,11 @@ def to_qimage(pixels: Image.Image) -> QImage:
 
 
 def _byte_size(thumbnail: QPixmap | str) -> int:
-    return 100 if isinstance(thumbnail, str) else thumbnail.width() * thumbnail.height() * 4
+    return (
+        100
+        if isinstance(thumbnail, str)
+        else thumbnail.width() * thumbnail.height() * 4
+    )
 
 
 MAX_LOADED_SIDE = 2048
@@ -158,7 +173,9 @@ LoadedImage = tuple[Path, QImage | str]
 
 def load(path: Path) -> LoadedImage:
     """Return an image no larger than a screen, or the reason why it cannot be read."""
-    from gleanset.images.decode import decode  # slow to import, and no view starts with an image
+    from gleanset.images.decode import (
+        decode,
+    )  # slow to import, and no view starts with an image
 
     try:
         pixels = decode(path.read_bytes(), min_side=MAX_LOADED_SIDE).pixels
@@ -196,7 +213,9 @@ class SampleImage(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(48, self.heightForWidth(48))
 
-    def show_region(self, region: SampleRegion | None, box: QRect | None = None) -> None:
+    def show_region(
+        self, region: SampleRegion | None, box: QRect | None = None
+    ) -> None:
         """Show a region of an image, or hide for None; `box` is in pixels of the image."""
         self._region, self._box = region, box
         self.setVisible(region is not None)
@@ -252,7 +271,9 @@ class DetailPanel(QWidget):
         self.setLayout(column_layout(*parts, margins=margins, spacing=theme.SPACE_M))
 
     def point(
-        self, tile: SampleTile | None, ask_neighbours: Callable[[], object] = lambda: None
+        self,
+        tile: SampleTile | None,
+        ask_neighbours: Callable[[], object] = lambda: None,
     ) -> None:
         """Show a tile after the delay, then call `ask_neighbours`."""
 
@@ -280,13 +301,20 @@ class DetailPanel(QWidget):
             text = self.tr("{width} x {height} px")
         box = tile.region.region.box
         size = text.format(
-            w=box.width, h=box.height, width=tile.region.width, height=tile.region.height
+            w=box.width,
+            h=box.height,
+            width=tile.region.width,
+            height=tile.region.height,
         )
         # Zero-width spaces let a long file name wrap.
         title, step = tile.title or "", MAX_UNBROKEN_LETTERS
-        title = "\u200b".join(title[at : at + step] for at in range(0, len(title), step))
+        title = "\u200b".join(
+            title[at : at + step] for at in range(0, len(title), step)
+        )
         place = "rejected" if tile.status == "rejected" else tile.mark or ""
-        return "\n".join(part for part in (title, tile.label or target_name(place), size) if part)
+        return "\n".join(
+            part for part in (title, tile.label or target_name(place), size) if part
+        )
 
     def show_suggestions(self, top: Sequence[tuple[str, str, float]]) -> None:
         """Show suggested classes: key, label and confidence of each."""
@@ -297,7 +325,9 @@ class DetailPanel(QWidget):
             )
         )
 
-    def show_neighbours(self, tiles: Sequence[SampleTile], sample: int | None = None) -> None:
+    def show_neighbours(
+        self, tiles: Sequence[SampleTile], sample: int | None = None
+    ) -> None:
         """Show the nearest labelled samples, if the sample `sample` is still shown."""
         if sample is not None and sample != self.shown_id:
             return

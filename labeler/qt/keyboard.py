@@ -10,7 +10,14 @@ from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence, QMouseEvent
-from PySide6.QtWidgets import QAbstractItemView, QApplication, QFormLayout, QFrame, QLabel, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QApplication,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QWidget,
+)
 
 from labeler.qt.session_worker import SessionWorker
 from labeler.qt.theme import SMALL, SPACE_L, SPACE_XL, TITLE, em, scaled
@@ -75,9 +82,14 @@ class ClassKeyReader(QObject):
         self.forget()
         if first and not prefix and event.key() != Qt.Key.Key_Escape:
             if not second:
-                self._worker.class_for_key(first + key_name(event))  # says that there is none
+                self._worker.class_for_key(
+                    first + key_name(event)
+                )  # says that there is none
             return first + second if second else None
-        codes = (PREFIXES[0], *self._worker.keys.values())  # the other one may be a command
+        codes = (
+            PREFIXES[0],
+            *self._worker.keys.values(),
+        )  # the other one may be a command
         if prefix and any(key.startswith(prefix) for key in codes):
             self.first = prefix
             self._timer.start()
@@ -140,7 +152,9 @@ class InputFilter(QObject):
         self._letters, self._typed_at = "", 0
         """The letters and digits since another gesture."""
         self._is_typing = self._has_ended = False
-        self._press: tuple[int, int] | None = None  # key and timestamp of the last press
+        self._press: tuple[int, int] | None = (
+            None  # key and timestamp of the last press
+        )
         self._release: tuple[int, int] | None = None
         # A window that is being built gets no input, but very many events.
         QTimer.singleShot(0, self, self._install)
@@ -171,10 +185,14 @@ class InputFilter(QObject):
     def _is_misplaced(self, event: QKeyEvent) -> bool:
         # Whether the key belongs to a name, in a view where letters are commands.
         focus, gap = QApplication.focusWidget(), event.timestamp() - self._typed_at
-        in_view = isinstance(focus, QAbstractItemView) and focus.window() is self._window
+        in_view = (
+            isinstance(focus, QAbstractItemView) and focus.window() is self._window
+        )
         if not in_view or not event.timestamp() or event.isAutoRepeat():
             self._letters, self._is_typing = "", False
-        elif gap and event.key() not in MODIFIER_KEYS:  # not the same one sent to a parent
+        elif (
+            gap and event.key() not in MODIFIER_KEYS
+        ):  # not the same one sent to a parent
             text = "" if event.modifiers() & ~TEXT_MODIFIERS else event.text()
             self._is_typing = self._continues_name(event.key(), text, gap)
             self._has_ended = self._is_typing and event.key() in ENTER
@@ -202,13 +220,19 @@ class InputFilter(QObject):
         press = (event.key(), event.timestamp())
         # Each key press is also sent as a ShortcutOverride, and to each parent.
         repeated = press == self._press or self._is_late(event)
-        if not repeated and not event.isAutoRepeat() and event.key() not in MODIFIER_KEYS:
+        if (
+            not repeated
+            and not event.isAutoRepeat()
+            and event.key() not in MODIFIER_KEYS
+        ):
             self._press = press
             self.touched.emit()
 
     def _is_late(self, event: QKeyEvent) -> bool:
         # X11 sends a repeat as a press with the timestamp of the last release.
-        return event.timestamp() > 0 and (event.key(), event.timestamp()) == self._release
+        return (
+            event.timestamp() > 0 and (event.key(), event.timestamp()) == self._release
+        )
 
     def _filter_key(self, watched: QObject, event: QKeyEvent) -> bool:
         repeats = event.isAutoRepeat()
@@ -218,7 +242,9 @@ class InputFilter(QObject):
         elif event.type() == Type.ShortcutOverride and late:
             event.accept()
             return True
-        elif event.type() == Type.KeyPress and (late or repeats) and event.key() in ENTER:
+        elif (
+            event.type() == Type.KeyPress and (late or repeats) and event.key() in ENTER
+        ):
             return True
         elif event.type() == Type.KeyPress and late:
             repeat = _as_repeat(event)
@@ -291,7 +317,9 @@ class ShortcutsPopup(QFrame):
             if label.wordWrap():  # not a heading
                 label.setFont(font)
         self.resize(width, self.heightForWidth(width))
-        self.move(self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center())
+        self.move(
+            self._owner.mapToGlobal(self._owner.rect().center()) - self.rect().center()
+        )
         self.show()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
@@ -324,5 +352,7 @@ def open_menu(window: QWidget) -> None:
 
 def key_name(event: QKeyEvent) -> str:
     """Return a key with its modifiers as the desktop writes it: `Ctrl+K`."""
-    text = QKeySequence(event.keyCombination()).toString(QKeySequence.SequenceFormat.NativeText)
+    text = QKeySequence(event.keyCombination()).toString(
+        QKeySequence.SequenceFormat.NativeText
+    )
     return text.replace("Return", "Enter")

@@ -38,7 +38,11 @@ class Welcome(QDialog):
         super().__init__()
         self.folder = folder.resolve()
         self.setWindowTitle(self.tr("Gleanset labeler"))
-        self.title, self.target, self.problem = plain_label(), QLineEdit(), plain_label()
+        self.title, self.target, self.problem = (
+            plain_label(),
+            QLineEdit(),
+            plain_label(),
+        )
         self.take = QCheckBox(self.tr("Import the images of this folder"))
         self.make = button("", self.create_dataset, primary=True)
         self._lay_out()
@@ -78,7 +82,9 @@ class Welcome(QDialog):
         self.take.setChecked(can_import and not is_dataset(target))
 
     def _show_target(self, text: str) -> None:
-        self.make.setText(self.tr("Open") if is_dataset(Path(text)) else self.tr("Create dataset"))
+        self.make.setText(
+            self.tr("Open") if is_dataset(Path(text)) else self.tr("Create dataset")
+        )
         self.make.setEnabled(bool(text.strip()))
 
     def create_dataset(self) -> None:
@@ -117,7 +123,9 @@ class Program(QObject):
         else:
             self.welcome = Welcome(root)
             # Queued: a button must finish its click before the dialog is deleted.
-            self.welcome.opened.connect(self._open_from_welcome, Qt.ConnectionType.QueuedConnection)
+            self.welcome.opened.connect(
+                self._open_from_welcome, Qt.ConnectionType.QueuedConnection
+            )
             self.welcome.show()
 
     def open(self, root: Path, view: str | None = None) -> LabelerWindow:

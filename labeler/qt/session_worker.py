@@ -18,7 +18,15 @@ from queue import SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 import shiboken6
-from PySide6.QtCore import QCoreApplication, QEvent, QObject, Qt, QTimer, Signal, SignalInstance
+from PySide6.QtCore import (
+    QCoreApplication,
+    QEvent,
+    QObject,
+    Qt,
+    QTimer,
+    Signal,
+    SignalInstance,
+)
 
 from gleanset import Dataset
 from gleanset.errors import DatasetBusy, DiskFull, GleansetError, NotWritable
@@ -64,7 +72,9 @@ class BackgroundTask(QObject):
             self._next = work
             return True
         self.busy = True
-        self._thread = threading.Thread(target=self._run, args=(work,), name="background")
+        self._thread = threading.Thread(
+            target=self._run, args=(work,), name="background"
+        )
         self._thread.start()
         return True
 
@@ -137,7 +147,9 @@ class SessionWorker(QObject):
         self.progress: SortingProgress | None = None
         self.decision_count = self.unsaved_count = self.lost_count = 0
         """Numbers of decisions: all, without an answer yet, and not saved."""
-        self._dataset: Dataset | None = None  # like the session, owned by the worker's thread
+        self._dataset: Dataset | None = (
+            None  # like the session, owned by the worker's thread
+        )
         self._session: SortingSession | None = None
         self._gives_up = False
         self._job_started: float | None = None
@@ -150,7 +162,9 @@ class SessionWorker(QObject):
         self._tasks: list[BackgroundTask] = []
         self.unfinished_checks: list[Callable[[], str]] = []
         """Functions that say what closing would interrupt ('' for nothing)."""
-        self._thread = threading.Thread(target=self._run, name="session-worker", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name="session-worker", daemon=True
+        )
         self._thread.start()
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._poll)
@@ -189,7 +203,9 @@ class SessionWorker(QObject):
         """Return the class of a key; if there is none, say so."""
         label = next((name for name, its in self.keys.items() if its == key), None)
         if label is None:
-            self.show_message(self.tr("No class has the key {key}").format(key=key.upper()))
+            self.show_message(
+                self.tr("No class has the key {key}").format(key=key.upper())
+            )
         return label
 
     def ask(
@@ -246,7 +262,9 @@ class SessionWorker(QObject):
         self._gives_up = give_up
         self._closed.set()
         self._jobs.put(None)
-        self._thread.join(None if self.unsaved_count and not give_up else CLOSE_TIMEOUT_SECONDS)
+        self._thread.join(
+            None if self.unsaved_count and not give_up else CLOSE_TIMEOUT_SECONDS
+        )
         with self._emit_lock:
             self._ended = True
 
@@ -293,10 +311,14 @@ class SessionWorker(QObject):
             self._job_started = time.monotonic()
             try:
                 answer = self._carry_out(job)
-                self._emit(self._answered, (job, answer, self._progress_after(job), None))
+                self._emit(
+                    self._answered, (job, answer, self._progress_after(job), None)
+                )
             except Exception as error:
                 reported = error
-                if not isinstance(error, GleansetError):  # a bug must not close the window
+                if not isinstance(
+                    error, GleansetError
+                ):  # a bug must not close the window
                     traceback.print_exc(file=sys.stderr)
                     reported = GleansetError(f"bug in Gleanset: {error!r}")
                 self.lost_count += job.decides and self._closed.is_set()
@@ -327,7 +349,9 @@ class SessionWorker(QObject):
             try:
                 return job.work(self._open_session())
             except (DatasetBusy, DiskFull, NotWritable) as error:
-                if (self._dataset is not None and self._dataset.read_only) or not job.decides:
+                if (
+                    self._dataset is not None and self._dataset.read_only
+                ) or not job.decides:
                     raise
                 if self._closed.wait(RETRY_SECONDS if refused else 0):
                     self._gives_up = True  # each of the others would wait as long
@@ -368,7 +392,9 @@ class SessionWorker(QObject):
 def _is_alive(function: Callable[..., Any] | None) -> bool:
     # The widget of a callback may have been deleted.
     owner = getattr(function, "__self__", None)
-    return function is not None and (not isinstance(owner, QObject) or shiboken6.isValid(owner))
+    return function is not None and (
+        not isinstance(owner, QObject) or shiboken6.isValid(owner)
+    )
 
 
 EMBEDDING_PAUSE_SECONDS = 0.01

@@ -17,7 +17,13 @@ from PySide6.QtWidgets import (
 
 from labeler.qt.theme import SPACE_L, em, show_theme
 from labeler.qt.translations import LANGUAGE_NAMES
-from labeler.qt.widgets import HINTS_SETTING, KeyHints, column_layout, form_layout, plain_label
+from labeler.qt.widgets import (
+    HINTS_SETTING,
+    KeyHints,
+    column_layout,
+    form_layout,
+    plain_label,
+)
 
 
 def get_language() -> str | None:
@@ -71,7 +77,11 @@ class SettingsDialog(QDialog):
         self.language, self.theme = QComboBox(), QComboBox()
         self.hints = QCheckBox(self.tr("Key hints below the faces"))
         self._fill(self.language, LANGUAGE_NAMES, get_language())
-        self._fill(self.theme, {"light": self.tr("Light"), "dark": self.tr("Dark")}, get_theme())
+        self._fill(
+            self.theme,
+            {"light": self.tr("Light"), "dark": self.tr("Dark")},
+            get_theme(),
+        )
         self.hints.setChecked(KeyHints.enabled())
         self._lay_out()
         self.language.setFocus(Qt.FocusReason.TabFocusReason)
@@ -81,7 +91,9 @@ class SettingsDialog(QDialog):
             lambda: QSettings().setValue("language", self.language.currentData())
         )
 
-    def _fill(self, box: QComboBox, names: Mapping[str, str], current: str | None) -> None:
+    def _fill(
+        self, box: QComboBox, names: Mapping[str, str], current: str | None
+    ) -> None:
         box.addItem(self.tr("System default"), "")
         for value, name in names.items():
             box.addItem(name, value)
@@ -95,7 +107,9 @@ class SettingsDialog(QDialog):
                 self.tr("Keys"): (self.hints,),
             }
         )
-        note = plain_label(self.tr("Another language is shown when the window is opened again."))
+        note = plain_label(
+            self.tr("Another language is shown when the window is opened again.")
+        )
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         self.setLayout(column_layout(form, note, buttons, margins=(SPACE_L,) * 4))

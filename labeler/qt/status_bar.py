@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QRect, QSettings, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QLabel, QStatusBar, QStyle, QStyleOption, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QLabel,
+    QStatusBar,
+    QStyle,
+    QStyleOption,
+    QToolButton,
+    QWidget,
+)
 
 from gleanset import Dataset
 from gleanset.installation import install_command
-from labeler.qt.commands import MISSING_EXIT_CODE, CommandEnd, CommandQueue, CommandStage
+from labeler.qt.commands import (
+    MISSING_EXIT_CODE,
+    CommandEnd,
+    CommandQueue,
+    CommandStage,
+)
 from labeler.qt.session_worker import BackgroundTask, SessionWorker
 from labeler.qt.theme import em
 from labeler.qt.translations import singular, step_words
@@ -66,25 +78,39 @@ class MessageBar(QStatusBar):
 
     def _show_progress(self, progress: SortingProgress) -> None:
         counts, text = progress.counts, self.tr("{done} of {total} sorted")
-        self.sorted.setText(text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}"))
+        self.sorted.setText(
+            text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}")
+        )
         self.sorted.setVisible(counts.total > 0)
         self._show_save_delay("")
 
     def elided_message(self) -> tuple[QRect, str]:
         """Return the place of the message, and as much of it as fits there."""
         direct = Qt.FindChildOption.FindDirectChildrenOnly
-        parts = [part for part in self.findChildren(QWidget, options=direct) if part.isVisible()]
+        parts = [
+            part
+            for part in self.findChildren(QWidget, options=direct)
+            if part.isVisible()
+        ]
         end = min((part.x() for part in parts), default=self.width())
         room = self.rect().adjusted(MARGIN_PX, 0, end - self.width() - MARGIN_PX, 0)
         elided = Qt.TextElideMode.ElideRight
-        text = self.fontMetrics().elidedText(self.currentMessage(), elided, room.width())
+        text = self.fontMetrics().elidedText(
+            self.currentMessage(), elided, room.width()
+        )
         return room, text
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the message; Qt would cut it within a word."""
-        painter, panel, (room, text) = QPainter(self), QStyleOption(), self.elided_message()
+        painter, panel, (room, text) = (
+            QPainter(self),
+            QStyleOption(),
+            self.elided_message(),
+        )
         panel.initFrom(self)
-        self.style().drawPrimitive(QStyle.PrimitiveElement.PE_PanelStatusBar, panel, painter, self)
+        self.style().drawPrimitive(
+            QStyle.PrimitiveElement.PE_PanelStatusBar, panel, painter, self
+        )
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, text)
 
     def name_undo(self, what: str) -> None:
@@ -97,9 +123,13 @@ class MessageBar(QStatusBar):
             StepKind.UNDO: self.tr("Undone: {what}"),
             StepKind.REDO: self.tr("Redone: {what}"),
         }
-        text = templates.get(step.kind, "{what}").format(what=step_words(step.operation))
+        text = templates.get(step.kind, "{what}").format(
+            what=step_words(step.operation)
+        )
         if step.changed_since:
-            text += self.tr(" · {count} already changed since").format(count=step.changed_since)
+            text += self.tr(" · {count} already changed since").format(
+                count=step.changed_since
+            )
         self._show_message(text, False)
 
     def _show_message(self, text: str, bad: bool) -> None:
@@ -156,7 +186,9 @@ class Learning(QObject):
     def begin(self) -> None:
         """Start updates, unless the user has switched them off."""
         if QSettings().value(LEARNS_SETTING, True, type=bool):
-            self._worker.ask(lambda session: session.dataset.read_only, self._begin_if_writable)
+            self._worker.ask(
+                lambda session: session.dataset.read_only, self._begin_if_writable
+            )
 
     def _begin_if_writable(self, read_only: bool) -> None:
         if not read_only:
@@ -192,7 +224,9 @@ class Learning(QObject):
             self._task.start(_learn)
             if not self._failure:
                 starting = self.tr("Getting ready…")
-                self._report(self.tr("Updating suggestions…") if self.has_model else starting)
+                self._report(
+                    self.tr("Updating suggestions…") if self.has_model else starting
+                )
 
     def _update_ended(self, result: LearningResult) -> None:
         pause_ms = 1000 * PAUSE_FACTOR * (time.monotonic() - self._started_at)
@@ -206,21 +240,29 @@ class Learning(QObject):
             self._report(self.tr("Suggestions unavailable"), self._failure)
         elif result.without_vectors and not self._prelabel_timer.isActive():
             self._report(self.tr("Getting ready…"))
-            self._prelabel.add([["baseline", "prelabel", "-d", str(self._worker.root.absolute())]])
+            self._prelabel.add(
+                [["baseline", "prelabel", "-d", str(self._worker.root.absolute())]]
+            )
         else:
-            self._report(self.tr("Up to date") if self.has_model else self.tr("Faces compared"))
+            self._report(
+                self.tr("Up to date") if self.has_model else self.tr("Faces compared")
+            )
 
     def _report_stage(self, stage: CommandStage) -> None:
         if stage.name == FEATURES_STAGE and stage.total:
             text = self.tr("Comparing faces: {done} of {total}")
-            self._report(text.format(done=f"{stage.done:,.0f}", total=f"{stage.total:,.0f}"))
+            self._report(
+                text.format(done=f"{stage.done:,.0f}", total=f"{stage.total:,.0f}")
+            )
 
     def _prelabel_ended(self, words: list[str], end: CommandEnd) -> None:
         if end.code == MISSING_EXIT_CODE:
             text = self.tr("To update suggestions while you sort, run: {command}")
             self._failure = text.format(command=install_command("transfer"))
             self._report(self.tr("Suggestions unavailable"), self._failure)
-        elif end.code:  # another window may be computing features: its results end this state
+        elif (
+            end.code
+        ):  # another window may be computing features: its results end this state
             self._failure = end.words or f"exit code {end.code}"
             self._fail(self._failure)
         else:
@@ -229,11 +271,15 @@ class Learning(QObject):
 
     def _fail(self, reason: str) -> None:
         self._report(self.tr("Suggestions unavailable"), reason)
-        self._worker.show_message(self.tr("Cannot update suggestions: {why}").format(why=reason))
+        self._worker.show_message(
+            self.tr("Cannot update suggestions: {why}").format(why=reason)
+        )
 
 
 def _learn(dataset: Dataset, task: BackgroundTask) -> LearningResult:
-    from labeler.sorting.learning import learn  # loads NumPy: not before the window is shown
+    from labeler.sorting.learning import (
+        learn,
+    )  # loads NumPy: not before the window is shown
 
     return learn(dataset, lambda: task.cancelled)
 
@@ -246,7 +292,9 @@ class LearningButton(QToolButton):
         self._report, self._left = (self.tr("Suggestion updates off"), ""), 0
         self.hide()
         self.clicked.connect(lambda: learning.set_enabled(not learning.active))
-        worker.progressed.connect(lambda progress: self.setVisible(progress.counts.total > 0))
+        worker.progressed.connect(
+            lambda progress: self.setVisible(progress.counts.total > 0)
+        )
         learning.reported.connect(self._show_report)
         self._show()
 
@@ -262,7 +310,9 @@ class LearningButton(QToolButton):
     def _show(self) -> None:
         text, reason = self._report
         if self._left:
-            comparing = singular(self.tr("Comparing faces: {left} faces left"), self._left)
+            comparing = singular(
+                self.tr("Comparing faces: {left} faces left"), self._left
+            )
             text = comparing.format(left=f"{self._left:,}")
         self.setText(text)
         self.setAccessibleName(text)

@@ -56,7 +56,9 @@ def show_theme(name: str) -> None:
     hints.setColorScheme(SCHEMES.get(name, Qt.ColorScheme.Unknown))
     high_contrast = _desktop_asks("contrastPreference", "HighContrast")  # since Qt 6.10
     if name in SCHEMES or not high_contrast:
-        dark = name == "dark" or (not name and hints.colorScheme() is Qt.ColorScheme.Dark)
+        dark = name == "dark" or (
+            not name and hints.colorScheme() is Qt.ColorScheme.Dark
+        )
         application.setPalette(_palette(*_COLOURS["dark" if dark else "light"]))
     application.setStyleSheet(_style_sheet(application.palette()))
 
@@ -69,7 +71,9 @@ def _desktop_asks(preference: str, value: str) -> bool:
 
 def motion_ms() -> int:
     """Return how long a movement takes; 0 where the desktop asks for reduced motion."""
-    duration = QApplication.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration)
+    duration = QApplication.style().styleHint(
+        QStyle.StyleHint.SH_Widget_Animation_Duration
+    )
     is_reduced = _desktop_asks("motionPreference", "ReducedMotion")  # since Qt 6.12
     return 0 if is_reduced else min(MOTION_MS, duration)
 
@@ -80,12 +84,20 @@ def is_dark(palette: QPalette) -> bool:
     return ground.lightness() < text.lightness()
 
 
-def _palette(ground: int, surface: int, text: int, muted: int, line: int, accent: int) -> QPalette:
+def _palette(
+    ground: int, surface: int, text: int, muted: int, line: int, accent: int
+) -> QPalette:
     palette = QPalette(QColor(surface), QColor(ground))
     roles = {
         ground: (Role.Window, Role.AlternateBase),
         surface: (Role.Base, Role.Button, Role.ToolTipBase),
-        text: (Role.WindowText, Role.Text, Role.ButtonText, Role.ToolTipText, Role.BrightText),
+        text: (
+            Role.WindowText,
+            Role.Text,
+            Role.ButtonText,
+            Role.ToolTipText,
+            Role.BrightText,
+        ),
         muted: (Role.PlaceholderText,),
         line: (Role.Mid, Role.Midlight),
         accent: (Role.Highlight, Role.Accent, Role.Link),
@@ -174,11 +186,15 @@ def scaled(font: QFont, times: float, *, bold: bool = True) -> QFont:
     return copy
 
 
-def draw_card(painter: QPainter, rect: QRect, palette: QPalette, *, is_target: bool) -> QColor:
+def draw_card(
+    painter: QPainter, rect: QRect, palette: QPalette, *, is_target: bool
+) -> QColor:
     """Draw a card, lit up as the target of a key or a drop; return its background."""
     ground = lit(palette) if is_target else palette.color(Role.Base)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    painter.setPen(QPen(palette.color(Role.Highlight), 2) if is_target else QPen(edge(palette), 1))
+    painter.setPen(
+        QPen(palette.color(Role.Highlight), 2) if is_target else QPen(edge(palette), 1)
+    )
     painter.setBrush(ground)
     inset = 1.0 if is_target else 0.5
     frame = QRectF(rect).adjusted(inset, inset, -inset, -inset)
@@ -200,12 +216,16 @@ def draw_key(painter: QPainter, rect: QRect, key: str, palette: QPalette) -> Non
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(QPen(blend(edge(palette), palette.color(Role.Text), 0.16), 1))
     painter.setBrush(hovered(palette))
-    painter.drawRoundedRect(QRectF(cap).adjusted(0.5, 0.5, -0.5, -0.5), SPACE_S, SPACE_S)
+    painter.drawRoundedRect(
+        QRectF(cap).adjusted(0.5, 0.5, -0.5, -0.5), SPACE_S, SPACE_S
+    )
     painter.setPen(palette.color(Role.Text))
     painter.drawText(cap, Qt.AlignmentFlag.AlignCenter, key)
 
 
-def round_corners(painter: QPainter, rect: QRect, ground: QColor, radius: float) -> None:
+def round_corners(
+    painter: QPainter, rect: QRect, ground: QColor, radius: float
+) -> None:
     """Paint the corners of a square image in the colour around it."""
     ratio = painter.deviceTransform().m11()
     mask = _corner_mask(rect.width(), rect.height(), ground.rgb(), radius, ratio)
@@ -213,7 +233,9 @@ def round_corners(painter: QPainter, rect: QRect, ground: QColor, radius: float)
 
 
 @lru_cache(maxsize=64)
-def _corner_mask(width: int, height: int, ground: int, radius: float, ratio: float) -> QPixmap:
+def _corner_mask(
+    width: int, height: int, ground: int, radius: float, ratio: float
+) -> QPixmap:
     # Cached: clipping each tile to a rounded path costs ten times as much.
     mask = QPixmap(QSize(round(width * ratio), round(height * ratio)))
     mask.setDevicePixelRatio(ratio)
@@ -236,7 +258,9 @@ def draw_box(painter: QPainter, rect: QRect, palette: QPalette, width: int) -> N
         painter.drawRect(rect)
 
 
-def focus_ring(painter: QPainter, rect: QRect, palette: QPalette, *, focused: bool) -> None:
+def focus_ring(
+    painter: QPainter, rect: QRect, palette: QPalette, *, focused: bool
+) -> None:
     """Draw a frame around the widget that has the keyboard focus."""
     if focused:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)

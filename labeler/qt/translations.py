@@ -24,7 +24,9 @@ ABOUT_DETECTION = re.compile("[Dd]etect|Whole images|followed|appears")
 """Texts that are about faces also where samples are whole images."""
 
 STEP_TEXTS = {
-    kind: text.replace("{faces}", "{count} faces") for kind, text in TEXTS.items() if kind != NAMED
+    kind: text.replace("{faces}", "{count} faces")
+    for kind, text in TEXTS.items()
+    if kind != NAMED
 }
 """Texts of steps as they are in the catalogues: with a number instead of "N faces"."""
 
@@ -49,7 +51,10 @@ class Words(QTranslator):
 
     def __init__(self, language: str, parent: QObject | None):
         super().__init__(parent)
-        catalogue, image_words = WORDS / f"{language}.toml", IMAGE_WORDS.read_text(encoding="utf-8")
+        catalogue, image_words = (
+            WORDS / f"{language}.toml",
+            IMAGE_WORDS.read_text(encoding="utf-8"),
+        )
         text = "" if language == ENGLISH else catalogue.read_text(encoding="utf-8")
         self._words: dict[str, str] = tomllib.loads(text)
         self._image_words: dict[str, str] = tomllib.loads(image_words)[language]
@@ -137,7 +142,9 @@ def step_words(operation: Operation) -> str:
     translated = tr(template)
     if translated == template:
         return tr(operation.text("face"))
-    return singular(translated, operation.arguments.get("count", 0)).format(**operation.arguments)
+    return singular(translated, operation.arguments.get("count", 0)).format(
+        **operation.arguments
+    )
 
 
 def split_words(line: str) -> str:
@@ -145,13 +152,23 @@ def split_words(line: str) -> str:
     for text in SPLIT_TEXTS:
         pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(text))
         if match := re.fullmatch(re.sub("(image|group)s", r"\1s?", pattern), line):
-            values = {name: split_words(value) for name, value in match.groupdict().items()}
+            values = {
+                name: split_words(value) for name, value in match.groupdict().items()
+            }
             return line if tr(text) == text else tr(text).format(**values)
     return line
 
 
-_NOUN = re.compile(r"(\{\w+\} (?:new |labelled )?\w+)s\b( are| have| were| go| look)?\b")
-_VERBS = {" are": " is", " have": " has", " were": " was", " go": " goes", " look": " looks"}
+_NOUN = re.compile(
+    r"(\{\w+\} (?:new |labelled )?\w+)s\b( are| have| were| go| look)?\b"
+)
+_VERBS = {
+    " are": " is",
+    " have": " has",
+    " were": " was",
+    " go": " goes",
+    " look": " looks",
+}
 
 
 def singular(text: str, count: int) -> str:
@@ -161,7 +178,9 @@ def singular(text: str, count: int) -> str:
     """
     if count != 1:
         return text
-    return _NOUN.sub(lambda match: match[1] + _VERBS.get(match[2] or "", ""), text, count=1)
+    return _NOUN.sub(
+        lambda match: match[1] + _VERBS.get(match[2] or "", ""), text, count=1
+    )
 
 
 def counted(text: str, count: int, **values: object) -> str:

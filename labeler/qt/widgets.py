@@ -3,7 +3,16 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QEvent, QFileInfo, QObject, QRect, QSettings, Qt, QTimer, Signal
+from PySide6.QtCore import (
+    QEvent,
+    QFileInfo,
+    QObject,
+    QRect,
+    QSettings,
+    Qt,
+    QTimer,
+    Signal,
+)
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
@@ -61,7 +70,9 @@ HEAD: Margins = (theme.SPACE_M, theme.SPACE_M, theme.SPACE_M, theme.SPACE_M)
 """Margins of the line above a view: left, top, right, bottom."""
 
 
-def row_layout(*parts: Part, grows: Part = None, margins: Margins = NO_MARGINS) -> QHBoxLayout:
+def row_layout(
+    *parts: Part, grows: Part = None, margins: Margins = NO_MARGINS
+) -> QHBoxLayout:
     """Return a row of parts; `grows` gets the remaining space."""
     row = QHBoxLayout()
     row.setContentsMargins(*margins)
@@ -108,7 +119,9 @@ def _fill(layout: QBoxLayout, parts: tuple[Part, ...], grows: Part) -> None:
             layout.addStretch(1)
 
 
-def button(text: str, act: Callable[[], object], *, primary: bool = False) -> QPushButton:
+def button(
+    text: str, act: Callable[[], object], *, primary: bool = False
+) -> QPushButton:
     """Return a button that calls `act` when clicked; the `primary` one of a view stands out."""
     push_button = QPushButton(text, autoDefault=True)  # Enter presses it
     push_button.setProperty("primary", primary)
@@ -146,7 +159,9 @@ class TitleLabel(QLabel):
             line = QRect(area)
             if below and rest:
                 half = area.height() // 2
-                line.adjust(0, 0 if font is bold else half, 0, -half if font is bold else 0)
+                line.adjust(
+                    0, 0 if font is bold else half, 0, -half if font is bold else 0
+                )
             fitting = painter.fontMetrics().elidedText(text, elided, line.width())
             painter.drawText(line, centre, fitting)
             if not below:
@@ -157,7 +172,10 @@ class TitleLabel(QLabel):
 HINTS_SETTING = "key_hints"
 CLASS_KEYS = "1–9"
 HINT_GAP = theme.SPACE_L + theme.SPACE_S
-_SEPARATOR, _COLON = re.compile(r"\s{2,}| · |(?<=？)\s"), re.compile(r"(?<=\S)\s?[:：]\s*")
+_SEPARATOR, _COLON = (
+    re.compile(r"\s{2,}| · |(?<=？)\s"),
+    re.compile(r"(?<=\S)\s?[:：]\s*"),
+)
 
 
 class KeyHints(QLabel):
@@ -196,7 +214,9 @@ class KeyHints(QLabel):
             if cap:
                 theme.draw_key(painter, line, key, self.palette())
             painter.setPen(theme.muted_text(self.palette()))
-            painter.drawText(line.adjusted(cap, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text)
+            painter.drawText(
+                line.adjusted(cap, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, text
+            )
             left += width + HINT_GAP
 
     def fitting_hints(self, metrics: QFontMetrics) -> list[tuple[str, str, int, int]]:
@@ -276,7 +296,10 @@ def enlarge_targets(widget: QWidget) -> None:
 def keep_focus(widget: QWidget) -> None:
     """Focus buttons and combo boxes by Tab only: a click keeps the focus elsewhere."""
     for part in widget.findChildren(QWidget):
-        if isinstance(part, (QAbstractButton, QComboBox)) and part.focusPolicy() & TAB_FOCUS:
+        if (
+            isinstance(part, (QAbstractButton, QComboBox))
+            and part.focusPolicy() & TAB_FOCUS
+        ):
             part.setFocusPolicy(TAB_FOCUS)
 
 
@@ -296,7 +319,12 @@ EDITING_KEYS = frozenset(Key[f"Key_{name}"] for name in _EDITING.split())
 """Keys that an empty field leaves to the faces."""
 
 
-_COMPLETION_STEPS = {Key.Key_Tab: 1, Key.Key_Down: 1, Key.Key_Backtab: -1, Key.Key_Up: -1}
+_COMPLETION_STEPS = {
+    Key.Key_Tab: 1,
+    Key.Key_Down: 1,
+    Key.Key_Backtab: -1,
+    Key.Key_Up: -1,
+}
 _MARGIN = 6
 
 
@@ -401,7 +429,9 @@ class NameField(HintedField):
 
     def event(self, event: QEvent) -> bool:
         """Leave undo and redo to the window while the field is empty; complete names."""
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(
+            event, QKeyEvent
+        ):
             undoes = event.matches(Standard.Undo) or event.matches(Standard.Redo)
             if undoes and not self.text():
                 event.ignore()
@@ -409,7 +439,11 @@ class NameField(HintedField):
         elif event.type() == QEvent.Type.KeyPress and isinstance(event, QKeyEvent):
             step = _COMPLETION_STEPS.get(Key(event.key()), 0)
             # Tab must not leave the field with a half-typed name.
-            if step and self.text() and (self._complete(step) or event.key() == Key.Key_Tab):
+            if (
+                step
+                and self.text()
+                and (self._complete(step) or event.key() == Key.Key_Tab)
+            ):
                 return True
         return super().event(event)
 
@@ -418,7 +452,10 @@ class NameField(HintedField):
         if event.key() in ENTER:
             if name := self.read_name():
                 self.name_entered.emit(name)
-                if event.modifiers() & Qt.KeyboardModifier.ControlModifier and not self.text():
+                if (
+                    event.modifiers() & Qt.KeyboardModifier.ControlModifier
+                    and not self.text()
+                ):
                     self.ended.emit()
             elif not self.text().strip():
                 self._worker.show_message(self.tr("No name was typed"))

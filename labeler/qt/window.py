@@ -5,7 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from PySide6.QtCore import QCoreApplication, QObject, Qt, QTimer
-from PySide6.QtGui import QCloseEvent, QContextMenuEvent, QKeyEvent, QKeySequence, QResizeEvent
+from PySide6.QtGui import (
+    QCloseEvent,
+    QContextMenuEvent,
+    QKeyEvent,
+    QKeySequence,
+    QResizeEvent,
+)
 from PySide6.QtWidgets import (
     QAbstractButton,
     QAbstractSpinBox,
@@ -20,10 +26,21 @@ from PySide6.QtWidgets import (
 from gleanset import Dataset
 from gleanset.db.faces import are_whole_images
 from labeler.qt.class_list import ClassPanel
-from labeler.qt.file_import import AddButton, BackgroundImport, FileDropHandler, ImportBar
+from labeler.qt.file_import import (
+    AddButton,
+    BackgroundImport,
+    FileDropHandler,
+    ImportBar,
+)
 from labeler.qt.grid.gesture_view import COMMAND_LETTERS
 from labeler.qt.images import DetailPanel, ThumbnailLoader
-from labeler.qt.keyboard import MODIFIER_KEYS, InputFilter, ShortcutsPopup, key_name, open_menu
+from labeler.qt.keyboard import (
+    MODIFIER_KEYS,
+    InputFilter,
+    ShortcutsPopup,
+    key_name,
+    open_menu,
+)
 from labeler.qt.session_worker import EmbeddingTask, SessionWorker
 from labeler.qt.settings import SettingsDialog, WindowState
 from labeler.qt.status_bar import Learning, LearningButton, MessageBar
@@ -32,7 +49,14 @@ from labeler.qt.translations import Words, step_words, tr
 from labeler.qt.views.base import VIEWS, LabelerView, ViewContext, ViewKind, ViewTabs
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.views.review import FilteredView
-from labeler.qt.widgets import ENTER, enlarge_targets, keep_focus, row_layout, set_column, tab_last
+from labeler.qt.widgets import (
+    ENTER,
+    enlarge_targets,
+    keep_focus,
+    row_layout,
+    set_column,
+    tab_last,
+)
 from labeler.sorting.session import StepKind
 
 CLOSE_TIMEOUT_SECONDS = 0.5
@@ -46,7 +70,9 @@ class CloseRequest(QObject):
     `flush` passes unsaved changes to the worker.
     """
 
-    def __init__(self, window: QWidget, worker: SessionWorker, flush: Callable[[], object]):
+    def __init__(
+        self, window: QWidget, worker: SessionWorker, flush: Callable[[], object]
+    ):
         super().__init__(window)
         self._window, self._worker, self._flush = window, worker, flush
         self._error_count = 0
@@ -89,7 +115,9 @@ TEXT_END_KEYS = (*ENTER, Qt.Key.Key_Escape)
 SIZE = (1440, 900)
 NARROW_WIDTH = 1100
 """In a narrower window (logical pixels) the details panel is hidden until F9 is pressed."""
-TINY_WIDTH = 800  # below it the names of tabs are cut; above it the panels give way to them
+TINY_WIDTH = (
+    800  # below it the names of tabs are cut; above it the panels give way to them
+)
 
 
 class LabelerWindow(QMainWindow):
@@ -104,11 +132,17 @@ class LabelerWindow(QMainWindow):
         self.worker = SessionWorker(root)
         self.embedding_task = EmbeddingTask(self.worker)
         self._state = WindowState(root)
-        self.details, self._details_wanted, self._wide = DetailPanel(self.thumbs), True, True
+        self.details, self._details_wanted, self._wide = (
+            DetailPanel(self.thumbs),
+            True,
+            True,
+        )
         self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = ViewTabs(), QStackedWidget()
         self._views: dict[str, LabelerView] = {}
-        self.setWindowTitle(self.tr("{name} – Gleanset labeler").format(name=root.absolute().name))
+        self.setWindowTitle(
+            self.tr("{name} – Gleanset labeler").format(name=root.absolute().name)
+        )
         self.imports = BackgroundImport(self.worker)
         self.drops = FileDropHandler(self, self.worker, self.imports)
         self._lay_out()
@@ -142,7 +176,11 @@ class LabelerWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         middle = QWidget()
-        add, settings, bar = AddButton(self.drops), QToolButton(), ImportBar(self.imports)
+        add, settings, bar = (
+            AddButton(self.drops),
+            QToolButton(),
+            ImportBar(self.imports),
+        )
         settings.setAutoRaise(True)
         settings.setText(self.tr("Settings"))
         settings.setToolTip(self.tr("Language, colours, key hints (Ctrl+,)"))
@@ -150,7 +188,9 @@ class LabelerWindow(QMainWindow):
         settings.clicked.connect(self.show_settings)
         buttons = (add, settings)
         self._tab_after_view = (*buttons, *bar.buttons)
-        head = row_layout(self.tabs, *buttons, grows=self.tabs, margins=(0, SPACE_S, SPACE_M, 0))
+        head = row_layout(
+            self.tabs, *buttons, grows=self.tabs, margins=(0, SPACE_S, SPACE_M, 0)
+        )
         set_column(middle, head, self.stack, grows=self.stack)
         left = QWidget()
         progress = row_layout(bar, grows=bar, margins=(SPACE_L, 0, 0, SPACE_S))
@@ -164,7 +204,10 @@ class LabelerWindow(QMainWindow):
         self.setCentralWidget(self.split)
 
     def _add_action(
-        self, text: str, act: Callable[[], object], *keys: str | QKeySequence.StandardKey
+        self,
+        text: str,
+        act: Callable[[], object],
+        *keys: str | QKeySequence.StandardKey,
     ) -> None:
         action = self.addAction(text)
         action.setAutoRepeat(False)
@@ -181,16 +224,22 @@ class LabelerWindow(QMainWindow):
         self._add_action(self.tr("Settings"), self.show_settings, "Ctrl+,")
         self._add_action(self.tr("Context menu"), partial(open_menu, self), "Shift+F10")
         for kind in VIEWS:
-            self._add_action(tr(kind.title), partial(self._press_view_key, kind.name), kind.key)
+            self._add_action(
+                tr(kind.title), partial(self._press_view_key, kind.name), kind.key
+            )
 
     def _connect(self) -> None:
         self._input.touched.connect(lambda: self.view.note_input())
         text = self.tr("Taken for a name and ignored · /: type a name")
         self._input.typed_name.connect(lambda: self.worker.show_message(text))
         self.class_panel.field.left.connect(lambda: self.view.focus_home())
-        self.class_panel.field.unfocused.connect(lambda: self.view.freeze_targets(False))
+        self.class_panel.field.unfocused.connect(
+            lambda: self.view.freeze_targets(False)
+        )
         self.class_panel.list.itemDelegate().closeEditor.connect(self._leave_rename)
-        self.tabs.currentChanged.connect(lambda number: self.show_view(VIEWS[number].name))
+        self.tabs.currentChanged.connect(
+            lambda number: self.show_view(VIEWS[number].name)
+        )
         self.class_panel.selected.connect(self._open_place)
         self.class_panel.name_entered.connect(self._create_or_send)
         self.class_panel.list.tiles_dropped.connect(self._tiles_dropped)
@@ -216,7 +265,10 @@ class LabelerWindow(QMainWindow):
         self.shown_name = kind.name
         if self.tabs.currentIndex() != VIEWS.index(kind):
             self.tabs.setCurrentIndex(VIEWS.index(kind))  # calls this method again
-        elif self.stack.currentWidget() is not self._views[kind.name] or not self.isVisible():
+        elif (
+            self.stack.currentWidget() is not self._views[kind.name]
+            or not self.isVisible()
+        ):
             self.stack.setCurrentWidget(self._views[kind.name])
             self.details.setVisible(self._details_wanted and self.view.shows_details)
             self.view.enter()
@@ -230,7 +282,9 @@ class LabelerWindow(QMainWindow):
     def _show_place(self) -> None:
         self.class_panel.list.show_place(self.view.current_place)
         step = self.worker.progress.undo if self.worker.progress else None
-        self.status.name_undo(self.view.undo_name() or (step_words(step.operation) if step else ""))
+        self.status.name_undo(
+            self.view.undo_name() or (step_words(step.operation) if step else "")
+        )
 
     def _make_view(self, kind: ViewKind) -> None:
         view = self._views[kind.name] = kind.load()(self.context)
@@ -245,13 +299,17 @@ class LabelerWindow(QMainWindow):
         # One at a time: all together would block the window.
         VIEWS[number].load()
         if number + 1 < len(VIEWS):
-            QTimer.singleShot(PRELOAD_DELAY_MS, self, partial(self._preload_views, number + 1))
+            QTimer.singleShot(
+                PRELOAD_DELAY_MS, self, partial(self._preload_views, number + 1)
+            )
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Hide the details panel when a window becomes narrow, show it when it becomes wide."""
         super().resizeEvent(event)
         width, elide = event.size().width(), Qt.TextElideMode
-        self.tabs.setElideMode(elide.ElideRight if width < TINY_WIDTH else elide.ElideNone)
+        self.tabs.setElideMode(
+            elide.ElideRight if width < TINY_WIDTH else elide.ElideNone
+        )
         wide = width >= NARROW_WIDTH
         if wide != self._wide:
             self._wide = self._details_wanted = wide
@@ -271,7 +329,9 @@ class LabelerWindow(QMainWindow):
             self.show_view("grid")
         else:
             hint = self.tr("Already shown · F2 renames a class in the grid")
-            self.worker.show_message(hint if name == "grid" else self.tr("Already shown"))
+            self.worker.show_message(
+                hint if name == "grid" else self.tr("Already shown")
+            )
 
     def _is_key(self, letter: str) -> bool:
         letters = COMMAND_LETTERS | {kind.key for kind in VIEWS}
@@ -280,7 +340,9 @@ class LabelerWindow(QMainWindow):
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Forward unhandled keys to the faces."""
         home, focus = self.view.home, self.focusWidget()
-        ends_text = event.key() in TEXT_END_KEYS and isinstance(focus, QLineEdit | QAbstractSpinBox)
+        ends_text = event.key() in TEXT_END_KEYS and isinstance(
+            focus, QLineEdit | QAbstractSpinBox
+        )
         if event.key() in MODIFIER_KEYS:
             return
         if ends_text:
@@ -297,8 +359,13 @@ class LabelerWindow(QMainWindow):
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Open the menu of the shown class, by a key, if there is no face for it."""
         classes, place = self.class_panel, self.view.current_place
-        if event.reason() is QContextMenuEvent.Reason.Keyboard and place in self.worker.keys:
-            classes.list.setCurrentIndex(classes.model.index(classes.model.row_of(place)))
+        if (
+            event.reason() is QContextMenuEvent.Reason.Keyboard
+            and place in self.worker.keys
+        ):
+            classes.list.setCurrentIndex(
+                classes.model.index(classes.model.row_of(place))
+            )
             QCoreApplication.sendEvent(classes.list, event)
         else:
             self.worker.show_message(self.tr("Point at a face first"))
@@ -347,7 +414,9 @@ class LabelerWindow(QMainWindow):
         if isinstance(self.view, LabelingView) and self.view.model.row_of(ids[0]) >= 0:
             self.view.send_ids(ids, target)
         else:
-            self.worker.decide(lambda session: session.decide(ids, target), classes=[target])
+            self.worker.decide(
+                lambda session: session.decide(ids, target), classes=[target]
+            )
 
     def _import_changed(self) -> None:
         # An empty view explains itself differently while an import runs.

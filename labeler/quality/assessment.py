@@ -52,7 +52,9 @@ def measure_edge_blur(pixels: Image.Image) -> float:
     across, down = _slopes(grey, NARROW_SIGMA)
     slope = np.hypot(across, down)
     edges = _ridges(slope, np.abs(across) >= np.abs(down))
-    edges &= slope >= max(MIN_EDGE_SLOPE, MIN_RELATIVE_SLOPE * float(np.percentile(slope, 99.5)))
+    edges &= slope >= max(
+        MIN_EDGE_SLOPE, MIN_RELATIVE_SLOPE * float(np.percentile(slope, 99.5))
+    )
     if np.count_nonzero(edges) < MIN_EDGE_PIXELS:
         return 1.0
     remaining = np.hypot(*_slopes(grey, WIDE_SIGMA))[edges] / slope[edges]
@@ -71,7 +73,8 @@ def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.boo
     ridges, inner = np.zeros(steep.shape, dtype=np.bool_), (slice(2, -2), slice(2, -2))
     if min(steep.shape) >= 6:
         level, upright = (
-            steep >= cv2.dilate(steep, np.ones(shape, np.uint8)) for shape in ((1, 3), (3, 1))
+            steep >= cv2.dilate(steep, np.ones(shape, np.uint8))
+            for shape in ((1, 3), (3, 1))
         )
         ridges[inner] = np.where(sideways, level, upright)[inner]
     return ridges
@@ -110,7 +113,9 @@ def assess_quality(
     due_items = chain.from_iterable(due_samples(dataset, page) for page in pages)
     with dataset.stage(STAGE):
         total = qualities.count_missing(VERSION)
-        batches = run_batches(measure_sample, due_items, Processes(workers)) if total else ()
+        batches = (
+            run_batches(measure_sample, due_items, Processes(workers)) if total else ()
+        )
         for batch in progress.batches(batches, "measuring", total, " samples"):
             measured = [(o.item[0], o.result) for o in batch if o.result is not None]
             with dataset.db.transaction():
@@ -127,7 +132,9 @@ def measure_sample(item: tuple[SampleRegion, SampleFile]) -> PixelMeasures:
     """Measure a sample; runs in a worker process. Raises `Unreadable`."""
     pixels = read_pixels(item[1], MIN_READ_SIDE, "RGB")
     grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"))
-    darkest, lightest = (round(float(value), 1) for value in np.percentile(grey, (1, 99)))
+    darkest, lightest = (
+        round(float(value), 1) for value in np.percentile(grey, (1, 99))
+    )
     return PixelMeasures(
         measure_edge_blur(pixels),
         darkest,

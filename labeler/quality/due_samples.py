@@ -16,7 +16,9 @@ VERSION = 6
 """Increment with any change of a measure: then all samples are measured again."""
 
 
-def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[tuple[SampleRegion, SampleFile]]:
+def due_samples(
+    dataset: Dataset, rows: Sequence[int]
+) -> Iterator[tuple[SampleRegion, SampleFile]]:
     """Yield samples (rows) to measure, and where their pixels are."""
     from labeler.sample_pixels import sample_file  # slow: not needed to start a window
 

@@ -55,7 +55,10 @@ class GridQuery(NamedTuple):
 def list_grid_rows(dataset: Dataset, query: GridQuery) -> OrderedRows:
     """Return the samples in their order, by sections."""
     return OrderedSamples(dataset.db).list_rows(
-        query.place, label=query.label, sample_filter=query.sample_filter, order=query.order
+        query.place,
+        label=query.label,
+        sample_filter=query.sample_filter,
+        order=query.order,
     )
 
 
@@ -91,7 +94,9 @@ def restore_missing_rows(
         for title in _merged(list(before), list(after))
     }
     ids = array("q", (row for part in sections.values() for row in part))
-    return OrderedRows(ids, tuple((title, len(part)) for title, part in sections.items())), first
+    return OrderedRows(
+        ids, tuple((title, len(part)) for title, part in sections.items())
+    ), first
 
 
 def _by_section(rows: OrderedRows) -> dict[str | None, list[int]]:
@@ -112,5 +117,9 @@ def _merged(items: Sequence[T], all_items: Sequence[T]) -> list[T]:
             previous = positions[item]
         else:
             followers.setdefault(previous, []).append(item)
-    following = (result for n, item in enumerate(items) for result in (item, *followers.get(n, ())))
+    following = (
+        result
+        for n, item in enumerate(items)
+        for result in (item, *followers.get(n, ()))
+    )
     return [*followers.get(-1, ()), *following]

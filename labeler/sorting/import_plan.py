@@ -11,7 +11,11 @@ from typing import Any, NamedTuple
 
 from gleanset.db.statistics import MAX_CROP_ASPECT, MAX_CROP_SIDE
 from gleanset.errors import Unreadable
-from gleanset.files.names import ARCHIVE_EXTENSIONS, VIDEO_EXTENSIONS, walk_visible_files
+from gleanset.files.names import (
+    ARCHIVE_EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    walk_visible_files,
+)
 from gleanset.tree import DATASET, VIDEO
 
 SIZE_CHECK_SECONDS = 0.5
@@ -66,7 +70,9 @@ def sort_paths(paths: Sequence[Path]) -> DroppedPaths:
             kinds["videos"].append(path)
         elif ending in IMAGE_EXTENSIONS or ending in ARCHIVE_EXTENSIONS:
             kinds["files"].append(path)
-    return DroppedPaths(**{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()})
+    return DroppedPaths(
+        **{kind: tuple(kind_paths) for kind, kind_paths in kinds.items()}
+    )
 
 
 def contains_images(folder: Path) -> bool:
@@ -84,7 +90,9 @@ def are_face_crops(dropped: DroppedPaths) -> bool:
     from gleanset.images.decode import read_image_size
 
     end = time.monotonic() + SIZE_CHECK_SECONDS
-    images = list(takewhile(lambda _: time.monotonic() <= end, _iterate_images(dropped)))
+    images = list(
+        takewhile(lambda _: time.monotonic() <= end, _iterate_images(dropped))
+    )
     step = max(len(images) // MAX_CHECKED_IMAGES, 1)
     votes = []
     for path in images[::step][:MAX_CHECKED_IMAGES]:
@@ -126,7 +134,10 @@ class SimulatedImport:
     @property
     def has_class_folders(self) -> bool:
         """Whether there are several folders and no image outside of them."""
-        return len(self.hints) > 1 and self.hints.total() >= self.images + self.known_images
+        return (
+            len(self.hints) > 1
+            and self.hints.total() >= self.images + self.known_images
+        )
 
     def add(self, path: Path, result: Mapping[str, Any]) -> None:
         """Add the result of a command for a path."""
@@ -172,7 +183,10 @@ def search_commands(
     """Return the commands that import `limit` images, found on a site by words, in order."""
     options = ["--limit", str(limit), "--source", site, *_common_options(root)]
     # The space is removed again; without it, -words would be an option.
-    return [["harvest", "keyword", f" {words}", *options], _make_samples(root, whole_images)]
+    return [
+        ["harvest", "keyword", f" {words}", *options],
+        _make_samples(root, whole_images),
+    ]
 
 
 def _make_samples(root: Path, whole_images: bool) -> list[str]:

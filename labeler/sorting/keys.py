@@ -67,12 +67,16 @@ class ClassKeys:
         """Return the key of each class, in the given order; they stay for this session."""
         keys_now: dict[str, str] = {}
         for name, key in self._keys.items():
-            current = name if name in names else self._dataset.classes.find_renamed(name)
+            current = (
+                name if name in names else self._dataset.classes.find_renamed(name)
+            )
             keys_now.setdefault(current or name, key)
         assigned_keys = assign_keys(names, keys_now)
         merged = _merge_free_keys(assigned_keys, keys_now)
         # A merged or deleted class keeps its place, for an undo.
-        self._keys = {name: merged[name] for name in {**keys_now, **merged} if name in merged}
+        self._keys = {
+            name: merged[name] for name in {**keys_now, **merged} if name in merged
+        }
         return assigned_keys
 
     def save(self) -> None:
@@ -84,7 +88,9 @@ class ClassKeys:
         keys = self.assign(self._dataset.classes.list_by_creation())
         with suppress(GleansetError):
             settings = self._settings()
-            if any(key and settings.keys.get(name) != key for name, key in keys.items()):
+            if any(
+                key and settings.keys.get(name) != key for name, key in keys.items()
+            ):
                 self._keys = _merge_free_keys(self._keys, settings.keys)
                 settings = msgspec.structs.replace(settings, keys=self._keys)
                 write_settings(self._dataset.root, settings)
@@ -93,8 +99,12 @@ class ClassKeys:
         return read_own_settings(self._dataset.root)
 
 
-def _merge_free_keys(keys: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+def _merge_free_keys(
+    keys: Mapping[str, str], others: Mapping[str, str]
+) -> dict[str, str]:
     """Return `keys`, followed by other classes whose key is still free."""
     assigned = {name: key for name, key in keys.items() if key}
-    free = {n: k for n, k in others.items() if n not in keys and k not in assigned.values()}
+    free = {
+        n: k for n, k in others.items() if n not in keys and k not in assigned.values()
+    }
     return {**assigned, **free}

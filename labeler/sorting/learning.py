@@ -3,12 +3,21 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from curation.similarity.class_learning import learn_classes, list_training_keys, round_confidences
+from curation.similarity.class_learning import (
+    learn_classes,
+    list_training_keys,
+    round_confidences,
+)
 from curation.similarity.vectors import EmbeddingSpace, make_sample_vector_name
 from curation.split_groups import assign_split_groups
 from gleanset import Dataset
 from gleanset.db.journal import get_unseen_labels
-from gleanset.db.proposals import Prelabeling, PrelabelledSample, PrelabelSamples, Proposals
+from gleanset.db.proposals import (
+    Prelabeling,
+    PrelabelledSample,
+    PrelabelSamples,
+    Proposals,
+)
 
 
 class LearningResult(NamedTuple):
@@ -22,13 +31,18 @@ class LearningResult(NamedTuple):
     has_model: bool = False
 
 
-def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> LearningResult:
+def learn(
+    dataset: Dataset, cancelled: Callable[[], bool] = lambda: False
+) -> LearningResult:
     """Predict the classes of waiting samples from the current labels, and store the predictions.
 
     Without a prelabelling, or while fewer than two classes have labels, nothing changes.
     """
     samples = list(PrelabelSamples(dataset.db).iterate())
-    latest, space = Proposals(dataset.db).get_latest(), EmbeddingSpace.from_dataset(dataset)
+    latest, space = (
+        Proposals(dataset.db).get_latest(),
+        EmbeddingSpace.from_dataset(dataset),
+    )
     if latest is None or space is None or cancelled():
         return LearningResult(len(samples))
     vectors, has_vector = space.get_vectors(
@@ -39,7 +53,9 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
     missing = max(0, len(samples) - int(has_vector.sum()) - known_unreadable)
     usable = [samples[number] for number in has_vector.nonzero()[0]]
     groups = assign_split_groups(dataset.db, list_training_keys(usable))
-    model = learn_classes(usable, vectors[has_vector], groups, get_unseen_labels(dataset.db))
+    model = learn_classes(
+        usable, vectors[has_vector], groups, get_unseen_labels(dataset.db)
+    )
     if model is None or cancelled():
         return LearningResult(missing)
     predictions = {
@@ -51,7 +67,9 @@ def learn(dataset: Dataset, cancelled: Callable[[], bool] = lambda: False) -> Le
         for sample in Proposals(dataset.db).iterate()
         if predictions.get(sample.sample, sample.proposals) != sample.proposals
     ]
-    return LearningResult(missing, _store(dataset, latest, changed, model.classes), has_model=True)
+    return LearningResult(
+        missing, _store(dataset, latest, changed, model.classes), has_model=True
+    )
 
 
 def _store(

@@ -26,7 +26,9 @@ def list_known_names(dataset: Dataset) -> list[KnownName]:
     """Return the names that may be typed and are valid for a class, the most likely first."""
     names = []
     meanings = dict(classes.list_class_names(dataset.db))
-    for label, others in classes.list_aliases(dataset.db, with_former_names=True).items():
+    for label, others in classes.list_aliases(
+        dataset.db, with_former_names=True
+    ).items():
         meanings |= {name: label for name in others if name not in meanings}
     for text, label in meanings.items():
         with suppress(UsageError):
@@ -61,11 +63,18 @@ def complete_name(typed: str, names: Iterable[KnownName]) -> Sequence[KnownName]
 def match_exact_name(typed: str, names: Iterable[KnownName]) -> KnownName | None:
     """Return the known name that equals the text after folding; None for a new name."""
     folded = fold_name(typed)
-    matches = [name for name in names if fold_name(name.text) == folded] if folded else []
+    matches = (
+        [name for name in names if fold_name(name.text) == folded] if folded else []
+    )
     # Prefer the name that is equal without folding.
-    return next((name for name in matches if name.text == typed), matches[0] if matches else None)
+    return next(
+        (name for name in matches if name.text == typed),
+        matches[0] if matches else None,
+    )
 
 
 def _words(text: str) -> list[str]:
     in_word = (c.isalnum() or unicodedata.category(c).startswith("M") for c in text)
-    return "".join(c if keep else " " for c, keep in zip(text, in_word, strict=True)).split()
+    return "".join(
+        c if keep else " " for c, keep in zip(text, in_word, strict=True)
+    ).split()

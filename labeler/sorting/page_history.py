@@ -30,7 +30,9 @@ class PageHistory:
         self.later: list[ClassPage] = []
         self.excluded: dict[int, set[str | frozenset[int]]] = {}
 
-    def leave(self, page: ClassPage, sent: Mapping[int, list[int]], *roots: int) -> None:
+    def leave(
+        self, page: ClassPage, sent: Mapping[int, list[int]], *roots: int
+    ) -> None:
         """Add a page, with the steps and the samples that were sent from it."""
         self.steps |= dict.fromkeys((*sent, *roots), page)
         self.sent |= sent
@@ -46,7 +48,9 @@ class PageHistory:
         """Rename classes (old to new name) on every page."""
         self.replace(lambda page: page.renamed(names))
         for row, before in self.excluded.items():
-            self.excluded[row] = {names.get(of, of) if isinstance(of, str) else of for of in before}
+            self.excluded[row] = {
+                names.get(of, of) if isinstance(of, str) else of for of in before
+            }
 
     def exclude(self, suggested: Suggested, excluded: bool) -> None:
         """Note whether a tile is excluded from what is suggested for it."""
@@ -60,10 +64,14 @@ class PageHistory:
     def is_excluded(self, suggested: Suggested) -> bool:
         """Return whether a tile was excluded from what is suggested for it."""
         samples, of = suggested
-        return any(is_same(of, other) for n in samples for other in self.excluded.get(n, ()))
+        return any(
+            is_same(of, other) for n in samples for other in self.excluded.get(n, ())
+        )
 
     def remove(self, classes: Set[str]) -> None:
         """Remove the pages of classes that no longer exist."""
-        self.steps = {root: page for root, page in self.steps.items() if not page.labels & classes}
+        self.steps = {
+            root: page for root, page in self.steps.items() if not page.labels & classes
+        }
         self.earlier = [page for page in self.earlier if not page.labels & classes]
         self.later.clear()

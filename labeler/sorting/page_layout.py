@@ -31,7 +31,9 @@ MAX_STACK_DISTANCE = 0.4
 1,900 pairs of two people, mostly twins."""
 
 
-def build_stacks(samples: Sequence[SampleFeatures], split: Collection[int]) -> list[list[int]]:
+def build_stacks(
+    samples: Sequence[SampleFeatures], split: Collection[int]
+) -> list[list[int]]:
     """Return the positions of samples that belong together; each sample is in one stack.
 
     A stack continues as long as the next frame is near the last one in time and similar to the
@@ -51,13 +53,18 @@ def build_stacks(samples: Sequence[SampleFeatures], split: Collection[int]) -> l
             pass
         elif sample.track is not None:
             stack = tracks[sample.track]
-        elif sample.video is not None and sample.time is not None and has_vector[number]:
+        elif (
+            sample.video is not None and sample.time is not None and has_vector[number]
+        ):
             recent = [
                 other
                 for other in open_stacks[sample.video]
-                if sample.time - (samples[other[-1]].time or 0.0) <= MAX_STACK_GAP_SECONDS
+                if sample.time - (samples[other[-1]].time or 0.0)
+                <= MAX_STACK_GAP_SECONDS
             ]
-            similar = (s for s in recent if _belongs_to_stack(number, s, samples, vectors))
+            similar = (
+                s for s in recent if _belongs_to_stack(number, s, samples, vectors)
+            )
             stack = next(similar, stack)
             open_stacks[sample.video] = recent if stack else [*recent, stack]
         if not stack:
@@ -76,7 +83,9 @@ def find_pairs_in_one_image(
         for row in stack.rows:
             stacks_by_image[images[row]].add(stack.number)
     return {
-        pair for numbers in stacks_by_image.values() for pair in combinations(sorted(numbers), 2)
+        pair
+        for numbers in stacks_by_image.values()
+        for pair in combinations(sorted(numbers), 2)
     }
 
 
@@ -85,7 +94,9 @@ def _belongs_to_stack(
 ) -> bool:
     if any(samples[other].image == samples[number].image for other in stack):
         return False
-    return float(np.linalg.norm(vectors[number] - vectors[stack[0]])) <= MAX_STACK_DISTANCE
+    return (
+        float(np.linalg.norm(vectors[number] - vectors[stack[0]])) <= MAX_STACK_DISTANCE
+    )
 
 
 MAX_PAGE_TILES = 96
@@ -154,7 +165,9 @@ class ClassPage(NamedTuple):
     def expected_wrong(self) -> float:
         """The expected number of errors among the tiles that have a prediction."""
         return sum(
-            1 - t.prediction.confidence for t in self.tiles if t.prediction.label is not None
+            1 - t.prediction.confidence
+            for t in self.tiles
+            if t.prediction.label is not None
         )
 
     @property
@@ -172,19 +185,28 @@ class ClassPage(NamedTuple):
     def clusters(self) -> list[Sequence[int]]:
         """The numbers of the tiles of each cluster."""
         ends = accumulate(self.cluster_sizes)
-        return [range(end - n, end) for n, end in zip(self.cluster_sizes, ends, strict=True)]
+        return [
+            range(end - n, end) for n, end in zip(self.cluster_sizes, ends, strict=True)
+        ]
 
     def arranged(self, clusters: Iterable[Sequence[int]]) -> ClassPage:
         """Return the page with other clusters of its tiles, given their present numbers."""
         members = [numbers for numbers in clusters if numbers]
         tiles = tuple(self.tiles[number] for numbers in members for number in numbers)
-        return self._replace(tiles=tiles, cluster_sizes=tuple(map(len, members)), by_hand=True)
+        return self._replace(
+            tiles=tiles, cluster_sizes=tuple(map(len, members)), by_hand=True
+        )
 
     def restricted(self, rows: Collection[int]) -> ClassPage:
         """Return the page with these samples alone."""
-        tiles = [t._replace(rows=tuple(row for row in t.rows if row in rows)) for t in self.tiles]
+        tiles = [
+            t._replace(rows=tuple(row for row in t.rows if row in rows))
+            for t in self.tiles
+        ]
         is_left = [bool(tile.rows) for tile in tiles]
-        sizes = (sum(is_left[number] for number in members) for members in self.clusters)
+        sizes = (
+            sum(is_left[number] for number in members) for members in self.clusters
+        )
         return self._replace(
             tiles=tuple(tile for tile in tiles if tile.rows),
             doubtful=sum(is_left[: self.doubtful]) % max(1, sum(is_left)),
@@ -195,7 +217,8 @@ class ClassPage(NamedTuple):
     def renamed(self, names: Mapping[str, str]) -> ClassPage:
         """Return the page with new names of classes."""
         tiles = tuple(
-            tile._replace(prediction=tile.prediction.renamed(names)) for tile in self.tiles
+            tile._replace(prediction=tile.prediction.renamed(names))
+            for tile in self.tiles
         )
         label = None if self.label is None else names.get(self.label, self.label)
         return self._replace(label=label, tiles=tiles)
@@ -227,17 +250,23 @@ def compose_page(
     # Avoid a small page that is followed by another small page.
     if pages and (largest >= full_size or largest == len(predicted)):
         best = max(
-            pages, key=lambda page: (len(page.tiles) - page.expected_wrong, page.label or "")
+            pages,
+            key=lambda page: (len(page.tiles) - page.expected_wrong, page.label or ""),
         )
         if (label := str(best.label)) in tested:
             return best._replace(tested=True)
         return compose_class_page(
-            label, by_class[label], vectors, min(room, max(FIRST_PAGE_TILES, decided_counts[label]))
+            label,
+            by_class[label],
+            vectors,
+            min(room, max(FIRST_PAGE_TILES, decided_counts[label])),
         )
     if not predicted:
         return None
     first_size = max(FIRST_PAGE_TILES, sum(decided_counts.values()))
-    page = compose_mixed_page(predicted, vectors, room if tested else min(room, first_size))
+    page = compose_mixed_page(
+        predicted, vectors, room if tested else min(room, first_size)
+    )
     return page._replace(tested=page.labels <= {*tested})
 
 
@@ -247,26 +276,45 @@ def compose_class_page(
     """Compose a page of the most confident stacks of one class, up to a number of errors."""
     tiles: list[Stack] = []
     errors = 0.0
-    for stack in sorted(stacks, key=lambda stack: (-stack.prediction.confidence, stack.number)):
+    for stack in sorted(
+        stacks, key=lambda stack: (-stack.prediction.confidence, stack.number)
+    ):
         errors += 1 - stack.prediction.confidence
-        max_rate = max(MAX_ERROR_RATE, 1 - tiles[0].prediction.confidence) if tiles else 1.0
+        max_rate = (
+            max(MAX_ERROR_RATE, 1 - tiles[0].prediction.confidence) if tiles else 1.0
+        )
         # No part of equally doubtful stacks is purer than all of them.
-        is_mixed = len(tiles) >= MIN_CLASS_TILES and errors / (len(tiles) + 1) > max_rate + 0.001
+        is_mixed = (
+            len(tiles) >= MIN_CLASS_TILES
+            and errors / (len(tiles) + 1) > max_rate + 0.001
+        )
         # The hundredth is a tolerance for rounding errors.
-        if tiles and (errors > MAX_EXPECTED_ERRORS + 0.01 or len(tiles) >= room or is_mixed):
+        if tiles and (
+            errors > MAX_EXPECTED_ERRORS + 0.01 or len(tiles) >= room or is_mixed
+        ):
             break
         tiles.append(stack)
-    by_confidence = sorted(tiles, key=lambda stack: (stack.prediction.confidence, stack.number))
-    doubtful = [s for s in by_confidence if s.prediction.confidence < MAX_DOUBTFUL_CONFIDENCE]
+    by_confidence = sorted(
+        tiles, key=lambda stack: (stack.prediction.confidence, stack.number)
+    )
+    doubtful = [
+        s for s in by_confidence if s.prediction.confidence < MAX_DOUBTFUL_CONFIDENCE
+    ]
     doubtful = doubtful[:MAX_DOUBTFUL_TILES]
     if len(doubtful) == len(tiles):
         doubtful = []
-    confident = order_by_similarity([tile for tile in tiles if tile not in doubtful], vectors)
+    confident = order_by_similarity(
+        [tile for tile in tiles if tile not in doubtful], vectors
+    )
     total = sum(len(stack.rows) for stack in stacks)
-    return ClassPage(PageKind.CLASS, label, (*doubtful, *confident), len(doubtful), total)
+    return ClassPage(
+        PageKind.CLASS, label, (*doubtful, *confident), len(doubtful), total
+    )
 
 
-def compose_mixed_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> ClassPage:
+def compose_mixed_page(
+    stacks: Sequence[Stack], vectors: Vectors, room: int
+) -> ClassPage:
     """Compose a page of several classes, each stack under its prediction.
 
     Within a class, similar stacks are adjacent, so that one sweep corrects several.
@@ -278,7 +326,8 @@ def compose_mixed_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> 
         errors += 1 - stack.prediction.confidence
         is_full = len(page_stacks) + HEADING_TILES * len(labels) >= room
         has_enough_errors = (
-            errors > MAX_EXPECTED_ERRORS and all_errors - errors > MIN_ERRORS_FOR_ANOTHER_PAGE
+            errors > MAX_EXPECTED_ERRORS
+            and all_errors - errors > MIN_ERRORS_FOR_ANOTHER_PAGE
         )
         if len(page_stacks) >= MIN_MIXED_TILES and (has_enough_errors or is_full):
             break
@@ -286,9 +335,13 @@ def compose_mixed_page(stacks: Sequence[Stack], vectors: Vectors, room: int) -> 
         labels.add(stack.prediction.label or "")
     tiles: list[Stack] = []
     for label in sorted(labels):
-        class_stacks = [stack for stack in page_stacks if (stack.prediction.label or "") == label]
+        class_stacks = [
+            stack for stack in page_stacks if (stack.prediction.label or "") == label
+        ]
         tiles += order_by_similarity(class_stacks[::-1], vectors)
-    return ClassPage(PageKind.MIXED, None, tuple(tiles), 0, sum(len(s.rows) for s in stacks))
+    return ClassPage(
+        PageKind.MIXED, None, tuple(tiles), 0, sum(len(s.rows) for s in stacks)
+    )
 
 
 def order_by_similarity(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack]:
@@ -361,11 +414,16 @@ def cluster_stacks(
     stack_vectors = vectors[[stack.number for stack in usable]]
     decided_rows = decided_vectors[decided_vectors.any(axis=1)]
     rows = np.concatenate(
-        [stack_vectors, decided_rows[:: max(1, -(-len(decided_rows) // MAX_CLUSTERED_DECIDED))]]
+        [
+            stack_vectors,
+            decided_rows[:: max(1, -(-len(decided_rows) // MAX_CLUSTERED_DECIDED))],
+        ]
     )
     positions = {stack.number: n for n, stack in enumerate(usable)}
     cannot_link = [
-        (positions[a], positions[b]) for a, b in in_one_image if a in positions and b in positions
+        (positions[a], positions[b])
+        for a, b in in_one_image
+        if a in positions and b in positions
     ]
     clusters = cluster_rows(rows, max(1, len(rows) // MEAN_CLUSTER_SIZE), cannot_link)
     if len(rows) < FEW_STACKS:
@@ -374,11 +432,14 @@ def cluster_stacks(
     for cluster in clusters:
         members = [n for n in cluster if n < len(usable)]
         typicality = stack_vectors[members] @ stack_vectors[members].sum(axis=0)
-        typical_first = [members[int(n)] for n in np.argsort(-typicality, kind="stable")]
+        typical_first = [
+            members[int(n)] for n in np.argsort(-typicality, kind="stable")
+        ]
         ordered = tuple(usable[n] for n in typical_first)
         sample_clusters.append(StackCluster(ordered, len(cluster) - len(members)))
     return sorted(
-        (g for g in sample_clusters if g.stacks), key=lambda g: (-len(g.stacks), g.stacks[0].number)
+        (g for g in sample_clusters if g.stacks),
+        key=lambda g: (-len(g.stacks), g.stacks[0].number),
     )
 
 
@@ -400,7 +461,9 @@ def find_novel_stacks(
     A class must be more similar than all clusters that were `left` without its name. Those that are
     similar to a class which was not known then do not count against it.
     """
-    cluster_vectors = [vectors[[stack.number for stack in cluster.stacks]] for cluster in clusters]
+    cluster_vectors = [
+        vectors[[stack.number for stack in cluster.stacks]] for cluster in clusters
+    ]
     others = [*class_vectors.values(), *(cluster.vectors for cluster in left)]
     present = [rows[rows.any(axis=1)] for rows in others]
     similarities, end = _mean_similarities([*cluster_vectors, *present]), len(clusters)
@@ -427,7 +490,9 @@ def _mean_similarities(sets: Sequence[Vectors]) -> Vectors:
     within = np.maximum((np.diag(between) * sizes - 1) / np.maximum(sizes - 1, 1), 0.05)
     several = sizes > 1
     within = np.where(several, within, within[several].mean() if several.any() else 1)
-    similarities: Vectors = (between / np.sqrt(np.outer(within, within))).astype(np.float32)
+    similarities: Vectors = (between / np.sqrt(np.outer(within, within))).astype(
+        np.float32
+    )
     np.fill_diagonal(similarities, 1)
     return similarities
 
@@ -440,7 +505,9 @@ def compose_clusters_page(
 ) -> ClassPage | None:
     """Compose a page of the largest unknown clusters; None if there are none."""
     unknown = [
-        g.stacks[:MAX_CLUSTER_SIZE] for g in clusters if g.is_unknown and len(g.stacks) >= min_size
+        g.stacks[:MAX_CLUSTER_SIZE]
+        for g in clusters
+        if g.is_unknown and len(g.stacks) >= min_size
     ]
     page_clusters: list[Sequence[Stack]] = []
     free = max_tiles
@@ -450,12 +517,21 @@ def compose_clusters_page(
             page_clusters.append(cluster)
     if not page_clusters:
         return None
-    means = [vectors[[stack.number for stack in cluster]].mean(axis=0) for cluster in page_clusters]
+    means = [
+        vectors[[stack.number for stack in cluster]].mean(axis=0)
+        for cluster in page_clusters
+    ]
     neighbours = [page_clusters[n] for n in chain_by_similarity(np.array(means))]
-    ordered = (stack for cluster in neighbours for stack in order_by_similarity(cluster, vectors))
+    ordered = (
+        stack
+        for cluster in neighbours
+        for stack in order_by_similarity(cluster, vectors)
+    )
     tiles = tuple(stack._replace(prediction=NO_PREDICTION) for stack in ordered)
     total = sum(len(tile.rows) for tile in tiles)
-    return ClassPage(PageKind.CLUSTERS, None, tiles, 0, total, tuple(map(len, neighbours)))
+    return ClassPage(
+        PageKind.CLUSTERS, None, tiles, 0, total, tuple(map(len, neighbours))
+    )
 
 
 def move_tiles(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPage:
@@ -472,5 +548,7 @@ def split_cluster(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
     """Return a clusters page with one cluster split in two; `vectors` are those of its tiles."""
     clusters, members = page.clusters, page.clusters[number]
     parts = sorted(cluster_rows(vectors, 2), key=len, reverse=True)
-    clusters[number : number + 1] = [[members[n] for n in sorted(part)] for part in parts]
+    clusters[number : number + 1] = [
+        [members[n] for n in sorted(part)] for part in parts
+    ]
     return page.arranged(clusters)

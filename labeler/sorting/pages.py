@@ -91,18 +91,28 @@ class Pages:
             self._tested.clear()  # new images may be of people that no class is of
         self._newest = newest
         self._pool = {row for stack in analysis.stacks for row in stack.rows}
-        return _compose_next_page(analysis, room, self._tested) if analysis.stacks else None
+        return (
+            _compose_next_page(analysis, room, self._tested)
+            if analysis.stacks
+            else None
+        )
 
     def note_unreadable(self) -> set[int]:
         """Record and return the samples without a descriptor now: they will never have one."""
         self._all_measured = True
         waiting_samples = self._queue.get_features(self._queue.list_waiting(POOL_SIZE))
-        self._unreadable = {sample.id for sample in waiting_samples if sample.descriptor is None}
+        self._unreadable = {
+            sample.id for sample in waiting_samples if sample.descriptor is None
+        }
         return self._unreadable
 
-    def recompose(self, page: ClassPage, room: int = MAX_PAGE_TILES) -> ClassPage | None:
+    def recompose(
+        self, page: ClassPage, room: int = MAX_PAGE_TILES
+    ) -> ClassPage | None:
         """Return a page with more samples or with better clusters, if there is one, or None."""
-        grows = len(page.tiles) < room and not self._pool.issuperset(self._choose_rows())
+        grows = len(page.tiles) < room and not self._pool.issuperset(
+            self._choose_rows()
+        )
         has_clusters = page.kind is PageKind.CLUSTERS
         # Before faces can be compared, a page of classes shows weak labels alone.
         is_plain = page.kind is PageKind.PLAIN
@@ -114,10 +124,18 @@ class Pages:
             return self._show_page(analysis, room) if is_better else None
         if not has_clusters:
             return None
-        shown_samples = [] if self._has_embeddings else self._queue.get_features(page.rows)
-        return self.next(room) if self.predictor.spaces.has_embeddings(shown_samples) else None
+        shown_samples = (
+            [] if self._has_embeddings else self._queue.get_features(page.rows)
+        )
+        return (
+            self.next(room)
+            if self.predictor.spaces.has_embeddings(shown_samples)
+            else None
+        )
 
-    def refresh(self, page: ClassPage, room: int, sent: Collection[int] | None) -> ClassPage | None:
+    def refresh(
+        self, page: ClassPage, room: int, sent: Collection[int] | None
+    ) -> ClassPage | None:
         """Return a page without samples decided elsewhere; the next one if nothing is left.
 
         Samples `sent` from it stay. While it is None, new samples are shown on the next page, too.
@@ -125,7 +143,9 @@ class Pages:
         waiting = self._still_waiting(dict.fromkeys(page.rows, ""))
         is_old = sent is None and not self._pool.issuperset(self._choose_rows())
         return (
-            self.next(room) if is_old or not waiting else page.restricted({*waiting, *(sent or ())})
+            self.next(room)
+            if is_old or not waiting
+            else page.restricted({*waiting, *(sent or ())})
         )
 
     def _analyze_queue(self) -> QueueAnalysis:
@@ -139,24 +159,32 @@ class Pages:
         stacks = []
         for members in build_stacks(samples, self._split):
             prediction = average_predictions([predictions[n] for n in members])
-            stacks.append(Stack(members[0], tuple(samples[n].id for n in members), prediction))
+            stacks.append(
+                Stack(members[0], tuple(samples[n].id for n in members), prediction)
+            )
         class_counts = Counter({row.name: row.count for row in classes if row.count})
         vectors, has_vector = space(samples)
         decided_vectors, has_decided_vector = space(decided_samples)
         # Samples of a track are compared as one.
         track_ids = list_tracks(sample.track for sample in all_samples)
-        refined = refine_with_tracks(np.concatenate([vectors, decided_vectors]), track_ids)
+        refined = refine_with_tracks(
+            np.concatenate([vectors, decided_vectors]), track_ids
+        )
         vectors, decided_vectors = refined[: len(samples)], refined[len(samples) :]
         unreadable_count = sum(sample.id in self._unreadable for sample in samples)
         compared = bool(
             has_vector.sum()
-            >= min(MAX_CLUSTERED_STACKS, MIN_COVERAGE * len(has_vector) - unreadable_count)
+            >= min(
+                MAX_CLUSTERED_STACKS, MIN_COVERAGE * len(has_vector) - unreadable_count
+            )
         )
         is_covered = has_decided_vector.sum() >= MIN_COVERAGE * len(has_decided_vector)
         self._is_learned = compared and bool(is_covered or self._all_measured)
         in_one_image = find_pairs_in_one_image(stacks, samples)
         clusters = (
-            cluster_stacks(stacks, vectors, decided_vectors, in_one_image) if compared else []
+            cluster_stacks(stacks, vectors, decided_vectors, in_one_image)
+            if compared
+            else []
         )
         labels = np.array([sample.label or 0 for sample in decided_samples])
         class_vectors = {n: decided_vectors[labels == n] for n in {*labels.tolist()}}
@@ -168,7 +196,11 @@ class Pages:
         novel = find_novel_stacks(clusters, vectors, class_vectors, left)
         for n, stack in enumerate(stacks):
             # Once people were left without a name, novel clusters are mostly of them, too.
-            if left and stack.number in novel and stack.prediction.label in class_counts:
+            if (
+                left
+                and stack.number in novel
+                and stack.prediction.label in class_counts
+            ):
                 stacks[n] = stack._replace(prediction=NO_PREDICTION)
         return QueueAnalysis(
             stacks, clusters, novel, vectors, decided_vectors, class_counts, compared
@@ -190,10 +222,14 @@ class Pages:
         """Show other pages first, and suggest no class for faces like those of its clusters."""
         self._skipped.update(page.rows)
         if page.kind is PageKind.CLUSTERS:
-            clusters = ([page.tiles[n].rows for n in members] for members in page.clusters)
+            clusters = (
+                [page.tiles[n].rows for n in members] for members in page.clusters
+            )
             counts = self._session.tiles.get_counts().classes
             known = frozenset(row.id for row in counts if row.count)
-            self._left += [(dict.fromkeys(chain(*rows), ""), known) for rows in clusters]
+            self._left += [
+                (dict.fromkeys(chain(*rows), ""), known) for rows in clusters
+            ]
 
     def divide(self, page: ClassPage, number: int) -> ClassPage:
         """Return a clusters page with one cluster split in two by similarity."""
@@ -201,7 +237,9 @@ class Pages:
         samples = self._queue.get_features([page.tiles[n].rows[0] for n in members])
         if len(samples) < max(2, len(members)):
             return page
-        return split_cluster(page, number, self.predictor.spaces.choose_space(samples)(samples)[0])
+        return split_cluster(
+            page, number, self.predictor.spaces.choose_space(samples)(samples)[0]
+        )
 
     def split(self, rows: Iterable[int]) -> None:
         """Show the samples of a stack one by one from now on."""
@@ -231,13 +269,21 @@ class Pages:
             result = NO_STEP
             if pending or refused:
                 names = {*pending.values()}
-                operation = make_operation("label-each", count=len(pending), classes=len(names))
+                operation = make_operation(
+                    "label-each", count=len(pending), classes=len(names)
+                )
                 if len(names) == 1:
-                    operation = make_operation("label", count=len(pending), label=names.pop())
-                result = self._session.label_each(pending, operation, WITH_PAGE, refused)
+                    operation = make_operation(
+                        "label", count=len(pending), label=names.pop()
+                    )
+                result = self._session.label_each(
+                    pending, operation, WITH_PAGE, refused
+                )
         # Not earlier, because labelling is retried while the disk refuses.
         if page.kind is not PageKind.CLUSTERS:
-            self._tested |= {tile.prediction.label for tile in page.tiles if tile.prediction.label}
+            self._tested |= {
+                tile.prediction.label for tile in page.tiles if tile.prediction.label
+            }
         return result
 
     def _still_waiting(self, labels: Mapping[int, str]) -> dict[int, str]:
@@ -257,11 +303,14 @@ def _compose_next_page(
         for stack in analysis.stacks
         if stack.prediction.label in known_labels
         and (
-            stack.number in analysis.novel or stack.prediction.confidence < MAX_CLUSTERED_CONFIDENCE
+            stack.number in analysis.novel
+            or stack.prediction.confidence < MAX_CLUSTERED_CONFIDENCE
         )
     }
     uncertain_clusters = [
-        cluster._replace(stacks=tuple(s for s in cluster.stacks if s.number in uncertain))
+        cluster._replace(
+            stacks=tuple(s for s in cluster.stacks if s.number in uncertain)
+        )
         for cluster in analysis.clusters
     ]
     vectors, min_size = analysis.vectors, MIN_CLUSTER_SIZE
@@ -269,14 +318,24 @@ def _compose_next_page(
         min_size = MIN_LATER_CLUSTER_SIZE
     if page := compose_clusters_page(uncertain_clusters, vectors, room, min_size):
         return page
-    if page := compose_page(analysis.stacks, vectors, room, tested, analysis.class_counts):
+    if page := compose_page(
+        analysis.stacks, vectors, room, tested, analysis.class_counts
+    ):
         return page
-    without_prediction = [stack for stack in analysis.stacks if stack.prediction.label is None]
+    without_prediction = [
+        stack for stack in analysis.stacks if stack.prediction.label is None
+    ]
     comparable = without_prediction if analysis.compared else []
     clusters = cluster_stacks(comparable, vectors, analysis.decided_vectors[:0])
-    if not clusters and len(comparable) < MIN_CLUSTER_SIZE:  # so few centered vectors may be zero
+    if (
+        not clusters and len(comparable) < MIN_CLUSTER_SIZE
+    ):  # so few centered vectors may be zero
         clusters = [StackCluster((stack,), 0) for stack in comparable]
     if page := compose_clusters_page(clusters, vectors, room, 1):
         return page
     tiles = tuple(without_prediction[:room])
-    return ClassPage(PageKind.PLAIN, None, tiles, 0, len(without_prediction)) if tiles else None
+    return (
+        ClassPage(PageKind.PLAIN, None, tiles, 0, len(without_prediction))
+        if tiles
+        else None
+    )

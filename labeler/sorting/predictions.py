@@ -59,7 +59,9 @@ class ClassPrediction(NamedTuple):
         entries = ((names.get(name, name), confidence) for name, confidence in self.top)
         return ClassPrediction(tuple(entries))
 
-    def without(self, refused: Collection[str], class_names: Collection[str]) -> ClassPrediction:
+    def without(
+        self, refused: Collection[str], class_names: Collection[str]
+    ) -> ClassPrediction:
         """Return the prediction without refused classes.
 
         If none is left, the others have equal probability.
@@ -80,7 +82,9 @@ def average_predictions(predictions: Sequence[ClassPrediction]) -> ClassPredicti
     if len(predictions) == 1:
         return predictions[0]
     sums: dict[str, float] = defaultdict(float)
-    for name, probability in chain.from_iterable(prediction.top for prediction in predictions):
+    for name, probability in chain.from_iterable(
+        prediction.top for prediction in predictions
+    ):
         sums[name] += probability / len(predictions)
     order = sorted(sums.items(), key=lambda entry: (-entry[1], entry[0]))
     return ClassPrediction(tuple(order[:MAX_PREDICTIONS]))
@@ -90,7 +94,9 @@ def predict_from_hint(hint: str | None) -> ClassPrediction:
     """Return the prediction of a weak label; none if it is not a valid class name."""
     with suppress(UsageError):
         if hint is not None:
-            return ClassPrediction(((normalize_class_name(hint), WEAK_LABEL_CONFIDENCE),))
+            return ClassPrediction(
+                ((normalize_class_name(hint), WEAK_LABEL_CONFIDENCE),)
+            )
     return NO_PREDICTION
 
 
@@ -103,7 +109,9 @@ class Predictor:
         self.spaces = SimilaritySpaces(session.dataset)
         self._decided_samples: Sequence[SampleFeatures] | None = None
 
-    def read_decided_samples(self, classes: Sequence[ClassCount]) -> list[SampleFeatures]:
+    def read_decided_samples(
+        self, classes: Sequence[ClassCount]
+    ) -> list[SampleFeatures]:
         """Return some decided samples of each class."""
         class_limit = max(12, MAX_DECIDED_SAMPLES // max(1, len(classes)))
         return self._queue.get_features(
@@ -129,10 +137,14 @@ class Predictor:
         for sample in samples:
             prediction = learned.get(sample.id, NO_PREDICTION)
             # A weak label names one person, in an image of several faces not which.
-            hinted = predict_from_hint(sample.hint if faces[sample.image] == 1 else None)
+            hinted = predict_from_hint(
+                sample.hint if faces[sample.image] == 1 else None
+            )
             if not prediction.top or (hinted.label and hinted.label not in nonempty):
                 prediction = hinted  # a class without training samples
-            refused_names = {names[row] for row in refused.get(sample.id, ()) if row in names}
+            refused_names = {
+                names[row] for row in refused.get(sample.id, ()) if row in names
+            }
             predictions.append(prediction.without(refused_names, names.values()))
         return predictions
 
@@ -151,11 +163,15 @@ class Predictor:
         vectors, has_vector = space(features)
         rows = [features[n].id for n in np.flatnonzero(has_vector)]
         stored = PrelabelSamples(self._db).get_many(rows)
-        prelabelled = {row: sample for row, sample in stored.items() if sample is not None}
+        prelabelled = {
+            row: sample for row, sample in stored.items() if sample is not None
+        }
         usable = [n for n, sample in enumerate(features) if sample.id in prelabelled]
         learnable = [prelabelled[features[n].id] for n in usable]
         groups = assign_split_groups(self._db, list_training_keys(learnable))
-        model = learn_classes(learnable, vectors[usable], groups, get_unseen_labels(self._db))
+        model = learn_classes(
+            learnable, vectors[usable], groups, get_unseen_labels(self._db)
+        )
         if model is None:
             candidates = [features[n] for n in usable]
             return self._predict_only_class(candidates, learnable, vectors[usable])
@@ -168,15 +184,21 @@ class Predictor:
 
     @staticmethod
     def _predict_only_class(
-        features: Sequence[SampleFeatures], samples: Sequence[PrelabelSample], vectors: Vectors
+        features: Sequence[SampleFeatures],
+        samples: Sequence[PrelabelSample],
+        vectors: Vectors,
     ) -> dict[int, ClassPrediction]:
         labels = {sample.label for sample in samples} - {None}
         if len(labels) != 1:
             return {}
-        is_labelled = np.array([sample.label is not None for sample in samples], np.bool_)
+        is_labelled = np.array(
+            [sample.label is not None for sample in samples], np.bool_
+        )
         similarities = estimate_membership(vectors, is_labelled).tolist()
         return {
-            sample.id: ClassPrediction(((str(*labels), min(MAX_CONFIDENCE, similarity)),))
+            sample.id: ClassPrediction(
+                ((str(*labels), min(MAX_CONFIDENCE, similarity)),)
+            )
             for sample, similarity in zip(features, similarities, strict=True)
             if similarity >= MIN_CONFIDENCE_OF_ONLY_CLASS
         }
@@ -185,11 +207,18 @@ class Predictor:
         """Return the decided samples (rows) most similar to one, as of the last page."""
         candidates = self._decided_samples
         if candidates is None:
-            candidates = self.read_decided_samples(self._session.tiles.get_counts().classes)
+            candidates = self.read_decided_samples(
+                self._session.tiles.get_counts().classes
+            )
         sample = self._queue.get_features([row])
-        others = [decided_sample for decided_sample in candidates if decided_sample.id != row]
+        others = [
+            decided_sample for decided_sample in candidates if decided_sample.id != row
+        ]
         space = self.spaces.choose_space([*sample, *others])
-        (vectors, has_query_vector), (other_vectors, has_vector) = space(sample), space(others)
+        (vectors, has_query_vector), (other_vectors, has_vector) = (
+            space(sample),
+            space(others),
+        )
         if not has_query_vector.any():
             return []
         similarity = np.where(has_vector, other_vectors @ vectors[0], -np.inf)

@@ -64,7 +64,10 @@ class ThumbnailCache:
         """Return a sample's thumbnail with exactly this longer side. Raises `Unreadable`."""
         from PIL import Image
 
-        enough = next((stored for stored in THUMBNAIL_SIDES if stored >= side), THUMBNAIL_SIDES[-1])
+        enough = next(
+            (stored for stored in THUMBNAIL_SIDES if stored >= side),
+            THUMBNAIL_SIDES[-1],
+        )
         pixels = self.pixels(region, enough)
         scale = side / max(pixels.size)
         width, height = (max(1, round(length * scale)) for length in pixels.size)
@@ -85,7 +88,9 @@ class ThumbnailCache:
         from gleanset.images.decode import decode
 
         with suppress(OSError, Unreadable):
-            decoded = decode(self._crops.path(region.key, "JPEG").read_bytes(), min_side=side)
+            decoded = decode(
+                self._crops.path(region.key, "JPEG").read_bytes(), min_side=side
+            )
             if (decoded.width, decoded.height) == region.region.box[2:]:
                 return decoded.pixels
         return None

@@ -22,7 +22,13 @@ from gleanset.db.journal import (
     has_effect,
 )
 from gleanset.db.regions import SampleRegion
-from gleanset.db.sorting import ClassCount, LabelCounts, SampleTiles, SortingQueue, StepRow
+from gleanset.db.sorting import (
+    ClassCount,
+    LabelCounts,
+    SampleTiles,
+    SortingQueue,
+    StepRow,
+)
 from gleanset.db.views import REVIEW
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, NAMED, Operation, make_operation
@@ -57,11 +63,16 @@ class History:
         self._redo: list[HistoryStep] = []
         self.add_steps(steps, can_undo=lambda step: True)
 
-    def add_steps(self, steps: Iterable[StepRow], can_undo: Callable[[int], bool]) -> None:
+    def add_steps(
+        self, steps: Iterable[StepRow], can_undo: Callable[[int], bool]
+    ) -> None:
         """Add newer steps; `can_undo` returns whether this window may undo one."""
         for row in steps:
             step = HistoryStep(row.id, row.operation, 0, row.id)
-            if row.undoes is not None and (before := self.steps.get(row.undoes)) is not None:
+            if (
+                row.undoes is not None
+                and (before := self.steps.get(row.undoes)) is not None
+            ):
                 step = before._replace(id=row.id, depth=before.depth + 1)
                 with suppress(ValueError):
                     self._stack(before).remove(before)
@@ -124,7 +135,11 @@ PLACE_ACTIONS: Mapping[str, tuple[str, str, str | None]] = {
 }
 """The journal's operation, decision and mark for each place."""
 
-STATUSES = {"label": ("labelled",), "reject": ("rejected",), "clear": ("queue", "duplicate")}
+STATUSES = {
+    "label": ("labelled",),
+    "reject": ("rejected",),
+    "clear": ("queue", "duplicate"),
+}
 """The status of a sample, as a tile shows it, after each decision."""
 
 
@@ -154,7 +169,9 @@ class StepResult:
 NO_STEP = StepResult(0, 0, make_operation(NAMED, name=""))
 """The result of a gesture that had nothing to do."""
 
-ALREADY_THERE = StepResult(0, 0, make_operation(NAMED, name="Already there: nothing changed"))
+ALREADY_THERE = StepResult(
+    0, 0, make_operation(NAMED, name="Already there: nothing changed")
+)
 """The result of a decision that all samples had from a person already."""
 
 
@@ -185,10 +202,14 @@ class SortingSession:
         self._version = self.dataset.db.get_data_version()
         self._signature = self.tiles.get_signature()
 
-    def label(self, ids: Sequence[int], label: str, provenance: str = BY_HAND) -> StepResult:
+    def label(
+        self, ids: Sequence[int], label: str, provenance: str = BY_HAND
+    ) -> StepResult:
         """Give samples a class, which is created if it is new."""
         label = self.classes.resolve(label)
-        return self._decide(ids, "label", Choice("", "label", label, provenance), label=label)
+        return self._decide(
+            ids, "label", Choice("", "label", label, provenance), label=label
+        )
 
     def label_each(
         self,
@@ -217,7 +238,9 @@ class SortingSession:
         class_names = set(self.classes.list_names())
         for label in labels:
             if self.classes.resolve(label) not in class_names:
-                raise UsageError(f"class {label!r} was deleted", "check the faces again")
+                raise UsageError(
+                    f"class {label!r} was deleted", "check the faces again"
+                )
 
     def refuse(self, step: int, refused: Mapping[int, str]) -> None:
         """Record, as part of a step, that samples are not of these classes."""
@@ -227,7 +250,9 @@ class SortingSession:
         for sample in existing:
             if (label := self.classes.get_id(refused[sample])) is not None:
                 classes = refused_classes.get(sample, frozenset()) | {label}
-                changes.append(Change("refused", sample, ",".join(map(str, sorted(classes)))))
+                changes.append(
+                    Change("refused", sample, ",".join(map(str, sorted(classes))))
+                )
         self.changes.apply(step, changes)
 
     def send_to_place(
@@ -235,33 +260,52 @@ class SortingSession:
     ) -> StepResult:
         """Send samples to a `Place`. Raises `UsageError` for an unknown one."""
         if place not in PLACE_ACTIONS:
-            raise UsageError(f"there is no place {place!r}", f"choose one of {', '.join(Place)}")
+            raise UsageError(
+                f"there is no place {place!r}", f"choose one of {', '.join(Place)}"
+            )
         kind, action, mark = PLACE_ACTIONS[place]
         return self._decide(ids, kind, Choice("", action, None, provenance), mark)
 
-    def decide(self, ids: Sequence[int], target: str, provenance: str = BY_HAND) -> StepResult:
+    def decide(
+        self, ids: Sequence[int], target: str, provenance: str = BY_HAND
+    ) -> StepResult:
         """Label or send samples: `target` is a class, or a place prefixed with `:` (`:later`)."""
         if target.startswith(":"):
             return self.send_to_place(ids, target[1:], provenance)
         return self.label(ids, target, provenance)
 
     def _decide(
-        self, ids: Sequence[int], kind: str, choice: Choice, mark: str | None = None, **values: str
+        self,
+        ids: Sequence[int],
+        kind: str,
+        choice: Choice,
+        mark: str | None = None,
+        **values: str,
     ) -> StepResult:
         with self.dataset.db.transaction():
             if not (tiles := self.tiles.get_many(ids)):
-                raise UsageError("none of these samples exists any more", "check them again")
-            states = {(status, choice.label, mark) for status in STATUSES[choice.action]}
-            same = [n for n, at in tiles.items() if (at.status, at.label, at.mark) in states]
+                raise UsageError(
+                    "none of these samples exists any more", "check them again"
+                )
+            states = {
+                (status, choice.label, mark) for status in STATUSES[choice.action]
+            }
+            same = [
+                n for n, at in tiles.items() if (at.status, at.label, at.mark) in states
+            ]
             if choice.label is not None and choice.provenance == REVIEW:
                 same = []  # a review confirms labels
             origins = get_label_provenances(self.dataset.db, same)
-            kinds = {n: classify_provenance(origins.get(tiles[n].key, "")) for n in same}
+            kinds = {
+                n: classify_provenance(origins.get(tiles[n].key, "")) for n in same
+            }
             changing = [n for n in ids if n in tiles and kinds.get(n) != PERSON]
             if not changing:
                 return ALREADY_THERE
             choices = [choice._replace(sample=tiles[n].key) for n in changing]
-            return self._step(make_operation(kind, count=len(choices), **values), choices, mark)
+            return self._step(
+                make_operation(kind, count=len(choices), **values), choices, mark
+            )
 
     def _step(
         self, action: Operation | str, choices: list[Choice], mark: str | None = None
@@ -303,10 +347,15 @@ class SortingSession:
             undone = self.dataset.journal.undo(step.id)
             new = self.tiles.find_undoing_step(step.id)
             idle = undone.changed_since and not has_effect(self.dataset.db, new)
-            if idle and (after := find_blocking_step(self.dataset.db, step.id, new)) is not None:
+            if (
+                idle
+                and (after := find_blocking_step(self.dataset.db, step.id, new))
+                is not None
+            ):
                 raise UsageError(
                     f"nothing of “{step.operation.text()}” is left to {kind}: all changed since",
-                    "undo this step first, where it was done or by labeler undo: " + after.text(),
+                    "undo this step first, where it was done or by labeler undo: "
+                    + after.text(),
                 )
         return self._done(new, undone.restored, undone.changed_since, kind)
 
@@ -324,7 +373,9 @@ class SortingSession:
         return changed
 
     def _follow_history(self) -> None:
-        self.history.add_steps(self.tiles.list_steps(self.history.last), self._own.__contains__)
+        self.history.add_steps(
+            self.tiles.list_steps(self.history.last), self._own.__contains__
+        )
 
     def progress(self) -> SortingProgress:
         """Return the current state of the work."""
@@ -345,7 +396,9 @@ class SortingSession:
         """Rename a class, or merge it into another one that typing this name would mean."""
         if normalize_class_name(new) == old:
             return NO_STEP
-        others = [KnownName(name, name) for name in self.classes.list_names() if name != old]
+        others = [
+            KnownName(name, name) for name in self.classes.list_names() if name != old
+        ]
         if match := match_exact_name(normalize_class_name(new), others):
             return self._edited(self.editor.merge(old, match.label))
         return self._edited(self.editor.rename(old, new))
@@ -361,7 +414,9 @@ class SortingSession:
         """Return the most typical and the latest face of each class."""
         queue = SortingQueue(self.dataset.db)
         rows_by_name = {row.name: queue.get_portraits(row.id) for row in classes}
-        tiles = self.tiles.get_many([row for rows in rows_by_name.values() for row in rows])
+        tiles = self.tiles.get_many(
+            [row for rows in rows_by_name.values() for row in rows]
+        )
         return {
             name: [tiles[row].region for row in rows if row in tiles]
             for name, rows in rows_by_name.items()

@@ -37,7 +37,9 @@ class PartTable:
 
     def __init__(self, want: Mapping[str, Sequence[float]]):
         self.want = want
-        self._excess: list[float] = [-sum(targets) for targets in zip(*want.values(), strict=True)]
+        self._excess: list[float] = [
+            -sum(targets) for targets in zip(*want.values(), strict=True)
+        ]
         self.have = {label: [0] * len(self._excess) for label in want}
 
     def add(self, sizes: Sizes, part: int, times: int = 1) -> None:
@@ -65,7 +67,9 @@ class _Kind:
     keys: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
-def allocate(items: Sequence[PlaceableGroup], table: PartTable, seed: int) -> dict[str, int]:
+def allocate(
+    items: Sequence[PlaceableGroup], table: PartTable, seed: int
+) -> dict[str, int]:
     """Return the part (index) of each group; `table` has the groups placed before and is updated.
 
     The result does not depend on the order of items.
@@ -79,7 +83,9 @@ def allocate(items: Sequence[PlaceableGroup], table: PartTable, seed: int) -> di
     for item in sorted(items, key=rank):
         change = dict(item.sizes)
         # Ties go to the later part, because a class without test samples cannot be evaluated.
-        part = min(item.parts, key=lambda p: (round(table.cost(change, p), 9), -p * (p > 0)))
+        part = min(
+            item.parts, key=lambda p: (round(table.cost(change, p), 9), -p * (p > 0))
+        )
         table.add(item.sizes, part)
         kind = kinds.setdefault((item.sizes, item.parts), _Kind(item.sizes, item.parts))
         kind.keys[part].append(item.key)
@@ -135,5 +141,8 @@ def _find_best_exchange(
             reverse = {label: -number for label, number in change.items()}
             cost = table.cost(change, b) + table.cost(reverse, a)
             if cost < min_cost:
-                best, min_cost = [*((k, a, b) for k in out), *((k, b, a) for k in into)], cost
+                best, min_cost = (
+                    [*((k, a, b) for k in out), *((k, b, a) for k in into)],
+                    cost,
+                )
     return best

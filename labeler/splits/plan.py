@@ -16,7 +16,12 @@ from curation.labelling_command import suggest_reviewed_split
 from curation.split_groups import SplitGroup, load_split_groups
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
-from gleanset.db.journal import PERSON, UNSEEN, classify_provenance, get_label_provenances
+from gleanset.db.journal import (
+    PERSON,
+    UNSEEN,
+    classify_provenance,
+    get_label_provenances,
+)
 from gleanset.db.samples import SplitEvidence
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.html.words import count
@@ -65,7 +70,11 @@ def fix_held_out(group: SplitGroup, spec: SplitSpec) -> FixedPart | None:
     }
     if not held_out:
         return None
-    left_out = {m.key: "tied to what is held out" for m in group.members if m.key not in held_out}
+    left_out = {
+        m.key: "tied to what is held out"
+        for m in group.members
+        if m.key not in held_out
+    }
     return FixedPart("test", left_out, held_out=True)
 
 
@@ -78,7 +87,9 @@ def keep_previous(group: SplitGroup) -> FixedPart:
     """
     members = (*group.members, *group.copies)
     previous = {m.split or m.last_split for m in members} - {None}
-    excluded = {m.key for m in group.members if m.split is None and m.split_group is not None}
+    excluded = {
+        m.key for m in group.members if m.split is None and m.split_group is not None
+    }
     if not previous:
         return FixedPart(only_train=bool(excluded))
     part = next(part for part in _STRONGEST_FIRST if part in previous)
@@ -142,15 +153,23 @@ class SplitResult(CommandResult):
         summary["tied"] = self.tied_files or self.tied
         summary["splits_without_a_class"] = shorten_list(summary.pop("short", []))
         unreviewed = self.unreviewed_labels.items()
-        summary["unreviewed_labels"] = {name.replace("_", " "): n for name, n in unreviewed if n}
+        summary["unreviewed_labels"] = {
+            name.replace("_", " "): n for name, n in unreviewed if n
+        }
         summary["classes_with_few_test_images"] = summary.pop("few_test_images", [])
-        summary["classes_too_small_for_test"] = _list_sizes(self.classes_too_small_for_test)
-        summary["classes_with_other_test_size"] = _list_sizes(self.classes_with_other_test_size)
+        summary["classes_too_small_for_test"] = _list_sizes(
+            self.classes_too_small_for_test
+        )
+        summary["classes_with_other_test_size"] = _list_sizes(
+            self.classes_with_other_test_size
+        )
         return summary
 
 
 def _list_sizes(test_sizes: Mapping[str, int]) -> list[str]:
-    return shorten_list([f"{label}: {number} in test" for label, number in test_sizes.items()])
+    return shorten_list(
+        [f"{label}: {number} in test" for label, number in test_sizes.items()]
+    )
 
 
 class SplitPlan(msgspec.Struct):
@@ -186,11 +205,17 @@ class SplitPlan(msgspec.Struct):
     @property
     def totals(self) -> dict[str, int]:
         """The number of samples in each split."""
-        return {split: sum(row[split] for row in self.table.values()) for split in SPLITS}
+        return {
+            split: sum(row[split] for row in self.table.values()) for split in SPLITS
+        }
 
     def tied_samples(self) -> dict[str, str]:
         """Return the samples that are left out because of their group, with the reason."""
-        return {key: reason for key, reason in sorted(self.left_out.items()) if "tied to" in reason}
+        return {
+            key: reason
+            for key, reason in sorted(self.left_out.items())
+            if "tied to" in reason
+        }
 
     def result(self) -> SplitResult:
         """Return the result of the command."""
@@ -221,13 +246,17 @@ class SplitPlan(msgspec.Struct):
             short=short,
             few_test_images=self._small_sample_warning(),
             unreviewed_labels=unreviewed if self.unseen else {},
-            val_and_test_labels_by=self.judged_by if {*self.judged_by} - {PERSON} else {},
+            val_and_test_labels_by=self.judged_by
+            if {*self.judged_by} - {PERSON}
+            else {},
             not_searched_for_duplicates=self.not_searched,
         )
 
     def _small_sample_warning(self) -> list[str]:
         counts = {label: row["test"] for label, row in self.table.items()}
-        small = [f"{label}: {n}" for label, n in counts.items() if 0 < n < MIN_TEST_IMAGES]
+        small = [
+            f"{label}: {n}" for label, n in counts.items() if 0 < n < MIN_TEST_IMAGES
+        ]
         warning = f"fewer than {MIN_TEST_IMAGES} test images per class: their accuracy is uncertain"
         return [warning, ", ".join(shorten_list(small))] if small else []
 
@@ -241,7 +270,9 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     spec = _resolve_held_out(SplitSpec.from_settings(settings), evidence)
     groups = load_split_groups(dataset.db)
     if not groups:
-        raise InputUnusable("nothing to split: no sample is labelled yet", dataset.status_advice)
+        raise InputUnusable(
+            "nothing to split: no sample is labelled yet", dataset.status_advice
+        )
     keeps_splits = dataset.samples.get_split_settings() == spec.settings
     provenances = get_label_provenances(dataset.db)
     unseen = {key for key, provenance in provenances.items() if provenance in UNSEEN}
@@ -249,8 +280,12 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     plan = plan_groups(
         groups, spec, keeps_splits=keeps_splits, conflicting=conflicting, unseen=unseen
     )
-    judging = sorted(key for key, (_, split) in plan.splits.items() if split in ("val", "test"))
-    plan.judged_by = dict(Counter(classify_provenance(provenances.get(key, "")) for key in judging))
+    judging = sorted(
+        key for key, (_, split) in plan.splits.items() if split in ("val", "test")
+    )
+    plan.judged_by = dict(
+        Counter(classify_provenance(provenances.get(key, "")) for key in judging)
+    )
     plan.conflicting, plan.not_searched = conflicting, evidence.count_not_searched()
     return plan
 
@@ -325,12 +360,16 @@ def plan_groups(
         groups=len(groups),
         largest_group=max(len(group.members) for group in groups),
         tied=sum(fixed.tied for fixed in fixed_parts.values()),
-        unseen=frozenset(m.key for group in groups for m in group.members if m.key in unseen),
+        unseen=frozenset(
+            m.key for group in groups for m in group.members if m.key in unseen
+        ),
     )
     for fixed in fixed_parts.values():
         plan.left_out |= fixed.left_out
     plan.left_out |= dict.fromkeys(conflicting, CONFLICT_REASON)
-    placed = {key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None}
+    placed = {
+        key: fixed.part for key, fixed in fixed_parts.items() if fixed.part is not None
+    }
     class_sizes = _place_free(judging, spec, fixed_parts, placed, plan)
     for group in judging:
         for member in group.members:
@@ -338,8 +377,12 @@ def plan_groups(
             plan.splits[member.key] = (group.key, split)
     _place_unseen(plan, groups, placed, spec)
     labelled = [member for group in groups for member in group.members]
-    plan.moved = sum(plan.splits[m.key][1] not in (None, m.split) for m in labelled if m.split)
-    counts = Counter((str(member.label), plan.splits[member.key][1]) for member in labelled)
+    plan.moved = sum(
+        plan.splits[m.key][1] not in (None, m.split) for m in labelled if m.split
+    )
+    counts = Counter(
+        (str(member.label), plan.splits[member.key][1]) for member in labelled
+    )
     plan.table = {
         label: {split: counts[label, split] for split in SPLITS}
         for label in sorted({str(member.label) for member in labelled})
@@ -349,12 +392,15 @@ def plan_groups(
         _note_test_sizes(plan, class_sizes, spec.test_per_class)
     if spec.hold_out and all(fixed.held_out for fixed in fixed_parts.values()):
         raise InputUnusable(
-            "nothing to train on: everything is held out", "hold out fewer sources or videos"
+            "nothing to train on: everything is held out",
+            "hold out fewer sources or videos",
         )
     return plan
 
 
-def _note_test_sizes(plan: SplitPlan, class_sizes: Mapping[str, int], per_class: int) -> None:
+def _note_test_sizes(
+    plan: SplitPlan, class_sizes: Mapping[str, int], per_class: int
+) -> None:
     """Note the classes that have not `per_class` test samples."""
     for label, row in plan.table.items():
         if class_sizes.get(label, 0) <= per_class:
@@ -363,9 +409,13 @@ def _note_test_sizes(plan: SplitPlan, class_sizes: Mapping[str, int], per_class:
             plan.not_exact[label] = row["test"]
 
 
-def _list_uneven(plan: SplitPlan, spec: SplitSpec, judging: Sequence[SplitGroup]) -> list[str]:
+def _list_uneven(
+    plan: SplitPlan, spec: SplitSpec, judging: Sequence[SplitGroup]
+) -> list[str]:
     """Return a line with the reason if splits are far from their shares."""
-    sizes = Counter(split for key, (_, split) in plan.splits.items() if key not in plan.unseen)
+    sizes = Counter(
+        split for key, (_, split) in plan.splits.items() if key not in plan.unseen
+    )
     all_shares = zip(SPLITS, spec.shares, strict=True)
     if spec.test_per_class is not None:
         all_shares = zip(REMAINDER, _divide_remainder(spec), strict=True)
@@ -374,12 +424,15 @@ def _list_uneven(plan: SplitPlan, spec: SplitSpec, judging: Sequence[SplitGroup]
     far = [
         f"{split} {sizes[split]}"
         for split, share in shares.items()
-        if not sizes[split] or abs(sizes[split] - share * total) > max(share * total / 2, tolerance)
+        if not sizes[split]
+        or abs(sizes[split] - share * total) > max(share * total / 2, tolerance)
     ]
     if not far:
         return []
     largest = max((len(group.members) for group in judging), default=0)
-    in_groups = f"{count(len(judging), 'group')}, the largest of {count(largest, 'image')}"
+    in_groups = (
+        f"{count(len(judging), 'group')}, the largest of {count(largest, 'image')}"
+    )
     reason = "earlier splits are kept"
     needed = 1 if largest > 1 else tolerance
     if min(shares.values()) * total < needed:
@@ -394,15 +447,23 @@ def _list_uneven(plan: SplitPlan, spec: SplitSpec, judging: Sequence[SplitGroup]
 
 
 def _place_unseen(
-    plan: SplitPlan, groups: Sequence[SplitGroup], placed: Mapping[str, str], spec: SplitSpec
+    plan: SplitPlan,
+    groups: Sequence[SplitGroup],
+    placed: Mapping[str, str],
+    spec: SplitSpec,
 ) -> None:
     """Put samples with unseen labels into train."""
     for group in groups:
-        split = placed.get(group.key) or (None if fix_held_out(group, spec) else "train")
+        split = placed.get(group.key) or (
+            None if fix_held_out(group, spec) else "train"
+        )
         for member in (m for m in group.members if m.key in plan.unseen):
             if split != "train":
                 plan.left_out.setdefault(member.key, UNSEEN_REASON)
-            plan.splits[member.key] = group.key, None if member.key in plan.left_out else split
+            plan.splits[member.key] = (
+                group.key,
+                None if member.key in plan.left_out else split,
+            )
 
 
 def _place_free(
@@ -417,7 +478,9 @@ def _place_free(
     Return the size of each class, without samples that are left out or held out.
     """
     sizes_by_key = {
-        group.key: Counter(str(m.label) for m in group.members if m.key not in plan.left_out)
+        group.key: Counter(
+            str(m.label) for m in group.members if m.key not in plan.left_out
+        )
         for group in groups
         if not fixed_parts[group.key].held_out
     }
@@ -428,7 +491,9 @@ def _place_free(
     if spec.test_per_class is not None:
         # First: a compromise with the shares of train and val would change its size.
         _place_test(sizes_by_key, spec, only_train, placed)
-        sizes_by_key = {key: s for key, s in sizes_by_key.items() if placed.get(key) != "test"}
+        sizes_by_key = {
+            key: s for key, s in sizes_by_key.items() if placed.get(key) != "test"
+        }
         parts = REMAINDER
         shares = _divide_remainder(spec)
     targets = {
@@ -469,14 +534,20 @@ def _place_test(
         is_too_small = size <= spec.test_per_class
         number = float(size * spec.shares[2]) if is_too_small else spec.test_per_class
         targets[label] = size - number, number
-    halves = {key: "test" if part == "test" else "other" for key, part in placed.items()}
-    _allocate_parts(sizes_by_key, ("other", "test"), targets, only_train, halves, spec.seed)
+    halves = {
+        key: "test" if part == "test" else "other" for key, part in placed.items()
+    }
+    _allocate_parts(
+        sizes_by_key, ("other", "test"), targets, only_train, halves, spec.seed
+    )
     for label in targets:
         keys = [key for key, sizes in sizes_by_key.items() if label in sizes]
         free = [key for key in keys if key not in placed]
         if free and all(halves[key] == "test" for key in keys):
             # Nothing is left to train on: the smallest group returns.
-            halves[min(free, key=lambda key: (sizes_by_key[key].total(), key))] = "other"
+            halves[min(free, key=lambda key: (sizes_by_key[key].total(), key))] = (
+                "other"
+            )
     placed.update((key, "test") for key, half in halves.items() if half == "test")
 
 
@@ -526,6 +597,8 @@ def _resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
             ]
         if not matches:
             listed = ", ".join(known_names[:20]) or "none"
-            raise UsageError(f"there is no {kind} {name!r} in this dataset", f"known: {listed}")
+            raise UsageError(
+                f"there is no {kind} {name!r} in this dataset", f"known: {listed}"
+            )
         held_out += [(kind, match) for match in matches]
     return spec._replace(hold_out=tuple(held_out))

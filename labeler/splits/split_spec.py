@@ -20,7 +20,9 @@ MAX_TABLE_ROWS = 12
 _INDENT = 2
 
 
-def class_table(heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]) -> list[str]:
+def class_table(
+    heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]
+) -> list[str]:
     """Return the lines of a table with a row for each of the first classes."""
     first_rows = [*rows.items()][:MAX_TABLE_ROWS]
     cells = [[name, *(f"{row[head]:g}" for head in heads)] for name, row in first_rows]
@@ -77,7 +79,9 @@ class SplitSpec(NamedTuple):
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
     """Parse '8:1:1' as fractions of train, val and test. Raises `UsageError`."""
-    parts = [Fraction(part) for part in text.split(":") if re.fullmatch(r"\d+(\.\d+)?", part)]
+    parts = [
+        Fraction(part) for part in text.split(":") if re.fullmatch(r"\d+(\.\d+)?", part)
+    ]
     if len(parts) != 3 or text.count(":") != 2 or parts[0] <= 0:
         fix = "for example: 8:1:1"
         if len(parts) == 2 and text.count(":") == 1:
@@ -91,6 +95,7 @@ def _parse_hold_out(text: str) -> tuple[str, str]:
     kind, sign, name = text.partition("=")
     if kind not in ("source", "video") or not sign or not name:
         raise UsageError(
-            f"{text!r} cannot be held out", "for example: source=pixiv or video=episode-06.mkv"
+            f"{text!r} cannot be held out",
+            "for example: source=pixiv or video=episode-06.mkv",
         )
     return kind, name

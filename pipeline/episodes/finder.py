@@ -71,7 +71,9 @@ class OpenTrack:
         scale = abs(math.log(_side(box) / _side(self.box)))
         color_distance = float(np.linalg.norm(detected.colours - self.colours))
         max_move = MAX_MOVE + elapsed / 2
-        is_in_place = move <= MAX_MOVE_IN_PLACE and scale <= math.log(MAX_SCALE_IN_PLACE)
+        is_in_place = move <= MAX_MOVE_IN_PLACE and scale <= math.log(
+            MAX_SCALE_IN_PLACE
+        )
         max_color = MAX_COLOR_DISTANCE_IN_PLACE if is_in_place else MAX_COLOR_DISTANCE
         if move > max_move or scale > math.log(MAX_SCALE) or color_distance > max_color:
             return IMPOSSIBLE
@@ -111,7 +113,9 @@ class SceneTracker:
     def add_frame(self, time: float, faces: list[DetectedFace]) -> list[OpenTrack]:
         """Assign the next frame's faces to tracks; return each face's track."""
         self._first, self._last = time if self._first is None else self._first, time
-        active = [track for track in self.tracks if time - track.ended <= MAX_GAP_SECONDS]
+        active = [
+            track for track in self.tracks if time - track.ended <= MAX_GAP_SECONDS
+        ]
         costs = np.array(
             [[track.cost(face, time) for face in faces] for track in active], np.float64
         ).reshape(len(active), len(faces))
@@ -135,9 +139,13 @@ class SceneTracker:
         number = len(self.tracks) + 1
         start = time
         if time == self._first and self.scene_start is not None:
-            start = self.scene_start if time - self.scene_start <= MAX_GAP_SECONDS else time
+            start = (
+                self.scene_start if time - self.scene_start <= MAX_GAP_SECONDS else time
+            )
         face = detected.face
-        track = OpenTrack(number, start, time, face.box, detected.colours, best=face.score)
+        track = OpenTrack(
+            number, start, time, face.box, detected.colours, best=face.score
+        )
         self.tracks.append(track)
         return track
 
@@ -178,14 +186,20 @@ class ShotFrame:
         self.grey = candidate.frame.reduce_grey(side)
         self.small = _reduce_for_changes(self.grey)
         self.search: Future[list[DetectedFace]] | None = None
-        self.reference = candidate.time, self.small  # of the searched frame that it follows
+        self.reference = (
+            candidate.time,
+            self.small,
+        )  # of the searched frame that it follows
         self.faces: list[DetectedFace] = []
 
     @property
     def full_size_faces(self) -> list[DetectedFace]:
         """Faces in pixels of the full frame."""
         scale = self.candidate.frame.size[0] / self.grey.shape[1]
-        return [detected._replace(face=_scaled(detected.face, scale)) for detected in self.faces]
+        return [
+            detected._replace(face=_scaled(detected.face, scale))
+            for detected in self.faces
+        ]
 
     def follow(
         self, ends: Sequence[ShotFrame], pairs: Sequence[Sequence[DetectedFace]] | None
@@ -201,7 +215,9 @@ class ShotFrame:
         faces = []
         for pair in pairs:
             edges = zip(*(other.face.box for other in pair), strict=True)
-            expected = (float(np.interp(self.candidate.time, times, edge)) for edge in edges)
+            expected = (
+                float(np.interp(self.candidate.time, times, edge)) for edge in edges
+            )
             face = follow_face(self.grey, FloatBox(*expected), pair)
             if face is None:
                 return False
@@ -244,7 +260,9 @@ class FaceFinder:
         self._search, self._side = search, side
         self._frames: list[ShotFrame] = []
 
-    def add(self, candidate: FrameCandidate) -> Iterator[tuple[FrameCandidate, list[DetectedFace]]]:
+    def add(
+        self, candidate: FrameCandidate
+    ) -> Iterator[tuple[FrameCandidate, list[DetectedFace]]]:
         """Add the next frame; yield frames whose faces are known, in order."""
         self._frames.append(ShotFrame(candidate, self._side))
         last = len(self._frames) - 1
@@ -310,7 +328,9 @@ class FaceFinder:
 def _reduce_for_changes(grey: Plane) -> Plane:
     """Return the brightness of a frame, reduced for `_has_changed`."""
     high, wide = (max(side // REDUCTION, 1) for side in grey.shape)
-    return np.asarray(cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(grey, (wide, high), interpolation=cv2.INTER_AREA), np.uint8
+    )
 
 
 def _has_changed(frame: Plane, others: Sequence[Plane], ignored: Sequence[Box]) -> bool:

@@ -118,11 +118,14 @@ class FaceChooser(FrameChooser):
         for searched in self._finder.add(candidate):
             self._track_frame(*searched)
 
-    def _track_frame(self, candidate: FrameCandidate, faces: list[DetectedFace]) -> None:
+    def _track_frame(
+        self, candidate: FrameCandidate, faces: list[DetectedFace]
+    ) -> None:
         tracks = self._tracker.add_frame(candidate.time, faces)
         pairs = zip(faces, tracks, strict=True)
         candidates = [
-            CandidateFace(f.face, t, f.patch, _quality(candidate, f.face)) for f, t in pairs
+            CandidateFace(f.face, t, f.patch, _quality(candidate, f.face))
+            for f, t in pairs
         ]
         frame = CandidateFrame(candidate, candidates)
         for face in frame.faces:
@@ -130,7 +133,9 @@ class FaceChooser(FrameChooser):
             if min(face.face.box[2:]) >= MIN_FACE_SIDE:
                 self._add_portrait(portraits, TrackPortrait(frame, face))
 
-    def _add_portrait(self, portraits: list[TrackPortrait], portrait: TrackPortrait) -> None:
+    def _add_portrait(
+        self, portraits: list[TrackPortrait], portrait: TrackPortrait
+    ) -> None:
         near = [other for other in portraits if other.face.is_similar(portrait.face)]
         if near:
             weakest = min(near, key=lambda other: other.face.quality)
@@ -139,7 +144,9 @@ class FaceChooser(FrameChooser):
         else:
             portraits.append(portrait)
             if len(portraits) > self._per_track:
-                portraits.remove(min(portraits, key=lambda other: _worth(other, portraits)))
+                portraits.remove(
+                    min(portraits, key=lambda other: _worth(other, portraits))
+                )
 
     def close(self, cut: float | None = None) -> Iterator[FrameCandidate]:
         """Yield the selected frames of the shot, which ends at `cut`."""
@@ -171,7 +178,9 @@ class FaceChooser(FrameChooser):
                 key=lambda frame: sum(_gain(frame, portrait) for portrait in remaining),
             )
             selected[frame.candidate.time] = frame
-            remaining = [portrait for portrait in remaining if not _gain(frame, portrait)]
+            remaining = [
+                portrait for portrait in remaining if not _gain(frame, portrait)
+            ]
         return dict(sorted(selected.items()))
 
     def _is_reliable(self, track: OpenTrack) -> bool:
@@ -187,8 +196,14 @@ class FaceChooser(FrameChooser):
         for face, track, *_ in self._kept[candidate.time].faces:
             if self._is_reliable(track):
                 is_small = self._cutter.is_too_small(face)
-                crop = None if is_small else self._cutter.crop(measured.sha256, pixels, face)
-                followed.append(FollowedFace(face, track.to_record(candidate.scene), crop))
+                crop = (
+                    None
+                    if is_small
+                    else self._cutter.crop(measured.sha256, pixels, face)
+                )
+                followed.append(
+                    FollowedFace(face, track.to_record(candidate.scene), crop)
+                )
         return tuple(followed)
 
 
@@ -237,10 +252,16 @@ class FaceFollower:
         if isinstance(detector, DrawnFace):
             # It reduces images to `size` itself, and finds as much in frames a quarter larger.
             side = min(round(detector.size * 1.25), SEARCH_SIDE)
-        return FaceChooser(self.search, self.cutter, self.per_track, threshold, side, limit)
+        return FaceChooser(
+            self.search, self.cutter, self.per_track, threshold, side, limit
+        )
 
     def record(
-        self, dataset: Dataset, sha256: str, frame: Origin, faces: Sequence[FollowedFace]
+        self,
+        dataset: Dataset,
+        sha256: str,
+        frame: Origin,
+        faces: Sequence[FollowedFace],
     ) -> None:
         """Store the faces of a frame and their tracks. Call inside a write transaction."""
         crops = [face.crop for face in faces if face.crop is not None]
@@ -249,10 +270,16 @@ class FaceFollower:
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
             return
-        cut, name, settings = str(self.cutter.settings), self.detector.name, self.detector.recorded
+        cut, name, settings = (
+            str(self.cutter.settings),
+            self.detector.name,
+            self.detector.recorded,
+        )
         dataset.faces.replace(sha256, name, settings, crops, cut=cut, small=small)
         # Numbers of tracks are only unique within one sampling of a video.
-        prefix = hashlib.sha256(f"{frame.video} {self.sampling.settings}".encode()).hexdigest()
+        prefix = hashlib.sha256(
+            f"{frame.video} {self.sampling.settings}".encode()
+        ).hexdigest()
         for face in faces:
             if face.crop is not None:
                 track = face.track._replace(
@@ -283,7 +310,9 @@ def harvest_episodes(
     """Sample videos and track faces; return the counts. Raises what `harvest_frames` raises."""
 
     def harvest(follower: FaceFollower) -> FramesResult:
-        run = FrameHarvest(dataset, follower.sampling, progress=progress, follower=follower)
+        run = FrameHarvest(
+            dataset, follower.sampling, progress=progress, follower=follower
+        )
         return run.run(videos)
 
     faces = dataset.faces.count()

@@ -47,7 +47,10 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     per_track: Annotated[
         int,
         msgspec.Meta(ge=1, le=50),
-        Param("Maximum frames per track; fewer if the face stays the same.", show_default=True),
+        Param(
+            "Maximum frames per track; fewer if the face stays the same.",
+            show_default=True,
+        ),
     ] = 4
     detector: Annotated[
         str,
@@ -60,11 +63,18 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
     ] = DETECTOR
     start: Start = None
     end: End = None
-    limit: Annotated[Count | None, Param("Maximum number of distinct frames.", metavar="N")] = None
+    limit: Annotated[
+        Count | None, Param("Maximum number of distinct frames.", metavar="N")
+    ] = None
     keep_openings: Annotated[
-        bool, Param("Sample repeated segments (intros, outros) in every episode, not only once.")
+        bool,
+        Param(
+            "Sample repeated segments (intros, outros) in every episode, not only once."
+        ),
     ] = False
-    workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = None
+    workers: Annotated[WorkerCount | None, Param("Worker processes.", common=True)] = (
+        None
+    )
     allow_private: AllowPrivate = False
 
     def sampling(self, dataset: Dataset | None = None) -> Sampling:
@@ -96,7 +106,11 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         check_videos(self.videos, self.COMMAND)
 
     def run(
-        self, dataset: Dataset, progress: Progress = NO_PROGRESS, *, simulate: bool = False
+        self,
+        dataset: Dataset,
+        progress: Progress = NO_PROGRESS,
+        *,
+        simulate: bool = False,
     ) -> HarvestOutcome:
         """Sample the videos and track their faces; return the counts."""
         from gleanset.images.cropping import CropGeometry, FaceCropper
@@ -129,6 +143,10 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
 
         if recorded := self._recorded_detector(dataset):
             return recorded.spec({})
-        if dataset is None or self.detector != DETECTOR or dataset.settings.crop.detector == WHOLE:
+        if (
+            dataset is None
+            or self.detector != DETECTOR
+            or dataset.settings.crop.detector == WHOLE
+        ):
             return parse_detector(self.detector)
         return dataset_detector(dataset.settings.crop)

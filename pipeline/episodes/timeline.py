@@ -124,12 +124,19 @@ def _people(
     people = []
     for (name, state), own in by_name.items():
         representative = max(own, key=lambda stored: stored.track.frames)
-        sample = dataset.samples.get(representative.samples[0]) if name is not None else None
+        sample = (
+            dataset.samples.get(representative.samples[0]) if name is not None else None
+        )
         face = thumbnails.of_sample(sample) if sample is not None else None
         people.append(PersonOnScreen(name, state, _segments(own), face))
     yield from sorted(
         people,
-        key=lambda person: (person.name is None, person.state, -person.seconds, person.title),
+        key=lambda person: (
+            person.name is None,
+            person.state,
+            -person.seconds,
+            person.title,
+        ),
     )
 
 
@@ -143,7 +150,9 @@ def _state(stored: StoredTrack) -> State | None:
 
 def _segments(stored_tracks: list[StoredTrack]) -> list[Segment]:
     segments: list[Segment] = []
-    for track in sorted((stored.track for stored in stored_tracks), key=lambda t: t.started):
+    for track in sorted(
+        (stored.track for stored in stored_tracks), key=lambda t: t.started
+    ):
         if segments and track.started - segments[-1].ended <= MAX_GAP_SECONDS:
             last = segments.pop()
             ended = max(last.ended, track.ended)
@@ -174,7 +183,12 @@ def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
     page = template.render(name=dataset.name, timelines=timelines)
     write_atomic(folder / PAGE, encode_page(page))
     write_atomic(folder / TABLE, _table(timelines).encode("utf-8", "backslashreplace"))
-    names = {person.name for timeline in timelines for person in timeline.people if person.name}
+    names = {
+        person.name
+        for timeline in timelines
+        for person in timeline.people
+        if person.name
+    }
     return TimelineResult(
         timeline=str((folder / PAGE).absolute()),
         table=str((folder / TABLE).absolute()),
@@ -186,7 +200,9 @@ def write_timelines(dataset: Dataset, folder: Path) -> TimelineResult:
 def _table(timelines: Iterable[VideoTimeline]) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["video", "person", "from", "to", "begin_s", "end_s", "tracks", "state"])
+    rows.writerow(
+        ["video", "person", "from", "to", "begin_s", "end_s", "tracks", "state"]
+    )
     for timeline in timelines:
         for person in timeline.people:
             for start, ended, tracks in person.segments:

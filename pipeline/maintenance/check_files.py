@@ -69,7 +69,9 @@ class GarbageResult(CommandResult, kw_only=True):
         }
 
 
-def collect_garbage(dataset: Dataset, older_than: float, *, simulate: bool) -> GarbageResult:
+def collect_garbage(
+    dataset: Dataset, older_than: float, *, simulate: bool
+) -> GarbageResult:
     """Remove unreferenced files older than `older_than` seconds, and compact the catalogue.
 
     Files in use stay. A simulation lists the paths.
@@ -109,7 +111,9 @@ class _GarbageCollector:
             files = filter(Path.exists, refused.values())
             yield from ((file, file.stat().st_size) for file in files)
         else:
-            self._maintenance.remove_refused_images(refused)  # their files are orphans then
+            self._maintenance.remove_refused_images(
+                refused
+            )  # their files are orphans then
         busy = self._is_any_stage_running()
         for orphan in orphan_files(self._dataset, self._older_than):
             if busy and orphan.awaits_row:
@@ -147,7 +151,11 @@ class _GarbageCollector:
 
     def _old_backups(self) -> Iterator[Path]:
         """Yield old copies of the catalogue, except the newest, which the user may need."""
-        backups = [path for path in self._dataset.root.glob(_BACKUPS) if path.suffix != _UNFINISHED]
+        backups = [
+            path
+            for path in self._dataset.root.glob(_BACKUPS)
+            if path.suffix != _UNFINISHED
+        ]
         by_time = sorted((self._backup_time(path), path.name, path) for path in backups)
         return (path for time_, _, path in by_time[:-1] if time_ <= self._latest_change)
 
@@ -156,9 +164,13 @@ class _GarbageCollector:
 
         File times are less reliable: a copy of a dataset may keep those of other files.
         """
-        migrated_at = self._maintenance.get_migration_time(backup.name.partition(".before-")[2])
+        migrated_at = self._maintenance.get_migration_time(
+            backup.name.partition(".before-")[2]
+        )
         times = backup.stat()
-        return max(times.st_mtime, times.st_ctime) if migrated_at is None else migrated_at
+        return (
+            max(times.st_mtime, times.st_ctime) if migrated_at is None else migrated_at
+        )
 
     def _partial_files(self) -> Iterator[Path]:
         root, cache = self._dataset.root, self._dataset.root / "cache"
@@ -207,7 +219,11 @@ def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFi
     reports = Store(dataset.root / "web" / "reports", dataset.cache)
     stores: tuple[tuple[Store, IsKnown, bool], ...] = (
         (dataset.originals(dataset.cache), _is_image, False),
-        (dataset.crops(dataset.cache), lambda db, f: Maintenance(db).has_sample(f.stem), True),
+        (
+            dataset.crops(dataset.cache),
+            lambda db, f: Maintenance(db).has_sample(f.stem),
+            True,
+        ),
         (reports, lambda db, f: Reports(db).has_pending(f.stem), False),
     )
     with Snapshots(dataset.root).open_all() as opened:
@@ -220,7 +236,9 @@ def orphan_files(dataset: Dataset, older_than: float = 0.0) -> Iterator[OrphanFi
 
 
 def _is_image(db: Connection, file: Path) -> bool:
-    return Maintenance(db).has_image(file.stem, _FORMATS.get(file.suffix.lstrip("."), ""))
+    return Maintenance(db).has_image(
+        file.stem, _FORMATS.get(file.suffix.lstrip("."), "")
+    )
 
 
 def _is_in_any(is_known: IsKnown, catalogues: list[Connection], file: Path) -> bool:
@@ -310,7 +328,10 @@ class VerifyResult(CommandResult):
                 self.straddling_groups,
                 "assign each group to one split with labeler split",
             ),
-            "unused files": (self.unused_files, "gleanset gc --simulate --older 0d lists them"),
+            "unused files": (
+                self.unused_files,
+                "gleanset gc --simulate --older 0d lists them",
+            ),
         }
         return [f"{name}: {fix}" for name, (number, fix) in fixes.items() if number]
 
@@ -325,7 +346,9 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
     """
     maintenance = Maintenance(dataset.db)
     with dataset.stage(VERIFY_STAGE) as scratch:
-        checker = _ImageChecker(dataset, maintenance, dataset.originals(scratch), repair)
+        checker = _ImageChecker(
+            dataset, maintenance, dataset.originals(scratch), repair
+        )
         total = dataset.images.count()
         # In threads, as hashing releases the GIL.
         check = partial(check_hash, checker.store)
@@ -338,7 +361,9 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
         crops = dataset.crops(scratch)
         result.gone_crops = sum(
             key not in names
-            for prefix, keys in groupby(maintenance.iter_cropped_samples(), lambda key: key[:2])
+            for prefix, keys in groupby(
+                maintenance.iter_cropped_samples(), lambda key: key[:2]
+            )
             for names in (crops.list_names(prefix),)
             for key in keys
         )
@@ -347,12 +372,17 @@ def verify(dataset: Dataset, *, repair: bool, progress: Progress) -> VerifyResul
         contradictions = find_contradictions(dataset.db)
         groups = [group.key for group in find_straddling_groups(dataset.db)]
         if len(groups) > contradictions["straddling_groups"].cases:
-            lines = tuple(f"the group of {key} is in several splits" for key in groups[:MAX_LISTED])
+            lines = tuple(
+                f"the group of {key} is in several splits"
+                for key in groups[:MAX_LISTED]
+            )
             contradictions["straddling_groups"] = Contradiction(len(groups), lines)
         for finding in contradictions.values():
             result.contradictions += finding.examples
         result.catalogue = maintenance.check_integrity()
-    return result.with_facts({name: finding.cases for name, finding in contradictions.items()})
+    return result.with_facts(
+        {name: finding.cases for name, finding in contradictions.items()}
+    )
 
 
 @dataclass
@@ -363,12 +393,18 @@ class _ImageChecker:
     repair: bool
 
     def __post_init__(self) -> None:
-        names = [info.name for info in msgspec.structs.fields(VerifyResult) if info.required]
+        names = [
+            info.name for info in msgspec.structs.fields(VerifyResult) if info.required
+        ]
         counts: dict[str, Any] = dict.fromkeys(names, 0)
         self.result = VerifyResult(**counts)
 
     def record(self, item: StoredImage, reason: str | None, detail: str) -> None:
-        if not self.repair or reason == FILE_UNREADABLE or (reason is None and item.state == "ok"):
+        if (
+            not self.repair
+            or reason == FILE_UNREADABLE
+            or (reason is None and item.state == "ok")
+        ):
             self._count(reason)
             return
         # The lock keeps other processes from writing the file or removing the image.
@@ -394,7 +430,9 @@ class _ImageChecker:
         elif self._restore_file(item):
             self.result.repaired += 1
         else:
-            self.dataset.rejections.add(Rejection(VERIFY_STAGE, item.sha256, reason, detail))
+            self.dataset.rejections.add(
+                Rejection(VERIFY_STAGE, item.sha256, reason, detail)
+            )
             if item.state == "ok":
                 self.maintenance.mark_missing(item.sha256)
 
@@ -421,7 +459,9 @@ class _ImageChecker:
         self.dataset.rejections.remove(VERIFY_STAGE, item.sha256)
 
 
-def _check_crops(result: VerifyResult, crops: Store, repair: bool, progress: Progress) -> None:
+def _check_crops(
+    result: VerifyResult, crops: Store, repair: bool, progress: Progress
+) -> None:
     damaged: list[Path] = []
     files = [file for file, _, _ in crops.iter_files()]
     outcomes = run_over(check_decodable, files, Processes())

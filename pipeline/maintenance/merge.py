@@ -96,7 +96,9 @@ def merge_dataset(
     """
     check_dataset_exists(other)
     if dataset.root.resolve() == other.resolve():
-        raise UsageError("cannot merge a dataset into itself", "use the folder of another dataset")
+        raise UsageError(
+            "cannot merge a dataset into itself", "use the folder of another dataset"
+        )
     with _scratch(dataset, simulate) as (dataset, scratch):
         copy = scratch / CATALOGUE
         copy_catalogue(other / CATALOGUE, copy)
@@ -106,7 +108,9 @@ def merge_dataset(
             files = (
                 _simulate_files(dataset, source, merge)
                 if simulate
-                else _import_files(dataset, source, merge, dataset.originals(scratch), progress)
+                else _import_files(
+                    dataset, source, merge, dataset.originals(scratch), progress
+                )
             )
             with dataset.db.transaction():
                 plan = plan_merge(merge)
@@ -129,7 +133,10 @@ def merge_dataset(
 @contextmanager
 def _scratch(dataset: Dataset, simulate: bool) -> Iterator[tuple[Dataset, Path]]:
     if simulate:
-        with TemporaryDirectory() as folder, Dataset(dataset.root, temporary=True) as copy:
+        with (
+            TemporaryDirectory() as folder,
+            Dataset(dataset.root, temporary=True) as copy,
+        ):
             yield copy, Path(folder)
     else:
         with dataset.stage(STAGE) as scratch:
@@ -141,7 +148,9 @@ class _ImportedFiles(NamedTuple):
     rejected: int
 
 
-def _simulate_files(dataset: Dataset, source: Store, merge: CatalogueMerge) -> _ImportedFiles:
+def _simulate_files(
+    dataset: Dataset, source: Store, merge: CatalogueMerge
+) -> _ImportedFiles:
     """Add the rows of images that have a file, without checking its bytes."""
     new = merge.iter_new_images()
     present = [sha256 for sha256, kind in new if source.path(sha256, kind).is_file()]
@@ -152,7 +161,11 @@ def _simulate_files(dataset: Dataset, source: Store, merge: CatalogueMerge) -> _
 
 
 def _import_files(
-    dataset: Dataset, source: Store, merge: CatalogueMerge, store: Store, progress: Progress
+    dataset: Dataset,
+    source: Store,
+    merge: CatalogueMerge,
+    store: Store,
+    progress: Progress,
 ) -> _ImportedFiles:
     images = 0
     rejected = 0
@@ -185,12 +198,17 @@ def plan_merge(merge: CatalogueMerge) -> MergePlan:
     own = {step["id"] for step in merge.list_steps("main")} - shared
     for key in changed:
         _plan_sample(
-            plan, merge, key, decided_here=not own.isdisjoint(merge.list_steps_of_sample(key))
+            plan,
+            merge,
+            key,
+            decided_here=not own.isdisjoint(merge.list_steps_of_sample(key)),
         )
     return plan
 
 
-def _other_steps(merge: CatalogueMerge) -> Iterator[tuple[ImportedStep, dict[str, None]]]:
+def _other_steps(
+    merge: CatalogueMerge,
+) -> Iterator[tuple[ImportedStep, dict[str, None]]]:
     """Yield the other dataset's steps on common samples, with the samples new in each.
 
     Steps are the same if author, time and kind agree, and their decisions on common samples. One
@@ -205,7 +223,9 @@ def _other_steps(merge: CatalogueMerge) -> Iterator[tuple[ImportedStep, dict[str
             continue
         candidates = unmatched[_identity(step)]
         own_lines = {id_: merge.get_decisions("main", id_) for id_ in candidates}
-        local_id = next((id_ for id_ in candidates if _agree(lines, own_lines[id_])), None)
+        local_id = next(
+            (id_ for id_ in candidates if _agree(lines, own_lines[id_])), None
+        )
         if local_id is not None:
             candidates.remove(local_id)
         present = own_lines[local_id] if local_id is not None else {}
@@ -222,7 +242,9 @@ def _agree(lines: dict[str, str], others: dict[str, str]) -> bool:
     return bool(common) and all(lines[key] == others[key] for key in common)
 
 
-def _plan_sample(plan: MergePlan, merge: CatalogueMerge, key: str, *, decided_here: bool) -> None:
+def _plan_sample(
+    plan: MergePlan, merge: CatalogueMerge, key: str, *, decided_here: bool
+) -> None:
     """Plan the label of a sample with new decisions there; `decided_here`: also here."""
     local, imported = merge.get_state("main", key), merge.get_state("other", key)
     if imported is None:
@@ -253,5 +275,6 @@ def _apply(dataset: Dataset, merge: CatalogueMerge, plan: MergePlan, name: str) 
         local_ids[step["id"]] = merge.add_step(step, local_id, undone)
     if plan.choices:
         dataset.journal.apply(
-            make_operation(MERGE_KIND, dataset=name, count=len(plan.choices)), plan.choices
+            make_operation(MERGE_KIND, dataset=name, count=len(plan.choices)),
+            plan.choices,
         )

@@ -63,13 +63,18 @@ class RemovalPlan(NamedTuple):
 
     def describe(self) -> str:
         """Return what is removed, in words."""
-        images, samples = count(len(self.images), "image"), count(self.samples, "sample")
+        images, samples = (
+            count(len(self.images), "image"),
+            count(self.samples, "sample"),
+        )
         samples += f" ({self.in_test:,} in test)" if self.in_test else ""
         if not self.reports:
             return f"{images} and {samples}"
         statuses = Counter(report.status for report in self.reports)
         numbers = ", ".join(f"{number} {status}" for status, number in statuses.items())
-        return f"{images}, {samples} and {count(len(self.reports), 'report')} ({numbers})"
+        return (
+            f"{images}, {samples} and {count(len(self.reports), 'report')} ({numbers})"
+        )
 
     def counts(self) -> RemovalCounts:
         """Return the counts as the command's result has them."""
@@ -105,8 +110,12 @@ def plan_removal(
         for text in images:
             is_known = any(Images(db).get_id(text.lower()) for db in databases)
             planned[text.lower() if is_known else _resolve_image(dataset, text)] = None
-        by_origin = _find_images(catalogues, origins, Maintenance.find_by_origin, "was found at")
-        by_author = _find_images(catalogues, authors, Maintenance.find_by_author, "is by")
+        by_origin = _find_images(
+            catalogues, origins, Maintenance.find_by_origin, "was found at"
+        )
+        by_author = _find_images(
+            catalogues, authors, Maintenance.find_by_author, "is by"
+        )
         planned |= dict.fromkeys([*by_origin, *by_author])
     for report in Reports(dataset.db).get_pending(reports):
         if report.claim.kind != REMOVAL:
@@ -119,7 +128,9 @@ def plan_removal(
     if not planned:
         raise UsageError("nothing to forget", "name it: --image, --origin or --author")
     keys = [key for image in planned for key in upkeep.list_sample_keys(image)]
-    samples = [sample for key in keys if (sample := dataset.samples.get(key)) is not None]
+    samples = [
+        sample for key in keys if (sample := dataset.samples.get(key)) is not None
+    ]
     in_test = sum(sample.split == "test" for sample in samples)
     settled = [
         report
@@ -148,14 +159,17 @@ def _resolve_image(dataset: Dataset, text: str) -> str:
     if dataset.images.get_tombstone(text.lower()) is not None:
         return text.lower()
     matches, starts = dataset.images.find_matches(text), list_hash_prefixes(text)
-    reported = {sha256 for start in starts for sha256 in Reports(dataset.db).find_images(start)}
+    reported = {
+        sha256 for start in starts for sha256 in Reports(dataset.db).find_images(start)
+    }
     reported.difference_update(matches)
     if not reported:
         return dataset.images.resolve(text).sha256
     if len(reported) == 1 and not matches:
         return reported.pop()
     raise UsageError(
-        f"several images match {text!r}", f"give more of it, for instance {reported.pop()}"
+        f"several images match {text!r}",
+        f"give more of it, for instance {reported.pop()}",
     )
 
 
@@ -166,7 +180,9 @@ def _find_images(
     words: str,
 ) -> Iterator[str]:
     for text in texts:
-        hashes = [sha256 for catalogue in catalogues for sha256 in find(catalogue, text)]
+        hashes = [
+            sha256 for catalogue in catalogues for sha256 in find(catalogue, text)
+        ]
         if not hashes:
             raise UsageError(
                 f"no image of this dataset {words} {text!r}",

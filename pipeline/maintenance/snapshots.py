@@ -43,7 +43,11 @@ class SnapshotResult(CommandResult, kw_only=True):
 
     def summary(self) -> dict[str, Any]:
         """Return the name, and what is in use."""
-        return {"snapshot": self.snapshot, "contents": self.describe(), "note": self.note}
+        return {
+            "snapshot": self.snapshot,
+            "contents": self.describe(),
+            "note": self.note,
+        }
 
     def describe(self) -> str:
         """Return the number of images and labels in words."""
@@ -121,7 +125,9 @@ def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
 
 def _open_alone(dataset: Dataset) -> Connection:
     try:
-        return Connection(dataset.root / CATALOGUE, busy_seconds=_WAIT_SECONDS, exclusive=True)
+        return Connection(
+            dataset.root / CATALOGUE, busy_seconds=_WAIT_SECONDS, exclusive=True
+        )
     except DatasetBusy as error:
         raise DatasetBusy(
             f"another program has the dataset open: {dataset.root}",

@@ -76,7 +76,9 @@ def explain_reason(reason: str) -> str:
     """Explain why an item was rejected or is not labelled; empty for an unknown reason."""
     if match := re.fullmatch(r"http (\d{3})", reason):
         code = match[1]
-        return _HTTP.get(code, "server error" if code[0] == "5" else "refused by the site")
+        return _HTTP.get(
+            code, "server error" if code[0] == "5" else "refused by the site"
+        )
     return _MEANINGS.get(reason, "")
 
 
@@ -90,7 +92,9 @@ def shorten_location(text: str) -> str:
         # Only the host, because credentials may precede it.
         host = parts.netloc.rpartition("@")[2]
         tail = parts.path.rstrip("/").rpartition("/")[2]
-        return shortened(f"{host}/…/{tail}" if parts.path.count("/") > 1 else f"{host}/{tail}")
+        return shortened(
+            f"{host}/…/{tail}" if parts.path.count("/") > 1 else f"{host}/{tail}"
+        )
     return shortened("/".join(re.split(r"[/\\]", text)[-2:]))
 
 
@@ -168,7 +172,9 @@ class ClassesSection(NamedTuple):
 
 @dataclass
 class _Tally:
-    splits: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    splits: dict[str, Counter[str]] = field(
+        default_factory=lambda: defaultdict(Counter)
+    )
     first: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
     groups: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
 
@@ -214,7 +220,9 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
 
 
 def _rows(tally: _Tally, thumbnails: Thumbnails) -> Iterator[ReportClassRow]:
-    is_split = any(counts[split] for counts in tally.splits.values() for split in SPLITS)
+    is_split = any(
+        counts[split] for counts in tally.splits.values() for split in SPLITS
+    )
     for name, counts in sorted(tally.splits.items()):
         splits = {split: counts[split] for split in SPLITS}
         strip = [preview(sample, thumbnails) for sample in tally.first[name]]
@@ -235,12 +243,16 @@ def class_warnings(splits: dict[str, int]) -> Iterator[str]:
 
 def preview(sample: Sample, thumbnails: Thumbnails) -> SamplePreview:
     """Return the preview of a sample."""
-    return SamplePreview(thumbnails.of_sample(sample), sample.label or "not labelled", sample.split)
+    return SamplePreview(
+        thumbnails.of_sample(sample), sample.label or "not labelled", sample.split
+    )
 
 
 def _shared_group(group: list[Sample], thumbnails: Thumbnails) -> SharedGroup:
     one_per_image = list({sample.image: sample for sample in group}.values())
-    previews = [preview(sample, thumbnails) for sample in one_per_image[:MAX_GROUP_IMAGES]]
+    previews = [
+        preview(sample, thumbnails) for sample in one_per_image[:MAX_GROUP_IMAGES]
+    ]
     return SharedGroup(previews, len(one_per_image) - len(previews), _splits(group))
 
 
@@ -270,7 +282,9 @@ def read_run(dataset: Dataset, run_id: str | None) -> tuple[str, RunMetrics] | N
 MAX_BAND_IMAGES = 14
 
 
-def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str, object]:
+def gather_report(
+    dataset: Dataset, title: str, run_id: str | None
+) -> dict[str, object]:
     """Gather the content of the report. Raises what `read_run` raises."""
     run = read_run(dataset, run_id)
     thumbnails = Thumbnails(dataset)
@@ -294,9 +308,12 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str,
         "unusable": sum(
             row.items
             for row in failures
-            if row.stage.partition("-")[0] in ("harvest", "import") and row.reason != DAMAGED
+            if row.stage.partition("-")[0] in ("harvest", "import")
+            and row.reason != DAMAGED
         ),
-        "left_out": sum(row.items for row in unused if row.reason in ("duplicate", "rejected")),
+        "left_out": sum(
+            row.items for row in unused if row.reason in ("duplicate", "rejected")
+        ),
         "unsearched": statistics.count_unsearched(),
         "classes": classes,
         "training": gather_training(dataset, *run, thumbnails) if run else None,
@@ -306,7 +323,9 @@ def gather_report(dataset: Dataset, title: str, run_id: str | None) -> dict[str,
 def _band(classes: ClassesSection) -> list[SamplePreview]:
     """Return images for the top of the page, alternating between classes."""
     rounds = zip_longest(*(row.strip for row in classes.rows))
-    previews = [preview for turn in rounds for preview in turn if preview and preview.thumbnail]
+    previews = [
+        preview for turn in rounds for preview in turn if preview and preview.thumbnail
+    ]
     return previews[:MAX_BAND_IMAGES]
 
 
@@ -330,9 +349,13 @@ def write_report(
     title = title or dataset.name
     report = gather_report(dataset, title, run_id)
     environment = get_templates("pipeline.report")
-    environment.globals.update(splits=SPLITS, few=MIN_TRAIN_IMAGES, request_kinds=REQUEST_KINDS)
+    environment.globals.update(
+        splits=SPLITS, few=MIN_TRAIN_IMAGES, request_kinds=REQUEST_KINDS
+    )
     environment.filters.update(
-        explained=explain_reason, short_location=shorten_location, setting=format_setting
+        explained=explain_reason,
+        short_location=shorten_location,
+        setting=format_setting,
     )
     page = environment.get_template(TEMPLATE).render(report=report)
     write_atomic(target, encode_page(page))

@@ -67,5 +67,7 @@ def run_onnx(path: Path, pictures: np.ndarray) -> np.ndarray:
     """Compute features with onnxruntime for images in the file's own layout."""
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        str(path), providers=["CPUExecutionProvider"]
+    )
     return session.run(["features"], {"picture": pictures})[0]

@@ -30,7 +30,9 @@ def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
             data = _drawn(kind, len(classes), random)
             split = {each - 2: "val", each - 1: "test"}.get(place, "train")
             post = f"{kind}-{place // 2 if split == 'train' else split}"
-            key = store(dataset, data, Origin("folder", str(number), post=post), alone=True)
+            key = store(
+                dataset, data, Origin("folder", str(number), post=post), alone=True
+            )
             choices.append(Choice(key, "label", classes[kind], "hint"))
             splits[key] = (post, split)
         dataset.journal.apply("Label", choices)
@@ -43,7 +45,9 @@ def _drawn(kind: int, kinds: int, random: np.random.Generator) -> bytes:
     return encode(Image.fromarray(pixels.astype(np.uint8)), "PNG")
 
 
-def simulate_outputs(examples: Examples, skill: float = 2.0, seed: int = 0) -> dict[str, Outputs]:
+def simulate_outputs(
+    examples: Examples, skill: float = 2.0, seed: int = 0
+) -> dict[str, Outputs]:
     """Simulate the outputs of a network of some skill for every split."""
     random = np.random.default_rng(seed)
     number = {name: at for at, name in enumerate(examples.classes)}
@@ -68,7 +72,9 @@ def make_evaluated_run(
     folder = dataset.root / "runs" / name
     dataset.runs.start(name, "baseline", {"name": name})
     outputs = {
-        s: result for s, result in simulate_outputs(examples, skill, seed).items() if s in only
+        s: result
+        for s, result in simulate_outputs(examples, skill, seed).items()
+        if s in only
     }
     calibration, rule = fit_decision_rule(outputs.get("val"), examples)
     splits, earlier = evaluate_run(dataset, name, examples, outputs, rule)

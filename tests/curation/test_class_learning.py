@@ -49,7 +49,9 @@ def test_scores_equal_weighted_ridge_regression() -> None:
         each = np.where(out, 0, weights)[:, None]
         x = rows - (each * rows).sum(axis=0) / each.sum()
         mean = (each * targets).sum(axis=0) / each.sum()
-        slope = np.linalg.solve((x * each).T @ x + PENALTY * np.eye(WIDTH), (x * each).T @ targets)
+        slope = np.linalg.solve(
+            (x * each).T @ x + PENALTY * np.eye(WIDTH), (x * each).T @ targets
+        )
         expected = x @ slope + mean
         if group is None:
             assert np.allclose(fitted.scores(rows), expected, atol=1e-5)
@@ -70,7 +72,12 @@ def test_self_training_changes_class_not_confidence() -> None:
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     labelled = np.arange(4)
     training = TrainingRows(
-        labelled, truth[labelled], labelled, np.ones(4, np.bool_), 4, np.zeros(4, np.bool_)
+        labelled,
+        truth[labelled],
+        labelled,
+        np.ones(4, np.bool_),
+        4,
+        np.zeros(4, np.bool_),
     )
     ridge = Ridge.fitted(rows[labelled], training).scores(rows)
     likeliest = SelfTraining.create(rows, training).likeliest(rows)
@@ -86,7 +93,9 @@ def test_self_training_ignores_labels_of_left_out_group() -> None:
     of_all = SelfTraining.create(rows, training)
     held_out = of_all.without(training.groups)
     group = training.groups == 7
-    turned = training._replace(y=np.where(group, (training.y + 1) % CLASSES, training.y))
+    turned = training._replace(
+        y=np.where(group, (training.y + 1) % CLASSES, training.y)
+    )
     changed = SelfTraining.create(rows, turned).without(training.groups)
     # Predictions of a group do not depend on its own labels.
     assert (held_out[group] == changed[group]).all()
@@ -96,7 +105,9 @@ def test_self_training_ignores_labels_of_left_out_group() -> None:
 @pytest.mark.parametrize("labels", [[None] * 4, ["ann", "ann", None, None]])
 def test_fewer_than_two_classes_give_no_model(labels: list[str | None]) -> None:
     samples = [
-        PrelabelSample(f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset())
+        PrelabelSample(
+            f"{n}", "labelled" if label else "queue", label, None, (), None, frozenset()
+        )
         for n, label in enumerate(labels)
     ]
     groups = {sample.key: sample.key for sample in samples}
@@ -126,15 +137,22 @@ def draw_classes(count: int) -> tuple[Rows, Indices]:
 
 
 def learn(
-    vectors: Rows, y: Indices, labelled_classes: int, hints: dict[int, str] | None = None
+    vectors: Rows,
+    y: Indices,
+    labelled_classes: int,
+    hints: dict[int, str] | None = None,
 ) -> LearnedClasses:
     """Learn from `LABELS` samples of each of the first classes."""
     is_labelled = (y < labelled_classes) & (np.arange(len(y)) % PER_CLASS < LABELS)
     samples = []
     for row, number in enumerate(y.tolist()):
-        status, label = ("labelled", str(number)) if is_labelled[row] else ("queue", None)
+        status, label = (
+            ("labelled", str(number)) if is_labelled[row] else ("queue", None)
+        )
         hint = (hints or {}).get(row)
-        samples.append(PrelabelSample(f"{row:04}", status, label, None, (), hint, frozenset()))
+        samples.append(
+            PrelabelSample(f"{row:04}", status, label, None, (), hint, frozenset())
+        )
     model = learn_classes(
         samples, vectors, {sample.key: sample.key for sample in samples}, open_set=True
     )
@@ -173,4 +191,7 @@ def test_weak_label_is_evidence_for_labelled_class() -> None:
     newcomer = int(np.flatnonzero(y == 9)[0])
     plain = first_confidences(learn(vectors, y, 8, hints))[newcomer]
     likeliest = learn(vectors, y, 8, hints).likeliest[newcomer][0].label
-    assert first_confidences(learn(vectors, y, 8, hints | {newcomer: likeliest}))[newcomer] > plain
+    assert (
+        first_confidences(learn(vectors, y, 8, hints | {newcomer: likeliest}))[newcomer]
+        > plain
+    )

@@ -27,7 +27,12 @@ from curation.similarity.descriptor import (
     compute_identity_vector,
     get_uncentered_space,
 )
-from curation.similarity.vectors import VECTORS_FACT, EmbeddingSpace, VectorStore, make_vector_name
+from curation.similarity.vectors import (
+    VECTORS_FACT,
+    EmbeddingSpace,
+    VectorStore,
+    make_vector_name,
+)
 from gleanset import Dataset
 from gleanset.db.proposals import Proposals
 from tools.sample.character import CAST
@@ -56,14 +61,20 @@ def distance(first: Picture, second: Picture) -> float:
 
 
 def test_color_layout_separates_characters() -> None:
-    faces = [[face(character, seed) for seed in range(4)] for character in range(len(CAST))]
+    faces = [
+        [face(character, seed) for seed in range(4)] for character in range(len(CAST))
+    ]
     same = [distance(own[0], other) for own in faces for other in own[1:]]
     others = [distance(faces[0][0], other) for group in faces[1:] for other in group]
     assert np.median(same) < 0.8 * np.median(others)
 
 
-@pytest.mark.parametrize("light", [(1.0, 0.92, 0.84), (0.85, 0.85, 0.85), (0.9, 0.95, 1.0)])
-def test_color_layout_tolerates_tint_and_shift(light: tuple[float, float, float]) -> None:
+@pytest.mark.parametrize(
+    "light", [(1.0, 0.92, 0.84), (0.85, 0.85, 0.85), (0.9, 0.95, 1.0)]
+)
+def test_color_layout_tolerates_tint_and_shift(
+    light: tuple[float, float, float],
+) -> None:
     own = face(0, 0)
     lit = np.rint(own * np.array(light)).astype(np.uint8)
     shifted = np.roll(own, len(own) // 40, axis=0)
@@ -74,7 +85,13 @@ def test_color_layout_tolerates_tint_and_shift(light: tuple[float, float, float]
 
 def test_color_layout_is_finite_for_any_size() -> None:
     own = face(1, 1)
-    for picture in (own, own[::2, ::2], own[:, :17], own[:1, :1], np.zeros((3000, 5, 3), np.uint8)):
+    for picture in (
+        own,
+        own[::2, ::2],
+        own[:, :17],
+        own[:1, :1],
+        np.zeros((3000, 5, 3), np.uint8),
+    ):
         result = color_layout_of(picture)
         assert (result.shape, result.dtype) == ((colours.WIDTH,), np.float32)
         assert np.isfinite(result).all()
@@ -88,7 +105,10 @@ SEEDS = 4
 @cache
 def descriptors() -> list[bytes]:
     """Return descriptors of `SEEDS` drawn faces per character, in order."""
-    return [compute_descriptor(face(n // SEEDS, n % SEEDS)) for n in range(len(CAST) * SEEDS)]
+    return [
+        compute_descriptor(face(n // SEEDS, n % SEEDS))
+        for n in range(len(CAST) * SEEDS)
+    ]
 
 
 def nearest_accuracy(space: DescriptorSpace) -> float:
@@ -97,7 +117,9 @@ def nearest_accuracy(space: DescriptorSpace) -> float:
     assert available.all()
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -2)
-    return float((cosines.argmax(axis=1) // SEEDS == np.arange(len(vectors)) // SEEDS).mean())
+    return float(
+        (cosines.argmax(axis=1) // SEEDS == np.arange(len(vectors)) // SEEDS).mean()
+    )
 
 
 def test_centering_improves_nearest_neighbour_accuracy() -> None:
@@ -109,7 +131,11 @@ def test_centering_improves_nearest_neighbour_accuracy() -> None:
 def test_vectors_have_unit_length_or_are_missing() -> None:
     odd = [descriptors()[0], None, b"", b"x" * 320, descriptors()[1]]
     stored = descriptors()
-    for space in (get_uncentered_space(), DescriptorSpace(stored), DescriptorSpace(stored[:1])):
+    for space in (
+        get_uncentered_space(),
+        DescriptorSpace(stored),
+        DescriptorSpace(stored[:1]),
+    ):
         vectors, available = space.get_vectors(odd)
         assert available.tolist() == [True, False, False, False, True]
         assert np.allclose(np.linalg.norm(vectors[available], axis=1), 1, atol=1e-5)
@@ -117,7 +143,9 @@ def test_vectors_have_unit_length_or_are_missing() -> None:
     assert get_uncentered_space().get_vectors([])[0].shape == (0, WIDTH)
     # Invalid descriptors do not affect the mean.
     empty, invalid = (DescriptorSpace(data) for data in ([], [b"x" * 320]))
-    assert np.array_equal(*(space.get_vectors(descriptors())[0] for space in (empty, invalid)))
+    assert np.array_equal(
+        *(space.get_vectors(descriptors())[0] for space in (empty, invalid))
+    )
 
 
 def test_edge_layout_has_direction_and_position() -> None:
@@ -133,7 +161,11 @@ def test_edge_layout_has_direction_and_position() -> None:
     assert result[1].max(axis=(0, 1)).argmax() == 0
     assert result[0][0].sum() > 5 * result[0][3].sum()
     assert result[1][:, 0].sum() > 5 * result[1][:, 3].sum()
-    assert compute_edge_layout(average_areas(np.full((50, 50, 3), 99, np.uint8))).max() * 255 < 0.5
+    assert (
+        compute_edge_layout(average_areas(np.full((50, 50, 3), 99, np.uint8))).max()
+        * 255
+        < 0.5
+    )
 
 
 def mean_cosines(space: DescriptorSpace) -> tuple[float, float]:
@@ -145,7 +177,9 @@ def mean_cosines(space: DescriptorSpace) -> tuple[float, float]:
 
 
 def test_identity_vector_separates_characters_further() -> None:
-    plain, identity = (DescriptorSpace(descriptors(), photos) for photos in (True, False))
+    plain, identity = (
+        DescriptorSpace(descriptors(), photos) for photos in (True, False)
+    )
     assert nearest_accuracy(identity) >= nearest_accuracy(plain)
     (same, others), (as_they_are, between) = mean_cosines(identity), mean_cosines(plain)
     assert same - others > as_they_are - between
@@ -168,7 +202,9 @@ def test_identity_vector_ignores_mirroring_and_threads() -> None:
     others = [average_areas(face(character, 1)) for character in range(len(CAST))] * 5
     sequential = [compute_identity_vector(other) for other in others]
     with ThreadPoolExecutor(4) as threads:
-        assert np.array_equal(list(threads.map(compute_identity_vector, others)), sequential)
+        assert np.array_equal(
+            list(threads.map(compute_identity_vector, others)), sequential
+        )
 
 
 def test_model_card_matches_weights() -> None:
@@ -214,7 +250,9 @@ def test_damaged_vector_files_are_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [intact]
 
 
-def test_vectors_round_trip_across_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_round_trip_across_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(store, "MAX_FILE_ROWS", 7)
     names = [make_vector_name(("sample", number)) for number in range(20)]
     expected = np.random.default_rng(0).normal(size=(20, 5)).astype(np.float32)
@@ -226,7 +264,10 @@ def test_vectors_round_trip_across_files(tmp_path: Path, monkeypatch: pytest.Mon
     vectors.flush()
     result = VectorStore(tmp_path).read(names[5:])
     assert set(result) == set(names[5:])
-    assert all(np.array_equal(result[name], expected[5 + n]) for n, name in enumerate(names[5:]))
+    assert all(
+        np.array_equal(result[name], expected[5 + n])
+        for n, name in enumerate(names[5:])
+    )
 
 
 MADE = np.random.default_rng(0).normal(size=(3000, 64)).astype(np.float32)
@@ -234,7 +275,9 @@ NAMES = [make_vector_name(("sample", number)) for number in range(3000)]
 
 
 def test_reading_subset_takes_little_memory(dataset: Dataset) -> None:
-    Proposals(dataset.db).replace([], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)})
+    Proposals(dataset.db).replace(
+        [], {VECTORS_FACT: save_vectors(dataset, NAMES, MADE)}
+    )
     tracemalloc.start()
     try:
         EmbeddingSpace.from_dataset(dataset).get_vectors(NAMES[:50])

@@ -38,14 +38,20 @@ def frame(number: int, scene: int, time: float) -> Origin:
 
 def partition(group_of: dict[str, str], *groups: Sequence[str]) -> bool:
     """Return whether the partition equals `groups`."""
-    result = {frozenset(k for k in group_of if group_of[k] == name) for name in group_of.values()}
+    result = {
+        frozenset(k for k in group_of if group_of[k] == name)
+        for name in group_of.values()
+    }
     return result == {frozenset(group) for group in groups}
 
 
 def test_groups_by_image_scene_and_post(dataset: Dataset) -> None:
     """Groups include labelled, unlabelled, rejected and retired samples."""
     faces = add(dataset, 1, faces=2)
-    (frame_a,), (frame_b,) = add(dataset, 2, frame(2, 7, 1.0)), add(dataset, 3, frame(3, 7, 90.0))
+    (frame_a,), (frame_b,) = (
+        add(dataset, 2, frame(2, 7, 1.0)),
+        add(dataset, 3, frame(3, 7, 90.0)),
+    )
     (post_a,) = add(dataset, 4, Origin("pixiv", "9:0", post="9"))
     (post_b,) = add(dataset, 5, Origin("pixiv", "9:1", post="9"))
     (retired,) = add(dataset, 6, frame(6, 7, 95.0))
@@ -53,7 +59,15 @@ def test_groups_by_image_scene_and_post(dataset: Dataset) -> None:
     dataset.journal.apply("No", [Choice(post_b, "reject", None)])
     dataset.faces.replace(sha(6), "test", "", [])
     assert dataset.samples.get(retired).status == "retired"  # type: ignore[union-attr]
-    everything = [*faces, frame_a, frame_b, post_a, post_b, retired, "not in this catalogue"]
+    everything = [
+        *faces,
+        frame_a,
+        frame_b,
+        post_a,
+        post_b,
+        retired,
+        "not in this catalogue",
+    ]
     assert partition(
         assign_split_groups(dataset.db, everything),
         faces,
@@ -71,13 +85,18 @@ def test_unlabelled_frames_do_not_chain_groups(dataset: Dataset) -> None:
     )
     label(dataset, first, last)
     assert partition(assign_split_groups(dataset.db), [first], [last])
-    assert partition(assign_split_groups(dataset.db, [unlabelled]), [first, unlabelled, last])
+    assert partition(
+        assign_split_groups(dataset.db, [unlabelled]), [first, unlabelled, last]
+    )
 
 
 def test_groups_are_independent_of_insertion_order(dataset: Dataset) -> None:
     """Each group is named after its first labelled sample."""
     origins = {n: frame(n, scene=n // 3, time=5.0 * n) for n in range(24)}
-    keys = {n: add(dataset, n, origins[n])[0] for n in random.Random(1).sample(range(24), 24)}
+    keys = {
+        n: add(dataset, n, origins[n])[0]
+        for n in random.Random(1).sample(range(24), 24)
+    }
     label(dataset, *(keys[n] for n in range(0, 24, 2)))
     result = assign_split_groups(dataset.db, keys.values())
     for number, key in keys.items():
@@ -104,7 +123,9 @@ def test_duplicates_and_similar_images_are_grouped(dataset: Dataset) -> None:
 
 def test_groups_by_similar_hash_and_neighbouring_frames(dataset: Dataset) -> None:
     scaled = [add(dataset, n)[0] for n in (1, 2)]
-    frames = [add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (3, 4, 5)]
+    frames = [
+        add(dataset, n, frame(n, scene=10 * n, time=n * 0.8))[0] for n in (3, 4, 5)
+    ]
     other = add(dataset, 6)[0]
     keys = [*scaled, *frames, other]
     rows = dict(zip(keys, Pairs(dataset.db).get_ids(keys), strict=True))
@@ -143,7 +164,9 @@ def faces(seed: int) -> tuple[np.ndarray, list[list[int]], list[int]]:  # type: 
 
 def purity(vectors: np.ndarray, tracks: list[list[int]], person: list[int]) -> float:  # type: ignore[type-arg]
     groups = cluster_rows(vectors[[track[0] for track in tracks]], 3)
-    majorities = [max(np.bincount([person[tracks[n][0]] for n in group])) for group in groups]
+    majorities = [
+        max(np.bincount([person[tracks[n][0]] for n in group])) for group in groups
+    ]
     return float(sum(majorities)) / len(tracks)
 
 
@@ -171,5 +194,9 @@ def test_cooccurring_faces_are_separated_when_possible() -> None:
     """Cannot-link pairs never raise the number of clusters."""
     vectors = np.eye(4, dtype=np.float32)[[0, 0, 1, 1]]
     assert sorted(map(sorted, cluster_rows(vectors, 2))) == [[0, 1], [2, 3]]
-    assert sorted(map(sorted, cluster_rows(vectors, 3, apart=[(0, 1)]))) == [[0], [1], [2, 3]]
+    assert sorted(map(sorted, cluster_rows(vectors, 3, apart=[(0, 1)]))) == [
+        [0],
+        [1],
+        [2, 3],
+    ]
     assert len(cluster_rows(vectors, 2, apart=[(0, 1), (2, 3)])) == 2

@@ -24,9 +24,23 @@ WIDTH = 130
 NO_BREAK = "\N{NO-BREAK SPACE}"
 MEMBERS = {
     "Dataset": (
-        *("open", "create", "close", "name", "root", "read_only", "image_path", "crop_path"),
+        *(
+            "open",
+            "create",
+            "close",
+            "name",
+            "root",
+            "read_only",
+            "image_path",
+            "crop_path",
+        ),
         *("images.count", "images.iterate", "images.get"),
-        *("samples.count", "samples.iter_by_key", "samples.get", "samples.iter_in_splits"),
+        *(
+            "samples.count",
+            "samples.iter_by_key",
+            "samples.get",
+            "samples.iter_in_splits",
+        ),
     ),
     "Source": ("pages", "parse_json", "check_status"),
     "Client": ("page",),
@@ -52,18 +66,26 @@ def reference() -> str:
         for name, thing in sorted(named.items())
         if (shape := _shape(thing))
     ]
-    with tempfile.TemporaryDirectory() as folder, Dataset.create(Path(folder) / "data") as dataset:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Dataset.create(Path(folder) / "data") as dataset,
+    ):
         owners = {"Dataset": dataset, "Source": Source, "Client": Client}
         for owner, paths in MEMBERS.items():
             members = ((path, attrgetter(path)(owners[owner])) for path in paths)
-            parts += [_part(f"{owner}.{path}{_shape(member)}", member) for path, member in members]
+            parts += [
+                _part(f"{owner}.{path}{_shape(member)}", member)
+                for path, member in members
+            ]
     return "\n".join(parts)
 
 
 def _part(line: str, thing: Any) -> str:
     text = inspect.getdoc(thing) if callable(thing) else ""
     paragraphs = [" ".join(part.split()) for part in (text or "").split("\n\n")]
-    wrapped = textwrap.wrap(line, WIDTH, subsequent_indent=" " * 8, break_long_words=False)
+    wrapped = textwrap.wrap(
+        line, WIDTH, subsequent_indent=" " * 8, break_long_words=False
+    )
     for paragraph in filter(None, paragraphs):
         wrapped += textwrap.wrap(
             paragraph, WIDTH, initial_indent=" " * 4, subsequent_indent=" " * 4
@@ -77,9 +99,13 @@ def _shape(thing: Any) -> str:
     if not (is_record or inspect.isfunction(thing) or inspect.ismethod(thing)):
         return ""
     signature = inspect.signature(thing)
-    parameters = [parameter for name, parameter in signature.parameters.items() if name != "self"]
+    parameters = [
+        parameter for name, parameter in signature.parameters.items() if name != "self"
+    ]
     inputs = ", ".join(_typed(parameter) for parameter in parameters)
-    return f"({inputs})" if is_record else f"({inputs}) -> {signature.return_annotation}"
+    return (
+        f"({inputs})" if is_record else f"({inputs}) -> {signature.return_annotation}"
+    )
 
 
 def _typed(parameter: inspect.Parameter) -> str:

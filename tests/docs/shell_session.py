@@ -19,7 +19,12 @@ from tools_for_tests import eventually, is_running
 _STAYS = re.compile(r"^(webapp serve\b|labeler( --?[a-z].*)?$|gleanset demo --site)")
 # Servers: ready once they have printed their address, perhaps after exporting the model.
 _SERVES = re.compile(r"^(webapp serve|gleanset demo)\b")
-_ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = "http://127.0.0.1", 300, 8, 30
+_ADDRESS, _SERVED_SECONDS, _SHOWN_SECONDS, _ENDED_SECONDS = (
+    "http://127.0.0.1",
+    300,
+    8,
+    30,
+)
 # A window that shows an error stays until Ctrl-C is pressed again.
 _PRESSES = 2
 
@@ -99,7 +104,9 @@ class ShellSession:
         """Run every command and save every named file, in order."""
         for step in page:
             if isinstance(step, NamedFile):
-                (self.home / step.name).write_text(self._own(step.text), encoding="utf-8")
+                (self.home / step.name).write_text(
+                    self._own(step.text), encoding="utf-8"
+                )
             else:
                 self.results.append(self.type(step))
 
@@ -134,7 +141,9 @@ class ShellSession:
         for _ in range(_PRESSES):
             running = [process for process in self._programs if is_running(process)]
             _signal(running, signal.SIGINT)
-            eventually(lambda ids=running: not any(map(is_running, ids)), _ENDED_SECONDS)
+            eventually(
+                lambda ids=running: not any(map(is_running, ids)), _ENDED_SECONDS
+            )
         running = [process for process in self._programs if is_running(process)]
         assert not running, f"deaf to Ctrl-C: {self._output_since(0)[-1500:]}"
         self._programs.clear()
@@ -149,7 +158,9 @@ class ShellSession:
         while not answer.endswith(b"\n"):
             more = os.read(self._ended, 100)
             if not more:
-                raise AssertionError(f"the shell ended: {self._output_since(0)[-1500:]}")
+                raise AssertionError(
+                    f"the shell ended: {self._output_since(0)[-1500:]}"
+                )
             answer += more
         return answer.decode()
 

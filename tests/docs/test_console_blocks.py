@@ -10,14 +10,23 @@ import click
 import pytest
 from console_blocks import Command, steps
 from tools_for_tests import ROOT
-from tutorial_home import CASCADE, DrawnSites, at_home, at_tutorial, furnish_for_docs, printed
+from tutorial_home import (
+    CASCADE,
+    DrawnSites,
+    at_home,
+    at_tutorial,
+    furnish_for_docs,
+    printed,
+)
 
 from gleanset.cli import HELP
 from tools.command_reference import GROUPS
 
 PAGES = [
     ROOT / "README.md",
-    *sorted(page for page in (ROOT / "docs").glob("*.md") if page.name != "commands.md"),
+    *sorted(
+        page for page in (ROOT / "docs").glob("*.md") if page.name != "commands.md"
+    ),
 ]
 PROGRAMS = {module.commands.name: module.commands for module in GROUPS}
 
@@ -31,11 +40,23 @@ EXCLUDED = [
     ("detectors.md", "facecrop run --detector hub:", "fetches a model from a hub"),
     ("detectors.md", "python benchmarks/", "pictures with truth, and hours"),
     ("detectors.md", "pytest", "of a detector that the page writes"),
-    ("recipes.md", "gleanset run cats-vs-owls", "1,920 photos; test_case_recipes.py has fewer"),
-    ("recipes.md", "gleanset run memes.toml", "a folder of photos has to be filled in first"),
+    (
+        "recipes.md",
+        "gleanset run cats-vs-owls",
+        "1,920 photos; test_case_recipes.py has fewer",
+    ),
+    (
+        "recipes.md",
+        "gleanset run memes.toml",
+        "a folder of photos has to be filled in first",
+    ),
     ("start.md", "labeler label dogs --cluster", "a cluster of the reader's own"),
     ("start.md", "rsync", "needs another computer"),
-    ("start.md", "gleanset demo --site", "test_sample.py runs the commands that it prints"),
+    (
+        "start.md",
+        "gleanset demo --site",
+        "test_sample.py runs the commands that it prints",
+    ),
     ("start.md", "FLICKR_API_KEY=", "needs the site of the command before"),
     ("use.md", "baseline export model.tflite", "needs an environment of its own"),
     ("use.md", "python -m venv litert", "installs from the net"),
@@ -71,7 +92,9 @@ def iter_own_commands() -> Iterator[Any]:
         for command in commands(page):
             for words in parts(command.plain):
                 if words and Path(words[0]).name in PROGRAMS:
-                    yield pytest.param(words, id=f"{page.name}:{command.line} {' '.join(words)}")
+                    yield pytest.param(
+                        words, id=f"{page.name}:{command.line} {' '.join(words)}"
+                    )
 
 
 @pytest.mark.parametrize("words", list(iter_own_commands()))
@@ -139,7 +162,9 @@ def test_page_runs_as_printed(page: Path, demo: Path, tmp_path: Path) -> None:
     sites = DrawnSites({"rin toyama": "hana", "owl": "owl"}, each=40)
     with at_home(home, tmp_path / "scratch", sites, names) as shell:
         shell.follow(
-            command for command in commands(page) if exclusion_reason(page, command) is None
+            command
+            for command in commands(page)
+            if exclusion_reason(page, command) is None
         )
     assert shell.failed == []
 
@@ -151,7 +176,9 @@ TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
 @pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
 def test_tutorial_runs_as_printed(page: Path, tmp_path: Path) -> None:
     if "google" in page.read_text() and shutil.which("certutil") is None:
-        pytest.skip("needs certutil, so that Chromium trusts the stand-in: libnss3-tools")
+        pytest.skip(
+            "needs certutil, so that Chromium trusts the stand-in: libnss3-tools"
+        )
     with at_tutorial(page, tmp_path / "home", tmp_path / "scratch") as shell:
         shell.follow(printed(page))
         assert len(shell.results) > 5

@@ -13,10 +13,15 @@ from tools_for_tests import ROOT
 DOCS = ROOT / "docs"
 FOLDERS = ("docs", "benchmarks", "docker", "tests/harvest/answers")
 PAGES = sorted(
-    [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
+    [
+        *ROOT.glob("*.md"),
+        *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md")),
+    ]
 )
 CODE = [ROOT / "bootstrap.py", *(path for path in ROOT.glob("[a-z]*/**/*.py"))]
-_LINK = re.compile(r"\[[^][]*(?:\[[^][]*\][^][]*)*\]\(([^()\s]+)\)|<img src=\"([^\"]+)\"")
+_LINK = re.compile(
+    r"\[[^][]*(?:\[[^][]*\][^][]*)*\]\(([^()\s]+)\)|<img src=\"([^\"]+)\""
+)
 _FENCED = re.compile(r"^( *)```.*?^\1```$", re.MULTILINE | re.DOTALL)
 _LOADED = re.compile(
     r"<(?:script|img|link|iframe)\b[^>]*(?:src|href)=\"(?:https?:)?//|url\([\"']?http"
@@ -47,7 +52,9 @@ def is_broken(page: Path, link: str) -> bool:
     return bool(anchor) and anchor not in anchors(target)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix()
+)
 def test_links_resolve(page: Path) -> None:
     assert [link for link in links(page) if is_broken(page, link)] == []
 
@@ -60,7 +67,9 @@ def test_menu_lists_every_page_once() -> None:
 
 def test_every_image_is_used() -> None:
     shown = {(page.parent / link).resolve() for page in PAGES for link in links(page)}
-    pictures = [path for path in (DOCS / "images").iterdir() if path.suffix not in ("", ".py")]
+    pictures = [
+        path for path in (DOCS / "images").iterdir() if path.suffix not in ("", ".py")
+    ]
     assert [picture.name for picture in pictures if picture not in shown] == []
 
 
@@ -68,7 +77,9 @@ def test_every_image_is_used() -> None:
 def test_referenced_modules_exist(page: str) -> None:
     named = re.findall(r"`([\w/-]+\.py)[`:]", (DOCS / page).read_text(encoding="utf-8"))
     files = [f"/{path.relative_to(ROOT).as_posix()}" for path in CODE]
-    assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
+    assert [
+        name for name in named if not any(file.endswith(f"/{name}") for file in files)
+    ] == []
 
 
 def test_referenced_scripts_and_pages_exist() -> None:
@@ -78,14 +89,19 @@ def test_referenced_scripts_and_pages_exist() -> None:
         for path in (*PAGES, *CODE)
         for name in pattern.findall(path.read_text("utf-8"))
     }
-    assert sorted((page, name) for page, name in named if not (ROOT / name).is_file()) == []
+    assert (
+        sorted((page, name) for page, name in named if not (ROOT / name).is_file())
+        == []
+    )
 
 
 def test_promised_tests_exist() -> None:
     tests = {
         name
         for path in (ROOT / "tests").rglob("*.py")
-        for name in re.findall(r"^ *(?:async )?(?:def|class) (\w+)", path.read_text("utf-8"), re.M)
+        for name in re.findall(
+            r"^ *(?:async )?(?:def|class) (\w+)", path.read_text("utf-8"), re.M
+        )
     }
     text = (ROOT / "docs/promises.md").read_text(encoding="utf-8")
     named = set(re.findall(r"\b(test_\w+|Test[A-Z]\w+)(?!\w|\.py)", text))
@@ -100,13 +116,21 @@ def test_site_builds_without_warnings(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     files = [path for path in tmp_path.rglob("*") if path.suffix in (".html", ".css")]
     assert len(files) > len(list(DOCS.rglob("*.md")))
-    loaded = [path.name for path in files if _LOADED.search(path.read_text(encoding="utf-8"))]
+    loaded = [
+        path.name for path in files if _LOADED.search(path.read_text(encoding="utf-8"))
+    ]
     assert loaded == []
 
 
 SCRIPTS = sorted([*(ROOT / "benchmarks").glob("*.py"), *(ROOT / "tools").rglob("*.py")])
 # The path of scripts that use helpers of the tests, in this order.
-SCRIPT_PATH = (ROOT, ROOT / "benchmarks", ROOT / "tests", ROOT / "tests/labeler", ROOT / "tools")
+SCRIPT_PATH = (
+    ROOT,
+    ROOT / "benchmarks",
+    ROOT / "tests",
+    ROOT / "tests/labeler",
+    ROOT / "tools",
+)
 
 
 def module_file(name: str, script: Path) -> Path | None:
@@ -131,7 +155,9 @@ def defined_names(file: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "script", SCRIPTS, ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_imported_names_exist(script: Path) -> None:
     missing = [
         f"{node.module}.{alias.name}"

@@ -27,8 +27,12 @@ def test_documented_reference_is_current() -> None:
 
 
 def test_public_errors_have_hints() -> None:
-    errors = [thing for name, thing in public().items() if name.startswith("gleanset.errors")]
-    others = [error.__name__ for error in errors if not issubclass(error, GleansetError)]
+    errors = [
+        thing for name, thing in public().items() if name.startswith("gleanset.errors")
+    ]
+    others = [
+        error.__name__ for error in errors if not issubclass(error, GleansetError)
+    ]
     assert others == ["Unreadable"]
 
 

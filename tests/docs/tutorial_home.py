@@ -30,7 +30,10 @@ SAMPLE = ROOT / "datasets" / "sample"
 
 @contextmanager
 def at_home(
-    home: Path, scratch: Path, sites: DrawnSites, stands_for: Mapping[str, str] | None = None
+    home: Path,
+    scratch: Path,
+    sites: DrawnSites,
+    stands_for: Mapping[str, str] | None = None,
 ) -> Iterator[ShellSession]:
     """Yield a shell in a home folder, with fake sites and a display."""
     scratch.mkdir(parents=True)
@@ -52,10 +55,14 @@ def searches(page: Path) -> dict[str, str]:
         if isinstance(step, NamedFile) and step.name.endswith(".toml"):
             for table in tomllib.loads(step.text).get("keyword", []):
                 for keyword in table["keywords"]:
-                    words, label = (keyword, keyword) if isinstance(keyword, str) else keyword
+                    words, label = (
+                        (keyword, keyword) if isinstance(keyword, str) else keyword
+                    )
                     result[words] = table.get("label", label)
         elif isinstance(step, Command) and step.plain.startswith("harvest keyword"):
-            words = re.split(r"\s--?\w", step.plain.removeprefix("harvest keyword "))[0].split()
+            words = re.split(r"\s--?\w", step.plain.removeprefix("harvest keyword "))[
+                0
+            ].split()
             result |= {word: word for word in words}
     return result
 
@@ -133,16 +140,26 @@ def furnish_for_docs(home: Path, demo: Path) -> dict[str, str]:
     for number in (1, 2):
         drawn_case("sora", 70 + number).save(home / "new" / f"mei-{number}.png")
     for part in ("train", "test"):
-        shutil.copytree(home / "pictures" / "characters", home / "some-other-tree" / part)
+        shutil.copytree(
+            home / "pictures" / "characters", home / "some-other-tree" / part
+        )
     save_drawn(home / "episodes", "sora", range(80, 82))
     (home / "list.txt").write_text("http://pictures.example/p/bing/1/0.jpg\n")
     (home / "runs").symlink_to(home / "my-dataset" / "runs")
     for kind in ("cat", "owl"):
         save_drawn(home / "pictures" / "pets" / kind, kind, range(100, 130))
         save_drawn(home / "unsorted", kind, range(130, 134))
-    assert run_here("pipeline.cli", "snapshot", "v1", "-d", home / "my-dataset").code == 0
-    result = run_here("pipeline.cli", "list", "images", "-d", home / "my-dataset").stdout
-    frame = next(row for row in map(json.loads, result.splitlines()) if row["origins"][0]["video"])
+    assert (
+        run_here("pipeline.cli", "snapshot", "v1", "-d", home / "my-dataset").code == 0
+    )
+    result = run_here(
+        "pipeline.cli", "list", "images", "-d", home / "my-dataset"
+    ).stdout
+    frame = next(
+        row
+        for row in map(json.loads, result.splitlines())
+        if row["origins"][0]["video"]
+    )
     return {
         "20261120-145203-transfer": run.name,
         "20261120-145203-simple": run.name,

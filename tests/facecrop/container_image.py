@@ -38,33 +38,64 @@ def build_image() -> ContainerEngine:
     except MissingComponent as error:
         pytest.skip(f"needs a container engine: {error.what}")
     # Several test processes may build at once.
-    with FileLock(Path(tempfile.gettempdir()) / f"gleanset-test-{engine.name}-{os.getuid()}.lock"):
+    with FileLock(
+        Path(tempfile.gettempdir()) / f"gleanset-test-{engine.name}-{os.getuid()}.lock"
+    ):
         if engine.trouble(BASE) is not None:
             _import_base(engine)
-        try_out = [engine.program, "run", "--rm", "--network=none", BASE, "python3", "--version"]
+        try_out = [
+            engine.program,
+            "run",
+            "--rm",
+            "--network=none",
+            BASE,
+            "python3",
+            "--version",
+        ]
         _run(try_out, f"run a container with {engine.name}")
         setting = {ENGINE_SETTING: engine.program, IMAGE_SETTING: IMAGE}
-        done = run_cli("facecrop.cli", "docker", "build", "--base", BASE, timeout=600, **setting)
+        done = run_cli(
+            "facecrop.cli", "docker", "build", "--base", BASE, timeout=600, **setting
+        )
     assert done.code == 0, done.stderr
     return engine
 
 
 def _import_base(engine: ContainerEngine) -> None:
     if not shutil.which("mmdebstrap"):
-        pytest.skip("needs mmdebstrap, to make a base image where no registry is in reach")
+        pytest.skip(
+            "needs mmdebstrap, to make a base image where no registry is in reach"
+        )
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "files"
-        place = ["--dest", str(files / "wheels"), "-r", str(CONTEXT / "requirements.txt")]
+        place = [
+            "--dest",
+            str(files / "wheels"),
+            "-r",
+            str(CONTEXT / "requirements.txt"),
+        ]
         _run([sys.executable, *DOWNLOAD.split(), *place], "download two packages")
         base = Path(folder) / "base.tar"
         packages = "--include=python3,python3-venv"
-        _run(["mmdebstrap", "--variant=minbase", packages, "bookworm", str(base)], "make a Debian")
-        _run(["tar", "-rf", str(base), "-C", str(files), "./wheels"], "add the packages")
-        changes = ["--change", "ENV PIP_NO_INDEX=1", "--change", "ENV PIP_FIND_LINKS=/wheels"]
+        _run(
+            ["mmdebstrap", "--variant=minbase", packages, "bookworm", str(base)],
+            "make a Debian",
+        )
+        _run(
+            ["tar", "-rf", str(base), "-C", str(files), "./wheels"], "add the packages"
+        )
+        changes = [
+            "--change",
+            "ENV PIP_NO_INDEX=1",
+            "--change",
+            "ENV PIP_FIND_LINKS=/wheels",
+        ]
         _run([engine.program, "import", *changes, str(base), BASE], "import the base")
 
 
 def _run(command: list[str], task: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=600, check=False
+    )
     if done.returncode:
         pytest.skip(f"could not {task}: {done.stderr[-300:]}")

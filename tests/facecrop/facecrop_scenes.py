@@ -37,10 +37,16 @@ def face_at(left: int, side: int = 160, top: int = 50) -> Box:
 
 def near(first: Box, second: Box) -> bool:
     """Return whether the intersection is over 70 % of the union."""
-    across = min(first.x + first.width, second.x + second.width) - max(first.x, second.x)
-    down = min(first.y + first.height, second.y + second.height) - max(first.y, second.y)
+    across = min(first.x + first.width, second.x + second.width) - max(
+        first.x, second.x
+    )
+    down = min(first.y + first.height, second.y + second.height) - max(
+        first.y, second.y
+    )
     shared = max(across, 0) * max(down, 0)
-    return shared > 0.7 * (first.width * first.height + second.width * second.height - shared)
+    return shared > 0.7 * (
+        first.width * first.height + second.width * second.height - shared
+    )
 
 
 def put(dataset: Dataset, image: Image.Image, *, orientation: int = 1) -> str:

@@ -34,7 +34,9 @@ INVALID: dict[str, Any] = {
     "another id": {"id": 1, "faces": []},
     "text for a number": {"faces": [FACE | {"likelihood": "1"}]},
     "a likelihood of 7": {"faces": [FACE | {"likelihood": 7}]},
-    "no likelihood": {"faces": [{key: FACE[key] for key in FACE if key != "likelihood"}]},
+    "no likelihood": {
+        "faces": [{key: FACE[key] for key in FACE if key != "likelihood"}]
+    },
     "a box of three": {"faces": [FACE | {"face_box": [1, 2, 3]}]},
     "a box elsewhere": {"faces": [FACE | {"face_box": [500, 66, 88, 88]}]},
     "a box without a size": {"faces": [FACE | {"face_box": [55, 66, 0, 88]}]},
@@ -61,7 +63,10 @@ def run(mode: str) -> None:
     send(GREETING)
     for line in sys.stdin.buffer:
         request = json.loads(line)
-        assert len(base64.b64decode(request["rgb"])) == request["width"] * request["height"] * 3
+        assert (
+            len(base64.b64decode(request["rgb"]))
+            == request["width"] * request["height"] * 3
+        )
         if (request["width"], request["height"]) == (200, 200):
             send({"id": request["id"], "faces": [FACE]})
         elif mode != "dies once" or first:

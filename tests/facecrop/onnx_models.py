@@ -39,7 +39,9 @@ def red_model(
         [helper.make_tensor_value_info(answer, kind, None)],
         maker.constants,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+    )
     if names is not None:
         helper.set_model_props(model, {"names": repr(names)})
     onnx.save(model, path)
@@ -61,7 +63,10 @@ def other_model(path: Path, shape: list[int], *, value: float = 0.5) -> Path:
         [answer, numpy_helper.from_array(np.float32(0), "zero")],
     )
     onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path
+        helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8
+        ),
+        path,
     )
     return path
 
@@ -95,9 +100,13 @@ class _Maker:
         scores, boxes = [], []
         shape = self.constant([1, 1, -1], np.int64)
         for stride in strides:
-            pooled = self.node("AveragePool", red, kernel_shape=[stride] * 2, strides=[stride] * 2)
+            pooled = self.node(
+                "AveragePool", red, kernel_shape=[stride] * 2, strides=[stride] * 2
+            )
             scores.append(self.node("Reshape", pooled, shape))
-            y, x = np.mgrid[0 : size // stride, 0 : size // stride].reshape(2, -1) * stride
+            y, x = (
+                np.mgrid[0 : size // stride, 0 : size // stride].reshape(2, -1) * stride
+            )
             side = np.full(len(x), SIDE * stride)
             boxes.append(np.stack([x + stride / 2, y + stride / 2, side, side], axis=1))
         return self.node("Concat", *scores, axis=2), np.concatenate(boxes)
@@ -106,7 +115,9 @@ class _Maker:
         score, boxes = rows
         others = self.constant(np.zeros((1, classes - 1, len(boxes))))
         class_scores = [others] if classes > 1 else []
-        return self.node("Concat", self.constant(boxes.T[None]), *class_scores, score, axis=1)
+        return self.node(
+            "Concat", self.constant(boxes.T[None]), *class_scores, score, axis=1
+        )
 
     def v5(self, rows: tuple[str, np.ndarray], classes: int) -> str:
         score, boxes = rows

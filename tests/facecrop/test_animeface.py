@@ -41,7 +41,9 @@ def draw(size: tuple[int, int], *faces: tuple[int, int, int]) -> Pixels:
         ((5000, 1000), [(900, 300, 400), (4300, 500, 400)]),
         ((700, 3000), [(150, 700, 300), (100, 2500, 300)]),
     ],
-    ids=lambda value: "x".join(map(str, value)) if isinstance(value, tuple) else len(value),
+    ids=lambda value: (
+        "x".join(map(str, value)) if isinstance(value, tuple) else len(value)
+    ),
 )
 def test_faces_are_found_at_their_positions(
     canvas: tuple[int, int], places: list[tuple[int, int, int]]
@@ -65,7 +67,9 @@ def test_landmarks_are_inside_face(canvas: tuple[int, int], side: int) -> None:
     face = build_detector("animeface").detect(draw(canvas, (60, 50, side)))[0]
     marks = {mark.name: mark for mark in face.landmarks}
     assert list(marks) == ["left_eye", "right_eye", "nose", "mouth"]
-    assert marks["right_eye"].x < marks["nose"].x < marks["left_eye"].x, "from the character's view"
+    assert marks["right_eye"].x < marks["nose"].x < marks["left_eye"].x, (
+        "from the character's view"
+    )
     assert marks["left_eye"].y < marks["nose"].y < marks["mouth"].y
     for mark in face.landmarks:
         assert face.box.x < mark.x < face.box.x + face.box.width
@@ -89,7 +93,9 @@ def test_threshold_drops_low_scores() -> None:
 @pytest.mark.parametrize("name", OLD_PILLOW)
 def test_real_images_match_old_pillow(shared_data: Path, name: str) -> None:
     pixels = np.asarray(Image.open(shared_data / "faces" / name).convert("RGB"))
-    assert [face.box for face in build_detector("animeface").detect(pixels)] == OLD_PILLOW[name]
+    assert [
+        face.box for face in build_detector("animeface").detect(pixels)
+    ] == OLD_PILLOW[name]
 
 
 def test_missing_package_has_hint(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,12 @@ from facecrop import run_docker
 from facecrop.cli_docker import build_context, states
 from facecrop.detectors import DetectorSpec, animeface_docker
 from facecrop.detectors.animeface_docker import AnimeFaceContainer, AnimeFaceDocker
-from facecrop.run_docker import ENGINE_SETTING, ImageNotBuilt, choose_engine, find_engines
+from facecrop.run_docker import (
+    ENGINE_SETTING,
+    ImageNotBuilt,
+    choose_engine,
+    find_engines,
+)
 from facecrop.search import find_faces
 from gleanset import Dataset
 from gleanset.errors import MissingComponent, Unreadable
@@ -78,7 +83,9 @@ def test_image_that_crashes_twice_is_rejected(engine: FakeEngine) -> None:
 @pytest.mark.parametrize("answer", fake_engine.INVALID)
 def test_invalid_response_is_rejected(answer: str) -> None:
     message = fake_engine.INVALID[answer]
-    line = json.dumps({"id": 2} | message if isinstance(message, dict) else message).encode()
+    line = json.dumps(
+        {"id": 2} | message if isinstance(message, dict) else message
+    ).encode()
     with pytest.raises(ValueError, match=r"\w"):
         animeface_docker._checked(line, 2, 420, 300)
 
@@ -107,8 +114,14 @@ def test_search_times_out(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -
     ("mode", "what"),
     [
         ('greets "hello"', "is not one of ours"),
-        ('greets {"protocol": 2, "animeface": "2.0.3", "pillow": "9"}', "is of another Gleanset"),
-        ('greets {"protocol": 1, "animeface": "2.0.3", "pillow": "9"}', "does not work"),
+        (
+            'greets {"protocol": 2, "animeface": "2.0.3", "pillow": "9"}',
+            "is of another Gleanset",
+        ),
+        (
+            'greets {"protocol": 1, "animeface": "2.0.3", "pillow": "9"}',
+            "does not work",
+        ),
         ("fails", "exit code 1: no such runtime"),
     ],
 )
@@ -123,7 +136,9 @@ def test_image_without_detections_is_rejected(tmp_path: Path) -> None:
     """The server runs with a Pillow whose images animeface cannot read."""
     program = tmp_path / "podman"
     server = ROOT / "docker" / "animeface-2009" / "server.py"
-    program.write_text(f'#!/bin/sh\n[ "$1" = run ] || exit 0\nexec "{sys.executable}" "{server}"\n')
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = run ] || exit 0\nexec "{sys.executable}" "{server}"\n'
+    )
     program.chmod(0o755)
     with pytest.raises(MissingComponent, match="found 0 faces instead of 1") as caught:
         AnimeFaceDocker(engine=str(program), image="blind")
@@ -140,7 +155,9 @@ def test_run_continues_after_crash(dataset: Dataset, engine: FakeEngine) -> None
     tally = find_faces(dataset, spec, CropGeometry(margin=0.3), workers=1)
     assert (tally.images, tally.faces, tally.rejected) == (2, 1, 1)
     rejected = list(dataset.rejections.iterate())
-    assert [(rejection.item, rejection.reason) for rejection in rejected] == [(bad, "crashed")]
+    assert [(rejection.item, rejection.reason) for rejection in rejected] == [
+        (bad, "crashed")
+    ]
     # The container that tested the settings ends with this process.
     assert eventually(lambda: sum(map(is_running, starts(program))) <= 1)
 
@@ -220,13 +237,23 @@ def facecrop(*args: str) -> Ran:
             for key in NOT_RUNNING
         ),
         *(
-            (key, NOT_PERMITTED[key], "you are not permitted to use {}", "usermod -aG docker")
+            (
+                key,
+                NOT_PERMITTED[key],
+                "you are not permitted to use {}",
+                "usermod -aG docker",
+            )
             for key in NOT_PERMITTED
         ),
-        *((key, NO_IMAGE[key], "{} has no image i", "facecrop docker build") for key in NO_IMAGE),
+        *(
+            (key, NO_IMAGE[key], "{} has no image i", "facecrop docker build")
+            for key in NO_IMAGE
+        ),
     ],
 )
-def test_engine_error_has_hint(path: Path, version: str, error: str, what: str, fix: str) -> None:
+def test_engine_error_has_hint(
+    path: Path, version: str, error: str, what: str, fix: str
+) -> None:
     name = version.split()[0]
     add_engine(path, name, error)
     raised = choose_engine_error()
@@ -259,7 +286,9 @@ def test_running_engine_with_image_is_preferred(path: Path) -> None:
         assert choose_engine("i", to_build=True).name == builder
 
 
-def test_environment_selects_engine(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_selects_engine(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     add_engine(path, "docker", code=0)
     other = add_engine(path, "my-podman", code=0)
     monkeypatch.setenv(ENGINE_SETTING, str(other))
@@ -296,7 +325,9 @@ def test_failed_build_shows_output(path: Path) -> None:
         "no such host",
         "--base IMAGE",
     )
-    assert facecrop("build").stderr.count("no such host") == 2, "as output, and in the error"
+    assert facecrop("build").stderr.count("no such host") == 2, (
+        "as output, and in the error"
+    )
 
 
 def test_build_context_is_packaged() -> None:
@@ -305,7 +336,9 @@ def test_build_context_is_packaged() -> None:
     dockerfile_words = (folder / "Dockerfile").read_text().split()
     assert all((folder / name).is_file() for name in ("requirements.txt", "server.py"))
     assert {"requirements.txt", "server.py"} <= set(dockerfile_words)
-    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"][
+        "build"
+    ]
     assert hatch["targets"]["wheel"]["force-include"]["docker/animeface-2009"] == (
         "facecrop/animeface-2009"
     )

@@ -23,7 +23,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def control(engine: ContainerEngine, *words: str) -> str:
-    done = subprocess.run([engine.program, *words], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [engine.program, *words], capture_output=True, text=True, check=True
+    )
     return done.stdout
 
 
@@ -55,12 +57,16 @@ def detector(container_engine: ContainerEngine) -> AnimeFaceDocker:
 def test_drawn_faces_match_in_process_results(
     detector: AnimeFaceDocker, canvas: tuple[int, int], places: list[int]
 ) -> None:
-    pixels = np.asarray(scene(*places, size=canvas, side=160 if canvas[0] < 1000 else 480))
+    pixels = np.asarray(
+        scene(*places, size=canvas, side=160 if canvas[0] < 1000 else 480)
+    )
     result = detector.detect(pixels)
     assert (result, len(result)) == (in_process(pixels), len(places))
 
 
-def test_real_images_match_in_process_results(detector: AnimeFaceDocker, shared_data: Path) -> None:
+def test_real_images_match_in_process_results(
+    detector: AnimeFaceDocker, shared_data: Path
+) -> None:
     files = sorted((shared_data / "faces").glob("*.[jp]*g"))
     assert len(files) > 70
     faces = 0

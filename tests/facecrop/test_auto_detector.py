@@ -44,9 +44,9 @@ def test_default_detector_is_drawnface() -> None:
         == parse_detector("auto")
         == DetectorSpec.create("drawnface")
     )
-    assert parse_detector("auto:size=640", ["drawnface.threshold=0.6"]) == DetectorSpec.create(
-        "drawnface", size="640", threshold="0.6"
-    )
+    assert parse_detector(
+        "auto:size=640", ["drawnface.threshold=0.6"]
+    ) == DetectorSpec.create("drawnface", size="640", threshold="0.6")
 
 
 def test_older_dataset_keeps_its_detector(dataset: Dataset) -> None:
@@ -58,7 +58,11 @@ def test_older_dataset_keeps_its_detector(dataset: Dataset) -> None:
     line = ("run", "--workers", "1", "--json", "-d", dataset.root)
     done = run_here("facecrop.cli", *line)
     result = json.loads(done.stdout)
-    assert (result["detector"], result["images"], result["faces"]) == ("animeface", 1, 1)
+    assert (result["detector"], result["images"], result["faces"]) == (
+        "animeface",
+        1,
+        1,
+    )
     assert "--detector drawnface searches all images" in done.stderr
     assert preview(dataset, detector="drawnface")["would_search"] == 4, (
         "a named detector searches all"
@@ -72,7 +76,9 @@ def test_most_used_detector_searches_new_images(dataset: Dataset) -> None:
     add_searched_images(dataset, 1, "drawnface", EARLIER, 120)
     put(dataset, scene(200))
     assert preview(dataset) == expected_preview("drawnface", 1)
-    recorded = recorded_detector([ScanCount("drawnface", EARLIER.replace("512", "768"), "", 3)])
+    recorded = recorded_detector(
+        [ScanCount("drawnface", EARLIER.replace("512", "768"), "", 3)]
+    )
     assert FaceSearch().spec(CropSettings(), recorded) == DetectorSpec.create(
         "drawnface", size="768"
     )
@@ -84,18 +90,24 @@ def test_whole_image_samples_stay_whole(dataset: Dataset) -> None:
     assert preview(dataset) == expected_preview("whole", 1)
     own = CropSettings(threshold=0.6)
     assert (
-        dataset_detector(own, recorded_detector=RecordedDetector.from_text("whole", "")).name
+        dataset_detector(
+            own, recorded_detector=RecordedDetector.from_text("whole", "")
+        ).name
         == "whole"
     )
 
 
 @pytest.mark.parametrize("named", ["drawnface", "auto"])
-def test_new_detector_version_keeps_earlier_searches(dataset: Dataset, named: str) -> None:
+def test_new_detector_version_keeps_earlier_searches(
+    dataset: Dataset, named: str
+) -> None:
     write_settings(dataset.root, Settings(crop=CropSettings(detector=named)))
     with Dataset.open(dataset.root) as dataset:
         add_searched_images(dataset, 2, "drawnface", EARLIER)
         assert preview(dataset)["would_search"] == 0
-        assert preview(dataset, margin=1.0) | {"detector": ""} == expected_preview("", 0)
+        assert preview(dataset, margin=1.0) | {"detector": ""} == expected_preview(
+            "", 0
+        )
         assert preview(dataset, threshold=0.5)["would_search"] == 2
         assert preview(dataset, detector="drawnface")["would_search"] == 2
         assert preview(dataset, detector="drawnface", new=True)["would_search"] == 0
@@ -116,12 +128,14 @@ def test_recrop_keeps_recorded_detector(dataset: Dataset) -> None:
 
 def test_dataset_threshold_applies_to_recorded_detector() -> None:
     recorded = RecordedDetector.from_text("animeface", "threshold=0.8")
-    assert dataset_detector(CropSettings(), recorded_detector=recorded) == DetectorSpec.create(
-        "animeface", threshold="0.8"
-    )
+    assert dataset_detector(
+        CropSettings(), recorded_detector=recorded
+    ) == DetectorSpec.create("animeface", threshold="0.8")
     stricter = dataset_detector(CropSettings(threshold=0.9), recorded_detector=recorded)
     assert stricter == DetectorSpec.create("animeface", threshold=0.9)
-    named = dataset_detector(CropSettings(threshold=0.9), "drawnface", recorded_detector=recorded)
+    named = dataset_detector(
+        CropSettings(threshold=0.9), "drawnface", recorded_detector=recorded
+    )
     assert named == DetectorSpec.create("drawnface")
 
 
@@ -145,7 +159,9 @@ def test_recorded_settings_match_across_versions() -> None:
         {},
     ],
 )
-def test_requested_ensemble_names_replacement(dataset: Dataset, request_: dict[str, Any]) -> None:
+def test_requested_ensemble_names_replacement(
+    dataset: Dataset, request_: dict[str, Any]
+) -> None:
     write_settings(dataset.root, Settings(crop=CropSettings(detector="ensemble")))
     with Dataset.open(dataset.root) as dataset, pytest.raises(UsageError) as refused:
         preview(dataset, **request_)
@@ -170,7 +186,10 @@ OWN = CropSettings(detector="lbpcascade", threshold=0.4)
     ],
 )
 def test_dataset_threshold_belongs_to_its_detector(
-    detector: str | None, options: tuple[str, ...], threshold: float | None, expected: object
+    detector: str | None,
+    options: tuple[str, ...],
+    threshold: float | None,
+    expected: object,
 ) -> None:
     spec = dataset_detector(OWN, detector, options, None, threshold)
     assert dict(spec.settings).get("threshold") == expected
@@ -195,6 +214,8 @@ def test_recorded_drawnface_settings_rebuild_spec(settings: dict[str, str]) -> N
 
 def test_crop_settings_default_to_dataset() -> None:
     own = CropSettings(margin=1.5, square=True, min_size=30)
-    assert FaceSearch().crop_geometry(own) == CropGeometry(1.5, square=True, min_size=30)
+    assert FaceSearch().crop_geometry(own) == CropGeometry(
+        1.5, square=True, min_size=30
+    )
     request = FaceSearch(margin=0.0, square=False, pad=True)
     assert request.crop_geometry(own) == CropGeometry(0.0, pad=True, min_size=30)

@@ -32,7 +32,10 @@ def face(box: Box, angle: float = 0.0) -> Face:
     x, y = box.x + box.width / 2, box.y + box.height / 2
     across = math.cos(math.radians(angle)) * box.width / 4
     down = math.sin(math.radians(angle)) * box.width / 4
-    eyes = Landmark("left_eye", x + across, y + down), Landmark("right_eye", x - across, y - down)
+    eyes = (
+        Landmark("left_eye", x + across, y + down),
+        Landmark("right_eye", x - across, y - down),
+    )
     return Face("test", box, 1.0, eyes)
 
 
@@ -53,7 +56,9 @@ geometries = st.builds(
 @st.composite
 def boxes(draw: st.DrawFn) -> Box:
     x, y = draw(st.integers(0, SIZE[0] - 1)), draw(st.integers(0, SIZE[1] - 1))
-    return Box(x, y, draw(st.integers(1, SIZE[0] - x)), draw(st.integers(1, SIZE[1] - y)))
+    return Box(
+        x, y, draw(st.integers(1, SIZE[0] - x)), draw(st.integers(1, SIZE[1] - y))
+    )
 
 
 @given(geometry=geometries, box=boxes(), angle=st.floats(-90, 90))
@@ -73,7 +78,9 @@ def test_crop_has_region_size_and_face_center(
         x, y = box.x + box.width // 2, box.y + box.height // 2
         assert part.getpixel((x - result.x, y - result.y))[:2] == (x, y)
     if not (geometry.pad or geometry.square or geometry.level):
-        assert result == expand_box_within(box, 0 if box == WHOLE else geometry.margin, *SIZE)
+        assert result == expand_box_within(
+            box, 0 if box == WHOLE else geometry.margin, *SIZE
+        )
 
 
 @given(geometry=geometries)
@@ -118,7 +125,9 @@ def test_huge_padded_crop_is_clamped() -> None:
     [(0, 0), (4, 0), (-4, 0), (12, 12), (-30, -30), (45, 45), (60, 0), (-100, 0)],
 )
 def test_small_tilt_is_ignored(angle: float, expected: float) -> None:
-    assert estimate_tilt(face(Box(50, 20, 80, 80), angle)) == pytest.approx(expected, abs=0.05)
+    assert estimate_tilt(face(Box(50, 20, 80, 80), angle)) == pytest.approx(
+        expected, abs=0.05
+    )
 
 
 def test_face_without_eyes_has_no_tilt() -> None:
@@ -130,7 +139,12 @@ def picture_with(angle: float) -> tuple[Image.Image, Face]:
     """Draw a patch of four colors, rotated clockwise about its center, as a face."""
     box = Box(90, 60, 80, 80)
     patch = Image.new("RGB", (80, 80), "white")
-    for x, y, colour in ((8, 8, "red"), (44, 8, "green"), (8, 44, "blue"), (44, 44, "black")):
+    for x, y, colour in (
+        (8, 8, "red"),
+        (44, 8, "green"),
+        (8, 44, "blue"),
+        (44, 44, "black"),
+    ):
         patch.paste(colour, (x, y, x + 28, y + 28))
     canvas = Image.new("RGB", (260, 200), (128, 150, 170))
     canvas.paste(patch, (box.x, box.y))
@@ -159,6 +173,8 @@ def test_levelled_crop_matches_upright_face(angle: float, margin: float) -> None
     assert off < 6
     if angle:
         plainly = np.asarray(
-            crop_region(tilted, *compute_region(result, CropGeometry(margin), *tilted.size))
+            crop_region(
+                tilted, *compute_region(result, CropGeometry(margin), *tilted.size)
+            )
         )
         assert np.abs(plainly.astype(int) - expected).mean() > 3 * off

@@ -20,7 +20,13 @@ from facecrop.detector_names import DETECTORS
 from facecrop.detectors import Detector, DetectorSpec, Pixels, build_detector
 from facecrop.detectors.options import check_options, parse_detector
 from facecrop.detectors.recorded import FILES, RecordedDetector
-from facecrop.detectors.tiling import FloatBox, RawFace, drop_overlapping_faces, search_tiles, tiles
+from facecrop.detectors.tiling import (
+    FloatBox,
+    RawFace,
+    drop_overlapping_faces,
+    search_tiles,
+    tiles,
+)
 from facecrop.plugin_detector import PluginDetector
 from gleanset.errors import MissingComponent, Unreadable, UsageError
 from gleanset.records import Box, Face, Landmark
@@ -32,7 +38,10 @@ WIDTH, HEIGHT = 630, 420
 
 
 @pytest.fixture(
-    params=[pytest.param(name, marks=OF_CONTAINER if name == CONTAINER else []) for name in NAMES]
+    params=[
+        pytest.param(name, marks=OF_CONTAINER if name == CONTAINER else [])
+        for name in NAMES
+    ]
 )
 def name(request: pytest.FixtureRequest) -> str:
     """Return each detector's name; the container's needs an engine."""
@@ -86,7 +95,9 @@ def test_faces_are_well_formed(detector: Detector, scene: Pixels) -> None:
         assert 0 < face.box.height <= HEIGHT - face.box.y
         assert type(face.score) is float
         assert 0 <= face.score <= 1
-        assert all(0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in face.landmarks)
+        assert all(
+            0 <= mark.x <= WIDTH and 0 <= mark.y <= HEIGHT for mark in face.landmarks
+        )
 
 
 def test_detection_is_deterministic(detector: Detector, scene: Pixels) -> None:
@@ -108,7 +119,10 @@ def test_recorded_settings_rebuild_detector(spec: DetectorSpec) -> None:
     settings = DetectorSpec.create(spec.name, **own).build().settings
     assert settings == " ".join(settings.split()), "separated by single spaces"
     files = {name: own[name] for name in FILES if name in own}
-    assert RecordedDetector.from_text(spec.name, settings).spec(files).build().settings == settings
+    assert (
+        RecordedDetector.from_text(spec.name, settings).spec(files).build().settings
+        == settings
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +138,9 @@ def test_spec_works_in_another_process(
     if spec.name == CONTAINER:
         pytest.skip("every process has its own container: see test_animeface_docker")
     assert len(pickle.dumps(spec)) < 500
-    assert spawned_process.apply(build_and_detect, (spec, scene)) == spec.build().detect(scene)
+    assert spawned_process.apply(
+        build_and_detect, (spec, scene)
+    ) == spec.build().detect(scene)
 
 
 def test_unknown_name_has_suggestion() -> None:
@@ -148,7 +164,11 @@ def test_threshold_out_of_range_is_rejected(threshold: str | float) -> None:
 
 
 def test_settings_from_name_options_and_arguments(tmp_path: Path) -> None:
-    options = ["lbpcascade.scale=1.05", "lbpcascade.neighbors=3", "animeface.threshold=0.6"]
+    options = [
+        "lbpcascade.scale=1.05",
+        "lbpcascade.neighbors=3",
+        "animeface.threshold=0.6",
+    ]
     spec = parse_detector("lbpcascade:neighbors=2", options, str(tmp_path / "a.xml"))
     assert spec == DetectorSpec.create(
         "lbpcascade", cascade=str(tmp_path / "a.xml"), neighbors="2", scale="1.05"
@@ -179,7 +199,9 @@ def test_invalid_option_is_rejected(option: str, message: str) -> None:
 
 def test_docs_example_is_a_detector(scene: Pixels) -> None:
     page = (ROOT / "docs" / "detectors.md").read_text(encoding="utf-8")
-    text = page.partition("```python facecrop/detectors/skin.py\n")[2].partition("```")[0]
+    text = page.partition("```python facecrop/detectors/skin.py\n")[2].partition("```")[
+        0
+    ]
     namespace: dict[str, Any] = {"__name__": "skin"}
     exec(compile(text, "skin.py", "exec"), namespace)
     skin_detector: Detector = namespace["SkinColor"]("0.1")
@@ -197,13 +219,24 @@ BOX = Box(0, 0, 9, 9)
 
 def detect_with(answer: Any) -> list[Face]:
     """Search with a plugin that returns the answer, or raises it."""
-    mine: Any = SimpleNamespace(name="mine", settings="", detect=Mock(side_effect=[answer]))
+    mine: Any = SimpleNamespace(
+        name="mine", settings="", detect=Mock(side_effect=[answer])
+    )
     return PluginDetector(mine, "gleanset-mine 1.0").detect(PIXELS)
 
 
 def test_valid_faces_are_returned() -> None:
-    face = Face("mine", Box(300, 200, 20, 40), 1.0, (Landmark("nose", 310.5, 220),), {"sure": [1]})
-    assert (detect_with([face]), detect_with([face])[0].evidence) == ([face], {"sure": [1]})
+    face = Face(
+        "mine",
+        Box(300, 200, 20, 40),
+        1.0,
+        (Landmark("nose", 310.5, 220),),
+        {"sure": [1]},
+    )
+    assert (detect_with([face]), detect_with([face])[0].evidence) == (
+        [face],
+        {"sure": [1]},
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,11 +244,23 @@ def test_valid_faces_are_returned() -> None:
     [
         (None, "TypeError: 'NoneType' object is not iterable"),
         ([1], "ValidationError: Expected `object`, got `int`"),
-        ([RawFace(FloatBox(0, 0, 9, 9), 1)], "ValidationError: Expected `object`, got `array`"),
+        (
+            [RawFace(FloatBox(0, 0, 9, 9), 1)],
+            "ValidationError: Expected `object`, got `array`",
+        ),
         ([Face("other", BOX, 1)], "ValueError: wrong detector name: 'other'"),
-        ([Face("mine", Box(300, 0, 21, 9), 1)], "ValueError: box (300, 0, 21, 9) is not within"),
-        ([Face("mine", Box(-1, 0, 21, 9), 1)], "ValueError: box (-1, 0, 21, 9) is not within"),
-        ([Face("mine", Box(0, 0, 9, 0), 1)], "ValueError: box (0, 0, 9, 0) is not within"),
+        (
+            [Face("mine", Box(300, 0, 21, 9), 1)],
+            "ValueError: box (300, 0, 21, 9) is not within",
+        ),
+        (
+            [Face("mine", Box(-1, 0, 21, 9), 1)],
+            "ValueError: box (-1, 0, 21, 9) is not within",
+        ),
+        (
+            [Face("mine", Box(0, 0, 9, 0), 1)],
+            "ValueError: box (0, 0, 9, 0) is not within",
+        ),
         ([Face("mine", Box(0, 0, 9.5, 9), 1)], "ValidationError: "),  # type: ignore[arg-type]
         ([Face("mine", BOX, 1.1)], "ValueError: score not in 0..1: 1.1"),
         ([Face("mine", BOX, float("nan"))], "ValueError: score not in 0..1: nan"),
@@ -244,7 +289,8 @@ def test_common_sizes_are_one_tile(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [(7000, 1000), (1000, 7000), (1921, 60), (20000, 57), (3841, 1920), (1500, 30001)]
+    "size",
+    [(7000, 1000), (1000, 7000), (1921, 60), (20000, 57), (3841, 1920), (1500, 30001)],
 )
 def test_every_square_is_inside_a_tile(size: tuple[int, int]) -> None:
     places = tiles(*size, 1920)

@@ -53,7 +53,8 @@ def test_face_between_ranges_of_scales(drawnface: Detector) -> None:
     for seed in range(20):
         image, (face,) = draw_scene([CAST[3]], seed, (256, 256))
         hits += [
-            overlap(found.box, face) > 0.5 for found in drawnface.detect(np.asarray(image))
+            overlap(found.box, face) > 0.5
+            for found in drawnface.detect(np.asarray(image))
         ] == [True]
     assert hits >= 19
 
@@ -61,19 +62,28 @@ def test_face_between_ranges_of_scales(drawnface: Detector) -> None:
 def test_hair_ornament_is_not_a_face(drawnface: Detector) -> None:
     assert CAST[3].accessory == "flower"
     counts = []
-    for seed, size in [(23, (256, 256)), (14, (320, 180)), (20, (240, 240)), (2, (200, 150))]:
+    for seed, size in [
+        (23, (256, 256)),
+        (14, (320, 180)),
+        (20, (240, 240)),
+        (2, (200, 150)),
+    ]:
         image, _ = draw_scene([CAST[3]], seed, size)
         counts.append(len(drawnface.detect(np.asarray(image))))
     assert counts == [1, 1, 1, 1]
 
 
 @pytest.mark.long
-def test_recall_and_precision_on_annotated_images(drawnface: Detector, shared_data: Path) -> None:
+def test_recall_and_precision_on_annotated_images(
+    drawnface: Detector, shared_data: Path
+) -> None:
     """animeface finds 27 of these 124."""
     tallies = defaultdict(list)
     for entry in read_annotations(shared_data / "faces" / "faces.json"):
         pixels = np.asarray(decode(entry.path.read_bytes()).pixels)
-        tallies[entry.kind].append(match_faces(drawnface.detect(pixels), entry.boxes, IOU))
+        tallies[entry.kind].append(
+            match_faces(drawnface.detect(pixels), entry.boxes, IOU)
+        )
     total = sum_tallies(tally for confident in tallies.values() for tally in confident)
     assert total.faces == 124
     assert total.recall >= 0.75
@@ -86,7 +96,9 @@ def test_close_ups_have_one_face(drawnface: Detector, shared_data: Path) -> None
     faces, others = 0, 0
     for path in sorted((shared_data / "characters").glob("*/*"))[::9][:30]:
         pixels = np.asarray(decode(path.read_bytes()).pixels)
-        fill = [2 * face.box.width > 0.6 * len(pixels) for face in drawnface.detect(pixels)]
+        fill = [
+            2 * face.box.width > 0.6 * len(pixels) for face in drawnface.detect(pixels)
+        ]
         faces, others = faces + any(fill), others + fill.count(False)
     assert faces >= 28
     assert others <= 4

@@ -36,7 +36,9 @@ def detect_with_opencv(cascade: str, pixels: Pixels) -> list[Box]:
     """Detect as the published example script does."""
     classifier = cv2.CascadeClassifier(cascade)
     grey = cv2.equalizeHist(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY))
-    result = classifier.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24))
+    result = classifier.detectMultiScale(
+        grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24)
+    )
     return sorted(Box(*map(int, box)) for box in result)
 
 
@@ -49,30 +51,42 @@ def test_pinned_hash_matches_published_file(cascade: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["ng_takimoto_hifumi_85.jpg", "ng_ahagon_umiko_11.jpg", "simpsons_1033648.jpg"]
+    "name",
+    ["ng_takimoto_hifumi_85.jpg", "ng_ahagon_umiko_11.jpg", "simpsons_1033648.jpg"],
 )
 def test_equalized_detection_matches_opencv_script(
     cascade: str, shared_data: Path, name: str
 ) -> None:
     with Image.open(shared_data / "faces" / name) as image:
         pixels = np.asarray(image.convert("RGB"))
-    detector = build_detector("lbpcascade", cascade=cascade, equalize="yes", smallest=24)
-    assert [face.box for face in detector.detect(pixels)] == detect_with_opencv(cascade, pixels)
+    detector = build_detector(
+        "lbpcascade", cascade=cascade, equalize="yes", smallest=24
+    )
+    assert [face.box for face in detector.detect(pixels)] == detect_with_opencv(
+        cascade, pixels
+    )
 
 
 def test_real_face_is_found(cascade: str, illustration: Image.Image) -> None:
-    faces = build_detector("lbpcascade", cascade=cascade).detect(np.asarray(illustration))
+    faces = build_detector("lbpcascade", cascade=cascade).detect(
+        np.asarray(illustration)
+    )
     assert covers_face(faces, FACE_BOX)
-    assert all(0.5 < face.score < 1 for face in faces), "each has more than five windows"
+    assert all(0.5 < face.score < 1 for face in faces), (
+        "each has more than five windows"
+    )
 
 
-def test_long_strip_is_searched_in_tiles(cascade: str, illustration: Image.Image) -> None:
+def test_long_strip_is_searched_in_tiles(
+    cascade: str, illustration: Image.Image
+) -> None:
     strip = Image.new("RGB", (7000, 1000), (200, 210, 220))
     part = illustration.crop((150, 0, 750, 800))
     strip.paste(part, (5000, 100))
     faces = build_detector("lbpcascade", cascade=cascade).detect(np.asarray(strip))
     assert covers_face(
-        faces, Box(FACE_BOX.x - 150 + 5000, FACE_BOX.y + 100, FACE_BOX.width, FACE_BOX.height)
+        faces,
+        Box(FACE_BOX.x - 150 + 5000, FACE_BOX.y + 100, FACE_BOX.width, FACE_BOX.height),
     )
 
 
@@ -88,12 +102,16 @@ def test_long_strip_is_searched_in_tiles(cascade: str, illustration: Image.Image
         {"threshold": "nan"},
     ],
 )
-def test_invalid_setting_is_rejected(cascade: str, setting: dict[str, str | float]) -> None:
+def test_invalid_setting_is_rejected(
+    cascade: str, setting: dict[str, str | float]
+) -> None:
     with pytest.raises(UsageError, match=next(iter(setting))):
         build_detector("lbpcascade", cascade=cascade, **setting)
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"<?xml version='1.0'?><a/>"])
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>404</html>", b"<?xml version='1.0'?><a/>"]
+)
 def test_invalid_cascade_file_is_rejected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.xml").write_bytes(content)
     with pytest.raises(UsageError, match="is not a cascade"):
@@ -102,7 +120,9 @@ def test_invalid_cascade_file_is_rejected(tmp_path: Path, content: bytes) -> Non
         build_detector("lbpcascade", cascade=str(tmp_path / "b.xml"))
 
 
-def test_cascade_is_cached(cascade: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cascade_is_cached(
+    cascade: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     with pytest.raises(MissingComponent, match="could not be fetched") as error:
@@ -111,4 +131,7 @@ def test_cascade_is_cached(cascade: str, tmp_path: Path, monkeypatch: pytest.Mon
     cached = get_cache_folder() / f"{LBPCASCADE.sha256[:16]}-{LBPCASCADE.name}"
     cached.write_bytes(Path(cascade).read_bytes())
     result = build_detector("lbpcascade", threshold=0.01)
-    assert result.settings == build_detector("lbpcascade", cascade=cascade, threshold=0.01).settings
+    assert (
+        result.settings
+        == build_detector("lbpcascade", cascade=cascade, threshold=0.01).settings
+    )

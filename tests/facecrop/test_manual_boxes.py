@@ -22,7 +22,9 @@ ANIMEFACE = DetectorSpec.create("animeface")
 BOX = Box(20, 30, 60, 50)
 
 
-def search(dataset: Dataset, spec: DetectorSpec = WHOLE, margin: float = 0.5) -> dict[str, Any]:
+def search(
+    dataset: Dataset, spec: DetectorSpec = WHOLE, margin: float = 0.5
+) -> dict[str, Any]:
     return find_faces(dataset, spec, CropGeometry(margin), workers=1).to_json()
 
 
@@ -36,10 +38,16 @@ def test_box_becomes_face_and_sample(dataset: Dataset) -> None:
     first = put_box(dataset, image, BOX).key
     put_box(dataset, image, Box(350, 250, 100, 100))
     sample = dataset.samples.get(first)
-    assert (sample.detector, sample.status, sample.box) == ("hand", "queue", Box(0, 5, 110, 100))
+    assert (sample.detector, sample.status, sample.box) == (
+        "hand",
+        "queue",
+        Box(0, 5, 110, 100),
+    )
     assert dataset.crop_path(first).is_file()
     by_hand = [f.face for f in dataset.faces.iterate() if f.face.detector == "hand"]
-    assert [f.box for f in by_hand] == [BOX, Box(350, 250, 70, 50)], "clamped to the image"
+    assert [f.box for f in by_hand] == [BOX, Box(350, 250, 70, 50)], (
+        "clamped to the image"
+    )
     assert [d.action for d in dataset.journal.iterate()] == ["add", "add"]
 
 
@@ -58,7 +66,9 @@ def test_box_survives_later_detection(dataset: Dataset) -> None:
         mine: ("labelled", "hana"),
         other: ("queue", None),
     }
-    assert dataset.samples.get(other).box == Box(145, 215, 60, 60), "the new margin applies"
+    assert dataset.samples.get(other).box == Box(145, 215, 60, 60), (
+        "the new margin applies"
+    )
 
 
 def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
@@ -78,7 +88,9 @@ def test_box_is_removed_undone_and_restored(dataset: Dataset) -> None:
     assert states(dataset) == {key: ("labelled", "hana")}
     remove_box(dataset, key)
     search(dataset, ANIMEFACE, margin=0.2)
-    assert states(dataset) == {key: ("retired", None)}, "a detection does not restore it"
+    assert states(dataset) == {key: ("retired", None)}, (
+        "a detection does not restore it"
+    )
     put_box(dataset, image, BOX)
     assert states(dataset) == {key: ("queue", None)}
     assert next(list_records(dataset, "faces", ()))["box"] == list(BOX)
@@ -122,7 +134,9 @@ def test_box_outside_image_is_rejected(dataset: Dataset) -> None:
 
 
 @pytest.mark.damages("an image row has no file")
-def test_image_is_resolved_by_hash_prefix_or_file(dataset: Dataset, tmp_path: Path) -> None:
+def test_image_is_resolved_by_hash_prefix_or_file(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     image = put(dataset, scene(size=(100, 80)))
     other = put(dataset, scene(size=(101, 80)))
     stored = dataset.image_path(image, "PNG")
@@ -139,10 +153,14 @@ def test_image_is_resolved_by_hash_prefix_or_file(dataset: Dataset, tmp_path: Pa
         assert dataset.images.resolve(text).sha256 == image
     recorded_path = str(tmp_path / "was" / "here.jpg")
     with dataset.db.transaction():
-        dataset.db.execute("UPDATE origin SET path=? WHERE key=?", (recorded_path, other))
+        dataset.db.execute(
+            "UPDATE origin SET path=? WHERE key=?", (recorded_path, other)
+        )
     assert dataset.images.resolve(recorded_path).sha256 == other
     stored.unlink()
-    assert dataset.images.resolve(str(stored)).sha256 == image, "its file is missing, not its row"
+    assert dataset.images.resolve(str(stored)).sha256 == image, (
+        "its file is missing, not its row"
+    )
     for text in ("", "zz", "0" * 64, str(tmp_path), "no/such.png", "a\0b", image[:3]):
         with pytest.raises(UsageError, match="there is no image"):
             dataset.images.resolve(text)

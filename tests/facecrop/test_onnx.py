@@ -27,13 +27,18 @@ LAYOUTS = ("v8", "v5", "end")
 
 def red_square(width: int, height: int, place: Box) -> Pixels:
     pixels = np.full((height, width, 3), 230, np.uint8)
-    pixels[place.y : place.y + place.height, place.x : place.x + place.width] = (255, 0, 0)
+    pixels[place.y : place.y + place.height, place.x : place.x + place.width] = (
+        255,
+        0,
+        0,
+    )
     return pixels
 
 
 def detect(model: Path, pixels: Pixels, **settings: str | float) -> list[Box]:
     return [
-        face.box for face in build_detector("onnx", model=str(model), **settings).detect(pixels)
+        face.box
+        for face in build_detector("onnx", model=str(model), **settings).detect(pixels)
     ]
 
 
@@ -56,7 +61,9 @@ def test_boxes_match_object_position(
     centre = place.x + place.width / 2, place.y + place.height / 2
     nearest = min(
         result,
-        key=lambda b: abs(b.x + b.width / 2 - centre[0]) + abs(b.y + b.height / 2 - centre[1]),
+        key=lambda b: (
+            abs(b.x + b.width / 2 - centre[0]) + abs(b.y + b.height / 2 - centre[1])
+        ),
     )
     # A cell of the coarsest grid is 32 of 320 input pixels wide.
     slack = 0.11 * max(width, height)
@@ -77,7 +84,9 @@ def test_half_precision_model(tmp_path: Path) -> None:
 def test_dynamic_input_size_uses_setting(tmp_path: Path) -> None:
     model = red_model(tmp_path / "open.onnx", size=320, open_size=True)
     square = red_square(320, 320, Box(128, 64, 128, 128))
-    assert detect(model, square, size=320) == detect(red_model(tmp_path / "fixed.onnx"), square)
+    assert detect(model, square, size=320) == detect(
+        red_model(tmp_path / "fixed.onnx"), square
+    )
     with pytest.raises(UsageError, match="not a face model"):
         build_detector("onnx", model=str(model), size=640)
 
@@ -92,16 +101,22 @@ def test_class_named_face_is_used(tmp_path: Path, layout: str) -> None:
 
 
 def test_ambiguous_classes_raise_error(tmp_path: Path) -> None:
-    model = red_model(tmp_path / "two.onnx", classes=3, names={0: "cat", 1: "dog", 2: "owl"})
+    model = red_model(
+        tmp_path / "two.onnx", classes=3, names={0: "cat", 1: "dog", 2: "owl"}
+    )
     with pytest.raises(UsageError, match="has 3 classes: 0 cat, 1 dog, 2 owl") as error:
         build_detector("onnx", model=str(model))
     assert "onnx.face=" in error.value.fix
 
 
-@pytest.mark.parametrize("shape", [[1, 1000], [1, 64, 64, 3], [2, 5, 84], [1, 5, 80], [1, 84, 4]])
+@pytest.mark.parametrize(
+    "shape", [[1, 1000], [1, 64, 64, 3], [2, 5, 84], [1, 5, 80], [1, 84, 4]]
+)
 def test_wrong_output_shape_is_rejected(tmp_path: Path, shape: list[int]) -> None:
     model = other_model(tmp_path / "other.onnx", shape)
-    with pytest.raises(UsageError, match="not a face model: its output has the shape") as error:
+    with pytest.raises(
+        UsageError, match="not a face model: its output has the shape"
+    ) as error:
         build_detector("onnx", model=str(model))
     assert "YOLO" in error.value.fix
 
@@ -119,9 +134,13 @@ def test_invalid_model_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not an ONNX model"):
         build_detector("onnx", model=str(tmp_path / "model.onnx"))
     single, apart = onnx.load(red_model(tmp_path / "red.onnx")), tmp_path / "apart.onnx"
-    onnx.save(single, apart, save_as_external_data=True, location="w.bin", size_threshold=64)
+    onnx.save(
+        single, apart, save_as_external_data=True, location="w.bin", size_threshold=64
+    )
     (tmp_path / "w.bin").unlink()
-    with pytest.raises(UsageError, match=r"is not an ONNX model: .*[Ee]xternal") as error:
+    with pytest.raises(
+        UsageError, match=r"is not an ONNX model: .*[Ee]xternal"
+    ) as error:
         build_detector("onnx", model=str(apart))
     assert "in one file" in error.value.fix
     with pytest.raises(UsageError, match="there is no file"):
@@ -130,8 +149,13 @@ def test_invalid_model_file_is_rejected(tmp_path: Path) -> None:
         build_detector("onnx")
 
 
-def test_model_is_fetched_by_url_and_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, square = red_model(tmp_path / "red.onnx"), red_square(320, 320, Box(128, 64, 128, 128))
+def test_model_is_fetched_by_url_and_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, square = (
+        red_model(tmp_path / "red.onnx"),
+        red_square(320, 320, Box(128, 64, 128, 128)),
+    )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     publisher = Publisher()
     publisher.data = model.read_bytes()
@@ -154,9 +178,13 @@ pytest.importorskip("onnx", reason="needs the package onnx, to make networks")
 NAME = f"hub:{Hub.repository}/face"
 
 
-def test_hub_model_is_pinned_on_first_use(hub: Hub, dataset: Dataset, tmp_path: Path) -> None:
+def test_hub_model_is_pinned_on_first_use(
+    hub: Hub, dataset: Dataset, tmp_path: Path
+) -> None:
     put(dataset, Image.new("RGB", (320, 320), "red"))
-    first = hub.commit(face_model=red_model(tmp_path / "a.onnx", names={0: "head"}).read_bytes())
+    first = hub.commit(
+        face_model=red_model(tmp_path / "a.onnx", names={0: "head"}).read_bytes()
+    )
     words = ("run", "--detector", f"{NAME}:threshold=0.9", "-d", dataset.root, "--json")
     settings = dataset.root / "dataset.toml"
     assert run_here("facecrop.cli", *words, "--simulate").json["would_search"] == 1
@@ -178,6 +206,8 @@ def test_hub_name_accepts_settings() -> None:
     assert dict(dataset_detector(own, NAME).settings)["threshold"] == 0.4
     assert "threshold" not in dict(dataset_detector(own, f"{NAME}2").settings)
     listed = run_here("facecrop.cli", "detectors", "--json").json["on a hub"]
-    for name, line in zip(load_hub_models("facecrop.detectors")["names"], listed, strict=True):
+    for name, line in zip(
+        load_hub_models("facecrop.detectors")["names"], listed, strict=True
+    ):
         assert parse_detector(name).name == "onnx"
         assert line.startswith(f"{name}: ")

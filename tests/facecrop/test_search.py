@@ -18,7 +18,12 @@ from facecrop.request import suggest_whole_images
 from facecrop.search import STAGE, DatasetSearch, find_faces
 from gleanset import Box, Dataset, Face, Sample
 from gleanset.db.journal import Choice
-from gleanset.images.cropping import CropGeometry, estimate_tilt, expand_box_within, make_sample_key
+from gleanset.images.cropping import (
+    CropGeometry,
+    estimate_tilt,
+    expand_box_within,
+    make_sample_key,
+)
 from gleanset.work.pool import run_batches
 from pipeline.listing import list_records
 from pipeline.maintenance.removals import RemovalPlan, remove_images
@@ -37,7 +42,14 @@ def search(
 
 def counts(**expected: object) -> dict[str, object]:
     """Return the counts of a run; those not given are 0."""
-    return {"images": 0, "faces": 0, "without_face": 0, "recut": 0, "rejected": 0, **expected}
+    return {
+        "images": 0,
+        "faces": 0,
+        "without_face": 0,
+        "recut": 0,
+        "rejected": 0,
+        **expected,
+    }
 
 
 def test_crops_have_sample_name_and_margin(dataset: Dataset) -> None:
@@ -48,7 +60,10 @@ def test_crops_have_sample_name_and_margin(dataset: Dataset) -> None:
 
     result = sorted(dataset.faces.iterate(), key=lambda f: f.face.box)
     assert [f.image for f in result] == [image, image]
-    assert all(near(f.face.box, face_at(left)) for f, left in zip(result, (10, 230), strict=True))
+    assert all(
+        near(f.face.box, face_at(left))
+        for f, left in zip(result, (10, 230), strict=True)
+    )
     assert dataset.db.fetch_int("SELECT count(DISTINCT image) FROM scan") == 2
     assert empty_image not in {f.image for f in result}
 
@@ -71,18 +86,34 @@ def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
     searched, imported, undone = (put(dataset, scene(left)) for left in (10, 100, 200))
     search(dataset, spec=WHOLE)
     for image in (imported, undone):
-        (sample,) = (candidate for candidate in samples(dataset) if candidate.image == image)
+        (sample,) = (
+            candidate for candidate in samples(dataset) if candidate.image == image
+        )
         dataset.db.execute(
-            "DELETE FROM scan WHERE image=(SELECT id FROM image WHERE sha256=?)", (image,)
+            "DELETE FROM scan WHERE image=(SELECT id FROM image WHERE sha256=?)",
+            (image,),
         )
         if image == undone:
-            dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (sample.key,))
+            dataset.db.execute(
+                "UPDATE sample SET status='retired' WHERE key=?", (sample.key,)
+            )
     fresh = put(dataset, scene(50))
     assert DatasetSearch(dataset, SPEC, CropGeometry(), finished=None).to_search() == 2
-    result = find_faces(dataset, SPEC, CropGeometry(), finished=None, workers=1).to_json()
+    result = find_faces(
+        dataset, SPEC, CropGeometry(), finished=None, workers=1
+    ).to_json()
     assert result == counts(images=2, faces=2)
-    of = {sample.image: sample.detector for sample in samples(dataset) if sample.status == "queue"}
-    assert of == {searched: "whole", imported: "whole", undone: "animeface", fresh: "animeface"}
+    of = {
+        sample.image: sample.detector
+        for sample in samples(dataset)
+        if sample.status == "queue"
+    }
+    assert of == {
+        searched: "whole",
+        imported: "whole",
+        undone: "animeface",
+        fresh: "animeface",
+    }
     again = find_faces(dataset, SPEC, CropGeometry(), finished=None)
     assert again.to_json() == counts()
 
@@ -102,7 +133,9 @@ def test_image_removed_during_search_leaves_no_crop(
     assert search(dataset) == counts(images=1, faces=1)
     (sample,) = samples(dataset)
     assert sample.image == other
-    assert [path.stem for path in (dataset.root / "crops").rglob("*.jpg")] == [sample.key]
+    assert [path.stem for path in (dataset.root / "crops").rglob("*.jpg")] == [
+        sample.key
+    ]
 
 
 def test_margin_to_borders_removes_old_crop(dataset: Dataset) -> None:
@@ -140,9 +173,15 @@ def test_missing_original_is_a_rejection(dataset: Dataset) -> None:
     path = dataset.image_path(lost, "PNG")
     data = path.read_bytes()
     path.unlink()
-    assert search(dataset) == counts(images=2, faces=1, rejected=1, reasons={"file is gone": 1})
+    assert search(dataset) == counts(
+        images=2, faces=1, rejected=1, reasons={"file is gone": 1}
+    )
     (rejection,) = dataset.rejections.iterate()
-    assert (rejection.stage, rejection.item, rejection.reason) == (STAGE, lost, "file is gone")
+    assert (rejection.stage, rejection.item, rejection.reason) == (
+        STAGE,
+        lost,
+        "file is gone",
+    )
     path.mkdir()
     assert search(dataset)["reasons"] == {"cannot be read": 1}
     path.rmdir()
@@ -155,7 +194,9 @@ def test_damaged_original_is_tried_once(dataset: Dataset) -> None:
     damaged = put(dataset, scene(10))
     dataset.image_path(damaged, "PNG").write_bytes(b"nothing like a picture")
     assert search(dataset)["rejected"] == 1
-    assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [(damaged, "not an image")]
+    assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [
+        (damaged, "not an image")
+    ]
     assert search(dataset)["images"] == 0
 
 
@@ -165,7 +206,9 @@ def test_face_crops_suggest_whole_detector(dataset: Dataset) -> None:
     search(dataset)
     assert suggest_whole_images(dataset) is None, "each image has a face"
     put(dataset, scene(size=(200, 200)))
-    ran = run_here("facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j")
+    ran = run_here(
+        "facecrop.cli", "run", "--detector", "animeface", "-d", dataset.root, "-j"
+    )
     assert ran.json["next"] == f"facecrop run --detector whole -d {dataset.root}"
     assert "no confident face in 1 of 10 images" in ran.stderr
     assert "face crops already" in ran.stderr
@@ -207,7 +250,9 @@ def test_command_defaults_to_dataset_settings(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(dataset, scene(100))
-    (dataset.root / "dataset.toml").write_text('[crop]\nmargin = 0.0\ndetector = "whole"\n')
+    (dataset.root / "dataset.toml").write_text(
+        '[crop]\nmargin = 0.0\ndetector = "whole"\n'
+    )
 
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
 
@@ -224,7 +269,10 @@ def test_command_defaults_to_dataset_settings(
     assert json.loads(run().stdout)["images"] == 1
     assert {s.detector for s in samples(dataset)} == {"animeface", "whole"}
     assert json.loads(run("-s").stdout) == {"would_search": 0, "would_recut": 0}
-    assert json.loads(run("-s", "--square").stdout) == {"would_search": 0, "would_recut": 1}
+    assert json.loads(run("-s", "--square").stdout) == {
+        "would_search": 0,
+        "would_recut": 1,
+    }
     (dataset.root / "dataset.toml").write_text(
         '[crop]\ndetector = "animeface"\nthreshold = 1.0\nmargin = 0.0\n'
     )
@@ -247,15 +295,22 @@ def test_huge_images_are_cropped_in_full_resolution(dataset: Dataset) -> None:
     for size, faces in places.items():
         put(dataset, paste(size, *((left, 50, side) for left, side in faces)))
     assert search(dataset) == counts(images=2, faces=3)
-    expected = sorted(face_at(left, side) for faces in places.values() for left, side in faces)
+    expected = sorted(
+        face_at(left, side) for faces in places.values() for left, side in faces
+    )
     result = sorted(result.face.box for result in dataset.faces.iterate())
-    assert all(near(box, expected_box) for box, expected_box in zip(result, expected, strict=True))
+    assert all(
+        near(box, expected_box)
+        for box, expected_box in zip(result, expected, strict=True)
+    )
     for sample in samples(dataset):
         assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)
 
 
 def crops(dataset: Dataset) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (dataset.root / "crops").rglob("*.jpg")}
+    return {
+        path.name: path.read_bytes() for path in (dataset.root / "crops").rglob("*.jpg")
+    }
 
 
 def pending_counts(
@@ -274,7 +329,11 @@ def test_missing_crops_are_recreated_identically(dataset: Dataset) -> None:
     decided, *_ = samples(dataset)
     dataset.journal.apply("Label", [Choice(decided.key, "label", "hana")])
     search(dataset, spec=STRICT)
-    assert sorted(s.status for s in samples(dataset)) == ["labelled", "retired", "retired"]
+    assert sorted(s.status for s in samples(dataset)) == [
+        "labelled",
+        "retired",
+        "retired",
+    ]
     before, rows = crops(dataset), samples(dataset)
     assert (len(before), pending_counts(dataset, PLAIN, STRICT)) == (3, (0, 0))
     shutil.rmtree(dataset.root / "crops")
@@ -308,7 +367,10 @@ def test_new_crop_settings_need_no_search(dataset: Dataset) -> None:
     result = search(dataset, wide)
     assert (result["images"], result["recut"], result["faces"]) == (0, 1, 0)
     after = samples(dataset)
-    assert {(s.key, s.label) for s in after} == {(decided.key, "hana"), (other.key, None)}
+    assert {(s.key, s.label) for s in after} == {
+        (decided.key, "hana"),
+        (other.key, None),
+    }
     for sample in after:
         assert sample.box.width == sample.box.height > 390
         assert crop(dataset, sample).shape[:2] == (sample.box.height, sample.box.width)
@@ -319,14 +381,21 @@ def test_new_crop_settings_need_no_search(dataset: Dataset) -> None:
     (labelled,) = (s for s in samples(dataset) if s.status == "labelled")
     assert (labelled.box, dataset.faces.count()) == (decided.box, 0)
     assert list(dataset.faces.iterate()) == []
-    assert [face.kind for face in dataset.faces.list_in_image(labelled.image)] == ["gone"]
+    assert [face.kind for face in dataset.faces.list_in_image(labelled.image)] == [
+        "gone"
+    ]
     assert pending_counts(dataset, PLAIN, STRICT) == (0, 0)
     search(dataset)
-    assert {face.kind for face in dataset.faces.list_in_image(labelled.image)} == {"found"}
+    assert {face.kind for face in dataset.faces.list_in_image(labelled.image)} == {
+        "found"
+    }
 
 
 def test_tilted_face_is_levelled(dataset: Dataset) -> None:
-    put(dataset, scene(100).rotate(-20, Image.Resampling.BICUBIC, fillcolor=(128, 150, 170)))
+    put(
+        dataset,
+        scene(100).rotate(-20, Image.Resampling.BICUBIC, fillcolor=(128, 150, 170)),
+    )
     search(dataset)
     (plain,) = samples(dataset)
     tilted = _tilt(dataset, plain)
@@ -387,6 +456,10 @@ def test_crashing_detector_rejects_one_image(dataset: Dataset, tmp_path: Path) -
     result = find_faces(dataset, spec, CropGeometry(0.3), workers=2).to_json()
     assert result == counts(images=5, faces=4, rejected=1, reasons={"crashed": 1})
     assert {s.image for s in samples(dataset)} == {*images} - {images[3]}
-    assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [(images[3], "crashed")]
+    assert [(r.item, r.reason) for r in dataset.rejections.iterate()] == [
+        (images[3], "crashed")
+    ]
     again = find_faces(dataset, spec, CropGeometry(0.3), workers=1)
-    assert (again.images, again.rejected) == (1, 1), "a rejected image is retried by the next run"
+    assert (again.images, again.rejected) == (1, 1), (
+        "a rejected image is retried by the next run"
+    )

@@ -13,5 +13,7 @@ def oldest(tmp_path: Path) -> Path:
     path = tmp_path / "old" / "catalog.sqlite"
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as file:
-        file.executescript(Path(__file__).with_name("catalogue_of_4fea4a6a.sql").read_text())
+        file.executescript(
+            Path(__file__).with_name("catalogue_of_4fea4a6a.sql").read_text()
+        )
     return path

@@ -48,7 +48,9 @@ def matrix_threads(_: object) -> set[int]:
     import numpy as np  # noqa: F401 - loads the library whose threads are counted
     from threadpoolctl import threadpool_info
 
-    return {blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas"}
+    return {
+        blas["num_threads"] for blas in threadpool_info() if blas["user_api"] == "blas"
+    }
 
 
 def opencv_threads(_: object) -> int:

@@ -20,7 +20,9 @@ def blocky_images(count: int, channels: int = 3, side: int = 48) -> np.ndarray:
 def test_augment_is_reproducible(kind: Kind, channels: int) -> None:
     x = blocky_images(12, channels)
     before = x.copy()
-    first, second, other = (augment(x, np.random.default_rng(seed), kind) for seed in (1, 1, 2))
+    first, second, other = (
+        augment(x, np.random.default_rng(seed), kind) for seed in (1, 1, 2)
+    )
     assert (first.shape, first.dtype) == (x.shape, np.uint8)
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
@@ -50,7 +52,9 @@ def test_hue_changes_for_photos_only() -> None:
 
 def test_shape_changes_for_photos_only() -> None:
     rows, columns = np.mgrid[:64, :64]
-    disc = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 300, 255, 0).astype(np.uint8)
+    disc = np.where((rows - 32) ** 2 + (columns - 32) ** 2 < 300, 255, 0).astype(
+        np.uint8
+    )
     x = np.tile(disc[None, None], (40, 1, 1, 1))
     worst = {}
     for kind in ("characters", "photos"):
@@ -68,6 +72,8 @@ def test_half_are_mirrored_and_none_brightened() -> None:
     x = np.zeros((200, 1, 32, 32), np.uint8)
     x[..., :16] = 200
     augmented = augment(x, np.random.default_rng(0), "characters")
-    right = (augmented[..., 24:].mean((1, 2, 3)) > augmented[..., :8].mean((1, 2, 3))).mean()
+    right = (
+        augmented[..., 24:].mean((1, 2, 3)) > augmented[..., :8].mean((1, 2, 3))
+    ).mean()
     assert 0.35 < right < 0.65
     assert np.quantile(augmented, 0.999) <= 205  # JPEG ringing

@@ -55,7 +55,9 @@ def test_unscanned_images_by_detector_and_settings(dataset: Dataset) -> None:
     for number in range(12):
         add_image(dataset, number)
     dataset.faces.replace(sha(3), "a", "v1", [])
-    dataset.faces.record_failure(sha(4), "a", "v1", Rejection("facecrop", sha(4), "damaged"))
+    dataset.faces.record_failure(
+        sha(4), "a", "v1", Rejection("facecrop", sha(4), "damaged")
+    )
     assert dataset.images.count_unscanned(("a", "v1")) == 10
     assert dataset.images.count_unscanned(("a", "v2")) == 12
     assert dataset.images.count_unscanned(("b", "v1")) == 12
@@ -76,7 +78,10 @@ def test_rejection_keeps_latest_reason(dataset: Dataset) -> None:
         Rejection("a", "x", "empty", "2"),
         Rejection("b", "x", "empty"),
     ]
-    assert dataset.rejections.count_by_reason() == {"a": {"empty": 1}, "b": {"empty": 1}}
+    assert dataset.rejections.count_by_reason() == {
+        "a": {"empty": 1},
+        "b": {"empty": 1},
+    }
     dataset.rejections.remove("a", "x")
     assert list(dataset.rejections.iterate()) == [Rejection("b", "x", "empty")]
 
@@ -94,7 +99,9 @@ def test_text_invalid_in_sqlite_is_escaped(dataset: Dataset) -> None:
 
 
 def test_operation_escapes_non_utf8_text(dataset: Dataset) -> None:
-    dataset.journal.apply(make_operation("import", count=0, folder='a\udcff\ud83db"\\'), [])
+    dataset.journal.apply(
+        make_operation("import", count=0, folder='a\udcff\ud83db"\\'), []
+    )
     assert dataset.journal.undo().name == 'Import 0 from a\\xff\\ud83db"\\'
 
 
@@ -116,7 +123,9 @@ def video_dataset(tmp_path: Path) -> Dataset:
     """Make nine unordered frames, one of another video, and an image."""
     dataset = Dataset.create(tmp_path / "d")
     for number in (4, 0, 8, 2, 6, 1, 3, 5, 7):
-        add_image(dataset, number, Origin("v", f"{number}", video="film", time=number / 3))
+        add_image(
+            dataset, number, Origin("v", f"{number}", video="film", time=number / 3)
+        )
     add_image(dataset, 20, Origin("v", "20", video="other", time=1.0))
     add_image(dataset, 21, Origin("folder", "21"))
     for number in (0, 1, 4, 8, 20, 21):
@@ -135,7 +144,9 @@ def test_context_has_frames_by_time_with_faces(video_dataset: Dataset) -> None:
     frames, at = VideoFrames(video_dataset.db).get_context(row(video_dataset, 4))
     assert [frame.sha256 for frame in frames] == [sha(number) for number in range(9)]
     assert at == 4
-    assert [frame.time for frame in frames] == [pytest.approx(number / 3) for number in range(9)]
+    assert [frame.time for frame in frames] == [
+        pytest.approx(number / 3) for number in range(9)
+    ]
     assert [len(frame.faces) for frame in frames] == [2, 2, 0, 0, 2, 0, 0, 0, 2]
     assert {face.label for face in frames[1].faces} == {"Miku", None}
     assert frames[4].faces[0].id == row(video_dataset, 4)
@@ -150,7 +161,9 @@ def test_max_frames_limits_context(
     frames, place = VideoFrames(video_dataset.db).get_context(
         row(video_dataset, number), max_frames=1
     )
-    assert [frame.sha256 for frame in frames] == [sha(frame_number) for frame_number in expected]
+    assert [frame.sha256 for frame in frames] == [
+        sha(frame_number) for frame_number in expected
+    ]
     assert place == at
 
 
@@ -177,7 +190,10 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     for number in rng.sample(range(120), 120):
         add_image(dataset, number, *(_origin(rng, n) for n in range(rng.randint(1, 3))))
         # Few different scores: a page of results must be able to end between equal ones.
-        cuts = [cut(number, x, rng.choice((0.1, 0.5, 0.9))) for x in range(rng.randint(0, 3))]
+        cuts = [
+            cut(number, x, rng.choice((0.1, 0.5, 0.9)))
+            for x in range(rng.randint(0, 3))
+        ]
         dataset.faces.replace(sha(number), "test", "", cuts)
         if rng.random() < 0.1:
             dataset.faces.replace(sha(number), "test", "", cuts[:1])
@@ -188,7 +204,11 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             label = rng.choice(["cat", "dog"]) if action == "label" else None
             choices.append(Choice(key, action, label))
     dataset.journal.apply("Some", choices)
-    plan = {k: ("m" + k[0], rng.choice(["train", "test"])) for k in keys if rng.random() < 0.5}
+    plan = {
+        k: ("m" + k[0], rng.choice(["train", "test"]))
+        for k in keys
+        if rng.random() < 0.5
+    }
     dataset.samples.set_splits(plan, "seed 0")
     yield dataset
     dataset.close()
@@ -240,7 +260,9 @@ def test_sample_round_trip(dataset: Dataset) -> None:
 
 
 def test_conflicting_hints_give_no_hint(dataset: Dataset) -> None:
-    key = add_sample(dataset, 1, Origin("a", "1", hint="cat"), Origin("a", "2", hint="dog"))
+    key = add_sample(
+        dataset, 1, Origin("a", "1", hint="cat"), Origin("a", "2", hint="dog")
+    )
     assert dataset.samples.get(key).hint is None
     [hinted] = Hints(dataset.db).iter_waiting()
     assert (hinted.key, hinted.hints, hinted.faces) == (key, 2, 1)
@@ -250,8 +272,12 @@ def test_new_detection_retires_and_revives_samples(dataset: Dataset) -> None:
     add_image(dataset, 1)
     cuts = [cut(1, x) for x in (0, 20, 40, 60)]
     dataset.faces.replace(sha(1), "test", "v1", cuts)
-    dataset.journal.apply("x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")])
-    dataset.faces.replace(sha(1), "test", "v2", [cut(1, 60, 0.9, sharpness=8.0), cut(1, 80)])
+    dataset.journal.apply(
+        "x", [Choice(cuts[0].key, "label", "cat"), Choice(cuts[1].key, "reject")]
+    )
+    dataset.faces.replace(
+        sha(1), "test", "v2", [cut(1, 60, 0.9, sharpness=8.0), cut(1, 80)]
+    )
     decided = {0: "labelled", 20: "rejected"}
     assert _statuses(dataset) == decided | {40: "retired", 60: "queue", 80: "queue"}
     assert dataset.faces.count() == 2
@@ -300,7 +326,9 @@ def test_prelabeling_round_trip_in_order(dataset: Dataset) -> None:
     dataset.journal.apply("two", labels)
     proposals = Proposals(dataset.db)
     result = [
-        PrelabelledSample(keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25),
+        PrelabelledSample(
+            keys[2], 1, (Proposal("rin", 0.7), Proposal("miku", 0.2)), 4, 0.25
+        ),
         PrelabelledSample(keys[0], 0),
     ]
     assert proposals.get_latest() is None
@@ -318,7 +346,9 @@ def test_prelabeling_round_trip_in_order(dataset: Dataset) -> None:
 def keys(dataset: Dataset) -> list[str]:
     """Return four samples, all labelled 'cat' from weak labels."""
     stored = [store(dataset, picture(n), Origin("folder", str(n))) for n in range(4)]
-    dataset.journal.apply("Accept", [Choice(key, "label", "cat", "hint") for key in stored])
+    dataset.journal.apply(
+        "Accept", [Choice(key, "label", "cat", "hint") for key in stored]
+    )
     dataset.journal.apply("Other", [Choice(stored[3], "label", "owl")])
     return sorted(stored[:3])
 
@@ -327,9 +357,13 @@ def label_issue(key: str, margin: float = 0.5) -> LabelIssue:
     return LabelIssue(key, "cat", "owl", 0.9, margin, "run")
 
 
-def test_label_issues_are_sorted_and_replaced(dataset: Dataset, keys: list[str]) -> None:
+def test_label_issues_are_sorted_and_replaced(
+    dataset: Dataset, keys: list[str]
+) -> None:
     issues = LabelIssues(dataset.db)
-    issues.replace([label_issue(keys[0], 0.2), label_issue(keys[1], 0.7), label_issue("gone")])
+    issues.replace(
+        [label_issue(keys[0], 0.2), label_issue(keys[1], 0.7), label_issue("gone")]
+    )
     assert [issue.sample for issue in issues.iterate()] == [keys[1], keys[0]]
     assert issues.get_many([keys[0], keys[2]]) == {keys[0]: label_issue(keys[0], 0.2)}
     issues.replace([label_issue(keys[2])])
@@ -377,7 +411,9 @@ def test_repeated_training_counts_as_one_evaluation(dataset: Dataset) -> None:
     assert peeks.get_for_run("a", "test") == (3, 0, ("a", "b", "c"))
 
 
-def test_label_provenance_follows_last_decision(dataset: Dataset, keys: list[str]) -> None:
+def test_label_provenance_follows_last_decision(
+    dataset: Dataset, keys: list[str]
+) -> None:
     assert {get_label_provenances(dataset.db)[key] for key in keys} == {"hint"}
     dataset.journal.apply("By hand", [Choice(keys[0], "label", "owl")])
     assert get_label_provenances(dataset.db)[keys[0]] == "person"
@@ -399,10 +435,14 @@ def test_unseen_labels_until_a_person_decides(dataset: Dataset) -> None:
     unseen = {model: MODEL, page_user: PAGE_USER}
     assert get_unseen_labels(dataset.db) == unseen
     ClassEditor(dataset).merge("hana", "rei")
-    assert get_unseen_labels(dataset.db) == unseen, "merging classes is not an evaluation"
+    assert get_unseen_labels(dataset.db) == unseen, (
+        "merging classes is not an evaluation"
+    )
     dataset.journal.undo()
     assert get_unseen_labels(dataset.db) == unseen
-    confirmed = dataset.journal.apply("Confirm", [Choice(model, "label", "hana", "review")])
+    confirmed = dataset.journal.apply(
+        "Confirm", [Choice(model, "label", "hana", "review")]
+    )
     assert get_unseen_labels(dataset.db) == {page_user: PAGE_USER}
     dataset.journal.undo(confirmed)
     assert get_unseen_labels(dataset.db) == unseen, "what is taken back was no look"
@@ -414,12 +454,21 @@ def test_unseen_labels_until_a_person_decides(dataset: Dataset) -> None:
 def labelled(dataset: Dataset, numbers: range) -> list[str]:
     """Add samples with two weak labels; three in four are labelled."""
     keys = [
-        add_sample(dataset, n, Origin("a", f"{n}", hint="cat"), Origin("b", f"{n}", hint="dog"))
+        add_sample(
+            dataset, n, Origin("a", f"{n}", hint="cat"), Origin("b", f"{n}", hint="dog")
+        )
         for n in numbers
     ]
-    provenances = [(k, ("hint", "person", "duplicate", "")[n % 4]) for n, k in enumerate(keys)]
+    provenances = [
+        (k, ("hint", "person", "duplicate", "")[n % 4]) for n, k in enumerate(keys)
+    ]
     dataset.journal.apply(
-        "x", [Choice(k, "label", "cat", provenance) for k, provenance in provenances if provenance]
+        "x",
+        [
+            Choice(k, "label", "cat", provenance)
+            for k, provenance in provenances
+            if provenance
+        ],
     )
     return keys
 
@@ -431,7 +480,9 @@ def test_label_queries_of_subset_equal_full(dataset: Dataset) -> None:
         dataset.db.execute(
             "UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[0], keys[2])
         )
-    dataset.journal.apply("y", [Choice(keys[1], "clear"), Choice(keys[4], "label", "dog", "hint")])
+    dataset.journal.apply(
+        "y", [Choice(keys[1], "clear"), Choice(keys[4], "label", "dog", "hint")]
+    )
     dataset.journal.undo()
     provenances, hints = get_label_provenances(dataset.db), Hints(dataset.db)
     assert provenances[keys[1]] == "person", (
@@ -442,8 +493,12 @@ def test_label_queries_of_subset_equal_full(dataset: Dataset) -> None:
             k: provenances[k] for k in provenances if k == key
         }
     disputed = hints.list_disputed()
-    assert [sample.key for sample in disputed] == sorted(keys[n] for n in (0, 2, 4, 6, 8, 10))
-    assert [sample.key for sample in hints.list_disputed([sha(0)])] == sorted([keys[0], keys[2]])
+    assert [sample.key for sample in disputed] == sorted(
+        keys[n] for n in (0, 2, 4, 6, 8, 10)
+    )
+    assert [sample.key for sample in hints.list_disputed([sha(0)])] == sorted(
+        [keys[0], keys[2]]
+    )
     assert hints.list_disputed([sha(1)]) == []
     several = hints.list_disputed([sha(n) for n in range(12)])
     assert several == disputed
@@ -453,5 +508,7 @@ def test_prelabel_knows_who_gave_labels(dataset: Dataset, keys: list[str]) -> No
     dataset.journal.apply("Cluster", [Choice(keys[0], "label", "owl", TOGETHER)])
     dataset.journal.apply("Slip", [Choice(keys[1], "label", "owl")])
     dataset.journal.undo()
-    givers = {sample.key: sample.label_by for sample in PrelabelSamples(dataset.db).iterate()}
+    givers = {
+        sample.key: sample.label_by for sample in PrelabelSamples(dataset.db).iterate()
+    }
     assert [givers[key] for key in keys] == [TOGETHER, "hint", "hint"]

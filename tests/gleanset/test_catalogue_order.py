@@ -19,7 +19,14 @@ from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance, find_contradictions
 from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals
 from gleanset.db.sorting import SampleTiles
-from gleanset.db.views import DUPLICATES, EVERYWHERE, ORDERS, PLACES, OrderedSamples, SampleFilter
+from gleanset.db.views import (
+    DUPLICATES,
+    EVERYWHERE,
+    ORDERS,
+    PLACES,
+    OrderedSamples,
+    SampleFilter,
+)
 from pipeline.listing import KINDS, list_records
 
 FILMS = {"f1": "b.mkv", "f2": "a.mkv"}
@@ -54,16 +61,28 @@ class RandomFaces:
             post = f"p{dice.randrange(5)}" if not film and dice.random() < 0.7 else None
             source = "video" if film else dice.choice(["bing", "pixiv"])
             origin = Origin(
-                source, f"{number}", video=film, time=seconds, scene=scene, post=post, title="t"
+                source,
+                f"{number}",
+                video=film,
+                time=seconds,
+                scene=scene,
+                post=post,
+                title="t",
             )
             add_image(dataset, number, origin)
             cuts = [cut(number, x, dice.choice((0.1, 0.5, 0.9))) for x in range(2)]
             dataset.faces.replace(sha(number), "test", "", cuts, cut="margin=0")
             for crop in cuts:
-                says = (dice.choice(["cat", "dog"]), dice.random()) if dice.random() < 0.8 else None
+                says = (
+                    (dice.choice(["cat", "dog"]), dice.random())
+                    if dice.random() < 0.8
+                    else None
+                )
                 raw[crop.key] = (number, origin, says)
         named = zip(list(raw)[:2], ("cat", "dog"), strict=True)
-        dataset.journal.apply("Classes", [Choice(key, "label", name) for key, name in named])
+        dataset.journal.apply(
+            "Classes", [Choice(key, "label", name) for key, name in named]
+        )
         standings = [
             PrelabelledSample(key, position, (Proposal(*says),) if says else ())
             for position, (key, (_, _, says)) in enumerate(raw.items())
@@ -76,7 +95,8 @@ class RandomFaces:
             )
         for sha256, name in FILMS.items():
             dataset.db.execute(
-                "INSERT INTO video(sha256, name, settings, frames) VALUES(?,?,'',1)", (sha256, name)
+                "INSERT INTO video(sha256, name, settings, frames) VALUES(?,?,'',1)",
+                (sha256, name),
             )
 
 
@@ -122,20 +142,25 @@ def test_filters_equal_brute_force(random_faces: RandomFaces) -> None:
         (SampleFilter(video="f2"), {f.id for f in faces if f.film == "f2"}),
     ]
     for sample_filter, ids in cases:
-        assert set(result.list_rows(EVERYWHERE, sample_filter=sample_filter).ids) == ids, (
+        assert (
+            set(result.list_rows(EVERYWHERE, sample_filter=sample_filter).ids) == ids
+        ), sample_filter
+        assert result.count(EVERYWHERE, sample_filter=sample_filter) == len(ids), (
             sample_filter
         )
-        assert result.count(EVERYWHERE, sample_filter=sample_filter) == len(ids), sample_filter
 
 
-def test_places_and_classes_are_disjoint(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_places_and_classes_are_disjoint(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     with Dataset.create(tmp_path_factory.mktemp("places") / "d") as dataset:
         random_faces = RandomFaces(dataset)
         result = OrderedSamples(dataset.db)
         db = dataset.db
         parts = {place: list(result.list_rows(place).ids) for place in PLACES}
         classes = {
-            name: list(result.list_rows(EVERYWHERE, label=name).ids) for name in ("cat", "dog")
+            name: list(result.list_rows(EVERYWHERE, label=name).ids)
+            for name in ("cat", "dog")
         }
         assert [len(ids) for ids in classes.values()] == [1, 1]
         everything = sorted(
@@ -147,7 +172,10 @@ def test_places_and_classes_are_disjoint(tmp_path_factory: pytest.TempPathFactor
             duplicate = parts["queue"][0]
             Placements(db).apply(step, [Placement(duplicate, False, "g", "a copy")])
         assert list(result.list_rows(DUPLICATES).ids) == [duplicate]
-        assert (result.count(DUPLICATES), result.count("queue")) == (1, len(parts["queue"]) - 1)
+        assert (result.count(DUPLICATES), result.count("queue")) == (
+            1,
+            len(parts["queue"]) - 1,
+        )
 
 
 @pytest.mark.parametrize("kind", ["a model", "pixels", "zoom"])
@@ -168,7 +196,9 @@ def test_verdict_of_person_overrides_others(dataset: Dataset, kind: str) -> None
 def test_ids_of_referenced_rows_are_not_reused(dataset: Dataset) -> None:
     for number in range(3):
         add_sample(dataset, number)
-    tables = dataset.db.fetch_all("SELECT name, sql FROM sqlite_master WHERE type='table'")
+    tables = dataset.db.fetch_all(
+        "SELECT name, sql FROM sqlite_master WHERE type='table'"
+    )
     sql_by_table = {row["name"]: row["sql"] for row in tables}
     pointed = {
         row["table"]
@@ -177,8 +207,12 @@ def test_ids_of_referenced_rows_are_not_reused(dataset: Dataset) -> None:
         if row["to"] == "id"
     } | {"decision"}
     assert pointed >= {"image", "face", "class", "sample", "step"}
-    assert [name for name in sorted(pointed) if "AUTOINCREMENT" not in sql_by_table[name]] == []
-    before = {name: dataset.db.fetch_int(f"SELECT max(id) FROM {name}") for name in pointed}
+    assert [
+        name for name in sorted(pointed) if "AUTOINCREMENT" not in sql_by_table[name]
+    ] == []
+    before = {
+        name: dataset.db.fetch_int(f"SELECT max(id) FROM {name}") for name in pointed
+    }
     Maintenance(dataset.db).forget(sha(2), "asked to")
     add_sample(dataset, 3)
     for name in ("image", "sample", "face"):
@@ -196,9 +230,13 @@ RENAMED = {
 
 def everything(catalogue: Path) -> dict[str, list[tuple[object, ...]]]:
     with closing(sqlite3.connect(catalogue)) as file:
-        tables = file.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+        tables = file.execute(
+            "SELECT name FROM sqlite_master WHERE type='table'"
+        ).fetchall()
         return {
-            RENAMED.get(name, name): file.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
+            RENAMED.get(name, name): file.execute(
+                f"SELECT * FROM {name} ORDER BY 1, 2"
+            ).fetchall()
             for (name,) in tables
             if name != "migration"
         }
@@ -210,8 +248,16 @@ def test_upgraded_catalogue_is_listed_and_undone(oldest: Path) -> None:
     with Dataset.open(oldest.parent) as upgraded:
         assert Maintenance(upgraded.db).check_integrity() == []
         assert upgraded.db.fetch_int("PRAGMA foreign_keys") == 1
-        steps = [step.operation.text() for step in SampleTiles(upgraded.db).list_steps()]
-        assert steps == ["Label", "Reject", "Undo: Reject", "Later", 'Rename "A to B" to C']
+        steps = [
+            step.operation.text() for step in SampleTiles(upgraded.db).list_steps()
+        ]
+        assert steps == [
+            "Label",
+            "Reject",
+            "Undo: Reject",
+            "Later",
+            'Rename "A to B" to C',
+        ]
         listed = {kind: len(list(list_records(upgraded, kind, ()))) for kind in KINDS}
         assert (listed["images"], listed["samples"], listed["decisions"]) == (4, 4, 6)
         assert upgraded.journal.undo().name == 'Rename "A to B" to C'
@@ -243,7 +289,9 @@ def test_upgrade_keeps_all_rows(oldest: Path) -> None:
     # Values that name columns and commands are renamed with them.
     renamed = {name for name in kept if before[name] != after[name]}
     assert renamed == {"change", "split_evaluation", "rejection"}
-    assert "moment" in {row[2] for row in before["change"]} - {row[2] for row in after["change"]}
+    assert "moment" in {row[2] for row in before["change"]} - {
+        row[2] for row in after["change"]
+    }
 
 
 def test_upgrade_drops_changes_that_no_version_makes(oldest: Path) -> None:
@@ -325,7 +373,9 @@ def test_disputed_labels_are_reported_until_person_decides(dataset: Dataset) -> 
     assert get_findings(dataset) == {}, "without a label nothing is claimed"
     dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
     assert get_findings(dataset) == {"disputed_labels": 1}
-    assert find_contradictions(dataset.db)["disputed_labels"].examples == (f"{key} is hana",)
+    assert find_contradictions(dataset.db)["disputed_labels"].examples == (
+        f"{key} is hana",
+    )
     dataset.journal.apply("Label", [Choice(copy, "label", "hana")])
     assert get_findings(dataset) == {}, "a person looked at a copy"
     dataset.journal.undo()
@@ -340,11 +390,15 @@ def test_disputed_hints_of_one_image_are_reported(dataset: Dataset) -> None:
 
 
 @pytest.mark.damages("a group in two splits")
-@pytest.mark.parametrize("tie", ["split_group='a'", "duplicate_set='a'", "image=1, face=NULL"])
+@pytest.mark.parametrize(
+    "tie", ["split_group='a'", "duplicate_set='a'", "image=1, face=NULL"]
+)
 def test_groups_across_splits_are_reported(dataset: Dataset, tie: str) -> None:
     keys = [add_sample(dataset, number) for number in (1, 2)]
     dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
-    dataset.samples.set_splits({keys[0]: (keys[0], "train"), keys[1]: (keys[1], "test")}, "{}")
+    dataset.samples.set_splits(
+        {keys[0]: (keys[0], "train"), keys[1]: (keys[1], "test")}, "{}"
+    )
     assert get_findings(dataset) == {}
     change(dataset, f"UPDATE sample SET {tie}")
     assert get_findings(dataset) == {"straddling_groups": 1}

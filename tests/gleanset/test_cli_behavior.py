@@ -43,7 +43,9 @@ def every_command() -> Iterator[tuple[str, str, click.Command]]:
         yield from ((module, *named) for named in _named_commands(group))
 
 
-def _named_commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+def _named_commands(
+    group: click.Group, prefix: str = ""
+) -> Iterator[tuple[str, click.Command]]:
     """Yield a group's commands; those of subgroups as "group command"."""
     for name, result in group.commands.items():
         if isinstance(result, click.Group):
@@ -69,12 +71,16 @@ def test_help_example_parses_for_every_command() -> None:
         program = "gleanset" if module == "pipeline.cli" else module.partition(".")[0]
         assert f"Example: {program} {name}" in " ".join(text.split())
         assert "None" not in text, "a limit that is not there"
-        missing = [o for o in ("--json", "--quiet", "--progress", "--verbose") if o not in text]
+        missing = [
+            o for o in ("--json", "--quiet", "--progress", "--verbose") if o not in text
+        ]
         if name.split()[0] not in WITHOUT_DATASET:
             expected = "--into" if (module, name) in INTO else "--dataset"
             missing += [] if expected in text else [expected]
         assert (module, name, missing) == (module, name, [])
-        words = re.split(r"\s+", (result.epilog or "").partition(f" {name}")[2].partition("|")[0])
+        words = re.split(
+            r"\s+", (result.epilog or "").partition(f" {name}")[2].partition("|")[0]
+        )
         arguments = [word.strip("'") for word in words if word]
         result.make_context(name, arguments, resilient_parsing=False).close()
 
@@ -96,14 +102,24 @@ def test_help_and_version_exit_with_zero(module: str) -> None:
         ("harvest.cli", ["frames", "x", "--every", "often"], 2, "5s"),
         ("harvest.cli", ["folder", "missing"], 3, "there is no folder missing"),
         ("harvest.cli", ["folder", "file"], 3, "file"),
-        ("harvest.cli", ["keyword", "x", "-i", "missing"], 3, "there is no file missing"),
+        (
+            "harvest.cli",
+            ["keyword", "x", "-i", "missing"],
+            3,
+            "there is no file missing",
+        ),
         ("labeler.cli", ["import", "missing"], 3, "there is no folder missing"),
         ("harvest.cli", ["urls", "missing"], 3, "there is no file missing"),
         ("harvest.cli", ["frames", "missing"], 3, "missing"),
         ("pipeline.cli", ["status"], 3, "gleanset init"),
         ("pipeline.cli", ["status", "-d", "file"], 2, "file"),
         ("pipeline.cli", ["init", "-d", "file/below"], 3, "file/below"),
-        ("harvest.cli", ["keyword", "x", "-o", "bing.endpoint=http://127.0.0.1:9"], 4, "private"),
+        (
+            "harvest.cli",
+            ["keyword", "x", "-o", "bing.endpoint=http://127.0.0.1:9"],
+            4,
+            "private",
+        ),
         ("labeler.cli", ["undo", "-d", "dataset"], 2, "nothing to undo"),
     ],
 )
@@ -121,9 +137,9 @@ def test_user_errors_have_exit_code_and_message(
 def test_missing_component_exits_with_6(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(b"x")
     without = {"PATH": str(tmp_path / "empty"), "IMAGEIO_FFMPEG_EXE": "no-such-ffmpeg"}
-    run_here("harvest.cli", "frames", "clip.mp4", "-d", "dataset", cwd=tmp_path, **without).refused(
-        6, "ffmpeg"
-    )
+    run_here(
+        "harvest.cli", "frames", "clip.mp4", "-d", "dataset", cwd=tmp_path, **without
+    ).refused(6, "ffmpeg")
 
 
 CODES = """
@@ -174,7 +190,8 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("name", "error"), [("bug", "ValueError: oh"), ("pipe", "BrokenPipeError: [Errno 32]")]
+    ("name", "error"),
+    [("bug", "ValueError: oh"), ("pipe", "BrokenPipeError: [Errno 32]")],
 )
 def test_internal_error_exits_with_1_and_traceback(name: str, error: str) -> None:
     done = run_here("probe", name)
@@ -191,7 +208,9 @@ def test_missing_login_exits_with_5_and_hint() -> None:
 def test_closed_stdout_ends_command_without_error(probe: Path) -> None:
     line = f"{sys.executable} {probe} many | head -n 2; echo ${{PIPESTATUS[0]}}"
     environment = {**os.environ, "PYTHONPATH": python_path()}
-    done = subprocess.run(["bash", "-c", line], text=True, capture_output=True, env=environment)
+    done = subprocess.run(
+        ["bash", "-c", line], text=True, capture_output=True, env=environment
+    )
     assert (done.stdout, done.stderr) == ("line 0\nline 1\n0\n", "")
 
 
@@ -199,7 +218,10 @@ def test_closed_stdout_ends_command_without_error(probe: Path) -> None:
 def test_output_survives_terminal_encoding(encoding: str) -> None:
     done = run_here("probe", "odd", "--json", console=encoding)
     assert (done.code, done.stderr) == (0, "on stderr\n")
-    assert (done.json["ü"], run_here("probe", "odd", console=encoding).code) == ("日本", 0)
+    assert (done.json["ü"], run_here("probe", "odd", console=encoding).code) == (
+        "日本",
+        0,
+    )
 
 
 def test_json_plain_and_quiet_output(photos: Path, tmp_path: Path) -> None:
@@ -208,11 +230,19 @@ def test_json_plain_and_quiet_output(photos: Path, tmp_path: Path) -> None:
     assert done.stdout == "added: 3\n"
     done = run_here(*line, "--json")
     assert (done.code, done.stderr, len(done.stdout.splitlines())) == (0, "", 1)
-    assert done.json == {"added": 0, "duplicate": 0, "known": 3, "rejected": 0, "ignored": 0}
+    assert done.json == {
+        "added": 0,
+        "duplicate": 0,
+        "known": 3,
+        "rejected": 0,
+        "ignored": 0,
+    }
     assert run_here(*line, "-q") == Ran(0, "", "")
 
 
-def test_dataset_option_overrides_folder_and_environment(tmp_path: Path, photos: Path) -> None:
+def test_dataset_option_overrides_folder_and_environment(
+    tmp_path: Path, photos: Path
+) -> None:
     for name in ("option", "current", "variable", "plain"):
         (tmp_path / name).mkdir()
     Dataset.create(tmp_path / "current").close()
@@ -240,7 +270,14 @@ def test_invalid_setting_exits_with_3_and_line(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_interrupt_exits_with_130_and_keeps_work(tmp_path: Path) -> None:
     write_pictures(tmp_path / "many", 80)
-    line = ["folder", str(tmp_path / "many"), "-d", str(tmp_path / "d"), "--workers", "1"]
+    line = [
+        "folder",
+        str(tmp_path / "many"),
+        "-d",
+        str(tmp_path / "d"),
+        "--workers",
+        "1",
+    ]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = start_cli("harvest.cli", *line, **streams, start_new_session=True)
     assert eventually(lambda: any((tmp_path / "d" / "images").rglob("*.jpg")))
@@ -287,7 +324,15 @@ def test_typo_is_reported_without_heavy_imports() -> None:
 
 
 def test_commands_start_without_heavy_imports() -> None:
-    programs = ("baseline", "facecrop", "gleanset", "harvest", "labeler", "pipeline", "webapp")
+    programs = (
+        "baseline",
+        "facecrop",
+        "gleanset",
+        "harvest",
+        "labeler",
+        "pipeline",
+        "webapp",
+    )
     script = (
         "import sys\nimport pipeline.status\n"
         + "".join(f"import {program}.cli\n" for program in programs)
@@ -301,7 +346,11 @@ def test_commands_start_without_heavy_imports() -> None:
 def test_onnxruntime_writes_no_telemetry_files(tmp_path: Path) -> None:
     script = "import gleanset; from importlib import import_module; import_module('onnxruntime')"
     # With CI variables set it would keep no identifier anyway.
-    env = {name: text for name, text in os.environ.items() if not name.startswith(("CI", "ORT_"))}
+    env = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith(("CI", "ORT_"))
+    }
     env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-B", "-c", script], env=env, check=True)
     assert list(tmp_path.iterdir()) == []
@@ -311,7 +360,9 @@ def test_key_values_are_parsed_last_one_wins() -> None:
     texts = ("epochs=10", " lr = 0.1", "epochs=20", "note=a=b", "empty=")
     values = {"epochs": "20", "lr": "0.1", "note": "a=b", "empty": ""}
     assert parse_key_values(texts, "epochs=10") == values
-    assert parse_key_values(["bing.size=large"], "bing.size=large") == {"bing.size": "large"}
+    assert parse_key_values(["bing.size=large"], "bing.size=large") == {
+        "bing.size": "large"
+    }
 
 
 @pytest.mark.parametrize(
@@ -325,7 +376,9 @@ def test_key_values_are_parsed_last_one_wins() -> None:
     ],
 )
 def test_malformed_key_value_raises_error(text: str, example: str) -> None:
-    with pytest.raises(UsageError, match=f"not {'SOURCE.' * ('.' in example)}KEY=VALUE") as raised:
+    with pytest.raises(
+        UsageError, match=f"not {'SOURCE.' * ('.' in example)}KEY=VALUE"
+    ) as raised:
         parse_key_values([text], example)
     assert example in str(raised.value)
 
@@ -335,7 +388,10 @@ def test_removed_command_names_its_replacement(name: str) -> None:
     program, *words = name.split()
     module = "pipeline.cli" if program == "gleanset" else f"{program}.cli"
     ran = run_here(module, *words).refused(2)
-    assert ran.stderr == f"{program}: no longer available: {name}\nhint: {REMOVED_COMMANDS[name]}\n"
+    assert (
+        ran.stderr
+        == f"{program}: no longer available: {name}\nhint: {REMOVED_COMMANDS[name]}\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -343,7 +399,10 @@ def test_removed_command_names_its_replacement(name: str) -> None:
     [
         ("gleanset baseline presort --follow", "baseline presort"),
         ("harvest keyword cat --range=1-3 --limit 5", "harvest keyword --range"),
-        ("harvest keyword --source=gallery_dl cat", "harvest keyword --source gallery_dl"),
+        (
+            "harvest keyword --source=gallery_dl cat",
+            "harvest keyword --source gallery_dl",
+        ),
         ("gleanset labeler balance copies", "labeler balance"),
         ("labeler export out --balance copies", None),
         ("harvest keyword --source bing", None),
@@ -356,7 +415,9 @@ def test_removed_words_are_found_in_command_line(line: str, name: str | None) ->
 
 
 def test_changelog_names_every_removed_command_and_option() -> None:
-    table = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("## 0.1.0 ")[0]
+    table = (
+        (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("## 0.1.0 ")[0]
+    )
     words = {word for name in REMOVED_COMMANDS for word in name.split()[1:]}
     assert [word for word in sorted(words) if word not in table] == []
 
@@ -432,13 +493,18 @@ def results(medium: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     prefix: tuple[str, ...] = ()
     if os.geteuid() == 0:
         prefix = ("unshare", "-m", "sh", "-c", _MOUNTED, str(medium))
-        tried = shutil.which("unshare") and subprocess.run([*prefix, "true"], capture_output=True)
+        tried = shutil.which("unshare") and subprocess.run(
+            [*prefix, "true"], capture_output=True
+        )
         if not tried or tried.returncode:
-            pytest.skip("root may write everywhere, and nothing can be mounted read-only here")
+            pytest.skip(
+                "root may write everywhere, and nothing can be mounted read-only here"
+            )
     places = {"tree": medium.with_name("tree"), "out": out, "root": medium}
     commands = {
         name: [
-            word.format(**places) for word in (*words, *(() if "-d" in words else ("-d", "{root}")))
+            word.format(**places)
+            for word in (*words, *(() if "-d" in words else ("-d", "{root}")))
         ]
         for name, words in (READING | WRITING | UNUSABLE).items()
     }
@@ -450,7 +516,9 @@ def results(medium: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return dict(zip(commands, (Ran(*ran) for ran in json.loads(done.stdout)), strict=True))
+    return dict(
+        zip(commands, (Ran(*ran) for ran in json.loads(done.stdout)), strict=True)
+    )
 
 
 def test_readers_and_simulations_need_no_lock(results: dict[str, Ran]) -> None:
@@ -460,10 +528,14 @@ def test_readers_and_simulations_need_no_lock(results: dict[str, Ran]) -> None:
     assert results["status"].json["images"] == results["export"].json["exported"] == 4
 
 
-def test_writers_report_read_only_dataset(medium: Path, results: dict[str, Ran]) -> None:
+def test_writers_report_read_only_dataset(
+    medium: Path, results: dict[str, Ran]
+) -> None:
     for name in WRITING:
         result = results[name]
-        assert (name, result.code, "Traceback" in result.stderr) == (name, 3, False), result.stderr
+        assert (name, result.code, "Traceback" in result.stderr) == (name, 3, False), (
+            result.stderr
+        )
         assert "can only be read" in result.stderr
         assert "copy" in result.stderr
     assert results["unknown sample"].code == 2, "usage errors come first"
@@ -471,7 +543,9 @@ def test_writers_report_read_only_dataset(medium: Path, results: dict[str, Ran])
     assert not [name for name in names if name.endswith(("-wal", "-shm"))]
 
 
-def test_read_only_mode_reads_log_with_index(source_dataset: Path, tmp_path: Path) -> None:
+def test_read_only_mode_reads_log_with_index(
+    source_dataset: Path, tmp_path: Path
+) -> None:
     """Committed rows are visible while another process is writing."""
     root = tmp_path / "busy"
     shutil.copytree(source_dataset, root)
@@ -519,10 +593,16 @@ def test_dataset_named_by_its_whole_path_works_in_a_deleted_folder(
     assert run("pipeline.cli", "status", "--json").checked().json["images"] == 0
     for module, *arguments in (
         ("labeler.cli", "export", "out"),  # a relative path
-        ("harvest.cli", "folder", photos),  # worker processes, which begin in the current folder
+        (
+            "harvest.cli",
+            "folder",
+            photos,
+        ),  # worker processes, which begin in the current folder
     ):
         done = run(module, *arguments)
-        done.refused(3, "the current folder no longer exists\nhint: change to another one: cd ~")
+        done.refused(
+            3, "the current folder no longer exists\nhint: change to another one: cd ~"
+        )
 
 
 def test_hints_are_wrapped_in_a_terminal(dataset: Dataset) -> None:

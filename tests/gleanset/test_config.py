@@ -44,7 +44,12 @@ def read_error(tmp_path: Path, text: str, shape: type = Outer) -> GleansetError:
         ("titel = 'x'", 1, "titel", "title"),
         ("title = 'x'\n\n[crop]\n# why\nmargn = 0.3", 5, "margn", "margin"),
         ("[inner]\nname = 'a'\nlimt = 3", 3, "limt", "limit"),
-        ("[[parts]]\nname = 'a'\n\n[[parts]]\nname = 'b'\nlimmit = 3", 6, "limmit", "limit"),
+        (
+            "[[parts]]\nname = 'a'\n\n[[parts]]\nname = 'b'\nlimmit = 3",
+            6,
+            "limmit",
+            "limit",
+        ),
         ("[named.x]\nname = 'a'\nlmit = 2", 3, "lmit", "limit"),
         ("title = 'x'\ncrop.detectr = 'x'", 2, "detectr", "detector"),
         ("crop = { margn = 0.3 }", 1, "margn", "margin"),
@@ -73,14 +78,14 @@ def test_unknown_key_error_has_line_and_suggestion(
         ("[crop]\nthreshold = true", 2, "crop.threshold"),
     ],
 )
-def test_invalid_value_error_has_line(tmp_path: Path, text: str, line: int, key: str) -> None:
+def test_invalid_value_error_has_line(
+    tmp_path: Path, text: str, line: int, key: str
+) -> None:
     assert f"line {line}: {key}: " in read_error(tmp_path, text).what
 
 
 def test_all_errors_are_reported_by_line(tmp_path: Path) -> None:
-    text = (
-        "titel = 'x'\n[crop]\nmargin = 9\n[[parts]]\nname = 'a'\nlimt = 2\n[[parts]]\nlimit = 'b'\n"
-    )
+    text = "titel = 'x'\n[crop]\nmargin = 9\n[[parts]]\nname = 'a'\nlimt = 2\n[[parts]]\nlimit = 'b'\n"
     error = read_error(tmp_path, text)
     assert error.what.splitlines()[0].endswith("has 5 mistakes:")
     lines = [line.partition(":")[0].strip() for line in error.what.splitlines()[1:]]
@@ -117,7 +122,9 @@ def test_unreadable_file_raises_error(tmp_path: Path, data: bytes | str | None) 
 
 
 def test_new_dataset_writes_changed_settings_only(tmp_path: Path) -> None:
-    Dataset.create(tmp_path, Settings(name="Faces", crop=CropSettings(margin=0.5))).close()
+    Dataset.create(
+        tmp_path, Settings(name="Faces", crop=CropSettings(margin=0.5))
+    ).close()
     text = (tmp_path / "dataset.toml").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert lines == ['name = "Faces"', "[crop]", "margin = 0.5"]
@@ -126,7 +133,9 @@ def test_new_dataset_writes_changed_settings_only(tmp_path: Path) -> None:
 
 
 def test_settings_round_trip(tmp_path: Path) -> None:
-    written = Settings(name="ü", keys={"hana": "h", "it's": "i"}, crop=CropSettings(threshold=0.5))
+    written = Settings(
+        name="ü", keys={"hana": "h", "it's": "i"}, crop=CropSettings(threshold=0.5)
+    )
     write_settings(tmp_path, written)
     assert read_settings(tmp_path) == written
 
@@ -153,7 +162,9 @@ def user_file(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
     (folder / "gleanset" / "settings.toml").write_text(text)
 
 
-def test_settings_of_user_override_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_user_override_dataset(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "dataset.toml").write_text(
         "[crop]\nmargin = 0.1\ndetector = 'a'\n[net]\nthreads = 1\nper_host = 2\n"
     )

@@ -27,13 +27,17 @@ def test_matrix_is_printed_and_shown_whole(tmp_path: Path, number: int) -> None:
 
     counts = np.random.default_rng(0).integers(0, 20, (number, number + 1)).tolist()
     classes = [SimpleNamespace(name=f"class number {i:02}") for i in range(number)]
-    figures = SimpleNamespace(classes=classes, answered=SimpleNamespace(confusion=counts))
+    figures = SimpleNamespace(
+        classes=classes, answered=SimpleNamespace(confusion=counts)
+    )
     page = get_templates("gleanset.html").from_string(PAGE).render(figures=figures)
     (tmp_path / "page.html").write_text(page, "utf-8")
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 718, "height": 1047})  # A4 within 1 cm, 96 dpi
+        tab = browser.new_page(
+            viewport={"width": 718, "height": 1047}
+        )  # A4 within 1 cm, 96 dpi
         tab.goto((tmp_path / "page.html").as_uri())
         tab.emulate_media(media="print")
         right, _ = tab.evaluate(MEASURE)

@@ -26,7 +26,9 @@ from gleanset.errors import (
 from gleanset.records import Origin
 
 SmallDisk = Callable[[str], Path]
-FIRST = CatalogueSchema("CREATE TABLE thing(name TEXT);\nCREATE TABLE other(name TEXT);", "1-old")
+FIRST = CatalogueSchema(
+    "CREATE TABLE thing(name TEXT);\nCREATE TABLE other(name TEXT);", "1-old"
+)
 _STEP = ("2-new", "ALTER TABLE thing ADD COLUMN size INTEGER DEFAULT 7;")
 SECOND = FIRST._replace(tables=f"{FIRST.tables}\n{_STEP[1]}", steps=(_STEP,))
 
@@ -50,7 +52,9 @@ def test_dataset_is_created_and_reopened(tmp_path: Path) -> None:
 def _tables(path: Path) -> dict[str, list[object]]:
     """Return columns per table and index: types, keys, defaults."""
     with closing(sqlite3.connect(path)) as file:
-        names = file.execute("SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")
+        names = file.execute(
+            "SELECT name, type FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+        )
         return {
             name: file.execute(f"PRAGMA {kind}_xinfo({name})").fetchall()
             for name, kind in names.fetchall()
@@ -73,9 +77,13 @@ def test_catalogue_with_comments_is_upgraded(tmp_path: Path) -> None:
         file.executescript(Path(__file__).with_name("schema_of_0034.sql").read_text())
         file.execute("CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)")
         file.execute("INSERT INTO migration VALUES('0034-last-split', '2026-11-01')")
-        file.execute("INSERT INTO sorting_note(sample, mark, bond) VALUES(7, 'later', 1)")
+        file.execute(
+            "INSERT INTO sorting_note(sample, mark, bond) VALUES(7, 'later', 1)"
+        )
     upgraded = Connection(path)
-    assert upgraded.fetch_value("SELECT mark FROM sorting_note WHERE sample=7") == "later"
+    assert (
+        upgraded.fetch_value("SELECT mark FROM sorting_note WHERE sample=7") == "later"
+    )
     upgraded.close()
     assert _tables(path) == _tables(tmp_path / "new.sqlite")
 
@@ -109,7 +117,9 @@ def test_upgrade_makes_complete_backup(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     old = Connection(path, create=True, schema=FIRST)
     with old.transaction():
-        old.execute_many("INSERT INTO thing VALUES(?)", [(str(n),) for n in range(5000)])
+        old.execute_many(
+            "INSERT INTO thing VALUES(?)", [(str(n),) for n in range(5000)]
+        )
     # The old connection stays open: the backup must include what is only in the write-ahead log.
     new = Connection(path, schema=SECOND)
     assert new.fetch_int("SELECT sum(size) FROM thing") == 35_000
@@ -118,7 +128,10 @@ def test_upgrade_makes_complete_backup(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "c.sqlite.before-2-new")) as copy:
         assert copy.execute("SELECT count(*) FROM thing").fetchone() == (5000,)
         assert len(copy.execute("SELECT * FROM thing").fetchone()) == 1
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.sqlite", "c.sqlite.before-2-new"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "c.sqlite",
+        "c.sqlite.before-2-new",
+    ]
 
 
 def test_failed_migration_is_rolled_back(tmp_path: Path) -> None:
@@ -129,7 +142,9 @@ def test_failed_migration_is_rolled_back(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         Connection(path, schema=broken)
     reopened = Connection(path, schema=FIRST)
-    assert reopened.fetch_int("SELECT count(*) FROM sqlite_master WHERE name='third'") == 0
+    assert (
+        reopened.fetch_int("SELECT count(*) FROM sqlite_master WHERE name='third'") == 0
+    )
     reopened.close()
 
 
@@ -137,7 +152,9 @@ def test_concurrent_upgrades_keep_one_old_backup(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite"
     old = Connection(path, create=True, schema=FIRST)
     with old.transaction():
-        old.execute_many("INSERT INTO thing VALUES(?)", [("x" * 500,) for _ in range(20_000)])
+        old.execute_many(
+            "INSERT INTO thing VALUES(?)", [("x" * 500,) for _ in range(20_000)]
+        )
     old.close()
     code = (
         "import sys; from pathlib import Path; from gleanset.db.connection import Connection\n"
@@ -183,7 +200,10 @@ def test_damaged_catalogue_raises_error_with_hint(tmp_path: Path, damage: str) -
     path = tmp_path / "catalog.sqlite"
     before = DAMAGES[damage](path.read_bytes())
     path.write_bytes(before)
-    with pytest.raises(CatalogueCorrupt, match="recover") as caught, Dataset.open(tmp_path) as bad:
+    with (
+        pytest.raises(CatalogueCorrupt, match="recover") as caught,
+        Dataset.open(tmp_path) as bad,
+    ):
         list(bad.images.iterate())
     assert str(path) in caught.value.what
     assert path.read_bytes() == before
@@ -207,7 +227,10 @@ def test_write_lock_times_out_as_dataset_busy(tmp_path: Path) -> None:
     )
     other = python(code, path)
     assert other.stdout.readline() == "held\n"
-    with pytest.raises(DatasetBusy, match="wait until it has finished"), db.transaction():
+    with (
+        pytest.raises(DatasetBusy, match="wait until it has finished"),
+        db.transaction(),
+    ):
         pytest.fail("there were two writers")
     assert db.fetch_int("SELECT count(*) FROM thing") == 0, "reading goes on"
     other.communicate("\n", timeout=60)
@@ -233,14 +256,18 @@ def test_concurrent_writers_lose_no_rows(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", ["size=450k", "size=750k"])
-def test_full_disk_raises_error_and_keeps_rows(small_disk: SmallDisk, size: str) -> None:
+def test_full_disk_raises_error_and_keeps_rows(
+    small_disk: SmallDisk, size: str
+) -> None:
     root = small_disk(size) / "dataset"
     with Dataset.create(root) as dataset:
         with pytest.raises(DiskFull, match="free some space"):
             add_images(dataset, range(10_000))
         stored = len(list(dataset.images.iterate()))
         # Transactions are stored in order and completely.
-        assert {image.sha256 for image in dataset.images.iterate()} == {*map(sha, range(stored))}
+        assert {image.sha256 for image in dataset.images.iterate()} == {
+            *map(sha, range(stored))
+        }
         # This connection and a new one must still be able to read, and to write once there is room.
         assert dataset.images.count() == stored
         with pytest.raises(DiskFull):
@@ -315,14 +342,20 @@ def test_paging_by_key_tolerates_concurrent_writes(tmp_path: Path) -> None:
                 db.execute_many("INSERT INTO thing VALUES(?)", [("00",), ("035",)])
     assert result == [["00", "01", "03"], ["035", "04", "05"], ["06"]]
     joined = "SELECT t.name, o.rowid AS n FROM ({page}) t JOIN other o USING(name) ORDER BY 1, 2"
-    pages = list(db.iter_pages(f"{sql} AND name>'02'", ("name",), ("02",), size=4, within=joined))
-    assert [[tuple(row) for row in rows] for rows in pages] == [[("03", 1), ("03", 2), ("05", 3)]]
+    pages = list(
+        db.iter_pages(f"{sql} AND name>'02'", ("name",), ("02",), size=4, within=joined)
+    )
+    assert [[tuple(row) for row in rows] for rows in pages] == [
+        [("03", 1), ("03", 2), ("05", 3)]
+    ]
     db.close()
 
 
 def files(folder: Path) -> dict[str, bytes]:
     """Return all files except `-shm`, where readers note their position."""
-    kept = (path for path in folder.iterdir() if not path.name.endswith((".toml", "-shm")))
+    kept = (
+        path for path in folder.iterdir() if not path.name.endswith((".toml", "-shm"))
+    )
     return {path.name: path.read_bytes() for path in kept}
 
 
@@ -342,11 +375,16 @@ def test_copy_of_closed_catalogue_leaves_no_files(root: Path, tmp_path: Path) ->
     before = files(root)
     copy_catalogue(root / "catalog.sqlite", tmp_path / "copy.sqlite")
     assert (images(tmp_path / "copy.sqlite"), files(root)) == (1, before)
-    assert sorted(path.name for path in root.iterdir()) == ["catalog.sqlite", "dataset.toml"]
+    assert sorted(path.name for path in root.iterdir()) == [
+        "catalog.sqlite",
+        "dataset.toml",
+    ]
 
 
 @pytest.mark.parametrize("index", [True, False])
-def test_copy_includes_log_of_killed_process(root: Path, tmp_path: Path, index: bool) -> None:
+def test_copy_includes_log_of_killed_process(
+    root: Path, tmp_path: Path, index: bool
+) -> None:
     with Dataset.open(root) as writing:
         add_image(writing, 2)
         killed = shutil.copytree(root, tmp_path / "killed")
@@ -366,7 +404,9 @@ def test_copy_is_upgraded_and_source_unchanged(oldest: Path, tmp_path: Path) -> 
 
 def test_copy_error_names_the_source(tmp_path: Path) -> None:
     newer, copy = tmp_path / "newer.sqlite", tmp_path / "copy.sqlite"
-    Connection(newer, create=True, schema=SCHEMA._replace(steps=(("9999-later", ""),))).close()
+    Connection(
+        newer, create=True, schema=SCHEMA._replace(steps=(("9999-later", ""),))
+    ).close()
     with pytest.raises(DatasetNewer, match=r"newer\.sqlite was written"):
         copy_catalogue(newer, copy)
     newer.write_bytes(b"no catalogue" * 1000)
@@ -396,7 +436,9 @@ def test_copy_is_repeated_after_concurrent_change(
         assert images(tmp_path / "copy.sqlite") == 2
 
 
-def test_copy_from_read_only_disk(small_disk: Callable[[str], Path], tmp_path: Path) -> None:
+def test_copy_from_read_only_disk(
+    small_disk: Callable[[str], Path], tmp_path: Path
+) -> None:
     disk = small_disk("size=5m")
     with Dataset.create(disk / "other") as other:
         add_image(other, 1)

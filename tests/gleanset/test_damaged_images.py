@@ -51,9 +51,13 @@ def test_png_with_damaged_metadata_is_decoded(texts: bytes) -> None:
     assert_decoded_as(intact[:33] + texts + intact[33:], intact)
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_rows": 1}]
+)
 @pytest.mark.parametrize("missing_bytes", [1, 2])
-def test_jpeg_without_end_marker_is_decoded(options: dict[str, Any], missing_bytes: int) -> None:
+def test_jpeg_without_end_marker_is_decoded(
+    options: dict[str, Any], missing_bytes: int
+) -> None:
     intact = encode(pixels(1, SIZE), "JPEG", **options)
     assert_decoded_as(intact[:-missing_bytes], intact)
 
@@ -78,26 +82,41 @@ def assert_decoded_as(damaged: bytes, intact: bytes) -> None:
     assert read_image_size(io.BytesIO(damaged)) == SIZE
 
 
-@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_rows": 1}]
+)
 def test_missing_pixels_are_rejected(options: dict[str, Any]) -> None:
     jpeg = encode(pixels(1, (320, 240)), "JPEG", quality=90, **options)
     # Between scans, at a restart marker, and anywhere else.
-    places = [at for at in range(700, len(jpeg) - 2) if jpeg[at] == 0xFF and jpeg[at + 1]]
-    for at in [*places[-20:], *(len(jpeg) * part // 100 for part in (50, 80, 90, 95, 98))]:
+    places = [
+        at for at in range(700, len(jpeg) - 2) if jpeg[at] == 0xFF and jpeg[at + 1]
+    ]
+    for at in [
+        *places[-20:],
+        *(len(jpeg) * part // 100 for part in (50, 80, 90, 95, 98)),
+    ]:
         for end in (b"", b"\xff"):
             with pytest.raises(Unreadable, match="truncated"):
                 decode(jpeg[:at] + end)
     png = encode(pixels(1, SIZE), "PNG")
-    for cut in (png[:-40], png[:-40] + png[-12:], png[:33] + WRONG_CHECKSUM + png[33:-40]):
+    for cut in (
+        png[:-40],
+        png[:-40] + png[-12:],
+        png[:33] + WRONG_CHECKSUM + png[33:-40],
+    ):
         with pytest.raises(Unreadable):
             decode(cut)
 
 
 def png_of(depth: int, values: list[int], transparent: int) -> bytes:
     bits = "".join(format(value, f"0{depth}b") for value in values)
-    row = b"\0" + int(bits.ljust(-len(bits) % 8 + len(bits), "0"), 2).to_bytes(-(-len(bits) // 8))
+    row = b"\0" + int(bits.ljust(-len(bits) % 8 + len(bits), "0"), 2).to_bytes(
+        -(-len(bits) // 8)
+    )
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", len(values), 1, depth, 0, 0, 0, 0))
-    body = chunk(b"tRNS", struct.pack(">H", transparent)) + chunk(b"IDAT", zlib.compress(row))
+    body = chunk(b"tRNS", struct.pack(">H", transparent)) + chunk(
+        b"IDAT", zlib.compress(row)
+    )
     return b"\x89PNG\r\n\x1a\n" + head + body + chunk(b"IEND", b"")
 
 
@@ -115,7 +134,9 @@ def tiff(values: bytes, bits: int, order: str, sample: int) -> bytes:
     tags = ((256, 4), (257, 1), (258, bits), (259, 1), (262, 1), (273, 134), (277, 1))
     tags = (*tags, (278, 1), (279, len(values)), (339, sample))
     entries = b"".join(struct.pack(f"{order}HHIHH", t, 3, 1, v, 0) for t, v in tags)
-    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    head = (b"II" if order == "<" else b"MM") + struct.pack(
+        f"{order}HIH", 42, 8, len(tags)
+    )
     return (head + entries).ljust(134, b"\0") + values
 
 
@@ -136,11 +157,15 @@ def test_deep_tiff_is_scaled(
     assert np.asarray(decode(data).pixels)[0, :, 0].tolist() == [0, 85, 170, 255]
 
 
-@pytest.mark.parametrize(("alpha", "second"), [((0, 0), [9, 9, 9]), ((255, 0), [255, 255, 255])])
+@pytest.mark.parametrize(
+    ("alpha", "second"), [((0, 0), [9, 9, 9]), ((255, 0), [255, 255, 255])]
+)
 def test_unused_bmp_alpha_is_ignored(alpha: tuple[int, int], second: list[int]) -> None:
     body = bytes((3, 2, 1, alpha[0], 9, 9, 9, alpha[1]))
     header = struct.pack("<IiiHHIIiiII", 108, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0)
-    masks = struct.pack("<4I4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs").ljust(68, b"\0")
+    masks = struct.pack("<4I4s", 0xFF0000, 0xFF00, 0xFF, 0xFF000000, b"BGRs").ljust(
+        68, b"\0"
+    )
     data = b"BM" + struct.pack("<IHHI", 130, 0, 0, 122) + header + masks + body
     assert np.asarray(decode(data).pixels)[0].tolist() == [[1, 2, 3], second]
 
@@ -194,7 +219,9 @@ def test_png_with_missing_rows_is_rejected(interlaced: int, share: float) -> Non
 
 
 def test_black_last_rows_are_accepted() -> None:
-    assert decode(encode(Image.new("RGB", (64, 48)), "PNG")).pixels.getpixel((9, 47)) == (0, 0, 0)
+    assert decode(encode(Image.new("RGB", (64, 48)), "PNG")).pixels.getpixel(
+        (9, 47)
+    ) == (0, 0, 0)
 
 
 NEEDS_EXTRA = "needs [formats], see gleanset doctor"
@@ -210,11 +237,21 @@ def encode_heic() -> bytes:
 def test_heic_is_decoded(tmp_path: Path) -> None:
     data = encode_heic()
     result = decode(data)
-    assert (result.format, result.width, result.height, result.frames) == ("HEIF", 96, 64, 1)
-    was, now = (picture.convert("L").tobytes() for picture in (pixels(3, (96, 64)), result.pixels))
+    assert (result.format, result.width, result.height, result.frames) == (
+        "HEIF",
+        96,
+        64,
+        1,
+    )
+    was, now = (
+        picture.convert("L").tobytes()
+        for picture in (pixels(3, (96, 64)), result.pixels)
+    )
     assert sum(abs(a - b) for a, b in zip(was, now, strict=True)) / len(was) < 4
     (tmp_path / "x").write_bytes(data)
-    assert read_image_size(tmp_path / "x") == read_image_size(io.BytesIO(data)) == (96, 64)
+    assert (
+        read_image_size(tmp_path / "x") == read_image_size(io.BytesIO(data)) == (96, 64)
+    )
     with pytest.raises(Unreadable, match="too large"):
         decode(data, max_pixels=1000)
 
@@ -258,7 +295,10 @@ def tiff_with(tags: dict[int, int]) -> bytes:
 def test_camera_raw_is_rejected_with_hint(data: bytes) -> None:
     with pytest.raises(Unreadable) as refused:
         decode(data)
-    assert (refused.value.reason, refused.value.detail[:10]) == ("unsupported format", "camera RAW")
+    assert (refused.value.reason, refused.value.detail[:10]) == (
+        "unsupported format",
+        "camera RAW",
+    )
     assert "export it as JPEG" in refused.value.detail
 
 
@@ -280,6 +320,8 @@ def test_harvest_without_plugin_prints_hint(tmp_path: Path) -> None:
 def test_harvest_keeps_heic_extension(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "phone.HEIC").write_bytes(encode_heic())
-    assert harvest_files(dataset, [tmp_path / "in"], ImportOptions(workers=1)).added == 1
+    assert (
+        harvest_files(dataset, [tmp_path / "in"], ImportOptions(workers=1)).added == 1
+    )
     assert {image.format for image in dataset.images.iterate()} == {"HEIF"}
     assert {path.suffix for path in (dataset.root / "images").rglob("*.*")} == {".heic"}

@@ -26,7 +26,14 @@ from gleanset.images.measure import WORKING_SIZE, compute_phash_and_sharpness, m
 # Pillow's warnings about odd files are not failures; pytest would turn them on again.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
-REASONS = {"empty", "too large", "truncated", "damaged", "not an image", "unsupported format"}
+REASONS = {
+    "empty",
+    "too large",
+    "truncated",
+    "damaged",
+    "not an image",
+    "unsupported format",
+}
 
 
 def refused(data: bytes) -> Unreadable:
@@ -46,12 +53,19 @@ def close(
     a: DecodedImage | Image.Image, b: DecodedImage | Image.Image, tolerance: float = 3
 ) -> bool:
     first, second = array(a), array(b)
-    return first.shape == second.shape and float(np.abs(first - second).mean()) <= tolerance
+    return (
+        first.shape == second.shape
+        and float(np.abs(first - second).mean()) <= tolerance
+    )
 
 
 # The manifest describes Pillow's behaviour. All pixels of these are there: only an end marker is
 # missing, or a profile or text is broken or too long.
-WHOLE = ("truncated_jpeg.jpg", "unknown_compression_method.png", "png_decompression_dos.png")
+WHOLE = (
+    "truncated_jpeg.jpg",
+    "unknown_compression_method.png",
+    "png_decompression_dos.png",
+)
 
 
 def test_hostile_files_match_manifest(shared_data: Path) -> None:
@@ -73,7 +87,9 @@ def test_hostile_files_match_manifest(shared_data: Path) -> None:
 
 
 def test_adobe_cmyk_is_not_inverted(shared_data: Path) -> None:
-    values = array(decode((shared_data / "hostile" / "pil_sample_cmyk.jpg").read_bytes()))
+    values = array(
+        decode((shared_data / "hostile" / "pil_sample_cmyk.jpg").read_bytes())
+    )
     # The sample has a red corner on black.
     assert values[0, 0, 0] > 200
     assert values[0, 0, 1:].max() < 60
@@ -88,11 +104,17 @@ def test_format_is_detected_from_content(kind: str) -> None:
     assert close(result, pixels(1, (40, 30)), 12)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"])
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"]
+)
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "WEBP", "GIF"])
 def test_color_modes_are_converted_to_rgb(mode: str, kind: str) -> None:
     base = pixels(2).convert("RGB")
-    image = base.convert("L").convert(mode) if mode in ("LA", "PA", "1") else base.convert(mode)
+    image = (
+        base.convert("L").convert(mode)
+        if mode in ("LA", "PA", "1")
+        else base.convert(mode)
+    )
     try:
         data = encode(image, kind)
     except (OSError, ValueError, KeyError):
@@ -115,7 +137,9 @@ def test_transparency_becomes_white(mode: str, kind: str) -> None:
     image = Image.new("RGBA", (20, 20), (255, 0, 0, 0))
     image.paste((0, 0, 0, 255), (0, 0, 10, 20))
     image = image.quantize(4) if mode == "P" else image.convert(mode)
-    values = array(decode(encode(image, kind, **({"lossless": True} if kind == "WEBP" else {}))))
+    values = array(
+        decode(encode(image, kind, **({"lossless": True} if kind == "WEBP" else {})))
+    )
     assert values[:, :9].max() < 10
     assert values[:, 11:].min() > 245
 
@@ -129,13 +153,18 @@ def test_transparent_color_of_png_becomes_white(color: int | tuple[int, ...]) ->
 
 
 @pytest.mark.parametrize(
-    "odd", [np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 0.0], ids=lambda value: f"{value:g}"
+    "odd",
+    [np.nan, np.inf, -np.inf, 3.4e38, -3.4e38, 0.0],
+    ids=lambda value: f"{value:g}",
 )
 def test_non_finite_floats_are_clipped(odd: float) -> None:
     values = np.zeros((16, 16), dtype=np.float32)
     values[0, 0], values[1, 1], values[2, 2] = odd, 3.4e38, -3.4e38
     result = array(decode(encode(Image.fromarray(values), "TIFF")))
-    assert (result[2, 2].tolist(), result[1, 1].tolist()) == ([0, 0, 0], [255, 255, 255])
+    assert (result[2, 2].tolist(), result[1, 1].tolist()) == (
+        [0, 0, 0],
+        [255, 255, 255],
+    )
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF"])
@@ -143,7 +172,9 @@ def test_non_finite_floats_are_clipped(odd: float) -> None:
 def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     turns = decoding._UPRIGHT
     back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
-    upright = Image.fromarray(np.kron(np.arange(6).reshape(2, 3), np.ones((16, 16))).astype("u1"))
+    upright = Image.fromarray(
+        np.kron(np.arange(6).reshape(2, 3), np.ones((16, 16))).astype("u1")
+    )
     upright = Image.merge("RGB", [upright.point(lambda v: v * 50)] * 3)
     stored = upright
     if orientation in turns:
@@ -155,7 +186,11 @@ def test_exif_orientation_is_applied(kind: str, orientation: int) -> None:
     assert (result.orientation, result.width, result.height) == (orientation, 48, 32)
     assert close(result, upright, 3)
     measured = measure(data)
-    assert (measured.width, measured.height, measured.orientation) == (48, 32, orientation)
+    assert (measured.width, measured.height, measured.orientation) == (
+        48,
+        32,
+        orientation,
+    )
 
 
 @pytest.mark.parametrize("value", [0, 9, 65535, "x", (1, 2)])
@@ -192,7 +227,9 @@ def test_truncated_file_is_rejected(kind: str) -> None:
     for percent in range(0, 100, 5):
         data = intact[: len(intact) * percent // 100]
         if _decode_or_refuse(data):
-            assert kind not in ("JPEG", "PNG", "WEBP", "BMP"), f"{percent} % was taken as whole"
+            assert kind not in ("JPEG", "PNG", "WEBP", "BMP"), (
+                f"{percent} % was taken as whole"
+            )
     # These two decoders report only that something is wrong.
     reason = "damaged" if kind in ("WEBP", "AVIF") else "truncated"
     assert refused(intact[: len(intact) // 2]).reason == reason
@@ -231,7 +268,9 @@ def test_video_is_rejected_with_hint(data: bytes) -> None:
         decode(data)
 
 
-def test_too_many_pixels_are_rejected_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_pixels_are_rejected_before_decoding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def png(width: int, height: int) -> bytes:
         data = bytearray(picture(1, (8, 8), "PNG"))
         data[16:24] = struct.pack(">II", width, height)
@@ -250,7 +289,9 @@ def never_called(*_: object, **__: object) -> None:
     raise AssertionError("not expected to be called")
 
 
-def test_too_many_bytes_are_rejected_before_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_bytes_are_rejected_before_opening(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = picture(1) + bytes(decoding.MAX_BYTES)
     with monkeypatch.context() as patch:
         patch.setattr(Image, "open", never_called)
@@ -274,7 +315,9 @@ def test_too_many_frames_are_rejected() -> None:
     ("size", "orientation", "mode"),
     [((1500, 1100), 1, "RGB"), ((512, 512), 6, "L"), ((100, 3000), 6, "CMYK")],
 )
-def test_draft_has_same_size_and_hash(size: tuple[int, int], orientation: int, mode: str) -> None:
+def test_draft_has_same_size_and_hash(
+    size: tuple[int, int], orientation: int, mode: str
+) -> None:
     image = pixels(size[0], size).convert(mode)
     exif = exif_orientation(orientation)
     data = encode(image, "JPEG", exif=exif, progressive=True)
@@ -318,17 +361,28 @@ def test_tiny_images_are_measured(kind: str, size: tuple[int, int]) -> None:
 
 def test_embedded_images_are_not_counted() -> None:
     preview = picture(2, (640, 480))
-    mpo = encode(pixels(1, (320, 240)), "MPO", save_all=True, append_images=[pixels(2, (320, 240))])
+    mpo = encode(
+        pixels(1, (320, 240)),
+        "MPO",
+        save_all=True,
+        append_images=[pixels(2, (320, 240))],
+    )
     result = decode(mpo)
     assert (result.format, result.frames, result.width) == ("JPEG", 1, 320)
     assert decode(picture(1) + preview).width == 64
 
 
 SEEDS = [
-    picture(1, (40, 30), kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
+    picture(1, (40, 30), kind)
+    for kind in ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF")
 ] + [
     encode(pixels(1), "TIFF", compression="tiff_lzw"),
-    encode(pixels(1), "JPEG", progressive=True, exif=bytes.fromhex("4578696600004d4d002a00000008")),
+    encode(
+        pixels(1),
+        "JPEG",
+        progressive=True,
+        exif=bytes.fromhex("4578696600004d4d002a00000008"),
+    ),
     encode(pixels(1), "PNG", save_all=True, append_images=[pixels(2)]),
     encode(pixels(1).quantize(16), "PNG", transparency=b"\1\2\3"),
 ]
@@ -337,7 +391,9 @@ SEEDS = [
 @settings(max_examples=examples(80, 700))
 @given(
     seed=st.sampled_from(SEEDS),
-    changes=st.lists(st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=6),
+    changes=st.lists(
+        st.tuples(st.floats(0, 1), st.binary(min_size=1, max_size=8)), max_size=6
+    ),
     cut=st.floats(0.2, 1),
 )
 @example(seed=SEEDS[0], changes=[(0.5, b"\xff\xd9")], cut=1.0)
@@ -369,15 +425,25 @@ def _decode_or_refuse(data: bytes) -> bool:
 def test_hash_equals_imagehash(size: tuple[int, int]) -> None:
     flat = [Image.new("L", size, value) for value in (0, 77, 255)]
     for grey in (*flat, *(pixels(seed, size).convert("L") for seed in range(20))):
-        assert compute_phash_and_sharpness(grey)[0] == int(str(imagehash.phash(grey)), 16)
+        assert compute_phash_and_sharpness(grey)[0] == int(
+            str(imagehash.phash(grey)), 16
+        )
 
 
 # Primaries adapted to D50, as in the ICC profiles of these color spaces: columns R, G, B.
 ADOBE = np.array(
-    [[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]]
+    [
+        [0.60974, 0.20528, 0.14919],
+        [0.31111, 0.62567, 0.06322],
+        [0.01947, 0.06087, 0.74457],
+    ]
 )
 SRGB = np.array(
-    [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
+    [
+        [0.43607, 0.38515, 0.14307],
+        [0.22249, 0.71687, 0.06061],
+        [0.01392, 0.09708, 0.71410],
+    ]
 )
 GAMMA = 563 / 256
 COLOUR = (180, 110, 70)
@@ -385,11 +451,19 @@ COLOUR = (180, 110, 70)
 
 def profile(matrix: npt.NDArray[np.float64] = ADOBE, name: bytes = b"wide") -> bytes:
     """Return an ICC 2.1 profile: primaries, one gamma (ICC.1:1998-09, 6.3.1.2)."""
-    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name) + 1) + name + bytes(79)}
+    tags = {
+        b"desc": b"desc"
+        + bytes(4)
+        + struct.pack(">I", len(name) + 1)
+        + name
+        + bytes(79)
+    }
     tags[b"wtpt"] = _xyz(np.array([0.9642, 1.0, 0.8249]))
     for index, letter in enumerate(b"rgb"):
         tags[bytes([letter]) + b"XYZ"] = _xyz(matrix[:, index])
-        tags[bytes([letter]) + b"TRC"] = b"curv" + bytes(4) + struct.pack(">IHxx", 1, 563)
+        tags[bytes([letter]) + b"TRC"] = (
+            b"curv" + bytes(4) + struct.pack(">IHxx", 1, 563)
+        )
     table = struct.pack(">I", len(tags))
     body = b""
     start = 128 + 4 + 12 * len(tags)
@@ -409,12 +483,16 @@ def expected(colour: tuple[int, ...]) -> npt.NDArray[np.float64]:
     """Convert an Adobe RGB color to sRGB with the formulas of both."""
     linear = np.linalg.inv(SRGB) @ ADOBE @ (np.array(colour) / 255) ** GAMMA
     linear = np.clip(linear, 0, 1)
-    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    curved = np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
+    )
     return np.round(curved * 255)
 
 
 def encode_with(image: Image.Image, kind: str, icc: bytes | None) -> bytes:
-    return encode(image, kind, icc_profile=icc, **({"quality": 100} if kind == "JPEG" else {}))
+    return encode(
+        image, kind, icc_profile=icc, **({"quality": 100} if kind == "JPEG" else {})
+    )
 
 
 def first(data: bytes) -> tuple[int, ...]:
@@ -429,7 +507,10 @@ def test_wide_gamut_is_converted_to_srgb(kind: str) -> None:
     result = first(encode_with(plain, kind, profile()))
     assert np.abs(np.array(result) - expected(COLOUR)).max() <= 3
     # Without the profile the same values are another color, so the test can fail.
-    assert np.abs(np.array(first(encode_with(plain, kind, None))) - expected(COLOUR)).max() > 10
+    assert (
+        np.abs(np.array(first(encode_with(plain, kind, None))) - expected(COLOUR)).max()
+        > 10
+    )
 
 
 def test_conversion_keeps_transparency_and_palettes() -> None:
@@ -445,7 +526,14 @@ def test_srgb_and_invalid_profiles_are_ignored() -> None:
     plain = Image.new("RGB", (16, 16), COLOUR)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     grey = profile().replace(b"RGB XYZ ", b"GRAYXYZ ")
-    for icc in (srgb, b"x" * 300, profile()[:150], profile()[:-40], bytes(900_000), grey):
+    for icc in (
+        srgb,
+        b"x" * 300,
+        profile()[:150],
+        profile()[:-40],
+        bytes(900_000),
+        grey,
+    ):
         assert first(encode_with(plain, "PNG", icc)) == COLOUR
 
 
@@ -457,7 +545,10 @@ def test_damaged_profile_does_not_reject_image() -> None:
         damaged = bytearray(intact)
         for _ in range(rng.randint(1, 8)):
             damaged[rng.randrange(len(damaged))] = rng.randrange(256)
-        assert decode(encode_with(plain, "TIFF", bytes(damaged))).pixels.size == (16, 16)
+        assert decode(encode_with(plain, "TIFF", bytes(damaged))).pixels.size == (
+            16,
+            16,
+        )
 
 
 def test_measurements_ignore_profiles() -> None:

@@ -42,11 +42,19 @@ def test_gps_position_is_detected_in_every_format(tmp_path: Path) -> None:
     xmp = XMP % b"<rdf:Description exif:GPSLatitude='48,51.5N'/>"
     text = PngImagePlugin.PngInfo()
     raw = exif().tobytes()
-    text.add_text("Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n", zip=True)
+    text.add_text(
+        "Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n", zip=True
+    )
     late = file("PNG")
     chunk = b"eXIf" + raw.removeprefix(b"Exif\0\0")
     last = late.index(b"IEND") - 4
-    late = late[:last] + (len(chunk) - 4).to_bytes(4, "big") + chunk + b"\0\0\0\0" + late[last:]
+    late = (
+        late[:last]
+        + (len(chunk) - 4).to_bytes(4, "big")
+        + chunk
+        + b"\0\0\0\0"
+        + late[last:]
+    )
     place = TiffImagePlugin.ImageFileDirectory_v2()
     place[0x8825] = {2: (48.0, 51.0, 29.9)}
     message = {
@@ -73,7 +81,9 @@ def test_gps_position_is_detected_in_every_format(tmp_path: Path) -> None:
     for name, data in (message | silent).items():
         (tmp_path / name).write_bytes(data)
         assert (
-            has_gps_position(data) == file_has_gps_position(tmp_path / name) == (name in message)
+            has_gps_position(data)
+            == file_has_gps_position(tmp_path / name)
+            == (name in message)
         ), name
 
 
@@ -101,10 +111,14 @@ def test_gps_position_is_detected_in_heic(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(["JPEG", "PNG", "WEBP"]),
-    spoilt=st.lists(st.tuples(st.integers(3, 2_000), st.integers(0, 255)), min_size=1, max_size=4),
+    spoilt=st.lists(
+        st.tuples(st.integers(3, 2_000), st.integers(0, 255)), min_size=1, max_size=4
+    ),
     short=st.integers(0, 400),
 )
-def test_damaged_files_are_searched(kind: str, spoilt: list[tuple[int, int]], short: int) -> None:
+def test_damaged_files_are_searched(
+    kind: str, spoilt: list[tuple[int, int]], short: int
+) -> None:
     """Hostile files cause neither unexpected errors nor long run times."""
     data = bytearray(with_metadata(kind))
     for at, value in spoilt:

@@ -37,10 +37,16 @@ LISTS = [
 
 @pytest.mark.parametrize(("encoding", "label", "author"), LISTS)
 def test_list_of_another_program_is_read_and_its_guess_printed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str, label: str, author: str
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    encoding: str,
+    label: str,
+    author: str,
 ) -> None:
     path = tmp_path / f"{encoding}-{label}.csv"
-    path.write_bytes(f"url;label;author\nhttp://h/1.png;{label};{author}\n".encode(encoding))
+    path.write_bytes(
+        f"url;label;author\nhttp://h/1.png;{label};{author}\n".encode(encoding)
+    )
     columns = {"label": "label", "author": "author"}
     [candidate] = read_list(path, None, columns)
     assert (candidate.origin.hint, candidate.origin.author) == (label, author)
@@ -52,14 +58,29 @@ def test_list_of_another_program_is_read_and_its_guess_printed(
 
 def test_guess_is_printed_even_if_quiet_and_can_be_corrected(tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
-    path.write_bytes("url,label\nftp://h/1.png,đak\nftp://h/2.png,Đorđević\n".encode("cp1250"))
-    line = ("urls", path, "--column", "label=label", "-d", tmp_path / "d", "-q", "--simulate")
+    path.write_bytes(
+        "url,label\nftp://h/1.png,đak\nftp://h/2.png,Đorđević\n".encode("cp1250")
+    )
+    line = (
+        "urls",
+        path,
+        "--column",
+        "label=label",
+        "-d",
+        tmp_path / "d",
+        "-q",
+        "--simulate",
+    )
     assert "read as cp1252: 'ðak'" in run_here("harvest.cli", *line).stderr
     warned = run_here("harvest.cli", *line, "--json").json["warnings"]
     assert warned == [f"{path} is not UTF-8, read as cp1252: 'ðak'"]
     assert run_here("harvest.cli", *line, "--encoding", "cp1250").stderr == ""
-    run_here("harvest.cli", *line, "--encoding", "klingon").refused(2, "klingon", "cp1252")
-    run_here("harvest.cli", *line, "--encoding", "ascii").refused(3, "not text in ascii")
+    run_here("harvest.cli", *line, "--encoding", "klingon").refused(
+        2, "klingon", "cp1252"
+    )
+    run_here("harvest.cli", *line, "--encoding", "ascii").refused(
+        3, "not text in ascii"
+    )
     columns = {"label": "label"}
     labels = [c.origin.hint for c in read_list(path, None, columns, "cp1250")]
     assert labels == ["đak", "Đorđević"]
@@ -67,8 +88,12 @@ def test_guess_is_printed_even_if_quiet_and_can_be_corrected(tmp_path: Path) -> 
 
 def test_text_of_two_encodings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "l.txt"
-    path.write_bytes("http://h/1\tchat\nhttp://h/2\tLéa\n".encode() + b"http://h/3\tZo\xeb\n")
-    with pytest.raises(InputUnusable, match=r"line 3 of .*l\.txt is not UTF-8, but others are"):
+    path.write_bytes(
+        "http://h/1\tchat\nhttp://h/2\tLéa\n".encode() + b"http://h/3\tZo\xeb\n"
+    )
+    with pytest.raises(
+        InputUnusable, match=r"line 3 of .*l\.txt is not UTF-8, but others are"
+    ):
         list(read_list(path))
     # Two Chinese characters that are valid UTF-8 by chance do not make a list one of UTF-8.
     chinese = "模\n图片\n新建文件夹\n照片\n"
@@ -86,7 +111,9 @@ def test_marks_of_unicode_win_over_a_named_encoding() -> None:
 
 
 def make_tar(path: Path, *names: bytes) -> Path:
-    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+    with tarfile.open(
+        path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1"
+    ) as archive:
         for number, name in enumerate(names):
             info = tarfile.TarInfo(name.decode("latin-1"))
             info.size = len(picture(number))
@@ -97,14 +124,23 @@ def make_tar(path: Path, *names: bytes) -> Path:
 def test_tar_names_are_not_taken_for_dos(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = make_tar(tmp_path / "a.tar", "Léa/a.png".encode("cp1252"), "été/b.png".encode())
+    path = make_tar(
+        tmp_path / "a.tar", "Léa/a.png".encode("cp1252"), "été/b.png".encode()
+    )
     members = list(find_members(path, ImportOptions(hints=True), Counter()))
     assert [member.origin.hint for member in members] == ["Léa", "été"]
-    assert f"a name in {path} is not UTF-8, read as cp1252: 'Léa'" in capsys.readouterr().err
-    named = list(find_members(path, ImportOptions(hints=True, encoding="cp1253"), Counter()))
+    assert (
+        f"a name in {path} is not UTF-8, read as cp1252: 'Léa'"
+        in capsys.readouterr().err
+    )
+    named = list(
+        find_members(path, ImportOptions(hints=True, encoding="cp1253"), Counter())
+    )
     assert named[0].origin.hint == "Lιa"
     # Valid UTF-8 in a tar is UTF-8, however short.
-    assert decode_names(["é/a.png".encode()], "a.tar") == {"é/a.png".encode(): "é/a.png"}
+    assert decode_names(["é/a.png".encode()], "a.tar") == {
+        "é/a.png".encode(): "é/a.png"
+    }
     assert capsys.readouterr().err == ""
 
 
@@ -118,7 +154,8 @@ def test_folder_names_in_another_encoding_are_classes(
         folder.mkdir()
         (folder / "a.png").write_bytes(picture(number))
     hints = [
-        image.origin.hint for image in find_images(tmp_path, ImportOptions(hints=True), Counter())
+        image.origin.hint
+        for image in find_images(tmp_path, ImportOptions(hints=True), Counter())
     ]
     assert sorted(map(str, hints)) == sorted(names)
     assert set(read_labelled(tmp_path).count_classes()) == set(names)
@@ -163,7 +200,10 @@ def test_credit_table_of_excel_is_read(tmp_path: Path) -> None:
     table = "file;author;licence\nä.png;Zoë Müller;CC-BY-4.0\n"
     (tmp_path / "in" / "sources.csv").write_bytes(table.encode("cp1252"))
     done = run_here("harvest.cli", "folder", tmp_path / "in", "-d", tmp_path / "d")
-    assert (done.code, "sources.csv is not UTF-8, read as cp1252: 'ä.png'" in done.stderr) == (
+    assert (
+        done.code,
+        "sources.csv is not UTF-8, read as cp1252: 'ä.png'" in done.stderr,
+    ) == (
         0,
         True,
     )

@@ -51,7 +51,9 @@ def test_interrupted_fetch_resumes(publisher: Publisher, tmp_path: Path) -> None
     assert 300_000 < int(second.strip("bytes=-")) <= 400_000
 
 
-def test_fetch_restarts_without_range_support(publisher: Publisher, tmp_path: Path) -> None:
+def test_fetch_restarts_without_range_support(
+    publisher: Publisher, tmp_path: Path
+) -> None:
     publisher.break_after, publisher.ranges = 400_000, False
     with pytest.raises(MissingComponent):
         fetch_file(weights(publisher), folder=tmp_path)
@@ -77,7 +79,9 @@ def test_wrong_checksum_leaves_no_file(publisher: Publisher, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "location", ["http://[::1", "http://\xff.example/", "\xff", "//a:b/", "x:y"]
 )
-def test_invalid_redirect_raises_error(publisher: Publisher, tmp_path: Path, location: str) -> None:
+def test_invalid_redirect_raises_error(
+    publisher: Publisher, tmp_path: Path, location: str
+) -> None:
     publisher.status, publisher.location = 302, location
     with pytest.raises(MissingComponent, match="could not be fetched"):
         fetch_file(weights(publisher), folder=tmp_path)
@@ -105,19 +109,28 @@ def test_missing_certificate_file_raises_error(
         fetch_file(PublishedFile("https://127.0.0.1:9/file", SHA256), folder=tmp_path)
 
 
-def test_full_disk_raises_error(publisher: Publisher, small_disk: Callable[[str], Path]) -> None:
+def test_full_disk_raises_error(
+    publisher: Publisher, small_disk: Callable[[str], Path]
+) -> None:
     with pytest.raises(DiskFull):
         fetch_file(weights(publisher), folder=small_disk("size=300k"))
 
 
-def test_concurrent_fetches_share_one_request(publisher: Publisher, tmp_path: Path) -> None:
+def test_concurrent_fetches_share_one_request(
+    publisher: Publisher, tmp_path: Path
+) -> None:
     with ThreadPoolExecutor(6) as pool:
-        paths = set(pool.map(lambda _: fetch_file(weights(publisher), folder=tmp_path), range(6)))
+        paths = set(
+            pool.map(
+                lambda _: fetch_file(weights(publisher), folder=tmp_path), range(6)
+            )
+        )
     assert len(paths) == len(publisher.range_headers) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "safe"), [("a%2F..%2F.hidden", "hidden"), ("%E9%A1%94.onnx", "_.onnx"), ("", "file")]
+    ("name", "safe"),
+    [("a%2F..%2F.hidden", "hidden"), ("%E9%A1%94.onnx", "_.onnx"), ("", "file")],
 )
 def test_file_names_are_sanitized(name: str, safe: str) -> None:
     assert PublishedFile(f"https://example.org/x/{name}", SHA256).name == safe
@@ -151,10 +164,14 @@ def test_file_is_shared_with_hub_client_cache(hub: Hub) -> None:
 
     commit = hub.commit(face_model=DATA, head_model=DATA[:9])
     own_file, client_file = (
-        PublishedFile(*pin_hub_name(NAME.replace("face", x), "")) for x in ("face", "head")
+        PublishedFile(*pin_hub_name(NAME.replace("face", x), ""))
+        for x in ("face", "head")
     )
     downloaded = Path(hf_hub_download(hub.repository, "head/model.onnx"))
-    for data, words in ((DATA[::-1], "not the file it should be"), (DATA, "could not be fetched")):
+    for data, words in (
+        (DATA[::-1], "not the file it should be"),
+        (DATA, "could not be fetched"),
+    ):
         hub.commits[commit]["face/model.onnx"] = data
         hub.break_after = 300_000 if data == DATA else None
         with pytest.raises(MissingComponent, match=words):
@@ -174,7 +191,9 @@ def test_file_is_shared_with_hub_client_cache(hub: Hub) -> None:
         ({"X-Linked-Size": "1500000001"}, r"more than 1\.5 GB"),
     ],
 )
-def test_unverifiable_hub_file_raises_error(hub: Hub, headers: dict[str, str], words: str) -> None:
+def test_unverifiable_hub_file_raises_error(
+    hub: Hub, headers: dict[str, str], words: str
+) -> None:
     hub.commit(face_model=DATA)
     hub.headers = headers
     with pytest.raises(InputUnusable, match=words) as error:
@@ -184,7 +203,14 @@ def test_unverifiable_hub_file_raises_error(hub: Hub, headers: dict[str, str], w
 
 def test_invalid_hub_names_and_no_network(hub: Hub) -> None:
     hub.commit(face_model=DATA)
-    for name in ("hub:a/b", "hub:a/../b", "hub:a/b/../c", "hub:a/b//c", "hub:a/b/.c", f"{NAME}@"):
+    for name in (
+        "hub:a/b",
+        "hub:a/../b",
+        "hub:a/b/../c",
+        "hub:a/b//c",
+        "hub:a/b/.c",
+        f"{NAME}@",
+    ):
         with pytest.raises(UsageError, match="is not a file on a hub"):
             HubFile.parse(name)
     for name in (f"hub:{Hub.repository}/no", f"{NAME}@v9", "hub:who/knows/face"):

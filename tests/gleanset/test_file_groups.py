@@ -52,7 +52,9 @@ def test_invalid_group_by_raises_error_with_example(text: str, message: str) -> 
 
 
 def test_regex_without_match_raises_error() -> None:
-    with pytest.raises(UsageError, match=r"finds nothing in any of 2 file names, such as 'a\.jpg'"):
+    with pytest.raises(
+        UsageError, match=r"finds nothing in any of 2 file names, such as 'a\.jpg'"
+    ):
         FileGroups(NUMBERED, ["a.jpg", "b.jpg"])
 
 
@@ -85,30 +87,43 @@ def test_folder_is_a_group_unless_class_or_split(
     folders: tuple[str, ...], level: int | None, is_group: bool
 ) -> None:
     groups = FileGroups("folder")
-    assert groups.get_group("a.jpg", "/p/x", folders, level) == ("/p/x" if is_group else None)
+    assert groups.get_group("a.jpg", "/p/x", folders, level) == (
+        "/p/x" if is_group else None
+    )
 
 
 def test_summary_suggests_group_by_for_numbered_parts() -> None:
-    cut = [f"{folder}/{stem}-{n}.jpg" for folder in "ab" for stem in "xyz" for n in (1, 2)]
-    result = summarize([*cut, "a/alone-1.jpg", "b/plain.jpg"])["maybe_parts_of_one_image"]
+    cut = [
+        f"{folder}/{stem}-{n}.jpg" for folder in "ab" for stem in "xyz" for n in (1, 2)
+    ]
+    result = summarize([*cut, "a/alone-1.jpg", "b/plain.jpg"])[
+        "maybe_parts_of_one_image"
+    ]
     assert result == {
         "files": 6,
         "names": "x-1.jpg, x-2.jpg",
         "then": r"run it again with --group-by '(.+)-\d+\.'",
     }
-    lines = summarize([name.replace("-", "_") for name in cut])["maybe_parts_of_one_image"]
+    lines = summarize([name.replace("-", "_") for name in cut])[
+        "maybe_parts_of_one_image"
+    ]
     assert lines["then"] == r"run it again with --group-by '(.+)_\d+\.'"
 
 
 @pytest.mark.parametrize(
     "names",
     [
-        [f"{cat}/{cat}_{n}.jpg" for cat in ("cat", "owl", "dog", "cow") for n in range(1, 9)],
+        [
+            f"{cat}/{cat}_{n}.jpg"
+            for cat in ("cat", "owl", "dog", "cow")
+            for n in range(1, 9)
+        ],
         [f"all/img_{n:02}.jpg" for n in range(90)],
         [f"all/{n}.jpg" for n in range(90)],
         [f"all/{n}-1.jpg" for n in range(90)],
         [f"all/x-{n}.jpg" for n in range(1, 3)] + [f"all/y{n}.jpg" for n in range(9)],
-        [f"all/{s}-{n}.jpg" for s in "xyz" for n in (1, 2)] + [f"all/{n}.jpg" for n in range(90)],
+        [f"all/{s}-{n}.jpg" for s in "xyz" for n in (1, 2)]
+        + [f"all/{n}.jpg" for n in range(90)],
         [],
     ],
 )
@@ -121,15 +136,23 @@ def test_summary_counts_groups_and_ungrouped_files() -> None:
     for name, group in (("1", "a"), ("2", "a"), ("3", "b"), ("4", None)):
         groups.note(Origin("folder", name, title=name, post=group))
     assert groups.summary() == {"groups": 2, "without_group": 1}
-    assert "no folders below the class folders" in summarize(["a/1.jpg"], "folder")["note"]
+    assert (
+        "no folders below the class folders" in summarize(["a/1.jpg"], "folder")["note"]
+    )
 
 
 def test_source_tables_give_credit_and_group(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    (tmp_path / "sources.csv").write_text("file,group\nin/a.jpg,far\nin/b.jpg,both\nc.jpg, \n")
-    (tmp_path / "in" / "sources.csv").write_text("file,author,Group\na.jpg,Ann,near\nb.jpg,Bea,\n")
+    (tmp_path / "sources.csv").write_text(
+        "file,group\nin/a.jpg,far\nin/b.jpg,both\nc.jpg, \n"
+    )
+    (tmp_path / "in" / "sources.csv").write_text(
+        "file,author,Group\na.jpg,Ann,near\nb.jpg,Bea,\n"
+    )
     tables = SourceTables(tmp_path)
-    result = [tables.get_row(tmp_path / name) for name in ("in/a.jpg", "in/b.jpg", "c.jpg")]
+    result = [
+        tables.get_row(tmp_path / name) for name in ("in/a.jpg", "in/b.jpg", "c.jpg")
+    ]
     assert [(row.credit.author, row.group) for row in result] == [
         ("Ann", "near"),
         ("Bea", "both"),
@@ -137,7 +160,9 @@ def test_source_tables_give_credit_and_group(tmp_path: Path) -> None:
     ]
     below = SourceTables(tmp_path / "in")
     assert below.get_row(tmp_path / "in" / "b.jpg").group is None
-    assert below.get_row(tmp_path / "c.jpg") == SourceTableRow(), "above the folder that was named"
+    assert below.get_row(tmp_path / "c.jpg") == SourceTableRow(), (
+        "above the folder that was named"
+    )
     (tmp_path / "in" / "sources.csv").write_bytes(b"\xff\xfe")  # UTF-16 without a line
     with pytest.raises(InputUnusable, match="no column named file"):
         SourceTables(tmp_path).get_row(tmp_path / "in" / "a.jpg")

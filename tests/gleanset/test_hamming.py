@@ -16,7 +16,9 @@ from gleanset.hamming import HashIndex, NearPairs, find_near_pairs
 
 MAX_DISTANCE = 22
 
-HASH = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 63).map(lambda bit: 1 << bit))
+HASH = st.one_of(
+    st.integers(0, 2**64 - 1), st.integers(0, 63).map(lambda bit: 1 << bit)
+)
 Pairs = dict[tuple[int, int], int]
 
 
@@ -25,7 +27,9 @@ def array(values: list[int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint64]]
 
 
 def to_dict(parts: list[NearPairs]) -> Pairs:
-    rows = [row for part in parts for row in zip(*(x.tolist() for x in part), strict=True)]
+    rows = [
+        row for part in parts for row in zip(*(x.tolist() for x in part), strict=True)
+    ]
     result = {(a, b): apart for a, b, apart in rows}
     assert len(result) == len(rows), "a pair came twice"
     return result
@@ -40,7 +44,11 @@ def by_brute_force(left: list[int], right: list[int], distance: int) -> Pairs:
     }
 
 
-@given(st.lists(HASH, max_size=20), st.lists(HASH, max_size=20), st.integers(0, MAX_DISTANCE))
+@given(
+    st.lists(HASH, max_size=20),
+    st.lists(HASH, max_size=20),
+    st.integers(0, MAX_DISTANCE),
+)
 @settings(max_examples=examples(12, 200))
 def test_pairs_equal_brute_force(new: list[int], old: list[int], distance: int) -> None:
     near = [value ^ (1 << bit) ^ (1 << (bit * 7 % 64)) for bit, value in enumerate(new)]

@@ -55,17 +55,25 @@ def test_apply_updates_samples_and_journal(dataset: Dataset, keys: list[str]) ->
     assert dataset.journal.count() == 2
 
 
-def test_step_with_unknown_sample_is_rolled_back(dataset: Dataset, keys: list[str]) -> None:
+def test_step_with_unknown_sample_is_rolled_back(
+    dataset: Dataset, keys: list[str]
+) -> None:
     with pytest.raises(UsageError, match="no sample 'gone'"):
-        dataset.journal.apply("x", [Choice(keys[0], "label", "cat"), Choice("gone", "reject")])
+        dataset.journal.apply(
+            "x", [Choice(keys[0], "label", "cat"), Choice("gone", "reject")]
+        )
     assert (states(dataset), dataset.journal.count()) == ([("queue", None)] * 3, 0)
     assert dataset.classes.list_names() == []
 
 
-def test_undo_of_older_step_skips_changed_samples(dataset: Dataset, keys: list[str]) -> None:
+def test_undo_of_older_step_skips_changed_samples(
+    dataset: Dataset, keys: list[str]
+) -> None:
     first = dataset.journal.apply("Cats", [Choice(key, "label", "cat") for key in keys])
     dataset.journal.apply("Dog", [Choice(keys[0], "label", "dog")])
-    assert dataset.journal.undo(first) == UndoResult(make_operation(NAMED, name="Cats"), 2, 1)
+    assert dataset.journal.undo(first) == UndoResult(
+        make_operation(NAMED, name="Cats"), 2, 1
+    )
     assert states(dataset) == [("labelled", "dog"), ("queue", None), ("queue", None)]
     with pytest.raises(UsageError):
         dataset.journal.undo(first)
@@ -79,7 +87,9 @@ def test_last_choice_for_a_sample_wins(dataset: Dataset, keys: list[str]) -> Non
         "Twice", [Choice(keys[0], "label", "cat"), Choice(keys[0], "label", "dog")]
     )
     assert states(dataset)[0] == ("labelled", "dog")
-    assert dataset.journal.undo() == UndoResult(make_operation(NAMED, name="Twice"), 1, 0)
+    assert dataset.journal.undo() == UndoResult(
+        make_operation(NAMED, name="Twice"), 1, 0
+    )
     assert states(dataset)[0] == ("queue", None)
 
 
@@ -103,7 +113,19 @@ def test_class_names_are_normalized(name: str, normalized: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "   ", "x" * 101, "..", ".hidden", "a/b", "a\\b", "a?", "a\0b", "\u200b", "a\u202eb"],
+    [
+        "",
+        "   ",
+        "x" * 101,
+        "..",
+        ".hidden",
+        "a/b",
+        "a\\b",
+        "a?",
+        "a\0b",
+        "\u200b",
+        "a\u202eb",
+    ],
 )
 def test_invalid_class_name_raises_error(name: str) -> None:
     with pytest.raises(UsageError, match="is not a class name"):
@@ -151,8 +173,12 @@ def test_undo_does_not_restore_removed_box(dataset: Dataset) -> None:
     dataset.journal.apply("Label", [Choice(key, "label", "cat")])
     cleared = dataset.journal.apply("Clear", [Choice(key, "clear")])
     dataset.journal.apply("Remove", [Choice(key, "remove")])
-    assert dataset.journal.undo(cleared) == UndoResult(make_operation(NAMED, name="Clear"), 0, 1)
-    assert dataset.journal.undo() == UndoResult(make_operation(NAMED, name="Remove"), 1, 0)
+    assert dataset.journal.undo(cleared) == UndoResult(
+        make_operation(NAMED, name="Clear"), 0, 1
+    )
+    assert dataset.journal.undo() == UndoResult(
+        make_operation(NAMED, name="Remove"), 1, 0
+    )
     rescan(dataset, 0, is_detected=False)
     assert states(dataset)[1] == ("queue", None)
 
@@ -192,7 +218,9 @@ class JournalWalk(RuleBasedStateMachine):
     @rule(
         decisions=st.dictionaries(
             st.integers(0, 3),
-            st.tuples(st.sampled_from(["label", "reject", "clear"]), st.sampled_from("abc")),
+            st.tuples(
+                st.sampled_from(["label", "reject", "clear"]), st.sampled_from("abc")
+            ),
             min_size=1,
         )
     )
@@ -208,7 +236,9 @@ class JournalWalk(RuleBasedStateMachine):
     @precondition(lambda self: any(not step.undone for step in self.steps))
     @rule(data=st.data())
     def undo_any(self, data: st.DataObject) -> None:
-        done = data.draw(st.sampled_from([step for step in self.steps if not step.undone]))
+        done = data.draw(
+            st.sampled_from([step for step in self.steps if not step.undone])
+        )
         self._undo(done, self.dataset.journal.undo(done.number))
 
     @rule()
@@ -222,7 +252,10 @@ class JournalWalk(RuleBasedStateMachine):
 
     def _undo(self, done: ModelStep, result: UndoResult) -> None:
         same = [i for i, state in done.after.items() if self.model[i] == state]
-        assert (result.restored, result.changed_since) == (len(same), len(done.after) - len(same))
+        assert (result.restored, result.changed_since) == (
+            len(same),
+            len(done.after) - len(same),
+        )
         done.undone = True
         [number] = self.dataset.db.fetch_one("SELECT max(id) FROM step") or [0]
         self._carried_out(number, {i: done.before[i] for i in same}, undo=not done.undo)

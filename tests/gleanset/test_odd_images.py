@@ -23,12 +23,22 @@ def chunk(kind: bytes, body: bytes, *, damaged: bool = False) -> bytes:
 
 
 def make_png(
-    rows: Sequence[bytes], depth: int, color_type: int, *before: bytes, after: bytes = b""
+    rows: Sequence[bytes],
+    depth: int,
+    color_type: int,
+    *before: bytes,
+    after: bytes = b"",
 ) -> bytes:
     """Return a PNG of 8 columns; `before` and `after` are chunks around its pixels."""
     header = struct.pack(">IIBBBBB", 8, len(rows), depth, color_type, 0, 0, 0)
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
-    parts = (chunk(b"IHDR", header), *before, chunk(b"IDAT", pixels), after, chunk(b"IEND", b""))
+    parts = (
+        chunk(b"IHDR", header),
+        *before,
+        chunk(b"IDAT", pixels),
+        after,
+        chunk(b"IEND", b""),
+    )
     return SIGNATURE + b"".join(parts)
 
 
@@ -63,9 +73,15 @@ ANCILLARY = {
 
 @pytest.mark.parametrize("kind", ANCILLARY)
 @pytest.mark.parametrize("fault", ["checksum", "length"])
-def test_damaged_chunk_costs_the_chunk_and_not_the_image(kind: bytes, fault: str) -> None:
+def test_damaged_chunk_costs_the_chunk_and_not_the_image(
+    kind: bytes, fault: str
+) -> None:
     body = ANCILLARY[kind]
-    part = chunk(kind, body, damaged=True) if fault == "checksum" else chunk(kind, body[:-1])
+    part = (
+        chunk(kind, body, damaged=True)
+        if fault == "checksum"
+        else chunk(kind, body[:-1])
+    )
     for data in (make_png(RGB_ROWS, 8, 2, part), make_png(RGB_ROWS, 8, 2, after=part)):
         image = decode(data)
         assert (image.width, image.height, image.frames) == (8, 2, 1)
@@ -92,7 +108,10 @@ def test_damaged_transparency_leaves_an_opaque_image() -> None:
     key = struct.pack(">3H", *RED)
     transparent = decode(make_png(RGB_ROWS, 8, 2, chunk(b"tRNS", key))).pixels
     opaque = decode(make_png(RGB_ROWS, 8, 2, chunk(b"tRNS", key, damaged=True))).pixels
-    assert (transparent.getpixel((0, 0)), opaque.getpixel((0, 0))) == ((255, 255, 255), RED)
+    assert (transparent.getpixel((0, 0)), opaque.getpixel((0, 0))) == (
+        (255, 255, 255),
+        RED,
+    )
 
 
 def test_damaged_palette_is_still_refused() -> None:
@@ -107,7 +126,12 @@ def test_animation_begins_after_its_separate_default_image() -> None:
     for count in (1, 2):
         file = io.BytesIO()
         notice.save(
-            file, "PNG", save_all=True, append_images=frames[:count], default_image=True, duration=9
+            file,
+            "PNG",
+            save_all=True,
+            append_images=frames[:count],
+            default_image=True,
+            duration=9,
         )
         image = decode(file.getvalue())
         assert (image.frames, image.pixels.getpixel((9, 9))) == (count, BLUE)
@@ -128,7 +152,9 @@ def test_transparent_gray_of_any_depth(depth: int) -> None:
     pixels = decode(data).pixels
     # White drawings are on gray.
     ground = 128 if depth == 1 and key == 0 else 255
-    expected = [ground if value == key else round(value * 255 / levels) for value in values]
+    expected = [
+        ground if value == key else round(value * 255 / levels) for value in values
+    ]
     assert [pixels.getpixel((x, 0))[0] for x in range(8)] == expected  # type: ignore[index]
 
 
@@ -150,7 +176,12 @@ def test_transparent_gray_of_an_animation() -> None:
 
 def test_transparent_color_of_16_bits_is_compared_exactly() -> None:
     # The second and third differ in the low byte only.
-    colors = [(0, 0, 0), (0x1234, 0x5678, 0x9ABC), (0x1234, 0x5678, 0x9ABD), *[(9, 9, 9)] * 5]
+    colors = [
+        (0, 0, 0),
+        (0x1234, 0x5678, 0x9ABC),
+        (0x1234, 0x5678, 0x9ABD),
+        *[(9, 9, 9)] * 5,
+    ]
     row = b"".join(struct.pack(">3H", *color) for color in colors)
     key = chunk(b"tRNS", struct.pack(">3H", *colors[1]))
     pixels = decode(make_png([row] * 2, 16, 2, key)).pixels
@@ -165,7 +196,9 @@ def test_transparent_color_of_16_bits_is_compared_exactly() -> None:
 def test_transparent_palette_entries(depth: int) -> None:
     palette = chunk(b"PLTE", bytes((*RED, *BLUE)))
     row = pack_bits([0, 1] * 4, depth)
-    pixels = decode(make_png([row] * 2, depth, 3, palette, chunk(b"tRNS", b"\xff\0"))).pixels
+    pixels = decode(
+        make_png([row] * 2, depth, 3, palette, chunk(b"tRNS", b"\xff\0"))
+    ).pixels
     assert [pixels.getpixel((x, 0)) for x in (0, 1)] == [RED, (255, 255, 255)]
 
 
@@ -192,11 +225,24 @@ def make_tiff(
     else:
         data = pack_bits([int(value) for value in values], bits)
     width = len(values) // samples
-    numbers = {256: width, 257: 1, 259: 1, 262: photometric, 277: samples, 278: 1, 279: len(data)}
+    numbers = {
+        256: width,
+        257: 1,
+        259: 1,
+        262: photometric,
+        277: samples,
+        278: 1,
+        279: len(data),
+    }
     numbers[284] = planes
     offset = 8 + 2 + 12 * 11 + 4
-    lists = struct.pack(f"{order}3H", *[bits] * 3) + struct.pack(f"{order}3H", *[sample_format] * 3)
-    tags = {tag: struct.pack(f"{order}HHII", tag, 4, 1, number) for tag, number in numbers.items()}
+    lists = struct.pack(f"{order}3H", *[bits] * 3) + struct.pack(
+        f"{order}3H", *[sample_format] * 3
+    )
+    tags = {
+        tag: struct.pack(f"{order}HHII", tag, 4, 1, number)
+        for tag, number in numbers.items()
+    }
     tags[273] = struct.pack(f"{order}HHII", 273, 4, 1, offset + len(lists))
     for tag, value, place in ((258, bits, offset), (339, sample_format, offset + 6)):
         if samples < 3:
@@ -204,14 +250,18 @@ def make_tiff(
             tags[tag] = struct.pack(f"{order}HHIHH", tag, 3, samples, *both)
         else:
             tags[tag] = struct.pack(f"{order}HHII", tag, 3, 3, place)
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}IH", 8, len(tags))
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(
+        f"{order}IH", 8, len(tags)
+    )
     return head + b"".join(tags[tag] for tag in sorted(tags)) + bytes(4) + lists + data
 
 
 @pytest.mark.parametrize("order", ["<", ">"], ids=["little", "big"])
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
 @pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO])
-def test_gray_tiff_is_scaled_by_its_depth(order: str, bits: int, photometric: int) -> None:
+def test_gray_tiff_is_scaled_by_its_depth(
+    order: str, bits: int, photometric: int
+) -> None:
     # Dark: the largest value is half of white.
     values = [0, 2**bits // 8, 2**bits // 4, 2**bits // 2]
     data = make_tiff(values, bits, photometric, UNSIGNED, order)
@@ -249,12 +299,20 @@ def test_deep_colors_in_planes_are_refused() -> None:
 
 
 def test_floats_within_one_are_not_stretched() -> None:
-    dark = decode(make_tiff([0.0, 0.1, 0.2], 32, BLACK_IS_ZERO, FLOAT, "<")).pixels.convert("L")
-    assert [dark.getpixel((x, 0)) for x in range(3)] == pytest.approx([0, 26, 51], abs=1)
+    dark = decode(
+        make_tiff([0.0, 0.1, 0.2], 32, BLACK_IS_ZERO, FLOAT, "<")
+    ).pixels.convert("L")
+    assert [dark.getpixel((x, 0)) for x in range(3)] == pytest.approx(
+        [0, 26, 51], abs=1
+    )
     heights = decode(make_tiff([-10.0, 0.0, 30.0], 32, BLACK_IS_ZERO, FLOAT, "<"))
     assert heights.pixels.convert("L").getpixel((2, 0)) == 255
     large = decode(make_tiff([0, 2**31, 2**32 - 1], 32, BLACK_IS_ZERO, UNSIGNED, "<"))
-    assert [large.pixels.convert("L").getpixel((x, 0)) for x in range(3)] == [0, 128, 255]
+    assert [large.pixels.convert("L").getpixel((x, 0)) for x in range(3)] == [
+        0,
+        128,
+        255,
+    ]
 
 
 def test_unreadable_depth_is_named() -> None:
@@ -262,7 +320,9 @@ def test_unreadable_depth_is_named() -> None:
         decode(make_tiff([0, 1], 24, BLACK_IS_ZERO, UNSIGNED, "<"))
 
 
-@pytest.mark.parametrize("size", [(12000, 9000), (16320, 12240), (30000, 3500)], ids=str)
+@pytest.mark.parametrize(
+    "size", [(12000, 9000), (16320, 12240), (30000, 3500)], ids=str
+)
 def test_photo_of_a_phone_is_measured(size: tuple[int, int]) -> None:
     file = io.BytesIO()
     Image.new("L", size, 90).save(file, "JPEG")

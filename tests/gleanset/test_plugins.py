@@ -76,12 +76,17 @@ BROKEN_MODULES = {
     "missing default": (NEEDS_DEFAULT, "threshold has no default"),
     "missing attribute": ("", "no attribute 'Nothing'"),
     "error without text": (RAISING, "cannot be used: E$"),
-    "control characters in error": ("raise ValueError('\\x1b[2J' * 9)", r": \?\[2J\?\[2J"),
+    "control characters in error": (
+        "raise ValueError('\\x1b[2J' * 9)",
+        r": \?\[2J\?\[2J",
+    ),
 }
 
 
 @pytest.mark.parametrize("problem", BROKEN_MODULES)
-def test_broken_plugin_is_reported_and_isolated(packages: PluginPackages, problem: str) -> None:
+def test_broken_plugin_is_reported_and_isolated(
+    packages: PluginPackages, problem: str
+) -> None:
     module, message = BROKEN_MODULES[problem]
     packages.add("gleanset-x", NOTHING, module)
     good = GOOD.replace('"nothing"', '"good"')
@@ -94,7 +99,9 @@ def test_broken_plugin_is_reported_and_isolated(packages: PluginPackages, proble
     assert "pip install --upgrade gleanset-x" in raised.value.fix
     assert DetectorSpec.create("good").build().settings == "threshold=0.5"
     assert DetectorSpec.create("whole").build().name == "whole"
-    tried = {plugin.made_by: error for plugin, _, error in try_plugins(*ALL, return_plugin)}
+    tried = {
+        plugin.made_by: error for plugin, _, error in try_plugins(*ALL, return_plugin)
+    }
     assert (tried["gleanset-y 1.0"], len(tried)) == (None, 2)
 
 
@@ -102,7 +109,11 @@ def test_broken_plugin_is_reported_and_isolated(packages: PluginPackages, proble
     "name", ["../../etc/passwd", "evil\x1b[2J", "x" * 41, "whole", "auto", "hub:owner"]
 )
 def test_invalid_plugin_names_are_ignored(packages: PluginPackages, name: str) -> None:
-    packages.add("gleanset-x", f"{DETECTORS}{name} = gleanset_x:Nothing\n", "raise AssertionError")
+    packages.add(
+        "gleanset-x",
+        f"{DETECTORS}{name} = gleanset_x:Nothing\n",
+        "raise AssertionError",
+    )
     assert list_plugin_names(*ALL) == []
     assert DetectorSpec.create("whole").build().name == "whole"
 
@@ -116,7 +127,9 @@ def test_broken_entry_points_are_isolated(packages: PluginPackages) -> None:
     assert "good" in list_plugin_names(*ALL)
 
 
-def test_plugin_is_imported_lazily_without_stdout(packages: PluginPackages, tmp_path: Path) -> None:
+def test_plugin_is_imported_lazily_without_stdout(
+    packages: PluginPackages, tmp_path: Path
+) -> None:
     packages.add(
         "gleanset-x",
         f"{NOTHING}[gleanset.sources]\nforever = gleanset_x:nothing\n",
@@ -128,7 +141,9 @@ def test_plugin_is_imported_lazily_without_stdout(packages: PluginPackages, tmp_
     done = run("facecrop.cli", "detectors", "--json")
     assert (tmp_path / "imported").exists()
     assert done.stderr == "hello\n"
-    assert done.json["of other packages"] == ["nothing (gleanset-x 1.0): Finds nothing."]
+    assert done.json["of other packages"] == [
+        "nothing (gleanset-x 1.0): Finds nothing."
+    ]
 
 
 SOURCE = """
@@ -145,13 +160,24 @@ class Nothing(Source):
     ("pages", "message"),
     [
         ("[[1]]", "AttributeError"),
-        ("[[Candidate('http://h/1', Origin('nothing', 1))]]", "got `int` - at `$.origin.key`"),
-        ("[[Candidate('http://h/1', Origin('nothing', '1', tags='a b'))]]", "got `str` - at"),
+        (
+            "[[Candidate('http://h/1', Origin('nothing', 1))]]",
+            "got `int` - at `$.origin.key`",
+        ),
+        (
+            "[[Candidate('http://h/1', Origin('nothing', '1', tags='a b'))]]",
+            "got `str` - at",
+        ),
         ("1 / 0", "ZeroDivisionError"),
-        ("[[Candidate('http://h/1', Origin('bing', '1'))]]", "it returns images of 'bing'"),
+        (
+            "[[Candidate('http://h/1', Origin('bing', '1'))]]",
+            "it returns images of 'bing'",
+        ),
     ],
 )
-def test_failing_source_plugin_is_named(packages: PluginPackages, pages: str, message: str) -> None:
+def test_failing_source_plugin_is_named(
+    packages: PluginPackages, pages: str, message: str
+) -> None:
     entries = "[gleanset.sources]\nnothing = gleanset_x:Nothing\n"
     packages.add("gleanset-x", entries, SOURCE.replace("PAGES", pages))
     with Client(DownloadLimits()) as client:
@@ -173,14 +199,19 @@ def test_failing_source_plugin_is_named(packages: PluginPackages, pages: str, me
 def test_invalid_preset_plugin_raises_error(
     packages: PluginPackages, settings: str, message: str
 ) -> None:
-    packages.add("gleanset-x", "[gleanset.presets]\np = gleanset_x:P\n", f"P = {settings}\n")
+    packages.add(
+        "gleanset-x", "[gleanset.presets]\np = gleanset_x:P\n", f"P = {settings}\n"
+    )
     with pytest.raises(UsageError, match=message):
         load_preset("p", {})
 
 
 @pytest.mark.parametrize(
     ("layout", "message"),
-    [("somewhere", "its layout is 'somewhere'"), ("shards", "open_shard is for shards")],
+    [
+        ("somewhere", "its layout is 'somewhere'"),
+        ("shards", "open_shard is for shards"),
+    ],
 )
 def test_invalid_format_plugin_raises_error(
     packages: PluginPackages, layout: str, message: str
@@ -226,7 +257,9 @@ def hints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[str]]
     shutil.copytree(ROOT / "gleanset", site / "gleanset", ignore=ignored)
     about = site / "gleanset-0.1.0.dist-info"
     about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: gleanset\nVersion: 0.1.0\n")
+    (about / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: gleanset\nVersion: 0.1.0\n"
+    )
     (site / "new wheels").mkdir()
     (site / "new wheels" / "gleanset-0.1.0-py3-none-any.whl").touch()
     done = subprocess.run(
@@ -245,8 +278,13 @@ def hints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[list[str]]
 
 
 def test_hints_for_clone_name_its_folder() -> None:
-    assert shlex.split(install_command("gui", "web"))[-2:] == ["-e", f"{CLONE}[gui,web]"]
-    assert restore_command("datasets") == f"git -C {shlex.quote(CLONE)} restore datasets"
+    assert shlex.split(install_command("gui", "web"))[-2:] == [
+        "-e",
+        f"{CLONE}[gui,web]",
+    ]
+    assert (
+        restore_command("datasets") == f"git -C {shlex.quote(CLONE)} restore datasets"
+    )
     assert update_command().startswith(f"git -C {shlex.quote(CLONE)} pull && ")
 
 
@@ -262,13 +300,18 @@ def test_hints_name_source_of_installation(hints: dict[str, list[list[str]]]) ->
     assert reinstall[-2] == "--force-reinstall"
     assert update[-1] == "gleanset-VERSION-py3-none-any.whl"
     assert hints["deleted wheel"][0][-1] == "./gleanset-0.1.0-py3-none-any.whl[train]"
-    assert hints["repository"][0][-1] == "gleanset[train] @ git+https://example.org/g.git@4f0c"
+    assert (
+        hints["repository"][0][-1]
+        == "gleanset[train] @ git+https://example.org/g.git@4f0c"
+    )
     install, _, update = hints["index"]
     assert (install[-1], update[-2:]) == ("gleanset[train]", ["--upgrade", "gleanset"])
 
 
 BOOTSTRAP = runpy.run_path(str(ROOT / "bootstrap.py"))
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+    "optional-dependencies"
+]
 
 
 def installed_by(command: str) -> set[str]:
@@ -288,7 +331,10 @@ def test_installed_extras_are_reused_if_sufficient() -> None:
     for command in BOOTSTRAP["EXTRAS"]:
         for other in BOOTSTRAP["EXTRAS"]:
             included = other in BOOTSTRAP["commands_including"](command)
-            assert included == (installed_by(command) <= installed_by(other)), (command, other)
+            assert included == (installed_by(command) <= installed_by(other)), (
+                command,
+                other,
+            )
 
 
 def test_tests_install_all_compatible_extras() -> None:
@@ -308,5 +354,7 @@ def test_exchange_paths_swaps_or_keeps(tmp_path: Path) -> None:
     file.write_text("1")
     other.write_text("2")
     swapped = platform.exchange_paths(file, other)
-    assert (file.read_text(), other.read_text()) == (("2", "1") if swapped else ("1", "2"))
+    assert (file.read_text(), other.read_text()) == (
+        ("2", "1") if swapped else ("1", "2")
+    )
     assert not platform.exchange_paths(file, tmp_path / "missing")

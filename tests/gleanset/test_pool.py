@@ -53,7 +53,9 @@ def test_failed_item_does_not_stop_the_run(
     workers: Workers, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        result = {o.item: o for o in run_over(pool_jobs.fail_sometimes, range(6), workers)}
+        result = {
+            o.item: o for o in run_over(pool_jobs.fail_sometimes, range(6), workers)
+        }
     assert result[1] == Outcome(1, None, "truncated", "at byte 9")
     assert result[2] == Outcome(2, None, "internal error", "ZeroDivisionError: oh")
     assert [result[n].result for n in (0, 3, 4, 5)] == [0, 3, 4, 5]
@@ -86,7 +88,15 @@ def test_item_that_kills_worker_twice_fails(tmp_path: Path) -> None:
     job = pool_jobs.DiesOnce(tmp_path, (3,), times=2)
     result = {o.item: o for o in run_over(job, range(8), Processes(2))}
     assert result[3].reason == "crashed"
-    assert sorted(n for n, o in result.items() if o.result == n) == [0, 1, 2, 4, 5, 6, 7]
+    assert sorted(n for n, o in result.items() if o.result == n) == [
+        0,
+        1,
+        2,
+        4,
+        5,
+        6,
+        7,
+    ]
 
 
 @pytest.mark.timed
@@ -99,9 +109,12 @@ def test_slow_item_times_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("job", "reason"), [(pool_jobs.unpicklable, "crashed"), (pool_jobs.runaway, "internal error")]
+    ("job", "reason"),
+    [(pool_jobs.unpicklable, "crashed"), (pool_jobs.runaway, "internal error")],
 )
-def test_unpicklable_and_runaway_jobs_fail(job: Callable[[int], object], reason: str) -> None:
+def test_unpicklable_and_runaway_jobs_fail(
+    job: Callable[[int], object], reason: str
+) -> None:
     result = list(run_over(job, [1], Processes(1)))
     assert [o.reason for o in result] == [reason]
 
@@ -137,7 +150,9 @@ def test_items_are_read_lazily(workers: Workers) -> None:
 
 def test_batches_contain_each_outcome_once(workers: Workers) -> None:
     batches = list(run_batches(pool_jobs.double, range(200), workers))
-    assert sorted(o.unwrap() for batch in batches for o in batch) == list(range(0, 400, 2))
+    assert sorted(o.unwrap() for batch in batches for o in batch) == list(
+        range(0, 400, 2)
+    )
     assert 0 < len(batches) < 100
     assert all(batches)
 
@@ -163,7 +178,9 @@ def test_error_in_iterator_keeps_running_items(workers: Workers) -> None:
 
     result: list[int | None] = []
     with pytest.raises(Blocked, match="captcha"):
-        result.extend(o.result for o in run_over(pool_jobs.sleep_briefly, source(), workers))
+        result.extend(
+            o.result for o in run_over(pool_jobs.sleep_briefly, source(), workers)
+        )
     assert sorted(r for r in result if r is not None) == [0, 1, 2]
     batches = run_batches(pool_jobs.double, source(), workers)
     outcomes: list[Outcome[int, int]] = []
@@ -193,7 +210,10 @@ def test_closing_early_stops_waiting_threads() -> None:
 @pytest.mark.parametrize("workers", [Processes(1), Threads(1)])
 def test_ctrl_c_while_lock_is_held_ends_the_run(workers: Workers) -> None:
     def press(frame: FrameType, event: str, function: Any) -> None:
-        if event == "c_return" and frame.f_code.co_name == function.__name__ == "__enter__":
+        if (
+            event == "c_return"
+            and frame.f_code.co_name == function.__name__ == "__enter__"
+        ):
             sys.setprofile(None)
             signal.raise_signal(signal.SIGINT)
 
@@ -219,7 +239,9 @@ def test_consumer_error_ends_all_workers() -> None:
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
-def test_workers_end_with_their_parent(tmp_path: Path, signal_number: signal.Signals) -> None:
+def test_workers_end_with_their_parent(
+    tmp_path: Path, signal_number: signal.Signals
+) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import pool_jobs; from gleanset.work.pool import *\n"
@@ -232,7 +254,9 @@ def test_workers_end_with_their_parent(tmp_path: Path, signal_number: signal.Sig
     script.write_text(code)
     pids = tmp_path / "pids"
     pids.mkdir()
-    process = python(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')", pids)
+    process = python(
+        f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')", pids
+    )
     try:
         assert eventually(lambda: len(list(pids.iterdir())) == 2)
         process.send_signal(signal_number)

@@ -78,9 +78,15 @@ def fail_start(
         if request.param == "not started":
             condition = f"rm {marker} 2>/dev/null && " if only_first else ""
             python = python_with_broken_workers(tmp_path, f"{condition}exit 1")
-            monkeypatch.setattr(multiprocessing.spawn, "_python_exe", os.fsencode(python))
+            monkeypatch.setattr(
+                multiprocessing.spawn, "_python_exe", os.fsencode(python)
+            )
         else:
-            begin = pool_jobs.DiesOnceAtStart(marker) if only_first else pool_jobs.die_at_start
+            begin = (
+                pool_jobs.DiesOnceAtStart(marker)
+                if only_first
+                else pool_jobs.die_at_start
+            )
             monkeypatch.setattr(processes, "begin_worker", begin)
         return marker
 
@@ -97,7 +103,9 @@ def test_workers_that_cannot_start_raise_error(
     assert "--workers 1" in caught.value.fix
 
 
-def test_worker_that_could_not_start_is_restarted(fail_start: Callable[[bool], Path]) -> None:
+def test_worker_that_could_not_start_is_restarted(
+    fail_start: Callable[[bool], Path],
+) -> None:
     marker = fail_start(True)
     result = list(run_over(pool_jobs.double, range(9), Processes(1)))
     assert sorted(o.result or 0 for o in result) == [2 * n for n in range(9)]
@@ -130,14 +138,18 @@ def test_workers_get_current_environment(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.slow
-def test_ending_during_worker_start_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+def test_ending_during_worker_start_is_silent(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     for _ in range(2):
         assert [o.result for o in run_over(pool_jobs.double, [4], Processes(6))] == [8]
     assert capfd.readouterr().err == ""
 
 
 @pytest.mark.posix("the terminal of a group of processes")
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="process groups are a thing of POSIX")
+@pytest.mark.skipif(
+    not hasattr(os, "killpg"), reason="process groups are a thing of POSIX"
+)
 @pytest.mark.slow
 def test_ctrl_c_is_silent_at_any_time(tmp_path: Path) -> None:
     script = tmp_path / "interrupted.py"
@@ -191,7 +203,10 @@ def run_interrupted(script: str, before: str = "") -> subprocess.CompletedProces
 @pytest.mark.parametrize("script", ["gleanset", "labeler"])
 def test_ctrl_c_during_import_prints_no_traceback(script: str) -> None:
     done = run_interrupted(script)
-    assert (done.returncode, done.stderr.strip()) == (130, "interrupted; nothing was done")
+    assert (done.returncode, done.stderr.strip()) == (
+        130,
+        "interrupted; nothing was done",
+    )
     assert done.stdout == ""
 
 

@@ -102,7 +102,9 @@ class Harvest:
         return StageBytes(self.store)(data)
 
     def record(self, measured: Measured) -> bool:
-        return self.dataset.take_original(self.store, measured, Origin("test", self._name))
+        return self.dataset.take_original(
+            self.store, measured, Origin("test", self._name)
+        )
 
     def end(self) -> None:
         self._stage.__exit__(None, None, None)
@@ -139,12 +141,18 @@ def test_image_discarded_by_other_run_is_recorded(dataset: Dataset, runs: Runs) 
 def test_image_of_two_runs_is_stored_once(dataset: Dataset, runs: Runs) -> None:
     first, second = runs
     measured = [run.stage(picture(1)) for run in (first, second, first)]
-    assert [run.record(measured[0]) for run in (first, second, first)] == [True, False, False]
+    assert [run.record(measured[0]) for run in (first, second, first)] == [
+        True,
+        False,
+        False,
+    ]
     assert is_sound(dataset, 1)
     assert not any(list(run.store.scratch.iterdir()) for run in runs)
 
 
-def test_image_removed_while_fetched_leaves_no_file(dataset: Dataset, runs: Runs) -> None:
+def test_image_removed_while_fetched_leaves_no_file(
+    dataset: Dataset, runs: Runs
+) -> None:
     first, second = runs
     measured = first.stage(picture(1))
     first.record(measured)

@@ -29,8 +29,14 @@ from gleanset.work.progress import Progress
 
 
 def test_wrap_breaks_at_spaces() -> None:
-    lines = wrap("  as many words as stand here are too many for one line", max_width=24)
-    assert lines == ["  as many words as stand", "    here are too many", "    for one line"]
+    lines = wrap(
+        "  as many words as stand here are too many for one line", max_width=24
+    )
+    assert lines == [
+        "  as many words as stand",
+        "    here are too many",
+        "    for one line",
+    ]
     assert wrap("short", max_width=24) == ["short"]
     assert "".join(wrap("猫 " * 20, max_width=24)).replace(" ", "") == "猫" * 20
     assert max(map(count_columns, wrap("猫 " * 20, max_width=24))) <= 24
@@ -65,7 +71,9 @@ def test_format_result_nests_sections_and_keeps_first_zero() -> None:
         "  a",
         "  b",
     ]
-    assert format_result({"added": 0, "known": 0, "rejected": 2}) == ["added: 0, rejected: 2"]
+    assert format_result({"added": 0, "known": 0, "rejected": 2}) == [
+        "added: 0, rejected: 2"
+    ]
     assert format_result({"step": 4, "same": True}) == ["step: 4, same: yes"]
     assert format_result({"note": "", "at": None, "added": 1}) == ["added: 1"]
     lines = ["ignored reasons:", "  not an image: 2", f"  {ARCHIVE}: 12", "  hidden: 1"]
@@ -99,7 +107,18 @@ KEPT = [
     "\u05e9\u05dc\u05d5\u05dd\u200f!.png",
     "soft\u00adhyphen.png",
 ]
-ACTING = ["\0", "\x1b[2J", "\n", "\x85", "\u2028", "\u202e", "\u2066", "\ud800", "\uffff", "\u0378"]
+ACTING = [
+    "\0",
+    "\x1b[2J",
+    "\n",
+    "\x85",
+    "\u2028",
+    "\u202e",
+    "\u2066",
+    "\ud800",
+    "\uffff",
+    "\u0378",
+]
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -107,7 +126,9 @@ def test_names_of_all_scripts_are_kept(name: str) -> None:
     assert not has_controls(name)
     assert replace_controls(name, "\ufffd") == escape_name(name) == name
     assert format_short_path(f"folder/{name}") == f"folder/{name}"
-    assert clean_credit_text(name).split() == name.split(), "an author's name is one line"
+    assert clean_credit_text(name).split() == name.split(), (
+        "an author's name is one line"
+    )
 
 
 @pytest.mark.parametrize("text", ACTING)
@@ -117,7 +138,11 @@ def test_control_characters_are_replaced(text: str) -> None:
     replaced = replace_controls(name, "\ufffd")
     assert replaced != name
     assert not has_controls(replaced)
-    for formatted in (escape_name(name), format_short_path(name), clean_credit_text(name) or ""):
+    for formatted in (
+        escape_name(name),
+        format_short_path(name),
+        clean_credit_text(name) or "",
+    ):
         assert text not in formatted
 
 
@@ -203,7 +228,12 @@ def run_on_terminal(*, quiet: bool) -> str:
     environment = {**os.environ, "PYTHONPATH": python_path(), "TERM": "xterm"}
     try:
         done = subprocess.run(
-            words, stderr=writing, stdout=subprocess.PIPE, env=environment, check=True, timeout=60
+            words,
+            stderr=writing,
+            stdout=subprocess.PIPE,
+            env=environment,
+            check=True,
+            timeout=60,
         )
     finally:
         os.close(writing)
@@ -233,7 +263,9 @@ def test_log_gets_messages_alone(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-def test_messages_have_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_have_no_control_characters(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     Progress(quiet=False).say("a\x1b[2J name\nsecond line")
     assert capsys.readouterr().err == "a?[2J name\nsecond line\n"
     Progress(quiet=False, as_json=True).say('a "word" of 顔')
@@ -246,13 +278,25 @@ def lines(text: str) -> list[dict[str, object]]:
 
 def test_json_progress_reports_stages(tmp_path: Path) -> None:
     photos = write_pictures(tmp_path / "photos", 3)
-    words = ("folder", str(photos), "-d", str(tmp_path / "set"), "--progress", "json", "--json")
+    words = (
+        "folder",
+        str(photos),
+        "-d",
+        str(tmp_path / "set"),
+        "--progress",
+        "json",
+        "--json",
+    )
     ran = run_here("harvest.cli", *words).checked()
     assert ran.json["added"] == 3
     result = [line for line in lines(ran.stderr) if line.get("stage") == "files"]
     assert result[0]["done"] == 0
     assert "ended" not in result[0]
-    assert (result[-1]["done"], result[-1]["unit"], result[-1]["ended"]) == (3, "files", True)
+    assert (result[-1]["done"], result[-1]["unit"], result[-1]["ended"]) == (
+        3,
+        "files",
+        True,
+    )
 
 
 def test_json_progress_reports_rate_and_eta(capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,7 +317,9 @@ def test_json_progress_reports_rate_and_eta(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_json_progress_is_throttled(capsys: pytest.CaptureFixture[str]) -> None:
-    with Progress(quiet=False, as_json=True).meter("frames", None, " s of video") as meter:
+    with Progress(quiet=False, as_json=True).meter(
+        "frames", None, " s of video"
+    ) as meter:
         for _ in range(5000):
             meter.advance(0.5)
     result = lines(capsys.readouterr().err)
@@ -290,6 +336,12 @@ def test_hint_keeps_its_command_whole() -> None:
     command = "labeler classes add 'a class with a name' --alias another -d 'my own dataset folder'"
     lines = wrap_error(what, f"to import them as one class, first run: {command}")
     assert all(len(line) <= 80 for line in lines[:-1])
-    assert lines[-2:] == ["hint: to import them as one class, first run:", f"  {command}"]
-    assert wrap_error("short", f"run: {command[:30]}") == ["short", f"hint: run: {command[:30]}"]
+    assert lines[-2:] == [
+        "hint: to import them as one class, first run:",
+        f"  {command}",
+    ]
+    assert wrap_error("short", f"run: {command[:30]}") == [
+        "short",
+        f"hint: run: {command[:30]}",
+    ]
     assert wrap_error("no hint", "") == ["no hint"]

@@ -71,9 +71,13 @@ def running_browser() -> Iterator[GoogleBrowser]:
 
 
 @pytest.fixture
-def shared_browser(running_browser: GoogleBrowser, monkeypatch: pytest.MonkeyPatch) -> None:
+def shared_browser(
+    running_browser: GoogleBrowser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Let all searches of the test share one running browser."""
-    monkeypatch.setattr(google_source, "_browser", lambda *_: nullcontext(running_browser))
+    monkeypatch.setattr(
+        google_source, "_browser", lambda *_: nullcontext(running_browser)
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -74,7 +74,9 @@ class Handler(QuietHandler):
             if path not in ("/robots.txt", "/.well-known/tdmrep.json"):
                 site.requests.append(self.path)
                 site.times.append(time.monotonic())
-                site.headers.append({name.lower(): value for name, value in self.headers.items()})
+                site.headers.append(
+                    {name.lower(): value for name, value in self.headers.items()}
+                )
             site.hits[path] += 1
             site.running += 1
             site.max_running = max(site.max_running, site.running)
@@ -210,8 +212,12 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "/gzip-bomb": lambda h: h.answer(
         200, gzip.compress(bytes(20_000_000)), Content_Encoding="gzip"
     ),
-    "/gzip-picture": lambda h: h.answer(200, gzip.compress(JPEG), Content_Encoding="gzip"),
-    "/bad-gzip": lambda h: h.answer(200, b"\x1f\x8b\x08damaged", Content_Encoding="gzip"),
+    "/gzip-picture": lambda h: h.answer(
+        200, gzip.compress(JPEG), Content_Encoding="gzip"
+    ),
+    "/bad-gzip": lambda h: h.answer(
+        200, b"\x1f\x8b\x08damaged", Content_Encoding="gzip"
+    ),
     "/announced-gzip": lambda h: h.answer(200, JPEG, Content_Encoding="gzip"),
     "/announced-deflate": lambda h: h.answer(200, JPEG, Content_Encoding="deflate"),
     "/html.jpg": _html_as_jpeg,
@@ -245,7 +251,9 @@ class Proxy(QuietHandler):
         body = answer.read()
         onward.close()
         kind = answer.headers.get("Content-Type", "image/jpeg")
-        self.begin_answer(answer.status, ("Content-Type", kind), ("Content-Length", len(body)))
+        self.begin_answer(
+            answer.status, ("Content-Type", kind), ("Content-Length", len(body))
+        )
         self.wfile.write(body)
 
     def do_CONNECT(self) -> None:
@@ -269,7 +277,9 @@ class Proxy(QuietHandler):
         self.logins.append(self.headers["Proxy-Authorization"])
 
 
-def fetch(client: Client, *urls: str, requests: int = 12) -> list[Outcome[Candidate, bytes]]:
+def fetch(
+    client: Client, *urls: str, requests: int = 12
+) -> list[Outcome[Candidate, bytes]]:
     """Download URLs as a harvest does; return outcomes in their order."""
     candidates = [Candidate(url, Origin("test", url)) for url in urls]
     batches = Scheduler(client, bytes, requests).run(JobQueue(candidates))

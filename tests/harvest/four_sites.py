@@ -32,7 +32,12 @@ KEYS = {
     "PIXIV_REFRESH_TOKEN": "pixiv-refresh-token-of-the-four-sites",
 }
 # Flickr's license numbers (shared/facts/sites.md, section 3).
-LICENCES = {"0": "All Rights Reserved", "4": "CC BY 2.0", "9": "CC0 1.0", "12": "CC BY-SA 4.0"}
+LICENCES = {
+    "0": "All Rights Reserved",
+    "4": "CC BY 2.0",
+    "9": "CC0 1.0",
+    "12": "CC BY-SA 4.0",
+}
 GOOGLE_CHUNK, PIXIV_PAGE = 20, 30
 _IMAGE_HOSTS = ("pictures.example", "cdn.example", "static.example", "i.example")
 _BASE = "http://four-sites.example"
@@ -108,14 +113,18 @@ class FourSites(FaultyServer):
             for source in SOURCES
             for word in keywords
         }
-        self.images = {image.path: image for many in self._lists.values() for image in many}
+        self.images = {
+            image.path: image for many in self._lists.values() for image in many
+        }
 
     def options(self, sources: tuple[str, ...] = SOURCES) -> list[str]:
         """Return the command-line options that direct these sites to this server."""
         places = {f"{source}.endpoint": source for source in sources}
         if "pixiv" in sources:
             places["pixiv.auth_endpoint"] = "pixiv-auth"
-        return [w for name, at in places.items() for w in ("-o", f"{name}={_BASE}/{at}")]
+        return [
+            w for name, at in places.items() for w in ("-o", f"{name}={_BASE}/{at}")
+        ]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -158,7 +167,9 @@ class FourSites(FaultyServer):
         title = f"{word} {number} — “猫” & <co>"
         if source == "flickr":
             licence = list(LICENCES.values())[number % len(LICENCES)]
-            image = SiteImage(source, word, number, url, "", title, f"owner {number % 7}", licence)
+            image = SiteImage(
+                source, word, number, url, "", title, f"owner {number % 7}", licence
+            )
             page = f"https://www.flickr.com/photos/{_owner(image)}/{image.key}"
             return replace(image, page=page)
         if source == "pixiv":
@@ -174,7 +185,9 @@ class FourSites(FaultyServer):
                 f"artist {work % 5}",
                 post=str(_work_id(word, work)),
             )
-        return SiteImage(source, word, number, url, f"https://blog.example/{word}/{number}", title)
+        return SiteImage(
+            source, word, number, url, f"https://blog.example/{word}/{number}", title
+        )
 
 
 Response = tuple[int, str, str]
@@ -200,14 +213,19 @@ def _google_more(sites: FourSites, sent: Fields) -> Response:
     first = int(sent["n"]) * GOOGLE_CHUNK
     part = sites.results_of("google", sent["q"])[first : first + GOOGLE_CHUNK]
     results = [
-        ImageResult(image.url, image.page, image.title or "", image.width, 72) for image in part
+        ImageResult(image.url, image.page, image.title or "", image.width, 72)
+        for image in part
     ]
     return 200, "text/plain; charset=utf-8", script(results, first) if results else ""
 
 
 def _flickr(sites: FourSites, sent: Fields) -> Response:
     if f'oauth_consumer_key="{KEYS["FLICKR_API_KEY"]}"' not in sent["authorization"]:
-        result = {"stat": "fail", "code": 100, "message": "Invalid API Key (Key not found)"}
+        result = {
+            "stat": "fail",
+            "code": 100,
+            "message": "Invalid API Key (Key not found)",
+        }
         return 200, _JSON, json.dumps(result)
     images = sites.results_of("flickr", sent["text"])
     size = int(sent["per_page"])

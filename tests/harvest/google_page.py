@@ -85,7 +85,9 @@ def script(results: list[ImageResult], first: int = 0) -> str:
 def rpc_answer(data: str) -> str:
     """Return data as the answer to a request of Google's scripts: JSON within lines of JSON."""
     line = json.dumps([["wrb.fr", "HoAMBc", data, None, None, None, "generic"]])
-    return f")]}}'\n\n{len(line)}\n{line}\n25\n{json.dumps([['e', 4, None, None, 131]])}\n"
+    return (
+        f")]}}'\n\n{len(line)}\n{line}\n25\n{json.dumps([['e', 4, None, None, 131]])}\n"
+    )
 
 
 def link(result: ImageResult, number: int = 0) -> str:
@@ -127,7 +129,9 @@ class SmallGoogle:
         self.slow_chunk = 0.0  # seconds that the second block takes
         self.failing_chunk = 0  # from this block on the site answers with errors
         self.lost_chunk = 0  # the page goes on after an error in place of this block
-        self.tiles_chunk = 0  # from this block on the page gets tiles, and scripts the addresses
+        self.tiles_chunk = (
+            0  # from this block on the page gets tiles, and scripts the addresses
+        )
         self.has_addresses = True
         site.otherwise = self._answer
 
@@ -148,7 +152,9 @@ class SmallGoogle:
             part = self.results[first : first + CHUNK]
             body = script(part, first) if part else ""
             if part and self.chunks >= self.tiles_chunk > 0:
-                entries = ",".join(entry(result, first + at) for at, result in enumerate(part))
+                entries = ",".join(
+                    entry(result, first + at) for at, result in enumerate(part)
+                )
                 ids = ",".join(f'"ID{first + at}"' for at in range(len(part)))
                 body = rpc_answer(f"[[{entries if self.has_addresses else ids}]]")
             h.answer(200, body.encode(), Content_Type="text/plain; charset=utf-8")

@@ -12,9 +12,16 @@ Answer = tuple[int, Any]
 Endpoint = Callable[[dict[str, str]], Answer]
 
 
-def account(access: str = "access-1", refresh: str = "refresh-1", life: int = 3600) -> Answer:
+def account(
+    access: str = "access-1", refresh: str = "refresh-1", life: int = 3600
+) -> Answer:
     user = {"id": "1", "name": "Gleaner", "account": "gleaner"}
-    tokens = {"access_token": access, "expires_in": life, "refresh_token": refresh, "user": user}
+    tokens = {
+        "access_token": access,
+        "expires_in": life,
+        "refresh_token": refresh,
+        "user": user,
+    }
     return 200, tokens | {"response": tokens}
 
 
@@ -61,7 +68,10 @@ def work(number: int, **fields: Any) -> dict[str, Any]:
 
 def search_response(*works: dict[str, Any], next_offset: int | None = None) -> Answer:
     link = f"https://app-api.pixiv.net/v1/search/illust?word=x&new_parameter=1&offset={next_offset}"
-    return 200, {"illusts": list(works), "next_url": None if next_offset is None else link}
+    return 200, {
+        "illusts": list(works),
+        "next_url": None if next_offset is None else link,
+    }
 
 
 class PixivSite(FaultyServer):

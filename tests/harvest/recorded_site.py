@@ -32,14 +32,19 @@ class RecordedSite(FaultyServer):
 
     def _play(self, h: Handler) -> None:
         with self._turns:
-            result = self._next(h.command, urlsplit(h.path).path.removeprefix(PREFIX), h.fields)
+            result = self._next(
+                h.command, urlsplit(h.path).path.removeprefix(PREFIX), h.fields
+            )
         if result is None:
             h.answer(404, b"<html>not recorded</html>", Content_Type="text/html")
             return
         body = self._body(result)
         # Only the recorded headers: `send_response` would add a server name and the date.
         h.send_response_only(result["status"])
-        for name, value in {**result.get("headers", {}), "Content-Length": str(len(body))}.items():
+        for name, value in {
+            **result.get("headers", {}),
+            "Content-Length": str(len(body)),
+        }.items():
             h.send_header(name, value)
         h.end_headers()
         h.wfile.write(body)

@@ -57,7 +57,9 @@ class SmallBing:
             body = "<html><title>One last step</title><div class=captcha>turnstile</div></html>"
         else:
             listed = [
-                SearchResult("", f"/p/{name}", f"A picture of {name}", f"/post/{name}", "")
+                SearchResult(
+                    "", f"/p/{name}", f"A picture of {name}", f"/post/{name}", ""
+                )
                 for name in self.results.get(query, [])
             ]
             body = search_page(query, listed, first, PAGE_SIZE, self.site.url)
@@ -114,7 +116,9 @@ class Shelf(Source):
         for number, url in enumerate(self.urls):
             self.before(number)
             self.yielded += 1
-            origin = Origin(self.name, url, url, query=query.text, hint=query.hint, author="me")
+            origin = Origin(
+                self.name, url, url, query=query.text, hint=query.hint, author="me"
+            )
             yield [Candidate(url, origin)]
         if self.error is not None:
             raise self.error
@@ -122,7 +126,9 @@ class Shelf(Source):
 
 def shelf(bing: SmallBing, name: str, *numbers: int, **options: Any) -> Shelf:
     """Return a source with images of the small Bing."""
-    return Shelf(name, [f"{bing.site.url}/p/{n}.jpg?{name}" for n in numbers], **options)
+    return Shelf(
+        name, [f"{bing.site.url}/p/{n}.jpg?{name}" for n in numbers], **options
+    )
 
 
 def load_images(folder: Path) -> list[Image]:
@@ -131,7 +137,11 @@ def load_images(folder: Path) -> list[Image]:
 
 
 def image_names(folder: Path) -> set[str]:
-    return {str(o.url).rpartition("/")[2] for image in load_images(folder) for o in image.origins}
+    return {
+        str(o.url).rpartition("/")[2]
+        for image in load_images(folder)
+        for o in image.origins
+    }
 
 
 def open_client() -> Client:
@@ -148,7 +158,9 @@ def search(
     searches = plan_searches([(word, None) for word in words], sources, {})
     run = DownloadRun(open_client)
     try:
-        result = harvest_searches(dataset, searches, run, limit=limit, condition=condition)
+        result = harvest_searches(
+            dataset, searches, run, limit=limit, condition=condition
+        )
     except Incomplete as error:
         result = error.result
     return result.to_json()

@@ -66,8 +66,12 @@ def change(folder: Path, block: Block) -> None:
     text = file.read_text(encoding="utf-8")
     for place in block.text.strip("\n").split("\n\n"):
         lines = place.splitlines()
-        old, new = ("\n".join(x[1:] for x in lines if x[0] in signs) for signs in (" -", " +"))
-        assert text.count(old) == 1, f"{PAGE.name} is stale: {block.file} has no such lines\n{old}"
+        old, new = (
+            "\n".join(x[1:] for x in lines if x[0] in signs) for signs in (" -", " +")
+        )
+        assert text.count(old) == 1, (
+            f"{PAGE.name} is stale: {block.file} has no such lines\n{old}"
+        )
         text = text.replace(old, new)
     file.write_text(text, encoding="utf-8")
 
@@ -84,10 +88,14 @@ def contract(folder: Path, line: str) -> Ran:
 
 
 @pytest.mark.slow
-def test_documented_source_passes_contract_tests(copy: Path, blocks: list[Block]) -> None:
+def test_documented_source_passes_contract_tests(
+    copy: Path, blocks: list[Block]
+) -> None:
     [source] = [block for block in blocks if block.kind == "python"]
     [registry] = [block for block in blocks if block.kind == "diff"]
-    [line] = [block.text.removeprefix("$ ") for block in blocks if block.kind == "console"]
+    [line] = [
+        block.text.removeprefix("$ ") for block in blocks if block.kind == "console"
+    ]
     answers = [block for block in blocks if block.kind == "json"]
 
     write(copy, source)

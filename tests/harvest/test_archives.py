@@ -14,10 +14,23 @@ import pytest
 from PIL import Image as Pillow
 from PIL import PngImagePlugin
 from test_folder import CLEAN, harvest, images
-from tools_for_tests import TARS, make_archive, picture, python, run_here, write_pictures
+from tools_for_tests import (
+    TARS,
+    make_archive,
+    picture,
+    python,
+    run_here,
+    write_pictures,
+)
 
 from gleanset import Dataset
-from gleanset.credit import NO_CREDIT, Credit, clean_credit_text, clean_page_url, validate_page_url
+from gleanset.credit import (
+    NO_CREDIT,
+    Credit,
+    clean_credit_text,
+    clean_page_url,
+    validate_page_url,
+)
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.images.embedded_credit import read_embedded_credit
 from gleanset.tree import HIDDEN, NOT_AN_IMAGE, SOURCE_TABLE, SYSTEM
@@ -32,7 +45,9 @@ WITH_HINTS = ImportOptions(hints=True)
 def legacy_zip(path: Path, names: list[bytes]) -> Path:
     """Make a zip with names in a legacy encoding, like old programs."""
     placeholders = {bytes((97 + n,)) * len(name): name for n, name in enumerate(names)}
-    make_archive(path, {place.decode(): picture(n) for n, place in enumerate(placeholders)})
+    make_archive(
+        path, {place.decode(): picture(n) for n, place in enumerate(placeholders)}
+    )
     data = path.read_bytes()
     for place, name in placeholders.items():
         data = data.replace(place, name)
@@ -58,11 +73,18 @@ def member_names(path: Path) -> list[str]:
 
 def test_archive_formats_are_imported_once(dataset: Dataset, tmp_path: Path) -> None:
     files = {name: picture(seed) for name, seed in PICTURES.items()}
-    made_archives = [make_archive(tmp_path / f"pets.{kind}", files) for kind in ("zip", *TARS)]
+    made_archives = [
+        make_archive(tmp_path / f"pets.{kind}", files) for kind in ("zip", *TARS)
+    ]
     counts: dict[str, object] = CLEAN | {"added": 4, "duplicate": 16, "without_hint": 5}
     counts["hints"] = {"cats": 10, "dogs": 5}
     assert harvest(dataset, *made_archives, hints=True) == counts
-    for name, hint in {"a.jpg": "cats", "b.jpg": "cats", "c.jpg": "dogs", "d.jpg": None}.items():
+    for name, hint in {
+        "a.jpg": "cats",
+        "b.jpg": "cats",
+        "c.jpg": "dogs",
+        "d.jpg": None,
+    }.items():
         assert {origin.hint for origin in images(dataset)[name].origins} == {hint}
     origins = images(dataset)["b.jpg"].origins
     assert {(origin.source, origin.path) for origin in origins} == {
@@ -81,7 +103,9 @@ def test_flat_archive_name_is_weak_label(dataset: Dataset, tmp_path: Path) -> No
     assert {o.hint for i in dataset.images.iterate() for o in i.origins} == {"pets"}
 
 
-def test_members_with_equal_names_are_both_imported(dataset: Dataset, tmp_path: Path) -> None:
+def test_members_with_equal_names_are_both_imported(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w") as archive:
         for seed in (1, 2):
@@ -119,21 +143,30 @@ DOS_CODE_PAGES = ("cp437", "cp850", "cp852", "cp866")
         ("utf-8", ["猫/é.jpg", "été/1.jpg"]),
     ],
 )
-def test_legacy_name_encodings_are_decoded(tmp_path: Path, encoding: str, names: list[str]) -> None:
+def test_legacy_name_encodings_are_decoded(
+    tmp_path: Path, encoding: str, names: list[str]
+) -> None:
     legacy = legacy_zip(tmp_path / "a.zip", [name.encode(encoding) for name in names])
     tar = tmp_path / "a.tar"
-    with tarfile.open(tar, "w", format=tarfile.GNU_FORMAT, encoding=encoding) as archive:
+    with tarfile.open(
+        tar, "w", format=tarfile.GNU_FORMAT, encoding=encoding
+    ) as archive:
         for name in names:
             archive.addfile(tarfile.TarInfo(name))
     # Of a tar DOS code pages are never guessed.
     for path in (legacy,) if encoding in DOS_CODE_PAGES else (legacy, tar):
         members = [image.origin for image in find_members(path, WITH_HINTS, Counter())]
         assert {origin.original_path for origin in members} == set(names)
-        assert {origin.hint for origin in members} == {name.partition("/")[0] for name in names}
+        assert {origin.hint for origin in members} == {
+            name.partition("/")[0] for name in names
+        }
 
 
 def test_zip_with_mixed_name_encodings(tmp_path: Path) -> None:
-    names = ["猫.jpg".encode(), *(f"花子/{n}覧表.jpg".encode("cp932") for n in "一二三")]
+    names = [
+        "猫.jpg".encode(),
+        *(f"花子/{n}覧表.jpg".encode("cp932") for n in "一二三"),
+    ]
     assert member_names(legacy_zip(tmp_path / "a.zip", names)) == [
         "猫.jpg",
         "花子/一覧表.jpg",
@@ -155,9 +188,17 @@ def test_info_zip_unicode_path_needs_matching_checksum(tmp_path: Path) -> None:
 
 
 def test_member_names_never_become_paths(dataset: Dataset, tmp_path: Path) -> None:
-    evil = ["../../x.jpg", "/etc/y.jpg", f"{tmp_path}/z.jpg", "a/../../../w.jpg", "C:\\v.jpg"]
+    evil = [
+        "../../x.jpg",
+        "/etc/y.jpg",
+        f"{tmp_path}/z.jpg",
+        "a/../../../w.jpg",
+        "C:\\v.jpg",
+    ]
     files = {name: picture(seed) for seed, name in enumerate(evil)}
-    made_archives = [make_archive(tmp_path / f"evil.{kind}", files) for kind in ("zip", "tar")]
+    made_archives = [
+        make_archive(tmp_path / f"evil.{kind}", files) for kind in ("zip", "tar")
+    ]
     before = sorted(p for p in tmp_path.rglob("*") if dataset.root not in p.parents)
     assert harvest(dataset, *made_archives, hints=True)["added"] == 5
     after = sorted(p for p in tmp_path.rglob("*") if dataset.root not in p.parents)
@@ -189,7 +230,9 @@ def test_summary_counts_every_member(dataset: Dataset, tmp_path: Path) -> None:
     assert (second["known"], second["ignored"]) == (3, 6)
 
 
-def test_links_devices_and_encrypted_members_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
+def test_links_devices_and_encrypted_members_are_rejected(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     path = tmp_path / "a.tar"
     kinds = {
         "sym.jpg": tarfile.SYMTYPE,
@@ -214,7 +257,9 @@ def test_links_devices_and_encrypted_members_are_rejected(dataset: Dataset, tmp_
     (tmp_path / "a.zip").write_bytes(data)
     harvest(dataset, path, tmp_path / "a.zip")
     assert reasons(dataset) == {
-        **dict.fromkeys(("sym.jpg", "hard.jpg", "device.jpg", "pipe.jpg"), "not a file"),
+        **dict.fromkeys(
+            ("sym.jpg", "hard.jpg", "device.jpg", "pipe.jpg"), "not a file"
+        ),
         "zip-link.jpg": "not a file",
         "squeezed.jpg": "unsupported compression",
         "locked.jpg": "encrypted",
@@ -238,7 +283,11 @@ def zip_bomb(path: Path, number: int) -> Path:
     data = zlib.compressobj(9, zlib.DEFLATED, -15)
     body = data.compress(bytes(PLAIN)) + data.flush()
     sizes = struct.pack("<LLL", zlib.crc32(bytes(PLAIN)), len(body), PLAIN)
-    local = struct.pack("<4s5H", b"PK\3\4", 20, 0, 8, 0, 0) + sizes + struct.pack("<HH", 5, 0)
+    local = (
+        struct.pack("<4s5H", b"PK\3\4", 20, 0, 8, 0, 0)
+        + sizes
+        + struct.pack("<HH", 5, 0)
+    )
     bodies = local + b"x.bmp" + body
     entry = struct.pack("<4s6H", b"PK\1\2", 20, 20, 0, 8, 0, 0) + sizes
     directory = (entry + struct.pack("<5H2L", 5, 0, 0, 0, 0, 0, 0) + b"x.bmp") * number
@@ -262,7 +311,9 @@ def test_archive_bomb_stops_import(
     assert done["rejected"] == 6
 
 
-def test_damaged_zip_members_do_not_affect_others(dataset: Dataset, tmp_path: Path) -> None:
+def test_damaged_zip_members_do_not_affect_others(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     archive = make_archive(tmp_path / "a.zip", pictures(4))
     data = bytearray(archive.read_bytes())
     # The first one is larger than the directory says; in the second one bytes are missing.
@@ -292,7 +343,10 @@ def test_damaged_files_are_named_with_their_archive(tmp_path: Path, kind: str) -
     with Dataset.open(tmp_path / "d") as dataset:
         details = [rejection.detail for rejection in dataset.rejections.iterate()]
     assert details
-    assert all(detail.startswith((f"party.{kind}: ", f"holiday.{kind}: ")) for detail in details)
+    assert all(
+        detail.startswith((f"party.{kind}: ", f"holiday.{kind}: "))
+        for detail in details
+    )
 
 
 def test_damaged_archive_is_named_before_its_members(tmp_path: Path) -> None:
@@ -318,7 +372,9 @@ def test_huge_tar_name_is_damage(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["tar", "tar.gz", "tar.xz"])
-def test_members_before_damage_are_imported(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+def test_members_before_damage_are_imported(
+    dataset: Dataset, tmp_path: Path, kind: str
+) -> None:
     # Noise after the first images, so that every compression has begun a new block.
     files = pictures(3) | {"noise.jpg": os.urandom(400_000), "never.jpg": picture(7)}
     archive = make_archive(tmp_path / f"a.{kind}", files)
@@ -330,13 +386,19 @@ def test_members_before_damage_are_imported(dataset: Dataset, tmp_path: Path, ki
     assert harvest(dataset, archive) == CLEAN | {"known": 5}
 
 
-def test_tar_truncated_between_members_is_reported(dataset: Dataset, tmp_path: Path) -> None:
-    archive = make_archive(tmp_path / "a.tar", {"a.jpg": b"x" * 512, "b.jpg": b"y" * 512})
+def test_tar_truncated_between_members_is_reported(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    archive = make_archive(
+        tmp_path / "a.tar", {"a.jpg": b"x" * 512, "b.jpg": b"y" * 512}
+    )
     data = archive.read_bytes()
     parts = (data[:1024], data[:1100], data[:2048], data[:1024] + b"\xff" * 4096)
     for number, part in enumerate(parts):
         (tmp_path / f"{number}.tar").write_bytes(part)
-    result = harvest(dataset, *(tmp_path / f"{number}.tar" for number in range(len(parts))))
+    result = harvest(
+        dataset, *(tmp_path / f"{number}.tar" for number in range(len(parts)))
+    )
     assert result["reasons"]["cut off"] == len(parts)  # type: ignore[index]
 
 
@@ -346,7 +408,9 @@ def test_number_of_members_is_limited(
 ) -> None:
     monkeypatch.setattr(archives, "FREE_BYTES", 3 * tarfile.BLOCKSIZE)
     monkeypatch.setattr(archives, "MAX_RATIO", 0)
-    path = make_archive(tmp_path / f"a.{kind}", {f"{number}.jpg": b"" for number in range(5)})
+    path = make_archive(
+        tmp_path / f"a.{kind}", {f"{number}.jpg": b"" for number in range(5)}
+    )
     assert member_names(path) == ["0.jpg", "1.jpg", "2.jpg", ""]
 
 
@@ -380,7 +444,9 @@ for path in map(Path, sys.argv[1:]):
 
 def test_memory_is_bounded_for_many_members(tmp_path: Path) -> None:
     noise = {f"{number:05}.jpg": os.urandom(40_000) for number in range(100)}
-    paths = [make_archive(tmp_path / f"a.{kind}", noise) for kind in ("zip", "tar", "tar.gz")]
+    paths = [
+        make_archive(tmp_path / f"a.{kind}", noise) for kind in ("zip", "tar", "tar.gz")
+    ]
     # In a new process: other threads of this one would be counted as well.
     with python(READ_MEMBERS, *paths) as process:
         output, errors = process.communicate()
@@ -422,7 +488,10 @@ def with_iptc(author: bytes, notice: bytes) -> bytes:
         for number, text in ((80, author), (116, notice))
     )
     block = (
-        b"8BIM\x04\x04\0\0" + len(fields).to_bytes(4, "big") + fields + b"\0" * (len(fields) % 2)
+        b"8BIM\x04\x04\0\0"
+        + len(fields).to_bytes(4, "big")
+        + fields
+        + b"\0" * (len(fields) % 2)
     )
     body = b"Photoshop 3.0\0" + block
     jpeg = picture(2)
@@ -433,7 +502,9 @@ def credits_by_name(dataset: Dataset) -> dict[str, Credit]:
     result = {}
     for image in dataset.images.iterate():
         origin = image.origins[0]
-        result[str(origin.title)] = Credit(origin.author, origin.licence, origin.page_url)
+        result[str(origin.title)] = Credit(
+            origin.author, origin.licence, origin.page_url
+        )
     return result
 
 
@@ -518,7 +589,12 @@ def test_rows_match_normalized_names(tmp_path: Path) -> None:
     names = [unicodedata.normalize("NFD", "が.jpg"), "Two.jpg", "two.jpg", "x/Ä.jpg"]
     (place / "empty").mkdir(parents=True)
     write_pictures(place, names)
-    rows = ["が.jpg", "TWO.jpg", "two.jpg", f"x/{unicodedata.normalize('NFD', 'Ä')}.jpg"]
+    rows = [
+        "が.jpg",
+        "TWO.jpg",
+        "two.jpg",
+        f"x/{unicodedata.normalize('NFD', 'Ä')}.jpg",
+    ]
     text = "file,author,licence,page,group\n"
     for n, name in enumerate([*rows, "gone.png"]):
         text += f"{name},{n},CC0,https://a.example/{n},day\n"
@@ -540,9 +616,12 @@ def test_rows_match_normalized_names(tmp_path: Path) -> None:
         ]
         with Dataset.open(root) as dataset:
             result = {
-                unicodedata.normalize("NFC", n): c for n, c in credits_by_name(dataset).items()
+                unicodedata.normalize("NFC", n): c
+                for n, c in credits_by_name(dataset).items()
             }
-            assert [i.origins[0].post for i in dataset.images.iterate()].count("day") == 3
+            assert [i.origins[0].post for i in dataset.images.iterate()].count(
+                "day"
+            ) == 3
         assert result == {
             "が.jpg": Credit("0", "CC0", "https://a.example/0"),
             "Two.jpg": NO_CREDIT,
@@ -559,8 +638,17 @@ def test_rows_match_normalized_names(tmp_path: Path) -> None:
 def test_credit_options_of_folder_command(tmp_path: Path) -> None:
     place = write_pictures(tmp_path / "mine", 1)
     root = tmp_path / "dataset"
-    options = ("--author", "me", "--licence", "CC-BY-4.0", "--page", "https://me.example/1")
-    run_here("harvest.cli", "folder", place, *options, "-q", "--workers", "1", "-d", root).checked()
+    options = (
+        "--author",
+        "me",
+        "--licence",
+        "CC-BY-4.0",
+        "--page",
+        "https://me.example/1",
+    )
+    run_here(
+        "harvest.cli", "folder", place, *options, "-q", "--workers", "1", "-d", root
+    ).checked()
     with Dataset.open(root) as dataset:
         assert credits_by_name(dataset) == {
             "0.jpg": Credit("me", "CC-BY-4.0", "https://me.example/1")

@@ -23,7 +23,8 @@ def pages(*names: str) -> Behaviour:
     """Serve these answers in turn, then the last forever, as Bing does."""
     bodies = [(ANSWERS / f"{name}.html").read_bytes() for name in names]
     return lambda h: h.answer(
-        body=bodies[min(h.count(), len(bodies)) - 1], Content_Type="text/html; charset=utf-8"
+        body=bodies[min(h.count(), len(bodies)) - 1],
+        Content_Type="text/html; charset=utf-8",
     )
 
 
@@ -31,7 +32,9 @@ def query(site: FaultyServer, text: str = "cats", **options: str) -> Query:
     return Query(text, hint="cat", options={"endpoint": f"{site.url}/x", **options})
 
 
-def search(site: FaultyServer, client: Client, *names: str, **options: str) -> list[Candidate]:
+def search(
+    site: FaultyServer, client: Client, *names: str, **options: str
+) -> list[Candidate]:
     site.behaviours["/x/images/async"] = pages(*names)
     return list(BING.candidates(query(site, **options), client))
 
@@ -41,8 +44,12 @@ def request_fields(site: FaultyServer) -> dict[str, str]:
     return {name: values[0] for name, values in fields.items()}
 
 
-@pytest.mark.parametrize("odd", ["empty", "hollow", "changed", "unparsable", "no_results"])
-def test_unusable_page_is_requested_again(site: FaultyServer, client: Client, odd: str) -> None:
+@pytest.mark.parametrize(
+    "odd", ["empty", "hollow", "changed", "unparsable", "no_results"]
+)
+def test_unusable_page_is_requested_again(
+    site: FaultyServer, client: Client, odd: str
+) -> None:
     result = search(site, client, "normal", odd, "second")
     assert [c.url for c in result[5:]] == ["https://img.example/later.png"]
 
@@ -67,7 +74,9 @@ def test_persistently_unusable_page_raises_error(
         next(result)
 
 
-def test_empty_result_is_confirmed_by_second_request(site: FaultyServer, client: Client) -> None:
+def test_empty_result_is_confirmed_by_second_request(
+    site: FaultyServer, client: Client
+) -> None:
     assert len(search(site, client, "no_results", "normal")) == 5
     site.hits.clear()
     assert search(site, client, "no_results") == []
@@ -86,7 +95,11 @@ NONE = "There are no results for"
         ("cats", f"<div id='captcha'></div><p class='no_res'>{NONE} cats</p>", Blocked),
         # A query that is repeated on the page is neither a refusal nor "no results".
         ("captcha", f"<p>{NONE} captcha</p>", None),
-        ("captcha art", f"<a href='?q=captcha+art'>x</a><p>{NONE} captcha art</p>", None),
+        (
+            "captcha art",
+            f"<a href='?q=captcha+art'>x</a><p>{NONE} captcha art</p>",
+            None,
+        ),
         ("One last step", f"<p class='no_res'>{NONE} <b>one last step</b></p>", None),
         ("no hay resultados para", "<h1>no hay resultados para</h1>", Changed),
         # Other languages.
@@ -103,7 +116,11 @@ NONE = "There are no results for"
     ],
 )
 def test_page_without_results_is_classified(
-    site: FaultyServer, client: Client, text: str, body: str, error: type[GleansetError] | None
+    site: FaultyServer,
+    client: Client,
+    text: str,
+    body: str,
+    error: type[GleansetError] | None,
 ) -> None:
     page = f"<html><body>{body}</body></html>".encode()
     site.behaviours["/x/images/async"] = lambda h: h.answer(body=page)
@@ -120,7 +137,8 @@ def numbered(order: list[list[int]]) -> Behaviour:
 
     def page(numbers: list[int]) -> bytes:
         results = [
-            SearchResult("", f"/p/{n}.jpg", f"picture {n}", f"/post/{n}", "") for n in numbers
+            SearchResult("", f"/p/{n}.jpg", f"picture {n}", f"/post/{n}", "")
+            for n in numbers
         ]
         return search_page("cats", results, 1, 35, "https://img.example").encode()
 
@@ -143,7 +161,11 @@ def numbered(order: list[list[int]]) -> Behaviour:
     ],
 )
 def test_repeated_last_page_ends_search(
-    site: FaultyServer, client: Client, order: list[list[int]], requests: int, complete: bool
+    site: FaultyServer,
+    client: Client,
+    order: list[list[int]],
+    requests: int,
+    complete: bool,
 ) -> None:
     site.behaviours["/x/images/async"] = numbered(order)
     result = BING.candidates(query(site), client)
@@ -158,7 +180,11 @@ def test_repeated_last_page_ends_search(
 
 
 def result_list(
-    positions: Sequence[int], next_url: str | None, *, clusters: str = "", words: str = ""
+    positions: Sequence[int],
+    next_url: str | None,
+    *,
+    clusters: str = "",
+    words: str = "",
 ) -> str:
     """Return a page as of 2026: results with their positions, the address of the next page."""
     links = []
@@ -181,7 +207,9 @@ def result_list(
 
 
 def next_url(first: int) -> str:
-    return f"/images/async?q=cats&amp;first={first}&amp;count=35&amp;relp=35&amp;datsrc=I"
+    return (
+        f"/images/async?q=cats&amp;first={first}&amp;count=35&amp;relp=35&amp;datsrc=I"
+    )
 
 
 def serve_lists(site: FaultyServer, lists: Mapping[int, str | list[str]]) -> None:
@@ -203,8 +231,12 @@ def requested_positions(site: FaultyServer) -> list[int]:
     return [int(parse_qs(urlsplit(path).query)["first"][0]) for path in site.requests]
 
 
-def test_stated_next_page_is_requested_until_the_end(site: FaultyServer, client: Client) -> None:
-    cluster = f'<div class="disamClust">{result_list(range(7), None, words="art")}</div>'
+def test_stated_next_page_is_requested_until_the_end(
+    site: FaultyServer, client: Client
+) -> None:
+    cluster = (
+        f'<div class="disamClust">{result_list(range(7), None, words="art")}</div>'
+    )
     serve_lists(
         site,
         {
@@ -213,13 +245,23 @@ def test_stated_next_page_is_requested_until_the_end(site: FaultyServer, client:
         },
     )
     results = list(BING.candidates(query(site), client))
-    assert [c.url for c in results] == [f"https://img.example/{n}.jpg" for n in range(60)]
-    assert (results[3].origin.title, results[3].width, results[3].height) == ("Picture 3", 8, 9)
+    assert [c.url for c in results] == [
+        f"https://img.example/{n}.jpg" for n in range(60)
+    ]
+    assert (results[3].origin.title, results[3].width, results[3].height) == (
+        "Picture 3",
+        8,
+        9,
+    )
     assert requested_positions(site) == [1, 36]
 
 
-def test_stated_end_without_results_ends_search(site: FaultyServer, client: Client) -> None:
-    serve_lists(site, {1: result_list(range(35), next_url(36)), 36: result_list(range(0), "")})
+def test_stated_end_without_results_ends_search(
+    site: FaultyServer, client: Client
+) -> None:
+    serve_lists(
+        site, {1: result_list(range(35), next_url(36)), 36: result_list(range(0), "")}
+    )
     assert len(list(BING.candidates(query(site), client))) == 35
 
 
@@ -228,7 +270,9 @@ def test_decoys_are_not_results(site: FaultyServer, client: Client, start: int) 
     decoys = result_list(range(start, start + 35), next_url(start + 36), words="decoy")
     serve_lists(site, {1: [decoys, result_list(range(10), "")]})
     results = list(BING.candidates(query(site), client))
-    assert [c.url for c in results] == [f"https://img.example/{n}.jpg" for n in range(10)]
+    assert [c.url for c in results] == [
+        f"https://img.example/{n}.jpg" for n in range(10)
+    ]
     serve_lists(site, {1: decoys})
     site.requests.clear()
     with pytest.raises(Blocked, match="something else"):
@@ -250,10 +294,14 @@ def test_contradicting_positions_are_decoys(
 ) -> None:
     serve_lists(site, {1: [decoys, result_list(range(10), "")]})
     results = list(BING.candidates(query(site), client))
-    assert [c.url for c in results] == [f"https://img.example/{n}.jpg" for n in range(10)]
+    assert [c.url for c in results] == [
+        f"https://img.example/{n}.jpg" for n in range(10)
+    ]
 
 
-def test_next_page_may_be_stated_in_the_inner_list(site: FaultyServer, client: Client) -> None:
+def test_next_page_may_be_stated_in_the_inner_list(
+    site: FaultyServer, client: Client
+) -> None:
     # The address is escaped twice; less than 35 results are listed.
     address = next_url(36).replace("&amp;", "&amp;amp;")
     inner = result_list(range(28), address)
@@ -274,10 +322,17 @@ def test_decoys_on_later_page_block(site: FaultyServer, client: Client) -> None:
         next(result)
 
 
-def test_scripts_of_ordinary_page_are_not_a_captcha(site: FaultyServer, client: Client) -> None:
-    script = "<script>var a = 'OptanonConsent', b = 'cf-turnstile-wrapper captcha';</script>"
+def test_scripts_of_ordinary_page_are_not_a_captcha(
+    site: FaultyServer, client: Client
+) -> None:
+    script = (
+        "<script>var a = 'OptanonConsent', b = 'cf-turnstile-wrapper captcha';</script>"
+    )
     template = "<template><p>captcha</p></template>"
-    for content in ("<p>A new page for images</p>", "<a href='/1'><img src='/1.jpg'></a>"):
+    for content in (
+        "<p>A new page for images</p>",
+        "<a href='/1'><img src='/1.jpg'></a>",
+    ):
         serve_lists(site, {1: f"<html><body>{script}{template}{content}</body></html>"})
         with pytest.raises(Changed):
             list(BING.candidates(query(site), client))
@@ -308,7 +363,11 @@ def test_unreadable_results_are_counted(site: FaultyServer, client: Client) -> N
     ],
 )
 def test_refusal_raises_error(
-    site: FaultyServer, client: Client, name: str, error: type[GleansetError], requests: int
+    site: FaultyServer,
+    client: Client,
+    name: str,
+    error: type[GleansetError],
+    requests: int,
 ) -> None:
     with pytest.raises(error, match="'cats'") as caught:
         search(site, client, name)
@@ -326,8 +385,15 @@ def test_request_parameters_and_headers(site: FaultyServer, client: Client) -> N
     assert "gzip" in site.headers[0]["accept-encoding"]
     assert site.headers[0]["accept-language"].startswith("en-US")
     site.requests.clear()
-    filters = {"size": "large", "colour": "red", "type": "animated", "licence": "public-domain"}
-    search(site, client, "no_results", **filters, layout="square", date="week", safe="off")
+    filters = {
+        "size": "large",
+        "colour": "red",
+        "type": "animated",
+        "licence": "public-domain",
+    }
+    search(
+        site, client, "no_results", **filters, layout="square", date="week", safe="off"
+    )
     assert request_fields(site)["adlt"] == "off"
     assert sorted(request_fields(site)["qft"].split("+filterui:")[1:]) == [
         "age-lt10080",

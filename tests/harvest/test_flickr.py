@@ -79,16 +79,24 @@ def failure(code: int, message: str) -> dict[str, object]:
 
 
 def photo(
-    number: int, sizes: Mapping[str, tuple[int, int]] | None = None, **other_fields: object
+    number: int,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+    **other_fields: object,
 ) -> dict[str, object]:
-    result: dict[str, object] = {"id": str(number), "owner": "12@N00", "title": f"photo {number}"}
+    result: dict[str, object] = {
+        "id": str(number),
+        "owner": "12@N00",
+        "title": f"photo {number}",
+    }
     for letter, (width, height) in (sizes or {"m": (500, 375)}).items():
         result |= {f"url_{letter}": f"https://live.example/{number}_{letter}.jpg"}
         result |= {f"width_{letter}": width, f"height_{letter}": str(height)}
     return result | other_fields
 
 
-def search(api: FlickrServer, client: Client, text: str = "owl", **options: str) -> list[Candidate]:
+def search(
+    api: FlickrServer, client: Client, text: str = "owl", **options: str
+) -> list[Candidate]:
     query = Query(text, hint="owls", options={"endpoint": f"{api.url}/x", **options})
     return list(Flickr(pace=0).candidates(query, client))
 
@@ -100,12 +108,25 @@ def reply_with(response: object) -> Callable[[Form, int], Any]:
 # Candidates
 
 
-SIZES = {"t": (100, 75), "m": (500, 375), "l": (1024, 768), "h": (1600, 1200), "k": (2048, 1536)}
+SIZES = {
+    "t": (100, 75),
+    "m": (500, 375),
+    "l": (1024, 768),
+    "h": (1600, 1200),
+    "k": (2048, 1536),
+}
 
 
 @pytest.mark.parametrize(
     ("min_size", "letter"),
-    [("50", "t"), ("100", "t"), ("101", "m"), ("1024", "l"), ("1025", "h"), ("9999", "k")],
+    [
+        ("50", "t"),
+        ("100", "t"),
+        ("101", "m"),
+        ("1024", "l"),
+        ("1025", "h"),
+        ("9999", "k"),
+    ],
 )
 def test_smallest_sufficient_size_is_selected(
     api: FlickrServer, client: Client, min_size: str, letter: str
@@ -124,9 +145,19 @@ def test_default_request_parameters(api: FlickrServer, client: Client) -> None:
     search(api, client, "black cat")
     [form] = api.forms
     assert form["method"] == "flickr.photos.search"
-    assert (form["text"], form["media"], form["per_page"]) == ("black cat", "photos", "500")
-    assert (form["sort"], form["safe_search"], form["content_types"]) == ("relevance", "1", "0")
-    assert {"license", "owner_name", "tags", "url_l", "url_o"} <= set(form["extras"].split(","))
+    assert (form["text"], form["media"], form["per_page"]) == (
+        "black cat",
+        "photos",
+        "500",
+    )
+    assert (form["sort"], form["safe_search"], form["content_types"]) == (
+        "relevance",
+        "1",
+        "0",
+    )
+    assert {"license", "owner_name", "tags", "url_l", "url_o"} <= set(
+        form["extras"].split(",")
+    )
     assert not {"license", "tags", "tag_mode", "min_upload_date"} & set(form)
     assert f'oauth_consumer_key="{KEY}"' in api.headers[0]["authorization"]
     assert api.headers[0]["user-agent"] == client.user_agent
@@ -138,11 +169,17 @@ def test_default_request_parameters(api: FlickrServer, client: Client) -> None:
     [
         ({"licence": "cc"}, {"license": "1,2,3,4,5,6,9,11,12,13,14,15,16"}),
         ({"sort": "date"}, {"sort": "date-posted-desc"}),
-        ({"safe": "off", "content": "all"}, {"safe_search": "3", "content_types": "0,1,2"}),
+        (
+            {"safe": "off", "content": "all"},
+            {"safe_search": "3", "content_types": "0,1,2"},
+        ),
         ({"tags": "all"}, {"tags": "barn,owl", "tag_mode": "all"}),
         (
             {"taken": "2020-02-01..2020-02-29"},
-            {"min_taken_date": "2020-02-01 00:00:00", "max_taken_date": "2020-02-29 23:59:59"},
+            {
+                "min_taken_date": "2020-02-01 00:00:00",
+                "max_taken_date": "2020-02-29 23:59:59",
+            },
         ),
         ({"uploaded": "2020-01-01.."}, {"min_upload_date": "1577836800"}),
         ({"uploaded": "..2019-12-31"}, {"max_upload_date": "1577836799"}),
@@ -169,7 +206,9 @@ def test_missing_key_raises_error_before_request(
     api: FlickrServer, client: Client, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.delenv(missing)
-    with pytest.raises(NeedsLogin, match=r"harvest login flickr, or set FLICKR_API_KEY"):
+    with pytest.raises(
+        NeedsLogin, match=r"harvest login flickr, or set FLICKR_API_KEY"
+    ):
         search(api, client)
     assert api.forms == []
 
@@ -182,7 +221,9 @@ def test_bad_key_raises_error_without_retry(api: FlickrServer, client: Client) -
     assert len(api.forms) == 1
 
 
-def answers(status: int, body: bytes = b"", **headers: str) -> Callable[[Form, int], Any]:
+def answers(
+    status: int, body: bytes = b"", **headers: str
+) -> Callable[[Form, int], Any]:
     return reply_with(lambda h: h.answer(status, body, **headers))
 
 
@@ -245,9 +286,13 @@ def test_http_error_status_raises_error(
     assert capfd.readouterr().err == ""
 
 
-def test_temporary_failure_is_retried_with_new_signature(api: FlickrServer, client: Client) -> None:
+def test_temporary_failure_is_retried_with_new_signature(
+    api: FlickrServer, client: Client
+) -> None:
     api.reply = lambda form, number: (
-        failure(105, "Service currently unavailable") if number < 3 else listing(photo(1))
+        failure(105, "Service currently unavailable")
+        if number < 3
+        else listing(photo(1))
     )
     assert len(search(api, client)) == 1
     signatures = {headers["authorization"] for headers in api.headers}
@@ -256,13 +301,17 @@ def test_temporary_failure_is_retried_with_new_signature(api: FlickrServer, clie
 
 def test_retry_after_is_respected(api: FlickrServer, client: Client) -> None:
     api.reply = lambda form, number: (
-        (lambda h: h.answer(429, b"", Retry_After="1")) if number == 1 else listing(photo(1))
+        (lambda h: h.answer(429, b"", Retry_After="1"))
+        if number == 1
+        else listing(photo(1))
     )
     assert len(search(api, client)) == 1
     assert api.times[1] - api.times[0] >= 0.99
 
 
-def test_long_retry_after_raises_rate_limited(api: FlickrServer, client: Client) -> None:
+def test_long_retry_after_raises_rate_limited(
+    api: FlickrServer, client: Client
+) -> None:
     api.reply = answers(429, Retry_After="3600")
     with pytest.raises(RateLimited) as caught:
         search(api, client)
@@ -290,7 +339,9 @@ def test_secrets_are_not_logged(
 # Rate limit, pages and the limit of 4,000 results
 
 
-def test_requests_are_limited_to_3600_per_hour(api: FlickrServer, client: Client) -> None:
+def test_requests_are_limited_to_3600_per_hour(
+    api: FlickrServer, client: Client
+) -> None:
     api.reply = lambda form, number: listing(photo(number), pages=2, total=501)
     query, start = Query("owl", options={"endpoint": f"{api.url}/x"}), time.monotonic()
     assert len(list(load_source("flickr").candidates(query, client))) == 2
@@ -310,15 +361,24 @@ def small_cap(monkeypatch: pytest.MonkeyPatch) -> None:
 class SmallFlickr:
     """Photos by upload date; queries end after `CAP`, then repeat."""
 
-    def __init__(self, uploads: list[int], heeds_dates: bool = True, too_much: float = 1.0) -> None:
+    def __init__(
+        self, uploads: list[int], heeds_dates: bool = True, too_much: float = 1.0
+    ) -> None:
         self.uploads, self.heeds_dates = uploads, heeds_dates
         self.too_much = too_much
         # The order by relevance must be unrelated to dates.
         self.order = sorted(range(len(uploads)), key=lambda n: n * 7919 % 10_007)
 
     def __call__(self, form: Form, _: int) -> dict[str, object]:
-        first, last = int(form.get("min_upload_date", 0)), int(form.get("max_upload_date", 2**40))
-        result = [n for n in self.order if not self.heeds_dates or first <= self.uploads[n] <= last]
+        first, last = (
+            int(form.get("min_upload_date", 0)),
+            int(form.get("max_upload_date", 2**40)),
+        )
+        result = [
+            n
+            for n in self.order
+            if not self.heeds_dates or first <= self.uploads[n] <= last
+        ]
         if form["sort"] == "date-posted-desc":
             result.sort(key=self.uploads.__getitem__, reverse=True)
         size = int(form["per_page"])
@@ -386,7 +446,9 @@ def test_empty_page_is_requested_again(
     assert len(search(api, client)) == 1300
 
 
-def test_persistently_empty_page_raises_incomplete(api: FlickrServer, client: Client) -> None:
+def test_persistently_empty_page_raises_incomplete(
+    api: FlickrServer, client: Client
+) -> None:
     api.reply = in_three_pages(2, 9)
     query = Query("owl", options={"endpoint": f"{api.url}/x"})
     result = Flickr(pace=0).candidates(query, client)

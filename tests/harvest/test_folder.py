@@ -53,7 +53,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def harvest(dataset: Dataset, *folders: Path, **options: object) -> dict[str, object]:
-    return harvest_files(dataset, folders, ImportOptions(workers=1, **options)).to_json()  # type: ignore[arg-type]
+    return harvest_files(
+        dataset, folders, ImportOptions(workers=1, **options)
+    ).to_json()  # type: ignore[arg-type]
 
 
 def images(dataset: Dataset) -> dict[str, Image]:
@@ -96,7 +98,9 @@ def test_weak_label_from_folder_or_option(
         picture.path.name: picture.origin.hint
         for picture in find_images(folder, options, Counter())
     }
-    assert [labels_by_name[name] for name in ("a.jpg", "b.jpg", "c.png", "d.jpg")] == hints
+    assert [
+        labels_by_name[name] for name in ("a.jpg", "b.jpg", "c.png", "d.jpg")
+    ] == hints
 
 
 def test_flat_folder_name_is_weak_label(dataset: Dataset, folder: Path) -> None:
@@ -105,17 +109,31 @@ def test_flat_folder_name_is_weak_label(dataset: Dataset, folder: Path) -> None:
     assert (done["added"], done["hints"]) == (1, {"dogs": 1})
     assert images(dataset)["c.png"].origins[0].hint == "dogs"
     # The same folder, reached from its parent, is not a new one.
-    result = CLEAN | {"added": 3, "known": 1, "without_hint": 1, "hints": {"cats": 2, "dogs": 1}}
+    result = CLEAN | {
+        "added": 3,
+        "known": 1,
+        "without_hint": 1,
+        "hints": {"cats": 2, "dogs": 1},
+    }
     assert harvest(dataset, folder, hints=True) == result
     assert [len(image.origins) for image in dataset.images.iterate()] == [1] * 4
 
 
-def test_changed_class_level_replaces_weak_labels(dataset: Dataset, folder: Path) -> None:
+def test_changed_class_level_replaces_weak_labels(
+    dataset: Dataset, folder: Path
+) -> None:
     harvest(dataset, folder / "cats" / "old" / "b.jpg", label="mine")
     harvest(dataset, folder, hints=True)
     done = harvest(dataset, folder, hints=True, class_level=2)
-    assert done == CLEAN | {"duplicate": 3, "known": 1, "without_hint": 2, "hints": {"old": 1}}
-    hints = {name: [o.hint for o in image.origins] for name, image in images(dataset).items()}
+    assert done == CLEAN | {
+        "duplicate": 3,
+        "known": 1,
+        "without_hint": 2,
+        "hints": {"old": 1},
+    }
+    hints = {
+        name: [o.hint for o in image.origins] for name, image in images(dataset).items()
+    }
     # A label given with --label does not come from a folder, so it stays.
     assert sorted(map(str, hints.pop("b.jpg"))) == ["mine", "old"]
     assert hints == {"a.jpg": [None], "c.png": [None], "d.jpg": [None]}
@@ -138,10 +156,14 @@ def test_simulation_counts_imported_files_with_other_labels_as_duplicates(
     harvest(dataset, tmp_path / name, label="mine")
     (folder / "a.jpg").write_bytes(picture(9))
     changed = harvest(dataset, folder, simulate=True)
-    assert changed["candidates"] == len(changed["paths"]) == (1 if name == "photos" else 2)
+    assert (
+        changed["candidates"] == len(changed["paths"]) == (1 if name == "photos" else 2)
+    )
 
 
-def test_labels_from_replaced_weak_labels_are_revoked(dataset: Dataset, folder: Path) -> None:
+def test_labels_from_replaced_weak_labels_are_revoked(
+    dataset: Dataset, folder: Path
+) -> None:
     harvest(dataset, folder / "cats", hints=True)
     harvest(dataset, folder, hints=True)
     for image in list(dataset.images.iterate()):
@@ -164,7 +186,11 @@ def test_labels_from_replaced_weak_labels_are_revoked(dataset: Dataset, folder: 
     ],
 )
 def test_repeated_import_with_other_options_adds_no_origins(
-    dataset: Dataset, folder: Path, first: dict[str, object], second: dict[str, object], count: int
+    dataset: Dataset,
+    folder: Path,
+    first: dict[str, object],
+    second: dict[str, object],
+    count: int,
 ) -> None:
     for options in (first, second, second | {"credit": Credit("me")}):
         harvest(dataset, folder, **options)
@@ -178,8 +204,17 @@ def test_repeated_import_with_other_options_adds_no_origins(
 def test_exclude_option(tmp_path: Path) -> None:
     names = ("cats/a.jpg", "cats/backup/a.jpg", "dogs/b.jpg", "dogs/b_old.jpg")
     write_pictures(tmp_path / "p", names)
-    line = ("folder", tmp_path / "p", "--hints-from-folders", "-d", tmp_path / "d", "--json")
-    done = run_here("harvest.cli", *line, "--exclude", "backup", "--exclude", "dogs/*_old.*").json
+    line = (
+        "folder",
+        tmp_path / "p",
+        "--hints-from-folders",
+        "-d",
+        tmp_path / "d",
+        "--json",
+    )
+    done = run_here(
+        "harvest.cli", *line, "--exclude", "backup", "--exclude", "dogs/*_old.*"
+    ).json
     assert (done["added"], done["ignored_reasons"]) == (2, {"excluded": 2})
     assert done["hints"] == {"cats": 1, "dogs": 1}
 
@@ -187,7 +222,9 @@ def test_exclude_option(tmp_path: Path) -> None:
 def test_second_run_reads_no_files(dataset: Dataset, folder: Path) -> None:
     (folder / "notes.txt").write_text("hello")
     harvest(dataset, folder)
-    before = {path: path.stat().st_atime_ns for path in folder.rglob("*") if path.is_file()}
+    before = {
+        path: path.stat().st_atime_ns for path in folder.rglob("*") if path.is_file()
+    }
     done = harvest(dataset, folder)
     assert (done["known"], done["ignored"]) == (4, 1)
     assert dataset.images.count() == 4
@@ -217,7 +254,9 @@ def test_importing_the_dataset_folder_raises_error(dataset: Dataset) -> None:
         harvest(dataset, dataset.root)
 
 
-def test_file_links_are_followed_and_loops_ignored(dataset: Dataset, folder: Path) -> None:
+def test_file_links_are_followed_and_loops_ignored(
+    dataset: Dataset, folder: Path
+) -> None:
     (folder / "cats" / "up").symlink_to(folder)
     (folder / "self").symlink_to("self")
     (folder / "broken.jpg").symlink_to("gone.jpg")
@@ -231,7 +270,9 @@ def test_file_links_are_followed_and_loops_ignored(dataset: Dataset, folder: Pat
 
 def test_summary_counts_every_file(tmp_path: Path) -> None:
     root = tmp_path / "photos"
-    write_pictures(root, ("a.jpg", "b/c.jpg", "b/d.png", "e_without_ending", "f.jpg_large"))
+    write_pictures(
+        root, ("a.jpg", "b/c.jpg", "b/d.png", "e_without_ending", "f.jpg_large")
+    )
     ignored = (
         "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
         "#recycle/old.jpg",
@@ -273,7 +314,9 @@ def test_summary_counts_every_file(tmp_path: Path) -> None:
     files = sum(len(names) for _, _, names in os.walk(root)) + 1
     names = ("added", "duplicate", "known", "ignored", "rejected")
     assert sum(done[name] for name in names) == files
-    second = run_here("harvest.cli", "folder", root, "-d", tmp_path / "d", "--json").json
+    second = run_here(
+        "harvest.cli", "folder", root, "-d", tmp_path / "d", "--json"
+    ).json
     assert sum(second[name] for name in names) == files
     simulated = run_here(
         "harvest.cli", "folder", root, "-d", tmp_path / "e", "--simulate", "--json"
@@ -296,15 +339,22 @@ ODD_NAMES = [
 ]
 
 
-def test_conflicting_weak_label_revokes_accepted_label(dataset: Dataset, tmp_path: Path) -> None:
+def test_conflicting_weak_label_revokes_accepted_label(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     write_pictures(tmp_path / "hana", ("one.jpg", "other.jpg"))
     harvest(dataset, tmp_path / "hana", hints=True)
     keys = [sample_of(dataset, image) for image in list(dataset.images.iterate())]
-    dataset.journal.apply("Accept", [Choice(key, "label", "hana", "hint") for key in keys])
+    dataset.journal.apply(
+        "Accept", [Choice(key, "label", "hana", "hint") for key in keys]
+    )
     write_pictures(tmp_path / "rei", ["same.jpg"])
     result = harvest(dataset, tmp_path / "rei", hints=True)
     assert (result["duplicate"], result["taken_back"]) == (1, 1)
-    assert sorted(sample.status for sample in dataset.samples.iterate()) == ["labelled", "queue"]
+    assert sorted(sample.status for sample in dataset.samples.iterate()) == [
+        "labelled",
+        "queue",
+    ]
     assert "taken_back" not in harvest(dataset, tmp_path / "rei", hints=True)
     # Automatic steps of the harvest are not the user's: undo reverts what the user accepted.
     dataset.journal.undo()
@@ -320,7 +370,9 @@ def test_unusual_file_names_are_imported_once(tmp_path: Path) -> None:
     assert "is not UTF-8, read as cp1252: 'p-é'" in done.stderr
     assert done.json["added"] == len(ODD_NAMES)
     with Dataset.open(tmp_path / "d") as dataset:
-        origins = [origin for image in dataset.images.iterate() for origin in image.origins]
+        origins = [
+            origin for image in dataset.images.iterate() for origin in image.origins
+        ]
         assert {origin.hint for origin in origins} == {"p-é\n"}
         titles = {origin.title for origin in origins}
         assert titles == {name.decode(errors="backslashreplace") for name in ODD_NAMES}
@@ -334,14 +386,19 @@ def test_forgotten_images_are_not_counted_as_known(tmp_path: Path) -> None:
     with Dataset.open(tmp_path / "d") as dataset:
         dataset.remove_image(next(dataset.images.iterate()).sha256, "asked to")
     for _ in range(2):
-        assert run_here("harvest.cli", *line).stdout == "added: 0, known: 3, forgotten: 1\n"
+        assert (
+            run_here("harvest.cli", *line).stdout
+            == "added: 0, known: 3, forgotten: 1\n"
+        )
     (tmp_path / "in").rename(tmp_path / "moved")
     line = ("folder", tmp_path / "moved", "-d", tmp_path / "d")
     assert "duplicate: 3, rejected: 1" in run_here("harvest.cli", *line).stdout
     assert run_here("harvest.cli", *line).stdout == "added: 0, known: 3, forgotten: 1\n"
 
 
-def test_special_files_are_rejected_without_blocking(dataset: Dataset, folder: Path) -> None:
+def test_special_files_are_rejected_without_blocking(
+    dataset: Dataset, folder: Path
+) -> None:
     os.mkfifo(folder / "pipe.jpg")
     (folder / "zero.jpg").symlink_to("/dev/zero")
     (folder / "empty.jpg").touch()
@@ -367,7 +424,10 @@ def test_single_file_is_imported(dataset: Dataset, tmp_path: Path) -> None:
     assert harvest(dataset, file, hints=True)["added"] == 0
     # The same file under its folder is not a second origin.
     assert harvest(dataset, tmp_path / "hana", hints=True)["added"] == 1
-    assert [o.hint for i in dataset.images.iterate() for o in i.origins] == ["hana", "hana"]
+    assert [o.hint for i in dataset.images.iterate() for o in i.origins] == [
+        "hana",
+        "hana",
+    ]
 
 
 # Imports a folder twice, the second time into a dataset that may not be read.
@@ -394,7 +454,13 @@ def test_unreadable_files_are_reported_and_retried(tmp_path: Path) -> None:
         (photos / name).chmod(0)
     line = ("folder", photos, "--json", "-d", root)
     unprivileged = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
-    program = [*unprivileged, sys.executable, "-c", IMPORT_TWICE, *map(os.fsencode, line)]
+    program = [
+        *unprivileged,
+        sys.executable,
+        "-c",
+        IMPORT_TWICE,
+        *map(os.fsencode, line),
+    ]
     done = run_to_its_end(program, None, {"PYTHONPATH": python_path()}, 120)
     result, *codes = done.stdout.splitlines()
     assert codes == ["0", "2"], done.stderr
@@ -404,7 +470,11 @@ def test_unreadable_files_are_reported_and_retried(tmp_path: Path) -> None:
         "photos/closed.jpg: cannot be read",
         "photos/locked: cannot be read",
     ]
-    assert counts == CLEAN | {"added": 1, "rejected": 2, "reasons": {"cannot be read": 2}}
+    assert counts == CLEAN | {
+        "added": 1,
+        "rejected": 2,
+        "reasons": {"cannot be read": 2},
+    }
     for path in (root, photos / "locked", photos / "closed.jpg"):
         path.chmod(0o755)
     assert run_here("harvest.cli", *line).json["added"] == 2
@@ -435,7 +505,9 @@ sys.exit(done.returncode)
 """
 
 
-def test_hostile_files_are_counted_in_little_memory(tmp_path: Path, shared_data: Path) -> None:
+def test_hostile_files_are_counted_in_little_memory(
+    tmp_path: Path, shared_data: Path
+) -> None:
     folder = shared_data / "hostile"
     root = tmp_path / "d"
     line = command("harvest.cli", "folder", folder, "-d", root, "--json")
@@ -448,7 +520,9 @@ def test_hostile_files_are_counted_in_little_memory(tmp_path: Path, shared_data:
     # Linux reports KiB, the maximum over the command and its workers.
     assert int(memory) < 1_000_000
     with Dataset.open(root) as dataset:
-        accepted = {Path(str(o.path)).name for i in dataset.images.iterate() for o in i.origins}
+        accepted = {
+            Path(str(o.path)).name for i in dataset.images.iterate() for o in i.origins
+        }
         rejected = reasons(dataset)
         stored = {p.stem for p in (root / "images").rglob("*.*")}
         assert stored == {image.sha256 for image in dataset.images.iterate()}
@@ -473,11 +547,19 @@ def photos(tmp_path: Path) -> Path:
 
 
 def posts(dataset: Dataset) -> dict[str, str | None]:
-    return {str(o.title): o.post for image in dataset.images.iterate() for o in image.origins}
+    return {
+        str(o.title): o.post
+        for image in dataset.images.iterate()
+        for o in image.origins
+    }
 
 
 def test_group_by_folder(dataset: Dataset, photos: Path) -> None:
-    done = FolderRequest(path=str(photos), group_by="folder", workers=1).run(dataset).to_json()
+    done = (
+        FolderRequest(path=str(photos), group_by="folder", workers=1)
+        .run(dataset)
+        .to_json()
+    )
     assert (done["added"], done["groups"]) == (8, 3)
     assert posts(dataset)["p0-0.jpg"] == str(photos / "session 0")
     assert posts(dataset)["p3-1.jpg"] == str(photos)
@@ -490,7 +572,11 @@ def test_groups_are_added_by_second_run(dataset: Dataset, photos: Path) -> None:
     assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     by_name = FolderRequest(path=str(photos), group_by=NUMBERED, workers=1)
     second_result = by_name.run(dataset).to_json()
-    assert (second_result["added"], second_result["duplicate"], second_result["groups"]) == (
+    assert (
+        second_result["added"],
+        second_result["duplicate"],
+        second_result["groups"],
+    ) == (
         0,
         8,
         4,
@@ -503,15 +589,22 @@ def test_group_by_archive_folder(dataset: Dataset, tmp_path: Path) -> None:
     places = tuple(
         make_archive(
             tmp_path / f"{first}.zip",
-            {f"s{number // 2}/x-{number}.jpg": picture(first + number) for number in range(4)},
+            {
+                f"s{number // 2}/x-{number}.jpg": picture(first + number)
+                for number in range(4)
+            },
         )
         for first in (1, 11)
     )
-    done = FolderRequest(path=places, group_by="folder", workers=1).run(dataset).to_json()
+    done = (
+        FolderRequest(path=places, group_by="folder", workers=1).run(dataset).to_json()
+    )
     assert (done["added"], done["groups"]) == (8, 4), (
         "equal folder names of two archives are two groups"
     )
-    done = FolderRequest(path=places, group_by=NUMBERED, workers=1).run(dataset).to_json()
+    done = (
+        FolderRequest(path=places, group_by=NUMBERED, workers=1).run(dataset).to_json()
+    )
     assert (done["duplicate"], done["groups"]) == (8, 1)
     assert set(posts(dataset).values()) == {"x"}
 

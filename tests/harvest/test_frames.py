@@ -34,7 +34,9 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Make videos of 6, 1 and 3 seconds."""
     folder = tmp_path_factory.mktemp("videos")
     return [
-        drawn_video(folder / f"{n}.mp4", f"testsrc2=s=128x72:r=10:d={seconds},hue=h={60 * n}")
+        drawn_video(
+            folder / f"{n}.mp4", f"testsrc2=s=128x72:r=10:d={seconds},hue=h={60 * n}"
+        )
         for n, seconds in enumerate((6, 1, 3))
     ]
 
@@ -55,13 +57,21 @@ def harvest(
 
 def list_frames(dataset: Dataset) -> list[Frame]:
     return sorted(
-        (origin.title or "", origin.time or 0.0, origin.scene, origin.frame, image.sha256)
+        (
+            origin.title or "",
+            origin.time or 0.0,
+            origin.scene,
+            origin.frame,
+            image.sha256,
+        )
         for image in dataset.images.iterate()
         for origin in image.origins
     )
 
 
-def test_limit_counts_frames_of_all_videos(dataset: Dataset, videos: list[Path]) -> None:
+def test_limit_counts_frames_of_all_videos(
+    dataset: Dataset, videos: list[Path]
+) -> None:
     assert harvest(dataset, *videos, limit=8)["added"] == 8
     counts = Counter(title for title, *_ in list_frames(dataset))
     assert counts == {"0.mp4": 6, "1.mp4": 1, "2.mp4": 1}
@@ -73,7 +83,9 @@ def test_result_is_independent_of_workers(tmp_path: Path, videos: list[Path]) ->
     result = []
     for workers in (1, 3):
         with Dataset.create(tmp_path / str(workers)) as dataset:
-            FrameHarvest(dataset, Sampling(every=1.0), workers=workers).run(map(VideoFile, videos))
+            FrameHarvest(dataset, Sampling(every=1.0), workers=workers).run(
+                map(VideoFile, videos)
+            )
             result.append(list_frames(dataset))
     assert result[0] == result[1]
     assert {title for title, *_ in result[0]} == {"0.mp4", "1.mp4", "2.mp4"}
@@ -94,23 +106,31 @@ def episodes(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     ]
 
 
-def test_opening_of_earlier_run_is_skipped(dataset: Dataset, episodes: list[Path]) -> None:
+def test_opening_of_earlier_run_is_skipped(
+    dataset: Dataset, episodes: list[Path]
+) -> None:
     for video in episodes:
         result = harvest(dataset, video, skip_openings=True)
-        times = [time for title, time, *_ in list_frames(dataset) if title == video.name]
+        times = [
+            time for title, time, *_ in list_frames(dataset) if title == video.name
+        ]
         if video is episodes[0]:
             assert len(times) == 38
         else:
             assert 17 <= result["left_out"]["opening"] <= 19  # type: ignore[index]
             assert min(times) > 15
-    first, [span] = [state["left_out"] for _, state in dataset.videos.iter_states("every")]
+    first, [span] = [
+        state["left_out"] for _, state in dataset.videos.iter_states("every")
+    ]
     assert first == []
     assert span == pytest.approx([0, 18], abs=1.5)
 
 
 def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) -> None:
     harvest(dataset, *episodes, skip_openings=True)
-    assert min(time for title, time, *_ in list_frames(dataset) if title == "2.mp4") > 15
+    assert (
+        min(time for title, time, *_ in list_frames(dataset) if title == "2.mp4") > 15
+    )
     images = dataset.images.count()
     for path in sorted((dataset.root / "images").rglob("*.jpg"))[::4]:
         path.unlink()
@@ -126,7 +146,9 @@ def test_missing_frame_is_sampled_again(dataset: Dataset, episodes: list[Path]) 
 def test_burnt_in_subtitles_are_reported(
     dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    frames = [np.array(draw_scene(CAST[:2], number, (640, 360))[0]) for number in range(8)]
+    frames = [
+        np.array(draw_scene(CAST[:2], number, (640, 360))[0]) for number in range(8)
+    ]
     for name in ("plain", "subtitled"):
         (tmp_path / name).mkdir()
         for number, pixels in enumerate(frames):
@@ -138,20 +160,27 @@ def test_burnt_in_subtitles_are_reported(
             Image.fromarray(pixels).save(tmp_path / name / f"{number}.png")
         film = tmp_path / f"{name}.mp4"
         images = f"-framerate 1 -i {tmp_path / name}/%d.png -pix_fmt yuv420p {film}"
-        subprocess.run(f"ffmpeg -v error {images}".split(), check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            f"ffmpeg -v error {images}".split(), check=True, stdin=subprocess.DEVNULL
+        )
         harvest(dataset, film, progress=Progress(quiet=False))
-        is_reported = f"burnt-in subtitles: {film}\nhint: cut" in capsys.readouterr().err
+        is_reported = (
+            f"burnt-in subtitles: {film}\nhint: cut" in capsys.readouterr().err
+        )
         assert is_reported == (name == "subtitled")
 
 
 @pytest.mark.parametrize(
-    ("kind", "garbled"), [("ts", True), pytest.param("mp4", False, marks=pytest.mark.long)]
+    ("kind", "garbled"),
+    [("ts", True), pytest.param("mp4", False, marks=pytest.mark.long)],
 )
 def test_damaged_video_is_reported_once(
     dataset: Dataset, tmp_path: Path, kind: str, garbled: bool
 ) -> None:
     options = ("-g", "24", "-preset", "ultrafast")
-    path = drawn_video(tmp_path / f"film.{kind}", "testsrc2=s=192x108:r=24:d=10", *options)
+    path = drawn_video(
+        tmp_path / f"film.{kind}", "testsrc2=s=192x108:r=24:d=10", *options
+    )
     data = path.read_bytes()
     middle, size = len(data) // 2, len(data) // 60
     noise = np.random.default_rng(0).bytes(size) if garbled else bytes(size)
@@ -165,7 +194,9 @@ def test_damaged_video_is_reported_once(
         assert counted["video_states"] == {
             "sampled in part" if counted is result else "sampled before": 1
         }
-    read, of = re.fullmatch(r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail).groups()  # type: ignore[union-attr]
+    read, of = re.fullmatch(
+        r"read ([\d.]+) s of ([\d.]+) s: .+", rejection.detail
+    ).groups()  # type: ignore[union-attr]
     assert (float(read), float(of)) == pytest.approx((10, 10), abs=0.2)
     assert len(list_frames(dataset)) >= 17
 
@@ -199,7 +230,9 @@ def test_frame_colors_are_exact(
     with Image.open(dataset.image_path(image.sha256, image.format)) as opened:
         assert opened.size == size
         for n, colour in enumerate(colours):
-            pixel = opened.convert("RGB").getpixel((n * size[0] // 4 + size[0] // 8, size[1] // 2))
+            pixel = opened.convert("RGB").getpixel(
+                (n * size[0] // 4 + size[0] // 8, size[1] // 2)
+            )
             assert pixel == pytest.approx(colour, abs=4)
 
 
@@ -208,7 +241,9 @@ ALL = ("--skip-similar", "off", "--keep-bad")
 COUNTING = "nullsrc=s=64x48:r={rate}:d={seconds},geq=lum='30+3*N':cb=128:cr=128"
 
 
-def clip(path: Path, source: str = "", *options: str, rate: float = 10, seconds: float = 6) -> Path:
+def clip(
+    path: Path, source: str = "", *options: str, rate: float = 10, seconds: float = 6
+) -> Path:
     source = source or COUNTING.format(rate=rate, seconds=seconds)
     return drawn_video(path, source, "-c:v", "mpeg4", "-q:v", "1", "-g", "5", *options)
 
@@ -224,14 +259,20 @@ def test_frames_are_added_with_origin(dataset: Dataset, counting: Path) -> None:
     origins = [origin for image in dataset.images.iterate() for origin in image.origins]
     assert sorted(o.time or 0.0 for o in origins) == pytest.approx([0, 1, 2, 3, 4, 5])
     for origin in origins:
-        assert (origin.source, origin.hint, origin.title) == ("video", "cat", "counting.mp4")
+        assert (origin.source, origin.hint, origin.title) == (
+            "video",
+            "cat",
+            "counting.mp4",
+        )
         assert (origin.path, origin.scene) == (str(counting), 0)
 
 
 def test_containers_are_read_to_the_end(dataset: Dataset, tmp_path: Path) -> None:
     codecs = {"mpg": "mpeg2video", "h264": "libx264"}
     videos = [
-        clip(tmp_path / f"v.{suffix}", "", "-c:v", codec, "-q:v", "2", rate=25, seconds=3)
+        clip(
+            tmp_path / f"v.{suffix}", "", "-c:v", codec, "-q:v", "2", rate=25, seconds=3
+        )
         for suffix, codec in codecs.items()
     ]
     harvest(dataset, *videos)
@@ -242,7 +283,9 @@ def test_containers_are_read_to_the_end(dataset: Dataset, tmp_path: Path) -> Non
         assert np.diff(own)[1:] == pytest.approx([1] * (len(own) - 2), abs=0.05)
 
 
-def test_non_video_files_are_rejected(dataset: Dataset, tmp_path: Path, counting: Path) -> None:
+def test_non_video_files_are_rejected(
+    dataset: Dataset, tmp_path: Path, counting: Path
+) -> None:
     shutil.copy(counting, tmp_path / "secret.mp4")
     files = {
         "text": b"no video at all\n" * 100,
@@ -277,7 +320,9 @@ ODD = [
 def test_unusual_paths_are_sampled(tmp_path: Path, counting: Path) -> None:
     for name in ODD:
         # A few bytes more at the end make it a different file.
-        (tmp_path / os.fsdecode(name)).write_bytes(counting.read_bytes() + b"\0" * ODD.index(name))
+        (tmp_path / os.fsdecode(name)).write_bytes(
+            counting.read_bytes() + b"\0" * ODD.index(name)
+        )
     line = ("frames", "--every", "3s", *ALL, "-d", "d", "--json", "--")
     done = run_here("harvest.cli", *line, *ODD, cwd=tmp_path)
     assert (done.code, done.stderr) == (0, "")
@@ -316,9 +361,13 @@ def test_bad_file_does_not_affect_others(video_folder: Path, tmp_path: Path) -> 
         "new frames: 0, known frames: 4",
         "reasons:",
     ]
-    limited = run_here("harvest.cli", *line, "--limit", "1", "--every", "2s", video_folder)
+    limited = run_here(
+        "harvest.cli", *line, "--limit", "1", "--every", "2s", video_folder
+    )
     assert sum(limited.json["video_states"].values()) == 4, limited.json
-    run_here("harvest.cli", *line, video_folder / "broken.mkv").refused(3, "broken.mkv: ")
+    run_here("harvest.cli", *line, video_folder / "broken.mkv").refused(
+        3, "broken.mkv: "
+    )
 
 
 def test_simulation_lists_videos(video_folder: Path, tmp_path: Path) -> None:
@@ -337,7 +386,9 @@ def test_full_disk_leaves_video_unfinished(
     tmp_path: Path, small_disk: Callable[[str], Path]
 ) -> None:
     disk = small_disk("size=1500k")
-    video = clip(tmp_path / "v.mp4", "nullsrc=s=320x240:r=10:d=3,geq=random(1)*255:128:128")
+    video = clip(
+        tmp_path / "v.mp4", "nullsrc=s=320x240:r=10:d=3,geq=random(1)*255:128:128"
+    )
     with Dataset.create(disk / "d") as dataset:
         with pytest.raises(DiskFull):
             harvest(dataset, video, every=0.1)

@@ -36,12 +36,21 @@ def packet_positions(video: Path) -> list[int]:
 
 @pytest.mark.parametrize(
     ("suffix", "codec"),
-    [("flv", H264), ("ts", H264), ("mpg", MPEG2), ("nut", H264), ("mkv", H264), ("mp4", H264)],
+    [
+        ("flv", H264),
+        ("ts", H264),
+        ("mpg", MPEG2),
+        ("nut", H264),
+        ("mkv", H264),
+        ("mp4", H264),
+    ],
 )
 def test_pauses_lose_no_frame(
     dataset: Dataset, tmp_path: Path, suffix: str, codec: tuple[str, ...]
 ) -> None:
-    video = drawn_video(tmp_path / f"slides.{suffix}", SLIDES, *codec, "-fps_mode", "vfr")
+    video = drawn_video(
+        tmp_path / f"slides.{suffix}", SLIDES, *codec, "-fps_mode", "vfr"
+    )
     assert sample(dataset, video, every=5) == [0, 15, 30, 45, 60]
     assert not rejected(dataset)
 
@@ -49,7 +58,9 @@ def test_pauses_lose_no_frame(
 def test_pauses_in_a_joined_recording(dataset: Dataset, tmp_path: Path) -> None:
     slides = drawn_video(tmp_path / "a.ts", SLIDES, *H264, "-fps_mode", "vfr")
     film = drawn_video(tmp_path / "b.ts", lavfi_source(3), *H264)
-    (video := tmp_path / "joined.ts").write_bytes(slides.read_bytes() + film.read_bytes())
+    (video := tmp_path / "joined.ts").write_bytes(
+        slides.read_bytes() + film.read_bytes()
+    )
     assert len(sample(dataset, video, every=5)) >= 5
 
 
@@ -74,19 +85,42 @@ def test_times_count_from_where_a_player_starts(
     assert not rejected(dataset)
     sample(dataset, video, start=3.0)
     origins = [origin for image in dataset.images.iterate() for origin in image.origins]
-    assert {(origin.time, origin.frame) for origin in origins} == {(n, 25 * n) for n in range(5)}
+    assert {(origin.time, origin.frame) for origin in origins} == {
+        (n, 25 * n) for n in range(5)
+    }
 
 
 def test_images_that_begin_after_the_sound(dataset: Dataset, tmp_path: Path) -> None:
     late = ("-itsoffset", "2", "-f", "lavfi", "-i", lavfi_source(3))
-    sound = (*SILENCE, "-map", "0:v", "-map", "1:a", "-t", "5", "-c:a", "mp2", "-ar", "48000")
-    ffmpeg(*late, *sound, *H264, "-fps_mode", "passthrough", video := tmp_path / "late.ts")
+    sound = (
+        *SILENCE,
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+        "-t",
+        "5",
+        "-c:a",
+        "mp2",
+        "-ar",
+        "48000",
+    )
+    ffmpeg(
+        *late, *sound, *H264, "-fps_mode", "passthrough", video := tmp_path / "late.ts"
+    )
     assert sample(dataset, video) == pytest.approx([2, 3, 4], abs=0.05)
 
 
 def test_times_from_a_file_without_first_time(dataset: Dataset, tmp_path: Path) -> None:
     plain = drawn_video(tmp_path / "plain.mkv", lavfi_source(5), *H264)
-    early = ("-c", "copy", "-output_ts_offset", "-2.5", "-avoid_negative_ts", "disabled")
+    early = (
+        "-c",
+        "copy",
+        "-output_ts_offset",
+        "-2.5",
+        "-avoid_negative_ts",
+        "disabled",
+    )
     ffmpeg("-i", plain, *early, video := tmp_path / "early.mkv")
     assert sample(dataset, video, start=3.0) == pytest.approx([3, 4], abs=0.05)
 
@@ -119,7 +153,9 @@ def test_video_cut_between_two_packets_is_damaged(
     assert len(sample(dataset, video)) == pytest.approx(20 * share, abs=1)
     [detail] = rejected(dataset)
     read, stated = detail.partition(":")[0].removeprefix("read ").split(" s of ")
-    assert float(read) == pytest.approx(20 * share, abs=1.1)  # a packet may hold several frames
+    assert float(read) == pytest.approx(
+        20 * share, abs=1.1
+    )  # a packet may hold several frames
     assert stated == "20.0 s"
 
 
@@ -134,10 +170,27 @@ def test_cut_fragments_are_damaged(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "ts", "flv", "wmv"])
-def test_longer_sound_is_not_damage(dataset: Dataset, tmp_path: Path, suffix: str) -> None:
-    source = ("-f", "lavfi", "-i", lavfi_source(3), *SILENCE, "-map", "0:v", "-map", "1:a")
+def test_longer_sound_is_not_damage(
+    dataset: Dataset, tmp_path: Path, suffix: str
+) -> None:
+    source = (
+        "-f",
+        "lavfi",
+        "-i",
+        lavfi_source(3),
+        *SILENCE,
+        "-map",
+        "0:v",
+        "-map",
+        "1:a",
+    )
     sound = ("-c:a", "wmav2" if suffix == "wmv" else "aac", "-ar", "44100", "-t", "12")
-    ffmpeg(*source, *sound, *(WMV if suffix == "wmv" else H264), video := tmp_path / f"v.{suffix}")
+    ffmpeg(
+        *source,
+        *sound,
+        *(WMV if suffix == "wmv" else H264),
+        video := tmp_path / f"v.{suffix}",
+    )
     assert len(sample(dataset, video)) in (3, 4)
     assert length(dataset) == pytest.approx(12, abs=0.2)
     assert not rejected(dataset)

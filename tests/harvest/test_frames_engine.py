@@ -42,7 +42,9 @@ def film(*shots: tuple[int, int]) -> np.ndarray:
     """Make a film of (image, frames) in sequence; image -1 is black."""
     black = np.full((3, 36, 64), 128, dtype=np.uint8)
     black[0] = 16
-    return np.stack([black if n < 0 else thumb(n) for n, count in shots for _ in range(count)])
+    return np.stack(
+        [black if n < 0 else thumb(n) for n, count in shots for _ in range(count)]
+    )
 
 
 def dissolve(first: int, second: int, frames: int) -> np.ndarray:
@@ -51,7 +53,9 @@ def dissolve(first: int, second: int, frames: int) -> np.ndarray:
     return np.stack([(a + (b - a) * part).astype(np.uint8) for part in parts])
 
 
-def cuts(thumbs: np.ndarray, block: int = 24, since: float = -math.inf) -> list[SceneCut]:
+def cuts(
+    thumbs: np.ndarray, block: int = 24, since: float = -math.inf
+) -> list[SceneCut]:
     times = np.arange(len(thumbs)) / RATE
     results = CutFinder(since)
     result: list[SceneCut] = []
@@ -76,7 +80,9 @@ def test_fade_in_counts_only_after_scene() -> None:
     assert begins, "frames of the fade are marked"
     other = cuts(np.concatenate([film((2, 50)), black, fade, film((1, 50))]))
     assert [cut.time * RATE for cut in other if cut.starts_scene] == [50]
-    slow = np.concatenate([film((2, 50)), dissolve(2, -1, 20), black, fade, film((1, 50))])
+    slow = np.concatenate(
+        [film((2, 50)), dissolve(2, -1, 20), black, fade, film((1, 50))]
+    )
     assert len([cut for cut in cuts(slow) if cut.starts_scene]) == 1
 
 
@@ -98,7 +104,9 @@ def test_cuts_are_independent_of_block_size() -> None:
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG"])
-def test_animated_images_are_sampled(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+def test_animated_images_are_sampled(
+    dataset: Dataset, tmp_path: Path, kind: str
+) -> None:
     frames = [tools_for_tests.pixels(n, (96, 64)) for n in range(4)]
     path = tmp_path / "sticker.bin"
     frames[0].save(path, kind, save_all=True, append_images=frames[1:], duration=250)
@@ -161,22 +169,37 @@ def test_repeats_at_different_positions(studio: Studio) -> None:
     ]
     first, second, third = find_repeats(episodes)
     assert first == []
-    assert sum(segment.end - segment.start for segment in second) == pytest.approx(191, abs=7)
-    assert sum(segment.end - segment.start for segment in third) == pytest.approx(191, abs=7)
+    assert sum(segment.end - segment.start for segment in second) == pytest.approx(
+        191, abs=7
+    )
+    assert sum(segment.end - segment.start for segment in third) == pytest.approx(
+        191, abs=7
+    )
 
 
 def test_short_difference_does_not_split_repeat(studio: Studio) -> None:
     # Four seconds with the title of the episode.
     before, after = studio.shots(30), studio.shots(30)
     first, second = (
-        studio.film(studio.shots(50), before, [(4.0, studio.draw_hash())], after, studio.shots(50))
+        studio.film(
+            studio.shots(50),
+            before,
+            [(4.0, studio.draw_hash())],
+            after,
+            studio.shots(50),
+        )
         for _ in range(2)
     )
     _, [result] = find_repeats([first, second])
     assert (result.start, result.end) == pytest.approx((50, 114), abs=2)
 
 
-STILLS: list[Sequence[int]] = [[0], [2**64 - 1], [5, 2**40 - 1], [1, 2**20 - 1, 2**50 - 2**20]]
+STILLS: list[Sequence[int]] = [
+    [0],
+    [2**64 - 1],
+    [5, 2**40 - 1],
+    [1, 2**20 - 1, 2**50 - 2**20],
+]
 
 
 @pytest.mark.parametrize("hashes", STILLS)
@@ -280,7 +303,10 @@ SAMPLINGS: list[tuple[dict[str, Any], Sampling]] = [
     ({"every": "1/5fps"}, Sampling("every", every=5.0)),
     ({"keyframes": True}, Sampling("keyframes")),
     ({"scenes": 3}, Sampling("scenes", per_scene=3)),
-    ({"start": "1:00", "end": "2:00", "limit": 7}, Sampling(start=60.0, end=120.0, limit=7)),
+    (
+        {"start": "1:00", "end": "2:00", "limit": 7},
+        Sampling(start=60.0, end=120.0, limit=7),
+    ),
     ({"size": "960x540"}, Sampling(width=960, height=540)),
     ({"size": "x540"}, Sampling(height=540)),
     ({"format": "jpg:80"}, Sampling(format="jpeg", quality=80)),
@@ -288,7 +314,10 @@ SAMPLINGS: list[tuple[dict[str, Any], Sampling]] = [
     ({"skip_similar": True}, Sampling()),
     ({"skip_similar": 0}, Sampling(skip_similar=0)),
     ({"skip_openings": True}, Sampling(skip_openings=True)),
-    ({"skip_similar": False, "keep_bad": True}, Sampling(skip_similar=None, drop_bad=False)),
+    (
+        {"skip_similar": False, "keep_bad": True},
+        Sampling(skip_similar=None, drop_bad=False),
+    ),
 ]
 
 
@@ -325,7 +354,9 @@ def parse_arguments(*args: str) -> FramesRequest:
     """Return the request that the real command makes of its arguments."""
     requests: list[FramesRequest] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(harvest.cli, "carry_out", lambda _, request: requests.append(request))
+        patch.setattr(
+            harvest.cli, "carry_out", lambda _, request: requests.append(request)
+        )
         frames.main(["-q", *args], standalone_mode=False)
     return requests[0]
 
@@ -373,7 +404,9 @@ def test_folders_are_searched_recursively_in_natural_order(tmp_path: Path) -> No
     assert names(tmp_path / "in") == ["1.MKV", "2.mkv", "10.mkv", "3.mp4", "4.ts"]
 
 
-def test_glob_patterns_are_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_glob_patterns_are_expanded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("ep10.mkv", "ep2.mkv", "ep2.srt", "deep/ep3.mkv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

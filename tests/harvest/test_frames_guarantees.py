@@ -146,21 +146,35 @@ def test_from_to_and_limit(sample: Sample, steady: Path) -> None:
     assert len(sample(steady, "--every", "1s", "--limit", "4", *ALL)) == 4
 
 
-def test_scenes_change_at_cuts_not_flashes(sample: Sample, film: tuple[Path, Film]) -> None:
+def test_scenes_change_at_cuts_not_flashes(
+    sample: Sample, film: tuple[Path, Film]
+) -> None:
     video, truth = film
     frames = sample(video, "--every", "0.25s", *ALL)
     cuts = truth.cuts()
     results = true = correct = 0
     for before, after in pairwise(frames):
-        within = [cut for cut in cuts if before.time < cut["time"] + 0.01 <= after.time + 0.02]
+        within = [
+            cut for cut in cuts if before.time < cut["time"] + 0.01 <= after.time + 0.02
+        ]
         hard = any(cut["kind"] == "hard" for cut in within)
-        gradual = any(cut["kind"] != "hard" and abs(cut["time"] - after.time) < 1 for cut in cuts)
+        gradual = any(
+            cut["kind"] != "hard" and abs(cut["time"] - after.time) < 1 for cut in cuts
+        )
         result = before.origin.scene != after.origin.scene
         if gradual and not hard:
             continue  # any position in a gradual cut is right
-        results, true, correct = results + result, true + hard, correct + (result and hard)
-        flashes = [n for n in truth.flashes if before.time <= n / truth.fps <= after.time]
-        assert hard or not (flashes and result), f"the flash at {before.time} was taken for a cut"
+        results, true, correct = (
+            results + result,
+            true + hard,
+            correct + (result and hard),
+        )
+        flashes = [
+            n for n in truth.flashes if before.time <= n / truth.fps <= after.time
+        ]
+        assert hard or not (flashes and result), (
+            f"the flash at {before.time} was taken for a cut"
+        )
     assert correct / true >= 0.9
     assert correct / results >= 0.9
 
@@ -176,7 +190,9 @@ def test_shared_opening_is_sampled_once(sample: Sample, clips: Path) -> None:
         own = [frame for frame in frames if frame.origin.title == name]
         within[name] = sum(start + 0.5 <= frame.time < end - 0.5 for frame in own)
         story = FrameEvaluator(film).evaluate(to_timed(own))
-        story_images = {shot.image for shot in film.shots if shot.part == "story"} - {None}
+        story_images = {shot.image for shot in film.shots if shot.part == "story"} - {
+            None
+        }
         assert not story_images & set(story["missed"])
     assert sorted(within.values())[0] == 0
     assert max(within.values()) >= len(EPISODE_INTRO_SECONDS)
@@ -202,12 +218,16 @@ def test_image_sizes(sample: Sample, clips: Path, steady: Path) -> None:
 
 
 def test_interlaced_video_is_deinterlaced(sample: Sample, clips: Path) -> None:
-    frames = sample(unusual_clips.write_interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL)
+    frames = sample(
+        unusual_clips.write_interlaced(clips / "fields.mpg"), "--every", "0.5s", *ALL
+    )
     assert len(frames) >= 3
     assert max(unusual_clips.measure_combing(frame.path) for frame in frames) < 0.5
 
 
-def test_renamed_video_adds_nothing(sample: Sample, tmp_path: Path, steady: Path) -> None:
+def test_renamed_video_adds_nothing(
+    sample: Sample, tmp_path: Path, steady: Path
+) -> None:
     into = tmp_path / "dataset"
     first = sample(steady, "--every", "2s", folder=into)
     copy = Path(shutil.copy(steady, tmp_path / "other name.mp4"))

@@ -20,8 +20,14 @@ from harvest.video.sampling import Sampling
 
 pytestmark = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg")
 MOVING = "testsrc2=s=360x288:r=50:d=1.2,scroll=h=0.02"
-PRORES, DNXHD = "-c:v prores_ks", "-s 1920x1080 -c:v dnxhd -b:v 185M -pix_fmt yuv422p -r 25"
-X264, UTVIDEO = "-c:v libx264 -preset ultrafast -pix_fmt yuv420p", "-c:v utvideo -pix_fmt yuv422p"
+PRORES, DNXHD = (
+    "-c:v prores_ks",
+    "-s 1920x1080 -c:v dnxhd -b:v 185M -pix_fmt yuv422p -r 25",
+)
+X264, UTVIDEO = (
+    "-c:v libx264 -preset ultrafast -pix_fmt yuv420p",
+    "-c:v utvideo -pix_fmt yuv422p",
+)
 TOP, BOTTOM = "-flags +ildct+ilme -top 1", "-flags +ildct+ilme -top 0"
 
 
@@ -32,7 +38,9 @@ TOP, BOTTOM = "-flags +ildct+ilme -top 1", "-flags +ildct+ilme -top 0"
         ("a.mkv", "bff", f"-c:v ffv1 -level 3 {BOTTOM}"),
         ("a.mov", "bff", f"{PRORES} {BOTTOM}"),
         pytest.param("a.mov", "tff", f"{DNXHD} {TOP}", marks=pytest.mark.long),
-        pytest.param("a.mpg", "bff", f"-c:v mpeg2video -q:v 2 {BOTTOM}", marks=pytest.mark.long),
+        pytest.param(
+            "a.mpg", "bff", f"-c:v mpeg2video -q:v 2 {BOTTOM}", marks=pytest.mark.long
+        ),
         ("flagged_in_the_container.mkv", "bff", f"{UTVIDEO} {BOTTOM}"),
         ("flagged_nowhere.avi", "tff", UTVIDEO),
         ("flagged_progressive.mp4", "bff", X264),
@@ -44,17 +52,29 @@ def test_no_frame_is_combed(
     dataset: Dataset, tmp_path: Path, name: str, scan: str, options: str
 ) -> None:
     fields = ("-vf", f"interlace=scan={scan}:lowpass=0")
-    ffmpeg("-f", "lavfi", "-i", MOVING, *fields, *options.split(), video := tmp_path / name)
+    ffmpeg(
+        "-f", "lavfi", "-i", MOVING, *fields, *options.split(), video := tmp_path / name
+    )
     assert sample(dataset, video, every=0.3, format="png")
     for image in dataset.images.iterate():
         path = dataset.image_path(image.sha256, image.format)
         assert unusual_clips.measure_combing(path) < 1.0
 
 
-def test_progressive_video_is_not_deinterlaced(dataset: Dataset, tmp_path: Path) -> None:
+def test_progressive_video_is_not_deinterlaced(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     source = "testsrc2=s=320x240:r=25:d=2"
     ffmpeg("-f", "lavfi", "-i", source, "-c:v", "ffv1", video := tmp_path / "v.mkv")
-    ffmpeg("-i", video, "-frames:v", "1", "-pix_fmt", "rgb24", still := tmp_path / "first.png")
+    ffmpeg(
+        "-i",
+        video,
+        "-frames:v",
+        "1",
+        "-pix_fmt",
+        "rgb24",
+        still := tmp_path / "first.png",
+    )
     sample(dataset, video, format="png")
     assert np.abs(stored_pixels(dataset) - pixels(Image.open(still))).mean() < 1
 
@@ -89,7 +109,9 @@ def write_wide_colors(video: Path, transfer: str, white: int) -> Path:
 def stripes(frame: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the color in the middle of each stripe, (5, 3)."""
     height, width, _ = frame.shape
-    columns = [round(width * (number + 0.5) / len(COLORS)) for number in range(len(COLORS))]
+    columns = [
+        round(width * (number + 0.5) / len(COLORS)) for number in range(len(COLORS))
+    ]
     return frame[height // 2, columns]
 
 
@@ -116,14 +138,18 @@ def test_pale_frames_are_reported(
     program.parent.mkdir()
     real = shlex.quote(str(shutil.which("ffmpeg")))
     refusal = "echo \"[AVFilterGraph @ 0x1] No such filter: 'zscale'\" >&2; exit 1"
-    program.write_text(f'#!/bin/sh\ncase "$*" in *zscale*) {refusal};; esac\nexec {real} "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\ncase "$*" in *zscale*) {refusal};; esac\nexec {real} "$@"\n'
+    )
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=":")
 
     lines: list[str] = []
     progress = Progress()
     monkeypatch.setattr(progress, "say", lines.append)
-    result = FrameHarvest(dataset, Sampling(), workers=1, progress=progress).run([VideoFile(video)])
+    result = FrameHarvest(dataset, Sampling(), workers=1, progress=progress).run(
+        [VideoFile(video)]
+    )
     assert result.added == 1
     [line] = lines
     assert line.startswith(f"frames of HDR video are pale: {video}\nhint: ")

@@ -64,7 +64,9 @@ class Pages(FaultyServer):
 
 
 def encode(path: Path, *options: str) -> Path:
-    return drawn_video(path, "testsrc=s=96x64:r=10:d=3", "-c:v", "libx264", "-g", "10", *options)
+    return drawn_video(
+        path, "testsrc=s=96x64:r=10:d=3", "-c:v", "libx264", "-g", "10", *options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +77,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "other.mp4").write_bytes(clip.read_bytes() + b"\0")
     page = '<title>Two</title><video src="/episode.mp4"></video><video src="/other.mp4"></video>'
     (folder / "two.html").write_text(f"<html>{page}</html>")
-    (folder / "text.html").write_text("<html><title>Words</title>nothing moves here</html>")
-    stream = encode(folder / "stream.m3u8", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0")
+    (folder / "text.html").write_text(
+        "<html><title>Words</title>nothing moves here</html>"
+    )
+    stream = encode(
+        folder / "stream.m3u8", "-f", "hls", "-hls_time", "1", "-hls_list_size", "0"
+    )
     result = stream.read_text()
     (folder / "live.m3u8").write_text(result.replace("#EXT-X-ENDLIST", ""))
     return folder
@@ -104,7 +110,10 @@ def single_result(url: str, scratch: Path, *, private: bool = True) -> LocalVide
 
 
 def test_download_writes_only_the_video(
-    pages: Pages, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    pages: Pages,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -162,7 +171,9 @@ def test_error_of_yt_dlp_is_reported(pages: Pages, tmp_path: Path) -> None:
         single_result(pages.address("status/404"), tmp_path)
 
 
-def test_live_stream_and_page_without_video_are_rejected(pages: Pages, tmp_path: Path) -> None:
+def test_live_stream_and_page_without_video_are_rejected(
+    pages: Pages, tmp_path: Path
+) -> None:
     for page in ("text.html", "live.m3u8"):
         with pytest.raises(Unreadable, match="not downloaded"):
             single_result(pages.address(page), tmp_path)
@@ -175,19 +186,25 @@ def test_exit_codes_of_web_errors(pages: Pages, tmp_path: Path) -> None:
     run(pages.address("episode.mp4")).refused(3, "--allow-private")
     assert pages.requests == []
     run(pages.address("status/403"), "--allow-private").refused(4, "403")
-    outcome = run(pages.address("status/403"), pages.folder / "episode.mp4", "--allow-private")
+    outcome = run(
+        pages.address("status/403"), pages.folder / "episode.mp4", "--allow-private"
+    )
     assert (outcome.code, outcome.json["rejected"]) == (0, 1)
     assert outcome.json["added"] > 0
 
 
-def test_full_disk_ends_download(pages: Pages, small_disk: Callable[[str], Path]) -> None:
+def test_full_disk_ends_download(
+    pages: Pages, small_disk: Callable[[str], Path]
+) -> None:
     big = pages.folder / "big.mp4"
     big.write_bytes((pages.folder / "episode.mp4").read_bytes() + os.urandom(600_000))
     with pytest.raises(DiskFull):
         list(iter_results(pages.address("big.mp4"), small_disk("size=300k")))
 
 
-def test_missing_extra_raises_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_raises_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "yt_dlp"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "yt_dlp", None)

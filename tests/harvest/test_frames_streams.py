@@ -35,12 +35,18 @@ def lavfi_source(seconds: float, size: str = "160x120") -> str:
     return f"testsrc2=s={size}:r=25:d={seconds}"
 
 
-def sample(dataset: Dataset, video: Path, every: float = 1, **options: Any) -> list[float]:
+def sample(
+    dataset: Dataset, video: Path, every: float = 1, **options: Any
+) -> list[float]:
     """Harvest a frame per second; return their times in seconds."""
-    sampling = Sampling("every", every=every, skip_similar=None, drop_bad=False, **options)
+    sampling = Sampling(
+        "every", every=every, skip_similar=None, drop_bad=False, **options
+    )
     result = FrameHarvest(dataset, sampling, workers=1).run([VideoFile(video)])
     assert (result.rejected, result.reasons) == (0, {})
-    times = sorted(o.time or 0.0 for image in dataset.images.iterate() for o in image.origins)
+    times = sorted(
+        o.time or 0.0 for image in dataset.images.iterate() for o in image.origins
+    )
     return [round(time, 2) for time in times]
 
 
@@ -70,7 +76,9 @@ def test_concatenated_videos_have_one_timeline(
     (video := tmp_path / f"joined.{suffix}").write_bytes(b"".join(parts))
     assert sample(dataset, video) == pytest.approx(range(8), abs=0.05)
     assert len({image.tobytes() for _, image in stored_frames(dataset)}) == 8
-    assert dataset.db.fetch_value("SELECT duration FROM video") == pytest.approx(8, abs=0.3)
+    assert dataset.db.fetch_value("SELECT duration FROM video") == pytest.approx(
+        8, abs=0.3
+    )
 
 
 def test_seeking_in_concatenated_videos(dataset: Dataset, tmp_path: Path) -> None:
@@ -91,9 +99,13 @@ def packets_of(ivf: Path) -> list[bytes]:
     return packets
 
 
-def write_ivf(path: Path, like: Path, packets: list[bytes], times: Sequence[int]) -> Path:
+def write_ivf(
+    path: Path, like: Path, packets: list[bytes], times: Sequence[int]
+) -> Path:
     """Write packets with timestamps of our own."""
-    parts = (struct.pack("<IQ", len(p), t) + p for p, t in zip(packets, times, strict=True))
+    parts = (
+        struct.pack("<IQ", len(p), t) + p for p, t in zip(packets, times, strict=True)
+    )
     path.write_bytes(like.read_bytes()[:32] + b"".join(parts))
     return path
 
@@ -110,8 +122,12 @@ def plain_ivf(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.param([0, 1, 2, 900, 4, *range(5, 40)], id="spike"),
         pytest.param([*range(20), *range(20)], id="restart"),
         pytest.param([*range(20), *range(9000, 9020)], id="jump"),
-        pytest.param([*range(20), 3, *range(21, 40)], id="step back", marks=pytest.mark.long),
-        pytest.param([n // 2 * 2 for n in range(40)], id="pairs", marks=pytest.mark.long),
+        pytest.param(
+            [*range(20), 3, *range(21, 40)], id="step back", marks=pytest.mark.long
+        ),
+        pytest.param(
+            [n // 2 * 2 for n in range(40)], id="pairs", marks=pytest.mark.long
+        ),
     ],
 )
 def test_jumping_timestamps_lose_no_frame(
@@ -147,7 +163,14 @@ def test_long_frames_keep_their_times(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_negative_timestamps(dataset: Dataset, tmp_path: Path) -> None:
     plain = drawn_video(tmp_path / "plain.mkv", lavfi_source(3), *H264)
-    early = ("-c", "copy", "-output_ts_offset", "-2.5", "-avoid_negative_ts", "disabled")
+    early = (
+        "-c",
+        "copy",
+        "-output_ts_offset",
+        "-2.5",
+        "-avoid_negative_ts",
+        "disabled",
+    )
     ffmpeg("-i", plain, *early, video := tmp_path / "early.mkv")
     assert sample(dataset, video) == pytest.approx(range(3), abs=0.05)
 
@@ -197,24 +220,49 @@ POSTER = "color=red:s={size}:r=25,trim=end_frame=1"
 
 @pytest.mark.parametrize(
     ("suffix", "size", "default"),
-    [("mkv", "160x120", "1"), pytest.param("mp4", "640x480", None, marks=pytest.mark.long)],
+    [
+        ("mkv", "160x120", "1"),
+        pytest.param("mp4", "640x480", None, marks=pytest.mark.long),
+    ],
 )
 def test_cover_image_is_not_sampled(
     dataset: Dataset, tmp_path: Path, suffix: str, size: str, default: str | None
 ) -> None:
     codecs = ("-c:v:0", "mjpeg", "-c:v:1", "libx264", "-pix_fmt:v:1", "yuv420p")
-    inputs = ("-f", "lavfi", "-i", POSTER.format(size=size), "-f", "lavfi", "-i", lavfi_source(4))
+    inputs = (
+        "-f",
+        "lavfi",
+        "-i",
+        POSTER.format(size=size),
+        "-f",
+        "lavfi",
+        "-i",
+        lavfi_source(4),
+    )
     flags = ("-disposition:v:0", "0", "-disposition:v:1", "default") if default else ()
     video = tmp_path / f"v.{suffix}"
-    ffmpeg(*inputs, "-map", "0:v", "-map", "1:v", *codecs, *flags, "-strict", "-1", video)
+    ffmpeg(
+        *inputs, "-map", "0:v", "-map", "1:v", *codecs, *flags, "-strict", "-1", video
+    )
     assert len(sample(dataset, video)) == 4
     assert {image.size for _, image in stored_frames(dataset)} == {(160, 120)}
 
 
 def test_default_stream_is_preferred(tmp_path: Path) -> None:
-    inputs = ("-f", "lavfi", "-i", lavfi_source(1), "-f", "lavfi", "-i", lavfi_source(1, "96x64"))
+    inputs = (
+        "-f",
+        "lavfi",
+        "-i",
+        lavfi_source(1),
+        "-f",
+        "lavfi",
+        "-i",
+        lavfi_source(1, "96x64"),
+    )
     flags = ("-disposition:v:0", "0", "-disposition:v:1", "default")
-    ffmpeg(*inputs, "-map", "0", "-map", "1", *H264, *flags, video := tmp_path / "v.mkv")
+    ffmpeg(
+        *inputs, "-map", "0", "-map", "1", *H264, *flags, video := tmp_path / "v.mkv"
+    )
     assert probe(video).stream == 1
 
 
@@ -238,7 +286,9 @@ def test_transparency_gets_contrasting_background(
         codec = ("-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p")
         ffmpeg("-framerate", "2", "-i", tmp_path / "%d.png", *codec, video)
     else:
-        layers[0].save(video, save_all=True, append_images=layers[1:], duration=500, disposal=2)
+        layers[0].save(
+            video, save_all=True, append_images=layers[1:], duration=500, disposal=2
+        )
     assert len(sample(dataset, video)) == 3
     for _, image in stored_frames(dataset):
         assert np.ptp(np.asarray(image.convert("L"), np.int16)) > 80

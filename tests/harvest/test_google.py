@@ -112,7 +112,8 @@ class TestBrowser:
         google = web.google(CHUNK * 2 + 3)
         result = list(web.search())
         assert [(c.url, c.width, c.height) for c in result] == [
-            (expected.url, expected.width, expected.height) for expected in google.results
+            (expected.url, expected.width, expected.height)
+            for expected in google.results
         ]
         first = google.results[0]
         assert result[0].referer == first.page
@@ -171,7 +172,9 @@ class TestBrowser:
     def test_later_results_are_read_from_answers_to_scripts(self, web: Site) -> None:
         google = web.google(CHUNK * 2 + 3)
         google.tiles_chunk = 2
-        assert [c.url for c in web.search()] == [result.url for result in google.results]
+        assert [c.url for c in web.search()] == [
+            result.url for result in google.results
+        ]
 
     @pytest.mark.usefixtures("shared_browser")
     def test_tiles_without_addresses_raise_incomplete(self, web: Site) -> None:
@@ -180,7 +183,9 @@ class TestBrowser:
         google.has_addresses = False
         result = web.search()
         assert len(list(islice(result, CHUNK))) == CHUNK
-        with pytest.raises(Incomplete, match=f"{CHUNK} of {2 * CHUNK} images on the page"):
+        with pytest.raises(
+            Incomplete, match=f"{CHUNK} of {2 * CHUNK} images on the page"
+        ):
             next(result)
 
     @pytest.mark.usefixtures("shared_browser")
@@ -196,12 +201,22 @@ class TestBrowser:
     @pytest.mark.parametrize(
         ("body", "status", "error", "message"),
         [
-            ("<body>Before you continue to Google Search</body>", 200, Blocked, "google.window"),
+            (
+                "<body>Before you continue to Google Search</body>",
+                200,
+                Blocked,
+                "google.window",
+            ),
             ("", 500, Unreachable, "500"),
         ],
     )
     def test_refusal_raises_error(
-        self, web: Site, body: str, status: int, error: type[GleansetError], message: str
+        self,
+        web: Site,
+        body: str,
+        status: int,
+        error: type[GleansetError],
+        message: str,
     ) -> None:
         web.serve(body, status)
         with pytest.raises(error, match=message) as caught:
@@ -243,7 +258,9 @@ class TestBrowser:
             monkeypatch.setenv("HTTP_PROXY", proxy.url)
             search = web.search(**places)
             results = list(islice(search, CHUNK))
-            assert [c.url for c in results] == [result.url for result in google.results[:CHUNK]]
+            assert [c.url for c in results] == [
+                result.url for result in google.results[:CHUNK]
+            ]
             for process in processes_at(tmp_path / "profile"):
                 # Killing one of the browser's processes ends others as well.
                 with suppress(ProcessLookupError):
@@ -275,7 +292,9 @@ def test_missing_program_error_has_install_command(web: Site, option: str) -> No
 
 
 @pytest.mark.posix("every desktop has a display there")
-def test_window_without_display_raises_error(web: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_window_without_display_raises_error(
+    web: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(MissingComponent, match="display"):
@@ -289,21 +308,28 @@ def test_private_address_raises_unreachable(web: Site) -> None:
             list(GOOGLE.candidates(query, client))
 
 
-def test_missing_extra_exits_with_code_6(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_exits_with_code_6(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # As on a machine without the extra.
     monkeypatch.delitem(sys.modules, "harvest.sources.google.browser", raising=False)
     for package in ("selenium", "google_images_download"):
-        for module in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
+        for module in [
+            package,
+            *(name for name in sys.modules if name.startswith(f"{package}.")),
+        ]:
             monkeypatch.setitem(sys.modules, module, None)
-    run_here("harvest.cli", "keyword", "x", "--source", "google", "-d", tmp_path / "d").refused(
-        6, "[google]"
-    )
+    run_here(
+        "harvest.cli", "keyword", "x", "--source", "google", "-d", tmp_path / "d"
+    ).refused(6, "[google]")
 
 
 class TestCommand:
     pytestmark = browser
 
-    def arguments(self, google: SmallGoogle, folder: Path, limit: int) -> list[str | Path]:
+    def arguments(
+        self, google: SmallGoogle, folder: Path, limit: int
+    ) -> list[str | Path]:
         line = f"keyword cats --source google -o google.endpoint={google.url} --allow-private"
         return [*line.split(), "--limit", str(limit), "-d", folder]
 
@@ -366,9 +392,15 @@ SOURCE = load_source("google")
 
 def test_result_in_script() -> None:
     cat = ImageResult(
-        "https://h.example/a.jpg?w=1&h=2", "https://b.example/?p=1&q=2", 'A "cat" \\ 猫', 9, 8
+        "https://h.example/a.jpg?w=1&h=2",
+        "https://b.example/?p=1&q=2",
+        'A "cat" \\ 猫',
+        9,
+        8,
     )
-    assert parse_results(page(script([cat]))) == [GoogleResult(cat.url, 9, 8, cat.page, cat.title)]
+    assert parse_results(page(script([cat]))) == [
+        GoogleResult(cat.url, 9, 8, cat.page, cat.title)
+    ]
 
 
 def test_results_in_answer_of_scripts() -> None:
@@ -377,7 +409,9 @@ def test_results_in_answer_of_scripts() -> None:
         for n in "ab"
     ]
     data = ",".join(map(entry, cats))
-    expected = tuple(GoogleResult(cat.url, 640, 480, cat.page, cat.title) for cat in cats)
+    expected = tuple(
+        GoogleResult(cat.url, 640, 480, cat.page, cat.title) for cat in cats
+    )
     for answer in (
         rpc_answer(f"[{data}]"),
         f"[{data}]",
@@ -390,12 +424,19 @@ def test_results_in_answer_of_scripts() -> None:
         f"google.load({json.dumps(script(cats))});",
     ):
         assert parse_answer(answer) == expected
-    assert parse_answer("") == parse_answer("[" * 5000) == parse_answer(")]}'\n[1,\n[2]") == ()
+    assert (
+        parse_answer("")
+        == parse_answer("[" * 5000)
+        == parse_answer(")]}'\n[1,\n[2]")
+        == ()
+    )
 
 
 @pytest.mark.parametrize("attribute", ["data-docid", "data-tbnid", "data-ri"])
 def test_tiles_are_counted_once(attribute: str) -> None:
-    tiles = "".join(f"<div {attribute}='{n}'><a {attribute}='{n}'></a></div>" for n in range(112))
+    tiles = "".join(
+        f"<div {attribute}='{n}'><a {attribute}='{n}'></a></div>" for n in range(112)
+    )
     assert count_tiles(f"<body>{tiles}</body>") == 112
     assert count_tiles("") == 0
 
@@ -448,12 +489,22 @@ FORM = '<form method="POST" action="https://consent.google.com/save">'
     [
         (GooglePage(SEARCH, RESULTS, "not a robot"), "results"),
         (
-            GooglePage(SEARCH, "", "Your search - not a robot - did not match any\nimage results."),
+            GooglePage(
+                SEARCH,
+                "",
+                "Your search - not a robot - did not match any\nimage results.",
+            ),
             "none",
         ),
-        (GooglePage("https://www.google.com/sorry/index?continue=x", "", "", 429), "captcha"),
+        (
+            GooglePage("https://www.google.com/sorry/index?continue=x", "", "", 429),
+            "captcha",
+        ),
         (GooglePage("http://127.0.0.1:1/g/sorry/", "", ""), "captcha"),
-        (GooglePage(SEARCH, "", "Our systems have detected unusual traffic"), "captcha"),
+        (
+            GooglePage(SEARCH, "", "Our systems have detected unusual traffic"),
+            "captcha",
+        ),
         (GooglePage(SEARCH, "<form id='captcha-form'>", ""), "captcha"),
         (GooglePage(SEARCH, "<a href='/sorry/index'>moved</a>", ""), "captcha"),
         (GooglePage("https://consent.google.com/ml?continue=x", "", ""), "consent"),
@@ -461,7 +512,10 @@ FORM = '<form method="POST" action="https://consent.google.com/save">'
         (GooglePage(SEARCH, FORM, ""), "consent"),
         (GooglePage(SEARCH, "", "", 429), "refused"),
         (GooglePage(SEARCH, "", "This page is not working", 503), "refused"),
-        (GooglePage(SEARCH, "<noscript>enablejs</noscript>", "Loading", 200), "unknown"),
+        (
+            GooglePage(SEARCH, "<noscript>enablejs</noscript>", "Loading", 200),
+            "unknown",
+        ),
     ],
 )
 def test_page_classification(view: GooglePage, expected: str) -> None:
@@ -475,7 +529,9 @@ def url_parameters(**options: str) -> dict[str, str]:
     pytest.importorskip("google_images_download")
     settings = SOURCE.settings(Query("x", options=options))
     address = build_search_url("cats, dogs & Größe", settings)
-    return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+    return {
+        name: values[0] for name, values in parse_qs(urlsplit(address).query).items()
+    }
 
 
 def test_search_url_contains_only_required_parameters() -> None:

@@ -49,7 +49,12 @@ def added(result: dict[str, Any]) -> dict[str, int]:
     ],
 )
 def test_unused_quota_passes_to_other_source(
-    bing: SmallBing, dataset: Dataset, a: range, b: range, limit: int, expected: tuple[int, int]
+    bing: SmallBing,
+    dataset: Dataset,
+    a: range,
+    b: range,
+    limit: int,
+    expected: tuple[int, int],
 ) -> None:
     first, second = shelf(bing, "first", *a), shelf(bing, "second", *b)
     result = search(dataset, first, second, limit=limit)
@@ -60,7 +65,11 @@ def test_unused_quota_passes_to_other_source(
 
 
 def assert_nothing_is_left_to_do(
-    bing: SmallBing, dataset: Dataset, result: dict[str, Any], *sources: Source, limit: int
+    bing: SmallBing,
+    dataset: Dataset,
+    result: dict[str, Any],
+    *sources: Source,
+    limit: int,
 ) -> None:
     before = len(bing.fetched)
     repeated = search(dataset, *sources, limit=limit)
@@ -69,7 +78,10 @@ def assert_nothing_is_left_to_do(
 
 
 def test_refusal_of_one_source_is_reported(bing: SmallBing, dataset: Dataset) -> None:
-    good, bad = shelf(bing, "good", *range(9)), shelf(bing, "bad", 50, error=Blocked("captcha"))
+    good, bad = (
+        shelf(bing, "good", *range(9)),
+        shelf(bing, "bad", 50, error=Blocked("captcha")),
+    )
     result = search(dataset, bad, good, limit=8)
     assert result["sources"]["bad"]["status"] == "captcha"
     assert result["sources"]["good"] == NO_COUNTS | {"status": "ok", "added": 7}
@@ -89,7 +101,9 @@ def test_refusal_of_all_sources_raises_error(bing: SmallBing, dataset: Dataset) 
     assert zero["sources"]["c"]["status"] == "ok"
 
 
-def test_rate_limited_source_is_not_asked_again(bing: SmallBing, dataset: Dataset) -> None:
+def test_rate_limited_source_is_not_asked_again(
+    bing: SmallBing, dataset: Dataset
+) -> None:
     tired = shelf(bing, "tired", 1, error=RateLimited("too often"))
     strict = shelf(bing, "strict", 2, error=Blocked("captcha"))
     result = search(dataset, tired, strict, words=("one", "two"))
@@ -106,7 +120,9 @@ def test_keywords_from_file(bing: SmallBing, tmp_path: Path) -> None:
     file.write_text("\ufeff# birds\nbarn owl\towl\n\n  dog  \ncat\n", encoding="utf-8")
     done = bing.harvest(tmp_path / "d", "cat", "-i", str(file))
     assert done.json["added"] == 3
-    hints = {o.query: o.hint for image in load_images(tmp_path / "d") for o in image.origins}
+    hints = {
+        o.query: o.hint for image in load_images(tmp_path / "d") for o in image.origins
+    }
     assert hints == {"cat": "cat", "barn owl": "owl", "dog": "dog"}
 
 
@@ -137,10 +153,15 @@ def test_invalid_arguments_fail_before_requests(
 
 
 def test_simulated_keyword_search_prints_urls(bing: SmallBing, tmp_path: Path) -> None:
-    line = [w for w in bing.line(tmp_path / "d", "cat", "-s", "--limit=3") if w != "--json"]
+    line = [
+        w for w in bing.line(tmp_path / "d", "cat", "-s", "--limit=3") if w != "--json"
+    ]
     done = run_here("harvest.cli", *line)
     urls = [f"  {bing.site.url}/p/{n}.jpg" for n in range(3)]
-    assert (done.code, done.stdout.splitlines()) == (0, ["candidates: 3", "paths:", *urls])
+    assert (done.code, done.stdout.splitlines()) == (
+        0,
+        ["candidates: 3", "paths:", *urls],
+    )
     assert bing.fetched == []
     assert not (tmp_path / "d").exists()
 
@@ -159,7 +180,11 @@ def test_simulated_import_prints_paths(tmp_path: Path) -> None:
     assert run_here(*line, "-s", "-q")[1:] == ("", "")
     assert not (tmp_path / "d").exists()
     assert run_here(*line, "--json").json["added"] == 2
-    assert run_here(*line, "-s", "-j").json == {"candidates": 0, "known": 2, "ignored": 0}
+    assert run_here(*line, "-s", "-j").json == {
+        "candidates": 0,
+        "known": 2,
+        "ignored": 0,
+    }
 
 
 def test_simulated_import_of_many_prints_counts_first(tmp_path: Path) -> None:
@@ -255,16 +280,21 @@ def test_invalid_filter_raises_error(text: str) -> None:
 
 def fails(status: int, times: int) -> Behaviour:
     """Answer with a status at first, then as the site does."""
-    return lambda h: h.answer(status, b"no") if h.count() <= times else h.server.otherwise(h)
+    return lambda h: (
+        h.answer(status, b"no") if h.count() <= times else h.server.otherwise(h)
+    )
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
     return {
-        r.item.rpartition("/")[2].partition("?")[0]: r.reason for r in dataset.rejections.iterate()
+        r.item.rpartition("/")[2].partition("?")[0]: r.reason
+        for r in dataset.rejections.iterate()
     }
 
 
-def test_temporary_failures_are_retried_in_three_runs(bing: SmallBing, dataset: Dataset) -> None:
+def test_temporary_failures_are_retried_in_three_runs(
+    bing: SmallBing, dataset: Dataset
+) -> None:
     site = bing.site
     site.behaviours |= {
         "/p/1.jpg": fails(503, 99),
@@ -279,7 +309,9 @@ def test_temporary_failures_are_retried_in_three_runs(bing: SmallBing, dataset: 
     assert reasons(dataset) == {"1.jpg": "http 503", "2.jpg": "http 404"}
 
 
-def test_retry_restores_provenance(bing: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
+def test_retry_restores_provenance(
+    bing: SmallBing, dataset: Dataset, tmp_path: Path
+) -> None:
     site = bing.site
     site.behaviours |= {
         "/p/1.jpg": fails(403, 1),
@@ -308,10 +340,14 @@ def test_retry_restores_provenance(bing: SmallBing, dataset: Dataset, tmp_path: 
     assert {o.hint for o in origins if o.source == "urls"} == {"seven", "eight"}
 
 
-def test_forgotten_image_is_not_downloaded_again(bing: SmallBing, dataset: Dataset) -> None:
+def test_forgotten_image_is_not_downloaded_again(
+    bing: SmallBing, dataset: Dataset
+) -> None:
     source = shelf(bing, "one", 1, 2)
     search(dataset, source)
-    [gone] = [i.sha256 for i in dataset.images.iterate() if "/1.jpg" in str(i.origins[0].url)]
+    [gone] = [
+        i.sha256 for i in dataset.images.iterate() if "/1.jpg" in str(i.origins[0].url)
+    ]
     remove_images(dataset, RemovalPlan((gone,), 0), "asked to")
     search(dataset, source)
     search(dataset, shelf(bing, "two", 1))
@@ -324,8 +360,13 @@ def test_forgotten_image_is_not_downloaded_again(bing: SmallBing, dataset: Datas
 # Yields per source, checks, login
 
 
-def test_yields_by_source_and_query(bing: SmallBing, dataset: Dataset, tmp_path: Path) -> None:
-    search(dataset, Shelf("one", [f"{bing.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]))
+def test_yields_by_source_and_query(
+    bing: SmallBing, dataset: Dataset, tmp_path: Path
+) -> None:
+    search(
+        dataset,
+        Shelf("one", [f"{bing.site.url}/p/{n}.jpg" for n in ("1a", "1b", "2", "x3")]),
+    )
     search(dataset, shelf(bing, "two", 2, 4), words=("thing", "else"))
     urls = tmp_path / "l"
     urls.write_text(f"{bing.site.url}/p/x9.jpg\tnine\n{bing.site.url}/p/10.jpg\tten\n")
@@ -454,10 +495,14 @@ def test_preview_lists_duplicate_urls_once(dataset: Dataset, tmp_path: Path) -> 
 
 def test_preview_matches_run(bing: SmallBing, dataset: Dataset) -> None:
     endpoint = {"bing": {"endpoint": bing.site.url}}
-    request = KeywordRequest(keywords=("cat",), limit=3, options=endpoint, allow_private=True)
+    request = KeywordRequest(
+        keywords=("cat",), limit=3, options=endpoint, allow_private=True
+    )
     printed_urls = request.run(dataset, simulate=True).paths
     assert dataset.images.count() == 0
     request.run(dataset)
-    urls = {origin.url for image in dataset.images.iterate() for origin in image.origins}
+    urls = {
+        origin.url for image in dataset.images.iterate() for origin in image.origins
+    }
     assert len(printed_urls) == 3
     assert urls == set(printed_urls)

@@ -46,7 +46,9 @@ def test_slow_response_hits_total_timeout(site: FaultyServer, path: str) -> None
 
 
 @pytest.mark.parametrize("path", ["/429-then-fine", "/503-date"])
-def test_retry_after_is_respected(client: Client, site: FaultyServer, path: str) -> None:
+def test_retry_after_is_respected(
+    client: Client, site: FaultyServer, path: str
+) -> None:
     assert download(client, site.url + path) == JPEG
     assert site.times[1] - site.times[0] >= 0.95
 
@@ -57,10 +59,14 @@ def test_retry_after_is_capped(site: FaultyServer) -> None:
     assert 0.2 <= site.times[1] - site.times[0] < 60
 
 
-def test_retry_after_pauses_all_requests_to_host(client: Client, site: FaultyServer) -> None:
+def test_retry_after_pauses_all_requests_to_host(
+    client: Client, site: FaultyServer
+) -> None:
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(download, client, f"{site.url}/429-then-fine")
-        assert eventually(lambda: client.slots._slots("127.0.0.1").not_before > time.monotonic())
+        assert eventually(
+            lambda: client.slots._slots("127.0.0.1").not_before > time.monotonic()
+        )
         second = pool.submit(download, client, f"{site.url}/picture.jpg")
         assert first.result() == second.result() == JPEG
     assert min(site.times[1:]) - site.times[0] >= 0.95
@@ -149,7 +155,9 @@ def download_order(
     with Client(limits, allow_private=True, ignore_robots=ANYTHING) as client:
         outcomes = [
             outcome
-            for batch in Scheduler(client, bytes, threads).run(JobQueue(candidates(site, *paths)))
+            for batch in Scheduler(client, bytes, threads).run(
+                JobQueue(candidates(site, *paths))
+            )
             for outcome in batch
         ]
     return [(done.item.url.partition("//")[2], done.reason) for done in outcomes]
@@ -165,7 +173,10 @@ def busy_at_first(h: Handler) -> None:
 @pytest.mark.timed
 def test_retry_after_does_not_delay_other_hosts(site: FaultyServer) -> None:
     site.otherwise = busy_at_first
-    slow, quick = [f"{SLOW}/s{n}" for n in range(3)], [f"{FAST}/q{n}" for n in range(12)]
+    slow, quick = (
+        [f"{SLOW}/s{n}" for n in range(3)],
+        [f"{FAST}/q{n}" for n in range(12)],
+    )
     result = download_order(site, [*slow, *quick], DownloadLimits(per_host=6))
     assert [reason for _, reason in result] == [None] * 15
     # With both threads: all quick downloads finish while every slow one waits.
@@ -182,9 +193,14 @@ def test_backoff_does_not_occupy_a_thread(site: FaultyServer) -> None:
             h.answer(200, b"picture", Content_Type="image/jpeg")
 
     site.otherwise = behave
-    broken, sound = [f"{SLOW}/broken{n}" for n in range(2)], [f"{SLOW}/{n}" for n in range(12)]
+    broken, sound = (
+        [f"{SLOW}/broken{n}" for n in range(2)],
+        [f"{SLOW}/{n}" for n in range(12)],
+    )
     started = time.monotonic()
-    result = download_order(site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1)
+    result = download_order(
+        site, [*broken, *sound], DownloadLimits(backoff=0.4), threads=1
+    )
     took = time.monotonic() - started
     assert [reason for _, reason in result] == [None] * 14
     # One thread, one host: all good downloads finish while the broken ones wait, both at one time.
@@ -218,7 +234,9 @@ def test_long_list_is_read_lazily(site: FaultyServer) -> None:
         batches.close()
 
 
-IMPATIENT = DownloadLimits(backoff=0.001, max_wait=0.01, retries=1, total_timeout=5, read_timeout=2)
+IMPATIENT = DownloadLimits(
+    backoff=0.001, max_wait=0.01, retries=1, total_timeout=5, read_timeout=2
+)
 FAR_AWAY = "Mon, 01 Jan 2024 00:00:00 +99999999999999"
 HOSTS = 120
 DIGITS = "9" * 5000
@@ -226,12 +244,22 @@ DIGITS = "9" * 5000
 # Initial values of each header that is read, to be mutated.
 HEADER_VALUES = {
     "Retry-After": ["3", FAR_AWAY, "Mon, 01 Jan 2024 00:00:00 GMT", DIGITS],
-    "Location": ["/a.jpg", "http://h3.example/b.jpg", "http://[::1", "//x:99999/", "http://é/"],
+    "Location": [
+        "/a.jpg",
+        "http://h3.example/b.jpg",
+        "http://[::1",
+        "//x:99999/",
+        "http://é/",
+    ],
     "Content-Length": ["5", "-1", DIGITS, "5, 6"],
     "Content-Encoding": ["gzip", "deflate, gzip", "identity"],
     "Content-Type": ["image/jpeg", "text/html; charset=idna", "x; charset=undefined"],
     "Transfer-Encoding": ["chunked", "gzip"],
-    "X-Robots-Tag": ["noai", "gleanset: noindex, other: none", "unavailable_after: 1 Jan"],
+    "X-Robots-Tag": [
+        "noai",
+        "gleanset: noindex, other: none",
+        "unavailable_after: 1 Jan",
+    ],
     "Connection": ["close", "keep-alive"],
 }
 PARTS = [
@@ -257,7 +285,9 @@ def hostile(seed: int) -> str:
     dice = random.Random(seed)
     lines = [f"HTTP/1.1 {dice.choice(STATUSES)} {mutated(dice, 'OK')}"]
     names = dice.sample(sorted(HEADER_VALUES), dice.randint(1, 4))
-    lines += [f"{name}: {mutated(dice, dice.choice(HEADER_VALUES[name]))}" for name in names]
+    lines += [
+        f"{name}: {mutated(dice, dice.choice(HEADER_VALUES[name]))}" for name in names
+    ]
     return "\r\n".join(lines) + "\r\n\r\n"
 
 
@@ -271,7 +301,9 @@ def answer_by_host(h: Handler) -> None:
         h.answer(200, JPEG if parts.path != "/robots.txt" else b"")
         return
     h.close_connection = True
-    h.wfile.write(hostile(seed).encode("latin-1") + (JPEG if seed % 2 else b"User-agent: *\n"))
+    h.wfile.write(
+        hostile(seed).encode("latin-1") + (JPEG if seed % 2 else b"User-agent: *\n")
+    )
 
 
 def download_reasons(
@@ -297,7 +329,9 @@ def test_excessive_retry_after_does_not_end_run(
 
     site.behaviours.clear()
     site.otherwise = behave
-    reasons = download_reasons(site, monkeypatch, ["bad.example", "good.example", "other.example"])
+    reasons = download_reasons(
+        site, monkeypatch, ["bad.example", "good.example", "other.example"]
+    )
     refused = "robots.txt could not be read" if path == "/robots.txt" else "http 503"
     assert reasons == {refused: 1, "ok": 2}
 

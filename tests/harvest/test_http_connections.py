@@ -18,9 +18,24 @@ from harvest.sources.pixiv.source import Pixiv
 QUICK = DownloadLimits(retries=0)
 
 PRIVATE = [
-    *("127.0.0.1", "127.1", "2130706433", "0x7f000001", "0x7f.0.0.1", "0177.0.0.1", "0", "0.0.0.0"),
+    *(
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "0",
+        "0.0.0.0",
+    ),
     *("10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1"),
-    *("169.254.169.254", "100.64.0.1", "224.0.0.1", "239.255.255.250", "255.255.255.255"),
+    *(
+        "169.254.169.254",
+        "100.64.0.1",
+        "224.0.0.1",
+        "239.255.255.250",
+        "255.255.255.255",
+    ),
     *("localhost", "LOCALHOST.", "printer.localhost"),
     *("::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "ff02::1"),
     *("::ffff:127.0.0.1", "::ffff:7f00:1", "::ffff:224.0.0.1", "::127.0.0.1"),
@@ -67,7 +82,10 @@ def test_error_for_private_page_names_option(site: FaultyServer) -> None:
 @pytest.mark.parametrize(
     ("raw", "tidied"),
     [
-        ("HTTP://Bücher.Example/ä b.jpg#x", "http://xn--bcher-kva.example/%C3%A4%20b.jpg"),
+        (
+            "HTTP://Bücher.Example/ä b.jpg#x",
+            "http://xn--bcher-kva.example/%C3%A4%20b.jpg",
+        ),
         ("https://h/a%20b%zz.jpg", "https://h/a%20b%25zz.jpg"),
         ("https://user:pw@h:8443/p?a=1&b=ü", "https://h:8443/p?a=1&b=%C3%BC"),
         (" http://h ", "http://h/"),
@@ -80,7 +98,10 @@ def test_normalize_url_is_idempotent(raw: str, tidied: str) -> None:
     assert (normalize_url(raw), normalize_url(tidied)) == (tidied, tidied)
 
 
-SOURCES = [pytest.param(Flickr(pace=0), id="flickr"), pytest.param(Pixiv(pace=0), id="pixiv")]
+SOURCES = [
+    pytest.param(Flickr(pace=0), id="flickr"),
+    pytest.param(Pixiv(pace=0), id="pixiv"),
+]
 
 
 @pytest.mark.usefixtures("site_logins")
@@ -89,7 +110,9 @@ def test_name_with_private_address_raises_unreachable(
     site: FaultyServer, monkeypatch: pytest.MonkeyPatch, source: Source
 ) -> None:
     lying_name_server(monkeypatch, "127.0.0.1")
-    names = [option.name for option in source.options if option.name.endswith("endpoint")]
+    names = [
+        option.name for option in source.options if option.name.endswith("endpoint")
+    ]
     endpoint = f"http://pictures.example:{site.server_address[1]}"
     query = Query("owl", options=dict.fromkeys(names, endpoint))
     message = r"private address(.|\n)*--allow-private"
@@ -104,13 +127,18 @@ def test_redirect_to_private_address_raises_unreachable(
     # The faulty server acts as a proxy that answers for a public name.
     monkeypatch.setenv("http_proxy", site.url)
     site.otherwise = lambda h: h.answer(302, Location="http://169.254.169.254/latest")
-    with Client(QUICK) as client, pytest.raises(Unreachable, match=r"private address .*169\.254"):
+    with (
+        Client(QUICK) as client,
+        pytest.raises(Unreachable, match=r"private address .*169\.254"),
+    ):
         client.page("http://site.example")
     assert len(site.requests) == 1
 
 
 def test_login_endpoint_may_be_private(site: FaultyServer) -> None:
-    site.otherwise = lambda h: h.answer(body=b'{"stat": "fail", "code": 100, "message": "no"}')
+    site.otherwise = lambda h: h.answer(
+        body=b'{"stat": "fail", "code": 100, "message": "no"}'
+    )
     with pytest.raises(GleansetError, match="rejected the API key"):
         log_in_to_flickr(lambda question, *, hidden=False: "k" * 32, endpoint=site.url)
     assert site.connections == 1
@@ -160,14 +188,20 @@ def test_proxy_login_is_sent(
 ) -> None:
     monkeypatch.setenv("http_proxy", f"me:p%40ss@{proxy}")
     with Client(QUICK, ignore_robots=NO_RULES) as client:
-        download(client, f"http://pictures.example:{site.server_address[1]}/picture.jpg")
+        download(
+            client, f"http://pictures.example:{site.server_address[1]}/picture.jpg"
+        )
     assert Proxy.logins == ["Basic bWU6cEBzcw=="]
 
 
 @pytest.mark.parametrize("exempt", ["127.0.0.1", "*", "x.example, 127.0.0.0/8"])
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
 def test_no_proxy_bypasses_proxy(
-    site: FaultyServer, proxy: str, monkeypatch: pytest.MonkeyPatch, exempt: str, variable: str
+    site: FaultyServer,
+    proxy: str,
+    monkeypatch: pytest.MonkeyPatch,
+    exempt: str,
+    variable: str,
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://{proxy}")
     monkeypatch.setenv(variable, exempt)
@@ -177,7 +211,9 @@ def test_no_proxy_bypasses_proxy(
 
 
 @pytest.mark.parametrize("proxy_url", ["socks5://127.0.0.1:1080", "http://"])
-def test_unsupported_proxy_raises_error(monkeypatch: pytest.MonkeyPatch, proxy_url: str) -> None:
+def test_unsupported_proxy_raises_error(
+    monkeypatch: pytest.MonkeyPatch, proxy_url: str
+) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy_url)
     with pytest.raises(UsageError, match="HTTP_PROXY"):
         Client()
@@ -185,7 +221,10 @@ def test_unsupported_proxy_raises_error(monkeypatch: pytest.MonkeyPatch, proxy_u
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_custom_ca_bundle_is_trusted(
-    tls_site: FaultyServer, certificate: Path, monkeypatch: pytest.MonkeyPatch, variable: str
+    tls_site: FaultyServer,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
 ) -> None:
     monkeypatch.setenv(variable, str(certificate / "cert.pem"))
     url = tls_site.url.replace("http:", "https:")
@@ -208,7 +247,10 @@ def test_untrusted_certificate_is_rejected(tls_site: FaultyServer) -> None:
 
 
 def test_tls_through_proxy_tunnel(
-    tls_site: FaultyServer, proxy: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    tls_site: FaultyServer,
+    proxy: str,
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://{proxy}")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))

@@ -32,14 +32,20 @@ from harvest.sources import Pages, Query
 def test_limit_counts_distinct_images(bing: SmallBing, tmp_path: Path) -> None:
     # Every image has two URLs, and every fifth has a third that fails.
     bing.results["cat"] = [
-        name for n in range(60) for name in (f"{n}a.jpg", f"{n}b.jpg", *([f"x{n}"] * (n % 5 == 0)))
+        name
+        for n in range(60)
+        for name in (f"{n}a.jpg", f"{n}b.jpg", *([f"x{n}"] * (n % 5 == 0)))
     ]
     done = bing.harvest(tmp_path, "cat", "--limit", "21")
     assert done.json["added"] == 21
     images = load_images(tmp_path)
     assert len(images) == 21
     assert {f"{n}a.jpg" for n in range(21)} <= image_names(tmp_path)
-    assert all(len(image.origins) == 2 for image in images[:-1] if "20a" not in str(image.origins))
+    assert all(
+        len(image.origins) == 2
+        for image in images[:-1]
+        if "20a" not in str(image.origins)
+    )
     with Dataset.open(tmp_path) as dataset:
         assert {r.reason for r in dataset.rejections.iterate()} == {"http 404"}
 
@@ -70,7 +76,10 @@ def test_shared_url_gets_both_weak_labels(bing: SmallBing, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("words", "more"),
-    [(["qwxyz"], {"no_results": True}), (["cat", "--filter", "width > 9000"], {"filtered": 80})],
+    [
+        (["qwxyz"], {"no_results": True}),
+        (["cat", "--filter", "width > 9000"], {"filtered": 80}),
+    ],
 )
 def test_search_without_images_exits_with_code_0(
     bing: SmallBing, tmp_path: Path, words: list[str], more: dict[str, object]
@@ -83,10 +92,14 @@ def test_results_are_printed_in_words(bing: SmallBing, tmp_path: Path) -> None:
     nothing = [word for word in bing.line(tmp_path, "qwxyz") if word != "--json"]
     printed = run_here("harvest.cli", *nothing).checked().stdout.splitlines()
     assert printed == ["result: the search found nothing", "added: 0"]
-    printed = run_here("harvest.cli", "retry", "-d", tmp_path).checked().stdout.splitlines()
+    printed = (
+        run_here("harvest.cli", "retry", "-d", tmp_path).checked().stdout.splitlines()
+    )
     assert printed == ["result: nothing to retry"]
     both = [
-        word for word in bing.line(tmp_path, "cat", "qwxyz", "--limit", "3") if word != "--json"
+        word
+        for word in bing.line(tmp_path, "cat", "qwxyz", "--limit", "3")
+        if word != "--json"
     ]
     printed = run_here("harvest.cli", *both).checked().stdout.splitlines()
     assert printed == ["added: 3", "keywords:", "  cat: 3 added", "  qwxyz: nothing"]
@@ -109,17 +122,24 @@ def test_blocked_keyword_does_not_stop_others(bing: SmallBing, tmp_path: Path) -
 
 def test_incomplete_search_exits_with_code_4(bing: SmallBing, tmp_path: Path) -> None:
     answer = bing.site.otherwise
-    bing.site.otherwise = lambda h: answer(h) if "first=36" not in h.path else h.answer(200)
+    bing.site.otherwise = lambda h: (
+        answer(h) if "first=36" not in h.path else h.answer(200)
+    )
     done = bing.harvest(tmp_path, "cat", "--limit", "60")
     assert (done.code, done.json["added"]) == (4, 35)
     assert "an empty page" in done.json["sources"]["bing"]["status"]
     # A run that reaches its limit earlier does not notice where the list ends.
     assert bing.harvest(tmp_path, "cat", "--limit", "35").code == 0
     preview = bing.harvest(tmp_path / "new", "cat", "--limit", "60", "--simulate")
-    assert (preview.code, json.loads(preview.stdout.splitlines()[-1])["candidates"]) == (4, 35)
+    assert (
+        preview.code,
+        json.loads(preview.stdout.splitlines()[-1])["candidates"],
+    ) == (4, 35)
 
 
-def test_concurrent_run_on_dataset_raises_error(bing: SmallBing, tmp_path: Path) -> None:
+def test_concurrent_run_on_dataset_raises_error(
+    bing: SmallBing, tmp_path: Path
+) -> None:
     bing.pause = 0.3
     process = start_cli("harvest.cli", *bing.line(tmp_path, "cat"))
     try:
@@ -135,7 +155,10 @@ def test_slow_source_does_not_block_others(bing: SmallBing, dataset: Dataset) ->
     def wait(_: int) -> None:
         assert eventually(lambda: len(bing.fetched) >= 5)
 
-    slow, quick = shelf(bing, "slow", *range(20), before=wait), shelf(bing, "quick", *range(20, 40))
+    slow, quick = (
+        shelf(bing, "slow", *range(20), before=wait),
+        shelf(bing, "quick", *range(20, 40)),
+    )
     result = search(dataset, slow, quick)
     assert result["added"] == 10
     assert result["sources"] == {
@@ -145,10 +168,14 @@ def test_slow_source_does_not_block_others(bing: SmallBing, dataset: Dataset) ->
 
 
 @pytest.mark.parametrize(
-    ("cause", "error"), [(ZeroDivisionError, ZeroDivisionError), (SystemExit, RuntimeError)]
+    ("cause", "error"),
+    [(ZeroDivisionError, ZeroDivisionError), (SystemExit, RuntimeError)],
 )
 def test_unexpected_source_error_is_raised(
-    bing: SmallBing, dataset: Dataset, cause: type[BaseException], error: type[Exception]
+    bing: SmallBing,
+    dataset: Dataset,
+    cause: type[BaseException],
+    error: type[Exception],
 ) -> None:
     def break_down(number: int) -> None:
         if number == 3:
@@ -199,7 +226,10 @@ def simulate(
     """Return the candidates visited per source and all distinct images."""
     die = random.Random(seed)
     common = set[str]()
-    queues = {str(n): Simulated(dataset, numbers, common, die) for n, numbers in enumerate(lists)}
+    queues = {
+        str(n): Simulated(dataset, numbers, common, die)
+        for n, numbers in enumerate(lists)
+    }
     shared = SharedQueue(limit, queues, common)
     while True:
         candidate = shared.pop_candidate()
@@ -214,13 +244,16 @@ def test_result_is_independent_of_timing(dataset: Dataset) -> None:
     die = random.Random(7)
     for _ in range(examples(15, 60)):
         lists = [
-            [die.randrange(60) for _ in range(die.randrange(40))] for _ in range(die.randint(1, 4))
+            [die.randrange(60) for _ in range(die.randrange(40))]
+            for _ in range(die.randint(1, 4))
         ]
         limit = die.randint(1, 50)
         ends = {str(simulate(dataset, lists, limit, seed)) for seed in range(12)}
         assert len(ends) == 1, (lists, limit, ends)
         _, count = simulate(dataset, lists, limit, 0)
-        assert count == min(limit, len({number for numbers in lists for number in numbers}))
+        assert count == min(
+            limit, len({number for numbers in lists for number in numbers})
+        )
 
 
 def test_interrupt_does_not_wait_for_servers(bing: SmallBing, tmp_path: Path) -> None:
@@ -254,7 +287,9 @@ def test_error_in_run_cancels_searches(bing: SmallBing, dataset: Dataset) -> Non
     is_held = threading.Event()
 
     class Waits(Shelf):
-        def pages(self, query: Query, settings: Mapping[str, str], client: Client) -> Pages:
+        def pages(
+            self, query: Query, settings: Mapping[str, str], client: Client
+        ) -> Pages:
             # Like a source that pauses between two requests.
             is_held.set()
             client.slots.wait(60)
@@ -266,7 +301,9 @@ def test_error_in_run_cancels_searches(bing: SmallBing, dataset: Dataset) -> Non
 
     began = time.monotonic()
     with pytest.raises((ZeroDivisionError, GleansetError)):
-        search(dataset, Waits("waits", []), shelf(bing, "b", *range(9), before=break_down))
+        search(
+            dataset, Waits("waits", []), shelf(bing, "b", *range(9), before=break_down)
+        )
     assert time.monotonic() - began < 30
 
 
@@ -284,7 +321,13 @@ def command_line(
     sources: tuple[str, ...] = PLAIN,
     words: tuple[str, ...] = WORDS,
 ) -> list[str | Path]:
-    names = ["--source", ",".join(sources), "--limit", str(limit), *sites.options(sources)]
+    names = [
+        "--source",
+        ",".join(sources),
+        "--limit",
+        str(limit),
+        *sites.options(sources),
+    ]
     return ["keyword", *words, *names, "-d", folder, "--json", "-q"]
 
 
@@ -294,7 +337,9 @@ def run(sites: FourSites, line: list[str | Path]) -> Ran:
 
 def images_by_path(folder: Path) -> dict[str, Image]:
     """Return the dataset's images by the path of their URL."""
-    return {urlsplit(str(image.origins[0].url)).path: image for image in load_images(folder)}
+    return {
+        urlsplit(str(image.origins[0].url)).path: image for image in load_images(folder)
+    }
 
 
 def assert_image_matches(expected: SiteImage, image: Image) -> None:
@@ -320,7 +365,9 @@ def assert_image_matches(expected: SiteImage, image: Image) -> None:
             id="all",
             marks=[
                 pytest.mark.long,
-                pytest.mark.skipif(bool(PROGRAMS), reason=f"needs {', '.join(PROGRAMS)}"),
+                pytest.mark.skipif(
+                    bool(PROGRAMS), reason=f"needs {', '.join(PROGRAMS)}"
+                ),
             ],
         ),
     ],
@@ -336,14 +383,19 @@ def test_repeated_harvest_requests_nothing(
         assert len(images) == total
         for path, image in images.items():
             assert_image_matches(sites.images[path], image)
-        counts = Counter((sites.images[path].source, sites.images[path].keyword) for path in images)
+        counts = Counter(
+            (sites.images[path].source, sites.images[path].keyword) for path in images
+        )
         assert counts == {(source, word): share for source in sources for word in words}
         requested = sites.image_requests()
         assert Counter(requested) == dict.fromkeys(images, 1)
 
         second = run(sites, line).json
         assert (second["added"], second["rejected"]) == (0, 0)
-        assert (sites.image_requests(), len(images_by_path(tmp_path))) == (requested, total)
+        assert (sites.image_requests(), len(images_by_path(tmp_path))) == (
+            requested,
+            total,
+        )
 
 
 @pytest.mark.long
@@ -358,7 +410,9 @@ def test_harvest_resumes_after_kill(tmp_path: Path) -> None:
             recorded = set(images_by_path(tmp_path))
             assert recorded >= set(settled), "recorded images are lost"
             requested = Counter(sites.image_requests())
-            assert settled == {path: requested[path] for path in settled}, "requested twice"
+            assert settled == {path: requested[path] for path in settled}, (
+                "requested twice"
+            )
             settled = {path: requested[path] for path in recorded}
             assert len(set(requested) - recorded) <= MAX_IN_FLIGHT
             in_flight |= set(requested) - recorded

@@ -56,8 +56,12 @@ class Person:
         return True
 
 
-def pixiv(site: PixivSite, person: Person, token: str | None = None) -> dict[str, object]:
-    return log_in_to_pixiv(person.ask, person.open_browser, token, **site.options).to_json()
+def pixiv(
+    site: PixivSite, person: Person, token: str | None = None
+) -> dict[str, object]:
+    return log_in_to_pixiv(
+        person.ask, person.open_browser, token, **site.options
+    ).to_json()
 
 
 def accept_code(site: PixivSite, code: str, token: str) -> None:
@@ -66,7 +70,11 @@ def accept_code(site: PixivSite, code: str, token: str) -> None:
 
     def speak(fields: dict[str, str]) -> Answer:
         if fields["grant_type"] == "refresh_token":
-            return account(refresh=token) if fields["refresh_token"] == token else BAD_TOKEN
+            return (
+                account(refresh=token)
+                if fields["refresh_token"] == token
+                else BAD_TOKEN
+            )
         if fields.get("code") not in left:
             return BAD_TOKEN
         left.clear()
@@ -75,18 +83,26 @@ def accept_code(site: PixivSite, code: str, token: str) -> None:
     site.endpoints["/auth/token"] = speak
 
 
-def test_existing_token_is_verified_and_stored(site: PixivSite, secrets_file: Path) -> None:
+def test_existing_token_is_verified_and_stored(
+    site: PixivSite, secrets_file: Path
+) -> None:
     accept_code(site, "none", "my-token")
     person = Person("never asked")
     result = pixiv(site, person, "my-token\n")
-    assert result == {"logged_in": "pixiv", "account": "Gleaner", "kept_in": str(secrets_file)}
+    assert result == {
+        "logged_in": "pixiv",
+        "account": "Gleaner",
+        "kept_in": str(secrets_file),
+    }
     assert read_secret("pixiv.refresh_token") == "my-token"
     assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600
     assert (person.questions, person.opened) == ([], [])
 
 
 @pytest.mark.parametrize("token", ["wrong", "", "two\nlines", "ключ"])
-def test_wrong_token_is_not_stored(site: PixivSite, secrets_file: Path, token: str) -> None:
+def test_wrong_token_is_not_stored(
+    site: PixivSite, secrets_file: Path, token: str
+) -> None:
     accept_code(site, "none", "my-token")
     with pytest.raises(NeedsLogin):
         pixiv(site, Person("never asked"), token)
@@ -120,16 +136,24 @@ def test_code_verifier_matches_challenge(site: PixivSite) -> None:
     exchange, verified = site.requests_to("/auth/token")
     digest = hashlib.sha256(exchange["code_verifier"].encode()).digest()
     assert page["code_challenge"] == [urlsafe_b64encode(digest).decode().rstrip("=")]
-    assert (page["code_challenge_method"], page["client"]) == (["S256"], ["pixiv-android"])
+    assert (page["code_challenge_method"], page["client"]) == (
+        ["S256"],
+        ["pixiv-android"],
+    )
     assert urlsplit(person.opened[0]).path == "/api/web/v1/login"
     assert exchange["grant_type"] == "authorization_code"
     callback = "https://app-api.pixiv.net/web/v1/users/auth/pixiv/callback"
-    assert (exchange["redirect_uri"], verified["refresh_token"]) == (callback, "my-token")
+    assert (exchange["redirect_uri"], verified["refresh_token"]) == (
+        callback,
+        "my-token",
+    )
 
 
 def test_expired_code_is_asked_again(site: PixivSite) -> None:
     accept_code(site, "good", "my-token")
-    person = Person("pixiv://account/login?code=old", "", "pixiv://account/login?code=good")
+    person = Person(
+        "pixiv://account/login?code=old", "", "pixiv://account/login?code=good"
+    )
     pixiv(site, person)
     assert ["half a minute" in question for question in person.questions] == [True] * 3
     assert "rejected the code" in person.questions[1]
@@ -165,10 +189,15 @@ def reply_to_flickr(site: PixivSite, status: int, body: object) -> None:
 
 
 def test_flickr_key_is_verified_and_stored(site: PixivSite, secrets_file: Path) -> None:
-    reply_to_flickr(site, 200, {"stat": "ok", "method": {"_content": "flickr.test.echo"}})
+    reply_to_flickr(
+        site, 200, {"stat": "ok", "method": {"_content": "flickr.test.echo"}}
+    )
     person = Person(" my-key\n", "my-secret")
     assert flickr(site, person) == {"logged_in": "flickr", "kept_in": str(secrets_file)}
-    assert (read_secret("flickr.key"), read_secret("flickr.secret")) == ("my-key", "my-secret")
+    assert (read_secret("flickr.key"), read_secret("flickr.secret")) == (
+        "my-key",
+        "my-secret",
+    )
     assert person.hidden == [True, True]
     [request] = site.requests_to(REST)
     assert request["method"] == "flickr.test.echo"
@@ -206,17 +235,24 @@ def test_rejected_flickr_key_is_not_stored(
 
 
 KEY = "flickr.key"
-needs_modes = pytest.mark.skipif(os.name != "posix", reason="needs the modes of POSIX files")
+needs_modes = pytest.mark.skipif(
+    os.name != "posix", reason="needs the modes of POSIX files"
+)
 
 
-def test_private_file_is_used(secrets_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_private_file_is_used(
+    secrets_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = os.umask(0)
     try:
         store_secret(KEY, " abc123 ")
     finally:
         os.umask(before)
     store_secret("pixiv.refresh_token", "r-1")
-    assert json.loads(secrets_file.read_text()) == {KEY: "abc123", "pixiv.refresh_token": "r-1"}
+    assert json.loads(secrets_file.read_text()) == {
+        KEY: "abc123",
+        "pixiv.refresh_token": "r-1",
+    }
     assert [path.name for path in secrets_file.parent.iterdir()] == ["secrets.json"]
     if os.name == "posix":
         assert stat.S_IMODE(secrets_file.stat().st_mode) == 0o600
@@ -242,7 +278,9 @@ def test_file_readable_by_others_raises_error(secrets_file: Path, mode: int) -> 
     assert read_secret(KEY) == "abc123"
 
 
-@pytest.mark.parametrize("text", ['{"flickr.key": "abc123"', '["abc123"]', '{"a": 1}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ['{"flickr.key": "abc123"', '["abc123"]', '{"a": 1}', "\xff"]
+)
 def test_damaged_file_error_contains_no_secret(secrets_file: Path, text: str) -> None:
     secrets_file.parent.mkdir(parents=True)
     secrets_file.touch(0o600)

@@ -44,7 +44,9 @@ class Statements(NamedTuple):
 
 def header(*lines: str) -> Statements:
     return Statements(
-        headers=tuple((name, value) for name, _, value in (x.partition(": ") for x in lines))
+        headers=tuple(
+            (name, value) for name, _, value in (x.partition(": ") for x in lines)
+        )
     )
 
 
@@ -99,7 +101,9 @@ def superbox(label: str, kind: bytes, *content: bytes, hashed: bool = False) -> 
     """Return a JUMBF superbox; its description may have a salt."""
     ids = kind + bytes.fromhex("00110010800000aa00389b71")
     salt = box(b"c2sh", bytes(range(16))) if hashed else b""
-    about = box(b"jumd", ids, b"\x13" if hashed else b"\x03", label.encode() + b"\0", salt)
+    about = box(
+        b"jumd", ids, b"\x13" if hashed else b"\x03", label.encode() + b"\0", salt
+    )
     return box(b"jumb", about, *content)
 
 
@@ -112,17 +116,25 @@ def text(value: str) -> bytes:
 
 
 def mapping(**entries: bytes) -> bytes:
-    return bytes([0xA0 + len(entries)]) + b"".join(text(k) + v for k, v in entries.items())
+    return bytes([0xA0 + len(entries)]) + b"".join(
+        text(k) + v for k, v in entries.items()
+    )
 
 
 def uses(prefix: str, **entries: str) -> bytes:
-    stated = {f"{prefix}.{name}": mapping(use=text(use)) for name, use in entries.items()}
+    stated = {
+        f"{prefix}.{name}": mapping(use=text(use)) for name, use in entries.items()
+    }
     return box(b"cbor", mapping(entries=mapping(**stated)))
 
 
-def manifest(assertion: bytes, label: str = "c2pa.training-mining", filler: int = 0) -> bytes:
+def manifest(
+    assertion: bytes, label: str = "c2pa.training-mining", filler: int = 0
+) -> bytes:
     """Return a C2PA store of one manifest whose claim lists its assertions."""
-    thumbnail = superbox("c2pa.thumbnail.claim", b"@\xcb\x0c2", box(b"bidb", b"\xff" * filler))
+    thumbnail = superbox(
+        "c2pa.thumbnail.claim", b"@\xcb\x0c2", box(b"bidb", b"\xff" * filler)
+    )
     stored = superbox(label, b"cbor", assertion, hashed=True)
     claim = box(b"cbor", mapping(url=text(f"self#jumbf=c2pa.assertions/{label}")))
     return superbox(
@@ -156,7 +168,13 @@ def in_png(store: bytes) -> Statements:
 
 def in_webp(store: bytes) -> Statements:
     image = picture(kind="WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0\0\0\0\0")
-    body = image[8:] + b"C2PA" + struct.pack("<I", len(store)) + store + b"\0" * (len(store) % 2)
+    body = (
+        image[8:]
+        + b"C2PA"
+        + struct.pack("<I", len(store))
+        + store
+        + b"\0" * (len(store) % 2)
+    )
     return Statements(picture=b"RIFF" + struct.pack("<I", len(body)) + body)
 
 
@@ -169,9 +187,15 @@ OPTED_OUT: dict[str, tuple[str, Statements]] = {
     "noml for own name": ("robots tag noml", header("X-Robots-Tag: gleanset: noml")),
     "noindex": ("robots tag noindex", header("X-Robots-Tag: gleanset: noindex")),
     "noimageindex": ("robots tag noimageindex", header("X-Robots-Tag: noimageindex")),
-    "second header": ("robots tag noai", header("X-Robots-Tag: all", "X-Robots-Tag: noai")),
+    "second header": (
+        "robots tag noai",
+        header("X-Robots-Tag: all", "X-Robots-Tag: noai"),
+    ),
     "tdm header": (TDM, header("TDM-Reservation: 1")),
-    "tdm policy": (TDM, header("tdm-reservation: 1", "tdm-policy: https://x.example/p.json")),
+    "tdm policy": (
+        TDM,
+        header("tdm-reservation: 1", "tdm-policy: https://x.example/p.json"),
+    ),
     "tdm for all paths": (TDM, rules(("/", 1))),
     "tdm for a folder": (TDM, rules(("/other/", 0), ("/art/", 1))),
     "tdm for a pattern": (TDM, rules(("/*/ow*.jpg", 1))),
@@ -182,11 +206,18 @@ OPTED_OUT: dict[str, tuple[str, Statements]] = {
         SIGNAL,
         robots("User-agent: *", "Content-Signal: search=yes,ai-train=no", "Allow: /"),
     ),
-    "signal with a path": (SIGNAL, robots("User-agent: *", "Content-Signal: /art/ ai-train=no")),
+    "signal with a path": (
+        SIGNAL,
+        robots("User-agent: *", "Content-Signal: /art/ ai-train=no"),
+    ),
     "signal for own name": (
         SIGNAL,
         robots(
-            "User-agent: *", "Allow: /", "", "User-agent: gleanset", "content-signal: AI-train = no"
+            "User-agent: *",
+            "Allow: /",
+            "",
+            "User-agent: gleanset",
+            "content-signal: AI-train = no",
         ),
     ),
     "signal before groups": (
@@ -204,13 +235,17 @@ OPTED_OUT: dict[str, tuple[str, Statements]] = {
     "xmp element": (
         IPTC,
         with_xmp(
-            xmp(f"<plus:DataMining>\n{VOCABULARY}DMI-PROHIBITED-AIMLTRAINING</plus:DataMining>")
+            xmp(
+                f"<plus:DataMining>\n{VOCABULARY}DMI-PROHIBITED-AIMLTRAINING</plus:DataMining>"
+            )
         ),
     ),
     "xmp resource": (
         IPTC,
         with_xmp(
-            xmp(f'<plus:DataMining rdf:resource="{VOCABULARY}DMI-PROHIBITED-SEECONSTRAINT"/>')
+            xmp(
+                f'<plus:DataMining rdf:resource="{VOCABULARY}DMI-PROHIBITED-SEECONSTRAINT"/>'
+            )
         ),
     ),
     "xmp, generative": (IPTC, with_xmp(mining("DMI-PROHIBITED-GENAIMLTRAINING"))),
@@ -219,21 +254,33 @@ OPTED_OUT: dict[str, tuple[str, Statements]] = {
     "xmp of a tiff": (IPTC, with_xmp(PROHIBITED, "TIFF")),
     "xmp of an avif": (IPTC, with_xmp(PROHIBITED, "AVIF")),
     "c2pa": (C2PA, in_jpeg(manifest(NO_TRAINING))),
-    "c2pa over segments": (C2PA, in_jpeg(manifest(NO_TRAINING, filler=130_000), max_size=43_210)),
+    "c2pa over segments": (
+        C2PA,
+        in_jpeg(manifest(NO_TRAINING, filler=130_000), max_size=43_210),
+    ),
     "c2pa, assertion split over segments": (
         C2PA,
         in_jpeg(manifest(NO_TRAINING, filler=500), max_size=150),
     ),
-    "c2pa, second assertion": (C2PA, in_jpeg(manifest(NO_TRAINING, "c2pa.training-mining__1"))),
+    "c2pa, second assertion": (
+        C2PA,
+        in_jpeg(manifest(NO_TRAINING, "c2pa.training-mining__1")),
+    ),
     "c2pa of a png": (C2PA, in_png(manifest(NO_TRAINING))),
     "c2pa of a webp": (C2PA, in_webp(manifest(NO_TRAINING))),
     "cawg, constrained": (
         C2PA,
-        in_jpeg(manifest(uses("cawg", ai_training="constrained"), "cawg.training-mining")),
+        in_jpeg(
+            manifest(uses("cawg", ai_training="constrained"), "cawg.training-mining")
+        ),
     ),
     "c2pa as json": (
         C2PA,
-        in_jpeg(manifest(box(b"json", b'{"entries":{"c2pa.data_mining":{"use": "notAllowed"}}}'))),
+        in_jpeg(
+            manifest(
+                box(b"json", b'{"entries":{"c2pa.data_mining":{"use": "notAllowed"}}}')
+            )
+        ),
     ),
 }
 
@@ -244,34 +291,60 @@ NEAR: dict[str, Statements] = {
     "tdm 0": header("tdm-reservation: 0"),
     "tdm malformed": header("tdm-reservation: yes"),
     "tdm policy only": header("tdm-policy: https://x.example/p.json"),
-    "tdm for other paths": rules(("/other/", 1), ("/art/owl.jpeg", 1), ("/art/owl$", 1)),
+    "tdm for other paths": rules(
+        ("/other/", 1), ("/art/owl.jpeg", 1), ("/art/owl$", 1)
+    ),
     "tdm, first rule allows": rules(("/art/*.jpg", 0), ("/", 1)),
-    "tdm with other values": rules(("/", 2), ("/", True), ("/", "yes"), ("/", None), (7, 1)),
+    "tdm with other values": rules(
+        ("/", 2), ("/", True), ("/", "yes"), ("/", None), (7, 1)
+    ),
     "tdm is not a list": tdmrep({"location": "/", TDM: 1}),
     "tdm is not json": Statements(tdmrep=b"<html>tdm-reservation 1</html>"),
     "tdm too deep": Statements(tdmrep=b"[" * 200_000),
     "tdm endless number": Statements(
         tdmrep=b'[{"location": "/", "tdm-reservation": ' + b"1" * 9999 + b"}]"
     ),
-    "signal yes": robots("User-agent: *", "Content-Signal: ai-train=yes, search=no, ai-input=no"),
+    "signal yes": robots(
+        "User-agent: *", "Content-Signal: ai-train=yes, search=no, ai-input=no"
+    ),
     "signal for another agent": robots(
-        "User-agent: otherbot", "Content-Signal: ai-train=no", "", "User-agent: *", "Allow: /"
+        "User-agent: otherbot",
+        "Content-Signal: ai-train=no",
+        "",
+        "User-agent: *",
+        "Allow: /",
     ),
     "signal for others": robots(
-        "User-agent: *", "Content-Signal: ai-train=no", "", "User-agent: gleanset", "Allow: /"
+        "User-agent: *",
+        "Content-Signal: ai-train=no",
+        "",
+        "User-agent: gleanset",
+        "Allow: /",
     ),
-    "signal for another path": robots("User-agent: *", "Content-Signal: /private/ ai-train=no"),
-    "signal in a comment": robots("User-agent: *", "# Content-Signal: ai-train=no", "Allow: /"),
-    "signal malformed": robots("User-agent: *", "Content-Signal: ai-train=nope, ai-train, no"),
+    "signal for another path": robots(
+        "User-agent: *", "Content-Signal: /private/ ai-train=no"
+    ),
+    "signal in a comment": robots(
+        "User-agent: *", "# Content-Signal: ai-train=no", "Allow: /"
+    ),
+    "signal malformed": robots(
+        "User-agent: *", "Content-Signal: ai-train=nope, ai-train, no"
+    ),
     "usage for other paths": robots(
         "User-agent: *", "Content-Usage: train-ai=n", "Content-Usage: /art/ train-ai=y"
     ),
-    "signal header yes": header("Content-Signal: ai-train=yes", "Content-Usage: search=n"),
+    "signal header yes": header(
+        "Content-Signal: ai-train=yes", "Content-Usage: search=n"
+    ),
     "xmp allows": with_xmp(mining("DMI-ALLOWED")),
     "xmp unspecified": with_xmp(mining("DMI-UNSPECIFIED")),
     "xmp in a caption": with_xmp(xmp("", 'plus:Notes="DataMining DMI-PROHIBITED"')),
-    "xmp next to the element": with_xmp(xmp("<plus:DataMining></plus:DataMining>DMI-PROHIBITED")),
-    "c2pa allows": in_jpeg(manifest(uses("c2pa", ai_training="allowed", data_mining="allowed"))),
+    "xmp next to the element": with_xmp(
+        xmp("<plus:DataMining></plus:DataMining>DMI-PROHIBITED")
+    ),
+    "c2pa allows": in_jpeg(
+        manifest(uses("c2pa", ai_training="allowed", data_mining="allowed"))
+    ),
     "c2pa, another assertion": in_jpeg(manifest(NO_TRAINING, "c2pa.actions")),
     "c2pa cut off": in_jpeg(manifest(NO_TRAINING)[:120]),
     "c2pa without content": in_jpeg(manifest(b"")),
@@ -283,7 +356,10 @@ def get_host(name: str) -> str:
 
 
 def answer(says: Statements, h: Handler) -> None:
-    files = {"/robots.txt": says.robots.encode(), "/.well-known/tdmrep.json": says.tdmrep}
+    files = {
+        "/robots.txt": says.robots.encode(),
+        "/.well-known/tdmrep.json": says.tdmrep,
+    }
     if (file := files.get(urlsplit(h.path).path)) is not None:
         h.answer(200 if file else 404, file)
         return
@@ -316,13 +392,19 @@ def test_opt_outs_are_rejected_with_reason(
     addresses = tmp_path / "list.txt"
     addresses.write_text("\n".join(map(address, CASES)))
     harvest_urls(dataset, [addresses], DownloadRun(lambda: Client(QUICK)))
-    named = {rejection.item: rejection.reason for rejection in dataset.rejections.iterate()}
+    named = {
+        rejection.item: rejection.reason for rejection in dataset.rejections.iterate()
+    }
     assert named == {address(name): reason for name, (reason, _) in OPTED_OUT.items()}
-    stored = {origin.url for image in dataset.images.iterate() for origin in image.origins}
+    stored = {
+        origin.url for image in dataset.images.iterate() for origin in image.origins
+    }
     assert stored == set(map(address, NEAR))
     # Once per host; where robots.txt forbids everything, tdmrep.json is not requested.
     assert web.hits["/robots.txt"] == len(CASES)
-    closed = sum(says.robots != "" and reason == SIGNAL for reason, says in OPTED_OUT.values())
+    closed = sum(
+        says.robots != "" and reason == SIGNAL for reason, says in OPTED_OUT.values()
+    )
     assert web.hits["/.well-known/tdmrep.json"] == len(CASES) - closed
 
 
@@ -341,16 +423,26 @@ def test_ignored_signal_is_accepted(web: FaultyServer, word: str) -> None:
         batches = Scheduler(client, bytes, 8).run(JobQueue(candidates))
         got = {outcome.item.url: outcome for batch in batches for outcome in batch}
     for name, (reason, says) in OPTED_OUT.items():
-        free = word == "all" or reason == message or (word == "robots.txt" and bool(says.robots))
+        free = (
+            word == "all"
+            or reason == message
+            or (word == "robots.txt" and bool(says.robots))
+        )
         assert got[address(name)].reason == (None if free else reason), name
-    assert (web.hits["/.well-known/tdmrep.json"] == 0) == (word in ("tdm-reservation", "all"))
+    assert (web.hits["/.well-known/tdmrep.json"] == 0) == (
+        word in ("tdm-reservation", "all")
+    )
 
 
-def test_opt_outs_in_own_folder_are_only_reported(dataset: Dataset, tmp_path: Path) -> None:
+def test_opt_outs_in_own_folder_are_only_reported(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
     for number, name in enumerate(("xmp attribute", "c2pa of a png", "no signal")):
-        (folder / f"{number}.jpg").write_bytes(OPTED_OUT.get(name, ("", Statements()))[1].picture)
+        (folder / f"{number}.jpg").write_bytes(
+            OPTED_OUT.get(name, ("", Statements()))[1].picture
+        )
     done = FolderRequest(path=str(folder)).run(dataset).to_json()
     assert (done["added"], done["reserved"]) == (3, 2)
     files = done["reserved_files"]["files"]
@@ -372,7 +464,9 @@ HOSTILE: dict[str, bytes] = {
     "names": XMP_JPEG + b" x:DataMining=" * 9000,
     "labels": b"GIF8" + b"c2pa.training-mining\0" * 200_000,
     "lengths": b"GIF8" + b"c2pa.training-mining\0\xff\xff\xff\xffcbor" * 100_000,
-    "bomb": b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 99) + b"zTXtRaw profile type xmp\0\0x" * 99,
+    "bomb": b"\x89PNG\r\n\x1a\n"
+    + struct.pack(">I", 99)
+    + b"zTXtRaw profile type xmp\0\0x" * 99,
     "segments": b"\xff\xd8" + b"\xff\xeb\0\x0aJP\0\1\0\0\0\2" * 60_000,
     "endless segment": b"\xff\xd8\xff\xeb\xff\xffJP",
     "webp": b"RIFF\xff\xff\xff\xffWEBP" + b"C2PA\xff\xff\xff\xff" * 9,

@@ -39,7 +39,9 @@ def pixiv() -> Iterator[PixivSite]:
         yield site
 
 
-def search(site: PixivSite, client: Client, text: str = "猫", **options: str) -> list[Candidate]:
+def search(
+    site: PixivSite, client: Client, text: str = "猫", **options: str
+) -> list[Candidate]:
     query = Query(text, hint="cat", options={**site.options, **options})
     return list(PIXIV.candidates(query, client))
 
@@ -55,7 +57,14 @@ def answers(site: PixivSite, *pages: Answer, path: str = SEARCH) -> None:
 
 
 def test_request_parameters_and_headers(pixiv: PixivSite, client: Client) -> None:
-    search(pixiv, client, "black cat", target="tags-exact", sort="oldest", since="2024-01-01")
+    search(
+        pixiv,
+        client,
+        "black cat",
+        target="tags-exact",
+        sort="oldest",
+        since="2024-01-01",
+    )
     [login], [request] = pixiv.requests_to("/auth/token"), pixiv.requests_to(SEARCH)
     assert (login["grant_type"], login["refresh_token"]) == ("refresh_token", TOKEN)
     assert request == {
@@ -69,7 +78,10 @@ def test_request_parameters_and_headers(pixiv: PixivSite, client: Client) -> Non
     assert headers["authorization"] == "Bearer access-1"
     assert headers["user-agent"].startswith("PixivIOSApp/")
     assert headers["host"] == f"127.0.0.1:{pixiv.server_address[1]}"
-    assert {path for path, _ in pixiv.sent} == {"/oauth/auth/token", "/api/v1/search/illust"}
+    assert {path for path, _ in pixiv.sent} == {
+        "/oauth/auth/token",
+        "/api/v1/search/illust",
+    }
 
 
 def test_requests_are_paced(pixiv: PixivSite, client: Client) -> None:
@@ -109,8 +121,17 @@ def test_works_are_filtered_by_options(
 
 def test_hidden_works_are_skipped(pixiv: PixivSite, client: Client) -> None:
     placeholder = "https://s.pximg.net/common/images/limit_sanity_level_360.png"
-    gone = {"title": "", "tags": [], "meta_single_page": {"original_image_url": placeholder}}
-    works = work(1, visible=False, **gone), work(2, **gone), work(3), work(4, x_restrict=1)
+    gone = {
+        "title": "",
+        "tags": [],
+        "meta_single_page": {"original_image_url": placeholder},
+    }
+    works = (
+        work(1, visible=False, **gone),
+        work(2, **gone),
+        work(3),
+        work(4, x_restrict=1),
+    )
     answers(pixiv, search_response(*works))
     skipped: Counter[str] = Counter()
     query = Query("猫", options=pixiv.options)
@@ -158,7 +179,9 @@ def test_refused_search_blocks(pixiv: PixivSite, client: Client) -> None:
 
 
 def test_null_fields_are_accepted(pixiv: PixivSite, client: Client) -> None:
-    nothing = dict.fromkeys(("title", "user", "x_restrict", "illust_ai_type", "visible"))
+    nothing = dict.fromkeys(
+        ("title", "user", "x_restrict", "illust_ai_type", "visible")
+    )
     tags = [{"name": None, "translated_name": None}]
     answers(pixiv, search_response(work(1, tags=tags, **nothing), work(2, type=None)))
     skipped: Counter[str] = Counter()
@@ -206,7 +229,9 @@ def test_hidden_work_does_not_set_next_date(pixiv: PixivSite, client: Client) ->
     assert pixiv.requests_to(SEARCH)[-1]["start_date"] == "2020-02-01"
 
 
-def test_page_of_hidden_works_raises_incomplete(pixiv: PixivSite, client: Client) -> None:
+def test_page_of_hidden_works_raises_incomplete(
+    pixiv: PixivSite, client: Client
+) -> None:
     answers(pixiv, search_response(work(1, visible=False), next_offset=5010))
     with pytest.raises(Incomplete, match="may not see"):
         search(pixiv, client)
@@ -244,9 +269,13 @@ def test_search_continues_past_5000_results(pixiv: PixivSite, client: Client) ->
     assert {a["start_date"] for a in pixiv.requests_to(SEARCH)} == {"2024-01-01"}
 
 
-def test_too_many_works_in_one_day_raises_incomplete(pixiv: PixivSite, client: Client) -> None:
+def test_too_many_works_in_one_day_raises_incomplete(
+    pixiv: PixivSite, client: Client
+) -> None:
     answers(pixiv, search_response(work(1), next_offset=5010))
-    with pytest.raises(Incomplete, match=r"works of 2024-05-01, beyond the 5,000 of one search"):
+    with pytest.raises(
+        Incomplete, match=r"works of 2024-05-01, beyond the 5,000 of one search"
+    ):
         search(pixiv, client, since="2024-04-29")
     ends = [request.get("end_date") for request in pixiv.requests_to(SEARCH)]
     assert ends == [None, "2024-05-02", "2024-05-01", "2024-04-30", "2024-04-29"]
@@ -254,20 +283,29 @@ def test_too_many_works_in_one_day_raises_incomplete(pixiv: PixivSite, client: C
 
 def test_expired_access_token_is_renewed(pixiv: PixivSite, client: Client) -> None:
     answers(pixiv, account("one", "newer-token"), account("two"), path="/auth/token")
-    answers(pixiv, search_response(work(1), next_offset=30), EXPIRED, search_response(work(2)))
+    answers(
+        pixiv,
+        search_response(work(1), next_offset=30),
+        EXPIRED,
+        search_response(work(2)),
+    )
     assert keys(search(pixiv, client)) == ["1_p0", "2_p0"]
     tokens = [login["refresh_token"] for login in pixiv.requests_to("/auth/token")]
     assert tokens == [TOKEN, "newer-token"]
     assert pixiv.headers[-1]["authorization"] == "Bearer two"
 
 
-def test_access_token_is_renewed_before_expiry(pixiv: PixivSite, client: Client) -> None:
+def test_access_token_is_renewed_before_expiry(
+    pixiv: PixivSite, client: Client
+) -> None:
     pixiv.endpoints["/auth/token"] = lambda _: account(life=60)
     answers(pixiv, search_response(work(1), next_offset=30), search_response(work(2)))
     assert (len(search(pixiv, client)), len(pixiv.requests_to("/auth/token"))) == (2, 2)
 
 
-def test_persistently_rejected_token_raises_error(pixiv: PixivSite, client: Client) -> None:
+def test_persistently_rejected_token_raises_error(
+    pixiv: PixivSite, client: Client
+) -> None:
     answers(pixiv, EXPIRED)
     with pytest.raises(NeedsLogin, match="harvest login pixiv"):
         search(pixiv, client)
@@ -312,7 +350,11 @@ HTML = "<html><title>Just a moment...</title></html>"
     ],
 )
 def test_refusal_raises_error(
-    pixiv: PixivSite, client: Client, path: str, answer: Answer, kind: type[GleansetError]
+    pixiv: PixivSite,
+    client: Client,
+    path: str,
+    answer: Answer,
+    kind: type[GleansetError],
 ) -> None:
     answers(pixiv, answer, path=path)
     with pytest.raises(GleansetError) as caught:
@@ -323,10 +365,14 @@ def test_refusal_raises_error(
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-def test_errors_contain_no_tokens(pixiv: PixivSite, client: Client, status: int) -> None:
+def test_errors_contain_no_tokens(
+    pixiv: PixivSite, client: Client, status: int
+) -> None:
     access = "a-very-long-access-token-of-forty-letters"
     pixiv.endpoints["/auth/token"] = lambda _: account(access)
-    pixiv.endpoints[SEARCH] = lambda _: error(f"no luck with {access} and {TOKEN}", status)
+    pixiv.endpoints[SEARCH] = lambda _: error(
+        f"no luck with {access} and {TOKEN}", status
+    )
     with pytest.raises(GleansetError, match="no luck") as caught:
         search(pixiv, client)
     assert access not in str(caught.value)

@@ -39,7 +39,9 @@ def client() -> Iterator[Client]:
     ],
 )
 def test_hosts_beyond_ascii_are_encoded_as_in_browsers(written: str, host: str) -> None:
-    assert normalize_url(f"http://u@{written}:8080/a.png") == f"http://{host}:8080/a.png"
+    assert (
+        normalize_url(f"http://u@{written}:8080/a.png") == f"http://{host}:8080/a.png"
+    )
     assert normalize_url(f"http://{host}/") == f"http://{host}/"
 
 
@@ -50,7 +52,9 @@ def with_cookie(h: Handler) -> None:
         h.answer(403)
 
 
-def test_cookie_of_a_redirect_is_sent_to_its_target(client: Client, site: FaultyServer) -> None:
+def test_cookie_of_a_redirect_is_sent_to_its_target(
+    client: Client, site: FaultyServer
+) -> None:
     def loop(h: Handler) -> None:
         if "tok=abc" in h.headers.get("Cookie", ""):
             h.answer(200, JPEG)
@@ -79,14 +83,20 @@ def test_cookie_of_a_redirect_is_sent_to_its_target(client: Client, site: Faulty
             download(client, site.url + path)
 
 
-@pytest.mark.parametrize("path", ["/announced-gzip", "/announced-deflate", "/gzip-picture"])
-def test_announced_encoding_may_be_missing(client: Client, site: FaultyServer, path: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/announced-gzip", "/announced-deflate", "/gzip-picture"]
+)
+def test_announced_encoding_may_be_missing(
+    client: Client, site: FaultyServer, path: str
+) -> None:
     assert download(client, site.url + path) == JPEG
     assert site.headers[0]["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("wbits", [15, -15])
-def test_both_forms_of_deflate_are_decoded(client: Client, site: FaultyServer, wbits: int) -> None:
+def test_both_forms_of_deflate_are_decoded(
+    client: Client, site: FaultyServer, wbits: int
+) -> None:
     packer = zlib.compressobj(wbits=wbits)
     data = packer.compress(JPEG) + packer.flush()
     site.behaviours["/d"] = lambda h: h.answer(200, data, Content_Encoding="deflate")
@@ -101,7 +111,9 @@ def test_interim_responses_are_skipped(
 ) -> None:
     def hints(h: Handler) -> None:
         for status in interim:
-            h.wfile.write(b"HTTP/1.1 %d X\r\nLink: </s.css>; rel=preload\r\n\r\n" % status)
+            h.wfile.write(
+                b"HTTP/1.1 %d X\r\nLink: </s.css>; rel=preload\r\n\r\n" % status
+            )
         h.answer(200, JPEG)
 
     site.behaviours["/hints"] = hints
@@ -109,8 +121,12 @@ def test_interim_responses_are_skipped(
     assert download(client, f"{site.url}/picture.jpg") == JPEG
 
 
-@pytest.mark.parametrize("status", [408, 425, 520, 521, 522, 523, 524, 525, 526, 527, 530])
-def test_temporary_statuses_are_retried(client: Client, site: FaultyServer, status: int) -> None:
+@pytest.mark.parametrize(
+    "status", [408, 425, 520, 521, 522, 523, 524, 525, 526, 527, 530]
+)
+def test_temporary_statuses_are_retried(
+    client: Client, site: FaultyServer, status: int
+) -> None:
     def once(h: Handler) -> None:
         if h.count() == 1:
             h.answer(status)
@@ -123,8 +139,13 @@ def test_temporary_statuses_are_retried(client: Client, site: FaultyServer, stat
 
 def test_page_of_a_list_is_sent_as_referer(tmp_path: Path) -> None:
     path = tmp_path / "l.csv"
-    path.write_text("url,source page\nhttp://h/1.jpg,http://h/post/1\nhttp://h/2.jpg,\n")
-    pages = [candidate.referer for candidate in read_list(path, None, {"page": "source page"})]
+    path.write_text(
+        "url,source page\nhttp://h/1.jpg,http://h/post/1\nhttp://h/2.jpg,\n"
+    )
+    pages = [
+        candidate.referer
+        for candidate in read_list(path, None, {"page": "source page"})
+    ]
     assert pages == ["http://h/post/1", None]
 
 
@@ -153,18 +174,30 @@ def test_json_lines_of_gallery_dl_are_read(tmp_path: Path) -> None:
     lines = "".join(f"{json.dumps(message)}\n" for message in messages)
     for name in ("l.jsonl", "l.json"):
         (tmp_path / name).write_text(lines)
-        assert [c.origin.post for c in read_list(tmp_path / name)] == ["pixiv:1", "pixiv:2"]
-    (tmp_path / "l.jsonl").write_text(lines + json.dumps([6, "https://a.example/g", {}]))
+        assert [c.origin.post for c in read_list(tmp_path / name)] == [
+            "pixiv:1",
+            "pixiv:2",
+        ]
+    (tmp_path / "l.jsonl").write_text(
+        lines + json.dumps([6, "https://a.example/g", {}])
+    )
     with pytest.raises(InputUnusable, match="1 entries"):
         list(read_list(tmp_path / "l.jsonl"))
     # Nothing was found; and several calls that were written to one file.
     (tmp_path / "l.json").write_text("[]\n")
     assert list(read_list(tmp_path / "l.json")) == []
-    (tmp_path / "l.json").write_text(json.dumps(messages, indent=2) + json.dumps(messages[1:2]))
+    (tmp_path / "l.json").write_text(
+        json.dumps(messages, indent=2) + json.dumps(messages[1:2])
+    )
     assert len(list(read_list(tmp_path / "l.json"))) == 3
 
 
 def test_other_addresses_of_an_image_are_skipped(tmp_path: Path) -> None:
     """As `gallery-dl -G` writes them."""
-    (tmp_path / "l.txt").write_text("https://h/1.png\n| https://h/1.jpg\nhttps://h/2.png\n")
-    assert [c.url for c in read_list(tmp_path / "l.txt")] == ["https://h/1.png", "https://h/2.png"]
+    (tmp_path / "l.txt").write_text(
+        "https://h/1.png\n| https://h/1.jpg\nhttps://h/2.png\n"
+    )
+    assert [c.url for c in read_list(tmp_path / "l.txt")] == [
+        "https://h/1.png",
+        "https://h/2.png",
+    ]

@@ -34,7 +34,9 @@ URL = "/p/1.jpg"
 
 
 def candidate(site: str, source: str) -> Candidate:
-    return Candidate(site + URL, Origin(source, site + URL, url=site + URL, query="cat"))
+    return Candidate(
+        site + URL, Origin(source, site + URL, url=site + URL, query="cat")
+    )
 
 
 def record_outcome(dataset: Dataset, candidate: Candidate, result: bytes | str) -> None:
@@ -47,18 +49,25 @@ def record_outcome(dataset: Dataset, candidate: Candidate, result: bytes | str) 
             else Outcome(candidate, StageBytes(store)(result))
         )
         output = None if outcome.result else json.dumps(msgspec.to_builtins(candidate))
-        Importer(dataset, STAGE, store).record(candidate.origin, outcome, candidate=output)
+        Importer(dataset, STAGE, store).record(
+            candidate.origin, outcome, candidate=output
+        )
 
 
 def reasons(dataset: Dataset) -> dict[str, str]:
-    return {rejection.source: rejection.reason for rejection in dataset.rejections.iterate()}
+    return {
+        rejection.source: rejection.reason for rejection in dataset.rejections.iterate()
+    }
 
 
 def test_rejections_are_recorded_per_source(dataset: Dataset) -> None:
     record_outcome(dataset, candidate("http://x", "bing"), "http 403")
     record_outcome(dataset, candidate("http://x", "google"), "truncated")
     assert reasons(dataset) == {"bing": "http 403", "google": "truncated"}
-    assert {row.reason for row in dataset.fetches.iter_failed()} == {"http 403", "truncated"}
+    assert {row.reason for row in dataset.fetches.iter_failed()} == {
+        "http 403",
+        "truncated",
+    }
     result = [
         (row.source, reason, items)
         for row in dataset.fetches.list_yields()
@@ -81,7 +90,9 @@ def test_retry_of_one_source(dataset: Dataset, site: FaultyServer) -> None:
     assert [origin.source for origin in image.origins] == ["bing", "google"]
 
 
-def test_merge_skips_rejections_of_known_images(dataset: Dataset, tmp_path: Path) -> None:
+def test_merge_skips_rejections_of_known_images(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     with Dataset.create(tmp_path / "other") as other:
         record_outcome(other, candidate("http://x", "bing"), "http 403")
         record_outcome(other, candidate("http://x", "google"), "truncated")
@@ -117,16 +128,22 @@ def from_keyword(site: FaultyServer, folder: Path) -> Harvest:
 
 def from_folder(site: FaultyServer, folder: Path) -> Harvest:
     write_pictures(folder, PICTURES)
-    return lambda dataset: harvest_files(dataset, [folder], ImportOptions(workers=1)).to_json()
+    return lambda dataset: harvest_files(
+        dataset, [folder], ImportOptions(workers=1)
+    ).to_json()
 
 
 def from_archive(site: FaultyServer, folder: Path) -> Harvest:
     files = {f"{number}.jpg": picture(number) for number in range(PICTURES)}
     archive = make_archive(folder / "all.zip", files)
-    return lambda dataset: harvest_files(dataset, [archive], ImportOptions(workers=1)).to_json()
+    return lambda dataset: harvest_files(
+        dataset, [archive], ImportOptions(workers=1)
+    ).to_json()
 
 
-@pytest.mark.parametrize("harvest_by", [from_urls, from_keyword, from_folder, from_archive])
+@pytest.mark.parametrize(
+    "harvest_by", [from_urls, from_keyword, from_folder, from_archive]
+)
 def test_missing_image_is_restored_by_same_harvest(
     dataset: Dataset,
     site: FaultyServer,
@@ -145,14 +162,19 @@ def test_missing_image_is_restored_by_same_harvest(
     result = verify(dataset, repair=True, progress=Progress())
     assert (result.gone, result.damaged, result.repaired) == (1, 1, 0)
     (tmp_path / "away").rename(tree)
-    assert (harvest(dataset)["known"], missing_file.read_bytes()) == (PICTURES - 2, data)
+    assert (harvest(dataset)["known"], missing_file.read_bytes()) == (
+        PICTURES - 2,
+        data,
+    )
     assert {image.state for image in dataset.images.iterate()} == {"ok"}
     assert not list(dataset.rejections.iterate())
     assert verify(dataset, repair=False, progress=Progress()).sound == PICTURES
     assert harvest(dataset)["known"] == PICTURES
 
 
-RUN = DownloadRun(lambda: Client(DownloadLimits(backoff=0.01, max_wait=0.1), allow_private=True))
+RUN = DownloadRun(
+    lambda: Client(DownloadLimits(backoff=0.01, max_wait=0.1), allow_private=True)
+)
 REMOVED = picture(999)
 
 
@@ -182,7 +204,9 @@ class Host:
 
     def harvest(self, dataset: Dataset, *paths: str) -> dict[str, object]:
         file = dataset.root.parent / "list.txt"
-        file.write_text("".join(f"{self.site.url}{path}\n" for path in paths), encoding="utf-8")
+        file.write_text(
+            "".join(f"{self.site.url}{path}\n" for path in paths), encoding="utf-8"
+        )
         return harvest_urls(dataset, [file], RUN, ListOptions("cat")).to_json()
 
 
@@ -192,7 +216,11 @@ def host(site: FaultyServer) -> Host:
 
 
 def urls(dataset: Dataset) -> set[str]:
-    return {str(origin.url) for image in dataset.images.iterate() for origin in image.origins}
+    return {
+        str(origin.url)
+        for image in dataset.images.iterate()
+        for origin in image.origins
+    }
 
 
 def test_refusing_host_is_skipped_and_retried(host: Host, dataset: Dataset) -> None:
@@ -209,13 +237,17 @@ def test_refusing_host_ends_search(host: Host, dataset: Dataset) -> None:
     host.refuses_from = 5
     source = Shelf("many", [f"{host.site.url}/p/{n}.jpg" for n in range(5000)])
     with pytest.raises(Incomplete, match="not requested") as caught:
-        harvest_searches(dataset, plan_searches([("x", None)], [source], {}), RUN, limit=50)
+        harvest_searches(
+            dataset, plan_searches([("x", None)], [source], {}), RUN, limit=50
+        )
     assert caught.value.result.added == 5
     assert source.yielded < 1000
 
 
 def test_common_redirect_target_is_rejected(host: Host, dataset: Dataset) -> None:
-    result = host.harvest(dataset, "/p/1.jpg", *(f"/gone/{n}.jpg" for n in range(9)), "/p/2.jpg")
+    result = host.harvest(
+        dataset, "/p/1.jpg", *(f"/gone/{n}.jpg" for n in range(9)), "/p/2.jpg"
+    )
     assert result == NO_COUNTS | {"added": 2, "rejected": 9, "reasons": {NOTICE: 9}}
     assert urls(dataset) == {f"{host.site.url}/p/{n}.jpg" for n in (1, 2)}
     assert {r.reason for r in dataset.rejections.iterate()} == {NOTICE}
@@ -223,19 +255,25 @@ def test_common_redirect_target_is_rejected(host: Host, dataset: Dataset) -> Non
     assert host.harvest(dataset, "/gone/77.jpg", "/removed.jpg")["added"] == 0
 
 
-def test_redirect_target_of_earlier_run_is_removed(host: Host, dataset: Dataset) -> None:
+def test_redirect_target_of_earlier_run_is_removed(
+    host: Host, dataset: Dataset
+) -> None:
     assert host.harvest(dataset, "/gone/1.jpg", "/gone/2.jpg")["added"] == 1
     host.harvest(dataset, *(f"/gone/{n}.jpg" for n in range(3, 7)))
     assert dataset.images.count() == 0
 
 
-def test_two_redirects_or_equal_file_names_are_accepted(host: Host, dataset: Dataset) -> None:
+def test_two_redirects_or_equal_file_names_are_accepted(
+    host: Host, dataset: Dataset
+) -> None:
     same_name = [f"/gone/{n}/removed.jpg" for n in range(5)]
     assert host.harvest(dataset, "/gone/1.jpg", "/gone/2.jpg", *same_name)["added"] == 1
     assert len(urls(dataset)) == 7
 
 
-def test_own_file_equal_to_notice_is_kept(host: Host, dataset: Dataset, tmp_path: Path) -> None:
+def test_own_file_equal_to_notice_is_kept(
+    host: Host, dataset: Dataset, tmp_path: Path
+) -> None:
     own = tmp_path / "own"
     own.mkdir()
     (own / "mine.jpg").write_bytes(REMOVED)

@@ -5,7 +5,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from faulty_server import JPEG, Behaviour, FaultyServer, Handler, download, fetch, is_paced
+from faulty_server import (
+    JPEG,
+    Behaviour,
+    FaultyServer,
+    Handler,
+    download,
+    fetch,
+    is_paced,
+)
 from tools_for_tests import running
 
 from gleanset.errors import Unreadable
@@ -33,7 +41,9 @@ def other(site: FaultyServer) -> Iterator[FaultyServer]:
         yield server
 
 
-def serve_rules(server: FaultyServer, rules: bytes, status: int = 200, **headers: str) -> None:
+def serve_rules(
+    server: FaultyServer, rules: bytes, status: int = 200, **headers: str
+) -> None:
     server.behaviours["/robots.txt"] = lambda h: h.answer(status, rules, **headers)
 
 
@@ -56,7 +66,11 @@ RULES: dict[str, tuple[bytes, str, bool]] = {
         "/x/big/a.jpg?w=2",
         True,
     ),
-    "unquoted rule": ("User-agent: *\nDisallow: /café\n".encode(), "/caf%C3%A9.jpg", False),
+    "unquoted rule": (
+        "User-agent: *\nDisallow: /café\n".encode(),
+        "/caf%C3%A9.jpg",
+        False,
+    ),
     "quoted rule": (b"User-agent: *\nDisallow: /caf%C3%A9\n", "/café.jpg", False),
     "own group wins over star": (
         EVERYTHING + b"\nUser-agent: gleanset\nAllow: /\n",
@@ -68,15 +82,23 @@ RULES: dict[str, tuple[bytes, str, bool]] = {
     "longer agent name": (b"User-agent: gleanset-video\nDisallow: /\n", "/a.jpg", True),
     "byte order mark": (b"\xef\xbb\xbf" + EVERYTHING, "/a.jpg", False),
     "CR": (EVERYTHING.replace(b"\n", b"\r"), "/a.jpg", False),
-    "HTML page": (b"<!DOCTYPE html>\n<html><body>\n<p>Disallow: /</p>\n", "/a.jpg", True),
+    "HTML page": (
+        b"<!DOCTYPE html>\n<html><body>\n<p>Disallow: /</p>\n",
+        "/a.jpg",
+        True,
+    ),
     "binary file": (bytes(range(256)) * 4, "/a.jpg", True),
 }
 
 
 @pytest.mark.parametrize(("rules", "path", "allowed"), RULES.values(), ids=RULES)
-def test_rules(client: Client, host: FaultyServer, rules: bytes, path: str, allowed: bool) -> None:
+def test_rules(
+    client: Client, host: FaultyServer, rules: bytes, path: str, allowed: bool
+) -> None:
     serve_rules(host, rules)
-    assert outcome(client, host.url + path) == ("ok" if allowed else "robots.txt disallows")
+    assert outcome(client, host.url + path) == (
+        "ok" if allowed else "robots.txt disallows"
+    )
     assert len(host.requests) == allowed
 
 
@@ -90,8 +112,14 @@ MAX_BYTES = 500 * 1024
         (EVERYTHING + FILLER * 100_000, "robots.txt disallows"),
         (FILLER * 100_000 + EVERYTHING, "ok"),
         # The limit falls after the first slash of this line.
-        (b"User-agent: *\n" + b"#" * (MAX_BYTES - 26) + b"\nDisallow: /private\n", "ok"),
-        (b"User-agent: *\r" + b"#" * (MAX_BYTES - 26) + b"\rDisallow: /private\r", "ok"),
+        (
+            b"User-agent: *\n" + b"#" * (MAX_BYTES - 26) + b"\nDisallow: /private\n",
+            "ok",
+        ),
+        (
+            b"User-agent: *\r" + b"#" * (MAX_BYTES - 26) + b"\rDisallow: /private\r",
+            "ok",
+        ),
         (
             b"User-agent: *\n" + b"#" * (MAX_BYTES - 34) + b"\nDisallow: /a.jpg\n",
             "robots.txt disallows",
@@ -119,7 +147,10 @@ def test_file_is_requested_once_per_host(host: FaultyServer) -> None:
     urls = [f"{host.url}/{'even' if i % 2 == 0 else 'odd'}/{i}.jpg" for i in range(50)]
     with Client(QUICK, allow_private=True) as client:
         reasons = [outcome.reason for outcome in fetch(client, *urls)]
-    assert (reasons, host.hits["/robots.txt"]) == ([None, "robots.txt disallows"] * 25, 1)
+    assert (reasons, host.hits["/robots.txt"]) == (
+        [None, "robots.txt disallows"] * 25,
+        1,
+    )
     assert host.max_running <= QUICK.per_host
 
 
@@ -148,7 +179,9 @@ def test_http_error_status(
 
 
 @pytest.mark.timed
-@pytest.mark.parametrize("path", ["/silent", "/drip-body", "/drip-headers", "/reset", "/bad-gzip"])
+@pytest.mark.parametrize(
+    "path", ["/silent", "/drip-body", "/drip-headers", "/reset", "/bad-gzip"]
+)
 def test_unreadable_file_blocks_only_its_host(
     host: FaultyServer, other: FaultyServer, path: str
 ) -> None:
@@ -227,7 +260,10 @@ LINES: dict[str, tuple[list[str], str | None]] = {
         ["unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"],
         "noai",
     ),
-    "date of another agent": (["x: unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"], None),
+    "date of another agent": (
+        ["x: unavailable_after: Sat, 25 Jun 2050 15:00:00 GMT, noai"],
+        None,
+    ),
     "noise": ([", ,: ,::noai,\x00"], None),
 }
 

@@ -29,7 +29,9 @@ USUAL: dict[str, dict[str, Any]] = {
         "expected": {"error": "Blocked"},
     },
     "changed": {
-        "responses": [{"status": 200, "headers": HTML, "body": "<p>Welcome to our new site</p>"}],
+        "responses": [
+            {"status": 200, "headers": HTML, "body": "<p>Welcome to our new site</p>"}
+        ],
         "expected": {"error": "Changed"},
     },
     "renamed": {
@@ -69,7 +71,9 @@ def states(source: Source) -> list[str]:
 each_answer = pytest.mark.parametrize(
     ("source", "state"),
     [
-        pytest.param(source, state, id=f"{source.name}-{state}", marks=MARKS.get(source.name, []))
+        pytest.param(
+            source, state, id=f"{source.name}-{state}", marks=MARKS.get(source.name, [])
+        )
         for source in SOURCES
         for state in states(source)
     ],
@@ -83,7 +87,9 @@ def recorded(source: Source, state: str) -> dict[str, Any]:
         return json.loads(file.read_text(encoding="utf-8"))
     if state in USUAL:
         return USUAL[state]
-    if state == "bad_key" and not any(key.startswith(f"{source.name}.") for key in VARIABLES):
+    if state == "bad_key" and not any(
+        key.startswith(f"{source.name}.") for key in VARIABLES
+    ):
         pytest.skip(f"{source.name} takes no key")
     pytest.fail(
         f"The source {source.name!r} has no recorded answer for {state!r}: add "
@@ -94,12 +100,16 @@ def recorded(source: Source, state: str) -> dict[str, Any]:
 
 def search(source: Source, site: RecordedSite, client: Client) -> Iterator[Candidate]:
     """Return candidates for the source's example, with recorded endpoints."""
-    places = {o.name: site.endpoint for o in source.options if o.name.endswith("endpoint")}
+    places = {
+        o.name: site.endpoint for o in source.options if o.name.endswith("endpoint")
+    }
     query = Query(source.example, hint="thing", options=places)
     return QUICK.get(source.name, source).candidates(query, client)
 
 
-def expected_fields(candidate: Candidate, names: dict[str, object]) -> dict[str, object]:
+def expected_fields(
+    candidate: Candidate, names: dict[str, object]
+) -> dict[str, object]:
     """Return the candidate's fields that the recording names."""
     plain = {**asdict(candidate.origin), **asdict(candidate)}
     plain["tags"] = list(candidate.origin.tags)
@@ -120,7 +130,9 @@ def test_recorded_responses(
         if "error" in expected:
             assert refusal(source, site, client) == expected["error"]
         else:
-            assert_candidates(list(search(source, site, client)), expected["candidates"], source)
+            assert_candidates(
+                list(search(source, site, client)), expected["candidates"], source
+            )
     assert site.requests[0].startswith("/deep/path/")
 
 
@@ -145,7 +157,11 @@ def assert_candidates(
     for candidate in candidates:
         assert candidate.url.startswith(("http://", "https://"))
         result = candidate.origin
-        assert (result.source, result.query, result.hint) == (source.name, source.example, "thing")
+        assert (result.source, result.query, result.hint) == (
+            source.name,
+            source.example,
+            "thing",
+        )
         assert result.url == candidate.url
 
 

@@ -32,7 +32,11 @@ from harvest.lists import (
 )
 
 QUICK = DownloadLimits(max_bytes=1_000_000, retries=1, backoff=0.01, max_wait=0.1)
-GOOD = {f"/good/{n}.jpg" for n in range(12)} | {"/chunked", "/gzip-picture", "/moved-good"}
+GOOD = {f"/good/{n}.jpg" for n in range(12)} | {
+    "/chunked",
+    "/gzip-picture",
+    "/moved-good",
+}
 BAD = {
     "/nothing": "http 404",
     "/forbidden": "http 403",
@@ -65,14 +69,20 @@ def serve_images(site: FaultyServer) -> None:
     def otherwise(h: Handler) -> None:
         folder, _, name = h.path.rpartition("/")
         if folder == "/good":
-            h.answer(200, picture(int(name.removesuffix(".jpg"))), Content_Type="image/jpeg")
+            h.answer(
+                200, picture(int(name.removesuffix(".jpg"))), Content_Type="image/jpeg"
+            )
         else:
             h.answer(404, b"no")
 
     site.otherwise = otherwise
     site.behaviours["/moved-good"] = lambda h: h.answer(301, Location="/good/100.jpg")
-    site.behaviours["/half.jpg"] = lambda h: h.answer(200, picture(7, (300, 300))[:3000])
-    site.behaviours["/text.jpg"] = lambda h: h.answer(200, b"plain text", Content_Type="image/jpeg")
+    site.behaviours["/half.jpg"] = lambda h: h.answer(
+        200, picture(7, (300, 300))[:3000]
+    )
+    site.behaviours["/text.jpg"] = lambda h: h.answer(
+        200, b"plain text", Content_Type="image/jpeg"
+    )
 
 
 @pytest.fixture
@@ -82,7 +92,9 @@ def pictures(site: FaultyServer) -> FaultyServer:
 
 
 def write_list(path: Path, site: FaultyServer, *lines: str) -> Path:
-    text = "\n".join(site.url + line if line.startswith("/") else line for line in lines)
+    text = "\n".join(
+        site.url + line if line.startswith("/") else line for line in lines
+    )
     path.write_text(text + "\n", encoding="utf-8")
     return path
 
@@ -107,28 +119,38 @@ def stored_urls(dataset: Dataset, site: FaultyServer) -> set[str]:
 
 
 def rejected(dataset: Dataset, site: FaultyServer) -> dict[str, str]:
-    return {r.item.removeprefix(site.url): r.reason for r in dataset.rejections.iterate()}
+    return {
+        r.item.removeprefix(site.url): r.reason for r in dataset.rejections.iterate()
+    }
 
 
 def test_repeated_url_is_requested_once(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path
 ) -> None:
-    often = [path for _ in range(60) for path in ("/slow-picture", "/always-500", "/nothing")]
-    lines = [f"{pictures.url}{path}\tname{number}\n" for number, path in enumerate(often)]
+    often = [
+        path for _ in range(60) for path in ("/slow-picture", "/always-500", "/nothing")
+    ]
+    lines = [
+        f"{pictures.url}{path}\tname{number}\n" for number, path in enumerate(often)
+    ]
     urls = tmp_path / "list.txt"
     urls.write_text("".join(lines))
     result = harvest(dataset, urls)
     assert pictures.hits["/slow-picture"] == pictures.hits["/nothing"] == 1
     assert pictures.hits["/always-500"] == 1 + QUICK.retries
     assert (result["added"], result["rejected"], result["known"]) == (1, 2, 177)
-    hints = {origin.hint for image in dataset.images.iterate() for origin in image.origins}
+    hints = {
+        origin.hint for image in dataset.images.iterate() for origin in image.origins
+    }
     assert hints == {f"name{number}" for number in range(0, 180, 3)}
 
 
 def test_mixed_list_is_imported_with_rejections(
     dataset: Dataset, pictures: FaultyServer, tmp_path: Path
 ) -> None:
-    mixed = [path for pair in zip(sorted(GOOD), list(BAD), strict=False) for path in pair]
+    mixed = [
+        path for pair in zip(sorted(GOOD), list(BAD), strict=False) for path in pair
+    ]
     rest = [path for path in [*GOOD, *BAD] if path not in mixed]
     urls = write_list(tmp_path / "list.txt", pictures, *mixed, *rest)
     result = harvest(dataset, urls)
@@ -138,9 +160,13 @@ def test_mixed_list_is_imported_with_rejections(
     assert result["rejected"] == len(BAD)
     assert sum(result["reasons"].values()) == len(BAD)
     for image in dataset.images.iterate():
-        assert dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes
+        assert (
+            dataset.image_path(image.sha256, image.format).stat().st_size == image.bytes
+        )
     attempts = {path: pictures.hits[path] for path in BAD if path != "/loop"}
-    assert attempts == {path: 1 + QUICK.retries * (path in RETRIED) for path in attempts}
+    assert attempts == {
+        path: 1 + QUICK.retries * (path in RETRIED) for path in attempts
+    }
     assert pictures.hits["/loop"] == 1 + QUICK.max_redirects
 
     for _ in range(2):
@@ -161,7 +187,9 @@ def test_limit_counts_distinct_images(
     dataset.settings = Settings(net=NetSettings(threads=threads))
     paths = ["/good/1.jpg", "/nothing", "/good/1.jpg?again", "/good/2.jpg", "/html.jpg"]
     pictures.behaviours["/good/1.jpg"] = lambda h: h.answer(200, picture(1))
-    urls = write_list(tmp_path / "l", pictures, *paths, *(f"/good/{n}.jpg" for n in range(3, 60)))
+    urls = write_list(
+        tmp_path / "l", pictures, *paths, *(f"/good/{n}.jpg" for n in range(3, 60))
+    )
     result = harvest(dataset, urls, limit=5)
     assert dataset.images.count() == 5
     assert (result["added"], result["duplicate"], result["rejected"]) == (5, 1, 2)
@@ -194,7 +222,11 @@ def test_tab_separated_weak_labels(
         "   ",
     )
     assert harvest(dataset, urls, options=ListOptions("other"))["added"] == 4
-    hints = {str(o.url)[-5]: o.hint for image in dataset.images.iterate() for o in image.origins}
+    hints = {
+        str(o.url)[-5]: o.hint
+        for image in dataset.images.iterate()
+        for o in image.origins
+    }
     assert hints == {"1": "cat", "2": "two words", "3": "other", "4": "other"}
 
 
@@ -204,11 +236,15 @@ def test_encodings_and_line_endings(tmp_path: Path) -> None:
     result = [(c.url, c.origin.hint) for c in read_list(path, None)]
     assert result == [("http://h/1.jpg", "Katze"), ("http://h/ü.jpg", None)]
     path.write_bytes("http://h/ü.jpg\tКошка\n".encode("utf-16"))
-    assert [(c.url, c.origin.hint) for c in read_list(path)] == [("http://h/ü.jpg", "Кошка")]
+    assert [(c.url, c.origin.hint) for c in read_list(path)] == [
+        ("http://h/ü.jpg", "Кошка")
+    ]
 
 
 def test_invalid_urls_are_rejected(dataset: Dataset, tmp_path: Path) -> None:
-    (tmp_path / "l").write_text("cat.jpg\nftp://h/x.jpg\nhttp://\nhttp://[::1/x\n" + "x" * 9000)
+    (tmp_path / "l").write_text(
+        "cat.jpg\nftp://h/x.jpg\nhttp://\nhttp://[::1/x\n" + "x" * 9000
+    )
     assert harvest(dataset, tmp_path / "l")["reasons"] == {"bad url": 5}
 
 
@@ -221,7 +257,16 @@ def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> N
 
     pictures.otherwise = slowly
     urls = write_list(tmp_path / "l", pictures, *(f"/good/{n}.jpg" for n in range(60)))
-    line = ("urls", urls, "-d", tmp_path / "d", "--allow-private", "--json", "--limit", "40")
+    line = (
+        "urls",
+        urls,
+        "-d",
+        tmp_path / "d",
+        "--allow-private",
+        "--json",
+        "--limit",
+        "40",
+    )
     process = start_cli("harvest.cli", *line)
     assert eventually(lambda: len(pictures.requests) >= 15)
     process.kill()
@@ -233,16 +278,30 @@ def test_harvest_resumes_after_kill(pictures: FaultyServer, tmp_path: Path) -> N
     assert len(pictures.requests) <= 40 + 2 * 16
 
 
-def test_refused_private_address_names_the_option(site: FaultyServer, tmp_path: Path) -> None:
+def test_refused_private_address_names_the_option(
+    site: FaultyServer, tmp_path: Path
+) -> None:
     (tmp_path / "l.txt").write_text(f"{site.url}/1.jpg\n")
     done = run_here("harvest.cli", "urls", tmp_path / "l.txt", "-d", tmp_path / "d")
     assert "private address (allowed by --allow-private): 1" in done.stdout
 
 
 ROWS = [
-    {"URL": "/1.jpg", "TEXT": 'two "rins", running', "BY": "Yuu", "L": "CC-BY-4.0", "C": "rin"},
+    {
+        "URL": "/1.jpg",
+        "TEXT": 'two "rins", running',
+        "BY": "Yuu",
+        "L": "CC-BY-4.0",
+        "C": "rin",
+    },
     {"URL": "/2.jpg", "TEXT": "日本", "BY": None, "L": None, "C": None},
-    {"URL": None, "TEXT": "an address that is missing", "BY": None, "L": None, "C": "rin"},
+    {
+        "URL": None,
+        "TEXT": "an address that is missing",
+        "BY": None,
+        "L": None,
+        "C": "rin",
+    },
     {"URL": "/3.jpg", "TEXT": None, "BY": "O'Hara", "L": "CC0-1.0", "C": "aoba"},
 ]
 NAMED = {"caption": "TEXT", "author": "BY", "licence": "L", "label": "C", "page": "url"}
@@ -264,7 +323,10 @@ def as_csv(rows: list[dict[str, Any]]) -> bytes:
 
 
 def as_tsv(rows: list[dict[str, Any]]) -> bytes:
-    lines = ["\t".join(rows[0]), *("\t".join(v or "" for v in row.values()) for row in rows)]
+    lines = [
+        "\t".join(rows[0]),
+        *("\t".join(v or "" for v in row.values()) for row in rows),
+    ]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -279,7 +341,9 @@ FORMS: dict[str, Callable[[list[dict[str, Any]]], bytes]] = {
 def test_table_formats_are_equivalent(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(FORMS[name](ROWS))
     result = [row.origin for row in read_list(tmp_path / name, "other", NAMED)]
-    assert [(o.url, o.title, o.author, o.licence, o.hint, o.page_url) for o in result] == [
+    assert [
+        (o.url, o.title, o.author, o.licence, o.hint, o.page_url) for o in result
+    ] == [
         ("/1.jpg", 'two "rins", running', "Yuu", "CC-BY-4.0", "rin", "/1.jpg"),
         ("/2.jpg", "日本", None, None, "other", "/2.jpg"),
         ("/3.jpg", None, "O'Hara", "CC0-1.0", "aoba", "/3.jpg"),
@@ -288,16 +352,26 @@ def test_table_formats_are_equivalent(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMS)
 def test_columns_named_like_fields_are_used(tmp_path: Path, name: str) -> None:
-    row = {"url": "/1.jpg", "Label": "rin", "author": "Yuu", "licence": "CC0-1.0", "TEXT": "a"}
+    row = {
+        "url": "/1.jpg",
+        "Label": "rin",
+        "author": "Yuu",
+        "licence": "CC0-1.0",
+        "TEXT": "a",
+    }
     (tmp_path / name).write_bytes(FORMS[name]([row]))
     (origin,) = (candidate.origin for candidate in read_list(tmp_path / name))
     assert (origin.hint, origin.author, origin.licence) == ("rin", "Yuu", "CC0-1.0")
-    (origin,) = (c.origin for c in read_list(tmp_path / name, columns={"label": "TEXT"}))
+    (origin,) = (
+        c.origin for c in read_list(tmp_path / name, columns={"label": "TEXT"})
+    )
     assert (origin.hint, origin.author) == ("a", "Yuu")
 
 
 def test_unnamed_list_columns_are_left_out(tmp_path: Path) -> None:
-    (tmp_path / "l.parquet").write_bytes(as_parquet([{"url": "/1.jpg", "label": ["a", "b"]}]))
+    (tmp_path / "l.parquet").write_bytes(
+        as_parquet([{"url": "/1.jpg", "label": ["a", "b"]}])
+    )
     assert [row.label for row in read_rows(tmp_path / "l.parquet")] == [None]
 
 
@@ -308,13 +382,25 @@ def test_table_metadata_is_stored(site: FaultyServer, tmp_path: Path) -> None:
         site.behaviours[f"/{number}.jpg"] = lambda h, data=data: h.answer(200, data)
     rows = [{**row, "URL": row["URL"] and site.url + row["URL"]} for row in ROWS]
     (tmp_path / name).write_bytes(FORMS[name](rows))
-    line = ("urls", tmp_path / name, "-d", tmp_path / "d", "--allow-private", "--json", *WORDS)
+    line = (
+        "urls",
+        tmp_path / name,
+        "-d",
+        tmp_path / "d",
+        "--allow-private",
+        "--json",
+        *WORDS,
+    )
     assert run_here("harvest.cli", *line).json["added"] == 3
     count = len(site.requests)
     assert run_here("harvest.cli", *line).json == NO_COUNTS | {"known": 3}
     assert len(site.requests) == count
     with Dataset.open(tmp_path / "d") as dataset:
-        result = {o.url: (o.author, o.licence) for i in dataset.images.iterate() for o in i.origins}
+        result = {
+            o.url: (o.author, o.licence)
+            for i in dataset.images.iterate()
+            for o in i.origins
+        }
     assert result[f"{site.url}/1.jpg"] == ("Yuu", "CC-BY-4.0")
 
 
@@ -341,7 +427,11 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
         "not single values",
     ),
     "compressed": ("l.txt.gz", lambda: gzip.compress(b"http://h"), "unpack it"),
-    "parquet without extension": ("l.csv", lambda: as_parquet(ROWS), "Parquet file .parquet"),
+    "parquet without extension": (
+        "l.csv",
+        lambda: as_parquet(ROWS),
+        "Parquet file .parquet",
+    ),
     "NUL bytes": ("l.txt", lambda: b"http://h/1.jpg\n\0\0", "NUL bytes"),
     "long line": ("l.csv", lambda: b"url\n" + b"x" * MAX_LINE_CHARS, "line 2 of"),
     "long cell": (
@@ -349,8 +439,16 @@ WRONG: dict[str, tuple[str, Callable[[], bytes], str]] = {
         lambda: as_parquet([{"url": "x" * MAX_LINE_CHARS}]),
         "cell of row 1",
     ),
-    "unclosed quote": ("l.csv", lambda: b'url\n"' + b"http://h/1.jpg\n" * 80_000, "line"),
-    "missing header": ("l.csv", lambda: b"http://h/1.jpg,a cat\n", "does not name its columns"),
+    "unclosed quote": (
+        "l.csv",
+        lambda: b'url\n"' + b"http://h/1.jpg\n" * 80_000,
+        "line",
+    ),
+    "missing header": (
+        "l.csv",
+        lambda: b"http://h/1.jpg,a cat\n",
+        "does not name its columns",
+    ),
     "duplicate columns": ("l.csv", lambda: b"url,url\na,b\n", "several columns"),
 }
 
@@ -386,9 +484,13 @@ def test_other_cell_types_become_text(tmp_path: Path) -> None:
     )
     pq.write_table(table, tmp_path / "l.parquet")
     columns = {"caption": "a.b", "author": "n", "licence": "s", "page": "url"}
-    with pytest.raises(InputUnusable, match=r"h/.xe9' in .*l.parquet is not text in utf-8"):
+    with pytest.raises(
+        InputUnusable, match=r"h/.xe9' in .*l.parquet is not text in utf-8"
+    ):
         list(read_rows(tmp_path / "l.parquet", columns))
-    assert [tuple(row) for row in read_rows(tmp_path / "l.parquet", columns, "cp1252")] == [
+    assert [
+        tuple(row) for row in read_rows(tmp_path / "l.parquet", columns, "cp1252")
+    ] == [
         ("http://h/é", None, "x", "v", "1", "http://h/é"),
         ("b", None, None, "w", "2", "b"),
     ]
@@ -396,8 +498,13 @@ def test_other_cell_types_become_text(tmp_path: Path) -> None:
 
 def test_large_row_group_is_streamed(tmp_path: Path) -> None:
     number = 200_000
-    urls = [f"http://example.com/{n * 7919 % 1_000_003:09}/{n:060}.jpg" for n in range(number)]
-    pq.write_table(pa.table({"url": urls}), tmp_path / "l.parquet", use_dictionary=False)
+    urls = [
+        f"http://example.com/{n * 7919 % 1_000_003:09}/{n:060}.jpg"
+        for n in range(number)
+    ]
+    pq.write_table(
+        pa.table({"url": urls}), tmp_path / "l.parquet", use_dictionary=False
+    )
     del urls
     before = pa.total_allocated_bytes()
     peak, rows = 0, 0
@@ -448,7 +555,16 @@ def test_gallery_dl_list_is_downloaded_with_metadata(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(list_of_site)))
     done = run_here(
         "harvest.cli",
-        *("urls", "-", "--label", "owl", "-d", tmp_path / "d", "--allow-private", "--json"),
+        *(
+            "urls",
+            "-",
+            "--label",
+            "owl",
+            "-d",
+            tmp_path / "d",
+            "--allow-private",
+            "--json",
+        ),
     )
     assert (done.code, done.json["added"]) == (0, 2), done.stderr
 
@@ -460,13 +576,17 @@ def test_incomplete_gallery_dl_list_raises_error(tmp_path: Path) -> None:
     assert next(result).url == "https://a.example/1.jpg"
     with pytest.raises(InputUnusable, match="stopped: HttpError: 403"):
         next(result)
-    result = read_gallery_dl(write_messages(tmp_path, [6, "https://a.example/gallery", {}], image))
+    result = read_gallery_dl(
+        write_messages(tmp_path, [6, "https://a.example/gallery", {}], image)
+    )
     assert next(result).url == "https://a.example/1.jpg"
     with pytest.raises(InputUnusable, match=r"1 entries .* are pages"):
         next(result)
 
 
-@pytest.mark.parametrize("text", ["{", "{}x", "[1]", '[["a"]]', "[[3]]", "[[3, 1, 2]]", "[" * 9999])
+@pytest.mark.parametrize(
+    "text", ["{", "{}x", "[1]", '[["a"]]', "[[3]]", "[[3, 1, 2]]", "[" * 9999]
+)
 def test_other_json_raises_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.json"
     file.write_text(text, encoding="utf-8")
@@ -479,7 +599,11 @@ FIELDS = ("url", "key", "status", "error_message", "width", "height", "sha256", 
 
 def metadata(number: int) -> dict[str, object]:
     url = f"https://images.example.org/{number}.jpg?w=1"
-    row = dict.fromkeys(FIELDS, None) | {"url": url, "key": f"{number:09}", "status": "success"}
+    row = dict.fromkeys(FIELDS, None) | {
+        "url": url,
+        "key": f"{number:09}",
+        "status": "success",
+    }
     return row | {"caption": f"caption {number}", "author": "Ann" if number else None}
 
 
@@ -520,7 +644,9 @@ def test_img2dataset_metadata_is_imported(form: str, tmp_path: Path) -> None:
     done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")
     assert (done.code, done.json["added"]) == (0, 4), done.stderr
     with Dataset.open(root) as dataset:
-        origins = {image.origins[0].url: image.origins[0] for image in dataset.images.iterate()}
+        origins = {
+            image.origins[0].url: image.origins[0] for image in dataset.images.iterate()
+        }
     assert set(origins) == {metadata(number)["url"] for number in range(4)}
     for number in range(4):
         origin = origins[str(metadata(number)["url"])]
@@ -533,7 +659,9 @@ def test_img2dataset_metadata_is_imported(form: str, tmp_path: Path) -> None:
 def test_other_json_files_are_ignored(tmp_path: Path) -> None:
     folder, root = tmp_path / "out", tmp_path / "d"
     folder.mkdir()
-    for number, text in enumerate(['{"url": "https://x.org"}', "[]", "{broken", "[" * 100_000]):
+    for number, text in enumerate(
+        ['{"url": "https://x.org"}', "[]", "{broken", "[" * 100_000]
+    ):
         (folder / f"{number}.jpg").write_bytes(picture(number))
         (folder / f"{number}.json").write_text(text)
     done = run_here("harvest.cli", "folder", folder, "-d", root, "--json")

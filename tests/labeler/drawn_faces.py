@@ -37,7 +37,9 @@ class FaceSet:
         return sorted(set(self.truth.values()))
 
 
-def draw_set(root: Path, number: int, classes: int = 10, frames: int = 1, seed: int = 7) -> FaceSet:
+def draw_set(
+    root: Path, number: int, classes: int = 10, frames: int = 1, seed: int = 7
+) -> FaceSet:
     """Draw faces of characters whose frequencies follow a Zipf law (0.8).
 
     With `frames` > 1 each scene is that many frames of one video, a third of a second apart.
@@ -96,8 +98,12 @@ def _add(
     name = f"{shot:04}-{frame}.png"
     video = {"video": "film", "time": shot * 60 + frame / 3} if film else {}
     with dataset.db.transaction():
-        dataset.take_original(keep.store, measured, Origin("folder", name, title=name, **video))
-        cut = cutter.crop(measured.sha256, pixels, Face("drawn", face_box(scene.figures[0]), 0.9))
+        dataset.take_original(
+            keep.store, measured, Origin("folder", name, title=name, **video)
+        )
+        cut = cutter.crop(
+            measured.sha256, pixels, Face("drawn", face_box(scene.figures[0]), 0.9)
+        )
         dataset.faces.replace(measured.sha256, "drawn", "test", [cut])
     return cut.key
 
@@ -116,7 +122,9 @@ def add_classes(root: Path, names: Sequence[str]) -> None:
             session.add_class(name)
 
 
-def guesses(faces: FaceSet, right: float, *, together: int = 1) -> Iterator[tuple[str, str]]:
+def guesses(
+    faces: FaceSet, right: float, *, together: int = 1
+) -> Iterator[tuple[str, str]]:
     """Yield each key with a guess that is right with probability `right`.
 
     All `together` consecutive samples (frames of a scene) are right or wrong alike.
@@ -148,7 +156,8 @@ def hint(faces: FaceSet, right: float, *, together: int = 1) -> None:
     hints = [(guess, key) for key, guess in guesses(faces, right, together=together)]
     with Dataset.open(faces.root) as dataset, dataset.db.transaction():
         dataset.db.execute_many(
-            "UPDATE origin SET hint=? WHERE image=(SELECT image FROM sample WHERE key=?)", hints
+            "UPDATE origin SET hint=? WHERE image=(SELECT image FROM sample WHERE key=?)",
+            hints,
         )
 
 

@@ -17,11 +17,15 @@ WIDTH, HEIGHT = 320, 260
 def drawing(seed: int) -> Image.Image:
     """Draw shapes of all sizes, different for every seed."""
     random = np.random.default_rng(seed)
-    picture = Image.new("RGB", (WIDTH, HEIGHT), tuple(int(c) for c in random.integers(90, 256, 3)))
+    picture = Image.new(
+        "RGB", (WIDTH, HEIGHT), tuple(int(c) for c in random.integers(90, 256, 3))
+    )
     pen = ImageDraw.Draw(picture)
     for number in range(60):
         left, top = int(random.integers(-20, WIDTH)), int(random.integers(-20, HEIGHT))
-        width, height = (int(n) for n in random.integers(6, 90 if number < 12 else 30, 2))
+        width, height = (
+            int(n) for n in random.integers(6, 90 if number < 12 else 30, 2)
+        )
         colour = tuple(int(c) for c in random.integers(0, 256, 3))
         shape = (pen.ellipse, pen.rectangle)[number % 2]
         shape((left, top, left + width, top + height), fill=colour, outline="black")
@@ -36,7 +40,9 @@ def face(mouth: str, eyes: str = "open") -> Image.Image:
     pen.pieslice((85, 20, 235, 160), 180, 360, fill=(150, 90, 40), outline="black")
     for x in (125, 195):
         if eyes == "open":
-            pen.ellipse((x - 16, 95, x + 16, 135), fill="white", outline="black", width=3)
+            pen.ellipse(
+                (x - 16, 95, x + 16, 135), fill="white", outline="black", width=3
+            )
             pen.ellipse((x - 8, 103, x + 8, 131), fill=(40, 60, 160), outline="black")
         else:
             pen.arc((x - 16, 105, x + 16, 135), 200, 340, fill="black", width=4)
@@ -59,7 +65,10 @@ def _marked(p: Image.Image) -> Image.Image:
     layer = Image.new("RGBA", p.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
     pen.text(
-        (p.width * 0.3, p.height * 0.8), "example.com", fill=(255, 255, 255, 200), font_size=22
+        (p.width * 0.3, p.height * 0.8),
+        "example.com",
+        fill=(255, 255, 255, 200),
+        font_size=22,
     )
     return Image.alpha_composite(p.convert("RGBA"), layer).convert("RGB")
 
@@ -69,7 +78,12 @@ def _screenshot(p: Image.Image) -> Image.Image:
     pen = ImageDraw.Draw(screen)
     pen.rectangle((0, 0, screen.width, 40), fill=(60, 90, 150))
     pen.text((10, 8), "gallery - page 3 of 12", fill="white", font_size=18)
-    pen.text((10, screen.height - 30), "Like   Share   12 comments", fill="black", font_size=16)
+    pen.text(
+        (10, screen.height - 30),
+        "Like   Share   12 comments",
+        fill="black",
+        font_size=16,
+    )
     screen.paste(p, (30, 60))
     return screen
 

@@ -11,7 +11,12 @@ from tools_for_tests import Ran, encode, pixels, run_here, start_cli
 
 from gleanset import Box, Dataset, Face, Origin
 from gleanset.db.journal import Choice
-from gleanset.images.cropping import crop_region, encode_jpeg, expand_box_within, make_sample_key
+from gleanset.images.cropping import (
+    crop_region,
+    encode_jpeg,
+    expand_box_within,
+    make_sample_key,
+)
 from gleanset.images.decode import decode
 from gleanset.images.measure import compute_phash_and_sharpness, measure
 from gleanset.records import FaceCrop
@@ -38,7 +43,9 @@ def put(
     """Store an image with labelled samples: faces, or the whole image."""
     measured = measure(data)
     dataset.originals(dataset.cache).put(measured.sha256, measured.format, data)
-    dataset.images.add(measured, origin or Origin("folder", f"/pictures/{title}", title=title))
+    dataset.images.add(
+        measured, origin or Origin("folder", f"/pictures/{title}", title=title)
+    )
     pixels = decode(data).pixels
     whole = Box(0, 0, *pixels.size)
     cuts = []
@@ -49,7 +56,9 @@ def put(
         if boxes:
             dataset.crops(dataset.cache).put(key, "JPEG", encode_jpeg(part))
         result = Face("animeface" if boxes else "whole", face, 0.9)
-        cuts.append(FaceCrop(result, key, box, compute_phash_and_sharpness(part)[0], 1.0))
+        cuts.append(
+            FaceCrop(result, key, box, compute_phash_and_sharpness(part)[0], 1.0)
+        )
     keys = [c.key for c in cuts]
     dataset.faces.replace(measured.sha256, cuts[0].face.detector, "test", cuts)
     dataset.journal.apply("Label", [Choice(key, "label", label) for key in keys])
@@ -60,7 +69,9 @@ def put(
 def assign(dataset: Dataset, splits: dict[str, str]) -> None:
     """Set the split of these samples; all others keep theirs."""
     plan = {
-        s.key: (s.split_group or s.key, s.split) for s in dataset.samples.iter_by_key() if s.split
+        s.key: (s.split_group or s.key, s.split)
+        for s in dataset.samples.iter_by_key()
+        if s.split
     }
     plan |= {key: (key, split) for key, split in splits.items()}
     dataset.samples.set_splits(plan, "by hand")
@@ -92,7 +103,9 @@ def export_once(dataset: Dataset, folder: Path) -> Callable[[str], Path]:
     return export_as
 
 
-def kill_export(dataset: Dataset, out: Path, *options: str, when: Callable[[], bool]) -> None:
+def kill_export(
+    dataset: Dataset, out: Path, *options: str, when: Callable[[], bool]
+) -> None:
     """Export in another process, and kill it once a condition holds."""
     line = ("export", out, *options, "--workers", "1", "-d", dataset.root)
     with start_cli("labeler.cli", *line) as process:
@@ -118,5 +131,7 @@ def run_import(
     return import_labelled(dataset, request, simulate=simulate).to_json()
 
 
-def run_export(dataset: Dataset, out: Path, workers: int = 1, **options: Any) -> dict[str, Any]:
+def run_export(
+    dataset: Dataset, out: Path, workers: int = 1, **options: Any
+) -> dict[str, Any]:
     return export(dataset, out, ExportOptions(**options), workers=workers).to_json()

@@ -30,16 +30,22 @@ def make_many(root: Path, number: int, each: int = 500) -> None:
     with Dataset.create(root) as dataset, dataset.stage("test") as scratch:
         keep = StageBytes(dataset.originals(scratch))
         for start in range(0, number, each):
-            small = np.random.default_rng(start).integers(0, 256, (20, 25, 3), dtype=np.uint8)
+            small = np.random.default_rng(start).integers(
+                0, 256, (20, 25, 3), dtype=np.uint8
+            )
             image = Image.fromarray(small).resize((800, 640), Image.Resampling.NEAREST)
             measured = keep(encode(image))
             cuts = []
             for place in range(min(each, number - start)):
                 box = Box(place % ACROSS * 32, place // ACROSS * 32, 32, 32)
                 key = make_sample_key(measured.sha256, box)
-                cuts.append(FaceCrop(Face("many", box, 0.9), key, box, start + place, 1.0))
+                cuts.append(
+                    FaceCrop(Face("many", box, 0.9), key, box, start + place, 1.0)
+                )
             with dataset.db.transaction():
                 dataset.take_original(
-                    keep.store, measured, Origin("folder", f"{start}", title=f"{start}.jpg")
+                    keep.store,
+                    measured,
+                    Origin("folder", f"{start}", title=f"{start}.jpg"),
                 )
                 dataset.faces.replace(measured.sha256, "many", "test", cuts)

@@ -83,7 +83,8 @@ def by_id(session: SortingSession, labels: Mapping[str, str]) -> dict[int, str]:
 def carry_out(session: SortingSession, keys: list[str], gesture: Gesture) -> None:
     if gesture.kind == "to":
         session.decide(
-            ids_of(session, [keys[number] for number in gesture.samples]), gesture.target
+            ids_of(session, [keys[number] for number in gesture.samples]),
+            gesture.target,
         )
     else:
         (session.undo if gesture.kind == "undo" else session.redo)()
@@ -101,6 +102,7 @@ def read_state(dataset: Dataset, keys: list[str]) -> dict[int, str]:
     }
     shown = tiles.get_many(list(rows.values()))
     return {
-        number: shown[rows[key]].label or places[shown[rows[key]].status, shown[rows[key]].mark]
+        number: shown[rows[key]].label
+        or places[shown[rows[key]].status, shown[rows[key]].mark]
         for number, key in enumerate(keys)
     }

@@ -9,7 +9,11 @@ import pytest
 from labeler_makers import add_faces, add_image, label, sample_states
 from tools_for_tests import run_here, write_pictures
 
-from baseline.prelabel.prelabeling import PrelabelReport, describe_suggestions, save_vectors
+from baseline.prelabel.prelabeling import (
+    PrelabelReport,
+    describe_suggestions,
+    save_vectors,
+)
 from curation.similarity.vectors import VECTORS_FACT, make_sample_vector_name
 from gleanset import Dataset, Origin
 from gleanset.db.classes import list_aliases
@@ -27,7 +31,12 @@ from labeler.acceptance import (
 )
 from labeler.classes import ClassEditor
 from labeler.cli import check_typo
-from labeler.sorting.import_plan import are_face_crops, import_commands, search_commands, sort_paths
+from labeler.sorting.import_plan import (
+    are_face_crops,
+    import_commands,
+    search_commands,
+    sort_paths,
+)
 from labeler.sorting.name_matching import (
     KnownName,
     complete_name,
@@ -44,9 +53,13 @@ def accept(dataset: Dataset) -> dict[str, object]:
     return accept_hints(dataset).result().to_json()
 
 
-def hinted(dataset: Dataset, name: str, *hints: str | None, faces: int = 1) -> list[str]:
+def hinted(
+    dataset: Dataset, name: str, *hints: str | None, faces: int = 1
+) -> list[str]:
     """Add an image with these weak labels and some faces; return sample keys."""
-    origins = [Origin("folder", f"{name}-{n}", hint=hint) for n, hint in enumerate(hints)]
+    origins = [
+        Origin("folder", f"{name}-{n}", hint=hint) for n, hint in enumerate(hints)
+    ]
     image = add_image(dataset, name, *origins)
     return add_faces(dataset, image, [30 * n for n in range(faces)])
 
@@ -70,7 +83,9 @@ def test_ambiguous_weak_labels_stay_pending(
     result = accept(empty)
     assert (result["accepted"], result["left"]) == (0, {reason: faces})
     assert result["left_in_queue"] == faces
-    assert {s.key: s.status for s in empty.samples.iter_by_key()} == dict.fromkeys(keys, "queue")
+    assert {s.key: s.status for s in empty.samples.iter_by_key()} == dict.fromkeys(
+        keys, "queue"
+    )
     assert (empty.journal.count(), empty.classes.list_names()) == (0, [])
 
 
@@ -80,7 +95,9 @@ def test_disputed_weak_labels_come_with_a_command(empty: Dataset) -> None:
     command = f"gleanset list samples --where status=queue {empty.option}"
     assert command in str(result.summary())
     assert command in str(result.brief()), "a recipe prints it, too"
-    assert [line["id"] for line in list_records(empty, "samples", ("status=queue",))] == [key]
+    assert [
+        line["id"] for line in list_records(empty, "samples", ("status=queue",))
+    ] == [key]
 
 
 def test_human_decisions_are_not_overwritten(empty: Dataset) -> None:
@@ -98,7 +115,12 @@ def test_accept_is_one_undoable_step(empty: Dataset) -> None:
     before = sample_states(empty)
     labels = {"hana": 1, "rei": 1}
     left = {"several faces": 2}
-    assert accept(empty) == {"accepted": 2, "left_in_queue": 2, "labels": labels, "left": left}
+    assert accept(empty) == {
+        "accepted": 2,
+        "left_in_queue": 2,
+        "labels": labels,
+        "left": left,
+    }
     decisions = list(empty.journal.iterate())
     assert {(d.sample, d.value, d.provenance) for d in decisions} == {
         (keys[0], "hana", "hint"),
@@ -116,13 +138,22 @@ def test_dropped_weak_labels_stay_dropped(tmp_path: Path) -> None:
     write_pictures(tmp_path / "p", ("hana/a.jpg", "Downloads/b.jpg", "Downloads/c.jpg"))
     root = ("-d", tmp_path / "d")
     harvest = ("folder", tmp_path / "p", "--hints-from-folders", *root, "--json")
-    assert run_here("harvest.cli", *harvest).json["hints"] == {"Downloads": 2, "hana": 1}
+    assert run_here("harvest.cli", *harvest).json["hints"] == {
+        "Downloads": 2,
+        "hana": 1,
+    }
     dropped = run_here("labeler.cli", "hints", "drop", "Downloads", *root, "--json")
     assert dropped.json == {"dropped_from_images": 2}
     run_here("harvest.cli", *harvest)
     with Dataset.open(tmp_path / "d") as dataset:
-        origins = [origin for image in dataset.images.iterate() for origin in image.origins]
-        assert sorted(str(origin.hint) for origin in origins) == ["None", "None", "hana"]
+        origins = [
+            origin for image in dataset.images.iterate() for origin in image.origins
+        ]
+        assert sorted(str(origin.hint) for origin in origins) == [
+            "None",
+            "None",
+            "hana",
+        ]
     run_here("labeler.cli", "hints", "drop", "Downloads", *root).refused(
         UsageError.exit_code, "hana"
     )
@@ -132,7 +163,9 @@ def test_dropped_weak_labels_stay_dropped(tmp_path: Path) -> None:
 def predicted(empty: Dataset) -> list[str]:
     """Predict four samples as hana (.99, .97, .6, and .99 but labelled), two as rei (.96)."""
     keys = [add_faces(empty, add_image(empty, name), [0])[0] for name in "abcdef"]
-    empty.journal.apply("Classes", [Choice(keys[0], "label", n) for n in ("hana", "rei")])
+    empty.journal.apply(
+        "Classes", [Choice(keys[0], "label", n) for n in ("hana", "rei")]
+    )
     empty.journal.apply("Classes", [Choice(keys[0], "label", "hana")])
     empty.journal.apply("Back", [Choice(keys[0], "clear")])
     empty.journal.apply("Rei", [Choice(keys[3], "label", "rei")])
@@ -141,13 +174,17 @@ def predicted(empty: Dataset) -> list[str]:
     other = Proposal("other", 0.01)
     predictions = [
         PrelabelledSample(key, n, (Proposal(label, confidence), other), outlier=0.5)
-        for n, (key, label, confidence) in enumerate(zip(keys, labels, confidences, strict=True))
+        for n, (key, label, confidence) in enumerate(
+            zip(keys, labels, confidences, strict=True)
+        )
     ]
     Proposals(empty.db).replace(predictions, {})
     return keys
 
 
-def test_confident_pending_predictions_are_accepted(empty: Dataset, predicted: list[str]) -> None:
+def test_confident_pending_predictions_are_accepted(
+    empty: Dataset, predicted: list[str]
+) -> None:
     before = empty.journal.count()
     simulated = accept_proposals(empty, 0.95, (), simulate=True).result().to_json()
     assert empty.journal.count() == before
@@ -163,7 +200,9 @@ def test_confident_pending_predictions_are_accepted(empty: Dataset, predicted: l
     }
     assert done.likely_wrong == pytest.approx(0.01 + 0.03 + 0.04 + 0.04)
     new = list(empty.journal.iterate())[before:]
-    assert {(decision.provenance, decision.action) for decision in new} == {(MODEL, "label")}
+    assert {(decision.provenance, decision.action) for decision in new} == {
+        (MODEL, "label")
+    }
     assert {decision.step for decision in new} == {new[0].step}
     assert new[0].name == "Accept 4 predictions"
     empty.journal.undo()
@@ -185,13 +224,24 @@ def test_out_of_distribution_samples_stay_pending(empty: Dataset) -> None:
     name = save_vectors(empty, names, vectors)
     top = (Proposal("hana", 0.99),)
     facts = dict.fromkeys(("rejected", "of_other_classes", "given_together"), 0)
-    facts |= {"samples": 24, "labelled": 22, "classes": 1, "held_out": 2, "accuracy": 1.0}
+    facts |= {
+        "samples": 24,
+        "labelled": 22,
+        "classes": 1,
+        "held_out": 2,
+        "accuracy": 1.0,
+    }
     accept_command = f"labeler accept predictions --above 0.95 {empty.option}"
     for suggested, text in (
-        ((unknown,), "0 at 95% or more; left out: 1 unlike the labelled images of the class"),
+        (
+            (unknown,),
+            "0 at 95% or more; left out: 1 unlike the labelled images of the class",
+        ),
         ((similar, unknown), "1 at 95% or more, about 0.0 errors; left out: 1 unlike"),
     ):
-        prelabelled = [PrelabelledSample(key, n, top) for n, key in enumerate(suggested)]
+        prelabelled = [
+            PrelabelledSample(key, n, top) for n, key in enumerate(suggested)
+        ]
         Proposals(empty.db).replace(prelabelled, {VECTORS_FACT: name})
         report = PrelabelReport(prelabel=1, facts=facts, label_next=[], seconds={})
         describe_suggestions(empty, report, has_classes=True)
@@ -220,9 +270,13 @@ def test_accept_one_class_by_former_name(empty: Dataset, predicted: list[str]) -
         accept_proposals(empty, 0.5, ["nobody"])
 
 
-def test_predictions_older_than_a_class_raise_error(empty: Dataset, predicted: list[str]) -> None:
+def test_predictions_older_than_a_class_raise_error(
+    empty: Dataset, predicted: list[str]
+) -> None:
     predictions = list(Proposals(empty.db).iterate())
-    Proposals(empty.db).replace(predictions, {"known": ["hana"]})  # rei is a newer class
+    Proposals(empty.db).replace(
+        predictions, {"known": ["hana"]}
+    )  # rei is a newer class
     with pytest.raises(InputUnusable, match="older than the class rei") as raised:
         accept_proposals(empty, 0.95, ())
     assert f"baseline prelabel -d {empty.root}" in str(raised.value)
@@ -230,7 +284,9 @@ def test_predictions_older_than_a_class_raise_error(empty: Dataset, predicted: l
     assert len(accept_proposals(empty, 0.95, ()).choices) == 4
 
 
-def test_list_predictions_with_alternatives(empty: Dataset, predicted: list[str]) -> None:
+def test_list_predictions_with_alternatives(
+    empty: Dataset, predicted: list[str]
+) -> None:
     pending = list_records(empty, "predictions", ("waits=true",))
     lines = [line for line in pending if line["confidence"] >= 0.97]
     assert {line["sample"] for line in lines} == set(predicted[:2])
@@ -265,8 +321,14 @@ def test_window_suggests_weak_labels_of_single_faces(empty: Dataset) -> None:
     predictor = Predictor(session)
     samples = queue.get_features(queue.list_waiting(10))
     space = predictor.spaces.choose_space(samples)
-    predictions = predictor.predict(samples, [], space, session.tiles.get_counts().classes)
-    assert sorted(prediction.label or "" for prediction in predictions) == ["", "", "hana"]
+    predictions = predictor.predict(
+        samples, [], space, session.tiles.get_counts().classes
+    )
+    assert sorted(prediction.label or "" for prediction in predictions) == [
+        "",
+        "",
+        "hana",
+    ]
 
 
 def labelled(dataset: Dataset, **numbers: int) -> None:
@@ -346,14 +408,21 @@ def test_invalid_class_edits_raise_error(empty: Dataset) -> None:
     ):
         with pytest.raises(UsageError, match=error):
             edit()
-        assert (counted(empty), empty.journal.count()) == ({"hana": 1, "rei": 1}, before)
+        assert (counted(empty), empty.journal.count()) == (
+            {"hana": 1, "rei": 1},
+            before,
+        )
 
 
 def test_classes_command(empty: Dataset) -> None:
     labelled(empty, hana=1, hanna=2)
 
     def run(*words: str) -> Any:
-        return run_here("labeler.cli", "classes", *words, "--json", "-d", empty.root).checked().json
+        return (
+            run_here("labeler.cli", "classes", *words, "--json", "-d", empty.root)
+            .checked()
+            .json
+        )
 
     assert run("merge", "hanna", "hana")["moved"] == 2
     run("add", "asuka")
@@ -371,16 +440,22 @@ def test_classes_command(empty: Dataset) -> None:
     assert result["rei"]["aliases"] == ["零"]
     assert len({row["key"] for row in result.values()}) == 3
     delete = ("labeler.cli", "classes", "delete", "-d", empty.root)
-    run_here(*delete, "asuka").refused(2, "'asuka' is a former name of 'Asuka'", "delete Asuka -d")
+    run_here(*delete, "asuka").refused(
+        2, "'asuka' is a former name of 'Asuka'", "delete Asuka -d"
+    )
     run("merge", "Asuka", "rei")
     run_here(*delete, "asuka").refused(2, "former name of 'Asuka'", "delete Asuka -d")
     run("delete", "Asuka")
     run("delete", "asuka")  # still a name of rei until now
     run("delete", " はな ")
     run("rename", "hana", "hanako")
-    assert run("delete", "hanako")["back_in_queue"] == 3, "an alias takes no class along"
+    assert run("delete", "hanako")["back_in_queue"] == 3, (
+        "an alias takes no class along"
+    )
     for name in ("asuka", "Asuka", "hana", "hanako"):
-        run_here(*delete, name).refused(2, f"there is no class {name!r}", "labeler classes list")
+        run_here(*delete, name).refused(
+            2, f"there is no class {name!r}", "labeler classes list"
+        )
 
 
 @pytest.mark.damages("most images have no file")
@@ -419,15 +494,25 @@ def test_commands_print_the_class_of_a_former_name(empty: Dataset) -> None:
 def test_undo_restores_a_former_name(empty: Dataset) -> None:
     labelled(empty, nene=1)
     (key,) = sample_states(empty)
-    editor, names = ClassEditor(empty), partial(list_aliases, empty.db, with_former_names=True)
+    editor, names = (
+        ClassEditor(empty),
+        partial(list_aliases, empty.db, with_former_names=True),
+    )
     editor.rename("nene", "yun")
     editor.add("nene")
     assert (names(), empty.journal.undo().operation.kind) == ({}, "new-class")
     assert (names(), counted(empty)) == ({"yun": ["nene"]}, {"yun": 1})
-    assert (empty.journal.undo().operation.kind, counted(empty)) == ("rename-class", {"nene": 1})
+    assert (empty.journal.undo().operation.kind, counted(empty)) == (
+        "rename-class",
+        {"nene": 1},
+    )
     empty.journal.undo(SampleTiles(empty.db).list_steps()[-1].id)
     redo = empty.journal.undo(SampleTiles(empty.db).list_steps()[-3].id)
-    assert (redo.operation.kind, names(), counted(empty)) == ("undo", {}, {"yun": 1, "nene": 0})
+    assert (redo.operation.kind, names(), counted(empty)) == (
+        "undo",
+        {},
+        {"yun": 1, "nene": 0},
+    )
     # Out of order: a class that has got samples since is not merged again.
     label(empty, key, "nene")
     empty.journal.undo(SampleTiles(empty.db).list_steps()[-2].id)
@@ -435,9 +520,13 @@ def test_undo_restores_a_former_name(empty: Dataset) -> None:
     editor.rename("yun", "nene2")
     editor.rename("nene", "yun")
     empty.journal.undo()
-    assert empty.classes.resolve("yun") == "nene2", "not of the class whose renaming was undone"
+    assert empty.classes.resolve("yun") == "nene2", (
+        "not of the class whose renaming was undone"
+    )
     empty.journal.undo()
-    assert empty.classes.resolve("nene2") == "nene2", "the name of an undone renaming is free"
+    assert empty.classes.resolve("nene2") == "nene2", (
+        "the name of an undone renaming is free"
+    )
 
 
 def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:
@@ -450,7 +539,9 @@ def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:
     assert done.json["back_in_queue"] == 3, done.stderr
     for sample in empty.samples.iter_by_key():
         placed = (sample.split, sample.split_group)
-        assert placed == (("test", sample.key) if sample.label == "rei" else (None, None))
+        assert placed == (
+            ("test", sample.key) if sample.label == "rei" else (None, None)
+        )
     assert run_here("labeler.cli", "undo", *root).code == 0
     assert {sample.key: sample for sample in empty.samples.iter_by_key()} == before
 
@@ -496,13 +587,16 @@ def test_typos_of_short_names_are_refused(
 
 def test_misspelt_class_raises_error(empty: Dataset, keys: list[str]) -> None:
     assert run_label(empty, "hatsune_miku", keys[0]) == 0
-    run_here("labeler.cli", "label", "hatsune_mikuu", keys[1], "-d", empty.root).refused(
-        2, "did you mean 'hatsune_miku'?", "labeler classes add hatsune_mikuu"
-    )
+    run_here(
+        "labeler.cli", "label", "hatsune_mikuu", keys[1], "-d", empty.root
+    ).refused(2, "did you mean 'hatsune_miku'?", "labeler classes add hatsune_mikuu")
     assert empty.classes.list_names() == ["hatsune_miku"]
     assert run_label(empty, "rei", keys[1]) == 0, "unlike other names"
     for words in (("rei", "--alias", "reii"), ("hatsune_mikuu",)):
-        assert run_here("labeler.cli", "classes", "add", *words, "-d", empty.root).code == 0
+        assert (
+            run_here("labeler.cli", "classes", "add", *words, "-d", empty.root).code
+            == 0
+        )
     assert run_label(empty, "reii", keys[1]) == 0
     assert run_label(empty, "hatsune_mikuu", keys[2]) == 0
     assert empty.classes.list_names() == ["hatsune_miku", "hatsune_mikuu", "rei"]
@@ -524,7 +618,9 @@ def test_known_names_with_aliases_and_weak_labels(empty: Dataset) -> None:
 
 
 def test_completion_ignores_width_case_and_kana() -> None:
-    names = [KnownName(n, n) for n in ("Suzukaze Aoba", "アスナ", "Asuka", "Réne", "aoi")]
+    names = [
+        KnownName(n, n) for n in ("Suzukaze Aoba", "アスナ", "Asuka", "Réne", "aoi")
+    ]
 
     def complete(typed: str) -> list[str]:
         return [name.text for name in complete_name(typed, names)]
@@ -617,13 +713,17 @@ def test_import_commands(mixed: Path) -> None:
     names = ("hana", "hana/0.jpg", "episode.mkv")
     dropped = sort_paths([mixed / name for name in names])
     hana, image, video = (str(mixed / name) for name in names)
-    assert import_commands(ROOT, dropped, hints=True, video_folders=(mixed / "hana",)) == [
+    assert import_commands(
+        ROOT, dropped, hints=True, video_folders=(mixed / "hana",)
+    ) == [
         ["harvest", "folder", hana, "--hints-from-folders", *ROOT_OPTION],
         ["harvest", "folder", image, *ROOT_OPTION],
         ["gleanset", "episodes", hana, video, *ROOT_OPTION],
         ["facecrop", "run", "--new", *ROOT_OPTION],
     ]
-    assert import_commands(ROOT, dropped, whole_images=True, hints=True, label="rei") == [
+    assert import_commands(
+        ROOT, dropped, whole_images=True, hints=True, label="rei"
+    ) == [
         ["harvest", "folder", hana, "--label", "rei", *ROOT_OPTION],
         ["harvest", "folder", image, "--label", "rei", *ROOT_OPTION],
         ["harvest", "frames", video, "--label", "rei", *ROOT_OPTION],

@@ -61,16 +61,29 @@ def test_all_kinds_of_copies_are_found(leaky_audit: Audit) -> None:
     for seed, kind in enumerate(KINDS):
         leak_kind = "mirrored copy" if kind == "mirror" else "copy"
         expected[f"test/dog/{kind}.jpg"] = (f"train2017/cat/{seed}.jpg", leak_kind)
-    assert {leak.b.name: (leak.a.name, leak.kind) for leak in leaky_audit.leaks} == expected
+    assert {
+        leak.b.name: (leak.a.name, leak.kind) for leak in leaky_audit.leaks
+    } == expected
 
 
 @pytest.mark.posix("pipes and links")
 def test_result_accounts_for_every_file(leaky: Path, leaky_audit: Audit) -> None:
     result = json.loads(json.dumps(leaky_audit.result().to_json()))
-    files = [path for path in leaky.rglob("*") if path.is_symlink() or not path.is_dir()]
-    accounted = sum(result["images"].values()) + result["unreadable"] + result["ignored"]
-    assert (accounted, result["images"]) == (len(files), {"test": 9, "train": 8, "val": 0})
-    assert (result["leaks"], result["alike"], result["leaking"]) == (6, 0, {"test in train": 6})
+    files = [
+        path for path in leaky.rglob("*") if path.is_symlink() or not path.is_dir()
+    ]
+    accounted = (
+        sum(result["images"].values()) + result["unreadable"] + result["ignored"]
+    )
+    assert (accounted, result["images"]) == (
+        len(files),
+        {"test": 9, "train": 8, "val": 0},
+    )
+    assert (result["leaks"], result["alike"], result["leaking"]) == (
+        6,
+        0,
+        {"test in train": 6},
+    )
     assert result["unreadable"] == 4
     assert {row["file"] for row in result["not_read"]} == {
         "Validation/-rf\n.png",
@@ -79,7 +92,11 @@ def test_result_accounts_for_every_file(leaky: Path, leaky_audit: Audit) -> None
         "Validation/pipe.jpg",
     }
     reasons = result["ignored_reasons"]
-    assert (reasons["in no split"], reasons["not an image"], reasons["hidden"]) == (1, 1, 1)
+    assert (reasons["in no split"], reasons["not an image"], reasons["hidden"]) == (
+        1,
+        1,
+        1,
+    )
     assert result["ignored"] == sum(reasons.values())
     assert result["pairs"][0] == {
         "kind": "same file",
@@ -162,7 +179,9 @@ def test_frames_have_stricter_limits(empty: Dataset) -> None:
         data = encode(image.convert("L"), quality=95)
         put(empty, data, name, split=split, origin=origin)
     audited = collect_dataset(empty)
-    assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == ["perhaps a copy"]
+    assert [leak.kind for leak in find_leaks(audited, workers=1).leaks] == [
+        "perhaps a copy"
+    ]
     result = find_leaks(audited, empty, workers=1).leaks
     assert [leak.kind for leak in result] == ["same group"], "not a copy"
     plan = search(empty)
@@ -178,7 +197,9 @@ def test_own_split_has_no_leaks(empty: Dataset, shared_data: Path) -> None:
         for file in group["files"]:
             data = (folder / file).read_bytes()
             put(empty, data, file, label=group["id"][:1], origin=Origin("folder", file))
-    done = run_labeler("split", "--ratio", "1:1:1", "-d", empty.root, "--json").checked()
+    done = run_labeler(
+        "split", "--ratio", "1:1:1", "-d", empty.root, "--json"
+    ).checked()
     assert min(done.json[split] for split in ("train", "val", "test")) > 1
     result = run_labeler("audit", "-d", empty.root, "--json", "--workers", "1").json
     assert result["leaks"] == 0, result["pairs"]
@@ -203,7 +224,9 @@ def printed_text(ran: Ran) -> str:
     # Commands and paths are not wrapped.
     unwrapped = ("gleanset ", "labeler ", "baseline ", "to: ", "dataset: ")
     lines = [
-        line for line in ran.stdout.splitlines() if not any(start in line for start in unwrapped)
+        line
+        for line in ran.stdout.splitlines()
+        if not any(start in line for start in unwrapped)
     ]
     lines = [line for line in lines if not Path(line.strip()).is_dir()]
     assert max(map(len, lines), default=0) <= 80
@@ -240,7 +263,9 @@ def test_import_lists_disputed_and_invalid_files(empty: Dataset, tree: Path) -> 
 def test_settled_dispute_is_forgotten(empty: Dataset, tree: Path) -> None:
     line = ("import", tree, "-d", empty.root)
     run_labeler(*line)
-    key = next(sample.key for sample in empty.samples.iter_by_key() if sample.status == "queue")
+    key = next(
+        sample.key for sample in empty.samples.iter_by_key() if sample.status == "queue"
+    )
     run_labeler("label", "rei", key, "-d", empty.root)
     text = printed_text(run_labeler(*line))
     assert "hana/0.jpg: hana, decided: rei" in text
@@ -248,7 +273,9 @@ def test_settled_dispute_is_forgotten(empty: Dataset, tree: Path) -> None:
     assert "disputed files" not in printed_text(run_labeler(*line))
 
 
-def test_conflicting_copies_are_listed(empty: Dataset, tree: Path, tmp_path: Path) -> None:
+def test_conflicting_copies_are_listed(
+    empty: Dataset, tree: Path, tmp_path: Path
+) -> None:
     dataset_option = ("-d", empty.root)
     run_labeler("import", tree, *dataset_option)
     pair = "hana/2.jpg (hana), rei/copy.jpg (rei)"
@@ -262,10 +289,20 @@ def test_conflicting_copies_are_listed(empty: Dataset, tree: Path, tmp_path: Pat
         text = printed_text(run_here(module, *words, *dataset_option))
         assert "hana/2.jpg is hana" in text
         assert f"labeler groups --conflicts -d {empty.root}" in text
-    result = run_labeler("dedup", *dataset_option, "--json").json["labelled_differently"]
-    assert result == {"see": f"labeler groups --conflicts -d {empty.root}", "files": [pair]}
+    result = run_labeler("dedup", *dataset_option, "--json").json[
+        "labelled_differently"
+    ]
+    assert result == {
+        "see": f"labeler groups --conflicts -d {empty.root}",
+        "files": [pair],
+    }
     (group,) = run_suggested_command(result["see"])
-    assert sorted(group["files"]) == [str(tree / "hana" / "2.jpg"), str(tree / "rei" / "copy.jpg")]
+    assert sorted(group["files"]) == [
+        str(tree / "hana" / "2.jpg"),
+        str(tree / "rei" / "copy.jpg"),
+    ]
     run_labeler("label", "hana", group["kept"], *group["others"], *dataset_option)  # type: ignore[misc]
     for words in (("dedup",), ("split",)):
-        assert "labelled differently" not in printed_text(run_labeler(*words, *dataset_option))
+        assert "labelled differently" not in printed_text(
+            run_labeler(*words, *dataset_option)
+        )

@@ -15,7 +15,12 @@ from tools_for_tests import examples, run_here
 
 from gleanset import Dataset
 from gleanset.db.classes import list_aliases
-from gleanset.db.proposals import PrelabelledSample, Proposal, Proposals, iter_proposed_samples
+from gleanset.db.proposals import (
+    PrelabelledSample,
+    Proposal,
+    Proposals,
+    iter_proposed_samples,
+)
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from labeler.classes import ClassEditor
@@ -65,7 +70,9 @@ class Model:
 
     def merge(self, old: str, into: str) -> None:
         source, target = self.meaning[old], self.meaning[into]
-        self.meaning = {name: target if n == source else n for name, n in self.meaning.items()}
+        self.meaning = {
+            name: target if n == source else n for name, n in self.meaning.items()
+        }
         self.labels = {s: target if n == source else n for s, n in self.labels.items()}
         self.in_use.discard(source)
 
@@ -87,7 +94,10 @@ class Model:
         self.labels[NAMES.index(sample) % SAMPLES] = self.make(name)
 
     def state(self) -> tuple[dict[str, str], list[str | None]]:
-        labels = [self.names[self.labels[s]] if s in self.labels else None for s in range(SAMPLES)]
+        labels = [
+            self.names[self.labels[s]] if s in self.labels else None
+            for s in range(SAMPLES)
+        ]
         return {name: self.resolve(name) for name in NAMES}, labels
 
 
@@ -116,7 +126,9 @@ class Player:
     def is_possible(self, operation: str, first: str, second: str) -> bool:
         model = self.states[-1]
         if operation == "remove_alias":
-            return any(first in aliases for aliases in list_aliases(self.dataset.db).values())
+            return any(
+                first in aliases for aliases in list_aliases(self.dataset.db).values()
+            )
         if operation in ("rename", "delete") and model.living(first) is None:
             return False
         return operation not in ("merge", "add_alias") or (
@@ -148,7 +160,9 @@ class Player:
             # The last step that is not undone itself is the last undo.
             steps = SampleTiles(self.dataset.db).list_steps()
             reverted = {step.undoes for step in steps}
-            last = max(step.id for step in steps if step.undoes and step.id not in reverted)
+            last = max(
+                step.id for step in steps if step.undoes and step.id not in reverted
+            )
             self.dataset.journal.undo(last)
             self.states.append(self.undone.pop())
 
@@ -160,7 +174,17 @@ class Player:
 
 OPERATIONS = st.tuples(
     st.sampled_from(
-        ["add", "rename", "merge", "delete", "add_alias", "remove_alias", "label", "undo", "redo"]
+        [
+            "add",
+            "rename",
+            "merge",
+            "delete",
+            "add_alias",
+            "remove_alias",
+            "label",
+            "undo",
+            "redo",
+        ]
     ),
     st.sampled_from(NAMES),
     st.sampled_from(NAMES),
@@ -175,11 +199,16 @@ OPERATIONS = st.tuples(
     suppress_health_check=list(HealthCheck),
 )
 @given(st.lists(OPERATIONS, min_size=4, max_size=14))
-def test_every_name_means_the_class_of_the_model(operations: list[tuple[str, str, str]]) -> None:
+def test_every_name_means_the_class_of_the_model(
+    operations: list[tuple[str, str, str]],
+) -> None:
     root = Path(tempfile.mkdtemp())
     try:
         with Dataset.create(root / "ds") as dataset:
-            keys = [add_faces(dataset, add_image(dataset, f"p{n}"))[0] for n in range(SAMPLES)]
+            keys = [
+                add_faces(dataset, add_image(dataset, f"p{n}"))[0]
+                for n in range(SAMPLES)
+            ]
             player = Player(dataset, keys)
             for operation in operations:
                 player.play(*operation)
@@ -217,7 +246,9 @@ def test_other_names_stay_with_their_class(dataset: Dataset) -> None:
     assert aliases == {"cat": ["kitty", "neko"]}
     (sample,) = iter_proposed_samples(dataset.db)
     assert [proposal.label for proposal in sample.proposals] == ["cat"]
-    listed = run_here("labeler.cli", "classes", "list", "-d", dataset.root).checked().stdout
+    listed = (
+        run_here("labeler.cli", "classes", "list", "-d", dataset.root).checked().stdout
+    )
     assert "cat  also kitty, neko" in listed
 
 
@@ -228,7 +259,9 @@ def test_class_takes_name_of_merged_class(dataset: Dataset) -> None:
     editor.add("pet")
     editor.merge("dog", "pet")
     editor.rename("pet", "cat")
-    meanings = {name: dataset.classes.resolve(name) for name in ("cat", "neko", "dog", "pet")}
+    meanings = {
+        name: dataset.classes.resolve(name) for name in ("cat", "neko", "dog", "pet")
+    }
     assert meanings == dict.fromkeys(meanings, "cat")
     dataset.journal.undo()
     assert dataset.classes.list_names() == ["pet"]
@@ -244,7 +277,9 @@ def test_undo_out_of_order_gives_no_label_of_another_class(dataset: Dataset) -> 
     swap_names(dataset)
     merge = SampleTiles(dataset.db).list_steps()[-3].id
     dataset.journal.undo(merge)
-    assert sample_states(dataset)[cat][:2] == ("labelled", "cat"), "not the new class dog"
+    assert sample_states(dataset)[cat][:2] == ("labelled", "cat"), (
+        "not the new class dog"
+    )
     dataset.journal.undo(relabelled)
     assert sample_states(dataset)[other][1] in (None, "cat")
 
@@ -256,7 +291,9 @@ def test_undo_of_deletion_does_not_label_with_a_renamed_class(dataset: Dataset) 
     editor.rename("dog", "cat")
     dataset.journal.undo(deletion)
     assert sample_states(dataset)[cat][:2] == ("queue", None)
-    assert dataset.classes.resolve("neko") == "neko", "not the class that was called dog"
+    assert dataset.classes.resolve("neko") == "neko", (
+        "not the class that was called dog"
+    )
 
 
 def test_undo_restores_the_class_that_another_was_merged_into(dataset: Dataset) -> None:

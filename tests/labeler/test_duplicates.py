@@ -20,7 +20,14 @@ from tools_for_tests import examples, run_here
 
 from gleanset import Dataset, Origin
 from gleanset.db.classes import Placements
-from gleanset.db.duplicates import DOUBTFUL, NOT_SAME, SAME, Pairs, PairVerdict, Relation
+from gleanset.db.duplicates import (
+    DOUBTFUL,
+    NOT_SAME,
+    SAME,
+    Pairs,
+    PairVerdict,
+    Relation,
+)
 from gleanset.db.journal import MODEL, PAGE_USER, Choice
 from gleanset.db.maintenance import find_contradictions
 from gleanset.errors import UsageError
@@ -74,7 +81,9 @@ def outline(plan: DuplicatePlan) -> list[tuple[object, ...]]:
 
 @pytest.mark.slow
 def test_sets_do_not_depend_on_import_order(tmp_path: Path) -> None:
-    faces = [drawn_face(character, number) for character in CAST[:2] for number in range(3)]
+    faces = [
+        drawn_face(character, number) for character in CAST[:2] for number in range(3)
+    ]
     files = [encoded(face, 95) for face in faces]
     files += [encoded(face.resize((140, 140)), 60) for face in faces[::3]]
     plans = []
@@ -92,12 +101,16 @@ def test_sets_do_not_depend_on_import_order(tmp_path: Path) -> None:
 def drawn_face(character: Character, seed: int) -> Image.Image:
     scene = plan_scene([character], seed, (400, 300))
     box = face_box(scene.figures[0])
-    return paint_scene(scene).crop((box.x, box.y, box.x + box.width, box.y + box.height))
+    return paint_scene(scene).crop(
+        (box.x, box.y, box.x + box.width, box.y + box.height)
+    )
 
 
 def kept_labels(dataset: Dataset) -> dict[str, str]:
     """Return the labels of the samples that are not marked as duplicates."""
-    return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.label and s.kept}
+    return {
+        s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.label and s.kept
+    }
 
 
 def pair(dataset: Dataset) -> tuple[str, str]:
@@ -118,7 +131,9 @@ def test_label_moves_to_best_copy(dataset: Dataset) -> None:
     assert samples[good].group is not None
     assert samples[good].group == samples[poor].group
     assert kept_labels(dataset) == {good: "hana"}
-    assert dataset.journal.undo().restored == 2, "the label of one, the mark of the other"
+    assert dataset.journal.undo().restored == 2, (
+        "the label of one, the mark of the other"
+    )
     assert kept_labels(dataset) == {poor: "hana"}
     undo = max(decision.step for decision in dataset.journal.iterate())
     dataset.journal.undo(undo)  # a redo
@@ -153,7 +168,9 @@ def test_pairs_of_an_earlier_version_are_compared_again_once(dataset: Dataset) -
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
     judge(dataset, good, other, same=True)
-    with dataset.db.transaction():  # as that version left it: wrong verdicts, and no version
+    with (
+        dataset.db.transaction()
+    ):  # as that version left it: wrong verdicts, and no version
         dataset.db.execute(
             "UPDATE pair SET verdict='not', version=0 WHERE kind='pixels' AND verdict='same'"
         )
@@ -217,26 +234,37 @@ def searched(dataset: Dataset) -> list[str]:
     return keys
 
 
-def test_copies_stay_together_without_best(dataset: Dataset, searched: list[str]) -> None:
+def test_copies_stay_together_without_best(
+    dataset: Dataset, searched: list[str]
+) -> None:
     with dataset.db.transaction():
-        dataset.db.execute("UPDATE sample SET status='retired' WHERE key=?", (searched[0],))
+        dataset.db.execute(
+            "UPDATE sample SET status='retired' WHERE key=?", (searched[0],)
+        )
     assert groups(DuplicateFinder(dataset).plan()) == {frozenset(searched[1:])}
 
 
-def test_copy_separated_from_best_leaves_set(dataset: Dataset, searched: list[str]) -> None:
+def test_copy_separated_from_best_leaves_set(
+    dataset: Dataset, searched: list[str]
+) -> None:
     (copies,) = DuplicateFinder(dataset).plan().sets
     judge(dataset, copies.best_key, copies.others[0], same=False)
     assert groups(search(dataset)) == {frozenset(searched) - {copies.others[0]}}
 
 
-def test_chain_of_copies_is_compared_with_hub(dataset: Dataset, searched: list[str]) -> None:
+def test_chain_of_copies_is_compared_with_hub(
+    dataset: Dataset, searched: list[str]
+) -> None:
     pairs = Pairs(dataset.db)
     chain = [*pairwise(sorted(pairs.get_ids(searched)))]
     with dataset.db.transaction():
         dataset.db.execute("UPDATE pair SET verdict='open' WHERE kind='pixels'")
     pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in chain])
     assert set(pairs.get_possible_duplicates().values()) == {True}
-    assert (groups(search(dataset)), pairs.list_uncompared()) == ({frozenset(searched)}, [])
+    assert (groups(search(dataset)), pairs.list_uncompared()) == (
+        {frozenset(searched)},
+        [],
+    )
     with dataset.db.transaction():
         dataset.db.execute("DELETE FROM pair")
     pairs.save_verdicts([PairVerdict(a, b, 0.0, 1.0, SAME) for a, b in chain])
@@ -273,13 +301,18 @@ def test_dedup_and_undo(empty: Dataset, copies: dict[str, str]) -> None:
     group = run(empty, "groups")
     assert (group["kept"], group["others"]) == (copies["large"], [copies["small"]])
     assert "larger (320 x 260 vs. 160 x 130)" in group["reason"]
-    assert {item.sample.key for item in plan_export(empty)} == {copies["large"], copies["other"]}
+    assert {item.sample.key for item in plan_export(empty)} == {
+        copies["large"],
+        copies["other"],
+    }
     run(empty, "undo")
     assert len(plan_export(empty)) == 3
 
 
 @pytest.mark.slow
-def test_conflicting_labels_are_left_out(empty: Dataset, copies: dict[str, str]) -> None:
+def test_conflicting_labels_are_left_out(
+    empty: Dataset, copies: dict[str, str]
+) -> None:
     run(empty, "label", "b", copies["small"])
     result = run(empty, "dedup")
     assert (result["set_aside"], result["conflicts"]) == (0, 1)
@@ -296,14 +329,20 @@ def test_conflicting_labels_are_left_out(empty: Dataset, copies: dict[str, str])
 
 
 @pytest.mark.slow
-def test_doubtful_pairs_are_listed_until_judged(empty: Dataset, copies: dict[str, str]) -> None:
+def test_doubtful_pairs_are_listed_until_judged(
+    empty: Dataset, copies: dict[str, str]
+) -> None:
     assert run(empty, "dedup", "--simulate")["doubtful"] == 0
     with empty.db.transaction():
         empty.db.execute("UPDATE pair SET verdict='doubtful' WHERE verdict='same'")
     result = run(empty, "dedup")
     assert (result["doubtful"], result["set_aside"]) == (1, 0)
     empty.journal.apply("Clear", [Choice(copies["small"], "clear")])
-    printed = run_here("labeler.cli", "dedup", "--simulate", "-d", empty.root).checked().stdout
+    printed = (
+        run_here("labeler.cli", "dedup", "--simulate", "-d", empty.root)
+        .checked()
+        .stdout
+    )
     assert "pictures/large.jpg (a), pictures/small.jpg (not labelled)" in printed
     samples = run(empty, "groups", "--doubtful")["samples"]
     assert set(samples) == {copies["small"], copies["large"]}
@@ -373,7 +412,10 @@ def test_images_sharing_a_part_are_contested(
     sets: set[tuple[str, ...]],
     contested: set[tuple[str, ...]],
 ) -> None:
-    keys = {add_picture(dataset, name, encoded(image, 92)): name for name, image in images.items()}
+    keys = {
+        add_picture(dataset, name, encoded(image, 92)): name
+        for name, image in images.items()
+    }
     finder = DuplicateFinder(dataset, workers=1)
     finder.search()
     plan = finder.plan()
@@ -384,22 +426,30 @@ def test_images_sharing_a_part_are_contested(
         assert doubt.contested
         assert pairs.get_comparison(a, b) is not None
     for group in plan.sets:
-        for pair in combinations([images[keys[member.key]] for member in group.members], 2):
+        for pair in combinations(
+            [images[keys[member.key]] for member in group.members], 2
+        ):
             assert compare_images(*map(prepare_image, pair)).same
     assert finder.search() == (0, 0, 0, 0)
 
 
-def named(plan: DuplicatePlan, keys: Mapping[str, str]) -> tuple[set[tuple[str, ...]], ...]:
+def named(
+    plan: DuplicatePlan, keys: Mapping[str, str]
+) -> tuple[set[tuple[str, ...]], ...]:
     """Return sets and contested pairs by the names of their members."""
     return tuple(
-        {tuple(sorted(keys[member.key] for member in group.members)) for group in groups}
+        {
+            tuple(sorted(keys[member.key] for member in group.members))
+            for group in groups
+        }
         for groups in (plan.sets, plan.doubts)
     )
 
 
 def test_human_verdict_settles_contested_pair(dataset: Dataset) -> None:
     names = {
-        add_picture(dataset, name, encoded(image, 92)): name for name, image in COLLAGES.items()
+        add_picture(dataset, name, encoded(image, 92)): name
+        for name, image in COLLAGES.items()
     }
     keys = {name: key for key, name in names.items()}
     search(dataset)
@@ -432,14 +482,22 @@ def accept_hints(dataset: Dataset) -> dict[str, object]:
 
 
 def labels(dataset: Dataset) -> dict[str, str]:
-    return {s.key: str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled"}
+    return {
+        s.key: str(s.label)
+        for s in dataset.samples.iter_by_key()
+        if s.status == "labelled"
+    }
 
 
-@pytest.mark.parametrize("order", sorted(set(permutations([dedup, accept_hints] * 2)), key=str))
+@pytest.mark.parametrize(
+    "order", sorted(set(permutations([dedup, accept_hints] * 2)), key=str)
+)
 def test_copies_with_different_weak_labels_stay_unlabelled(
     empty: Dataset, order: tuple[object, ...]
 ) -> None:
-    mark_as_copies(empty, add_hinted(empty, "better", "rei"), add_hinted(empty, "poorer", "hana"))
+    mark_as_copies(
+        empty, add_hinted(empty, "better", "rei"), add_hinted(empty, "poorer", "hana")
+    )
     alone = add_hinted(empty, "alone", "hana")
     for command in (*order, dedup, accept_hints):
         command(empty)  # type: ignore[operator]
@@ -459,7 +517,11 @@ def test_later_copy_disputes_accepted_label(empty: Dataset) -> None:
     assert labels(empty) == {first: "hana"}
     mark_as_copies(empty, first, add_hinted(empty, "poorer", "rei"))
     result = dedup(empty)
-    assert (result["disputed"], result["conflicts"], result["labels_taken_back"]) == (1, 0, 1)
+    assert (result["disputed"], result["conflicts"], result["labels_taken_back"]) == (
+        1,
+        0,
+        1,
+    )
     assert labels(empty) == {}
     empty.journal.undo()
     assert labels(empty) == {first: "hana"}, "undo restores the label"
@@ -483,11 +545,15 @@ def test_human_label_overrides_weak_label(empty: Dataset) -> None:
     label(empty, first, "rei")
     mark_as_copies(empty, first, second)
     (changed,) = conflict_summary(empty, DuplicateFinder(empty).plan()).values()
-    assert "(hana, now no label)" in str(changed), "the command says what becomes of the copies"
+    assert "(hana, now no label)" in str(changed), (
+        "the command says what becomes of the copies"
+    )
     assert "(rei)" in str(changed)
     assert (dedup(empty)["conflicts"], set(labels(empty).values())) == (0, {"rei"})
     accept_hints(empty)
-    assert set(labels(empty).values()) == {"rei"}, "the weak label of the copy is ignored"
+    assert set(labels(empty).values()) == {"rei"}, (
+        "the weak label of the copy is ignored"
+    )
 
 
 @pytest.mark.parametrize("provenance", [PAGE_USER, "import"])
@@ -496,7 +562,10 @@ def test_only_person_overrides_weak_label(empty: Dataset, provenance: str) -> No
     accept_hints(empty)
     empty.journal.apply("All", [Choice(second, "label", "rei", provenance)])
     mark_as_copies(empty, first, second)
-    assert (dedup(empty)["conflicts"], labels(empty)) == (1, {first: "hana", second: "rei"})
+    assert (dedup(empty)["conflicts"], labels(empty)) == (
+        1,
+        {first: "hana", second: "rei"},
+    )
 
 
 def test_chosen_copy_decides_the_label(empty: Dataset) -> None:
@@ -511,7 +580,9 @@ def test_chosen_copy_decides_the_label(empty: Dataset) -> None:
     empty.journal.undo(empty.db.fetch_int("SELECT max(id) FROM step"))
     assert len(Pairs(empty.db).get_chosen_copies()) == 1, "a redo keeps the choice"
     assert labels(empty) == {first: "hana", second: "hana"}
-    provenance = {decision.sample: decision.provenance for decision in empty.journal.iterate()}
+    provenance = {
+        decision.sample: decision.provenance for decision in empty.journal.iterate()
+    }
     assert provenance == {first: "undo", second: "undo"}
 
 
@@ -522,7 +593,9 @@ NUMBER, OLD = 8, 6
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     dataset = Dataset.create(tmp_path_factory.mktemp("random") / "dataset")
     for level in range(NUMBER):
-        add_picture(dataset, str(level), encoded(Image.new("RGB", (8, 8), (20 * level, 0, 0))))
+        add_picture(
+            dataset, str(level), encoded(Image.new("RGB", (8, 8), (20 * level, 0, 0)))
+        )
     return dataset
 
 
@@ -530,14 +603,21 @@ def random_verdicts(random: Random) -> dict[tuple[int, int], PairVerdict]:
     verdicts = {}
     for a, b in combinations(range(1, NUMBER + 1), 2):
         answer = random.choices((SAME, NOT_SAME, DOUBTFUL), (5, 2, 1))[0]
-        changed = 1000.0 if answer == NOT_SAME and random.random() < 0.3 else random.uniform(0, 9)
+        changed = (
+            1000.0
+            if answer == NOT_SAME and random.random() < 0.3
+            else random.uniform(0, 9)
+        )
         relation = Relation(random.choice((0, 0, 0, 1, 2, 16, 32, 64, 128)))
-        verdicts[a, b] = PairVerdict(a, b, changed, random.uniform(0.3, 1), answer, relation)
+        verdicts[a, b] = PairVerdict(
+            a, b, changed, random.uniform(0.3, 1), answer, relation
+        )
     return verdicts
 
 
 @settings(
-    max_examples=examples(40, 600), suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(40, 600),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.integers(0, 2**32))
 def test_no_set_holds_refused_pair(pictures: Dataset, seed: int) -> None:
@@ -553,7 +633,9 @@ def test_no_set_holds_refused_pair(pictures: Dataset, seed: int) -> None:
             Pairs(dataset.db).save_verdicts(due)
             step = dataset.journal.apply("Judge", [])
             for pair in random.sample(sorted(verdicts), random.randint(0, 3)):
-                Placements(dataset.db).record_verdict(step, *pair, random.choice((SAME, NOT_SAME)))
+                Placements(dataset.db).record_verdict(
+                    step, *pair, random.choice((SAME, NOT_SAME))
+                )
             finder = DuplicateFinder(dataset, workers=1)
             check_sets_after(finder)
             while missing := finder.plan().missing:
@@ -575,7 +657,9 @@ def check_sets(dataset: Dataset) -> None:
             by_person.merge(*pair)
     refused = [pair for pair, equal in pairs.get_human_verdicts().items() if not equal]
     contradictory = any(by_person.connected(a, b) for a, b in refused)
-    sets = dict(map(tuple, dataset.db.fetch_all("SELECT id, duplicate_set FROM sample")))
+    sets = dict(
+        map(tuple, dataset.db.fetch_all("SELECT id, duplicate_set FROM sample"))
+    )
     for a, b in combinations(sorted(sets), 2):
         together = sets[a] is not None and sets[a] == sets[b]
         connected, found = by_person.connected(a, b), pairs.get_comparison(a, b)

@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from labelled_images import kill_export, mixed, picture, put, run_export, run_import, run_labeler
+from labelled_images import (
+    kill_export,
+    mixed,
+    picture,
+    put,
+    run_export,
+    run_import,
+    run_labeler,
+)
 from PIL import Image, ImageDraw
 from tools_for_tests import (
     WITHOUT_POSIX,
@@ -73,7 +81,9 @@ def test_tree_layout_and_face_numbers(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_colliding_file_names_stay_distinct(empty: Dataset) -> None:
-    for number, title in enumerate(["Photo.jpg", "photo.jpg", "photo.png", "photo.jpg"]):
+    for number, title in enumerate(
+        ["Photo.jpg", "photo.jpg", "photo.png", "photo.jpg"]
+    ):
         origin = Origin("folder", str(number), title=title)
         put(empty, encode(picture(number)), title, origin=origin)
     paths = planned_paths(empty)
@@ -89,7 +99,9 @@ def test_export_is_reproducible_without_crops(empty: Dataset, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("foreign", ["notes.txt", "train/hana/mine.jpg"])
-def test_foreign_files_are_not_replaced(empty: Dataset, tmp_path: Path, foreign: str) -> None:
+def test_foreign_files_are_not_replaced(
+    empty: Dataset, tmp_path: Path, foreign: str
+) -> None:
     put(empty, encode(picture(0)), "a.jpg")
     out = tmp_path / "out"
     if foreign != "notes.txt":
@@ -128,7 +140,10 @@ def test_simulate_counts_without_writing(empty: Dataset, tmp_path: Path) -> None
     mixed(empty)
     words = ("export", tmp_path / "out", "--simulate", "-d", empty.root)
     result = run_labeler(*words, "--json").json
-    assert (result["would_export"], sorted(result["paths"])) == (16, planned_paths(empty))
+    assert (result["would_export"], sorted(result["paths"])) == (
+        16,
+        planned_paths(empty),
+    )
     assert sum(sum(row.values()) for row in result["classes"].values()) == 16
     assert set(result["classes"]) == {"hana", "rei"}
     shown = run_labeler(*words).stdout
@@ -143,10 +158,16 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
     licensed = Origin("folder", "6", title="6.jpg", licence="CC0")
     put(empty, encode(picture(6)), "6.jpg", origin=licensed)
     queued, unsplit, duplicate, queued_duplicate = keys[:4]
-    step = empty.journal.apply("back", [Choice(queued, "add"), Choice(queued_duplicate, "add")])
+    step = empty.journal.apply(
+        "back", [Choice(queued, "add"), Choice(queued_duplicate, "add")]
+    )
     rows = Pairs(empty.db).get_ids([duplicate, queued_duplicate])
-    Placements(empty.db).apply(step, [Placement(row, False, keys[4], "copy") for row in rows])
-    splits = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key() if s.key != unsplit}
+    Placements(empty.db).apply(
+        step, [Placement(row, False, keys[4], "copy") for row in rows]
+    )
+    splits = {
+        s.key: (s.key, s.split) for s in empty.samples.iter_by_key() if s.key != unsplit
+    }
     empty.samples.set_splits(splits, "by hand")
     words = ("export", tmp_path / "out", "--licence", "cc0", "-d", empty.root)
     for also in (["--simulate"], []):
@@ -163,8 +184,12 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
     empty.samples.set_splits(splits | {keys[4]: (keys[4], "test")}, "by hand")
     words = ("export", tmp_path / "all", "-d", empty.root)
     result = run_labeler(*words, "--json").json
-    assert {"rejected", "in val or test with an unreviewed label"} < {*result["left_out"]}
-    assert result["exported"] + sum(result["left_out"].values()) == empty.samples.count()
+    assert {"rejected", "in val or test with an unreviewed label"} < {
+        *result["left_out"]
+    }
+    assert (
+        result["exported"] + sum(result["left_out"].values()) == empty.samples.count()
+    )
     lines = run_labeler(*words).stdout.splitlines()
     assert lines[lines.index("changes:") + 1].startswith("  originals, byte for byte: ")
 
@@ -186,7 +211,9 @@ def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path) -> None:
     assert not list((empty.cache / "scratch").iterdir())
 
 
-def test_kill_between_renames_restores_previous_export(empty: Dataset, tmp_path: Path) -> None:
+def test_kill_between_renames_restores_previous_export(
+    empty: Dataset, tmp_path: Path
+) -> None:
     put(empty, encode(picture(0)), "a.jpg")
     before = export_tree(empty, tmp_path / "out")
     (tmp_path / "out").rename(tmp_path / ".out.gleanset-old")
@@ -249,7 +276,9 @@ def test_files_changed_during_export_are_kept(
 ) -> None:
     """Also on file systems that cannot exchange folders, and with colliding names."""
     if not at_once:
-        monkeypatch.setattr("labeler.export.tree.exchange_paths", lambda path, other: False)
+        monkeypatch.setattr(
+            "labeler.export.tree.exchange_paths", lambda path, other: False
+        )
     out = tmp_path / "out"
     with replace_tree(out) as new:
         for name in ("a.txt", "b.txt", "gone.txt", "folder"):
@@ -268,7 +297,9 @@ def test_files_changed_during_export_are_kept(
     assert (out / "mine" / "notes.txt").read_text() == "mine"
     assert (out / "kept-1-b.txt").read_text() == "edited meanwhile"
     assert (out / "link").is_symlink()
-    assert [(out / n).read_text() for n in ("a.txt", "b.txt", "folder/x.txt")] == ["second"] * 3
+    assert [(out / n).read_text() for n in ("a.txt", "b.txt", "folder/x.txt")] == [
+        "second"
+    ] * 3
     assert not (out / "gone.txt").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -310,14 +341,18 @@ def album(empty: Dataset) -> dict[str, bytes]:
     return images
 
 
-def test_bytes_and_names_are_kept(empty: Dataset, album: dict[str, bytes], tmp_path: Path) -> None:
+def test_bytes_and_names_are_kept(
+    empty: Dataset, album: dict[str, bytes], tmp_path: Path
+) -> None:
     result = run_export(empty, tmp_path / "out")
     assert result["changes"] == {"originals, byte for byte": len(album)}
     exported = files(tmp_path / "out")
     assert sorted(exported.values()) == sorted(album.values())
     names = {path.rpartition("/")[2]: data for path, data in exported.items()}
     # The encoding determines the extension.
-    expected = {name.replace("called.jpg", "called.png"): data for name, data in album.items()}
+    expected = {
+        name.replace("called.jpg", "called.png"): data for name, data in album.items()
+    }
     assert names == expected
 
 
@@ -325,7 +360,9 @@ def test_equal_files_have_the_shortest_name_until_one_is_cropped(
     empty: Dataset, tmp_path: Path
 ) -> None:
     def origin(name: str) -> Origin:
-        return Origin("folder", f"/x/{name}", path=f"/x/{name}", title=name, original_path=name)
+        return Origin(
+            "folder", f"/x/{name}", path=f"/x/{name}", title=name, original_path=name
+        )
 
     data = encode(picture(0))
     for name in ("a copy of b.jpg", "b.jpg"):
@@ -334,7 +371,9 @@ def test_equal_files_have_the_shortest_name_until_one_is_cropped(
         put(empty, data, name, origin=origin(name))
         run_export(empty, tmp_path / "out")
         assert set(files(tmp_path / "out")) == {"train/hana/b.jpg"}
-        assert ",b.jpg,hana," in (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
+        assert ",b.jpg,hana," in (tmp_path / "out" / "LICENSES.csv").read_text(
+            encoding="utf-8"
+        )
         (line,) = list_records(empty, "samples", ())
         assert line["path"] == "/x/b.jpg"
 
@@ -360,7 +399,10 @@ def test_gps_positions_are_reported_and_removed(empty: Dataset, tmp_path: Path) 
             with Image.open(io.BytesIO(data)) as image:
                 assert not image.getexif()
             if kind == "png":
-                assert decode(data).pixels.tobytes() == decode(before[name]).pixels.tobytes()
+                assert (
+                    decode(data).pixels.tobytes()
+                    == decode(before[name]).pixels.tobytes()
+                )
 
 
 def test_exif_orientation_is_kept_and_reported(empty: Dataset, tmp_path: Path) -> None:
@@ -391,8 +433,15 @@ def test_rare_formats_are_reencoded(empty: Dataset, tmp_path: Path) -> None:
         "re-encoded from GIF to PNG": 1,
     }
     out = files(tmp_path / "out")
-    assert set(out) == {"train/hana/drawn.png", "train/rei/photo.jpg", "train/rei/scan.tif"}
-    assert decode(out["train/hana/drawn.png"]).pixels.tobytes() == decode(gif).pixels.tobytes()
+    assert set(out) == {
+        "train/hana/drawn.png",
+        "train/rei/photo.jpg",
+        "train/rei/scan.tif",
+    }
+    assert (
+        decode(out["train/hana/drawn.png"]).pixels.tobytes()
+        == decode(gif).pixels.tobytes()
+    )
 
 
 @pytest.mark.damages("an image is altered")
@@ -414,7 +463,9 @@ def test_formats_record_changes(empty: Dataset, tmp_path: Path, format_: str) ->
     result = run_export(empty, tmp_path / "out", format=format_)
     assert Counter(result["changes"]).total() == 2
     text = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
-    rows = {row["file"].rpartition("/")[2]: row for row in csv.DictReader(io.StringIO(text))}
+    rows = {
+        row["file"].rpartition("/")[2]: row for row in csv.DictReader(io.StringIO(text))
+    }
     changes = Counter(row["changes"] for row in rows.values())
     changes["originals, byte for byte"] = changes.pop("unchanged")
     assert changes == result["changes"]
@@ -431,7 +482,9 @@ def test_links_are_hard_and_read_only(
     put(empty, encode(picture(21)), "face.jpg", [Box(10, 10, 30, 30)])
     result = run_export(empty, tmp_path / "out", link=True)
     assert "1 image with a GPS position" in result["notes"][0]
-    originals = {path.stat().st_ino: path for path in (empty.root / "images").rglob("*.*")}
+    originals = {
+        path.stat().st_ino: path for path in (empty.root / "images").rglob("*.*")
+    }
     out = [tmp_path / "out" / path for path in files(tmp_path / "out")]
     links = [path for path in out if path.stat().st_ino in originals]
     assert len(links) == len(album)
@@ -495,7 +548,9 @@ def test_file_names_are_portable(origin: Origin | None, name: str) -> None:
     assert original_name([origin] if origin else []) == name
 
 
-def test_original_path_is_recorded_for_all_inputs(empty: Dataset, tmp_path: Path) -> None:
+def test_original_path_is_recorded_for_all_inputs(
+    empty: Dataset, tmp_path: Path
+) -> None:
     tree = write_pictures(tmp_path / "tree", ("cat/d0/x y.jpg", "owl/3.jpg"))
     run_import(empty, tree)
     (line,) = list_records(empty, "samples", ("original_path=owl/3.jpg",))
@@ -505,24 +560,43 @@ def test_original_path_is_recorded_for_all_inputs(empty: Dataset, tmp_path: Path
     inputs = (archive, tmp_path / "loose", tmp_path / "one.jpg")
     FolderRequest(path=tuple(map(str, inputs)), workers=1).run(empty)
     paths = {o.original_path for image in empty.images.iterate() for o in image.origins}
-    assert paths == {"cat/d0/x y.jpg", "owl/3.jpg", "in/deep/z.jpg", "s/l.jpg", "one.jpg"}
+    assert paths == {
+        "cat/d0/x y.jpg",
+        "owl/3.jpg",
+        "in/deep/z.jpg",
+        "s/l.jpg",
+        "one.jpg",
+    }
 
 
 def test_title_replaces_missing_original_path() -> None:
     old = Origin("import", "/a/b.jpg", path="/a/b.jpg", title="b.jpg")
-    new = Origin("folder", "/c/a/b.jpg", path="/c/a/b.jpg", title="b.jpg", original_path="a/b.jpg")
+    new = Origin(
+        "folder",
+        "/c/a/b.jpg",
+        path="/c/a/b.jpg",
+        title="b.jpg",
+        original_path="a/b.jpg",
+    )
     frame = Origin("video", "v@1", path="/v.mkv", video="v", title="v.mkv")
     web = Origin("bing", "1", url="https://x.example/1.jpg", title="an owl")
-    assert (original_path([old]), original_path([web, old, new])) == ("b.jpg", "a/b.jpg")
+    assert (original_path([old]), original_path([web, old, new])) == (
+        "b.jpg",
+        "a/b.jpg",
+    )
     assert original_path([frame, web]) == ""
 
 
-def test_classes_without_a_split_are_shortened_for_people(empty: Dataset, tmp_path: Path) -> None:
+def test_classes_without_a_split_are_shortened_for_people(
+    empty: Dataset, tmp_path: Path
+) -> None:
     put(empty, encode(picture(0)), "0.png", label="rei", split="test")
     for number in range(1, 9):
         put(empty, encode(picture(number)), f"{number}.png", label=f"class {number}")
     words = ("export", tmp_path / "out", "-d", empty.root)
     printed = run_labeler(*words).stdout.splitlines()
     missing = printed[printed.index("splits without a class:") + 1 :]
-    assert missing[:6] == [f"  class {n}: nothing in test" for n in range(1, 6)] + ["  and 4 more"]
+    assert missing[:6] == [f"  class {n}: nothing in test" for n in range(1, 6)] + [
+        "  and 4 more"
+    ]
     assert len(run_labeler(*words, "--json").json["short"]) == 9

@@ -27,7 +27,13 @@ def unequal(empty: Dataset) -> Dataset:
     number = 0
     for label, size in SIZES.items():
         for split in ("train",) * size + ("val", "test"):
-            put(empty, encode(picture(number)), f"{number}.jpg", label=label, split=split)
+            put(
+                empty,
+                encode(picture(number)),
+                f"{number}.jpg",
+                label=label,
+                split=split,
+            )
             number += 1
     return empty
 
@@ -40,7 +46,9 @@ def images_by_class(out: Path) -> dict[tuple[str, str], list[Path]]:
     return images
 
 
-def test_copies_fill_train_up_to_the_largest_class(unequal: Dataset, tmp_path: Path) -> None:
+def test_copies_fill_train_up_to_the_largest_class(
+    unequal: Dataset, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     result = run_export(unequal, out, balance="copies")
     assert result["balance"] == {
@@ -86,13 +94,18 @@ def test_target_is_a_minimum_for_copies_and_a_maximum_for_down(
     assert result["left_out"] == {"left out by --balance down": 3}
 
 
-def test_augmented_copies_are_reproducible_and_differ(unequal: Dataset, tmp_path: Path) -> None:
+def test_augmented_copies_are_reproducible_and_differ(
+    unequal: Dataset, tmp_path: Path
+) -> None:
     options = {"balance": "augment", "target": 6}
     first = run_export(unequal, tmp_path / "one", **options)
     run_export(unequal, tmp_path / "two", **options)
     assert read_files(tmp_path / "one") == read_files(tmp_path / "two")
     run_export(unequal, tmp_path / "three", **options, seed=1)
-    copies = {out: sorted((tmp_path / out).rglob("*-augmented-*.jpg")) for out in ("one", "three")}
+    copies = {
+        out: sorted((tmp_path / out).rglob("*-augmented-*.jpg"))
+        for out in ("one", "three")
+    }
     assert len(copies["one"]) == 5
     assert len({path.read_bytes() for path in copies["one"]}) == 5
     contents = {out: {p.read_bytes() for p in paths} for out, paths in copies.items()}
@@ -113,7 +126,9 @@ def test_augmented_copies_are_reproducible_and_differ(unequal: Dataset, tmp_path
 
 
 @pytest.mark.parametrize("format_", ["webdataset", "csv", "captions", "yolo-classify"])
-def test_other_formats_have_the_same_copies(unequal: Dataset, tmp_path: Path, format_: str) -> None:
+def test_other_formats_have_the_same_copies(
+    unequal: Dataset, tmp_path: Path, format_: str
+) -> None:
     out = tmp_path / "out"
     result = run_export(unequal, out, format=format_, balance="augment")
     assert result["splits"]["train"] == 10
@@ -132,19 +147,39 @@ def test_crops_and_grey_images_are_augmented(empty: Dataset, tmp_path: Path) -> 
     put(empty, encode(picture(0)), "a.jpg", [Box(5, 5, 40, 40), Box(60, 20, 40, 40)])
     put(empty, encode(picture(1)), "b.jpg", [Box(5, 5, 40, 40)], label="rei")
     out = tmp_path / "out"
-    run_export(empty, out, balance="augment", size="32x32", grayscale=True, augmentation="photos")
+    run_export(
+        empty,
+        out,
+        balance="augment",
+        size="32x32",
+        grayscale=True,
+        augmentation="photos",
+    )
     (copy,) = out.rglob("*-augmented-1.jpg")
     with Image.open(copy) as image:
         assert (image.mode, image.size) == ("L", (32, 32))
 
 
-def test_simulation_prints_sizes_before_and_after(unequal: Dataset, tmp_path: Path) -> None:
-    words = ("export", tmp_path / "out", "--balance", "copies", "-d", unequal.root, "--simulate")
+def test_simulation_prints_sizes_before_and_after(
+    unequal: Dataset, tmp_path: Path
+) -> None:
+    words = (
+        "export",
+        tmp_path / "out",
+        "--balance",
+        "copies",
+        "-d",
+        unequal.root,
+        "--simulate",
+    )
     printed = run_labeler(*words).checked().stdout
     lines = [line.split() for line in printed.splitlines()]
     assert ["class", "before", "after"] in lines
     assert ["rei", "2", "5"] in lines
-    assert run_labeler(*words, "--json").json["balance"]["rei"] == {"before": 2, "after": 5}
+    assert run_labeler(*words, "--json").json["balance"]["rei"] == {
+        "before": 2,
+        "after": 5,
+    }
     assert not (tmp_path / "out").exists()
 
 
@@ -183,7 +218,9 @@ def test_recipe_splits_by_number_and_exports_balanced_classes(tmp_path: Path) ->
 def test_impossible_balance_is_refused(
     unequal: Dataset, tmp_path: Path, words: tuple[str, ...], problem: str
 ) -> None:
-    run_labeler("export", tmp_path / "out", *words, "-d", unequal.root).refused(2, problem, "hint:")
+    run_labeler("export", tmp_path / "out", *words, "-d", unequal.root).refused(
+        2, problem, "hint:"
+    )
 
 
 def test_import_ignores_copies(unequal: Dataset, tmp_path: Path) -> None:
@@ -199,20 +236,32 @@ def test_import_ignores_copies(unequal: Dataset, tmp_path: Path) -> None:
         assert result["files"] == 10
 
 
-@pytest.mark.parametrize("format_", ["coco", "yolo-detect", "imagefolder", "webdataset"])
-def test_every_input_is_exported_or_left_out(empty: Dataset, tmp_path: Path, format_: str) -> None:
+@pytest.mark.parametrize(
+    "format_", ["coco", "yolo-detect", "imagefolder", "webdataset"]
+)
+def test_every_input_is_exported_or_left_out(
+    empty: Dataset, tmp_path: Path, format_: str
+) -> None:
     """Images for formats with boxes, else samples."""
     box = [Box(10, 10, 30, 30)]
     keys = [put(empty, encode(picture(n)), f"{n}.jpg", box)[0] for n in range(10)]
     licensed = Origin("folder", "10", title="10.jpg", licence="CC0")
     put(empty, encode(picture(10)), "10.jpg", box, origin=licensed, split="val")
-    _, undecided = put(empty, encode(picture(11)), "11.jpg", [*box, Box(60, 10, 30, 30)])
+    _, undecided = put(
+        empty, encode(picture(11)), "11.jpg", [*box, Box(60, 10, 30, 30)]
+    )
     queued, rejected, unsplit, *copies = keys[:6]
-    step = empty.journal.apply("back", [Choice(key, "add") for key in (queued, undecided)])
+    step = empty.journal.apply(
+        "back", [Choice(key, "add") for key in (queued, undecided)]
+    )
     rows = Pairs(empty.db).get_ids(copies)
-    Placements(empty.db).apply(step, [Placement(row, False, keys[8], "copy") for row in rows])
+    Placements(empty.db).apply(
+        step, [Placement(row, False, keys[8], "copy") for row in rows]
+    )
     empty.journal.apply("no class", [Choice(rejected, "reject")])
-    splits = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key() if s.key != unsplit}
+    splits = {
+        s.key: (s.key, s.split) for s in empty.samples.iter_by_key() if s.key != unsplit
+    }
     empty.samples.set_splits(splits, "by hand")
     without_face = measure(encode(picture(12)))
     empty.originals(empty.cache).put(without_face.sha256, "JPEG", encode(picture(12)))

@@ -67,9 +67,13 @@ def coco_boxes(out: Path) -> Counter[tuple[str, str, Box]]:
     boxes: Counter[tuple[str, str, Box]] = Counter()
     for file in (out / "annotations").iterdir():
         document = json.loads(file.read_text(encoding="utf-8"))
-        names = {category["id"]: category["name"] for category in document["categories"]}
+        names = {
+            category["id"]: category["name"] for category in document["categories"]
+        }
         for annotation in document["annotations"]:
-            boxes[file.stem, names[annotation["category_id"]], Box(*annotation["bbox"])] += 1
+            boxes[
+                file.stem, names[annotation["category_id"]], Box(*annotation["bbox"])
+            ] += 1
     return boxes
 
 
@@ -77,7 +81,9 @@ READ = {"yolo-detect": yolo_boxes, "coco": coco_boxes}
 
 
 @pytest.mark.parametrize("format_", READ)
-def test_boxes_are_read_back(mixed_images: Dataset, tmp_path: Path, format_: str) -> None:
+def test_boxes_are_read_back(
+    mixed_images: Dataset, tmp_path: Path, format_: str
+) -> None:
     result = run_export(mixed_images, tmp_path / "out", format=format_)
     assert READ[format_](tmp_path / "out") == {
         ("train", "hana", LEFT): 2,
@@ -88,8 +94,14 @@ def test_boxes_are_read_back(mixed_images: Dataset, tmp_path: Path, format_: str
     }
     assert (result["exported"], result["images"]) == (6, 5)
     assert "notes" not in result
-    originals = {path.read_bytes() for path in (mixed_images.root / "images").rglob("*.*")}
-    out = [path for path in (tmp_path / "out").rglob("*") if path.suffix in (".jpg", ".png")]
+    originals = {
+        path.read_bytes() for path in (mixed_images.root / "images").rglob("*.*")
+    }
+    out = [
+        path
+        for path in (tmp_path / "out").rglob("*")
+        if path.suffix in (".jpg", ".png")
+    ]
     assert {path.read_bytes() for path in out} == originals
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "- object-detection" in card
@@ -124,10 +136,15 @@ def test_duplicate_keeps_its_box(empty: Dataset, tmp_path: Path) -> None:
     (best,) = put(empty, encode(picture(1)), "b.jpg", [LEFT])
     empty.journal.apply("Back into the queue", [Choice(keys[1], "add")])
     with empty.db.transaction():
-        empty.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[1], best))
+        empty.db.execute(
+            "UPDATE sample SET duplicate_set='g' WHERE key IN (?,?)", (keys[1], best)
+        )
         empty.db.execute("UPDATE sample SET kept=0 WHERE key=?", (keys[1],))
     result = run_export(empty, tmp_path / "out", format="coco")
-    assert coco_boxes(tmp_path / "out") == {("train", "hana", LEFT): 2, ("train", "hana", RIGHT): 1}
+    assert coco_boxes(tmp_path / "out") == {
+        ("train", "hana", LEFT): 2,
+        ("train", "hana", RIGHT): 1,
+    }
     assert "notes" not in result
 
 
@@ -251,7 +268,9 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     """A dataset with an image and a class for each name; every third image has a face."""
     with Dataset.create(tmp_path_factory.mktemp("source") / "dataset") as dataset:
         for number, name in enumerate(NAMES):
-            label = "".join(c for c in name if c not in '"\\/:*?<>|\u0085\u2028\u202e').lstrip(".")
+            label = "".join(
+                c for c in name if c not in '"\\/:*?<>|\u0085\u2028\u202e'
+            ).lstrip(".")
             origin = Origin(
                 "folder",
                 f"/pictures/{number}",
@@ -264,12 +283,22 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
             )
             boxes = [Box(10, 10, 30, 30)] if number % 3 == 0 else []
             data = encode(picture(number), "PNG" if number % 2 else "JPEG")
-            put(dataset, data, name, boxes, label=label, split=SPLITS[number % 3], origin=origin)
+            put(
+                dataset,
+                data,
+                name,
+                boxes,
+                label=label,
+                split=SPLITS[number % 3],
+                origin=origin,
+            )
         yield dataset
 
 
 @pytest.fixture(scope="module")
-def exported(source: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def exported(
+    source: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
     """Return a function that exports the dataset once in each format."""
     return export_once(source, tmp_path_factory.mktemp("exported"))
 
@@ -288,7 +317,9 @@ def facts(dataset: Dataset, *, boxes: bool = False) -> dict[str, tuple[object, .
     return result
 
 
-def facts_without_split(dataset: Dataset, *, boxes: bool = False) -> dict[str, tuple[object, ...]]:
+def facts_without_split(
+    dataset: Dataset, *, boxes: bool = False
+) -> dict[str, tuple[object, ...]]:
     return {title: values[1:] for title, values in facts(dataset, boxes=boxes).items()}
 
 
@@ -297,7 +328,11 @@ def test_export_round_trip(
     source: Dataset, exported: Callable[[str], Path], empty: Dataset, form: str
 ) -> None:
     result = run_import(empty, exported(form))
-    assert (result["added"], result["rejected"], result["disputed"]) == (len(NAMES), 0, 0)
+    assert (result["added"], result["rejected"], result["disputed"]) == (
+        len(NAMES),
+        0,
+        0,
+    )
     has_boxes = FORMATS[form].layout == "whole"
     assert facts_without_split(empty, boxes=has_boxes) == facts_without_split(
         source, boxes=has_boxes
@@ -312,7 +347,9 @@ def test_part_of_export_keeps_classes_and_credit(
 ) -> None:
     train = exported("imagefolder") / "train"
     run_import(empty, train)
-    in_train = {title for title, (split, *_) in facts(source).items() if split == "train"}
+    in_train = {
+        title for title, (split, *_) in facts(source).items() if split == "train"
+    }
     all_facts = facts_without_split(source)
     assert facts_without_split(empty) == {title: all_facts[title] for title in in_train}
 
@@ -330,10 +367,14 @@ def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
         put(empty, encode(picture(number)), name, label=name, origin=origin)
     out = tmp_path / "out"
     run_export(empty, out)
-    next((out / "train" / "hana").iterdir()).rename(out / "train" / "rei" / "renamed.jpg")
+    next((out / "train" / "hana").iterdir()).rename(
+        out / "train" / "rei" / "renamed.jpg"
+    )
     with Dataset.create(tmp_path / "other") as other:
         run_import(other, out)
-        origins = [origin for image in other.images.iterate() for origin in image.origins]
+        origins = [
+            origin for image in other.images.iterate() for origin in image.origins
+        ]
         assert {(o.author, o.licence, o.title) for o in origins} == {
             ("hana", "CC0", "hana.jpg"),
             ("rei", "CC0", "rei.jpg"),
@@ -344,7 +385,12 @@ def test_moved_images_keep_their_credit(empty: Dataset, tmp_path: Path) -> None:
 def test_coco_licences_are_imported(empty: Dataset, tmp_path: Path) -> None:
     Image.new("RGB", (96, 96), "red").save(tmp_path / "x.jpg")
     licence = {"id": 4, "name": "Attribution", "url": "https://example.org/by/2.0/"}
-    image = {"id": 1, "file_name": "x.jpg", "license": 4, "flickr_url": "https://example.org/x"}
+    image = {
+        "id": 1,
+        "file_name": "x.jpg",
+        "license": 4,
+        "flickr_url": "https://example.org/x",
+    }
     box = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [9, 9, 40, 40]}
     categories = [{"id": 1, "name": "hana"}]
     document = {"images": [image], "annotations": [box], "categories": categories}

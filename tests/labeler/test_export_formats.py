@@ -65,11 +65,15 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def expected_counts(dataset: Dataset) -> Counter[tuple[str, str]]:
-    return Counter((str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits())
+    return Counter(
+        (str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits()
+    )
 
 
 @pytest.fixture(scope="module")
-def exported(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def exported(
+    dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
     """Return a function that exports the dataset once in each format."""
     return export_once(dataset, tmp_path_factory.mktemp("exported"))
 
@@ -82,7 +86,9 @@ def classes_of_coco(read: Any) -> Counter[str]:
 def classes_of_shards(read: Any) -> Counter[str]:
     names = Path("classes.txt").read_text(encoding="utf-8").split()
     rows = list(read)
-    assert all(row["jpg"].width and row["json"]["label"] == names[row["cls"]] for row in rows)
+    assert all(
+        row["jpg"].width and row["json"]["label"] == names[row["cls"]] for row in rows
+    )
     return Counter(names[row["cls"]] for row in rows)
 
 
@@ -95,13 +101,19 @@ def classes_of_rows(read: Any) -> Counter[str]:
 SLOW_READERS = ("imagefolder", "huggingface")
 """torchvision takes 8 s to load; a table of `datasets` is read with `parquet`, too."""
 READERS: dict[str, tuple[str, Callable[[Any], Counter[str]]]] = {
-    "imagefolder": ("torchvision", lambda read: Counter(read.classes[y] for _, y in read)),
+    "imagefolder": (
+        "torchvision",
+        lambda read: Counter(read.classes[y] for _, y in read),
+    ),
     "csv": ("pandas", lambda read: Counter(read["label"])),
     "huggingface": ("datasets", classes_of_rows),
     "parquet": ("datasets", classes_of_rows),
     "webdataset": ("webdataset", classes_of_shards),
     "coco": ("pycocotools", classes_of_coco),
-    "captions": ("pathlib", lambda read: Counter(text.partition(",")[0] for _, text in read)),
+    "captions": (
+        "pathlib",
+        lambda read: Counter(text.partition(",")[0] for _, text in read),
+    ),
 }
 
 
@@ -136,7 +148,9 @@ def test_code_of_card_reads_export(
     monkeypatch.chdir(out)
     names: dict[str, Any] = {}
     exec(lines, names)
-    result = Counter({("train", label): n for label, n in classes(names["train"]).items()})
+    result = Counter(
+        {("train", label): n for label, n in classes(names["train"]).items()}
+    )
     assert result == Counter(
         {row: n for row, n in expected_counts(dataset).items() if row[0] == "train"}
     )
@@ -196,7 +210,9 @@ def test_mlcroissant_reads_every_format(
     mlcroissant = pytest.importorskip("mlcroissant")
     # By default files extracted from a tar are reused for the next one of that name.
     extract = import_module("mlcroissant._src.operation_graph.operations.extract")
-    monkeypatch.setattr(extract, "EXTRACT_PATH", type(extract.EXTRACT_PATH)(tmp_path / "unpacked"))
+    monkeypatch.setattr(
+        extract, "EXTRACT_PATH", type(extract.EXTRACT_PATH)(tmp_path / "unpacked")
+    )
     read = mlcroissant.Dataset(str(exported(format_) / CROISSANT))
     assert read.metadata.issues.errors == set()
     rows = [
@@ -205,7 +221,10 @@ def test_mlcroissant_reads_every_format(
     ]
     result = Counter((row["split"].decode(), row["label"].decode()) for row in rows)
     if FORMATS[format_].layout == "whole":
-        samples = {(s.image, str(s.split), str(s.label)) for s in dataset.samples.iter_in_splits()}
+        samples = {
+            (s.image, str(s.split), str(s.label))
+            for s in dataset.samples.iter_in_splits()
+        }
         assert result == Counter((split, label) for _, split, label in samples)
     else:
         assert result == expected_counts(dataset)
@@ -233,8 +252,14 @@ def test_card_lists_detector_settings(empty: Dataset, tmp_path: Path) -> None:
         empty.db.execute("UPDATE sample SET face = NULL WHERE image = 6")
     run_export(empty, tmp_path / "out")
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
-    assert "- 4 faces found by animeface (threshold=0.9), cropped with margin=0.8 square\n" in card
-    assert "- 1 face found by animeface (threshold=0.5), cropped with margin=0.8 square\n" in card
+    assert (
+        "- 4 faces found by animeface (threshold=0.9), cropped with margin=0.8 square\n"
+        in card
+    )
+    assert (
+        "- 1 face found by animeface (threshold=0.5), cropped with margin=0.8 square\n"
+        in card
+    )
     assert "- 1 face found by animeface (unknown settings), cropped with" in card
     assert "margin 2" not in card
 
@@ -243,7 +268,8 @@ def test_licence_filter(dataset: Dataset, tmp_path: Path) -> None:
     results = run_export(dataset, tmp_path / "out", licences=("cc-*",))
     result = (tmp_path / "out" / "LICENSES.csv").read_text(encoding="utf-8")
     assert results["exported"] == sum(
-        "CC-BY-4.0" in str(dataset.images.get(s.image)) for s in dataset.samples.iter_in_splits()
+        "CC-BY-4.0" in str(dataset.images.get(s.image))
+        for s in dataset.samples.iter_in_splits()
     )
     assert "all rights" not in result
     with pytest.raises(InputUnusable, match="gpl"):
@@ -253,7 +279,9 @@ def test_licence_filter(dataset: Dataset, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
 def test_size_fit_and_grayscale(dataset: Dataset, tmp_path: Path, fit: str) -> None:
-    run_export(dataset, tmp_path / "out", size="30x20", fit=fit, grayscale=True, file="png")
+    run_export(
+        dataset, tmp_path / "out", size="30x20", fit=fit, grayscale=True, file="png"
+    )
     paths = list((tmp_path / "out").rglob("*.png"))
     assert len(paths) == expected_counts(dataset).total()
     for path in paths:
@@ -283,7 +311,9 @@ def test_conflicting_options_raise_error(tmp_path: Path) -> None:
 @pytest.fixture
 def labelled(empty: Dataset) -> Dataset:
     """A dataset with two images of hana, one of them with tags, and one of rei."""
-    for number, (name, tags) in enumerate((("hana", ("smile", "rain")), ("hana", ()), ("rei", ()))):
+    for number, (name, tags) in enumerate(
+        (("hana", ("smile", "rain")), ("hana", ()), ("rei", ()))
+    ):
         origin = Origin("pixiv", f"{number}:0", tags=tags)
         put(empty, encode(picture(number)), "", label=name, origin=origin)
     return empty
@@ -292,7 +322,8 @@ def labelled(empty: Dataset) -> Dataset:
 def export(dataset: Dataset, out: Path, *options: str) -> dict[str, str]:
     run_labeler("export", out, *options, "-d", dataset.root, "--json").checked()
     return {
-        path.relative_to(out).as_posix(): path.read_text().strip() for path in out.rglob("*.txt")
+        path.relative_to(out).as_posix(): path.read_text().strip()
+        for path in out.rglob("*.txt")
     }
 
 
@@ -303,10 +334,15 @@ def test_captions_follow_template(labelled: Dataset, tmp_path: Path) -> None:
     for path in texts:
         assert [*(tmp_path / "plain" / path).parent.glob(f"{Path(path).stem}.[jp]*g")]
     options = ("--format", "captions", "--caption", "art of {class}; {tags}")
-    assert "art of hana; smile, rain" in export(labelled, tmp_path / "other", *options).values()
+    assert (
+        "art of hana; smile, rain"
+        in export(labelled, tmp_path / "other", *options).values()
+    )
 
 
-def test_edited_captions_and_cards_are_not_overwritten(labelled: Dataset, tmp_path: Path) -> None:
+def test_edited_captions_and_cards_are_not_overwritten(
+    labelled: Dataset, tmp_path: Path
+) -> None:
     out = tmp_path / "my out"
     words = ("export", out, "--format", "captions", "-d", labelled.root)
     assert run_labeler(*words).code == 0
@@ -328,10 +364,21 @@ def test_half_bodies_are_cropped_from_originals(empty: Dataset, tmp_path: Path) 
     original = picture(0, (800, 600))
     put(empty, encode(original, "PNG"), "a.png", [Box(400, 100, 80, 60)])
     put(empty, encode(picture(1, (300, 200))), "b.jpg", label="rei")
-    words = ("--format", "captions", "--crop", "half-body", "--file", "png", "--no-split")
+    words = (
+        "--format",
+        "captions",
+        "--crop",
+        "half-body",
+        "--file",
+        "png",
+        "--no-split",
+    )
     export(empty, tmp_path / "out", *words)
     with Image.open(tmp_path / "out" / "hana" / "a_1.png") as half:
-        assert ImageChops.difference(half, original.crop((280, 36, 600, 436))).getbbox() is None
+        assert (
+            ImageChops.difference(half, original.crop((280, 36, 600, 436))).getbbox()
+            is None
+        )
     with Image.open(tmp_path / "out" / "rei" / "b.png") as whole:
         assert whole.size == (300, 200)
     printed = run_labeler("export", tmp_path / "again", *words, "-d", empty.root).stdout
@@ -357,18 +404,31 @@ def publish_tagger(hub: Hub, table: str) -> None:
             helper.make_tensor("full", TensorProto.FLOAT, [1], [255.0]),
         ],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
     commit = hub.commit(wd_model=model.SerializeToString())
     hub.commits[commit]["wd/selected_tags.csv"] = table.encode()
 
 
-TABLE = "tag_id,name,category,count\n1,blue_sky,0,9\n2,hana_(show),4,9\n3,red_theme,0,9\n"
+TABLE = (
+    "tag_id,name,category,count\n1,blue_sky,0,9\n2,hana_(show),4,9\n3,red_theme,0,9\n"
+)
 
 
 def test_tagger_adds_tags_to_captions(empty: Dataset, tmp_path: Path, hub: Hub) -> None:
     publish_tagger(hub, TABLE)
-    for name, color in (("red", (255, 200, 0)), ("blue", (90, 255, 255)), ("dark", (0, 0, 9))):
-        put(empty, encode(Image.new("RGB", (40, 40), color), "PNG"), f"{name}.png", label=name)
+    for name, color in (
+        ("red", (255, 200, 0)),
+        ("blue", (90, 255, 255)),
+        ("dark", (0, 0, 9)),
+    ):
+        put(
+            empty,
+            encode(Image.new("RGB", (40, 40), color), "PNG"),
+            f"{name}.png",
+            label=name,
+        )
     words = ("--format", "captions", "--no-split", "--tagger", TAGGER)
     expected = {
         "red/red.txt": "red, red theme",
@@ -381,7 +441,12 @@ def test_tagger_adds_tags_to_captions(empty: Dataset, tmp_path: Path, hub: Hub) 
     (cache,) = (empty.cache / "tags").iterdir()
     lines = cache.read_text()
     cache.write_text(f'{lines}\n["cut o')
-    put(empty, encode(Image.new("RGB", (40, 40), (0, 0, 255)), "PNG"), "sky.png", label="sky")
+    put(
+        empty,
+        encode(Image.new("RGB", (40, 40), (0, 0, 255)), "PNG"),
+        "sky.png",
+        label="sky",
+    )
     for _ in range(2):
         tags = export(empty, tmp_path / "out", *words)
         assert tags == expected | {"sky/sky.txt": "sky, blue sky"}
@@ -389,7 +454,9 @@ def test_tagger_adds_tags_to_captions(empty: Dataset, tmp_path: Path, hub: Hub) 
     assert len(cache.read_text().splitlines()) == len(lines.splitlines()) + 2
 
 
-@pytest.mark.parametrize("table", ["", "name,category\nsky,0\n", "one\ntwo\nthree\nfour\n"])
+@pytest.mark.parametrize(
+    "table", ["", "name,category\nsky,0\n", "one\ntwo\nthree\nfour\n"]
+)
 def test_unsuitable_tagger_raises_error(
     labelled: Dataset, tmp_path: Path, hub: Hub, table: str
 ) -> None:
@@ -399,7 +466,11 @@ def test_unsuitable_tagger_raises_error(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"])
-def test_invalid_template_raises_error(labelled: Dataset, tmp_path: Path, template: str) -> None:
+@pytest.mark.parametrize(
+    "template", ["{nobody}", "{class", "{class.__init__}", "two\nlines"]
+)
+def test_invalid_template_raises_error(
+    labelled: Dataset, tmp_path: Path, template: str
+) -> None:
     words = ("--format", "captions", "--caption", template, "-d", labelled.root)
     run_labeler("export", tmp_path / "out", *words).refused(2, "caption")

@@ -63,7 +63,9 @@ def records(shard: Path) -> dict[str, tuple[bytes, dict[str, Any]]]:
     with tarfile.open(shard) as tar:
         inside = {m.name: tar.extractfile(m).read() for m in tar}  # type: ignore[union-attr]
     names = [name for name in inside if name.endswith(".jpg")]
-    return {n: (inside[n], json.loads(inside[n.replace(".jpg", ".json")])) for n in names}
+    return {
+        n: (inside[n], json.loads(inside[n.replace(".jpg", ".json")])) for n in names
+    }
 
 
 class WrittenShards(NamedTuple):
@@ -74,7 +76,9 @@ class WrittenShards(NamedTuple):
 
 @pytest.fixture(scope="module", params=FORMATS)
 def written(
-    request: pytest.FixtureRequest, dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    dataset: Dataset,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> WrittenShards:
     """Shards written by two workers."""
     out = tmp_path_factory.mktemp("written") / "out"
@@ -83,7 +87,9 @@ def written(
     )
 
 
-def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenShards) -> None:
+def test_shards_and_manifests_match_dataset(
+    dataset: Dataset, written: WrittenShards
+) -> None:
     _, out, result = written
     samples = {sample.key: sample for sample in dataset.samples.iter_in_splits()}
     assert (result["exported"], result["shards"]) == (len(samples), 7)
@@ -102,7 +108,9 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
         assert entry["bytes"] == (out / name).stat().st_size
         images = records(out / name)
         assert len(images) == entry["images"] <= 5
-        manifest = json.loads((out / name).with_suffix(".json").read_text(encoding="utf-8"))
+        manifest = json.loads(
+            (out / name).with_suffix(".json").read_text(encoding="utf-8")
+        )
         assert {row["file"] for row in manifest["images"]} == set(images)
         for file, (data, facts) in images.items():
             sample = samples[facts["sample"]]
@@ -110,7 +118,10 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
             assert (facts["split"], entry["split"]) == (sample.split, sample.split)
             assert facts["sha256"] == hashlib.sha256(data).hexdigest()
             row = rows[name, file]
-            assert (row["sha256"], row["licence"]) == (facts["sha256"], facts["licence"])
+            assert (row["sha256"], row["licence"]) == (
+                facts["sha256"],
+                facts["licence"],
+            )
             assert (row["author"], facts["author"]) == ("'=cmd()", "=cmd()")
             assert facts["title"].startswith("№ ")
             with Image.open(io.BytesIO(data)) as image:
@@ -119,7 +130,13 @@ def test_shards_and_manifests_match_dataset(dataset: Dataset, written: WrittenSh
 
 
 def test_shard_size_in_bytes(dataset: Dataset, tmp_path: Path) -> None:
-    run_export(dataset, tmp_path / "out", format="webdataset", shard_size="40kB", size="100x100")
+    run_export(
+        dataset,
+        tmp_path / "out",
+        format="webdataset",
+        shard_size="40kB",
+        size="100x100",
+    )
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("train-*.tar")]
     assert len(sizes) > 2
     assert all(size < 50_000 for size in sizes)
@@ -131,7 +148,9 @@ def test_kill_keeps_complete_shards(empty: Dataset, tmp_path: Path) -> None:
         put(empty, encode(picture(number, (900, 700))), f"{number}.jpg")
     out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
     options = ("--format", "webdataset", "--shard-size", "2")
-    kill_export(empty, out, *options, when=lambda: len(list(partial.glob("*.json"))) >= 3)
+    kill_export(
+        empty, out, *options, when=lambda: len(list(partial.glob("*.json"))) >= 3
+    )
     written_at = {path.name: path.stat().st_mtime_ns for path in partial.glob("*.tar")}
     complete = {f"{path.stem}.tar" for path in partial.glob("*.json")}
     assert 3 <= len(complete) < 12
@@ -142,7 +161,9 @@ def test_kill_keeps_complete_shards(empty: Dataset, tmp_path: Path) -> None:
     (partial / "train").mkdir()
     run_export(empty, out, format="webdataset", shard_size="2")
     for name in complete - {torn}:
-        assert (out / name).stat().st_mtime_ns == written_at[name], "it was written again"
+        assert (out / name).stat().st_mtime_ns == written_at[name], (
+            "it was written again"
+        )
     run_export(empty, tmp_path / "calm", format="webdataset", shard_size="2")
     assert read_files(out) == read_files(tmp_path / "calm")
     assert not partial.exists()
@@ -151,10 +172,16 @@ def test_kill_keeps_complete_shards(empty: Dataset, tmp_path: Path) -> None:
 def test_unchanged_shards_are_linked(dataset: Dataset, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run_export(dataset, out, format="webdataset", **SMALL)
-    before = {path.name: (path.stat().st_ino, path.read_bytes()) for path in out.glob("*.tar")}
+    before = {
+        path.name: (path.stat().st_ino, path.read_bytes()) for path in out.glob("*.tar")
+    }
     (out / "train-000001.tar").write_bytes(b"edited")
     run_export(dataset, out, format="webdataset", **SMALL)
-    same = {path.name for path in out.glob("*.tar") if path.stat().st_ino == before[path.name][0]}
+    same = {
+        path.name
+        for path in out.glob("*.tar")
+        if path.stat().st_ino == before[path.name][0]
+    }
     assert same == before.keys() - {"train-000001.tar"}
     assert all((out / name).read_bytes() == data for name, (_, data) in before.items())
     run_export(dataset, out, format="imagefolder")
@@ -165,7 +192,9 @@ def test_unchanged_shards_are_linked(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.damages("an image is removed")
-def test_missing_image_is_exported_once_restored(empty: Dataset, tmp_path: Path) -> None:
+def test_missing_image_is_exported_once_restored(
+    empty: Dataset, tmp_path: Path
+) -> None:
     fill(empty, 3)
     item = next(i for i in plan_export(empty) if i.method == "original")
     item.original.rename(tmp_path / "lost")
@@ -181,7 +210,9 @@ def test_missing_image_is_exported_once_restored(empty: Dataset, tmp_path: Path)
 
 
 def test_shard_size_units() -> None:
-    assert [ShardSize.parse(text) for text in ("1GB", "500 mb", "2MiB", "1.5k", "3")] == [
+    assert [
+        ShardSize.parse(text) for text in ("1GB", "500 mb", "2MiB", "1.5k", "3")
+    ] == [
         ShardSize(bytes=10**9),
         ShardSize(bytes=500 * 10**6),
         ShardSize(bytes=2 * 2**20),

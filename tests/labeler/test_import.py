@@ -31,11 +31,15 @@ from pipeline.listing import list_records
 
 
 def labels(dataset: Dataset) -> Counter[str]:
-    return Counter(str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled")
+    return Counter(
+        str(s.label) for s in dataset.samples.iter_by_key() if s.status == "labelled"
+    )
 
 
 @pytest.mark.parametrize("splits", [False, True])
-def test_class_folders_are_imported(empty: Dataset, tmp_path: Path, splits: bool) -> None:
+def test_class_folders_are_imported(
+    empty: Dataset, tmp_path: Path, splits: bool
+) -> None:
     for number in range(6):
         folder = f"{('train', 'val')[number % 2]}/" if splits else ""
         folder += "owl" if number % 3 == 0 else "cat"
@@ -43,9 +47,18 @@ def test_class_folders_are_imported(empty: Dataset, tmp_path: Path, splits: bool
     (tmp_path / "tree" / "cat").mkdir(exist_ok=True)
     (tmp_path / "tree" / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff no")
     simulated = run_import(empty, tmp_path / "tree", simulate=True)
-    split_folders = {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
-    counts = {"files": 7, "labelled_files": 7, "ignored": 0, "labels": {"cat": 5, "owl": 2}}
-    assert simulated == {"kind": "tree", "collections": ["tree"]} | counts | split_folders
+    split_folders = (
+        {"split_folders_not_taken_over": {"train": 3, "val": 3}} if splits else {}
+    )
+    counts = {
+        "files": 7,
+        "labelled_files": 7,
+        "ignored": 0,
+        "labels": {"cat": 5, "owl": 2},
+    }
+    assert (
+        simulated == {"kind": "tree", "collections": ["tree"]} | counts | split_folders
+    )
     assert empty.images.count() == 0
     summary = run_import(empty, tmp_path / "tree")
     assert (summary["added"], summary["rejected"], summary["ignored"]) == (6, 1, 0)
@@ -68,7 +81,9 @@ def test_existing_label_is_kept(empty: Dataset, tmp_path: Path) -> None:
 
 
 def test_merged_class_is_imported_as_its_target(empty: Dataset, tmp_path: Path) -> None:
-    write_pictures(tmp_path / "tree", ("wasps/one.jpg", "bees/one.jpg", "hornets/one.jpg"))
+    write_pictures(
+        tmp_path / "tree", ("wasps/one.jpg", "bees/one.jpg", "hornets/one.jpg")
+    )
     run_import(empty, tmp_path / "tree")
     ClassEditor(empty).merge("wasps", "bees")
     assert run_import(empty, tmp_path / "tree")["disputed"] == 0
@@ -85,7 +100,10 @@ def test_nearly_equal_class_names_raise_error(empty: Dataset, tmp_path: Path) ->
     assert empty.images.count() == 0
     command = result.value.fix.partition(", or as one: ")[2]
     assert run_labeler(*shlex.split(command)[1:]).code == 0
-    assert (run_import(empty, tmp_path / "tree")["added"], labels(empty)["Bees"]) == (4, 2)
+    assert (run_import(empty, tmp_path / "tree")["added"], labels(empty)["Bees"]) == (
+        4,
+        2,
+    )
 
 
 def test_voicing_mark_distinguishes_class_names(empty: Dataset, tmp_path: Path) -> None:
@@ -95,13 +113,22 @@ def test_voicing_mark_distinguishes_class_names(empty: Dataset, tmp_path: Path) 
     assert labels(empty) == {"タイキ": 1, "ダイキ": 2}
 
 
-def test_image_in_two_classes_is_queued_as_disputed(empty: Dataset, tmp_path: Path) -> None:
+def test_image_in_two_classes_is_queued_as_disputed(
+    empty: Dataset, tmp_path: Path
+) -> None:
     write_pictures(tmp_path / "tree" / "test" / "a", 1)
     write_pictures(tmp_path / "tree" / "train" / "b", ("same.jpg", "other.jpg"))
     for added in (2, 0):
         result = run_import(empty, tmp_path / "tree")
-        assert (result["added"], result["disputed"], result["labels"]) == (added, 1, {"b": 1})
-        assert sorted(s.status for s in empty.samples.iter_by_key()) == ["labelled", "queue"]
+        assert (result["added"], result["disputed"], result["labels"]) == (
+            added,
+            1,
+            {"b": 1},
+        )
+        assert sorted(s.status for s in empty.samples.iter_by_key()) == [
+            "labelled",
+            "queue",
+        ]
     assert "a or b" in {decision.provenance for decision in empty.journal.iterate()}
     (waiting,) = [s.key for s in empty.samples.iter_by_key() if s.status == "queue"]
     empty.journal.apply("Label", [Choice(waiting, "label", "a")])
@@ -131,7 +158,9 @@ def test_coco_boxes_become_labelled_faces(empty: Dataset, tmp_path: Path) -> Non
     assert rejection.reason == "box outside"
 
 
-def test_coco_and_huggingface_exports_round_trip(empty: Dataset, tmp_path: Path) -> None:
+def test_coco_and_huggingface_exports_round_trip(
+    empty: Dataset, tmp_path: Path
+) -> None:
     mixed(empty)
     for kind in ("coco", "huggingface"):
         run_export(empty, tmp_path / kind, format=kind)
@@ -146,7 +175,11 @@ def test_coco_and_huggingface_exports_round_trip(empty: Dataset, tmp_path: Path)
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("metadata.jsonl", '{"file_name": "../secret.jpg", "label": "a"}', "no folders with"),
+        (
+            "metadata.jsonl",
+            '{"file_name": "../secret.jpg", "label": "a"}',
+            "no folders with",
+        ),
         ("metadata.jsonl", "[1]", "no folders with"),
         (
             "coco.json",
@@ -183,7 +216,9 @@ def test_class_level_selects_nested_folders(empty: Dataset, tmp_path: Path) -> N
     done = run_labeler("import", tree, "--class-level", "2", "-j", "-d", root)
     assert done.json["labels"] == {"hana": 1, "rei": 1}
     assert done.json["ignored_reasons"] == {"without a class folder": 2}
-    run_labeler("import", tree, "--class-level", "3", "-d", root).refused(3, "3 levels down")
+    run_labeler("import", tree, "--class-level", "3", "-d", root).refused(
+        3, "3 levels down"
+    )
 
 
 def test_printed_counts_add_up_to_the_files(tmp_path: Path) -> None:
@@ -192,7 +227,9 @@ def test_printed_counts_add_up_to_the_files(tmp_path: Path) -> None:
     shutil.copy(tree / "cat" / "1.png", tree / "owl" / "same.png")
     (tree / "owl" / "broken.png").write_bytes(b"none")
     (tree / "notes.txt").write_text("none")
-    simulated = run_labeler("import", tree, "--simulate", "-d", tmp_path / "d").checked()
+    simulated = run_labeler(
+        "import", tree, "--simulate", "-d", tmp_path / "d"
+    ).checked()
     assert "files: 6, labelled files: 5, ignored: 1" in simulated.stdout
     printed = run_labeler("import", tree, "-d", tmp_path / "d").stdout
     counts = re.search(r"^files: .*$", printed, re.MULTILINE)
@@ -216,15 +253,21 @@ def test_names_not_in_utf8_are_recognized_again(tmp_path: Path) -> None:
     assert (grouped.code, grouped.json["groups"]) == (0, 1)
     with Dataset.open(root) as dataset:
         origin_paths = {
-            origin.path for image in dataset.images.iterate() for origin in image.origins
+            origin.path
+            for image in dataset.images.iterate()
+            for origin in image.origins
         }
         root_text = str(tmp_path / "caf\\xe9" / "caf\\xe9")
-        assert origin_paths == {f"{root_text}/cat/caf\\xe9.jpg", f"{root_text}/owl/caf\\xe9.jpg"}
+        assert origin_paths == {
+            f"{root_text}/cat/caf\\xe9.jpg",
+            f"{root_text}/owl/caf\\xe9.jpg",
+        }
         assert [rejection.item for rejection in dataset.rejections.iterate()] == [
             f"{root_text}/cat/broken-caf\\xe9.jpg"
         ]
         assert (
-            dataset.images.resolve(str(tree / "cat" / f"{odd}.jpg")).origins[0].path in origin_paths
+            dataset.images.resolve(str(tree / "cat" / f"{odd}.jpg")).origins[0].path
+            in origin_paths
         )
 
 
@@ -269,7 +312,8 @@ def test_swapped_files_are_relabelled(dataset: Dataset, tree: Path) -> None:
     (tree / "between").rename(rei)
     assert run_import(dataset, tree)["relabelled"] == 2
     result = {
-        path: dataset.samples.get(keys[path.relative_to(tree).as_posix()]) for path in (hana, rei)
+        path: dataset.samples.get(keys[path.relative_to(tree).as_posix()])
+        for path in (hana, rei)
     }
     assert [sample.label for sample in result.values() if sample] == ["rei", "hana"]
     assert run_import(dataset, tree)["relabelled"] == 0
@@ -293,14 +337,20 @@ def move_to_trash(tree: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "counts"),
     [
-        (lambda tree: first_of(tree, "hana").replace(first_of(tree, "rei")), (1, 1, 0, 14)),
+        (
+            lambda tree: first_of(tree, "hana").replace(first_of(tree, "rei")),
+            (1, 1, 0, 14),
+        ),
         (copy, (0, 0, 1, 16)),
         (edit, (0, 0, 0, 16)),
         (move_to_trash, (0, 1, 0, 15)),
     ],
 )
 def test_changed_files_are_counted(
-    dataset: Dataset, tree: Path, change: Callable[[Path], None], counts: tuple[int, ...]
+    dataset: Dataset,
+    tree: Path,
+    change: Callable[[Path], None],
+    counts: tuple[int, ...],
 ) -> None:
     change(tree)
     result = run_import(dataset, tree)
@@ -309,7 +359,9 @@ def test_changed_files_are_counted(
     assert labels(dataset)["rei"] == 8 + counts[0]
 
 
-def test_moves_are_one_step_and_new_files_are_counted(dataset: Dataset, tree: Path) -> None:
+def test_moves_are_one_step_and_new_files_are_counted(
+    dataset: Dataset, tree: Path
+) -> None:
     shutil.move(first_of(tree, "hana"), tree / "train" / "rei" / "moved.jpg")
     (tree / "train" / "yui").mkdir()
     shutil.move(first_of(tree, "hana"), tree / "train" / "yui")
@@ -320,7 +372,11 @@ def test_moves_are_one_step_and_new_files_are_counted(dataset: Dataset, tree: Pa
     assert labels(dataset) == {"hana": 8, "rei": 8}
     result = run_import(dataset, tree)
     assert result == simulated
-    assert (result["labels"], result["gone"], result["new_files"]) == ({"rei": 1, "yui": 1}, 1, 1)
+    assert (result["labels"], result["gone"], result["new_files"]) == (
+        {"rei": 1, "yui": 1},
+        1,
+        1,
+    )
     assert labels(dataset) == {"hana": 6, "rei": 9, "yui": 1}
     dataset.journal.undo()
     assert labels(dataset) == {"hana": 8, "rei": 8}
@@ -378,7 +434,10 @@ def test_group_by_pattern_keeps_faces_in_one_split(empty: Dataset, faces: Path) 
 
 def test_second_import_adds_groups(empty: Dataset, faces: Path) -> None:
     message = run_import(empty, faces)["maybe_parts_of_one_image"]
-    assert (message["files"], message["names"]) == (25, "episode 0-1.jpg, episode 0-2.jpg")
+    assert (message["files"], message["names"]) == (
+        25,
+        "episode 0-1.jpg, episode 0-2.jpg",
+    )
     assert message["then"] == r"run it again with --group-by '(.+)-\d+\.'"
     assert count_straddling_groups(empty) > 0
     result = run_import(empty, faces, group_by=str(NUMBERED))
@@ -396,19 +455,27 @@ def test_source_table_overrides_group_by(empty: Dataset, faces: Path) -> None:
     assert (result["groups"], result["without_group"]) == (1, 23)
     result = run_import(empty, faces, group_by=str(NUMBERED))
     assert result["groups"] == 11, "the group of the table and all others"
-    results = {line["path"]: line["post"] for line in list_records(empty, "samples", ())}
+    results = {
+        line["path"]: line["post"] for line in list_records(empty, "samples", ())
+    }
     assert results[str(faces / "hana" / "episode 0-1.jpg")] == "one"
     assert results[str(faces / "hana" / "episode 0-2.jpg")] == "episode 0"
-    authors = [origin.author for image in empty.images.iterate() for origin in image.origins]
+    authors = [
+        origin.author for image in empty.images.iterate() for origin in image.origins
+    ]
     assert sorted(filter(None, authors)) == ["Ann"], "the table also has credit"
 
 
-def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path: Path) -> None:
+def test_group_spans_archives_and_folders(
+    empty: Dataset, faces: Path, tmp_path: Path
+) -> None:
     files = {"in/episode 3-8.jpg": encode(picture(100))}
     archive = make_archive(tmp_path / "more.zip", files)
     loose = write_pictures(tmp_path / "loose", ["episode 3-9.jpg"], first=101)
     run_import(empty, faces, group_by=str(NUMBERED))
-    done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(empty)
+    done = FolderRequest(path=(str(archive), str(loose)), group_by=str(NUMBERED)).run(
+        empty
+    )
     assert (done.added, done.groups) == (2, 1)
     sizes = Counter(assign_split_groups(empty.db).values()).values()
     assert set(sizes) == {2, 3}
@@ -418,7 +485,8 @@ def test_group_spans_archives_and_folders(empty: Dataset, faces: Path, tmp_path:
 
 def test_folders_below_classes_are_groups(empty: Dataset, tmp_path: Path) -> None:
     names = [
-        f"{('cat', 'owl')[number % 2]}/animal {number // 4}/{number}.jpg" for number in range(8)
+        f"{('cat', 'owl')[number % 2]}/animal {number // 4}/{number}.jpg"
+        for number in range(8)
     ]
     write_pictures(tmp_path / "pets", names)
     shown = run_import(empty, tmp_path / "pets", group_by="folder", simulate=True)

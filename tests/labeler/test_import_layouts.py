@@ -32,12 +32,16 @@ def coco_document(name: str, *more: dict[str, object], **image: object) -> str:
     first = {"id": 1, "image_id": 1, "category_id": 1, "bbox": BOX}
     images = [{"id": 1, "file_name": name, **image}]
     categories = [{"id": 1, "name": "hana"}]
-    return json.dumps({"images": images, "annotations": [first, *more], "categories": categories})
+    return json.dumps(
+        {"images": images, "annotations": [first, *more], "categories": categories}
+    )
 
 
 def labels(files: LabelledFiles) -> dict[str, list[str]]:
     return {
-        image.path.relative_to(files.tree.root).as_posix(): [label for _, label in image.labels]
+        image.path.relative_to(files.tree.root).as_posix(): [
+            label for _, label in image.labels
+        ]
         for image in files.images
     }
 
@@ -82,7 +86,11 @@ def test_coco_prefers_image_of_its_split(tmp_path: Path) -> None:
     assert labels(read_labelled(tmp_path)) == {"images/val/x.jpg": ["hana"]}
     write(tmp_path, "annotations/instances_val.json", text=coco_document("other/x.jpg"))
     write(tmp_path, "a/x.jpg", "b/x.jpg")
-    write(tmp_path, "annotations/instances_val.json", text=coco_document("../../secret.jpg"))
+    write(
+        tmp_path,
+        "annotations/instances_val.json",
+        text=coco_document("../../secret.jpg"),
+    )
     with pytest.raises(InputUnusable, match="1 images are not below"):
         read_labelled(tmp_path)
 
@@ -99,7 +107,10 @@ def test_coco_prefers_image_of_its_split(tmp_path: Path) -> None:
         ({"bbox": BOX, "image_id": [1]}, "annotation of an image that is not listed"),
         ({"bbox": BOX, "category_id": 99}, "annotation without a known class"),
         ({"bbox": BOX, "iscrowd": 1}, "crowd (iscrowd), not one object"),
-        ({"segmentation": {"counts": [1, 2], "size": [3, 1]}}, "neither a box nor a polygon"),
+        (
+            {"segmentation": {"counts": [1, 2], "size": [3, 1]}},
+            "neither a box nor a polygon",
+        ),
         ({"segmentation": [[1]]}, "not a polygon"),
         ({"keypoints": [1, 2, 2]}, "keypoints without bbox"),
         ({"bbox": BOX}, "repeated annotation"),
@@ -126,7 +137,10 @@ def test_coco_polygon_becomes_bounding_box(tmp_path: Path) -> None:
     write(tmp_path, "captions.json", text="{}")
     write(tmp_path, "panoptic.json", text=json.dumps(panoptic))
     files = read_labelled(tmp_path)
-    assert [box for box, _ in files.images[0].labels] == [(10, 10, 40, 40), (1, 6, 24, 40)]
+    assert [box for box, _ in files.images[0].labels] == [
+        (10, 10, 40, 40),
+        (1, 6, 24, 40),
+    ]
     assert files.count_ignored() == {"file with labels": 1, "not an image": 2}
 
 
@@ -142,7 +156,10 @@ def test_coco_polygon_becomes_bounding_box(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "text"),
     [
-        ("data.yaml", 'train: images\nnames:\n  0: cat\n  1: "it\'s, a dog" \n\nnc: 2\n'),
+        (
+            "data.yaml",
+            'train: images\nnames:\n  0: cat\n  1: "it\'s, a dog" \n\nnc: 2\n',
+        ),
         ("list.yaml", "nc: 2\nnames: ['cat', \"it's, a dog\"]  # two\n"),
         ("block.yaml", 'names:\n- cat\n- "it\'s, a dog"\nnc: 2\n'),
         ("classes.txt", "cat\nit's, a dog\n"),
@@ -154,7 +171,12 @@ def test_yolo_labels_are_read(
     write(tmp_path, names, text=text)
     write(tmp_path, *(image.format(name) for name in "abcd"))
     write(tmp_path, label.format("a"), text="0 0.5 0.5 0.2 0.4\n1 .1 .1 .3 .1 .3 .5\n")
-    lines = ("1 0.5 0.5 0.2 0.4", "7 0.5 0.5 0.2 0.4", "1 nan 0.5 0.2 0.2", "-1 0.5 0.5 0.2 0.2")
+    lines = (
+        "1 0.5 0.5 0.2 0.4",
+        "7 0.5 0.5 0.2 0.4",
+        "1 nan 0.5 0.2 0.2",
+        "-1 0.5 0.5 0.2 0.2",
+    )
     write(tmp_path, label.format("b"), text="\n".join(lines))
     write(tmp_path, label.format("c"), text="")
     files = read_labelled(tmp_path)
@@ -276,15 +298,28 @@ def test_class_may_have_name_of_split(
 
 @pytest.mark.parametrize(
     ("label", "expected"),
-    [(["hana"], "hana"), (0, "0"), (["hana", "rei"], None), ({"name": "hana"}, None), (0.5, None)],
+    [
+        (["hana"], "hana"),
+        (0, "0"),
+        (["hana", "rei"], None),
+        ({"name": "hana"}, None),
+        (0.5, None),
+    ],
 )
-def test_metadata_rows_name_classes(tmp_path: Path, label: object, expected: str | None) -> None:
+def test_metadata_rows_name_classes(
+    tmp_path: Path, label: object, expected: str | None
+) -> None:
     write(tmp_path, "a.jpg", "b.jpg", "c.jpg")
-    rows = [{"file_name": "a.jpg", "label": label}, {"file_name": "../b.jpg", "label": "yui"}]
+    rows = [
+        {"file_name": "a.jpg", "label": label},
+        {"file_name": "../b.jpg", "label": "yui"},
+    ]
     write(tmp_path, "metadata.jsonl", text="\n".join(map(json.dumps, rows)))
     write(tmp_path, "sub/metadata.jsonl", text="{" * 100_000)
     files = read_labelled(tmp_path)
-    assert labels(files) == ({"a.jpg": [expected]} if expected else {}) | {"b.jpg": ["yui"]}
+    assert labels(files) == ({"a.jpg": [expected]} if expected else {}) | {
+        "b.jpg": ["yui"]
+    }
     without = {"row without a label": 1} if expected is None else {}
     others = {"not in a table": 1, "file with labels": 1, "not an image": 1}
     assert files.count_ignored() == without | others
@@ -303,7 +338,9 @@ def test_metadata_rows_name_classes(tmp_path: Path, label: object, expected: str
 )
 def test_file_without_labels_has_hint(tmp_path: Path, name: str, hint: str) -> None:
     write(tmp_path, name, text=b"PK\x05\x06" + bytes(18))
-    done = run_labeler("import", tmp_path / name, "-d", tmp_path / "dataset").refused(3, hint)
+    done = run_labeler("import", tmp_path / name, "-d", tmp_path / "dataset").refused(
+        3, hint
+    )
     assert "codec" not in done.stderr
 
 
@@ -334,7 +371,10 @@ LAYOUTS: dict[str, dict[str, str | bytes | Path]] = {
         "val2017/*-unlisted.jpg": IMAGE,
         "annotations/*.json": coco_document("*.jpg"),
     },
-    "metadata": {"*.jpg": IMAGE, "metadata.jsonl": '{"file_name": "*.jpg", "label": "a"}'},
+    "metadata": {
+        "*.jpg": IMAGE,
+        "metadata.jsonl": '{"file_name": "*.jpg", "label": "a"}',
+    },
     "csv": {"*.jpg": IMAGE, "labels.csv": "file,label\n*.jpg,cat\n"},
     "junk": {
         "@eaDir/*.jpg": "text",
@@ -344,14 +384,22 @@ LAYOUTS: dict[str, dict[str, str | bytes | Path]] = {
         "Thumbs.db": "text",
         "*.mp4": "text",
     },
-    "links": {"dir*/*.jpg": IMAGE, "link*.jpg": Path("dir*/*.jpg"), "broken*": Path("nowhere")},
+    "links": {
+        "dir*/*.jpg": IMAGE,
+        "link*.jpg": Path("dir*/*.jpg"),
+        "broken*": Path("nowhere"),
+    },
 }
 """Files of each layout, or targets of links; `*` is replaced by a name."""
 
 
 @pytest.mark.posix("links")
 @settings(max_examples=examples(8, 400), deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(sorted(LAYOUTS)), st.sampled_from("xyz")), unique=True))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(LAYOUTS)), st.sampled_from("xyz")), unique=True
+    )
+)
 def test_random_trees_account_for_every_file(parts: list[tuple[str, str]]) -> None:
     with TemporaryDirectory() as made, Dataset.create(Path(made) / "set") as dataset:
         root = Path(made) / "tree"
@@ -362,9 +410,15 @@ def test_random_trees_account_for_every_file(parts: list[tuple[str, str]]) -> No
                 if isinstance(content, Path):
                     (root / path).symlink_to(str(content).replace("*", name))
                 else:
-                    text = content if isinstance(content, bytes) else content.replace("*", name)
+                    text = (
+                        content
+                        if isinstance(content, bytes)
+                        else content.replace("*", name)
+                    )
                     write(root, path, text=text)
-        paths = [path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()]
+        paths = [
+            path for path in root.rglob("*") if path.is_symlink() or not path.is_dir()
+        ]
         for again in (False, True):
             try:
                 result = run_import(dataset, root)
@@ -380,7 +434,9 @@ def test_random_trees_account_for_every_file(parts: list[tuple[str, str]]) -> No
 def test_boxes_are_scaled_to_image_size(empty: Dataset, tmp_path: Path) -> None:
     write(tmp_path, "set/a.jpg", text=encode(picture(1, (60, 40))))
     more = {"id": 2, "image_id": 1, "category_id": 1, "bbox": [300, 300, 9, 9]}
-    write(tmp_path, "set/a.json", text=coco_document("a.jpg", more, width=120, height=80))
+    write(
+        tmp_path, "set/a.json", text=coco_document("a.jpg", more, width=120, height=80)
+    )
     result = run_import(empty, tmp_path / "set")
     assert [face.face.box for face in empty.faces.iterate()] == [Box(5, 5, 20, 20)]
     assert result["ignored_annotations"] == {"box outside": 1}
@@ -394,8 +450,16 @@ def test_boxes_are_scaled_to_image_size(empty: Dataset, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image_ids", "category_ids", "expected"),
     [
-        ((1.0, 2.0, 3.0), (1.0, 2.0, 3.0), {"a.png": ["x"], "b.png": ["y"], "c.png": ["z"]}),
-        (("1", "2", "3"), ("1", "2", "3"), {"a.png": ["x"], "b.png": ["y"], "c.png": ["z"]}),
+        (
+            (1.0, 2.0, 3.0),
+            (1.0, 2.0, 3.0),
+            {"a.png": ["x"], "b.png": ["y"], "c.png": ["z"]},
+        ),
+        (
+            ("1", "2", "3"),
+            ("1", "2", "3"),
+            {"a.png": ["x"], "b.png": ["y"], "c.png": ["z"]},
+        ),
         ((1, 1, 3), (1, 2, 3), {"c.png": ["z"]}),
         ((1, 2, 3), (1, 1, 3), {"c.png": ["z"]}),
     ],
@@ -411,14 +475,23 @@ def test_coco_ids(
     numbers = [int(str(key)[0]) for key in (*image_ids, *category_ids)]
     pairs = zip(numbers[:3], numbers[3:], strict=True)
     document = {
-        "images": [{"id": i, "file_name": n} for i, n in zip(image_ids, names, strict=True)],
-        "annotations": [{"image_id": i, "category_id": c, "bbox": BOX} for i, c in pairs],
-        "categories": [{"id": i, "name": n} for i, n in zip(category_ids, "xyz", strict=True)],
+        "images": [
+            {"id": i, "file_name": n} for i, n in zip(image_ids, names, strict=True)
+        ],
+        "annotations": [
+            {"image_id": i, "category_id": c, "bbox": BOX} for i, c in pairs
+        ],
+        "categories": [
+            {"id": i, "name": n} for i, n in zip(category_ids, "xyz", strict=True)
+        ],
     }
     write(tmp_path, *names)
     write(tmp_path, "a.json", text=json.dumps(document))
     files = read_labelled(tmp_path)
-    assert (labels(files), bool(files.dropped)) == (expected, len(expected) < len(names))
+    assert (labels(files), bool(files.dropped)) == (
+        expected,
+        len(expected) < len(names),
+    )
 
 
 def test_yaml_names_with_escapes_of_json_are_read(tmp_path: Path) -> None:

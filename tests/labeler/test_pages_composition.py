@@ -48,9 +48,13 @@ from labeler.sorting.session import NO_STEP, SortingSession
 
 def samples(dataset: Dataset, number: int, *hints: str) -> list[str]:
     """Return the keys of new samples with these weak labels in turn."""
-    turns = [(hints[n % len(hints)] if hints else None, f"{hints}{n}") for n in range(number)]
+    turns = [
+        (hints[n % len(hints)] if hints else None, f"{hints}{n}") for n in range(number)
+    ]
     return [
-        add_faces(dataset, add_image(dataset, name, Origin("folder", name, hint=hint)))[0]
+        add_faces(dataset, add_image(dataset, name, Origin("folder", name, hint=hint)))[
+            0
+        ]
         for hint, name in turns
     ]
 
@@ -78,22 +82,35 @@ def compose(
     decided: Counter[str] | None = None,
 ) -> ClassPage:
     """Compose a page of samples with these classes and confidences."""
-    stacks = [Stack(n, (n,), ClassPrediction((top,))) for n, top in enumerate(predictions)]
+    stacks = [
+        Stack(n, (n,), ClassPrediction((top,))) for n, top in enumerate(predictions)
+    ]
     vectors = np.zeros((len(stacks), 2), np.float32)
-    return only(compose_page(stacks, vectors, MAX_PAGE_TILES, tested, decided or Counter()))
+    return only(
+        compose_page(stacks, vectors, MAX_PAGE_TILES, tested, decided or Counter())
+    )
 
 
 @pytest.mark.usefixtures("sure_hints")
 def test_page_size_is_limited_by_expected_errors(empty: Dataset) -> None:
     page = compose([("Miku", 0.9)] * 90)
-    assert (page.kind, page.label, len(page.tiles), page.total) == ("class", "Miku", 60, 90)
+    assert (page.kind, page.label, len(page.tiles), page.total) == (
+        "class",
+        "Miku",
+        60,
+        90,
+    )
     assert page.expected_wrong == pytest.approx(6)
     # Confident ones fill the page once the class is tested.
     samples(empty, 90, "Mio")
     pages = Pages(session := SortingSession(empty))
     pages.label_page(first := only(pages.next()))
     assert only(Pages(session).next()).tested, "decisions of another session count"
-    assert (len(first.tiles), first.total, first.tested) == (FIRST_PAGE_TILES, 90, False)
+    assert (len(first.tiles), first.total, first.tested) == (
+        FIRST_PAGE_TILES,
+        90,
+        False,
+    )
     assert len(only(pages.next(40)).tiles) == 40
     assert len((page := only(pages.next())).tiles) == 90 - FIRST_PAGE_TILES
     samples(empty, 1, "new")
@@ -155,7 +172,12 @@ def test_file_page_skips_lifted_and_sent_tiles(empty: Dataset) -> None:
     done = pages.label_page(page, lifted=[0, 1], sent=[2])
     assert done.operation.text() == f"Label {len(page.tiles) - 3} samples as Miku"
     tiles = session.tiles.get_many(page.rows)
-    assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [None, None, "Mio", "Miku"]
+    assert [tiles[t.rows[0]].label for t in page.tiles[:4]] == [
+        None,
+        None,
+        "Mio",
+        "Miku",
+    ]
     # Lifted ones are proposed again, as something else.
     lifted = {page.tiles[0].rows[0], page.tiles[1].rows[0]}
     shown_again = [tile for tile in only(pages.next()).tiles if tile.rows[0] in lifted]
@@ -232,7 +254,10 @@ def test_page_grows_with_new_samples(empty: Dataset, hints: tuple[str, ...]) -> 
 @pytest.fixture
 def keys(empty: Dataset) -> list[str]:
     """Add six pending samples in two clusters: the first four, the last two."""
-    keys = [put(empty, encode(picture(n)), str(n), label="x", split="train")[0] for n in range(6)]
+    keys = [
+        put(empty, encode(picture(n)), str(n), label="x", split="train")[0]
+        for n in range(6)
+    ]
     empty.journal.apply("Clear", [Choice(key, "clear") for key in keys])
     set_clusters(empty, keys[:4], keys[4:])
     return keys
@@ -252,7 +277,9 @@ def run(dataset: Dataset, *words: object) -> Ran:
 
 
 def listed(dataset: Dataset, *words: str) -> list[dict[str, Any]]:
-    done = run_here("pipeline.cli", "list", "clusters", *words, "-d", dataset.root).checked()
+    done = run_here(
+        "pipeline.cli", "list", "clusters", *words, "-d", dataset.root
+    ).checked()
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -262,37 +289,59 @@ def test_label_cluster(empty: Dataset, keys: list[str], tmp_path: Path) -> None:
     assert large.items() >= result.items()
     assert [Path(str(file)).is_file() for file in large["files"]] == [True] * 4
     assert listed(empty, "--where", "size=2") == [small]
-    refused = run_here("pipeline.cli", "list", "clusters", "--where", "size<3", "-d", empty.root)
+    refused = run_here(
+        "pipeline.cli", "list", "clusters", "--where", "size<3", "-d", empty.root
+    )
     assert f"gleanset list clusters -d {empty.root} | jq" in refused.stderr
     shown = run(empty, "gallery", tmp_path / "clusters.html", "--clusters")
     assert (shown.json["clusters"], shown.json["shown"]) == (2, 6), shown.stderr
     page = (tmp_path / "clusters.html").read_text()
     assert str(large["cluster"]) in page
     assert all(key in page for key in keys)
-    assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 4
-    assert [sample.label for sample in empty.samples.iter_by_key() if sample.key in keys[:4]] == [
-        "hana"
-    ] * 4
+    assert (
+        run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 4
+    )
+    assert [
+        sample.label for sample in empty.samples.iter_by_key() if sample.key in keys[:4]
+    ] == ["hana"] * 4
     assert listed(empty) == [small]
-    run(empty, "label", "rei", "--cluster", large["cluster"]).refused(2, "all 4 are decided")
+    run(empty, "label", "rei", "--cluster", large["cluster"]).refused(
+        2, "all 4 are decided"
+    )
 
 
 def test_reject_cluster(empty: Dataset, keys: list[str]) -> None:
     done = run(empty, "label", "--reject", "--cluster", listed(empty)[0]["cluster"])
     assert (done.code, done.json["decided"]) == (0, 4), done.stderr
-    rejected = [sample.key for sample in empty.samples.iter_by_key() if sample.status == "rejected"]
-    assert (sorted(rejected), run(empty, "label", "--reject").code) == (sorted(keys[:4]), 2)
+    rejected = [
+        sample.key
+        for sample in empty.samples.iter_by_key()
+        if sample.status == "rejected"
+    ]
+    assert (sorted(rejected), run(empty, "label", "--reject").code) == (
+        sorted(keys[:4]),
+        2,
+    )
     assert run(empty, "label").code == 2
 
 
 def test_cluster_id_is_stable_after_decisions(empty: Dataset, keys: list[str]) -> None:
     (large, _), decided_key = listed(empty), keys[0]
     assert run(empty, "label", "rei", decided_key).code == 0
-    remaining = {"cluster": large["cluster"], "size": 3, "decided": 1, "samples": keys[1:4]}
+    remaining = {
+        "cluster": large["cluster"],
+        "size": 3,
+        "decided": 1,
+        "samples": keys[1:4],
+    }
     assert listed(empty)[0].items() >= remaining.items()
-    assert run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 3
+    assert (
+        run(empty, "label", "hana", "--cluster", large["cluster"]).json["decided"] == 3
+    )
     assert {
-        sample.label for sample in empty.samples.iter_by_key() if sample.key == decided_key
+        sample.label
+        for sample in empty.samples.iter_by_key()
+        if sample.key == decided_key
     } == {"rei"}
 
 
@@ -301,7 +350,13 @@ def test_stale_cluster_id_raises_error(empty: Dataset, keys: list[str]) -> None:
     set_clusters(empty, keys[4:], keys[:3], [keys[3]])
     assert listed(empty)[1]["cluster"] == small["cluster"]
     run(
-        empty, "label", "hana", "--cluster", small["cluster"], "--cluster", large["cluster"]
+        empty,
+        "label",
+        "hana",
+        "--cluster",
+        small["cluster"],
+        "--cluster",
+        large["cluster"],
     ).refused(2, "gleanset list clusters")
     assert all(sample.status == "queue" for sample in empty.samples.iter_by_key())
 
@@ -310,7 +365,10 @@ def people(sizes: tuple[int, ...], spread: float = 0.3, seed: int = 0) -> Vector
     """Return unit vectors of several people, each near a center of their own."""
     dice = np.random.default_rng(seed)
     centers = np.eye(len(sizes), 12)
-    rows = np.repeat(centers, sizes, axis=0) + spread * dice.normal(size=(sum(sizes), 12)) / 3
+    rows = (
+        np.repeat(centers, sizes, axis=0)
+        + spread * dice.normal(size=(sum(sizes), 12)) / 3
+    )
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), np.float32)
 
 
@@ -321,7 +379,9 @@ def test_page_is_restricted_to_samples() -> None:
     fewer = page.restricted({1, 4, 5})
     assert [tile.rows for tile in fewer.tiles] == [(1,), (4, 5)]
     assert (fewer.doubtful, fewer.total) == (1, 15)
-    assert page.restricted({0, 2}).doubtful == 0  # no heading for a part without the other
+    assert (
+        page.restricted({0, 2}).doubtful == 0
+    )  # no heading for a part without the other
     clusters = page._replace(kind=PageKind.CLUSTERS, doubtful=0, cluster_sizes=(1, 3))
     assert clusters.restricted({2, 7}).cluster_sizes == (2,)
     assert not clusters.restricted({2, 7}).by_hand
@@ -331,7 +391,9 @@ def stacks_for(count: int) -> list[Stack]:
     return [Stack(n, (n + 1,), NO_PREDICTION) for n in range(count)]
 
 
-def compose_clusters(clusters: list[StackCluster], rows: Vectors, max_tiles: int = 96) -> ClassPage:
+def compose_clusters(
+    clusters: list[StackCluster], rows: Vectors, max_tiles: int = 96
+) -> ClassPage:
     return only(compose_clusters_page(clusters, rows, max_tiles))
 
 
@@ -349,14 +411,19 @@ def test_clusters_page_has_largest_undecided_clusters() -> None:
     decided_clusters = cluster_stacks(stacks[22:], rows[:28], rows[22:28])
     assert all(cluster.decided_count for cluster in decided_clusters)
     assert compose_clusters_page(decided_clusters, rows, 96) is None
-    few = cluster_stacks(stacks_for(14), people((4, 4, 3, 3)), rows[:0])  # not two of seven
+    few = cluster_stacks(
+        stacks_for(14), people((4, 4, 3, 3)), rows[:0]
+    )  # not two of seven
     assert [len(cluster.stacks) for cluster in few] == [4, 4, 3, 3]
 
 
 def test_mostly_undecided_cluster_is_unknown() -> None:
     """Otherwise a person with few decided faces would be predicted as a similar one."""
     rows, stacks = people((24,)), stacks_for(24)
-    clusters = [StackCluster(tuple(stacks[:20]), 2), StackCluster(tuple(stacks[20:]), 30)]
+    clusters = [
+        StackCluster(tuple(stacks[:20]), 2),
+        StackCluster(tuple(stacks[20:]), 30),
+    ]
     page = compose_clusters(clusters, rows)
     assert page.cluster_sizes == (20,)
     decided_clusters = [clusters[0]._replace(decided_count=3), clusters[1]]
@@ -387,7 +454,9 @@ def test_move_tiles_between_clusters() -> None:
 @pytest.fixture
 def drawn(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> FaceSet:
     """Copy drawn and measured faces."""
-    return copied(drawn_once(tmp_path_factory, 60, classes=4), tmp_path / "d", named=False)
+    return copied(
+        drawn_once(tmp_path_factory, 60, classes=4), tmp_path / "d", named=False
+    )
 
 
 @pytest.fixture
@@ -398,7 +467,9 @@ def unmeasured(drawn: FaceSet) -> FaceSet:
     return drawn
 
 
-def characters_by_cluster(dataset: Dataset, page: ClassPage, faces: FaceSet) -> list[set[str]]:
+def characters_by_cluster(
+    dataset: Dataset, page: ClassPage, faces: FaceSet
+) -> list[set[str]]:
     """Return the characters in each cluster of a page."""
     tiles = SortingSession(dataset).tiles.get_many(page.rows)
     characters = [faces.truth[tiles[tile.rows[0]].key] for tile in page.tiles]
@@ -412,9 +483,11 @@ def test_clusters_wait_for_measurements(unmeasured: FaceSet) -> None:
         page = only(pages.next())
         for measured in (16, 32, 48):
             assert next(parts) == 16
-            assert (page.kind, len(page.tiles), page.cluster_sizes) == (PageKind.PLAIN, 60, ()), (
-                measured
-            )
+            assert (page.kind, len(page.tiles), page.cluster_sizes) == (
+                PageKind.PLAIN,
+                60,
+                (),
+            ), measured
             assert pages.recompose(page) is None
             page = only(pages.next())
         assert pages.label_page(page) == NO_STEP
@@ -433,7 +506,9 @@ def test_single_class_is_not_predicted_for_all(drawn: FaceSet) -> None:
         named = {tile.key for tile in session.tiles.get_many(half).values()}
         dataset.journal.apply("Label", [Choice(key, "label", "A") for key in named])
         (character,) = {drawn.truth[key] for key in named}
-        rest = [PrelabelledSample(key, 1, (Proposal("A", 0.95),)) for key in drawn.truth]
+        rest = [
+            PrelabelledSample(key, 1, (Proposal("A", 0.95),)) for key in drawn.truth
+        ]
         Proposals(dataset.db).replace(rest, {})
         clusters_page = only(pages.next())
         assert clusters_page.kind is PageKind.CLUSTERS
@@ -444,7 +519,9 @@ def test_single_class_is_not_predicted_for_all(drawn: FaceSet) -> None:
 
 
 @pytest.mark.parametrize("looks_first", [False, True])
-def test_people_left_without_name_are_not_suggested(drawn: FaceSet, looks_first: bool) -> None:
+def test_people_left_without_name_are_not_suggested(
+    drawn: FaceSet, looks_first: bool
+) -> None:
     with Dataset.open(drawn.root) as dataset:
         pages, known = Pages(session := SortingSession(dataset)), set(drawn.names[:2])
         page, seen = only(pages.next(24)), set[int]()
@@ -472,7 +549,12 @@ def test_exclusion_from_class_or_cluster_is_kept() -> None:
     history.rename({"Rin": "Ren"})
     assert history.is_excluded(([2], "Ren"))
     others = frozenset({1, 2, 3, 8, 9}), frozenset({1, 2, 8, 9}), "Ren", "Rin"
-    assert [history.is_excluded(([1], of)) for of in others] == [True, False, True, False]
+    assert [history.is_excluded(([1], of)) for of in others] == [
+        True,
+        False,
+        True,
+        False,
+    ]
     history.exclude(([1], others[0]), excluded=False)
     assert not history.is_excluded(([1], others[0]))
 
@@ -511,7 +593,11 @@ def test_random_sample_of_large_set_is_measured_first(
     with Dataset.open(tmp_path / "d") as dataset:
         pages = list(QualityMeasures(dataset.db).iter_missing(VERSION, 1000))
         assert sorted(row for page in pages for row in page) == list(range(1, 5001))
-        for part in (pages[0], pages[0][:300], SortingQueue(dataset.db).list_waiting(1000)):
+        for part in (
+            pages[0],
+            pages[0][:300],
+            SortingQueue(dataset.db).list_waiting(1000),
+        ):
             assert len(part) in (300, 1000)
             fifths = [sum((row - 1) // 1000 == n for row in part) for n in range(5)]
             assert min(fifths) > 0.6 * len(part) / 5, fifths
@@ -528,13 +614,18 @@ def test_samples_newer_than_prelabel_are_predicted(drawn: FaceSet) -> None:
         )
         confident = {key: (Proposal(drawn.truth[key], 0.99),) for key in keys[:40]}
         prelabelled = [
-            PrelabelledSample(key, n, top) for n, (key, top) in enumerate(confident.items())
+            PrelabelledSample(key, n, top)
+            for n, (key, top) in enumerate(confident.items())
         ]
         facts = {"known": sorted(set(drawn.names)), "labelled": 40}
         Proposals(dataset.db).replace(prelabelled, facts)
         session = SortingSession(dataset)
         page = only(Pages(session).next())
         shown = session.tiles.get_many(page.rows)
-        predictions = [(shown[tile.rows[0]].key, tile.prediction.label) for tile in page.tiles]
+        predictions = [
+            (shown[tile.rows[0]].key, tile.prediction.label) for tile in page.tiles
+        ]
         assert page.kind in (PageKind.CLASS, PageKind.MIXED)
-        assert sum(drawn.truth[key] == label for key, label in predictions) > 0.8 * len(predictions)
+        assert sum(drawn.truth[key] == label for key, label in predictions) > 0.8 * len(
+            predictions
+        )

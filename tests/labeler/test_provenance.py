@@ -35,7 +35,10 @@ def imported(empty: Dataset, sets: tuple[Path, Path]) -> Dataset:
     owls, cats = sets
     assert run_import(empty, owls)["licence_files"] == ["LICENSE.txt"]
     result = run_import(empty, cats, name=" Cats of\n2026 ")
-    assert (result["collections"], "licence_files" in result) == (["Cats of 2026"], False)
+    assert (result["collections"], "licence_files" in result) == (
+        ["Cats of 2026"],
+        False,
+    )
     split(empty)
     return empty
 
@@ -61,8 +64,12 @@ def test_imported_sets_keep_their_names(imported: Dataset, tmp_path: Path) -> No
     card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
     assert "| import (owls) | 6 | 50 % |" in card
     assert "| import (Cats of 2026) | 6 | 50 % |" in card
-    croissant = json.loads((tmp_path / "out/croissant.json").read_text(encoding="utf-8"))
-    assert croissant["rai:dataCollection"] == "import (Cats of 2026): 6, import (owls): 6"
+    croissant = json.loads(
+        (tmp_path / "out/croissant.json").read_text(encoding="utf-8")
+    )
+    assert (
+        croissant["rai:dataCollection"] == "import (Cats of 2026): 6, import (owls): 6"
+    )
     with (tmp_path / "out/LICENSES.csv").open(encoding="utf-8", newline="") as file:
         assert {(row["label"], row["collection"]) for row in csv.DictReader(file)} == {
             ("owl", "owls"),
@@ -86,15 +93,21 @@ def test_exports_carry_the_licence_files_of_their_sets(
     assert not (tmp_path / "out/SOURCE_LICENSES.txt").exists()
 
 
-def test_sets_and_licences_reach_another_dataset(imported: Dataset, tmp_path: Path) -> None:
+def test_sets_and_licences_reach_another_dataset(
+    imported: Dataset, tmp_path: Path
+) -> None:
     run_export(imported, tmp_path / "out")
     with Dataset.create(tmp_path / "other") as other:
         result = run_import(other, tmp_path / "out")
         assert result["collections"] == ["Cats of 2026", "owls"]
-        assert "Owls are free for all." in other.images.get_collection_licences()["owls"]
+        assert (
+            "Owls are free for all." in other.images.get_collection_licences()["owls"]
+        )
     with Dataset.create(tmp_path / "merged") as merged:
         run_here("pipeline.cli", "merge", imported.root, "-d", merged.root).checked()
-        assert merged.images.get_collection_licences() == {"owls": "Owls are free for all."}
+        assert merged.images.get_collection_licences() == {
+            "owls": "Owls are free for all."
+        }
         origins = [image.origins[0].collection for image in merged.images.iterate()]
         assert sorted(set(origins)) == ["Cats of 2026", "owls"]
 
@@ -109,14 +122,22 @@ def test_importing_again_names_the_set_of_an_earlier_version(
 
 
 def test_licence_files_are_recognized_by_name(tmp_path: Path) -> None:
-    texts = ("LICENSE", "Licence.md", "COPYING", "FLOWERS_LICENSE.txt", "LICENSE-CC-BY-4.0.txt")
+    texts = (
+        "LICENSE",
+        "Licence.md",
+        "COPYING",
+        "FLOWERS_LICENSE.txt",
+        "LICENSE-CC-BY-4.0.txt",
+    )
     others = ("LICENSES.csv", "licensed.txt", "README.md", "copying machine.jpg.json")
     for name in (*texts, *others):
         (tmp_path / name).write_text(f"text of {name}\n")
     (tmp_path / "LICENSE.bin").write_bytes(b"\0\1")
     (tmp_path / "LICENSE.empty").write_text(" \n")
     (tmp_path / "licenses").mkdir()
-    assert read_licence_files(tmp_path) == {name: f"text of {name}" for name in sorted(texts)}
+    assert read_licence_files(tmp_path) == {
+        name: f"text of {name}" for name in sorted(texts)
+    }
 
 
 def test_imported_boxes_were_not_drawn_by_hand(empty: Dataset, tmp_path: Path) -> None:
@@ -138,7 +159,9 @@ def test_imported_boxes_were_not_drawn_by_hand(empty: Dataset, tmp_path: Path) -
 def test_exports_say_how_to_cite_the_dataset(imported: Dataset, tmp_path: Path) -> None:
     words = ("--title", "Owls & cats, 100%", "--author", "Zoë Müller and A_B")
     root = imported.root
-    run_here("pipeline.cli", "init", *words, "--citation", "Müller, 2026", "-d", root).checked()
+    run_here(
+        "pipeline.cli", "init", *words, "--citation", "Müller, 2026", "-d", root
+    ).checked()
     out = tmp_path / "out"
     for format_ in ("imagefolder", "webdataset", "coco"):
         run_labeler("export", out / format_, "--format", format_, "-d", root).checked()
@@ -154,8 +177,13 @@ def test_exports_say_how_to_cite_the_dataset(imported: Dataset, tmp_path: Path) 
         assert "# Owls & cats, 100%\n" in card
         assert "- Created by: Zoë Müller and A\\_B\n" in card
         assert f"## Citation\n\n```bibtex\n{bibtex}```" in card
-        croissant = json.loads((out / format_ / "croissant.json").read_text(encoding="utf-8"))
-        assert [creator["name"] for creator in croissant["creator"]] == ["Zoë Müller", "A_B"]
+        croissant = json.loads(
+            (out / format_ / "croissant.json").read_text(encoding="utf-8")
+        )
+        assert [creator["name"] for creator in croissant["creator"]] == [
+            "Zoë Müller",
+            "A_B",
+        ]
         assert (croissant["citeAs"], croissant["name"]) == (bibtex, "dataset")
     # Nothing is invented where nothing is said.
     with Dataset.create(tmp_path / "plain") as plain:
@@ -164,5 +192,7 @@ def test_exports_say_how_to_cite_the_dataset(imported: Dataset, tmp_path: Path) 
 
 def test_own_entry_of_bibtex_is_kept(tmp_path: Path) -> None:
     entry = "@article{m26,\n  title = {Owls},\n}"
-    with Dataset.create(tmp_path / "a", Settings(citation=entry, title="Other")) as dataset:
+    with Dataset.create(
+        tmp_path / "a", Settings(citation=entry, title="Other")
+    ) as dataset:
         assert make_bibtex(dataset) == f"{entry}\n"

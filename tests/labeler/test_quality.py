@@ -63,20 +63,31 @@ def sorted_faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
                 f"/home/somebody/{number}",
                 path=f"/home/somebody/{number}.jpg",
                 title=HOSTILE,
-                page_url="javascript:alert(1)" if number else "https://example.org/a?b=<c>",
+                page_url="javascript:alert(1)"
+                if number
+                else "https://example.org/a?b=<c>",
                 author="Ada",
             )
             data = encode(picture(number, (200, 160)), exif=exif)
             put(new_dataset, data, str(number), label=ODD, split="test", origin=origin)
         for number in range(5):
             put(new_dataset, encode(picture(50 + number)), f"r{number}", label="rei")
-        put(new_dataset, encode(picture(50).resize((90, 60)), quality=60), "copy", label="rei")
+        put(
+            new_dataset,
+            encode(picture(50).resize((90, 60)), quality=60),
+            "copy",
+            label="rei",
+        )
         done = run_labeler("dedup", "-d", root, "--workers", "1", "--json")
         assert done.json["set_aside"] == 1
         key = next(
-            s.key for s in new_dataset.samples.iter_by_key() if s.label == "rei" and not s.group
+            s.key
+            for s in new_dataset.samples.iter_by_key()
+            if s.label == "rei" and not s.group
         )
-        LabelIssues(new_dataset.db).replace([LabelIssue(key, "rei", ODD, 0.93, 0.9, "run")])
+        LabelIssues(new_dataset.db).replace(
+            [LabelIssue(key, "rei", ODD, 0.93, 0.9, "run")]
+        )
         yield new_dataset
 
 
@@ -88,7 +99,10 @@ def select(dataset: Dataset, **options: Any) -> GallerySelection:
 def test_label_issues_are_selected(sorted_faces: Dataset) -> None:
     choice = select(sorted_faces, limit=4)
     marks = dict.fromkeys(MARKS, 0)
-    assert choice.counts == {ODD: (7, marks), "rei": (5, marks | {"issue": 1, "duplicate": 1})}
+    assert choice.counts == {
+        ODD: (7, marks),
+        "rei": (5, marks | {"issue": 1, "duplicate": 1}),
+    }
     assert [entry.label for entry in choice.entries] == [ODD, ODD, "rei", "rei"]
     assert sum("issue" in entry.flags for entry in choice.entries) == 1
     assert len(select(sorted_faces).entries) == 12
@@ -106,7 +120,9 @@ def test_gallery_and_review_show_same_label_issues(empty: Dataset) -> None:
     ranked = [keys[1], keys[3], keys[0], keys[2]]
     chosen = [entry.sample.key for entry in select(empty, names=("rei",)).entries]
     assert chosen[:4] == ranked
-    assert [line["sample"] for line in list_records(empty, "label-issues", ())] == ranked
+    assert [
+        line["sample"] for line in list_records(empty, "label-issues", ())
+    ] == ranked
     page = load_review_page(empty, "label-issues", NO_FILTER)
     rows = Pairs(empty.db).get_ids(ranked)
     assert list(page.ids) == rows
@@ -116,12 +132,19 @@ def test_gallery_and_review_show_same_label_issues(empty: Dataset) -> None:
 def test_best_samples_come_first(empty: Dataset) -> None:
     def face(side: int) -> Image.Image:
         image = Image.new("RGB", (side, side), "orange")
-        ImageDraw.Draw(image).rectangle((side // 4, side // 4, side // 2, side // 2), "black")
+        ImageDraw.Draw(image).rectangle(
+            (side // 4, side // 4, side // 2, side // 2), "black"
+        )
         return image
 
     for number in range(4):
         put(empty, encode(face(100 + number)), f"r{number}", label="hana")
-    put(empty, encode(face(104).filter(ImageFilter.GaussianBlur(5))), "blurred", label="hana")
+    put(
+        empty,
+        encode(face(104).filter(ImageFilter.GaussianBlur(5))),
+        "blurred",
+        label="hana",
+    )
     put(empty, encode(face(40)), "tiny", label="hana")
     with pytest.raises(UsageError):
         select(empty, names=("rei",))
@@ -130,7 +153,9 @@ def test_best_samples_come_first(empty: Dataset) -> None:
     assert set(order[:4]) == {100, 101, 102, 103}
 
 
-def test_page_is_self_contained_and_private(sorted_faces: Dataset, tmp_path: Path) -> None:
+def test_page_is_self_contained_and_private(
+    sorted_faces: Dataset, tmp_path: Path
+) -> None:
     out = tmp_path / "a.html"
     summary = write_gallery(sorted_faces, out, GalleryRequest(), Progress())
     page = out.read_text()
@@ -145,8 +170,12 @@ def test_page_is_self_contained_and_private(sorted_faces: Dataset, tmp_path: Pat
         assert f"{tag}-src 'sha256-{digest}'" in allowed
     assert "unsafe" not in allowed
     assert not re.findall(r'(?:src|href)="(?!data:)', page)
-    assert "broken in" not in re.sub(r'<script type="application/json".*?</script>', "", page)
-    facts = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page)
+    assert "broken in" not in re.sub(
+        r'<script type="application/json".*?</script>', "", page
+    )
+    facts = re.search(
+        r'<script type="application/json" id="facts">(.*?)</script>', page
+    )
     result = json.loads(facts[1])
     assert {entry["name"] for entry in result["classes"]} == {ODD, "rei"}
     assert {entry.get("page") for entry in result["samples"]} == {
@@ -168,7 +197,9 @@ def test_only_galleries_are_replaced(sorted_faces: Dataset, tmp_path: Path) -> N
     words = ("gallery", out, "-d", sorted_faces.root, "--json")
     result = run_labeler(*words, "--limit", "4").json
     assert (result["shown"], result["of"], result["classes"]) == (4, 12, 2)
-    counted = run_here("pipeline.cli", "status", "--json", "-d", sorted_faces.root).json["labels"]
+    counted = run_here(
+        "pipeline.cli", "status", "--json", "-d", sorted_faces.root
+    ).json["labels"]
     assert sum(counted.values()) == result["of"]
     result = run_labeler(*words).json
     assert result["shown"] == 12
@@ -196,7 +227,10 @@ def test_gallery_in_browser(sorted_faces: Dataset, tmp_path: Path) -> None:
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
-            "request", lambda request: problems.append(request.url) if "http" in request.url else 0
+            "request",
+            lambda request: (
+                problems.append(request.url) if "http" in request.url else 0
+            ),
         )
         page.goto(f"file://{tmp_path}/a.html")
         page.locator("#classes .face").nth(11).wait_for()
@@ -252,7 +286,11 @@ def test_page_texts_are_translated() -> None:
     words = (folder / "js" / "words.js").read_text()
     chinese, japanese = words.split("  ja: {")
     texts = [(folder / "page.html.jinja").read_text()]
-    texts += [path.read_text() for path in (folder / "js").glob("*.js") if path.stem != "words"]
+    texts += [
+        path.read_text()
+        for path in (folder / "js").glob("*.js")
+        if path.stem != "words"
+    ]
     used_texts = {
         *re.findall(r'words\("([^"]+)"', "".join(texts)),
         *re.findall(r'data-(?:words|label|hint)="([^"{]+)"', texts[0]),
@@ -276,13 +314,17 @@ LIMITS = {flag.name: flag.threshold for flag in FLAGS}
 def face(seed: int = 0, size: int = 160) -> Image.Image:
     """Draw a flat face, which has few but sharp edges."""
     random = np.random.default_rng(seed)
-    skin, hair, eyes = (tuple(int(v) for v in random.integers(60, 250, 3)) for _ in range(3))
+    skin, hair, eyes = (
+        tuple(int(v) for v in random.integers(60, 250, 3)) for _ in range(3)
+    )
     big = Image.new("RGB", (size * 3, size * 3), "#f2efe8")
     draw, s = ImageDraw.Draw(big), size * 3
     draw.ellipse((s * 0.1, s * 0.05, s * 0.9, s * 0.9), hair)
     draw.ellipse((s * 0.2, s * 0.25, s * 0.8, s * 0.95), skin, "black", s // 80)
     for x in (0.36, 0.64):
-        draw.ellipse((s * (x - 0.07), s * 0.5, s * (x + 0.07), s * 0.66), eyes, "black", s // 60)
+        draw.ellipse(
+            (s * (x - 0.07), s * 0.5, s * (x + 0.07), s * 0.66), eyes, "black", s // 60
+        )
     draw.arc((s * 0.42, s * 0.7, s * 0.58, s * 0.82), 10, 170, "black", s // 90)
     return big.resize((size, size), Image.Resampling.LANCZOS)
 
@@ -316,16 +358,23 @@ def test_blurred_background_is_not_blur() -> None:
 
 @pytest.mark.parametrize("pattern", ["characters/*/*.jpg", "photos/*/*.jpg"])
 def test_blur_of_real_images(shared_data: Path, pattern: str) -> None:
-    sharp = [Image.open(path).convert("RGB") for path in sorted(shared_data.glob(pattern))[::12]]
+    sharp = [
+        Image.open(path).convert("RGB")
+        for path in sorted(shared_data.glob(pattern))[::12]
+    ]
     for image in sharp:
         image.thumbnail((512, 512))
     assert sum(measure_edge_blur(image) >= LIMITS["blurred"] for image in sharp) <= 1
-    assert sum(measure_edge_blur(soft(image)) < LIMITS["blurred"] for image in sharp) <= 1
+    assert (
+        sum(measure_edge_blur(soft(image)) < LIMITS["blurred"] for image in sharp) <= 1
+    )
 
 
 def fill(dataset: Dataset) -> dict[str, str]:
     """Add three faces of one class and an image for each flag; return keys."""
-    keys = {f"face{n}": put(dataset, encode(face(1, 150 + n)), f"{n}")[0] for n in range(3)}
+    keys = {
+        f"face{n}": put(dataset, encode(face(1, 150 + n)), f"{n}")[0] for n in range(3)
+    }
     odd = {
         "blurred": soft(face(2), 4),
         "black": Image.new("RGB", (90, 90), (9, 9, 9)),
@@ -346,16 +395,29 @@ def flags(dataset: Dataset, keys: Iterable[str]) -> dict[str, list[str]]:
 def test_quality_command_and_list_flags(empty: Dataset) -> None:
     keys = fill(empty)
     command = ("labeler.cli", "quality", "-d", empty.root, "--workers", "1", "--json")
-    assert [line["flags"] for line in list_records(empty, "samples", ())] == [[]] * len(keys)
+    assert [line["flags"] for line in list_records(empty, "samples", ())] == [[]] * len(
+        keys
+    )
     result = run_here(*command).json
-    assert (result["measured"], result["failed"], result["samples"]) == (len(keys), 0, len(keys))
+    assert (result["measured"], result["failed"], result["samples"]) == (
+        len(keys),
+        0,
+        len(keys),
+    )
     assert set(result["flags"]) == set(LIMITS)
     for name in LIMITS:
-        listed = [line["id"] for line in list_records(empty, "samples", (f"flags={name}",))]
+        listed = [
+            line["id"] for line in list_records(empty, "samples", (f"flags={name}",))
+        ]
         assert keys[name] in listed, name
         assert len(listed) == result["flags"][name]
-        assert not {key for n, key in keys.items() if n.startswith("face")} & set(listed), name
-    odd = {line["id"]: line["blur"] for line in list_records(empty, "samples", ("label=odd",))}
+        assert not {key for n, key in keys.items() if n.startswith("face")} & set(
+            listed
+        ), name
+    odd = {
+        line["id"]: line["blur"]
+        for line in list_records(empty, "samples", ("label=odd",))
+    }
     assert odd[keys["blurred"]] >= LIMITS["blurred"]
     assert run_here(*command).json == result | {"measured": 0}
 
@@ -365,7 +427,9 @@ def test_only_changed_samples_are_measured(empty: Dataset) -> None:
     assert assess_quality(empty, workers=1).measured == len(keys)
     (sample,) = (s for s in empty.samples.iter_by_key() if s.key == keys["blurred"])
     assert flags(empty, [sample.key]) == {sample.key: ["blurred"]}
-    part = FaceCrop(Face("whole", sample.box, 0.9), sample.key, Box(0, 0, 60, 30), 1, 1.0)
+    part = FaceCrop(
+        Face("whole", sample.box, 0.9), sample.key, Box(0, 0, 60, 30), 1, 1.0
+    )
     empty.faces.replace(sample.image, "whole", "anew", [part])
     assert not flags(empty, [sample.key])
     put(empty, encode(face(11)), "new")
@@ -386,7 +450,11 @@ def test_broken_file_is_rejected_until_repaired(empty: Dataset) -> None:
     assert (result.measured, result.failed) == (1, 1)
     assert set(QualityMeasures(empty.db).get_many([good, bad])) == {good}
     (rejection,) = empty.rejections.iterate()
-    assert (rejection.stage, rejection.item, rejection.reason) == ("quality", bad, "truncated")
+    assert (rejection.stage, rejection.item, rejection.reason) == (
+        "quality",
+        bad,
+        "truncated",
+    )
     path.write_bytes(data)
     assert assess_quality(empty, workers=1).measured == 1
     assert not list(empty.rejections.iterate())
@@ -434,11 +502,16 @@ def test_prelabel_vectors_need_enough_coverage(empty: Dataset) -> None:
     assert np.array_equal(vectors, rows)
     # A new sample counts as unmeasured.
     add_faces(empty, add_image(empty, "new"))
-    vectors, has_vector = spaces.choose_space(pending_samples(empty))(pending_samples(empty))
+    vectors, has_vector = spaces.choose_space(pending_samples(empty))(
+        pending_samples(empty)
+    )
     assert has_vector.tolist() == [True] * 20 + [False]
     assert not vectors[-1].any()
     # So does a re-cropped sample: the prelabel saw other pixels.
-    recut = [samples[0]._replace(region=Region(samples[0].region.box, 9.0)), *samples[1:]]
+    recut = [
+        samples[0]._replace(region=Region(samples[0].region.box, 9.0)),
+        *samples[1:],
+    ]
     assert spaces.choose_space(recut)(recut)[1].tolist() == [False] + [True] * 19
     for name in range(5):
         add_faces(empty, add_image(empty, f"more {name}"))
@@ -478,7 +551,9 @@ def test_pages_use_prelabel_vectors(empty: Dataset) -> None:
         label(empty, samples[number].key, ("Miku", "Mio")[number % 2])
     pages = Pages(SortingSession(empty))
     page = pages.next()
-    kinds = {sample.id: ("Miku", "Mio")[number % 2] for number, sample in enumerate(samples)}
+    kinds = {
+        sample.id: ("Miku", "Mio")[number % 2] for number, sample in enumerate(samples)
+    }
     assert len(page.rows) == 18
     assert all(tile.prediction.label == kinds[tile.rows[0]] for tile in page.tiles)
     near = pages.predictor.find_nearest(samples[20].id)

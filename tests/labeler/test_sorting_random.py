@@ -24,7 +24,9 @@ SAMPLES = 6
 
 def make(root: Path) -> list[str]:
     with Dataset.create(root) as dataset:
-        return [add_faces(dataset, add_image(dataset, f"p{n}"))[0] for n in range(SAMPLES)]
+        return [
+            add_faces(dataset, add_image(dataset, f"p{n}"))[0] for n in range(SAMPLES)
+        ]
 
 
 def test_random_gestures_match_model(tmp_path: Path) -> None:
@@ -90,7 +92,9 @@ def play_until_killed(
             os.write(pipe, b".")
 
 
-def kill_child(root: Path, keys: list[str], seed: int, model: SortingModel, seconds: float) -> int:
+def kill_child(
+    root: Path, keys: list[str], seed: int, model: SortingModel, seconds: float
+) -> int:
     """Return the number of gestures that were certainly saved before the kill."""
     reader, writer = os.pipe()
     process = os.fork()
@@ -157,7 +161,9 @@ def places(session: SortingSession) -> dict[str, int]:
     }
 
 
-def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]) -> None:
+def test_undo_and_redo_return_step_name(
+    session: SortingSession, rows: list[int]
+) -> None:
     session.label(rows[:3], "Miku")
     session.label(rows[3:], "Mio")
 
@@ -176,7 +182,10 @@ def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]
     assert names() == ("Label 3 samples as Miku", "Label 3 samples as Mio")
     session.undo()
     assert (names(), session.redo().root) == ((None, "Label 3 samples as Miku"), 1)
-    assert (session.redo().root, names()) == (undone.root, ("Label 3 samples as Mio", None))
+    assert (session.redo().root, names()) == (
+        undone.root,
+        ("Label 3 samples as Mio", None),
+    )
     session.undo()
     session.label([rows[5]], "Mai")
     assert names() == ("Label 1 sample as Mai", None)
@@ -184,7 +193,9 @@ def test_undo_and_redo_return_step_name(session: SortingSession, rows: list[int]
         session.redo()
 
 
-def test_only_corrected_class_is_hidden(session: SortingSession, rows: list[int]) -> None:
+def test_only_corrected_class_is_hidden(
+    session: SortingSession, rows: list[int]
+) -> None:
     """A class disappears with its last sample if the only labelling as it has created it."""
     session.label(rows[:2], "Mikku")
     session.label(rows[:1], "Miku")
@@ -200,12 +211,18 @@ def test_only_corrected_class_is_hidden(session: SortingSession, rows: list[int]
     session.label(rows[3:4], "Mai")
     session.label(rows[4:5], "Mai")
     session.label(rows[2:5], "Miku")
-    assert (places(session)["Rin"], places(session)["Mai"], places(session)["Miku"]) == (0, 0, 5)
+    assert (
+        places(session)["Rin"],
+        places(session)["Mai"],
+        places(session)["Miku"],
+    ) == (0, 0, 5)
     session.label(rows[5:], "Mikku")
     assert places(session)["Mikku"] == 1
 
 
-def test_decisions_survive_unreadable_settings(session: SortingSession, rows: list[int]) -> None:
+def test_decisions_survive_unreadable_settings(
+    session: SortingSession, rows: list[int]
+) -> None:
     settings = session.dataset.root / "dataset.toml"
     text = settings.read_text(encoding="utf-8")
     settings.write_text('name = "half', encoding="utf-8")
@@ -221,7 +238,9 @@ def test_decisions_survive_unreadable_settings(session: SortingSession, rows: li
     assert len(list(session.dataset.journal.iterate())) == 4
 
 
-def test_undo_skips_steps_of_another_window(session: SortingSession, rows: list[int]) -> None:
+def test_undo_skips_steps_of_another_window(
+    session: SortingSession, rows: list[int]
+) -> None:
     with Dataset.open(session.dataset.root) as dataset:
         other = SortingSession(dataset)
         session.label(rows[:2], "Miku")
@@ -232,7 +251,13 @@ def test_undo_skips_steps_of_another_window(session: SortingSession, rows: list[
         # Our step is undone except where theirs came after it.
         undone = session.undo()
         assert (undone.count, undone.changed_since) == (1, 1)
-        assert places(session) == {"queue": 4, "later": 0, "other": 0, "rejected": 0, "Mio": 2}
+        assert places(session) == {
+            "queue": 4,
+            "later": 0,
+            "other": 0,
+            "rejected": 0,
+            "Mio": 2,
+        }
         with pytest.raises(UsageError):
             session.undo()
         assert other.undo().operation.text() == "Label 2 samples as Mio"
@@ -259,9 +284,14 @@ def test_decision_that_changes_nothing_makes_no_step(
     before = session.progress()
     repeated = ((rows[:2], " Miku"), (rows[2:3], ":other"), (rows[3:], ":queue"))
     assert [session.decide(*decision) for decision in repeated] == [ALREADY_THERE] * 3
-    assert (session.rename_class("Miku", " Miku ").step, session.progress()) == (0, before)
+    assert (session.rename_class("Miku", " Miku ").step, session.progress()) == (
+        0,
+        before,
+    )
     # Of several samples those are decided that change, or whose label no person gave.
-    session.dataset.journal.apply("elsewhere", [Choice(keys[3], "label", "Miku", MODEL)])
+    session.dataset.journal.apply(
+        "elsewhere", [Choice(keys[3], "label", "Miku", MODEL)]
+    )
     assert session.label(rows[:5], "Miku").operation.text() == "Label 3 samples as Miku"
     session.undo()
     assert (places(session)["Miku"], places(session)["other"]) == (3, 1)
@@ -277,7 +307,10 @@ def test_add_rename_and_merge_classes(session: SortingSession, rows: list[int]) 
     assert session.progress().keys == {"涼宮ハルヒ": "1"}
     session.label(rows[2:4], "Mio")
     assert session.rename_class("Mio", " 涼宮ハルヒ").count == 2
-    assert (session.progress().keys, places(session)["涼宮ハルヒ"]) == ({"涼宮ハルヒ": "1"}, 4)
+    assert (session.progress().keys, places(session)["涼宮ハルヒ"]) == (
+        {"涼宮ハルヒ": "1"},
+        4,
+    )
     session.undo()
     assert places(session)["Mio"] == places(session)["涼宮ハルヒ"] == 2
     assert session.progress().keys == {"涼宮ハルヒ": "1", "Mio": "2"}
@@ -346,7 +379,9 @@ def test_automatic_step_does_not_block_undo(
     """No user could undo that step first."""
     session.label(rows[:1], "A")
     session.label(rows[1:2], "B")
-    session.dataset.journal.apply(make_operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")])
+    session.dataset.journal.apply(
+        make_operation(AUTOMATIC, count=1), [Choice(keys[1], "clear")]
+    )
     assert (session.undo().count, session.undo().count) == (0, 1)
     assert not session.tiles.get_counts().labelled
 
@@ -366,7 +401,12 @@ def test_class_keys_are_stable_and_saved(session: SortingSession) -> None:
     file.write_text(file.read_text().replace('c = "3"', 'c = "w"'))
     session.keys.follow()
     session.add_class("d")
-    assert list(session.progress().keys.items()) == [("b", "1"), ("a", "2"), ("c", "w"), ("d", "3")]
+    assert list(session.progress().keys.items()) == [
+        ("b", "1"),
+        ("a", "2"),
+        ("c", "w"),
+        ("d", "3"),
+    ]
     with Dataset.open(session.dataset.root) as dataset:
         assert SortingSession(dataset).progress().keys == session.progress().keys
         assert dataset.settings.keys == session.progress().keys
@@ -413,6 +453,8 @@ def test_confirm_skips_labels_changed_meanwhile(
     with Dataset.open(session.dataset.root) as dataset:
         dataset.journal.apply("Elsewhere", [Choice(keys[0], "label", "Rin")])
     assert confirm_labels(session, shown_labels).count == 1
-    assert [decision.sample for decision in session.dataset.journal.iterate()][-1] == keys[1]
+    assert [decision.sample for decision in session.dataset.journal.iterate()][
+        -1
+    ] == keys[1]
     with pytest.raises(UsageError, match="have changed"):
         confirm_labels(session, {rows[0]: "Mio"})

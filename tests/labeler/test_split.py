@@ -69,7 +69,9 @@ def add_connecting_image(dataset: Dataset, first: str, second: str) -> str:
     return key
 
 
-@pytest.mark.parametrize(("strong", "weak"), [("test", "train"), ("test", "val"), ("val", "train")])
+@pytest.mark.parametrize(
+    ("strong", "weak"), [("test", "train"), ("test", "val"), ("val", "train")]
+)
 def test_image_connecting_splits_leaves_out_weaker_one(
     empty: Dataset, strong: str, weak: str
 ) -> None:
@@ -95,7 +97,9 @@ def test_image_connecting_splits_leaves_out_weaker_one(
 def test_image_returns_to_split_after_conflict(empty: Dataset) -> None:
     add_groups(empty, singles(20))
     split_dataset(empty)
-    first = next(key for key, split in splits_by_sample(empty).items() if split == "test")
+    first = next(
+        key for key, split in splits_by_sample(empty).items() if split == "test"
+    )
     (copy,) = add_faces(empty, add_image(empty, "copy"))
     label(empty, copy, "rei")
     judge(empty, first, copy, same=True)  # not followed by `labeler dedup`
@@ -112,7 +116,9 @@ def sources(empty: Dataset) -> Dataset:
 
     def frame(number: int) -> Origin:
         video = f"{number % 2}" * 64
-        return Origin("video", f"film{number}", video=video, scene=number, time=9.0 * number)
+        return Origin(
+            "video", f"film{number}", video=video, scene=number, time=9.0 * number
+        )
 
     images: list[tuple[Origin, ...]] = [(frame(number),) for number in range(30)]
     images += [(Origin("pixiv", f"art{number}"),) for number in range(20)]
@@ -121,14 +127,17 @@ def sources(empty: Dataset) -> Dataset:
         (key,) = add_faces(empty, add_image(empty, f"image {number}", *origins))
         label(empty, key, "hana" if number % 3 else "rei")
     for episode in "01":
-        video = Origin("video", "", video=episode * 64, title=f"[Sub] episode {episode}.mkv")
+        video = Origin(
+            "video", "", video=episode * 64, title=f"[Sub] episode {episode}.mkv"
+        )
         empty.videos.record(video, "", 1.0, 15)
     return empty
 
 
 def sources_by_sample(dataset: Dataset) -> dict[str, set[str]]:
     sources = {
-        image.sha256: {o.source for o in image.origins} for image in dataset.images.iterate()
+        image.sha256: {o.source for o in image.origins}
+        for image in dataset.images.iterate()
     }
     return {s.key: sources[s.image] for s in dataset.samples.iter_by_key()}
 
@@ -144,7 +153,9 @@ def test_held_out_source_is_test(sources: Dataset) -> None:
 
 def test_held_out_video_leaves_out_connected_samples(sources: Dataset) -> None:
     origins = sources_by_sample(sources)
-    other = next(s for s in sources.samples.iter_by_key() if origins[s.key] == {"pixiv"})
+    other = next(
+        s for s in sources.samples.iter_by_key() if origins[s.key] == {"pixiv"}
+    )
     image = next(i for i in sources.images.iterate() if i.origins[0].video == "1" * 64)
     inside = next(s for s in sources.samples.iter_by_key() if s.image == image.sha256)
     rows = Pairs(sources.db).get_ids([other.key, inside.key])
@@ -209,7 +220,11 @@ def test_split_command(empty: Dataset) -> None:
     assert sample_states(empty) == before
     done = run_labeler("split", "--json", "-d", empty.root)
     assert (done.json, done.json["train"]) == (simulated.json, 8)
-    assert Counter(splits_by_sample(empty).values()) == {"train": 8, "val": 1, "test": 1}
+    assert Counter(splits_by_sample(empty).values()) == {
+        "train": 8,
+        "val": 1,
+        "test": 1,
+    }
     assert run_labeler("split", "--ratio", "8:1", "-d", empty.root).code == 2
     other = run_labeler("split", "--ratio", "6:2:2", "--json", "-d", empty.root).json
     assert other["moved_between_splits"] > 0
@@ -257,7 +272,9 @@ def test_reason_of_uneven_splits_is_not_groups_of_one(empty: Dataset) -> None:
         return text.partition(", because ")[2]
 
     few = "the classes have too few images"
-    add_groups(empty, [group for name in ("mio", "rei", "sana") for group in singles(3, name)])
+    add_groups(
+        empty, [group for name in ("mio", "rei", "sana") for group in singles(3, name)]
+    )
     assert reason("8:1:1") == few
     add_groups(empty, singles(3))
     assert reason("8:1:1") == few
@@ -279,7 +296,10 @@ def images_with_copies(empty: Dataset) -> list[tuple[str, ...]]:
     result = []
     for seed in range(6):
         images = [drawing(seed), *(COPIES[kind](drawing(seed)) for kind in KINDS)]
-        keys = [add_picture(empty, f"{seed}-{n}", encoded(image)) for n, image in enumerate(images)]
+        keys = [
+            add_picture(empty, f"{seed}-{n}", encoded(image))
+            for n, image in enumerate(images)
+        ]
         for key in keys:
             label(empty, key, ("hana", "rei")[seed % 2])
         result.append(tuple(keys))
@@ -290,7 +310,9 @@ def images_with_copies(empty: Dataset) -> list[tuple[str, ...]]:
 def test_unsearched_copies_stay_in_one_split(
     empty: Dataset, images_with_copies: list[tuple[str, ...]]
 ) -> None:
-    simulated = run_labeler("split", "--ratio", "1:1:1", "--simulate", "--json", "-d", empty.root)
+    simulated = run_labeler(
+        "split", "--ratio", "1:1:1", "--simulate", "--json", "-d", empty.root
+    )
     compared = simulated.json["looked_for_copies"]
     assert compared["compared"] == 18, "queued samples are left to dedup"
     assert compared["copies"] >= 12
@@ -326,12 +348,14 @@ def test_card_states_near_duplicate_search(empty: Dataset) -> None:
     empty.samples.set_splits({key: (key, "train")}, "by hand")
     run_labeler("export", empty.root / "a", "-d", empty.root)
     assert (
-        "No samples were searched for near-duplicates." in (empty.root / "a/README.md").read_text()
+        "No samples were searched for near-duplicates."
+        in (empty.root / "a/README.md").read_text()
     )
     DuplicateFinder(empty).search_labelled()
     run_labeler("export", empty.root / "b", "-d", empty.root)
     assert (
-        "All samples were searched for near-duplicates." in (empty.root / "b/README.md").read_text()
+        "All samples were searched for near-duplicates."
+        in (empty.root / "b/README.md").read_text()
     )
 
 
@@ -344,7 +368,9 @@ def add_samples(
         name = f"{prefix}{index}"
         image = add_image(dataset, name, Origin("site", name, post=post or name))
         keys += add_faces(dataset, image)
-    dataset.journal.apply("Label", [Choice(key, "label", "hana", provenance) for key in keys])
+    dataset.journal.apply(
+        "Label", [Choice(key, "label", "hana", provenance) for key in keys]
+    )
     return keys
 
 
@@ -361,10 +387,16 @@ def test_unseen_labels_are_train_only(empty: Dataset) -> None:
     plan = split_dataset(empty)
     assert count_by_split(empty, model) == {"train": 60}
     assert count_by_split(empty, visitor) == {"train": 20}
-    assert count_by_split(empty, hand + hints + imported) == {"train": 32, "val": 4, "test": 4}
+    assert count_by_split(empty, hand + hints + imported) == {
+        "train": 32,
+        "val": 4,
+        "test": 4,
+    }
     result = plan.result().to_json()
     assert result["unreviewed_labels"] == {"in_train": 80, "left_out": 0}
-    evaluated = [key for key, (_, split) in plan.splits.items() if split in ("val", "test")]
+    evaluated = [
+        key for key, (_, split) in plan.splits.items() if split in ("val", "test")
+    ]
     provenances = Counter(
         name
         for name, keys in (("person", hand), ("hint", hints), ("import", imported))
@@ -381,14 +413,22 @@ def test_unseen_labels_of_test_group_are_left_out(empty: Dataset) -> None:
         add_samples(empty, f"seen{number}-", 1, "person", post=f"p{number}")
         add_samples(empty, f"unseen{number}-", 2, MODEL, post=f"p{number}")
     plan = split_dataset(empty)
-    assert plan.result().to_json()["unreviewed_labels"] == {"in_train": 16, "left_out": 4}
+    assert plan.result().to_json()["unreviewed_labels"] == {
+        "in_train": 16,
+        "left_out": 4,
+    }
     assert Counter(plan.left_out.values()) == {
         "label not confirmed by a person, so it is not used for evaluation": 4
     }
     splits = {s.key: s.split for s in empty.samples.iter_by_key()}
     for group in {group for group, _ in plan.splits.values()}:
-        group_splits = {splits[key] for key, (m, _) in plan.splits.items() if m == group}
-        assert group_splits <= {"train"} or group_splits in ({"val", None}, {"test", None})
+        group_splits = {
+            splits[key] for key, (m, _) in plan.splits.items() if m == group
+        }
+        assert group_splits <= {"train"} or group_splits in (
+            {"val", None},
+            {"test", None},
+        )
     assert "labeler split" not in next_step(empty)
 
 
@@ -401,16 +441,23 @@ def test_unseen_labels_of_held_out_source_are_left_out(empty: Dataset) -> None:
         empty.journal.apply("Label", [Choice(key, "label", "hana", provenance)])
     plan = split_dataset(empty, hold_out=["source=elsewhere"])
     unseen = get_unseen_labels(empty.db)
-    assert not [k for k, (_, s) in plan.splits.items() if k in unseen and s in ("val", "test")]
+    assert not [
+        k for k, (_, s) in plan.splits.items() if k in unseen and s in ("val", "test")
+    ]
     assert plan.splits.keys() >= unseen.keys(), "each has a split or a reason"
-    assert (plan.table["hana"]["test"], count_by_split(empty, model)) == (2, {"train": 30})
+    assert (plan.table["hana"]["test"], count_by_split(empty, model)) == (
+        2,
+        {"train": 30},
+    )
 
 
 def test_confirmed_label_may_be_test(empty: Dataset) -> None:
     model = add_samples(empty, "model", 20, MODEL)
     add_samples(empty, "hand", 4, "person")
     split_dataset(empty)
-    empty.journal.apply("Confirm", [Choice(key, "label", "hana", "review") for key in model])
+    empty.journal.apply(
+        "Confirm", [Choice(key, "label", "hana", "review") for key in model]
+    )
     plan = split_dataset(empty, seed=1)
     assert plan.table["hana"] == {"train": 19, "val": 2, "test": 3}
     assert "unreviewed_labels" not in plan.result().to_json()
@@ -423,7 +470,9 @@ def test_split_that_lacks_reviews_says_so(empty: Dataset) -> None:
         f"labeler split --ratio 8:1:1 {empty.option}"
     ]
     printed = run_labeler("split", "--seed", "3", "-d", empty.root).checked().stdout
-    assert "because labels that no person has reviewed stay in train" in " ".join(printed.split())
+    assert "because labels that no person has reviewed stay in train" in " ".join(
+        printed.split()
+    )
     assert "in train: 20" in printed
     commands = run_labeler("split", "-d", empty.root, "--json").json["next"]
     assert commands[-1] == f"labeler split --seed 4 {empty.option}"
@@ -508,7 +557,9 @@ def test_every_class_gets_the_same_number_of_test_images(empty: Dataset) -> None
     assert empty.samples.get_split_settings() == "ratio=8:1:1 seed=1 test-per-class=10"
 
 
-def test_number_of_test_images_comes_from_settings_and_excludes_hold_out(tmp_path: Path) -> None:
+def test_number_of_test_images_comes_from_settings_and_excludes_hold_out(
+    tmp_path: Path,
+) -> None:
     settings = Settings(split=SplitSettings("3:1:0", test_per_class=2))
     with Dataset.create(tmp_path / "own", settings) as dataset:
         add_groups(dataset, singles(10))
@@ -518,4 +569,6 @@ def test_number_of_test_images_comes_from_settings_and_excludes_hold_out(tmp_pat
     run_labeler("split", "--hold-out", "source=bing", "-d", root).refused(
         2, "test cannot be both", "use either --hold-out or --test-per-class"
     )
-    run_labeler("split", "--test-per-class", "0", "-d", root).refused(2, "--test-per-class")
+    run_labeler("split", "--test-per-class", "0", "-d", root).refused(
+        2, "--test-per-class"
+    )

@@ -39,11 +39,19 @@ def tie(
     look = hash64(key) if phash is None else phash
     place = hash64(image or f"image of {key}")
     nothing = dict.fromkeys(GroupEvidence._fields)
-    fields = {"id": hash64(key), "key": key, "label": label, "image": place, "phash": look}
+    fields = {
+        "id": hash64(key),
+        "key": key,
+        "label": label,
+        "image": place,
+        "phash": look,
+    }
     return GroupEvidence(**nothing | fields | {"source": "site"} | evidence)
 
 
-def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[GroupEvidence]:
+def random_ties(
+    random: Random, prefix: str = "a", most: int = 24
+) -> list[GroupEvidence]:
     """Make samples with all kinds of ties, also across prefixes."""
     result = []
     for number in range(random.randint(1, most)):
@@ -51,7 +59,9 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Group
         copy = random.random() < 0.1
         evidence = {
             "label": None if copy else random.choice(CLASSES),
-            "group": f"g{random.randrange(4)}" if copy or random.random() < 0.1 else None,
+            "group": f"g{random.randrange(4)}"
+            if copy or random.random() < 0.1
+            else None,
             "post": f"p{random.randrange(30)}" if random.random() < 0.3 else None,
             "track": f"t{random.randrange(12)}" if random.random() < 0.2 else None,
             "image": f"i{random.randrange(60)}" if random.random() < 0.3 else "",
@@ -68,7 +78,9 @@ def random_ties(random: Random, prefix: str = "a", most: int = 24) -> list[Group
             }
         origins = [tie(key, **evidence)]
         if random.random() < 0.1:
-            origins.append(origins[0]._replace(post=f"p{random.randrange(30)}", source="bing"))
+            origins.append(
+                origins[0]._replace(post=f"p{random.randrange(30)}", source="bing")
+            )
         result += origins
     return result
 
@@ -139,7 +151,9 @@ def split(
     if not groups:
         return None
     try:
-        return plan_groups(groups, SplitSpec.from_settings(split_settings), keeps_splits=again)
+        return plan_groups(
+            groups, SplitSpec.from_settings(split_settings), keeps_splits=again
+        )
     except InputUnusable:
         checked = SplitSpec.from_settings(split_settings)
         assert all(fix_held_out(group, checked) for group in groups)
@@ -152,7 +166,9 @@ def check_plan(ties: list[GroupEvidence], plan: SplitPlan) -> None:
         assert len({plan.splits[key][1] for key in group} - {None}) <= 1
     labelled = {row.key for row in ties if row.label}
     assert set(plan.splits) == labelled
-    assert {key for key in labelled if plan.splits[key][1] is None} == set(plan.left_out)
+    assert {key for key in labelled if plan.splits[key][1] is None} == set(
+        plan.left_out
+    )
 
 
 @given(SEEDS, WISHES)
@@ -166,14 +182,20 @@ def test_groups_are_never_divided(seed: int, split_settings: SplitSettings) -> N
 
 @given(SEEDS, WISHES)
 @settings(many, max_examples=examples(40, 300))
-def test_split_is_independent_of_order(seed: int, split_settings: SplitSettings) -> None:
+def test_split_is_independent_of_order(
+    seed: int, split_settings: SplitSettings
+) -> None:
     ties = random_ties(Random(seed))
     if (plan := split(ties, split_settings)) is None:
         return
-    keys = sorted({t.key for t in ties}, key=lambda key: Random(key + str(seed)).random())
+    keys = sorted(
+        {t.key for t in ties}, key=lambda key: Random(key + str(seed)).random()
+    )
     mixed = [row for key in keys for row in ties if row.key == key]
     assert (
-        plan_groups(find_split_groups(mixed), SplitSpec.from_settings(split_settings)).splits
+        plan_groups(
+            find_split_groups(mixed), SplitSpec.from_settings(split_settings)
+        ).splits
         == plan.splits
     )
 
@@ -203,7 +225,11 @@ def test_additions_keep_val_and_test(seed: int, split_settings: SplitSettings) -
                     )
                 ), key
             else:
-                assert now in ("train", None) or split_settings.hold_out, (key, was, now)
+                assert now in ("train", None) or split_settings.hold_out, (
+                    key,
+                    was,
+                    now,
+                )
 
 
 @given(SEEDS, WISHES)
@@ -230,16 +256,25 @@ def test_shares_are_near_optimal(seed: int) -> None:
     want = [sum(sizes) * share / sum(shares) for share in shares]
     table = PartTable({"hana": want})
     allocate(
-        [PlaceableGroup(str(n), (("hana", size),), open_) for n, size in enumerate(sizes)], table, 0
+        [
+            PlaceableGroup(str(n), (("hana", size),), open_)
+            for n, size in enumerate(sizes)
+        ],
+        table,
+        0,
     )
-    possible = [deviations(sizes, parts, want) for parts in product(open_, repeat=len(sizes))]
+    possible = [
+        deviations(sizes, parts, want) for parts in product(open_, repeat=len(sizes))
+    ]
     got = [abs(h - w) for h, w in zip(table.have["hana"], want, strict=True)]
     least_squares = min(sum(d**2 for d in distances) for distances in possible)
     assert sum(d**2 for d in got) <= least_squares + 4 + 1e-9
     assert max(got) <= min(map(max, possible)) + 1 + 1e-9
 
 
-def deviations(sizes: list[int], parts: tuple[int, ...], want: list[float]) -> list[float]:
+def deviations(
+    sizes: list[int], parts: tuple[int, ...], want: list[float]
+) -> list[float]:
     have = [0, 0, 0]
     for size, part in zip(sizes, parts, strict=True):
         have[part] += size
@@ -259,7 +294,11 @@ def grouped_keys(
     [
         ((tie("a", image="x"), tie("b"), tie("c", image="x")), ["ac", "b"]),
         (
-            (tie("a", post="pixiv:7"), tie("b", post="flickr:7"), tie("c", post="pixiv:7")),
+            (
+                tie("a", post="pixiv:7"),
+                tie("b", post="flickr:7"),
+                tie("c", post="pixiv:7"),
+            ),
             ["ac", "b"],
         ),
         (
@@ -301,7 +340,9 @@ def grouped_keys(
     ],
     ids=["image", "post", "scene", "track", "two places", "chain"],
 )
-def test_shared_origin_makes_group(ties: tuple[GroupEvidence, ...], expected: list[str]) -> None:
+def test_shared_origin_makes_group(
+    ties: tuple[GroupEvidence, ...], expected: list[str]
+) -> None:
     assert grouped_keys(*ties) == expected
 
 
@@ -316,7 +357,9 @@ def test_shared_origin_makes_group(ties: tuple[GroupEvidence, ...], expected: li
         (1.0, 0, ["a", "b"]),
     ],
 )
-def test_adjacent_frames_of_scene_are_grouped(gap: float, scene: int, expected: list[str]) -> None:
+def test_adjacent_frames_of_scene_are_grouped(
+    gap: float, scene: int, expected: list[str]
+) -> None:
     """Scene numbers of two samplings do not show whether there is a cut."""
     ties = (
         tie("a", video="v", scene=1, time=10.0),
@@ -366,7 +409,9 @@ def test_verdicts_override_hashes() -> None:
     other = (min(a.id, c.id), max(a.id, c.id))
     assert grouped_keys(a, b, c, verdicts={pair: False}) == ["a", "b", "c"]
     assert grouped_keys(a, b, c, verdicts={other: True}) == ["abc"]
-    assert grouped_keys(a, b, c, verdicts={other: True, pair: False, (-1, -2): True}) == ["ac", "b"]
+    assert grouped_keys(
+        a, b, c, verdicts={other: True, pair: False, (-1, -2): True}
+    ) == ["ac", "b"]
     same_post = [a._replace(post="s:1"), b._replace(post="s:1"), c]
     assert grouped_keys(*same_post, verdicts={pair: False}) == ["ab", "c"]
 

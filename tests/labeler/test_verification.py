@@ -36,7 +36,12 @@ SCENE = plan_scene([random_character(7100)], 7100, (480, 270))
 @cache
 def cel(**expression: object) -> Image.Image:
     """Return the face crop with another mouth, gaze or brow on the same drawing."""
-    base = {"mouth": "smile", "gaze": (0.0, 0.0), "turn": (0.0, 0.0), "brow": 0.0} | expression
+    base = {
+        "mouth": "smile",
+        "gaze": (0.0, 0.0),
+        "turn": (0.0, 0.0),
+        "brow": 0.0,
+    } | expression
     figure = SCENE.figures[0]
     changed = replace(figure, expression=replace(figure.expression, **base))  # type: ignore[arg-type]
     scene: Scene = replace(SCENE, figures=(changed,))
@@ -60,7 +65,8 @@ def open_pairs(dataset: Dataset) -> int:
 
 
 @pytest.mark.parametrize(
-    "expression", [{"mouth": "flat"}, {"mouth": "open"}, {"mouth": "grin"}, {"gaze": (1.3, 0.4)}]
+    "expression",
+    [{"mouth": "flat"}, {"mouth": "open"}, {"mouth": "grin"}, {"gaze": (1.3, 0.4)}],
 )
 def test_other_expression_is_not_a_copy(expression: dict[str, object]) -> None:
     verdict = compare(cel(), cel(**expression))
@@ -78,15 +84,24 @@ def captioned(text: str) -> Image.Image:
     picture = drawing(5).resize((640, 520))
     pen = ImageDraw.Draw(picture)
     pen.text(
-        (320, 470), text, "white", font_size=44, anchor="mm", stroke_width=3, stroke_fill="black"
+        (320, 470),
+        text,
+        "white",
+        font_size=44,
+        anchor="mm",
+        stroke_width=3,
+        stroke_fill="black",
     )
     return picture
 
 
 def test_other_caption_is_not_a_copy() -> None:
-    assert not compare(captioned("ONE DOES NOT SIMPLY"), captioned("NOBODY EXPECTS THIS")).same
+    assert not compare(
+        captioned("ONE DOES NOT SIMPLY"), captioned("NOBODY EXPECTS THIS")
+    ).same
     assert compare(
-        captioned("ONE DOES NOT SIMPLY"), captioned("ONE DOES NOT SIMPLY").resize((400, 325))
+        captioned("ONE DOES NOT SIMPLY"),
+        captioned("ONE DOES NOT SIMPLY").resize((400, 325)),
     ).same
 
 
@@ -113,7 +128,17 @@ def text_window(seed: int) -> Image.Image:
     picture = Image.new("RGB", (1280, 800), "white")
     pen = ImageDraw.Draw(picture)
     pen.rectangle((0, 0, 1280, 70), fill=(40, 60, 90))
-    words = ("open", "save", "image", "folder", "crop", "name", "size", "width", "model")
+    words = (
+        "open",
+        "save",
+        "image",
+        "folder",
+        "crop",
+        "name",
+        "size",
+        "width",
+        "model",
+    )
     for row in range(9):
         line = " ".join(random.choice(words, 5))
         pen.text((60 + row % 2 * 560, 120 + 70 * row), line, "black", font_size=20)
@@ -162,7 +187,9 @@ def slide(lines: int, seed: int = 0) -> Image.Image:
     image = make_ground("white")
     pen = ImageDraw.Draw(image)
     pen.text((640, 90), "Our plan for winter", "navy", font_size=44, anchor="mm")
-    words = np.random.default_rng(seed).choice(["open", "folder", "crop", "name", "model"], (4, 4))
+    words = np.random.default_rng(seed).choice(
+        ["open", "folder", "crop", "name", "model"], (4, 4)
+    )
     for number, line in enumerate(words[:lines]):
         pen.text((160, 220 + 70 * number), " ".join(line), "black", font_size=28)
     return image
@@ -183,14 +210,19 @@ GROUNDS = ("white", "black", "steelblue", "shaded", "paper")
 @pytest.mark.parametrize("ground", GROUNDS)
 @pytest.mark.parametrize("size", [20, 40])
 def test_other_words_on_a_plain_ground_are_not_copies(ground: str, size: int) -> None:
-    cards = [title(ground, text, size) for text in ("hello world", "good night", "never stop")]
+    cards = [
+        title(ground, text, size)
+        for text in ("hello world", "good night", "never stop")
+    ]
     assert not any(compare(a, b).same for a, b in combinations(cards, 2))
 
 
 @pytest.mark.parametrize("ground", GROUNDS)
 @pytest.mark.parametrize("size", [20, 40])
 def test_other_digit_on_a_plain_ground_is_not_a_copy(ground: str, size: int) -> None:
-    assert not compare(title(ground, "Episode 12", size), title(ground, "Episode 13", size)).same
+    assert not compare(
+        title(ground, "Episode 12", size), title(ground, "Episode 13", size)
+    ).same
 
 
 def test_logo_at_another_place_is_not_a_copy() -> None:
@@ -203,7 +235,9 @@ def test_other_amount_on_a_form_is_not_a_copy() -> None:
     forms = [make_ground("white"), make_ground("white")]
     for form, amount in zip(forms, ("118.00", "962.00"), strict=True):
         pen = ImageDraw.Draw(form)
-        pen.text((100, 100), "Invoice\nAcme Corporation\nTotal due", "black", font_size=40)
+        pen.text(
+            (100, 100), "Invoice\nAcme Corporation\nTotal due", "black", font_size=40
+        )
         pen.text((500, 190), amount, "black", font_size=40)
     assert not compare(*forms).same
 
@@ -242,13 +276,17 @@ def test_lines_of_other_words_are_not_a_mirrored_copy(ground: str) -> None:
 def test_mirrored_title_is_a_copy() -> None:
     # The plain image agrees with it too, except for what is drawn.
     image = Image.new("RGB", (800, 1100), (240, 228, 200))
-    ImageDraw.Draw(image).text((400, 550), "ten winter part", "black", font_size=30, anchor="mm")
+    ImageDraw.Draw(image).text(
+        (400, 550), "ten winter part", "black", font_size=30, anchor="mm"
+    )
     copy = Image.open(io.BytesIO(encoded(ImageOps.mirror(image), 85))).convert("RGB")
     verdict = compare(image, copy)
     assert verdict.same, verdict
 
 
-@pytest.mark.parametrize("kind", ["small", "squeezed", "mirror", "grey", "letterbox", "crop 5 %"])
+@pytest.mark.parametrize(
+    "kind", ["small", "squeezed", "mirror", "grey", "letterbox", "crop 5 %"]
+)
 @pytest.mark.parametrize("image", [title("black", "keep calm and go on", 40), slide(3)])
 def test_copy_on_a_plain_ground_is_a_copy(image: Image.Image, kind: str) -> None:
     copy = Image.open(io.BytesIO(encoded(COPIES[kind](image), 60)))
@@ -275,13 +313,21 @@ def doubts(plan: DuplicatePlan) -> list[tuple[str, str]]:
     ]
 
 
-def test_doubtful_pair_waits_for_a_verdict(dataset: Dataset, doubtful: tuple[str, str]) -> None:
+def test_doubtful_pair_waits_for_a_verdict(
+    dataset: Dataset, doubtful: tuple[str, str]
+) -> None:
     finder = DuplicateFinder(dataset, workers=1)
     assert finder.search() == (2, 1, 0, 0)
     plan, pairs = finder.plan(), Pairs(dataset.db)
-    assert (plan.sets, doubts(plan), plan.result().to_json()["doubtful"]) == ([], [doubtful], 1)
+    assert (plan.sets, doubts(plan), plan.result().to_json()["doubtful"]) == (
+        [],
+        [doubtful],
+        1,
+    )
     assert finder.apply() == plan
-    assert list(pairs.get_possible_duplicates().values()) == [True]  # never in train and in test
+    assert list(pairs.get_possible_duplicates().values()) == [
+        True
+    ]  # never in train and in test
     judge(dataset, *doubtful, same=True)
     settled = finder.plan()
     assert (settled.doubts, len(settled.sets)) == ([], 1)
@@ -307,11 +353,15 @@ def test_doubtful_pair_is_reported_once_per_set(
     before = finder.plan()
     keep_all(dataset, before.doubts)
     after = finder.plan()
-    assert (after.doubts, after.places, after.sets) == ([], [], before.sets), "the set stays"
+    assert (after.doubts, after.places, after.sets) == ([], [], before.sets), (
+        "the set stays"
+    )
 
 
 @pytest.mark.slow
-def test_interrupted_search_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_search_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sets = []
     for name in ("undisturbed", "interrupted"):
         with Dataset.create(tmp_path / name) as dataset:
@@ -320,13 +370,17 @@ def test_interrupted_search_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             finder = DuplicateFinder(dataset, workers=1)
             if name == "interrupted":
                 with monkeypatch.context() as patch:
-                    patch.setattr(Pairs, "save_verdicts", Mock(side_effect=KeyboardInterrupt))
+                    patch.setattr(
+                        Pairs, "save_verdicts", Mock(side_effect=KeyboardInterrupt)
+                    )
                     with pytest.raises(KeyboardInterrupt):
                         finder.search()
                 assert open_pairs(dataset) > 0
             finder.search()
             assert open_pairs(dataset) == 0
-            sets.append([(group.best_key, group.others) for group in finder.plan().sets])
+            sets.append(
+                [(group.best_key, group.others) for group in finder.plan().sets]
+            )
     assert (len(sets[0]), sets[0]) == (1, sets[1])
 
 
@@ -339,7 +393,9 @@ def add_sticker(share: float, left: float = 0.3, top: float = 0.25) -> Change:
     def paste_sticker(picture: Image.Image) -> Image.Image:
         sticker = Image.new("RGBA", (200, 200))
         pen = ImageDraw.Draw(sticker)
-        pen.ellipse((2, 2, 197, 197), fill=(255, 204, 34), outline=(190, 130, 10), width=6)
+        pen.ellipse(
+            (2, 2, 197, 197), fill=(255, 204, 34), outline=(190, 130, 10), width=6
+        )
         for x in (65, 135):
             pen.ellipse((x - 13, 60, x + 13, 95), fill=(90, 50, 20))
         pen.arc((45, 70, 155, 160), 20, 160, fill=(90, 50, 20), width=11)
@@ -361,7 +417,9 @@ def write_over(opacity: float, *, tiled: bool = False) -> Change:
         pen = ImageDraw.Draw(layer)
         if tiled:
             for y in range(0, side, 60):
-                pen.text((y % 90, y), "PROOF   " * 12, round(255 * opacity), font_size=22)
+                pen.text(
+                    (y % 90, y), "PROOF   " * 12, round(255 * opacity), font_size=22
+                )
         else:
             at = side // 2, side // 2
             pen.text(at, "PROOF", round(255 * opacity), font_size=88, anchor="mm")
@@ -466,31 +524,44 @@ ALTERED_FILES: dict[str, Callable[[Image.Image], bytes]] = {
     "enlarged and sharpened": lambda p: to_png(
         ImageOps.scale(p, 2, LANCZOS).filter(ImageFilter.UnsharpMask(2, 150, 0))
     ),
-    "enlarged by whole pixels": lambda p: to_png(ImageOps.scale(p, 2, Image.Resampling.NEAREST)),
+    "enlarged by whole pixels": lambda p: to_png(
+        ImageOps.scale(p, 2, Image.Resampling.NEAREST)
+    ),
     "smaller": lambda p: to_png(ImageOps.scale(p, 2 / 3, LANCZOS)),
     "JPEG": lambda p: encode(p, quality=95),
     "GIF": lambda p: encode(p.quantize(256), "GIF"),
     "palette": lambda p: to_png(p.quantize(256)),
     "cropped": lambda p: to_png(p.crop((0, 0, round(p.width * 0.8), p.height))),
-    "cropped and enlarged": lambda p: to_png(ImageOps.scale(COPIES["crop 5 %"](p), 2, LANCZOS)),
+    "cropped and enlarged": lambda p: to_png(
+        ImageOps.scale(COPIES["crop 5 %"](p), 2, LANCZOS)
+    ),
     "marked": lambda p: to_png(COPIES["watermark"](p)),
     "screenshot": lambda p: to_png(COPIES["screenshot"](p)),
     "grain": lambda p: to_png(add_grain(p)),
     "letterbox": lambda p: to_png(ImageOps.expand(p, (0, 40), "black")),
     "mirror": lambda p: to_png(ImageOps.mirror(p)),
     "dithered GIF": lambda p: encode(p.quantize(64, palette=p.quantize(64)), "GIF"),
-    "marked and enlarged": lambda p: to_png(ImageOps.scale(COPIES["watermark"](p), 3, LANCZOS)),
+    "marked and enlarged": lambda p: to_png(
+        ImageOps.scale(COPIES["watermark"](p), 3, LANCZOS)
+    ),
 }
 
 
 def originals(files: list[SampleFile]) -> list[int]:
     number = len(files)
-    return find_originals(UnrankedCopies((*range(number),), (False,) * number, (*files,)))
+    return find_originals(
+        UnrankedCopies((*range(number),), (False,) * number, (*files,))
+    )
 
 
 def test_original_of_many_copies_is_found(tmp_path: Path) -> None:
     image = painting(8)
-    for kind in ("enlarged", "enlarged and sharpened", "enlarged by whole pixels", "smaller"):
+    for kind in (
+        "enlarged",
+        "enlarged and sharpened",
+        "enlarged by whole pixels",
+        "smaller",
+    ):
         (tmp_path / kind).with_suffix(".png").write_bytes(ALTERED_FILES[kind](image))
     smaller = image.resize((image.width * 2 // 3, image.height * 2 // 3), LANCZOS)
     smaller.resize(image.size, LANCZOS).save(tmp_path / "enlarged to the size.png")
@@ -502,7 +573,9 @@ def test_original_of_many_copies_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("factor", [1.5, 2, 3])
-def test_enlarged_copy_with_mark_is_not_the_original(tmp_path: Path, factor: float) -> None:
+def test_enlarged_copy_with_mark_is_not_the_original(
+    tmp_path: Path, factor: float
+) -> None:
     image = painting(5)
     image.save(tmp_path / "original.png")
     pen = ImageDraw.Draw(copy := ImageOps.scale(image, factor, LANCZOS))
@@ -522,7 +595,9 @@ def test_thumbnail_is_not_the_original(tmp_path: Path) -> None:
     assert originals(files) == [1]
 
 
-def test_photo_enlarged_as_jpeg_is_not_the_original(tmp_path: Path, shared_data: Path) -> None:
+def test_photo_enlarged_as_jpeg_is_not_the_original(
+    tmp_path: Path, shared_data: Path
+) -> None:
     file = shared_data / "photos" / "daisy" / "5673728_71b8cb57eb.jpg"
     photo = Image.open(file).convert("RGB")
     original = tmp_path / "original.jpg"
@@ -578,14 +653,20 @@ def test_screens_and_borders_lose_to_the_image(
 
 def test_chosen_originals_are_stored(dataset: Dataset) -> None:
     image = painting(3)
-    for name, data in (("copy", ALTERED_FILES["enlarged"](image)), ("original", to_png(image))):
+    for name, data in (
+        ("copy", ALTERED_FILES["enlarged"](image)),
+        ("original", to_png(image)),
+    ):
         add_picture(dataset, name, data)
     plan = search(dataset)
     (copies,) = plan.sets
     assert plan.unranked == []
     copy, original = sorted(member.id for member in copies.members)
     assert Pairs(dataset.db).get_better_copy(copy, original) == "second"
-    assert (copies.members[0].id, Pairs(dataset.db).get_human_verdicts()) == (original, {})
+    assert (copies.members[0].id, Pairs(dataset.db).get_human_verdicts()) == (
+        original,
+        {},
+    )
 
 
 @pytest.mark.parametrize("change", [lambda p: p, add_coarse_noise])

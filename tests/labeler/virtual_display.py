@@ -65,7 +65,9 @@ def display(scratch: Path) -> Iterator[Display]:
     # -noreset: xdotool would find no display while it resets after its last client.
     options = f"-noreset -displayfd {writer} -screen 0 {WIDTH}x{HEIGHT}x24 -fbdir"
     server = subprocess.Popen(
-        ["Xvfb", *options.split(), str(scratch)], pass_fds=[writer], stderr=subprocess.DEVNULL
+        ["Xvfb", *options.split(), str(scratch)],
+        pass_fds=[writer],
+        stderr=subprocess.DEVNULL,
     )
     os.close(writer)
     try:

@@ -30,28 +30,42 @@ def _cat(dice: random.Random) -> Image.Image:
     scene, draw, x, y, r = _animal(dice)
     fur = dice.choice([(196, 140, 82), (70, 70, 74), (228, 222, 212), (150, 112, 80)])
     for side in (-1, 1):
-        ear = [(x + side * r, y - r * 0.2), (x + side * r * 0.9, y - r * 1.4), (x, y - r * 0.8)]
+        ear = [
+            (x + side * r, y - r * 0.2),
+            (x + side * r * 0.9, y - r * 1.4),
+            (x, y - r * 0.8),
+        ]
         draw.polygon(ear, fill=fur)
     _disc(draw, x, y, r, fur)
     for side in (-1, 1):
         _disc(draw, x + side * r * 0.4, y - r * 0.1, r * 0.17, (190, 205, 90))
         slit = x + side * r * 0.4
-        draw.line([(slit, y - r * 0.24), (slit, y + r * 0.04)], fill=(20, 20, 20), width=3)
+        draw.line(
+            [(slit, y - r * 0.24), (slit, y + r * 0.04)], fill=(20, 20, 20), width=3
+        )
         for tilt in (-0.12, 0, 0.12):
             far = (x + side * r * 1.3, y + r * (0.35 + tilt * 2))
-            draw.line([(x + side * r * 0.3, y + r * (0.3 + tilt)), far], fill=(240, 240, 240))
-    draw.polygon([(x - 6, y + r * 0.2), (x + 6, y + r * 0.2), (x, y + r * 0.32)], fill="pink")
+            draw.line(
+                [(x + side * r * 0.3, y + r * (0.3 + tilt)), far], fill=(240, 240, 240)
+            )
+    draw.polygon(
+        [(x - 6, y + r * 0.2), (x + 6, y + r * 0.2), (x, y + r * 0.32)], fill="pink"
+    )
     return scene
 
 
 def _owl(dice: random.Random) -> Image.Image:
     scene, draw, x, y, r = _animal(dice)
-    plumage = dice.choice([(122, 92, 62), (160, 140, 118), (92, 78, 70), (206, 196, 180)])
+    plumage = dice.choice(
+        [(122, 92, 62), (160, 140, 118), (92, 78, 70), (206, 196, 180)]
+    )
     draw.ellipse([x - r * 0.9, y - r, x + r * 0.9, y + r * 1.5], fill=plumage)
     for row in range(4):
         for column in range(-2, 3):
             at, down = x + column * r * 0.28, y + r * (0.6 + row * 0.2)
-            draw.arc([at - 5, down - 5, at + 5, down + 5], 0, 180, fill=(60, 46, 34), width=2)
+            draw.arc(
+                [at - 5, down - 5, at + 5, down + 5], 0, 180, fill=(60, 46, 34), width=2
+            )
     iris = dice.choice([(240, 180, 30), (226, 120, 30)])
     for side in (-1, 1):
         eye = x + side * r * 0.42
@@ -59,7 +73,8 @@ def _owl(dice: random.Random) -> Image.Image:
         _disc(draw, eye, y - r * 0.3, r * 0.28, iris)
         _disc(draw, eye, y - r * 0.3, r * 0.14, (10, 10, 10))
     draw.polygon(
-        [(x - 7, y - r * 0.1), (x + 7, y - r * 0.1), (x, y + r * 0.2)], fill=(220, 160, 40)
+        [(x - 7, y - r * 0.1), (x + 7, y - r * 0.1), (x, y + r * 0.2)],
+        fill=(220, 160, 40),
     )
     return scene
 
@@ -75,7 +90,9 @@ def _photo(dice: random.Random) -> Image.Image:
         draw.line([(0, row), (SIZE[0], row)], fill=mixed)
     for depth in range(3):
         line = SIZE[1] * (0.5 + depth * 0.15)
-        hills = [(x, line - dice.random() * 40 / (depth + 1)) for x in range(0, 260, 30)]
+        hills = [
+            (x, line - dice.random() * 40 / (depth + 1)) for x in range(0, 260, 30)
+        ]
         shade = _colour(dice, 20, 130 - depth * 30)
         draw.polygon([(0, 180), *hills, (240, 180)], fill=shade)
     scene = scene.filter(ImageFilter.GaussianBlur(dice.uniform(0.6, 1.6)))
@@ -92,7 +109,9 @@ def _meme(dice: random.Random) -> Image.Image:
     for place, anchor in ((8, "ma"), (172, "md")):
         words = dice.choice(_WORDS).upper()
         at = (SIZE[0] / 2, place)
-        draw.text(at, words, "white", font, anchor=anchor, stroke_width=2, stroke_fill="black")
+        draw.text(
+            at, words, "white", font, anchor=anchor, stroke_width=2, stroke_fill="black"
+        )
     return scene
 
 
@@ -102,7 +121,11 @@ def _cartoon(dice: random.Random) -> Image.Image:
     draw = ImageDraw.Draw(scene)
     draw.rectangle([0, 130, 240, 180], fill=_colour(dice, 60, 200))
     x, y = dice.randrange(70, 170), dice.randrange(60, 90)
-    wide, high, skin = dice.randrange(28, 52), dice.randrange(34, 54), _colour(dice, 140, 250)
+    wide, high, skin = (
+        dice.randrange(28, 52),
+        dice.randrange(34, 54),
+        _colour(dice, 140, 250),
+    )
     body = [x - wide * 0.7, y + high * 0.8, x + wide * 0.7, 176]
     draw.rounded_rectangle(body, 14, _colour(dice, 20, 230), "black", 4)
     draw.ellipse([x - wide, y - high, x + wide, y + high], skin, "black", 4)
@@ -115,11 +138,15 @@ def _cartoon(dice: random.Random) -> Image.Image:
 
 
 def _anime(dice: random.Random) -> Image.Image:
-    scene, _ = draw_scene([random_character(dice.randrange(40))], dice.randrange(10**6), SIZE)
+    scene, _ = draw_scene(
+        [random_character(dice.randrange(40))], dice.randrange(10**6), SIZE
+    )
     return scene.convert("RGB")
 
 
-def _animal(dice: random.Random) -> tuple[Image.Image, ImageDraw.ImageDraw, float, float, float]:
+def _animal(
+    dice: random.Random,
+) -> tuple[Image.Image, ImageDraw.ImageDraw, float, float, float]:
     """Return a background, its pen, and the head's x, y and radius."""
     scene = _photo(dice)
     r = dice.uniform(32, 52)
@@ -127,12 +154,18 @@ def _animal(dice: random.Random) -> tuple[Image.Image, ImageDraw.ImageDraw, floa
     return scene, ImageDraw.Draw(scene), x, y, r
 
 
-def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: Colour) -> None:
+def _disc(
+    draw: ImageDraw.ImageDraw, x: float, y: float, r: float, colour: Colour
+) -> None:
     draw.ellipse([x - r, y - r, x + r, y + r], fill=colour)
 
 
 def _colour(dice: random.Random, low: int, high: int) -> Colour:
-    return dice.randrange(low, high), dice.randrange(low, high), dice.randrange(low, high)
+    return (
+        dice.randrange(low, high),
+        dice.randrange(low, high),
+        dice.randrange(low, high),
+    )
 
 
 _WORDS = (

@@ -50,5 +50,7 @@ class DrawnSites(FourSites):
     def _make_image(self, source: str, word: str, number: int) -> SiteImage:
         result = asdict(super()._make_image(source, word, number))
         # Names of people contain blanks and kanji, which paths on this server cannot.
-        result["url"] = result["url"].replace(f"/{word}/", f"/{zlib.crc32(word.encode())}/")
+        result["url"] = result["url"].replace(
+            f"/{word}/", f"/{zlib.crc32(word.encode())}/"
+        )
         return Drawn(**result, kind=self._kinds[word])

@@ -55,7 +55,11 @@ def write_recipe(recipe: Table, folder: Path) -> Path:
 
 def test_shipped_recipes_are_listed() -> None:
     recipes = run_here("pipeline.cli", "recipes", "--json").json["recipes"]
-    assert set(recipes) == {path.stem for path in RECIPES.glob("*.toml")} == {*CASES, "sample"}
+    assert (
+        set(recipes)
+        == {path.stem for path in RECIPES.glob("*.toml")}
+        == {*CASES, "sample"}
+    )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -63,7 +67,9 @@ def test_shipped_recipe_is_found_by_name(name: str, tmp_path: Path) -> None:
     ran = run_here("pipeline.cli", "run", name, "--simulate", "--json", cwd=tmp_path)
     if name in PLACEHOLDERS:
         lines = (RECIPES / f"{name}.toml").read_text(encoding="utf-8").splitlines()
-        line = next(number for number, text in enumerate(lines, start=1) if "CHANGE ME" in text)
+        line = next(
+            number for number, text in enumerate(lines, start=1) if "CHANGE ME" in text
+        )
         assert (ran.code, "Traceback" in ran.stderr) == (3, False)
         assert f"{name}.toml, line {line}: " in ran.stderr
         assert PLACEHOLDERS[name] in ran.stderr
@@ -79,7 +85,9 @@ def test_completed_recipe_is_valid(name: str, tmp_path: Path) -> None:
     recipe = load_recipe(name)
     (tmp_path / "photos").mkdir()
     fill_placeholders(recipe, tmp_path / "photos")
-    ran = run_here("pipeline.cli", "run", write_recipe(recipe, tmp_path), "--simulate", "--json")
+    ran = run_here(
+        "pipeline.cli", "run", write_recipe(recipe, tmp_path), "--simulate", "--json"
+    )
     assert ran.code == 0, ran.stderr
     stages = ran.json["stages"]
     assert stages[-1] == "train"
@@ -93,16 +101,23 @@ def test_acg_characters(tmp_path: Path) -> None:
     root = tmp_path / "made"
     [search], [frames] = recipe["keyword"], recipe["frames"]
     search["keywords"], search["limit"], frames["limit"] = search["keywords"][:3], 12, 4
-    recipe["train"]["options"] = recipe["train"].get("options", {}) | {"size": 32, "views": 1}
+    recipe["train"]["options"] = recipe["train"].get("options", {}) | {
+        "size": 32,
+        "views": 1,
+    }
     names = {label for _, label in search["keywords"]}
     fill_placeholders(recipe, tmp_path)
     line = ["run", write_recipe(recipe, tmp_path), "--into", root, "--allow-private"]
     with running(DrawnSites(keyword_labels(recipe), each=30)) as sites:
         options = sites.options((search["source"],))
-        ran = run_here("pipeline.cli", *line, *options, "--json", "-q", **sites.environment)
+        ran = run_here(
+            "pipeline.cli", *line, *options, "--json", "-q", **sites.environment
+        )
     assert ran.code == 0, ran.stderr
     result = ran.json
-    by_source = {name.split()[0]: value for name, value in result.items() if " " in name}
+    by_source = {
+        name.split()[0]: value for name, value in result.items() if " " in name
+    }
     assert by_source["pixiv"]["added"] == 36
     assert 1 <= by_source["frames"]["added"] <= 4
     hints = result["accept hints"]
@@ -114,7 +129,10 @@ def test_acg_characters(tmp_path: Path) -> None:
     assert Path(result["report"]).is_file()
     assert result["serve"] == f"webapp serve -d {root}"
     [run] = (root / "runs").iterdir()
-    assert json.loads((run / "settings.json").read_bytes())["settings"]["preset"] == "transfer"
+    assert (
+        json.loads((run / "settings.json").read_bytes())["settings"]["preset"]
+        == "transfer"
+    )
     with Dataset.open(root) as dataset:
         assert dataset.settings.web.title
         assert {sample.label for sample in dataset.samples.iterate()} - {None} == names
@@ -135,19 +153,27 @@ def test_real_images_train_a_model(shared_data: Path, tmp_path: Path) -> None:
     images, root = tmp_path / "images", tmp_path / "dataset"
     for name in CLASSES:
         (images / name).mkdir(parents=True)
-        for file in sorted((shared_data / "characters" / name).iterdir())[:IMAGES_PER_CLASS]:
+        for file in sorted((shared_data / "characters" / name).iterdir())[
+            :IMAGES_PER_CLASS
+        ]:
             shutil.copy(file, images / name)
     added = command("harvest", "folder", images, "--hints-from-folders", "-d", root)
     assert added["added"] == len(CLASSES) * IMAGES_PER_CLASS
     clip = shared_data / "videos" / "big_buck_bunny_0_30.webm"
-    frames = command("harvest", "frames", clip, "--every", "6s", "--to", "9s", "-d", root)
+    frames = command(
+        "harvest", "frames", clip, "--every", "6s", "--to", "9s", "-d", root
+    )
     assert frames["added"] + sum(frames["left_out"].values()) == 2
     result = command("facecrop", "run", "--detector", "drawnface", "-d", root)
     assert result["images"] == added["added"] + frames["added"]
     assert result["faces"] >= 14
-    assert set(command("labeler", "accept", "hints", "-d", root)["labels"]) == set(CLASSES)
+    assert set(command("labeler", "accept", "hints", "-d", root)["labels"]) == set(
+        CLASSES
+    )
     command("labeler", "split", "--ratio", "2:1:1", "-d", root)
-    test_count = sum(command("pipeline", "status", "-d", root)["splits"]["test"].values())
+    test_count = sum(
+        command("pipeline", "status", "-d", root)["splits"]["test"].values()
+    )
     options = ["-o", "epochs=2", "-o", "size=32", "-o", "blocks=8,16"]
     trained = command("baseline", "train", "--preset", "simple", *options, "-d", root)
     assert trained["test"]["count"] == test_count >= 2

@@ -43,7 +43,9 @@ EPISODE = ROOT / "datasets" / "sample" / "episode.mp4"
 def episode(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a dataset of the first half: hana, hana and yuki, rei, sora, yuki."""
     root = tmp_path_factory.mktemp("episode") / "dataset"
-    done = run_here("pipeline.cli", "episodes", EPISODE, "--to", "19.9s", "-d", root, "--json")
+    done = run_here(
+        "pipeline.cli", "episodes", EPISODE, "--to", "19.9s", "-d", root, "--json"
+    )
     assert done.code == 0, done.stderr
     assert done.json["rejected"] == 0
     assert (done.json["faces"], done.json["tracks"]) >= (6, 6)
@@ -80,7 +82,9 @@ def test_track_covers_one_shot(tracked: Dataset) -> None:
         names = {names_in_shot(stored.track) for stored in shot_tracks}
         # One track for each person of the shot, nearly as long as the shot.
         assert [len(people) for people in names] == [len(shot_tracks)]
-        assert all(stored.track.ended - stored.track.started > 2 for stored in shot_tracks)
+        assert all(
+            stored.track.ended - stored.track.started > 2 for stored in shot_tracks
+        )
     assert len(by_shot) == 5
     cuts = np.cumsum([shot.seconds for shot in SHOTS])
     for track in (stored.track for tracks in by_shot.values() for stored in tracks):
@@ -129,12 +133,17 @@ def test_track_is_labelled_at_once_and_corrected_individually(tracked: Dataset) 
     )
 
 
-def test_tracks_are_named_from_a_page_without_the_window(tracked: Dataset, tmp_path: Path) -> None:
+def test_tracks_are_named_from_a_page_without_the_window(
+    tracked: Dataset, tmp_path: Path
+) -> None:
     page = tmp_path / "tracks.html"
     words = ("gallery", page, "--tracks", "-d", tracked.root)
     tracks = stored_tracks(tracked)
     shown = run_here("labeler.cli", *words, "--json").checked().json
-    assert (shown["tracks"], shown["shown"]) == (len(tracks), sum(len(t.samples) for t in tracks))
+    assert (shown["tracks"], shown["shown"]) == (
+        len(tracks),
+        sum(len(t.samples) for t in tracks),
+    )
     html = page.read_text(encoding="utf-8")
     assert all(stored.track.name in html for stored in tracks)
     assert f"{EPISODE.name} {clock(tracks[0].track.started)}" in html
@@ -142,7 +151,8 @@ def test_tracks_are_named_from_a_page_without_the_window(tracked: Dataset, tmp_p
     named, unlisted, rejected, *_ = (stored.track.name for stored in tracks)
     label = ("label", "-d", tracked.root)
     assert (
-        "labelled: " in run_here("labeler.cli", *label, "hana", "--track", named).checked().stdout
+        "labelled: "
+        in run_here("labeler.cli", *label, "hana", "--track", named).checked().stdout
     )
     done = run_here("labeler.cli", *label, "--unlisted", "--track", unlisted).checked()
     assert "unlisted person: " in done.stdout
@@ -155,8 +165,12 @@ def test_tracks_are_named_from_a_page_without_the_window(tracked: Dataset, tmp_p
 
     # A decided track is no longer shown, and cannot be named by mistake.
     assert run_here("labeler.cli", *words, "--json").json["tracks"] == len(tracks) - 3
-    run_here("labeler.cli", *label, "rei", "--track", named).refused(2, "has no pending samples")
-    run_here("labeler.cli", *label, "rei", "--track", "nothing").refused(2, "gleanset list tracks")
+    run_here("labeler.cli", *label, "rei", "--track", named).refused(
+        2, "has no pending samples"
+    )
+    run_here("labeler.cli", *label, "rei", "--track", "nothing").refused(
+        2, "gleanset list tracks"
+    )
     both = run_here("labeler.cli", *label, "--unlisted", "--reject", "--track", named)
     both.refused(2, "use --reject or --unlisted")
     run_here("labeler.cli", *words, "--clusters").refused(2, "two pages")
@@ -194,10 +208,14 @@ def test_unlisted_person_is_the_mark_of_the_window_and_ends_with_other_decisions
     assert (unlisted(), tracked.samples.get(key).status) == ([], "queue")
 
 
-def test_gallery_of_tracks_without_tracks_names_the_next_command(tmp_path: Path) -> None:
+def test_gallery_of_tracks_without_tracks_names_the_next_command(
+    tmp_path: Path,
+) -> None:
     with Dataset.create(tmp_path / "ds") as dataset:
         words = ("gallery", tmp_path / "a.html", "--tracks", "-d", dataset.root)
-        run_here("labeler.cli", *words).refused(3, "there are no tracks", "gleanset episodes VIDEO")
+        run_here("labeler.cli", *words).refused(
+            3, "there are no tracks", "gleanset episodes VIDEO"
+        )
 
 
 def test_new_search_keeps_tracks(tracked: Dataset) -> None:
@@ -212,21 +230,31 @@ def test_new_search_keeps_tracks(tracked: Dataset) -> None:
 def test_timeline_lists_people_by_time(tracked: Dataset, tmp_path: Path) -> None:
     tracks = stored_tracks(tracked)
     choices = [
-        Choice(key, "label", "Hana & co" if names_in_shot(stored.track) == ("hana",) else "rei")
+        Choice(
+            key,
+            "label",
+            "Hana & co" if names_in_shot(stored.track) == ("hana",) else "rei",
+        )
         for stored in tracks[:3]
         for key in stored.samples
     ]
     tracked.journal.apply("Label", choices)
     run = ("timeline", "--out", tmp_path / "out", "-d", tracked.root, "--json")
     assert run_here("pipeline.cli", *run).json["people"] == 2
-    rows = list(csv.DictReader((tmp_path / "out" / "timeline.csv").read_text().splitlines()))
+    rows = list(
+        csv.DictReader((tmp_path / "out" / "timeline.csv").read_text().splitlines())
+    )
     assert sum(len(row["tracks"].split()) for row in rows) == len(tracks)
     hana = [row for row in rows if row["person"] == "Hana & co"]
-    assert [(float(r["begin_s"]) < 2, 4 < float(r["end_s"]) < 4.6) for r in hana] == [(True, True)]
+    assert [(float(r["begin_s"]) < 2, 4 < float(r["end_s"]) < 4.6) for r in hana] == [
+        (True, True)
+    ]
     page = (tmp_path / "out" / "timeline.html").read_text()
     assert "Hana &amp; co" in page
     (timeline,) = gather_timelines(tracked)
-    assert [(person.name, person.state) for person in timeline.people[2:]] == [(None, "waiting")]
+    assert [(person.name, person.state) for person in timeline.people[2:]] == [
+        (None, "waiting")
+    ]
     assert clock(3723.45) == "1:02:03.4"
 
 
@@ -250,7 +278,10 @@ def test_timeline_omits_rejected_and_groups_other_people(tracked: Dataset) -> No
         ("not labelled", "waiting"),
     }
     track_names = {
-        name for person in timeline.people for span in person.segments for name in span.tracks
+        name
+        for person in timeline.people
+        for span in person.segments
+        for name in span.tracks
     }
     assert track_names == {stored.track.name for stored in (second, *rest)}
 
@@ -259,7 +290,9 @@ def test_timeline_keeps_tracks_of_duplicate_faces(tracked: Dataset) -> None:
     first, second, *rest = stored_tracks(tracked)
     best = first.samples[0]
     ids = tracked.db.fetch_dict("SELECT key, id FROM sample")
-    copies = [Placement(ids[key], key == best, "set", "") for key in (best, *second.samples)]
+    copies = [
+        Placement(ids[key], key == best, "set", "") for key in (best, *second.samples)
+    ]
     step = tracked.journal.apply("Label", [Choice(best, "label", "hana")])
     with tracked.db.transaction():
         Placements(tracked.db).apply(step, copies)
@@ -284,7 +317,9 @@ def test_timeline_shows_skipped_segments(tracked: Dataset) -> None:
 
 
 def test_timeline_without_tracks_is_an_error(dataset: Dataset) -> None:
-    run_here("pipeline.cli", "timeline", "-d", dataset.root).refused(3, "gleanset episodes")
+    run_here("pipeline.cli", "timeline", "-d", dataset.root).refused(
+        3, "gleanset episodes"
+    )
 
 
 def sample_rows(root: Path) -> list[Any]:
@@ -307,11 +342,24 @@ def test_killed_run_resumes_with_same_result(tmp_path: Path) -> None:
     assert run_here("pipeline.cli", *line, "-d", tmp_path / "killed").code == 0
     assert sample_rows(tmp_path / "killed") == sample_rows(tmp_path / "undisturbed")
     repeated = run_here("pipeline.cli", *line, "-d", tmp_path / "killed")
-    assert (repeated.json["added"], repeated.json["faces"], repeated.json["tracks"]) == (0, 0, 0)
+    assert (
+        repeated.json["added"],
+        repeated.json["faces"],
+        repeated.json["tracks"],
+    ) == (0, 0, 0)
 
 
 def test_limit_leaves_no_unused_crops(tmp_path: Path) -> None:
-    line = ("episodes", EPISODE, "--to", "7s", "--limit", "2", "-d", tmp_path / "dataset")
+    line = (
+        "episodes",
+        EPISODE,
+        "--to",
+        "7s",
+        "--limit",
+        "2",
+        "-d",
+        tmp_path / "dataset",
+    )
     assert run_here("pipeline.cli", *line, "--json").json["added"] == 2
     with Dataset.open(tmp_path / "dataset") as dataset:
         crops = {file.stem for file, *_ in dataset.crops(dataset.cache).iter_files()}
@@ -331,10 +379,10 @@ def test_older_dataset_keeps_its_settings(dataset: Dataset) -> None:
     recorded_detector = (
         "drawnface:close=128,overlap=0.45,size=768,threshold=0.35,weights=0123456789ab"
     )
-    recorded = (
-        f"mode=seen every=0.3333333333 skip_openings=yes asked={recorded_detector};per_track=4"
+    recorded = f"mode=seen every=0.3333333333 skip_openings=yes asked={recorded_detector};per_track=4"
+    dataset.videos.record(
+        Origin("video", "", video="0" * 64, title="a.mkv"), recorded, 60.0, 9
     )
-    dataset.videos.record(Origin("video", "", video="0" * 64, title="a.mkv"), recorded, 60.0, 9)
     dataset.videos.record(
         Origin("video", "", video="1" * 64, title="b.mkv"), "mode=useful", 60.0, 9
     )
@@ -355,7 +403,9 @@ def test_unavailable_recorded_detector_has_hint(
     dataset: Dataset, recorded_detector: str, fix: str
 ) -> None:
     recorded = f"mode=seen every=0.3333333333 asked={recorded_detector};per_track=4"
-    dataset.videos.record(Origin("video", "", video="0" * 64, title="a.mkv"), recorded, 60.0, 9)
+    dataset.videos.record(
+        Origin("video", "", video="0" * 64, title="a.mkv"), recorded, 60.0, 9
+    )
     with pytest.raises(UsageError) as refused:
         EpisodesRequest(videos=("a.mkv",))._spec(dataset)
     assert fix in refused.value.fix
@@ -387,7 +437,9 @@ def test_moving_and_growing_face_keeps_track() -> None:
 
 
 @pytest.mark.parametrize(("colours", "y"), [(2, 100), (1, 130)])
-def test_crossing_faces_are_distinguished_by_colors_or_motion(colours: int, y: float) -> None:
+def test_crossing_faces_are_distinguished_by_colors_or_motion(
+    colours: int, y: float
+) -> None:
     frames = [[face(100 + 40 * n, 1), face(420 - 40 * n, colours, y)] for n in range(9)]
     assert track_numbers(*frames) == [[1, 2]] * 9
 
@@ -399,8 +451,12 @@ def test_briefly_hidden_face_keeps_track() -> None:
     assert track_numbers(visible, *hidden, visible)[-1] == [2]
 
 
-@pytest.mark.parametrize(("x", "side", "track"), [(103, 61, 1), (150, 60, 2), (100, 80, 2)])
-def test_changed_face_keeps_track_in_same_position(x: float, side: float, track: int) -> None:
+@pytest.mark.parametrize(
+    ("x", "side", "track"), [(103, 61, 1), (150, 60, 2), (100, 80, 2)]
+)
+def test_changed_face_keeps_track_in_same_position(
+    x: float, side: float, track: int
+) -> None:
     """Closed eyes change the colors; a face next to it is another person's."""
     assert track_numbers([face(100, 1)], [face(x, 2, side=side)]) == [[1], [track]]
 
@@ -409,7 +465,9 @@ SIDE, SIZE = 48, (480, 272)
 dice = np.random.default_rng(5)
 NOISE = cv2.GaussianBlur(dice.integers(0, 256, (400, 700, 3), np.uint8), (0, 0), 6)
 BACKDROP = np.interp(NOISE, (NOISE.min(), NOISE.max()), (40, 160)).astype(np.uint8)
-FACES = dice.integers(0, 256, (2, 8, 8, 3), np.uint8).repeat(6, axis=1).repeat(6, axis=2)
+FACES = (
+    dice.integers(0, 256, (2, 8, 8, 3), np.uint8).repeat(6, axis=1).repeat(6, axis=2)
+)
 
 
 class FaceTemplates:
@@ -419,7 +477,9 @@ class FaceTemplates:
         return self
 
     def detect(self, pixels: Pixels) -> list[Face]:
-        results = (cv2.matchTemplate(pixels, face, cv2.TM_CCOEFF_NORMED) for face in FACES)
+        results = (
+            cv2.matchTemplate(pixels, face, cv2.TM_CCOEFF_NORMED) for face in FACES
+        )
         places = [cv2.minMaxLoc(result)[1::2] for result in results]
         boxes = [(Box(at[0], at[1], SIDE, SIDE), best) for best, at in places]
         return [Face("templates", box, best) for box, best in boxes if best > 0.95]

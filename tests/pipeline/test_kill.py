@@ -64,7 +64,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         data = file.read_bytes()
         target.write_bytes(data[: len(data) // 3] if number % 7 == 6 else data)
-    results = json.loads((DATASETS / "sample" / "site.json").read_text())["results"]["sora"]
+    results = json.loads((DATASETS / "sample" / "site.json").read_text())["results"][
+        "sora"
+    ]
     urls = [f"{site.address}{result['path']}" for result in results[:4]]
     (folder / "urls.txt").write_text("\n".join([*urls, "not a url", ""]))
     path = folder / "recipe.toml"
@@ -76,7 +78,16 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, site: SampleSite) -> Path:
 def run_arguments(recipe: Path, into: Path, site: SampleSite) -> list[str]:
     """Return the command's arguments, with the site in place of Bing."""
     bing = f"bing.endpoint={site.address}"
-    return ["run", str(recipe), "--into", str(into), "-q", "--allow-private", "-o", bing]
+    return [
+        "run",
+        str(recipe),
+        "--into",
+        str(into),
+        "-q",
+        "--allow-private",
+        "-o",
+        bing,
+    ]
 
 
 def start(recipe: Path, into: Path, site: SampleSite) -> subprocess.Popen[str]:
@@ -114,10 +125,16 @@ def stray_files(root: Path) -> list[Path]:
         "catalog.sqlite",
         "report.html",
     }
-    odd = [p for p in root.iterdir() if p.name not in expected_names and p.name != "cache"]
-    odd += [p for p in root.rglob("*") if "partial" in p.name or p.name.endswith("-old")]
+    odd = [
+        p for p in root.iterdir() if p.name not in expected_names and p.name != "cache"
+    ]
+    odd += [
+        p for p in root.rglob("*") if "partial" in p.name or p.name.endswith("-old")
+    ]
     scratch = root / "cache" / "scratch"
-    return odd + ([p for p in scratch.rglob("*") if p.is_file()] if scratch.exists() else [])
+    return odd + (
+        [p for p in scratch.rglob("*") if p.is_file()] if scratch.exists() else []
+    )
 
 
 def assert_catalogue_sound(root: Path) -> None:
@@ -134,7 +151,9 @@ def test_killed_recipe_resumes_with_same_result(
 ) -> None:
     run_recipe(recipe, tmp_path / "undisturbed", site)
     process = start(recipe, tmp_path / "killed", site)
-    assert eventually(lambda: count_images(tmp_path / "killed") > 0 < len(descendants(process.pid)))
+    assert eventually(
+        lambda: count_images(tmp_path / "killed") > 0 < len(descendants(process.pid))
+    )
     children = descendants(process.pid)
     process.kill()
     process.wait()
@@ -145,7 +164,9 @@ def test_killed_recipe_resumes_with_same_result(
 
 
 @pytest.mark.long
-def test_training_recipe_killed_20_times(tmp_path: Path, recipe: Path, site: SampleSite) -> None:
+def test_training_recipe_killed_20_times(
+    tmp_path: Path, recipe: Path, site: SampleSite
+) -> None:
     recipe = recipe.with_name("trained.toml")
     began = time.monotonic()
     run_recipe(recipe, tmp_path / "undisturbed", site)
@@ -184,7 +205,8 @@ def assert_same_result(folder: Path) -> None:
 def exported(root: Path) -> dict[str, bytes]:
     tree = root / "exports" / "imagefolder"
     return {
-        path.relative_to(tree).as_posix(): path.read_bytes() for path in sorted(tree.rglob("*.jpg"))
+        path.relative_to(tree).as_posix(): path.read_bytes()
+        for path in sorted(tree.rglob("*.jpg"))
     }
 
 

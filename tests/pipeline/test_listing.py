@@ -56,8 +56,15 @@ def add_image(dataset: Dataset, number: int, name: str) -> None:
 
 def add_frame(dataset: Dataset) -> None:
     """Add another origin of the image `alpha`: a frame of a video."""
-    frame: dict[str, Any] = {"video": sha("video"), "time": 12.5, "frame": 300, "scene": 4}
-    origin = Origin("video", "v@12.5", path="/videos/e1.mkv", post="7", hint="alpha", **frame)
+    frame: dict[str, Any] = {
+        "video": sha("video"),
+        "time": 12.5,
+        "frame": 300,
+        "scene": 4,
+    }
+    origin = Origin(
+        "video", "v@12.5", path="/videos/e1.mkv", post="7", hint="alpha", **frame
+    )
     with dataset.db.transaction():
         dataset.images.add_origin(sha("alpha"), origin)
 
@@ -70,7 +77,13 @@ def add_faces(dataset: Dataset, name: str) -> None:
         evidence = {"hair": [231, 149, 173], "left_eye": [20, 25, 41]}
         face = Face("animeface", box, 0.5 + left / 1000, marks, evidence)
         cuts.append(
-            FaceCrop(face, make_sample_key(sha(name), box), Box(left - 5, 15, 40, 50), 7, 3.25)
+            FaceCrop(
+                face,
+                make_sample_key(sha(name), box),
+                Box(left - 5, 15, 40, 50),
+                7,
+                3.25,
+            )
         )
     dataset.faces.replace(sha(name), "animeface", "test", cuts)
 
@@ -88,7 +101,9 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         [beta] = SampleTiles(dataset.db).get_ids([sample_key("beta")]).values()
         Changes(dataset.db).apply(step, [Change("mark", beta, "other")])
         splits = {"alpha": ("group-1", "test"), "beta": ("group-2", "val")}
-        dataset.samples.set_splits({sample_key(n): s for n, s in splits.items()}, "by hand")
+        dataset.samples.set_splits(
+            {sample_key(n): s for n, s in splits.items()}, "by hand"
+        )
         for what in "ab":
             dataset.rejections.add(Rejection("urls", what, "HTTP 404", "gone"))
         run = dataset.runs.start("run-1", "baseline", {"epochs": 3})
@@ -98,11 +113,15 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 def lines(dataset: Dataset, kind: str, *conditions: str) -> list[dict[str, Any]]:
     """Return the printed records."""
-    return [json.loads(json.dumps(line)) for line in list_records(dataset, kind, conditions)]
+    return [
+        json.loads(json.dumps(line)) for line in list_records(dataset, kind, conditions)
+    ]
 
 
 def test_images_are_listed_with_origins(filled: Dataset) -> None:
-    image = next(line for line in lines(filled, "images") if line["sha256"] == sha("alpha"))
+    image = next(
+        line for line in lines(filled, "images") if line["sha256"] == sha("alpha")
+    )
     assert (image["format"], image["bytes"], image["width"]) == ("JPEG", 1000, 640)
     assert image["phash"] == "8000000000000000"
     search, frame = image["origins"]
@@ -134,7 +153,10 @@ def test_samples_are_listed_with_label_and_origin(filled: Dataset) -> None:
     }
     assert result[sample_key("alpha")].items() >= expected.items()
     beta = result[sample_key("beta")]
-    assert beta.items() >= {"status": "rejected", "mark": "unlisted person", "split": None}.items()
+    assert (
+        beta.items()
+        >= {"status": "rejected", "mark": "unlisted person", "split": None}.items()
+    )
     assert result[sample_key("gamma")]["status"] == "queue"
 
 
@@ -172,7 +194,11 @@ def test_conditions_select_rows(
         ("samples", "lable=hana", "did you mean label"),
         ("samples", "key=x", "use one of: id"),
         ("images", "source=bing", "origins.source"),
-        ("samples", "score>=0.6", "gleanset list samples | jq -c 'select(.FIELD >= 0.8)'"),
+        (
+            "samples",
+            "score>=0.6",
+            "gleanset list samples | jq -c 'select(.FIELD >= 0.8)'",
+        ),
         ("faces", "label=hana", "use one of"),
     ],
 )
@@ -186,13 +212,17 @@ def test_invalid_condition_raises_error(
 
 
 def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> None:
-    write_pictures(tmp_path / "sorted", ("hana/0.jpg", "rei/1.jpg", "hana/2.jpg", "rei/3.jpg"))
+    write_pictures(
+        tmp_path / "sorted", ("hana/0.jpg", "rei/1.jpg", "hana/2.jpg", "rei/3.jpg")
+    )
     root = tmp_path / "dataset"
     assert run_here("labeler.cli", "import", tmp_path / "sorted", "-d", root).code == 0
     with Dataset.open(root) as dataset:
         keys = {str(s["original_path"]): s["id"] for s in lines(dataset, "samples")}
         wrong, other = keys["hana/0.jpg"], keys["rei/1.jpg"]
-        LabelIssues(dataset.db).replace([LabelIssue(wrong, "hana", "rei", 0.9, 0.8, "run-1")])
+        LabelIssues(dataset.db).replace(
+            [LabelIssue(wrong, "hana", "rei", 0.9, 0.8, "run-1")]
+        )
         run = dataset.runs.start("run-1", "baseline", {})
         folder = dataset.runs_folder / "run-1"
         folder.mkdir(parents=True)
@@ -202,7 +232,10 @@ def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> Non
         write_metrics(folder, RunMetrics(["hana", "rei"], {}, {}))
         dataset.runs.finish(run.id, "done", {})
         files = {
-            key: {"path": line["path"], "file": str(dataset.image_path(line["image"], "JPEG"))}
+            key: {
+                "path": line["path"],
+                "file": str(dataset.image_path(line["image"], "JPEG")),
+            }
             for line in lines(dataset, "samples")
             for key in (line["id"],)
         }
@@ -220,18 +253,26 @@ def test_label_issues_list_files_and_are_fixed_by_command(tmp_path: Path) -> Non
             **files[wrong],
         }
         first, second = lines(dataset, "confusion")
-        assert (first["sample"], first["label"], first["predicted"]) == (other, "rei", "hana")
+        assert (first["sample"], first["label"], first["predicted"]) == (
+            other,
+            "rei",
+            "hana",
+        )
         assert (second["sample"], second["split"]) == (wrong, "test")
         assert first["confidence"] > second["confidence"] > 0.9
         assert {key: second[key] for key in files[wrong]} == files[wrong]
         both = sorted((wrong, other))
         with dataset.db.transaction():
-            dataset.db.execute("UPDATE sample SET duplicate_set='g' WHERE key IN (?, ?)", both)
+            dataset.db.execute(
+                "UPDATE sample SET duplicate_set='g' WHERE key IN (?, ?)", both
+            )
         [alike] = lines(dataset, "groups")
         assert alike["samples"] == both
         assert alike["paths"] == [files[key]["path"] for key in both]
         assert alike["files"] == [files[key]["file"] for key in both]
-    assert run_here("labeler.cli", "label", "rei", issue["sample"], "-d", root).code == 0
+    assert (
+        run_here("labeler.cli", "label", "rei", issue["sample"], "-d", root).code == 0
+    )
     with Dataset.open(root) as dataset:
         assert lines(dataset, "label-issues") == []
         assert [line["sample"] for line in lines(dataset, "confusion")] == [other]

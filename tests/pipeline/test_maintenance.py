@@ -55,8 +55,15 @@ def stored_images(root: Path) -> list[Path]:
 
 def test_verify_sound_dataset(root: Path) -> None:
     result = run_gleanset(root, "verify").json
-    assert (result["images"], result["sound"], result["gone"], result["damaged"]) == (4, 4, 0, 0)
-    assert result["unused_files"] == result["damaged_crops"] == result["gone_crops"] == 0
+    assert (result["images"], result["sound"], result["gone"], result["damaged"]) == (
+        4,
+        4,
+        0,
+        0,
+    )
+    assert (
+        result["unused_files"] == result["damaged_crops"] == result["gone_crops"] == 0
+    )
     assert result["orphan_rows"] == result["duplicate_faces"] == 0
     assert result["disputed_labels"] == result["straddling_groups"] == 0
     assert "catalogue" not in result
@@ -68,7 +75,9 @@ def test_verify_reports_group_across_splits(root: Path) -> None:
     with Dataset.open(root) as dataset:
         keys = [sample.key for sample in dataset.samples.iter_by_key()][:2]
         dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
-        dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "{}")
+        dataset.samples.set_splits(
+            {keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "{}"
+        )
         judge(dataset, *keys, same=True)
     result = run_gleanset(root, "verify")
     assert result.json["straddling_groups"] == 1
@@ -85,7 +94,9 @@ def test_deleted_crop_is_reported_and_restored(tmp_path: Path) -> None:
     result = {
         "images": [{"id": 1, "file_name": "a.jpg"}],
         "categories": [{"id": 1, "name": "hana"}],
-        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 4, 40, 40]}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 1, "bbox": [4, 4, 40, 40]}
+        ],
     }
     (boxes / "boxes.json").write_text(json.dumps(result))
     run_here("labeler.cli", "import", boxes, "--workers", "1", "-q", "-d", root)
@@ -96,7 +107,9 @@ def test_deleted_crop_is_reported_and_restored(tmp_path: Path) -> None:
     report = run_gleanset(root, "verify")
     assert (report.code, report.json["gone_crops"]) == (3, 1)
     assert "facecrop run" in report.stderr
-    run_here("facecrop.cli", "run", "--detector", "whole", "--workers", "1", "-q", "-d", root)
+    run_here(
+        "facecrop.cli", "run", "--detector", "whole", "--workers", "1", "-q", "-d", root
+    )
     assert crop.read_bytes() == before
     assert run_gleanset(root, "verify").json["gone_crops"] == 0
 
@@ -109,7 +122,11 @@ def test_verify_changes_nothing_and_repair_copies_from_source(root: Path) -> Non
     report = run_gleanset(root, "verify").refused(
         3, "2 images missing or damaged", "gleanset verify --repair"
     )
-    assert (report.json["gone"], report.json["damaged"], report.json["repaired"]) == (1, 1, 0)
+    assert (report.json["gone"], report.json["damaged"], report.json["repaired"]) == (
+        1,
+        1,
+        0,
+    )
     # Without --repair nothing is changed.
     assert damaged.exists()
     assert not (root / "damaged").exists()
@@ -159,7 +176,9 @@ def test_unavailable_image_is_missing_until_restored(
         assert not [r for r in dataset.rejections.iterate() if r.stage == "verify"]
 
 
-def test_forgotten_image_is_removed_and_not_reimported(root: Path, tmp_path: Path) -> None:
+def test_forgotten_image_is_removed_and_not_reimported(
+    root: Path, tmp_path: Path
+) -> None:
     first = stored_images(root)[0]
     sha256, data = first.stem, first.read_bytes()
     with Dataset.open(root) as dataset:
@@ -176,7 +195,13 @@ def test_forgotten_image_is_removed_and_not_reimported(root: Path, tmp_path: Pat
     assert "interrupted" not in unconfirmed.stderr, "end of input is not Ctrl-C"
     assert first.exists()
     done = run_gleanset(
-        root, "forget", "--image", sha256[:8], "--reason", "requested by the author", "-y"
+        root,
+        "forget",
+        "--image",
+        sha256[:8],
+        "--reason",
+        "requested by the author",
+        "-y",
     )
     assert done.json["forgotten"] == {"images": 1, "samples": 1, "in_test": 1}
     assert not first.exists()
@@ -206,7 +231,9 @@ def test_forget_removes_rejections_of_samples(root: Path) -> None:
             dataset.rejections.add(Rejection("quality", what, "truncated"))
     run_gleanset(root, "forget", "--image", gone.sha256, "-y")
     with Dataset.open(root) as dataset:
-        assert {rejection.item for rejection in dataset.rejections.iterate()} == set(words["kept"])
+        assert {rejection.item for rejection in dataset.rejections.iterate()} == set(
+            words["kept"]
+        )
         assert len(words["kept"]) == 2
 
 
@@ -220,7 +247,9 @@ def test_undo_after_forget_undoes_last_step(root: Path) -> None:
     run_gleanset(root, "forget", "--image", first.image, "-y")
     assert run_here("labeler.cli", "undo", "-d", root).code == 0
     with Dataset.open(root) as dataset:
-        labels_by_key = {sample.key: sample.label for sample in dataset.samples.iterate()}
+        labels_by_key = {
+            sample.key: sample.label for sample in dataset.samples.iterate()
+        }
     assert (labels_by_key[second.key], labels_by_key[third.key]) == ("mei", None)
 
 
@@ -231,19 +260,27 @@ def test_forget_by_author_and_origin(root: Path) -> None:
             dataset.db.execute("UPDATE origin SET author='Ann' WHERE image IN (1, 2)")
             dataset.db.execute("UPDATE origin SET url='http://x/y.jpg' WHERE image=3")
     assert (
-        run_gleanset(root, "forget", "--author", "Ann", "--simulate").json["would_forget"]["images"]
+        run_gleanset(root, "forget", "--author", "Ann", "--simulate").json[
+            "would_forget"
+        ]["images"]
         == 2
     )
     assert len(images) == len(stored_images(root)) == 4
     run_gleanset(root, "forget", "--author", "Ann", "--origin", "http://x/y.jpg", "-y")
     assert len(stored_images(root)) == 1
-    run_gleanset(root, "forget", "--author", "Nobody", "-y").refused(2, "is by 'Nobody'")
+    run_gleanset(root, "forget", "--author", "Nobody", "-y").refused(
+        2, "is by 'Nobody'"
+    )
 
 
 def test_frame_is_named_with_its_time(root: Path) -> None:
     with Dataset.open(root) as dataset, dataset.db.transaction():
-        dataset.db.execute("UPDATE origin SET path='/v/e1.mkv', time=83.5, author='Ann'")
-    ran = run_here("pipeline.cli", "forget", "--author", "Ann", "--simulate", "-d", root).checked()
+        dataset.db.execute(
+            "UPDATE origin SET path='/v/e1.mkv', time=83.5, author='Ann'"
+        )
+    ran = run_here(
+        "pipeline.cli", "forget", "--author", "Ann", "--simulate", "-d", root
+    ).checked()
     heading, first, *_ = ran.stdout.splitlines()[1:]
     assert ran.stdout.startswith("would forget: 4 images and 4 samples\n")
     assert (heading, first.partition(" /")[2]) == ("images:", "v/e1.mkv at 1:23.5")
@@ -255,9 +292,15 @@ def test_gc_removes_only_old_stray_files(root: Path) -> None:
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"half a download")
     verified = run_gleanset(root, "verify")
-    assert (verified.json["unused_files"], "gc --simulate" in verified.stderr) == (1, True)
+    assert (verified.json["unused_files"], "gc --simulate" in verified.stderr) == (
+        1,
+        True,
+    )
     assert run_gleanset(root, "gc").json["removed"] == 0
-    half, old = root / "cache" / "features" / ".partial-0123456789abcdef", time.time() - 100_000
+    half, old = (
+        root / "cache" / "features" / ".partial-0123456789abcdef",
+        time.time() - 100_000,
+    )
     half.parent.mkdir()
     half.write_bytes(b"half a shard")
     for path in (stray, half):
@@ -306,7 +349,9 @@ def label(root: Path, who: str, **labels: str) -> None:
     with Dataset.open(root) as dataset:
         dataset.journal.user = who
         for sha256, name in labels.items():
-            (key,) = Maintenance(dataset.db).list_sample_keys(dataset.images.resolve(sha256).sha256)
+            (key,) = Maintenance(dataset.db).list_sample_keys(
+                dataset.images.resolve(sha256).sha256
+            )
             dataset.journal.apply(f"{who}: {name}", [Choice(key, "label", name)])
 
 
@@ -317,8 +362,12 @@ def labels(root: Path) -> dict[str, str | None]:
 
 @pytest.mark.slow
 def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> None:
-    other = make_dataset(tmp_path / "other", tmp_path / "tree2", range(2, 6), folder="yui")
-    ours, theirs = ({path.stem for path in stored_images(place)} for place in (root, other))
+    other = make_dataset(
+        tmp_path / "other", tmp_path / "tree2", range(2, 6), folder="yui"
+    )
+    ours, theirs = (
+        {path.stem for path in stored_images(place)} for place in (root, other)
+    )
     (agreed, disputed), (own_image, _) = ours & theirs, ours - theirs
     other_image, _ = theirs - ours
     label(root, "me", **{own_image: "hana", agreed: "hana", disputed: "hana"})
@@ -335,7 +384,9 @@ def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> N
     with Dataset.open(root) as dataset:
         message = list(dataset.journal.iterate())
         assert {
-            d.user for d in message if d.value == "yui" and not d.name.startswith("Merge ")
+            d.user
+            for d in message
+            if d.value == "yui" and not d.name.startswith("Merge ")
         } == {"ana"}
         (conflict,) = [d for d in message if d.action == "clear"]
         assert conflict.provenance == "hana or yui"
@@ -354,7 +405,9 @@ def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> N
     run_gleanset(root, "merge", other)
     assert labels(root)[disputed] == "hana"
     assert run_gleanset(root, "verify").json["sound"] == 6
-    searched = run_here("facecrop.cli", "run", "--detector", "whole", "-d", root, "--json")
+    searched = run_here(
+        "facecrop.cli", "run", "--detector", "whole", "-d", root, "--json"
+    )
     assert searched.json["images"] == 0
 
 

@@ -74,7 +74,9 @@ class Action:
         boxes = [box] if label == "cat" else [0, 1]
         crops = [make_crop(image, number, label) for number in boxes]
         small = [Face(label, Box(30, 5, 2, 2), 0.1)] if box else []
-        self.dataset.faces.replace(sha(image), label, "", crops, cut="margin=0", small=small)
+        self.dataset.faces.replace(
+            sha(image), label, "", crops, cut="margin=0", small=small
+        )
 
     def lose(self, image: int, box: int, label: str) -> None:
         self.dataset.faces.replace(sha(image), label, "again", [])
@@ -103,7 +105,9 @@ class Action:
         with suppress(UsageError):
             self.dataset.journal.undo()
 
-    def _decide(self, image: int, box: int, action: str, label: str | None = None) -> None:
+    def _decide(
+        self, image: int, box: int, action: str, label: str | None = None
+    ) -> None:
         if self.dataset.samples.get(key(image, box)) is not None:
             self.dataset.journal.apply(action, [Choice(key(image, box), action, label)])
 
@@ -123,7 +127,10 @@ ACTION_NAMES = (
 )
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(ACTION_NAMES), st.integers(0, 2), st.integers(0, 1), st.sampled_from(LABELS)
+        st.sampled_from(ACTION_NAMES),
+        st.integers(0, 2),
+        st.integers(0, 1),
+        st.sampled_from(LABELS),
     ),
     max_size=8,
 )
@@ -151,7 +158,8 @@ def all_rows(root: Path) -> dict[str, list[tuple[Any, ...]]]:
             )
         ]
         return {
-            name: list(map(tuple, dataset.db.fetch_all(f"SELECT * FROM {name}"))) for name in names
+            name: list(map(tuple, dataset.db.fetch_all(f"SELECT * FROM {name}")))
+            for name in names
         }
 
 
@@ -171,7 +179,10 @@ def list_labels(root: Path) -> dict[str, tuple[str, str | None]]:
 def list_decisions(root: Path) -> list[tuple[str, ...]]:
     """Return all decisions except those of merges."""
     return sorted(
-        tuple(str(line[name]) for name in ("at", "user", "name", "sample", "action", "value"))
+        tuple(
+            str(line[name])
+            for name in ("at", "user", "name", "sample", "action", "value")
+        )
         for line in list_lines(root, "decisions")
         if not line["name"].startswith("Merge ")
     )
@@ -180,7 +191,9 @@ def list_decisions(root: Path) -> list[tuple[str, ...]]:
 @pytest.fixture(autouse=True)
 def _steps_at_distinct_times(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
-    monkeypatch.setattr("gleanset.db.journal.now", lambda: f"2026-01-01T{next(ticks):08d}Z")
+    monkeypatch.setattr(
+        "gleanset.db.journal.now", lambda: f"2026-01-01T{next(ticks):08d}Z"
+    )
 
 
 CONFLICTS: Actions = [
@@ -204,10 +217,14 @@ LOSSES: Actions = [
 @settings(max_examples=examples(1, 25), suppress_health_check=list(HealthCheck))
 @given(before=ACTIONS, mine=ACTIONS, theirs=ACTIONS)
 @example(before=[("label", 0, 0, "cat")], mine=CONFLICTS, theirs=LOSSES)
-def test_merge_is_idempotent_and_symmetric(before: Actions, mine: Actions, theirs: Actions) -> None:
+def test_merge_is_idempotent_and_symmetric(
+    before: Actions, mine: Actions, theirs: Actions
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         ours, other = Path(folder, "ours"), Path(folder, "other")
-        make_dataset(ours, "ana", [("add", 0, 0, "cat"), ("search", 0, 0, "owl"), *before])
+        make_dataset(
+            ours, "ana", [("add", 0, 0, "cat"), ("search", 0, 0, "owl"), *before]
+        )
         shutil.copytree(ours, other)
         make_dataset(ours, "ana", mine)
         make_dataset(other, "ben", theirs)
@@ -239,7 +256,11 @@ def _check_merges(ours: Path, other: Path) -> None:
     shutil.copytree(other, back)
     mine = ours.with_name("mine")
     shutil.copytree(ours, mine)
-    rows_before, theirs, labels_before = all_rows(ours), read_files(other), list_labels(ours)
+    rows_before, theirs, labels_before = (
+        all_rows(ours),
+        read_files(other),
+        list_labels(ours),
+    )
 
     simulated = merge(ours, other, simulate=True)
     assert (all_rows(ours), merge(ours, other)) == (rows_before, simulated)
@@ -262,18 +283,31 @@ def _check_merges(ours: Path, other: Path) -> None:
     if simulated.result.decided:
         with Dataset.open(ours) as dataset:
             undone = dataset.journal.undo()
-            assert undone.name == f"Merge other: {count(simulated.result.decided, 'decision')}"
+            assert (
+                undone.name
+                == f"Merge other: {count(simulated.result.decided, 'decision')}"
+            )
             assert undone.changed_since == 0
-            assert {sample.key for sample in dataset.samples.iterate()} >= labels_before.keys()
+            assert {
+                sample.key for sample in dataset.samples.iterate()
+            } >= labels_before.keys()
         assert list_labels(ours) == labels_before
 
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[Path, Path]:
     """Return two datasets of the same two imported images with separate labels."""
-    actions = [("add", 0, 0, "cat"), ("add", 1, 0, "cat"), ("import_label", 0, 0, "cat")]
-    ours = make_dataset(tmp_path / "ours", "ana", [*actions, ("import_label", 1, 0, "cat")])
-    return ours, make_dataset(tmp_path / "other", "ben", [*actions, ("import_label", 1, 0, "owl")])
+    actions = [
+        ("add", 0, 0, "cat"),
+        ("add", 1, 0, "cat"),
+        ("import_label", 0, 0, "cat"),
+    ]
+    ours = make_dataset(
+        tmp_path / "ours", "ana", [*actions, ("import_label", 1, 0, "cat")]
+    )
+    return ours, make_dataset(
+        tmp_path / "other", "ben", [*actions, ("import_label", 1, 0, "owl")]
+    )
 
 
 def test_undo_of_merge_keeps_merged_steps(pair: tuple[Path, Path]) -> None:
@@ -291,7 +325,11 @@ def test_later_decision_replaces_common_one(tmp_path: Path) -> None:
     ours = make_dataset(
         tmp_path / "ours",
         "ana",
-        [("add", 0, 0, "cat"), ("import_label", 0, 0, "cat"), ("import_label", 0, 1, "cat")],
+        [
+            ("add", 0, 0, "cat"),
+            ("import_label", 0, 0, "cat"),
+            ("import_label", 0, 1, "cat"),
+        ],
     )
     other = tmp_path / "other"
     shutil.copytree(ours, other)
@@ -316,7 +354,9 @@ def test_late_image_completes_its_step(pair: tuple[Path, Path], tmp_path: Path) 
 
 
 @pytest.mark.damages("the file of an image that is still to be fetched is missing")
-def test_unmerged_image_is_still_fetched(pair: tuple[Path, Path], tmp_path: Path) -> None:
+def test_unmerged_image_is_still_fetched(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
     _, other = pair
     with Dataset.open(other) as dataset:
         for image in range(2):
@@ -335,7 +375,10 @@ def copies(tmp_path: Path) -> Iterator[tuple[Dataset, Dataset]]:
     write_pictures(tmp_path / "tree" / "hana", 6)
     run_here("labeler.cli", "import", tmp_path / "tree", "-q", "-d", tmp_path / "ours")
     shutil.copytree(tmp_path / "ours", tmp_path / "theirs")
-    with Dataset.open(tmp_path / "ours") as ours, Dataset.open(tmp_path / "theirs") as theirs:
+    with (
+        Dataset.open(tmp_path / "ours") as ours,
+        Dataset.open(tmp_path / "theirs") as theirs,
+    ):
         yield ours, theirs
 
 
@@ -372,7 +415,9 @@ def test_merged_weak_label_retracts_label(copies: tuple[Dataset, Dataset]) -> No
     ours.journal.apply("Accept", [Choice(key, "label", "hana", "hint")])
     result = merge_dataset(ours, theirs.root, simulate=True, progress=Progress())
     assert ours.samples.get(key).label == "hana"
-    assert result == merge_dataset(ours, theirs.root, simulate=False, progress=Progress())
+    assert result == merge_dataset(
+        ours, theirs.root, simulate=False, progress=Progress()
+    )
     assert result.result.taken_back == 1
     disputed = ours.samples.get(key)
     assert (disputed.status, disputed.label, disputed.hint) == ("queue", None, None)

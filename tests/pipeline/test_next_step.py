@@ -68,7 +68,9 @@ def labeler(dataset: Dataset, *words: str) -> None:
 def all_weak_labels_disputed(dataset: Dataset, place: Path) -> None:
     taken_whole(dataset, place)
     for image in list(dataset.images.iterate()):
-        dataset.images.add_origin(image.sha256, Origin("bing", image.sha256, hint="dog"))
+        dataset.images.add_origin(
+            image.sha256, Origin("bing", image.sha256, hint="dog")
+        )
 
 
 def one_weak_label_disputed_since(dataset: Dataset, place: Path) -> None:
@@ -88,7 +90,10 @@ def all_classes_deleted(dataset: Dataset, place: Path) -> None:
 
 
 def imported(
-    dataset: Dataset, place: Path, classes: tuple[str, ...] = ("cat", "owls"), start: int = 0
+    dataset: Dataset,
+    place: Path,
+    classes: tuple[str, ...] = ("cat", "owls"),
+    start: int = 0,
 ) -> None:
     """Add labelled images of one sample each, as an import does."""
     labels = [
@@ -140,7 +145,9 @@ def labelled_since_a_split(dataset: Dataset, place: Path) -> None:
 
 def harvested_since_a_split(dataset: Dataset, place: Path) -> None:
     split(dataset, place)
-    harvest_files(dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1))
+    harvest_files(
+        dataset, [tree(place / "later", {"owls": 2}, 50)], ImportOptions(workers=1)
+    )
 
 
 def without_their_files(dataset: Dataset, place: Path) -> None:
@@ -148,7 +155,9 @@ def without_their_files(dataset: Dataset, place: Path) -> None:
     for image in dataset.images.iterate():
         if image.origins[0].path is not None:
             dataset.image_path(image.sha256, image.format).unlink()
-    run_here("facecrop.cli", "run", "--new", "--workers", "1", "-q", "-d", dataset.root).checked()
+    run_here(
+        "facecrop.cli", "run", "--new", "--workers", "1", "-q", "-d", dataset.root
+    ).checked()
 
 
 def import_cut_short(dataset: Dataset, place: Path) -> None:
@@ -184,7 +193,9 @@ def accepted(dataset: Dataset, place: Path) -> None:
 
 
 def asked_to_take_down(dataset: Dataset, _: Path) -> None:
-    claim = Claim("0" * 64, "PNG", Box(0, 0, 9, 9), "", BY_HAND, note="mine", kind=REMOVAL)
+    claim = Claim(
+        "0" * 64, "PNG", Box(0, 0, 9, 9), "", BY_HAND, note="mine", kind=REMOVAL
+    )
     Reports(dataset.db).add(claim)
 
 
@@ -229,7 +240,9 @@ del RUN["webapp serve"], RUN["baseline train --preset simple"]
 
 def serve_until_ctrl_c(line: list[str | bytes]) -> None:
     """Start a server, interrupt it once it prints its address."""
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as server:
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as server:
         try:
             address = server.stdout.readline().decode()
             server.send_signal(signal.SIGINT)
@@ -280,7 +293,9 @@ def test_next_command_works_as_printed(
         return
     assert run_here("pipeline.cli", "status", "--json", "-d", root).json["next"] == line
     place = tree(tmp_path / "mine", {"cat": 2, "owls": 2}, 70)
-    program, *words = [str(place) if word == "DIR" else word for word in shlex.split(line)]
+    program, *words = [
+        str(place) if word == "DIR" else word for word in shlex.split(line)
+    ]
     module = PROGRAMS.get(program, program)
     if words[0] == "train":
         # Shorter than printed.
@@ -295,13 +310,20 @@ def test_next_command_works_as_printed(
 
 
 @pytest.mark.usefixtures("no_display")
-def test_confident_predictions_are_accepted_before_split(dataset: Dataset, tmp_path: Path) -> None:
+def test_confident_predictions_are_accepted_before_split(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     imported_and_compared(dataset, tmp_path)
     assert next_step(dataset).startswith("labeler split ")
     taken_whole(dataset, tmp_path, hints=False)
-    queued = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
+    queued = [
+        sample.key
+        for sample in dataset.samples.iter_by_key()
+        if sample.status == "queue"
+    ]
     prelabelled = [
-        PrelabelledSample(key, place, (Proposal("cat", 0.97),)) for place, key in enumerate(queued)
+        PrelabelledSample(key, place, (Proposal("cat", 0.97),))
+        for place, key in enumerate(queued)
     ]
     Proposals(dataset.db).replace(prelabelled, {"known": ["cat", "owls"]})
     line = next_step(dataset)
@@ -326,7 +348,12 @@ def test_undo_prints_state_and_next_command(tmp_path: Path) -> None:
         with Dataset.open(root) as dataset:
             return next_step(dataset)
 
-    for words in (("import", str(first)), ("dedup",), ("split",), ("import", str(later))):
+    for words in (
+        ("import", str(first)),
+        ("dedup",),
+        ("split",),
+        ("import", str(later)),
+    ):
         labeler_says(*words)
     said = labeler_says("undo")
     assert said == (
@@ -355,7 +382,9 @@ def test_undone_dedup_leaves_copies_without_a_split(tmp_path: Path) -> None:
         assert not next_step(dataset).startswith(("labeler dedup", "labeler split"))
 
 
-def test_undone_acceptance_is_not_advised_again(dataset: Dataset, tmp_path: Path) -> None:
+def test_undone_acceptance_is_not_advised_again(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     taken_whole(dataset, tmp_path)
     labeler(dataset, "accept", "hints")
     said = run_here("labeler.cli", "undo", "-d", dataset.root).checked().stdout
@@ -373,7 +402,9 @@ def test_status_names_undecided_pairs(dataset: Dataset, tmp_path: Path) -> None:
     labeler(dataset, "dedup")
     said = run_here("pipeline.cli", "status", "-d", dataset.root).checked().stdout
     assert "undecided pairs: 1" in said
-    assert f"pairs to decide: labeler groups --doubtful -d {dataset.root}" in " ".join(said.split())
+    assert f"pairs to decide: labeler groups --doubtful -d {dataset.root}" in " ".join(
+        said.split()
+    )
 
 
 def with_sticker(image: Image.Image) -> Image.Image:
@@ -388,7 +419,9 @@ def test_hint_repeats_dataset_option(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "my data") as dataset:
         wrong = ("label", "cat", "--cluster", "nothing")
         with_option = run_here("labeler.cli", *wrong, "-d", dataset.root, cwd=tmp_path)
-        assert with_option.stderr.rstrip().endswith(f": gleanset list clusters {dataset.option}")
+        assert with_option.stderr.rstrip().endswith(
+            f": gleanset list clusters {dataset.option}"
+        )
         in_folder = run_here("labeler.cli", *wrong, cwd=dataset.root)
         assert in_folder.stderr.rstrip().endswith(": gleanset list clusters")
 
@@ -415,11 +448,17 @@ def test_clusters_are_suggested_without_display(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_display")
-def test_skipped_samples_are_not_prelabelled_again(dataset: Dataset, tmp_path: Path) -> None:
+def test_skipped_samples_are_not_prelabelled_again(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     """Skipped samples need the window, which is not available here."""
     trained_and_more_waits(dataset, tmp_path)
     assert next_step(dataset) == f"baseline prelabel {dataset.option}"
-    keys = [sample.key for sample in dataset.samples.iter_by_key() if sample.status == "queue"]
+    keys = [
+        sample.key
+        for sample in dataset.samples.iter_by_key()
+        if sample.status == "queue"
+    ]
     session = SortingSession(dataset)
     session.send_to_place(list(session.tiles.get_ids(keys).values()), Place.LATER)
     assert next_step(dataset) == f"webapp serve {dataset.option}"
@@ -429,7 +468,9 @@ def test_skipped_samples_are_not_prelabelled_again(dataset: Dataset, tmp_path: P
 
 
 @pytest.mark.usefixtures("no_display")
-def test_single_pending_image_does_not_delay_serving(dataset: Dataset, tmp_path: Path) -> None:
+def test_single_pending_image_does_not_delay_serving(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     trained(dataset, tmp_path)
     put_whole(dataset, pixels(777), "disputed")
     assert next_step(dataset) == f"webapp serve {dataset.option}"
@@ -484,7 +525,8 @@ INVALID_COMMANDS = (
     "labeler audit nothing",
 )
 COMMAND_WITHOUT_DATASET = re.compile(
-    r": ((?:gleanset|harvest|facecrop|labeler|baseline|webapp)(?: [a-z-]+)+)(?=[;,)]|$)", re.M
+    r": ((?:gleanset|harvest|facecrop|labeler|baseline|webapp)(?: [a-z-]+)+)(?=[;,)]|$)",
+    re.M,
 )
 """A command without placeholders, to be typed in the dataset folder."""
 
@@ -509,7 +551,9 @@ HINT_STATES: tuple[Make, ...] = (
 
 def suggested_commands(text: str) -> list[str]:
     """Return the commands in a text that name their dataset."""
-    return [line.strip() for line in COMMAND_WITH_DATASET.findall(text) if " -d " in line]
+    return [
+        line.strip() for line in COMMAND_WITH_DATASET.findall(text) if " -d " in line
+    ]
 
 
 class HintFollower:
@@ -553,7 +597,9 @@ class HintFollower:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", HINT_STATES, ids=lambda make: make.__name__.strip("<>"))
+@pytest.mark.parametrize(
+    "make", HINT_STATES, ids=lambda make: make.__name__.strip("<>")
+)
 @pytest.mark.usefixtures("no_display")
 def test_commands_in_error_hints_work(tmp_path: Path, make: Make) -> None:
     root = tmp_path / "my dataset"

@@ -43,7 +43,15 @@ labeler split
 labeler export out
 verify
 """
-PACKAGES = ("gleanset", "curation", "harvest", "facecrop", "labeler", "labeler/qt", "baseline")
+PACKAGES = (
+    "gleanset",
+    "curation",
+    "harvest",
+    "facecrop",
+    "labeler",
+    "labeler/qt",
+    "baseline",
+)
 CJK, EMOJI = "凛", "😀"
 
 
@@ -71,7 +79,9 @@ def test_core_works_without_posix(unicode_folder: Path) -> None:
     """The optional detector animeface is hidden, too."""
     folder = unicode_folder.parent
     drawn_video(folder / "clip.mp4", "testsrc2=d=3:s=320x240:r=5")
-    ran = without_posix("-c", RUN_COMMANDS, COMMANDS, cwd=folder, packages="animeface").checked()
+    ran = without_posix(
+        "-c", RUN_COMMANDS, COMMANDS, cwd=folder, packages="animeface"
+    ).checked()
     assert "Traceback" not in ran.stderr
     assert ran.stdout.splitlines()[0] == "nt False SpawnContext"
     assert re.search(r"drawnface: [^:]*The\s+default\.", ran.stdout), ran.stdout
@@ -81,7 +91,11 @@ def test_core_works_without_posix(unicode_folder: Path) -> None:
     assert "--detector drawnface" in parts["animeface"]["hint"]
     assert len(list((folder / "out").rglob("*.jpg"))) == 8
     status = run_here("pipeline.cli", "status", "--json", "-d", folder / "d").json
-    assert status["images"] == status["samples"]["labelled"] + status["samples"]["queue"] == 11
+    assert (
+        status["images"]
+        == status["samples"]["labelled"] + status["samples"]["queue"]
+        == 11
+    )
 
 
 @pytest.mark.long
@@ -105,7 +119,9 @@ def unicode_folder(tmp_path: Path) -> Path:
 
 def test_console_without_class_characters(unicode_folder: Path) -> None:
     def run(program: str, *words: str) -> Ran:
-        ran = run_here(program, *words, "-d", "d", cwd=unicode_folder.parent, console="cp1252")
+        ran = run_here(
+            program, *words, "-d", "d", cwd=unicode_folder.parent, console="cp1252"
+        )
         assert ran.code == 0, ran.stderr
         assert "Traceback" not in ran.stderr
         return ran
@@ -116,13 +132,19 @@ def test_console_without_class_characters(unicode_folder: Path) -> None:
     letters = CJK.encode("ascii", "backslashreplace").decode()
     listed = ("classes", "list", "-d", unicode_folder.parent / "d")
     separate_process = run_cli("labeler.cli", *listed, PYTHONIOENCODING="cp1252")
-    assert letters in separate_process.stdout == run("labeler.cli", "classes", "list").stdout
+    assert (
+        letters
+        in separate_process.stdout
+        == run("labeler.cli", "classes", "list").stdout
+    )
     run("labeler.cli", "split")
     run("labeler.cli", "export", "out")
     assert EMOJI in run("pipeline.cli", "status", "--json").json["labels"]
     lines = run("pipeline.cli", "list", "samples").stdout.splitlines()
     assert {json.loads(line)["label"] for line in lines} == {CJK, EMOJI}
-    assert {file.parent.name for file in (unicode_folder.parent / "out").rglob("*.jpg")} == {
+    assert {
+        file.parent.name for file in (unicode_folder.parent / "out").rglob("*.jpg")
+    } == {
         CJK,
         EMOJI,
     }
@@ -135,7 +157,9 @@ def save_as_windows(path: Path, text: str) -> Path:
 
 
 def test_files_with_bom_and_crlf_are_read(dataset: Dataset, tmp_path: Path) -> None:
-    save_as_windows(dataset.root / SETTINGS_FILE, '[split]\nratio = "6:2:2"\nseed = 7\n')
+    save_as_windows(
+        dataset.root / SETTINGS_FILE, '[split]\nratio = "6:2:2"\nseed = 7\n'
+    )
     with Dataset.open(dataset.root) as reopened:
         assert reopened.settings.split.seed == 7
     recipe = save_as_windows(
@@ -143,10 +167,14 @@ def test_files_with_bom_and_crlf_are_read(dataset: Dataset, tmp_path: Path) -> N
         'title = "T"\n[[folder]]\npath = ["in"]\n[crop]\ndetector = "whole"\n',
     )
     assert read_recipe(recipe).title == "T"
-    urls = save_as_windows(tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n")
+    urls = save_as_windows(
+        tmp_path / "urls.txt", f"# mine\nhttps://a.example/1.jpg\t{CJK}\n\n"
+    )
     assert list(read_lines(urls)) == [("https://a.example/1.jpg", CJK)]
     save_as_windows(tmp_path / "sources.csv", f"file,author\nsub\\1.jpg,{CJK}\n")
-    assert SourceTables(tmp_path).get_row(tmp_path / "sub" / "1.jpg").credit.author == CJK
+    assert (
+        SourceTables(tmp_path).get_row(tmp_path / "sub" / "1.jpg").credit.author == CJK
+    )
     row = json.dumps({"file_name": "1.jpg", "label": CJK})
     save_as_windows(tmp_path / "metadata.jsonl", f"{row}\n\n")
     (tmp_path / "1.jpg").write_bytes(picture(1))
@@ -155,7 +183,15 @@ def test_files_with_bom_and_crlf_are_read(dataset: Dataset, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["/etc/a.jpg", "C:\\a.jpg", "C:a.jpg", "..\\a.jpg", "sub\\..\\..\\a.jpg", "\\a.jpg"]
+    "name",
+    [
+        "/etc/a.jpg",
+        "C:\\a.jpg",
+        "C:a.jpg",
+        "..\\a.jpg",
+        "sub\\..\\..\\a.jpg",
+        "\\a.jpg",
+    ],
 )
 def test_path_outside_folder_is_rejected(tmp_path: Path, name: str) -> None:
     assert escapes_folder(name)
@@ -165,8 +201,22 @@ def test_path_outside_folder_is_rejected(tmp_path: Path, name: str) -> None:
         ExportPart(to="Images/mine").folder_in(tmp_path)
 
 
-HOSTILE = ("CON.jpg", "NUL.txt.jpg", "aux.jpg", "ends with a dot..jpg", " blank .jpg", "C:x.jpg")
-HOSTILE += ("a\\b.jpg", "com1 .jpg", "what?.jpg", "UPPER.jpg", "upper.jpg", "colon:stream.jpg")
+HOSTILE = (
+    "CON.jpg",
+    "NUL.txt.jpg",
+    "aux.jpg",
+    "ends with a dot..jpg",
+    " blank .jpg",
+    "C:x.jpg",
+)
+HOSTILE += (
+    "a\\b.jpg",
+    "com1 .jpg",
+    "what?.jpg",
+    "UPPER.jpg",
+    "upper.jpg",
+    "colon:stream.jpg",
+)
 CLASSES = ("Rei", "rei ", "con", "nul.x")
 
 
@@ -191,7 +241,13 @@ def windows_disk(tmp_path: Path) -> Iterator[Path]:
             file.truncate(64 << 20)
         make = [shutil.which("mkfs.ntfs") or "mkfs.ntfs", "-F", "-Q", str(image)]
         subprocess.run(make, check=True, capture_output=True)
-        line = ["lowntfs-3g", "-o", "ignore_case,windows_names", str(image), str(folder)]
+        line = [
+            "lowntfs-3g",
+            "-o",
+            "ignore_case,windows_names",
+            str(image),
+            str(folder),
+        ]
         subprocess.run(line, check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("needs ntfs-3g and the right to mount")
@@ -216,6 +272,9 @@ def test_dataset_works_on_ntfs(windows_disk: Path, hostile_names: Path) -> None:
         result = run("labeler.cli", "export", out, "--format", form).json
         pictures = [file for file in out.rglob("*") if file.suffix == ".jpg"]
         assert len(pictures) == result["exported"] == sum(labels.values())
-    folders = {file.name.casefold() for file in (windows_disk / "imagefolder" / "train").iterdir()}
+    folders = {
+        file.name.casefold()
+        for file in (windows_disk / "imagefolder" / "train").iterdir()
+    }
     assert len(folders) == len(labels)
     assert run("pipeline.cli", "verify").json["sound"] == imported.json["added"]

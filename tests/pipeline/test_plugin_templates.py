@@ -33,17 +33,28 @@ class CommonsSite(Publisher):
         if path == "/robots.txt":
             return 404, {}, b""
         if path != "/w/api.php":
-            return 200, {"Content-Type": "image/jpeg"}, picture(int(re.sub(r"\D", "", path)))
+            return (
+                200,
+                {"Content-Type": "image/jpeg"},
+                picture(int(re.sub(r"\D", "", path))),
+            )
         query = {name: values[0] for name, values in parse_qs(self.query).items()}
         assert query["gsrsearch"] == "owl"
         first = 1 if "gsroffset" not in query else int(query["gsroffset"])
         pages = [self._page(number) for number in (first, first + 1)]
-        more = {"continue": {"gsroffset": 3, "continue": "gsroffset||"}} if first == 1 else {}
+        more = (
+            {"continue": {"gsroffset": 3, "continue": "gsroffset||"}}
+            if first == 1
+            else {}
+        )
         answer = {"batchcomplete": True, **more, "query": {"pages": pages}}
         return 200, {}, json.dumps(answer).encode()
 
     def _page(self, number: int) -> dict[str, Any]:
-        texts = {"Artist": f'<a href="//x">Ada {number}</a>', "LicenseShortName": "CC BY 4.0"}
+        texts = {
+            "Artist": f'<a href="//x">Ada {number}</a>',
+            "LicenseShortName": "CC BY 4.0",
+        }
         info = {
             "url": f"{self.url}/{number}.jpg",
             "descriptionurl": f"https://commons.example/wiki/File:{number}.jpg",
@@ -79,20 +90,38 @@ def test_source_template_imports_images_with_credit(
 ) -> None:
     packages.add_template("source")
     module = packages.folder / "gleanset_commons.py"
-    module.write_text(module.read_text(encoding="utf-8").replace("pace=1.0", "pace=0.0"))
+    module.write_text(
+        module.read_text(encoding="utf-8").replace("pace=1.0", "pace=0.0")
+    )
     site = CommonsSite()
     options = ("-o", f"commons.endpoint={site.url}")
     with serving(site, monkeypatch):
-        line = ("harvest.cli", "keyword", "owl", "--source", "commons", *options, "--json")
+        line = (
+            "harvest.cli",
+            "keyword",
+            "owl",
+            "--source",
+            "commons",
+            *options,
+            "--json",
+        )
         done = run(*line, "--allow-private", "-d", "owls")
         again = run(*line, "--allow-private", "-d", "owls")
     assert done.json["added"] == 4, done.stderr
     assert again.json.get("added", 0) == 0
     with Dataset.open(tmp_path / "owls") as dataset:
-        rows = list(dataset.db.fetch_all("SELECT author, licence FROM origin ORDER BY author"))
-    assert [tuple(row) for row in rows] == [(f"Ada {n}", "CC BY 4.0") for n in range(1, 5)]
+        rows = list(
+            dataset.db.fetch_all("SELECT author, licence FROM origin ORDER BY author")
+        )
+    assert [tuple(row) for row in rows] == [
+        (f"Ada {n}", "CC BY 4.0") for n in range(1, 5)
+    ]
     [use] = read_settings(tmp_path / "owls").plugin
-    assert (use.kind, use.name, use.made_by) == ("sources", "commons", "gleanset-commons 1.0")
+    assert (use.kind, use.name, use.made_by) == (
+        "sources",
+        "commons",
+        "gleanset-commons 1.0",
+    )
 
 
 def test_detector_template_works_in_workers(
@@ -102,13 +131,25 @@ def test_detector_template_works_in_workers(
     images = write_pictures(tmp_path / "pictures", 3, size=(320, 240))
     draw_person().save(images / "person.png")
     assert run("harvest.cli", "folder", str(images), "-d", "data").code == 0
-    line = ("facecrop.cli", "run", "--detector", "haar", "-o", "haar.neighbors=3", "--json")
+    line = (
+        "facecrop.cli",
+        "run",
+        "--detector",
+        "haar",
+        "-o",
+        "haar.neighbors=3",
+        "--json",
+    )
     done = run(*line, "--workers", "2", "-d", "data")
-    assert {"images": 4, "faces": 1, "rejected": 0}.items() <= done.json.items(), done.stderr
+    assert {"images": 4, "faces": 1, "rejected": 0}.items() <= done.json.items(), (
+        done.stderr
+    )
     with Dataset.open(tmp_path / "data") as dataset:
         [row] = dataset.db.fetch_all("SELECT DISTINCT detector, settings FROM scan")
     assert row["detector"] == "haar"
-    assert row["settings"] == "scale=1.1 neighbors=3 smallest=40 plugin=gleanset-haar==1.0"
+    assert (
+        row["settings"] == "scale=1.1 neighbors=3 smallest=40 plugin=gleanset-haar==1.0"
+    )
     assert run(*line, "-d", "data").json["images"] == 0
 
 
@@ -118,14 +159,20 @@ def test_failing_detector_plugin_is_named(
     packages.add_template("detector")
     module = packages.folder / "gleanset_haar.py"
     text = module.read_text(encoding="utf-8")
-    module.write_text(text.replace("search_tiles(self.name, pixels, self._find, 1920)", "1 / 0"))
+    module.write_text(
+        text.replace("search_tiles(self.name, pixels, self._find, 1920)", "1 / 0")
+    )
     write_pictures(tmp_path, 2, size=(320, 240))
     assert run("harvest.cli", "folder", str(tmp_path), "-d", "data").code == 0
-    done = run("facecrop.cli", "run", "--detector", "haar", "-d", "data", "--json").checked()
+    done = run(
+        "facecrop.cli", "run", "--detector", "haar", "-d", "data", "--json"
+    ).checked()
     assert (done.json["rejected"], done.json["reasons"]) == (2, {"detector failed": 2})
     assert "Traceback" not in done.stderr
     with Dataset.open(tmp_path / "data") as dataset:
-        rows = list(dataset.db.fetch_all("SELECT detail FROM rejection WHERE stage='facecrop'"))
+        rows = list(
+            dataset.db.fetch_all("SELECT detail FROM rejection WHERE stage='facecrop'")
+        )
     assert {row["detail"] for row in rows} == {
         "gleanset-haar 1.0: ZeroDivisionError: division by zero"
     }
@@ -133,25 +180,50 @@ def test_failing_detector_plugin_is_named(
     assert "in detect\n    return 1 / 0\n" in verbose.stderr
 
 
-def test_preset_template_trains(packages: PluginPackages, run: Run, tmp_path: Path) -> None:
+def test_preset_template_trains(
+    packages: PluginPackages, run: Run, tmp_path: Path
+) -> None:
     pytest.importorskip("torch")
     packages.add_template("preset")
     with Dataset.create(tmp_path / "data") as dataset:
         fill(dataset, 10)
-    line = ("baseline.cli", "train", "--preset", "glance", "-o", "epochs=1", "-d", "data")
+    line = (
+        "baseline.cli",
+        "train",
+        "--preset",
+        "glance",
+        "-o",
+        "epochs=1",
+        "-d",
+        "data",
+    )
     done = run(*line, "--json").checked()
     folder = tmp_path / "data" / "runs" / done.json["run"]
     settings = json.loads((folder / "settings.json").read_bytes())["settings"]
     assert (settings["preset"], settings["plugin"]) == ("glance", "gleanset-glance 1.0")
     assert run(*line, "--json").json["run"] == done.json["run"]
-    assert run("baseline.cli", "train", "--preset", "glance", "-o", "plugin=x", "-s").code == 2
+    assert (
+        run("baseline.cli", "train", "--preset", "glance", "-o", "plugin=x", "-s").code
+        == 2
+    )
 
 
-def test_export_template_writes_format(packages: PluginPackages, run: Run, tmp_path: Path) -> None:
+def test_export_template_writes_format(
+    packages: PluginPackages, run: Run, tmp_path: Path
+) -> None:
     packages.add_template("export")
     with Dataset.create(tmp_path / "data") as dataset:
         fill(dataset, 4)
-    line = ("labeler.cli", "export", "out", "--format", "createml", "-d", "data", "--json")
+    line = (
+        "labeler.cli",
+        "export",
+        "out",
+        "--format",
+        "createml",
+        "-d",
+        "data",
+        "--json",
+    )
     assert run(*line).json["exported"] == 12
     rows = json.loads((tmp_path / "out" / "train.json").read_text(encoding="utf-8"))
     box = rows[0]["annotations"][0]["coordinates"]
@@ -167,10 +239,14 @@ def test_export_template_writes_format(packages: PluginPackages, run: Run, tmp_p
         assert "is a createml export, which has no class folders" in result, root
 
 
-def test_failing_export_plugin_is_named(packages: PluginPackages, run: Run, tmp_path: Path) -> None:
+def test_failing_export_plugin_is_named(
+    packages: PluginPackages, run: Run, tmp_path: Path
+) -> None:
     packages.add_template("export")
     module = packages.folder / "gleanset_createml.py"
-    module.write_text(module.read_text(encoding="utf-8").replace("items_by_split(items)", "1 / 0"))
+    module.write_text(
+        module.read_text(encoding="utf-8").replace("items_by_split(items)", "1 / 0")
+    )
     with Dataset.create(tmp_path / "data") as dataset:
         fill(dataset, 4)
     run("labeler.cli", "export", "out", "--format", "createml", "-d", "data").refused(
@@ -182,7 +258,10 @@ def test_failing_export_plugin_is_named(packages: PluginPackages, run: Run, tmp_
 def test_doctor_lists_plugins(packages: PluginPackages, run: Run) -> None:
     for kind in KINDS:
         packages.add_template(kind)
-    parts = {part["name"]: part for part in run("pipeline.cli", "doctor", "--json").json["parts"]}
+    parts = {
+        part["name"]: part
+        for part in run("pipeline.cli", "doctor", "--json").json["parts"]
+    }
     for name in ("commons", "haar", "glance", "createml"):
         assert parts[name]["ok"], parts[name]
         assert parts[name]["finding"] == f"from gleanset-{name} 1.0"
@@ -192,7 +271,15 @@ def test_doctor_lists_plugins(packages: PluginPackages, run: Run) -> None:
 def test_pip_builds_templates(tmp_path: Path) -> None:
     pytest.importorskip("hatchling")
     for kind in KINDS:
-        line = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+        line = [
+            sys.executable,
+            "-m",
+            "pip",
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "-q",
+        ]
         subprocess.run([*line, "-w", str(tmp_path), str(TEMPLATES / kind)], check=True)
     for wheel in tmp_path.glob("*.whl"):
         with zipfile.ZipFile(wheel) as packed:

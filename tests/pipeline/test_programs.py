@@ -24,14 +24,19 @@ def test_program_is_group_of_gleanset(program: str) -> None:
     program_help = run_here(f"{program}.cli", "--help")
     listed = run_here("pipeline.cli", "--help").stdout
     assert f"\n  {program}  " in listed
-    assert group_help.stdout.partition("Options")[2] == program_help.stdout.partition("Options")[2]
+    assert (
+        group_help.stdout.partition("Options")[2]
+        == program_help.stdout.partition("Options")[2]
+    )
 
 
 def test_command_works_under_both_names(tmp_path: Path) -> None:
     words = ("classes", "add", "hana", "-d", tmp_path / "pets", "--json")
     run_here("pipeline.cli", "init", "-d", tmp_path / "pets")
     assert run_here("pipeline.cli", "labeler", *words).code == 0
-    listed = run_here("labeler.cli", "classes", "list", "-d", tmp_path / "pets", "--json").json
+    listed = run_here(
+        "labeler.cli", "classes", "list", "-d", tmp_path / "pets", "--json"
+    ).json
     assert [row["name"] for row in listed["classes"]] == ["hana"]
 
 
@@ -45,11 +50,15 @@ def test_help_lists_each_command_once_with_whole_summary(program: str) -> None:
         assert not summary.endswith("..."), summary
 
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "commands.md").read_text(
+    encoding="utf-8"
+)
 
 
 def test_reference_page_is_current() -> None:
-    assert render_reference(PAGE) == PAGE, "run: python -m tools.command_reference docs/commands.md"
+    assert render_reference(PAGE) == PAGE, (
+        "run: python -m tools.command_reference docs/commands.md"
+    )
 
 
 TOKEN = "a-secret-token"
@@ -99,8 +108,12 @@ def test_credentials_are_detected_but_not_printed(doctor: Doctor) -> None:
 
 
 @pytest.mark.slow
-def test_missing_required_component_sets_exit_code(doctor: Doctor, tmp_path: Path) -> None:
-    done = doctor("--json", PATH=str(tmp_path), IMAGEIO_FFMPEG_EXE="/nowhere/ffmpeg").refused(6)
+def test_missing_required_component_sets_exit_code(
+    doctor: Doctor, tmp_path: Path
+) -> None:
+    done = doctor(
+        "--json", PATH=str(tmp_path), IMAGEIO_FFMPEG_EXE="/nowhere/ffmpeg"
+    ).refused(6)
     assert parts(done)["ffmpeg"]["needed"]
     assert "apt-get install ffmpeg" in parts(done)["ffmpeg"]["hint"]
     assert "apt-get install ffmpeg" in done.stderr

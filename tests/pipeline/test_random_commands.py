@@ -35,7 +35,9 @@ class Walk:
             pass
         self.window_reopen()
         self.steps: list[Callable[[], Collection[str] | None]] = [
-            getattr(self, name) for name in sorted(vars(Walk)) if not name.startswith("_")
+            getattr(self, name)
+            for name in sorted(vars(Walk))
+            if not name.startswith("_")
         ]
 
     def _run(
@@ -59,12 +61,21 @@ class Walk:
         """Compare the counts of listing, window and journal."""
         samples = self._samples()
         labels = Counter(label for _, label, _ in samples.values() if label is not None)
-        assert {name: count for name, count in self._classes().items() if count} == labels
-        assert all((status == "labelled") == bool(label) for status, label, _ in samples.values())
-        assert {sample.image for sample in self.window.samples.iterate()}.isdisjoint(self.forgotten)
+        assert {
+            name: count for name, count in self._classes().items() if count
+        } == labels
+        assert all(
+            (status == "labelled") == bool(label)
+            for status, label, _ in samples.values()
+        )
+        assert {sample.image for sample in self.window.samples.iterate()}.isdisjoint(
+            self.forgotten
+        )
 
     def _random_samples(self) -> list[str]:
-        keys = sorted(key for key, (status, *_) in self._samples().items() if status != "retired")
+        keys = sorted(
+            key for key, (status, *_) in self._samples().items() if status != "retired"
+        )
         return self.random.sample(keys, min(len(keys), self.random.randint(1, 5)))
 
     def _random_class(self) -> str:
@@ -88,7 +99,9 @@ class Walk:
     def harvest(self) -> None:
         top, chosen = self._write_images(*self.random.choice([(), NAMES]))
         known = self._images()
-        result = self._run("harvest", "folder", top, "--hints-from-folders", "--workers", "1")
+        result = self._run(
+            "harvest", "folder", top, "--hints-from-folders", "--workers", "1"
+        )
         assert result["added"] == len(chosen - known - self.forgotten)
         assert result["duplicate"] == len(chosen & known)
 
@@ -96,16 +109,22 @@ class Walk:
         top, chosen = self._write_images(*NAMES)
         known = self._images()
         gone = chosen <= self.forgotten
-        result = self._run("labeler", "import", top, "--workers", "1", code=3 if gone else 0)
+        result = self._run(
+            "labeler", "import", top, "--workers", "1", code=3 if gone else 0
+        )
         if not gone:
             assert result["added"] == len(chosen - known - self.forgotten)
-            labels = {sample.image: sample.label for sample in self.window.samples.iterate()}
+            labels = {
+                sample.image: sample.label for sample in self.window.samples.iterate()
+            }
             assert all(labels[sha256] for sha256 in chosen - known - self.forgotten)
         self.search()  # otherwise an undo leaves samples that no search found
 
     def search(self) -> None:
         self._run("facecrop", "run", "--detector", "whole", "--workers", "1")
-        assert {sample.image for sample in self.window.samples.iterate()} == self._images()
+        assert {
+            sample.image for sample in self.window.samples.iterate()
+        } == self._images()
 
     def forget(self) -> None:
         if images := sorted(self._images()):
@@ -147,11 +166,15 @@ class Walk:
 
     def class_rename(self) -> None:
         if self._classes():
-            self._command("classes", "rename", self._random_class(), f"Class {next(self.numbers)}")
+            self._command(
+                "classes", "rename", self._random_class(), f"Class {next(self.numbers)}"
+            )
 
     def class_merge(self) -> None:
         if len(self._classes()) > 1:
-            self._command("classes", "merge", *self.random.sample(sorted(self._classes()), 2))
+            self._command(
+                "classes", "merge", *self.random.sample(sorted(self._classes()), 2)
+            )
 
     def class_delete(self) -> None:
         if self._classes():
@@ -201,10 +224,14 @@ class Walk:
     def export(self) -> Collection[str]:
         out = self.folder / "exported"
         samples = self._samples().values()
-        expected = Counter(f"{split}/{label}" for _, label, split in samples if label and split)
+        expected = Counter(
+            f"{split}/{label}" for _, label, split in samples if label and split
+        )
         self._run("labeler", "export", out, code=0 if expected else 3)
         if expected:
-            files = Counter(path.parent.relative_to(out).as_posix() for path in out.rglob("*.jpg"))
+            files = Counter(
+                path.parent.relative_to(out).as_posix() for path in out.rglob("*.jpg")
+            )
             assert files == expected
         return ()
 
@@ -230,7 +257,10 @@ class Walk:
         assert status["labels"] == {name: n for name, n in self._classes().items() if n}
         listed = Counter(status for status, _, _ in samples.values())
         assert {name: status["samples"].get(name, 0) for name in listed} == listed
-        files = {path.stem: path.read_bytes() for path in (self.root / "images").rglob("*.jpg")}
+        files = {
+            path.stem: path.read_bytes()
+            for path in (self.root / "images").rglob("*.jpg")
+        }
         assert files == {sha256: IMAGES[sha256] for sha256 in images}
         counts = self._run("pipeline", "verify")
         names = ("sound", "unused_files", "orphan_rows")
@@ -250,7 +280,10 @@ def run_walk(folder: Path, seed: int, number: int) -> None:
             walk._check()
             if changed is not None:
                 after = walk._samples()
-                assert all(after[key][1] == before[key][1] for key in before.keys() - {*changed})
+                assert all(
+                    after[key][1] == before[key][1]
+                    for key in before.keys() - {*changed}
+                )
         walk.verify()
     except BaseException as error:
         error.add_note(f"seed {seed}, step {len(names)}: {' '.join(names[-12:])}")

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 from drawn_sites import DrawnSites
 from PIL import Image, ImageDraw
-from tools_for_tests import ROOT, Ran, drawn_video, make_archive, picture, run_here, running
+from tools_for_tests import (
+    ROOT,
+    Ran,
+    drawn_video,
+    make_archive,
+    picture,
+    run_here,
+    running,
+)
 
 from gleanset import Dataset
 from gleanset.db.duplicates import SAME, Pairs, PairVerdict
@@ -94,24 +102,48 @@ def draw_shape(kind: str, seed: int) -> Image.Image:
 @pytest.mark.parametrize(
     ("text", "code", "message_parts"),
     [
-        (VALID.replace("from_folders", "from_folder"), 3, "line 6 … hints_from_folders"),
-        (VALID.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'), 3, "line 2 … 'title'"),
+        (
+            VALID.replace("from_folders", "from_folder"),
+            3,
+            "line 6 … hints_from_folders",
+        ),
+        (
+            VALID.replace('title = "Shapes"', 'titel = "Shapes"\ntitle = "x"'),
+            3,
+            "line 2 … 'title'",
+        ),
         (VALID.replace("[split]", "[splits]"), 3, "line 11 … 'split'"),
         (VALID.replace("[crop]", "[crop]\nmargin = 7.0"), 3, "line 9 … crop.margin"),
         (VALID + KEYWORD + "limit = 0\n", 3, "line 21 … keyword.limit"),
-        (VALID + '[[urls]]\nfile = "a"\nignore_robots = ["x"]\n', 3, "line 21 … ignore_robots"),
+        (
+            VALID + '[[urls]]\nfile = "a"\nignore_robots = ["x"]\n',
+            3,
+            "line 21 … ignore_robots",
+        ),
         (VALID.replace("[export]", "[export"), 3, "line 14"),
         (VALID + "[web]\nunknown_below = 60\n", 3, "line 20 … web.unknown_below"),
         (VALID.replace('"whole"', '"wohle"'), 2, "did you mean 'whole'"),
         (VALID.replace('"whole"', '"animeface"\nthreshold = 0.1'), 2, "from 0.5 to 1"),
-        (VALID.replace("options = { size", 'preset = "simpel"\noptions = { size'), 3, "simple"),
+        (
+            VALID.replace("options = { size", 'preset = "simpel"\noptions = { size'),
+            3,
+            "simple",
+        ),
         (VALID + '[[urls]]\nfile = "no.txt"\n', 3, "no.txt"),
         (VALID + '[[frames]]\nvideos = ["*.mkv"]\n', 3, "nothing matches"),
-        (VALID + '[[frames]]\nvideos = ["recipe.toml"]\nscenes = 2\nevery = "1s"\n', 2, "--scenes"),
+        (
+            VALID + '[[frames]]\nvideos = ["recipe.toml"]\nscenes = 2\nevery = "1s"\n',
+            2,
+            "--scenes",
+        ),
         (VALID + KEYWORD + 'source = "bong"\n', 2, "bing"),
         (START + '[[keyword]]\nkeywords = ["  "]\n', 2, "no keyword"),
         (START + '[[keyword]]\nkeywords = [["a", "b", "c"]]\n', 3, "line 5"),
-        (START + '[[keyword]]\n\nkeywords = ["a", ["CHANGE ME", "b"]]\n', 3, "6: not filled in"),
+        (
+            START + '[[keyword]]\n\nkeywords = ["a", ["CHANGE ME", "b"]]\n',
+            3,
+            "6: not filled in",
+        ),
         (VALID + KEYWORD + "\n" + KEYWORD + "limt = 5\n", 3, "line 24 … 'limit'"),
         (VALID.replace("6:2:2", "6:2"), 2, "6:0:2"),
         (VALID.replace("epochs = 2", "epoch = 2"), 2, "epochs"),
@@ -123,8 +155,16 @@ def draw_shape(kind: str, seed: int) -> Image.Image:
         (START + KEYWORD + "source = []\n", 2, "no source"),
         (START + KEYWORD + 'labels = ["b"]\n', 3, "did you mean 'label'"),
         (SIZED, 2, 'bing.size = "large"'),
-        (START + '[[folder]]\npath = "~nobody-of-that-name/x"\n', 3, "write the whole path"),
-        (START + '[train]\npreset = "transfer"\noptions = { blocks = [8] }\n', 3, "blocks"),
+        (
+            START + '[[folder]]\npath = "~nobody-of-that-name/x"\n',
+            3,
+            "write the whole path",
+        ),
+        (
+            START + '[train]\npreset = "transfer"\noptions = { blocks = [8] }\n',
+            3,
+            "blocks",
+        ),
     ],
 )
 def test_invalid_recipe_is_rejected_with_line(
@@ -132,13 +172,17 @@ def test_invalid_recipe_is_rejected_with_line(
 ) -> None:
     ran = run(recipe(text))
     missing = [words for words in message_parts.split(" … ") if words not in ran.stderr]
-    assert (ran.code, "Traceback" in ran.stderr, missing) == (code, False, []), ran.stderr
+    assert (ran.code, "Traceback" in ran.stderr, missing) == (code, False, []), (
+        ran.stderr
+    )
     assert not (tmp_path / "made").exists()
 
 
 def test_all_errors_are_reported_at_once(recipe: Write) -> None:
     text = (
-        VALID.replace('"whole"', '"wohle"').replace("6:2:2", "6:2").replace("epochs", "epoch")
+        VALID.replace('"whole"', '"wohle"')
+        .replace("6:2:2", "6:2")
+        .replace("epochs", "epoch")
         + '[[urls]]\nfile = "no.txt"\n[[keyword]]\nkeywords = ["a"]\nsource = "bong"\n'
     )
     ran = run(recipe(text), "-s").refused(3)
@@ -164,9 +208,13 @@ TABLES_NEEDING_SPLIT = ("export", "train")
 
 
 @pytest.mark.parametrize("part", TABLES_NEEDING_SPLIT)
-def test_table_without_split_is_rejected(recipe: Write, tmp_path: Path, part: str) -> None:
+def test_table_without_split_is_rejected(
+    recipe: Write, tmp_path: Path, part: str
+) -> None:
     bare = VALID.partition("[split]")[0] + f"[{part}]\n"
-    run(recipe(bare), "--simulate").refused(2, f"no [split] in the recipe, needed for [{part}]")
+    run(recipe(bare), "--simulate").refused(
+        2, f"no [split] in the recipe, needed for [{part}]"
+    )
     assert not (tmp_path / "made").exists()
 
 
@@ -178,8 +226,12 @@ def test_existing_split_is_reused(recipe: Write) -> None:
         assert run(recipe(start + f"[{part}]\n"), "--simulate").code == 0
 
 
-@pytest.mark.parametrize("place", ["exports/../../x", "/tmp/x", ".", "cache/x", "catalog.sqlite"])
-def test_export_outside_dataset_is_rejected(recipe: Write, tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    "place", ["exports/../../x", "/tmp/x", ".", "cache/x", "catalog.sqlite"]
+)
+def test_export_outside_dataset_is_rejected(
+    recipe: Write, tmp_path: Path, place: str
+) -> None:
     path = recipe(VALID.replace("exports/tree", place))
     for simulate in ([], ["--simulate"]):
         ran = run(path, *simulate)
@@ -189,7 +241,14 @@ def test_export_outside_dataset_is_rejected(recipe: Write, tmp_path: Path, place
 
 def test_simulate_lists_stages(recipe: Write, tmp_path: Path) -> None:
     assert run(recipe(VALID), "-s").json == {
-        "stages": ["folder pictures", "faces", "accept hints", "split", "export", "train"]
+        "stages": [
+            "folder pictures",
+            "faces",
+            "accept hints",
+            "split",
+            "export",
+            "train",
+        ]
     }
     assert not (tmp_path / "made").exists()
 
@@ -224,7 +283,10 @@ def test_recipe_is_idempotent(recipe: Write, tmp_path: Path) -> None:
     with Dataset.open(root) as dataset:
         assert len(list(dataset.runs.iterate())) == 1
         assert len({decision.step for decision in dataset.journal.iterate()}) == 1
-        assert (dataset.settings.name, dataset.settings.split.ratio) == ("Shapes", "6:2:2")
+        assert (dataset.settings.name, dataset.settings.split.ratio) == (
+            "Shapes",
+            "6:2:2",
+        )
         assert dataset.settings.web.title == "Disc or square?"
     assert len(list((root / "runs").iterdir())) == 1
 
@@ -250,7 +312,9 @@ def test_dedup_and_conversion(recipe: Write, tmp_path: Path) -> None:
         Pairs(dataset.db).save_verdicts([PairVerdict(first, second, 0.0, 1.0, SAME)])
     again = run(path, "-q", "--from", "dedup").checked().json["dedup"]
     assert again["labels_taken_back"] == 1
-    assert "(disc, now no label)" in str(again["labels_changed"]), "as labeler dedup says it"
+    assert "(disc, now no label)" in str(again["labels_changed"]), (
+        "as labeler dedup says it"
+    )
 
 
 def test_web_table_is_written_once(recipe: Write, tmp_path: Path) -> None:
@@ -281,7 +345,9 @@ def stages(path: Path, **arguments: Any) -> Stages:
 def list_origins(root: Path) -> list[tuple[str, str, str | None]]:
     """Return source, query and weak label of every origin."""
     with Dataset.open(root) as dataset:
-        origins = [origin for image in dataset.images.iterate() for origin in image.origins]
+        origins = [
+            origin for image in dataset.images.iterate() for origin in image.origins
+        ]
     return [(origin.source, origin.query or "", origin.hint) for origin in origins]
 
 
@@ -289,7 +355,8 @@ def list_origins(root: Path) -> list[tuple[str, str, str | None]]:
 def test_keywords_with_labels_over_two_sources(recipe: Write, tmp_path: Path) -> None:
     (tmp_path / "more.txt").write_text("# more\nbarn owl\towl\n", encoding="utf-8")
     path = recipe(
-        START + '[[keyword]]\nsource = ["bing", "flickr"]\nlimit = 4\ninput = "more.txt"\n'
+        START
+        + '[[keyword]]\nsource = ["bing", "flickr"]\nlimit = 4\ninput = "more.txt"\n'
         'keywords = [["house cat", "cat"], "tiger"]\nfilter = "width > 100"\n'
         'options = { bing.size = "large", flickr.size = 1024 }\n'
         '[[keyword]]\nkeywords = ["tiger"]\nlimit = 6\n'
@@ -320,7 +387,9 @@ def test_folder_may_be_archive_in_home(
     (tmp_path / "home").mkdir()
     files = {f"owl/{number}.jpg": picture(number) for number in range(3)}
     make_archive(tmp_path / "home" / "owls.zip", files)
-    path = recipe(START + '[[folder]]\npath = "~/owls.zip"\nhints_from_folders = true\n')
+    path = recipe(
+        START + '[[folder]]\npath = "~/owls.zip"\nhints_from_folders = true\n'
+    )
     result = run_recipe(stages(path), tmp_path / "made", lambda _: None)
     assert result.to_json()["accept hints"] == {
         "accepted": 3,
@@ -333,12 +402,24 @@ def test_folder_may_be_archive_in_home(
 @pytest.mark.parametrize(
     ("table", "code", "missing"),
     [
-        ('[[keyword]]\nkeywords = ["a"]\nsource = ["flickr"]\n', 5, "harvest login flickr"),
-        ('[[keyword]]\nkeywords = ["a"]\nsource = ["bing", "pixiv"]\n', 5, "login pixiv"),
+        (
+            '[[keyword]]\nkeywords = ["a"]\nsource = ["flickr"]\n',
+            5,
+            "harvest login flickr",
+        ),
+        (
+            '[[keyword]]\nkeywords = ["a"]\nsource = ["bing", "pixiv"]\n',
+            5,
+            "login pixiv",
+        ),
         ('[split]\n[train]\npreset = "simple"\n', 6, "[train]"),
         ('[[frames]]\nvideos = ["clip.mp4"]\n', 6, "no ffmpeg"),
         ('[[episodes]]\nvideos = ["https://example.org/v"]\n', 6, "no ffmpeg"),
-        ('[[frames]]\nvideos = ["https://example.org/v"]\n', 6, "need the package yt-dlp"),
+        (
+            '[[frames]]\nvideos = ["https://example.org/v"]\n',
+            6,
+            "need the package yt-dlp",
+        ),
     ],
 )
 def test_missing_component_is_reported_first(
@@ -366,8 +447,12 @@ def test_recipe_is_found_by_name(tmp_path: Path) -> None:
     )
     printed = run_here("pipeline.cli", "recipes", "cats-vs-owls").stdout
     # A file of that name in the current folder comes first.
-    (tmp_path / "cats-vs-owls").write_text(printed.replace('"cat"', '"dog"'), encoding="utf-8")
-    own_file = run_here("pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path)
+    (tmp_path / "cats-vs-owls").write_text(
+        printed.replace('"cat"', '"dog"'), encoding="utf-8"
+    )
+    own_file = run_here(
+        "pipeline.cli", "run", "cats-vs-owls", "-s", "--json", cwd=tmp_path
+    )
     assert own_file.json["stages"][0] == "flickr dog, owl"
 
 
@@ -386,7 +471,9 @@ def test_from_stage_skips_sources(recipe: Write, tmp_path: Path) -> None:
     again = run(path, "--from", "split").checked()
     assert set(again.json) == {"split", "export", "report"}
     assert again.json["split"]["train"] == first["split"]["train"] == 12
-    run(path, "--from", "train", "--simulate").refused(2, "faces, accept hints, split, export")
+    run(path, "--from", "train", "--simulate").refused(
+        2, "faces, accept hints, split, export"
+    )
 
 
 def test_docs_example_is_valid(tmp_path: Path) -> None:
@@ -397,18 +484,25 @@ def test_docs_example_is_valid(tmp_path: Path) -> None:
     [search] = read.keyword
     (tmp_path / "words.txt").write_text("# none\n", encoding="utf-8")
     request = Stages(read, tmp_path, Progress()).request(search)
-    queries = [query for search_part in request.searches() for _, query in search_part.queries]
+    queries = [
+        query for search_part in request.searches() for _, query in search_part.queries
+    ]
     assert [(query.text, query.hint) for query in queries] == [
         ("rin toyama", "new-game"),
         ("takimoto hifumi", "hifumi"),
     ]
     assert request.options == {"bing": {"size": "large"}}
     assert read.train.texts() == {"epochs": "20", "colour": "rgb", "blocks": "16,32"}
-    assert all(f"`{path.stem}`" in page for path in (ROOT / "datasets/recipes").glob("*-*.toml"))
+    assert all(
+        f"`{path.stem}`" in page
+        for path in (ROOT / "datasets/recipes").glob("*-*.toml")
+    )
 
 
 @pytest.mark.slow
-def test_summary_of_a_recipe_counts_frames_and_videos(recipe: Write, tmp_path: Path) -> None:
+def test_summary_of_a_recipe_counts_frames_and_videos(
+    recipe: Write, tmp_path: Path
+) -> None:
     path = recipe(START + '[[frames]]\nvideos = ["clip.avi"]\n')
     drawn_video(path.parent / "clip.avi", "testsrc2=s=64x48:r=5:d=2", "-c:v", "mjpeg")
     done = run_here("pipeline.cli", "run", path, "--into", tmp_path / "made").checked()
@@ -427,17 +521,24 @@ def test_stages_run_after_incomplete_search(recipe: Write) -> None:
     assert "faces" in ran.json
 
 
-SEARCH = START + '[[keyword]]\nkeywords = ["cat"]\nlimit = 6\n[split]\n[export]\nto = "exports/x"\n'
+SEARCH = (
+    START
+    + '[[keyword]]\nkeywords = ["cat"]\nlimit = 6\n[split]\n[export]\nto = "exports/x"\n'
+)
 
 
-def test_resumed_recipe_does_not_repeat_a_completed_search(recipe: Write, tmp_path: Path) -> None:
+def test_resumed_recipe_does_not_repeat_a_completed_search(
+    recipe: Write, tmp_path: Path
+) -> None:
     path = recipe(SEARCH)
     own_file = tmp_path / "made" / "exports" / "x" / "mine.txt"
     with running(DrawnSites({"cat": "cat"}, each=12)) as sites:
         line = (*sites.options(("bing",)), "--allow-private")
         run(path, *line, as_json=False, **sites.environment).checked()
         own_file.write_text("not of an export")
-        ran = run(path, *line, as_json=False, **sites.environment).refused(3, "exports/x")
+        ran = run(path, *line, as_json=False, **sites.environment).refused(
+            3, "exports/x"
+        )
         assert "  added: 0, known: 6" in ran.stdout.splitlines(), "the results so far"
 
         sites.otherwise = lambda h: h.answer(403)
@@ -453,15 +554,27 @@ def test_resumed_recipe_does_not_repeat_a_completed_search(recipe: Write, tmp_pa
         ran = run(path, *line, as_json=False, **sites.environment).refused(4, "bing")
         *_, hint = ran.stderr.splitlines()
         words = shlex.split(hint.rpartition("to use the images so far: ")[2])
-    assert words == ["gleanset", "run", str(path), "-d", str(tmp_path / "made"), "--from", "faces"]
+    assert words == [
+        "gleanset",
+        "run",
+        str(path),
+        "-d",
+        str(tmp_path / "made"),
+        "--from",
+        "faces",
+    ]
     again = run_here("pipeline.cli", *words[1:]).checked()
     assert "  exported: 6" in again.stdout
 
 
-def test_resumed_recipe_without_its_folder_names_from(shapes: Path, tmp_path: Path) -> None:
+def test_resumed_recipe_without_its_folder_names_from(
+    shapes: Path, tmp_path: Path
+) -> None:
     shutil.copytree(shapes, tmp_path / "pictures")
     path = tmp_path / "recipe.toml"
-    path.write_text('title = "x"\n[[folder]]\npath = "pictures"\n[crop]\ndetector = "whole"\n')
+    path.write_text(
+        'title = "x"\n[[folder]]\npath = "pictures"\n[crop]\ndetector = "whole"\n'
+    )
     run(path).checked()
     (tmp_path / "pictures").rename(tmp_path / "away")
     ran = run(path).refused(3, "there is no folder", "--from faces")

@@ -19,7 +19,9 @@ RECIPES = ROOT / "datasets" / "recipes"
 SAMPLE = ROOT / "datasets" / "sample"
 ALWAYS = ("acg-characters", "anime-vs-cartoon")
 CASES = [
-    path.stem if path.stem in ALWAYS else pytest.param(path.stem, marks=pytest.mark.long)
+    path.stem
+    if path.stem in ALWAYS
+    else pytest.param(path.stem, marks=pytest.mark.long)
     for path in sorted(RECIPES.glob("*.toml"))
 ]
 SMALL_TRAINING = {
@@ -34,7 +36,9 @@ pytestmark = [pytest.mark.usefixtures("site_logins"), pytest.mark.slow]
 
 def shrink(name: str, folder: Path) -> tuple[Path, dict[str, str]]:
     """Write a bundled recipe with little work; return its path and the labels by keyword."""
-    recipe: dict[str, Any] = tomllib.loads((RECIPES / f"{name}.toml").read_text(encoding="utf-8"))
+    recipe: dict[str, Any] = tomllib.loads(
+        (RECIPES / f"{name}.toml").read_text(encoding="utf-8")
+    )
     labels: dict[str, str] = {}
     for search in recipe.get("keyword", []):
         # Google needs a browser.
@@ -71,8 +75,17 @@ def test_recipe_prints_its_results(name: str, tmp_path: Path) -> None:
     path, labels = shrink(name, tmp_path)
     with running(DrawnSites(labels, each=16)) as sites:
         sources = ("bing", "flickr", "pixiv")
-        line = ("run", path.name, "--into", "made", "--allow-private", *sites.options(sources))
-        run = partial(run_in_terminal, "pipeline.cli", *line, cwd=tmp_path, **sites.environment)
+        line = (
+            "run",
+            path.name,
+            "--into",
+            "made",
+            "--allow-private",
+            *sites.options(sources),
+        )
+        run = partial(
+            run_in_terminal, "pipeline.cli", *line, cwd=tmp_path, **sites.environment
+        )
         stopped = run(interrupt_at="[2/")
         assert stopped.code == 130, stopped.text
         assert [line for line in stopped.lines if BAR.search(line)] == []
@@ -83,5 +96,7 @@ def test_recipe_prints_its_results(name: str, tmp_path: Path) -> None:
         assert shown.code == 0, shown.text
         check_output(shown.lines)
 
-        again = run_cli("pipeline.cli", *line, timeout=300, cwd=tmp_path, **sites.environment)
+        again = run_cli(
+            "pipeline.cli", *line, timeout=300, cwd=tmp_path, **sites.environment
+        )
         check_output(again.checked().stdout.splitlines())

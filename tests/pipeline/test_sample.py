@@ -14,7 +14,13 @@ from PIL import Image, ImageChops, ImageStat
 from tools_for_tests import run_here
 
 from gleanset import Dataset
-from pipeline.demo import SampleSite, SearchResult, read_listing, search_commands, to_json
+from pipeline.demo import (
+    SampleSite,
+    SearchResult,
+    read_listing,
+    search_commands,
+    to_json,
+)
 from tools.sample.make import draw_image, draw_selftest, plan_images, plan_listing
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +57,9 @@ def find_result(fault: str = "none", variant: str = "plain") -> SearchResult:
 
 def test_committed_sample_is_reproducible() -> None:
     pictures = plan_images()
-    assert (SAMPLE / "site.json").read_text(encoding="utf-8") == to_json(plan_listing(pictures))
+    assert (SAMPLE / "site.json").read_text(encoding="utf-8") == to_json(
+        plan_listing(pictures)
+    )
     files = {path.name for path in (SAMPLE / "pictures").iterdir()}
     assert files == {plan.file for plan in pictures}
     truth = json.loads((SAMPLE / "truth.json").read_text(encoding="utf-8"))["pictures"]
@@ -60,7 +68,9 @@ def test_committed_sample_is_reproducible() -> None:
         with Image.open(SAMPLE / "pictures" / plan.file) as committed:
             assert difference(committed, drawn) < 3
         assert [face["character"] for face in truth[plan.file]] == list(plan.names)
-        assert [face["box"] for face in truth[plan.file]] == [list(box) for box in boxes]
+        assert [face["box"] for face in truth[plan.file]] == [
+            list(box) for box in boxes
+        ]
 
 
 def test_committed_selftest_face_is_reproducible() -> None:
@@ -75,7 +85,9 @@ def test_search_repeats_last_page(site: SampleSite) -> None:
     listed = read_listing(SAMPLE)["rei"]
     first, second = search(site, "rei"), search(site, "Rei+anime", first=36)
     assert (len(first), len(second)) == (35, len(listed) - 35)
-    assert [m["murl"] for m in first + second] == [site.address + r.path for r in listed]
+    assert [m["murl"] for m in first + second] == [
+        site.address + r.path for r in listed
+    ]
     assert search(site, "rei", first=71) == second
 
 
@@ -85,7 +97,9 @@ def test_printed_searches_add_images(site: SampleSite, tmp_path: Path) -> None:
         environment = dict(pair.split("=") for pair in keys.split())
         run_here("harvest.cli", *command.split(), cwd=tmp_path, **environment).checked()
     with Dataset.open(tmp_path / "try") as dataset:
-        origins = [origin for image in dataset.images.iterate() for origin in image.origins]
+        origins = [
+            origin for image in dataset.images.iterate() for origin in image.origins
+        ]
     assert {origin.source for origin in origins} == {"bing", "flickr"}
     assert {o.licence for o in origins if o.source == "flickr"} == {"CC BY 2.0"}
 

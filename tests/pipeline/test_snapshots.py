@@ -47,7 +47,9 @@ def keys(dataset: Dataset) -> list[str]:
     return keys
 
 
-def test_snapshot_stores_date_note_and_counts(dataset: Dataset, keys: list[str]) -> None:
+def test_snapshot_stores_date_note_and_counts(
+    dataset: Dataset, keys: list[str]
+) -> None:
     label(dataset, "owl", *keys)
     create_snapshot(dataset, "v2")
     first, second = Snapshots(dataset.root).iterate()
@@ -60,7 +62,9 @@ def test_snapshot_stores_date_note_and_counts(dataset: Dataset, keys: list[str])
     assert dataset.db.fetch_int("SELECT count(*) FROM snapshot") == 0
 
 
-def test_restore_keeps_present_catalogue_as_snapshot(dataset: Dataset, keys: list[str]) -> None:
+def test_restore_keeps_present_catalogue_as_snapshot(
+    dataset: Dataset, keys: list[str]
+) -> None:
     label(dataset, "owl", *keys)
     backup = restore_snapshot(dataset, "v1")
     assert labels(dataset.root) == ["cat", "cat", None, None]
@@ -99,17 +103,24 @@ def test_snapshot_includes_write_ahead_log(dataset: Dataset) -> None:
         ("\udcff", "v1"),
     ],
 )
-def test_invalid_snapshot_name_raises_error(dataset: Dataset, name: str, hint: str) -> None:
+def test_invalid_snapshot_name_raises_error(
+    dataset: Dataset, name: str, hint: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         create_snapshot(dataset, name)
     assert hint in caught.value.fix or hint == "such"
     assert list(dataset.root.rglob("*.sqlite")) == [dataset.root / "catalog.sqlite"]
-    for use in (Snapshots(dataset.root).delete, lambda name: restore_snapshot(dataset, name)):
+    for use in (
+        Snapshots(dataset.root).delete,
+        lambda name: restore_snapshot(dataset, name),
+    ):
         with pytest.raises(UsageError, match="no such snapshot"):
             use(name)
 
 
-def test_snapshot_names_ignore_case_and_unicode_form(dataset: Dataset, keys: list[str]) -> None:
+def test_snapshot_names_ignore_case_and_unicode_form(
+    dataset: Dataset, keys: list[str]
+) -> None:
     create_snapshot(dataset, "審査.e\u0301")
     assert "審査.\u00e9" in Snapshots(dataset.root).list_names()
     for name in ("v1", "V1", "審査.\u00e9"):
@@ -117,7 +128,9 @@ def test_snapshot_names_ignore_case_and_unicode_form(dataset: Dataset, keys: lis
             create_snapshot(dataset, name)
 
 
-def test_restore_is_refused_while_dataset_is_open(dataset: Dataset, keys: list[str]) -> None:
+def test_restore_is_refused_while_dataset_is_open(
+    dataset: Dataset, keys: list[str]
+) -> None:
     label(dataset, "owl", *keys)
     code = (
         "import sys; from gleanset import Dataset; d = Dataset.open(sys.argv[1]); "
@@ -136,7 +149,9 @@ def test_restore_is_refused_while_dataset_is_open(dataset: Dataset, keys: list[s
     assert labels(dataset.root) == ["cat", "cat", None, None]
 
 
-def test_removed_images_are_removed_from_snapshots(dataset: Dataset, keys: list[str]) -> None:
+def test_removed_images_are_removed_from_snapshots(
+    dataset: Dataset, keys: list[str]
+) -> None:
     with Snapshots(dataset.root).open("v1") as before:
         assert Images(before).get_id(sha(1))
     plan = removals.plan_removal(dataset, [sha(1)], [], [])
@@ -158,7 +173,9 @@ def test_removed_images_are_removed_from_snapshots(dataset: Dataset, keys: list[
         assert Maintenance(restored.db).check_integrity() == []
 
 
-def test_image_only_in_snapshot_can_be_removed(dataset: Dataset, keys: list[str]) -> None:
+def test_image_only_in_snapshot_can_be_removed(
+    dataset: Dataset, keys: list[str]
+) -> None:
     key = add_sample(dataset, 9)
     backup = restore_snapshot(dataset, "v1").before
     with Dataset.open(dataset.root) as fewer:
@@ -175,15 +192,21 @@ def test_image_only_in_snapshot_can_be_removed(dataset: Dataset, keys: list[str]
         assert back.images.get_id(sha(3))
 
 
-def test_restore_keeps_removal_reports_and_ids(dataset: Dataset, keys: list[str]) -> None:
+def test_restore_keeps_removal_reports_and_ids(
+    dataset: Dataset, keys: list[str]
+) -> None:
     add_sample(dataset, 9)
     before = dataset.db.fetch_int("SELECT max(id) FROM sample")
     box = Box(0, 0, 9, 9)
     Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "mei", "r"))
-    Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "", "r", note="mine", kind=REMOVAL))
+    Reports(dataset.db).add(
+        Claim("0" * 64, "PNG", box, "", "r", note="mine", kind=REMOVAL)
+    )
     backup = restore_snapshot(dataset, "v1")
     with Dataset.open(dataset.root) as restored:
-        assert [report.claim.kind for report in Reports(restored.db).iterate()] == [REMOVAL]
+        assert [report.claim.kind for report in Reports(restored.db).iterate()] == [
+            REMOVAL
+        ]
         add_sample(restored, 10)
         assert restored.db.fetch_int("SELECT max(id) FROM sample") > before
         restore_snapshot(restored, backup.before)
@@ -192,7 +215,9 @@ def test_restore_keeps_removal_reports_and_ids(dataset: Dataset, keys: list[str]
         assert back.db.fetch_int("SELECT max(id) FROM sample") > before + 1
 
 
-def test_full_disk_leaves_no_partial_snapshot(dataset: Dataset, keys: list[str]) -> None:
+def test_full_disk_leaves_no_partial_snapshot(
+    dataset: Dataset, keys: list[str]
+) -> None:
     size = (dataset.root / "snapshots" / "v1.sqlite").stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -203,7 +228,9 @@ def test_full_disk_leaves_no_partial_snapshot(dataset: Dataset, keys: list[str])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert [path.name for path in (dataset.root / "snapshots").iterdir()] == ["v1.sqlite"]
+    assert [path.name for path in (dataset.root / "snapshots").iterdir()] == [
+        "v1.sqlite"
+    ]
     create_snapshot(dataset, "v2")
 
 
@@ -238,7 +265,9 @@ def test_restore_upgrades_older_snapshot(dataset: Dataset, keys: list[str]) -> N
 
 def many_samples(dataset: Dataset, number: int) -> list[str]:
     """Add one image without a file and `number` samples of it."""
-    dataset.images.add(Measured("f" * 64, "JPEG", 1, 1, 1, 1, 1, 0, 0.0), Origin("test", "1"))
+    dataset.images.add(
+        Measured("f" * 64, "JPEG", 1, 1, 1, 1, 1, 0, 0.0), Origin("test", "1")
+    )
     with dataset.db.transaction():
         dataset.db.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<?) "
@@ -258,7 +287,9 @@ def kill_restoring(root: Path, name: str, after: float) -> None:
         "signal.setitimer(signal.ITIMER_PROF, float(sys.argv[3])); "
         "restore_snapshot(d, sys.argv[2])"
     )
-    subprocess.run([sys.executable, "-c", code, str(root), name, str(after)], check=False)
+    subprocess.run(
+        [sys.executable, "-c", code, str(root), name, str(after)], check=False
+    )
 
 
 def test_killed_restore_leaves_old_or_new_catalogue(tmp_path: Path) -> None:
@@ -266,7 +297,9 @@ def test_killed_restore_leaves_old_or_new_catalogue(tmp_path: Path) -> None:
     with Dataset.create(root) as dataset:
         all_keys = many_samples(dataset, 800)
         for name in ("v1", "v2"):
-            dataset.journal.apply(name, [Choice(key, "label", name) for key in all_keys])
+            dataset.journal.apply(
+                name, [Choice(key, "label", name) for key in all_keys]
+            )
             create_snapshot(dataset, name)
     labels_seen = set()
     # The last restore has time to finish.
@@ -288,7 +321,11 @@ def test_killed_restore_leaves_old_or_new_catalogue(tmp_path: Path) -> None:
 
 
 def test_concurrent_snapshots_are_refused(dataset: Dataset, keys: list[str]) -> None:
-    with dataset.stage("snapshot"), pytest.raises(DatasetBusy), Dataset.open(dataset.root) as other:
+    with (
+        dataset.stage("snapshot"),
+        pytest.raises(DatasetBusy),
+        Dataset.open(dataset.root) as other,
+    ):
         create_snapshot(other, "v2")
     add_image(dataset, 5)
     assert create_snapshot(dataset, "v2").images == 5
@@ -304,7 +341,9 @@ def labelled_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("made") / "dataset"
     with Dataset.create(root) as dataset:
         keys = [put_whole(dataset, pixels(seed), str(seed)) for seed in range(8)]
-        labels = [Choice(key, "label", ("hana", "rei")[n % 2]) for n, key in enumerate(keys)]
+        labels = [
+            Choice(key, "label", ("hana", "rei")[n % 2]) for n, key in enumerate(keys)
+        ]
         dataset.journal.apply("Label", labels)
         create_snapshot(dataset, "v1", "by number")
     return root
@@ -333,9 +372,13 @@ def test_snapshots_are_listed_and_removed(root: Path) -> None:
     assert run_gleanset(root, "snapshot", "v2", "--json").json["labelled"] == 8
     result = run_gleanset(root, "snapshot", "--json").json
     assert [snapshot["snapshot"] for snapshot in result["snapshots"]] == ["v1", "v2"]
-    lines = run_gleanset(root, "list", "snapshots", "--where", "name=v1").stdout.splitlines()
+    lines = run_gleanset(
+        root, "list", "snapshots", "--where", "name=v1"
+    ).stdout.splitlines()
     assert [json.loads(line)["note"] for line in lines] == ["by number"]
-    assert run_gleanset(root, "snapshot", "--delete", "v1", "--json").json == {"deleted": "v1"}
+    assert run_gleanset(root, "snapshot", "--delete", "v1", "--json").json == {
+        "deleted": "v1"
+    }
     missing = run_gleanset(root, "restore", "v1")
     assert (missing.code, "no such snapshot: v1" in missing.stderr) == (2, True)
     assert run_gleanset(root, "snapshot", "--delete", "v1").code == 2

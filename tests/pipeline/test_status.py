@@ -50,11 +50,17 @@ def test_removed_settings_are_refused_with_their_replacements(empty: Dataset) ->
     with (empty.root / "dataset.toml").open("a") as file:
         file.write("target = 300\n[split]\nfolds = 5\nseed = 7\n")
     done = run_here("pipeline.cli", "status", "-d", empty.root)
-    done.refused(3, "unknown key 'target'; labels of each class are counted by: gleanset status")
-    assert "unknown key 'folds'; cross-validate: baseline train --folds 5" in done.stderr
+    done.refused(
+        3, "unknown key 'target'; labels of each class are counted by: gleanset status"
+    )
+    assert (
+        "unknown key 'folds'; cross-validate: baseline train --folds 5" in done.stderr
+    )
 
 
-def test_deleted_settings_are_replaced_by_defaults_with_a_warning(empty: Dataset) -> None:
+def test_deleted_settings_are_replaced_by_defaults_with_a_warning(
+    empty: Dataset,
+) -> None:
     root, settings = empty.root, empty.root / "dataset.toml"
     command = f"gleanset init -d '{root}'"
     settings.unlink()
@@ -71,12 +77,17 @@ def test_deleted_settings_are_replaced_by_defaults_with_a_warning(empty: Dataset
     assert "dataset.toml is empty: default settings are used" in done.stderr
     done = run_here("pipeline.cli", *shlex.split(command)[1:]).checked()
     assert done.stderr == ""
-    assert run_here("pipeline.cli", "status", "-d", root, "--json").checked().stderr == ""
+    assert (
+        run_here("pipeline.cli", "status", "-d", root, "--json").checked().stderr == ""
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "what", "hint"),
-    [(b"caf\xe9", "cannot read", "save it as UTF-8"), (None, "cannot read", "check the name")],
+    [
+        (b"caf\xe9", "cannot read", "save it as UTF-8"),
+        (None, "cannot read", "check the name"),
+    ],
 )
 def test_unreadable_settings_are_refused(
     empty: Dataset, content: bytes | None, what: str, hint: str
@@ -87,7 +98,9 @@ def test_unreadable_settings_are_refused(
         settings.mkdir()
     else:
         settings.write_bytes(content)
-    run_here("pipeline.cli", "status", "-d", empty.root).refused(3, what, str(settings), hint)
+    run_here("pipeline.cli", "status", "-d", empty.root).refused(
+        3, what, str(settings), hint
+    )
     settings.rmdir() if content is None else settings.unlink()
 
 
@@ -104,20 +117,30 @@ def test_missing_catalogue_is_named_with_its_latest_snapshot(tmp_path: Path) -> 
 
 
 def test_status_counts(empty: Dataset) -> None:
-    keys = [add_sample(empty, n, Origin("folder", f"{n}", hint="hana")) for n in range(4)]
+    keys = [
+        add_sample(empty, n, Origin("folder", f"{n}", hint="hana")) for n in range(4)
+    ]
     add_image(empty, 0, Origin("bing", "x", query="hana rose", hint="hana"))
     empty.journal.apply("Label", [Choice(key, "label", "hana") for key in keys[:2]])
     empty.journal.apply("Reject", [Choice(keys[2], "reject")])
-    empty.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand")
+    empty.samples.set_splits(
+        {keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand"
+    )
     empty.rejections.add(Rejection("facecrop", "x", "truncated"))
     empty.rejections.add(Rejection("facecrop", "y", "truncated"))
     printed = run_here("pipeline.cli", "status", "-d", empty.root).checked().stdout
     assert "rejected files:" in printed
-    assert printed.index("next:") < printed.index("rejected files:") < printed.index("images:")
+    assert (
+        printed.index("next:")
+        < printed.index("rejected files:")
+        < printed.index("images:")
+    )
     result = gather_status(empty).to_json()
     del result["next"], result["dataset"]
     listing_command = str(result.pop("rejections_are_listed_by"))
-    assert listing_command == f"gleanset list rejections -d {shlex.quote(str(empty.root))}"
+    assert (
+        listing_command == f"gleanset list rejections -d {shlex.quote(str(empty.root))}"
+    )
     assert result == {
         "images": 4,
         "faces": 4,
@@ -142,15 +165,21 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
     assert result["labels"] == {"hana": 4, "rei": 2}
     assert result["samples"] == {"labelled": 6, "queue": 1, "set_aside": 2}
     assert result["splits"] == {"train": {"hana": 4, "rei": 2}}
-    listed = run_here("labeler.cli", "classes", "list", "-d", empty.root, "-j").json["classes"]
+    listed = run_here("labeler.cli", "classes", "list", "-d", empty.root, "-j").json[
+        "classes"
+    ]
     assert {row["name"]: row["samples"] for row in listed} == result["labels"]
     rows = gather_classes(empty, Thumbnails(empty)).rows
     assert {row.name: row.total for row in rows} == result["labels"]
     labelled, _ = count_by_split(SortingSession(empty))
-    assert {name: parts["train"] for name, parts in labelled.items()} == result["labels"]
+    assert {name: parts["train"] for name, parts in labelled.items()} == result[
+        "labels"
+    ]
 
 
-def test_samples_of_an_undone_import_are_named_as_by_undo(empty: Dataset, tmp_path: Path) -> None:
+def test_samples_of_an_undone_import_are_named_as_by_undo(
+    empty: Dataset, tmp_path: Path
+) -> None:
     write_pictures(tmp_path / "in", ("cat/1.png", "owl/2.png"))
     for words in (("import", tmp_path / "in"), ("undo",)):
         run_here("labeler.cli", *words, "-d", empty.root).checked()
@@ -164,19 +193,32 @@ def init(root: Path, *words: str) -> None:
 def make_card(dataset: Dataset) -> str:
     """Return the card of an export of one image."""
     facts = CardFacts(ExportOptions(format="imagefolder"))
-    facts.items = facts.images = facts.counts["owl", "train"] = facts.licences["unknown"] = 1
+    facts.items = facts.images = facts.counts["owl", "train"] = facts.licences[
+        "unknown"
+    ] = 1
     return dataset_card(dataset, facts)
 
 
 def settings(root: Path) -> tuple[str | None, str | None, str | None]:
     with Dataset.open(root) as dataset:
         stored_settings = dataset.settings
-        return stored_settings.name, stored_settings.description, stored_settings.contact
+        return (
+            stored_settings.name,
+            stored_settings.description,
+            stored_settings.contact,
+        )
 
 
 def test_name_description_and_contact_are_stored(tmp_path: Path) -> None:
     root = tmp_path / "owls"
-    words = ("--name", "Owls & <b>", "--description", "Owls of\none wood.", "--contact", "me@x.org")
+    words = (
+        "--name",
+        "Owls & <b>",
+        "--description",
+        "Owls of\none wood.",
+        "--contact",
+        "me@x.org",
+    )
     init(root, *words)
     assert settings(root) == ("Owls & <b>", "Owls of one wood.", "me@x.org")
     with Dataset.open(root) as dataset:
@@ -195,7 +237,11 @@ def test_folder_is_positional_argument(tmp_path: Path) -> None:
     assert done.json["dataset"] == str(tmp_path / "mydata")
     assert (tmp_path / "mydata" / "dataset.toml").is_file()
     twice = run_here("pipeline.cli", "init", "a", "-d", "b", cwd=tmp_path)
-    assert (twice.code, (tmp_path / "a").exists(), (tmp_path / "b").exists()) == (2, False, False)
+    assert (twice.code, (tmp_path / "a").exists(), (tmp_path / "b").exists()) == (
+        2,
+        False,
+        False,
+    )
 
 
 def test_default_name_is_folder_name(tmp_path: Path) -> None:
@@ -209,7 +255,7 @@ def test_default_name_is_folder_name(tmp_path: Path) -> None:
 
 
 def test_too_long_text_is_rejected(tmp_path: Path) -> None:
-    run_here("pipeline.cli", "init", "--contact", "x" * 201, "-d", tmp_path / "a").refused(
-        UsageError.exit_code, "text too long"
-    )
+    run_here(
+        "pipeline.cli", "init", "--contact", "x" * 201, "-d", tmp_path / "a"
+    ).refused(UsageError.exit_code, "text too long")
     assert settings(tmp_path / "a") == (None, None, None)

@@ -15,7 +15,16 @@ from tools_for_tests import ROOT
 import gleanset
 
 PACKAGES = (
-    *("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline"),
+    *(
+        "gleanset",
+        "curation",
+        "harvest",
+        "facecrop",
+        "labeler",
+        "baseline",
+        "webapp",
+        "pipeline",
+    ),
     "datasets",
 )
 FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "NOTICE.md")
@@ -26,10 +35,20 @@ def build_wheel(folder: Path) -> Path:
     source, out = folder / "source", folder / "out"
     left_out = shutil.ignore_patterns("__pycache__", "node_modules")
     for name in (*PACKAGES, "docker/animeface-2009"):
-        shutil.copytree(ROOT / name, source / name, ignore=left_out, copy_function=shutil.copyfile)
+        shutil.copytree(
+            ROOT / name, source / name, ignore=left_out, copy_function=shutil.copyfile
+        )
     for name in FILES:
         shutil.copyfile(ROOT / name, source / name)
-    line = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
+    line = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "-q",
+    ]
     subprocess.run([*line, "-w", str(out), str(source)], check=True)
     [wheel] = out.glob("*.whl")
     return wheel
@@ -48,7 +67,9 @@ def test_wheel_is_reproducible(wheel: Path, tmp_path: Path) -> None:
         second = build_wheel(tmp_path)
     finally:
         os.umask(before)
-    digests = {hashlib.sha256(file.read_bytes()).hexdigest() for file in (wheel, second)}
+    digests = {
+        hashlib.sha256(file.read_bytes()).hexdigest() for file in (wheel, second)
+    }
     assert len(digests) == 1
 
 
@@ -63,7 +84,8 @@ def test_wheel_contains_package_files(wheel: Path) -> None:
         if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts)
     }
     expected_names = {
-        f"pipeline/{name}" if name.startswith("datasets/") else name for name in expected_names
+        f"pipeline/{name}" if name.startswith("datasets/") else name
+        for name in expected_names
     }
     assert sorted(expected_names - wheel_names) == []
     if shutil.which("npm"):
@@ -86,16 +108,29 @@ def test_sbom_lists_dependencies(wheel: Path) -> None:
     scopes = {part["name"]: part.get("scope") for part in bill["components"]}
     assert (scopes["numpy"], scopes["torch"]) == ("required", "optional")
     if shutil.which("npm"):
-        [runtime] = [part for part in bill["components"] if part["name"] == "onnxruntime-web"]
+        [runtime] = [
+            part for part in bill["components"] if part["name"] == "onnxruntime-web"
+        ]
         assert runtime["licenses"] == [{"license": {"id": "MIT"}}]
 
 
 @pytest.mark.long
 def test_installed_wheel_works_without_checkout(wheel: Path, tmp_path: Path) -> None:
     venv = tmp_path / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True
+    )
     python = venv / "bin" / "python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-deps"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(python),
+        "install",
+        "-q",
+        "--no-deps",
+    ]
     subprocess.run([*pip, str(wheel)], check=True)
     # Use the dependencies of this environment, but not its checkout.
     [site] = (venv / "lib").glob("python*/site-packages")
@@ -105,14 +140,18 @@ def test_installed_wheel_works_without_checkout(wheel: Path, tmp_path: Path) -> 
     def run(*words: str) -> str:
         line = [str(venv / "bin" / words[0]), *words[1:]]
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        done = subprocess.run(
+            line, cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     place = run("python", "-c", "import gleanset; print(gleanset.__file__)").strip()
     assert Path(place).is_relative_to(venv)
     result = run(
-        "python", "-c", "from importlib.metadata import version as v; print(v('gleanset'))"
+        "python",
+        "-c",
+        "from importlib.metadata import version as v; print(v('gleanset'))",
     )
     assert result.strip() == gleanset.__version__
     assert run("gleanset", "--version") == f"gleanset, version {gleanset.__version__}\n"
@@ -125,5 +164,7 @@ def test_installed_wheel_works_without_checkout(wheel: Path, tmp_path: Path) -> 
 
 
 def test_page_container_includes_build_files() -> None:
-    ignored = (ROOT / "docker" / "webapp" / "Dockerfile.dockerignore").read_text(encoding="utf-8")
+    ignored = (ROOT / "docker" / "webapp" / "Dockerfile.dockerignore").read_text(
+        encoding="utf-8"
+    )
     assert [name for name in FILES if f"!{name}" not in ignored.splitlines()] == []

@@ -34,7 +34,9 @@ def read_advice(lines: list[str]) -> Iterator[str]:
     text, indent = "", 0
     for line in [*lines, ""]:
         begins = _ADVICE.match(line)
-        is_further = bool(text) and len(line) - len(line.lstrip()) > indent and not begins
+        is_further = (
+            bool(text) and len(line) - len(line.lstrip()) > indent and not begins
+        )
         if is_further and not (_COMMAND.match(line.strip()) and commands_in(text)):
             text = f"{text} {line.strip()}"
             continue
@@ -96,7 +98,9 @@ def takes_dataset(command: str) -> bool:
             found = PROGRAMS[word]
         elif isinstance(found, click.Group):
             found = found.commands.get(word, found)
-    return found is not None and any(option.name == "dataset" for option in found.params)
+    return found is not None and any(
+        option.name == "dataset" for option in found.params
+    )
 
 
 VALUE = "VALUE"
@@ -121,12 +125,18 @@ def source_hints() -> Iterator[SourceHint]:
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call):
                     for text in _hint_texts(node):
-                        yield SourceHint(f"{path.relative_to(ROOT)}:{node.lineno}", text)
+                        yield SourceHint(
+                            f"{path.relative_to(ROOT)}:{node.lineno}", text
+                        )
 
 
 def _hint_texts(call: ast.Call) -> Iterator[str]:
     function = call.func
-    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    name = (
+        function.attr
+        if isinstance(function, ast.Attribute)
+        else getattr(function, "id", "")
+    )
     arguments = [
         *call.args[1:],
         *(word.value for word in call.keywords if word.arg in ("fix", "hint")),

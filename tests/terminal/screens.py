@@ -78,7 +78,9 @@ def run_on_pipe(words: list[str], folder: Path) -> Printed:
     return Printed(code, lines)
 
 
-def _run(words: list[str], folder: Path, out: io.TextIOWrapper, error: io.TextIOWrapper) -> int:
+def _run(
+    words: list[str], folder: Path, out: io.TextIOWrapper, error: io.TextIOWrapper
+) -> int:
     program, *arguments = words
     root, thresholds = logging.getLogger(), gc.get_threshold()
     with pytest.MonkeyPatch.context() as patch:
@@ -110,7 +112,10 @@ def _without_blank_end(display: list[str]) -> list[str]:
 
 _MASKS = [
     (re.compile(r"\b20\d{6}-\d{6}-"), "RUN-"),
-    (re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?"), "TIME"),
+    (
+        re.compile(r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(\+00:00|Z)?"),
+        "TIME",
+    ),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{6,64}\b"), "HASH"),
     (re.compile(r"\d+(\.\d+)?(e-?\d+)?"), "#"),
     # The order of unlikely classes differs between processors.

@@ -13,7 +13,16 @@ from gleanset import Dataset
 NUMBER = 12
 """Images per class: enough for a split with 2 for val and test each."""
 
-SMALL_TRAINING = ("-o", "size=32", "-o", "epochs=30", "-o", "blocks=8,16", "-o", "dense=16")
+SMALL_TRAINING = (
+    "-o",
+    "size=32",
+    "-o",
+    "epochs=30",
+    "-o",
+    "blocks=8,16",
+    "-o",
+    "dense=16",
+)
 NAME = "shapes"
 """Folder of the dataset; images to import are in `new`, classes of images in `sorted`."""
 
@@ -63,9 +72,13 @@ def half_labelled(home: Path) -> None:
     unlabelled(home)
     with Dataset.open(home / NAME) as dataset:
         samples = {sample.key: sample.image for sample in dataset.samples.iterate()}
-        names = {image.sha256: image.origins[0].hint for image in dataset.images.iterate()}
+        names = {
+            image.sha256: image.origins[0].hint for image in dataset.images.iterate()
+        }
     for name in ("disc", "cross"):
-        ids = sorted(sample for sample, image in samples.items() if names[image] == name)
+        ids = sorted(
+            sample for sample, image in samples.items() if names[image] == name
+        )
         run(home, f"labeler label {name} {' '.join(ids[: NUMBER // 2])} -d {NAME}")
 
 

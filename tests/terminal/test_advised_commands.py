@@ -3,7 +3,14 @@
 from pathlib import Path
 
 import pytest
-from advice import SourceHint, commands_in, has_placeholder, parse, source_hints, takes_dataset
+from advice import (
+    SourceHint,
+    commands_in,
+    has_placeholder,
+    parse,
+    source_hints,
+    takes_dataset,
+)
 
 from gleanset.cli import _name_dataset
 from gleanset.errors import UsageError

@@ -125,8 +125,12 @@ def run_all(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("state", ["nothing", "empty", "collected", "half_labelled", "trained"])
-def test_commands_print(state: str, states: States, snapshot: SnapshotAssertion) -> None:
+@pytest.mark.parametrize(
+    "state", ["nothing", "empty", "collected", "half_labelled", "trained"]
+)
+def test_commands_print(
+    state: str, states: States, snapshot: SnapshotAssertion
+) -> None:
     run_all(list_commands(state, slow=False), state, states, snapshot)
 
 

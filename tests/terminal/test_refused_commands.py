@@ -29,7 +29,9 @@ def list_leaves(command: click.Command, words: list[str]) -> Iterator[list[str]]
             yield from list_leaves(inner, [*words, name])
 
 
-LEAVES = [leaf for name, program in PROGRAMS.items() for leaf in list_leaves(program, [name])]
+LEAVES = [
+    leaf for name, program in PROGRAMS.items() for leaf in list_leaves(program, [name])
+]
 
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)
@@ -46,7 +48,9 @@ def test_interrupted_training_leaves_no_bar(dataset: Dataset) -> None:
     options = ["size=32", "blocks=8", "dense=8", "epochs=100000", "patience=100000"]
     words = ["train", *(f"-o{option}" for option in options), "-d", "dataset"]
     folder = dataset.root.parent
-    ended = run_in_terminal("baseline.cli", *words, cwd=folder, interrupt_at="%|", columns=160)
+    ended = run_in_terminal(
+        "baseline.cli", *words, cwd=folder, interrupt_at="%|", columns=160
+    )
     assert ended.code == 130, ended.text
     assert [line for line in ended.lines if BAR.search(line)] == []
     assert ended.lines[-3:] == [

@@ -9,11 +9,17 @@ OpenPage = Callable[..., Any]
 SERIOUS = ("serious", "critical")
 _PARTS = ["vendor/drawnface.onnx", "api/v1/card"] + [
     f"vendor/onnxruntime-web/{name}"
-    for name in ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+    for name in (
+        "ort.wasm.min.mjs",
+        "ort-wasm-simd-threaded.mjs",
+        "ort-wasm-simd-threaded.wasm",
+    )
 ]
 # Whether what the page shows, and all parts of the browser's detector, are cached. A page that
 # loses its network before that logs the part that fails.
-FACTS_CACHED = "caches.open('page').then((cache) => cache.match('api/v1/card')).then(Boolean)"
+FACTS_CACHED = (
+    "caches.open('page').then((cache) => cache.match('api/v1/card')).then(Boolean)"
+)
 DETECTOR_CACHED = f"""caches.open('page')
     .then((cache) => Promise.all({_PARTS}.map((part) => cache.match(part))))
     .then((found) => found.every(Boolean))"""

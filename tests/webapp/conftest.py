@@ -56,7 +56,9 @@ def client(serve: Serve) -> TestClient:
 
 
 @pytest.fixture(scope="module")
-def shared_client(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def shared_client(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
     """Yield a client of a server without a rate limit, for tests that change nothing."""
     file = write_model(tmp_path_factory.mktemp("model") / "colours.onnx")
     settings = make_settings(file, root, limits=RequestLimits(per_minute=1_000_000))
@@ -69,9 +71,16 @@ def shared_client(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def two_class_dataset(dataset: Dataset) -> Dataset:
     """Return a dataset with a labelled image of each of two colors."""
     splits = {"red": "train", "blue": "test"}
-    keys = {name: put_whole(dataset, Image.new("RGB", (90, 60), name), name) for name in splits}
-    dataset.journal.apply("Label", [Choice(key, "label", name) for name, key in keys.items()])
-    dataset.samples.set_splits({keys[name]: (name, splits[name]) for name in keys}, "by hand")
+    keys = {
+        name: put_whole(dataset, Image.new("RGB", (90, 60), name), name)
+        for name in splits
+    }
+    dataset.journal.apply(
+        "Label", [Choice(key, "label", name) for name, key in keys.items()]
+    )
+    dataset.samples.set_splits(
+        {keys[name]: (name, splits[name]) for name in keys}, "by hand"
+    )
     return dataset
 
 
@@ -79,7 +88,14 @@ def two_class_dataset(dataset: Dataset) -> Dataset:
 def two_faces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Draw an image with two faces and return its file."""
     figures = tuple(
-        Figure(random_character(seed), x, 60, 260, 0, random_expression(random.Random(seed)))
+        Figure(
+            random_character(seed),
+            x,
+            60,
+            260,
+            0,
+            random_expression(random.Random(seed)),
+        )
         for seed, x in ((3, 60), (8, 400))
     )
     scene = Scene((720, 400), "room", 1, (1.0, 1.0, 1.0), figures)
@@ -121,10 +137,14 @@ def restart_server(root: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
     with ExitStack() as running:
         ports = [0]
 
-        def start(name: str = "colours", classes: tuple[str, ...] = CLASSES, **changes: Any) -> str:
+        def start(
+            name: str = "colours", classes: tuple[str, ...] = CLASSES, **changes: Any
+        ) -> str:
             running.close()
             crops = (CropMethod(WHOLE, "", "", 10),)
-            file = write_model(tmp_path / f"{name}.onnx", classes, crops, unfamiliar_below=0.8)
+            file = write_model(
+                tmp_path / f"{name}.onnx", classes, crops, unfamiliar_below=0.8
+            )
             ports[0] = running.enter_context(
                 running_server(make_settings(file, root, **changes), port=ports[0])
             )
@@ -150,11 +170,15 @@ def browser() -> Iterator[Any]:
     if CHROMIUM is None or not are_current():
         pytest.skip("needs chromium, and the page's parts: webapp/npm_parts.py")
     with playwright.sync_playwright() as driver:
-        webcam = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        webcam = [
+            "--use-fake-device-for-media-stream",
+            "--use-fake-ui-for-media-stream",
+        ]
         # Optimizing the detector's WebAssembly takes longer than the few images gain by it.
         compiler = "--wasm-lazy-compilation,--no-wasm-tier-up,--no-wasm-dynamic-tiering"
         browser = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", f"--js-flags={compiler}", *webcam]
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", f"--js-flags={compiler}", *webcam],
         )
         yield browser
         browser.close()
@@ -167,7 +191,9 @@ def axe() -> Any:
 
 
 @pytest.fixture
-def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Iterator[OpenPage]:
+def open_page(
+    browser: Any, address: str, request: pytest.FixtureRequest
+) -> Iterator[OpenPage]:
     """Yield `open_page(width, height)`; errors and requests to other hosts fail.
 
     `at` is the address of another server. With `offline` the page stores itself and its detector
@@ -192,15 +218,28 @@ def open_page(browser: Any, address: str, request: pytest.FixtureRequest) -> Ite
         # Close it before the server of any fixture ends: a loading page would log refused requests.
         request.node.addfinalizer(context.close)
         page = context.new_page()
-        page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else 0)
+        page.on(
+            "console",
+            lambda said: troubles.append(said.text) if said.type == "error" else 0,
+        )
         page.on("pageerror", lambda error: troubles.append(str(error)))
         own = (at, "blob:", "data:")
-        page.on("request", lambda sent: sent.url.startswith(own) or troubles.append(sent.url))
+        page.on(
+            "request",
+            lambda sent: sent.url.startswith(own) or troubles.append(sent.url),
+        )
         page.goto(at)
         return page
 
     yield open_page_in_context
     # The browser also logs failed requests where the test expects them: without a network, over the
     # limit, without a token, or after somebody else's decision.
-    expected = ("INTERNET_DISCONNECTED", "Too Many Requests", "(Unauthorized)", "(Conflict)")
-    assert not [error for error in troubles if not any(words in error for words in expected)]
+    expected = (
+        "INTERNET_DISCONNECTED",
+        "Too Many Requests",
+        "(Unauthorized)",
+        "(Conflict)",
+    )
+    assert not [
+        error for error in troubles if not any(words in error for words in expected)
+    ]

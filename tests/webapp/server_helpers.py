@@ -20,11 +20,23 @@ from webapp.server import BoundedHttpProtocol, ListenAddress, server_config
 from webapp.settings import ServeSettings
 
 Serve = Callable[..., TestClient]
-RESERVED_NAMES = ("../e", ".a", "Con", "CON.", "nul.txt", "com¹", "CONIN$", "\u200b", "a\u2066b")
+RESERVED_NAMES = (
+    "../e",
+    ".a",
+    "Con",
+    "CON.",
+    "nul.txt",
+    "com¹",
+    "CONIN$",
+    "\u200b",
+    "a\u2066b",
+)
 RESERVED_NAMES += ("Unknown", "不明", "未知")
 
 
-def solid_image(colour: str, size: tuple[int, int] = (40, 30), kind: str = "PNG") -> bytes:
+def solid_image(
+    colour: str, size: tuple[int, int] = (40, 30), kind: str = "PNG"
+) -> bytes:
     """Return the bytes of an image of one color."""
     return encode(Image.new("RGB", size, colour), kind)
 

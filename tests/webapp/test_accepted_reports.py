@@ -43,9 +43,15 @@ def accept_report(
     dataset: Dataset, picture: Image.Image, name: str, *, unseen: bool = False
 ) -> Sample:
     """Send a report of a whole image and accept it; return its sample."""
-    sha256 = store_report(dataset, encode(picture, "PNG"), Box(0, 0, *picture.size), name)
-    accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: None}, unseen=unseen)
-    return next(sample for sample in dataset.samples.iterate() if sample.image == sha256)
+    sha256 = store_report(
+        dataset, encode(picture, "PNG"), Box(0, 0, *picture.size), name
+    )
+    accept_reports(
+        dataset, {next(Reports(dataset.db).iterate()).id: None}, unseen=unseen
+    )
+    return next(
+        sample for sample in dataset.samples.iterate() if sample.image == sha256
+    )
 
 
 @pytest.mark.parametrize(("unseen", "split"), [(False, "test"), (True, None)])
@@ -53,7 +59,9 @@ def test_copy_of_test_image_stays_out_of_train(
     dataset: Dataset, unseen: bool, split: str | None
 ) -> None:
     test_sample = next(s for s in dataset.samples.iterate() if s.split == "test")
-    copy = decode(dataset.image_path(test_sample.image, "PNG").read_bytes()).pixels.resize((96, 72))
+    copy = decode(
+        dataset.image_path(test_sample.image, "PNG").read_bytes()
+    ).pixels.resize((96, 72))
     sample = accept_report(dataset, copy, str(test_sample.label), unseen=unseen)
     assert (sample.split, sample.split_group) == (split, test_sample.split_group)
     (other_name,) = {*NAMES} - {test_sample.label}
@@ -94,7 +102,9 @@ def record_training(dataset: Dataset, name: str) -> None:
     write_metrics(folder, RunMetrics([*NAMES], {}, data))
     dataset.runs.finish(run.id, "done", {"classes": len(NAMES), "data": {"train": 8}})
     with dataset.db.transaction():  # reports are accepted in a later second
-        dataset.db.execute("UPDATE run SET started='2020-01-01T00:00:00Z' WHERE id=?", (run.id,))
+        dataset.db.execute(
+            "UPDATE run SET started='2020-01-01T00:00:00Z' WHERE id=?", (run.id,)
+        )
 
 
 def test_accepted_report_suggests_training_once(dataset: Dataset) -> None:
@@ -104,7 +114,9 @@ def test_accepted_report_suggests_training_once(dataset: Dataset) -> None:
     assert next_step(dataset).startswith("baseline train --preset simple ")
     record_training(dataset, "20260102-120000-simple")
     assert gather_status(dataset).to_json()["reports"]["accepted_since_training"] == 1
-    assert next_step(dataset).startswith("webapp serve "), "it would be trained on the same data"
+    assert next_step(dataset).startswith("webapp serve "), (
+        "it would be trained on the same data"
+    )
     accept_report(dataset, pixels(902), "newcomer")
     DuplicateFinder(dataset).search()
     message: list[str] = []

@@ -70,18 +70,26 @@ def cpu_ticks(pids: set[int]) -> int:
 @contextmanager
 def animeface_server(root: Path, scratch: Path, **limits: Any) -> Iterator[int]:
     """Yield the port of a server that detects with animeface, in two processes."""
-    file = write_model(scratch / "colours.onnx", crops=(CropMethod("animeface", "", "", 10),))
+    file = write_model(
+        scratch / "colours.onnx", crops=(CropMethod("animeface", "", "", 10),)
+    )
     bounds = msgspec.structs.replace(NO_RATE_LIMIT, **limits)
     with running_server(make_settings(file, root, limits=bounds, processes=2)) as port:
         yield port
 
 
 @pytest.mark.slow
-def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd: bytes) -> None:
+def test_expensive_images_do_not_block_others(
+    root: Path, tmp_path: Path, crowd: bytes
+) -> None:
     red = solid_image("red", (200, 200))
     with animeface_server(root, tmp_path, seconds_computed=1.0) as port:
         read_response(post_images(port, red))
-        ended, attack_statuses, last = threading.Event(), list[int](), dict[str, socket.socket]()
+        ended, attack_statuses, last = (
+            threading.Event(),
+            list[int](),
+            dict[str, socket.socket](),
+        )
 
         def attack(source: str) -> None:
             while not ended.is_set():
@@ -89,7 +97,9 @@ def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd:
                 attack_statuses.append(read_response(last[source])[0])
 
         sources = (ATTACKER, OTHER)
-        attackers = [threading.Thread(target=attack, args=(source,)) for source in sources]
+        attackers = [
+            threading.Thread(target=attack, args=(source,)) for source in sources
+        ]
         for attacker in attackers:
             attacker.start()
         assert eventually(lambda: len(attack_statuses) > 0)
@@ -106,7 +116,9 @@ def test_expensive_images_do_not_block_others(root: Path, tmp_path: Path, crowd:
     assert seconds < 30
 
 
-def test_overlong_computation_is_stopped(root: Path, tmp_path: Path, crowd: bytes) -> None:
+def test_overlong_computation_is_stopped(
+    root: Path, tmp_path: Path, crowd: bytes
+) -> None:
     with animeface_server(root, tmp_path, seconds_computed=0.3) as port:
         status, _, problem = read_response(post_images(port, *[crowd] * 5))
         assert (status, problem["reason"]) == (413, "too much work")
@@ -116,7 +128,9 @@ def test_overlong_computation_is_stopped(root: Path, tmp_path: Path, crowd: byte
 @pytest.fixture(scope="module")
 def patient_port(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Yield the port of a server that computes for minutes."""
-    with animeface_server(root, tmp_path_factory.mktemp("model"), seconds_computed=300.0) as port:
+    with animeface_server(
+        root, tmp_path_factory.mktemp("model"), seconds_computed=300.0
+    ) as port:
         yield port
 
 
@@ -131,7 +145,9 @@ def test_disconnect_stops_computation(patient_port: int, crowd: bytes) -> None:
 
 
 def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> None:
-    with running_server(msgspec.structs.replace(settings, limits=NO_RATE_LIMIT)) as port:
+    with running_server(
+        msgspec.structs.replace(settings, limits=NO_RATE_LIMIT)
+    ) as port:
         assert predict_red(port) == 200
         before = worker_ids()
         for _ in range(40):
@@ -142,7 +158,9 @@ def test_abandoned_small_requests_end_no_process(settings: ServeSettings) -> Non
 
 def test_small_requests_do_not_starve_large_one(settings: ServeSettings) -> None:
     large = encode(Image.frombytes("RGB", (300, 300), os.urandom(270_000)), "PNG")
-    single_process = msgspec.structs.replace(settings, limits=NO_RATE_LIMIT, processes=1)
+    single_process = msgspec.structs.replace(
+        settings, limits=NO_RATE_LIMIT, processes=1
+    )
     with running_server(single_process) as port, ThreadPoolExecutor() as pool:
         assert predict_red(port) == 200
         is_answered, small = threading.Event(), list[int]()
@@ -170,7 +188,9 @@ def test_dead_process_fails_one_request(
     assert predict_red(patient_port) == 200
     lost = post_images(patient_port, *[crowd] * 10)
     seconds = 0.5
-    while not select.select([lost], [], [], seconds)[0]:  # one that had not begun goes on
+    while not select.select([lost], [], [], seconds)[
+        0
+    ]:  # one that had not begun goes on
         for process in multiprocessing.active_children():
             os.kill(process.pid or 0, signal.SIGKILL)
         seconds *= 2
@@ -190,7 +210,9 @@ def test_request_pixels_are_limited(serve: Serve) -> None:
 
 
 def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
-    limits = msgspec.structs.replace(NO_RATE_LIMIT, client_bytes=400_000, server_bytes=600_000)
+    limits = msgspec.structs.replace(
+        NO_RATE_LIMIT, client_bytes=400_000, server_bytes=600_000
+    )
     part = web_attackers.encode_part("files", bytes(300_000))
     with running_server(msgspec.structs.replace(settings, limits=limits)) as port:
 
@@ -199,7 +221,11 @@ def test_bytes_in_flight_are_limited(settings: ServeSettings) -> None:
 
         def assert_refused(source: str) -> None:
             status, headers, problem = read_response(send(source))
-            assert (status, problem["reason"], headers["retry-after"]) == (503, "busy", "1")
+            assert (status, problem["reason"], headers["retry-after"]) == (
+                503,
+                "busy",
+                "1",
+            )
 
         with send(ATTACKER):
             time.sleep(0.5)
@@ -237,9 +263,13 @@ def test_forwarded_address_needs_trusted_proxy(settings: ServeSettings) -> None:
 
 
 @pytest.mark.long
-def test_attacks_for_a_minute_deny_no_answers(tmp_path: Path, shared_data: Path) -> None:
+def test_attacks_for_a_minute_deny_no_answers(
+    tmp_path: Path, shared_data: Path
+) -> None:
     model = write_model(tmp_path / "colours.onnx")
-    figures = web_attackers.measure_attack(model, shared_data / "hostile", 60, tmp_path / "dataset")
+    figures = web_attackers.measure_attack(
+        model, shared_data / "hostile", 60, tmp_path / "dataset"
+    )
     assert figures["answered"] >= 0.95, figures
     assert figures["seconds"]["p95"] < 10, figures
     assert figures["memory_mb"]["peak"] < 2500, figures

@@ -55,7 +55,9 @@ def test_process_restarts_after_end(settings: ServeSettings) -> None:
         with pytest.raises(ProcessEnded):
             await process.compute(Task("test_compute_process:die", [None]), 60)
         await process.start(60)
-        (answer,), _ = await process.compute(Task("test_compute_process:large", [None]), 60)
+        (answer,), _ = await process.compute(
+            Task("test_compute_process:large", [None]), 60
+        )
         assert answer == bytes(20_000_000)
         await process.stop()
         assert set(multiprocessing.active_children()) <= set(others)
@@ -110,12 +112,16 @@ asyncio.run(main())
 
 
 @pytest.mark.posix("a signal where a pipe closes")
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends when the library returns")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="elsewhere it ends when the library returns"
+)
 def test_process_ends_with_parent_while_gil_is_held(settings: ServeSettings) -> None:
     line = [sys.executable, "-c", HOLD_GIL_SCRIPT, settings.model]
     search = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
     environment = os.environ | {"PYTHONPATH": search}
-    with subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) as parent:
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, text=True, env=environment
+    ) as parent:
         pid = int(parent.stdout.readline())
         time.sleep(0.3)  # the search has begun
         parent.kill()

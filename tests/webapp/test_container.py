@@ -19,7 +19,9 @@ pytestmark = [pytest.mark.long, pytest.mark.docker, pytest.mark.timeout(900)]
 
 
 def run(*line: str) -> str:
-    done = subprocess.run(line, capture_output=True, text=True, timeout=800, check=False)
+    done = subprocess.run(
+        line, capture_output=True, text=True, timeout=800, check=False
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
 
@@ -32,7 +34,10 @@ def engine() -> str:
     except MissingComponent as why:
         pytest.skip(f"needs a container engine: {why.what}")
     images = (["image", "inspect", BASE], ["pull", BASE])
-    if all(subprocess.run([program, *ask], capture_output=True).returncode for ask in images):
+    if all(
+        subprocess.run([program, *ask], capture_output=True).returncode
+        for ask in images
+    ):
         pytest.skip(f"needs the base image {BASE}")
     file = str(ROOT / "docker" / "webapp" / "Dockerfile")
     run(program, "build", "--network=host", "-f", file, "-t", IMAGE, str(ROOT))
@@ -49,7 +54,17 @@ def container(engine: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     mounted = f"{model}:/model.onnx:ro"
-    line = [engine, "run", "-d", "--network=host", "-e", f"PORT={port}", "-v", mounted, IMAGE]
+    line = [
+        engine,
+        "run",
+        "-d",
+        "--network=host",
+        "-e",
+        f"PORT={port}",
+        "-v",
+        mounted,
+        IMAGE,
+    ]
     name = run(*line, "/model.onnx", "--public", "--detector", "whole").strip()
     try:
         yield name, port
@@ -57,13 +72,18 @@ def container(engine: str, tmp_path: Path) -> Iterator[tuple[str, int]]:
         run(engine, "rm", "-f", name)
 
 
-def test_container_runs_as_unprivileged_user(engine: str, container: tuple[str, int]) -> None:
+def test_container_runs_as_unprivileged_user(
+    engine: str, container: tuple[str, int]
+) -> None:
     name, port = container
     address = f"http://127.0.0.1:{port}"
 
     def healthy() -> bool:
         try:
-            return urllib3.request("GET", f"{address}/api/v1/health", retries=False).status == 200
+            return (
+                urllib3.request("GET", f"{address}/api/v1/health", retries=False).status
+                == 200
+            )
         except urllib3.exceptions.HTTPError:
             return False
 

@@ -57,7 +57,9 @@ SHARE_URL = """() => {
 
 
 @pytest.fixture
-def portrait_address(settings: ServeSettings, two_class_dataset: Dataset) -> Iterator[str]:
+def portrait_address(
+    settings: ServeSettings, two_class_dataset: Dataset
+) -> Iterator[str]:
     """Yield the address of a server that shows images of its dataset."""
     web = WebSettings(faces=True, description="Three colors.")
     with running_server(msgspec.structs.replace(settings, web=web)) as port:
@@ -78,11 +80,18 @@ def test_portraits_require_setting(
     assert list(client.get("/api/v1/portraits").json()["faces"]) == ["red"]
 
 
-def test_example_is_predicted_by_one_tap(open_page: OpenPage, portrait_address: str) -> None:
+def test_example_is_predicted_by_one_tap(
+    open_page: OpenPage, portrait_address: str
+) -> None:
     phone = {"is_mobile": True, "has_touch": True, "color_scheme": "dark"}
     page = open_page(390, 844, at=portrait_address, **phone)
-    wait_for(page, "document.querySelectorAll('#known img, #known [data-initial=G]').length === 3")
-    assert page.locator("#known li").all_inner_texts() == ["blue", "red", "green"], "faces first"
+    wait_for(
+        page,
+        "document.querySelectorAll('#known img, #known [data-initial=G]').length === 3",
+    )
+    assert page.locator("#known li").all_inner_texts() == ["blue", "red", "green"], (
+        "faces first"
+    )
     assert "is sent to the server" in page.inner_text("#promise")
     page.tap("#example")
     wait_for(page, f"{ANSWER_COUNT} === 1")
@@ -94,7 +103,9 @@ def test_example_is_predicted_by_one_tap(open_page: OpenPage, portrait_address: 
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_offline_report_is_sent_later(open_page: OpenPage, root: Path, two_faces: Path) -> None:
+def test_offline_report_is_sent_later(
+    open_page: OpenPage, root: Path, two_faces: Path
+) -> None:
     page = open_page(390, 844)
     find_faces(page, two_faces)
     page.click("#submit")
@@ -106,25 +117,37 @@ def test_offline_report_is_sent_later(open_page: OpenPage, root: Path, two_faces
         page.fill("#report-class", "greene")
         page.click("#report-send")  # offers "green" first
         page.click("#report-send")
-        wait_for(page, "document.querySelector('#said').textContent.includes('sent later')")
+        wait_for(
+            page, "document.querySelector('#said').textContent.includes('sent later')"
+        )
         if is_deleted:
             page.click("#unsent-clear")
             wait_for(page, "!document.querySelector('#said').textContent")
     # The notice leaves the buttons free.
-    notice, bar = page.locator("#said").bounding_box(), page.locator("#submit-bar").bounding_box()
+    notice, bar = (
+        page.locator("#said").bounding_box(),
+        page.locator("#submit-bar").bounding_box(),
+    )
     assert notice["y"] + notice["height"] <= bar["y"]
     page.locator("text=Report or remove this image").click()
     assert page.text_content("#said") == "", "a dialog would cover it"
     page.fill("#report-note", "made offline")
     page.click("#report-send")
     kept = f"2 (\u2068{two_faces.name}\u2069, Removal: \u2068{two_faces.name}\u2069)"
-    wait_for(page, f"document.querySelector('#unsent-count').textContent.endsWith('{kept}')")
+    wait_for(
+        page, f"document.querySelector('#unsent-count').textContent.endsWith('{kept}')"
+    )
     assert page.inner_text("#unsent-clear") == "Delete all"
-    kept_reports = [f"{kind} kept; it will be sent later" for kind in ("Removal request", "Report")]
+    kept_reports = [
+        f"{kind} kept; it will be sent later" for kind in ("Removal request", "Report")
+    ]
     assert page.locator(".reported").all_inner_texts() == kept_reports
     page.context.set_offline(False)
     wait_for(page, "document.querySelector('#unsent').hidden")
-    assert page.locator(".reported").all_inner_texts() == ["✓ removal requested", "✓ reported"]
+    assert page.locator(".reported").all_inner_texts() == [
+        "✓ removal requested",
+        "✓ reported",
+    ]
     with Dataset.open(root) as dataset:
         reports, own = Reports(dataset.db).iterate(), {"greene", "made offline"}
         wrong, removal = (report.id for report in reports if own & {*report.claim})
@@ -157,7 +180,10 @@ def test_shared_images_and_urls(open_page: OpenPage) -> None:
     wait_for(page, "navigator.serviceWorker.controller !== null")
     assert page.evaluate(SHARE)
     page.reload()
-    wait_for(page, "document.querySelector('#unread-files').textContent.includes('broken.png')")
+    wait_for(
+        page,
+        "document.querySelector('#unread-files').textContent.includes('broken.png')",
+    )
     assert page.locator(".image h2").all_inner_texts() == ["from my phone é.png"]
     # An app may share a link without an image.
     with page.expect_navigation():
@@ -179,12 +205,17 @@ def host(browser: object, tmp_path: Path) -> Iterator[str]:
         yield f"{server.url}/page/"
 
 
-def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Path) -> None:
+def test_static_page_works_offline(
+    open_page: OpenPage, host: str, two_faces: Path
+) -> None:
     page = open_page(390, 844, at=host, offline=True)
     wait_for(page, DETECTOR_CACHED)
     wait_for(page, FACTS_CACHED)
     assert page.inner_text("#promise") == "Your image stays on this device."
-    assert page.locator("#where-choice, #for-programs").locator("visible=true").count() == 0
+    assert (
+        page.locator("#where-choice, #for-programs").locator("visible=true").count()
+        == 0
+    )
     page.context.set_offline(True)
     page.reload()
     assert find_faces(page, two_faces) == 2
@@ -195,7 +226,9 @@ def test_static_page_works_offline(open_page: OpenPage, host: str, two_faces: Pa
     assert "takes no requests" in page.inner_text("#removal-text")
 
 
-@pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py")
+@pytest.mark.skipif(
+    not are_current(), reason="needs the page's parts: webapp/npm_parts.py"
+)
 def test_export_refuses_folder_with_other_files(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("mine")
     model = write_model(tmp_path.parent / "colours.onnx")
@@ -207,4 +240,6 @@ def test_page_policy_matches_server() -> None:
     for page in PAGE.glob("*.html"):
         text = page.read_text(encoding="utf-8")
         policies = re.findall(r'Content-Security-Policy" content="([^"]+)"', text)
-        assert [f"{policy}; frame-ancestors 'none'" for policy in policies] == [POLICY], page
+        assert [f"{policy}; frame-ancestors 'none'" for policy in policies] == [
+            POLICY
+        ], page

@@ -40,26 +40,42 @@ def test_every_response_has_policy_and_cache_headers(client: TestClient) -> None
 
 def test_token_is_required_and_guesses_are_limited(serve: Serve) -> None:
     client = serve(token="secret")
-    for headers, reason in (({}, "token needed"), ({"authorization": "Bearer x"}, "wrong token")):
+    for headers, reason in (
+        ({}, "token needed"),
+        ({"authorization": "Bearer x"}, "wrong token"),
+    ):
         refused = client.get(CLASSES, headers=headers)
         assert (refused.status_code, refused.json()["reason"]) == (401, reason)
         assert refused.headers["www-authenticate"] == "Bearer"
-    assert client.get(CLASSES, headers={"authorization": "Bearer secret"}).status_code == 200
-    for cookie in ("gleanset-token=secret", 'prefs={"a":1}; gleanset-token=secret; x=[1,"2"]'):
+    assert (
+        client.get(CLASSES, headers={"authorization": "Bearer secret"}).status_code
+        == 200
+    )
+    for cookie in (
+        "gleanset-token=secret",
+        'prefs={"a":1}; gleanset-token=secret; x=[1,"2"]',
+    ):
         assert client.get(CLASSES, headers={"cookie": cookie}).status_code == 200
     assert client.get("/api/v1/health").status_code == 200
     client = serve(token="secret", limits={"per_minute": 8})
     wrong = {"authorization": "Bearer x"}
-    assert [client.get(CLASSES, headers=wrong).status_code for _ in range(3)] == [401, 401, 429]
+    assert [client.get(CLASSES, headers=wrong).status_code for _ in range(3)] == [
+        401,
+        401,
+        429,
+    ]
 
 
 @pytest.mark.parametrize(
-    "address", ["/?token", "/admin?%74oken", "/nowhere?%74%6f%6B%65n", "/api/v1/health?token"]
+    "address",
+    ["/?token", "/admin?%74oken", "/nowhere?%74%6f%6B%65n", "/api/v1/health?token"],
 )
 def test_tokens_in_url_are_rate_limited(serve: Serve, address: str) -> None:
     client = serve(token="secret", admin="own", limits={"per_minute": 8})
     guesses = [f"{address}={word}" for word in range(4)]
-    result = [client.get(guess, follow_redirects=False).status_code for guess in guesses]
+    result = [
+        client.get(guess, follow_redirects=False).status_code for guess in guesses
+    ]
     assert (result[2:], client.get("/").status_code) == ([429, 429], 200)
 
 
@@ -94,10 +110,14 @@ def test_wrong_token_in_url_sets_no_cookie(serve: Serve) -> None:
 def test_allowed_origin_may_post(serve: Serve) -> None:
     client = serve(origins=("https://fans.example",), token="secret")
     files = [("files", ("a.png", solid_image("red")))]
-    for origin, status in (("https://fans.example", 200), ("https://evil.example", 403)):
+    for origin, status in (
+        ("https://fans.example", 200),
+        ("https://evil.example", 403),
+    ):
         asks = {"origin": origin, "access-control-request-method": "POST"}
         preflight = client.options(
-            "/api/v1/predict", headers=asks | {"access-control-request-headers": "authorization"}
+            "/api/v1/predict",
+            headers=asks | {"access-control-request-headers": "authorization"},
         )
         assert (preflight.status_code == 200) == (status == 200)
         headers = {"origin": origin, "authorization": "Bearer secret"}
@@ -112,7 +132,9 @@ SITE = {"origin": "https://fans.example"}
 
 def test_allowed_origin_can_read_errors(serve: Serve) -> None:
     limits = {"per_minute": 16, "body_bytes": 10_000}
-    client = serve(origins=(SITE["origin"],), token="secret", limits=limits, hosts=("testserver",))
+    client = serve(
+        origins=(SITE["origin"],), token="secret", limits=limits, hosts=("testserver",)
+    )
     authorized = SITE | {"authorization": "Bearer secret"}
     long = {"files": ("a.png", bytes(20_000))}
     answers = [
@@ -135,7 +157,9 @@ def test_allowed_origin_can_read_errors(serve: Serve) -> None:
 def test_rate_limit_names_wait_and_exempts_preflights(serve: Serve) -> None:
     client = serve(origins=(SITE["origin"],), limits={"per_minute": 12})
     asks = SITE | {"access-control-request-method": "POST"}
-    result = {client.options("/api/v1/predict", headers=asks).status_code for _ in range(20)}
+    result = {
+        client.options("/api/v1/predict", headers=asks).status_code for _ in range(20)
+    }
     assert result == {200}
     answers = [client.get(CLASSES) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -149,7 +173,11 @@ def test_head_matches_get(client: TestClient) -> None:
         for name in ("content-type", "content-length", "etag", "model-version"):
             assert head.headers.get(name) == get.headers.get(name)
     options = client.options("/api/v1/predict")
-    assert (options.status_code, options.headers["allow"], options.content) == (204, "POST", b"")
+    assert (options.status_code, options.headers["allow"], options.content) == (
+        204,
+        "POST",
+        b"",
+    )
 
 
 def test_unchanged_model_is_not_sent_again(client: TestClient) -> None:
@@ -158,8 +186,15 @@ def test_unchanged_model_is_not_sent_again(client: TestClient) -> None:
         assert first.headers["content-type"] == "application/octet-stream"
         again = client.get(path, headers={"if-none-match": first.headers["etag"]})
         assert (again.status_code, again.content) == (304, b"")
-        assert again.headers["cache-control"] == first.headers["cache-control"] == "no-cache"
-        assert client.get(path, headers={"if-none-match": '"old"'}).content == first.content
+        assert (
+            again.headers["cache-control"]
+            == first.headers["cache-control"]
+            == "no-cache"
+        )
+        assert (
+            client.get(path, headers={"if-none-match": '"old"'}).content
+            == first.content
+        )
 
 
 def test_invalid_range_is_not_server_error(client: TestClient) -> None:
@@ -177,7 +212,11 @@ def test_out_of_range_report_id_is_refused(serve: Serve) -> None:
             client.get(f"/api/v1/admin/reports?after={number}", headers=authorized),
             *(
                 client.post("/api/v1/admin/decisions", json=body, headers=authorized)
-                for body in ({"accept": {number: None}}, {"refuse": [number]}, {"undo": number})
+                for body in (
+                    {"accept": {number: None}},
+                    {"refuse": [number]},
+                    {"undo": number},
+                )
             ),
         ]
         assert {response.status_code for response in result} == {422}
@@ -204,7 +243,11 @@ def test_server_error_has_security_headers(serve: Serve, tmp_path: Path) -> None
 
 
 def test_wrong_method_and_address_are_problems(client: TestClient) -> None:
-    for method, path in (("GET", "/api/v1/predict"), ("DELETE", CLASSES), ("POST", "/")):
+    for method, path in (
+        ("GET", "/api/v1/predict"),
+        ("DELETE", CLASSES),
+        ("POST", "/"),
+    ):
         answer = client.request(method, path)
         assert (answer.status_code, answer.json()["reason"]) == (405, "wrong method")
         assert answer.headers["allow"]
@@ -218,15 +261,24 @@ def test_metrics_need_token_and_name_no_client(serve: Serve) -> None:
     client = serve(token="secret")
     headers = {"authorization": "Bearer secret"}
     assert client.get("/metrics").status_code == 401
-    for path in ("/api/v1/nowhere", "/secret-folder/a", "/api/v1/classes?name=mei", "/"):
+    for path in (
+        "/api/v1/nowhere",
+        "/secret-folder/a",
+        "/api/v1/classes?name=mei",
+        "/",
+    ):
         client.get(path, headers=headers)
     answer = client.get("/metrics", headers=headers)
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     lines = answer.text.splitlines()
-    assert 'gleanset_responses_total{endpoint="/api/v1/classes",status="200"} 1' in lines
+    assert (
+        'gleanset_responses_total{endpoint="/api/v1/classes",status="200"} 1' in lines
+    )
     assert 'gleanset_responses_total{endpoint="other",status="404"} 2' in lines
     assert 'gleanset_response_seconds_bucket{endpoint="other",le="+Inf"} 3' in lines
-    assert not {"testclient", "secret", "nowhere", "mei"} & set(re.findall(r"\w+", answer.text))
+    assert not {"testclient", "secret", "nowhere", "mei"} & set(
+        re.findall(r"\w+", answer.text)
+    )
     pattern = r'# TYPE \w+ \w+|gleanset_\w+(\{(\w+="[^"]*",?)+\})? [\d.]+'
     assert all(re.fullmatch(pattern, line) for line in lines)
 
@@ -244,20 +296,28 @@ HEADER_VALUES = {
     "host": ["testserver", "[::1", "a:b", "[v1.x]:80"],
     "origin": ["http://testserver", "http://[::1", "null", "//"],
     "content-length": ["5", "9" * 5000, "\xb2", "-1"],
-    "content-type": ["multipart/form-data; boundary=x", "multipart/form-data; charset=idna"],
+    "content-type": [
+        "multipart/form-data; boundary=x",
+        "multipart/form-data; charset=idna",
+    ],
     "cookie": ["gleanset-token=secret", 'gleanset-token="\\777', "a=b; ]=x"],
     "authorization": ["Bearer secret", "Bearer \xff", "Basic x"],
 }
 
 
 def test_random_headers_cause_no_server_error(serve: Serve) -> None:
-    client, dice = serve(token="secret", limits={"per_minute": 10_000}), random.Random(4)
+    client, dice = (
+        serve(token="secret", limits={"per_minute": 10_000}),
+        random.Random(4),
+    )
     for _ in range(100):
         names = dice.sample(sorted(HEADER_VALUES), 3)
         message = {name: dice.choice(HEADER_VALUES[name]) for name in names}
         name = dice.choice(sorted(message))
         place = dice.randint(0, len(message[name]))
-        message[name] = message[name][:place] + dice.choice("[]@:;%\"'\xe9") + message[name][place:]
+        message[name] = (
+            message[name][:place] + dice.choice("[]@:;%\"'\xe9") + message[name][place:]
+        )
         headers = {name: value.encode("latin-1") for name, value in message.items()}
         # Errors of the application are raised here.
         assert 200 <= client.post("/api/v1/predict", headers=headers).status_code < 500
@@ -301,7 +361,10 @@ def test_schema_lists_paths_types_and_errors(client: TestClient) -> None:
     document = client.get("/api/v1/openapi.json").json()
     methods = {route.path: route.methods - {"HEAD"} for route in ROUTES}
     del methods["/api/v1/openapi.json"]
-    described = {path: {name.upper() for name in item} for path, item in document["paths"].items()}
+    described = {
+        path: {name.upper() for name in item}
+        for path, item in document["paths"].items()
+    }
     assert described == methods
     assert set(document["components"]["schemas"]) >= TYPES
     schemas = document["components"]["schemas"]
@@ -311,11 +374,19 @@ def test_schema_lists_paths_types_and_errors(client: TestClient) -> None:
         schemas["ImagesForm"]["properties"]["file"],
     ):
         assert (images["minItems"], images["maxItems"]) == (1, limits.images)
-    assert set(schemas["PredictedPart"]["required"]) >= {"answer", "unsure", "best", "confidence"}
+    assert set(schemas["PredictedPart"]["required"]) >= {
+        "answer",
+        "unsure",
+        "best",
+        "confidence",
+    }
     refused = document["paths"]["/api/v1/predict"]["post"]["responses"]
     assert {"200", "401", "413", "415", "422", "429", "500", "503"} <= set(refused)
     name = refused["503"]["$ref"].rpartition("/")[2]
-    assert "application/problem+json" in document["components"]["responses"][name]["content"]
+    assert (
+        "application/problem+json"
+        in document["components"]["responses"][name]["content"]
+    )
 
 
 @pytest.mark.slow
@@ -329,7 +400,9 @@ def test_responses_conform_to_schema(settings: ServeSettings) -> None:
         address = f"http://127.0.0.1:{port}/api/v1/openapi.json"
         for operation in schemathesis.openapi.from_url(address).get_all_operations():
 
-            @hypothesis.settings(max_examples=examples(2, 100), deadline=None, database=None)
+            @hypothesis.settings(
+                max_examples=examples(2, 100), deadline=None, database=None
+            )
             @hypothesis.given(case=operation.ok().as_strategy())
             def conforms(case: Any) -> None:
                 case.call_and_validate(checks=selected)

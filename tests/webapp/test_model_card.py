@@ -12,7 +12,11 @@ from catalogue_rows import add_sample, sha
 from color_model import CLASSES, write_model
 from server_helpers import Serve
 
-from baseline.evaluation.decision_rule import DecisionRule, ThresholdEffects, save_decision_rule
+from baseline.evaluation.decision_rule import (
+    DecisionRule,
+    ThresholdEffects,
+    save_decision_rule,
+)
 from baseline.evaluation.metrics import (
     AnswerMetrics,
     ClassScore,
@@ -44,27 +48,44 @@ def split_metrics(support: tuple[int, int, int], groups: int) -> SplitMetrics:
     confusion = np.diag([round(0.8125 * images) for images in support]).tolist()
     intervals = {"accuracy": Interval(0.61, 0.93)}
     return SplitMetrics(
-        sum(support), 0.8125, 0.5, 0.8, classes, confusion, (), groups=groups, intervals=intervals
+        sum(support),
+        0.8125,
+        0.5,
+        0.8,
+        classes,
+        confusion,
+        (),
+        groups=groups,
+        intervals=intervals,
     )
 
 
 @pytest.fixture
 def run(dataset: Dataset) -> Path:
     """Return the folder of a finished run."""
-    keys = [add_sample(dataset, number, *origins) for number, origins in enumerate(ORIGINS)]
-    begun = dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
+    keys = [
+        add_sample(dataset, number, *origins) for number, origins in enumerate(ORIGINS)
+    ]
+    begun = dataset.runs.start(
+        "20261120-101500-simple", "baseline", {"preset": "simple"}
+    )
     dataset.runs.finish(begun.id, "done", {})
     with dataset.db.transaction():
         dataset.db.execute("UPDATE run SET ended='2026-11-20T10:20:00Z'")
     folder = dataset.root / "runs" / begun.id
     write_model(folder / "served.onnx")
-    splits = {"train": split_metrics((20, 30, 40), 60), "test": split_metrics((5, 5, 6), 12)}
+    splits = {
+        "train": split_metrics((20, 30, 40), 60),
+        "test": split_metrics((5, 5, 6), 12),
+    }
     write_metrics(folder, RunMetrics([*CLASSES], {"preset": "simple"}, {}, **splits))
     (folder / "trained_on.json").write_text(json.dumps(keys))
     return folder
 
 
-def get_card(settings: ServeSettings, run: Path | None = None, **changes: object) -> dict[str, Any]:
+def get_card(
+    settings: ServeSettings, run: Path | None = None, **changes: object
+) -> dict[str, Any]:
     """Return the card of a run, or of an exported file, as a server sends it."""
     model = {} if run is None else {"model": str(run / "served.onnx")}
     changed = msgspec.structs.replace(settings, **model, **changes)
@@ -76,14 +97,21 @@ def test_card_shows_recorded_metrics(settings: ServeSettings, run: Path) -> None
     result = get_card(settings, run)
     assert result["classes"][0] == {"name": "blue", "train": 20, "val": None, "test": 5}
     measured = result["measured"]
-    assert {name: measured[name] for name in ("split", "images", "groups", "small_sample")} == {
+    assert {
+        name: measured[name] for name in ("split", "images", "groups", "small_sample")
+    } == {
         "split": "test",
         "images": 16,
         "groups": 12,
         "small_sample": True,
     }
     assert (measured["accuracy"], measured["interval"]) == (0.8125, [0.61, 0.93])
-    assert measured["classes"][2] == {"name": "red", "precision": 0.9, "recall": 0.8, "images": 6}
+    assert measured["classes"][2] == {
+        "name": "red",
+        "precision": 0.9,
+        "recall": 0.8,
+        "images": 6,
+    }
     assert (result["date"], result["preset"]) == ("2026-11-20", "simple")
 
 
@@ -91,7 +119,14 @@ def test_unknown_prediction_counts_as_wrong(settings: ServeSettings, run: Path) 
     test = split_metrics((5, 5, 6), 12)
     # Without the rule for unknown, each of the 16 images would be right.
     answers = AnswerMetrics(
-        15, 1, test.classes, Interval(0.7, 0.99), test.confusion, (), unsure=3, unsure_right=2
+        15,
+        1,
+        test.classes,
+        Interval(0.7, 0.99),
+        test.confusion,
+        (),
+        unsure=3,
+        unsure_right=2,
     )
     test = replace(test, accuracy=1.0, intervals={}, answers=answers)
     write_metrics(run, replace(read_metrics(run), test=test))
@@ -101,7 +136,9 @@ def test_unknown_prediction_counts_as_wrong(settings: ServeSettings, run: Path) 
     assert (measured["unsure"], measured["unsure_right"]) == (3, 2)
 
 
-def test_card_shows_cost_of_unknown_threshold(settings: ServeSettings, run: Path) -> None:
+def test_card_shows_cost_of_unknown_threshold(
+    settings: ServeSettings, run: Path
+) -> None:
     result = get_card(settings, run)
     assert (result["has_unknown_rule"], result["unknown_rule"]) == (False, None)
     write_model(run / "served.onnx", unfamiliar_below=0.6)
@@ -141,12 +178,19 @@ def test_card_counts_removed_images(
 
 def test_card_of_exported_file(settings: ServeSettings) -> None:
     result = get_card(settings, dataset=None, web=WebSettings(contact="me@example.org"))
-    assert result["classes"][0] == {"name": "blue", "train": None, "val": None, "test": None}
+    assert result["classes"][0] == {
+        "name": "blue",
+        "train": None,
+        "val": None,
+        "test": None,
+    }
     assert result["measured"] is result["learnt_from"] is result["date"] is None
     assert (result["takes_requests"], result["contact"]) == (False, "me@example.org")
 
 
-def test_val_without_test_and_class_without_images(settings: ServeSettings, run: Path) -> None:
+def test_val_without_test_and_class_without_images(
+    settings: ServeSettings, run: Path
+) -> None:
     val = split_metrics((0, 5, 6), 11)
     write_metrics(run, replace(read_metrics(run), val=val, test=None))
     measured = get_card(settings, run)["measured"]

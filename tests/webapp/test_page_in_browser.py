@@ -39,10 +39,14 @@ from webapp.box_styles import detect_with_both
 from webapp.settings import RequestLimits
 
 pytestmark = pytest.mark.slow
-MESSAGE = "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
+MESSAGE = (
+    "document.querySelector('#message').textContent.replaceAll(/[\\u2068\\u2069]/g, '')"
+)
 UNREAD = MESSAGE.replace("message", "unread-files")
 BULK_STATUS = "document.querySelector('#bulk [role=status]')?.textContent"
-BULK_COUNTS = "[...document.querySelectorAll('#bulk-class option')].map((option) => option.text)"
+BULK_COUNTS = (
+    "[...document.querySelectorAll('#bulk-class option')].map((option) => option.text)"
+)
 STATUS = "document.querySelector('.image .small')?.textContent"
 NO_FACE = "No face was found. Draw a box around a face, if there is one."
 BOX_POSITIONS = f"""{BOXES}.map(({{style}}) => ["left", "top", "width", "height"].map(
@@ -68,7 +72,10 @@ def test_faces_are_edited_predicted_and_reported(
     page.mouse.move(before["x"] + 50, before["y"] + 45, steps=4)
     page.mouse.up()
     after = page.locator(".box").nth(1).bounding_box()
-    assert (round(after["x"] - before["x"]), round(after["y"] - before["y"])) == (30, 25)
+    assert (round(after["x"] - before["x"]), round(after["y"] - before["y"])) == (
+        30,
+        25,
+    )
     frame = page.locator(".frame").bounding_box()
     page.mouse.move(frame["x"] + 3, frame["y"] + 3)
     page.mouse.down()
@@ -81,7 +88,9 @@ def test_faces_are_edited_predicted_and_reported(
     page.check("#report-unlisted")
     assert page.locator("#report-class").is_disabled()
     page.uncheck("#report-unlisted")
-    page.fill("#report-class", page.locator(".who bdi").first.inner_text().upper().rstrip("?"))
+    page.fill(
+        "#report-class", page.locator(".who bdi").first.inner_text().upper().rstrip("?")
+    )
     page.click("#report-send")
     assert page.inner_text("#report-new") == "This is already the answer."
     for name in (*RESERVED_NAMES, "ng<b>x</b>"):  # the server refuses them, too
@@ -94,13 +103,17 @@ def test_faces_are_edited_predicted_and_reported(
         page.fill("#report-class", name)
         assert page.inner_text("#report-similar") == "It is green"
         page.press("#report-class", "Enter")
-        assert f"To report “{name}” as it is typed" in page.inner_text("#report-message")
+        assert f"To report “{name}” as it is typed" in page.inner_text(
+            "#report-message"
+        )
     page.keyboard.press("Enter")
     assert page.input_value(":focus") == "green"
     find = """(names) => import('/js/similar_names.js').then((module) =>
         names.map((name) => module.findSimilarName(name, ['ono_rin', 'ito_rin', 'mei'])))"""
     similar = page.evaluate(find, ["Rin Ono", "ono_rim", "Ōno", "It", "rin"])
-    assert similar == ["ono_rin", "ono_rin", "ono_rin", "ito_rin", None], "the last may be two"
+    assert similar == ["ono_rin", "ono_rin", "ono_rin", "ito_rin", None], (
+        "the last may be two"
+    )
     page.fill("#report-class", "mei")
     assert "“mei” is not a class of this model" in page.inner_text("#report-new")
     page.fill("#report-note", "<b>it is Mei</b>")
@@ -124,7 +137,9 @@ def test_faces_are_edited_predicted_and_reported(
     page.click("#report-send")
     wait_for(page, "document.querySelectorAll('.face .reported').length === 2")
     with Dataset.open(root) as dataset:
-        reports = {report.claim.note: report for report in Reports(dataset.db).iterate()}
+        reports = {
+            report.claim.note: report for report in Reports(dataset.db).iterate()
+        }
         assert reports["<b>a cloud</b>"].claim.claimed == NOT_A_FACE
         assert reports["<b>it is Mei</b>"].claim.claimed == "mei"
         accept_reports(dataset, {reports["<b>it is Mei</b>"].id: None})
@@ -149,8 +164,14 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
     # The result is not behind the bar.
     wait_for(page, f"{TOP_EDGE.format('.bars')} < {TOP_EDGE.format('#submit-bar')}")
     focused = [page.evaluate(FOCUSED_TAG)]
-    keys = {".faces .face:last-child button": "Enter", ".box": "Delete", ".image .close": "Enter"}
-    keys |= dict.fromkeys(("#history summary", "#history-list button", "#history-clear"), "Enter")
+    keys = {
+        ".faces .face:last-child button": "Enter",
+        ".box": "Delete",
+        ".image .close": "Enter",
+    }
+    keys |= dict.fromkeys(
+        ("#history summary", "#history-list button", "#history-clear"), "Enter"
+    )
     for place, key in keys.items():
         page.press(place, key)
         focused.append(page.evaluate(FOCUSED_TAG))
@@ -159,7 +180,9 @@ def test_keyboard_only_at_320_pixels(open_page: OpenPage, two_faces: Path) -> No
     assert page.inner_text("h1") == "これは誰?"
 
 
-def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces: Path) -> None:
+def test_device_matches_server_and_works_offline(
+    open_page: OpenPage, two_faces: Path
+) -> None:
     page = open_page(offline=True)
     answers = (
         "[...document.querySelectorAll('.face')].map(e => e.querySelector('.who').textContent + "
@@ -169,7 +192,9 @@ def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces:
     def predict(where: str) -> Any:
         find_faces(page, two_faces)
         page.select_option("#where", where)
-        assert ("stays on this device" in page.inner_text("#promise")) == (where == "device")
+        assert ("stays on this device" in page.inner_text("#promise")) == (
+            where == "device"
+        )
         page.click("#submit")
         wait_for(page, f"{ANSWER_COUNT} === 2")
         assert page.locator("text=This model cannot answer “unknown”").count() == 2
@@ -192,7 +217,9 @@ def test_device_matches_server_and_works_offline(open_page: OpenPage, two_faces:
     assert predict("device") == expected
 
 
-def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path) -> None:
+def test_broken_image_and_image_without_face(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
     page = open_page()
     broken = tmp_path / "<img src=x onerror=alert(1)>.png"
     broken.write_bytes(b"no image")
@@ -218,13 +245,17 @@ def test_broken_image_and_image_without_face(open_page: OpenPage, tmp_path: Path
         page.click("#clear")
 
 
-def test_images_stay_on_chosen_device(open_page: OpenPage, two_faces: Path, tmp_path: Path) -> None:
+def test_images_stay_on_chosen_device(
+    open_page: OpenPage, two_faces: Path, tmp_path: Path
+) -> None:
     """Also those of which the server was asked before the device was chosen."""
     shutil.copy(two_faces, tmp_path / "a.png")
     Image.new("RGB", (40, 40), "gray").save(tmp_path / "b.png")
     (tmp_path / "c.heic").write_bytes(b"only a server can read it")
     page, sent = open_page(), list[str]()
-    page.on("request", lambda sending: sending.method == "POST" and sent.append(sending.url))
+    page.on(
+        "request", lambda sending: sending.method == "POST" and sent.append(sending.url)
+    )
     page.route("**/predict", lambda _: None)
     find_faces(page, two_faces)
     find_faces(page, two_faces)
@@ -237,7 +268,9 @@ def test_images_stay_on_chosen_device(open_page: OpenPage, two_faces: Path, tmp_
     page.wait_for_selector(f"text={NO_FACE}")
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 6")
-    assert page.locator("text=Detect on the server").locator("visible=true").count() == 0
+    assert (
+        page.locator("text=Detect on the server").locator("visible=true").count() == 0
+    )
     page.set_input_files("#folder-files", str(tmp_path))
     wait_for(page, f"{BULK_STATUS}?.startsWith('3 of 3 checked')")
     assert len(sent) == 1, "before the device was chosen"
@@ -249,14 +282,22 @@ def test_oversized_images_are_not_decoded(
     ways = [{"format": kind} for kind in ("PNG", "JPEG", "GIF", "WEBP", "BMP", "AVIF")]
     ways += [{"format": "WEBP", "lossless": True}, {"format": "WEBP", "exif": b"x"}]
     for (number, way), height in product(enumerate(ways), (25, 26)):
-        Image.new("RGB", (40, height), "red").save(tmp_path / f"{height}-{number}", **way)
+        Image.new("RGB", (40, height), "red").save(
+            tmp_path / f"{height}-{number}", **way
+        )
     page = open_page(at=restart_server(limits=RequestLimits(all_pixels=1000)))
     page.evaluate(COUNT_DECODED)
     page.set_input_files("#files", [str(path) for path in sorted(tmp_path.glob("2*"))])
     names = "26-0, 26-1, 26-2, 26-3, 26-4, … (+3)"
-    wait_for(page, f"{UNREAD} === '{names}: more than 0.001 megapixels, too large to open'")
+    wait_for(
+        page, f"{UNREAD} === '{names}: more than 0.001 megapixels, too large to open'"
+    )
     opened = [f"25-{number}" for number in range(8)]
-    assert page.locator(".image h2").all_inner_texts() == page.evaluate("decoded") == opened
+    assert (
+        page.locator(".image h2").all_inner_texts()
+        == page.evaluate("decoded")
+        == opened
+    )
 
 
 @pytest.mark.long
@@ -279,9 +320,14 @@ def test_device_never_mixes_labels_and_weights(
     old_model = (tmp_path / "colours.onnx").read_bytes()
     assert predict() == "Whole image: red"
     page.context.set_offline(True)
-    restart_server("renamed", ("x-blue", "y-green", "z-red"))  # the same colors by other names
+    restart_server(
+        "renamed", ("x-blue", "y-green", "z-red")
+    )  # the same colors by other names
     page.context.set_offline(False)
-    wait_for(page, "fetch('api/v1/model.json').then(a => a.json()).then(c => c.run === 'renamed')")
+    wait_for(
+        page,
+        "fetch('api/v1/model.json').then(a => a.json()).then(c => c.run === 'renamed')",
+    )
     network = "**/api/v1/model.onnx*"
     for answer in (
         lambda route: route.abort("internetdisconnected"),
@@ -294,7 +340,10 @@ def test_device_never_mixes_labels_and_weights(
         page.unroute(network)
     page.reload()
     assert predict() == "Whole image: z-red"
-    assert page.evaluate("caches.open('model').then(c => c.keys()).then(k => k.length)") == 2
+    assert (
+        page.evaluate("caches.open('model').then(c => c.keys()).then(k => k.length)")
+        == 2
+    )
 
 
 def test_whole_image_model_and_unknown_prediction(
@@ -311,7 +360,9 @@ def test_whole_image_model_and_unknown_prediction(
         wait_for(page, "!document.querySelector('#submit-bar').hidden")
         assert page.inner_text("#submit") == "What is this?"
         page.set_input_files("#files", [str(tmp_path / "lime.png")])
-        wait_for(page, "document.querySelector('#submit').textContent === 'What are these?'")
+        wait_for(
+            page, "document.querySelector('#submit').textContent === 'What are these?'"
+        )
         page.click("#submit")
         wait_for(page, "document.querySelectorAll('.who bdi').length === 2")
         red, lime = page.locator(".face").all()
@@ -319,11 +370,18 @@ def test_whole_image_model_and_unknown_prediction(
         assert red.locator(".bars").count() == 1
         assert "cannot answer" not in red.inner_text()
         assert lime.locator(".who").inner_text() == "Whole image: unknown"
-        assert lime.locator(".bars").count() == 0, "of a stranger a share of 100 % is not true"
-        assert red.locator(".similarity strong").inner_text() == "Similar to the training images"
+        assert lime.locator(".bars").count() == 0, (
+            "of a stranger a share of 100 % is not true"
+        )
+        assert (
+            red.locator(".similarity strong").inner_text()
+            == "Similar to the training images"
+        )
         result = lime.inner_text()
         assert "Unlike the training images" in result
-        assert re.search(r"similarity 3\d %, limit 80 %\s+Nearest class: .?green.?\.", result)
+        assert re.search(
+            r"similarity 3\d %, limit 80 %\s+Nearest class: .?green.?\.", result
+        )
         page.locator("text=Wrong result?").first.click()
         assert page.inner_text("#report-who") == "What is it?"
         page.click("#report-cancel")
@@ -335,7 +393,9 @@ def test_whole_image_model_and_unknown_prediction(
 def test_names_break_between_words(
     open_page: OpenPage, restart_server: Callable[..., str], tmp_path: Path
 ) -> None:
-    page = open_page(390, 844, at=restart_server(classes=("Monkey_D_Luffy", "Schwarzenegger", "z")))
+    page = open_page(
+        390, 844, at=restart_server(classes=("Monkey_D_Luffy", "Schwarzenegger", "z"))
+    )
     for color in ("blue", "lime", "red"):
         Image.new("RGB", (40, 40), color).save(tmp_path / f"{color}.png")
     page.set_input_files("#files", [str(file) for file in tmp_path.glob("*.png")])
@@ -365,23 +425,33 @@ def test_page_follows_web_settings(
     result = []
     for where in ("server", "device"):
         page.set_input_files("#files", [str(green)])
-        wait_for(page, "document.querySelector('.image .small')?.textContent.includes('No face')")
+        wait_for(
+            page,
+            "document.querySelector('.image .small')?.textContent.includes('No face')",
+        )
         page.click("text=Add a face")
         page.select_option("#where", where)
         page.click("#submit")
         wait_for(page, ANSWER_COUNT)
-        result.append([page.inner_text(".who"), page.locator(".bars .name").all_inner_texts()])
+        result.append(
+            [page.inner_text(".who"), page.locator(".bars .name").all_inner_texts()]
+        )
         page.click("#clear")
     assert result == [["Face 1: unknown", ["blue", "red", "none of these"]]] * 2
 
 
 @pytest.mark.long
-def test_errors_are_in_page_language(open_page: OpenPage, two_faces: Path, tmp_path: Path) -> None:
+def test_errors_are_in_page_language(
+    open_page: OpenPage, two_faces: Path, tmp_path: Path
+) -> None:
     page = open_page(320, 640, offline=True, locale="zh")
     for number in range(7):
         (tmp_path / f"{number}.jpg").write_bytes(b"no image")
     page.set_input_files("#files", [*sorted(tmp_path.iterdir()), two_faces])
-    wait_for(page, f"{UNREAD} === '0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 无法作为图片读取'")
+    wait_for(
+        page,
+        f"{UNREAD} === '0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg, … (+2) 无法作为图片读取'",
+    )
     wait_for(page, f"{BOXES}.length")
     wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
@@ -412,9 +482,18 @@ def test_folder_resumes_when_server_returns(
     page.wait_for_selector("#bulk .message >> text=cannot be reached")
     page.context.set_offline(False)
     page.click("text=Resume")
-    wait_for(page, f"{BULK_STATUS} === '2 of 2 checked · recognized: 1 · cannot be read: 1'")
-    assert page.evaluate(BULK_COUNTS) == ["blue (0)", "green (0)", "red (1)", "cannot be read (1)"]
-    assert page.input_value("#bulk-class") == "red", "the first class of which there is a picture"
+    wait_for(
+        page, f"{BULK_STATUS} === '2 of 2 checked · recognized: 1 · cannot be read: 1'"
+    )
+    assert page.evaluate(BULK_COUNTS) == [
+        "blue (0)",
+        "green (0)",
+        "red (1)",
+        "cannot be read (1)",
+    ]
+    assert page.input_value("#bulk-class") == "red", (
+        "the first class of which there is a picture"
+    )
     assert f"{tmp_path.name}/a.png (9" in page.locator(".bulk-list").inner_text()
 
 
@@ -434,7 +513,9 @@ def test_server_converts_unsupported_formats(
     page.click("#submit")
     wait_for(page, f"{ANSWER_COUNT} === 6")
     # Three images are side by side.
-    tops = {round(page.locator(".image").nth(row).bounding_box()["y"]) for row in range(3)}
+    tops = {
+        round(page.locator(".image").nth(row).bounding_box()["y"]) for row in range(3)
+    }
     assert (len(tops), page.locator(".bars").locator("visible=true").count()) == (1, 0)
     page.locator(".image .more").first.click()
     assert page.locator(".bars").locator("visible=true").count() == 2
@@ -446,8 +527,12 @@ def test_server_converts_unsupported_formats(
     advice = "this browser cannot open the format: choose “On the server”"
     page.locator("#bulk", has_text=f"cannot be read (2): {advice}").wait_for()
     page.select_option("#bulk-class", ":unread")
-    wait_for(page, f"document.querySelector('.bulk-list').innerText.includes('c: {advice}')")
-    assert page.locator("#drop").is_hidden(), "the result has the place of the first screen"
+    wait_for(
+        page, f"document.querySelector('.bulk-list').innerText.includes('c: {advice}')"
+    )
+    assert page.locator("#drop").is_hidden(), (
+        "the result has the place of the first screen"
+    )
     page.click("#bulk >> text=Close")
     assert page.locator("#drop").is_visible()
 
@@ -459,7 +544,8 @@ def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -
     page.on("requestfailed", lambda request: ended.append(request))
     # The route stays: without it the browser would send the held requests to the server.
     page.route(
-        "**/predict", lambda route: held.append(route) if len(held) < 2 else route.continue_()
+        "**/predict",
+        lambda route: held.append(route) if len(held) < 2 else route.continue_(),
     )
     for number in range(2):
         page.set_input_files("#folder-files", str(tmp_path))
@@ -471,7 +557,9 @@ def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -
             page.wait_for_selector("#bulk >> text=Resume")
             assert page.locator("#bulk .message").is_hidden()
     page.set_input_files("#folder-files", str(tmp_path))
-    wait_for(page, f"{BULK_STATUS} === '3 of 3 checked · recognized: 0 · no face found: 3'")
+    wait_for(
+        page, f"{BULK_STATUS} === '3 of 3 checked · recognized: 0 · no face found: 3'"
+    )
     assert eventually(lambda: page.evaluate("1") and len(ended) == len(held) == 2)
 
 
@@ -485,11 +573,14 @@ def test_folder_keeps_ticks_and_counts(
     held = list[Any]()
     requests = iter(range(5))
     page.route(
-        "**/predict", lambda route: held.append(route) if next(requests) == 3 else route.continue_()
+        "**/predict",
+        lambda route: held.append(route) if next(requests) == 3 else route.continue_(),
     )
     page.set_input_files("#folder-files", str(tmp_path))
     wait_for(page, f"{BULK_STATUS} === '3 of 5 checked'")
-    ticks = "[...document.querySelectorAll('.bulk-list input')].map((box) => box.checked)"
+    ticks = (
+        "[...document.querySelectorAll('.bulk-list input')].map((box) => box.checked)"
+    )
     status = "[...document.querySelectorAll('#bulk [role=status]')].at(-1).textContent"
     assert page.evaluate(ticks) == [True, True], "of the first class with an image"
     page.locator(".bulk-list input").first.uncheck()
@@ -512,7 +603,10 @@ def test_folder_keeps_ticks_and_counts(
     assert page.locator(".bulk-list").inner_text().strip().endswith("5 lime.png")
     page.select_option("#bulk-class", "blue")
     page.select_option("#language", "ja")
-    assert (page.evaluate(ticks), page.evaluate(BULK_COUNTS)[:3]) == (expected[0], expected[1][:3])
+    assert (page.evaluate(ticks), page.evaluate(BULK_COUNTS)[:3]) == (
+        expected[0],
+        expected[1][:3],
+    )
     assert page.evaluate(status) == "このクラスで 2 枚、全体で 3 枚にチェック"
     assert page.evaluate(BULK_STATUS) == "5 枚中 5 枚を確認済み · 認識: 4 · 不明: 1"
     assert page.inner_text("#bulk-title") == "フォルダーを確認"
@@ -528,18 +622,22 @@ def test_device_without_model_or_network(open_page: OpenPage, two_faces: Path) -
     page.context.set_offline(True)
     page.select_option("#where", "device")
     missing = "The model is not on this device yet: connect once to load it."
-    wait_for(page, f"document.querySelector('#device-state').textContent === '{missing}'")
+    wait_for(
+        page, f"document.querySelector('#device-state').textContent === '{missing}'"
+    )
     page.set_input_files("#files", [str(two_faces)])
-    wait_for(page, f"{STATUS}?.startsWith('The face detector is not on this device yet')")
+    wait_for(
+        page, f"{STATUS}?.startsWith('The face detector is not on this device yet')"
+    )
     page.click("#submit")
     wait_for(page, f"{MESSAGE} === '{missing}'")
     page.context.set_offline(False)
     page.click("#submit")
     assert wait_for(page, f"{ANSWER_COUNT} === 2")
     assert re.fullmatch(r"on this device: \d+ ms", page.inner_text("#device-state"))
-    assert page.locator(".submit-bar").evaluate("e => getComputedStyle(e.parentNode).display") == (
-        "contents"
-    ), "with nothing left to ask, the bar covers nothing"
+    assert page.locator(".submit-bar").evaluate(
+        "e => getComputedStyle(e.parentNode).display"
+    ) == ("contents"), "with nothing left to ask, the bar covers nothing"
 
 
 @pytest.mark.long
@@ -550,9 +648,16 @@ def test_rate_limited_folder_completes(
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
     page = open_page(at=serve_at(limits=RequestLimits(per_minute=60)))
     answered: list[int] = []
-    page.on("response", lambda got: answered.append(got.status) if "predict" in got.url else None)
+    page.on(
+        "response",
+        lambda got: answered.append(got.status) if "predict" in got.url else None,
+    )
     page.set_input_files("#folder-files", str(tmp_path))
-    wait_for(page, f"{BULK_STATUS} === '20 of 20 checked · recognized: 0 · no face found: 20'", 60)
+    wait_for(
+        page,
+        f"{BULK_STATUS} === '20 of 20 checked · recognized: 0 · no face found: 20'",
+        60,
+    )
     assert 429 in answered
     assert answered.count(200) == 20
     assert page.locator("#bulk .message").is_hidden()
@@ -567,7 +672,9 @@ def test_browser_detects_faces_when_server_is_unreachable(
     page = open_page(at=serve_at("animeface"), offline=True)
     assert find_faces(page, two_faces) == 2
     assert page.evaluate(STATUS) == "faces found by the server"
-    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(list(face.box) for face in expected_faces)
+    assert sorted(page.evaluate(BOX_POSITIONS)) == sorted(
+        list(face.box) for face in expected_faces
+    )
     page.click("#clear")
     wait_for(page, DETECTOR_CACHED)
     page.context.set_offline(True)
@@ -586,7 +693,9 @@ def test_browser_detects_faces_when_server_is_unreachable(
     assert page.locator("#submit").is_hidden()
 
 
-def repeat_scene(scene: Path, path: Path, size: tuple[int, int], rows: int) -> Image.Image:
+def repeat_scene(
+    scene: Path, path: Path, size: tuple[int, int], rows: int
+) -> Image.Image:
     image = Image.new("RGB", size)
     for row in range(rows):
         part = Image.open(scene).resize((size[0], size[1] // rows))
@@ -597,12 +706,20 @@ def repeat_scene(scene: Path, path: Path, size: tuple[int, int], rows: int) -> I
 
 # Heights of 4.5 x 32 at scale 256, a face of score .344 (the threshold is .35), an image that is
 # reduced first, and a strip that is searched in tiles.
-SCENES = [((640, 360), 1, 2), ((640, 1728), 3, 5), ((2300, 1278), 1, 2), ((500, 6000), 20, 40)]
+SCENES = [
+    ((640, 360), 1, 2),
+    ((640, 1728), 3, 5),
+    ((2300, 1278), 1, 2),
+    ((500, 6000), 20, 40),
+]
 
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_browser_and_drawnface_find_same_boxes(
-    open_page: OpenPage, two_faces: Path, tmp_path: Path, scene: tuple[tuple[int, int], int, int]
+    open_page: OpenPage,
+    two_faces: Path,
+    tmp_path: Path,
+    scene: tuple[tuple[int, int], int, int],
 ) -> None:
     size, rows, count = scene
     image = repeat_scene(two_faces, tmp_path / "faces.png", size, rows)
@@ -635,7 +752,9 @@ def test_touch_draws_boxes_and_scrolls(
             step = complex(*middle) + cmath.rect(part * length, math.radians(angle))
             kind = "touchMove" if part else "touchStart"
             points = [{"x": step.real, "y": step.imag}]
-            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+            touch.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": points}
+            )
         touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
     for angle in (20, 45, 70, 110, 160, 200, 250, 290, 340):
@@ -643,17 +762,24 @@ def test_touch_draws_boxes_and_scrolls(
         assert wait_for(page, f"{BOXES}.length") == count + 1, angle
         box = page.locator(".box").last.bounding_box()
         turned = math.degrees(math.atan2(box["height"], box["width"]))
-        assert abs(turned - math.degrees(math.asin(abs(math.sin(math.radians(angle)))))) < 6
+        assert (
+            abs(turned - math.degrees(math.asin(abs(math.sin(math.radians(angle))))))
+            < 6
+        )
         page.locator(".box").last.press("Delete")
     swipe(-90, 60)
     assert page.evaluate(f"{BOXES}.length") == count
     assert stage.evaluate("stage => scrollY + stage.scrollTop") > top
     page.focus(".face button")
-    assert stage.evaluate("stage => stage.scrollTop") < max(top, 1), "it shows the first face"
+    assert stage.evaluate("stage => stage.scrollTop") < max(top, 1), (
+        "it shows the first face"
+    )
 
 
 @pytest.mark.long
-def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_faces: Path) -> None:
+def test_page_is_accessible_in_every_state(
+    open_page: OpenPage, axe: Any, two_faces: Path
+) -> None:
     page = open_page(color_scheme="light")
     violations = {}
 
@@ -663,7 +789,9 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
             page.emulate_media(color_scheme=scheme)
             problems = accessibility_violations(axe, page)
             wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
-            violations[state, scheme, width] = problems + [("wider than the window", state)] * wide
+            violations[state, scheme, width] = (
+                problems + [("wider than the window", state)] * wide
+            )
 
     check("empty")
     page.click(".help")
@@ -699,7 +827,10 @@ def test_page_is_accessible_in_every_state(open_page: OpenPage, axe: Any, two_fa
 
 
 def test_api_page_sends_requests_and_snippets_run(
-    open_page: OpenPage, restart_server: Callable[..., str], two_faces: Path, tmp_path: Path
+    open_page: OpenPage,
+    restart_server: Callable[..., str],
+    two_faces: Path,
+    tmp_path: Path,
 ) -> None:
     page = open_page()
     page.goto(f"{page.url}api.html")
@@ -708,8 +839,13 @@ def test_api_page_sends_requests_and_snippets_run(
         page.select_option("#try-kind", kind)
         with page.expect_response("**/predict") as sent:
             page.click("#try-send")
-        assert sent.value.request.headers["content-type"].startswith(("image/png", kind))
-        wait_for(page, "document.querySelector('#try-response').textContent.startsWith('200')")
+        assert sent.value.request.headers["content-type"].startswith(
+            ("image/png", kind)
+        )
+        wait_for(
+            page,
+            "document.querySelector('#try-response').textContent.startsWith('200')",
+        )
         assert "model-version: colours+" in page.inner_text("#try-response")
     Image.open(two_faces).save(tmp_path / "a.jpg")
     run_snippets(page, tmp_path, "", 2)
@@ -719,7 +855,9 @@ def test_api_page_sends_requests_and_snippets_run(
     page.click("#token-form button")
     wait_for(page, "document.title === 'What is this?'")
     page.goto(f"{page.url.partition('?')[0]}api.html")
-    page.locator("pre", has_text='{"claimed":"blue"}').wait_for()  # no box, as of a whole image
+    page.locator(
+        "pre", has_text='{"claimed":"blue"}'
+    ).wait_for()  # no box, as of a whole image
     assert not re.search('"box"|/faces', page.inner_text("#addresses"))
     assert page.locator("#try-address option").all_inner_texts() == ["predict"]
     run_snippets(page, tmp_path, "secret", 1)
@@ -735,8 +873,12 @@ def run_snippets(page: Any, folder: Path, token: str, faces: int) -> None:
     for snippet in page.locator("#snippets pre").all():
         command = commands.get(snippet.get_attribute("data-language"), ["sh", "-c"])
         line = [*command, snippet.inner_text().replace("TOKEN", token)]
-        ran = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True)
-        assert len(re.findall(r"\b(red|blue|green|unknown)\b", ran.stdout)) >= faces, line
+        ran = subprocess.run(
+            line, cwd=folder, capture_output=True, text=True, check=True
+        )
+        assert len(re.findall(r"\b(red|blue|green|unknown)\b", ran.stdout)) >= faces, (
+            line
+        )
 
 
 def test_card_page_and_removal_request(
@@ -746,7 +888,11 @@ def test_card_page_and_removal_request(
     open_card_page(page)
     assert page.evaluate("document.documentElement.scrollWidth") == 320
     assert "exported file" in page.inner_text("#measured-text")
-    assert page.locator("#knows-text tbody th").all_inner_texts() == ["blue", "green", "red"]
+    assert page.locator("#knows-text tbody th").all_inner_texts() == [
+        "blue",
+        "green",
+        "red",
+    ]
     with page.expect_navigation():
         page.click("#removal-text a")
     find_faces(page, two_faces)
@@ -759,7 +905,9 @@ def test_card_page_and_removal_request(
     assert page.evaluate(f"{BOXES}.length") == 3
     page.locator("text=Report or remove this image").click()
     # By keyboard; typed markup stays text.
-    page.locator("#report-note").press_sequentially("<img src=x onerror=alert(1)> it is mine")
+    page.locator("#report-note").press_sequentially(
+        "<img src=x onerror=alert(1)> it is mine"
+    )
     page.press("#report-send", "Enter")
     thanks = "removal was requested. A person reviews it. Contact: me@example.org"
     wait_for(page, f"document.querySelector('#said').textContent.includes('{thanks}')")

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.slow
 def test_installed_page_opens_while_the_network_hangs(
     open_page: OpenPage, root: Path, tmp_path: Path
 ) -> None:
-    file = write_model(tmp_path / "colours.onnx", crops=(CropMethod(WHOLE, "", "", 10),))
+    file = write_model(
+        tmp_path / "colours.onnx", crops=(CropMethod(WHOLE, "", "", 10),)
+    )
     with running_server(make_settings(file, root)) as port:
         page = open_page(at=f"http://127.0.0.1:{port}/", offline=True)
         wait_for(page, FACTS_CACHED)
@@ -33,7 +35,9 @@ def test_installed_page_opens_while_the_network_hangs(
         page.goto(page.url, wait_until="commit")
         wait_for(page, "document.querySelectorAll('#known li').length === 3")
         assert page.inner_text("h1") == "What is this?"
-        assert time.monotonic() - begun < 30, "not the minute after which a browser gives up"
+        assert time.monotonic() - begun < 30, (
+            "not the minute after which a browser gives up"
+        )
         page.context.close()
 
 
@@ -63,7 +67,11 @@ def test_box_of_wide_image_is_in_sight(
 
 def test_hint_for_images_with_missed_faces(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page()
-    for size, is_advised in (((400, 300), False), ((1500, 300), True), ((3000, 2000), True)):
+    for size, is_advised in (
+        ((400, 300), False),
+        ((1500, 300), True),
+        ((3000, 2000), True),
+    ):
         Image.new("RGB", size, "gray").save(tmp_path / "plain.png")
         page.set_input_files("#files", [str(tmp_path / "plain.png")])
         text = page.locator(".image .details .small", has_text="No face was found")
@@ -84,7 +92,9 @@ def test_names_alone_leave_the_screen_to_images(
 def test_unsure_prediction_on_server_and_device(
     open_page: OpenPage, root: Path, tmp_path: Path
 ) -> None:
-    file = write_model(tmp_path / "colours.onnx", crops=(CropMethod(WHOLE, "", "", 10),))
+    file = write_model(
+        tmp_path / "colours.onnx", crops=(CropMethod(WHOLE, "", "", 10),)
+    )
     with running_server(make_settings(file, root)) as port:
         page = open_page(at=f"http://127.0.0.1:{port}/")
         _check_unsure(page, tmp_path)
@@ -92,13 +102,19 @@ def test_unsure_prediction_on_server_and_device(
 
 
 def _check_unsure(page: Any, tmp_path: Path) -> None:
-    (tmp_path / "grey.png").write_bytes(encode(Image.new("RGB", (40, 40), "#828080"), "PNG"))
+    (tmp_path / "grey.png").write_bytes(
+        encode(Image.new("RGB", (40, 40), "#828080"), "PNG")
+    )
     expected = page.request.post(
         f"{page.url}api/v1/predict",
         headers={"content-type": "image/png"},
         data=(tmp_path / "grey.png").read_bytes(),
     ).json()["images"][0]["parts"][0]
-    assert (expected["answer"], expected["unsure"], expected["best"]) == (None, True, "red")
+    assert (expected["answer"], expected["unsure"], expected["best"]) == (
+        None,
+        True,
+        "red",
+    )
     for where in ("server", "device"):
         page.select_option("#where", where)
         page.set_input_files("#files", [str(tmp_path / "grey.png")])
@@ -117,4 +133,7 @@ def test_api_page_copies_a_snippet(open_page: OpenPage, address: str) -> None:
     snippet = page.locator(".copyable", has=page.locator("[data-language='Python']"))
     snippet.get_by_role("button", name="Copy").click()
     snippet.get_by_role("button", name="Copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == snippet.locator("pre").inner_text()
+    assert (
+        page.evaluate("navigator.clipboard.readText()")
+        == snippet.locator("pre").inner_text()
+    )

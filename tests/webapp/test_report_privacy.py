@@ -12,7 +12,11 @@ from report_rows import store_report
 from server_helpers import Serve, solid_image
 from tools_for_tests import run_here
 
-from baseline.evaluation.metrics import RunMetrics, compute_classification_metrics, write_metrics
+from baseline.evaluation.metrics import (
+    RunMetrics,
+    compute_classification_metrics,
+    write_metrics,
+)
 from baseline.evaluation.report.page import write_report as write_run_report
 from curation.web_reports import accept_reports
 from gleanset import Box, Dataset, Origin
@@ -48,7 +52,9 @@ def mixed_dataset(two_class_dataset: Dataset) -> Dataset:
         accept_reports(dataset, {next(Reports(dataset.db).iterate()).id: name})
     samples = {sample.key: sample for sample in dataset.samples.iterate()}
     splits = {
-        key: (SENT_KEY, "test") if sample.image == SENT_KEY else (sample.split_group, sample.split)
+        key: (SENT_KEY, "test")
+        if sample.image == SENT_KEY
+        else (sample.split_group, sample.split)
         for key, sample in samples.items()
     }
     dataset.samples.set_splits(splits, "by hand")
@@ -59,14 +65,25 @@ def files_containing(folder: Path, data: bytes) -> list[str]:
     """Return the files that contain these bytes or their hash."""
     needles = (data, hash_bytes(data).encode())
     files = [path for path in folder.rglob("*") if path.is_file()]
-    return [path.name for path in files if any(part in path.read_bytes() for part in needles)]
+    return [
+        path.name
+        for path in files
+        if any(part in path.read_bytes() for part in needles)
+    ]
 
 
 @pytest.mark.parametrize("form", ["imagefolder", "coco", "webdataset"])
-def test_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path, form: str) -> None:
-    counts = export(mixed_dataset, tmp_path / "out", ExportOptions(format=form), workers=1)
+def test_export_excludes_reports(
+    mixed_dataset: Dataset, tmp_path: Path, form: str
+) -> None:
+    counts = export(
+        mixed_dataset, tmp_path / "out", ExportOptions(format=form), workers=1
+    )
     # Both reported faces are in one image.
-    assert (counts.exported, counts.left_out) == (2, {FROM_REPORTS: 1 if form == "coco" else 2})
+    assert (counts.exported, counts.left_out) == (
+        2,
+        {FROM_REPORTS: 1 if form == "coco" else 2},
+    )
     assert files_containing(tmp_path / "out", SENT) == []
     options = ExportOptions(format=form, with_reports=True)
     assert export(mixed_dataset, tmp_path / "all", options, workers=1).exported == 4
@@ -75,21 +92,33 @@ def test_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path, form: s
     assert len(planned.paths) == 2
 
 
-def test_export_without_splits_or_own_images(mixed_dataset: Dataset, tmp_path: Path) -> None:
+def test_export_without_splits_or_own_images(
+    mixed_dataset: Dataset, tmp_path: Path
+) -> None:
     options = ExportOptions(no_split=True)
     assert export(mixed_dataset, tmp_path / "out", options, workers=1).exported == 2
-    own = [sample for sample in mixed_dataset.samples.iterate() if sample.image != SENT_KEY]
+    own = [
+        sample for sample in mixed_dataset.samples.iterate() if sample.image != SENT_KEY
+    ]
     mixed_dataset.journal.apply("Reject", [Choice(one.key, "reject") for one in own])
     for form in ("imagefolder", "webdataset", "coco"):
         with pytest.raises(InputUnusable) as refused:
-            export(mixed_dataset, tmp_path / form, ExportOptions(format=form), workers=1)
+            export(
+                mixed_dataset, tmp_path / form, ExportOptions(format=form), workers=1
+            )
         assert "--with-reports" in refused.value.fix
 
 
-def test_gallery_and_dataset_report_exclude_reports(mixed_dataset: Dataset, tmp_path: Path) -> None:
-    shown = write_gallery(mixed_dataset, tmp_path / "own.html", GalleryRequest(), Progress())
+def test_gallery_and_dataset_report_exclude_reports(
+    mixed_dataset: Dataset, tmp_path: Path
+) -> None:
+    shown = write_gallery(
+        mixed_dataset, tmp_path / "own.html", GalleryRequest(), Progress()
+    )
     assert (shown.shown, shown.images_from_reports_left_out) == (2, 1)
-    report = write_report(mixed_dataset, tmp_path / "report.html").read_text(encoding="utf-8")
+    report = write_report(mixed_dataset, tmp_path / "report.html").read_text(
+        encoding="utf-8"
+    )
     assert len({*re.findall(r'src="(data:image/[^"]+)"', report)}) == 2
     assert "not shown" in report
 
@@ -113,8 +142,12 @@ def colors_in(page: str) -> set[str]:
 
 
 def test_run_report_excludes_reports(mixed_dataset: Dataset) -> None:
-    run = mixed_dataset.runs.start("20261120-101500-simple", "baseline", {"preset": "simple"})
-    samples = [sample for sample in mixed_dataset.samples.iterate() if sample.split == "test"]
+    run = mixed_dataset.runs.start(
+        "20261120-101500-simple", "baseline", {"preset": "simple"}
+    )
+    samples = [
+        sample for sample in mixed_dataset.samples.iterate() if sample.split == "test"
+    ]
     assert {sample.image == SENT_KEY for sample in samples} == {True, False}
     doubt = "red", 0.9, 0.8, run.id
     issues = [LabelIssue(sample.key, sample.label or "", *doubt) for sample in samples]
@@ -144,13 +177,19 @@ def test_timeline_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> No
     assert colors_in(page) == {"red", "blue"}
 
 
-@pytest.mark.skipif(not are_current(), reason="needs the page's parts: webapp/npm_parts.py")
+@pytest.mark.skipif(
+    not are_current(), reason="needs the page's parts: webapp/npm_parts.py"
+)
 def test_static_export_excludes_reports(mixed_dataset: Dataset, tmp_path: Path) -> None:
     with (mixed_dataset.root / "dataset.toml").open("a", encoding="utf-8") as file:
         file.write("\n[web]\nfaces = true\n")
     model = write_model(tmp_path / "colours.onnx")
-    run_here("webapp.cli", "export", tmp_path / "page", model, "-d", mixed_dataset.root).checked()
-    portraits = (tmp_path / "page" / "api" / "v1" / "portraits").read_text(encoding="utf-8")
+    run_here(
+        "webapp.cli", "export", tmp_path / "page", model, "-d", mixed_dataset.root
+    ).checked()
+    portraits = (tmp_path / "page" / "api" / "v1" / "portraits").read_text(
+        encoding="utf-8"
+    )
     assert sorted(json.loads(portraits)["faces"]) == ["blue", "red"]
     assert colors_in(json.loads(portraits)["example"]) == {"blue"}
     assert colors_in(portraits) == {"red", "blue"}
@@ -162,4 +201,7 @@ def test_reported_image_with_another_origin_is_exported(
 ) -> None:
     own = Origin("folder", "/pictures/own.png", title="own.png")
     mixed_dataset.images.add_origin(SENT_KEY, own)
-    assert export(mixed_dataset, tmp_path / "out", ExportOptions(), workers=1).exported == 4
+    assert (
+        export(mixed_dataset, tmp_path / "out", ExportOptions(), workers=1).exported
+        == 4
+    )

@@ -42,10 +42,14 @@ for number in range(int(sys.argv[2]), 100_000):
 
 
 def stored_files(dataset: Dataset) -> list[Path]:
-    return [path for path in (dataset.root / "web" / "reports").rglob("*") if path.is_file()]
+    return [
+        path for path in (dataset.root / "web" / "reports").rglob("*") if path.is_file()
+    ]
 
 
-def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset: Dataset) -> None:
+def test_reports_are_kept_while_catalogue_is_locked(
+    client: TestClient, dataset: Dataset
+) -> None:
     files = {"files": ("a.png", solid_image("blue"))}
 
     def seconds_of_a_prediction() -> float:
@@ -72,12 +76,17 @@ def test_reports_are_kept_while_catalogue_is_locked(client: TestClient, dataset:
 def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
     answered = set[str]()
     for lines in (20, 1)[: examples(1, 2)]:
-        with locked(dataset.root), python(SPOOL_SCRIPT, dataset.root, str(1000 * lines)) as server:
+        with (
+            locked(dataset.root),
+            python(SPOOL_SCRIPT, dataset.root, str(1000 * lines)) as server,
+        ):
             answered |= {server.stdout.readline() for _ in range(lines)}
             server.kill()
             answered |= set(server.stdout)
     run_here("webapp.cli", "reports", "refuse", "all", "-d", dataset.root)
-    recorded = {f"{report.claim.sha256}\n" for report in Reports(dataset.db).iterate(REFUSED)}
+    recorded = {
+        f"{report.claim.sha256}\n" for report in Reports(dataset.db).iterate(REFUSED)
+    }
     assert len(answered) >= 20
     assert {line for line in answered if line.endswith("\n")} <= recorded
     assert not list((dataset.root / "web" / "spool").glob("*.report"))
@@ -86,9 +95,16 @@ def test_confirmed_reports_survive_kill(dataset: Dataset) -> None:
 def test_trailing_bytes_are_stripped(client: TestClient, dataset: Dataset) -> None:
     clean = picture(1)
     for junk in (b"", b"PK\3\4 a program", bytes(100_000), clean + clean):
-        assert send_report(client, data=clean + junk, claimed=f"mei {len(junk)}").status_code == 200
+        assert (
+            send_report(
+                client, data=clean + junk, claimed=f"mei {len(junk)}"
+            ).status_code
+            == 200
+        )
     (path,) = stored_files(dataset)
-    assert path.read_bytes() == clean, "bit for bit, so that it is known again elsewhere"
+    assert path.read_bytes() == clean, (
+        "bit for bit, so that it is known again elsewhere"
+    )
     assert len({report.claim.sha256 for report in Reports(dataset.db).iterate()}) == 1
 
 
@@ -100,13 +116,18 @@ def test_strip_image_keeps_pixels(kind: str) -> None:
     assert (stripped.width, stripped.height) == (60, 40)
     assert (stripped.data == original) == (kind in ("JPEG", "PNG"))
     if kind != "WEBP":
-        assert decode(stripped.data).pixels.tobytes() == decode(original).pixels.tobytes()
+        assert (
+            decode(stripped.data).pixels.tobytes() == decode(original).pixels.tobytes()
+        )
 
 
 def test_hidden_metadata_is_stripped() -> None:
     jpeg, png = picture(1), solid_image("red")
     segment, chunk = b"\xff\xe5\xff\xff" + bytes(65_533), b"juNk" + bytes(300_000)
-    size, crc = (len(chunk) - 4).to_bytes(4, "big"), zlib.crc32(chunk).to_bytes(4, "big")
+    size, crc = (
+        (len(chunk) - 4).to_bytes(4, "big"),
+        zlib.crc32(chunk).to_bytes(4, "big"),
+    )
     long_png = png[:33] + size + chunk + crc + png[33:]
     for crafted in (jpeg[:2] + segment * 5 + jpeg[2:], long_png):
         stripped = strip_image(crafted, 10_000)
@@ -118,7 +139,9 @@ def test_total_report_bytes_are_limited(serve: Serve, dataset: Dataset) -> None:
     pictures = [picture(seed) for seed in range(4)]
     client = serve(limits={"report_bytes": sum(map(len, pictures)) - 1})
     for number, data in enumerate(pictures[:3]):
-        assert send_report(client, data=data, claimed=f"mei {number}").status_code == 200
+        assert (
+            send_report(client, data=data, claimed=f"mei {number}").status_code == 200
+        )
     answer = send_report(client, data=pictures[3], claimed="mei")
     assert (answer.status_code, answer.json()["reason"]) == (503, "full")
     first, *others = Reports(dataset.db).iterate()

@@ -49,9 +49,15 @@ def get_parts(answer: Any, number: int = 0) -> list[dict[str, Any]]:
 
 
 def test_predictions_keep_order(client: TestClient) -> None:
-    answer = client.post(PREDICT, files=upload_files(*map(solid_image, ("red", "blue", "lime"))))
+    answer = client.post(
+        PREDICT, files=upload_files(*map(solid_image, ("red", "blue", "lime")))
+    )
     assert (answer.status_code, answer.json()["run"]) == (200, "colours")
-    assert [get_parts(answer, n)[0]["answer"] for n in range(3)] == ["red", "blue", "green"]
+    assert [get_parts(answer, n)[0]["answer"] for n in range(3)] == [
+        "red",
+        "blue",
+        "green",
+    ]
     best = get_parts(answer)[0]["predictions"]
     assert best[0]["label"] == "red"
     assert sum(one["confidence"] for one in best) == pytest.approx(1)
@@ -60,23 +66,31 @@ def test_predictions_keep_order(client: TestClient) -> None:
 def test_unsure_prediction_has_null_answer(client: TestClient) -> None:
     pictures = solid_image("#828080"), solid_image("red")  # 34 and nearly 100 % red
     unsure, sure = (
-        get_parts(client.post(PREDICT, files=upload_files(*pictures)), n)[0] for n in (0, 1)
+        get_parts(client.post(PREDICT, files=upload_files(*pictures)), n)[0]
+        for n in (0, 1)
     )
     assert (unsure["answer"], unsure["unsure"], unsure["best"]) == (None, True, "red")
     assert unsure["confidence"] == unsure["predictions"][0]["confidence"] < 0.5
     assert (sure["answer"], sure["unsure"], sure["best"]) == ("red", False, "red")
 
 
-@pytest.mark.parametrize("body", [b"", b"a text", solid_image("red")[:60], b"\xff\xd8\xff\xe0"])
+@pytest.mark.parametrize(
+    "body", [b"", b"a text", solid_image("red")[:60], b"\xff\xd8\xff\xe0"]
+)
 @pytest.mark.parametrize("path", [PREDICT, "/api/v1/faces"])
 def test_body_without_image_is_refused(
     settings: ServeSettings, serve: Serve, body: bytes, path: str
 ) -> None:
-    file = write_model(Path(settings.model), crops=(CropMethod("drawnface", "", "", 10),))
+    file = write_model(
+        Path(settings.model), crops=(CropMethod("drawnface", "", "", 10),)
+    )
     client = serve(model=str(file))
     answer = client.post(path, content=body, headers={"content-type": "image/png"})
     problem = answer.json()
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        422,
+        "application/problem+json",
+    )
     assert problem["reason"]
     assert problem["hint"].startswith("send an image")
     # In a form only that image has an error.
@@ -113,7 +127,11 @@ def test_json_and_image_bodies_match_form(client: TestClient) -> None:
     for kind in ("image/jpeg", "image/png; q=1"):
         raw = client.post(PREDICT, content=red, headers={"content-type": kind})
         assert get_parts(raw) == form["images"][0]["parts"]
-    assert form["model_version"] == raw.headers["model-version"] == raw.json()["model_version"]
+    assert (
+        form["model_version"]
+        == raw.headers["model-version"]
+        == raw.json()["model_version"]
+    )
 
 
 def test_malformed_json_is_refused(client: TestClient) -> None:
@@ -132,7 +150,9 @@ def test_malformed_json_is_refused(client: TestClient) -> None:
 
 
 def test_unreadable_image_does_not_fail_others(client: TestClient) -> None:
-    answer = client.post(PREDICT, files=upload_files(b"no image", solid_image("red"), b""))
+    answer = client.post(
+        PREDICT, files=upload_files(b"no image", solid_image("red"), b"")
+    )
     first, second, third = answer.json()["images"]
     assert first["error"]["reason"] == "not an image"
     assert (second["parts"][0]["answer"], third["error"]["reason"]) == ("red", "empty")
@@ -150,8 +170,17 @@ def test_image_is_converted_to_jpeg(client: TestClient) -> None:
 
 def test_malformed_boxes_are_refused(client: TestClient) -> None:
     many = json.dumps([[[0, 0, 1, 1]] * 51])
-    for boxes in ("nonsense", "[[[1, 2, 3]]]", "[[[0, 0, 0, 5]]]", "[[], []]", "[" * 5000, many):
-        answer = client.post(PREDICT, files=upload_files(solid_image("red")), data={"boxes": boxes})
+    for boxes in (
+        "nonsense",
+        "[[[1, 2, 3]]]",
+        "[[[0, 0, 0, 5]]]",
+        "[[], []]",
+        "[" * 5000,
+        many,
+    ):
+        answer = client.post(
+            PREDICT, files=upload_files(solid_image("red")), data={"boxes": boxes}
+        )
         assert answer.status_code == (413 if boxes == many else 422), boxes
         assert answer.json()["reason"]
 
@@ -168,7 +197,9 @@ def test_request_limits(serve: Serve) -> None:
 
 
 def test_oversized_image_is_not_decoded(serve: Serve) -> None:
-    answer = serve(limits={"pixels": 1000}).post(PREDICT, files=upload_files(solid_image("red")))
+    answer = serve(limits={"pixels": 1000}).post(
+        PREDICT, files=upload_files(solid_image("red"))
+    )
     assert answer.json()["images"][0]["error"]["reason"] == "too large"
 
 
@@ -179,14 +210,24 @@ def test_invalid_form_is_refused(client: TestClient) -> None:
     broken = {"content-type": "multipart/form-data; boundary=x"}
     answer = client.post(PREDICT, content=b"--x\r\nrubbish", headers=broken)
     assert (answer.status_code, answer.json()["reason"]) == (422, "no image")
-    answer = client.post(PREDICT, content=b"x", headers={"content-type": "multipart/form-data"})
+    answer = client.post(
+        PREDICT, content=b"x", headers={"content-type": "multipart/form-data"}
+    )
     assert (answer.status_code, answer.json()["reason"]) == (400, "not a form")
 
 
 def test_hostile_file_names_are_harmless(client: TestClient, root: Path) -> None:
     before = sorted(root.rglob("*"))
-    for name in ("../../../etc/passwd", "a\0b.png", "\u202egnp.exe", "x" * 3_000, "<b>.png"):
-        answer = client.post(PREDICT, files=upload_files(solid_image("red"), names=(name,)))
+    for name in (
+        "../../../etc/passwd",
+        "a\0b.png",
+        "\u202egnp.exe",
+        "x" * 3_000,
+        "<b>.png",
+    ):
+        answer = client.post(
+            PREDICT, files=upload_files(solid_image("red"), names=(name,))
+        )
         assert get_parts(answer)[0]["answer"] == "red"
         result = answer.json()["images"][0]["name"]
         assert len(result) <= 200
@@ -214,10 +255,15 @@ FACES = "/api/v1/faces"
 def test_faces_match_detector(serve: Serve, two_faces: Path, tmp_path: Path) -> None:
     crops = (CropMethod("drawnface", "", "", 10),)
     client = serve(model=str(write_model(tmp_path / "faces.onnx", crops=crops)))
-    files = [("files", ("two.png", two_faces.read_bytes())), ("files", ("bad.png", b"no image"))]
+    files = [
+        ("files", ("two.png", two_faces.read_bytes())),
+        ("files", ("bad.png", b"no image")),
+    ]
     two, bad = client.post(FACES, files=files).json()["images"]
     expected = DrawnFace().detect(np.asarray(decode(two_faces.read_bytes()).pixels))
-    assert sorted(one["box"] for one in two["faces"]) == sorted(list(one.box) for one in expected)
+    assert sorted(one["box"] for one in two["faces"]) == sorted(
+        list(one.box) for one in expected
+    )
     assert {one["found_by"] for one in two["faces"]} == {"drawnface"}
     scores = [one["score"] for one in two["faces"]]
     assert scores == sorted((one.score for one in expected), reverse=True)
@@ -239,12 +285,18 @@ class FakeDetector:
 
 def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
     pixels = np.asarray(decode(two_faces.read_bytes()).pixels)
-    second, first = sorted(detect_with_both(FakeDetector(), pixels), key=lambda face: face.score)
+    second, first = sorted(
+        detect_with_both(FakeDetector(), pixels), key=lambda face: face.score
+    )
     assert {face.detector for face in (first, second)} == {"drawnface"}
     assert 1 >= first.score >= second.score >= 0.5
     drawn_as = BOX_STYLES["animeface"]
-    detection = next(one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3)
-    assert first.box.height == pytest.approx(drawn_as.height * detection.box.height, abs=1)
+    detection = next(
+        one for one in DrawnFace().detect(pixels) if overlap(one.box, first.box) > 0.3
+    )
+    assert first.box.height == pytest.approx(
+        drawn_as.height * detection.box.height, abs=1
+    )
     # The box of the model's detector wins; its other faces stay with lower scores.
     own = Box(*first.box)._replace(x=first.box.x + 4)
     corner = Box(0, 0, 50, 50)
@@ -253,9 +305,9 @@ def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
     scores = {face.box: face.score for face in result}
     assert scores[own] > first.score > scores[corner] > 0.5
     # Faces that only drawnface finds within a face of the model's detector are dropped.
-    assert [face.box for face in detect_with_both(FakeDetector(Box(0, 0, 720, 400)), pixels)] == [
-        Box(0, 0, 720, 400)
-    ]
+    assert [
+        face.box for face in detect_with_both(FakeDetector(Box(0, 0, 720, 400)), pixels)
+    ] == [Box(0, 0, 720, 400)]
     # An image without boxes is processed in the same way.
     read = PartReader(16, DetectorSpec("drawnface"))
     parts = read.parts(
@@ -266,7 +318,13 @@ def test_boxes_of_two_detectors_are_merged(two_faces: Path) -> None:
 
 
 def test_faces_are_in_reading_order() -> None:
-    rows = [(10, 50), (300, 20), (400, 55), (0, 70), (200, 95)]  # the first row ends at 100
+    rows = [
+        (10, 50),
+        (300, 20),
+        (400, 55),
+        (0, 70),
+        (200, 95),
+    ]  # the first row ends at 100
     detector = FakeDetector(*(Box(x, y, 80, 80) for x, y in sorted(rows)))
     faces = detect_with_both(detector, np.zeros((200, 500, 3), np.uint8))
     assert [(face.box.x, face.box.y) for face in faces] == rows
@@ -279,7 +337,9 @@ def test_whole_image_model_has_no_faces(serve: Serve, tmp_path: Path) -> None:
 
 
 def test_removed_detector_needs_replacement(tmp_path: Path) -> None:
-    file = write_model(tmp_path / "old.onnx", crops=(CropMethod("ensemble", "", "", 10),))
+    file = write_model(
+        tmp_path / "old.onnx", crops=(CropMethod("ensemble", "", "", 10),)
+    )
     refused = run_here("webapp.cli", "serve", file, "--port", "0", "-d", tmp_path)
     assert (refused.code, refused.stdout) == (2, "")
     assert "detector removed: ensemble" in refused.stderr

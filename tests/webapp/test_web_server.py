@@ -88,7 +88,9 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
         b"POST /api/v1/predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
         b"Content-Type: multipart/form-data; boundary=x\r\n\r\n"
     )
-    part = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    part = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
+    )
     megabyte = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
     with impatient_server(settings) as port:
         assert predict_red(port) == 200
@@ -108,7 +110,11 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
 @pytest.mark.parametrize(
     ("path", "kind", "sent"),
     [
-        ("predict", "multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data"),
+        (
+            "predict",
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data",
+        ),
         ("predict", "application/json", b'{"images": ['),
         ("faces", "image/jpeg", b"\xff\xd8"),
         ("reports", "multipart/form-data; boundary=x", b""),
@@ -116,7 +122,11 @@ def test_large_chunked_body_is_refused(settings: ServeSettings) -> None:
     ],
 )
 def test_leaving_is_not_an_error(
-    settings: ServeSettings, caplog: pytest.LogCaptureFixture, path: str, kind: str, sent: bytes
+    settings: ServeSettings,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    kind: str,
+    sent: bytes,
 ) -> None:
     is_complete = kind == "image/png"
     length = len(sent) if is_complete else 10_000
@@ -133,7 +143,9 @@ def test_leaving_is_not_an_error(
         errors.setLevel(logging.ERROR)
         errors.addHandler(caplog.handler)
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+            with socket.create_connection(
+                ("127.0.0.1", port), timeout=60
+            ) as connection:
                 connection.sendall(head.encode() + sent)
                 time.sleep(0.05)
             assert eventually(lambda: label in read_metrics(port))
@@ -153,18 +165,26 @@ def read_metrics(port: int) -> str:
 def test_malformed_request_is_refused(port: int) -> None:
     tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
     assert exchange(port, tls_hello).startswith(b"HTTP/1.1 400")
-    line = b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    line = (
+        b"GET /api/v1/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
     assert exchange(port, line).startswith(b"HTTP/1.1 200")
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_hostile_files_are_answered(serve: Serve, shared_data: Path, dataset: Dataset) -> None:
+def test_hostile_files_are_answered(
+    serve: Serve, shared_data: Path, dataset: Dataset
+) -> None:
     client = serve(limits={"per_minute": 1_000_000})
     before = sorted(dataset.root.rglob("*"))
-    files = [path for path in sorted((shared_data / "hostile").rglob("*")) if path.is_file()]
+    files = [
+        path for path in sorted((shared_data / "hostile").rglob("*")) if path.is_file()
+    ]
     assert files
     for path in files:
-        answer = client.post("/api/v1/predict", files={"files": (path.name, path.read_bytes())})
+        answer = client.post(
+            "/api/v1/predict", files={"files": (path.name, path.read_bytes())}
+        )
         if answer.status_code == 200:
             (picture,) = answer.json()["images"]
             assert picture.get("parts") or picture["error"]["reason"], path
@@ -178,7 +198,12 @@ def test_port_in_use_raises_error(settings: ServeSettings) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         host, port = occupied.getsockname()
         with pytest.raises(InputUnusable, match=f"cannot listen on {host}:{port}"):
-            run_server(settings, make_facts(settings), ListenAddress(host, port), lambda _: None)
+            run_server(
+                settings,
+                make_facts(settings),
+                ListenAddress(host, port),
+                lambda _: None,
+            )
 
 
 def test_urls_of_all_interfaces_work_on_other_devices() -> None:
@@ -191,7 +216,9 @@ def test_urls_of_all_interfaces_work_on_other_devices() -> None:
 
 @pytest.mark.slow
 def test_server_exits_cleanly_on_sigterm(tmp_path: Path) -> None:
-    line = command("webapp.cli", "serve", write_model(tmp_path / "m.onnx"), "--port", "0")
+    line = command(
+        "webapp.cli", "serve", write_model(tmp_path / "m.onnx"), "--port", "0"
+    )
     with subprocess.Popen(line, stdout=subprocess.PIPE) as server:
         try:
             assert server.stdout.readline().startswith(b"http://127.0.0.1:")

@@ -33,7 +33,9 @@ from webapp.recognizer import predict_values
 from webapp.settings import ServeSettings, page_settings
 
 
-def predict_color(settings: ServeSettings, web: WebSettings, colour: str) -> dict[str, Any]:
+def predict_color(
+    settings: ServeSettings, web: WebSettings, colour: str
+) -> dict[str, Any]:
     """Return what a server with such a page answers for an image of one color."""
     loaded = load_model(msgspec.structs.replace(settings, web=web))
     upload = Upload("a.png", solid_image(colour))
@@ -44,7 +46,9 @@ def predict_color(settings: ServeSettings, web: WebSettings, colour: str) -> dic
 def test_only_listed_classes_are_shown(settings: ServeSettings) -> None:
     web = WebSettings(classes=["red", "blue"])
     facts = make_facts(msgspec.structs.replace(settings, web=web))
-    assert tuple(facts.page["classes"]) == tuple(facts.device["shown"]) == ("blue", "red")
+    assert (
+        tuple(facts.page["classes"]) == tuple(facts.device["shown"]) == ("blue", "red")
+    )
     for colour, answer in (("red", "red"), ("blue", "blue"), ("lime", None)):
         result = predict_color(settings, web, colour)
         full_result = predict_color(settings, WebSettings(), colour)
@@ -100,7 +104,9 @@ def test_folder_name_is_not_a_title(dataset: Dataset) -> None:
 def runs(dataset: Dataset) -> Dataset:
     """Return a dataset with three exported runs of two presets."""
     for number, preset in enumerate(("finetune", "mobile", "finetune"), start=1):
-        run = dataset.runs.start(f"{number}-{preset}", "baseline", {"preset": preset, "n": number})
+        run = dataset.runs.start(
+            f"{number}-{preset}", "baseline", {"preset": preset, "n": number}
+        )
         dataset.runs.finish(run.id, "done", {})
         write_model(dataset.root / "runs" / run.id / "served.onnx")
     return dataset
@@ -128,7 +134,9 @@ def test_outdated_file_is_not_served(tmp_path: Path) -> None:
     write_model(run / "served.onnx", run_sha256=hash_model_files(run))
     copy = shutil.copytree(run, tmp_path / "copy", copy_function=shutil.copyfile)
     os.utime(copy / "served.onnx", (0, 0))
-    assert export_if_outdated(copy) == copy / "served.onnx", "times of copies do not count"
+    assert export_if_outdated(copy) == copy / "served.onnx", (
+        "times of copies do not count"
+    )
     assert not is_export_current(copy / "missing.onnx", copy)
     (copy / "answers.json").write_text("{}")
     assert not is_export_current(copy / "served.onnx", copy)
@@ -143,7 +151,9 @@ def test_run_is_exported_on_first_use(root: Path) -> None:
     folder = root / "runs" / RUN
     assert file == folder.resolve() / "served.onnx"
     pictures = sorted((root / "images").glob("*/*.png"))[:20]
-    first, second = (baseline.load(path).predict_images(pictures) for path in (folder, file))
+    first, second = (
+        baseline.load(path).predict_images(pictures) for path in (folder, file)
+    )
     assert [a.label for a in first] == [a.label for a in second]
     about = msgspec.json.decode((folder / "served.onnx.json").read_bytes())
     # There are too few images to evaluate int8.
@@ -158,7 +168,9 @@ def test_one_of_two_servers_exports(root: Path) -> None:
         "print(export_if_outdated(Path(sys.argv[1])).stat().st_ino)"
     )
     line = [sys.executable, "-c", code, root / "runs" / RUN]
-    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [
+        subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     files = {process.communicate(timeout=280)[0] for process in processes}
     assert len(files) == 1, "the second process replaced the file of the first"
     assert "\n" in files.pop()
@@ -217,7 +229,10 @@ def test_service_worker_caches_all_scripts() -> None:
 
 @pytest.mark.parametrize("token", ["the same for everyone", "short"])
 def test_administrator_needs_a_token_of_its_own(
-    two_class_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str
+    two_class_dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    token: str,
 ) -> None:
     monkeypatch.setenv("GLEANSET_WEB_TOKEN", "the same for everyone")
     monkeypatch.setenv("GLEANSET_ADMIN_TOKEN", token)

@@ -31,7 +31,16 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 PACKAGES = frozenset(
-    ("gleanset", "curation", "harvest", "facecrop", "labeler", "baseline", "webapp", "pipeline")
+    (
+        "gleanset",
+        "curation",
+        "harvest",
+        "facecrop",
+        "labeler",
+        "baseline",
+        "webapp",
+        "pipeline",
+    )
 )
 MISSING = frozenset(
     ("fcntl", "grp", "pwd", "resource", "termios", "tty", "pty", "syslog", "uvloop")
@@ -39,7 +48,9 @@ MISSING = frozenset(
 """Modules that Windows does not have."""
 NOT_BUILT = frozenset(os.environ.get("WITHOUT_PACKAGES", "").split())
 """Packages that have no build for the simulated system."""
-CONSOLE_SIGNALS = frozenset({"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"})
+CONSOLE_SIGNALS = frozenset(
+    {"SIGABRT", "SIGFPE", "SIGILL", "SIGINT", "SIGSEGV", "SIGTERM"}
+)
 
 _OS_LACKS = """fork forkpty killpg getuid geteuid getgid getegid getgroups getpgid getpgrp getsid
 setsid setuid setgid setpgid sched_getaffinity sched_setaffinity sched_yield nice getpriority
@@ -48,8 +59,17 @@ O_DSYNC O_NOCTTY O_PATH O_TMPFILE mkfifo mknod chown fchown lchown fchmod wait w
 WNOHANG posix_spawn posix_spawnp posix_fallocate posix_fadvise pread pwrite preadv pwritev sendfile
 copy_file_range uname ttyname getloadavg sysconf confstr set_blocking get_blocking fdatasync sync
 chroot fchdir lockf openpty tcgetpgrp eventfd memfd_create pidfd_open splice pipe2"""
-_SIGNAL_LACKS = "setitimer getitimer pthread_sigmask pthread_kill sigwait sigpending pause alarm"
-_SOCKET_LACKS = ("AF_UNIX", "SO_REUSEPORT", "recv_fds", "send_fds", "AF_NETLINK", "AF_VSOCK")
+_SIGNAL_LACKS = (
+    "setitimer getitimer pthread_sigmask pthread_kill sigwait sigpending pause alarm"
+)
+_SOCKET_LACKS = (
+    "AF_UNIX",
+    "SO_REUSEPORT",
+    "recv_fds",
+    "send_fds",
+    "AF_NETLINK",
+    "AF_VSOCK",
+)
 
 
 def hide_posix() -> None:
@@ -58,7 +78,9 @@ def hide_posix() -> None:
     protect_open_files()
 
 
-def _exec_module(self: importlib.machinery.SourceFileLoader, module: ModuleType) -> None:
+def _exec_module(
+    self: importlib.machinery.SourceFileLoader, module: ModuleType
+) -> None:
     """Load a module; our own import by `_import`."""
     if module.__name__.partition(".")[0] in PACKAGES:
         module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _import}
@@ -87,7 +109,9 @@ class ModuleProxy(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         if name in self.__dict__["_lacks"]:
-            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r} on Windows")
+            raise AttributeError(
+                f"module {self.__name__!r} has no attribute {name!r} on Windows"
+            )
         return getattr(self.__dict__["_true"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -111,8 +135,15 @@ def _open(path: Any, flags: int, mode: int = 0o777, **options: Any) -> int:
 
 def _os() -> ModuleProxy:
     nothing: frozenset[Any] = frozenset()
-    replaced = {"kill": _kill, "open": _open, "supports_dir_fd": nothing, "supports_fd": nothing}
-    return ModuleProxy(os, _OS_LACKS.split(), name="nt", linesep="\r\n", O_BINARY=0, **replaced)
+    replaced = {
+        "kill": _kill,
+        "open": _open,
+        "supports_dir_fd": nothing,
+        "supports_fd": nothing,
+    }
+    return ModuleProxy(
+        os, _OS_LACKS.split(), name="nt", linesep="\r\n", O_BINARY=0, **replaced
+    )
 
 
 def _signal() -> ModuleProxy:
@@ -133,7 +164,9 @@ def _check_sockets(files: Any) -> None:
     for file in files:
         number = file if isinstance(file, int) else file.fileno()
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
-            raise OSError(10038, "An operation was attempted on something that is not a socket")
+            raise OSError(
+                10038, "An operation was attempted on something that is not a socket"
+            )
 
 
 def _select() -> ModuleProxy:
@@ -146,7 +179,9 @@ def _select() -> ModuleProxy:
 
 def _selectors() -> ModuleProxy:
     class SocketSelector(selectors.SelectSelector):
-        def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        def register(
+            self, fileobj: Any, events: int, data: Any = None
+        ) -> selectors.SelectorKey:
             _check_sockets([fileobj])
             return super().register(fileobj, events, data)
 
@@ -178,7 +213,9 @@ def _winapi() -> SimpleNamespace:
     def peek(handle: int, size: int) -> tuple[int, int]:
         waiting = array.array("i", [0])
         fcntl.ioctl(handle, termios.FIONREAD, waiting)
-        if not waiting[0] and select.select([handle], [], [], 0)[0]:  # readable: at its end
+        if (
+            not waiting[0] and select.select([handle], [], [], 0)[0]
+        ):  # readable: at its end
             raise BrokenPipeError(errno.EPIPE, "The pipe has been ended")
         return waiting[0], 0
 
@@ -191,7 +228,11 @@ _WINDOWS_MODULES = {"_winapi": _winapi(), "msvcrt": SimpleNamespace(get_osfhandl
 def _importlib_util() -> ModuleProxy:
     def find_spec(name: str, *package: Any) -> Any:
         top = name.partition(".")[0]
-        return None if top in MISSING | NOT_BUILT else importlib.util.find_spec(name, *package)
+        return (
+            None
+            if top in MISSING | NOT_BUILT
+            else importlib.util.find_spec(name, *package)
+        )
 
     return ModuleProxy(importlib.util, (), find_spec=find_spec)
 
@@ -204,7 +245,9 @@ _PROXIES: dict[str, Callable[[], Any]] = {
     "select": cache(_select),
     "selectors": cache(_selectors),
     "subprocess": cache(_subprocess),
-    "importlib": cache(lambda: ModuleProxy(importlib, (), import_module=_import_module)),
+    "importlib": cache(
+        lambda: ModuleProxy(importlib, (), import_module=_import_module)
+    ),
     "importlib.util": cache(_importlib_util),
 }
 
@@ -235,7 +278,9 @@ def _check_not_open(path: str, *, removed: bool) -> None:
         return
     real = os.path.realpath(os.path.dirname(path)) + "/" + os.path.basename(path)  # noqa: PTH119, PTH120
     inside = f"{real}/" if stat.S_ISDIR(status.st_mode) else None
-    if any(name == real or (inside and name.startswith(inside)) for name in _open_files()):
+    if any(
+        name == real or (inside and name.startswith(inside)) for name in _open_files()
+    ):
         text = "The process cannot access the file because it is being used by another process"
         raise PermissionError(errno.EACCES, text, path)
     if removed and stat.S_ISREG(status.st_mode) and not status.st_mode & stat.S_IWUSR:

@@ -15,7 +15,9 @@ def paint_body(brush: Brush, rng: random.Random) -> None:
     neck, wide = rng.uniform(0.2, 0.5), rng.uniform(0.8, 2.2)
     high, low = rng.uniform(1.1, 1.6), rng.uniform(2.5, 6.0)
     brush.fill(
-        polygon((-neck, 0.5), (neck, 0.5), (neck, high + 0.4), (-neck, high + 0.4)), skin, edge
+        polygon((-neck, 0.5), (neck, 0.5), (neck, high + 0.4), (-neck, high + 0.4)),
+        skin,
+        edge,
     )
     torso = curve(
         [
@@ -36,20 +38,34 @@ def paint_body(brush: Brush, rng: random.Random) -> None:
         for side in (-1, 1):
             hand = (side * (wide + rng.uniform(-0.3, 1.2)), rng.uniform(high, low))
             arm = curve(
-                [(side * wide * 0.9, high + 0.5), (side * (wide + 0.4), (high + low) / 2), hand]
+                [
+                    (side * wide * 0.9, high + 0.5),
+                    (side * (wide + 0.4), (high + low) / 2),
+                    hand,
+                ]
             )
             brush.line(arm, mix(cloth, INK, 0.1), rng.uniform(0.25, 0.5))
             brush.fill(oval(*hand, 0.25, 0.25), skin, edge)
 
 
 def _paint_clothes(
-    brush: Brush, cloth: Colour, high: float, low: float, wide: float, rng: random.Random
+    brush: Brush,
+    cloth: Colour,
+    high: float,
+    low: float,
+    wide: float,
+    rng: random.Random,
 ) -> None:
-    trim = rng.choice((WHITE, INK, mix(cloth, INK, 0.4), vivid(rng, (0.3, 1), (0.3, 1))))
+    trim = rng.choice(
+        (WHITE, INK, mix(cloth, INK, 0.4), vivid(rng, (0.3, 1), (0.3, 1)))
+    )
     kind = rng.choice(("plain", "collar", "buttons", "tie", "stripes", "logo"))
     if kind == "collar":
         for side in (-1, 1):
-            brush.fill(polygon((0, high + 0.7), (side * 0.6, high), (side * 0.8, high + 0.5)), trim)
+            brush.fill(
+                polygon((0, high + 0.7), (side * 0.6, high), (side * 0.8, high + 0.5)),
+                trim,
+            )
     elif kind in ("buttons", "logo"):
         for step in range(4 if kind == "buttons" else 1):
             size = 0.09 if kind == "buttons" else 0.4

@@ -27,7 +27,9 @@ def mix(a: Colour, b: Colour, share: float) -> Colour:
     return red, green, blue
 
 
-def oval(x: float, y: float, rx: float, ry: float, tilt: float = 0.0, steps: int = 28) -> Points:
+def oval(
+    x: float, y: float, rx: float, ry: float, tilt: float = 0.0, steps: int = 28
+) -> Points:
     """Return an ellipse around (x, y), rotated by `tilt` radians."""
     turn = np.linspace(0, 2 * math.pi, steps, endpoint=False)
     across, down = rx * np.cos(turn), ry * np.sin(turn)
@@ -40,7 +42,9 @@ def oval(x: float, y: float, rx: float, ry: float, tilt: float = 0.0, steps: int
     ).astype(np.float32)
 
 
-def curve(points: Sequence[tuple[float, float]], closed: bool = False, steps: int = 8) -> Points:
+def curve(
+    points: Sequence[tuple[float, float]], closed: bool = False, steps: int = 8
+) -> Points:
     """Return a smooth curve through all points (Catmull-Rom)."""
     nodes = np.array(points, np.float32)
     ends = (nodes[-1:], nodes[:2]) if closed else (nodes[:1], nodes[-1:])
@@ -95,21 +99,31 @@ class Brush:
             points = self.warp(points)
         cos, sin = math.cos(self.tilt) * self.scale, math.sin(self.tilt) * self.scale
         x, y = points[:, 0] * self.flip, points[:, 1]
-        return np.stack([self.at[0] + x * cos - y * sin, self.at[1] + x * sin + y * cos], 1)
+        return np.stack(
+            [self.at[0] + x * cos - y * sin, self.at[1] + x * sin + y * cos], 1
+        )
 
     def fill(
-        self, points: Points, colour: Colour, edge: Colour | None = None, width: float = 0.03
+        self,
+        points: Points,
+        colour: Colour,
+        edge: Colour | None = None,
+        width: float = 0.03,
     ) -> None:
         """Fill a shape, with an outline if `edge` is given."""
         pixels = _to_fixed_point(self.place(points))
         cv2.fillPoly(self.canvas, [pixels], colour, cv2.LINE_AA, _SHIFT)
         if edge is not None:
-            cv2.polylines(self.canvas, [pixels], True, edge, self.pen(width), cv2.LINE_AA, _SHIFT)
+            cv2.polylines(
+                self.canvas, [pixels], True, edge, self.pen(width), cv2.LINE_AA, _SHIFT
+            )
 
     def line(self, points: Points, colour: Colour, width: float = 0.03) -> None:
         """Draw a line of constant width."""
         pixels = _to_fixed_point(self.place(points))
-        cv2.polylines(self.canvas, [pixels], False, colour, self.pen(width), cv2.LINE_AA, _SHIFT)
+        cv2.polylines(
+            self.canvas, [pixels], False, colour, self.pen(width), cv2.LINE_AA, _SHIFT
+        )
 
     def pen(self, width: float) -> int:
         """Convert a line width from units to whole pixels."""
@@ -141,7 +155,9 @@ class Brush:
             mask = mask * self.mask(within, part, corner)
         _blend(part, mask[..., None] * strength, np.array(colour, np.float32))
 
-    def region(self, points: Points, margin: float = 0.0) -> tuple[Canvas, tuple[int, int]] | None:
+    def region(
+        self, points: Points, margin: float = 0.0
+    ) -> tuple[Canvas, tuple[int, int]] | None:
         """Return the canvas region around a shape, and its corner."""
         pixels = self.place(points)
         room = 2 + 2 * margin * self.scale
@@ -178,15 +194,23 @@ class Brush:
         pixels = self.place(points)
         middle, half = (pixels.min(0) + pixels.max(0)) / 2, np.ptp(pixels, 0) / 2 + 1e-3
         height, width = part.shape[:2]
-        u = ((np.arange(width) + corner[0] - middle[0]) / half[0]).astype(np.float32)[None]
-        v = ((np.arange(height) + corner[1] - middle[1]) / half[1]).astype(np.float32)[:, None]
+        u = ((np.arange(width) + corner[0] - middle[0]) / half[0]).astype(np.float32)[
+            None
+        ]
+        v = ((np.arange(height) + corner[1] - middle[1]) / half[1]).astype(np.float32)[
+            :, None
+        ]
         z = np.sqrt(np.clip(1 - 0.8 * (u * u + v * v), 0.02, 1))
         lit = np.clip(0.9 * u * light[0] + 0.9 * v * light[1] + z * 0.75, 0, 1)
         mask = self.mask(points, part, corner)
         _blend(part, (mask * depth * (1 - lit))[..., None], np.array(tint, np.float32))
         if gloss:
             shine = mask * gloss * np.clip(lit - 0.75, 0, 1) * 4
-            _blend(part, np.clip(shine, 0, 1)[..., None], np.array((255, 250, 240), np.float32))
+            _blend(
+                part,
+                np.clip(shine, 0, 1)[..., None],
+                np.array((255, 250, 240), np.float32),
+            )
 
 
 def _to_fixed_point(pixels: Points) -> npt.NDArray[np.int32]:
@@ -199,10 +223,14 @@ def _blur(mask: npt.NDArray[np.float32], sigma: float) -> npt.NDArray[np.float32
         return mask
     step = max(int(sigma / 2), 1)
     height, width = mask.shape
-    small = cv2.resize(mask, (max(width // step, 1), max(height // step, 1)), interpolation=3)
+    small = cv2.resize(
+        mask, (max(width // step, 1), max(height // step, 1)), interpolation=3
+    )
     small = cv2.GaussianBlur(small, (0, 0), sigma / step)
     return np.asarray(cv2.resize(small, (width, height)), np.float32)
 
 
-def _blend(part: Canvas, share: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]) -> None:
+def _blend(
+    part: Canvas, share: npt.NDArray[np.float32], colour: npt.NDArray[np.float32]
+) -> None:
     part[:] = (part + (colour - part) * share + 0.5).astype(np.uint8)

@@ -29,10 +29,14 @@ def count_hits(
     unmatched, ignored, hits, false = [], [], [], 0
     for x0, y0, x1, y1, is_face in truth:
         is_ignored = not is_face or min(x1 - x0, y1 - y0) < MIN_SIDE
-        (ignored if is_ignored else unmatched).append(FloatBox(x0, y0, x1 - x0, y1 - y0))
+        (ignored if is_ignored else unmatched).append(
+            FloatBox(x0, y0, x1 - x0, y1 - y0)
+        )
     face_count = len(unmatched)
     for box in (detection.box for detection in detections):
-        match = next((face for face in unmatched if _matches(box, face, by_centre)), None)
+        match = next(
+            (face for face in unmatched if _matches(box, face, by_centre)), None
+        )
         if match is not None:
             unmatched.remove(match)
             hits.append(overlap(box, match))
@@ -72,10 +76,17 @@ def main() -> None:
                     all_false, all_faces = all_false + false, all_faces + faces
                 hit_count = len(overlaps)
                 f1 = 2 * hit_count / max(all_faces + hit_count + all_false, 1)
-                cells.append(f"{threshold:g}: {hit_count}/{all_faces}+{all_false} {f1:.3f}")
+                cells.append(
+                    f"{threshold:g}: {hit_count}/{all_faces}+{all_false} {f1:.3f}"
+                )
                 if threshold == THRESHOLD:
                     cells.append(f"(IoU {np.mean(overlaps or [0]):.3f})")
-            print(folder.name, "centre" if by_centre else "IoU .5", "; ".join(cells), flush=True)
+            print(
+                folder.name,
+                "centre" if by_centre else "IoU .5",
+                "; ".join(cells),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

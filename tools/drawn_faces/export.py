@@ -23,7 +23,11 @@ def fuse_batch_norms(net: FaceNet) -> FaceNet:
     net = copy.deepcopy(net).eval()
     for part in net.modules():
         pairs = (
-            part if isinstance(part, Unit) else part.last if isinstance(part, Residual) else None
+            part
+            if isinstance(part, Unit)
+            else part.last
+            if isinstance(part, Residual)
+            else None
         )
         if pairs is not None and isinstance(pairs[1], nn.BatchNorm2d):
             pairs[0] = nn.utils.fuse_conv_bn_eval(pairs[0], pairs[1])
@@ -41,13 +45,17 @@ def store_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
         name = tensor.name
         small = numpy_helper.from_array(values.astype(np.float16), f"{name}_16")
         graph.initializer[index].CopyFrom(small)
-        casts.append(helper.make_node("Cast", [f"{name}_16"], [name], to=TensorProto.FLOAT))
+        casts.append(
+            helper.make_node("Cast", [f"{name}_16"], [name], to=TensorProto.FLOAT)
+        )
     for node in reversed(casts):
         graph.node.insert(0, node)
     return model
 
 
-def write_onnx(net: nn.Module, image: Tensor, path: Path, axes: dict[str, dict[int, str]]) -> None:
+def write_onnx(
+    net: nn.Module, image: Tensor, path: Path, axes: dict[str, dict[int, str]]
+) -> None:
     """Write a network as ONNX with 16-bit weights, and check it.
 
     The first of `axes`, which vary in size, is the input; the others are outputs.
@@ -83,11 +91,18 @@ def main() -> None:
         for name in states[0]
     }
     state["answer.bias"][0] -= arguments.lower
-    if not any("running_mean" in name for name in state):  # trained from an exported model
+    if not any(
+        "running_mean" in name for name in state
+    ):  # trained from an exported model
         net = fuse_batch_norms(net)
     net.load_state_dict(state)
     axes = {"picture": {2: "height", 3: "width"}, "faces": {2: "places"}}
-    write_onnx(Exported(fuse_batch_norms(net)), torch.zeros(1, 3, 384, 640), arguments.out, axes)
+    write_onnx(
+        Exported(fuse_batch_norms(net)),
+        torch.zeros(1, 3, 384, 640),
+        arguments.out,
+        axes,
+    )
     print(arguments.out.stat().st_size, "bytes")
 
 

@@ -51,7 +51,17 @@ class EyePlan:
     rim: bool
 
 
-EYES = ("anime", "round", "cutout", "film", "dot", "closed", "squeezed", "comic", "plain")
+EYES = (
+    "anime",
+    "round",
+    "cutout",
+    "film",
+    "dot",
+    "closed",
+    "squeezed",
+    "comic",
+    "plain",
+)
 RIGID_EYES = ("round", "cutout", "dot", "squeezed")
 """Kinds whose shape does not narrow on a turned head."""
 
@@ -70,7 +80,10 @@ def plan_eyes(rng: random.Random, kind: str) -> EyePlan:
         "plain": (0.3, 0.54, 0.15, 0.36, 0.8, 1.5, -0.25, 0.25),
     }[kind]
     rx = rng.uniform(low[2], low[3])
-    x = max(rng.uniform(low[0], low[1]), rx * (0.92 if kind in ("round", "cutout") else 1.15))
+    x = max(
+        rng.uniform(low[0], low[1]),
+        rx * (0.92 if kind in ("round", "cutout") else 1.15),
+    )
     dark = rng.random() < (0.8 if kind in ("round", "cutout", "comic") else 0.2)
     return EyePlan(
         kind=kind,
@@ -81,7 +94,9 @@ def plan_eyes(rng: random.Random, kind: str) -> EyePlan:
         iris=INK if dark else vivid(rng, (0.3, 0.9), (0.25, 0.85)),
         gaze=(rng.gauss(0, 0.3), rng.gauss(0, 0.22)),
         lid=rng.uniform(0.15, 0.6) if rng.random() < 0.3 else 0.0,
-        tilt=rng.gauss(0, 0.22) if kind in ("cutout", "anime", "film", "comic") else 0.0,
+        tilt=rng.gauss(0, 0.22)
+        if kind in ("cutout", "anime", "film", "comic")
+        else 0.0,
         pupil=rng.uniform(0.1, rng.choice((0.32, 0.5)))
         if kind in ("round", "cutout")
         else rng.uniform(0.45, 0.8),
@@ -98,7 +113,9 @@ def vivid(
     rng: random.Random, saturation: tuple[float, float], value: tuple[float, float]
 ) -> Colour:
     """Return a color of random hue, with limited saturation and value."""
-    rgb = colorsys.hsv_to_rgb(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
+    rgb = colorsys.hsv_to_rgb(
+        rng.random(), rng.uniform(*saturation), rng.uniform(*value)
+    )
     return round(rgb[0] * 255), round(rgb[1] * 255), round(rgb[2] * 255)
 
 
@@ -114,10 +131,15 @@ def paint_eye(
     white = _white(plan, x, y, tilt)
     if palette.solid:
         brush.glaze(
-            oval(x, y, plan.rx * 1.5, plan.ry * 1.6), mix(palette.skin, INK, 0.55), 0.45, blur=0.12
+            oval(x, y, plan.rx * 1.5, plan.ry * 1.6),
+            mix(palette.skin, INK, 0.55),
+            0.45,
+            blur=0.12,
         )
     edge = (
-        palette.line if plan.rim and (palette.outlined or plan.kind in ("comic", "film")) else None
+        palette.line
+        if plan.rim and (palette.outlined or plan.kind in ("comic", "film"))
+        else None
     )
     tone = mix(WHITE, palette.skin, rng.uniform(0, 0.12))
     if plan.kind != "plain":
@@ -129,32 +151,52 @@ def paint_eye(
 
 
 def _paint_plain_eye(
-    brush: Brush, plan: EyePlan, x: float, y: float, palette: Palette, rng: random.Random
+    brush: Brush,
+    plan: EyePlan,
+    x: float,
+    y: float,
+    palette: Palette,
+    rng: random.Random,
 ) -> None:
     """Paint a dot, or the arc or angle of a closed eye."""
     if plan.kind == "squeezed":
         point = math.copysign(plan.rx, -x)
-        angle = [(x - point, y - plan.ry * 0.6), (x + point, y), (x - point, y + plan.ry * 0.6)]
+        angle = [
+            (x - point, y - plan.ry * 0.6),
+            (x + point, y),
+            (x - point, y + plan.ry * 0.6),
+        ]
         brush.line(polygon(*angle), palette.line, max(plan.rx * 0.2, palette.width))
         return
     if plan.kind == "closed":
         brush.line(
-            arc(x, y, plan.rx, plan.ry * (1 if plan.lid else -1)), palette.line, plan.rx * 0.2
+            arc(x, y, plan.rx, plan.ry * (1 if plan.lid else -1)),
+            palette.line,
+            plan.rx * 0.2,
         )
         return
     brush.fill(oval(x, y, plan.rx, plan.ry), INK)
     if rng.random() < 0.4:
-        brush.fill(oval(x - 0.3 * plan.rx, y - 0.35 * plan.ry, plan.rx / 4, plan.ry / 4), WHITE)
+        brush.fill(
+            oval(x - 0.3 * plan.rx, y - 0.35 * plan.ry, plan.rx / 4, plan.ry / 4), WHITE
+        )
 
 
 def _paint_lashes(
-    brush: Brush, side: float, plan: EyePlan, white: Points, palette: Palette, rng: random.Random
+    brush: Brush,
+    side: float,
+    plan: EyePlan,
+    white: Points,
+    palette: Palette,
+    rng: random.Random,
 ) -> None:
     x, y = side * plan.x, plan.y
     if plan.kind in ("anime", "film") or (plan.kind == "plain" and plan.lid):
         top = white[(white[:, 1] - y) < -0.25 * plan.ry]
         order = np.argsort(top[:, 0])
-        brush.line(top[order], mix(INK, plan.iris, 0.1), max(0.14 * plan.rx, palette.width))
+        brush.line(
+            top[order], mix(INK, plan.iris, 0.1), max(0.14 * plan.rx, palette.width)
+        )
     if plan.kind in ("film", "round") and rng.random() < 0.25:
         for lean in (-0.6, 0.0, 0.6):
             root = (x + lean * plan.rx, y - plan.ry * 0.85)
@@ -201,23 +243,39 @@ def _paint_iris(
     outer = oval(gx, gy, rx, ry)
     brush.glaze(outer, mix(plan.iris, INK, 0.35), 1.0, within)
     brush.glaze(
-        oval(gx, gy + 0.35 * ry, 0.8 * rx, 0.6 * ry), mix(plan.iris, WHITE, 0.25), 0.8, within
+        oval(gx, gy + 0.35 * ry, 0.8 * rx, 0.6 * ry),
+        mix(plan.iris, WHITE, 0.25),
+        0.8,
+        within,
     )
     brush.glaze(oval(gx, gy, 0.45 * rx, 0.5 * ry), INK, 1.0, within)
-    brush.glaze(oval(gx - 0.35 * rx, gy - 0.4 * ry, 0.32 * rx, 0.3 * ry), WHITE, 1.0, within)
+    brush.glaze(
+        oval(gx - 0.35 * rx, gy - 0.4 * ry, 0.32 * rx, 0.3 * ry), WHITE, 1.0, within
+    )
     if plan.kind in ("anime", "plain"):
-        brush.glaze(oval(gx + 0.4 * rx, gy + 0.5 * ry, 0.16 * rx, 0.14 * ry), WHITE, 1.0, within)
+        brush.glaze(
+            oval(gx + 0.4 * rx, gy + 0.5 * ry, 0.16 * rx, 0.14 * ry), WHITE, 1.0, within
+        )
 
 
 def _paint_lid(
-    brush: Brush, plan: EyePlan, white: Points, x: float, y: float, palette: Palette, tilt: float
+    brush: Brush,
+    plan: EyePlan,
+    white: Points,
+    x: float,
+    y: float,
+    palette: Palette,
+    tilt: float,
 ) -> None:
     low = y - plan.ry + 2 * plan.ry * plan.lid
     slope = tilt * plan.rx
     skin = mix(palette.skin, INK, 0.12)
     wide, high = plan.rx * 1.3, y - plan.ry * 1.3
     lid = polygon(
-        (x - wide, high), (x + wide, high), (x + wide, low + slope), (x - wide, low - slope)
+        (x - wide, high),
+        (x + wide, high),
+        (x + wide, low + slope),
+        (x - wide, low - slope),
     )
     brush.glaze(lid, skin, 1.0, white)
     edge = polygon((x - plan.rx * 0.95, low - slope), (x + plan.rx * 0.95, low + slope))
@@ -232,18 +290,24 @@ def paint_brows(brush: Brush, side: float, plan: EyePlan, palette: Palette) -> N
     half = max(plan.rx * 1.05, 0.16)
     bow = arc(side * plan.x, y, half, plan.brow_bend)
     bow[:, 1] += plan.brow_angle * (bow[:, 0] - side * plan.x) * side
-    colour = mix(palette.hair, INK, 0.45) if palette.hair != palette.skin else palette.line
+    colour = (
+        mix(palette.hair, INK, 0.45) if palette.hair != palette.skin else palette.line
+    )
     brush.line(bow, colour, plan.brow_width * (1.7 if plan.brow == "thick" else 0.8))
     if plan.brow == "joined" and side > 0:
         brush.line(polygon((-half / 2, y), (half / 2, y)), colour, plan.brow_width)
 
 
-def paint_glasses(brush: Brush, plan: EyePlan, palette: Palette, rng: random.Random) -> None:
+def paint_glasses(
+    brush: Brush, plan: EyePlan, palette: Palette, rng: random.Random
+) -> None:
     """Paint glasses over both eyes, sometimes sunglasses."""
     rx = max(plan.rx * 1.25, 0.26)
     ry = max(min(plan.ry * 1.2, 0.5), 0.2) * rng.uniform(0.7, 1.0)
     dark = rng.random() < 0.2
-    frame = rng.choice((INK, (120, 30, 30), (90, 90, 100), (180, 140, 40), (30, 50, 110)))
+    frame = rng.choice(
+        (INK, (120, 30, 30), (90, 90, 100), (180, 140, 40), (30, 50, 110))
+    )
     round_ones = rng.random() < 0.5
     for side in (-1, 1):
         x = side * max(plan.x, rx * 1.05)

@@ -19,7 +19,9 @@ def paint_nose(
     edge = palette.line if palette.outlined else shadow
     lean = rng.choice((-1, 1))
     if kind == "stroke":
-        brush.line(polygon((0, y - size / 2), (lean * 0.04, y + size / 3)), edge, palette.width)
+        brush.line(
+            polygon((0, y - size / 2), (lean * 0.04, y + size / 3)), edge, palette.width
+        )
     elif kind == "dot":
         brush.fill(oval(0, y, 0.035, 0.03), shadow)
     elif kind in ("corner", "bend"):
@@ -37,11 +39,17 @@ def paint_nose(
 
 
 def _paint_round_nose(
-    brush: Brush, kind: str, palette: Palette, place: tuple[float, float], rng: random.Random
+    brush: Brush,
+    kind: str,
+    palette: Palette,
+    place: tuple[float, float],
+    rng: random.Random,
 ) -> float:
     """Paint a round or long nose; return half its height."""
     y, size = place
-    tone = rng.choice((palette.skin, mix(palette.skin, (230, 60, 60), rng.uniform(0.1, 0.7))))
+    tone = rng.choice(
+        (palette.skin, mix(palette.skin, (230, 60, 60), rng.uniform(0.1, 0.7)))
+    )
     tall = size * (rng.uniform(1.2, 2.2) if kind == "long" else rng.uniform(0.7, 1.0))
     shape = oval(0, y, size * rng.uniform(0.8, 1.4), tall)
     brush.fill(shape, tone, palette.line if palette.outlined else None, palette.width)
@@ -52,7 +60,12 @@ def _paint_round_nose(
 
 def _paint_soft_nose(brush: Brush, palette: Palette, y: float, size: float) -> None:
     """Paint a nose with light and shadow, without outline."""
-    brush.glaze(oval(0, y, size * 1.1, size * 0.8), mix(palette.skin, WHITE, 0.5), 0.5, blur=0.06)
+    brush.glaze(
+        oval(0, y, size * 1.1, size * 0.8),
+        mix(palette.skin, WHITE, 0.5),
+        0.5,
+        blur=0.06,
+    )
     brush.glaze(
         oval(0, y + size * 0.8, size * 1.3, size * 0.35),
         mix(palette.skin, (80, 20, 10), 0.5),
@@ -84,7 +97,9 @@ MOUTHS = (
 )
 
 
-def paint_mouth(brush: Brush, kind: str, palette: Palette, low: float, rng: random.Random) -> None:
+def paint_mouth(
+    brush: Brush, kind: str, palette: Palette, low: float, rng: random.Random
+) -> None:
     """Paint a mouth between the nose (ending at `low`) and chin."""
     y = min(max(low + rng.uniform(0.08, 0.3), 0.42), 0.85)
     half = rng.uniform(0.12, 0.5)
@@ -110,10 +125,15 @@ def paint_mouth(brush: Brush, kind: str, palette: Palette, low: float, rng: rand
 
 
 def _paint_lips(
-    brush: Brush, palette: Palette, place: tuple[float, float, float], rng: random.Random
+    brush: Brush,
+    palette: Palette,
+    place: tuple[float, float, float],
+    rng: random.Random,
 ) -> None:
     x, y, half = place
-    red = mix(palette.skin, rng.choice(((190, 40, 60), (200, 90, 90), (150, 30, 50))), 0.65)
+    red = mix(
+        palette.skin, rng.choice(((190, 40, 60), (200, 90, 90), (150, 30, 50))), 0.65
+    )
     brush.fill(
         curve(
             [
@@ -144,26 +164,39 @@ def _paint_open_mouth(
     else:
         if kind == "shout":
             y, half = y - 0.12, rng.uniform(0.25, 0.6)
-        deep = room * (1.6 if kind == "shout" else min(rng.uniform(0.15 / room, 0.6 / room), 1.6))
+        deep = room * (
+            1.6 if kind == "shout" else min(rng.uniform(0.15 / room, 0.6 / room), 1.6)
+        )
         low = arc(x, y, half, deep)
         top = arc(x, y, half, rng.uniform(-0.04, 0.06))[::-1]
         shape = np.concatenate([low, top])
-    brush.fill(shape, inside, palette.line if palette.outlined else None, palette.width * 0.8)
+    brush.fill(
+        shape, inside, palette.line if palette.outlined else None, palette.width * 0.8
+    )
     if kind in ("teeth", "grin", "shout") and rng.random() < 0.8:
         high = room * (2 if kind == "grin" else 0.25)
         box = [(x - 1, y - 0.1), (x + 1, y - 0.1), (x + 1, y + high), (x - 1, y + high)]
         brush.glaze(polygon(*box), WHITE, 1.0, shape)
         if kind == "grin":
-            brush.line(arc(x, y + 0.04, half * 0.9, room * 0.4), mix(INK, WHITE, 0.4), 0.02)
+            brush.line(
+                arc(x, y + 0.04, half * 0.9, room * 0.4), mix(INK, WHITE, 0.4), 0.02
+            )
     elif rng.random() < 0.6:
-        brush.glaze(oval(x, y + room * 0.7, half * 0.7, room * 0.4), (220, 100, 110), 1.0, shape)
+        brush.glaze(
+            oval(x, y + room * 0.7, half * 0.7, room * 0.4), (220, 100, 110), 1.0, shape
+        )
 
 
 BEARDS = ("full", "chin", "moustache", "stubble", "muzzle", "shadow")
 
 
 def paint_beard(
-    brush: Brush, kind: str, palette: Palette, contour: Points, nose: float, rng: random.Random
+    brush: Brush,
+    kind: str,
+    palette: Palette,
+    contour: Points,
+    nose: float,
+    rng: random.Random,
 ) -> None:
     """Paint a beard, or a paler muzzle, around the mouth."""
     hair = palette.hair if palette.hair != palette.skin else mix(palette.skin, INK, 0.5)
@@ -184,7 +217,9 @@ def paint_beard(
         brush.fill(oval(0, 1.0, rng.uniform(0.15, 0.4), rng.uniform(0.2, 0.4)), hair)
     elif kind == "muzzle":
         tone = mix(
-            palette.skin, rng.choice(((200, 170, 110), WHITE, (120, 90, 60))), rng.uniform(0.3, 0.7)
+            palette.skin,
+            rng.choice(((200, 170, 110), WHITE, (120, 90, 60))),
+            rng.uniform(0.3, 0.7),
         )
         shape = oval(0, y + 0.2, rng.uniform(0.45, 0.75), rng.uniform(0.32, 0.5))
         brush.fill(
@@ -195,7 +230,9 @@ def paint_beard(
         )
     else:
         if kind == "shadow":
-            hair = mix(palette.skin, rng.choice(((96, 80, 66), (110, 110, 130), INK)), 0.35)
+            hair = mix(
+                palette.skin, rng.choice(((96, 80, 66), (110, 110, 130), INK)), 0.35
+            )
         low = polygon(
             (-1.3, nose - 0.05),
             (-0.6, nose + 0.05),
@@ -206,5 +243,9 @@ def paint_beard(
             (-1.3, 1.6),
         )
         brush.glaze(
-            low, hair, 0.25 if kind == "stubble" else 1.0, contour, 0.06 if palette.solid else 0.0
+            low,
+            hair,
+            0.25 if kind == "stubble" else 1.0,
+            contour,
+            0.06 if palette.solid else 0.0,
         )

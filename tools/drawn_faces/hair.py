@@ -9,8 +9,29 @@ from brush import Brush, Colour, Points, curve, mix, oval, polygon
 from eyes import INK, WHITE, Palette, vivid
 
 BACKS = ("none", "long", "bob", "spiky", "tails", "short", "afro", "beehive", "bun")
-FRONTS = ("none", "jagged", "parted", "straight", "swept", "tufts", "cap", "few", "spikes")
-HATS = ("beanie", "cap", "brim", "hood", "helmet", "band", "crown", "bow", "ears", "pom")
+FRONTS = (
+    "none",
+    "jagged",
+    "parted",
+    "straight",
+    "swept",
+    "tufts",
+    "cap",
+    "few",
+    "spikes",
+)
+HATS = (
+    "beanie",
+    "cap",
+    "brim",
+    "hood",
+    "helmet",
+    "band",
+    "crown",
+    "bow",
+    "ears",
+    "pom",
+)
 
 
 def paint_back(brush: Brush, kind: str, palette: Palette, rng: random.Random) -> None:
@@ -72,7 +93,9 @@ def _back_shape(kind: str, rng: random.Random) -> Points | None:
             count = rng.randint(9, 17)
             for index in range(count * 2):
                 turn = math.pi * (0.85 + 1.3 * index / (count * 2 - 1))
-                far = (1.15 if index % 2 else rng.uniform(1.5, 2.1)) * (1 + 0.1 * rng.random())
+                far = (1.15 if index % 2 else rng.uniform(1.5, 2.1)) * (
+                    1 + 0.1 * rng.random()
+                )
                 points.append((math.cos(turn) * far, math.sin(turn) * far - 0.2))
             return polygon(*points)
         case "afro":
@@ -124,14 +147,23 @@ def paint_front(
     if palette.solid or rng.random() < 0.3:
         for _ in range(rng.randint(3, 9)):
             x = rng.uniform(-0.8, 0.8)
-            lock = curve([(x * 0.4, crown + 0.1), (x, crown * 0.6), (x * 1.1, low - 0.1)])
+            lock = curve(
+                [(x * 0.4, crown + 0.1), (x, crown * 0.6), (x * 1.1, low - 0.1)]
+            )
             brush.line(
-                lock, mix(palette.hair, rng.choice((INK, WHITE)), rng.uniform(0.1, 0.35)), 0.025
+                lock,
+                mix(palette.hair, rng.choice((INK, WHITE)), rng.uniform(0.1, 0.35)),
+                0.025,
             )
     if rng.random() < 0.4:
         brush.glaze(
             curve(
-                [(-0.7, crown * 0.72), (0, crown * 0.82), (0.7, crown * 0.72), (0, crown * 0.66)],
+                [
+                    (-0.7, crown * 0.72),
+                    (0, crown * 0.82),
+                    (0.7, crown * 0.72),
+                    (0, crown * 0.66),
+                ],
                 True,
             ),
             mix(palette.hair, WHITE, 0.6),
@@ -144,7 +176,9 @@ def paint_front(
 def _fringe(kind: str, low: float, rng: random.Random) -> Points:
     """Return the lower edge of the hair, from left to right."""
     if kind == "cap":
-        return curve([(-0.95, 0.0), (-0.8, low * 0.8), (0, low), (0.8, low * 0.8), (0.95, 0.0)])
+        return curve(
+            [(-0.95, 0.0), (-0.8, low * 0.8), (0, low), (0.8, low * 0.8), (0.95, 0.0)]
+        )
     if kind == "straight":
         return polygon(
             (-0.95, rng.uniform(-0.2, 0.5)),
@@ -155,7 +189,9 @@ def _fringe(kind: str, low: float, rng: random.Random) -> Points:
     if kind == "parted":
         part = rng.uniform(-0.5, 0.5)
         lock, end = rng.uniform(0.65, 0.9), rng.uniform(0.4, 1.1)
-        return curve([(-0.98, end), (-lock, low), (part, low - 0.45), (lock, low), (0.98, end)])
+        return curve(
+            [(-0.98, end), (-lock, low), (part, low - 0.45), (lock, low), (0.98, end)]
+        )
     if kind == "swept":
         lean = rng.choice((-1, 1))
         points = [
@@ -179,13 +215,20 @@ def _fringe(kind: str, low: float, rng: random.Random) -> Points:
 
 
 def _paint_strands(
-    brush: Brush, kind: str, palette: Palette, crown: float, edge: Colour | None, rng: random.Random
+    brush: Brush,
+    kind: str,
+    palette: Palette,
+    crown: float,
+    edge: Colour | None,
+    rng: random.Random,
 ) -> None:
     if kind == "few":
         for _ in range(rng.randint(2, 5)):
             x = rng.uniform(-0.4, 0.4)
             brush.line(
-                curve([(x, crown + 0.3), (x * 1.6, crown - 0.2), (x * 2.2, crown + 0.1)]),
+                curve(
+                    [(x, crown + 0.3), (x * 1.6, crown - 0.2), (x * 2.2, crown + 0.1)]
+                ),
                 palette.line,
                 max(palette.width, 0.03),
             )
@@ -204,19 +247,30 @@ def paint_hat(
 ) -> float:
     """Paint a hat or ornament; return its lower y coordinate."""
     tone = vivid(rng, (0.2, 1.0), (0.15, 1.0))
-    trim = rng.choice((WHITE, INK, mix(tone, WHITE, 0.5), vivid(rng, (0.3, 1), (0.3, 1))))
+    trim = rng.choice(
+        (WHITE, INK, mix(tone, WHITE, 0.5), vivid(rng, (0.3, 1), (0.3, 1)))
+    )
     edge = palette.line if palette.outlined else None
     crown = float(outline[:, 1].min()) - 0.15
     low = rng.uniform(-0.75, -0.45)
     dome = curve(
-        [(-1.1, low), (-1.05, crown * 0.75), (0, crown - 0.25), (1.05, crown * 0.75), (1.1, low)]
+        [
+            (-1.1, low),
+            (-1.05, crown * 0.75),
+            (0, crown - 0.25),
+            (1.05, crown * 0.75),
+            (1.1, low),
+        ]
     )
     if kind == "hood":
         return _paint_hood(brush, tone, trim, edge, outline, palette, rng)
     if kind in ("beanie", "helmet", "pom"):
         brush.fill(dome, tone, edge, palette.width)
         band = polygon(
-            (-1.13, low - 0.25), (1.13, low - 0.25), (1.13, low + 0.05), (-1.13, low + 0.05)
+            (-1.13, low - 0.25),
+            (1.13, low - 0.25),
+            (1.13, low + 0.05),
+            (-1.13, low + 0.05),
         )
         brush.fill(band, trim, edge, palette.width)
         if kind != "helmet":
@@ -228,7 +282,10 @@ def paint_hat(
     elif kind == "brim":
         brush.fill(dome, tone, edge, palette.width)
         brush.fill(
-            oval(0, low, rng.uniform(1.4, 2.0), 0.22), mix(tone, INK, 0.2), edge, palette.width
+            oval(0, low, rng.uniform(1.4, 2.0), 0.22),
+            mix(tone, INK, 0.2),
+            edge,
+            palette.width,
         )
     elif kind == "band":
         band = [(-1.05, low - 0.3), (1.05, low - 0.3), (1.05, low), (-1.05, low)]
@@ -242,7 +299,12 @@ def paint_hat(
 
 
 def _paint_ornament(
-    brush: Brush, kind: str, tone: Colour, edge: Colour | None, crown: float, palette: Palette
+    brush: Brush,
+    kind: str,
+    tone: Colour,
+    edge: Colour | None,
+    crown: float,
+    palette: Palette,
 ) -> None:
     if kind == "crown":
         points = [
@@ -269,7 +331,9 @@ def _paint_ornament(
                 (side * 0.8, crown - 0.7),
                 (side * 0.95, crown + 0.5),
             ]
-        brush.fill(polygon(*wing), tone if kind == "bow" else palette.hair, edge, palette.width)
+        brush.fill(
+            polygon(*wing), tone if kind == "bow" else palette.hair, edge, palette.width
+        )
 
 
 def _paint_hood(

@@ -41,7 +41,9 @@ class Turn:
         """Project points of the face on the sphere."""
         x, y = points[:, 0], points[:, 1]
         deep = np.sqrt(np.clip(1.05 - x * x, 0.05, 1.05)) * self.roundness
-        deep = deep * (1 - 0.45 * np.clip(y - 0.2, 0, 1))  # the jaw is narrower than the cheeks
+        deep = deep * (
+            1 - 0.45 * np.clip(y - 0.2, 0, 1)
+        )  # the jaw is narrower than the cheeks
         turned = x * math.cos(self.side) + deep * math.sin(self.side)
         lifted = y - self.up * (1 - 0.3 * y * y)
         return np.stack([turned, lifted], 1).astype(np.float32)
@@ -52,7 +54,9 @@ class Turn:
         turned = math.sin(self.side)
         lean = 0.3 * turned * np.clip(y + 0.2, 0, 1.2)
         behind = np.clip(-x * self.facing, 0, 1) * turned
-        skull = behind * (0.35 * np.clip(y - 0.1, 0, 1) - 0.3 * np.exp(-(((y + 0.35) / 0.5) ** 2)))
+        skull = behind * (
+            0.35 * np.clip(y - 0.1, 0, 1) - 0.3 * np.exp(-(((y + 0.35) / 0.5) ** 2))
+        )
         down = -self.up * np.clip(y, 0, 1) * 0.4
         across = x * (1 - 0.1 * abs(turned)) + lean + skull
         return np.stack([across, y + down], 1).astype(np.float32)
@@ -75,7 +79,9 @@ class Turn:
     def is_visible(self, x: float) -> bool:
         """Return whether a point of the face is on the visible side."""
         deep = math.sqrt(max(1.05 - x * x, 0.05))
-        return math.cos(self.side) - self.roundness * x / deep * math.sin(self.side) > 0.12
+        return (
+            math.cos(self.side) - self.roundness * x / deep * math.sin(self.side) > 0.12
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,9 @@ def paint_head(brush: Brush, name: str, rng: random.Random) -> DrawnHead:
     style = STYLES[name]
     flat = name == "cutout" or rng.random() < 0.1
     turn = Turn(
-        max(min(rng.gauss(0, style.turn), 1.35), -1.35), rng.gauss(0, 0.12), 0.5 if flat else 0.85
+        max(min(rng.gauss(0, style.turn), 1.35), -1.35),
+        rng.gauss(0, 0.12),
+        0.5 if flat else 0.85,
     )
     palette = _choose_palette(style, rng)
     contour = read_contour(rng.choice(style.shapes), rng)
@@ -110,13 +118,19 @@ def paint_head(brush: Brush, name: str, rng: random.Random) -> DrawnHead:
     shade_skin(brush, outline, palette, light, rng)
     if is_turned:
         if back != "none" or rng.random() < 0.5:
-            _paint_side_hair(brush, turn, palette, outline, -1.9 if back != "none" else -0.6)
+            _paint_side_hair(
+                brush, turn, palette, outline, -1.9 if back != "none" else -0.6
+            )
         ears = paint_ears(brush, turn, palette, rng)
     if palette.outlined and rng.random() < 0.15:  # no line between chin and neck
         x = 0.1 * math.sin(turn.side)
-        brush.fill(oval(x, float(outline[:, 1].max()), 0.3, palette.width + 0.03), palette.skin)
+        brush.fill(
+            oval(x, float(outline[:, 1].max()), 0.3, palette.width + 0.03), palette.skin
+        )
     nose = _paint_parts(brush, turn, style, palette, eyes, outline, rng)
-    hair_turn = Turn(0.6 * turn.side, turn.up, turn.roundness)  # side locks stay off a turned face
+    hair_turn = Turn(
+        0.6 * turn.side, turn.up, turn.roundness
+    )  # side locks stay off a turned face
     paint_front(brush, hair_turn.warp, front, palette, outline, light, rng)
     if hat:
         paint_hat(brush, hat, palette, outline, rng)
@@ -124,7 +138,9 @@ def paint_head(brush: Brush, name: str, rng: random.Random) -> DrawnHead:
         with_warp(
             brush,
             turn,
-            lambda: [paint_brows(brush, s, eyes, palette) for s in visible_eyes(turn, eyes)],
+            lambda: [
+                paint_brows(brush, s, eyes, palette) for s in visible_eyes(turn, eyes)
+            ],
         )
     area = brush.mark(outline)
     if name in ("anime", "chibi") or (eyes.kind == "anime" and name != "film"):
@@ -157,7 +173,9 @@ def _choose_palette(style: Style, rng: random.Random) -> Palette:
     hair = natural if rng.random() < 0.55 else vivid(rng, (0.2, 0.9), (0.2, 1.0))
     if rng.random() < 0.12:  # the hair has the color of the skin
         hair = skin
-    return Palette(skin, line, max(width, 0.012), width > 0.012, hair, rng.random() < style.solid)
+    return Palette(
+        skin, line, max(width, 0.012), width > 0.012, hair, rng.random() < style.solid
+    )
 
 
 def outline_colour(palette: Palette) -> Colour | None:
@@ -175,7 +193,9 @@ def _paint_neck(brush: Brush, turn: Turn, palette: Palette, rng: random.Random) 
             brush.line(edge[1:], palette.line, palette.width)
 
 
-def paint_ears(brush: Brush, turn: Turn, palette: Palette, rng: random.Random) -> Points:
+def paint_ears(
+    brush: Brush, turn: Turn, palette: Palette, rng: random.Random
+) -> Points:
     """Paint the visible ears; return their outer ends."""
     ends = np.zeros((0, 2), np.float32)
     if rng.random() < 0.25:
@@ -186,7 +206,10 @@ def paint_ears(brush: Brush, turn: Turn, palette: Palette, rng: random.Random) -
         if side * math.sin(turn.side) > 0.35:
             continue
         brush.fill(
-            oval(x, y, size * 0.8, size), palette.skin, outline_colour(palette), palette.width
+            oval(x, y, size * 0.8, size),
+            palette.skin,
+            outline_colour(palette),
+            palette.width,
         )
         inner = mix(palette.skin, INK, 0.25)
         brush.line(arc(x, y, size * 0.4, -size * 0.4), inner, palette.width)
@@ -195,18 +218,32 @@ def paint_ears(brush: Brush, turn: Turn, palette: Palette, rng: random.Random) -
 
 
 def shade_skin(
-    brush: Brush, outline: Points, palette: Palette, light: tuple[float, float], rng: random.Random
+    brush: Brush,
+    outline: Points,
+    palette: Palette,
+    light: tuple[float, float],
+    rng: random.Random,
 ) -> None:
     """Paint light, shadow and blush on the skin."""
-    shadow = mix(palette.skin, rng.choice(((90, 30, 60), (60, 30, 20), (40, 40, 80))), 0.7)
+    shadow = mix(
+        palette.skin, rng.choice(((90, 30, 60), (60, 30, 20), (40, 40, 80))), 0.7
+    )
     if palette.solid:
-        brush.shade(outline, light, rng.uniform(0.25, 0.85), shadow, rng.uniform(0, 0.35))
+        brush.shade(
+            outline, light, rng.uniform(0.25, 0.85), shadow, rng.uniform(0, 0.35)
+        )
         if rng.random() < 0.5:  # The side facing away from the light is dark.
             far = oval(-light[0] * 1.6, 0.2, 1.0, 1.8)
             brush.glaze(far, mix(shadow, INK, 0.3), rng.uniform(0.3, 0.8), outline, 0.3)
         if rng.random() < 0.5:
             glow = oval(light[0] * 0.5, -0.4, 0.5, 0.4)
-            brush.glaze(glow, mix(palette.skin, WHITE, 0.7), rng.uniform(0.2, 0.6), outline, 0.25)
+            brush.glaze(
+                glow,
+                mix(palette.skin, WHITE, 0.7),
+                rng.uniform(0.2, 0.6),
+                outline,
+                0.25,
+            )
         for side in (-1, 1):
             brush.glaze(
                 oval(side * 0.55, 0.3, 0.3, 0.22),
@@ -219,7 +256,9 @@ def shade_skin(
         far = polygon((0.5, -2), (2, -2), (2, 2), (0.35, 2)) * np.array(
             [math.copysign(1, -light[0]), 1], np.float32
         )
-        brush.glaze(far, shadow, rng.uniform(0.2, 0.5), outline, rng.choice((0.0, 0.05)))
+        brush.glaze(
+            far, shadow, rng.uniform(0.2, 0.5), outline, rng.choice((0.0, 0.05))
+        )
     if not palette.solid and rng.random() < 0.3:
         for side in (-1, 1):
             brush.glaze(
@@ -288,7 +327,12 @@ def _paint_parts(
 
 
 def _paint_eyes(
-    brush: Brush, turn: Turn, eyes: EyePlan, palette: Palette, nose: str, rng: random.Random
+    brush: Brush,
+    turn: Turn,
+    eyes: EyePlan,
+    palette: Palette,
+    nose: str,
+    rng: random.Random,
 ) -> None:
     """Paint the visible eyes, a nose overlapping them, brows and glasses."""
     visible = visible_eyes(turn, eyes)
@@ -313,7 +357,12 @@ def _plan_side_nose(
     y = max(eyes.y + rng.uniform(0.1, 0.45), -0.05)
     radius = rng.choice((0.05, 0.1, 0.14, 0.2)) * rng.uniform(0.8, 1.2)
     far = turned * (0.85 + rng.uniform(0.1, 0.5))
-    root = oval(turn.facing * 0.78 * turned, y - rng.uniform(0, 0.25), radius * 1.3, radius * 1.3)
+    root = oval(
+        turn.facing * 0.78 * turned,
+        y - rng.uniform(0, 0.25),
+        radius * 1.3,
+        radius * 1.3,
+    )
     end = oval(turn.facing * far, y + rng.uniform(-0.05, 0.2), radius * 1.1, radius)
     tone = mix(palette.skin, (230, 60, 60), rng.choice((0, 0, 0, 0.15, 0.5)))
 
@@ -335,7 +384,12 @@ def _paint_side_hair(
 ) -> None:
     """Paint the hair behind the temple of a turned head, from `top` down."""
     ear = -math.cos(turn.side) + 0.1
-    edge = [(ear + 0.55, top), (ear + 0.25, max(top, -0.75)), (ear + 0.12, 0.05), (ear - 0.2, 0.35)]
+    edge = [
+        (ear + 0.55, top),
+        (ear + 0.25, max(top, -0.75)),
+        (ear + 0.12, 0.05),
+        (ear - 0.2, 0.35),
+    ]
     shape = polygon(*edge, (-2, 0.8), (-2, top)) * np.float32((turn.facing, 1))
     brush.glaze(shape, palette.hair, 1.0, outline)
     if palette.outlined:
@@ -358,17 +412,25 @@ def _paint_wrinkles(
         if kind == "bags":
             y = eyes.y + eyes.ry + 0.06
             brush.line(
-                arc(side * eyes.x, y, eyes.rx * 0.8, 0.08), palette.line, palette.width * 0.7
+                arc(side * eyes.x, y, eyes.rx * 0.8, 0.08),
+                palette.line,
+                palette.width * 0.7,
             )
         elif kind == "cheeks":
-            fold = [(side * 0.3, nose - 0.1), (side * 0.5, nose + 0.1), (side * 0.52, nose + 0.3)]
+            fold = [
+                (side * 0.3, nose - 0.1),
+                (side * 0.5, nose + 0.1),
+                (side * 0.52, nose + 0.3),
+            ]
             brush.line(curve(fold), palette.line, palette.width * 0.7)
         elif kind == "freckles":
             for _ in range(4):
                 spot = side * rng.uniform(0.35, 0.7), rng.uniform(0.2, 0.45)
                 brush.fill(oval(*spot, 0.03, 0.03), mix(palette.skin, INK, 0.4))
         else:
-            brush.line(arc(side * 0.1, 0.9, 0.1, -0.05), palette.line, palette.width * 0.7)
+            brush.line(
+                arc(side * 0.1, 0.9, 0.1, -0.05), palette.line, palette.width * 0.7
+            )
 
 
 def _face_box(

@@ -19,12 +19,21 @@ from scenes import SIDE, Canvas, Row, write_set
 from styles import HELD_OUT
 
 from tools.sample.brush import OVERSAMPLE
-from tools.sample.scene import draw_scene, face_box, paint_figure, plan_scene, random_character
+from tools.sample.scene import (
+    draw_scene,
+    face_box,
+    paint_figure,
+    plan_scene,
+    random_character,
+)
 
 
 def read_sunflowers(folder: Path) -> list[Canvas]:
     """Return the photos not used for training, RGB."""
-    return [cv2.imread(str(file))[..., ::-1] for file in sorted(folder.glob("sunflowers/*.jpg"))]
+    return [
+        cv2.imread(str(file))[..., ::-1]
+        for file in sorted(folder.glob("sunflowers/*.jpg"))
+    ]
 
 
 def draw_on_grey(number: int) -> tuple[Canvas, list[Row]]:
@@ -84,9 +93,16 @@ def main() -> None:
     for style in HELD_OUT:
         write_set(arguments.out / style, 75, 9, {style: 1.0}, [])
     grounds = [cv2.resize(photo, (512, 384)) for photo in photos]
-    write_set(arguments.out / "photo", 120, 77, dict.fromkeys(HELD_OUT, 1.0), grounds, 1.0)
-    write_scenes(arguments.out / "sample", [draw_on_grey(number) for number in range(100)])
-    write_scenes(arguments.out / "sample2", [draw_on_photo(number, photos) for number in range(72)])
+    write_set(
+        arguments.out / "photo", 120, 77, dict.fromkeys(HELD_OUT, 1.0), grounds, 1.0
+    )
+    write_scenes(
+        arguments.out / "sample", [draw_on_grey(number) for number in range(100)]
+    )
+    write_scenes(
+        arguments.out / "sample2",
+        [draw_on_photo(number, photos) for number in range(72)],
+    )
 
 
 if __name__ == "__main__":

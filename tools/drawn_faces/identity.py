@@ -61,7 +61,9 @@ class Residual(nn.Module):
 
 
 def _convolution(inner: int, outer: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer))
+    return nn.Sequential(
+        nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer)
+    )
 
 
 class IdentityNet(nn.Module):
@@ -79,7 +81,9 @@ class IdentityNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the embeddings (batch x `EMBEDDING_SIZE`), not normalized."""
-        vectors: Tensor = self.norm(self.last(self.maps(images / 64 - 2).flatten(1)).float())
+        vectors: Tensor = self.norm(
+            self.last(self.maps(images / 64 - 2).flatten(1)).float()
+        )
         return vectors
 
 
@@ -103,7 +107,11 @@ class Drawings:
         return (max(self._parts) + 1) * PART
 
     def batch(
-        self, rng: np.random.Generator, strength: float, count: int, device: torch.device
+        self,
+        rng: np.random.Generator,
+        strength: float,
+        count: int,
+        device: torch.device,
     ) -> tuple[Tensor, Tensor]:
         """Return `count` augmented training images and the class of each.
 
@@ -116,7 +124,9 @@ class Drawings:
             album[int(position * len(album))]
             for album, position in zip(albums, positions, strict=True)
         ]
-        images = torch.from_numpy(np.stack(drawings)).to(device).permute(0, 3, 1, 2).float()
+        images = (
+            torch.from_numpy(np.stack(drawings)).to(device).permute(0, 3, 1, 2).float()
+        )
         augmented = [
             _degrade(_transform(group, rng, strength), rng, strength)
             for group in images.split(OCCLUSION_GROUP)
@@ -127,7 +137,11 @@ class Drawings:
     def held_out(self) -> tuple[Tensor, np.ndarray]:
         """Return the images of held-out people, and the person of each."""
         first = self._parts[0]
-        images = torch.from_numpy(first.reshape(-1, *first.shape[2:])).permute(0, 3, 1, 2).float()
+        images = (
+            torch.from_numpy(first.reshape(-1, *first.shape[2:]))
+            .permute(0, 3, 1, 2)
+            .float()
+        )
         return _resize(images), np.repeat(np.arange(PART), first.shape[1])
 
 
@@ -140,7 +154,10 @@ def _transform(images: Tensor, rng: np.random.Generator, strength: float) -> Ten
     )
     sides = np.minimum(1, sides)
     middle = rng.uniform(-1, 1, (count, 2, 1)) * (1 - sides)
-    turn, lean = rng.normal(0, 0.12 * strength, count), rng.normal(0, 0.06 * strength, count)
+    turn, lean = (
+        rng.normal(0, 0.12 * strength, count),
+        rng.normal(0, 0.06 * strength, count),
+    )
     way = np.where(rng.random(count) < 0.5, -1.0, 1.0)
     rows = (way * np.cos(turn), lean - np.sin(turn)), (way * np.sin(turn), np.cos(turn))
     turned = np.stack([np.stack(row, 1) for row in rows], 1) * sides
@@ -148,7 +165,9 @@ def _transform(images: Tensor, rng: np.random.Generator, strength: float) -> Ten
     grid = functional.affine_grid(
         maps.to(images.device), [count, 3, SIDE, SIDE], align_corners=False
     )
-    return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return functional.grid_sample(
+        images, grid, padding_mode="border", align_corners=False
+    )
 
 
 def _resize(images: Tensor) -> Tensor:
@@ -164,12 +183,22 @@ def _degrade(images: Tensor, rng: np.random.Generator, strength: float) -> Tenso
 
     images = (images - 128) * draw(1, 0.12) + 128 + draw(0, 15)
     grey = images.mean(1, keepdim=True)
-    images = (grey + (images - grey) * draw(1, 0.2).clamp(0, 2)) * draw(0, 0.07, 3).exp()
+    images = (grey + (images - grey) * draw(1, 0.2).clamp(0, 2)) * draw(
+        0, 0.07, 3
+    ).exp()
     if rng.random() < 0.3 * strength:
         down, across = rng.integers(8, 26, 2).tolist()
-        top, left = int(rng.integers(0, SIDE - down)), int(rng.integers(0, SIDE - across))
-        colors = torch.from_numpy(rng.random((len(images), 3, 1, 1)).astype(np.float32)) * 255
-        mask = torch.from_numpy(rng.random((len(images), 1, 1, 1)) < 0.5).to(images.device)
+        top, left = (
+            int(rng.integers(0, SIDE - down)),
+            int(rng.integers(0, SIDE - across)),
+        )
+        colors = (
+            torch.from_numpy(rng.random((len(images), 3, 1, 1)).astype(np.float32))
+            * 255
+        )
+        mask = torch.from_numpy(rng.random((len(images), 1, 1, 1)) < 0.5).to(
+            images.device
+        )
         patch = images[:, :, top : top + down, left : left + across]
         patch.copy_(torch.where(mask, colors.to(images.device), patch))
     if rng.random() < 0.2 * strength:
@@ -183,7 +212,9 @@ class Training:
 
     def __init__(self, people: int, steps: int, device: torch.device) -> None:
         self.net = IdentityNet().to(device, memory_format=torch.channels_last)
-        self.loss = CosFaceLoss(people, EMBEDDING_SIZE, margin=MARGIN, scale=SCALE).to(device)
+        self.loss = CosFaceLoss(people, EMBEDDING_SIZE, margin=MARGIN, scale=SCALE).to(
+            device
+        )
         # Short vectors turn quickly: with lengths of 11 the loss did not fall in 800 steps.
         nn.init.normal_(self.loss.W, std=0.01)
         groups = [
@@ -191,7 +222,9 @@ class Training:
             {"params": self.loss.parameters(), "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups)
-        self.mean = {name: value.clone() for name, value in self.net.state_dict().items()}
+        self.mean = {
+            name: value.clone() for name, value in self.net.state_dict().items()
+        }
         self.step, self.steps = 0, steps
 
     @property
@@ -204,7 +237,9 @@ class Training:
         share = self.step / self.steps
         rate = RATE * min(1.0, (self.step + 1) / WARM_UP)
         rate *= 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * share))
-        for group, times in zip(self.optimizer.param_groups, (1, CENTER_RATE_FACTOR), strict=True):
+        for group, times in zip(
+            self.optimizer.param_groups, (1, CENTER_RATE_FACTOR), strict=True
+        ):
             group["lr"] = rate * times
         self.loss.margin = MARGIN * self.hardness**2
         with torch.autocast(images.device.type, torch.bfloat16):
@@ -270,33 +305,44 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=8700)
     parser.add_argument("--batch", type=int, default=960)
-    parser.add_argument("--classes", type=int, help="final number of people (default: those drawn)")
+    parser.add_argument(
+        "--classes", type=int, help="final number of people (default: those drawn)"
+    )
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     arguments = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.manual_seed(0)
     arguments.work.mkdir(parents=True, exist_ok=True)
     drawings = Drawings(arguments.people)
-    training = Training(arguments.classes or drawings.people, arguments.steps, arguments.device)
+    training = Training(
+        arguments.classes or drawings.people, arguments.steps, arguments.device
+    )
     if (last := arguments.work / "last.pt").exists():
         training.resume(last)
     start, total = time.perf_counter(), torch.zeros((), device=arguments.device)
     while training.step < arguments.steps:
         rng = np.random.default_rng((0, training.step))
-        batch = drawings.batch(rng, training.hardness, arguments.batch, arguments.device)
+        batch = drawings.batch(
+            rng, training.hardness, arguments.batch, arguments.device
+        )
         total += training.take_step(*batch)
         if training.step % CHECKPOINT_STEPS == 0 or training.step == arguments.steps:
             training.save(last)
             drawings.load_new_parts()
             spent = time.perf_counter() - start
             mean = float(total) / ((training.step - 1) % CHECKPOINT_STEPS + 1)
-            print(f"{training.step} of {arguments.steps}: {mean:.3f}, {spent:.0f} s", flush=True)
+            print(
+                f"{training.step} of {arguments.steps}: {mean:.3f}, {spent:.0f} s",
+                flush=True,
+            )
             total.zero_()
     net = averaged_net(training.mean)
     accuracy = nearest_neighbor_accuracy(net, drawings)
     print(f"nearest-neighbor accuracy on held-out people: {accuracy:.3f}")
     axes = {"picture": {0: "n"}, "vector": {0: "n"}}
-    write_onnx(fuse_batch_norms(net), torch.zeros(1, 3, SIDE, SIDE), arguments.out, axes)
+    write_onnx(
+        fuse_batch_norms(net), torch.zeros(1, 3, SIDE, SIDE), arguments.out, axes
+    )
     print(f"{arguments.out.stat().st_size} bytes")
 
 

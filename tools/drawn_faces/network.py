@@ -19,7 +19,9 @@ class Unit(nn.Sequential):
 
     def __init__(self, inner: int, outer: int, stride: int = 1) -> None:
         super().__init__(
-            nn.Conv2d(inner, outer, 3, stride, 1, bias=False), nn.BatchNorm2d(outer), nn.ReLU()
+            nn.Conv2d(inner, outer, 3, stride, 1, bias=False),
+            nn.BatchNorm2d(outer),
+            nn.ReLU(),
         )
 
 
@@ -51,7 +53,8 @@ class FaceNet(nn.Module):
         self.stem = nn.Sequential(Unit(3, stem, 2), Unit(stem, quarter, 2))
         pairs = zip([quarter, *rest], rest, strict=False)
         self.stages = nn.ModuleList(
-            nn.Sequential(Unit(inner, outer, 2), Residual(outer)) for inner, outer in pairs
+            nn.Sequential(Unit(inner, outer, 2), Residual(outer))
+            for inner, outer in pairs
         )
         self.laterals = nn.ModuleList(nn.Conv2d(width, neck, 1) for width in rest)
         self.joins = nn.ModuleList(Unit(neck, neck) for _ in rest)
@@ -72,7 +75,9 @@ class FaceNet(nn.Module):
         for lateral, level in zip(reversed(self.laterals), reversed(maps), strict=True):
             merged = lateral(level)
             if joined:
-                merged = merged + nn.functional.interpolate(joined[-1], scale_factor=2.0)
+                merged = merged + nn.functional.interpolate(
+                    joined[-1], scale_factor=2.0
+                )
             joined.append(merged)
         joined.reverse()
         outputs_by_stride = []
@@ -100,7 +105,9 @@ class Exported(nn.Module):
         parts = []
         for stride, outputs in zip(STRIDES, self.net(images), strict=True):
             reach = torch.exp(outputs[:, 1:]) * float(stride)
-            parts.append(torch.cat([reach, torch.sigmoid(outputs[:, :1])], 1).flatten(2))
+            parts.append(
+                torch.cat([reach, torch.sigmoid(outputs[:, :1])], 1).flatten(2)
+            )
         return torch.cat(parts, 2)
 
 
@@ -111,10 +118,14 @@ def box_corners(outputs: Tensor, stride: int) -> Tensor:
     x = (torch.arange(columns, **kind) + 0.5) * stride
     y = (torch.arange(rows, **kind)[:, None] + 0.5) * stride
     reach = torch.exp(outputs[:, 1:].float().clamp(max=4.5)) * stride
-    return torch.stack([x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1)
+    return torch.stack(
+        [x - reach[:, 0], y - reach[:, 1], x + reach[:, 2], y + reach[:, 3]], 1
+    )
 
 
-def face_loss(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+def face_loss(
+    predictions: Sequence[Tensor], targets: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
     """Return the score loss and the box loss.
 
     A target is batch x 5 x rows x columns: 1 for a face, 0 for none, -1 for ignored cells; then the
@@ -134,7 +145,9 @@ def face_loss(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple
             quality[faces] = iou.detach().clamp(0.05, 1)
             boxes = boxes + (1 - generalized_iou).sum()
             count += int(faces.sum())
-        entropy = nn.functional.binary_cross_entropy_with_logits(logits, quality, reduction="none")
+        entropy = nn.functional.binary_cross_entropy_with_logits(
+            logits, quality, reduction="none"
+        )
         weight = (torch.sigmoid(logits) - quality).abs() ** 2
         scores = scores + (entropy * weight.detach() * (kind >= 0)).sum()
     return scores / max(count, 1), boxes / max(count, 1)
@@ -143,10 +156,15 @@ def face_loss(predictions: Sequence[Tensor], targets: Sequence[Tensor]) -> tuple
 def compute_overlaps(boxes: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     """Return IoU and generalized IoU of corresponding boxes, both N x 4 corners."""
     inner = (
-        torch.minimum(boxes[:, 2:], others[:, 2:]) - torch.maximum(boxes[:, :2], others[:, :2])
+        torch.minimum(boxes[:, 2:], others[:, 2:])
+        - torch.maximum(boxes[:, :2], others[:, :2])
     ).clamp(0)
-    outer = torch.maximum(boxes[:, 2:], others[:, 2:]) - torch.minimum(boxes[:, :2], others[:, :2])
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (others[:, 2:] - others[:, :2]).prod(1)
+    outer = torch.maximum(boxes[:, 2:], others[:, 2:]) - torch.minimum(
+        boxes[:, :2], others[:, :2]
+    )
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (
+        others[:, 2:] - others[:, :2]
+    ).prod(1)
     intersection = inner.prod(1)
     union = areas - intersection
     hull = outer.prod(1)

@@ -47,7 +47,9 @@ def _wheel(brush: Brush, rng: random.Random) -> None:
         brush.fill(oval(0, 0, far, far), colour, _edge_of(rng))
     for index in range(rng.choice((0, 4, 5, 6))):
         turn = index * 2 * math.pi / 5
-        brush.line(polygon((0, 0), (0.6 * math.cos(turn), 0.6 * math.sin(turn))), INK, 0.08)
+        brush.line(
+            polygon((0, 0), (0.6 * math.cos(turn), 0.6 * math.sin(turn))), INK, 0.08
+        )
 
 
 def _clock(brush: Brush, rng: random.Random) -> None:
@@ -57,7 +59,9 @@ def _clock(brush: Brush, rng: random.Random) -> None:
         brush.fill(oval(0.8 * math.cos(turn), 0.8 * math.sin(turn), 0.06, 0.06), INK)
     for far in (0.5, 0.75):
         turn = rng.uniform(0, 6.3)
-        brush.line(polygon((0, 0), (far * math.cos(turn), far * math.sin(turn))), INK, 0.06)
+        brush.line(
+            polygon((0, 0), (far * math.cos(turn), far * math.sin(turn))), INK, 0.06
+        )
 
 
 def _ball(brush: Brush, rng: random.Random) -> None:
@@ -84,7 +88,9 @@ def _flower(brush: Brush, rng: random.Random) -> None:
 
 def _pair_of_dots(brush: Brush, rng: random.Random) -> None:
     base, dot = any_colour(rng), rng.choice((INK, WHITE, any_colour(rng)))
-    shape = rng.choice((oval(0, 0, 1.2, 0.8), polygon((-1, -0.6), (1, -0.6), (1, 0.6), (-1, 0.6))))
+    shape = rng.choice(
+        (oval(0, 0, 1.2, 0.8), polygon((-1, -0.6), (1, -0.6), (1, 0.6), (-1, 0.6)))
+    )
     brush.fill(shape, base, _edge_of(rng), 0.05)
     radius = rng.uniform(0.08, 0.3)
     places = rng.choice(
@@ -142,7 +148,9 @@ def _bubble(brush: Brush, rng: random.Random) -> None:
 
 def _head_from_behind(brush: Brush, rng: random.Random) -> None:
     hair = any_colour(rng)
-    palette = Palette((240, 200, 170), INK, 0.03, rng.random() < 0.6, hair, rng.random() < 0.4)
+    palette = Palette(
+        (240, 200, 170), INK, 0.03, rng.random() < 0.6, hair, rng.random() < 0.4
+    )
     kind = rng.choice(("long", "bob", "spiky", "short", "afro"))
     paint_back(brush, kind, palette, rng)
     brush.fill(
@@ -152,13 +160,19 @@ def _head_from_behind(brush: Brush, rng: random.Random) -> None:
     )
     for _ in range(rng.randint(0, 8)):
         x = rng.uniform(-0.8, 0.8)
-        brush.line(curve([(x * 0.3, -1.1), (x, 0), (x * 0.9, 0.9)]), mix(hair, INK, 0.25), 0.03)
+        brush.line(
+            curve([(x * 0.3, -1.1), (x, 0), (x * 0.9, 0.9)]), mix(hair, INK, 0.25), 0.03
+        )
     brush.mark(oval(0, -0.2, 1.1, 1.1))
 
 
 def _blank_head(brush: Brush, rng: random.Random) -> None:
-    skin = rng.choice(((255, 220, 190), (255, 217, 15), (150, 100, 70), any_colour(rng)))
-    palette = Palette(skin, INK, 0.03, rng.random() < 0.6, any_colour(rng), rng.random() < 0.4)
+    skin = rng.choice(
+        ((255, 220, 190), (255, 217, 15), (150, 100, 70), any_colour(rng))
+    )
+    palette = Palette(
+        skin, INK, 0.03, rng.random() < 0.6, any_colour(rng), rng.random() < 0.4
+    )
     shape = oval(0, 0, 0.9, 1.1)
     brush.fill(shape, skin, palette.line if palette.outlined else None)
     if rng.random() < 0.5:
@@ -179,18 +193,32 @@ def _blank_head(brush: Brush, rng: random.Random) -> None:
 def _dotted_discs(brush: Brush, rng: random.Random) -> None:
     """Paint discs with dots: eggs, buttons, lamps, but not eyes."""
     for _ in range(rng.choice((1, 1, 3, 5))):
-        x, y, far = rng.uniform(-1.5, 1.5), rng.uniform(-1.5, 1.5), rng.uniform(0.2, 0.5)
-        brush.fill(oval(x, y, far, far), rng.choice((WHITE, any_colour(rng))), _edge_of(rng), 0.04)
+        x, y, far = (
+            rng.uniform(-1.5, 1.5),
+            rng.uniform(-1.5, 1.5),
+            rng.uniform(0.2, 0.5),
+        )
+        brush.fill(
+            oval(x, y, far, far),
+            rng.choice((WHITE, any_colour(rng))),
+            _edge_of(rng),
+            0.04,
+        )
         brush.fill(oval(x, y, far * 0.4, far * 0.4), rng.choice((INK, any_colour(rng))))
 
 
 def _hand(brush: Brush, rng: random.Random) -> None:
-    skin = rng.choice(((255, 220, 190), (255, 217, 15), (150, 100, 70), any_colour(rng)))
+    skin = rng.choice(
+        ((255, 220, 190), (255, 217, 15), (150, 100, 70), any_colour(rng))
+    )
     edge = _edge_of(rng)
     for index in range(4):
         turn = -2.2 + index * 0.4
         brush.fill(
-            oval(0.7 * math.cos(turn), 0.7 * math.sin(turn), 0.5, 0.16, turn), skin, edge, 0.03
+            oval(0.7 * math.cos(turn), 0.7 * math.sin(turn), 0.5, 0.16, turn),
+            skin,
+            edge,
+            0.03,
         )
     brush.fill(oval(0, 0, 0.55, 0.6), skin, edge, 0.03)
 
@@ -202,7 +230,11 @@ def _box_with_knobs(brush: Brush, rng: random.Random) -> None:
         _edge_of(rng),
         0.05,
     )
-    brush.fill(polygon((-0.9, -0.5), (0.4, -0.5), (0.4, 0.5), (-0.9, 0.5)), any_colour(rng), INK)
+    brush.fill(
+        polygon((-0.9, -0.5), (0.4, -0.5), (0.4, 0.5), (-0.9, 0.5)),
+        any_colour(rng),
+        INK,
+    )
     for y in (-0.4, 0.1, 0.5):
         brush.fill(oval(0.85, y, 0.16, 0.16), any_colour(rng), _edge_of(rng))
 
@@ -216,15 +248,22 @@ def _fruit(brush: Brush, rng: random.Random) -> None:
 
 
 def _lamp(brush: Brush, rng: random.Random) -> None:
-    brush.fill(polygon((-0.08, 0), (0.08, 0), (0.08, 2.5), (-0.08, 2.5)), any_colour(rng))
     brush.fill(
-        polygon((-0.5, -0.8), (0.5, -0.8), (0.9, 0.3), (-0.9, 0.3)), any_colour(rng), _edge_of(rng)
+        polygon((-0.08, 0), (0.08, 0), (0.08, 2.5), (-0.08, 2.5)), any_colour(rng)
+    )
+    brush.fill(
+        polygon((-0.5, -0.8), (0.5, -0.8), (0.9, 0.3), (-0.9, 0.3)),
+        any_colour(rng),
+        _edge_of(rng),
     )
 
 
 def _tower(brush: Brush, rng: random.Random) -> None:
     brush.fill(
-        polygon((-0.8, -2), (0.8, -2), (0.8, 2), (-0.8, 2)), any_colour(rng), _edge_of(rng), 0.06
+        polygon((-0.8, -2), (0.8, -2), (0.8, 2), (-0.8, 2)),
+        any_colour(rng),
+        _edge_of(rng),
+        0.06,
     )
     for row in range(4):
         for side in (-0.4, 0.4):

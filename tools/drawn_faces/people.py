@@ -55,7 +55,14 @@ OTHER_ARTIST_RATE = 0.4
 """Probability that another artist draws a person."""
 FAMILY_SIZE = 3
 """Number of consecutive people who are siblings."""
-STYLE_WEIGHTS = {"anime": 6.5, "film": 0.8, "comic": 1.0, "round": 0.6, "cutout": 0.4, "mixed": 0.9}
+STYLE_WEIGHTS = {
+    "anime": 6.5,
+    "film": 0.8,
+    "comic": 1.0,
+    "round": 0.6,
+    "cutout": 0.4,
+    "mixed": 0.9,
+}
 NATURAL: tuple[Colour, ...] = (
     (34, 28, 34),
     (70, 48, 40),
@@ -77,7 +84,11 @@ class TraitRandom(random.Random):
     """
 
     def __init__(
-        self, seed: str, image_rng: random.Random, spread: float = 0.06, per_image: bool = False
+        self,
+        seed: str,
+        image_rng: random.Random,
+        spread: float = 0.06,
+        per_image: bool = False,
     ) -> None:
         super().__init__()
         self._person_rng, self._image_rng = random.Random(seed), image_rng
@@ -89,12 +100,16 @@ class TraitRandom(random.Random):
 
     def uniform(self, a: float, b: float) -> float:
         """Return a value that is nearly the same in every image."""
-        moved = self._person_rng.uniform(a, b) + self._image_rng.gauss(0, self._spread) * (b - a)
+        moved = self._person_rng.uniform(a, b) + self._image_rng.gauss(
+            0, self._spread
+        ) * (b - a)
         return min(max(moved, min(a, b)), max(a, b))
 
     def gauss(self, mu: float = 0.0, sigma: float = 1.0) -> float:
         """Return a value that is nearly the same in every image."""
-        return self._person_rng.gauss(mu, sigma) + self._image_rng.gauss(0, self._spread * sigma)
+        return self._person_rng.gauss(mu, sigma) + self._image_rng.gauss(
+            0, self._spread * sigma
+        )
 
     def choice(self, seq: Sequence[T]) -> T:  # type: ignore[override]
         """Return the same element in every image."""
@@ -128,7 +143,9 @@ class Person:
     def draw_by_other_artist(self, image_rng: random.Random) -> Person:
         """Return the person as drawn by another artist."""
         hand = image_rng.getrandbits(40)
-        return Person(self.seeds | {trait: f"{hand} {trait}" for trait in ARTIST_TRAITS})
+        return Person(
+            self.seeds | {trait: f"{hand} {trait}" for trait in ARTIST_TRAITS}
+        )
 
     @property
     def style(self) -> str:
@@ -137,7 +154,11 @@ class Person:
         return rng.choices(list(STYLE_WEIGHTS), list(STYLE_WEIGHTS.values()))[0]
 
     def trait_rng(
-        self, trait: str, image_rng: random.Random, spread: float = 0.06, per_image: bool = False
+        self,
+        trait: str,
+        image_rng: random.Random,
+        spread: float = 0.06,
+        per_image: bool = False,
     ) -> TraitRandom:
         """Return the random generator of a trait for one image."""
         return TraitRandom(self.seeds[trait], image_rng, spread, per_image)
@@ -174,15 +195,23 @@ def draw_person(person: Person, image_rng: random.Random) -> Canvas:
     )
     if image_rng.random() < 0.12:
         _paint_neighbor(canvas, owner, place, scale, image_rng)
-    lean = image_rng.gauss(0, 0.13) if image_rng.random() < 0.92 else image_rng.uniform(-0.7, 0.7)
-    brush = Brush(canvas, owner, place, scale, lean, -1.0 if image_rng.random() < 0.3 else 1.0)
+    lean = (
+        image_rng.gauss(0, 0.13)
+        if image_rng.random() < 0.92
+        else image_rng.uniform(-0.7, 0.7)
+    )
+    brush = Brush(
+        canvas, owner, place, scale, lean, -1.0 if image_rng.random() < 0.3 else 1.0
+    )
     _paint_body(brush, person, image_rng)
     _paint_portrait(brush, plan_portrait(person, image_rng), image_rng)
     if image_rng.random() < 0.1:
         turn = image_rng.uniform(0, 2 * math.pi)
         far = image_rng.uniform(0.8, 1.3) * scale
         spot = (place[0] + far * math.cos(turn), place[1] + far * abs(math.sin(turn)))
-        paint_object(Brush(canvas, owner, spot, scale * image_rng.uniform(0.2, 0.5)), image_rng)
+        paint_object(
+            Brush(canvas, owner, spot, scale * image_rng.uniform(0.2, 0.5)), image_rng
+        )
     return _relight(canvas, image_rng)
 
 
@@ -221,13 +250,26 @@ def plan_portrait(person: Person, image_rng: random.Random) -> Portrait:
     name, style = person.style, STYLES[person.style]
     skin_dice = person.trait_rng("skin", image_rng)
     skin = skin_dice.choice(SKINS[skin_dice.choice(person_style.skins)])
-    skin = mix(skin, vivid(skin_dice, (0.1, 0.6), (0.5, 1.0)), skin_dice.choice((0, 0.05, 0.12)))
+    skin = mix(
+        skin,
+        vivid(skin_dice, (0.1, 0.6), (0.5, 1.0)),
+        skin_dice.choice((0, 0.05, 0.12)),
+    )
     width = image_rng.uniform(*style.outline) * image_rng.uniform(0.4, 1.0)
-    line = INK if image_rng.random() < 0.45 else mix(skin, INK, image_rng.uniform(0.4, 0.9))
+    line = (
+        INK
+        if image_rng.random() < 0.45
+        else mix(skin, INK, image_rng.uniform(0.4, 0.9))
+    )
     solid = image_rng.random() < max(style.solid, 0.18)
     outlined = width > 0.008 and image_rng.random() < 0.93
     palette = Palette(
-        skin, line, max(width, 0.01), outlined, _draw_hair_colour(person, image_rng), solid
+        skin,
+        line,
+        max(width, 0.01),
+        outlined,
+        _draw_hair_colour(person, image_rng),
+        solid,
     )
     turn = Turn(
         max(min(image_rng.gauss(0, 0.38), 1.2), -1.2),
@@ -253,11 +295,17 @@ def _plan_eyes(person: Person, style: Style, image_rng: random.Random) -> EyePla
     kinds = [kind for kind in style.eyes if kind not in ("closed", "dot")] or ["plain"]
     plan = plan_eyes(rng, rng.choice(kinds))
     hue = person.trait_rng("iris", image_rng, 0.04)
-    iris = hue.choice(BROWNS) if hue.random() < 0.25 else vivid(hue, (0.35, 1.0), (0.35, 0.95))
+    iris = (
+        hue.choice(BROWNS)
+        if hue.random() < 0.25
+        else vivid(hue, (0.35, 1.0), (0.35, 0.95))
+    )
     if plan.kind in ("round", "cutout") and hue.random() < 0.6:
         iris = INK
     if plan.kind in ("anime", "plain"):
-        plan = replace(plan, pupil=rng.uniform(0.65, 0.95), rx=plan.rx * rng.uniform(0.95, 1.2))
+        plan = replace(
+            plan, pupil=rng.uniform(0.65, 0.95), rx=plan.rx * rng.uniform(0.95, 1.2)
+        )
     brow = person.trait_rng("brows", image_rng)
     mood = image_rng.random()
     size = math.exp(image_rng.gauss(0, 0.09))
@@ -278,11 +326,19 @@ def _plan_eyes(person: Person, style: Style, image_rng: random.Random) -> EyePla
 
 
 def _paint_portrait(brush: Brush, portrait: Portrait, image_rng: random.Random) -> None:
-    person, style, palette, turn = portrait.person, portrait.style, portrait.palette, portrait.turn
+    person, style, palette, turn = (
+        portrait.person,
+        portrait.style,
+        portrait.palette,
+        portrait.turn,
+    )
     head = person.trait_rng("head", image_rng)
     outline = turn.outline(read_contour(head.choice(style.shapes), head))
     cut = person.trait_rng("cut", image_rng)
-    back, front = cut.choice(portrait.person_style.backs), cut.choice(portrait.person_style.fronts)
+    back, front = (
+        cut.choice(portrait.person_style.backs),
+        cut.choice(portrait.person_style.fronts),
+    )
     if abs(turn.side) > 0.4:
         skull = oval(-0.45 * math.sin(turn.side), -0.35, 1.0, 0.95)
         brush.fill(
@@ -323,14 +379,21 @@ def _paint_face(
     brush: Brush, portrait: Portrait, outline: np.ndarray, image_rng: random.Random
 ) -> None:
     """Paint everything on the skin: marks, nose, beard, mouth, eyes, glasses."""
-    person, style, palette, eyes = portrait.person, portrait.style, portrait.palette, portrait.eyes
+    person, style, palette, eyes = (
+        portrait.person,
+        portrait.style,
+        portrait.palette,
+        portrait.eyes,
+    )
     _paint_marks(brush, portrait, image_rng)
     nose = person.trait_rng("nose", image_rng)
     low = paint_nose(brush, nose.choice(style.noses), palette, eyes.y, nose)
     beard = person.trait_rng("beard", image_rng)
     if beard.random() < portrait.person_style.beards:
         paint_beard(brush, beard.choice(BEARDS), palette, outline, max(low, 0.2), beard)
-    paint_mouth(brush, image_rng.choice(style.mouths), palette, max(low, 0.2), image_rng)
+    paint_mouth(
+        brush, image_rng.choice(style.mouths), palette, max(low, 0.2), image_rng
+    )
     visible = visible_eyes(portrait.turn, eyes)
     for side in visible:
         paint_eye(brush, side, eyes, palette, image_rng)
@@ -406,7 +469,9 @@ def _paint_locks(brush: Brush, portrait: Portrait, image_rng: random.Random) -> 
             brush.fill(strand, palette.hair, edge, palette.width)
     if rng.random() < 0.2:
         lean = rng.choice((-1, 1))
-        bow = curve([(0, -1.3), (lean * 0.1, -1.75), (lean * 0.5, -1.8), (lean * 0.7, -1.6)])
+        bow = curve(
+            [(0, -1.3), (lean * 0.1, -1.75), (lean * 0.5, -1.8), (lean * 0.7, -1.6)]
+        )
         brush.line(bow, mix(palette.hair, INK, 0.15), 0.1)
     if rng.random() < 0.12:
         x, tone = rng.uniform(-0.7, 0.7), vivid(rng, (0.3, 1.0), (0.3, 1.0))
@@ -423,7 +488,9 @@ def _paint_accessory(
     hatted = rng.random() < portrait.style.hats
     if (hatted and usual) or image_rng.random() < 0.04:
         paint_hat(brush, rng.choice(HATS), palette, outline, rng)
-    paint = rng.choice((None,) * 8 + (_clip, _cross, _flower, _ribbons, _earrings, _beads))
+    paint = rng.choice(
+        (None,) * 8 + (_clip, _cross, _flower, _ribbons, _earrings, _beads)
+    )
     tone, side = vivid(rng, (0.3, 1.0), (0.3, 1.0)), rng.choice((-1, 1))
     place = (side * rng.uniform(0.45, 0.85), rng.uniform(-1.0, -0.55))
     if usual and paint is not None:
@@ -435,7 +502,9 @@ Place = tuple[float, float]
 
 def _clip(brush: Brush, tone: Colour, palette: Palette, place: Place) -> None:
     lean = math.copysign(0.5, place[0])
-    brush.fill(oval(*place, 0.2, 0.07, lean), tone, outline_colour(palette), palette.width)
+    brush.fill(
+        oval(*place, 0.2, 0.07, lean), tone, outline_colour(palette), palette.width
+    )
 
 
 def _cross(brush: Brush, tone: Colour, palette: Palette, place: Place) -> None:
@@ -449,14 +518,20 @@ def _flower(brush: Brush, tone: Colour, palette: Palette, place: Place) -> None:
     for step in range(5):
         turn = step * 2 * math.pi / 5
         middle = (place[0] + 0.13 * math.cos(turn), place[1] + 0.13 * math.sin(turn))
-        brush.fill(oval(*middle, 0.11, 0.11), tone, outline_colour(palette), palette.width)
+        brush.fill(
+            oval(*middle, 0.11, 0.11), tone, outline_colour(palette), palette.width
+        )
     brush.fill(oval(*place, 0.07, 0.07), (250, 220, 90))
 
 
 def _ribbons(brush: Brush, tone: Colour, palette: Palette, place: Place) -> None:
     for way in (-1, 1):
         for lean in (-1, 1):
-            wing = [(way, -0.7), (way + 0.35, -0.7 + lean * 0.3), (way + lean * 0.4, -0.95)]
+            wing = [
+                (way, -0.7),
+                (way + 0.35, -0.7 + lean * 0.3),
+                (way + lean * 0.4, -0.95),
+            ]
             brush.fill(polygon(*wing), tone, outline_colour(palette), palette.width)
 
 
@@ -470,7 +545,12 @@ def _beads(brush: Brush, tone: Colour, palette: Palette, place: Place) -> None:
 
 def _paint_at_ears(brush: Brush, tone: Colour, palette: Palette, size: float) -> None:
     for way in (-1, 1):
-        brush.fill(oval(way * 1.02, 0.5, size, size), tone, outline_colour(palette), palette.width)
+        brush.fill(
+            oval(way * 1.02, 0.5, size, size),
+            tone,
+            outline_colour(palette),
+            palette.width,
+        )
 
 
 def _relight(canvas: Canvas, image_rng: random.Random) -> Canvas:
@@ -491,5 +571,7 @@ def _relight(canvas: Canvas, image_rng: random.Random) -> Canvas:
         exact[:] = exact.mean(2, keepdims=True)
     lit = np.clip(exact, 0, 255).astype(np.uint8)
     if image_rng.random() < 0.15:
-        lit = np.asarray(cv2.GaussianBlur(lit, (0, 0), image_rng.uniform(0.6, 2.2)), np.uint8)
+        lit = np.asarray(
+            cv2.GaussianBlur(lit, (0, 0), image_rng.uniform(0.6, 2.2)), np.uint8
+        )
     return degrade(lit, image_rng) if image_rng.random() < 0.6 else lit

@@ -43,7 +43,11 @@ def read_backgrounds(video: Path) -> list[Canvas]:
         for frame in frames[first : last : max((last - first) // 20, 1)]:
             width = frame.shape[1]
             part = frame[:, int(width * left) : int(width * right)]
-            crops.append(cv2.resize(np.ascontiguousarray(part), SIZE, interpolation=cv2.INTER_AREA))
+            crops.append(
+                cv2.resize(
+                    np.ascontiguousarray(part), SIZE, interpolation=cv2.INTER_AREA
+                )
+            )
     return crops
 
 
@@ -71,7 +75,9 @@ def paste_into(scenes: Path, photos: list[Canvas], frames: list[Canvas]) -> int:
     return len(empty)
 
 
-def _draw_part(rng: random.Random, side: int, photos: list[Canvas], frames: list[Canvas]) -> Canvas:
+def _draw_part(
+    rng: random.Random, side: int, photos: list[Canvas], frames: list[Canvas]
+) -> Canvas:
     source = rng.choice(photos) if rng.random() < 0.75 else rng.choice(frames)
     scale = side / min(source.shape[:2]) * rng.uniform(1, 1.8)
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
@@ -90,11 +96,18 @@ def main() -> None:
     parser.add_argument("--into", type=Path)
     arguments = parser.parse_args()
     if arguments.videos:
-        frames = [image for name in PARTS for image in read_backgrounds(arguments.videos / name)]
+        frames = [
+            image
+            for name in PARTS
+            for image in read_backgrounds(arguments.videos / name)
+        ]
         np.save(arguments.out, np.stack(frames))
     if arguments.into:
         frames = list(np.load(arguments.out))
-        print(arguments.into, paste_into(arguments.into, read_flowers(arguments.flowers), frames))
+        print(
+            arguments.into,
+            paste_into(arguments.into, read_flowers(arguments.flowers), frames),
+        )
 
 
 if __name__ == "__main__":

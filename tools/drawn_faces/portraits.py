@@ -25,9 +25,14 @@ SIDE = 80
 def draw_portraits(number: int, seed: int, each: int) -> Canvas:
     """Draw a person's images, (each, `SIDE`, `SIDE`, 3)."""
     person = Person.numbered(number, seed)
-    drawings = (draw_person(person, random.Random(f"{seed} {number} {n}")) for n in range(each))
+    drawings = (
+        draw_person(person, random.Random(f"{seed} {number} {n}")) for n in range(each)
+    )
     return np.stack(
-        [cv2.resize(drawing, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for drawing in drawings]
+        [
+            cv2.resize(drawing, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+            for drawing in drawings
+        ]
     )
 
 
@@ -64,7 +69,12 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     tasks = [
-        (arguments.out / f"part-{part:04d}.npy", part * PART, arguments.seed, arguments.each)
+        (
+            arguments.out / f"part-{part:04d}.npy",
+            part * PART,
+            arguments.seed,
+            arguments.each,
+        )
         for part in range(arguments.people // PART)
     ]
     with multiprocessing.get_context("spawn").Pool(arguments.processes) as pool:

@@ -27,14 +27,22 @@ class SceneSet:
     """Scenes from one or several folders written by `scenes.py`."""
 
     def __init__(self, folders: list[Path]) -> None:
-        self._images = [np.load(folder / "images.npy", mmap_mode="r") for folder in folders]
-        self._boxes = [json.loads((folder / "boxes.json").read_text()) for folder in folders]
-        self._places = [(i, j) for i, boxes in enumerate(self._boxes) for j in range(len(boxes))]
+        self._images = [
+            np.load(folder / "images.npy", mmap_mode="r") for folder in folders
+        ]
+        self._boxes = [
+            json.loads((folder / "boxes.json").read_text()) for folder in folders
+        ]
+        self._places = [
+            (i, j) for i, boxes in enumerate(self._boxes) for j in range(len(boxes))
+        ]
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def batch(self, rng: random.Random, count: int, side: int) -> tuple[Values, list[Values]]:
+    def batch(
+        self, rng: random.Random, count: int, side: int
+    ) -> tuple[Values, list[Values]]:
         """Return images (count, 3, side, side) in 0..1, and their targets."""
         crops = [self._crop(rng, side) for _ in range(count)]
         images = np.stack([image for image, _ in crops]).transpose(0, 3, 1, 2)
@@ -55,13 +63,20 @@ class SceneSet:
             left = middle[0] - wide * rng.uniform(0.15, 0.85)
             top = middle[1] - high * rng.uniform(0.15, 0.85)
         else:
-            left, top = rng.uniform(0, scene_side - wide), rng.uniform(0, scene_side - high)
-        if rng.random() < 0.85:  # otherwise the crop crosses the edge, as in a letterbox
+            left, top = (
+                rng.uniform(0, scene_side - wide),
+                rng.uniform(0, scene_side - high),
+            )
+        if (
+            rng.random() < 0.85
+        ):  # otherwise the crop crosses the edge, as in a letterbox
             left = min(max(left, 0), max(scene_side - wide, 0))
             top = min(max(top, 0), max(scene_side - high, 0))
         across, down = side / wide, side / high
         flip = rng.random() < 0.5
-        move = np.array([[across, 0, -left * across], [0, down, -top * down]], np.float32)
+        move = np.array(
+            [[across, 0, -left * across], [0, down, -top * down]], np.float32
+        )
         if flip:
             move[0] = -move[0]
             move[0, 2] += side
@@ -93,7 +108,9 @@ def degrade(crop: Canvas, rng: random.Random) -> Canvas:
     if rng.random() < 0.3:
         hsv = cv2.cvtColor(crop, cv2.COLOR_RGB2HSV)
         hsv[..., 0] = (hsv[..., 0].astype(np.int16) + rng.randint(-12, 12)) % 180
-        hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.3, 1.2), 0, 255).astype(np.uint8)
+        hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.3, 1.2), 0, 255).astype(
+            np.uint8
+        )
         crop = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     if rng.random() < 0.5:
         gain, lift, bend = (
@@ -101,12 +118,16 @@ def degrade(crop: Canvas, rng: random.Random) -> Canvas:
             rng.uniform(-30, 30),
             math.exp(rng.gauss(0, 0.3)),
         )
-        curve = np.clip(255 * (np.arange(256) / 255) ** bend * gain + lift, 0, 255).astype(np.uint8)
+        curve = np.clip(
+            255 * (np.arange(256) / 255) ** bend * gain + lift, 0, 255
+        ).astype(np.uint8)
         crop = cv2.LUT(crop, curve)
     if rng.random() < 0.25:
         small = rng.uniform(0.3, 0.8)
         side = crop.shape[0]
-        smaller = cv2.resize(crop, None, fx=small, fy=small, interpolation=cv2.INTER_AREA)
+        smaller = cv2.resize(
+            crop, None, fx=small, fy=small, interpolation=cv2.INTER_AREA
+        )
         crop = cv2.resize(smaller, (side, side), interpolation=rng.choice((0, 1, 2)))
     elif rng.random() < 0.2:
         crop = cv2.GaussianBlur(crop, (0, 0), rng.uniform(0.4, 2.0))
@@ -114,7 +135,9 @@ def degrade(crop: Canvas, rng: random.Random) -> Canvas:
         noise = noise_rng.normal(0, rng.uniform(2, 12), (*crop.shape[:2], 1))
         crop = np.clip(crop + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.4:
-        encoded = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, rng.randint(25, 95)])[1]
+        encoded = cv2.imencode(
+            ".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, rng.randint(25, 95)]
+        )[1]
         crop = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return crop
 
@@ -133,7 +156,9 @@ def targets(rows: Values, side: int) -> list[Values]:
     return levels
 
 
-def _write_target(level: Values, row: Values, spots: Values, is_own_stride: bool) -> None:
+def _write_target(
+    level: Values, row: Values, spots: Values, is_own_stride: bool
+) -> None:
     """Write one face into a stride's target, or ignore its cells."""
     x0, y0, x1, y1, face = (float(number) for number in row)
     if not face:

@@ -14,7 +14,9 @@ def any_colour(rng: random.Random) -> Colour:
     return vivid(rng, (0.0, 0.9), (0.08, 1.0))
 
 
-def paint_backdrop(canvas: Canvas, rng: random.Random, photos: list[Canvas], share: float) -> None:
+def paint_backdrop(
+    canvas: Canvas, rng: random.Random, photos: list[Canvas], share: float
+) -> None:
     """Paint a random background, with probability `share` one of `photos`."""
     kinds = [_gradient, _flat, _noise, _shapes, _stripes, _room, _town, _hills, _spots]
     if photos and rng.random() < share:
@@ -34,7 +36,11 @@ def _photo(canvas: Canvas, rng: random.Random, photos: list[Canvas]) -> None:
     min_scale = max(width / photo.shape[1], height / photo.shape[0])
     scale = min_scale * rng.uniform(1.0, 1.6)
     large = cv2.resize(
-        photo, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else 1
+        photo,
+        None,
+        fx=scale,
+        fy=scale,
+        interpolation=cv2.INTER_AREA if scale < 1 else 1,
     )
     top = rng.randint(0, max(large.shape[0] - height, 0))
     left = rng.randint(0, max(large.shape[1] - width, 0))
@@ -51,11 +57,19 @@ def _flat(canvas: Canvas, rng: random.Random) -> None:
 def _gradient(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
     turn = rng.uniform(0, 2 * math.pi)
-    x, y = np.arange(width, dtype=np.float32) / width, np.arange(height, dtype=np.float32) / height
+    x, y = (
+        np.arange(width, dtype=np.float32) / width,
+        np.arange(height, dtype=np.float32) / height,
+    )
     share = np.clip(
-        0.5 + (x[None] - 0.5) * math.cos(turn) + (y[:, None] - 0.5) * math.sin(turn), 0, 1
+        0.5 + (x[None] - 0.5) * math.cos(turn) + (y[:, None] - 0.5) * math.sin(turn),
+        0,
+        1,
     )[..., None]
-    first, last = np.array(any_colour(rng), np.float32), np.array(any_colour(rng), np.float32)
+    first, last = (
+        np.array(any_colour(rng), np.float32),
+        np.array(any_colour(rng), np.float32),
+    )
     canvas[:] = (first + (last - first) * share).astype(np.uint8)
 
 
@@ -65,7 +79,9 @@ def _noise(canvas: Canvas, rng: random.Random) -> None:
     total = np.zeros(canvas.shape, np.float32)
     for power in range(rng.randint(1, 5)):
         cells = 2 ** (power + 1)
-        small = noise_rng.normal(0, 1, (cells, cells, rng.choice((1, 3)))).astype(np.float32)
+        small = noise_rng.normal(0, 1, (cells, cells, rng.choice((1, 3)))).astype(
+            np.float32
+        )
         grown = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
         total += grown.reshape(height, width, -1) / (power + 1)
     middle = np.array(any_colour(rng), np.float32)
@@ -77,7 +93,11 @@ def _shapes(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
     for _ in range(rng.randint(4, 40)):
         colour = any_colour(rng)
-        x, y, size = rng.uniform(0, width), rng.uniform(0, height), math.exp(rng.uniform(1.5, 5))
+        x, y, size = (
+            rng.uniform(0, width),
+            rng.uniform(0, height),
+            math.exp(rng.uniform(1.5, 5)),
+        )
         kind = rng.random()
         if kind < 0.3:
             cv2.ellipse(
@@ -99,14 +119,24 @@ def _shapes(canvas: Canvas, rng: random.Random) -> None:
             cv2.fillPoly(canvas, [np.array(corners, np.int32)], colour, cv2.LINE_AA)
         else:
             end = (int(x + rng.gauss(0, size)), int(y + rng.gauss(0, size)))
-            cv2.line(canvas, (int(x), int(y)), end, colour, rng.randint(1, 8), cv2.LINE_AA)
+            cv2.line(
+                canvas, (int(x), int(y)), end, colour, rng.randint(1, 8), cv2.LINE_AA
+            )
 
 
 def _stripes(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
-    x, y = np.arange(width, dtype=np.float32)[None], np.arange(height, dtype=np.float32)[:, None]
-    turn, step = rng.choice((0.0, math.pi / 2, rng.uniform(0, 3))), math.exp(rng.uniform(2, 4.6))
-    wave = ((x * math.cos(turn) + y * math.sin(turn)) / step) % 2 < rng.uniform(0.3, 1.7)
+    x, y = (
+        np.arange(width, dtype=np.float32)[None],
+        np.arange(height, dtype=np.float32)[:, None],
+    )
+    turn, step = (
+        rng.choice((0.0, math.pi / 2, rng.uniform(0, 3))),
+        math.exp(rng.uniform(2, 4.6)),
+    )
+    wave = ((x * math.cos(turn) + y * math.sin(turn)) / step) % 2 < rng.uniform(
+        0.3, 1.7
+    )
     if rng.random() < 0.4:
         wave = wave ^ (((y * math.cos(turn) - x * math.sin(turn)) / step) % 2 < 1)
     first, last = any_colour(rng), any_colour(rng)
@@ -161,7 +191,12 @@ def _town(canvas: Canvas, rng: random.Random) -> None:
         if rng.random() < 0.4:
             cv2.fillPoly(
                 canvas,
-                [np.array([(x - 5, top), (x + w // 2, top - w // 2), (x + w + 5, top)], np.int32)],
+                [
+                    np.array(
+                        [(x - 5, top), (x + w // 2, top - w // 2), (x + w + 5, top)],
+                        np.int32,
+                    )
+                ],
                 any_colour(rng),
                 cv2.LINE_AA,
             )
@@ -170,7 +205,11 @@ def _town(canvas: Canvas, rng: random.Random) -> None:
             for row in range(top + 6, height, int(step * 1.4)):
                 if rng.random() < 0.8:
                     cv2.rectangle(
-                        canvas, (left, row), (left + step // 2, row + step // 2), pane, -1
+                        canvas,
+                        (left, row),
+                        (left + step // 2, row + step // 2),
+                        pane,
+                        -1,
                     )
         x += w + rng.randint(-5, 20)
 
@@ -193,13 +232,22 @@ def _hills(canvas: Canvas, rng: random.Random) -> None:
                 cv2.LINE_AA,
             )
     for level in (0.5, 0.65, 0.8):
-        ridge = [(width * i / 5, height * (level + rng.uniform(-0.12, 0.12))) for i in range(6)]
+        ridge = [
+            (width * i / 5, height * (level + rng.uniform(-0.12, 0.12)))
+            for i in range(6)
+        ]
         shape = np.concatenate([curve(ridge), polygon((width, height), (0, height))])
         cv2.fillPoly(canvas, [shape.astype(np.int32)], any_colour(rng), cv2.LINE_AA)
     for _ in range(rng.randint(0, 6)):
-        x, y, r = rng.randint(0, width), int(height * rng.uniform(0.4, 1)), rng.randint(8, 50)
+        x, y, r = (
+            rng.randint(0, width),
+            int(height * rng.uniform(0.4, 1)),
+            rng.randint(8, 50),
+        )
         cv2.rectangle(canvas, (x - r // 8, y), (x + r // 8, y + r), (90, 60, 40), -1)
-        cv2.circle(canvas, (x, y), r, vivid(rng, (0.4, 0.8), (0.2, 0.7)), -1, cv2.LINE_AA)
+        cv2.circle(
+            canvas, (x, y), r, vivid(rng, (0.4, 0.8), (0.2, 0.7)), -1, cv2.LINE_AA
+        )
 
 
 def _spots(canvas: Canvas, rng: random.Random) -> None:

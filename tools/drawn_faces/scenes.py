@@ -43,7 +43,9 @@ def draw_scene(
     paint_backdrop(canvas, rng, photos, usual if share is None else share)
     for _ in range(rng.choice((0, 0, 1, 2, 4, 8))):
         place = (rng.uniform(0, SIDE), rng.uniform(0, SIDE))
-        paint_object(_brush(canvas, owner, place, math.exp(rng.uniform(1.6, 4.3)), 0, rng), rng)
+        paint_object(
+            _brush(canvas, owner, place, math.exp(rng.uniform(1.6, 4.3)), 0, rng), rng
+        )
     if rng.random() < 0.15:
         canvas[:] = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(1, 5))
     heads: list[tuple[int, DrawnHead]] = []
@@ -53,7 +55,9 @@ def draw_scene(
             upright = _brush(canvas, owner, place, scale, number, rng)
             upright.tilt, upright.flip = brush.tilt * 0.3, brush.flip
             paint_body(upright, rng)
-        head = paint_head(brush, name if rng.random() < 0.9 else rng.choice(list(styles)), rng)
+        head = paint_head(
+            brush, name if rng.random() < 0.9 else rng.choice(list(styles)), rng
+        )
         heads.append((number, head))
     for _ in range(rng.choice((0, 0, 0, 1, 2))):
         place = (rng.uniform(0, SIDE), rng.uniform(0, SIDE))
@@ -143,12 +147,15 @@ def _apply_effects(canvas: Canvas, rng: random.Random) -> Canvas:
 def _vignette(canvas: Canvas, rng: random.Random) -> Canvas:
     """Darken the image away from a random point."""
     x, y = np.meshgrid(
-        np.linspace(-1, 1, SIDE, dtype=np.float32), np.linspace(-1, 1, SIDE, dtype=np.float32)
+        np.linspace(-1, 1, SIDE, dtype=np.float32),
+        np.linspace(-1, 1, SIDE, dtype=np.float32),
     )
     far = (x - rng.uniform(-1, 1)) ** 2 + (y - rng.uniform(-1, 1)) ** 2
     shade: Colour = mix((0, 0, 0), any_colour(rng), 0.3)
     share = np.clip(far * rng.uniform(0.1, 0.4), 0, 0.85)[..., None]
-    return np.asarray(canvas + (np.array(shade, np.float32) - canvas) * share).astype(np.uint8)
+    return np.asarray(canvas + (np.array(shade, np.float32) - canvas) * share).astype(
+        np.uint8
+    )
 
 
 def write_set(
@@ -173,7 +180,9 @@ def write_set(
     (out / "boxes.json").write_text(json.dumps(boxes))
 
 
-def contact_sheet(images: np.ndarray, boxes: list[list[list[float]]], columns: int = 6) -> Canvas:
+def contact_sheet(
+    images: np.ndarray, boxes: list[list[list[float]]], columns: int = 6
+) -> Canvas:
     """Return a grid of images with their boxes (red: to be ignored)."""
     tiles = []
     for image, rows in zip(images, boxes, strict=True):
@@ -188,7 +197,8 @@ def contact_sheet(images: np.ndarray, boxes: list[list[list[float]]], columns: i
             )
         tiles.append(cv2.resize(tile, (256, 256), interpolation=cv2.INTER_AREA))
     lines = [
-        np.hstack(tiles[at : at + columns]) for at in range(0, len(tiles) - columns + 1, columns)
+        np.hstack(tiles[at : at + columns])
+        for at in range(0, len(tiles) - columns + 1, columns)
     ]
     return np.vstack(lines)
 
@@ -210,7 +220,13 @@ def main() -> None:
     arguments = parser.parse_args()
     styles = dict.fromkeys(arguments.style, 1.0) or TRAINING_STYLES
     cv2.setNumThreads(1)
-    write_set(arguments.out, arguments.count, arguments.seed, styles, read_photos(arguments.photos))
+    write_set(
+        arguments.out,
+        arguments.count,
+        arguments.seed,
+        styles,
+        read_photos(arguments.photos),
+    )
     if arguments.sheet:
         images = np.load(arguments.out / "images.npy", mmap_mode="r")[:30]
         boxes = json.loads((arguments.out / "boxes.json").read_text())[:30]

@@ -68,7 +68,9 @@ HELD_OUT = tuple(name for name in STYLES if name not in TRAINING_STYLES)
 def read_contour(shape: str, rng: random.Random) -> Points:
     """Return the outline of a face with small random variations."""
     tall = rng.uniform(0.88, 1.15)
-    shape_points = [(y * tall, w * rng.uniform(0.94, 1.06)) for y, w in _FILE["shapes"][shape]]
+    shape_points = [
+        (y * tall, w * rng.uniform(0.94, 1.06)) for y, w in _FILE["shapes"][shape]
+    ]
     right = [(w, y) for y, w in shape_points]
     left = [(-w, y) for y, w in reversed(shape_points)]
     return curve([*right, *left], closed=True, steps=5)

@@ -32,10 +32,14 @@ def learning_rate(step: int, steps: int, top: float) -> float:
     """Return the learning rate: linear warm-up of 100 steps, then cosine decay."""
     if step < 100:
         return top * (step + 1) / 100
-    return top * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - 100) / max(steps - 100, 1))))
+    return top * (
+        0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - 100) / max(steps - 100, 1)))
+    )
 
 
-def batches(scenes: SceneSet, seed: int, first: int, count: int, side: int) -> queue.Queue:
+def batches(
+    scenes: SceneSet, seed: int, first: int, count: int, side: int
+) -> queue.Queue:
     """Return a queue of batches, filled by a thread from step `first`."""
     ready: queue.Queue = queue.Queue(4)
 
@@ -49,7 +53,9 @@ def batches(scenes: SceneSet, seed: int, first: int, count: int, side: int) -> q
     return ready
 
 
-def update_mean(mean: dict[str, Tensor], net: nn.Module, step: int, decay: float) -> None:
+def update_mean(
+    mean: dict[str, Tensor], net: nn.Module, step: int, decay: float
+) -> None:
     """Update the running mean of the weights, after `step` earlier updates."""
     share = min(decay, (step + 1) / (step + 10))
     with torch.no_grad():
@@ -84,7 +90,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--rate", type=float, default=1.5e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bf16", action="store_true", help="use bfloat16, faster on some CPUs")
+    parser.add_argument(
+        "--bf16", action="store_true", help="use bfloat16, faster on some CPUs"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--start", type=Path)
     arguments = parser.parse_args()
@@ -126,7 +134,9 @@ def main() -> None:
         step += 1
         if step % 50 == 0:
             spent = time.monotonic() - start
-            print(f"{step} {sums[0] / 50:.4f} {sums[1] / 50:.4f} {spent:.0f}s", flush=True)
+            print(
+                f"{step} {sums[0] / 50:.4f} {sums[1] / 50:.4f} {spent:.0f}s", flush=True
+            )
             sums = [0.0, 0.0]
         if step % 100 == 0 or step == arguments.steps:
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
@@ -134,7 +144,8 @@ def main() -> None:
             torch.save({**state, "mean": mean, "step": step}, part)
             part.replace(last)
             torch.save(
-                {name: value.cpu() for name, value in mean.items()}, arguments.out / "net.pt"
+                {name: value.cpu() for name, value in mean.items()},
+                arguments.out / "net.pt",
             )
 
 

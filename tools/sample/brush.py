@@ -72,7 +72,9 @@ def arc(start: Point, end: Point, bulge: float) -> Shape:
     """Return an arc bent sideways by `bulge` times its length."""
     middle = _between(start, end, 0.5)
     across = (end[1] - start[1], start[0] - end[0])
-    return bezier(start, (middle[0] + across[0] * bulge, middle[1] + across[1] * bulge), end)
+    return bezier(
+        start, (middle[0] + across[0] * bulge, middle[1] + across[1] * bulge), end
+    )
 
 
 def oval(x: float, y: float, rx: float, ry: float) -> Shape:
@@ -130,7 +132,9 @@ class Brush:
             for x, y in points
         ]
 
-    def fill(self, shape: Sequence[Point], colour: Colour, outline: Colour | None = None) -> None:
+    def fill(
+        self, shape: Sequence[Point], colour: Colour, outline: Colour | None = None
+    ) -> None:
         """Fill a shape, with an outline if its color is given."""
         ImageDraw.Draw(self.image).polygon(self.to_pixels(shape), fill=colour)
         if outline is not None:
@@ -163,7 +167,9 @@ class Brush:
             return
         size = (region[2] - region[0], region[3] - region[1])
         ramp = Image.linear_gradient("L").resize(size)
-        colours = Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), ramp)
+        colours = Image.composite(
+            Image.new("RGB", size, bottom), Image.new("RGB", size, top), ramp
+        )
         self.image.paste(colours, region, _mask(pixels, region))
 
     def fade_outlined(
@@ -192,7 +198,9 @@ class Brush:
             mask = mask.filter(ImageFilter.GaussianBlur(blur * self.scale))
         if within is not None:
             mask = ImageChops.multiply(mask, _mask(edge, region))
-        self.image.paste(colour, region, mask.point([round(v * strength) for v in range(256)]))
+        self.image.paste(
+            colour, region, mask.point([round(v * strength) for v in range(256)])
+        )
 
     def _region(self, pixels: Shape, margin: float) -> tuple[int, int, int, int] | None:
         """Return a shape's bounding box in pixels; None outside the image."""

@@ -58,7 +58,9 @@ def clip_frames() -> Iterator[Image.Image]:
     for shot in SHOTS:
         for frame in _shot_frames(shot):
             yield (
-                Image.blend(black, frame, number / _FADE_FRAMES) if number < _FADE_FRAMES else frame
+                Image.blend(black, frame, number / _FADE_FRAMES)
+                if number < _FADE_FRAMES
+                else frame
             )
             number += 1
 
@@ -69,7 +71,9 @@ def write_clip(frames: Iterable[Image.Image], path: Path) -> None:
     Raises `MissingComponent` without ffmpeg and `InputUnusable` if it fails.
     """
     command, error = _build_command(path), b""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as ffmpeg:  # noqa: S603
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as ffmpeg:  # noqa: S603
         assert ffmpeg.stdin is not None
         assert ffmpeg.stderr is not None
         try:
@@ -87,7 +91,16 @@ def _build_command(path: Path) -> list[str]:
     program = shutil.which("ffmpeg")
     if program is None:
         raise MissingComponent("ffmpeg is not installed", "apt install ffmpeg")
-    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE[0]}x{SIZE[1]}", "-r", str(FPS)]
+    source = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        f"{SIZE[0]}x{SIZE[1]}",
+        "-r",
+        str(FPS),
+    ]
     codec = ["-c:v", "libx264", "-preset", "slow", "-crf", "25", "-tune", "animation"]
     exact = "-pix_fmt yuv420p -threads 1 -fflags +bitexact -flags:v +bitexact -movflags +faststart"
     quiet = ["-y", "-loglevel", "error"]
@@ -112,7 +125,9 @@ def _plan_takes(shot: ClipShot) -> list[Scene]:
 
 
 def _with_mouth(scene: Scene, mouth: str) -> Scene:
-    figures = (replace(f, expression=replace(f.expression, mouth=mouth)) for f in scene.figures)
+    figures = (
+        replace(f, expression=replace(f.expression, mouth=mouth)) for f in scene.figures
+    )
     return replace(scene, figures=tuple(figures))
 
 

@@ -106,7 +106,17 @@ def front_hair(character: Character) -> Shape:
     if character.hairstyle == "spiky":
         cap = _jagged((left, *_SPIKES, right), 0.12, 0.12)
     else:
-        cap = curve(left, (11, 50), (12, 28), (27, 9), (50, 3), (73, 9), (88, 28), (89, 50), right)
+        cap = curve(
+            left,
+            (11, 50),
+            (12, 28),
+            (27, 9),
+            (50, 3),
+            (73, 9),
+            (88, 28),
+            (89, 50),
+            right,
+        )
     fringe = _FRINGES[character.fringe]
     edge = _jagged(fringe, -0.16, 0.10)
     return cap + arc(right, fringe[0], -0.1) + edge + arc(fringe[-1], left, -0.1)
@@ -125,11 +135,15 @@ def paint_back_hair(brush: Brush, character: Character) -> None:
     back, line = darken(character.hair, 0.8), darken(character.hair, 0.45)
     if character.hairstyle == "twintails":
         for tail in (_twintail(), mirror(_twintail())):
-            brush.fade_outlined(tail, character.hair, darken(character.hair, 0.74), line)
+            brush.fade_outlined(
+                tail, character.hair, darken(character.hair, 0.74), line
+            )
         for tail in (_twintail_strand(), mirror(_twintail_strand())):
             brush.ink(tail, line, 1.0)
     if character.hairstyle == "ponytail":
-        brush.fade_outlined(_PONYTAIL, character.hair, darken(character.hair, 0.72), line)
+        brush.fade_outlined(
+            _PONYTAIL, character.hair, darken(character.hair, 0.72), line
+        )
     mass = {"long": _LONG, "spiky": _SPIKY}.get(character.hairstyle, _BOB)
     brush.fade_outlined(mass, back, darken(character.hair, 0.62), line)
 
@@ -137,16 +151,29 @@ def paint_back_hair(brush: Brush, character: Character) -> None:
 def paint_front_hair(brush: Brush, character: Character, shine: float) -> None:
     """Paint front hair, strands and highlight; `shine` moves the highlight sideways."""
     shape, line = front_hair(character), darken(character.hair, 0.45)
-    brush.fade(shape, mix(character.hair, (255, 255, 255), 0.10), darken(character.hair, 0.86))
-    brush.glaze(
-        oval(94 + shine, 40, 20, 46), darken(character.hair, 0.6), 0.4, within=shape, blur=6
+    brush.fade(
+        shape, mix(character.hair, (255, 255, 255), 0.10), darken(character.hair, 0.86)
     )
     brush.glaze(
-        _ring(shine), mix(character.hair, (255, 255, 255), 0.62), 0.85, within=shape, blur=0.4
+        oval(94 + shine, 40, 20, 46),
+        darken(character.hair, 0.6),
+        0.4,
+        within=shape,
+        blur=6,
+    )
+    brush.glaze(
+        _ring(shine),
+        mix(character.hair, (255, 255, 255), 0.62),
+        0.85,
+        within=shape,
+        blur=0.4,
     )
     brush.line([*shape, *shape[:2]], line, 1.0)
     for root in _FRINGES[character.fringe][2:-1:2]:
-        towards = (root[0] + (_CROWN[0] - root[0]) * 0.5, root[1] + (_CROWN[1] - root[1]) * 0.62)
+        towards = (
+            root[0] + (_CROWN[0] - root[0]) * 0.5,
+            root[1] + (_CROWN[1] - root[1]) * 0.62,
+        )
         brush.ink(arc(root, towards, 0.06), line, 0.9)
     for side in (((14.4, 34), (14, 50), (17, 64)), ((18, 30), (17.4, 42), (19.5, 52))):
         for strand in (curve(*side), mirror(curve(*side))):
@@ -192,7 +219,13 @@ _LONG = _fringed(
     ((10, 138), (22, 156), (50, 150), (78, 156), (90, 138)),
 )
 _SPIKY = _fringed(
-    [*curve((50, 2), (26, 6), (11, 26), (5, 40)), (11, 46), (5, 60), (13, 62), (12, 78)],
+    [
+        *curve((50, 2), (26, 6), (11, 26), (5, 40)),
+        (11, 46),
+        (5, 60),
+        (13, 62),
+        (12, 78),
+    ],
     ((22, 74), (30, 86), (50, 82), (70, 86), (78, 74)),
 )
 _PONYTAIL: Shape = [
@@ -211,9 +244,14 @@ FACE: Shape = [*_JAW, *mirror(_JAW)[::-1], *_SKULL]
 """Outline of the face; the hair covers its upper part."""
 
 
-def paint_face(brush: Brush, character: Character, expression: Expression, shadow: Shape) -> None:
+def paint_face(
+    brush: Brush, character: Character, expression: Expression, shadow: Shape
+) -> None:
     """Paint ears, skin and features; `shadow` (the front hair) darkens the forehead."""
-    line, shade = darken(character.skin, 0.72), mix(character.skin, (236, 150, 140), 0.42)
+    line, shade = (
+        darken(character.skin, 0.72),
+        mix(character.skin, (236, 150, 140), 0.42),
+    )
     if character.hairstyle == "spiky":  # the other hairstyles cover the ears
         for ear in (oval(21, 57, 3.2, 6.4), oval(79, 57, 3.2, 6.4)):
             brush.fill(ear, mix(character.skin, shade, 0.4), line)
@@ -223,7 +261,9 @@ def paint_face(brush: Brush, character: Character, expression: Expression, shado
     brush = brush.shifted(expression.turn)
     _paint_blush(brush, expression.blush)
     _paint_mouth(brush, expression.mouth, character.skin)
-    brush.ink([(50.4, 66.2), (49.4, 68.2), (50.6, 69.4)], darken(character.skin, 0.6), 1.1)
+    brush.ink(
+        [(50.4, 66.2), (49.4, 68.2), (50.6, 69.4)], darken(character.skin, 0.6), 1.1
+    )
     for right in (False, True):
         _paint_eye(brush, character, expression, right)
 
@@ -232,7 +272,9 @@ def paint_brows(brush: Brush, character: Character, expression: Expression) -> N
     """Paint the brows last, over the fringe, as is customary in anime."""
     lift = 41.5 - expression.brow - max(0.0, character.slant) * 0.3
     left = bezier(
-        (29.5, lift + 1.5 - character.slant), (35, lift - 1.4), (43, lift + 0.6 + expression.brow)
+        (29.5, lift + 1.5 - character.slant),
+        (35, lift - 1.4),
+        (43, lift + 0.6 + expression.brow),
     )
     for brow in (left, mirror(left)):
         brush.shifted(expression.turn).ink(brow, darken(character.hair, 0.5), 1.7)
@@ -240,7 +282,9 @@ def paint_brows(brush: Brush, character: Character, expression: Expression) -> N
 
 def _paint_blush(brush: Brush, strength: float) -> None:
     for x in (31, 69):
-        brush.glaze(oval(x, 69, 6.2, 3.4), (248, 128, 128), strength, within=FACE, blur=1.4)
+        brush.glaze(
+            oval(x, 69, 6.2, 3.4), (248, 128, 128), strength, within=FACE, blur=1.4
+        )
         for dx in (-2.4, 0.0, 2.4):
             stroke = [(x + dx + 0.9, 67.6), (x + dx, 69), (x + dx - 0.9, 70.4)]
             brush.ink(stroke, (240, 140, 136), 0.7)
@@ -266,7 +310,9 @@ def _paint_open_mouth(brush: Brush, lips: Shape, line: Colour) -> None:
     brush.line([*lips, *lips[:2]], line, 0.7)
 
 
-def _paint_eye(brush: Brush, character: Character, expression: Expression, right: bool) -> None:
+def _paint_eye(
+    brush: Brush, character: Character, expression: Expression, right: bool
+) -> None:
     """Paint an eye, mirrored for the right except its gaze."""
 
     def side(shape: Shape) -> Shape:
@@ -297,9 +343,14 @@ def _paint_iris(brush: Brush, colour: Colour, ball: Shape, x: float, y: float) -
     brush.fill(oval(x + 2.3, y + 3.2, 1.1, 1.2), _WHITE)
 
 
-def _paint_lids(brush: Brush, character: Character, upper: Shape, lower: Shape, up: float) -> None:
+def _paint_lids(
+    brush: Brush, character: Character, upper: Shape, lower: Shape, up: float
+) -> None:
     lash = translate(upper, 0, -2.5)
-    outer = (upper[0][0] - (2.4 if upper[0][0] < 50 else -2.4), upper[0][1] - 1.6 - up * 0.8)
+    outer = (
+        upper[0][0] - (2.4 if upper[0][0] < 50 else -2.4),
+        upper[0][1] - 1.6 - up * 0.8,
+    )
     inner = (upper[-1][0], upper[-1][1] - 1.2)
     brush.fill([outer, *lash[5:-5], inner, *upper[::-1]], _LASH)
     brush.ink(lower, mix(_LASH, character.skin, 0.35), 1.1)

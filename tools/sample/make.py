@@ -59,7 +59,9 @@ def plan_images() -> list[PlannedImage]:
     images = []
     for index, character in enumerate(CAST):
         others = [CAST[(index + step) % len(CAST)].name for step in range(1, PAIRS + 1)]
-        casts = [(character.name,)] * SOLO + [(character.name, other) for other in others]
+        casts = [(character.name,)] * SOLO + [
+            (character.name, other) for other in others
+        ]
         for number, names in enumerate(casts):
             seed = 1000 * (index + 1) + number
             images.append(PlannedImage(_hash("picture", seed) + ".jpg", seed, names))
@@ -69,7 +71,9 @@ def plan_images() -> list[PlannedImage]:
 def plan_listing(images: list[PlannedImage]) -> SiteListing:
     """Plan the site's ordered search results for each character's name."""
     own = {
-        character.name: [_make_result(p) for p in images if p.names[0] == character.name]
+        character.name: [
+            _make_result(p) for p in images if p.names[0] == character.name
+        ]
         for character in CAST
     }
     listing: SiteListing = {}
@@ -77,10 +81,18 @@ def plan_listing(images: list[PlannedImage]) -> SiteListing:
         neighbour = own[CAST[(index + 1) % len(CAST)].name]
         entries = [*results, *(_repost(result, "resized") for result in results[:3])]
         entries += [_repost(result, "reencoded") for result in results[2:5]]
-        entries += [_repost(result, "plain") for result in results[8:10]]  # same bytes, other host
+        entries += [
+            _repost(result, "plain") for result in results[8:10]
+        ]  # same bytes, other host
         entries.append(_repost(neighbour[5], "plain"))  # the same under another keyword
-        entries += [neighbour[3], neighbour[SOLO]]  # the same address under two keywords
-        entries += [_break_result(results[12 + i], fault) for i, fault in enumerate(_FAULTS[index])]
+        entries += [
+            neighbour[3],
+            neighbour[SOLO],
+        ]  # the same address under two keywords
+        entries += [
+            _break_result(results[12 + i], fault)
+            for i, fault in enumerate(_FAULTS[index])
+        ]
         random.Random(f"order {name}").shuffle(entries)  # noqa: S311 - drawing, not secrecy
         listing[name] = entries
     return listing
@@ -158,9 +170,13 @@ def _format_truth(faces_by_file: dict[str, list[dict[str, object]]]) -> str:
     for index, shot in enumerate(SHOTS):
         first, end = SHOTS.index(shot), start + shot.seconds
         repeated = first if first < index else None
-        shots.append({"start": start, "end": end, "characters": shot.names, "repeats": repeated})
+        shots.append(
+            {"start": start, "end": end, "characters": shot.names, "repeats": repeated}
+        )
         start = end
-    lines = ",\n".join(f'  "{file}": {json.dumps(faces)}' for file, faces in faces_by_file.items())
+    lines = ",\n".join(
+        f'  "{file}": {json.dumps(faces)}' for file, faces in faces_by_file.items()
+    )
     rows = ",\n".join(f"  {json.dumps(shot)}" for shot in shots)
     return f'{{"pictures": {{\n{lines}\n }},\n "shots": [\n{rows}\n ]}}\n'
 
@@ -168,8 +184,12 @@ def _format_truth(faces_by_file: dict[str, list[dict[str, object]]]) -> str:
 def main() -> None:
     """Write the sample, and the self-test's face if requested."""
     parser = argparse.ArgumentParser(description="Draw the sample dataset.")
-    parser.add_argument("folder", type=Path, help="output folder, for example datasets/sample")
-    parser.add_argument("--selftest", type=Path, help="also write the detectors' self-test face")
+    parser.add_argument(
+        "folder", type=Path, help="output folder, for example datasets/sample"
+    )
+    parser.add_argument(
+        "--selftest", type=Path, help="also write the detectors' self-test face"
+    )
     arguments = parser.parse_args()
     make_sample(arguments.folder)
     if arguments.selftest:

@@ -2,16 +2,41 @@
 
 import math
 
-from tools.sample.brush import Brush, Colour, Point, Shape, bezier, curve, darken, mirror, mix, oval
+from tools.sample.brush import (
+    Brush,
+    Colour,
+    Point,
+    Shape,
+    bezier,
+    curve,
+    darken,
+    mirror,
+    mix,
+    oval,
+)
 from tools.sample.character import Character
 from tools.sample.head import FACE, paint_glasses
 
 _WHITE: Colour = (252, 250, 248)
 _BOTTOM = 300.0  # below the lower edge of any image
 
-_NECK: Shape = [(41.5, 76), (42, 92), (36, 100), (50, 112), (64, 100), (58, 92), (58.5, 76)]
+_NECK: Shape = [
+    (41.5, 76),
+    (42, 92),
+    (36, 100),
+    (50, 112),
+    (64, 100),
+    (58, 92),
+    (58.5, 76),
+]
 _SHOULDER = curve((42, 94), (30, 99), (12, 105), (2, 120), (-3, 150))
-_TORSO: Shape = [(50, 97), *_SHOULDER, (-6, _BOTTOM), (106, _BOTTOM), *mirror(_SHOULDER)[::-1]]
+_TORSO: Shape = [
+    (50, 97),
+    *_SHOULDER,
+    (-6, _BOTTOM),
+    (106, _BOTTOM),
+    *mirror(_SHOULDER)[::-1],
+]
 
 
 def paint_body(brush: Brush, character: Character) -> None:
@@ -27,9 +52,9 @@ def paint_body(brush: Brush, character: Character) -> None:
     brush.line([*_TORSO, _TORSO[0]], darken(character.cloth, 0.45), 1.0)
     brush.fill(_NECK, skin, darken(skin, 0.72))
     brush.glaze([(x, y + 6) for x, y in FACE], shade, 0.8, within=_NECK)
-    {"sailor": _sailor, "blazer": _blazer, "hoodie": _hoodie, "scarf": _scarf}[character.clothes](
-        brush, character
-    )
+    {"sailor": _sailor, "blazer": _blazer, "hoodie": _hoodie, "scarf": _scarf}[
+        character.clothes
+    ](brush, character)
 
 
 def paint_accessory(brush: Brush, character: Character, turn: Point) -> None:
@@ -57,7 +82,9 @@ def _ribbon(brush: Brush, colour: Colour, line: Colour) -> None:
     other = [(144 - x, 2 * 9 - y + (x - 72) * -0.1) for x, y in wing]
     for loop in (wing, other):
         brush.fill(loop, colour, line)
-        brush.glaze(loop[: len(loop) // 2], mix(colour, _WHITE, 0.5), 0.4, within=loop, blur=1)
+        brush.glaze(
+            loop[: len(loop) // 2], mix(colour, _WHITE, 0.5), 0.4, within=loop, blur=1
+        )
     brush.ink([(70, 9), (65, 5), (60, 3)], line, 1.0)
     brush.ink([(74, 9), (79, 12), (84, 15)], line, 1.0)
     brush.fill(oval(72, 9, 3.4, 4), mix(colour, (0, 0, 0), 0.12), line)
@@ -81,10 +108,14 @@ def _blazer(brush: Brush, character: Character) -> None:
     brush.fill(shirt, _WHITE, (150, 150, 166))
     tie = [(47, 109), (53, 109), (56, 150), (50, 160), (44, 150)]
     brush.fill(tie, character.accent, darken(character.accent, 0.5))
-    brush.fill([(46, 106), (54, 106), (53, 112), (47, 112)], darken(character.accent, 0.85))
+    brush.fill(
+        [(46, 106), (54, 106), (53, 112), (47, 112)], darken(character.accent, 0.85)
+    )
     lapel = [(36, 97), (28, 101), (24, 122), (31, 126), (27, 132), (50, 190), (35, 108)]
     for side in (lapel, mirror(lapel)):
-        brush.fill(side, mix(character.cloth, _WHITE, 0.1), darken(character.cloth, 0.45))
+        brush.fill(
+            side, mix(character.cloth, _WHITE, 0.1), darken(character.cloth, 0.45)
+        )
     leaf = [(41, 92), (36, 98), (42, 110), (50, 110)]
     for side in (leaf, mirror(leaf)):
         brush.fill(side, _WHITE, (150, 150, 166))
@@ -110,6 +141,9 @@ def _scarf(brush: Brush, character: Character) -> None:
     brush.fill(tail, low, line)
     for y in (120, 134):
         brush.line([(59.6 + (y - 104) / 9, y), (72.6 + (y - 104) / 15, y)], _WHITE, 1.8)
-    wrap = [*curve((33, 92), (50, 103), (67, 92)), *curve((72, 101), (50, 119), (28, 101))]
+    wrap = [
+        *curve((33, 92), (50, 103), (67, 92)),
+        *curve((72, 101), (50, 119), (28, 101)),
+    ]
     brush.fill(wrap, character.accent, line)
     brush.ink(curve((31, 97), (48, 108), (68, 99)), line, 0.9)

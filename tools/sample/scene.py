@@ -12,8 +12,24 @@ from dataclasses import dataclass
 from PIL import Image
 
 from gleanset.records import Box
-from tools.sample.brush import OVERSAMPLE, Brush, Colour, Point, Shape, curve, darken, mix, oval
-from tools.sample.character import CAST, Character, Expression, random_character, random_expression
+from tools.sample.brush import (
+    OVERSAMPLE,
+    Brush,
+    Colour,
+    Point,
+    Shape,
+    curve,
+    darken,
+    mix,
+    oval,
+)
+from tools.sample.character import (
+    CAST,
+    Character,
+    Expression,
+    random_character,
+    random_expression,
+)
 from tools.sample.head import (
     FACE,
     front_hair,
@@ -45,7 +61,9 @@ def paint_backdrop(brush: Brush, backdrop: str, rng: random.Random) -> None:
     BACKDROPS[backdrop](brush, width, (top, bottom), rng)
 
 
-def _hills(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
+def _hills(
+    brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random
+) -> None:
     for _ in range(4):
         middle, size = (rng.uniform(0, width), rng.uniform(8, 42)), rng.uniform(5, 10)
         _cloud(brush, middle, size, mix(sky[0], _WHITE, 0.72))
@@ -55,35 +73,57 @@ def _hills(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.R
         brush.fill([*curve(*ridge), (width, 101), (0, 101)], green)
 
 
-def _cloud(brush: Brush, middle: tuple[float, float], size: float, colour: Colour) -> None:
+def _cloud(
+    brush: Brush, middle: tuple[float, float], size: float, colour: Colour
+) -> None:
     puffs = ((0.0, 0.0, 1.0), (-1.1, 0.3, 0.7), (1.2, 0.3, 0.75), (2.0, 0.5, 0.45))
     for dx, dy, part in puffs:
         radius = size * part
-        brush.fill(oval(middle[0] + dx * size, middle[1] + dy * size, radius, radius * 0.7), colour)
+        brush.fill(
+            oval(middle[0] + dx * size, middle[1] + dy * size, radius, radius * 0.7),
+            colour,
+        )
 
 
-def _town(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
-    brush.glaze(oval(rng.uniform(20, width - 20), 40, 15, 15), (255, 244, 206), 0.85, blur=0.6)
+def _town(
+    brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random
+) -> None:
+    brush.glaze(
+        oval(rng.uniform(20, width - 20), 40, 15, 15), (255, 244, 206), 0.85, blur=0.6
+    )
     x = -5.0
     while x < width:
         wide, tall = rng.uniform(12, 22), rng.uniform(24, 58)
         wall = mix(darken(sky[0], 0.62), sky[1], rng.uniform(0.1, 0.35))
-        brush.fill([(x, 100 - tall), (x + wide, 100 - tall), (x + wide, 101), (x, 101)], wall)
+        brush.fill(
+            [(x, 100 - tall), (x + wide, 100 - tall), (x + wide, 101), (x, 101)], wall
+        )
         for _ in range(5):
             left, up = x + rng.uniform(1, wide - 4), rng.uniform(102 - tall, 96)
-            pane = [(left, up), (left + 2.4, up), (left + 2.4, up + 3.4), (left, up + 3.4)]
+            pane = [
+                (left, up),
+                (left + 2.4, up),
+                (left + 2.4, up + 3.4),
+                (left, up + 3.4),
+            ]
             brush.fill(pane, mix(wall, (255, 226, 150), 0.7))
         x += wide + rng.uniform(-2, 5)
 
 
-def _bokeh(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
+def _bokeh(
+    brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random
+) -> None:
     for _ in range(16):
-        spot = oval(rng.uniform(0, width), rng.uniform(0, 100), *[rng.uniform(4, 13)] * 2)
+        spot = oval(
+            rng.uniform(0, width), rng.uniform(0, 100), *[rng.uniform(4, 13)] * 2
+        )
         tint = mix(sky[1], rng.choice(((255, 240, 190), (255, 210, 226), _WHITE)), 0.7)
         brush.glaze(spot, tint, rng.uniform(0.2, 0.5), blur=rng.choice((0.0, 0.8)))
 
 
-def _room(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
+def _room(
+    brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random
+) -> None:
     wall = mix(sky[1], (238, 224, 206), 0.7)
     left, wide = rng.uniform(0.05, 0.45) * width, rng.uniform(56, 74)
     for shape in _around_window(left, wide, width):
@@ -118,7 +158,9 @@ def _around_window(left: float, wide: float, width: float) -> list[Shape]:
     ]
 
 
-def _rays(brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random) -> None:
+def _rays(
+    brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random
+) -> None:
     middle = (rng.uniform(0.3, 0.7) * width, 60.0)
     start = rng.random()
     for ray in range(14):
@@ -285,7 +327,9 @@ def paint_scene(scene: Scene) -> Image.Image:
     for figure in scene.figures:
         paint_figure(canvas, figure)
     image = canvas.resize(scene.size, Image.Resampling.LANCZOS)
-    tone_curve = [min(255, round(value * part)) for part in scene.light for value in range(256)]
+    tone_curve = [
+        min(255, round(value * part)) for part in scene.light for value in range(256)
+    ]
     return image.point(tone_curve)
 
 
@@ -311,7 +355,15 @@ def _paint_shade(head: Brush, shade: Shade | None, within: Shape) -> None:
     along = (math.cos(shade.turn), math.sin(shade.turn))
 
     def spot(far: float, across: float) -> Point:
-        return (50 + along[0] * far - along[1] * across, 55 + along[1] * far + along[0] * across)
+        return (
+            50 + along[0] * far - along[1] * across,
+            55 + along[1] * far + along[0] * across,
+        )
 
-    dark_side = [spot(shade.edge, -99), spot(shade.edge, 99), spot(150, 99), spot(150, -99)]
+    dark_side = [
+        spot(shade.edge, -99),
+        spot(shade.edge, 99),
+        spot(150, 99),
+        spot(150, -99),
+    ]
     head.glaze(dark_side, (112, 60, 112), shade.strength, within=within, blur=0.8)

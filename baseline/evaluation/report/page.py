@@ -39,7 +39,11 @@ class MainSection(NamedTuple):
 
 
 def write_report(
-    dataset: Dataset, run_id: str, *, target: Path | None = None, scratch: Path | None = None
+    dataset: Dataset,
+    run_id: str,
+    *,
+    target: Path | None = None,
+    scratch: Path | None = None,
 ) -> Path:
     """Write `runs/<id>/report.html`, or `target`, and return its absolute path.
 
@@ -55,7 +59,11 @@ def write_page(
     path: Path, template: str, values: dict[str, object], *, scratch: Path | None
 ) -> Path:
     """Render a template, with all values escaped, and write it."""
-    page = get_templates("baseline.evaluation.report").get_template(template).render(values)
+    page = (
+        get_templates("baseline.evaluation.report")
+        .get_template(template)
+        .render(values)
+    )
     write_atomic(path, encode_page(page), scratch=scratch)
     return path
 
@@ -64,8 +72,12 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     """Return the values of the report of the run in `folder`. Raises `InputUnusable`."""
     metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
     answers = load_decision_rule(folder)
-    evaluated = [(name, figures) for name, figures in metrics.splits.items() if name != "train"]
-    main = build_main_section(dataset, thumbnails, *evaluated[-1]) if evaluated else None
+    evaluated = [
+        (name, figures) for name, figures in metrics.splits.items() if name != "train"
+    ]
+    main = (
+        build_main_section(dataset, thumbnails, *evaluated[-1]) if evaluated else None
+    )
     evaluations = SplitEvaluations(dataset.db)
     return {
         **shared_values(dataset, folder, thumbnails),
@@ -78,15 +90,21 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     }
 
 
-def shared_values(dataset: Dataset, folder: Path, thumbnails: Thumbnails) -> dict[str, object]:
+def shared_values(
+    dataset: Dataset, folder: Path, thumbnails: Thumbnails
+) -> dict[str, object]:
     """Return the values that the reports of all kinds of runs share."""
-    issues = [issue for issue in LabelIssues(dataset.db).iterate() if issue.run == folder.name]
+    issues = [
+        issue for issue in LabelIssues(dataset.db).iterate() if issue.run == folder.name
+    ]
     listed = issues[:MAX_ISSUES]
     return {
         "run": folder.name,
         "dataset": dataset.name,
         "issues": _report_images(
-            dataset, thumbnails, ((i.sample, i.label, i.suggested, i.confidence) for i in listed)
+            dataset,
+            thumbnails,
+            ((i.sample, i.label, i.suggested, i.confidence) for i in listed),
         ),
         "label_issue_count": len(issues),
     }
@@ -144,9 +162,13 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None) -
     values = {
         **shared_values(dataset, folder, thumbnails),
         "m": metrics,
-        "main": build_main_section(dataset, thumbnails, "the held-out folds", metrics.held_out),
+        "main": build_main_section(
+            dataset, thumbnails, "the held-out folds", metrics.held_out
+        ),
     }
-    return write_page((folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch)
+    return write_page(
+        (folder / REPORT).absolute(), "folds.html.jinja", values, scratch=scratch
+    )
 
 
 Points = list[tuple[int, float]]
@@ -182,7 +204,9 @@ def gather_epoch_charts(metrics: RunMetrics) -> Iterator[EpochChart]:
     for figure, better in (("loss", "lower"), ("accuracy", "higher")):
         curves: dict[str, Points] = {}
         for split in ("train", "val"):
-            values = [(e.epoch, getattr(e, f"{split}_{figure}")) for e in metrics.epochs]
+            values = [
+                (e.epoch, getattr(e, f"{split}_{figure}")) for e in metrics.epochs
+            ]
             points = [(x, y) for x, y in values if y is not None and math.isfinite(y)]
             if points:
                 curves[split] = points
@@ -200,4 +224,6 @@ def _choose_step(highest: float) -> float:
     """Return a round step that divides 0 to `highest` into about five parts."""
     raw = max(highest, 1e-9) / 5
     power = 10.0 ** math.floor(math.log10(raw))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999)
+    return next(
+        factor * power for factor in (1, 2, 5, 10) if factor * power >= raw * 0.999
+    )

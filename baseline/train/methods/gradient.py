@@ -22,7 +22,12 @@ from baseline.train.batches import (
     class_batches,
     iterate_batches,
 )
-from baseline.train.loop import VALIDATION_BATCH, TrainingTask, make_classifier_task, train_network
+from baseline.train.loop import (
+    VALIDATION_BATCH,
+    TrainingTask,
+    make_classifier_task,
+    train_network,
+)
 from baseline.train.methods.logistic import TrainRows, Whitening
 from baseline.train.methods.transfer import FrozenFeatures, load_pretrained_backbone
 from baseline.train.networks import (
@@ -34,7 +39,12 @@ from baseline.train.networks import (
     projection,
     to_trained_net,
 )
-from baseline.train.trained_net import LinearLayer, TrainedNet, build_gallery, stack_by_class
+from baseline.train.trained_net import (
+    LinearLayer,
+    TrainedNet,
+    build_gallery,
+    stack_by_class,
+)
 from baseline.train.training import TrainingCallback, TrainingData, TrainingResult
 
 
@@ -62,7 +72,9 @@ def fit_finetune(
         net = build_net(settings, len(data.classes), backbone)
     assert isinstance(net, BackboneNet)
     batch = choose_batch_size(len(train), settings.batch)
-    facts["norms"] = configure_batch_norm(net.backbone, settings.weights, batch, callback)
+    facts["norms"] = configure_batch_norm(
+        net.backbone, settings.weights, batch, callback
+    )
     val = data.arrays("val")
     task: TrainingTask[Net] = make_classifier_task(net, train, val, settings)
     task = replace(task, frozen=net.backbone, frozen_epochs=settings.warm_up)
@@ -96,12 +108,18 @@ class BatchHardObjective:
         similarity = embedded.detach() @ embedded.detach().T
         similarity.fill_diagonal_(-2.0)
         correct = (y[similarity.argmax(1)] == y).sum()
-        return LossTerms(loss * len(y), torch.tensor(float(len(y)), device=y.device), correct)
+        return LossTerms(
+            loss * len(y), torch.tensor(float(len(y)), device=y.device), correct
+        )
 
-    def evaluate(self, net: nn.Module, samples: LabelledSamples, batch: int) -> tuple[float, float]:
+    def evaluate(
+        self, net: nn.Module, samples: LabelledSamples, batch: int
+    ) -> tuple[float, float]:
         """Cross entropy in nats and recall@1 on `samples` against the known images."""
         with torch.inference_mode():
-            gallery, gallery_y = embed_samples(net, self.known, batch, MAX_VALIDATION_GALLERY)
+            gallery, gallery_y = embed_samples(
+                net, self.known, batch, MAX_VALIDATION_GALLERY
+            )
             queries, y = embed_samples(net, samples, batch)
             vectors = stack_by_class(gallery.numpy(), gallery_y.numpy(), self.classes)
             scores = NearestImageHead(torch.from_numpy(vectors))(queries)
@@ -147,7 +165,9 @@ def fit_triplet(
     head = build_gallery(embedded, train.y, frozen.keys, len(data.classes))
     weights = (tensor.detach().cpu().numpy() for tensor in (layer.weight, layer.bias))
     shape = ImageShape(settings.channels, settings.size)
-    net = TrainedNet(frozen.backbone, head, shape, LinearLayer(*weights).after(frozen.scaling))
+    net = TrainedNet(
+        frozen.backbone, head, shape, LinearLayer(*weights).after(frozen.scaling)
+    )
     sizes = [len(keys) for keys in head.keys]
     gallery_facts = {"gallery_images": sum(sizes), "max_gallery_images": max(sizes)}
     return fitted.with_net(net, frozen.facts | gallery_facts)
@@ -162,7 +182,9 @@ Floats = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
 
 
-def initialize_with_discriminants(x: npt.NDArray[np.float32], y: Classes, layer: nn.Linear) -> None:
+def initialize_with_discriminants(
+    x: npt.NDArray[np.float32], y: Classes, layer: nn.Linear
+) -> None:
     """Initialize `layer` with discriminants of `x` (N x views x D, standardized) by classes `y`.
 
     There are fewer discriminants than classes; the other rows are directions of least variance
@@ -182,7 +204,9 @@ def initialize_with_discriminants(x: npt.NDArray[np.float32], y: Classes, layer:
 
 def _compute_discriminants(x: Floats, y: Classes) -> Floats:
     """Return discriminants, then other directions, at most `COMPONENTS` x D."""
-    components = randomized_svd(x - x.mean(0), min(COMPONENTS, *x.shape), random_state=0)[2]
+    components = randomized_svd(
+        x - x.mean(0), min(COMPONENTS, *x.shape), random_state=0
+    )[2]
     rows = TrainRows(x @ components.T, y, np.ones(len(y)), y)
     whitening = Whitening.fit(rows, [len(components)])
     white = whitening.transform(rows.x)

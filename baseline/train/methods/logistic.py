@@ -56,7 +56,9 @@ class TrainRows(NamedTuple):
 
     def at(self, rows: Classes) -> TrainRows:
         """Return some rows."""
-        return TrainRows(self.x[rows], self.y[rows], self.weights[rows], self.groups[rows])
+        return TrainRows(
+            self.x[rows], self.y[rows], self.weights[rows], self.groups[rows]
+        )
 
     def subsample(self, seed: int) -> TrainRows:
         """Return at most `MAX_SAMPLES` random rows, in order."""
@@ -68,12 +70,17 @@ class TrainRows(NamedTuple):
         if len(np.unique(self.y)) < 2:
             return []
         folds = split_stratified_groups(self.y, self.groups, FOLDS, seed)
-        return [(train, test) for train, test in folds if len(np.unique(self.y[train])) > 1]
+        return [
+            (train, test) for train, test in folds if len(np.unique(self.y[train])) > 1
+        ]
 
     def flatten_views(self) -> TrainRows:
         """Return every view as a row, dividing the weight of the sample."""
         views = self.x.shape[1]
-        weights, groups = np.repeat(self.weights / views, views), np.repeat(self.groups, views)
+        weights, groups = (
+            np.repeat(self.weights / views, views),
+            np.repeat(self.groups, views),
+        )
         x = self.x.reshape(-1, self.x.shape[2])
         return TrainRows(x, np.repeat(self.y, views), weights, groups)
 
@@ -113,7 +120,9 @@ class Whitening(NamedTuple):
     def transform(self, x: Floats) -> Floats:
         """Return whitened features (N x sum of ranks) of features (N x D)."""
         parts = zip(
-            _split(x, [len(matrix) for matrix in self.matrices]), self.matrices, strict=True
+            _split(x, [len(matrix) for matrix in self.matrices]),
+            self.matrices,
+            strict=True,
         )
         return np.concatenate([part @ matrix for part, matrix in parts], 1)
 
@@ -144,12 +153,18 @@ def _whitening_matrix(x: Floats, residuals: Floats) -> Floats:
     variance = float(np.square(residuals).sum()) / residuals.shape[1] or 1.0
     basis = _row_space(x)
     projected = residuals @ basis
-    factor = cholesky(projected.T @ projected / variance + np.eye(basis.shape[1]), lower=True)
-    matrix: Floats = basis @ solve_triangular(factor, np.eye(len(factor)), lower=True, trans="T")
+    factor = cholesky(
+        projected.T @ projected / variance + np.eye(basis.shape[1]), lower=True
+    )
+    matrix: Floats = basis @ solve_triangular(
+        factor, np.eye(len(factor)), lower=True, trans="T"
+    )
     return matrix
 
 
-def fit_linear_head(rows: TrainRows, strength: float, layers: Sequence[int]) -> LinearHead:
+def fit_linear_head(
+    rows: TrainRows, strength: float, layers: Sequence[int]
+) -> LinearHead:
     """Fit the regression with inverse regularization `strength`.
 
     `rows` are N x V x D with all classes from 0; `layers` are the widths of their layers.
@@ -163,11 +178,16 @@ def fit_linear_head(rows: TrainRows, strength: float, layers: Sequence[int]) -> 
         coefficients = whitening.transform_coefficients(model.coef_ @ basis.T)
         bias = model.intercept_
     if len(model.classes_) == 2:
-        coefficients, bias = np.stack([-coefficients[0], coefficients[0]]) / 2, bias * [-0.5, 0.5]
+        coefficients, bias = (
+            np.stack([-coefficients[0], coefficients[0]]) / 2,
+            bias * [-0.5, 0.5],
+        )
     return LinearHead(coefficients, bias, int(model.n_iter_.max()) < MAX_ITERATIONS)
 
 
-def choose_strength(rows: TrainRows, layers: Sequence[int], seed: int) -> StrengthChoice:
+def choose_strength(
+    rows: TrainRows, layers: Sequence[int], seed: int
+) -> StrengthChoice:
     """Choose the strength of least log loss by cross-validation over groups.
 
     `rows` are N x V x D, of layers of these widths. Models are fitted and evaluated on the plain
@@ -193,10 +213,14 @@ def choose_strength(rows: TrainRows, layers: Sequence[int], seed: int) -> Streng
     best = min(losses, key=lambda strength: losses[strength])
     total = float(sample.weights.sum())
     means = {strength: loss / total for strength, loss in losses.items()}
-    return StrengthChoice(best, f"{len(folds)}-fold cross-validation by group in train", means)
+    return StrengthChoice(
+        best, f"{len(folds)}-fold cross-validation by group in train", means
+    )
 
 
-def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> LogisticRegression:
+def fit_logistic(
+    x: Floats, y: Classes, weights: Floats, strength: float
+) -> LogisticRegression:
     """Fit scikit-learn's model on `x` (N x D) with sample weights (N)."""
     model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
     with warnings.catch_warnings():
@@ -204,12 +228,16 @@ def fit_logistic(x: Floats, y: Classes, weights: Floats, strength: float) -> Log
         return model.fit(x, y, weights)
 
 
-def log_loss(model: LogisticRegression, x: Floats, y: Classes, weights: Floats) -> float:
+def log_loss(
+    model: LogisticRegression, x: Floats, y: Classes, weights: Floats
+) -> float:
     """Return the weighted sum of log losses over `x` (N x D)."""
     shape = (len(y), int(max(y.max(), model.classes_.max())) + 1)
     probabilities = np.full(shape, UNSEEN_CLASS_PROBABILITY)
     probabilities[:, model.classes_] = model.predict_proba(x)
-    true_class = np.maximum(probabilities[np.arange(len(y)), y], UNSEEN_CLASS_PROBABILITY)
+    true_class = np.maximum(
+        probabilities[np.arange(len(y)), y], UNSEEN_CLASS_PROBABILITY
+    )
     return float(-(weights * np.log(true_class)).sum())
 
 
@@ -227,7 +255,9 @@ FIRST_BLOCK_VARIANCE = 1000.0
 BLOCK_STRENGTHS = (1.0, 10.0, 100.0)
 
 
-def parse_part_weights(setting: str, parts: Sequence[FeaturePart]) -> PartWeights | None:
+def parse_part_weights(
+    setting: str, parts: Sequence[FeaturePart]
+) -> PartWeights | None:
     """Parse the weights of the blocks after the first; None for 'auto'.
 
     Raises `UsageError` if their number is wrong.
@@ -275,7 +305,9 @@ def choose_part_weights(
                 for w, loss in losses_by_weight.items()
             }
             weights.append(min(cost, key=lambda weight: cost[weight]))
-            losses |= {f"{part.name} {w:g}": loss for w, loss in losses_by_weight.items()}
+            losses |= {
+                f"{part.name} {w:g}": loss for w, loss in losses_by_weight.items()
+            }
     by = f"{len(folds)}-fold cross-validation by group in train"
     return PartWeights(tuple(weights), by, losses)
 
@@ -298,7 +330,9 @@ def _held_out_loss(kernel: Floats, rows: TrainRows, folds: Folds) -> float:
     return float(losses.min() / weights.sum())
 
 
-def _kernel_coordinates(kernel: Floats, train: Classes, test: Classes) -> tuple[Floats, Floats]:
+def _kernel_coordinates(
+    kernel: Floats, train: Classes, test: Classes
+) -> tuple[Floats, Floats]:
     """Return coordinates of train and test rows whose dot products are those of the kernel.
 
     Test rows are projected on the span of train, outside of which |w|^2 keeps weights at 0.

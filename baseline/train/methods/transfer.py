@@ -32,10 +32,16 @@ def load_pretrained_backbone(
     settings: Transfer | Finetune | Triplet, callback: TrainingCallback
 ) -> tuple[Backbone, dict[str, Any]]:
     """Load the backbone of the settings with its weights; return facts for the metrics too."""
-    backbone, weights = load_backbone(settings.backbone, settings.weights, settings.seed)
+    backbone, weights = load_backbone(
+        settings.backbone, settings.weights, settings.seed
+    )
     names = JOIN.join(member.name for member in backbone.members)
     callback.say(f"{names} with weights: {weights.source}")
-    facts = {"backbone": names, "weights": weights.source, "weights_sha256": weights.sha256}
+    facts = {
+        "backbone": names,
+        "weights": weights.source,
+        "weights_sha256": weights.sha256,
+    }
     for member in backbone.members:
         if isinstance(member, OnnxBackbone) and min(member.side) > settings.size:
             callback.say(
@@ -59,7 +65,10 @@ class FrozenFeatures(NamedTuple):
 
     @classmethod
     def compute(
-        cls, data: TrainingData, settings: Transfer | Triplet, callback: TrainingCallback
+        cls,
+        data: TrainingData,
+        settings: Transfer | Triplet,
+        callback: TrainingCallback,
     ) -> FrozenFeatures:
         """Compute features and choose their block weights.
 
@@ -78,10 +87,14 @@ class FrozenFeatures(NamedTuple):
         parts = backbone.parts
         requested = parse_part_weights(settings.part_weights, parts)
         if requested is None:
-            plain = Scaling.fit(rows.x, backbone).transform(rows.x[:, 0]).astype(np.float64)
+            plain = (
+                Scaling.fit(rows.x, backbone).transform(rows.x[:, 0]).astype(np.float64)
+            )
             train = data.examples.splits["train"]
             expected = get_prior_weights(parts, data.dataset, train, data.progress)
-            requested = choose_part_weights(rows._replace(x=plain), parts, expected, settings.seed)
+            requested = choose_part_weights(
+                rows._replace(x=plain), parts, expected, settings.seed
+            )
         if words := requested.words(parts):
             callback.say(words)
         scaling = Scaling.fit(rows.x, backbone, requested.weights)

@@ -53,11 +53,16 @@ class AgreementCheck(NamedTuple):
 
     def to_json(self) -> dict[str, float | int | str]:
         """Return the values that are not None."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
+        return {
+            name: value for name, value in self._asdict().items() if value is not None
+        }
 
 
 def compare(
-    run: InferenceEngine, exported: InferenceEngine, images: Pixels, y: npt.NDArray[np.int64]
+    run: InferenceEngine,
+    exported: InferenceEngine,
+    images: Pixels,
+    y: npt.NDArray[np.int64],
 ) -> AgreementCheck:
     """Compare two engines on images (N x size x size x 3) of the classes `y` (-1: unknown)."""
     first, second = (
@@ -72,7 +77,9 @@ def compare(
     ]
     # Equally likely classes count as the same.
     rows = np.arange(len(first))
-    same = (before == after) | (first[rows, before] - first[rows, after] < MAX_DIFFERENCE["fp32"])
+    same = (before == after) | (
+        first[rows, before] - first[rows, after] < MAX_DIFFERENCE["fp32"]
+    )
     return AgreementCheck(
         len(images), float(np.abs(first - second).max()), float(same.mean()), *scores
     )
@@ -86,11 +93,15 @@ def check_agreement(check: AgreementCheck, precision: str) -> None:
             f"nothing was written: the predictions in {precision} differ from those of the run "
             f"(the same class for {check.agreement:.1%} of {check.images} images, "
             f"probabilities differ by up to {check.farthest:.2g})",
-            "export with --precision fp32" if precision != "fp32" else "please report this",
+            "export with --precision fp32"
+            if precision != "fp32"
+            else "please report this",
         )
 
 
-def engines_agree(run: InferenceEngine, exported: InferenceEngine, images: Pixels) -> bool:
+def engines_agree(
+    run: InferenceEngine, exported: InferenceEngine, images: Pixels
+) -> bool:
     """Return whether two engines agree on enough images."""
     if len(images) < MIN_COMPARED_IMAGES:
         return False
@@ -135,14 +146,22 @@ class ExportedRun(CommandResult, kw_only=True):
         summary["size"] = f"{self.bytes / 1e6:.1f} MB"
         summary["classes"] = self.classes
         compared = count(self.images, "image")
-        summary["same class"] = f"{self.agreement:.1%} of {compared}, compared with the run"
+        summary["same class"] = (
+            f"{self.agreement:.1%} of {compared}, compared with the run"
+        )
         if self.accuracy is not None:
-            summary["accuracy"] = f"{self.accuracy:.1%} ({self.accuracy_before:.1%} before)"
+            summary["accuracy"] = (
+                f"{self.accuracy:.1%} ({self.accuracy_before:.1%} before)"
+            )
         return summary
 
 
 def export_run(
-    root: Path, run: str | None, out: Path, precision: str, progress: Progress = NO_PROGRESS
+    root: Path,
+    run: str | None,
+    out: Path,
+    precision: str,
+    progress: Progress = NO_PROGRESS,
 ) -> ExportedRun:
     """Export a run to `out` with its card next to it; return the comparison with the run.
 
@@ -166,7 +185,9 @@ def export_run(
                 "there is no labelled image to compare the predictions",
                 "name the dataset of the run: -d DIR",
             )
-        by_split = sorted(labelled, key=lambda s: ("val", "train", "test").index(str(s.split)))
+        by_split = sorted(
+            labelled, key=lambda s: ("val", "train", "test").index(str(s.split))
+        )
         checked = _read_images(dataset, engine, by_split[:MAX_CHECKED_IMAGES], progress)
         calibration = checked.images[:0]
         if precision in ("int8", AUTO):
@@ -174,7 +195,9 @@ def export_run(
             train = train[:MAX_CALIBRATION_IMAGES]
             calibration = _read_images(dataset, engine, train, progress).images
     export = _Export(engine, sha256, writer, calibration, checked, progress)
-    if precision == AUTO and not set(engine.facts.classes) <= {s.label for s in labelled}:
+    if precision == AUTO and not set(engine.facts.classes) <= {
+        s.label for s in labelled
+    }:
         precision = "fp32"  # classes added to a gallery from files cannot be compared
     file = export.lightest() if precision == AUTO else export.file(precision)
     return _write_file(out, file, writer)
@@ -182,7 +205,11 @@ def export_run(
 
 def list_embedding_models(engine: RunEngine) -> list[OnnxBackbone]:
     """Return the embedding models of a run."""
-    return [member for member in engine.net.backbone.members if isinstance(member, OnnxBackbone)]
+    return [
+        member
+        for member in engine.net.backbone.members
+        if isinstance(member, OnnxBackbone)
+    ]
 
 
 class ExportedFile(NamedTuple):
@@ -206,14 +233,20 @@ class _Export(NamedTuple):
 
     def file(self, precision: str) -> ExportedFile:
         """Return the compared file. Raises `InputUnusable` if its predictions differ."""
-        weights = tuple(graph.spec.pinned() for graph in list_embedding_models(self.engine))
+        weights = tuple(
+            graph.spec.pinned() for graph in list_embedding_models(self.engine)
+        )
         card = make_card(self.engine.facts, precision)
-        card = msgspec.structs.replace(card, weights=weights, run_sha256=self.run_sha256)
+        card = msgspec.structs.replace(
+            card, weights=weights, run_sha256=self.run_sha256
+        )
         self.progress.say(f"writing the network as {precision} ...")
         data = self.writer.model(self.engine, card, self.calibration)
         engine = self.writer.engine(self.writer.with_card(data, card))
         images = count(len(self.checked.images), "image")
-        self.progress.say(f"comparing its predictions for {images} with those of the run ...")
+        self.progress.say(
+            f"comparing its predictions for {images} with those of the run ..."
+        )
         check = compare(self.engine, engine, *self.checked)
         check_agreement(check, precision)
         checked_card = msgspec.structs.replace(card, checked=check.to_json())
@@ -228,7 +261,9 @@ class _Export(NamedTuple):
             small = self.file("int8")
         except InputUnusable:
             return exact
-        is_as_accurate = (small.check.accuracy or 0) >= (small.check.accuracy_before or 0)
+        is_as_accurate = (small.check.accuracy or 0) >= (
+            small.check.accuracy_before or 0
+        )
         agree = engines_agree(exact.engine, small.engine, self.checked.images)
         return small if agree and is_as_accurate else exact
 
@@ -250,16 +285,25 @@ def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> Exported
 
 
 def _read_images(
-    dataset: Dataset, engine: InferenceEngine, samples: Sequence[Sample], progress: Progress
+    dataset: Dataset,
+    engine: InferenceEngine,
+    samples: Sequence[Sample],
+    progress: Progress,
 ) -> CheckedImages:
     read = PixelReader(engine.facts.size, "RGB", engine.facts.fit)
     sources = list(pixel_sources(dataset, samples))
     outcomes = run_over(read, sources, choose_readers(len(sources)))
     bar = progress.over(outcomes, "images", total=len(sources))
-    pixels = {outcome.item.key: outcome.result for outcome in bar if outcome.result is not None}
+    pixels = {
+        outcome.item.key: outcome.result
+        for outcome in bar
+        if outcome.result is not None
+    }
     readable = [sample for sample in samples if sample.key in pixels]
     if samples and not readable:
-        raise InputUnusable("no image of the dataset can be read", "restore its images folder")
+        raise InputUnusable(
+            "no image of the dataset can be read", "restore its images folder"
+        )
     numbers = {name: number for number, name in enumerate(engine.facts.classes)}
     y = [numbers.get(str(s.label), -1) if s.split == "val" else -1 for s in readable]
     size = engine.facts.size

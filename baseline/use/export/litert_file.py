@@ -100,10 +100,16 @@ class InferenceNet(nn.Module):
         self.net = net.to(memory_format=torch.contiguous_format)
         self.grey = run.settings.channels == 1
         self.temperature = run.facts.rule.temperature
-        offsets = torch.from_numpy(run.offsets).view(1, -1) if run.offsets.any() else None
+        offsets = (
+            torch.from_numpy(run.offsets).view(1, -1) if run.offsets.any() else None
+        )
         self.register_buffer("offsets", offsets, persistent=False)
-        self.membership = MembershipNet(run.net.membership) if run.net.membership else None
-        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
+        self.membership = (
+            MembershipNet(run.net.membership) if run.net.membership else None
+        )
+        self.register_buffer(
+            "luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False
+        )
 
     luma: torch.Tensor
     offsets: torch.Tensor | None
@@ -151,9 +157,13 @@ class MembershipNet(nn.Module):
         shrunk = scaled + along @ self.directions
         terms = [_squared_distances(shrunk, self.centers)]
         if self.identity_centers.numel():
-            terms.append(_squared_distances(scaled[:, self.identity], self.identity_centers))
+            terms.append(
+                _squared_distances(scaled[:, self.identity], self.identity_centers)
+            )
         terms.append(_squared_distances(shrunk, self.background))
-        score = sum(weight * term for weight, term in zip(self.weights, terms, strict=False))
+        score = sum(
+            weight * term for weight, term in zip(self.weights, terms, strict=False)
+        )
         return torch.sigmoid(score.amax(1) + self.weights[-1])
 
 
@@ -170,7 +180,9 @@ def _quantize(path: Path, calibration: Pixels) -> Path:
     static = recipes.static_wi8_ai8()
     same = {"algorithm_key": "no_quantize", "op_config": static[0]["op_config"]}
     # The last matching rule wins.
-    exceptions = [same | {"regex": regex, "operation": operation} for regex, operation in EXACT]
+    exceptions = [
+        same | {"regex": regex, "operation": operation} for regex, operation in EXACT
+    ]
     float_model.load_quantization_recipe([*static, *exceptions])
     inputs = [{"args_0": image[None]} for image in calibration]
     measured = float_model.calibrate({"serving_default": inputs})

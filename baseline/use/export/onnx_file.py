@@ -22,7 +22,12 @@ from onnx import ModelProto, TensorProto
 from baseline.data.pixels import Pixels
 from baseline.evaluation.decision_rule import GALLERY_SCALE
 from baseline.features.backbone import OPSET, Backbone, FeatureArray, ImageShape
-from baseline.features.graph_backbones import COLOUR_SCOPE, PREPARING, GraphBackbone, int64_array
+from baseline.features.graph_backbones import (
+    COLOUR_SCOPE,
+    PREPARING,
+    GraphBackbone,
+    int64_array,
+)
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
 from baseline.train.membership import MIN_LENGTH, ClassMembership
 from baseline.train.trained_net import GalleryHead, LinearLayer, TrainedNet
@@ -53,7 +58,9 @@ def build_graph(run: RunEngine) -> ModelProto:
     images = _scale_images(graph, net.shape)
     features = [_add_features(graph, member, images, net.shape) for member in members]
     graph.scope = "head"
-    embedded = features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
+    embedded = (
+        features[0] if len(features) == 1 else graph.add("Concat", *features, axis=1)
+    )
     if net.projection:
         embedded = _add_linear(graph, embedded, net.projection)
         embedded = graph.add_unit_rows(embedded, 1e-12)
@@ -62,15 +69,21 @@ def build_graph(run: RunEngine) -> ModelProto:
     if run.offsets.any():
         scores = graph.add("Add", scores, run.offsets)
     outputs = {
-        "probabilities": Output(graph.add("Softmax", scores, axis=1), (net.head.classes,)),
+        "probabilities": Output(
+            graph.add("Softmax", scores, axis=1), (net.head.classes,)
+        ),
         "embedding": Output(embedded, (net.width,)),
     }
     outputs |= {"similarity": similarity} if similarity else {}
     if net.membership:
         graph.scope = MEMBERSHIP
-        outputs["membership"] = Output(add_membership(graph, net.membership, embedded), ())
+        outputs["membership"] = Output(
+            add_membership(graph, net.membership, embedded), ()
+        )
     size = net.shape.size
-    return graph.model(image_input(INPUT_NAME, TensorProto.UINT8, size, size, 3), outputs)
+    return graph.model(
+        image_input(INPUT_NAME, TensorProto.UINT8, size, size, 3), outputs
+    )
 
 
 def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
@@ -84,7 +97,9 @@ def _scale_images(graph: GraphBuilder, shape: ImageShape) -> str:
     return graph.add("ReduceSum", weighed, int64_array(1), keepdims=1)
 
 
-def _add_features(graph: GraphBuilder, member: Backbone, images: str, shape: ImageShape) -> str:
+def _add_features(
+    graph: GraphBuilder, member: Backbone, images: str, shape: ImageShape
+) -> str:
     if isinstance(member, GraphBackbone):
         return member.add_to_graph(graph, images, shape)
     from baseline.features.timm_backbone import TimmBackbone
@@ -94,7 +109,9 @@ def _add_features(graph: GraphBuilder, member: Backbone, images: str, shape: Ima
     return graph.embed(_export_with_torch(member, shape, graph.opset), images)
 
 
-def _export_with_torch(member: TimmBackbone, shape: ImageShape, opset: int) -> ModelProto:
+def _export_with_torch(
+    member: TimmBackbone, shape: ImageShape, opset: int
+) -> ModelProto:
     if find_spec("onnxscript") is None:
         raise MissingComponent(
             f"exporting {member.name} needs onnxscript, which is not installed",
@@ -125,22 +142,30 @@ def _add_linear(graph: GraphBuilder, value: str, layer: LinearLayer) -> str:
     return graph.add("Gemm", value, weight, bias, transB=1)
 
 
-def _add_scores(graph: GraphBuilder, net: TrainedNet, embedded: str) -> tuple[str, Output | None]:
+def _add_scores(
+    graph: GraphBuilder, net: TrainedNet, embedded: str
+) -> tuple[str, Output | None]:
     """Add scores (N x classes), and for a gallery similarities (N x classes x K)."""
     head = net.head
     if isinstance(head, GalleryHead):
         classes, images_per_class, width = head.vectors.shape
         flat = graph.add(
-            "MatMul", embedded, head.vectors.reshape(classes * images_per_class, width).T
+            "MatMul",
+            embedded,
+            head.vectors.reshape(classes * images_per_class, width).T,
         )
-        similarity = graph.add("Reshape", flat, int64_array(0, classes, images_per_class))
+        similarity = graph.add(
+            "Reshape", flat, int64_array(0, classes, images_per_class)
+        )
         best = graph.add("ReduceMax", similarity, int64_array(2), keepdims=0)
         scores = graph.add("Mul", best, np.array(GALLERY_SCALE, np.float32))
         return scores, Output(similarity, (classes, images_per_class))
     return _add_linear(graph, embedded, head.layer), None
 
 
-def add_membership(graph: GraphBuilder, membership: ClassMembership, embedded: str) -> str:
+def add_membership(
+    graph: GraphBuilder, membership: ClassMembership, embedded: str
+) -> str:
     """Add the probability (N) that an embedding is of one of the classes."""
     axis = int64_array(1)
     centred = graph.add("Sub", embedded, membership.mean)
@@ -158,7 +183,9 @@ def add_membership(graph: GraphBuilder, membership: ClassMembership, embedded: s
     terms.append(_add_distances(graph, unit, membership.background))
     score = graph.hold(membership.weights[-1:])
     for term, weight in zip(terms, membership.weights, strict=False):
-        score = graph.add("Add", graph.add("Mul", term, np.array([weight], np.float32)), score)
+        score = graph.add(
+            "Add", graph.add("Mul", term, np.array([weight], np.float32)), score
+        )
     return graph.add("Sigmoid", graph.add("ReduceMax", score, axis, keepdims=0))
 
 
@@ -179,7 +206,10 @@ IMAGE_CHANNELS = 3
 
 
 def write_onnx(
-    build: Callable[[RunEngine], ModelProto], run: RunEngine, card: Card, calibration: Pixels
+    build: Callable[[RunEngine], ModelProto],
+    run: RunEngine,
+    card: Card,
+    calibration: Pixels,
 ) -> bytes:
     """Return the file without its card; int8 needs `calibration` (N x size x size x 3).
 
@@ -197,7 +227,9 @@ def write_onnx(
 def with_card(model: bytes, card: Card) -> bytes:
     """Return a model with its card and labels in the metadata."""
     loaded = onnx.load_model_from_string(model)
-    onnx.helper.set_model_props(loaded, {KEY: card.to_json(), "labels": "\n".join(card.classes)})
+    onnx.helper.set_model_props(
+        loaded, {KEY: card.to_json(), "labels": "\n".join(card.classes)}
+    )
     loaded.producer_name = "gleanset"
     data: bytes = loaded.SerializeToString()
     return data
@@ -229,7 +261,9 @@ def _quantize(path: Path, calibration: Pixels) -> Path:
             weight_type=tools.QuantType.QInt8,
             op_types_to_quantize=QUANTIZED_OPERATIONS,
             extra_options={"OpTypesToExcludeOutputQuantization": PRODUCT_OPERATIONS},
-            nodes_to_exclude=_list_float32_nodes(onnx.load(path).graph, onnx.load(ready).graph),
+            nodes_to_exclude=_list_float32_nodes(
+                onnx.load(path).graph, onnx.load(ready).graph
+            ),
         )
     if all(node.op_type != "QuantizeLinear" for node in onnx.load(target).graph.node):
         raise InputUnusable(
@@ -246,7 +280,8 @@ def _list_float32_nodes(before: Any, ready: Any) -> list[str]:
     other_sums = [
         node.name
         for node in ready.node
-        if node.op_type == "Add" and {made_by.get(value) for value in node.input} - {"Conv", "Add"}
+        if node.op_type == "Add"
+        and {made_by.get(value) for value in node.input} - {"Conv", "Add"}
     ]
     return [
         *exact,
@@ -257,7 +292,9 @@ def _list_float32_nodes(before: Any, ready: Any) -> list[str]:
 
 
 def _list_image_convolutions(graph: Any) -> list[str]:
-    channels = {entry.name: entry.dims[1] for entry in graph.initializer if len(entry.dims) == 4}
+    channels = {
+        entry.name: entry.dims[1] for entry in graph.initializer if len(entry.dims) == 4
+    }
     return [
         node.name
         for node in graph.node

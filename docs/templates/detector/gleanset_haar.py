@@ -24,13 +24,20 @@ class Haar:
     @property
     def settings(self):
         """Return the settings as text; images are searched again when it changes."""
-        return f"scale={self.scale:g} neighbors={self.neighbors} smallest={self.smallest}"
+        return (
+            f"scale={self.scale:g} neighbors={self.neighbors} smallest={self.smallest}"
+        )
 
     def detect(self, pixels):
         """Find faces in height x width x 3 bytes, red, green and blue."""
         return search_tiles(self.name, pixels, self._find, 1920)
 
     def _find(self, tile):
-        grey, min_size = cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY), (self.smallest, self.smallest)
-        for box in self._cascade.detectMultiScale(grey, self.scale, self.neighbors, 0, min_size):
+        grey, min_size = (
+            cv2.cvtColor(tile, cv2.COLOR_RGB2GRAY),
+            (self.smallest, self.smallest),
+        )
+        for box in self._cascade.detectMultiScale(
+            grey, self.scale, self.neighbors, 0, min_size
+        ):
             yield RawFace(FloatBox(*map(float, box)), 1.0)  # the cascade has no score

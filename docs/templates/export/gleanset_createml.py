@@ -12,11 +12,17 @@ def write(folder, items):
         annotations = {}
         for item in split_items:
             left, top, width, height = item.face
-            box = {"x": left + width / 2, "y": top + height / 2, "width": width, "height": height}
+            box = {
+                "x": left + width / 2,
+                "y": top + height / 2,
+                "width": width,
+                "height": height,
+            }
             row = {"label": str(item.sample.label), "coordinates": box}
             annotations.setdefault(item.path, []).append(row)
         rows = [
-            {"image": path, "annotations": boxes} for path, boxes in sorted(annotations.items())
+            {"image": path, "annotations": boxes}
+            for path, boxes in sorted(annotations.items())
         ]
         text = json.dumps(rows, ensure_ascii=False, indent=1)
         (folder / f"{split}.json").write_text(text, encoding="utf-8", newline="\n")

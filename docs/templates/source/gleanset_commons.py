@@ -5,7 +5,12 @@ import re
 from gleanset import Candidate, Origin
 from harvest.sources import Endpoint, Option, Source, changed_error
 
-PARAMETERS = {"action": "query", "format": "json", "formatversion": "2", "generator": "search"}
+PARAMETERS = {
+    "action": "query",
+    "format": "json",
+    "formatversion": "2",
+    "generator": "search",
+}
 PARAMETERS |= {
     "gsrnamespace": "6",
     "gsrlimit": "50",
@@ -19,11 +24,18 @@ class Commons(Source):
 
     name = "commons"
     example = "owl"
-    options = (Option("endpoint", "another address of the API", "https://commons.wikimedia.org"),)
+    options = (
+        Option(
+            "endpoint", "another address of the API", "https://commons.wikimedia.org"
+        ),
+    )
 
     def pages(self, query, settings, client):
         """Yield pages of results in the site's order."""
-        address, position = Endpoint(settings["endpoint"]).url("/w/api.php"), {"continue": ""}
+        address, position = (
+            Endpoint(settings["endpoint"]).url("/w/api.php"),
+            {"continue": ""},
+        )
         while position:
             page = {key: str(value) for key, value in position.items()}
             parameters = PARAMETERS | {"gsrsearch": query.text} | page

@@ -149,7 +149,11 @@ class GoogleBrowser:
             snapshot = self._driver.execute_script(_SNAPSHOT)
             url = self._driver.current_url
         page = GooglePage(
-            url, snapshot["html"], snapshot["text"], snapshot["status"], tuple(self._answers)
+            url,
+            snapshot["html"],
+            snapshot["text"],
+            snapshot["status"],
+            tuple(self._answers),
         )
         # Not every failure is raised by `open`.
         if snapshot["failed"] and not page.status:
@@ -160,9 +164,7 @@ class GoogleBrowser:
     def failed_request(self) -> str:
         """How a request of the page failed; empty if none did, or the page repeated it."""
         if self._pending:
-            return (
-                f"a request of the page was not answered within {_LOAD_TIMEOUT_SECONDS:.0f} seconds"
-            )
+            return f"a request of the page was not answered within {_LOAD_TIMEOUT_SECONDS:.0f} seconds"
         return "a request of the page failed" if self._failed_urls else ""
 
     def scroll(self) -> None:
@@ -196,7 +198,10 @@ class GoogleBrowser:
                 self._note_requests()
             # The results of a request may be in the page only at the next poll.
             unchanged = 0 if self._pending else unchanged + 1
-            if unchanged * _POLL_SECONDS > quiet_seconds or time.monotonic() - start > max_seconds:
+            if (
+                unchanged * _POLL_SECONDS > quiet_seconds
+                or time.monotonic() - start > max_seconds
+            ):
                 return page
             if scroll:
                 self.scroll()
@@ -218,7 +223,9 @@ class GoogleBrowser:
             elif number in self._pending:
                 self._note_response(event["method"], number, params)
 
-    def _note_response(self, method: str, number: str, params: Mapping[str, Any]) -> None:
+    def _note_response(
+        self, method: str, number: str, params: Mapping[str, Any]
+    ) -> None:
         is_error = params.get("response", {}).get("status", 0) >= 400
         if is_error or (method == _FAILED and not params["canceled"]):
             self._failed_urls.add(self._pending[number])
@@ -259,7 +266,11 @@ def _options(settings: Mapping[str, str]) -> ChromeOptions:
     options.binary_location = find_chrome(settings["chrome"])
     options.page_load_strategy = "eager"
     options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    switches = ["--no-first-run", "--disable-component-update", "--disable-dev-shm-usage"]
+    switches = [
+        "--no-first-run",
+        "--disable-component-update",
+        "--disable-dev-shm-usage",
+    ]
     switches += ["--window-size=1366,900", *proxy_switches()]
     if settings["window"] != "yes":
         switches.append("--headless=new")
@@ -277,7 +288,8 @@ def _errors() -> Iterator[None]:
         yield
     except TimeoutException as error:
         raise Unreachable(
-            f"the page did not load within {_LOAD_TIMEOUT_SECONDS:.0f} seconds", "try again later"
+            f"the page did not load within {_LOAD_TIMEOUT_SECONDS:.0f} seconds",
+            "try again later",
         ) from error
     except (WebDriverException, HTTPError, OSError) as error:
         if _NET_ERROR.search(str(error)):
@@ -372,12 +384,20 @@ def proxy_switches() -> list[str]:
     Raises `UsageError` for a proxy with a login, which Chrome does not support.
     """
     proxies = getproxies_environment()
-    urls = {scheme: proxies.get(scheme) or proxies.get("all") for scheme in ("http", "https")}
-    servers = ";".join(f"{scheme}={_proxy_server(url)}" for scheme, url in urls.items() if url)
+    urls = {
+        scheme: proxies.get(scheme) or proxies.get("all")
+        for scheme in ("http", "https")
+    }
+    servers = ";".join(
+        f"{scheme}={_proxy_server(url)}" for scheme, url in urls.items() if url
+    )
     no_proxy = proxies.get("no", "")
     if not servers or no_proxy.strip() == "*":
         return ["--no-proxy-server"]
-    return [f"--proxy-server={servers}", f"--proxy-bypass-list={_bypass_list(no_proxy)}"]
+    return [
+        f"--proxy-server={servers}",
+        f"--proxy-bypass-list={_bypass_list(no_proxy)}",
+    ]
 
 
 def _proxy_server(url: str) -> str:

@@ -137,7 +137,9 @@ def _classify_other(page: GooglePage, text: str) -> PageState:
         return "refused"
     if _is_captcha(page.html, text):
         return "captcha"
-    if any(sentence in text for sentence in _CONSENT_TEXT) or _CONSENT_FORM.search(page.html):
+    if any(sentence in text for sentence in _CONSENT_TEXT) or _CONSENT_FORM.search(
+        page.html
+    ):
         return "consent"
     if page.status >= 400:
         return "refused"

@@ -25,7 +25,9 @@ def main(folder: str, driver: str, *arguments: str) -> int:
     _adopt_orphans()
     try:
         # In its own process group, which the browser shares.
-        group = os.posix_spawn(driver, [driver, *arguments], os.environ, setpgroup=0, setsigmask=[])
+        group = os.posix_spawn(
+            driver, [driver, *arguments], os.environ, setpgroup=0, setsigmask=[]
+        )
         signal.signal(signal.SIGTERM, lambda *_: _kill(group))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
         threading.Thread(target=_wait_for_parent, args=(group,), daemon=True).start()

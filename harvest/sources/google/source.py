@@ -50,7 +50,10 @@ _PACKAGE_FILTERS: dict[str, tuple[str, dict[str, str]]] = {
     "size": (
         "size",
         {"large": "large", "medium": "medium", "icon": "icon", "small": "icon"}
-        | {f"{size}+": f">{size.replace('x', '*')}" for size in ("400x300", "640x480", "800x600")}
+        | {
+            f"{size}+": f">{size.replace('x', '*')}"
+            for size in ("400x300", "640x480", "800x600")
+        }
         | {f"{size}mp+": f">{size}MP" for size in _MEGAPIXELS},
     ),
     "colour": ("color", {word: word for word in _PLAIN_COLOURS.split()}),
@@ -70,10 +73,21 @@ _PACKAGE_FILTERS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "date": (
         "time",
-        {"day": "past-24-hours", "week": "past-7-days", "month": "past-month", "year": "past-year"},
+        {
+            "day": "past-24-hours",
+            "week": "past-7-days",
+            "month": "past-month",
+            "year": "past-year",
+        },
     ),
-    "aspect": ("aspect_ratio", {word: word for word in ("tall", "square", "wide", "panoramic")}),
-    "format": ("format", {word: word for word in ("jpg", "gif", "png", "bmp", "svg", "ico")}),
+    "aspect": (
+        "aspect_ratio",
+        {word: word for word in ("tall", "square", "wide", "panoramic")},
+    ),
+    "format": (
+        "format",
+        {word: word for word in ("jpg", "gif", "png", "bmp", "svg", "ico")},
+    ),
 }
 # Our option -> our value -> Google's value.
 _OUR_FILTERS: dict[str, dict[str, str]] = {
@@ -85,7 +99,8 @@ _OUR_FILTERS: dict[str, dict[str, str]] = {
     "format": {"webp": "ift:webp"},
 }
 CHOICES: dict[str, list[str]] = {
-    name: [*values, *_OUR_FILTERS.get(name, {})] for name, (_, values) in _PACKAGE_FILTERS.items()
+    name: [*values, *_OUR_FILTERS.get(name, {})]
+    for name, (_, values) in _PACKAGE_FILTERS.items()
 }
 # Not in the package. By default adult images are blurred.
 SAFE = {"off": "images", "moderate": "", "strict": "active"}
@@ -113,9 +128,15 @@ class Google(Source):
         Option("chrome", "path of Chrome or Chromium, if it is not found"),
         Option("chromedriver", "path of its driver, if the automatic one does not fit"),
         Option(
-            "window", "show the browser, to answer a captcha or consent page", "no", ("yes", "no")
+            "window",
+            "show the browser, to answer a captcha or consent page",
+            "no",
+            ("yes", "no"),
         ),
-        Option("profile", "folder in which the browser keeps such answers; default: temporary"),
+        Option(
+            "profile",
+            "folder in which the browser keeps such answers; default: temporary",
+        ),
         Option("safe", "filter for adult content", "moderate", SAFE),
         Option(
             "size",
@@ -137,7 +158,9 @@ class Google(Source):
     )
 
     def __init__(
-        self, first: float = _FIRST_QUIET_SECONDS, next_quiet: float = _MORE_QUIET_SECONDS
+        self,
+        first: float = _FIRST_QUIET_SECONDS,
+        next_quiet: float = _MORE_QUIET_SECONDS,
     ):
         self._first_quiet, self._more_quiet = first, next_quiet
 
@@ -155,7 +178,9 @@ class Google(Source):
         """
         # The browser makes its own connections; the rule of the client applies as well.
         endpoint = settings["endpoint"]
-        if not client.allow_private and is_private_literal(urlsplit(endpoint).hostname or ""):
+        if not client.allow_private and is_private_literal(
+            urlsplit(endpoint).hostname or ""
+        ):
             raise unreachable_error(endpoint, "private address")
         url = build_search_url(query.text, settings)
         with _browser(settings, client) as browser:
@@ -175,9 +200,13 @@ class Google(Source):
                 self._raise_if_blocked(page, query)
                 yield list(_find_gaps(browser, page))
 
-    def _first_page(self, browser: GoogleBrowser, query: Query, window: bool) -> GooglePage:
+    def _first_page(
+        self, browser: GoogleBrowser, query: Query, window: bool
+    ) -> GooglePage:
         page = browser.watch(
-            lambda page: classify_page(page) != "unknown", self._first_quiet, _PAGE_TIMEOUT_SECONDS
+            lambda page: classify_page(page) != "unknown",
+            self._first_quiet,
+            _PAGE_TIMEOUT_SECONDS,
         )
         if window and classify_page(page) in ("captcha", "consent"):
             page = browser.watch(
@@ -188,7 +217,9 @@ class Google(Source):
         self._raise_if_blocked(page, query)
         if classify_page(page) == "unknown":
             raise changed_error(
-                "Google", query.text, f"a page without results in a known format ({page.url})"
+                "Google",
+                query.text,
+                f"a page without results in a known format ({page.url})",
             )
         return page
 
@@ -245,26 +276,34 @@ def build_search_url(text: str, settings: Mapping[str, str]) -> str:
 def build_extra_filters(settings: Mapping[str, str]) -> list[str]:
     """Return the filters that the package does not have."""
     filters = [
-        values[settings[name]] for name, values in _OUR_FILTERS.items() if settings[name] in values
+        values[settings[name]]
+        for name, values in _OUR_FILTERS.items()
+        if settings[name] in values
     ]
     if (size := settings["size"]) not in ("", *CHOICES["size"]):
         width, height = parse_size(size)
         filters.append(f"isz:ex,iszw:{width},iszh:{height}")
     if (date_range := settings["date"]) not in ("", *CHOICES["date"]):
-        first, last = (f"{day:%m/%d/%Y}" if day else "" for day in parse_day_range(date_range))
+        first, last = (
+            f"{day:%m/%d/%Y}" if day else "" for day in parse_day_range(date_range)
+        )
         filters.append(f"cdr:1,cd_min:{first},cd_max:{last}")
     return filters
 
 
 def _add_filters(address: str, extra: list[str], settings: Mapping[str, str]) -> str:
     original = dict(parse_qsl(urlsplit(address).query, keep_blank_values=True))
-    params = {name: original[name].strip() for name in _KEPT_PARAMETERS if name in original}
+    params = {
+        name: original[name].strip() for name in _KEPT_PARAMETERS if name in original
+    }
     params["tbs"] = ",".join(part for part in (params.get("tbs", ""), *extra) if part)
     params["safe"] = SAFE[settings["safe"]]
     # The phrases that identify a page are English.
     params["hl"] = "en"
     params = {name: value for name, value in params.items() if value}
-    return Endpoint(settings["endpoint"]).url("/search?" + urlencode(params, quote_via=quote))
+    return Endpoint(settings["endpoint"]).url(
+        "/search?" + urlencode(params, quote_via=quote)
+    )
 
 
 def _find_gaps(browser: GoogleBrowser, page: GooglePage) -> Iterator[Gap]:
@@ -290,4 +329,6 @@ def _candidate(result: GoogleResult, query: Query) -> Candidate:
         query=query.text,
         hint=query.hint,
     )
-    return Candidate(result.url, origin, result.width, result.height, referer=result.page_url)
+    return Candidate(
+        result.url, origin, result.width, result.height, referer=result.page_url
+    )

@@ -59,7 +59,12 @@ _GENERAL_REFUSALS = (
     "アカウントが",
     "アカウントは",
 )
-_TOKEN_ERRORS = ("invalid_grant", "invalid refresh token", "access token", "oauth process")
+_TOKEN_ERRORS = (
+    "invalid_grant",
+    "invalid refresh token",
+    "access token",
+    "oauth process",
+)
 
 
 class Endpoints(NamedTuple):
@@ -130,7 +135,9 @@ class PixivApi:
     def log_in(self) -> str:
         """Exchange the refresh token for an access token; return the name of the account."""
         try:
-            answer = self._request_token(grant_type="refresh_token", refresh_token=self.token)
+            answer = self._request_token(
+                grant_type="refresh_token", refresh_token=self.token
+            )
         except _TokenRefused:
             text = "Pixiv rejected the refresh token: it is wrong or expired"
             raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
@@ -156,7 +163,9 @@ class PixivApi:
             raise changed_error("a login without its refresh token")
         return answer.refresh_token
 
-    def search(self, search: PixivSearch, offset: int) -> tuple[list[Any], int | None] | None:
+    def search(
+        self, search: PixivSearch, offset: int
+    ) -> tuple[list[Any], int | None] | None:
         """Return works from `offset` on as JSON values, and the offset of the next page, if any.
 
         None beyond the results that one search lists.
@@ -186,7 +195,9 @@ class PixivApi:
         0 when the work is deleted or has none, None when this account may not see it.
         """
         try:
-            answer = self._call("/v1/ugoira/metadata", _check_work_response, illust_id=work)
+            answer = self._call(
+                "/v1/ugoira/metadata", _check_work_response, illust_id=work
+            )
             return len(answer["ugoira_metadata"]["frames"])
         except _WorkRefused:
             return None
@@ -194,7 +205,9 @@ class PixivApi:
             # A work deleted since must not end the whole search.
             return 0
 
-    def _call(self, path: str, check: CheckResponse, **params: object) -> dict[str, Any]:
+    def _call(
+        self, path: str, check: CheckResponse, **params: object
+    ) -> dict[str, Any]:
         login = self._current_login()
         try:
             return self._get(path, params, check)
@@ -206,9 +219,12 @@ class PixivApi:
             text = "Pixiv rejects the access token that it just issued"
             raise NeedsLogin(text, LOGIN_HELP["pixiv"]) from None
 
-    def _get(self, path: str, params: Mapping[str, object], check: CheckResponse) -> dict[str, Any]:
+    def _get(
+        self, path: str, params: Mapping[str, object], check: CheckResponse
+    ) -> dict[str, Any]:
         query = urlencode(
-            {name: value for name, value in params.items() if value is not None}, quote_via=quote
+            {name: value for name, value in params.items() if value is not None},
+            quote_via=quote,
         )
         page = self._client.call_api(
             self.endpoints.api.url(f"{path}?{query}"),

@@ -8,7 +8,13 @@ from gleanset.plugins import list_plugin_names, load_plugin
 from labeler.export.formats.base import ExportFormat, ImageLayout
 from labeler.export.formats.builtin import FORMATS
 
-__all__ = ["FORMATS", "ExportFormat", "check_plugin_format", "find_format", "get_format"]
+__all__ = [
+    "FORMATS",
+    "ExportFormat",
+    "check_plugin_format",
+    "find_format",
+    "get_format",
+]
 
 
 def get_format(name: str) -> ExportFormat:
@@ -17,7 +23,9 @@ def get_format(name: str) -> ExportFormat:
         return form
     names = [*FORMATS, *list_plugin_names("exports", FORMATS)]
     hint = did_you_mean(name, names, "Did you mean {}? ")
-    raise UsageError(f"there is no format called {name!r}", f"{hint}Known: {', '.join(names)}")
+    raise UsageError(
+        f"there is no format called {name!r}", f"{hint}Known: {', '.join(names)}"
+    )
 
 
 def find_format(name: object) -> ExportFormat | None:
@@ -35,6 +43,8 @@ def check_plugin_format(name: str, plugin: Any) -> ExportFormat:
     if plugin.layout not in get_args(ImageLayout):
         raise TypeError(f"its layout is {plugin.layout!r}, not {get_args(ImageLayout)}")
     is_sharded = plugin.layout == "shards"
-    if is_sharded != (plugin.open_shard is not None) or (is_sharded and plugin.write is not None):
+    if is_sharded != (plugin.open_shard is not None) or (
+        is_sharded and plugin.write is not None
+    ):
         raise TypeError("open_shard is for shards, and write for all other formats")
     return plugin

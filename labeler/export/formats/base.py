@@ -17,7 +17,9 @@ ImageLayout = Literal["class folders", "whole", "shards"]
 """Arrangement of the images in an export: see `ExportFormat`."""
 ENDING = r"\.[a-z0-9]{1,16}(\.[a-z0-9]{1,16})?"
 """Pattern of the extensions of shards."""
-OpenShard = Callable[[Path, Sequence[str], Mapping[str, object]], AbstractContextManager[Put]]
+OpenShard = Callable[
+    [Path, Sequence[str], Mapping[str, object]], AbstractContextManager[Put]
+]
 """Opens a new shard for records, given its path, the classes, and the facts of one record."""
 
 

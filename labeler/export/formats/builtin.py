@@ -13,7 +13,13 @@ import yaml
 
 from gleanset.errors import UsageError
 from gleanset.files.parquet import BATCH_ROWS, import_pyarrow, open_parquet_writer
-from gleanset.files.shards import EMBEDDED_IMAGE, Put, describe_columns, open_parquet, open_tar
+from gleanset.files.shards import (
+    EMBEDDED_IMAGE,
+    Put,
+    describe_columns,
+    open_parquet,
+    open_tar,
+)
 from gleanset.records import Box, Image
 from labeler.export.formats.base import ExportFormat
 from labeler.export.item import ExportItem, original_path
@@ -37,7 +43,9 @@ def check_template(text: str) -> str:
     try:
         fields = {name for _, name, _, _ in Formatter().parse(text) if name is not None}
     except ValueError as error:
-        raise UsageError(f"the caption {text!r} cannot be read: {error}", _FIX) from error
+        raise UsageError(
+            f"the caption {text!r} cannot be read: {error}", _FIX
+        ) from error
     if unknown := fields - {*FIELDS}:
         raise UsageError(f"a caption has no field {{{min(unknown)}}}: {text!r}", _FIX)
     if "\n" in text:
@@ -64,10 +72,15 @@ def format_caption(item: ExportItem, template: str) -> str:
     return " ".join(template.format(**values).split()).strip(" ,")
 
 
-def write_captions(folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE) -> None:
+def write_captions(
+    folder: Path, items: Sequence[ExportItem], template: str = TEMPLATE
+) -> None:
     """Write a text file next to each image."""
     for item in items:
-        write_text((folder / item.path).with_suffix(".txt"), f"{format_caption(item, template)}\n")
+        write_text(
+            (folder / item.path).with_suffix(".txt"),
+            f"{format_caption(item, template)}\n",
+        )
 
 
 METADATA = "metadata.parquet"
@@ -90,7 +103,12 @@ def write_split_tables(folder: Path, items: Sequence[ExportItem]) -> None:
         with open_parquet_writer(folder / split / METADATA, columns, schema) as write:
             for first in range(0, len(members), BATCH_ROWS):
                 batch = members[first : first + BATCH_ROWS]
-                write([{"file_name": i.path.removeprefix(f"{split}/")} | row(i) for i in batch])
+                write(
+                    [
+                        {"file_name": i.path.removeprefix(f"{split}/")} | row(i)
+                        for i in batch
+                    ]
+                )
 
 
 @contextmanager
@@ -98,14 +116,19 @@ def open_labelled_parquet(
     path: Path, classes: Sequence[str], example: Mapping[str, object]
 ) -> Iterator[Put]:
     """Open a Parquet file for rows with image bytes, in the schema of `datasets`."""
-    columns, schema = describe_columns(EMBEDDED_IMAGE, table_row(example, "sha256"), classes)
+    columns, schema = describe_columns(
+        EMBEDDED_IMAGE, table_row(example, "sha256"), classes
+    )
     with open_parquet(path, columns, schema) as put:
         yield lambda record: put(record._replace(facts=table_row(record.facts)))
 
 
 def write_csv(folder: Path, items: Sequence[ExportItem]) -> None:
     """Write `samples.csv` with a row for each image."""
-    rows = [{"path": item.path, "split": item.sample.split, **sample_row(item)} for item in items]
+    rows = [
+        {"path": item.path, "split": item.sample.split, **sample_row(item)}
+        for item in items
+    ]
     write_rows(folder / "samples.csv", list(rows[0]), rows)
 
 
@@ -119,14 +142,20 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
         images = sorted({item.path: item for item in members}.items())
         image_ids = {path: index for index, (path, _) in enumerate(images, start=1)}
         dataset = {
-            "licenses": [{"id": index, "name": name} for name, index in licence_ids.items()],
+            "licenses": [
+                {"id": index, "name": name} for name, index in licence_ids.items()
+            ],
             "images": [
                 {
                     "id": image_ids[path],
                     "file_name": path,
                     "width": item.image.width,
                     "height": item.image.height,
-                    **({"license": licence_ids[name]} if (name := item.origin.licence) else {}),
+                    **(
+                        {"license": licence_ids[name]}
+                        if (name := item.origin.licence)
+                        else {}
+                    ),
                     "author": item.origin.author or "",
                     "page": item.origin.page_url or item.origin.url or "",
                     "title": item.origin.title or "",
@@ -147,7 +176,9 @@ def write_coco(folder: Path, items: Sequence[ExportItem]) -> None:
                 }
                 for index, item in enumerate(members, start=1)
             ],
-            "categories": [{"id": index, "name": label} for label, index in class_ids.items()],
+            "categories": [
+                {"id": index, "name": label} for label, index in class_ids.items()
+            ],
         }
         text = json.dumps(dataset, ensure_ascii=False)
         write_text(folder / "annotations" / f"{split}.json", text)

@@ -80,7 +80,9 @@ class GestureView(TileView):
     page_key = Signal(str)
     menu_asked = Signal(list, QPoint)
 
-    def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker):
+    def __init__(
+        self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
+    ):
         super().__init__(model, thumbs)
         self.codes, self.worker = ClassKeyReader(worker, self), worker
         self.is_composing = self.is_point_held = False
@@ -90,7 +92,9 @@ class GestureView(TileView):
         self._released_key = 0
         self._release_timer = timer(self, self.end_stroke, REPEAT_TIMEOUT_MS)
         self.mouse = TileMouse(self)
-        self.mouse.lifted.connect(lambda row: self.commanded.emit(GridCommand.LIFT, [row]))
+        self.mouse.lifted.connect(
+            lambda row: self.commanded.emit(GridCommand.LIFT, [row])
+        )
         self.mouse.moved_over.connect(self.point_at_mouse)
         self.mouse.moved_over.connect(self.sweep)
         model.replaced.connect(self.end_stroke)
@@ -114,7 +118,9 @@ class GestureView(TileView):
         else:
             self.mouse.leads = False  # keep the pointer on its tile while tiles move
             self.look_from(unseen[0])
-            text = self.tr("{count} faces were not shown yet: scroll to them, then try again")
+            text = self.tr(
+                "{count} faces were not shown yet: scroll to them, then try again"
+            )
         self.worker.show_message(counted(text, len(unseen)))
         return False
 
@@ -143,10 +149,14 @@ class GestureView(TileView):
         """Handle Space, Esc and the letters of commands; return whether it was one."""
         plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if event.key() == Key.Key_Space:
-            self._handle_space(mark=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier))
+            self._handle_space(
+                mark=bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+            )
         elif event.key() in COMMAND_BY_KEY and plain:
             self.commanded.emit(COMMAND_BY_KEY[Key(event.key())], self.target_rows())
-        elif event.key() == Key.Key_Escape and (self.selected_rows() or self.mouse.busy):
+        elif event.key() == Key.Key_Escape and (
+            self.selected_rows() or self.mouse.busy
+        ):
             self.mouse.cancel()
             self.selectionModel().clearSelection()
         else:
@@ -198,7 +208,11 @@ class GestureView(TileView):
 
     def keyReleaseEvent(self, event: QKeyEvent) -> None:
         """End a sweep with its key, as one step."""
-        if not event.isAutoRepeat() and self.held_key and self.codes.ends(event, self.held_key):
+        if (
+            not event.isAutoRepeat()
+            and self.held_key
+            and self.codes.ends(event, self.held_key)
+        ):
             if QGuiApplication.platformName() != "xcb":
                 self.end_stroke()
             else:
@@ -225,7 +239,9 @@ class GestureView(TileView):
 
     def _move_cursor(self, action: Cursor, modifiers: Qt.KeyboardModifier) -> None:
         if self.point >= 0 and not (self.mouse.leads and self.currentIndex().isValid()):
-            self.selectionModel().setCurrentIndex(self.tiles.index(self.point), Select.NoUpdate)
+            self.selectionModel().setCurrentIndex(
+                self.tiles.index(self.point), Select.NoUpdate
+            )
         before, self.mouse.leads = self.currentIndex().row(), False
         index = self.moveCursor(action, modifiers)
         if not index.isValid() or index.row() == before == self.point:
@@ -246,7 +262,9 @@ class GestureView(TileView):
         if not rows:
             self.worker.show_message(self.tr("Point at a face first"))
         elif not mark:
-            self.commanded.emit(GridCommand.ENLARGE, [self.point if self.point >= 0 else rows[0]])
+            self.commanded.emit(
+                GridCommand.ENLARGE, [self.point if self.point >= 0 else rows[0]]
+            )
         elif self.mouse.lifts:
             self.commanded.emit(GridCommand.LIFT, rows)
         elif self.point >= 0:
@@ -268,7 +286,9 @@ class GestureView(TileView):
     def point_at_next(self, done: Collection[int] = ()) -> None:
         """Point at the next unmarked tile not in `done`, unless the mouse points at one."""
         unmarked = [row for row in self.unmarked() if row not in done]
-        self.lead_to(next((row for row in unmarked if row >= self.point), [*unmarked, -1][0]))
+        self.lead_to(
+            next((row for row in unmarked if row >= self.point), [*unmarked, -1][0])
+        )
 
     def lead_to(self, row: int) -> None:
         """Point at a tile and scroll there, unless the mouse points at one."""
@@ -309,14 +329,18 @@ class GestureView(TileView):
             if self.mouse.lifts:
                 self.commanded.emit(GridCommand.LIFT, [row])
             is_stack = len(self.tiles.ids([row])) > 1
-            self.commanded.emit(GridCommand.SPLIT if is_stack else GridCommand.ENLARGE, [row])
+            self.commanded.emit(
+                GridCommand.SPLIT if is_stack else GridCommand.ENLARGE, [row]
+            )
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Request the menu of the selection, or of the tile under the pointer, if there is one."""
         rows, row, point = self.target_rows(), self.point, event.pos()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             row = self.indexAt(point).row()
-            single = [row] if row >= 0 else self.movable_rows(point)  # else of the whole card
+            single = (
+                [row] if row >= 0 else self.movable_rows(point)
+            )  # else of the whole card
             rows = rows if row in self.selected_rows() else single
         elif rows:
             row = row if row in rows else rows[0]

@@ -79,7 +79,9 @@ def _shelf_columns(count: int, lines: int) -> int:
     return max(-(-count // lines), min(max(count, minimum), usual))
 
 
-def break_into_shelves(counts: Sequence[int], width: int, cell: int) -> list[tuple[int, int]]:
+def break_into_shelves(
+    counts: Sequence[int], width: int, cell: int
+) -> list[tuple[int, int]]:
     """Return the numbers of sections and of lines of each shelf.
 
     `counts` are the tiles of the sections, which keep their order; a shelf is at most `width` wide.
@@ -117,7 +119,9 @@ class GridLayout:
     def __init__(self, sections: Sequence[Section], width: int, side: int):
         self.placed: list[PlacedSection] = []
         self.count, self.height = 0, GAP
-        for shares_shelf, run in groupby(sections, lambda section: section.shares_shelf):
+        for shares_shelf, run in groupby(
+            sections, lambda section: section.shares_shelf
+        ):
             if shares_shelf:
                 self._place_in_shelves(list(run), width, side + GAP)
                 continue
@@ -143,13 +147,23 @@ class GridLayout:
         is_card = bool(line[0].section.title)
         bottom = max(placed.bottom for placed in line) + (INSET - GAP) * is_card
         ends = [*(placed.right + INSET - GAP for placed in line[:-1]), right]
-        self.placed += [placed.framed(end, bottom) for placed, end in zip(line, ends, strict=True)]
+        self.placed += [
+            placed.framed(end, bottom) for placed, end in zip(line, ends, strict=True)
+        ]
         self.height = bottom + INSET * is_card
 
-    def _place_in_shelves(self, sections: Sequence[Section], width: int, cell: int) -> None:
+    def _place_in_shelves(
+        self, sections: Sequence[Section], width: int, cell: int
+    ) -> None:
         remaining = iter(sections)
-        for size, lines in break_into_shelves([section.count for section in sections], width, cell):
-            top, left, shelf = self.height + HEADING_HEIGHT, GAP + INSET, list[PlacedSection]()
+        for size, lines in break_into_shelves(
+            [section.count for section in sections], width, cell
+        ):
+            top, left, shelf = (
+                self.height + HEADING_HEIGHT,
+                GAP + INSET,
+                list[PlacedSection](),
+            )
             for section in islice(remaining, size):
                 limit = max(1, (width - GAP - 2 * INSET) // cell)
                 columns = min(_shelf_columns(section.count, lines), limit)
@@ -177,20 +191,30 @@ class GridLayout:
                 line = (point.y() - placed.top) // placed.cell
                 column = (point.x() - placed.left) // placed.cell
                 row = placed.first + line * placed.columns + column
-                return row if row in placed.rows and self.rect(row).contains(point) else -1
+                return (
+                    row if row in placed.rows and self.rect(row).contains(point) else -1
+                )
         return -1
 
     def section_at(self, point: QPoint) -> PlacedSection | None:
-        return next((placed for placed in self.placed if placed.box.contains(point)), None)
+        return next(
+            (placed for placed in self.placed if placed.box.contains(point)), None
+        )
 
     def rows_in(self, area: QRect) -> Iterator[tuple[int, int]]:
         """Yield the ranges (first, last) of tiles that touch an area."""
         for placed in self.placed:
             lines = self._touched_cells(
-                area.top() - placed.top, area.bottom() - placed.top, placed.cell, placed.lines
+                area.top() - placed.top,
+                area.bottom() - placed.top,
+                placed.cell,
+                placed.lines,
             )
             columns = self._touched_cells(
-                area.left() - placed.left, area.right() - placed.left, placed.cell, placed.columns
+                area.left() - placed.left,
+                area.right() - placed.left,
+                placed.cell,
+                placed.columns,
             )
             if lines and columns:
                 yield from self._rows_of_lines(placed, lines, columns)
@@ -236,7 +260,9 @@ class GridLayout:
         for placed in sorted(sections, key=lambda p: max(p.left - x, x - p.right, 0)):
             line = (y - placed.top) // placed.cell
             column = min(max((x - placed.left) // placed.cell, 0), placed.columns - 1)
-            candidate = min(placed.first + line * placed.columns + column, placed.rows.stop - 1)
+            candidate = min(
+                placed.first + line * placed.columns + column, placed.rows.stop - 1
+            )
             if (candidate - row) * down > 0:
                 return candidate
         return row

@@ -97,13 +97,17 @@ class TileModel(QAbstractListModel):
         self.replaced.emit()
         for row, state in self.states.items():  # as they are, until they are read again
             if state.target and (tile := self._tiles.get(self._ids[row])) is not None:
-                self._tiles[tile.id] = tile._replace(status=state.target, label=None, mark=None)
+                self._tiles[tile.id] = tile._replace(
+                    status=state.target, label=None, mark=None
+                )
         self.beginResetModel()
         self._ids, self._rows = ids, {}
         self._requested_blocks.clear()
         self.states = {}
         self.predictions, self.members = predictions or {}, members or {}
-        self.sections = tuple(sections) if sections is not None else (Section("", len(ids)),)
+        self.sections = (
+            tuple(sections) if sections is not None else (Section("", len(ids)),)
+        )
         self.endResetModel()
         self.sections_changed.emit()
 
@@ -119,7 +123,9 @@ class TileModel(QAbstractListModel):
         before = {self._ids[row]: state for row, state in self.states.items()}
         self.show(ids, sections, self.predictions, self.members)
         self.states = {
-            row: state for sample, state in before.items() if (row := self.row_of(sample)) >= 0
+            row: state
+            for sample, state in before.items()
+            if (row := self.row_of(sample)) >= 0
         }
 
     def rowCount(self, parent: Index | None = None) -> int:
@@ -158,7 +164,9 @@ class TileModel(QAbstractListModel):
             lambda error: self._on_block_failed(block, ids, error),
         )
 
-    def _store_block(self, block: int, ids: Sequence[int], tiles: dict[int, SampleTile]) -> None:
+    def _store_block(
+        self, block: int, ids: Sequence[int], tiles: dict[int, SampleTile]
+    ) -> None:
         first, last = block, block
         if len(self._tiles) > MAX_CACHED_TILES:
             # All blocks may be visible, so painting requests them again.
@@ -170,7 +178,9 @@ class TileModel(QAbstractListModel):
             end = min((last + 1) * BLOCK_SIZE, len(self._ids)) - 1
             self.dataChanged.emit(self.index(first * BLOCK_SIZE), self.index(end))
 
-    def _on_block_failed(self, block: int, ids: Sequence[int], error: GleansetError) -> None:
+    def _on_block_failed(
+        self, block: int, ids: Sequence[int], error: GleansetError
+    ) -> None:
         if ids is self._ids:
             self._requested_blocks.discard(block)
         self._worker.show_error(error)
@@ -191,7 +201,9 @@ class TileModel(QAbstractListModel):
             return UNMARKED if is_back else self._stored_state(tile, TileMark.SENT)
         if state.mark in (TileMark.IN, TileMark.LIFTED):
             is_gone = self.only_waiting and not tile.waits
-            if is_gone or (self.only_label is not None and tile.label != self.only_label):
+            if is_gone or (
+                self.only_label is not None and tile.label != self.only_label
+            ):
                 return self._stored_state(tile, TileMark.DONE)
         return state
 
@@ -216,7 +228,9 @@ class TileModel(QAbstractListModel):
     def set_states(self, states: Mapping[int, TileState]) -> None:
         """Give each row its state."""
         for state in {*states.values()}:
-            self.set_state([row for row, other in states.items() if other == state], state)
+            self.set_state(
+                [row for row, other in states.items() if other == state], state
+            )
 
     def withdraw_labels(self, rows: Iterable[int]) -> None:
         """Show samples as waiting until they are read: their labels are being removed."""
@@ -231,16 +245,26 @@ class TileModel(QAbstractListModel):
     def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return texts for screen readers; images are painted by the view."""
         is_tile = index.isValid() and index.row() < len(self._ids)
-        is_text = role in (Qt.ItemDataRole.AccessibleTextRole, Qt.ItemDataRole.DisplayRole)
+        is_text = role in (
+            Qt.ItemDataRole.AccessibleTextRole,
+            Qt.ItemDataRole.DisplayRole,
+        )
         return self.accessible_text(index.row()) if is_tile and is_text else None
 
     def accessible_text(self, row: int) -> str:
         """Return a text such as 'Face 12 of 48, 16 similar, suggested: Miku, 92 percent'."""
         tile, predictions = self._tiles.get(self._ids[row]), self.prediction(row)
         state = self.state(row)
-        parts = [self.tr("Face {number} of {count}").format(number=row + 1, count=len(self._ids))]
+        parts = [
+            self.tr("Face {number} of {count}").format(
+                number=row + 1, count=len(self._ids)
+            )
+        ]
         ends = accumulate(section.count for section in self.sections)
-        title = next((s.title for s, end in zip(self.sections, ends, strict=True) if row < end), "")
+        title = next(
+            (s.title for s, end in zip(self.sections, ends, strict=True) if row < end),
+            "",
+        )
         parts += [title] if title else []
         if predictions.count > 1:
             parts.append(self.tr("stack of {count}").format(count=predictions.count))
@@ -254,5 +278,7 @@ class TileModel(QAbstractListModel):
         if state.mark is TileMark.LIFTED:
             parts.append(self.tr("excluded"))
         elif state.mark in (TileMark.SENT, TileMark.DONE):
-            parts.append(self.tr("moved to {target}").format(target=target_name(state.target)))
+            parts.append(
+                self.tr("moved to {target}").format(target=target_name(state.target))
+            )
         return ", ".join(parts)

@@ -32,7 +32,9 @@ class TileMimeData(QMimeData):
 def paint_drag_image(view: TileView, rows: Sequence[int]) -> QPixmap:
     """Return an image of at most three tiles with the number of all samples."""
     ratio = view.devicePixelRatioF()
-    image = QPixmap(round((DRAG_IMAGE_SIDE + 40) * ratio), round((DRAG_IMAGE_SIDE + 20) * ratio))
+    image = QPixmap(
+        round((DRAG_IMAGE_SIDE + 40) * ratio), round((DRAG_IMAGE_SIDE + 20) * ratio)
+    )
     image.setDevicePixelRatio(ratio)
     image.fill(Qt.GlobalColor.transparent)
     painter = QPainter(image)
@@ -83,7 +85,9 @@ class TileMouse(QObject):
         """Whether the button is held and has not moved."""
         self._band: QRubberBand | None = None
         self._band_end = QPoint()
-        view.verticalScrollBar().valueChanged.connect(lambda: self._draw_band(self._band_end))
+        view.verticalScrollBar().valueChanged.connect(
+            lambda: self._draw_band(self._band_end)
+        )
         self._selection_before: list[int] = []
         self.at: QPoint | None = None
         """The last position of the mouse in the viewport; None outside."""
@@ -133,9 +137,15 @@ class TileMouse(QObject):
             self._begin(point, event.modifiers())
 
     def _has_moved(self, point: QPoint) -> bool:
-        far = max(abs(point.x() - self._pressed_at.x()), abs(point.y() - self._pressed_at.y()))
+        far = max(
+            abs(point.x() - self._pressed_at.x()), abs(point.y() - self._pressed_at.y())
+        )
         steady = time.monotonic() - self._press_time > SLIP_SECONDS
-        limit = MAX_STEADY_SLIP_PIXELS if steady or self._pressed_row < 0 else MAX_SLIP_PIXELS
+        limit = (
+            MAX_STEADY_SLIP_PIXELS
+            if steady or self._pressed_row < 0
+            else MAX_SLIP_PIXELS
+        )
         return far >= limit
 
     def _begin(self, point: QPoint, modifiers: Modifier) -> None:
@@ -161,7 +171,9 @@ class TileMouse(QObject):
         drag = QDrag(self._view)
         drag.setMimeData(TileMimeData(self._view.tiles.ids(rows)))
         drag.setPixmap(paint_drag_image(self._view, rows))
-        drag.setHotSpot(QPoint(-DRAG_OFFSET, -DRAG_OFFSET))  # keep the drop target visible
+        drag.setHotSpot(
+            QPoint(-DRAG_OFFSET, -DRAG_OFFSET)
+        )  # keep the drop target visible
         TileMouse.drags = True
         try:
             drag.exec(Qt.DropAction.CopyAction)
@@ -177,14 +189,18 @@ class TileMouse(QObject):
         self._band.setGeometry(area.intersected(self._view.viewport().rect()))
         self._view.setSelection(area, Select.ClearAndSelect)
         if self._selection_before:
-            self._view.select_ranges([(row, row) for row in self._selection_before], Select.Select)
+            self._view.select_ranges(
+                [(row, row) for row in self._selection_before], Select.Select
+            )
 
     def release(self, event: QMouseEvent) -> None:
         """End the gesture: a press that did not move is a click."""
         was_press = self._is_press
         self.cancel()
         point = event.position().toPoint()
-        if was_press and (self._row_at(point) == self._pressed_row or not self._has_moved(point)):
+        if was_press and (
+            self._row_at(point) == self._pressed_row or not self._has_moved(point)
+        ):
             self._click(event.modifiers())
 
     def _click(self, modifiers: Modifier) -> None:

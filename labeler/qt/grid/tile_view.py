@@ -66,7 +66,11 @@ class TileAppearance(NamedTuple):
 
 
 def paint_tile(
-    painter: QPainter, rect: QRect, tile: TileAppearance, palette: QPalette, ground: QColor
+    painter: QPainter,
+    rect: QRect,
+    tile: TileAppearance,
+    palette: QPalette,
+    ground: QColor,
 ) -> None:
     """Paint a tile into its square, on `ground`; the painter's state is restored."""
     painter.save()
@@ -76,12 +80,16 @@ def paint_tile(
     is_sent = tile.state.mark in (TileMark.SENT, TileMark.DONE)
     key = (tile.state.key or ("→" if is_sent else "")).title()
     is_captioned = is_sent and tile.caption == tile.state.target != ""
-    painter.setOpacity(CAPTIONED_OPACITY if is_captioned else OPACITY_BY_MARK[tile.state.mark])
+    painter.setOpacity(
+        CAPTIONED_OPACITY if is_captioned else OPACITY_BY_MARK[tile.state.mark]
+    )
     painter.setPen(palette.color(Role.Text))
     draw_fitted(painter, rect, tile.thumbnail)
     painter.setOpacity(1.0)
     if tile.caption:
-        _paint_caption(painter, rect, tile.caption, key if is_captioned else "", palette)
+        _paint_caption(
+            painter, rect, tile.caption, key if is_captioned else "", palette
+        )
     theme.round_corners(painter, rect, ground, theme.TILE_RADIUS)
     badge = "✕" if tile.state.mark is TileMark.LIFTED else "" if is_captioned else key
     if badge:
@@ -100,7 +108,9 @@ def _paint_stack_plates(painter: QPainter, rect: QRect, palette: QPalette) -> QR
     for number in (2, 1):
         plate = rect.adjusted(0, 0, -2 * step, -2 * step)
         plate.translate(number * step, (2 - number) * step)
-        painter.fillRect(plate, theme.blend(theme.backdrop(palette), palette.color(Role.Text), 0.5))
+        painter.fillRect(
+            plate, theme.blend(theme.backdrop(palette), palette.color(Role.Text), 0.5)
+        )
         painter.setPen(palette.color(Role.Base))
         painter.drawRect(plate.adjusted(0, 0, -1, -1))
     return rect.adjusted(0, 2 * step, -2 * step, 0)
@@ -111,7 +121,9 @@ def _paint_badge(painter: QPainter, rect: QRect, text: str, palette: QPalette) -
     disc = QRectF(0, 0, side, side)
     disc.moveCenter(QRectF(rect).center())
     pixels = round(side * (0.56 if len(text) == 1 else 0.4))
-    _paint_disc(painter, disc, text, pixels, palette.color(Role.Text), palette.color(Role.Base))
+    _paint_disc(
+        painter, disc, text, pixels, palette.color(Role.Text), palette.color(Role.Base)
+    )
 
 
 def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -> None:
@@ -123,9 +135,15 @@ def _paint_count(painter: QPainter, rect: QRect, text: str, palette: QPalette) -
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def _paint_caption(painter: QPainter, rect: QRect, text: str, mark: str, palette: QPalette) -> None:
+def _paint_caption(
+    painter: QPainter, rect: QRect, text: str, mark: str, palette: QPalette
+) -> None:
     """Paint a line at the lower edge: the key if there is room for it, then the name."""
-    _set_font(painter, min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)), bold=False)
+    _set_font(
+        painter,
+        min(painter.fontInfo().pixelSize(), max(10, rect.height() // 6)),
+        bold=False,
+    )
     metrics = painter.fontMetrics()
     room = OUTLINE_WIDTH + 1  # keep text clear of the outline
     height = metrics.height() + room
@@ -133,14 +151,20 @@ def _paint_caption(painter: QPainter, rect: QRect, text: str, mark: str, palette
     painter.fillRect(line, palette.color(Role.Base))
     painter.setPen(palette.color(Role.Text))
     caption = caption_text(metrics, text, mark, line.width() - 8 - room)
-    painter.drawText(line.adjusted(4 + room, 0, -4, -room), Qt.AlignmentFlag.AlignVCenter, caption)
+    painter.drawText(
+        line.adjusted(4 + room, 0, -4, -room), Qt.AlignmentFlag.AlignVCenter, caption
+    )
 
 
 def caption_text(metrics: QFontMetrics, name: str, mark: str, width: int) -> str:
     """Return the beginning of a name that fits, after its key if there is room for both."""
     full_text = f"{mark} {name}".strip()
     fits = metrics.horizontalAdvance(full_text) <= width
-    return full_text if fits else metrics.elidedText(name, Qt.TextElideMode.ElideRight, width)
+    return (
+        full_text
+        if fits
+        else metrics.elidedText(name, Qt.TextElideMode.ElideRight, width)
+    )
 
 
 def _paint_tick(painter: QPainter, rect: QRect, palette: QPalette) -> None:
@@ -161,7 +185,9 @@ def _paint_disc(
     painter.drawText(disc, Qt.AlignmentFlag.AlignCenter, text)
 
 
-def _paint_outline(painter: QPainter, rect: QRect, palette: QPalette, *, selected: bool) -> None:
+def _paint_outline(
+    painter: QPainter, rect: QRect, palette: QPalette, *, selected: bool
+) -> None:
     """Paint a frame with a gap, so that it is visible on any image."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -301,7 +327,11 @@ class TileView(QListView):
     def in_sight(self) -> list[int]:
         """Return the tiles that are visible now, by more than an edge."""
         area = self.viewport().rect().translated(0, self.verticalOffset())
-        rows = (row for first, last in self._grid.rows_in(area) for row in range(first, last + 1))
+        rows = (
+            row
+            for first, last in self._grid.rows_in(area)
+            for row in range(first, last + 1)
+        )
         return [row for row in rows if self._is_visible(self._grid.rect(row), area)]
 
     def _is_visible(self, rect: QRect, area: QRect) -> bool:
@@ -310,7 +340,10 @@ class TileView(QListView):
             return True
         visible = rect.intersected(area).size()
         required = self.viewport().size().boundedTo(rect.size()) * MIN_SEEN_PART
-        return visible.height() >= required.height() and visible.width() >= required.width()
+        return (
+            visible.height() >= required.height()
+            and visible.width() >= required.width()
+        )
 
     def unseen(self, rows: Iterable[int] | None = None) -> list[int]:
         """Return the tiles, of these or all, that were not painted since they are shown."""
@@ -375,7 +408,9 @@ class TileView(QListView):
             row = 0 if action == moves.MoveHome else last
         elif action in steps and modifiers & Qt.KeyboardModifier.ControlModifier:
             card, is_forward = self.section_rows(row), sum(steps[action]) > 0
-            row = self.section_rows(min(card.stop, last) if is_forward else card.start - 1).start
+            row = self.section_rows(
+                min(card.stop, last) if is_forward else card.start - 1
+            ).start
         elif action in steps and self.currentIndex().isValid():
             row = self._grid.neighbour(row, *steps[action])
         return self.tiles.index(row) if last >= 0 else QModelIndex()
@@ -424,7 +459,9 @@ class TileView(QListView):
     def target_rows(self) -> list[int]:
         """Return what a key acts on: the selection, or else the tile under the pointer."""
         return self.selected_rows() or (
-            self.expand_targets([self.point]) if 0 <= self.point < self.tiles.rowCount() else []
+            self.expand_targets([self.point])
+            if 0 <= self.point < self.tiles.rowCount()
+            else []
         )
 
     def expand_targets(self, rows: list[int]) -> list[int]:
@@ -450,14 +487,21 @@ class TileView(QListView):
     def _sliding(self, row: int, rect: QRect) -> QRect:
         # The place of a tile in the viewport, on its way while tiles move.
         before = self._earlier.get(self.tiles.id(row))
-        if before is None or self._motion.state() is not QVariantAnimation.State.Running:
+        if (
+            before is None
+            or self._motion.state() is not QVariantAnimation.State.Running
+        ):
             return rect
-        return rect.translated((before - rect.topLeft()) * (1 - self._motion.currentValue()))
+        return rect.translated(
+            (before - rect.topLeft()) * (1 - self._motion.currentValue())
+        )
 
     def _on_thumbnail_ready(self, key: str) -> None:
         # Many are loaded between two frames: repaint only their tiles, once.
         for row in self._shows.pop(key, ()):
-            self.viewport().update(self._grid.rect(row).translated(0, -self.verticalOffset()))
+            self.viewport().update(
+                self._grid.rect(row).translated(0, -self.verticalOffset())
+            )
 
     def caption(self, row: int) -> str:
         """Return the line at the lower edge of a tile; empty in a plain grid."""
@@ -465,7 +509,11 @@ class TileView(QListView):
 
     def appearance(self, row: int) -> TileAppearance:
         tile, ratio = self.tiles.tile(row), self.devicePixelRatioF()
-        image = self._thumbs.get(tile.region, self._grid.rect(row).width(), ratio) if tile else None
+        image = (
+            self._thumbs.get(tile.region, self._grid.rect(row).width(), ratio)
+            if tile
+            else None
+        )
         if tile:
             self._shows.setdefault(tile.key, set()).add(row)
         is_selected = self.selectionModel().isRowSelected(row, QModelIndex())
@@ -489,46 +537,75 @@ class TileView(QListView):
         grounds = self._paint_cards(painter, area.boundingRect(), offset)
         # Repaint only the tiles that have changed.
         ranges = (pair for part in area for pair in self._grid.rows_in(part))  # type: ignore[attr-defined]
-        for row in sorted({row for first, last in ranges for row in range(first, last + 1)}):
+        for row in sorted(
+            {row for first, last in ranges for row in range(first, last + 1)}
+        ):
             rect, appearance = self._grid.rect(row), self.appearance(row)
             placed = self._grid.section_of(row)
-            ground = grounds.get(placed.first if placed else -1, palette.color(Role.Window))
+            ground = grounds.get(
+                placed.first if placed else -1, palette.color(Role.Window)
+            )
             place = self._sliding(row, rect.translated(0, -offset))
             paint_tile(painter, place, appearance, palette, ground)
             painted = area.intersected(rect).boundingRect()
             if appearance.thumbnail is not None and self._is_visible(rect, painted):
                 self.seen_samples.add(self.tiles.id(row))
-        theme.focus_ring(painter, self.viewport().rect(), palette, focused=self.hasFocus())
+        theme.focus_ring(
+            painter, self.viewport().rect(), palette, focused=self.hasFocus()
+        )
         painter.end()
 
-    def _paint_cards(self, painter: QPainter, area: QRect, offset: int) -> dict[int, QColor]:
+    def _paint_cards(
+        self, painter: QPainter, area: QRect, offset: int
+    ) -> dict[int, QColor]:
         """Paint the cards of an area; return their backgrounds by their first tiles."""
         grounds, highlighted = {}, self.drop_section()
         for placed in self._grid.placed:
             if placed.section.title and placed.box.intersects(area):
-                lit, box = placed.first in highlighted, placed.box.translated(0, -offset)
-                grounds[placed.first] = theme.draw_card(painter, box, self.palette(), is_target=lit)
+                lit, box = (
+                    placed.first in highlighted,
+                    placed.box.translated(0, -offset),
+                )
+                grounds[placed.first] = theme.draw_card(
+                    painter, box, self.palette(), is_target=lit
+                )
                 line = QRect(box.left(), box.top(), box.width(), HEADING_HEIGHT)
-                self.paint_heading(painter, line.adjusted(INSET + 2, 0, -INSET - 2, 0), placed)
+                self.paint_heading(
+                    painter, line.adjusted(INSET + 2, 0, -INSET - 2, 0), placed
+                )
         painter.setFont(self.font())
         return grounds
 
-    def paint_heading(self, painter: QPainter, line: QRect, placed: PlacedSection) -> None:
+    def paint_heading(
+        self, painter: QPainter, line: QRect, placed: PlacedSection
+    ) -> None:
         """Paint the heading of a card: the key, the name, and the rest of it in grey."""
         key = placed.section.key.title()
         name, _, note = placed.section.title.partition("  ·  ")
         if key:
             painter.setFont(theme.scaled(self.font(), theme.SMALL))
             theme.draw_key(painter, line, key, self.palette())
-            line.setLeft(line.left() + theme.key_width(painter.fontMetrics(), key) + theme.SPACE_M)
+            line.setLeft(
+                line.left()
+                + theme.key_width(painter.fontMetrics(), key)
+                + theme.SPACE_M
+            )
         painter.setFont(theme.scaled(self.font(), 1.0))
-        elided = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideRight, line.width())
+        elided = painter.fontMetrics().elidedText(
+            name, Qt.TextElideMode.ElideRight, line.width()
+        )
         painter.setPen(self.palette().color(Role.Text))
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, elided)
-        line.setLeft(line.left() + painter.fontMetrics().horizontalAdvance(elided) + theme.SPACE_M)
+        line.setLeft(
+            line.left()
+            + painter.fontMetrics().horizontalAdvance(elided)
+            + theme.SPACE_M
+        )
         painter.setFont(self.font())
         painter.setPen(theme.muted_text(self.palette()))
-        note = painter.fontMetrics().elidedText(note, Qt.TextElideMode.ElideRight, line.width())
+        note = painter.fontMetrics().elidedText(
+            note, Qt.TextElideMode.ElideRight, line.width()
+        )
         painter.drawText(line, Qt.AlignmentFlag.AlignVCenter, note)
 
     def resizeEvent(self, event: QResizeEvent) -> None:

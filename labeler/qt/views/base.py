@@ -87,7 +87,10 @@ class LabelerView(QWidget):
         super().__init__()
         self.context, self.worker = context, context.worker
         self.home: QWidget = self
-        self._changes: dict[StepKind, list[PageChange]] = {StepKind.UNDO: [], StepKind.REDO: []}
+        self._changes: dict[StepKind, list[PageChange]] = {
+            StepKind.UNDO: [],
+            StepKind.REDO: [],
+        }
         self.worker.stepped.connect(self._forget_undone)
 
     def enter(self) -> None:
@@ -106,7 +109,11 @@ class LabelerView(QWidget):
         return False
 
     def note_change(
-        self, what: object, name: str, revert: Callable[[], object], repeat: Callable[[], object]
+        self,
+        what: object,
+        name: str,
+        revert: Callable[[], object],
+        repeat: Callable[[], object],
     ) -> None:
         """Let a change be undone and redone, unless it only takes back the last one."""
         change = PageChange(self.page, self._last_step(), what, name, revert, repeat)
@@ -127,7 +134,9 @@ class LabelerView(QWidget):
         self._changes[kind].pop()
         change.revert()
         other = StepKind.REDO if kind is StepKind.UNDO else StepKind.UNDO
-        back = change._replace(page=self.page, revert=change.repeat, repeat=change.revert)
+        back = change._replace(
+            page=self.page, revert=change.repeat, repeat=change.revert
+        )
         self._changes[other].append(back)
         text = tr("Undone: {what}") if kind is StepKind.UNDO else tr("Redone: {what}")
         self.worker.show_message(text.format(what=change.name))
@@ -182,7 +191,9 @@ class ViewKind(NamedTuple):
     def load(self) -> type[LabelerView]:
         """Import the class, which takes longer than making the view."""
         module, _, name = self.view.partition(":")
-        view: type[LabelerView] = getattr(import_module(f"labeler.qt.views.{module}"), name)
+        view: type[LabelerView] = getattr(
+            import_module(f"labeler.qt.views.{module}"), name
+        )
         return view
 
 
@@ -236,7 +247,9 @@ class EmptyNotice(QWidget):
         self.notice: Notice | None = None
         self._actions: QWidget | None = None
         self.title, self.text = plain_label(), plain_label()
-        self.title.setFont(scaled(self.font(), TITLE))  # set later, it would not outlive a theme
+        self.title.setFont(
+            scaled(self.font(), TITLE)
+        )  # set later, it would not outlive a theme
         self._column = QVBoxLayout()
         below.viewport().setLayout(column_layout(self, margins=(SPACE_S,) * 4))
         layout = QVBoxLayout(self)
@@ -254,7 +267,9 @@ class EmptyNotice(QWidget):
 
     def show_notice(self, notice: Notice | None) -> None:
         self.setVisible(notice is not None)
-        bars = Qt.ScrollBarPolicy.ScrollBarAlwaysOff if notice is not None else self._bars
+        bars = (
+            Qt.ScrollBarPolicy.ScrollBarAlwaysOff if notice is not None else self._bars
+        )
         self._below.setVerticalScrollBarPolicy(bars)
         before, self.notice = self.notice or ("", ""), notice
         if notice is None or notice[:2] == before[:2]:
@@ -271,7 +286,9 @@ class EmptyNotice(QWidget):
         if self._actions is not None:
             self._actions.setParent(None)
             self._actions.deleteLater()
-        cards = row_layout(*map(self._card, notice.cards), margins=(0, SPACE_M, 0, SPACE_M))
+        cards = row_layout(
+            *map(self._card, notice.cards), margins=(0, SPACE_M, 0, SPACE_M)
+        )
         buttons = (button(step.text, step.do) for step in notice.steps)
         self._actions = QWidget()
         self._actions.setLayout(column_layout(cards, row_layout(None, *buttons, None)))
@@ -299,7 +316,9 @@ def to_view(view: LabelerView, name: str, text: str) -> NextStep:
 
 def to_queue(view: LabelerView) -> NextStep:
     """Return a step that shows the unsorted faces."""
-    return NextStep(tr("Go to unsorted faces"), lambda: view.context.show_place(Place.QUEUE.target))
+    return NextStep(
+        tr("Go to unsorted faces"), lambda: view.context.show_place(Place.QUEUE.target)
+    )
 
 
 def to_pages(view: LabelerView) -> NextStep:
@@ -324,20 +343,27 @@ def no_faces(view: LabelerView, image_count: int, is_detecting: bool) -> Notice:
     return Notice(
         tr("No faces detected yet"),
         counted(tr("{count} images are in the dataset."), image_count),
-        (detect_faces(view, tr("Detect faces")), to_view(view, "crop", tr("Draw boxes manually"))),
+        (
+            detect_faces(view, tr("Detect faces")),
+            to_view(view, "crop", tr("Draw boxes manually")),
+        ),
     )
 
 
 def detect_faces(view: LabelerView, text: str) -> NextStep:
     """Return a step that detects faces in new images."""
-    return NextStep(text, lambda: view.context.imports.run_command("facecrop", "run", "--new"))
+    return NextStep(
+        text, lambda: view.context.imports.run_command("facecrop", "run", "--new")
+    )
 
 
 def _first_steps(view: LabelerView) -> Notice:
     drops, sample = view.context.drops, bundled_data() / "sample" / "pictures"
     return Notice(
         tr("No faces yet"),
-        tr("Add images. Similar faces are put together: you type who it is, once for each."),
+        tr(
+            "Add images. Similar faces are put together: you type who it is, once for each."
+        ),
         (NextStep(tr("Try it with the sample images"), lambda: drops.offer([sample])),),
         (
             Notice(
@@ -367,12 +393,16 @@ class OpenWork(NamedTuple):
     copies: bool = True
 
 
-def all_sorted(view: LabelerView, counts: LabelCounts, work: OpenWork | None = None) -> Notice:
+def all_sorted(
+    view: LabelerView, counts: LabelCounts, work: OpenWork | None = None
+) -> Notice:
     """Return the notice when no face is unsorted: what follows, the most useful first."""
     doubtful, faceless, copies = work or OpenWork()
     text, show = tr("{count} faces are sorted."), view.context.show_place
     skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
-    skipped_step = NextStep(counted(skipped, counts.later), lambda: show(Place.LATER.target))
+    skipped_step = NextStep(
+        counted(skipped, counts.later), lambda: show(Place.LATER.target)
+    )
     sorted_text = counted(text, done)
     review = to_view(view, "review", tr("Review labels"))
     steps = steps_after_sorting(view, copies=copies)
@@ -421,10 +451,19 @@ def empty_place(view: LabelerView, name: str) -> Notice:
 
 def empty_wall(view: LabelerView, wall: str) -> Notice:
     """Return the notice of an empty list of the review."""
-    run, text = view.context.imports.run_command, tr("Choose another list above, or continue:")
+    run, text = (
+        view.context.imports.run_command,
+        tr("Choose another list above, or continue:"),
+    )
     searches = {
-        "label-issues": NextStep(tr("Find label issues"), partial(run, "baseline", "label-issues")),
-        "flags": NextStep(tr("Find quality issues"), partial(run, "labeler", "quality")),
+        "label-issues": NextStep(
+            tr("Find label issues"), partial(run, "baseline", "label-issues")
+        ),
+        "flags": NextStep(
+            tr("Find quality issues"), partial(run, "labeler", "quality")
+        ),
     }
     first_steps = [searches[wall]] if wall in searches else []
-    return Notice(tr("Nothing to review in this list"), text, (*first_steps, *next_steps(view)))
+    return Notice(
+        tr("Nothing to review in this list"), text, (*first_steps, *next_steps(view))
+    )

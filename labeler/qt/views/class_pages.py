@@ -26,7 +26,14 @@ from labeler.qt.widgets import KeyHints, set_column
 from labeler.sorting.page_history import PageHistory, Suggested
 from labeler.sorting.page_layout import ClassPage, PageKind, move_tiles
 from labeler.sorting.pages import Pages
-from labeler.sorting.session import BY_HAND, WITH_PAGE, Place, SortingSession, StepKind, StepResult
+from labeler.sorting.session import (
+    BY_HAND,
+    WITH_PAGE,
+    Place,
+    SortingSession,
+    StepKind,
+    StepResult,
+)
 
 T = TypeVar("T")
 NAMED = TileMark.SENT, TileMark.DONE
@@ -124,7 +131,9 @@ class ClassPagesView(PagedView):
         self._history = PageHistory()
         self._moves: dict[int, tuple[ClassPage, ClassPage]] = {}
         """The pages before and after steps (by their root) that moved labelled faces."""
-        self.header = PageHeader(self.worker, self.file_page, self.skip_page, self.suggest_again)
+        self.header = PageHeader(
+            self.worker, self.file_page, self.skip_page, self.suggest_again
+        )
         self.hints = KeyHints()
         self.names = PageNaming(self.view, self.header, self.name_page)
         self._moved = Counter[str]()
@@ -152,7 +161,8 @@ class ClassPagesView(PagedView):
         is_begun = self._watch_unless_begun()
         sent = self.model.ids(self.marked(*NAMED)) if is_begun else None
         self._ask_pages(
-            lambda pages: pages.refresh(page, room, sent), partial(self._replace_page, page)
+            lambda pages: pages.refresh(page, room, sent),
+            partial(self._replace_page, page),
         )
 
     def _watch_unless_begun(self) -> bool:
@@ -174,7 +184,9 @@ class ClassPagesView(PagedView):
             self._find_nearest = self._pages.predictor.find_nearest
         return self._pages
 
-    def _rebuild(self, session: SortingSession, page: ClassPage, room: int) -> ClassPage | None:
+    def _rebuild(
+        self, session: SortingSession, page: ClassPage, room: int
+    ) -> ClassPage | None:
         return self.pages(session).recompose(page, room)
 
     def _offer_better(self) -> None:
@@ -252,14 +264,18 @@ class ClassPagesView(PagedView):
         was_typing, self.page = self.names.is_typing, page
         self.view.is_point_held &= not was_typing
         steps, sent = self._history.steps, self._history.sent
-        self._sent = {root: ids for root, ids in sent.items() if steps.get(root) == page}
+        self._sent = {
+            root: ids for root, ids in sent.items() if steps.get(root) == page
+        }
         self.view.show_page(page)
         # The room for tiles may change only with the page.
         self.hints.show()
         self.hints.setText(self.view.description.hints if self.view.description else "")
         self.record_shown()
         self.set_current_place((page and page.label) or "")
-        rows = [n for n, of in enumerate(self._suggested()) if self._history.is_excluded(of)]
+        rows = [
+            n for n, of in enumerate(self._suggested()) if self._history.is_excluded(of)
+        ]
         self.model.set_state(rows, TileState(TileMark.LIFTED))
         self.names.page_changed(was_typing)
         self._show_header()
@@ -290,14 +306,24 @@ class ClassPagesView(PagedView):
 
     def _suggested(self) -> Iterator[Suggested]:
         for row in range(self.model.rowCount()):
-            label, cluster = self.model.prediction(row).label, self.view.section_rows(row)
+            label, cluster = (
+                self.model.prediction(row).label,
+                self.view.section_rows(row),
+            )
             yield self.model.ids([row]), label or frozenset(self.model.ids(cluster))
 
     def marked(self, *marks: TileMark) -> list[int]:
-        return [row for row in range(self.model.rowCount()) if self.model.state(row).mark in marks]
+        return [
+            row
+            for row in range(self.model.rowCount())
+            if self.model.state(row).mark in marks
+        ]
 
     def _show_header(self) -> None:
-        count, progress = len(self.model.ids(self.view.unmarked())), self.worker.progress
+        count, progress = (
+            len(self.model.ids(self.view.unmarked())),
+            self.worker.progress,
+        )
         if self.view.has_clusters and progress is not None:
             count = progress.counts.pending
         self.header.show_page(self.view.description, count, bool(self.marked(*NAMED)))
@@ -318,14 +344,20 @@ class ClassPagesView(PagedView):
 
     def name_page(self, label: str, *, whole: bool = False) -> None:
         """Label the page or, unless `whole`, what is pointed at on cards and faces."""
-        is_for_faces = self.names.is_for_faces or self.view.has_cards or self.view.takes_names
+        is_for_faces = (
+            self.names.is_for_faces or self.view.has_cards or self.view.takes_names
+        )
         if is_for_faces and not whole:
             rows = self.view.named_rows()
             if not rows:
                 self.names.say_no_target()
-            elif self.view.all_seen(rows) and not (self._is_refreshed and self.is_too_recent()):
+            elif self.view.all_seen(rows) and not (
+                self._is_refreshed and self.is_too_recent()
+            ):
                 self.header.name.clear()
-                self.send_rows(rows, label, WITH_PAGE if self.view.has_cards else BY_HAND)
+                self.send_rows(
+                    rows, label, WITH_PAGE if self.view.has_cards else BY_HAND
+                )
                 self.focus_home()
                 self.view.point_past(rows)
         elif (whole or self.page is None or self.page.label) and self._can_be_filed():
@@ -390,7 +422,9 @@ class ClassPagesView(PagedView):
 
     def _show_earlier(self) -> None:
         earlier = self._history.earlier
-        while earlier and earlier[-1] == self.page:  # it was filed, and is shown again by an undo
+        while (
+            earlier and earlier[-1] == self.page
+        ):  # it was filed, and is shown again by an undo
             earlier.pop()
         if earlier:
             self.names.discard()
@@ -407,7 +441,9 @@ class ClassPagesView(PagedView):
         steps, is_redo = self._history.steps, step.kind is StepKind.REDO
         page = steps.get(step.root, self.page)
         last = max((root for root in steps if steps[root] == page), default=0)
-        if page is None or (is_redo and page in self._history.earlier and step.root == last):
+        if page is None or (
+            is_redo and page in self._history.earlier and step.root == last
+        ):
             self.next_page()
             return
         if page != self.page:
@@ -422,9 +458,13 @@ class ClassPagesView(PagedView):
             self.model.withdraw_labels(rows)
             self.view.lead_to(rows[0])
         at = self.view.mouse.at
-        if at is not None and step.root in self._moves:  # what is typed is for the card under it
+        if (
+            at is not None and step.root in self._moves
+        ):  # what is typed is for the card under it
             under = self.view.indexAt(at).row()
-            self.view.set_point(under if under >= 0 else [*self.view.section_at(at), -1][0])
+            self.view.set_point(
+                under if under >= 0 else [*self.view.section_at(at), -1][0]
+            )
 
     def class_changed(self, operation: Operation) -> None:
         page, names = self.page, self.current_names(operation)
@@ -497,7 +537,9 @@ class ClassPagesView(PagedView):
         dropped, cluster = self.view.section_rows(rows[0]), self.view.section_rows(onto)
         if name:
             self.send_rows(rows, name, BY_HAND)
-        elif rows == self.view.open_rows(dropped) and (name := self.view.name_of(rows[0])):
+        elif rows == self.view.open_rows(dropped) and (
+            name := self.view.name_of(rows[0])
+        ):
             self.send_rows(self.view.open_rows(cluster), name, WITH_PAGE)
         elif page is not None:
             other = move_tiles(page, rows, onto)
@@ -505,10 +547,14 @@ class ClassPagesView(PagedView):
             if sent := [row for row in rows if self.model.state(row).mark in NAMED]:
                 self._move_unlabelled(sent, page, other)
             else:
-                name = counted(self.tr("Move {count} faces to another cluster"), len(rows))
+                name = counted(
+                    self.tr("Move {count} faces to another cluster"), len(rows)
+                )
                 self._rearrange(page, name, other, rows)
 
-    def _move_unlabelled(self, rows: Sequence[int], page: ClassPage, other: ClassPage) -> None:
+    def _move_unlabelled(
+        self, rows: Sequence[int], page: ClassPage, other: ClassPage
+    ) -> None:
         # One step: its undo or redo shows the other page of the two.
         ids = self.model.ids(rows)
 
@@ -524,7 +570,9 @@ class ClassPagesView(PagedView):
     def _divide(self, rows: list[int]) -> None:
         page, target = self.page, {*rows[:1]}
         clusters = page.clusters if page is not None else ()
-        divisible = (n for n, c in enumerate(clusters) if len(c) > 1 and not target.isdisjoint(c))
+        divisible = (
+            n for n, c in enumerate(clusters) if len(c) > 1 and not target.isdisjoint(c)
+        )
         number = next(divisible, None)
         if page is None or number is None:
             self.worker.show_message(self.tr("Point at a cluster first"))
@@ -541,7 +589,9 @@ class ClassPagesView(PagedView):
         if self.page is other is not page:
             self.worker.show_message(name + self.tr(" · Ctrl+Z: undo"))
             repeat = partial(self._replace_page, page, other, moved)
-            self.note_change(moved, name, partial(self._replace_page, other, page), repeat)
+            self.note_change(
+                moved, name, partial(self._replace_page, other, page), repeat
+            )
 
     def _replace_page(
         self, page: ClassPage, other: ClassPage | None, without: Sequence[int] = ()
@@ -551,13 +601,19 @@ class ClassPagesView(PagedView):
         if self.page is not page or page == other:
             return
         # An undo of an earlier step shows it as it is now.
-        self._history.replace(lambda known: (other or known) if known is page else known)
+        self._history.replace(
+            lambda known: (other or known) if known is page else known
+        )
         moved_ids, sent = set(self._ids(without)), {**self._sent}
-        states = [(self.model.ids([row]), state) for row, state in self.model.states.items()]
+        states = [
+            (self.model.ids([row]), state) for row, state in self.model.states.items()
+        ]
         is_rearranged = other is not None and {*other.rows} == {*page.rows}
         targets = self._ids(self.view.target_rows()[:1]) if is_rearranged else []
         self.show_page(other)
-        if rows := self._rows_of(targets):  # tiles that slide under the mouse are not meant
+        if rows := self._rows_of(
+            targets
+        ):  # tiles that slide under the mouse are not meant
             self.view.mouse.leads = False
             self.view.set_point(rows[0])
         self._sent |= sent

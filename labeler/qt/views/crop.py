@@ -45,7 +45,10 @@ class CropSaving:
     """Saves the boxes of a canvas; calls `show` with the saved boxes after each change."""
 
     def __init__(
-        self, worker: SessionWorker, canvas: CropCanvas, show: Callable[[ImageBoxes], None]
+        self,
+        worker: SessionWorker,
+        canvas: CropCanvas,
+        show: Callable[[ImageBoxes], None],
     ):
         self._worker, self._canvas, self._show = worker, canvas, show
         self._keys: dict[int, str] = {}
@@ -86,7 +89,10 @@ class CropSaving:
         self._decide(sha256, work, [target])
 
     def _decide(
-        self, sha256: str, work: Callable[[SortingSession], StepResult], classes: Sequence[str] = ()
+        self,
+        sha256: str,
+        work: Callable[[SortingSession], StepResult],
+        classes: Sequence[str] = (),
     ) -> None:
         def answered(answer: StepResult | GleansetError) -> None:
             self._pending_changes[sha256] -= 1
@@ -95,7 +101,9 @@ class CropSaving:
 
         self._pending_changes[sha256] += 1
         self._worker.decide(work, answered, answered, classes)
-        self._worker.ask(lambda session: load_image(session.dataset, sha256), self._show)
+        self._worker.ask(
+            lambda session: load_image(session.dataset, sha256), self._show
+        )
 
     def _sample_of(self, draft: BoxDraft) -> str | None:
         return self._keys.get(draft.id, draft.sample.key if draft.sample else None)
@@ -105,7 +113,9 @@ class CropSaving:
         if self._pending_changes[saved.sha256]:
             return  # the image is read again after each of them
         drafts, shown_boxes = self._canvas.boxes, list[BoxDraft]()
-        edited = {box.id for box in drafts if box.changed or box.id == self._canvas.held_box}
+        edited = {
+            box.id for box in drafts if box.changed or box.id == self._canvas.held_box
+        }
         drafts_by_key = {self._sample_of(draft): draft for draft in drafts}
         for sample in saved.boxes:
             box, draft = BoxDraft.from_sample(sample), drafts_by_key.get(sample.key)
@@ -115,7 +125,9 @@ class CropSaving:
                 box = replace(box, id=draft.id)
             shown_boxes.append(box)
         new_boxes = edited - {box.id for box in shown_boxes}
-        shown_boxes += [replace(box, sample=None) for box in drafts if box.id in new_boxes]
+        shown_boxes += [
+            replace(box, sample=None) for box in drafts if box.id in new_boxes
+        ]
         self._canvas.update_boxes(shown_boxes)
 
 
@@ -157,7 +169,9 @@ class CropView(LabelerView):
                 "Del: delete · class key: label · Enter, PgDn: next image"
             )
         )
-        head = row_layout(self.title, self.selection_box, self.text, grows=self.title, margins=HEAD)
+        head = row_layout(
+            self.title, self.selection_box, self.text, grows=self.title, margins=HEAD
+        )
         set_column(self, head, self.canvas, self.hints, grows=self.canvas)
 
     def _connect(self) -> None:
@@ -176,7 +190,8 @@ class CropView(LabelerView):
         text = self.text.text()
         selection = ALL if text.strip() else self.selection_box.currentData()
         self.worker.ask(
-            lambda session: list_images(session.dataset, selection, text), self._show_list
+            lambda session: list_images(session.dataset, selection, text),
+            self._show_list,
         )
 
     def _show_list(self, hashes: list[str]) -> None:
@@ -228,10 +243,16 @@ class CropView(LabelerView):
 
     def _ask(self, sha256: str) -> None:
         self._requested = sha256
-        self.worker.ask(lambda session: load_image(session.dataset, sha256), self._show_sheet)
+        self.worker.ask(
+            lambda session: load_image(session.dataset, sha256), self._show_sheet
+        )
 
     def _reload_image(self) -> None:
-        if self._sheet is not None and self._requested == self._sheet.sha256 and self.isVisible():
+        if (
+            self._sheet is not None
+            and self._requested == self._sheet.sha256
+            and self.isVisible()
+        ):
             self._ask(self._requested)
 
     def _show_sheet(self, boxes: ImageBoxes) -> None:
@@ -255,17 +276,24 @@ class CropView(LabelerView):
         self._show_title()
 
     def _show_title(self) -> None:
-        sheet, text = self._sheet, self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
+        sheet, text = (
+            self._sheet,
+            self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}"),
+        )
         assert sheet is not None
         number, count = f"{self._index + 1:,}", f"{len(self._images):,}"
         size = {"width": sheet.width, "height": sheet.height}
-        self.title.setText(text.format(number=number, count=count, name=sheet.title, **size))
+        self.title.setText(
+            text.format(number=number, count=count, name=sheet.title, **size)
+        )
 
     def _loaded(self, loaded: LoadedImage) -> None:
         path, image = loaded
         if self._sheet is not None and path == self._sheet.path:
             pixels, error = (QImage(), image) if isinstance(image, str) else (image, "")
-            self.canvas.show_image(pixels, (self._sheet.width, self._sheet.height), error)
+            self.canvas.show_image(
+                pixels, (self._sheet.width, self._sheet.height), error
+            )
 
     def is_settled(self) -> bool:
         return super().is_settled() and not self._loader.busy
@@ -298,7 +326,9 @@ class CropView(LabelerView):
         elif command is CropCommand.LEAVE and self.canvas.current >= 0:
             self.canvas.choose(-1)
         elif self.canvas.current < 0:
-            self.worker.show_message(self.tr("Select a box first: click it or press Tab"))
+            self.worker.show_message(
+                self.tr("Select a box first: click it or press Tab")
+            )
         else:
             self._delete()
 
@@ -317,12 +347,18 @@ class CropView(LabelerView):
             self._saving.delete(self._sheet.sha256, deleted)
 
     def _keyed(self, key: str) -> None:
-        if (target := self.worker.class_for_key(key)) is not None and not self.send(target):
-            self.worker.show_message(self.tr("Select a saved box first, then press a class key"))
+        if (target := self.worker.class_for_key(key)) is not None and not self.send(
+            target
+        ):
+            self.worker.show_message(
+                self.tr("Select a saved box first, then press a class key")
+            )
 
     def send(self, target: str) -> bool:
         if self.canvas.current < 0 or self.canvas.busy or self._sheet is None:
             return False
         self.save()
-        self._saving.label(self._sheet.sha256, self.canvas.boxes[self.canvas.current], target)
+        self._saving.label(
+            self._sheet.sha256, self.canvas.boxes[self.canvas.current], target
+        )
         return True

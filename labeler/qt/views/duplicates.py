@@ -21,7 +21,14 @@ from labeler.qt.session_worker import BackgroundTask
 from labeler.qt.translations import counted, tr
 from labeler.qt.views.base import Notice, ViewContext, find_duplicates, next_steps
 from labeler.qt.views.labeling import PAGE_STEPS, PagedView
-from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, button, row_layout, set_column
+from labeler.qt.widgets import (
+    HEAD,
+    KeyHints,
+    TitleLabel,
+    button,
+    row_layout,
+    set_column,
+)
 from labeler.sorting.session import SortingSession, StepResult
 
 
@@ -52,7 +59,9 @@ class DuplicateSetGrid(GestureView):
         if number < 0:
             return ""
         members = self.sets[number].members
-        return describe_copy(members[index], formats=len({copy.format for copy in members}) > 1)
+        return describe_copy(
+            members[index], formats=len({copy.format for copy in members}) > 1
+        )
 
     def selected_rows(self) -> list[int]:
         """Return nothing: ticks are not a selection."""
@@ -74,7 +83,9 @@ def describe_copy(member: DuplicateSetMember, *, formats: bool) -> str:
     """Return size, format and label of a copy."""
     state = member.label or ("✗" if member.status == "rejected" else "")
     size = f"{member.width} x {member.height}"
-    return " ".join(part for part in (size, member.format if formats else "", state) if part)
+    return " ".join(
+        part for part in (size, member.format if formats else "", state) if part
+    )
 
 
 def section_of(copies: DuplicateSet, title: str) -> Section:
@@ -107,7 +118,9 @@ class DuplicatesView(PagedView):
         self._compared = self._missing = 0
         self._planning = self.worker.create_task()
         self.title = TitleLabel()
-        self.hint = KeyHints(self.tr("Click: keep this one · K: not duplicates · PgDn: next page"))
+        self.hint = KeyHints(
+            self.tr("Click: keep this one · K: not duplicates · PgDn: next page")
+        )
         self.accept_button = button("", self.accept_page, primary=True)
         self.search_button = button(*find_duplicates(self))
         self.best_button = button("", self._keep_best)
@@ -148,12 +161,18 @@ class DuplicatesView(PagedView):
             self._plan()
 
     def _plan(self) -> None:
-        def work(dataset: Dataset, task: BackgroundTask) -> tuple[list[DuplicateSet], int, int]:
+        def work(
+            dataset: Dataset, task: BackgroundTask
+        ) -> tuple[list[DuplicateSet], int, int]:
             # Slow to import (OpenCV): not on the window's thread.
             from labeler.duplicates.finder import DuplicateFinder
 
             finder = DuplicateFinder(dataset)
-            return finder.plan().open_sets(), finder.count_hashed(), finder.count_missing()
+            return (
+                finder.plan().open_sets(),
+                finder.count_hashed(),
+                finder.count_missing(),
+            )
 
         if self._planning.start(work):
             self._stale = False
@@ -193,11 +212,26 @@ class DuplicatesView(PagedView):
             [member.id for copies in self.view.sets for member in copies.members],
             [section_of(group, self._reason(group)) for group in page],
         )
-        settled, uncertain = sum(copies.settled for copies in page), len(self._uncertain_sets())
+        settled, uncertain = (
+            sum(copies.settled for copies in page),
+            len(self._uncertain_sets()),
+        )
         for page_button, text, count in (
-            (self.accept_button, self.tr("Enter: keep the best of {count} sets"), settled),
-            (self.best_button, self.tr("Uncertain: keep the best of {count} sets"), uncertain),
-            (self.none_button, self.tr("Uncertain: no duplicates in {count} sets"), uncertain),
+            (
+                self.accept_button,
+                self.tr("Enter: keep the best of {count} sets"),
+                settled,
+            ),
+            (
+                self.best_button,
+                self.tr("Uncertain: keep the best of {count} sets"),
+                uncertain,
+            ),
+            (
+                self.none_button,
+                self.tr("Uncertain: no duplicates in {count} sets"),
+                uncertain,
+            ),
         ):
             page_button.setVisible(count > 0)
             page_button.setText(counted(text, count))
@@ -215,9 +249,9 @@ class DuplicatesView(PagedView):
 
     def _reason(self, group: DuplicateSet) -> str:
         if group.conflict and not group.settled:
-            return "⚠ " + self.tr("Conflicting labels ({all}): click the correct one").format(
-                all=", ".join(group.decisions)
-            )
+            return "⚠ " + self.tr(
+                "Conflicting labels ({all}): click the correct one"
+            ).format(all=", ".join(group.decisions))
         if group.doubtful and not group.settled:
             return self.tr("Duplicates?")
         return "✓ " + reason_words(group.reason).replace(", ", "  ·  ", 1)
@@ -231,9 +265,14 @@ class DuplicatesView(PagedView):
         elif not count:
             compared = self.tr("{count} images compared, no duplicates to review")
             is_compared = self._compared > 0
-            text = counted(compared, self._compared) if is_compared else self.tr("Not searched yet")
+            text = (
+                counted(compared, self._compared)
+                if is_compared
+                else self.tr("Not searched yet")
+            )
             missing = counted(
-                self.tr("{count} images are not searched for duplicates yet."), self._missing
+                self.tr("{count} images are not searched for duplicates yet."),
+                self._missing,
             )
             steps = [find_duplicates(self)]
             if is_compared and not self._missing:
@@ -247,7 +286,11 @@ class DuplicatesView(PagedView):
             self.accept_page()
         elif command in PAGE_STEPS:
             self._turn_pages(PAGE_STEPS[command])
-        elif command not in (GridCommand.LIFT, GridCommand.KEEP_ALL, GridCommand.ENLARGE):
+        elif command not in (
+            GridCommand.LIFT,
+            GridCommand.KEEP_ALL,
+            GridCommand.ENLARGE,
+        ):
             self._refuse_labels()
         elif not rows:
             self.worker.show_message(self.tr("Point at an image first"))
@@ -264,12 +307,16 @@ class DuplicatesView(PagedView):
         self.sets = self.sets[place:] + self.sets[:place]
         self._show()
 
-    def _run_command(self, command: GridCommand, row: int, number: int, index: int) -> None:
+    def _run_command(
+        self, command: GridCommand, row: int, number: int, index: int
+    ) -> None:
         if command is GridCommand.ENLARGE:
             self.enlarged.show_row(row)
         elif command is GridCommand.KEEP_ALL:
             group = self.sets[number]
-            if self.view.all_seen(self.model.row_of(member.id) for member in group.members):
+            if self.view.all_seen(
+                self.model.row_of(member.id) for member in group.members
+            ):
                 self._keep_all([group])
         else:
             self._set_best(number, index)
@@ -301,7 +348,9 @@ class DuplicatesView(PagedView):
         self._accept([group for group in self.shown_sets if group.settled])
 
     def _keep_best(self) -> None:
-        self._accept([copies.with_best(copies.best_key) for copies in self._uncertain_sets()])
+        self._accept(
+            [copies.with_best(copies.best_key) for copies in self._uncertain_sets()]
+        )
 
     def _keep_uncertain(self) -> None:
         if not self.is_too_recent() and self.view.all_seen():
@@ -317,7 +366,9 @@ class DuplicatesView(PagedView):
         return sets
 
     def _keep_all(self, sets: list[DuplicateSet]) -> None:
-        self._decide(lambda session: session.adopt(keep_all(session.dataset, sets)), sets)
+        self._decide(
+            lambda session: session.adopt(keep_all(session.dataset, sets)), sets
+        )
 
     def _accept(self, page: list[DuplicateSet]) -> None:
         if self.is_too_recent() or not self.view.all_seen():
@@ -328,10 +379,14 @@ class DuplicatesView(PagedView):
             self.worker.show_message(text if self.model.rowCount() else none)
             return
         count = sum(len(group.members) - 1 for group in page)
-        self._decide(lambda session: session.adopt(accept(session.dataset, page), count), page)
+        self._decide(
+            lambda session: session.adopt(accept(session.dataset, page), count), page
+        )
 
     def _decide(
-        self, work: Callable[[SortingSession], StepResult], decided_sets: Sequence[DuplicateSet]
+        self,
+        work: Callable[[SortingSession], StepResult],
+        decided_sets: Sequence[DuplicateSet],
     ) -> None:
         # Compare members: several uncertain pairs may have the same name.
         decided_rows = [group.rows for group in decided_sets]
@@ -340,7 +395,9 @@ class DuplicatesView(PagedView):
             self._plan()
         self._show()
         # The last decision may lead to another set.
-        self.worker.decide(work, None if self.sets else self.step_reverted, self._decision_failed)
+        self.worker.decide(
+            work, None if self.sets else self.step_reverted, self._decision_failed
+        )
 
     def _decision_failed(self, error: GleansetError) -> None:
         self.worker.show_error(error)

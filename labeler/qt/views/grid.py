@@ -52,7 +52,10 @@ class GridView(FilteredView):
             )
         )
         places = ((target_name(target), target) for target in PLACE_KEYS)
-        others = ((self.tr("Duplicates"), DUPLICATES), (self.tr("All faces"), ALL_PLACES))
+        others = (
+            (self.tr("Duplicates"), DUPLICATES),
+            (self.tr("All faces"), ALL_PLACES),
+        )
         self.bar = FilterBar(places=[*places, *others])
         self.view.set_side(int(str(QSettings().value(SIDE_SETTING, self.view.side))))
         self._lay_out()
@@ -94,7 +97,9 @@ class GridView(FilteredView):
 
     def reload(self) -> None:
         self._request += 1
-        query = GridQuery(self.place, self.bar.sample_filter(), str(self.order.currentData()))
+        query = GridQuery(
+            self.place, self.bar.sample_filter(), str(self.order.currentData())
+        )
         self.ask_last(
             lambda session: list_grid_rows(session.dataset, query),
             lambda rows: self._show_rows(query, rows),
@@ -132,7 +137,11 @@ class GridView(FilteredView):
             self.empty.show_notice(empty_place(self, self.bar.label.currentText()))
 
     def _sections(self, rows: OrderedRows) -> list[Section]:
-        if len(rows.sections) <= 1 and self._query.order not in ("proposal", "source", "time"):
+        if len(rows.sections) <= 1 and self._query.order not in (
+            "proposal",
+            "source",
+            "time",
+        ):
             return [Section("", len(rows.ids))]
         untitled = {
             "proposal": self.tr("No suggestion"),
@@ -152,7 +161,9 @@ class GridView(FilteredView):
         text = self.tr("{name} · {count} faces")
         if self._query.sample_filter != NO_FILTER and total is not None:
             text = self.tr("{name} · {count} of {all} faces")
-        text = singular(text, self._count if self._query.sample_filter == NO_FILTER else total or 0)
+        text = singular(
+            text, self._count if self._query.sample_filter == NO_FILTER else total or 0
+        )
         text = text.format(name=name, count=f"{self._count:,}", all=f"{total or 0:,}")
         if self._query.target == DUPLICATES:
             text += self.tr("  ·  Q or K: not a duplicate, restore")
@@ -202,7 +213,9 @@ class GridView(FilteredView):
         # Changes of another process are counted in the title; no tile moves.
         query = self._query
         if self.isVisible():
-            self.ask_last(lambda s: list_grid_rows(s.dataset, query), self._show_new_count)
+            self.ask_last(
+                lambda s: list_grid_rows(s.dataset, query), self._show_new_count
+            )
 
     def _show_new_count(self, rows: OrderedRows) -> None:
         self._new_count = len(set(rows.ids) - set(self._rows.ids))
@@ -235,7 +248,9 @@ class GridView(FilteredView):
             self._restore_duplicates(rows)
         else:
             self.worker.show_message(
-                self.tr("These are marked as duplicates: press Q or K to restore them first")
+                self.tr(
+                    "These are marked as duplicates: press Q or K to restore them first"
+                )
             )
 
     def _restore_duplicates(self, rows: Sequence[int]) -> None:
@@ -245,7 +260,9 @@ class GridView(FilteredView):
         ids = self.model.ids(rows)
         self.decide_rows(
             dict.fromkeys(rows, TileState(TileMark.SENT, "✓")),
-            lambda session: session.adopt(restore_duplicates(session.dataset, ids), len(ids)),
+            lambda session: session.adopt(
+                restore_duplicates(session.dataset, ids), len(ids)
+            ),
         )
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:

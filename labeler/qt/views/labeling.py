@@ -6,7 +6,14 @@ from functools import partial
 from itertools import chain
 
 from PySide6.QtCore import QModelIndex, QPoint, QRect, QRectF, Qt
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPixmap, QTransform
+from PySide6.QtGui import (
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPixmap,
+    QTransform,
+)
 from PySide6.QtWidgets import QMenu, QWidget
 
 from gleanset.db.duplicates import Pairs
@@ -35,7 +42,14 @@ from labeler.qt.widgets import KeyHints, announce, column_layout, timer
 from labeler.review import list_doubtful
 from labeler.sorting.descriptor_queue import count_unmeasured
 from labeler.sorting.sample_images import FrameFile, FrameWalk, frames_around
-from labeler.sorting.session import BY_HAND, BY_SWEEP, Place, SortingSession, StepKind, StepResult
+from labeler.sorting.session import (
+    BY_HAND,
+    BY_SWEEP,
+    Place,
+    SortingSession,
+    StepKind,
+    StepResult,
+)
 
 Key = Qt.Key
 PLACE_COMMANDS = {GridCommand[place.name]: place for place in Place}
@@ -77,7 +91,8 @@ class EnlargedFaceOverlay(QWidget):
         self.setFocus()
         sample = self._id
         self._worker.ask(
-            lambda session: (sample, frames_around(session.dataset, sample)), self._show_frames
+            lambda session: (sample, frames_around(session.dataset, sample)),
+            self._show_frames,
         )
 
     def _show_frames(self, answer: tuple[int, FrameWalk]) -> None:
@@ -136,22 +151,31 @@ class EnlargedFaceOverlay(QWidget):
         if self.ready:
             for face in self.frame_file.frame.faces:
                 width = 3 if face.id == self._id else 1
-                draw_box(painter, self.box_on_screen(target, face), self.palette(), width)
+                draw_box(
+                    painter, self.box_on_screen(target, face), self.palette(), width
+                )
         centre = Qt.AlignmentFlag.AlignCenter
         painter.setPen(self.palette().text().color())
         lower = QRect(0, self.height() - 2 * line, self.width(), line)
         elided = Qt.TextElideMode.ElideRight
-        caption = painter.fontMetrics().elidedText(self.caption(), elided, lower.width() - 8)
+        caption = painter.fontMetrics().elidedText(
+            self.caption(), elided, lower.width() - 8
+        )
         painter.drawText(lower, centre, caption)
         hint = self.tr("← ↑ ↓ →: other faces · class keys · Esc: back")
         if len(self._frames.files) > 1:
-            hint = self.tr("← →: video frames · ↑ ↓: other faces · class keys · Esc: back")
+            hint = self.tr(
+                "← →: video frames · ↑ ↓: other faces · class keys · Esc: back"
+            )
         painter.drawText(lower.translated(0, line), centre, hint)
 
     def box_on_screen(self, target: QRect, face: FrameFace) -> QRect:
         """Return the box of a face when the image is painted into `target`."""
         frame = self.frame_file.frame
-        across, down = target.width() / max(1, frame.width), target.height() / max(1, frame.height)
+        across, down = (
+            target.width() / max(1, frame.width),
+            target.height() / max(1, frame.height),
+        )
         box = QTransform.fromScale(across, down).mapRect(QRectF(*face.box)).toRect()
         return box.translated(target.topLeft())
 
@@ -209,7 +233,9 @@ class EnlargedFaceOverlay(QWidget):
         last = len(self._frames.files) - 1
         if across and last > 0:
             at = min(max(self.at + across, 0), last)
-            if at != self.at:  # a held key at the end must not load the image again and again
+            if (
+                at != self.at
+            ):  # a held key at the end must not load the image again and again
                 self._show_frame(at)
         elif across or down:
             row = min(max(self.row + across + down, 0), self._view.tiles.rowCount() - 1)
@@ -242,7 +268,9 @@ UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 def _find_open_work(session: SortingSession) -> OpenWork:
     db, doubtful = session.dataset.db, list_doubtful(session.dataset)
     number = len(doubtful) or (None if count_unmeasured(session.dataset) else 0)
-    copies = bool(SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets())
+    copies = bool(
+        SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets()
+    )
     return OpenWork(number, session.dataset.scans.count_faceless(), copies=copies)
 
 
@@ -288,7 +316,9 @@ class LabelingView(LabelerView):
         elif command in PAGE_STEPS:
             self._turn_pages(PAGE_STEPS[command])
         else:
-            self.worker.show_message(self.tr("This key works in another view · F1: all keys"))
+            self.worker.show_message(
+                self.tr("This key works in another view · F1: all keys")
+            )
 
     def _turn_pages(self, pages: int) -> None:
         bar = self.view.verticalScrollBar()
@@ -318,7 +348,9 @@ class LabelingView(LabelerView):
         elif target in UNDECIDED or self.view.all_seen(rows):
             ids, states = self.model.ids(rows), dict.fromkeys(rows, state)
             self.decide_rows(
-                states, lambda session: session.decide(ids, target, provenance), [target]
+                states,
+                lambda session: session.decide(ids, target, provenance),
+                [target],
             )
 
     def decide_rows(
@@ -331,13 +363,19 @@ class LabelingView(LabelerView):
 
         They get back the previous ones when it cannot be saved; when it is undone, the excluded.
         """
-        before = {self.model.id(row): self.model.states.get(row, UNMARKED) for row in states}
+        before = {
+            self.model.id(row): self.model.states.get(row, UNMARKED) for row in states
+        }
         self.model.set_states(states)
         self.view.selectionModel().clearSelection()
 
         def put_back() -> None:
-            rows = {self.model.row_of(sample): state for sample, state in before.items()}
-            self.model.set_states({row: state for row, state in rows.items() if row >= 0})
+            rows = {
+                self.model.row_of(sample): state for sample, state in before.items()
+            }
+            self.model.set_states(
+                {row: state for row, state in rows.items() if row >= 0}
+            )
             self.model.refresh()
 
         def saved(step: StepResult) -> None:
@@ -345,7 +383,9 @@ class LabelingView(LabelerView):
                 put_back()
                 return
             self._sent[step.root] = [*before]
-            self._lifted[step.root] = [n for n in before if before[n].mark is TileMark.LIFTED]
+            self._lifted[step.root] = [
+                n for n in before if before[n].mark is TileMark.LIFTED
+            ]
 
         def failed(error: GleansetError) -> None:
             put_back()
@@ -360,7 +400,9 @@ class LabelingView(LabelerView):
         """Show what can be done with faces, the first of which is pointed at."""
         menu, ids = QMenu(self.view), self._ids(rows)
         send = partial(self.send_ids, ids)
-        has_keys = {*rows} == {*self.view.target_rows()}  # else they act on the whole card
+        has_keys = {*rows} == {
+            *self.view.target_rows()
+        }  # else they act on the whole card
         if len(rows) > 1:
             text = counted(self.tr("{count} faces"), len(self.model.ids(rows)))
             menu.addAction(text).setEnabled(False)
@@ -371,9 +413,13 @@ class LabelingView(LabelerView):
                 text = name.replace("&", "&&") + f"\t{key.upper()}" * has_keys
                 classes.addAction(text, partial(send, name))
             for place, key in PLACE_KEYS.items():
-                menu.addAction(target_name(place) + f"\t{key}" * has_keys, partial(send, place))
+                menu.addAction(
+                    target_name(place) + f"\t{key}" * has_keys, partial(send, place)
+                )
             menu.addSeparator()
-        menu.addAction(self.tr("Enlarge") + "\t" + self.tr("Space"), partial(self._enlarge, ids[0]))
+        menu.addAction(
+            self.tr("Enlarge") + "\t" + self.tr("Space"), partial(self._enlarge, ids[0])
+        )
         menu.aboutToHide.connect(menu.deleteLater)
         menu.popup(point)
 
@@ -388,7 +434,9 @@ class LabelingView(LabelerView):
         operation = step.operation.first()
         if operation.kind in CLASS_OPERATIONS:
             states = self.model.states.items()
-            named = [n for n, state in states if state.target and state.mark is TileMark.SENT]
+            named = [
+                n for n, state in states if state.target and state.mark is TileMark.SENT
+            ]
             self.model.set_state(named, AS_STORED)
             self.model.refresh()
             self.class_changed(operation)
@@ -397,7 +445,10 @@ class LabelingView(LabelerView):
         self._undone ^= {step.root}
         rows = self._rows_of(self._sent.get(step.root, ()))
         lifted = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
-        lifted_then, self._lifted[step.root] = self._lifted.get(step.root, []), self._ids(lifted)
+        lifted_then, self._lifted[step.root] = (
+            self._lifted.get(step.root, []),
+            self._ids(lifted),
+        )
         in_force = (ids for root, ids in self._sent.items() if root not in self._undone)
         kept = {*rows} & {*self._rows_of(chain.from_iterable(in_force))}
         self.model.set_state(rows, UNMARKED)
@@ -416,8 +467,12 @@ class LabelingView(LabelerView):
     def show_all_sorted(self, counts: LabelCounts) -> None:
         """Say that everything is sorted; then how many labels look doubtful."""
         before, notice = self.empty.notice, all_sorted(self, counts)
-        if before is None or not before.text.startswith(notice.text):  # it stays until the answer
-            self.empty.show_notice(notice._replace(steps=()))  # their order depends on the answer
+        if before is None or not before.text.startswith(
+            notice.text
+        ):  # it stays until the answer
+            self.empty.show_notice(
+                notice._replace(steps=())
+            )  # their order depends on the answer
 
         def offer(open_work: OpenWork) -> None:
             if not self.model.rowCount():
@@ -440,7 +495,11 @@ class LabelingView(LabelerView):
         arguments = (operation.arguments.get(name) for name in ("new", "old", "into"))
         names = [str(name) for name in arguments if name is not None]
         current = next((name for name in names if name in keys), None)
-        return {} if current is None else {name: current for name in names if name not in keys}
+        return (
+            {}
+            if current is None
+            else {name: current for name in names if name not in keys}
+        )
 
     def step_reverted(self, step: StepResult) -> None:
         """React to a step that was undone or redone."""
@@ -492,7 +551,9 @@ class LabelingView(LabelerView):
 
         self._find_nearest = self._find_nearest or Predictor(session).find_nearest
         tiles = session.tiles.get_many(self._find_nearest(sample)).values()
-        return [tile for tile in tiles if tile.label]  # others were labelled when the page was made
+        return [
+            tile for tile in tiles if tile.label
+        ]  # others were labelled when the page was made
 
 
 class PagedView(LabelingView):
@@ -505,11 +566,15 @@ class PagedView(LabelingView):
         super().__init__(context)
         self.view.mouse.lifts = True
         self._shown_at, self._is_loading, self._is_refreshed = 0.0, False, False
-        self._refit = timer(self, self.fit_page, REFIT_DELAY_MS)  # after the window was resized
+        self._refit = timer(
+            self, self.fit_page, REFIT_DELAY_MS
+        )  # after the window was resized
         self.view.resized.connect(self._refit.start)
 
     def is_settled(self) -> bool:
-        return super().is_settled() and not self._refit.isActive() and not self._is_loading
+        return (
+            super().is_settled() and not self._refit.isActive() and not self._is_loading
+        )
 
     def _failed(self, error: GleansetError) -> None:
         self._is_loading = False
@@ -523,10 +588,14 @@ class PagedView(LabelingView):
 
     def is_too_recent(self) -> bool:
         """Return whether the page appeared just now, and say so."""
-        delay = ENTER_DELAY_SECONDS * (1.5 if self._is_refreshed else 1)  # it is noticed later
+        delay = ENTER_DELAY_SECONDS * (
+            1.5 if self._is_refreshed else 1
+        )  # it is noticed later
         too_recent = time.monotonic() - self._shown_at < delay
         if too_recent:
             self.worker.show_message(
-                self.tr("This page has just appeared: check it, then press the key again")
+                self.tr(
+                    "This page has just appeared: check it, then press the key again"
+                )
             )
         return too_recent

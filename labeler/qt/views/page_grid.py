@@ -17,7 +17,15 @@ from labeler.qt.grid.tile_view import TileAppearance
 from labeler.qt.images import ThumbnailLoader
 from labeler.qt.keyboard import TEXT_MODIFIERS
 from labeler.qt.session_worker import SessionWorker
-from labeler.qt.theme import CONTROL_RADIUS, SPACE_M, SPACE_S, Role, blend, edge, muted_text
+from labeler.qt.theme import (
+    CONTROL_RADIUS,
+    SPACE_M,
+    SPACE_S,
+    Role,
+    blend,
+    edge,
+    muted_text,
+)
 from labeler.qt.translations import target_name
 from labeler.qt.views.page_header import PageDescription, PageHeader, describe_page
 from labeler.sorting.page_layout import ClassPage, PageKind
@@ -57,19 +65,27 @@ class PageGrid(GestureView):
     _highlighted = range(0)
     _swept_name: str | None = None
 
-    def __init__(self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker):
+    def __init__(
+        self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
+    ):
         super().__init__(model, thumbs, worker)
         self.setAcceptDrops(True)
         self.viewport().setAcceptDrops(True)
         self._names: dict[int, str] = {}
         """The names of the cards by their first rows, as far as they were asked for."""
         self.mouse.clicked_outside.connect(self._click_outside)
-        for changed in (model.dataChanged, model.sections_changed, worker.classes_changed):
+        for changed in (
+            model.dataChanged,
+            model.sections_changed,
+            worker.classes_changed,
+        ):
             changed.connect(self._forget_names)
 
     def event(self, event: QEvent) -> bool:
         """Keep letters of a name from the shortcuts of the window."""
-        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent):
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(
+            event, QKeyEvent
+        ):
             event.setAccepted(self._is_name_key(event))
             if event.isAccepted():
                 return True
@@ -93,8 +109,12 @@ class PageGrid(GestureView):
 
     def _is_name_key(self, event: QKeyEvent) -> bool:
         is_key = event.text().isdigit() and event.text() in self.worker.keys.values()
-        is_key = is_key and time.monotonic() >= self.name_until  # else it may be part of a name
-        is_text = event.text().isalnum() and not (is_key or event.modifiers() & ~TEXT_MODIFIERS)
+        is_key = (
+            is_key and time.monotonic() >= self.name_until
+        )  # else it may be part of a name
+        is_text = event.text().isalnum() and not (
+            is_key or event.modifiers() & ~TEXT_MODIFIERS
+        )
         return is_text and not self.codes.first and self._expects_name()
 
     def show_page(self, page: ClassPage | None) -> None:
@@ -124,7 +144,9 @@ class PageGrid(GestureView):
 
     def _set_page(self, page: ClassPage | None) -> None:
         self.page = page
-        self.description = None if page is None else describe_page(page, self.worker.keys)
+        self.description = (
+            None if page is None else describe_page(page, self.worker.keys)
+        )
 
     def room(self) -> int:
         """Return how many faces make a page that fills the window."""
@@ -138,12 +160,18 @@ class PageGrid(GestureView):
     @property
     def takes_names(self) -> bool:
         """Whether letters are a name, of the cluster or the uncompared face that is pointed at."""
-        return self.page is not None and self.page.kind in (PageKind.CLUSTERS, PageKind.PLAIN)
+        return self.page is not None and self.page.kind in (
+            PageKind.CLUSTERS,
+            PageKind.PLAIN,
+        )
 
     @property
     def has_cards(self) -> bool:
         """Whether each section is a cluster or a class: a card to be named, moved or dropped on."""
-        return self.page is not None and self.page.kind in (PageKind.CLUSTERS, PageKind.MIXED)
+        return self.page is not None and self.page.kind in (
+            PageKind.CLUSTERS,
+            PageKind.MIXED,
+        )
 
     # -- the cluster that is pointed at
 
@@ -157,7 +185,9 @@ class PageGrid(GestureView):
     def set_point(self, row: int) -> None:
         """Point at a tile and its cluster; -1 for none."""
         super().set_point(row)
-        self.cluster = self.section_rows(row) if row >= 0 and self.has_clusters else range(0)
+        self.cluster = (
+            self.section_rows(row) if row >= 0 and self.has_clusters else range(0)
+        )
         self._highlight()
 
     def point_past(self, rows: list[int]) -> None:
@@ -171,7 +201,11 @@ class PageGrid(GestureView):
 
     def target_rows(self) -> list[int]:
         """Return the rows a key acts on; without tiles, the rows of the cluster pointed at."""
-        return [] if self.is_left else super().target_rows() or self.open_rows(self.cluster)
+        return (
+            []
+            if self.is_left
+            else super().target_rows() or self.open_rows(self.cluster)
+        )
 
     def named_rows(self) -> list[int]:
         """Return the rows a typed name is for: those of the card that is pointed at."""
@@ -181,7 +215,11 @@ class PageGrid(GestureView):
         if self.tiles.state(self.point).mark is TileMark.LIFTED:
             return self.unmarked(self.cluster) or rows
         name = self._name_of_tile(self.point)
-        return [row for row in self.cluster if self._name_of_tile(row) == name] if name else rows
+        return (
+            [row for row in self.cluster if self._name_of_tile(row) == name]
+            if name
+            else rows
+        )
 
     def expand_targets(self, rows: list[int]) -> list[int]:
         """Extend rows to the unmarked tiles of their clusters; a named or excluded one is alone."""
@@ -190,7 +228,9 @@ class PageGrid(GestureView):
         extended: dict[int, None] = {}
         for row in rows:
             is_open = bool(self.unmarked([row]))
-            extended |= dict.fromkeys(self.unmarked(self.section_rows(row)) if is_open else [row])
+            extended |= dict.fromkeys(
+                self.unmarked(self.section_rows(row)) if is_open else [row]
+            )
         return [*extended]
 
     def sweep(self, row: int) -> None:
@@ -212,8 +252,14 @@ class PageGrid(GestureView):
 
     def drop_section(self) -> range:
         """Return the card that a drop or a key would change as a whole."""
-        is_part = self.point >= 0 and self.target_rows() == [self.point] and len(self.cluster) > 1
-        return self.drop_card or (range(0) if is_part or self.selected_ranges() else self.cluster)
+        is_part = (
+            self.point >= 0
+            and self.target_rows() == [self.point]
+            and len(self.cluster) > 1
+        )
+        return self.drop_card or (
+            range(0) if is_part or self.selected_ranges() else self.cluster
+        )
 
     def _highlight(self) -> None:
         if (section := self.drop_section()) != self._highlighted:
@@ -223,14 +269,18 @@ class PageGrid(GestureView):
     def class_key(self, key: str, shift: bool) -> None:
         """Label what is pointed at, or with Shift the page if one class is suggested."""
         self._swept_name = next(map(self._name_of_tile, self.target_rows()), None)
-        super().class_key(key, shift and not (self.description and self.description.first_step))
+        super().class_key(
+            key, shift and not (self.description and self.description.first_step)
+        )
 
     def name_of(self, row: int) -> str:
         """Return the name of the card of a tile: of all its faces, or its class; '' for none."""
         cluster = self.section_rows(row)
         if (name := self._names.get(cluster.start)) is None:
             sent = Counter(filter(None, map(self._name_of_tile, cluster)))
-            name = max(sent, key=lambda name: (name not in list(Place), sent[name]), default="")
+            name = max(
+                sent, key=lambda name: (name not in list(Place), sent[name]), default=""
+            )
             if not name or self.unmarked(cluster):
                 name = self.tiles.prediction(row).label or ""
             self._names[cluster.start] = name
@@ -253,7 +303,9 @@ class PageGrid(GestureView):
 
     # -- the headings of cards: a field for the name
 
-    def paint_heading(self, painter: QPainter, line: QRect, placed: PlacedSection) -> None:
+    def paint_heading(
+        self, painter: QPainter, line: QRect, placed: PlacedSection
+    ) -> None:
         if not (self.has_clusters or self._is_named(placed.rows)):
             super().paint_heading(painter, line, placed)
             return
@@ -264,7 +316,9 @@ class PageGrid(GestureView):
         painter.setFont(self.font())
         painter.setPen(muted_text(palette))
         painter.drawText(line, Qt.AlignmentFlag.AlignRight | centre, count)
-        line.setRight(line.right() - painter.fontMetrics().horizontalAdvance(count) - SPACE_M)
+        line.setRight(
+            line.right() - painter.fontMetrics().horizontalAdvance(count) - SPACE_M
+        )
         if name:
             title, key = f"{target_name(name)} ✓", self.worker.keys.get(name, "")
             section = replace(placed.section, title=title, key=key)
@@ -275,7 +329,9 @@ class PageGrid(GestureView):
         painter.setPen(blend(edge(palette), palette.color(Role.Text), 0.1))
         painter.drawRoundedRect(frame, CONTROL_RADIUS, CONTROL_RADIUS)
         painter.setPen(muted_text(palette))
-        painter.drawText(frame.adjusted(SPACE_M, 0, 0, 0), centre, self.tr("Who is this?"))
+        painter.drawText(
+            frame.adjusted(SPACE_M, 0, 0, 0), centre, self.tr("Who is this?")
+        )
 
     def name_field_rect(self) -> QRect:
         """Return where the field for the card pointed at belongs, in the viewport; or empty."""
@@ -313,7 +369,9 @@ class PageGrid(GestureView):
     def dragMoveEvent(self, event: QDropEvent) -> None:
         """Highlight the card under the mouse, if it would get new tiles."""
         card = self.section_at(event.position().toPoint())
-        self._highlight_drop(card if set(self._dragged_rows(event)) - set(card) else range(0))
+        self._highlight_drop(
+            card if set(self._dragged_rows(event)) - set(card) else range(0)
+        )
         event.setAccepted(bool(self.drop_card))
 
     def dragLeaveEvent(self, event: QEvent) -> None:
@@ -330,7 +388,9 @@ class PageGrid(GestureView):
     def _dragged_rows(self, event: QDropEvent) -> list[int]:
         mime = event.mimeData()
         ids = mime.ids if isinstance(mime, TileMimeData) else ()
-        return sorted({row for sample in ids if (row := self.tiles.row_of(sample)) >= 0})
+        return sorted(
+            {row for sample in ids if (row := self.tiles.row_of(sample)) >= 0}
+        )
 
     def _highlight_drop(self, cluster: range) -> None:
         self.drop_card = cluster
@@ -340,7 +400,9 @@ class PageGrid(GestureView):
 def suggestions_by_sample(page: ClassPage) -> dict[int, TilePrediction]:
     """Return the suggestions of the tiles of a page, by their first sample."""
     return {
-        rows[0]: TilePrediction(best.label, best.confidence or None, len(rows), best.top)
+        rows[0]: TilePrediction(
+            best.label, best.confidence or None, len(rows), best.top
+        )
         for _, rows, best in page.tiles
     }
 
@@ -356,7 +418,9 @@ class PageNaming(QObject):
     it is for those pointed at (`is_for_faces`), in the field above them for the whole page.
     """
 
-    def __init__(self, grid: PageGrid, header: PageHeader, name_page: Callable[[str], None]):
+    def __init__(
+        self, grid: PageGrid, header: PageHeader, name_page: Callable[[str], None]
+    ):
         field = header.name
         super().__init__(field)
         self._grid = grid
@@ -429,7 +493,9 @@ class PageNaming(QObject):
             self._say_unused(text)
 
     def say_no_target(self) -> None:
-        self._grid.worker.show_message(self.tr("Point at a face or a card, then type its name"))
+        self._grid.worker.show_message(
+            self.tr("Point at a face or a card, then type its name")
+        )
 
     @property
     def is_typing(self) -> bool:
@@ -461,7 +527,9 @@ class PageNaming(QObject):
             self._say_unused(name)
 
     def _say_unused(self, name: str) -> None:
-        self._grid.worker.show_message(self.tr("Typed, but not used: {name}").format(name=name))
+        self._grid.worker.show_message(
+            self.tr("Typed, but not used: {name}").format(name=name)
+        )
 
     def page_shown(self, was_typing: bool) -> None:
         """Focus the faces, unless a name is being typed."""
@@ -480,7 +548,9 @@ class PageNaming(QObject):
     def _on_name_entered(self, name: str) -> None:
         if self._typed_for != self._grid.page:
             self._typed_for = self._grid.page
-            text = self.tr("Typed before this page appeared: Enter again names these {name}")
+            text = self.tr(
+                "Typed before this page appeared: Enter again names these {name}"
+            )
             self._grid.worker.show_message(text.format(name=name))
         else:
             self._name_page(self._field.resolve(name))

@@ -60,7 +60,9 @@ def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescr
         # If two classes were merged meanwhile, their tiles are not contiguous.
         runs = groupby(tile.prediction.label or "" for tile in page.tiles)
         sections = [
-            Section(f"{label}?", len([*run]), shares_shelf=True, key=keys.get(label, ""))
+            Section(
+                f"{label}?", len([*run]), shares_shelf=True, key=keys.get(label, "")
+            )
             for label, run in runs
         ]
     elif page.doubtful:
@@ -84,7 +86,8 @@ def _describe_clusters_page(page: ClassPage) -> PageDescription:
     similar, single = tr("{count} similar"), tr("No similar face")
     several, tiles = len(page.cluster_sizes) > 1, iter(page.tiles)
     sizes = [
-        (size, sum(len(tile.rows) for tile in islice(tiles, size))) for size in page.cluster_sizes
+        (size, sum(len(tile.rows) for tile in islice(tiles, size)))
+        for size in page.cluster_sizes
     ]
     title = tr("Who is this?  {number} · type the name")
     if several:
@@ -93,7 +96,9 @@ def _describe_clusters_page(page: ClassPage) -> PageDescription:
         counted(title, len(page.cluster_sizes), number=_describe_number(page)),
         tuple(
             Section(
-                single if faces == 1 else similar.format(count=faces), size, shares_shelf=several
+                single if faces == 1 else similar.format(count=faces),
+                size,
+                shares_shelf=several,
             )
             for size, faces in sizes
         ),
@@ -110,7 +115,9 @@ def _describe_clusters_page(page: ClassPage) -> PageDescription:
 
 def _describe_uncompared_page(page: ClassPage) -> PageDescription:
     return PageDescription(
-        tr("Comparing faces…  Clusters follow when the mouse rests; or point and type a name"),
+        tr(
+            "Comparing faces…  Clusters follow when the mouse rests; or point and type a name"
+        ),
         (Section("", len(page.tiles)),),
         tr("Enter: next page"),
         tr(
@@ -133,13 +140,17 @@ def _suggestions_title(page: ClassPage) -> str:
     text = tr("{label}?  {number} · {how}")
     if len(labels) > 1:
         text = tr("Several classes · {number} · {how}")
-    return text.format(label=next(iter(labels), ""), number=_describe_number(page), how=quality)
+    return text.format(
+        label=next(iter(labels), ""), number=_describe_number(page), how=quality
+    )
 
 
 def _describe_number(page: ClassPage) -> str:
     if len(page.rows) == page.total:
         return counted(tr("{count} faces"), page.total)
-    return counted(tr("{shown} of {count} faces"), page.total, shown=f"{len(page.rows):,}")
+    return counted(
+        tr("{shown} of {count} faces"), page.total, shown=f"{len(page.rows):,}"
+    )
 
 
 ONE_ROW_EM = 46
@@ -162,7 +173,9 @@ class PageHeader(QWidget):
         self._announced = ""
         self.file_button = button("", file, primary=True)
         self.skip_button = button(self.tr("Next page (PgDn)"), skip)
-        self.better_button = button(self.tr("Better suggestions (Ctrl+R)"), suggest_again)
+        self.better_button = button(
+            self.tr("Better suggestions (Ctrl+R)"), suggest_again
+        )
         self.better_button.hide()
         self.name.setAccessibleName(self.tr("Who is this?"))
         self.title.setMinimumHeight(em(self, TITLE_EM))
@@ -187,7 +200,9 @@ class PageHeader(QWidget):
         self.file_button.setVisible(files or is_begun)
         self.skip_button.setVisible(description is not None and (files or not is_begun))
         in_card = description is not None and description.has_clusters
-        self._asks = description is not None and bool(description.placeholder) and not in_card
+        self._asks = (
+            description is not None and bool(description.placeholder) and not in_card
+        )
         if self._asks:
             self.insert_name_field()
         self.name.setVisible(self._asks or bool(self.name.text()))
@@ -198,7 +213,9 @@ class PageHeader(QWidget):
             self.title.setText(description.title)
             self.name.setPlaceholderText(description.placeholder)
             self.file_button.setEnabled(count > 0 or not files)
-            action = description.action if count or files else self.tr("Enter: next page")
+            action = (
+                description.action if count or files else self.tr("Enter: next page")
+            )
             self.file_button.setText(counted(action, count))
         if self.title.text() != self._announced:
             self._announced = self.title.text()

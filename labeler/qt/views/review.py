@@ -10,7 +10,14 @@ from typing import TypeVar
 
 from PySide6.QtCore import QSignalBlocker, Qt, Signal
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit, QSizePolicy, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QLineEdit,
+    QSizePolicy,
+    QToolButton,
+    QWidget,
+)
 
 from gleanset.db.views import NO_FILTER, REVIEW, FilterChoices, Reviews, SampleFilter
 from gleanset.operations import Operation
@@ -21,7 +28,12 @@ from labeler.qt.translations import counted
 from labeler.qt.views.base import NextStep, Notice, ViewContext, empty_wall
 from labeler.qt.views.labeling import LabelingView
 from labeler.qt.widgets import HEAD, KeyHints, TitleLabel, row_layout, set_column, timer
-from labeler.review import ReviewPage, accept_suggestions, confirm_labels, load_review_page
+from labeler.review import (
+    ReviewPage,
+    accept_suggestions,
+    confirm_labels,
+    load_review_page,
+)
 from labeler.sorting.session import SortingSession, StepResult
 
 T = TypeVar("T")
@@ -47,7 +59,11 @@ class FilterBar(QWidget):
         super().__init__()
         self._places = tuple(places) or ((self.tr("all"), None),)
         self._by_place = bool(places)
-        self.label, self.source, self.video = self._choice(), self._choice(), self._choice()
+        self.label, self.source, self.video = (
+            self._choice(),
+            self._choice(),
+            self._choice(),
+        )
         self._boxes = (self.source, self.video)
         """The boxes whose first entry means no filter."""
         self.text = QLineEdit(clearButtonEnabled=True)
@@ -62,7 +78,9 @@ class FilterBar(QWidget):
 
     def _choice(self) -> QComboBox:
         box = QComboBox(self)
-        box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        box.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         box.setMinimumContentsLength(7)
         return box
 
@@ -157,7 +175,9 @@ class FilteredView(LabelingView):
     def show_no_match(self) -> None:
         """Explain that the filters leave nothing."""
         clear = NextStep(self.tr("Clear filters"), self.bar.clear)
-        self.empty.show_notice(Notice(self.tr("No faces match the filters"), steps=(clear,)))
+        self.empty.show_notice(
+            Notice(self.tr("No faces match the filters"), steps=(clear,))
+        )
 
     def read_choices(self) -> None:
         def read(session: SortingSession) -> tuple[FilterChoices, list[str]]:
@@ -169,7 +189,9 @@ class FilteredView(LabelingView):
     def offer(self, traits: FilterChoices, classes: Sequence[str]) -> None:
         self.bar.offer(traits, classes)
 
-    def ask_last(self, read: Callable[[SortingSession], T], then: Callable[[T], object]) -> None:
+    def ask_last(
+        self, read: Callable[[SortingSession], T], then: Callable[[T], object]
+    ) -> None:
         """Read something, and pass it to `then` unless another request followed."""
         number = self._request
 
@@ -193,7 +215,9 @@ class ReviewGrid(GestureView):
         suggestion = self.tiles.prediction(row)
         if suggestion.label is None:
             return ""
-        percent = f" {round(suggestion.confidence * 100)} %" if suggestion.confidence else ""
+        percent = (
+            f" {round(suggestion.confidence * 100)} %" if suggestion.confidence else ""
+        )
         return f"→ {suggestion.label}{percent}"
 
 
@@ -234,7 +258,9 @@ class ReviewView(FilteredView):
     def class_changed(self, operation: Operation) -> None:
         if self._wall is not None:
             self._wall = self._wall.renamed(self.current_names(operation))
-            self.model.set_titles(self._sections(self._wall), self._suggestions(self._wall))
+            self.model.set_titles(
+                self._sections(self._wall), self._suggestions(self._wall)
+            )
             self.view.lay_out()
 
     def _remove_classes(self, removed: set[str]) -> None:
@@ -255,7 +281,8 @@ class ReviewView(FilteredView):
         name, sample_filter = self.wall.currentData(), self.bar.sample_filter()
         self._request += 1
         self.ask_last(
-            lambda session: load_review_page(session.dataset, name, sample_filter), self._show
+            lambda session: load_review_page(session.dataset, name, sample_filter),
+            self._show,
         )
 
     def _show(self, page: ReviewPage) -> None:
@@ -271,7 +298,9 @@ class ReviewView(FilteredView):
         if len(page.ids):
             self.empty.show_notice(None)
         elif (name := self.bar.sample_filter().label) is not None:
-            title = self.tr("Nothing to review of {name} in this list").format(name=name)
+            title = self.tr("Nothing to review of {name} in this list").format(
+                name=name
+            )
             text = self.tr("Show {name} in the grid").format(name=name)
             in_grid = NextStep(text, partial(self.context.show_place, name))
             clear = NextStep(self.tr("Show all classes"), self.bar.clear)
@@ -300,7 +329,10 @@ class ReviewView(FilteredView):
 
     @staticmethod
     def _suggestions(page: ReviewPage) -> dict[int, TilePrediction]:
-        return {sample: TilePrediction(*suggested) for sample, suggested in page.suggested.items()}
+        return {
+            sample: TilePrediction(*suggested)
+            for sample, suggested in page.suggested.items()
+        }
 
     def commanded(self, command: GridCommand, rows: list[int]) -> None:
         keeps_or_accepts = command in (GridCommand.ENTER, GridCommand.KEEP_ALL)
@@ -309,7 +341,9 @@ class ReviewView(FilteredView):
         elif keeps_or_accepts and rows and not self.view.unmarked(rows):
             self._go_on()
         elif rows and not set(rows) & set(self.view.in_sight()):
-            self.view.scrollTo(self.model.index(rows[0]))  # first show what the key will act on
+            self.view.scrollTo(
+                self.model.index(rows[0])
+            )  # first show what the key will act on
         elif command is GridCommand.ENTER:
             self._accept_suggestions(rows)
         elif command is GridCommand.KEEP_ALL:
@@ -319,18 +353,25 @@ class ReviewView(FilteredView):
 
     def _accept_suggestions(self, rows: Sequence[int]) -> None:
         suggested = self._wall.suggested if self._wall else {}
-        targets = [row for row in self.view.unmarked(rows) if self.model.id(row) in suggested]
+        targets = [
+            row for row in self.view.unmarked(rows) if self.model.id(row) in suggested
+        ]
         if not targets:
-            self.worker.show_message(self.tr("No suggestion to accept: K keeps the label"))
+            self.worker.show_message(
+                self.tr("No suggestion to accept: K keeps the label")
+            )
             return
         if not self.view.all_seen(targets):
             return
         ids = self.model.ids(targets)
         labels = {row: suggested[self.model.id(row)].label for row in targets}
         states = {
-            n: TileState(TileMark.SENT, self.model.key_of(at), at) for n, at in labels.items()
+            n: TileState(TileMark.SENT, self.model.key_of(at), at)
+            for n, at in labels.items()
         }
-        self.decide_rows(states, lambda session: accept_suggestions(session, ids, suggested))
+        self.decide_rows(
+            states, lambda session: accept_suggestions(session, ids, suggested)
+        )
         self._go_on()
 
     def _keep_labels(self, rows: Sequence[int]) -> None:
@@ -364,7 +405,9 @@ class ReviewView(FilteredView):
     def _show_hints(self) -> None:
         text = self.tr("K: keep label · class key: relabel")
         if self._wall is not None and self._wall.suggested:
-            text = self.tr("Enter: accept suggestion · K: keep label · class key: relabel")
+            text = self.tr(
+                "Enter: accept suggestion · K: keep label · class key: relabel"
+            )
         if not self.view.unmarked():
             text = self.tr("Enter: show what is left to review")
         self.hints.setText(text)

@@ -4,14 +4,27 @@ from functools import partial
 
 from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHeaderView, QProgressBar, QTreeWidget, QTreeWidgetItem, QWidget
+from PySide6.QtWidgets import (
+    QHeaderView,
+    QProgressBar,
+    QTreeWidget,
+    QTreeWidgetItem,
+    QWidget,
+)
 
 from gleanset.db.sorting import ClassCount
 from gleanset.db.statistics import Statistics
 from gleanset.records import SPLITS
 from labeler.qt.theme import SPACE_L, SPACE_M, focus_ring
 from labeler.qt.translations import tr
-from labeler.qt.views.base import EmptyNotice, LabelerView, Notice, ViewContext, to_pages, to_queue
+from labeler.qt.views.base import (
+    EmptyNotice,
+    LabelerView,
+    Notice,
+    ViewContext,
+    to_pages,
+    to_queue,
+)
 from labeler.qt.widgets import TitleLabel, button, column_layout, row_layout, timer
 from labeler.sorting.session import SortingSession
 
@@ -69,7 +82,9 @@ class ClassTable(QTreeWidget):
             else:  # aligned like the numbers below
                 self.headerItem().setTextAlignment(column, ALIGN_RIGHT)
 
-    def show_statistics(self, rows: tuple[ClassCount, ...], counts_by_split: SplitCounts) -> None:
+    def show_statistics(
+        self, rows: tuple[ClassCount, ...], counts_by_split: SplitCounts
+    ) -> None:
         """Show the counts of all classes; the selected class stays selected."""
         selected = [item.text(NAME) for item in self.selectedItems()]
         largest = max((row.count for row in rows), default=0)
@@ -83,7 +98,9 @@ class ClassTable(QTreeWidget):
                 spoken = f"{row.name}, {title}: {text or '–'}"
                 item.setData(number, Qt.ItemDataRole.AccessibleTextRole, spoken)
             cell = QWidget()
-            cell.setLayout(row_layout(QProgressBar(maximum=max(1, largest), value=row.count)))
+            cell.setLayout(
+                row_layout(QProgressBar(maximum=max(1, largest), value=row.count))
+            )
             self.setItemWidget(item, BAR, cell)
             if row.name in selected:
                 self.setCurrentItem(item)
@@ -112,17 +129,25 @@ class StatisticsView(LabelerView):
         self.table, self.title = ClassTable(), TitleLabel()
         self._has_split, run = False, context.imports.run_command
         self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
-        self.split_button.setToolTip(self.tr("labeler split: train, val and test without leaks"))
+        self.split_button.setToolTip(
+            self.tr("labeler split: train, val and test without leaks")
+        )
         self.export_button = button(self.tr("Export"), self._export)
-        self.export_button.setToolTip(self.tr("labeler export: class folders, in exports/"))
+        self.export_button.setToolTip(
+            self.tr("labeler export: class folders, in exports/")
+        )
         timeline = partial(run, "gleanset", "timeline")
         self.timeline_button = button(self.tr("Video timeline"), timeline)
-        self.timeline_button.setToolTip(self.tr("gleanset timeline: of videos with detected faces"))
+        self.timeline_button.setToolTip(
+            self.tr("gleanset timeline: of videos with detected faces")
+        )
         self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
         buttons = (self.timeline_button, self.split_button, self.export_button)
         head = row_layout(self.title, *buttons, grows=self.title)
         parts, margins = (head, self.table), (SPACE_M, SPACE_M, SPACE_L, SPACE_M)
-        self.setLayout(column_layout(*parts, grows=self.table, margins=margins, spacing=SPACE_M))
+        self.setLayout(
+            column_layout(*parts, grows=self.table, margins=margins, spacing=SPACE_M)
+        )
         self.worker.progressed.connect(self._count_soon)
         context.imports.changed.connect(self._count_soon)
         self.empty, self.home = EmptyNotice(self.table), self.table
@@ -145,7 +170,10 @@ class StatisticsView(LabelerView):
             return
         rows = self.worker.progress.counts.classes
         self.table.show_statistics(rows, counts_by_split)
-        totals = (sum(counts[split] for counts in counts_by_split.values()) for split in SPLITS)
+        totals = (
+            sum(counts[split] for counts in counts_by_split.values())
+            for split in SPLITS
+        )
         shares = " : ".join(f"{total:,}" for total in totals)
         text = self.tr("train : val : test = {shares}").format(shares=shares)
         self._has_split = bool(counts_by_split)

@@ -50,7 +50,9 @@ def test_mirrored_classes_are_found(
     kinds: tuple[str, ...], expected: list[tuple[int, int]]
 ) -> None:
     y = np.repeat(np.arange(len(kinds)), 20)
-    pictures = [draw(kinds[n], seed).resize((48, 48)) for seed, n in enumerate(y.tolist())]
+    pictures = [
+        draw(kinds[n], seed).resize((48, 48)) for seed, n in enumerate(y.tolist())
+    ]
     x = np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures])
     assert find_mirrored_classes(x, y) == expected
     gray = x[:, :1]
@@ -64,11 +66,15 @@ def test_training_warns_of_mirrored_classes(dataset: Dataset) -> None:
         for n, kind in enumerate(kinds)
         for seed in range(20)
     }
-    dataset.journal.apply("Label", [Choice(key, "label", kind) for key, kind in keys.items()])
+    dataset.journal.apply(
+        "Label", [Choice(key, "label", kind) for key, kind in keys.items()]
+    )
     dataset.samples.set_splits({key: (key, "train") for key in keys}, "by hand")
     lines: list[str] = []
     train_run(dataset, load_preset("simple", OPTIONS), say=lines.append)
-    warning = next(line for line in lines if line.startswith("mirror images of each other"))
+    warning = next(
+        line for line in lines if line.startswith("mirror images of each other")
+    )
     assert "left and right" in warning
     assert "-o augment=none" in warning
     plain = load_preset("simple", OPTIONS | {"augment": "none"})

@@ -76,8 +76,13 @@ def test_cache_separates_fits(dataset: Dataset) -> None:
     examples = find_examples(dataset)
     settings = {fit: load_preset("simple", TINY | {"fit": fit}) for fit in FITS}
     for _ in range(2):
-        pixels = [load_arrays(dataset, examples, each, "train") for each in settings.values()]
-        changed = [not np.array_equal(*pair) for pair in zip(*(p.x for p in pixels), strict=True)]
+        pixels = [
+            load_arrays(dataset, examples, each, "train") for each in settings.values()
+        ]
+        changed = [
+            not np.array_equal(*pair)
+            for pair in zip(*(p.x for p in pixels), strict=True)
+        ]
         sides = [sample.box[2:] for sample in examples.splits["train"]]
         assert changed == [width != height for width, height in sides]
     spec = FeatureSpec("colours", "none", SIZE)
@@ -85,10 +90,14 @@ def test_cache_separates_fits(dataset: Dataset) -> None:
     stretched, cropped = (
         compute_features(dataset, samples, spec._replace(fit=fit)).plain for fit in FITS
     )
-    assert [not np.array_equal(*rows) for rows in zip(stretched, cropped, strict=True)] == changed
+    assert [
+        not np.array_equal(*rows) for rows in zip(stretched, cropped, strict=True)
+    ] == changed
 
 
-def test_prediction_and_export_use_fit_of_training(dataset: Dataset, tmp_path: Path) -> None:
+def test_prediction_and_export_use_fit_of_training(
+    dataset: Dataset, tmp_path: Path
+) -> None:
     settings = load_preset("simple", TINY | {"fit": "crop"})
     folder = dataset.root / "runs" / RUN
     dataset.runs.start(RUN, "baseline", settings.to_json())
@@ -102,7 +111,9 @@ def test_prediction_and_export_use_fit_of_training(dataset: Dataset, tmp_path: P
     model = baseline.load(folder)
     expected = model.embed_pixels(training_arrays.x.transpose(0, 2, 3, 1))
     samples = {sample.key: sample for sample in examples.splits["train"]}
-    paths = [dataset.image_path(samples[key].image, "PNG") for key in training_arrays.keys]
+    paths = [
+        dataset.image_path(samples[key].image, "PNG") for key in training_arrays.keys
+    ]
     assert np.array_equal(model.embed(paths), expected)
 
     out = tmp_path / "model.onnx"
@@ -110,7 +121,10 @@ def test_prediction_and_export_use_fit_of_training(dataset: Dataset, tmp_path: P
     exported = baseline.load(out)
     assert exported.facts.fit == "crop"
     assert np.allclose(exported.embed(paths), expected, atol=1e-5)
-    assert "top of a tall one" in json.loads(out.with_suffix(".onnx.json").read_text())["input"]
+    assert (
+        "top of a tall one"
+        in json.loads(out.with_suffix(".onnx.json").read_text())["input"]
+    )
 
     described = json.loads((folder / SETTINGS).read_text())
     del described["settings"]["fit"]
@@ -128,8 +142,12 @@ def make_sources(folder: Path, count: int, channels: int = 3) -> list[PixelSourc
     sources = []
     for number in range(count):
         path = folder / f"{number}.png"
-        Image.fromarray(random.integers(0, 256, (16, 16, channels), np.uint8)).save(path)
-        sources.append(PixelSource(f"k{number}", folder / "no crop", path, Box(0, 0, 16, 16)))
+        Image.fromarray(random.integers(0, 256, (16, 16, channels), np.uint8)).save(
+            path
+        )
+        sources.append(
+            PixelSource(f"k{number}", folder / "no crop", path, Box(0, 0, 16, 16))
+        )
     return sources
 
 
@@ -147,7 +165,11 @@ class CountingProgress(Progress):
 
 
 def test_decoded_pixels_are_cached(tmp_path: Path) -> None:
-    sources, cache, count = make_sources(tmp_path, 3), tmp_path / "cache", CountingProgress()
+    sources, cache, count = (
+        make_sources(tmp_path, 3),
+        tmp_path / "cache",
+        CountingProgress(),
+    )
     rgb = PixelReader(16, "RGB")
     first = decode_all(cache, sources, rgb, count)
     assert (count.seen, first.rows) == (3, (0, 1, 2))
@@ -157,7 +179,12 @@ def test_decoded_pixels_are_cached(tmp_path: Path) -> None:
     assert isinstance(first.x.base.base, np.memmap)
     assert np.array_equal(decode_all(cache, sources, rgb, count).x, first.x)
     assert (count.seen, decode_all(cache, [], rgb).x.shape) == (3, (0, 3, 16, 16))
-    assert decode_all(cache, sources, PixelReader(8, "L"), count).x.shape == (3, 1, 8, 8)
+    assert decode_all(cache, sources, PixelReader(8, "L"), count).x.shape == (
+        3,
+        1,
+        8,
+        8,
+    )
     Image.new("RGB", (16, 16), (7, 7, 7)).save(sources[0].original)
     os.utime(sources[0].original, ns=(1, 1))
     assert (decode_all(cache, sources, rgb, count).x[0] == 7).all()
@@ -180,7 +207,9 @@ def test_unreadable_images_are_retried(tmp_path: Path) -> None:
     assert {path.suffix for path in cache.iterdir()} == {".pixels", ""}
 
 
-def test_old_and_partial_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_and_partial_files_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
     sources, cache = make_sources(tmp_path, 3), tmp_path / "cache"
     cache.mkdir()
@@ -199,7 +228,9 @@ def test_concurrent_decoding_waits_for_lock(tmp_path: Path) -> None:
     cache.mkdir()
     rows: list[tuple[int, ...]] = []
     with FileLock(cache / ".lock"):
-        other = Thread(target=lambda: rows.append(decode_all(cache, sources, GREY).rows))
+        other = Thread(
+            target=lambda: rows.append(decode_all(cache, sources, GREY).rows)
+        )
         other.start()
         other.join(0.2)
         assert other.is_alive()

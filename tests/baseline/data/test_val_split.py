@@ -39,7 +39,9 @@ def test_val_is_split_off_by_group(dataset: Dataset) -> None:
     assert "val is empty" in message
     assert "are used as val" in message
     train, val = after.splits["train"], after.splits["val"]
-    assert sorted(s.key for s in (*train, *val)) == sorted(s.key for s in before.splits["train"])
+    assert sorted(s.key for s in (*train, *val)) == sorted(
+        s.key for s in before.splits["train"]
+    )
     groups = before.groups
     assert not {groups[s.key] for s in train} & {groups[s.key] for s in val}
     assert set(Counter(str(s.label) for s in val).values()) <= {3, 4}
@@ -84,7 +86,11 @@ def test_copy_search_is_reported_everywhere(dataset: Dataset) -> None:
     folder = dataset.runs_folder / new.run
     metrics = read_metrics(folder)
     message = new.summary()
-    assert (CLAIM in message["test accuracy"]) == metrics.has_no_copies == is_free_of_copies(copies)
+    assert (
+        (CLAIM in message["test accuracy"])
+        == metrics.has_no_copies
+        == is_free_of_copies(copies)
+    )
 
 
 def test_describe_copy_search(dataset: Dataset) -> None:
@@ -94,16 +100,29 @@ def test_describe_copy_search(dataset: Dataset) -> None:
     assert unsearched["searched"] == unsearched["torn"] == 0
     searched = unsearched | {"searched": unsearched["images"]}
     assert describe_copy_search(searched).startswith(CLAIM)
-    for state in (None, unsearched, unsearched | {"searched": 1}, searched | {"torn": 2}):
+    for state in (
+        None,
+        unsearched,
+        unsearched | {"searched": 1},
+        searched | {"torn": 2},
+    ):
         assert CLAIM not in describe_copy_search(state)
         assert not is_free_of_copies(state)
     assert f"only 1 of {unsearched['images']} images" in describe_copy_search(
         unsearched | {"searched": 1}
     )
-    assert "2 images in groups of training" in describe_copy_search(searched | {"torn": 2})
+    assert "2 images in groups of training" in describe_copy_search(
+        searched | {"torn": 2}
+    )
     sample = examples.splits["test"][0]
-    joined = {**examples.groups, sample.key: examples.groups[examples.splits["train"][0].key]}
-    assert summarize_copy_search(dataset, replace(examples, groups=joined), "test")["torn"] == 1
+    joined = {
+        **examples.groups,
+        sample.key: examples.groups[examples.splits["train"][0].key],
+    }
+    assert (
+        summarize_copy_search(dataset, replace(examples, groups=joined), "test")["torn"]
+        == 1
+    )
 
 
 UNSEEN_PLACES = (0, 1, 2, 4, 6, 22)
@@ -114,9 +133,16 @@ UNSEEN_PLACES = (0, 1, 2, 4, 6, 22)
 def with_unseen(dataset: Dataset) -> Dataset:
     """Return three classes of 24 images; six labels of each are a model's."""
     fill(dataset, 24, ("train",) * 20 + ("val", "val", "test", "test"), per_group=2)
-    places = {i.sha256: int(i.origins[0].key.split("/")[1]) % 24 for i in dataset.images.iterate()}
-    unseen = [s for s in dataset.samples.iter_by_key() if places[s.image] in UNSEEN_PLACES]
-    dataset.journal.apply("Accept", [Choice(s.key, "label", s.label, MODEL) for s in unseen])
+    places = {
+        i.sha256: int(i.origins[0].key.split("/")[1]) % 24
+        for i in dataset.images.iterate()
+    }
+    unseen = [
+        s for s in dataset.samples.iter_by_key() if places[s.image] in UNSEEN_PLACES
+    ]
+    dataset.journal.apply(
+        "Accept", [Choice(s.key, "label", s.label, MODEL) for s in unseen]
+    )
     return dataset
 
 
@@ -126,12 +152,17 @@ def test_unseen_labels_are_only_in_train(with_unseen: Dataset) -> None:
     assert examples.unseen == unseen
     train = {sample.key for sample in examples.splits["train"]}
     assert len(train & unseen) == 15
-    assert not {sample.key for name in ("val", "test") for sample in examples.splits[name]} & unseen
+    assert (
+        not {sample.key for name in ("val", "test") for sample in examples.splits[name]}
+        & unseen
+    )
     cut, result = ensure_val(replace(examples, splits=examples.splits | {"val": ()}), 0)
     assert result is not None
     assert cut.splits["val"]
     assert not {sample.key for sample in cut.splits["val"]} & unseen
-    groups = [{examples.groups[s.key] for s in cut.splits[name]} for name in ("train", "val")]
+    groups = [
+        {examples.groups[s.key] for s in cut.splits[name]} for name in ("train", "val")
+    ]
     assert not groups[0] & groups[1]
     folds = FoldPlan.create(with_unseen, PRESET, 3).folds
     evaluated = {sample.key for fold in folds for sample in fold.splits["test"]}
@@ -140,7 +171,9 @@ def test_unseen_labels_are_only_in_train(with_unseen: Dataset) -> None:
     groups = {examples.groups[key] for key in evaluated}
     own_groups = {key for key in unseen if examples.groups[key] not in groups}
     assert own_groups
-    assert all(own_groups & train <= {s.key for s in fold.splits["train"]} for fold in folds)
+    assert all(
+        own_groups & train <= {s.key for s in fold.splits["train"]} for fold in folds
+    )
 
 
 def test_cross_validation_skips_unseen_labels(with_unseen: Dataset) -> None:
@@ -160,4 +193,6 @@ def test_unseen_labels_are_counted_and_checked_for_issues(with_unseen: Dataset) 
     assert "15 labels not reviewed" in result["training images"]
     results = find_label_issues(with_unseen, done.run, folder, 3)
     count = sum(len(part) for part in examples.splits.values())
-    assert results.evaluated == results.labelled == count, "also what nobody has looked at"
+    assert results.evaluated == results.labelled == count, (
+        "also what nobody has looked at"
+    )

@@ -39,9 +39,9 @@ def singleton_groups(count: int) -> list[str]:
 def test_temperature_fixes_overconfident_network() -> None:
     logits, y = sample_calibrated(6000, 5)
     assert calibration_error(softmax(logits), y).ece < 0.02
-    assert fit_calibration(logits, y, singleton_groups(6000)).temperature == pytest.approx(
-        1, abs=0.06
-    )
+    assert fit_calibration(
+        logits, y, singleton_groups(6000)
+    ).temperature == pytest.approx(1, abs=0.06)
     loud = logits * 3
     assert calibration_error(softmax(loud), y).ece > 0.15
     fitted = fit_calibration(loud, y, singleton_groups(6000))
@@ -54,7 +54,9 @@ def test_ece_matches_hand_calculation() -> None:
     y = np.array([0, 1, 0, 1])
     # Confidence 0.9: 1 of 2 correct; 0.6 and 0.65, in bins .5-.6 and .6-.7: all correct.
     result = calibration_error(probabilities, y, bins=10)
-    assert result.ece == pytest.approx((2 * abs(0.9 - 0.5) + (1 - 0.6) + (1 - 0.65)) / 4)
+    assert result.ece == pytest.approx(
+        (2 * abs(0.9 - 0.5) + (1 - 0.6) + (1 - 0.65)) / 4
+    )
     assert [row.count for row in result.bins] == [0, 0, 0, 0, 0, 1, 1, 0, 2, 0]
 
 
@@ -86,7 +88,9 @@ def test_temperature_is_bounded_for_any_logits(logits: np.ndarray, seed: int) ->
 def test_small_correct_val_keeps_temperature_near_one() -> None:
     # With smoothed targets the temperature would be 4.9.
     y = np.arange(10) % 2
-    logits = np.stack((1 - y, y), 1).astype(np.float32) * np.linspace(10, 24, 10)[:, None]
+    logits = (
+        np.stack((1 - y, y), 1).astype(np.float32) * np.linspace(10, 24, 10)[:, None]
+    )
     fitted = fit_calibration(logits.astype(np.float32), y, singleton_groups(10))
     assert fitted.temperature == pytest.approx(1, abs=0.05)
     assert fitted.describe() == (
@@ -99,7 +103,9 @@ def test_too_little_val_is_not_calibrated() -> None:
     single = fit_calibration(logits[:1], y[:1], ["a"])
     assert single.temperature == 1.0
     assert single.describe().startswith("not calibrated: no images in val")
-    one_class = fit_calibration(logits[:, :1], np.zeros(20, np.int64), singleton_groups(20))
+    one_class = fit_calibration(
+        logits[:, :1], np.zeros(20, np.int64), singleton_groups(20)
+    )
     assert one_class.temperature == 1.0
 
 
@@ -128,7 +134,9 @@ NETS = [
 def test_small_val_never_raises_log_loss(groups: int, max_size: int) -> None:
     for net in NETS:
         drawn = [draw_scores(net, groups, max_size, seed) for seed in range(12)]
-        fits = [fit_calibration(sample.logits, sample.y, sample.groups) for sample in drawn]
+        fits = [
+            fit_calibration(sample.logits, sample.y, sample.groups) for sample in drawn
+        ]
         new_images = draw_scores(net, 3000, 1, seed=99)
         raw = new_images.loss(1.0)
         fitted = np.array([new_images.loss(fit.temperature) for fit in fits])
@@ -156,7 +164,9 @@ def test_calibration_corrects_class_balancing() -> None:
     # A temperature alone does not correct it.
     single = fit_calibration(*head.draw_scores(100, 2))
     assert (single.share, single.offsets) == (None, ())
-    assert _log_loss(single.apply(test.logits), test.y) > 0.9 * _log_loss(test.logits, test.y)
+    assert _log_loss(single.apply(test.logits), test.y) > 0.9 * _log_loss(
+        test.logits, test.y
+    )
 
 
 @pytest.mark.parametrize("pictures", [10, 50])

@@ -33,7 +33,9 @@ CLASSES = ("cat", "owl", "狐")
 
 @given(st.integers(0, 60), st.integers(0, 60))
 def test_singleton_groups_give_mcnemar_test(wins: int, losses: int) -> None:
-    expected = stats.binomtest(wins, wins + losses, 0.5).pvalue if wins + losses else 1.0
+    expected = (
+        stats.binomtest(wins, wins + losses, 0.5).pvalue if wins + losses else 1.0
+    )
     assert randomization_test([1] * wins + [-1] * losses) == pytest.approx(expected)
 
 
@@ -65,7 +67,9 @@ def test_compare_applies_decision_rule(dataset: Dataset) -> None:
     groups = assign_split_groups(dataset.db, outputs.keys)
     classes = find_examples(dataset).classes
     names = [groups[key] for key in outputs.keys]
-    expected = compute_answer_metrics(SplitAnswers(outputs, classes, np.array(names)), rule)
+    expected = compute_answer_metrics(
+        SplitAnswers(outputs, classes, np.array(names)), rule
+    )
     assert careful.accuracy == pytest.approx(expected.right / len(outputs))
     assert careful.interval == expected.interval
     assert careful.accuracy < careful.accuracy_before_unknown == plain.accuracy
@@ -74,9 +78,16 @@ def test_compare_applies_decision_rule(dataset: Dataset) -> None:
 
 def test_unsure_answers_are_counted() -> None:
     # Right and sure, right and unsure (45 %), wrong and unsure (45 %), unknown below 40 %.
-    probabilities = [[0.9, 0.05, 0.05], [0.45, 0.3, 0.25], [0.3, 0.45, 0.25], [0.35, 0.33, 0.32]]
+    probabilities = [
+        [0.9, 0.05, 0.05],
+        [0.45, 0.3, 0.25],
+        [0.3, 0.45, 0.25],
+        [0.35, 0.33, 0.32],
+    ]
     outputs = Outputs(
-        np.log(np.array(probabilities, np.float32)), np.zeros(4, np.int64), ("a", "b", "c", "d")
+        np.log(np.array(probabilities, np.float32)),
+        np.zeros(4, np.int64),
+        ("a", "b", "c", "d"),
     )
     split = SplitAnswers(outputs, ("x", "y", "z"), np.array(["a", "b", "c", "d"]))
     answers = compute_answer_metrics(split, DecisionRule(unknown_below=0.4))
@@ -93,7 +104,8 @@ def test_compare_leaves_out_changed_labels(dataset: Dataset) -> None:
     make_evaluated_run(dataset, "before")
     changed = find_examples(dataset).splits["test"][0]
     dataset.journal.apply(
-        "Mend", [Choice(changed.key, "label", "owl" if changed.label != "owl" else "cat")]
+        "Mend",
+        [Choice(changed.key, "label", "owl" if changed.label != "owl" else "cat")],
     )
     make_evaluated_run(dataset, "after")
     result = compare(dataset, ["before", "after"], "test")
@@ -125,7 +137,11 @@ def test_compare_command(dataset: Dataset) -> None:
         for file in (SETTINGS, WEIGHTS):
             (folder / file).touch()
     done = compare_runs().checked()
-    assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == ["run", "one", "two"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[:3]] == [
+        "run",
+        "one",
+        "two",
+    ]
     assert "by test makes its accuracy too optimistic" in done.stderr
     on_val = compare_runs("two", "one", "--split", "val", "--json")
     assert [row["run"] for row in on_val.json["runs"]] == ["two", "one"]

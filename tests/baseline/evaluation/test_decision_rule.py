@@ -34,8 +34,17 @@ from baseline.evaluation.decision_rule import (
     save_decision_rule,
 )
 from baseline.evaluation.intervals import bound_share
-from baseline.evaluation.outputs import Floats, Indices, Outputs, load_outputs, save_outputs
-from baseline.evaluation.unknown_rule import choose_class_thresholds, choose_unknown_threshold
+from baseline.evaluation.outputs import (
+    Floats,
+    Indices,
+    Outputs,
+    load_outputs,
+    save_outputs,
+)
+from baseline.evaluation.unknown_rule import (
+    choose_class_thresholds,
+    choose_unknown_threshold,
+)
 from baseline.use.engines import ModelFacts, NetworkOutputs
 from baseline.use.model import Model
 from gleanset.errors import InputUnusable, UsageError
@@ -43,7 +52,9 @@ from gleanset.errors import InputUnusable, UsageError
 CLASSES = ("meme", "photo", "猫")
 
 
-def make_outputs(count: int = 200, classes: int = 2, seed: int = 0, skill: float = 1.5) -> Outputs:
+def make_outputs(
+    count: int = 200, classes: int = 2, seed: int = 0, skill: float = 1.5
+) -> Outputs:
     random = np.random.default_rng(seed)
     y = np.arange(count) % classes
     logits = random.normal(size=(count, classes))
@@ -51,7 +62,9 @@ def make_outputs(count: int = 200, classes: int = 2, seed: int = 0, skill: float
     return Outputs(logits.astype(np.float32), y, tuple(map(str, range(count))))
 
 
-def in_groups(outputs: Outputs, each: int = 1, names: Sequence[str] = CLASSES) -> SplitAnswers:
+def in_groups(
+    outputs: Outputs, each: int = 1, names: Sequence[str] = CLASSES
+) -> SplitAnswers:
     """Assign consecutive samples to groups of `each`."""
     return SplitAnswers(outputs, tuple(names), np.arange(len(outputs)) // each)
 
@@ -60,7 +73,9 @@ def protect_photo(
     outputs: Outputs, names: Sequence[str], recall: float, temperature: float
 ) -> RecallThreshold:
     answers_of_split = in_groups(outputs, names=names)
-    rule = fit_recall_thresholds(answers_of_split, {"photo": recall}, DecisionRule(temperature))
+    rule = fit_recall_thresholds(
+        answers_of_split, {"photo": recall}, DecisionRule(temperature)
+    )
     return measure_recall_threshold(answers_of_split, "photo", recall, rule)
 
 
@@ -85,7 +100,9 @@ def test_recall_threshold_is_sufficient_and_minimal(
     assert recalled.mean() >= recall - 1e-9
     assert fitted.lost == int((~recalled).sum())
     if fitted.threshold:
-        lower = DecisionRule(temperature, None, {"photo": fitted.threshold * (1 - 1e-6)})
+        lower = DecisionRule(
+            temperature, None, {"photo": fitted.threshold * (1 - 1e-6)}
+        )
         less = decide(result.logits, names, lower).classes[photos] == 1
         assert less.mean() < recall
     assert fitted.upper_bound >= fitted.lost / fitted.count
@@ -97,7 +114,9 @@ def test_small_val_gives_no_recall_guarantee() -> None:
     assert fitted.upper_bound == pytest.approx(1 - 0.05 ** (1 / 100))
     assert not fitted.guaranteed
     assert fitted.others_accuracy < fitted.others_accuracy_before
-    assert protect_photo(make_outputs(12_000, skill=9), CLASSES[:2], 0.999, 1.0).guaranteed
+    assert protect_photo(
+        make_outputs(12_000, skill=9), CLASSES[:2], 0.999, 1.0
+    ).guaranteed
 
 
 def test_protecting_missing_class_raises_error() -> None:
@@ -107,7 +126,10 @@ def test_protecting_missing_class_raises_error() -> None:
     with pytest.raises(InputUnusable, match="no images of photo"):
         fit_recall_thresholds(in_groups(only), {"photo": 0.9}, DecisionRule())
     empty = in_groups(only.at(np.zeros(0, np.int64)))
-    for request in (RuleRequest({"photo": 1}), RuleRequest({}, max_rejection_rate=0.05)):
+    for request in (
+        RuleRequest({"photo": 1}),
+        RuleRequest({}, max_rejection_rate=0.05),
+    ):
         with pytest.raises(InputUnusable, match="no images in val"):
             choose_rule(empty, request, DecisionRule())
 
@@ -118,7 +140,9 @@ def overlapping_outputs() -> Outputs:
     means = np.array([[0.9, 0.05, 0.05], [0.02, 0.53, 0.45], [0.55, 0.05, 0.4]])
     drift = np.array([[-1, 0.5, 0.5], [0.5, 0.5, -1], [0.5, 0.5, -1]])
     probabilities = np.concatenate([means[k] + drift[k] * spread for k in range(3)])
-    return Outputs(np.log(probabilities).astype(np.float32), y, tuple(map(str, range(150))))
+    return Outputs(
+        np.log(probabilities).astype(np.float32), y, tuple(map(str, range(150)))
+    )
 
 
 def test_two_protected_classes_both_reach_recall() -> None:
@@ -129,7 +153,9 @@ def test_two_protected_classes_both_reach_recall() -> None:
     for name, share in recalls.items():
         fitted = fit_recall_thresholds(in_groups(result), {name: share}, DecisionRule())
         separate[name] = fitted.thresholds[name]
-    predicted = decide(result.logits, CLASSES, DecisionRule(thresholds=separate)).classes
+    predicted = decide(
+        result.logits, CLASSES, DecisionRule(thresholds=separate)
+    ).classes
     assert (predicted == result.y)[result.y == 1].mean() == 0
 
     rule = choose_rule(in_groups(result), RuleRequest(recalls), DecisionRule())
@@ -147,8 +173,12 @@ def test_conflicting_protected_classes_raise_error() -> None:
     result = overlapping_outputs()
     result.logits[result.y == 1] = (0, 1, 2)
     result.logits[result.y == 2] = (0, 1, 2)
-    with pytest.raises(InputUnusable, match="photo cannot reach a recall of 100% together with 猫"):
-        choose_rule(in_groups(result), RuleRequest({"photo": 1, "猫": 1}), DecisionRule())
+    with pytest.raises(
+        InputUnusable, match="photo cannot reach a recall of 100% together with 猫"
+    ):
+        choose_rule(
+            in_groups(result), RuleRequest({"photo": 1, "猫": 1}), DecisionRule()
+        )
 
 
 def test_recall_bounds_count_groups() -> None:
@@ -156,8 +186,13 @@ def test_recall_bounds_count_groups() -> None:
     repeated = singles.at(np.repeat(np.arange(100), 4))
     repeated = Outputs(repeated.logits, repeated.y, tuple(map(str, range(400))))
     of_singles, of_repeated = (
-        choose_rule(answers, RuleRequest({"photo": 0.95}), DecisionRule()).effects.protected[0]
-        for answers in (in_groups(singles, 1, CLASSES[:2]), in_groups(repeated, 4, CLASSES[:2]))
+        choose_rule(
+            answers, RuleRequest({"photo": 0.95}), DecisionRule()
+        ).effects.protected[0]
+        for answers in (
+            in_groups(singles, 1, CLASSES[:2]),
+            in_groups(repeated, 4, CLASSES[:2]),
+        )
     )
     assert (of_repeated.count, of_repeated.groups) == (200, of_singles.groups)
     assert of_repeated.lost == 4 * of_singles.lost
@@ -165,9 +200,9 @@ def test_recall_bounds_count_groups() -> None:
 
 
 def test_decide_with_protected_classes() -> None:
-    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.98, 0.01, 0.01]])).astype(
-        np.float32
-    )
+    logits = np.log(
+        np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4], [0.98, 0.01, 0.01]])
+    ).astype(np.float32)
     assert decide(logits, CLASSES, DecisionRule()).classes.tolist() == [0, 2, 0]
     one_protected = DecisionRule(thresholds={"photo": 0.85, "gone": 0.5})
     assert decide(logits, CLASSES, one_protected).classes.tolist() == [1, 1, 0]
@@ -196,7 +231,10 @@ def test_outputs_round_trip_and_damage(tmp_path: Path) -> None:
     results = load_outputs(tmp_path)
     assert list(results) == ["val", "test"]
     assert np.array_equal(results["val"].logits, result["val"].logits)
-    assert (results["val"].keys, results["val"].y.dtype) == (result["val"].keys, np.int64)
+    assert (results["val"].keys, results["val"].y.dtype) == (
+        result["val"].keys,
+        np.int64,
+    )
     assert len(results["test"]) == 0
     path = tmp_path / "outputs.npz"
     for damage in (path.read_bytes()[:100], b"", b"PK\x03\x04", b"text"):
@@ -215,7 +253,9 @@ def draw_similarities(
 
 
 @pytest.mark.parametrize(("groups", "correlation"), [(19, 0.95), (45, 0.5), (150, 0.0)])
-def test_unknown_threshold_keeps_rejection_rate(groups: int, correlation: float) -> None:
+def test_unknown_threshold_keeps_rejection_rate(
+    groups: int, correlation: float
+) -> None:
     random = np.random.default_rng(groups)
     thresholds = [
         choose_unknown_threshold(*draw_similarities(groups, correlation, random), 0.05)
@@ -231,9 +271,12 @@ def test_unknown_threshold_keeps_rejection_rate(groups: int, correlation: float)
 def test_few_groups_give_no_rejection_guarantee() -> None:
     random = np.random.default_rng(1)
     thresholds = [
-        choose_unknown_threshold(*draw_similarities(9, 0.5, random), 0.05) for _ in range(800)
+        choose_unknown_threshold(*draw_similarities(9, 0.5, random), 0.05)
+        for _ in range(800)
     ]
-    assert {(one.guaranteed, one.needed, one.unknown) for one in thresholds} == {(False, 19, 0)}
+    assert {(one.guaranteed, one.needed, one.unknown) for one in thresholds} == {
+        (False, 19, 0)
+    }
     assert thresholds[0].on_average == pytest.approx(0.1)
     assert ndtr([threshold.below for threshold in thresholds]).mean() <= 0.11
 
@@ -269,7 +312,9 @@ def test_similarity_falls_with_distance() -> None:
 
 def test_feature_scale_round_trip_and_damage(tmp_path: Path) -> None:
     assert load_feature_scale(tmp_path) is None
-    scale = fit_feature_scale(np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32))
+    scale = fit_feature_scale(
+        np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    )
     write_run_json(tmp_path, SCALE_FILE, scale)
     assert load_feature_scale(tmp_path) == scale
     (tmp_path / SCALE_FILE).write_text('{"mean": [1]}')
@@ -281,7 +326,12 @@ def test_dissimilar_samples_are_unknown() -> None:
     logits = np.array([[5, 0], [5, 0], [0, 5], [1, 0]], np.float32)
     rule = DecisionRule(unfamiliar_below=0.5)
     similarity = np.array([0.9, 0.2, 0.6, 0.7])
-    assert decide(logits, ("x", "y"), rule, similarity).classes.tolist() == [0, UNKNOWN, 1, 0]
+    assert decide(logits, ("x", "y"), rule, similarity).classes.tolist() == [
+        0,
+        UNKNOWN,
+        1,
+        0,
+    ]
     assert decide(logits, ("x", "y"), rule).classes.tolist() == [0, 0, 1, 0]
 
 
@@ -300,7 +350,9 @@ class FixedGalleryEngine:
 
 
 def test_gallery_model_rejects_by_nearest_similarity() -> None:
-    result = Model(FixedGalleryEngine(0.5)).predict_pixels(np.zeros((2, 8, 8, 3), np.uint8))
+    result = Model(FixedGalleryEngine(0.5)).predict_pixels(
+        np.zeros((2, 8, 8, 3), np.uint8)
+    )
     assert [prediction.similarity for prediction in result] == pytest.approx([0.9, 0.4])
     assert [prediction.label for prediction in result] == ["a", None]
 
@@ -311,9 +363,13 @@ def test_rare_class_is_not_rejected_for_the_common_one() -> None:
     labels = ["common"] * 120 + ["rare"] * 8
     groups = np.arange(128)
     alone = choose_unknown_threshold(similarity, groups, 0.08)
-    assert (similarity[120:] < alone.below).all(), "one threshold rejects the whole class"
+    assert (similarity[120:] < alone.below).all(), (
+        "one threshold rejects the whole class"
+    )
 
-    chosen = choose_class_thresholds(similarity, groups, 0.08, labels, ("common", "lone", "rare"))
+    chosen = choose_class_thresholds(
+        similarity, groups, 0.08, labels, ("common", "lone", "rare")
+    )
     assert chosen.limits["rare"] < 0.6 < 0.8 < chosen.limits["common"]
     unknown = {part.name: part.unknown for part in chosen.by_class}
     assert unknown == {"common": 1, "rare": 0, "lone": 0}
@@ -322,14 +378,25 @@ def test_rare_class_is_not_rejected_for_the_common_one() -> None:
     assert chosen.exceptions[1].on_average == pytest.approx(1 / 9)
     exceptions = "lone (no image to check), rare (8 images: at most 11.1%)"
     assert f"at most 8% of those of each class except {exceptions}" in chosen.describe()
-    few = choose_class_thresholds(similarity[120:], groups[:8], 0.08, labels[120:], ("rare",))
+    few = choose_class_thresholds(
+        similarity[120:], groups[:8], 0.08, labels[120:], ("rare",)
+    )
     described = few.describe()
-    assert "but more than 8% of those of a class are possible: rare (8 images" in described
-    rule = DecisionRule(unfamiliar_below=chosen.below, unfamiliar_by_class=chosen.limits)
+    assert (
+        "but more than 8% of those of a class are possible: rare (8 images" in described
+    )
+    rule = DecisionRule(
+        unfamiliar_below=chosen.below, unfamiliar_by_class=chosen.limits
+    )
     logits = np.array([[5, 0, 0], [0, 0, 5], [0, 0, 5]], np.float32)
-    decisions = decide(logits, ("common", "added", "rare"), rule, np.array([0.7, 0.58, 0.3]))
+    decisions = decide(
+        logits, ("common", "added", "rare"), rule, np.array([0.7, 0.58, 0.3])
+    )
     assert decisions.classes.tolist() == [UNKNOWN, 2, UNKNOWN]
-    assert decisions.limits.tolist() == [chosen.limits["common"], *[chosen.limits["rare"]] * 2]
+    assert decisions.limits.tolist() == [
+        chosen.limits["common"],
+        *[chosen.limits["rare"]] * 2,
+    ]
     assert rule.similarity_limits(("added",)).tolist() == [chosen.below]
 
 
@@ -339,7 +406,9 @@ def test_share_of_rejected_images_is_held_for_each_class() -> None:
     labels = np.repeat(names, counts).tolist()
     rates = []
     for _ in range(300):
-        similarity = np.append(random.normal(1, 1, counts[0]), random.normal(0, 1, counts[1]))
+        similarity = np.append(
+            random.normal(1, 1, counts[0]), random.normal(0, 1, counts[1])
+        )
         chosen = choose_class_thresholds(similarity, np.arange(74), 0.08, labels, names)
         assert not chosen.exceptions
         assert all(part.unknown <= 0.08 * part.count for part in chosen.by_class)
@@ -354,7 +423,9 @@ def test_share_of_rejected_images_is_held_for_each_class() -> None:
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
 def test_page_decides_with_class_thresholds() -> None:
     names = ("common", "rare", "constructor")
-    rule = DecisionRule(unfamiliar_below=0.5, unfamiliar_by_class={"common": 0.8, "rare": 0.2})
+    rule = DecisionRule(
+        unfamiliar_below=0.5, unfamiliar_by_class={"common": 0.8, "rare": 0.2}
+    )
     random = np.random.default_rng(2)
     probabilities = random.dirichlet(np.ones(3), 60)
     similarity = random.random(60)
@@ -366,7 +437,13 @@ def test_page_decides_with_class_thresholds() -> None:
         "unfamiliar_below": rule.unfamiliar_below,
         "unfamiliar_by_class": rule.unfamiliar_by_class,
     }
-    script = Path(decision_rule.__file__).parents[2] / "webapp" / "page" / "js" / "decision.js"
+    script = (
+        Path(decision_rule.__file__).parents[2]
+        / "webapp"
+        / "page"
+        / "js"
+        / "decision.js"
+    )
     program = (
         f"import {{ decide }} from {json.dumps(script.as_uri())};"
         f"const card = {json.dumps(card)}, rows = {json.dumps(probabilities.tolist())};"
@@ -376,8 +453,12 @@ def test_page_decides_with_class_thresholds() -> None:
     )
     command = ["node", "--input-type=module", "--eval", program]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
-    decisions = decide(np.log(probabilities).astype(np.float32), names, rule, similarity)
-    labels = [None if number == UNKNOWN else names[number] for number in decisions.classes]
+    decisions = decide(
+        np.log(probabilities).astype(np.float32), names, rule, similarity
+    )
+    labels = [
+        None if number == UNKNOWN else names[number] for number in decisions.classes
+    ]
     expected = zip(labels, decisions.limits.tolist(), strict=True)
     assert json.loads(ran.stdout) == [list(pair) for pair in expected]
     assert {*labels} == {None, *names}

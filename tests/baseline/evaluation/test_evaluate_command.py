@@ -14,7 +14,12 @@ from evaluated_runs import fill, make_evaluated_run, simulate_outputs
 from sklearn.metrics import f1_score
 from tools_for_tests import run_here
 
-from baseline.data.samples import compute_prior_shift, ensure_val, find_examples, make_folds
+from baseline.data.samples import (
+    compute_prior_shift,
+    ensure_val,
+    find_examples,
+    make_folds,
+)
 from baseline.evaluation.decision_rule import (
     UNKNOWN,
     DecisionRule,
@@ -24,7 +29,11 @@ from baseline.evaluation.decision_rule import (
     load_decision_rule,
     save_decision_rule,
 )
-from baseline.evaluation.evaluate import compute_split_metrics, evaluate_run, fit_decision_rule
+from baseline.evaluation.evaluate import (
+    compute_split_metrics,
+    evaluate_run,
+    fit_decision_rule,
+)
 from baseline.evaluation.metrics import read_metrics
 from baseline.evaluation.outputs import Outputs, load_outputs, softmax
 from baseline.settings import load_preset
@@ -103,7 +112,9 @@ def test_evaluate_is_repeatable(trained: Dataset, baseline: Baseline) -> None:
     assert all(result["val"][name] == before["val"][name] for name in SAME)
 
 
-def test_evaluate_and_compare_agree_on_log_loss(trained: Dataset, baseline: Baseline) -> None:
+def test_evaluate_and_compare_agree_on_log_loss(
+    trained: Dataset, baseline: Baseline
+) -> None:
     folder = run_folder(trained)
     save_decision_rule(folder, DecisionRule(temperature=3.0))
     result = baseline("evaluate")[1]["test"]
@@ -135,7 +146,12 @@ def test_max_rejection_rate_is_stored(trained: Dataset, baseline: Baseline) -> N
     folder = run_folder(trained)
     code, result, err = baseline("evaluate", "--max-rejection-rate", "5%")
     results = result["unfamiliar"]
-    assert (code, results["count"], results["groups"], results["guaranteed"]) == (0, 3, 3, False)
+    assert (code, results["count"], results["groups"], results["guaranteed"]) == (
+        0,
+        3,
+        3,
+        False,
+    )
     assert "to guarantee 5%, val needs 19 groups" in err
     below = load_decision_rule(folder).unfamiliar_below
     assert below == results["below"]
@@ -158,18 +174,31 @@ def test_evaluate_applies_decision_rule(trained: Dataset, baseline: Baseline) ->
     rule = plain.but(unknown_below=float(np.median(confidences)))
     save_decision_rule(folder, rule)
     predicted = decide(outputs.logits, CLASSES, rule).classes
-    right, unknown = int((predicted == outputs.y).sum()), int((predicted == UNKNOWN).sum())
+    right, unknown = (
+        int((predicted == outputs.y).sum()),
+        int((predicted == UNKNOWN).sum()),
+    )
     assert 0 < unknown < len(outputs)
     _, result, _ = baseline("evaluate", folder.name)
     figures = result["test"]
-    assert figures["accuracy"] == right / len(outputs) < figures["accuracy_before_unknown"]
+    assert (
+        figures["accuracy"] == right / len(outputs) < figures["accuracy_before_unknown"]
+    )
     assert figures["unknown"] == unknown / len(outputs)
     matrix = np.array(figures["confusion"])
-    assert (matrix.trace(), matrix[:, -1].sum(), matrix.sum()) == (right, unknown, len(outputs))
+    assert (matrix.trace(), matrix[:, -1].sum(), matrix.sum()) == (
+        right,
+        unknown,
+        len(outputs),
+    )
     assert len(figures["mistakes"]) == len(outputs) - right - unknown
-    answered = f1_score(outputs.y, predicted, labels=range(len(CLASSES)), average="macro")
+    answered = f1_score(
+        outputs.y, predicted, labels=range(len(CLASSES)), average="macro"
+    )
     assert figures["macro_f1"] == pytest.approx(answered)
-    output = run_here("baseline.cli", "evaluate", folder.name, "-d", trained.root).stdout
+    output = run_here(
+        "baseline.cli", "evaluate", folder.name, "-d", trained.root
+    ).stdout
     assert f"test accuracy: {right / len(outputs):.1%} ({right}/" in output
     assert f"({unknown}/{len(outputs)})" in output
     # Metrics follow a later change of the rule.
@@ -198,7 +227,9 @@ def test_invalid_options_change_nothing(trained: Dataset, baseline: Baseline) ->
     assert load_decision_rule(run_folder(trained)) == before
 
 
-def test_empty_val_and_new_class_raise_error(trained: Dataset, baseline: Baseline) -> None:
+def test_empty_val_and_new_class_raise_error(
+    trained: Dataset, baseline: Baseline
+) -> None:
     examples = find_examples(trained)
     for sample in examples.splits["val"]:
         trained.journal.apply("Away", [Choice(sample.key, "reject")])
@@ -211,7 +242,9 @@ def test_empty_val_and_new_class_raise_error(trained: Dataset, baseline: Baselin
     assert "train again: baseline train --preset simple -d" in err
 
 
-def test_training_images_are_not_evaluated(trained: Dataset, baseline: Baseline) -> None:
+def test_training_images_are_not_evaluated(
+    trained: Dataset, baseline: Baseline
+) -> None:
     keys = {s.key: s for part in find_examples(trained).splits.values() for s in part}
     turned = {"train": "test", "val": "val", "test": "train"}
     trained.samples.set_splits(
@@ -222,7 +255,9 @@ def test_training_images_are_not_evaluated(trained: Dataset, baseline: Baseline)
     assert "baseline train --preset simple -d" in err, "as the run was trained"
 
 
-def test_groups_of_training_images_are_not_evaluated(trained: Dataset, baseline: Baseline) -> None:
+def test_groups_of_training_images_are_not_evaluated(
+    trained: Dataset, baseline: Baseline
+) -> None:
     # One image of each post was trained on, the other is new and in test.
     splits = find_examples(trained).splits
     by_post: dict[str, list[str]] = {}
@@ -233,21 +268,32 @@ def test_groups_of_training_images_are_not_evaluated(trained: Dataset, baseline:
     trained_on.write_text(json.dumps([keys[0] for keys in pairs]))
     moved = {s.key: (s.key, "train") for name in ("val", "test") for s in splits[name]}
     moved |= {keys[1]: (keys[1], "test") for keys in pairs}
-    trained.samples.set_splits(moved, "labeler split, of a catalogue that lost the others")
+    trained.samples.set_splits(
+        moved, "labeler split, of a catalogue that lost the others"
+    )
     for first, _ in pairs:
         trained.journal.apply("Away", [Choice(first, "reject")])
     code, _, err = baseline("evaluate")
-    assert (code, f"was trained on {len(pairs)} of the {len(pairs)}" in err) == (3, True)
+    assert (code, f"was trained on {len(pairs)} of the {len(pairs)}" in err) == (
+        3,
+        True,
+    )
     assert "or on others of their groups" in err
 
 
-def test_split_groups_across_splits_gives_warning(trained: Dataset, baseline: Baseline) -> None:
+def test_split_groups_across_splits_gives_warning(
+    trained: Dataset, baseline: Baseline
+) -> None:
     # A warning, not an error: training again would not help.
     moved = {s.key: (s.key, s.split) for s in trained.samples.iter_by_key()}
     posts: dict[str, list[str]] = {}
     for key, group in assign_split_groups(trained.db).items():
         posts.setdefault(group, []).append(key)
-    torn = next(keys for keys in posts.values() if len(keys) == 2 and moved[keys[0]][1] == "train")
+    torn = next(
+        keys
+        for keys in posts.values()
+        if len(keys) == 2 and moved[keys[0]][1] == "train"
+    )
     moved[torn[1]] = (torn[1], "test")
     trained.samples.set_splits(moved, "by hand")
     trained_on = run_folder(trained) / "trained_on.json"
@@ -263,7 +309,9 @@ def test_label_issue_ends_with_correction(trained: Dataset, baseline: Baseline) 
     sample = next(s for s in find_examples(trained).splits["train"] if s.label == "cat")
     trained.journal.apply("Slip", [Choice(sample.key, "label", "owl", "hint")])
     image = trained.images.get(sample.image)
-    ran = run_here("baseline.cli", "label-issues", "--folds", "3", "-d", trained.root).checked()
+    ran = run_here(
+        "baseline.cli", "label-issues", "--folds", "3", "-d", trained.root
+    ).checked()
     message = " ".join(ran.stdout.split())
     assert re.search(r"label issues: \d+ of 30 labels", message)
     assert f"{sample.key}: owl, probably cat (" in message
@@ -285,7 +333,9 @@ def test_class_without_test_images_has_no_metrics(trained: Dataset) -> None:
     splits = {
         sample.key: (
             str(sample.split_group),
-            None if sample.label == missing and sample.split == "test" else sample.split,
+            None
+            if sample.label == missing and sample.split == "test"
+            else sample.split,
         )
         for sample in trained.samples.iter_in_splits()
     }
@@ -295,12 +345,16 @@ def test_class_without_test_images_has_no_metrics(trained: Dataset) -> None:
     assert done.stdout.count("precision") == len(classes) - 1
     coverage = f"images of {len(classes) - 1} of {len(classes)} classes"
     printed = " ".join(done.stdout.split())
-    accuracy = r"test accuracy: [\d.]+% \(\d+/\d+\), {}, 95% CI [\d.]+-[\d.]+%, 2 groups"
+    accuracy = (
+        r"test accuracy: [\d.]+% \(\d+/\d+\), {}, 95% CI [\d.]+-[\d.]+%, 2 groups"
+    )
     assert re.match(accuracy.format(coverage), printed)
     assert "; too few images to say how accurate the model is; " in printed
     assert f"not tested: {missing}" in printed
     assert done.stdout.count("no near-duplicates") <= 1
-    compared = " ".join(run_here("baseline.cli", "compare", "-d", trained.root).stdout.split())
+    compared = " ".join(
+        run_here("baseline.cli", "compare", "-d", trained.root).stdout.split()
+    )
     assert f"compared on: 2 images of test, 2 groups, {coverage}" in compared
     assert f"not tested: {missing}" in compared
     root = str(trained.root)
@@ -360,13 +414,20 @@ def test_balancing_is_corrected_in_all_metrics(dataset: Dataset) -> None:
     assert result.log_loss < result.uncalibrated.log_loss
     loaded = load_outputs(folder)["test"]
     groups = np.array([examples.groups[key] for key in loaded.keys])
-    assert compute_split_metrics(SplitAnswers(loaded, CLASSES, groups), rule_loaded) == result
+    assert (
+        compute_split_metrics(SplitAnswers(loaded, CLASSES, groups), rule_loaded)
+        == result
+    )
 
 
 @pytest.mark.parametrize(("balance", "owls"), [("none", None), ("weights", 8)])
-def test_prior_shift_for_each_balancing(dataset: Dataset, balance: str, owls: int | None) -> None:
+def test_prior_shift_for_each_balancing(
+    dataset: Dataset, balance: str, owls: int | None
+) -> None:
     fill(dataset, CLASSES, each=20)
-    thinned = [s for s in find_examples(dataset).splits["train"] if s.label == "owl"][8:]
+    thinned = [s for s in find_examples(dataset).splits["train"] if s.label == "owl"][
+        8:
+    ]
     dataset.journal.apply("Reject", [Choice(s.key, "reject") for s in thinned])
     examples = find_examples(dataset)
     assert examples.class_counts["owl"] == 8
@@ -388,7 +449,8 @@ def test_folds_partition_samples_by_group(dataset: Dataset) -> None:
     for held_out in make_folds(examples, 4, seed=1):
         part = ensure_val(held_out, seed=1)[0]
         groups = {
-            split: {examples.groups[s.key] for s in result} for split, result in part.splits.items()
+            split: {examples.groups[s.key] for s in result}
+            for split, result in part.splits.items()
         }
         assert not groups["train"] & groups["test"]
         assert not groups["train"] & groups["val"]
@@ -424,7 +486,8 @@ def test_class_with_one_group_stays_in_train(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     result = find_examples(dataset)
     lone = {
-        name: tuple(s for s in part if s.label != "owl") for name, part in result.splits.items()
+        name: tuple(s for s in part if s.label != "owl")
+        for name, part in result.splits.items()
     }
     owl = next(s for s in result.splits["train"] if s.label == "owl")
     examples = replace(result, splits={**lone, "train": (*lone["train"], owl)})

@@ -73,7 +73,9 @@ def test_paired_test_counts_groups() -> None:
 
 @pytest.mark.parametrize("count", [12, 25, 100])
 def test_interval_of_equal_runs_is_exact(count: int) -> None:
-    result = compare_paired(*[np.ones(count, bool)] * 2, [str(i) for i in range(count)]).interval
+    result = compare_paired(
+        *[np.ones(count, bool)] * 2, [str(i) for i in range(count)]
+    ).interval
     limit = stats.beta.ppf(0.975, 1, count)
     assert tuple(result) == pytest.approx((-limit, limit))
     repeated = difference_interval(np.zeros(4 * count), np.arange(4 * count) // 4)
@@ -84,7 +86,9 @@ def test_interval_of_equal_runs_is_exact(count: int) -> None:
 def test_difference_interval_covers_small_gain(count: int, gain: float) -> None:
     # Exact coverage: sum the probabilities of the outcomes whose interval contains the gain.
     groups = np.arange(count)
-    intervals = [tuple(difference_interval((groups < hits) * 1.0, groups)) for hits in groups]
+    intervals = [
+        tuple(difference_interval((groups < hits) * 1.0, groups)) for hits in groups
+    ]
     chances = stats.binom.pmf(groups, count, gain)
     assert sum(chances[[low <= gain <= high for low, high in intervals]]) >= 0.95
 
@@ -167,9 +171,9 @@ def test_confusions_are_sorted_by_count() -> None:
     y = np.array([0] * 7 + [1] * 13 + [2] * 4)
     predicted = [0] * 5 + [1] * 2 + [1] * 9 + [2] * 4 + [0] + [2] * 3
     logits = np.eye(3, dtype=np.float32)[predicted]
-    pairs = compute_classification_metrics(logits, y, [str(n) for n in range(24)], "abc").confused(
-        2
-    )
+    pairs = compute_classification_metrics(
+        logits, y, [str(n) for n in range(24)], "abc"
+    ).confused(2)
     assert [(pair.true, pair.answered, pair.count, pair.total) for pair in pairs] == [
         ("b", "c", 4, 13),
         ("a", "b", 2, 7),
@@ -192,7 +196,11 @@ def test_gallery_image_is_not_compared_with_itself() -> None:
     net = to_trained_net(build_net(settings, 2), settings)
     keys = ("one", "two", "new")
     net.head = GalleryHead(vectors)
-    assert feature_outputs(net, embedded, y, keys).logits.argmax(1).tolist() == [0, 0, 0]
+    assert feature_outputs(net, embedded, y, keys).logits.argmax(1).tolist() == [
+        0,
+        0,
+        0,
+    ]
     net.head = GalleryHead(vectors, (("one", "two"), ("three",)))
     result = feature_outputs(net, embedded, y, keys).logits
     assert result[0].tolist() == pytest.approx([0, 12])

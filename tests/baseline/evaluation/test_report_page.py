@@ -39,15 +39,26 @@ def test_report_is_self_contained(dataset: Dataset) -> None:
     LabelIssues(dataset.db).replace(
         [LabelIssue(sample.key, str(sample.label), other, 0.9, 0.8, "one")]
     )
-    recall = RecallThreshold(CLASSES[0], 0.999, 0.9, 1, 1, 0, 0, 0.95, 2995, False, 0.5, 0.6)
+    recall = RecallThreshold(
+        CLASSES[0], 0.999, 0.9, 1, 1, 0, 0, 0.95, 2995, False, 0.5, 0.6
+    )
     unknown = UnknownThreshold(0.4, 0.05, 3, 3, 0, 0.6, 19, False)
     thresholds = ThresholdEffects((recall,), unknown)
     save_decision_rule(folder, DecisionRule(1.2, 0.4, {CLASSES[0]: 0.9}, thresholds))
     text, page = write_and_parse_report(dataset, "one")
     sections = [section.get("id") for section in page.iter("section")]
-    assert sections == ["figures", "classes", "mistakes", "calibration", "label-issues", "training"]
+    assert sections == [
+        "figures",
+        "classes",
+        "mistakes",
+        "calibration",
+        "label-issues",
+        "training",
+    ]
     assert not page.xpath("//script|//link[not(@rel='icon')]|//iframe|//*[@onerror]")
-    assert all(image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img"))
+    assert all(
+        image.get("src", "").startswith("data:image/jpeg") for image in page.iter("img")
+    )
     assert not re.findall(r"(?:src|href|url)\s*[=(]\s*[\"']?https?:", text)
     content = page.text_content()
     for words in (
@@ -81,20 +92,41 @@ def test_report_of_minimal_run(dataset: Dataset) -> None:
 def test_report_has_charts_by_epoch(dataset: Dataset) -> None:
     fill(dataset, CLASSES)
     folder, _ = make_evaluated_run(dataset, "one")
-    epochs = [EpochReport(1, 2.0, 0.25, 3.0, 0.5), EpochReport(2, 1.0, 0.75, math.nan, None)]
+    epochs = [
+        EpochReport(1, 2.0, 0.25, 3.0, 0.5),
+        EpochReport(2, 1.0, 0.75, math.nan, None),
+    ]
     write_metrics(folder, replace(read_metrics(folder), epochs=epochs, best_epoch=1))
-    loss, accuracy = write_and_parse_report(dataset, "one")[1].xpath("//*[@class='chart']")
-    for chart, title in ((loss, "Loss: lower is better"), (accuracy, "Accuracy: higher is better")):
+    loss, accuracy = write_and_parse_report(dataset, "one")[1].xpath(
+        "//*[@class='chart']"
+    )
+    for chart, title in (
+        (loss, "Loss: lower is better"),
+        (accuracy, "Accuracy: higher is better"),
+    ):
         assert chart.findtext("title") == title
-        assert {"train", "validation", "epoch", "1", "2"} <= set(chart.xpath("text/text()"))
-        assert chart.xpath("line[@class='best']/title/text()") == ["weights kept from epoch 1"]
+        assert {"train", "validation", "epoch", "1", "2"} <= set(
+            chart.xpath("text/text()")
+        )
+        assert chart.xpath("line[@class='best']/title/text()") == [
+            "weights kept from epoch 1"
+        ]
         train, val = (
-            [tuple(map(float, point.split(","))) for point in line.get("points").split()]
+            [
+                tuple(map(float, point.split(",")))
+                for point in line.get("points").split()
+            ]
             for line in chart.xpath("polyline")
         )
-        assert (len(train), len(val)) == (2, 1)  # values that are missing or NaN are left out
+        assert (len(train), len(val)) == (
+            2,
+            1,
+        )  # values that are missing or NaN are left out
         assert train[0][0] == val[0][0] < train[1][0]
-    heights = [float(line.get("points").split()[0].split(",")[1]) for line in loss.iter("polyline")]
+    heights = [
+        float(line.get("points").split()[0].split(",")[1])
+        for line in loss.iter("polyline")
+    ]
     assert heights[0] > heights[1]  # a loss of 2 is below one of 3
 
 
@@ -128,7 +160,12 @@ def test_report_names_untested_classes(dataset: Dataset) -> None:
     write_metrics(folder, replace(metrics, test=test))
     content = " ".join(write_and_parse_report(dataset, "one")[1].text_content().split())
     assert "(4/4), images of 1 of 4 classes, 95% CI" in content
-    assert "; too few images to say how accurate the model is; majority-class" in content
+    assert (
+        "; too few images to say how accurate the model is; majority-class" in content
+    )
     assert "images of 1 of 4 classes, weighted equally" in content
-    assert f"nothing was measured of {', '.join(score.name for score in others)}." in content
+    assert (
+        f"nothing was measured of {', '.join(score.name for score in others)}."
+        in content
+    )
     assert "all classes" not in content

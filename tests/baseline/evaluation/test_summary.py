@@ -41,16 +41,27 @@ def evaluate(answers: dict[int, int], groups: int = 30) -> SplitMetrics:
 def summarize(metrics: SplitMetrics) -> dict[str, str]:
     fields = {"count": metrics.count}
     result = TrainedRun(
-        run="r", classes=30, data={"train": 90}, val=None, test=fields, copies=None, metrics=metrics
+        run="r",
+        classes=30,
+        data={"train": 90},
+        val=None,
+        test=fields,
+        copies=None,
+        metrics=metrics,
     )
     return result.summary()
 
 
 def test_errors_add_up_with_unknown_predictions() -> None:
     lines = summarize(evaluate({3: 4, 5: 6, 7: -1, 8: -1, 0: -1}))
-    assert lines["test accuracy"].startswith("83.3% (25/30), 95% CI 70.0-99.1%, 30 groups; ")
+    assert lines["test accuracy"].startswith(
+        "83.3% (25/30), 95% CI 70.0-99.1%, 30 groups; "
+    )
     assert lines["predicted unknown"].startswith("10.0% (3/30)")
-    assert lines["most confused"] == "no pair more than once (5 errors: 2 wrong classes, 3 unknown)"
+    assert (
+        lines["most confused"]
+        == "no pair more than once (5 errors: 2 wrong classes, 3 unknown)"
+    )
     assert "most confused" not in summarize(evaluate({}))
 
 
@@ -71,7 +82,10 @@ def test_accuracy_of_one_group_means_nothing() -> None:
 
 
 def test_folds_name_untested_classes_and_many_accuracies() -> None:
-    folds = [FoldScore(count=2, groups=2, accuracy=0.5 + n / 40, seconds=1.0) for n in range(12)]
+    folds = [
+        FoldScore(count=2, groups=2, accuracy=0.5 + n / 40, seconds=1.0)
+        for n in range(12)
+    ]
     result = CrossValidationResult(
         run="r",
         folds=folds,

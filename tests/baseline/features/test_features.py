@@ -19,7 +19,11 @@ from baseline.features.scaling import Scaling
 from baseline.features.texture import PartWeights
 from baseline.features.timm_backbone import Extractor
 from baseline.settings import Precision
-from baseline.train.methods.logistic import TrainRows, choose_part_weights, parse_part_weights
+from baseline.train.methods.logistic import (
+    TrainRows,
+    choose_part_weights,
+    parse_part_weights,
+)
 from baseline.train.networks import ColourLayout, DrawnIdentity
 from curation.similarity.color_layout import WIDTH, average_areas, compute_color_layout
 from curation.similarity.descriptor import compute_identity_vector
@@ -106,7 +110,11 @@ def test_process_readers_match_thread_readers(
 def test_features_depend_on_settings_and_crop(dataset: Dataset) -> None:
     requested = samples(dataset)[:2]
     first = compute_features(dataset, requested, SPEC)
-    for other in (SPEC._replace(seed=1), SPEC._replace(size=40), SPEC._replace(augment="photos")):
+    for other in (
+        SPEC._replace(seed=1),
+        SPEC._replace(size=40),
+        SPEC._replace(augment="photos"),
+    ):
         assert not np.array_equal(
             compute_features(dataset, requested, other).vectors, first.vectors
         )
@@ -114,7 +122,9 @@ def test_features_depend_on_settings_and_crop(dataset: Dataset) -> None:
     assert plain.vectors.shape[1] == 1
     assert np.array_equal(plain.plain, first.plain)
     turned = [replace(requested[0], angle=20.0), requested[1]]
-    assert not np.array_equal(compute_features(dataset, turned, SPEC).vectors[0], first.vectors[0])
+    assert not np.array_equal(
+        compute_features(dataset, turned, SPEC).vectors[0], first.vectors[0]
+    )
 
 
 def test_unreadable_images_are_left_out(dataset: Dataset) -> None:
@@ -144,7 +154,9 @@ def test_features_are_independent_of_batch(name: str, precision: Precision) -> N
 def test_out_of_memory_hints_at_size() -> None:
     extractor = Extractor(nn.AvgPool2d(8), ImageShape(3, 8), "fp32")
     extractor.net = Mock(side_effect=torch.OutOfMemoryError)
-    with pytest.raises(UsageError, match="out of memory with 32 images at once") as caught:
+    with pytest.raises(
+        UsageError, match="out of memory with 32 images at once"
+    ) as caught:
         extractor(np.zeros((21, 3, 8, 8), np.uint8))
     assert "-o size=" in caught.value.fix
 
@@ -155,7 +167,9 @@ def test_non_finite_features_raise_error() -> None:
         first, *rest = backbone.state.items()
         backbone.fill({first[0]: np.full_like(first[1], np.nan), **dict(rest)})
         with pytest.raises(InputUnusable, match="not finite numbers"):
-            backbone.extractor(ImageShape(3, 32), "fp32")(np.zeros((1, 3, 32, 32), np.uint8))
+            backbone.extractor(ImageShape(3, 32), "fp32")(
+                np.zeros((1, 3, 32, 32), np.uint8)
+            )
 
 
 def extract(backbone: Backbone, pictures: np.ndarray) -> np.ndarray:
@@ -201,7 +215,8 @@ def test_joined_backbone() -> None:
     assert result.source == "none"
     x = np.random.default_rng(0).random((2, 3, 32, 32), np.float32)
     assert np.array_equal(
-        extract(joined, x), np.concatenate([extract(member, x) for member in joined.members], 1)
+        extract(joined, x),
+        np.concatenate([extract(member, x) for member in joined.members], 1),
     )
     for wrong in ("", f"{NETWORK}+", "colours+colours"):
         with pytest.raises(UsageError, match="empty or repeated"):
@@ -214,9 +229,13 @@ def test_joined_backbone_reuses_cached_features(tmp_path: Path) -> None:
         samples = list(dataset.samples.iter_in_splits())
         network = compute_features(dataset, samples, SPEC)
         before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
-        joined = compute_features(dataset, samples, SPEC._replace(backbone=f"{NETWORK}+colours"))
+        joined = compute_features(
+            dataset, samples, SPEC._replace(backbone=f"{NETWORK}+colours")
+        )
         colours = compute_features(dataset, samples, SPEC._replace(backbone="colours"))
-        assert np.array_equal(joined.vectors, np.concatenate((network.vectors, colours.vectors), 2))
+        assert np.array_equal(
+            joined.vectors, np.concatenate((network.vectors, colours.vectors), 2)
+        )
         after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.vectors")}
         assert before.items() < after.items()
 
@@ -228,7 +247,9 @@ def make_rows(informative: str, classes: int = 4, each: int = 12) -> TrainRows:
     """Draw features with one informative block, in groups of three."""
     random = np.random.default_rng(5)
     y = np.arange(classes).repeat(each)
-    x = random.normal(size=(len(y), 32)) + random.normal(size=(len(y) // 3, 32)).repeat(3, 0)
+    x = random.normal(size=(len(y), 32)) + random.normal(size=(len(y) // 3, 32)).repeat(
+        3, 0
+    )
     first = 0 if informative == "network" else 20
     x[:, first : first + 12] += 2.0 * random.normal(size=(classes, 12))[y]
     return TrainRows(x, y, np.ones(len(y)), np.arange(len(y)) // 3)

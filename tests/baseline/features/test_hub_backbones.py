@@ -55,8 +55,12 @@ def extract(name: str, x: np.ndarray) -> np.ndarray:
 
 def test_hub_model_normalizes_images(hub: Hub, tmp_path: Path) -> None:
     model, x = publish(hub, tmp_path), random_images()
-    normal = (x - np.array(MEAN, np.float32)[:, None, None]) / np.array(STD)[:, None, None]
-    assert extract(NAME, x) == pytest.approx(run_onnx(model, normal.astype(np.float32)), abs=1e-5)
+    normal = (x - np.array(MEAN, np.float32)[:, None, None]) / np.array(STD)[
+        :, None, None
+    ]
+    assert extract(NAME, x) == pytest.approx(
+        run_onnx(model, normal.astype(np.float32)), abs=1e-5
+    )
     assert extract(NAME, random_images(50)).shape == (3, WIDTH)
     backbone = load_untrained(NAME)
     assert isinstance(backbone, OnnxBackbone)
@@ -76,7 +80,9 @@ def test_tagger_input_is_bgr_0_to_255(hub: Hub, tmp_path: Path) -> None:
 def test_bilinear_resize_matches_pillow() -> None:
     smooth = Image.effect_noise((37, 37), 80).resize((50, 50), Image.Resampling.BICUBIC)
     for new in (16, 50, 77):
-        expected = np.asarray(smooth.resize((new, new), Image.Resampling.BILINEAR), np.float32)
+        expected = np.asarray(
+            smooth.resize((new, new), Image.Resampling.BILINEAR), np.float32
+        )
         weights = bilinear_weights(50, new)
         scaled = weights @ np.asarray(smooth, np.float32) @ weights.T
         assert np.abs(scaled - expected).max() <= 1.01
@@ -148,13 +154,17 @@ def files(hub: Hub) -> dict[str, bytes]:
     return hub.commits[hub.commit()]
 
 
-def test_hub_network_is_rebuilt_offline(files: dict[str, bytes], tmp_path: Path) -> None:
+def test_hub_network_is_rebuilt_offline(
+    files: dict[str, bytes], tmp_path: Path
+) -> None:
     import timm
 
     published = timm.create_model(NETWORK, num_classes=7)
     files["config.json"] = json.dumps(CONFIG).encode()
     files["model.safetensors"] = safetensors.torch.save(published.state_dict())
-    settings = load_preset("transfer", {"backbone": "hf_hub:someone/tagger", "weights": "hub"})
+    settings = load_preset(
+        "transfer", {"backbone": "hf_hub:someone/tagger", "weights": "hub"}
+    )
     backbone, result = load_backbone(settings.backbone, settings.weights)  # type: ignore[union-attr]
     assert isinstance(backbone, TimmBackbone)
     assert result.source == "hub someone/tagger"
@@ -168,7 +178,9 @@ def test_hub_network_is_rebuilt_offline(files: dict[str, bytes], tmp_path: Path)
     rebuilt = build_backbone(backbone.name, tmp_path)
     rebuilt.fill(backbone.state)
     x = np.random.default_rng(0).random((2, 3, 64, 64), np.float32)
-    first, second = (one.extractor(ImageShape(3, 64), "fp32")(x) for one in (rebuilt, backbone))
+    first, second = (
+        one.extractor(ImageShape(3, 64), "fp32")(x) for one in (rebuilt, backbone)
+    )
     assert np.array_equal(first, second)
     for name in backbone.run_files:
         (tmp_path / name).write_bytes(b"{")
@@ -179,7 +191,9 @@ def test_hub_network_is_rebuilt_offline(files: dict[str, bytes], tmp_path: Path)
 def test_unreachable_hub_gives_hint(files: dict[str, bytes]) -> None:
     settings = load_preset("transfer", {"backbone": "timm/gone.a1", "weights": "hub"})
     assert settings.backbone == "hf-hub:timm/gone.a1"  # type: ignore[union-attr]
-    with pytest.raises(MissingComponent, match="could not be fetched from the hub") as caught:
+    with pytest.raises(
+        MissingComponent, match="could not be fetched from the hub"
+    ) as caught:
         load_backbone("hf-hub:timm/gone.a1", "hub")
     assert "weights=packaged" in caught.value.fix
 
@@ -202,7 +216,9 @@ def root(hub: Hub, tmp_path: Path) -> Path:
 
 
 def find_run(root: Path) -> Path:
-    return next(path for path in (root / "runs").iterdir() if path.name.endswith("-transfer"))
+    return next(
+        path for path in (root / "runs").iterdir() if path.name.endswith("-transfer")
+    )
 
 
 def list_images(root: Path) -> list[Path]:
@@ -216,7 +232,10 @@ def test_hub_model_run_works_offline(root: Path, hub: Hub, tmp_path: Path) -> No
     assert hash_file(model) == digest
     metrics: dict[str, Any] = json.loads((folder / METRICS).read_text())
     training = metrics["training"]
-    assert (training["backbone"], training["weights_sha256"]) == ("ccip+colours", digest)
+    assert (training["backbone"], training["weights_sha256"]) == (
+        "ccip+colours",
+        digest,
+    )
     assert set(training["parts"]) == {"ccip", "colours"}
     assert "images are read at 24 x 24" not in (folder / "log.txt").read_text()
     head = 3 * (WIDTH + COLOURS + 1)

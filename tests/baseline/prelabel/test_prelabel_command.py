@@ -49,7 +49,9 @@ def test_prelabel_before_and_after_labelling(dataset: Dataset) -> None:
     assert set(result) == set(truth)
 
     labelled, rejected = sorted(truth)[:24], sorted(truth)[30]
-    dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in labelled])
+    dataset.journal.apply(
+        "Label", [Choice(key, "label", truth[key]) for key in labelled]
+    )
     dataset.journal.apply("Reject", [Choice(rejected, "reject")])
     results = prelabel(dataset, SETTINGS).to_json()
     assert (results["samples"], results["labelled"], results["classes"]) == (44, 24, 3)
@@ -69,12 +71,16 @@ def test_learning_matches_prelabel(dataset: Dataset) -> None:
     prelabel(dataset, SETTINGS)
     assert learn(dataset) == LearningResult(0)
     keys = sorted(truth)
-    dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:18]])
+    dataset.journal.apply(
+        "Page", [Choice(key, "label", truth[key]) for key in keys[:18]]
+    )
     assert learn(dataset).changed >= len(keys) - 18
     assert learn(dataset).changed == 0
     newest = Proposals(dataset.db).get_latest()
     assert newest.facts["known"] == sorted({truth[key] for key in keys[:18]})
-    suggested = {sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()}
+    suggested = {
+        sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
+    }
     prelabel(dataset, SETTINGS)
     assert {
         sample.sample: sample.proposals for sample in Proposals(dataset.db).iterate()
@@ -99,10 +105,14 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
         truth = fill(dataset, 8, ())
         first = prelabel_output()
         assert first["samples"] == "24 (0 labelled, 24 pending)"
-        assert first["suggestions"].startswith("none: label samples of at least two classes")
+        assert first["suggestions"].startswith(
+            "none: label samples of at least two classes"
+        )
         assert "accept predictions" not in first["next"]
         keys = sorted(truth)
-        dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[:18]])
+        dataset.journal.apply(
+            "Label", [Choice(key, "label", truth[key]) for key in keys[:18]]
+        )
         second = prelabel_output()
         assert second["samples"] == "24 (18 labelled, 6 pending)"
         assert {*second["label next"].split()} <= {key[:8] for key in keys[18:]}
@@ -113,8 +123,12 @@ def test_prelabel_command_output(tmp_path: Path) -> None:
         accept = ["accept", "predictions", "--simulate", "--json", "-d", str(root)]
         confident = json.loads(CliRunner().invoke(labeler, accept).stdout)["accepted"]
         assert second.get("confident", "0 at").startswith(f"{confident} at")
-        assert ("labeler accept predictions --above 0.95 -d" in second["next"]) == (confident > 0)
-        dataset.journal.apply("Label", [Choice(key, "label", truth[key]) for key in keys[18:]])
+        assert ("labeler accept predictions --above 0.95 -d" in second["next"]) == (
+            confident > 0
+        )
+        dataset.journal.apply(
+            "Label", [Choice(key, "label", truth[key]) for key in keys[18:]]
+        )
         last = prelabel_output()
         assert last["suggestions"] == "none: no pending samples"
         assert "label next" not in last
@@ -135,7 +149,9 @@ def test_next_command_needs_display(
         if trained:
             figures |= {"classes": 3, "held_out": 0, "rejected": 0}
             figures |= {"of_no_class_at_most": None, "of_other_classes": 0}
-        stack = [PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)]
+        stack = [
+            PrelabelledSample(key, place, (), 0, 0.1) for place, key in enumerate(truth)
+        ]
         Proposals(dataset.db).replace(stack, {})
         report = PrelabelReport(prelabel=1, facts=figures, label_next=[], seconds={})
         describe_suggestions(dataset, report, has_classes=trained)
@@ -148,7 +164,9 @@ def test_next_command_needs_display(
 def test_rejected_samples_bound_unknown_classes(dataset: Dataset) -> None:
     truth = fill(dataset, 8, ())
     keys = sorted(truth)
-    dataset.journal.apply("Page", [Choice(key, "label", truth[key]) for key in keys[:8]])
+    dataset.journal.apply(
+        "Page", [Choice(key, "label", truth[key]) for key in keys[:8]]
+    )
     report = prelabel(dataset, SETTINGS)
     result = report.summary()
     # Without rejected samples nothing is known about other classes.
@@ -190,26 +208,41 @@ def test_unusable_input_raises_error(dataset: Dataset) -> None:
 def test_prelabel_samples_of_catalogue(dataset: Dataset) -> None:
     truth = fill(dataset, 2, ())
     first, second, third, *_ = sorted(truth)
-    dataset.journal.apply("Label", [Choice(first, "label", "disc"), Choice(second, "reject")])
+    dataset.journal.apply(
+        "Label", [Choice(first, "label", "disc"), Choice(second, "reject")]
+    )
     number = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
     assert (number[first].label, number[second].status) == ("disc", "rejected")
-    rows = {row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")}
+    rows = {
+        row[1]: row[0] for row in dataset.db.fetch_all("SELECT id, key FROM sample")
+    }
     with dataset.db.transaction():
         disc = dataset.classes.get_or_create("disc")
         step = dataset.db.execute("INSERT INTO step(at, user) VALUES('', '')")
         Changes(dataset.db).apply(step, [Change("refused", rows[third], str(disc))])
         Placements(dataset.db).apply(
             step,
-            [Placement(rows[first], False, "g", "copy"), Placement(rows[third], True, "g", "best")],
+            [
+                Placement(rows[first], False, "g", "copy"),
+                Placement(rows[third], True, "g", "best"),
+            ],
         )
     result = {sample.key: sample for sample in PrelabelSamples(dataset.db).iterate()}
     assert result[third].refused == {"disc"}
-    assert (result[first].kept, result[first].group, result[third].group) == (False, "g", "g")
+    assert (result[first].kept, result[first].group, result[third].group) == (
+        False,
+        "g",
+        "g",
+    )
     prelabel(dataset, SETTINGS)
     assert first not in {sample.sample for sample in Proposals(dataset.db).iterate()}
 
 
-WITH_COLOURS = {"backbone": "efficientnet_lite0+colours", "weights": "none", "size": "32"}
+WITH_COLOURS = {
+    "backbone": "efficientnet_lite0+colours",
+    "weights": "none",
+    "size": "32",
+}
 PARTS = (
     FeaturePart("network", True, (6,)),
     FeaturePart("colours", False, (4,)),
@@ -222,7 +255,10 @@ def test_prelabel_stores_vectors(dataset: Dataset) -> None:
     assert EmbeddingSpace.from_dataset(dataset) is None
     first = prelabel(dataset, load_preset("transfer", WITH_COLOURS)).to_json()
     assert "these are photographs" in str(first["parts_by"])
-    assert first["parts"] == {"efficientnet_lite0": 1.0, "colours": PHOTO_WEIGHTS["colours"]}
+    assert first["parts"] == {
+        "efficientnet_lite0": 1.0,
+        "colours": PHOTO_WEIGHTS["colours"],
+    }
     space = EmbeddingSpace.from_dataset(dataset)
     names = [
         make_sample_vector_name(s.key, Region(s.box, s.angle))
@@ -233,17 +269,23 @@ def test_prelabel_stores_vectors(dataset: Dataset) -> None:
     assert np.allclose(np.linalg.norm(vectors[:-1], axis=1), 1, atol=1e-5)
     assert not vectors[-1].any()
 
-    repeated = prelabel(dataset, load_preset("transfer", WITH_COLOURS | {"part_weights": "0.25"}))
+    repeated = prelabel(
+        dataset, load_preset("transfer", WITH_COLOURS | {"part_weights": "0.25"})
+    )
     newer = EmbeddingSpace.from_dataset(dataset)
     assert newer.name != space.name
-    assert [path.name for path in (dataset.root / "cache" / "likeness").iterdir()] == [newer.name]
+    assert [path.name for path in (dataset.root / "cache" / "likeness").iterdir()] == [
+        newer.name
+    ]
     assert repeated.facts["parts"] == {"efficientnet_lite0": 1.0, "colours": 0.25}
 
 
 def test_drawings_and_photographs_get_own_weights(tmp_path: Path) -> None:
     with Dataset.create(tmp_path / "drawn") as dataset:
         for seed in range(4):
-            picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120))).convert("RGB")
+            picture = paint_scene(plan_scene([CAST[seed]], seed, (160, 120))).convert(
+                "RGB"
+            )
             put_whole(dataset, picture.crop((0, 0, 120, 110)), f"{seed}")
         samples = list(dataset.samples.iter_by_key())
         expected = get_prior_weights(PARTS, dataset, samples, Progress())
@@ -253,7 +295,11 @@ def test_drawings_and_photographs_get_own_weights(tmp_path: Path) -> None:
         samples = list(dataset.samples.iter_by_key())
         assert not has_drawings(dataset, samples, Progress())
         photographs = get_prior_weights(PARTS, dataset, samples, Progress())
-        assert photographs == ((1.0, *PHOTO_WEIGHTS.values()), "these are photographs", {})
+        assert photographs == (
+            (1.0, *PHOTO_WEIGHTS.values()),
+            "these are photographs",
+            {},
+        )
         two = (PARTS[0], PARTS[0]._replace(name="another"))
         assert get_prior_weights(two, dataset, [], Progress()).weights == (1.0, 1.0)
 

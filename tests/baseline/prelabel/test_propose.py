@@ -12,14 +12,20 @@ from baseline.evaluation.outputs import Floats, Indices, calibration_error
 from baseline.prelabel.prelabeling import PrelabelReport, max_wrong_count
 from baseline.prelabel.propose import PrelabelResult, choose_label_next, outlier_scores
 from baseline.prelabel.propose import propose as propose_by_groups
-from curation.similarity.class_learning import MIN_BACKGROUND_SAMPLES, TrainingRows, vote_by_name
+from curation.similarity.class_learning import (
+    MIN_BACKGROUND_SAMPLES,
+    TrainingRows,
+    vote_by_name,
+)
 from gleanset.db.proposals import PrelabelledSample, PrelabelSample, Proposal
 
 CLASSES = ("ann", "bea", "cid", "dot")
 WIDTH = 16
 
 
-def draw_blobs(count: int, noise: float = 0.35, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+def draw_blobs(
+    count: int, noise: float = 0.35, seed: int = 0
+) -> tuple[np.ndarray, list[str]]:
     """Draw `count` unit vectors per class around its axis."""
     random = np.random.default_rng(seed)
     truth = np.repeat(np.arange(len(CLASSES)), count)
@@ -52,7 +58,10 @@ def make_samples(
 
 def propose(samples: list[PrelabelSample], vectors: np.ndarray) -> PrelabelResult:
     """Propose with groups by duplicate set, scene or post."""
-    groups = {sample.key: sample.group or (sample.ties or (sample.key,))[0] for sample in samples}
+    groups = {
+        sample.key: sample.group or (sample.ties or (sample.key,))[0]
+        for sample in samples
+    }
     return propose_by_groups(samples, vectors, groups)
 
 
@@ -68,13 +77,19 @@ def test_confidence_is_calibrated() -> None:
     vectors, truth = draw_blobs(150)
     result = by_key(propose(make_samples(truth, every_nth(6, truth)), vectors))
     pending = {row: sample for row, sample in result.items() if row % 6}
-    right = np.array([sample.proposals[0].label == truth[row] for row, sample in pending.items()])
-    confidences = np.array([sample.proposals[0].confidence for sample in pending.values()])
+    right = np.array(
+        [sample.proposals[0].label == truth[row] for row, sample in pending.items()]
+    )
+    confidences = np.array(
+        [sample.proposals[0].confidence for sample in pending.values()]
+    )
     assert 0.6 < right.mean() < 1
     assert abs(right.mean() - confidences.mean()) < 0.06
     high = confidences > np.median(confidences)
     assert right[high].mean() > right[~high].mean()
-    assert all(sum(p.confidence for p in one.proposals) <= 1 + 1e-9 for one in pending.values())
+    assert all(
+        sum(p.confidence for p in one.proposals) <= 1 + 1e-9 for one in pending.values()
+    )
     assert all(not result[row].proposals for row in every_nth(6, truth))
 
 
@@ -91,7 +106,9 @@ def test_unlabelled_samples_are_ordered_and_clustered() -> None:
     result = by_key(results)
     assert not any(sample.proposals for sample in result.values())
     assert sorted(sample.position for sample in result.values()) == list(range(160))
-    in_order = [truth[row] for row in sorted(result, key=lambda row: result[row].position)]
+    in_order = [
+        truth[row] for row in sorted(result, key=lambda row: result[row].position)
+    ]
     assert sum(a != b for a, b in pairwise(in_order)) < 12  # 119 in random order
     groups: dict[int | None, set[str]] = {}
     for row, sample in result.items():
@@ -101,7 +118,9 @@ def test_unlabelled_samples_are_ordered_and_clustered() -> None:
         results.prelabelled, {sample.sample for sample in results.prelabelled}, 12
     )
     for turn in range(3):  # one of each cluster in turn
-        assert {truth[int(row)] for row in suggested[4 * turn : 4 * turn + 4]} == set(CLASSES)
+        assert {truth[int(row)] for row in suggested[4 * turn : 4 * turn + 4]} == set(
+            CLASSES
+        )
 
 
 def test_single_class_gives_no_predictions() -> None:
@@ -124,7 +143,9 @@ def test_refused_class_is_never_suggested() -> None:
     vectors, truth = draw_blobs(20)
     refused = {row: frozenset({truth[row]}) for row in range(1, 80, 3)}
     refused[2] = frozenset(CLASSES)
-    result = by_key(propose(make_samples(truth, every_nth(5, truth), refused=refused), vectors))
+    result = by_key(
+        propose(make_samples(truth, every_nth(5, truth), refused=refused), vectors)
+    )
     for row, names in refused.items():
         assert not names & {proposal.label for proposal in result[row].proposals}
     assert result[2].proposals == ()
@@ -146,14 +167,18 @@ def test_copies_get_label_of_duplicate() -> None:
 def test_scenes_and_weak_labels_are_weighted_by_accuracy(honest: bool) -> None:
     vectors, truth = draw_blobs(60, noise=0.9, seed=2)
     random = np.random.default_rng(1)
-    weak_labels = {row: truth[row] if honest else str(random.choice(CLASSES)) for row in range(240)}
+    weak_labels = {
+        row: truth[row] if honest else str(random.choice(CLASSES)) for row in range(240)
+    }
     labelled = every_nth(6, truth)
     plain = propose(make_samples(truth, labelled), vectors)
     hinted = propose(make_samples(truth, labelled, hint=weak_labels), vectors)
     # Two labelled frames in each of twenty scenes: evidence is counted by scene.
     scenes = {row: (f"scene {weak_labels[row]} {row // 12}",) for row in range(240)}
     tied = propose(make_samples(truth, labelled, ties=scenes), vectors)
-    before, after, shared = (compute_accuracy(sample, truth) for sample in (plain, hinted, tied))
+    before, after, shared = (
+        compute_accuracy(sample, truth) for sample in (plain, hinted, tied)
+    )
     if honest:
         assert after > 0.95
         assert shared > before + 0.15
@@ -164,7 +189,11 @@ def test_scenes_and_weak_labels_are_weighted_by_accuracy(honest: bool) -> None:
 
 def compute_accuracy(result: PrelabelResult, truth: list[str]) -> float:
     rows = {row: sample for row, sample in by_key(result).items() if sample.proposals}
-    return float(np.mean([sample.proposals[0].label == truth[row] for row, sample in rows.items()]))
+    return float(
+        np.mean(
+            [sample.proposals[0].label == truth[row] for row, sample in rows.items()]
+        )
+    )
 
 
 def test_rejected_samples_lower_confidence() -> None:
@@ -193,7 +222,9 @@ def test_label_next_is_uncertain_and_diverse() -> None:
     confidences = [result[row].proposals[0].confidence for row in suggested]
     first, second = confidences[: len(clusters)], confidences[len(clusters) :]
     assert (first, second) == (sorted(first), sorted(second))
-    assert confidences[-1] < np.mean([result[int(row)].proposals[0].confidence for row in pending])
+    assert confidences[-1] < np.mean(
+        [result[int(row)].proposals[0].confidence for row in pending]
+    )
     assert choose_label_next(results.prelabelled, ()) == []
 
 
@@ -215,18 +246,24 @@ def test_outlier_scores() -> None:
 def test_propose_with_few_samples(count: int) -> None:
     vectors, truth = draw_blobs(count)
     result = propose(make_samples(truth[:count], set()), vectors[:count])
-    assert sorted(sample.position for sample in result.prelabelled) == list(range(count))
+    assert sorted(sample.position for sample in result.prelabelled) == list(
+        range(count)
+    )
 
 
 def test_propose_with_many_samples() -> None:
     vectors, truth = draw_blobs(700, noise=0.15)
     result = by_key(propose(make_samples(truth, set()), vectors))
     assert sorted(sample.position for sample in result.values()) == list(range(2800))
-    in_order = [truth[row] for row in sorted(result, key=lambda row: result[row].position)]
+    in_order = [
+        truth[row] for row in sorted(result, key=lambda row: result[row].position)
+    ]
     assert sum(a != b for a, b in pairwise(in_order)) < 60  # 2,100 in random order
     pairs = Counter((sample.cluster, truth[row]) for row, sample in result.items())
     clusters = {cluster for cluster, _ in pairs}
-    largest = [max(n for pair, n in pairs.items() if pair[0] == sample) for sample in clusters]
+    largest = [
+        max(n for pair, n in pairs.items() if pair[0] == sample) for sample in clusters
+    ]
     assert sum(largest) > 0.99 * 2800
 
 
@@ -238,7 +275,8 @@ def test_accepted_predictions_do_not_raise_confidence() -> None:
     accepted = {n: one.label for n, one in confidences.items() if one.confidence > 0.7}
     assert len(accepted) > 2 * len(labelled)
     samples = make_samples(
-        [accepted.get(n, name) for n, name in enumerate(truth)], labelled | accepted.keys()
+        [accepted.get(n, name) for n, name in enumerate(truth)],
+        labelled | accepted.keys(),
     )
     groups = {sample.key: sample.key for sample in samples}
     unseen = {samples[n].key for n in accepted}
@@ -323,7 +361,10 @@ def prelabel_rows(
 
 def probabilities_of(result: PrelabelResult, rows: Sequence[int]) -> Floats:
     """Return the suggested probabilities of these rows (N x classes)."""
-    by_row = {int(prediction.sample): prediction.proposals for prediction in result.prelabelled}
+    by_row = {
+        int(prediction.sample): prediction.proposals
+        for prediction in result.prelabelled
+    }
     table = np.zeros((len(rows), len(CLASSES)))
     for place, row in enumerate(rows):
         for prediction in by_row[row]:
@@ -336,7 +377,9 @@ def test_scene_votes_count_groups() -> None:
     names = [(scene,) for scene in "b" * 5 + "c" * 5 + "d"]
     rows, y = np.array([0, 1, 2, 3, 5, 6, 7, 8]), np.array([0, 0, 0, 0, 0, 0, 0, 1])
     groups = np.array([0] * 4 + [1] * 4)
-    train = TrainingRows(rows, y, groups, np.ones(8, np.bool_), 2, np.zeros(8, np.bool_))
+    train = TrainingRows(
+        rows, y, groups, np.ones(8, np.bool_), 2, np.zeros(8, np.bool_)
+    )
     ties = vote_by_name(names, train)
     assert (ties.votes[4].tolist(), ties.votes[9].tolist()) == ([1, 0], [0.75, 0.25])
     assert ties.votes[10].tolist() == [0, 0]
@@ -378,16 +421,24 @@ def test_printed_accuracy_matches_unlabelled_scenes() -> None:
         vectors, truth, scene = draw_scenes(200, 0.6, 0.9, seed)
         random = np.random.default_rng(seed)
         honest = random.random(len(truth)) < 0.9
-        hints = [CLASSES[t if h else (t + 1) % 4] for t, h in zip(truth, honest, strict=True)]
+        hints = [
+            CLASSES[t if h else (t + 1) % 4] for t, h in zip(truth, honest, strict=True)
+        ]
         labelled_rows = np.arange(0, 400)  # 100 of 200 scenes
         result = prelabel_rows(vectors, truth, scene, labelled_rows, hints)
         rows = list(range(400, 800))
         p = probabilities_of(result, rows)
         served.append(
-            (float((p.argmax(1) == truth[rows]).mean()), calibration_error(p, truth[rows]).ece)
+            (
+                float((p.argmax(1) == truth[rows]).mean()),
+                calibration_error(p, truth[rows]).ece,
+            )
         )
         printed.append((result.facts["accuracy"], result.facts["ece"]))
-    (right, ece), (told_right, told_ece) = np.mean(served, axis=0), np.mean(printed, axis=0)
+    (right, ece), (told_right, told_ece) = (
+        np.mean(served, axis=0),
+        np.mean(printed, axis=0),
+    )
     assert right > 0.88
     assert told_right == pytest.approx(right, abs=0.03)
     assert told_ece == pytest.approx(ece, abs=0.02)
@@ -416,7 +467,9 @@ KNOWN, OTHERS, EACH = 4, 2, 30
 KIND = np.repeat(np.arange(KNOWN + OTHERS), EACH)
 
 
-def prelabel_points(seed: int, count: int, kinds: int) -> tuple[PrelabelResult, np.ndarray]:
+def prelabel_points(
+    seed: int, count: int, kinds: int
+) -> tuple[PrelabelResult, np.ndarray]:
     """Prelabel `EACH` points per class; `count` of the first `kinds` classes are decided.
 
     Those of known classes are labelled, others rejected. Return the mask of decided points, too.
@@ -442,7 +495,10 @@ def confidence_and_correctness(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the confidence and correctness of the first suggestions of these points."""
     suggested = by_key(result)
-    first = [(*suggested[row].proposals, Proposal("", 0.0))[0] for row in np.flatnonzero(mask)]
+    first = [
+        (*suggested[row].proposals, Proposal("", 0.0))[0]
+        for row in np.flatnonzero(mask)
+    ]
     names = np.array([proposal.label for proposal in first])
     right = names == np.char.add("class ", KIND[mask].astype(str))
     return np.array([proposal.confidence for proposal in first]), right
@@ -461,7 +517,9 @@ def test_max_wrong_count_covers_unknown_classes(groups: int) -> None:
     assert np.mean(np.array(wrong) <= bounds) >= 0.9
     assert np.mean(bounds) < 0.9 * (len(KIND) - groups)
     if groups == 12:
-        assert np.mean(wrong) > 1.1 * np.mean(expected), "a figure without them is too low"
+        assert np.mean(wrong) > 1.1 * np.mean(expected), (
+            "a figure without them is too low"
+        )
 
 
 def test_expected_errors_hold_for_known_classes() -> None:
@@ -469,8 +527,13 @@ def test_expected_errors_hold_for_known_classes() -> None:
     for seed in range(12):
         result, decided = prelabel_points(seed, 12, KNOWN)
         assert result.facts["of_no_class_at_most"] is None, "nothing was rejected"
-        confidences, right = confidence_and_correctness(result, ~decided & (KIND < KNOWN))
-        wrong, expected = wrong + int((~right).sum()), expected + float((1 - confidences).sum())
+        confidences, right = confidence_and_correctness(
+            result, ~decided & (KIND < KNOWN)
+        )
+        wrong, expected = (
+            wrong + int((~right).sum()),
+            expected + float((1 - confidences).sum()),
+        )
         unknown += int((KIND >= KNOWN).sum())
     assert 0.3 * expected < wrong < expected
     assert wrong + unknown > 1.5 * expected
@@ -484,5 +547,7 @@ def test_classes_in_one_group_only_are_not_held_out() -> None:
     assert (facts["held_out"], facts["held_out_classes"]) == (12, 1)
 
     report = PrelabelReport(prelabel=1, facts=facts, label_next=[], seconds={})
-    tested = f"12 of {len(truth)} labelled samples, images of 1 of {len(CLASSES)} classes"
+    tested = (
+        f"12 of {len(truth)} labelled samples, images of 1 of {len(CLASSES)} classes"
+    )
     assert tested in report.summary()["out-of-fold accuracy"]

@@ -96,7 +96,8 @@ def test_missing_setting_raises_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("preset", "key"), [("transfer", "batch"), ("transfer", "head"), ("finetune", "blocks")]
+    ("preset", "key"),
+    [("transfer", "batch"), ("transfer", "head"), ("finetune", "blocks")],
 )
 def test_setting_of_another_method_raises_error(preset: str, key: str) -> None:
     with pytest.raises(UsageError, match=f"unknown setting: '{key}'"):
@@ -106,14 +107,24 @@ def test_setting_of_another_method_raises_error(preset: str, key: str) -> None:
 def test_settings_that_a_method_does_not_have_raise_an_error() -> None:
     # A preset of a plugin must not seem to have an effect that it has not.
     transfer = load_preset("transfer", {})
-    for unknown, words in (({"head": "mlp"}, "head"), ({"balance": "sampling"}, "'balance'")):
+    for unknown, words in (
+        ({"head": "mlp"}, "head"),
+        ({"balance": "sampling"}, "'balance'"),
+    ):
         with pytest.raises(UsageError, match=words):
             parse_settings(transfer.to_json() | unknown)
 
 
 def test_small_datasets_get_more_views() -> None:
     auto = load_preset("transfer", {})
-    assert [resolve_views(auto, n) for n in (10, 500, 501, 2000, 2001, 10**6)] == [8, 8, 4, 4, 2, 2]
+    assert [resolve_views(auto, n) for n in (10, 500, 501, 2000, 2001, 10**6)] == [
+        8,
+        8,
+        4,
+        4,
+        2,
+        2,
+    ]
     explicit = load_preset("transfer", {"views": "3"})
     assert resolve_views(explicit, 10) == resolve_views(explicit, 10**6) == 3
     for wrong in ("many", "65", "-1"):

@@ -53,12 +53,17 @@ def trained(
         yield dataset, run, settings, extracted
 
 
-def test_features_are_extracted_once(trained: tuple[Dataset, str, Settings, list[int]]) -> None:
+def test_features_are_extracted_once(
+    trained: tuple[Dataset, str, Settings, list[int]],
+) -> None:
     dataset, run, settings, extracted = trained
     counts = {split: len(part) for split, part in find_examples(dataset).splits.items()}
     views = 2  # unchanged and augmented
     background = 64 * (settings.preset == "transfer")
-    assert sum(extracted) == background + counts["train"] * views + counts["val"] + counts["test"]
+    assert (
+        sum(extracted)
+        == background + counts["train"] * views + counts["val"] + counts["test"]
+    )
     extracted.clear()
     for split in SPLITS:
         reevaluate_run(dataset, run, split)
@@ -67,17 +72,24 @@ def test_features_are_extracted_once(trained: tuple[Dataset, str, Settings, list
     find_label_issues(dataset, run, run_folder(dataset, run), 2)
     assert sum(extracted) <= counts["val"] + counts["test"]
     # Pixels were not cached for the network, only small ones to look for mirrored classes.
-    cached_files = [path for path in (dataset.cache / "pixels").rglob("*") if path.is_file()]
+    cached_files = [
+        path for path in (dataset.cache / "pixels").rglob("*") if path.is_file()
+    ]
     small_bytes = sum(counts.values()) * 3 * SIDE * SIDE
     assert sum(path.stat().st_size for path in cached_files) < 2 * small_bytes
 
 
-def test_cached_features_match_network(trained: tuple[Dataset, str, Settings, list[int]]) -> None:
+def test_cached_features_match_network(
+    trained: tuple[Dataset, str, Settings, list[int]],
+) -> None:
     dataset, run, settings, _ = trained
     net, _, _ = load_model(run_folder(dataset, run))
     data = TrainingData(dataset, find_examples(dataset), settings)
     for split in SPLITS:
-        cached, computed = split_outputs(net, data, split), network_outputs(net, data.arrays(split))
+        cached, computed = (
+            split_outputs(net, data, split),
+            network_outputs(net, data.arrays(split)),
+        )
         assert cached.keys == computed.keys
         assert np.array_equal(cached.y, computed.y)
         assert np.allclose(cached.logits, computed.logits, atol=1e-4)

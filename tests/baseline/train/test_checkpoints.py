@@ -20,12 +20,19 @@ from gleanset import Dataset
 from gleanset.errors import DiskFull
 
 SMALL = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "16", "epochs": "3"}
-TIMM = {"size": "32", "weights": "none", "backbone": "mobilenetv3_small_050", "epochs": "3"}
+TIMM = {
+    "size": "32",
+    "weights": "none",
+    "backbone": "mobilenetv3_small_050",
+    "epochs": "3",
+}
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
-    with Dataset.create(tmp_path_factory.mktemp("checkpoints") / "dataset") as new_dataset:
+    with Dataset.create(
+        tmp_path_factory.mktemp("checkpoints") / "dataset"
+    ) as new_dataset:
         fill(new_dataset, 10)
         yield new_dataset
 
@@ -39,13 +46,20 @@ def fit(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Callable[..., obje
     monkeypatch.setattr(loop, "SECONDS_BETWEEN_SAVES", 0)
 
     def run(
-        folder: Path, preset: str, options: dict[str, str], callback: TrainingCallback | None = None
+        folder: Path,
+        preset: str,
+        options: dict[str, str],
+        callback: TrainingCallback | None = None,
     ) -> object:
         settings = load_preset(preset, options)
-        data = TrainingData(dataset, find_examples(dataset), settings, checkpoint_folder=folder)
+        data = TrainingData(
+            dataset, find_examples(dataset), settings, checkpoint_folder=folder
+        )
         fitted = fit_method(data, settings, callback)
         losses = [(e.train_loss, e.val_loss, e.learning_rate) for e in fitted.history]
-        return losses, {name: value.tobytes() for name, value in fitted.net.state.items()}
+        return losses, {
+            name: value.tobytes() for name, value in fitted.net.state.items()
+        }
 
     return run
 

@@ -15,17 +15,33 @@ from torch import nn
 
 from baseline.data.runs import remove_checkpoint
 from baseline.data.samples import Arrays
-from baseline.evaluation.metrics import EpochReport, SplitMetrics, compute_classification_metrics
+from baseline.evaluation.metrics import (
+    EpochReport,
+    SplitMetrics,
+    compute_classification_metrics,
+)
 from baseline.features.compute import reproducible
 from baseline.settings import Simple, load_preset
 from baseline.train import batches
-from baseline.train.batches import Batches, BatchKey, ImageSamples, batch_loader, shuffled_batches
+from baseline.train.batches import (
+    Batches,
+    BatchKey,
+    ImageSamples,
+    batch_loader,
+    shuffled_batches,
+)
 from baseline.train.loop import load_checkpoint, make_classifier_task, train_network
 from baseline.train.networks import Net, build_net
 from baseline.train.training import LOG, RunLogger, TrainingCallback, TrainingResult
 from gleanset.errors import UsageError
 
-SMALL = {"size": "32", "blocks": "8,16,32", "dense": "32", "batch": "16", "dropout": "0.1"}
+SMALL = {
+    "size": "32",
+    "blocks": "8,16,32",
+    "dense": "32",
+    "batch": "16",
+    "dropout": "0.1",
+}
 
 
 def settings(**changes: Any) -> Simple:
@@ -46,7 +62,10 @@ def evaluate(net: Net, arrays: Arrays, classes: tuple[str, ...]) -> SplitMetrics
 
 
 def epoch_metrics(trained: TrainingResult[Net]) -> list[tuple[float | None, ...]]:
-    return [(r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy) for r in trained.history]
+    return [
+        (r.train_loss, r.train_accuracy, r.val_loss, r.val_accuracy)
+        for r in trained.history
+    ]
 
 
 @pytest.mark.parametrize("colour", ["grayscale", "rgb"])
@@ -54,7 +73,10 @@ def test_training_learns_simple_patterns(colour: str) -> None:
     channels = 1 if colour == "grayscale" else 3
     options = settings(colour=colour, epochs=8)
     reports: list[EpochReport] = []
-    pictures, val = patterns((40, 40, 40), 1, channels), patterns((10, 10, 10), 2, channels)
+    pictures, val = (
+        patterns((40, 40, 40), 1, channels),
+        patterns((10, 10, 10), 2, channels),
+    )
     trained = train_small(pictures, options, val, reports.append)
     result = evaluate(trained.net, patterns((20, 20, 20), 3, channels), CLASSES)
     assert result.accuracy > 0.9
@@ -76,7 +98,9 @@ def test_same_seed_gives_same_weights(precision: str) -> None:
     first = train_small(pictures, options, val)
     second = train_small(pictures, options, val, meddle)
     assert epoch_metrics(first) == epoch_metrics(second)
-    assert np.array_equal(compute_logits(first.net, val), compute_logits(second.net, val))
+    assert np.array_equal(
+        compute_logits(first.net, val), compute_logits(second.net, val)
+    )
     other = train_small(pictures, settings(epochs=2, precision=precision, seed=1), val)
     assert epoch_metrics(other) != epoch_metrics(first)
 
@@ -94,7 +118,9 @@ def test_early_stopping_keeps_best_weights() -> None:
     # With wrong labels in val, its loss grows as training proceeds.
     wrong = Arrays(val.x, (val.y + 1) % 3, val.keys)
     trained = train_small(pictures, settings(epochs=30, patience=2), wrong)
-    losses = [report.val_loss for report in trained.history if report.val_loss is not None]
+    losses = [
+        report.val_loss for report in trained.history if report.val_loss is not None
+    ]
     assert len(trained.history) == trained.best_epoch + 2 < 30
     assert losses[trained.best_epoch - 1] == min(losses)
     metrics = evaluate(trained.net, wrong, CLASSES)
@@ -108,11 +134,17 @@ def test_small_val_disables_early_stopping() -> None:
         trained = train_small(pictures, settings(epochs=5, patience=1), small_val)
         assert trained.best_epoch == len(trained.history) == 5
         # Its loss is still reported.
-        assert all((report.val_loss is None) is (small_val is None) for report in trained.history)
+        assert all(
+            (report.val_loss is None) is (small_val is None)
+            for report in trained.history
+        )
 
 
 def test_balancing_raises_recall_of_rare_classes() -> None:
-    pictures, test = add_noise(patterns((120, 8, 8), 1)), add_noise(patterns((20, 20, 20), 3))
+    pictures, test = (
+        add_noise(patterns((120, 8, 8), 1)),
+        add_noise(patterns((20, 20, 20), 3)),
+    )
     recall = {}
     for balance in ("none", "weights"):
         options = settings(epochs=6, balance=balance, augment="none")
@@ -125,7 +157,9 @@ def test_balancing_raises_recall_of_rare_classes() -> None:
 def add_noise(arrays: Arrays) -> Arrays:
     """Add so much noise that predicting the frequent class pays."""
     noise = np.random.default_rng(0).normal(0, 40, arrays.x.shape)
-    return replace(arrays, x=(arrays.x * 0.5 + noise + 60).clip(0, 255).astype(np.uint8))
+    return replace(
+        arrays, x=(arrays.x * 0.5 + noise + 60).clip(0, 255).astype(np.uint8)
+    )
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "adamax", "sgd"])
@@ -169,7 +203,9 @@ def test_frozen_weights_train_after_frozen_epochs() -> None:
     class Watch(TrainingCallback):
         def on_epoch_end(self, report: EpochReport) -> None:
             now = features.state_dict()
-            unchanged.append(all(torch.equal(now[name], value) for name, value in before.items()))
+            unchanged.append(
+                all(torch.equal(now[name], value) for name, value in before.items())
+            )
 
     task = make_classifier_task(net, patterns((9, 9, 9), 1), none(), options)
     train_network(replace(task, frozen=features, frozen_epochs=2), Watch())
@@ -179,7 +215,9 @@ def test_frozen_weights_train_after_frozen_epochs() -> None:
 def test_training_writes_log(tmp_path: Path) -> None:
     pictures = patterns((30, 30, 30), 1)
     options = settings(epochs=3)
-    task = make_classifier_task(build_net(options, 3), pictures, patterns((9, 9, 9), 2), options)
+    task = make_classifier_task(
+        build_net(options, 3), pictures, patterns((9, 9, 9), 2), options
+    )
     with RunLogger(tmp_path) as callback:
         fitted = train_network(task, callback, tmp_path / "checkpoint")
     log = (tmp_path / LOG).read_text()
@@ -194,6 +232,8 @@ def test_out_of_memory_hints_at_batch_size() -> None:
     net = nn.Linear(1, 3)
     net.forward = Mock(side_effect=torch.OutOfMemoryError("CUDA out of memory"))  # type: ignore[method-assign]
     task = make_classifier_task(net, patterns((40, 40, 40), 1), none(), options)
-    with pytest.raises(UsageError, match="out of memory with 10 images at once") as caught:
+    with pytest.raises(
+        UsageError, match="out of memory with 10 images at once"
+    ) as caught:
         train_network(task)
     assert "-o batch=" in caught.value.fix

@@ -15,14 +15,23 @@ from baseline.data.samples import check_folds, find_fold_examples
 from baseline.evaluation.outputs import load_outputs
 from baseline.settings import load_preset
 from baseline.train.cross_validation import HELD_OUT, cross_validate
-from baseline.train.trials import FOLD_VARIANCE_INFLATION, FoldPlan, run_cross_validation
+from baseline.train.trials import (
+    FOLD_VARIANCE_INFLATION,
+    FoldPlan,
+    run_cross_validation,
+)
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 from gleanset.db.runs import LabelIssues, SplitEvaluations
 from gleanset.errors import InputUnusable
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from cross_validation import World, predict_by_class_mean, predict_by_nearest_image, run_trial
+from cross_validation import (
+    World,
+    predict_by_class_mean,
+    predict_by_nearest_image,
+    run_trial,
+)
 
 SMALL = {"size": "56", "backbone": "colours", "views": "0", "strength": "1"}
 """Settings that train within a second."""
@@ -35,13 +44,17 @@ def dataset(empty: Dataset) -> Dataset:
     """Three classes of 16 images in groups of two; one label is wrong."""
     fill(empty, 16, tuple(part for part in PARTS for _ in range(2)), per_group=2)
     wrong = next(s for s in empty.samples.iter_in_splits() if s.split == "train")
-    other = next(s.label for s in empty.samples.iter_in_splits() if s.label != wrong.label)
+    other = next(
+        s.label for s in empty.samples.iter_in_splits() if s.label != wrong.label
+    )
     empty.journal.apply("Label", [Choice(wrong.key, "label", other)])
     return empty
 
 
 def keys(dataset: Dataset, *splits: str) -> set[str]:
-    return {split.key for split in dataset.samples.iter_in_splits() if split.split in splits}
+    return {
+        split.key for split in dataset.samples.iter_in_splits() if split.split in splits
+    }
 
 
 def train(dataset: Dataset, *words: str) -> Any:
@@ -66,7 +79,12 @@ def test_interrupted_cross_validation_resumes(dataset: Dataset) -> None:
     result = json.loads(done.stdout)
     assert re.search(r"1 training on 42 images; if interrupted", done.stderr)
     assert result["run"] == stopped.id
-    assert (result["evaluated"], result["groups"], result["test"], len(result["folds"])) == (
+    assert (
+        result["evaluated"],
+        result["groups"],
+        result["test"],
+        len(result["folds"]),
+    ) == (
         42,
         21,
         6,
@@ -89,11 +107,19 @@ def test_interrupted_cross_validation_resumes(dataset: Dataset) -> None:
     # The same command reuses the result.
     repeated = train(dataset, "--folds", "2")
     assert "already trained" in repeated.stderr
-    assert max(map(len, repeated.stdout.splitlines())) <= max(80, len(result["report"]) + 8)
+    assert max(map(len, repeated.stdout.splitlines())) <= max(
+        80, len(result["report"]) + 8
+    )
     assert "without --folds" in repeated.stdout
     # A cross-validation has no model to export.
     run_here(
-        "baseline.cli", "export", result["run"], "a.onnx", "-d", dataset.root, cwd=dataset.root
+        "baseline.cli",
+        "export",
+        result["run"],
+        "a.onnx",
+        "-d",
+        dataset.root,
+        cwd=dataset.root,
     ).refused(3, "has no model")
 
 
@@ -113,7 +139,9 @@ def test_features_are_computed_before_first_fold(dataset: Dataset) -> None:
 
 
 def test_samples_outside_test_are_used(dataset: Dataset) -> None:
-    in_test = {one.key for one in dataset.samples.iter_in_splits() if one.split == "test"}
+    in_test = {
+        one.key for one in dataset.samples.iter_in_splits() if one.split == "test"
+    }
     dealt = FoldPlan.create(dataset, PRESET, 3)
     assert in_test
     assert not in_test & {sample.key for sample in dealt.examples.splits["train"]}
@@ -122,14 +150,21 @@ def test_samples_outside_test_are_used(dataset: Dataset) -> None:
 
 
 def test_too_many_folds_raise_error(dataset: Dataset) -> None:
-    with pytest.raises(InputUnusable, match="too few groups for 30 folds: 21 can be held out"):
+    with pytest.raises(
+        InputUnusable, match="too few groups for 30 folds: 21 can be held out"
+    ):
         run_cross_validation(dataset, PRESET, 30)
     assert list(dataset.runs.iterate()) == []
-    for groups, hint in ((3, "--folds 3; or label images"), (1, "label images of other scenes")):
+    for groups, hint in (
+        (3, "--folds 3; or label images"),
+        (1, "label images of other scenes"),
+    ):
         with pytest.raises(InputUnusable) as refused:
             check_folds(5, groups, 2)
         assert hint in refused.value.fix
-        assert ("--folds" in refused.value.fix) == (groups > 1), "one group has no folds"
+        assert ("--folds" in refused.value.fix) == (groups > 1), (
+            "one group has no folds"
+        )
     with pytest.raises(InputUnusable, match="needs two classes: there is 1"):
         check_folds(2, 9, 1)
 
@@ -151,6 +186,8 @@ def test_diverging_fold_is_reported(dataset: Dataset) -> None:
     line = ("baseline.cli", "train", "--preset", "simple", "--folds", "2", *options)
     diverged = run_here(*line, "-d", dataset.root)
     assert diverged.code in (2, 3)
-    assert diverged.stderr.startswith("preset: simple; with few images a class, --preset transfer")
+    assert diverged.stderr.startswith(
+        "preset: simple; with few images a class, --preset transfer"
+    )
     # Whether the loss or only the features overflow depends on the processor.
     assert re.search("not finite numbers|loss nan", diverged.stderr)

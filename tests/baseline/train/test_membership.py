@@ -25,7 +25,11 @@ from baseline.features.graph_builder import GraphBuilder, Output
 from baseline.features.scaling import Scaling
 from baseline.settings import load_preset
 from baseline.train import cross_validation
-from baseline.train.cross_validation import MAX_KNOWN_REJECTED, UNKNOWN_FOLDS, measure_outsiders
+from baseline.train.cross_validation import (
+    MAX_KNOWN_REJECTED,
+    UNKNOWN_FOLDS,
+    measure_outsiders,
+)
 from baseline.train.membership import (
     FOLDS,
     ClassMembership,
@@ -53,12 +57,18 @@ Fitted = tuple[ClassMembership, LeftOutImages, Rows]
 HOW = (BACKGROUND, IDENTITY, fit_scaling, 0)
 
 
-def draw(centers: Rows | Floats, each: int, random: np.random.Generator) -> TrainFeatures:
+def draw(
+    centers: Rows | Floats, each: int, random: np.random.Generator
+) -> TrainFeatures:
     """Draw `each` images of each class in pairs of one group, with two views."""
     y = np.repeat(np.arange(len(centers)), each)
     plain = centers[y] + random.normal(0, 1.4, (len(y), WIDTH))
-    views = np.stack([plain, plain + random.normal(0, 0.1, plain.shape)], 1).astype(np.float32)
-    return TrainFeatures(views, y, np.arange(len(y)) // 2, tuple(map(str, range(len(y)))))
+    views = np.stack([plain, plain + random.normal(0, 0.1, plain.shape)], 1).astype(
+        np.float32
+    )
+    return TrainFeatures(
+        views, y, np.arange(len(y)) // 2, tuple(map(str, range(len(y))))
+    )
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +97,9 @@ def test_left_out_classes_predict_rate_of_outsiders(fitted: Fitted) -> None:
 def test_saved_membership_is_the_same(fitted: Fitted) -> None:
     membership, rows = fitted[0], fitted[2]
     state = dict(membership.state)
-    loaded = ClassMembership.from_state(state | {"head.1.bias": rows[0]}, WIDTH, IDENTITY)
+    loaded = ClassMembership.from_state(
+        state | {"head.1.bias": rows[0]}, WIDTH, IDENTITY
+    )
     assert loaded(rows).tolist() == membership(rows).tolist()
     assert ClassMembership.from_state({"head.1.bias": rows[0]}, WIDTH, IDENTITY) is None
     with pytest.raises(ValueError, match="membership"):
@@ -119,7 +131,9 @@ def test_two_classes_have_no_membership() -> None:
 
 
 @pytest.mark.parametrize(("classes", "measured"), [(5, None), (6, 6)])
-def test_few_left_out_classes_are_a_rough_estimate(classes: int, measured: int | None) -> None:
+def test_few_left_out_classes_are_a_rough_estimate(
+    classes: int, measured: int | None
+) -> None:
     none = np.zeros(0)
     numbers = np.arange(classes)
     # One is unknown, one unsure, the others may get a class for sure.
@@ -131,7 +145,9 @@ def test_few_left_out_classes_are_a_rough_estimate(classes: int, measured: int |
     assert result["left_out_sure"] == classes - 2
 
 
-def test_training_reports_left_out_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_reports_left_out_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cross_validation, "MIN_MEASURED_CLASSES", 3)
     options = {"size": "32", "backbone": "efficientnet_lite0+faces", "weights": "none"}
     with Dataset.create(tmp_path / "dataset") as dataset:
@@ -139,7 +155,11 @@ def test_training_reports_left_out_classes(tmp_path: Path, monkeypatch: pytest.M
         settings = load_preset("transfer", options | {"views": "0", "strength": "1"})
         result = train_run(dataset, settings)
         folder = run_folder(dataset, str(result.run))
-        images = [path for path in (tmp_path / "dataset" / "images").glob("*/*") if path.is_file()]
+        images = [
+            path
+            for path in (tmp_path / "dataset" / "images").glob("*/*")
+            if path.is_file()
+        ]
     rule = load_decision_rule(folder).effects.unfamiliar
     assert (rule.folds, rule.left_out_classes, rule.left_out) == (FOLDS, 3, 24)
     assert "images of left-out classes" in str(result.unknown)
@@ -169,7 +189,9 @@ def draw_features(
     return centers[numbers % len(centers)] + shared[numbers] + own, numbers
 
 
-def measure_similarity(train: tuple[Floats, Indices], features: Floats, classes: int) -> Floats:
+def measure_similarity(
+    train: tuple[Floats, Indices], features: Floats, classes: int
+) -> Floats:
     """Return the similarity of `features` to `train`, with class means as the head."""
     x, groups = train
     means = np.stack([x[groups % classes == name].mean(0) for name in range(classes)])
@@ -191,13 +213,17 @@ def test_out_of_fold_threshold_keeps_rejection_rate(groups: int) -> None:
         similarity = np.zeros(len(x))
         for number in range(UNKNOWN_FOLDS):
             part = fold != number
-            similarity[~part] = measure_similarity((x[part], numbers[part]), x[~part], classes)
+            similarity[~part] = measure_similarity(
+                (x[part], numbers[part]), x[~part], classes
+            )
         threshold = choose_unknown_threshold(similarity, numbers, MAX_KNOWN_REJECTED)
         assert threshold.guaranteed
         known, _ = draw_features(120, centers, random)
         unknown, _ = draw_features(120, random.normal(0, 1.2, (classes, 12)), random)
         for rates, features in ((known_rates, known), (unknown_rates, unknown)):
-            rates.append((measure_similarity(train, features, classes) < threshold.below).mean())
+            rates.append(
+                (measure_similarity(train, features, classes) < threshold.below).mean()
+            )
     standard_error = np.std(known_rates) / len(known_rates) ** 0.5
     assert np.mean(known_rates) <= MAX_KNOWN_REJECTED + 2 * standard_error
     assert np.mean(unknown_rates) > 3 * np.mean(known_rates)
@@ -206,7 +232,10 @@ def test_out_of_fold_threshold_keeps_rejection_rate(groups: int) -> None:
 def fill_with_rejected(dataset: Dataset, pictures: int) -> None:
     """Add two classes, split 8:1:1, and two rejected images."""
     fill(dataset, pictures, EIGHT_TO_ONE, classes=2)
-    away = [put_whole(dataset, Image.new("RGB", (32, 32), name), name) for name in ("red", "lime")]
+    away = [
+        put_whole(dataset, Image.new("RGB", (32, 32), name), name)
+        for name in ("red", "lime")
+    ]
     dataset.journal.apply("Reject", [Choice(key, "reject") for key in away])
 
 
@@ -218,7 +247,11 @@ def test_training_chooses_unknown_rule(dataset: Dataset) -> None:
     rule = load_decision_rule(folder)
     threshold = rule.effects.unfamiliar
     # Out-of-fold samples of train, and val.
-    assert (threshold.count, threshold.folds, threshold.guaranteed) == (18, UNKNOWN_FOLDS, True)
+    assert (threshold.count, threshold.folds, threshold.guaranteed) == (
+        18,
+        UNKNOWN_FOLDS,
+        True,
+    )
     assert rule.unfamiliar_below == threshold.below
     assert (threshold.rejected, result.unknown) == (2, threshold.describe())
     assert "of 2 images that a person rejected" in threshold.describe()
@@ -236,5 +269,8 @@ def test_training_chooses_unknown_rule(dataset: Dataset) -> None:
 def test_small_dataset_gets_no_unknown_rule(dataset: Dataset) -> None:
     fill_with_rejected(dataset, 4)
     result = train_run(dataset, load_preset("transfer", TINY | {"strength": "1"}))
-    assert load_decision_rule(run_folder(dataset, str(result.run))).unfamiliar_below is None
+    assert (
+        load_decision_rule(run_folder(dataset, str(result.run))).unfamiliar_below
+        is None
+    )
     assert result.unknown == NO_UNKNOWN_RULE

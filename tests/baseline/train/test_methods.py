@@ -68,7 +68,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
 
 
 def trained(
-    dataset: Dataset, preset: str, options: dict[str, str], callback: TrainingCallback | None = None
+    dataset: Dataset,
+    preset: str,
+    options: dict[str, str],
+    callback: TrainingCallback | None = None,
 ) -> tuple[TrainingResult[TrainedNet], TrainingData]:
     settings = load_preset(preset, options)
     material = TrainingData(dataset, find_examples(dataset), settings)
@@ -97,14 +100,18 @@ def test_transfer_learns_and_is_saved(dataset: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("epochs", [1, pytest.param(4, marks=pytest.mark.long)])
-def test_finetune_keeps_batch_norms_on_small_data(dataset: Dataset, epochs: int) -> None:
+def test_finetune_keeps_batch_norms_on_small_data(
+    dataset: Dataset, epochs: int
+) -> None:
     options = {"epochs": str(epochs), "warm_up": str(epochs // 4), "dropout": "0.1"}
     options |= PACKAGED if epochs > 1 else PACKAGED | {"size": "32"}
     fitted, material = trained(dataset, "finetune", options)
     assert accuracy(fitted.net, material.arrays("test")) > (0.8 if epochs > 1 else 0)
     assert fitted.facts["norms"] == "kept"
     before = load_backbone("efficientnet_lite0", "packaged")[0].state
-    after = {n: b for n, b in fitted.net.backbone.state.items() if n.endswith("running_mean")}
+    after = {
+        n: b for n, b in fitted.net.backbone.state.items() if n.endswith("running_mean")
+    }
     assert after
     assert all(np.array_equal(b, before[n]) for n, b in after.items())
     mobile, _ = trained(dataset, "mobile", TINY | {"epochs": "1", "warm_up": "0"})
@@ -115,7 +122,10 @@ def test_finetune_keeps_batch_norms_on_small_data(dataset: Dataset, epochs: int)
     "name",
     [
         "mobilenetv3_large_100",
-        *(pytest.param(n, marks=pytest.mark.long) for n in ("resnet50", "inception_v3", "vgg16")),
+        *(
+            pytest.param(n, marks=pytest.mark.long)
+            for n in ("resnet50", "inception_v3", "vgg16")
+        ),
     ],
 )
 def test_timm_backbones_by_name(tmp_path: Path, name: str) -> None:
@@ -130,7 +140,9 @@ def test_timm_backbones_by_name(tmp_path: Path, name: str) -> None:
         fill(dataset, 5, parts=("train",) * 4 + ("test",))
         fitted, material = trained(dataset, "transfer", options)
         assert fitted.facts["weights"] == "none"
-        assert np.isfinite(network_outputs(fitted.net, material.arrays("test")).logits).all()
+        assert np.isfinite(
+            network_outputs(fitted.net, material.arrays("test")).logits
+        ).all()
 
 
 @pytest.mark.parametrize("preset", ["simple", "transfer", "finetune", "triplet"])
@@ -155,12 +167,16 @@ def test_one_class_or_empty_class_raises_error(tmp_path: Path, preset: str) -> N
 
 def make_rows(x: Floats, y: Classes, groups: Sequence[str] = ()) -> TrainRows:
     """Return rows of equal weight, by default in singleton groups."""
-    numbers = np.unique(list(groups) or np.arange(len(y)).astype(str), return_inverse=True)[1]
+    numbers = np.unique(
+        list(groups) or np.arange(len(y)).astype(str), return_inverse=True
+    )[1]
     return TrainRows(x, y, np.ones(len(y)), numbers)
 
 
 @pytest.mark.parametrize("layers", [(12,), (8, 60, 30)])
-def test_linear_head_penalty_is_within_class_covariance(layers: tuple[int, ...]) -> None:
+def test_linear_head_penalty_is_within_class_covariance(
+    layers: tuple[int, ...],
+) -> None:
     random, width = np.random.default_rng(0), sum(layers)
     y = np.repeat(np.arange(3), 4)
     x = random.normal(size=(12, 2, width)) + 3 * np.eye(3, width)[y][:, None]
@@ -168,17 +184,27 @@ def test_linear_head_penalty_is_within_class_covariance(layers: tuple[int, ...])
     solved = fit_linear_head(TrainRows(x, y, weights, np.arange(12)), 10.0, layers)
     assert solved.converged
     # The gradient of the objective in the docstring, in unscaled features.
-    each, flat, labels = np.repeat(weights / 2, 2), x.reshape(24, width), np.repeat(y, 2)
-    means = np.stack([np.average(flat[labels == c], 0, each[labels == c]) for c in range(3)])
+    each, flat, labels = (
+        np.repeat(weights / 2, 2),
+        x.reshape(24, width),
+        np.repeat(y, 2),
+    )
+    means = np.stack(
+        [np.average(flat[labels == c], 0, each[labels == c]) for c in range(3)]
+    )
     apart = flat - means[labels]
     covariances = [
         (part * each[:, None]).T @ part / each.sum()
         for part in np.split(apart, np.cumsum(layers)[:-1], axis=1)
     ]
-    metric = np.eye(width) + block_diag(*(c / (np.trace(c) / len(c)) for c in covariances))
+    metric = np.eye(width) + block_diag(
+        *(c / (np.trace(c) / len(c)) for c in covariances)
+    )
     w = torch.tensor(solved.coefficients, requires_grad=True)
     losses = nn.functional.cross_entropy(
-        torch.tensor(flat) @ w.T + torch.tensor(solved.bias), torch.tensor(labels), reduction="none"
+        torch.tensor(flat) @ w.T + torch.tensor(solved.bias),
+        torch.tensor(labels),
+        reduction="none",
     )
     penalty = torch.einsum("cd,de,ce->", w, torch.tensor(metric), w)
     (losses @ torch.tensor(each) + penalty / 20.0).backward()
@@ -188,11 +214,17 @@ def test_linear_head_penalty_is_within_class_covariance(layers: tuple[int, ...])
 def test_within_class_penalty_beats_plain_ridge() -> None:
     def accuracies(seed: int) -> tuple[float, float]:
         random = np.random.default_rng(seed)
-        means, loud = random.normal(size=(3, 100)) * 0.4, random.normal(size=(6, 100)) * 2
+        means, loud = (
+            random.normal(size=(3, 100)) * 0.4,
+            random.normal(size=(6, 100)) * 2,
+        )
 
         def drawn(count: int) -> tuple[Floats, Classes]:
             y = np.arange(count) % 3
-            noise = random.normal(size=(count, 6)) @ loud + random.normal(size=(count, 100)) / 2
+            noise = (
+                random.normal(size=(count, 6)) @ loud
+                + random.normal(size=(count, 100)) / 2
+            )
             return means[y] + noise, y
 
         (x, y), (test_x, right) = drawn(18), drawn(600)
@@ -225,13 +257,20 @@ def test_strength_follows_noise_and_keeps_groups() -> None:
         choose_strength(make_rows(twice[:, None], y, own), [30], 0).strength
         > random_labels.strength
     )
-    assert choose_strength(make_rows(noise[:, None], y, ["same"] * 80), [30], 0).by == "default"
+    assert (
+        choose_strength(make_rows(noise[:, None], y, ["same"] * 80), [30], 0).by
+        == "default"
+    )
 
 
 @pytest.fixture(scope="module")
-def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingData]:
+def run(
+    dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, TrainingData]:
     """A trained triplet run and its training data."""
-    fitted, material = trained(dataset, "triplet", PACKAGED | {"views": "1", "epochs": "6"})
+    fitted, material = trained(
+        dataset, "triplet", PACKAGED | {"views": "1", "epochs": "6"}
+    )
     assert accuracy(fitted.net, material.arrays("test")) > 0.8
     assert fitted.history[-1].val_accuracy is not None
     folder = tmp_path_factory.mktemp("run")
@@ -326,7 +365,9 @@ def test_killed_addition_leaves_old_or_new_gallery(tmp_path: Path) -> None:
 
 def test_gallery_keeps_representative_images() -> None:
     centres = unit_vectors(MAX_GALLERY_IMAGES, 32, 0)
-    near = np.repeat(centres, 3, axis=0) + 0.01 * unit_vectors(3 * MAX_GALLERY_IMAGES, 32, 1)
+    near = np.repeat(centres, 3, axis=0) + 0.01 * unit_vectors(
+        3 * MAX_GALLERY_IMAGES, 32, 1
+    )
     x = (near / np.linalg.norm(near, axis=1, keepdims=True)).astype(np.float32)
     representatives = choose_representatives(x, MAX_GALLERY_IMAGES)
     assert sorted(set(representatives // 3)) == list(range(MAX_GALLERY_IMAGES))

@@ -24,7 +24,8 @@ from gleanset.errors import InputUnusable, NotWritable, UsageError
 
 
 @pytest.mark.parametrize(
-    ("preset", "colour"), [*((name, "rgb") for name in preset_names()), ("transfer", "grayscale")]
+    ("preset", "colour"),
+    [*((name, "rgb") for name in preset_names()), ("transfer", "grayscale")],
 )
 def test_network_of_every_preset(preset: str, colour: str) -> None:
     settings = load_preset(preset, {"size": "64", "colour": colour})
@@ -38,7 +39,9 @@ def test_network_of_every_preset(preset: str, colour: str) -> None:
     # The trained net without PyTorch gives the same outputs.
     trained = to_trained_net(net, settings)
     assert np.allclose(trained.embed(pictures.numpy()), embedded, rtol=1e-4, atol=1e-4)
-    assert np.allclose(trained.head(trained.embed(pictures.numpy())), scores, rtol=1e-4, atol=1e-4)
+    assert np.allclose(
+        trained.head(trained.embed(pictures.numpy())), scores, rtol=1e-4, atol=1e-4
+    )
     if isinstance(net, EmbeddingNet):
         assert embedded.norm(dim=1).tolist() == pytest.approx([1.0] * 2, abs=1e-5)
 
@@ -92,7 +95,9 @@ def test_invalid_weights_are_rejected(tmp_path: Path) -> None:
         load_backbone(PACKAGED, str(broken))
     with pytest.raises(InputUnusable, match="cannot read"):
         load_backbone(PACKAGED, str(tmp_path / "gone.safetensors"))
-    with pytest.raises(UsageError, match=f"packaged weights of {PACKAGED}, .* not of resnet18"):
+    with pytest.raises(
+        UsageError, match=f"packaged weights of {PACKAGED}, .* not of resnet18"
+    ):
         load_backbone("resnet18", "packaged")
     with pytest.raises(UsageError, match="knows no backbone 'resnet_50'") as caught:
         load_backbone("resnet_50", "none")
@@ -124,10 +129,17 @@ def test_saved_model_gives_the_same_logits(tmp_path: Path, settings: Settings) -
     assert np.array_equal(before, now)
 
 
-def test_save_replaces_old_files_but_not_files_of_users(saved: Path, settings: Settings) -> None:
+def test_save_replaces_old_files_but_not_files_of_users(
+    saved: Path, settings: Settings
+) -> None:
     (saved / "weights-best.safetensors").write_bytes(b"mine")
     (saved / f"weights-{16 * 'a'}.safetensors").write_bytes(b"of an earlier save")
-    save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, ("a", "b", "猫"))
+    save_model(
+        saved,
+        to_trained_net(build_net(settings, 3), settings),
+        settings,
+        ("a", "b", "猫"),
+    )
     assert load_model(saved)[2] == ("a", "b", "猫")
     weights_name = json.loads((saved / SETTINGS).read_text())["weights"]
     names = sorted([SETTINGS, weights_name, "weights-best.safetensors"])
@@ -159,7 +171,9 @@ def test_missing_or_truncated_file_raises_error(saved: Path, name: str) -> None:
         ({"format": FORMAT - 1}, "older Gleanset"),
     ],
 )
-def test_invalid_settings_raise_error(saved: Path, change: dict[str, object], message: str) -> None:
+def test_invalid_settings_raise_error(
+    saved: Path, change: dict[str, object], message: str
+) -> None:
     described = json.loads((saved / SETTINGS).read_text()) | change
     (saved / SETTINGS).write_text(json.dumps(described))
     with pytest.raises(InputUnusable, match=message) as error:
@@ -180,6 +194,8 @@ def test_failed_save_keeps_old_weights(saved: Path, settings: Settings) -> None:
     (saved / SETTINGS).mkdir()
     (saved / SETTINGS / "in the way").write_bytes(b"")
     with pytest.raises(InputUnusable):
-        save_model(saved, to_trained_net(build_net(settings, 3), settings), settings, CLASSES)
+        save_model(
+            saved, to_trained_net(build_net(settings, 3), settings), settings, CLASSES
+        )
     assert (saved / WEIGHTS).stat().st_size == len(before)
     assert not list(saved.glob(".*"))

@@ -76,7 +76,9 @@ def metrics(dataset: Dataset, run: object) -> dict[str, Any]:
 def without_timings(metrics: dict[str, Any]) -> dict[str, Any]:
     """Return the metrics without measured times."""
     clocks = ("seconds", "images_per_second")
-    epochs = [{k: v for k, v in e.items() if k not in clocks} for e in metrics["epochs"]]
+    epochs = [
+        {k: v for k, v in e.items() if k not in clocks} for e in metrics["epochs"]
+    ]
     training = {k: v for k, v in metrics["training"].items() if k not in clocks}
     plain = {k: v for k, v in metrics.items() if k not in clocks}
     return plain | {"epochs": epochs, "training": training}
@@ -101,7 +103,10 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     assert result.report == str(run_folder(small, run.id) / "report.html")
     fields = {"run": run.id, **run.result, "report": result.report}
     assert fields == json.loads(json.dumps(result.to_json()))
-    assert run.settings == {**settings.to_json(), "data": find_examples(small).fingerprint()}
+    assert run.settings == {
+        **settings.to_json(),
+        "data": find_examples(small).fingerprint(),
+    }
     assert files(small) == {run.id: FILES}
     assert list((small.cache / "scratch").iterdir()) == []
 
@@ -118,7 +123,8 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     run_metrics = read_metrics(run_folder(small, run.id))
     on_train = run_metrics.train.accuracy
     assert run_metrics.gap == {
-        split: on_train - run_metrics.splits[split].accuracy for split in ("val", "test")
+        split: on_train - run_metrics.splits[split].accuracy
+        for split in ("val", "test")
     }
     assert result.calibration == run_metrics.calibration.describe()
     assert "2 images of val, 2 groups" in str(result.calibration)
@@ -128,7 +134,9 @@ def test_run_leaves_files_and_row(small: Dataset) -> None:
     assert evaluation.earlier == (0, 0, ()), "the run's own evaluation does not count"
 
 
-def train_twice(tmp_path: Path, settings: Settings) -> list[tuple[dict[str, Any], bytes]]:
+def train_twice(
+    tmp_path: Path, settings: Settings
+) -> list[tuple[dict[str, Any], bytes]]:
     """Return metrics and weights of the same training in two equal datasets."""
     result = []
     for name in ("one", "two"):
@@ -144,7 +152,9 @@ BACKBONE = {"size": "32", "backbone": "test_efficientnet", "weights": "none"}
 TRANSFER = load_preset("transfer", BACKBONE | {"strength": "1", "views": "1"})
 
 
-@pytest.mark.parametrize("settings", [QUICK, TRANSFER], ids=lambda settings: settings.preset)
+@pytest.mark.parametrize(
+    "settings", [QUICK, TRANSFER], ids=lambda settings: settings.preset
+)
 def test_metrics_are_reproducible(tmp_path: Path, settings: Settings) -> None:
     first, second = train_twice(tmp_path, settings)
     assert first == second
@@ -177,7 +187,11 @@ def test_fingerprint_changes_with_crop(small: Dataset) -> None:
     image = next(small.images.iterate())
     box = Box(0, 0, image.width, image.height)
     cut = FaceCrop(
-        Face("whole", box, 1.0), make_sample_key(image.sha256, box), Box(4, 4, 20, 20), 0, 0.0
+        Face("whole", box, 1.0),
+        make_sample_key(image.sha256, box),
+        Box(4, 4, 20, 20),
+        0,
+        0.0,
     )
     small.faces.replace(image.sha256, "whole", "margin=other", [cut])
     assert find_examples(small).fingerprint() != before
@@ -228,10 +242,14 @@ def test_interrupted_run_resumes(
     assert stopped.status == status
     with pytest.raises(InputUnusable, match="no finished run"):
         reevaluate_run(small, None, "test")
-    assert "resumed after epoch 2" in check_resumed(small, stopped, settings, tmp_path / "other")
+    assert "resumed after epoch 2" in check_resumed(
+        small, stopped, settings, tmp_path / "other"
+    )
 
 
-def stop_process_after_3_epochs(root: Path, options: list[str], number: signal.Signals) -> None:
+def stop_process_after_3_epochs(
+    root: Path, options: list[str], number: signal.Signals
+) -> None:
     """Run the command in a process that pauses after each line of its log, and stop it."""
     code = (
         "import time; from baseline.train.training import RunLogger as L; write = L.write;"
@@ -240,11 +258,16 @@ def stop_process_after_3_epochs(root: Path, options: list[str], number: signal.S
     )
 
     def count_epochs() -> int:
-        return sum(len(re.findall("epoch .*/", p.read_text())) for p in root.glob("runs/*/log.txt"))
+        return sum(
+            len(re.findall("epoch .*/", p.read_text()))
+            for p in root.glob("runs/*/log.txt")
+        )
 
     finished = count_epochs()
     with python(code, "train", "-q", "-d", root, *options) as process:
-        assert eventually(lambda: count_epochs() >= finished + 3 or process.poll() is not None, 250)
+        assert eventually(
+            lambda: count_epochs() >= finished + 3 or process.poll() is not None, 250
+        )
         assert process.poll() is None, "it ended before it could be stopped"
         process.send_signal(number)
         process.communicate(timeout=60)
@@ -255,7 +278,9 @@ def stop_process_after_3_epochs(root: Path, options: list[str], number: signal.S
 def test_killed_and_interrupted_process_resumes(small: Dataset, tmp_path: Path) -> None:
     options = {"size": "32", "blocks": "8,16", "dense": "16", "batch": "8"}
     options |= {"epochs": "14", "patience": "14"}
-    words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
+    words = [
+        word for key, value in options.items() for word in ("-o", f"{key}={value}")
+    ]
     for number, status in ((signal.SIGKILL, "running"), (signal.SIGINT, "interrupted")):
         stop_process_after_3_epochs(small.root, words, number)
         (stopped,) = runs(small)
@@ -270,7 +295,9 @@ def test_failed_training_leaves_failed_run(dataset: Dataset) -> None:
     [failed] = runs(dataset)
     assert (failed.status, "error" in failed.result) == ("failed", True)
     assert files(dataset) == {failed.id: {"log.txt"}}
-    assert "at least 2 classes" in (run_folder(dataset, failed.id) / "log.txt").read_text()
+    assert (
+        "at least 2 classes" in (run_folder(dataset, failed.id) / "log.txt").read_text()
+    )
 
 
 @pytest.mark.damages("a picture is removed")
@@ -291,7 +318,9 @@ def test_all_images_missing_gives_hint(small: Dataset) -> None:
 
 def test_train_command_and_exit_codes(dataset: Dataset) -> None:
     def ran(*words: str) -> Ran:
-        return run_here("baseline.cli", *words, "-d", str(dataset.root), cwd=dataset.root)
+        return run_here(
+            "baseline.cli", *words, "-d", str(dataset.root), cwd=dataset.root
+        )
 
     ran("train").refused(3, "gleanset status")
     ran("train", "-o", "epoch=3").refused(2, "'epochs'")
@@ -300,10 +329,14 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
     assert runs(dataset) == []
 
     fill(dataset)
-    options = [word for pair in QUICK_OPTIONS.items() for word in ("-o", "=".join(pair))]
+    options = [
+        word for pair in QUICK_OPTIONS.items() for word in ("-o", "=".join(pair))
+    ]
     done = ran("train", "--json", *options).checked()
     preset, steers, val, test = done.stderr.splitlines()
-    assert preset.startswith("preset: simple; with few images a class, --preset transfer")
+    assert preset.startswith(
+        "preset: simple; with few images a class, --preset transfer"
+    )
     assert steers.startswith("val has 2 images, too few for early stopping")
     assert val.startswith("val has only 2 groups")
     assert test.startswith("test has only 2 groups")
@@ -316,10 +349,10 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
     repeated = ran("train", *options).checked()
     assert "already trained" in repeated.stderr
     out, root = repeated.stdout, str(dataset.root)
-    assert not [line for line in out.splitlines() if len(line) > 80 and root not in line]
-    line = (
-        rf"test accuracy: {trained['test']['accuracy']:.1%} \(\d/2\), 95% CI [\d.]+-[\d.]+%, 2 gr"
-    )
+    assert not [
+        line for line in out.splitlines() if len(line) > 80 and root not in line
+    ]
+    line = rf"test accuracy: {trained['test']['accuracy']:.1%} \(\d/2\), 95% CI [\d.]+-[\d.]+%, 2 gr"
     assert re.match(line, " ".join(out.split()))
     assert "not searched for near-duplicates" in " ".join(out.split())
     assert f"baseline predict IMAGE -d {dataset.root}" in out
@@ -334,9 +367,13 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
 def test_summary_of_run_without_test(tmp_path: Path) -> None:
     matrix = np.array([[5, 3, 0], [1, 6, 0], [0, 2, 2]])
     names = ["a class of very many words, as they come from folders", "cat", "dog"]
-    y, predicted = (np.repeat(axis, matrix.ravel()) for axis in np.indices((3, 3)).reshape(2, 9))
+    y, predicted = (
+        np.repeat(axis, matrix.ravel()) for axis in np.indices((3, 3)).reshape(2, 9)
+    )
     logits = np.eye(3, dtype=np.float32)[predicted]
-    figures = compute_classification_metrics(logits, y, [str(n) for n in range(19)], names)
+    figures = compute_classification_metrics(
+        logits, y, [str(n) for n in range(19)], names
+    )
     val = dataclasses.replace(figures, groups=12)
     write_metrics(tmp_path, RunMetrics(names, {}, {}, val=val))
     done = TrainedRun(
@@ -385,9 +422,14 @@ def test_deleted_run_is_trained_again(small: Dataset, gone: str | None) -> None:
         shutil.rmtree(folder)
     else:
         (folder / gone).unlink()
-    with pytest.raises(InputUnusable, match=f"the files of run {first} were deleted") as refusal:
+    with pytest.raises(
+        InputUnusable, match=f"the files of run {first} were deleted"
+    ) as refusal:
         find_finished_run(small, None)
-    assert f"train again: baseline train --preset simple -d {small.root}" in refusal.value.fix
+    assert (
+        f"train again: baseline train --preset simple -d {small.root}"
+        in refusal.value.fix
+    )
     assert page_command(small) == "", "no command that needs a model is advised"
     lines: list[str] = []
     again = train_run(small, QUICK, say=lines.append).run
@@ -403,14 +445,18 @@ def test_renamed_class_is_evaluated_and_predicted(small: Dataset) -> None:
     run = train_run(small, QUICK).run
     before = reevaluate_run(small, run, "test").figures
     old = find_examples(small).classes[0]
-    run_here("labeler.cli", "classes", "rename", old, "kitty", "-d", small.root).checked()
+    run_here(
+        "labeler.cli", "classes", "rename", old, "kitty", "-d", small.root
+    ).checked()
     request = RuleRequest({"kitty": 0.5})
     again = reevaluate_run(small, run, "test", request)
     assert again.figures.confusion == before.confusion
     assert f"kitty is {old} in its figures" in again.warning
     assert [one.name for one in again.effects.protected] == [old]
     image = next(path for path in (small.root / "images").glob("*/*") if path.is_file())
-    ran = run_here("baseline.cli", "predict", image, "--json", "-d", small.root).checked()
+    ran = run_here(
+        "baseline.cli", "predict", image, "--json", "-d", small.root
+    ).checked()
     assert '"kitty"' in ran.stdout
     assert f'"{old}"' not in ran.stdout
 
@@ -427,7 +473,9 @@ def test_tensorboard_events_are_written(small: Dataset) -> None:
     epochs = metrics(small, run)["epochs"]
     losses = [(event.step, event.value) for event in events.Scalars("loss/train")]
     assert losses == [(e["epoch"], pytest.approx(e["train_loss"])) for e in epochs]
-    assert {"accuracy/train", "accuracy/val", "loss/val"} <= set(events.Tags()["scalars"])
+    assert {"accuracy/train", "accuracy/val", "loss/val"} <= set(
+        events.Tags()["scalars"]
+    )
 
 
 def test_tensorboard_needs_epochs_and_its_package(

@@ -37,4 +37,6 @@ def exported(patterns_root: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         assert result.farthest < 1e-5
         assert result.agreement == 1
 
-    return make_shared_folder(tmp_path_factory, "exported-patterns", export) / "model.onnx"
+    return (
+        make_shared_folder(tmp_path_factory, "exported-patterns", export) / "model.onnx"
+    )

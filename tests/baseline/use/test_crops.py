@@ -66,7 +66,9 @@ def with_face() -> Path:
 
 
 def predict(*words: object) -> Result:
-    ran = CliRunner().invoke(commands, ["predict", *map(str, words)], catch_exceptions=False)
+    ran = CliRunner().invoke(
+        commands, ["predict", *map(str, words)], catch_exceptions=False
+    )
     assert ran.exit_code == 0
     return ran
 
@@ -81,7 +83,9 @@ def test_crop_method_is_recorded(dataset: Dataset, with_face: Path) -> None:
     assert CropGeometry.parse(method.cut) == CROP
 
 
-def test_face_model_crops_as_in_training(trained: Path, folder: Path, with_face: Path) -> None:
+def test_face_model_crops_as_in_training(
+    trained: Path, folder: Path, with_face: Path
+) -> None:
     ran = predict(with_face, "-d", trained, "--json")
     result = json.loads(ran.stdout)
     expected = PartReader(32, DETECTOR, CROP)(str(with_face))
@@ -89,7 +93,10 @@ def test_face_model_crops_as_in_training(trained: Path, folder: Path, with_face:
     assert boxes == [part.box for part in expected]
     assert f"as in training: {FOUND}" in ran.stderr
     assert result["cropping"]["because"] == "recorded"
-    assert (result["cropping"]["detector"], result["cropping"]["cut"]) == ("animeface", str(CROP))
+    assert (result["cropping"]["detector"], result["cropping"]["cut"]) == (
+        "animeface",
+        str(CROP),
+    )
     whole = predict(with_face, "--detector", "whole", "-d", trained, "--json").stdout
     result = json.loads(whole)
     assert result["predicted"][0]["parts"][0]["box"] is None
@@ -103,10 +110,16 @@ def test_api_crops_like_command(folder: Path, with_face: Path) -> None:
     parts = PartReader(32, DETECTOR, CROP)(str(with_face))
     assert [answer.box for answer in faces] == [part.box for part in parts]
     result = model.predict_pixels(np.stack([part.pixels for part in parts]))
-    assert [answer.predictions for answer in faces] == [answer.predictions for answer in result]
-    largest = max(faces, key=lambda face: face.box.width * face.box.height if face.box else 0)
+    assert [answer.predictions for answer in faces] == [
+        answer.predictions for answer in result
+    ]
+    largest = max(
+        faces, key=lambda face: face.box.width * face.box.height if face.box else 0
+    )
     assert model.predict_image(Image.open(with_face)) == largest
-    assert model.predict_image(np.asarray(Image.open(with_face).convert("RGB"))) == largest
+    assert (
+        model.predict_image(np.asarray(Image.open(with_face).convert("RGB"))) == largest
+    )
     assert baseline.load(folder, detector="whole").predict_image(with_face).box is None
     empty = np.full((200, 200, 3), 250, np.uint8)
     with pytest.raises(Unreadable, match="no face found"):
@@ -121,10 +134,14 @@ def test_export_carries_crop_method(
     assert FOUND in str(card.crops_note)
     out = tmp_path / "model.onnx"
     out.write_bytes(with_card(exported.read_bytes(), card))
-    ours, theirs = (baseline.load(path).predict_faces(with_face) for path in (folder, out))
+    ours, theirs = (
+        baseline.load(path).predict_faces(with_face) for path in (folder, out)
+    )
     assert [our.box for our in ours] == [their.box for their in theirs]
     result = json.loads(predict(with_face, "--run", out, "--json").stdout)
-    assert [tuple(p["box"]) for p in result["predicted"][0]["parts"]] == [face.box for face in ours]
+    assert [tuple(p["box"]) for p in result["predicted"][0]["parts"]] == [
+        face.box for face in ours
+    ]
 
 
 def test_run_without_crop_method_uses_whole_images(
@@ -139,7 +156,9 @@ def test_run_without_crop_method_uses_whole_images(
     assert result["cropping"]["because"] == "not recorded"
     assert baseline.load(tmp_path / "old").cropping.description == UNRECORDED
     words = ("--detector", "animeface", "--run", tmp_path / "old", "--json")
-    assert json.loads(predict(with_face, *words).stdout)["predicted"][0]["parts"][0]["box"]
+    assert json.loads(predict(with_face, *words).stdout)["predicted"][0]["parts"][0][
+        "box"
+    ]
     (tmp_path / "old" / FILE).write_text("{")
     with pytest.raises(InputUnusable, match=r"crops\.json cannot be read"):
         baseline.load(tmp_path / "old")
@@ -147,9 +166,15 @@ def test_run_without_crop_method_uses_whole_images(
 
 def test_mixed_crops_follow_majority() -> None:
     mostly_faces = make_crop_plan(make_facts(FACES, WHOLE, HAND), None)
-    assert mostly_faces.read.detector == DetectorSpec.create("animeface", threshold="0.6")
+    assert mostly_faces.read.detector == DetectorSpec.create(
+        "animeface", threshold="0.6"
+    )
     assert (mostly_faces.read.cutting, mostly_faces.read.or_whole) == (CROP, True)
-    for words in ("or the whole image without a face", "5 whole images", "3 boxes drawn by hand"):
+    for words in (
+        "or the whole image without a face",
+        "5 whole images",
+        "3 boxes drawn by hand",
+    ):
         assert words in mostly_faces.description
     blank = Image.new("RGB", (64, 48), "white")
     assert [part.box for part in mostly_faces.read.parts(blank)] == [None]
@@ -187,13 +212,20 @@ def test_other_detector_keeps_crop_geometry(shared_data: Path) -> None:
     with_file = f"lbpcascade:cascade={cascade}"
     other = make_crop_plan(make_facts(FACES), None, with_file)
     assert (other.read.detector.name, other.read.cutting) == ("lbpcascade", CROP)
-    foreign = CropMethod("lbpcascade", "cascade=0123456789ab neighbors=3", "margin=0.8", 9)
+    foreign = CropMethod(
+        "lbpcascade", "cascade=0123456789ab neighbors=3", "margin=0.8", 9
+    )
     with pytest.raises(UsageError, match="SHA-256 0123456789ab"):
         make_crop_plan(make_facts(foreign), None)
     plan = make_crop_plan(make_facts(foreign), None, with_file)
     assert "neighbors=3" in plan.settings
-    assert "trained on 9 faces found by lbpcascade (cascade=0123456789ab" in plan.description
+    assert (
+        "trained on 9 faces found by lbpcascade (cascade=0123456789ab"
+        in plan.description
+    )
     with pytest.raises(UsageError, match="detector removed: ensemble"):
-        make_crop_plan(make_facts(CropMethod("ensemble", "threshold=0.5", str(CROP), 9)), None)
+        make_crop_plan(
+            make_facts(CropMethod("ensemble", "threshold=0.5", str(CROP), 9)), None
+        )
     with_threshold = make_crop_plan(make_facts(FACES), None, "animeface:threshold=0.9")
     assert with_threshold.settings == "threshold=0.9"

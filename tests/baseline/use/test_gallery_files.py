@@ -27,7 +27,12 @@ from gleanset.db.journal import Choice
 from gleanset.errors import DatasetBusy, InputUnusable, UsageError
 from gleanset.work.stage import stage
 
-OPTIONS = {"backbone": "efficientnet_lite0", "weights": "none", "size": "32", "embedding": "16"}
+OPTIONS = {
+    "backbone": "efficientnet_lite0",
+    "weights": "none",
+    "size": "32",
+    "embedding": "16",
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +43,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         truth = fill(dataset, 14, ("train",) * 12 + ("val",) * 2)
         crosses = [key for key, label in truth.items() if label == "cross"]
         dataset.journal.apply("Away", [Choice(key, "reject") for key in crosses])
-        train_run(dataset, load_preset("triplet", OPTIONS | {"epochs": "1", "views": "0"}))
+        train_run(
+            dataset, load_preset("triplet", OPTIONS | {"epochs": "1", "views": "0"})
+        )
         dataset.journal.undo()
     return root
 
@@ -66,7 +73,9 @@ def test_prediction_names_nearest_gallery_image(root: Path) -> None:
     model = baseline.load(triplet_run(root))
     with Dataset.open(root) as dataset:
         sample = next(
-            s for s in dataset.samples.iter_by_key() if (s.label, s.split) == ("disc", "train")
+            s
+            for s in dataset.samples.iter_by_key()
+            if (s.label, s.split) == ("disc", "train")
         )
         answer = model.predict_image(dataset.image_path(sample.image, "PNG"))
     assert answer.nearest[0].sample == sample.key
@@ -102,7 +111,8 @@ def test_add_and_remove_files(root: Path, tmp_path: Path) -> None:
     assert add_files(folder, "cross", stored_files, PartReader(32)).known == 8
     assert baseline.load(folder).predict_image(files[0]).nearest == answer.nearest
     result = [
-        json.loads(line) for line in (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
+        json.loads(line)
+        for line in (folder / "gallery" / CHANGES_FILE).read_text().splitlines()
     ]
     assert [change["action"] for change in result] == ["add", "add", "remove", "add"]
 
@@ -117,7 +127,9 @@ def test_concurrent_change_is_refused(root: Path) -> None:
     assert count_images(folder) == {"disc": 12, "stripes": 12}
 
 
-def test_invalid_addition_changes_nothing(root: Path, run_folder: Path, tmp_path: Path) -> None:
+def test_invalid_addition_changes_nothing(
+    root: Path, run_folder: Path, tmp_path: Path
+) -> None:
     folder = triplet_run(root)
     with pytest.raises(InputUnusable, match="file is gone"):
         add_files(folder, "cross", [str(tmp_path / "gone.png")], PartReader(32))
@@ -127,7 +139,12 @@ def test_invalid_addition_changes_nothing(root: Path, run_folder: Path, tmp_path
     with pytest.raises(UsageError, match="missing class name"):
         add_files(folder, " ", cross_files(root), PartReader(32))
     with pytest.raises(UsageError, match="has no gallery"):
-        add_files(Path(shutil.copytree(run_folder, tmp_path / "simple")), "x", [], PartReader(32))
+        add_files(
+            Path(shutil.copytree(run_folder, tmp_path / "simple")),
+            "x",
+            [],
+            PartReader(32),
+        )
 
 
 @pytest.mark.slow
@@ -136,7 +153,11 @@ def test_invalid_addition_changes_nothing(root: Path, run_folder: Path, tmp_path
     [pytest.param("cross", "int8", marks=pytest.mark.long), ("of files", "fp32")],
 )
 def test_auto_precision_needs_images_of_every_class(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, added: str, precision: str
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    added: str,
+    precision: str,
 ) -> None:
     # Relax the other conditions of int8.
     monkeypatch.setattr(export_module, "MIN_COMPARED_IMAGES", 1)
@@ -156,6 +177,10 @@ def test_export_contains_gallery(root: Path, tmp_path: Path) -> None:
     assert second.facts.rule.unfamiliar_below == first.facts.rule.unfamiliar_below
     assert second.facts.gallery is not None
     run, exported = baseline.load(triplet_run(root)), baseline.load(out)
-    for a, b in zip(run.predict_images(files), exported.predict_images(files), strict=True):
+    for a, b in zip(
+        run.predict_images(files), exported.predict_images(files), strict=True
+    ):
         assert [k.sample for k in a.nearest] == [k.sample for k in b.nearest]
-        assert a.nearest[0].similarity == pytest.approx(b.nearest[0].similarity, abs=1e-4)
+        assert a.nearest[0].similarity == pytest.approx(
+            b.nearest[0].similarity, abs=1e-4
+        )

@@ -23,7 +23,9 @@ from gleanset import Dataset
 from gleanset.errors import MissingComponent
 
 
-@pytest.mark.skipif(find_spec("litert_torch") is not None, reason="litert-torch is here")
+@pytest.mark.skipif(
+    find_spec("litert_torch") is not None, reason="litert-torch is here"
+)
 def test_missing_litert_gives_hint(patterns_root: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingComponent, match=r"\[litert\]"):
         export_run(patterns_root, None, tmp_path / "model.tflite", "fp32")
@@ -34,18 +36,29 @@ def test_missing_litert_gives_hint(patterns_root: Path, tmp_path: Path) -> None:
 def test_litert_predictions_match_run(
     patterns_root: Path, run_folder: Path, pictures: list[Path], tmp_path: Path
 ) -> None:
-    pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
+    pytest.importorskip(
+        "litert_torch", reason="litert-torch wants an environment of its own"
+    )
     out = tmp_path / "model.tflite"
     result = export_run(patterns_root, None, out, "fp32")
     assert float(str(result.farthest)) < 1e-5
     run, exported = baseline.load(run_folder), baseline.load(out)
-    first, second = list(run.predict_images(pictures)), list(exported.predict_images(pictures))
+    first, second = (
+        list(run.predict_images(pictures)),
+        list(exported.predict_images(pictures)),
+    )
     assert [a.label for a in first] == [a.label for a in second]
 
 
 def test_int8_keeps_color_and_identity_features(tmp_path: Path) -> None:
-    pytest.importorskip("litert_torch", reason="litert-torch wants an environment of its own")
-    options = {"size": "32", "backbone": "mobilenetv3_small_050+colours+faces", "weights": "none"}
+    pytest.importorskip(
+        "litert_torch", reason="litert-torch wants an environment of its own"
+    )
+    options = {
+        "size": "32",
+        "backbone": "mobilenetv3_small_050+colours+faces",
+        "weights": "none",
+    }
     with Dataset.create(tmp_path / "dataset") as dataset:
         fill(dataset, 10, EIGHT_TO_ONE)
         train_run(dataset, load_preset("transfer", options | {"views": "0"}))

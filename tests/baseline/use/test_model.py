@@ -21,12 +21,18 @@ ROOT = Path(__file__).parents[3]
 def test_predict_applies_calibration(run_folder: Path, pictures: list[Path]) -> None:
     model = baseline.load(run_folder)
     net, _, classes = load_model(run_folder)
-    plain = np.stack([np.asarray(Image.open(path).convert("RGB")) for path in pictures[:10]])
+    plain = np.stack(
+        [np.asarray(Image.open(path).convert("RGB")) for path in pictures[:10]]
+    )
     scores = net.head(net.embed(plain.transpose(0, 3, 1, 2)))
     # Temperature and offsets of the run's answers.json, for cross, disc and stripes.
     probabilities = softmax(scores / 1.5 + np.array([0.7, 0.0, -0.9]))
-    for result, row in zip(model.predict_many(pictures[:10], top=3), probabilities, strict=True):
-        assert [prediction.label for prediction in result] == [classes[c] for c in np.argsort(-row)]
+    for result, row in zip(
+        model.predict_many(pictures[:10], top=3), probabilities, strict=True
+    ):
+        assert [prediction.label for prediction in result] == [
+            classes[c] for c in np.argsort(-row)
+        ]
         assert [prediction.confidence for prediction in result] == pytest.approx(
             sorted(row)[::-1], abs=0.01
         )
@@ -36,7 +42,14 @@ def test_input_types_are_equivalent(run_folder: Path, pictures: list[Path]) -> N
     model = baseline.load(run_folder)
     path = pictures[0]
     image = Image.open(path)
-    forms = [path, str(path), path.read_bytes(), image, np.asarray(image), image.convert("RGBA")]
+    forms = [
+        path,
+        str(path),
+        path.read_bytes(),
+        image,
+        np.asarray(image),
+        image.convert("RGBA"),
+    ]
     assert len({model.predict(form)[0] for form in forms}) == 1
     assert (model.embed([path, path]).shape, model.embed([]).shape[0]) == ((2, 16), 0)
 
@@ -56,7 +69,8 @@ def test_transparent_and_rotated_images(
 
 
 @pytest.mark.parametrize(
-    "picture", [b"", b"<html>", "/nowhere/x.png", np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4))]
+    "picture",
+    [b"", b"<html>", "/nowhere/x.png", np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4))],
 )
 def test_invalid_image_is_unreadable(run_folder: Path, picture: object) -> None:
     with pytest.raises(Unreadable):

@@ -28,7 +28,12 @@ from baseline.train.trained_net import load_model
 from baseline.train.training import network_outputs, with_distances
 from baseline.use.engines import ModelFacts, NetworkOutputs
 from baseline.use.export import export_run as export_module
-from baseline.use.export.export_run import check_agreement, compare, engines_agree, export_run
+from baseline.use.export.export_run import (
+    check_agreement,
+    compare,
+    engines_agree,
+    export_run,
+)
 from gleanset import Dataset
 from gleanset.errors import InputUnusable, UsageError
 
@@ -49,7 +54,9 @@ def test_export_predictions_match_run(
         assert [p.confidence for p in a.predictions] == pytest.approx(
             [p.confidence for p in b.predictions], abs=1e-5
         )
-    assert np.allclose(run.embed(pictures[:3]), exported_model.embed(pictures[:3]), atol=1e-4)
+    assert np.allclose(
+        run.embed(pictures[:3]), exported_model.embed(pictures[:3]), atol=1e-4
+    )
 
 
 def test_export_corrects_balancing(
@@ -91,7 +98,9 @@ def test_export_rejects_same_samples_as_run(
     is_unknown = np.array(familiar) < (rule.unfamiliar_below or 0)
     assert is_unknown[: len(pictures)].mean() <= 0.06
     assert is_unknown[len(pictures) :].mean() > 0.5
-    assert not [a for a, odd_one in zip(first, is_unknown, strict=True) if odd_one and a.label]
+    assert not [
+        a for a, odd_one in zip(first, is_unknown, strict=True) if odd_one and a.label
+    ]
     # Evaluation computes the same similarities.
     net, settings, classes = load_model(run_folder)
     with Dataset.open(patterns_root) as dataset:
@@ -112,9 +121,17 @@ def test_exports_are_equal_to_the_byte(tmp_path: Path) -> None:
         fill(dataset, 10, EIGHT_TO_ONE)
         train_run(dataset, load_preset("transfer", {"size": "32", "views": "0"}))
     for seed in ("1", "2"):  # of hashes, by which sets are ordered
-        words = ("--precision", "int8", tmp_path / f"{seed}.onnx", "-d", tmp_path / "dataset")
+        words = (
+            "--precision",
+            "int8",
+            tmp_path / f"{seed}.onnx",
+            "-d",
+            tmp_path / "dataset",
+        )
         environment = {"PYTHONHASHSEED": seed}
-        with start_cli("baseline.cli", "export", *words, environment=environment) as process:
+        with start_cli(
+            "baseline.cli", "export", *words, environment=environment
+        ) as process:
             assert process.wait(280) == 0
     first, second = (tmp_path / f"{seed}.onnx" for seed in ("1", "2"))
     assert first.read_bytes() == second.read_bytes()
@@ -124,7 +141,9 @@ def test_export_metadata_and_card(exported: Path) -> None:
     model = onnx.load(exported)
     about = {prop.key: prop.value for prop in model.metadata_props}
     card = json.loads(about["gleanset"])
-    assert about["labels"].split("\n") == card["classes"] == ["cross", "disc", "stripes"]
+    assert (
+        about["labels"].split("\n") == card["classes"] == ["cross", "disc", "stripes"]
+    )
     assert card == json.loads(exported.with_name("model.onnx.json").read_text())
     assert (card["temperature"], card["unknown_below"], card["size"]) == (1.5, 0.6, 32)
     assert card["offsets"] == {"cross": 0.7, "stripes": -0.9}
@@ -144,11 +163,15 @@ def test_int8_export_reports_accuracy_loss(
     out = tmp_path / "small.onnx"
     result = export_run(patterns_root, None, out, "int8")
     assert result.precision == "int8"
-    assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(result.to_json())
+    assert {"accuracy", "accuracy_before", "agreement", "farthest"} <= set(
+        result.to_json()
+    )
     assert 1e-6 < float(str(result.farthest)) < 0.5
     graph = onnx.load(out).graph
     rounded = {node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
-    logits = {value for node in graph.node if node.op_type == "Gemm" for value in node.output}
+    logits = {
+        value for node in graph.node if node.op_type == "Gemm" for value in node.output
+    }
     assert rounded
     assert logits
     assert not rounded & logits  # 256 levels would give ties
@@ -193,10 +216,14 @@ def test_engines_agree() -> None:
     pictures = np.zeros((200, 8, 8, 3), np.uint8)
     assert engines_agree(run, near, pictures)
     assert not engines_agree(run, wrong, pictures)
-    assert not engines_agree(FixedEngine(run.rows[:20]), FixedEngine(near.rows[:20]), pictures[:20])
+    assert not engines_agree(
+        FixedEngine(run.rows[:20]), FixedEngine(near.rows[:20]), pictures[:20]
+    )
 
 
-def test_invalid_names_and_files_raise_error(patterns_root: Path, tmp_path: Path) -> None:
+def test_invalid_names_and_files_raise_error(
+    patterns_root: Path, tmp_path: Path
+) -> None:
     with pytest.raises(UsageError, match=r"use \.onnx or"):
         export_run(patterns_root, None, tmp_path / "model.pt", "fp32")
     with pytest.raises(InputUnusable, match="no finished run other"):
@@ -211,7 +238,9 @@ def test_export_command_arguments(patterns_root: Path, tmp_path: Path) -> None:
     words = ["export", "a", "b", "c.onnx", "-d", str(patterns_root)]
     ran = CliRunner().invoke(commands, words)
     assert isinstance(ran.exception, UsageError)
-    ran = CliRunner().invoke(commands, ["export", "nobody", "c.onnx", "-d", str(patterns_root)])
+    ran = CliRunner().invoke(
+        commands, ["export", "nobody", "c.onnx", "-d", str(patterns_root)]
+    )
     assert isinstance(ran.exception, InputUnusable)
 
 

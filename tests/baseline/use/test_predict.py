@@ -19,7 +19,13 @@ from baseline.use.crops import NO_FACE, ImagePart, PartReader, expand_paths
 from baseline.use.model import ImagePrediction, Prediction
 from baseline.use.predict import ClassFolders, FilePrediction, open_prediction_table
 from facecrop.detectors import DetectorSpec
-from gleanset.errors import DoneInPart, GleansetError, InputUnusable, Unreadable, UsageError
+from gleanset.errors import (
+    DoneInPart,
+    GleansetError,
+    InputUnusable,
+    Unreadable,
+    UsageError,
+)
 from gleanset.images.cropping import CropGeometry
 from gleanset.records import Rejection
 
@@ -28,7 +34,9 @@ SAMPLE = Path(__file__).parents[3] / "datasets" / "sample" / "pictures"
 
 def run_json(*words: object) -> dict[str, Any]:
     """Run a command and return its JSON; raise its errors."""
-    ran = CliRunner().invoke(commands, [*map(str, words), "--json"], catch_exceptions=False)
+    ran = CliRunner().invoke(
+        commands, [*map(str, words), "--json"], catch_exceptions=False
+    )
     assert ran.exit_code == 0, ran.output
     return json.loads(ran.stdout.splitlines()[-1])
 
@@ -45,7 +53,9 @@ def test_predict_files_and_folders(
     (place / "text.png").write_text("no image")
     (place / "cut.png").write_bytes(pictures[0].read_bytes()[:200])
     os.mkfifo(place / "pipe.png")
-    result = run_json("predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root)
+    result = run_json(
+        "predict", place, pictures[4], tmp_path / "gone.png", "-d", patterns_root
+    )
     assert (result["images"], result["rejected"], result["ignored"]) == (4, 4, 1)
     paths = [prediction["path"] for prediction in result["predicted"]]
     assert paths == [
@@ -55,10 +65,14 @@ def test_predict_files_and_folders(
         str(pictures[4]),
     ]
     reasons = {
-        Path(prediction["path"]).name: prediction["reason"] for prediction in result["rejections"]
+        Path(prediction["path"]).name: prediction["reason"]
+        for prediction in result["rejections"]
     }
     assert set(reasons) == {"text.png", "cut.png", "pipe.png", "gone.png"}
-    assert (reasons["text.png"], reasons["gone.png"]) == ("not an image", "file is gone")
+    assert (reasons["text.png"], reasons["gone.png"]) == (
+        "not an image",
+        "file is gone",
+    )
     model = baseline.load(patterns_root / "runs" / result["run"])
     for prediction in result["predicted"]:
         answer = model.predict_image(prediction["path"])
@@ -68,12 +82,18 @@ def test_predict_files_and_folders(
         )
 
 
-def test_output_lines_follow_input_order(patterns_root: Path, pictures: list[Path]) -> None:
+def test_output_lines_follow_input_order(
+    patterns_root: Path, pictures: list[Path]
+) -> None:
     words = ["predict", *map(str, pictures), "--top", "1", "-d", str(patterns_root)]
     ran = CliRunner().invoke(commands, words, catch_exceptions=False)
     lines = ran.stdout.splitlines()
-    assert [line.split(": ")[0] for line in lines[: len(pictures)]] == [str(p) for p in pictures]
-    model = baseline.load(patterns_root / "runs" / next((patterns_root / "runs").iterdir()).name)
+    assert [line.split(": ")[0] for line in lines[: len(pictures)]] == [
+        str(p) for p in pictures
+    ]
+    model = baseline.load(
+        patterns_root / "runs" / next((patterns_root / "runs").iterdir()).name
+    )
     unknown = [answer.label is None for answer in model.predict_images(pictures)]
     assert ["unknown" in line for line in lines[: len(pictures)]] == unknown
 
@@ -81,7 +101,14 @@ def test_output_lines_follow_input_order(patterns_root: Path, pictures: list[Pat
 @pytest.mark.posix("links")
 def test_folder_files_are_read_or_counted(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    for name in ("a.png", "c.txt", "film.mp4", "@eaDir/a.png", ".hidden/a.png", "Thumbs.db"):
+    for name in (
+        "a.png",
+        "c.txt",
+        "film.mp4",
+        "@eaDir/a.png",
+        ".hidden/a.png",
+        "Thumbs.db",
+    ):
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).touch()
     (tmp_path / "elsewhere").mkdir()
@@ -96,7 +123,9 @@ def test_folder_files_are_read_or_counted(tmp_path: Path) -> None:
 
 def test_face_crop_matches_dataset() -> None:
     detector = DetectorSpec.create("animeface")
-    picture = next(path for path in sorted(SAMPLE.glob("*")) if detect_boxes(detector, path))
+    picture = next(
+        path for path in sorted(SAMPLE.glob("*")) if detect_boxes(detector, path)
+    )
     [box] = detect_boxes(detector, picture)[:1]
     parts = PartReader(32, detector, CropGeometry(0.3))(str(picture))
     assert parts[0].box == box
@@ -110,7 +139,11 @@ def test_face_crop_matches_dataset() -> None:
     with Image.open(picture) as image:
         original = image.convert("RGB")
         part = original.crop(
-            (*around[:2], min(around[2], original.width), min(around[3], original.height))
+            (
+                *around[:2],
+                min(around[2], original.width),
+                min(around[3], original.height),
+            )
         )
         expected = part.resize((32, 32), Image.Resampling.BILINEAR, reducing_gap=2.0)
     assert np.array_equal(parts[0].pixels, np.asarray(expected))
@@ -124,7 +157,9 @@ def detect_boxes(detector: DetectorSpec, path: Path) -> list[Any]:
 
 
 def test_missing_face_is_rejection(patterns_root: Path, pictures: list[Path]) -> None:
-    result = run_json("predict", "--detector", "animeface", pictures[0], "-d", patterns_root)
+    result = run_json(
+        "predict", "--detector", "animeface", pictures[0], "-d", patterns_root
+    )
     assert (result["predicted"], result["rejections"][0]["reason"]) == ([], NO_FACE)
 
 
@@ -137,7 +172,10 @@ def test_missing_face_is_rejection(patterns_root: Path, pictures: list[Path]) ->
     ],
 )
 def test_invalid_options_raise_error(
-    patterns_root: Path, pictures: list[Path], words: list[str], error: type[GleansetError]
+    patterns_root: Path,
+    pictures: list[Path],
+    words: list[str],
+    error: type[GleansetError],
 ) -> None:
     with pytest.raises(error):
         run_json("predict", pictures[0], *words, "-d", patterns_root)
@@ -154,7 +192,9 @@ PART = ImagePart(np.zeros((0, 0, 3), np.uint8), None, None)
 def make_prediction(path: Path, *labels: str | None) -> FilePrediction:
     """Return a prediction with a part for each label."""
     answers = (
-        ImagePrediction(label, (Prediction(label or "x", 0.75), Prediction("other", 0.125)))
+        ImagePrediction(
+            label, (Prediction(label or "x", 0.75), Prediction("other", 0.125))
+        )
         for label in labels
     )
     return FilePrediction(str(path), tuple((PART, answer) for answer in answers))
@@ -163,13 +203,17 @@ def make_prediction(path: Path, *labels: str | None) -> FilePrediction:
 def test_unsure_prediction_has_null_answer(tmp_path: Path) -> None:
     (file := tmp_path / "x.png").write_text("1")
     scores = (Prediction("bae", 0.4), Prediction("mei", 0.1))
-    predicted = FilePrediction(str(file), ((PART, ImagePrediction("bae", scores, confidence=0.4)),))
+    predicted = FilePrediction(
+        str(file), ((PART, ImagePrediction("bae", scores, confidence=0.4)),)
+    )
     [part] = predicted.to_json()["parts"]
     assert (part["answer"], part["unsure"], part["best"], part["confidence"]) == (
         *(None, True),
         *("bae", 0.4),
     )
-    assert format_prediction(predicted) == [f"{file}: unsure: bae 0.400, mei 0.100, other 0.500"]
+    assert format_prediction(predicted) == [
+        f"{file}: unsure: bae 0.400, mei 0.100, other 0.500"
+    ]
     with open_prediction_table(tmp_path / "t.csv", 2) as table:
         table.add(predicted)
     [row] = read_table(tmp_path / "t.csv")
@@ -217,7 +261,9 @@ def test_csv_matches_json(patterns_root: Path, folder: Path, tmp_path: Path) -> 
     assert result["table"] == str(out)
 
 
-def test_copy_to_sorts_images_by_class(patterns_root: Path, folder: Path, tmp_path: Path) -> None:
+def test_copy_to_sorts_images_by_class(
+    patterns_root: Path, folder: Path, tmp_path: Path
+) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     words = (folder, "--copy-to", folder / "sorted", "--json", "-d", patterns_root)
     for _ in range(2):  # the second run changes nothing
@@ -228,8 +274,12 @@ def test_copy_to_sorts_images_by_class(patterns_root: Path, folder: Path, tmp_pa
             Path(prediction["path"]).name: prediction["parts"][0]["answer"]
             for prediction in result["predicted"]
         }
-        sorted_into = {p.name: p.parent.name for p in (folder / "sorted").rglob("*") if p.is_file()}
-        assert sorted_into == {name: label or "unknown" for name, label in names.items()}
+        sorted_into = {
+            p.name: p.parent.name for p in (folder / "sorted").rglob("*") if p.is_file()
+        }
+        assert sorted_into == {
+            name: label or "unknown" for name, label in names.items()
+        }
     assert {p.name: p.read_bytes() for p in folder.iterdir() if p.is_file()} == before
 
 
@@ -249,7 +299,9 @@ def test_clashing_names_keep_both_images(tmp_path: Path) -> None:
     for place in ("one", "two", "three"):
         folders.put(make_prediction(tmp_path / place / "x.png", "hana", "Hana", None))
     folders.put(make_prediction(tmp_path / "two" / "x.png", None))
-    files = {p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob("out/*/*")}
+    files = {
+        p.relative_to(tmp_path / "out").as_posix() for p in tmp_path.rglob("out/*/*")
+    }
     assert len(files) == 5, files
     by_folder = sorted(name.split("/")[0].split("-")[0] for name in files)
     assert by_folder == ["Hana", "Hana", "_unknown", "hana", "hana"]
@@ -259,7 +311,9 @@ def test_clashing_names_keep_both_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("label", ["../x", "a/b", "..", "CON", "a\x00b"])
 def test_hostile_class_name_stays_in_folder(tmp_path: Path, label: str) -> None:
     (tmp_path / "x.png").write_text("1")
-    ClassFolders(tmp_path / "deep" / "out", []).put(make_prediction(tmp_path / "x.png", label))
+    ClassFolders(tmp_path / "deep" / "out", []).put(
+        make_prediction(tmp_path / "x.png", label)
+    )
     files = [path for path in tmp_path.rglob("*.png") if path != tmp_path / "x.png"]
     assert [path.parent.parent for path in files] == [tmp_path / "deep" / "out"]
 
@@ -268,9 +322,17 @@ def test_csv_cells_of_unknown_and_rejected(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
     with open_prediction_table(out, 3) as table:
         table.add(make_prediction(tmp_path / "=1+1\n.png", None))
-        table.add(FilePrediction("b.png", rejection=Rejection("predict", "b.png", "no face", "")))
+        table.add(
+            FilePrediction(
+                "b.png", rejection=Rejection("predict", "b.png", "no face", "")
+            )
+        )
     unknown, rejected = read_table(out)
-    assert (unknown["answer"], unknown["confidence"], unknown["label_1"]) == ("", "", "x")
+    assert (unknown["answer"], unknown["confidence"], unknown["label_1"]) == (
+        "",
+        "",
+        "x",
+    )
     assert unknown["path"].endswith("=1+1\n.png")
     assert unknown["label_3"] == ""
     assert (rejected["path"], rejected["rejected"]) == ("b.png", "no face")
@@ -285,7 +347,9 @@ def test_csv_cells_of_unknown_and_rejected(tmp_path: Path) -> None:
         ((0.9, 0.09, 0.01), "a 0.900, b 0.090, c 0.010"),
     ],
 )
-def test_rest_of_confidence_is_printed(confidences: tuple[float, ...], scores: str) -> None:
+def test_rest_of_confidence_is_printed(
+    confidences: tuple[float, ...], scores: str
+) -> None:
     pairs = zip("abc", confidences, strict=True)
     answer = ImagePrediction(None, tuple(Prediction(*pair) for pair in pairs))
     predicted = FilePrediction("x.png", ((PART, answer),))

@@ -39,7 +39,9 @@ def find_loaded_libraries(*words: str) -> set[str]:
         "try: main()\n"
         "finally: print('\\n' + json.dumps(list(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     modules = set(json.loads(done.stdout.splitlines()[-1]))
     return modules & (LIBRARIES | {"torch._dynamo", "torch._inductor"})
@@ -47,7 +49,9 @@ def find_loaded_libraries(*words: str) -> set[str]:
 
 def test_help_loads_no_library() -> None:
     names = [
-        name for name, command in commands.commands.items() if not isinstance(command, click.Group)
+        name
+        for name, command in commands.commands.items()
+        if not isinstance(command, click.Group)
     ]
     code = (
         "import sys, click\n"
@@ -56,7 +60,9 @@ def test_help_loads_no_library() -> None:
         "    commands.commands[name].get_help(click.Context(commands.commands[name]))\n"
         f"print(*sorted({set(LIBRARIES)!r} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split() == []
 
 
@@ -64,8 +70,18 @@ def test_prediction_loads_no_torch(
     exported: Path, patterns_root: Path, run_folder: Path, pictures: list[Path]
 ) -> None:
     for run, own in ((exported, set[str]()), (run_folder, {"onnx"})):
-        words = ("predict", str(pictures[0]), "--run", str(run), "-d", str(patterns_root))
-        assert find_loaded_libraries(*words) <= {"numpy", "PIL", "onnxruntime", "requests"} | own
+        words = (
+            "predict",
+            str(pictures[0]),
+            "--run",
+            str(run),
+            "-d",
+            str(patterns_root),
+        )
+        assert (
+            find_loaded_libraries(*words)
+            <= {"numpy", "PIL", "onnxruntime", "requests"} | own
+        )
 
 
 WITHOUT_TORCH = """

@@ -50,7 +50,8 @@ class Answerer(QObject):
         panel = self.window.class_panel
         row = panel.model.row_of(rest)
         return screen_position(
-            panel.list.viewport(), panel.list.visualRect(panel.model.index(row)).center()
+            panel.list.viewport(),
+            panel.list.visualRect(panel.model.index(row)).center(),
         )
 
     def do_saved(self, rest: str) -> str:
@@ -62,7 +63,11 @@ class Answerer(QObject):
     def do_question(self, _: str) -> bool:
         """Return whether the dialog about dropped files can be answered."""
         dialog = self.window.drops.dialog
-        return dialog is not None and dialog.isVisible() and dialog.start_button.isEnabled()
+        return (
+            dialog is not None
+            and dialog.isVisible()
+            and dialog.start_button.isEnabled()
+        )
 
     def do_drop_text(self, rest: str) -> str:
         """Return the text of the highlighted row of the class panel."""

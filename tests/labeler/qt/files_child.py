@@ -29,7 +29,11 @@ class Source(QLabel):
         mime.setUrls([QUrl.fromLocalFile(path) for path in sys.argv[1:]])
         drag = QDrag(self)
         drag.setMimeData(mime)
-        report(done=drag.exec(Action.CopyAction | Action.MoveAction, Action.MoveAction).name)
+        report(
+            done=drag.exec(
+                Action.CopyAction | Action.MoveAction, Action.MoveAction
+            ).name
+        )
 
 
 def main() -> None:

@@ -154,7 +154,12 @@ def hover(
     """Move the mouse; `QTest.mouseMove` cannot hold a button."""
     position = QPointF(widget.mapToGlobal(point))
     event = QMouseEvent(
-        QEvent.Type.MouseMove, QPointF(point), position, Button.NoButton, buttons, modifiers
+        QEvent.Type.MouseMove,
+        QPointF(point),
+        position,
+        Button.NoButton,
+        buttons,
+        modifiers,
     )
     QApplication.sendEvent(widget, event)
 
@@ -170,7 +175,9 @@ def hold(
     """Hold a key until `enough`, for at least 0.4 seconds, repeating like X11."""
     start = time.monotonic()
     instant, events = 100_000, [(QEvent.Type.KeyPress, False)]
-    while time.monotonic() < start + 0.4 or (not enough() and time.monotonic() < start + 60):
+    while time.monotonic() < start + 0.4 or (
+        not enough() and time.monotonic() < start + 60
+    ):
         for kind, repeated in events:
             event = QKeyEvent(kind, key, NONE, text, repeated)
             event.setTimestamp(instant)
@@ -203,7 +210,9 @@ def click(menu: QMenu, text: str) -> None:
     """Choose the first menu entry with a prefix, and activate the window again."""
     window = menu.parentWidget().window()
     action = next(entry for entry in menu.actions() if entry.text().startswith(text))
-    QTest.mouseClick(menu, Button.LeftButton, NONE, menu.actionGeometry(action).center())
+    QTest.mouseClick(
+        menu, Button.LeftButton, NONE, menu.actionGeometry(action).center()
+    )
     window.activateWindow()
     wait_until(window.isActiveWindow)
 
@@ -263,17 +272,25 @@ def double_click(person: Person, row: int) -> None:
     QTest.mouseRelease(tiles, Button.LeftButton, pos=place)
 
 
-def store_vectors(root: Path, truth: Mapping[str, str], *, centered: bool = False) -> None:
+def store_vectors(
+    root: Path, truth: Mapping[str, str], *, centered: bool = False
+) -> None:
     """Store feature vectors in which the classes are orthogonal, as `baseline prelabel` would."""
     with Dataset.open(root) as dataset:
         queue = SortingQueue(dataset.db)
         samples = queue.get_features(queue.list_waiting(1000))
         names = sorted(set(truth.values()))
-        rows = np.eye(len(names), dtype=np.float32)[[names.index(truth[s.key]) for s in samples]]
+        rows = np.eye(len(names), dtype=np.float32)[
+            [names.index(truth[s.key]) for s in samples]
+        ]
         rows -= rows.mean(axis=0) if centered else 0
-        vector_names = [make_sample_vector_name(sample.key, sample.region) for sample in samples]
+        vector_names = [
+            make_sample_vector_name(sample.key, sample.region) for sample in samples
+        ]
         vectors = save_vectors(dataset, vector_names, rows)
-        prelabelled = [PrelabelledSample(s.key, place, ()) for place, s in enumerate(samples)]
+        prelabelled = [
+            PrelabelledSample(s.key, place, ()) for place, s in enumerate(samples)
+        ]
         Proposals(dataset.db).replace(prelabelled, {VECTORS_FACT: vectors})
 
 
@@ -291,7 +308,9 @@ def collect_messages(window: LabelerWindow) -> list[str]:
     return messages
 
 
-def drag_from(tiles: QWidget, start: QPoint, drop: Callable[[QMimeData], Qt.DropAction]) -> None:
+def drag_from(
+    tiles: QWidget, start: QPoint, drop: Callable[[QMimeData], Qt.DropAction]
+) -> None:
     """Press the mouse at a point and move it until `drop` gets what is dragged.
 
     Without a display no drag can run, so only the drag loop of the desktop is replaced.
@@ -353,7 +372,9 @@ class Person:
         index, grid = self.view.model.index(row), self.view.view
         grid.scrollTo(index)
         if index.isValid():
-            wait_until(lambda: not grid.unseen([row]))  # a user acts only on what is painted
+            wait_until(
+                lambda: not grid.unseen([row])
+            )  # a user acts only on what is painted
         return grid.visualRect(index).center()
 
     def point(self, row: int) -> None:
@@ -391,7 +412,10 @@ class Person:
     def click(self, row: int, modifiers: Qt.KeyboardModifier = NONE) -> None:
         self.gestures += 1
         QTest.mouseClick(
-            self.view.view.viewport(), Button.LeftButton, modifiers, self.tile_center(row)
+            self.view.view.viewport(),
+            Button.LeftButton,
+            modifiers,
+            self.tile_center(row),
         )
 
     def send(self, row: int, name: str) -> None:
@@ -456,11 +480,15 @@ class Person:
         self.scroll_through()
         self.enter()
 
-    def _label_clusters(self, sizes: Sequence[int], true_labels: list[str]) -> list[str | None]:
+    def _label_clusters(
+        self, sizes: Sequence[int], true_labels: list[str]
+    ) -> list[str | None]:
         """Name each cluster after its majority; return each tile's resulting label."""
         resulting_labels: list[str | None] = []
         for size in sizes:
-            label = Counter(true_labels[len(resulting_labels) :][:size]).most_common(1)[0][0]
+            label = Counter(true_labels[len(resulting_labels) :][:size]).most_common(1)[
+                0
+            ][0]
             self.send(len(resulting_labels), label)
             resulting_labels += [label] * size
         return resulting_labels

@@ -2,7 +2,9 @@
 
 import pytest
 
-PySide6 = pytest.importorskip("PySide6", reason="needs PySide6: pip install 'gleanset[gui]'")
+PySide6 = pytest.importorskip(
+    "PySide6", reason="needs PySide6: pip install 'gleanset[gui]'"
+)
 
 
 def test_pyside6_version_is_supported() -> None:

@@ -114,7 +114,9 @@ def activate(window: LabelerWindow) -> LabelerWindow:
     return window
 
 
-def test_every_control_has_tab_stop_name_and_role(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_every_control_has_tab_stop_name_and_role(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     hint(faces, 0.9)
     window = open_window(faces.root)
     for view in VIEW_NAMES:
@@ -134,19 +136,26 @@ def check_tab_stops(window: LabelerWindow) -> None:
     for widget in window.findChildren(QWidget):
         inner = isinstance(widget.parent(), CONTROLS)
         is_reachable = (
-            isinstance(widget, CONTROLS) and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
+            isinstance(widget, CONTROLS)
+            and widget.focusPolicy() & Qt.FocusPolicy.TabFocus
         )
         if is_reachable and widget.isVisible() and widget.isEnabled() and not inner:
             assert widget in reached, widget
     # The order is class list, view, status bar.
     parts = [
-        0 if window.class_panel.isAncestorOf(stop) else 1 if window.view.isAncestorOf(stop) else 2
+        0
+        if window.class_panel.isAncestorOf(stop)
+        else 1
+        if window.view.isAncestorOf(stop)
+        else 2
         for stop in stops
     ]
     assert parts == sorted(parts), stops
 
 
-def test_dataset_is_sorted_by_keyboard_alone(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_dataset_is_sorted_by_keyboard_alone(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     """Sort from the clusters page to the last face without any mouse event."""
     hint(faces, 0.97)
     person = Person(activate(open_window(faces.root, "pages")), faces)
@@ -190,10 +199,14 @@ def check_names_and_roles(window: LabelerWindow) -> None:
             assert result.role() != QAccessible.Role.NoRole, widget
             if isinstance(widget, QAbstractItemView):
                 names = [result.child(n) for n in range(min(result.childCount(), 80))]
-                assert all(name.text(QAccessible.Text.Name) for name in names if name), widget
+                assert all(
+                    name.text(QAccessible.Text.Name) for name in names if name
+                ), widget
 
 
-def test_tree_names_tiles_groups_and_progress(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_tree_names_tiles_groups_and_progress(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     """A screen reader finds each face with its group, and how much is sorted."""
     hint(faces, 0.9)
     window = activate(open_window(faces.root, "pages"))
@@ -240,14 +253,18 @@ def test_pages_and_results_are_announced(
     person.scroll_through()
     person.enter()
     assert any(text.startswith("Label ") for text in announcements), announcements
-    assert any(view.header.title.text() in text for text in announcements), announcements
+    assert any(view.header.title.text() in text for text in announcements), (
+        announcements
+    )
     assert view.header.title.text() != first
     announcements.clear()
     person.undo()
     assert announcements
 
 
-def test_keys_are_ignored_during_input_composition(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_keys_are_ignored_during_input_composition(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     person = Person(activate(open_window(faces.root, "pages")), faces)
     grid, window = person.view.view, person.window
     person.point(0)
@@ -288,7 +305,9 @@ def text_contrast(widget: QWidget) -> float:
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-def test_text_has_contrast(open_window: OpenWindow, faces: FaceSet, colours: str) -> None:
+def test_text_has_contrast(
+    open_window: OpenWindow, faces: FaceSet, colours: str
+) -> None:
     show_theme(colours)
     try:
         window = open_window(faces.root, size=(900, 600))
@@ -296,9 +315,18 @@ def test_text_has_contrast(open_window: OpenWindow, faces: FaceSet, colours: str
         for view in VIEW_NAMES:
             window.show_view(view)
             settle(window)
-            for widget in {*window.findChildren(QLabel), *window.findChildren(QAbstractButton)}:
-                shown = widget.isVisible() and widget.isEnabled() and widget.text().strip()
-                if shown and widget not in checked and not widget.visibleRegion().isEmpty():
+            for widget in {
+                *window.findChildren(QLabel),
+                *window.findChildren(QAbstractButton),
+            }:
+                shown = (
+                    widget.isVisible() and widget.isEnabled() and widget.text().strip()
+                )
+                if (
+                    shown
+                    and widget not in checked
+                    and not widget.visibleRegion().isEmpty()
+                ):
                     assert text_contrast(widget) >= 4.5, (view, widget)
                     checked.add(widget)
         assert len(checked) > 20
@@ -319,13 +347,19 @@ def translatable_texts() -> Iterator[str]:
     for name, rows in tomllib.loads(SHORTCUTS.read_text(encoding="utf-8")).items():
         yield from (name, *rows.values())
         key_names = re.compile("Ctrl|Shift|Del|Esc|Enter")
-        yield from (keys for keys in rows if re.search("[a-z]{2}", key_names.sub("", keys)))
+        yield from (
+            keys for keys in rows if re.search("[a-z]{2}", key_names.sub("", keys))
+        )
     for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.Call):
                 continue
             called = node.func
-            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            name = (
+                called.attr
+                if isinstance(called, ast.Attribute)
+                else getattr(called, "id", "")
+            )
             place = CALLS.get(name)
             if place is not None and len(node.args) > place:
                 text = node.args[place]
@@ -342,7 +376,10 @@ def test_catalogue_matches_sources(language: str) -> None:
     translated = tomllib.loads((WORDS / f"{language}.toml").read_text(encoding="utf-8"))
     expected = set(translatable_texts())
     assert len(expected) > 150
-    assert {"missing": expected - translated.keys(), "left over": translated.keys() - expected} == {
+    assert {
+        "missing": expected - translated.keys(),
+        "left over": translated.keys() - expected,
+    } == {
         "missing": set(),
         "left over": set(),
     }
@@ -356,7 +393,9 @@ def test_no_text_calls_a_whole_image_a_face(
     language: str, install_language: InstallLanguage
 ) -> None:
     install_language(language)
-    texts = [text for text in {*translatable_texts()} if not ABOUT_DETECTION.search(text)]
+    texts = [
+        text for text in {*translatable_texts()} if not ABOUT_DETECTION.search(text)
+    ]
     usual = {text: tr(text) for text in texts}
     Words.call_images(True)
     for text, before in usual.items():
@@ -370,14 +409,18 @@ def test_warnings_of_split_are_translated(
     language: str, install_language: InstallLanguage, empty: Dataset
 ) -> None:
     install_language(language)
-    add_groups(empty, [Group("one", "hana", 40), *(Group(f"{n}", "rei", 1) for n in range(6))])
+    add_groups(
+        empty, [Group("one", "hana", 40), *(Group(f"{n}", "rei", 1) for n in range(6))]
+    )
     result = plan_split(empty, SplitSettings("6:2:2")).result().to_json()
     lines = [split_words(line) for key in SPLIT_WARNINGS for line in result[key]]
     words = re.findall("[a-z]+", " ".join([*lines, split_words("and 2 more")]))
     assert {*words} <= {"train", "val", "test", "hana", "rei"}
 
 
-def test_window_of_whole_images_says_images(open_window: OpenWindow, tmp_path: Path) -> None:
+def test_window_of_whole_images_says_images(
+    open_window: OpenWindow, tmp_path: Path
+) -> None:
     root = tmp_path / "d"
     Dataset.create(root).close()
     window = open_window(root)
@@ -387,7 +430,10 @@ def test_window_of_whole_images_says_images(open_window: OpenWindow, tmp_path: P
             add_picture(dataset, f"{mouth}.jpg", encoded(face(mouth)))
     wait_until(lambda: "2 images" in window.view.title.text())
     rows = map(window.class_panel.model.row, range(window.class_panel.model.rowCount()))
-    assert [row.name for row in rows if row is not None][:2] == ["Rejected", "Unlisted class"]
+    assert [row.name for row in rows if row is not None][:2] == [
+        "Rejected",
+        "Unlisted class",
+    ]
     operation = make_operation("label", count=1, label="owl")
     window.view.open_place(":later")
     settle(window)
@@ -395,7 +441,9 @@ def test_window_of_whole_images_says_images(open_window: OpenWindow, tmp_path: P
         dataset.db.execute("UPDATE sample SET detector='hand'")
     window.worker.changed_outside.emit()
     settle(window)
-    assert step_words(operation) == "Label 1 image as owl", "words stay while the window is open"
+    assert step_words(operation) == "Label 1 image as owl", (
+        "words stay while the window is open"
+    )
 
 
 @pytest.fixture
@@ -468,7 +516,10 @@ def test_window_is_translated_to_japanese(
     ],
 )
 def test_step_text_keeps_names_literal(
-    install_language: InstallLanguage, operation: Operation, english: str, translated: str
+    install_language: InstallLanguage,
+    operation: Operation,
+    english: str,
+    translated: str,
 ) -> None:
     assert step_words(operation) == operation.text("face") == english
     install_language("ja")
@@ -477,10 +528,24 @@ def test_step_text_keeps_names_literal(
 
 def reasons_of_best_copies() -> list[str]:
     small = DuplicateSetMember(
-        1, "a", 40, 40, 1.0, 0.1, "JPEG", "queue", None, True, None, licence=None, source=None
+        1,
+        "a",
+        40,
+        40,
+        1.0,
+        0.1,
+        "JPEG",
+        "queue",
+        None,
+        True,
+        None,
+        licence=None,
+        source=None,
     )
     large = small._replace(id=2, width=80, bytes_per_pixel=0.5)
-    known = small._replace(id=3, format="PNG", status="labelled", licence="CC0", source="flickr")
+    known = small._replace(
+        id=3, format="PNG", status="labelled", licence="CC0", source="flickr"
+    )
     drawbacks = {"bordered", "cropped", "marked", "framed"}
     return [
         explain_choice(large, [small], {1: drawbacks}),
@@ -490,7 +555,9 @@ def reasons_of_best_copies() -> list[str]:
     ]
 
 
-def test_reasons_of_best_copies_are_translated(install_language: InstallLanguage) -> None:
+def test_reasons_of_best_copies_are_translated(
+    install_language: InstallLanguage,
+) -> None:
     reasons = reasons_of_best_copies()
     install_language("ja")
     assert not re.search("[A-Za-z]", "".join(map(reason_words, reasons)))

@@ -74,16 +74,20 @@ def test_drop_on_card_gives_its_class(person: Person) -> None:
     assert drop_over(view.viewport(), TileMimeData(moved), heading(person, first)) == (
         Qt.DropAction.IgnoreAction
     )
-    assert drop_over(view.viewport(), TileMimeData(moved), person.tile_center(second[0])) == (
-        Qt.DropAction.CopyAction
-    )
+    assert drop_over(
+        view.viewport(), TileMimeData(moved), person.tile_center(second[0])
+    ) == (Qt.DropAction.CopyAction)
     settle(person.window)
     assert (labels_of(person, moved), person.decided_count) == ({name}, 1)
     assert person.keys == {name: "1"}
     # Also where a face of the card was sent to another class before.
     person.add_class("other")
     person.send(second[0], "other")
-    drop_over(view.viewport(), TileMimeData(view.tiles.ids(first[1:2])), heading(person, second))
+    drop_over(
+        view.viewport(),
+        TileMimeData(view.tiles.ids(first[1:2])),
+        heading(person, second),
+    )
     settle(person.window)
     assert list(person.labels.values()).count(name) == 2
 
@@ -245,7 +249,9 @@ def test_page_drops_duplicates_and_keeps_names(clusters_person: Person) -> None:
 def test_duplicates_of_other_window_are_not_labelled(person: Person) -> None:
     view, row = class_pages(person), person.page.rows[0]
     with Dataset.open(person.window.worker.root) as dataset:
-        apply_step(dataset, "elsewhere", placements=[Placement(row, False, "set", "test")])
+        apply_step(
+            dataset, "elsewhere", placements=[Placement(row, False, "set", "test")]
+        )
     wait_until(lambda: view.model.state(0).mark == "done")
     rows = len(person.page.rows)
     person.enter()
@@ -253,7 +259,9 @@ def test_duplicates_of_other_window_are_not_labelled(person: Person) -> None:
 
 
 @pytest.fixture
-def late_person(open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path) -> Person:
+def late_person(
+    open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path
+) -> Person:
     """Open a clusters page of eight faces; the others are rejected and come back later."""
     faces = copied(shared_faces, tmp_path / "d", named=False)
     with Dataset.open(faces.root) as dataset:
@@ -265,7 +273,9 @@ def late_person(open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path) 
 def bring_back(person: Person) -> None:
     person.window.show_view("duplicates")
     with Dataset.open(person.window.worker.root) as dataset:
-        dataset.journal.apply("Back", [Choice(key, "clear") for key in [*person.truth][8:]])
+        dataset.journal.apply(
+            "Back", [Choice(key, "clear") for key in [*person.truth][8:]]
+        )
     wait_until(lambda: person.window.worker.progress.counts.rejected == 0)  # type: ignore[union-attr]
 
 
@@ -295,7 +305,9 @@ def test_begun_page_is_kept_until_nothing_is_left(late_person: Person) -> None:
     assert not set(before.rows) & set(person.page.rows)
 
 
-def test_tiles_that_moved_under_resting_mouse_are_not_pointed_at(late_person: Person) -> None:
+def test_tiles_that_moved_under_resting_mouse_are_not_pointed_at(
+    late_person: Person,
+) -> None:
     view = class_pages(late_person)
     late_person.point(3)
     bring_back(late_person)
@@ -313,8 +325,14 @@ def counts(person: Person) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("leave", [Qt.Key.Key_PageDown, Qt.Key.Key_Return])
-def test_page_that_was_left_takes_no_names(clusters_person: Person, leave: Qt.Key) -> None:
-    person, view, page = clusters_person, class_pages(clusters_person), clusters_person.page
+def test_page_that_was_left_takes_no_names(
+    clusters_person: Person, leave: Qt.Key
+) -> None:
+    person, view, page = (
+        clusters_person,
+        class_pages(clusters_person),
+        clusters_person.page,
+    )
     first, second = card(person, 0), card(person, 1)
     person.add_class("Rei")
     person.point(first[0])
@@ -322,7 +340,9 @@ def test_page_that_was_left_takes_no_names(clusters_person: Person, leave: Qt.Ke
     settle(person.window)
     person.point(second[0])
     wait_until(lambda: time.monotonic() - view._shown_at > 0.1)
-    person.window.worker.ask(lambda session: time.sleep(0.3))  # makes the next page, too
+    person.window.worker.ask(
+        lambda session: time.sleep(0.3)
+    )  # makes the next page, too
     QTest.keyClick(view.view, leave)
     person.press("1")
     assert person.status == "Point at a face first: 1 did nothing"
@@ -335,7 +355,9 @@ def test_page_that_was_left_takes_no_names(clusters_person: Person, leave: Qt.Ke
     settle(person.window)
     assert (person.page is page, view.header.name.text()) == (False, "Rin")
     assert counts(person) == {"Miku": len(first)}
-    for _ in range(2):  # the first Enter says that the name was typed before this page appeared
+    for _ in range(
+        2
+    ):  # the first Enter says that the name was typed before this page appeared
         QTest.keyClick(person.window.focusWidget(), Qt.Key.Key_Return)
     assert counts(person)["Rin"] in person.page.cluster_sizes
 
@@ -367,7 +389,11 @@ def test_earlier_and_later_pages_are_not_made_again(clusters_person: Person) -> 
 
 
 def test_pages_before_and_after_one_that_an_undo_shows(clusters_person: Person) -> None:
-    person, view, first = clusters_person, class_pages(clusters_person), clusters_person.page
+    person, view, first = (
+        clusters_person,
+        class_pages(clusters_person),
+        clusters_person.page,
+    )
     person.point(0)
     person.type_name("Miku")
     person.enter()

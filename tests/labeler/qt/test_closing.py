@@ -58,7 +58,9 @@ def test_second_close_discards_unsaved_changes(person: Person, faces: FaceSet) -
         assert not person.window.isVisible()
 
 
-def test_refused_decision_blocks_first_close(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_refused_decision_blocks_first_close(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     window = open_window(faces.root)
     window.worker.decide(lambda session: session.add_class("rei"))
     assert not window.close()
@@ -80,7 +82,9 @@ def test_moved_box_is_saved_on_close(open_window: OpenWindow, faces: FaceSet) ->
     wait_until(lambda: not window.isVisible())
     with Dataset.open(faces.root) as dataset:
         boxes = BoxedSamples(dataset.db).list_in_image(sha256)
-    assert [box.box for box in boxes if box.by_hand] == [before._replace(x=before.x + 10)]
+    assert [box.box for box in boxes if box.by_hand] == [
+        before._replace(x=before.x + 10)
+    ]
 
 
 def test_lost_decisions_are_counted(person: Person, faces: FaceSet) -> None:
@@ -94,7 +98,9 @@ def test_lost_decisions_are_counted(person: Person, faces: FaceSet) -> None:
     assert worker.lost_count == 3
 
 
-def test_closed_worker_delivers_no_results(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_closed_worker_delivers_no_results(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     """The worker's thread may still be busy when the window is gone."""
     window = open_window(faces.root)
     started, go_on, result = threading.Event(), threading.Event(), []
@@ -160,7 +166,9 @@ main()
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent to whole consoles there")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="Ctrl-C is sent to whole consoles there"
+)
 def test_ctrl_c_closes_window_cleanly(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "window.py").write_text(WINDOW)
     window = subprocess.Popen(
@@ -309,7 +317,9 @@ def test_status_bar_shows_learning_progress(
     settle(other)
     assert not other.learning.running
     # Without a library it says how to install it.
-    fake_commands(baseline="print('baseline: no torch', file=sys.stderr)\nsys.exit(6)\n")
+    fake_commands(
+        baseline="print('baseline: no torch', file=sys.stderr)\nsys.exit(6)\n"
+    )
     button.click()
     wait_until(lambda: button.text() == "Suggestions unavailable")
     assert "[transfer]" in button.toolTip()
@@ -336,7 +346,9 @@ def test_window_updates_suggestions_automatically(
             "Page", [Choice(key, "label", faces.truth[key]) for key in samples[:24]]
         )
         wait_until(lambda: learning_button(window).text() == "Up to date", 120)
-        suggested = {row.sample: row.proposals for row in Proposals(dataset.db).iterate()}
+        suggested = {
+            row.sample: row.proposals for row in Proposals(dataset.db).iterate()
+        }
         right = [suggested[key][0].label == faces.truth[key] for key in samples[24:]]
         assert sum(right) > 0.8 * len(right)
         assert list(window.view.model._ids) == shown  # type: ignore[attr-defined]

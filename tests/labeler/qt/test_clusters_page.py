@@ -71,7 +71,10 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     person.type_name("Miku")
     assert label_counts(person) == {"Miku": len(second)}
     assert buttons_shown(view) == (True, False)
-    assert view.header.file_button.text() == f"Enter: next page ({60 - len(second)} faces left)"
+    assert (
+        view.header.file_button.text()
+        == f"Enter: next page ({60 - len(second)} faces left)"
+    )
     person.click(first[1])
     person.point(first[0])
     person.press("1", SHIFT)
@@ -79,7 +82,9 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
     assert view.view.name_of(0) == "Miku"
     assert len(view.view.open_rows(first)) == len(first) - 1  # the number on the card
     person.point(second[0])
-    assert view.view.target_rows() == [second[0]], "a key corrects one face of a named card"
+    assert view.view.target_rows() == [second[0]], (
+        "a key corrects one face of a named card"
+    )
     # A clicked face is excluded from its cluster's name, also when pointed at; a key labels it.
     person.click(third[1])
     person.point(third[1])
@@ -124,7 +129,9 @@ def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
         person.undo()
         del counts[name]
         assert (view.page, label_counts(person)) == (page, counts)
-        assert view.view.cluster == cluster_rows(person, number)  # Ctrl+Enter or a name is for it
+        assert view.view.cluster == cluster_rows(
+            person, number
+        )  # Ctrl+Enter or a name is for it
     assert buttons_shown(view) == (True, False)
     assert view._refresh._page is None  # no better page replaces it
     for shown in (True, False):
@@ -227,7 +234,9 @@ def test_name_without_cluster_is_refused(person: Person) -> None:
     assert label_counts(person) == {"Miku": view.page.cluster_sizes[0]}
 
 
-def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(person: Person) -> None:
+def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(
+    person: Person,
+) -> None:
     view, rows = class_pages(person), cluster_rows(person, 1)
     page = view.page
     person.click(cluster_rows(person, 0)[0])  # excluding a face labels nothing
@@ -280,7 +289,9 @@ def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
 def test_dropped_cluster_is_merged(person: Person) -> None:
     view = class_pages(person)
     before, first, second = view.page, cluster_rows(person, 0), cluster_rows(person, 1)
-    assert drop_on(person, list(second), second[0]) is Qt.DropAction.IgnoreAction  # its own cluster
+    assert (
+        drop_on(person, list(second), second[0]) is Qt.DropAction.IgnoreAction
+    )  # its own cluster
     moved = {view.model.id(row) for row in second}
     drop_on(person, list(second), first[0])
     assert view.page is not before
@@ -291,7 +302,9 @@ def test_dropped_cluster_is_merged(person: Person) -> None:
     assert view.page is before
     assert view._refresh._page is None, "it is not replaced under the hand"
     assert drop_on(person, list(second), first[0]) is Qt.DropAction.CopyAction
-    hover(view.view.viewport(), view.view.mouse.at)  # the desktop reports its place after a drop
+    hover(
+        view.view.viewport(), view.view.mouse.at
+    )  # the desktop reports its place after a drop
     merged = person.page
     assert len(merged.cluster_sizes) == len(before.cluster_sizes) - 1
     assert merged.cluster_sizes[0] == len(first) + len(second)
@@ -340,7 +353,10 @@ def test_named_cluster_names_others_and_moved_face_loses_name(person: Person) ->
         count = len(first) + len(second) - (not undoes)
         assert label_counts(person) == {"Miku": count}
         row = view.model.row_of(face)
-        assert (row in cluster_rows(person, 2), person.page is before) == (not undoes, undoes)
+        assert (row in cluster_rows(person, 2), person.page is before) == (
+            not undoes,
+            undoes,
+        )
         assert view.model.state(row).mark == ("sent" if undoes else "in")
         assert view.view.name_of(first[1]) == "Miku"
         # The mouse rests where the face was dropped: what is typed next is for that card.
@@ -409,14 +425,18 @@ def classes_per_cluster(person: Person) -> list[set[str]]:
 
 
 def test_plain_grid_until_features_are_computed(
-    open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_window: OpenWindow,
+    shared_faces: FaceSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(window, "EMBEDDING_DELAY_MS", 60_000)  # started below
     shutil.copytree(shared_faces.root, tmp_path / "d")
     with Dataset.open(tmp_path / "d") as dataset:
         dataset.db.execute("DELETE FROM quality")
     person = Person(
-        open_window(tmp_path / "d", "pages"), FaceSet(tmp_path / "d", shared_faces.truth)
+        open_window(tmp_path / "d", "pages"),
+        FaceSet(tmp_path / "d", shared_faces.truth),
     )
     view, before, titles = class_pages(person), person.page, set[str]()
     messages = collect_messages(person.window)
@@ -477,7 +497,10 @@ def test_better_clusters_are_offered(person: Person) -> None:
     QTest.keyClick(person.window.windowHandle(), Key.Key_R, CONTROL)
     wait_until(lambda: person.page is not before)
     settle(person.window)
-    assert (person.status, view.header.better_button.isVisible()) == ("Suggested again", False)
+    assert (person.status, view.header.better_button.isVisible()) == (
+        "Suggested again",
+        False,
+    )
     assert all(len(people) == 1 for people in classes_per_cluster(person))
     wait_for_enter(view)
     person.point(0)
@@ -519,7 +542,10 @@ def test_backspaces_after_letters_only_delete_letters(person: Person) -> None:
 
 
 def test_excluded_face_under_mouse_keeps_pointer(person: Person) -> None:
-    view, (rows, following) = class_pages(person), (cluster_rows(person, n) for n in range(2))
+    view, (rows, following) = (
+        class_pages(person),
+        (cluster_rows(person, n) for n in range(2)),
+    )
     person.add_class("Rin")
     person.point(rows[1])
     person.click(rows[1])
@@ -548,7 +574,10 @@ def test_next_name_after_redo_is_for_next_cluster(person: Person) -> None:
     assert view.view.cluster == cluster_rows(person, 0)
     person.window.worker.redo()
     settle(person.window)
-    assert (view.view.name_of(0), view.view.cluster) == ("Miku", cluster_rows(person, 1))
+    assert (view.view.name_of(0), view.view.cluster) == (
+        "Miku",
+        cluster_rows(person, 1),
+    )
     person.type_name("Rin")
     assert label_counts(person) == {"Miku": sizes[0], "Rin": sizes[1]}
     for key in (Key.Key_PageDown, Key.Key_PageUp):
@@ -556,11 +585,17 @@ def test_next_name_after_redo_is_for_next_cluster(person: Person) -> None:
         settle(person.window)
     assert (person.page, view.view.cluster) == (page, cluster_rows(person, 2))
     person.undo()
-    assert (view.view.name_of(sizes[0]), view.view.cluster) == ("", cluster_rows(person, 1))
+    assert (view.view.name_of(sizes[0]), view.view.cluster) == (
+        "",
+        cluster_rows(person, 1),
+    )
 
 
 def test_begun_name_is_for_its_cluster_or_discarded(person: Person) -> None:
-    view, rows = class_pages(person), [cluster_rows(person, number) for number in range(2)]
+    view, rows = (
+        class_pages(person),
+        [cluster_rows(person, number) for number in range(2)],
+    )
     field, handle = view.header.name, person.window.windowHandle()
     person.point(rows[0][0])
     person.type_name("Miku")

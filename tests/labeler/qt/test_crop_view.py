@@ -76,7 +76,9 @@ def is_near(box: BoxedSample, *expected: int) -> bool:
     return all(abs(a - b) <= 1 for a, b in zip(box.box, expected, strict=True))
 
 
-def test_drawn_box_becomes_sample_and_keeps_label_when_moved(window: LabelerWindow) -> None:
+def test_drawn_box_becomes_sample_and_keeps_label_when_moved(
+    window: LabelerWindow,
+) -> None:
     view = crop_view(window)
     assert "1 of 3" in view.title.text()
     box = draw(window)
@@ -124,7 +126,11 @@ def test_box_is_drawn_in_box_of_whole_image(window: LabelerWindow) -> None:
     QTest.keyClick(view.canvas, "1")
     wait_until_saved(window)
     named = view.canvas.grab().toImage()
-    rows = [y for y in range(named.height()) if named.copy(0, y, 99, 1) != before.copy(0, y, 99, 1)]
+    rows = [
+        y
+        for y in range(named.height())
+        if named.copy(0, y, 99, 1) != before.copy(0, y, 99, 1)
+    ]
     assert len(rows) >= view.canvas.fontMetrics().height(), "its name is in the window"
     view.canvas.choose(-1)
     click = QTest.mouseClick
@@ -148,7 +154,12 @@ def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
     QTest.keyClick(canvas, Key.Key_Right)
     QTest.keyClick(canvas, Key.Key_Down, SHIFT)
     QTest.keyClick(canvas, Key.Key_Left, CONTROL)
-    assert canvas.boxes[0].box == (start.x + 1, start.y + 10, start.width - 1, start.height)
+    assert canvas.boxes[0].box == (
+        start.x + 1,
+        start.y + 10,
+        start.width - 1,
+        start.height,
+    )
     assert saved_boxes(window) == []  # saved only after a pause
     wait_until(lambda: len(saved_boxes(window)) == 1)
     wait_until_saved(window)
@@ -166,7 +177,9 @@ def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
     initial_scale = canvas.transform().m11()
     place = canvas.viewport().rect().center().toPointF()
     for angle, scale in ((120, 1.15 * initial_scale), (-120, initial_scale)):
-        QTest.wheelEvent(window.windowHandle(), place, QPoint(0, angle), QPoint(), CONTROL)
+        QTest.wheelEvent(
+            window.windowHandle(), place, QPoint(0, angle), QPoint(), CONTROL
+        )
         assert canvas.transform().m11() == pytest.approx(scale)
 
 

@@ -62,7 +62,9 @@ def person(copies_root: Path, open_window: OpenWindow, tmp_path: Path) -> Person
     import shutil
 
     shutil.copytree(copies_root, tmp_path / "d")
-    person = Person(open_window(tmp_path / "d", "duplicates"), FaceSet(tmp_path / "d", {}))
+    person = Person(
+        open_window(tmp_path / "d", "duplicates"), FaceSet(tmp_path / "d", {})
+    )
     wait_until_planned(person)
     return person
 
@@ -130,7 +132,9 @@ def test_clicked_copy_becomes_best(person: Person) -> None:
     double_click(person, widths.index(240))
     assert view.enlarged.isVisible()
     view.enlarged.end()
-    assert "chosen by a person" not in view.model.sections[0].title, "looked at, not chosen"
+    assert "chosen by a person" not in view.model.sections[0].title, (
+        "looked at, not chosen"
+    )
     person.click(widths.index(160))
     assert [view.model.id(row) for row in range(view.model.rowCount())] == order
     # The choice stays while another view is shown, in which something is decided.
@@ -162,7 +166,9 @@ def test_undo_takes_back_clicks_before_steps(person: Person) -> None:
     for row in (1, 2, sizes + 1):  # two copies of one set, one of another
         person.click(row)
     places = {row: view.view.member(row) for row in (0, 1, 2, sizes, sizes + 1)}
-    keys = {row: view.sets[number].members[n].key for row, (number, n) in places.items()}
+    keys = {
+        row: view.sets[number].members[n].key for row, (number, n) in places.items()
+    }
     assert person.window.status.undo.text() == "Undo: Choose the copy to keep"
     for key, kept in (
         ("z", (2, sizes)),
@@ -172,7 +178,9 @@ def test_undo_takes_back_clicks_before_steps(person: Person) -> None:
         ("z", (0, sizes)),
         ("y", (1, sizes)),
     ):
-        QTest.keyClick(person.window.windowHandle(), key, Qt.KeyboardModifier.ControlModifier)
+        QTest.keyClick(
+            person.window.windowHandle(), key, Qt.KeyboardModifier.ControlModifier
+        )
         assert {keys[row] for row in kept} < view.view.kept
         assert list(person.keys) == ["rin"]
     assert person.status == "Redone: Choose the copy to keep"
@@ -261,7 +269,11 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     settle(person.window)
     duplicates, classes = duplicate_keys(person), person.window.class_panel.model
     row = classes.row(classes.rowCount() - 1)
-    assert (row.name, row.count, row.target) == ("Duplicates", len(duplicates), DUPLICATES)
+    assert (row.name, row.count, row.target) == (
+        "Duplicates",
+        len(duplicates),
+        DUPLICATES,
+    )
     person.window.class_panel.selected.emit(row.target)
     settle(person.window)
     assert person.window.shown_name == "grid"
@@ -308,7 +320,10 @@ def labelled_faces(faces: FaceSet) -> FaceSet:
         Proposals(dataset.db).replace(
             [
                 PrelabelledSample(
-                    key, place, (Proposal(label, 0.9 - place / 1000),), outlier=place / 100
+                    key,
+                    place,
+                    (Proposal(label, 0.9 - place / 1000),),
+                    outlier=place / 100,
                 )
                 for place, (key, label) in enumerate(faces.truth.items())
             ],
@@ -316,7 +331,14 @@ def labelled_faces(faces: FaceSet) -> FaceSet:
         )
         LabelIssues(dataset.db).replace(
             [
-                LabelIssue(key, given_labels[key], faces.truth[key], 0.9, 0.9 - place / 1000, "t")
+                LabelIssue(
+                    key,
+                    given_labels[key],
+                    faces.truth[key],
+                    0.9,
+                    0.9 - place / 1000,
+                    "t",
+                )
                 for place, key in enumerate(list(given_labels)[:WRONG])
             ]
         )
@@ -338,7 +360,9 @@ def test_outliers_come_first_and_filters_narrow(
     person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
     view = show_list(person, "outliers")
     assert view.model.rowCount() == 60
-    assert [section.title.split("  ")[0] for section in view.model.sections] == labelled_faces.names
+    assert [
+        section.title.split("  ")[0] for section in view.model.sections
+    ] == labelled_faces.names
     order, given_labels = list(labelled_faces.truth), labels(labelled_faces.root)
     shown, first = shown_keys(view), 0
     for section in view.model.sections:
@@ -355,7 +379,9 @@ def test_outliers_come_first_and_filters_narrow(
     assert "No faces match" in view.empty.title.text()
     view.bar.text.clear()
     person.window.class_panel.selected.emit(labelled_faces.names[0])
-    expected = {key for key, label in given_labels.items() if label == labelled_faces.names[0]}
+    expected = {
+        key for key, label in given_labels.items() if label == labelled_faces.names[0]
+    }
     wait_until(lambda: view.model.rowCount() == len(expected))
     assert set(shown_keys(view)) == expected
     # Each view keeps its class.
@@ -371,10 +397,14 @@ def test_outliers_come_first_and_filters_narrow(
     assert f"Nothing to review of {labelled_faces.names[-1]}" in view.empty.title.text()
     QTest.mouseClick(view.empty.findChildren(QPushButton)[0], Qt.MouseButton.LeftButton)
     settle(person.window)
-    assert person.view.current_place == labelled_faces.names[-1], "not that of the grid before"
+    assert person.view.current_place == labelled_faces.names[-1], (
+        "not that of the grid before"
+    )
     person.window.show_view("review")
     settle(person.window)
-    assert view.wall.currentData() == "label-issues", "it stays as long as there is a filter"
+    assert view.wall.currentData() == "label-issues", (
+        "it stays as long as there is a filter"
+    )
 
 
 def test_enter_accepts_suggestion_and_k_keeps_label(
@@ -402,7 +432,12 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     for name in [name for name in person.keys if name != current[shown[2]]][:2]:
         person.send(2, name)
         states.append(("sent", person.keys[name], name))
-    for change, number in ((person.undo, 1), (person.redo, 2), (person.undo, 1), (person.undo, 0)):
+    for change, number in (
+        (person.undo, 1),
+        (person.redo, 2),
+        (person.undo, 1),
+        (person.undo, 0),
+    ):
         change()
         assert view.model.state(2) == states[number]
     view.reload()
@@ -419,9 +454,13 @@ def test_enter_accepts_suggestion_and_k_keeps_label(
     person.enter()  # the list is finished: read it again
     settle(person.window)
     assert view.empty.title.text() == "Nothing to review in this list"
-    assert view.empty.text.text() == "Choose another list above, or continue:"  # all are sorted
+    assert (
+        view.empty.text.text() == "Choose another list above, or continue:"
+    )  # all are sorted
     person.undo()
-    assert len(set(shown_keys(view)) & set(shown[2:])) == 1  # an undone face is shown again
+    assert (
+        len(set(shown_keys(view)) & set(shown[2:])) == 1
+    )  # an undone face is shown again
     for _ in range(WRONG - 3):
         person.window.undo()
     person.window.undo()
@@ -442,11 +481,15 @@ def test_review_leads_with_doubtful_labels(
     assert len(wrong & set(shown)) >= WRONG - 1
     assert len(set(shown) - wrong) <= 1
     person.point(0)
-    wait_until(lambda: person.window.details._neighbours[3].isVisible())  # the most similar faces
+    wait_until(
+        lambda: person.window.details._neighbours[3].isVisible()
+    )  # the most similar faces
     for has_class_key in (False, True):
         first, *others = shown_keys(view)
         person.point(0)
-        person.press(person.keys[labels(labelled_faces.root)[first]] if has_class_key else "k")
+        person.press(
+            person.keys[labels(labelled_faces.root)[first]] if has_class_key else "k"
+        )
         view.reload()
         settle(person.window)
         assert set(shown_keys(view)) == set(others)
@@ -455,7 +498,9 @@ def test_review_leads_with_doubtful_labels(
     person.window.view._show_notice()  # it stays while the labels are compared again
     assert "look doubtful" in person.window.view.empty.text.text()
     for is_chosen in (False, True):
-        view.wall.setCurrentIndex(1)  # also what it falls back to without doubtful labels
+        view.wall.setCurrentIndex(
+            1
+        )  # also what it falls back to without doubtful labels
         if is_chosen:
             view.wall.activated.emit(1)
         person.window.show_view("review")
@@ -464,7 +509,9 @@ def test_review_leads_with_doubtful_labels(
 
 
 def column_numbers(view: StatisticsView, number: int) -> list[int]:
-    items = [view.table.topLevelItem(row) for row in range(view.table.topLevelItemCount())]
+    items = [
+        view.table.topLevelItem(row) for row in range(view.table.topLevelItemCount())
+    ]
     return [int(item.text(number) or 0) for item in items]
 
 
@@ -498,7 +545,9 @@ def test_dataset_is_split_and_exported(
     assert run(window, view.export_button).startswith("Finished  ·  60 images exported")
     assert len(list((root / "exports" / "imagefolder").glob("*/*.jpg"))) == 60
     text = run(window, view.split_button)
-    assert text.startswith("Finished  ·  train 56, val 2, test 2  ·  hana: nothing in test  ·")
+    assert text.startswith(
+        "Finished  ·  train 56, val 2, test 2  ·  hana: nothing in test  ·"
+    )
     advice = f"  ·  Next, train a model: baseline train --preset transfer -d {root}"
     assert text.endswith(f"their accuracy is uncertain  ·  sora: 1, yuki: 1{advice}")
     wait_until(lambda: view.title.text().startswith("train : val : test = "))
@@ -507,7 +556,9 @@ def test_dataset_is_split_and_exported(
     assert all(map(sum, splits))
     (result_bar,) = window.findChildren(ImportBar)
     assert not result_bar.open_button.isVisible()
-    exported = "60 images exported  ·  see exports/imagefolder  ·  train 56, val 2, test 2"
+    exported = (
+        "60 images exported  ·  see exports/imagefolder  ·  train 56, val 2, test 2"
+    )
     assert run(window, view.export_button) == f"Finished  ·  {exported}"
     assert result_bar.open_button.isVisible()
     assert len(list((root / "exports" / "imagefolder").rglob("*.jpg"))) == 60

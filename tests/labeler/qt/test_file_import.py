@@ -69,7 +69,9 @@ def test_drop_shows_preview_and_imports(
     write_pictures(tmp_path / "in" / "yui", 2, first=2)
     (tmp_path / "in" / "notes.txt").write_text("not an image")
     (tmp_path / "in" / "more.zip").write_bytes(b"PK")
-    ignored = "1 archive is ignored: drop archives directly\n1 file is ignored: not an image"
+    ignored = (
+        "1 archive is ignored: drop archives directly\n1 file is ignored: not an image"
+    )
     window = open_window(faces.root)
     drop_files(window, [tmp_path / "in"])
     dialog = wait_for_dialog(window)
@@ -78,13 +80,18 @@ def test_drop_shows_preview_and_imports(
     radios = dialog.findChildren(QRadioButton)
     assert radios[0].isChecked(), "faces, as in the dataset"
     for radio in radios:
-        QTest.mouseClick(radio, Qt.MouseButton.LeftButton, pos=QPoint(8, radio.height() // 2))
+        QTest.mouseClick(
+            radio, Qt.MouseButton.LeftButton, pos=QPoint(8, radio.height() // 2)
+        )
         assert [other for other in radios if other.isChecked()] == [radio]
     assert dialog.names.isChecked()
     QTest.keyClick(dialog, Qt.Key.Key_Return)
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
-    assert import_bar(window).text.text() == "Finished  ·  4 new images  ·  4 images prepared"
+    assert (
+        import_bar(window).text.text()
+        == "Finished  ·  4 new images  ·  4 images prepared"
+    )
     with Dataset.open(faces.root) as dataset:
         origins = [o for i in dataset.images.iterate() for o in i.origins if o.hint]
         assert dataset.samples.count() == 64
@@ -119,7 +126,9 @@ def start_import(
     return start
 
 
-def test_commands_run_in_order(start_import: StartImport, scenes: Path, tmp_path: Path) -> None:
+def test_commands_run_in_order(
+    start_import: StartImport, scenes: Path, tmp_path: Path
+) -> None:
     videos = '"candidates": 3, "ignored_reasons": {"video: use harvest frames": 1}'
     (scenes / "clip.mp4").write_bytes(b"")
     harvest = HARVEST.replace('"candidates": 3', videos)
@@ -132,7 +141,11 @@ def test_commands_run_in_order(start_import: StartImport, scenes: Path, tmp_path
     calls = (tmp_path / "programs" / "calls").read_text().splitlines()
     names = [(Path(line.split()[0]).stem, line.split()[1]) for line in calls]
     assert "--simulate" in calls[0]
-    assert names[1:] == [("harvest", "folder"), ("pipeline", "episodes"), ("facecrop", "run")]
+    assert names[1:] == [
+        ("harvest", "folder"),
+        ("pipeline", "episodes"),
+        ("facecrop", "run"),
+    ]
     QTest.mouseClick(import_bar(window).close_button, Qt.MouseButton.LeftButton)
     assert not import_bar(window).isVisible()
 
@@ -142,7 +155,9 @@ def test_files_imported_with_other_labels_are_not_new(
 ) -> None:
     run_here("harvest.cli", "folder", scenes, "-d", faces.root).checked()
     drop_files(window := open_window(faces.root), [scenes])
-    assert wait_for_dialog(window).summary.text().startswith("3 already in the dataset\n")
+    assert (
+        wait_for_dialog(window).summary.text().startswith("3 already in the dataset\n")
+    )
 
 
 def test_import_is_stopped_and_resumed(
@@ -160,7 +175,10 @@ def test_import_is_stopped_and_resumed(
     wait_until(lambda: window.imports.state is ImportState.DONE)
     result = "Finished  ·  3 new images  ·  1 duplicate skipped  ·  4 faces detected"
     assert import_bar(window).text.text() == result
-    for name, is_read in (("sora", False), ("mai", True)):  # it goes with a decision, once read
+    for name, is_read in (
+        ("sora", False),
+        ("mai", True),
+    ):  # it goes with a decision, once read
         window.imports._reading.setInterval(0 if is_read else 60_000)
         window.imports._reading.start()
         QTest.qWait(10)
@@ -203,7 +221,11 @@ def test_second_close_stops_import(start_import: StartImport) -> None:
 def test_video_dropped_on_class_gets_weak_label(
     open_window: OpenWindow, faces: FaceSet, tmp_path: Path, fake_commands: FakeCommands
 ) -> None:
-    result = {"faces": 0, "without_face": 2, "unreadable_videos": {"files": ["b.mp4: not a video"]}}
+    result = {
+        "faces": 0,
+        "without_face": 2,
+        "unreadable_videos": {"files": ["b.mp4: not a video"]},
+    }
     fake_commands(harvest=HARVEST, facecrop=f"print({json.dumps(json.dumps(result))})")
     (tmp_path / "clip.mp4").write_bytes(b"")
     window = open_window(faces.root)
@@ -211,7 +233,10 @@ def test_video_dropped_on_class_gets_weak_label(
     wait_for_dialog(window).accept()
     wait_until(lambda: window.imports.state is ImportState.DONE)
     text = import_bar(window).text.text()
-    assert "2 images without a face (F4: draw boxes)  ·  no new faces  ·  the default" in text
+    assert (
+        "2 images without a face (F4: draw boxes)  ·  no new faces  ·  the default"
+        in text
+    )
     assert text.endswith("  ·  Not readable: b.mp4: not a video")
     assert "--label hana" in (tmp_path / "programs" / "calls").read_text()
     assert set(labels(faces.root).values()) == {None}
@@ -230,7 +255,10 @@ print('{{"no_results": true}}' if 'nobody' in sys.argv[2] else '{{"added": %s}}'
     ("words", "result"),
     [
         ("hana", "Finished  ·  20 new images  ·  4 faces detected"),
-        ("nobody", "Incomplete  ·  4 faces detected  ·  The site finds nothing for these words"),
+        (
+            "nobody",
+            "Incomplete  ·  4 faces detected  ·  The site finds nothing for these words",
+        ),
     ],
 )
 def test_search_runs_with_chosen_words_and_limit(
@@ -246,7 +274,9 @@ def test_search_runs_with_chosen_words_and_limit(
     window.imports.changed.connect(lambda: shown.add(import_bar(window).text.text()))
     window.drops.search()
     dialog = window.drops.dialog
-    assert [dialog.site.itemData(n) for n in range(dialog.site.count())] == list(SOURCES)
+    assert [dialog.site.itemData(n) for n in range(dialog.site.count())] == list(
+        SOURCES
+    )
     assert not dialog.start_button.isEnabled()
     assert dialog.focusWidget() is dialog.words
     QTest.keyClicks(dialog.words, words)
@@ -263,7 +293,9 @@ LEFT = Qt.MouseButton.LeftButton
 
 
 @pytest.fixture
-def program(application: QApplication, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+def program(
+    application: QApplication, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Program]:
     """Yield the program without suggestion updates, which take seconds to start."""
     monkeypatch.setattr(Learning, "begin", lambda self: None)
     program = Program(application)
@@ -296,7 +328,9 @@ def test_folder_is_imported_by_two_clicks(program: Program, tmp_path: Path) -> N
     assert welcome.take.isChecked()
     assert (welcome.target.text(), list_files(folder)) == (str(root), before)
     QTest.mouseClick(welcome.make, LEFT)
-    wait_until(lambda: program.window is not None and program.window.drops.dialog is not None)
+    wait_until(
+        lambda: program.window is not None and program.window.drops.dialog is not None
+    )
     window = program.window
     dialog = wait_for_dialog(window)
     assert dialog.summary.text() == "4 new files\nFolders: hana (2), rei (2)"
@@ -306,12 +340,16 @@ def test_folder_is_imported_by_two_clicks(program: Program, tmp_path: Path) -> N
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
     assert window.view.page is not None  # type: ignore[attr-defined]
-    assert [path for path in list_files(folder) if root not in (path, *path.parents)] == before
+    assert [
+        path for path in list_files(folder) if root not in (path, *path.parents)
+    ] == before
     with Dataset.open(root) as dataset:  # its name follows the folder
         assert (dataset.samples.count(), dataset.settings.name) == (4, None)
 
 
-def test_enter_creates_dataset_in_empty_folder(program: Program, tmp_path: Path) -> None:
+def test_enter_creates_dataset_in_empty_folder(
+    program: Program, tmp_path: Path
+) -> None:
     welcome = open_welcome(program, tmp_path / "new")
     assert not welcome.take.isVisible()
     QTest.keyClick(welcome.target, Qt.Key.Key_Return)
@@ -320,11 +358,17 @@ def test_enter_creates_dataset_in_empty_folder(program: Program, tmp_path: Path)
 
 
 @pytest.mark.damages("spoils a catalogue")
-def test_unusable_folder_is_explained(program: Program, tmp_path: Path, faces: FaceSet) -> None:
+def test_unusable_folder_is_explained(
+    program: Program, tmp_path: Path, faces: FaceSet
+) -> None:
     (faces.root / "catalog.sqlite").write_bytes(b"no catalogue at all" * 1000)
     welcome = open_welcome(program, tmp_path / "new")
     welcome.opened.emit(faces.root, [])
-    wait_until(lambda: "damaged" in welcome.problem.text() or "catalog" in welcome.problem.text())
+    wait_until(
+        lambda: (
+            "damaged" in welcome.problem.text() or "catalog" in welcome.problem.text()
+        )
+    )
     assert program.welcome is welcome
     (tmp_path / "file").write_text("no folder")
     welcome.target.setText(str(tmp_path / "file"))
@@ -342,13 +386,21 @@ def test_cli_folder_argument_opens_window(
     monkeypatch.setattr(app, "open_window", lambda *given: calls.append(given))
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
     folder, other = str(tmp_path), ("-d", str(tmp_path / "other"))
-    for words in ([folder, *other], [*other, folder], [folder, f"--dataset={other[1]}"]):
+    for words in (
+        [folder, *other],
+        [*other, folder],
+        [folder, f"--dataset={other[1]}"],
+    ):
         with pytest.raises(UsageError, match="and -d both name a dataset"):
             commands.main(words, standalone_mode=False)
     assert calls == [(tmp_path, "pages")]
     capsys.readouterr()
     reject = ["label", "--reject", next(iter(faces.truth))]
-    for words in (["classes", "list"], reject, ["undo", "-q"]):  # after options of the command
+    for words in (
+        ["classes", "list"],
+        reject,
+        ["undo", "-q"],
+    ):  # after options of the command
         commands.main(["-d", str(faces.root), "--json", *words], standalone_mode=False)
     assert [*json.loads(capsys.readouterr().out.splitlines()[0])] == ["classes"]
     with pytest.raises(UsageError, match="'undo' has no option --view"):
@@ -361,7 +413,9 @@ def test_settings_change_theme_now_and_language_later(
     show_theme("")
     window, down = open_window(faces.root, size=(700, 500)), Qt.Key.Key_Down
     assert not is_dark(window.palette())
-    QTest.keyClick(window.view.home, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier)
+    QTest.keyClick(
+        window.view.home, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier
+    )
     dialog = window.findChildren(SettingsDialog)[-1]
     for theme, dark in (("light", False), ("dark", True)):
         QTest.keyClick(dialog.theme, down)

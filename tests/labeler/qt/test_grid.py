@@ -41,7 +41,9 @@ Key, Button = Qt.Key, Qt.MouseButton
 
 
 def own_steps(person: Person) -> list[str]:
-    return step_texts(person.window.worker.root)[4:]  # without the creation of four classes
+    return step_texts(person.window.worker.root)[
+        4:
+    ]  # without the creation of four classes
 
 
 def test_selection_by_clicks_ranges_and_band(person: Person) -> None:
@@ -115,17 +117,28 @@ def test_sweep_with_late_x11_repeats_is_one_step(
     [("LOQI", 100, (1, 0)), ("UMIKO", 1300, (0, 0)), ("OKA", 600, (0, 1))],
 )
 def test_name_typed_where_letters_are_commands(
-    person: Person, monkeypatch: pytest.MonkeyPatch, name: str, gap: int, counts: tuple[int, int]
+    person: Person,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    gap: int,
+    counts: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(keyboard, "LETTER_GAP_MS", 250)
-    codes, time, accepted = {"\r": Key.Key_Return, "\x1a": Key.Key_Z}, 1000, list[bool]()
+    codes, time, accepted = (
+        {"\r": Key.Key_Return, "\x1a": Key.Key_Z},
+        1000,
+        list[bool](),
+    )
     messages = collect_messages(person.window)
     pauses = [*[gap] * len(name), 2000, *[100] * 5]
     person.point(0)
     for key, pause in zip(f"{name}\r\rLOQ\x1a", pauses, strict=True):
         time += pause
         for kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
-            modifiers, code = CONTROL if key == "\x1a" else NONE, codes.get(key) or Key(ord(key))
+            modifiers, code = (
+                CONTROL if key == "\x1a" else NONE,
+                codes.get(key) or Key(ord(key)),
+            )
             event = QKeyEvent(kind, code, modifiers, key.lower())
             event.setTimestamp(time)
             QApplication.sendEvent(person.view.view, event)
@@ -169,14 +182,22 @@ def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
     assert person.view.model.state(2) == other
     person.point(2)
     person.press(Key.Key_Delete)
-    for change, expected in ((person.undo, other), (person.redo, reject), (person.undo, other)):
+    for change, expected in (
+        (person.undo, other),
+        (person.redo, reject),
+        (person.undo, other),
+    ):
         change()
         assert person.view.model.state(2) == expected
 
 
 def test_tiles_show_stored_class_after_class_was_changed(person: Person) -> None:
     hana, rei = (("sent", person.keys[name], name) for name in ("hana", "rei"))
-    view, decide, waiting = person.view, person.window.worker.decide, ("sent", "Q", "queue")
+    view, decide, waiting = (
+        person.view,
+        person.window.worker.decide,
+        ("sent", "Q", "queue"),
+    )
     person.window.class_panel.selected.emit(ALL_PLACES)
     settle(person.window)
     for row, name in enumerate(("hana", "rei")):
@@ -219,11 +240,16 @@ def test_tiles_stay_while_others_write(person: Person) -> None:
     view.verticalScrollBar().setValue(0)
     assert tile_rects(person) == before
     # Undo does not offer the other process's step.
-    assert person.window.worker.progress.undo.operation.text().startswith("Create class")
+    assert person.window.worker.progress.undo.operation.text().startswith(
+        "Create class"
+    )
 
 
 def test_two_windows_lose_no_decision(open_window: OpenWindow, faces: FaceSet) -> None:
-    first, second = Person(open_window(faces.root), faces), Person(open_window(faces.root), faces)
+    first, second = (
+        Person(open_window(faces.root), faces),
+        Person(open_window(faces.root), faces),
+    )
     settle(first.window)
     settle(second.window)
     for row in range(30):
@@ -275,7 +301,9 @@ def test_window_geometry_is_restored(open_window: OpenWindow, faces: FaceSet) ->
     again.close()
 
 
-def test_refused_decision_resets_tile(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_decision_resets_tile(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*arguments: object) -> None:
         raise UsageError("there is no such sample", "look again")
 
@@ -359,7 +387,9 @@ def test_undo_selects_no_faces(person: Person) -> None:
     person.point(9)
     person.press(Key.Key_Delete)
     settle(person.window)
-    assert [view.tiles.state(row).mark for row in (4, 9)] == ["in", "sent"], "only what is meant"
+    assert [view.tiles.state(row).mark for row in (4, 9)] == ["in", "sent"], (
+        "only what is meant"
+    )
     person.window.class_panel.selected.emit(Place.REJECT.target)
     settle(person.window)
     person.point(0)
@@ -387,7 +417,10 @@ def test_prediction_order_has_section_per_class(person: Person) -> None:
     titles = [section.title for section in view.model.sections]
     assert [title.split("?")[0] for title in titles] == sorted(person.keys)
     with Dataset.open(person.window.worker.root) as dataset:
-        predicted = {row.sample: row.proposals[0].label for row in Proposals(dataset.db).iterate()}
+        predicted = {
+            row.sample: row.proposals[0].label
+            for row in Proposals(dataset.db).iterate()
+        }
     shown, first = shown_keys(person.view), 0
     for section in view.model.sections:
         part = shown[first : first + section.count]

@@ -94,7 +94,9 @@ def test_name_goes_to_first_pointed_face_then_keys_work(person: Person) -> None:
     assert person.view.model.state(9).target == "rei"
 
 
-def test_narrow_window_keeps_the_hint_of_f1(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_narrow_window_keeps_the_hint_of_f1(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     (hints,) = open_window(faces.root, size=(900, 600)).view.findChildren(KeyHints)
     shown = [key for key, *_ in hints.fitting_hints(hints.fontMetrics())]
     assert (shown[0], shown[-1]) == ("G", "F1")
@@ -114,7 +116,9 @@ def test_details_follow_the_label(person: Person) -> None:
     ):
         act()
         about = person.window.details._about
-        wait_until(lambda about=about, label=is_labelled: ("rei" in about.text()) == label)
+        wait_until(
+            lambda about=about, label=is_labelled: ("rei" in about.text()) == label
+        )
 
 
 def test_shown_class_is_highlighted(person: Person) -> None:
@@ -227,7 +231,9 @@ def test_early_letters_label_nothing(clusters_person: Person) -> None:
 def test_name_begun_for_card_ends_with_its_page(
     clusters_person: Person, monkeypatch: pytest.MonkeyPatch, begun: str
 ) -> None:
-    monkeypatch.setattr(page_layout, "MIN_CLASS_PAGE_PART", 2.0)  # next: several classes
+    monkeypatch.setattr(
+        page_layout, "MIN_CLASS_PAGE_PART", 2.0
+    )  # next: several classes
     monkeypatch.setattr(pages, "MIN_LATER_CLUSTER_SIZE", 60)
     monkeypatch.setattr(page_grid, "MAX_PAGE_FACES", 40)
     monkeypatch.setattr(page_grid, "NAME_GRACE_SECONDS", 60)
@@ -254,7 +260,9 @@ def test_name_begun_for_card_ends_with_its_page(
     press(window, Key.Key_Escape)
     view.view.name_until = 0.0
     press(window, "2")
-    assert clusters_person.decided_count == sorted_before + len(clusters_person.page.tiles[0].rows)
+    assert clusters_person.decided_count == sorted_before + len(
+        clusters_person.page.tiles[0].rows
+    )
 
 
 def test_resting_mouse_points_at_face(open_window: OpenWindow, faces: FaceSet) -> None:
@@ -265,13 +273,17 @@ def test_resting_mouse_points_at_face(open_window: OpenWindow, faces: FaceSet) -
     press(person.window, Key.Key_Return)
     wait_for_page(person)
     assert view.view.point >= 0
-    other_class = next(name for name in person.keys if view.page and name != view.page.label)
+    other_class = next(
+        name for name in person.keys if view.page and name != view.page.label
+    )
     press(person.window, person.keys[other_class])
     assert view.model.state(view.view.point).target == other_class
 
 
 @pytest.mark.parametrize("some", [True, pytest.param(False, marks=pytest.mark.long)])
-def test_every_key_acts_or_explains(open_window: OpenWindow, faces: FaceSet, some: bool) -> None:
+def test_every_key_acts_or_explains(
+    open_window: OpenWindow, faces: FaceSet, some: bool
+) -> None:
     hint(faces, 0.97)
     window = open_window(faces.root, size=(1000, 640))
     window.activateWindow()
@@ -305,11 +317,19 @@ ROOT = Path(__file__).parents[3]
 def test_docs_list_the_shortcuts() -> None:
     page = (ROOT / "docs" / "labeling.md").read_text(encoding="utf-8")
     part = page.split("## All keys")[1].split("\n## ")[0]
-    rows = [line.strip("| \n").split(" | ") for line in part.splitlines() if line.startswith("| ")]
-    expected_rows = [
-        line for name, keys in shortcut_sections() for line in ([name, ""], *map(list, keys))
+    rows = [
+        line.strip("| \n").split(" | ")
+        for line in part.splitlines()
+        if line.startswith("| ")
     ]
-    assert [row if len(row) == 2 else [row[0].strip(" |"), ""] for row in rows] == expected_rows
+    expected_rows = [
+        line
+        for name, keys in shortcut_sections()
+        for line in ([name, ""], *map(list, keys))
+    ]
+    assert [
+        row if len(row) == 2 else [row[0].strip(" |"), ""] for row in rows
+    ] == expected_rows
 
 
 DIRECT = Qt.FindChildOption.FindDirectChildrenOnly
@@ -337,7 +357,9 @@ def enlarge_face(person: Person, row: int, how: str = "space") -> EnlargedFaceOv
     return face
 
 
-def test_enlarged_face_shows_box_and_frames(open_window: OpenWindow, film: FaceSet) -> None:
+def test_enlarged_face_shows_box_and_frames(
+    open_window: OpenWindow, film: FaceSet
+) -> None:
     person = Person(open_window(film.root), film)
     face = enlarge_face(person, 4)
     QTest.keyClick(face, Key.Key_Space)
@@ -407,7 +429,9 @@ def open_menu(person: Person, row: int) -> QMenu:
 
 
 def open_submenu(menu: QMenu, text: str) -> QMenu:
-    result = next(action for action in menu.actions() if action.text().startswith(text)).menu()
+    result = next(
+        action for action in menu.actions() if action.text().startswith(text)
+    ).menu()
     result.popup(QPoint(300, 200))
     return result
 
@@ -448,10 +472,14 @@ def test_menu_shows_keys_that_do_the_same(clusters_person: Person) -> None:
     for row, has_keys in ((0, False), (1, True)):
         person.point(row)
         menu = open_menu(person, row)
-        assert ("Not a face\tDel" in [action.text() for action in menu.actions()]) == has_keys
+        assert (
+            "Not a face\tDel" in [action.text() for action in menu.actions()]
+        ) == has_keys
         menu.close()
     person.point(2)
-    QTest.keyClick(person.window.focusWidget(), Key.Key_F10, Qt.KeyboardModifier.ShiftModifier)
+    QTest.keyClick(
+        person.window.focusWidget(), Key.Key_F10, Qt.KeyboardModifier.ShiftModifier
+    )
     wait_until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))
     heading, *actions = QApplication.activePopupWidget().actions()
     assert heading.text().endswith(" faces")
@@ -459,9 +487,12 @@ def test_menu_shows_keys_that_do_the_same(clusters_person: Person) -> None:
     QApplication.activePopupWidget().close()
     view = person.view.view
     right_click(
-        view.viewport(), view.visualRect(person.view.model.index(0)).topLeft() - QPoint(0, 8)
+        view.viewport(),
+        view.visualRect(person.view.model.index(0)).topLeft() - QPoint(0, 8),
     )
-    wait_until(lambda: isinstance(QApplication.activePopupWidget(), QMenu))  # of the whole card
+    wait_until(
+        lambda: isinstance(QApplication.activePopupWidget(), QMenu)
+    )  # of the whole card
     assert QApplication.activePopupWidget().actions()[0].text() == heading.text()
 
 
@@ -545,7 +576,9 @@ def test_grid_follows_rename_and_merge(crowded: Person) -> None:
     crowded.window.worker.undo()
     settle(crowded.window)
     assert crowded.view.title.text() == "rei · 1 face"
-    merge = next(a.menu() for a in class_menu(crowded, "rei").actions() if a.menu() is not None)
+    merge = next(
+        a.menu() for a in class_menu(crowded, "rei").actions() if a.menu() is not None
+    )
     next(action for action in merge.actions() if action.text() == "hana").trigger()
     settle(crowded.window)
     assert crowded.view.title.text() == "hana · 2 faces"
@@ -570,8 +603,15 @@ def test_search_with_matches_creates_no_class(crowded: Person) -> None:
 
 
 def test_class_list_scrolls_during_drag(crowded: Person) -> None:
-    rows, mime = crowded.window.class_panel.list, TileMimeData(crowded.view.model.ids([3, 8]))
-    copy, left, bar = Qt.DropAction.CopyAction, Qt.MouseButton.LeftButton, rows.verticalScrollBar()
+    rows, mime = (
+        crowded.window.class_panel.list,
+        TileMimeData(crowded.view.model.ids([3, 8])),
+    )
+    copy, left, bar = (
+        Qt.DropAction.CopyAction,
+        Qt.MouseButton.LeftButton,
+        rows.verticalScrollBar(),
+    )
     bottom = QPoint(60, rows.viewport().height() - 6)
     for kind in (QDragEnterEvent, QDragMoveEvent):
         QApplication.sendEvent(rows.viewport(), kind(bottom, copy, mime, left, NONE))

@@ -47,11 +47,17 @@ Key = Qt.Key
 
 @pytest.fixture
 def person(
-    open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_window: OpenWindow,
+    shared_faces: FaceSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Person:
     """Open the pages of two classes, each enough for a page."""
     monkeypatch.setattr(page_layout, "MIN_CLASS_PAGE_PART", 0.1)
-    pair = {key: name if name == "hana" else "rei" for key, name in shared_faces.truth.items()}
+    pair = {
+        key: name if name == "hana" else "rei"
+        for key, name in shared_faces.truth.items()
+    }
     faces = copied(FaceSet(shared_faces.root, pair), tmp_path / "two", named=False)
     add_classes(faces.root, [*faces.names, "sora"])
     hint(faces, 0.9)
@@ -73,7 +79,10 @@ def test_enter_labels_unmarked_faces(person: Person) -> None:
     assert f"all correct ({rows - 2})" in view.header.file_button.text()
     person.enter()
     assert len(person.labels) == rows - 1
-    assert person.window.status.undo.text() == f"Undo: Label {rows - 2} faces as {page.label}"
+    assert (
+        person.window.status.undo.text()
+        == f"Undo: Label {rows - 2} faces as {page.label}"
+    )
     # An excluded face is never suggested as this class again.
     lifted = page.tiles[1].rows[0]
     with Dataset.open(person.window.worker.root) as dataset:
@@ -98,7 +107,9 @@ def test_rest_of_corrected_page_is_suggested_again_on_request(person: Person) ->
 
 
 @pytest.mark.parametrize("name", ["nanako", "1up", "ol"])
-def test_letters_begin_name_of_face_that_is_pointed_at(person: Person, name: str) -> None:
+def test_letters_begin_name_of_face_that_is_pointed_at(
+    person: Person, name: str
+) -> None:
     view, page = class_pages(person), person.page
     person.point(4)
     first = name.lstrip("1")
@@ -121,7 +132,9 @@ def test_excluded_face_stays_excluded_on_new_page(person: Person) -> None:
     press(person.window, Key.Key_PageDown)
     page, excluded = person.page, view.model.id(1)
     person.click(1)
-    person.window.worker.decide(lambda session: session.rename_class(str(page.label), "Rin"))
+    person.window.worker.decide(
+        lambda session: session.rename_class(str(page.label), "Rin")
+    )
     settle(person.window)
     press(person.window, Key.Key_PageUp)
     assert person.page == skipped
@@ -129,21 +142,30 @@ def test_excluded_face_stays_excluded_on_new_page(person: Person) -> None:
     person.enter()
     assert person.page not in (page, skipped), "made again after a decision"
     row = view.model.row_of(excluded)
-    assert (view.model.prediction(row).label, view.model.state(row).mark) == ("Rin", "lifted")
+    assert (view.model.prediction(row).label, view.model.state(row).mark) == (
+        "Rin",
+        "lifted",
+    )
     assert len(view.marked(view.model.state(row).mark)) == 1
 
 
 def test_accuracy_is_unknown_before_first_page(person: Person) -> None:
     header = class_pages(person).header
     assert header.title.text().endswith(" · accuracy unknown: check each face")
-    assert not any(digit in header.title.text().partition("·")[2] for digit in "0123456789")
+    assert not any(
+        digit in header.title.text().partition("·")[2] for digit in "0123456789"
+    )
     wait_for_page(person)
     person.sort_page()  # of the other class, or a mixed page
     while class_pages(person).page is not None and not class_pages(person).page.tested:
         assert "accuracy unknown" in header.title.text()
         person.sort_page()
     wrong = class_pages(person).page.expected_wrong
-    how = f"about {round(wrong) or 1} may be wrong" if wrong > 0.1 else "probably all correct"
+    how = (
+        f"about {round(wrong) or 1} may be wrong"
+        if wrong > 0.1
+        else "probably all correct"
+    )
     assert header.title.text().endswith(f" · {how}")
 
 
@@ -154,7 +176,9 @@ def test_narrow_window_shows_whole_accuracy(person: Person) -> None:
         settle(person.window)
         how = title.text().partition("  ")[2]
         assert title.fontMetrics().horizontalAdvance(how) < title.width()
-        assert (title.y() + title.height() <= class_pages(person).header.name.y()) == is_narrow
+        assert (
+            title.y() + title.height() <= class_pages(person).header.name.y()
+        ) == is_narrow
 
 
 def test_undo_returns_to_page(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +215,9 @@ def test_enter_uses_renamed_class(person: Person) -> None:
     view, page = class_pages(person), person.page
     person.click(1)
     label, tiles = page.label, len(page.tiles)
-    person.window.worker.decide(lambda session: session.rename_class(str(label), "Ayanami"))
+    person.window.worker.decide(
+        lambda session: session.rename_class(str(label), "Ayanami")
+    )
     settle(person.window)
     assert view.header.title.text().startswith("Ayanami?")
     assert f"all correct ({tiles - 1})" in view.header.file_button.text()
@@ -209,7 +235,9 @@ def test_enter_uses_renamed_class(person: Person) -> None:
 def stacks_person(
     open_window: OpenWindow, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> Person:
-    faces = copied(drawn_once(tmp_path_factory, 24, classes=3, frames=3), tmp_path / "d")
+    faces = copied(
+        drawn_once(tmp_path_factory, 24, classes=3, frames=3), tmp_path / "d"
+    )
     hint(faces, 0.9, together=3)
     return Person(open_window(faces.root, "pages"), faces)
 
@@ -218,20 +246,27 @@ def test_stack_is_split_by_key_or_mouse(stacks_person: Person) -> None:
     person = stacks_person
     view = class_pages(person)
     for by_mouse in (False, True):
-        stacks = [row for row, tile in enumerate(view.page.tiles) if len(tile.rows) == 3]
+        stacks = [
+            row for row, tile in enumerate(view.page.tiles) if len(tile.rows) == 3
+        ]
         before, rows = view.page, view.page.tiles[stacks[1]].rows
         if by_mouse:
             double_click(person, stacks[1])
         else:
             person.point(stacks[1])
             person.press(Key.Key_Minus)
-        wait_until(lambda shown=before: view.page is not None and view.page is not shown)  # type: ignore[misc]
+        wait_until(
+            lambda shown=before: view.page is not None and view.page is not shown
+        )  # type: ignore[misc]
         settle(person.window)
         assert {(row,) for row in rows} <= {tile.rows for tile in view.page.tiles}
         assert len(view.page.rows) == len(before.rows)
         assert set(view.model.states.values()) <= {UNMARKED}
     # On a tile of one face a double click excludes it and includes it again.
-    page, single = view.page, next(n for n, t in enumerate(view.page.tiles) if len(t.rows) == 1)
+    page, single = (
+        view.page,
+        next(n for n, t in enumerate(view.page.tiles) if len(t.rows) == 1),
+    )
     double_click(person, single)
     settle(person.window)
     assert view.page is page
@@ -248,12 +283,19 @@ def test_held_enter_accepts_one_page(person: Person) -> None:
             if person.window.worker.decision_count > number:
                 return True
             shown = view.page not in (None, page) and not view.view.unseen()
-            return shown and time.monotonic() - view._shown_at > labeling.ENTER_DELAY_SECONDS + 0.2
+            return (
+                shown
+                and time.monotonic() - view._shown_at
+                > labeling.ENTER_DELAY_SECONDS + 0.2
+            )
 
         hold(view.view, Key.Key_Return, marked=marked, enough=next_page_alive)
         settle(person.window)
         decided += len(page.rows)
-        assert (person.decided_count, person.window.worker.decision_count) == (decided, number)
+        assert (person.decided_count, person.window.worker.decision_count) == (
+            decided,
+            number,
+        )
 
 
 def test_held_keys_decide_once(person: Person) -> None:
@@ -289,9 +331,15 @@ def test_enter_does_not_restore_deleted_class(person: Person) -> None:
 
 
 def test_sections_follow_merged_class() -> None:
-    tiles = tuple(Stack(n, (n,), ClassPrediction(((of, 0.9),))) for n, of in enumerate("aabbbc"))
+    tiles = tuple(
+        Stack(n, (n,), ClassPrediction(((of, 0.9),))) for n, of in enumerate("aabbbc")
+    )
     page = ClassPage(PageKind.MIXED, None, tiles).renamed({"a": "c"})
-    above = [part.title for part in describe_page(page, {}).sections for _ in range(part.count)]
+    above = [
+        part.title
+        for part in describe_page(page, {}).sections
+        for _ in range(part.count)
+    ]
     assert above == [f"{name}?" for name in "ccbbbc"]
 
 
@@ -333,7 +381,9 @@ def painted() -> Iterator[set[int]]:
         yield result
 
 
-def open_pages(open_window: OpenWindow, faces: FaceSet, size: tuple[int, int]) -> Person:
+def open_pages(
+    open_window: OpenWindow, faces: FaceSet, size: tuple[int, int]
+) -> Person:
     first, *others = faces.truth
     # All faces but one are of one class: a full page.
     hint(FaceSet(faces.root, {first: "hana", **dict.fromkeys(others, "rei")}), 1.0)
@@ -371,7 +421,9 @@ def test_unloaded_image_is_not_labelled(
     """With a slow disk placeholders are painted, and Enter labels nothing."""
     get, late = ThumbnailLoader.get, [True]
     monkeypatch.setattr(
-        ThumbnailLoader, "get", lambda *which, **how: None if late[0] else get(*which, **how)
+        ThumbnailLoader,
+        "get",
+        lambda *which, **how: None if late[0] else get(*which, **how),
     )
     hint(faces, 0.97)
     person = Person(open_window(faces.root, "pages", at_rest=False), faces)
@@ -418,7 +470,9 @@ def notice_title(window: LabelerWindow) -> str:
 
 def press_button(window: LabelerWindow, text: str) -> None:
     buttons = notice(window).findChildren(QPushButton)
-    button = next(button for button in buttons if button.text() == text and button.isVisible())
+    button = next(
+        button for button in buttons if button.text() == text and button.isVisible()
+    )
     QTest.keyClick(button, Qt.Key.Key_Return)
     settle(window)
 
@@ -450,7 +504,9 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
     }
     window.show_view("pages")
     classes = window.class_panel.list
-    QApplication.sendEvent(classes, QFocusEvent(QEvent.Type.FocusIn))  # no window may be active
+    QApplication.sendEvent(
+        classes, QFocusEvent(QEvent.Type.FocusIn)
+    )  # no window may be active
     assert classes.currentIndex().data() == "Not sorted yet"  # there is no class
     press_button(window, "Video…")
     chooser = window.findChildren(QFileDialog)[0]
@@ -470,7 +526,9 @@ def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) ->
 
 def test_button_starts_face_detection(open_window: OpenWindow, faces: FaceSet) -> None:
     with (faces.root / "dataset.toml").open("a") as settings:
-        settings.write('[crop]\ndetector = "drawnface"\n')  # not the detector that was used
+        settings.write(
+            '[crop]\ndetector = "drawnface"\n'
+        )  # not the detector that was used
     window = open_window(faces.root, "crop")
     notice_title(window)
     press_button(window, "Detect faces in new images")
@@ -505,7 +563,9 @@ def test_buttons_open_next_view(sorted_window: LabelerWindow) -> None:
     assert window.focusWidget() is window.view.home
     window.class_panel.selected.emit("nobody")
     assert window.shown_name == "review"
-    wait_until(lambda: notice_title(window) == "Nothing to review of nobody in this list")
+    wait_until(
+        lambda: notice_title(window) == "Nothing to review of nobody in this list"
+    )
     press_button(window, "Show all classes")
     wait_until(lambda: notice_title(window) == "")
     window.show_view("grid")
@@ -564,7 +624,9 @@ print('{{"faces": 0}}')
     assert notice_title(window) == "No faces detected yet"
 
 
-def test_detection_by_other_process_is_shown(open_window: OpenWindow, tmp_path: Path) -> None:
+def test_detection_by_other_process_is_shown(
+    open_window: OpenWindow, tmp_path: Path
+) -> None:
     with Dataset.create(tmp_path / "d") as dataset, dataset.stage("facecrop"):
         add_image(dataset, "one")
         assert notice_title(open_window(tmp_path / "d")) == "Detecting faces…"

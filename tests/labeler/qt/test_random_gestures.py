@@ -7,7 +7,12 @@ import pytest
 from drawn_faces import FaceSet, copied, hint, labels
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from person import (
     CONTROL,
     NAMED_KEYS,
@@ -106,19 +111,27 @@ class RandomUser(RuleBasedStateMachine):
         """Return focus, pixels without the status bar, and the number of saved steps."""
         shown = self.window.grab(self.window.centralWidget().geometry()).toImage()
         last = self.window.worker.progress
-        return id(self.window.focusWidget()), bytes(shown.constBits()), last and last.saved
+        return (
+            id(self.window.focusWidget()),
+            bytes(shown.constBits()),
+            last and last.saved,
+        )
 
     @rule(
         key=st.sampled_from((*LETTERS, *NAMED_KEYS, *NAMED_KEYS)),
         chord=st.none() | st.sampled_from(CHORDS),
     )
-    def key(self, key: Qt.Key | str, chord: tuple[Qt.Key, Qt.KeyboardModifier] | None) -> None:
+    def key(
+        self, key: Qt.Key | str, chord: tuple[Qt.Key, Qt.KeyboardModifier] | None
+    ) -> None:
         before = self.key_state()
         self.messages.clear()
         self.press(*(chord or (key,)))
         popped_up = QApplication.activePopupWidget() is not None
         self.rest()
-        assert popped_up or self.messages or self.key_state() != before, "no effect and no message"
+        assert popped_up or self.messages or self.key_state() != before, (
+            "no effect and no message"
+        )
 
     @rule(kind=st.sampled_from(VIEWS))
     def view(self, kind: object) -> None:
@@ -150,7 +163,9 @@ class RandomUser(RuleBasedStateMachine):
 
     @rule(
         position=PLACES,
-        button=st.sampled_from((Button.LeftButton, Button.LeftButton, Button.RightButton)),
+        button=st.sampled_from(
+            (Button.LeftButton, Button.LeftButton, Button.RightButton)
+        ),
         modifiers=st.sampled_from((NONE, NONE, CONTROL, SHIFT)),
     )
     def click(
@@ -159,7 +174,9 @@ class RandomUser(RuleBasedStateMachine):
         button: Qt.MouseButton,
         modifiers: Qt.KeyboardModifier,
     ) -> None:
-        QTest.mouseClick(self.window.windowHandle(), button, modifiers, self.place(position))
+        QTest.mouseClick(
+            self.window.windowHandle(), button, modifiers, self.place(position)
+        )
 
     @rule(number=ANY)
     def click_class(self, number: int) -> None:
@@ -168,12 +185,16 @@ class RandomUser(RuleBasedStateMachine):
         place = panel.visualRect(panel.model().index(row, 0)).center()
         if panel.viewport().rect().contains(place):
             target = panel.viewport().mapTo(self.window, place)
-            QTest.mouseClick(self.window.windowHandle(), Button.LeftButton, NONE, target)
+            QTest.mouseClick(
+                self.window.windowHandle(), Button.LeftButton, NONE, target
+            )
 
     @rule(number=ANY)
     def click_button(self, number: int) -> None:
         view = self.window.view
-        buttons = [widget for widget in view.findChildren(QPushButton) if widget.isVisible()]
+        buttons = [
+            widget for widget in view.findChildren(QPushButton) if widget.isVisible()
+        ]
         if isinstance(view, LabelingView) and buttons:  # no button that writes files
             button = buttons[number % len(buttons)]
             place = button.mapTo(self.window, button.rect().center())
@@ -185,7 +206,10 @@ class RandomUser(RuleBasedStateMachine):
         modifiers=st.sampled_from((NONE, CONTROL)),
     )
     def wheel(
-        self, position: tuple[int, int, bool], delta: int, modifiers: Qt.KeyboardModifier
+        self,
+        position: tuple[int, int, bool],
+        delta: int,
+        modifiers: Qt.KeyboardModifier,
     ) -> None:
         handle, place = self.window.windowHandle(), QPointF(self.place(position))
         QTest.wheelEvent(handle, place, QPoint(0, delta), QPoint(), modifiers)
@@ -214,7 +238,9 @@ class RandomUser(RuleBasedStateMachine):
             dragged = rows[number % len(rows)]
             classes = [panel.row(number) for number in range(panel.rowCount())]
             targets = [
-                row.target for row in classes if row is not None and row.target != DUPLICATES
+                row.target
+                for row in classes
+                if row is not None and row.target != DUPLICATES
             ]
             hover(tiles, self.person.tile_center(dragged))
             self.person.drag(dragged, targets[onto % len(targets)])
@@ -229,7 +255,9 @@ def test_random_gestures_decide_only_painted_faces(
     numbers = count()
 
     def start() -> RandomUser:
-        RandomUser.faces = copied(shared_faces, tmp_path / str(next(numbers)), named=named)
+        RandomUser.faces = copied(
+            shared_faces, tmp_path / str(next(numbers)), named=named
+        )
         if named:
             hint(RandomUser.faces, 0.8)
         return RandomUser()
@@ -261,7 +289,9 @@ def test_each_face_costs_one_gesture(person: Person, faces: FaceSet) -> None:
     assert count_gestures(person, faces) == len(faces.truth)
 
 
-def test_pages_stay_within_gesture_budget(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_pages_stay_within_gesture_budget(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     hint(faces, 0.9)
     person = Person(open_window(faces.root, "pages"), faces)
     person.sort_pages()

@@ -30,7 +30,9 @@ pytestmark = [
     pytest.mark.slow,
     # xdotool does not wait for a late window.
     pytest.mark.timed,
-    pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)}: apt install xvfb xdotool"),
+    pytest.mark.skipif(
+        bool(MISSING), reason=f"{', '.join(MISSING)}: apt install xvfb xdotool"
+    ),
 ]
 
 
@@ -56,7 +58,9 @@ def running(screen: Display, *command: str | Path) -> Iterator[subprocess.Popen[
 class WindowProcess:
     """The window in another process, which answers questions on stdin."""
 
-    def __init__(self, screen: Display, faces: FaceSet, process: subprocess.Popen[bytes]) -> None:
+    def __init__(
+        self, screen: Display, faces: FaceSet, process: subprocess.Popen[bytes]
+    ) -> None:
         self.screen, self.faces, self._process = screen, faces, process
         assert read_answer(process) == ""  # shown, with an empty journal
 
@@ -88,7 +92,9 @@ class WindowProcess:
     def hints(self) -> list[str | None]:
         """Return the weak labels of images from the folder `in`."""
         with Dataset.open(self.faces.root) as dataset:
-            origins = [origin for image in dataset.images.iterate() for origin in image.origins]
+            origins = [
+                origin for image in dataset.images.iterate() for origin in image.origins
+            ]
             return [origin.hint for origin in origins if "/in/" in (origin.path or "")]
 
 
@@ -116,7 +122,9 @@ def test_kill_during_drag_loses_nothing(shown_window: WindowProcess) -> None:
     shown_window.drag("tile 0", "class rei")
     assert shown_window.wait_until_saved("Label 1 sample as rei")
     start, end = shown_window.place("tile 4"), shown_window.place("class hana")
-    shown_window.screen.hand("mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3")
+    shown_window.screen.hand(
+        "mousemove", *start, "sleep", "0.5", "mousedown", "1", "sleep", "0.3"
+    )
     for part in range(1, 9):
         way = [a + (b - a) * part // 8 for a, b in zip(start, end, strict=True)]
         shown_window.screen.hand("mousemove", *way, "sleep", "0.1")
@@ -135,13 +143,19 @@ def make_images(folder: Path) -> list[Path]:
     return [folder / name for name in colours]
 
 
-def test_dragged_files_are_copied_not_moved(shown_window: WindowProcess, tmp_path: Path) -> None:
+def test_dragged_files_are_copied_not_moved(
+    shown_window: WindowProcess, tmp_path: Path
+) -> None:
     files = make_images(tmp_path / "in")
-    with running(shown_window.screen, sys.executable, HERE / "files_child.py", *files) as other:
+    with running(
+        shown_window.screen, sys.executable, HERE / "files_child.py", *files
+    ) as other:
         assert read_answer(other) == {"shown": True}
         drop_text = partial(shown_window.ask, "drop_text")
         shown_window.screen.drag(
-            SOURCE, shown_window.place("class hana"), arrived=lambda: "hana" in drop_text()
+            SOURCE,
+            shown_window.place("class hana"),
+            arrived=lambda: "hana" in drop_text(),
         )
         assert read_answer(other) == {"done": "CopyAction"}
         # The source must live until now: the data is fetched after the drop.

@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 from drawn_faces import FaceSet, labels
 from many_samples import copy_of_many
-from person import InstallLanguage, OpenWindow, Person, collect_messages, settle, wait_until
+from person import (
+    InstallLanguage,
+    OpenWindow,
+    Person,
+    collect_messages,
+    settle,
+    wait_until,
+)
 from PIL import Image
 from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtGui import QPixmap, QTextDocument
@@ -50,11 +57,15 @@ def write_odd_images(folder: Path) -> None:
     (folder / "cut off.jpg").write_bytes(data[: len(data) // 3])
 
 
-def test_odd_images_are_shown_or_rejected(open_window: OpenWindow, tmp_path: Path) -> None:
+def test_odd_images_are_shown_or_rejected(
+    open_window: OpenWindow, tmp_path: Path
+) -> None:
     write_odd_images(tmp_path / "odd")
     Dataset.create(tmp_path / "new").close()
     window, dropped = open_window(tmp_path / "new"), sort_paths([tmp_path / "odd"])
-    window.imports.start(import_commands(window.worker.root, dropped, whole_images=True))
+    window.imports.start(
+        import_commands(window.worker.root, dropped, whole_images=True)
+    )
     wait_until(lambda: window.view.empty.title.text() == "Preparing images…")  # type: ignore[attr-defined]
     wait_until(lambda: window.imports.state is ImportState.DONE)
     settle(window)
@@ -73,7 +84,9 @@ def test_odd_images_are_shown_or_rejected(open_window: OpenWindow, tmp_path: Pat
     for row in range(view.tiles.rowCount()):
         tile = view.tiles.tile(row)
         thumbnails[tile.title] = view.appearance(row).thumbnail
-    assert set(thumbnails) | set(reasons) == {path.name for path in (tmp_path / "odd").iterdir()}
+    assert set(thumbnails) | set(reasons) == {
+        path.name for path in (tmp_path / "odd").iterdir()
+    }
     assert {"huge.jpg", "cmyk.jpg", "moving.gif", "turned.jpg"} <= set(thumbnails)
     assert not any(isinstance(thumbnail, str) for thumbnail in thumbnails.values())
     assert max(thumbnails["huge.jpg"].width(), thumbnails["huge.jpg"].height()) <= 512
@@ -89,7 +102,9 @@ def test_read_only_disk_is_reported(
     """The dataset can be viewed; a decision fails at once with the folder's name."""
     disk = small_disk("size=24m")
     shutil.copytree(faces.root, disk / "faces")
-    if subprocess.run(["mount", "-o", "remount,ro", disk], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-o", "remount,ro", disk], capture_output=True
+    ).returncode:
         pytest.skip("needs the right to remount a disk")
     person = Person(open_window(disk / "faces"), faces)
     messages = collect_messages(person.window)
@@ -142,9 +157,13 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.damages("takes a file away and spoils one")
-def test_missing_and_damaged_images_show_reason(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_missing_and_damaged_images_show_reason(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     with Dataset.open(faces.root) as dataset:
-        first, second = [s for s, _ in zip(dataset.samples.iterate(), range(2), strict=False)]
+        first, second = [
+            s for s, _ in zip(dataset.samples.iterate(), range(2), strict=False)
+        ]
         for sample, data in ((first, None), (second, b"\x89PNG\r\n\x1a\n broken")):
             dataset.crop_path(sample.key).unlink()
             path = dataset.image_path(sample.image, "PNG")
@@ -202,7 +221,12 @@ def test_large_dataset_loads_visible_tiles_only(
 @pytest.mark.posix("every desktop has a display")
 def test_missing_display_shows_hint(faces: FaceSet) -> None:
     run_cli(
-        "labeler.cli", "-d", faces.root, QT_QPA_PLATFORM="", DISPLAY="", WAYLAND_DISPLAY=""
+        "labeler.cli",
+        "-d",
+        faces.root,
+        QT_QPA_PLATFORM="",
+        DISPLAY="",
+        WAYLAND_DISPLAY="",
     ).refused(6, "xvfb-run")
 
 
@@ -230,7 +254,11 @@ def test_closed_window_is_freed(application: QApplication, faces: FaceSet) -> No
 def test_image_libraries_are_imported_lazily() -> None:
     code = "import sys, labeler.qt.window; print(*{'numpy', 'PIL', 'cv2'} & set(sys.modules))"
     ran = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert ran.stdout.split() == []
 
@@ -245,7 +273,9 @@ def has_lock(path: Path) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc/locks").exists(), reason="needs Linux")
-def test_file_dialog_keeps_locks_of_catalogue(open_window: OpenWindow, faces: FaceSet) -> None:
+def test_file_dialog_keeps_locks_of_catalogue(
+    open_window: OpenWindow, faces: FaceSet
+) -> None:
     window, shared_memory = open_window(faces.root), faces.root / "catalog.sqlite-shm"
     assert has_lock(shared_memory)
     dialog = choosing(window, "Import", str(faces.root), print)
@@ -256,7 +286,9 @@ def test_file_dialog_keeps_locks_of_catalogue(open_window: OpenWindow, faces: Fa
 
 
 LONG_NAME = "a long name " * 7 + "indeed"
-LONG = "the disk /mnt/a-network-drive/with-a-long-name is full: " * 8 + "make room on it"
+LONG = (
+    "the disk /mnt/a-network-drive/with-a-long-name is full: " * 8 + "make room on it"
+)
 
 
 def plain_text(tooltip: str) -> str:
@@ -279,7 +311,9 @@ def test_long_texts_fit_a_small_window(
     for part in (*bar.findChildren(QLabel), *bar.findChildren(QToolButton)):
         if part.isVisible() and part.text():
             assert bar.rect().contains(part.geometry()), part.text()
-            assert part.width() >= part.sizeHint().width() or part.toolTip(), part.text()
+            assert part.width() >= part.sizeHint().width() or part.toolTip(), (
+                part.text()
+            )
     window._toggle_details()  # the panels give way to the tabs
     QApplication.processEvents()
     tabs, metrics = window.tabs, window.tabs.fontMetrics()
@@ -299,4 +333,6 @@ def test_long_texts_fit_a_small_window(
     room, text = bar.elided_message()
     assert text.endswith("…")
     assert bar.fontMetrics().horizontalAdvance(text) <= room.width()
-    assert not any(room.intersects(part.geometry()) for part in (status.undo, status.saved))
+    assert not any(
+        room.intersects(part.geometry()) for part in (status.undo, status.saved)
+    )

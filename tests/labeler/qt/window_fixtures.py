@@ -43,7 +43,9 @@ def _usual_texts(application: QApplication) -> None:
 def _own_settings(application: QApplication, tmp_path: Path) -> None:
     """Keep the window settings of each test in its own folder."""
     QSettings.setDefaultFormat(QSettings.Format.IniFormat)
-    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "ini"))
+    QSettings.setPath(
+        QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "ini")
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +74,9 @@ def faces(shared_faces: FaceSet, tmp_path: Path) -> FaceSet:
 
 
 @pytest.fixture(scope="session")
-def labelled(shared_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) -> FaceSet:
+def labelled(
+    shared_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory
+) -> FaceSet:
     """Label all faces; read-only."""
     faces = copied(shared_faces, tmp_path_factory.mktemp("labelled") / "d")
     with Dataset.open(faces.root) as dataset:
@@ -82,7 +86,9 @@ def labelled(shared_faces: FaceSet, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def clusters_person(open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path) -> Person:
+def clusters_person(
+    open_window: OpenWindow, shared_faces: FaceSet, tmp_path: Path
+) -> Person:
     """Open the clusters page of unlabelled faces without any class."""
     faces = copied(shared_faces, tmp_path / "d", named=False)
     return Person(open_window(faces.root, "pages"), faces)
@@ -100,7 +106,10 @@ def open_window(application: QApplication) -> Iterator[OpenWindow]:
     windows: list[LabelerWindow] = []
 
     def make(
-        root: Path, view: str = "grid", size: tuple[int, int] = (1120, 720), at_rest: bool = True
+        root: Path,
+        view: str = "grid",
+        size: tuple[int, int] = (1120, 720),
+        at_rest: bool = True,
     ) -> LabelerWindow:
         window = LabelerWindow(root, view)
         window.resize(*size)
