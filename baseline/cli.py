@@ -147,7 +147,10 @@ def prelabel(job: CommandJob, request: PrelabelRequest) -> PrelabelReport:
         return run_prelabel(dataset, settings, job.progress)
 
 
-_TEST_WARNING = "choosing between runs by test makes its accuracy too optimistic: choose by --split val"
+_TEST_WARNING = (
+    "choosing between runs by test makes its accuracy too optimistic: "
+    "choose by --split val"
+)
 
 
 @commands.command(

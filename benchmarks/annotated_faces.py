@@ -111,7 +111,8 @@ def match_faces(
     faces: Iterable[Face], truth: Sequence[Box], criterion: Criterion
 ) -> MatchTally:
     """Match boxes to faces by descending score, each face once."""
-    tally, unmatched = MatchTally(), list(truth)
+    tally = MatchTally()
+    unmatched = list(truth)
     for face in sorted(faces, key=lambda face: (-face.score, face.box)):
         matches = [box for box in unmatched if criterion.fits(face.box, box)]
         if not matches:

@@ -172,20 +172,26 @@ def _sun(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
 
 
 def _house(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
-    x, y, width = rng.uniform(-0.1, 0.9), rng.uniform(0.1, 0.7), rng.uniform(0.08, 0.35)
+    x = rng.uniform(-0.1, 0.9)
+    y = rng.uniform(0.1, 0.7)
+    width = rng.uniform(0.08, 0.35)
     _fill(
         canvas, [(x, y), (x + width, y), (x + width, 1.1), (x, 1.1)], colour(rng, style)
     )
     glass = colour(rng, style)
     for row in range(3):
         for column in range(3):
-            left, top = x + width * (0.12 + 0.3 * column), y + 0.06 + 0.13 * row
-            right, low = left + width * 0.16, top + 0.07
+            left = x + width * (0.12 + 0.3 * column)
+            top = y + 0.06 + 0.13 * row
+            right = left + width * 0.16
+            low = top + 0.07
             _fill(canvas, [(left, top), (right, top), (right, low), (left, low)], glass)
 
 
 def _tree(canvas: Pixels, rng: np.random.Generator, style: str) -> None:
-    x, y, size = rng.uniform(), rng.uniform(0.2, 0.7), rng.uniform(0.1, 0.25)
+    x = rng.uniform()
+    y = rng.uniform(0.2, 0.7)
+    size = rng.uniform(0.1, 0.25)
     stem = size * 0.1
     _fill(
         canvas,

@@ -90,7 +90,8 @@ def plan_film(seconds: float, seed: int, without: tuple[str, ...]) -> list[FilmS
     """Plan shots of about `seconds` in total, without the named characters."""
     rng = random.Random(f"film {seed}")
     people = [character for character in make_cast() if character.name not in without]
-    shots, total = [], 0.0
+    shots = []
+    total = 0.0
     while total < seconds:
         shots.append(_plan_shot(people, rng))
         total += shots[-1].seconds
@@ -211,14 +212,16 @@ def iter_frames(
     sprites = Sprites()
     before: Pixels | None = None
     for number, shot in enumerate(shots):
-        frame, faces = None, []
+        frame = None
+        faces = []
         count = round(shot.seconds * FPS)
         for at in range(count):
             if at % shot.frames_per_drawing == 0 or frame is None:
                 frame, faces = _draw_frame(
                     shot, at / max(count - 1, 1), at, size, sprites
                 )
-            blended, share = frame, at / (FADE_SECONDS * FPS)
+            blended = frame
+            share = at / (FADE_SECONDS * FPS)
             if before is not None and shot.fades and share < 1:
                 blended = cv2.addWeighted(frame, share, before, 1 - share, 0)
             yield number, blended, faces
@@ -259,7 +262,9 @@ def _draw_frame(
     frame = cv2.warpAffine(stage, matrix, size, flags=cv2.INTER_LINEAR)
     visible_faces = []
     for face, part in zip(faces, visible, strict=True):
-        x, y, side = (face.x - left) * scale, (face.y - top) * scale, face.side * scale
+        x = (face.x - left) * scale
+        y = (face.y - top) * scale
+        side = face.side * scale
         across = min(x + side, size[0]) - max(x, 0)
         down = min(y + side, size[1]) - max(y, 0)
         inside = max(across, 0) * max(down, 0) / side**2
@@ -324,7 +329,8 @@ def _paint_obstacle(
         return None
     width = shot.hidden_by * STAGE[1] * 1.2
     left = -width + (STAGE[0] + width) * min(share * 1.6, 1.0)
-    a, b = max(round(left), 0), min(round(left + width), STAGE[0])
+    a = max(round(left), 0)
+    b = min(round(left + width), STAGE[0])
     if b > a:
         stage[:, a:b] = (70, 84, 66)
     return a, b
@@ -343,7 +349,8 @@ def _hidden_share(
     for other in others:
         # A head with its hair is larger than its face.
         grown = other.side * 0.35
-        left, right = other.x - grown, other.x + other.side + grown
+        left = other.x - grown
+        right = other.x + other.side + grown
         across = min(face.x + face.side, right) - max(face.x, left)
         down = min(face.y + face.side, other.y + other.side * 2) - max(
             face.y, other.y - grown

@@ -91,7 +91,8 @@ def search(
 
 def measure_kind(work: Path, kind: str, images: dict[str, Image.Image]) -> str:
     """Return the recall of one kind of copies, and what else was joined or asked about."""
-    originals, others = list(images), list(images.values())
+    originals = list(images)
+    others = list(images.values())
     files = [(name, encoded(image, 93)) for name, image in images.items()]
     for seed, name in enumerate(originals):
         other_images = [other for other in others if other is not images[name]]

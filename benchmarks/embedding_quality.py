@@ -122,7 +122,8 @@ def measure_recall(
     nearest = names[is_labelled][(test @ train.T).argmax(axis=1)]
     classes, y = np.unique(names[is_labelled], return_inverse=True)
     trusted, by_hint = np.ones(len(y), np.bool_), np.zeros(len(y), np.bool_)
-    labelled, order = np.flatnonzero(is_labelled), np.arange(len(y))
+    labelled = np.flatnonzero(is_labelled)
+    order = np.arange(len(y))
     rows = TrainingRows(labelled, y, order, trusted, len(classes), by_hint)
     ridge = classes[Ridge.fitted(train, rows).scores(test).argmax(axis=1)]
     self_training = classes[SelfTraining.create(vectors, rows).likeliest(test)]
@@ -158,11 +159,9 @@ def _count_pairs(sizes: Iterable[int]) -> float:
 
 def measure_split(labelled_set: LabelledSet, variant: str, seed: int) -> Row:
     """Return the metrics of one split."""
-    names, groups, vectors = (
-        labelled_set.names,
-        labelled_set.groups,
-        labelled_set.vectors[variant],
-    )
+    names = labelled_set.names
+    groups = labelled_set.groups
+    vectors = labelled_set.vectors[variant]
     row: Row = {}
     train = (np.random.default_rng(seed).random(groups.max() + 1) < TRAIN_SHARE)[groups]
     splits = {size: draw_split(names, groups, size, seed) for size in SIZES} | {

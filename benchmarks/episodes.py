@@ -182,7 +182,9 @@ def measure_detector(film: Path, truth: Truth, size: tuple[int, int]) -> dict[st
 
 def run_timed(command: list[str]) -> tuple[float, float, float]:
     """Run a command; return elapsed seconds, CPU seconds, and peak MB."""
-    start, cpu, peak = time.perf_counter(), 0.0, 0.0
+    start = time.perf_counter()
+    cpu = 0.0
+    peak = 0.0
     with subprocess.Popen(
         command, start_new_session=True, stdout=subprocess.DEVNULL
     ) as process:
@@ -208,7 +210,8 @@ def main() -> None:
     width, height = map(int, arguments.size.split("x"))
     with TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        film, without = folder / "film.mp4", tuple(arguments.without.split(","))
+        film = folder / "film.mp4"
+        without = tuple(arguments.without.split(","))
         truth = write_film(
             film, arguments.seconds, arguments.seed, (width, height), without
         )

@@ -150,7 +150,8 @@ def plan_film(
         Shot(number, round(seconds * fps), "intro", MOVES[number % len(MOVES)])
         for number, seconds in enumerate(intro_seconds)
     ]
-    film, start = Film(fps, []), 0
+    film = Film(fps, [])
+    start = 0
     for number, (image, seconds, event) in enumerate(story):
         shot = Shot(image, round(seconds * fps), move=MOVES[number % len(MOVES)])
         shot.into = "dissolve" if event == "dissolve" else "hard"
@@ -204,7 +205,8 @@ class Camera:
 
     def __init__(self, film: Film, height: int) -> None:
         self.film = film
-        self.height, self.width = height, round_even(height * 16 / 9)
+        self.height = height
+        self.width = round_even(height * 16 / 9)
         self.images = DistinctImages(IMAGE_COUNT, SEED)
 
     def frame(self, number: int) -> Pixels:
@@ -212,7 +214,8 @@ class Camera:
         kind = self.film.flashes.get(number)
         if kind in ("white", "black"):
             return self._fill(255 if kind == "white" else 0)
-        position, half = self.film.position_at(number), self.film.half_dissolve
+        position = self.film.position_at(number)
+        half = self.film.half_dissolve
         shot, *following = self.film.shots[position : position + 2]
         frame = self._draw_shot(shot, number)
         if kind == "negative":
@@ -318,7 +321,8 @@ class FrameEvaluator:
 
     def find_fault(self, time: float) -> str | None:
         """Return why a frame is useless; None if it is useful."""
-        number, shot = round(time * self.film.fps), self.shot_at(time)
+        number = round(time * self.film.fps)
+        shot = self.shot_at(time)
         if number in self.film.flashes:
             return "flash"
         if shot.image is None:

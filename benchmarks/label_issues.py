@@ -20,7 +20,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from baseline.evaluation.outputs import Outputs
 from baseline.train.trials import find_suspect_labels
 
-SHARES, DRAWS = (0.01, 0.05, 0.2), 5
+SHARES = (0.01, 0.05, 0.2)
+DRAWS = 5
 PER_CLASS, WIDTH = 30, 40
 KINDS = {"easy": (0.7, (2, 10, 60)), "hard": (1.6, (2, 10))}
 """Noise, and numbers of classes."""

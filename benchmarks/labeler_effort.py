@@ -173,7 +173,8 @@ class Person:
         """Wait until this time and until the window is idle."""
         from PySide6.QtWidgets import QApplication
 
-        idle_polls, latest = 0, time.monotonic() + TIMEOUT_SECONDS
+        idle_polls = 0
+        latest = time.monotonic() + TIMEOUT_SECONDS
         while idle_polls < 5 or time.monotonic() < end:
             if time.monotonic() > latest:
                 raise SystemExit(f"the window is busy for {TIMEOUT_SECONDS:.0f} s")
@@ -200,7 +201,8 @@ class Person:
     def read_tiles(self) -> list[PaintedTile]:
         """Return the tiles painted now, after a delay for new ones."""
         self.wait()
-        tiles, painted = self.view.view, []
+        tiles = self.view.view
+        painted = []
         for row in tiles.in_sight():
             if (
                 tiles.tiles.id(row) in tiles.seen_samples
@@ -459,7 +461,8 @@ def label_in_window(
     )
     for (name, label), count in mistakes.items():
         print(f"{count} of {name} labelled {label}", file=sys.stderr)
-    scale, gestures = 1000 / len(faces.truth), sum(person.gestures.values())
+    scale = 1000 / len(faces.truth)
+    gestures = sum(person.gestures.values())
     return {
         "faces": len(faces.truth),
         "classes": len({*faces.names} - {NO_FACE}),

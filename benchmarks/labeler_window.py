@@ -68,7 +68,8 @@ def run_loop(seconds: float, until: Callable[[], bool] = lambda: False) -> None:
     """Run the event loop for a time or until a condition holds."""
     from PySide6.QtCore import QEventLoop, QTimer
 
-    loop, end = QEventLoop(), time.monotonic() + seconds
+    loop = QEventLoop()
+    end = time.monotonic() + seconds
     check = QTimer()
     check.timeout.connect(
         lambda: loop.quit() if until() or time.monotonic() > end else None
@@ -124,7 +125,8 @@ def run_child(root: Path, started: float) -> None:
     from labeler.qt.grid.tile_view import Select
     from labeler.qt.window import LabelerWindow
 
-    gaps, figures = GapTimer(), {}
+    gaps = GapTimer()
+    figures = {}
     opened = time.perf_counter()
     window = LabelerWindow(root, "grid")
     window.show()

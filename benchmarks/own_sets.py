@@ -26,7 +26,9 @@ from gleanset.images.cropping import CropGeometry, compute_region
 
 Points = np.ndarray[Any, Any]
 
-GROUP_SIZES, SIZE, ZOOM = (2, 4, 3, 3, 2, 4, 3, 3), np.array([384, 480]), 2
+GROUP_SIZES = (2, 4, 3, 3, 2, 4, 3, 3)
+SIZE = np.array([384, 480])
+ZOOM = 2
 INK, PAPER = "#16141a", "#faf9f5"
 # Walls, scenery and clothes.
 COLORS = "tomato steelblue goldenrod seagreen rebeccapurple linen #343a4c lightpink skyblue olive"
@@ -522,7 +524,8 @@ class Portrait:
         yaw = scene.choice([-1, -0.5, 0, 0.5, 1]) * (1 if is_ink else 0.8)
         self.yaw = yaw + random.uniform(-0.2, 0.2)
         self.side = 1 if self.yaw > 0 else -1
-        self.mood, self.gaze = random.choice(MOODS), random.uniform(-0.06, 0.06)
+        self.mood = random.choice(MOODS)
+        self.gaze = random.uniform(-0.06, 0.06)
         self.outline = self._make_outline()
 
     def _make_outline(self) -> Points:
@@ -571,10 +574,8 @@ class Portrait:
         if self.extra == "band":
             arch = ring(0, -0.2, 1.06 * self.person.width, 0.72, 1.05, 1.95)
             self.head.stroke(arch, INK if self.is_ink else self.paints[1], 0.2)
-        (x, y), (ear, _) = (
-            self.outline.T * [[self.side], [1]],
-            self.turn([(-self.side, 0)])[0],
-        )
+        (x, y) = self.outline.T * [[self.side], [1]]
+        (ear, _) = self.turn([(-self.side, 0)])[0]
         face = (
             self.head.place(self.outline[(y > -0.75) & (x > self.side * ear - 0.1)])
             / ZOOM
@@ -586,7 +587,8 @@ class Portrait:
         return image, Box(*map(int, (*low, *(high - low))))
 
     def _draw_scenery(self) -> None:
-        (wide, high), pen = SIZE, Pen(self.canvas, np.zeros(2), 1)
+        (wide, high) = SIZE
+        pen = Pen(self.canvas, np.zeros(2), 1)
         page = np.array([(0, 0), (wide, 0), (wide, high), (0, high)])
         pen.fill(page, self.paints[0])
         places = np.random.default_rng(self.scenery)
@@ -601,7 +603,9 @@ class Portrait:
             pen.fill(shapes[self.scenery % len(shapes)], self.paints[1])
 
     def _draw_body(self) -> None:
-        pen, clothes, skin = self.pen, self.paints[2], self.person.skin
+        pen = self.pen
+        clothes = self.paints[2]
+        skin = self.person.skin
         pen.fill([(-0.3, 0.5), (0.3, 0.5), (0.36, 1.6), (-0.36, 1.6)], skin)
         broad = 1.25 + self.person.width / 2 - self.person.jaw / 2
         half = [
@@ -618,7 +622,8 @@ class Portrait:
                 stripe = [(-3, y), (3, y), (3, y + 0.3), (-3, y + 0.3)]
                 pen.fill(stripe, self.paints[1], mirror(half))
         if self.clothes % 2:
-            elbow, hand = (broad + 0.7, 3.3), (broad + 0.3 + self.gaze * 9, 1.2)
+            elbow = (broad + 0.7, 3.3)
+            hand = (broad + 0.3 + self.gaze * 9, 1.2)
             for start, end in (((broad - 0.1, 1.8), elbow), (elbow, hand)):
                 pen.stroke(np.linspace(start, end, 30), clothes, 0.6)
             pen.fill(ring(*hand, 0.33, 0.36), skin)
@@ -659,7 +664,9 @@ class Portrait:
             self.head.stroke(line, INK, 0.05)
 
     def _draw_eye(self, x: float) -> None:
-        (opened, tilt, _), eyes, head = self.mood, self.person.eyes, self.head
+        (opened, tilt, _) = self.mood
+        eyes = self.person.eyes
+        head = self.head
         brow = [
             (0.55 * x, -0.28 - 0.1 * tilt),
             (x, -0.34),
@@ -690,7 +697,9 @@ class Portrait:
             head.stroke(self.turn(ring(x, 0.05, 0.15, high, 0.3, 0.8)), INK, 0.03)
 
     def _draw_nose_and_mouth(self) -> None:
-        head, nose, (opened, _, rise) = self.head, self.person.nose, self.mood
+        head = self.head
+        nose = self.person.nose
+        (opened, _, rise) = self.mood
         bridge, tip, wing = self.turn(
             [(0, 0), (0, 0.32), (-0.12 * self.side * nose, 0.36)]
         )

@@ -136,7 +136,8 @@ def bootstrap_interval(
     rows: list[Row], rounds: int = 2000
 ) -> tuple[float, float, float]:
     """Return pooled accuracy and its 95% interval (group bootstrap)."""
-    rng, sums = np.random.default_rng(0), np.zeros((rounds, 2))
+    rng = np.random.default_rng(0)
+    sums = np.zeros((rounds, 2))
     for row in rows:
         groups: dict[str, list[int]] = defaultdict(list)
         for group, correct in zip(row["groups"], row["correct"], strict=True):

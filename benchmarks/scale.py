@@ -38,7 +38,10 @@ KEYPOINT_BYTES = 680
 _COUNT = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<{count}) "
 )
-_HEX = "substr(printf('%08x%08x', i*2654435761 % 4294967296, i*40503 % 4294967296)||'{pad}', 1, {n})"
+_HEX = (
+    "substr(printf('%08x%08x', i*2654435761 % 4294967296, i*40503 % 4294967296)"
+    "||'{pad}', 1, {n})"
+)
 _FILL_STATEMENTS = (
     "INSERT INTO image(id, sha256, format, bytes, width, height, frames, orientation, phash, "
     "sharpness) SELECT i, {sha}, 'JPEG', 160000, 1280, 960, 1, 1, random(), 100.5 FROM n",

@@ -112,7 +112,10 @@ def write_anamorphic(path: Path) -> Path:
 
 def write_interlaced(path: Path) -> Path:
     """Write interlaced video with a fast bar, flagged top field first."""
-    source = "nullsrc=s=320x240:r=50:d=2,geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
+    source = (
+        "nullsrc=s=320x240:r=50:d=2,"
+        "geq=lum='235*between(mod(X-6*N\\,320)\\,0\\,60)':cb=128:cr=128"
+    )
     fields = "-vf interlace=scan=tff:lowpass=0 -c:v mpeg2video -q:v 2 -flags +ildct+ilme -top 1"
     options = f"-v error -y -f lavfi -i {source} {fields}"
     line = ["ffmpeg", *options.split(), f"file:{path}"]

@@ -16,10 +16,8 @@ WORDS = ("you", "never", "show me", "why", "did", "leave", "listen", "we would")
 
 def add_subtitle(image: Image.Image, random: np.random.Generator) -> Image.Image:
     """Write one or two white lines with a black outline into the lower fifth."""
-    copy, size = (
-        image.copy(),
-        max(9, round(image.height * random.uniform(0.055, 0.075))),
-    )
+    copy = image.copy()
+    size = max(9, round(image.height * random.uniform(0.055, 0.075)))
     font, pen = ImageFont.load_default(size), ImageDraw.Draw(copy)
     lines = [
         str(random.choice(WORDS)).capitalize() for _ in range(random.integers(1, 3))
@@ -28,10 +26,8 @@ def add_subtitle(image: Image.Image, random: np.random.Generator) -> Image.Image
         while font.getlength(line) < random.uniform(0.4, 0.7) * image.width:
             line += f" {random.choice(WORDS)}"
         lines[number] = line
-    at, text = (
-        (image.width / 2, image.height * random.uniform(0.96, 0.985)),
-        "\n".join(lines),
-    )
+    at = (image.width / 2, image.height * random.uniform(0.96, 0.985))
+    text = "\n".join(lines)
     outline = {"stroke_width": max(1, round(size / 12)), "stroke_fill": "black"}
     pen.multiline_text(at, text, "white", font, "md", size * 0.15, "center", **outline)
     return copy
@@ -74,11 +70,13 @@ def photograph_screen(image: Image.Image, random: np.random.Generator) -> Image.
         screen, motion, out, flags=cv2.INTER_AREA, borderValue=desk
     )
     y, x = np.mgrid[: out[1], : out[0]].astype(np.float32)
-    turn, period = random.uniform(0, np.pi), random.uniform(4, 14)
+    turn = random.uniform(0, np.pi)
+    period = random.uniform(4, 14)
     bent = x * np.cos(turn) + y * np.sin(turn) + 4 * np.sin(2 * np.pi * y / out[1])
     stripes = [np.sin(2 * np.pi * (bent / period + third / 3)) for third in range(3)]
     photo *= 1 + random.uniform(0.03, 0.08) * np.stack(stripes, axis=2)
-    at, reach = random.uniform(0.1, 0.9, 2) * out, random.uniform(0.1, 0.25) * max(out)
+    at = random.uniform(0.1, 0.9, 2) * out
+    reach = random.uniform(0.1, 0.25) * max(out)
     glare = np.exp(-((x - at[0]) ** 2 + (y - at[1]) ** 2) / (2 * reach**2))
     photo += random.uniform(50, 110) * glare[..., None]
     photo = photo * random.uniform(0.82, 1.1, 3) + random.uniform(0, 18)
@@ -140,7 +138,8 @@ def encode_weak_copy(
     kind: str, image: Image.Image, seed: int, others: Sequence[Image.Image]
 ) -> bytes:
     """Return a weak copy of an image as a file; `others` fill the cells of a collage."""
-    random, buffer = np.random.default_rng(seed), io.BytesIO()
+    random = np.random.default_rng(seed)
+    buffer = io.BytesIO()
     copy = (
         make_collage(image, random, others)
         if kind == "collage"

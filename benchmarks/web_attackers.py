@@ -45,10 +45,8 @@ from tools.sample.character import random_character, random_expression
 from tools.sample.scene import Figure, Scene, paint_scene
 
 API = "/api/v1"
-ATTACKER_ADDRESSES, USER_ADDRESSES = (
-    ("127.0.0.2", "127.0.0.3"),
-    ("127.0.0.4", "127.0.0.5", "127.0.0.6"),
-)
+ATTACKER_ADDRESSES = ("127.0.0.2", "127.0.0.3")
+USER_ADDRESSES = ("127.0.0.4", "127.0.0.5", "127.0.0.6")
 UPLOAD_BYTES, THREADS_PER_ATTACKER = 19_000_000, 4
 HEAD = (
     "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Forwarded-For: {}\r\n"
@@ -159,12 +157,13 @@ class Attacker:
         upload = bytes(UPLOAD_BYTES)
         image = _encode_image(Image.new("RGB", (60, 40), "red"), "JPEG")
         report = encode_part("file", image + upload)
-        claim = b'--x\r\nContent-Disposition: form-data; name="report"\r\n\r\n{"claimed": "mei"}\r\n'
-        crowds = [encode_part("files", draw_crowd())] * 2
-        large, encoded = (
-            encode_part("files", upload),
-            encode_json(bytes(UPLOAD_BYTES * 3 // 4)),
+        claim = (
+            b'--x\r\nContent-Disposition: form-data; name="report"\r\n\r\n'
+            b'{"claimed": "mei"}\r\n'
         )
+        crowds = [encode_part("files", draw_crowd())] * 2
+        large = encode_part("files", upload)
+        encoded = encode_json(bytes(UPLOAD_BYTES * 3 // 4))
         self._attacks: list[Callable[[], object]] = [
             lambda: self._post_form(*crowds),
             lambda: self._abandon_form(encode_part("files", draw_bomb()) * 20),
@@ -211,7 +210,8 @@ class Attacker:
             time.sleep(2)
 
     def _abandon_head(self) -> None:
-        address, source = ("127.0.0.1", self._port), (self._source, 0)
+        address = ("127.0.0.1", self._port)
+        source = (self._source, 0)
         with (
             suppress(OSError),
             socket.create_connection(address, 60, source) as connection,
@@ -227,7 +227,8 @@ class Attacker:
 
 def run_user(port: int, source: str, until: float) -> list[tuple[int, float]]:
     """Send drawings until a time; return status and seconds of each request."""
-    requests, scene = [], encode_part("files", draw_scene())
+    requests = []
+    scene = encode_part("files", draw_scene())
     while (start := time.monotonic()) < until:
         status = read_response(open_post(port, scene, source=source))[0]
         requests.append((status, time.monotonic() - start))
@@ -248,11 +249,9 @@ def measure_attack(
     with run_server(command, port) as group, ThreadPoolExecutor(64) as pool:
         run_user(port, USER_ADDRESSES[0], time.monotonic() + 3)
         attackers = [Attacker(port, source, hostile) for source in ATTACKER_ADDRESSES]
-        ended, memory, until = (
-            threading.Event(),
-            list[float](),
-            time.monotonic() + seconds,
-        )
+        ended = threading.Event()
+        memory = list[float]()
+        until = time.monotonic() + seconds
         for attacker in attackers * THREADS_PER_ATTACKER:
             pool.submit(attacker.attack, ended)
         users = [

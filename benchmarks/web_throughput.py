@@ -84,12 +84,14 @@ def measure_round(url: str, image: bytes, requests: int) -> dict[str, float]:
     part = (
         b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
     )
-    body, seconds = part + image + b"\r\n--x--\r\n", list[float]()
+    body = part + image + b"\r\n--x--\r\n"
+    seconds = list[float]()
     head = (
         f"POST /{path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(body)}\r\n"
         "Content-Type: multipart/form-data; boundary=x\r\n\r\n"
     )
-    message, (name, port) = head.encode() + body, host.split(":")
+    message = head.encode() + body
+    (name, port) = host.split(":")
 
     def client() -> None:
         connection: socket.socket | None = None

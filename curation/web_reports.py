@@ -147,7 +147,8 @@ def _find_samples(
     dataset: Dataset, reports: Sequence[Report]
 ) -> tuple[dict[int, str], list[Report]]:
     """Return the sample (key) of each report, and the reports that need a new sample."""
-    keys, new = dict[int, str](), list[Report]()
+    keys = dict[int, str]()
+    new = list[Report]()
     for report in reports:
         claim = report.claim
         key = _find_same_face(dataset, report)
@@ -171,7 +172,8 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
     claim = report.claim
     if (image := dataset.images.get(claim.sha256)) is None:
         return None
-    shares, nested = dict[str, float](), list[str]()
+    shares = dict[str, float]()
+    nested = list[str]()
     for box in (
         stored.face.box for stored in dataset.faces.list_in_image(claim.sha256)
     ):
@@ -339,7 +341,8 @@ def _image_errors(dataset: Dataset, report: Report) -> Iterator[None]:
 
 def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image:
     """Return a padded face with `side` pixels. Raises `InputUnusable`, `Unreadable`."""
-    data, box = read_report_image(dataset, report), report.claim.box
+    data = read_report_image(dataset, report)
+    box = report.claim.box
     part = max(box.width, box.height) / max(*read_image_size(io.BytesIO(data)), 1)
     image = decode(data, min_side=math.ceil(side / max(part, 0.01)))
     scale = image.pixels.width / image.width

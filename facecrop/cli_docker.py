@@ -48,7 +48,8 @@ def docker(
     from facecrop.detectors.animeface_docker import image_name
     from facecrop.run_docker import choose_engine
 
-    image, start = image_name(), time.monotonic()
+    image = image_name()
+    start = time.monotonic()
     if what == CHECK:
         return _test_image(engine or "", image)
     selected = choose_engine(image, engine or "", to_build=True)

@@ -20,7 +20,9 @@ class PluginDetector:
     """Wrapper of a plugin's detector; its failures reject the image and name the package."""
 
     def __init__(self, detector: Detector, package: str):
-        self.name, self._package, self._detector = detector.name, package, detector
+        self.name = detector.name
+        self._package = package
+        self._detector = detector
 
     @property
     def settings(self) -> str:

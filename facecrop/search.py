@@ -200,7 +200,8 @@ class DatasetSearch:
 
     def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
-        cut, search = str(self.cutting), (self.spec.name, self.settings)
+        cut = str(self.cutting)
+        search = (self.spec.name, self.settings)
         with self.dataset.db.transaction():
             if not item.search:
                 search = self.dataset.scans.get_search(item.sha256)

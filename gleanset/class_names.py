@@ -2,7 +2,8 @@
 
 import unicodedata
 
-KATAKANA, TO_HIRAGANA = range(ord("ァ"), ord("ヶ") + 1), ord("ぁ") - ord("ァ")
+KATAKANA = range(ord("ァ"), ord("ヶ") + 1)
+TO_HIRAGANA = ord("ぁ") - ord("ァ")
 _KANA = {letter: letter + TO_HIRAGANA for letter in KATAKANA}
 
 

@@ -148,7 +148,8 @@ class Dataset:
 
     def remove_image(self, sha256: str, reason: str) -> None:
         """Remove an image's files, crops and rows; leave a tombstone."""
-        upkeep, originals = Maintenance(self.db), self.originals(self.cache)
+        upkeep = Maintenance(self.db)
+        originals = self.originals(self.cache)
         with self.db.transaction():
             for key in upkeep.list_sample_keys(sha256):
                 self.crop_path(key).unlink(missing_ok=True)
@@ -171,7 +172,8 @@ class Dataset:
 
     def pin_of(self, file: HubFile) -> HubPin:
         """Return a hub file's pin; without a revision, save it in `dataset.toml`."""
-        pin, pins = self.settings.pin_of(file), self.settings.hub
+        pin = self.settings.pin_of(file)
+        pins = self.settings.hub
         if not (file.revision or file.key in pins):
             self._add_setting(
                 "hub", {file.key: msgspec.to_builtins(pin)}, {**pins, file.key: pin}

@@ -128,11 +128,13 @@ class HashIndex:
         # Look up all hashes in one index before the next, for CPU cache locality.
         for index in self._indexes:
             keys = self._keys(right, index.bands)
-            begins, ends = index.starts[keys], index.starts[keys + np.uint64(1)]
+            begins = index.starts[keys]
+            ends = index.starts[keys + np.uint64(1)]
             filled = np.flatnonzero(begins < ends)
             for y, x in _each_with_each(filled, begins[filled], ends[filled]):
                 near, distance = self._near(index.bands, index.hashes[x], right[y])
-                a, b = index.order[x[near]], y[near]
+                a = index.order[x[near]]
+                b = y[near]
                 is_kept = match_counts[a] + _times_before(a) < max_pairs
                 match_counts += np.bincount(a[is_kept], minlength=len(match_counts))
                 yield NearPairs(a[is_kept], b[is_kept], distance[is_kept])

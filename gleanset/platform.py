@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 # AT_FDCWD and RENAME_EXCHANGE of Linux (man 2 rename).
-_FROM_HERE, _EXCHANGE = -100, 2
+_FROM_HERE = -100
+_EXCHANGE = 2
 # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc (man 3 mallopt), in bytes; 32 MB is the maximum.
 _MALLOC_OPTIONS = {-1: 256 << 20, -3: 32 << 20}
 # Seconds for which the rename of an open file is retried, and between two attempts.

@@ -235,7 +235,8 @@ def _parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
 
 
 def _option(field: Field) -> Callable[[Any], Any]:
-    param, flag = field.param, field.shape is bool
+    param = field.param
+    flag = field.shape is bool
     names = [param.short] if param.short else []
     opposite = param.opposite or f"--no-{field.option[2:]}"
     names.append(f"{field.option}/{opposite}" if field.either else field.option)

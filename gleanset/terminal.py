@@ -183,7 +183,8 @@ def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]
     for at in range(1, len(widths)):
         if block and used + 2 + widths[at] > max_width:
             yield block
-            block, used = [], widths[0]
+            block = []
+            used = widths[0]
         block.append(at)
         used += 2 + widths[at]
     if block:

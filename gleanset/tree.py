@@ -138,7 +138,8 @@ def walk_tree(
         return
     followed: list[Path] = []
     for name, folders, files in os.walk(root, onerror=on_error, followlinks=links):
-        folder_path, entered = Path(name), []
+        folder_path = Path(name)
+        entered = []
         for folder in sorted(folders):
             path = folder_path / folder
             if path.is_symlink():

@@ -152,7 +152,8 @@ def find_members(
         raise InputUnusable(
             f"cannot read {path}: {error.strerror}", "check the disk"
         ) from error
-    file_name, repeats = format_path(Path(path.name)), Counter[str]()
+    file_name = format_path(Path(path.name))
+    repeats = Counter[str]()
     with _open_archive(path, options.encoding) as members:
         metadata = _read_metadata(members)
         inner = (member.parts[:-1] for member in members)
@@ -302,7 +303,8 @@ def _zip_name(info: zipfile.ZipInfo) -> str | bytes:
     """Return the name as text where the zip has it in UTF-8, else its bytes."""
     if info.flag_bits & _UTF8:
         return info.filename
-    raw, extra = info.orig_filename.encode("cp437"), info.extra
+    raw = info.orig_filename.encode("cp437")
+    extra = info.extra
     while len(extra) >= 4:
         kind, size = struct.unpack("<HH", extra[:4])
         field, extra = extra[4 : 4 + size], extra[4 + size :]

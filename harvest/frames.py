@@ -66,7 +66,8 @@ class FrameHarvest:
         inputs = list(videos)
         dataset = self.dataset
         find_ffmpeg()
-        self._lock, self._is_stopped = Lock(), False
+        self._lock = Lock()
+        self._is_stopped = False
         self._unusable: list[tuple[str, Unreadable]] = []
         self._unreadable_videos: list[str] = []
         self._videos: Counter[str] = Counter()
@@ -220,7 +221,8 @@ class FrameHarvest:
 
     def _is_done(self, video: LocalVideo) -> bool:
         """Return whether a video needs no sampling; count it, and the frames of earlier runs."""
-        sha256, is_repeated = video.sha256, video.sha256 in self._seen_videos
+        sha256 = video.sha256
+        is_repeated = video.sha256 in self._seen_videos
         self._seen_videos.add(sha256)
         frames = self.dataset.videos.get_frame_count(sha256, self.sampling.settings)
         if is_repeated:
@@ -358,7 +360,8 @@ class FrameHarvest:
                     self._store_frame(task, frame)
 
     def _store_frame(self, task: VideoTask, frame: StoredFrame) -> None:
-        video, sha256 = task.video, frame.measured.sha256
+        video = task.video
+        sha256 = frame.measured.sha256
         origin = replace(
             video.origin,
             source="video",

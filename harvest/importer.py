@@ -155,7 +155,8 @@ class Importer:
         )
         if not isinstance(outcome, RedirectedOutcome) or outcome.result is None:
             return self.record(candidate.origin, outcome, candidate=candidate_json)
-        image, target = outcome.result.sha256, outcome.final_url
+        image = outcome.result.sha256
+        target = outcome.final_url
         if self._targets.is_notice(target, candidate.url):
             self._store.discard(image, outcome.result.format)
             for undo in self._targets.imports.pop(target, []):

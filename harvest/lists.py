@@ -25,7 +25,9 @@ MAX_LINE_CHARS = 1_000_000
 """Lists with longer lines or cells are rejected."""
 _GALLERY_DL_SUFFIXES = (".json", ".jsonl")
 # Message types in gallery_dl/extractor/message.py.
-_ERROR, _URL, _QUEUE = -1, 3, 6
+_ERROR = -1
+_URL = 3
+_QUEUE = 6
 _POSTS = ("tweet_id", "post_id", "gallery_id", "album_id", "chapter_id", "id")
 _AUTHORS = ("author", "artist", "artists", "tags_artist", "creator", "user", "username")
 _PAGES = (

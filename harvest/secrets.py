@@ -145,5 +145,8 @@ def store_login(
     )
     # The environment takes precedence: an old value there would still be used.
     if any(read_secret(name) != value for name, value in secrets.items()):
-        result.note = "the environment has another value, which takes precedence over the stored one"
+        result.note = (
+            "the environment has another value, "
+            "which takes precedence over the stored one"
+        )
     return result

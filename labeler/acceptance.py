@@ -92,7 +92,8 @@ class AcceptancePlan(msgspec.Struct):
 
 def plan_hints(dataset: Dataset) -> AcceptancePlan:
     """Plan which weak labels to accept and which labels to withdraw."""
-    plan, hints = AcceptancePlan(), Hints(dataset.db)
+    plan = AcceptancePlan()
+    hints = Hints(dataset.db)
     for sample in hints.iter_waiting():
         if (reason := acceptance_obstacle(sample)) is None:
             label = normalize_class_name(sample.hint or "")
@@ -189,7 +190,8 @@ def plan_acceptance(
         )
     from curation.similarity.spaces import find_dissimilar_proposals
 
-    plan, expected_errors = AcceptancePlan(), 0.0
+    plan = AcceptancePlan()
+    expected_errors = 0.0
     plan.aliases = dataset.classes.explain_aliases(classes, dataset.option)
     has_rejected = ("rejected",) in dataset.samples.count_by("status")
     plan.note = OTHER_CLASSES if has_rejected else NO_REJECTED_SAMPLES

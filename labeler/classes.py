@@ -26,7 +26,8 @@ class ClassEditor:
     """Editor for the classes of a dataset; all names may be aliases."""
 
     def __init__(self, dataset: Dataset):
-        self._dataset, self._classes = dataset, dataset.classes
+        self._dataset = dataset
+        self._classes = dataset.classes
         self._tiles = SampleTiles(dataset.db)
 
     def add(self, name: str) -> ClassEdit:
@@ -67,7 +68,8 @@ class ClassEditor:
                     f"there is no class {name!r}", "list them: labeler classes list"
                 )
             rows = self._tiles.list_labelled(current)
-            samples, changes = self._tiles.get_keys(rows), Changes(self._dataset.db)
+            samples = self._tiles.get_keys(rows)
+            changes = Changes(self._dataset.db)
             choices = [Choice(key, "clear", None, "delete") for key in samples]
             step = self._apply(
                 "delete-class", choices, name=current, count=len(samples)

@@ -187,7 +187,8 @@ class ClassEditResult(AliasedResult):
 def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult:
     """Create a class, or add aliases to one."""
     with job.open() as dataset:
-        editor, edits = ClassEditor(dataset), list[ClassEdit]()
+        editor = ClassEditor(dataset)
+        edits = list[ClassEdit]()
         known = dataset.classes.resolve(name)
         notes = dataset.classes.explain_aliases([name], dataset.option)
         if not aliases or known not in dataset.classes.list_names():
@@ -427,7 +428,8 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
         in_clusters = selection.list_cluster_keys(dataset)
         keys = selection.list_keys(dataset, in_clusters)
         if selection.has_no_class or label is None:
-            name, notes = "", dict[str, str]()
+            name = ""
+            notes = dict[str, str]()
             kind = "other" if selection.unlisted else "reject-by-command"
             operation = make_operation(kind, count=len(keys))
             choices = [Choice(key, "reject") for key in keys]

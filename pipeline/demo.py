@@ -182,7 +182,8 @@ def search_page(
     """
     if not results:
         return f'<div class="no_results">There are no results for <b>{escape(query)}</b></div>'
-    size, start = max(1, min(count, PAGE_SIZE)), max(0, first - 1)
+    size = max(1, min(count, PAGE_SIZE))
+    start = max(0, first - 1)
     if start >= len(results):
         start = (len(results) - 1) // size * size
     page = results[start : start + size]
@@ -313,7 +314,8 @@ class SampleSite:
 
     def answer(self, target: str, base: str) -> SiteResponse:
         """Return the response to a path with query; `base` is the client's base URL."""
-        path, query = urlsplit(target).path, parse_qs(urlsplit(target).query)
+        path = urlsplit(target).path
+        query = parse_qs(urlsplit(target).query)
         if path in ("/images/async", "/images/search"):
             return self._search(query, base)
         if path == "/services/rest/":

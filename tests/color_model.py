@@ -67,7 +67,8 @@ def write_model(
     )
     result = model.metadata_props.add()
     card = msgspec.structs.replace(make_card(facts, "fp32"), run_sha256=run_sha256)
-    result.key, result.value = KEY, card.to_json()
+    result.key = KEY
+    result.value = card.to_json()
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
     return path

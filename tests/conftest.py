@@ -153,7 +153,8 @@ def _no_settings_of_this_machine(
 @pytest.fixture(scope="session")
 def _opened_catalogues() -> Iterator[set[Path]]:
     """Record the catalogues that this process opens; tests empty the set."""
-    opened, plain = set[Path](), Connection.__init__
+    opened = set[Path]()
+    plain = Connection.__init__
 
     def noting(self: Connection, path: Path, **options: Any) -> None:
         opened.add(path.absolute())

@@ -76,7 +76,8 @@ def fill(
     Without `parts` they have no label and no split.
     """
     drawn = patterns((number,) * classes, seed)
-    truth, splits = dict[str, str](), {}
+    truth = dict[str, str]()
+    splits = {}
     with dataset.db.transaction():
         for index, (pixels, kind) in enumerate(zip(drawn.x, drawn.y, strict=True)):
             place = index % number

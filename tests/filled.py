@@ -28,7 +28,8 @@ def train_small(dataset: Dataset) -> tuple[TrainedNet, Settings]:
     settings = load_preset("simple", {"size": "32", "blocks": "8,16", "dense": "16"})
     examples = find_examples(dataset)
     arrays = load_arrays(dataset, examples, settings, "train")
-    x, y = torch.from_numpy(arrays.x).float() / 255, torch.from_numpy(arrays.y)
+    x = torch.from_numpy(arrays.x).float() / 255
+    y = torch.from_numpy(arrays.y)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         net = build_net(settings, len(examples.classes))

@@ -46,7 +46,8 @@ class StallWatch:
 
 def run_until_calm(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Run a test; repeat it where it failed while the machine stalled."""
-    hook, started = item.ihook, {"nodeid": item.nodeid, "location": item.location}
+    hook = item.ihook
+    started = {"nodeid": item.nodeid, "location": item.location}
     hook.pytest_runtest_logstart(**started)
     for _ in range(TRIES):
         _with_new_fixtures(item)

@@ -21,7 +21,8 @@ from baseline.features.graph_backbones import INPUT_NAME, NORM, int64_array
 from baseline.features.graph_builder import GraphBuilder, Output, image_input
 from curation.similarity import color_layout as formula
 
-LAB_ROWS, LAB_FACTORS = ((0, 1, 0), (1, -1, 0), (0, 1, -1)), (116, 500, 200)
+LAB_ROWS = ((0, 1, 0), (1, -1, 0), (0, 1, -1))
+LAB_FACTORS = (116, 500, 200)
 """Rows that turn cube-rooted XYZ into lightness (plus 16), a* and b*, and their factors."""
 
 
@@ -153,7 +154,8 @@ def _iter_blocks() -> Iterator[tuple[int, bool, list[Convolution]]]:
     before = STEM_CHANNELS
     for number, (blocks, kernel, stride, expand, channels) in enumerate(STAGES):
         for index in range(blocks):
-            place, step = f"blocks.{number}.{index}", stride if index == 0 else 1
+            place = f"blocks.{number}.{index}"
+            step = stride if index == 0 else 1
             width = before * expand
             last = "conv_pw" if expand == 1 else "conv_pwl"
             layers = [

@@ -71,10 +71,8 @@ def admin_only(
 
 async def admin_page(request: Request) -> Response:
     """Return the page; store `?token=` in a cookie first, to remove it from the URL."""
-    settings, token = (
-        service_of(request).settings,
-        request.query_params.get("token", ""),
-    )
+    settings = service_of(request).settings
+    token = request.query_params.get("token", "")
     if not settings.is_admin(token):
         return await PAGE_FILES.get_response("admin.html", request.scope)
     cookies = {COOKIE: settings.token} if settings.token else {}
@@ -149,10 +147,8 @@ def report_image(service: Service, request: Request, _: bytes) -> Response:
         if (report := Reports(dataset.db).get(number)) is None:
             raise RefusedRequest(404, "no such report", str(number), "reload the page")
         if request.path_params["part"] != "face":
-            data, kind = (
-                web_reports.read_report_image(dataset, report),
-                report.claim.format,
-            )
+            data = web_reports.read_report_image(dataset, report)
+            kind = report.claim.format
             return Response(data, media_type=Image.MIME[kind])
         face = web_reports.crop_report_face(dataset, report, FACE_SIZE)
         return Response(encode_jpeg(face), media_type="image/jpeg")
@@ -257,10 +253,8 @@ def _copies_json(
 
 
 def _typical_faces(dataset: Dataset, name: str) -> list[str]:
-    queue, row = (
-        SortingQueue(dataset.db),
-        dataset.classes.get_id(dataset.classes.resolve(name)),
-    )
+    queue = SortingQueue(dataset.db)
+    row = dataset.classes.get_id(dataset.classes.resolve(name))
     # Faces of reports are only shown where a class has no others: they may be what is wrong.
     rows = queue.list_typical(row or 0, MAX_TYPICAL_FACES) or queue.get_portraits(
         row or 0

@@ -29,10 +29,8 @@ SPOOL_INTERVAL_SECONDS = 1.0
 
 def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
     """Create the application for a model and its settings."""
-    rate, metrics = (
-        RateLimit(settings.limits.per_minute),
-        Metrics(route.path for route in ROUTES),
-    )
+    rate = RateLimit(settings.limits.per_minute)
+    metrics = Metrics(route.path for route in ROUTES)
     queue = ComputeQueue(settings, facts, rate)
 
     @asynccontextmanager
@@ -52,7 +50,8 @@ def create_app(settings: ServeSettings, facts: ServedFacts) -> Starlette:
         finally:
             await queue.stop()
 
-    routes, middleware = [*ROUTES, *page_routes()], list[Middleware]()
+    routes = [*ROUTES, *page_routes()]
+    middleware = list[Middleware]()
     if settings.admin is not None:
         from webapp import admin  # imports much that only this page needs
 
@@ -91,7 +90,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         hint = "see /api.html for the addresses"
         return RefusedRequest(404, "no such address", request.url.path, hint).response()
-    methods, headers = (error.headers or {}).get("Allow", ""), error.headers
+    methods = (error.headers or {}).get("Allow", "")
+    headers = error.headers
     if request.method == "OPTIONS":
         return Response(None, 204, headers)
     hint = f"use {methods}"

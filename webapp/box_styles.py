@@ -39,7 +39,10 @@ BOX_STYLES = {
 """Boxes of other detectors, relative to drawnface's."""
 
 
-_BIAS, _OWN_WEIGHT, _SCORE_WEIGHT, _MIN_SCORE = -0.1, 1.0, 1.4, 0.15
+_BIAS = -0.1
+_OWN_WEIGHT = 1.0
+_SCORE_WEIGHT = 1.4
+_MIN_SCORE = 0.15
 """Logistic regression on the candidates of both detectors in 76 images with 124 marked faces."""
 
 

@@ -136,7 +136,8 @@ def _describe(report: Report, reasons: Iterable[str]) -> str:
     """Describe a report on one line, without control characters: users wrote some of it."""
     from curation.web_reports import NONE, NOT_A_FACE
 
-    claim, date = report.claim, f"{report.at[:16].replace('T', ' ')} UTC"
+    claim = report.claim
+    date = f"{report.at[:16].replace('T', ' ')} UTC"
     name = {"": NONE, NOT_A_FACE: "not a face"}.get(claim.claimed, claim.claimed)
     share = "no face" if claim.confidence is None else f"{claim.confidence:.0%}"
     facts = f"{name}? (predicted: {claim.answer or 'unknown'}, {share})"

@@ -34,7 +34,8 @@ class ComputeProcess:
     """A process with a loaded model, used from one event loop."""
 
     def __init__(self, settings: ServeSettings):
-        self._settings, self._context = settings, WorkerContext(JOB)
+        self._settings = settings
+        self._context = WorkerContext(JOB)
         self._starting: asyncio.Task[None] | None = None
         self._process: BaseProcess | None = None
         self._pipe: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
@@ -86,7 +87,8 @@ class ComputeProcess:
             except BaseException:
                 own_end.close()
                 raise
-        self._process, self._pipe = process, await asyncio.open_connection(sock=own_end)
+        self._process = process
+        self._pipe = await asyncio.open_connection(sock=own_end)
 
     async def _read_result(self, seconds: float) -> Any:
         assert self._pipe is not None

@@ -65,7 +65,9 @@ class ComputeQueue:
     """Distributes requests over processes. Used from one event loop."""
 
     def __init__(self, settings: ServeSettings, facts: ServedFacts, rate: RateLimit):
-        self._facts, self._limits, self._rate = facts, settings.limits, rate
+        self._facts = facts
+        self._limits = settings.limits
+        self._rate = rate
         self._processes = [ComputeProcess(settings) for _ in range(settings.processes)]
         # By client, in the order of their turns.
         self._queues: dict[str, deque[_Job]] = {}
@@ -94,10 +96,8 @@ class ComputeQueue:
 
     def refuse_if_busy(self, client: str) -> None:
         """Raise `RefusedRequest` if too many requests wait, of this client or in all."""
-        own, total = (
-            len(self._queues.get(client, ())),
-            sum(map(len, self._queues.values())),
-        )
+        own = len(self._queues.get(client, ()))
+        total = sum(map(len, self._queues.values()))
         if total >= self._limits.waiting or own >= self._limits.client_waiting:
             raise busy("too many requests in the queue")
 
@@ -201,7 +201,8 @@ class ComputeQueue:
         return self._slow_until.get(client, 0.0) > time.monotonic()
 
     async def _run(self, batch: _Batch) -> None:
-        jobs, seconds = batch.jobs, None
+        jobs = batch.jobs
+        seconds = None
         task = Task(jobs[0].computation, [job.request for job in jobs])
         try:
             results, seconds = await batch.process.compute(

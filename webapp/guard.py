@@ -83,17 +83,16 @@ class Guard:
         metrics: Metrics,
     ):
         self._app, self._settings, self._rate, self._queue = app, settings, rate, queue
-        self._headers, self._metrics = (
-            [*HEADERS, (MODEL_VERSION, model_version)],
-            metrics,
-        )
+        self._headers = [*HEADERS, (MODEL_VERSION, model_version)]
+        self._metrics = metrics
         self._bytes_in_flight: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        start, answer = time.monotonic(), _GuardedAnswer(send, self._headers)
+        start = time.monotonic()
+        answer = _GuardedAnswer(send, self._headers)
         body = _BoundedBody(
             receive, client_of(scope), self._settings.limits, self._bytes_in_flight
         )
@@ -209,7 +208,8 @@ class Guard:
         if wait:
             seconds = str(math.ceil(wait))
             detail = f"limit: {self._settings.limits.per_minute} requests per minute"
-            hint, headers = f"try again in {seconds} s", {"retry-after": seconds}
+            hint = f"try again in {seconds} s"
+            headers = {"retry-after": seconds}
             raise RefusedRequest(429, "too many requests", detail, hint, headers)
 
 
@@ -264,7 +264,8 @@ class _BoundedBody:
         in_flight[self._client] += size
         if self._bytes > limits.body_bytes:
             raise too_large(limits.body_bytes)
-        own, total = in_flight[self._client], in_flight.total()
+        own = in_flight[self._client]
+        total = in_flight.total()
         if size and (own > limits.client_bytes or total > limits.server_bytes):
             raise busy("too many uploads at once")
 

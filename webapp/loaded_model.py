@@ -88,7 +88,8 @@ class LoadedModel(NamedTuple):
 
 def facts_for_device(loaded: LoadedModel) -> dict[str, Any]:
     """Return the JSON of `GET /api/v1/model.json`: classes, thresholds and cropping."""
-    facts, read = loaded.model.facts, loaded.model.cropping.read
+    facts = loaded.model.facts
+    read = loaded.model.cropping.read
     return {
         "run": loaded.run,
         "bytes": loaded.content.stat().st_size,
@@ -137,7 +138,8 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     Raises `InputUnusable` for a file that is not a model, and `UsageError` for an unknown class or
     a detector that is not available.
     """
-    file, web = Path(settings.model), settings.web
+    file = Path(settings.model)
+    web = settings.web
     content = Path(settings.copy or file)
     # One thread: the compute processes already use all cores.
     engine = OnnxEngine(content, threads=1, source=file)
@@ -158,8 +160,10 @@ def load_model(settings: ServeSettings) -> LoadedModel:
 
 def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> ServedFacts:
     """Return the facts for the HTTP process."""
-    page, device = page_facts(settings, loaded), facts_for_device(loaded)
-    file, finder = str(loaded.content), str(MODEL)
+    page = page_facts(settings, loaded)
+    device = facts_for_device(loaded)
+    file = str(loaded.content)
+    finder = str(MODEL)
     return ServedFacts(
         loaded.run, loaded.version, file, loaded.of_faces, finder, page, device
     )

@@ -52,7 +52,8 @@ class Metrics:
             yield f'gleanset_responses_total{{endpoint="{endpoint}",status="{status}"}} {count}'
         yield "# TYPE gleanset_response_seconds histogram"
         for endpoint, counts in self._durations.items():
-            label, totals = f'endpoint="{endpoint}"', list(accumulate(counts))
+            label = f'endpoint="{endpoint}"'
+            totals = list(accumulate(counts))
             for limit, total in zip(MAX_SECONDS, totals, strict=True):
                 edge = "+Inf" if limit == MAX_SECONDS[-1] else f"{limit:g}"
                 yield f'gleanset_response_seconds_bucket{{{label},le="{edge}"}} {total}'

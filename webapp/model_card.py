@@ -30,7 +30,8 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
     if loaded.file.name != FILE or not (loaded.file.parent / METRICS).is_file():
         folder = None  # an exported file
     metrics = _metrics(folder)
-    detector, rule = loaded.model.cropping.read.detector, loaded.model.facts.rule
+    detector = loaded.model.cropping.read.detector
+    rule = loaded.model.facts.rule
     return {
         "run": loaded.run,
         "model_version": loaded.version,

@@ -27,7 +27,8 @@ class RateLimit:
 
     def wait(self, address: str) -> float:
         """Count the request and return 0, or return the seconds to wait before the next one."""
-        slot, now = self._slot(address), self._clock()
+        slot = self._slot(address)
+        now = self._clock()
         arrival = max(self._arrivals[slot], now) + self._interval
         if arrival - now > self._burst:
             return arrival - now - self._burst
@@ -36,7 +37,8 @@ class RateLimit:
 
     def charge(self, address: str, requests: int) -> None:
         """Count further requests; an address never owes more than one burst."""
-        slot, now = self._slot(address), self._clock()
+        slot = self._slot(address)
+        now = self._clock()
         arrival = max(self._arrivals[slot], now) + requests * self._interval
         self._arrivals[slot] = min(arrival, now + self._burst)
 

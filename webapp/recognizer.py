@@ -151,7 +151,8 @@ def find_faces(
         raise RefusedRequest(
             409, "no faces", "this model classifies whole images", hint
         )
-    detector, limits = spec.build(), settings.limits
+    detector = spec.build()
+    limits = settings.limits
 
     def best_faces(image: Image, _: Upload) -> Sequence[JsonDict]:
         faces = sorted(

@@ -30,7 +30,8 @@ def check_report(
     loaded: LoadedModel, request: tuple[Upload, SentReport], settings: ServeSettings
 ) -> KeptReport:
     """Return a report with the model's own prediction. Raises `RefusedRequest`."""
-    (upload, sent), limits = request, settings.limits
+    (upload, sent) = request
+    limits = settings.limits
     if len(sent.note) > MAX_NOTE_LENGTH:
         detail = f"limit: {MAX_NOTE_LENGTH} characters"
         raise RefusedRequest(422, "note too long", detail, "shorten `note`")
@@ -43,7 +44,8 @@ def check_report(
         if loaded.of_faces and sent.box is None:
             hint = "send the `box` of the face"
             raise RefusedRequest(422, "no box", "this model classifies faces", hint)
-        claimed, marked = _claimed_class(sent, loaded), sent.box
+        claimed = _claimed_class(sent, loaded)
+        marked = sent.box
     image = strip_image(upload.data, limits.pixels)
     full_box = Box(0, 0, image.width, image.height)
     box = clip_box(Box(*marked) if marked else full_box, image.width, image.height)

@@ -43,12 +43,17 @@ def open_for_writing(root: Path) -> Iterator[Dataset]:
             dataset.db.check_writable()
             yield dataset
     except (errors.UsageError, errors.InputUnusable, errors.Unreadable) as error:
-        status, reason, retry = 409, "cannot be done", dict[str, str]()
+        status = 409
+        reason = "cannot be done"
+        retry = dict[str, str]()
         if isinstance(error, errors.DatasetBusy):
-            status, reason, retry = 503, "busy", {"retry-after": "2"}
+            status = 503
+            reason = "busy"
+            retry = {"retry-after": "2"}
         elif isinstance(error, errors.DiskFull | errors.NotWritable):
             status, reason = 503, "cannot keep it"
-        message, fix = getattr(error, "what", str(error)), getattr(error, "fix", "")
+        message = getattr(error, "what", str(error))
+        fix = getattr(error, "fix", "")
         raise RefusedRequest(status, reason, message, fix, retry) from error
 
 
@@ -145,10 +150,8 @@ def _import_file(dataset: Dataset, file: Path) -> None:
         return
     claim = report.claim
     with dataset.db.transaction():
-        reports, store = (
-            Reports(dataset.db),
-            open_report_store(dataset.root, dataset.cache),
-        )
+        reports = Reports(dataset.db)
+        store = open_report_store(dataset.root, dataset.cache)
         if not (_is_forgotten(dataset, report) or reports.contains(claim)):
             if not dataset.images.get_id(claim.sha256):
                 write_atomic(store.path(claim.sha256, claim.format), report.image)

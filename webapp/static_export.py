@@ -71,7 +71,8 @@ def export_page(
         raise MissingComponent(
             "npm packages of the page are missing", "python webapp/npm_parts.py"
         )
-    web, sizes = page_settings(root), []
+    web = page_settings(root)
+    sizes = []
     file = served_file(root, request.run, web.run, progress)
     dataset = str(root.resolve()) if is_dataset(root) else None
     with private_copy(file) as copy:

@@ -80,7 +80,8 @@ async def _read_form(
     request: Request, max_files: int
 ) -> tuple[list[tuple[str, bytes]], dict[str, str]]:
     """Return the files of a form with their names, sent as `file` or `files`, and its texts."""
-    files, texts = list[tuple[str, bytes]](), dict[str, str]()
+    files = list[tuple[str, bytes]]()
+    texts = dict[str, str]()
     try:
         async with request.form(
             max_files=max_files, max_fields=MAX_FORM_FIELDS

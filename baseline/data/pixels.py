@@ -212,7 +212,8 @@ def decode_all(
     """
     path = folder / f"{_digest(sources, read)}.pixels"
     shape = (read.size, read.size, 1 if read.mode == "L" else 3)
-    size, all_rows = math.prod(shape) * len(sources), tuple(range(len(sources)))
+    size = math.prod(shape) * len(sources)
+    all_rows = tuple(range(len(sources)))
     with disk_errors(folder):
         if not all_rows or _is_cached(path, size):
             return _memory_map(path, shape, all_rows)

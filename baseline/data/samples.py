@@ -246,7 +246,8 @@ def _choose_val_groups(
         label: round(VAL_SHARE * n) if n >= MIN_CLASS_SIZE else 0
         for label, n in totals.items()
     }
-    val_groups, counts = set(), Counter[str]()
+    val_groups = set()
+    counts = Counter[str]()
     for name in np.random.default_rng(seed).permutation(sorted(sizes)).tolist():
         if all(counts[label] + n <= limits[label] for label, n in sizes[name].items()):
             val_groups.add(name)

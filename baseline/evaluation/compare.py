@@ -241,7 +241,9 @@ def _load_run(dataset: Dataset, name: str, split: str) -> _RunOutputs:
 def _compare_run(
     run: _RunOutputs, groups: Sequence[str], first: _RunOutputs
 ) -> ComparedRun:
-    scores, y, correct = run.outputs.logits, run.outputs.y, run.correct
+    scores = run.outputs.logits
+    y = run.outputs.y
+    correct = run.correct
     figures = compute_classification_metrics(scores, y, run.outputs.keys, run.classes)
     metrics = read_metrics(run.folder)
     return ComparedRun(

@@ -464,7 +464,8 @@ def measure_recall_threshold(
     number = val.classes.index(name)
     mask = val.of_class(name)
     y = val.outputs.y
-    before, after = val.answers(rule.without_thresholds()), val.answers(rule)
+    before = val.answers(rule.without_thresholds())
+    after = val.answers(rule)
     lost = after[mask] != number
     upper_bound = bound_share(lost, val.groups[mask])
     return RecallThreshold(

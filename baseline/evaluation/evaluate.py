@@ -118,7 +118,8 @@ def compute_answer_metrics(split: SplitAnswers, rule: DecisionRule) -> AnswerMet
     """Return the metrics of what users get."""
     outputs, classes = split.outputs, split.classes
     answers, probabilities, _ = decide(outputs.logits, classes, rule, split.similarity)
-    right, is_unknown = answers == outputs.y, answers == UNKNOWN
+    right = answers == outputs.y
+    is_unknown = answers == UNKNOWN
     confusion = np.zeros((len(classes), len(classes) + 1), np.int64)
     np.add.at(confusion, (outputs.y, np.where(is_unknown, len(classes), answers)), 1)
     mistakes = list_mistakes(

@@ -51,7 +51,10 @@ def small_sample_warning(groups: int | None, effective: float | None = None) -> 
     number = f"only {groups} group{'s' if groups != 1 else ''}"
     if effective is not None and groups >= MIN_RELIABLE_GROUPS:
         number = f"{groups} groups of unequal size, as reliable as {effective:.0f} equal ones"
-    return f"{number} (scenes, posts, similar images): estimates are rough below {MIN_RELIABLE_GROUPS}"
+    return (
+        f"{number} (scenes, posts, similar images): "
+        f"estimates are rough below {MIN_RELIABLE_GROUPS}"
+    )
 
 
 def required_sample_size(share: float, confidence: float = 0.95) -> int:
@@ -113,7 +116,8 @@ def bound_share(
     from scipy.special import ndtri, stdtrit
 
     numbers = group_numbers(groups)
-    sums, sizes = np.bincount(numbers, hits), np.bincount(numbers).astype(np.float64)
+    sums = np.bincount(numbers, hits)
+    sizes = np.bincount(numbers).astype(np.float64)
     effective = _effective_number(sizes)
     total = float(sizes.sum())
     share = float(sums.sum() / total) if total else 1.0
@@ -123,7 +127,8 @@ def bound_share(
         return 1.0
     part = _PSEUDO_GROUP_SHARE * float((sizes**2).sum() / sizes.sum())
     sums, sizes = np.append(sums, part), np.append(sizes, part)
-    enlarged, count = float(sums.sum() / sizes.sum()), len(sizes)
+    enlarged = float(sums.sum() / sizes.sum())
+    count = len(sizes)
     residuals = (sums - enlarged * sizes) / sizes.sum()
     variance = float((residuals**2).sum() * count / (count - 1))
     cases = min(total, enlarged * (1 - enlarged) / variance) if variance > 0 else total
@@ -150,7 +155,8 @@ def difference_interval(gain: Floats, groups: Groups) -> Interval:
     Confidence Intervals for the Difference Between Binomial Proportions Based on Paired Data",
     1998), with the correlation of two exclusive shares.
     """
-    gained, lost = gain > 0, gain < 0
+    gained = gain > 0
+    lost = gain < 0
     ahead, behind = float(gained.mean()), float(lost.mean())
     up, down = share_interval(gained, groups), share_interval(lost, groups)
     odds = (

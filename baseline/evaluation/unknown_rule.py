@@ -206,7 +206,8 @@ def choose_class_thresholds(
         rows = of_label == name
         if not rows.any():
             continue
-        own, numbers = similarity[rows], group_numbers(of_group[rows].tolist())
+        own = similarity[rows]
+        numbers = group_numbers(of_group[rows].tolist())
         # Half a group is between the share of these images and a bound for a new one, which would
         # find a tenth fewer unknown images (docs/results.md).
         highest, share = _highest_threshold(own, numbers, max_share, 0.5)

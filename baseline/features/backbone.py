@@ -236,6 +236,7 @@ def batch_items(
         batch_size += count_images(item)
         if batch_size >= size:
             yield batch
-            batch, batch_size = [], 0
+            batch = []
+            batch_size = 0
     if batch:
         yield batch

@@ -429,7 +429,8 @@ class OnnxBackbone(GraphBackbone):
         return graph.embed(self.embedding, prepared)
 
     def _prepare_input(self, graph: GraphBuilder, value: str, shape: ImageShape) -> str:
-        side, kind = self.side, self.spec.kind
+        side = self.side
+        kind = self.spec.kind
         if shape.channels == 1:
             value = graph.add("Expand", value, int64_array(1, 3, 1, 1))
         if side != (shape.size, shape.size):

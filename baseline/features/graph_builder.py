@@ -38,7 +38,8 @@ class GraphBuilder:
 
     def __init__(self, opset: int = OPSET):
         self.opset, self.scope = opset, ""
-        self._ir, self._domains = IR, {"": opset}
+        self._ir = IR
+        self._domains = {"": opset}
         self._nodes: list[NodeProto] = []
         self._tensors: list[TensorProto] = []
         self._sparse: list[onnx.SparseTensorProto] = []

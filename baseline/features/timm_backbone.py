@@ -50,7 +50,8 @@ class Extractor:
         padded: bool = True,
     ):
         self.compute = choose_compute(precision)
-        self.shape, self.padded = (shape.channels, shape.size, shape.size), padded
+        self.shape = (shape.channels, shape.size, shape.size)
+        self.padded = padded
         net = copy.deepcopy(network).eval().to(memory_format=torch.channels_last)
         self.net = net.to(self.compute.device)
 

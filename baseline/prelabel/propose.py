@@ -134,7 +134,9 @@ def propose(
 
 def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
     """Return outlier scores within classes; for labels, 1 - their out-of-fold probability."""
-    rows, y, leave_group_out = model.taught.rows, model.taught.y, model.leave_group_out
+    rows = model.taught.rows
+    y = model.taught.y
+    leave_group_out = model.leave_group_out
     kind = model.probabilities.argmax(1)
     kind[rows] = y
     outliers = outlier_scores(vectors, kind)
@@ -205,7 +207,8 @@ def _collect_prelabelled(
 
 
 def _collect_facts(model: LearnedClasses) -> dict[str, object]:
-    classes, taught = len(model.classes), model.taught
+    classes = len(model.classes)
+    taught = model.taught
     return {
         "classes": classes,
         "groups": len(np.unique(taught.groups)),
@@ -227,7 +230,8 @@ def _count_given_together(
 def _evaluate_held_out(held_out: OutOfFold, y: Indices) -> dict[str, object]:
     if not len(held_out.at):
         return {"held_out": 0, "accuracy": None, "ece": None}
-    labels, probabilities = y[held_out.at], held_out.probabilities
+    labels = y[held_out.at]
+    probabilities = held_out.probabilities
     return {
         "held_out": len(labels),
         "held_out_classes": len(np.unique(labels)),
@@ -284,7 +288,8 @@ def _halves(points: Rows, rows: Indices, end: Rows) -> tuple[Indices, Indices]:
     apart = points[rows] - points[rows].mean(axis=0)
     _, directions = np.linalg.eigh(apart.T @ apart)
     order = rows[np.argsort(apart @ directions[:, -1], kind="stable")]
-    first, second = order[: len(order) // 2], order[len(order) // 2 :]
+    first = order[: len(order) // 2]
+    second = order[len(order) // 2 :]
     gaps = [
         float(np.sum((points[half].mean(axis=0) - end) ** 2))
         for half in (first, second)

@@ -226,13 +226,16 @@ class _Trainer(Generic[Network]):
         callback: TrainingCallback,
         checkpoint_folder: Path | None,
     ):
-        self.task, self.settings, self.callback = task, task.settings, callback
+        self.task = task
+        self.settings = task.settings
+        self.callback = callback
         self.compute = choose_compute(task.settings.precision)
         self.net = task.net.to(self.compute.device)
         self.val = task.val if task.val is not None and len(task.val.y) else None
         self.stops_early = self.val is not None and len(self.val.y) >= MIN_VAL_TO_STOP
         first = task.sampler(make_generator(task.settings.seed, 1))
-        self.steps, self.images = len(first), sum(len(index) for index in first)
+        self.steps = len(first)
+        self.images = sum(len(index) for index in first)
         self.largest_batch = max(len(index) for index in first)
         self.batch_keys: list[BatchKey] = []
         on_gpu = self.compute.device.type == "cuda"
@@ -348,10 +351,8 @@ class _Trainer(Generic[Network]):
             val_loss, val_accuracy = self.task.objective.evaluate(
                 net, self.val, VALIDATION_BATCH
             )
-        last_step, total = (
-            state.epoch * self.steps - 1,
-            self.steps * self.settings.epochs,
-        )
+        last_step = state.epoch * self.steps - 1
+        total = self.steps * self.settings.epochs
         report = EpochReport(
             state.epoch,
             loss,

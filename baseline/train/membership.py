@@ -34,7 +34,8 @@ MAX_FOLD_SAMPLES, MAX_FOLD_ROWS = 2000, 4000
 """Training samples that folds are made of, and rows with their augmented views."""
 MIN_CLASSES = 3
 """Classes from which one can be left out."""
-IDENTITY_WEIGHT, BACKGROUND_WEIGHT = 1.0, -0.25
+IDENTITY_WEIGHT = 1.0
+BACKGROUND_WEIGHT = -0.25
 """Weights of these distances relative to that of all columns, before classes are left out."""
 PRIOR_STRENGTH, REGULARIZATION, ROUNDS = 2.0, 10.0, 3
 """How firmly the relative weights stay, scikit-learn's C, and fits with new nearest classes."""
@@ -235,7 +236,8 @@ def _fit_centers(
     )
     views = train.x[rows, : max(1, MAX_FOLD_ROWS // len(rows))]
     center, deviation = fit_scaling(views)
-    mean, factors = center.astype(np.float32), (1 / deviation).astype(np.float32)
+    mean = center.astype(np.float32)
+    factors = (1 / deviation).astype(np.float32)
     y = np.unique(train.y, return_inverse=True)[1]
     names = np.repeat(y[rows], views.shape[1])
     residuals = (views.reshape(-1, views.shape[2]) - mean) * factors
@@ -284,7 +286,8 @@ def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
     others = left_out[0].shape[2] - 2
     prior = np.array([1.0, *[IDENTITY_WEIGHT] * others, BACKGROUND_WEIGHT])
     strength = np.array([PRIOR_STRENGTH, *[1.0] * others])
-    weights, constant = -prior, 0.0
+    weights = -prior
+    constant = 0.0
     for _ in range(ROUNDS):
         nearest = np.concatenate(
             [
@@ -293,10 +296,8 @@ def _fit_weights(left_out: Sequence[Floats], y: Indices, known: int) -> Rows:
             ]
         )
         columns = np.column_stack([nearest @ prior, nearest[:, 1:-1]])
-        mean, deviation = (
-            columns.mean(0),
-            np.maximum(columns.std(0), MIN_LENGTH) / strength,
-        )
+        mean = columns.mean(0)
+        deviation = np.maximum(columns.std(0), MIN_LENGTH) / strength
         model = LogisticRegression(C=REGULARIZATION).fit(
             (columns - mean) / deviation, is_known, sample_weight=1 / cases[kind]
         )

@@ -211,7 +211,8 @@ def assemble_net(backbone: Backbone, settings: Settings, state: State) -> Traine
         if not name.startswith(behind)
     }
     backbone.fill(backbone_state)
-    width, projection = backbone.width, None
+    width = backbone.width
+    projection = None
     if isinstance(settings, Triplet):
         projection = LinearLayer.from_state(state, PROJECTION, width)
         width = len(projection.bias)

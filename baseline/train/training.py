@@ -250,7 +250,8 @@ def network_outputs(net: TrainedNet, arrays: Arrays) -> Outputs:
 
 def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
     """Return scores without the similarity of a known image to itself."""
-    head, scores = net.head, net.head(embedded)
+    head = net.head
+    scores = net.head(embedded)
     if not isinstance(head, GalleryHead) or not head.keys:
         return scores
     positions = {

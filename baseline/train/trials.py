@@ -87,7 +87,8 @@ def find_label_issues(
     This includes test and is counted as a test evaluation. Raises `InputUnusable` if there are too
     few groups, and what training raises.
     """
-    settings, examples = load_model(folder)[1], find_examples(dataset)
+    settings = load_model(folder)[1]
+    examples = find_examples(dataset)
     # All splits as train; unreviewed labels are checked too.
     samples = {
         sample.key: sample for part in examples.splits.values() for sample in part
@@ -105,7 +106,8 @@ def find_label_issues(
     outputs = concatenate_outputs([result.outputs for result in results])
     outputs = outputs.at(np.argsort(np.array(outputs.keys, np.str_)))
     groups = [examples.groups[key] for key in outputs.keys]
-    shift, unseen = compute_prior_shift(examples, settings), examples.unseen
+    shift = compute_prior_shift(examples, settings)
+    unseen = examples.unseen
     issues = list_label_issues(outputs, groups, examples.classes, run, shift, unseen)
     if test := examples.splits["test"]:
         SplitEvaluations(dataset.db).add(
@@ -393,10 +395,8 @@ def _evaluate_folds(
     run: str,
     scratch: Path,
 ) -> dict[str, Any]:
-    outputs, examples = (
-        concatenate_outputs([result.outputs for result in results]),
-        plan.examples,
-    )
+    outputs = concatenate_outputs([result.outputs for result in results])
+    examples = plan.examples
     groups = [examples.groups[key] for key in outputs.keys]
     interval = share_interval_or_none(outputs.right, groups, FOLD_VARIANCE_INFLATION)
     interval = interval or UNKNOWN_INTERVAL

@@ -120,7 +120,8 @@ def make_crop_plan(
     Missing settings are those of `dataset`. Raises `UsageError` if the model was trained on manual
     boxes or a detector lacks its file, and the errors of building a detector.
     """
-    crops, is_requested = facts.crops or (), detector is not None
+    crops = facts.crops or ()
+    is_requested = detector is not None
     reason = "recorded" if facts.crops is not None else "not recorded"
     reason = "asked" if is_requested else reason
     whole_images = [method for method in crops if method.detector == WHOLE]

@@ -240,7 +240,8 @@ class OnnxEngine:
 
     def _check_shapes(self, name: Path) -> None:
         """Raise `InputUnusable` if the output shapes do not match the card."""
-        facts, size = self.facts, self.facts.size
+        facts = self.facts
+        size = self.facts.size
         try:
             outputs = self(np.zeros((1, size, size, 3), np.uint8))
         except Exception as error:  # onnxruntime has many exception classes

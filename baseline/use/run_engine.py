@@ -53,7 +53,8 @@ class RunEngine:
 
         Probabilities are the softmax of the scores divided by the temperature, plus offsets.
         """
-        embedded, head = self.net.embed(self._prepare(images)), self.net.head
+        embedded = self.net.embed(self._prepare(images))
+        head = self.net.head
         scores = head(embedded) / np.float32(self.facts.rule.temperature)
         scores = scores + self.offsets if len(self.offsets) else scores
         odds = np.exp(scores - scores.max(1, keepdims=True))

@@ -122,13 +122,12 @@ def predict_classes(
     Further `evidence` are weak labels, ties (scenes, posts) and copies (also tracks). `open_set`
     lowers the probabilities of samples that seem to be of a class without labels.
     """
-    rows, (hints, ties, copies) = taught.rows, evidence
+    rows = taught.rows
+    (hints, ties, copies) = evidence
     copied, tied = (np.asarray(kind.votes.any(axis=1)) for kind in (copies, ties))
     judges = taught.reviewed & ~copied[rows]
-    ridge, self_training = (
-        Ridge.fitted(vectors[rows], taught),
-        SelfTraining.create(vectors, taught),
-    )
+    ridge = Ridge.fitted(vectors[rows], taught)
+    self_training = SelfTraining.create(vectors, taught)
     ridge_scores = ridge.scores(vectors)
     ridge_held_out = ridge.without(taught.groups)
     out_of_group_scores = raise_likeliest(
@@ -238,7 +237,8 @@ class Ridge(NamedTuple):
         """Fit to unit vectors (M x D) of the training samples."""
         from scipy.linalg import cho_factor, cho_solve
 
-        x, y = rows.astype(np.float64), np.eye(taught.classes)[taught.y]
+        x = rows.astype(np.float64)
+        y = np.eye(taught.classes)[taught.y]
         each = compute_sample_weights(taught.y)
         middle, mean = each @ x / each.sum(), each @ y / each.sum()
         x, weighed = x - middle, (x - middle) * each[:, None]
@@ -343,7 +343,8 @@ class SelfTraining(NamedTuple):
         targets = weighed.T @ labels[y]
         factors = lu_factor(own + self.products)
         is_chosen = is_training & (self.places >= 0)
-        seeds, known = self.places[is_chosen], labels[self.taught.y[is_chosen]]
+        seeds = self.places[is_chosen]
+        known = labels[self.taught.y[is_chosen]]
         thought = self._propagate(seeds, known)
         smoothing = np.float32(
             1 / (1 + len(y) / self.taught.classes / SMOOTHING_LABELS)
@@ -472,7 +473,8 @@ _EDGE = 1e-4
 
 def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     """Round log odds to `LOG_ODDS_STEP`, so that small changes rewrite no rows."""
-    rounded, left = [], 1.0
+    rounded = []
+    left = 1.0
     for label, exact in proposals:
         inside = min(max(exact, _EDGE), 1 - _EDGE)
         steps = round(math.log(inside / (1 - inside)) / LOG_ODDS_STEP)

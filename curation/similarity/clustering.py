@@ -126,5 +126,6 @@ def _choose_cluster_count(distances: Rows, tree: npt.NDArray[np.floating]) -> in
         place[size + step] = a
         # Equal vectors are one cluster.
         if gain >= best or tree[step, 2] < MIN_DISTANCE:
-            best, count = gain, size - 1 - step
+            best = gain
+            count = size - 1 - step
     return count

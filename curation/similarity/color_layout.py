@@ -43,7 +43,9 @@ TO_XYZ = (
 """Linear sRGB to XYZ (IEC 61966-2-1), by rows."""
 WHITE = (0.95047, 1.0, 1.08883)
 """XYZ of the white point D65."""
-CUBE, LINEAR, OFFSET = 0.008856, 7.787, 16 / 116
+CUBE = 0.008856
+LINEAR = 7.787
+OFFSET = 16 / 116
 """CIE 1976: the cube root above `CUBE`, below it a line."""
 
 Floats = npt.NDArray[np.float32]
@@ -84,7 +86,8 @@ def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
 def compute_area_weights(size: int) -> Floats:
     """Return weights (SIDE x size) for area means of a line."""
     step = size / SIDE
-    first, pixel = np.arange(SIDE)[:, None] * step, np.arange(size)[None]
+    first = np.arange(SIDE)[:, None] * step
+    pixel = np.arange(size)[None]
     shared = np.minimum(first + step, pixel + 1) - np.maximum(first, pixel)
     return np.asarray(np.maximum(shared, 0) / step, np.float32)
 

@@ -75,7 +75,8 @@ def compute_edge_layout(small: Floats) -> Floats:
     down = (grey[2:, 1:-1] - grey[:-2, 1:-1]).ravel()
     turn = np.arctan2(down, across) % np.pi / np.pi * DIRECTIONS
     first = np.floor(turn).astype(np.intp)
-    slope, second = np.hypot(across, down), turn - first
+    slope = np.hypot(across, down)
+    second = turn - first
     pixels = np.arange(SIDE * SIDE)
     directed = np.zeros((SIDE * SIDE, DIRECTIONS), np.float32)
     directed[pixels, first % DIRECTIONS] = (1 - second) * slope

@@ -66,7 +66,8 @@ def estimate_known_odds(
         left_out_nearest[left_out] = similarity[np.ix_(left_out, ~left_out)].max(1)
     outside = np.column_stack([left_out_scores[references], left_out_nearest])
     cases = np.concatenate([inside, outside])
-    middle, spread = cases.mean(0), np.maximum(cases.std(0), 1e-9)
+    middle = cases.mean(0)
+    spread = np.maximum(cases.std(0), 1e-9)
     weights = 1 / counts[np.searchsorted(classes, y[np.append(known, references)])]
     is_known = np.arange(len(cases)) < len(known)
     slope, constant = _fit_logistic(

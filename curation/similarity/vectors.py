@@ -115,7 +115,9 @@ class VectorStore:
             )
             data = file.getvalue()
             write_atomic(self.folder / f"{_digest(data)}{ENDING}", data)
-        self._names, self._vectors, self._written = [], [], time.monotonic()
+        self._names = []
+        self._vectors = []
+        self._written = time.monotonic()
 
 
 def _digest(data: bytes) -> str:
@@ -175,7 +177,8 @@ class EmbeddingSpace:
             has_vector, np.searchsorted(self._ends, rows, side="right"), -1
         )
         for number in set(homes[has_vector].tolist()):
-            file, in_file = self._files[number], homes == number
+            file = self._files[number]
+            in_file = homes == number
             try:
                 vectors[in_file] = file.read_rows(
                     rows[in_file] - (self._ends[number] - file.size)

@@ -65,7 +65,8 @@ class DetectorSpec(NamedTuple):
     @property
     def recorded(self) -> str:
         """The settings as recorded, for plugins with the version of their package."""
-        own, package = self.build().settings, get_plugin_package("detectors", self.name)
+        own = self.build().settings
+        package = get_plugin_package("detectors", self.name)
         return f"{own} plugin={package.replace(' ', '==')}".lstrip() if package else own
 
 

@@ -217,7 +217,8 @@ class AnimeFaceDocker(AnimeFace):
         Raises `UsageError` for an invalid setting, and `MissingComponent` if the engine or the
         image is missing or does not work.
         """
-        self._engine, self._image = str(engine), image_name(str(image))
+        self._engine = str(engine)
+        self._image = image_name(str(image))
         super().__init__(threshold)
 
     def _checked_search(self) -> LibrarySearch:

@@ -361,7 +361,8 @@ class LabelClasses:
         if same := self._find_same(name):
             raise UsageError(f"there is a class {same!r} already")
         # If this is undone, the former name of another class is its alias.
-        sql, owner = "SELECT id FROM class WHERE name=?", self.get_id(name)
+        sql = "SELECT id FROM class WHERE name=?"
+        owner = self.get_id(name)
         number = self._db.fetch_int(sql, (name,)) or self._add_hidden(name, owner)
         aliases = self._leave_aliases(number)
         self._changes.apply(step, [*aliases, Change("merged", number, None)])

@@ -210,7 +210,8 @@ class Connection:
         with disk_errors(partial):
             partial.unlink(missing_ok=True)
             # A connection cannot back up its own open transaction: use a second one.
-            source, copy = sqlite3.connect(self.path), sqlite3.connect(partial)
+            source = sqlite3.connect(self.path)
+            copy = sqlite3.connect(partial)
             with closing(source), closing(copy):
                 source.backup(copy)
             partial.replace(target)
@@ -307,7 +308,8 @@ class Connection:
         pagination, so rows may be written meanwhile. `within` wraps the page in a query with its
         own ORDER BY, for joins with several rows per row of the page.
         """
-        columns, names = ", ".join(key), [name.rpartition(".")[2] for name in key]
+        columns = ", ".join(key)
+        names = [name.rpartition(".")[2] for name in key]
         later = f"AND ({columns})>({','.join('?' * len(key))})"
         page = f"{sql} ORDER BY {columns} LIMIT {size}"
         after: tuple[Any, ...] = ()

@@ -236,7 +236,10 @@ class Pairs(Table):
 
     def count_searched(self, samples: Collection[str]) -> int:
         """Return how many of these samples (keys) were searched for duplicates."""
-        sql = "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample WHERE l.searched AND s.key"
+        sql = (
+            "SELECT 1 FROM sample_hash l JOIN sample s ON s.id=l.sample "
+            "WHERE l.searched AND s.key"
+        )
         return sum(1 for _ in self._db.iter_rows_in(sql, samples))
 
     def list_uncompared(self) -> list[tuple[int, int]]:

@@ -39,7 +39,8 @@ def reported_only_sql(condition: str) -> str:
 _UNACCEPTED = reported_only_sql("status<>'accepted'")
 SEARCHABLE = f"state='ok' AND NOT {_UNACCEPTED}"
 """SQL: an image `i` is readable, and not of a report that was accepted and taken back."""
-_UNSCANNED = f"{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id AND {MATCHES_SEARCH})"
+_UNSCANNED = f"""{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan
+    WHERE image=i.id AND {MATCHES_SEARCH})"""
 _FRESH = f"""{SEARCHABLE} AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS(
     SELECT 1 FROM sample s WHERE s.image=i.id AND s.status<>'retired')"""
 """SQL: no detector has searched an image `i`, and it has no sample yet."""
@@ -297,10 +298,8 @@ class Images(Table):
         )
         if row is None:
             return None
-        path, below = (
-            Path(row["path"]),
-            Path(row["original_path"] or Path(row["path"]).name),
-        )
+        path = Path(row["path"])
+        below = Path(row["original_path"] or Path(row["path"]).name)
         return path.parents[len(below.parts) - 1]
 
     def count_unprocessed(self) -> int:

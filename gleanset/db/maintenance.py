@@ -275,7 +275,8 @@ MERGE_KIND = "take-in"
 _OUR_IMAGE = (
     "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256=oi.sha256"
 )
-_PERHAPS_OUR_IMAGE = "LEFT JOIN other.image oi ON oi.id=o.image LEFT JOIN main.image i ON i.sha256=oi.sha256"
+_PERHAPS_OUR_IMAGE = """LEFT JOIN other.image oi ON oi.id=o.image
+    LEFT JOIN main.image i ON i.sha256=oi.sha256"""
 _UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
 _HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.item AND f.state='done'"
 _HAS_DECISION = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
@@ -356,7 +357,8 @@ class CatalogueMerge(Table):
         """Add faces and samples of images not searched here. Call inside a transaction."""
         self._add_classes()
         self._copy("face", f"{_UNSEEN} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id"})
-        needed_faces = f"o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION}) AND NOT ({_UNSEEN})"
+        needed_faces = f"""o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION})
+            AND NOT ({_UNSEEN})"""
         gone = f"o.detector<>'{HAND}'"
         self._copy(
             "face",

@@ -25,7 +25,8 @@ class SampleRegion(NamedTuple):
     region: Region
 
 
-SAMPLE_REGION = "s.id, s.key, i.sha256 AS image, i.format, i.width, i.height, s.x, s.y, s.w, s.h, s.angle"
+SAMPLE_REGION = """s.id, s.key, i.sha256 AS image, i.format, i.width, i.height,
+    s.x, s.y, s.w, s.h, s.angle"""
 """SQL: the columns of `SampleRegion` for a sample `s` and its image `i`."""
 
 

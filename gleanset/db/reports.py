@@ -22,7 +22,8 @@ from gleanset.records import Box, are_nested
 
 STATUSES = PENDING, ACCEPTED, REFUSED = "pending", "accepted", "refused"
 KINDS = WRONG_ANSWER, REMOVAL = "wrong answer", "removal"
-SPOOL_FOLDER, SPOOL_SUFFIX = Path("web/spool"), ".report"
+SPOOL_FOLDER = Path("web/spool")
+SPOOL_SUFFIX = ".report"
 """Folder and file suffix of reports that are not in the catalogue yet."""
 MAX_NEAR_DUPLICATE_BITS = 8
 """Maximum differing bits (of 64) between perceptual hashes of possible copies."""

@@ -74,7 +74,8 @@ class ImageProvenance(NamedTuple):
     gone: int
 
 
-_PLACE = "(SELECT coalesce(page_url, url, path, key) FROM origin WHERE image=first ORDER BY id LIMIT 1)"
+_PLACE = """(SELECT coalesce(page_url, url, path, key) FROM origin WHERE image=first
+    ORDER BY id LIMIT 1)"""
 # Stage, reason, and SQL for the rows to count, with their image.
 _LEFT_OUT = (
     ("facecrop", "no face found", f"SELECT id AS image FROM image i WHERE {FACELESS}"),

@@ -157,7 +157,8 @@ def _go_on(file: PublishedFile, partial: Path, otherwise: str) -> None:
 def _write(
     answer: requests.Response, out: BinaryIO, file: PublishedFile, otherwise: str
 ) -> None:
-    start, rest = out.tell(), int(answer.headers.get("Content-Length", 0))
+    start = out.tell()
+    rest = int(answer.headers.get("Content-Length", 0))
     total = start + rest or None
     with progress.current.meter(file.name, total, "B", start) as meter:
         # Without content decoding: none was asked for, and some servers only announce gzip.

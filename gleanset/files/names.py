@@ -141,7 +141,10 @@ def assign_folder_names(
 SPLIT_FOLDERS = frozenset(
     {"train", "training", "val", "valid", "validation", "test", "testing"}
 )
-LEVEL_HELP = "Which folder names the class, counted from the outermost, with train|val|test not counted."
+LEVEL_HELP = (
+    "Which folder names the class, counted from the outermost, "
+    "with train|val|test not counted."
+)
 
 
 def find_class_folder(

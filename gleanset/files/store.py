@@ -151,7 +151,8 @@ class Store:
 
     def quarantine(self, file: Path) -> None:
         """Quarantine a file in the folder `QUARANTINE`, without overwriting anything there."""
-        folder, names = self.root.parent / QUARANTINE, count(1)
+        folder = self.root.parent / QUARANTINE
+        names = count(1)
         target = folder / file.name
         while target.exists():
             target = folder / f"{file.stem}-{next(names)}{file.suffix}"

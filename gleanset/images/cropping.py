@@ -77,7 +77,8 @@ def compute_region(
     """Return the region to crop for a face."""
     margin = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
     padded = expand_box(face.box, margin)
-    box, side = padded, max(padded.width, padded.height)
+    box = padded
+    side = max(padded.width, padded.height)
     if settings.square:
         grow_x, grow_y = (side - padded.width) // 2, (side - padded.height) // 2
         box = Box(padded.x - grow_x, padded.y - grow_y, side, side)

@@ -195,7 +195,8 @@ def _inflate(packed: bytes) -> bytes:
 
 def iter_webp_chunks(data: Bytes) -> Iterator[FilePart]:
     """Yield the chunks within the RIFF container of a WebP. Raises `Unreadable`."""
-    at, last = 12, 8 + int.from_bytes(data[4:8], "little")
+    at = 12
+    last = 8 + int.from_bytes(data[4:8], "little")
     while at + 8 <= min(last, len(data)):
         size = int.from_bytes(data[at + 4 : at + 8], "little")
         end = at + 8 + size

@@ -97,7 +97,8 @@ def _add_end_marker(data: bytes, max_pixels: int) -> bytes | None:
     scans: list[bytes] = []
     with suppress(Unreadable):  # truncated segment
         for part in iter_jpeg_segments(data):
-            segment, marker = data[part.begin : part.end], part.kind[0]
+            segment = data[part.begin : part.end]
+            marker = part.kind[0]
             if marker == _END_OF_IMAGE[1]:
                 return None
             if marker in _FRAME_HEADERS:

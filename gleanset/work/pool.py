@@ -145,7 +145,8 @@ def run_batches(
             batch.append(outcome)
             if monotonic() - yielded > _SECONDS_PER_BATCH:
                 yield batch
-                batch, yielded = [], monotonic()
+                batch = []
+                yielded = monotonic()
     except (Exception, KeyboardInterrupt):
         yield batch
         raise

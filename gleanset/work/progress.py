@@ -103,7 +103,9 @@ class _JsonMeter(ProgressMeter):
     """JSON lines, at most five per second."""
 
     def __init__(self, stage: str, total: float | None, unit: str, done: float):
-        self._stage, self._unit, self._note = stage, unit.strip(), ""
+        self._stage = stage
+        self._unit = unit.strip()
+        self._note = ""
         self._total, self._done, self._first = total, done, done
         self._started = time.monotonic()
         self._write()

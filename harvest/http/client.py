@@ -412,7 +412,8 @@ class Client:
         length = "" if policy.clipped else response.headers.get("Content-Length", "")
         # float takes any number of digits, int does not.
         is_too_large = length.isdecimal() and float(length) > max_bytes
-        data, size = io.BytesIO(), 0
+        data = io.BytesIO()
+        size = 0
         # read1 returns the bytes received so far; read would wait for a whole chunk.
         while not is_too_large and size <= max_bytes:
             chunk = response.read1(_CHUNK_BYTES, decode_content=False)

@@ -3,7 +3,9 @@
 import zlib
 
 _GZIP_BEGINNING = b"\x1f\x8b"
-_GZIP_WBITS, _ZLIB_WBITS, _RAW_WBITS = 31, 15, -15
+_GZIP_WBITS = 31
+_ZLIB_WBITS = 15
+_RAW_WBITS = -15
 
 
 def decode_content(data: bytes, encodings: str, max_bytes: int) -> bytes:

@@ -198,7 +198,8 @@ class Scheduler(Generic[Result]):
     def _collect(self, queue: JobQueue) -> list[Outcome[Candidate, Result]]:
         """Wait for an outcome or a wake-up, then a short time for more."""
         batch: list[Outcome[Candidate, Result]] = []
-        event, until = self._events.get(), time.monotonic() + _BATCH_SECONDS
+        event = self._events.get()
+        until = time.monotonic() + _BATCH_SECONDS
         while True:
             if isinstance(event, BaseException):
                 raise event

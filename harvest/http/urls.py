@@ -30,12 +30,11 @@ def normalize_url(url: str) -> str:
     """
     try:
         parts = urlsplit(url.strip())
-        scheme, host = parts.scheme.lower(), _host(parts)
+        scheme = parts.scheme.lower()
+        host = _host(parts)
         port = f":{parts.port}" if parts.port else ""
-        path, query = (
-            _quote(parts.path or "/", _PATH_SAFE),
-            _quote(parts.query, _QUERY_SAFE),
-        )
+        path = _quote(parts.path or "/", _PATH_SAFE)
+        query = _quote(parts.query, _QUERY_SAFE)
     except ValueError as error:
         raise Unreadable("bad url", f"{url}: {error}") from error
     if scheme not in ("http", "https"):

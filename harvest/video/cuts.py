@@ -74,7 +74,9 @@ _MIN_CHANGE_SHARE = 0.4
 _MAX_FLASH_SECONDS, MIN_SCENE_SECONDS = 0.26, 0.3
 # Gradual cuts: lengths searched (seconds), minimum change from end to end (grey levels), and how
 # far the middle may be from the mean of both ends (share of the change).
-_GRADUAL_SECONDS, _MIN_GRADUAL_CHANGE, _MAX_DEVIATION = (0.4, 0.8, 1.6), 10.0, 0.22
+_GRADUAL_SECONDS = (0.4, 0.8, 1.6)
+_MIN_GRADUAL_CHANGE = 10.0
+_MAX_DEVIATION = 0.22
 # Larger changes may contain motion, so they get a looser limit.
 _LARGE_CHANGE, _MAX_LARGE_DEVIATION = 32.0, 0.32
 # Maximum share of a gradual change that a single frame may contribute.
@@ -211,7 +213,8 @@ class KeyFrameCuts(CutFinder):
 
 def _typical_step(steps: Floats, index: int) -> float:
     """Return the typical step around a frame, ignoring a single flash."""
-    before, after = steps[max(index - 3, 1) : index], steps[index + 1 : index + 4]
+    before = steps[max(index - 3, 1) : index]
+    after = steps[index + 1 : index + 4]
     if not len(after):
         return float(np.median(before))
     neighbour = min(float(before[-1]), float(after[0]))

@@ -128,7 +128,8 @@ class FfmpegDecoder:
         if not self._frames and self._plan.since is None:
             raise Unreadable(*_failure_reason(self._log_lines))
 
-        read, facts = max(self.last_time, 0.0), self._plan.facts
+        read = max(self.last_time, 0.0)
+        facts = self._plan.facts
         stated = None if facts.is_guess else facts.seconds
         is_much_shorter = stated is not None and read < stated * 0.95 - 2
         reason = ""
@@ -241,7 +242,8 @@ class FfmpegDecoder:
     def _count_ready(self) -> int:
         count = min(len(self._times), len(self._thumbs))
         times = np.array(list(itertools.islice(self._times, count)))
-        schedule, before = self._plan.schedule, self._previous_time
+        schedule = self._plan.schedule
+        before = self._previous_time
         due = np.flatnonzero(schedule.find_due(times, before))
         missing = len(due) > len(self._full_frames)
         return int(due[len(self._full_frames)]) if missing else count

@@ -19,7 +19,9 @@ from harvest.video.run_ffmpeg import FULL_FRAMES, build_command, video_input
 from harvest.video.sampling import Sampling
 
 # Seconds between examined frames; more for frames of many pixels, which are costly to pipe.
-_STEP_SECONDS, _LARGE_STEP_SECONDS, _LARGE_PIXELS = 0.5, 1.0, 1280 * 720
+_STEP_SECONDS = 0.5
+_LARGE_STEP_SECONDS = 1.0
+_LARGE_PIXELS = 1280 * 720
 # Window in seconds from which the sharpest frame is taken, and the frames examined in it.
 _WINDOW_SECONDS, _WINDOW_FRAMES = 0.5, 4
 # Tolerance in steps for rounding: in floating point, 0.3 / 0.1 is a little less than 3.

@@ -24,16 +24,15 @@ Plane: TypeAlias = NDArray[np.uint8]
 FrameQuality: TypeAlias = Literal["good", "black", "one colour", "blurred"]
 
 # Lookup from the grey levels of video (ITU-R BT.601-7 and BT.709-6: 16..235) to 0..255.
-_BLACK, _Y_SCALE = 16.0, 255 / 219
+_BLACK = 16.0
+_Y_SCALE = 255 / 219
 _FULL_RANGE = [min(max(round((n - _BLACK) * _Y_SCALE), 0), 255) for n in range(256)]
 # From YCbCr of BT.709 to that of BT.601, which OpenCV expects: the product of both matrices,
 # with brightness in steps of 1/219 and color in steps of 1/224.
 _STEPS = 219 / 224
-_LUMA_WEIGHTS, _BLUE_WEIGHTS, _RED_WEIGHTS = (
-    (0.10158 * _STEPS, 0.19608 * _STEPS),
-    (0.98985, -0.11065),
-    (-0.07245, 0.98340),
-)
+_LUMA_WEIGHTS = (0.10158 * _STEPS, 0.19608 * _STEPS)
+_BLUE_WEIGHTS = (0.98985, -0.11065)
+_RED_WEIGHTS = (-0.07245, 0.98340)
 _GREY = 128.0
 
 
@@ -84,12 +83,11 @@ class RawFrame:
             planes = _to_bt601(*planes)
         even = (high + 1) // 2 * 2, (wide + 1) // 2 * 2
         packed = np.empty((even[0] * 3 // 2, even[1]), dtype=np.uint8)
-        bright, small = (
-            packed[: even[0]],
-            packed[even[0] :].reshape(2, even[0] // 2, even[1] // 2),
-        )
+        bright = packed[: even[0]]
+        small = packed[even[0] :].reshape(2, even[0] // 2, even[1] // 2)
         bright[:high, :wide] = planes[0]
-        bright[high:], bright[:, wide:] = bright[high - 1], bright[:, wide - 1 : wide]
+        bright[high:] = bright[high - 1]
+        bright[:, wide:] = bright[:, wide - 1 : wide]
         small[0], small[1] = planes[1:]
         converted = cv2.cvtColor(packed, code)[:high, :wide]
         return np.asarray(converted, dtype=np.uint8)
@@ -132,7 +130,8 @@ class RawFrame:
         wide, high = self.size
         shape = ((high + 1) // 2, (wide + 1) // 2)
         flat = np.frombuffer(self.data, dtype=np.uint8)
-        area, part = wide * high, shape[0] * shape[1]
+        area = wide * high
+        part = shape[0] * shape[1]
         blue, red = (flat[area + n * part :][:part].reshape(shape) for n in (0, 1))
         return flat[:area].reshape(high, wide), blue, red
 

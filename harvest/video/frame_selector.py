@@ -146,7 +146,9 @@ class FrameSelector(FrameChooser):
                 yield candidate
         if self._sampling.mode in ("useful", "scenes"):
             self._previous_hashes += self._hashes
-        self._interval, self._candidates, self._hashes = None, [], []
+        self._interval = None
+        self._candidates = []
+        self._hashes = []
         self._faults = Counter()
 
     def _add(self, candidate: FrameCandidate) -> None:

@@ -126,7 +126,8 @@ class VideoFacts(NamedTuple):
     @property
     def upright(self) -> tuple[int, int]:
         """Display width and height: square pixels, rotated as the file specifies."""
-        wide, high = max(round(self.width * self.aspect), 1), self.height
+        wide = max(round(self.width * self.aspect), 1)
+        high = self.height
         return (high, wide) if self.rotated else (wide, high)
 
     @property
@@ -257,7 +258,8 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
     command = build_command(output, video, "fatal")
 
     ticks: dict[str, float] = {}
-    end, image_times = 0.0, [0.0]
+    end = 0.0
+    image_times = [0.0]
     with start_ffmpeg(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
@@ -279,7 +281,8 @@ def measure_packets(video: Path, facts: VideoFacts) -> PacketTimes:
 
 def _stream_rank(stream: re.Match[str]) -> tuple[bool, bool, int]:
     description = stream[2]
-    codec, size = _codec_name(description), _SIZE.search(description)
+    codec = _codec_name(description)
+    size = _SIZE.search(description)
     pixels = int(size[1]) * int(size[2]) if size else 0
     is_still = (
         codec in _STILL_CODECS

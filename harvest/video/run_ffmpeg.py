@@ -34,7 +34,8 @@ LOG = "log"
 _CHUNK_BYTES = 1 << 20
 # After a read of fewer than `_LITTLE` bytes, wait `_NAP` seconds, so that more has arrived; but
 # the output of full frames fills its pipe sooner, so data in it ends the wait.
-_SMALL_READ_BYTES, _WAIT_SECONDS = 1 << 16, 0.03
+_SMALL_READ_BYTES = 1 << 16
+_WAIT_SECONDS = 0.03
 FULL_FRAMES = "frames"
 # Linux's default maximum for unprivileged users; larger pipes mean fewer context switches.
 _PIPE_BYTES = 1 << 20
@@ -164,7 +165,8 @@ class RunningFfmpeg:
             self._selector = resources.enter_context(selectors.DefaultSelector())
             self._resources = resources
             self._sockets = resources.enter_context(ExitStack())
-            targets, write_ends = {}, []
+            targets = {}
+            write_ends = []
             for name in names:
                 if _CAN_INHERIT_PIPES:
                     write_ends.append(self._new_pipe(name, child_ends))

@@ -125,7 +125,8 @@ def estimate_alignment(a: Points, b: Points) -> Alignment | None:
             source, target, ransacReprojThreshold=3.0, maxIters=500
         )
         if affine is not None and int(inliers.sum()) >= count:
-            matrix, count = affine, int(inliers.sum())
+            matrix = affine
+            count = int(inliers.sum())
     motion = matrix.astype(np.float64)
     large, small = np.linalg.svd(motion[:, :2])[1]
     # No mirroring, strong shear or squeezing below half the width.
@@ -244,7 +245,8 @@ def refine_alignment(common: CommonPart) -> CommonPart:
     using enhanced correlation coefficient maximization", 2008), which is invariant to contrast.
     """
     stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 12, 1e-3)
-    identity, mask = np.eye(2, 3, dtype=np.float32), common.mask.astype(np.uint8)
+    identity = np.eye(2, 3, dtype=np.float32)
+    mask = common.mask.astype(np.uint8)
     try:
         _, motion = cv2.findTransformECC(
             common.a, common.b, identity.copy(), cv2.MOTION_AFFINE, stop, mask, 3

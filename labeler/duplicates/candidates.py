@@ -127,7 +127,8 @@ class CandidateSearch:
     """Finds candidate copies of the samples of one batch in other batches."""
 
     def __init__(self, new: Batch):
-        self._new, self._informative = new, _drop_common_points(new)
+        self._new = new
+        self._informative = _drop_common_points(new)
         self._points = HashIndex(self._informative.points, MAX_POINT_DISTANCE)
         self._image_hashes = [
             HashIndex(hashes, MAX_WHOLE_DISTANCE) for hashes in (new.plain, new.flipped)
@@ -192,7 +193,8 @@ def _drop_common_points(
 def _pairs_by_points(
     left: Batch, right: Batch, points: Iterable[NearPairs]
 ) -> tuple[Rows, Rows]:
-    width, parts = max(1, len(right.samples)), [np.zeros((0, 4), dtype=np.int64)]
+    width = max(1, len(right.samples))
+    parts = [np.zeros((0, 4), dtype=np.int64)]
     for near in points:
         a, b = left.owner[near.a], right.owner[near.b]
         motions = _motion_cells(left.shapes[near.a], right.shapes[near.b])

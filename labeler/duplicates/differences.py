@@ -95,10 +95,8 @@ def find_lettering(common: CommonPart, lost_a: Floats, lost_b: Floats) -> Mask:
         (brighter, lost_b, lost_a),
         (-brighter, lost_a, lost_b),
     ):
-        changed, opposite = (
-            (change > limit) & common.mask,
-            (-change > limit) & common.mask,
-        )
+        changed = (change > limit) & common.mask
+        opposite = (-change > limit) & common.mask
         for piece in find_pieces(changed, 12):
             if _is_line_of_letters(piece, changed, opposite, (light, dark)):
                 piece.dilated(4).draw_on(lettering)
@@ -129,7 +127,8 @@ def _piece(labels: npt.NDArray[np.int32], number: int, box: list[int]) -> Piece:
         sums[name] / max(1, pixels - 1) for name in ("mu20", "mu02", "mu11")
     )
     # The eigenvalues of the 2 x 2 covariance are the squared deviations along the axes.
-    middle, half = (wide + high) / 2, float(np.hypot((wide - high) / 2, slant))
+    middle = (wide + high) / 2
+    half = float(np.hypot((wide - high) / 2, slant))
     long, short = (
         _STROKE_DEVIATIONS * max(0.1, middle + way * half) ** 0.5 for way in (1, -1)
     )
@@ -194,7 +193,8 @@ def _is_line_of_letters(
 
     `lost` are the edges that only the brighter image has there, and those of the other.
     """
-    seam, size = piece.dilated(1), max(drawn.shape)
+    seam = piece.dilated(1)
+    size = max(drawn.shape)
     light, dark = (float(seam.select(edges).sum()) for edges in lost)
     mixed = int(piece.select(against).sum()) / max(1, int(piece.select(drawn).sum()))
     ratio = piece.long / piece.short
@@ -272,7 +272,8 @@ def measure_replaced_windows(common: CommonPart) -> float:
     of_a, of_b, of_both, covered = (
         cv2.blur(square, (window, window)) for square in masked
     )
-    inside, strong = covered > 0.5, np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
+    inside = covered > 0.5
+    strong = np.maximum(of_a, of_b) > _MIN_WINDOW_STRENGTH
     lacking = of_both + 0.02 < (1 - _MIN_REPLACED_EDGES) * (
         np.minimum(of_a, of_b) + 0.02
     )
@@ -295,7 +296,8 @@ def find_strongest_change(common: CommonPart) -> StrongestChange:
         max(lost_a.summed.max(), lost_b.summed.max()) < _MIN_SUMMED_LOSS
     ):  # nothing stands out
         return StrongestChange(float(replaced.max()))
-    marks, added = find_lettering(common, lost_a.plain, lost_b.plain), 0.0
+    marks = find_lettering(common, lost_a.plain, lost_b.plain)
+    added = 0.0
     for own, other in ((lost_a, lost_b), (lost_b, lost_a)):
         for piece in find_pieces(own.summed > _MIN_SUMMED_LOSS):
             if (

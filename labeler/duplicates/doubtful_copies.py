@@ -78,10 +78,8 @@ def _is_overlay_on_b(common: CommonPart) -> bool:
     # Single pixels and thin lines are artifacts of scaling.
     drawn = _apply_morphology(change.off, cv2.MORPH_OPEN)
     pieces = sorted(find_pieces(drawn, 12), key=lambda piece: -piece.mask.sum())
-    hull, lettered = (
-        _fill_hull(_draw(pieces, drawn.shape)),
-        _draw(pieces[:2], drawn.shape),
-    )
+    hull = _fill_hull(_draw(pieces, drawn.shape))
+    lettered = _draw(pieces[:2], drawn.shape)
     is_compact = (
         _fill_hull(_draw(pieces[:1], drawn.shape)).sum()
         >= _MIN_LARGEST_PART * hull.sum()
@@ -150,7 +148,8 @@ def _is_sticker(change: _Change, common: CommonPart, hull: Mask) -> bool:
         or long > _MAX_STICKER_RATIO * short
     ):
         return False
-    inside, changed = common.b[hull].astype(np.int64), change.off[hull]
+    inside = common.b[hull].astype(np.int64)
+    changed = change.off[hull]
     if (
         len(inside) > _MAX_STICKER_PART * common.mask.sum()
         or changed.mean() < _MIN_STICKER_FILL
@@ -247,7 +246,10 @@ _MAX_MEDIAN_PIXELS = 0.8
 _MIN_PERSPECTIVE = 0.05
 _MIN_COVERED = 0.85
 # Blurs that coarse detail lies between, and the window and its variance that it is compared by.
-_FINE_SIGMA, _COARSE_SIGMA, _WINDOW_SIDE, _MIN_VARIANCE = 1.5, 8.0, (17, 17), 25.0
+_FINE_SIGMA = 1.5
+_COARSE_SIGMA = 8.0
+_WINDOW_SIDE = (17, 17)
+_MIN_VARIANCE = 25.0
 _MIN_CORRELATION, _MIN_AGREEING_PART = 0.6, 0.85
 
 

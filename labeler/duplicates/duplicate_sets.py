@@ -66,10 +66,12 @@ def find_duplicate_sets(
     similarities: dict[int, dict[int, float]] = defaultdict(dict)
     for (a, b), similarity in same.items():
         similarities[a][b] = similarities[b][a] = similarity
-    units, remaining = _join_by_person(similarities, by_person), set(similarities)
+    units = _join_by_person(similarities, by_person)
+    remaining = set(similarities)
 
     def rank(row: int) -> tuple[float, float, float, str]:
-        others, member = similarities[row].values(), members[row]
+        others = similarities[row].values()
+        member = members[row]
         mean = round(20 * sum(others) / len(others))
         return -len(others), -mean, -quality_score(member), member.key
 
@@ -159,7 +161,9 @@ def find_contested_pairs(
 
 
 def _find_contradicted(rows: Sequence[int], compare: CompareRows) -> set[int]:
-    contradicted, distinct, equal = set[int](), list[int](), dict[int, int]()
+    contradicted = set[int]()
+    distinct = list[int]()
+    equal = dict[int, int]()
     for row in rows:
         for other in distinct:
             verdict = compare(*order_pair(row, other))
@@ -272,7 +276,8 @@ def _find_alterations(
 
     Where most members differ from the hub in the same way, it is the hub that was altered.
     """
-    hub, number = members[0], len(members)
+    hub = members[0]
+    number = len(members)
     counts = {
         flag: sum(bool(relation & flag) for relation in hub_relations.values())
         for flag in Relation
@@ -328,7 +333,8 @@ def _relations_to_hub(
     members: Sequence[DuplicateSetMember], relations: Mapping[Pair, Relation]
 ) -> dict[int, Relation]:
     """Return how each member differs from the first one, which is `a`."""
-    hub, hub_relations = members[0], {members[0].id: Relation(0)}
+    hub = members[0]
+    hub_relations = {members[0].id: Relation(0)}
     for member in members[1:]:
         relation = relations.get(order_pair(hub.id, member.id), Relation(0))
         hub_relations[member.id] = relation if hub.id < member.id else relation.swapped

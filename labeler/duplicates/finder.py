@@ -186,10 +186,8 @@ class DuplicateFinder:
             or self.plan().missing - tried
         ):
             tried |= due
-            rows, film = (
-                sorted({row for pair in due for row in pair}),
-                self._pairs.share_video,
-            )
+            rows = sorted({row for pair in due for row in pair})
+            film = self._pairs.share_video
             files = dict(zip(rows, list_sample_files(self._dataset, rows), strict=True))
             pairs = [
                 FilePair((a, b), files[a], files[b], film(a, b)) for a, b in sorted(due)

@@ -161,7 +161,8 @@ def compute_hashes(pixels: Image.Image, sample: int) -> SampleHashes:
 
 def _choose_points(places: Floats, grey: Grey) -> npt.NDArray[np.intp]:
     right, low = (places > np.array(grey.shape[::-1]) / 2).T
-    quarters, is_first = right + 2 * low, np.zeros(len(places), np.bool_)
+    quarters = right + 2 * low
+    is_first = np.zeros(len(places), np.bool_)
     for quarter in range(4):
         is_first[np.flatnonzero(quarters == quarter)[:_MAX_POINTS_OF_QUARTER]] = True
     return np.argsort(~is_first, kind="stable")[:MAX_POINTS]
@@ -182,7 +183,8 @@ def hash_descriptors(
     rounding algorithms", 2002). Of a descriptor and its mirror image, the one on the positive side
     of a fixed direction is hashed.
     """
-    centered, projections = descriptors - _MEAN_DESCRIPTOR, _projections()
+    centered = descriptors - _MEAN_DESCRIPTOR
+    projections = _projections()
     mirrored = (centered - centered[:, MIRRORED_ORDER]) @ projections[:, 5] < 0
     centered = np.where(mirrored[:, None], centered[:, MIRRORED_ORDER], centered)
     bits = np.packbits(centered @ projections > 0, axis=1)

@@ -161,11 +161,9 @@ def _align_middles(large: Copy, small: Copy) -> tuple[Floats, Floats, Floats]:
         down * (small.corner[1] + 0.5) - 0.5,
     )
     motion = np.array([[across, 0, right - left], [0, down, below - top]])
-    values, size, border = (
-        small.middle.astype(np.float32),
-        (wide, high),
-        cv2.BORDER_REPLICATE,
-    )
+    values = small.middle.astype(np.float32)
+    size = (wide, high)
+    border = cv2.BORDER_REPLICATE
     smooth, repeated = (
         cv2.warpAffine(values, motion, size, flags=flags, borderMode=border).astype(
             np.float32
@@ -195,7 +193,8 @@ def _unexplained_parts(image: Floats, other: Floats, repeated: Floats) -> Floats
     )
     target = image[rows, columns] - middle
     edges = (image - blur(image, 1.0))[rows, columns]
-    parts, used = list[float](), np.ones(len(target), np.bool_)
+    parts = list[float]()
+    used = np.ones(len(target), np.bool_)
     for _ in range(2):
         gram = (factors[used].T @ factors[used]).astype(np.float64)
         gram[np.diag_indices_from(gram)] += 1e-4 * np.trace(gram) / len(gram) + 1e-3
@@ -216,7 +215,8 @@ def _choose_edge_pixels(
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """Return rows and columns of strong edges; always the same ones."""
     slopes = (cv2.Sobel(image, cv2.CV_32F, *way) for way in ((1, 0), (0, 1)))
-    steep, inner = cv2.magnitude(*slopes)[3:-3, 3:-3], image[3:-3, 3:-3]
+    steep = cv2.magnitude(*slopes)[3:-3, 3:-3]
+    inner = image[3:-3, 3:-3]
     steep = np.where((inner > 4) & (inner < 251), steep, 0).ravel()
     candidates = np.random.RandomState(0).randint(0, len(steep), 3 * _EDGE_PIXELS)
     strongest = candidates[

@@ -222,7 +222,8 @@ def make_plan(pairs: Pairs) -> DuplicatePlan:
 
 class _Planner:
     def __init__(self, pairs: Pairs):
-        self._pairs, self._plan = pairs, DuplicatePlan()
+        self._pairs = pairs
+        self._plan = DuplicatePlan()
         self._by_person = pairs.get_human_verdicts()
         same = {(pair.a, pair.b): pair for pair in pairs.list_same()}
         self._similarities = {ids: pair.similarity for ids, pair in same.items()}
@@ -246,7 +247,8 @@ class _Planner:
         )
 
     def make(self) -> DuplicatePlan:
-        plan, chosen_by_person = self._plan, self._pairs.get_chosen_copies()
+        plan = self._plan
+        chosen_by_person = self._pairs.get_chosen_copies()
         sets = find_duplicate_sets(
             self._members, self._same, self._by_person, self._may_join
         )

@@ -183,10 +183,8 @@ def _compare_frames(
     a: PreparedImage, b: PreparedImage, one_film: bool
 ) -> Verdict | None:
     """Compare by frames, mirrored if that is more similar; None if neither is similar."""
-    plain, flipped = (
-        float((a.tiny * b.tiny).sum()),
-        float((a.tiny * b.tiny[:, ::-1]).sum()),
-    )
+    plain = float((a.tiny * b.tiny).sum())
+    flipped = float((a.tiny * b.tiny[:, ::-1]).sum())
     mirrored = flipped > plain and not one_film
     similarity = flipped if mirrored else plain
     if similarity < _MIN_FRAME_SIMILARITY:
@@ -269,7 +267,9 @@ def _compare_common_part(
 
 
 def _extent_relation(pair: _Pair, alignment: Alignment, common: CommonPart) -> Relation:
-    a, b, matrix = pair.a.grey, pair.b.grey, alignment.matrix
+    a = pair.a.grey
+    b = pair.b.grey
+    matrix = alignment.matrix
     relation = Relation(0)
     if common.part_a < _MIN_WHOLE_PART:
         relation |= Relation.MORE_A

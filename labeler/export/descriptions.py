@@ -85,7 +85,8 @@ class CardFacts:
             self.rotated_by_exif += item.rotated_by_exif
             self.endings.add(item.path.rpartition(".")[2])
         for item in items:
-            split, origin = str(item.sample.split), item.origin
+            split = str(item.sample.split)
+            origin = item.origin
             self.counts[str(item.sample.label), split] += 1
             self.copies[str(item.sample.label)] += item.copy > 0
             self.splits[split] += 1
@@ -159,7 +160,8 @@ class CardFacts:
 
 def dataset_card(dataset: Dataset, facts: CardFacts) -> str:
     """Return the card as Markdown with front matter for the Hugging Face hub."""
-    name, settings = get_title(dataset), dataset.settings
+    name = get_title(dataset)
+    settings = dataset.settings
     creator = " and ".join(list_authors(dataset)) or settings.contact or "not specified"
     licensed = ", ".join(_select_licence_texts(dataset, facts))
     bibtex = make_bibtex(dataset)
@@ -266,10 +268,8 @@ def _describe_groups(dataset: Dataset, facts: CardFacts) -> str:
         return (
             f"Groups {_GROUP_KINDS} were not checked again: the dataset is too large."
         )
-    searched, samples = (
-        Pairs(dataset.db).count_searched(facts.split_of),
-        len(facts.split_of),
-    )
+    searched = Pairs(dataset.db).count_searched(facts.split_of)
+    samples = len(facts.split_of)
     part = (
         f"Only {searched:,} of {count(samples, 'sample')}" if searched else "No samples"
     )
@@ -527,7 +527,8 @@ def _image_records(facts: CardFacts) -> Node:
     files: Node = {"fileSet": {"@id": "files"}}
     if _is_table(facts):
         columns["label"] = "class"
-        table, image = files, files | {"extract": {"column": "image"}}
+        table = files
+        image = files | {"extract": {"column": "image"}}
         file = image | {"transform": {"jsonPath": "path"}}
         pixels = image | {"transform": {"jsonPath": "bytes"}}
     else:

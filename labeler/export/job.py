@@ -187,7 +187,8 @@ class ShardWriter:
                 images.append(
                     {"file": file} | {key: str(row[key]) for key in LICENCE_COLUMNS}
                 )
-        sha256, size = hash_file(path), path.stat().st_size
+        sha256 = hash_file(path)
+        size = path.stat().st_size
         manifest = ShardManifest(
             path.name, shard.split, sha256, size, digest, images, failed, files_with_gps
         )
@@ -264,7 +265,8 @@ def write_shards(
         shards.append(outcome.item.name)
         failed |= manifest.failed
         facts.row = table_row(sample_facts(outcome.item.items[0], numbers), "sha256")
-        written, gps = {row["file"] for row in manifest.images}, manifest.with_gps
+        written = {row["file"] for row in manifest.images}
+        gps = manifest.with_gps
         named = [(item, shard_file_name(item)) for item in outcome.item.items]
         items = [
             item._replace(has_gps=name in gps)

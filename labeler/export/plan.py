@@ -202,7 +202,8 @@ def _crop_half_body(dataset: Dataset, sample: Sample, image: Image) -> Sample:
     if sample.detector == "whole" or face is None:
         return sample
     side = max(face.width, face.height)
-    x, y = face.x + face.width // 2 - 2 * side, face.y - round(HAIR_HEIGHT * side)
+    x = face.x + face.width // 2 - 2 * side
+    y = face.y - round(HAIR_HEIGHT * side)
     box = clip_box(Box(x, y, 4 * side, 5 * side), image.width, image.height)
     return replace(sample, box=box or sample.box, angle=0.0)
 
@@ -221,7 +222,8 @@ def count_left_out(dataset: Dataset, options: ExportOptions) -> dict[str, int]:
 
 
 def _count_samples_left_out(dataset: Dataset, options: ExportOptions) -> Counter[str]:
-    traits, counts = dataset.samples.count_by("status", "kept", "split"), Counter[str]()
+    traits = dataset.samples.count_by("status", "kept", "split")
+    counts = Counter[str]()
     reasons = {**_STATUS_REASONS, "labelled": "" if options.no_split else WITHOUT_SPLIT}
     for (status, kept_state, split), number in traits.items():
         if kept_state != "kept" and status != "retired":
@@ -330,7 +332,8 @@ def name_originals(
     samples: Iterable[Sample], images: dict[str, Image], options: ExportOptions
 ) -> dict[str, str]:
     """Return the paths of whole images by hash, given one sample of each image."""
-    names, paths = UniquePaths(options.form.has_unique_stems), {}
+    names = UniquePaths(options.form.has_unique_stems)
+    paths = {}
     for sample in sorted(samples, key=lambda sample: sample.image):
         image = images[sample.image]
         folder = "images" if options.no_split else f"images/{sample.split}"

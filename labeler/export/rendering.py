@@ -55,7 +55,8 @@ def _render(item: ExportItem, options: ExportOptions) -> bytes:
     if item.path.endswith(".jpg"):
         return encode_jpeg(pixels)
     buffer, clean = io.BytesIO(), pixels.copy()
-    clean.info, is_webp = {}, item.path.endswith(".webp")
+    clean.info = {}
+    is_webp = item.path.endswith(".webp")
     clean.save(
         buffer, "WEBP" if is_webp else "PNG", **({"lossless": True} if is_webp else {})
     )

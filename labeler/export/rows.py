@@ -52,7 +52,8 @@ def sample_row(item: ExportItem) -> dict[str, str | float]:
 
     No value is null, because readers infer another type for a column of nulls.
     """
-    origin, box = item.origin, item.sample.box
+    origin = item.origin
+    box = item.sample.box
     return {
         "label": str(item.sample.label),
         "sample": item.sample.key,

@@ -93,7 +93,8 @@ def add_tags(
     tagger = Tagger(name, model, table)
     path = dataset.cache / "tags" / f"{hash_bytes(model + table.encode())[:16]}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
-    known_tags, tagged = dict[str, list[str]](), []
+    known_tags = dict[str, list[str]]()
+    tagged = []
     for line in path.read_text("utf-8").splitlines() if path.exists() else ():
         with suppress(ValueError):  # a line that was cut off
             key, known_tags[key] = json.loads(line)

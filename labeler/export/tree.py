@@ -210,7 +210,8 @@ def _remove_old(
 
 def _unused_path(target: Path, name: str) -> Path:
     """Return the same path in `target`, or a new name at its top level if that is in use."""
-    path, number = target / name, 1
+    path = target / name
+    number = 1
     while os.path.lexists(path) or any(p.is_file() for p in path.parents):
         path = target / f"kept-{number}-{Path(name).name}"
         number += 1

@@ -165,7 +165,8 @@ def _tracks(dataset: Dataset, private: frozenset[str]) -> dict[str, list[Sample]
 
 def _describe_tracks(dataset: Dataset, names: Iterable[str]) -> dict[str, str]:
     """Return the video and the time of tracks."""
-    tracks, texts = Tracks(dataset.db), {}
+    tracks = Tracks(dataset.db)
+    texts = {}
     videos = tracks.get_videos()
     for stored in tracks.iterate([*names]):
         track = stored.track
@@ -179,7 +180,8 @@ def select_samples(
     dataset: Dataset, sections: Sections, request: GalleryRequest
 ) -> GallerySelection:
     """Select entries from sections with equal shares of the limit, label issues first."""
-    selection, groups = GallerySelection([], {}), assign_split_groups(dataset.db)
+    selection = GallerySelection([], {})
+    groups = assign_split_groups(dataset.db)
     sizes = {name: len(samples) for name, samples in sections.items()}
     for name, share in divide_limit(sizes, request.limit).items():
         samples = sections[name]
@@ -308,7 +310,8 @@ def _page_data(
 ) -> Facts:
     """Return the data for the page's script, see `js/facts.js`."""
     numbers = {name: number for number, name in enumerate(selection.counts)}
-    shown_counts, samples = Counter(entry.label for entry in selection.entries), []
+    shown_counts = Counter(entry.label for entry in selection.entries)
+    samples = []
     for number, entry in enumerate(selection.entries):
         facts = {"class": numbers[entry.label], "image": thumbnails.get(number)}
         facts |= _sample_data(dataset, entry)
@@ -326,7 +329,8 @@ def _page_data(
 
 def _sample_data(dataset: Dataset, entry: GalleryEntry) -> Facts:
     """Return the data of a sample, without local paths."""
-    image, sample = dataset.images.get(entry.sample.image), entry.sample
+    image = dataset.images.get(entry.sample.image)
+    sample = entry.sample
     facts: Facts = {
         "id": sample.key,
         "split": sample.split,

@@ -118,7 +118,8 @@ def import_image(
     image_box = Box(0, 0, measured.width, measured.height)
     image = decode(data)
     pixels = np.asarray(image.pixels)
-    cuts, dropped = [], list[Unreadable]()
+    cuts = []
+    dropped = list[Unreadable]()
     for box, label in item.labels:
         try:
             box_in_image = convert_box(box, item.frame, image) if box else image_box
@@ -270,7 +271,8 @@ def _get_origins(
 ) -> dict[Path, Origin]:
     origins = {}
     for image in files.images:
-        path, info = image.path, files.sources.get(image.path, SourceInfo())
+        path = image.path
+        info = files.sources.get(image.path, SourceInfo())
         source = tables.get_row(path)
         inside = path.parent.relative_to(tables.top).parts
         credit = source.credit.completed(info.credit)
@@ -308,7 +310,8 @@ def _check_class_names(
             for name in sorted(known_names)
             if fold_name(name) == fold_name(label) != ""
         ]:
-            twin, other = shlex.quote(twins[0]), shlex.quote(label)
+            twin = shlex.quote(twins[0])
+            other = shlex.quote(label)
             raise UsageError(
                 f"{label!r} and {twins[0]!r} are nearly the same name",
                 f"add each to import them as two classes, or as one: labeler classes add {twin} "
@@ -374,7 +377,8 @@ def _import_images(
         importer = partial(import_image, keep=StageBytes(store), cutter=cutter)
         outcomes = run_over(importer, files.images, Processes(request.workers or 0))
         for outcome in progress.over(outcomes, "import", total=len(origins)):
-            path, origin = outcome.item.path, origins[outcome.item.path]
+            path = outcome.item.path
+            origin = origins[outcome.item.path]
             try:
                 imported = outcome.unwrap()
                 new = _store_image(dataset, store, imported, origin, labels_of)

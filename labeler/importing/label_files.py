@@ -203,7 +203,8 @@ def _flatten_polygons(polygons: Any) -> list[float]:
 
 
 _LINE = re.compile(r"\s*\d{1,9}(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
-_COORDINATE, _MIN_COORDINATES = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?"), 3
+_COORDINATE = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
+_MIN_COORDINATES = 3
 _YAML = (".yaml", ".yml")
 _SURROGATES = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}")
 _NAME_LISTS = (".names", "classes.txt", "_darknet.labels")

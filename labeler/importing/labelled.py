@@ -298,7 +298,8 @@ def bounding_box(points: Sequence[float]) -> Rectangle:
     """Return the bounding box of points x, y, x, y, …. Raises `ValueError` with the reason."""
     if len(points) < 2 or len(points) % 2:
         raise ValueError("not a polygon")
-    left, top = min(points[::2]), min(points[1::2])
+    left = min(points[::2])
+    top = min(points[1::2])
     return box_from_size((left, top, max(points[::2]) - left, max(points[1::2]) - top))
 
 

@@ -19,7 +19,8 @@ class CtrlC(QObject):
 
     def __init__(self, application: QApplication):
         super().__init__(application)
-        self.pressed, self._before = False, signal.getsignal(signal.SIGINT)
+        self.pressed = False
+        self._before = signal.getsignal(signal.SIGINT)
         if self._before is not signal.default_int_handler:
             # A script that ignores it continues to ignore it.
             return

@@ -173,13 +173,15 @@ class ClassListModel(QAbstractListModel):
         return None
 
     def flags(self, index: Index) -> Qt.ItemFlag:
-        row, flags = self.row(index.row()), super().flags(index)
+        row = self.row(index.row())
+        flags = super().flags(index)
         return flags | Qt.ItemFlag.ItemIsEditable if row and row.is_class else flags
 
     def setData(
         self, index: Index, value: Any, role: int = Qt.ItemDataRole.EditRole
     ) -> bool:
-        row, name = self.row(index.row()), str(value).strip()
+        row = self.row(index.row())
+        name = str(value).strip()
         if row is None or not name or name == row.name:
             return False
         self.worker.decide(lambda session: session.rename_class(row.target, name))
@@ -204,7 +206,9 @@ class ClassListDelegate(QStyledItemDelegate):
         self, parent: QWidget, option: QStyleOptionViewItem, index: Index
     ) -> HintedField:
         """Return a field that says which other class the name is one of."""
-        field, own, worker = HintedField(parent), index.data(), self._classes.worker
+        field = HintedField(parent)
+        own = index.data()
+        worker = self._classes.worker
 
         def hint(text: str) -> None:
             others = [KnownName(name, name) for name in worker.keys if name != own]
@@ -241,8 +245,10 @@ class ClassListDelegate(QStyledItemDelegate):
         row = self._classes.row(index.row())
         if row is None:
             return
-        palette, heading = self._list.palette(), self._heading_height(row)
-        font, centre = self._list.font(), Qt.AlignmentFlag.AlignVCenter
+        palette = self._list.palette()
+        heading = self._heading_height(row)
+        font = self._list.font()
+        centre = Qt.AlignmentFlag.AlignVCenter
         rect: QRect = option.rect.adjusted(0, heading, 0, 0)
         if heading:
             painter.setFont(theme.scaled(font, theme.SMALL))
@@ -288,7 +294,8 @@ class ClassListDelegate(QStyledItemDelegate):
         self, painter: QPainter, rect: QRect, index: Index, target: bool
     ) -> QColor:
         """Paint the states of a row: shown, target of a drop, focused; return its background."""
-        palette, row = self._list.palette(), self._classes.row(index.row())
+        palette = self._list.palette()
+        row = self._classes.row(index.row())
         is_lit = target or (row is not None and self._list.place == row.target)
         focused = self._list.currentIndex() == index and self._list.hasFocus()
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -304,7 +311,8 @@ class ClassListDelegate(QStyledItemDelegate):
     def _paint_portrait(
         self, painter: QPainter, line: QRect, target: str, ground: QColor
     ) -> int:
-        side, palette = line.height() - theme.SPACE_M, self._list.palette()
+        side = line.height() - theme.SPACE_M
+        palette = self._list.palette()
         box = QRect(line.left(), line.top() + theme.SPACE_S, side, side)
         portrait = self._classes.portraits.get(target)
         ratio = self._list.devicePixelRatioF()
@@ -333,7 +341,8 @@ class ClassListView(QListView):
     """The class or place that is shown; its row is highlighted."""
     keeps_focus = False
     """Whether a rename began here by F2: the next class is renamed as well, by arrow and F2."""
-    drop_row, drop_text = -1, ""
+    drop_row = -1
+    drop_text = ""
     """The row under a drag, and its text."""
 
     def __init__(self, model: ClassListModel, thumbs: ThumbnailLoader):
@@ -374,11 +383,13 @@ class ClassListView(QListView):
         index = self.currentIndex()
         point = self.viewport().mapToGlobal(self.visualRect(index).center())
         if event.reason() == QContextMenuEvent.Reason.Mouse:
-            index, point = self.indexAt(event.pos()), event.globalPos()
+            index = self.indexAt(event.pos())
+            point = event.globalPos()
         row = self._classes.row(index.row())
         if row is None or not row.is_class:
             return
-        menu, worker = QMenu(self), self._classes.worker
+        menu = QMenu(self)
+        worker = self._classes.worker
 
         def rename(new: str) -> None:
             worker.decide(lambda session: session.rename_class(row.target, new))
@@ -434,18 +445,17 @@ class ClassListView(QListView):
         event.setAccepted(self.drop_row >= 0)
 
     def _on_drag(self, event: QDropEvent) -> None:
-        mime, point = event.mimeData(), event.position().toPoint()
+        mime = event.mimeData()
+        point = event.position().toPoint()
         self._drag = (point, len(mime.ids) if isinstance(mime, TileMimeData) else None)
         self._scrolling.start()
         self._update_drop_row()
 
     def _scroll_at_edge(self) -> None:
         assert self._drag is not None
-        bar, y, height = (
-            self.verticalScrollBar(),
-            self._drag[0].y(),
-            self.viewport().height(),
-        )
+        bar = self.verticalScrollBar()
+        y = self._drag[0].y()
+        height = self.viewport().height()
         if y < SCROLL_EDGE:
             bar.setValue(bar.value() - SCROLL_STEP)
         elif y >= height - SCROLL_EDGE:
@@ -455,7 +465,8 @@ class ClassListView(QListView):
         if self._drag is None:
             return
         point, count = self._drag
-        self.drop_row, self.drop_text = -1, ""
+        self.drop_row = -1
+        self.drop_text = ""
         row = self._classes.row(self.indexAt(point).row())
         if row is not None and row.target != DUPLICATES:
             text = self.tr("Drop {count} → {name}")
@@ -466,7 +477,9 @@ class ClassListView(QListView):
 
     def _end_drag(self) -> None:
         self._scrolling.stop()
-        self._drag, self.drop_row, self.drop_text = None, -1, ""
+        self._drag = None
+        self.drop_row = -1
+        self.drop_text = ""
         self.viewport().update()
 
     def dragLeaveEvent(self, event: QEvent) -> None:
@@ -475,7 +488,8 @@ class ClassListView(QListView):
     def dropEvent(self, event: QDropEvent) -> None:
         if self._drag is None:
             self._on_drag(event)
-        row, mime = self._classes.row(self.drop_row), event.mimeData()
+        row = self._classes.row(self.drop_row)
+        mime = event.mimeData()
         self._end_drag()
         event.setDropAction(Qt.DropAction.CopyAction)
         event.setAccepted(row is not None)

@@ -95,7 +95,8 @@ class CommandQueue(QObject):
         if not self.pending:
             self.emptied.emit()
             return
-        self._words, self._last = self.pending.pop(0), []
+        self._words = self.pending.pop(0)
+        self._last = []
         process = self.process = QProcess(self)
         process.setProcessEnvironment(_environment())
         if sys.platform != "win32":
@@ -139,7 +140,8 @@ class CommandQueue(QObject):
             bytes(self.process.readAllStandardOutput().data()).strip().split(b"\n")
         )
         self.process.deleteLater()
-        self.process, crashed = None, status is QProcess.ExitStatus.CrashExit
+        self.process = None
+        crashed = status is QProcess.ExitStatus.CrashExit
         result: dict[str, Any] = {}
         with suppress(msgspec.DecodeError):
             result = msgspec.json.decode(last_line, type=dict[str, Any])

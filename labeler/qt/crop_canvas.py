@@ -190,7 +190,8 @@ class BoxItem(QGraphicsItem):
         self, painter: QPainter, option: object, widget: QWidget | None = None
     ) -> None:
         """Paint the outline: thicker if selected, dashed if rejected."""
-        sample, palette = self.draft.sample, widget.palette() if widget else QPalette()
+        sample = self.draft.sample
+        palette = widget.palette() if widget else QPalette()
         rejected = sample is not None and sample.status == "rejected"
         style = Qt.PenStyle.DashLine if rejected else Qt.PenStyle.SolidLine
         line = (Role.Highlight, 3) if self.isSelected() else (Role.Text, 2)
@@ -200,14 +201,14 @@ class BoxItem(QGraphicsItem):
             painter.setPen(QPen(palette.color(role), width, style))
             painter.drawPolygon(outline)
         if sample is not None and (sample.label or rejected):
-            text, metrics = (
-                "✗" if rejected else str(sample.label),
-                painter.fontMetrics(),
-            )
-            height, width = metrics.height() + 4, metrics.horizontalAdvance(text) + 10
+            text = "✗" if rejected else str(sample.label)
+            metrics = painter.fontMetrics()
+            height = metrics.height() + 4
+            width = metrics.horizontalAdvance(text) + 10
             corner = outline.first()
             # Above the box, but in the window: a whole image has no room above it.
-            left, top = max(0, corner.x()), max(0, corner.y() - height - 2)
+            left = max(0, corner.x())
+            top = max(0, corner.y() - height - 2)
             plate = QRectF(left, top, width, height)
             painter.fillRect(plate, palette.color(Role.Base))
             painter.setPen(palette.color(Role.Text))
@@ -272,8 +273,11 @@ class CropCanvas(QGraphicsView):
     def __init__(self, worker: SessionWorker):
         super().__init__()
         self.codes = ClassKeyReader(worker, self)
-        self.image, self.image_size, self.placeholder = QPixmap(), (1, 1), ""
-        self.current, self._zoom = -1, 1.0
+        self.image = QPixmap()
+        self.image_size = (1, 1)
+        self.placeholder = ""
+        self.current = -1
+        self._zoom = 1.0
         self._gesture: BoxGesture | None = None
         self._items: list[BoxItem] = []
         self._pixmap_item = QGraphicsPixmapItem()
@@ -386,7 +390,8 @@ class CropCanvas(QGraphicsView):
     def _zoom_to(self, zoom: float) -> None:
         """Zoom relative to the size at which the whole image is visible."""
         self._zoom = min(max(zoom, 1.0), MAX_ZOOM)
-        room, (width, height) = self.maximumViewportSize(), self.image_size
+        room = self.maximumViewportSize()
+        (width, height) = self.image_size
         room -= QSize(2 * IMAGE_MARGIN, 2 * IMAGE_MARGIN)
         scale = min(room.width() / width, room.height() / height) * self._zoom
         self.setTransform(QTransform.fromScale(scale, scale))
@@ -402,7 +407,8 @@ class CropCanvas(QGraphicsView):
             super().wheelEvent(event)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter, place = QPainter(self.viewport()), self.viewport().rect()
+        painter = QPainter(self.viewport())
+        place = self.viewport().rect()
         painter.fillRect(place, backdrop(self.palette()))
         painter.setPen(self.palette().text().color())
         if self.image.isNull():
@@ -421,12 +427,14 @@ class CropCanvas(QGraphicsView):
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() != Qt.MouseButton.LeftButton or self.image.isNull():
             return
-        start, under = self._map_to_image(event), self.items(event.position().toPoint())
+        start = self._map_to_image(event)
+        under = self.items(event.position().toPoint())
         handles = [item.number for item in under if isinstance(item, BoxHandle)]
         boxes = [item for item in under if isinstance(item, BoxItem)]
         hit = min(boxes, key=lambda item: item.draft.rect.width(), default=None)
         if handles:
-            before, handle = self.boxes[self.current], min(handles)
+            before = self.boxes[self.current]
+            handle = min(handles)
             self._gesture = BoxGesture(
                 before, lambda point: before.with_handle_at(handle, point)
             )

@@ -110,7 +110,8 @@ class BackgroundImport(QObject):
 
     def __init__(self, worker: SessionWorker):
         super().__init__(worker)
-        self._worker, self.queue = worker, CommandQueue(self)
+        self._worker = worker
+        self.queue = CommandQueue(self)
         self._reset()
         self.queue.staged.connect(self._show_stage)
         self.queue.ended.connect(self._command_ended)
@@ -193,7 +194,8 @@ class BackgroundImport(QObject):
         self.images_added.emit()
 
     def resume(self) -> None:
-        self.errors, self.stage = [], None
+        self.errors = []
+        self.stage = None
         self._run(self._commands)
 
     def dismiss(self) -> None:
@@ -237,7 +239,8 @@ class ImportBar(QFrame):
     def __init__(self, imports: BackgroundImport):
         super().__init__()
         self._import = imports
-        self.text, self.bar = plain_label(), QProgressBar(textVisible=False)
+        self.text = plain_label()
+        self.bar = QProgressBar(textVisible=False)
         self.stop = button(self.tr("Stop"), imports.stop)
         self.resume_button = button("", imports.resume)
         self.open_button = button(
@@ -449,7 +452,9 @@ class ImportDialog(CommandDialog):
         self.names.hide()
         are_images = Words.are_images and not dropped.videos
         self.whole_images.setChecked(are_images or are_face_crops(dropped))
-        self._dropped, self._label, self._report = dropped, label, SimulatedImport()
+        self._dropped = dropped
+        self._label = label
+        self._report = SimulatedImport()
         self._simulation = CommandQueue(self)
         self._simulation.ended.connect(self._add_to_report)
         self._simulation.emptied.connect(self._show_result)
@@ -463,7 +468,8 @@ class ImportDialog(CommandDialog):
 
     def _add_to_report(self, words: list[str], end: CommandEnd) -> None:
         if end.code:
-            self._report.error, self._simulation.pending = last_error(end.words), []
+            self._report.error = last_error(end.words)
+            self._simulation.pending = []
         else:
             self._report.add(Path(words[2]), end.result)
 
@@ -499,7 +505,8 @@ class ImportDialog(CommandDialog):
         parts = [counted(text, count) for text, count in counts.items() if count]
         if not self.can_import:
             parts = [self.tr("No images or videos found")]
-        lines, ignored = ["  ·  ".join(parts)], report.ignored
+        lines = ["  ·  ".join(parts)]
+        ignored = report.ignored
         archives, packed, files = (
             ignored[reason] for reason in (ARCHIVE, PACKED, NOT_AN_IMAGE)
         )

@@ -57,7 +57,8 @@ class ThumbnailLoader(QObject):
         self._bytes = 0
         self._requests: OrderedDict[ThumbnailKey, SampleRegion] = OrderedDict()
         self._loading: set[ThumbnailKey] = set()
-        self._lock, self._ended = threading.Lock(), False
+        self._lock = threading.Lock()
+        self._ended = False
         self._loaded.connect(self._store, Qt.ConnectionType.QueuedConnection)
         self._pool = ThreadPoolExecutor(THREAD_COUNT, "thumbs", lower_thread_priority)
 
@@ -228,7 +229,8 @@ class SampleImage(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         if self._region is None:
             return
-        painter, side = QPainter(self), max(self.width(), self.height())
+        painter = QPainter(self)
+        side = max(self.width(), self.height())
         thumbnail = self._thumbs.get(self._region, side, self.devicePixelRatioF())
         rect = draw_fitted(painter, self.rect(), thumbnail)
         if isinstance(thumbnail, QPixmap):
@@ -307,7 +309,8 @@ class DetailPanel(QWidget):
             height=tile.region.height,
         )
         # Zero-width spaces let a long file name wrap.
-        title, step = tile.title or "", MAX_UNBROKEN_LETTERS
+        title = tile.title or ""
+        step = MAX_UNBROKEN_LETTERS
         title = "\u200b".join(
             title[at : at + step] for at in range(0, len(title), step)
         )

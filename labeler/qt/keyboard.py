@@ -72,13 +72,16 @@ class ClassKeyReader(QObject):
         super().__init__(widget)
         self._worker = worker
         widget.installEventFilter(self)
-        self.first, self._timer = "", timer(self, self._expire, SECOND_KEY_TIMEOUT_MS)
+        self.first = ""
+        self._timer = timer(self, self._expire, SECOND_KEY_TIMEOUT_MS)
 
     def read(self, event: QKeyEvent) -> str | None:
         """Return a class key; empty for any other key, None if the event was consumed."""
         if self.first and event.key() in MODIFIER_KEYS:
             return None
-        first, second, prefix = self.first, plain_key(event), prefix_key(event)
+        first = self.first
+        second = plain_key(event)
+        prefix = prefix_key(event)
         self.forget()
         if first and not prefix and event.key() != Qt.Key.Key_Escape:
             if not second:
@@ -184,7 +187,8 @@ class InputFilter(QObject):
 
     def _is_misplaced(self, event: QKeyEvent) -> bool:
         # Whether the key belongs to a name, in a view where letters are commands.
-        focus, gap = QApplication.focusWidget(), event.timestamp() - self._typed_at
+        focus = QApplication.focusWidget()
+        gap = event.timestamp() - self._typed_at
         in_view = (
             isinstance(focus, QAbstractItemView) and focus.window() is self._window
         )
@@ -238,7 +242,8 @@ class InputFilter(QObject):
         repeats = event.isAutoRepeat()
         late = self._is_late(event) and not repeats
         if event.type() == Type.KeyRelease and not repeats:
-            self._press, self._release = None, (event.key(), event.timestamp())
+            self._press = None
+            self._release = (event.key(), event.timestamp())
         elif event.type() == Type.ShortcutOverride and late:
             event.accept()
             return True
@@ -345,7 +350,8 @@ def _column(*sections: Shortcuts) -> QFormLayout:
 def open_menu(window: QWidget) -> None:
     """Open the context menu of the focus, as the menu key does where there is one."""
     widget = window.focusWidget() or window
-    centre, keyboard = widget.rect().center(), QContextMenuEvent.Reason.Keyboard
+    centre = widget.rect().center()
+    keyboard = QContextMenuEvent.Reason.Keyboard
     event = QContextMenuEvent(keyboard, centre, widget.mapToGlobal(centre))
     QCoreApplication.sendEvent(widget, event)
 

@@ -69,7 +69,8 @@ class Welcome(QDialog):
 
     def _propose_target(self) -> None:
         # An empty folder, or one with the settings of a dataset, becomes the dataset.
-        folder, is_dataset_itself = self.folder, (self.folder / SETTINGS_FILE).is_file()
+        folder = self.folder
+        is_dataset_itself = (self.folder / SETTINGS_FILE).is_file()
         is_target = is_dataset_itself or next(folder.glob("*"), None) is None
         target = folder if is_target else folder / f"{folder.name}-dataset"
         title = self.tr("{folder} is not a dataset")
@@ -98,11 +99,13 @@ class Welcome(QDialog):
         self.opened.emit(target, [self.folder] if self.take.isChecked() else [])
 
     def _choose_target(self) -> None:
-        title, use = self.tr("Choose a folder"), self.target.setText
+        title = self.tr("Choose a folder")
+        use = self.target.setText
         choosing(self, title, str(self.folder), lambda paths: use(paths[0]))
 
     def _choose_dataset(self) -> None:
-        title, use = self.tr("Open a dataset"), self.opened.emit
+        title = self.tr("Open a dataset")
+        use = self.opened.emit
         choosing(self, title, str(self.folder), lambda paths: use(Path(paths[0]), []))
 
 

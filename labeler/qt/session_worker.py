@@ -50,7 +50,8 @@ class BackgroundTask(QObject):
 
     def __init__(self, root: Path):
         super().__init__()
-        self._root, self._ended = root, threading.Event()
+        self._root = root
+        self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.busy = False
         """True until the result is delivered."""
@@ -156,7 +157,8 @@ class SessionWorker(QObject):
         self._is_delay_reported = self._is_polling = False
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = threading.Event()
-        self._emit_lock, self._ended = threading.Lock(), False
+        self._emit_lock = threading.Lock()
+        self._ended = False
         self._pending = 0
         self._answered.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
         self._tasks: list[BackgroundTask] = []
@@ -300,7 +302,8 @@ class SessionWorker(QObject):
         self.ask(lambda session: session.progress(), self._progressed)
 
     def _progressed(self, progress: SortingProgress) -> None:
-        before, self.progress = set(self.keys), progress
+        before = set(self.keys)
+        self.progress = progress
         self.progressed.emit(progress)
         if before != set(self.keys):
             removed = before - set(self.keys)

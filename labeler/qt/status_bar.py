@@ -50,7 +50,8 @@ def _as_tooltip(text: str) -> str:
 
 
 def _set_elided(part: QLabel | QToolButton, text: str) -> None:
-    elided, width = Qt.TextElideMode.ElideRight, em(part, MAX_PART_WIDTH_EM)
+    elided = Qt.TextElideMode.ElideRight
+    width = em(part, MAX_PART_WIDTH_EM)
     part.setText(part.fontMetrics().elidedText(text, elided, width))
     part.setToolTip(_as_tooltip(text) if part.text() != text else "")
 
@@ -77,7 +78,8 @@ class MessageBar(QStatusBar):
         worker.save_delayed.connect(self._show_save_delay)
 
     def _show_progress(self, progress: SortingProgress) -> None:
-        counts, text = progress.counts, self.tr("{done} of {total} sorted")
+        counts = progress.counts
+        text = self.tr("{done} of {total} sorted")
         self.sorted.setText(
             text.format(done=f"{counts.sorted:,}", total=f"{counts.total:,}")
         )
@@ -102,11 +104,9 @@ class MessageBar(QStatusBar):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the message; Qt would cut it within a word."""
-        painter, panel, (room, text) = (
-            QPainter(self),
-            QStyleOption(),
-            self.elided_message(),
-        )
+        painter = QPainter(self)
+        panel = QStyleOption()
+        (room, text) = self.elided_message()
         panel.initFrom(self)
         self.style().drawPrimitive(
             QStyle.PrimitiveElement.PE_PanelStatusBar, panel, painter, self
@@ -289,7 +289,8 @@ class LearningButton(QToolButton):
 
     def __init__(self, learning: Learning, worker: SessionWorker):
         super().__init__(autoRaise=True)
-        self._report, self._left = (self.tr("Suggestion updates off"), ""), 0
+        self._report = (self.tr("Suggestion updates off"), "")
+        self._left = 0
         self.hide()
         self.clicked.connect(lambda: learning.set_enabled(not learning.active))
         worker.progressed.connect(

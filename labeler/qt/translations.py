@@ -51,10 +51,8 @@ class Words(QTranslator):
 
     def __init__(self, language: str, parent: QObject | None):
         super().__init__(parent)
-        catalogue, image_words = (
-            WORDS / f"{language}.toml",
-            IMAGE_WORDS.read_text(encoding="utf-8"),
-        )
+        catalogue = WORDS / f"{language}.toml"
+        image_words = IMAGE_WORDS.read_text(encoding="utf-8")
         text = "" if language == ENGLISH else catalogue.read_text(encoding="utf-8")
         self._words: dict[str, str] = tomllib.loads(text)
         self._image_words: dict[str, str] = tomllib.loads(image_words)[language]

@@ -145,9 +145,11 @@ class TitleLabel(QLabel):
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter, area = QPainter(self), self.contentsRect()
+        painter = QPainter(self)
+        area = self.contentsRect()
         title, *rest = _SEPARATOR.split(self.text(), maxsplit=1)
-        plain, bold = self.font(), theme.scaled(self.font(), theme.HEADING)
+        plain = self.font()
+        bold = theme.scaled(self.font(), theme.HEADING)
         centre, elided = Qt.AlignmentFlag.AlignVCenter, Qt.TextElideMode.ElideRight
         below = area.height() >= 2 * self.fontMetrics().height() + theme.SPACE_S
         for text, font, colour in (
@@ -207,7 +209,8 @@ class KeyHints(QLabel):
         super().setVisible(visible and self.enabled())
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        painter, left = QPainter(self), theme.SPACE_M
+        painter = QPainter(self)
+        left = theme.SPACE_M
         painter.setFont(theme.scaled(self.font(), theme.SMALL, bold=False))
         for key, text, cap, width in self.fitting_hints(painter.fontMetrics()):
             line = QRect(left, 0, width + 1, self.height())
@@ -407,7 +410,8 @@ class NameField(HintedField):
         return name
 
     def _edited(self, text: str) -> None:
-        self._matching, self._at = complete_name(text, self._names), -1
+        self._matching = complete_name(text, self._names)
+        self._at = -1
 
     def _show_meaning(self, text: str) -> None:
         match = match_exact_name(text, self._names)

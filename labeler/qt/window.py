@@ -132,11 +132,9 @@ class LabelerWindow(QMainWindow):
         self.worker = SessionWorker(root)
         self.embedding_task = EmbeddingTask(self.worker)
         self._state = WindowState(root)
-        self.details, self._details_wanted, self._wide = (
-            DetailPanel(self.thumbs),
-            True,
-            True,
-        )
+        self.details = DetailPanel(self.thumbs)
+        self._details_wanted = True
+        self._wide = True
         self.class_panel = ClassPanel(self.worker, self.thumbs)
         self.tabs, self.stack = ViewTabs(), QStackedWidget()
         self._views: dict[str, LabelerView] = {}
@@ -176,11 +174,9 @@ class LabelerWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         middle = QWidget()
-        add, settings, bar = (
-            AddButton(self.drops),
-            QToolButton(),
-            ImportBar(self.imports),
-        )
+        add = AddButton(self.drops)
+        settings = QToolButton()
+        bar = ImportBar(self.imports)
         settings.setAutoRaise(True)
         settings.setText(self.tr("Settings"))
         settings.setToolTip(self.tr("Language, colours, key hints (Ctrl+,)"))
@@ -306,7 +302,8 @@ class LabelerWindow(QMainWindow):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Hide the details panel when a window becomes narrow, show it when it becomes wide."""
         super().resizeEvent(event)
-        width, elide = event.size().width(), Qt.TextElideMode
+        width = event.size().width()
+        elide = Qt.TextElideMode
         self.tabs.setElideMode(
             elide.ElideRight if width < TINY_WIDTH else elide.ElideNone
         )
@@ -339,7 +336,8 @@ class LabelerWindow(QMainWindow):
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Forward unhandled keys to the faces."""
-        home, focus = self.view.home, self.focusWidget()
+        home = self.view.home
+        focus = self.focusWidget()
         ends_text = event.key() in TEXT_END_KEYS and isinstance(
             focus, QLineEdit | QAbstractSpinBox
         )
@@ -358,7 +356,8 @@ class LabelerWindow(QMainWindow):
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Open the menu of the shown class, by a key, if there is no face for it."""
-        classes, place = self.class_panel, self.view.current_place
+        classes = self.class_panel
+        place = self.view.current_place
         if (
             event.reason() is QContextMenuEvent.Reason.Keyboard
             and place in self.worker.keys
@@ -426,7 +425,8 @@ class LabelerWindow(QMainWindow):
 
     def _refresh_empty_view(self) -> None:
         # Show faces that another process adds, unless a name is being typed.
-        view, progress = self.view, self.worker.progress
+        view = self.view
+        progress = self.worker.progress
         if progress is None or not progress.counts.total:  # then words stay as they are
             self.worker.ask(lambda s: are_whole_images(s.dataset.db), Words.call_images)
         is_empty = isinstance(view, LabelingView) and not view.model.rowCount()

@@ -70,7 +70,8 @@ def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
 
 def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Find where the slope is steepest across its edge; the border does not count."""
-    ridges, inner = np.zeros(steep.shape, dtype=np.bool_), (slice(2, -2), slice(2, -2))
+    ridges = np.zeros(steep.shape, dtype=np.bool_)
+    inner = (slice(2, -2), slice(2, -2))
     if min(steep.shape) >= 6:
         level, upright = (
             steep >= cv2.dilate(steep, np.ones(shape, np.uint8))

@@ -39,10 +39,8 @@ def learn(
     Without a prelabelling, or while fewer than two classes have labels, nothing changes.
     """
     samples = list(PrelabelSamples(dataset.db).iterate())
-    latest, space = (
-        Proposals(dataset.db).get_latest(),
-        EmbeddingSpace.from_dataset(dataset),
-    )
+    latest = Proposals(dataset.db).get_latest()
+    space = EmbeddingSpace.from_dataset(dataset)
     if latest is None or space is None or cancelled():
         return LearningResult(len(samples))
     vectors, has_vector = space.get_vectors(
@@ -79,7 +77,8 @@ def _store(
     classes: tuple[str, ...],
 ) -> int:
     """Write changed predictions, unless there is a newer prelabelling; return their number."""
-    proposals, facts = Proposals(dataset.db), latest.facts | {"known": list(classes)}
+    proposals = Proposals(dataset.db)
+    facts = latest.facts | {"known": list(classes)}
     if not changed and facts == latest.facts:
         return 0
     with dataset.db.transaction():

@@ -321,7 +321,8 @@ def compose_mixed_page(
     """
     page_stacks: list[Stack] = []
     labels: set[str] = set()
-    errors, all_errors = 0.0, sum(1 - stack.prediction.confidence for stack in stacks)
+    errors = 0.0
+    all_errors = sum(1 - stack.prediction.confidence for stack in stacks)
     for stack in sorted(stacks, key=lambda s: (-s.prediction.confidence, s.number)):
         errors += 1 - stack.prediction.confidence
         is_full = len(page_stacks) + HEADING_TILES * len(labels) >= room
@@ -352,7 +353,8 @@ def order_by_similarity(stacks: Sequence[Stack], vectors: Vectors) -> list[Stack
 
 def chain_by_similarity(vectors: Vectors) -> list[int]:
     """Return the positions of vectors, each followed by the most similar remaining one."""
-    similarities, order = vectors @ vectors.T, [0][: len(vectors)]
+    similarities = vectors @ vectors.T
+    order = [0][: len(vectors)]
     for _ in range(len(vectors) - 1):
         similarities[:, order[-1]] = -np.inf
         order.append(int(np.argmax(similarities[order[-1]])))
@@ -466,8 +468,10 @@ def find_novel_stacks(
     ]
     others = [*class_vectors.values(), *(cluster.vectors for cluster in left)]
     present = [rows[rows.any(axis=1)] for rows in others]
-    similarities, end = _mean_similarities([*cluster_vectors, *present]), len(clusters)
-    is_known, left_at = np.zeros(end, np.bool_), end + len(class_vectors)
+    similarities = _mean_similarities([*cluster_vectors, *present])
+    end = len(clusters)
+    is_known = np.zeros(end, np.bool_)
+    left_at = end + len(class_vectors)
     for at, label in enumerate(class_vectors, end):
         rivals = [
             n
@@ -546,7 +550,8 @@ def move_tiles(page: ClassPage, numbers: Collection[int], onto: int) -> ClassPag
 
 def split_cluster(page: ClassPage, number: int, vectors: Vectors) -> ClassPage:
     """Return a clusters page with one cluster split in two; `vectors` are those of its tiles."""
-    clusters, members = page.clusters, page.clusters[number]
+    clusters = page.clusters
+    members = page.clusters[number]
     parts = sorted(cluster_rows(vectors, 2), key=len, reverse=True)
     clusters[number : number + 1] = [
         [members[n] for n in sorted(part)] for part in parts

@@ -170,7 +170,8 @@ class Pages:
         refined = refine_with_tracks(
             np.concatenate([vectors, decided_vectors]), track_ids
         )
-        vectors, decided_vectors = refined[: len(samples)], refined[len(samples) :]
+        vectors = refined[: len(samples)]
+        decided_vectors = refined[len(samples) :]
         unreadable_count = sum(sample.id in self._unreadable for sample in samples)
         compared = bool(
             has_vector.sum()
@@ -313,7 +314,8 @@ def _compose_next_page(
         )
         for cluster in analysis.clusters
     ]
-    vectors, min_size = analysis.vectors, MIN_CLUSTER_SIZE
+    vectors = analysis.vectors
+    min_size = MIN_CLUSTER_SIZE
     if analysis.class_counts:
         min_size = MIN_LATER_CLUSTER_SIZE
     if page := compose_clusters_page(uncertain_clusters, vectors, room, min_size):

@@ -104,7 +104,8 @@ class Predictor:
     """Predicts the classes of the samples of one session."""
 
     def __init__(self, session: SortingSession):
-        self._session, self._db = session, session.dataset.db
+        self._session = session
+        self._db = session.dataset.db
         self._queue = SortingQueue(self._db)
         self.spaces = SimilaritySpaces(session.dataset)
         self._decided_samples: Sequence[SampleFeatures] | None = None

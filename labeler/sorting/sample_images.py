@@ -38,7 +38,8 @@ class ThumbnailCache:
     """Reads thumbnails, and creates missing ones. Safe to use from several threads."""
 
     def __init__(self, cache: Path, originals: Store, crops: Store):
-        self._folder, self._originals = cache / "thumbs", originals
+        self._folder = cache / "thumbs"
+        self._originals = originals
         self._crops = crops
 
     def path(self, region: SampleRegion, side: int) -> Path:

@@ -195,7 +195,8 @@ class SortingSession:
         self.dataset = dataset
         self.tiles = SampleTiles(dataset.db)
         self.changes = Changes(dataset.db)
-        self.classes, self.editor = dataset.classes, ClassEditor(dataset)
+        self.classes = dataset.classes
+        self.editor = ClassEditor(dataset)
         self.keys = ClassKeys(dataset)
         self._own: set[int] = set()
         self.history = History(self.tiles.list_steps())
@@ -364,7 +365,8 @@ class SortingSession:
         version = self.dataset.db.get_data_version()
         if version == self._version:
             return False
-        self._version, before = version, self._signature
+        self._version = version
+        before = self._signature
         self._signature = self.tiles.get_signature()
         changed = before != self._signature
         if changed:

@@ -102,7 +102,8 @@ def _exchange_groups(kinds: Sequence[_Kind], table: PartTable) -> None:
             kinds_of_class[label].append(kind)
     pending = sorted(kinds_of_class)
     while pending:
-        label, changed = pending.pop(), set[str]()
+        label = pending.pop()
+        changed = set[str]()
         # Kinds are sorted from the largest to the smallest.
         while moves := _find_best_exchange(kinds_of_class[label][-_MAX_KINDS:], table):
             for kind, source, target in moves:
@@ -129,7 +130,8 @@ def _find_best_exchange(
             if all(b in k.parts and len(k.keys[a]) >= subset.count(k) for k in subset)
         ]
 
-    best, min_cost = None, -_MIN_GAIN
+    best = None
+    min_cost = -_MIN_GAIN
     for a, b in permutations(range(len(next(iter(table.want.values())))), 2):
         returnable = list_movable(b, a) if a < b else []
         for out, into in product(list_movable(a, b), [(), *returnable]):
@@ -141,8 +143,6 @@ def _find_best_exchange(
             reverse = {label: -number for label, number in change.items()}
             cost = table.cost(change, b) + table.cost(reverse, a)
             if cost < min_cost:
-                best, min_cost = (
-                    [*((k, a, b) for k in out), *((k, b, a) for k in into)],
-                    cost,
-                )
+                best = [*((k, a, b) for k in out), *((k, b, a) for k in into)]
+                min_cost = cost
     return best

@@ -286,7 +286,8 @@ def plan_split(dataset: Dataset, settings: SplitSettings) -> SplitPlan:
     plan.judged_by = dict(
         Counter(classify_provenance(provenances.get(key, "")) for key in judging)
     )
-    plan.conflicting, plan.not_searched = conflicting, evidence.count_not_searched()
+    plan.conflicting = conflicting
+    plan.not_searched = evidence.count_not_searched()
     return plan
 
 
@@ -420,7 +421,8 @@ def _list_uneven(
     if spec.test_per_class is not None:
         all_shares = zip(REMAINDER, _divide_remainder(spec), strict=True)
     shares = {split: float(share) for split, share in all_shares if share}
-    total, tolerance = sum(sizes[split] for split in shares), len(plan.table)
+    total = sum(sizes[split] for split in shares)
+    tolerance = len(plan.table)
     far = [
         f"{split} {sizes[split]}"
         for split, share in shares.items()

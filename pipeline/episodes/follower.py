@@ -270,11 +270,9 @@ class FaceFollower:
             for crop in crops:
                 dataset.crop_path(crop.key).unlink(missing_ok=True)
             return
-        cut, name, settings = (
-            str(self.cutter.settings),
-            self.detector.name,
-            self.detector.recorded,
-        )
+        cut = str(self.cutter.settings)
+        name = self.detector.name
+        settings = self.detector.recorded
         dataset.faces.replace(sha256, name, settings, crops, cut=cut, small=small)
         # Numbers of tracks are only unique within one sampling of a video.
         prefix = hashlib.sha256(

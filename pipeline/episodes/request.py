@@ -87,7 +87,8 @@ class EpisodesRequest(Request, frozen=True, kw_only=True):
         recorded = self._recorded_detector(dataset)
         if recorded is None:
             spec = self._spec(dataset)
-            name, settings = spec.name, spec.build().settings
+            name = spec.name
+            settings = spec.build().settings
         else:
             name, settings = recorded.name, recorded.text
         return Sampling(

@@ -173,7 +173,8 @@ class _GarbageCollector:
         )
 
     def _partial_files(self) -> Iterator[Path]:
-        root, cache = self._dataset.root, self._dataset.root / "cache"
+        root = self._dataset.root
+        cache = self._dataset.root / "cache"
         partial_files = [
             *root.glob(f"{PARTIAL_PREFIX}*"),
             *root.glob(f"{_BACKUPS}{_UNFINISHED}"),

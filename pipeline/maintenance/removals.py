@@ -63,10 +63,8 @@ class RemovalPlan(NamedTuple):
 
     def describe(self) -> str:
         """Return what is removed, in words."""
-        images, samples = (
-            count(len(self.images), "image"),
-            count(self.samples, "sample"),
-        )
+        images = count(len(self.images), "image")
+        samples = count(self.samples, "sample")
         samples += f" ({self.in_test:,} in test)" if self.in_test else ""
         if not self.reports:
             return f"{images} and {samples}"
@@ -158,7 +156,8 @@ def remove_images(dataset: Dataset, plan: RemovalPlan, reason: str) -> None:
 def _resolve_image(dataset: Dataset, text: str) -> str:
     if dataset.images.get_tombstone(text.lower()) is not None:
         return text.lower()
-    matches, starts = dataset.images.find_matches(text), list_hash_prefixes(text)
+    matches = dataset.images.find_matches(text)
+    starts = list_hash_prefixes(text)
     reported = {
         sha256 for start in starts for sha256 in Reports(dataset.db).find_images(start)
     }

@@ -106,7 +106,8 @@ def create_snapshot(dataset: Dataset, name: str, note: str = "") -> SnapshotResu
 
 def restore_snapshot(dataset: Dataset, name: str) -> RestoreResult:
     """Replace the catalogue by a snapshot after a backup; close `dataset`."""
-    snapshots, user = Snapshots(dataset.root), dataset.journal.user
+    snapshots = Snapshots(dataset.root)
+    user = dataset.journal.user
     option = dataset.option
     with dataset.stage(RESTORE_STAGE) as scratch, snapshots.open(name) as snapshot:
         staged = scratch / CATALOGUE

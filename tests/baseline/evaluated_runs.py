@@ -23,7 +23,8 @@ SIDE = 32
 def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
     """Add `each` weakly labelled images per class, colored by class, split 8:1:1."""
     random = np.random.default_rng(0)
-    choices, splits = [], {}
+    choices = []
+    splits = {}
     with dataset.db.transaction():
         for number in range(each * len(classes)):
             kind, place = divmod(number, each)

@@ -171,7 +171,8 @@ def test_edge_layout_has_direction_and_position() -> None:
 def mean_cosines(space: DescriptorSpace) -> tuple[float, float]:
     """Return the mean cosine of faces of one character and of two."""
     vectors, _ = space.get_vectors(descriptors())
-    cosines, character = vectors @ vectors.T, np.arange(len(vectors)) // SEEDS
+    cosines = vectors @ vectors.T
+    character = np.arange(len(vectors)) // SEEDS
     same = character[:, None] == character[None]
     return float(cosines[same].mean()), float(cosines[~same].mean())
 

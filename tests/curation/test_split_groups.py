@@ -150,7 +150,8 @@ def test_blank_images_are_not_grouped(dataset: Dataset) -> None:
 def faces(seed: int) -> tuple[np.ndarray, list[list[int]], list[int]]:  # type: ignore[type-arg]
     """Return faces of three people whose expression varies more than their identity."""
     random = np.random.default_rng(seed)
-    people, mood = np.eye(24)[:3] * 0.6, np.eye(24)[3:7]
+    people = np.eye(24)[:3] * 0.6
+    mood = np.eye(24)[3:7]
     rows, tracks, person = [], [], []
     for track in range(24):
         tracks.append([*range(len(rows), len(rows) + 4)])

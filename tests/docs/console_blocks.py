@@ -42,7 +42,8 @@ def steps(page: Path) -> Iterator[Step]:
         if fence is None:
             continue
         if begin is None:
-            begin, (language, name) = number, fence.groups()
+            begin = number
+            (language, name) = fence.groups()
             continue
         inside = lines[begin : number - 1]
         if language == "console":

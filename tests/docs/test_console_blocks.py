@@ -100,7 +100,8 @@ def iter_own_commands() -> Iterator[Any]:
 @pytest.mark.parametrize("words", list(iter_own_commands()))
 def test_documented_commands_parse(words: list[str]) -> None:
     command: click.Command = PROGRAMS[Path(words[0]).name]
-    rest, above = words[1:], None
+    rest = words[1:]
+    above = None
     while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
         above = click.Context(command, parent=above, **HELP)
         result = command.get_command(above, rest[0])

@@ -294,7 +294,8 @@ def test_common_sizes_are_one_tile(size: tuple[int, int]) -> None:
 )
 def test_every_square_is_inside_a_tile(size: tuple[int, int]) -> None:
     places = tiles(*size, 1920)
-    wide, short = size[0] > size[1], min(size)
+    wide = size[0] > size[1]
+    short = min(size)
     spans = [(b.x, b.x + b.width) if wide else (b.y, b.y + b.height) for b in places]
     for start in range(max(size) - short + 1):
         assert any(first <= start and start + short <= last for first, last in spans)

@@ -133,7 +133,8 @@ def test_invalid_model_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_text("<html>404</html>")
     with pytest.raises(UsageError, match="is not an ONNX model"):
         build_detector("onnx", model=str(tmp_path / "model.onnx"))
-    single, apart = onnx.load(red_model(tmp_path / "red.onnx")), tmp_path / "apart.onnx"
+    single = onnx.load(red_model(tmp_path / "red.onnx"))
+    apart = tmp_path / "apart.onnx"
     onnx.save(
         single, apart, save_as_external_data=True, location="w.bin", size_threshold=64
     )
@@ -152,10 +153,8 @@ def test_invalid_model_file_is_rejected(tmp_path: Path) -> None:
 def test_model_is_fetched_by_url_and_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, square = (
-        red_model(tmp_path / "red.onnx"),
-        red_square(320, 320, Box(128, 64, 128, 128)),
-    )
+    model = red_model(tmp_path / "red.onnx")
+    square = red_square(320, 320, Box(128, 64, 128, 128))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     publisher = Publisher()
     publisher.data = model.read_bytes()

@@ -278,7 +278,8 @@ def test_command_defaults_to_dataset_settings(
     )
     assert json.loads(run("--detector", "whole", "-s").stdout)["would_search"] == 0
     assert json.loads(run().stdout)["without_face"] == 1
-    results, result = json.loads(run().stdout), run().stderr
+    results = json.loads(run().stdout)
+    result = run().stderr
     assert results["next"].startswith("facecrop run --detector whole -d ")
     assert "confident faces in 0 of 1 images" in result
     put(dataset, scene(101))

@@ -85,12 +85,16 @@ def test_invalid_value_error_has_line(
 
 
 def test_all_errors_are_reported_by_line(tmp_path: Path) -> None:
-    text = "titel = 'x'\n[crop]\nmargin = 9\n[[parts]]\nname = 'a'\nlimt = 2\n[[parts]]\nlimit = 'b'\n"
+    text = (
+        "titel = 'x'\n[crop]\nmargin = 9\n"
+        "[[parts]]\nname = 'a'\nlimt = 2\n[[parts]]\nlimit = 'b'\n"
+    )
     error = read_error(tmp_path, text)
     assert error.what.splitlines()[0].endswith("has 5 mistakes:")
     lines = [line.partition(":")[0].strip() for line in error.what.splitlines()[1:]]
     assert lines == [f"line {number}" for number in (1, 3, 6, 7, 8)]
-    hint, missing = "did you mean 'limit'?", "'name' is missing"
+    hint = "did you mean 'limit'?"
+    missing = "'name' is missing"
     for message in ("'titel'", "crop.margin", hint, missing, "got str"):
         assert message in error.what
 

@@ -159,7 +159,9 @@ def test_transparent_color_of_png_becomes_white(color: int | tuple[int, ...]) ->
 )
 def test_non_finite_floats_are_clipped(odd: float) -> None:
     values = np.zeros((16, 16), dtype=np.float32)
-    values[0, 0], values[1, 1], values[2, 2] = odd, 3.4e38, -3.4e38
+    values[0, 0] = odd
+    values[1, 1] = 3.4e38
+    values[2, 2] = -3.4e38
     result = array(decode(encode(Image.fromarray(values), "TIFF")))
     assert (result[2, 2].tolist(), result[1, 1].tolist()) == (
         [0, 0, 0],
@@ -321,7 +323,8 @@ def test_draft_has_same_size_and_hash(
     image = pixels(size[0], size).convert(mode)
     exif = exif_orientation(orientation)
     data = encode(image, "JPEG", exif=exif, progressive=True)
-    full, draft = decode(data), decode(data, min_side=WORKING_SIZE)
+    full = decode(data)
+    draft = decode(data, min_side=WORKING_SIZE)
     assert (full.width, full.height) == (draft.width, draft.height) == full.pixels.size
     assert (full.orientation, full.format) == (draft.orientation, draft.format)
     assert max(draft.pixels.size) >= min(WORKING_SIZE, max(full.pixels.size))

@@ -225,7 +225,8 @@ class JournalWalk(RuleBasedStateMachine):
         )
     )
     def step(self, decisions: dict[int, tuple[str, str]]) -> None:
-        choices, after = [], {}
+        choices = []
+        after = {}
         for index, (action, label) in decisions.items():
             named = label if action == "label" else None
             choices.append(Choice(self.keys[index], action, named))

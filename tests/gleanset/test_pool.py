@@ -190,7 +190,8 @@ def test_error_in_iterator_keeps_running_items(workers: Workers) -> None:
 
 
 def test_closing_early_stops_waiting_threads() -> None:
-    stopped, started = Event(), Counter[str]()
+    stopped = Event()
+    started = Counter[str]()
 
     def wait(number: int) -> int:
         started["begun"] += 1

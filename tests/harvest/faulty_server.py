@@ -66,7 +66,8 @@ class Handler(QuietHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        site, path = self.server, urlsplit(self.path).path
+        site = self.server
+        path = urlsplit(self.path).path
         form = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         query = urlsplit(self.path).query
         self.fields = dict(parse_qsl(f"{query}&{form}", keep_blank_values=True))

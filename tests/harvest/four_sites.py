@@ -229,7 +229,8 @@ def _flickr(sites: FourSites, sent: Fields) -> Response:
         return 200, _JSON, json.dumps(result)
     images = sites.results_of("flickr", sent["text"])
     size = int(sent["per_page"])
-    page, pages = int(sent["page"]), -(-len(images) // size)
+    page = int(sent["page"])
+    pages = -(-len(images) // size)
     photos = [_photo(image) for image in images[size * (page - 1) :][:size]]
     listing = {"page": page, "pages": pages, "total": str(len(images)), "photo": photos}
     return 200, _JSON, json.dumps({"photos": listing, "stat": "ok"})

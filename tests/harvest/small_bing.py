@@ -50,7 +50,8 @@ class SmallBing:
             h.answer(404)
 
     def _page(self, h: Handler, fields: dict[str, str]) -> None:
-        query, first = fields["q"], int(fields["first"])
+        query = fields["q"]
+        first = int(fields["first"])
         with self.lock:
             self.searched.append(f"{query}:{first}")
         if first >= self.blocked_from.get(query, 10**9):

@@ -363,7 +363,8 @@ def test_damaged_archive_is_named_before_its_members(tmp_path: Path) -> None:
 
 def test_huge_tar_name_is_damage(dataset: Dataset, tmp_path: Path) -> None:
     info = tarfile.TarInfo("././@LongLink")
-    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 8_000_000_000
+    info.type = tarfile.GNUTYPE_LONGNAME
+    info.size = 8_000_000_000
     path = tmp_path / "a.tar"
     good = make_archive(tmp_path / "good.tar", {"a.jpg": picture(1)}).read_bytes()
     good = good[: 512 + -(-len(picture(1)) // 512) * 512]

@@ -343,7 +343,8 @@ def test_requests_are_limited_to_3600_per_hour(
     api: FlickrServer, client: Client
 ) -> None:
     api.reply = lambda form, number: listing(photo(number), pages=2, total=501)
-    query, start = Query("owl", options={"endpoint": f"{api.url}/x"}), time.monotonic()
+    query = Query("owl", options={"endpoint": f"{api.url}/x"})
+    start = time.monotonic()
     assert len(list(load_source("flickr").candidates(query, client))) == 2
     assert time.monotonic() - start >= 1
 
@@ -370,10 +371,8 @@ class SmallFlickr:
         self.order = sorted(range(len(uploads)), key=lambda n: n * 7919 % 10_007)
 
     def __call__(self, form: Form, _: int) -> dict[str, object]:
-        first, last = (
-            int(form.get("min_upload_date", 0)),
-            int(form.get("max_upload_date", 2**40)),
-        )
+        first = int(form.get("min_upload_date", 0))
+        last = int(form.get("max_upload_date", 2**40))
         result = [
             n
             for n in self.order

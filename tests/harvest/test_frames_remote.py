@@ -48,7 +48,8 @@ class Pages(FaultyServer):
         if h.path.startswith("/status/") or not file.is_file():
             h.answer(int(file.name) if file.name.isdigit() else 404)
             return
-        data, begin = file.read_bytes(), 0
+        data = file.read_bytes()
+        begin = 0
         byte_range = h.headers.get("Range")
         if byte_range is not None:
             self.ranges.append(byte_range)

@@ -90,7 +90,8 @@ def test_seeking_in_concatenated_videos(dataset: Dataset, tmp_path: Path) -> Non
 
 def packets_of(ivf: Path) -> list[bytes]:
     """Return the packets of an IVF file that ffmpeg wrote."""
-    data, at = ivf.read_bytes(), 32
+    data = ivf.read_bytes()
+    at = 32
     packets = []
     while at < len(data):
         length = struct.unpack("<I", data[at : at + 4])[0]

@@ -78,10 +78,8 @@ def assert_nothing_is_left_to_do(
 
 
 def test_refusal_of_one_source_is_reported(bing: SmallBing, dataset: Dataset) -> None:
-    good, bad = (
-        shelf(bing, "good", *range(9)),
-        shelf(bing, "bad", 50, error=Blocked("captcha")),
-    )
+    good = shelf(bing, "good", *range(9))
+    bad = shelf(bing, "bad", 50, error=Blocked("captcha"))
     result = search(dataset, bad, good, limit=8)
     assert result["sources"]["bad"]["status"] == "captcha"
     assert result["sources"]["good"] == NO_COUNTS | {"status": "ok", "added": 7}

@@ -155,10 +155,8 @@ def test_slow_source_does_not_block_others(bing: SmallBing, dataset: Dataset) ->
     def wait(_: int) -> None:
         assert eventually(lambda: len(bing.fetched) >= 5)
 
-    slow, quick = (
-        shelf(bing, "slow", *range(20), before=wait),
-        shelf(bing, "quick", *range(20, 40)),
-    )
+    slow = shelf(bing, "slow", *range(20), before=wait)
+    quick = shelf(bing, "quick", *range(20, 40))
     result = search(dataset, slow, quick)
     assert result["added"] == 10
     assert result["sources"] == {

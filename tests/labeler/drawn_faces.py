@@ -129,7 +129,8 @@ def guesses(
 
     All `together` consecutive samples (frames of a scene) are right or wrong alike.
     """
-    dice, names = random.Random(1), faces.names
+    dice = random.Random(1)
+    names = faces.names
     guess = ""
     for place, (key, truth) in enumerate(faces.truth.items()):
         if place % together == 0:

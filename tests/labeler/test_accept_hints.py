@@ -494,10 +494,8 @@ def test_commands_print_the_class_of_a_former_name(empty: Dataset) -> None:
 def test_undo_restores_a_former_name(empty: Dataset) -> None:
     labelled(empty, nene=1)
     (key,) = sample_states(empty)
-    editor, names = (
-        ClassEditor(empty),
-        partial(list_aliases, empty.db, with_former_names=True),
-    )
+    editor = ClassEditor(empty)
+    names = partial(list_aliases, empty.db, with_former_names=True)
     editor.rename("nene", "yun")
     editor.add("nene")
     assert (names(), empty.journal.undo().operation.kind) == ({}, "new-class")

@@ -61,7 +61,8 @@ class Model:
         self.make(name)
 
     def rename(self, old: str, new: str) -> None:
-        number, other = self.meaning[old], self.meaning.get(new)
+        number = self.meaning[old]
+        other = self.meaning.get(new)
         if other is not None and other != number and self.names[other] == new:
             # The names of a deleted class do not become names of this one.
             self.meaning = {name: n for name, n in self.meaning.items() if n != other}

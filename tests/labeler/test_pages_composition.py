@@ -326,7 +326,8 @@ def test_reject_cluster(empty: Dataset, keys: list[str]) -> None:
 
 
 def test_cluster_id_is_stable_after_decisions(empty: Dataset, keys: list[str]) -> None:
-    (large, _), decided_key = listed(empty), keys[0]
+    (large, _) = listed(empty)
+    decided_key = keys[0]
     assert run(empty, "label", "rei", decided_key).code == 0
     remaining = {
         "cluster": large["cluster"],
@@ -398,7 +399,8 @@ def compose_clusters(
 
 
 def test_clusters_page_has_largest_undecided_clusters() -> None:
-    rows, stacks = people((14, 8, 7, 6)), stacks_for(28)
+    rows = people((14, 8, 7, 6))
+    stacks = stacks_for(28)
     clusters = cluster_stacks(stacks, rows[:28], rows[28:])
     page = compose_clusters(clusters, rows)
     assert page.kind is PageKind.CLUSTERS
@@ -419,7 +421,8 @@ def test_clusters_page_has_largest_undecided_clusters() -> None:
 
 def test_mostly_undecided_cluster_is_unknown() -> None:
     """Otherwise a person with few decided faces would be predicted as a similar one."""
-    rows, stacks = people((24,)), stacks_for(24)
+    rows = people((24,))
+    stacks = stacks_for(24)
     clusters = [
         StackCluster(tuple(stacks[:20]), 2),
         StackCluster(tuple(stacks[20:]), 30),
@@ -523,8 +526,10 @@ def test_people_left_without_name_are_not_suggested(
     drawn: FaceSet, looks_first: bool
 ) -> None:
     with Dataset.open(drawn.root) as dataset:
-        pages, known = Pages(session := SortingSession(dataset)), set(drawn.names[:2])
-        page, seen = only(pages.next(24)), set[int]()
+        pages = Pages(session := SortingSession(dataset))
+        known = set(drawn.names[:2])
+        page = only(pages.next(24))
+        seen = set[int]()
         while looks_first and seen.isdisjoint(page.rows):
             seen |= {*page.rows}
             pages.skip(page)

@@ -318,7 +318,8 @@ def face(seed: int = 0, size: int = 160) -> Image.Image:
         tuple(int(v) for v in random.integers(60, 250, 3)) for _ in range(3)
     )
     big = Image.new("RGB", (size * 3, size * 3), "#f2efe8")
-    draw, s = ImageDraw.Draw(big), size * 3
+    draw = ImageDraw.Draw(big)
+    s = size * 3
     draw.ellipse((s * 0.1, s * 0.05, s * 0.9, s * 0.9), hair)
     draw.ellipse((s * 0.2, s * 0.25, s * 0.8, s * 0.95), skin, "black", s // 80)
     for x in (0.36, 0.64):

@@ -122,7 +122,8 @@ def test_gestures_survive_random_kills(tmp_path: Path) -> None:
     kills = 6
     keys = make(tmp_path)
     model = SortingModel(dict.fromkeys(range(SAMPLES), ":queue"))
-    dice, seed = random.Random(0), 0
+    dice = random.Random(0)
+    seed = 0
     while seed < kills or model.played <= kills:
         before = model.played
         saved = kill_child(tmp_path, keys, seed, model, dice.uniform(0, 0.05))

@@ -403,7 +403,9 @@ def test_duplicate_connects_its_scene() -> None:
 
 def test_verdicts_override_hashes() -> None:
     """`same` connects different hashes, `not the same` separates similar ones."""
-    a, b, c = tie("a", phash=6), tie("b", phash=7), tie("c")
+    a = tie("a", phash=6)
+    b = tie("b", phash=7)
+    c = tie("c")
     assert grouped_keys(a, b, c) == ["ab", "c"]
     pair = (min(a.id, b.id), max(a.id, b.id))
     other = (min(a.id, c.id), max(a.id, c.id))

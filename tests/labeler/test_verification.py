@@ -114,7 +114,8 @@ def hue_turned(picture: Image.Image) -> Image.Image:
 
 def test_flat_images_are_not_copies() -> None:
     """Blank pages, and drawings lost in their background."""
-    white, black = Image.new("RGB", (256, 256), "white"), Image.new("RGB", (200, 256))
+    white = Image.new("RGB", (256, 256), "white")
+    black = Image.new("RGB", (200, 256))
     dot = Image.new("RGB", (256, 256), "white")
     ImageDraw.Draw(dot).ellipse((40, 40, 90, 90), "grey")
     for a, b in ((white, white.copy()), (white, black), (white, dot)):
@@ -318,7 +319,8 @@ def test_doubtful_pair_waits_for_a_verdict(
 ) -> None:
     finder = DuplicateFinder(dataset, workers=1)
     assert finder.search() == (2, 1, 0, 0)
-    plan, pairs = finder.plan(), Pairs(dataset.db)
+    plan = finder.plan()
+    pairs = Pairs(dataset.db)
     assert (plan.sets, doubts(plan), plan.result().to_json()["doubtful"]) == (
         [],
         [doubtful],

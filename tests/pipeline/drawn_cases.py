@@ -62,7 +62,8 @@ def _owl(dice: random.Random) -> Image.Image:
     draw.ellipse([x - r * 0.9, y - r, x + r * 0.9, y + r * 1.5], fill=plumage)
     for row in range(4):
         for column in range(-2, 3):
-            at, down = x + column * r * 0.28, y + r * (0.6 + row * 0.2)
+            at = x + column * r * 0.28
+            down = y + r * (0.6 + row * 0.2)
             draw.arc(
                 [at - 5, down - 5, at + 5, down + 5], 0, 180, fill=(60, 46, 34), width=2
             )
@@ -121,16 +122,15 @@ def _cartoon(dice: random.Random) -> Image.Image:
     draw = ImageDraw.Draw(scene)
     draw.rectangle([0, 130, 240, 180], fill=_colour(dice, 60, 200))
     x, y = dice.randrange(70, 170), dice.randrange(60, 90)
-    wide, high, skin = (
-        dice.randrange(28, 52),
-        dice.randrange(34, 54),
-        _colour(dice, 140, 250),
-    )
+    wide = dice.randrange(28, 52)
+    high = dice.randrange(34, 54)
+    skin = _colour(dice, 140, 250)
     body = [x - wide * 0.7, y + high * 0.8, x + wide * 0.7, 176]
     draw.rounded_rectangle(body, 14, _colour(dice, 20, 230), "black", 4)
     draw.ellipse([x - wide, y - high, x + wide, y + high], skin, "black", 4)
     for side in (-1, 1):
-        eye, low = x + side * wide * 0.35, y - high * 0.2
+        eye = x + side * wide * 0.35
+        low = y - high * 0.2
         draw.ellipse([eye - 11, low - 13, eye + 11, low + 13], "white", "black", 3)
         _disc(draw, eye + dice.randrange(-4, 5), low, 4, (0, 0, 0))
     draw.arc([x - 16, y, x + 16, y + high * 0.6], 10, 170, fill="black", width=4)

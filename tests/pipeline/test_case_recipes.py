@@ -100,7 +100,9 @@ def test_acg_characters(tmp_path: Path) -> None:
     recipe = load_recipe("acg-characters")
     root = tmp_path / "made"
     [search], [frames] = recipe["keyword"], recipe["frames"]
-    search["keywords"], search["limit"], frames["limit"] = search["keywords"][:3], 12, 4
+    search["keywords"] = search["keywords"][:3]
+    search["limit"] = 12
+    frames["limit"] = 4
     recipe["train"]["options"] = recipe["train"].get("options", {}) | {
         "size": 32,
         "views": 1,

@@ -379,7 +379,10 @@ def test_older_dataset_keeps_its_settings(dataset: Dataset) -> None:
     recorded_detector = (
         "drawnface:close=128,overlap=0.45,size=768,threshold=0.35,weights=0123456789ab"
     )
-    recorded = f"mode=seen every=0.3333333333 skip_openings=yes asked={recorded_detector};per_track=4"
+    recorded = (
+        "mode=seen every=0.3333333333 skip_openings=yes "
+        f"asked={recorded_detector};per_track=4"
+    )
     dataset.videos.record(
         Origin("video", "", video="0" * 64, title="a.mkv"), recorded, 60.0, 9
     )
@@ -461,7 +464,8 @@ def test_changed_face_keeps_track_in_same_position(
     assert track_numbers([face(100, 1)], [face(x, 2, side=side)]) == [[1], [track]]
 
 
-SIDE, SIZE = 48, (480, 272)
+SIDE = 48
+SIZE = (480, 272)
 dice = np.random.default_rng(5)
 NOISE = cv2.GaussianBlur(dice.integers(0, 256, (400, 700, 3), np.uint8), (0, 0), 6)
 BACKDROP = np.interp(NOISE, (NOISE.min(), NOISE.max()), (40, 160)).astype(np.uint8)
@@ -495,7 +499,8 @@ def draw(*positions: tuple[int, int], camera: int = 0) -> Pixels:
 
 def find(frames: list[Pixels]) -> tuple[list[list[Box]], int]:
     """Return the boxes of each frame, and how many frames were searched; the first one twice."""
-    search, searched = FrameSearch(FaceTemplates()), 0  # type: ignore[arg-type]
+    search = FrameSearch(FaceTemplates())  # type: ignore[arg-type]
+    searched = 0
 
     def submit(pixels: Pixels) -> Future[list[DetectedFace]]:
         nonlocal searched

@@ -180,7 +180,8 @@ def test_forgotten_image_is_removed_and_not_reimported(
     root: Path, tmp_path: Path
 ) -> None:
     first = stored_images(root)[0]
-    sha256, data = first.stem, first.read_bytes()
+    sha256 = first.stem
+    data = first.read_bytes()
     with Dataset.open(root) as dataset:
         keys = Maintenance(dataset.db).list_sample_keys(sha256)
         dataset.journal.apply("Label 1", [Choice(keys[0], "label", "hana")])
@@ -297,10 +298,8 @@ def test_gc_removes_only_old_stray_files(root: Path) -> None:
         True,
     )
     assert run_gleanset(root, "gc").json["removed"] == 0
-    half, old = (
-        root / "cache" / "features" / ".partial-0123456789abcdef",
-        time.time() - 100_000,
-    )
+    half = root / "cache" / "features" / ".partial-0123456789abcdef"
+    old = time.time() - 100_000
     half.parent.mkdir()
     half.write_bytes(b"half a shard")
     for path in (stray, half):
@@ -368,7 +367,8 @@ def test_merge_adds_images_and_queues_conflicts(root: Path, tmp_path: Path) -> N
     ours, theirs = (
         {path.stem for path in stored_images(place)} for place in (root, other)
     )
-    (agreed, disputed), (own_image, _) = ours & theirs, ours - theirs
+    (agreed, disputed) = ours & theirs
+    (own_image, _) = ours - theirs
     other_image, _ = theirs - ours
     label(root, "me", **{own_image: "hana", agreed: "hana", disputed: "hana"})
     label(other, "ana", **{other_image: "yui", agreed: "hana", disputed: "yui"})

@@ -27,7 +27,8 @@ class Walk:
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.root = folder, folder / "dataset"
+        self.folder = folder
+        self.root = folder / "dataset"
         self.random = random.Random(seed)
         self.numbers = iter(range(1_000_000))
         self.forgotten: set[str] = set()
@@ -270,7 +271,8 @@ class Walk:
 
 
 def run_walk(folder: Path, seed: int, number: int) -> None:
-    walk, names = Walk(folder, seed), list[str]()
+    walk = Walk(folder, seed)
+    names = list[str]()
     try:
         for _ in range(number):
             step = walk.random.choice(walk.steps)

@@ -318,7 +318,8 @@ def test_dedup_and_conversion(recipe: Write, tmp_path: Path) -> None:
 
 
 def test_web_table_is_written_once(recipe: Write, tmp_path: Path) -> None:
-    root, file = tmp_path / "made", tmp_path / "made" / "dataset.toml"
+    root = tmp_path / "made"
+    file = tmp_path / "made" / "dataset.toml"
     sources = VALID.partition("[split]")[0]
 
     def run_with_title(title: str) -> str:

@@ -83,7 +83,8 @@ def test_committed_selftest_face_is_reproducible() -> None:
 
 def test_search_repeats_last_page(site: SampleSite) -> None:
     listed = read_listing(SAMPLE)["rei"]
-    first, second = search(site, "rei"), search(site, "Rei+anime", first=36)
+    first = search(site, "rei")
+    second = search(site, "Rei+anime", first=36)
     assert (len(first), len(second)) == (35, len(listed) - 35)
     assert [m["murl"] for m in first + second] == [
         site.address + r.path for r in listed

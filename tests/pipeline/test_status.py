@@ -61,7 +61,8 @@ def test_removed_settings_are_refused_with_their_replacements(empty: Dataset) ->
 def test_deleted_settings_are_replaced_by_defaults_with_a_warning(
     empty: Dataset,
 ) -> None:
-    root, settings = empty.root, empty.root / "dataset.toml"
+    root = empty.root
+    settings = empty.root / "dataset.toml"
     command = f"gleanset init -d '{root}'"
     settings.unlink()
     done = run_here("pipeline.cli", "status", "-d", root).checked()

@@ -43,7 +43,8 @@ def read_advice(lines: list[str]) -> Iterator[str]:
         if text:
             yield text
         if begins:
-            text, indent = line.strip(), len(begins.group(1))
+            text = line.strip()
+            indent = len(begins.group(1))
         elif is_further:
             text = line.strip()
         else:

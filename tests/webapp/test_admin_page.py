@@ -174,7 +174,8 @@ def test_removals_are_listed_first(
     claims = [WebReport(name, name) for name in ("aki", "", NOT_A_FACE)]
     add_reports(dataset.root, [*claims, *removals])
     monkeypatch.setattr("webapp.admin.REPORTS_PER_PAGE", 1)
-    notes, last = [], {}
+    notes = []
+    last = {}
     while last is not None:
         page = admin.get(REPORTS, params=last, headers=ADMIN).json()
         notes += [report["note"] for report in page["reports"]]

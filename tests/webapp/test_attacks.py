@@ -85,11 +85,9 @@ def test_expensive_images_do_not_block_others(
     red = solid_image("red", (200, 200))
     with animeface_server(root, tmp_path, seconds_computed=1.0) as port:
         read_response(post_images(port, red))
-        ended, attack_statuses, last = (
-            threading.Event(),
-            list[int](),
-            dict[str, socket.socket](),
-        )
+        ended = threading.Event()
+        attack_statuses = list[int]()
+        last = dict[str, socket.socket]()
 
         def attack(source: str) -> None:
             while not ended.is_set():
@@ -163,7 +161,8 @@ def test_small_requests_do_not_starve_large_one(settings: ServeSettings) -> None
     )
     with running_server(single_process) as port, ThreadPoolExecutor() as pool:
         assert predict_red(port) == 200
-        is_answered, small = threading.Event(), list[int]()
+        is_answered = threading.Event()
+        small = list[int]()
 
         def send_small_requests() -> None:
             end = time.monotonic() + 20

@@ -149,7 +149,8 @@ def test_offline_report_is_sent_later(
         "✓ reported",
     ]
     with Dataset.open(root) as dataset:
-        reports, own = Reports(dataset.db).iterate(), {"greene", "made offline"}
+        reports = Reports(dataset.db).iterate()
+        own = {"greene", "made offline"}
         wrong, removal = (report.id for report in reports if own & {*report.claim})
         refuse_reports(dataset, [wrong, removal])  # other tests report the same face
 

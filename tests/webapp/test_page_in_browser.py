@@ -252,7 +252,8 @@ def test_images_stay_on_chosen_device(
     shutil.copy(two_faces, tmp_path / "a.png")
     Image.new("RGB", (40, 40), "gray").save(tmp_path / "b.png")
     (tmp_path / "c.heic").write_bytes(b"only a server can read it")
-    page, sent = open_page(), list[str]()
+    page = open_page()
+    sent = list[str]()
     page.on(
         "request", lambda sending: sending.method == "POST" and sent.append(sending.url)
     )
@@ -540,7 +541,9 @@ def test_server_converts_unsupported_formats(
 def test_stopped_folder_sends_no_requests(open_page: OpenPage, tmp_path: Path) -> None:
     for number in range(3):
         Image.new("RGB", (30, 20), "red").save(tmp_path / f"{number}.png")
-    page, held, ended = open_page(), list[Any](), list[Any]()
+    page = open_page()
+    held = list[Any]()
+    ended = list[Any]()
     page.on("requestfailed", lambda request: ended.append(request))
     # The route stays: without it the browser would send the held requests to the server.
     page.route(

@@ -124,10 +124,8 @@ def test_strip_image_keeps_pixels(kind: str) -> None:
 def test_hidden_metadata_is_stripped() -> None:
     jpeg, png = picture(1), solid_image("red")
     segment, chunk = b"\xff\xe5\xff\xff" + bytes(65_533), b"juNk" + bytes(300_000)
-    size, crc = (
-        (len(chunk) - 4).to_bytes(4, "big"),
-        zlib.crc32(chunk).to_bytes(4, "big"),
-    )
+    size = (len(chunk) - 4).to_bytes(4, "big")
+    crc = zlib.crc32(chunk).to_bytes(4, "big")
     long_png = png[:33] + size + chunk + crc + png[33:]
     for crafted in (jpeg[:2] + segment * 5 + jpeg[2:], long_png):
         stripped = strip_image(crafted, 10_000)

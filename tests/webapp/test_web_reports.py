@@ -178,7 +178,8 @@ def test_conflicting_reports_stay_pending(
 def test_pending_reports_are_listed_for_people(
     client: TestClient, dataset: Dataset
 ) -> None:
-    reports, option = ("webapp.cli", "reports"), ("-d", dataset.root)
+    reports = ("webapp.cli", "reports")
+    option = ("-d", dataset.root)
     for words, count in ((["list"], "pending"), (["accept", "all"], "accepted")):
         assert run_here(*reports, *words, *option).stdout == f"{count}: 0\n"
     send_report(client, claimed="mei", note="it is\nMei \x1b[2J")
@@ -495,10 +496,8 @@ def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
 
 
 def test_forget_settles_removal_request(client: TestClient, dataset: Dataset) -> None:
-    own_image, other = (
-        add_image(dataset, LARGE, "1"),
-        add_image(dataset, picture(2), "2"),
-    )
+    own_image = add_image(dataset, LARGE, "1")
+    other = add_image(dataset, picture(2), "2")
     request_removal(client, LARGE)
     request_removal(client, half_size(LARGE))
     first, second = removal_reports(dataset)

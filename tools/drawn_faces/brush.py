@@ -98,7 +98,8 @@ class Brush:
         if self.warp is not None:
             points = self.warp(points)
         cos, sin = math.cos(self.tilt) * self.scale, math.sin(self.tilt) * self.scale
-        x, y = points[:, 0] * self.flip, points[:, 1]
+        x = points[:, 0] * self.flip
+        y = points[:, 1]
         return np.stack(
             [self.at[0] + x * cos - y * sin, self.at[1] + x * sin + y * cos], 1
         )
@@ -162,7 +163,8 @@ class Brush:
         pixels = self.place(points)
         room = 2 + 2 * margin * self.scale
         height, width = self.canvas.shape[:2]
-        low, high = pixels.min(0) - room, pixels.max(0) + room
+        low = pixels.min(0) - room
+        high = pixels.max(0) + room
         left, top = max(int(low[0]), 0), max(int(low[1]), 0)
         right, bottom = min(int(high[0]) + 1, width), min(int(high[1]) + 1, height)
         if right <= left or bottom <= top:
@@ -192,7 +194,8 @@ class Brush:
             return
         part, corner = area
         pixels = self.place(points)
-        middle, half = (pixels.min(0) + pixels.max(0)) / 2, np.ptp(pixels, 0) / 2 + 1e-3
+        middle = (pixels.min(0) + pixels.max(0)) / 2
+        half = np.ptp(pixels, 0) / 2 + 1e-3
         height, width = part.shape[:2]
         u = ((np.arange(width) + corner[0] - middle[0]) / half[0]).astype(np.float32)[
             None

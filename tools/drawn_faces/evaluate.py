@@ -26,7 +26,10 @@ def count_hits(
     detections: list[Face], truth: list[list[float]], by_centre: bool
 ) -> tuple[list[float], int, int]:
     """Return IoUs of hits, and count false positives and faces; ignored boxes count as neither."""
-    unmatched, ignored, hits, false = [], [], [], 0
+    unmatched = []
+    ignored = []
+    hits = []
+    false = 0
     for x0, y0, x1, y1, is_face in truth:
         is_ignored = not is_face or min(x1 - x0, y1 - y0) < MIN_SIDE
         (ignored if is_ignored else unmatched).append(
@@ -68,7 +71,9 @@ def main() -> None:
         for by_centre in (True, False):
             cells = []
             for threshold in THRESHOLDS:
-                overlaps, all_false, all_faces = [], 0, 0
+                overlaps = []
+                all_false = 0
+                all_faces = 0
                 for detections, truth in zip(all_detections, boxes, strict=True):
                     confident = [face for face in detections if face.score >= threshold]
                     hits, false, faces = count_hits(confident, truth, by_centre)

@@ -37,7 +37,8 @@ def fuse_batch_norms(net: FaceNet) -> FaceNet:
 
 def store_half_precision(model: onnx.ModelProto) -> onnx.ModelProto:
     """Store large weights as float16, each with a Cast to float32."""
-    graph, casts = model.graph, []
+    graph = model.graph
+    casts = []
     for index, tensor in enumerate(list(graph.initializer)):
         values = numpy_helper.to_array(tensor)
         if values.dtype != np.float32 or values.size < 64:
@@ -85,7 +86,8 @@ def main() -> None:
     parser.add_argument("--lower", type=float, default=0.0)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    net, states = FaceNet(), [torch.load(file) for file in arguments.net]
+    net = FaceNet()
+    states = [torch.load(file) for file in arguments.net]
     state = {
         name: torch.stack([weights[name] for weights in states]).float().mean(0)
         for name in states[0]

@@ -123,7 +123,8 @@ def paint_eye(
     brush: Brush, side: float, plan: EyePlan, palette: Palette, rng: random.Random
 ) -> None:
     """Paint the eye on one side (-1 or 1)."""
-    x, y = side * plan.x, plan.y
+    x = side * plan.x
+    y = plan.y
     tilt = plan.tilt * side
     if plan.kind in ("dot", "closed", "squeezed"):
         _paint_plain_eye(brush, plan, x, y, palette, rng)
@@ -190,7 +191,8 @@ def _paint_lashes(
     palette: Palette,
     rng: random.Random,
 ) -> None:
-    x, y = side * plan.x, plan.y
+    x = side * plan.x
+    y = plan.y
     if plan.kind in ("anime", "film") or (plan.kind == "plain" and plan.lid):
         top = white[(white[:, 1] - y) < -0.25 * plan.ry]
         order = np.argsort(top[:, 0])
@@ -270,7 +272,8 @@ def _paint_lid(
     low = y - plan.ry + 2 * plan.ry * plan.lid
     slope = tilt * plan.rx
     skin = mix(palette.skin, INK, 0.12)
-    wide, high = plan.rx * 1.3, y - plan.ry * 1.3
+    wide = plan.rx * 1.3
+    high = y - plan.ry * 1.3
     lid = polygon(
         (x - wide, high),
         (x + wide, high),

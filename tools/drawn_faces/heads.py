@@ -200,7 +200,8 @@ def paint_ears(
     ends = np.zeros((0, 2), np.float32)
     if rng.random() < 0.25:
         return ends
-    size, y = rng.uniform(0.1, 0.3), rng.uniform(-0.1, 0.25)
+    size = rng.uniform(0.1, 0.3)
+    y = rng.uniform(-0.1, 0.25)
     for side in (-1, 1):
         x = side * math.cos(turn.side) * 1.02 - 0.15 * math.sin(turn.side)
         if side * math.sin(turn.side) > 0.35:

@@ -118,7 +118,8 @@ class Drawings:
         `strength` (0 to 1) is that of the augmentation.
         """
         parts = rng.choice([number for number in self._parts if number], count)
-        rows, positions = rng.integers(0, PART, count), rng.random(count)
+        rows = rng.integers(0, PART, count)
+        positions = rng.random(count)
         albums = [self._parts[part][row] for part, row in zip(parts, rows, strict=True)]
         drawings = [
             album[int(position * len(album))]
@@ -319,7 +320,8 @@ def main() -> None:
     )
     if (last := arguments.work / "last.pt").exists():
         training.resume(last)
-    start, total = time.perf_counter(), torch.zeros((), device=arguments.device)
+    start = time.perf_counter()
+    total = torch.zeros((), device=arguments.device)
     while training.step < arguments.steps:
         rng = np.random.default_rng((0, training.step))
         batch = drawings.batch(

@@ -67,7 +67,8 @@ class FaceNet(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Return the outputs of the three strides, finest first."""
-        values, maps = self.stem((images - 0.5) * 4), []
+        values = self.stem((images - 0.5) * 4)
+        maps = []
         for stage in self.stages:
             values = stage(values)
             maps.append(values)
@@ -135,7 +136,8 @@ def face_loss(
     scores = boxes = torch.zeros((), device=predictions[0].device)
     count = 0
     for stride, outputs, target in zip(STRIDES, predictions, targets, strict=True):
-        logits, kind = outputs[:, 0].float(), target[:, 0]
+        logits = outputs[:, 0].float()
+        kind = target[:, 0]
         faces = kind > 0
         quality = torch.zeros_like(logits)
         if faces.any():

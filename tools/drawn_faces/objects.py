@@ -74,7 +74,8 @@ def _ball(brush: Brush, rng: random.Random) -> None:
 
 
 def _flower(brush: Brush, rng: random.Random) -> None:
-    colour, count = any_colour(rng), rng.randint(5, 9)
+    colour = any_colour(rng)
+    count = rng.randint(5, 9)
     for index in range(count):
         turn = index * 2 * math.pi / count
         brush.fill(
@@ -87,7 +88,8 @@ def _flower(brush: Brush, rng: random.Random) -> None:
 
 
 def _pair_of_dots(brush: Brush, rng: random.Random) -> None:
-    base, dot = any_colour(rng), rng.choice((INK, WHITE, any_colour(rng)))
+    base = any_colour(rng)
+    dot = rng.choice((INK, WHITE, any_colour(rng)))
     shape = rng.choice(
         (oval(0, 0, 1.2, 0.8), polygon((-1, -0.6), (1, -0.6), (1, 0.6), (-1, 0.6)))
     )
@@ -108,7 +110,8 @@ def _pair_of_dots(brush: Brush, rng: random.Random) -> None:
 def _star(brush: Brush, rng: random.Random) -> None:
     points = []
     for index in range(10):
-        far, turn = (1.0 if index % 2 else 0.45), index * math.pi / 5
+        far = 1.0 if index % 2 else 0.45
+        turn = index * math.pi / 5
         points.append((far * math.sin(turn), far * math.cos(turn)))
     brush.fill(polygon(*points), any_colour(rng), _edge_of(rng), 0.05)
 
@@ -193,11 +196,9 @@ def _blank_head(brush: Brush, rng: random.Random) -> None:
 def _dotted_discs(brush: Brush, rng: random.Random) -> None:
     """Paint discs with dots: eggs, buttons, lamps, but not eyes."""
     for _ in range(rng.choice((1, 1, 3, 5))):
-        x, y, far = (
-            rng.uniform(-1.5, 1.5),
-            rng.uniform(-1.5, 1.5),
-            rng.uniform(0.2, 0.5),
-        )
+        x = rng.uniform(-1.5, 1.5)
+        y = rng.uniform(-1.5, 1.5)
+        far = rng.uniform(0.2, 0.5)
         brush.fill(
             oval(x, y, far, far),
             rng.choice((WHITE, any_colour(rng))),

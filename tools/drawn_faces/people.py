@@ -91,7 +91,8 @@ class TraitRandom(random.Random):
         per_image: bool = False,
     ) -> None:
         super().__init__()
-        self._person_rng, self._image_rng = random.Random(seed), image_rng
+        self._person_rng = random.Random(seed)
+        self._image_rng = image_rng
         self._spread, self._per_image = spread, per_image
 
     def random(self) -> float:
@@ -247,7 +248,8 @@ def plan_portrait(person: Person, image_rng: random.Random) -> Portrait:
     person_style = STYLES[person.style]
     if image_rng.random() < OTHER_ARTIST_RATE:
         person = person.draw_by_other_artist(image_rng)
-    name, style = person.style, STYLES[person.style]
+    name = person.style
+    style = STYLES[person.style]
     skin_dice = person.trait_rng("skin", image_rng)
     skin = skin_dice.choice(SKINS[skin_dice.choice(person_style.skins)])
     skin = mix(
@@ -474,7 +476,8 @@ def _paint_locks(brush: Brush, portrait: Portrait, image_rng: random.Random) -> 
         )
         brush.line(bow, mix(palette.hair, INK, 0.15), 0.1)
     if rng.random() < 0.12:
-        x, tone = rng.uniform(-0.7, 0.7), vivid(rng, (0.3, 1.0), (0.3, 1.0))
+        x = rng.uniform(-0.7, 0.7)
+        tone = vivid(rng, (0.3, 1.0), (0.3, 1.0))
         brush.line(curve([(x * 0.5, -1.25), (x, -0.8), (x * 1.1, -0.35)]), tone, 0.16)
 
 
@@ -482,7 +485,8 @@ def _paint_accessory(
     brush: Brush, portrait: Portrait, outline: np.ndarray, image_rng: random.Random
 ) -> None:
     """Paint hat, clip, ribbons and earrings, mostly those the person always wears."""
-    palette, rng = portrait.palette, portrait.person.trait_rng("worn", image_rng)
+    palette = portrait.palette
+    rng = portrait.person.trait_rng("worn", image_rng)
     rng.random()  # Skip the value that decides about glasses.
     usual = image_rng.random() < 0.8
     hatted = rng.random() < portrait.style.hats
@@ -491,7 +495,8 @@ def _paint_accessory(
     paint = rng.choice(
         (None,) * 8 + (_clip, _cross, _flower, _ribbons, _earrings, _beads)
     )
-    tone, side = vivid(rng, (0.3, 1.0), (0.3, 1.0)), rng.choice((-1, 1))
+    tone = vivid(rng, (0.3, 1.0), (0.3, 1.0))
+    side = rng.choice((-1, 1))
     place = (side * rng.uniform(0.45, 0.85), rng.uniform(-1.0, -0.55))
     if usual and paint is not None:
         paint(brush, tone, palette, place)

@@ -32,7 +32,8 @@ SIZE = (512, 384)
 
 def read_backgrounds(video: Path) -> list[Canvas]:
     """Return some RGB frames of a video, cropped and resized."""
-    reader, frames = cv2.VideoCapture(str(video)), []
+    reader = cv2.VideoCapture(str(video))
+    frames = []
     while True:
         is_read, frame = reader.read()
         if not is_read:

@@ -113,11 +113,9 @@ def degrade(crop: Canvas, rng: random.Random) -> Canvas:
         )
         crop = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
     if rng.random() < 0.5:
-        gain, lift, bend = (
-            rng.uniform(0.6, 1.3),
-            rng.uniform(-30, 30),
-            math.exp(rng.gauss(0, 0.3)),
-        )
+        gain = rng.uniform(0.6, 1.3)
+        lift = rng.uniform(-30, 30)
+        bend = math.exp(rng.gauss(0, 0.3))
         curve = np.clip(
             255 * (np.arange(256) / 255) ** bend * gain + lift, 0, 255
         ).astype(np.uint8)

@@ -93,11 +93,9 @@ def _shapes(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
     for _ in range(rng.randint(4, 40)):
         colour = any_colour(rng)
-        x, y, size = (
-            rng.uniform(0, width),
-            rng.uniform(0, height),
-            math.exp(rng.uniform(1.5, 5)),
-        )
+        x = rng.uniform(0, width)
+        y = rng.uniform(0, height)
+        size = math.exp(rng.uniform(1.5, 5))
         kind = rng.random()
         if kind < 0.3:
             cv2.ellipse(
@@ -126,14 +124,10 @@ def _shapes(canvas: Canvas, rng: random.Random) -> None:
 
 def _stripes(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
-    x, y = (
-        np.arange(width, dtype=np.float32)[None],
-        np.arange(height, dtype=np.float32)[:, None],
-    )
-    turn, step = (
-        rng.choice((0.0, math.pi / 2, rng.uniform(0, 3))),
-        math.exp(rng.uniform(2, 4.6)),
-    )
+    x = np.arange(width, dtype=np.float32)[None]
+    y = np.arange(height, dtype=np.float32)[:, None]
+    turn = rng.choice((0.0, math.pi / 2, rng.uniform(0, 3)))
+    step = math.exp(rng.uniform(2, 4.6))
     wave = ((x * math.cos(turn) + y * math.sin(turn)) / step) % 2 < rng.uniform(
         0.3, 1.7
     )
@@ -185,7 +179,8 @@ def _town(canvas: Canvas, rng: random.Random) -> None:
     height, width = canvas.shape[:2]
     x = -10
     while x < width:
-        w, top = rng.randint(20, 120), int(height * rng.uniform(0.1, 0.8))
+        w = rng.randint(20, 120)
+        top = int(height * rng.uniform(0.1, 0.8))
         wall = any_colour(rng)
         cv2.rectangle(canvas, (x, top), (x + w, height), wall, -1)
         if rng.random() < 0.4:
@@ -200,7 +195,8 @@ def _town(canvas: Canvas, rng: random.Random) -> None:
                 any_colour(rng),
                 cv2.LINE_AA,
             )
-        pane, step = any_colour(rng), rng.randint(10, 30)
+        pane = any_colour(rng)
+        step = rng.randint(10, 30)
         for left in range(x + 5, x + w - step // 2, step):
             for row in range(top + 6, height, int(step * 1.4)):
                 if rng.random() < 0.8:
@@ -218,7 +214,9 @@ def _hills(canvas: Canvas, rng: random.Random) -> None:
     _gradient(canvas, rng)
     height, width = canvas.shape[:2]
     for _ in range(rng.randint(0, 5)):
-        x, y, r = rng.randint(0, width), rng.randint(0, height // 2), rng.randint(8, 40)
+        x = rng.randint(0, width)
+        y = rng.randint(0, height // 2)
+        r = rng.randint(8, 40)
         for dx, part in ((0, 1.0), (-1.0, 0.7), (1.1, 0.75)):
             cv2.ellipse(
                 canvas,
@@ -239,11 +237,9 @@ def _hills(canvas: Canvas, rng: random.Random) -> None:
         shape = np.concatenate([curve(ridge), polygon((width, height), (0, height))])
         cv2.fillPoly(canvas, [shape.astype(np.int32)], any_colour(rng), cv2.LINE_AA)
     for _ in range(rng.randint(0, 6)):
-        x, y, r = (
-            rng.randint(0, width),
-            int(height * rng.uniform(0.4, 1)),
-            rng.randint(8, 50),
-        )
+        x = rng.randint(0, width)
+        y = int(height * rng.uniform(0.4, 1))
+        r = rng.randint(8, 50)
         cv2.rectangle(canvas, (x - r // 8, y), (x + r // 8, y + r), (90, 60, 40), -1)
         cv2.circle(
             canvas, (x, y), r, vivid(rng, (0.4, 0.8), (0.2, 0.7)), -1, cv2.LINE_AA

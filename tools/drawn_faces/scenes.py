@@ -53,7 +53,8 @@ def draw_scene(
         brush = _brush(canvas, owner, place, scale, number, rng)
         if rng.random() < 0.75:
             upright = _brush(canvas, owner, place, scale, number, rng)
-            upright.tilt, upright.flip = brush.tilt * 0.3, brush.flip
+            upright.tilt = brush.tilt * 0.3
+            upright.flip = brush.flip
             paint_body(upright, rng)
         head = paint_head(
             brush, name if rng.random() < 0.9 else rng.choice(list(styles)), rng
@@ -74,11 +75,17 @@ def _plan_places(rng: random.Random) -> list[tuple[tuple[float, float], float]]:
     if kind < 0.08:
         return []
     if kind < 0.4:
-        count, low, high = 1, 14, rng.choice((130, 130, 210))
+        count = 1
+        low = 14
+        high = rng.choice((130, 130, 210))
     elif kind < 0.8:
-        count, low, high = rng.randint(2, 4), 10, 70
+        count = rng.randint(2, 4)
+        low = 10
+        high = 70
     else:
-        count, low, high = rng.randint(4, 9), 6, 34
+        count = rng.randint(4, 9)
+        low = 6
+        high = 34
     places: list[tuple[tuple[float, float], float]] = []
     for _ in range(count * 3):
         scale = math.exp(rng.uniform(math.log(low), math.log(high)))

@@ -68,7 +68,9 @@ def update_mean(
 
 def read_exported(file: Path) -> FaceNet:
     """Return the network of an exported model: without batch norms, its first layers fixed."""
-    net, state, scales = fuse_batch_norms(FaceNet()), {}, []
+    net = fuse_batch_norms(FaceNet())
+    state = {}
+    scales = []
     for tensor in onnx.load(file).graph.initializer:
         value = torch.from_numpy(numpy_helper.to_array(tensor).copy()).float()
         if tensor.name.startswith("net."):
@@ -113,7 +115,8 @@ def main() -> None:
         optimizer.load_state_dict(state["optimizer"])
         mean, step = state["mean"], state["step"]
     ready = batches(scenes, arguments.seed, step, arguments.batch, arguments.side)
-    start, sums = time.monotonic(), [0.0, 0.0]
+    start = time.monotonic()
+    sums = [0.0, 0.0]
     net.train()
     while step < arguments.steps:
         for group in optimizer.param_groups:

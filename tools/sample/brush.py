@@ -47,7 +47,8 @@ def _bezier(points: tuple[Point, ...]) -> tuple[Point, ...]:
     """Compute a Bezier curve, cached because most images share it."""
     points_on_curve = []
     for step in range(_STEPS + 1):
-        t, level = step / _STEPS, points
+        t = step / _STEPS
+        level = points
         while len(level) > 1:
             level = tuple(
                 (x + (right - x) * t, y + (below - y) * t)
@@ -111,7 +112,8 @@ class Brush:
 
     def shifted(self, by: Point) -> Brush:
         """Return this brush, moved along the axes of the head."""
-        start, end = self.to_pixel((0, 0)), self.to_pixel(by)
+        start = self.to_pixel((0, 0))
+        end = self.to_pixel(by)
         x, y = self.origin
         return replace(self, origin=(x + end[0] - start[0], y + end[1] - start[1]))
 
@@ -121,7 +123,8 @@ class Brush:
 
     def to_pixels(self, points: Sequence[Point]) -> Shape:
         """Convert points from units to pixels of the image."""
-        turn, scale = math.radians(self.tilt), self.scale
+        turn = math.radians(self.tilt)
+        scale = self.scale
         cos, sin = math.cos(turn), math.sin(turn)
         (left, top), (px, py) = self.origin, self.pivot
         return [
@@ -152,7 +155,8 @@ class Brush:
         right: Shape = []
         last = len(points) - 1
         for i, (x, y) in enumerate(points):
-            before, after = points[max(0, i - 1)], points[min(last, i + 1)]
+            before = points[max(0, i - 1)]
+            after = points[min(last, i + 1)]
             dx, dy = after[0] - before[0], after[1] - before[1]
             half = width / 2 * math.sin(math.pi * i / last) / (math.hypot(dx, dy) or 1)
             left.append((x - dy * half, y + dx * half))

@@ -70,10 +70,11 @@ def write_clip(frames: Iterable[Image.Image], path: Path) -> None:
 
     Raises `MissingComponent` without ffmpeg and `InputUnusable` if it fails.
     """
-    command, error = _build_command(path), b""
-    with subprocess.Popen(
+    command = _build_command(path)
+    error = b""
+    with subprocess.Popen(  # noqa: S603
         command, stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as ffmpeg:  # noqa: S603
+    ) as ffmpeg:
         assert ffmpeg.stdin is not None
         assert ffmpeg.stderr is not None
         try:

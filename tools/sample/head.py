@@ -150,7 +150,8 @@ def paint_back_hair(brush: Brush, character: Character) -> None:
 
 def paint_front_hair(brush: Brush, character: Character, shine: float) -> None:
     """Paint front hair, strands and highlight; `shine` moves the highlight sideways."""
-    shape, line = front_hair(character), darken(character.hair, 0.45)
+    shape = front_hair(character)
+    line = darken(character.hair, 0.45)
     brush.fade(
         shape, mix(character.hair, (255, 255, 255), 0.10), darken(character.hair, 0.86)
     )
@@ -248,10 +249,8 @@ def paint_face(
     brush: Brush, character: Character, expression: Expression, shadow: Shape
 ) -> None:
     """Paint ears, skin and features; `shadow` (the front hair) darkens the forehead."""
-    line, shade = (
-        darken(character.skin, 0.72),
-        mix(character.skin, (236, 150, 140), 0.42),
-    )
+    line = darken(character.skin, 0.72)
+    shade = mix(character.skin, (236, 150, 140), 0.42)
     if character.hairstyle == "spiky":  # the other hairstyles cover the ears
         for ear in (oval(21, 57, 3.2, 6.4), oval(79, 57, 3.2, 6.4)):
             brush.fill(ear, mix(character.skin, shade, 0.4), line)
@@ -319,7 +318,8 @@ def _paint_eye(
         return mirror(shape) if right else shape
 
     up = character.slant
-    outer, inner = (28.6, 55.2 - up), (43.6, 55.0)
+    outer = (28.6, 55.2 - up)
+    inner = (43.6, 55.0)
     upper = curve(outer, (30.6, 49.4 - up * 0.6), (36.4, 46.6), (42, 49.6), inner)
     lower = curve(inner, (42.4, 61), (37, 63.8), (31.6, 61.6 - up * 0.4), outer)
     ball = side(upper + lower)
@@ -332,7 +332,8 @@ def _paint_eye(
 
 
 def _paint_iris(brush: Brush, colour: Colour, ball: Shape, x: float, y: float) -> None:
-    iris, deep = oval(x, y, 5.7, 7.7), darken(colour, 0.45)
+    iris = oval(x, y, 5.7, 7.7)
+    deep = darken(colour, 0.45)
     brush.glaze(iris, deep, 1.0, within=ball)
     brush.glaze(oval(x, y + 0.5, 4.9, 6.8), colour, 1.0, within=ball)
     brush.glaze(oval(x, y - 3.6, 5.2, 5.2), deep, 0.8, within=iris, blur=1.0)

@@ -166,9 +166,11 @@ def draw_selftest() -> tuple[Image.Image, Box]:
 
 def _format_truth(faces_by_file: dict[str, list[dict[str, object]]]) -> str:
     """Format `truth.json` with one line per image and per shot."""
-    shots, start = [], 0.0
+    shots = []
+    start = 0.0
     for index, shot in enumerate(SHOTS):
-        first, end = SHOTS.index(shot), start + shot.seconds
+        first = SHOTS.index(shot)
+        end = start + shot.seconds
         repeated = first if first < index else None
         shots.append(
             {"start": start, "end": end, "characters": shot.names, "repeats": repeated}

@@ -41,7 +41,8 @@ _TORSO: Shape = [
 
 def paint_body(brush: Brush, character: Character) -> None:
     """Paint neck and clothes; the head is painted over them."""
-    skin, shade = character.skin, mix(character.skin, (226, 140, 132), 0.5)
+    skin = character.skin
+    shade = mix(character.skin, (226, 140, 132), 0.5)
     brush.fade(
         _TORSO,
         character.cloth if character.clothes != "sailor" else _WHITE,

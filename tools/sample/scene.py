@@ -65,7 +65,8 @@ def _hills(
     brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random
 ) -> None:
     for _ in range(4):
-        middle, size = (rng.uniform(0, width), rng.uniform(8, 42)), rng.uniform(5, 10)
+        middle = (rng.uniform(0, width), rng.uniform(8, 42))
+        size = rng.uniform(5, 10)
         _cloud(brush, middle, size, mix(sky[0], _WHITE, 0.72))
     for step, level in enumerate((66, 78, 90)):
         ridge = [(width * i / 5, level + rng.uniform(-7, 7)) for i in range(6)]
@@ -99,7 +100,8 @@ def _town(
             [(x, 100 - tall), (x + wide, 100 - tall), (x + wide, 101), (x, 101)], wall
         )
         for _ in range(5):
-            left, up = x + rng.uniform(1, wide - 4), rng.uniform(102 - tall, 96)
+            left = x + rng.uniform(1, wide - 4)
+            up = rng.uniform(102 - tall, 96)
             pane = [
                 (left, up),
                 (left + 2.4, up),
@@ -125,7 +127,8 @@ def _room(
     brush: Brush, width: float, sky: tuple[Colour, Colour], rng: random.Random
 ) -> None:
     wall = mix(sky[1], (238, 224, 206), 0.7)
-    left, wide = rng.uniform(0.05, 0.45) * width, rng.uniform(56, 74)
+    left = rng.uniform(0.05, 0.45) * width
+    wide = rng.uniform(56, 74)
     for shape in _around_window(left, wide, width):
         brush.fill(shape, wall)
     frame = [(left, 10), (left + wide, 10), (left + wide, 70), (left, 70), (left, 10)]
@@ -275,7 +278,8 @@ def plan_scene(
 ) -> Scene:
     """Plan backdrop, light, positions and expressions; faces are always inside the image."""
     rng = random.Random(f"scene {seed}")  # noqa: S311 - drawing, not secrecy
-    backdrop, light = rng.choice(sorted(BACKDROPS)), rng.choice(_LIGHTS)
+    backdrop = rng.choice(sorted(BACKDROPS))
+    light = rng.choice(_LIGHTS)
     share = size[0] / len(characters)
     figures = [
         _plan_figure(character, (index * share, share, size[1]), rng)
@@ -335,7 +339,8 @@ def paint_scene(scene: Scene) -> Image.Image:
 
 def paint_figure(canvas: Image.Image, figure: Figure) -> None:
     """Paint a figure from back to front; only the head tilts."""
-    character, scale = figure.character, figure.side * OVERSAMPLE / 100
+    character = figure.character
+    scale = figure.side * OVERSAMPLE / 100
     body = Brush(canvas, scale, (figure.x * OVERSAMPLE, figure.y * OVERSAMPLE))
     head = body.tilted(figure.tilt)
     paint_back_hair(head, character)

@@ -154,7 +154,8 @@ def write_folds_report(dataset: Dataset, run_id: str, *, scratch: Path | None) -
 
     Raises `InputUnusable` for a run that cannot be read, `NotWritable` or `DiskFull`.
     """
-    folder, thumbnails = dataset.runs_folder / run_id, Thumbnails(dataset)
+    folder = dataset.runs_folder / run_id
+    thumbnails = Thumbnails(dataset)
     fix = "measure again: baseline train --folds K -o seed=1"
     metrics = read_run_json(folder, METRICS, CrossValidationMetrics, fix)
     if metrics is None:

@@ -98,7 +98,8 @@ class BatchHardObjective:
         from pytorch_metric_learning.losses import TripletMarginLoss
         from pytorch_metric_learning.miners import BatchHardMiner
 
-        self.loss, self.miner = TripletMarginLoss(margin=margin), BatchHardMiner()
+        self.loss = TripletMarginLoss(margin=margin)
+        self.miner = BatchHardMiner()
         self.known, self.classes = gallery, classes
 
     def loss_terms(self, net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> LossTerms:
@@ -134,7 +135,9 @@ def embed_samples(
 
     With a `limit`, the batches that reach it are the last.
     """
-    parts, labels, count = [], [], 0
+    parts = []
+    labels = []
+    count = 0
     for x, y in iterate_batches(samples, net, batch):
         parts.append(functional.normalize(net(x).float(), dim=1).cpu())
         labels.append(y.cpu())

@@ -77,10 +77,8 @@ class TrainRows(NamedTuple):
     def flatten_views(self) -> TrainRows:
         """Return every view as a row, dividing the weight of the sample."""
         views = self.x.shape[1]
-        weights, groups = (
-            np.repeat(self.weights / views, views),
-            np.repeat(self.groups, views),
-        )
+        weights = np.repeat(self.weights / views, views)
+        groups = np.repeat(self.groups, views)
         x = self.x.reshape(-1, self.x.shape[2])
         return TrainRows(x, np.repeat(self.y, views), weights, groups)
 

@@ -269,7 +269,8 @@ class _Export(NamedTuple):
 
 
 def _write_file(out: Path, file: ExportedFile, writer: FormatWriter) -> ExportedRun:
-    model, card = writer.with_card(file.data, file.card), file.card
+    model = writer.with_card(file.data, file.card)
+    card = file.card
     card_path = out.with_name(out.name + ".json")
     write_atomic(card_path, card.to_json().encode())
     write_atomic(out, model)

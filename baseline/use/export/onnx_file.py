@@ -308,7 +308,9 @@ def _list_small_output_products(graph: Any) -> list[str]:
     """Return the names of small products that no other product separates from an output."""
     maker = {value: node for node in graph.node for value in node.output}
     weights = {entry.name: math.prod(entry.dims) for entry in graph.initializer}
-    pending, visited, small = [entry.name for entry in graph.output], set[str](), []
+    pending = [entry.name for entry in graph.output]
+    visited = set[str]()
+    small = []
     while pending:
         value = pending.pop()
         node = maker.get(value)

@@ -164,7 +164,10 @@ class GoogleBrowser:
     def failed_request(self) -> str:
         """How a request of the page failed; empty if none did, or the page repeated it."""
         if self._pending:
-            return f"a request of the page was not answered within {_LOAD_TIMEOUT_SECONDS:.0f} seconds"
+            return (
+                "a request of the page was not answered "
+                f"within {_LOAD_TIMEOUT_SECONDS:.0f} seconds"
+            )
         return "a request of the page failed" if self._failed_urls else ""
 
     def scroll(self) -> None:

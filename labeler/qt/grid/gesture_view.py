@@ -84,7 +84,8 @@ class GestureView(TileView):
         self, model: TileModel, thumbs: ThumbnailLoader, worker: SessionWorker
     ):
         super().__init__(model, thumbs)
-        self.codes, self.worker = ClassKeyReader(worker, self), worker
+        self.codes = ClassKeyReader(worker, self)
+        self.worker = worker
         self.is_composing = self.is_point_held = False
         self.held_key = ""
         self.stroke: dict[int, TileState] = {}
@@ -225,9 +226,11 @@ class GestureView(TileView):
         """Emit the class of the tiles swept so far."""
         self._release_timer.stop()
         if self.held_key:
-            rows, key = [*self.stroke], self.held_key
+            rows = [*self.stroke]
+            key = self.held_key
             self.tiles.set_states(self.stroke)
-            self.held_key, self.stroke = "", {}
+            self.held_key = ""
+            self.stroke = {}
             swept = len(rows) > 1 and rows != self.selected_rows()
             self.keyed.emit(rows, key, swept)
 
@@ -242,7 +245,8 @@ class GestureView(TileView):
             self.selectionModel().setCurrentIndex(
                 self.tiles.index(self.point), Select.NoUpdate
             )
-        before, self.mouse.leads = self.currentIndex().row(), False
+        before = self.currentIndex().row()
+        self.mouse.leads = False
         index = self.moveCursor(action, modifiers)
         if not index.isValid() or index.row() == before == self.point:
             self.worker.show_message(self.tr("No other face there"))
@@ -335,7 +339,9 @@ class GestureView(TileView):
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
         """Request the menu of the selection, or of the tile under the pointer, if there is one."""
-        rows, row, point = self.target_rows(), self.point, event.pos()
+        rows = self.target_rows()
+        row = self.point
+        point = event.pos()
         if event.reason() == QContextMenuEvent.Reason.Mouse:
             row = self.indexAt(point).row()
             single = (

@@ -127,7 +127,8 @@ class GridLayout:
                 continue
             for section in run:
                 inset = INSET if section.title else 0
-                cell, room = round(side * section.scale) + GAP, width - GAP - 2 * inset
+                cell = round(side * section.scale) + GAP
+                room = width - GAP - 2 * inset
                 columns = max(1, room // cell)
                 # Distribute the rest of the width over the tiles.
                 cell = max(1, room // columns) if section.count > columns else cell
@@ -159,11 +160,9 @@ class GridLayout:
         for size, lines in break_into_shelves(
             [section.count for section in sections], width, cell
         ):
-            top, left, shelf = (
-                self.height + HEADING_HEIGHT,
-                GAP + INSET,
-                list[PlacedSection](),
-            )
+            top = self.height + HEADING_HEIGHT
+            left = GAP + INSET
+            shelf = list[PlacedSection]()
             for section in islice(remaining, size):
                 limit = max(1, (width - GAP - 2 * INSET) // cell)
                 columns = min(_shelf_columns(section.count, lines), limit)
@@ -221,7 +220,8 @@ class GridLayout:
 
     @staticmethod
     def _touched_cells(low: int, high: int, cell: int, count: int) -> range:
-        first, last = max(0, low // cell), min(count - 1, high // cell)
+        first = max(0, low // cell)
+        last = min(count - 1, high // cell)
         # The gap after a tile belongs to no tile.
         if low >= 0 and low % cell >= cell - GAP:
             first += 1

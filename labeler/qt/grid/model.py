@@ -58,7 +58,8 @@ class TilePrediction:
     top: tuple[tuple[str, float], ...] = ()
 
 
-UNMARKED, AS_STORED = TileState(), TileState(TileMark.SENT)
+UNMARKED = TileState()
+AS_STORED = TileState(TileMark.SENT)
 """As predicted; sent to what the catalogue says, once it is read."""
 NO_PREDICTION = TilePrediction()
 
@@ -101,7 +102,8 @@ class TileModel(QAbstractListModel):
                     status=state.target, label=None, mark=None
                 )
         self.beginResetModel()
-        self._ids, self._rows = ids, {}
+        self._ids = ids
+        self._rows = {}
         self._requested_blocks.clear()
         self.states = {}
         self.predictions, self.members = predictions or {}, members or {}
@@ -115,7 +117,8 @@ class TileModel(QAbstractListModel):
         self, sections: Sequence[Section], predictions: Mapping[int, TilePrediction]
     ) -> None:
         """Change titles, and names of predicted classes, of the same samples."""
-        self.sections, self.predictions = tuple(sections), predictions
+        self.sections = tuple(sections)
+        self.predictions = predictions
         self.refresh()
 
     def show_more(self, ids: Sequence[int], sections: Sequence[Section]) -> None:
@@ -172,7 +175,8 @@ class TileModel(QAbstractListModel):
             # All blocks may be visible, so painting requests them again.
             self._tiles.clear()
             self._requested_blocks &= {block} if ids is self._ids else set()
-            first, last = 0, len(self._ids) // BLOCK_SIZE
+            first = 0
+            last = len(self._ids) // BLOCK_SIZE
         self._tiles |= tiles
         if ids is self._ids:
             end = min((last + 1) * BLOCK_SIZE, len(self._ids)) - 1
@@ -193,7 +197,8 @@ class TileModel(QAbstractListModel):
 
     def state(self, row: int) -> TileState:
         """Return what was done with a tile since it was shown, here or elsewhere."""
-        state, tile = self.states.get(row, UNMARKED), self._tiles.get(self._ids[row])
+        state = self.states.get(row, UNMARKED)
+        tile = self._tiles.get(self._ids[row])
         if tile is None:
             return state
         if state == AS_STORED:
@@ -253,7 +258,8 @@ class TileModel(QAbstractListModel):
 
     def accessible_text(self, row: int) -> str:
         """Return a text such as 'Face 12 of 48, 16 similar, suggested: Miku, 92 percent'."""
-        tile, predictions = self._tiles.get(self._ids[row]), self.prediction(row)
+        tile = self._tiles.get(self._ids[row])
+        predictions = self.prediction(row)
         state = self.state(row)
         parts = [
             self.tr("Face {number} of {count}").format(

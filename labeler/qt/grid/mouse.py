@@ -79,7 +79,8 @@ class TileMouse(QObject):
     def __init__(self, view: TileView):
         super().__init__(view)
         self._view = view
-        self._pressed_at, self._pressed_row = QPoint(), -1
+        self._pressed_at = QPoint()
+        self._pressed_row = -1
         self._press_time = 0.0
         self._is_press = False
         """Whether the button is held and has not moved."""
@@ -91,7 +92,8 @@ class TileMouse(QObject):
         self._selection_before: list[int] = []
         self.at: QPoint | None = None
         """The last position of the mouse in the viewport; None outside."""
-        self._leads, self._rested_at = False, QPoint()
+        self._leads = False
+        self._rested_at = QPoint()
         self.lifts = False
         """Whether a click lifts a tile instead of selecting it."""
         self.anchor = -1
@@ -103,7 +105,8 @@ class TileMouse(QObject):
 
     @leads.setter
     def leads(self, leads: bool) -> None:
-        self._leads, self._rested_at = leads, self.at or QPoint()
+        self._leads = leads
+        self._rested_at = self.at or QPoint()
 
     def follow(self, point: QPoint) -> None:
         """Note where the mouse is; it leads again once it has moved more than a hand trembles."""
@@ -121,8 +124,10 @@ class TileMouse(QObject):
         if event.button() != Qt.MouseButton.LeftButton:
             return
         self.at = self._pressed_at = event.position().toPoint()
-        self.leads, self._press_time = True, time.monotonic()
-        self._pressed_row, self._is_press = self._row_at(self._pressed_at), True
+        self.leads = True
+        self._press_time = time.monotonic()
+        self._pressed_row = self._row_at(self._pressed_at)
+        self._is_press = True
         self._selection_before = self._view.selected_rows() if event.modifiers() else []
 
     def move(self, event: QMouseEvent) -> None:

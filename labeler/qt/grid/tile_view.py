@@ -227,8 +227,10 @@ class TileView(QListView):
 
     def __init__(self, model: TileModel, thumbs: ThumbnailLoader):
         super().__init__()
-        self.side, self.point = DEFAULT_SIDE, -1
-        self._grid, self._thumbs = GridLayout((), 1, self.side), thumbs
+        self.side = DEFAULT_SIDE
+        self.point = -1
+        self._grid = GridLayout((), 1, self.side)
+        self._thumbs = thumbs
         self._shows: dict[str, set[int]] = {}
         """The tiles that were painted with each sample's image, or before it was loaded."""
         self.tiles = model
@@ -259,7 +261,8 @@ class TileView(QListView):
     def lay_out(self) -> None:
         """Compute the layout again, for another width, size or content."""
         self._grid = GridLayout(self.tiles.sections, self.viewport().width(), self.side)
-        bar, height = self.verticalScrollBar(), self.viewport().height()
+        bar = self.verticalScrollBar()
+        height = self.viewport().height()
         bar.setRange(0, max(0, self._grid.height - height))
         bar.setEnabled(self._grid.height > height)  # an idle one is not painted
         # A page step shows partly visible lines whole, so that none is skipped.
@@ -282,14 +285,16 @@ class TileView(QListView):
 
     def zoom(self, factor: float) -> None:
         """Change the tile size until it visibly differs: columns absorb smaller steps."""
-        width, side = self._grid.rect(0).width(), 0
+        width = self._grid.rect(0).width()
+        side = 0
         while width and self._grid.rect(0).width() == width and self.side != side:
             side = self.side
             self.set_side(round(side * factor))
 
     def fit_page(self) -> None:
         """Use the largest tiles with which everything is visible; scroll if there are none."""
-        size, sections = self.viewport().size(), self.tiles.sections
+        size = self.viewport().size()
+        sections = self.tiles.sections
         area = size.width() * size.height() // max(1, self.tiles.rowCount())
         sides = range(min(self.max_side, isqrt(area)), self.min_side, -4)
         fitting = (
@@ -302,11 +307,13 @@ class TileView(QListView):
 
     def capacity(self, side: int) -> int:
         """Return how many tiles of a side are visible at once, in one section."""
-        size, cell = self.viewport().size(), side + GAP
+        size = self.viewport().size()
+        cell = side + GAP
         return ((size.width() - GAP) // cell) * ((size.height() - GAP) // cell)
 
     def select_ranges(self, ranges: Iterable[tuple[int, int]], command: Select) -> None:
-        selection, model = QItemSelection(), self.tiles
+        selection = QItemSelection()
+        model = self.tiles
         for first, last in ranges:
             selection.select(model.index(first, 0), model.index(last, 0))
         self.selectionModel().select(selection, command)
@@ -375,7 +382,8 @@ class TileView(QListView):
         index: Index,
         hint: QAbstractItemView.ScrollHint = QAbstractItemView.ScrollHint.EnsureVisible,
     ) -> None:
-        rect, height = self.visualRect(index), self.viewport().height()
+        rect = self.visualRect(index)
+        height = self.viewport().height()
         bar = self.verticalScrollBar()
         if rect.top() < GAP:
             bar.setValue(bar.value() + rect.top() - GAP)
@@ -403,11 +411,13 @@ class TileView(QListView):
             moves.MoveUp: (0, -1),
             moves.MoveDown: (0, 1),
         }
-        last, row = self.tiles.rowCount() - 1, max(self.currentIndex().row(), 0)
+        last = self.tiles.rowCount() - 1
+        row = max(self.currentIndex().row(), 0)
         if action in (moves.MoveHome, moves.MoveEnd):
             row = 0 if action == moves.MoveHome else last
         elif action in steps and modifiers & Qt.KeyboardModifier.ControlModifier:
-            card, is_forward = self.section_rows(row), sum(steps[action]) > 0
+            card = self.section_rows(row)
+            is_forward = sum(steps[action]) > 0
             row = self.section_rows(
                 min(card.stop, last) if is_forward else card.start - 1
             ).start
@@ -508,7 +518,8 @@ class TileView(QListView):
         return ""
 
     def appearance(self, row: int) -> TileAppearance:
-        tile, ratio = self.tiles.tile(row), self.devicePixelRatioF()
+        tile = self.tiles.tile(row)
+        ratio = self.devicePixelRatioF()
         image = (
             self._thumbs.get(tile.region, self._grid.rect(row).width(), ratio)
             if tile
@@ -540,7 +551,8 @@ class TileView(QListView):
         for row in sorted(
             {row for first, last in ranges for row in range(first, last + 1)}
         ):
-            rect, appearance = self._grid.rect(row), self.appearance(row)
+            rect = self._grid.rect(row)
+            appearance = self.appearance(row)
             placed = self._grid.section_of(row)
             ground = grounds.get(
                 placed.first if placed else -1, palette.color(Role.Window)
@@ -559,13 +571,12 @@ class TileView(QListView):
         self, painter: QPainter, area: QRect, offset: int
     ) -> dict[int, QColor]:
         """Paint the cards of an area; return their backgrounds by their first tiles."""
-        grounds, highlighted = {}, self.drop_section()
+        grounds = {}
+        highlighted = self.drop_section()
         for placed in self._grid.placed:
             if placed.section.title and placed.box.intersects(area):
-                lit, box = (
-                    placed.first in highlighted,
-                    placed.box.translated(0, -offset),
-                )
+                lit = placed.first in highlighted
+                box = placed.box.translated(0, -offset)
                 grounds[placed.first] = theme.draw_card(
                     painter, box, self.palette(), is_target=lit
                 )

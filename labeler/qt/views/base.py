@@ -85,7 +85,8 @@ class LabelerView(QWidget):
 
     def __init__(self, context: ViewContext):
         super().__init__()
-        self.context, self.worker = context, context.worker
+        self.context = context
+        self.worker = context.worker
         self.home: QWidget = self
         self._changes: dict[StepKind, list[PageChange]] = {
             StepKind.UNDO: [],
@@ -149,7 +150,8 @@ class LabelerView(QWidget):
         return change.name if change else ""
 
     def _next_change(self, kind: StepKind) -> PageChange | None:
-        changes, now = self._changes[kind], (self.page, self._last_step())
+        changes = self._changes[kind]
+        now = (self.page, self._last_step())
         return changes[-1] if changes and changes[-1][:2] == now else None
 
     def _last_step(self) -> int:
@@ -243,7 +245,8 @@ class EmptyNotice(QWidget):
 
     def __init__(self, below: QAbstractScrollArea):
         super().__init__(below.viewport())
-        self._below, self._bars = below, below.verticalScrollBarPolicy()
+        self._below = below
+        self._bars = below.verticalScrollBarPolicy()
         self.notice: Notice | None = None
         self._actions: QWidget | None = None
         self.title, self.text = plain_label(), plain_label()
@@ -301,7 +304,9 @@ class EmptyNotice(QWidget):
             before = push_button
 
     def _card(self, card: Notice) -> QWidget:
-        frame, title, text = QFrame(), plain_label(card.title), plain_label(card.text)
+        frame = QFrame()
+        title = plain_label(card.title)
+        text = plain_label(card.text)
         frame.setObjectName("card")
         title.setFont(scaled(self.font(), HEADING))
         parts = (title, text, None, *(button(*step) for step in card.steps))
@@ -358,7 +363,8 @@ def detect_faces(view: LabelerView, text: str) -> NextStep:
 
 
 def _first_steps(view: LabelerView) -> Notice:
-    drops, sample = view.context.drops, bundled_data() / "sample" / "pictures"
+    drops = view.context.drops
+    sample = bundled_data() / "sample" / "pictures"
     return Notice(
         tr("No faces yet"),
         tr(
@@ -398,8 +404,10 @@ def all_sorted(
 ) -> Notice:
     """Return the notice when no face is unsorted: what follows, the most useful first."""
     doubtful, faceless, copies = work or OpenWork()
-    text, show = tr("{count} faces are sorted."), view.context.show_place
-    skipped, done = tr("Show skipped faces: {count}"), counts.total - counts.later
+    text = tr("{count} faces are sorted.")
+    show = view.context.show_place
+    skipped = tr("Show skipped faces: {count}")
+    done = counts.total - counts.later
     skipped_step = NextStep(
         counted(skipped, counts.later), lambda: show(Place.LATER.target)
     )
@@ -451,10 +459,8 @@ def empty_place(view: LabelerView, name: str) -> Notice:
 
 def empty_wall(view: LabelerView, wall: str) -> Notice:
     """Return the notice of an empty list of the review."""
-    run, text = (
-        view.context.imports.run_command,
-        tr("Choose another list above, or continue:"),
-    )
+    run = view.context.imports.run_command
+    text = tr("Choose another list above, or continue:")
     searches = {
         "label-issues": NextStep(
             tr("Find label issues"), partial(run, "baseline", "label-issues")

@@ -153,7 +153,8 @@ class ClassPagesView(PagedView):
         self.worker.progressed.connect(self._show_header)
 
     def enter(self) -> None:
-        page, room = self.page, self.view.room()
+        page = self.page
+        room = self.view.room()
         if page is None:
             self.next_page()
             return
@@ -227,7 +228,8 @@ class ClassPagesView(PagedView):
 
     def next_page(self) -> None:
         self._leave()
-        self._is_loading, progress = True, self.worker.progress
+        self._is_loading = True
+        progress = self.worker.progress
         if not self.model.rowCount() and (progress is None or progress.counts.pending):
             self.view.waits = True
             text = self.tr("You can already type a name.")
@@ -250,7 +252,8 @@ class ClassPagesView(PagedView):
 
     def _failed(self, error: GleansetError) -> None:
         self.view.name_until, self.view.waits = 0.0, False
-        self.page, self.view.is_left = self.view.page, False
+        self.page = self.view.page
+        self.view.is_left = False
         self.empty.show_notice(None)
         super()._failed(error)
 
@@ -261,7 +264,8 @@ class ClassPagesView(PagedView):
         if page is not None and page == self.view.page:
             self.worker.show_message(self.tr("No other page"))
         self._store_lifted()
-        was_typing, self.page = self.names.is_typing, page
+        was_typing = self.names.is_typing
+        self.page = page
         self.view.is_point_held &= not was_typing
         steps, sent = self._history.steps, self._history.sent
         self._sent = {
@@ -306,10 +310,8 @@ class ClassPagesView(PagedView):
 
     def _suggested(self) -> Iterator[Suggested]:
         for row in range(self.model.rowCount()):
-            label, cluster = (
-                self.model.prediction(row).label,
-                self.view.section_rows(row),
-            )
+            label = self.model.prediction(row).label
+            cluster = self.view.section_rows(row)
             yield self.model.ids([row]), label or frozenset(self.model.ids(cluster))
 
     def marked(self, *marks: TileMark) -> list[int]:
@@ -320,10 +322,8 @@ class ClassPagesView(PagedView):
         ]
 
     def _show_header(self) -> None:
-        count, progress = (
-            len(self.model.ids(self.view.unmarked())),
-            self.worker.progress,
-        )
+        count = len(self.model.ids(self.view.unmarked()))
+        progress = self.worker.progress
         if self.view.has_clusters and progress is not None:
             count = progress.counts.pending
         self.header.show_page(self.view.description, count, bool(self.marked(*NAMED)))
@@ -438,7 +438,8 @@ class ClassPagesView(PagedView):
 
     def step_reverted(self, step: StepResult) -> None:
         """Show the page that was undone; the next one if its last step was redone."""
-        steps, is_redo = self._history.steps, step.kind is StepKind.REDO
+        steps = self._history.steps
+        is_redo = step.kind is StepKind.REDO
         page = steps.get(step.root, self.page)
         last = max((root for root in steps if steps[root] == page), default=0)
         if page is None or (
@@ -467,7 +468,8 @@ class ClassPagesView(PagedView):
             )
 
     def class_changed(self, operation: Operation) -> None:
-        page, names = self.page, self.current_names(operation)
+        page = self.page
+        names = self.current_names(operation)
         self._history.rename(names)
         if page is not None and names:
             self.page = page.renamed(names)
@@ -533,8 +535,10 @@ class ClassPagesView(PagedView):
         # Two cards get the name or the class of one. A cluster without a name is joined, and faces
         # that had another name lose it.
         self.names.discard()  # it was for another card
-        page, name = self.page, self.view.name_of(onto)
-        dropped, cluster = self.view.section_rows(rows[0]), self.view.section_rows(onto)
+        page = self.page
+        name = self.view.name_of(onto)
+        dropped = self.view.section_rows(rows[0])
+        cluster = self.view.section_rows(onto)
         if name:
             self.send_rows(rows, name, BY_HAND)
         elif rows == self.view.open_rows(dropped) and (
@@ -568,7 +572,8 @@ class ClassPagesView(PagedView):
         self._replace_page(page, other)
 
     def _divide(self, rows: list[int]) -> None:
-        page, target = self.page, {*rows[:1]}
+        page = self.page
+        target = {*rows[:1]}
         clusters = page.clusters if page is not None else ()
         divisible = (
             n for n, c in enumerate(clusters) if len(c) > 1 and not target.isdisjoint(c)
@@ -604,7 +609,8 @@ class ClassPagesView(PagedView):
         self._history.replace(
             lambda known: (other or known) if known is page else known
         )
-        moved_ids, sent = set(self._ids(without)), {**self._sent}
+        moved_ids = set(self._ids(without))
+        sent = {**self._sent}
         states = [
             (self.model.ids([row]), state) for row, state in self.model.states.items()
         ]

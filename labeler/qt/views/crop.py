@@ -112,13 +112,15 @@ class CropSaving:
         """Show the saved boxes; those that were edited since, or are held, stay as they are."""
         if self._pending_changes[saved.sha256]:
             return  # the image is read again after each of them
-        drafts, shown_boxes = self._canvas.boxes, list[BoxDraft]()
+        drafts = self._canvas.boxes
+        shown_boxes = list[BoxDraft]()
         edited = {
             box.id for box in drafts if box.changed or box.id == self._canvas.held_box
         }
         drafts_by_key = {self._sample_of(draft): draft for draft in drafts}
         for sample in saved.boxes:
-            box, draft = BoxDraft.from_sample(sample), drafts_by_key.get(sample.key)
+            box = BoxDraft.from_sample(sample)
+            draft = drafts_by_key.get(sample.key)
             if draft is not None and draft.id in edited:
                 box = replace(draft, sample=sample)
             elif draft is not None:
@@ -141,8 +143,10 @@ class CropView(LabelerView):
 
     def __init__(self, context: ViewContext):
         super().__init__(context)
-        self.canvas, self.title = CropCanvas(self.worker), TitleLabel()
-        self.selection_box, self.text = QComboBox(), QLineEdit(clearButtonEnabled=True)
+        self.canvas = CropCanvas(self.worker)
+        self.title = TitleLabel()
+        self.selection_box = QComboBox()
+        self.text = QLineEdit(clearButtonEnabled=True)
         self._images: list[str] = []
         self._index = 0
         self._sheet: ImageBoxes | None = None
@@ -154,7 +158,8 @@ class CropView(LabelerView):
         self._typing = timer(self, self.enter, TYPING_MS)
         self._lay_out()
         self._connect()
-        self.empty, self.home = EmptyNotice(self.canvas), self.canvas
+        self.empty = EmptyNotice(self.canvas)
+        self.home = self.canvas
 
     def _lay_out(self) -> None:
         self.selection_box.addItem(self.tr("Without a box"), MISSED)
@@ -276,10 +281,8 @@ class CropView(LabelerView):
         self._show_title()
 
     def _show_title(self) -> None:
-        sheet, text = (
-            self._sheet,
-            self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}"),
-        )
+        sheet = self._sheet
+        text = self.tr("{number} of {count}  ·  {name}  ·  {width} x {height}")
         assert sheet is not None
         number, count = f"{self._index + 1:,}", f"{len(self._images):,}"
         size = {"width": sheet.width, "height": sheet.height}

@@ -212,10 +212,8 @@ class DuplicatesView(PagedView):
             [member.id for copies in self.view.sets for member in copies.members],
             [section_of(group, self._reason(group)) for group in page],
         )
-        settled, uncertain = (
-            sum(copies.settled for copies in page),
-            len(self._uncertain_sets()),
-        )
+        settled = sum(copies.settled for copies in page)
+        uncertain = len(self._uncertain_sets())
         for page_button, text, count in (
             (
                 self.accept_button,
@@ -240,7 +238,8 @@ class DuplicatesView(PagedView):
 
     def _room(self) -> int:
         # The number of sets that fill the window at the usual size.
-        sections, size = [], self.view.viewport().size()
+        sections = []
+        size = self.view.viewport().size()
         for group in self.sets:
             sections.append(section_of(group, " "))
             if GridLayout(sections, size.width(), USUAL_SIDE).height > size.height():
@@ -257,7 +256,8 @@ class DuplicatesView(PagedView):
         return "✓ " + reason_words(group.reason).replace(", ", "  ·  ", 1)
 
     def _show_title(self) -> None:
-        count, notice = len(self.sets), None
+        count = len(self.sets)
+        notice = None
         text = self.tr("Duplicate sets left: {count}").format(count=f"{count:,}")
         if not count and self.context.imports.running:
             text = self.tr("A command is running…")
@@ -323,19 +323,23 @@ class DuplicatesView(PagedView):
 
     def _set_best(self, number: int, index: int) -> None:
         # A second click, as of a double click, takes it back.
-        rows, key = (*self.sets[number].rows,), self.sets[number].members[index].key
+        rows = (*self.sets[number].rows,)
+        key = self.sets[number].members[index].key
         before = self._choices.get(rows, "")
         key = "" if key == before else key
         self._choose(rows, key)
-        name, choose = self.tr("Choose the copy to keep"), partial(self._choose, rows)
+        name = self.tr("Choose the copy to keep")
+        choose = partial(self._choose, rows)
         what = (rows, {before, key})
         self.note_change(what, name, partial(choose, before), partial(choose, key))
 
     def _choose(self, rows: tuple[int, ...], key: str) -> None:
         # The tiles stay where they are, unless the set is on another page.
         self._choices[rows] = key
-        seen_samples, bar = set(self.view.seen_samples), self.view.verticalScrollBar()
-        scrolled, row_lists = bar.value(), [(*group.rows,) for group in self.sets]
+        seen_samples = set(self.view.seen_samples)
+        bar = self.view.verticalScrollBar()
+        scrolled = bar.value()
+        row_lists = [(*group.rows,) for group in self.sets]
         if rows in row_lists[self._page_size :]:
             self._turn_to(row_lists.index(rows))
             return

@@ -116,7 +116,8 @@ class GridView(FilteredView):
         self.model.only_waiting = query.target == Place.QUEUE.target
         self.model.only_label = query.label
         self.model.show(rows.ids, self._sections(rows))
-        self._new_count, self._count = 0, len(rows.ids)
+        self._new_count = 0
+        self._count = len(rows.ids)
         self._show_title()
         self._show_notice()
 
@@ -176,7 +177,8 @@ class GridView(FilteredView):
     def _recount(self, progress: SortingProgress) -> None:
         if not self.isVisible():
             return
-        query, count = self._query, known_count(progress.counts, self._query.target)
+        query = self._query
+        count = known_count(progress.counts, self._query.target)
         if query.sample_filter == NO_FILTER and count is not None:
             self._show_count(query, count)
         else:
@@ -228,8 +230,10 @@ class GridView(FilteredView):
             return
         rows, first = answer
         bar = self.view.verticalScrollBar()
-        scrolled, selected = bar.value(), self._ids(self.view.selected_rows())
-        self._rows, seen_samples = rows, set(self.view.seen_samples)
+        scrolled = bar.value()
+        selected = self._ids(self.view.selected_rows())
+        self._rows = rows
+        seen_samples = set(self.view.seen_samples)
         self.model.show_more(rows.ids, self._sections(rows))
         self.view.seen_samples |= seen_samples
         bar.setValue(scrolled)

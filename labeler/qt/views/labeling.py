@@ -70,9 +70,11 @@ class EnlargedFaceOverlay(QWidget):
         self.setAccessibleName(self.tr("Face in its image"))
         self.hide()
         self.codes = ClassKeyReader(view.worker, self)
-        self._view, self._worker = view, view.worker
+        self._view = view
+        self._worker = view.worker
         self._id = -1
-        self._frames, self.at = FrameWalk(), 0
+        self._frames = FrameWalk()
+        self.at = 0
         self._image: QPixmap | str = "…"
         self._loader = view.worker.create_task()
         self._loader.done.connect(self._loaded)
@@ -83,7 +85,9 @@ class EnlargedFaceOverlay(QWidget):
     def show_row(self, row: int) -> None:
         """Enlarge the first face of a tile."""
         self._id = self._view.tiles.id(row)
-        self._frames, self.at, self._image = FrameWalk(), 0, "…"
+        self._frames = FrameWalk()
+        self.at = 0
+        self._image = "…"
         self._view.setFocusProxy(self)  # keys must not act on the covered tiles
         self._enable_hints(False)
         self.show()
@@ -266,7 +270,8 @@ UNDECIDED = (Place.LATER.target, Place.QUEUE.target)
 
 
 def _find_open_work(session: SortingSession) -> OpenWork:
-    db, doubtful = session.dataset.db, list_doubtful(session.dataset)
+    db = session.dataset.db
+    doubtful = list_doubtful(session.dataset)
     number = len(doubtful) or (None if count_unmeasured(session.dataset) else 0)
     copies = bool(
         SplitEvidence(db).count_not_searched() or make_plan(Pairs(db)).open_sets()
@@ -284,7 +289,8 @@ class LabelingView(LabelerView):
         super().__init__(context)
         self.model = TileModel(self.worker, self)
         self.view = self.grid_class(self.model, context.thumbs, self.worker)
-        self.home, self.empty = self.view, EmptyNotice(self.view)
+        self.home = self.view
+        self.empty = EmptyNotice(self.view)
         self._sent: dict[int, list[int]] = {}
         self._lifted: dict[int, list[int]] = {}
         """Samples to exclude again when a step (by its root) is undone or redone."""
@@ -346,7 +352,8 @@ class LabelingView(LabelerView):
         if not rows:
             self.worker.show_message(self.tr("Already there: nothing changed"))
         elif target in UNDECIDED or self.view.all_seen(rows):
-            ids, states = self.model.ids(rows), dict.fromkeys(rows, state)
+            ids = self.model.ids(rows)
+            states = dict.fromkeys(rows, state)
             self.decide_rows(
                 states,
                 lambda session: session.decide(ids, target, provenance),
@@ -398,7 +405,8 @@ class LabelingView(LabelerView):
 
     def _show_menu(self, rows: list[int], point: QPoint) -> None:
         """Show what can be done with faces, the first of which is pointed at."""
-        menu, ids = QMenu(self.view), self._ids(rows)
+        menu = QMenu(self.view)
+        ids = self._ids(rows)
         send = partial(self.send_ids, ids)
         has_keys = {*rows} == {
             *self.view.target_rows()
@@ -445,10 +453,8 @@ class LabelingView(LabelerView):
         self._undone ^= {step.root}
         rows = self._rows_of(self._sent.get(step.root, ()))
         lifted = [row for row in rows if self.model.state(row).mark is TileMark.LIFTED]
-        lifted_then, self._lifted[step.root] = (
-            self._lifted.get(step.root, []),
-            self._ids(lifted),
-        )
+        lifted_then = self._lifted.get(step.root, [])
+        self._lifted[step.root] = self._ids(lifted)
         in_force = (ids for root, ids in self._sent.items() if root not in self._undone)
         kept = {*rows} & {*self._rows_of(chain.from_iterable(in_force))}
         self.model.set_state(rows, UNMARKED)
@@ -466,7 +472,8 @@ class LabelingView(LabelerView):
 
     def show_all_sorted(self, counts: LabelCounts) -> None:
         """Say that everything is sorted; then how many labels look doubtful."""
-        before, notice = self.empty.notice, all_sorted(self, counts)
+        before = self.empty.notice
+        notice = all_sorted(self, counts)
         if before is None or not before.text.startswith(
             notice.text
         ):  # it stays until the answer
@@ -522,7 +529,8 @@ class LabelingView(LabelerView):
         self._show_details(row, tile)
 
     def _update_details(self, first: QModelIndex, last: QModelIndex) -> None:
-        row, sample = self.view.point, self.context.details.shown_id
+        row = self.view.point
+        sample = self.context.details.shown_id
         if row < 0 and sample is not None:
             row = self.model.row_of(sample)
         if row >= 0 and first.row() <= row <= last.row():
@@ -533,7 +541,8 @@ class LabelingView(LabelerView):
             self.context.details.point(None)
 
     def _show_details(self, row: int, tile: SampleTile) -> None:
-        details, top = self.context.details, self.model.prediction(row).top
+        details = self.context.details
+        top = self.model.prediction(row).top
 
         def ask_neighbours() -> None:
             details.show_suggestions(

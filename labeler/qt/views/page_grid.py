@@ -118,7 +118,8 @@ class PageGrid(GestureView):
         return is_text and not self.codes.first and self._expects_name()
 
     def show_page(self, page: ClassPage | None) -> None:
-        places, took_names = self.places(), self.takes_names
+        places = self.places()
+        took_names = self.takes_names
         self._set_page(page)
         if took_names and not self.takes_names:
             self.name_until = time.monotonic() + NAME_GRACE_SECONDS
@@ -309,7 +310,8 @@ class PageGrid(GestureView):
         if not (self.has_clusters or self._is_named(placed.rows)):
             super().paint_heading(painter, line, placed)
             return
-        name, palette = self.name_of(placed.first), self.palette()
+        name = self.name_of(placed.first)
+        palette = self.palette()
         centre = Qt.AlignmentFlag.AlignVCenter
         rows = self._rows_with_name(placed.rows) or self.open_rows(placed.rows)
         count = f"{len(self.tiles.ids(rows)):,}"
@@ -320,7 +322,8 @@ class PageGrid(GestureView):
             line.right() - painter.fontMetrics().horizontalAdvance(count) - SPACE_M
         )
         if name:
-            title, key = f"{target_name(name)} ✓", self.worker.keys.get(name, "")
+            title = f"{target_name(name)} ✓"
+            key = self.worker.keys.get(name, "")
             section = replace(placed.section, title=title, key=key)
             super().paint_heading(painter, line, placed._replace(section=section))
             return
@@ -339,7 +342,8 @@ class PageGrid(GestureView):
         if placed is None:
             return QRect()
         box = placed.box.translated(0, -self.verticalOffset())
-        top, height = box.top() + SPACE_S, HEADING_HEIGHT - 2 * SPACE_S
+        top = box.top() + SPACE_S
+        height = HEADING_HEIGHT - 2 * SPACE_S
         return QRect(box.left() + INSET, top, box.width() - 2 * INSET, height)
 
     def _forget_names(self) -> None:

@@ -54,7 +54,8 @@ def describe_page(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
 
 
 def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescription:
-    sections, placeholder = [Section("", len(page.tiles))], tr("Who is this?")
+    sections = [Section("", len(page.tiles))]
+    placeholder = tr("Who is this?")
     if page.kind is PageKind.MIXED:
         placeholder = ""
         # If two classes were merged meanwhile, their tiles are not contiguous.
@@ -84,7 +85,8 @@ def _describe_suggestions(page: ClassPage, keys: Mapping[str, str]) -> PageDescr
 
 def _describe_clusters_page(page: ClassPage) -> PageDescription:
     similar, single = tr("{count} similar"), tr("No similar face")
-    several, tiles = len(page.cluster_sizes) > 1, iter(page.tiles)
+    several = len(page.cluster_sizes) > 1
+    tiles = iter(page.tiles)
     sizes = [
         (size, sum(len(tile.rows) for tile in islice(tiles, size)))
         for size in page.cluster_sizes
@@ -169,7 +171,8 @@ class PageHeader(QWidget):
         suggest_again: Callable[[], object],
     ):
         super().__init__()
-        self.title, self.name = TitleLabel(), NameField(worker)
+        self.title = TitleLabel()
+        self.name = NameField(worker)
         self._announced = ""
         self.file_button = button("", file, primary=True)
         self.skip_button = button(self.tr("Next page (PgDn)"), skip)
@@ -187,7 +190,8 @@ class PageHeader(QWidget):
             self.skip_button,
         )
         self.controls = row_layout(*parts, grows=self.title)
-        self._rows, self._asks = column_layout(self.controls, margins=HEAD), False
+        self._rows = column_layout(self.controls, margins=HEAD)
+        self._asks = False
         self.setLayout(self._rows)
         self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Maximum)
         self.show_page(None, 0)

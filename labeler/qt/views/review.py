@@ -238,7 +238,8 @@ class ReviewView(FilteredView):
         self.wall.currentIndexChanged.connect(self.reload)
         self._wall: ReviewPage | None = None
         self.wall.activated.connect(self._note_choice)
-        self._is_chosen, self.hints = False, KeyHints()
+        self._is_chosen = False
+        self.hints = KeyHints()
         parts = (self.title, self.wall, self.filter_button)
         head = row_layout(*parts, grows=self.title, margins=HEAD)
         set_column(self, head, self.bar, self.view, self.hints)

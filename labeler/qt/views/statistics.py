@@ -127,7 +127,8 @@ class StatisticsView(LabelerView):
     def __init__(self, context: ViewContext):
         super().__init__(context)
         self.table, self.title = ClassTable(), TitleLabel()
-        self._has_split, run = False, context.imports.run_command
+        self._has_split = False
+        run = context.imports.run_command
         self.split_button = button(self.tr("Split"), partial(run, "labeler", "split"))
         self.split_button.setToolTip(
             self.tr("labeler split: train, val and test without leaks")
@@ -144,13 +145,15 @@ class StatisticsView(LabelerView):
         self._recount = timer(self, self.enter, RECOUNT_DELAY_MS)
         buttons = (self.timeline_button, self.split_button, self.export_button)
         head = row_layout(self.title, *buttons, grows=self.title)
-        parts, margins = (head, self.table), (SPACE_M, SPACE_M, SPACE_L, SPACE_M)
+        parts = (head, self.table)
+        margins = (SPACE_M, SPACE_M, SPACE_L, SPACE_M)
         self.setLayout(
             column_layout(*parts, grows=self.table, margins=margins, spacing=SPACE_M)
         )
         self.worker.progressed.connect(self._count_soon)
         context.imports.changed.connect(self._count_soon)
-        self.empty, self.home = EmptyNotice(self.table), self.table
+        self.empty = EmptyNotice(self.table)
+        self.home = self.table
 
     def _export(self) -> None:
         options = [] if self._has_split else ["--no-split"]

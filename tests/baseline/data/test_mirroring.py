@@ -23,7 +23,8 @@ def draw(kind: str, seed: int) -> Image.Image:
     """Draw an arrow in a direction, or a disc, at a random place in random colors."""
     random = np.random.default_rng(seed)
     image = Image.new("RGB", (96, 96), tuple(random.integers(150, 255, 3).tolist()))
-    pen, color = ImageDraw.Draw(image), tuple(random.integers(0, 120, 3).tolist())
+    pen = ImageDraw.Draw(image)
+    color = tuple(random.integers(0, 120, 3).tolist())
     x, y = int(random.integers(12, 32)), int(random.integers(24, 72))
     if kind == "disc":
         pen.ellipse([x, y - 10, x + 30, y + 20], fill=color)

@@ -165,11 +165,9 @@ class CountingProgress(Progress):
 
 
 def test_decoded_pixels_are_cached(tmp_path: Path) -> None:
-    sources, cache, count = (
-        make_sources(tmp_path, 3),
-        tmp_path / "cache",
-        CountingProgress(),
-    )
+    sources = make_sources(tmp_path, 3)
+    cache = tmp_path / "cache"
+    count = CountingProgress()
     rgb = PixelReader(16, "RGB")
     first = decode_all(cache, sources, rgb, count)
     assert (count.seen, first.rows) == (3, (0, 1, 2))
@@ -192,7 +190,8 @@ def test_decoded_pixels_are_cached(tmp_path: Path) -> None:
 
 
 def test_unreadable_images_are_retried(tmp_path: Path) -> None:
-    sources, cache = make_sources(tmp_path, 4), tmp_path / "cache"
+    sources = make_sources(tmp_path, 4)
+    cache = tmp_path / "cache"
     intact = Path(sources[1].original).read_bytes()
     Path(sources[1].original).write_bytes(intact[:50])
     decoded = decode_all(cache, sources, GREY)
@@ -211,7 +210,8 @@ def test_old_and_partial_files_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pixels, "MAX_CACHED_FILES", 1)
-    sources, cache = make_sources(tmp_path, 3), tmp_path / "cache"
+    sources = make_sources(tmp_path, 3)
+    cache = tmp_path / "cache"
     cache.mkdir()
     left = cache / f"{PARTIAL_PREFIX}0123456789abcdef"
     left.write_bytes(b"half")
@@ -224,7 +224,8 @@ def test_old_and_partial_files_are_removed(
 
 
 def test_concurrent_decoding_waits_for_lock(tmp_path: Path) -> None:
-    sources, cache = make_sources(tmp_path, 2), tmp_path / "cache"
+    sources = make_sources(tmp_path, 2)
+    cache = tmp_path / "cache"
     cache.mkdir()
     rows: list[tuple[int, ...]] = []
     with FileLock(cache / ".lock"):

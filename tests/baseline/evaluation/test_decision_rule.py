@@ -136,7 +136,8 @@ def test_protecting_missing_class_raises_error() -> None:
 
 def overlapping_outputs() -> Outputs:
     """Outputs of 50 memes, 50 photos close to cats and 50 cats close to memes."""
-    y, spread = np.repeat([0, 1, 2], 50), np.linspace(0, 0.1, 50)[:, None]
+    y = np.repeat([0, 1, 2], 50)
+    spread = np.linspace(0, 0.1, 50)[:, None]
     means = np.array([[0.9, 0.05, 0.05], [0.02, 0.53, 0.45], [0.55, 0.05, 0.4]])
     drift = np.array([[-1, 0.5, 0.5], [0.5, 0.5, -1], [0.5, 0.5, -1]])
     probabilities = np.concatenate([means[k] + drift[k] * spread for k in range(3)])
@@ -248,7 +249,8 @@ def draw_similarities(
 ) -> tuple[Floats, Indices]:
     """Draw standard normal similarities for groups of 1 to `max_size` images."""
     numbers = np.repeat(np.arange(groups), random.integers(1, max_size + 1, groups))
-    own, shared = random.normal(size=len(numbers)), random.normal(size=groups)[numbers]
+    own = random.normal(size=len(numbers))
+    shared = random.normal(size=groups)[numbers]
     return correlation**0.5 * shared + (1 - correlation) ** 0.5 * own, numbers
 
 

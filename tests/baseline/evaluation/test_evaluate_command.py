@@ -174,10 +174,8 @@ def test_evaluate_applies_decision_rule(trained: Dataset, baseline: Baseline) ->
     rule = plain.but(unknown_below=float(np.median(confidences)))
     save_decision_rule(folder, rule)
     predicted = decide(outputs.logits, CLASSES, rule).classes
-    right, unknown = (
-        int((predicted == outputs.y).sum()),
-        int((predicted == UNKNOWN).sum()),
-    )
+    right = int((predicted == outputs.y).sum())
+    unknown = int((predicted == UNKNOWN).sum())
     assert 0 < unknown < len(outputs)
     _, result, _ = baseline("evaluate", folder.name)
     figures = result["test"]

@@ -60,7 +60,8 @@ def test_single_group_has_no_interval() -> None:
 
 
 def test_paired_test_counts_groups() -> None:
-    other, groups = np.zeros(40, bool), [str(i // 4) for i in range(40)]
+    other = np.zeros(40, bool)
+    groups = [str(i // 4) for i in range(40)]
     this = np.arange(40) < 12
     result = compare_paired(this, other, groups)
     assert result.p == pytest.approx(2 * 0.5**3)

@@ -54,7 +54,8 @@ def extract(name: str, x: np.ndarray) -> np.ndarray:
 
 
 def test_hub_model_normalizes_images(hub: Hub, tmp_path: Path) -> None:
-    model, x = publish(hub, tmp_path), random_images()
+    model = publish(hub, tmp_path)
+    x = random_images()
     normal = (x - np.array(MEAN, np.float32)[:, None, None]) / np.array(STD)[
         :, None, None
     ]
@@ -268,7 +269,8 @@ def check_export(root: Path, tmp_path: Path) -> None:
     model = onnx.load(out)
     assert {entry.domain for entry in model.opset_import} == {""}
     assert not model.functions
-    run, exported = baseline.load(find_run(root)), baseline.load(out)
+    run = baseline.load(find_run(root))
+    exported = baseline.load(out)
     noise = np.random.default_rng(0).integers(0, 256, (4, 24, 24, 3)).astype(np.uint8)
     for picture in [*list_images(root)[:6], *noise]:
         assert np.allclose(run.embed([picture]), exported.embed([picture]), atol=1e-4)

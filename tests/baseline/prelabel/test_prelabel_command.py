@@ -48,7 +48,8 @@ def test_prelabel_before_and_after_labelling(dataset: Dataset) -> None:
     result = {proposal.sample: proposal for proposal in proposals.iterate()}
     assert set(result) == set(truth)
 
-    labelled, rejected = sorted(truth)[:24], sorted(truth)[30]
+    labelled = sorted(truth)[:24]
+    rejected = sorted(truth)[30]
     dataset.journal.apply(
         "Label", [Choice(key, "label", truth[key]) for key in labelled]
     )

@@ -220,7 +220,8 @@ def test_label_next_is_uncertain_and_diverse() -> None:
     assert clusters.keys() == {result[int(key)].cluster for key in pending}
     assert (len(suggested), max(clusters.values())) == (10, 2), "clusters take turns"
     confidences = [result[row].proposals[0].confidence for row in suggested]
-    first, second = confidences[: len(clusters)], confidences[len(clusters) :]
+    first = confidences[: len(clusters)]
+    second = confidences[len(clusters) :]
     assert (first, second) == (sorted(first), sorted(second))
     assert confidences[-1] < np.mean(
         [result[int(row)].proposals[0].confidence for row in pending]

@@ -86,10 +86,8 @@ def test_cached_features_match_network(
     net, _, _ = load_model(run_folder(dataset, run))
     data = TrainingData(dataset, find_examples(dataset), settings)
     for split in SPLITS:
-        cached, computed = (
-            split_outputs(net, data, split),
-            network_outputs(net, data.arrays(split)),
-        )
+        cached = split_outputs(net, data, split)
+        computed = network_outputs(net, data.arrays(split))
         assert cached.keys == computed.keys
         assert np.array_equal(cached.y, computed.y)
         assert np.allclose(cached.logits, computed.logits, atol=1e-4)

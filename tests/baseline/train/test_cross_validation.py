@@ -127,7 +127,8 @@ def test_features_are_computed_before_first_fold(dataset: Dataset) -> None:
     planned = train(dataset, "--folds", "3", "-s", "--json").json
     assert (planned["trainings"], planned["images"], planned["groups"]) == (3, 42, 21)
     assert list(dataset.runs.iterate()) == []
-    dealt, cached = FoldPlan.create(dataset, PRESET, 3), dict[Path, int]()
+    dealt = FoldPlan.create(dataset, PRESET, 3)
+    cached = dict[Path, int]()
     for number, _ in enumerate(cross_validate(dataset, PRESET, dealt.folds)):
         files = (dataset.cache / "features").rglob("*")
         now = {path: path.stat().st_mtime_ns for path in files}
@@ -170,7 +171,8 @@ def test_too_many_folds_raise_error(dataset: Dataset) -> None:
 
 
 def test_cross_validation_interval_covers_new_images() -> None:
-    random, covered = np.random.default_rng(5), []
+    random = np.random.default_rng(5)
+    covered = []
     for learn in (predict_by_class_mean, predict_by_nearest_image):
         for world in (World(6, 2, 0.5, 0.8), World(18, 3, 0.9, 0.3)):
             for _ in range(30):

@@ -44,7 +44,8 @@ from baseline.use.export.onnx_file import add_membership
 from gleanset import Dataset
 from gleanset.db.journal import Choice
 
-WIDTH, IDENTITY = 32, slice(24, 32)
+WIDTH = 32
+IDENTITY = slice(24, 32)
 
 
 def fit_scaling(views: Rows) -> Scaling:
@@ -107,7 +108,8 @@ def test_saved_membership_is_the_same(fitted: Fitted) -> None:
 
 
 def test_exported_membership_is_the_same(fitted: Fitted) -> None:
-    membership, rows = fitted[0], fitted[2] + np.float32(0.3)
+    membership = fitted[0]
+    rows = fitted[2] + np.float32(0.3)
     graph = GraphBuilder()
     graph.scope = "membership"
     output = Output(add_membership(graph, membership, "x"), ())

@@ -177,18 +177,17 @@ def make_rows(x: Floats, y: Classes, groups: Sequence[str] = ()) -> TrainRows:
 def test_linear_head_penalty_is_within_class_covariance(
     layers: tuple[int, ...],
 ) -> None:
-    random, width = np.random.default_rng(0), sum(layers)
+    random = np.random.default_rng(0)
+    width = sum(layers)
     y = np.repeat(np.arange(3), 4)
     x = random.normal(size=(12, 2, width)) + 3 * np.eye(3, width)[y][:, None]
     weights = random.uniform(0.5, 2, 12)
     solved = fit_linear_head(TrainRows(x, y, weights, np.arange(12)), 10.0, layers)
     assert solved.converged
     # The gradient of the objective in the docstring, in unscaled features.
-    each, flat, labels = (
-        np.repeat(weights / 2, 2),
-        x.reshape(24, width),
-        np.repeat(y, 2),
-    )
+    each = np.repeat(weights / 2, 2)
+    flat = x.reshape(24, width)
+    labels = np.repeat(y, 2)
     means = np.stack(
         [np.average(flat[labels == c], 0, each[labels == c]) for c in range(3)]
     )

@@ -348,11 +348,13 @@ def test_train_command_and_exit_codes(dataset: Dataset) -> None:
     # Text output: accuracy, interval, next command.
     repeated = ran("train", *options).checked()
     assert "already trained" in repeated.stderr
-    out, root = repeated.stdout, str(dataset.root)
+    out = repeated.stdout
+    root = str(dataset.root)
     assert not [
         line for line in out.splitlines() if len(line) > 80 and root not in line
     ]
-    line = rf"test accuracy: {trained['test']['accuracy']:.1%} \(\d/2\), 95% CI [\d.]+-[\d.]+%, 2 gr"
+    accuracy = f"{trained['test']['accuracy']:.1%}"
+    line = rf"test accuracy: {accuracy} \(\d/2\), 95% CI [\d.]+-[\d.]+%, 2 gr"
     assert re.match(line, " ".join(out.split()))
     assert "not searched for near-duplicates" in " ".join(out.split())
     assert f"baseline predict IMAGE -d {dataset.root}" in out

@@ -172,11 +172,13 @@ def test_export_contains_gallery(root: Path, tmp_path: Path) -> None:
     result = export_run(root, None, out, "fp32")
     assert float(str(result.farthest)) < 1e-4
     files = cross_files(root)
-    first, second = open_engine(triplet_run(root)), open_engine(out)
+    first = open_engine(triplet_run(root))
+    second = open_engine(out)
     assert second.facts == first.facts._replace(rule=second.facts.rule)
     assert second.facts.rule.unfamiliar_below == first.facts.rule.unfamiliar_below
     assert second.facts.gallery is not None
-    run, exported = baseline.load(triplet_run(root)), baseline.load(out)
+    run = baseline.load(triplet_run(root))
+    exported = baseline.load(out)
     for a, b in zip(
         run.predict_images(files), exported.predict_images(files), strict=True
     ):

@@ -253,7 +253,8 @@ def test_csv_matches_json(patterns_root: Path, folder: Path, tmp_path: Path) -> 
     assert set(rows) == {"a.png", "b.png", "ü, c.png", "broken.png"}
     assert rows["broken.png"]["rejected"].startswith("not an image")
     for prediction in result["predicted"]:
-        row, part = rows[Path(prediction["path"]).name], prediction["parts"][0]
+        row = rows[Path(prediction["path"]).name]
+        part = prediction["parts"][0]
         assert row["answer"] == (part["answer"] or "")
         assert float(row["confidence_1"]) == part["predictions"][0]["confidence"]
         assert row["label_2"] == part["predictions"][1]["label"]

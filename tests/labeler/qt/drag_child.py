@@ -82,7 +82,8 @@ def screen_position(widget: QWidget, point: QPoint) -> list[int]:
 
 def main(root: Path) -> None:
     """Show the window until it is closed."""
-    application, window = make_application(), LabelerWindow(root, "grid")
+    application = make_application()
+    window = LabelerWindow(root, "grid")
     window.resize(1000, 860)
     window.move(0, 0)
     window.show()

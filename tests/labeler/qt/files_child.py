@@ -38,7 +38,8 @@ class Source(QLabel):
 
 def main() -> None:
     """Show the window until the process is killed."""
-    application, window = QApplication(sys.argv[:1]), Source("files to drag")
+    application = QApplication(sys.argv[:1])
+    window = Source("files to drag")
     window.setGeometry(*POSITION, *SIZE)
     window.show()
     application.processEvents()

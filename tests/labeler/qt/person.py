@@ -89,7 +89,8 @@ NONE, SHIFT, CONTROL = (
 
 def wait_until(holds: Callable[[], bool], seconds: float = 120) -> None:
     """Process events until a condition holds, polling less often as time passes."""
-    end, pause = time.monotonic() + seconds, MIN_PAUSE_SECONDS
+    end = time.monotonic() + seconds
+    pause = MIN_PAUSE_SECONDS
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"
         QApplication.processEvents()
@@ -105,7 +106,8 @@ def has_tile(model: TileModel, row: int) -> bool:
 def settle(window: LabelerWindow, seconds: float = 120) -> None:
     """Wait until the worker is idle and the view is completely painted."""
     quiet = 0
-    end, pause = time.monotonic() + seconds, MIN_PAUSE_SECONDS
+    end = time.monotonic() + seconds
+    pause = MIN_PAUSE_SECONDS
     while quiet < 2:
         assert time.monotonic() < end, "the window does not come to rest"
         QApplication.processEvents()
@@ -130,7 +132,8 @@ def record_painted_samples() -> Iterator[set[int]]:
     appearance = TileView.appearance
 
     def record_appearance(view: TileView, row: int) -> object:
-        look, position = appearance(view, row), view.visualRect(view.tiles.index(row))
+        look = appearance(view, row)
+        position = view.visualRect(view.tiles.index(row))
         if look.thumbnail is not None and view.viewport().rect().intersects(position):
             result.update(view.tiles.ids([row]))
         return look
@@ -174,7 +177,8 @@ def hold(
 ) -> None:
     """Hold a key until `enough`, for at least 0.4 seconds, repeating like X11."""
     start = time.monotonic()
-    instant, events = 100_000, [(QEvent.Type.KeyPress, False)]
+    instant = 100_000
+    events = [(QEvent.Type.KeyPress, False)]
     while time.monotonic() < start + 0.4 or (
         not enough() and time.monotonic() < start + 60
     ):
@@ -219,7 +223,8 @@ def click(menu: QMenu, text: str) -> None:
 
 def drop_over(widget: QWidget, mime: QMimeData, point: QPoint) -> Qt.DropAction:
     """Send the events of a drag over a widget and of its drop."""
-    copy, is_accepted = Qt.DropAction.CopyAction, False
+    copy = Qt.DropAction.CopyAction
+    is_accepted = False
     for kind in (QDragEnterEvent, QDragMoveEvent):
         over = kind(point, copy, mime, Button.LeftButton, NONE)
         # Who has accepted the first event need not accept the others.
@@ -266,7 +271,8 @@ def wait_for_page(person: Person) -> ClassPagesView:
 
 def double_click(person: Person, row: int) -> None:
     """Double-click a row as Qt delivers it."""
-    tiles, place = person.view.view.viewport(), person.tile_center(row)
+    tiles = person.view.view.viewport()
+    place = person.tile_center(row)
     QTest.mouseClick(tiles, Button.LeftButton, pos=place)
     QTest.mouseDClick(tiles, Button.LeftButton, pos=place)
     QTest.mouseRelease(tiles, Button.LeftButton, pos=place)
@@ -333,7 +339,8 @@ class Person:
     """Scripted user who knows the true classes; `gestures` counts keys, clicks and drags."""
 
     def __init__(self, window: LabelerWindow, faces: FaceSet) -> None:
-        self.window, self.truth = window, faces.truth
+        self.window = window
+        self.truth = faces.truth
         self.gestures = 0
 
     @property
@@ -369,7 +376,8 @@ class Person:
 
     def tile_center(self, row: int) -> QPoint:
         """Return the centre of a tile, scrolled into view."""
-        index, grid = self.view.model.index(row), self.view.view
+        index = self.view.model.index(row)
+        grid = self.view.view
         grid.scrollTo(index)
         if index.isValid():
             wait_until(
@@ -429,7 +437,8 @@ class Person:
     def drag(self, row: int, target: str) -> None:
         """Drag a face onto a row of the class panel."""
         self.gestures += 1
-        panel, drops = self.window.class_panel, []
+        panel = self.window.class_panel
+        drops = []
         number = panel.model.row_of(target)
         position = panel.list.visualRect(panel.model.index(number)).center()
 

@@ -93,7 +93,8 @@ def tab_stops(window: LabelerWindow, modifiers: Qt.KeyboardModifier) -> list[QWi
 
 def settled_tab_stops(window: LabelerWindow) -> list[QWidget]:
     """Return the stops once they are stable: an empty view shows its notice a moment later."""
-    before, stops = [], tab_stops(window, NONE)
+    before = []
+    stops = tab_stops(window, NONE)
     while stops != before:
         settle(window)
         before, stops = stops, tab_stops(window, NONE)
@@ -159,7 +160,8 @@ def test_dataset_is_sorted_by_keyboard_alone(
     """Sort from the clusters page to the last face without any mouse event."""
     hint(faces, 0.97)
     person = Person(activate(open_window(faces.root, "pages")), faces)
-    window, view = person.window, class_pages(person)
+    window = person.window
+    view = class_pages(person)
     while view.page is not None:
         for row, tile in enumerate(view.page.tiles):
             QTest.keyClick(view.view, Key.Key_Right if row else Key.Key_Home)
@@ -210,7 +212,8 @@ def test_tree_names_tiles_groups_and_progress(
     """A screen reader finds each face with its group, and how much is sorted."""
     hint(faces, 0.9)
     window = activate(open_window(faces.root, "pages"))
-    pending, names = [QAccessible.queryAccessibleInterface(window)], dict[str, str]()
+    pending = [QAccessible.queryAccessibleInterface(window)]
+    names = dict[str, str]()
     while pending:
         part = pending.pop()
         pending += [part.child(n) for n in range(part.childCount()) if part.child(n)]
@@ -266,7 +269,8 @@ def test_keys_are_ignored_during_input_composition(
     open_window: OpenWindow, faces: FaceSet
 ) -> None:
     person = Person(activate(open_window(faces.root, "pages")), faces)
-    grid, window = person.view.view, person.window
+    grid = person.view.view
+    window = person.window
     person.point(0)
     before = step_texts(faces.root)
     QApplication.sendEvent(grid, QInputMethodEvent("はる", []))

@@ -69,7 +69,8 @@ def labels_of(person: Person, ids: Sequence[int]) -> set[str | None]:
 def test_drop_on_card_gives_its_class(person: Person) -> None:
     view = class_pages(person).view
     first, second = card(person, 0), card(person, 1)
-    moved, name = view.tiles.ids(first[:1]), title(person, second)
+    moved = view.tiles.ids(first[:1])
+    name = title(person, second)
     assert name not in person.keys
     assert drop_over(view.viewport(), TileMimeData(moved), heading(person, first)) == (
         Qt.DropAction.IgnoreAction
@@ -93,8 +94,10 @@ def test_drop_on_card_gives_its_class(person: Person) -> None:
 
 
 def test_click_on_heading_names_card_of_suggestions(person: Person) -> None:
-    view, rows = class_pages(person).view, card(person, 1)
-    ids, before = view.tiles.ids(rows[1:]), title(person, rows)
+    view = class_pages(person).view
+    rows = card(person, 1)
+    ids = view.tiles.ids(rows[1:])
+    before = title(person, rows)
     person.click(rows[0])  # excluded
     person.point(rows[0])
     person.press("9")  # the key of no class
@@ -130,7 +133,8 @@ def test_sweep_over_named_card_takes_only_its_faces(person: Person) -> None:
 
 
 def test_corrected_name_leaves_no_class(clusters_person: Person) -> None:
-    person, rows = clusters_person, card(clusters_person, 0)
+    person = clusters_person
+    rows = card(clusters_person, 0)
     view = class_pages(person).view
     ids = view.tiles.ids(rows)
     person.point(rows[0])
@@ -172,7 +176,8 @@ def test_whole_card_is_dragged_by_gap_or_heading(
     has_suggestions: bool, request: pytest.FixtureRequest
 ) -> None:
     person = request.getfixturevalue("person" if has_suggestions else "clusters_person")
-    view, rows = class_pages(person).view, card(person, 0)
+    view = class_pages(person).view
+    rows = card(person, 0)
     below = view._grid.placed[0].box.bottomRight() - QPoint(3, 3)
     drop = Mock(return_value=Qt.DropAction.IgnoreAction)
     starts = (heading(person, rows), below, person.tile_center(rows[1]))
@@ -184,7 +189,8 @@ def test_whole_card_is_dragged_by_gap_or_heading(
 
 
 def test_earlier_page_shows_excluded_face_labelled_elsewhere(person: Person) -> None:
-    view, page = class_pages(person), person.page
+    view = class_pages(person)
+    page = person.page
     sample = view.model.id(0)
     person.click(0)
     QTest.keyClick(view.view, Qt.Key.Key_PageDown)
@@ -217,10 +223,12 @@ def show_pages(person: Person) -> None:
 
 
 def test_page_drops_duplicates_and_keeps_names(clusters_person: Person) -> None:
-    person, view = clusters_person, class_pages(clusters_person)
+    person = clusters_person
+    view = class_pages(clusters_person)
     first, second, third = (card(person, number) for number in range(3))
     copies = view.model.ids(first[:2])
-    named, excluded = view.model.ids(second), view.model.id(third[0])
+    named = view.model.ids(second)
+    excluded = view.model.id(third[0])
     person.point(second[0])
     person.type_name("Miku")
     person.click(third[0])
@@ -247,7 +255,8 @@ def test_page_drops_duplicates_and_keeps_names(clusters_person: Person) -> None:
 
 
 def test_duplicates_of_other_window_are_not_labelled(person: Person) -> None:
-    view, row = class_pages(person), person.page.rows[0]
+    view = class_pages(person)
+    row = person.page.rows[0]
     with Dataset.open(person.window.worker.root) as dataset:
         apply_step(
             dataset, "elsewhere", placements=[Placement(row, False, "set", "test")]
@@ -288,8 +297,10 @@ def test_untouched_page_is_remade_for_new_faces(late_person: Person) -> None:
 
 
 def test_begun_page_is_kept_until_nothing_is_left(late_person: Person) -> None:
-    person, view = late_person, class_pages(late_person)
-    before, clusters = person.page, len(person.page.cluster_sizes)
+    person = late_person
+    view = class_pages(late_person)
+    before = person.page
+    clusters = len(person.page.cluster_sizes)
     assert clusters > 1
     for number in range(clusters):
         person.point(card(person, number)[0])
@@ -328,11 +339,9 @@ def counts(person: Person) -> dict[str, int]:
 def test_page_that_was_left_takes_no_names(
     clusters_person: Person, leave: Qt.Key
 ) -> None:
-    person, view, page = (
-        clusters_person,
-        class_pages(clusters_person),
-        clusters_person.page,
-    )
+    person = clusters_person
+    view = class_pages(clusters_person)
+    page = clusters_person.page
     first, second = card(person, 0), card(person, 1)
     person.add_class("Rei")
     person.point(first[0])
@@ -363,7 +372,9 @@ def test_page_that_was_left_takes_no_names(
 
 
 def test_earlier_and_later_pages_are_not_made_again(clusters_person: Person) -> None:
-    person, view, pages = clusters_person, class_pages(clusters_person), list[object]()
+    person = clusters_person
+    view = class_pages(clusters_person)
+    pages = list[object]()
     first = card(person, 0)
     person.point(0)
     person.type_name("Miku")
@@ -389,11 +400,9 @@ def test_earlier_and_later_pages_are_not_made_again(clusters_person: Person) -> 
 
 
 def test_pages_before_and_after_one_that_an_undo_shows(clusters_person: Person) -> None:
-    person, view, first = (
-        clusters_person,
-        class_pages(clusters_person),
-        clusters_person.page,
-    )
+    person = clusters_person
+    view = class_pages(clusters_person)
+    first = clusters_person.page
     person.point(0)
     person.type_name("Miku")
     person.enter()

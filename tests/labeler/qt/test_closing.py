@@ -75,7 +75,8 @@ def test_moved_box_is_saved_on_close(open_window: OpenWindow, faces: FaceSet) ->
     view.selection_box.setCurrentIndex(1)
     wait_until(lambda: view.canvas.current >= 0 and not view.canvas.image.isNull())
     settle(window)
-    sha256, before = view._sheet.sha256, view.canvas.boxes[0].box
+    sha256 = view._sheet.sha256
+    before = view.canvas.boxes[0].box
     with locked(faces.root):
         QTest.keyClick(view.canvas, Key.Key_Right, SHIFT)
         assert not window.close()
@@ -103,7 +104,9 @@ def test_closed_worker_delivers_no_results(
 ) -> None:
     """The worker's thread may still be busy when the window is gone."""
     window = open_window(faces.root)
-    started, go_on, result = threading.Event(), threading.Event(), []
+    started = threading.Event()
+    go_on = threading.Event()
+    result = []
 
     def long_question(session: SortingSession) -> None:
         started.set()

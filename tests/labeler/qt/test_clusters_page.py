@@ -62,7 +62,8 @@ def buttons_shown(view: ClassPagesView) -> tuple[bool, bool]:
 
 
 def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> None:
-    view, page = class_pages(person), person.page
+    view = class_pages(person)
+    page = person.page
     shown = f"{len(page.cluster_sizes)} clusters · {len(page.rows)} faces ·"
     assert f"Who are they?  {shown}" in view.header.title.text()
     assert buttons_shown(view) == (False, True)  # Enter would only ask for a name
@@ -112,8 +113,10 @@ def test_name_and_key_label_clusters_without_excluded_face(person: Person) -> No
 
 
 def test_ctrl_enter_labels_cluster_and_accepts_page(person: Person) -> None:
-    view, control = class_pages(person), Qt.KeyboardModifier.ControlModifier
-    page, sizes = person.page, person.page.cluster_sizes
+    view = class_pages(person)
+    control = Qt.KeyboardModifier.ControlModifier
+    page = person.page
+    sizes = person.page.cluster_sizes
     wait_for_enter(view)
     person.point(cluster_rows(person, 0)[0])  # where the mouse stays
     person.type_name("Rei")
@@ -155,7 +158,8 @@ def test_typed_name_triggers_no_shortcut_and_is_completed(person: Person) -> Non
     view = class_pages(person)
     view.next_page()  # the names are loaded with it
     settle(person.window)
-    field, hint = view.header.name, view.header.name.hint
+    field = view.header.name
+    hint = view.header.name.hint
     person.point(0)
     for letter in "mi":
         QTest.keyClick(person.window.focusWidget(), letter)
@@ -175,7 +179,8 @@ def test_cluster_box_is_highlighted_under_mouse(person: Person) -> None:
     view = class_pages(person).view
     first, second = cluster_rows(person, 0), cluster_rows(person, 1)
     tile = view.visualRect(view.tiles.index(second[0]))
-    heading, gap = tile.topLeft() - QPoint(-30, 12), tile.topRight() + QPoint(2, 20)
+    heading = tile.topLeft() - QPoint(-30, 12)
+    gap = tile.topRight() + QPoint(2, 20)
     corner = view._grid.placed[1].box.topRight() + QPoint(-6, 6)
     before = view.viewport().grab().toImage()
     for place, name in ((heading, "Miku"), (gap, "Rin")):
@@ -237,7 +242,8 @@ def test_name_without_cluster_is_refused(person: Person) -> None:
 def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(
     person: Person,
 ) -> None:
-    view, rows = class_pages(person), cluster_rows(person, 1)
+    view = class_pages(person)
+    rows = cluster_rows(person, 1)
     page = view.page
     person.click(cluster_rows(person, 0)[0])  # excluding a face labels nothing
     press_enter(person)
@@ -252,7 +258,8 @@ def test_enter_keeps_unlabelled_page_and_full_stop_marks_unlisted(
 
 def test_minus_splits_cluster_and_keeps_exclusions(person: Person) -> None:
     view = class_pages(person)
-    before, rows = person.page, cluster_rows(person, 0)
+    before = person.page
+    rows = cluster_rows(person, 0)
     person.click(rows[0])
     lifted = view.model.id(rows[0])
     person.point(rows[1])
@@ -288,7 +295,9 @@ def drop_on(person: Person, rows: list[int], onto: int) -> Qt.DropAction:
 
 def test_dropped_cluster_is_merged(person: Person) -> None:
     view = class_pages(person)
-    before, first, second = view.page, cluster_rows(person, 0), cluster_rows(person, 1)
+    before = view.page
+    first = cluster_rows(person, 0)
+    second = cluster_rows(person, 1)
     assert (
         drop_on(person, list(second), second[0]) is Qt.DropAction.IgnoreAction
     )  # its own cluster
@@ -370,7 +379,8 @@ def test_trembling_mouse_does_not_point_back(person: Person) -> None:
     person.point(0)
     person.type_name("Miku")
     settle(person.window)
-    at, following = view.mouse.at, view.point
+    at = view.mouse.at
+    following = view.point
     assert at is not None
     hover(view.viewport(), at + QPoint(2, 1))
     assert view.point == following
@@ -379,8 +389,10 @@ def test_trembling_mouse_does_not_point_back(person: Person) -> None:
 
 
 def test_click_on_heading_renames_cluster(person: Person) -> None:
-    view, rows = class_pages(person), cluster_rows(person, 0)
-    field, tile = view.header.name, view.view.visualRect(view.model.index(0))
+    view = class_pages(person)
+    rows = cluster_rows(person, 0)
+    field = view.header.name
+    tile = view.view.visualRect(view.model.index(0))
     person.type_name("Miku")
     settle(person.window)
     heading = tile.topLeft() - QPoint(-20, 12)
@@ -417,7 +429,9 @@ def prelabel(person: Person) -> None:
 
 
 def classes_per_cluster(person: Person) -> list[set[str]]:
-    page, first, result = person.page, 0, []
+    page = person.page
+    first = 0
+    result = []
     for size in page.cluster_sizes:
         result.append({person.true_class(row) for row in range(first, first + size)})
         first += size
@@ -438,7 +452,9 @@ def test_plain_grid_until_features_are_computed(
         open_window(tmp_path / "d", "pages"),
         FaceSet(tmp_path / "d", shared_faces.truth),
     )
-    view, before, titles = class_pages(person), person.page, set[str]()
+    view = class_pages(person)
+    before = person.page
+    titles = set[str]()
     messages = collect_messages(person.window)
     assert (before.kind, len(before.tiles)) == ("plain", 60)
     assert view.header.title.text() == (
@@ -487,7 +503,8 @@ def test_single_face_is_asked_for(
 
 def test_better_clusters_are_offered(person: Person) -> None:
     """The page stays until the person asks for the better one."""
-    view, before = class_pages(person), person.page
+    view = class_pages(person)
+    before = person.page
     QTest.qWait(300)
     assert not view.header.better_button.isVisible()
     prelabel(person)
@@ -510,9 +527,11 @@ def test_better_clusters_are_offered(person: Person) -> None:
 
 
 def test_touched_page_is_kept(person: Person) -> None:
-    view, handle = class_pages(person), person.window.windowHandle()
+    view = class_pages(person)
+    handle = person.window.windowHandle()
     place = view.view.viewport().mapTo(person.window, person.tile_center(3))
-    before, left = person.page, Qt.MouseButton.LeftButton
+    before = person.page
+    left = Qt.MouseButton.LeftButton
     gestures = (
         lambda: QTest.keyClick(handle, Qt.Key.Key_Right),
         lambda: QTest.mouseClick(handle, left, pos=place),
@@ -527,7 +546,8 @@ def test_touched_page_is_kept(person: Person) -> None:
 
 
 def test_backspaces_after_letters_only_delete_letters(person: Person) -> None:
-    view, handle = class_pages(person), person.window.windowHandle()
+    view = class_pages(person)
+    handle = person.window.windowHandle()
     person.point(0)
     QTest.keyClicks(person.window.focusWidget(), "mik")
     for _ in range(5):
@@ -542,10 +562,8 @@ def test_backspaces_after_letters_only_delete_letters(person: Person) -> None:
 
 
 def test_excluded_face_under_mouse_keeps_pointer(person: Person) -> None:
-    view, (rows, following) = (
-        class_pages(person),
-        (cluster_rows(person, n) for n in range(2)),
-    )
+    view = class_pages(person)
+    (rows, following) = (cluster_rows(person, n) for n in range(2))
     person.add_class("Rin")
     person.point(rows[1])
     person.click(rows[1])
@@ -566,7 +584,8 @@ def test_excluded_face_under_mouse_keeps_pointer(person: Person) -> None:
 
 
 def test_next_name_after_redo_is_for_next_cluster(person: Person) -> None:
-    view, page = class_pages(person), person.page
+    view = class_pages(person)
+    page = person.page
     sizes = page.cluster_sizes
     person.point(0)
     person.type_name("Miku")
@@ -592,11 +611,10 @@ def test_next_name_after_redo_is_for_next_cluster(person: Person) -> None:
 
 
 def test_begun_name_is_for_its_cluster_or_discarded(person: Person) -> None:
-    view, rows = (
-        class_pages(person),
-        [cluster_rows(person, number) for number in range(2)],
-    )
-    field, handle = view.header.name, person.window.windowHandle()
+    view = class_pages(person)
+    rows = [cluster_rows(person, number) for number in range(2)]
+    field = view.header.name
+    handle = person.window.windowHandle()
     person.point(rows[0][0])
     person.type_name("Miku")
     for end, counts in (

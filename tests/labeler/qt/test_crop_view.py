@@ -147,7 +147,8 @@ def test_box_is_drawn_in_box_of_whole_image(window: LabelerWindow) -> None:
 
 
 def test_boxes_are_edited_by_keyboard(window: LabelerWindow) -> None:
-    view, canvas = crop_view(window), crop_view(window).canvas
+    view = crop_view(window)
+    canvas = crop_view(window).canvas
     canvas.setFocus()
     QTest.keyClick(canvas, Key.Key_N)
     start = canvas.boxes[0].box
@@ -222,7 +223,8 @@ def test_answer_during_drawing_keeps_new_box(
     window: LabelerWindow, monkeypatch: pytest.MonkeyPatch, refused: bool
 ) -> None:
     """The answer about one box, or its refusal, arrives while another one is drawn."""
-    view, put_box = crop_view(window), crop.put_box
+    view = crop_view(window)
+    put_box = crop.put_box
 
     def put_or_refuse(*arguments: Any) -> BoxEdit:
         if refused:

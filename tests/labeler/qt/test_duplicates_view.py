@@ -267,7 +267,8 @@ def test_duplicates_are_shown_and_restored(person: Person) -> None:
     person.enter()
     wait_until(lambda: bool(duplicate_keys(person)))
     settle(person.window)
-    duplicates, classes = duplicate_keys(person), person.window.class_panel.model
+    duplicates = duplicate_keys(person)
+    classes = person.window.class_panel.model
     row = classes.row(classes.rowCount() - 1)
     assert (row.name, row.count, row.target) == (
         "Duplicates",
@@ -313,7 +314,8 @@ def labelled_faces(faces: FaceSet) -> FaceSet:
     """Label all faces, five of them wrongly, with predictions and label issues that show it."""
     names = faces.names
     with Dataset.open(faces.root) as dataset:
-        session, given_labels = SortingSession(dataset), dict(faces.truth)
+        session = SortingSession(dataset)
+        given_labels = dict(faces.truth)
         for key in list(given_labels)[:WRONG]:
             given_labels[key] = names[(names.index(given_labels[key]) + 1) % len(names)]
         session.label_each(by_id(session, given_labels), "all with a page")
@@ -364,7 +366,8 @@ def test_outliers_come_first_and_filters_narrow(
         section.title.split("  ")[0] for section in view.model.sections
     ] == labelled_faces.names
     order, given_labels = list(labelled_faces.truth), labels(labelled_faces.root)
-    shown, first = shown_keys(view), 0
+    shown = shown_keys(view)
+    first = 0
     for section in view.model.sections:
         part = shown[first : first + section.count]
         assert len({given_labels[key] for key in part}) == 1
@@ -474,7 +477,8 @@ def test_review_leads_with_doubtful_labels(
 ) -> None:
     """Labels that the other faces contradict, until a person has confirmed them."""
     person = Person(open_window(labelled_faces.root, "review"), labelled_faces)
-    view, wrong = person.window.view, set(list(labelled_faces.truth)[:WRONG])
+    view = person.window.view
+    wrong = set(list(labelled_faces.truth)[:WRONG])
     settle(person.window)
     shown = shown_keys(view)
     assert view.wall.currentData() == "doubtful"

@@ -270,7 +270,8 @@ def test_search_runs_with_chosen_words_and_limit(
     result: str,
 ) -> None:
     fake_commands(harvest=SEARCH, facecrop=FACECROP)
-    window, shown = open_window(faces.root), set[str]()
+    window = open_window(faces.root)
+    shown = set[str]()
     window.imports.changed.connect(lambda: shown.add(import_bar(window).text.text()))
     window.drops.search()
     dialog = window.drops.dialog
@@ -323,7 +324,8 @@ def list_files(folder: Path) -> list[Path]:
 def test_folder_is_imported_by_two_clicks(program: Program, tmp_path: Path) -> None:
     folder = tmp_path / "faces"
     write_pictures(folder, ("hana/0.png", "hana/1.png", "rei/0.png", "rei/1.png"))
-    before, root = list_files(folder), folder / "faces-dataset"
+    before = list_files(folder)
+    root = folder / "faces-dataset"
     welcome = open_welcome(program, folder)
     assert welcome.take.isChecked()
     assert (welcome.target.text(), list_files(folder)) == (str(root), before)
@@ -385,7 +387,8 @@ def test_cli_folder_argument_opens_window(
     calls: list[tuple[Path, str | None]] = []
     monkeypatch.setattr(app, "open_window", lambda *given: calls.append(given))
     commands.main([str(tmp_path), "--view", "pages"], standalone_mode=False)
-    folder, other = str(tmp_path), ("-d", str(tmp_path / "other"))
+    folder = str(tmp_path)
+    other = ("-d", str(tmp_path / "other"))
     for words in (
         [folder, *other],
         [*other, folder],
@@ -411,7 +414,8 @@ def test_settings_change_theme_now_and_language_later(
     open_window: OpenWindow, faces: FaceSet, application: QApplication
 ) -> None:
     show_theme("")
-    window, down = open_window(faces.root, size=(700, 500)), Qt.Key.Key_Down
+    window = open_window(faces.root, size=(700, 500))
+    down = Qt.Key.Key_Down
     assert not is_dark(window.palette())
     QTest.keyClick(
         window.view.home, Qt.Key.Key_Comma, Qt.KeyboardModifier.ControlModifier

@@ -47,7 +47,8 @@ def own_steps(person: Person) -> list[str]:
 
 
 def test_selection_by_clicks_ranges_and_band(person: Person) -> None:
-    view, port = person.view.view, person.view.view.viewport()
+    view = person.view.view
+    port = person.view.view.viewport()
     QTest.keyClick(view, Key.Key_A, CONTROL)
     assert len(view.selected_rows()) == 60
     person.click(4)
@@ -77,7 +78,8 @@ def test_sweep_with_late_x11_repeats_is_one_step(
 ) -> None:
     """Qt reports it as a release and a press at the same time, not as a repeat."""
     monkeypatch.setattr(QGuiApplication, "platformName", lambda: "xcb")
-    view, key = person.view.view, person.keys["rei"]
+    view = person.view.view
+    key = person.keys["rei"]
 
     def send_key(kind: QEvent.Type, instant: int) -> None:
         event = QKeyEvent(kind, ord(key.upper()), NONE, key)
@@ -124,21 +126,17 @@ def test_name_typed_where_letters_are_commands(
     counts: tuple[int, int],
 ) -> None:
     monkeypatch.setattr(keyboard, "LETTER_GAP_MS", 250)
-    codes, time, accepted = (
-        {"\r": Key.Key_Return, "\x1a": Key.Key_Z},
-        1000,
-        list[bool](),
-    )
+    codes = {"\r": Key.Key_Return, "\x1a": Key.Key_Z}
+    time = 1000
+    accepted = list[bool]()
     messages = collect_messages(person.window)
     pauses = [*[gap] * len(name), 2000, *[100] * 5]
     person.point(0)
     for key, pause in zip(f"{name}\r\rLOQ\x1a", pauses, strict=True):
         time += pause
         for kind in (QEvent.Type.ShortcutOverride, QEvent.Type.KeyPress):
-            modifiers, code = (
-                CONTROL if key == "\x1a" else NONE,
-                codes.get(key) or Key(ord(key)),
-            )
+            modifiers = CONTROL if key == "\x1a" else NONE
+            code = codes.get(key) or Key(ord(key))
             event = QKeyEvent(kind, code, modifiers, key.lower())
             event.setTimestamp(time)
             QApplication.sendEvent(person.view.view, event)
@@ -193,11 +191,9 @@ def test_keys_undo_and_redo_update_tiles_or_say_why_not(person: Person) -> None:
 
 def test_tiles_show_stored_class_after_class_was_changed(person: Person) -> None:
     hana, rei = (("sent", person.keys[name], name) for name in ("hana", "rei"))
-    view, decide, waiting = (
-        person.view,
-        person.window.worker.decide,
-        ("sent", "Q", "queue"),
-    )
+    view = person.view
+    decide = person.window.worker.decide
+    waiting = ("sent", "Q", "queue")
     person.window.class_panel.selected.emit(ALL_PLACES)
     settle(person.window)
     for row, name in enumerate(("hana", "rei")):
@@ -226,9 +222,11 @@ def tile_rects(person: Person) -> list[tuple[int, ...]]:
 
 
 def test_tiles_stay_while_others_write(person: Person) -> None:
-    view, before = person.view.view, tile_rects(person)
+    view = person.view.view
+    before = tile_rects(person)
     view.verticalScrollBar().setValue(40)
-    moved, keys = tile_rects(person), list(person.truth)
+    moved = tile_rects(person)
+    keys = list(person.truth)
     with Dataset.open(person.window.worker.root) as dataset:
         other = SortingSession(dataset)
         for key in keys[:20]:
@@ -339,7 +337,8 @@ def choose(box: QComboBox, data: object) -> None:
 def check_counts(person: Person) -> int:
     """Check that title, class list, status bar and catalogue agree; return the title's count."""
     settle(person.window)
-    view, panel = grid_view(person), person.window.class_panel.model
+    view = grid_view(person)
+    panel = person.window.class_panel.model
     match = re.search(r"· ([\d,]+)", view.title.text())
     shown = int(match[1].replace(",", "")) if match else 0
     rows = [panel.row(number) for number in range(panel.rowCount())]
@@ -421,7 +420,8 @@ def test_prediction_order_has_section_per_class(person: Person) -> None:
             row.sample: row.proposals[0].label
             for row in Proposals(dataset.db).iterate()
         }
-    shown, first = shown_keys(person.view), 0
+    shown = shown_keys(person.view)
+    first = 0
     for section in view.model.sections:
         part = shown[first : first + section.count]
         assert {predicted[key] for key in part} == {section.title.split("?")[0]}

@@ -122,7 +122,8 @@ def test_details_follow_the_label(person: Person) -> None:
 
 
 def test_shown_class_is_highlighted(person: Person) -> None:
-    window, rows = person.window, person.window.class_panel.list
+    window = person.window
+    rows = person.window.class_panel.list
     click_class(window, "hana")
     assert rows.place == "hana"
     index = window.class_panel.model.index(window.class_panel.model.row_of("hana"))
@@ -203,7 +204,8 @@ def test_keys_work_after_class_list_actions(person: Person) -> None:
 
 def test_early_letters_label_nothing(clusters_person: Person) -> None:
     """Letters typed before a page appears stay in the field and run no command."""
-    view, window = wait_for_page(clusters_person), clusters_person.window
+    view = wait_for_page(clusters_person)
+    window = clusters_person.window
     first = clusters_person.page
     while view.view.unmarked(range(len(first.tiles))):
         press(window, *"mio", Key.Key_Return)
@@ -237,7 +239,8 @@ def test_name_begun_for_card_ends_with_its_page(
     monkeypatch.setattr(pages, "MIN_LATER_CLUSTER_SIZE", 60)
     monkeypatch.setattr(page_grid, "MAX_PAGE_FACES", 40)
     monkeypatch.setattr(page_grid, "NAME_GRACE_SECONDS", 60)
-    view, window = wait_for_page(clusters_person), clusters_person.window
+    view = wait_for_page(clusters_person)
+    window = clusters_person.window
     messages = collect_messages(window)
     view.next_page()
     first = wait_for_page(clusters_person).page
@@ -307,7 +310,8 @@ def state(window: LabelerWindow) -> tuple[bytes, int, bool, int]:
     """Return pixels without the status bar, the focus, whether F1 is open, and saved steps."""
     image = window.grab(window.centralWidget().geometry()).toImage()
     progress = window.worker.progress
-    saved, sheet = progress.saved if progress else 0, window.sheet.isVisible()
+    saved = progress.saved if progress else 0
+    sheet = window.sheet.isVisible()
     return bytes(image.constBits()), id(window.focusWidget()), sheet, saved
 
 
@@ -586,7 +590,8 @@ def test_grid_follows_rename_and_merge(crowded: Person) -> None:
 
 
 def test_search_with_matches_creates_no_class(crowded: Person) -> None:
-    before, name = list(crowded.keys), next(iter(crowded.keys))
+    before = list(crowded.keys)
+    name = next(iter(crowded.keys))
     crowded.point(0)
     crowded.press("/")
     settle(crowded.window)  # until the names are loaded
@@ -603,15 +608,11 @@ def test_search_with_matches_creates_no_class(crowded: Person) -> None:
 
 
 def test_class_list_scrolls_during_drag(crowded: Person) -> None:
-    rows, mime = (
-        crowded.window.class_panel.list,
-        TileMimeData(crowded.view.model.ids([3, 8])),
-    )
-    copy, left, bar = (
-        Qt.DropAction.CopyAction,
-        Qt.MouseButton.LeftButton,
-        rows.verticalScrollBar(),
-    )
+    rows = crowded.window.class_panel.list
+    mime = TileMimeData(crowded.view.model.ids([3, 8]))
+    copy = Qt.DropAction.CopyAction
+    left = Qt.MouseButton.LeftButton
+    bar = rows.verticalScrollBar()
     bottom = QPoint(60, rows.viewport().height() - 6)
     for kind in (QDragEnterEvent, QDragMoveEvent):
         QApplication.sendEvent(rows.viewport(), kind(bottom, copy, mime, left, NONE))

@@ -65,7 +65,8 @@ def person(
 
 
 def test_enter_labels_unmarked_faces(person: Person) -> None:
-    view, page = class_pages(person), person.page
+    view = class_pages(person)
+    page = person.page
     assert page.kind == "class"
     person.click(1)
     person.click(2)
@@ -91,7 +92,8 @@ def test_enter_labels_unmarked_faces(person: Person) -> None:
 
 
 def test_rest_of_corrected_page_is_suggested_again_on_request(person: Person) -> None:
-    view, page = class_pages(person), person.page
+    view = class_pages(person)
+    page = person.page
     other = next(name for name in person.keys if name != page.label)
     for row in range(3):
         person.send(row, other)
@@ -110,7 +112,8 @@ def test_rest_of_corrected_page_is_suggested_again_on_request(person: Person) ->
 def test_letters_begin_name_of_face_that_is_pointed_at(
     person: Person, name: str
 ) -> None:
-    view, page = class_pages(person), person.page
+    view = class_pages(person)
+    page = person.page
     person.point(4)
     first = name.lstrip("1")
     press(person.window, *first, Key.Key_Return)
@@ -128,9 +131,11 @@ def test_letters_begin_name_of_face_that_is_pointed_at(
 
 
 def test_excluded_face_stays_excluded_on_new_page(person: Person) -> None:
-    view, skipped = class_pages(person), person.page
+    view = class_pages(person)
+    skipped = person.page
     press(person.window, Key.Key_PageDown)
-    page, excluded = person.page, view.model.id(1)
+    page = person.page
+    excluded = view.model.id(1)
     person.click(1)
     person.window.worker.decide(
         lambda session: session.rename_class(str(page.label), "Rin")
@@ -182,7 +187,8 @@ def test_narrow_window_shows_whole_accuracy(person: Person) -> None:
 
 
 def test_undo_returns_to_page(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    view, page = class_pages(person), class_pages(person).page
+    view = class_pages(person)
+    page = class_pages(person).page
     monkeypatch.setattr(labeling, "ENTER_DELAY_SECONDS", 60)
     view.show_page(page)
     person.enter()  # ignored on a new page
@@ -212,9 +218,11 @@ def test_label_of_other_window_is_kept(person: Person) -> None:
 
 
 def test_enter_uses_renamed_class(person: Person) -> None:
-    view, page = class_pages(person), person.page
+    view = class_pages(person)
+    page = person.page
     person.click(1)
-    label, tiles = page.label, len(page.tiles)
+    label = page.label
+    tiles = len(page.tiles)
     person.window.worker.decide(
         lambda session: session.rename_class(str(label), "Ayanami")
     )
@@ -249,7 +257,8 @@ def test_stack_is_split_by_key_or_mouse(stacks_person: Person) -> None:
         stacks = [
             row for row, tile in enumerate(view.page.tiles) if len(tile.rows) == 3
         ]
-        before, rows = view.page, view.page.tiles[stacks[1]].rows
+        before = view.page
+        rows = view.page.tiles[stacks[1]].rows
         if by_mouse:
             double_click(person, stacks[1])
         else:
@@ -263,10 +272,8 @@ def test_stack_is_split_by_key_or_mouse(stacks_person: Person) -> None:
         assert len(view.page.rows) == len(before.rows)
         assert set(view.model.states.values()) <= {UNMARKED}
     # On a tile of one face a double click excludes it and includes it again.
-    page, single = (
-        view.page,
-        next(n for n, t in enumerate(view.page.tiles) if len(t.rows) == 1),
-    )
+    page = view.page
+    single = next(n for n, t in enumerate(view.page.tiles) if len(t.rows) == 1)
     double_click(person, single)
     settle(person.window)
     assert view.page is page
@@ -274,7 +281,8 @@ def test_stack_is_split_by_key_or_mouse(stacks_person: Person) -> None:
 
 
 def test_held_enter_accepts_one_page(person: Person) -> None:
-    view, decided = class_pages(person), 0
+    view = class_pages(person)
+    decided = 0
     for number, marked in enumerate((False, True), 1):  # by Qt as a repeat
         page = view.page
         wait_for_enter(view)
@@ -397,7 +405,8 @@ def test_enter_scrolls_before_labelling(
     open_window: OpenWindow, faces: FaceSet, painted: set[int]
 ) -> None:
     person = open_pages(open_window, faces, SMALL)
-    view, page = class_pages(person), person.page
+    view = class_pages(person)
+    page = person.page
     first = set(page.rows) - painted
     assert first
     presses = 0
@@ -419,7 +428,8 @@ def test_unloaded_image_is_not_labelled(
     open_window: OpenWindow, faces: FaceSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a slow disk placeholders are painted, and Enter labels nothing."""
-    get, late = ThumbnailLoader.get, [True]
+    get = ThumbnailLoader.get
+    late = [True]
     monkeypatch.setattr(
         ThumbnailLoader,
         "get",
@@ -489,7 +499,8 @@ def sorted_window(faces: FaceSet, open_window: OpenWindow) -> LabelerWindow:
 
 def test_empty_views_show_next_steps(open_window: OpenWindow, tmp_path: Path) -> None:
     Dataset.create(tmp_path / "my set").close()
-    window, titles = open_window(tmp_path / "my set"), {}
+    window = open_window(tmp_path / "my set")
+    titles = {}
     for kind in VIEWS:
         window.show_view(kind.name)
         titles[kind.name] = notice_title(window)

@@ -211,12 +211,14 @@ class RandomUser(RuleBasedStateMachine):
         delta: int,
         modifiers: Qt.KeyboardModifier,
     ) -> None:
-        handle, place = self.window.windowHandle(), QPointF(self.place(position))
+        handle = self.window.windowHandle()
+        place = QPointF(self.place(position))
         QTest.wheelEvent(handle, place, QPoint(0, delta), QPoint(), modifiers)
 
     @rule(position=PLACES)
     def band(self, position: tuple[int, int, bool]) -> None:
-        place, handle = self.place(position), self.window.windowHandle()
+        place = self.place(position)
+        handle = self.window.windowHandle()
         QTest.mousePress(handle, Button.LeftButton, SHIFT, place)
         for distance in (20, 80, 160):
             QTest.mouseMove(handle, place + QPoint(distance, distance // 2))
@@ -224,7 +226,8 @@ class RandomUser(RuleBasedStateMachine):
 
     @rule(number=ANY, onto=ANY)
     def drag(self, number: int, onto: int) -> None:
-        view, panel = self.window.view, self.window.class_panel.model
+        view = self.window.view
+        panel = self.window.class_panel.model
         if not isinstance(view, LabelingView) or view.view.mouse.busy:
             return
         tiles = view.view.viewport()

@@ -62,7 +62,8 @@ def test_odd_images_are_shown_or_rejected(
 ) -> None:
     write_odd_images(tmp_path / "odd")
     Dataset.create(tmp_path / "new").close()
-    window, dropped = open_window(tmp_path / "new"), sort_paths([tmp_path / "odd"])
+    window = open_window(tmp_path / "new")
+    dropped = sort_paths([tmp_path / "odd"])
     window.imports.start(
         import_commands(window.worker.root, dropped, whole_images=True)
     )
@@ -137,7 +138,8 @@ def test_locked_catalogue_delays_only_saving(person: Person, faces: FaceSet) -> 
     assert {person.view.model.state(row).mark for row in range(20)} == {"sent"}
     assert list(labels(faces.root).values()).count("rei") == 0
     # SQLite waits for half a minute, but the user is told within seconds.
-    saved, result = person.window.status.saved, time.monotonic()
+    saved = person.window.status.saved
+    result = time.monotonic()
     wait_until(lambda: "another process may be writing" in saved.text())
     assert time.monotonic() - result < 20
     person.window.close()
@@ -276,7 +278,8 @@ def has_lock(path: Path) -> bool:
 def test_file_dialog_keeps_locks_of_catalogue(
     open_window: OpenWindow, faces: FaceSet
 ) -> None:
-    window, shared_memory = open_window(faces.root), faces.root / "catalog.sqlite-shm"
+    window = open_window(faces.root)
+    shared_memory = faces.root / "catalog.sqlite-shm"
     assert has_lock(shared_memory)
     dialog = choosing(window, "Import", str(faces.root), print)
     files = dialog.findChildren(QFileSystemModel)[0]
@@ -316,7 +319,8 @@ def test_long_texts_fit_a_small_window(
             )
     window._toggle_details()  # the panels give way to the tabs
     QApplication.processEvents()
-    tabs, metrics = window.tabs, window.tabs.fontMetrics()
+    tabs = window.tabs
+    metrics = window.tabs.fontMetrics()
     widths = [metrics.horizontalAdvance(tabs.tabText(n)) for n in range(tabs.count())]
     assert all(tabs.tabRect(n).width() > width for n, width in enumerate(widths))
     status = window.status
