@@ -14,16 +14,15 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.process import BaseProcess
-from queue import SimpleQueue
 from typing import Any, Self
 
 from pebble import ProcessPool
-from pebble.pool.process import PoolManager
 
 from gleanset.errors import CurrentFolderMissing, GleansetError
 from gleanset.platform import (
@@ -46,14 +45,42 @@ MAX_POOL_STARTS = 5
 
 POLL_INTERVAL_SECONDS = 0.1
 
+DEATH_REPORT_PAUSES = 10
+DEATH_REPORT_PAUSE_SECONDS = 0.01
+"""Time in which pebble reads the last messages of a worker before it learns of the death."""
+
 
 class WorkerProcess(Process):
     """A process that ignores Ctrl-C from its first instruction."""
+
+    _is_end_known = False
 
     def start(self) -> None:
         """Start the process with interrupts blocked, which it inherits."""
         with block_interrupts():
             super().start()
+
+    def terminate(self) -> None:
+        """End the process."""
+        self._is_end_known = True
+        super().terminate()
+
+    def is_alive(self) -> bool:
+        """Return whether the process runs; report an unexpected end 0.1 s late.
+
+        Pebble notices a death in another thread than it reads messages in. If it looked for the
+        task of a worker that acknowledged one and died at once before it had read that message,
+        the task would stay pending until its timeout.
+        """
+        if super().is_alive():
+            return True
+
+        if not self._is_end_known:
+            self._is_end_known = True
+            # Several pauses: in one the other thread might not get the interpreter.
+            for _ in range(DEATH_REPORT_PAUSES):
+                time.sleep(DEATH_REPORT_PAUSE_SECONDS)
+        return False
 
 
 class WorkerContext(Context):
@@ -75,36 +102,6 @@ class WorkerContext(Context):
         return lock
 
 
-class _PoolManager(PoolManager):
-    """A pool manager that reads all messages of a dead worker before it settles its task.
-
-    Pebble notices a death in another thread than it reads messages in. A worker that acknowledged
-    its task and died at once would leave the task pending until its timeout.
-    """
-
-    def __init__(self, *args: Any):
-        super().__init__(*args)
-        self._dead_workers: SimpleQueue[tuple[int, int]] = SimpleQueue()
-
-    def update_workers(self) -> None:
-        for worker in self.worker_manager.inspect_workers():
-            self._dead_workers.put(worker)
-        self.worker_manager.create_workers()
-
-    def process_next_message(self, timeout: float) -> None:
-        dead_workers = [
-            self._dead_workers.get() for _ in range(self._dead_workers.qsize())
-        ]
-        if not dead_workers:
-            super().process_next_message(timeout)
-        channel = self.worker_manager.pool_channel
-        with suppress(OSError):  # the pool was stopped
-            while dead_workers and channel is not None and channel.poll(0):
-                super().process_next_message(0)
-        for worker in dead_workers:
-            self.handle_worker_expiration(worker)
-
-
 class WorkerPool:
     """Worker processes, started again up to `MAX_POOL_STARTS` times if all are lost.
 
@@ -120,8 +117,6 @@ class WorkerPool:
 
     def schedule(self, function: Callable[[Any], Any], item: Any) -> Future[Any]:
         """Run an item in a free worker. Raises `GleansetError` after `MAX_POOL_STARTS` starts."""
-        if getattr(multiprocessing.current_process(), "_inheriting", False):
-            raise _workers_die()
         with defer_interrupts():
             while True:
                 if self._workers is None:
@@ -165,7 +160,6 @@ class _Workers:
             initializer=begin_worker,
             initargs=(os.environ.copy(),),
         )
-        self._pool._pool_manager = _PoolManager(self._pool._context, self._context)  # noqa: SLF001
         self._unanswered: set[Future[Any]] = set()
         self._lost, self._over = threading.Event(), threading.Event()
         self._joining = threading.Lock()

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from types import FrameType
 from typing import Any
 
@@ -97,6 +97,25 @@ def test_item_that_kills_worker_twice_fails(tmp_path: Path) -> None:
         6,
         7,
     ]
+
+
+@pytest.mark.slow
+def test_deaths_are_noticed_while_the_interpreter_is_busy() -> None:
+    """Pebble's threads then take turns at random: one may see a death before its messages."""
+    is_over = Event()
+
+    def compute() -> None:
+        while not is_over.is_set():
+            sum(range(200_000))
+
+    thread = Thread(target=compute)
+    thread.start()
+    try:
+        result = list(run_over(pool_jobs.die, range(12), Processes(3, 10.0)))
+    finally:
+        is_over.set()
+        thread.join()
+    assert [o.reason for o in result] == ["crashed"] * 12
 
 
 @pytest.mark.timed
