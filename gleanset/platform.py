@@ -108,7 +108,7 @@ def replace_file(source: Path, target: Path) -> None:
 def read_available(pipe: int, max_bytes: int) -> bytes | None:
     """Read a pipe without waiting: b'' at its end, None if empty."""
     if os.name == "nt":
-        return _peeked(pipe, max_bytes)
+        return _read_windows_pipe(pipe, max_bytes)
     os.set_blocking(pipe, False)
     try:
         return os.read(pipe, max_bytes)
@@ -116,14 +116,16 @@ def read_available(pipe: int, max_bytes: int) -> bytes | None:
         return None
 
 
-def _peeked(pipe: int, max_bytes: int) -> bytes | None:
-    windows: Any = import_module("_winapi")
+def _read_windows_pipe(pipe: int, max_bytes: int) -> bytes | None:
+    windows: Any = ctypes  # whose names on other systems lack `windll`
     handle = import_module("msvcrt").get_osfhandle(pipe)
-    try:
-        available = windows.PeekNamedPipe(handle, 0)[0]
-    except BrokenPipeError:
+    available = ctypes.c_ulong()
+    is_open = windows.windll.kernel32.PeekNamedPipe(
+        ctypes.c_void_p(handle), None, 0, None, ctypes.byref(available), None
+    )
+    if not is_open:
         return b""
-    return os.read(pipe, min(available, max_bytes)) if available else None
+    return os.read(pipe, min(available.value, max_bytes)) if available.value else None
 
 
 def forbid_writing(path: Path) -> None:

@@ -274,7 +274,5 @@ class _Number(click.FloatRange):
         """Convert a text to a finite number within the range."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(
-                f"{value} is not in the range {self._describe_range()}.", param, ctx
-            )
+            self.fail(f"{value} is not a finite number.", param, ctx)
         return number

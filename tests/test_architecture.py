@@ -1,12 +1,18 @@
 """The import boundaries of docs/architecture.md, enforced on the code."""
 
 import ast
+import re
+import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Set
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
+
+from packaging.requirements import Requirement
 
 from tools.code_measures import (
     MAX_TOKENS,
@@ -77,13 +83,46 @@ ATTRIBUTES = {
 }
 MAX_MODULE_TOKENS = 2_800
 
+# Names with a leading underscore that their libraries document.
+DOCUMENTED_NAMES = {
+    "_asdict",
+    "_exit",
+    "_field_defaults",
+    "_fields",
+    "_make",
+    "_replace",
+}
+# Private methods of libraries that a class overrides, because the library has no public way.
+# pyproject.toml limits the library to the versions that were tested.
+OVERRIDDEN_METHODS = {("harvest/http/connections.py", "_new_conn"): "urllib3"}
+# Functions that take the name of an attribute, or of a module.
+LOOK_UPS = {
+    "attrgetter",
+    "delattr",
+    "getattr",
+    "hasattr",
+    "import_module",
+    "methodcaller",
+    "resolve_name",
+    "setattr",
+}
+
 
 class Import(NamedTuple):
     module: str
     line: int
 
 
-NODES = (ast.Attribute, ast.ClassDef, ast.Import, ast.ImportFrom)
+NODES = (
+    ast.AsyncFunctionDef,
+    ast.Attribute,
+    ast.Call,
+    ast.ClassDef,
+    ast.FunctionDef,
+    ast.Import,
+    ast.ImportFrom,
+    ast.Name,
+)
 
 
 @cache
@@ -175,6 +214,111 @@ def test_one_assignment_a_line() -> None:
 def test_product_respects_token_limit() -> None:
     total = sum(measure_package(package).tokens for package in PACKAGES)
     assert total <= MAX_TOKENS, "remove something: python -m tools.code_measures"
+
+
+def is_private(name: str) -> bool:
+    """Return whether a name, or a part of a dotted one, belongs to another module."""
+    return any(
+        re.match(r"_[^_]", part) and not part.endswith("_")
+        for part in re.split(r"[.:]", name)
+        if part not in DOCUMENTED_NAMES
+    )
+
+
+def definitions(path: Path) -> set[str]:
+    """Return the names that a module defines: functions, classes, variables, attributes."""
+    names: set[str] = set()
+    for node in nodes_of(path):
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.Attribute(ctx=ast.Store(), value=ast.Name("self" | "cls")):
+                names.add(node.attr)
+    return names
+
+
+def private_names(path: Path) -> Iterator[Import]:
+    """Yield private names that a module takes from another module, or looks up by a text."""
+    for node in nodes_of(path):
+        match node:
+            case ast.Attribute(value=ast.Name("self" | "cls")):
+                pass  # may be inherited, which needs the definitions of the package
+            case ast.Attribute() if is_private(node.attr):
+                yield Import(node.attr, node.lineno)
+            case ast.Call(func=ast.Name(name) | ast.Attribute(attr=name)):
+                texts = [text for text in node.args if isinstance(text, ast.Constant)]
+                for text in texts if name in LOOK_UPS else ():
+                    if is_private(str(text.value)):
+                        yield Import(str(text.value), node.lineno)
+
+
+def inherited_names(path: Path) -> Iterator[Import]:
+    """Yield private attributes of `self` and `cls`."""
+    for node in nodes_of(path):
+        match node:
+            case ast.Attribute(value=ast.Name("self" | "cls")):
+                if is_private(node.attr):
+                    yield Import(node.attr, node.lineno)
+
+
+def test_private_names_are_used_where_they_are_defined() -> None:
+    """A private name of a library may change in any release, ours in any commit."""
+    of_package: dict[str, set[str]] = defaultdict(set)
+    for path in modules(ROOT):
+        of_package[path.relative_to(ROOT).parts[0]] |= definitions(path)
+
+    problems: list[str] = []
+    for path in modules(ROOT):
+        file = path.relative_to(ROOT)
+        own = definitions(path)
+        names = [name for name in imports(path) if is_private(name.module)]
+        names += [name for name in private_names(path) if name.module not in own]
+        names += [
+            name
+            for name in inherited_names(path)
+            if name.module not in of_package[file.parts[0]]
+        ]
+        problems += [f"{file.as_posix()}:{line}: {name}" for name, line in names]
+    assert problems == []
+
+
+def private_overrides(path: Path) -> Iterator[str]:
+    """Yield private methods of a module's classes that a library's base class has, too."""
+    private_methods = {
+        (node.name, method.name)
+        for node in nodes_of(path)
+        if isinstance(node, ast.ClassDef) and node.bases
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and is_private(method.name)
+    }
+    if not private_methods:
+        return
+    module = import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for class_name, method in sorted(private_methods):
+        bases = getattr(module, class_name).__mro__[1:]
+        for base in bases:
+            is_ours = base.__module__.partition(".")[0] in PACKAGES
+            if not is_ours and method in vars(base):
+                yield method
+
+
+def test_private_methods_of_libraries_are_overridden_in_tested_versions() -> None:
+    overrides = {
+        (path.relative_to(ROOT).as_posix(), method)
+        for path in modules(ROOT)
+        for method in private_overrides(path)
+    }
+    assert overrides == OVERRIDDEN_METHODS.keys()
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    requirements = map(Requirement, project["dependencies"])
+    by_name = {requirement.name: requirement for requirement in requirements}
+    for library in OVERRIDDEN_METHODS.values():
+        versions = by_name[library].specifier
+        assert any(bound.operator == "<" for bound in versions), library
+        assert version(library) in versions, library
 
 
 def cycle(root: Path) -> list[str]:

@@ -1,11 +1,12 @@
 """Loading and testing of the animeface package, with images in the layout that it expects.
 
-`animeface._nvxs.detect` accepts any Python object, assumes that it is Pillow's `ImagingCore`, and
-reads the C structure behind it as declared in Pillow 4.2 (`struct ImagingMemoryInstance` in
-libImaging/Imaging.h). Pillow 12 changed that structure: with it, every image looks empty to the
-extension, which then finds nothing, without an error. An old Pillow would lack security fixes,
-and Gleanset opens untrusted files. Therefore this module builds the old structure itself, and
-tests the library once per process: it must find the face in a drawn test image.
+`animeface.detect` passes what `getdata()` of its image returns to an extension in C, which assumes
+that it is Pillow's `ImagingCore` and reads the C structure behind it as declared in Pillow 4.2
+(`struct ImagingMemoryInstance` in libImaging/Imaging.h). Pillow 12 changed that structure: with it,
+every image looks empty to the extension, which then finds nothing, without an error. An old Pillow
+would lack security fixes, and Gleanset opens untrusted files. Therefore this module builds the old
+structure itself, and tests the library once per process: it must find the face in a drawn test
+image.
 
 The extension expects:
 
@@ -26,7 +27,7 @@ import functools
 import importlib.metadata
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, ClassVar, TypeAlias, TypedDict
+from typing import Annotated, Any, ClassVar, TypeAlias, TypedDict
 
 import msgspec
 import numpy as np
@@ -184,7 +185,7 @@ def self_test(
 
 def _load_search() -> LibrarySearch:
     try:
-        from animeface import _nvxs
+        import animeface
 
         version = importlib.metadata.version("animeface")
     except ImportError as error:
@@ -199,11 +200,45 @@ def _load_search() -> LibrarySearch:
     def search(pixels: Pixels) -> list[LibraryResult]:
         if min(pixels.shape[:2]) < MIN_SIDE:
             return []
-        image = pillow4_image(pixels) if is_known else Image.fromarray(pixels).im
-        results: list[LibraryResult] = _nvxs.detect(image)
-        return results
+        image = _Pillow4Source(pixels) if is_known else Image.fromarray(pixels)
+        return [_convert_face(face) for face in animeface.detect(image)]
 
     return search
+
+
+class _Pillow4Source:
+    """An image of Pillow, as far as `animeface.detect` uses it."""
+
+    mode = "RGB"
+
+    def __init__(self, pixels: Pixels):
+        self._pixels = pixels
+
+    def getdata(self) -> Pillow4Image:
+        return pillow4_image(self._pixels)
+
+
+def _convert_face(face: Any) -> LibraryResult:
+    return LibraryResult(
+        likelihood=face.likelihood,
+        face_box=_rectangle(face.face.pos),
+        left_eye_box=_rectangle(face.left_eye.pos),
+        right_eye_box=_rectangle(face.right_eye.pos),
+        mouth_box=_rectangle(face.mouth.pos),
+        nose_point=(face.nose.pos.x, face.nose.pos.y),
+        hair_color=_color(face.hair.color),
+        skin_color=_color(face.skin.color),
+        left_eye_color=_color(face.left_eye.color),
+        right_eye_color=_color(face.right_eye.color),
+    )
+
+
+def _rectangle(box: Any) -> Rectangle:
+    return box.x, box.y, box.width, box.height
+
+
+def _color(color: Any) -> Colour:
+    return color.r, color.g, color.b
 
 
 def _complaint(outcome: str, tested: str) -> str:

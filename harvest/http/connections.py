@@ -210,17 +210,19 @@ class _FinalResponse(http.client.HTTPResponse):
     The standard library skips only 100; servers also send 102 and 103 (Early Hints).
     """
 
-    def _read_status(self) -> tuple[str, int, str]:
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not 102 <= status < 200:
-                return version, status, reason
-            http.client.parse_headers(self.fp)
+    def begin(self) -> None:
+        super().begin()
+        while 102 <= self.status < 200:
+            self.headers = None  # type: ignore[assignment]
+            super().begin()
 
 
 class _Guarded(HTTPConnection):
     response_class = _FinalResponse
 
+    # Private to urllib3, which has no public way to choose the address of a connection after the
+    # name was resolved. Under another name urllib3 would connect by itself, to private addresses
+    # too: pyproject.toml allows the versions that were tested.
     def _new_conn(self) -> socket.socket:
         try:
             sock = self._connect(self._resolve())
@@ -245,7 +247,7 @@ class _Guarded(HTTPConnection):
         super().request(*args, **options)
 
     def _resolve(self) -> list[str]:
-        host = self._dns_host.strip("[]")
+        host = self.host.strip("[]")
         try:
             entries = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
         except UnicodeError as error:

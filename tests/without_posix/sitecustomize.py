@@ -10,6 +10,7 @@ docs/systems.md lists what that leaves out.
 
 import array
 import builtins
+import ctypes
 import errno
 import fcntl
 import importlib
@@ -207,22 +208,27 @@ def _import_module(name: str, package: str | None = None) -> Any:
     return _WINDOWS_MODULES.get(name) or importlib.import_module(name, package)
 
 
-def _winapi() -> SimpleNamespace:
+def _windll() -> SimpleNamespace:
     """Return the Windows API that we use; a handle is a descriptor here."""
 
-    def peek(handle: int, size: int) -> tuple[int, int]:
+    def peek(
+        handle: ctypes.c_void_p,
+        _buffer: None,
+        _size: int,
+        _read: None,
+        total: Any,
+        _: None,
+    ) -> bool:
         waiting = array.array("i", [0])
-        fcntl.ioctl(handle, termios.FIONREAD, waiting)
-        if (
-            not waiting[0] and select.select([handle], [], [], 0)[0]
-        ):  # readable: at its end
-            raise BrokenPipeError(errno.EPIPE, "The pipe has been ended")
-        return waiting[0], 0
+        fcntl.ioctl(handle.value or 0, termios.FIONREAD, waiting)
+        total._obj.value = waiting[0]
+        is_readable = bool(select.select([handle.value or 0], [], [], 0)[0])
+        return bool(waiting[0]) or not is_readable  # readable and empty: at its end
 
-    return SimpleNamespace(PeekNamedPipe=peek)
+    return SimpleNamespace(kernel32=SimpleNamespace(PeekNamedPipe=peek))
 
 
-_WINDOWS_MODULES = {"_winapi": _winapi(), "msvcrt": SimpleNamespace(get_osfhandle=int)}
+_WINDOWS_MODULES = {"msvcrt": SimpleNamespace(get_osfhandle=int)}
 
 
 def _importlib_util() -> ModuleProxy:
@@ -242,6 +248,7 @@ _PROXIES: dict[str, Callable[[], Any]] = {
     "sys": cache(lambda: ModuleProxy(sys, (), platform="win32")),
     "signal": cache(_signal),
     "socket": cache(_socket),
+    "ctypes": cache(lambda: ModuleProxy(ctypes, (), windll=_windll())),
     "select": cache(_select),
     "selectors": cache(_selectors),
     "subprocess": cache(_subprocess),
