@@ -125,8 +125,8 @@ def measure_recall(
     labelled = np.flatnonzero(is_labelled)
     order = np.arange(len(y))
     rows = TrainingRows(labelled, y, order, trusted, len(classes), by_hint)
-    ridge = classes[Ridge.fitted(train, rows).scores(test).argmax(axis=1)]
-    self_training = classes[SelfTraining.create(vectors, rows).likeliest(test)]
+    ridge = classes[Ridge.fit(train, rows).score(test).argmax(axis=1)]
+    self_training = classes[SelfTraining.create(vectors, rows).predict(test)]
     predictions = nearest, ridge, self_training
     return [_mean_recall(names[is_tested], predicted) for predicted in predictions]
 

@@ -134,8 +134,8 @@ def propose(
 
 def _label_outlier_scores(model: LearnedClasses, vectors: Rows) -> Floats:
     """Return outlier scores within classes; for labels, 1 - their out-of-fold probability."""
-    rows = model.taught.rows
-    y = model.taught.y
+    rows = model.training.rows
+    y = model.training.y
     leave_group_out = model.leave_group_out
     kind = model.probabilities.argmax(1)
     kind[rows] = y
@@ -208,13 +208,13 @@ def _collect_prelabelled(
 
 def _collect_facts(model: LearnedClasses) -> dict[str, object]:
     classes = len(model.classes)
-    taught = model.taught
+    training = model.training
     return {
         "classes": classes,
-        "groups": len(np.unique(taught.groups)),
-        **_evaluate_held_out(model.leave_group_out, taught.y),
-        "beside": _evaluate_held_out(model.leave_sample_out, taught.y),
-        "rejected": int((taught.y >= classes).sum()),
+        "groups": len(np.unique(training.groups)),
+        **_evaluate_held_out(model.leave_group_out, training.y),
+        "beside": _evaluate_held_out(model.leave_sample_out, training.y),
+        "rejected": int((training.y >= classes).sum()),
     }
 
 
@@ -222,7 +222,7 @@ def _count_given_together(
     samples: Sequence[PrelabelSample], model: LearnedClasses
 ) -> int:
     """Count evaluated labels that a weak label, or a label of a whole cluster, gave."""
-    rows = model.taught.rows[model.leave_group_out.at].tolist()
+    rows = model.training.rows[model.leave_group_out.at].tolist()
     provenances = [samples[row].label_by for row in rows]
     return sum(p == TOGETHER or classify_provenance(p) == HINT for p in provenances)
 

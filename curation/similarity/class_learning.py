@@ -26,8 +26,10 @@ from gleanset.db.proposals import PrelabelSample, Proposal
 Flags = npt.NDArray[np.bool_]
 PENALTY = 0.3
 """Regularization of the ridge regression, for unit vectors (docs/experiments.md)."""
-PRIOR_TEMPERATURE, PRIOR_GROUPS = 0.16, 40
-"""Prior temperature of ridge scores, and the number of groups that this prior weighs."""
+PRIOR_TEMPERATURE = 0.16
+"""Prior temperature of ridge scores."""
+PRIOR_GROUPS = 40
+"""The number of groups that this prior weighs."""
 CLASS_BALANCE = 0.5
 """Class balance: at 1 rare classes are predicted too often, at 0 hardly ever."""
 UNLABELLED_WEIGHT, ROUNDS = 0.5, 5
@@ -56,7 +58,7 @@ HINT_KINDS = (HINT, IMPORT)
 
 
 class TrainingRows(NamedTuple):
-    """Training samples, as `rows` of the vectors.
+    """Training samples, as `rows` of the vectors (M each).
 
     `y` are class numbers below `classes`, `groups` group numbers for leave-one-group-out
     estimates. Only samples that a person has `reviewed` are used for calibration. Labels `by_hint`
@@ -82,28 +84,36 @@ class Evidence(NamedTuple):
     prior_share: float
     prior_groups: float
 
-    def gains(self, taught: TrainingRows, judges: Flags) -> Floats:
+    def has_votes(self) -> Flags:
+        """Return which samples (N) have a vote."""
+        return np.asarray(self.votes.any(axis=1))
+
+    def compute_gains(self, training: TrainingRows, is_judge: Flags) -> Floats:
         """Return additions to log probabilities (N x classes), by leave-one-group-out trust.
 
-        `judges` (M) are training samples whose labels show how often votes are right.
+        Labels of training samples with `is_judge` (M) show how often votes are right.
         """
-        own = self.votes[taught.rows]
-        is_judged = own.any(axis=1) & judges
-        right = own[np.arange(len(own)), taught.y]
-        count = int(taught.groups.max()) + 1
-        cases = np.bincount(taught.groups[is_judged], minlength=count)
-        hits = np.bincount(taught.groups[is_judged], right[is_judged], count)
-        share = hits / np.maximum(cases, 1)
-        met = cases > 0
-        groups = self.prior_groups
-        believed = self.prior_share * groups
-        trust = np.full(
-            len(self.votes), (share.sum() + believed) / (met.sum() + groups)
-        )
-        without = (share.sum() - share + believed) / (met.sum() - met + groups)
-        trust[taught.rows] = without[taught.groups]
+        votes = self.votes[training.rows]
+        counts = votes.any(axis=1) & is_judge
+        correct = votes[np.arange(len(votes)), training.y]
+
+        # Each group is one case, however many samples it has.
+        group_count = int(training.groups.max()) + 1
+        voters = np.bincount(training.groups[counts], minlength=group_count)
+        hits = np.bincount(training.groups[counts], correct[counts], group_count)
+        shares = hits / np.maximum(voters, 1)
+        is_case = voters > 0
+
+        prior = self.prior_share * self.prior_groups
+        cases = is_case.sum() + self.prior_groups
+        trust = np.full(len(self.votes), (shares.sum() + prior) / cases)
+        # The label of a sample does not judge its own votes.
+        trust_without_group = (shares.sum() - shares + prior) / (cases - is_case)
+        trust[training.rows] = trust_without_group[training.groups]
         trust = np.minimum(trust, DUPLICATE_TRUST)
-        log_odds = np.log(trust) - np.log((1 - trust) / max(self.votes.shape[1] - 1, 1))
+
+        other_classes = max(self.votes.shape[1] - 1, 1)
+        log_odds = np.log(trust) - np.log((1 - trust) / other_classes)
         return np.asarray(self.votes * log_odds[:, None])
 
 
@@ -115,171 +125,196 @@ class OutOfFold(NamedTuple):
 
 
 def predict_classes(
-    vectors: Rows, taught: TrainingRows, evidence: Sequence[Evidence], *, open_set: bool
+    vectors: Rows,
+    training: TrainingRows,
+    evidence: Sequence[Evidence],
+    *,
+    open_set: bool,
 ) -> tuple[Floats, OutOfFold, OutOfFold]:
-    """Train on the `taught` unit vectors (N x D); return predictions as in `LearnedClasses`.
+    """Train on unit vectors (N x D); return predictions as in `LearnedClasses`.
 
     Further `evidence` are weak labels, ties (scenes, posts) and copies (also tracks). `open_set`
     lowers the probabilities of samples that seem to be of a class without labels.
     """
-    rows = taught.rows
-    (hints, ties, copies) = evidence
-    copied, tied = (np.asarray(kind.votes.any(axis=1)) for kind in (copies, ties))
-    judges = taught.reviewed & ~copied[rows]
-    ridge = Ridge.fitted(vectors[rows], taught)
-    self_training = SelfTraining.create(vectors, taught)
-    ridge_scores = ridge.scores(vectors)
-    ridge_held_out = ridge.without(taught.groups)
-    out_of_group_scores = raise_likeliest(
-        ridge_held_out, self_training.without(taught.groups)
+    rows = training.rows
+    hints, ties, copies = evidence
+    is_copy = copies.has_votes()
+    is_tied = ties.has_votes()
+    is_judge = training.reviewed & ~is_copy[rows]
+
+    # Vectors alone: the classes by self-training, the confidence by the labels only.
+    ridge = Ridge.fit(vectors[rows], training)
+    self_training = SelfTraining.create(vectors, training)
+    ridge_scores = ridge.score(vectors)
+    ridge_held_out = ridge.score_held_out(training.groups)
+    held_out = raise_likeliest(
+        ridge_held_out, self_training.predict_held_out(training.groups)
     )
-    ridge_temperature, _ = calibrate(
-        out_of_group_scores, taught, judges, PRIOR_TEMPERATURE
-    )
-    scores = raise_likeliest(ridge_scores, self_training.likeliest(vectors))
+    ridge_temperature, _ = calibrate(held_out, training, is_judge, PRIOR_TEMPERATURE)
+    scores = raise_likeliest(ridge_scores, self_training.predict(vectors))
     scores /= ridge_temperature
-    hint_gains = hints.gains(taught, taught.reviewed & ~taught.by_hint)
-    hint_gains[rows[taught.by_hint]] = 0
+
+    hint_gains = hints.compute_gains(training, training.reviewed & ~training.by_hint)
+    # A weak label does not confirm a label that it gave.
+    hint_gains[rows[training.by_hint]] = 0
     # The tracks of a scene are labelled at once, so they do not show what a scene says.
-    shared_gains = hint_gains + ties.gains(taught, judges)
-    held_out_scores = out_of_group_scores / ridge_temperature + hint_gains[rows]
-    temperature, leave_group_out = calibrate(held_out_scores, taught, judges, 1.0)
+    shared_gains = hint_gains + ties.compute_gains(training, is_judge)
+
+    held_out = held_out / ridge_temperature + hint_gains[rows]
+    temperature, leave_group_out = calibrate(held_out, training, is_judge, 1.0)
     probabilities = softmax((scores + hint_gains) / temperature)
-    if tied[rows].any():
-        each = np.arange(len(rows))
-        held_out_scores = raise_likeliest(
-            ridge.without(each), self_training.without(each)
+
+    if is_tied[rows].any():
+        # A scene or post is within one group: without the group, ties have no votes.
+        samples = np.arange(len(rows))
+        held_out = raise_likeliest(
+            ridge.score_held_out(samples), self_training.predict_held_out(samples)
         )
-        held_out_scores = held_out_scores / ridge_temperature + shared_gains[rows]
+        held_out = held_out / ridge_temperature + shared_gains[rows]
     temperature, leave_sample_out = calibrate(
-        held_out_scores, taught, judges & tied[rows], 1.0
+        held_out, training, is_judge & is_tied[rows], 1.0
     )
-    probabilities[tied] = softmax((scores + shared_gains)[tied] / temperature)
-    known_odds = None
-    if open_set:
-        known_odds = _estimate_known_odds(vectors, taught, ridge_scores, ridge_held_out)
+    probabilities[is_tied] = softmax((scores + shared_gains)[is_tied] / temperature)
+
+    known_odds = (
+        _estimate_known_odds(vectors, training, ridge_scores, ridge_held_out)
+        if open_set
+        else None
+    )
     if known_odds is not None:
         # Weak labels and shared scenes are evidence for a labelled class, too.
-        gains = np.where(tied[:, None], shared_gains, hint_gains)
+        gains = np.where(is_tied[:, None], shared_gains, hint_gains)
         known_odds += np.logaddexp.reduce(scores + gains, axis=1)
         known_odds -= np.logaddexp.reduce(scores, axis=1)
         probabilities /= 1 + np.exp(-known_odds)[:, None]
+
     # A duplicate has the class of its twin. Its embedding is that of the twin: no new evidence.
-    duplicate_votes = DUPLICATE_TRUST * copies.votes[copied]
-    probabilities[copied] = (
-        duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[copied]
+    duplicate_votes = DUPLICATE_TRUST * copies.votes[is_copy]
+    probabilities[is_copy] = (
+        duplicate_votes + (1 - DUPLICATE_TRUST) * probabilities[is_copy]
     )
     return probabilities, leave_group_out, leave_sample_out
 
 
 def _estimate_known_odds(
-    vectors: Rows, taught: TrainingRows, scores: Floats, held_out_scores: Floats
+    vectors: Rows, training: TrainingRows, scores: Floats, held_out_scores: Floats
 ) -> Floats | None:
-    def score_left_out(left_out: Flags) -> Floats:
-        part = taught._replace(rows=taught.rows[~left_out], y=taught.y[~left_out])
-        scores = Ridge.fitted(vectors[part.rows], part).scores(own[left_out])
-        return np.asarray(scores.max(1))
+    labelled = vectors[training.rows]
 
-    own = vectors[taught.rows]
-    best = scores.max(1)
-    best[taught.rows] = held_out_scores.max(1)
+    def score_left_out(is_left_out: Flags) -> Floats:
+        rest = training._replace(
+            rows=training.rows[~is_left_out], y=training.y[~is_left_out]
+        )
+        model = Ridge.fit(vectors[rest.rows], rest)
+        return np.asarray(model.score(labelled[is_left_out]).max(axis=1))
+
+    highest = scores.max(axis=1)
+    highest[training.rows] = held_out_scores.max(axis=1)
     return estimate_known_odds(
-        vectors, taught.rows, taught.y, taught.groups, best, score_left_out
+        vectors, training.rows, training.y, training.groups, highest, score_left_out
     )
 
 
 def calibrate(
-    scores: Floats, taught: TrainingRows, judges: Flags, usual: float
+    scores: Floats, training: TrainingRows, is_judge: Flags, prior_temperature: float
 ) -> tuple[float, OutOfFold]:
-    """Fit a temperature to out-of-fold scores (M x classes); few groups stay near `usual`.
+    """Fit a temperature to out-of-fold scores (M x classes), with their probabilities.
 
-    Returns the calibrated probabilities as well.
+    With few groups it stays near `prior_temperature`.
     """
-    at = np.flatnonzero(judges & np.isfinite(scores[:, 0]))
-    y = taught.y[at]
-    places = np.arange(len(at))
-    groups = len(np.unique(taught.groups[at]))
-    if not groups:
-        return usual, OutOfFold(at, scores[at])
+    at = np.flatnonzero(is_judge & np.isfinite(scores[:, 0]))
+    y = training.y[at]
+    numbers = np.arange(len(at))
+    group_count = len(np.unique(training.groups[at]))
+    if not group_count:
+        return prior_temperature, OutOfFold(at, scores[at])
 
     def loss(temperature: float) -> float:
-        right = softmax(scores[at] / temperature)[places, y]
-        return -float(np.log(right + 1e-12).mean())
+        correct = softmax(scores[at] / temperature)[numbers, y]
+        return -float(np.log(correct + 1e-12).mean())
 
-    likeliest = np.log(min(usual * TEMPERATURE_FACTORS, key=loss))
-    drawn = (groups * likeliest + PRIOR_GROUPS * np.log(usual)) / (
-        groups + PRIOR_GROUPS
-    )
-    temperature = float(np.exp(drawn))
+    likeliest = np.log(min(prior_temperature * TEMPERATURE_FACTORS, key=loss))
+    weighted = group_count * likeliest + PRIOR_GROUPS * np.log(prior_temperature)
+    temperature = float(np.exp(weighted / (group_count + PRIOR_GROUPS)))
     return temperature, OutOfFold(at, softmax(scores[at] / temperature))
 
 
 def compute_sample_weights(y: Indices) -> Floats:
     """Return weights of M training samples, higher for rare classes; mean 1."""
-    each = np.bincount(y)[y].astype(np.float64) ** -CLASS_BALANCE
-    return np.asarray(each / each.mean())
+    weights = np.bincount(y)[y].astype(np.float64) ** -CLASS_BALANCE
+    return np.asarray(weights / weights.mean())
 
 
 class Ridge(NamedTuple):
-    """Ridge regression: `weights` (D x classes); `middle` and `mean` of rows and targets."""
+    """Ridge regression: `weights` (D x classes), and the means of rows and targets."""
 
-    taught: TrainingRows
+    training: TrainingRows
     weights: Floats
-    middle: Floats
-    mean: Floats
+    row_mean: Floats
+    target_mean: Floats
     residuals: Floats
-    lever: Floats
-    """M x (D+1): with `arm` (the same shape) it gives the hat matrix, `lever @ arm.T`."""
-    arm: Floats
+    hat_left: Floats
+    """M x (D+1): with `hat_right` (the same shape), the hat matrix is `hat_left @ hat_right.T`."""
+    hat_right: Floats
 
     @classmethod
-    def fitted(cls, rows: Rows, taught: TrainingRows) -> Self:
+    def fit(cls, rows: Rows, training: TrainingRows) -> Self:
         """Fit to unit vectors (M x D) of the training samples."""
         from scipy.linalg import cho_factor, cho_solve
 
         x = rows.astype(np.float64)
-        y = np.eye(taught.classes)[taught.y]
-        each = compute_sample_weights(taught.y)
-        middle, mean = each @ x / each.sum(), each @ y / each.sum()
-        x, weighed = x - middle, (x - middle) * each[:, None]
-        factor = cho_factor(weighed.T @ x + PENALTY * np.eye(x.shape[1]))
-        weights = cho_solve(factor, weighed.T @ (y - mean))
+        targets = np.eye(training.classes)[training.y]
+        sample_weights = compute_sample_weights(training.y)
+        total = sample_weights.sum()
+        row_mean = sample_weights @ x / total
+        target_mean = sample_weights @ targets / total
+
+        x -= row_mean
+        weighted = x * sample_weights[:, None]
+        factor = cho_factor(weighted.T @ x + PENALTY * np.eye(x.shape[1]))
+        weights = cho_solve(factor, weighted.T @ (targets - target_mean))
+        residuals = targets - target_mean - x @ weights
+
         # The last column is the effect of a sample on the means.
-        lever = np.column_stack([cho_solve(factor, x.T).T, np.ones(len(x))])
-        arm = np.column_stack([weighed, each / each.sum()])
-        return cls(taught, weights, middle, mean, y - mean - x @ weights, lever, arm)
+        hat_left = np.column_stack([cho_solve(factor, x.T).T, np.ones(len(x))])
+        hat_right = np.column_stack([weighted, sample_weights / total])
+        return cls(
+            training, weights, row_mean, target_mean, residuals, hat_left, hat_right
+        )
 
-    def scores(self, rows: Rows) -> Floats:
+    def score(self, rows: Rows) -> Floats:
         """Return scores (N x classes) of rows (N x D)."""
-        weights = self.weights.astype(np.float32)
-        return rows @ weights + (self.mean - self.middle @ self.weights)
+        intercept = self.target_mean - self.row_mean @ self.weights
+        return rows @ self.weights.astype(np.float32) + intercept
 
-    def without(self, groups: Indices) -> Floats:
-        """Return leave-one-group-out scores (M x classes), NaN for single-group classes."""
-        y = self.taught.y
-        actual = np.eye(self.taught.classes)[y]
-        scores = np.full(actual.shape, np.nan)
+    def score_held_out(self, groups: Indices) -> Floats:
+        """Return leave-one-group-out scores (M x classes), NaN for single-group classes.
+
+        A held-out residual is (1 - H)^-1 times the residual, where H is the group's block of the
+        hat matrix.
+        """
+        y = self.training.y
+        targets = np.eye(self.training.classes)[y]
+        scores = np.full(targets.shape, np.nan)
         order = np.argsort(groups, kind="stable")
-        parts = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-        counts = np.bincount(y, minlength=self.taught.classes)
-        for part in parts:
-            left = counts - np.bincount(y[part], minlength=len(counts))
-            if np.count_nonzero(left) > 1:
-                hat = self.lever[part] @ self.arm[part].T
-                held_out_residuals = np.linalg.solve(
-                    np.eye(len(part)) - hat, self.residuals[part]
-                )
-                has_others = left[y[part]] > 0
-                scores[part[has_others]] = (actual[part] - held_out_residuals)[
-                    has_others
-                ]
+        members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+        counts = np.bincount(y, minlength=self.training.classes)
+
+        for part in members:
+            others = counts - np.bincount(y[part], minlength=len(counts))
+            if np.count_nonzero(others) < 2:
+                continue
+            hat = self.hat_left[part] @ self.hat_right[part].T
+            residuals = np.linalg.solve(np.eye(len(part)) - hat, self.residuals[part])
+            has_others = others[y[part]] > 0
+            scores[part[has_others]] = (targets[part] - residuals)[has_others]
         return scores
 
 
 class SelfTraining(NamedTuple):
     """Self-training from `own` labelled rows (M x (D+1)) and predictions for `others`."""
 
-    taught: TrainingRows
+    training: TrainingRows
     own: Rows
     others: Rows
     places: Indices
@@ -290,80 +325,85 @@ class SelfTraining(NamedTuple):
     """Gram matrix of `others`, times `UNLABELLED_WEIGHT`."""
 
     @classmethod
-    def create(cls, vectors: Rows, taught: TrainingRows) -> Self:
+    def create(cls, vectors: Rows, training: TrainingRows) -> Self:
         """Prepare self-training for vectors (N x D)."""
-        labelled = _thin_out(taught.rows, MAX_SELF_TRAINING_SAMPLES // 2)
-        unlabelled = np.delete(np.arange(len(vectors)), taught.rows)
-        selected = np.append(
-            labelled, _thin_out(unlabelled, MAX_SELF_TRAINING_SAMPLES - len(labelled))
-        )
+        labelled = _thin_out(training.rows, MAX_SELF_TRAINING_SAMPLES // 2)
+        unlabelled = np.delete(np.arange(len(vectors)), training.rows)
+        unlabelled = _thin_out(unlabelled, MAX_SELF_TRAINING_SAMPLES - len(labelled))
+        selected = np.append(labelled, unlabelled)
         places = np.full(len(vectors), -1)
         places[selected] = np.arange(len(selected))
-        others = _with_ones(vectors[selected])
-        products = UNLABELLED_WEIGHT * (others.T @ others)
-        neighbors = _link_neighbors(vectors[selected])
-        own = _with_ones(vectors[taught.rows])
-        return cls(taught, own, others, places[taught.rows], neighbors, products)
 
-    def likeliest(self, rows: Rows) -> Indices:
+        others = _with_ones(vectors[selected])
+        return cls(
+            training=training,
+            own=_with_ones(vectors[training.rows]),
+            others=others,
+            places=places[training.rows],
+            neighbors=_link_neighbors(vectors[selected]),
+            products=UNLABELLED_WEIGHT * (others.T @ others),
+        )
+
+    def predict(self, rows: Rows) -> Indices:
         """Return the likeliest class number of each of N rows."""
-        weights = self._weights(np.ones(len(self.own), np.bool_))
+        weights = self._fit(np.ones(len(self.own), np.bool_))
         return np.asarray((rows @ weights[:-1] + weights[-1]).argmax(axis=1))
 
-    def without(self, groups: Indices) -> Indices:
+    def predict_held_out(self, groups: Indices) -> Indices:
         """Return out-of-fold class numbers (M); folds keep groups together."""
-        y = self.taught.y
-        numbers = np.zeros(len(y), np.int64)
+        y = self.training.y
+        predictions = np.zeros(len(y), np.int64)
+
         # Stratified folds: a class with several groups is never held out completely.
         firsts = np.unique(groups, return_index=True)[1]
-        turn = np.zeros(int(groups.max()) + 1, np.int64)
-        turn[groups[firsts[np.argsort(y[firsts], kind="stable")]]] = np.arange(
-            len(firsts)
-        )
-        for part in range(FOLDS):
-            left_out = turn[groups] % FOLDS == part
-            if left_out.any() and not left_out.all():
-                numbers[left_out] = (
-                    self.own[left_out] @ self._weights(~left_out)
-                ).argmax(axis=1)
-        return numbers
+        by_class = firsts[np.argsort(y[firsts], kind="stable")]
+        position = np.zeros(int(groups.max()) + 1, np.int64)
+        position[groups[by_class]] = np.arange(len(firsts))
+        folds = position[groups] % FOLDS
 
-    def _weights(self, is_training: Flags) -> Rows:
+        for fold in range(FOLDS):
+            is_left_out = folds == fold
+            if is_left_out.any() and not is_left_out.all():
+                weights = self._fit(~is_left_out)
+                scores = self.own[is_left_out] @ weights
+                predictions[is_left_out] = scores.argmax(axis=1)
+        return predictions
+
+    def _fit(self, is_training: Flags) -> Rows:
+        """Return ridge weights ((D+1) x classes) after rounds of self-training."""
         from scipy.linalg import lu_factor, lu_solve
 
-        y = self.taught.y[is_training]
-        labels = np.eye(self.taught.classes, dtype=np.float32)
-        weighed = (
-            self.own[is_training]
-            * compute_sample_weights(y).astype(np.float32)[:, None]
-        )
-        penalty = np.full(weighed.shape[1], PENALTY, np.float32)
+        y = self.training.y[is_training]
+        one_hot = np.eye(self.training.classes, dtype=np.float32)
+        sample_weights = compute_sample_weights(y).astype(np.float32)
+        own = self.own[is_training]
+        weighted = own * sample_weights[:, None]
+        penalty = np.full(own.shape[1], PENALTY, np.float32)
         penalty[-1] = 1e-6  # almost none for the intercept
-        own = weighed.T @ self.own[is_training] + np.diag(penalty)
-        targets = weighed.T @ labels[y]
-        factors = lu_factor(own + self.products)
-        is_chosen = is_training & (self.places >= 0)
-        seeds = self.places[is_chosen]
-        known = labels[self.taught.y[is_chosen]]
-        thought = self._propagate(seeds, known)
-        smoothing = np.float32(
-            1 / (1 + len(y) / self.taught.classes / SMOOTHING_LABELS)
-        )
+        factors = lu_factor(weighted.T @ own + np.diag(penalty) + self.products)
+        targets = weighted.T @ one_hot[y]
+
+        is_seed = is_training & (self.places >= 0)
+        seeds = self.places[is_seed]
+        seed_shares = one_hot[self.training.y[is_seed]]
+        shares = self._propagate(seeds, seed_shares)
+        labels_per_class = len(y) / self.training.classes
+        smoothing = np.float32(1 / (1 + labels_per_class / SMOOTHING_LABELS))
+
         for _ in range(ROUNDS):
-            thought[seeds] = known
-            pull = UNLABELLED_WEIGHT * (self.others.T @ thought)
+            shares[seeds] = seed_shares
+            pull = UNLABELLED_WEIGHT * (self.others.T @ shares)
             weights: Rows = lu_solve(factors, targets + pull)
-            thought = softmax(self.others @ weights / PRIOR_TEMPERATURE).astype(
-                np.float32
-            )
-            thought[seeds] = known
-            thought = (1 - smoothing) * thought + smoothing * (self.neighbors @ thought)
+            scores = self.others @ weights
+            shares = softmax(scores / PRIOR_TEMPERATURE).astype(np.float32)
+            shares[seeds] = seed_shares
+            shares = (1 - smoothing) * shares + smoothing * (self.neighbors @ shares)
         return weights
 
-    def _propagate(self, seeds: Indices, known: Rows) -> Rows:
-        """Return class shares of `others`, spread from the labels `known` of the rows `seeds`."""
-        source = np.zeros((len(self.others), known.shape[1]), np.float32)
-        source[seeds] = known / np.sqrt(np.maximum(known.sum(0), 1))
+    def _propagate(self, seeds: Indices, seed_shares: Rows) -> Rows:
+        """Return class shares of `others`, spread from labelled rows `seeds`."""
+        source = np.zeros((len(self.others), seed_shares.shape[1]), np.float32)
+        source[seeds] = seed_shares / np.sqrt(np.maximum(seed_shares.sum(0), 1))
         shares = source
         for _ in range(PROPAGATION_STEPS):
             shares = PROPAGATION * (self.neighbors @ shares) + source
@@ -371,19 +411,23 @@ class SelfTraining(NamedTuple):
 
 
 def _thin_out(rows: Indices, limit: int) -> Indices:
-    return rows[:: max(1, -(-len(rows) // limit))]
+    step = max(1, math.ceil(len(rows) / limit))
+    return rows[::step]
 
 
 def _link_neighbors(rows: Rows) -> Any:
+    """Return a sparse matrix (N x N) of links to neighbors, either way; rows add up to 1."""
     from scipy.sparse import csr_array, diags_array
 
     similarity = rows @ rows.T
     np.fill_diagonal(similarity, 0)
-    each = min(NEIGHBORS, len(rows))
-    nearest = np.argpartition(similarity, -each, axis=1)[:, -each:]
+    count = min(NEIGHBORS, len(rows))
+    nearest = np.argpartition(similarity, -count, axis=1)[:, -count:]
     weights = np.maximum(np.take_along_axis(similarity, nearest, axis=1), 1e-6)
-    ends = np.arange(0, weights.size + 1, each)
-    links = csr_array((weights.ravel(), nearest.ravel(), ends), shape=similarity.shape)
+
+    row_ends = np.arange(0, weights.size + 1, count)
+    parts = weights.ravel(), nearest.ravel(), row_ends
+    links = csr_array(parts, shape=similarity.shape)
     links = links + links.T
     return diags_array(1 / links.sum(axis=1)) @ links
 
@@ -408,31 +452,40 @@ def softmax(scores: npt.NDArray[np.floating[Any]]) -> Floats:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def vote_by_name(names: Sequence[Sequence[str]], taught: TrainingRows) -> Evidence:
-    """Return votes of groups of training samples that share a name."""
-    votes = np.zeros((len(names), taught.classes))
-    groups, labels = taught.groups.tolist(), taught.y.tolist()
-    label = dict(
-        zip(taught.rows.tolist(), zip(groups, labels, strict=True), strict=True)
+def vote_by_name(names: Sequence[Sequence[str]], training: TrainingRows) -> Evidence:
+    """Return votes of groups of training samples that share a name with each of N samples.
+
+    Each group gives one vote, divided among the classes of its samples.
+    """
+    one_hot = np.eye(training.classes)
+    own_labels = dict(
+        zip(
+            training.rows.tolist(),
+            zip(training.groups.tolist(), training.y.tolist(), strict=True),
+            strict=True,
+        )
     )
-    members: dict[str, dict[int, Floats]] = {}
-    for row, (group, own) in label.items():
+    counts_by_name: dict[str, dict[int, Floats]] = {}
+    for row, (group, label) in own_labels.items():
         for name in names[row]:
-            speaker = members.setdefault(name, {})
-            speaker.setdefault(group, np.zeros(taught.classes))[own] += 1
+            counts_of = counts_by_name.setdefault(name, {})
+            counts_of[group] = counts_of.get(group, 0) + one_hot[label]
+
+    votes = np.zeros((len(names), training.classes))
     for row, sample_names in enumerate(names):
-        heard: dict[int, Floats] = {}
+        own_group, own_label = own_labels.get(row, (-1, 0))
+        group_counts: dict[int, Floats] = {}
         for name in sample_names:
-            for group, counts in members.get(name, {}).items():
-                heard[group] = heard.get(group, 0) + counts
-                if row in label and label[row][0] == group:
-                    heard[group] = heard[group] - np.eye(taught.classes)[label[row][1]]
-        for counts in heard.values():
+            for group, counts in counts_by_name.get(name, {}).items():
+                # A sample does not vote for itself.
+                own_count = one_hot[own_label] if group == own_group else 0
+                group_counts[group] = group_counts.get(group, 0) + counts - own_count
+        for counts in group_counts.values():
             votes[row] += counts / max(counts.sum(), 1)
+
     total = votes.sum(axis=1, keepdims=True)
-    return Evidence(
-        votes / np.maximum(total, 1e-12), 1 / taught.classes, taught.classes
-    )
+    votes /= np.maximum(total, 1e-12)
+    return Evidence(votes, 1 / training.classes, training.classes)
 
 
 class LearnedClasses(NamedTuple):
@@ -443,7 +496,7 @@ class LearnedClasses(NamedTuple):
     """
 
     classes: tuple[str, ...]
-    taught: TrainingRows
+    training: TrainingRows
     probabilities: Floats
     leave_group_out: OutOfFold
     leave_sample_out: OutOfFold
@@ -451,55 +504,54 @@ class LearnedClasses(NamedTuple):
     @property
     def likeliest(self) -> list[list[Proposal]]:
         """At most `MAX_PREDICTIONS` proposals for each sample, the likeliest first."""
-        known_probabilities = self.probabilities[:, : len(self.classes)]
-        best = np.argsort(-known_probabilities, axis=1, kind="stable")[
-            :, :MAX_PREDICTIONS
-        ]
-        shares = np.take_along_axis(known_probabilities, best, axis=1)
-        return [
-            [
+        known = self.probabilities[:, : len(self.classes)]
+        best = np.argsort(-known, axis=1, kind="stable")[:, :MAX_PREDICTIONS]
+        best_shares = np.take_along_axis(known, best, axis=1)
+
+        proposals = []
+        for labels, shares in zip(best.tolist(), best_shares.tolist(), strict=True):
+            ranked = [
                 Proposal(self.classes[label], share)
-                for label, share in zip(labels, confidences, strict=True)
+                for label, share in zip(labels, shares, strict=True)
                 if share >= MIN_CONFIDENCE
             ]
-            for labels, confidences in zip(best.tolist(), shares.tolist(), strict=True)
-        ]
+            proposals.append(ranked)
+        return proposals
 
 
 LOG_ODDS_STEP = 0.1
 """Resolution of log odds of confidences: half a step is 0.0012 at 0.975, 0.0125 at 0.5."""
-_EDGE = 1e-4
+_MIN_SHARE = 1e-4
 
 
 def round_confidences(proposals: Sequence[Proposal]) -> tuple[Proposal, ...]:
     """Round log odds to `LOG_ODDS_STEP`, so that small changes rewrite no rows."""
     rounded = []
-    left = 1.0
+    remaining = 1.0
     for label, exact in proposals:
-        inside = min(max(exact, _EDGE), 1 - _EDGE)
-        steps = round(math.log(inside / (1 - inside)) / LOG_ODDS_STEP)
+        share = min(max(exact, _MIN_SHARE), 1 - _MIN_SHARE)
+        steps = round(math.log(share / (1 - share)) / LOG_ODDS_STEP)
+        share = round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5)
         # Rounded, they could add up to more than 1.
-        confidence = min(
-            round(1 / (1 + math.exp(-LOG_ODDS_STEP * steps)), 5), round(left, 5)
-        )
+        confidence = min(share, round(remaining, 5))
         rounded.append(Proposal(label, confidence))
-        left -= confidence
+        remaining -= confidence
     return tuple(rounded)
 
 
-def estimate_membership(vectors: Rows, members: Flags) -> Floats:
-    """Return each sample's probability of having the class of `members`.
+def estimate_membership(vectors: Rows, is_member: Flags) -> Floats:
+    """Return the probability of each of N samples to have the members' class.
 
     All others count as negatives although some are positive, so scores are divided by the mean
     leave-one-out score of the members (Elkan and Noto, "Learning classifiers from only
     positive and unlabeled data", 2008).
     """
-    y = np.where(members, 0, 1)
-    scores = _score_without_group(vectors, y, np.arange(len(y)), 2)[:, 0]
-    usual = (
-        np.nanmean(scores[members]) if members.sum() > 1 and not members.all() else 1.0
-    )
-    return np.clip(np.nan_to_num(scores) / max(float(usual), 0.1), 0, 1)
+    y = np.where(is_member, 0, 1)
+    scores = _score_held_out(vectors, y, np.arange(len(y)), 2)[:, 0]
+    usual = 1.0
+    if is_member.sum() > 1 and not is_member.all():
+        usual = max(float(np.nanmean(scores[is_member])), 0.1)
+    return np.clip(np.nan_to_num(scores) / usual, 0, 1)
 
 
 def predict_left_out(vectors: Rows, y: Indices, groups: Indices) -> Floats:
@@ -507,18 +559,16 @@ def predict_left_out(vectors: Rows, y: Indices, groups: Indices) -> Floats:
 
     They are equal for a sample whose class has no other group.
     """
-    scores = _score_without_group(vectors, y, groups, int(y.max()) + 1)
+    scores = _score_held_out(vectors, y, groups, int(y.max()) + 1)
     return softmax(np.nan_to_num(scores) / PRIOR_TEMPERATURE)
 
 
-def _score_without_group(
-    vectors: Rows, y: Indices, groups: Indices, classes: int
-) -> Floats:
+def _score_held_out(vectors: Rows, y: Indices, groups: Indices, classes: int) -> Floats:
     is_reviewed = np.ones(len(y), np.bool_)
-    taught = TrainingRows(
+    training = TrainingRows(
         np.arange(len(y)), y, groups, is_reviewed, classes, ~is_reviewed
     )
-    return Ridge.fitted(vectors, taught).without(groups)
+    return Ridge.fit(vectors, training).score_held_out(groups)
 
 
 def list_training_keys(samples: Sequence[PrelabelSample]) -> list[str]:
@@ -542,53 +592,58 @@ def learn_classes(
     is too pessimistic about what is left after the most similar samples were labelled together, as
     in the window.
     """
-    classes, taught = _taught(samples, groups, unseen)
-    if not classes or len(np.unique(taught.y)) < 2:
+    classes, training = _list_training_rows(samples, groups, unseen)
+    if not classes or len(np.unique(training.y)) < 2:
         return None
+
     number = {name: index for index, name in enumerate(classes)}
     hints = [number.get(sample.hint or "", -1) for sample in samples]
     # Number -1 is the last row: no vote.
-    hint_votes = np.vstack([np.eye(taught.classes), np.zeros(taught.classes)])[hints]
-    ties = vote_by_name([sample.ties for sample in samples], taught)
-    copies = vote_by_name(
-        [tuple(filter(None, (s.group, s.track))) for s in samples], taught
+    one_hot = np.vstack([np.eye(training.classes), np.zeros(training.classes)])
+    ties = [sample.ties for sample in samples]
+    copies = [[sample.group or "", sample.track or ""] for sample in samples]
+    evidence = (
+        Evidence(one_hot[hints], 0.8, 5),
+        vote_by_name(ties, training),
+        vote_by_name([list(filter(None, names)) for names in copies], training),
     )
-    evidence = Evidence(hint_votes, 0.8, 5), ties, copies
     probabilities, *held_out = predict_classes(
-        vectors, taught, evidence, open_set=open_set
+        vectors, training, evidence, open_set=open_set
     )
+
     for row, sample in enumerate(samples):
         # The probability of a class that a person refused goes to the others.
-        if refused := [number[name] for name in sample.refused if name in number]:
+        refused = [number[name] for name in sample.refused if name in number]
+        if refused:
             probabilities[row, refused] = 0
             probabilities[row] /= max(probabilities[row].sum(), 1e-12)
-    return LearnedClasses(classes, taught, probabilities, *held_out)
+    return LearnedClasses(classes, training, probabilities, *held_out)
 
 
-def _taught(
+def _list_training_rows(
     samples: Sequence[PrelabelSample],
     groups: Mapping[str, str],
     unseen: Collection[str],
 ) -> tuple[tuple[str, ...], TrainingRows]:
     classes = tuple(sorted({sample.label for sample in samples if sample.label}))
     number = {name: index for index, name in enumerate(classes)}
+    rows = [row for row, sample in enumerate(samples) if sample.label]
+    y = [number[str(samples[row].label)] for row in rows]
     rejected = [
         row for row, sample in enumerate(samples) if sample.status == "rejected"
     ]
-    rows = [row for row, sample in enumerate(samples) if sample.label]
-    y = [number[str(samples[row].label)] for row in rows]
     if len(rejected) >= MIN_BACKGROUND_SAMPLES:
-        rows, y = rows + rejected, y + [len(classes)] * len(rejected)
+        rows += rejected
+        y += [len(classes)] * len(rejected)
+
     keys = [samples[row].key for row in rows]
-    names = np.array([groups[key] for key in keys])
-    taught = TrainingRows(
-        np.array(rows, np.int64),
-        np.array(y, np.int64),
-        np.unique(names, return_inverse=True)[1].astype(np.int64),
-        np.array([key not in unseen for key in keys], np.bool_),
-        max(len(classes), max(y, default=0) + 1),
-        np.array(
-            [classify_provenance(samples[row].label_by) in HINT_KINDS for row in rows]
-        ),
+    group_names = np.array([groups[key] for key in keys])
+    provenances = [classify_provenance(samples[row].label_by) for row in rows]
+    return classes, TrainingRows(
+        rows=np.array(rows, np.int64),
+        y=np.array(y, np.int64),
+        groups=np.unique(group_names, return_inverse=True)[1].astype(np.int64),
+        reviewed=np.array([key not in unseen for key in keys], np.bool_),
+        classes=max(len(classes), max(y, default=0) + 1),
+        by_hint=np.array([kind in HINT_KINDS for kind in provenances]),
     )
-    return classes, taught

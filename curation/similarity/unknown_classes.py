@@ -8,6 +8,7 @@ from all of them (EM: Saerens, Latinne and Decaestecker, "Adjusting the outputs 
 new a priori probabilities", 2002). docs/results.md has its figures.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -20,14 +21,16 @@ Floats = npt.NDArray[np.float64]
 ScoreLeftOut = Callable[[npt.NDArray[np.bool_]], Floats]
 """Highest scores of left-out labelled samples (a flag for each) by a model of the others."""
 
-MIN_CLASSES, MIN_GROUPS_PER_CLASS = 5, 5
+MIN_CLASSES = 5
+MIN_GROUPS_PER_CLASS = 5
 """With fewer, leaving a class out says little about samples of other classes."""
 FOLDS = 10
 MAX_REFERENCES = 2000
 """Labelled samples that others are compared with."""
 PRIOR_KNOWN = 0.1
 """Weight, as a share of the unlabelled samples, of the assumption that there is no other class."""
-REGULARIZATION, EM_ROUNDS = 20.0, 50
+REGULARIZATION = 20.0
+EM_ROUNDS = 50
 PAGE_ROWS = 10_000
 """Rows that are compared at once, to limit memory."""
 
@@ -47,36 +50,48 @@ def estimate_known_odds(
     for these leave-one-group-out (NaN if their class has no other group).
     """
     classes, counts = np.unique(y, return_counts=True)
-    if len(classes) < MIN_CLASSES or len(
-        np.unique(groups)
-    ) < MIN_GROUPS_PER_CLASS * len(classes):
+    min_groups = MIN_GROUPS_PER_CLASS * len(classes)
+    if len(classes) < MIN_CLASSES or len(np.unique(groups)) < min_groups:
         return None
-    references = np.arange(len(rows))[:: max(1, -(-len(rows) // MAX_REFERENCES))]
-    known = references[np.isfinite(scores[rows[references]])]
-    labelled = vectors[rows[references]]
-    similarity = labelled @ labelled.T
-    other_group = groups[references][:, None] != groups[references]
-    nearest = np.where(other_group, similarity, -1).max(1)[np.isin(references, known)]
-    inside = np.column_stack([scores[rows[known]], nearest])
-    left_out_scores, left_out_nearest = np.zeros(len(rows)), np.zeros(len(references))
+
+    step = max(1, math.ceil(len(rows) / MAX_REFERENCES))
+    references = np.arange(len(rows))[::step]
+    reference_vectors = vectors[rows[references]]
+    similarity = reference_vectors @ reference_vectors.T
+
+    # Known cases: labelled samples, each compared without its group.
+    reference_scores = scores[rows[references]]
+    is_other_group = groups[references][:, None] != groups[references]
+    nearest = np.where(is_other_group, similarity, -1).max(axis=1)
+    has_score = np.isfinite(reference_scores)
+    known_cases = np.column_stack([reference_scores, nearest])[has_score]
+
+    # Unknown cases: the same samples, each compared without its class.
+    left_out_scores = np.zeros(len(rows))
+    left_out_nearest = np.zeros(len(references))
     for fold in range(min(FOLDS, len(classes))):
         is_left_out = np.isin(y, classes[fold::FOLDS])
-        left_out = is_left_out[references]
         left_out_scores[is_left_out] = score_left_out(is_left_out)
-        left_out_nearest[left_out] = similarity[np.ix_(left_out, ~left_out)].max(1)
-    outside = np.column_stack([left_out_scores[references], left_out_nearest])
-    cases = np.concatenate([inside, outside])
-    middle = cases.mean(0)
-    spread = np.maximum(cases.std(0), 1e-9)
-    weights = 1 / counts[np.searchsorted(classes, y[np.append(known, references)])]
-    is_known = np.arange(len(cases)) < len(known)
-    slope, constant = _fit_logistic(
-        ((cases - middle) / spread).mean(1), is_known, weights
-    )
+        left_out = is_left_out[references]
+        to_others = similarity[np.ix_(left_out, ~left_out)]
+        left_out_nearest[left_out] = to_others.max(axis=1)
+    unknown_cases = np.column_stack([left_out_scores[references], left_out_nearest])
+
+    cases = np.concatenate([known_cases, unknown_cases])
+    mean = cases.mean(axis=0)
+    spread = np.maximum(cases.std(axis=0), 1e-9)
+    # Every class weighs the same.
+    case_classes = y[np.append(references[has_score], references)]
+    weights = 1 / counts[np.searchsorted(classes, case_classes)]
+    is_known = np.arange(len(cases)) < len(known_cases)
+    standardized = (cases - mean) / spread
+    slope, intercept = _fit_logistic(standardized.mean(axis=1), is_known, weights)
+
     parts = np.split(vectors, range(PAGE_ROWS, len(vectors), PAGE_ROWS))
-    closest = np.concatenate([(part @ labelled.T).max(1) for part in parts])
-    values = (np.column_stack([scores, closest]) - middle) / spread
-    odds: Floats = slope * values.mean(1) + constant
+    similarities = [(part @ reference_vectors.T).max(axis=1) for part in parts]
+    values = np.column_stack([scores, np.concatenate(similarities)])
+    standardized = (values - mean) / spread
+    odds: Floats = slope * standardized.mean(axis=1) + intercept
     odds += _estimate_prior_odds(np.delete(odds, rows))
     odds[rows] = np.inf
     return odds
@@ -86,13 +101,13 @@ def _fit_logistic(x: Floats, is_known: npt.NDArray[np.bool_], weights: Floats) -
     """Fit a logistic regression to N values; return its slope (regularized) and intercept."""
     from scipy.optimize import minimize
 
-    sign = np.where(is_known, 1.0, -1.0)
+    signs = np.where(is_known, 1.0, -1.0)
 
     def loss(line: Floats) -> float:
-        margins = sign * (line[0] * x + line[1])
-        return float(
-            weights @ np.logaddexp(0, -margins) + line[0] ** 2 / (2 * REGULARIZATION)
-        )
+        slope, intercept = line
+        margins = signs * (slope * x + intercept)
+        penalty = slope**2 / (2 * REGULARIZATION)
+        return float(weights @ np.logaddexp(0, -margins) + penalty)
 
     return minimize(loss, np.array([1.0, 0.0])).x
 
@@ -100,7 +115,12 @@ def _fit_logistic(x: Floats, is_known: npt.NDArray[np.bool_], weights: Floats) -
 def _estimate_prior_odds(odds: Floats) -> float:
     """Return the log odds of "known" among samples with log odds (N) for a share of one half."""
     share = 0.5
-    for _ in range(EM_ROUNDS if len(odds) else 0):
-        known = 1 / (1 + np.exp(-np.clip(odds + np.log(share / (1 - share)), -50, 50)))
-        share = min((known.mean() + PRIOR_KNOWN) / (1 + PRIOR_KNOWN), 1 - 1e-6)
+    if not len(odds):
+        return 0.0
+
+    for _ in range(EM_ROUNDS):
+        posterior_odds = np.clip(odds + np.log(share / (1 - share)), -50, 50)
+        known = 1 / (1 + np.exp(-posterior_odds))
+        share = (known.mean() + PRIOR_KNOWN) / (1 + PRIOR_KNOWN)
+        share = min(share, 1 - 1e-6)
     return float(np.log(share / (1 - share)))

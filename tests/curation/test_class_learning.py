@@ -39,8 +39,8 @@ def make_training_rows(count: int) -> tuple[Rows, TrainingRows]:
 def test_scores_equal_weighted_ridge_regression() -> None:
     """Held-out scores of a group equal those of a fit with zero weights for the group."""
     rows, training = make_training_rows(60)
-    fitted = Ridge.fitted(rows, training)
-    held_out = fitted.without(training.groups)
+    fitted = Ridge.fit(rows, training)
+    held_out = fitted.score_held_out(training.groups)
     targets = np.eye(CLASSES)[training.y]
     weights = np.bincount(training.y)[training.y] ** -CLASS_BALANCE
     weights /= weights.mean()
@@ -54,7 +54,7 @@ def test_scores_equal_weighted_ridge_regression() -> None:
         )
         expected = x @ slope + mean
         if group is None:
-            assert np.allclose(fitted.scores(rows), expected, atol=1e-5)
+            assert np.allclose(fitted.score(rows), expected, atol=1e-5)
         else:
             assert np.allclose(held_out[out], expected[out], atol=1e-5)
 
@@ -62,7 +62,7 @@ def test_scores_equal_weighted_ridge_regression() -> None:
 def test_class_of_one_group_has_no_estimate() -> None:
     rows, training = make_training_rows(30)
     one_group = training._replace(groups=training.y)
-    assert np.isnan(Ridge.fitted(rows, one_group).without(one_group.groups)).all()
+    assert np.isnan(Ridge.fit(rows, one_group).score_held_out(one_group.groups)).all()
 
 
 def test_self_training_changes_class_not_confidence() -> None:
@@ -79,8 +79,8 @@ def test_self_training_changes_class_not_confidence() -> None:
         4,
         np.zeros(4, np.bool_),
     )
-    ridge = Ridge.fitted(rows[labelled], training).scores(rows)
-    likeliest = SelfTraining.create(rows, training).likeliest(rows)
+    ridge = Ridge.fit(rows[labelled], training).score(rows)
+    likeliest = SelfTraining.create(rows, training).predict(rows)
     assert (ridge.argmax(axis=1) != truth).mean() > 0.1
     assert (likeliest != truth).mean() < 0.05
     scores = raise_likeliest(ridge, likeliest)
@@ -91,12 +91,12 @@ def test_self_training_changes_class_not_confidence() -> None:
 def test_self_training_ignores_labels_of_left_out_group() -> None:
     rows, training = make_training_rows(60)
     of_all = SelfTraining.create(rows, training)
-    held_out = of_all.without(training.groups)
+    held_out = of_all.predict_held_out(training.groups)
     group = training.groups == 7
     turned = training._replace(
         y=np.where(group, (training.y + 1) % CLASSES, training.y)
     )
-    changed = SelfTraining.create(rows, turned).without(training.groups)
+    changed = SelfTraining.create(rows, turned).predict_held_out(training.groups)
     # Predictions of a group do not depend on its own labels.
     assert (held_out[group] == changed[group]).all()
     assert (held_out == training.y).mean() > 0.8

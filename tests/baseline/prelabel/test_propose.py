@@ -387,11 +387,11 @@ def test_scene_votes_count_groups() -> None:
     # A labelled frame is voted on by the others; each scene counts once.
     assert ties.votes[5] == pytest.approx([2 / 3, 1 / 3])
     assert ties.votes[8].tolist() == [1, 0]
-    waits = ties.gains(train, train.reviewed)[4, 0]
+    waits = ties.compute_gains(train, train.reviewed)[4, 0]
     right = (1 + 0.5 + 1) / (2 + 2)
     assert waits == pytest.approx(np.log(right / (1 - right)))
     own = (0.5 + 1) / (1 + 2)
-    assert ties.gains(train, train.reviewed)[0, 0] == pytest.approx(
+    assert ties.compute_gains(train, train.reviewed)[0, 0] == pytest.approx(
         np.log(own / (1 - own)), abs=1e-9
     )
 
