@@ -23,7 +23,8 @@ def apply_decisions(
     """Apply decisions as one step, and give their samples this mark or none; return the step."""
     with dataset.db.transaction():
         step = dataset.journal.apply(operation, choices)
-        marks = SampleTiles(dataset.db).get_marks([choice.sample for choice in choices])
+        samples = [choice.sample for choice in choices]
+        marks = SampleTiles(dataset.db).get_marks(samples)
         changes = [
             Change("mark", row, mark)
             for row, current in marks.items()

@@ -21,8 +21,9 @@ def has_window() -> bool:
 
 def suggest_review(dataset: Dataset) -> list[str]:
     """Return the commands that show labels and correct them."""
-    on_page = ("labeler gallery faces.html", "labeler label CLASS SAMPLE")
-    commands = ("labeler --view review",) if has_window() else on_page
+    commands = ["labeler gallery faces.html", "labeler label CLASS SAMPLE"]
+    if has_window():
+        commands = ["labeler --view review"]
     return [f"{command} {dataset.option}" for command in commands]
 
 
@@ -49,10 +50,12 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
     if any(track.pending for track in Tracks(dataset.db).iterate()):
         # A track shows one person; a cluster may show several.
         return f"{TRACKS_COMMAND} {dataset.option}"
+
     # Clusters lack only samples that the newest prelabeling could not read: do not suggest another.
     newest = Proposals(dataset.db).get_latest()
-    unreadable = newest.facts.get("unreadable") if newest else 0
-    unreadable = unreadable if isinstance(unreadable, int) else 0
-    if len(SortingQueue(dataset.db).list_waiting(unreadable + 1)) > unreadable:
+    recorded = newest.facts.get("unreadable") if newest else None
+    unreadable = recorded if isinstance(recorded, int) else 0
+    waiting = SortingQueue(dataset.db).list_waiting(unreadable + 1)
+    if len(waiting) > unreadable:
         return f"{PRELABEL_COMMAND} {dataset.option}"
     return None

@@ -16,10 +16,11 @@ PROVENANCE = "box by hand"
 
 def crop_face(dataset: Dataset, image: Image, face: Face, scratch: Path) -> FaceCrop:
     """Crop a face like the image's others. Raises `InputUnusable` for an unreadable file."""
-    as_others = dataset.scans.get_crop_settings(image.sha256)
-    own = CropGeometry.from_settings(dataset.settings.crop)
-    cutter = FaceCropper(
-        CropGeometry.parse(as_others) if as_others else own, dataset.crops(scratch)
+    recorded = dataset.scans.get_crop_settings(image.sha256)
+    geometry = (
+        CropGeometry.parse(recorded)
+        if recorded
+        else CropGeometry.from_settings(dataset.settings.crop)
     )
     path = dataset.image_path(image.sha256, image.format)
     try:
@@ -29,7 +30,8 @@ def crop_face(dataset: Dataset, image: Image, face: Face, scratch: Path) -> Face
             f"{path} cannot be read: {error}",
             "put the images folder of the dataset back",
         ) from error
-    return cutter.crop(image.sha256, pixels, face)
+    cropper = FaceCropper(geometry, dataset.crops(scratch))
+    return cropper.crop(image.sha256, pixels, face)
 
 
 def clip_to_image(box: Box, image: Image) -> Box:

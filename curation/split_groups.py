@@ -51,48 +51,60 @@ class SplitGroup(NamedTuple):
     copies: tuple[SplitGroupMember, ...] = ()
 
 
+class _Frame(NamedTuple):
+    time: float
+    scene: int
+    number: int
+
+
 class _LinkedSamples:
+    """Samples, their links (pairs of their numbers) and their perceptual hashes."""
+
     def __init__(self, evidence: Iterable[GroupEvidence]):
-        self.links: list[tuple[int, int]] = []
         self.members: list[SplitGroupMember] = []
-        self.rows: dict[int, int] = {}
-        hashes: list[int] = []
-        linked: dict[Hashable, int] = {}
-        frames_of: dict[str, list[tuple[float, int, int]]] = {}
+        self.links: list[tuple[int, int]] = []
+        self.hashes: list[int] = []
+        self.number_of_row: dict[int, int] = {}
+        self._first_by_origin: dict[Hashable, int] = {}
+        self._frames: dict[str, list[_Frame]] = {}
         # Rows of one sample are adjacent.
-        for sample_rows in (
-            list(rows) for _, rows in groupby(evidence, attrgetter("id"))
-        ):
-            first = sample_rows[0]
-            number = len(self.members)
-            self.rows[first.id] = number
-            sources = frozenset(
-                row.source for row in sample_rows if row.source is not None
-            )
-            videos = frozenset(row.video for row in sample_rows if row.video)
-            own = (
-                first.key,
-                first.label,
-                first.split,
-                first.last_split,
-                first.split_group,
-            )
-            self.members.append(SplitGroupMember(*own, sources, videos))
-            hashes.append(first.phash)
-            for link in _link_keys(sample_rows):
-                self.links.append((linked.setdefault(link, number), number))
-            for row in sample_rows:
-                if row.video is not None and row.scene is not None:
-                    frame = (row.time or 0.0, row.scene, number)
-                    frames_of.setdefault(row.video, []).append(frame)
-        for frames in frames_of.values():
-            for (before, scene, a), (after, next_scene, b) in pairwise(sorted(frames)):
-                cut = (
-                    after > before and 0 < next_scene - scene <= CUTS_BETWEEN_NEIGHBOURS
-                )
-                if after - before < NEIGHBOUR_SECONDS and not cut:
-                    self.links.append((a, b))
-        self.hashes = np.array(hashes, dtype=np.uint64)
+        for _, rows in groupby(evidence, attrgetter("id")):
+            self._add_sample(list(rows))
+        for frames in self._frames.values():
+            self._link_neighbours(frames)
+
+    def _add_sample(self, rows: list[GroupEvidence]) -> None:
+        first = rows[0]
+        number = len(self.members)
+        self.number_of_row[first.id] = number
+        self.hashes.append(first.phash)
+        member = SplitGroupMember(
+            first.key,
+            first.label,
+            first.split,
+            first.last_split,
+            first.split_group,
+            frozenset(row.source for row in rows if row.source is not None),
+            frozenset(row.video for row in rows if row.video),
+        )
+        self.members.append(member)
+
+        for origin in _shared_origins(rows):
+            other = self._first_by_origin.setdefault(origin, number)
+            self.links.append((other, number))
+        for row in rows:
+            if row.video is not None and row.scene is not None:
+                frame = _Frame(row.time or 0.0, row.scene, number)
+                self._frames.setdefault(row.video, []).append(frame)
+
+    def _link_neighbours(self, frames: list[_Frame]) -> None:
+        """Link frames of a video that are near in time, without a scene cut between them."""
+        for frame, following in pairwise(sorted(frames)):
+            seconds = following.time - frame.time
+            cuts = following.scene - frame.scene
+            has_cut = seconds > 0 and 0 < cuts <= CUTS_BETWEEN_NEIGHBOURS
+            if seconds < NEIGHBOUR_SECONDS and not has_cut:
+                self.links.append((frame.number, following.number))
 
 
 def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, str]:
@@ -105,7 +117,7 @@ def assign_split_groups(db: Connection, keys: Iterable[str] = ()) -> dict[str, s
     requested = frozenset(keys)
     names = {key: key for key in requested}
     verdicts = Pairs(db).get_possible_duplicates()
-    for group in _components(SplitEvidence(db).iterate(requested), verdicts):
+    for group in _find_components(SplitEvidence(db).iterate(requested), verdicts):
         labelled = [member for member in group if member.label]
         name = min(member.key for member in labelled or group)
         names |= {member.key: name for member in group}
@@ -122,11 +134,13 @@ def find_split_groups(
     are duplicates; False, which only a person can decide, unlinks similar images.
     """
     groups = []
-    for members in _components(evidence, verdicts or {}):
-        if labelled := sorted((m for m in members if m.label), key=attrgetter("key")):
+    for members in _find_components(evidence, verdicts or {}):
+        labelled = [member for member in members if member.label]
+        if labelled:
+            labelled.sort(key=attrgetter("key"))
             copies = tuple(member for member in members if not member.label)
             groups.append(SplitGroup(labelled[0].key, tuple(labelled), copies))
-    return sorted(groups, key=lambda group: group.key)
+    return sorted(groups, key=attrgetter("key"))
 
 
 def load_split_groups(db: Connection) -> list[SplitGroup]:
@@ -138,51 +152,64 @@ def load_split_groups(db: Connection) -> list[SplitGroup]:
 
 def find_straddling_groups(db: Connection) -> list[SplitGroup]:
     """Return the groups in several splits, as after an image that connects two of them."""
-    groups = load_split_groups(db)
-    return [
-        group for group in groups if len({m.split for m in group.members} - {None}) > 1
-    ]
+    straddling = []
+    for group in load_split_groups(db):
+        splits = {member.split for member in group.members}
+        if len(splits - {None}) > 1:
+            straddling.append(group)
+    return straddling
 
 
-def _components(
+def _find_components(
     evidence: Iterable[GroupEvidence], verdicts: Mapping[tuple[int, int], bool]
 ) -> Iterable[list[SplitGroupMember]]:
     # Imported here: most commands make no groups.
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    linked = _LinkedSamples(evidence)
-    rows, links, members = linked.rows, linked.links, linked.members
-    if not members:
+    samples = _LinkedSamples(evidence)
+    links = samples.links
+    if not samples.members:
         return ()
-    unlinked: set[tuple[int, int]] = set()
-    for (first, other), same in verdicts.items():
-        if first in rows and other in rows:
-            a, b = sorted((rows[first], rows[other]))
-            links.append((a, b)) if same else unlinked.add((a, b))
-    flat = np.isin(linked.hashes, np.array(FLAT_HASHES, np.uint64))
-    for near in find_near_pairs(linked.hashes, MAX_SIMILAR_BITS):
-        is_flat = flat[near.a] | flat[near.b]
-        pairs = zip(near.a[~is_flat].tolist(), near.b[~is_flat].tolist(), strict=True)
-        links += [pair for pair in pairs if pair not in unlinked]
+
+    different: set[tuple[int, int]] = set()
+    for rows, is_same in verdicts.items():
+        if all(row in samples.number_of_row for row in rows):
+            a, b = sorted(samples.number_of_row[row] for row in rows)
+            if is_same:
+                links.append((a, b))
+            else:
+                different.add((a, b))
+
+    # All images of one color have the same hash: it does not show that they are alike.
+    hashes = np.array(samples.hashes, np.uint64)
+    is_flat = np.isin(hashes, np.array(FLAT_HASHES, np.uint64))
+    for near in find_near_pairs(hashes, MAX_SIMILAR_BITS):
+        has_content = ~(is_flat[near.a] | is_flat[near.b])
+        first = near.a[has_content].tolist()
+        second = near.b[has_content].tolist()
+        pairs = zip(first, second, strict=True)
+        links += [pair for pair in pairs if pair not in different]
+
     ends = np.array(links, np.int64).reshape(-1, 2).T
-    graph = coo_array(
-        (np.ones(len(links), np.bool_), tuple(ends)), shape=[len(members)] * 2
-    )
+    is_linked = np.ones(len(links), np.bool_)
+    size = len(samples.members)
+    graph = coo_array((is_linked, tuple(ends)), shape=(size, size))
+    numbers = connected_components(graph, directed=False)[1].tolist()
     components: dict[int, list[SplitGroupMember]] = {}
-    for number, member in zip(
-        connected_components(graph, False)[1].tolist(), members, strict=True
-    ):
+    for number, member in zip(numbers, samples.members, strict=True):
         components.setdefault(number, []).append(member)
     return components.values()
 
 
-def _link_keys(rows: list[GroupEvidence]) -> Iterator[Hashable]:
-    yield "image", rows[0].image
-    if rows[0].group is not None:
-        yield "group", rows[0].group
-    if rows[0].track is not None:
-        yield "track", rows[0].track
+def _shared_origins(rows: list[GroupEvidence]) -> Iterator[Hashable]:
+    """Yield what links a sample to others that have the same."""
+    sample = rows[0]
+    yield "image", sample.image
+    if sample.group is not None:
+        yield "group", sample.group
+    if sample.track is not None:
+        yield "track", sample.track
     for row in rows:
         if row.post is not None:
             yield "post", row.post

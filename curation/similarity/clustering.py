@@ -4,6 +4,7 @@ Clustering is agglomerative with average linkage (UPGMA; Sokal and Michener, "A 
 for evaluating systematic relationships", 1958). Windows and prelabelings share it.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -18,9 +19,11 @@ SAME_IMAGE_DISTANCE = 10.0
 """Added distance of two faces in one image: mostly two people, but a mirror or a photograph shows
 one twice. It is large because it is averaged over all pairs of two clusters."""
 
-MAX_SCATTER_ROWS, WITHIN_TRACK_SHARE = 200, 0.3
-"""Differences within tracks from which their directions are computed, and the share of the largest
-variance at which a direction has its variance halved (docs/experiments.md)."""
+MAX_SCATTER_ROWS = 200
+"""Differences within tracks from which their directions are computed."""
+WITHIN_TRACK_SHARE = 0.3
+"""The share of the largest variance within tracks at which a direction has its variance halved
+(docs/experiments.md)."""
 
 
 def list_tracks(tracks: Iterable[str | None]) -> list[list[int]]:
@@ -40,31 +43,33 @@ def refine_with_tracks(
     Directions in which vectors differ within tracks (mouth, pose, light) get less weight, because
     they do not distinguish people. After Cinbis, Verbeek and Schmid, "Unsupervised metric learning
     for face identification in TV video" (2011), with the scatter within tracks instead of pairs.
-    Rows of zeros are unknown and stay zero. Other rows have unit length.
+    Rows of zeros have no vector and stay zero. Other rows have unit length.
     """
-    is_known = np.asarray(vectors.any(axis=1))
-    several = (track for track in tracks if len(track) > 1)
-    tracked_rows = [
-        rows
-        for rows in ([r for r in members if is_known[r]] for members in several)
-        if rows[1:]
-    ]
+    has_vector = np.asarray(vectors.any(axis=1))
+    tracked_rows = []
+    for track in tracks:
+        rows = [row for row in track if has_vector[row]]
+        if len(rows) > 1:
+            tracked_rows.append(rows)
     if not tracked_rows:
         return vectors
+
+    # Directions of the differences within tracks, by their standard deviation.
     scatter = np.concatenate(
         [vectors[rows] - vectors[rows].mean(axis=0) for rows in tracked_rows]
     )
-    members = scatter[:: -(-len(scatter) // MAX_SCATTER_ROWS)]
-    _, spread, directions = np.linalg.svd(members, full_matrices=False)
-    shrunk = 1 / np.sqrt(
-        1 + (spread / max(float(spread[0]), 1e-9)) ** 2 / WITHIN_TRACK_SHARE
-    )
-    weighed = vectors + ((vectors @ directions.T) * (shrunk - 1)) @ directions
-    weighed[is_known] -= weighed[is_known].mean(axis=0)
+    step = math.ceil(len(scatter) / MAX_SCATTER_ROWS)
+    _, spread, directions = np.linalg.svd(scatter[::step], full_matrices=False)
+    relative = spread / max(float(spread[0]), 1e-9)
+    factors = 1 / np.sqrt(1 + relative**2 / WITHIN_TRACK_SHARE)
+
+    along = (vectors @ directions.T) * (factors - 1)
+    refined = vectors + along @ directions
+    refined[has_vector] -= refined[has_vector].mean(axis=0)
     for rows in tracked_rows:
-        weighed[rows] = weighed[rows].mean(axis=0)
-    lengths = np.linalg.norm(weighed, axis=1, keepdims=True)
-    return np.asarray(weighed / np.maximum(lengths, 1e-9), np.float32)
+        refined[rows] = refined[rows].mean(axis=0)
+    lengths = np.linalg.norm(refined, axis=1, keepdims=True)
+    return np.asarray(refined / np.maximum(lengths, 1e-9), np.float32)
 
 
 def cluster_rows(
@@ -74,24 +79,24 @@ def cluster_rows(
 
     Without a `count`, it is chosen by `_choose_cluster_count`.
     """
-    from scipy.cluster.hierarchy import (
-        cut_tree,
-        linkage,
-    )  # takes longer to load than to run
+    # Imported here: it takes longer to load than to run.
+    from scipy.cluster.hierarchy import cut_tree, linkage
 
-    if len(vectors) < 2:
-        return [[row] for row in range(len(vectors))]
+    size = len(vectors)
+    if size < 2:
+        return [[row] for row in range(size)]
+
     distances = np.maximum(1 - vectors @ vectors.T, 0)
-    for pair in apart:
-        distances[pair] += SAME_IMAGE_DISTANCE
-        distances[pair[::-1]] += SAME_IMAGE_DISTANCE
-    tree = linkage(distances[np.triu_indices(len(vectors), 1)], "average")
+    for first, second in apart:
+        distances[first, second] += SAME_IMAGE_DISTANCE
+        distances[second, first] += SAME_IMAGE_DISTANCE
+    tree = linkage(distances[np.triu_indices(size, 1)], "average")
     if count is None:
         count = _choose_cluster_count(distances, tree)
+
+    numbers = cut_tree(tree, min(count, size))[:, 0].tolist()
     clusters: dict[int, list[int]] = {}
-    for row, number in enumerate(
-        cut_tree(tree, min(count, len(vectors)))[:, 0].tolist()
-    ):
+    for row, number in enumerate(numbers):
         clusters.setdefault(number, []).append(row)
     return list(clusters.values())
 
@@ -115,17 +120,22 @@ def _choose_cluster_count(distances: Rows, tree: npt.NDArray[np.floating]) -> in
     edges += edges.T
     edges /= edges.sum()
     degrees = edges.sum(axis=0)
-    place = {row: row for row in range(size)}
-    gain, best, count = 0.0, 0.0, size
+
+    # Each step of the tree joins two clusters; sums of the joined ones are kept in row `a`.
+    row_of_cluster = {row: row for row in range(size)}
+    modularity = 0.0
+    best = 0.0
+    count = size
     for step, (first, second) in enumerate(tree[:, :2].astype(np.int64).tolist()):
-        a, b = place.pop(first), place.pop(second)
-        gain += 2 * float(edges[a, b] - degrees[a] * degrees[b])
+        a = row_of_cluster.pop(first)
+        b = row_of_cluster.pop(second)
+        modularity += 2 * float(edges[a, b] - degrees[a] * degrees[b])
         edges[a] += edges[b]
         edges[:, a] += edges[:, b]
         degrees[a] += degrees[b]
-        place[size + step] = a
+        row_of_cluster[size + step] = a
         # Equal vectors are one cluster.
-        if gain >= best or tree[step, 2] < MIN_DISTANCE:
-            best = gain
+        if modularity >= best or tree[step, 2] < MIN_DISTANCE:
+            best = modularity
             count = size - 1 - step
     return count

@@ -22,7 +22,9 @@ VERSION = 1
 """Increase it when results for the same image change."""
 SIDE = 56
 GRID = 4
-TONES, TINTS = 3, 4
+TONES = 3
+TINTS = 4
+"""Bins of lightness, and of a* and b* each."""
 LIGHTNESS = (8.0, 92.0)
 """Lab lightness of the first and the last bin; values outside are clipped."""
 TINT = (-30.0, 40.0)
@@ -58,27 +60,34 @@ def compute_color_layout(small: Floats) -> Floats:
 
 
 def compute_layout(rgb: Any, cells: Any, library: Any) -> Any:
-    """Compute layouts (... x cells x bins) of sRGB (... x 3 x N)."""
-    lab = zip(_lab(rgb, library), (USUAL_LIGHTNESS, 0, 0), strict=True)
-    light, red, yellow = (
-        axis - SUBTRACTED_SHARE * (axis.mean(-1) - usual)[..., None]
-        for axis, usual in lab
-    )
-    tone = assign_soft_bins(light, *LIGHTNESS, TONES, library)
-    red, yellow = (
-        assign_soft_bins(axis, *TINT, TINTS, library) for axis in (red, yellow)
-    )
-    colours = (
-        tone[..., None, None] * (red[..., None] * yellow[..., None, :])[..., None, :, :]
-    )
-    shares = cells @ colours.reshape(*light.shape, -1)
+    """Compute layouts (... x cells x bins) of sRGB (... x 3 x N, 0..1).
+
+    `library` is numpy or torch, `cells` the result of `compute_cell_weights` in it.
+    """
+    lightness, red, yellow = _convert_to_lab(rgb, library)
+    lightness = _subtract_mean(lightness, USUAL_LIGHTNESS)
+    red = _subtract_mean(red, 0)
+    yellow = _subtract_mean(yellow, 0)
+
+    tone_bins = assign_soft_bins(lightness, *LIGHTNESS, TONES, library)
+    red_bins = assign_soft_bins(red, *TINT, TINTS, library)
+    yellow_bins = assign_soft_bins(yellow, *TINT, TINTS, library)
+    tint_bins = red_bins[..., None] * yellow_bins[..., None, :]
+    bins = tone_bins[..., None, None] * tint_bins[..., None, :, :]
+
+    shares = cells @ bins.reshape(*lightness.shape, -1)
     return (shares + FLOOR) ** 0.5 - FLOOR**0.5
+
+
+def _subtract_mean(axis: Any, usual: float) -> Any:
+    return axis - SUBTRACTED_SHARE * (axis.mean(-1) - usual)[..., None]
 
 
 def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
     """Downscale an image to area means (SIDE x SIDE x 3, 0..255)."""
     height, width = pixels.shape[:2]
-    rows = compute_area_weights(height) @ pixels.astype(np.float32).reshape(height, -1)
+    lines = pixels.astype(np.float32).reshape(height, -1)
+    rows = compute_area_weights(height) @ lines
     return compute_area_weights(width) @ rows.reshape(SIDE, width, 3)
 
 
@@ -86,39 +95,43 @@ def average_areas(pixels: npt.NDArray[np.uint8]) -> Floats:
 def compute_area_weights(size: int) -> Floats:
     """Return weights (SIDE x size) for area means of a line."""
     step = size / SIDE
-    first = np.arange(SIDE)[:, None] * step
+    start = np.arange(SIDE)[:, None] * step
     pixel = np.arange(size)[None]
-    shared = np.minimum(first + step, pixel + 1) - np.maximum(first, pixel)
-    return np.asarray(np.maximum(shared, 0) / step, np.float32)
+    overlap = np.minimum(start + step, pixel + 1) - np.maximum(start, pixel)
+    return np.asarray(np.maximum(overlap, 0) / step, np.float32)
 
 
 @cache
 def compute_cell_weights() -> Floats:
     """Return pixel weights of cells (GRID**2 x SIDE**2); rows sum to 1."""
-    middle = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
-    line = assign_soft_bins(middle, 0.5 / GRID, 1 - 0.5 / GRID, GRID)
-    line /= line.sum(0)
-    return np.reshape(np.einsum("ia,jb->abij", line, line), (GRID * GRID, -1))
+    pixel_centers = ((np.arange(SIDE) + 0.5) / SIDE).astype(np.float32)
+    margin = 0.5 / GRID
+    line = assign_soft_bins(pixel_centers, margin, 1 - margin, GRID)
+    line /= line.sum(axis=0)
+    weights = np.einsum("ia,jb->abij", line, line)
+    return weights.reshape(GRID * GRID, -1)
 
 
 def assign_soft_bins(
     values: Any, low: float, high: float, count: int, library: Any = np
 ) -> Any:
     """Interpolate values between `count` bin centres (... x count weights)."""
-    at = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
-    return library.stack(
-        [(1 - abs(at - centre)).clip(0) for centre in range(count)], -1
-    )
+    position = ((values - low) / (high - low) * (count - 1)).clip(0, count - 1)
+    weights = [(1 - abs(position - center)).clip(0) for center in range(count)]
+    return library.stack(weights, -1)
 
 
-def _lab(rgb: Any, library: Any) -> tuple[Any, Any, Any]:
+def _convert_to_lab(rgb: Any, library: Any) -> tuple[Any, Any, Any]:
     """Convert sRGB (... x 3 x pixels, 0..1) to CIE Lab."""
     linear = library.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    red, green, blue = (linear[..., number, :] for number in range(3))
-    rows = zip(TO_XYZ, WHITE, strict=True)
-    xyz = [(r * red + g * green + b * blue) / white for (r, g, b), white in rows]
-    x, y, z = (
-        library.where(axis > CUBE, axis.clip(CUBE) ** (1 / 3), LINEAR * axis + OFFSET)
-        for axis in xyz
-    )
+    red = linear[..., 0, :]
+    green = linear[..., 1, :]
+    blue = linear[..., 2, :]
+
+    roots = []
+    for (r, g, b), white in zip(TO_XYZ, WHITE, strict=True):
+        axis = (r * red + g * green + b * blue) / white
+        cube_root = axis.clip(CUBE) ** (1 / 3)
+        roots.append(library.where(axis > CUBE, cube_root, LINEAR * axis + OFFSET))
+    x, y, z = roots
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)

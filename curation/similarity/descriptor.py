@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from curation.similarity import color_layout as colours
+from curation.similarity import color_layout
 from curation.similarity.color_layout import (
     GRID,
     SIDE,
@@ -31,15 +31,16 @@ WEIGHTS = Path(__file__).with_name("identity.onnx")
 IDENTITY = 128
 """Length of an identity embedding."""
 DIRECTIONS = 8
-EDGES_END = colours.WIDTH + GRID * GRID * DIRECTIONS
+EDGES_END = color_layout.WIDTH + GRID * GRID * DIRECTIONS
 WIDTH = EDGES_END + IDENTITY
 BLOCKS = (
-    (slice(0, colours.WIDTH), 0.7),
-    (slice(colours.WIDTH, EDGES_END), 0.35),
+    (slice(0, color_layout.WIDTH), 0.7),
+    (slice(color_layout.WIDTH, EDGES_END), 0.35),
     (slice(EDGES_END, WIDTH), 1.0),
 )
 """Feature blocks (colors, edges, identity): bytes and block weight of each."""
-ZERO, STEPS = 128, 300
+ZERO = 128
+STEPS = 300
 """Offset and scale of identity embeddings as bytes. Of the 128 numbers of a unit vector none
 reaches 0 or 255."""
 FAINT = 4.0
@@ -54,13 +55,11 @@ Floats = npt.NDArray[np.float32]
 def compute_descriptor(pixels: npt.NDArray[np.uint8]) -> bytes:
     """Return the descriptor of an sRGB image (H x W x 3)."""
     small = average_areas(pixels)
-    identity = np.clip(compute_identity_vector(small) * STEPS + ZERO, 0, 255)
-    parts = (
-        compute_color_layout(small) * 255,
-        compute_edge_layout(small) * 255,
-        identity,
-    )
-    return np.rint(np.concatenate(parts)).astype(np.uint8).tobytes()
+    colors = compute_color_layout(small) * 255
+    edges = compute_edge_layout(small) * 255
+    identity = compute_identity_vector(small) * STEPS + ZERO
+    numbers = np.concatenate((colors, edges, np.clip(identity, 0, 255)))
+    return np.rint(numbers).astype(np.uint8).tobytes()
 
 
 def compute_edge_layout(small: Floats) -> Floats:
@@ -73,30 +72,33 @@ def compute_edge_layout(small: Floats) -> Floats:
     grey = np.pad(small @ np.array(GREY, np.float32), 1, mode="edge")
     across = (grey[1:-1, 2:] - grey[1:-1, :-2]).ravel()
     down = (grey[2:, 1:-1] - grey[:-2, 1:-1]).ravel()
-    turn = np.arctan2(down, across) % np.pi / np.pi * DIRECTIONS
-    first = np.floor(turn).astype(np.intp)
-    slope = np.hypot(across, down)
-    second = turn - first
+    strength = np.hypot(across, down)
+
+    # Soft bins: a direction is divided between the two nearest.
+    direction = np.arctan2(down, across) % np.pi / np.pi * DIRECTIONS
+    lower_bin = np.floor(direction).astype(np.intp)
+    upper_share = direction - lower_bin
     pixels = np.arange(SIDE * SIDE)
-    directed = np.zeros((SIDE * SIDE, DIRECTIONS), np.float32)
-    directed[pixels, first % DIRECTIONS] = (1 - second) * slope
-    directed[pixels, (first + 1) % DIRECTIONS] = second * slope
-    cells = compute_cell_weights() @ directed
-    return np.ravel(np.sqrt(cells / (cells.sum(1, keepdims=True) + FAINT)))
+    bins = np.zeros((SIDE * SIDE, DIRECTIONS), np.float32)
+    bins[pixels, lower_bin % DIRECTIONS] = (1 - upper_share) * strength
+    bins[pixels, (lower_bin + 1) % DIRECTIONS] = upper_share * strength
+
+    cells = compute_cell_weights() @ bins
+    totals = cells.sum(axis=1, keepdims=True)
+    return np.ravel(np.sqrt(cells / (totals + FAINT)))
 
 
 def compute_identity_vector(small: Floats) -> Floats:
     """Return the mirror-invariant unit vector of a result of `average_areas`."""
-    upright = small.transpose(2, 0, 1)
-    mirrored = np.ascontiguousarray(np.stack([upright, upright[:, :, ::-1]]))
-    vectors = _network().run(None, {"picture": mirrored})[0]
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
-    total: Floats = vectors.sum(axis=0)
+    image = small.transpose(2, 0, 1)
+    both = np.ascontiguousarray(np.stack([image, image[:, :, ::-1]]))
+    vectors = _load_network().run(None, {"picture": both})[0]
+    total: Floats = _normalize(vectors).sum(axis=0)
     return total / np.float32(max(float(np.linalg.norm(total)), 1e-6))
 
 
 @cache
-def _network() -> Any:
+def _load_network() -> Any:
     return open_onnx_session(WEIGHTS.read_bytes())
 
 
@@ -104,12 +106,11 @@ class DescriptorSpace:
     """Descriptors as unit vectors, centred on `stored`; for `photos` without identity."""
 
     def __init__(self, stored: Sequence[bytes], photos: bool = False):
-        rows = _table(stored)
-        self._centre = rows.sum(axis=0, dtype=np.float32) / np.float32(
-            len(rows) + PRIOR
-        )
+        rows = _parse_descriptors(stored)
+        total = rows.sum(axis=0, dtype=np.float32)
+        self._center = total / np.float32(len(rows) + PRIOR)
         # Photographs of people are not what the identity network was trained on.
-        self._parts = BLOCKS[:2] if photos else BLOCKS
+        self._blocks = BLOCKS[:2] if photos else BLOCKS
 
     def get_vectors(
         self, stored: Sequence[bytes | None]
@@ -119,22 +120,23 @@ class DescriptorSpace:
         is_stored = np.array(
             [len(descriptor) == WIDTH for descriptor in current], np.bool_
         )
-        centred = _table(current) - self._centre
-        weighed = np.zeros_like(centred)
-        for part, length in self._parts:
-            weighed[:, part] = length * _unit(centred[:, part])
+        centered = _parse_descriptors(current) - self._center
+        weighted = np.zeros_like(centered)
+        for block, weight in self._blocks:
+            weighted[:, block] = weight * _normalize(centered[:, block])
+
         vectors = np.zeros((len(stored), WIDTH), np.float32)
-        vectors[is_stored] = _unit(weighed)
+        vectors[is_stored] = _normalize(weighted)
         return vectors, is_stored
 
 
-def _unit(rows: Floats) -> Floats:
+def _normalize(rows: Floats) -> Floats:
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows / np.maximum(norms, 1e-6))
 
 
-def _table(stored: Iterable[bytes]) -> Floats:
-    """Return descriptors of the current width as numbers; others are left out."""
+def _parse_descriptors(stored: Iterable[bytes]) -> Floats:
+    """Return descriptors of the current width (N x `WIDTH`); others are left out."""
     current = b"".join(descriptor for descriptor in stored if len(descriptor) == WIDTH)
     rows = np.frombuffer(current, np.uint8).reshape(-1, WIDTH).astype(np.float32)
     rows[:, EDGES_END:] -= ZERO

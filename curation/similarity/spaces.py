@@ -4,7 +4,8 @@ The vectors of the latest prelabeling are used if nearly all compared samples ha
 reflect network features and labels. Otherwise descriptors are used.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -78,13 +79,13 @@ class SimilaritySpaces:
     def _descriptor_space(self) -> DescriptorSpace:
         if self._descriptors is not None:
             return self._descriptors
+
         measures = QualityMeasures(self._dataset.db)
         sampled = measures.sample_descriptors(MAX_CENTERING_SAMPLES)
-        descriptors = [d for d in sampled if d is not None and len(d) == WIDTH]
-        space = DescriptorSpace(
-            descriptors, measures.is_photo_dataset(MAX_CENTERING_SAMPLES)
-        )
-        if len(descriptors) >= MIN_COVERAGE * len(sampled):
+        current = [stored for stored in sampled if stored and len(stored) == WIDTH]
+        photos = measures.is_photo_dataset(MAX_CENTERING_SAMPLES)
+        space = DescriptorSpace(current, photos)
+        if len(current) >= MIN_COVERAGE * len(sampled):
             # Keep it, so that similarities do not change within a session.
             self._descriptors = space
         return space
@@ -99,37 +100,48 @@ def find_dissimilar_proposals(
     `MIN_SIMILARITY_QUANTILE` among the similarities of labelled samples to others of their class.
     Empty if fewer than `MIN_REFERENCES` labelled samples can be compared.
     """
-    space = EmbeddingSpace.from_dataset(dataset, None)
+    space = EmbeddingSpace.from_dataset(dataset)
     samples = list(dataset.samples.iter_by_key())
     if space is None or not samples:
         return set()
-    vectors, has_vector = space.get_vectors(
-        [make_sample_vector_name(s.key, Region(s.box, s.angle)) for s in samples]
-    )
-    rows: dict[str, list[int]] = {}
-    for row in np.flatnonzero(has_vector).tolist():
+    names = [
+        make_sample_vector_name(sample.key, Region(sample.box, sample.angle))
+        for sample in samples
+    ]
+    vectors, has_vector = space.get_vectors(names)
+
+    rows_by_label: dict[str, list[int]] = {}
+    rows = np.flatnonzero(has_vector).tolist()
+    for row in rows:
         if samples[row].status == "labelled":
-            rows.setdefault(str(samples[row].label), []).append(row)
-    references = {
-        label: vectors[class_rows[:: -(-len(class_rows) // MAX_VECTORS)]]
-        for label, class_rows in rows.items()
-    }
-    own: list[float] = []
-    for class_vectors in references.values():
-        if len(class_vectors) > 1:
-            similarities = class_vectors @ class_vectors.T
-            np.fill_diagonal(similarities, -1)
-            own += similarities.max(axis=1).tolist()
-    if len(own) < MIN_REFERENCES:
+            rows_by_label.setdefault(str(samples[row].label), []).append(row)
+    references: dict[str, Vectors] = {}
+    for label, labelled_rows in rows_by_label.items():
+        step = math.ceil(len(labelled_rows) / MAX_VECTORS)
+        references[label] = vectors[labelled_rows[::step]]
+    min_similarity = _find_min_similarity(references.values())
+    if min_similarity is None:
         return set()
-    min_similarity = np.quantile(own, MIN_SIMILARITY_QUANTILE)
-    return {
-        sample.key
-        for row, sample in enumerate(samples)
-        if has_vector[row]
-        and (of_class := references.get(proposed.get(sample.key, ""))) is not None
-        and (of_class @ vectors[row]).max() < min_similarity
-    }
+
+    dissimilar = set()
+    for row in rows:
+        key = samples[row].key
+        of_class = references.get(proposed.get(key, ""))
+        if of_class is not None and (of_class @ vectors[row]).max() < min_similarity:
+            dissimilar.add(key)
+    return dissimilar
+
+
+def _find_min_similarity(references: Iterable[Vectors]) -> np.float64 | None:
+    nearest: list[float] = []
+    for vectors in references:
+        similarities = vectors @ vectors.T
+        np.fill_diagonal(similarities, -1)
+        if len(vectors) > 1:
+            nearest += similarities.max(axis=1).tolist()
+    if len(nearest) < MIN_REFERENCES:
+        return None
+    return np.quantile(nearest, MIN_SIMILARITY_QUANTILE)
 
 
 def _vector_names(samples: Sequence[SampleFeatures]) -> list[bytes]:

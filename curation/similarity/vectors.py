@@ -49,9 +49,8 @@ class VectorFile(NamedTuple):
 
     def read_rows(self, numbers: npt.NDArray[np.int64]) -> Vector:
         """Read vectors by number (N x width). Raises `OSError` if the file was removed."""
-        stored = np.memmap(
-            self.path, np.float32, "r", self.start, (self.size, self.width)
-        )
+        shape = (self.size, self.width)
+        stored = np.memmap(self.path, np.float32, "r", self.start, shape)
         return np.asarray(stored)[numbers]
 
 
@@ -62,34 +61,35 @@ class VectorStore:
         self.folder = folder
         self._names: list[bytes] = []
         self._vectors: list[Vector] = []
-        self._written = time.monotonic()
+        self._last_flush = time.monotonic()
 
     def read(self, names: Collection[bytes]) -> dict[bytes, Vector]:
         """Return the stored vectors with these names."""
         requested = set(names)
-        vectors = dict[bytes, Vector]()
+        vectors: dict[bytes, Vector] = {}
         for _, data in self._intact_files():
             file = io.BytesIO(data)
-            stored, rows = (np.load(file, allow_pickle=False) for _ in range(2))
-            for name, vector in zip(map(bytes, stored), rows, strict=True):
-                if name in requested:
-                    vectors[name] = vector
+            stored_names = map(bytes, np.load(file, allow_pickle=False))
+            rows = np.load(file, allow_pickle=False)
+            stored = zip(stored_names, rows, strict=True)
+            vectors |= {name: row for name, row in stored if name in requested}
         return vectors
 
     def iter_files(self) -> Iterator[tuple[VectorFile, list[bytes]]]:
         """Yield files with the names of their vectors; remove damaged files."""
         for path, data in self._intact_files():
             file = io.BytesIO(data)
-            names = np.load(file, allow_pickle=False)
+            names = list(map(bytes, np.load(file, allow_pickle=False)))
+            # Only the header of the second array: its numbers are read on demand.
             np.lib.format.read_magic(file)
-            (count, width), _, _ = np.lib.format.read_array_header_1_0(file)
-            yield VectorFile(path, file.tell(), count, width), list(map(bytes, names))
+            (size, width), _, _ = np.lib.format.read_array_header_1_0(file)
+            yield VectorFile(path, file.tell(), size, width), names
 
     def _intact_files(self) -> Iterator[tuple[Path, bytes]]:
         for path in sorted(self.folder.glob(f"*{ENDING}")):
             with suppress(OSError):
                 data = path.read_bytes()
-                if _digest(data) == path.stem:
+                if _compute_digest(data) == path.stem:
                     yield path, data
                 else:
                     path.unlink()
@@ -98,29 +98,26 @@ class VectorStore:
         """Add a vector; it is written later, at the latest by `flush`."""
         self._names.append(name)
         self._vectors.append(vector)
-        if (
-            len(self._names) >= MAX_FILE_ROWS
-            or time.monotonic() - self._written > FLUSH_INTERVAL_SECONDS
-        ):
+        seconds = time.monotonic() - self._last_flush
+        if len(self._names) >= MAX_FILE_ROWS or seconds > FLUSH_INTERVAL_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Write pending vectors. Raises `DiskFull` or `NotWritable`."""
         if self._names:
+            names = np.frombuffer(b"".join(self._names), np.uint8)
+            vectors = np.stack(self._vectors).astype(np.float32)
             file = io.BytesIO()
-            names = np.frombuffer(b"".join(self._names), np.uint8).reshape(-1, NAME)
-            np.save(file, names, allow_pickle=False)
-            np.save(
-                file, np.stack(self._vectors).astype(np.float32), allow_pickle=False
-            )
+            np.save(file, names.reshape(-1, NAME), allow_pickle=False)
+            np.save(file, vectors, allow_pickle=False)
             data = file.getvalue()
-            write_atomic(self.folder / f"{_digest(data)}{ENDING}", data)
+            write_atomic(self.folder / f"{_compute_digest(data)}{ENDING}", data)
         self._names = []
         self._vectors = []
-        self._written = time.monotonic()
+        self._last_flush = time.monotonic()
 
 
-def _digest(data: bytes) -> str:
+def _compute_digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
 
 
@@ -139,14 +136,17 @@ class EmbeddingSpace:
 
     def __init__(self, name: str, store: VectorStore):
         self.name = name
-        self._rows: dict[bytes, int] = {}
+        # Rows are numbered through all files; each file ends before the row in `_ends`.
+        self._row_by_name: dict[bytes, int] = {}
         self._files: list[VectorFile] = []
         self._ends: list[int] = []
+        start = 0
         for file, names in store.iter_files():
-            start = self._ends[-1] if self._ends else 0
-            self._rows.update((sample, start + row) for row, sample in enumerate(names))
+            for row, sample in enumerate(names, start):
+                self._row_by_name[sample] = row
+            start += file.size
             self._files.append(file)
-            self._ends.append(start + file.size)
+            self._ends.append(start)
 
     @classmethod
     def from_dataset(cls, dataset: Dataset, current: Self | None = None) -> Self | None:
@@ -157,9 +157,11 @@ class EmbeddingSpace:
             return None
         if current is not None and current.name == name:
             return current
+
         # A name from the catalogue must not lead out of the folder.
-        space = cls(name, VectorStore(dataset.cache / VECTORS_FOLDER / Path(name).name))
-        return space if space._rows else None
+        folder = dataset.cache / VECTORS_FOLDER / Path(name).name
+        space = cls(name, VectorStore(folder))
+        return space if space._row_by_name else None
 
     @property
     def width(self) -> int:
@@ -170,26 +172,25 @@ class EmbeddingSpace:
         self, names: Sequence[bytes]
     ) -> tuple[Vector, npt.NDArray[np.bool_]]:
         """Return vectors (N x width; zeros if missing) and a mask."""
-        rows = self._numbers(names)
+        rows = self._find_rows(names)
         has_vector = rows >= 0
         vectors = np.zeros((len(rows), self.width), np.float32)
-        homes = np.where(
-            has_vector, np.searchsorted(self._ends, rows, side="right"), -1
-        )
-        for number in set(homes[has_vector].tolist()):
+        file_numbers = np.searchsorted(self._ends, rows, side="right")
+        for number in set(file_numbers[has_vector].tolist()):
             file = self._files[number]
-            in_file = homes == number
+            start = self._ends[number] - file.size
+            in_file = has_vector & (file_numbers == number)
             try:
-                vectors[in_file] = file.read_rows(
-                    rows[in_file] - (self._ends[number] - file.size)
-                )
+                vectors[in_file] = file.read_rows(rows[in_file] - start)
             except OSError:  # a newer prelabel has replaced them
                 has_vector[in_file] = False
         return vectors, has_vector
 
     def get_coverage(self, names: Sequence[bytes]) -> float:
         """Return the share of samples that have a vector, 0..1."""
-        return float((self._numbers(names) >= 0).mean()) if names else 0.0
+        return float((self._find_rows(names) >= 0).mean()) if names else 0.0
 
-    def _numbers(self, names: Sequence[bytes]) -> npt.NDArray[np.int64]:
-        return np.array([self._rows.get(name, -1) for name in names], np.int64)
+    def _find_rows(self, names: Sequence[bytes]) -> npt.NDArray[np.int64]:
+        """Return row numbers (N), -1 for none."""
+        rows = [self._row_by_name.get(name, -1) for name in names]
+        return np.array(rows, np.int64)
