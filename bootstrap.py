@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Set up Gleanset from a fresh checkout and run it. Needs only Python 3.11 or newer.
 
-    python3 bootstrap.py demo      run the demo on the bundled sample, from search to trained model
-    python3 bootstrap.py test      run the test suite; with --all also the long tests
-    python3 bootstrap.py install   only install, with all extras
+    python3 bootstrap.py demo             run the demo on the bundled sample, from search to model
+    python3 bootstrap.py install          install everything except PyTorch
+    python3 bootstrap.py install --train  install PyTorch too, for the presets other than transfer
+    python3 bootstrap.py test             install what tests need, run them; --all: also long ones
 
 Each command creates .venv (or the folder in $GLEANSET_VENV) and installs the project with the
 extras it needs. System packages are installed if possible (root on Debian or Ubuntu), otherwise the
@@ -51,12 +52,26 @@ TEST_ONLY = {
 }
 # Pages are tested in it in half the time. Not every release has it.
 HEADLESS_BROWSER = {"chromium-headless-shell": "chromium-headless-shell"}
-OPTIONAL_PACKAGES = {"demo": {}, "install": OPTIONAL, "test": OPTIONAL | TEST_ONLY}
+INSTALL_ALL = "install --train"
+OPTIONAL_PACKAGES = {
+    "demo": {},
+    "install": OPTIONAL,
+    INSTALL_ALL: OPTIONAL,
+    "test": OPTIONAL | TEST_ONLY,
+}
 # What each command installs. Each includes everything that the ones before it install.
 EXTRAS = {
-    "demo": ".[train,web]",
-    "install": ".[all]",
+    "demo": ".[transfer,web]",
+    "install": ".[transfer,google,gui,video,formats,parquet,onnx,web]",
+    INSTALL_ALL: ".[all]",
     "test": ".[all,docs,tensorboard]",
+}
+# What each installs, and how much disk space it needs.
+SIZES = {
+    "demo": "0.7 GB",
+    "install": "1.5 GB",
+    INSTALL_ALL: "7 GB, 3 GB without a GPU",
+    "test": "8 GB, 4 GB without a GPU",
 }
 # A file system in memory, and what the tests of all processes may write there at the same time.
 MEMORY_FOLDER = "/dev/shm"
@@ -68,7 +83,7 @@ EXIT_MISSING_COMPONENT = 6
 
 def main() -> int:
     """Install what the command needs, then run it."""
-    command, *arguments = sys.argv[1:] or ["--help"]
+    command, arguments = split_command(sys.argv[1:])
     if command not in EXTRAS:
         print(__doc__)
         return 0 if command in ("-h", "--help") else EXIT_USAGE
@@ -93,6 +108,13 @@ def main() -> int:
         return run_tests(arguments)
     print(f"installed in {VENV}; now run: source {BIN / 'activate'}")
     return 0
+
+
+def split_command(words: list[str]) -> tuple[str, list[str]]:
+    """Return a key of `EXTRAS`, or another word, and the arguments of what it runs."""
+    if words[:1] == ["install"]:
+        return " ".join(words), []
+    return (words[0] if words else "--help"), words[1:]
 
 
 def run_tests(arguments: list[str]) -> int:
@@ -160,7 +182,7 @@ def install_project(command: str) -> int:
         for other in commands_including(command)
     ):
         return 0
-    print_download_size()
+    print_download_size(command)
     if not (BIN / "python").exists() and (
         code := run([sys.executable, "-m", "venv", VENV])
     ):
@@ -168,30 +190,25 @@ def install_project(command: str) -> int:
             "missing venv module; run this, then try again:\n  sudo apt-get install python3-venv"
         )
         return code
-    tools = [] if command == "demo" else read_development_tools()
-    if code := install_packages(
-        ["--editable", extras, *tools], compile_all=command != "test"
-    ):
+    tools = read_development_tools() if command == "test" else []
+    if code := install_packages(["--editable", extras, *tools]):
         return code
     STAMP.write_text(f"{project_hash}:{extras}\n")
     return 0
 
 
-def print_download_size() -> None:
-    """Print the size of the download, and how to avoid the CUDA packages."""
-    print(
-        f"installing into {VENV}: downloads about 1 GB, needs 3 GB of disk space",
-        flush=True,
-    )
-    if sys.platform == "linux" and not shutil.which("uv"):
+def print_download_size(command: str) -> None:
+    """Print the size of the installation, and how to avoid the CUDA packages."""
+    print(f"installing into {VENV}: {SIZES[command]} of disk space", flush=True)
+    if "GPU" in SIZES[command]:
         print(
-            "  plus 3 GB and 4 GB for the CUDA build of PyTorch; to avoid it, install uv, or\n"
-            f"  install the CPU build of PyTorch into that environment first: {PYTORCH_URL}",
+            "  Of that, 4 GB serve NVIDIA GPUs only. uv, if installed, chooses the build for this\n"
+            f"  machine; or first install the CPU build into that environment: {PYTORCH_URL}",
             flush=True,
         )
 
 
-def install_packages(packages: list[str], *, compile_all: bool) -> int:
+def install_packages(packages: list[str]) -> int:
     """Install with uv, which selects the PyTorch build for this machine, else with pip."""
     if uv := shutil.which("uv"):
         command = [
@@ -210,7 +227,7 @@ def install_packages(packages: list[str], *, compile_all: bool) -> int:
         )
     pip = [BIN / "python", "-m", "pip", "install", "--disable-pip-version-check"]
     # Compiling all 18,000 files takes 90 seconds of CPU; Python compiles what is imported.
-    return run([*pip, *([] if compile_all else ["--no-compile"]), *packages])
+    return run([*pip, "--no-compile", *packages])
 
 
 def commands_including(command: str) -> list[str]:

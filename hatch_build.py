@@ -26,8 +26,8 @@ class PagePartsHook(BuildHookInterface[Any]):
         script = Path(self.root, "webapp", "npm_parts.py")
         subprocess.run([sys.executable, str(script)], check=False)  # noqa: S603 - a script of this repository
         build_data["artifacts"].append("webapp/page/vendor/**")
-        # Next to the wheel, and inside it as PEP 770 specifies.
-        sbom = Path(self.directory, SBOM)
+        # Inside the wheel, as PEP 770 specifies. Not next to it: twine checks and uploads dist/*.
+        sbom = Path(self.root, "build", SBOM)
         sbom.parent.mkdir(parents=True, exist_ok=True)
         sbom.write_text(
             json.dumps(self._bill_of_materials(), indent=1) + "\n", encoding="utf-8"

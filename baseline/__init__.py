@@ -1,3 +1,4 @@
+# Part of Gleanset. (gleanset/start.py looks for this line.)
 """Presets, training, evaluation, prediction and model export.
 
 >>> import baseline

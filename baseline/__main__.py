@@ -1,17 +1,6 @@
-"""The `baseline` command from its first instant on."""
+"""Runs `python -m baseline` as the command `baseline`."""
 
-from typing import NoReturn
-
-from gleanset.start import begin
-
-
-def main() -> NoReturn:
-    """The console script."""
-    begin("baseline")
-    from baseline.cli import main as run
-
-    run()
-
+from gleanset.start import baseline as main
 
 if __name__ == "__main__":
     main()

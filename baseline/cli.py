@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
-from baseline.extras import require_transfer
+from baseline.extras import require_packages, require_transfer
 from baseline.request import (
     CompareRunsRequest,
     EvaluateRequest,
@@ -88,12 +88,12 @@ def train(
     With --folds, cross-validate on train and val instead, without saving a model.
     """
     request.check()
+    settings = load_preset(request.preset, request.texts())
     if job.simulate and request.folds is None:
-        settings = load_preset(request.preset, request.texts())
         return TrainingPreview(
             settings=settings.to_json(), mirroring=settings.mirroring
         )
-    require_transfer()
+    require_packages(settings)
     from baseline.train.train_run import train_run
     from baseline.train.trials import plan_folds, run_cross_validation
 

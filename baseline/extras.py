@@ -2,12 +2,14 @@
 
 from importlib.util import find_spec
 
+from baseline.settings import Settings, Transfer
 from gleanset.errors import MissingComponent
 from gleanset.installation import install_command
 
 GRAPH_PACKAGES = ("onnx", "safetensors")
 SOLVER_PACKAGES = ("scipy", "sklearn", "threadpoolctl")
 TORCH_PACKAGES = ("torch", "timm")
+TRANSFER_PACKAGES = (*GRAPH_PACKAGES, *SOLVER_PACKAGES)
 
 
 def require_graphs() -> None:
@@ -17,17 +19,23 @@ def require_graphs() -> None:
 
 def require_transfer() -> None:
     """Raise `MissingComponent` without the packages that `transfer` and prelabel need."""
-    _require("training on features", (*GRAPH_PACKAGES, *SOLVER_PACKAGES), "transfer")
+    _require("training on features", TRANSFER_PACKAGES, "transfer")
 
 
-def require_torch(feature: str = "training by gradient descent") -> None:
+def require_torch(feature: str) -> None:
     """Raise `MissingComponent` without PyTorch and timm."""
     _require(feature, TORCH_PACKAGES, "train")
 
 
-def require_tensorboard() -> None:
-    """Raise `MissingComponent` without TensorBoard."""
-    _require("writing TensorBoard events", ("tensorboard",), "tensorboard")
+def require_packages(settings: Settings) -> None:
+    """Raise `MissingComponent` without the packages that a training needs."""
+    if isinstance(settings, Transfer):
+        require_transfer()
+    else:
+        packages = (*TRANSFER_PACKAGES, *TORCH_PACKAGES)
+        _require(f"the preset {settings.preset}", packages, "train")
+    if settings.tensorboard:
+        _require("writing TensorBoard events", ("tensorboard",), "tensorboard")
 
 
 def can_export() -> bool:
@@ -37,7 +45,7 @@ def can_export() -> bool:
 
 def can_transfer() -> bool:
     """Return whether the packages of `transfer` are installed."""
-    return all(find_spec(name) for name in (*GRAPH_PACKAGES, *SOLVER_PACKAGES))
+    return all(find_spec(name) for name in TRANSFER_PACKAGES)
 
 
 def has_torch() -> bool:

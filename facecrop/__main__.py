@@ -1,17 +1,6 @@
-"""Entry point of the `facecrop` command."""
+"""Runs `python -m facecrop` as the command `facecrop`."""
 
-from typing import NoReturn
-
-from gleanset.start import begin
-
-
-def main() -> NoReturn:
-    """Run the console script."""
-    begin("facecrop")
-    from facecrop.cli import main as run
-
-    run()
-
+from gleanset.start import facecrop as main
 
 if __name__ == "__main__":
     main()

@@ -9,15 +9,39 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from gleanset.errors import InputUnusable
+from gleanset.errors import InputUnusable, MissingComponent
 
 _NAME = "gleanset"
+
+
+def describe_replaced_package(package: str, file: str | None) -> MissingComponent:
+    """Return the error for a package of ours that is missing, replaced or hidden by a file."""
+    from importlib.metadata import packages_distributions
+
+    owners = {*packages_distributions().get(package, ())} - {_NAME}
+    if file is None:
+        what = f"a package of Gleanset is missing: {package}"
+        return MissingComponent(what, reinstall_command())
+    if not owners:
+        what = f"another module hides Gleanset's package {package}: {file}"
+        return MissingComponent(what, "rename it")
+    installer = shlex.join([*_installer(), *owners])
+    return MissingComponent(
+        f"another package replaced Gleanset's package {package}: {', '.join(owners)}",
+        f"{installer.replace(' install ', ' uninstall ')} && {reinstall_command()}",
+    )
 
 
 def install_command(
     *extras: str, python: str = "", options: tuple[str, ...] = ()
 ) -> str:
     """Return the command that installs extras here, or for another `python`."""
+    clone = _clone()
+    if extras == ("train",) and clone and Path(sys.prefix) == clone / ".venv":
+        # Unlike pip it can choose the build of PyTorch for this machine.
+        return shlex.join(
+            ["python3", str(clone / "bootstrap.py"), "install", "--train"]
+        )
     return shlex.join([*_installer(python), *options, *_requirement(extras)])
 
 

@@ -6,15 +6,47 @@ Ctrl-C then ends the command with one line and no traceback, as it does later. I
 import os
 import signal
 import sys
+from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 
 from gleanset import __version__
 
 INTERRUPTED_EXIT_CODE = 130
+# Other packages on PyPI have some of these names, and replace ours in the same environment.
+PACKAGES = (
+    "curation",
+    "harvest",
+    "facecrop",
+    "labeler",
+    "baseline",
+    "webapp",
+    "pipeline",
+)
+MARK = b"# Part of Gleanset."
+"""First line of the `__init__.py` of each of our packages."""
 owns_process = False
 """Whether this process is a Gleanset program, which may change process-wide settings."""
 
 
-def begin(name: str) -> None:
+def run_program(name: str, package: str) -> None:
+    """Run a command-line program of a package to its end."""
+    _begin(name)
+    for needed in PACKAGES:
+        spec = find_spec(needed)
+        file = spec and spec.origin
+        if not file or Path(file).read_bytes()[: len(MARK)] != MARK:
+            # Imported only here: reading the installed packages takes 100 ms.
+            from gleanset.installation import describe_replaced_package
+
+            error = describe_replaced_package(needed, file)
+            sys.stderr.write(f"{name}: {error}\n")
+            sys.exit(error.exit_code)
+    import_module(f"{package}.cli").main()
+
+
+def _begin(name: str) -> None:
     """Handle `--version`; until `restore_interrupts`, end on Ctrl-C unless it is ignored."""
     global owns_process
     owns_process = True
@@ -35,3 +67,12 @@ def _end(*_: object) -> None:
     os.write(2, b"\ninterrupted; nothing was done\n")
     # Not an exception: an unfinished import would convert it to another one.
     os._exit(INTERRUPTED_EXIT_CODE)
+
+
+# The console scripts. They are here because another package may replace any of the others.
+gleanset = partial(run_program, "gleanset", "pipeline")
+harvest = partial(run_program, "harvest", "harvest")
+facecrop = partial(run_program, "facecrop", "facecrop")
+labeler = partial(run_program, "labeler", "labeler")
+baseline = partial(run_program, "baseline", "baseline")
+webapp = partial(run_program, "webapp", "webapp")

@@ -1,17 +1,6 @@
-"""The `harvest` command from its first instant on."""
+"""Runs `python -m harvest` as the command `harvest`."""
 
-from typing import NoReturn
-
-from gleanset.start import begin
-
-
-def main() -> NoReturn:
-    """The console script."""
-    begin("harvest")
-    from harvest.cli import main as run
-
-    run()
-
+from gleanset.start import harvest as main
 
 if __name__ == "__main__":
     main()

@@ -1,17 +1,6 @@
-"""The `labeler` command from its first instant on."""
+"""Runs `python -m labeler` as the command `labeler`."""
 
-from typing import NoReturn
-
-from gleanset.start import begin
-
-
-def main() -> NoReturn:
-    """The console script."""
-    begin("labeler")
-    from labeler.cli import main as run
-
-    run()
-
+from gleanset.start import labeler as main
 
 if __name__ == "__main__":
     main()

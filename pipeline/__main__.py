@@ -1,17 +1,6 @@
-"""The `gleanset` command from its first instant on."""
+"""Runs `python -m pipeline` as the command `gleanset`."""
 
-from typing import NoReturn
-
-from gleanset.start import begin
-
-
-def main() -> NoReturn:
-    """The console script."""
-    begin("gleanset")
-    from pipeline.cli import main as run
-
-    run()
-
+from gleanset.start import gleanset as main
 
 if __name__ == "__main__":
     main()

@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from baseline.extras import require_transfer
+from baseline.extras import require_packages
 from baseline.request import TrainRequest
 from baseline.settings import check_preset, load_preset
-from baseline.train.training import require_packages
 from facecrop.request import FaceSearch
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
@@ -223,7 +222,6 @@ class Stages:
             yield partial(recipe.export.folder_in, root)
             yield recipe.export.options
         if train := recipe.train:
-            yield require_transfer
             yield train.check
             yield lambda: require_packages(load_preset(train.preset, train.texts()))
         if recipe.web and recipe.web.run and not RUN_ID.fullmatch(recipe.web.run):

@@ -1,17 +1,6 @@
-"""The `webapp` command from its first instant on."""
+"""Runs `python -m webapp` as the command `webapp`."""
 
-from typing import NoReturn
-
-from gleanset.start import begin
-
-
-def main() -> NoReturn:
-    """The console script."""
-    begin("webapp")
-    from webapp.cli import main as run
-
-    run()
-
+from gleanset.start import webapp as main
 
 if __name__ == "__main__":
     main()

@@ -32,6 +32,7 @@ from baseline.evaluation.evaluate import (
 from baseline.evaluation.metrics import RunMetrics, summarize_copy_search, write_metrics
 from baseline.evaluation.report.page import REPORT, write_report
 from baseline.evaluation.summary import TrainedRun, reuse_warning
+from baseline.extras import require_packages
 from baseline.settings import Settings
 from baseline.train.cross_validation import add_membership, add_unknown_rule
 from baseline.train.trained_net import save_model
@@ -40,7 +41,6 @@ from baseline.train.training import (
     TrainingData,
     feature_scale,
     fit_method,
-    require_packages,
     split_outputs,
     with_distances,
 )

@@ -22,7 +22,7 @@ from baseline.evaluation.decision_rule import (
 from baseline.evaluation.intervals import group_numbers
 from baseline.evaluation.metrics import EpochReport
 from baseline.evaluation.outputs import Indices, Outputs, Scores
-from baseline.extras import require_tensorboard, require_torch, require_transfer
+from baseline.extras import require_packages
 from baseline.features.backbone import Backbone, batch_slices
 from baseline.features.features import Features, FeatureSpec, compute_features
 from baseline.settings import Settings, Transfer, Triplet, resolve_views
@@ -270,15 +270,6 @@ def _scores(net: TrainedNet, embedded: Scores, keys: Sequence[str]) -> Scores:
 TrainingMethod = Callable[
     [TrainingData, Settings, TrainingCallback], TrainingResult[TrainedNet]
 ]
-
-
-def require_packages(settings: Settings) -> None:
-    """Raise `MissingComponent` if a package that these settings need is not installed."""
-    require_transfer()
-    if not isinstance(settings, Transfer):
-        require_torch()
-    if settings.tensorboard:
-        require_tensorboard()
 
 
 def fit_method(

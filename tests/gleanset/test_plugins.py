@@ -288,6 +288,15 @@ def test_hints_for_clone_name_its_folder() -> None:
     assert update_command().startswith(f"git -C {shlex.quote(CLONE)} pull && ")
 
 
+@pytest.mark.parametrize(("folder", "is_own"), [(".venv", True), ("other", False)])
+def test_hint_for_pytorch_names_the_script_that_made_the_environment(
+    monkeypatch: pytest.MonkeyPatch, folder: str, is_own: bool
+) -> None:
+    monkeypatch.setattr(sys, "prefix", str(ROOT / folder))
+    script = shlex.join(["python3", f"{CLONE}/bootstrap.py", "install", "--train"])
+    assert (install_command("train") == script) == is_own
+
+
 def test_hint_for_other_environment_names_its_python() -> None:
     command = shlex.split(install_command("litert", python="litert/bin/python"))
     assert command[:4] == ["litert/bin/python", "-m", "pip", "install"]

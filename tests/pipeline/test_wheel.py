@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,9 +31,9 @@ PACKAGES = (
 FILES = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "NOTICE.md")
 
 
-def build_wheel(folder: Path) -> Path:
-    """Build the wheel of a copy of the checkout with other dates and permissions."""
-    source, out = folder / "source", folder / "out"
+def copy_sources(folder: Path) -> Path:
+    """Return a copy of what a wheel is built from, with other dates and permissions."""
+    source = folder / "source"
     left_out = shutil.ignore_patterns("__pycache__", "node_modules")
     for name in (*PACKAGES, "docker/animeface-2009"):
         shutil.copytree(
@@ -40,6 +41,13 @@ def build_wheel(folder: Path) -> Path:
         )
     for name in FILES:
         shutil.copyfile(ROOT / name, source / name)
+    return source
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of a copy of the checkout."""
+    source = copy_sources(folder)
+    out = folder / "out"
     line = [
         sys.executable,
         "-m",
@@ -91,6 +99,29 @@ def test_wheel_contains_package_files(wheel: Path) -> None:
     if shutil.which("npm"):
         assert "webapp/page/vendor/onnxruntime-web/ort.wasm.min.mjs" in wheel_names
     assert any(name.endswith("dist-info/licenses/NOTICE.md") for name in wheel_names)
+
+
+@pytest.mark.long
+def test_build_folder_contains_only_what_is_uploaded(tmp_path: Path) -> None:
+    source = copy_sources(tmp_path)
+    line = [sys.executable, "-m", "hatchling", "build", "-t", "wheel"]
+    subprocess.run(line, cwd=source, check=True, capture_output=True)
+    assert [path.suffix for path in (source / "dist").iterdir()] == [".whl"]
+
+
+def test_upper_bounds_have_reasons() -> None:
+    lines = (ROOT / "pyproject.toml").read_text("utf-8").splitlines()
+    bounded = [
+        number
+        for number, line in enumerate(lines)
+        if re.search(r'"[\w-]+>=[^"]*,<[^"]*"', line)
+    ]
+    assert len(bounded) >= 2
+    assert [
+        lines[number]
+        for number in bounded
+        if not lines[number - 1].lstrip().startswith("#")
+    ] == []
 
 
 @pytest.mark.long

@@ -11,6 +11,7 @@ from drawn_dataset import EIGHT_TO_ONE, fill
 import baseline
 from baseline.cli import commands
 from gleanset import Dataset
+from gleanset.installation import install_command
 
 LIBRARIES = frozenset(
     {
@@ -98,6 +99,7 @@ class WithoutTorch(PathFinder):
 sys.meta_path = [WithoutTorch if one is PathFinder else one for one in sys.meta_path]
 from baseline.cli import commands
 root, out = sys.argv[1:]
+GRADIENT_PRESETS = ["simple", "finetune", "mobile", "triplet"]
 OPTIONS = ["-o", "size=32", "-o", "views=1", "-o", "strength=1", "-o", "part_weights=0.5,0.5"]
 if __name__ == "__main__":
     for words in (
@@ -105,7 +107,7 @@ if __name__ == "__main__":
         ["evaluate", "--split", "val"],
         ["prelabel", "-o", "size=32"],
         ["export", out],
-        ["train", "--preset", "simple"],
+        *(["train", "--preset", name] for name in GRADIENT_PRESETS),
     ):
         done = CliRunner().invoke(commands, [*words, "-d", root])
         error = done.exception
@@ -122,5 +124,5 @@ def test_transfer_works_without_torch(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert [line for line in lines[:4] if not line.endswith(" 0 None")] == []
-    assert "[train]" in lines[4]
-    assert (lines[5], len(baseline.load(out).classes)) == ("", 3)
+    assert lines[4:-1] == [f"train 1 {install_command('train')}"] * 4
+    assert (lines[-1], len(baseline.load(out).classes)) == ("", 3)
