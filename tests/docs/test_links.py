@@ -169,3 +169,34 @@ def test_imported_names_exist(script: Path) -> None:
         and module_file(f"{node.module}.{alias.name}", script) is None
     ]
     assert missing == []
+
+
+def imported_files(script: Path) -> set[Path]:
+    """Return the files in this repository that a script imports."""
+    files: set[Path | None] = set()
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            files.update(module_file(alias.name, script) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{a.name}" for a in node.names)]
+            files.update(module_file(name, script) for name in names)
+    return {file for file in files if file is not None}
+
+
+def test_every_script_is_used_by_a_test_or_a_page() -> None:
+    texts = [*PAGES, *(ROOT / "tools").rglob("*.sh")]
+    pages = "\n".join(text.read_text(encoding="utf-8") for text in texts)
+    programs = [*(ROOT / "tests").rglob("*.py"), *DOCS.rglob("*.py")]
+    named = [
+        script
+        for script in SCRIPTS
+        if re.search(rf"(?<!\w){re.escape(script.stem)}(\.py|`)", pages)
+        or ".".join(script.relative_to(ROOT).with_suffix("").parts) in pages
+    ]
+    used: set[Path] = set()
+    pending = {*named, *programs}
+    while pending:
+        used |= pending
+        pending = {file for script in pending for file in imported_files(script)} - used
+    unused = [script for script in SCRIPTS if script not in used]
+    assert [path.name for path in unused if path.name != "__init__.py"] == []
