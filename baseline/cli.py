@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -26,7 +26,6 @@ from baseline.request import (
 from baseline.settings import load_preset
 from gleanset import Dataset
 from gleanset.cli import CommandJob, create_program, job_options
-from gleanset.cli import main as run_main
 from gleanset.command_result import CommandResult
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.files.hub import load_hub_models
@@ -487,8 +486,3 @@ def gallery(
     result = add_files(folder, request.label, files, cropping.read, job.progress)
     result.cropping = cropping.to_json()
     return result.with_facts(summarize_ignored(ignored))
-
-
-def main() -> NoReturn:
-    """The console script."""
-    run_main(commands)

@@ -1,14 +1,12 @@
 """The `facecrop` command."""
 
 from collections.abc import Mapping
-from typing import NoReturn
 
 import msgspec
 
 from facecrop.cli_docker import docker
 from facecrop.request import FaceSearch, suggest_whole_images
 from gleanset.cli import CommandJob, create_program, job_options
-from gleanset.cli import main as run_main
 from gleanset.command_result import CommandResult
 from gleanset.db.faces import WHOLE
 from gleanset.files.hub import load_hub_models
@@ -93,8 +91,3 @@ def detectors(job: CommandJob) -> DetectorList:
 
 def _format_rows(table: Mapping[str, str]) -> list[str]:
     return [f"{name}: {text}" for name, text in table.items()]
-
-
-def main() -> NoReturn:
-    """Run the console script."""
-    run_main(commands)

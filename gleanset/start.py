@@ -10,6 +10,7 @@ from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NoReturn
 
 from gleanset import __version__
 
@@ -30,7 +31,7 @@ owns_process = False
 """Whether this process is a Gleanset program, which may change process-wide settings."""
 
 
-def run_program(name: str, package: str) -> None:
+def run_program(name: str, package: str) -> NoReturn:
     """Run a command-line program of a package to its end."""
     _begin(name)
     for needed in PACKAGES:
@@ -43,7 +44,9 @@ def run_program(name: str, package: str) -> None:
             error = describe_replaced_package(needed, file)
             sys.stderr.write(f"{name}: {error}\n")
             sys.exit(error.exit_code)
-    import_module(f"{package}.cli").main()
+    from gleanset.cli import main
+
+    main(import_module(f"{package}.cli").commands)
 
 
 def _begin(name: str) -> None:

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
 
 import msgspec
 
 from gleanset.cli import CommandJob, create_program, job_options, prompt_text
-from gleanset.cli import main as run_main
 from gleanset.command_result import CommandResult
 from gleanset.errors import UsageError
 from gleanset.request import as_tuple, request_options
@@ -170,8 +168,3 @@ def login(job: CommandJob, request: LoginRequest) -> LoginResult:
         endpoint=settings["endpoint"],
         auth_endpoint=settings["auth_endpoint"],
     )
-
-
-def main() -> NoReturn:
-    """Run the console script."""
-    run_main(commands)

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterable
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import click
 import msgspec
@@ -15,7 +15,6 @@ from curation.labelling_command import suggest_labelling_command
 from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
-from gleanset.cli import main as run_main
 from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.classes import list_aliases, normalize_alias
 from gleanset.db.journal import PERSON, TOGETHER, Choice, SampleState
@@ -576,8 +575,3 @@ def undo(job: CommandJob) -> UndoneStep:
         now=dict(sorted(states.items())),
         next=f"{command} {dataset.option}" if states else "",
     ).with_facts(notes)
-
-
-def main() -> NoReturn:
-    """Run the `labeler` command."""
-    run_main(commands)

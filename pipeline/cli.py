@@ -4,7 +4,7 @@ import re
 import shlex
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import click
 import msgspec
@@ -20,7 +20,6 @@ from gleanset.cli import (
     job_options,
     parse_key_values,
 )
-from gleanset.cli import main as run_main
 from gleanset.command_result import CommandResult
 from gleanset.config import Param
 from gleanset.dataset import is_dataset
@@ -580,8 +579,3 @@ def restore(job: CommandJob, name: str) -> CommandResult:
             record = Snapshots(dataset.root).get(name)
             return RestorePreview(SnapshotResult.from_record(record))
         return restore_snapshot(dataset, name)
-
-
-def main() -> NoReturn:
-    """Run the console script."""
-    run_main(commands)

@@ -155,7 +155,9 @@ def drawn_video(path: Path, source: str, *options: str) -> Path:
 
 def command(module: str, *args: str | bytes | Path) -> list[str | bytes]:
     """Return the command line that runs a console module of this checkout."""
-    code = f"from {module} import main; main()"
+    code = (
+        f"from gleanset.cli import main; from {module} import commands; main(commands)"
+    )
     return [sys.executable, "-c", code, *(os.fsencode(a) for a in args)]
 
 
@@ -231,6 +233,8 @@ def run_here(
 
     Only for commands that end normally: kills, interrupts and mounts need their own process.
     """
+    from gleanset.cli import main
+
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding=console) for _ in range(2))
     root, thresholds = logging.getLogger(), gc.get_threshold()
     with pytest.MonkeyPatch.context() as patch:
@@ -244,7 +248,7 @@ def run_here(
             patch.setenv(name, value)
         patch.chdir(cwd or Path.cwd())
         try:
-            import_module(module).main()
+            main(import_module(module).commands)
             code = 0
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else 0

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from gleanset import Dataset
 from gleanset.cli import Command, CommandGroup, CommandJob, create_program, job_options
-from gleanset.cli import main as run_main
 from gleanset.command_result import AliasedResult, CommandResult
 from gleanset.db.reports import REMOVAL, Report, Reports, list_spooled_reports
 from gleanset.errors import MissingComponent, UsageError
@@ -266,8 +265,3 @@ def _select(job: CommandJob, dataset: Dataset, numbers: tuple[str, ...]) -> list
 
 
 commands.add_command(reports)
-
-
-def main() -> NoReturn:
-    """Run the console script."""
-    run_main(commands)

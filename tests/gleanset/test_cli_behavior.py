@@ -172,10 +172,8 @@ class Odd(CommandResult):
     ü: str
     surrogate: str
     n: float
-def main():
-    run(commands)
 if __name__ == "__main__":
-    main()
+    run(commands)
 """
 
 
@@ -310,10 +308,10 @@ MISTYPED = {
 
 def test_typo_is_reported_without_heavy_imports() -> None:
     script = (
-        "import sys\nfrom importlib import import_module\n"
+        "import sys\nfrom importlib import import_module\nfrom gleanset.cli import main\n"
         f"for line in {list(MISTYPED)!r}:\n"
         "    sys.argv = line.split()\n"
-        "    try: import_module(f'{sys.argv[0]}.cli').main()\n"
+        "    try: main(import_module(f'{sys.argv[0]}.cli').commands)\n"
         "    except SystemExit as end: print(end.code, file=sys.stderr)\n"
         "print(*sorted({'torch', 'cv2', 'sklearn', 'scipy'} & set(sys.modules)))"
     )

@@ -433,12 +433,12 @@ def test_single_file_is_imported(dataset: Dataset, tmp_path: Path) -> None:
 # Imports a folder twice, the second time into a dataset that may not be read.
 IMPORT_TWICE = """
 import os, sys
-from harvest.cli import main
+from gleanset.start import harvest
 for mode in (0o755, 0):
     if os.path.exists(sys.argv[-1]):
         os.chmod(sys.argv[-1], mode)
     try:
-        main()
+        harvest()
     except SystemExit as end:
         print(end.code)
 """

@@ -240,7 +240,7 @@ def test_renamed_video_adds_nothing(
 SAMPLE_IN_PART = """
 import sys, threading
 from gleanset.files.store import Store
-from harvest.cli import main
+from gleanset.start import harvest
 stage, count = Store.stage, 0
 def stage_some(*args):
     global count
@@ -250,7 +250,7 @@ def stage_some(*args):
         threading.Event().wait()
     return stage(*args)
 Store.stage = stage_some
-main()
+harvest()
 """
 
 

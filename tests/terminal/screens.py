@@ -15,6 +15,8 @@ import pyte
 import pytest
 from terminal_for_tests import TALL
 
+from gleanset.cli import main
+
 WIDTH = 80
 PACKAGES = {"gleanset": "pipeline"}
 """The package of each program whose name differs."""
@@ -95,7 +97,7 @@ def _run(
         patch.delenv("COLUMNS", raising=False)
         patch.chdir(folder)
         try:
-            import_module(f"{PACKAGES.get(program, program)}.cli").main()
+            main(import_module(f"{PACKAGES.get(program, program)}.cli").commands)
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else 0
         finally:

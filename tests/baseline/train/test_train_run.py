@@ -254,7 +254,7 @@ def stop_process_after_3_epochs(
     code = (
         "import time; from baseline.train.training import RunLogger as L; write = L.write;"
         "L.write = lambda *line: (write(*line), time.sleep(0.1));"
-        "from baseline.cli import main; main()"
+        "from gleanset.start import baseline; baseline()"
     )
 
     def count_epochs() -> int:

@@ -164,8 +164,8 @@ from PySide6.QtCore import QTimer
 from labeler.qt.app import make_application
 application = make_application()
 QTimer.singleShot(0, lambda: print("shown", flush=True))
-from labeler.cli import main
-main()
+from gleanset.start import labeler
+labeler()
 """
 
 
