@@ -21,9 +21,12 @@ def summarize_lines(
 
 
 def shorten_list(lines: Sequence[str], number: int | None = None) -> list[str]:
-    """Return the first lines, and one with the number of others."""
-    remaining = (len(lines) if number is None else number) - len(lines[:MAX_LISTED])
-    return [*lines[:MAX_LISTED], *([f"and {remaining} more"] if remaining else [])]
+    """Return the first lines, and one with the number of others (of `number` in all)."""
+    total = len(lines) if number is None else number
+    first = list(lines[:MAX_LISTED])
+    if total > len(first):
+        first.append(f"and {total - len(first)} more")
+    return first
 
 
 def preview_paths(paths: Sequence[str], *, names_all: bool) -> dict[str, list[str]]:
@@ -49,8 +52,9 @@ def format_origin(origin: Origin) -> str:
     """Return the short name of a file, of a member after that of its archive."""
     if origin.source != "archive":
         return format_short_path(origin.key)
+
     archive = escape_name(PurePath(origin.path or "").name)
-    member = origin.key.partition(":")[2]
+    _, _, member = origin.key.partition(":")
     return f"{archive}: {format_short_path(member)}" if member else archive
 
 

@@ -28,20 +28,25 @@ def overlap(box: Rectangle, other: Rectangle) -> float:
     """Return the intersection over union (IoU), 0..1."""
     x, y, width, height = box
     other_x, other_y, other_width, other_height = other
+
     across = min(x + width, other_x + other_width) - max(x, other_x)
     down = min(y + height, other_y + other_height) - max(y, other_y)
-    shared = max(across, 0) * max(down, 0)
+    shared = max(across, 0) * max(down, 0)  # negative where they do not overlap
     total = width * height + other_width * other_height - shared
     return shared / total if total else 0.0
 
 
 def are_nested(box: Rectangle, other: Rectangle) -> bool:
     """Return whether one of two boxes contains the center of the other."""
-    across = abs(2 * box[0] + box[2] - 2 * other[0] - other[2])
-    down = abs(2 * box[1] + box[3] - 2 * other[1] - other[3])
-    return any(
-        across <= width and down <= height for _, _, width, height in (box, other)
-    )
+    x, y, width, height = box
+    other_x, other_y, other_width, other_height = other
+
+    # Twice the distance between the centers, so that whole pixels stay whole.
+    across = abs(2 * x + width - 2 * other_x - other_width)
+    down = abs(2 * y + height - 2 * other_y - other_height)
+    is_in_box = across <= width and down <= height
+    is_in_other = across <= other_width and down <= other_height
+    return is_in_box or is_in_other
 
 
 class Region(NamedTuple):

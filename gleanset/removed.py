@@ -23,9 +23,12 @@ class Removed(NamedTuple):
 
 def find_removed(words: Sequence[str]) -> Removed | None:
     """Return the removed command, option or value in a command line that was refused."""
-    words = [part for word in words for part in _split_option(word)]
+    parts: list[str] = []
+    for word in words:
+        parts += word.split("=", 1) if word.startswith("--") else [word]
+
     # Every program is also a subcommand of gleanset.
-    for line in (words, words[1:] if words[0] == "gleanset" else words):
+    for line in (parts, parts[1:] if parts[0] == "gleanset" else parts):
         # Long names first: of an option rather than of its command.
         for name in sorted(REMOVED_COMMANDS, key=len, reverse=True):
             if _has_words(line, name.split()):
@@ -33,19 +36,17 @@ def find_removed(words: Sequence[str]) -> Removed | None:
     return None
 
 
-def _split_option(word: str) -> list[str]:
-    return word.split("=", 1) if word.startswith("--") else [word]
-
-
 def _has_words(line: Sequence[str], name: Sequence[str]) -> bool:
     """Return whether a line begins with the command of a name and has its option."""
     command = list(takewhile(lambda word: not word.startswith("-"), name))
-    option = name[len(command) :]
-    rest = line[len(command) :]
     if list(line[: len(command)]) != command:
         return False
+
+    # The option may stand anywhere behind the command.
+    option = list(name[len(command) :])
+    rest = list(line[len(command) :])
     places = range(len(rest) - len(option) + 1)
-    return any(list(rest[at : at + len(option)]) == list(option) for at in places)
+    return any(rest[at : at + len(option)] == option for at in places)
 
 
 def find_removed_key(steps: Sequence[str]) -> str | None:
@@ -53,12 +54,12 @@ def find_removed_key(steps: Sequence[str]) -> str | None:
     *tables, key = (step for step in steps if not step.isdigit())
     if not tables and key in _TABLES["settings"]:
         return str(_TABLES["settings"][key])
+
     # A key of a recipe is an option of the command: `names` of [[export]] is --names.
     option = f"--{key.replace('_', '-')}" if tables else key
     words = " ".join((*tables, option))
-    hints = (
-        hint
-        for name, hint in REMOVED_COMMANDS.items()
-        if name.partition(" ")[2] == words
-    )
-    return next(hints, None)
+    for name, hint in REMOVED_COMMANDS.items():
+        _, _, command_words = name.partition(" ")
+        if command_words == words:
+            return hint
+    return None

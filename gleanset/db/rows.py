@@ -6,6 +6,7 @@ The catalogue stores hashes as signed 64-bit integers, times as ISO 8601, lists 
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from sqlite3 import Row
@@ -13,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from gleanset.records import Box, Region
 
-_NOT_KEPT = re.compile(r"[\x00\ud800-\udfff]")
+_UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
 FAIR_ORDER = "s.id / 16 * 2654435761 % 4294967296, s.id"
 """SQL: pseudo-random order of blocks of 16 consecutive samples `s`. The first N rows are drawn
 evenly from the dataset, and adjacent frames stay together."""
@@ -48,7 +49,8 @@ def now() -> str:
 def dump(value: Any) -> str:
     """Return canonical JSON: equal values give equal text, escaped like `clean`."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return _NOT_KEPT.sub(lambda match: json.dumps(_spelled(match))[1:-1], text)
+    # Within JSON the escape needs quoting, but no quotes of its own.
+    return _UNSTORABLE.sub(lambda match: json.dumps(_escape(match))[1:-1], text)
 
 
 load = json.loads
@@ -59,28 +61,34 @@ def clean(text: str | None) -> str | None:
     """Replace NULs, and escape bytes that are not UTF-8 (PEP 383)."""
     if text is None or (text.isascii() and "\0" not in text):
         return text
-    return _NOT_KEPT.sub(_spelled, text)
+    return _UNSTORABLE.sub(_escape, text)
 
 
-def _spelled(letter: re.Match[str]) -> str:
+def _escape(letter: re.Match[str]) -> str:
     code = ord(letter[0])
-    if not code:
+    if code == 0:
         return "\ufffd"
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+    if 0xDC80 <= code <= 0xDCFF:  # Python's surrogates of bytes that are not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return f"\\u{code:04x}"
 
 
 Record = TypeVar("Record")
 
 
-def field_names(kind: type) -> Iterable[str]:
+@cache
+def field_names(kind: type) -> tuple[str, ...]:
     """Return the field names of a dataclass or named tuple."""
-    return tuple(getattr(kind, "_fields", None) or vars(kind)["__dataclass_fields__"])
+    if is_dataclass(kind):
+        return tuple(field.name for field in fields(kind))
+    names: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+    return names
 
 
 def record_from_row(kind: type[Record], row: Row, **own: Any) -> Record:
     """Return a record from a row; `own` gives fields that need conversion."""
-    fields = {name: row[name] for name in field_names(kind) if name not in own}
-    return kind(**fields, **own)
+    stored = {name: row[name] for name in field_names(kind) if name not in own}
+    return kind(**stored, **own)
 
 
 def row_from_record(record: object, **own: Any) -> dict[str, Any]:

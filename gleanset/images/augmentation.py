@@ -84,64 +84,72 @@ def augment(x: Pixels, random: np.random.Generator, kind: Kind) -> Pixels:
     """Return augmented copies of `x` (uint8, N x C x H x W, channels last in memory)."""
     if kind == "none":
         return x
-    return apply_augmentation(
-        x, random.random((len(x), NUMBERS_PER_IMAGE)), LIMITS[kind]
-    )
+    drawn = random.random((len(x), NUMBERS_PER_IMAGE))
+    return apply_augmentation(x, drawn, LIMITS[kind])
 
 
 def draw_view_numbers(key: str, view: int, seed: int) -> Numbers:
     """Return the random numbers (in 0..1) of view `view` of the sample `key`."""
-    return np.random.default_rng((seed, zlib.crc32(key.encode()), view)).random(
-        NUMBERS_PER_IMAGE
-    )
+    entropy = (seed, zlib.crc32(key.encode()), view)
+    return np.random.default_rng(entropy).random(NUMBERS_PER_IMAGE)
 
 
 def apply_augmentation(x: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
     """Return copies of `x` (N x C x H x W), changed by `drawn` (N x `NUMBERS_PER_IMAGE`)."""
-    out = np.empty((len(x), *x.shape[2:], x.shape[1]), np.uint8)
-    maps = _affine_maps(drawn, x.shape[3], x.shape[2], limits)
+    count, channels, height, width = x.shape
+    out = np.empty((count, height, width, channels), np.uint8)
+    maps = _affine_maps(drawn, width, height, limits)
+
     for i, image in enumerate(x.transpose(0, 2, 3, 1)):
         warped = cv2.warpAffine(
             np.ascontiguousarray(image),
             maps[i],
-            x.shape[:1:-1],
+            (width, height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REFLECT_101,
         )
-        colored = _adjust_color(_as_pixels(warped), drawn[i], limits)
-        out[i] = _degrade(colored, drawn[i], limits).reshape(out[i].shape)
+        recolored = _adjust_color(_as_pixels(warped), drawn[i], limits)
+        degraded = _degrade(recolored, drawn[i], limits)
+        # OpenCV drops the axis of a single channel.
+        out[i] = degraded.reshape(out[i].shape)
+
     return out.transpose(0, 3, 1, 2)
 
 
 def _affine_maps(drawn: Numbers, width: int, height: int, limits: Limits) -> Numbers:
     """Return affine maps (N x 2 x 3) from pixels of the augmented image to the original."""
-    either = drawn * 2 - 1
-    zoom = 1 + limits.zoom * either[:, _ZOOM]
-    stretch = 1 + limits.stretch * either[:, _STRETCH]
-    turn = np.deg2rad(limits.turn * either[:, _TURN])
-    shear = np.tan(np.deg2rad(limits.shear * either[:, _SHEAR]))
-    side = np.where(drawn[:, _MIRROR] < 0.5, -1.0, 1.0)
-    cos, sin = np.cos(turn), np.sin(turn)
-    turned = np.array([[cos, -sin], [sin, cos]])
-    ones, none = np.ones_like(zoom), np.zeros_like(zoom)
-    bent = np.array(
-        [[side * zoom * stretch, shear * zoom], [none, zoom / stretch * ones]]
+    signed = drawn * 2 - 1  # -1..1: each change goes both ways
+    zoom = 1 + limits.zoom * signed[:, _ZOOM]
+    stretch = 1 + limits.stretch * signed[:, _STRETCH]
+    angle = np.deg2rad(limits.turn * signed[:, _TURN])
+    shear = np.tan(np.deg2rad(limits.shear * signed[:, _SHEAR]))
+    mirror = np.where(drawn[:, _MIRROR] < 0.5, -1.0, 1.0)
+
+    # 2 x 2 matrices of all images: the last axis is N.
+    cos, sin = np.cos(angle), np.sin(angle)
+    rotations = np.array([[cos, -sin], [sin, cos]])
+    zeros = np.zeros_like(zoom)
+    distortions = np.array(
+        [[mirror * zoom * stretch, shear * zoom], [zeros, zoom / stretch]]
     )
-    matrix = np.einsum("ijn,jkn->nik", turned, bent)
+    matrices = np.einsum("ijn,jkn->nik", rotations, distortions)
+
+    # The center of the image stays where it is, except for the shift.
     size = np.array([width, height], dtype=np.float64)
-    shift = limits.shift * size * either[:, [_SHIFT_X, _SHIFT_Y]]
-    middle = (size - 1) / 2
-    offset = middle + shift - matrix @ middle
-    return np.concatenate((matrix, offset[:, :, None]), axis=2)
+    shift = limits.shift * size * signed[:, [_SHIFT_X, _SHIFT_Y]]
+    center = (size - 1) / 2
+    offset = center + shift - matrices @ center
+    return np.concatenate((matrices, offset[:, :, None]), axis=2)
 
 
 def _adjust_color(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
     """Darken, and change contrast, saturation and hue within the limits."""
     contrast = 1 + limits.contrast * (drawn[_CONTRAST] * 2 - 1)
-    table = ((np.arange(256) - 127.5) * contrast + 127.5) * (
-        1 - limits.dark * drawn[_DARK]
-    )
-    image = _as_pixels(cv2.LUT(image, table.clip(0, 255).round().astype(np.uint8)))
+    brightness = 1 - limits.dark * drawn[_DARK]
+    levels = ((np.arange(256) - 127.5) * contrast + 127.5) * brightness
+    table = levels.clip(0, 255).round().astype(np.uint8)
+    image = _as_pixels(cv2.LUT(image, table))
+
     if image.ndim == 3 and (limits.hue or limits.saturation):
         return _adjust_hue(image, drawn, limits)
     return image
@@ -151,10 +159,12 @@ def _adjust_hue(image: Pixels, drawn: Numbers, limits: Limits) -> Pixels:
     """Change hue and saturation by rotating and scaling the chroma plane (YCrCb)."""
     angle = 2 * np.pi * limits.hue * (drawn[_HUE] * 2 - 1)
     scale = 1 + limits.saturation * (drawn[_SATURATION] * 2 - 1)
+
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    turn = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
-    middle = np.array([0, 128, 128])
-    matrix = np.column_stack((turn, middle - turn @ middle))
+    rotation = np.array([[1, 0, 0], [0, cos, -sin], [0, sin, cos]])
+    gray = np.array([0, 128, 128])  # the center of the chroma plane
+    matrix = np.column_stack((rotation, gray - rotation @ gray))
+
     chroma = cv2.transform(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb), matrix)
     return _as_pixels(cv2.cvtColor(chroma, cv2.COLOR_YCrCb2RGB))
 
@@ -184,10 +194,8 @@ def _erase(image: Pixels, drawn: Numbers) -> None:
     height, width = image.shape[:2]
     wide = int(width * (0.15 + 0.25 * drawn[_ERASE_W]))
     high = int(height * (0.15 + 0.25 * drawn[_ERASE_H]))
-    left, top = (
-        int((width - wide) * drawn[_ERASE_X]),
-        int((height - high) * drawn[_ERASE_Y]),
-    )
+    left = int((width - wide) * drawn[_ERASE_X])
+    top = int((height - high) * drawn[_ERASE_Y])
     image[top : top + high, left : left + wide] = int(255 * drawn[_ERASE_BY])
 
 

@@ -74,19 +74,24 @@ def make_sample_key(sha256: str, box: Box) -> str:
 def compute_region(
     face: Face, settings: CropGeometry, width: int, height: int
 ) -> Region:
-    """Return the region to crop for a face."""
-    margin = 0.0 if face.box == Box(0, 0, width, height) else settings.margin
-    padded = expand_box(face.box, margin)
-    box = padded
-    side = max(padded.width, padded.height)
+    """Return the region to crop for a face in an image of `width` x `height` pixels."""
+    is_whole_image = face.box == Box(0, 0, width, height)
+    box = expand_box(face.box, 0.0 if is_whole_image else settings.margin)
     if settings.square:
-        grow_x, grow_y = (side - padded.width) // 2, (side - padded.height) // 2
-        box = Box(padded.x - grow_x, padded.y - grow_y, side, side)
+        side = max(box.width, box.height)
+        grow_x, grow_y = (side - box.width) // 2, (side - box.height) // 2
+        box = Box(box.x - grow_x, box.y - grow_y, side, side)
+
     if not settings.pad or box.width * box.height > MAX_PIXELS:
-        clamped = _clamp_box(box, width, height)
-        box = _fit_square(box, face.box, width, height) if settings.square else clamped
+        if settings.square:
+            box = _fit_square(box, face.box, width, height)
+        else:
+            box = _clamp_box(box, width, height)
+
     angle = estimate_tilt(face) if settings.level or face.detector == HAND else 0.0
-    return Region(_rotate_box(box, face.box, angle) if angle else box, angle)
+    if angle:
+        box = _rotate_box(box, face.box, angle)
+    return Region(box, angle)
 
 
 def estimate_tilt(face: Face) -> float:
@@ -95,25 +100,22 @@ def estimate_tilt(face: Face) -> float:
     left, right = marks.get("left_eye"), marks.get("right_eye")
     if left is None or right is None:
         return 0.0
+
     # The left eye is the character's: it is on the right in the image.
     angle = math.degrees(math.atan2(left.y - right.y, left.x - right.x))
     is_exact = face.detector == HAND
-    return (
-        round(angle, 1)
-        if is_exact or MIN_TILT_DEGREES <= abs(angle) <= MAX_TILT_DEGREES
-        else 0.0
-    )
+    if is_exact or MIN_TILT_DEGREES <= abs(angle) <= MAX_TILT_DEGREES:
+        return round(angle, 1)
+    return 0.0
 
 
 def clip_box(box: Box, width: int, height: int) -> Box | None:
     """Return the part of a box inside an image, if any."""
     left, top = max(box.x, 0), max(box.y, 0)
     right, bottom = min(box.x + box.width, width), min(box.y + box.height, height)
-    return (
-        Box(left, top, right - left, bottom - top)
-        if right > left and bottom > top
-        else None
-    )
+    if right <= left or bottom <= top:
+        return None
+    return Box(left, top, right - left, bottom - top)
 
 
 def expand_box_within(box: Box, margin: float, width: int, height: int) -> Box:
@@ -136,27 +138,31 @@ def _clamp_box(box: Box, width: int, height: int) -> Box:
 
 
 def _fit_square(box: Box, face: Box, width: int, height: int) -> Box:
+    """Shrink and move a square into the image, but never to less than the face."""
     side = min(box.width, max(min(width, height), face.width, face.height))
-    smaller = (box.width - side) // 2
-    return Box(
-        _shift_inside(box.x + smaller, side, width),
-        _shift_inside(box.y + smaller, side, height),
-        side,
-        side,
-    )
+    shrink = (box.width - side) // 2
+    x = _shift_inside(box.x + shrink, side, width)
+    y = _shift_inside(box.y + shrink, side, height)
+    return Box(x, y, side, side)
 
 
 def _shift_inside(start: int, side: int, length: int) -> int:
-    return (length - side) // 2 if side > length else min(max(start, 0), length - side)
+    """Return the start of a side within an image's, centered if it is longer."""
+    if side > length:
+        return (length - side) // 2
+    return min(max(start, 0), length - side)
 
 
 def _rotate_box(box: Box, face: Box, angle: float) -> Box:
     """Move the box so that its rotation is about the face's center."""
-    x, y = face.x + face.width / 2, face.y + face.height / 2
-    across, down = box.x + box.width / 2 - x, box.y + box.height / 2 - y
+    face_x, face_y = face.x + face.width / 2, face.y + face.height / 2
+    across = box.x + box.width / 2 - face_x
+    down = box.y + box.height / 2 - face_y
+
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    center = x + across * cos - down * sin, y + across * sin + down * cos
-    left, top = round(center[0] - box.width / 2), round(center[1] - box.height / 2)
+    center_x = face_x + across * cos - down * sin
+    center_y = face_y + across * sin + down * cos
+    left, top = round(center_x - box.width / 2), round(center_y - box.height / 2)
     return Box(left, top, box.width, box.height)
 
 
@@ -166,39 +172,45 @@ def crop_region(
     """Return the region of an upright image, rotated upright."""
     if not angle:
         return _crop_padded(pixels, box)
+
+    # A larger part, which contains the rotated box: its corners reach half the diagonal.
     diagonal = math.hypot(box.width, box.height)
-    x, y = (math.ceil((diagonal - side) / 2) + 1 for side in (box.width, box.height))
+    x = math.ceil((diagonal - box.width) / 2) + 1
+    y = math.ceil((diagonal - box.height) / 2) + 1
     around = Box(box.x - x, box.y - y, box.width + 2 * x, box.height + 2 * y)
-    turned = _crop_padded(pixels, around).rotate(angle, Image.Resampling.BICUBIC)
-    return turned.crop((x, y, x + box.width, y + box.height))
+    upright = _crop_padded(pixels, around).rotate(angle, Image.Resampling.BICUBIC)
+    return upright.crop((x, y, x + box.width, y + box.height))
 
 
 def _crop_padded(pixels: Image.Image | Array, box: Box) -> Image.Image:
     size = pixels.size if isinstance(pixels, Image.Image) else pixels.shape[1::-1]
     inside = _clamp_box(box, *size)
-    left, top = inside.x - box.x, inside.y - box.y
-    rows = slice(inside.y, inside.y + inside.height)
-    columns = slice(inside.x, inside.x + inside.width)
+    right, bottom = inside.x + inside.width, inside.y + inside.height
     if isinstance(pixels, Image.Image):
-        part = pixels.crop((columns.start, rows.start, columns.stop, rows.stop))
+        part = pixels.crop((inside.x, inside.y, right, bottom))
     else:
-        part = Image.fromarray(np.ascontiguousarray(pixels[rows, columns]))
+        rows = pixels[inside.y : bottom, inside.x : right]
+        part = Image.fromarray(np.ascontiguousarray(rows))
     if inside == box:
         return part
+
     array = np.asarray(part)
-    beyond = [
+    top, left = inside.y - box.y, inside.x - box.x
+    padding = [
         (top, box.height - inside.height - top),
         (left, box.width - inside.width - left),
+        (0, 0),
     ]
-    return Image.fromarray(np.pad(array, [*beyond, (0, 0)][: array.ndim], mode="edge"))
+    return Image.fromarray(np.pad(array, padding[: array.ndim], mode="edge"))
 
 
 def encode_jpeg(pixels: Image.Image) -> bytes:
     """Encode RGB pixels as JPEG without metadata and chroma subsampling."""
-    buffer = io.BytesIO()
     # Pillow copies the comment of a JPEG to images derived from it.
     pixels = pixels.copy()
     pixels.info = {}
+
+    buffer = io.BytesIO()
     pixels.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return buffer.getvalue()
 
@@ -211,12 +223,12 @@ class FaceCropper(NamedTuple):
 
     def crop(self, sha256: str, pixels: Array, face: Face) -> FaceCrop:
         """Write and return the crop of a face. Raises as `write_atomic`."""
-        region = compute_region(face, self.settings, pixels.shape[1], pixels.shape[0])
+        height, width = pixels.shape[:2]
+        region = compute_region(face, self.settings, width, height)
         key = make_sample_key(sha256, face.box)
         crop = self.write(key, pixels, region)
-        return FaceCrop(
-            face, key, region.box, *compute_phash_and_sharpness(crop), region.angle
-        )
+        phash, sharpness = compute_phash_and_sharpness(crop)
+        return FaceCrop(face, key, region.box, phash, sharpness, region.angle)
 
     def is_too_small(self, face: Face) -> bool:
         """Return whether a face is below the minimum size for a crop."""
@@ -224,8 +236,9 @@ class FaceCropper(NamedTuple):
 
     def write(self, key: str, pixels: Array, region: Region) -> Image.Image:
         """Write a region as a sample's crop and return its pixels."""
+        height, width = pixels.shape[:2]
         crop = crop_region(pixels, region.box, region.angle)
-        if region == Region(Box(0, 0, pixels.shape[1], pixels.shape[0])):
+        if region == Region(Box(0, 0, width, height)):
             # The original is the crop; an older file with a smaller margin would hide it.
             self.crops.path(key, "JPEG").unlink(missing_ok=True)
         else:

@@ -50,6 +50,8 @@ MAX_BYTES = 100_000_000
 MAX_FRAMES = 10_000
 _HEADER_BYTES = 65_536
 _INFLATE_STEP_BYTES = 1_000_000
+# `Unreadable.reason` of files that browsers may show: only metadata or their end is damaged.
+_REPAIRABLE_REASONS = ("damaged", "truncated", "too large")
 
 Mode = Literal["RGB", "L"]
 _OTHER_EXTENSIONS = ("jpg", "jpe", "jfif", "tif", "heic", "heif")
@@ -88,7 +90,9 @@ _UNSUPPORTED_MAGICS = (
     (b"\xd0\xcf\x11\xe0", "OLE document"),
 )
 
+_MAGICS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _AVIF = (b"ftypavif", b"ftypavis")
+_MATROSKA = b"\x1aE\xdf\xa3"
 
 # EXIF orientation to the transposition that makes the image upright (EXIF 2.3, tag 0x0112).
 _UPRIGHT = {
@@ -134,13 +138,12 @@ def decode(
         raise Unreadable("too large", f"{len(data)} bytes, at most {MAX_BYTES}")
     try:
         return _decode_once(data, min_side, mode, max_pixels)
-    except Unreadable as refused:
-        # Browsers show files whose metadata or end is damaged.
-        if refused.reason not in ("damaged", "truncated", "too large"):
+    except Unreadable as error:
+        if error.reason not in _REPAIRABLE_REASONS:
             raise
-        for repaired in iter_repairs(data, min(max_pixels, MAX_PIXELS)):
+        for candidate in iter_repairs(data, min(max_pixels, MAX_PIXELS)):
             with suppress(Unreadable):
-                return _decode_once(repaired, min_side, mode, max_pixels)
+                return _decode_once(candidate, min_side, mode, max_pixels)
         raise
 
 
@@ -150,18 +153,21 @@ def _decode_once(
     formats = _possible_formats(data)
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
-            is_jpeg = image.format in ("JPEG", "MPO")
-            _check_size(
-                *image.size, max_pixels if is_jpeg else min(max_pixels, MAX_PIXELS)
-            )
+            if image.format not in ("JPEG", "MPO"):
+                max_pixels = min(max_pixels, MAX_PIXELS)
+            _check_size(*image.size, max_pixels)
+
             decoded = _decode_opened(image, data, min_side, mode)
             if decoded.format == "PNG":
                 _check_rows(image, data)
             return decoded
     except UnidentifiedImageError as error:
-        if (decoded_tiff := _decode_deep_tiff(data, mode, max_pixels)) is not None:
-            return decoded_tiff
-        raise _explain_unidentified(data, formats) from error
+        tiff = _decode_deep_tiff(data, mode, max_pixels)
+        if tiff is not None:
+            return tiff
+        if formats == (HEIF,):
+            raise Unreadable("damaged", "a broken HEIC") from error
+        raise _explain_unidentified(data) from error
     except MemoryError as error:
         raise Unreadable("too large", "not enough memory to decode it") from error
     except Exception as error:  # Pillow's decoders raise any exception
@@ -170,7 +176,8 @@ def _decode_once(
 
 def _decode_deep_tiff(data: bytes, mode: Mode, max_pixels: int) -> DecodedImage | None:
     try:
-        if (tags := read_deep_tags(data)) is None:
+        tags = read_deep_tags(data)
+        if tags is None:
             return None
         _check_size(*get_size(tags), min(max_pixels, MAX_PIXELS))
         pixels = open_deep_tiff(data, tags).convert(mode)
@@ -180,13 +187,14 @@ def _decode_deep_tiff(data: bytes, mode: Mode, max_pixels: int) -> DecodedImage 
 
 
 def _check_rows(image: Image.Image, data: bytes) -> None:
-    # Pillow fills missing rows with 0: rows are only counted if one of the last two is 0.
+    """Raise `Unreadable` for a PNG without all of its rows, which Pillow fills with 0."""
     width, height = image.size
-    rows = (
+    last_rows = (
         image.crop((0, row, width, row + 1))
         for row in range(max(0, height - 2), height)
     )
-    if any(row.getbbox() is None for row in rows) and _is_missing_rows(data):
+    # Counting inflates the whole file again: only where one of the last two rows is 0.
+    if any(row.getbbox() is None for row in last_rows) and _is_missing_rows(data):
         raise Unreadable("truncated", "rows are missing")
 
 
@@ -200,23 +208,37 @@ _ADAM7 = (
 
 
 def _is_missing_rows(data: bytes) -> bool:
-    width, height = struct.unpack_from(">II", data, 16)
-    bits, color, interlaced = data[24], data[25], data[28]
-    missing = 0
-    for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
-        columns, rows = -((left - width) // across), -((top - height) // down)
-        if columns > 0 and rows > 0:
-            missing += rows * (1 + -(-columns * bits * _PNG_CHANNELS[color] // 8))
+    missing_bytes = _count_png_bytes(data)
     inflate = zlib.decompressobj()
     with suppress(Unreadable, zlib.error):
         for part in iter_png_chunks(data):
-            packed = (
-                data[part.begin + 8 : part.end - 4] if part.kind == b"IDAT" else b""
-            )
-            while packed and missing > 0:
-                missing -= len(inflate.decompress(packed, _INFLATE_STEP_BYTES))
-                packed = inflate.unconsumed_tail
-    return missing > 0
+            if part.kind != b"IDAT":
+                continue
+
+            # In steps: a hostile file of a few kilobytes may inflate to gigabytes.
+            compressed = data[part.body_begin : part.body_end]
+            while compressed and missing_bytes > 0:
+                missing_bytes -= len(
+                    inflate.decompress(compressed, _INFLATE_STEP_BYTES)
+                )
+                compressed = inflate.unconsumed_tail
+    return missing_bytes > 0
+
+
+def _count_png_bytes(data: bytes) -> int:
+    """Return the size of the inflated pixels that the header of a PNG announces."""
+    width, height = struct.unpack_from(">II", data, 16)
+    bits, color_type, is_interlaced = data[24], data[25], data[28]
+    bits_per_pixel = bits * _PNG_CHANNELS[color_type]
+
+    count = 0
+    for left, top, across, down in _ADAM7 if is_interlaced else ((0, 0, 1, 1),):
+        columns = math.ceil((width - left) / across)
+        rows = math.ceil((height - top) / down)
+        if columns > 0 and rows > 0:
+            # Each row begins with a byte that names its filter.
+            count += rows * (1 + math.ceil(columns * bits_per_pixel / 8))
+    return count
 
 
 def _possible_formats(data: bytes) -> tuple[str, ...]:
@@ -250,10 +272,12 @@ def read_image_size(source: Path | io.BytesIO) -> tuple[int, int]:
 
 
 def _read_repaired_size(data: bytes) -> tuple[int, int]:
-    for repaired in iter_repairs(data, MAX_PIXELS):
-        with suppress(Exception), Image.open(io.BytesIO(repaired)) as image:
+    for candidate in iter_repairs(data, MAX_PIXELS):
+        with suppress(Exception), Image.open(io.BytesIO(candidate)) as image:
             return image.size
-    if (tags := read_deep_tags(data)) is not None:
+
+    tags = read_deep_tags(data)
+    if tags is not None:
         return get_size(tags)
     raise Unreadable("damaged", "its header is broken")
 
@@ -265,21 +289,24 @@ def _decode_opened(
     # An MPO (multi-image) JPEG is one image with previews, not an animation.
     kind = "JPEG" if image.format == "MPO" else str(image.format)
     if min_side and kind == "JPEG":
-        part = min(1.0, min_side / max(width, height))
-        image.draft(mode, (math.ceil(width * part), math.ceil(height * part)))
+        scale = min(1.0, min_side / max(width, height))
+        image.draft(mode, (math.ceil(width * scale), math.ceil(height * scale)))
+
     if isinstance(image, TiffImageFile):
         check_planes(image.tag_v2)
         if is_raw_preview(image.tag_v2):
             raise Unreadable("unsupported format", _CAMERA_RAW)
+
     # Pillow rotates a TIFF upright when loading and then removes the orientation tag.
-    tiff_orientation = _orientation(image) if kind == "TIFF" else 1
+    tiff_orientation = _read_orientation(image) if kind == "TIFF" else 1
     frames = _load_first_frame(image, kind)
     # Only after loading: reading the EXIF of a PNG loads it and would hide damaged data.
-    orientation = _orientation(image)
+    orientation = _read_orientation(image)
+
     pixels = _convert(image, data, mode)
     if orientation in _UPRIGHT:
         pixels = pixels.transpose(_UPRIGHT[orientation])
-    if orientation >= 5:
+    if orientation >= 5:  # rotated by 90 degrees
         width, height = height, width
     return DecodedImage(
         pixels, kind, width, height, frames, max(orientation, tiff_orientation)
@@ -300,17 +327,20 @@ def _load_first_frame(image: ImageFile.ImageFile, kind: str) -> int:
 
 
 def _convert(image: ImageFile.ImageFile, data: bytes, mode: Mode) -> Image.Image:
-    loaded = drop_unused_alpha(image)
+    pixels = drop_unused_alpha(image)
     if image.format == "PNG" and not getattr(image, "default_image", False):
-        loaded = apply_color_key(loaded, data)
-    if mode == "RGB" and "icc_profile" in loaded.info:
-        loaded = convert_to_srgb(loaded)
-    is_gray = loaded.mode == mode == "L" and "transparency" not in loaded.info
-    pixels = loaded if is_gray else convert_to_rgb(loaded)
-    return pixels if pixels.mode == mode else pixels.convert(mode)
+        pixels = apply_color_key(pixels, data)
+    if mode == "RGB" and "icc_profile" in pixels.info:
+        pixels = convert_to_srgb(pixels)
+
+    is_opaque_gray = pixels.mode == "L" and "transparency" not in pixels.info
+    if mode == "L" and is_opaque_gray:
+        return pixels
+    rgb = convert_to_rgb(pixels)
+    return rgb if mode == "RGB" else rgb.convert(mode)
 
 
-def _orientation(image: Image.Image) -> int:
+def _read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation 1..8; broken EXIF must not cost the image."""
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
@@ -322,10 +352,12 @@ def _orientation(image: Image.Image) -> int:
 def _translate_error(error: Exception) -> Unreadable:
     if isinstance(error, Unreadable):
         return error
-    text = str(error).lower()
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     if isinstance(error, bombs):
         return Unreadable("too large", str(error).partition(", could")[0])
+
+    # Pillow raises the same types for all of these: only its texts differ.
+    text = str(error).lower()
     if "too large" in text or "exceeds" in text:
         return Unreadable("too large", "it needs too much memory")
     if "truncated" in text or "broken data stream" in text:
@@ -333,26 +365,23 @@ def _translate_error(error: Exception) -> Unreadable:
     return Unreadable("damaged", "it begins like an image, but its data is broken")
 
 
-def _explain_unidentified(data: bytes, formats: tuple[str, ...]) -> Unreadable:
+def _explain_unidentified(data: bytes) -> Unreadable:
     head = data[:256]
-    if formats != FORMATS:
-        return Unreadable("damaged", "a broken HEIC")
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return Unreadable("not an image", "HTML or XML")
     for magic, name in _UNSUPPORTED_MAGICS:
         if head.startswith(magic):
             return Unreadable("unsupported format", name)
-    magics = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-    inside = (head[:4], head[8:12]) == (b"RIFF", b"WEBP") or head[4:12] in _AVIF
-    if inside or head.startswith(magics):
+
+    is_webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    if is_webp or head[4:12] in _AVIF or head.startswith(_MAGICS):
         return Unreadable(
             "damaged", "it begins like an image, but its header is broken"
         )
-    if (
-        head[4:8] == b"ftyp"
-        or head.startswith(b"\x1aE\xdf\xa3")
-        or head[8:12] == b"AVI "
-    ):
+
+    is_mp4 = head[4:8] == b"ftyp"
+    is_avi = head[8:12] == b"AVI "
+    if is_mp4 or is_avi or head.startswith(_MATROSKA):
         return Unreadable("not an image", "a video: use harvest frames")
     return Unreadable("not an image", f"begins with {repr(head[:12])[1:]}")

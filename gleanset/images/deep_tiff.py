@@ -24,6 +24,7 @@ def read_deep_tags(data: bytes) -> ImageFileDirectory_v2 | None:
     file = io.BytesIO(data)
     file.seek(tags.next)
     tags.load(file)
+
     is_deep = max(tags.get(_BITS, (1,))) > 8
     return tags if is_deep and all(get_size(tags)) else None
 
@@ -52,9 +53,11 @@ def open_deep_tiff(data: bytes, tags: ImageFileDirectory_v2) -> Image.Image:
     if bits not in _READABLE_BITS["float" if is_float else "integer"]:
         kind = "floating-point " if is_float else ""
         raise Unreadable("unsupported format", f"TIFF of {bits}-bit {kind}samples")
+
     values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise Unreadable("damaged", "a broken TIFF")
+
     high = None
     if values.dtype == np.uint8:
         # Gray with alpha, which OpenCV reduces to gray of 8 bits.
@@ -62,7 +65,8 @@ def open_deep_tiff(data: bytes, tags: ImageFileDirectory_v2) -> Image.Image:
     elif not is_float:
         # OpenCV shifts samples to 16 bits.
         high = (2**bits - 1) << (16 - bits)
+
     image = scale_values(values, high, invert=tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
     if image.ndim == 3:
-        image = image[..., 2::-1]
+        image = image[..., 2::-1]  # OpenCV reads BGR, and alpha last
     return Image.fromarray(np.ascontiguousarray(image))

@@ -19,10 +19,8 @@ MAX_XMP_BYTES = 1_000_000
 _ARTIST, _COPYRIGHT = 0x013B, 0x8298
 _BY_LINE, _NOTICE = (2, 80), (2, 116)
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_DC, _RIGHTS = (
-    "{http://purl.org/dc/elements/1.1/}",
-    "{http://ns.adobe.com/xap/1.0/rights/}",
-)
+_DC = "{http://purl.org/dc/elements/1.1/}"
+_RIGHTS = "{http://ns.adobe.com/xap/1.0/rights/}"
 _LICENCES = (
     "{http://creativecommons.org/ns#}license",
     f"{_RIGHTS}UsageTerms",
@@ -32,10 +30,8 @@ _LICENCES = (
 
 def read_embedded_credit(data: bytes) -> Credit:
     """Return the credit in an image file; `NO_CREDIT` if none is readable."""
-    with (
-        suppress(Exception),
-        warnings.catch_warnings(),
-    ):  # Pillow plugins raise any exception
+    # Pillow's plugins raise any exception.
+    with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:
             xmp_credit = _read_xmp(image.info.get("xmp"))
@@ -46,14 +42,14 @@ def read_embedded_credit(data: bytes) -> Credit:
 def _read_exif(image: Image.Image) -> Credit:
     with suppress(Exception):
         exif = image.getexif()
-        return Credit(_text(exif.get(_ARTIST)), _text(exif.get(_COPYRIGHT)))
+        return Credit(_to_text(exif.get(_ARTIST)), _to_text(exif.get(_COPYRIGHT)))
     return NO_CREDIT
 
 
 def _read_iptc(image: ImageFile.ImageFile) -> Credit:
     with suppress(Exception):
         fields = IptcImagePlugin.getiptcinfo(image) or {}
-        return Credit(_text(fields.get(_BY_LINE)), _text(fields.get(_NOTICE)))
+        return Credit(_to_text(fields.get(_BY_LINE)), _to_text(fields.get(_NOTICE)))
     return NO_CREDIT
 
 
@@ -61,19 +57,19 @@ def _read_xmp(packet: bytes | str | None) -> Credit:
     if not packet or len(packet) > MAX_XMP_BYTES:
         return NO_CREDIT
     raw = packet.encode() if isinstance(packet, str) else packet
-    if (
-        b"<!" in raw
-    ):  # no DOCTYPE in XMP: it could declare entities that expand endlessly
+    # XMP has no DOCTYPE, which could declare entities that expand endlessly.
+    if b"<!" in raw:
         return NO_CREDIT
     try:
         root = ET.fromstring(raw.strip(b"\0 \r\n\t"))  # noqa: S314 - no entities, see above
     except (ET.ParseError, ValueError):
         return NO_CREDIT
-    licence = next(
-        filter(None, (_read_property(root, name) for name in _LICENCES)), None
-    )
+
+    author = _read_property(root, f"{_DC}creator")
+    licences = (_read_property(root, name) for name in _LICENCES)
+    licence = next(filter(None, licences), None)
     page = clean_page_url(_read_property(root, f"{_RIGHTS}WebStatement"))
-    return Credit(_read_property(root, f"{_DC}creator"), licence, page)
+    return Credit(author, licence, page)
 
 
 def _read_property(root: ET.Element, name: str) -> str | None:
@@ -82,18 +78,15 @@ def _read_property(root: ET.Element, name: str) -> str | None:
         if name in node.attrib:
             return clean_credit_text(node.attrib[name])
         if node.tag == name:
-            texts = [item.text or "" for item in node.iter(f"{_RDF}li")]
-            return clean_credit_text(
-                node.attrib.get(f"{_RDF}resource")
-                or ", ".join(filter(None, texts))
-                or node.text
-            )
+            resource = node.attrib.get(f"{_RDF}resource")
+            items = [item.text for item in node.iter(f"{_RDF}li") if item.text]
+            return clean_credit_text(resource or ", ".join(items) or node.text)
     return None
 
 
-def _text(value: object) -> str | None:
+def _to_text(value: object) -> str | None:
     if isinstance(value, (list, tuple)):
-        return clean_credit_text(", ".join(filter(None, map(_text, value))))
+        return clean_credit_text(", ".join(filter(None, map(_to_text, value))))
     if isinstance(value, bytes):
         try:
             return clean_credit_text(value.decode())

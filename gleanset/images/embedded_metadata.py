@@ -60,13 +60,12 @@ class FilePart(NamedTuple):
 
 def has_gps_position(data: Bytes) -> bool:
     """Return whether EXIF or XMP contains a latitude; False for damaged files."""
-    with (
-        suppress(Exception),
-        warnings.catch_warnings(),
-    ):  # damage raises all kinds of errors
+    # Damage raises all kinds of errors.
+    with suppress(Exception), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if detect_kind(data) is None:
             return _opened_has_position(data)
+
         parts = (part for part in iter_parts(data) if part.kind in _METADATA_KINDS)
         return any(_has_latitude(part.read_body(data)) for part in parts)
     return False
@@ -89,7 +88,9 @@ def detect_kind(data: Bytes) -> Literal["JPEG", "PNG", "WEBP"] | None:
         return "JPEG"
     if data[:8] == _PNG:
         return "PNG"
-    return "WEBP" if (data[:4], data[8:12]) == (b"RIFF", b"WEBP") else None
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    return None
 
 
 def iter_parts(data: Bytes) -> Iterator[FilePart]:
@@ -108,20 +109,21 @@ def _opened_has_position(data: Bytes) -> bool:
     detect_heic(data[:_HEADER_BYTES])  # loads its plugin
     with Image.open(io.BytesIO(data)) as image:
         packet = image.info.get("xmp", b"")
-        text = packet.encode() if isinstance(packet, str) else packet
-        return bool(image.getexif().get_ifd(_GPS).get(_LATITUDE)) or _has_latitude(text)
+        xmp = packet.encode() if isinstance(packet, str) else packet
+        latitude = image.getexif().get_ifd(_GPS).get(_LATITUDE)
+        return bool(latitude) or _has_latitude(xmp)
 
 
 def _has_latitude(payload: bytes) -> bool:
     if not payload.startswith(_EXIF_BEGINNINGS):
         # XMP may be UTF-16: without the zero bytes the name reads as in UTF-8.
         return b"GPSLatitude" in payload.replace(b"\0", b"")
+
     # Imported here: most downloads are checked without loading Pillow.
     from PIL import Image
 
-    with suppress(
-        Exception
-    ):  # damage raises all kinds of errors; the next payload may be intact
+    # Damage raises all kinds of errors; the next payload may be intact.
+    with suppress(Exception):
         exif = Image.Exif()
         exif.load(payload)
         return bool(exif.get_ifd(_GPS).get(_LATITUDE))
@@ -137,11 +139,13 @@ def iter_jpeg_segments(data: Bytes, *, until_scan: bool = False) -> Iterator[Fil
         if data[at + 1] == 0xFF:  # fill bytes
             at += 1
             continue
+
         marker = data[at + 1]
         end = _end_of_segment(data, at, marker)
         if marker == _SOS and not until_scan:
             next_marker = _NEXT_MARKER.search(data, end)
             end = next_marker.start() if next_marker else len(data)
+
         yield FilePart(bytes((marker,)), at, end, at + 4, end)
         if marker == _EOI or (marker == _SOS and until_scan):
             return
@@ -165,6 +169,7 @@ def iter_png_chunks(data: Bytes) -> Iterator[FilePart]:
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
         if end > len(data):
             raise Unreadable("damaged", f"a chunk of PNG at byte {at} is cut off")
+
         kind = data[at + 4 : at + 8]
         yield FilePart(kind, at, end, at + 8, end - 4)
         if kind == b"IEND":
@@ -177,20 +182,21 @@ def _read_png_text(kind: bytes, body: bytes) -> bytes:
     if kind == b"zTXt":
         text = _inflate(text[1:])
     elif kind == b"iTXt":
-        packed, text = (
-            text[:1] == b"\x01",
-            text[2:].split(b"\0", 2)[-1],
-        )  # after the languages
-        text = _inflate(text) if packed else text
-    if keyword.startswith(
-        b"Raw profile type "
-    ):  # ImageMagick writes EXIF and XMP in hex
-        return bytes.fromhex(b"".join(text.split(b"\n", 3)[-1].split()).decode("ascii"))
+        is_compressed = text[:1] == b"\x01"
+        # Two bytes, the language, the keyword in that language, the text.
+        *_, text = text[2:].split(b"\0", 2)
+        if is_compressed:
+            text = _inflate(text)
+
+    if keyword.startswith(b"Raw profile type "):
+        # ImageMagick writes EXIF and XMP in hex, after a line with the name and one with the size.
+        *_, digits = text.split(b"\n", 3)
+        return bytes.fromhex(digits.decode("ascii"))
     return text
 
 
-def _inflate(packed: bytes) -> bytes:
-    return zlib.decompressobj().decompress(packed, _MAX_TEXT_BYTES)
+def _inflate(compressed: bytes) -> bytes:
+    return zlib.decompressobj().decompress(compressed, _MAX_TEXT_BYTES)
 
 
 def iter_webp_chunks(data: Bytes) -> Iterator[FilePart]:
@@ -202,5 +208,6 @@ def iter_webp_chunks(data: Bytes) -> Iterator[FilePart]:
         end = at + 8 + size
         if end > len(data):
             raise Unreadable("damaged", f"a chunk of WebP at byte {at} is cut off")
+
         yield FilePart(data[at : at + 4], at, end, at + 8, end)
-        at = end + size % 2
+        at = end + size % 2  # padded to an even size

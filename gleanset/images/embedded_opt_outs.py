@@ -72,10 +72,13 @@ def find_opt_outs(data: bytes) -> Iterator[OptOutSignal]:
 
 
 def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
+    """Return the XMP, without the zeros of UTF-16, and the C2PA manifest of a file."""
+    if detect_kind(data) is None:
+        xmp_data = data if b"DMI-PROHIBITED" in data else b""
+        return xmp_data, data
+
     xmp: list[bytes] = []
     manifest: list[bytes] = []
-    if detect_kind(data) is None:
-        return data if b"DMI-PROHIBITED" in data else b"", data
     with suppress(Unreadable):  # what was read before the damage counts
         for part in iter_parts(data):
             if part.kind in _XMP_BEGINNINGS:
@@ -85,6 +88,7 @@ def _read_metadata(data: bytes) -> tuple[bytes, bytes]:
                 manifest.append(part.read_body(data))
             elif part.kind == b"\xeb" and data.startswith(b"JP", part.body_begin):
                 manifest.append(_read_box(part.read_body(data)))
+
     return b"".join(xmp).replace(b"\0", b""), b"".join(manifest)
 
 
@@ -92,16 +96,20 @@ def _read_box(body: bytes) -> bytes:
     # Each segment repeats the header of the box (ISO 19566-5, annex D): 8 bytes, or 16 if long.
     is_first = body[4:8] == b"\0\0\0\1"
     head = 16 if body[8:12] == b"\0\0\0\1" else 8
-    return body[8 + (0 if is_first else head) :]
+    return body[8:] if is_first else body[8 + head :]
 
 
 def _forbids_training(manifest: bytes) -> bool:
     if b".training-mining" not in manifest:
         return False
+
     for label in islice(_ASSERTION.finditer(manifest), _MAX_ASSERTIONS):
-        end = label.end()
-        if content := _CONTENT.search(manifest, end, end + _MAX_LABEL_DISTANCE_BYTES):
-            length = min(int.from_bytes(content.group(1), "big"), _MAX_ASSERTION_BYTES)
-            if _REFUSED.search(manifest, content.end(), content.start() + length):
-                return True
+        start = label.end()
+        content = _CONTENT.search(manifest, start, start + _MAX_LABEL_DISTANCE_BYTES)
+        if content is None:
+            continue
+
+        length = min(int.from_bytes(content.group(1), "big"), _MAX_ASSERTION_BYTES)
+        if _REFUSED.search(manifest, content.end(), content.start() + length):
+            return True
     return False

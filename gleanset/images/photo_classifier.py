@@ -41,29 +41,37 @@ def shrink_copy(pixels: Image.Image, side: int) -> Image.Image:
 
 def estimate_photo_probability(pixels: Image.Image) -> float:
     """Return the probability (0..1) that an image is a photo."""
-    score = float(np.dot(compute_texture_features(pixels), WEIGHTS[:-1])) + WEIGHTS[-1]
-    return round(1 / (1 + math.exp(-max(-30.0, min(30.0, score)))), 4)
+    *weights, bias = WEIGHTS
+    score = float(np.dot(compute_texture_features(pixels), weights)) + bias
+    # Limited, because `exp` of larger numbers overflows.
+    limited = max(-30.0, min(30.0, score))
+    return round(1 / (1 + math.exp(-limited)), 4)
 
 
 def compute_texture_features(pixels: Image.Image) -> npt.NDArray[np.float64]:
     """Return 20 texture features: square roots of the shares in three histograms."""
     grey = np.asarray(shrink_copy(pixels, PHOTO_SIDE).convert("L"))
-    size = (max(1, grey.shape[1] // 2), max(1, grey.shape[0] // 2))
-    half = np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
-    bent = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
-    parts = [
-        *_parts(_ranges(grey), RANGES),
-        *_parts(_ranges(half), RANGES),
-        *_parts(bent, CURVATURES),
+    height, width = grey.shape
+    half_size = (max(1, width // 2), max(1, height // 2))
+    half = cv2.resize(grey, half_size, interpolation=cv2.INTER_AREA)
+    curvature = np.abs(cv2.Laplacian(grey, cv2.CV_32F))
+
+    shares = [
+        _compute_shares(_compute_local_range(grey), RANGES),
+        _compute_shares(_compute_local_range(np.asarray(half, np.uint8)), RANGES),
+        _compute_shares(curvature, CURVATURES),
     ]
-    return np.asarray(np.sqrt(np.array(parts)))
+    return np.asarray(np.sqrt(np.concatenate(shares)))
 
 
-def _ranges(grey: Pixels) -> Pixels:
+def _compute_local_range(grey: Pixels) -> Pixels:
+    """Return the difference of the lightest and darkest of 3 x 3 pixels."""
     square = np.ones((3, 3), np.uint8)
     return np.asarray(cv2.dilate(grey, square) - cv2.erode(grey, square))
 
 
-def _parts(values: npt.NDArray[np.generic], borders: tuple[float, ...]) -> list[float]:
+def _compute_shares(
+    values: npt.NDArray[np.generic], borders: tuple[float, ...]
+) -> npt.NDArray[np.float64]:
     counts, _ = np.histogram(values, bins=borders)
-    return [float(count) / values.size for count in counts]
+    return np.asarray(counts / values.size)

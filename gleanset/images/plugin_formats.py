@@ -26,16 +26,21 @@ _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 330, 50706
 
 def detect_heic(data: bytes) -> bool:
     """Return whether a file is HEIC. Raises `Unreadable` if its plugin is not installed."""
-    brands = data[16 : int.from_bytes(data[:4], "big")][:128] + data[8:12]
-    avif = any(
-        brands[at : at + 4] in (b"avif", b"avis") for at in range(0, len(brands), 4)
-    )
-    is_heic = data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and not avif
-    if is_heic and not _is_plugin_loaded():
+    if data[4:8] != b"ftyp" or data[8:12] not in _HEIC_BRANDS:
+        return False
+
+    # An AVIF may have a brand of HEIC first, and its own among the compatible ones.
+    box_end = int.from_bytes(data[:4], "big")
+    compatible = data[16:box_end][:128]
+    brands = {compatible[at : at + 4] for at in range(0, len(compatible), 4)}
+    if brands & {b"avif", b"avis"}:
+        return False
+
+    if not _is_plugin_loaded():
         raise Unreadable(
             "unsupported format", "HEIC: needs [formats], see gleanset doctor"
         )
-    return is_heic
+    return True
 
 
 @cache
@@ -50,10 +55,9 @@ def _is_plugin_loaded() -> bool:
 
 def is_camera_raw(data: bytes) -> bool:
     """Return whether a file begins as camera RAW (Pillow reads only its preview)."""
-    is_canon = data[4:12] == b"ftypcrx " or (
-        data[:4] == b"II*\0" and data[8:10] == b"CR"
-    )
-    return is_canon or data.startswith(_RAW_BEGINNINGS)
+    is_cr2 = data[:4] == b"II*\0" and data[8:10] == b"CR"
+    is_cr3 = data[4:12] == b"ftypcrx "
+    return is_cr2 or is_cr3 or data.startswith(_RAW_BEGINNINGS)
 
 
 def is_raw_preview(tags: Mapping[int, object]) -> bool:

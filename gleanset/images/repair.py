@@ -7,6 +7,7 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import product
 
 from PIL import Image
 
@@ -19,7 +20,7 @@ from gleanset.images.embedded_metadata import (
     iter_png_chunks,
 )
 
-_PNG_KEPT_CHUNKS = PNG_PIXEL_CHUNKS | {b"eXIf"}
+_PNG_SHOWN_CHUNKS = PNG_PIXEL_CHUNKS | {b"eXIf"}
 _PNG_CRITICAL_CHUNKS = frozenset({b"IHDR", b"PLTE", b"IDAT", b"IEND"})
 _PNG_ANIMATION_CHUNKS = frozenset({b"acTL", b"fcTL", b"fdAT"})
 # Pillow's limit of a profile.
@@ -44,8 +45,9 @@ def iter_repairs(data: bytes, max_pixels: int) -> Iterator[bytes]:
         case "PNG":
             yield from _iter_png_repairs(data)
         case "JPEG":
-            if (repaired := _add_end_marker(data, max_pixels)) is not None:
-                yield repaired
+            candidate = _add_end_marker(data, max_pixels)
+            if candidate is not None:
+                yield candidate
 
 
 def _iter_png_repairs(data: bytes) -> Iterator[bytes]:
@@ -56,24 +58,31 @@ def _iter_png_repairs(data: bytes) -> Iterator[bytes]:
     parts: list[FilePart] = []
     with suppress(Unreadable):  # truncated chunk
         parts.extend(iter_png_chunks(data))
+    signature = data[:8]
     is_palette = data[25:26] == b"\3"
-    droppable = [part for part in parts if _may_be_dropped(part, is_palette)]
-    damaged = {part for part in droppable if _is_damaged(part, data)}
-    damaged_kinds = {part.kind for part in damaged}
-    kept = _PNG_KEPT_CHUNKS
+
+    intact_parts: list[FilePart] = []
+    damaged_kinds: set[bytes] = set()
+    for part in parts:
+        if _is_optional(part, is_palette) and _is_damaged(part, data):
+            damaged_kinds.add(part.kind)
+        else:
+            intact_parts.append(part)
+
+    shown_kinds = _PNG_SHOWN_CHUNKS
     if damaged_kinds & _PNG_ANIMATION_CHUNKS:
-        kept -= _PNG_ANIMATION_CHUNKS
-    intact = [part for part in parts if part not in damaged]
-    for kinds in (kept, _PNG_CRITICAL_CHUNKS | {b"tRNS"}, _PNG_CRITICAL_CHUNKS):
-        chunks = [data[part.begin : part.end] for part in intact if part.kind in kinds]
-        yield b"".join([data[:8], *chunks])
+        shown_kinds -= _PNG_ANIMATION_CHUNKS
+    for kinds in (shown_kinds, _PNG_CRITICAL_CHUNKS | {b"tRNS"}, _PNG_CRITICAL_CHUNKS):
+        chunks = [
+            data[part.begin : part.end] for part in intact_parts if part.kind in kinds
+        ]
+        yield signature + b"".join(chunks)
 
 
-def _may_be_dropped(part: FilePart, is_palette: bool) -> bool:
+def _is_optional(part: FilePart, is_palette: bool) -> bool:
     # Of an image without a palette PLTE only suggests colors.
-    return part.kind not in _PNG_CRITICAL_CHUNKS or (
-        part.kind == b"PLTE" and not is_palette
-    )
+    is_suggestion = part.kind == b"PLTE" and not is_palette
+    return is_suggestion or part.kind not in _PNG_CRITICAL_CHUNKS
 
 
 def _is_damaged(part: FilePart, data: bytes) -> bool:
@@ -82,12 +91,13 @@ def _is_damaged(part: FilePart, data: bytes) -> bool:
         return True
     if part.kind != b"iCCP":
         return False
-    profile = zlib.decompressobj()
+
+    # A name, a zero, the number of the compression method, the profile.
+    _, _, method_and_profile = part.read_body(data).partition(b"\0")
+    inflate = zlib.decompressobj()
     with suppress(zlib.error):
-        profile.decompress(
-            part.read_body(data).partition(b"\0")[2][1:], _MAX_PROFILE_BYTES
-        )
-        return bool(profile.unconsumed_tail)
+        inflate.decompress(method_and_profile[1:], _MAX_PROFILE_BYTES)
+        return bool(inflate.unconsumed_tail)
     return True
 
 
@@ -106,6 +116,8 @@ def _add_end_marker(data: bytes, max_pixels: int) -> bytes | None:
             elif marker == _SCAN:
                 scans.append(segment)
             segments.append(segment)
+
+    # An 0xFF at the end is half of a marker.
     body = b"".join(segments).rstrip(b"\xff")
     is_complete = _has_all_scans(header, scans) and _has_all_pixels(body, max_pixels)
     return body + _END_OF_IMAGE if is_complete else None
@@ -116,31 +128,32 @@ def _has_all_scans(header: bytes, scans: list[bytes]) -> bool:
 
     Decoders show a progressive JPEG that lacks some scans (ITU-T T.81, B.2.2 and B.2.3).
     """
-    missing = {(number, at) for number in header[10::3] for at in range(64)}
+    component_ids = header[10::3]
+    missing = set(product(component_ids, range(64)))
     for scan in scans:
         count = scan[4] if len(scan) > 4 else 0
-        if len(scan) < 8 + 2 * count:
+        after_components = 5 + 2 * count
+        if len(scan) < after_components + 3:
             return False
-        first, last, precision = scan[5 + 2 * count : 8 + 2 * count]
-        if precision & 15 == 0:
-            numbers = scan[5 : 5 + 2 * count : 2]
-            missing -= {
-                (number, at) for number in numbers for at in range(first, last + 1)
-            }
+
+        first, last, precision = scan[after_components : after_components + 3]
+        is_last_bit = precision & 15 == 0
+        if is_last_bit:
+            scanned_ids = scan[5:after_components:2]
+            missing -= set(product(scanned_ids, range(first, last + 1)))
     return bool(header and scans) and not missing
 
 
 def _has_all_pixels(data: bytes, max_pixels: int) -> bool:
     """Return whether a JPEG is complete: more data, whatever it is, changes no pixel."""
-    checks = set()
+    checksums = set()
     for extra in (b"", _MORE_DATA, b"\xd5" + _MORE_DATA):
+        file = io.BytesIO(data + extra + _END_OF_IMAGE)
         try:
-            with Image.open(
-                io.BytesIO(data + extra + _END_OF_IMAGE), formats=("JPEG",)
-            ) as image:
+            with Image.open(file, formats=("JPEG",)) as image:
                 if image.width * image.height > max_pixels:
                     return False
-                checks.add(zlib.crc32(image.tobytes()))
+                checksums.add(zlib.crc32(image.tobytes()))
         except Exception:  # Pillow plugins raise any exception
             return False
-    return len(checks) == 1
+    return len(checksums) == 1

@@ -31,13 +31,10 @@ def drop_unused_alpha(image: Image.Image) -> Image.Image:
 
     Many programs write such a BMP, which is meant to be opaque.
     """
-    if (
-        image.format == "BMP"
-        and image.mode == "RGBA"
-        and not image.getchannel("A").getextrema()[1]
-    ):
-        return image.convert("RGB")
-    return image
+    if image.format != "BMP" or image.mode != "RGBA":
+        return image
+    _, highest_alpha = image.getchannel("A").getextrema()
+    return image if highest_alpha else image.convert("RGB")
 
 
 def convert_to_rgb(image: Image.Image) -> Image.Image:
@@ -66,11 +63,10 @@ def choose_background(layer: Image.Image) -> Color | None:
     alpha = values[..., 3].astype(np.float64)
     if not alpha.any():
         return None
+
     contrast = 255 - values[..., :3].min(axis=2)
-    is_visible = float(
-        alpha[contrast > _MIN_CONTRAST].sum()
-    ) >= _MIN_OPAQUE_SHARE * float(alpha.sum())
-    return WHITE if is_visible else GRAY
+    visible_area = alpha[contrast > _MIN_CONTRAST].sum()
+    return WHITE if visible_area >= _MIN_OPAQUE_SHARE * alpha.sum() else GRAY
 
 
 # Tags of a TIFF (TIFF 6.0).
@@ -92,6 +88,7 @@ def scale_to_8_bit(image: Image.Image) -> Image.Image:
         high = 2 ** min(max(tags.get(_BITS, (16,))), 16) - 1
     elif image.mode == "I" and tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED:
         values = values.view(np.uint32)  # Pillow reads them as signed
+
     invert = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     return Image.fromarray(scale_values(values, high, invert=invert))
 
@@ -114,9 +111,9 @@ def scale_values(
         low, peak = float(numbers.min()), float(numbers.max())
         if values.dtype.kind == "f" and low >= 0 and _MIN_WHITE <= peak <= 1:
             low, peak = 0.0, 1.0
-        scaled = (
-            ((numbers - low) * (255 / ((peak - low) or 1.0))).round().astype(np.uint8)
-        )
+        value_range = (peak - low) or 1.0  # 0 in a uniform image
+        scaled = ((numbers - low) * (255 / value_range)).round().astype(np.uint8)
+
     gray: npt.NDArray[np.uint8] = 255 - scaled if invert else scaled
     return gray
 
@@ -131,12 +128,16 @@ def convert_to_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if not isinstance(profile, bytes) or not 0 < len(profile) <= MAX_PROFILE_BYTES:
         return image
+
     if image.mode in _SPACES and "transparency" not in image.info:
         transform = _build_transform(profile, image.mode)
         return _apply_transform(transform, image) if transform else image
-    if image.mode not in ("P", "PA", "RGB", "RGBA") or not (
-        transform := _build_transform(profile, "RGB")
-    ):
+
+    # Palettes and transparency: the colors alone are converted.
+    if image.mode not in ("P", "PA", "RGB", "RGBA"):
+        return image
+    transform = _build_transform(profile, "RGB")
+    if transform is None:
         return image
     layer = image.convert("RGBA")
     converted = _apply_transform(transform, layer.convert("RGB"))
