@@ -88,7 +88,7 @@ def split_naively(dataset: Dataset, seed: int) -> None:
                 key,
                 "train" if part < 0.7 else "val" if part < 0.8 else "test",
             )
-    dataset.samples.set_splits(plan, f"naive {seed}")
+    dataset.samples.set_splits(plan)
 
 
 def train_simple(
@@ -152,7 +152,7 @@ def run_seed(
         ):
             import_frames(unseen if is_unseen else film, label, number, frames)
         plan = {s.key: (s.key, "test") for s in unseen.samples.iter_by_key()}
-        unseen.samples.set_splits(plan, "test only")  # type: ignore[arg-type]
+        unseen.samples.set_splits(plan)  # type: ignore[arg-type]
         accuracies = {}
         for name, apply in (("naive", split_naively), ("ours", split)):
             apply(film, seed)

@@ -1,4 +1,4 @@
-"""Command to suggest for labelling: the window, or clusters or tracks on a gallery page."""
+"""Commands to suggest: for labelling, for another split, and for a training."""
 
 from importlib.util import find_spec
 
@@ -7,7 +7,7 @@ from gleanset.db.faces import Tracks
 from gleanset.db.proposals import Proposals, list_clusters
 from gleanset.db.sorting import SortingQueue
 from gleanset.platform import has_display
-from gleanset.settings import SplitSettings, parse_split_settings
+from gleanset.settings import SplitSettings
 
 PRELABEL_COMMAND = "baseline prelabel"
 TRACKS_COMMAND = "labeler gallery tracks.html --tracks"
@@ -35,7 +35,7 @@ def suggest_reviewed_split(dataset: Dataset, split: SplitSettings) -> list[str]:
 
 def suggest_larger_test(dataset: Dataset, *, unseen: bool) -> list[str]:
     """Return the commands that give images to val and test; none if only more images would."""
-    split = parse_split_settings(dataset.samples.get_split_settings())
+    split = dataset.samples.get_split_settings()
     if split is None or "0" in split.ratio.split(":"):
         return [f"labeler split --ratio 8:1:1 {dataset.option}"]
     return suggest_reviewed_split(dataset, split) if unseen else []
@@ -59,3 +59,10 @@ def suggest_labelling_command(dataset: Dataset) -> str | None:
     if len(waiting) > unreadable:
         return f"{PRELABEL_COMMAND} {dataset.option}"
     return None
+
+
+def suggest_training_command(dataset: Dataset) -> str:
+    """Return the command that trains a model, with the preset of the latest run if there is one."""
+    latest_run = dataset.runs.get_latest("baseline")
+    preset = (latest_run.settings if latest_run else {}).get("preset", "transfer")
+    return f"baseline train --preset {preset} {dataset.option}"

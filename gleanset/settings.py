@@ -62,6 +62,14 @@ class SplitSettings(TomlTable, frozen=True):
         ),
     ] = None
 
+    def describe(self) -> str:
+        """Return the settings on one line, for people."""
+        words = [f"ratio={self.ratio}", f"seed={self.seed}"]
+        words += [shlex.quote(f"hold-out={name}") for name in self.hold_out]
+        if self.test_per_class is not None:
+            words.append(f"test-per-class={self.test_per_class}")
+        return " ".join(words)
+
 
 class NetSettings(TomlTable, frozen=True):
     """Network access: a contact address for site operators, and limits.
@@ -203,18 +211,6 @@ def read_settings(root: Path | None) -> Settings:
     values = tomllib.loads(user.read_text(encoding="utf-8-sig"))
     _merge(merged, values)
     return msgspec.convert(merged, Settings)
-
-
-def parse_split_settings(text: str) -> SplitSettings | None:
-    """Parse the stored settings of a split; None if it was not made by ratio and seed."""
-    words = [word.partition("=") for word in shlex.split(text)]
-    values = {name: value for name, _, value in words}
-    if not {"ratio", "seed"} <= values.keys():
-        return None
-    held_out = tuple(value for name, _, value in words if name == "hold-out")
-    per_class = values.get("test-per-class")
-    number = int(per_class) if per_class else None
-    return SplitSettings(values["ratio"], int(values["seed"]), held_out, number)
 
 
 def list_settings_warnings(root: Path) -> list[str]:

@@ -16,7 +16,7 @@ from gleanset.dataset import is_dataset
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.named_files import find_location
 from gleanset.request import request_options
-from gleanset.settings import SplitSettings, parse_split_settings
+from gleanset.settings import SplitSettings
 from labeler.export.options import ExportOptions
 from labeler.requests import GalleryRequest, ImportRequest
 
@@ -194,7 +194,7 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
     [split] in dataset.toml are used. Samples that were not compared by labeler dedup are compared
     first, so that copies stay together; the comparisons are stored, also with --simulate.
     """
-    from labeler.splits.plan import split_dataset
+    from labeler.splits.job import split_dataset
 
     options = {
         name: getattr(request, name)
@@ -203,12 +203,10 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
         == ParameterSource.COMMANDLINE
     }
     with job.open() as dataset:
-        before = (
-            None
-            if options
-            else parse_split_settings(dataset.samples.get_split_settings())
-        )
-        settings = msgspec.structs.replace(before or dataset.settings.split, **options)
+        base = dataset.settings.split
+        if not options:
+            base = dataset.samples.get_split_settings() or base
+        settings = msgspec.structs.replace(base, **options)
         return split_dataset(
             dataset, settings, simulate=job.simulate, progress=job.progress
         )

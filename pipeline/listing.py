@@ -10,7 +10,6 @@ from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any
 
-from curation.web_reports import find_copies, get_claimed_class, list_disputed_reports
 from gleanset import Dataset
 from gleanset.config import did_you_mean
 from gleanset.db.faces import Tracks
@@ -25,6 +24,11 @@ from gleanset.db.snapshots import Snapshots
 from gleanset.db.sorting import SampleTiles
 from gleanset.errors import UsageError
 from gleanset.records import Face
+from webapp.report_decisions import (
+    find_copies,
+    get_claimed_class,
+    list_disputed_reports,
+)
 
 Line = dict[str, Any]
 
@@ -225,7 +229,7 @@ def reports(dataset: Dataset) -> Iterator[Line]:
         reports = list(Reports(dataset.db).iterate(status))
         copies = find_copies(dataset, reports)
         for report in reports:
-            claim = report.claim._asdict()
+            claim = asdict(report.claim)
             del claim["phash"]
             others = rivals.get(report.id, ())
             yield {

@@ -37,7 +37,7 @@ from harvest.sources import load_source
 from labeler.acceptance import accept_hints
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.export.job import export
-from labeler.splits.plan import split_dataset
+from labeler.splits.job import split_dataset
 from labeler.splits.split_spec import SplitSpec
 from pipeline.episodes.request import EpisodesRequest
 from pipeline.recipe import ExportPart, Recipe

@@ -14,6 +14,7 @@ from curation.labelling_command import (
     PRELABEL_COMMAND,
     has_window,
     suggest_labelling_command,
+    suggest_training_command,
 )
 from facecrop.request import suggest_whole_images
 from gleanset import Dataset
@@ -31,7 +32,6 @@ from gleanset.records import Run
 from labeler.acceptance import acceptance_obstacle, plan_acceptance
 from labeler.duplicates.plan import DuplicatePlan, conflicting_label_summary, make_plan
 from labeler.requests import SOURCE as IMPORT
-from labeler.splits.split_spec import suggest_training_command
 
 SERVE = "webapp serve"
 REVIEW = "webapp serve --admin"
@@ -102,7 +102,7 @@ def _next_labeling_step(dataset: Dataset, counts: _SampleCounts, option: str) ->
 def _next_model_step(
     dataset: Dataset, counts: _SampleCounts, option: str, duplicates: DuplicatePlan
 ) -> str:
-    is_split = bool(dataset.samples.get_split_settings())
+    is_split = dataset.samples.has_splits()
     # The first split waits for the search. Later ones come first, so that new labels are used.
     if not is_split and (command := _detection_command(dataset, option)) is not None:
         return command

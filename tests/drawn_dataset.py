@@ -90,5 +90,5 @@ def fill(
         if parts:
             choices = [Choice(key, "label", name) for key, name in truth.items()]
             dataset.journal.apply("Label", choices)
-            dataset.samples.set_splits(splits, "by hand")
+            dataset.samples.set_splits(splits)
     return truth

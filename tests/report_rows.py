@@ -9,12 +9,12 @@ import numpy as np
 from PIL import Image
 from tools_for_tests import encode
 
-from curation.web_reports import open_report_store
 from gleanset import Box, Dataset
 from gleanset.db.reports import WRONG_ANSWER, Claim, Reports
 from gleanset.images.staging import StageBytes
 from tools.sample.character import CAST
 from tools.sample.scene import face_box, paint_scene, plan_scene
+from webapp.report_decisions import open_report_store
 
 SIZE = (240, 180)
 
@@ -48,7 +48,14 @@ def store_report(
         image = StageBytes(store)(data)
         with dataset.db.transaction():
             store.publish(image.sha256, image.format, image.bytes)
-            claim = Claim(image.sha256, image.format, box, claimed, "a-run", **fields)
+            claim = Claim(
+                sha256=image.sha256,
+                format=image.format,
+                box=box,
+                claimed=claimed,
+                run="a-run",
+                **fields,
+            )
             Reports(dataset.db).add(claim)
     return image.sha256
 

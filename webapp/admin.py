@@ -1,19 +1,20 @@
 """The administrator's page: reports next to labelled faces, to accept, refuse and undo.
 
-Decisions are made by `curation.web_reports`, as for the commands.
+Decisions are made by `webapp.report_decisions`, as for the commands.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
 from PIL import Image
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from curation import web_reports
 from gleanset import Dataset
 from gleanset.db.faces import are_whole_images
 from gleanset.db.maintenance import Maintenance
@@ -28,6 +29,7 @@ from gleanset.db.sorting import SampleTiles, SortingQueue
 from gleanset.errors import UsageError
 from gleanset.html.thumbnails import Thumbnails
 from gleanset.images.cropping import encode_jpeg
+from webapp import report_decisions
 from webapp.api import json_response
 from webapp.guard import ADMIN_API, ADMIN_COOKIE, COOKIE, refuse_token, token_in
 from webapp.page_files import PAGE_FILES, redirect_with_cookies
@@ -36,14 +38,20 @@ from webapp.report_spool import open_for_writing
 from webapp.service import Service, service_of
 from webapp.uploads import parse_json
 
-REPORTS_PER_PAGE, FACE_SIZE, MAX_SHOWN_COPIES, MAX_TYPICAL_FACES = 24, 224, 4, 2
+REPORTS_PER_PAGE = 24
+FACE_SIZE = 224
+"""Pixels of the longer side of a reported face."""
+MAX_SHOWN_COPIES = 4
+MAX_TYPICAL_FACES = 2
 RowNumber = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 """A number that fits into an INTEGER of SQLite."""
 
 
 class AdminDecision(msgspec.Struct, forbid_unknown_fields=True):
-    """Reports to accept by number (with a class, or null for the claimed one), or to refuse, or a
-    step to undo. Accepting creates only the classes that `create` names.
+    """Reports to accept or refuse, by number, or a step to undo.
+
+    `accept` has a class for each report, or null for the claimed one. Accepting creates only the
+    classes that `create` names.
     """
 
     accept: dict[RowNumber, str | None] = {}
@@ -88,53 +96,58 @@ def reports(service: Service, request: Request, _: bytes) -> Response:
     """
     spool = service.require_spool()
     query = request.query_params
+    is_settled = query.get("settled") == "true"
     with open_for_writing(spool.root) as dataset:
         table = Reports(dataset.db)
-        settled = query.get("settled") == "true"
-        number = parse_json(
-            query.get("after", "0"), RowNumber, "number", "reload the page"
+        last = None
+        if is_settled:
+            listed = table.list_settled(REPORTS_PER_PAGE)
+        else:
+            pending = table.list_pending(_page_start(query), REPORTS_PER_PAGE)
+            listed = [(0, report) for report in _with_rivals(dataset, pending)]
+            if pending:
+                last = _page_end(pending[-1])
+
+        reports = [report for _, report in listed]
+        copies = report_decisions.find_copies(dataset, reports)
+        misfits = set[int]()
+        if not is_settled:
+            misfits = report_decisions.find_misfits(dataset, reports)
+        rows = []
+        for step, report in listed:
+            row = _report_json(dataset, step, report, copies[report.id])
+            rows.append(row | {"misfit": report.id in misfits})
+
+        names = {report.claim.claimed for report in reports}
+        names |= {report.claim.answer or "" for report in reports}
+        names -= set(report_decisions.NO_CLASS)
+        name = query.get("name")
+        return json_response(
+            {
+                "waiting": table.count(),
+                "decided": table.count(None) - table.count(),
+                "spooled": len(list_spooled_reports(spool.root)),
+                "reports": rows,
+                "last": last,
+                "known": {name: _typical_faces(dataset, name) for name in names},
+                "classes": dataset.classes.list_names(),
+                "named": report_decisions.find_class(dataset, name) if name else "",
+                "has_whole_images": are_whole_images(dataset.db),
+                "option": dataset.option,
+            }
         )
-        start = query.get("kind", ""), query.get("claimed", ""), number
-        pending = [] if settled else table.list_pending(start, REPORTS_PER_PAGE)
-        listed = (
-            table.list_settled(REPORTS_PER_PAGE)
-            if settled
-            else _with_rivals(dataset, pending)
-        )
-        claim = pending[-1].claim if pending else None
-        last = claim and {
-            "kind": claim.kind,
-            "claimed": claim.claimed,
-            "after": pending[-1].id,
-        }
-        copies = web_reports.find_copies(dataset, [report for _, report in listed])
-        misfits = web_reports.find_misfits(
-            dataset, [report for _, report in listed if not settled]
-        )
-        claims = (report.claim for _, report in listed)
-        names = {
-            name for claim in claims for name in (claim.claimed, claim.answer) if name
-        }
-        names.discard(web_reports.NOT_A_FACE)
-        result = {
-            "waiting": table.count(),
-            "decided": table.count(None) - table.count(),
-            "spooled": len(list_spooled_reports(spool.root)),
-            "reports": [
-                _report_json(dataset, step, report, copies)
-                | {"misfit": report.id in misfits}
-                for step, report in listed
-            ],
-            "last": last,
-            "known": {name: _typical_faces(dataset, name) for name in names},
-            "classes": dataset.classes.list_names(),
-            "named": web_reports.find_class(dataset, query["name"])
-            if query.get("name")
-            else "",
-            "has_whole_images": are_whole_images(dataset.db),
-            "option": dataset.option,
-        }
-    return json_response(result)
+
+
+def _page_start(query: QueryParams) -> tuple[str, str, int]:
+    """Return kind, class and number of the report before a page; see `_page_end`."""
+    number = parse_json(query.get("after", "0"), RowNumber, "number", "reload the page")
+    return query.get("kind", ""), query.get("claimed", ""), number
+
+
+def _page_end(report: Report) -> dict[str, Any]:
+    """Return the query of the page after a report."""
+    claim = report.claim
+    return {"kind": claim.kind, "claimed": claim.claimed, "after": report.id}
 
 
 @admin_only
@@ -144,14 +157,14 @@ def report_image(service: Service, request: Request, _: bytes) -> Response:
         request.path_params["number"], RowNumber, "number", "reload the page"
     )
     with open_for_writing(service.require_spool().root) as dataset:
-        if (report := Reports(dataset.db).get(number)) is None:
+        report = Reports(dataset.db).get(number)
+        if report is None:
             raise RefusedRequest(404, "no such report", str(number), "reload the page")
-        if request.path_params["part"] != "face":
-            data = web_reports.read_report_image(dataset, report)
-            kind = report.claim.format
-            return Response(data, media_type=Image.MIME[kind])
-        face = web_reports.crop_report_face(dataset, report, FACE_SIZE)
-        return Response(encode_jpeg(face), media_type="image/jpeg")
+        if request.path_params["part"] == "face":
+            face = report_decisions.crop_report_face(dataset, report, FACE_SIZE)
+            return Response(encode_jpeg(face), media_type="image/jpeg")
+        data = report_decisions.read_report_image(dataset, report)
+        return Response(data, media_type=Image.MIME[report.claim.format])
 
 
 @admin_only
@@ -160,52 +173,59 @@ def decide(service: Service, _: Request, body: bytes) -> Response:
     decision = parse_json(body, AdminDecision, "decision", "reload the page")
     with open_for_writing(service.require_spool().root) as dataset:
         table = Reports(dataset.db)
-        settled = web_reports.SettledReports(decision.undo, 0)
-        is_one = (
-            bool(decision.accept) + bool(decision.refuse) + bool(decision.undo) == 1
+        requested = list(
+            filter(None, (decision.accept, decision.refuse, decision.undo))
         )
-        if not is_one or (decision.undo and not table.list_in_step(decision.undo)):
+        is_valid_step = not decision.undo or table.list_in_step(decision.undo)
+        if len(requested) != 1 or not is_valid_step:
             raise UsageError(
                 "not a decision", "accept or refuse reports, or undo a step of these"
             )
+
         if decision.accept:
             _check_classes(dataset, decision)
-            settled = web_reports.accept_reports(dataset, decision.accept)
+            settled = report_decisions.accept_reports(dataset, decision.accept)
         elif decision.refuse:
-            settled = web_reports.refuse_reports(dataset, decision.refuse)
+            settled = report_decisions.refuse_reports(dataset, decision.refuse)
         else:
-            web_reports.undo_decision(dataset, decision.undo)
-        result = {"step": settled.step, "reports": table.list_in_step(settled.step)}
+            report_decisions.undo_decision(dataset, decision.undo)
+            settled = report_decisions.SettledReports(decision.undo, 0)
         return json_response(
-            result | {"classes": {**settled.classes}, "created": settled.created}
+            {
+                "step": settled.step,
+                "reports": table.list_in_step(settled.step),
+                "classes": dict(settled.classes),
+                "created": settled.created,
+            }
         )
 
 
 def _check_classes(dataset: Dataset, decision: AdminDecision) -> None:
     """Refuse to create a class unless the page has shown that it is new: it may be deleted."""
-    others = *web_reports.NO_CLASS, *decision.create
+    allowed_names = {
+        *report_decisions.NO_CLASS,
+        *decision.create,
+        *dataset.classes.list_names(),
+    }
     for report in Reports(dataset.db).get_pending(decision.accept):
-        name = web_reports.get_accepted_class(
-            dataset, report, decision.accept[report.id]
-        )
-        if name not in (*others, *dataset.classes.list_names()):
+        correct = decision.accept[report.id]
+        name = report_decisions.get_accepted_class(dataset, report, correct)
+        if name not in allowed_names:
             raise RefusedRequest(
                 409, "no such class", name, "create it, or choose another one"
             )
 
 
-def _with_rivals(
-    dataset: Dataset, pending: Sequence[Report]
-) -> list[tuple[int, Report]]:
-    numbers = dict[int, None]()
+def _with_rivals(dataset: Dataset, pending: Sequence[Report]) -> list[Report]:
+    """Return pending reports, each followed by the pending ones that contradict it."""
+    numbers: dict[int, None] = {}
     for report in pending:
-        rivals = web_reports.find_rivals(dataset, report)
-        others = [
-            rival.report for rival in rivals if rival.report and rival.status == PENDING
-        ]
-        numbers |= dict.fromkeys([report.id, *others])
+        numbers[report.id] = None
+        for rival in report_decisions.find_rivals(dataset, report):
+            if rival.report is not None and rival.status == PENDING:
+                numbers[rival.report] = None
     return [
-        (0, report) for report in filter(None, map(Reports(dataset.db).get, numbers))
+        report for report in map(Reports(dataset.db).get, numbers) if report is not None
     ]
 
 
@@ -213,24 +233,24 @@ def _report_json(
     dataset: Dataset,
     step: int,
     report: Report,
-    copies: Mapping[int, Sequence[SimilarImage]],
+    copies: Sequence[SimilarImage],
 ) -> dict[str, Any]:
-    hashes = [copy.sha256 for copy in copies[report.id]]
+    claim = report.claim
     return {
-        **report.claim._asdict(),
+        **asdict(claim),
         "id": report.id,
         "at": report.at,
         "status": report.status,
         "step": step,
         "step_size": len(Reports(dataset.db).list_in_step(step)),
-        "class": web_reports.get_claimed_class(dataset, report),
-        "in_dataset": bool(dataset.images.get_id(report.claim.sha256)),
-        "in_test": web_reports.is_in_test(dataset, report.claim.sha256),
+        "class": report_decisions.get_claimed_class(dataset, report),
+        "in_dataset": bool(dataset.images.get_id(claim.sha256)),
+        "in_test": report_decisions.is_in_test(dataset, claim.sha256),
         "copy_in_test": any(
-            web_reports.is_in_test(dataset, sha256) for sha256 in hashes
+            report_decisions.is_in_test(dataset, copy.sha256) for copy in copies
         ),
-        "rivals": web_reports.find_rivals(dataset, report),
-        "copies": _copies_json(dataset, copies[report.id]),
+        "rivals": report_decisions.find_rivals(dataset, report),
+        "copies": _copies_json(dataset, copies),
     }
 
 
@@ -238,27 +258,28 @@ def _copies_json(
     dataset: Dataset, copies: Sequence[SimilarImage]
 ) -> list[dict[str, Any]]:
     thumbnails = Thumbnails(dataset, with_reports=True)
-    result: list[dict[str, Any]] = []
+    result = []
     for number, copy in enumerate(copies):
+        src = None
         image = dataset.images.get(copy.sha256) if number < MAX_SHOWN_COPIES else None
-        preview = thumbnails.of_image(image) if image else None
-        keys = Maintenance(dataset.db).list_sample_keys(copy.sha256)
-        kept = map(dataset.samples.get, map(dataset.samples.find_kept_copy, keys))
-        classes = sorted(
-            {s.label for s in kept if s and s.label and s.status == "labelled"}
-        )
-        facts = {"src": preview.src if preview else None, "classes": classes}
-        result.append(copy._asdict() | facts)
+        if image is not None:
+            preview = thumbnails.of_image(image)
+            src = preview.src if preview else None
+
+        classes: set[str] = set()
+        for key in Maintenance(dataset.db).list_sample_keys(copy.sha256):
+            sample = dataset.samples.get(dataset.samples.find_kept_copy(key))
+            if sample and sample.label and sample.status == "labelled":
+                classes.add(sample.label)
+        result.append(copy._asdict() | {"src": src, "classes": sorted(classes)})
     return result
 
 
 def _typical_faces(dataset: Dataset, name: str) -> list[str]:
     queue = SortingQueue(dataset.db)
-    row = dataset.classes.get_id(dataset.classes.resolve(name))
+    row = dataset.classes.get_id(dataset.classes.resolve(name)) or 0
     # Faces of reports are only shown where a class has no others: they may be what is wrong.
-    rows = queue.list_typical(row or 0, MAX_TYPICAL_FACES) or queue.get_portraits(
-        row or 0
-    )
+    rows = queue.list_typical(row, MAX_TYPICAL_FACES) or queue.get_portraits(row)
     keys = SampleTiles(dataset.db).get_keys(rows)
     samples = filter(None, map(dataset.samples.get, keys))
     thumbnails = map(Thumbnails(dataset, with_reports=True).of_sample, samples)

@@ -1,6 +1,7 @@
 """The REST API: predictions, face detection, reports, facts about the model.
 
-`page/openapi.json` describes it; `tests/webapp/test_guard.py` compares both.
+`page/openapi.json` describes it, except the fields of a report, which are in `api_models.py`.
+`tests/webapp/test_guard.py` compares both.
 """
 
 from collections.abc import Sequence
@@ -111,9 +112,11 @@ async def ready(request: Request) -> Response:
 
 async def document(_: Request) -> Response:
     """Return the OpenAPI description."""
-    described = msgspec.json.decode((PAGE / "openapi.json").read_bytes())
-    described["info"]["version"] = __version__
-    return json_response(described)
+    description = msgspec.json.decode((PAGE / "openapi.json").read_bytes())
+    description["info"]["version"] = __version__
+    _, report_schema = msgspec.json.schema_components([SentReport])
+    description["components"]["schemas"] |= report_schema
+    return json_response(description)
 
 
 async def metrics_text(request: Request) -> Response:

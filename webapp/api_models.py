@@ -1,4 +1,8 @@
-"""Types of the API's requests. `page/openapi.json` describes them, the responses and the errors."""
+"""Types of the API's requests: their fields and limits, by which requests are checked.
+
+`page/openapi.json` describes them, the responses and the errors, except `SentReport`: its schema is
+made from the type.
+"""
 
 from typing import Annotated, Literal
 
@@ -6,10 +10,13 @@ import msgspec
 
 Pixel = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
 Length = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
-MarkedBox = tuple[Pixel, Pixel, Length, Length]
-"""x, y, width, height in pixels of the upright image."""
+MarkedBox = Annotated[
+    tuple[Pixel, Pixel, Length, Length],
+    msgspec.Meta(description="x, y, width, height in pixels of the upright image"),
+]
 Boxes = list[list[MarkedBox] | None]
 """A list of boxes for each file, or null to let the server detect the faces."""
+Note = Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 class EncodedImage(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,4 +47,4 @@ class SentReport(msgspec.Struct, forbid_unknown_fields=True):
     claimed: str | None = ""
     box: MarkedBox | None = None
     new_box: bool = False
-    note: str = ""
+    note: Note = ""

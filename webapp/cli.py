@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from webapp.request import ServeRequest, StaticPageRequest
 from webapp.settings import RequestLimits
 
 if TYPE_CHECKING:
+    from webapp.report_decisions import Obstacle
     from webapp.static_export import StaticPage
 
 commands = create_program(
@@ -77,7 +78,7 @@ ALL = "all"
 """Argument instead of numbers: all pending reports of wrong answers."""
 
 
-def checked_numbers(
+def check_numbers(
     _: click.Context, __: click.Parameter, numbers: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Check the numbers of reports, or `all`. Raises `UsageError`."""
@@ -94,7 +95,7 @@ report_numbers = click.argument(
     nargs=-1,
     required=True,
     metavar="NUMBER...|all",
-    callback=checked_numbers,
+    callback=check_numbers,
 )
 
 
@@ -117,40 +118,49 @@ def list_pending(job: CommandJob) -> PendingReports:
 
     `gleanset list reports` prints all reports with every field.
     """
-    from curation.web_reports import find_unclear_reports
+    from webapp.report_decisions import find_unclear_reports
 
     with _open(job) as dataset:
         pending = list(Reports(dataset.db).iterate())
         claims = [report.id for report in pending if report.claim.kind != REMOVAL]
         unclear = find_unclear_reports(dataset, claims)
-        _say_none_or_removals(job, pending, dataset.option)
-    reasons = {
-        n: [reason for reason, ids in unclear.items() if n in ids] for n in claims
-    }
-    lines = [_describe(report, reasons.get(report.id, ())) for report in pending]
+        _report_unlisted(job, pending, dataset.option)
+
+    lines = []
+    for report in pending:
+        obstacles = [reason for reason, ids in unclear.items() if report.id in ids]
+        lines.append(_describe(report, obstacles))
     return PendingReports(pending=len(pending), reports=lines)
 
 
-def _describe(report: Report, reasons: Iterable[str]) -> str:
+def _describe(report: Report, obstacles: Iterable[Obstacle]) -> str:
     """Describe a report on one line, without control characters: users wrote some of it."""
-    from curation.web_reports import NONE, NOT_A_FACE
+    from webapp.report_decisions import NONE, NOT_A_FACE
 
     claim = report.claim
+    if claim.kind == REMOVAL:
+        facts = "removal"
+    else:
+        special_names = {"": NONE, NOT_A_FACE: "not a face"}
+        name = special_names.get(claim.claimed, claim.claimed)
+        share = "no face" if claim.confidence is None else f"{claim.confidence:.0%}"
+        facts = f"{name}? (predicted: {claim.answer or 'unknown'}, {share})"
+
+    reasons = [obstacle.value for obstacle in obstacles]
     date = f"{report.at[:16].replace('T', ' ')} UTC"
-    name = {"": NONE, NOT_A_FACE: "not a face"}.get(claim.claimed, claim.claimed)
-    share = "no face" if claim.confidence is None else f"{claim.confidence:.0%}"
-    facts = f"{name}? (predicted: {claim.answer or 'unknown'}, {share})"
-    parts = ["removal" if claim.kind == REMOVAL else facts, *reasons, date, claim.note]
+    parts = [facts, *reasons, date, claim.note]
     return replace_controls(f"{report.id}  {'; '.join(filter(None, parts))}", " ")
 
 
-def _say_none_or_removals(job: CommandJob, pending: list[Report], option: str) -> None:
+def _report_unlisted(job: CommandJob, pending: list[Report], option: str) -> None:
+    """Print how many reports are removal requests, or not in the catalogue yet."""
     removals = sum(report.claim.kind == REMOVAL for report in pending)
     if removals:
         job.say(
             f"pending removals: {removals} (gleanset forget --report NUMBER {option})"
         )
-    if spooled := len(list_spooled_reports(job.root)):
+    spooled = len(list_spooled_reports(job.root))
+    if spooled:
         job.say(f"not listed before another program has finished writing: {spooled}")
 
 
@@ -185,33 +195,30 @@ def accept_claims(
     Labels accepted by `all` are unreviewed and only used for training. To settle a removal request,
     run gleanset forget --report NUMBER.
     """
-    from curation import web_reports
+    from webapp.report_decisions import (
+        Obstacle,
+        accept_reports,
+        find_unclear_reports,
+        refuse_similar_names,
+    )
 
     is_all = ALL in numbers
     with _open(job) as dataset:
+        option = dataset.option
         selected = _select(job, dataset, numbers)
-        unclear = web_reports.find_unclear_reports(dataset, selected)
-        skipped = (
-            set[int]().union(*unclear.values()) if is_all and name is None else set()
-        )
-        names = {n: name for n in selected if n not in skipped}
-        web_reports.refuse_similar_names(dataset, names)
-        settled = (
-            web_reports.accept_reports(dataset, names, unseen=is_all) if names else None
-        )
-        aliases = dataset.classes.explain_aliases(
-            [name] if name else [], dataset.option
-        )
-    option = dataset.option
-    for reason, listed in unclear.items():
-        if listed & skipped:
-            job.say(f"pending, {reason}: {len(listed)} (webapp reports list {option})")
-        elif listed and reason in (web_reports.LIKE_OTHERS, web_reports.UNLIKE_OTHERS):
-            job.say(f"accepted, {reason}: {len(listed)} (labeler undo takes them back)")
-    disputed = len(unclear["contradictory"] & skipped)
+        unclear = find_unclear_reports(dataset, selected)
+        skipped: set[int] = set()
+        if is_all and name is None:
+            skipped = skipped.union(*unclear.values())
+        claims = {number: name for number in selected if number not in skipped}
+        refuse_similar_names(dataset, claims)
+        settled = accept_reports(dataset, claims, unseen=is_all) if claims else None
+        aliases = dataset.classes.explain_aliases([name] if name else [], option)
+
+    _report_obstacles(job, unclear, skipped, option)
+    disputed = len(unclear[Obstacle.CONTRADICTORY] & skipped)
     if settled is None:
         return AcceptedReports(accepted=0, disputed=disputed)
-
     result = AcceptedReports(
         accepted=settled.reports,
         disputed=disputed,
@@ -230,6 +237,23 @@ def accept_claims(
     return result
 
 
+def _report_obstacles(
+    job: CommandJob,
+    unclear: Mapping[Obstacle, set[int]],
+    skipped: set[int],
+    option: str,
+) -> None:
+    """Print how many unclear reports stay pending, and which were accepted all the same."""
+    from webapp.report_decisions import Obstacle
+
+    for obstacle, listed in unclear.items():
+        text = f"{obstacle.value}: {len(listed)}"
+        if listed & skipped:
+            job.say(f"pending, {text} (webapp reports list {option})")
+        elif listed and obstacle in (Obstacle.SIMILAR, Obstacle.MISFIT):
+            job.say(f"accepted, {text} (labeler undo takes them back)")
+
+
 class RefusedReports(CommandResult, kw_only=True):
     """Reports that were refused."""
 
@@ -241,12 +265,12 @@ class RefusedReports(CommandResult, kw_only=True):
 @report_numbers
 def refuse_claims(job: CommandJob, numbers: tuple[str, ...]) -> RefusedReports:
     """Refuse reports; `gleanset gc` deletes their images a day later."""
-    from curation.web_reports import refuse_reports
+    from webapp.report_decisions import refuse_reports
 
     with _open(job) as dataset:
         selected = _select(job, dataset, numbers)
-        settled = refuse_reports(dataset, selected) if selected else None
-    return RefusedReports(refused=settled.reports if settled else 0)
+        refused = refuse_reports(dataset, selected).reports if selected else 0
+    return RefusedReports(refused=refused)
 
 
 def _open(job: CommandJob) -> Dataset:
@@ -259,7 +283,7 @@ def _open(job: CommandJob) -> Dataset:
 def _select(job: CommandJob, dataset: Dataset, numbers: tuple[str, ...]) -> list[int]:
     if ALL in numbers:
         pending = list(Reports(dataset.db).iterate())
-        _say_none_or_removals(job, pending, dataset.option)
+        _report_unlisted(job, pending, dataset.option)
         return [report.id for report in pending if report.claim.kind != REMOVAL]
     return list(dict.fromkeys(map(int, numbers)))
 

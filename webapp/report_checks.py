@@ -3,7 +3,6 @@
 import io
 from typing import NamedTuple
 
-from curation.web_reports import NOT_A_FACE, UNLISTED
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.reports import REMOVAL, Claim
 from gleanset.errors import Unreadable, UsageError
@@ -19,93 +18,13 @@ from webapp.computations import KeptReport, Upload
 from webapp.loaded_model import LoadedModel
 from webapp.problems import RefusedRequest
 from webapp.recognizer import predict_values
+from webapp.report_decisions import NOT_A_FACE, UNLISTED
 from webapp.settings import RequestLimits, ServeSettings
 
-MAX_NOTE_LENGTH, MIN_BOX_SIDE = 1000, 8
+MIN_BOX_SIDE = 8
+"""Pixels; a smaller box shows no face that a person could name."""
 UNKNOWN = ("unknown", "未知", "不明")
 """The page's words for "unknown" in its languages; none can be a class."""
-
-
-def check_report(
-    loaded: LoadedModel, request: tuple[Upload, SentReport], settings: ServeSettings
-) -> KeptReport:
-    """Return a report with the model's own prediction. Raises `RefusedRequest`."""
-    (upload, sent) = request
-    limits = settings.limits
-    if len(sent.note) > MAX_NOTE_LENGTH:
-        detail = f"limit: {MAX_NOTE_LENGTH} characters"
-        raise RefusedRequest(422, "note too long", detail, "shorten `note`")
-    if sent.kind == REMOVAL:
-        if not sent.note.strip():
-            hint = "say in `note` why the image should be removed"
-            raise RefusedRequest(422, "no reason", "`note` is empty", hint)
-        claimed, marked = "", None
-    else:
-        if loaded.of_faces and sent.box is None:
-            hint = "send the `box` of the face"
-            raise RefusedRequest(422, "no box", "this model classifies faces", hint)
-        claimed = _claimed_class(sent, loaded)
-        marked = sent.box
-    image = strip_image(upload.data, limits.pixels)
-    full_box = Box(0, 0, image.width, image.height)
-    box = clip_box(Box(*marked) if marked else full_box, image.width, image.height)
-    if box is None or (marked and min(box.width, box.height) < MIN_BOX_SIDE):
-        hint = f"mark {MIN_BOX_SIDE} pixels or more; the image has {image.width} x {image.height}"
-        raise RefusedRequest(
-            422, "box too small or outside the image", str(sent.box), hint
-        )
-    answer = (
-        (None, None)
-        if sent.kind == REMOVAL
-        else _prediction(loaded, upload, sent, limits)
-    )
-    measured = measure(image.data, limits.pixels)
-    ids = measured.sha256, image.format, box
-    claim = Claim(
-        *ids, claimed, loaded.run, *answer, sent.note, sent.kind, measured.phash
-    )
-    has_new_box = sent.new_box and sent.box is not None
-    return KeptReport(claim, image.data, hash_bytes(upload.data), has_new_box)
-
-
-def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
-    if sent.claimed is None or (sent.claimed == NOT_A_FACE and loaded.of_faces):
-        return sent.claimed or UNLISTED
-    reason, hint = (
-        "no name of a class",
-        "use another name, or null for none of the classes",
-    )
-    if sent.claimed == NOT_A_FACE:
-        raise RefusedRequest(
-            422, reason, f"{NOT_A_FACE!r} is only for models of faces", hint
-        )
-    try:
-        name = normalize_class_name(sent.claimed)
-    except UsageError as error:
-        raise RefusedRequest(422, reason, error.what, error.fix) from error
-    # Device names of Windows, and the words for "unknown"; the page has the same rule.
-    if make_folder_name(name) == f"_{name.rstrip('. ')}" or name.casefold() in UNKNOWN:
-        raise RefusedRequest(422, reason, f"reserved: {name!r}", hint)
-    return {known.casefold(): known for known in loaded.visible_classes}.get(
-        name.casefold(), name
-    )
-
-
-def _prediction(
-    loaded: LoadedModel, upload: Upload, claim: SentReport, limits: RequestLimits
-) -> tuple[str | None, float | None]:
-    boxes = None if claim.box is None else (Box(*claim.box),)
-    marked = Upload(upload.name, upload.data, boxes)
-    (image,) = predict_values(loaded, [[marked]], limits)[0]["images"]
-    if (error := image.get("error")) is not None:
-        raise Unreadable(error["reason"], error["detail"])
-    part = image["parts"][0]
-    return part["best"], part["predictions"][0]["confidence"]
-
-
-LOSSLESS_FORMATS = ("PNG", "GIF", "BMP", "TIFF")
-MAX_METADATA_BYTES = 65_536
-"""Bytes of a file beyond those of its raw pixels; more looks like hidden data."""
 
 
 class StrippedImage(NamedTuple):
@@ -117,6 +36,102 @@ class StrippedImage(NamedTuple):
     height: int
 
 
+def check_report(
+    loaded: LoadedModel, request: tuple[Upload, SentReport], settings: ServeSettings
+) -> KeptReport:
+    """Return a report with the model's own prediction. Raises `RefusedRequest`."""
+    upload, sent = request
+    limits = settings.limits
+    is_removal = sent.kind == REMOVAL
+    if is_removal and not sent.note.strip():
+        hint = "say in `note` why the image should be removed"
+        raise RefusedRequest(422, "no reason", "`note` is empty", hint)
+    if not is_removal and loaded.of_faces and sent.box is None:
+        hint = "send the `box` of the face"
+        raise RefusedRequest(422, "no box", "this model classifies faces", hint)
+
+    claimed = "" if is_removal else _claimed_class(sent, loaded)
+    image = strip_image(upload.data, limits.pixels)
+    box = _claimed_box(sent, image)
+    answer: str | None = None
+    confidence: float | None = None
+    if not is_removal:
+        answer, confidence = _predict(loaded, upload, sent, limits)
+
+    measured = measure(image.data, limits.pixels)
+    claim = Claim(
+        sha256=measured.sha256,
+        format=image.format,
+        box=box,
+        claimed=claimed,
+        run=loaded.run,
+        answer=answer,
+        confidence=confidence,
+        note=sent.note,
+        kind=sent.kind,
+        phash=measured.phash,
+    )
+    has_new_box = sent.new_box and sent.box is not None
+    return KeptReport(claim, image.data, hash_bytes(upload.data), has_new_box)
+
+
+def _claimed_class(sent: SentReport, loaded: LoadedModel) -> str:
+    if sent.claimed is None:
+        return UNLISTED
+    if sent.claimed == NOT_A_FACE and loaded.of_faces:
+        return NOT_A_FACE
+
+    reason = "no name of a class"
+    hint = "use another name, or null for none of the classes"
+    if sent.claimed == NOT_A_FACE:
+        detail = f"{NOT_A_FACE!r} is only for models of faces"
+        raise RefusedRequest(422, reason, detail, hint)
+    try:
+        name = normalize_class_name(sent.claimed)
+    except UsageError as error:
+        raise RefusedRequest(422, reason, error.what, error.fix) from error
+    # Device names of Windows, and the words for "unknown"; the page has the same rule.
+    if make_folder_name(name) == f"_{name.rstrip('. ')}" or name.casefold() in UNKNOWN:
+        raise RefusedRequest(422, reason, f"reserved: {name!r}", hint)
+
+    for known_name in loaded.visible_classes:
+        if known_name.casefold() == name.casefold():
+            return known_name
+    return name
+
+
+def _claimed_box(sent: SentReport, image: StrippedImage) -> Box:
+    """Return the box of a report within its image; the whole image for a removal."""
+    whole_box = Box(0, 0, image.width, image.height)
+    if sent.box is None or sent.kind == REMOVAL:
+        return whole_box
+    box = clip_box(Box(*sent.box), image.width, image.height)
+    if box is None or min(box.width, box.height) < MIN_BOX_SIDE:
+        hint = f"mark {MIN_BOX_SIDE} pixels or more; the image has {image.width} x {image.height}"
+        raise RefusedRequest(
+            422, "box too small or outside the image", str(sent.box), hint
+        )
+    return box
+
+
+def _predict(
+    loaded: LoadedModel, upload: Upload, sent: SentReport, limits: RequestLimits
+) -> tuple[str | None, float | None]:
+    """Return the answer of the model and its confidence. Raises `Unreadable`."""
+    boxes = None if sent.box is None else (Box(*sent.box),)
+    marked = Upload(upload.name, upload.data, boxes)
+    (image,) = predict_values(loaded, [[marked]], limits)[0]["images"]
+    if "error" in image:
+        raise Unreadable(image["error"]["reason"], image["error"]["detail"])
+    part = image["parts"][0]
+    return part["best"], part["predictions"][0]["confidence"]
+
+
+LOSSLESS_FORMATS = ("PNG", "GIF", "BMP", "TIFF")
+MAX_METADATA_BYTES = 65_536
+"""Bytes of a file beyond those of its raw pixels; more looks like hidden data."""
+
+
 def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
     """Decode an image and drop everything else in its file. Raises `Unreadable`.
 
@@ -125,8 +140,10 @@ def strip_image(data: bytes, max_pixels: int) -> StrippedImage:
     """
     image = decode(data, max_pixels=max_pixels)
     kind = image.format
-    stripped = data[: _end_of(kind, data)] if kind in _PARTS else b""
-    if not 0 < len(stripped) <= 3 * image.width * image.height + MAX_METADATA_BYTES:
+    stripped = data[: _find_end(kind, data)] if kind in _PARTS else b""
+
+    max_bytes = 3 * image.width * image.height + MAX_METADATA_BYTES
+    if not 0 < len(stripped) <= max_bytes:
         kind, stripped = _encode_again(image)
     return StrippedImage(stripped, kind, image.width, image.height)
 
@@ -135,11 +152,12 @@ def _encode_again(image: DecodedImage) -> tuple[str, bytes]:
     if image.format not in LOSSLESS_FORMATS:
         return "JPEG", encode_jpeg(image.pixels)
     image.pixels.info = {}  # Pillow would copy profiles and comments
-    image.pixels.save(buffer := io.BytesIO(), "PNG", compress_level=3)
+    buffer = io.BytesIO()
+    image.pixels.save(buffer, "PNG", compress_level=3)
     return "PNG", buffer.getvalue()
 
 
-def _end_of(kind: str, data: bytes) -> int:
+def _find_end(kind: str, data: bytes) -> int:
     """Return the length of a file up to its end mark; 0 without one."""
     iterate, end_mark = _PARTS[kind]
     try:
@@ -150,3 +168,4 @@ def _end_of(kind: str, data: bytes) -> int:
 
 
 _PARTS = {"JPEG": (iter_jpeg_segments, b"\xd9"), "PNG": (iter_png_chunks, b"IEND")}
+"""Readers of the parts of a file, and the kind of the last part."""

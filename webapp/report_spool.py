@@ -8,17 +8,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from curation.web_reports import NO_CLASS, find_class, open_report_store
 from gleanset import Dataset, errors
 from gleanset.db.reports import (
     REMOVAL,
     SPOOL_FOLDER,
     SPOOL_SUFFIX,
+    Claim,
     Reports,
     list_spooled_reports,
 )
@@ -26,6 +27,7 @@ from gleanset.files.atomic import write_atomic
 from gleanset.files.store import hash_bytes
 from webapp.computations import KeptReport
 from webapp.problems import RefusedRequest
+from webapp.report_decisions import NO_CLASS, find_class, open_report_store
 from webapp.settings import RequestLimits
 
 DAMAGED = ".damaged"
@@ -45,16 +47,17 @@ def open_for_writing(root: Path) -> Iterator[Dataset]:
     except (errors.UsageError, errors.InputUnusable, errors.Unreadable) as error:
         status = 409
         reason = "cannot be done"
-        retry = dict[str, str]()
+        headers: dict[str, str] = {}
         if isinstance(error, errors.DatasetBusy):
             status = 503
             reason = "busy"
-            retry = {"retry-after": "2"}
+            headers = {"retry-after": "2"}
         elif isinstance(error, errors.DiskFull | errors.NotWritable):
-            status, reason = 503, "cannot keep it"
+            status = 503
+            reason = "cannot keep it"
         message = getattr(error, "what", str(error))
         fix = getattr(error, "fix", "")
-        raise RefusedRequest(status, reason, message, fix, retry) from error
+        raise RefusedRequest(status, reason, message, fix, headers) from error
 
 
 class ReportSpool:
@@ -64,7 +67,8 @@ class ReportSpool:
     """
 
     def __init__(self, root: Path, limits: RequestLimits):
-        self.root, self._limits = root, limits
+        self.root = root
+        self._limits = limits
         self._folder = root / SPOOL_FOLDER
         self._lock = asyncio.Lock()
         self._is_blocked = False
@@ -80,30 +84,19 @@ class ReportSpool:
         Raises `RefusedRequest`.
         """
         with open_for_writing(self.root) as dataset:
-            claim = report.claim
-            if claim.claimed not in NO_CLASS:
-                claim = claim._replace(claimed=find_class(dataset, claim.claimed))
-                answer = claim.answer and find_class(dataset, claim.answer)
-                if claim.claimed == answer and not report.has_new_box:
-                    detail = f"the prediction is {claim.answer!r}"
-                    raise RefusedRequest(
-                        422, "already the answer", detail, "report other classes"
-                    )
-            if (image := dataset.images.get(report.sent)) is not None:
-                # A file of the dataset, which may have been stripped of other data.
-                claim = claim._replace(sha256=image.sha256, format=image.format)
+            claim = _resolve_claim(dataset, report)
             report = msgspec.structs.replace(report, claim=claim)
             content = claim.note if claim.kind == REMOVAL else claim.claimed
-            identity = msgspec.json.encode(
-                (claim.kind, claim.sha256, claim.box, content)
-            )
-            file = self._folder / f"{hash_bytes(identity)}{SPOOL_SUFFIX}"
+            identity = (claim.kind, claim.sha256, claim.box, content)
+            name = hash_bytes(msgspec.json.encode(identity))
+            file = self._folder / f"{name}{SPOOL_SUFFIX}"
             if file.exists() or Reports(dataset.db).contains(claim):
                 return False, claim.claimed
+
             self._check_acceptable(dataset, report)
-            write_atomic(
-                file, msgspec.msgpack.encode(report), scratch=self.root / "cache"
-            )
+            # Written elsewhere first, because any file in the spool may be imported at once.
+            data = msgspec.msgpack.encode(report)
+            write_atomic(file, data, scratch=self.root / "cache")
         if not self._is_blocked:
             self.import_all()
         return True, claim.claimed
@@ -112,12 +105,15 @@ class ReportSpool:
         if _is_forgotten(dataset, report):
             detail = "this image was removed from the dataset"
             raise RefusedRequest(410, "taken down", detail, "do not send it again")
-        sizes = [file.stat().st_size for file in list_spooled_reports(self.root)]
+
+        spooled_sizes = [
+            file.stat().st_size for file in list_spooled_reports(self.root)
+        ]
         store = open_report_store(self.root, dataset.cache)
-        stored = sum(size for _, size, _ in store.iter_files())
-        total_bytes = stored + sum(sizes) + len(report.image)
-        is_full = Reports(dataset.db).count() + len(sizes) >= self._limits.reports
-        if is_full or total_bytes > self._limits.report_bytes:
+        stored_bytes = sum(size for _, size, _ in store.iter_files())
+        total_bytes = stored_bytes + sum(spooled_sizes) + len(report.image)
+        pending = Reports(dataset.db).count() + len(spooled_sizes)
+        if pending >= self._limits.reports or total_bytes > self._limits.report_bytes:
             raise RefusedRequest(
                 503, "full", "too many pending reports", "try again another day"
             )
@@ -130,13 +126,33 @@ class ReportSpool:
                     _import_file(dataset, file)
             self._is_blocked = False
         except (RefusedRequest, errors.GleansetError, OSError) as error:
+            # Once, not every second while another program holds the catalogue.
             if not self._is_blocked:
-                log.warning(
-                    "reports stay in %s: %s",
-                    self._folder,
-                    getattr(error, "detail", error),
-                )
+                problem = getattr(error, "detail", error)
+                log.warning("reports stay in %s: %s", self._folder, problem)
             self._is_blocked = True
+
+
+def _resolve_claim(dataset: Dataset, report: KeptReport) -> Claim:
+    """Return a claim with the dataset's names of the class and the image.
+
+    Raises `RefusedRequest` for the class that the model predicted.
+    """
+    claim = report.claim
+    if claim.claimed not in NO_CLASS:
+        claim = replace(claim, claimed=find_class(dataset, claim.claimed))
+        # The class may have been renamed since the training.
+        answer = claim.answer and find_class(dataset, claim.answer)
+        if claim.claimed == answer and not report.has_new_box:
+            detail = f"the prediction is {claim.answer!r}"
+            raise RefusedRequest(
+                422, "already the answer", detail, "report other classes"
+            )
+    image = dataset.images.get(report.sent)
+    if image is not None:
+        # A file of the dataset, which may have been stripped of other data.
+        claim = replace(claim, sha256=image.sha256, format=image.format)
+    return claim
 
 
 def _import_file(dataset: Dataset, file: Path) -> None:
@@ -146,13 +162,16 @@ def _import_file(dataset: Dataset, file: Path) -> None:
     except FileNotFoundError:
         return  # imported by another server
     except msgspec.MsgspecError:
-        log.exception("not a report: %s", file.replace(file.with_suffix(DAMAGED)))
+        damaged_file = file.replace(file.with_suffix(DAMAGED))
+        log.exception("not a report: %s", damaged_file)
         return
+
     claim = report.claim
     with dataset.db.transaction():
         reports = Reports(dataset.db)
         store = open_report_store(dataset.root, dataset.cache)
         if not (_is_forgotten(dataset, report) or reports.contains(claim)):
+            # The image comes before its row, which refers to it.
             if not dataset.images.get_id(claim.sha256):
                 write_atomic(store.path(claim.sha256, claim.format), report.image)
             reports.add(claim)

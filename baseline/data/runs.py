@@ -257,7 +257,7 @@ def _missing_run_error(dataset: Dataset, run_or_preset: str | None) -> InputUnus
     if deleted:
         folder = dataset.runs_folder / deleted[-1].id
         problem = f"the files of run {deleted[-1].id} were deleted: {folder}"
-    elif not dataset.samples.get_split_settings():
+    elif not dataset.samples.has_splits():
         return InputUnusable(problem, dataset.status_advice)
     command = f"baseline train --preset {preset} {dataset.option}"
     return InputUnusable(problem, f"train {'again' if deleted else 'one'}: {command}")

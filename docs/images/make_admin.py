@@ -26,10 +26,10 @@ from PIL import Image
 from report_rows import WebReport, add_reports
 from server_helpers import make_settings, running_server
 
-from curation.web_reports import accept_reports
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod
 from gleanset.db.reports import REMOVAL, Reports
+from webapp.report_decisions import accept_reports
 
 SIZE = {"width": 1060, "height": 800}
 COLOURS = 192

@@ -23,7 +23,6 @@ _PLACES = {
     "merged": ("class", "merged_into", "id"),
     "split": ("sample", "split", "id"),
     "split_group": ("sample", "split_group", "id"),
-    "split plan": ("split_plan", "settings", "id"),
     "report": ("report", "status", "id"),
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,7 +39,8 @@ def list_spooled_reports(root: Path) -> list[Path]:
     return [file for _, file in sorted(files)]
 
 
-class Claim(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Claim:
     """Claim of a user about the class in `box`, in pixels of the upright image.
 
     `run` predicted `answer` (None: unknown) with `confidence`, the probability (0..1) of the

@@ -11,6 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+import msgspec
+
 from gleanset.db.classes import merged_class_sql, named_class_sql
 from gleanset.db.connection import Connection, Row, Table
 from gleanset.db.images import POST
@@ -24,6 +26,7 @@ from gleanset.db.rows import box_from_row, load, now, record_from_row, to_unsign
 from gleanset.errors import UsageError
 from gleanset.operations import AUTOMATIC, make_operation
 from gleanset.records import Sample
+from gleanset.settings import SplitSettings
 
 # The current class of the hint of an origin `o`: renamed classes by their new name, merged classes
 # as the class they were merged into.
@@ -275,10 +278,18 @@ class Samples(Table):
             split_group IS NULL"""
         )
 
-    def get_split_settings(self) -> str:
-        """Return the settings of the current split; empty if none."""
+    def has_splits(self) -> bool:
+        """Return whether the samples were split."""
+        return self._newest_split_settings() is not None
+
+    def get_split_settings(self) -> SplitSettings | None:
+        """Return the settings of the current split; None if `labeler split` did not make it."""
+        text = self._newest_split_settings() or "null"
+        return msgspec.json.decode(text, type=SplitSettings | None)
+
+    def _newest_split_settings(self) -> str | None:
         newest = "SELECT settings FROM split_plan ORDER BY id DESC LIMIT 1"
-        return self._db.fetch_value(newest) or ""
+        return self._db.fetch_value(newest)
 
     def find_kept_copy(self, key: str) -> str:
         """Return the kept sample of the duplicate set of a sample; without one, the sample."""
@@ -287,13 +298,16 @@ class Samples(Table):
         return self._db.fetch_text(sql, (key,)) or key
 
     def set_splits(
-        self, plan: Mapping[str, tuple[str, str | None]], settings: str
+        self,
+        plan: Mapping[str, tuple[str, str | None]],
+        settings: SplitSettings | None = None,
     ) -> None:
         """Replace group and split of all samples, by key."""
         rows = [(key, *row) for key, row in plan.items()]
+        text = msgspec.json.encode(settings).decode()
         with self._db.transaction():
-            if settings != self.get_split_settings():
-                self._db.insert("split_plan", {"settings": settings, "at": now()})
+            if text != self._newest_split_settings():
+                self._db.insert("split_plan", {"settings": text, "at": now()})
                 self._db.execute(
                     "UPDATE sample SET last_split=NULL WHERE last_split IS NOT NULL"
                 )

@@ -275,7 +275,8 @@ CREATE INDEX proposal_label ON proposal(label, confidence) WHERE rank=1;
 -- Splits and trainings.
 
 CREATE TABLE split_plan(  -- the newest is in force
-    id INTEGER PRIMARY KEY, settings TEXT NOT NULL, at TEXT NOT NULL);
+    id INTEGER PRIMARY KEY, settings TEXT NOT NULL,  -- JSON of SplitSettings; null: split by other means
+    at TEXT NOT NULL);
 
 CREATE TABLE run(  -- a training
     id TEXT PRIMARY KEY,  -- its folder

@@ -315,12 +315,9 @@ def processing_lines(dataset: Dataset, facts: CardFacts) -> Iterator[str]:
         )
     )
     yield from (method.description for method in methods)
-    split = (
-        "none"
-        if options.no_split
-        else dataset.samples.get_split_settings() or "by hand"
-    )
-    yield f"split: {split}"
+    settings = dataset.samples.get_split_settings()
+    split = "by hand" if settings is None else settings.describe()
+    yield f"split: {'none' if options.no_split else split}"
     grey = ", grey" if options.grayscale else ""
     yield f"export: {options.format_label}, size {options.size or 'unchanged'}{grey}"
     if options.balance is not None:

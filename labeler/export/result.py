@@ -7,8 +7,8 @@ from gleanset.command_result import CommandResult
 from gleanset.errors import DoneInPart
 from gleanset.named_files import format_short_path, shorten_list, summarize_lines
 from gleanset.records import SPLITS
+from labeler.class_table import class_table
 from labeler.export.item import ALL_SAMPLES
-from labeler.splits.split_spec import class_table
 
 
 class ExportResult(CommandResult, kw_only=True):

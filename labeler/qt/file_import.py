@@ -31,6 +31,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from curation.labelling_command import suggest_training_command
 from gleanset.db.faces import WHOLE
 from gleanset.files.names import VIDEO_EXTENSIONS
 from gleanset.named_files import shorten_list
@@ -66,7 +67,6 @@ from labeler.sorting.import_plan import (
     search_commands,
     sort_paths,
 )
-from labeler.splits.split_spec import suggest_training_command
 
 SPLIT_WARNINGS = ("uneven", "short", "few_test_images")  # in the result of a split
 COUNTED = (

@@ -1,80 +1,66 @@
-"""Validated specification of a split: shares, held-out sources and videos; what follows it."""
+"""Validated specification of a split: shares, held-out sources and videos."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import lcm
 from typing import NamedTuple
 
-from gleanset import Dataset
+import msgspec
+
+from gleanset.db.samples import SplitEvidence
 from gleanset.errors import UsageError
 from gleanset.settings import SplitSettings
-from gleanset.terminal import format_table, get_line_width
 
-MAX_TABLE_ROWS = 12
-"""Classes in a printed table."""
-
-_INDENT = 2
+MAX_LISTED_NAMES = 20
+MIN_HASH_LENGTH = 8
+"""Letters of a video's SHA-256 that name it; fewer may be a part of its title."""
 
 
-def class_table(
-    heads: Sequence[str], rows: Mapping[str, Mapping[str, float]]
-) -> list[str]:
-    """Return the lines of a table with a row for each of the first classes."""
-    first_rows = [*rows.items()][:MAX_TABLE_ROWS]
-    cells = [[name, *(f"{row[head]:g}" for head in heads)] for name, row in first_rows]
-    lines = format_table([["class", *heads], *cells], get_line_width() - _INDENT)
-    others = len(rows) - len(first_rows)
-    return [*lines, f"and {others} more: see --json"] if others else lines
+class HeldOut(NamedTuple):
+    """A source or a video that is the test split, with all others that are held out."""
 
-
-def suggest_training_command(dataset: Dataset) -> str:
-    """Return the command that trains a model, with the preset of the latest run if there is one."""
-    latest_run = dataset.runs.get_latest("baseline")
-    preset = (latest_run.settings if latest_run else {}).get("preset", "transfer")
-    return f"baseline train --preset {preset} {dataset.option}"
+    kind: str
+    name: str
 
 
 class SplitSpec(NamedTuple):
     """Validated specification of a split.
 
-    Each class is divided by `shares` (of train, val and test). Test is exactly `hold_out`, pairs of
-    "source" or "video" and a name, if there are any. Otherwise `test_per_class` is the number of
-    test images of each class, unless that is a share. `settings` are all settings as `key=value`
-    words.
+    Each class is divided by `shares` (of train, val and test). Test is exactly `hold_out`, if there
+    is any. Otherwise `test_per_class` is the number of test images of each class, unless that is a
+    share. `settings` are those that were validated, in a form that is the same for equal splits.
     """
 
     shares: tuple[Fraction, ...]
-    hold_out: tuple[tuple[str, str], ...] = ()
+    settings: SplitSettings
+    hold_out: tuple[HeldOut, ...] = ()
     seed: int = 0
-    settings: str = ""
     test_per_class: int | None = None
 
     @classmethod
     def from_settings(cls, settings: SplitSettings) -> SplitSpec:
         """Validate settings. Raises `UsageError`."""
-        hold_out = tuple(sorted({_parse_hold_out(text) for text in settings.hold_out}))
+        names = sorted(set(settings.hold_out))
+        hold_out = tuple(_parse_hold_out(name) for name in names)
         shares = parse_ratio(settings.ratio)
         # In lowest terms, so that 80:10:10 and 0.8:0.1:0.1 are 8:1:1.
         unit = lcm(*(share.denominator for share in shares))
         ratio = ":".join(str(share * unit) for share in shares)
+
         if hold_out:
             train, val, _ = shares
             shares = train / (train + val), val / (train + val), Fraction(0)
-        words = [f"ratio={ratio}", f"seed={settings.seed}"]
-        words += [shlex.quote(f"hold-out={kind}={name}") for kind, name in hold_out]
-        per_class = settings.test_per_class
-        if per_class is not None:
-            if hold_out:
+            if settings.test_per_class is not None:
                 raise UsageError(
                     "test cannot be both what is held out and a number of images per class",
                     "use either --hold-out or --test-per-class",
                 )
-            words.append(f"test-per-class={per_class}")
-        return cls(shares, hold_out, settings.seed, " ".join(words), per_class)
+        normalized = msgspec.structs.replace(
+            settings, ratio=ratio, hold_out=tuple(names)
+        )
+        return cls(shares, normalized, hold_out, settings.seed, settings.test_per_class)
 
 
 def parse_ratio(text: str) -> tuple[Fraction, ...]:
@@ -91,11 +77,43 @@ def parse_ratio(text: str) -> tuple[Fraction, ...]:
     return tuple(part / sum(parts) for part in parts)
 
 
-def _parse_hold_out(text: str) -> tuple[str, str]:
-    kind, sign, name = text.partition("=")
-    if kind not in ("source", "video") or not sign or not name:
+def _parse_hold_out(text: str) -> HeldOut:
+    kind, _, name = text.partition("=")
+    if kind not in ("source", "video") or not name:
         raise UsageError(
             f"{text!r} cannot be held out",
             "for example: source=pixiv or video=episode-06.mkv",
         )
-    return kind, name
+    return HeldOut(kind, name)
+
+
+def resolve_held_out(spec: SplitSpec, evidence: SplitEvidence) -> SplitSpec:
+    """Replace video names by content hashes. Raises `UsageError` for unknown names."""
+    videos = evidence.list_videos()
+    sources = evidence.list_sources()
+    resolved: list[HeldOut] = []
+    for kind, name in spec.hold_out:
+        if kind == "source":
+            known_names = sources
+            matches = [source for source in sources if source == name]
+        else:
+            known_names = sorted(videos.values())
+            matches = [
+                sha256
+                for sha256, title in videos.items()
+                if _is_video_name(name, title, sha256)
+            ]
+        if not matches:
+            listed = ", ".join(known_names[:MAX_LISTED_NAMES]) or "none"
+            raise UsageError(
+                f"there is no {kind} {name!r} in this dataset", f"known: {listed}"
+            )
+        resolved += [HeldOut(kind, match) for match in matches]
+    return spec._replace(hold_out=tuple(resolved))
+
+
+def _is_video_name(name: str, title: str, sha256: str) -> bool:
+    """Return whether a name is the title of a video, or the beginning of its hash."""
+    if name in (title, title.rpartition(".")[0]):
+        return True
+    return len(name) >= MIN_HASH_LENGTH and sha256.startswith(name)

@@ -206,6 +206,7 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
     if hints.choices:
         reasons.append((len(hints.choices), "clear hint"))
     totals = sum(tally.splits.values(), Counter[str]())
+    settings = dataset.samples.get_split_settings()
     return ClassesSection(
         rows=list(_rows(tally, thumbnails)),
         totals={split: totals[split] for split in SPLITS},
@@ -215,7 +216,7 @@ def gather_classes(dataset: Dataset, thumbnails: Thumbnails) -> ClassesSection:
         together=[_shared_group(group, thumbnails) for group in shared[:MAX_GROUPS]],
         shared_groups=len(shared),
         queue_reasons=sorted(reasons, reverse=True),
-        split_settings=dataset.samples.get_split_settings(),
+        split_settings=settings.describe() if settings else "",
     )
 
 

@@ -37,7 +37,7 @@ def fill(dataset: Dataset, classes: Sequence[str], each: int = 10) -> None:
             choices.append(Choice(key, "label", classes[kind], "hint"))
             splits[key] = (post, split)
         dataset.journal.apply("Label", choices)
-        dataset.samples.set_splits(splits, "by hand")
+        dataset.samples.set_splits(splits)
 
 
 def _drawn(kind: int, kinds: int, random: np.random.Generator) -> bytes:

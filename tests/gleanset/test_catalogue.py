@@ -209,7 +209,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         for k in keys
         if rng.random() < 0.5
     }
-    dataset.samples.set_splits(plan, "seed 0")
+    dataset.samples.set_splits(plan)
     yield dataset
     dataset.close()
 

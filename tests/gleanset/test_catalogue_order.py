@@ -288,7 +288,7 @@ def test_upgrade_keeps_all_rows(oldest: Path) -> None:
         after[name] = [row[:number] for row in after[name]]
     # Values that name columns and commands are renamed with them.
     renamed = {name for name in kept if before[name] != after[name]}
-    assert renamed == {"change", "split_evaluation", "rejection"}
+    assert renamed == {"change", "split_evaluation", "rejection", "split_plan"}
     assert "moment" in {row[2] for row in before["change"]} - {
         row[2] for row in after["change"]
     }
@@ -397,7 +397,7 @@ def test_groups_across_splits_are_reported(dataset: Dataset, tie: str) -> None:
     keys = [add_sample(dataset, number) for number in (1, 2)]
     dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
     dataset.samples.set_splits(
-        {keys[0]: (keys[0], "train"), keys[1]: (keys[1], "test")}, "{}"
+        {keys[0]: (keys[0], "train"), keys[1]: (keys[1], "test")}
     )
     assert get_findings(dataset) == {}
     change(dataset, f"UPDATE sample SET {tie}")

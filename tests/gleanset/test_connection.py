@@ -14,6 +14,7 @@ from tools_for_tests import python
 from gleanset import Dataset
 from gleanset.db import connection as module
 from gleanset.db.connection import SCHEMA, CatalogueSchema, Connection, copy_catalogue
+from gleanset.db.samples import Samples
 from gleanset.errors import (
     CatalogueCorrupt,
     DatasetBusy,
@@ -24,6 +25,7 @@ from gleanset.errors import (
     NotWritable,
 )
 from gleanset.records import Origin
+from gleanset.settings import SplitSettings
 
 SmallDisk = Callable[[str], Path]
 FIRST = CatalogueSchema(
@@ -86,6 +88,40 @@ def test_catalogue_with_comments_is_upgraded(tmp_path: Path) -> None:
     )
     upgraded.close()
     assert _tables(path) == _tables(tmp_path / "new.sqlite")
+
+
+@pytest.mark.damages  # splits without samples
+def test_settings_of_earlier_splits_are_kept(tmp_path: Path) -> None:
+    """They were words of a command line; a name with a space or a quote was quoted."""
+    path = tmp_path / "old.sqlite"
+    texts = {
+        "ratio=6:2:2 seed=4": SplitSettings("6:2:2", 4),
+        "ratio=8:1:1 seed=1 test-per-class=10": SplitSettings(
+            seed=1, test_per_class=10
+        ),
+        """ratio=1:0:0 seed=0 hold-out=source=pixiv 'hold-out=video=it'"'"'s 1.mkv'""": (
+            SplitSettings("1:0:0", 0, ("source=pixiv", "video=it's 1.mkv"))
+        ),
+        "seed 0": None,
+    }
+    with closing(sqlite3.connect(path)) as file, file:
+        file.executescript(Path(__file__).with_name("schema_of_0034.sql").read_text())
+        file.execute("CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)")
+        file.execute("INSERT INTO migration VALUES('0034-last-split', '2026-11-01')")
+        for text in texts:
+            file.execute(
+                "INSERT INTO split_plan(settings, at) VALUES(?, '2026-11-01')", (text,)
+            )
+    upgraded = Connection(path)
+    samples = Samples(upgraded)
+    for settings in reversed(texts.values()):
+        assert (samples.has_splits(), samples.get_split_settings()) == (True, settings)
+        with upgraded.transaction():
+            upgraded.execute(
+                "DELETE FROM split_plan WHERE id=(SELECT max(id) FROM split_plan)"
+            )
+    assert not samples.has_splits()
+    upgraded.close()
 
 
 def test_too_old_catalogue_raises_error_unchanged(oldest: Path) -> None:

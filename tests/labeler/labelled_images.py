@@ -74,7 +74,7 @@ def assign(dataset: Dataset, splits: dict[str, str]) -> None:
         if s.split
     }
     plan |= {key: (key, split) for key, split in splits.items()}
-    dataset.samples.set_splits(plan, "by hand")
+    dataset.samples.set_splits(plan)
 
 
 def mixed(dataset: Dataset) -> dict[str, int]:

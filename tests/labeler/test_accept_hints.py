@@ -530,7 +530,7 @@ def test_undo_restores_a_former_name(empty: Dataset) -> None:
 def test_deleted_class_leaves_splits_until_undo(empty: Dataset) -> None:
     labelled(empty, hana=3, rei=3)
     keys = [sample.key for sample in empty.samples.iter_by_key()]
-    empty.samples.set_splits({key: (key, "test") for key in keys}, "by hand")
+    empty.samples.set_splits({key: (key, "test") for key in keys})
     before = {sample.key: sample for sample in empty.samples.iter_by_key()}
     root = ("-d", empty.root, "--json")
     done = run_here("labeler.cli", "classes", "delete", "hana", *root)

@@ -38,7 +38,6 @@ from labeler.duplicates.hashes import prepare_image
 from labeler.duplicates.plan import DuplicatePlan, accept, conflict_summary, judge
 from labeler.duplicates.verification import compare_images
 from labeler.export.plan import plan_export
-from labeler.splits.plan import CONFLICT_REASON
 from tools.sample.character import CAST, Character
 from tools.sample.scene import face_box, paint_scene, plan_scene
 
@@ -318,9 +317,9 @@ def test_conflicting_labels_are_left_out(
     assert (result["set_aside"], result["conflicts"]) == (0, 1)
     assert sorted(run(empty, "groups", "--conflicts")["decisions"]) == ["a", "b"]
     # They are in no split until then.
-    assert run(empty, "split")["left_out"] == {CONFLICT_REASON: 2}
+    assert run(empty, "split")["left_out"] == {"copies labelled differently": 2}
     printed = run_here("labeler.cli", "split", "-d", empty.root).checked().stdout
-    assert f"{CONFLICT_REASON}: 2" in printed
+    assert "copies labelled differently: 2" in printed
     assert "…" not in printed
     assert {item.sample.key for item in plan_export(empty)} == {copies["other"]}
     run(empty, "groups", "--differ", copies["small"], copies["large"])

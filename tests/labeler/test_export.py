@@ -168,7 +168,7 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
     splits = {
         s.key: (s.key, s.split) for s in empty.samples.iter_by_key() if s.key != unsplit
     }
-    empty.samples.set_splits(splits, "by hand")
+    empty.samples.set_splits(splits)
     words = ("export", tmp_path / "out", "--licence", "cc0", "-d", empty.root)
     for also in (["--simulate"], []):
         summary = run_labeler(*words, *also, "--json").json
@@ -181,7 +181,7 @@ def test_left_out_samples_are_counted_by_reason(empty: Dataset, tmp_path: Path) 
     assert summary["exported"] == empty.samples.count() - 6 == 1
     empty.journal.apply("no class", [Choice(queued, "reject")])
     empty.journal.apply("unreviewed", [Choice(keys[4], "label", "a", MODEL)])
-    empty.samples.set_splits(splits | {keys[4]: (keys[4], "test")}, "by hand")
+    empty.samples.set_splits(splits | {keys[4]: (keys[4], "test")})
     words = ("export", tmp_path / "all", "-d", empty.root)
     result = run_labeler(*words, "--json").json
     assert {"rejected", "in val or test with an unreviewed label"} < {
@@ -201,9 +201,9 @@ def test_kill_keeps_previous_export(empty: Dataset, tmp_path: Path) -> None:
     out, partial = tmp_path / "out", tmp_path / ".out.gleanset-partial"
     exported_keys = [item.sample.key for item in plan_export(empty)][:3]
     all_splits = {s.key: (s.key, s.split) for s in empty.samples.iter_by_key()}
-    empty.samples.set_splits({key: (key, "train") for key in exported_keys}, "by hand")
+    empty.samples.set_splits({key: (key, "train") for key in exported_keys})
     before = export_tree(empty, out)
-    empty.samples.set_splits(all_splits, "by hand")
+    empty.samples.set_splits(all_splits)
     kill_export(empty, out, when=lambda: len(list(partial.rglob("*.jpg"))) >= 2)
     assert len(list(partial.rglob("*.jpg"))) < 40, "it was killed too late"
     assert (read_tree(out), len(export_tree(empty, out))) == (before, 41)

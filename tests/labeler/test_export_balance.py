@@ -262,7 +262,7 @@ def test_every_input_is_exported_or_left_out(
     splits = {
         s.key: (s.key, s.split) for s in empty.samples.iter_by_key() if s.key != unsplit
     }
-    empty.samples.set_splits(splits, "by hand")
+    empty.samples.set_splits(splits)
     without_face = measure(encode(picture(12)))
     empty.originals(empty.cache).put(without_face.sha256, "JPEG", encode(picture(12)))
     empty.images.add(without_face, Origin("folder", "12"))

@@ -19,6 +19,8 @@ from gleanset.errors import InputUnusable, UsageError
 from gleanset.settings import Settings, SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.plan import judge
+from labeler.splits.fixed_parts import LeftOut
+from labeler.splits.job import make_result
 from labeler.splits.plan import SplitPlan, apply_split, plan_split
 from pipeline.status import gather_status, next_step
 
@@ -81,9 +83,9 @@ def test_image_connecting_splits_leaves_out_weaker_one(
     samples = {split: key for key, split in before.items()}
     key = add_connecting_image(empty, samples[strong], samples[weak])
     plan, after = split_dataset(empty), splits_by_sample(empty)
-    assert (plan.tied, plan.result().to_json()["groups_tied_since"]) == (1, 1)
-    assert plan.result().to_json()["left_out"] == {f"tied to {strong}": 1}
-    assert plan.result().to_json()["tied"] == [f"{samples[weak]}: tied to {strong}"]
+    assert (plan.tied, make_result(plan).to_json()["groups_tied_since"]) == (1, 1)
+    assert make_result(plan).to_json()["left_out"] == {f"tied to {strong}": 1}
+    assert make_result(plan).to_json()["tied"] == [f"{samples[weak]}: tied to {strong}"]
     assert after[key] == after[samples[strong]] == strong
     assert after[samples[weak]] is None
     assert {k for k in before if before[k] != after[k]} == {samples[weak]}
@@ -164,7 +166,7 @@ def test_held_out_video_leaves_out_connected_samples(sources: Dataset) -> None:
         Placements(sources.db).record_verdict(step, rows[0], rows[1], "same")
     for name in ("[Sub] episode 1.mkv", "[Sub] episode 1", "1" * 64):
         plan = split_dataset(sources, hold_out=[f"video={name}"])
-        assert plan.left_out == {other.key: "tied to what is held out"}
+        assert plan.left_out == {other.key: LeftOut.TIED_TO_HELD_OUT}
         assert sum(row["test"] for row in plan.table.values()) == 16
 
 
@@ -195,7 +197,7 @@ def test_holding_out_everything_raises_error(empty: Dataset) -> None:
 
 def test_splits_come_close_to_ratio(empty: Dataset) -> None:
     add_groups(empty, [Group("scene", "hana", 9), *singles(1), *singles(10, "rei")])
-    result = plan_split(empty, SplitSettings()).result().to_json()
+    result = make_result(plan_split(empty, SplitSettings())).to_json()
     assert result["classes"] == {
         "hana": {"train": 9, "val": 0, "test": 1},
         "rei": {"train": 8, "val": 1, "test": 1},
@@ -207,8 +209,11 @@ def test_settings_are_stored_as_options(sources: Dataset) -> None:
     """The report prints them as a command that repeats the split."""
     hold = ["video=[Sub] episode 1.mkv"]
     first = split_dataset(sources, hold_out=hold, seed=4)
-    words = sources.samples.get_split_settings()
-    assert words == ("ratio=8:1:1 seed=4 'hold-out=video=[Sub] episode 1.mkv'")
+    settings = sources.samples.get_split_settings()
+    assert settings == SplitSettings("8:1:1", 4, tuple(hold))
+    assert settings.describe() == (
+        "ratio=8:1:1 seed=4 'hold-out=video=[Sub] episode 1.mkv'"
+    )
     assert split_dataset(sources, hold_out=hold, seed=4).splits == first.splits
 
 
@@ -242,7 +247,7 @@ def test_dataset_settings_are_defaults(tmp_path: Path) -> None:
     result = run_labeler("split", "--ratio", "8:1:1", "--json", "-d", root).json
     assert (result["train"], result["test"]) == (8, 1)
     with Dataset.open(root) as dataset:
-        assert dataset.samples.get_split_settings() == "ratio=8:1:1 seed=3"
+        assert dataset.samples.get_split_settings() == SplitSettings(seed=3)
 
 
 def test_uneven_splits_and_small_test_classes_are_reported(empty: Dataset) -> None:
@@ -251,15 +256,17 @@ def test_uneven_splits_and_small_test_classes_are_reported(empty: Dataset) -> No
         "far from the ratio: {} images, because near duplicates and scenes stay together in {}, "
         "the largest of 6 images"
     )
-    result = plan_split(empty, SplitSettings("6:2:2")).result().to_json()
+    result = make_result(plan_split(empty, SplitSettings("6:2:2"))).to_json()
     assert result["uneven"] == [text.format("train 6, val 0, test 0 of 6", "1 group")]
-    assert "uneven" not in plan_split(empty, SplitSettings("1:0:0")).result().to_json()
+    assert (
+        "uneven" not in make_result(plan_split(empty, SplitSettings("1:0:0"))).to_json()
+    )
     add_groups(empty, [Group("two", "hana", 1)])
-    result = plan_split(empty, SplitSettings("1:0:1")).result().to_json()
+    result = make_result(plan_split(empty, SplitSettings("1:0:1"))).to_json()
     assert result["uneven"] == [text.format("train 1, test 6 of 7", "2 groups")]
     add_groups(empty, [Group(f"more-{n}", "hana", 5) for n in range(6)])
     add_groups(empty, [Group(f"rei-{n}", "rei", 1) for n in range(10)])
-    result = plan_split(empty, SplitSettings("8:1:1")).result()
+    result = make_result(plan_split(empty, SplitSettings("8:1:1")))
     assert "uneven" not in result.to_json()
     few = ["fewer than 5 test images per class: their accuracy is uncertain", "rei: 1"]
     assert result.few_test_images == few
@@ -268,7 +275,7 @@ def test_uneven_splits_and_small_test_classes_are_reported(empty: Dataset) -> No
 
 def test_reason_of_uneven_splits_is_not_groups_of_one(empty: Dataset) -> None:
     def reason(ratio: str) -> str:
-        (text,) = plan_split(empty, SplitSettings(ratio)).uneven
+        (text,) = make_result(plan_split(empty, SplitSettings(ratio))).uneven
         return text.partition(", because ")[2]
 
     few = "the classes have too few images"
@@ -345,7 +352,7 @@ def test_unreadable_samples_are_not_counted_as_searched(
 def test_card_states_near_duplicate_search(empty: Dataset) -> None:
     key = add_picture(empty, "alone", encoded(drawing(0)))
     label(empty, key, "hana")
-    empty.samples.set_splits({key: (key, "train")}, "by hand")
+    empty.samples.set_splits({key: (key, "train")})
     run_labeler("export", empty.root / "a", "-d", empty.root)
     assert (
         "No samples were searched for near-duplicates."
@@ -392,7 +399,7 @@ def test_unseen_labels_are_train_only(empty: Dataset) -> None:
         "val": 4,
         "test": 4,
     }
-    result = plan.result().to_json()
+    result = make_result(plan).to_json()
     assert result["unreviewed_labels"] == {"in_train": 80, "left_out": 0}
     evaluated = [
         key for key, (_, split) in plan.splits.items() if split in ("val", "test")
@@ -413,13 +420,11 @@ def test_unseen_labels_of_test_group_are_left_out(empty: Dataset) -> None:
         add_samples(empty, f"seen{number}-", 1, "person", post=f"p{number}")
         add_samples(empty, f"unseen{number}-", 2, MODEL, post=f"p{number}")
     plan = split_dataset(empty)
-    assert plan.result().to_json()["unreviewed_labels"] == {
+    assert make_result(plan).to_json()["unreviewed_labels"] == {
         "in_train": 16,
         "left_out": 4,
     }
-    assert Counter(plan.left_out.values()) == {
-        "label not confirmed by a person, so it is not used for evaluation": 4
-    }
+    assert Counter(plan.left_out.values()) == {LeftOut.UNSEEN: 4}
     splits = {s.key: s.split for s in empty.samples.iter_by_key()}
     for group in {group for group, _ in plan.splits.values()}:
         group_splits = {
@@ -460,7 +465,7 @@ def test_confirmed_label_may_be_test(empty: Dataset) -> None:
     )
     plan = split_dataset(empty, seed=1)
     assert plan.table["hana"] == {"train": 19, "val": 2, "test": 3}
-    assert "unreviewed_labels" not in plan.result().to_json()
+    assert "unreviewed_labels" not in make_result(plan).to_json()
 
 
 def test_split_that_lacks_reviews_says_so(empty: Dataset) -> None:
@@ -554,7 +559,8 @@ def test_every_class_gets_the_same_number_of_test_images(empty: Dataset) -> None
     result = run_labeler("split", "--json", "-d", empty.root).json
     assert result["classes"]["hana"] == {"train": 44, "val": 6, "test": 10}
     assert splits.items() <= splits_by_sample(empty).items()
-    assert empty.samples.get_split_settings() == "ratio=8:1:1 seed=1 test-per-class=10"
+    settings = empty.samples.get_split_settings()
+    assert settings == SplitSettings(seed=1, test_per_class=10)
 
 
 def test_number_of_test_images_comes_from_settings_and_excludes_hold_out(

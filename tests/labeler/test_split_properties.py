@@ -21,7 +21,8 @@ from gleanset.errors import InputUnusable
 from gleanset.images.measure import measure
 from gleanset.settings import SplitSettings
 from labeler.splits.allocate import PartTable, PlaceableGroup, allocate
-from labeler.splits.plan import SplitPlan, fix_held_out, plan_groups
+from labeler.splits.fixed_parts import LeftOut, fix_held_out
+from labeler.splits.plan import SplitPlan, plan_groups
 from labeler.splits.split_spec import SplitSpec
 
 CLASSES = ("hana", "rei", "sora")
@@ -218,10 +219,10 @@ def test_additions_keep_val_and_test(seed: int, split_settings: SplitSettings) -
             if was in ("val", "test"):
                 assert (
                     now == was
-                    or (was == "val" and plan.left_out[key] == "tied to test")
+                    or (was == "val" and plan.left_out[key] is LeftOut.TIED_TO_TEST)
                     or (
                         split_settings.hold_out
-                        and plan.left_out.get(key) == "tied to what is held out"
+                        and plan.left_out.get(key) is LeftOut.TIED_TO_HELD_OUT
                     )
                 ), key
             else:

@@ -101,9 +101,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
         [beta] = SampleTiles(dataset.db).get_ids([sample_key("beta")]).values()
         Changes(dataset.db).apply(step, [Change("mark", beta, "other")])
         splits = {"alpha": ("group-1", "test"), "beta": ("group-2", "val")}
-        dataset.samples.set_splits(
-            {sample_key(n): s for n, s in splits.items()}, "by hand"
-        )
+        dataset.samples.set_splits({sample_key(n): s for n, s in splits.items()})
         for what in "ab":
             dataset.rejections.add(Rejection("urls", what, "HTTP 404", "gone"))
         run = dataset.runs.start("run-1", "baseline", {"epochs": 3})

@@ -10,7 +10,6 @@ import pytest
 from report_rows import store_report
 from tools_for_tests import Ran, picture, run_cli, run_here, write_pictures
 
-from curation.web_reports import open_report_store
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.maintenance import Maintenance
@@ -21,6 +20,7 @@ from gleanset.records import Rejection
 from labeler.duplicates.plan import judge
 from pipeline.maintenance.check_files import collect_garbage
 from pipeline.maintenance.removals import plan_removal, remove_images
+from webapp.report_decisions import open_report_store
 
 
 def make_dataset(root: Path, tree: Path, seeds: range, **options: str) -> Path:
@@ -75,9 +75,7 @@ def test_verify_reports_group_across_splits(root: Path) -> None:
     with Dataset.open(root) as dataset:
         keys = [sample.key for sample in dataset.samples.iter_by_key()][:2]
         dataset.journal.apply("Label", [Choice(key, "label", "hana") for key in keys])
-        dataset.samples.set_splits(
-            {keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "{}"
-        )
+        dataset.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")})
         judge(dataset, *keys, same=True)
     result = run_gleanset(root, "verify")
     assert result.json["straddling_groups"] == 1
@@ -185,7 +183,7 @@ def test_forgotten_image_is_removed_and_not_reimported(
     with Dataset.open(root) as dataset:
         keys = Maintenance(dataset.db).list_sample_keys(sha256)
         dataset.journal.apply("Label 1", [Choice(keys[0], "label", "hana")])
-        dataset.samples.set_splits({keys[0]: (keys[0], "test")}, "by hand")
+        dataset.samples.set_splits({keys[0]: (keys[0], "test")})
     unconfirmed = run_cli(
         "pipeline.cli", "forget", "--image", sha256[:8], "-d", root
     )  # no terminal
@@ -452,7 +450,14 @@ def test_image_only_in_report_is_removed(dataset: Dataset, tmp_path: Path) -> No
 def test_ambiguous_hash_prefix_raises_error(dataset: Dataset) -> None:
     reports = Reports(dataset.db)
     for end in "12":
-        reports.add(Claim("ab12" + end * 60, "JPEG", BOX, "mei", "a-run"))
+        claim = Claim(
+            sha256="ab12" + end * 60,
+            format="JPEG",
+            box=BOX,
+            claimed="mei",
+            run="a-run",
+        )
+        reports.add(claim)
     for text, message in (
         ("ab12", "several images"),
         ("cd34", "no image"),

@@ -182,7 +182,10 @@ def trained_and_more_waits(dataset: Dataset, place: Path) -> None:
 
 def reported(dataset: Dataset, place: Path) -> None:
     trained(dataset, place)
-    Reports(dataset.db).add(Claim("0" * 64, "PNG", Box(0, 0, 9, 9), "cat", BY_HAND))
+    claim = Claim(
+        sha256="0" * 64, format="PNG", box=Box(0, 0, 9, 9), claimed="cat", run=BY_HAND
+    )
+    Reports(dataset.db).add(claim)
 
 
 def accepted(dataset: Dataset, place: Path) -> None:
@@ -194,7 +197,13 @@ def accepted(dataset: Dataset, place: Path) -> None:
 
 def asked_to_take_down(dataset: Dataset, _: Path) -> None:
     claim = Claim(
-        "0" * 64, "PNG", Box(0, 0, 9, 9), "", BY_HAND, note="mine", kind=REMOVAL
+        sha256="0" * 64,
+        format="PNG",
+        box=Box(0, 0, 9, 9),
+        claimed="",
+        run=BY_HAND,
+        note="mine",
+        kind=REMOVAL,
     )
     Reports(dataset.db).add(claim)
 

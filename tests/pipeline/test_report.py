@@ -347,9 +347,7 @@ def test_group_across_splits_is_reported(dataset: Dataset) -> None:
         for side in (150, 170)
     ]
     dataset.journal.apply("Label", [Choice(key, "label", "owl") for key in keys])
-    dataset.samples.set_splits(
-        {keys[0]: ("m", "train"), keys[1]: ("m", "test")}, "by hand"
-    )
+    dataset.samples.set_splits({keys[0]: ("m", "train"), keys[1]: ("m", "test")})
     page = report(dataset)
     assert "1 group is in more than one split" in section_text(page, "classes")
     assert "each group is in a single split" not in section_text(page, "classes")

@@ -198,10 +198,14 @@ def test_restore_keeps_removal_reports_and_ids(
     add_sample(dataset, 9)
     before = dataset.db.fetch_int("SELECT max(id) FROM sample")
     box = Box(0, 0, 9, 9)
-    Reports(dataset.db).add(Claim("0" * 64, "PNG", box, "mei", "r"))
-    Reports(dataset.db).add(
-        Claim("0" * 64, "PNG", box, "", "r", note="mine", kind=REMOVAL)
-    )
+    image: dict[str, Any] = {
+        "sha256": "0" * 64,
+        "format": "PNG",
+        "box": box,
+        "run": "r",
+    }
+    Reports(dataset.db).add(Claim(**image, claimed="mei"))
+    Reports(dataset.db).add(Claim(**image, claimed="", note="mine", kind=REMOVAL))
     backup = restore_snapshot(dataset, "v1")
     with Dataset.open(dataset.root) as restored:
         assert [report.claim.kind for report in Reports(restored.db).iterate()] == [

@@ -124,9 +124,7 @@ def test_status_counts(empty: Dataset) -> None:
     add_image(empty, 0, Origin("bing", "x", query="hana rose", hint="hana"))
     empty.journal.apply("Label", [Choice(key, "label", "hana") for key in keys[:2]])
     empty.journal.apply("Reject", [Choice(keys[2], "reject")])
-    empty.samples.set_splits(
-        {keys[0]: ("a", "train"), keys[1]: ("b", "test")}, "by hand"
-    )
+    empty.samples.set_splits({keys[0]: ("a", "train"), keys[1]: ("b", "test")})
     empty.rejections.add(Rejection("facecrop", "x", "truncated"))
     empty.rejections.add(Rejection("facecrop", "y", "truncated"))
     printed = run_here("pipeline.cli", "status", "-d", empty.root).checked().stdout
@@ -160,7 +158,7 @@ def test_commands_agree_on_class_counts(empty: Dataset) -> None:
     keys = [add_sample(empty, number) for number in range(9)]
     empty.journal.apply("Label", [Choice(key, "label", "hana") for key in keys[:6]])
     empty.journal.apply("Label", [Choice(key, "label", "rei") for key in keys[6:8]])
-    empty.samples.set_splits({key: (key, "train") for key in keys[:8]}, "by hand")
+    empty.samples.set_splits({key: (key, "train") for key in keys[:8]})
     empty.db.execute("UPDATE sample SET kept=0 WHERE key IN (?,?)", keys[:2])
     result = gather_status(empty).to_json()
     assert result["labels"] == {"hana": 4, "rei": 2}

@@ -78,9 +78,7 @@ def two_class_dataset(dataset: Dataset) -> Dataset:
     dataset.journal.apply(
         "Label", [Choice(key, "label", name) for name, key in keys.items()]
     )
-    dataset.samples.set_splits(
-        {keys[name]: (name, splits[name]) for name in keys}, "by hand"
-    )
+    dataset.samples.set_splits({keys[name]: (name, splits[name]) for name in keys})
     return dataset
 
 

@@ -13,15 +13,16 @@ from baseline.data.samples import find_examples
 from baseline.evaluation.metrics import RunMetrics, write_metrics
 from baseline.settings import load_preset
 from baseline.train.train_run import train_run
-from curation.web_reports import accept_reports
 from gleanset import Box, Dataset, Origin
 from gleanset.db.journal import Choice
 from gleanset.db.reports import Reports
 from gleanset.images.decode import decode
 from gleanset.records import Sample
+from gleanset.settings import SplitSettings
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.splits.plan import apply_split, plan_split
 from pipeline.status import gather_status, next_step
+from webapp.report_decisions import accept_reports
 
 NAMES = ("cat", "owl")
 
@@ -84,7 +85,8 @@ def test_new_class_waits_for_split(dataset: Dataset) -> None:
 
 def test_report_waits_for_split_with_held_out_source(dataset: Dataset) -> None:
     splits = {s.key: (s.split_group, s.split) for s in dataset.samples.iter_in_splits()}
-    dataset.samples.set_splits(splits, "ratio=8:1:1 seed=0 hold-out=source=pixiv")
+    settings = SplitSettings(hold_out=("source=pixiv",))
+    dataset.samples.set_splits(splits, settings)
     assert accept_report(dataset, pixels(900), "cat").split is None
     assert gather_status(dataset).to_json()["waiting_for_split"] == 1
 

@@ -16,13 +16,13 @@ from server_helpers import Serve, make_settings, running_server
 from starlette.testclient import TestClient
 from tools_for_tests import pixels, run_here
 
-from curation.web_reports import NOT_A_FACE, accept_reports
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod
 from gleanset.db.journal import Choice
 from gleanset.db.reports import ACCEPTED, PENDING, REFUSED, REMOVAL, Reports
 from gleanset.images.decode import decode
 from gleanset.images.measure import measure
+from webapp.report_decisions import NOT_A_FACE, accept_reports
 
 ADMIN = {"authorization": "Bearer own"}
 REPORTS, DECISIONS = "/api/v1/admin/reports", "/api/v1/admin/decisions"
@@ -132,7 +132,7 @@ def test_decisions_can_be_undone(admin: TestClient, dataset: Dataset) -> None:
     }
     assert {step.provenance for step in dataset.journal.iterate()} == {"web report"}
     (sample,) = dataset.samples.iterate(label="aki")
-    dataset.samples.set_splits({sample.key: ("a", "test")}, "by hand")
+    dataset.samples.set_splits({sample.key: ("a", "test")})
     settled = admin.get(REPORTS, params={"settled": True}, headers=ADMIN).json()[
         "reports"
     ]

@@ -22,7 +22,6 @@ from PIL import Image
 from server_helpers import Serve, running_server
 from tools_for_tests import LoopbackServer, run_here, running
 
-from curation.web_reports import refuse_reports
 from gleanset import Dataset
 from gleanset.db.faces import CropMethod
 from gleanset.db.reports import Reports
@@ -31,6 +30,7 @@ from pipeline.maintenance.removals import plan_removal, remove_images
 from webapp.guard import POLICY
 from webapp.npm_parts import are_current
 from webapp.page_files import PAGE
+from webapp.report_decisions import refuse_reports
 from webapp.settings import ServeSettings
 
 pytestmark = pytest.mark.slow

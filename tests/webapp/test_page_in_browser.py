@@ -28,7 +28,6 @@ from PIL import Image
 from server_helpers import RESERVED_NAMES
 from tools_for_tests import eventually
 
-from curation.web_reports import NOT_A_FACE, accept_reports
 from facecrop.detectors import build_detector
 from gleanset import Dataset
 from gleanset.db.reports import REMOVAL, Reports
@@ -36,6 +35,7 @@ from gleanset.images.decode import decode
 from gleanset.records import Box, overlap
 from gleanset.settings import WebSettings
 from webapp.box_styles import detect_with_both
+from webapp.report_decisions import NOT_A_FACE, accept_reports
 from webapp.settings import RequestLimits
 
 pytestmark = pytest.mark.slow

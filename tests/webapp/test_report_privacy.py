@@ -18,7 +18,6 @@ from baseline.evaluation.metrics import (
     write_metrics,
 )
 from baseline.evaluation.report.page import write_report as write_run_report
-from curation.web_reports import accept_reports
 from gleanset import Box, Dataset, Origin
 from gleanset.db.faces import Tracks
 from gleanset.db.journal import Choice
@@ -38,6 +37,7 @@ from labeler.requests import GalleryRequest
 from pipeline.episodes.timeline import write_timelines
 from pipeline.report.page import write_report
 from webapp.npm_parts import are_current
+from webapp.report_decisions import accept_reports
 
 SENT = solid_image("green", (96, 72))
 SENT_KEY = hash_bytes(SENT)
@@ -57,7 +57,7 @@ def mixed_dataset(two_class_dataset: Dataset) -> Dataset:
         else (sample.split_group, sample.split)
         for key, sample in samples.items()
     }
-    dataset.samples.set_splits(splits, "by hand")
+    dataset.samples.set_splits(splits)
     return dataset
 
 

@@ -13,13 +13,13 @@ from starlette.testclient import TestClient
 from test_web_reports import send_report
 from tools_for_tests import encode, eventually, examples, picture, python, run_here
 
-from curation.web_reports import read_report_image, refuse_reports
 from gleanset import Dataset
 from gleanset.db.reports import REFUSED, Reports
 from gleanset.images.decode import decode
 from pipeline.maintenance.check_files import collect_garbage
 from pipeline.status import gather_status
 from webapp.report_checks import strip_image
+from webapp.report_decisions import read_report_image, refuse_reports
 
 SPOOL_SCRIPT = """
 import io, sys
@@ -35,7 +35,9 @@ spool = ReportSpool(Path(sys.argv[1]), RequestLimits())
 for number in range(int(sys.argv[2]), 100_000):
     Image.new("RGB", (9, 9), number).save(file := io.BytesIO(), "PNG")
     sha256 = hash_bytes(file.getvalue())
-    claim = Claim(sha256, "PNG", Box(0, 0, 9, 9), "mei", "a-run")
+    claim = Claim(
+        sha256=sha256, format="PNG", box=Box(0, 0, 9, 9), claimed="mei", run="a-run"
+    )
     assert spool.add(KeptReport(claim, file.getvalue(), sha256))
     print(sha256, flush=True)
 """

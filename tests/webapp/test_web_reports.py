@@ -15,14 +15,6 @@ from server_helpers import RESERVED_NAMES, Serve, solid_image
 from starlette.testclient import TestClient
 from tools_for_tests import encode, eventually, picture, run_here
 
-from curation.web_reports import (
-    NOT_A_FACE,
-    accept_reports,
-    find_class,
-    list_disputed_reports,
-    read_report_image,
-    refuse_reports,
-)
 from gleanset import Box, Dataset, Origin
 from gleanset.db.faces import CropMethod
 from gleanset.db.journal import PAGE_USER, Choice, get_unseen_labels
@@ -32,6 +24,14 @@ from gleanset.errors import Unreadable, UsageError
 from gleanset.images.staging import StageBytes
 from labeler.cropping import put_box
 from pipeline.maintenance.check_files import collect_garbage
+from webapp.report_decisions import (
+    NOT_A_FACE,
+    accept_reports,
+    find_class,
+    list_disputed_reports,
+    read_report_image,
+    refuse_reports,
+)
 
 RED = solid_image("red")
 
@@ -372,7 +372,7 @@ INVALID_REPORTS: list[tuple[dict[str, object], str]] = [
         ({"claimed": name}, "no name of a class")
         for name in ("", "x" * 10_000, *RESERVED_NAMES)
     ),
-    ({"claimed": "mei", "note": "x" * 2000}, "note too long"),
+    ({"claimed": "mei", "note": "x" * 2000}, "wrong report"),
     (
         {"claimed": "mei", "box": [900, 900, 50, 50]},
         "box too small or outside the image",
@@ -470,7 +470,7 @@ def test_copies_are_listed_for_admin(serve: Serve, dataset: Dataset) -> None:
     assert shown[0]["copies"][0]["src"].startswith("data:image/")
     key = put_box(dataset, own_image, Box(0, 0, 90, 90)).key
     dataset.journal.apply("Label", [Choice(key, "label", "mei")])
-    dataset.samples.set_splits({key: (key, "test")}, "by hand")
+    dataset.samples.set_splits({key: (key, "test")})
     # A correction labels the face of the image itself; a copy in another file would be added.
     send_report(admin, LARGE, claimed="mei")
     send_report(admin, half_size(LARGE), claimed="mei")

@@ -70,7 +70,7 @@ def test_training_warns_of_mirrored_classes(dataset: Dataset) -> None:
     dataset.journal.apply(
         "Label", [Choice(key, "label", kind) for key, kind in keys.items()]
     )
-    dataset.samples.set_splits({key: (key, "train") for key in keys}, "by hand")
+    dataset.samples.set_splits({key: (key, "train") for key in keys})
     lines: list[str] = []
     train_run(dataset, load_preset("simple", OPTIONS), say=lines.append)
     warning = next(

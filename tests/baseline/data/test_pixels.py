@@ -49,7 +49,7 @@ def dataset(empty: Dataset) -> Dataset:
     ]
     labels = zip(keys, "abab", strict=True)
     empty.journal.apply("Label", [Choice(key, "label", label) for key, label in labels])
-    empty.samples.set_splits({key: (key, "train") for key in keys}, "by hand")
+    empty.samples.set_splits({key: (key, "train") for key in keys})
     return empty
 
 

@@ -246,7 +246,7 @@ def test_training_images_are_not_evaluated(
     keys = {s.key: s for part in find_examples(trained).splits.values() for s in part}
     turned = {"train": "test", "val": "val", "test": "train"}
     trained.samples.set_splits(
-        {key: (key, turned[str(s.split)]) for key, s in keys.items()}, "turned"
+        {key: (key, turned[str(s.split)]) for key, s in keys.items()}
     )
     code, _, err = baseline("evaluate")
     assert (code, "was trained on 24 of the 24" in err) == (3, True)
@@ -266,9 +266,7 @@ def test_groups_of_training_images_are_not_evaluated(
     trained_on.write_text(json.dumps([keys[0] for keys in pairs]))
     moved = {s.key: (s.key, "train") for name in ("val", "test") for s in splits[name]}
     moved |= {keys[1]: (keys[1], "test") for keys in pairs}
-    trained.samples.set_splits(
-        moved, "labeler split, of a catalogue that lost the others"
-    )
+    trained.samples.set_splits(moved)
     for first, _ in pairs:
         trained.journal.apply("Away", [Choice(first, "reject")])
     code, _, err = baseline("evaluate")
@@ -293,7 +291,7 @@ def test_split_groups_across_splits_gives_warning(
         if len(keys) == 2 and moved[keys[0]][1] == "train"
     )
     moved[torn[1]] = (torn[1], "test")
-    trained.samples.set_splits(moved, "by hand")
+    trained.samples.set_splits(moved)
     trained_on = run_folder(trained) / "trained_on.json"
     trained_on.write_text(
         json.dumps([key for key, (_, split) in moved.items() if split == "train"])
@@ -337,7 +335,7 @@ def test_class_without_test_images_has_no_metrics(trained: Dataset) -> None:
         )
         for sample in trained.samples.iter_in_splits()
     }
-    trained.samples.set_splits(splits, "by hand")
+    trained.samples.set_splits(splits)
     done = run_here("baseline.cli", "evaluate", "-d", trained.root).checked()
     assert f"{missing}: no images" in done.stdout
     assert done.stdout.count("precision") == len(classes) - 1
@@ -466,7 +464,7 @@ def test_evaluation_uses_current_groups(dataset: Dataset) -> None:
     # The stored groups are outdated: images of one post are one group.
     fill(dataset, CLASSES)
     keys = {s.key: (s.key, s.split) for s in dataset.samples.iter_by_key()}
-    dataset.samples.set_splits(keys, "made elsewhere")
+    dataset.samples.set_splits(keys)
     examples = find_examples(dataset)
     groups = assign_split_groups(dataset.db)
     for part in make_folds(examples, 4, seed=1):

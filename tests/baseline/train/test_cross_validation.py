@@ -146,7 +146,7 @@ def test_samples_outside_test_are_used(dataset: Dataset) -> None:
     dealt = FoldPlan.create(dataset, PRESET, 3)
     assert in_test
     assert not in_test & {sample.key for sample in dealt.examples.splits["train"]}
-    dataset.samples.set_splits({}, "none")
+    dataset.samples.set_splits({})
     assert len(find_fold_examples(dataset).splits["train"]) == 48
 
 

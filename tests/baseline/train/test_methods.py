@@ -159,7 +159,7 @@ def test_one_class_or_empty_class_raises_error(tmp_path: Path, preset: str) -> N
             s.key: (s.key, "test" if s.label == "disc" else "train")
             for s in dataset.samples.iter_by_key()
         }
-        dataset.samples.set_splits(moved, "by hand")
+        dataset.samples.set_splits(moved)
         with pytest.raises(InputUnusable, match="no training images of: disc"):
             trained(dataset, preset, options)
         assert not (dataset.cache / "features").exists()

@@ -12,6 +12,7 @@ import math
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -63,16 +64,28 @@ if TYPE_CHECKING:
 
 MIN_SAME_FACE_OVERLAP = 0.5
 """Minimum intersection over union of two boxes of the same face."""
-LIKE_OTHERS = "similar to images of the dataset, which labeler dedup compares"
-UNLIKE_OTHERS = (
-    "of whole images in a dataset of faces, or of parts in one of whole images"
-)
-MARGIN = 0.3
-"""Padding on every side of a face, as a share of its box."""
-NO_CLASS = UNLISTED, NOT_A_FACE = "", "<not a face>"
+PADDING = 0.3
+"""Padding on every side of a shown face, as a share of its box."""
+
+UNLISTED = ""
+"""Claimed class of a face of none of the classes."""
+NOT_A_FACE = "<not a face>"
+"""Claimed class of a box without a face."""
+NO_CLASS = (UNLISTED, NOT_A_FACE)
 REMOVED = "<removal>"
-"""Claims: a face of none of the classes, a box without a face, an image to be removed."""
+"""Stands for the class in a report that asks to remove an image."""
 NONE = "none of the classes"
+
+
+class Obstacle(Enum):
+    """Why a report should not be accepted without a look; the value is printed."""
+
+    CONTRADICTORY = "contradictory"
+    NO_CLASS = "of none of the classes"
+    NEW_CLASS = "of new classes"
+    SIMILAR = "similar to images of the dataset, which labeler dedup compares"
+    MISFIT = "of whole images in a dataset of faces, or of parts in one of whole images"
+    NO_IMAGE = "without an image"
 
 
 def open_report_store(root: Path, scratch: Path) -> Store:
@@ -112,56 +125,64 @@ def accept_reports(
     not pending, or that other reports or the sample of the same face contradict, and
     `InputUnusable` if an image cannot be read.
     """
-    reports = Reports(dataset.db).get_pending(claims)
+    table = Reports(dataset.db)
+    reports = table.get_pending(claims)
     for report in reports:
         if report.claim.kind == REMOVAL:
-            raise _asks_for_removal(dataset, report.id)
-    keys, new = _find_samples(dataset, reports)
+            raise _removal_error(dataset, report.id)
+
+    keys, new_reports = _find_samples(dataset, reports)
     names = _refuse_disputed(dataset, reports, claims, keys)
-    known = dataset.classes.list_names()
+    classes_before = set(dataset.classes.list_names())
     with dataset.stage("web-reports") as scratch:
         originals = dataset.originals(scratch)
-        cuts = [_read_and_crop(dataset, report, originals) for report in new]
+        crops = [_read_and_crop(dataset, report, originals) for report in new_reports]
         with dataset.publishing(originals):
-            for report, (measured, cut) in zip(new, cuts, strict=True):
+            for report, (measured, crop) in zip(new_reports, crops, strict=True):
                 if not dataset.images.get_id(measured.sha256):
                     title = f"report {report.id}"
                     origin = Origin(REPORT_SOURCE, f"report-{report.id}", title=title)
                     dataset.take_original(originals, measured, origin)
-                dataset.faces.add_manual(measured.sha256, cut)
+                dataset.faces.add_manual(measured.sha256, crop)
             step = _label(dataset, names, len(reports), unseen=unseen)
-            Reports(dataset.db).settle(
-                step, [report.id for report in reports], ACCEPTED
-            )
+            table.settle(step, [report.id for report in reports], ACCEPTED)
+
+        # Another pending report may be about the same image.
         store = open_report_store(dataset.root, dataset.cache)
-        for claim in (report.claim for report in reports):
-            if not Reports(dataset.db).has_pending(claim.sha256):
+        for report in reports:
+            claim = report.claim
+            if not table.has_pending(claim.sha256):
                 store.path(claim.sha256, claim.format).unlink(missing_ok=True)
-    pending = _assign_splits(dataset, {*keys.values()}, unseen=unseen)
-    classes = {number: names[key] for number, key in keys.items()}
-    created = sorted({*dataset.classes.list_names()}.difference(known))
-    return SettledReports(step, len(reports), classes, created, pending)
+
+    return SettledReports(
+        step,
+        len(reports),
+        classes={number: names[key] for number, key in keys.items()},
+        created=sorted(set(dataset.classes.list_names()) - classes_before),
+        waiting_for_split=_assign_splits(dataset, set(keys.values()), unseen=unseen),
+    )
 
 
 def _find_samples(
     dataset: Dataset, reports: Sequence[Report]
 ) -> tuple[dict[int, str], list[Report]]:
     """Return the sample (key) of each report, and the reports that need a new sample."""
-    keys = dict[int, str]()
-    new = list[Report]()
+    keys: dict[int, str] = {}
+    new_reports: list[Report] = []
     for report in reports:
         claim = report.claim
         key = _find_same_face(dataset, report)
-        for other in new if key is None else ():
-            if other.claim.sha256 == claim.sha256 and are_nested(
-                other.claim.box, claim.box
-            ):
-                key = keys[other.id]
+        if key is None:
+            # Several users may report one face, each with a box of their own.
+            for other in new_reports:
+                is_same_image = other.claim.sha256 == claim.sha256
+                if is_same_image and are_nested(other.claim.box, claim.box):
+                    key = keys[other.id]
         if key is None:
             key = make_sample_key(claim.sha256, claim.box)
-            new.append(report)
+            new_reports.append(report)
         keys[report.id] = key
-    return keys, new
+    return keys, new_reports
 
 
 def _find_same_face(dataset: Dataset, report: Report) -> str | None:
@@ -170,48 +191,64 @@ def _find_same_face(dataset: Dataset, report: Report) -> str | None:
     Users draw boxes of other sizes than detectors: a box may be nested in the other one.
     """
     claim = report.claim
-    if (image := dataset.images.get(claim.sha256)) is None:
+    image = dataset.images.get(claim.sha256)
+    if image is None:
         return None
-    shares = dict[str, float]()
-    nested = list[str]()
-    for box in (
-        stored.face.box for stored in dataset.faces.list_in_image(claim.sha256)
-    ):
-        sample = dataset.samples.get(key := make_sample_key(claim.sha256, box))
+
+    whole_box = Box(0, 0, image.width, image.height)
+    overlaps: dict[str, float] = {}
+    nested_keys: list[str] = []
+    for stored in dataset.faces.list_in_image(claim.sha256):
+        box = stored.face.box
+        key = make_sample_key(claim.sha256, box)
+        sample = dataset.samples.get(key)
         if sample is None or sample.status == "retired":
             continue
-        shares[key] = overlap(box, claim.box)
-        if are_nested(box, claim.box) and box != Box(0, 0, image.width, image.height):
-            nested.append(key)
-    best = max(shares, key=lambda key: shares[key], default=None)
-    if best is not None and shares[best] < MIN_SAME_FACE_OVERLAP:
-        best = nested[0] if len(nested) == 1 else None
-    return best and dataset.samples.find_kept_copy(best)
+        overlaps[key] = overlap(box, claim.box)
+        if are_nested(box, claim.box) and box != whole_box:
+            nested_keys.append(key)
+
+    if not overlaps:
+        return None
+    best = max(overlaps, key=lambda key: overlaps[key])
+    if overlaps[best] < MIN_SAME_FACE_OVERLAP:
+        if len(nested_keys) != 1:
+            return None
+        best = nested_keys[0]
+    return dataset.samples.find_kept_copy(best)
 
 
 def _label(
     dataset: Dataset, names: Mapping[str, str], count: int, *, unseen: bool
 ) -> int:
     """Label samples by key in a step, or reject them; return the step."""
-    if (
-        unseen
-    ):  # what a person decided is not decided again by somebody who has not seen it
-        present = {
-            key: sample.label for key in names if (sample := dataset.samples.get(key))
+    if unseen:
+        # A label that a person gave must not become an unseen one.
+        present_labels = {}
+        for key in names:
+            sample = dataset.samples.get(key)
+            if sample is not None:
+                present_labels[key] = sample.label
+        names = {
+            key: name for key, name in names.items() if present_labels.get(key) != name
         }
-        names = {key: name for key, name in names.items() if present.get(key) != name}
+
     provenance = PAGE_USER if unseen else "web report"
-    labels = {key: None if name in NO_CLASS else name for key, name in names.items()}
-    choices = [
-        Choice(key, "label" if label else "reject", label, provenance)
-        for key, label in labels.items()
-    ]
-    step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
+    choices = []
     for key, name in names.items():
-        mark = UNLISTED_MARK if name == UNLISTED else None
+        if name in NO_CLASS:
+            choices.append(Choice(key, "reject", None, provenance))
+        else:
+            choices.append(Choice(key, "label", name, provenance))
+    step = dataset.journal.apply(make_operation("accept-reports", count=count), choices)
+
+    for key, name in names.items():
+        new_mark = UNLISTED_MARK if name == UNLISTED else None
         marks = SampleTiles(dataset.db).get_marks([key])
         changes = [
-            Change("mark", row, mark) for row, old in marks.items() if old != mark
+            Change("mark", row, new_mark)
+            for row, mark in marks.items()
+            if mark != new_mark
         ]
         Changes(dataset.db).apply(step, changes)
     return step
@@ -226,48 +263,47 @@ def _assign_splits(dataset: Dataset, keys: Collection[str], *, unseen: bool) -> 
     Labels that no person has seen must not be in val or test.
     """
     samples = dataset.samples
-    if not (settings := samples.get_split_settings()):
+    if not samples.has_splits():
         return 0
-    is_by_ratio = settings.startswith("ratio=") and "hold-out=" not in settings
-    trained = {
+
+    settings = samples.get_split_settings()
+    is_by_ratio = settings is not None and not settings.hold_out
+    trained_classes = {
         label for label, split in samples.count_by("label", "split") if split == "train"
     }
     plan: dict[str, tuple[str, str | None]] = {}
     unassigned = 0
     for group in load_split_groups(dataset.db):
         members = (*group.members, *group.copies)
-        splits = {split for m in members if (split := m.split or m.last_split)}
-        name = next(
-            (member.split_group for member in members if member.split_group), group.key
-        )
+        splits = {member.split or member.last_split for member in members} - {None}
+        names = (member.split_group for member in members if member.split_group)
+        name = next(names, group.key)
         split = next(iter(splits), "train")
         for member in group.members:
             if member.key not in keys or member.split or member.split_group:
                 continue
             differs = split != "train" and any(
-                m.split and m.label != member.label for m in members
+                other.split and other.label != member.label for other in members
             )
-            if (
-                len(splits) > 1
-                or differs
-                or member.label not in trained
-                or not is_by_ratio
-            ):
+            is_clear = is_by_ratio and len(splits) <= 1 and not differs
+            if not is_clear or member.label not in trained_classes:
                 unassigned += 1
+            elif unseen and split != "train":
+                plan[member.key] = name, None
             else:
-                plan[member.key] = name, None if unseen and split != "train" else split
+                plan[member.key] = name, split
     samples.add_to_splits(plan)
     return unassigned
 
 
 def refuse_reports(dataset: Dataset, numbers: Sequence[int]) -> SettledReports:
     """Refuse pending reports in one undoable step. Raises `UsageError`."""
-    reports = Reports(dataset.db).get_pending(numbers)
+    table = Reports(dataset.db)
+    reports = table.get_pending(numbers)
     with dataset.db.transaction():
-        step = dataset.journal.apply(
-            make_operation("refuse-reports", count=len(reports)), []
-        )
-        Reports(dataset.db).settle(step, [report.id for report in reports], REFUSED)
+        operation = make_operation("refuse-reports", count=len(reports))
+        step = dataset.journal.apply(operation, [])
+        table.settle(step, [report.id for report in reports], REFUSED)
     return SettledReports(step, len(reports))
 
 
@@ -275,14 +311,13 @@ def undo_decision(dataset: Dataset, step: int) -> None:
     """Undo a step that settled reports. Raises `UsageError` if a label changed since."""
     with dataset.db.transaction():
         undone = dataset.journal.undo(step)
-        new = SampleTiles(dataset.db).find_undoing_step(step)
+        undoing_step = SampleTiles(dataset.db).find_undoing_step(step)
         if undone.changed_since:
-            later = find_blocking_step(dataset.db, step, new)
-            fix = (
-                f"undo this first: {later.text()}"
-                if later
-                else "label it again instead"
-            )
+            fix = "label it again instead"
+            later = find_blocking_step(dataset.db, step, undoing_step)
+            if later is not None:
+                fix = f"undo this first: {later.text()}"
+            # Raised within the transaction, which is rolled back.
             raise UsageError("a label changed since", fix)
 
 
@@ -293,15 +328,16 @@ def find_copies(
 
     For a removal, the image itself is one of them if the dataset has it.
     """
-    claims = {report.id: report.claim for report in reports}
-    phashes = {claim.phash for claim in claims.values() if claim.phash is not None}
+    phashes = {report.claim.phash for report in reports} - {None}
     similar = Reports(dataset.db).similar_images(phashes)
-    copies = dict[int, list[SimilarImage]]()
-    for number, claim in claims.items():
-        others = [] if claim.phash is None else similar[claim.phash]
-        copies[number] = [image for image in others if image.sha256 != claim.sha256]
+    copies: dict[int, list[SimilarImage]] = {}
+    for report in reports:
+        claim = report.claim
+        images = [] if claim.phash is None else similar[claim.phash]
+        others = [image for image in images if image.sha256 != claim.sha256]
         if claim.kind == REMOVAL and dataset.images.get_id(claim.sha256):
-            copies[number].insert(0, SimilarImage(claim.sha256, 0))
+            others.insert(0, SimilarImage(claim.sha256, 0))
+        copies[report.id] = others
     return copies
 
 
@@ -318,14 +354,12 @@ def read_report_image(dataset: Dataset, report: Report) -> bytes:
 
 
 def _find_image(dataset: Dataset, report: Report) -> Path:
-    stores = (
-        open_report_store(dataset.root, dataset.cache),
-        dataset.originals(dataset.cache),
-    )
-    pending, accepted = (
-        store.path(report.claim.sha256, report.claim.format) for store in stores
-    )
-    return pending if pending.is_file() else accepted
+    claim = report.claim
+    store = open_report_store(dataset.root, dataset.cache)
+    pending_file = store.path(claim.sha256, claim.format)
+    if pending_file.is_file():
+        return pending_file
+    return dataset.originals(dataset.cache).path(claim.sha256, claim.format)
 
 
 @contextmanager
@@ -340,18 +374,27 @@ def _image_errors(dataset: Dataset, report: Report) -> Iterator[None]:
 
 
 def crop_report_face(dataset: Dataset, report: Report, side: int) -> Image.Image:
-    """Return a padded face with `side` pixels. Raises `InputUnusable`, `Unreadable`."""
+    """Return a padded face whose longer side has `side` pixels.
+
+    Raises `InputUnusable`, `Unreadable`.
+    """
     data = read_report_image(dataset, report)
     box = report.claim.box
-    part = max(box.width, box.height) / max(*read_image_size(io.BytesIO(data)), 1)
+    longer_side = max(read_image_size(io.BytesIO(data)))
+    part = max(box.width, box.height) / max(longer_side, 1)
     image = decode(data, min_side=math.ceil(side / max(part, 0.01)))
+
+    # A JPEG may be decoded at a reduced size; boxes refer to the full one.
     scale = image.pixels.width / image.width
-    x, y, width, height = expand_box_within(box, MARGIN, image.width, image.height)
-    left, top = math.floor(x * scale), math.floor(y * scale)
-    right, bottom = math.ceil((x + width) * scale), math.ceil((y + height) * scale)
-    face = image.pixels.crop((left, top, max(right, left + 1), max(bottom, top + 1)))
-    times = side / max(face.size)
-    return face.resize([max(1, round(length * times)) for length in face.size])
+    x, y, width, height = expand_box_within(box, PADDING, image.width, image.height)
+    left = math.floor(x * scale)
+    top = math.floor(y * scale)
+    right = max(math.ceil((x + width) * scale), left + 1)
+    bottom = max(math.ceil((y + height) * scale), top + 1)
+    face = image.pixels.crop((left, top, right, bottom))
+
+    factor = side / max(face.size)
+    return face.resize([max(1, round(length * factor)) for length in face.size])
 
 
 def _refuse_disputed(
@@ -364,31 +407,34 @@ def _refuse_disputed(
 
     `reports` must not contradict each other; unchanged claims must not contradict anything.
     """
-    names = {r.id: get_accepted_class(dataset, r, claims[r.id]) for r in reports}
+    names = {
+        report.id: get_accepted_class(dataset, report, claims[report.id])
+        for report in reports
+    }
     for report in reports:
+        name = names[report.id]
         opinions = _list_opinions(dataset, report)
-        about_face = {rival.report for rival in opinions}
-        others = [rival for rival in opinions if rival.report not in keys]
-        rivals = others if claims[report.id] is None else []
-        rivals += [
-            Rival(other, names[other], PENDING)
-            for other, key in keys.items()
-            if other in about_face or key == keys[report.id]
-        ]
+        numbers_about_face = {opinion.report for opinion in opinions}
+        rivals: list[Rival] = []
+        if claims[report.id] is None:
+            rivals += [rival for rival in opinions if rival.report not in keys]
+        for other, key in keys.items():
+            if other in numbers_about_face or key == keys[report.id]:
+                rivals.append(Rival(other, names[other], PENDING))
         for rival in rivals:
-            if rival.name != names[report.id]:
-                raise _contradiction(dataset, report, names[report.id], rival)
+            if rival.name != name:
+                raise _contradiction_error(dataset, report, name, rival)
     return {keys[number]: name for number, name in names.items()}
 
 
-def _contradiction(
+def _contradiction_error(
     dataset: Dataset, report: Report, name: str, rival: Rival
 ) -> UsageError:
+    if rival.name == REMOVED:
+        return _removal_error(dataset, rival.report)
     option = dataset.option
     correct = "NAME" if name else '""'
     accept = f"webapp reports accept {report.id} --class {correct} {option}"
-    if rival.name == REMOVED:
-        return _asks_for_removal(dataset, rival.report)
     says = f"report {report.id} says {name or NONE!r}"
     if rival.report is None:
         state = rival.status if rival.name in NO_CLASS else f"labelled {rival.name!r}"
@@ -403,7 +449,7 @@ def _contradiction(
     )
 
 
-def _asks_for_removal(dataset: Dataset, number: int | None) -> UsageError:
+def _removal_error(dataset: Dataset, number: int | None) -> UsageError:
     numbered = f"{number} {dataset.option}"
     fix = f"gleanset forget --report {numbered}, or webapp reports refuse {numbered}"
     return UsageError(f"report {number} asks for the image to be removed", fix)
@@ -411,48 +457,57 @@ def _asks_for_removal(dataset: Dataset, number: int | None) -> UsageError:
 
 def find_unclear_reports(
     dataset: Dataset, numbers: Collection[int]
-) -> dict[str, set[int]]:
-    """Return, by reason, the pending reports that should not be accepted without a look."""
+) -> dict[Obstacle, set[int]]:
+    """Return the pending reports that should not be accepted without a look, by reason."""
     reports = Reports(dataset.db).get_pending(numbers)
-    known = *NO_CLASS, *dataset.classes.list_names()
-    return {
-        "contradictory": list_disputed_reports(dataset).keys() & set(numbers),
-        "of none of the classes": {
-            r.id for r in reports if r.claim.claimed in NO_CLASS
-        },
-        "of new classes": {
-            r.id for r in reports if get_claimed_class(dataset, r) not in known
-        },
-        LIKE_OTHERS: {
-            n for n, copies in find_copies(dataset, reports).items() if copies
-        },
-        UNLIKE_OTHERS: find_misfits(dataset, reports),
-        "without an image": {
-            r.id for r in reports if not _find_image(dataset, r).is_file()
-        },
-    }
+    known_names = {*NO_CLASS, *dataset.classes.list_names()}
+    unclear: dict[Obstacle, set[int]] = {obstacle: set() for obstacle in Obstacle}
+    unclear[Obstacle.CONTRADICTORY] = list_disputed_reports(dataset).keys() & set(
+        numbers
+    )
+    unclear[Obstacle.MISFIT] = find_misfits(dataset, reports)
+    copies = find_copies(dataset, reports)
+    for report in reports:
+        if report.claim.claimed in NO_CLASS:
+            unclear[Obstacle.NO_CLASS].add(report.id)
+        if get_claimed_class(dataset, report) not in known_names:
+            unclear[Obstacle.NEW_CLASS].add(report.id)
+        if copies[report.id]:
+            unclear[Obstacle.SIMILAR].add(report.id)
+        if not _find_image(dataset, report).is_file():
+            unclear[Obstacle.NO_IMAGE].add(report.id)
+    return unclear
 
 
 def refuse_similar_names(dataset: Dataset, claims: Mapping[int, str | None]) -> None:
     """Raise `UsageError` for a new class whose name is similar to a known one."""
-    known = dataset.classes.list_names()
+    known_names = dataset.classes.list_names()
     for report in Reports(dataset.db).get_pending(claims):
         name = get_accepted_class(dataset, report, claims[report.id])
-        if name not in (*NO_CLASS, *known) and (hint := did_you_mean(name, known)):
+        if name in NO_CLASS or name in known_names:
+            continue
+        hint = did_you_mean(name, known_names)
+        if hint:
             fix = f"{hint}--class decides. To create it: labeler classes add {shlex.quote(name)}"
             raise UsageError(f"report {report.id}: no class is called {name!r}", fix)
 
 
 def find_misfits(dataset: Dataset, reports: Sequence[Report]) -> set[int]:
     """Return reports of parts in a dataset of whole images, and of whole images in other ones."""
-    misfits = set[int]()
+    misfits: set[int] = set()
+    # A dataset without samples is of neither kind.
+    if not dataset.samples.count():
+        return misfits
     are_whole = are_whole_images(dataset.db)
-    for report in reports if dataset.samples.count_by("detector") else ():
+    for report in reports:
+        if report.claim.kind == REMOVAL:
+            continue
         box = report.claim.box
         with suppress(OSError, Unreadable):
-            size = read_image_size(_find_image(dataset, report))  # not turned upright
-            is_whole = not (box.x or box.y) and {box.width, box.height} == {*size}
-            if report.claim.kind != REMOVAL and is_whole != are_whole:
+            # The stored size is not turned upright: width and height may be swapped.
+            size = set(read_image_size(_find_image(dataset, report)))
+            is_whole = (box.x, box.y) == (0, 0) and {box.width, box.height} == size
+            if is_whole != are_whole:
                 misfits.add(report.id)
     return misfits
 
@@ -475,14 +530,16 @@ def find_rivals(dataset: Dataset, report: Report) -> list[Rival]:
 
 def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
     """Return what other pending or accepted reports say of a face, and how it is labelled."""
-    opinions = [
-        Rival(other.id, name, other.status)
-        for other in Reports(dataset.db).find_about_face(report)
-        if (name := get_claimed_class(dataset, other)) is not None
-    ]
+    opinions = []
+    for other in Reports(dataset.db).find_about_face(report):
+        name = get_claimed_class(dataset, other)
+        if name is not None:
+            opinions.append(Rival(other.id, name, other.status))
+
     decision = _find_decision(dataset, report)
-    if decision and not any(
-        other[1:] == (decision.name, ACCEPTED) for other in opinions
+    if decision is not None and not any(
+        opinion.name == decision.name and opinion.status == ACCEPTED
+        for opinion in opinions
     ):
         opinions.append(decision)
     return opinions
@@ -490,7 +547,9 @@ def _list_opinions(dataset: Dataset, report: Report) -> list[Rival]:
 
 def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
     """Return how the sample of a report's face is labelled or rejected, or None."""
-    key = None if report.claim.kind == REMOVAL else _find_same_face(dataset, report)
+    if report.claim.kind == REMOVAL:
+        return None
+    key = _find_same_face(dataset, report)
     sample = None if key is None else dataset.samples.get(key)
     if sample is None or sample.status not in ("labelled", "rejected"):
         return None
@@ -501,16 +560,19 @@ def _find_decision(dataset: Dataset, report: Report) -> Rival | None:
 
 def find_class(dataset: Dataset, name: str) -> str:
     """Return the class that a name or an alias means, however it is written; else the name."""
-    known = dataset.classes.resolve_alias(name)
+    resolved = dataset.classes.resolve_alias(name)
     classes = dataset.classes.list_names()
-    if known in classes:
-        return known
-    others = {
-        fold_name(a): n for n, names in list_aliases(dataset.db).items() for a in names
-    }
-    others |= {fold_name(label): label for label in classes}
-    folded = fold_name(known)
-    return others.get(folded, known) if folded else known
+    if resolved in classes:
+        return resolved
+
+    names_by_fold = {}
+    for label, aliases in list_aliases(dataset.db).items():
+        for alias in aliases:
+            names_by_fold[fold_name(alias)] = label
+    names_by_fold |= {fold_name(label): label for label in classes}
+    # Nothing is left of a name of symbols alone.
+    names_by_fold.pop("", None)
+    return names_by_fold.get(fold_name(resolved), resolved)
 
 
 def get_claimed_class(dataset: Dataset, report: Report) -> str | None:
@@ -519,14 +581,14 @@ def get_claimed_class(dataset: Dataset, report: Report) -> str | None:
         return REMOVED
     if report.status == ACCEPTED:
         decision = _find_decision(dataset, report)
-        return decision and decision.name
+        return None if decision is None else decision.name
     return get_accepted_class(dataset, report, None)
 
 
 def get_accepted_class(dataset: Dataset, report: Report, correct: str | None) -> str:
     """Return the class of an accepted report: the correct one, or if None the claimed one."""
     name = report.claim.claimed if correct is None else correct
-    return name and find_class(dataset, name)
+    return find_class(dataset, name) if name else UNLISTED
 
 
 def _read_and_crop(
@@ -538,8 +600,10 @@ def _read_and_crop(
     with _image_errors(dataset, report):
         measured = StageBytes(originals)(data)
         pixels = np.asarray(decode(data).pixels)
+
     geometry = CropGeometry.from_settings(dataset.settings.crop)
-    cutter = FaceCropper(geometry, dataset.crops(originals.scratch))
-    is_whole = report.claim.box == Box(0, 0, measured.width, measured.height)
-    face = Face("whole" if is_whole else HAND, report.claim.box, 1.0)
-    return measured, cutter.crop(measured.sha256, pixels, face)
+    cropper = FaceCropper(geometry, dataset.crops(originals.scratch))
+    box = report.claim.box
+    is_whole = box == Box(0, 0, measured.width, measured.height)
+    face = Face("whole" if is_whole else HAND, box, 1.0)
+    return measured, cropper.crop(measured.sha256, pixels, face)

@@ -1,0 +1,210 @@
+"""`labeler split`: searching for copies, splitting, and what is printed about it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from curation.labelling_command import suggest_reviewed_split
+from gleanset import Dataset
+from gleanset.command_result import CommandResult
+from gleanset.db.journal import PERSON
+from gleanset.html.words import count
+from gleanset.named_files import (
+    MAX_LISTED,
+    find_location,
+    format_short_path,
+    shorten_list,
+    summarize_lines,
+)
+from gleanset.records import SPLITS
+from gleanset.settings import SplitSettings
+from gleanset.work.progress import NO_PROGRESS, Progress
+from labeler.class_table import class_table
+from labeler.duplicates.finder import DuplicateFinder
+from labeler.duplicates.plan import conflicting_label_summary
+from labeler.splits.fixed_parts import TIED
+from labeler.splits.plan import (
+    SplitPlan,
+    Uneven,
+    UnevenReason,
+    apply_split,
+    plan_split,
+)
+
+MIN_TEST_IMAGES = 5
+"""A split warns of classes with fewer test images."""
+
+
+class SplitResult(CommandResult):
+    """Samples in each split, and what a user should know about them.
+
+    `tied` and `tied_files` name the samples that are left out because of their group, by key and
+    for people; `short` are the splits that lack a class.
+    """
+
+    ONLY_PRINTED = ("tied_files",)
+    ONLY_IN_FULL = (
+        "next",
+        "classes",
+        "largest_group",
+        "looked_for_copies",
+        "val_and_test_labels_by",
+    )
+
+    train: int
+    val: int
+    test: int
+    groups: int
+    largest_group: int
+    groups_tied_since: int
+    classes: dict[str, dict[str, int]]
+    moved_between_splits: int = 0
+    uneven: list[str] = []
+    classes_too_small_for_test: dict[str, int] = {}
+    classes_with_other_test_size: dict[str, int] = {}
+    left_out: dict[str, int] = {}
+    tied: list[str] = []
+    short: list[str] = []
+    few_test_images: list[str] = []
+    unreviewed_labels: dict[str, int] = {}
+    val_and_test_labels_by: dict[str, int] = {}
+    not_searched_for_duplicates: int = 0
+    looked_for_copies: dict[str, int] = {}
+    labelled_differently: dict[str, Any] = {}
+    tied_files: dict[str, Any] = {}
+    next: list[str] = []
+
+    def summary(self) -> dict[str, Any]:
+        """Return the result with short tables instead of all classes."""
+        summary = self.to_json() | {"classes": class_table(SPLITS, self.classes)}
+        summary["tied"] = self.tied_files or self.tied
+        summary["splits_without_a_class"] = shorten_list(summary.pop("short", []))
+        summary["unreviewed_labels"] = {
+            name.replace("_", " "): number
+            for name, number in self.unreviewed_labels.items()
+            if number
+        }
+        summary["classes_with_few_test_images"] = summary.pop("few_test_images", [])
+        for name in ("classes_too_small_for_test", "classes_with_other_test_size"):
+            sizes = getattr(self, name).items()
+            summary[name] = shorten_list(
+                [f"{label}: {number} in test" for label, number in sizes]
+            )
+        return summary
+
+
+def split_dataset(
+    dataset: Dataset,
+    settings: SplitSettings,
+    *,
+    simulate: bool = False,
+    progress: Progress = NO_PROGRESS,
+) -> SplitResult:
+    """Search labelled samples for copies, split, and return the result.
+
+    Raises as `plan_split`, and `DatasetBusy`.
+    """
+    copies = DuplicateFinder(dataset, progress=progress).search_labelled()
+    plan = plan_split(dataset, settings)
+    if not simulate:
+        apply_split(dataset, plan)
+
+    result = make_result(plan).with_facts(copies)
+    result.tied_files = _tied_files(dataset, plan)
+    if plan.uneven is not None and plan.uneven.reason is UnevenReason.UNREVIEWED:
+        result.next = suggest_reviewed_split(dataset, settings)
+    return result.with_facts(conflicting_label_summary(dataset, plan.conflicting))
+
+
+def make_result(plan: SplitPlan) -> SplitResult:
+    """Return the result of a planned split."""
+    totals = plan.totals
+    reasons = Counter(reason.value for reason in plan.left_out.values())
+    tied = [f"{key}: {reason}" for key, reason in _tied_samples(plan).items()]
+    has_unseen_judges = bool(plan.judged_by.keys() - {PERSON})
+    return SplitResult(
+        train=totals["train"],
+        val=totals["val"],
+        test=totals["test"],
+        groups=plan.groups,
+        largest_group=plan.largest_group,
+        groups_tied_since=plan.tied,
+        classes=plan.table,
+        moved_between_splits=plan.moved,
+        uneven=[] if plan.uneven is None else [_describe_uneven(plan.uneven)],
+        classes_too_small_for_test=plan.too_small,
+        classes_with_other_test_size=plan.not_exact,
+        left_out=dict(sorted(reasons.items())),
+        tied=shorten_list(tied),
+        short=_list_missing_classes(plan.table, totals),
+        few_test_images=_warn_of_small_test(plan.table),
+        unreviewed_labels=_count_unreviewed(plan),
+        val_and_test_labels_by=plan.judged_by if has_unseen_judges else {},
+        not_searched_for_duplicates=plan.not_searched,
+    )
+
+
+def _tied_samples(plan: SplitPlan) -> dict[str, str]:
+    """Return the samples that are left out because of their group, with the reason."""
+    return {
+        key: reason.value
+        for key, reason in sorted(plan.left_out.items())
+        if reason in TIED
+    }
+
+
+def _tied_files(dataset: Dataset, plan: SplitPlan) -> dict[str, Any]:
+    tied = _tied_samples(plan)
+    if not tied:
+        return {}
+    lines = []
+    for key, reason in list(tied.items())[:MAX_LISTED]:
+        place = find_location(dataset, key).describe()
+        lines.append(f"{format_short_path(place)}: {reason}")
+    command = f"gleanset list samples --where split=null {dataset.option}"
+    note = "another --seed makes a new split, which leaves none of them out"
+    return {"note": note} | summarize_lines(lines, command, len(tied))
+
+
+def _list_missing_classes(
+    table: Mapping[str, Mapping[str, int]], totals: Mapping[str, int]
+) -> list[str]:
+    """Return a line for each class that a split lacks; empty splits lack none."""
+    lines = []
+    for label, row in table.items():
+        missing = [split for split in SPLITS if totals[split] and not row[split]]
+        lines += [f"{label}: nothing in {split}" for split in missing]
+    return lines
+
+
+def _warn_of_small_test(table: Mapping[str, Mapping[str, int]]) -> list[str]:
+    small_classes = [
+        f"{label}: {row['test']}"
+        for label, row in table.items()
+        if 0 < row["test"] < MIN_TEST_IMAGES
+    ]
+    if not small_classes:
+        return []
+    warning = f"fewer than {MIN_TEST_IMAGES} test images per class: their accuracy is uncertain"
+    return [warning, ", ".join(shorten_list(small_classes))]
+
+
+def _count_unreviewed(plan: SplitPlan) -> dict[str, int]:
+    if not plan.unseen:
+        return {}
+    in_train = sum(plan.splits[key][1] is not None for key in plan.unseen)
+    return {"in_train": in_train, "left_out": len(plan.unseen) - in_train}
+
+
+def _describe_uneven(uneven: Uneven) -> str:
+    images = count(uneven.largest_group, "image")
+    groups = f"{count(uneven.groups, 'group')}, the largest of {images}"
+    reason = {
+        UnevenReason.FEW_IMAGES: "the classes have too few images",
+        UnevenReason.UNREVIEWED: "labels that no person has reviewed stay in train",
+        UnevenReason.GROUPS: f"near duplicates and scenes stay together in {groups}",
+        UnevenReason.EARLIER_SPLITS: "earlier splits are kept",
+    }[uneven.reason]
+    sizes = ", ".join(f"{split} {size}" for split, size in uneven.sizes.items())
+    total = count(uneven.total, "image")
+    return f"far from the ratio: {sizes} of {total}, because {reason}"
