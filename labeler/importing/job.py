@@ -60,41 +60,6 @@ from labeler.importing.reading import (
 )
 from labeler.requests import SOURCE, ImportRequest
 
-
-def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
-    """Convert a box relative to `frame` into whole pixels of the upright image.
-
-    Raises `Unreadable` for a box outside of the image, and for a frame of another shape.
-    """
-    size: Frame = (image.width, image.height)
-    if frame is None or frame == size:
-        converted = box
-    # The same aspect ratio, up to rounding.
-    elif frame == FRACTIONS or abs(frame[0] * size[1] - frame[1] * size[0]) <= sum(
-        frame
-    ):
-        scale_x, scale_y = size[0] / frame[0], size[1] / frame[1]
-        converted = (
-            box[0] * scale_x,
-            box[1] * scale_y,
-            box[2] * scale_x,
-            box[3] * scale_y,
-        )
-    else:
-        raise Unreadable(
-            "another size than annotated",
-            f"{image.width} x {image.height}, annotated at {frame[0]:g} x {frame[1]:g}",
-        )
-    x, y, width, height = map(round, converted)
-    clipped = clip_box(Box(x, y, width, height), image.width, image.height)
-    if clipped is None:
-        raise Unreadable(
-            "box outside",
-            f"{(x, y, width, height)} in {image.width} x {image.height} pixels",
-        )
-    return clipped
-
-
 STAGE = "import"
 
 
@@ -102,12 +67,12 @@ class ImportedImage(NamedTuple):
     """Result of a worker: the image, its crops with labels, and the reasons of dropped boxes."""
 
     measured: Measured
-    cuts: tuple[tuple[FaceCrop, str], ...]
+    crops: tuple[tuple[FaceCrop, str], ...]
     dropped: tuple[str, ...]
 
 
 def import_image(
-    item: LabelledImage, keep: StageBytes, cutter: FaceCropper
+    item: LabelledImage, keep: StageBytes, cropper: FaceCropper
 ) -> ImportedImage:
     """Store an image and crop its boxes, in a worker process.
 
@@ -118,21 +83,51 @@ def import_image(
     image_box = Box(0, 0, measured.width, measured.height)
     image = decode(data)
     pixels = np.asarray(image.pixels)
-    cuts = []
-    dropped = list[Unreadable]()
+
+    crops = []
+    errors: list[Unreadable] = []
     for box, label in item.labels:
         try:
-            box_in_image = convert_box(box, item.frame, image) if box else image_box
+            pixel_box = convert_box(box, item.frame, image) if box else image_box
         except Unreadable as error:
-            dropped.append(error)
+            errors.append(error)
             continue
-        face = Face("whole" if box_in_image == image_box else HAND, box_in_image, 1.0)
-        cuts.append((cutter.crop(measured.sha256, pixels, face), label))
-    if dropped and not cuts:
-        raise dropped[0]
-    return ImportedImage(
-        measured, tuple(cuts), tuple(error.reason for error in dropped)
-    )
+        # A box around everything is the whole image, as a sample without a face is.
+        face = Face("whole" if pixel_box == image_box else HAND, pixel_box, 1.0)
+        crops.append((cropper.crop(measured.sha256, pixels, face), label))
+
+    if errors and not crops:
+        raise errors[0]
+    reasons = tuple(error.reason for error in errors)
+    return ImportedImage(measured, tuple(crops), reasons)
+
+
+def convert_box(box: Rectangle, frame: Frame | None, image: DecodedImage) -> Box:
+    """Convert a box relative to `frame` into whole pixels of the upright image.
+
+    Raises `Unreadable` for a box outside of the image, and for a frame of another shape.
+    """
+    if frame is not None and frame != (image.width, image.height):
+        # The same aspect ratio, up to rounding.
+        difference = abs(frame[0] * image.height - frame[1] * image.width)
+        if frame != FRACTIONS and difference > sum(frame):
+            raise Unreadable(
+                "another size than annotated",
+                f"{image.width} x {image.height}, annotated at {frame[0]:g} x {frame[1]:g}",
+            )
+        scale_x = image.width / frame[0]
+        scale_y = image.height / frame[1]
+        left, top, width, height = box
+        box = (left * scale_x, top * scale_y, width * scale_x, height * scale_y)
+
+    pixel_box = Box(*map(round, box))
+    clipped = clip_box(pixel_box, image.width, image.height)
+    if clipped is None:
+        raise Unreadable(
+            "box outside",
+            f"{tuple(pixel_box)} in {image.width} x {image.height} pixels",
+        )
+    return clipped
 
 
 class ImportResult(AliasedResult, kw_only=True):
@@ -198,68 +193,74 @@ def import_labelled(
     folders or a pattern that matches no group.
     """
     path = Path(request.path).absolute()
-    class_level = request.class_level
-    if is_export_of(dataset, read_marker(path)):
+    marker = read_marker(path)
+    if is_export_of(dataset, marker):
         return _read_own_export(dataset, request, path, simulate=simulate)
-    files = read_labelled(path, class_level, request.encoding)
+
+    files = read_labelled(path, request.class_level, request.encoding)
+    classes = files.count_classes()
     groups = FileGroups(request.group_by, (image.path.name for image in files.images))
-    level = (class_level or 1) if files.kind in ("tree", "export") else None
+    level = None
+    if files.kind in ("tree", "export"):
+        level = request.class_level or 1
     tables = SourceTables(path, encoding=request.encoding)
     tables.read(path)
     origins = _get_origins(files, tables, level, groups, request.name or path.name)
     collections = {str(origin.collection) for origin in origins.values()}
     licence_texts = read_licence_files(path)
-    _check_class_names(dataset, files.count_classes(), distinct=bool(read_marker(path)))
+    _check_class_names(dataset, classes, distinct=bool(marker))
+
+    outermost = Counter(image.relative_to(path).parts[0] for image in origins)
     result = ImportResult(
         kind=files.kind,
         collections=sorted(collections),
         licence_files=list(licence_texts),
         files=files.tree.count(),
-        labels={},
-        check_classes=files.note or "",
+        split_folders_not_taken_over={
+            name: outermost[name] for name in sorted(files.splits & outermost.keys())
+        },
+        labels=dict(sorted(classes.items())),
+        check_classes=files.note,
     )
-    aliases = dataset.classes.explain_aliases(files.count_classes(), dataset.option)
-    result = result.with_facts(aliases | summarize_unmatched(tables.unmatched()))
-    outermost = Counter(image.relative_to(path).parts[0] for image in origins)
-    split_folders = sorted(files.splits & outermost.keys())
-    result.split_folders_not_taken_over = {
-        name: outermost[name] for name in split_folders
-    }
+    result = result.with_facts(
+        dataset.classes.explain_aliases(classes, dataset.option)
+        | summarize_unmatched(tables.unmatched())
+    )
     if simulate:
         for origin in origins.values():
             groups.note(origin)
         result.labelled_files = len(origins)
-        result.labels = dict(sorted(files.count_classes().items()))
     else:
-        for error in files.tree.unreadable:
-            name = format_path(Path(str(error.filename)))
-            dataset.rejections.add(
-                Rejection(STAGE, name, "cannot be read", str(error.strerror))
-            )
-        for name in collections if licence_texts else ():
-            dataset.images.set_collection_licence(
-                name, "\n\n".join(licence_texts.values())
-            )
+        _record_unreadable_folders(dataset, files)
+        if licence_texts:
+            text = "\n\n".join(licence_texts.values())
+            for name in collections:
+                dataset.images.set_collection_licence(name, text)
         counts = _import_images(dataset, request, files, origins, groups, progress)
         result = result.with_facts(counts)
     return result.with_facts(_unused_summary(files) | groups.summary())
 
 
+def _record_unreadable_folders(dataset: Dataset, files: LabelledFiles) -> None:
+    for error in files.tree.unreadable:
+        name = format_path(Path(str(error.filename)))
+        detail = str(error.strerror)
+        dataset.rejections.add(Rejection(STAGE, name, "cannot be read", detail))
+
+
 def _unused_summary(files: LabelledFiles) -> dict[str, object]:
     counts = Counter(reason for _, reason in files.dropped)
+    missing = [format_short_path(name) for name in files.missing]
+    annotations = [f"{file}: {reason}" for file, reason in files.dropped]
     summary = {
         "unreadable_folders": len(files.tree.unreadable),
-        "missing": len(files.missing),
-        "missing_files": shorten_list(
-            [format_short_path(name) for name in files.missing]
-        ),
+        "missing": len(missing),
+        "missing_files": shorten_list(missing),
         "ignored_annotations": dict(counts.most_common()),
-        "annotations_of": shorten_list(
-            [f"{file}: {reason}" for file, reason in files.dropped]
-        ),
+        "annotations_of": shorten_list(annotations),
     }
-    used = {name: fact for name, fact in summary.items() if fact}
-    return summarize_ignored(files.count_ignored()) | used
+    present_facts = {name: fact for name, fact in summary.items() if fact}
+    return summarize_ignored(files.count_ignored()) | present_facts
 
 
 def _get_origins(
@@ -269,26 +270,30 @@ def _get_origins(
     groups: FileGroups,
     collection: str,
 ) -> dict[Path, Origin]:
+    splits = None if level is None else files.splits
     origins = {}
     for image in files.images:
         path = image.path
-        info = files.sources.get(image.path, SourceInfo())
+        info = files.sources.get(path, SourceInfo())
         source = tables.get_row(path)
-        inside = path.parent.relative_to(tables.top).parts
         credit = source.credit.completed(info.credit)
+        inside = path.parent.relative_to(tables.top).parts
+        group = source.group or groups.get_group(
+            path.name, str(path.parent), inside, level, splits
+        )
+        title = info.title or path.name
         # The title of a frame is that of its video.
-        is_video = PurePath(info.title or "").suffix.lower() in VIDEO_EXTENSIONS
-        splits = None if level is None else files.splits
+        if PurePath(title).suffix.lower() in VIDEO_EXTENSIONS:
+            title = path.name
         origins[path] = Origin(
             SOURCE,
             str(path),
             path=str(path),
-            title=path.name if is_video else info.title or path.name,
+            title=title,
             author=credit.author,
             licence=credit.licence,
             page_url=credit.page,
-            post=source.group
-            or groups.get_group(path.name, str(path.parent), inside, level, splits),
+            post=group,
             original_path=info.original_path or PurePath(*inside, path.name).as_posix(),
             collection=info.collection or collection,
         )
@@ -302,22 +307,20 @@ def _check_class_names(
 
     Names that are `distinct` in another dataset are only compared with classes of this dataset.
     """
-    class_names = set(dataset.classes.list_names())
-    known_names = set(class_names)
-    for label in sorted(set(map(dataset.classes.resolve, labels)) - class_names):
-        if twins := [
-            name
-            for name in sorted(known_names)
-            if fold_name(name) == fold_name(label) != ""
-        ]:
-            twin = shlex.quote(twins[0])
-            other = shlex.quote(label)
+    classes = set(dataset.classes.list_names())
+    names_by_fold = {fold_name(name): name for name in sorted(classes, reverse=True)}
+    for label in sorted(set(map(dataset.classes.resolve, labels)) - classes):
+        folded = fold_name(label)
+        # Nothing is left of a name of symbols alone: such names are not compared.
+        twin = names_by_fold.get(folded) if folded else None
+        if twin is not None:
             raise UsageError(
-                f"{label!r} and {twins[0]!r} are nearly the same name",
-                f"add each to import them as two classes, or as one: labeler classes add {twin} "
-                f"--alias {other} {dataset.option}",
+                f"{label!r} and {twin!r} are nearly the same name",
+                "add each to import them as two classes, or as one: labeler classes add "
+                f"{shlex.quote(twin)} --alias {shlex.quote(label)} {dataset.option}",
             )
-        known_names |= set() if distinct else {label}
+        if not distinct:
+            names_by_fold[folded] = label
 
 
 def _read_own_export(
@@ -337,6 +340,7 @@ def _read_own_export(
     result = moves.result().with_facts(aliases)
     if simulate:
         return result
+
     for name, detail in moves.disputed.items():
         dataset.rejections.add(Rejection(STAGE, str(path / name), "disputed", detail))
     choices = [
@@ -346,6 +350,7 @@ def _read_own_export(
     if choices:
         action = make_operation("import-moves", count=len(choices), folder=path.name)
         dataset.journal.apply(action, choices)
+
     if moves.disputed:
         lines = [
             f"{format_short_path(name)}: {detail}"
@@ -366,55 +371,57 @@ def _import_images(
     progress: Progress,
 ) -> dict[str, object]:
     """Add images with labelled samples, in one step; return the counts."""
-    tally: Counter[str] = Counter(added=0, duplicate=0)
-    labels_of: dict[str, dict[str, str]] = {}
-    refused: dict[Path, tuple[str, str]] = {}
+    tally = Counter(added=0, duplicate=0)
+    labels_of: dict[str, dict[str, str]] = {}  # by sample: labels with their files
+    refused: dict[Path, Unreadable] = {}
     with dataset.stage(STAGE) as scratch:
-        cutter = FaceCropper(
-            CropGeometry.from_settings(dataset.settings.crop), dataset.crops(scratch)
-        )
+        geometry = CropGeometry.from_settings(dataset.settings.crop)
+        cropper = FaceCropper(geometry, dataset.crops(scratch))
         store = dataset.originals(scratch)
-        importer = partial(import_image, keep=StageBytes(store), cutter=cutter)
+        importer = partial(import_image, keep=StageBytes(store), cropper=cropper)
         outcomes = run_over(importer, files.images, Processes(request.workers or 0))
         for outcome in progress.over(outcomes, "import", total=len(origins)):
             path = outcome.item.path
-            origin = origins[outcome.item.path]
+            origin = origins[path]
             try:
                 imported = outcome.unwrap()
-                new = _store_image(dataset, store, imported, origin, labels_of)
+                is_new = _store_image(dataset, store, imported, origin, labels_of)
             except Unreadable as error:
-                refused[path] = (error.reason, error.detail)
+                refused[path] = error
                 continue
-            tally["added" if new else "duplicate"] += 1
+            tally["added" if is_new else "duplicate"] += 1
             for reason in imported.dropped:
                 files.drop(path, reason)
             groups.note(origin)
-        for path, problem in refused.items():
-            dataset.rejections.add(Rejection(STAGE, format_path(path), *problem))
-        disputed = _label_samples(
-            dataset, labels_of, Path(request.path).absolute().name
-        )
-    lines = [
-        f"{format_short_path(str(path))}: {reason}"
-        for path, (reason, _) in refused.items()
+
+        for path, error in refused.items():
+            rejection = Rejection(STAGE, format_path(path), error.reason, error.detail)
+            dataset.rejections.add(rejection)
+        folder = Path(request.path).absolute().name
+        disputed = _label_samples(dataset, labels_of, folder)
+
+    rejected = [
+        f"{format_short_path(str(path))}: {error.reason}"
+        for path, error in refused.items()
     ]
     list_command = rejections_command(dataset, STAGE)
     if refused and not tally.total():
         raise InputUnusable(
-            f"none of the {len(refused)} images could be read, such as {lines[0]}",
+            f"none of the {len(refused)} images could be read, such as {rejected[0]}",
             f"list the reasons: {list_command}",
         )
-    labels = Counter(
-        label for names in labels_of.values() if len(names) == 1 for label in names
-    )
-    counts: dict[str, object] = {**tally, "rejected": len(refused)}
-    counts |= {"labels": dict(sorted(labels.items())), "disputed": len(disputed)}
-    details = {"disputed_files": disputed, "rejected_files": lines}
-    return counts | {
-        name: summarize_lines(items, list_command)
-        for name, items in details.items()
-        if items
+
+    labels = Counter(min(names) for names in labels_of.values() if len(names) == 1)
+    counts: dict[str, object] = {
+        **tally,
+        "rejected": len(refused),
+        "labels": dict(sorted(labels.items())),
+        "disputed": len(disputed),
     }
+    for name, lines in (("disputed_files", disputed), ("rejected_files", rejected)):
+        if lines:
+            counts[name] = summarize_lines(lines, list_command)
+    return counts
 
 
 def _store_image(
@@ -427,46 +434,47 @@ def _store_image(
     """Store an image with its samples; return whether it is new. Raises `Unreadable`."""
     with dataset.db.transaction():
         try:
-            new = dataset.take_original(store, image.measured, origin)
+            is_new = dataset.take_original(store, image.measured, origin)
         except Unreadable as error:
             if error.reason == "forgotten":
                 # A removed image must not leave crops.
-                for cut, _ in image.cuts:
-                    dataset.crop_path(cut.key).unlink(missing_ok=True)
+                for crop, _ in image.crops:
+                    dataset.crop_path(crop.key).unlink(missing_ok=True)
             raise
-        if not new:
-            dataset.images.update_credit(image.measured.sha256, origin)
-        for cut, label in image.cuts:
-            dataset.faces.add_manual(image.measured.sha256, cut)
-            labels_of.setdefault(cut.key, {})[dataset.classes.resolve(label)] = (
-                origin.key
-            )
+
+        sha256 = image.measured.sha256
+        if not is_new:
+            dataset.images.update_credit(sha256, origin)
+        for crop, label in image.crops:
+            dataset.faces.add_manual(sha256, crop)
+            files_by_label = labels_of.setdefault(crop.key, {})
+            files_by_label[dataset.classes.resolve(label)] = origin.key
         dataset.rejections.remove(STAGE, origin.key)
-    return new
+    return is_new
 
 
 def _label_samples(
     dataset: Dataset, labels_of: dict[str, dict[str, str]], folder: str
 ) -> list[str]:
     """Label undecided samples with one class; record all others as disputed and describe them."""
-    choices, disputed = list[Choice](), list[str]()
+    choices: list[Choice] = []
+    disputed: list[str] = []
     for key, paths in labels_of.items():
         sample = dataset.samples.get(key)
-        undecided = sample is None or sample.status in ("queue", "retired")
-        if undecided and len(paths) == 1:
+        is_undecided = sample is None or sample.status in ("queue", "retired")
+        if is_undecided and len(paths) == 1:
             choices.append(Choice(key, "label", min(paths), SOURCE))
-        elif undecided:
+        elif is_undecided:
             # The journal shows the labels to the person.
             choices.append(Choice(key, "add", provenance=" or ".join(sorted(paths))))
             disputed.append(_record_dispute(dataset, paths, None))
         elif sample is not None and paths.keys() != {sample.label}:
-            disputed.append(
-                _record_dispute(dataset, paths, sample.label or sample.status)
-            )
+            decision = sample.label or sample.status
+            disputed.append(_record_dispute(dataset, paths, decision))
+
     if choices:
-        dataset.journal.apply(
-            make_operation("import", count=len(choices), folder=folder), choices
-        )
+        operation = make_operation("import", count=len(choices), folder=folder)
+        dataset.journal.apply(operation, choices)
     return disputed
 
 
@@ -481,9 +489,10 @@ def _record_dispute(
     }
     for label in files:
         others = [f"{file}: {other}" for other, file in files.items() if other != label]
-        detail = f"label {label}, " + (
-            f"decided: {decision}" if decision else ", ".join(others)
-        )
+        reason = f"decided: {decision}" if decision else ", ".join(others)
+        detail = f"label {label}, {reason}"
         dataset.rejections.add(Rejection(STAGE, paths[label], "disputed", detail))
-    description = ", ".join(f"{file}: {label}" for label, file in sorted(files.items()))
-    return f"{description}, decided: {decision}" if decision else description
+    parts = [f"{file}: {label}" for label, file in sorted(files.items())]
+    if decision:
+        parts.append(f"decided: {decision}")
+    return ", ".join(parts)

@@ -7,10 +7,10 @@ file for each image, with class numbers and boxes as fractions of the image.
 import csv
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -46,20 +46,23 @@ def read_coco(tree: ImportTree) -> LabelledFiles | None:
     documents = dict(_read_documents(tree, damaged))
     if not documents:
         return None
+
     labelled = LabelledFiles("coco", tree, "not in the COCO file", tables={*documents})
     for file, document in documents.items():
-        _annotate(document, file, _read_images(document, file, labelled), labelled)
+        images = _read_images(document, file, labelled)
+        _annotate(document, file, images, labelled)
     if not labelled.images:
-        reasons = ", ".join(sorted({reason for _, reason in labelled.dropped}))
-        missing = (
-            f"{len(labelled.missing)} images are not below {tree.root}"
-            if labelled.missing
-            else ""
-        )
+        problem = ", ".join(sorted({reason for _, reason in labelled.dropped}))
+        if not problem:
+            missing = len(labelled.missing)
+            problem = f"{missing} images are not below {tree.root}"
+            if not missing:
+                problem = "there is none"
         raise InputUnusable(
-            f"no usable annotation in {min(documents)}: {reasons or missing or 'there is none'}",
+            f"no usable annotation in {min(documents)}: {problem}",
             "name the folder with the images and the COCO file, and check the ids in the file",
         )
+    # Only now, because the error above names problems of annotations.
     for file in damaged:
         labelled.drop(file, "file that is not JSON")
     return labelled
@@ -78,14 +81,15 @@ def _read_documents(
         is_coco = isinstance(document, dict) and all(
             isinstance(document.get(table), list) for table in TABLES
         )
-        if not is_coco:
-            continue
-        rows = document["annotations"]
-        if not (
-            rows
-            and all(isinstance(row, dict) and "segments_info" in row for row in rows)
-        ):
+        if is_coco and not _is_panoptic(document["annotations"]):
             yield file, document
+
+
+def _is_panoptic(rows: list[Any]) -> bool:
+    """Return whether annotations are of COCO panoptic, whose segments are in PNG files."""
+    if not rows:
+        return False
+    return all(isinstance(row, dict) and "segments_info" in row for row in rows)
 
 
 def _read_images(
@@ -95,32 +99,43 @@ def _read_images(
 
     Ids of several images, as in badly merged files, are left out.
     """
+    licences = _read_licences(document)
     images: dict[object, _Image | None] = {}
-    repeated: set[object] = set()
-    licences = dict[object, str | None]()
-    for row in _rows(document, "licenses"):
-        name, url = parse_name(row.get("name")), parse_name(row.get("url"))
-        licences[_key(row.get("id"))] = (
-            f"{name} ({url})" if name and url else name or url
-        )
+    repeated_keys: set[object] = set()
     for row in _rows(document, "images"):
         name = row.get("file_name") or row.get("coco_url")
         if not isinstance(name, str):
             labelled.drop(file, "image without file_name")
             continue
-        key = _key(row.get("id"))
+
         image = None
-        if (path := labelled.find_image(name, file)) is not None:
+        path = labelled.find_image(name, file)
+        if path is not None:
             labelled.ignored.setdefault(path, "listed without an annotation")
-            labelled.sources[path] = _source(
-                row, licences.get(_key(row.get("license")))
-            )
+            licence = licences.get(_key(row.get("license")))
+            labelled.sources[path] = _source(row, licence)
             image = path, parse_frame(row)
+
+        key = _key(row.get("id"))
         if images.setdefault(key, image) != image:
-            repeated.add(key)
-    for _ in repeated:
+            repeated_keys.add(key)
+
+    for _ in repeated_keys:
         labelled.drop(file, "id of several images")
-    return {key: image for key, image in images.items() if key not in {None, *repeated}}
+    for key in (None, *repeated_keys):
+        images.pop(key, None)
+    return images
+
+
+def _read_licences(document: dict[str, Any]) -> dict[object, str | None]:
+    """Return the names of licences by id, with their addresses."""
+    licences = {}
+    for row in _rows(document, "licenses"):
+        name = parse_name(row.get("name"))
+        url = parse_name(row.get("url"))
+        text = f"{name} ({url})" if name and url else name or url
+        licences[_key(row.get("id"))] = text
+    return licences
 
 
 def _annotate(
@@ -131,46 +146,55 @@ def _annotate(
 ) -> None:
     names: dict[object, str | None] = {}
     for row in _rows(document, "categories"):
-        key, name = _key(row.get("id")), parse_name(row.get("name"))
+        key = _key(row.get("id"))
+        name = parse_name(row.get("name"))
         # An id of several classes is ambiguous.
-        names[key] = name if key is not None and names.get(key, name) == name else None
+        is_clear = key is not None and names.get(key, name) == name
+        names[key] = name if is_clear else None
+
     for row in _rows(document, "annotations"):
         key = _key(row.get("image_id"))
         if key not in images:
             labelled.drop(file, "annotation of an image that is not listed")
-        elif (image := images[key]) is not None:
+            continue
+        image = images[key]
+        if image is not None:
+            path, frame = image
             label = names.get(_key(row.get("category_id")))
-            labelled.annotate(*image, label, partial(_coco_box, row))
+            labelled.annotate(path, frame, label, partial(_coco_box, row))
 
 
 def _source(row: Mapping[str, Any], licence: str | None) -> SourceInfo:
-    author = clean_credit_text(parse_name(row.get("author")))
     pages = (
         clean_page_url(parse_name(row.get(key)))
         for key in ("page", "flickr_url", "coco_url")
     )
-    credit = Credit(author, clean_credit_text(licence), next(filter(None, pages), None))
+    credit = Credit(
+        clean_credit_text(parse_name(row.get("author"))),
+        clean_credit_text(licence),
+        next(filter(None, pages), None),
+    )
     return SourceInfo(
-        credit, parse_name(row.get("title")), parse_name(row.get("original_path"))
+        credit,
+        parse_name(row.get("title")),
+        parse_name(row.get("original_path")),
     )
 
 
 def _rows(document: dict[str, Any], table: str) -> Iterator[dict[str, Any]]:
     rows = document.get(table)
-    return (
-        row for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)
-    )
+    if not isinstance(rows, list):
+        return iter(())
+    return (row for row in rows if isinstance(row, dict))
 
 
-def _key(value: object) -> object:
+def _key(value: object) -> str | None:
     """Return an id as text, so that 1, 1.0 (as pandas writes it) and "1" are equal."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return (
-        str(value)
-        if isinstance(value, int | str) and not isinstance(value, bool)
-        else None
-    )
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        return str(value)
+    return None
 
 
 def _coco_box(row: dict[str, Any]) -> Rectangle | None:
@@ -181,7 +205,8 @@ def _coco_box(row: dict[str, Any]) -> Rectangle | None:
     if row.get("iscrowd") in (1, True, "1"):
         raise ValueError("crowd (iscrowd), not one object")
     polygons = row.get("segmentation")
-    if bbox := row.get("bbox"):
+    bbox = row.get("bbox")
+    if bbox:
         try:
             return box_from_size(bbox)
         except ValueError:
@@ -196,6 +221,7 @@ def _coco_box(row: dict[str, Any]) -> Rectangle | None:
 
 def _flatten_polygons(polygons: Any) -> list[float]:
     try:
+        # One polygon may be written without a list around it.
         parts = polygons if isinstance(polygons[0], list) else [polygons]
         return [float(number) for part in parts for number in part]
     except (TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
@@ -203,6 +229,7 @@ def _flatten_polygons(polygons: Any) -> list[float]:
 
 
 _LINE = re.compile(r"\s*\d{1,9}(?:\s+-?\d*\.?\d+(?:[eE][-+]?\d+)?){4,}\s*")
+"""A line of YOLO: the number of a class, then at least four coordinates."""
 _COORDINATE = re.compile(r"[-+]?\d*\.?\d+(?:[eE][-+]?\d+)?")
 _MIN_COORDINATES = 3
 _YAML = (".yaml", ".yml")
@@ -215,38 +242,49 @@ def read_yolo(tree: ImportTree) -> LabelledFiles | None:
 
     Raises `InputUnusable` if no file lists the classes.
     """
-    labels = dict(_label_files(tree))
-    if not any(_LINE.fullmatch(line) for _, lines in labels.values() for line in lines):
+    label_files = list(_iter_label_files(tree))
+    if not any(
+        _LINE.fullmatch(line) for label_file in label_files for line in label_file.lines
+    ):
         return None
+
     labelled = LabelledFiles("yolo", tree, "without a YOLO label file")
-    names = _class_names(tree, labelled)
-    if not names:
+    names_by_folder = _class_names(tree, labelled)
+    if not names_by_folder:
         raise InputUnusable(
             f"YOLO labels without class names: {tree.root}",
             "add data.yaml with names, or classes.txt with a name on each line; if folders name "
             "the classes: --class-level 1",
         )
-    keypoints = any(
+    has_keypoints = any(
         "kpt_shape" in tree.read_text(file) for file in tree.iter_files("data.yaml")
     )
-    for file, (image, lines) in labels.items():
+
+    for file, image, lines in label_files:
         labelled.tables.add(file)
         labelled.ignored[image] = "YOLO label file without a box"
-        nearest = next(
-            (folder for folder in file.parents if folder in names), min(names)
-        )
+        # A folder may contain several sets with classes of their own.
+        folders = (folder for folder in file.parents if folder in names_by_folder)
+        names = names_by_folder[next(folders, min(names_by_folder))]
         for line in lines:
             if not _LINE.fullmatch(line):
                 labelled.drop(image, "not a line of YOLO")
                 continue
             number, *values = line.split()
-            box = partial(_yolo_box, list(map(float, values)), keypoints)
-            labelled.annotate(image, FRACTIONS, names[nearest].get(int(number)), box)
+            box = partial(_yolo_box, list(map(float, values)), has_keypoints)
+            labelled.annotate(image, FRACTIONS, names.get(int(number)), box)
     return labelled
 
 
-def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]]]]:
-    """Yield YOLO label files with their image and lines."""
+class _LabelFile(NamedTuple):
+    """A label file of YOLO with its image, and its lines that are not empty."""
+
+    file: Path
+    image: Path
+    lines: list[str]
+
+
+def _iter_label_files(tree: ImportTree) -> Iterator[_LabelFile]:
     for file in tree.iter_files(".txt"):
         try:
             lines = [line for line in tree.read_text(file).splitlines() if line.strip()]
@@ -254,8 +292,9 @@ def _label_files(tree: ImportTree) -> Iterator[tuple[Path, tuple[Path, list[str]
             continue
         # A damaged line is dropped without refusing the file.
         is_yolo = any(map(_LINE.fullmatch, lines)) or all(map(_has_coordinates, lines))
-        if is_yolo and (image := tree.find_sibling(file)) is not None:
-            yield file, (image, lines)
+        image = tree.find_sibling(file) if is_yolo else None
+        if image is not None:
+            yield _LabelFile(file, image, lines)
 
 
 def _has_coordinates(line: str) -> bool:
@@ -265,27 +304,28 @@ def _has_coordinates(line: str) -> bool:
 
 
 def _yolo_box(values: list[float], keypoints: bool) -> Rectangle:
+    # More than a box: a polygon, but in a set with keypoints these follow the box.
     if len(values) > 5 and len(values) % 2 == 0 and not keypoints:
         return bounding_box(values)
-    x, y, width, height = values[:4]
-    return box_from_size((x - width / 2, y - height / 2, width, height))
+    center_x, center_y, width, height = values[:4]
+    return box_from_size((center_x - width / 2, center_y - height / 2, width, height))
 
 
 def _class_names(
     tree: ImportTree, labelled: LabelledFiles
 ) -> dict[Path, Mapping[int, str]]:
-    names: dict[Path, Mapping[int, str]] = {}
+    """Return the names of classes by number, for each folder with a list of them."""
+    names_by_folder: dict[Path, Mapping[int, str]] = {}
     for file in tree.iter_files(*_YAML, *_NAME_LISTS):
         text = tree.read_text(file)
-        is_yaml = file.suffix.lower() in _YAML
-        if (
-            listed := _yaml_names(text)
-            if is_yaml
-            else _tidy_names(enumerate(text.splitlines()))
-        ):
-            names.setdefault(file.parent, listed)
+        if file.suffix.lower() in _YAML:
+            names = _yaml_names(text)
+        else:
+            names = _tidy_names(enumerate(text.splitlines()))
+        if names:
+            names_by_folder.setdefault(file.parent, names)
             labelled.tables.add(file)
-    return names
+    return names_by_folder
 
 
 def _yaml_names(text: str) -> dict[int, str]:
@@ -302,7 +342,9 @@ def _yaml_names(text: str) -> dict[int, str]:
     if isinstance(names, dict):
         numbers = {key: int(key) for key in names if re.fullmatch(r"\d{1,9}", key)}
         return _tidy_names((number, names[key]) for key, number in numbers.items())
-    return _tidy_names(enumerate(names)) if isinstance(names, list) else {}
+    if isinstance(names, list):
+        return _tidy_names(enumerate(names))
+    return {}
 
 
 def _tidy_names(names: Iterable[tuple[int, Any]]) -> dict[int, str]:
@@ -316,35 +358,40 @@ def _tidy_names(names: Iterable[tuple[int, Any]]) -> dict[int, str]:
 
 METADATA = "metadata.jsonl"
 IMAGE_COLUMNS = (
-    *(
-        "file_name",
-        "filename",
-        "file",
-        "image",
-        "image_path",
-        "image_name",
-        "img",
-        "img_path",
-    ),
-    *("path", "filepath", "file_path", "image_id", "imageid", "id", "name"),
+    "file_name",
+    "filename",
+    "file",
+    "image",
+    "image_path",
+    "image_name",
+    "img",
+    "img_path",
+    "path",
+    "filepath",
+    "file_path",
+    "image_id",
+    "imageid",
+    "id",
+    "name",
 )
 LABEL_COLUMNS = (
-    *(
-        "label",
-        "class",
-        "category",
-        "class_name",
-        "classname",
-        "label_name",
-        "species",
-        "breed",
-    ),
+    "label",
+    "class",
+    "category",
+    "class_name",
+    "classname",
+    "label_name",
+    "species",
+    "breed",
     "target",
 )
-_OBJECTS = ("objects",)
-_BOX_COLUMNS = {"bbox", "bbox_x", "x", "x1", "xmin", *_OBJECTS}
+"""The first of these that a table has is its class column."""
+_OBJECTS = "objects"
+"""Column of boxes with their classes in `metadata.jsonl`."""
+_BOX_COLUMNS = {"bbox", "bbox_x", "x", "x1", "xmin", _OBJECTS}
 _NO_BOXES = "export COCO or YOLO from your tool, whose boxes are read"
 _SAMPLED_ROWS = 50
+"""Rows of a table by which its columns are recognised."""
 
 
 def read_tables(tree: ImportTree) -> LabelledFiles | None:
@@ -354,46 +401,31 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
     """
     labelled = LabelledFiles("table", tree, "not in a table")
     for file in tree.iter_files(".csv", ".tsv", METADATA):
-        try:
-            rows = list(
-                (_json_rows if file.name == METADATA else _csv_rows)(
-                    tree.read_text(file)
-                )
-            )
-        except (
-            InputUnusable,
-            csv.Error,
-            json.JSONDecodeError,
-            RecursionError,
-            AttributeError,
-        ):
+        rows = _read_rows(tree, file)
+        if rows is None:
             labelled.drop(file, "table that cannot be read")
             continue
-        names_image = (
-            column
-            for column in IMAGE_COLUMNS
-            if any(
-                tree.find_by_path(row.get(column) or "", file)
-                for row in rows[:_SAMPLED_ROWS]
-            )
-        )
-        image_column = next(names_image, None)
-        columns = set().union(*rows[:_SAMPLED_ROWS])
-        label_column = next(
-            (c for c in (*LABEL_COLUMNS, *_OBJECTS) if c in columns), None
-        )
+        sample = rows[:_SAMPLED_ROWS]
+        columns = set().union(*sample)
+        label_columns = (c for c in (*LABEL_COLUMNS, _OBJECTS) if c in columns)
+        label_column = next(label_columns, None)
+        image_column = _find_image_column(tree, file, sample)
         if image_column is None or label_column is None:
             continue
-        if boxes := _BOX_COLUMNS & columns:
+        box_columns = _BOX_COLUMNS & columns
+        if box_columns:
             raise InputUnusable(
-                f"boxes in a table are not read: column {min(boxes)} of {file}",
+                f"boxes in a table are not read: column {min(box_columns)} of {file}",
                 _NO_BOXES,
             )
+
         labelled.tables.add(file)
         for row in rows:
-            name, label = (row.get(c, "").strip() for c in (image_column, label_column))
-            if not name or (image := labelled.find_image(name, file)) is None:
+            name = row.get(image_column, "").strip()
+            image = labelled.find_image(name, file) if name else None
+            if image is None:
                 continue
+            label = row.get(label_column, "").strip()
             if label:
                 labelled.label(image, label)
             else:
@@ -401,12 +433,39 @@ def read_tables(tree: ImportTree) -> LabelledFiles | None:
     return labelled if labelled.tables else None
 
 
+def _read_rows(tree: ImportTree, file: Path) -> list[Mapping[str, str]] | None:
+    """Return the rows of a table; None if it cannot be read."""
+    read = _json_rows if file.name == METADATA else _csv_rows
+    try:
+        return list(read(tree.read_text(file)))
+    except (
+        InputUnusable,
+        csv.Error,
+        json.JSONDecodeError,
+        RecursionError,
+        AttributeError,  # a line of JSON that is not an object
+    ):
+        return None
+
+
+def _find_image_column(
+    tree: ImportTree, file: Path, rows: Sequence[Mapping[str, str]]
+) -> str | None:
+    """Return the first column that names an image of the tree in any of the rows."""
+    for column in IMAGE_COLUMNS:
+        names = (row.get(column, "") for row in rows)
+        if any(tree.find_by_path(name, file) for name in names):
+            return column
+    return None
+
+
 def _json_rows(text: str) -> Iterator[Mapping[str, str]]:
     for line in filter(str.strip, text.split("\n")):
         cells = json.loads(line)
-        cells |= {
-            k: v[0] for k, v in cells.items() if isinstance(v, list) and len(v) == 1
-        }
+        for name, value in cells.items():
+            # An image with a list of several labels has no class of its own.
+            if isinstance(value, list) and len(value) == 1:
+                cells[name] = value[0]
         yield {name.lower(): parse_name(value) or "" for name, value in cells.items()}
 
 

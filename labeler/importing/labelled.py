@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Self
 
@@ -69,16 +68,23 @@ class ImportTree:
         """List the files of a folder, including linked folders."""
         tree = cls(root, encoding)
         walk = walk_tree(root, tree.ignored, tree.unreadable.append, links=True)
-        for path in (folder / name for folder, _, files in walk for name in files):
-            if (reason := get_ignored_reason(path)) is None:
-                tree.images.append(path)
-            elif reason == NOT_AN_IMAGE and not is_source_table(path):
-                tree.others.append(path)
-            else:
-                tree.ignored[SOURCE_TABLE if is_source_table(path) else reason] += 1
+        for folder, _, names in walk:
+            for name in names:
+                tree._add(folder / name)
         tree.images.sort()
         tree.others.sort()
         return tree
+
+    def _add(self, path: Path) -> None:
+        reason = get_ignored_reason(path)
+        if reason is None:
+            self.images.append(path)
+        elif is_source_table(path):
+            self.ignored[SOURCE_TABLE] += 1
+        elif reason == NOT_AN_IMAGE:
+            self.others.append(path)
+        else:
+            self.ignored[reason] += 1
 
     @cached_property
     def folder_names(self) -> FolderNames:
@@ -143,39 +149,47 @@ class ImportTree:
         if not parts:
             return None
         last = _fold_name(parts[-1])
-        paths = self._by_name.get(last) or self._by_stem.get(last) or []
+        paths = self._by_name.get(last) or self._by_stem.get(last, [])
         return self._best_match(paths, parts, table)
 
     def find_sibling(self, table: Path) -> Path | None:
         """Return the image with the stem of a file, in the same folder or one called images."""
         stem = PurePosixPath(*table.relative_to(self.root).parts).with_suffix("")
-        return self._best_match(
-            self._by_stem.get(_fold_name(table.stem), ()), stem.parts, table
-        )
+        paths = self._by_stem.get(_fold_name(table.stem), [])
+        return self._best_match(paths, stem.parts, table)
 
     def _best_match(
         self, paths: Sequence[Path], parts: Sequence[str], table: Path
     ) -> Path | None:
-        scores = [(self._score(path, parts, table), path) for path in paths]
-        best_score = max((score for score, _ in scores), default=None)
-        matches = [path for score, path in scores if score == best_score]
+        scores = {path: self._score(path, parts, table) for path in paths}
+        best_score = max(scores.values(), default=None)
+        matches = [path for path, score in scores.items() if score == best_score]
         return matches[0] if len(matches) == 1 else None
 
     def _score(self, path: Path, parts: Sequence[str], table: Path) -> tuple[int, ...]:
-        inside = path.relative_to(self.root).parts
-        above = table.relative_to(self.root).parts[:-1]
-        words = set(re.split(r"[\W_]+", _fold_name(table.stem)))
-        is_name = _fold_name(parts[-1]) == _fold_name(path.name)
-        last = PurePosixPath(parts[-1]).stem if is_name else parts[-1]
+        """Return how well an image matches the parts of a path in a table.
+
+        What counts most comes first: the end of the path, the exact name, folders that the name
+        of the table names (such as train), the folder of the table, and images near the root.
+        """
+        *folders, name = path.relative_to(self.root).parts
+        folded_folders = [_fold_name(folder) for folder in folders]
+        table_folders = table.relative_to(self.root).parts[:-1]
+        table_words = set(re.split(r"[\W_]+", _fold_name(table.stem)))
+
+        # A table may name images without their extension.
+        last = parts[-1]
+        if _fold_name(last) == _fold_name(name):
+            last = PurePosixPath(last).stem
         return (
             _common_length(
-                reversed((*inside[:-1], path.stem)), reversed((*parts[:-1], last))
+                reversed((*folders, path.stem)), reversed((*parts[:-1], last))
             ),
-            int(path.name == parts[-1]),
-            sum(_fold_name(part) in words for part in inside[:-1]),
-            _common_length(inside, above),
-            int(any("images" in _fold_name(part) for part in inside[:-1])),
-            -len(inside),
+            int(name == parts[-1]),
+            sum(folder in table_words for folder in folded_folders),
+            _common_length((*folders, name), table_folders),
+            int(any("images" in folder for folder in folded_folders)),
+            -len(folders),
         )
 
 
@@ -189,13 +203,13 @@ def _group_paths(
 
 
 def _common_length(first: Iterable[str], second: Iterable[str]) -> int:
-    pairs = zip(first, second, strict=False)
-    return sum(
-        1
-        for _ in takewhile(
-            lambda pair: _fold_name(pair[0]) == _fold_name(pair[1]), pairs
-        )
-    )
+    """Return how many parts are equal before the first difference."""
+    length = 0
+    for a, b in zip(first, second, strict=False):
+        if _fold_name(a) != _fold_name(b):
+            break
+        length += 1
+    return length
 
 
 def _fold_name(name: str) -> str:
@@ -224,7 +238,8 @@ class LabelledFiles(msgspec.Struct):
 
     def find_image(self, name: str, table: Path) -> Path | None:
         """Return the image that a table names; None for a missing one, which is recorded."""
-        if (image := self.tree.find_by_path(name, table)) is None:
+        image = self.tree.find_by_path(name, table)
+        if image is None:
             self.missing.append(name)
         return image
 
@@ -248,6 +263,7 @@ class LabelledFiles(msgspec.Struct):
         if label is None:
             self.drop(path, "annotation without a known class")
             return
+
         if box is not None and (box, label) in self._labels.get(path, ()):
             self.dropped.append((format_short_path(str(path)), "repeated annotation"))
         self.label(path, label, box)
@@ -255,6 +271,7 @@ class LabelledFiles(msgspec.Struct):
 
     def drop(self, path: Path, reason: str) -> None:
         """Record an unusable annotation of an image, or in a table."""
+        # The reason of an image that gets no label; of others it is not used.
         self.ignored[path] = "no annotation can be used"
         self.dropped.append((format_short_path(str(path)), reason))
 
@@ -273,6 +290,7 @@ class LabelledFiles(msgspec.Struct):
     def count_ignored(self) -> Counter[str]:
         """Return the number of files that are not labelled, by reason."""
         counts = Counter(self.tree.ignored)
+        # An image may be labelled in one file and useless in another: labels win.
         for path in self.tree.images:
             if path not in self._labels:
                 counts[self.ignored.get(path, self.unlabelled)] += 1
@@ -298,15 +316,18 @@ def bounding_box(points: Sequence[float]) -> Rectangle:
     """Return the bounding box of points x, y, x, y, …. Raises `ValueError` with the reason."""
     if len(points) < 2 or len(points) % 2:
         raise ValueError("not a polygon")
-    left = min(points[::2])
-    top = min(points[1::2])
-    return box_from_size((left, top, max(points[::2]) - left, max(points[1::2]) - top))
+    xs = points[::2]
+    ys = points[1::2]
+    left = min(xs)
+    top = min(ys)
+    return box_from_size((left, top, max(xs) - left, max(ys) - top))
 
 
 def parse_frame(row: Mapping[str, Any]) -> Frame | None:
     """Return the image size in a row; None if it has no valid one."""
     try:
-        width, height = float(row["width"]), float(row["height"])
+        width = float(row["width"])
+        height = float(row["height"])
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
     is_valid = 1 <= width <= MAX_COORDINATE and 1 <= height <= MAX_COORDINATE
@@ -317,6 +338,7 @@ def parse_name(value: Any) -> str | None:
     """Return a name from text or an integer; None for any other value."""
     if isinstance(value, str):
         return value.strip() or None
-    return (
-        str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-    )
+    # In Python a bool is an int, too.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None

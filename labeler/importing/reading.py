@@ -29,7 +29,7 @@ from labeler.importing.label_files import read_coco, read_tables, read_yolo
 from labeler.importing.labelled import ImportTree, LabelledFiles, SourceInfo
 
 _WITH_BOXES = ("coco", "yolo-detect")
-"""Formats that the readers of other tools' files can read."""
+"""Formats of exports that are read as files of other tools."""
 NO_CLASS_FOLDER = "without a class folder"
 COPY_OF_EXPORT = "copy of a balanced export"
 
@@ -62,11 +62,11 @@ class ExportMoves(msgspec.Struct):
     relabelled: dict[str, str] = {}
     disputed: dict[str, str] = {}
     ignored: Counter[str] = msgspec.field(default_factory=Counter)
-    tally: Counter[str] = msgspec.field(
-        default_factory=lambda: Counter(
-            unchanged=0, gone=0, other_split=0, unknown=0, new_files=0
-        )
-    )
+    unchanged: int = 0
+    gone: int = 0
+    other_split: int = 0
+    unknown: int = 0
+    new_files: int = 0
 
     def result(self) -> MovesResult:
         """Return the result of the command; deletions and moves between splits are only counted."""
@@ -77,12 +77,12 @@ class ExportMoves(msgspec.Struct):
             relabelled=len(self.relabelled),
             labels=dict(sorted(labels.items())),
             disputed=len(self.disputed),
-            unchanged=self.tally["unchanged"],
-            gone=self.tally["gone"],
-            other_split=self.tally["other_split"],
-            unknown=self.tally["unknown"],
-            new_files=self.tally["new_files"],
-            note=note if self.tally["new_files"] else "",
+            unchanged=self.unchanged,
+            gone=self.gone,
+            other_split=self.other_split,
+            unknown=self.unknown,
+            new_files=self.new_files,
+            note=note if self.new_files else "",
         )
         return result.with_facts(summarize_ignored(self.ignored))
 
@@ -96,10 +96,11 @@ def is_export_of(dataset: Dataset, marker: Mapping[str, Any]) -> bool:
 def marker_entries(marker: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the valid entries of a marker by file name."""
     entries = marker.get("images")
-    rows = entries.items() if isinstance(entries, dict) else ()
+    if not isinstance(entries, dict):
+        return {}
     return {
         name: {"sha256": "", **facts}
-        for name, facts in rows
+        for name, facts in entries.items()
         if isinstance(facts, dict) and isinstance(facts.get("label"), str)
     }
 
@@ -128,8 +129,10 @@ def read_export(tree: ImportTree) -> LabelledFiles | None:
     labelled = LabelledFiles("export", tree, NO_CLASS_FOLDER, splits=splits)
     labels = _folder_labels(marker)
     for path in tree.images:
-        if folder := _class_folder(_relative_name(root, path), marker):
-            labelled.label(path, labels.get(folder) or tree.folder_names.decode(folder))
+        folder = _class_folder(_relative_name(root, path), marker)
+        if folder:
+            label = labels.get(folder) or tree.folder_names.decode(folder)
+            labelled.label(path, label)
     return labelled
 
 
@@ -171,35 +174,36 @@ def find_moves(dataset: Dataset, root: Path) -> ExportMoves:
     """
     marker = read_marker(root)
     check_class_folders(root, marker)
-    entries, labels = marker_entries(marker), _folder_labels(marker)
+    entries = marker_entries(marker)
+    labels = _folder_labels(marker)
     tree = list_files(root)
-    moves = ExportMoves()
-    moves.ignored = tree.count_ignored()
-    names = match_files(
-        root, [path for path in tree.images if not path.is_symlink()], entries
-    )
-    for name, before in names.items():
-        if before is None:
-            moves.tally["new_files"] += 1
+    moves = ExportMoves(ignored=tree.count_ignored())
+    # A link that a user adds is not an image that was moved.
+    files = [path for path in tree.images if not path.is_symlink()]
+    exported_names = match_files(root, files, entries)
+    for name, exported_name in exported_names.items():
+        if exported_name is None:
+            moves.new_files += 1
             continue
-        entry = entries[before]
+        entry = entries[exported_name]
         folder = _class_folder(name, marker)
         label = labels.get(folder, folder)
         sample = dataset.samples.get(str(entry["sample"]))
         if sample is None or not folder:
-            moves.tally["unknown"] += 1
+            moves.unknown += 1
         elif label in (sample.label, entry["label"]):
-            is_same_split = marker.get("no_split") or _top_folder(
-                before
-            ) == _top_folder(name)
-            moves.tally["unchanged" if is_same_split else "other_split"] += 1
+            moved_split = _top_folder(exported_name) != _top_folder(name)
+            if moved_split and not marker.get("no_split"):
+                moves.other_split += 1
+            else:
+                moves.unchanged += 1
         elif sample.status == "labelled" and sample.label != entry["label"]:
             moves.disputed[name] = (
                 f"{label} in the export, {sample.label} in the dataset"
             )
         else:
             moves.relabelled[sample.key] = label
-    moves.tally["gone"] = len(entries.keys() - set(names.values()))
+    moves.gone = len(entries.keys() - set(exported_names.values()))
     return moves
 
 
@@ -211,51 +215,60 @@ def match_files(
     Files are matched by name and content, then by content alone (moved files), then by name alone
     (edited images). So a copy of an unchanged file is a new file.
     """
-    digests = dict[str, str]()
-    for path in files:
-        digests[name := _relative_name(root, path)] = ""
-        with suppress(OSError):
-            digests[name] = hash_file(path)
-    names: dict[str, str | None] = {
+    digests = _hash_files(root, files)
+    exported_digests = {name: str(entry["sha256"]) for name, entry in entries.items()}
+    matches: dict[str, str | None] = {
         name: name
         for name, digest in digests.items()
-        if name in entries and digest == str(entries[name]["sha256"])
+        if exported_digests.get(name) == digest
     }
-    unmatched: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(set(entries) - set(names), reverse=True):
-        unmatched[str(entries[name]["sha256"])].append(name)
-    others = [name for name in digests if name not in names]
-    names |= {
-        name: unmatched[digests[name]].pop()
-        for name in others
-        if unmatched[digests[name]]
-    }
-    matched = set(names.values())
+
+    # Exported files that are elsewhere now, by content; equal ones in the order of their names.
+    moved_names: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(entries.keys() - matches.keys(), reverse=True):
+        moved_names[exported_digests[name]].append(name)
+    others = [name for name in digests if name not in matches]
     for name in others:
-        names.setdefault(
-            name, name if name in entries and name not in matched else None
-        )
-    return dict(sorted(names.items()))
+        candidates = moved_names.get(digests[name])
+        if candidates:
+            matches[name] = candidates.pop()
+
+    matched_names = set(matches.values())
+    for name in others:
+        is_edited = name in entries and name not in matched_names
+        matches.setdefault(name, name if is_edited else None)
+    return dict(sorted(matches.items()))
+
+
+def _hash_files(root: Path, files: Iterable[Path]) -> dict[str, str]:
+    """Return the SHA-256 of files by their name below `root`, "" for an unreadable one."""
+    digests = {}
+    for path in files:
+        name = _relative_name(root, path)
+        digests[name] = ""
+        with suppress(OSError):
+            digests[name] = hash_file(path)
+    return digests
 
 
 def add_credits(files: LabelledFiles) -> None:
     """Add the rows of an export's `LICENSES.csv`, also of moved files."""
     root = _export_root(files.tree.root)
-    if not (table := _read_licence_table(root / LICENCE_FILE, files.tree)):
+    table = _read_licence_table(root / LICENCE_FILE, files.tree)
+    if not table:
         return
     paths = {_relative_name(root, path): path for path in files.tree.images}
     entries = marker_entries(read_marker(root))
-    names = (
-        match_files(root, files.tree.images, entries)
-        if entries
-        else {n: n for n in paths}
-    )
-    files.sources |= {
-        paths[name]: table[old] for name, old in names.items() if old in table
-    }
+    exported_names: Mapping[str, str | None] = {name: name for name in paths}
+    if entries:
+        exported_names = match_files(root, files.tree.images, entries)
+    for name, exported_name in exported_names.items():
+        if exported_name in table:
+            files.sources[paths[name]] = table[exported_name]
 
 
 def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, SourceInfo]:
+    """Return the rows of `LICENSES.csv` by file; empty if it cannot be read."""
     try:
         rows = list(csv.DictReader(io.StringIO(tree.read_text(file), newline="")))
     except (InputUnusable, csv.Error):
@@ -263,18 +276,23 @@ def _read_licence_table(file: Path, tree: ImportTree) -> dict[str | None, Source
     tree.report_encodings([file])
     table = {}
     for row in rows:
+        # A row with too many cells has a list of the others, and no name for it.
         cells = {
             name: unescape_formula(text)
             for name, text in row.items()
             if isinstance(text, str)
         }
-        author, licence = map(
-            clean_credit_text, (cells.get("author"), cells.get("licence"))
+        credit = Credit(
+            clean_credit_text(cells.get("author")),
+            clean_credit_text(cells.get("licence")),
+            clean_page_url(cells.get("page")),
         )
-        credit = Credit(author, licence, clean_page_url(cells.get("page")))
-        columns = ("title", "original_path", "collection")
-        names = [cells.get(column) or None for column in columns]
-        table[cells.get("file")] = SourceInfo(credit, *names)
+        table[cells.get("file")] = SourceInfo(
+            credit,
+            title=cells.get("title") or None,
+            original_path=cells.get("original_path") or None,
+            collection=cells.get("collection") or None,
+        )
     return table
 
 
@@ -285,11 +303,9 @@ def _export_root(folder: Path) -> Path:
 
 
 def _relative_name(root: Path, path: Path) -> str:
-    return (
-        (path if path.is_relative_to(root) else path.resolve())
-        .relative_to(root)
-        .as_posix()
-    )
+    if not path.is_relative_to(root):
+        path = path.resolve()  # `root` is, if it is above the folder that was named
+    return path.relative_to(root).as_posix()
 
 
 # Folder names for kinds of files rather than classes.
@@ -314,15 +330,15 @@ def read_class_folders(tree: ImportTree, level: int | None) -> LabelledFiles:
     if not marker.get("no_split"):
         labelled.splits = find_split_folders(folders.values())
     for path, inside in folders.items():
-        if (
-            label := find_class_folder(inside, level or 1, labelled.splits)
-        ) is not None:
+        label = find_class_folder(inside, level or 1, labelled.splits)
+        if label is not None:
             labelled.label(path, tree.folder_names.decode(label))
+
     names = labelled.count_classes()
     if not names:
         depth = f" {level} levels down" if (level or 1) > 1 else ""
         raise InputUnusable(
-            f"{tree.root} has no folders with images{depth}", _fix(tree)
+            f"{tree.root} has no folders with images{depth}", _suggest_labels(tree)
         )
     if level is None:
         _check_names(tree, labelled, names)
@@ -337,8 +353,9 @@ def _check_names(
     if len(generic) == len(names):
         raise InputUnusable(
             f"{', '.join(sorted(generic))} in {tree.root} is not a class name",
-            f"if the classes are deeper: --class-level 2; else {_fix(tree)}",
+            f"if the classes are deeper: --class-level 2; else {_suggest_labels(tree)}",
         )
+
     depths = {len(path.relative_to(tree.root).parts) for path in tree.images}
     if len(names) == 1 and max(depths) > 2:
         labelled.note = (
@@ -349,11 +366,13 @@ def _check_names(
         labelled.note = f"imported as a class: {', '.join(sorted(generic))}"
 
 
-def _fix(tree: ImportTree) -> str:
+def _suggest_labels(tree: ImportTree) -> str:
+    """Return how to give labels to the images of a folder without any."""
     folders = "put the images of each class into a folder with its name"
-    if captions := [
+    captions = [
         path.name for path in tree.iter_files(".txt") if tree.find_sibling(path)
-    ]:
+    ]
+    if captions:
         return f"write a CSV of file_name and label; not read: {', '.join(shorten_list(captions))}"
     if any(tree.iter_files(".json", ".xml", ".csv", ".txt")):
         return f"export COCO, YOLO or a CSV with file_name and label from your tool, or {folders}"
@@ -371,6 +390,7 @@ def check_importable(path: Path) -> None:
         return
     if not path.exists():
         raise InputUnusable(f"there is no folder {path}", "check its name")
+
     suffix = path.suffix.lower()
     if suffix in (".json", ".jsonl", ".csv", ".yaml"):
         fix = f"name the folder with the images: labeler import {shlex.quote(str(path.parent))}"
@@ -401,16 +421,23 @@ def read_labelled(
         return read_class_folders(tree, class_level)
     files = read_export(tree) or read_coco(tree) or read_yolo(tree)
     if files is None:
-        try:
-            files = read_class_folders(tree, None)
-        except InputUnusable:
-            if (files := read_tables(tree)) is None:
-                raise
-        else:
-            if len(files.count_classes()) < 2:
-                files = read_tables(tree) or files
+        files = _read_folders_or_tables(tree)
     tree.report_encodings(files.tables)
     add_credits(files)
+    return files
+
+
+def _read_folders_or_tables(tree: ImportTree) -> LabelledFiles:
+    """Read class folders; tables if there are none, or only one, which names the whole set."""
+    try:
+        files = read_class_folders(tree, None)
+    except InputUnusable:
+        tables = read_tables(tree)
+        if tables is None:
+            raise
+        return tables
+    if len(files.count_classes()) < 2:
+        return read_tables(tree) or files
     return files
 
 
