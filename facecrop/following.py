@@ -42,62 +42,68 @@ class FrameSearch:
 
     def __call__(self, pixels: Pixels) -> list[DetectedFace]:
         """Return the faces of an image."""
-        return [
-            DetectedFace(
-                face,
-                compute_color_layout(
-                    average_areas(
-                        np.asarray(
-                            crop_region(pixels, expand_box(face.box, COLOR_PADDING))
-                        )
-                    )
-                ),
-                _make_patch(_cut_grey(pixels, face.box)),
-            )
-            for face in drop_overlapping_faces(self.detector.build().detect(pixels))
-        ]
+        faces = self.detector.build().detect(pixels)
+        return [_describe_face(pixels, face) for face in drop_overlapping_faces(faces)]
 
 
-def _cut_grey(pixels: Pixels, box: Box) -> Pixels:
-    part = pixels[box.y : box.y + box.height, box.x : box.x + box.width]
-    return np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
+def _describe_face(pixels: Pixels, face: Face) -> DetectedFace:
+    with_hair = crop_region(pixels, expand_box(face.box, COLOR_PADDING))
+    colors = compute_color_layout(average_areas(np.asarray(with_hair)))
+    x, y, width, height = face.box
+    part = pixels[y : y + height, x : x + width]
+    gray = np.asarray(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), np.uint8)
+    return DetectedFace(face, colors, _make_patch(gray))
 
 
-def _make_patch(grey: Pixels | Patch) -> Patch:
-    small = cv2.resize(grey, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA)
+def _make_patch(gray: Pixels | Patch) -> Patch:
+    """Return a zero-mean unit vector of `PATCH_SIDE`**2 gray values."""
+    small = cv2.resize(gray, (PATCH_SIDE, PATCH_SIDE), interpolation=cv2.INTER_AREA)
     values = np.asarray(small, np.float32) - np.float32(small.mean())
     return (values / max(float(np.linalg.norm(values)), 1e-6)).ravel()
 
 
 def follow_face(
-    grey: Pixels, expected: FloatBox, others: Sequence[DetectedFace]
+    gray: Pixels, expected: FloatBox, others: Sequence[DetectedFace]
 ) -> DetectedFace | None:
-    """Return the face of `others`, from similar images, near the expected box; None: not there.
+    """Return the face of `others`, from similar images, near a box; None: not there.
 
-    `grey` is the brightness, height x width. The score is the lowest of the others.
+    `gray` is the brightness, height x width; `expected` is in its pixels. The score is the lowest
+    of the others.
     """
     x, y, width, height = expected
-    x_pad, y_pad = width * FOLLOW_PADDING, height * FOLLOW_PADDING
-    left, top = max(round(x - x_pad), 0), max(round(y - y_pad), 0)
-    part = grey[top : round(y + height + y_pad), left : round(x + width + x_pad)]
-    across, down = PATCH_SIDE / width, PATCH_SIDE / height
-    size = round(part.shape[1] * across), round(part.shape[0] * down)
+    x_padding = width * FOLLOW_PADDING
+    y_padding = height * FOLLOW_PADDING
+    left = max(round(x - x_padding), 0)
+    top = max(round(y - y_padding), 0)
+    right = round(x + width + x_padding)
+    bottom = round(y + height + y_padding)
+    part = gray[top:bottom, left:right]
+
+    # Scaled so that a face of the expected size has the size of a patch.
+    x_scale = PATCH_SIDE / width
+    y_scale = PATCH_SIDE / height
+    size = round(part.shape[1] * x_scale), round(part.shape[0] * y_scale)
     if min(size) < PATCH_SIDE:
         return None
-    scaled = np.asarray(
-        cv2.resize(part, size, interpolation=cv2.INTER_AREA), np.float32
-    )
-    templates = (other.patch.reshape(PATCH_SIDE, PATCH_SIDE) for other in others)
-    correlation, (column, row) = max(
-        cv2.minMaxLoc(cv2.matchTemplate(scaled, template, cv2.TM_CCOEFF_NORMED))[1::2]
-        for template in templates
-    )
-    edges = left + column / across, top + row / down, width, height
-    box = clip_box(Box(*map(round, edges)), grey.shape[1], grey.shape[0])
-    if box is None or 1 - correlation > MAX_FOLLOW_DISTANCE:
+    scaled = cv2.resize(part, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+
+    matches = []
+    for other in others:
+        template = other.patch.reshape(PATCH_SIDE, PATCH_SIDE)
+        correlations = cv2.matchTemplate(scaled, template, cv2.TM_CCOEFF_NORMED)
+        _, highest, _, place = cv2.minMaxLoc(correlations)
+        matches.append((highest, place))
+    correlation, (column, row) = max(matches)
+
+    face_x = round(left + column / x_scale)
+    face_y = round(top + row / y_scale)
+    box = Box(face_x, face_y, round(width), round(height))
+    visible = clip_box(box, gray.shape[1], gray.shape[0])
+    if visible is None or 1 - correlation > MAX_FOLLOW_DISTANCE:
         return None
+    score = min(other.face.score for other in others)
     return DetectedFace(
-        Face(others[0].face.detector, box, min(other.face.score for other in others)),
+        Face(others[0].face.detector, visible, score),
         np.mean([other.colours for other in others], axis=0, dtype=np.float32),
         _make_patch(scaled[row : row + PATCH_SIDE, column : column + PATCH_SIDE]),
     )

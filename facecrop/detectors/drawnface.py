@@ -38,7 +38,8 @@ RELATIVE_SCALES = (1.0, 0.75, 0.5)
 
 CLOSE_UP_SIZE = 128
 """Pixels of the last scale, for faces that fill the image, larger than those in training."""
-MIN_CLOSE_UP_SIDE, MAX_FACE_SIDE = 0.3, 0.4
+MIN_CLOSE_UP_SIDE = 0.3
+MAX_FACE_SIDE = 0.4
 """Shares of the longer side: the last scale finds larger faces, the others smaller ones, because in
 close-ups those take eyes and ornaments for faces."""
 
@@ -55,7 +56,8 @@ NMS_IOU = 0.45
 """IoU above which boxes of one scale are merged."""
 MERGE_IOU = 0.35
 """IoU above which boxes of several scales are merged."""
-MAX_ORNAMENT_SIDE, ORNAMENT_MARGIN = 0.25, 0.15
+MAX_ORNAMENT_SIDE = 0.25
+ORNAMENT_MARGIN = 0.15
 """Shares of a face's side: a smaller box with its center in the face or this margin is a hair
 ornament, an earring or a mouth. Of 124 annotated faces, none is so small so close to another."""
 MIN_SCALE_SCORE = 0.15
@@ -84,11 +86,9 @@ class DrawnFace:
         """Load the network. Raises `UsageError` for an invalid setting."""
         self.threshold = parse_number("threshold", threshold, 0, 1)
         self.size = parse_integer("size", size, 64, MAX_SIDE)
-        self._sizes = (
-            *(round(self.size * part) for part in RELATIVE_SCALES),
-            CLOSE_UP_SIZE,
-        )
-        self._network = FaceNetwork.loaded()
+        sizes = [round(self.size * scale) for scale in RELATIVE_SCALES]
+        self._sizes = (*sizes, CLOSE_UP_SIZE)
+        self._network = FaceNetwork.load()
 
     @property
     def settings(self) -> str:
@@ -105,43 +105,46 @@ class DrawnFace:
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         longer_side = max(part.shape[:2])
-        groups = merge_scales(self._detect_at_scales(part))
-        faces = [
-            RawFace(_mean_box(group), self._score(group, longer_side))
-            for group in groups
-        ]
-        kept: list[RawFace] = []
+        faces = []
+        for group in merge_scales(self._detect_at_scales(part)):
+            rect = _compute_mean_box(group)
+            faces.append(RawFace(rect, self._compute_score(group, rect, longer_side)))
+
+        distinct: list[RawFace] = []
         for face in sorted(faces, key=lambda face: (-face.score, face.rect)):
             if not any(
                 is_same_face(face.rect, other.rect)
                 or is_ornament(face.rect, other.rect)
-                for other in kept
+                for other in distinct
             ):
-                kept.append(face)
-        return (face for face in kept if face.score >= self.threshold)
+                distinct.append(face)
+        return (face for face in distinct if face.score >= self.threshold)
 
     def _detect_at_scales(self, part: Pixels) -> Iterator[ScaleDetection]:
         longer_side = max(part.shape[:2])
         for scale, size in enumerate(self._sizes):
-            for rect, score in self._network.boxes(part, size, MIN_SCALE_SCORE):
+            for rect, score, *_ in self._network.detect(part, size, MIN_SCALE_SCORE):
                 if self._is_in_range(scale, rect, longer_side):
                     yield ScaleDetection(scale, rect, score)
 
     def _is_in_range(
         self, scale: int, rect: FloatBox, longer_side: int, margin: float = 0.0
     ) -> bool:
+        """Return whether a scale finds faces of this size; sides in pixels."""
         side = math.sqrt(rect.width * rect.height)
         if scale == len(RELATIVE_SCALES):
             return side >= (MIN_CLOSE_UP_SIDE + margin) * longer_side
+        if side >= (MAX_FACE_SIDE - margin) * longer_side:
+            return False
         factor = min(self._sizes[scale] / longer_side, MAX_ENLARGEMENT)
-        return side < (MAX_FACE_SIDE - margin) * longer_side and (
-            scale == 0 or side * factor >= MIN_SCALED_SIDE
-        )
+        return scale == 0 or side * factor >= MIN_SCALED_SIDE
 
-    def _score(self, group: list[ScaleDetection], longer_side: int) -> float:
+    def _compute_score(
+        self, group: list[ScaleDetection], rect: FloatBox, longer_side: int
+    ) -> float:
         """Return the mean score over covering scales (0 where not found)."""
+        # The highest score of each scale: groups begin with the highest.
         scores = {detection.scale: detection.score for detection in reversed(group)}
-        rect = _mean_box(group)
         covering = [
             scale
             for scale in range(len(self._sizes))
@@ -155,15 +158,15 @@ def merge_scales(detections: Iterable[ScaleDetection]) -> list[list[ScaleDetecti
     """Group overlapping detections of all scales, the highest scores first."""
     groups: list[list[ScaleDetection]] = []
     for detection in sorted(detections, key=lambda item: (-item.score, item.rect)):
-        iou, best = max(
-            (
-                (max(overlap(detection.rect, other.rect) for other in group), -index)
-                for index, group in enumerate(groups)
-            ),
-            default=(0.0, 0),
-        )
-        if iou >= MERGE_IOU:
-            groups[-best].append(detection)
+        best_iou = 0.0
+        best_group: list[ScaleDetection] = []
+        for group in groups:
+            iou = max(overlap(detection.rect, other.rect) for other in group)
+            if iou > best_iou:
+                best_iou = iou
+                best_group = group
+        if best_iou >= MERGE_IOU:
+            best_group.append(detection)
         else:
             groups.append([detection])
     return groups
@@ -173,24 +176,21 @@ def is_ornament(box: FloatBox, face: FloatBox) -> bool:
     """Return whether a box is too small and too close to a face to be another one."""
     if box.width * box.height > MAX_ORNAMENT_SIDE**2 * face.width * face.height:
         return False
-    across = (box.x + box.width / 2 - face.x) / face.width
-    down = (box.y + box.height / 2 - face.y) / face.height
-    return all(
-        -ORNAMENT_MARGIN <= share <= 1 + ORNAMENT_MARGIN for share in (across, down)
-    )
+    # The center of the box, as shares of the face.
+    x = (box.x + box.width / 2 - face.x) / face.width
+    y = (box.y + box.height / 2 - face.y) / face.height
+    return all(-ORNAMENT_MARGIN <= share <= 1 + ORNAMENT_MARGIN for share in (x, y))
 
 
-def _mean_box(group: list[ScaleDetection]) -> FloatBox:
+def _compute_mean_box(group: list[ScaleDetection]) -> FloatBox:
     """Return the mean box weighted by squared scores (they predict box quality)."""
     weights = [detection.score**2 for detection in group]
-    edges = zip(*(detection.rect for detection in group), strict=True)
-    return FloatBox(
-        *(
-            sum(edge * weight for edge, weight in zip(column, weights, strict=True))
-            / sum(weights)
-            for column in edges
-        )
-    )
+    total = sum(weights)
+    means = []
+    for edges in zip(*(detection.rect for detection in group), strict=True):
+        weighted = zip(edges, weights, strict=True)
+        means.append(sum(edge * weight for edge, weight in weighted) / total)
+    return FloatBox(*means)
 
 
 class FaceNetwork:
@@ -210,43 +210,33 @@ class FaceNetwork:
 
     @classmethod
     @functools.cache
-    def loaded(cls) -> FaceNetwork:
+    def load(cls) -> FaceNetwork:
         """Return the network of this process."""
         return cls()
 
-    def boxes(
-        self, part: Pixels, size: int, threshold: float
-    ) -> list[tuple[FloatBox, float]]:
+    def detect(self, part: Pixels, size: int, threshold: float) -> list[RawFace]:
         """Return faces scoring at least `threshold`, in part pixels, best first.
 
         The part is scaled to about `size` pixels on its longer side.
         """
-        import cv2  # slow to import
+        part_height, part_width = part.shape[:2]
+        width, height = compute_network_size(part_width, part_height, size)
+        output = self.run(_resize(part, width, height))
+        rows = convert_to_yolo_layout(output, width, height)
+        boxes = decode_boxes(rows, OutputLayout("v8", 1), 0, threshold)
 
-        width, height = network_size(part.shape[1], part.shape[0], size)
-        across, down = part.shape[1] / width, part.shape[0] / height
-        scaled = np.ascontiguousarray(part)
-        # Averaging areas is slow, halving is fast; above a half, linear interpolation suffices.
-        while min(scaled.shape[0] / height, scaled.shape[1] / width) > 4:
-            half = scaled.shape[1] // 2, scaled.shape[0] // 2
-            even = scaled[: 2 * half[1], : 2 * half[0]]
-            scaled = np.asarray(
-                cv2.resize(even, half, interpolation=cv2.INTER_AREA), np.uint8
+        x_scale = part_width / width
+        y_scale = part_height / height
+        faces = []
+        for rect, score, *_ in suppress_overlaps(boxes, NMS_IOU):
+            box = FloatBox(
+                rect.x * x_scale,
+                rect.y * y_scale,
+                rect.width * x_scale,
+                rect.height * y_scale,
             )
-        is_large_reduction = min(scaled.shape[0] / height, scaled.shape[1] / width) > 2
-        kind = cv2.INTER_AREA if is_large_reduction else cv2.INTER_LINEAR
-        image = cv2.resize(scaled, (width, height), interpolation=kind)
-        output = self.run(np.asarray(image, np.uint8))
-        boxes = decode_boxes(
-            to_yolo_layout(output, width, height),
-            OutputLayout("v8", 1),
-            face=0,
-            threshold=threshold,
-        )
-        return [
-            (FloatBox(x * across, y * down, wide * across, high * down), score)
-            for (x, y, wide, high), score in suppress_overlaps(boxes, NMS_IOU)
-        ]
+            faces.append(RawFace(box, score))
+        return faces
 
     def run(self, image: Pixels) -> Array:
         """Return distances and scores of all locations; sides are multiples of 32."""
@@ -255,29 +245,51 @@ class FaceNetwork:
         return output
 
 
-def network_size(width: int, height: int, size: int) -> tuple[int, int]:
+def _resize(part: Pixels, width: int, height: int) -> Pixels:
+    import cv2  # slow to import
+
+    def reduction() -> float:
+        return min(scaled.shape[0] / height, scaled.shape[1] / width)
+
+    scaled = np.ascontiguousarray(part)
+    # Averaging areas is slow, halving is fast; above a half, linear interpolation suffices.
+    while reduction() > 4:
+        half_height = scaled.shape[0] // 2
+        half_width = scaled.shape[1] // 2
+        even = scaled[: 2 * half_height, : 2 * half_width]
+        half_size = (half_width, half_height)
+        half = cv2.resize(even, half_size, interpolation=cv2.INTER_AREA)
+        scaled = np.asarray(half, np.uint8)
+    method = cv2.INTER_AREA if reduction() > 2 else cv2.INTER_LINEAR
+    image = cv2.resize(scaled, (width, height), interpolation=method)
+    return np.asarray(image, np.uint8)
+
+
+def compute_network_size(width: int, height: int, size: int) -> tuple[int, int]:
     """Return the network input size: multiples of 32, longer side about `size`."""
-    scale = min(size / max(width, height), MAX_ENLARGEMENT) / STRIDES[-1]
-    across, down = (
-        max(round(side * scale), 1) * STRIDES[-1] for side in (width, height)
+    stride = STRIDES[-1]
+    scale = min(size / max(width, height), MAX_ENLARGEMENT) / stride
+    return (
+        max(round(width * scale), 1) * stride,
+        max(round(height * scale), 1) * stride,
     )
-    return across, down
 
 
-def to_yolo_layout(output: Array, width: int, height: int) -> Array:
+def convert_to_yolo_layout(output: Array, width: int, height: int) -> Array:
     """Convert distances to four sides into YOLOv8's centers and sizes.
 
     `output` is 1 x 5 x locations for an input of that size, by rows, the finest stride first.
     """
-    centers = np.concatenate(
-        [_grid_centers(stride, width, height) for stride in STRIDES], 1
-    )
+    grids = [_compute_grid_centers(stride, width, height) for stride in STRIDES]
+    center_x, center_y = np.concatenate(grids, axis=1)
     left, top, right, bottom, score = output[0]
-    x, y = centers[0] + (right - left) / 2, centers[1] + (bottom - top) / 2
+    x = center_x + (right - left) / 2
+    y = center_y + (bottom - top) / 2
     return np.stack([x, y, left + right, top + bottom, score])[None]
 
 
 @functools.lru_cache(maxsize=64)
-def _grid_centers(stride: int, width: int, height: int) -> Array:
+def _compute_grid_centers(stride: int, width: int, height: int) -> Array:
     rows, columns = np.mgrid[: height // stride, : width // stride]
-    return (np.stack([columns.ravel(), rows.ravel()]).astype(np.float32) + 0.5) * stride
+    locations = np.stack([columns.ravel(), rows.ravel()]).astype(np.float32)
+    return (locations + 0.5) * stride

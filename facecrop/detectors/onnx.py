@@ -50,61 +50,69 @@ def detect_layout(
     """Return the layout of an output for this input size; None: unknown."""
     if len(shape) != 3 or shape[0] != 1:
         return None
+
+    _, rows, columns = shape
     locations = sum((width // stride) * (height // stride) for stride in STRIDES)
-    if shape[2] == locations and shape[1] > 4:
-        return OutputLayout("v8", shape[1] - 4)
-    if shape[1] == locations * ANCHORS and shape[2] > 5:
-        return OutputLayout("v5", shape[2] - 5)
-    if shape[2] == 6 and shape[1] < locations:
+    if columns == locations and rows > 4:
+        return OutputLayout("v8", rows - 4)
+    if rows == locations * ANCHORS and columns > 5:
+        return OutputLayout("v5", columns - 5)
+    if columns == 6 and rows < locations:
         return OutputLayout("end", 0)
     return None
 
 
 def decode_boxes(
-    answer: Array, layout: OutputLayout, face: int, threshold: float
-) -> list[tuple[FloatBox, float]]:
-    """Return boxes of class `face` scoring at least `threshold`, in input pixels."""
-    rows = answer[0].T if layout.name == "v8" else answer[0]
+    output: Array, layout: OutputLayout, face_class: int, threshold: float
+) -> list[RawFace]:
+    """Return boxes of a class scoring at least `threshold`, in input pixels."""
+    rows = _box_rows(output, layout)
     if layout.name == "end":
-        selected = rows[(rows[:, 4] >= threshold) & (rows[:, 5].round() == face)]
-        return [(_from_corners(row), float(row[4])) for row in selected]
-    scores = (
-        rows[:, 4] * rows[:, 5 + face] if layout.name == "v5" else rows[:, 4 + face]
-    )
+        is_face = rows[:, 5].round() == face_class
+        selected = rows[is_face & (rows[:, 4] >= threshold)]
+        return [RawFace(_from_corners(row), float(row[4])) for row in selected]
+
+    if layout.name == "v5":
+        scores = rows[:, 4] * rows[:, 5 + face_class]
+    else:
+        scores = rows[:, 4 + face_class]
     is_selected = scores >= threshold
     return [
-        (_from_center(row), float(score))
+        RawFace(_from_center(row), float(score))
         for row, score in zip(rows[is_selected], scores[is_selected], strict=True)
     ]
 
 
-def suppress_overlaps(
-    boxes: list[tuple[FloatBox, float]], max_iou: float
-) -> list[tuple[FloatBox, float]]:
+def suppress_overlaps(faces: list[RawFace], max_iou: float) -> list[RawFace]:
     """Suppress boxes that overlap a better one by more than `max_iou` (NMS)."""
     import cv2  # slow to import
 
-    rects, scores = [rect for rect, _ in boxes], [score for _, score in boxes]
-    return [boxes[int(row)] for row in cv2.dnn.NMSBoxes(rects, scores, 0.0, max_iou)]
+    rects = [face.rect for face in faces]
+    scores = [face.score for face in faces]
+    selected = cv2.dnn.NMSBoxes(rects, scores, 0.0, max_iou)
+    return [faces[int(number)] for number in selected]
 
 
-def are_scores(answer: Array, layout: OutputLayout) -> bool:
+def are_scores(output: Array, layout: OutputLayout) -> bool:
     """Return whether all values in the place of scores are in 0..1."""
-    rows = answer[0].T if layout.name == "v8" else answer[0]
+    rows = _box_rows(output, layout)
     scores = rows[:, 4:5] if layout.name == "end" else rows[:, 4:]
-    low, high = (
-        (float(scores.min()), float(scores.max())) if scores.size else (0.0, 0.0)
-    )
-    return bool(np.isfinite(rows).all()) and low >= -0.001 and high <= 1.001
+    in_range = (scores >= -0.001) & (scores <= 1.001)
+    return bool(np.isfinite(rows).all() and in_range.all())
+
+
+def _box_rows(output: Array, layout: OutputLayout) -> Array:
+    """Return an output with one row per box."""
+    return output[0].T if layout.name == "v8" else output[0]
 
 
 def _from_center(row: Array) -> FloatBox:
-    x, y, width, height = (float(number) for number in row[:4])
+    x, y, width, height = row[:4].tolist()
     return FloatBox(x - width / 2, y - height / 2, width, height)
 
 
 def _from_corners(row: Array) -> FloatBox:
-    left, top, right, bottom = (float(number) for number in row[:4])
+    left, top, right, bottom = row[:4].tolist()
     return FloatBox(left, top, right - left, bottom - top)
 
 
@@ -146,21 +154,18 @@ class OnnxModel:
         self.overlap = parse_number("overlap", overlap, 0, 1)
         self._model, digest = pin_hub_name(str(model), str(sha256))
         weights = find_weights(self._model, digest, "-o onnx.model=").read_bytes()
-        self._session = _session(weights, self._model)
+        self._session = _open_session(weights, self._model)
         self._sha256 = hash_bytes(weights)
-        self._width, self._height, self._kind = self._input(
-            parse_integer("size", size, 32, 4096)
-        )
+        self._read_input(parse_integer("size", size, 32, 4096))
         self._layout = self._test_layout()
-        self._face = self._face_class(str(face))
+        self._face = self._choose_face_class(str(face))
 
     @property
     def settings(self) -> str:
         """For example `face=0 model=0123456789ab overlap=0.45 size=640x640 threshold=0.25`."""
-        pinned_name = (
-            f"{self._model} sha256={self._sha256}"  # identifies a model on a hub
-        )
-        model = pinned_name if has_hub_prefix(self._model) else self._sha256[:12]
+        model = self._sha256[:12]
+        if has_hub_prefix(self._model):
+            model = f"{self._model} sha256={self._sha256}"
         return (
             f"face={self._face} model={model} overlap={self.overlap:g} "
             f"size={self._width}x{self._height} threshold={self.threshold:g}"
@@ -171,100 +176,94 @@ class OnnxModel:
         return search_tiles(self.name, pixels, self._find, MAX_SIDE)
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
-        scale = min(self._width / part.shape[1], self._height / part.shape[0])
-        inner = (
-            max(round(part.shape[1] * scale), 1),
-            max(round(part.shape[0] * scale), 1),
-        )
-        left, top = (self._width - inner[0]) // 2, (self._height - inner[1]) // 2
-        across, down = part.shape[1] / inner[0], part.shape[0] / inner[1]
-        answer = self._run(
-            letterboxed(part, inner, (self._width, self._height), (left, top))
-        )
-        for rect, score in suppress_overlaps(
-            decode_boxes(answer, self._layout, self._face, self.threshold), self.overlap
-        ):
-            place = FloatBox(
-                (rect.x - left) * across,
-                (rect.y - top) * down,
-                rect.width * across,
-                rect.height * down,
+        height, width = part.shape[:2]
+        scale = min(self._width / width, self._height / height)
+        inner_width = max(round(width * scale), 1)
+        inner_height = max(round(height * scale), 1)
+        left = (self._width - inner_width) // 2
+        top = (self._height - inner_height) // 2
+
+        image = Image.fromarray(np.ascontiguousarray(part))
+        inner_size = (inner_width, inner_height)
+        canvas = Image.new("RGB", (self._width, self._height), (BAR_GRAY,) * 3)
+        canvas.paste(image.resize(inner_size, Image.Resampling.BILINEAR), (left, top))
+        output = self._run(np.asarray(canvas))
+
+        x_scale = width / inner_width
+        y_scale = height / inner_height
+        faces = decode_boxes(output, self._layout, self._face, self.threshold)
+        for rect, score, *_ in suppress_overlaps(faces, self.overlap):
+            box = FloatBox(
+                (rect.x - left) * x_scale,
+                (rect.y - top) * y_scale,
+                rect.width * x_scale,
+                rect.height * y_scale,
             )
-            if all(math.isfinite(edge) for edge in place):
-                yield RawFace(place, score)
+            if all(math.isfinite(edge) for edge in box):
+                yield RawFace(box, score)
 
     def _run(self, image: Pixels) -> Array:
-        planes = (
-            np.ascontiguousarray(image.transpose(2, 0, 1)[None]).astype(self._kind)
-            / 255
-        )
+        planes = np.ascontiguousarray(image.transpose(2, 0, 1)[None])
+        values = planes.astype(self._number_type) / 255
         name = self._session.get_inputs()[0].name
-        answer = self._session.run(None, {name: planes.astype(self._kind)})[0]
-        return np.asarray(answer, np.float32)
+        output = self._session.run(None, {name: values.astype(self._number_type)})[0]
+        return np.asarray(output, np.float32)
 
-    def _input(self, size: int) -> tuple[int, int, Any]:
-        """Return width, height and number type of the input."""
+    def _read_input(self, size: int) -> None:
+        """Set width, height and number type; `size` is the side of an input of any size."""
         inputs = self._session.get_inputs()
         shape = inputs[0].shape
         if len(inputs) != 1 or len(shape) != 4 or shape[1] in (1, 2, 4):
-            raise self._invalid(
-                f"its inputs are {[(tensor.name, tensor.shape) for tensor in inputs]}"
-            )
+            tensors = [(tensor.name, tensor.shape) for tensor in inputs]
+            raise self._invalid(f"its inputs are {tensors}")
+
         height, width = (side if isinstance(side, int) else size for side in shape[2:])
         if not 32 <= min(width, height) <= max(width, height) <= 8192:
             raise self._invalid(f"its input is {width} x {height}")
-        return width, height, np.float16 if "float16" in inputs[0].type else np.float32
+        self._width: int = width
+        self._height: int = height
+        is_half = "float16" in inputs[0].type
+        self._number_type: Any = np.float16 if is_half else np.float32
 
     def _test_layout(self) -> OutputLayout:
         gray = np.full((self._height, self._width, 3), BAR_GRAY, np.uint8)
         try:
-            answer = self._run(gray)
+            output = self._run(gray)
         except Exception as error:  # the error classes of onnxruntime are not public
             raise self._invalid(f"it fails on a gray image: {error}") from error
-        layout = detect_layout(answer.shape, self._width, self._height)
+
+        layout = detect_layout(output.shape, self._width, self._height)
         if layout is None:
-            shape = " x ".join(str(side) for side in answer.shape)
+            shape = " x ".join(str(side) for side in output.shape)
             raise self._invalid(f"its output has the shape {shape or 'of a scalar'}")
-        if not are_scores(answer, layout):
+        if not are_scores(output, layout):
             raise self._invalid("its scores are not between 0 and 1")
         return layout
 
-    def _face_class(self, requested: str) -> int:
+    def _choose_face_class(self, requested: str) -> int:
         count = self._layout.classes
         if requested:
-            return parse_integer("face", requested, 0, max(count - 1, 0) or 1000)
-        names = _class_names(self._session.get_modelmeta().custom_metadata_map)
-        faces = [index for index, name in names.items() if "face" in name.lower()]
+            return parse_integer("face", requested, 0, count - 1 if count > 1 else 1000)
+
+        names = _read_class_names(self._session.get_modelmeta().custom_metadata_map)
+        faces = [number for number, name in names.items() if "face" in name.lower()]
         if len(faces) == 1:
             return faces[0]
         if count <= 1 and len(names) <= 1:
             return 0
-        listed = ", ".join(
-            f"{index} {name}" for index, name in sorted(names.items())[:10]
-        )
+        described = f"{self._model} has {count or len(names)} classes"
+        if names:
+            listed = [f"{number} {name}" for number, name in sorted(names.items())]
+            described += f": {', '.join(listed[:10])}"
         raise UsageError(
-            f"{self._model} has {count or len(names)} classes"
-            + (f": {listed}" if listed else ""),
-            "choose the class of faces by its number: -o onnx.face=0",
+            described, "choose the class of faces by its number: -o onnx.face=0"
         )
 
     def _invalid(self, reason: str) -> UsageError:
         return UsageError(f"{self._model} is not a face model: {reason}", _FIX_MODEL)
 
 
-def letterboxed(
-    part: Pixels, inner: tuple[int, int], outer: tuple[int, int], place: tuple[int, int]
-) -> Pixels:
-    """Resize to `inner` and paste at `place` into a gray `outer` canvas."""
-    image = Image.fromarray(np.ascontiguousarray(part)).resize(
-        inner, Image.Resampling.BILINEAR
-    )
-    canvas = Image.new("RGB", outer, (BAR_GRAY, BAR_GRAY, BAR_GRAY))
-    canvas.paste(image, place)
-    return np.asarray(canvas)
-
-
-def _class_names(metadata: dict[str, str]) -> dict[int, str]:
+def _read_class_names(metadata: dict[str, str]) -> dict[int, str]:
     """Return an Ultralytics model's class names, stored as a Python literal."""
     try:
         names = ast.literal_eval(metadata.get("names", "{}"))
@@ -274,7 +273,7 @@ def _class_names(metadata: dict[str, str]) -> dict[int, str]:
     return {key: str(name) for key, name in pairs if isinstance(key, int)}
 
 
-def _session(model: bytes, name: str) -> Any:
+def _open_session(model: bytes, name: str) -> Any:
     try:
         return open_onnx_session(model)
     except ValueError as error:

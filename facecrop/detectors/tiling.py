@@ -23,13 +23,16 @@ MIN_SHARED_AREA = 0.5
 """Share of the smaller box from which two boxes are of the same face."""
 
 
-def tiles(width: int, height: int, max_side: int) -> list[Box]:
-    """Return the tiles of an image; `max_side` is the maximum searchable side."""
-    long, short = max(width, height), min(width, height)
-    if long <= max(max_side, MAX_ASPECT_RATIO * short):
-        return [Box(0, 0, width, height)]
+def plan_tiles(width: int, height: int, max_side: int) -> list[Box]:
+    """Return the tiles of an image; `max_side` is the maximum searchable side in pixels."""
+    long = max(width, height)
+    short = min(width, height)
     length = max(MAX_ASPECT_RATIO * short, max_side)
-    starts = [*range(0, long - length, length - short), long - length]
+    if long <= length:
+        return [Box(0, 0, width, height)]
+
+    last_start = long - length
+    starts = [*range(0, last_start, length - short), last_start]
     if width > height:
         return [Box(start, 0, length, height) for start in starts]
     return [Box(0, start, width, length) for start in starts]
@@ -38,12 +41,13 @@ def tiles(width: int, height: int, max_side: int) -> list[Box]:
 def cut_tile(pixels: Pixels, tile: Box, max_side: int) -> Pixels:
     """Return a tile, reduced to at most `max_side` pixels a side."""
     part = pixels[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width]
-    shrink = max(part.shape[:2]) / max_side
-    if shrink <= 1:
+    factor = max(part.shape[:2]) / max_side
+    if factor <= 1:
         return part
-    size = max(round(tile.width / shrink), 1), max(round(tile.height / shrink), 1)
+    width = max(round(tile.width / factor), 1)
+    height = max(round(tile.height / factor), 1)
     image = Image.fromarray(np.ascontiguousarray(part))
-    return np.asarray(image.resize(size, Image.Resampling.BOX))
+    return np.asarray(image.resize((width, height), Image.Resampling.BOX))
 
 
 def drop_overlapping_faces(faces: list[Face]) -> list[Face]:
@@ -63,14 +67,20 @@ def sort_in_reading_order(faces: Iterable[Face]) -> list[Face]:
     """
     rows: list[list[Face]] = []
     for face in sorted(faces, key=lambda face: (face.box.y, face.box.x)):
-        top = rows[-1][0].box if rows else face.box
-        box = face.box
-        shared = min(top.y + top.height, box.y + box.height) - box.y
-        if rows and 2 * shared >= min(top.height, box.height):
+        if rows and _is_in_row(face.box, rows[-1][0].box):
             rows[-1].append(face)
         else:
             rows.append([face])
-    return [face for row in rows for face in sorted(row, key=lambda face: face.box)]
+
+    ordered: list[Face] = []
+    for row in rows:
+        ordered += sorted(row, key=lambda face: face.box)
+    return ordered
+
+
+def _is_in_row(box: Box, highest: Box) -> bool:
+    shared = min(highest.y + highest.height, box.y + box.height) - box.y
+    return 2 * shared >= min(highest.height, box.height)
 
 
 def is_same_face(box: FloatBox | Box, other: FloatBox | Box) -> bool:
@@ -113,48 +123,62 @@ def search_tiles(
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != "uint8":
         raise ValueError(f"not an RGB image: {pixels.dtype} {pixels.shape}")
     height, width = pixels.shape[:2]
-    boxes = tiles(width, height, max_side)
+    tiles = plan_tiles(width, height, max_side)
     faces: list[Face] = []
-    for tile in boxes:
+    for tile in tiles:
         part = cut_tile(pixels, tile, max_side)
-        size = part.shape[1], part.shape[0]
-        faces += [
-            Face(
-                name, box, _score(raw.score), _landmarks(raw, tile, size), raw.evidence
-            )
-            for raw in find(part)
-            if (box := _box(raw.rect, tile, size, (width, height)))
-        ]
-    distinct = drop_overlapping_faces(faces) if len(boxes) > 1 else faces
-    return sorted(distinct, key=lambda face: (face.box, face.score))
+        place = _TilePlace(
+            tile.x, tile.y, tile.width / part.shape[1], tile.height / part.shape[0]
+        )
+        for raw in find(part):
+            box = _convert_box(raw.rect, place, width, height)
+            if box is not None:
+                score = _clip_score(raw.score)
+                landmarks = _convert_landmarks(raw.landmarks, place)
+                faces.append(Face(name, box, score, landmarks, raw.evidence))
+    if len(tiles) > 1:
+        faces = drop_overlapping_faces(faces)
+    return sorted(faces, key=lambda face: (face.box, face.score))
 
 
-def _score(score: float) -> float:
+class _TilePlace(NamedTuple):
+    """Corner of a tile, and image pixels per pixel of the searched part."""
+
+    x: int
+    y: int
+    x_scale: float
+    y_scale: float
+
+
+def _clip_score(score: float) -> float:
     """Return the score clipped to 0..1. Raises `ValueError` for NaN."""
-    if math.isnan(number := float(score)):
+    number = float(score)
+    if math.isnan(number):
         raise ValueError("the score of a face is not a number")
     return min(max(number, 0.0), 1.0)
 
 
-def _box(
-    rect: FloatBox, tile: Box, part: tuple[int, int], image_size: tuple[int, int]
+def _convert_box(
+    rect: FloatBox, place: _TilePlace, image_width: int, image_height: int
 ) -> Box | None:
     """Return a box in whole image pixels; None if it is outside."""
-    across, down = tile.width / part[0], tile.height / part[1]
-    left = max(round(tile.x + rect.x * across), 0)
-    top = max(round(tile.y + rect.y * down), 0)
-    right = min(round(tile.x + (rect.x + rect.width) * across), image_size[0])
-    bottom = min(round(tile.y + (rect.y + rect.height) * down), image_size[1])
-    return (
-        Box(left, top, right - left, bottom - top)
-        if right > left and bottom > top
-        else None
-    )
+    left = max(round(place.x + rect.x * place.x_scale), 0)
+    top = max(round(place.y + rect.y * place.y_scale), 0)
+    right = round(place.x + (rect.x + rect.width) * place.x_scale)
+    bottom = round(place.y + (rect.y + rect.height) * place.y_scale)
+    width = min(right, image_width) - left
+    height = min(bottom, image_height) - top
+    return Box(left, top, width, height) if min(width, height) > 0 else None
 
 
-def _landmarks(face: RawFace, tile: Box, part: tuple[int, int]) -> tuple[Landmark, ...]:
-    across, down = tile.width / part[0], tile.height / part[1]
+def _convert_landmarks(
+    landmarks: Iterable[Landmark], place: _TilePlace
+) -> tuple[Landmark, ...]:
     return tuple(
-        Landmark(mark.name, tile.x + mark.x * across, tile.y + mark.y * down)
-        for mark in face.landmarks
+        Landmark(
+            mark.name,
+            place.x + mark.x * place.x_scale,
+            place.y + mark.y * place.y_scale,
+        )
+        for mark in landmarks
     )

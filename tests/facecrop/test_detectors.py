@@ -24,8 +24,8 @@ from facecrop.detectors.tiling import (
     FloatBox,
     RawFace,
     drop_overlapping_faces,
+    plan_tiles,
     search_tiles,
-    tiles,
 )
 from facecrop.plugin_detector import PluginDetector
 from gleanset.errors import MissingComponent, Unreadable, UsageError
@@ -285,7 +285,7 @@ def test_missing_component_is_raised() -> None:
     "size", [(1, 1), (1920, 1), (1920, 1920), (4000, 3000), (3840, 1920), (1, 1920)]
 )
 def test_common_sizes_are_one_tile(size: tuple[int, int]) -> None:
-    assert tiles(*size, 1920) == [Box(0, 0, *size)]
+    assert plan_tiles(*size, 1920) == [Box(0, 0, *size)]
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_common_sizes_are_one_tile(size: tuple[int, int]) -> None:
     [(7000, 1000), (1000, 7000), (1921, 60), (20000, 57), (3841, 1920), (1500, 30001)],
 )
 def test_every_square_is_inside_a_tile(size: tuple[int, int]) -> None:
-    places = tiles(*size, 1920)
+    places = plan_tiles(*size, 1920)
     wide = size[0] > size[1]
     short = min(size)
     spans = [(b.x, b.x + b.width) if wide else (b.y, b.y + b.height) for b in places]
@@ -304,7 +304,7 @@ def test_every_square_is_inside_a_tile(size: tuple[int, int]) -> None:
 
 
 def test_long_strip_has_few_tiles() -> None:
-    assert len(tiles(100_000, 100, 1920)) < 60
+    assert len(plan_tiles(100_000, 100, 1920)) < 60
 
 
 def face(box: Box, score: float) -> Face:

@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=Path, nargs="+", required=True)
     arguments = parser.parse_args()
     network = FaceNetwork(arguments.model)
-    FaceNetwork.loaded = staticmethod(lambda: network)
+    FaceNetwork.load = staticmethod(lambda: network)
     detector = DrawnFace(THRESHOLDS[0])
     for folder in arguments.scenes:
         images = np.load(folder / "images.npy", mmap_mode="r")
