@@ -1,6 +1,7 @@
 """The `facecrop` command."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -33,18 +34,20 @@ def run(job: CommandJob, request: FaceSearch) -> CommandResult:
         if job.simulate:
             return request.preview(dataset)
         result = request.run(dataset, job.progress)
+
         if result.detector not in ("", WHOLE, "drawnface"):
             job.say(
                 f"used {result.detector}, as for earlier images; --detector drawnface searches "
                 "all images again and may find more"
             )
         crop = dataset.settings.crop
-        used_names = (result.detector, request.detector, crop.detector)
-        if request.crop_geometry(crop).level and "drawnface" in used_names:
+        detectors = (result.detector, request.detector, crop.detector)
+        if request.crop_geometry(crop).level and "drawnface" in detectors:
             job.say(
                 "drawnface does not locate eyes; to rotate faces, use --detector animeface"
             )
-        if (suggestion := suggest_whole_images(dataset)) is not None:
+        suggestion = suggest_whole_images(dataset)
+        if suggestion is not None:
             result.next, reason = suggestion
             job.say(reason)
         return result
@@ -65,28 +68,26 @@ class DetectorList(CommandResult, kw_only=True):
 def detectors(job: CommandJob) -> DetectorList:
     """List the detectors, and suitable models on Hugging Face. See docs/detectors.md."""
     from facecrop.detector_names import DETECTORS
-    from facecrop.detectors import checked_detector_class, detector_class
+    from facecrop.detectors import check_detector_class, find_detector_class
     from facecrop.detectors.options import DEFAULT_DETECTOR
     from gleanset.plugins import try_plugins
 
-    bundled = {
-        name: (detector_class(name).__doc__ or "").partition("\n")[0]
-        for name in DETECTORS
-    }
+    bundled = {name: _first_line(find_detector_class(name)) for name in DETECTORS}
     bundled[DEFAULT_DETECTOR] += " The default."
-    others = {
-        f"{plugin.name} ({plugin.made_by})": error.what
-        if error
-        else (detector.__doc__ or "").partition("\n")[0]
-        for plugin, detector, error in try_plugins(
-            "detectors", bundled, checked_detector_class
-        )
-    }
+    others = {}
+    plugins = try_plugins("detectors", bundled, check_detector_class)
+    for plugin, detector, error in plugins:
+        description = error.what if error else _first_line(detector)
+        others[f"{plugin.name} ({plugin.made_by})"] = description
     return DetectorList(
         detectors=_format_rows(bundled),
         of_packages=_format_rows(others),
         on_hub=_format_rows(load_hub_models("facecrop.detectors")["names"]),
     )
+
+
+def _first_line(detector: Any) -> str:
+    return (detector.__doc__ or "").partition("\n")[0]
 
 
 def _format_rows(table: Mapping[str, str]) -> list[str]:

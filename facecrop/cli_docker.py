@@ -45,15 +45,15 @@ def docker(
     Both run it once on a test image. It is named gleanset-animeface-2009, or
     $GLEANSET_CONTAINER_IMAGE. Output of the engine goes to stderr.
     """
-    from facecrop.detectors.animeface_docker import image_name
+    from facecrop.detectors.animeface_docker import choose_image_name
     from facecrop.run_docker import choose_engine
 
-    image = image_name()
+    image = choose_image_name()
     start = time.monotonic()
     if what == CHECK:
         return _test_image(engine or "", image)
     selected = choose_engine(image, engine or "", to_build=True)
-    selected.build(build_context(), image, base, job.say)
+    selected.build(find_build_context(), image, base, job.say)
     result = _test_image(selected.program, image)
     result.seconds = round(time.monotonic() - start, 1)
     return result
@@ -61,26 +61,28 @@ def docker(
 
 def states() -> dict[str, dict[str, str]]:
     """Return each engine's `state`, and a `hint` unless it is "ready"."""
-    from facecrop.detectors.animeface_docker import image_name
+    from facecrop.detectors.animeface_docker import choose_image_name
     from facecrop.run_docker import ENGINE_SETTING, ENGINES
 
-    names = dict.fromkeys([*ENGINES, *filter(None, [os.environ.get(ENGINE_SETTING)])])
-    return {name: _state(name, image_name()) for name in names}
+    names = dict.fromkeys(ENGINES)
+    if setting := os.environ.get(ENGINE_SETTING):
+        names[setting] = None
+    return {name: _describe_state(name, choose_image_name()) for name in names}
 
 
-def _state(name: str, image: str) -> dict[str, str]:
+def _describe_state(name: str, image: str) -> dict[str, str]:
     from facecrop.run_docker import find_engines
 
     try:
-        trouble: GleansetError | None = find_engines(name)[0].trouble(image)
+        trouble: GleansetError | None = find_engines(name)[0].find_trouble(image)
     except GleansetError as error:
         trouble = error
-    return (
-        {"state": trouble.what, "hint": trouble.fix} if trouble else {"state": "ready"}
-    )
+    if trouble:
+        return {"state": trouble.what, "hint": trouble.fix}
+    return {"state": "ready"}
 
 
-def build_context() -> Path:
+def find_build_context() -> Path:
     """Return the folder with the Dockerfile, of a checkout or a wheel.
 
     Raises `InputUnusable` if it is missing.

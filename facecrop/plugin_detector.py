@@ -32,9 +32,8 @@ class PluginDetector:
     def detect(self, pixels: Pixels) -> list[Face]:
         """Find faces. Raises `Unreadable` if the detector fails or returns invalid faces."""
         try:
-            return [
-                self._checked(face, pixels) for face in self._detector.detect(pixels)
-            ]
+            faces = self._detector.detect(pixels)
+            return [self._check_face(face, pixels) for face in faces]
         except (GleansetError, TimeoutError, Unreadable):
             raise
         except Exception as error:
@@ -42,23 +41,17 @@ class PluginDetector:
                 FAILED, f"{self._package}: {describe_error(error)}"
             ) from error
 
-    def _checked(self, answer: Face, pixels: Pixels) -> Face:
+    def _check_face(self, detected: Face, pixels: Pixels) -> Face:
         # Converted, because wrong types would only fail much later.
-        face = msgspec.convert(msgspec.to_builtins(answer), Face)
+        face = msgspec.convert(msgspec.to_builtins(detected), Face)
         if face.detector != self.name:
             raise ValueError(f"wrong detector name: {face.detector!r}")
         if not 0 <= face.score <= 1:
             raise ValueError(f"score not in 0..1: {face.score}")
         height, width = pixels.shape[:2]
-        x, y, across, down = face.box
-        if (
-            across < 1
-            or down < 1
-            or x < 0
-            or y < 0
-            or x + across > width
-            or y + down > height
-        ):
+        x, y, face_width, face_height = face.box
+        is_inside = x + face_width <= width and y + face_height <= height
+        if min(x, y) < 0 or min(face_width, face_height) < 1 or not is_inside:
             raise ValueError(
                 f"box {tuple(face.box)} is not within {width} x {height} pixels"
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -139,9 +138,8 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         """Return the crop settings for a dataset with these settings."""
         from gleanset.images.cropping import CropGeometry
 
-        values = {
-            field.name: getattr(self, field.name) for field in fields(CropGeometry)
-        }
+        names = [field.name for field in fields(CropGeometry)]
+        values = {name: getattr(self, name) for name in names}
         changes = {name: value for name, value in values.items() if value is not None}
         return replace(CropGeometry.from_settings(crop), **changes)
 
@@ -176,8 +174,8 @@ class FaceSearch(Request, frozen=True, kw_only=True):
         search = DatasetSearch(dataset, spec, self.crop_geometry(crop), finished)
         return FaceSearchPreview(
             detector=self._chosen_detector(spec, crop),
-            would_search=search.to_search(),
-            would_recut=search.to_cut(),
+            would_search=search.count_to_search(),
+            would_recut=search.count_to_crop(),
         )
 
     def _plan(
@@ -200,13 +198,11 @@ class FaceSearch(Request, frozen=True, kw_only=True):
             return spec, None
         if self.detector is not None and not auto:
             return spec, ()
+
         finished = find_same_searches(spec, searches)
         if auto:
-            has_settings = (
-                self.option
-                or self.cascade
-                or {self.threshold, crop.threshold} != {None}
-            )
+            has_threshold = {self.threshold, crop.threshold} != {None}
+            has_settings = self.option or self.cascade or has_threshold
             finished |= {
                 (search.detector, search.settings)
                 for search in searches
@@ -232,25 +228,24 @@ def suggest_whole_images(dataset: Dataset) -> tuple[str, str] | None:
 
     if Tracks(dataset.db).count():
         return None
-    searched = Statistics(dataset.db).count_searched(WHOLE)
-    without = searched.all - searched.with_face
-    if without and searched.with_face * MIN_FACE_SHARE < searched.all:
+    counts = Statistics(dataset.db).count_searched(WHOLE)
+    without_face = counts.all - counts.with_face
+    if not without_face:
+        return None
+
+    others = counts.all - counts.small_squares
+    are_small = others * MIN_FACE_SHARE <= counts.all
+    are_filled = counts.filled * _MIN_FILLED_SHARE >= counts.with_face
+    if counts.with_face * MIN_FACE_SHARE < counts.all:
         reason = (
-            f"confident faces in {searched.with_face} of {searched.all} images; if they show "
+            f"confident faces in {counts.with_face} of {counts.all} images; if they show "
             "something else, use whole images"
         )
-        return _whole_command(dataset), reason
-    small = searched.small_squares * MIN_FACE_SHARE >= searched.all * (
-        MIN_FACE_SHARE - 1
-    )
-    if without and small and searched.filled * _MIN_FILLED_SHARE >= searched.with_face:
+    elif are_small and are_filled:
         reason = (
-            f"no confident face in {without} of {searched.all} images, and most are small and "
+            f"no confident face in {without_face} of {counts.all} images, and most are small and "
             "filled by a face; if they are face crops already, use whole images"
         )
-        return _whole_command(dataset), reason
-    return None
-
-
-def _whole_command(dataset: Dataset) -> str:
-    return f"facecrop run --detector {WHOLE} -d {shlex.quote(str(dataset.root))}"
+    else:
+        return None
+    return f"facecrop run --detector {WHOLE} {dataset.option}", reason

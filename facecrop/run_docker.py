@@ -66,12 +66,11 @@ def explain_failure(name: str, output: str, image: str) -> MissingComponent:
 
 def last_line(output: str) -> str:
     """Return the last line that is not empty, without control characters."""
-    lines = [
-        line
-        for raw in output.splitlines()
-        if (line := replace_controls(raw, "").strip())
-    ]
-    return lines[-1][:300] if lines else "no error message"
+    for raw in reversed(output.splitlines()):
+        line = replace_controls(raw, "").strip()
+        if line:
+            return line[:300]
+    return "no error message"
 
 
 ENGINES = ("docker", "podman")
@@ -120,7 +119,7 @@ class ContainerEngine(NamedTuple):
     name: str
     program: str
 
-    def trouble(self, image: str) -> MissingComponent | None:
+    def find_trouble(self, image: str) -> MissingComponent | None:
         """Return why the image cannot be run; None if it can."""
         command = [self.program, "image", "inspect", "--format", "{{.Id}}", "--", image]
         try:
@@ -148,26 +147,22 @@ class ContainerEngine(NamedTuple):
 
         Raises `MissingComponent` with the last lines of a failed build.
         """
-        base_argument = [] if base is None else [f"--build-arg=BASE={base}"]
+        arguments = [f"--tag={image}"]
+        if base is not None:
+            arguments.append(f"--build-arg=BASE={base}")
         last_lines: deque[str] = deque(maxlen=5)
         with subprocess.Popen(  # noqa: S603 - as above
-            [
-                self.program,
-                "build",
-                f"--tag={image}",
-                *base_argument,
-                "--",
-                str(context),
-            ],
+            [self.program, "build", *arguments, "--", str(context)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
         ) as process:
-            for line in process.stdout or ():
-                last_lines.append(replace_controls(line, ""))
-                say(last_lines[-1])
+            for raw in process.stdout or ():
+                line = replace_controls(raw, "")
+                last_lines.append(line)
+                say(line)
         if process.returncode:
             output = "\n     ".join(filter(None, last_lines))
             raise MissingComponent(
@@ -184,11 +179,11 @@ def find_engines(requested: str = "") -> list[ContainerEngine]:
     """
     requested = requested or os.environ.get(ENGINE_SETTING, "")
     names = (requested,) if requested else ENGINES
-    engines = [
-        ContainerEngine(Path(name).name, program)
-        for name in names
-        if (program := shutil.which(name))
-    ]
+    engines = []
+    for name in names:
+        program = shutil.which(name)
+        if program:
+            engines.append(ContainerEngine(Path(name).name, program))
     if not engines:
         raise MissingComponent(
             f"there is no {' and no '.join(names)} on this machine",
@@ -205,15 +200,13 @@ def choose_engine(
 
     Raises `ImageNotBuilt` if an engine works but lacks the image, else the error of the first.
     """
-    troubles: list[MissingComponent] = []
+    errors: list[MissingComponent] = []
     for engine in find_engines(requested):
-        trouble = engine.trouble(image)
-        if trouble is None or (to_build and isinstance(trouble, ImageNotBuilt)):
+        error = engine.find_trouble(image)
+        if error is None or (to_build and isinstance(error, ImageNotBuilt)):
             return engine
-        troubles.append(trouble)
-    raise next(
-        (error for error in troubles if isinstance(error, ImageNotBuilt)), troubles[0]
-    )
+        errors.append(error)
+    raise min(errors, key=lambda error: not isinstance(error, ImageNotBuilt))
 
 
 class RunningContainer:
@@ -226,6 +219,8 @@ class RunningContainer:
         """Start the container. Raises `MissingComponent` if the engine does not start."""
         name = f"gleanset-{os.getpid()}-{uuid.uuid4().hex}"
         command = [engine.program, "run", *LIMITS, f"--name={name}", "--", image]
+        self._is_late = False
+        self._stderr = bytearray()
         try:
             # In a new session, so that Ctrl-C reaches this process first.
             self._process = subprocess.Popen(  # noqa: S603 - as above
@@ -237,12 +232,11 @@ class RunningContainer:
             )
         except OSError as error:
             raise start_error(engine.name, error) from error
-        self._stderr = bytearray()
+
         self._reader = threading.Thread(
             target=_read_stderr, args=(self._process.stderr, self._stderr), daemon=True
         )
         self._reader.start()
-        self._late = False
         self.stop = weakref.finalize(self, _stop, self._process, engine, name)
 
     @property
@@ -264,9 +258,10 @@ class RunningContainer:
             answer = b""
         finally:
             timer.cancel()
+
         if not answer.endswith(b"\n"):
             self.stop()
-            raise ContainerDied(self._cause(seconds))
+            raise ContainerDied(self._describe_death(seconds))
         return answer
 
     def _exchange(self, line: bytes) -> bytes:
@@ -277,12 +272,12 @@ class RunningContainer:
         return self._process.stdout.readline(MAX_LINE_BYTES)
 
     def _kill_late(self) -> None:
-        self._late = True
+        self._is_late = True
         self._process.kill()
 
-    def _cause(self, seconds: float) -> str:
+    def _describe_death(self, seconds: float) -> str:
         code = self._process.returncode
-        if self._late:
+        if self._is_late:
             return f"no response in {seconds:g} seconds"
         if code == _SIGKILL_EXIT_CODE:
             return f"killed, perhaps for using more than {MEMORY_MB} MB of memory"

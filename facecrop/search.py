@@ -52,8 +52,8 @@ class ImageToSearch(NamedTuple):
 class ImageFaces:
     """Result of a worker: crops of detections and of other faces, and faces too small to crop."""
 
-    cuts: list[FaceCrop] = field(default_factory=list)
-    kept: list[FaceCrop] = field(default_factory=list)
+    detected: list[FaceCrop] = field(default_factory=list)
+    others: list[FaceCrop] = field(default_factory=list)
     small: list[Face] = field(default_factory=list)
 
 
@@ -98,7 +98,7 @@ class SearchWorker:
     """Callable that searches one image; small and picklable."""
 
     detector: DetectorSpec
-    cutter: FaceCropper
+    cropper: FaceCropper
     originals: Store
 
     def __call__(self, item: ImageToSearch) -> ImageFaces:
@@ -106,26 +106,30 @@ class SearchWorker:
 
         Raises `Unreadable` if the file is missing or cannot be decoded.
         """
-        pixels = self._pixels(item)
-        faces = self._detections(item, pixels)
-        large = [face for face in faces if not self.cutter.is_too_small(face)]
-        result = ImageFaces(
-            [self.cutter.crop(item.sha256, pixels, face) for face in large],
-            small=[face for face in faces if face not in large],
-        )
-        done = {cut.key for cut in result.cuts}
+        # Only the array is kept: for 100 megapixels that is 300 MB.
+        data = read_original(self.originals.path(item.sha256, item.format))
+        pixels = np.asarray(decode(data).pixels)
+
+        result = ImageFaces()
+        for face in self._find_faces(item, pixels):
+            if self.cropper.is_too_small(face):
+                result.small.append(face)
+            else:
+                crop = self.cropper.crop(item.sha256, pixels, face)
+                result.detected.append(crop)
+
+        keys = {crop.key for crop in result.detected}
         for face in (stored.face for stored in item.stored if stored.kind != "found"):
-            if make_sample_key(item.sha256, face.box) not in done:
-                result.kept.append(self.cutter.crop(item.sha256, pixels, face))
-        self._restore(item, pixels, done | {cut.key for cut in result.kept})
+            if make_sample_key(item.sha256, face.box) not in keys:
+                result.others.append(self.cropper.crop(item.sha256, pixels, face))
+        keys |= {crop.key for crop in result.others}
+        # Missing crops of samples whose face is not stored any more.
+        for key, region in item.regions:
+            if key not in keys and not self.cropper.crops.path(key, "JPEG").exists():
+                self.cropper.write(key, pixels, region)
         return result
 
-    def _pixels(self, item: ImageToSearch) -> Array:
-        data = read_original(self.originals.path(item.sha256, item.format))
-        # Only the array: for 100 megapixels that is 300 MB.
-        return np.asarray(decode(data).pixels)
-
-    def _detections(self, item: ImageToSearch, pixels: Array) -> list[Face]:
+    def _find_faces(self, item: ImageToSearch, pixels: Array) -> list[Face]:
         if not item.search:
             return [stored.face for stored in item.stored if stored.kind == "found"]
         manual_boxes = [
@@ -136,12 +140,6 @@ class SearchWorker:
             for face in self.detector.build().detect(pixels)
             if all(overlap(face.box, box) < MIN_MANUAL_OVERLAP for box in manual_boxes)
         ]
-
-    def _restore(self, item: ImageToSearch, pixels: Array, done: set[str]) -> None:
-        """Write missing crops of samples whose face is not stored any more."""
-        for key, region in item.regions:
-            if key not in done and not self.cutter.crops.path(key, "JPEG").exists():
-                self.cutter.write(key, pixels, region)
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ class DatasetSearch:
 
     dataset: Dataset
     spec: DetectorSpec
-    cutting: CropGeometry
+    geometry: CropGeometry
     finished: tuple[Search, ...] | None = ()
 
     def __post_init__(self) -> None:
@@ -166,55 +164,63 @@ class DatasetSearch:
         """Settings of the detector, without those of crops."""
         return self.spec.recorded
 
-    def _searches(self) -> set[Search]:
+    def _list_searches(self) -> set[Search]:
         return {(self.spec.name, self.settings), *(self.finished or ())}
 
-    def to_search(self) -> int:
+    def count_to_search(self) -> int:
         """Return the number of images to search."""
         if self.finished is None:
             return self.dataset.images.count_unprocessed()
-        return self.dataset.images.count_unscanned(*self._searches())
+        return self.dataset.images.count_unscanned(*self._list_searches())
 
-    def to_cut(self) -> int:
+    def count_to_crop(self) -> int:
         """Return the number of images to crop again without a search."""
         if self.finished is None:
             return 0
-        return self.dataset.scans.count_to_crop(str(self.cutting), *self._searches())
+        searches = self._list_searches()
+        return self.dataset.scans.count_to_crop(str(self.geometry), *searches)
 
-    def items(self) -> Iterator[ImageToSearch]:
+    def iterate(self) -> Iterator[ImageToSearch]:
         """Yield all work in a fixed order."""
-        scans, images = self.dataset.scans, self.dataset.images
+        images = self.dataset.images
         if self.finished is None:
-            for sha256, kind in images.iter_unprocessed():
-                yield self._item(sha256, kind, search=True)
+            for image in images.iter_unprocessed():
+                yield self._make_item(*image, search=True)
             return
-        for sha256, kind in images.iter_unscanned(*self._searches()):
-            yield self._item(sha256, kind, search=True)
-        for sha256, kind in scans.iter_to_crop(str(self.cutting), *self._searches()):
-            yield self._item(sha256, kind, search=False)
 
-    def _item(self, sha256: str, kind: str, *, search: bool) -> ImageToSearch:
+        searches = self._list_searches()
+        for image in images.iter_unscanned(*searches):
+            yield self._make_item(*image, search=True)
+        for image in self.dataset.scans.iter_to_crop(str(self.geometry), *searches):
+            yield self._make_item(*image, search=False)
+
+    def _make_item(self, sha256: str, kind: str, *, search: bool) -> ImageToSearch:
         stored = tuple(self.dataset.faces.list_in_image(sha256))
         regions = tuple(self.dataset.scans.list_regions_without_face(sha256))
         return ImageToSearch(sha256, kind, search, stored, regions)
 
     def record(self, item: ImageToSearch, faces: ImageFaces) -> None:
         """Write the rows of one image."""
-        cut = str(self.cutting)
         search = (self.spec.name, self.settings)
         with self.dataset.db.transaction():
             if not item.search:
                 search = self.dataset.scans.get_search(item.sha256)
             self.dataset.faces.replace(
-                item.sha256, *search, faces.cuts, cut=cut, small=faces.small
+                item.sha256,
+                *search,
+                faces.detected,
+                cut=str(self.geometry),
+                small=faces.small,
             )
-            self.dataset.faces.update_crops(faces.kept)
+            self.dataset.faces.update_crops(faces.others)
         self.dataset.rejections.remove(STAGE, item.sha256)
 
     def remove_crops(self, item: ImageToSearch, faces: ImageFaces | None) -> None:
         """Remove the crops of an image that was removed during the search."""
-        cuts = () if faces is None else (*faces.cuts, *faces.kept)
-        for key in (*(cut.key for cut in cuts), *(key for key, _ in item.regions)):
+        keys = [key for key, _ in item.regions]
+        if faces is not None:
+            keys += [crop.key for crop in (*faces.detected, *faces.others)]
+        for key in keys:
             self.dataset.crop_path(key).unlink(missing_ok=True)
 
     def reject(self, item: ImageToSearch, reason: str, detail: str) -> None:
@@ -223,16 +229,19 @@ class DatasetSearch:
         if reason in TEMPORARY_REASONS or not item.search:
             self.dataset.rejections.add(rejection)
         else:
-            cut = str(self.cutting)
             self.dataset.faces.record_failure(
-                item.sha256, self.spec.name, self.settings, rejection, cut
+                item.sha256,
+                self.spec.name,
+                self.settings,
+                rejection,
+                str(self.geometry),
             )
 
 
 def find_faces(
     dataset: Dataset,
     spec: DetectorSpec,
-    cutting: CropGeometry,
+    geometry: CropGeometry,
     *,
     finished: tuple[Search, ...] | None = (),
     workers: int = 0,
@@ -246,23 +255,22 @@ def find_faces(
     result = FaceSearchResult(images=0, faces=0, without_face=0, recut=0, rejected=0)
     result.is_whole = spec.name == WHOLE
     reasons: Counter[str] = Counter()
-    retired = _count_retired(dataset)
+    retired_before = _count_retired(dataset)
     with dataset.stage(STAGE) as scratch:
-        search = DatasetSearch(dataset, spec, cutting, finished)
-        total = search.to_search() + search.to_cut()
+        search = DatasetSearch(dataset, spec, geometry, finished)
+        total = search.count_to_search() + search.count_to_crop()
         if finished is not None:
-            dataset.scans.mark_outdated_crops(str(cutting))
-        worker = SearchWorker(
-            spec,
-            FaceCropper(cutting, dataset.crops(scratch)),
-            dataset.originals(scratch),
-        )
-        batches = run_batches(worker, search.items(), Processes(workers))
+            dataset.scans.mark_outdated_crops(str(geometry))
+        cropper = FaceCropper(geometry, dataset.crops(scratch))
+        worker = SearchWorker(spec, cropper, dataset.originals(scratch))
+
+        batches = run_batches(worker, search.iterate(), Processes(workers))
         for batch in progress.batches(batches, "faces", total=total):
             with dataset.db.transaction():
                 for outcome in batch:
                     _record(search, outcome, result, reasons)
-    result.retired = max(_count_retired(dataset) - retired, 0)
+
+    result.retired = max(_count_retired(dataset) - retired_before, 0)
     result.reasons = dict(reasons.most_common())
     return result
 
@@ -277,21 +285,26 @@ def _record(
     result: FaceSearchResult,
     reasons: Counter[str],
 ) -> None:
-    item, faces = outcome.item, outcome.result
+    item = outcome.item
+    faces = outcome.result
     if not search.dataset.images.get_id(item.sha256):
         search.remove_crops(item, faces)
         return
+
     if item.search:
         result.images += 1
     else:
         result.recut += 1
     if faces is None:
-        search.reject(item, outcome.reason or "?", outcome.detail)
+        reason = outcome.reason or "?"
+        search.reject(item, reason, outcome.detail)
         result.rejected += 1
-        reasons[outcome.reason or "?"] += 1
+        reasons[reason] += 1
         return
+
     search.record(item, faces)
-    if item.search:
-        result.faces += len(faces.cuts) + len(faces.small)
-        result.without_face += not (faces.cuts or faces.small or faces.kept)
     result.too_small += len(faces.small)
+    if item.search:
+        result.faces += len(faces.detected) + len(faces.small)
+        if not (faces.detected or faces.small or faces.others):
+            result.without_face += 1

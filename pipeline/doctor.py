@@ -111,14 +111,14 @@ _EXTRAS = (
 def _plugins() -> Iterator[Component]:
     from baseline.settings import preset_names, validate_preset_values
     from facecrop.detector_names import DETECTORS
-    from facecrop.detectors import checked_detector_class
+    from facecrop.detectors import check_detector_class
     from harvest.source_names import SOURCES
     from harvest.sources import check_source_class
     from labeler.export.formats import FORMATS, check_plugin_format
 
     plugins = (
         try_plugins("sources", SOURCES, check_source_class),
-        try_plugins("detectors", DETECTORS, checked_detector_class),
+        try_plugins("detectors", DETECTORS, check_detector_class),
         try_plugins("presets", preset_names(), validate_preset_values),
         try_plugins("exports", FORMATS, check_plugin_format),
     )

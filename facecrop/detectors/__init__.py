@@ -24,8 +24,8 @@ __all__ = [
     "Pixels",
     "Setting",
     "build_detector",
-    "checked_detector_class",
-    "detector_class",
+    "check_detector_class",
+    "find_detector_class",
 ]
 
 Setting = str | float
@@ -49,7 +49,7 @@ class DetectorSpec(NamedTuple):
     @classmethod
     def create(cls, name: str, **settings: Setting) -> Self:
         """Create a spec. Raises `UsageError` for an unknown name or setting."""
-        options = dict(inspect.signature(detector_class(name)).parameters)
+        options = dict(inspect.signature(find_detector_class(name)).parameters)
         for setting in settings:
             if setting not in options:
                 raise _unknown(f"setting of {name}", setting, options)
@@ -60,45 +60,46 @@ class DetectorSpec(NamedTuple):
 
         Raises `UsageError` for an invalid value, `MissingComponent` if it cannot work here.
         """
-        return _built(self)
+        return _build_cached(self)
 
     @property
     def recorded(self) -> str:
         """The settings as recorded, for plugins with the version of their package."""
-        own = self.build().settings
+        settings = self.build().settings
         package = get_plugin_package("detectors", self.name)
-        return f"{own} plugin={package.replace(' ', '==')}".lstrip() if package else own
+        if package:
+            settings += f" plugin={package.replace(' ', '==')}"
+        return settings.lstrip()
 
 
-def detector_class(name: str) -> type[Detector]:
+def find_detector_class(name: str) -> type[Detector]:
     """Return a detector class, also of a plugin. Raises `UsageError`."""
     if name in DETECTORS:
-        own: type[Detector] = resolve_name(DETECTORS[name])
-        return own
-    if (other := load_plugin("detectors", name, checked_detector_class)) is not None:
-        return other
+        bundled: type[Detector] = resolve_name(DETECTORS[name])
+        return bundled
+    plugin = load_plugin("detectors", name, check_detector_class)
+    if plugin is not None:
+        return plugin
     if name in REMOVED_DETECTORS:
         raise UsageError(f"detector removed: {name}", REMOVED_DETECTORS[name])
-    raise _unknown(
-        "detector", name, [*DETECTORS, *list_plugin_names("detectors", DETECTORS)]
-    )
+    names = [*DETECTORS, *list_plugin_names("detectors", DETECTORS)]
+    raise _unknown("detector", name, names)
 
 
-def checked_detector_class(name: str, brought: Any) -> type[Detector]:
-    """Check the detector class of a plugin. Raises `TypeError`."""
-    if not (isinstance(brought, type) and callable(getattr(brought, "detect", None))):
+def check_detector_class(name: str, plugin: Any) -> type[Detector]:
+    """Return the detector class of a plugin after checks. Raises `TypeError`."""
+    if not (isinstance(plugin, type) and callable(getattr(plugin, "detect", None))):
         raise TypeError("it is not a class with a method detect")
-    if getattr(brought, "name", None) != name:
-        raise TypeError(f"its name is {getattr(brought, 'name', None)!r}, and not that")
-    if not hasattr(brought, "settings"):
+    plugin_name = getattr(plugin, "name", None)
+    if plugin_name != name:
+        raise TypeError(f"its name is {plugin_name!r}, and not that")
+    if not hasattr(plugin, "settings"):
         raise TypeError("it has no settings")
-    for setting in inspect.signature(brought).parameters.values():
-        if (
-            setting.kind is not setting.POSITIONAL_OR_KEYWORD
-            or setting.default is setting.empty
-        ):
+    for setting in inspect.signature(plugin).parameters.values():
+        is_keyword = setting.kind is setting.POSITIONAL_OR_KEYWORD
+        if not is_keyword or setting.default is setting.empty:
             raise TypeError(f"its setting {setting.name} has no default")
-    return brought
+    return plugin
 
 
 def build_detector(name: str, **settings: Setting) -> Detector:
@@ -107,10 +108,10 @@ def build_detector(name: str, **settings: Setting) -> Detector:
 
 
 @functools.cache
-def _built(spec: DetectorSpec) -> Detector:
-    factory: Callable[..., Detector] = detector_class(spec.name)
+def _build_cached(spec: DetectorSpec) -> Detector:
+    detector_class: Callable[..., Detector] = find_detector_class(spec.name)
     with attribute_errors("detectors", spec.name):
-        detector = factory(**dict(spec.settings))
+        detector = detector_class(**dict(spec.settings))
     package = get_plugin_package("detectors", spec.name)
     # A cast, because the name of PluginDetector is not a class variable.
     return cast(Detector, PluginDetector(detector, package)) if package else detector
@@ -118,8 +119,8 @@ def _built(spec: DetectorSpec) -> Detector:
 
 def _unknown(kind: str, name: str, names: Iterable[str]) -> UsageError:
     choices = sorted(names)
-    listed = f"use one of: {', '.join(choices)}" if choices else "it has none"
+    fix = f"use one of: {', '.join(choices)}" if choices else "it has none"
     guess = did_you_mean(name, choices)
-    return UsageError(
-        f"unknown {kind}: {name!r}", f"{guess}({listed})" if guess else listed
-    )
+    if guess:
+        fix = f"{guess}({fix})"
+    return UsageError(f"unknown {kind}: {name!r}", fix)

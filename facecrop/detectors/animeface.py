@@ -14,7 +14,7 @@ from facecrop.detectors.animeface_library import (
     LOWEST_LIKELIHOOD,
     LibraryResult,
     LibrarySearch,
-    checked_search,
+    load_tested_search,
 )
 from facecrop.detectors.base import Pixels, parse_number
 from facecrop.detectors.tiling import FloatBox, RawFace, search_tiles
@@ -35,7 +35,7 @@ class AnimeFace:
         Raises `UsageError` for an invalid threshold, `MissingComponent` without a working library.
         """
         self.threshold = parse_number("threshold", threshold, LOWEST_LIKELIHOOD, 1)
-        self._search = self._checked_search()
+        self._search = self._load_search()
 
     @property
     def settings(self) -> str:
@@ -49,38 +49,34 @@ class AnimeFace:
         """
         return search_tiles(self.name, pixels, self._find, MAX_SIDE)
 
-    def _checked_search(self) -> LibrarySearch:
+    def _load_search(self) -> LibrarySearch:
         """Return the tested search function; animeface-docker overrides it."""
-        return checked_search()
+        return load_tested_search()
 
     def _find(self, tile: Pixels) -> Iterator[RawFace]:
         for result in self._search(tile):
             if result["likelihood"] >= self.threshold:
-                yield _raw_face(result)
+                yield _convert_result(result)
 
 
-def _colors(result: LibraryResult) -> dict[str, object]:
-    """Return RGB (0..255) of hair, skin and both eyes."""
-    return {
+def _convert_result(result: LibraryResult) -> RawFace:
+    """Convert a result of the library, in pixels of the tile."""
+    landmarks = (
+        _make_landmark("left_eye", result["left_eye_box"]),
+        _make_landmark("right_eye", result["right_eye_box"]),
+        Landmark("nose", *result["nose_point"]),
+        _make_landmark("mouth", result["mouth_box"]),
+    )
+    colors = {
         "hair": list(result["hair_color"]),
         "skin": list(result["skin_color"]),
         "left_eye": list(result["left_eye_color"]),
         "right_eye": list(result["right_eye_color"]),
     }
-
-
-def _raw_face(result: LibraryResult) -> RawFace:
-    """Convert a result of the library, in pixels of the tile."""
-    landmarks = (
-        _center("left_eye", result["left_eye_box"]),
-        _center("right_eye", result["right_eye_box"]),
-        Landmark("nose", *result["nose_point"]),
-        _center("mouth", result["mouth_box"]),
-    )
     box = FloatBox(*result["face_box"])
-    return RawFace(box, result["likelihood"], landmarks, _colors(result))
+    return RawFace(box, result["likelihood"], landmarks, colors)
 
 
-def _center(name: str, box: tuple[int, int, int, int]) -> Landmark:
+def _make_landmark(name: str, box: tuple[int, int, int, int]) -> Landmark:
     x, y, width, height = box
     return Landmark(name, x + width / 2, y + height / 2)

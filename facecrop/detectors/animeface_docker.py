@@ -70,7 +70,7 @@ class _Answer(msgspec.Struct):
 
 
 @functools.cache
-def container(engine: str, image: str) -> AnimeFaceContainer:
+def get_container(engine: str, image: str) -> AnimeFaceContainer:
     """Return this process's tested container for an engine ("": any) and image."""
     return AnimeFaceContainer(engine, image)
 
@@ -80,7 +80,8 @@ class AnimeFaceContainer:
 
     def __init__(self, engine: str, image: str):
         """Start and test the container. Raises `MissingComponent`."""
-        self._engine_name, self._image = engine, image
+        self._engine_name = engine
+        self._image = image
         self._lock = threading.Lock()
         self._requests = 0
         self._start()
@@ -118,7 +119,8 @@ class AnimeFaceContainer:
                 return self._start_in(engine)
             except ContainerDied as error:
                 # The engine itself may have stopped since it was chosen.
-                if trouble := engine.trouble(self._image):
+                trouble = engine.find_trouble(self._image)
+                if trouble:
                     raise trouble from error
                 if attempt == STARTS:
                     raise MissingComponent(
@@ -132,9 +134,8 @@ class AnimeFaceContainer:
         self._running = RunningContainer(engine, self._image)
         description = f"the image {self._image} in {engine.name}"
         try:
-            self.greeting = _greeting(
-                self._running.ask(b"", START_SECONDS), description
-            )
+            line = self._running.ask(b"", START_SECONDS)
+            self.greeting = _parse_greeting(line, description)
             self_test(
                 self._search, SELFTEST_IMAGE, SELFTEST_FACE, description, _REBUILD
             )
@@ -145,17 +146,18 @@ class AnimeFaceContainer:
     def _search(self, pixels: Pixels) -> list[LibraryResult]:
         self._requests += 1
         height, width = pixels.shape[:2]
-        values = (self._requests, width, height, base64.b64encode(pixels.tobytes()))
+        rgb = base64.b64encode(pixels.tobytes())
+        values = (self._requests, width, height, rgb)
         request = b'{"id":%d,"width":%d,"height":%d,"rgb":"%s"}\n' % values
         answer = self._running.ask(request, SEARCH_SECONDS)
         try:
-            return _checked(answer, self._requests, width, height)
+            return _parse_answer(answer, self._requests, width, height)
         except ValueError as error:
             self._running.stop()
             raise ContainerDied(f"its answer makes no sense: {error}") from error
 
 
-def _greeting(line: bytes, description: str) -> ContainerGreeting:
+def _parse_greeting(line: bytes, description: str) -> ContainerGreeting:
     try:
         greeting = msgspec.json.decode(line, type=ContainerGreeting)
     except ValueError:
@@ -168,7 +170,9 @@ def _greeting(line: bytes, description: str) -> ContainerGreeting:
     return greeting
 
 
-def _checked(line: bytes, number: int, width: int, height: int) -> list[LibraryResult]:
+def _parse_answer(
+    line: bytes, number: int, width: int, height: int
+) -> list[LibraryResult]:
     """Return the faces in a response. Raises `ValueError` if it is invalid."""
     answer = msgspec.json.decode(line, type=_Answer)
     if answer.id != number:
@@ -179,14 +183,21 @@ def _checked(line: bytes, number: int, width: int, height: int) -> list[LibraryR
 
 
 def _check_face(result: LibraryResult, width: int, height: int) -> None:
-    x, y, across, down = result["face_box"]
-    visible = min(x + across, width) - max(x, 0), min(y + down, height) - max(y, 0)
-    if min(across, down, *visible) <= 0:
+    x, y, face_width, face_height = result["face_box"]
+    visible_width = min(x + face_width, width) - max(x, 0)
+    visible_height = min(y + face_height, height) - max(y, 0)
+    if min(face_width, face_height, visible_width, visible_height) <= 0:
         raise ValueError(f"a face at {result['face_box']} in {width} x {height} pixels")
-    farthest = 2 * max(width, height)
-    eyes = (*result["left_eye_box"], *result["right_eye_box"])
-    numbers = (*result["face_box"], *eyes, *result["mouth_box"], *result["nose_point"])
-    if any(abs(number) > farthest for number in numbers):
+
+    coordinates = (
+        *result["face_box"],
+        *result["left_eye_box"],
+        *result["right_eye_box"],
+        *result["mouth_box"],
+        *result["nose_point"],
+    )
+    max_coordinate = 2 * max(width, height)
+    if any(abs(number) > max_coordinate for number in coordinates):
         raise ValueError("a part of a face far from the image")
 
 
@@ -218,14 +229,14 @@ class AnimeFaceDocker(AnimeFace):
         image is missing or does not work.
         """
         self._engine = str(engine)
-        self._image = image_name(str(image))
+        self._image = choose_image_name(str(image))
         super().__init__(threshold)
 
-    def _checked_search(self) -> LibrarySearch:
-        return container(self._engine, self._image).search
+    def _load_search(self) -> LibrarySearch:
+        return get_container(self._engine, self._image).search
 
 
-def image_name(requested: str = "") -> str:
+def choose_image_name(requested: str = "") -> str:
     """Return the image name: requested, from the environment, or `IMAGE`. Raises `UsageError`."""
     name = requested or os.environ.get(IMAGE_SETTING) or IMAGE
     if not name[0].isalnum() or not name.isprintable() or " " in name:

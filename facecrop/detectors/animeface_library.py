@@ -71,9 +71,8 @@ class Pillow4Image(ctypes.Structure):
         self._pixels[:, :, :3] = pixels
         linesize = self._pixels.strides[0]
         block = self._pixels.ctypes.data
-        self._rows = np.arange(height, dtype=np.uintp) * np.uintp(linesize) + np.uintp(
-            block
-        )
+        offsets = np.arange(height, dtype=np.uintp) * np.uintp(linesize)
+        self._rows = np.uintp(block) + offsets  # a pointer for each row
         rows = self._rows.ctypes.data
         super().__init__(
             mode=b"RGB",
@@ -150,7 +149,7 @@ LibrarySearch: TypeAlias = Callable[[Pixels], list[LibraryResult]]
 
 
 @functools.cache
-def checked_search() -> LibrarySearch:
+def load_tested_search() -> LibrarySearch:
     """Return the library's search function after a test. Raises `MissingComponent`."""
     search = _load_search()
     self_test(search, SELFTEST_IMAGE, SELFTEST_FACE)
@@ -173,14 +172,15 @@ def self_test(
     try:
         boxes = [Box(*result["face_box"]) for result in search(pixels)]
     except (NotImplementedError, TypeError, KeyError) as error:
-        raise MissingComponent(_complaint(f"failed: {error!r}", tested), fix) from error
+        problem = f"failed: {error!r}"
+        raise MissingComponent(_describe_failure(problem, tested), fix) from error
     if len(boxes) != 1:
-        raise MissingComponent(
-            _complaint(f"found {len(boxes)} faces instead of 1", tested), fix
-        )
-    if overlap(boxes[0], expected) < SELFTEST_OVERLAP:
+        problem = f"found {len(boxes)} faces instead of 1"
+    elif overlap(boxes[0], expected) < SELFTEST_OVERLAP:
         problem = f"found {tuple(boxes[0])} instead of {tuple(expected)}"
-        raise MissingComponent(_complaint(problem, tested), fix)
+    else:
+        return
+    raise MissingComponent(_describe_failure(problem, tested), fix)
 
 
 def _load_search() -> LibrarySearch:
@@ -221,28 +221,28 @@ class _Pillow4Source:
 def _convert_face(face: Any) -> LibraryResult:
     return LibraryResult(
         likelihood=face.likelihood,
-        face_box=_rectangle(face.face.pos),
-        left_eye_box=_rectangle(face.left_eye.pos),
-        right_eye_box=_rectangle(face.right_eye.pos),
-        mouth_box=_rectangle(face.mouth.pos),
+        face_box=_convert_box(face.face.pos),
+        left_eye_box=_convert_box(face.left_eye.pos),
+        right_eye_box=_convert_box(face.right_eye.pos),
+        mouth_box=_convert_box(face.mouth.pos),
         nose_point=(face.nose.pos.x, face.nose.pos.y),
-        hair_color=_color(face.hair.color),
-        skin_color=_color(face.skin.color),
-        left_eye_color=_color(face.left_eye.color),
-        right_eye_color=_color(face.right_eye.color),
+        hair_color=_convert_color(face.hair.color),
+        skin_color=_convert_color(face.skin.color),
+        left_eye_color=_convert_color(face.left_eye.color),
+        right_eye_color=_convert_color(face.right_eye.color),
     )
 
 
-def _rectangle(box: Any) -> Rectangle:
+def _convert_box(box: Any) -> Rectangle:
     return box.x, box.y, box.width, box.height
 
 
-def _color(color: Any) -> Colour:
+def _convert_color(color: Any) -> Colour:
     return color.r, color.g, color.b
 
 
-def _complaint(outcome: str, tested: str) -> str:
-    source = tested or " beside ".join(
-        f"{name} {importlib.metadata.version(name)}" for name in ("animeface", "pillow")
-    )
-    return f"the face detector of {source} does not work here: on its test image it {outcome}"
+def _describe_failure(problem: str, tested: str) -> str:
+    if not tested:
+        version = importlib.metadata.version
+        tested = f"animeface {version('animeface')} beside pillow {version('pillow')}"
+    return f"the face detector of {tested} does not work here: on its test image it {problem}"

@@ -39,7 +39,8 @@ class Detector(Protocol):
         """
 
 
-YES, NO = ("yes", "true", "1", "on"), ("no", "false", "0", "off")
+YES = ("yes", "true", "1", "on")
+NO = ("no", "false", "0", "off")
 
 
 def parse_number(name: str, value: str | float, low: float, high: float) -> float:
@@ -71,8 +72,10 @@ def parse_integer(name: str, value: str | float, low: int, high: int) -> int:
 def parse_switch(name: str, value: str | float) -> bool:
     """Return whether a setting is yes or no. Raises `UsageError` for anything else."""
     word = f"{value:g}" if isinstance(value, int | float) else value.strip().lower()
-    if word in YES or word in NO:
-        return word in YES
+    if word in YES:
+        return True
+    if word in NO:
+        return False
     raise UsageError(
         f"{name} is not yes or no: {value!r}", f"use {name}=yes or {name}=no"
     )

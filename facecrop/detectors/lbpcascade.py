@@ -62,7 +62,7 @@ class LbpCascade:
         self.equalize = parse_switch("equalize", equalize)
         file = find_weights(str(cascade), "", "--cascade ", LBPCASCADE)
         self._sha256 = hash_bytes(file.read_bytes())
-        self._cv2 = _opencv()
+        self._cv2 = _import_opencv()
         self._cascade = self._load(file)
 
     @property
@@ -83,15 +83,18 @@ class LbpCascade:
 
     def _find(self, part: Pixels) -> Iterator[RawFace]:
         gray = self._cv2.cvtColor(np.ascontiguousarray(part), self._cv2.COLOR_RGB2GRAY)
-        gray = self._cv2.equalizeHist(gray) if self.equalize else gray
-        smallest = (self.smallest, self.smallest)
-        boxes, windows = self._cascade.detectMultiScale2(
-            gray, self.scale, self.neighbors, 0, smallest
+        if self.equalize:
+            gray = self._cv2.equalizeHist(gray)
+        boxes, window_counts = self._cascade.detectMultiScale2(
+            gray,
+            scaleFactor=self.scale,
+            minNeighbors=self.neighbors,
+            minSize=(self.smallest, self.smallest),
         )
-        for box, count in zip(boxes, np.ravel(windows), strict=True):
+        for box, count in zip(boxes, np.ravel(window_counts), strict=True):
             score = count / (count + HALF_SCORE_COUNT)
             if score >= self.threshold:
-                yield RawFace(FloatBox(*(float(edge) for edge in box)), score)
+                yield RawFace(FloatBox(*map(float, box)), score)
 
     def _load(self, file: Path) -> Any:
         try:
@@ -107,7 +110,7 @@ class LbpCascade:
         return cascade
 
 
-def _opencv() -> Any:
+def _import_opencv() -> Any:
     fix = "pip install 'opencv-python-headless>=4.8,<5'"
     try:
         import cv2

@@ -6,6 +6,7 @@ else `drawnface`; `hub:…` is `onnx` with a model on a hub.
 """
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from facecrop.detectors import DetectorSpec, Setting
 from facecrop.detectors.drawnface import DrawnFace
@@ -36,13 +37,19 @@ def parse_detector(
 
     Settings in `text` win over `overrides`, then `options`, then `cascade`. Raises `UsageError`.
     """
-    name, model, setting_texts = _split_name(text)
+    name, model, own_settings = _split_detector(text)
     name = DEFAULT_DETECTOR if name == AUTO else name
-    settings: dict[str, Setting] = dict(_of_detector(name, options))
+    settings: dict[str, Setting] = {}
     if cascade is not None and name == LbpCascade.name:
-        settings.setdefault("cascade", cascade)
-    settings.update(overrides | ({"model": model} if model else {}))
-    for part in setting_texts.split(",") if setting_texts else ():
+        settings["cascade"] = cascade
+    for option in options:
+        detector, key, value = _parse_option(option)
+        if detector == name:
+            settings[key] = value
+    settings.update(overrides)
+    if model:
+        settings["model"] = model
+    for part in own_settings.split(",") if own_settings else ():
         key, equals, value = part.partition("=")
         if not equals:
             raise UsageError(
@@ -52,23 +59,30 @@ def parse_detector(
     return DetectorSpec.create(name, **settings)
 
 
-def _split_name(text: str) -> tuple[str, str, str]:
-    """Return name, hub model ("" for none), and text of the settings."""
-    name, _, setting_texts = text.partition(":")
+class _DetectorText(NamedTuple):
+    name: str
+    model: str
+    """A model on a hub, "" for none."""
+    settings: str
+
+
+def _split_detector(text: str) -> _DetectorText:
+    name, _, settings = text.partition(":")
     if not has_hub_prefix(text):
-        return name, "", setting_texts
-    place, _, setting_texts = setting_texts.partition(":")
-    return OnnxModel.name, str(HubFile.parse(PREFIX + place)), setting_texts
+        return _DetectorText(name, "", settings)
+    file, _, settings = settings.partition(":")
+    return _DetectorText(OnnxModel.name, str(HubFile.parse(PREFIX + file)), settings)
 
 
 def pin_model(spec: DetectorSpec, ask: Callable[[HubFile], HubPin]) -> DetectorSpec:
     """Add commit and SHA-256 of a hub model, as returned by `ask`."""
     settings = dict(spec.settings)
-    model, sha256 = pin_hub_name(
-        str(settings.get("model", "")), str(settings.get("sha256", "")), ask
-    )
-    pinned = {"model": model, "sha256": sha256} if has_hub_prefix(model) else {}
-    return DetectorSpec.create(spec.name, **settings | pinned)
+    model = str(settings.get("model", ""))
+    if not has_hub_prefix(model):
+        return spec
+    model, sha256 = pin_hub_name(model, str(settings.get("sha256", "")), ask)
+    settings |= {"model": model, "sha256": sha256}
+    return DetectorSpec.create(spec.name, **settings)
 
 
 def is_auto(text: str) -> bool:
@@ -92,28 +106,24 @@ def dataset_detector(
     """
     options = tuple(options)
     check_options(options)
-    pinned = {} if threshold is None else {"threshold": threshold}
-    name = text or crop_settings.detector
-    recorded = recorded_detector if is_auto(name) else None
+    requested = _split_detector(text or crop_settings.detector)
+    default = _split_detector(crop_settings.detector)
+    is_default = requested[:2] == default[:2]
+
+    detector = text or crop_settings.detector
+    recorded = recorded_detector if requested.name == AUTO else None
     if recorded:
-        name = f"{recorded.name}:{_split_name(name)[2]}"
-    spec = parse_detector(name, options, cascade, **pinned)
+        detector = f"{recorded.name}:{requested.settings}"
+    overrides = {} if threshold is None else {"threshold": threshold}
+    spec = parse_detector(detector, options, cascade, **overrides)
+
     settings = dict(spec.settings)
-    is_default = (
-        _split_name(text or crop_settings.detector)[:2]
-        == _split_name(crop_settings.detector)[:2]
-    )
-    if (
-        crop_settings.threshold is not None
-        and is_default
-        and not (recorded and spec.name == WHOLE)
-    ):
+    has_scores = not (recorded and spec.name == WHOLE)
+    if crop_settings.threshold is not None and is_default and has_scores:
         settings.setdefault("threshold", crop_settings.threshold)
-    return (
-        recorded.spec(settings)
-        if recorded
-        else DetectorSpec.create(spec.name, **settings)
-    )
+    if recorded:
+        return recorded.spec(settings)
+    return DetectorSpec.create(spec.name, **settings)
 
 
 def check_options(options: Iterable[str]) -> None:
@@ -123,14 +133,8 @@ def check_options(options: Iterable[str]) -> None:
         DetectorSpec.create(name, **{key: value})
 
 
-def _of_detector(name: str, options: Iterable[str]) -> Iterable[tuple[str, str]]:
-    for option in options:
-        detector, key, value = _parse_option(option)
-        if detector == name:
-            yield key, value
-
-
 def _parse_option(option: str) -> tuple[str, str, str]:
+    """Return detector, setting and value."""
     path, equals, value = option.partition("=")
     name, dot, key = path.partition(".")
     if not equals or not dot or not key:

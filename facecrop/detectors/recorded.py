@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from facecrop.detectors import DetectorSpec, Setting, detector_class
+from facecrop.detectors import DetectorSpec, Setting, find_detector_class
 from facecrop.detectors.weights import LBPCASCADE
 from gleanset.db.faces import WHOLE
 from gleanset.db.rows import Search
@@ -37,27 +37,32 @@ class RecordedDetector(NamedTuple):
     @classmethod
     def from_text(cls, name: str, text: str) -> RecordedDetector:
         """Parse recorded settings. Raises `UsageError` for an unknown detector."""
-        recorded = _fields(text)
-        package = recorded.pop("plugin", "")
+        fields = _parse_fields(text)
+        package = fields.pop("plugin", "")
         try:
             DetectorSpec.create(name)
         except UsageError as error:
             origin = f"it came with the package {package}; " if package else ""
             raise UsageError(error.what, f"{origin}{error.fix}") from error
-        files = {
-            k: recorded.pop(k)
-            for k in FILES
-            if k in recorded and not has_hub_prefix(recorded[k])
-        }
+
+        files = {}
+        for key in FILES:
+            if key in fields and not has_hub_prefix(fields[key]):
+                files[key] = fields.pop(key)
+        # The default cascade is downloaded: the user need not name it.
         if LBPCASCADE.sha256.startswith(files.get("cascade", "-")):
             del files["cascade"]
-        defaults = _defaults(name)
-        if "x" in recorded.get("size", ""):
-            across, _, down = recorded.pop("size").partition("x")
-            recorded |= {"size": across} if across == down else {}
+
+        # Of a model the size of the input is recorded: its setting is one side, if they are equal.
+        width, times, height = fields.get("size", "").partition("x")
+        if times:
+            del fields["size"]
+            if width == height:
+                fields["size"] = width
+        defaults = _list_defaults(name)
         settings = {
             key: value
-            for key, value in recorded.items()
+            for key, value in fields.items()
             if defaults.get(key, value) != value
         }
         return cls(name, settings, files, text)
@@ -73,11 +78,10 @@ class RecordedDetector(NamedTuple):
                     f"the {key} of detector {self.name} is missing (SHA-256 {digest}…)",
                     f"use its file: --detector {self.name}:{key}=FILE",
                 )
-        outdated = {"sha256"} if "model" in settings else set()
-        recorded = {
-            key: value for key, value in self.settings.items() if key not in outdated
-        }
-        return DetectorSpec.create(self.name, **{**recorded, **settings})
+        own: dict[str, Setting] = dict(self.settings)
+        if "model" in settings:
+            own.pop("sha256", None)
+        return DetectorSpec.create(self.name, **{**own, **settings})
 
     def is_same_request(self, other: RecordedDetector) -> bool:
         """Return whether both have the same settings, in any version."""
@@ -88,12 +92,12 @@ class RecordedDetector(NamedTuple):
     @property
     def package(self) -> str:
         """The package of a plugin with its version, else ""."""
-        return _fields(self.text).get("plugin", "")
+        return _parse_fields(self.text).get("plugin", "")
 
     @property
     def threshold(self) -> float | None:
         """The minimum score, also if it is the default."""
-        text = _fields(self.text).get("threshold")
+        text = _parse_fields(self.text).get("threshold")
         return None if text is None else float(text)
 
 
@@ -108,10 +112,13 @@ def recorded_detector(searches: Iterable[ScanCount]) -> RecordedDetector | None:
     images: Counter[Search] = Counter()
     for search in searches:
         images[search.detector, search.settings] += search.images
-    ranked = sorted(
-        images, key=lambda search: (search[0] == WHOLE, -images[search], search)
-    )
-    return RecordedDetector.from_text(*ranked[0]) if ranked else None
+    if not images:
+        return None
+
+    def rank(search: Search) -> tuple[bool, int, Search]:
+        return search[0] == WHOLE, -images[search], search
+
+    return RecordedDetector.from_text(*min(images, key=rank))
 
 
 def find_same_searches(
@@ -119,25 +126,29 @@ def find_same_searches(
 ) -> set[Search]:
     """Return searches with the same detector and settings, of any version."""
     requested = RecordedDetector.from_text(spec.name, spec.recorded)
-    return {
-        (search.detector, search.settings)
-        for search in searches
-        if search.detector == spec.name
-        and RecordedDetector.from_text(
-            search.detector, search.settings
-        ).is_same_request(requested)
-    }
+    same = set()
+    for search in searches:
+        if search.detector == spec.name:
+            recorded = RecordedDetector.from_text(spec.name, search.settings)
+            if recorded.is_same_request(requested):
+                same.add((spec.name, search.settings))
+    return same
 
 
-def _defaults(name: str) -> dict[str, str]:
-    parameters = inspect.signature(detector_class(name)).parameters
-    return {
-        key: default
-        if isinstance(default := parameter.default, str)
-        else f"{default:g}"
-        for key, parameter in parameters.items()
-    }
+def _list_defaults(name: str) -> dict[str, str]:
+    """Return the defaults of settings as they are recorded."""
+    defaults = {}
+    for key, parameter in inspect.signature(
+        find_detector_class(name)
+    ).parameters.items():
+        value = parameter.default
+        defaults[key] = value if isinstance(value, str) else f"{value:g}"
+    return defaults
 
 
-def _fields(text: str) -> dict[str, str]:
-    return dict(word.partition("=")[::2] for word in text.split())
+def _parse_fields(text: str) -> dict[str, str]:
+    fields = {}
+    for word in text.split():
+        key, _, value = word.partition("=")
+        fields[key] = value
+    return fields

@@ -28,12 +28,13 @@ def find_weights(
     otherwise = f"give a copy of it with {option}FILE"
     if has_hub_prefix(value) or value.startswith(("https://", "http://")):
         expected = sha256 or (published.sha256 if published else "")
-        setting = f"{option.split('=')[0].rpartition('.')[0].strip()}.sha256=…"
-        return fetch_file(
-            PublishedFile.from_setting(value, expected, setting), otherwise
-        )
+        # "-o onnx.sha256=…" of "-o onnx.model="
+        setting = f"{option.rpartition('.')[0]}.sha256=…"
+        file = PublishedFile.from_setting(value, expected, setting)
+        return fetch_file(file, otherwise)
     if value:
-        if not (path := Path(value).expanduser()).is_file():
+        path = Path(value).expanduser()
+        if not path.is_file():
             fix = f"check the name given with {option.rstrip()}"
             raise UsageError(f"there is no file {path}", fix)
         return path.absolute()

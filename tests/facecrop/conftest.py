@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from container_image import IMAGE, build_image
 
-from facecrop.detectors.animeface_docker import IMAGE_SETTING, container
+from facecrop.detectors.animeface_docker import IMAGE_SETTING, get_container
 from facecrop.run_docker import ENGINE_SETTING, ContainerEngine
 
 
@@ -23,4 +23,4 @@ def container_engine(
     monkeypatch.setenv(ENGINE_SETTING, engine.program)
     monkeypatch.setenv(IMAGE_SETTING, IMAGE)
     yield engine
-    container.cache_clear()
+    get_container.cache_clear()

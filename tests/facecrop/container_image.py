@@ -41,7 +41,7 @@ def build_image() -> ContainerEngine:
     with FileLock(
         Path(tempfile.gettempdir()) / f"gleanset-test-{engine.name}-{os.getuid()}.lock"
     ):
-        if engine.trouble(BASE) is not None:
+        if engine.find_trouble(BASE) is not None:
             _import_base(engine)
         try_out = [
             engine.program,

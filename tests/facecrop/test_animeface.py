@@ -13,7 +13,7 @@ from facecrop.detectors.animeface import AnimeFace
 from facecrop.detectors.animeface_library import (
     SELFTEST_FACE,
     SELFTEST_IMAGE,
-    checked_search,
+    load_tested_search,
     self_test,
 )
 from gleanset.errors import MissingComponent
@@ -101,7 +101,7 @@ def test_real_images_match_old_pillow(shared_data: Path, name: str) -> None:
 def test_missing_package_has_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "animeface", None)  # importing it fails
     with pytest.raises(MissingComponent, match="cannot be loaded") as caught:
-        checked_search.__wrapped__()
+        load_tested_search.__wrapped__()
     assert "pip install" in caught.value.fix
 
 
@@ -109,7 +109,7 @@ def test_self_test_fails_without_faces(tmp_path: Path) -> None:
     blank = tmp_path / "blank.png"
     Image.new("RGB", (256, 256), "silver").save(blank)
     with pytest.raises(MissingComponent, match="found 0 faces") as caught:
-        self_test(checked_search(), blank, SELFTEST_FACE)
+        self_test(load_tested_search(), blank, SELFTEST_FACE)
     assert "pip install" in caught.value.fix
     assert "animeface 2" in caught.value.what
     assert "pillow" in caught.value.what
@@ -118,4 +118,4 @@ def test_self_test_fails_without_faces(tmp_path: Path) -> None:
 def test_self_test_fails_on_wrong_position() -> None:
     elsewhere = SELFTEST_FACE._replace(x=SELFTEST_FACE.x + SELFTEST_FACE.width // 2)
     with pytest.raises(MissingComponent, match="instead of"):
-        self_test(checked_search(), SELFTEST_IMAGE, elsewhere)
+        self_test(load_tested_search(), SELFTEST_IMAGE, elsewhere)

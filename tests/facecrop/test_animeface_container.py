@@ -20,7 +20,7 @@ from facecrop_scenes import put, scene
 from tools_for_tests import ROOT, Ran, eventually, is_running, python, run_here
 
 from facecrop import run_docker
-from facecrop.cli_docker import build_context, states
+from facecrop.cli_docker import find_build_context, states
 from facecrop.detectors import DetectorSpec, animeface_docker
 from facecrop.detectors.animeface_docker import AnimeFaceContainer, AnimeFaceDocker
 from facecrop.run_docker import (
@@ -87,7 +87,7 @@ def test_invalid_response_is_rejected(answer: str) -> None:
         {"id": 2} | message if isinstance(message, dict) else message
     ).encode()
     with pytest.raises(ValueError, match=r"\w"):
-        animeface_docker._checked(line, 2, 420, 300)
+        animeface_docker._parse_answer(line, 2, 420, 300)
 
 
 @pytest.mark.parametrize("mode", ["a box of three", "floods"])
@@ -331,7 +331,7 @@ def test_failed_build_shows_output(path: Path) -> None:
 
 
 def test_build_context_is_packaged() -> None:
-    folder = build_context()
+    folder = find_build_context()
     assert folder == ROOT / "docker" / "animeface-2009"
     dockerfile_words = (folder / "Dockerfile").read_text().split()
     assert all((folder / name).is_file() for name in ("requirements.txt", "server.py"))

@@ -37,7 +37,7 @@ def in_process(pixels: Pixels) -> list[Face]:
 
 @pytest.fixture
 def detector(container_engine: ContainerEngine) -> AnimeFaceDocker:
-    animeface_docker.container.cache_clear()
+    animeface_docker.get_container.cache_clear()
     return AnimeFaceDocker()
 
 

@@ -98,7 +98,10 @@ def test_new_option_searches_unseen_images_only(dataset: Dataset) -> None:
                 "UPDATE sample SET status='retired' WHERE key=?", (sample.key,)
             )
     fresh = put(dataset, scene(50))
-    assert DatasetSearch(dataset, SPEC, CropGeometry(), finished=None).to_search() == 2
+    assert (
+        DatasetSearch(dataset, SPEC, CropGeometry(), finished=None).count_to_search()
+        == 2
+    )
     result = find_faces(
         dataset, SPEC, CropGeometry(), finished=None, workers=1
     ).to_json()
@@ -318,7 +321,7 @@ def pending_counts(
     dataset: Dataset, geometry: CropGeometry, spec: DetectorSpec = SPEC
 ) -> tuple[int, int]:
     result = DatasetSearch(dataset, spec, geometry)
-    return result.to_search(), result.to_cut()
+    return result.count_to_search(), result.count_to_crop()
 
 
 @pytest.mark.slow
