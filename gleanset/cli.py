@@ -15,7 +15,7 @@ import shlex
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -25,7 +25,7 @@ import click
 
 from gleanset import __version__, start
 from gleanset.command_result import CommandResult
-from gleanset.dataset import Dataset, has_dataset_file
+from gleanset.dataset import Dataset, has_dataset_file, is_dataset
 from gleanset.errors import (
     CurrentFolderMissing,
     DatasetMissing,
@@ -62,17 +62,15 @@ class CommandJob(NamedTuple):
 
     def open(self, *, rehearse: bool = False) -> Dataset:
         """Open the dataset; read-only if it is not writable and this is a simulation."""
-        return self._placed(Dataset.open(self.root, rehearse=rehearse or self.simulate))
+        dataset = Dataset.open(self.root, rehearse=rehearse or self.simulate)
+        self.warn_of_lost_settings()
+        return dataset
 
     @contextmanager
     def create(self) -> Iterator[Dataset]:
         """Open the dataset, or create it; a simulation creates a temporary one."""
         try:
-            dataset = (
-                self.open()
-                if self.simulate
-                else self._placed(Dataset.create(self.root))
-            )
+            dataset = self.open() if self.simulate else Dataset.create(self.root)
         except DatasetMissing:
             with (
                 TemporaryDirectory(prefix="gleanset-") as folder,
@@ -80,13 +78,19 @@ class CommandJob(NamedTuple):
             ):
                 yield empty
             return
+        if not self.simulate:
+            self.warn_of_lost_settings()
         with dataset:
             yield dataset
 
-    def _placed(self, dataset: Dataset) -> Dataset:
-        for line in list_settings_warnings(self.root):
-            self.say(line)
-        return dataset
+    def warn_of_lost_settings(self) -> None:
+        """Print a warning if the dataset has no settings file, or an empty one."""
+        # A file that cannot be read is an error of the command.
+        with suppress(OSError, UnicodeDecodeError):
+            for line in (
+                list_settings_warnings(self.root) if is_dataset(self.root) else ()
+            ):
+                self.say(line)
 
     def say(self, line: str) -> None:
         """Print a message to stderr, unless --quiet is given."""
@@ -299,11 +303,8 @@ def main(commands: click.Group) -> NoReturn:
         sys.stdout.flush()
     except click.exceptions.Abort as abort:
         code = _unanswered(name) if _input_ended(abort) else _interrupted(name)
-    except (click.UsageError, UsageError) as error:
+    except (click.ClickException, UsageError) as error:
         code = _refuse_command_line(name, error)
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
     except GleansetError as error:
         _print_error(name, error)
         code = error.exit_code
@@ -318,15 +319,24 @@ def main(commands: click.Group) -> NoReturn:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _refuse_command_line(name: str, error: click.UsageError | UsageError) -> int:
+def _refuse_command_line(name: str, error: click.ClickException | UsageError) -> int:
     """Print what is wrong, or what replaces a removed command or option; return the exit code."""
     if removed := find_removed([name, *sys.argv[1:]]):
         error = UsageError(f"no longer available: {removed.name}", removed.hint)
-    if isinstance(error, click.UsageError):
-        error.show()
+    if isinstance(error, click.ClickException):
+        _print_click_error(error)
     else:
         _print_error(name, error)
     return error.exit_code
+
+
+def _print_click_error(error: click.ClickException) -> None:
+    """Print usage and error as click does, wrapped for a person."""
+    text = io.StringIO()
+    error.show(text)
+    for line in text.getvalue().splitlines():
+        for part in wrap(line) if sys.stderr.isatty() else [line]:
+            click.echo(part, err=True)
 
 
 def _report_unexpected_error(name: str) -> int:

@@ -36,18 +36,14 @@ class CommandResult(msgspec.Struct, kw_only=True, omit_defaults=True):
             self.WORDS.get(name, name): value for name, value in self.to_json().items()
         }
 
-    def lines(self, indent: str = "") -> list[str]:
+    def lines(self) -> list[str]:
         """Return the lines that people read, wrapped to the width of the terminal."""
-        return format_result(self.summary(), indent)
+        return format_result(self.summary())
 
     def brief(self) -> Mapping[str, Any]:
         """Return what a recipe prints of this stage: the command itself prints more."""
         facts = self.summary().items()
         return {name: value for name, value in facts if name not in self.ONLY_IN_FULL}
-
-    def brief_lines(self, indent: str = "") -> list[str]:
-        """Return the lines that a recipe prints of this stage."""
-        return format_result(self.brief(), indent)
 
     def with_facts(self, facts: Mapping[str, Any]) -> Self:
         """Return the result with these fields set; unknown names raise `TypeError`."""

@@ -194,7 +194,8 @@ def _split_columns(widths: Sequence[int], max_width: int) -> Iterator[list[int]]
 def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     """Format a result as lines: texts, then numbers side by side, then nested values.
 
-    Only the first number of the result is shown if it is zero; empty values are left out.
+    Only the first number of the result is shown if it is zero; empty values are left out. Commands
+    to run next come last.
     """
     named_values = {
         key.replace("_", " "): value
@@ -205,11 +206,12 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
         key for key, value in named_values.items() if not isinstance(value, _NESTED)
     ]
     hidden = {key for key in numbers[1:] if named_values[key] == 0}
-    return _format_values(
-        {key: value for key, value in named_values.items() if key not in hidden}, indent
-    )
+    values = {key: value for key, value in named_values.items() if key not in hidden}
+    commands = {key: values.pop(key) for key in _COMMANDS if key in values}
+    return _format_values(values, indent) + _format_values(commands, indent)
 
 
+_COMMANDS = ("next", "undo")
 _NESTED = (dict, list, str)
 
 

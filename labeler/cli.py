@@ -140,12 +140,12 @@ class ClassList(CommandResult):
 
     classes: list[ClassRow]
 
-    def lines(self, indent: str = "") -> list[str]:
+    def lines(self) -> list[str]:
         """Return a line for each class, and their number."""
         lines: list[str] = []
         for row in self.classes:
-            lines += wrap(row.line(), indent)
-        return [*lines, f"{indent}classes: {len(self.classes)}"]
+            lines += wrap(row.line())
+        return [*lines, f"classes: {len(self.classes)}"]
 
 
 @classes.command("list", epilog="Example: labeler classes list --json -d my-dataset")

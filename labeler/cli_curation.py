@@ -59,9 +59,34 @@ class PairDecision(CommandResult):
         return {"decided": decision, "step": self.step}
 
 
-@click.command(
-    cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset | jq ."
-)
+class DuplicateSetList(CommandResult):
+    """Duplicate sets and undecided pairs, with their samples and files."""
+
+    sets: list[dict[str, Any]]
+    option: str
+
+    def summary(self) -> dict[str, Any]:
+        """Return the samples of each set below the reason, then how to decide."""
+        summary: dict[str, Any] = {
+            "result": "" if self.sets else "no duplicates and no undecided pairs"
+        }
+        commands: dict[str, None] = {}
+        for number, line in enumerate(self.sets, start=1):
+            samples = line.get("samples") or [line["kept"], *line["others"]]
+            files = dict(zip(samples, line["files"], strict=True))
+            summary[f"{number}. {line['reason']}"] = files
+            if line.get("conflict"):
+                files["labels"] = " and ".join(line["decisions"])
+                commands["labeler label CLASS SAMPLE..."] = None
+            if "doubtful" in line:
+                commands |= dict.fromkeys(
+                    f"labeler groups {option} {_PAIR}"
+                    for option in ("--same", "--differ")
+                )
+        return summary | {"next": [f"{command} {self.option}" for command in commands]}
+
+
+@click.command(cls=Command, epilog="Example: labeler groups --conflicts -d my-dataset")
 @job_options()
 @click.option(
     "--conflicts", is_flag=True, help="Only sets with different labels or weak labels."
@@ -79,8 +104,8 @@ def groups(
     doubtful: bool,
     same: tuple[str, str] | None,
     differ: tuple[str, str] | None,
-) -> PairDecision | None:
-    """Print duplicate sets as JSON Lines, with the reasons.
+) -> CommandResult | None:
+    """Print duplicate sets with the reasons; with --json as JSON Lines.
 
     If copies are labelled differently, give all of them one label: labeler label CLASS SAMPLE...
     `files` are the original paths, the best copy first. Undecided pairs come last, and both samples
@@ -96,6 +121,7 @@ def groups(
             return PairDecision(step, bool(same))
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
+        lines: list[dict[str, Any]] = []
         for group in plan.sets:
             if (conflicts and (group.conflict or group.hints)) or not (
                 conflicts or doubtful
@@ -108,15 +134,18 @@ def groups(
                     "decisions": group.decisions,
                     **_locations(dataset, [member.key for member in group.members]),
                 }
-                line |= {"hints": group.hints} if group.hints else {}
-                job.show_json(line)
+                lines.append(line | ({"hints": group.hints} if group.hints else {}))
         for doubt in [] if conflicts and not doubtful else plan.doubts:
             samples = [
                 member.key for member in sorted(doubt.members, key=lambda m: m.id)
             ]
             reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
             line = {"doubtful": True, "samples": samples, "reason": reason}
-            job.show_json(line | _locations(dataset, samples))
+            lines.append(line | _locations(dataset, samples))
+        if not job.as_json:
+            return DuplicateSetList(lines, dataset.option)
+    for line in lines:
+        job.show_json(line)
     return None
 
 

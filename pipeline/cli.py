@@ -196,6 +196,7 @@ def run(
     extra = parse_key_values(options, "bing.size=large")
     recipe_table = read_recipe(file)
     root = into or job.root
+    job._replace(root=root).warn_of_lost_settings()
     command = shlex.join(["gleanset", "run", str(recipe), "-d", str(root)])
     stages = Stages(
         recipe_table, file.parent, job.progress, allow_private, extra, job.say, command

@@ -47,15 +47,15 @@ class DoctorResult(CommandResult):
 
     parts: list[Component]
 
-    def lines(self, indent: str = "") -> list[str]:
+    def lines(self) -> list[str]:
         """Return a line for each component, and what to do about those that do not work."""
         lines: list[str] = []
         for component in self.parts:
             mark = "ok" if component.ok else "--"
-            lines += wrap(f"{mark}  {component.name:<10}  {component.finding}", indent)
+            lines += wrap(f"{mark}  {component.name:<10}  {component.finding}")
             if not component.ok:
-                lines += wrap(f"    needed for: {component.purpose}", indent)
-                lines += wrap(f"    hint: {component.hint}", indent)
+                lines += wrap(f"    needed for: {component.purpose}")
+                lines += wrap(f"    hint: {component.hint}")
         return lines
 
 

@@ -13,7 +13,7 @@ from gleanset.errors import RecipeError, UsageError
 from gleanset.files.names import escapes_folder
 from gleanset.installation import bundled_data
 from gleanset.settings import CropSettings, SplitSettings, WebSettings
-from gleanset.terminal import wrap
+from gleanset.terminal import wrap, wrap_named
 from harvest.request import FolderRequest, FramesRequest, KeywordRequest, UrlsRequest
 from labeler.export.options import ExportOptions
 from pipeline.episodes.request import EpisodesRequest
@@ -122,12 +122,16 @@ class RecipeList(CommandResult):
 
     recipes: dict[str, str]
 
-    def lines(self, indent: str = "") -> list[str]:
-        """Return a line for each recipe."""
+    def lines(self) -> list[str]:
+        """Return a line for each recipe, then what to do with one."""
         lines: list[str] = []
         for name, title in self.recipes.items():
-            lines += wrap(f"{name:<20} {title}", indent)
-        return lines
+            lines += wrap(f"{name:<20} {title}")
+        return [
+            *lines,
+            *wrap_named("show one", "gleanset recipes NAME"),
+            *wrap_named("next", "gleanset run NAME --into DIR"),
+        ]
 
 
 class RecipeText(CommandResult):
@@ -136,7 +140,7 @@ class RecipeText(CommandResult):
     name: str
     recipe: str
 
-    def lines(self, indent: str = "") -> list[str]:
+    def lines(self) -> list[str]:
         """Return the text as it is, to be saved as a file."""
         return self.recipe.rstrip("\n").split("\n")
 

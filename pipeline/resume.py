@@ -19,22 +19,18 @@ FILE = "recipe-searches.json"
 
 
 class StoredResult(CommandResult):
-    """Result of a completed search: its JSON values, and the lines that it prints."""
+    """Result of a completed search: its JSON values, and what it prints."""
 
     values: dict[str, Any]
-    printed: list[str]
+    printed: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """Return the values."""
         return self.values
 
-    def lines(self, indent: str = "") -> list[str]:
-        """Return the printed lines."""
-        return [f"{indent}{line}" for line in self.printed]
-
-    def brief_lines(self, indent: str = "") -> list[str]:
-        """Return the printed lines."""
-        return self.lines(indent)
+    def brief(self) -> dict[str, Any]:
+        """Return what is printed."""
+        return self.printed
 
 
 class CompletedSearches:
@@ -54,7 +50,7 @@ class CompletedSearches:
 
     def add(self, request: KeywordRequest, result: CommandResult) -> None:
         """Store the result of a completed request."""
-        stored = StoredResult(values=result.to_json(), printed=result.brief_lines())
+        stored = StoredResult(values=result.to_json(), printed=dict(result.brief()))
         self._results[_digest(request)] = stored
         write_atomic(self._file, msgspec.json.encode(self._results))
 

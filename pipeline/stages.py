@@ -23,6 +23,7 @@ from gleanset.errors import (
     RecipeError,
     UsageError,
 )
+from gleanset.named_files import shorten_list
 from gleanset.settings import Settings, SplitSettings, add_web
 from gleanset.terminal import format_result
 from gleanset.work.progress import Progress
@@ -48,7 +49,6 @@ RUN_ID = re.compile(r"\d{8}-\d{6}-.+")
 Stage = tuple[str, Callable[[Dataset], CommandResult]]
 Check = Callable[[], object]
 Source = FolderRequest | UrlsRequest | KeywordRequest | FramesRequest | EpisodesRequest
-_MAX_LISTED_NAMES = 3
 
 
 class RecipePreview(CommandResult):
@@ -71,12 +71,12 @@ class RecipeResult(CommandResult):
         }
         return values | self._ends()
 
-    def lines(self, indent: str = "") -> list[str]:
+    def lines(self) -> list[str]:
         """Return the lines of each stage below its name."""
         lines = []
         for name, stage in self.stages.items():
-            lines += [f"{indent}{name}:", *stage.brief_lines(f"{indent}  ")]
-        return lines + format_result(self._ends(), indent)
+            lines += [f"{name}:", *format_result(stage.brief(), "  ")]
+        return lines + format_result(self._ends())
 
     def _ends(self) -> dict[str, str]:
         ends = {"report": self.report, "serve": self.serve}
@@ -354,7 +354,4 @@ def _run_stages(
 
 
 def _short(names: str | tuple[str, ...] | list[str]) -> str:
-    names = [names] if isinstance(names, str) else list(names)
-    if len(names) <= _MAX_LISTED_NAMES + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:_MAX_LISTED_NAMES])} and {len(names) - _MAX_LISTED_NAMES} more"
+    return names if isinstance(names, str) else ", ".join(shorten_list(names))

@@ -41,6 +41,7 @@ def serve(job: CommandJob, request: ServeRequest) -> None:
     lets other machines in.
     """
     need_web()
+    job.warn_of_lost_settings()
     from webapp.serving import serve_page
 
     serve_page(job.root, request, job.show, job.progress)
@@ -56,6 +57,7 @@ def export(job: CommandJob, request: StaticPageRequest) -> StaticPage:
     page can download the model. The default run is the one named in [web], else the latest.
     """
     need_web()
+    job.warn_of_lost_settings()
     from webapp.static_export import export_page
 
     return export_page(job.root, request, job.progress)

@@ -11,7 +11,7 @@ from gleanset.command_result import CommandResult
 from gleanset.dataset import is_dataset
 from gleanset.errors import MissingComponent, UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.html.words import count
+from gleanset.html.words import count, format_bytes
 from gleanset.work.progress import Progress
 from webapp.exports import private_copy, served_file
 from webapp.loaded_model import LoadedModel, facts_for_device, load_model, page_facts
@@ -45,8 +45,8 @@ class StaticPage(CommandResult, kw_only=True):
     note: str = ""
 
     def summary(self) -> dict[str, Any]:
-        """Return the result with the size in megabytes."""
-        size = f"{self.bytes / 1e6:.1f} MB in {count(self.files, 'file')}"
+        """Return the result with the size as a text."""
+        size = f"{format_bytes(self.bytes)} in {count(self.files, 'file')}"
         return {"folder": self.folder, "size": size, "run": self.run, "note": self.note}
 
 

@@ -108,10 +108,10 @@ class Comparison(CommandResult):
         """A warning if there are few groups, or empty."""
         return small_sample_warning(self.groups, self.effective_groups)
 
-    def lines(self, indent: str = "") -> list[str]:
+    def lines(self) -> list[str]:
         """Return a table of the runs, then what they were compared on."""
         table = format_table([COMPARISON_COLUMNS, *map(_comparison_row, self.runs)])
-        return [f"{indent}{line}" for line in table] + super().lines(indent)
+        return table + super().lines()
 
     def summary(self) -> dict[str, Any]:
         """Return what the runs were compared on."""

@@ -354,7 +354,7 @@ class SplitAnswers(NamedTuple):
         if not mask.any():
             raise InputUnusable(
                 f"val has no images of {name} to choose a threshold by",
-                "give val a share of it: labeler split --ratio 8:1:1",
+                "label images of it from other scenes, then split and train again: labeler split",
             )
         return mask
 

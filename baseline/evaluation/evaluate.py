@@ -198,12 +198,14 @@ def reevaluate_run(
     chooses = request is not None and request.any
     splits = {split, "val"} if request and chooses and not request.forget else {split}
     examples, outputs = _predict_splits(dataset, run, folder, splits, progress)
+    stored = load_outputs(folder) | outputs
+    save_outputs(folder, stored)
     earlier = None
-    if split == TEST:
+    # New thresholds change the accuracy of test, too.
+    if TEST in stored and (chooses or split == TEST):
         earlier = SplitEvaluations(dataset.db).add(
-            run, split, outputs[split].keys, "evaluate"
+            run, TEST, stored[TEST].keys, "evaluate"
         )
-    save_outputs(folder, load_outputs(folder) | outputs)
     rule = load_decision_rule(folder)
     thresholds = ThresholdEffects()
     answers = {
@@ -227,7 +229,7 @@ def reevaluate_run(
         figures=compute_split_metrics(answers[split], rule),
         effects=thresholds,
         copies=summarize_copy_search(dataset, examples, split),
-        earlier=earlier,
+        earlier=earlier if split == TEST else None,
         warning="; ".join(
             filter(None, [leak_warning(examples, split), _renaming_note(renamed)])
         ),

@@ -314,9 +314,7 @@ def mean_log_loss(logits: Scores, y: Indices) -> float:
     return float(-log_softmax(logits)[np.arange(len(y)), y].mean())
 
 
-def empty_split_error(
-    message: str, commands: Sequence[str] = ("labeler split --ratio 8:1:1",)
-) -> InputUnusable:
+def empty_split_error(message: str, commands: Sequence[str] = ()) -> InputUnusable:
     """Return the error of a split without images; `commands` are those that would give it some."""
     if not commands:
         return InputUnusable(

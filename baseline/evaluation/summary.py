@@ -32,7 +32,6 @@ from gleanset.named_files import Location, shorten_list
 
 Summary = dict[str, Any]
 MAX_CONFUSED_PAIRS = 3
-MAX_LISTED_ISSUES = 20
 SPLIT_NOTES = {
     "train": "training images: not a test",
     "val": "used to tune the model: not a true test",
@@ -175,9 +174,7 @@ def reuse_warning(earlier: EvaluationCounts | None) -> str:
     """Return a warning if other runs were evaluated on test before, or empty."""
     if earlier is None or not earlier.times:
         return ""
-    runs = ", ".join(earlier.runs[:5]) + (
-        " and others" if len(earlier.runs) > 5 else ""
-    )
+    runs = ", ".join(shorten_list(earlier.runs))
     return (
         f"test was evaluated {count(earlier.times, 'time')} before ({runs}): "
         "choosing between runs by test makes its accuracy too optimistic"
@@ -311,8 +308,8 @@ class LabelIssuesResult(CommandResult, kw_only=True):
         if left_out := self.labelled - self.evaluated:
             lines["not held out"] = count(left_out, "image")
         if self.samples:
-            lines["clearest"] = [
-                sample.line() for sample in self.samples[:MAX_LISTED_ISSUES]
-            ]
-            lines["next"] = self.next
+            lines["clearest"] = shorten_list([sample.line() for sample in self.samples])
+            first, *others = self.next
+            lines["correct one"] = " ".join(others)
+            lines["next"] = first
         return lines | {"run": self.run, "report": self.report}

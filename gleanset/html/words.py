@@ -17,6 +17,13 @@ def count(value: int, noun: str, many: str | None = None) -> str:
     return f"{number(value)} {noun if value == 1 else many or noun + 's'}"
 
 
+def format_bytes(size: int) -> str:
+    """Format a number of bytes: `23 kB`, `4.5 MB`."""
+    if size < 100_000:
+        return f"{math.ceil(size / 1000)} kB"
+    return f"{size / 1e6:.1f} MB"
+
+
 def percent(share: float) -> str:
     """Format a share (0..1) as percent; only 1 gives 100 %."""
     if not math.isfinite(share):

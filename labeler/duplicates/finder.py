@@ -19,7 +19,7 @@ from gleanset.db.duplicates import (
 )
 from gleanset.db.samples import SplitEvidence
 from gleanset.errors import Unreadable
-from gleanset.operations import make_operation
+from gleanset.operations import NAMED, Operation, make_operation
 from gleanset.records import Rejection
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import NO_PROGRESS, Progress
@@ -137,8 +137,7 @@ class DuplicateFinder:
         with self._dataset.db.transaction():
             plan = self.plan()
             if plan.places or plan.choices:
-                marked = sum(not placement.kept for placement in plan.places)
-                operation = make_operation("set-aside", count=marked)
+                operation = _make_operation(plan)
                 apply_step(self._dataset, operation, plan.choices, plan.places)
         return plan
 
@@ -249,3 +248,12 @@ class DuplicateFinder:
                 self._dataset.rejections.add(
                     Rejection(STAGE, key, error.reason, error.detail)
                 )
+
+
+def _make_operation(plan: DuplicatePlan) -> Operation:
+    marked = sum(not placement.kept for placement in plan.places)
+    if marked:
+        return make_operation("set-aside", count=marked)
+    if plan.places:
+        return make_operation("take-back-copies", count=len(plan.places))
+    return make_operation(NAMED, name="Move labels between copies")

@@ -57,6 +57,13 @@ class GalleryResult(CommandResult, kw_only=True):
     marked: dict[str, int]
     images_from_reports_left_out: int = 0
 
+    def summary(self) -> dict[str, Any]:
+        """Return the counts; the number of all samples only if some are not shown."""
+        facts = self.to_json()
+        if self.shown == self.of:
+            del facts["of"]
+        return facts
+
 
 Sections = Mapping[str, Sequence[Sample]]
 """Samples by class, or by the id of their cluster or track."""

@@ -44,6 +44,7 @@ from gleanset.work.pool import Processes, run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.export.tree import read_marker
 from labeler.importing.labelled import (
+    FILE_KINDS,
     FRACTIONS,
     Frame,
     LabelledFiles,
@@ -160,10 +161,17 @@ class ImportResult(AliasedResult, kw_only=True):
     without_group: int = 0
     note: str = ""
     maybe_parts_of_one_image: dict[str, Any] = {}
+    next: str = ""
 
     def summary(self) -> dict[str, Any]:
         """Return counts that add up to the files, then what is counted in other units."""
         facts = self.to_json()
+        kind = FILE_KINDS[facts.pop("kind")]
+        if self.added is None:
+            labelled = count(self.labelled_files or 0, "labelled image")
+            facts["would import"] = f"{labelled} from {kind}"
+        else:
+            facts["imported"] = f"{count(self.added, 'new image')} from {kind}"
         other_units = {
             name: facts.pop(name)
             for name in ("unreadable_folders", "groups", "without_group")
@@ -238,6 +246,8 @@ def import_labelled(
                 dataset.images.set_collection_licence(name, text)
         counts = _import_images(dataset, request, files, origins, groups, progress)
         result = result.with_facts(counts)
+        command = "labeler dedup" if result.added else "gleanset status"
+        result.next = f"{command} {dataset.option}"
     return result.with_facts(_unused_summary(files) | groups.summary())
 
 

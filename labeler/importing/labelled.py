@@ -216,6 +216,16 @@ def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
+FILE_KINDS = {
+    "tree": "class folders",
+    "export": "an export",
+    "coco": "a COCO file",
+    "yolo": "YOLO label files",
+    "table": "tables",
+}
+"""Kinds of labelled files, in words."""
+
+
 class LabelledFiles(msgspec.Struct):
     """Labels that a reader collected from a folder.
 

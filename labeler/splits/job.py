@@ -7,7 +7,7 @@ from typing import Any
 from curation.labelling_command import suggest_reviewed_split
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
-from gleanset.db.journal import PERSON
+from gleanset.db.journal import HINT, PERSON
 from gleanset.html.words import count
 from gleanset.named_files import (
     MAX_LISTED,
@@ -48,7 +48,7 @@ class SplitResult(CommandResult):
         "classes",
         "largest_group",
         "looked_for_copies",
-        "val_and_test_labels_by",
+        "labels_of_val_and_test",
     )
 
     train: int
@@ -78,6 +78,11 @@ class SplitResult(CommandResult):
         """Return the result with short tables instead of all classes."""
         summary = self.to_json() | {"classes": class_table(SPLITS, self.classes)}
         summary["tied"] = self.tied_files or self.tied
+        judged_by = summary.pop("val_and_test_labels_by", {})
+        summary["labels_of_val_and_test"] = {
+            "weak labels" if kind == HINT else kind: number
+            for kind, number in judged_by.items()
+        }
         summary["splits_without_a_class"] = shorten_list(summary.pop("short", []))
         summary["unreviewed_labels"] = {
             name.replace("_", " "): number

@@ -34,7 +34,7 @@ from gleanset.files.store import (
     hash_bytes,
     hash_file,
 )
-from gleanset.html.words import count
+from gleanset.html.words import count, format_bytes
 from gleanset.images.decode import decode
 from gleanset.named_files import MAX_LISTED, preview_paths
 from gleanset.platform import count_cores
@@ -64,7 +64,7 @@ class GarbageResult(CommandResult, kw_only=True):
         return {
             "removed": self.removed,
             "would remove": self.would_remove,
-            "MB": round(self.bytes / 1e6, 1),
+            "size": format_bytes(self.bytes) if self.bytes else "",
             **preview_paths(self.paths, names_all=self.names_all),
         }
 

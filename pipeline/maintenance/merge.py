@@ -20,6 +20,7 @@ from gleanset.errors import UsageError
 from gleanset.files.store import FILE_GONE, Store, hash_bytes
 from gleanset.operations import make_operation
 from gleanset.records import Rejection
+from gleanset.terminal import format_result
 from gleanset.work.progress import Progress
 
 STAGE = "merge"
@@ -71,9 +72,9 @@ class MergePreview(CommandResult):
 
     would_merge: MergeCounts
 
-    def lines(self, indent: str = "") -> list[str]:
+    def lines(self) -> list[str]:
         """Return the lines of the counts below a heading."""
-        return [f"{indent}would merge:", *self.would_merge.lines(f"{indent}  ")]
+        return ["would merge:", *format_result(self.would_merge.summary(), "  ")]
 
 
 class MergeResult(NamedTuple):

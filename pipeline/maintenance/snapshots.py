@@ -59,15 +59,15 @@ class SnapshotList(CommandResult):
 
     snapshots: list[SnapshotResult]
 
-    def lines(self, indent: str = "") -> list[str]:
+    def lines(self) -> list[str]:
         """Return a line for each snapshot."""
         if not self.snapshots:
-            return wrap("no snapshots; create one: gleanset snapshot NAME", indent)
+            return wrap("no snapshots; create one: gleanset snapshot NAME")
         lines: list[str] = []
         for row in self.snapshots:
             date = row.at[:16].replace("T", " ")
             text = f"{row.snapshot}  {date} UTC  {row.describe()}  {row.note}"
-            lines += wrap(text.rstrip(), indent)
+            lines += wrap(text.rstrip())
         return lines
 
 

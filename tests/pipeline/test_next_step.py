@@ -366,8 +366,8 @@ def test_undo_prints_state_and_next_command(tmp_path: Path) -> None:
         labeler_says(*words)
     said = labeler_says("undo")
     assert said == (
-        f"undone: Import 6 from later next: gleanset status {at} restored: 6 "
-        "now: not in the dataset (the images stay): 6"
+        "undone: Import 6 from later restored: 6 "
+        f"now: not in the dataset (the images stay): 6 next: gleanset status {at}"
     )
     assert next_line() == f"baseline train --preset transfer {at}"
     labeler_says("undo")

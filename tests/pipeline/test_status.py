@@ -73,6 +73,12 @@ def test_deleted_settings_are_replaced_by_defaults_with_a_warning(
     done = run_here("harvest.cli", "folder", photos, "-d", root).checked()
     assert "dataset.toml is missing" in done.stderr
     assert not settings.exists()
+    for words in (
+        ("pipeline.cli", "run", "sample", "--simulate", "-d", root),
+        ("webapp.cli", "serve", "-d", root),
+        ("webapp.cli", "export", photos / "page", "-d", root),
+    ):
+        assert "dataset.toml is missing" in run_here(*words).stderr, words
     settings.write_text("\n")
     done = run_here("pipeline.cli", "status", "-d", root).checked()
     assert "dataset.toml is empty: default settings are used" in done.stderr
@@ -130,9 +136,9 @@ def test_status_counts(empty: Dataset) -> None:
     printed = run_here("pipeline.cli", "status", "-d", empty.root).checked().stdout
     assert "rejected files:" in printed
     assert (
-        printed.index("next:")
-        < printed.index("rejected files:")
+        printed.index("rejected files:")
         < printed.index("images:")
+        < printed.index("next:")
     )
     result = gather_status(empty).to_json()
     del result["next"], result["dataset"]

@@ -22,7 +22,7 @@ from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.files.atomic import write_atomic
-from gleanset.html.words import count
+from gleanset.html.words import count, format_bytes
 from gleanset.records import Sample
 from gleanset.work.pool import run_over
 from gleanset.work.progress import NO_PROGRESS, Progress
@@ -143,7 +143,7 @@ class ExportedRun(CommandResult, kw_only=True):
         """Return the file, its size, and how well it agrees with the run."""
         names = ("file", "description", "run", "precision")
         summary: dict[str, Any] = {name: getattr(self, name) for name in names}
-        summary["size"] = f"{self.bytes / 1e6:.1f} MB"
+        summary["size"] = format_bytes(self.bytes)
         summary["classes"] = self.classes
         compared = count(self.images, "image")
         summary["same class"] = (

@@ -314,7 +314,8 @@ def test_label_issue_ends_with_correction(trained: Dataset, baseline: Baseline) 
     assert f"), {image.origins[0].key}" in message
     commands = suggest_review(trained)
     assert all(command.endswith(trained.option) for command in commands)
-    assert f"next: {' '.join(commands)}" in message
+    assert message.endswith(f"next: {commands[0]}")
+    assert f"correct one: {' '.join(commands[1:])} run: " in message
     result = LabelIssues(trained.db).get_many([sample.key])
     assert (result[sample.key].label, result[sample.key].suggested) == ("owl", "cat")
     assert "probably" in (run_folder(trained) / "report.html").read_text("utf-8")
