@@ -80,7 +80,9 @@ def run_line_in_terminal(
     try:
         while data := _read(reading):
             stream.feed(data)
-            if interrupt_at is not None and interrupt_at in "\n".join(screen.display):
+            if interrupt_at is not None and interrupt_at in "\n".join(
+                read_screen(screen)
+            ):
                 interrupt_at = None
                 os.killpg(process.pid, signal.SIGINT)
             assert time.monotonic() < end, screen.display
@@ -89,10 +91,19 @@ def run_line_in_terminal(
         process.kill()
         process.wait()
         os.close(reading)
-    lines = [text.rstrip() for text in screen.display]
+    return TerminalRun(code, read_screen(screen))
+
+
+def read_screen(screen: pyte.Screen) -> list[str]:
+    """Return the lines down to the cursor, as `display`, but without drawing empty cells."""
+    lines: list[str] = []
+    for y in range(screen.cursor.y + 1):
+        cells = screen.buffer[y]
+        text = "".join(cells[x].data for x in range(max(cells, default=-1) + 1))
+        lines.append(text.rstrip())
     while lines and not lines[-1]:
         lines.pop()
-    return TerminalRun(code, lines)
+    return lines
 
 
 def _read(reading: int) -> bytes:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pyte
 import pytest
-from terminal_for_tests import TALL
+from terminal_for_tests import TALL, read_screen
 
 from gleanset.cli import main
 
@@ -66,7 +66,7 @@ def run_on_screen(words: list[str], folder: Path) -> Printed:
         out.close()
         reader.join(60)
         os.close(reading)
-    return Printed(code, _without_blank_end(screen.display))
+    return Printed(code, read_screen(screen))
 
 
 def run_on_pipe(words: list[str], folder: Path) -> Printed:
@@ -103,13 +103,6 @@ def _run(
         finally:
             gc.set_threshold(*thresholds)
     return 0
-
-
-def _without_blank_end(display: list[str]) -> list[str]:
-    lines = [text.rstrip() for text in display]
-    while lines and not lines[-1]:
-        lines.pop()
-    return lines
 
 
 _MASKS = [

@@ -1,5 +1,6 @@
 """The states of a dataset in which a person meets a command, each made once and copied."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -134,4 +135,13 @@ class States:
     def copy_of(self, folder: Path) -> Path:
         """Return a new copy of a folder."""
         self._copies += 1
-        return Path(shutil.copytree(folder, self.folder / f"{self._copies:04}"))
+        target = self.folder / f"{self._copies:04}"
+        return Path(shutil.copytree(folder, target, copy_function=_copy_file))
+
+
+def _copy_file(source: str, target: str) -> None:
+    """Copy a file; images, which no command changes, are linked."""
+    if source.endswith(".png"):
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)

@@ -9,7 +9,7 @@ import click
 import pytest
 from advice import PROGRAMS
 from drawn_dataset import fill
-from screens import run_on_screen
+from screens import WIDTH, run_on_screen
 from terminal_for_tests import run_in_terminal
 
 from gleanset import Dataset
@@ -38,7 +38,9 @@ LEAVES = [
 def test_unknown_option_is_refused(words: list[str], tmp_path: Path) -> None:
     printed = run_on_screen([*words, "--no-such-option"], tmp_path)
     assert printed.code == 2
-    assert printed.lines[-1].startswith("Error: No such option '--no-such-option'")
+    error = next(line for line in printed.lines if line.startswith("Error: "))
+    assert error.startswith("Error: No such option '--no-such-option'")
+    assert [line for line in printed.lines if len(line) > WIDTH] == []
     assert f"Try '{shlex.join(words)} --help' for help." in printed.lines
     assert list(tmp_path.iterdir()) == []
 
