@@ -41,5 +41,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = "gleanset.dataset" if name == "Dataset" else "gleanset.records"
-    value = globals()[name] = getattr(import_module(module), name)
+    value = getattr(import_module(module), name)
+    globals()[name] = value  # so that the next use does not come here
     return value

@@ -13,19 +13,21 @@ def fold_name(text: str) -> str:
     Marks are accents only on Latin, Greek and Cyrillic letters. In other scripts they make a
     different letter: タイキ is not ダイキ.
     """
-    decomposed = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
+    folded = unicodedata.normalize("NFKD", text).casefold().translate(_KANA)
     letters: list[str] = []
-    for c in unicodedata.normalize("NFKD", decomposed):
-        kind = unicodedata.category(c)
-        if c.isalnum() or kind == "Lm":
-            letters.append(c)
-        elif kind in ("Mn", "Mc") and letters and not _drops_mark(letters[-1], c):
-            letters[-1] = unicodedata.normalize("NFC", letters[-1] + c)
+    # Decomposed again: folding composes some letters.
+    for character in unicodedata.normalize("NFKD", folded):
+        category = unicodedata.category(character)
+        is_mark = category in ("Mn", "Mc")
+        if character.isalnum() or category == "Lm":
+            letters.append(character)
+        elif is_mark and letters and not _is_accent(letters[-1], character):
+            letters[-1] = unicodedata.normalize("NFC", letters[-1] + character)
     return "".join(letters)
 
 
-def _drops_mark(letter: str, mark: str) -> bool:
-    accented = unicodedata.name(letter[0], "").startswith(
-        ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
-    )
-    return accented or "VARIATION SELECTOR" in unicodedata.name(mark, "")
+def _is_accent(letter: str, mark: str) -> bool:
+    """Return whether a mark leaves the letter the same for people."""
+    script = unicodedata.name(letter[0], "").partition(" ")[0]
+    is_accented_script = script in ("LATIN", "GREEK", "CYRILLIC", "DIGIT")
+    return is_accented_script or "VARIATION SELECTOR" in unicodedata.name(mark, "")

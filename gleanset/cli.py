@@ -69,27 +69,31 @@ class CommandJob(NamedTuple):
     @contextmanager
     def create(self) -> Iterator[Dataset]:
         """Open the dataset, or create it; a simulation creates a temporary one."""
+        if not self.simulate:
+            with Dataset.create(self.root) as dataset:
+                self.warn_of_lost_settings()
+                yield dataset
+            return
+
         try:
-            dataset = self.open() if self.simulate else Dataset.create(self.root)
+            dataset = self.open()
         except DatasetMissing:
             with (
                 TemporaryDirectory(prefix="gleanset-") as folder,
                 Dataset.create(folder) as empty,
             ):
                 yield empty
-            return
-        if not self.simulate:
-            self.warn_of_lost_settings()
-        with dataset:
-            yield dataset
+        else:
+            with dataset:
+                yield dataset
 
     def warn_of_lost_settings(self) -> None:
         """Print a warning if the dataset has no settings file, or an empty one."""
+        if not is_dataset(self.root):
+            return
         # A file that cannot be read is an error of the command.
         with suppress(OSError, UnicodeDecodeError):
-            for line in (
-                list_settings_warnings(self.root) if is_dataset(self.root) else ()
-            ):
+            for line in list_settings_warnings(self.root):
                 self.say(line)
 
     def say(self, line: str) -> None:
@@ -112,10 +116,11 @@ class CommandJob(NamedTuple):
     def show_result(self, result: CommandResult) -> None:
         """Print a result to stdout as text or JSON."""
         if self.as_json:
-            warnings = [line.partition("\n")[0] for line in self.progress.warnings]
-            self.show_json(
-                result.to_json() | ({"warnings": warnings} if warnings else {})
-            )
+            values = result.to_json()
+            if self.progress.warnings:
+                first_lines = [text.split("\n")[0] for text in self.progress.warnings]
+                values["warnings"] = first_lines
+            self.show_json(values)
         elif not self.progress.quiet:
             for line in result.lines():
                 _out(line)
@@ -149,14 +154,16 @@ class CommandGroup(Command, click.Group):
         """Write the commands by section."""
         names = self.list_commands(ctx)
         width = formatter.width - 6 - max(map(len, names))
-        sections = {title: listed.split() for title, listed in self.sections.items()}
-        in_sections = {name for listed in sections.values() for name in listed}
+
+        sections = {title: text.split() for title, text in self.sections.items()}
+        in_sections = set(" ".join(self.sections.values()).split())
         sections["Commands"] = [name for name in names if name not in in_sections]
-        for title, listed in sections.items():
-            commands = [(name, self.get_command(ctx, name)) for name in listed]
-            rows = [
-                (name, cmd.get_short_help_str(width)) for name, cmd in commands if cmd
-            ]
+        for title, section_names in sections.items():
+            rows: list[tuple[str, str]] = []
+            for name in section_names:
+                command = self.get_command(ctx, name)
+                if command is not None:
+                    rows.append((name, command.get_short_help_str(width)))
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
@@ -188,12 +195,17 @@ def job_options(
             logging.basicConfig(
                 level=level, format="%(name)s: %(message)s", handlers=[LogHandler()]
             )
+
             folder = rest.pop("dataset", None)
-            root = find_dataset_root(folder)
-            shown_progress = Progress(quiet, as_json=progress == JSON_LINES)
-            set_current(shown_progress)
-            simulated = rest.pop("simulate", False)
-            job = CommandJob(root, shown_progress, as_json, simulated, verbose > 0)
+            output = Progress(quiet, as_json=progress == JSON_LINES)
+            set_current(output)
+            job = CommandJob(
+                root=find_dataset_root(folder),
+                progress=output,
+                as_json=as_json,
+                simulate=rest.pop("simulate", False),
+                verbose=verbose > 0,
+            )
             try:
                 with closing_bars():
                     result = function(job, **rest)
@@ -201,19 +213,18 @@ def job_options(
                 # This is not stdout (see `_out`); click would exit silently.
                 raise RuntimeError("a pipe to another process broke") from error
             except GleansetError as error:
-                _name_dataset(error, folder)
+                _add_dataset_option(error, folder)
                 if error.result is not None:
                     job.show_result(error.result)
                 raise
             if result is not None:
                 job.show_result(result)
 
-        last = [_simulate_option] if simulate else []
-        for option in (
-            *last,
-            *reversed(_output_options),
-            *([_dataset_option] if dataset else []),
-        ):
+        options = [_dataset_option] if dataset else []
+        options += _output_options
+        options += [_simulate_option] if simulate else []
+        # A decorator puts its option before those of earlier ones.
+        for option in reversed(options):
             run = option(run)
         return run
 
@@ -227,14 +238,17 @@ _OUR_COMMAND = re.compile(
 """Matches a text that ends in a command of Gleanset that takes a dataset."""
 
 
-def _name_dataset(error: GleansetError, folder: Path | None) -> None:
+def _add_dataset_option(error: GleansetError, folder: Path | None) -> None:
+    """Add `-d FOLDER` to the command in the hint, so that it works as typed."""
     if folder is None or re.search(r" (-d|--dataset) ", error.fix):
         return
+
+    option = f" -d {shlex.quote(str(folder))}"
     before, pipe, after = error.fix.partition(" | ")
     if _OUR_COMMAND.search(before):
-        error.fix = f"{before} -d {shlex.quote(str(folder))}{pipe}{after}"
+        error.fix = f"{before}{option}{pipe}{after}"
     elif _OUR_COMMAND.search(after):
-        error.fix += f" -d {shlex.quote(str(folder))}"
+        error.fix += option
 
 
 workers_option = click.option(
@@ -285,9 +299,9 @@ def find_dataset_root(folder: Path | None) -> Path:
 
     Raises `CurrentFolderMissing` for a relative path in a folder that was deleted.
     """
-    fallback = os.environ.get("GLEANSET_DATASET")
+    default = os.environ.get("GLEANSET_DATASET")
     if folder is None:
-        folder = Path(fallback) if fallback and not has_dataset_file(Path()) else Path()
+        folder = Path(default) if default and not has_dataset_file(Path()) else Path()
     if not (folder.is_absolute() or has_current_folder()):
         raise CurrentFolderMissing
     return folder
@@ -302,14 +316,15 @@ def main(commands: click.Group) -> NoReturn:
         code = commands.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.Abort as abort:
-        code = _unanswered(name) if _input_ended(abort) else _interrupted(name)
+        report = _report_no_answer if _is_end_of_input(abort) else _report_interrupt
+        code = report(name)
     except (click.ClickException, UsageError) as error:
         code = _refuse_command_line(name, error)
     except GleansetError as error:
         _print_error(name, error)
         code = error.exit_code
     except KeyboardInterrupt:
-        code = _interrupted(name)
+        code = _report_interrupt(name)
     except (_ReaderGone, BrokenPipeError):
         # The reader of stdout has closed it, for example `head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -376,22 +391,20 @@ def confirm(question: str) -> bool:
     try:
         return click.confirm(question, err=True)
     except click.Abort as abort:
-        if _input_ended(abort):
+        if _is_end_of_input(abort):
             return False
         raise
 
 
 def prompt_text(question: str, *, hidden: bool = False) -> str:
     """Prompt for a text on stderr and return it."""
-    options: dict[str, Any] = {
-        "hide_input": hidden,
-        "default": "",
-        "show_default": False,
-    }
-    return str(click.prompt(question, err=True, **options))
+    answer = click.prompt(
+        question, default="", hide_input=hidden, show_default=False, err=True
+    )
+    return str(answer)
 
 
-def _input_ended(abort: click.Abort) -> bool:
+def _is_end_of_input(abort: click.Abort) -> bool:
     """Return whether a prompt reached the end of input; click raises `Abort` for Ctrl-C too."""
     return isinstance(abort.__context__, EOFError)
 
@@ -409,7 +422,7 @@ def _out(line: str) -> None:
         raise _ReaderGone from error
 
 
-def _interrupted(name: str) -> int:
+def _report_interrupt(name: str) -> int:
     command = shlex.join([name, *sys.argv[1:]])
     click.echo(
         f"\ninterrupted; completed work is kept\nhint: run it again to continue:\n  {command}",
@@ -418,7 +431,7 @@ def _interrupted(name: str) -> int:
     return INTERRUPTED_EXIT_CODE
 
 
-def _unanswered(name: str) -> int:
+def _report_no_answer(name: str) -> int:
     click.echo(f"{name}: a question was not answered: end of input", err=True)
     return UsageError.exit_code
 
@@ -431,12 +444,13 @@ def parse_key_values(
     If the key of the `example` has a dot (`bing.size=large`), every key must have one. Raises
     `UsageError` with the example for anything else.
     """
-    dotted = "." in example.partition("=")[0]
+    needs_dot = "." in example.partition("=")[0]
     values: dict[str, str] = {}
     for text in options:
         key, equals, value = (part.strip() for part in text.partition("="))
-        if not (key and equals) or (dotted and not all(key.partition("."))):
-            form = "SOURCE.KEY=VALUE" if dotted else "KEY=VALUE"
+        lacks_dot = needs_dot and not all(key.partition("."))
+        if not key or not equals or lacks_dot:
+            form = "SOURCE.KEY=VALUE" if needs_dot else "KEY=VALUE"
             raise UsageError(
                 f"{option} {text}: not {form}", f"write for instance {example}"
             )

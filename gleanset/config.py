@@ -7,6 +7,7 @@ module converts its errors to messages for users, and reports all mistakes at on
 import difflib
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -67,26 +68,28 @@ def read_toml(path: Path, shape: type[T]) -> T:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputUnusable(
-            f"cannot read {path}: {error}", _reading_fix(error)
-        ) from error
+        hint = _hint_for_reading(error)
+        raise InputUnusable(f"cannot read {path}: {error}", hint) from error
+
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(
             f"{path} is not valid TOML: {error}", "fix that line"
         ) from error
-    if mistakes := list(_mistakes(data, shape, ())):
+
+    # msgspec stops at the first mistake, and says neither the line nor what is allowed.
+    mistakes = list(_find_mistakes(data, shape, ()))
+    if mistakes:
         raise _recipe_error(path, text, mistakes)
     try:
         return msgspec.convert(data, shape)
     except msgspec.ValidationError as error:
-        raise _recipe_error(
-            path, text, [_Mistake((), _lowered(error), WRONG_VALUE)]
-        ) from error
+        mistake = _Mistake((), _describe_problem(error), WRONG_VALUE)
+        raise _recipe_error(path, text, [mistake]) from error
 
 
-def _reading_fix(error: OSError | UnicodeDecodeError) -> str:
+def _hint_for_reading(error: OSError | UnicodeDecodeError) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "save it as UTF-8"
     if isinstance(error, PermissionError):
@@ -106,44 +109,48 @@ class _Mistake(NamedTuple):
     has_place: bool = True
 
 
-def _mistakes(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:
-    struct = _struct(shape)
+def _find_mistakes(
+    value: Any, shape: Any, place: tuple[str, ...]
+) -> Iterator[_Mistake]:
+    struct = _find_struct(shape)
     if struct and isinstance(value, list):
         for number, item in enumerate(value):
-            yield from _mistakes(item, struct, (*place, str(number)))
+            yield from _find_mistakes(item, struct, (*place, str(number)))
     elif struct and isinstance(value, dict) and get_origin(shape) is dict:
         for name, item in value.items():
-            yield from _mistakes(item, struct, (*place, name))
+            yield from _find_mistakes(item, struct, (*place, name))
     elif struct and isinstance(value, dict):
-        yield from _mistakes_of_table(value, struct, place)
+        yield from _find_mistakes_in_table(value, struct, place)
     else:
         try:
             msgspec.convert(value, shape)
         except msgspec.ValidationError as error:
-            problem = _lowered(error).partition(" - at ")[0]
-            yield _Mistake(place, problem, _allowed(value, shape) or WRONG_VALUE)
+            hint = _list_choices(value, shape) or WRONG_VALUE
+            yield _Mistake(place, _describe_problem(error), hint)
         else:
-            yield from _refused(value, shape, place)
+            yield from _find_unparsable(value, shape, place)
 
 
-def _mistakes_of_table(
+def _find_mistakes_in_table(
     table: dict[str, Any], struct: type[msgspec.Struct], place: tuple[str, ...]
 ) -> Iterator[_Mistake]:
-    hints = get_type_hints(struct, include_extras=True)
-    shapes = {
-        key: shape
-        for key, shape in hints.items()
-        if get_origin(shape) is not ClassVar and (get_param(shape) or Param()).in_files
-    }
+    shapes: dict[str, Any] = {}
+    for key, shape in get_type_hints(struct, include_extras=True).items():
+        param = get_param(shape)
+        is_in_files = param is None or param.in_files
+        if is_in_files and get_origin(shape) is not ClassVar:
+            shapes[key] = shape
+
     for key, value in table.items():
         if key in shapes:
-            yield from _mistakes(value, shapes[key], (*place, key))
+            yield from _find_mistakes(value, shapes[key], (*place, key))
         else:
-            known = (
-                f"{did_you_mean(key, shapes)}known keys: {', '.join(sorted(shapes))}"
-            )
-            fix = find_removed_key((*place, key)) or known
-            yield _Mistake((*place, key), f"unknown key {key!r}", fix, has_place=False)
+            keys = ", ".join(sorted(shapes))
+            hint = find_removed_key((*place, key))
+            if hint is None:
+                hint = f"{did_you_mean(key, shapes)}known keys: {keys}"
+            yield _Mistake((*place, key), f"unknown key {key!r}", hint, has_place=False)
+
     for field in msgspec.structs.fields(struct):
         if field.required and field.name not in table:
             yield _Mistake(
@@ -157,7 +164,9 @@ def get_param(shape: Any) -> Param | None:
     return next((note for note in notes if isinstance(note, Param)), None)
 
 
-def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistake]:
+def _find_unparsable(
+    value: Any, shape: Any, place: tuple[str, ...]
+) -> Iterator[_Mistake]:
     param = get_param(shape)
     if param is None or param.parse is None:
         return
@@ -168,24 +177,20 @@ def _refused(value: Any, shape: Any, place: tuple[str, ...]) -> Iterator[_Mistak
             yield _Mistake(place, error.what, error.fix)
 
 
-def _allowed(value: object, shape: Any) -> str:
+def _list_choices(value: object, shape: Any) -> str:
     """Return a hint with the allowed values, '' if not a choice."""
-    choices = [str(choice) for choice in _choices(shape)]
+    choices = [str(choice) for choice in _find_choices(shape)]
+    if not choices:
+        return ""
     values = value if isinstance(value, list) else [value]
     wrong = next((str(choice) for choice in values if choice not in choices), "")
-    return (
-        f"{did_you_mean(wrong, choices)}allowed: {', '.join(choices)}"
-        if choices
-        else ""
-    )
+    return f"{did_you_mean(wrong, choices)}allowed: {', '.join(choices)}"
 
 
-def _choices(shape: Any) -> tuple[object, ...]:
+def _find_choices(shape: Any) -> tuple[object, ...]:
     if get_origin(shape) is Literal:
         return get_args(shape)
-    return next(
-        (choices for inner in get_args(shape) if (choices := _choices(inner))), ()
-    )
+    return next(filter(None, map(_find_choices, get_args(shape))), ())
 
 
 def did_you_mean(
@@ -197,16 +202,17 @@ def did_you_mean(
 
 
 def _recipe_error(path: Path, text: str, mistakes: Sequence[_Mistake]) -> RecipeError:
-    lines = sorted(
-        (find_line(text, list(m.place)), _describe(m), m.fix) for m in mistakes
+    by_line = sorted(
+        (find_line(text, list(mistake.place)), _describe(mistake), mistake.fix)
+        for mistake in mistakes
     )
-    if len(lines) == 1:
-        line, problem, fix = lines[0]
-        return RecipeError(f"{path}, line {line}: {problem}", fix)
-    listed = [f"  line {line}: {problem}; {fix}" for line, problem, fix in lines]
-    return RecipeError(
-        "\n".join((f"{path} has {len(lines)} mistakes:", *listed)), "fix them all"
-    )
+    if len(by_line) == 1:
+        line, problem, hint = by_line[0]
+        return RecipeError(f"{path}, line {line}: {problem}", hint)
+
+    lines = [f"{path} has {len(by_line)} mistakes:"]
+    lines += [f"  line {line}: {problem}; {hint}" for line, problem, hint in by_line]
+    return RecipeError("\n".join(lines), "fix them all")
 
 
 def _describe(mistake: _Mistake) -> str:
@@ -214,15 +220,16 @@ def _describe(mistake: _Mistake) -> str:
     return f"{name}: {mistake.what}" if mistake.has_place else mistake.what
 
 
-def _lowered(error: Exception) -> str:
-    message = str(error).replace("`", "")
+def _describe_problem(error: msgspec.ValidationError) -> str:
+    """Return msgspec's message without the path of keys, which is in no other form."""
+    message = str(error).replace("`", "").partition(" - at ")[0]
     return message[0].lower() + message[1:]
 
 
-def _struct(shape: Any) -> Any:
+def _find_struct(shape: Any) -> Any:
     if isinstance(shape, type) and issubclass(shape, msgspec.Struct):
         return shape
-    return next(filter(None, map(_struct, get_args(shape))), None)
+    return next(filter(None, map(_find_struct, get_args(shape))), None)
 
 
 def find_line(text: str, steps: list[str]) -> int:
@@ -230,22 +237,28 @@ def find_line(text: str, steps: list[str]) -> int:
     keys = [step for step in steps if not step.isdigit()]
     index = next((int(step) for step in steps if step.isdigit()), 0)
     table: list[str] = []
-    table_counts: dict[str, int] = {}
-    best = 1
+    table_index = 0
+    # By name, how many [[tables]] of an array were passed.
+    counts: Counter[str] = Counter()
+    best_line = 1
     for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[(\[?)([^\[\]]+)\]", line):
-            table = [part.strip(" '\"") for part in header.group(2).split(".")]
-            table_counts[header.group(2)] = table_counts.get(
-                header.group(2), -1
-            ) + bool(header.group(1))
-            place = table
-        elif key := re.match(r"\s*([\w\"'.-]+)\s*=", line):
-            place = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]
+        if header := _TABLE_HEADER.match(line):
+            is_in_array, name = header.groups()
+            table = [part.strip(" '\"") for part in name.split(".")]
+            table_index = counts[name] if is_in_array else 0
+            counts[name] += 1
+            path = table
+        elif key := _KEY.match(line):
+            path = [*table, *(part.strip("'\"") for part in key.group(1).split("."))]
         else:
             continue
-        is_at_index = max(table_counts.get(".".join(table), 0), 0) == index
-        if place == keys[: len(place)] and is_at_index:
-            best = number
-            if len(place) == len(keys):
+
+        if path == keys[: len(path)] and table_index == index:
+            best_line = number
+            if len(path) == len(keys):
                 return number
-    return best
+    return best_line
+
+
+_TABLE_HEADER = re.compile(r"\s*\[(\[?)([^\[\]]+)\]")
+_KEY = re.compile(r"\s*([\w\"'.-]+)\s*=")

@@ -19,10 +19,12 @@ class Credit(NamedTuple):
     licence: str | None = None
     page: str | None = None
 
-    def completed(self, other: Credit) -> Credit:
+    def fill_from(self, other: Credit) -> Credit:
         """Return this credit with missing fields taken from `other`."""
         return Credit(
-            *(own or fallback for own, fallback in zip(self, other, strict=True))
+            author=self.author or other.author,
+            licence=self.licence or other.licence,
+            page=self.page or other.page,
         )
 
 
@@ -45,9 +47,6 @@ def clean_credit_text(text: str | None) -> str | None:
 
 def clean_page_url(text: str | None) -> str | None:
     """Return the normalized URL of a page; None if invalid."""
-    plain = clean_credit_text(text)
-    return (
-        plain
-        if plain and plain.lower().startswith(_PAGES) and " " not in plain
-        else None
-    )
+    url = clean_credit_text(text)
+    is_url = url and url.lower().startswith(_PAGES) and " " not in url
+    return url if is_url else None

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Sequence
 from functools import partial
 from pathlib import PurePath
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from gleanset.config import Param
 from gleanset.db.rows import clean
@@ -25,12 +25,14 @@ MAX_SEARCHED_CHARACTERS = 255
 """Characters of a file name that are searched."""
 SEARCH_TIMEOUT_SECONDS = 10.0
 """Timeout for a thousand names: a regular expression can take exponential time."""
-_AT_ONCE = 1000
+_NAMES_PER_SEARCH = 1000
 _EXAMPLE = r"for instance --group-by '(.+)-\d+\.' for X-1.jpg and X-2.jpg"
-_CUT = re.compile(r"(.+)([-_])(\d{1,2})\.\w+")
+_NUMBERED_NAME = re.compile(r"(.+[-_])\d{1,2}\.\w+")
+"""Matches the stem of a file name, with its separator, before a number."""
 # Files look like crops if at least `_MIN_IMAGES` images have several parts, at most `_MAX_PARTS`
-# each, and the parts are at least `_SHARE` of all files.
-_MIN_IMAGES, _SHARE, _MAX_PARTS = 3, 0.2, 10
+# each, and the parts are at least `_MIN_PARTS_SHARE` of all files.
+_MIN_IMAGES, _MAX_PARTS = 3, 10
+_MIN_PARTS_SHARE = 0.2
 
 
 def validate_group_by(text: str) -> str:
@@ -63,6 +65,11 @@ GroupByOption = Annotated[
 ]
 
 
+class _UngroupedFile(NamedTuple):
+    folder: str
+    name: str
+
+
 class FileGroups:
     """Assignment of files to groups: by `folder`, or by the first group of a regular expression.
 
@@ -71,11 +78,11 @@ class FileGroups:
 
     def __init__(self, by: str | None, names: Iterable[str] = ()):
         self._by = by
-        self._name_matches = (
-            {} if by in (None, FOLDER) else _search_names(str(by), names)
-        )
+        self._group_by_name: dict[str, str] = {}
+        if by is not None and by != FOLDER:
+            self._group_by_name = _search_names(by, names)
         self._groups: set[str] = set()
-        self._without: list[tuple[str, str]] = []
+        self._ungrouped: list[_UngroupedFile] = []
 
     def get_group(
         self,
@@ -93,73 +100,82 @@ class FileGroups:
         if self._by is None:
             return None
         if self._by != FOLDER:
-            return self._name_matches.get(name)
-        below = strip_split_folder(inside, splits)
-        has_group = (
-            len(below) > level if level is not None else bool(below or not inside)
-        )
-        return _tidy(folder) if has_group else None
+            return self._group_by_name.get(name)
+
+        folders = strip_split_folder(inside, splits)
+        if level is None:
+            is_in_class_folder = bool(inside) and not folders
+        else:
+            is_in_class_folder = len(folders) <= level
+        return None if is_in_class_folder else _normalize_name(folder)
 
     def note(self, origin: Origin) -> None:
         """Count an image that was imported or already known."""
         if origin.post is not None:
             self._groups.add(origin.post)
         else:
-            place = PurePath(origin.key)
-            self._without.append((str(place.parent), origin.title or place.name))
+            path = PurePath(origin.key)
+            file = _UngroupedFile(str(path.parent), origin.title or path.name)
+            self._ungrouped.append(file)
 
     def summary(self) -> dict[str, object]:
         """Return summary entries: groups, ungrouped images, likely parts of one image."""
         if self._by is None and not self._groups:
-            return _summarize_likely_parts(self._without)
+            return _summarize_likely_parts(self._ungrouped)
+
         summary: dict[str, object] = {"groups": len(self._groups)}
-        if self._without:
-            summary["without_group"] = len(self._without)
-        if self._by == FOLDER and self._without and not self._groups:
+        if self._ungrouped:
+            summary["without_group"] = len(self._ungrouped)
+        if self._by == FOLDER and self._ungrouped and not self._groups:
             summary["note"] = (
                 "no folders below the class folders, so there are no groups"
             )
         return summary
 
 
-def _summarize_likely_parts(without: Sequence[tuple[str, str]]) -> dict[str, object]:
+def _summarize_likely_parts(files: Sequence[_UngroupedFile]) -> dict[str, object]:
     """Return summary entries if many files look like parts of images.
 
     Ordinary numbered files look different: few names with many numbers each.
     """
-    parts_by_stem = _parts_of_one(without)
-    files = sum(len(names) for names in parts_by_stem.values())
-    if len(parts_by_stem) < _MIN_IMAGES or files < _SHARE * len(without):
+    names_by_stem = _find_likely_parts(files)
+    part_count = sum(len(names) for names in names_by_stem.values())
+    if len(names_by_stem) < _MIN_IMAGES or part_count < _MIN_PARTS_SHARE * len(files):
         return {}
-    sign = Counter(stem[-1] for stem in parts_by_stem).most_common(1)[0][0]
-    names = next(
-        names for stem, names in sorted(parts_by_stem.items()) if stem[-1] == sign
-    )
-    pattern = shlex.quote(rf"(.+){sign}\d+\.")
-    parts = {"files": files, "names": ", ".join(sorted(names)[:2])}
-    parts["then"] = f"run it again with --group-by {pattern}"
+
+    # The suggested pattern has one separator: the most frequent one.
+    separators = Counter(stem[-1] for stem in names_by_stem)
+    separator = separators.most_common(1)[0][0]
+    example_stem = min(stem for stem in names_by_stem if stem[-1] == separator)
+    example_names = sorted(names_by_stem[example_stem])[:2]
+    pattern = shlex.quote(rf"(.+){separator}\d+\.")
+    parts = {
+        "files": part_count,
+        "names": ", ".join(example_names),
+        "then": f"run it again with --group-by {pattern}",
+    }
     return {"maybe_parts_of_one_image": parts}
 
 
-def _parts_of_one(files: Iterable[tuple[str, str]]) -> dict[str, set[str]]:
-    stems: dict[str, set[str]] = defaultdict(set)
-    folders: dict[str, Counter[str]] = defaultdict(Counter)
+def _find_likely_parts(files: Iterable[_UngroupedFile]) -> dict[str, set[str]]:
+    """Return the names of files that look like parts of an image, by their stem."""
+    names_by_stem: dict[str, set[str]] = defaultdict(set)
+    stems_by_folder: dict[str, Counter[str]] = defaultdict(Counter)
     for folder, name in files:
-        if match := _CUT.fullmatch(name[:MAX_SEARCHED_CHARACTERS]):
-            stem = match[1] + match[2]
-            stems[stem].add(name)
-            folders[folder][stem] += 1
-    # A folder whose files all share one stem is just numbered.
-    through = {
-        stem
-        for counts in folders.values()
-        for stem, number in counts.items()
-        if len(counts) == 1 and number > _MIN_IMAGES
-    }
+        match = _NUMBERED_NAME.fullmatch(name[:MAX_SEARCHED_CHARACTERS])
+        if match is not None:
+            names_by_stem[match[1]].add(name)
+            stems_by_folder[folder][match[1]] += 1
+
+    for stems in stems_by_folder.values():
+        # A folder whose files all share one stem is just numbered.
+        if len(stems) == 1 and stems.total() > _MIN_IMAGES:
+            (only_stem,) = stems
+            names_by_stem.pop(only_stem, None)
     return {
         stem: names
-        for stem, names in stems.items()
-        if 1 < len(names) <= _MAX_PARTS and stem not in through
+        for stem, names in names_by_stem.items()
+        if 1 < len(names) <= _MAX_PARTS
     }
 
 
@@ -168,20 +184,21 @@ def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
     from gleanset.work.pool import Processes, run_over
 
     unique_names = sorted(set(names))
-    groups: dict[str, str] = {}
-    parts = (
-        unique_names[first : first + _AT_ONCE]
-        for first in range(0, len(unique_names), _AT_ONCE)
+    batches = (
+        unique_names[first : first + _NAMES_PER_SEARCH]
+        for first in range(0, len(unique_names), _NAMES_PER_SEARCH)
     )
-    search = partial(_search_part, pattern)
+    search = partial(_search_batch, pattern)
     worker = Processes(1, SEARCH_TIMEOUT_SECONDS)
-    for outcome in run_over(search, parts, worker):
+    groups: dict[str, str] = {}
+    for outcome in run_over(search, batches, worker):
         if outcome.result is None:
             raise UsageError(
                 f"--group-by {pattern!r} takes too long, on names such as {outcome.item[0]!r}",
                 f"repeat nothing that is itself repeated, {_EXAMPLE}",
             )
         groups |= outcome.result
+
     if unique_names and not groups:
         raise UsageError(
             f"--group-by {pattern!r} finds nothing in any of {len(unique_names)} file names, "
@@ -191,14 +208,15 @@ def _search_names(pattern: str, names: Iterable[str]) -> dict[str, str]:
     return groups
 
 
-def _search_part(pattern: str, names: Sequence[str]) -> dict[str, str]:
+def _search_batch(pattern: str, names: Sequence[str]) -> dict[str, str]:
     groups = {}
     for name in names:
         match = re.search(pattern, name[:MAX_SEARCHED_CHARACTERS])
-        if match is not None and (group := _tidy(match[1] or "")):
+        group = _normalize_name(match[1] or "") if match else ""
+        if group:
             groups[name] = group
     return groups
 
 
-def _tidy(text: str) -> str:
+def _normalize_name(text: str) -> str:
     return unicodedata.normalize("NFC", clean(text) or "").strip()

@@ -36,7 +36,7 @@ def install_command(
     *extras: str, python: str = "", options: tuple[str, ...] = ()
 ) -> str:
     """Return the command that installs extras here, or for another `python`."""
-    clone = _clone()
+    clone = _find_clone()
     if extras == ("train",) and clone and Path(sys.prefix) == clone / ".venv":
         # Unlike pip it can choose the build of PyTorch for this machine.
         return shlex.join(
@@ -52,9 +52,10 @@ def reinstall_command() -> str:
 
 def restore_command(folder: str) -> str:
     """Return the command that restores a folder that comes with Gleanset."""
-    if (clone := _clone()) is not None:
-        return shlex.join(["git", "-C", str(clone), "restore", folder])
-    return reinstall_command()
+    clone = _find_clone()
+    if clone is None:
+        return reinstall_command()
+    return shlex.join(["git", "-C", str(clone), "restore", folder])
 
 
 def bundled_data() -> Path:
@@ -71,9 +72,10 @@ def bundled_data() -> Path:
 
 def update_command() -> str:
     """Return the command that installs a newer version."""
-    if (clone := _clone()) is not None:
+    clone = _find_clone()
+    if clone is not None:
         return f"{shlex.join(['git', '-C', str(clone), 'pull'])} && {install_command()}"
-    if _origin().get("url", "").endswith(".whl"):
+    if _read_origin().get("url", "").endswith(".whl"):
         return shlex.join([*_installer(), f"{_NAME}-VERSION-py3-none-any.whl"])
     return install_command(options=("--upgrade",))
 
@@ -81,35 +83,41 @@ def update_command() -> str:
 def _installer(python: str = "") -> list[str]:
     if not python and find_spec("pip") is None:
         return ["uv", "pip", "install", "--python", sys.executable]
+
     on_path = shutil.which("python")
     is_own = on_path and Path(on_path).parent == Path(sys.executable).parent
-    return [python or ("python" if is_own else sys.executable), "-m", "pip", "install"]
+    own = "python" if is_own else sys.executable
+    return [python or own, "-m", "pip", "install"]
 
 
 def _requirement(extras: tuple[str, ...]) -> list[str]:
     brackets = f"[{','.join(extras)}]" if extras else ""
-    if (clone := _clone()) is not None:
+    clone = _find_clone()
+    if clone is not None:
         return ["-e", f"{clone}{brackets}"]
-    origin = _origin()
+
+    origin = _read_origin()
     url = origin.get("url", "")
     if vcs := origin.get("vcs_info"):
         return [f"{_NAME}{brackets} @ {vcs['vcs']}+{url}@{vcs['commit_id']}"]
+
+    # Of a wheel that was deleted only the name is known.
     parts = urlsplit(url)
-    if parts.scheme == "file" and not Path(unquote(parts.path)).exists():
-        return [f"./{Path(unquote(parts.path)).name}{brackets}"]
+    file = Path(unquote(parts.path))
+    if parts.scheme == "file" and not file.exists():
+        return [f"./{file.name}{brackets}"]
     return [f"{_NAME}{brackets} @ {url}" if url else f"{_NAME}{brackets}"]
 
 
-def _clone() -> Path | None:
+def _find_clone() -> Path | None:
     root = Path(__file__).resolve().parents[1]
     return root if (root / "pyproject.toml").is_file() else None
 
 
-def _origin() -> dict[str, Any]:
-    from importlib.metadata import (
-        PackageNotFoundError,
-        distribution,
-    )  # takes about 20 ms
+def _read_origin() -> dict[str, Any]:
+    """Return what pip stored about the origin of this installation (PEP 610)."""
+    # Imported here: it takes about 20 ms.
+    from importlib.metadata import PackageNotFoundError, distribution
 
     try:
         text = distribution(_NAME).read_text("direct_url.json")

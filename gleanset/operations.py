@@ -67,14 +67,13 @@ class Operation:
             return f"Undo: {self.undone().text(noun)}"
         if self.kind not in TEXTS:  # written by another version of Gleanset
             return " ".join([self.kind, *map(str, self.arguments.values())])
+
         count = self.arguments.get("count", 0)
-        template = TEXTS[self.kind]
+        words = TEXTS[self.kind].split(" ")
         if count == 1:
-            template = " ".join(
-                _SINGULAR.get(word, word) for word in template.split(" ")
-            )
+            words = [_SINGULAR.get(word, word) for word in words]
         faces = f"{count} {noun}{'s' if count != 1 else ''}"
-        return template.format(faces=faces, **self.arguments)
+        return " ".join(words).format(faces=faces, **self.arguments)
 
     def undone(self) -> Operation:
         """Return the operation that this undo reverts."""

@@ -84,33 +84,38 @@ class Request(TomlTable, frozen=True, kw_only=True):
                 continue
             if field.repeated:
                 value = as_tuple(value)
-            if (parse := field.param.parse) is not None:
+
+            parse = field.param.parse
+            if parse is not None:
                 value = tuple(map(parse, value)) if field.repeated else parse(value)
             msgspec.structs.force_setattr(self, field.name, value)
 
     def at(self, folder: Path) -> Self:
         """Return a copy whose paths are relative to `folder`. Raises `InputUnusable`."""
-        placed: dict[str, Any] = {}
+        paths: dict[str, Any] = {}
         for field in list_fields(type(self)):
             value = getattr(self, field.name)
-            if field.param.path and value is not None:
-                placed[field.name] = (
-                    tuple(_resolve_path(text, folder) for text in value)
-                    if field.repeated
-                    else _resolve_path(value, folder)
-                )
-        return msgspec.structs.replace(self, **placed)
+            if not field.param.path or value is None:
+                continue
+            if field.repeated:
+                paths[field.name] = tuple(_resolve_path(text, folder) for text in value)
+            else:
+                paths[field.name] = _resolve_path(value, folder)
+        return msgspec.structs.replace(self, **paths)
 
 
 class Field(NamedTuple):
-    """A field of a request: `shape` is the type of a value, `minimum` and `maximum` its range."""
+    """A field of a request: `shape` is the type of a value, `minimum` and `maximum` its range.
+
+    A `repeated` option may be given several times; one that `has_opposite` is `bool | None`.
+    """
 
     name: str
     param: Param
     shape: Any
     default: Any
     repeated: bool
-    either: bool
+    has_opposite: bool
     minimum: Any
     maximum: Any
 
@@ -134,14 +139,19 @@ def list_fields(kind: type[msgspec.Struct]) -> tuple[Field, ...]:
         default = None if info.required else info.default
         if info.default_factory is not msgspec.NODEFAULT:
             default = info.default_factory()
-        if (field := _field(info.name, hints[info.name], default)) is not None:
+
+        field = _make_field(info.name, hints[info.name], default)
+        if field is not None:
             fields.append(field)
     return tuple(sorted(fields, key=lambda field: field.param.common))
 
 
-def _field(name: str, shape: Any, default: Any) -> Field | None:
+def _make_field(name: str, annotation: Any, default: Any) -> Field | None:
+    """Return a field from its annotation, None if that has no `Param`."""
+    shape = annotation
     repeated, optional = False, False
     notes: list[Any] = []
+    # Take off one layer after another, until the type of a single value is left.
     while True:
         if get_origin(shape) is Annotated:
             notes += shape.__metadata__
@@ -149,30 +159,39 @@ def _field(name: str, shape: Any, default: Any) -> Field | None:
         elif get_origin(shape) in (Union, UnionType):
             kinds = get_args(shape)
             optional = optional or type(None) in kinds
-            lists = [kind for kind in kinds if get_origin(kind) is tuple]
-            rest = [kind for kind in kinds if kind is not type(None)]
-            if not lists and len(rest) > 1:
+            tuples = [kind for kind in kinds if get_origin(kind) is tuple]
+            values = [kind for kind in kinds if kind is not type(None)]
+            if not tuples and len(values) > 1:
                 break  # a text that is spelled in several ways
-            shape = lists[0] if lists else rest[0]
+            shape = tuples[0] if tuples else values[0]
         elif get_origin(shape) is tuple and not repeated:
-            repeated, shape = True, get_args(shape)[0]
+            repeated = True
+            shape = get_args(shape)[0]
         else:
             break
+
     param = next((note for note in notes if isinstance(note, Param)), None)
     if param is None:
         return None
-    meta = next(
-        (note for note in notes if isinstance(note, msgspec.Meta)), msgspec.Meta()
+    limits = [note for note in notes if isinstance(note, msgspec.Meta)]
+    return Field(
+        name=name,
+        param=param,
+        shape=shape,
+        default=default,
+        repeated=repeated,
+        has_opposite=optional and shape is bool,
+        minimum=limits[0].ge if limits else None,
+        maximum=limits[0].le if limits else None,
     )
-    either = optional and shape is bool
-    return Field(name, param, shape, default, repeated, either, meta.ge, meta.le)
 
 
-def _nested(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
+def _parse_table(texts: tuple[str, ...], field: Field) -> dict[str, Any]:
+    """Return KEY=VALUE texts as a table; GROUP.KEY=VALUE is a value of a table in it."""
+    option = field.param.short or field.option
+    values = parse_key_values(texts, field.param.example, option)
     table: dict[str, Any] = {}
-    for name, value in parse_key_values(
-        texts, field.param.example, field.param.short or field.option
-    ).items():
+    for name, value in values.items():
         group, dot, key = name.partition(".")
         if dot:
             table.setdefault(group, {})[key] = value
@@ -201,7 +220,8 @@ def request_options(
             request = _build_request(kind, values)
             return function(*args, request=request, **values)
 
-        for parameter in reversed(list(_parameters(kind))):
+        # A decorator puts its parameter before those of earlier ones.
+        for parameter in reversed(list(_make_parameters(kind))):
             run = parameter(run)
         return run
 
@@ -213,40 +233,42 @@ def _build_request(kind: type[Table], values: dict[str, Any]) -> Table:
     for field in list_fields(kind):
         value = values.pop(field.name)
         if field.is_dict:
-            value = _nested(value, field)
-        # An empty argument is kept.
+            value = _parse_table(value, field)
+        # An argument without values was left out on purpose; an option was not given.
         if value is not None and (value != () or field.param.argument):
             arguments[field.name] = value
     return kind(**arguments)
 
 
-def _parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
+def _make_parameters(kind: type[msgspec.Struct]) -> Iterator[Callable[[Any], Any]]:
     for field in list_fields(kind):
         if field.param.argument:
             yield click.argument(
                 field.name,
                 nargs=-1 if field.repeated else 1,
                 required=field.param.required,
-                type=_click_type(field),
+                type=_choose_click_type(field),
                 metavar=field.param.metavar,
             )
         else:
-            yield _option(field)
+            yield _make_option(field)
 
 
-def _option(field: Field) -> Callable[[Any], Any]:
+def _make_option(field: Field) -> Callable[[Any], Any]:
     param = field.param
-    flag = field.shape is bool
-    names = [param.short] if param.short else []
-    opposite = param.opposite or f"--no-{field.option[2:]}"
-    names.append(f"{field.option}/{opposite}" if field.either else field.option)
+    name = field.option
+    if field.has_opposite:
+        name += "/" + (param.opposite or f"--no-{name.removeprefix('--')}")
+    is_flag = field.shape is bool
+    has_default = is_flag or param.show_default is True
     return click.option(
-        *names,
+        *([param.short] if param.short else []),
+        name,
         field.name,
-        type=None if flag else _click_type(field),
-        is_flag=flag,
+        type=None if is_flag else _choose_click_type(field),
+        is_flag=is_flag,
         multiple=field.is_dict or field.repeated,
-        default=field.default if flag or param.show_default is True else None,
+        default=field.default if has_default else None,
         show_default=param.show_default,
         metavar=param.metavar,
         required=param.required,
@@ -254,20 +276,20 @@ def _option(field: Field) -> Callable[[Any], Any]:
     )
 
 
-def _click_type(field: Field) -> click.ParamType[Any]:
+def _choose_click_type(field: Field) -> click.ParamType[Any]:
     if field.param.path:
         return click.Path()
     if get_origin(field.shape) is Literal:
         return click.Choice(get_args(field.shape))
-    bound = field.minimum is not None or field.maximum is not None
+    is_limited = field.minimum is not None or field.maximum is not None
     if field.shape is int:
-        return click.IntRange(field.minimum, field.maximum) if bound else click.INT
+        return click.IntRange(field.minimum, field.maximum) if is_limited else click.INT
     if field.shape is float:
-        return _Number(field.minimum, field.maximum) if bound else click.FLOAT
+        return _FloatRange(field.minimum, field.maximum) if is_limited else click.FLOAT
     return click.STRING
 
 
-class _Number(click.FloatRange):
+class _FloatRange(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> Any:

@@ -149,14 +149,17 @@ class Settings(TomlTable, frozen=True):
 
     def pin_of(self, file: HubFile) -> HubPin:
         """Return the pinned revision of a hub file, or ask the hub for it."""
-        return (None if file.revision else self.hub.get(file.key)) or query_hub(file)
+        pin = None if file.revision else self.hub.get(file.key)
+        return pin or query_hub(file)
 
 
 def write_settings(root: Path, settings: Settings) -> None:
     """Write `dataset.toml`, with only what differs from the defaults."""
-    plain = _changed(msgspec.to_builtins(settings), msgspec.to_builtins(Settings()))
+    tables = _select_changes(
+        msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
+    )
     text = "# Settings of this dataset. Keys and defaults: docs/dataset.md\n"
-    write_atomic(root / SETTINGS_FILE, (text + tomli_w.dumps(plain)).encode())
+    write_atomic(root / SETTINGS_FILE, (text + tomli_w.dumps(tables)).encode())
 
 
 def restore_settings_file(root: Path) -> None:
@@ -167,11 +170,12 @@ def restore_settings_file(root: Path) -> None:
 
 def add_web(root: Path, web: WebSettings) -> bool:
     """Add `[web]` to `dataset.toml`; False if it has a different one, which is kept."""
-    own = read_own_settings(root).web
-    if own == web or "web" in tomllib.loads(_read_text(root)):
-        return own == web
-    changed = _changed(msgspec.to_builtins(web), msgspec.to_builtins(WebSettings()))
-    append_tables(root, {"web": changed})
+    if read_own_settings(root).web == web:
+        return True
+    if "web" in tomllib.loads(_read_text(root)):
+        return False
+    defaults = msgspec.to_builtins(WebSettings())
+    append_tables(root, {"web": _select_changes(msgspec.to_builtins(web), defaults)})
     return True
 
 
@@ -205,10 +209,11 @@ def read_settings(root: Path | None) -> Settings:
     # Unlike `Path.is_file`, this is False in the home of another user, as under `sudo -u`.
     if not os.path.isfile(user):  # noqa: PTH113
         return own
-    read_toml(user, Settings)
-    merged = msgspec.to_builtins(own)
+
+    read_toml(user, Settings)  # raises errors that name the key and the line
     # A value in the file wins, even if it is the default.
     values = tomllib.loads(user.read_text(encoding="utf-8-sig"))
+    merged = msgspec.to_builtins(own)
     _merge(merged, values)
     return msgspec.convert(merged, Settings)
 
@@ -232,13 +237,14 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> None:
             base[key] = value
 
 
-def _changed(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    changed: dict[str, Any] = {}
+def _select_changes(values: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return what differs from the defaults, of tables only the keys that do."""
+    changes: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, dict) and isinstance(defaults.get(key), dict):
-            value = _changed(value, defaults[key])
-            if not value:
-                continue
-        if value != defaults.get(key):
-            changed[key] = value
-    return changed
+        default = defaults.get(key)
+        if value == default:
+            continue
+        if isinstance(value, dict) and isinstance(default, dict):
+            value = _select_changes(value, default)
+        changes[key] = value
+    return changes

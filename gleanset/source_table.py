@@ -19,7 +19,7 @@ from gleanset.named_files import summarize_lines
 NAME = "sources.csv"
 COLUMNS = ("file", "author", "licence", "page", "group")
 MAX_TABLE_BYTES = 100_000_000
-_ALSO = {
+_SYNONYMS = {
     "license": "licence",
     "url": "page",
     "page_url": "page",
@@ -70,19 +70,23 @@ class SourceTables:
 
     def get_row(self, path: Path) -> SourceTableRow:
         """Return credit and group of a file; nearer tables win."""
-        credit, group = NO_CREDIT, None
         if not path.is_relative_to(self.top):
             return EMPTY_ROW
+
+        name = _normalize(path)
+        credit = NO_CREDIT
+        group: str | None = None
         for folder in path.parents:
             self.read(folder)
-            row = self._rows[folder].get(_normalized(path), EMPTY_ROW)
-            credit, group = credit.completed(row.credit), group or row.group
+            row = self._rows[folder].get(name, EMPTY_ROW)
+            credit = credit.fill_from(row.credit)
+            group = group or row.group
             if folder == self.top:
                 break
         return SourceTableRow(credit, group)
 
     def read(self, folder: Path) -> None:
-        """Read the table of a folder, so that `unmatched` includes its rows."""
+        """Read the table of a folder, so that `list_unmatched` includes its rows."""
         if folder not in self._rows:
             self._rows[folder] = self._read_table(folder)
 
@@ -99,33 +103,33 @@ class SourceTables:
                         f"{table} is too large", "leave rows of other folders out"
                     )
                 file.seek(0)
+
                 encoding = find_encoding(file, str(table), self._encoding)
                 encoding.report(str(table))
                 text = io.TextIOWrapper(file, encoding=encoding.name, newline="")
                 delimiter = find_delimiter(text.readline())
                 text.seek(0)
-                return dict(_rows(table, csv.DictReader(text, delimiter=delimiter)))
+                rows = csv.DictReader(text, delimiter=delimiter)
+                return dict(_parse_rows(table, rows))
         except (OSError, UnicodeError, csv.Error) as error:
             raise InputUnusable(
                 f"{table} cannot be read: {error}",
                 f"write UTF-8 with commas: {','.join(COLUMNS)}",
             ) from error
 
-    def unmatched(self) -> list[str]:
+    def list_unmatched(self) -> list[str]:
         """Return the names in rows without a file, with their tables."""
         names = []
         files: dict[Path, set[Path]] = {}
         for folder, rows in self._rows.items():
+            table = format_path(Path(folder.name, NAME))
             for path in sorted(rows):
-                if path.parent not in files:
-                    files[path.parent] = set(
-                        map(_normalized, self._list_files(path.parent))
-                    )
-                if path not in files[path.parent]:
-                    table = format_path(Path(folder.name, NAME))
-                    names.append(
-                        f"{table}: {format_path(path.relative_to(_normalized(folder)))}"
-                    )
+                parent = path.parent
+                if parent not in files:
+                    files[parent] = set(map(_normalize, self._list_files(parent)))
+                if path not in files[parent]:
+                    name = format_path(path.relative_to(_normalize(folder)))
+                    names.append(f"{table}: {name}")
         return names
 
 
@@ -137,7 +141,7 @@ def summarize_unmatched(names: Sequence[str]) -> dict[str, object]:
     return {"rows_without_file": len(names), "rows_without_file_names": summary}
 
 
-def _normalized(path: Path) -> Path:
+def _normalize(path: Path) -> Path:
     return Path(unicodedata.normalize("NFC", str(path)))
 
 
@@ -151,27 +155,31 @@ def is_source_table(path: PurePath) -> bool:
     return path.name.lower() == NAME
 
 
-def _rows(
+def _parse_rows(
     table: Path, rows: csv.DictReader[str]
 ) -> Iterator[tuple[Path, SourceTableRow]]:
-    names = {
-        name: _ALSO.get(tidy := name.strip().lower(), tidy)
-        for name in rows.fieldnames or ()
-    }
+    names: dict[str, str] = {}
+    for title in rows.fieldnames or ():
+        name = title.strip().lower()
+        names[title] = _SYNONYMS.get(name, name)
     if "file" not in names.values():
         raise InputUnusable(
             f"{table} has no column named file",
             f"its first row names {', '.join(COLUMNS)}",
         )
+
     for row in rows:
+        # Cells beyond the header are in a list, under None.
         cells = {names[key]: text for key, text in row.items() if key in names}
-        if (name := clean_credit_text(cells.get("file"))) is not None:
-            author, licence = (
-                clean_credit_text(cells.get(key)) for key in ("author", "licence")
-            )
-            credit = Credit(author, licence, clean_page_url(cells.get("page")))
-            path = table.parent / PurePosixPath(name.replace("\\", "/"))
-            yield (
-                _normalized(path),
-                SourceTableRow(credit, clean_credit_text(cells.get("group"))),
-            )
+        file = clean_credit_text(cells.get("file"))
+        if file is None:
+            continue
+
+        credit = Credit(
+            author=clean_credit_text(cells.get("author")),
+            licence=clean_credit_text(cells.get("licence")),
+            page=clean_page_url(cells.get("page")),
+        )
+        group = clean_credit_text(cells.get("group"))
+        path = table.parent / PurePosixPath(file.replace("\\", "/"))
+        yield _normalize(path), SourceTableRow(credit, group)

@@ -87,27 +87,30 @@ def wrap(text: str, indent: str = "", max_width: int | None = None) -> list[str]
     indent += " " * (len(text) - len(inner))
     if count_columns(indent + inner) <= max_width or _UNBREAKABLE.match(inner):
         return [indent + inner]
+
     free = max_width - len(indent) - len(_INDENT)
-    parts = (part for word in inner.split(" ") for part in _split_word(word, free))
-    return list(_fill_lines(list(parts), " ", indent, max_width))
+    parts: list[str] = []
+    for word in inner.split(" "):
+        parts += _split_word(word, free)
+    return list(_fill_lines(parts, " ", indent, max_width))
 
 
 def wrap_named(name: str, text: str, indent: str = "") -> list[str]:
     """Wrap `name: text`; a long path, URL or command gets a line of its own."""
     max_width = get_line_width()
-    if count_columns(line := f"{indent}{name}: {text}") <= max_width:
+    line = f"{indent}{name}: {text}"
+    if count_columns(line) <= max_width:
         return [line]
     if _UNBREAKABLE.match(text) or count_columns(name) > max_width // 2:
-        return [
-            f"{indent}{truncate(name, max_width - len(indent) - 1)}:",
-            *wrap(text, indent + _INDENT),
-        ]
+        return [*_format_heading(name, indent), *wrap(text, indent + _INDENT)]
     return wrap(f"{name}: {text}", indent)
 
 
 def wrap_error(what: str, fix: str) -> list[str]:
     """Wrap an error and its hint; a command in a long hint stays whole on a line of its own."""
-    lines = [part for line in what.splitlines() for part in wrap(line)]
+    lines: list[str] = []
+    for line in what.splitlines():
+        lines += wrap(line)
     if not fix:
         return lines
 
@@ -122,10 +125,12 @@ def join_pairs(values: Iterable[tuple[str, str]], indent: str) -> list[str]:
     """Join `name: value` pairs by commas in lines, or on one each if a name is long."""
     max_width = get_line_width()
     free = max_width - len(indent) - len(_INDENT) - 1
-    pairs = [
-        f"{name if _UNBREAKABLE.match(name) else truncate(name, free - len(value) - 2)}: {value}"
-        for name, value in values
-    ]
+    pairs: list[str] = []
+    for name, value in values:
+        if not _UNBREAKABLE.match(name):
+            name = truncate(name, free - len(value) - 2)
+        pairs.append(f"{name}: {value}")
+
     if len(pairs) > 1 and any(count_columns(pair) > max_width // 2 for pair in pairs):
         return [f"{indent}{pair}" for pair in pairs]
     return list(_fill_lines(pairs, ", ", indent, max_width))
@@ -143,21 +148,24 @@ def _split_word(word: str, max_width: int) -> Iterator[str]:
 def _fill_lines(
     parts: list[str], between: str, indent: str, max_width: int
 ) -> Iterator[str]:
-    line = ""
-    for number, part in enumerate(parts):
-        last = number == len(parts) - 1
-        joined = f"{line}{between}{part}" if line else f"{indent}{part}"
-        if (
-            line
-            and count_columns(joined) + (0 if last else len(between.rstrip()))
-            > max_width
-        ):
+    if not parts:
+        return
+
+    first, *others = parts
+    line = f"{indent}{first}"
+    for number, part in enumerate(others, start=1):
+        longer_line = f"{line}{between}{part}"
+        # A comma follows all but the last part.
+        is_last = number == len(others)
+        width = count_columns(
+            longer_line if is_last else longer_line + between.rstrip()
+        )
+        if width > max_width:
             yield (line + between).rstrip()
             line = f"{indent}{_INDENT}{part}"
         else:
-            line = joined
-    if line:
-        yield line
+            line = longer_line
+    yield line
 
 
 def format_table(
@@ -167,6 +175,7 @@ def format_table(
     max_width = get_line_width() if max_width is None else max_width
     widths = [max(map(count_columns, column)) for column in zip(*rows, strict=True)]
     widths[0] = min(widths[0], max_width // 2)
+
     lines: list[str] = []
     for block in _split_columns(widths, max_width):
         for name, *cells in rows:
@@ -197,49 +206,50 @@ def format_result(result: Mapping[str, Any], indent: str = "") -> list[str]:
     Only the first number of the result is shown if it is zero; empty values are left out. Commands
     to run next come last.
     """
-    named_values = {
-        key.replace("_", " "): value
-        for key, value in result.items()
-        if value not in ("", None)
-    }
-    numbers = [
-        key for key, value in named_values.items() if not isinstance(value, _NESTED)
-    ]
-    hidden = {key for key in numbers[1:] if named_values[key] == 0}
-    values = {key: value for key, value in named_values.items() if key not in hidden}
+    values: dict[str, Any] = {}
+    has_number = False
+    for key, value in result.items():
+        is_number = value is not None and not isinstance(value, _NOT_A_NUMBER)
+        is_later_zero = is_number and has_number and value == 0
+        if value not in ("", None) and not is_later_zero:
+            values[key.replace("_", " ")] = value
+        has_number = has_number or is_number
+
     commands = {key: values.pop(key) for key in _COMMANDS if key in values}
     return _format_values(values, indent) + _format_values(commands, indent)
 
 
 _COMMANDS = ("next", "undo")
-_NESTED = (dict, list, str)
+_NOT_A_NUMBER = (dict, list, str)
 
 
 def _format_values(values: Mapping[str, Any], indent: str) -> list[str]:
     """Format values; the keys of nested ones are data, such as class names."""
     lines: list[str] = []
+    numbers: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, str) and value:
             lines += wrap_named(key, value, indent)
-    numbers = [
-        (key, value) for key, value in values.items() if not isinstance(value, _NESTED)
-    ]
-    lines += join_pairs([(key, _value(value)) for key, value in numbers], indent)
+        elif not isinstance(value, _NOT_A_NUMBER):
+            numbers.append((key, _format_number(value)))
+    lines += join_pairs(numbers, indent)
+
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            lines += [*_heading(key, indent), *_format_values(value, indent + _INDENT)]
+            lines += _format_heading(key, indent)
+            lines += _format_values(value, indent + _INDENT)
         elif isinstance(value, list) and value:
-            lines += _heading(key, indent)
+            lines += _format_heading(key, indent)
             for item in value:
                 lines += wrap(str(item), indent + _INDENT)
     return lines
 
 
-def _heading(name: str, indent: str) -> list[str]:
+def _format_heading(name: str, indent: str) -> list[str]:
     return [f"{indent}{truncate(name, get_line_width() - len(indent) - 1)}:"]
 
 
-def _value(value: Any) -> str:
+def _format_number(value: Any) -> str:
     if isinstance(value, Interval):
         return f"{value.low:.4g} to {value.high:.4g}"
     if isinstance(value, bool):

@@ -29,15 +29,19 @@ NOT_AN_IMAGE = "not an image"
 # Folders created by Windows, macOS and network drives (Synology, QNAP), in lower case.
 _SYSTEM_FOLDERS = frozenset(
     (
-        *("@eadir", "@recycle", "@recently-snapshot", "@tmp", "#recycle", "#snapshot"),
-        *(
-            "$recycle.bin",
-            "recycler",
-            "system volume information",
-            "lost+found",
-            "__macosx",
-        ),
-        *("network trash folder", "temporary items"),
+        "@eadir",
+        "@recycle",
+        "@recently-snapshot",
+        "@tmp",
+        "#recycle",
+        "#snapshot",
+        "$recycle.bin",
+        "recycler",
+        "system volume information",
+        "lost+found",
+        "__macosx",
+        "network trash folder",
+        "temporary items",
     )
 )
 _SYSTEM_FILES = frozenset(
@@ -54,39 +58,14 @@ _SYSTEM_SUFFIXES = ("@synoeastream", "@synoresource")
 _PACKED_SUFFIXES = frozenset(
     {".rar", ".7z", ".lzh", ".lha", ".cab", ".ace", ".zst", ".cbr", ".cb7"}
 )
-# Text files next to images: recognized by name, so that they are not opened.
-_TEXT_SUFFIXES = frozenset(
-    {
-        ".txt",
-        ".json",
-        ".jsonl",
-        ".xml",
-        ".xmp",
-        ".csv",
-        ".tsv",
-        ".yaml",
-        ".yml",
-        ".md",
-        ".html",
-    }
+_TEXTS = ".txt .json .jsonl .xml .xmp .csv .tsv .yaml .yml .md .html"
+_TEXT_SUFFIXES = frozenset(_TEXTS.split())
+"""Text files next to images: recognized by name, so that they are not opened."""
+_OTHER_IMAGES = (
+    ".svg .ico .psd .jp2 .j2k .wmf .emf .eps .tga .exr .xcf .pbm .pgm .ppm .pnm"
 )
-# Images in unsupported formats: not ignored, but rejected by name.
-_UNREAD_IMAGES = (
-    *(
-        ".svg",
-        ".ico",
-        ".psd",
-        ".jp2",
-        ".j2k",
-        ".wmf",
-        ".emf",
-        ".eps",
-        ".tga",
-        ".exr",
-        ".xcf",
-    ),
-    *(".pbm", ".pgm", ".ppm", ".pnm"),
-)
+_UNREAD_IMAGE_SUFFIXES = frozenset(_OTHER_IMAGES.split())
+"""Images in unsupported formats: not ignored, but rejected by name."""
 _IMAGE_BEGINNINGS = (
     b"\xff\xd8\xff",
     b"\x89PNG",
@@ -136,65 +115,83 @@ def walk_tree(
     if is_dataset(root):
         ignored[DATASET] += count_files(root)
         return
-    followed: list[Path] = []
+
+    open_links: list[Path] = []
     for name, folders, files in os.walk(root, onerror=on_error, followlinks=links):
-        folder_path = Path(name)
-        entered = []
-        for folder in sorted(folders):
-            path = folder_path / folder
-            if path.is_symlink():
-                if links and _may_follow(path, followed):
-                    followed.append(path)
-                    entered.append(folder)
-                else:
-                    ignored[LINKED_FOLDER] += 1
-            elif reason := get_junk_reason(folder) or (
-                DATASET if is_dataset(path) else None
-            ):
-                ignored[reason] += count_files(path)
+        parent = Path(name)
+        # `os.walk` enters what is left in its list.
+        folders[:] = [
+            folder
+            for folder in sorted(folders)
+            if _enters(parent / folder, ignored, open_links if links else None)
+        ]
+
+        visible_files: list[str] = []
+        for file in sorted(files):
+            reason = get_junk_reason(file)
+            if reason is None:
+                visible_files.append(file)
             else:
-                entered.append(folder)
-        folders[:] = entered
-        ignored.update(filter(None, map(get_junk_reason, files)))
-        yield (
-            folder_path,
-            folders,
-            [file for file in sorted(files) if not get_junk_reason(file)],
-        )
+                ignored[reason] += 1
+        yield parent, folders, visible_files
 
 
-def _may_follow(link: Path, followed: Iterable[Path]) -> bool:
+def _enters(folder: Path, ignored: Counter[str], open_links: list[Path] | None) -> bool:
+    """Return whether to enter a folder; count it in `ignored` or `open_links`."""
+    if folder.is_symlink():
+        if open_links is not None and _may_follow(folder, open_links):
+            open_links.append(folder)
+            return True
+        ignored[LINKED_FOLDER] += 1
+        return False
+
+    reason = get_junk_reason(folder.name)
+    if reason is None and is_dataset(folder):
+        reason = DATASET
+    if reason is not None:
+        ignored[reason] += count_files(folder)
+    return reason is None
+
+
+def _may_follow(link: Path, open_links: Iterable[Path]) -> bool:
     target = Path(os.path.realpath(link))
     leads_up = Path(os.path.realpath(link.parent)).is_relative_to(target)
-    nested = any(link.is_relative_to(other) for other in followed)
-    return not (leads_up or nested or get_junk_reason(link.name) or is_dataset(link))
+    is_nested = any(link.is_relative_to(other) for other in open_links)
+    is_junk = get_junk_reason(link.name) is not None
+    return not (leads_up or is_nested or is_junk or is_dataset(link))
 
 
 def get_junk_reason(name: str) -> str | None:
     """Return why a name is always ignored; None if it is not."""
-    lowered = name.lower()
-    if lowered in _SYSTEM_FOLDERS | _SYSTEM_FILES or lowered.endswith(_SYSTEM_SUFFIXES):
+    lower = name.lower()
+    is_system_name = lower in _SYSTEM_FOLDERS or lower in _SYSTEM_FILES
+    if is_system_name or lower.endswith(_SYSTEM_SUFFIXES):
         return SYSTEM
     return HIDDEN if name.startswith(".") else None
 
 
 def count_files(folder: Path) -> int:
     """Count the files below a folder, each link as one."""
-    return sum(
-        len(files) + sum(Path(parent, name).is_symlink() for name in folders)
-        for parent, folders, files in os.walk(folder)
-    )
+    count = 0
+    for parent, folders, files in os.walk(folder):
+        count += len(files)
+        count += sum(Path(parent, name).is_symlink() for name in folders)
+    return count
 
 
 def get_ignored_reason(path: Path, name: str = "") -> str | None:
     """Return why a file (name or first bytes) is not an image."""
-    if (reason := get_reason_by_name(name or path.name)) is not None:
+    reason = get_reason_by_name(name or path.name)
+    if reason is not None:
         return reason
+
     # Imported here, because it loads Pillow.
     from gleanset.images.decode import IMAGE_EXTENSIONS
 
-    if PurePath(name or path).suffix.lower() in (*IMAGE_EXTENSIONS, *_UNREAD_IMAGES):
+    suffix = PurePath(name or path).suffix.lower()
+    if suffix in IMAGE_EXTENSIONS or suffix in _UNREAD_IMAGE_SUFFIXES:
         return None
+
     try:
         if not path.is_file():
             return None
@@ -218,19 +215,20 @@ def get_reason_by_name(name: str) -> str | None:
 
 def get_reason_by_header(head: bytes) -> str | None:
     """Return why a file, by its first bytes, is not an image."""
-    if head.startswith(_IMAGE_BEGINNINGS) or (head[:4], head[8:12]) == (
-        b"RIFF",
-        b"WEBP",
-    ):
+    # A file of RIFF or MP4's kind says behind the size of its first part what it contains.
+    content = head[8:12]
+    is_webp = head[:4] == b"RIFF" and content == b"WEBP"
+    if is_webp or head.startswith(_IMAGE_BEGINNINGS):
         return None
-    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADER_SIZES:
+    # A text may begin with BM.
+    header_size = int.from_bytes(head[14:18], "little")
+    if head[:2] == b"BM" and header_size in _BMP_HEADER_SIZES:
         return None
-    if head[4:8] == b"ftyp" and head[8:12] not in _AUDIO_BRANDS:
-        return None if head[8:12] in _IMAGE_BRANDS else VIDEO
-    if head.startswith(_VIDEO_BEGINNINGS) or (head[:4], head[8:12]) == (
-        b"RIFF",
-        b"AVI ",
-    ):
+
+    if head[4:8] == b"ftyp" and content not in _AUDIO_BRANDS:
+        return None if content in _IMAGE_BRANDS else VIDEO
+    is_avi = head[:4] == b"RIFF" and content == b"AVI "
+    if is_avi or head.startswith(_VIDEO_BEGINNINGS):
         return VIDEO
     return NOT_AN_IMAGE
 
@@ -241,20 +239,19 @@ def find_splits(root: Path) -> frozenset[str]:
     candidates = frozenset(name for name in tops if name.lower() in SPLIT_FOLDERS)
     if not candidates:
         return candidates
-    walk = walk_tree(root, Counter())
-    holding = ((folder, files) for folder, _, files in walk if folder != root)
-    return find_split_folders(
-        folder.relative_to(root).parts
-        for folder, files in holding
-        if any(get_ignored_reason(folder / name) is None for name in files)
-    )
+
+    image_folders: list[tuple[str, ...]] = []
+    for folder, _, files in walk_tree(root, Counter()):
+        has_image = any(get_ignored_reason(folder / name) is None for name in files)
+        if folder != root and has_image:
+            image_folders.append(folder.relative_to(root).parts)
+    return find_split_folders(image_folders)
 
 
 def summarize_ignored(ignored: Counter[str]) -> dict[str, object]:
     """Return the summary entries for ignored files: their number and the reasons."""
     summary: dict[str, object] = {"ignored": ignored.total()}
-    if reasons := {
-        reason: number for reason, number in ignored.most_common() if number
-    }:
+    reasons = {reason: number for reason, number in ignored.most_common() if number}
+    if reasons:
         summary["ignored_reasons"] = reasons
     return summary

@@ -188,7 +188,7 @@ def find_members(
             stamp = make_credit_stamp(origin.post, options.credit, *own_credit)
             stamp = f"{origin.hint or ''}{stamp}"
             yield ImageFile(Path(title), origin, stamp, credit, member.read)
-        options.unmatched_rows.extend(rules.tables.unmatched())
+        options.unmatched_rows.extend(rules.tables.list_unmatched())
 
 
 def _ignored_reason(member: PurePosixPath, exclude: Sequence[str]) -> str | None:

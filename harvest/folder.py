@@ -140,7 +140,7 @@ class TreeRules:
         origin = replace(
             origin, url=metadata.url, title=metadata.caption or origin.title
         )
-        return origin, row.credit.completed(metadata.credit)
+        return origin, row.credit.fill_from(metadata.credit)
 
 
 def import_images(
@@ -219,8 +219,8 @@ def _record(
     importer: Importer, outcome: Outcome[ImageFile, StagedImage], options: ImportOptions
 ) -> None:
     item, image = outcome.item, outcome.result
-    credit = item.credit.completed(image.credit if image else NO_CREDIT)
-    credit = credit.completed(options.credit)
+    credit = item.credit.fill_from(image.credit if image else NO_CREDIT)
+    credit = credit.fill_from(options.credit)
     if image and image.opt_out:
         options.opted_out_files.append(f"{format_origin(item.origin)}: {image.opt_out}")
     measured = Outcome(
@@ -294,7 +294,7 @@ def find_images(
                 yield _image_file(
                     path, path.relative_to(root), rules, options, siblings
                 )
-    options.unmatched_rows.extend(rules.tables.unmatched())
+    options.unmatched_rows.extend(rules.tables.list_unmatched())
     for path in (Path(os.fsdecode(error.filename)) for error in unlisted):
         yield _image_file(path, path.relative_to(root), rules, options)
 

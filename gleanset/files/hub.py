@@ -48,15 +48,19 @@ class HubFile(NamedTuple):
     @classmethod
     def parse(cls, name: str, usual: str = "model.onnx") -> Self:
         """Parse a name; for a folder, take its file `usual`. Raises `UsageError`."""
-        if (match := _NAME.fullmatch(name)) is None:
+        match = _NAME.fullmatch(name)
+        if match is None:
             form = f"{PREFIX}OWNER/REPOSITORY/PATH, of letters, digits and -_. alone"
             raise UsageError(f"'{name}' is not a file on a hub", f"write {form}")
+
         repository, path, revision = match.groups("")
-        file = path if path.lower().endswith(".onnx") else f"{path}/{usual}"
-        return cls(repository, file, revision)
+        if not path.lower().endswith(".onnx"):
+            path = f"{path}/{usual}"
+        return cls(repository, path, revision)
 
     def __str__(self) -> str:
-        return f"{PREFIX}{self.key}{self.revision and '@'}{self.revision}"
+        name = f"{PREFIX}{self.key}"
+        return f"{name}@{self.revision}" if self.revision else name
 
     @property
     def key(self) -> str:
@@ -66,16 +70,14 @@ class HubFile(NamedTuple):
     @property
     def url(self) -> str:
         """Its URL on the hub."""
-        return str(
-            _client().hf_hub_url(
-                self.repository, self.path, revision=self.revision or None
-            )
-        )
+        revision = self.revision or None
+        url = _import_client().hf_hub_url(self.repository, self.path, revision=revision)
+        return str(url)
 
     @property
     def cached(self) -> Path | None:
         """Its path in the local cache of huggingface_hub, if it is there."""
-        path = _client().try_to_load_from_cache(
+        path = _import_client().try_to_load_from_cache(
             self.repository, self.path, revision=self.revision
         )
         return Path(path) if isinstance(path, str) else None
@@ -93,19 +95,24 @@ def load_hub_models(package: str) -> dict[str, Any]:
 
 def query_hub(file: HubFile) -> HubPin:
     """Query commit and hash. Raises `UsageError`, `MissingComponent`, `InputUnusable`."""
-    hub = _client()
+    hub = _import_client()
     try:
         facts = hub.get_hf_file_metadata(file.url, token=False)
     except Exception as error:  # huggingface_hub raises many types of errors
-        kinds = hub.errors.EntryNotFoundError, hub.errors.RevisionNotFoundError
-        unknown = isinstance(error, (*kinds, hub.errors.RepositoryNotFoundError))
-        message = f"the hub has no {file}: {str(error).strip().rpartition(chr(10))[2]}"
-        raise (UsageError if unknown else MissingComponent)(message, _FIX) from error
+        unknown_name = (
+            hub.errors.EntryNotFoundError,
+            hub.errors.RevisionNotFoundError,
+            hub.errors.RepositoryNotFoundError,
+        )
+        error_type = UsageError if isinstance(error, unknown_name) else MissingComponent
+        *_, last_line = str(error).strip().split("\n")
+        raise error_type(f"the hub has no {file}: {last_line}", _FIX) from error
+
     commit, sha256 = str(facts.commit_hash), str(facts.etag)
-    expected = file.revision if _COMMIT.fullmatch(file.revision) else commit
-    if not (
-        _COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256) and commit == expected
-    ):
+    is_valid = _COMMIT.fullmatch(commit) and _SHA256.fullmatch(sha256)
+    # A revision that is a commit, not a branch or tag, must be the one that comes back.
+    is_other = _COMMIT.fullmatch(file.revision) and commit != file.revision
+    if not is_valid or is_other:
         answer = f"the hub reports commit '{commit}' and SHA-256 '{sha256}'"
         raise InputUnusable(f"{file} cannot be checked: {answer}", _FIX)
     if (facts.size or 0) > MAX_FILE_BYTES:
@@ -117,7 +124,7 @@ def query_hub(file: HubFile) -> HubPin:
 
 def read_hub_text(file: HubFile) -> str:
     """Return a small text file of a commit. Raises `UsageError`, `MissingComponent`."""
-    hub = _client()
+    hub = _import_client()
     try:
         path = hub.hf_hub_download(
             file.repository, file.path, revision=file.revision, token=False
@@ -138,11 +145,12 @@ def pin_hub_name(
     file = HubFile.parse(name)
     if not (_COMMIT.fullmatch(file.revision) and sha256):
         pin = ask(file)
-        file, sha256 = file._replace(revision=pin.commit), sha256 or pin.sha256
+        file = file._replace(revision=pin.commit)
+        sha256 = sha256 or pin.sha256
     return str(file), sha256
 
 
-def _client() -> Any:
+def _import_client() -> Any:
     try:
         import huggingface_hub.errors
     except ImportError as error:

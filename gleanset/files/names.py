@@ -10,35 +10,11 @@ import unicodedata
 from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path, PureWindowsPath
 
-VIDEO_EXTENSIONS = frozenset(
-    (
-        *(
-            ".mp4",
-            ".m4v",
-            ".mov",
-            ".3gp",
-            ".mkv",
-            ".webm",
-            ".avi",
-            ".divx",
-            ".mpg",
-            ".mpeg",
-        ),
-        *(
-            ".m2v",
-            ".m2ts",
-            ".flv",
-            ".f4v",
-            ".wmv",
-            ".asf",
-            ".ogv",
-            ".ogm",
-            ".rmvb",
-            ".mxf",
-        ),
-        *(".h264", ".264", ".h265", ".265", ".hevc"),
-    )
+_VIDEOS = (
+    ".mp4 .m4v .mov .3gp .mkv .webm .avi .divx .mpg .mpeg .m2v .m2ts "
+    ".flv .f4v .wmv .asf .ogv .ogm .rmvb .mxf .h264 .264 .h265 .265 .hevc"
 )
+VIDEO_EXTENSIONS = frozenset(_VIDEOS.split())
 """Extensions used only for videos: a damaged file with one still counts as a video."""
 
 ARCHIVE_EXTENSIONS = frozenset(
@@ -73,16 +49,17 @@ _RESERVED = re.compile(
 
 def make_safe_name(text: str) -> str:
     """Return a nonempty path component of letters, digits, `-`, `_`, `.`."""
+    letters = map(_map_to_safe, unicodedata.normalize("NFC", text))
+    name = re.sub(r"_+", "_", "".join(letters)).strip("._ ")
+    name = _truncate(name[:MAX_NAME_CHARACTERS], MAX_FILE_NAME_BYTES)
+    return f"_{name}" if not name or _RESERVED.match(name) else name
+
+
+def _map_to_safe(character: str) -> str:
     # Combining marks are the vowels of many scripts.
-    marks = ("Mn", "Mc")
-    tidy = "".join(
-        c if c.isalnum() or c in "-_." or unicodedata.category(c) in marks else "_"
-        for c in unicodedata.normalize("NFC", text)
-    )
-    tidy = _shortened(
-        re.sub(r"_+", "_", tidy).strip("._ ")[:MAX_NAME_CHARACTERS], MAX_FILE_NAME_BYTES
-    )
-    return f"_{tidy}" if not tidy or _RESERVED.match(tidy) else tidy
+    is_mark = unicodedata.category(character) in ("Mn", "Mc")
+    is_safe = character.isalnum() or character in "-_." or is_mark
+    return character if is_safe else "_"
 
 
 def make_portable_name(text: str) -> str:
@@ -91,29 +68,31 @@ def make_portable_name(text: str) -> str:
     Spaces, brackets and emoji are kept. Path separators, control characters and marks of writing
     direction become `_`; leading and trailing dots are removed; device names of Windows get a `_`.
     """
-    tidy = "".join(map(_map_character, unicodedata.normalize("NFC", text))).strip(". ")
-    tidy = tidy.encode()[:MAX_FILE_NAME_BYTES].decode(errors="ignore").rstrip(". ")
-    return f"_{tidy}" if not tidy or _RESERVED.match(tidy) else tidy
+    letters = map(_map_to_portable, unicodedata.normalize("NFC", text))
+    name = "".join(letters).strip(". ")
+    name = _truncate(name, MAX_FILE_NAME_BYTES, ". ")
+    return f"_{name}" if not name or _RESERVED.match(name) else name
 
 
-def _map_character(character: str) -> str:
-    kind = unicodedata.category(character)
-    if kind == "Zs":
+def _map_to_portable(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Zs":
         return " "
-    refused = character in _REFUSED or (kind[0] == "C" and character not in _JOINERS)
-    return "_" if refused or kind in ("Zl", "Zp") else character
+    is_control = category[0] == "C" and character not in _JOINERS
+    is_line_end = category in ("Zl", "Zp")
+    return "_" if character in _REFUSED or is_control or is_line_end else character
 
 
-def _shortened(text: str, size: int) -> str:
-    return text.encode()[:size].decode(errors="ignore").rstrip("._ ")
+def _truncate(text: str, max_bytes: int, ends: str = "._ ") -> str:
+    return text.encode()[:max_bytes].decode(errors="ignore").rstrip(ends)
 
 
 def make_folder_name(label: str) -> str:
     """Return the folder name for a validated class name."""
-    tidy = label.rstrip(". ")
-    if len(tidy.encode()) > MAX_FOLDER_NAME_BYTES:
-        tidy = _shortened(tidy, MAX_FOLDER_NAME_BYTES)
-    return f"_{tidy}" if _RESERVED.match(tidy) or not tidy else tidy
+    name = label.rstrip(". ")
+    if len(name.encode()) > MAX_FOLDER_NAME_BYTES:
+        name = _truncate(name, MAX_FOLDER_NAME_BYTES)
+    return f"_{name}" if not name or _RESERVED.match(name) else name
 
 
 def assign_folder_names(
@@ -127,12 +106,15 @@ def assign_folder_names(
     """
     folders: dict[str, str] = {}
     used = {name.casefold() for name in files}
-    for label in sorted(
+    # Names that are their own folder's come first, and keep it.
+    order = sorted(
         set(labels), key=lambda label: (make_folder_name(label) != label, label)
-    ):
+    )
+    for label in order:
         folder = make_folder_name(label)
         if folder.casefold() in used:
-            folder = f"{folder}-{hashlib.sha256(label.encode()).hexdigest()[:6]}"
+            digest = hashlib.sha256(label.encode()).hexdigest()
+            folder = f"{folder}-{digest[:6]}"
         used.add(folder.casefold())
         folders[label] = folder
     return folders
@@ -157,7 +139,9 @@ def find_class_folder(
     such level.
     """
     inner = strip_split_folder(folders, splits)
-    return inner[level - 1] if inner and len(inner) >= level else None
+    if not inner or level > len(inner):
+        return None
+    return inner[level - 1]  # level 0 is the last one
 
 
 def strip_split_folder(
@@ -175,16 +159,19 @@ def find_split_folders(folders: Iterable[Sequence[str]]) -> frozenset[str]:
     A single split name next to other folders, such as train next to bus and car, is a class, unless
     its images are in subfolders and those of all the others are not.
     """
-    holds_images: dict[str, bool] = {}
+    outermost: set[str] = set()
+    with_images: set[str] = set()  # directly, not in subfolders alone
     for parts in folders:
-        if parts:
-            holds_images[parts[0]] = (
-                holds_images.get(parts[0], False) or len(parts) == 1
-            )
-    splits = {name for name in holds_images if name.lower() in SPLIT_FOLDERS}
-    others = [holds for name, holds in holds_images.items() if name not in splits]
-    if len(splits) == 1 and others and (holds_images[min(splits)] or not any(others)):
-        return frozenset()
+        outermost.update(parts[:1])
+        if len(parts) == 1:
+            with_images.add(parts[0])
+
+    splits = {name for name in outermost if name.lower() in SPLIT_FOLDERS}
+    others = outermost - splits
+    if len(splits) == 1 and others:
+        is_class = splits <= with_images or not others & with_images
+        if is_class:
+            return frozenset()
     return frozenset(splits)
 
 
@@ -192,8 +179,5 @@ def walk_visible_files(root: Path) -> Iterator[tuple[Path, list[str], list[str]]
     """Yield folders with visible subfolders (remove some to skip) and files."""
     for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield (
-            Path(parent),
-            folders,
-            sorted(name for name in files if not name.startswith(".")),
-        )
+        visible_files = sorted(name for name in files if not name.startswith("."))
+        yield Path(parent), folders, visible_files

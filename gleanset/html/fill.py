@@ -19,7 +19,7 @@ def get_templates(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("number", "percent", "figure", "shortened", "duration"):
+    for name in ("number", "percent", "figure", "shorten", "duration"):
         environment.filters[name] = getattr(words, name)
     environment.globals.update(
         count=words.count, confidence_interval=words.confidence_interval

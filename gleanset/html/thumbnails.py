@@ -32,7 +32,8 @@ class Thumbnails:
     def __init__(
         self, dataset: Dataset, side: int = SIDE, *, with_reports: bool = False
     ):
-        self._dataset, self._side = dataset, side
+        self._dataset = dataset
+        self._side = side
         self._private = (
             frozenset() if with_reports else dataset.images.list_report_only()
         )
@@ -44,15 +45,15 @@ class Thumbnails:
             return None
         if sample.key not in self._cache:
             crop = self._load(self._dataset.crop_path(sample.key))
-            if (
-                crop is None
-                and (image := self._dataset.images.get(sample.image)) is not None
-            ):
-                crop = self._load(
-                    self._dataset.image_path(image.sha256, image.format), sample
-                )
-            self._cache[sample.key] = crop
+            self._cache[sample.key] = crop or self._crop_original(sample)
         return self._cache[sample.key]
+
+    def _crop_original(self, sample: Sample) -> Thumbnail | None:
+        image = self._dataset.images.get(sample.image)
+        if image is None:
+            return None
+        path = self._dataset.image_path(image.sha256, image.format)
+        return self._load(path, sample)
 
     def of_image(self, image: ImageRecord) -> Thumbnail | None:
         """Return the whole image; None if it is private or unreadable."""
@@ -61,15 +62,16 @@ class Thumbnails:
         return self._load(self._dataset.image_path(image.sha256, image.format))
 
     def _load(self, path: Path, part: Sample | None = None) -> Thumbnail | None:
+        # A part needs all pixels of the image.
+        min_side = None if part else self._side
         try:
-            image = decode(
-                path.read_bytes(), min_side=None if part else self._side
-            ).pixels
-            return shrink(
-                crop_region(image, part.box, part.angle) if part else image, self._side
-            )
+            pixels = decode(path.read_bytes(), min_side).pixels
         except (OSError, Unreadable):
             return None
+
+        if part is not None:
+            pixels = crop_region(pixels, part.box, part.angle)
+        return shrink(pixels, self._side)
 
 
 def shrink(pixels: Image.Image, side: int = SIDE) -> Thumbnail:

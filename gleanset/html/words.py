@@ -14,7 +14,8 @@ def number(value: int) -> str:
 
 def count(value: int, noun: str, many: str | None = None) -> str:
     """Format a number with its noun: `1 image`, `2 images`."""
-    return f"{number(value)} {noun if value == 1 else many or noun + 's'}"
+    plural = many or f"{noun}s"
+    return f"{number(value)} {noun if value == 1 else plural}"
 
 
 def format_bytes(size: int) -> str:
@@ -28,12 +29,13 @@ def percent(share: float) -> str:
     """Format a share (0..1) as percent; only 1 gives 100 %."""
     if not math.isfinite(share):
         return "–"
-    rounded = round(share * 100)
-    if rounded == 100 and share < 1 - 1e-9:
-        rounded = 99
-    if rounded == 0 and share > 0:
-        rounded = 1
-    return f"{rounded}{NO_BREAK}%"
+
+    percents = round(share * 100)
+    if percents == 100 and share < 1 - 1e-9:
+        percents = 99
+    if percents == 0 and share > 0:
+        percents = 1
+    return f"{percents}{NO_BREAK}%"
 
 
 def confidence_interval(low: float, high: float) -> str:
@@ -43,7 +45,9 @@ def confidence_interval(low: float, high: float) -> str:
 
 def figure(value: float | None, digits: int = 2) -> str:
     """Format a number with fixed decimals; a dash without one."""
-    return "–" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}"
 
 
 def duration(seconds: float) -> str:
@@ -52,20 +56,22 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     if seconds < 90:
         return f"{seconds:.0f} s"
+
     minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def clock(seconds: float) -> str:
     """Return a time as a player shows it: `1:02:03.4`."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
+    minutes, tenths = divmod(round(seconds * 10), 600)
     hours, minutes = divmod(minutes, 60)
     start = f"{hours}:{minutes:02}" if hours else f"{minutes}"
-    return f"{start}:{rest // 10:02}.{rest % 10}"
+    return f"{start}:{tenths // 10:02}.{tenths % 10}"
 
 
-def shortened(text: str, max_columns: int = MAX_CHARACTERS) -> str:
+def shorten(text: str, max_columns: int = MAX_CHARACTERS) -> str:
     """Return text on one line, with the middle elided beyond `max_columns` characters."""
     text = " ".join(text.split())
     if len(text) <= max_columns:

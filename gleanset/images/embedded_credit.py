@@ -35,7 +35,7 @@ def read_embedded_credit(data: bytes) -> Credit:
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as image:
             xmp_credit = _read_xmp(image.info.get("xmp"))
-            return xmp_credit.completed(_read_iptc(image)).completed(_read_exif(image))
+            return xmp_credit.fill_from(_read_iptc(image)).fill_from(_read_exif(image))
     return NO_CREDIT
 
 

@@ -232,7 +232,7 @@ def import_labelled(
     )
     result = result.with_facts(
         dataset.classes.explain_aliases(classes, dataset.option)
-        | summarize_unmatched(tables.unmatched())
+        | summarize_unmatched(tables.list_unmatched())
     )
     if simulate:
         for origin in origins.values():
@@ -286,7 +286,7 @@ def _get_origins(
         path = image.path
         info = files.sources.get(path, SourceInfo())
         source = tables.get_row(path)
-        credit = source.credit.completed(info.credit)
+        credit = source.credit.fill_from(info.credit)
         inside = path.parent.relative_to(tables.top).parts
         group = source.group or groups.get_group(
             path.name, str(path.parent), inside, level, splits

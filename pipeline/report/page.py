@@ -21,7 +21,7 @@ from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.fill import encode_page, get_templates
 from gleanset.html.thumbnails import Thumbnail, Thumbnails
-from gleanset.html.words import count, shortened
+from gleanset.html.words import count, shorten
 from gleanset.records import SPLITS, Sample
 from harvest.frames import DAMAGED
 from labeler.acceptance import plan_hints
@@ -87,15 +87,15 @@ def shorten_location(text: str) -> str:
     try:
         parts = urlsplit(text)
     except ValueError:
-        return shortened(text)
+        return shorten(text)
     if parts.scheme in ("http", "https") and parts.netloc:
         # Only the host, because credentials may precede it.
         host = parts.netloc.rpartition("@")[2]
         tail = parts.path.rstrip("/").rpartition("/")[2]
-        return shortened(
+        return shorten(
             f"{host}/…/{tail}" if parts.path.count("/") > 1 else f"{host}/{tail}"
         )
-    return shortened("/".join(re.split(r"[/\\]", text)[-2:]))
+    return shorten("/".join(re.split(r"[/\\]", text)[-2:]))
 
 
 MAX_ROWS = 60

@@ -12,7 +12,7 @@ from advice import (
     takes_dataset,
 )
 
-from gleanset.cli import _name_dataset
+from gleanset.cli import _add_dataset_option
 from gleanset.errors import UsageError
 from gleanset.removed import REMOVED_COMMANDS, REMOVED_SOURCE_OPTIONS
 
@@ -29,7 +29,7 @@ def test_hints_of_the_source_are_found() -> None:
 @pytest.mark.parametrize("hint", HINTS, ids=lambda hint: hint.place)
 def test_hint_ends_in_a_valid_command(hint: SourceHint) -> None:
     error = UsageError("something is wrong", hint.text)
-    _name_dataset(error, ELSEWHERE)
+    _add_dataset_option(error, ELSEWHERE)
     for command in commands_in(error.fix):
         assert has_placeholder(command) or parse(command) == "", error.fix
 
@@ -37,7 +37,7 @@ def test_hint_ends_in_a_valid_command(hint: SourceHint) -> None:
 @pytest.mark.parametrize("hint", HINTS, ids=lambda hint: hint.place)
 def test_hint_names_a_dataset_that_is_elsewhere(hint: SourceHint) -> None:
     error = UsageError("something is wrong", hint.text)
-    _name_dataset(error, ELSEWHERE)
+    _add_dataset_option(error, ELSEWHERE)
     for command in commands_in(error.fix):
         assert " -d " in command or not takes_dataset(command), error.fix
 
