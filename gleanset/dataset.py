@@ -47,10 +47,13 @@ class Dataset:
     def __init__(self, root: Path, *, create: bool = False, temporary: bool = False):
         self.settings: Settings = read_settings(root)
         self.root = root
-        self._temporary = TemporaryDirectory(prefix="gleanset-") if temporary else None
-        folder = Path(self._temporary.name) if self._temporary else self.root
+        self._temporary: TemporaryDirectory[str] | None = None
+        folder = root
         if temporary:
+            self._temporary = TemporaryDirectory(prefix="gleanset-")
+            folder = Path(self._temporary.name)
             copy_catalogue(root / CATALOGUE, folder / CATALOGUE)
+
         self.cache = folder / "cache"
         self.db = Connection(folder / CATALOGUE, create=create)
         self.images = Images(self.db)
@@ -97,6 +100,7 @@ class Dataset:
                 f"cannot create the folder {root}: {error.strerror}",
                 "name another one with -d DIR",
             ) from error
+
         # Missing settings of an existing dataset are reported until somebody writes them.
         is_new = not (root / CATALOGUE).exists()
         if (is_new or settings is not None) and not (root / SETTINGS_FILE).exists():
@@ -140,22 +144,24 @@ class Dataset:
         """
         sha256, kind = measured.sha256, measured.format
         with self.db.transaction():
-            if (reason := self.images.get_tombstone(sha256)) is not None:
+            reason = self.images.get_tombstone(sha256)
+            if reason is not None:
                 store.discard(sha256, kind)
                 raise Unreadable("forgotten", reason)
+
             store.publish(sha256, kind, measured.bytes)
             return self.images.add(measured, origin)
 
     def remove_image(self, sha256: str, reason: str) -> None:
         """Remove an image's files, crops and rows; leave a tombstone."""
-        upkeep = Maintenance(self.db)
+        maintenance = Maintenance(self.db)
         originals = self.originals(self.cache)
         with self.db.transaction():
-            for key in upkeep.list_sample_keys(sha256):
+            for key in maintenance.list_sample_keys(sha256):
                 self.crop_path(key).unlink(missing_ok=True)
             for file in originals.find_files(sha256):
                 file.unlink(missing_ok=True)
-            upkeep.forget(sha256, reason)
+            maintenance.forget(sha256, reason)
 
     @property
     def runs_folder(self) -> Path:
@@ -174,10 +180,9 @@ class Dataset:
         """Return a hub file's pin; without a revision, save it in `dataset.toml`."""
         pin = self.settings.pin_of(file)
         pins = self.settings.hub
-        if not (file.revision or file.key in pins):
-            self._add_setting(
-                "hub", {file.key: msgspec.to_builtins(pin)}, {**pins, file.key: pin}
-            )
+        if not file.revision and file.key not in pins:
+            addition = {file.key: msgspec.to_builtins(pin)}
+            self._add_setting("hub", addition, {**pins, file.key: pin})
         return pin
 
     def note_plugin(self, kind: str, name: str) -> None:
@@ -185,15 +190,17 @@ class Dataset:
         plugin_use = PluginUse(
             kind=kind, name=name, made_by=get_plugin_package(kind, name)
         )
-        recorded = self.settings.plugin
-        if plugin_use.made_by and plugin_use not in recorded:
-            added = [msgspec.to_builtins(plugin_use)]
-            self._add_setting("plugin", added, [*recorded, plugin_use])
+        plugin_uses = self.settings.plugin
+        if plugin_use.made_by and plugin_use not in plugin_uses:
+            addition = [msgspec.to_builtins(plugin_use)]
+            self._add_setting("plugin", addition, [*plugin_uses, plugin_use])
 
-    def _add_setting(self, key: str, added: object, value: object) -> None:
-        if not (self.read_only or self._temporary):
-            append_tables(self.root, {key: added})
-            self.settings = msgspec.structs.replace(self.settings, **{key: value})
+    def _add_setting(self, key: str, addition: object, value: object) -> None:
+        """Append a table to `dataset.toml`; `value` is that of the setting with it."""
+        if self.read_only or self._temporary:
+            return
+        append_tables(self.root, {key: addition})
+        self.settings = msgspec.structs.replace(self.settings, **{key: value})
 
     def close(self) -> None:
         """Close the catalogue."""
@@ -211,42 +218,43 @@ class Dataset:
 def check_dataset_exists(root: Path) -> None:
     """Raise `DatasetMissing` if a folder is not a dataset."""
     with disk_errors(root):
-        exists = _holds_dataset(root)
-    if not exists:
-        if root.parts[:1] == ("s3:",):
-            raise DatasetMissing(
-                "a dataset is a folder, not a place in a bucket",
-                "copy it first, for instance: aws s3 sync s3://BUCKET/PREFIX DIR",
-            )
-        if (root / SETTINGS_FILE).is_file():
-            raise _catalogue_missing_error(root)
+        if _has_catalogue(root):
+            return
+
+    if root.parts[:1] == ("s3:",):
         raise DatasetMissing(
-            f"there is no dataset in {root.absolute()}",
-            "name its folder with -d DIR, or make one: gleanset init -d DIR",
+            "a dataset is a folder, not a place in a bucket",
+            "copy it first, for instance: aws s3 sync s3://BUCKET/PREFIX DIR",
         )
+    if (root / SETTINGS_FILE).is_file():
+        raise _catalogue_missing_error(root)
+    raise DatasetMissing(
+        f"there is no dataset in {root.absolute()}",
+        "name its folder with -d DIR, or make one: gleanset init -d DIR",
+    )
 
 
 def _catalogue_missing_error(root: Path) -> DatasetMissing:
     catalogue = root / CATALOGUE
-    snapshots = sorted(
-        (root / "snapshots").glob("*.sqlite"), key=lambda path: path.stat().st_mtime
-    )
-    fix = f"for an empty one: gleanset init -d {shlex.quote(str(root))}"
+    snapshots = list((root / "snapshots").glob("*.sqlite"))
     if snapshots:
-        command = shlex.join(["cp", str(snapshots[-1]), str(catalogue)])
-        fix = f"copy the latest snapshot back: {command}"
-    return DatasetMissing(f"the catalogue is missing: {catalogue.absolute()}", fix)
+        latest = max(snapshots, key=lambda path: path.stat().st_mtime)
+        command = shlex.join(["cp", str(latest), str(catalogue)])
+        hint = f"copy the latest snapshot back: {command}"
+    else:
+        hint = f"for an empty one: gleanset init -d {shlex.quote(str(root))}"
+    return DatasetMissing(f"the catalogue is missing: {catalogue.absolute()}", hint)
 
 
 def is_dataset(folder: Path) -> bool:
     """Return whether a folder is a dataset; False if unreadable."""
     try:
-        return _holds_dataset(folder)
+        return _has_catalogue(folder)
     except OSError:
         return False
 
 
-def _holds_dataset(folder: Path) -> bool:
+def _has_catalogue(folder: Path) -> bool:
     # The settings may be deleted: defaults replace them. Nothing replaces the catalogue.
     return (folder / CATALOGUE).is_file()
 

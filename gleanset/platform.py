@@ -22,14 +22,16 @@ _FROM_HERE = -100
 _EXCHANGE = 2
 # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc (man 3 mallopt), in bytes; 32 MB is the maximum.
 _MALLOC_OPTIONS = {-1: 256 << 20, -3: 32 << 20}
-# Seconds for which the rename of an open file is retried, and between two attempts.
-_PATIENCE, _NAP = 3.0, 0.01
+# For how long the rename of an open file is retried, and the time between two attempts.
+_RENAME_TIMEOUT_SECONDS = 3.0
+_RENAME_PAUSE_SECONDS = 0.01
 
 
 def count_cores() -> int:
     """Return the number of CPUs for this process, or else the machine."""
-    has_affinity = hasattr(os, "sched_getaffinity")
-    return len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def has_current_folder() -> bool:
@@ -43,10 +45,10 @@ def has_current_folder() -> bool:
 
 def has_display() -> bool:
     """Return whether a window can be shown."""
-    elsewhere = sys.platform in ("win32", "darwin") or os.environ.get("QT_QPA_PLATFORM")
-    return bool(
-        elsewhere or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
+    if sys.platform in ("win32", "darwin"):
+        return True
+    variables = ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY")
+    return any(os.environ.get(name) for name in variables)
 
 
 def lower_process_priority(process: int, steps: int = 10) -> None:
@@ -93,14 +95,14 @@ def sync_folder(folder: Path) -> None:
 
 def replace_file(source: Path, target: Path) -> None:
     """Rename a file over another; on Windows, retry while one is open."""
-    until = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _RENAME_TIMEOUT_SECONDS
     while True:
         try:
             source.replace(target)
         except PermissionError:
-            if os.name != "nt" or time.monotonic() > until:
+            if os.name != "nt" or time.monotonic() > deadline:
                 raise
-            time.sleep(_NAP)
+            time.sleep(_RENAME_PAUSE_SECONDS)
         else:
             return
 
@@ -145,11 +147,10 @@ def keep_freed_memory() -> None:
 def exchange_paths(path: Path, other: Path) -> bool:
     """Exchange two paths atomically with `renameat2`; return False if that fails."""
     with suppress(AttributeError, OSError, TypeError):
+        names = os.fsencode(path), os.fsencode(other)
         rename = ctypes.CDLL(None, use_errno=True).renameat2
-        done = rename(
-            _FROM_HERE, os.fsencode(path), _FROM_HERE, os.fsencode(other), _EXCHANGE
-        )
-        return bool(done == 0)
+        code = rename(_FROM_HERE, names[0], _FROM_HERE, names[1], _EXCHANGE)
+        return bool(code == 0)
     return False
 
 
@@ -162,6 +163,7 @@ def defer_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # interrupts are raised in the main thread only
         return
+
     interrupts: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     try:
@@ -178,6 +180,7 @@ def block_interrupts() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+
     from multiprocessing import resource_tracker
 
     # Otherwise the first process of `multiprocessing` starts it, which unblocks the signal.

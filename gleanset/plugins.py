@@ -80,12 +80,17 @@ def attribute_errors(kind: str, name: str) -> Iterator[None]:
     """Name the plugin's package in errors raised in the block."""
     try:
         yield
-    except GleansetError as error:
-        if isinstance(error, Changed) and (package := get_plugin_package(kind, name)):
+    except Changed as error:
+        # The hint names the package that reads the site, if that is not ours.
+        package = get_plugin_package(kind, name)
+        if package:
             error.fix = f"pip install --upgrade {package.partition(' ')[0]}"
         raise
+    except GleansetError:
+        raise
     except Exception as error:
-        if not (package := get_plugin_package(kind, name)):
+        package = get_plugin_package(kind, name)
+        if not package:
             raise
         log.debug("%s failed", package, exc_info=error)
         message = f"the {kind[:-1]} {name} of {package} failed: {describe_error(error)}"
@@ -98,43 +103,43 @@ def attribute_errors(kind: str, name: str) -> Iterator[None]:
 def _load(plugin: Plugin, check: Callable[[str, Any], T]) -> T:
     try:
         with redirect_stdout(sys.stderr):  # stdout is reserved for results
-            loaded = check(plugin.name, plugin.entry.load())
+            result = check(plugin.name, plugin.entry.load())
     except (Exception, SystemExit) as error:
         log.debug("%s cannot be loaded", plugin.made_by, exc_info=error)
-        message = (
-            f"the {plugin.kind[:-1]} {plugin.name} of {plugin.made_by} cannot be used"
-        )
-        hint = (
-            f"pip install --upgrade {plugin.made_by.partition(' ')[0]}, or uninstall it"
-        )
-        raise UsageError(f"{message}: {describe_error(error)}", hint) from error
+        kind = plugin.kind.removesuffix("s")
+        package = plugin.made_by.partition(" ")[0]
+        raise UsageError(
+            f"the {kind} {plugin.name} of {plugin.made_by} cannot be used: "
+            f"{describe_error(error)}",
+            f"pip install --upgrade {package}, or uninstall it",
+        ) from error
     _loaded[plugin.kind, plugin.name] = plugin.made_by
-    return loaded
+    return result
 
 
 @cache
 def find_plugins() -> list[Plugin]:
     """List the plugins of all packages; skip broken entry points."""
-    from importlib.metadata import (
-        distributions,
-    )  # the import is slower than many commands
+    # Imported here: the import is slower than many commands.
+    from importlib.metadata import distributions
 
     plugins: dict[tuple[str, str], Plugin] = {}
     for package in distributions():
         try:
-            if "[gleanset." not in (package.read_text("entry_points.txt") or ""):
-                continue
-            for entry in package.entry_points:
-                prefix, _, kind = entry.group.partition(".")
-                if (
-                    prefix == "gleanset"
-                    and kind in RESERVED_NAMES
-                    and NAME.fullmatch(entry.name)
-                ):
-                    made_by = f"{package.name} {package.version}"
-                    plugins.setdefault(
-                        (kind, entry.name), Plugin(kind, entry.name, made_by, entry)
-                    )
+            for plugin in _list_plugins_of(package):
+                # The first package on the path is the one that would be imported.
+                plugins.setdefault((plugin.kind, plugin.name), plugin)
         except Exception:
             log.debug("a package has entry points that cannot be read", exc_info=True)
     return [plugins[key] for key in sorted(plugins)]
+
+
+def _list_plugins_of(package: Any) -> Iterator[Plugin]:
+    # Parsing the entry points of all packages takes longer than looking for this text.
+    if "[gleanset." not in (package.read_text("entry_points.txt") or ""):
+        return
+    for entry in package.entry_points:
+        prefix, _, kind = entry.group.partition(".")
+        is_kind = prefix == "gleanset" and kind in RESERVED_NAMES
+        if is_kind and NAME.fullmatch(entry.name):
+            yield Plugin(kind, entry.name, f"{package.name} {package.version}", entry)

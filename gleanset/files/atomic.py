@@ -26,8 +26,8 @@ def write_atomic(
         folder = path.parent
         partial = (scratch or folder) / f"{PARTIAL_PREFIX}{secrets.token_hex(8)}"
         try:
-            _in_folder(partial.parent, lambda: _write_synced(partial, data))
-            _in_folder(folder, lambda: replace_file(partial, path))
+            _call_in_folder(partial.parent, lambda: _write_synced(partial, data))
+            _call_in_folder(folder, lambda: replace_file(partial, path))
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -54,10 +54,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def move_file(source: Path, target: Path) -> None:
     """Rename a file on one disk; the caller syncs. Raises `DiskFull`, `NotWritable`."""
     with disk_errors(target):
-        _in_folder(target.parent, lambda: replace_file(source, target))
+        _call_in_folder(target.parent, lambda: replace_file(source, target))
 
 
-def _in_folder(folder: Path, act: Callable[[], object]) -> None:
+def _call_in_folder(folder: Path, act: Callable[[], object]) -> None:
     """Call `act`; create the folder only if it fails (rare)."""
     try:
         act()
@@ -68,10 +68,26 @@ def _in_folder(folder: Path, act: Callable[[], object]) -> None:
 
 def _write_synced(partial: Path, data: bytes) -> None:
     with partial.open("xb", buffering=0) as file:
-        left = memoryview(data)
-        while left:
-            left = left[file.write(left) :]
+        rest = memoryview(data)
+        while rest:  # a write may take less than all
+            rest = rest[file.write(rest) :]
         os.fsync(file.fileno())
+
+
+_UNUSABLE_PATH_ERRORS = (
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+)
+
+
+def _names_folder_of(path: Path, error: OSError) -> bool:
+    """Return whether an error is about the folder of `path`, not a missing source file."""
+    if not isinstance(error.filename, str | bytes):
+        return False
+    named_path = Path(os.fsdecode(error.filename))
+    return path.parent in (named_path, named_path.parent)
 
 
 @contextmanager
@@ -94,12 +110,9 @@ def disk_errors(path: Path) -> Iterator[None]:
                 f"cannot write to {path}",
                 f"give yourself write access, for instance: chmod -R u+w {path.parent}",
             ) from error
-        # ENOENT counts only if it names this path or its folder, not a missing source file.
-        name = error.filename
-        named = [Path(os.fsdecode(name))] if isinstance(name, str | bytes) else []
-        near = any(path.parent in (other, other.parent) for other in named)
-        other = (errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
-        if (near and error.errno == errno.ENOENT) or error.errno in other:
+
+        is_missing = error.errno == errno.ENOENT and _names_folder_of(path, error)
+        if is_missing or error.errno in _UNUSABLE_PATH_ERRORS:
             raise NotWritable(
                 f"cannot create {path}: {error.strerror}",
                 "choose another folder or name",

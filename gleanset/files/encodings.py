@@ -93,6 +93,7 @@ def find_encoding(file: IO[bytes], source: str, named: str | None) -> TextEncodi
     for mark, name in _BYTE_ORDER_MARKS:
         if beginning.startswith(mark):
             return TextEncoding(name)
+
     scan = _scan_lines(file)
     file.seek(0)
     if scan.has_nul and named is None:
@@ -104,10 +105,11 @@ def find_encoding(file: IO[bytes], source: str, named: str | None) -> TextEncodi
         return TextEncoding(named)
     if not scan.other_lines:
         return TextEncoding("utf-8")
+
     guess = _guess_encoding(scan.cells)
     # Two characters of a wide encoding may look like one of UTF-8, but hardly in most lines.
-    is_wide = guess.name in _WIDE_ENCODINGS
-    if scan.utf8_lines > (scan.other_lines if is_wide else 0):
+    max_utf8_lines = scan.other_lines if guess.name in _WIDE_ENCODINGS else 0
+    if scan.utf8_lines > max_utf8_lines:
         raise InputUnusable(
             f"line {scan.first_other_line} of {source} is not UTF-8, but others are",
             "save all of it as UTF-8, or name the encoding of all of it: --encoding NAME",
@@ -154,18 +156,21 @@ def decode_names(
     ]
     if not others:
         return texts
+
     encoding = TextEncoding(named or "")
     if named is None:
-        cells = [cell for name in others for cell in _CELL.findall(name)]
+        cells: list[bytes] = []
+        for name in others:
+            cells += _CELL.findall(name)
         encoding = _guess_encoding(
             cells, _ZIP_ENCODINGS if is_zip else _SINGLE_BYTE_ENCODINGS
         )
+
     if is_zip or named or encoding.name in _WIDE_ENCODINGS:
-        others += [
-            name for name in texts.keys() - others if _has_only_short_sequences(name)
-        ]
+        others += filter(_has_only_short_sequences, texts.keys() - others)
     try:
-        texts |= {name: name.decode(encoding.name) for name in others}
+        for name in others:
+            texts[name] = name.decode(encoding.name)
     except UnicodeError as error:
         raise wrong_encoding_error(f"a name in {source}", encoding.name) from error
     encoding.report(f"a name in {source}")
@@ -192,13 +197,11 @@ class FolderNames:
         raw = os.fsencode(name)
         if raw not in self._texts:
             # All names together tell the encoding better than one.
-            folders = (
-                folder for _, names, _ in os.walk(self._root) for folder in names
-            )
+            names = [raw]
+            for _, folders, _ in os.walk(self._root):
+                names += map(os.fsencode, folders)
             source = os.fsencode(self._root).decode("utf-8", "backslashreplace")
-            self._texts = decode_names(
-                [raw, *map(os.fsencode, folders)], source, self._encoding
-            )
+            self._texts = decode_names(names, source, self._encoding)
         return self._texts[raw]
 
 
@@ -215,10 +218,9 @@ class _LineScan(NamedTuple):
 def _scan_lines(file: IO[bytes]) -> _LineScan:
     has_nul = False
     utf8_lines = other_lines = first_other_line = sample_bytes = 0
-    cells: dict[bytes, None] = {}
-    for number, line in enumerate(
-        iter(partial(file.readline, _MAX_LINE_BYTES), b""), start=1
-    ):
+    cells: dict[bytes, None] = {}  # in the order of the file
+    lines = iter(partial(file.readline, _MAX_LINE_BYTES), b"")
+    for number, line in enumerate(lines, start=1):
         has_nul = has_nul or b"\0" in line
         if line.isascii():
             continue
@@ -255,30 +257,28 @@ def _guess_encoding(
     for match in matches:
         name = str(match["encoding"])
         with suppress(LookupError, UnicodeDecodeError):
-            text = sample.decode(name)
-            scores[name] = (match["confidence"] + _MIN_CONFIDENCE) * _rate_text(
-                text, name
-            )
+            rating = _rate_text(sample.decode(name), name)
+            scores[name] = (match["confidence"] + _MIN_CONFIDENCE) * rating
+
     best = max(scores, key=lambda name: scores[name])
-    return _with_example(best, cells[0])
+    example = cells[0].decode(best, "replace").strip()
+    return TextEncoding(best, example[:_MAX_EXAMPLE_CHARACTERS])
 
 
 def _rate_text(text: str, encoding: str) -> float:
     """Return a factor for a text, below 1.0 for what words of its languages do not have."""
-    symbols = sum(
+    oddities = sum(
         not (character.isascii() or character.isalpha()) for character in text
     )
-    capitals = sum(
-        a.islower() and b.isupper() and not b.isascii() for a, b in pairwise(text)
+    # A capital within a word.
+    oddities += sum(
+        before.islower() and letter.isupper() and not letter.isascii()
+        for before, letter in pairwise(text)
     )
-    kana = sum("\u3040" <= character <= "\u30ff" for character in text)
-    mixtures = len(_MIXED_SCRIPTS.findall(text))
-    foreign_kana = 0 if encoding in _JAPANESE else kana
-    rating: float = _SYMBOL_FACTOR ** (symbols + capitals + mixtures)
-    return rating * _FOREIGN_KANA_FACTOR**foreign_kana * _FREQUENCIES.get(encoding, 1.0)
+    oddities += len(_MIXED_SCRIPTS.findall(text))
+    rating: float = _SYMBOL_FACTOR**oddities
 
-
-def _with_example(name: str, text: bytes) -> TextEncoding:
-    return TextEncoding(
-        name, text.decode(name, "replace").strip()[:_MAX_EXAMPLE_CHARACTERS]
-    )
+    if encoding not in _JAPANESE:
+        kana = sum("\u3040" <= character <= "\u30ff" for character in text)
+        rating *= _FOREIGN_KANA_FACTOR**kana
+    return rating * _FREQUENCIES.get(encoding, 1.0)

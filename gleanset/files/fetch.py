@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TIMEOUT_SECONDS = 30.0
 """Timeout for a connection and for each read."""
 
-_CHUNK = 1 << 16
+_CHUNK_BYTES = 1 << 16
 log = logging.getLogger(__name__)
 
 
@@ -56,10 +56,10 @@ class PublishedFile(NamedTuple):
     @property
     def name(self) -> str:
         """The last part of the URL, made safe as a file name."""
-        last = unquote(urlsplit(self.url).path).rpartition("/")[2].partition("@")[0]
-        return (
-            re.sub(r"[^\w.-]", "_", last, flags=re.ASCII).lstrip(".-")[-80:] or "file"
-        )
+        path = unquote(urlsplit(self.url).path)
+        last_part = path.rpartition("/")[2].partition("@")[0]
+        name = re.sub(r"[^\w.-]", "_", last_part, flags=re.ASCII).lstrip(".-")
+        return name[-80:] or "file"
 
 
 def get_cache_folder() -> Path:
@@ -75,33 +75,35 @@ def fetch_file(
     `otherwise` is a hint for users without a network. Raises `MissingComponent` if the download
     fails or has the wrong hash, `DiskFull`, `NotWritable`.
     """
-    target = _place(file, folder)
-    if _is_whole(target, file.sha256):
+    target = _cache_path(file, folder)
+    if _is_complete(target, file.sha256):
         return target
-    cached = HubFile.parse(file.url).cached if has_hub_prefix(file.url) else None
-    if cached and _is_whole(cached, file.sha256):
-        return cached
-    from filelock import FileLock  # most commands download nothing
+    hub_path = HubFile.parse(file.url).cached if has_hub_prefix(file.url) else None
+    if hub_path is not None and _is_complete(hub_path, file.sha256):
+        return hub_path
+
+    # Imported here: most commands download nothing.
+    from filelock import FileLock
 
     with disk_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         # Worker processes may request the same file at the same time.
         with FileLock(f"{target}.lock"):
-            if not _is_whole(target, file.sha256):
+            if not _is_complete(target, file.sha256):
                 _fetch(file, target, otherwise)
     return target
 
 
 def is_cached(file: PublishedFile, folder: Path | None = None) -> bool:
     """Return whether the cache folder has a file with the hash."""
-    return _is_whole(_place(file, folder), file.sha256)
+    return _is_complete(_cache_path(file, folder), file.sha256)
 
 
-def _place(file: PublishedFile, folder: Path | None) -> Path:
+def _cache_path(file: PublishedFile, folder: Path | None) -> Path:
     return (folder or get_cache_folder()) / f"{file.sha256[:16]}-{file.name}"
 
 
-def _is_whole(path: Path, sha256: str) -> bool:
+def _is_complete(path: Path, sha256: str) -> bool:
     try:
         return path.is_file() and hash_file(path) == sha256
     except OSError:
@@ -112,29 +114,32 @@ def _fetch(file: PublishedFile, target: Path, otherwise: str) -> None:
     partial = target.with_name(f"{target.name}.partial")
     log.info("fetching %s", file.url)
     is_resumed = partial.exists()
-    _go_on(file, partial, otherwise)
+    _download_rest(file, partial, otherwise)
     if is_resumed and hash_file(partial) != file.sha256:
         # The partial file may be the beginning of another version: download again from the start.
         partial.unlink()
-        _go_on(file, partial, otherwise)
+        _download_rest(file, partial, otherwise)
+
     actual = hash_file(partial)
     if actual != file.sha256:
         partial.unlink()
+        hint = "it was changed by its publisher or on the way"
         raise MissingComponent(
             f"{file.url} is not the file it should be: its SHA-256 is {actual}, "
             f"expected {file.sha256}",
-            f"it was changed by its publisher or on the way{otherwise and '; ' + otherwise}",
+            f"{hint}; {otherwise}" if otherwise else hint,
         )
     replace_file(partial, target)
     sync_folder(target.parent)
 
 
-def _go_on(file: PublishedFile, partial: Path, otherwise: str) -> None:
+def _download_rest(file: PublishedFile, partial: Path, otherwise: str) -> None:
+    """Append what is missing to a partial file, or download it from its beginning."""
     # Imported here: most commands download nothing.
     import requests
 
     size = partial.stat().st_size if partial.exists() else 0
-    with _asking(file, otherwise), requests.Session() as session:
+    with _translate_errors(file, otherwise), requests.Session() as session:
         session.headers["User-Agent"] = f"gleanset/{__version__}"
         session.headers["Accept-Encoding"] = "identity"
         session.verify = os.environ.get("SSL_CERT_FILE") or True
@@ -142,27 +147,28 @@ def _go_on(file: PublishedFile, partial: Path, otherwise: str) -> None:
         url = HubFile.parse(file.url).url if has_hub_prefix(file.url) else file.url
         with session.get(
             url, headers=headers, stream=True, timeout=TIMEOUT_SECONDS
-        ) as answer:
-            if answer.status_code == 416:
+        ) as response:
+            if response.status_code == 416:
                 # Range Not Satisfiable: the partial file is already complete.
                 return
-            answer.raise_for_status()
-            is_partial = answer.headers.get("Content-Range", "").startswith(
-                f"bytes {size}-"
-            )
-            with partial.open("ab" if size and is_partial else "wb") as out:
-                _write(answer, out, file, otherwise)
+            response.raise_for_status()
+
+            # A server may ignore the range, and send the whole file.
+            content_range = response.headers.get("Content-Range", "")
+            is_rest = size and content_range.startswith(f"bytes {size}-")
+            with partial.open("ab" if is_rest else "wb") as out:
+                _write(response, out, file, otherwise)
 
 
 def _write(
-    answer: requests.Response, out: BinaryIO, file: PublishedFile, otherwise: str
+    response: requests.Response, out: BinaryIO, file: PublishedFile, otherwise: str
 ) -> None:
     start = out.tell()
-    rest = int(answer.headers.get("Content-Length", 0))
+    rest = int(response.headers.get("Content-Length", 0))
     total = start + rest or None
     with progress.current.meter(file.name, total, "B", start) as meter:
         # Without content decoding: none was asked for, and some servers only announce gzip.
-        for chunk in answer.raw.stream(_CHUNK, decode_content=False):
+        for chunk in response.raw.stream(_CHUNK_BYTES, decode_content=False):
             out.write(chunk)
             meter.advance(len(chunk))
             if out.tell() > MAX_FILE_BYTES:
@@ -172,26 +178,21 @@ def _write(
 
 
 @contextmanager
-def _asking(file: PublishedFile, otherwise: str) -> Iterator[None]:
+def _translate_errors(file: PublishedFile, otherwise: str) -> Iterator[None]:
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
         yield
     except requests.HTTPError as error:
-        _fail(
-            file,
-            f"the server answered {error}".partition(" for url")[0],
-            otherwise,
-            error,
-        )
+        status = f"{error.response.status_code} {error.response.reason}"
+        _fail(file, f"the server answered {status}", otherwise, error)
     except requests.exceptions.SSLError as error:
-        _fail(
-            file, f"its certificate is not trusted: {_short(error)}", otherwise, error
-        )
+        reason = f"its certificate is not trusted: {_extract_reason(error)}"
+        _fail(file, reason, otherwise, error)
     # ValueError: invalid `Location`
     except (requests.RequestException, HTTPError, ValueError) as error:
-        _fail(file, _short(error), otherwise, error)
+        _fail(file, _extract_reason(error), otherwise, error)
     except OSError as error:
         if error.filename is None and error.errno is None:
             # requests cannot use a proxy or certificate setting of the environment.
@@ -199,7 +200,7 @@ def _asking(file: PublishedFile, otherwise: str) -> Iterator[None]:
         raise
 
 
-def _short(error: Exception) -> str:
+def _extract_reason(error: Exception) -> str:
     """Return the reason of an error without the repr of the connection."""
     text = str(error.args[0]) if error.args else type(error).__name__
     reason = re.sub(r"^.*?Caused by ", "", text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +39,9 @@ def import_pyarrow() -> Any:
 
 def list_columns(path: Path) -> list[tuple[str, bool]]:
     """Return each column name and whether it is not nested. Raises `InputUnusable`."""
-    types = import_pyarrow().types
-    with _opened(path) as file:
-        return [
-            (field.name, not types.is_nested(field.type)) for field in file.schema_arrow
-        ]
+    is_nested = import_pyarrow().types.is_nested
+    with _open_parquet(path) as file:
+        return [(field.name, not is_nested(field.type)) for field in file.schema_arrow]
 
 
 def read_texts(
@@ -54,11 +52,12 @@ def read_texts(
     `encoding` is used for texts that are not UTF-8. Raises `InputUnusable`, also for these without
     it.
     """
-    with _opened(path) as file:
-        for batch in file.iter_batches(
+    with _open_parquet(path) as file:
+        batches = file.iter_batches(
             BATCH_ROWS, columns=list(columns), use_threads=False
-        ):
-            texts = (_texts(batch.column(name), path, encoding) for name in columns)
+        )
+        for batch in batches:
+            texts = [_to_texts(batch.column(name), path, encoding) for name in columns]
             yield from zip(*texts, strict=True)
 
 
@@ -68,33 +67,33 @@ def open_parquet_writer(
 ) -> Iterator[Callable[[Sequence[Mapping[str, object]]], None]]:
     """Yield a function that writes a row group, reproducibly."""
     arrow = import_pyarrow()
-    fields = [
-        arrow.field(name, _arrow_type(column)) for name, column in columns.items()
-    ]
+    fields = [(name, _make_type(column)) for name, column in columns.items()]
     schema = arrow.schema(fields, metadata=metadata)
+
     # Open the file here: pyarrow does not accept paths that are not UTF-8.
     with (
         path.open("wb") as out,
         arrow.parquet.ParquetWriter(out, schema, compression="zstd") as file,
     ):
-        yield lambda rows: file.write_batch(
-            arrow.RecordBatch.from_pylist(list(rows), schema)
-        )
+
+        def write(rows: Sequence[Mapping[str, object]]) -> None:
+            batch = arrow.RecordBatch.from_pylist(list(rows), schema)
+            file.write_batch(batch)
+
+        yield write
 
 
-def _arrow_type(column: Column) -> pa.DataType:
+def _make_type(column: Column) -> pa.DataType:
     arrow = import_pyarrow()
     if isinstance(column, dict):
-        return arrow.struct(
-            [(name, _arrow_type(inner)) for name, inner in column.items()]
-        )
+        return arrow.struct([(name, _make_type(part)) for name, part in column.items()])
     if isinstance(column, list):
-        return arrow.list_(_arrow_type(column[0]))
+        return arrow.list_(_make_type(column[0]))
     return arrow.type_for_alias(column)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _open_parquet(path: Path) -> Iterator[Any]:
     arrow = import_pyarrow()
     try:
         # A buffer makes pyarrow read pages on demand: a column chunk may have gigabytes.
@@ -104,30 +103,30 @@ def _opened(path: Path) -> Iterator[Any]:
         ):
             yield file
     except (arrow.ArrowException, OSError, MemoryError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        first_line = str(error).split("\n")[0]
+        reason = first_line or type(error).__name__
         raise InputUnusable(
             f"{path} cannot be read as Parquet: {reason}",
             "check that it is one, and whole",
         ) from error
 
 
-def _texts(column: pa.Array, path: Path, encoding: str | None) -> list[str | None]:
+def _to_texts(column: pa.Array, path: Path, encoding: str | None) -> list[str | None]:
     arrow = import_pyarrow()
     types = arrow.types
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()
+    # As bytes: pyarrow decodes all texts of a column or none.
     if types.is_string(column.type) or types.is_large_string(column.type):
         column = column.cast(arrow.large_binary())
-    return [_text(cell, path, encoding) for cell in column.to_pylist()]
+    return [_to_text(cell, path, encoding) for cell in column.to_pylist()]
 
 
-def _text(cell: object, path: Path, encoding: str | None) -> str | None:
+def _to_text(cell: object, path: Path, encoding: str | None) -> str | None:
     if not isinstance(cell, bytes):
         return None if cell is None else str(cell)
-    try:
+    with suppress(UnicodeDecodeError):
         return cell.decode()
-    except UnicodeDecodeError:
-        pass
     try:
         return cell.decode(encoding or "utf-8")
     except UnicodeError as error:

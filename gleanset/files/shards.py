@@ -63,10 +63,11 @@ def open_tar(path: Path) -> Iterator[Put]:
             }
             if "class" in record.facts:
                 members["cls"] = str(record.facts["class"]).encode()
+
             for extension, data in members.items():
-                about = tarfile.TarInfo(f"{stem}.{extension}")
-                about.size = len(data)
-                tar.addfile(about, io.BytesIO(data))
+                member = tarfile.TarInfo(f"{stem}.{extension}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
 
         yield put
 
@@ -82,9 +83,8 @@ def open_parquet(
 
         def put(record: ShardRecord) -> None:
             nonlocal group_bytes
-            rows.append(
-                {"image": {"bytes": record.data, "path": record.file}, **record.facts}
-            )
+            image = {"bytes": record.data, "path": record.file}
+            rows.append({"image": image, **record.facts})
             group_bytes += len(record.data)
             if len(rows) == GROUP_ROWS or group_bytes > GROUP_BYTES:
                 write(rows)
@@ -102,19 +102,19 @@ def describe_columns(
     classes: Sequence[str],
 ) -> tuple[dict[str, Column], dict[str, str]]:
     """Return columns and Hugging Face metadata; `classes` are names of `label`."""
-    plain = {name: _TYPES[type(value)] for name, value in row.items()}
-    features: dict[str, object] = (
-        {"image": {"_type": "Image"}}
-        if image_columns is EMBEDDED_IMAGE
-        else {"file_name": {"dtype": "string", "_type": "Value"}}
-    )
-    features |= {
-        name: {"dtype": get_dtype(row[name]), "_type": "Value"} for name in plain
-    }
+    columns = dict(image_columns)
+    features: dict[str, object] = {}
+    if image_columns is EMBEDDED_IMAGE:
+        features["image"] = {"_type": "Image"}
+    else:
+        features["file_name"] = {"dtype": "string", "_type": "Value"}
+    for name, value in row.items():
+        columns[name] = _TYPES[type(value)]
+        features[name] = {"dtype": get_dtype(value), "_type": "Value"}
     if classes:
         features["label"] = {"names": list(classes), "_type": "ClassLabel"}
     schema = json.dumps({"info": {"features": features}}, ensure_ascii=False)
-    return {**image_columns, **plain}, {"huggingface": schema}
+    return columns, {"huggingface": schema}
 
 
 def get_dtype(value: object) -> str:

@@ -80,23 +80,27 @@ class Store:
     def stage(self, name: str, kind: str, data: bytes) -> None:
         """Write bytes to the scratch folder, from any worker; `publish` stores them."""
         path = self.staged_path(name, kind)
-        if not self.has_file(path, len(data)):
-            # The name need not survive a power cut: a new run empties the scratch folder.
-            write_atomic(path, data, sync_name=False)
-            # Create folders here, in parallel: the publishing process would do it one by one.
-            with disk_errors(path):
-                self.path(name, kind).parent.mkdir(parents=True, exist_ok=True)
+        if self.has_file(path, len(data)):
+            return
+
+        # The name need not survive a power cut: a new run empties the scratch folder.
+        write_atomic(path, data, sync_name=False)
+        # Create folders here, in parallel: the publishing process would do it one by one.
+        with disk_errors(path):
+            self.path(name, kind).parent.mkdir(parents=True, exist_ok=True)
 
     def publish(self, name: str, kind: str, size: int) -> None:
         """Move a staged file into the store. Raises `Unreadable`."""
-        path, staged = self.path(name, kind), self.staged_path(name, kind)
+        path = self.path(name, kind)
+        staged_file = self.staged_path(name, kind)
         if self.has_file(path, size):
-            staged.unlink(missing_ok=True)
+            staged_file.unlink(missing_ok=True)
             return
-        if not staged.exists():
+        if not staged_file.exists():
             raise Unreadable(FILE_UNREADABLE, "its file was removed during the import")
+
         with self.sync_once() as folders:
-            move_file(staged, path)
+            move_file(staged_file, path)
             folders.add(path.parent)
 
     @contextmanager
@@ -109,7 +113,9 @@ class Store:
         if self._unsynced is not None:
             yield self._unsynced
             return
-        folders = self._unsynced = set()
+
+        folders: set[Path] = set()
+        self._unsynced = folders
         try:
             yield folders
             if len(folders) == 1:
@@ -151,13 +157,14 @@ class Store:
 
     def quarantine(self, file: Path) -> None:
         """Quarantine a file in the folder `QUARANTINE`, without overwriting anything there."""
+        if not file.exists():
+            return
         folder = self.root.parent / QUARANTINE
-        names = count(1)
         target = folder / file.name
+        numbers = count(1)
         while target.exists():
-            target = folder / f"{file.stem}-{next(names)}{file.suffix}"
-        if file.exists():
-            move_file(file, target)
+            target = folder / f"{file.stem}-{next(numbers)}{file.suffix}"
+        move_file(file, target)
 
     def read_quarantined(self, name: str) -> Iterator[bytes]:
         """Yield bytes of quarantined files of a name; some are intact."""
@@ -167,7 +174,9 @@ class Store:
     def list_names(self, start: str) -> set[str]:
         """Return the stored names that begin with `start`, two hex digits."""
         folder = self.root / start
-        return {path.stem for path in folder.iterdir()} if folder.is_dir() else set()
+        if not folder.is_dir():
+            return set()
+        return {path.stem for path in folder.iterdir()}
 
     def find_files(self, name: str) -> Sequence[Path]:
         """Return the files of a name in any format."""

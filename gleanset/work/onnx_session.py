@@ -16,12 +16,12 @@ def open_onnx_session(model: bytes, threads: int = 1) -> Any:
     `MissingComponent` if onnxruntime cannot be loaded.
     """
     try:
-        runtime: Any = import_module(
-            "onnxruntime"
-        )  # half of the commands do not need it
+        # Imported here: half of the commands do not need it.
+        runtime: Any = import_module("onnxruntime")
     except ImportError as error:
         fix = "pip install --force-reinstall onnxruntime"
         raise MissingComponent(f"onnxruntime cannot be loaded: {error}", fix) from error
+
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _FATAL

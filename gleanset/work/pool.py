@@ -67,8 +67,10 @@ class Processes:
     @contextmanager
     def pool(self, function: Callable[[Any], Any]) -> Iterator[OpenPool]:
         """Open a pool of new processes, or reuse those of `keep`."""
+        # A callable object has the module of its class.
         job = getattr(function, "__module__", None) or type(function).__module__
-        with self.keep(job) if self.open_pool is None else nullcontext(self) as workers:
+        kept = nullcontext(self) if self.open_pool is not None else self.keep(job)
+        with kept as workers:
             pool = workers.open_pool
             assert pool is not None
             in_flight = (self.number or count_cores()) * IN_FLIGHT_PER_WORKER
@@ -130,6 +132,7 @@ def run_over(
     if first or not feed.over:
         with workers.pool(function) as pool:
             yield from _process_items(feed, first, pool)
+
     if feed.trouble is not None:
         raise feed.trouble
 
@@ -167,13 +170,16 @@ def _process_items(
             future.add_done_callback(ready.put)
 
     while True:
-        while len(in_flight) < pool.capacity and (
-            next_items := first or feed.take(len(in_flight))
-        ):
+        while len(in_flight) < pool.capacity:
+            next_items = first or feed.take(len(in_flight))
+            if not next_items:
+                break
             start(next_items.pop(0), 1)
         if not in_flight:
             return
-        item, attempt = in_flight.pop(future := ready.get())
+
+        future = ready.get()
+        item, attempt = in_flight.pop(future)
         error = future.exception()
         if isinstance(error, BrokenExecutor):
             start(item, attempt)  # all workers were lost before one started the item
@@ -190,7 +196,9 @@ def _read_first_items(
     if isinstance(workers, Threads):
         return [], workers
     first = feed.first(workers.number or count_cores())
-    return first, replace(workers, number=max(1, len(first))) if feed.over else workers
+    if feed.over:
+        workers = replace(workers, number=max(1, len(first)))
+    return first, workers
 
 
 class _Feed(Generic[Item]):
@@ -205,7 +213,10 @@ class _Feed(Generic[Item]):
     def first(self, number: int) -> list[Item]:
         """Return up to `number` items, fewer if no more may start now."""
         items: list[Item] = []
-        while len(items) < number and (next_items := self.take(len(items))):
+        while len(items) < number:
+            next_items = self.take(len(items))
+            if not next_items:
+                break
             items += next_items
         return items
 
@@ -217,7 +228,8 @@ class _Feed(Generic[Item]):
         except StopIteration:
             self.over = True
         except Exception as error:  # raised again as soon as nothing is in flight
-            self.over, self.trouble = True, error
+            self.over = True
+            self.trouble = error
         return []
 
 

@@ -98,7 +98,8 @@ class WorkerContext(Context):
 
     def RLock(self) -> Any:  # noqa: N802 - name in multiprocessing contexts
         """Return a lock shared by processes, and keep a reference to it."""
-        self.locks.append(lock := super().RLock())
+        lock = super().RLock()
+        self.locks.append(lock)
         return lock
 
 
@@ -161,8 +162,10 @@ class _Workers:
             initargs=(os.environ.copy(),),
         )
         self._unanswered: set[Future[Any]] = set()
-        self._lost, self._over = threading.Event(), threading.Event()
+        self._lost = threading.Event()
+        self._over = threading.Event()
         self._joining = threading.Lock()
+
         try:
             _ = self._pool.active  # reading `active` starts the pool
         except (RuntimeError, OSError):
@@ -191,6 +194,7 @@ class _Workers:
             for worker in multiprocessing.active_children():
                 worker.kill()
             return
+
         self._over.set()
         self._pool.stop()
         with self._joining:
@@ -239,9 +243,12 @@ def begin_worker(environment: Mapping[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     compute_on_one_thread()
+
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if (parent := multiprocessing.parent_process()) is not None:
+
+    parent = multiprocessing.parent_process()
+    if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
         end_when_closed(parent.sentinel)  # works even while a library holds the GIL
 

@@ -106,7 +106,9 @@ class _JsonMeter(ProgressMeter):
         self._stage = stage
         self._unit = unit.strip()
         self._note = ""
-        self._total, self._done, self._first = total, done, done
+        self._total = total
+        self._done = done
+        self._first = done
         self._started = time.monotonic()
         self._write()
 
@@ -125,13 +127,17 @@ class _JsonMeter(ProgressMeter):
         line["unit"] = self._unit
         if self._total is not None:
             line["total"] = round(self._total)
-        processed, elapsed = self._done - self._first, self._written - self._started
+
+        processed = self._done - self._first
+        elapsed = self._written - self._started
         if processed > 0 and elapsed > 0:
             line["rate"] = round(processed / elapsed, 3)
             if self._total is not None:
-                left = max(self._total - self._done, 0)
-                line["eta"] = round(left * elapsed / processed, 1)
-        line |= {"note": self._note} if self._note else {}
+                rest = max(self._total - self._done, 0)
+                line["eta"] = round(rest * elapsed / processed, 1)
+        if self._note:
+            line["note"] = self._note
+
         with suppress(OSError):  # a closed pipe must not end the work
             sys.stderr.write(json.dumps(line | flags) + "\n")
             sys.stderr.flush()
@@ -141,7 +147,8 @@ class Progress:
     """Reporter of progress, silent if `quiet`. Sessions receive one and never print."""
 
     def __init__(self, quiet: bool = True, as_json: bool = False):
-        self.quiet, self._as_json = quiet, as_json
+        self.quiet = quiet
+        self._as_json = as_json
         self.warnings: list[str] = []
 
     def say(self, line: str) -> None:
@@ -159,9 +166,11 @@ class Progress:
         if self._as_json:
             lines = [json.dumps({"message": line})]
         else:
-            lines = [replace_controls(part, "?") for part in line.split("\n")]
-            if sys.stderr.isatty():
-                lines = [part for line in lines for part in wrap(line)]
+            lines = []
+            for part in line.split("\n"):
+                text = replace_controls(part, "?")
+                lines += wrap(text) if sys.stderr.isatty() else [text]
+
         with suppress(OSError), without_bars():  # a closed pipe must not end the work
             sys.stderr.write("".join(f"{part}\n" for part in lines))
             sys.stderr.flush()
@@ -174,10 +183,10 @@ class Progress:
         done: float = 0,
     ) -> ProgressMeter:
         """Start the meter of a stage named `what`, at `done` of `total`."""
-        stage = replace_controls(what, "?")
         if self.quiet or not (self._as_json or sys.stderr.isatty()):
             return ProgressMeter()
-        return (_JsonMeter if self._as_json else _BarMeter)(stage, total, unit, done)
+        kind = _JsonMeter if self._as_json else _BarMeter
+        return kind(replace_controls(what, "?"), total, unit, done)
 
     def over(
         self,
