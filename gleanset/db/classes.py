@@ -58,8 +58,12 @@ class Changes(Table):
                     [(item,) for _, item, _ in rows],
                 )
             self._db.execute_many(
-                f"""INSERT INTO change(step, what, item, before, after)
-                SELECT ?1, '{kind}', {key}, {column}, ?3 FROM {table} WHERE {key}=?2""",
+                f"""
+                INSERT INTO change(step, what, item, before, after)
+                SELECT ?1, '{kind}', {key}, {column}, ?3
+                FROM {table}
+                WHERE {key}=?2
+                """,
                 rows,
             )
             if kind == "name":
@@ -185,9 +189,15 @@ class Placements(Table):
     def apply(self, step: int, rows: Sequence[Placement]) -> None:
         """Apply placements as part of a step. Call inside a transaction."""
         self._db.execute_many(
-            """INSERT INTO placement(step,sample,kept,duplicate_set,before_kept,
-            before_duplicate_set,reason) SELECT ?1,id,?3,?4,kept,duplicate_set,?5
-            FROM sample WHERE id=?2""",
+            """
+            INSERT INTO placement(
+                step, sample, kept, duplicate_set, before_kept, before_duplicate_set,
+                reason
+            )
+            SELECT ?1, id, ?3, ?4, kept, duplicate_set, ?5
+            FROM sample
+            WHERE id=?2
+            """,
             [(step, row.sample, row.kept, row.group, row.reason) for row in rows],
         )
         self._db.execute_many(
@@ -215,10 +225,20 @@ class Placements(Table):
     def revert(self, step: int, undoing: int) -> tuple[int, int]:
         """Revert `step` as part of `undoing`; return counts reverted, changed since."""
         rows = self._db.fetch_all(
-            """SELECT a.*, s.kept AS now_kept, s.duplicate_set AS now_set, (SELECT reason FROM
-            placement b WHERE b.sample=a.sample AND b.id<a.id ORDER BY b.id DESC LIMIT 1) AS
-            before_reason FROM placement a JOIN sample s ON s.id=a.sample WHERE step=?
-            ORDER BY a.id DESC""",
+            """
+            SELECT a.*, s.kept AS now_kept, s.duplicate_set AS now_set,
+                (
+                    SELECT reason
+                    FROM placement b
+                    WHERE b.sample=a.sample AND b.id<a.id
+                    ORDER BY b.id DESC
+                    LIMIT 1
+                ) AS before_reason
+            FROM placement a
+            JOIN sample s ON s.id=a.sample
+            WHERE step=?
+            ORDER BY a.id DESC
+            """,
             (step,),
         )
         same = [
@@ -237,8 +257,13 @@ class Placements(Table):
         ]
         self.apply(undoing, before)
         verdicts = self._db.fetch_all(
-            """SELECT v.*, p.verdict AS now FROM verdict v LEFT JOIN pair p ON p.a=v.a AND p.b=v.b
-            AND p.kind='person' WHERE v.step=? ORDER BY v.id DESC""",
+            """
+            SELECT v.*, p.verdict AS now
+            FROM verdict v
+            LEFT JOIN pair p ON p.a=v.a AND p.b=v.b AND p.kind='person'
+            WHERE v.step=?
+            ORDER BY v.id DESC
+            """,
             (step,),
         )
         still = [r for r in verdicts if r["now"] == r["verdict"]]
@@ -251,18 +276,49 @@ class Placements(Table):
 
 def merged_class_sql(column: str, condition: str, schema: str = "main") -> str:
     """Return SQL for a `column` of a class after following merges."""
-    return f"""(WITH RECURSIVE chain(id, name, into_) AS (SELECT id, name, merged_into FROM
-        {schema}.class WHERE {condition} UNION SELECT c.id, c.name, c.merged_into FROM chain
-        JOIN {schema}.class c ON c.id=chain.into_) SELECT {column} FROM chain
-        WHERE into_ IS NULL OR into_=id)"""
+    return f"""
+        (
+            WITH RECURSIVE chain(id, name, into_) AS (
+                SELECT id, name, merged_into
+                FROM {schema}.class
+                WHERE {condition}
+                UNION
+                SELECT c.id, c.name, c.merged_into
+                FROM chain
+                JOIN {schema}.class c ON c.id=chain.into_
+            )
+            SELECT {column}
+            FROM chain
+            WHERE into_ IS NULL OR into_=id
+        )
+        """
 
 
 def renamed_class_sql(name: str) -> str:
     """Return SQL for the class (row) that last had a name, by a renaming that is not undone."""
-    return f"""(SELECT item FROM change h JOIN step t ON t.id=h.step WHERE what='name' AND
-        before={name} AND t.undoes IS NULL AND (WITH RECURSIVE chain(id, depth) AS (SELECT t.id,
-        0 UNION ALL SELECT u.id, depth+1 FROM chain JOIN step u ON u.undoes=chain.id) SELECT
-        max(depth) FROM chain)%2=0 ORDER BY h.id DESC LIMIT 1)"""
+    return f"""
+        (
+            SELECT item
+            FROM change h
+            JOIN step t ON t.id=h.step
+            WHERE what='name'
+                AND before={name}
+                AND t.undoes IS NULL
+                AND (
+                    WITH RECURSIVE chain(id, depth) AS (
+                        SELECT t.id, 0
+                        UNION ALL
+                        SELECT u.id, depth+1
+                        FROM chain
+                        JOIN step u ON u.undoes=chain.id
+                    )
+                    SELECT max(depth)
+                    FROM chain
+                )%2=0
+            ORDER BY h.id DESC
+            LIMIT 1
+        )
+        """
 
 
 def named_class_sql(name: str) -> str:
@@ -381,8 +437,14 @@ class LabelClasses:
     def _list_other_names(self, row: int) -> list[int]:
         """Return the aliases (rows) of a class (row), also its former names, which become rows."""
         former_names = self._db.fetch_column(
-            f"""SELECT DISTINCT before FROM change c WHERE what='name' AND item=? AND before NOT IN
-            (SELECT name FROM class) AND {renamed_class_sql("c.before")}=c.item""",
+            f"""
+            SELECT DISTINCT before
+            FROM change c
+            WHERE what='name'
+                AND item=?
+                AND before NOT IN (SELECT name FROM class)
+                AND {renamed_class_sql("c.before")}=c.item
+            """,
             (row,),
         )
         for name in former_names:
@@ -397,8 +459,14 @@ class LabelClasses:
         It is another one where the class was merged since. None: its name now means another class.
         """
         change = self._db.fetch_one(
-            """SELECT c.before, c.after, kind, arguments FROM change c JOIN step s ON s.id=c.step
-            WHERE what='merged' AND item=? AND c.step>? ORDER BY c.id DESC LIMIT 1""",
+            """
+            SELECT c.before, c.after, kind, arguments
+            FROM change c
+            JOIN step s ON s.id=c.step
+            WHERE what='merged' AND item=? AND c.step>?
+            ORDER BY c.id DESC
+            LIMIT 1
+            """,
             (row, step),
         )
         if change is not None and change["before"] not in (None, change["after"]):
@@ -471,13 +539,30 @@ class LabelClasses:
     def hide_corrected(self, step: int) -> None:
         """Hide classes without samples after a relabelling, if their only labelling made them."""
         emptied = self._db.fetch_column(
-            """SELECT DISTINCT before_label FROM decision d WHERE step=? AND action='label' AND
-            before_label>0 AND NOT EXISTS(SELECT 1 FROM sample WHERE label=before_label)""",
+            """
+            SELECT DISTINCT before_label
+            FROM decision d
+            WHERE step=?
+                AND action='label'
+                AND before_label>0
+                AND NOT EXISTS(SELECT 1 FROM sample WHERE label=before_label)
+            """,
             (step,),
         )
-        sql = """SELECT DISTINCT c.item FROM change c JOIN step s ON s.id=c.step WHERE
-            c.what='merged' AND c.after IS NULL AND s.kind='label' AND NOT EXISTS(SELECT 1 FROM
-            decision d WHERE d.value=c.item AND d.step>c.step) AND c.item"""
+        sql = """
+            SELECT DISTINCT c.item
+            FROM change c
+            JOIN step s ON s.id=c.step
+            WHERE c.what='merged'
+                AND c.after IS NULL
+                AND s.kind='label'
+                AND NOT EXISTS(
+                    SELECT 1
+                    FROM decision d
+                    WHERE d.value=c.item AND d.step>c.step
+                )
+                AND c.item
+            """
         rows = [row["item"] for row in self._db.iter_rows_in(sql, emptied)]
         self._changes.apply(step, [Change("merged", row, row) for row in rows])
 
@@ -524,14 +609,25 @@ MAX_CLASS_NAMES = 2000
 def list_class_names(db: Connection) -> list[tuple[str, str]]:
     """Return (name, class) pairs: classes by use, aliases, hints, then queries."""
     meanings = db.fetch_dict(
-        """SELECT c.name, ifnull(i.name, c.name) FROM class c LEFT JOIN class i ON
-        i.id=c.merged_into WHERE c.merged_into IS NOT c.id ORDER BY c.merged_into IS NOT NULL,
-        (SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id"""
+        """
+        SELECT c.name, ifnull(i.name, c.name)
+        FROM class c
+        LEFT JOIN class i ON i.id=c.merged_into
+        WHERE c.merged_into IS NOT c.id
+        ORDER BY c.merged_into IS NOT NULL,
+            (SELECT count(*) FROM sample s WHERE s.label=c.id) DESC, c.id
+        """
     )
     for column in ("hint", "query"):
         for row in db.fetch_all(
-            f"""SELECT {column} FROM origin WHERE ifnull({column}, '')<>''
-            GROUP BY {column} ORDER BY count(*) DESC, {column} LIMIT {MAX_CLASS_NAMES}"""
+            f"""
+            SELECT {column}
+            FROM origin
+            WHERE ifnull({column}, '')<>''
+            GROUP BY {column}
+            ORDER BY count(*) DESC, {column}
+            LIMIT {MAX_CLASS_NAMES}
+            """
         ):
             meanings.setdefault(row[0], row[0])
     return list(meanings.items())
@@ -541,12 +637,23 @@ def list_aliases(
     db: Connection, *, with_former_names: bool = False
 ) -> dict[str, list[str]]:
     """Return by class the names of classes that were merged into it, or its former names too."""
-    former_names = f"""UNION SELECT before, {renamed_class_sql("c.before")} AS owner FROM change c
-        WHERE what='name' AND before NOT IN (SELECT name FROM class) AND owner NOT NULL"""
+    former_names = f"""
+        UNION
+        SELECT before, {renamed_class_sql("c.before")} AS owner
+        FROM change c
+        WHERE what='name' AND before NOT IN (SELECT name FROM class) AND owner NOT NULL
+        """
     others: dict[str, list[str]] = {}
     for row in db.fetch_all(
-        f"""SELECT m.name, {merged_class_sql("name", "id=m.id")} FROM (SELECT name, id FROM class
-        WHERE merged_into<>id {former_names if with_former_names else ""}) m ORDER BY m.name"""
+        f"""
+        SELECT m.name, {merged_class_sql("name", "id=m.id")}
+        FROM (
+            SELECT name, id
+            FROM class
+            WHERE merged_into<>id {former_names if with_former_names else ""}
+        ) m
+        ORDER BY m.name
+        """
     ):
         others.setdefault(row[1], []).append(row[0])
     return others

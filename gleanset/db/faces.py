@@ -143,10 +143,16 @@ class Tracks(Table):
 
 _BEST_COPY = """CASE WHEN s.kept THEN s.id ELSE ifnull((SELECT g.id FROM sample g WHERE
     g.duplicate_set=s.duplicate_set AND g.kept AND g.status<>'retired'), s.id) END"""
-_TRACKS = f"""SELECT DISTINCT t.*, s.key, best.status='queue' AND m.mark IS NOT 'later' AS waits,
-    best.status, m.mark, c.name AS label FROM track t JOIN sample s ON s.track=t.name
-    JOIN sample best ON best.id={_BEST_COPY} LEFT JOIN class c ON c.id=best.label
-    LEFT JOIN sorting_note m ON m.sample=best.id WHERE s.status<>'retired'"""
+_TRACKS = f"""
+    SELECT DISTINCT t.*, s.key, best.status='queue' AND m.mark IS NOT 'later' AS waits,
+        best.status, m.mark, c.name AS label
+    FROM track t
+    JOIN sample s ON s.track=t.name
+    JOIN sample best ON best.id={_BEST_COPY}
+    LEFT JOIN class c ON c.id=best.label
+    LEFT JOIN sorting_note m ON m.sample=best.id
+    WHERE s.status<>'retired'
+    """
 _ORDER = "ORDER BY t.video, t.started, t.name, s.image, s.key"
 VALID_FACE = f"""NOT f.gone AND (f.detector<>'{HAND}' OR EXISTS(SELECT 1 FROM sample s WHERE
     s.face=f.id AND s.status<>'retired'))"""
@@ -210,14 +216,25 @@ class Faces(Table):
         """Delete detected faces except those of decided samples."""
         condition = f"image=? AND detector<>'{HAND}'"
         self._db.execute(
-            f"""UPDATE face SET gone=1 WHERE {condition} AND id IN (SELECT face FROM sample
-            WHERE image=? AND status NOT IN ('queue','retired'))""",
+            f"""
+            UPDATE face
+            SET gone=1
+            WHERE {condition}
+                AND id IN (
+                    SELECT face
+                    FROM sample
+                    WHERE image=? AND status NOT IN ('queue', 'retired')
+                )
+            """,
             (image, image),
         )
         self._db.execute(f"DELETE FROM face WHERE {condition} AND NOT gone", (image,))
         self._db.execute(
-            f"""UPDATE sample SET face=NULL, status=iif(status='queue','retired',status)
-            WHERE {condition}""",
+            f"""
+            UPDATE sample
+            SET face=NULL, status=iif(status='queue', 'retired', status)
+            WHERE {condition}
+            """,
             (image,),
         )
 
@@ -285,8 +302,12 @@ class Faces(Table):
     def list_in_image(self, sha256: str) -> list[StoredFace]:
         """Return all stored faces of an image, from left to right."""
         rows = self._db.fetch_all(
-            f"""SELECT f.*, {VALID_FACE} AS valid FROM face f WHERE
-            image=(SELECT id FROM image WHERE sha256=?) ORDER BY x, y, w, h, gone""",
+            f"""
+            SELECT f.*, {VALID_FACE} AS valid
+            FROM face f
+            WHERE image=(SELECT id FROM image WHERE sha256=?)
+            ORDER BY x, y, w, h, gone
+            """,
             (sha256,),
         )
         return [StoredFace(_face(row), _kind(row)) for row in rows]
@@ -298,11 +319,18 @@ class Faces(Table):
     def iterate(self) -> Iterator[ImageFace]:
         """Yield all valid faces by image and detector, from left to right."""
         for row in self._db.iter_rows(
-            f"""SELECT id, sha256 FROM image WHERE EXISTS(SELECT 1 FROM face f WHERE
-            f.image=image.id AND {VALID_FACE})""",
+            f"""
+            SELECT id, sha256
+            FROM image
+            WHERE EXISTS(SELECT 1 FROM face f WHERE f.image=image.id AND {VALID_FACE})
+            """,
             ("sha256",),
-            within=f"""SELECT i.sha256, f.* FROM ({{page}}) i JOIN face f ON f.image=i.id AND
-            {VALID_FACE} ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h""",
+            within=f"""
+                SELECT i.sha256, f.*
+                FROM ({{page}}) i
+                JOIN face f ON f.image=i.id AND {VALID_FACE}
+                ORDER BY i.sha256, f.detector, f.x, f.y, f.w, f.h
+                """,
         ):
             yield ImageFace(row["sha256"], _face(row))
 
@@ -360,8 +388,12 @@ class Scans(Table):
         for start in (f"{number:02x}" for number in range(256)):
             present_keys = present(start)
             samples = self._db.fetch_all(
-                f"""SELECT s.key, s.image FROM sample s JOIN image i ON i.id=s.image
-                WHERE s.key>=? AND s.key<? AND {HAS_CROP}""",
+                f"""
+                SELECT s.key, s.image
+                FROM sample s
+                JOIN image i ON i.id=s.image
+                WHERE s.key>=? AND s.key<? AND {HAS_CROP}
+                """,
                 (start, f"{start}g"),
             )
             lost = [
@@ -373,8 +405,13 @@ class Scans(Table):
         """Mark crops with other settings as missing, before overwriting any."""
         with self._db.transaction():
             self._db.execute(
-                f"""UPDATE scan SET cut=iif(EXISTS(SELECT 1 FROM face WHERE image=scan.image) OR
-                {_LOST}, '', ?1) WHERE cut<>?1 OR {_LOST}""",
+                f"""
+                UPDATE scan
+                SET cut=iif(
+                    EXISTS(SELECT 1 FROM face WHERE image=scan.image) OR {_LOST}, '', ?1
+                )
+                WHERE cut<>?1 OR {_LOST}
+                """,
                 (cut,),
             )
 
@@ -396,8 +433,13 @@ class Scans(Table):
     def get_search(self, sha256: str) -> Search:
         """Return detector and settings of the last search of a searched image."""
         (row,) = self._db.fetch_all(
-            """SELECT detector, settings FROM scan WHERE image=(SELECT id FROM image WHERE sha256=?)
-            ORDER BY at DESC, detector LIMIT 1""",
+            """
+            SELECT detector, settings
+            FROM scan
+            WHERE image=(SELECT id FROM image WHERE sha256=?)
+            ORDER BY at DESC, detector
+            LIMIT 1
+            """,
             (sha256,),
         )
         return row["detector"], row["settings"]
@@ -405,8 +447,12 @@ class Scans(Table):
     def get_crop_settings(self, sha256: str) -> str | None:
         """Return the crop settings of an image's faces; None if unknown."""
         return self._db.fetch_text(
-            """SELECT cut FROM scan WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?)
-            ORDER BY at DESC, detector""",
+            """
+            SELECT cut
+            FROM scan
+            WHERE cut<>'' AND image=(SELECT id FROM image WHERE sha256=?)
+            ORDER BY at DESC, detector
+            """,
             (sha256,),
         )
 
@@ -415,8 +461,12 @@ class Scans(Table):
         return [
             (row["key"], region_from_row(row))
             for row in self._db.fetch_all(
-                """SELECT key, x, y, w, h, angle FROM sample WHERE face IS NULL AND
-                image=(SELECT id FROM image WHERE sha256=?) ORDER BY key""",
+                """
+                SELECT key, x, y, w, h, angle
+                FROM sample
+                WHERE face IS NULL AND image=(SELECT id FROM image WHERE sha256=?)
+                ORDER BY key
+                """,
                 (sha256,),
             )
         ]
@@ -489,11 +539,19 @@ class CropMethod:
 def list_crop_methods(db: Connection, keys: Iterable[str]) -> tuple[CropMethod, ...]:
     """Return the crop methods of these samples, the most frequent first."""
     rows = db.iter_rows_in(
-        f"""SELECT s.detector, c.settings, c.cut, s.face IS NOT NULL AND NOT ifnull(f.gone, 0) AND
-        c.detector=s.detector AS found, {_IS_IMPORTED} AS imported, {HAS_CROP} AS has_crop, s.x<0 OR
-        s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height AS beyond FROM sample s JOIN image i ON
-        i.id=s.image LEFT JOIN face f ON f.id=s.face LEFT JOIN scan c ON c.image=s.image WHERE
-        s.key""",
+        f"""
+        SELECT s.detector, c.settings, c.cut,
+            s.face IS NOT NULL
+                AND NOT ifnull(f.gone, 0)
+                AND c.detector=s.detector AS found, {_IS_IMPORTED} AS imported,
+            {HAS_CROP} AS has_crop,
+            s.x<0 OR s.y<0 OR s.x+s.w>i.width OR s.y+s.h>i.height AS beyond
+        FROM sample s
+        JOIN image i ON i.id=s.image
+        LEFT JOIN face f ON f.id=s.face
+        LEFT JOIN scan c ON c.image=s.image
+        WHERE s.key
+        """,
         dict.fromkeys(keys),
     )
     ranked = sorted(

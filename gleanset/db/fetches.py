@@ -98,25 +98,38 @@ class Fetches(Table):
     def get_state(self, source: str, key: str, stamp: str = "") -> str | None:
         """Return done, rejected, failed (retry) or unsettled; None if new or changed."""
         return self._db.fetch_text(
-            """SELECT iif(state='failed' AND attempts>=?, 'rejected', state) FROM fetch
-            WHERE source=? AND key=? AND stamp=?""",
+            """
+            SELECT iif(state='failed' AND attempts>=?, 'rejected', state)
+            FROM fetch
+            WHERE source=? AND key=? AND stamp=?
+            """,
             (MAX_FETCH_ATTEMPTS, source, clean(key), stamp),
         )
 
     def is_forgotten(self, source: str, key: str) -> bool:
         """Return whether the image of a rejected fetch was removed for good."""
         return self._db.has_rows(
-            f"""SELECT 1 FROM fetch f LEFT JOIN rejection r ON {_OF_FETCH}
-            WHERE f.source=? AND f.key=? AND f.state='rejected'
-            AND ifnull(r.reason, 'forgotten')='forgotten'""",
+            f"""
+            SELECT 1
+            FROM fetch f
+            LEFT JOIN rejection r ON {_OF_FETCH}
+            WHERE f.source=?
+                AND f.key=?
+                AND f.state='rejected'
+                AND ifnull(r.reason, 'forgotten')='forgotten'
+            """,
             (source, clean(key)),
         )
 
     def get_image(self, source: str, key: str, stamp_start: str = "") -> str | None:
         """Return the hash of the image from a fetch whose stamp starts with a text, if any."""
         return self._db.fetch_text(
-            """SELECT sha256 FROM fetch JOIN image ON image.id=fetch.image WHERE source=? AND key=?
-            AND substr(stamp,1,length(?))=?""",
+            """
+            SELECT sha256
+            FROM fetch
+            JOIN image ON image.id=fetch.image
+            WHERE source=? AND key=? AND substr(stamp, 1, length(?))=?
+            """,
             (source, clean(key), stamp_start, stamp_start),
         )
 
@@ -136,18 +149,28 @@ class Fetches(Table):
         texts = (clean(text) for text in (origin.source, origin.key, stamp, origin.url))
         with self._db.transaction():
             self._db.execute(
-                """INSERT INTO fetch(source,key,stamp,url,query,state,candidate,image)
-                VALUES(?,?,?,?,?,?,?,(SELECT id FROM image WHERE sha256=?))
-                ON CONFLICT(source,key) DO UPDATE SET stamp=excluded.stamp, url=excluded.url,
-                query=excluded.query, state=excluded.state, image=excluded.image,
-                candidate=excluded.candidate, attempts=iif(state='unsettled', 1, attempts+1)""",
+                """
+                INSERT INTO fetch(
+                    source, key, stamp, url, query, state, candidate, image
+                )
+                VALUES(?, ?, ?, ?, ?, ?, ?, (SELECT id FROM image WHERE sha256=?))
+                ON CONFLICT(source, key) DO UPDATE
+                SET stamp=excluded.stamp, url=excluded.url, query=excluded.query,
+                    state=excluded.state, image=excluded.image,
+                    candidate=excluded.candidate,
+                    attempts=iif(state='unsettled', 1, attempts+1)
+                """,
                 (*texts, clean(origin.query), state, candidate, image),
             )
 
     def iter_failed(self) -> Iterator[FailedFetch]:
         """Yield downloads that gave no image, by source and key."""
-        sql = f"""SELECT f.source, f.key, r.stage, r.reason, f.candidate FROM fetch f JOIN
-            rejection r ON {_OF_FETCH} WHERE f.state<>'done' AND f.url IS NOT NULL"""
+        sql = f"""
+            SELECT f.source, f.key, r.stage, r.reason, f.candidate
+            FROM fetch f
+            JOIN rejection r ON {_OF_FETCH}
+            WHERE f.state<>'done' AND f.url IS NOT NULL
+            """
         return (
             FailedFetch(*row) for row in self._db.iter_rows(sql, ("f.source", "f.key"))
         )
@@ -157,18 +180,33 @@ class Fetches(Table):
         counts: dict[tuple[str, str], tuple[int, int, int, int]] = {
             (row[0], row[1]): (row[2], row[3], row[4], row[5])
             for row in self._db.fetch_all(
-                f"""SELECT source, ifnull({query_sql("g")}, ''), count(DISTINCT image),
-                count(DISTINCT iif(first, image, NULL)), count(DISTINCT iif(new AND NOT first, key,
-                NULL)), count(DISTINCT key) - count(DISTINCT iif(new OR first, key, NULL)) FROM
-                (SELECT *, id IN (SELECT min(id) FROM origin GROUP BY image) AS first, id IN (SELECT
-                min(id) FROM origin GROUP BY source, key) AS new FROM origin) g GROUP BY 1, 2"""
+                f"""
+                SELECT source, ifnull({query_sql("g")}, ''), count(DISTINCT image),
+                    count(DISTINCT iif(first, image, NULL)),
+                    count(DISTINCT iif(new AND NOT first, key, NULL)),
+                    count(DISTINCT key) - count(DISTINCT iif(new OR first, key, NULL))
+                FROM (
+                    SELECT *,
+                        id IN (SELECT min(id) FROM origin GROUP BY image) AS first,
+                        id IN (SELECT min(id) FROM origin GROUP BY source, key) AS new
+                    FROM origin
+                ) g
+                GROUP BY 1, 2
+                """
             )
         }
         reasons: dict[tuple[str, str], dict[str, int]] = {}
         for source, search, reason, items in self._db.fetch_all(
-            f"""SELECT f.source, coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), ''),
-            r.reason, count(*) FROM fetch f JOIN rejection r ON {_OF_FETCH} WHERE
-            f.state<>'done' GROUP BY 1, 2, 3 ORDER BY 1, 2, 4 DESC, 3"""
+            f"""
+            SELECT f.source,
+                coalesce(f.query, json_extract(f.candidate, '$.origin.hint'), ''),
+                r.reason, count(*)
+            FROM fetch f
+            JOIN rejection r ON {_OF_FETCH}
+            WHERE f.state<>'done'
+            GROUP BY 1, 2, 3
+            ORDER BY 1, 2, 4 DESC, 3
+            """
         ):
             reasons.setdefault((source, search), {})[reason] = items
         return [
@@ -191,8 +229,15 @@ class Videos(Table):
     def count_forgotten_frames(self, sha256: str) -> int:
         """Return how many frames of a video were removed for good."""
         return self._db.fetch_int(
-            """SELECT count(*) FROM fetch WHERE source='video' AND key>? AND key<?
-            AND state='rejected' AND image IS NULL""",
+            """
+            SELECT count(*)
+            FROM fetch
+            WHERE source='video'
+                AND key>?
+                AND key<?
+                AND state='rejected'
+                AND image IS NULL
+            """,
             (f"{sha256[:16]}@", f"{sha256[:16]}A"),  # A follows @
         )
 

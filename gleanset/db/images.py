@@ -131,14 +131,29 @@ class Images(Table):
         """Delete outdated `hints`, and the origin without a hint if redundant."""
         place = (self.get_id(sha256), origin.source, origin.key)
         self._db.execute(
-            """DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NOT ?4
-            AND hint IN (SELECT value FROM json_each(?5))""",
+            """
+            DELETE FROM origin
+            WHERE image=?1
+                AND source=?2
+                AND key=?3
+                AND hint IS NOT ?4
+                AND hint IN (SELECT value FROM json_each(?5))
+            """,
             (*place, origin.hint, dump(sorted(hints))),
         )
         self._db.execute(
-            """DELETE FROM origin WHERE image=?1 AND source=?2 AND key=?3 AND hint IS NULL AND
-            EXISTS(SELECT 1 FROM origin o WHERE o.image=?1 AND o.source=?2 AND o.key=?3
-            AND o.hint IS NOT NULL)""",
+            """
+            DELETE FROM origin
+            WHERE image=?1
+                AND source=?2
+                AND key=?3
+                AND hint IS NULL
+                AND EXISTS(
+                    SELECT 1
+                    FROM origin o
+                    WHERE o.image=?1 AND o.source=?2 AND o.key=?3 AND o.hint IS NOT NULL
+                )
+            """,
             place,
         )
 
@@ -176,8 +191,12 @@ class Images(Table):
     def set_collection_licence(self, name: str, text: str) -> None:
         """Store the text of the licence files of an imported set."""
         self._db.execute(
-            """INSERT INTO collection(name, licence) VALUES(?1, ?2)
-            ON CONFLICT(name) DO UPDATE SET licence=?2""",
+            """
+            INSERT INTO collection(name, licence)
+            VALUES(?1, ?2)
+            ON CONFLICT(name) DO UPDATE
+            SET licence=?2
+            """,
             (name, text),
         )
 
@@ -188,8 +207,15 @@ class Images(Table):
     def count_without_sample(self) -> int:
         """Return the number of images without a face, or not searched for faces."""
         return self._db.fetch_int(
-            """SELECT count(*) FROM image i WHERE NOT EXISTS( SELECT 1 FROM sample s WHERE
-            s.image=i.id AND s.status<>'retired')"""
+            """
+            SELECT count(*)
+            FROM image i
+            WHERE NOT EXISTS(
+                SELECT 1
+                FROM sample s
+                WHERE s.image=i.id AND s.status<>'retired'
+            )
+            """
         )
 
     def get(self, sha256: str) -> Image | None:
@@ -222,8 +248,14 @@ class Images(Table):
                 return matches
         path = Path(text)
         return self._db.fetch_column(
-            """SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image
-            WHERE o.path=? ORDER BY i.sha256 LIMIT 2""",
+            """
+            SELECT DISTINCT i.sha256
+            FROM origin o
+            JOIN image i ON i.id=o.image
+            WHERE o.path=?
+            ORDER BY i.sha256
+            LIMIT 2
+            """,
             (clean(str(path.resolve() if ".." in path.parts else path.absolute())),),
         )
 
@@ -238,8 +270,12 @@ class Images(Table):
         """Return summaries of origins by image hash; first origins as in `get`."""
         origins: dict[str, OriginSummary] = {}
         for sha256, *place in self._db.iter_rows_in(
-            f"""SELECT i.sha256, {", ".join(OriginSummary._fields)} FROM origin o
-            JOIN image i ON i.id=o.image WHERE i.sha256""",
+            f"""
+            SELECT i.sha256, {", ".join(OriginSummary._fields)}
+            FROM origin o
+            JOIN image i ON i.id=o.image
+            WHERE i.sha256
+            """,
             hashes,
             f"ORDER BY i.sha256, {_ORIGIN_ORDER}",
         ):
@@ -251,9 +287,17 @@ class Images(Table):
 
     def list_report_only(self) -> frozenset[str]:
         """Return hashes of images known only from reports: these stay private."""
-        sql = """SELECT DISTINCT i.sha256 FROM origin r JOIN image i ON i.id=r.image WHERE
-            r.source=?1 AND NOT EXISTS(SELECT 1 FROM origin o WHERE o.image=i.id AND
-            o.source<>?1)"""
+        sql = """
+            SELECT DISTINCT i.sha256
+            FROM origin r
+            JOIN image i ON i.id=r.image
+            WHERE r.source=?1
+                AND NOT EXISTS(
+                    SELECT 1
+                    FROM origin o
+                    WHERE o.image=i.id AND o.source<>?1
+                )
+            """
         return frozenset(self._db.fetch_column(sql, (REPORT_SOURCE,)))
 
     def _with_origins(self, rows: list[Row]) -> list[Image]:
@@ -292,8 +336,13 @@ class Images(Table):
     def find_interrupted_import(self, source: str) -> Path | None:
         """Return the folder of an interrupted import, if any."""
         row = self._db.fetch_one(
-            f"""SELECT o.path, o.original_path FROM origin o JOIN image i ON i.id=o.image
-            WHERE o.source=? AND o.path IS NOT NULL AND {_NEVER_DECIDED} LIMIT 1""",
+            f"""
+            SELECT o.path, o.original_path
+            FROM origin o
+            JOIN image i ON i.id=o.image
+            WHERE o.source=? AND o.path IS NOT NULL AND {_NEVER_DECIDED}
+            LIMIT 1
+            """,
             (source,),
         )
         if row is None:

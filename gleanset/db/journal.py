@@ -109,14 +109,33 @@ _UNDECIDED = ("queue", "retired")
 _LAST_OF_IMPORTED = "iif(s.status='retired' AND s.face IS NOT NULL, 'remove', NULL)"
 _LAST_ACTION = f"ifnull({last_decision_sql('action')}, {_LAST_OF_IMPORTED})"
 
-_CHANGED_SAMPLES = f"""SELECT sample FROM decision WHERE step=?1 UNION SELECT sample FROM placement
-    WHERE step=?1 UNION SELECT item FROM change WHERE step=?1 AND what IN {SAMPLE_CHANGE_KINDS}"""
+_CHANGED_SAMPLES = f"""
+    SELECT sample
+    FROM decision
+    WHERE step=?1
+    UNION
+    SELECT sample
+    FROM placement
+    WHERE step=?1
+    UNION
+    SELECT item
+    FROM change
+    WHERE step=?1 AND what IN {SAMPLE_CHANGE_KINDS}
+    """
 """SQL: samples that a step changed in any way."""
 
 # Only samples that still have a face return to the queue; detected faces are never retired.
 _STATUS_IF_QUEUED = "iif(face IS NULL, 'retired', 'queue')"
-_STATUS_IF_REMOVED = """iif(EXISTS(SELECT 1 FROM face f JOIN scan c ON c.image=f.image AND
-    c.detector=f.detector WHERE f.id=sample.face AND NOT f.gone), 'queue', 'retired')"""
+_STATUS_IF_REMOVED = """
+    iif(
+        EXISTS(
+            SELECT 1
+            FROM face f
+            JOIN scan c ON c.image=f.image AND c.detector=f.detector
+            WHERE f.id=sample.face AND NOT f.gone
+        ), 'queue', 'retired'
+    )
+    """
 
 
 class Journal:
@@ -166,8 +185,13 @@ class Journal:
             undone = operation_from_row(row)
             new = add_step(self._db, now(), self.user, make_undo(undone), row["id"])
             rows = self._db.fetch_all(
-                f"""SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last FROM decision d
-                JOIN sample s ON s.id=d.sample WHERE d.step=? ORDER BY d.id DESC""",
+                f"""
+                SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last
+                FROM decision d
+                JOIN sample s ON s.id=d.sample
+                WHERE d.step=?
+                ORDER BY d.id DESC
+                """,
                 (row["id"],),
             )
             labels = self._find_labels_before(row["id"], rows)
@@ -216,8 +240,12 @@ class Journal:
         Labels are missing whose class is gone: its name means another class since.
         """
         merged = self._db.fetch_column(
-            """SELECT item FROM change JOIN class c ON c.id=item WHERE step=? AND what='merged'
-            AND c.merged_into IS after""",
+            """
+            SELECT item
+            FROM change
+            JOIN class c ON c.id=item
+            WHERE step=? AND what='merged' AND c.merged_into IS after
+            """,
             (step,),
         )
         labels: dict[int | None, int | None] = {None: None}
@@ -236,8 +264,11 @@ class Journal:
 
     def count_states(self) -> Counter[SampleState]:
         """Return the states of the samples that the newest step changed."""
-        sql = f"""SELECT status, kept, split IS NULL AND split_group IS NULL FROM
-            ({_CHANGED_SAMPLES}) JOIN sample ON id=sample"""
+        sql = f"""
+            SELECT status, kept, split IS NULL AND split_group IS NULL
+            FROM ({_CHANGED_SAMPLES})
+            JOIN sample ON id=sample
+            """
         newest = self._db.fetch_int("SELECT max(id) FROM step")
         is_split = self._db.has_rows("SELECT 1 FROM split_plan")
         states = Counter[SampleState]()
@@ -266,18 +297,43 @@ class Journal:
     def _undoable(self, step: int | None) -> Row:
         condition = f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'"
         # A removal for good may leave nothing of a step on samples but the class that it made.
-        condition += """ AND (ifnull(kind, '') NOT IN ('label', 'label-each', 'reject', 'other',
-            'label-by-command', 'reject-by-command', 'accept-hints', 'accept-proposals',
-            'accept-reports') OR EXISTS(SELECT 1 FROM decision d WHERE d.step=chain.id) OR
-            EXISTS(SELECT 1 FROM change c WHERE c.step=chain.id AND c.what='report'))"""
+        condition += """
+            AND (
+                ifnull(kind, '') NOT IN (
+                    'label', 'label-each', 'reject', 'other', 'label-by-command',
+                    'reject-by-command', 'accept-hints', 'accept-proposals',
+                    'accept-reports'
+                )
+                OR EXISTS(SELECT 1 FROM decision d WHERE d.step=chain.id)
+                OR EXISTS(
+                    SELECT 1
+                    FROM change c
+                    WHERE c.step=chain.id AND c.what='report'
+                )
+            )
+            """
         if step is not None:
             condition = "id=?"
         row = self._db.fetch_one(
             # Depth 0 is a step, 1 its undo, 2 its redo, and so on.
-            f"""WITH RECURSIVE chain(id, depth, first) AS (SELECT id, 0, kind FROM step WHERE undoes
-            IS NULL UNION ALL SELECT s.id, depth+1, first FROM chain c JOIN step s ON
-            s.undoes=c.id) SELECT * FROM chain JOIN step USING(id) WHERE {condition} AND id NOT
-            IN (SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC LIMIT 1""",
+            f"""
+            WITH RECURSIVE chain(id, depth, first) AS (
+                SELECT id, 0, kind
+                FROM step
+                WHERE undoes IS NULL
+                UNION ALL
+                SELECT s.id, depth+1, first
+                FROM chain c
+                JOIN step s ON s.undoes=c.id
+            )
+            SELECT *
+            FROM chain
+            JOIN step USING(id)
+            WHERE {condition}
+                AND id NOT IN (SELECT undoes FROM step WHERE undoes IS NOT NULL)
+            ORDER BY id DESC
+            LIMIT 1
+            """,
             () if step is None else (step,),
         )
         if row is None:
@@ -298,16 +354,28 @@ class Journal:
 
     def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
         self._db.execute_many(
-            """INSERT INTO decision(step,sample,action,value,before_status,before_label,provenance)
-            VALUES(?,?,?,?,?,?,?)""",
+            """
+            INSERT INTO decision(
+                step, sample, action, value, before_status, before_label, provenance
+            )
+            VALUES(?, ?, ?, ?, ?, ?, ?)
+            """,
             [
                 (step, s.id, action, value, s.status, s.label, provenance)
                 for step, s, action, value, provenance in rows
             ],
         )
         self._db.execute_many(
-            f"""UPDATE sample SET label=?1, status=CASE ?2 WHEN 'queue' THEN {_STATUS_IF_QUEUED}
-            WHEN 'retired' THEN {_STATUS_IF_REMOVED} ELSE ?2 END WHERE id=?3""",
+            f"""
+            UPDATE sample
+            SET label=?1,
+                status=CASE ?2
+                    WHEN 'queue' THEN {_STATUS_IF_QUEUED}
+                    WHEN 'retired' THEN {_STATUS_IF_REMOVED}
+                    ELSE ?2
+                END
+            WHERE id=?3
+            """,
             [
                 (value, _STATUS_AFTER_ACTION[action], s.id)
                 for _, s, action, value, _ in rows
@@ -321,9 +389,15 @@ class Journal:
     def iterate(self) -> Iterator[Decision]:
         """Yield all decisions, oldest first."""
         for row in self._db.iter_rows(
-            """SELECT d.id, d.step, t.kind, t.arguments, t.user, t.at, s.key AS sample, d.action,
-            c.name AS value, d.provenance, t.undoes FROM decision d JOIN step t ON t.id=d.step
-            JOIN sample s ON s.id=d.sample LEFT JOIN class c ON c.id=d.value WHERE TRUE""",
+            """
+            SELECT d.id, d.step, t.kind, t.arguments, t.user, t.at, s.key AS sample,
+                d.action, c.name AS value, d.provenance, t.undoes
+            FROM decision d
+            JOIN step t ON t.id=d.step
+            JOIN sample s ON s.id=d.sample
+            LEFT JOIN class c ON c.id=d.value
+            WHERE TRUE
+            """,
             ("d.id",),
         ):
             yield record_from_row(Decision, row, name=operation_from_row(row).text())
@@ -386,8 +460,13 @@ def get_label_provenances(
     provenances: dict[str, str] = {}
     before: dict[str, dict[int, str]] = defaultdict(dict)
     for key, step, undone, provenance in rows(
-        """SELECT s.key, d.step, t.undoes, d.provenance FROM decision d JOIN sample s
-        ON s.id=d.sample JOIN step t ON t.id=d.step WHERE s.status='labelled'""",
+        """
+        SELECT s.key, d.step, t.undoes, d.provenance
+        FROM decision d
+        JOIN sample s ON s.id=d.sample
+        JOIN step t ON t.id=d.step
+        WHERE s.status='labelled'
+        """,
         "ORDER BY d.id",
     ):
         was = provenances.get(key, "")
@@ -438,16 +517,34 @@ def has_effect(db: Connection, step: int) -> bool:
 def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
     """Return the last undoable step before `end` that overlaps with `step`."""
     same = " UNION ".join(
-        f"""SELECT o.step FROM {table} m JOIN {table} o ON o.step>m.step AND {overlaps}
-        WHERE m.step=?1"""
+        f"""
+        SELECT o.step
+        FROM {table} m
+        JOIN {table} o ON o.step>m.step AND {overlaps}
+        WHERE m.step=?1
+        """
         for table, overlaps in _PARTS.items()
     )
     # The old name of a class may now belong to a class that was created or renamed.
-    same += """ UNION SELECT o.step FROM change m JOIN change o ON o.step>m.step AND m.what='name'
-        AND o.what IN ('name','merged') WHERE m.step=?1"""
+    same += """
+        UNION
+        SELECT o.step
+        FROM change m
+        JOIN change o ON o.step>m.step
+            AND m.what='name'
+            AND o.what IN ('name', 'merged')
+        WHERE m.step=?1
+        """
     rows = db.fetch_all(
-        f"""SELECT * FROM step WHERE id<?2 AND id IN ({same}) AND NOT merged AND id NOT IN
-        (SELECT undoes FROM step WHERE undoes IS NOT NULL) ORDER BY id DESC""",
+        f"""
+        SELECT *
+        FROM step
+        WHERE id<?2
+            AND id IN ({same})
+            AND NOT merged
+            AND id NOT IN (SELECT undoes FROM step WHERE undoes IS NOT NULL)
+        ORDER BY id DESC
+        """,
         (step, end),
     )
     operations = (operation_from_row(row).first() for row in rows)

@@ -48,8 +48,14 @@ class Maintenance(Table):
     def list_local_paths(self, sha256: str) -> list[str]:
         """Return the local files that an image was imported from."""
         return self._db.fetch_column(
-            """SELECT DISTINCT path FROM origin WHERE path IS NOT NULL AND video IS NULL AND
-            image=(SELECT id FROM image WHERE sha256=?) ORDER BY path""",
+            """
+            SELECT DISTINCT path
+            FROM origin
+            WHERE path IS NOT NULL
+                AND video IS NULL
+                AND image=(SELECT id FROM image WHERE sha256=?)
+            ORDER BY path
+            """,
             (sha256,),
         )
 
@@ -66,8 +72,12 @@ class Maintenance(Table):
 
     def iter_cropped_samples(self) -> Iterator[str]:
         """Yield the keys of samples in use that have a crop file."""
-        sql = f"""SELECT s.key FROM sample s JOIN image i ON i.id=s.image WHERE s.status<>'retired'
-            AND i.state='ok' AND {HAS_CROP}"""
+        sql = f"""
+            SELECT s.key
+            FROM sample s
+            JOIN image i ON i.id=s.image
+            WHERE s.status<>'retired' AND i.state='ok' AND {HAS_CROP}
+            """
         return (row[0] for row in self._db.iter_rows(sql, ("s.key",)))
 
     def has_image(self, sha256: str, format_: str) -> bool:
@@ -92,8 +102,13 @@ class Maintenance(Table):
 
     def _find_hashes(self, condition: str, *texts: str) -> list[str]:
         return self._db.fetch_column(
-            f"""SELECT DISTINCT i.sha256 FROM origin o JOIN image i ON i.id=o.image
-            WHERE {condition} ORDER BY i.sha256""",
+            f"""
+            SELECT DISTINCT i.sha256
+            FROM origin o
+            JOIN image i ON i.id=o.image
+            WHERE {condition}
+            ORDER BY i.sha256
+            """,
             tuple(map(clean, texts)),
         )
 
@@ -107,9 +122,19 @@ class Maintenance(Table):
     def is_own_or_decided(self, sha256: str) -> bool:
         """Return whether an image is a local file or has decided samples."""
         return self._db.has_rows(
-            """SELECT 1 FROM image i WHERE sha256=? AND (EXISTS(SELECT 1 FROM origin
-            WHERE image=i.id AND url IS NULL) OR EXISTS(SELECT 1 FROM sample WHERE image=i.id
-            AND status NOT IN ('queue', 'retired')))""",
+            """
+            SELECT 1
+            FROM image i
+            WHERE sha256=?
+                AND (
+                    EXISTS(SELECT 1 FROM origin WHERE image=i.id AND url IS NULL)
+                    OR EXISTS(
+                        SELECT 1
+                        FROM sample
+                        WHERE image=i.id AND status NOT IN ('queue', 'retired')
+                    )
+                )
+            """,
             (sha256,),
         )
 
@@ -129,8 +154,16 @@ class Maintenance(Table):
         """Return (hash, format) of undecided images whose reports were accepted, then refused."""
         refused = reported_only_sql("status='refused'")
         rows = self._db.fetch_all(
-            f"""SELECT sha256, format FROM image i WHERE {refused} AND NOT EXISTS(SELECT 1 FROM
-            sample WHERE image=i.id AND status NOT IN ('queue', 'retired'))"""
+            f"""
+            SELECT sha256, format
+            FROM image i
+            WHERE {refused}
+                AND NOT EXISTS(
+                    SELECT 1
+                    FROM sample
+                    WHERE image=i.id AND status NOT IN ('queue', 'retired')
+                )
+            """
         )
         return [(row["sha256"], row["format"]) for row in rows]
 
@@ -151,8 +184,11 @@ class Maintenance(Table):
             self._db.execute("DELETE FROM rejection WHERE item=?", (item,))
         # Not a foreign key, because the item of a change may also be a class.
         self._db.execute(
-            f"""DELETE FROM change WHERE what IN {SAMPLE_CHANGE_KINDS} AND item IN
-            (SELECT id FROM sample WHERE image=?)""",
+            f"""
+            DELETE FROM change
+            WHERE what IN {SAMPLE_CHANGE_KINDS}
+                AND item IN (SELECT id FROM sample WHERE image=?)
+            """,
             (number,),
         )
         self._delete("image", [number])
@@ -166,8 +202,11 @@ class Maintenance(Table):
             return
         marks = ",".join("?" * len(numbers))
         referring = self._db.fetch_all(
-            """SELECT m.name, f."from" FROM sqlite_master m, pragma_foreign_key_list(m.name) f
-            WHERE m.type='table' AND f."table"=? AND f.on_delete<>'SET NULL'""",
+            """
+            SELECT m.name, f."from"
+            FROM sqlite_master m, pragma_foreign_key_list(m.name) f
+            WHERE m.type='table' AND f."table"=? AND f.on_delete<>'SET NULL'
+            """,
             (table,),
         )
         for other, column in referring:
@@ -218,25 +257,51 @@ def _orphan_rows(db: Connection) -> list[str]:
 
 
 _ORPHANS = {
-    "an image without an origin": """SELECT sha256 FROM image i WHERE NOT EXISTS(SELECT 1 FROM
-    origin WHERE image=i.id)""",
-    "an image that was forgotten": """SELECT sha256 FROM image WHERE sha256 IN (SELECT sha256 FROM
-    tombstone)""",
-    "a sample with a face of another image": """SELECT s.key FROM sample s JOIN face f ON
-    f.id=s.face WHERE f.image<>s.image""",
-    "a sample labelled without a class, or the other way round": """SELECT key FROM sample
-    WHERE (status='labelled') <> (label IS NOT NULL)""",
-    "a change of a class that is gone": f"""SELECT id FROM change WHERE what IN
-    {CLASS_CHANGE_KINDS} AND item NOT IN (SELECT id FROM class)""",
-    "a change of a sample that is gone": f"""SELECT id FROM change WHERE what IN
-    {SAMPLE_CHANGE_KINDS} AND item NOT IN (SELECT id FROM sample)""",
+    "an image without an origin": """
+        SELECT sha256
+        FROM image i
+        WHERE NOT EXISTS(SELECT 1 FROM origin WHERE image=i.id)
+        """,
+    "an image that was forgotten": """
+        SELECT sha256
+        FROM image
+        WHERE sha256 IN (SELECT sha256 FROM tombstone)
+        """,
+    "a sample with a face of another image": """
+        SELECT s.key
+        FROM sample s
+        JOIN face f ON f.id=s.face
+        WHERE f.image<>s.image
+        """,
+    "a sample labelled without a class, or the other way round": """
+        SELECT key
+        FROM sample
+        WHERE (status='labelled') <> (label IS NOT NULL)
+        """,
+    "a change of a class that is gone": f"""
+        SELECT id
+        FROM change
+        WHERE what IN {CLASS_CHANGE_KINDS} AND item NOT IN (SELECT id FROM class)
+        """,
+    "a change of a sample that is gone": f"""
+        SELECT id
+        FROM change
+        WHERE what IN {SAMPLE_CHANGE_KINDS} AND item NOT IN (SELECT id FROM sample)
+        """,
 }
 
 
 def _duplicate_faces(db: Connection) -> list[str]:
     rows = db.fetch_all(
-        f"""SELECT i.sha256, f.x, f.y, f.w, f.h, count(*) FROM face f JOIN image i ON i.id=f.image
-        WHERE {VALID_FACE} GROUP BY f.image, f.x, f.y, f.w, f.h HAVING count(*)>1 ORDER BY 1,2,3"""
+        f"""
+        SELECT i.sha256, f.x, f.y, f.w, f.h, count(*)
+        FROM face f
+        JOIN image i ON i.id=f.image
+        WHERE {VALID_FACE}
+        GROUP BY f.image, f.x, f.y, f.w, f.h
+        HAVING count(*)>1
+        ORDER BY 1, 2, 3
+        """
     )
     return [f"{row[5]} times {tuple(row)[1:5]} in {row[0]}" for row in rows]
 
@@ -245,9 +310,17 @@ def _straddling_groups(db: Connection) -> list[str]:
     straddling = []
     for trait in ("split_group", "image", "duplicate_set"):
         rows = db.fetch_all(
-            f"""SELECT min(key), min(split), max(split) FROM sample WHERE {trait} IS NOT NULL
-            AND split IS NOT NULL AND status='labelled' AND kept
-            GROUP BY {trait} HAVING count(DISTINCT split)>1 ORDER BY 1"""
+            f"""
+            SELECT min(key), min(split), max(split)
+            FROM sample
+            WHERE {trait} IS NOT NULL
+                AND split IS NOT NULL
+                AND status='labelled'
+                AND kept
+            GROUP BY {trait}
+            HAVING count(DISTINCT split)>1
+            ORDER BY 1
+            """
         )
         name = {"split_group": "group", "duplicate_set": "duplicate set"}.get(
             trait, trait
@@ -275,8 +348,10 @@ MERGE_KIND = "take-in"
 _OUR_IMAGE = (
     "JOIN other.image oi ON oi.id=o.image JOIN main.image i ON i.sha256=oi.sha256"
 )
-_PERHAPS_OUR_IMAGE = """LEFT JOIN other.image oi ON oi.id=o.image
-    LEFT JOIN main.image i ON i.sha256=oi.sha256"""
+_PERHAPS_OUR_IMAGE = """
+    LEFT JOIN other.image oi ON oi.id=o.image
+    LEFT JOIN main.image i ON i.sha256=oi.sha256
+    """
 _UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
 _HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.item AND f.state='done'"
 _HAS_DECISION = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
@@ -291,9 +366,16 @@ _NEW_BOX = """NOT EXISTS(SELECT 1 FROM main.face t WHERE
     (t.image,t.x,t.y,t.w,t.h)=(i.id,o.x,o.y,o.w,o.h)) AND o.id=(SELECT t.id FROM other.face t WHERE
     (t.image,t.x,t.y,t.w,t.h)= (o.image,o.x,o.y,o.w,o.h) ORDER BY t.gone, NOT EXISTS(SELECT 1 FROM
     other.sample WHERE face=t.id), t.id LIMIT 1)"""
-_OUR_FACE = """(SELECT f.id FROM main.face f JOIN other.face t ON
-    (f.x,f.y,f.w,f.h)=(t.x,t.y,t.w,t.h) WHERE t.id=o.face AND f.image=i.id AND NOT f.gone ORDER BY
-    f.id LIMIT 1)"""
+_OUR_FACE = """
+    (
+        SELECT f.id
+        FROM main.face f
+        JOIN other.face t ON (f.x, f.y, f.w, f.h)=(t.x, t.y, t.w, t.h)
+        WHERE t.id=o.face AND f.image=i.id AND NOT f.gone
+        ORDER BY f.id
+        LIMIT 1
+    )
+    """
 # By the name of the class that an alias means there: here the alias may be a class.
 _OUR_CLASS = (
     "(SELECT c.id FROM main.class c WHERE c.name="
@@ -317,9 +399,18 @@ class CatalogueMerge(Table):
     def iter_new_images(self) -> list[tuple[str, str]]:
         """Return (hash, format) of images to copy, without those removed here."""
         rows = self._db.fetch_all(
-            """SELECT sha256, format FROM other.image o WHERE state='ok' AND NOT
-            EXISTS(SELECT 1 FROM main.image WHERE sha256=o.sha256 AND state='ok') AND NOT EXISTS(
-            SELECT 1 FROM main.tombstone WHERE sha256=o.sha256) ORDER BY sha256"""
+            """
+            SELECT sha256, format
+            FROM other.image o
+            WHERE state='ok'
+                AND NOT EXISTS(
+                    SELECT 1
+                    FROM main.image
+                    WHERE sha256=o.sha256 AND state='ok'
+                )
+                AND NOT EXISTS(SELECT 1 FROM main.tombstone WHERE sha256=o.sha256)
+            ORDER BY sha256
+            """
         )
         return [(row["sha256"], row["format"]) for row in rows]
 
@@ -384,9 +475,16 @@ class CatalogueMerge(Table):
         )
         self._copy("class", "1", "", {"merged_into": "NULL"})
         self._db.execute_many(
-            f"""UPDATE main.class SET merged_into=(SELECT c.id FROM other.class o JOIN main.class c
-            ON c.name={merged_class_sql("name", "id=o.id", "other")} WHERE o.name=?1 AND
-            o.merged_into NOT NULL) WHERE name=?1""",
+            f"""
+            UPDATE main.class
+            SET merged_into=(
+                SELECT c.id
+                FROM other.class o
+                JOIN main.class c ON c.name={merged_class_sql("name", "id=o.id", "other")}
+                WHERE o.name=?1 AND o.merged_into NOT NULL
+            )
+            WHERE name=?1
+            """,
             [(row["name"],) for row in new],
         )
 
@@ -407,24 +505,46 @@ class CatalogueMerge(Table):
         picked = ", ".join(own.get(name, f"o.{name}") for name in columns)
         order = "o.id" if table in _NUMBERED else "1"
         self._db.execute(
-            f"""INSERT OR IGNORE INTO main.{table}({",".join(columns)})
-            SELECT {picked} FROM other.{table} o {joined} WHERE {condition} ORDER BY {order}""",
+            f"""
+            INSERT OR IGNORE INTO main.{table}({",".join(columns)})
+            SELECT {picked}
+            FROM other.{table} o {joined}
+            WHERE {condition}
+            ORDER BY {order}
+            """,
             values,
         )
 
     def list_steps(self, schema: str) -> list[Row]:
         """Return steps of `main` or `other`, oldest first, without merges."""
         return self._db.fetch_all(
-            f"""WITH RECURSIVE made(id) AS (SELECT id FROM {schema}.step WHERE kind='{MERGE_KIND}'
-            UNION SELECT s.id FROM made JOIN {schema}.step s ON s.undoes=made.id)
-            SELECT * FROM {schema}.step WHERE id NOT IN (SELECT id FROM made) ORDER BY id"""
+            f"""
+            WITH RECURSIVE made(id) AS (
+                SELECT id
+                FROM {schema}.step
+                WHERE kind='{MERGE_KIND}'
+                UNION
+                SELECT s.id
+                FROM made
+                JOIN {schema}.step s ON s.undoes=made.id
+            )
+            SELECT *
+            FROM {schema}.step
+            WHERE id NOT IN (SELECT id FROM made)
+            ORDER BY id
+            """
         )
 
     def get_decisions(self, schema: str, step: int) -> dict[str, str]:
         """Return a step's actions by sample key, for samples that both have."""
         return self._db.fetch_dict(
-            f"""SELECT s.key, d.action FROM {schema}.decision d JOIN {schema}.sample s
-            ON s.id=d.sample WHERE d.step=? AND {_SHARED[schema]} ORDER BY d.id""",
+            f"""
+            SELECT s.key, d.action
+            FROM {schema}.decision d
+            JOIN {schema}.sample s ON s.id=d.sample
+            WHERE d.step=? AND {_SHARED[schema]}
+            ORDER BY d.id
+            """,
             (step,),
         )
 
@@ -440,12 +560,19 @@ class CatalogueMerge(Table):
             )
             self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (our_step,))
         self._db.execute(
-            f"""INSERT INTO
-            main.decision(step,sample,action,value,before_status,before_label,provenance) SELECT ?1,
-            s.id, d.action, {_OUR_CLASS.format("d.value")}, d.before_status,
-            {_OUR_CLASS.format("d.before_label")}, d.provenance FROM other.decision d JOIN
-            other.sample o ON o.id=d.sample JOIN main.sample s ON s.key=o.key WHERE d.step=?2 AND
-            s.id NOT IN (SELECT sample FROM main.decision WHERE step=?1) ORDER BY d.id""",
+            f"""
+            INSERT INTO main.decision(
+                step, sample, action, value, before_status, before_label, provenance
+            )
+            SELECT ?1, s.id, d.action, {_OUR_CLASS.format("d.value")}, d.before_status,
+                {_OUR_CLASS.format("d.before_label")}, d.provenance
+            FROM other.decision d
+            JOIN other.sample o ON o.id=d.sample
+            JOIN main.sample s ON s.key=o.key
+            WHERE d.step=?2
+                AND s.id NOT IN (SELECT sample FROM main.decision WHERE step=?1)
+            ORDER BY d.id
+            """,
             (our_step, step["id"]),
         )
         return our_step
@@ -454,9 +581,13 @@ class CatalogueMerge(Table):
         """Return a sample's state in `main` or `other`; None if missing there."""
         last = f"(SELECT max(id) FROM {schema}.decision WHERE sample=s.id)"
         row = self._db.fetch_one(
-            f"""SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '')
-            FROM {schema}.sample s LEFT JOIN {schema}.class c ON c.id=s.label
-            LEFT JOIN {schema}.decision d ON d.id={last} WHERE s.key=?""",
+            f"""
+            SELECT s.status, c.name, ifnull(d.action, ''), ifnull(d.provenance, '')
+            FROM {schema}.sample s
+            LEFT JOIN {schema}.class c ON c.id=s.label
+            LEFT JOIN {schema}.decision d ON d.id={last}
+            WHERE s.key=?
+            """,
             (key,),
         )
         return DecidedState(*row) if row else None
@@ -470,6 +601,12 @@ class CatalogueMerge(Table):
 _NUMBERED = ("image", "origin", "video", "class", "face", "sample")
 _SHARED = {
     "main": "s.key IN (SELECT key FROM other.sample)",
-    "other": """EXISTS(SELECT 1 FROM other.image JOIN main.image USING(sha256) WHERE
-    other.image.id=s.image)""",
+    "other": """
+        EXISTS(
+            SELECT 1
+            FROM other.image
+            JOIN main.image USING(sha256)
+            WHERE other.image.id=s.image
+        )
+        """,
 }

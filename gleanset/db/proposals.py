@@ -69,8 +69,12 @@ class Proposals(Table):
         classes = LabelClasses(self._db)
         known_ids = {classes.get_id(str(name)) for name in known_names}
         labelled_classes = self._db.fetch_all(
-            """SELECT id, name FROM class WHERE id IN (SELECT label FROM sample WHERE
-            status='labelled') ORDER BY name"""
+            """
+            SELECT id, name
+            FROM class
+            WHERE id IN (SELECT label FROM sample WHERE status='labelled')
+            ORDER BY name
+            """
         )
         return [name for row, name in labelled_classes if row not in known_ids]
 
@@ -87,13 +91,21 @@ class Proposals(Table):
     def _insert(self, prelabelled: Sequence[PrelabelledSample]) -> None:
         """Insert results for samples that have no proposals."""
         self._db.execute_many(
-            """INSERT OR REPLACE INTO prelabelled(sample, position, cluster, outlier)
-            SELECT id, ?, ?, ? FROM sample WHERE key=?""",
+            """
+            INSERT OR REPLACE INTO prelabelled(sample, position, cluster, outlier)
+            SELECT id, ?, ?, ?
+            FROM sample
+            WHERE key=?
+            """,
             [(s.position, s.cluster, s.outlier, s.sample) for s in prelabelled],
         )
         self._db.execute_many(
-            """INSERT INTO proposal(sample, rank, confidence, label)
-            SELECT s.id, ?, ?, c.id FROM sample s, class c WHERE s.key=? AND c.name=?""",
+            """
+            INSERT INTO proposal(sample, rank, confidence, label)
+            SELECT s.id, ?, ?, c.id
+            FROM sample s, class c
+            WHERE s.key=? AND c.name=?
+            """,
             [
                 (rank, proposal.confidence, sample.sample, proposal.label)
                 for sample in prelabelled
@@ -121,14 +133,22 @@ class Proposals(Table):
     def iterate(self) -> Iterator[PrelabelledSample]:
         """Yield all results of the prelabeling by position."""
         for rows in self._db.iter_pages(
-            """SELECT t.sample, s.key, t.position, t.cluster, t.outlier
-            FROM prelabelled t JOIN sample s ON s.id=t.sample WHERE TRUE""",
+            """
+            SELECT t.sample, s.key, t.position, t.cluster, t.outlier
+            FROM prelabelled t
+            JOIN sample s ON s.id=t.sample
+            WHERE TRUE
+            """,
             ("t.position", "t.sample"),
         ):
             proposals: dict[int, list[Proposal]] = {row["sample"]: [] for row in rows}
             for sample, *proposal in self._db.iter_rows_in(
-                """SELECT p.sample, c.name, p.confidence FROM proposal p JOIN class c ON
-                c.id=p.label WHERE p.sample""",
+                """
+                SELECT p.sample, c.name, p.confidence
+                FROM proposal p
+                JOIN class c ON c.id=p.label
+                WHERE p.sample
+                """,
                 proposals,
                 "ORDER BY p.sample, p.rank",
             ):
@@ -223,11 +243,19 @@ class PrelabelSamples(Table):
 
 
 _TAUGHT = "(kept AND status<>'retired' OR status='labelled')"
-_LIKE = f"""SELECT s.id, s.key, s.status, c.name, s.duplicate_set, m.refused,
-    json_group_array(DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)),
-    json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.track, s.x, s.y, s.w, s.h, s.angle FROM
-    ({{page}}) s LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id LEFT
-    JOIN origin o ON o.image=s.image GROUP BY s.key ORDER BY s.key"""
+_LIKE = f"""
+    SELECT s.id, s.key, s.status, c.name, s.duplicate_set, m.refused,
+        json_group_array(
+            DISTINCT iif(o.scene IS NULL, NULL, 'scene:' || o.video || ':' || o.scene)
+        ), json_group_array(DISTINCT {POST}), {HINT}, s.kept, s.track, s.x, s.y, s.w,
+        s.h, s.angle
+    FROM ({{page}}) s
+    LEFT JOIN class c ON c.id=s.label
+    LEFT JOIN sorting_note m ON m.sample=s.id
+    LEFT JOIN origin o ON o.image=s.image
+    GROUP BY s.key
+    ORDER BY s.key
+    """
 
 
 class ProposedSample(NamedTuple):
@@ -256,10 +284,17 @@ def iter_proposed_samples(db: Connection) -> Iterator[ProposedSample]:
 
 
 _CLASS = merged_class_sql("name", "id=p.label")
-_EACH = f"""SELECT s.key, s.status, {IS_WAITING} AS waits, {_CLASS} AS label, p.confidence,
-    t.position, t.cluster, t.outlier, (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden
-    FROM ({{page}}) k JOIN sample s ON s.key=k.key JOIN proposal p ON p.sample=s.id JOIN prelabelled
-    t ON t.sample=s.id LEFT JOIN sorting_note m ON m.sample=s.id ORDER BY s.key, p.rank"""
+_EACH = f"""
+    SELECT s.key, s.status, {IS_WAITING} AS waits, {_CLASS} AS label, p.confidence,
+        t.position, t.cluster, t.outlier,
+        (SELECT merged_into=id FROM class WHERE id=p.label) AS hidden
+    FROM ({{page}}) k
+    JOIN sample s ON s.key=k.key
+    JOIN proposal p ON p.sample=s.id
+    JOIN prelabelled t ON t.sample=s.id
+    LEFT JOIN sorting_note m ON m.sample=s.id
+    ORDER BY s.key, p.rank
+    """
 
 
 def _make_proposed_sample(key: str, rows: list[Row]) -> ProposedSample | None:
@@ -331,9 +366,14 @@ def get_cluster(db: Connection, name: str) -> SampleCluster:
 
 def _list_all_clusters(db: Connection) -> list[SampleCluster]:
     rows = db.fetch_all(
-        f"""SELECT t.cluster, s.key, {IS_WAITING} AS waits FROM prelabelled t JOIN sample s ON
-        s.id=t.sample LEFT JOIN sorting_note m ON m.sample=s.id WHERE t.cluster IS NOT NULL ORDER
-        BY t.cluster, t.outlier, s.key"""
+        f"""
+        SELECT t.cluster, s.key, {IS_WAITING} AS waits
+        FROM prelabelled t
+        JOIN sample s ON s.id=t.sample
+        LEFT JOIN sorting_note m ON m.sample=s.id
+        WHERE t.cluster IS NOT NULL
+        ORDER BY t.cluster, t.outlier, s.key
+        """
     )
     clusters = []
     for _, cluster_rows in groupby(rows, key=lambda row: int(row["cluster"])):

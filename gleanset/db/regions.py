@@ -53,8 +53,13 @@ class BoxedSample(NamedTuple):
     label: str | None
 
 
-_PLACED = """SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name FROM sample s
-    JOIN face f ON f.id=s.face LEFT JOIN class c ON c.id=s.label WHERE s.status<>'retired'"""
+_PLACED = """
+    SELECT s.key, f.x, f.y, f.w, f.h, s.angle, f.detector, s.status, c.name
+    FROM sample s
+    JOIN face f ON f.id=s.face
+    LEFT JOIN class c ON c.id=s.label
+    WHERE s.status<>'retired'
+    """
 
 
 class BoxedSamples(Table):
@@ -67,9 +72,25 @@ class BoxedSamples(Table):
                 "SELECT sha256 FROM image WHERE state='ok' ORDER BY id"
             )
         return self._db.fetch_column(
-            """SELECT sha256 FROM image i WHERE state='ok' AND (instr(sha256, lower(?1))=1 OR
-            EXISTS(SELECT 1 FROM origin WHERE image=i.id AND instr(lower(ifnull(title, '') ||
-            char(10) || ifnull(path, '')), lower(?1)))) ORDER BY id""",
+            """
+            SELECT sha256
+            FROM image i
+            WHERE state='ok'
+                AND (
+                    instr(sha256, lower(?1))=1
+                    OR EXISTS(
+                        SELECT 1
+                        FROM origin
+                        WHERE image=i.id
+                            AND instr(
+                                lower(
+                                    ifnull(title, '') || char(10) || ifnull(path, '')
+                                ), lower(?1)
+                            )
+                    )
+                )
+            ORDER BY id
+            """,
             (text,),
         )
 
@@ -147,8 +168,12 @@ class VideoFrames(Table):
     def _full(self, rows: Sequence[Row]) -> list[Frame]:
         faces: dict[int, list[FrameFace]] = {row["id"]: [] for row in rows}
         for row in self._db.iter_rows_in(
-            f"""SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name FROM sample s LEFT JOIN class c ON
-            c.id=s.label WHERE {IN_USE} AND s.image""",
+            f"""
+            SELECT s.image, s.id, s.x, s.y, s.w, s.h, c.name
+            FROM sample s
+            LEFT JOIN class c ON c.id=s.label
+            WHERE {IN_USE} AND s.image
+            """,
             faces,
             "ORDER BY s.id",
         ):
@@ -179,13 +204,19 @@ class Quality(NamedTuple):
 
 
 _SAME_REGION = same_region_sql("q")
-_MISSING = f"""FROM sample s LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION} AND q.version=?
-    WHERE q.sample IS NULL AND s.status!='retired'"""
+_MISSING = f"""
+    FROM sample s
+    LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION} AND q.version=?
+    WHERE q.sample IS NULL AND s.status!='retired'
+    """
 QUALITY_COLUMNS = "q.blur, q.darkest, q.lightest, s.size"
 """SQL: the columns of `Quality` for a sample `s` and its row `q` of `quality`."""
 
-_QUALITY = f"""SELECT s.key, {QUALITY_COLUMNS} FROM sample s JOIN quality q ON q.sample=s.id AND
-    {_SAME_REGION}"""
+_QUALITY = f"""
+    SELECT s.key, {QUALITY_COLUMNS}
+    FROM sample s
+    JOIN quality q ON q.sample=s.id AND {_SAME_REGION}
+    """
 
 
 class QualityFlag(NamedTuple):
@@ -249,8 +280,13 @@ class QualityMeasures(Table):
         """Save measures with their regions."""
         with self._db.transaction():
             self._db.execute_many(
-                """INSERT OR REPLACE INTO quality(sample, version, x, y, w, h, angle, blur, darkest,
-                lightest, photo, traits) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)""",
+                """
+                INSERT OR REPLACE INTO quality(
+                    sample, version, x, y, w, h, angle, blur, darkest, lightest, photo,
+                    traits
+                )
+                VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                """,
                 [
                     (
                         sample.id,
@@ -276,8 +312,12 @@ class QualityMeasures(Table):
     def _draw_samples(self, column: str, max_samples: int) -> Iterator[Row]:
         last = self._db.fetch_int("SELECT ifnull(max(id), 0) FROM sample")
         return self._db.iter_rows_in(
-            f"""SELECT q.{column} FROM sample s LEFT JOIN quality q ON q.sample=s.id AND
-            {_SAME_REGION} WHERE s.status!='retired' AND s.id""",
+            f"""
+            SELECT q.{column}
+            FROM sample s
+            LEFT JOIN quality q ON q.sample=s.id AND {_SAME_REGION}
+            WHERE s.status!='retired' AND s.id
+            """,
             range(1, last + 1, max(1, -(-last // max_samples))),
         )
 

@@ -124,8 +124,15 @@ class Reports(Table):
 
     def contains(self, claim: Claim) -> bool:
         """Return whether this is already stored; removals also differ by note."""
-        sql = """SELECT 1 FROM report WHERE kind=? AND sha256=? AND (x,y,w,h)=(?,?,?,?) AND
-            claimed=? AND (kind=? OR note=?)"""
+        sql = """
+            SELECT 1
+            FROM report
+            WHERE kind=?
+                AND sha256=?
+                AND (x, y, w, h)=(?, ?, ?, ?)
+                AND claimed=?
+                AND (kind=? OR note=?)
+            """
         same = (claim.kind, claim.sha256, *claim.box, claim.claimed)
         return self._db.has_rows(sql, (*same, WRONG_ANSWER, clean(claim.note)))
 
@@ -138,8 +145,15 @@ class Reports(Table):
     def list_settled(self, limit: int) -> list[tuple[int, Report]]:
         """Return up to `limit` (step, settled report), the latest first."""
         rows = self._db.fetch_all(
-            """SELECT r.*, max(c.step) AS step FROM change c CROSS JOIN report r ON r.id=c.item
-            WHERE c.what='report' AND r.status<>? GROUP BY r.id ORDER BY step DESC, r.id LIMIT ?""",
+            """
+            SELECT r.*, max(c.step) AS step
+            FROM change c
+            CROSS JOIN report r ON r.id=c.item
+            WHERE c.what='report' AND r.status<>?
+            GROUP BY r.id
+            ORDER BY step DESC, r.id
+            LIMIT ?
+            """,
             (PENDING, limit),
         )
         return [(row["step"], _report(row)) for row in rows]
@@ -152,17 +166,31 @@ class Reports(Table):
     def count_accepted_since(self, time: str) -> int:
         """Count accepted wrong-answer reports changed after a time (ISO 8601)."""
         return self._db.fetch_int(
-            """SELECT count(*) FROM report r WHERE status=? AND kind=? AND EXISTS(SELECT 1 FROM
-            change c JOIN step s ON s.id=c.step WHERE c.what='report' AND c.item=r.id AND
-            s.at>?)""",
+            """
+            SELECT count(*)
+            FROM report r
+            WHERE status=?
+                AND kind=?
+                AND EXISTS(
+                    SELECT 1
+                    FROM change c
+                    JOIN step s ON s.id=c.step
+                    WHERE c.what='report' AND c.item=r.id AND s.at>?
+                )
+            """,
             (ACCEPTED, WRONG_ANSWER, time),
         )
 
     def list_pending(self, after: tuple[str, str, int], limit: int) -> list[Report]:
         """Return up to `limit` pending reports after (kind, class, number), removals first."""
         rows = self._db.fetch_all(
-            """SELECT * FROM report WHERE status=? AND (kind, claimed, id)>(?,?,?)
-            ORDER BY kind, claimed, id LIMIT ?""",
+            """
+            SELECT *
+            FROM report
+            WHERE status=? AND (kind, claimed, id)>(?, ?, ?)
+            ORDER BY kind, claimed, id
+            LIMIT ?
+            """,
             (PENDING, *after, limit),
         )
         return [_report(row) for row in rows]

@@ -103,8 +103,11 @@ class SplitEvaluations(Table):
         data = fingerprint(samples)
         with self._db.transaction():
             run_id = self._db.fetch_int(
-                """SELECT id FROM split_evaluation WHERE run=? AND split=? AND data=? AND why=?
-                AND why='train'""",
+                """
+                SELECT id
+                FROM split_evaluation
+                WHERE run=? AND split=? AND data=? AND why=? AND why='train'
+                """,
                 (run, split, data, reason),
             )
             before = self._count_evaluations(split, data, run_id, own=run)
@@ -123,8 +126,14 @@ class SplitEvaluations(Table):
         self, split: str, data: str, until: int = 0, own: str = ""
     ) -> EvaluationCounts:
         rows = self._db.fetch_all(
-            """SELECT run, data FROM split_evaluation WHERE split=?1 AND (?2=0 OR id<?2)
-            AND NOT (run=?3 AND why IN ('train','evaluate')) ORDER BY id""",
+            """
+            SELECT run, data
+            FROM split_evaluation
+            WHERE split=?1
+                AND (?2=0 OR id<?2)
+                AND NOT (run=?3 AND why IN ('train', 'evaluate'))
+            ORDER BY id
+            """,
             (split, until, own),
         )
         same = [row["run"] for row in rows if row["data"] == data]
@@ -163,9 +172,15 @@ class LabelIssues(Table):
             self._db.execute("DELETE FROM label_issue")
             decision = self._db.fetch_int("SELECT coalesce(max(id), 0) FROM decision")
             self._db.execute_many(
-                """INSERT INTO label_issue(sample, label, suggested, confidence, margin, run,
-                confident, last_decision) SELECT s.id, g.id, w.id, ?, ?, ?, ?, ? FROM sample s,
-                class g, class w WHERE s.key=? AND g.name=? AND w.name=?""",
+                """
+                INSERT INTO label_issue(
+                    sample, label, suggested, confidence, margin, run, confident,
+                    last_decision
+                )
+                SELECT s.id, g.id, w.id, ?, ?, ?, ?, ?
+                FROM sample s, class g, class w
+                WHERE s.key=? AND g.name=? AND w.name=?
+                """,
                 [
                     (
                         *(
@@ -197,8 +212,10 @@ OPEN_LABEL_ISSUES = f"""label_issue d JOIN sample s ON s.id=d.sample JOIN class 
     AND s.status='labelled' AND (NOT EXISTS(SELECT 1 FROM decision e WHERE e.sample=d.sample AND
     e.id>d.last_decision) OR {last_decision_sql("provenance")}='undo')"""
 """SQL: unreviewed label issues `d` of samples `s` in class `c`, with the suggested class `w`."""
-_ISSUE = f"""SELECT s.key, c.name, w.name, d.confidence, d.margin, d.run, d.confident FROM
-    {OPEN_LABEL_ISSUES}"""
+_ISSUE = f"""
+    SELECT s.key, c.name, w.name, d.confidence, d.margin, d.run, d.confident
+    FROM {OPEN_LABEL_ISSUES}
+    """
 
 
 def _label_issue(row: Row) -> LabelIssue:

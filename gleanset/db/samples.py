@@ -34,24 +34,50 @@ _CLASS = (
     f"ifnull({merged_class_sql('name', 'id=' + named_class_sql('o.hint'))}, o.hint)"
 )
 # The images of a sample `s` and of its duplicates.
-_COPIES = """SELECT s.image UNION SELECT g.image FROM sample g
-    WHERE g.duplicate_set=s.duplicate_set AND g.status<>'retired'"""
+_COPIES = """
+    SELECT s.image
+    UNION
+    SELECT g.image
+    FROM sample g
+    WHERE g.duplicate_set=s.duplicate_set AND g.status<>'retired'
+    """
 _FROM_ORIGINS = f"FROM origin o WHERE o.image IN ({_COPIES})"
 _COUNT = f"(SELECT count(DISTINCT {_CLASS}) {_FROM_ORIGINS})"
 HINT = f"(SELECT iif(count(DISTINCT {_CLASS})=1, max({_CLASS}), NULL) {_FROM_ORIGINS})"
 """SQL: the only class that hints of a sample `s` and its duplicates name, else NULL."""
 
 _HINTED = (
-    f"""SELECT s.key, (SELECT max({_CLASS}) {_FROM_ORIGINS}), {_COUNT}, (SELECT ifnull(min((SELECT
-    count(*) FROM sample t WHERE t.image=o.image AND t.status IN ('queue','labelled'))),
-    0) {_FROM_ORIGINS} AND o.hint IS NOT NULL), (SELECT json_group_array(DISTINCT
-    ifnull(c.name, g.status)) FROM sample g LEFT JOIN class c ON c.id=g.label WHERE
-    g.duplicate_set=s.duplicate_set AND g.status IN ('labelled','rejected')) """
+    f"""
+    SELECT s.key, (SELECT max({_CLASS}) {_FROM_ORIGINS}), {_COUNT},
+        (
+            SELECT ifnull(
+                min(
+                    (
+                        SELECT count(*)
+                        FROM sample t
+                        WHERE t.image=o.image AND t.status IN ('queue', 'labelled')
+                    )
+                ), 0
+            ) {_FROM_ORIGINS}
+                AND o.hint IS NOT NULL
+        ),
+        (
+            SELECT json_group_array(DISTINCT ifnull(c.name, g.status))
+            FROM sample g
+            LEFT JOIN class c ON c.id=g.label
+            WHERE g.duplicate_set=s.duplicate_set
+                AND g.status IN ('labelled', 'rejected')
+        )
+    """
     # The + prevents SQLite from using the index of states and sorting all of them for each page.
     "FROM sample s WHERE +s.status='queue' AND s.kept"
 )
-_DISPUTED = f"""SELECT s.id, s.key, c.name AS label, ifnull(s.duplicate_set, s.key) AS question
-    FROM sample s JOIN class c ON c.id=s.label WHERE s.status='labelled' AND {_COUNT}>1"""
+_DISPUTED = f"""
+    SELECT s.id, s.key, c.name AS label, ifnull(s.duplicate_set, s.key) AS question
+    FROM sample s
+    JOIN class c ON c.id=s.label
+    WHERE s.status='labelled' AND {_COUNT}>1
+    """
 # Provenances of labels that follow from hints: directly, or by way of a duplicate's label.
 _UNSEEN = ("hint", "duplicate")
 
@@ -104,8 +130,12 @@ class Hints(Table):
     def get_classes(self, samples: Iterable[int]) -> dict[int, frozenset[str]]:
         """Return the classes hinted at by each sample's (row's) own image."""
         rows = self._db.iter_rows_in(
-            f"""SELECT s.id, json_group_array(DISTINCT {_CLASS}) FROM sample s JOIN origin o ON
-            o.image=s.image WHERE o.hint IS NOT NULL AND s.id""",
+            f"""
+            SELECT s.id, json_group_array(DISTINCT {_CLASS})
+            FROM sample s
+            JOIN origin o ON o.image=s.image
+            WHERE o.hint IS NOT NULL AND s.id
+            """,
             sorted(samples),
             "GROUP BY s.id",
         )
@@ -139,8 +169,13 @@ class Hints(Table):
 
     def _same_question(self, images: Collection[str]) -> set[int]:
         rows = self._db.iter_rows_in(
-            """SELECT s.id, g.id FROM image i JOIN sample s ON s.image=i.id
-            LEFT JOIN sample g ON g.duplicate_set=s.duplicate_set WHERE i.sha256""",
+            """
+            SELECT s.id, g.id
+            FROM image i
+            JOIN sample s ON s.image=i.id
+            LEFT JOIN sample g ON g.duplicate_set=s.duplicate_set
+            WHERE i.sha256
+            """,
             sorted(images),
         )
         return {number for row in rows for number in row if number is not None}
@@ -169,10 +204,14 @@ IN_USE = "s.kept AND s.status<>'retired'"
 IS_DUPLICATE = "NOT s.kept AND s.status<>'retired'"
 """SQL: a sample `s` is not retired and is not (or is) marked as a duplicate."""
 
-_SAMPLE = f"""SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score,
-    s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label, s.split,
-    s.duplicate_set AS "group", s.split_group, s.track, {HINT} AS hint
-    FROM sample s JOIN image i ON i.id=s.image LEFT JOIN class c ON c.id=s.label"""
+_SAMPLE = f"""
+    SELECT s.id, s.key, i.sha256 AS image, s.x, s.y, s.w, s.h, s.detector, s.score,
+        s.phash, s.sharpness, s.angle, s.status, s.kept, c.name AS label, s.split,
+        s.duplicate_set AS "group", s.split_group, s.track, {HINT} AS hint
+    FROM sample s
+    JOIN image i ON i.id=s.image
+    LEFT JOIN class c ON c.id=s.label
+    """
 
 
 class Samples(Table):
@@ -190,8 +229,12 @@ class Samples(Table):
             test: value for test, value in traits.items() if value is not None
         }
         rows = self._db.fetch_column(
-            f"""SELECT s.id FROM sample s WHERE {" AND ".join(conditions) or "TRUE"}
-            ORDER BY s.image, s.id""",
+            f"""
+            SELECT s.id
+            FROM sample s
+            WHERE {" AND ".join(conditions) or "TRUE"}
+            ORDER BY s.image, s.id
+            """,
             tuple(conditions.values()),
         )
         for start in range(0, len(rows), _PAGE):
@@ -256,15 +299,24 @@ class Samples(Table):
         }
         columns = ",".join(allowed[trait] for trait in traits)
         rows = self._db.fetch_all(
-            f"""SELECT {columns}, count(*) FROM sample s LEFT JOIN class c ON c.id=s.label
-            GROUP BY {columns} ORDER BY {columns}"""
+            f"""
+            SELECT {columns}, count(*)
+            FROM sample s
+            LEFT JOIN class c ON c.id=s.label
+            GROUP BY {columns}
+            ORDER BY {columns}
+            """
         )
         return {tuple(row)[:-1]: row[len(traits)] for row in rows}
 
     def get_images(self, keys: Collection[str]) -> dict[str, tuple[str, str, str]]:
         """Return image hash, image format and detector of samples, by key."""
-        sql = """SELECT s.key, i.sha256, i.format, s.detector FROM sample s JOIN image i
-            ON i.id=s.image WHERE s.key"""
+        sql = """
+            SELECT s.key, i.sha256, i.format, s.detector
+            FROM sample s
+            JOIN image i ON i.id=s.image
+            WHERE s.key
+            """
         return {key: tuple(image) for key, *image in self._db.iter_rows_in(sql, keys)}
 
     def count(self) -> int:
@@ -274,8 +326,11 @@ class Samples(Table):
     def count_unsplit(self) -> int:
         """Return how many samples were labelled since the last split."""
         return self._db.fetch_int(
-            """SELECT count(*) FROM sample WHERE status='labelled' AND kept AND split IS NULL AND
-            split_group IS NULL"""
+            """
+            SELECT count(*)
+            FROM sample
+            WHERE status='labelled' AND kept AND split IS NULL AND split_group IS NULL
+            """
         )
 
     def has_splits(self) -> bool:
@@ -317,12 +372,21 @@ class Samples(Table):
             self._db.execute("DELETE FROM part")
             self._db.execute_many("INSERT INTO part VALUES(?,?,?)", rows)
             self._db.execute(
-                """UPDATE sample SET split=NULL, split_group=NULL WHERE (split IS NOT NULL OR
-                split_group IS NOT NULL) AND key NOT IN (SELECT key FROM part)"""
+                """
+                UPDATE sample
+                SET split=NULL, split_group=NULL
+                WHERE (split IS NOT NULL OR split_group IS NOT NULL)
+                    AND key NOT IN (SELECT key FROM part)
+                """
             )
             self._db.execute(
-                """UPDATE sample SET split_group=part.m, split=part.s FROM part WHERE
-                part.key=sample.key AND (split_group IS NOT part.m OR split IS NOT part.s)"""
+                """
+                UPDATE sample
+                SET split_group=part.m, split=part.s
+                FROM part
+                WHERE part.key=sample.key
+                    AND (split_group IS NOT part.m OR split IS NOT part.s)
+                """
             )
             self._db.execute("DELETE FROM part")
 
@@ -331,8 +395,11 @@ class Samples(Table):
         rows = [(*row, key) for key, row in plan.items()]
         with self._db.transaction():
             self._db.execute_many(
-                """UPDATE sample SET split_group=?, split=? WHERE key=? AND split IS NULL AND
-                split_group IS NULL""",
+                """
+                UPDATE sample
+                SET split_group=?, split=?
+                WHERE key=? AND split IS NULL AND split_group IS NULL
+                """,
                 rows,
             )
 
@@ -383,11 +450,16 @@ class SplitEvidence(Table):
         for rows in self._db.iter_pages(
             f"SELECT * FROM sample WHERE ({condition})",
             ("key",),
-            within=f"""SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL),
-            s.split, s.last_split, s.split_group, s.image, s.phash, s.duplicate_set, o.source,
-            o.video, o.scene, o.time, {POST}, s.track, {_TIED} AS tied FROM ({{page}}) s LEFT JOIN
-            class c ON c.id=s.label LEFT JOIN origin o ON o.image=s.image ORDER BY s.key, o.source,
-            o.key""",
+            within=f"""
+                SELECT s.id, s.key, iif(s.status='labelled' AND s.kept, c.name, NULL),
+                    s.split, s.last_split, s.split_group, s.image, s.phash,
+                    s.duplicate_set, o.source, o.video, o.scene, o.time, {POST},
+                    s.track, {_TIED} AS tied
+                FROM ({{page}}) s
+                LEFT JOIN class c ON c.id=s.label
+                LEFT JOIN origin o ON o.image=s.image
+                ORDER BY s.key, o.source, o.key
+                """,
         ):
             for *tie, tied in rows:
                 if tied or tie[1] in keys:
@@ -404,6 +476,10 @@ class SplitEvidence(Table):
     def count_not_searched(self) -> int:
         """Return how many labelled samples were not yet compared for duplicates."""
         return self._db.fetch_int(
-            """SELECT count(*) FROM sample s LEFT JOIN sample_hash l ON l.sample=s.id
-            WHERE s.status='labelled' AND ifnull(l.searched,0)=0"""
+            """
+            SELECT count(*)
+            FROM sample s
+            LEFT JOIN sample_hash l ON l.sample=s.id
+            WHERE s.status='labelled' AND ifnull(l.searched, 0)=0
+            """
         )

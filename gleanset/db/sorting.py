@@ -127,8 +127,13 @@ class SampleTiles(Table):
     def list_labelled(self, label: str) -> list[int]:
         """Return all samples (rows) of a class, including duplicates."""
         return self._db.fetch_column(
-            """SELECT s.id FROM sample s JOIN class c ON c.id=s.label WHERE c.name=?
-            ORDER BY s.image, s.id""",
+            """
+            SELECT s.id
+            FROM sample s
+            JOIN class c ON c.id=s.label
+            WHERE c.name=?
+            ORDER BY s.image, s.id
+            """,
             (label,),
         )
 
@@ -139,8 +144,12 @@ class SampleTiles(Table):
     def get_counts(self) -> LabelCounts:
         """Count samples by class and state."""
         of_class = self._db.fetch_dict(
-            f"""SELECT s.label, count(*) FROM sample s WHERE {IN_USE} AND s.status='labelled'
-            GROUP BY s.label"""
+            f"""
+            SELECT s.label, count(*)
+            FROM sample s
+            WHERE {IN_USE} AND s.status='labelled'
+            GROUP BY s.label
+            """
         )
         classes = self._db.fetch_all(
             "SELECT id, name FROM class WHERE merged_into IS NULL ORDER BY id"
@@ -148,8 +157,13 @@ class SampleTiles(Table):
         rest = {
             (status, mark): number
             for status, mark, number in self._db.fetch_all(
-                f"""SELECT s.status, m.mark, count(*) FROM sample s LEFT JOIN sorting_note m ON
-                m.sample=s.id WHERE {IN_USE} AND s.status<>'labelled' GROUP BY 1, 2"""
+                f"""
+                SELECT s.status, m.mark, count(*)
+                FROM sample s
+                LEFT JOIN sorting_note m ON m.sample=s.id
+                WHERE {IN_USE} AND s.status<>'labelled'
+                GROUP BY 1, 2
+                """
             )
         }
         class_counts = tuple(
@@ -187,10 +201,22 @@ class SampleTiles(Table):
         return (newest, reported, *counts)
 
 
-_TILE = f"""SELECT {SAMPLE_REGION}, iif(s.status='queue' AND NOT s.kept, 'duplicate', s.status) AS
-    status, c.name AS label, m.mark, s.score, (SELECT title||ifnull(' · '||time(time,'unixepoch'),
-    '') FROM origin WHERE image=s.image ORDER BY id LIMIT 1) AS title FROM sample s JOIN image i
-    ON i.id=s.image LEFT JOIN class c ON c.id=s.label LEFT JOIN sorting_note m ON m.sample=s.id"""
+_TILE = f"""
+    SELECT {SAMPLE_REGION},
+        iif(s.status='queue' AND NOT s.kept, 'duplicate', s.status) AS status,
+        c.name AS label, m.mark, s.score,
+        (
+            SELECT title||ifnull(' · '||time(time, 'unixepoch'), '')
+            FROM origin
+            WHERE image=s.image
+            ORDER BY id
+            LIMIT 1
+        ) AS title
+    FROM sample s
+    JOIN image i ON i.id=s.image
+    LEFT JOIN class c ON c.id=s.label
+    LEFT JOIN sorting_note m ON m.sample=s.id
+    """
 
 
 class SampleFeatures(NamedTuple):
@@ -215,10 +241,19 @@ class SampleFeatures(NamedTuple):
     track: str | None = None
 
 
-_FEATURES = f"""SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint,
-    o.video, o.time, {POST} AS post, s.label, s.score, s.track FROM sample s LEFT JOIN origin o ON
-    o.id=(SELECT id FROM origin WHERE image=s.image ORDER BY video IS NULL, id LIMIT 1) LEFT JOIN
-    quality q ON q.sample=s.id AND {same_region_sql("q")}"""
+_FEATURES = f"""
+    SELECT s.id, s.key, s.image, s.x, s.y, s.w, s.h, s.angle, q.traits, {HINT} AS hint,
+        o.video, o.time, {POST} AS post, s.label, s.score, s.track
+    FROM sample s
+    LEFT JOIN origin o ON o.id=(
+        SELECT id
+        FROM origin
+        WHERE image=s.image
+        ORDER BY video IS NULL, id
+        LIMIT 1
+    )
+    LEFT JOIN quality q ON q.sample=s.id AND {same_region_sql("q")}
+    """
 IS_WAITING = "s.status='queue' AND s.kept AND m.mark IS NOT 'later'"
 """SQL: a sample `s` with its note `m` is pending: in the queue and not skipped."""
 
@@ -246,8 +281,14 @@ class SortingQueue(Table):
     def list_waiting(self, limit: int) -> list[int]:
         """Return up to `limit` pending samples (rows), drawn evenly."""
         rows = self._db.fetch_column(
-            f"""SELECT s.id FROM sample s LEFT JOIN sorting_note m ON m.sample=s.id
-            WHERE {IS_WAITING} ORDER BY {FAIR_ORDER} LIMIT ?""",
+            f"""
+            SELECT s.id
+            FROM sample s
+            LEFT JOIN sorting_note m ON m.sample=s.id
+            WHERE {IS_WAITING}
+            ORDER BY {FAIR_ORDER}
+            LIMIT ?
+            """,
             (limit,),
         )
         return sorted(rows)
@@ -261,16 +302,27 @@ class SortingQueue(Table):
     def list_proposed(self, label: int, limit: int) -> list[int]:
         """Return pending samples first proposed as a class (row), by descending confidence."""
         return self._db.fetch_column(
-            f"""SELECT p.sample FROM proposal p JOIN sample s ON s.id=p.sample
-            LEFT JOIN sorting_note m ON m.sample=s.id WHERE p.rank=1 AND p.label=?
-            AND {IS_WAITING} ORDER BY p.confidence DESC, s.id LIMIT ?""",
+            f"""
+            SELECT p.sample
+            FROM proposal p
+            JOIN sample s ON s.id=p.sample
+            LEFT JOIN sorting_note m ON m.sample=s.id
+            WHERE p.rank=1 AND p.label=? AND {IS_WAITING}
+            ORDER BY p.confidence DESC, s.id
+            LIMIT ?
+            """,
             (label, limit),
         )
 
     def list_decided(self, classes: Sequence[int], each: int) -> list[int]:
         """Return up to `each` labelled samples (rows) per class, latest images first."""
-        sql = """SELECT id FROM sample WHERE label=? AND status='labelled'
-            ORDER BY image DESC, id DESC LIMIT ?"""
+        sql = """
+            SELECT id
+            FROM sample
+            WHERE label=? AND status='labelled'
+            ORDER BY image DESC, id DESC
+            LIMIT ?
+            """
         return [
             row
             for label in classes
@@ -280,16 +332,31 @@ class SortingQueue(Table):
     def list_rejected(self, limit: int) -> list[int]:
         """Return up to `limit` rejected samples (rows), latest images first."""
         return self._db.fetch_column(
-            """SELECT id FROM sample WHERE status='rejected' AND kept
-            ORDER BY image DESC, id DESC LIMIT ?""",
+            """
+            SELECT id
+            FROM sample
+            WHERE status='rejected' AND kept
+            ORDER BY image DESC, id DESC
+            LIMIT ?
+            """,
             (limit,),
         )
 
     def get_portraits(self, label: int) -> list[int]:
         """Return a class's most typical and last labelled samples (rows)."""
         latest = self._db.fetch_column(
-            """SELECT sample FROM decision WHERE value=?1 AND sample IN (SELECT id FROM sample WHERE
-            label=?1 AND status='labelled') ORDER BY id DESC LIMIT 1""",
+            """
+            SELECT sample
+            FROM decision
+            WHERE value=?1
+                AND sample IN (
+                    SELECT id
+                    FROM sample
+                    WHERE label=?1 AND status='labelled'
+                )
+            ORDER BY id DESC
+            LIMIT 1
+            """,
             (label,),
         )
         return list(dict.fromkeys([*self.list_typical(label, 1), *latest]))
@@ -297,9 +364,20 @@ class SortingQueue(Table):
     def list_typical(self, label: int, limit: int) -> list[int]:
         """Return a class's most typical samples (rows) that no web report labelled."""
         return self._db.fetch_column(
-            """SELECT s.id FROM sample s LEFT JOIN prelabelled t ON t.sample=s.id WHERE s.label=?
-            AND s.status='labelled' AND NOT EXISTS(SELECT 1 FROM decision d JOIN change c
-            USING(step) WHERE d.sample=s.id AND c.what='report') ORDER BY t.outlier IS NULL,
-            t.outlier, s.id LIMIT ?""",
+            """
+            SELECT s.id
+            FROM sample s
+            LEFT JOIN prelabelled t ON t.sample=s.id
+            WHERE s.label=?
+                AND s.status='labelled'
+                AND NOT EXISTS(
+                    SELECT 1
+                    FROM decision d
+                    JOIN change c USING(step)
+                    WHERE d.sample=s.id AND c.what='report'
+                )
+            ORDER BY t.outlier IS NULL, t.outlier, s.id
+            LIMIT ?
+            """,
             (label, limit),
         )

@@ -74,16 +74,28 @@ class ImageProvenance(NamedTuple):
     gone: int
 
 
-_PLACE = """(SELECT coalesce(page_url, url, path, key) FROM origin WHERE image=first
-    ORDER BY id LIMIT 1)"""
+_PLACE = """
+    (
+        SELECT coalesce(page_url, url, path, key)
+        FROM origin
+        WHERE image=first
+        ORDER BY id
+        LIMIT 1
+    )
+    """
 # Stage, reason, and SQL for the rows to count, with their image.
 _LEFT_OUT = (
     ("facecrop", "no face found", f"SELECT id AS image FROM image i WHERE {FACELESS}"),
     (
         "facecrop",
         "face too small",
-        f"""SELECT image FROM face f WHERE detector<>'{HAND}' AND NOT gone AND NOT EXISTS(
-        SELECT 1 FROM sample WHERE face=f.id)""",
+        f"""
+        SELECT image
+        FROM face f
+        WHERE detector<>'{HAND}'
+            AND NOT gone
+            AND NOT EXISTS(SELECT 1 FROM sample WHERE face=f.id)
+        """,
     ),
     (
         "dedup",
@@ -94,8 +106,14 @@ _LEFT_OUT = (
     (
         "split",
         "no part in the split",
-        """SELECT image FROM sample WHERE status='labelled' AND kept AND split IS NULL AND EXISTS(
-        SELECT 1 FROM sample WHERE split IS NOT NULL)""",
+        """
+        SELECT image
+        FROM sample
+        WHERE status='labelled'
+            AND kept
+            AND split IS NULL
+            AND EXISTS(SELECT 1 FROM sample WHERE split IS NOT NULL)
+        """,
     ),
 )
 _CONFIDENT_FACE = "(f.detector<>'drawnface' OR f.score>=0.45)"
@@ -109,20 +127,35 @@ class Statistics(Table):
     def list_yields(self) -> list[SourceYield]:
         """Return yields by source and request; each origin of an image counts."""
         rows = self._db.fetch_all(
-            f"""SELECT o.source, CASE WHEN o.query IS NOT NULL THEN 'search' WHEN o.collection IS
-            NOT NULL THEN 'set' WHEN o.video IS NOT NULL THEN 'video' WHEN o.path IS NOT NULL THEN
-            'folder' WHEN o.post IS NOT NULL THEN 'post' ELSE 'list' END AS kind, {query_sql("o")}
-            AS asked, count(DISTINCT o.image), count(DISTINCT iif(s.status IN ('queue','labelled'),
-            s.id, NULL)), count(DISTINCT iif(s.status='labelled', s.id, NULL)) FROM origin o LEFT
-            JOIN sample s ON s.image=o.image AND s.kept GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+            f"""
+            SELECT o.source,
+                CASE
+                    WHEN o.query IS NOT NULL THEN 'search'
+                    WHEN o.collection IS NOT NULL THEN 'set'
+                    WHEN o.video IS NOT NULL THEN 'video'
+                    WHEN o.path IS NOT NULL THEN 'folder'
+                    WHEN o.post IS NOT NULL THEN 'post'
+                    ELSE 'list'
+                END AS kind, {query_sql("o")} AS asked, count(DISTINCT o.image),
+                count(DISTINCT iif(s.status IN ('queue', 'labelled'), s.id, NULL)),
+                count(DISTINCT iif(s.status='labelled', s.id, NULL))
+            FROM origin o
+            LEFT JOIN sample s ON s.image=o.image AND s.kept
+            GROUP BY 1, 2, 3
+            ORDER BY 1, 2, 3
+            """
         )
         return [SourceYield(*row) for row in rows]
 
     def list_failures(self) -> list[FailureCount]:
         """Count rejections by stage and reason, the most frequent first."""
         rows = self._db.fetch_all(
-            """SELECT stage, reason, count(*), min(item), detail FROM rejection GROUP BY 1, 2
-            ORDER BY 3 DESC, 1, 2"""
+            """
+            SELECT stage, reason, count(*), min(item), detail
+            FROM rejection
+            GROUP BY 1, 2
+            ORDER BY 3 DESC, 1, 2
+            """
         )
         return [FailureCount(*row) for row in rows]
 
@@ -140,9 +173,14 @@ class Statistics(Table):
     def count_unsearched(self) -> int:
         """Return how many images have no face search and no sample."""
         return self._db.fetch_int(
-            f"""SELECT count(*) FROM image i WHERE {SEARCHABLE} AND {NOT_FAILED} AND NOT EXISTS(
-            SELECT 1 FROM scan WHERE image=i.id) AND NOT EXISTS(SELECT 1 FROM sample WHERE
-            image=i.id)"""
+            f"""
+            SELECT count(*)
+            FROM image i
+            WHERE {SEARCHABLE}
+                AND {NOT_FAILED}
+                AND NOT EXISTS(SELECT 1 FROM scan WHERE image=i.id)
+                AND NOT EXISTS(SELECT 1 FROM sample WHERE image=i.id)
+            """
         )
 
     def list_searches(self) -> list[ScanCount]:
@@ -156,8 +194,13 @@ class Statistics(Table):
         """Return sources and licences of the images of samples (keys)."""
         rows = list(
             self._db.iter_rows_in(
-                """SELECT s.key, s.image, o.licence, o.ai, o.source || ifnull(' (' || o.collection
-                || ')', '') AS source FROM sample s JOIN origin o ON o.image=s.image WHERE s.key""",
+                """
+                SELECT s.key, s.image, o.licence, o.ai,
+                    o.source || ifnull(' (' || o.collection || ')', '') AS source
+                FROM sample s
+                JOIN origin o ON o.image=s.image
+                WHERE s.key
+                """,
                 keys,
             )
         )
@@ -185,11 +228,22 @@ class Statistics(Table):
     def count_searched(self, not_by: str) -> SearchedImages:
         """Count images searched by built-in detectors other than `not_by`."""
         row = self._db.fetch_one(
-            f"""SELECT count(*), count(face), ifnull(sum(face>=area*?), 0), ifnull(sum(longer<=? AND
-            longer<=shorter*?), 0) FROM (SELECT i.width*i.height AS area,max(i.width, i.height)
-            AS longer, min(i.width, i.height) AS shorter, (SELECT max(f.w*f.h) FROM face f WHERE
-            f.image=i.id AND {VALID_FACE} AND {_CONFIDENT_FACE}) AS face FROM scan c JOIN image
-            i ON i.id=c.image WHERE c.detector<>? AND instr(c.settings, 'plugin=')=0)""",
+            f"""
+            SELECT count(*), count(face), ifnull(sum(face>=area*?), 0),
+                ifnull(sum(longer<=? AND longer<=shorter*?), 0)
+            FROM (
+                SELECT i.width*i.height AS area, max(i.width, i.height) AS longer,
+                    min(i.width, i.height) AS shorter,
+                    (
+                        SELECT max(f.w*f.h)
+                        FROM face f
+                        WHERE f.image=i.id AND {VALID_FACE} AND {_CONFIDENT_FACE}
+                    ) AS face
+                FROM scan c
+                JOIN image i ON i.id=c.image
+                WHERE c.detector<>? AND instr(c.settings, 'plugin=')=0
+            )
+            """,
             (MIN_FILLED_SHARE, MAX_CROP_SIDE, MAX_CROP_ASPECT, not_by),
         )
         return SearchedImages(*row) if row else SearchedImages(0, 0, 0, 0)

@@ -54,8 +54,11 @@ def filter_sql(sample_filter: SampleFilter) -> tuple[str, list[object]]:
 
 
 _NOW = "iif(v.merged_into=v.id, NULL, ifnull(v.merged_into, v.id))"
-FIRST_PROPOSAL = f"""LEFT JOIN proposal p ON p.sample=s.id AND p.rank=1 LEFT JOIN class v ON
-    v.id=p.label LEFT JOIN class w ON w.id={_NOW}"""
+FIRST_PROPOSAL = f"""
+    LEFT JOIN proposal p ON p.sample=s.id AND p.rank=1
+    LEFT JOIN class v ON v.id=p.label
+    LEFT JOIN class w ON w.id={_NOW}
+    """
 """SQL: joins the first proposal `p` of a sample `s`, and `w`, its class after merges."""
 
 _COLUMNS = ("title", "query", "hint", "author", "tags", "path", "video")
@@ -89,8 +92,15 @@ NO_TITLE = "NULL"
 _FIRST_ORIGIN = (
     "LEFT JOIN origin o ON o.id=(SELECT min(id) FROM origin WHERE image=s.image)"
 )
-_FIRST_FRAME = """LEFT JOIN origin o ON o.id=(SELECT id FROM origin WHERE image=s.image
-    ORDER BY video IS NULL, id LIMIT 1)"""
+_FIRST_FRAME = """
+    LEFT JOIN origin o ON o.id=(
+        SELECT id
+        FROM origin
+        WHERE image=s.image
+        ORDER BY video IS NULL, id
+        LIMIT 1
+    )
+    """
 _FILM = "ifnull((SELECT name FROM video WHERE sha256=o.video), o.video)"
 _ORDERS = {
     "arrival": _Order("", NO_TITLE, "s.image, s.id"),
@@ -132,8 +142,11 @@ class OrderedSamples(Table):
         """Return the filtered samples of a place or class in an order."""
         sql_order = _ORDERS[order]
         condition, values = self._build_where(place, label, sample_filter)
-        sql = f"""SELECT s.id, {sql_order.title} AS section FROM sample
-            s{_TABLES} {sql_order.joined} {condition} ORDER BY {sql_order.by}"""
+        sql = f"""
+            SELECT s.id, {sql_order.title} AS section
+            FROM sample s{_TABLES} {sql_order.joined} {condition}
+            ORDER BY {sql_order.by}
+            """
         if sql_order.title == NO_TITLE:
             # One string instead of very many rows, each of which would cost a switch of threads.
             (text,) = self._db.fetch_all(
@@ -203,8 +216,13 @@ class FilterChoices(NamedTuple):
 _LABELLED = "s.kept AND s.status='labelled'"
 _WALLS = {
     "outliers": (
-        f"""SELECT s.id, c.name, t.outlier AS v, NULL FROM sample s JOIN class c ON c.id=s.label
-        LEFT JOIN prelabelled t ON t.sample=s.id WHERE {_LABELLED}""",
+        f"""
+        SELECT s.id, c.name, t.outlier AS v, NULL
+        FROM sample s
+        JOIN class c ON c.id=s.label
+        LEFT JOIN prelabelled t ON t.sample=s.id
+        WHERE {_LABELLED}
+        """,
         "c.name, v IS NULL, v DESC, s.image, s.id",
     ),
     "label-issues": (
@@ -212,8 +230,12 @@ _WALLS = {
         "d.margin DESC, s.id",
     ),
     "unconfirmed": (
-        f"""SELECT s.id, c.name, NULL AS v, NULL FROM sample s JOIN class c ON c.id=s.label
-        WHERE {_LABELLED} AND {last_decision_sql("provenance")} IS NOT '{REVIEW}'""",
+        f"""
+        SELECT s.id, c.name, NULL AS v, NULL
+        FROM sample s
+        JOIN class c ON c.id=s.label
+        WHERE {_LABELLED} AND {last_decision_sql("provenance")} IS NOT '{REVIEW}'
+        """,
         "s.id",
     ),
 }
@@ -238,10 +260,18 @@ class Reviews(Table):
         )
         tests, values = filter_sql(sample_filter)
         rows = self._db.fetch_all(
-            f"""SELECT id, CASE {cases} END AS flag, label FROM (SELECT s.id, c.name AS label,
-            {QUALITY_COLUMNS} FROM quality q JOIN sample s ON s.id=q.sample LEFT JOIN class c ON
-            c.id=s.label WHERE s.status<>'rejected' AND {IN_USE}{tests}) WHERE flag IS NOT NULL
-            ORDER BY flag, id""",
+            f"""
+            SELECT id, CASE {cases} END AS flag, label
+            FROM (
+                SELECT s.id, c.name AS label, {QUALITY_COLUMNS}
+                FROM quality q
+                JOIN sample s ON s.id=q.sample
+                LEFT JOIN class c ON c.id=s.label
+                WHERE s.status<>'rejected' AND {IN_USE}{tests}
+            )
+            WHERE flag IS NOT NULL
+            ORDER BY flag, id
+            """,
             values,
         )
         return [
