@@ -19,7 +19,7 @@ from gleanset.db.journal import Journal
 from gleanset.db.maintenance import Maintenance
 from gleanset.db.runs import Runs
 from gleanset.db.samples import Samples
-from gleanset.errors import DatasetMissing, NotWritable, Unreadable
+from gleanset.errors import FORGOTTEN, DatasetMissing, NotWritable, Unreadable
 from gleanset.files.atomic import disk_errors
 from gleanset.files.hub import HubFile, HubPin
 from gleanset.files.store import Store
@@ -139,7 +139,7 @@ class Dataset:
     def take_original(self, store: Store, measured: Measured, origin: Origin) -> bool:
         """Publish a staged image with its row, atomically; True if new.
 
-        A missing image becomes available again. Raises `Unreadable`, with the reason 'forgotten'
+        A missing image becomes available again. Raises `Unreadable`, with the reason `FORGOTTEN`
         for a removed image, whose staged file is discarded, or if the staged file is gone.
         """
         sha256, kind = measured.sha256, measured.format
@@ -147,7 +147,7 @@ class Dataset:
             reason = self.images.get_tombstone(sha256)
             if reason is not None:
                 store.discard(sha256, kind)
-                raise Unreadable("forgotten", reason)
+                raise Unreadable(FORGOTTEN, reason)
 
             store.publish(sha256, kind, measured.bytes)
             return self.images.add(measured, origin)

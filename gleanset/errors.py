@@ -125,6 +125,10 @@ class MissingComponent(GleansetError):
     exit_code = 6
 
 
+FORGOTTEN = "forgotten"
+"""Reason of an image that was removed for good."""
+
+
 class Unreadable(Exception):
     """An image that cannot be used: a `reason` from a fixed set, and any `detail`."""
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from gleanset import Dataset
+from gleanset.errors import FORGOTTEN
 from gleanset.images.staging import StageBytes
 from gleanset.records import Candidate, Measured
 from gleanset.work.pool import Outcome
@@ -31,7 +32,6 @@ from harvest.results import HarvestCounts, RetryResult
 
 URLS_STAGE, KEYWORD_STAGE = "harvest-urls", "harvest-keyword"
 # Images that a person removed stay away.
-_REMOVED = "forgotten"
 Record = Callable[[Outcome[Candidate, Measured]], object]
 
 
@@ -194,5 +194,5 @@ def _failed_candidates(
 ) -> Iterator[Candidate]:
     for failed in dataset.fetches.iter_failed():
         is_selected = failed.stage == stage and reason in (None, failed.reason)
-        if is_selected and failed.candidate and failed.reason != _REMOVED:
+        if is_selected and failed.candidate and failed.reason != FORGOTTEN:
             yield msgspec.convert(json.loads(failed.candidate), Candidate)

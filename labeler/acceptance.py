@@ -17,7 +17,7 @@ from gleanset import Dataset
 from gleanset.command_result import AliasedResult
 from gleanset.db.classes import normalize_class_name
 from gleanset.db.journal import MODEL, Choice
-from gleanset.db.proposals import Proposals, iter_proposed_samples
+from gleanset.db.proposals import Prelabeling, Proposals, iter_proposed_samples
 from gleanset.db.samples import HintedSample, Hints, withdraw_label
 from gleanset.errors import InputUnusable, UsageError
 from gleanset.operations import AUTOMATIC, make_operation
@@ -95,15 +95,22 @@ def plan_hints(dataset: Dataset) -> AcceptancePlan:
     plan = AcceptancePlan()
     hints = Hints(dataset.db)
     for sample in hints.iter_waiting():
-        if (reason := acceptance_obstacle(sample)) is None:
+        reason = acceptance_obstacle(sample)
+        if reason is None:
             label = normalize_class_name(sample.hint or "")
             plan.choices.append(Choice(sample.key, "label", label, "hint"))
         else:
             plan.left_out[reason] += 1
+
     labels = {choice.label for choice in plan.choices}
-    known = (name for name in hints.list_names() if dataset.classes.get_id(name))
-    names = [name for name in known if dataset.classes.resolve_alias(name) in labels]
-    plan.aliases = dataset.classes.explain_aliases(names, dataset.option)
+    accepted_hints = [
+        name
+        for name in hints.list_names()
+        if dataset.classes.get_id(name)
+        and dataset.classes.resolve_alias(name) in labels
+    ]
+    plan.aliases = dataset.classes.explain_aliases(accepted_hints, dataset.option)
+
     plan.withdrawals = [
         withdraw_label(disputed.key) for disputed in hints.list_disputed()
     ]
@@ -153,13 +160,13 @@ def _accept(
 ) -> AcceptancePlan:
     if simulate:
         return make_plan()
+    # Planned and applied in one transaction: no other process decides a sample in between.
     with dataset.db.transaction():
         plan = make_plan()
-        for step, decisions in ((AUTOMATIC, plan.withdrawals), (kind, plan.choices)):
-            if decisions:
-                dataset.journal.apply(
-                    make_operation(step, count=len(decisions)), decisions
-                )
+        for step, choices in ((AUTOMATIC, plan.withdrawals), (kind, plan.choices)):
+            if choices:
+                operation = make_operation(step, count=len(choices))
+                dataset.journal.apply(operation, choices)
     return plan
 
 
@@ -171,6 +178,44 @@ def plan_acceptance(
     Raises `InputUnusable` if there is no prelabeling, or one older than a class, and `UsageError`
     for an unknown class.
     """
+    latest = _load_prelabeling(dataset)
+    requested = _resolve_classes(dataset, classes)
+
+    # NumPy is slow to load.
+    from curation.similarity.spaces import find_dissimilar_proposals
+
+    plan = AcceptancePlan()
+    plan.aliases = dataset.classes.explain_aliases(classes, dataset.option)
+    if latest.facts.get("of_other_classes"):
+        plan.note = COUNTED_CLASSES
+    elif ("rejected",) not in dataset.samples.count_by("status"):
+        plan.note = NO_REJECTED_SAMPLES
+
+    waiting_samples = [
+        sample for sample in iter_proposed_samples(dataset.db) if sample.waits
+    ]
+    first_labels = {
+        sample.sample: sample.proposals[0].label for sample in waiting_samples
+    }
+    dissimilar = find_dissimilar_proposals(dataset, first_labels)
+    expected_errors = 0.0
+    for sample in waiting_samples:
+        first = sample.proposals[0]
+        if requested and first.label not in requested:
+            plan.left_out["of another class"] += 1
+        elif first.confidence < above:
+            plan.left_out["not sure enough"] += 1
+        elif sample.sample in dissimilar:
+            plan.left_out["unlike the labelled images of its class"] += 1
+        else:
+            plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
+            expected_errors += 1 - first.confidence
+    plan.likely_wrong = expected_errors
+    return plan
+
+
+def _load_prelabeling(dataset: Dataset) -> Prelabeling:
+    """Return the latest prelabeling. Raises `InputUnusable` if it lacks a class."""
     proposals = Proposals(dataset.db)
     latest = proposals.get_latest()
     if latest is None:
@@ -178,41 +223,21 @@ def plan_acceptance(
             "there are no predictions yet",
             f"make them: baseline prelabel {dataset.option}",
         )
-    if unmet := proposals.list_new_classes():
+    new_classes = proposals.list_new_classes()
+    if new_classes:
         raise InputUnusable(
-            f"the predictions are older than the class {unmet[0]}",
+            f"the predictions are older than the class {new_classes[0]}",
             f"update them: baseline prelabel -d {dataset.root}",
         )
-    requested = {dataset.classes.resolve(name) for name in classes}
-    if missing := sorted(requested - set(dataset.classes.list_names())):
+    return latest
+
+
+def _resolve_classes(dataset: Dataset, names: Collection[str]) -> set[str]:
+    """Return the classes that names mean. Raises `UsageError` for an unknown one."""
+    classes = {dataset.classes.resolve(name) for name in names}
+    missing = sorted(classes - set(dataset.classes.list_names()))
+    if missing:
         raise UsageError(
             f"there is no class {missing[0]!r}", "list them: labeler classes list"
         )
-    from curation.similarity.spaces import find_dissimilar_proposals
-
-    plan = AcceptancePlan()
-    expected_errors = 0.0
-    plan.aliases = dataset.classes.explain_aliases(classes, dataset.option)
-    has_rejected = ("rejected",) in dataset.samples.count_by("status")
-    plan.note = OTHER_CLASSES if has_rejected else NO_REJECTED_SAMPLES
-    plan.note = COUNTED_CLASSES if latest.facts.get("of_other_classes") else plan.note
-    waiting_samples = [
-        sample for sample in iter_proposed_samples(dataset.db) if sample.waits
-    ]
-    unfamiliar = find_dissimilar_proposals(
-        dataset,
-        {sample.sample: sample.proposals[0].label for sample in waiting_samples},
-    )
-    for sample in waiting_samples:
-        first = sample.proposals[0]
-        if requested and first.label not in requested:
-            plan.left_out["of another class"] += 1
-        elif first.confidence < above:
-            plan.left_out["not sure enough"] += 1
-        elif sample.sample in unfamiliar:
-            plan.left_out["unlike the labelled images of its class"] += 1
-        else:
-            plan.choices.append(Choice(sample.sample, "label", first.label, MODEL))
-            expected_errors += 1 - first.confidence
-    plan.likely_wrong = expected_errors
-    return plan
+    return classes

@@ -10,7 +10,7 @@ close hashes and visible differences, such as neighboring frames, are only alike
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from gleanset.work.progress import NO_PROGRESS, Progress
 from labeler.duplicates.candidates import CandidateSearch, make_batch, to_columns
 from labeler.duplicates.duplicate_sets import Pair, order_pair
 from labeler.duplicates.hashes import GREY_SIDE, compute_hashes
-from labeler.duplicates.verification import FilePair, compare_files
+from labeler.duplicates.verification import FilePair, Verdict, compare_files
 from labeler.importing.labelled import ImportTree
 from labeler.sample_pixels import SampleFile, decode_region, list_sample_files
 
@@ -57,14 +57,6 @@ class AuditImage(NamedTuple):
     file: SampleFile
 
 
-class Leak(NamedTuple):
-    """Two images of different splits that are equal or similar; `kind` is one of `KINDS`."""
-
-    a: AuditImage
-    b: AuditImage
-    kind: str
-
-
 class LeakRow(msgspec.Struct):
     """The names, splits and labels of two images that leak."""
 
@@ -78,6 +70,24 @@ class LeakRow(msgspec.Struct):
         """Return the line that people read."""
         others = ", other labels" if self.labels[0] != self.labels[1] else ""
         return f"{escape_name(self.a)}  =  {escape_name(self.b)}  ({self.kind}{others})"
+
+
+class Leak(NamedTuple):
+    """Two images of different splits that are equal or similar; `kind` is one of `KINDS`."""
+
+    a: AuditImage
+    b: AuditImage
+    kind: str
+
+    def row(self) -> LeakRow:
+        """Return the row of the result."""
+        return LeakRow(
+            self.kind,
+            self.a.name,
+            self.b.name,
+            splits=(self.a.split, self.b.split),
+            labels=(self.a.label, self.b.label),
+        )
 
 
 class UnreadFile(msgspec.Struct):
@@ -131,12 +141,11 @@ class Audit(msgspec.Struct):
 
     def sizes(self) -> dict[str, int]:
         """Return the number of images in each split, without the unreadable ones."""
-        readable = Counter(
-            i.split for i in self.images if i.name not in self.unreadable
+        sizes = Counter({image.split: 0 for image in self.images})
+        sizes.update(
+            image.split for image in self.images if image.name not in self.unreadable
         )
-        return {
-            split: readable[split] for split in sorted({i.split for i in self.images})
-        }
+        return dict(sorted(sizes.items()))
 
     def add(self, name: str, split: str, label: str, file: SampleFile) -> None:
         """Add an image under the next number."""
@@ -145,17 +154,12 @@ class Audit(msgspec.Struct):
     def result(self) -> AuditResult:
         """Return the result of the command."""
         kinds = Counter(leak.kind for leak in self.leaks)
-        leaking = Counter(
-            f"{b.split} in {a}"
-            for a, b in {
-                (leak.a.split, leak.b) for leak in self.leaks if leak.kind != "alike"
-            }
-        )
+        # An image may leak into several splits, but counts once for each.
+        leaking_images = {
+            (leak.a.split, leak.b) for leak in self.leaks if leak.kind != "alike"
+        }
+        leaking = Counter(f"{b.split} in {split}" for split, b in leaking_images)
         unreadable = sorted(self.unreadable.items())
-        pairs = [
-            LeakRow(kind, a.name, b.name, (a.split, b.split), (a.label, b.label))
-            for a, b, kind in self.leaks
-        ]
         result = AuditResult(
             images=self.sizes(),
             leaks=len(self.leaks) - kinds["alike"],
@@ -164,10 +168,20 @@ class Audit(msgspec.Struct):
             leaking=dict(sorted(leaking.items())),
             unreadable=len(unreadable),
             reasons=dict(Counter(reason for _, reason in unreadable)),
-            not_read=[UnreadFile(*entry) for entry in unreadable[:_MAX_LISTED_FILES]],
-            pairs=pairs,
+            not_read=[
+                UnreadFile(file, reason)
+                for file, reason in unreadable[:_MAX_LISTED_FILES]
+            ],
+            pairs=[leak.row() for leak in self.leaks],
         )
         return result.with_facts(summarize_ignored(self.ignored))
+
+
+class ImageHashes(NamedTuple):
+    """SHA-256 of an image's file and region, and its perceptual hashes."""
+
+    digest: str
+    hashes: SampleHashes
 
 
 def find_leaks(
@@ -183,51 +197,70 @@ def find_leaks(
     """
     images = audit.images
     with Processes(workers).keep(compare_files.__module__) as pool:
-        digests, hashes = _hash_images(audit, pool, progress)
-        equal_files: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for image in sorted(images, key=_split_rank):
-            if image.number in digests:
-                equal_files[digests[image.number], image.split].append(image.number)
-        # Only the first of equal files in a split is compared; the others leak as it does.
-        twins = {numbers[0]: numbers for numbers in equal_files.values()}
-        by_digest: dict[str, list[int]] = defaultdict(list)
-        for number in twins:
-            by_digest[digests[number]].append(number)
-        kind_of = {
-            order_pair(*pair): "same file"
-            for numbers in by_digest.values()
-            for pair in combinations(numbers, 2)
-        }
+        image_hashes = _hash_images(audit, pool, progress)
+        twins = _group_equal_files(images, image_hashes)
+        kinds = dict.fromkeys(_iter_equal_pairs(twins, image_hashes), "same file")
+        hashes = {number: image_hashes[number].hashes for number in twins}
         candidates = _find_candidates([images[number] for number in twins], hashes)
-        pairs = sorted(candidates - kind_of.keys())
-        kind_of |= _compare_pairs(images, pairs, hashes, dataset, pool, progress)
-    for pair in _find_group_pairs(dataset, images) if dataset is not None else ():
-        if kind_of.get(pair, "alike") == "alike":
-            kind_of[pair] = "same group"
-    leaks = []
-    for pair, kind in kind_of.items():
+        pairs = sorted(candidates - kinds.keys())
+        kinds |= _compare_pairs(images, pairs, hashes, dataset, pool, progress)
+
+    if dataset is not None:
+        for pair in _iter_group_pairs(dataset, images):
+            if kinds.get(pair, "alike") == "alike":
+                kinds[pair] = "same group"
+
+    audit.leaks = []
+    for pair, kind in kinds.items():
         first, second = sorted((images[number] for number in pair), key=_split_rank)
-        same_files = twins.get(second.number, [second.number])
-        leaks += [Leak(first, images[twin], kind) for twin in same_files]
-    leaks.sort(key=lambda leak: (KINDS.index(leak.kind), leak.b.name, leak.a.name))
-    audit.leaks = leaks
+        for number in twins.get(second.number, [second.number]):
+            audit.leaks.append(Leak(first, images[number], kind))
+    audit.leaks.sort(
+        key=lambda leak: (KINDS.index(leak.kind), leak.b.name, leak.a.name)
+    )
     return audit
+
+
+def _group_equal_files(
+    images: Sequence[AuditImage], image_hashes: Mapping[int, ImageHashes]
+) -> dict[int, list[int]]:
+    """Return the equal files of each split by the first of them.
+
+    Only the first is compared; the others leak as it does.
+    """
+    equal_files: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for image in sorted(images, key=_split_rank):
+        if image.number in image_hashes:
+            digest = image_hashes[image.number].digest
+            equal_files[digest, image.split].append(image.number)
+    return {numbers[0]: numbers for numbers in equal_files.values()}
+
+
+def _iter_equal_pairs(
+    numbers: Iterable[int], image_hashes: Mapping[int, ImageHashes]
+) -> Iterator[Pair]:
+    """Yield pairs of equal files; all are of different splits."""
+    by_digest: dict[str, list[int]] = defaultdict(list)
+    for number in numbers:
+        by_digest[image_hashes[number].digest].append(number)
+    for equal_files in by_digest.values():
+        for a, b in combinations(equal_files, 2):
+            yield order_pair(a, b)
 
 
 def _hash_images(
     audit: Audit, pool: Processes, progress: Progress
-) -> tuple[dict[int, str], dict[int, SampleHashes]]:
-    digests, hashes = dict[int, str](), dict[int, SampleHashes]()
+) -> dict[int, ImageHashes]:
+    """Return the hashes of readable images by number; note the others."""
+    image_hashes = {}
     batches = run_batches(hash_image, audit.images, pool)
     for batch in progress.batches(batches, "hashing", len(audit.images), " images"):
         for outcome in batch:
             if outcome.result is not None:
-                digests[outcome.item.number], hashes[outcome.item.number] = (
-                    outcome.result
-                )
+                image_hashes[outcome.item.number] = outcome.result
             else:
                 audit.unreadable[outcome.item.name] = outcome.reason or "failed"
-    return digests, hashes
+    return image_hashes
 
 
 def _find_candidates(
@@ -241,9 +274,8 @@ def _find_candidates(
     pairs: set[Pair] = set()
     for number, batch in enumerate(batches):
         search = CandidateSearch(batch)
-        pairs |= {
-            pair for old in batches[:number] for pair in search.find_candidates(old)
-        }
+        for earlier_batch in batches[:number]:
+            pairs.update(search.find_candidates(earlier_batch))
     return pairs
 
 
@@ -256,44 +288,50 @@ def _compare_pairs(
     progress: Progress,
 ) -> dict[Pair, str]:
     """Return the kinds of pairs that may leak; an earlier verdict takes precedence."""
-    known = Pairs(dataset.db) if dataset is not None else None
-    rows = known.get_ids([image.name for image in images]) if known is not None else []
+    file_pairs = [FilePair((a, b), images[a].file, images[b].file) for a, b in pairs]
+    verdicts: dict[Pair, str] = {}
+    if dataset is not None:
+        table = Pairs(dataset.db)
+        rows = table.get_ids([image.name for image in images])
+        for number, (a, b) in enumerate(pairs):
+            # Frames of one video have stricter limits.
+            is_one_film = table.share_video(rows[a], rows[b])
+            file_pairs[number] = file_pairs[number]._replace(one_film=is_one_film)
+            verdicts[a, b] = table.get_verdict(rows[a], rows[b]) or ""
 
-    def is_one_film(a: int, b: int) -> bool:  # whose frames have stricter limits
-        return known is not None and known.share_video(rows[a], rows[b])
-
-    file_pairs = [
-        FilePair((a, b), images[a].file, images[b].file, is_one_film(a, b))
-        for a, b in pairs
-    ]
-    kind_of: dict[Pair, str] = {}
+    kinds: dict[Pair, str] = {}
     batches = run_batches(compare_files, file_pairs, pool)
     for batch in progress.batches(batches, "verifying", len(pairs), " pairs"):
-        for (a, b), verdict in (
-            (o.item.rows, o.result) for o in batch if o.result is not None
-        ):
-            earlier_verdict = (
-                known.get_verdict(rows[a], rows[b]) if known is not None else None
-            )
-            result = earlier_verdict or verdict.outcome
-            distance = (hashes[a].plain ^ hashes[b].plain).bit_count()
-            if result == SAME:
-                kind_of[a, b] = "mirrored copy" if verdict.mirrored else "copy"
-            elif result == DOUBTFUL:
-                kind_of[a, b] = POSSIBLE_COPY
-            elif distance <= MAX_SIMILAR_BITS:
-                kind_of[a, b] = "alike"
-    return kind_of
+        for outcome in batch:
+            if outcome.result is not None:
+                a, b = outcome.item.rows
+                distance = (hashes[a].plain ^ hashes[b].plain).bit_count()
+                kind = _pair_kind(outcome.result, verdicts.get((a, b)), distance)
+                if kind is not None:
+                    kinds[a, b] = kind
+    return kinds
 
 
-def _find_group_pairs(dataset: Dataset, images: Sequence[AuditImage]) -> Iterator[Pair]:
+def _pair_kind(found: Verdict, earlier: str | None, distance: int) -> str | None:
+    """Return the kind of a pair whose hashes differ in `distance` bits; None for no leak."""
+    verdict = earlier or found.outcome
+    if verdict == SAME:
+        return "mirrored copy" if found.mirrored else "copy"
+    if verdict == DOUBTFUL:
+        # dedup keeps both, but what may be a copy must not leak.
+        return POSSIBLE_COPY
+    return "alike" if distance <= MAX_SIMILAR_BITS else None
+
+
+def _iter_group_pairs(dataset: Dataset, images: Sequence[AuditImage]) -> Iterator[Pair]:
     """Yield one pair for every two splits that contain a group of the catalogue."""
-    number = {image.name: image.number for image in images}
+    numbers = {image.name: image.number for image in images}
     for group in load_split_groups(dataset.db):
-        first = {
-            m.split: number[m.key] for m in reversed(group.members) if m.key in number
-        }
-        yield from combinations(sorted(first.values()), 2)
+        first_of_split: dict[str | None, int] = {}
+        for member in group.members:
+            if member.key in numbers:
+                first_of_split.setdefault(member.split, numbers[member.key])
+        yield from combinations(sorted(first_of_split.values()), 2)
 
 
 def _split_rank(image: AuditImage) -> int:
@@ -313,24 +351,25 @@ def collect_tree(root: Path) -> Audit:
         raise InputUnusable(f"there is no folder {root}", "check its name")
     tree = ImportTree.from_folder(root)
     audit = Audit(ignored=tree.count_ignored())
-    audit.unreadable |= {
-        str(e.filename): "folder cannot be read" for e in tree.unreadable
-    }
+    for error in tree.unreadable:
+        audit.unreadable[str(error.filename)] = "folder cannot be read"
+
+    # As in YOLO exports, the splits may be below a folder such as `images`.
     files = [path.relative_to(root).parts for path in tree.images]
-    level = (
-        0 if any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files) else 1
-    )
+    is_outermost = any(len(parts) > 1 and _SPLIT.match(parts[0]) for parts in files)
+    level = 0 if is_outermost else 1
     for parts in files:
         match = _SPLIT.match(parts[level]) if len(parts) > level + 1 else None
         if match is None:
             audit.ignored[NO_SPLIT] += 1
             continue
         label = parts[level + 1] if len(parts) > level + 2 else ""
-        audit.add(
-            "/".join(parts), match[1].lower(), label, SampleFile(root.joinpath(*parts))
-        )
-    if len(audit.sizes()) < 2:
-        splits = ", ".join(audit.sizes()) or "none"
+        file = SampleFile(root.joinpath(*parts))
+        audit.add("/".join(parts), match[1].lower(), label, file)
+
+    sizes = audit.sizes()
+    if len(sizes) < 2:
+        splits = ", ".join(sizes) or "none"
         raise InputUnusable(
             f"{root} needs image folders for two of train, val and test (found: {splits})",
             "to compare two folders, link them into one as train and test",
@@ -353,12 +392,9 @@ def collect_dataset(dataset: Dataset) -> Audit:
     return audit
 
 
-def hash_image(image: AuditImage) -> tuple[str, SampleHashes]:
-    """Return the SHA-256 of an image's file and region, and its perceptual hashes.
-
-    Runs in a worker process. Raises `Unreadable`.
-    """
+def hash_image(image: AuditImage) -> ImageHashes:
+    """Hash an image; runs in a worker process. Raises `Unreadable`."""
     data = read_image_file(image.file.path)
-    digest = hashlib.sha256(data + repr(image.file.region).encode())
+    digest = hashlib.sha256(data + repr(image.file.region).encode()).hexdigest()
     pixels = decode_region(data, image.file, GREY_SIDE, "L")
-    return digest.hexdigest(), compute_hashes(pixels, image.number)
+    return ImageHashes(digest, compute_hashes(pixels, image.number))

@@ -50,7 +50,8 @@ class ClassEditor:
     def merge(self, old: str, into: str) -> ClassEdit:
         """Move all samples of a class into another one; its name becomes an alias of that class."""
         with self._dataset.db.transaction():
-            old, into = self._classes.resolve(old), self._classes.resolve(into)
+            old = self._classes.resolve(old)
+            into = self._classes.resolve(into)
             samples = self._tiles.get_keys(self._tiles.list_labelled(old))
             choices = [Choice(key, "label", into, MERGE) for key in samples]
             step = self._apply(
@@ -67,13 +68,14 @@ class ClassEditor:
                 raise UsageError(
                     f"there is no class {name!r}", "list them: labeler classes list"
                 )
+
             rows = self._tiles.list_labelled(current)
             samples = self._tiles.get_keys(rows)
-            changes = Changes(self._dataset.db)
             choices = [Choice(key, "clear", None, "delete") for key in samples]
             step = self._apply(
                 "delete-class", choices, name=current, count=len(samples)
             )
+            changes = Changes(self._dataset.db)
             changes.apply(step, changes.list_split_removals(rows))
             self._classes.hide(step, current)
         return ClassEdit(step, len(samples))

@@ -72,16 +72,16 @@ class WindowGroup(CommandGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command with a name, or the command that opens a folder."""
         first, *rest = args
-        if self.get_command(ctx, first) is None and Path(first).is_dir():
-            is_named = (
-                ctx.get_parameter_source("dataset") is ParameterSource.COMMANDLINE
+        if self.get_command(ctx, first) is not None or not Path(first).is_dir():
+            return super().resolve_command(ctx, args)
+
+        source = ctx.get_parameter_source("dataset")
+        is_named = source is ParameterSource.COMMANDLINE
+        if is_named or any(word.startswith(("-d", "--dataset")) for word in rest):
+            raise click.UsageError(
+                f"{first!r} and -d both name a dataset: leave out one"
             )
-            if is_named or any(word.startswith(("-d", "--dataset")) for word in rest):
-                raise click.UsageError(
-                    f"{first!r} and -d both name a dataset: leave out one"
-                )
-            return open_.name, open_, ["-d", first, *rest]
-        return super().resolve_command(ctx, args)
+        return open_.name, open_, ["-d", first, *rest]
 
 
 def add_window(commands: click.Group) -> None:
@@ -93,22 +93,27 @@ def add_window(commands: click.Group) -> None:
         if name is None:
             context.invoke(open_, **values)
             return
+
         # Options before a command are defaults of the command, or of those of a group.
-        source = {option: context.get_parameter_source(option) for option in values}
-        typed = {
-            o: values[o] for o in values if source[o] == ParameterSource.COMMANDLINE
+        typed_values = {
+            option: value
+            for option, value in values.items()
+            if context.get_parameter_source(option) == ParameterSource.COMMANDLINE
         }
         command = commands.commands[name]
         parts = getattr(command, "commands", {})
         known_options = {
             param.name for part in (command, *parts.values()) for param in part.params
         }
-        if unknown_options := sorted(typed.keys() - known_options):
+        unknown_options = sorted(typed_values.keys() - known_options)
+        if unknown_options:
             raise click.UsageError(f"{name!r} has no option --{unknown_options[0]}")
-        context.default_map = {name: typed | dict.fromkeys(parts, typed)}
+        defaults = typed_values | dict.fromkeys(parts, typed_values)
+        context.default_map = {name: defaults}
 
     commands.add_command(open_)
-    commands.invoke_without_command, commands.no_args_is_help = True, False
+    commands.invoke_without_command = True
+    commands.no_args_is_help = False
     commands.params += open_.params
     commands.callback = begin
 
@@ -153,14 +158,16 @@ class ClassList(CommandResult):
 def list_classes(job: CommandJob) -> ClassList:
     """List the classes with counts, keys and aliases."""
     with job.open() as dataset:
-        counts = {row.name: row for row in SampleTiles(dataset.db).get_counts().classes}
-        keys = ClassKeys(dataset).assign(list(counts))
+        counts = SampleTiles(dataset.db).get_counts().classes
+        sizes = {row.name: row.count for row in counts}
+        keys = ClassKeys(dataset).assign(list(sizes))
         aliases_of = list_aliases(dataset.db, with_former_names=True)
-    rows = [
-        ClassRow(name, counts[name].count, key or None, list(aliases_of.get(name, [])))
-        for name, key in keys.items()
-    ]
-    return ClassList(rows)
+    return ClassList(
+        [
+            ClassRow(name, sizes[name], key or None, list(aliases_of.get(name, [])))
+            for name, key in keys.items()
+        ]
+    )
 
 
 class ClassEditResult(AliasedResult):
@@ -187,26 +194,23 @@ def add(job: CommandJob, name: str, aliases: tuple[str, ...]) -> ClassEditResult
     """Create a class, or add aliases to one."""
     with job.open() as dataset:
         editor = ClassEditor(dataset)
-        edits = list[ClassEdit]()
-        known = dataset.classes.resolve(name)
+        edits: list[ClassEdit] = []
+        current = dataset.classes.resolve(name)
         notes = dataset.classes.explain_aliases([name], dataset.option)
-        if not aliases or known not in dataset.classes.list_names():
+        if not aliases or current not in dataset.classes.list_names():
             edits.append(editor.add(name))
-            notes = (
-                {"alias": f"{name} was another name of {known} until now"}
-                if notes
-                else {}
-            )
+            if notes:
+                text = f"{name} was another name of {current} until now"
+                notes = {"alias": text}
         edits += [editor.add_alias(alias, name) for alias in aliases]
         return _edit_result(dataset, *edits).with_facts(notes)
 
 
 def _edit_result(dataset: Dataset, *edits: ClassEdit) -> ClassEditResult:
-    steps = {
-        step.id: step for step in SampleTiles(dataset.db).list_steps(edits[0].step - 1)
-    }
-    done = "; ".join(steps[edit.step].operation.text() for edit in edits)
-    return ClassEditResult(done, edits[-1].step)
+    steps = SampleTiles(dataset.db).list_steps(edits[0].step - 1)
+    texts = {step.id: step.operation.text() for step in steps}
+    done = "; ".join(texts[edit.step] for edit in edits)
+    return ClassEditResult(done=done, step=edits[-1].step)
 
 
 @classes.command(epilog="Example: labeler classes rename hana hanako -d my-dataset")
@@ -240,17 +244,18 @@ def delete(job: CommandJob, name: str) -> ClassEditResult:
     name = normalize_alias(name)
     with job.open() as dataset:
         editor = ClassEditor(dataset)
-        aliases = {
-            alias for names in list_aliases(dataset.db).values() for alias in names
-        }
+        aliases = set(chain.from_iterable(list_aliases(dataset.db).values()))
         if name in aliases:
             return _edit_result(dataset, editor.remove_alias(name))
-        known = {*dataset.classes.list_names(), *aliases}
+
+        # A former name is not taken for the class, whose labels would be lost.
+        known_names = {*dataset.classes.list_names(), *aliases}
         current = dataset.classes.find_renamed(name)
-        if current and current in known and name not in known:
+        if current and current in known_names and name not in known_names:
             command = f"labeler classes delete {shlex.quote(current)} {dataset.option}"
             fix = f"to delete {current!r} itself, with its labels: {command}"
             raise UsageError(f"{name!r} is a former name of {current!r}", fix)
+
         edit = editor.delete(name)
         result = _edit_result(dataset, edit)
         result.back_in_queue = edit.changed
@@ -281,8 +286,10 @@ def drop(job: CommandJob, name: str) -> HintDropped:
     Labels do not change. Only a harvest with other options, or of new files, adds it again.
     """
     with job.open() as dataset:
-        if not (number := Hints(dataset.db).remove(name)):
-            hint_names = ", ".join(Hints(dataset.db).list_names()[:10])
+        hints = Hints(dataset.db)
+        number = hints.remove(name)
+        if not number:
+            hint_names = ", ".join(hints.list_names()[:10])
             fix = f"choose one of: {hint_names}" if hint_names else ""
             raise UsageError(f"there is no weak label {name!r}", fix)
     return HintDropped(number)
@@ -346,9 +353,9 @@ def accept(
                 "nothing to label: there are no samples yet", dataset.status_advice
             )
         if kind == "predictions":
-            return accept_proposals(
-                dataset, above, classes, simulate=job.simulate
-            ).result()
+            plan = accept_proposals(dataset, above, classes, simulate=job.simulate)
+            return plan.result()
+
         plan = accept_hints(dataset, simulate=job.simulate)
         result = plan.result()
         if not plan.choices:
@@ -374,9 +381,10 @@ class LabelResult(AliasedResult, kw_only=True):
         decision = "labelled" if self.label else "rejected"
         if self.unlisted:
             decision = "unlisted person"
-        values = self.to_json()
-        values.pop("unlisted", None)
-        return {decision if key == "decided" else key: x for key, x in values.items()}
+        words = {"decided": decision}
+        facts = self.to_json()
+        facts.pop("unlisted", None)
+        return {words.get(name, name): fact for name, fact in facts.items()}
 
 
 @commands.command(epilog="Example: labeler label hana --cluster 5d0c2e71 -d my-dataset")
@@ -415,20 +423,22 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
     created it. Wrong samples of a cluster or a track can be labelled by id afterwards.
     """
     selection = Selection(**options)
-    if selection.has_no_class:
-        if label is not None:
-            selection = selection._replace(samples=(label, *selection.samples))
-    elif label is None:
+    if selection.has_no_class and label is not None:
+        # The first argument is a sample, too.
+        selection = selection._replace(samples=(label, *selection.samples))
+        label = None
+    elif label is None and not selection.has_no_class:
         raise UsageError(
             "missing LABEL",
             "add --reject or --unlisted, or name a class: labeler label LABEL SAMPLE",
         )
+
     with job.open() as dataset:
         in_clusters = selection.list_cluster_keys(dataset)
         keys = selection.list_keys(dataset, in_clusters)
-        if selection.has_no_class or label is None:
-            name = ""
-            notes = dict[str, str]()
+        name = ""
+        notes: dict[str, str] = {}
+        if label is None:
             kind = "other" if selection.unlisted else "reject-by-command"
             operation = make_operation(kind, count=len(keys))
             choices = [Choice(key, "reject") for key in keys]
@@ -443,6 +453,7 @@ def label(job: CommandJob, label: str | None, **options: Any) -> LabelResult:
             ]
         mark = UNLISTED_MARK if selection.unlisted else None
         step = apply_decisions(dataset, operation, choices, mark)
+
         pending = SampleTiles(dataset.db).get_counts().pending
         next_step = suggest_labelling_command(dataset) if pending else None
         return LabelResult(
@@ -476,15 +487,16 @@ class Selection(NamedTuple):
 
     def list_cluster_keys(self, dataset: Dataset) -> dict[str, None]:
         """Return the keys of the pending samples of all clusters. Raises `UsageError`."""
-        clusters = [get_cluster(dataset.db, name) for name in self.clusters]
-        return dict.fromkeys(
-            chain.from_iterable(cluster.pending for cluster in clusters)
-        )
+        keys: dict[str, None] = {}
+        for name in self.clusters:
+            keys |= dict.fromkeys(get_cluster(dataset.db, name).pending)
+        return keys
 
     def list_keys(self, dataset: Dataset, in_clusters: Iterable[str]) -> list[str]:
         """Return the keys of all samples, each once. Raises `UsageError`."""
-        in_tracks = [list_pending_in_track(dataset, name) for name in self.tracks]
-        names = [*self.samples, *in_clusters, *chain.from_iterable(in_tracks)]
+        names = [*self.samples, *in_clusters]
+        for track in self.tracks:
+            names += list_pending_in_track(dataset, track)
         if not names:
             raise UsageError(
                 "missing SAMPLE",
@@ -496,9 +508,15 @@ class Selection(NamedTuple):
 def _is_typo(name: str, other: str) -> bool:
     """Return whether names differ by a letter before the end, or by two that are swapped."""
     short, long = sorted((fold_name(name), fold_name(other)), key=len)
-    parts = [(long[:i], long[i], long[i + 1 :]) for i in range(len(short))]
-    typos = {typo for a, b, c in parts for typo in (a + c, a + c[:1] + b + c[1:])}
-    return len(short) > 1 and short in typos
+    if len(short) < 2:
+        return False
+    for position, letter in enumerate(long[: len(short)]):
+        start = long[:position]
+        rest = long[position + 1 :]
+        swapped = rest[:1] + letter + rest[1:]
+        if short in (start + rest, start + swapped):
+            return True
+    return False
 
 
 def check_typo(dataset: Dataset, label: str) -> None:
@@ -507,10 +525,12 @@ def check_typo(dataset: Dataset, label: str) -> None:
     known_names = {*dataset.classes.list_names(), *Hints(dataset.db).list_names()}
     if dataset.classes.get_id(label) is not None or name in known_names:
         return
-    close = find_similar_name(name, sorted(known_names))
-    if similar_name := close or next(
-        (n for n in known_names if _is_typo(name, n)), None
-    ):
+
+    similar_name = find_similar_name(name, sorted(known_names))
+    if not similar_name:
+        typos = (other for other in known_names if _is_typo(name, other))
+        similar_name = next(typos, None)
+    if similar_name:
         raise UsageError(
             f"there is no class {name!r}",
             f"did you mean {similar_name!r}? To create it: labeler classes add {shlex.quote(name)}",
@@ -542,18 +562,13 @@ class UndoneStep(AliasedResult):
 
     def summary(self) -> dict[str, Any]:
         """Return the result without counts that are all zero, in plain words."""
-        counts = ("restored", "changed_since")
-        has_counts = self.restored or self.changed_since
-        result = {
-            key: x
-            for key, x in self.to_json().items()
-            if has_counts or key not in counts
-        }
+        facts = self.to_json()
+        if not (self.restored or self.changed_since):
+            del facts["restored"]
+            del facts["changed_since"]
         if self.now:
-            result["now"] = {
-                _STATES[state]: number for state, number in self.now.items()
-            }
-        return result
+            facts["now"] = {_STATES[state]: count for state, count in self.now.items()}
+        return facts
 
 
 @commands.command(epilog="Example: labeler undo -d my-dataset")
@@ -564,8 +579,10 @@ def undo(job: CommandJob) -> UndoneStep:
         undone = dataset.journal.undo()
         operation = undone.operation.first()
         created = [operation.arguments["name"]] if operation.kind == "new-class" else []
+        # The name may be an alias again.
         notes = dataset.classes.explain_aliases(created, dataset.option)
         states = dataset.journal.count_states()
+
     command = "labeler split" if SampleState.UNSPLIT in states else "gleanset status"
     return UndoneStep(
         undone=undone.name,

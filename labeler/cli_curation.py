@@ -1,9 +1,11 @@
 """`labeler dedup`, `groups`, `audit`, `quality`, `split`, `import`, `export` and `gallery`."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -19,6 +21,9 @@ from gleanset.request import request_options
 from gleanset.settings import SplitSettings
 from labeler.export.options import ExportOptions
 from labeler.requests import GalleryRequest, ImportRequest
+
+if TYPE_CHECKING:
+    from labeler.duplicates.plan import DuplicateSet
 
 _SMALL_DIFFERENCE = "equal except for a small area or an overlay"
 _SHARED_PART = "they share a part that also occurs in images that are not the same"
@@ -114,49 +119,61 @@ def groups(
     from labeler.duplicates.finder import DuplicateFinder
     from labeler.duplicates.plan import judge
 
-    if pair := same or differ:
+    if same or differ:
         with job.open() as dataset:
-            a, b = map(dataset.samples.resolve_key, pair)
+            a, b = map(dataset.samples.resolve_key, same or differ or ())
             step = judge(dataset, a, b, same=bool(same))
-            return PairDecision(step, bool(same))
+            return PairDecision(step=step, same=bool(same))
+
     with job.open(rehearse=True) as dataset:
         plan = DuplicateFinder(dataset, progress=job.progress).plan()
-        lines: list[dict[str, Any]] = []
-        for group in plan.sets:
-            if (conflicts and (group.conflict or group.hints)) or not (
-                conflicts or doubtful
-            ):
-                line = {
-                    "kept": group.best_key,
-                    "others": group.others,
-                    "reason": group.reason,
-                    "conflict": group.conflict,
-                    "decisions": group.decisions,
-                    **_locations(dataset, [member.key for member in group.members]),
-                }
-                lines.append(line | ({"hints": group.hints} if group.hints else {}))
-        for doubt in [] if conflicts and not doubtful else plan.doubts:
-            samples = [
-                member.key for member in sorted(doubt.members, key=lambda m: m.id)
+        lines = []
+        if conflicts or not doubtful:
+            lines += [
+                _set_line(dataset, group)
+                for group in plan.sets
+                if group.conflict or group.hints or not conflicts
             ]
-            reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
-            line = {"doubtful": True, "samples": samples, "reason": reason}
-            lines.append(line | _locations(dataset, samples))
+        if doubtful or not conflicts:
+            lines += [_doubt_line(dataset, doubt) for doubt in plan.doubts]
         if not job.as_json:
             return DuplicateSetList(lines, dataset.option)
+
     for line in lines:
         job.show_json(line)
     return None
 
 
+def _set_line(dataset: Dataset, group: DuplicateSet) -> dict[str, Any]:
+    line = {
+        "kept": group.best_key,
+        "others": group.others,
+        "reason": group.reason,
+        "conflict": group.conflict,
+        "decisions": group.decisions,
+        **_locations(dataset, [member.key for member in group.members]),
+    }
+    if group.hints:
+        line["hints"] = group.hints
+    return line
+
+
+def _doubt_line(dataset: Dataset, doubt: DuplicateSet) -> dict[str, Any]:
+    members = sorted(doubt.members, key=lambda member: member.id)
+    samples = [member.key for member in members]
+    reason = _SHARED_PART if doubt.contested else _SMALL_DIFFERENCE
+    line = {"doubtful": True, "samples": samples, "reason": reason}
+    return line | _locations(dataset, samples)
+
+
 def _locations(dataset: Dataset, keys: Sequence[str]) -> dict[str, list[Any]]:
     """Return the original files of samples, and the times of frames."""
     locations = [find_location(dataset, key) for key in keys]
-    files = {"files": [location.path for location in locations]}
+    lists: dict[str, list[Any]] = {"files": [location.path for location in locations]}
     times = [location.time for location in locations]
-    return (
-        {**files, "times": times} if any(time is not None for time in times) else files
-    )
+    if any(time is not None for time in times):
+        lists["times"] = times
+    return lists
 
 
 @click.command(cls=Command, epilog="Example: labeler audit ~/their-dataset --fail")
@@ -181,6 +198,7 @@ def audit(
     else:
         with Dataset.open(tree) if tree else job.open() as dataset:
             result = find(collect_dataset(dataset), dataset).result()
+
     if fail and result.leaks:
         raise DoneInPart(
             f"{result.leaks} leaks: pairs of images in two splits",
@@ -225,11 +243,11 @@ def split(job: CommandJob, request: SplitSettings) -> CommandResult:
     """
     from labeler.splits.job import split_dataset
 
+    context = click.get_current_context()
     options = {
         name: getattr(request, name)
         for name in request.__struct_fields__
-        if click.get_current_context().get_parameter_source(name)
-        == ParameterSource.COMMANDLINE
+        if context.get_parameter_source(name) == ParameterSource.COMMANDLINE
     }
     with job.open() as dataset:
         base = dataset.settings.split
@@ -290,12 +308,14 @@ def export(
         if out is not None and "://" in out:
             fix = "export to a folder, then copy it, for instance with rclone or aws s3 sync"
             raise UsageError(f"not a folder: {out}", fix)
+
         target = Path(out or dataset.root / "exports" / request.format)
         if job.simulate:
             check_replaceable(resolve_target(target))
             preview = simulate_export(dataset, request)
             preview.names_all_paths = job.verbose
             return preview
+
         result = export_to_folder(
             dataset, target, request, workers=workers or 0, progress=job.progress
         )

@@ -17,7 +17,8 @@ from gleanset.images.cropping import make_sample_key
 from gleanset.operations import make_operation
 from gleanset.records import HAND, Box, Face, Image, Landmark
 
-MISSED, ALL = "missed", "all"
+MISSED = "missed"
+ALL = "all"
 MIN_BOX_SIDE = 4
 """Pixels of the shorter side; smaller boxes are accidental clicks."""
 
@@ -50,13 +51,15 @@ def list_images(dataset: Dataset, selection: str, text: str = "") -> list[str]:
 def load_image(dataset: Dataset, sha256: str) -> ImageBoxes:
     """Return an image with its boxes. Raises `UsageError` if it is gone."""
     image = dataset.images.resolve(sha256)
-    title = (
-        next((origin.title for origin in image.origins if origin.title), "")
-        or sha256[:12]
+    titles = (origin.title for origin in image.origins if origin.title)
+    return ImageBoxes(
+        image.sha256,
+        path=dataset.image_path(image.sha256, image.format),
+        title=next(titles, sha256[:12]),
+        width=image.width,
+        height=image.height,
+        boxes=tuple(BoxedSamples(dataset.db).list_in_image(image.sha256)),
     )
-    path = dataset.image_path(image.sha256, image.format)
-    boxes = tuple(BoxedSamples(dataset.db).list_in_image(image.sha256))
-    return ImageBoxes(image.sha256, path, title, image.width, image.height, boxes)
 
 
 def put_box(
@@ -72,24 +75,29 @@ def put_box(
     `UsageError` for an invalid or existing box, and `InputUnusable` for an unreadable image.
     """
     image = dataset.images.resolve(sha256)
-    placed_box = _unused_box(dataset, image, clip_to_image(box, image), angle)
-    if min(placed_box.width, placed_box.height) < MIN_BOX_SIDE:
+    box = _unused_box(dataset, image, clip_to_image(box, image), angle)
+    if min(box.width, box.height) < MIN_BOX_SIDE:
         raise UsageError("the box is too small", f"draw at least {MIN_BOX_SIDE} pixels")
+
     with dataset.stage(STAGE) as scratch:
-        face = Face(HAND, placed_box, 1.0, _eye_landmarks(placed_box, angle))
+        face = Face(HAND, box, 1.0, _eye_landmarks(box, angle))
         crop = crop_face(dataset, image, face, scratch)
         with dataset.db.transaction():
             if not dataset.faces.add_manual(image.sha256, crop):
-                raise UsageError(
-                    "a sample with this box exists already", "move the box a little"
-                )
+                raise _existing_box_error()
+            choices = [Choice(crop.key, "add", None, PROVENANCE)]
             previous = BoxedSamples(dataset.db).get(moved) if moved else None
-            label = previous.label if previous is not None else None
-            choices = [Choice(crop.key, "label" if label else "add", label, PROVENANCE)]
-            choices += [_removal(previous)] if previous is not None else []
-            action = make_operation("move-box" if previous else "draw-box")
+            if previous is not None:
+                if previous.label:
+                    choices = [Choice(crop.key, "label", previous.label, PROVENANCE)]
+                choices.append(_removal(previous))
+            action = make_operation("draw-box" if previous is None else "move-box")
             step = dataset.journal.apply(action, choices)
     return BoxEdit(step, crop.key)
+
+
+def _existing_box_error() -> UsageError:
+    return UsageError("a sample with this box exists already", "move the box a little")
 
 
 def remove_box(dataset: Dataset, key: str) -> BoxEdit:
@@ -98,11 +106,9 @@ def remove_box(dataset: Dataset, key: str) -> BoxEdit:
     Raises `UsageError` if it is already gone.
     """
     box = get_box(dataset, key)
-    action = (
-        make_operation("remove-box")
-        if box.by_hand
-        else make_operation("reject", count=1)
-    )
+    action = make_operation("reject", count=1)
+    if box.by_hand:
+        action = make_operation("remove-box")
     return BoxEdit(dataset.journal.apply(action, [_removal(box)]), box.key)
 
 
@@ -119,17 +125,20 @@ def _removal(box: BoxedSample) -> Choice:
 
 
 def _unused_box(dataset: Dataset, image: Image, box: Box, angle: float) -> Box:
-    """Return the box, enlarged by some pixels if its sample exists with another angle."""
+    """Return the box, enlarged by some pixels if its sample exists with another angle.
+
+    A sample is named by its image and box, without the angle.
+    """
     sample = dataset.samples.get(make_sample_key(image.sha256, box))
     if not angle and (sample is None or sample.status == "retired"):
         return box
     for extra in range(64):
         width = min(box.width + extra // 2, image.width - box.x)
         height = min(box.height + (extra + 1) // 2, image.height - box.y)
-        grown = box._replace(width=width, height=height)
-        if dataset.samples.get(make_sample_key(image.sha256, grown)) is None:
-            return grown
-    raise UsageError("a sample with this box exists already", "move the box a little")
+        larger_box = box._replace(width=width, height=height)
+        if dataset.samples.get(make_sample_key(image.sha256, larger_box)) is None:
+            return larger_box
+    raise _existing_box_error()
 
 
 def _eye_landmarks(box: Box, angle: float) -> tuple[Landmark, ...]:
@@ -139,10 +148,12 @@ def _eye_landmarks(box: Box, angle: float) -> tuple[Landmark, ...]:
     """
     if not angle:
         return ()
-    x, y = box.x + box.width / 2, box.y + box.height / 2
-    across = 0.2 * box.width * math.cos(math.radians(angle))
-    down = 0.2 * box.width * math.sin(math.radians(angle))
+    center_x = box.x + box.width / 2
+    center_y = box.y + box.height / 2
+    distance = 0.2 * box.width  # of an eye from the center, in pixels
+    across = distance * math.cos(math.radians(angle))
+    down = distance * math.sin(math.radians(angle))
     return (
-        Landmark("left_eye", x + across, y + down),
-        Landmark("right_eye", x - across, y - down),
+        Landmark("left_eye", center_x + across, center_y + down),
+        Landmark("right_eye", center_x - across, center_y - down),
     )

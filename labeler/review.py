@@ -28,26 +28,41 @@ class Suggestion(NamedTuple):
     confidence: float
 
 
+class ReviewSection(NamedTuple):
+    """A number of samples with one label, and the `other` class that is suggested, if any."""
+
+    label: str
+    other: str
+    count: int
+
+    @property
+    def title(self) -> str:
+        """The label, and the suggestion as a question."""
+        return f"{self.label}{ARROW}{self.other}?" if self.other else self.label
+
+
 class ReviewPage(NamedTuple):
-    """Samples (rows) in the order of review; `sections` are (title, count)."""
+    """Samples (rows) in the order of review, section by section."""
 
     ids: array[int]
-    sections: tuple[tuple[str, int], ...]
+    sections: tuple[ReviewSection, ...]
     suggested: Mapping[int, Suggestion]
 
-    def renamed(self, names: Mapping[str, str]) -> ReviewPage:
+    def with_new_names(self, names: Mapping[str, str]) -> ReviewPage:
         """Return the page with new names of classes."""
+        sections = [
+            section._replace(
+                label=names.get(section.label, section.label),
+                other=names.get(section.other, section.other),
+            )
+            for section in self.sections
+        ]
         suggested = {
             row: suggestion._replace(
                 label=names.get(suggestion.label, suggestion.label)
             )
             for row, suggestion in self.suggested.items()
         }
-        sections = []
-        for title, count in self.sections:
-            pair = title.removesuffix("?")
-            new_names = ARROW.join(names.get(part, part) for part in pair.split(ARROW))
-            sections.append((new_names + title.removeprefix(pair), count))
         return ReviewPage(self.ids, tuple(sections), suggested)
 
 
@@ -64,7 +79,8 @@ def load_review_page(
         items = reviews.list_items(name, sample_filter)
     if name in ("doubtful", "label-issues"):
         return _group_by_confusion(items)
-    sections = tuple(Counter(item.label or "" for item in items).items())
+    counts = Counter(item.label or "" for item in items)
+    sections = tuple(ReviewSection(name, "", count) for name, count in counts.items())
     return ReviewPage(array("q", (item.id for item in items)), sections, {})
 
 
@@ -73,14 +89,16 @@ def _group_by_confusion(items: Sequence[ReviewItem]) -> ReviewPage:
     pairs: dict[tuple[str, str], list[int]] = {}
     for item in items:
         pairs.setdefault((str(item.label), str(item.other)), []).append(item.id)
-    ids = array("q", (row for rows in pairs.values() for row in rows))
-    sections = tuple(
-        (f"{label}{ARROW}{other}?", len(rows)) for (label, other), rows in pairs.items()
-    )
+
+    ids = array("q")
+    sections = []
+    for (label, other), rows in pairs.items():
+        ids.extend(rows)
+        sections.append(ReviewSection(label, other, len(rows)))
     suggested = {
         item.id: Suggestion(str(item.other), item.value or 0.0) for item in items
     }
-    return ReviewPage(ids, sections, suggested)
+    return ReviewPage(ids, tuple(sections), suggested)
 
 
 def accept_suggestions(
@@ -122,7 +140,8 @@ def confirm_labels(
         )
 
 
-MAX_COMPARED, MIN_PER_CLASS = 4000, 10
+MAX_COMPARED = 4000
+MIN_PER_CLASS = 10
 """Number of samples that are compared, at least `MIN_PER_CLASS` of each class."""
 
 
@@ -141,31 +160,31 @@ def list_doubtful(
     from curation.similarity.spaces import SimilaritySpaces
     from curation.split_groups import assign_split_groups
 
-    reviews, queue = Reviews(dataset.db), SortingQueue(dataset.db)
-    names = {
-        row.id: row.name
-        for row in SampleTiles(dataset.db).get_counts().classes
-        if row.count
-    }
+    counts = SampleTiles(dataset.db).get_counts().classes
+    names = {row.id: row.name for row in counts if row.count}
     each = max(MIN_PER_CLASS, MAX_COMPARED // max(1, len(names)))
+    queue = SortingQueue(dataset.db)
     samples = queue.get_features(queue.list_decided(list(names), each))
-    vectors, has_vector = SimilaritySpaces(dataset).choose_space(samples)(samples)
-    compared = [
-        sample
-        for sample, known in zip(samples, has_vector.tolist(), strict=True)
-        if known
-    ]
+    space = SimilaritySpaces(dataset).choose_space(samples)
+    vectors, has_vector = space(samples)
+    compared = [sample for sample, has in zip(samples, has_vector, strict=True) if has]
     classes, y = np.unique(
         [sample.label or 0 for sample in compared], return_inverse=True
     )
     if len(classes) < 2:
         return []
+
     keys = [sample.key for sample in compared]
     groups = assign_split_groups(dataset.db, keys)
-    _, numbers = np.unique([groups[key] for key in keys], return_inverse=True)
-    probabilities = predict_left_out(vectors[has_vector], y, numbers)
-    best, confidences = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    unconfirmed = {item.id for item in reviews.list_items("unconfirmed", sample_filter)}
+    _, group_numbers = np.unique([groups[key] for key in keys], return_inverse=True)
+    # Samples x classes.
+    probabilities = predict_left_out(vectors[has_vector], y, group_numbers)
+    best = probabilities.argmax(axis=1)
+    confidences = probabilities.max(axis=1)
+
+    unconfirmed = {
+        item.id for item in Reviews(dataset.db).list_items("unconfirmed", sample_filter)
+    }
     items = [
         ReviewItem(
             compared[row].id,

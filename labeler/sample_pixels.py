@@ -56,9 +56,12 @@ def decode_region(
     """Return the pixels of a sample from the bytes of its file, see `read_pixels`."""
     if file.region is None:
         return decode(data, min_side=min_side, mode=mode).pixels
+
     box, angle = file.region
+    # The reduced image needs as many pixels as make `min_side` in the region.
     part = max(box.width, box.height) / max(file.width, file.height, 1)
     image = decode(data, min_side=math.ceil(min_side / max(part, 0.01)), mode=mode)
     scale = image.pixels.width / max(1, image.width)
     x, y, width, height = (round(side * scale) for side in box)
-    return crop_region(image.pixels, Box(x, y, max(1, width), max(1, height)), angle)
+    scaled_box = Box(x, y, max(1, width), max(1, height))
+    return crop_region(image.pixels, scaled_box, angle)

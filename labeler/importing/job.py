@@ -13,7 +13,7 @@ from gleanset import Dataset
 from gleanset.class_names import fold_name
 from gleanset.command_result import AliasedResult
 from gleanset.db.journal import Choice
-from gleanset.errors import InputUnusable, Unreadable, UsageError
+from gleanset.errors import FORGOTTEN, InputUnusable, Unreadable, UsageError
 from gleanset.file_groups import FileGroups
 from gleanset.files.names import VIDEO_EXTENSIONS, format_path
 from gleanset.files.store import Store
@@ -446,7 +446,7 @@ def _store_image(
         try:
             is_new = dataset.take_original(store, image.measured, origin)
         except Unreadable as error:
-            if error.reason == "forgotten":
+            if error.reason == FORGOTTEN:
                 # A removed image must not leave crops.
                 for crop, _ in image.crops:
                     dataset.crop_path(crop.key).unlink(missing_ok=True)

@@ -14,17 +14,18 @@ from PIL import Image
 from curation.similarity.descriptor import compute_descriptor
 from gleanset import Dataset
 from gleanset.command_result import CommandResult
-from gleanset.db.regions import FLAGS, PixelMeasures, QualityMeasures, SampleRegion
+from gleanset.db.regions import FLAGS, PixelMeasures, QualityMeasures
 from gleanset.images.photo_classifier import estimate_photo_probability, shrink_copy
 from gleanset.work.pool import Processes, run_batches
 from gleanset.work.progress import NO_PROGRESS, Progress
-from labeler.quality.due_samples import VERSION, due_samples
-from labeler.sample_pixels import SampleFile, read_pixels
+from labeler.quality.due_samples import VERSION, DueSample, due_samples
+from labeler.sample_pixels import read_pixels
 
 BLUR_SIDE = 512
 """Pixels of the longer side at which blur is measured, so that sizes are comparable."""
 
-NARROW_SIGMA, WIDE_SIGMA = 1.0, 2.0
+NARROW_SIGMA = 1.0
+WIDE_SIGMA = 2.0
 """Standard deviations, in pixels, of the two Gaussians that edges are compared with."""
 
 SHARP_EDGES_PERCENTILE = 25
@@ -33,8 +34,10 @@ SHARP_EDGES_PERCENTILE = 25
 MIN_EDGE_PIXELS = 20
 """With fewer edge pixels blur cannot be measured."""
 
-MIN_EDGE_SLOPE, MIN_RELATIVE_SLOPE = 1.0, 0.25
-"""Minimum slope of an edge in grey values per pixel, and as a part of the steepest slopes."""
+MIN_EDGE_SLOPE = 1.0
+"""Minimum slope of an edge in grey values per pixel."""
+MIN_RELATIVE_SLOPE = 0.25
+"""Minimum slope of an edge as a part of the steepest slopes."""
 
 Array: TypeAlias = npt.NDArray[np.float32]
 
@@ -50,34 +53,41 @@ def measure_edge_blur(pixels: Image.Image) -> float:
     """
     grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"), dtype=np.float32)
     across, down = _slopes(grey, NARROW_SIGMA)
-    slope = np.hypot(across, down)
+    slope = np.hypot(across, down)  # H x W, grey values per pixel
     edges = _ridges(slope, np.abs(across) >= np.abs(down))
-    edges &= slope >= max(
-        MIN_EDGE_SLOPE, MIN_RELATIVE_SLOPE * float(np.percentile(slope, 99.5))
-    )
+    # Not the maximum: a single pixel of noise would set it.
+    steepest = float(np.percentile(slope, 99.5))
+    edges &= slope >= max(MIN_EDGE_SLOPE, MIN_RELATIVE_SLOPE * steepest)
     if np.count_nonzero(edges) < MIN_EDGE_PIXELS:
         return 1.0
-    remaining = np.hypot(*_slopes(grey, WIDE_SIGMA))[edges] / slope[edges]
-    return round(min(1.0, float(np.percentile(remaining, SHARP_EDGES_PERCENTILE))), 4)
+
+    wide_slope = np.hypot(*_slopes(grey, WIDE_SIGMA))
+    remaining = wide_slope[edges] / slope[edges]
+    blur = float(np.percentile(remaining, SHARP_EDGES_PERCENTILE))
+    return round(min(1.0, blur), 4)
 
 
 def _slopes(grey: Array, sigma: float) -> tuple[Array, Array]:
+    """Return the horizontal and vertical slopes of a smoothed image, H x W."""
     soft = cv2.GaussianBlur(grey, (0, 0), sigma)
     across = cv2.Sobel(soft, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
     down = cv2.Sobel(soft, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
     return np.asarray(across, np.float32), np.asarray(down, np.float32)
 
 
-def _ridges(steep: Array, sideways: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Find where the slope is steepest across its edge; the border does not count."""
-    ridges = np.zeros(steep.shape, dtype=np.bool_)
+def _ridges(slope: Array, is_across: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return where the slope is steepest across its edge; the border does not count.
+
+    `is_across` is where the slope is rather horizontal. All arrays are H x W.
+    """
+    ridges = np.zeros(slope.shape, dtype=np.bool_)
+    if min(slope.shape) < 6:
+        return ridges
+    is_steepest_in_row = slope >= cv2.dilate(slope, np.ones((1, 3), np.uint8))
+    is_steepest_in_column = slope >= cv2.dilate(slope, np.ones((3, 1), np.uint8))
     inner = (slice(2, -2), slice(2, -2))
-    if min(steep.shape) >= 6:
-        level, upright = (
-            steep >= cv2.dilate(steep, np.ones(shape, np.uint8))
-            for shape in ((1, 3), (3, 1))
-        )
-        ridges[inner] = np.where(sideways, level, upright)[inner]
+    steepest = np.where(is_across, is_steepest_in_row, is_steepest_in_column)
+    ridges[inner] = steepest[inner]
     return ridges
 
 
@@ -109,37 +119,43 @@ def assess_quality(
     measuring.
     """
     qualities = QualityMeasures(dataset.db)
-    new = failed = 0
+    measured_count = 0
+    failed_count = 0
     pages = qualities.iter_missing(VERSION)
-    due_items = chain.from_iterable(due_samples(dataset, page) for page in pages)
+    due = chain.from_iterable(due_samples(dataset, page) for page in pages)
     with dataset.stage(STAGE):
         total = qualities.count_missing(VERSION)
-        batches = (
-            run_batches(measure_sample, due_items, Processes(workers)) if total else ()
-        )
+        # Without new samples no processes are started.
+        batches = run_batches(measure_sample, due, Processes(workers)) if total else ()
         for batch in progress.batches(batches, "measuring", total, " samples"):
-            measured = [(o.item[0], o.result) for o in batch if o.result is not None]
+            measures = []
             with dataset.db.transaction():
-                qualities.save(measured, VERSION)
-                for o in batch:
-                    dataset.rejections.settle(STAGE, o.item[0].key, o.reason, o.detail)
-            new += len(measured)
-            failed += len(batch) - len(measured)
+                for outcome in batch:
+                    region = outcome.item.region
+                    if outcome.result is not None:
+                        measures.append((region, outcome.result))
+                    dataset.rejections.settle(
+                        STAGE, region.key, outcome.reason, outcome.detail
+                    )
+                qualities.save(measures, VERSION)
+            measured_count += len(measures)
+            failed_count += len(batch) - len(measures)
+
     samples, flags = qualities.count_flagged(FLAGS)
-    return QualityCounts(new, failed, samples, flags)
-
-
-def measure_sample(item: tuple[SampleRegion, SampleFile]) -> PixelMeasures:
-    """Measure a sample; runs in a worker process. Raises `Unreadable`."""
-    pixels = read_pixels(item[1], MIN_READ_SIDE, "RGB")
-    grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"))
-    darkest, lightest = (
-        round(float(value), 1) for value in np.percentile(grey, (1, 99))
+    return QualityCounts(
+        measured=measured_count, failed=failed_count, samples=samples, flags=flags
     )
+
+
+def measure_sample(item: DueSample) -> PixelMeasures:
+    """Measure a sample; runs in a worker process. Raises `Unreadable`."""
+    pixels = read_pixels(item.file, MIN_READ_SIDE, "RGB")
+    grey = np.asarray(shrink_copy(pixels, BLUR_SIDE).convert("L"))
+    darkest, lightest = np.percentile(grey, (1, 99))
     return PixelMeasures(
         measure_edge_blur(pixels),
-        darkest,
-        lightest,
+        round(float(darkest), 1),
+        round(float(lightest), 1),
         estimate_photo_probability(pixels),
         compute_descriptor(np.asarray(pixels.convert("RGB"))),
     )

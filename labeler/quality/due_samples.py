@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gleanset import Dataset
 from gleanset.db.duplicates import ImageHashes
@@ -16,12 +16,17 @@ VERSION = 6
 """Increment with any change of a measure: then all samples are measured again."""
 
 
-def due_samples(
-    dataset: Dataset, rows: Sequence[int]
-) -> Iterator[tuple[SampleRegion, SampleFile]]:
-    """Yield samples (rows) to measure, and where their pixels are."""
+class DueSample(NamedTuple):
+    """A sample to measure, and where its pixels are."""
+
+    region: SampleRegion
+    file: SampleFile
+
+
+def due_samples(dataset: Dataset, rows: Sequence[int]) -> Iterator[DueSample]:
+    """Yield samples (rows) to measure."""
     from labeler.sample_pixels import sample_file  # slow: not needed to start a window
 
     originals = dataset.originals(dataset.cache)
     for region in ImageHashes(dataset.db).get_regions(rows).values():
-        yield region, sample_file(region, originals)
+        yield DueSample(region, sample_file(region, originals))

@@ -14,10 +14,10 @@ from gleanset import Dataset
 from gleanset.db.regions import PixelMeasures, QualityMeasures, SampleRegion
 from gleanset.errors import Unreadable
 from gleanset.work.pool import Processes, run_over
-from labeler.quality.due_samples import VERSION, due_samples
+from labeler.quality.due_samples import VERSION, DueSample, due_samples
 
 if TYPE_CHECKING:
-    from labeler.sample_pixels import SampleFile
+    pass
 
 BATCH_SIZE = 16
 POOL_SIZE = 3000
@@ -52,7 +52,7 @@ def measure_in_batches(dataset: Dataset) -> Generator[int, None, None]:
 
 
 def measure_readable(
-    batch: Sequence[tuple[SampleRegion, SampleFile]],
+    batch: Sequence[DueSample],
 ) -> list[tuple[SampleRegion, PixelMeasures]]:
     """Return the measures of those samples that can be read."""
     # Imported here, because OpenCV is slow to load and not needed to start a window.
@@ -61,5 +61,5 @@ def measure_readable(
     measures = []
     for sample in batch:
         with suppress(Unreadable):
-            measures.append((sample[0], measure_sample(sample)))
+            measures.append((sample.region, measure_sample(sample)))
     return measures

@@ -13,15 +13,16 @@ from dataclasses import dataclass, field
 from itertools import permutations, product
 from typing import NamedTuple
 
-# The sizes of whole parts only break ties between classes.
 _TIE_WEIGHT = 1e-6
+"""Weight of the sizes of whole parts, which only break ties between classes."""
 _MIN_GAIN = 1e-9
-# With more kinds of groups in a class, only single groups are exchanged.
 _MAX_KINDS_FOR_PAIRS = 7
-# Of more kinds, only the smallest are exchanged, because they close the last gap.
+"""With more kinds of groups in a class, only single groups are exchanged."""
 _MAX_KINDS = 30
+"""Of more kinds, only the smallest are exchanged, because they close the last gap."""
 
 Sizes = tuple[tuple[str, int], ...]
+"""Classes of a group with their numbers of samples."""
 
 
 class PlaceableGroup(NamedTuple):
@@ -49,7 +50,10 @@ class PartTable:
             self._excess[part] += times * number
 
     def cost(self, change: Mapping[str, int], part: int) -> float:
-        """Return the increase of squared deviation for a change of the class counts of a part."""
+        """Return the increase of squared deviation for a change of the class counts of a part.
+
+        With an excess e of a class and n more samples it is (e + n)^2 - e^2 = n (2 e + n).
+        """
         total = sum(change.values())
         cost = _TIE_WEIGHT * total * (2 * self._excess[part] + total)
         for label, number in change.items():
@@ -67,6 +71,14 @@ class _Kind:
     keys: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
 
 
+class _Move(NamedTuple):
+    """One group of a kind that goes from a part to another one."""
+
+    kind: _Kind
+    source: int
+    target: int
+
+
 def allocate(
     items: Sequence[PlaceableGroup], table: PartTable, seed: int
 ) -> dict[str, int]:
@@ -81,17 +93,27 @@ def allocate(
 
     kinds: dict[tuple[Sizes, tuple[int, ...]], _Kind] = {}
     for item in sorted(items, key=rank):
-        change = dict(item.sizes)
-        # Ties go to the later part, because a class without test samples cannot be evaluated.
-        part = min(
-            item.parts, key=lambda p: (round(table.cost(change, p), 9), -p * (p > 0))
-        )
+        part = _choose_part(item, table)
         table.add(item.sizes, part)
         kind = kinds.setdefault((item.sizes, item.parts), _Kind(item.sizes, item.parts))
         kind.keys[part].append(item.key)
+
     _exchange_groups(list(kinds.values()), table)
-    rows = (row for kind in kinds.values() for row in kind.keys.items())
-    return {key: part for part, keys in rows for key in keys}
+    parts_by_key = {}
+    for kind in kinds.values():
+        for part, keys in kind.keys.items():
+            parts_by_key |= dict.fromkeys(keys, part)
+    return parts_by_key
+
+
+def _choose_part(item: PlaceableGroup, table: PartTable) -> int:
+    change = dict(item.sizes)
+
+    def cost(part: int) -> tuple[float, int]:
+        # Ties go to the later part, because a class without test samples cannot be evaluated.
+        return round(table.cost(change, part), 9), -part
+
+    return min(item.parts, key=cost)
 
 
 def _exchange_groups(kinds: Sequence[_Kind], table: PartTable) -> None:
@@ -100,10 +122,11 @@ def _exchange_groups(kinds: Sequence[_Kind], table: PartTable) -> None:
     for kind in kinds:
         for label, _ in kind.sizes:
             kinds_of_class[label].append(kind)
+
     pending = sorted(kinds_of_class)
     while pending:
         label = pending.pop()
-        changed = set[str]()
+        changed: set[str] = set()
         # Kinds are sorted from the largest to the smallest.
         while moves := _find_best_exchange(kinds_of_class[label][-_MAX_KINDS:], table):
             for kind, source, target in moves:
@@ -114,35 +137,51 @@ def _exchange_groups(kinds: Sequence[_Kind], table: PartTable) -> None:
         pending += sorted(changed - {label} - set(pending))
 
 
-def _find_best_exchange(
-    kinds: Sequence[_Kind], table: PartTable
-) -> list[tuple[_Kind, int, int]] | None:
-    """Return the best moves (kind, from, to) of up to two groups each way between two parts."""
+def _find_best_exchange(kinds: Sequence[_Kind], table: PartTable) -> list[_Move]:
+    """Return the best moves of up to two groups each way between two parts; none if none helps."""
     subsets: list[tuple[_Kind, ...]] = []
     for position, kind in enumerate(kinds):
-        others = kinds[position:] if len(kinds) <= _MAX_KINDS_FOR_PAIRS else ()
-        subsets += [(kind,), *((kind, other) for other in others)]
+        subsets.append((kind,))
+        if len(kinds) <= _MAX_KINDS_FOR_PAIRS:
+            subsets += [(kind, other) for other in kinds[position:]]
 
-    def list_movable(a: int, b: int) -> list[tuple[_Kind, ...]]:
-        return [
-            subset
-            for subset in subsets
-            if all(b in k.parts and len(k.keys[a]) >= subset.count(k) for k in subset)
-        ]
+    best_moves: list[_Move] = []
+    best_cost = -_MIN_GAIN
+    part_count = len(next(iter(table.want.values())))
+    for a, b in permutations(range(part_count), 2):
+        # The exchange of the same groups is tried once, with a < b.
+        returnable = _list_movable(subsets, b, a) if a < b else []
+        for out, back in product(_list_movable(subsets, a, b), [(), *returnable]):
+            cost = _exchange_cost(table, out, back, a, b)
+            if cost < best_cost:
+                best_cost = cost
+                best_moves = [_Move(kind, a, b) for kind in out]
+                best_moves += [_Move(kind, b, a) for kind in back]
+    return best_moves
 
-    best = None
-    min_cost = -_MIN_GAIN
-    for a, b in permutations(range(len(next(iter(table.want.values())))), 2):
-        returnable = list_movable(b, a) if a < b else []
-        for out, into in product(list_movable(a, b), [(), *returnable]):
-            change: Counter[str] = Counter()
-            for kind in out:
-                change.update(dict(kind.sizes))
-            for kind in into:
-                change.subtract(dict(kind.sizes))
-            reverse = {label: -number for label, number in change.items()}
-            cost = table.cost(change, b) + table.cost(reverse, a)
-            if cost < min_cost:
-                best = [*((k, a, b) for k in out), *((k, b, a) for k in into)]
-                min_cost = cost
-    return best
+
+def _list_movable(
+    subsets: Sequence[tuple[_Kind, ...]], source: int, target: int
+) -> list[tuple[_Kind, ...]]:
+    """Return the subsets that have their groups in `source` and may go to `target`."""
+    return [
+        subset
+        for subset in subsets
+        if all(
+            target in kind.parts and len(kind.keys[source]) >= subset.count(kind)
+            for kind in subset
+        )
+    ]
+
+
+def _exchange_cost(
+    table: PartTable, out: Sequence[_Kind], back: Sequence[_Kind], a: int, b: int
+) -> float:
+    """Return the cost of moving groups `out` of part a into b, and others `back`."""
+    change: Counter[str] = Counter()
+    for kind in out:
+        change.update(dict(kind.sizes))
+    for kind in back:
+        change.subtract(dict(kind.sizes))
+    reverse = {label: -number for label, number in change.items()}
+    return table.cost(change, b) + table.cost(reverse, a)

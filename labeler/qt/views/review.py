@@ -258,7 +258,8 @@ class ReviewView(FilteredView):
 
     def class_changed(self, operation: Operation) -> None:
         if self._wall is not None:
-            self._wall = self._wall.renamed(self.current_names(operation))
+            names = self.current_names(operation)
+            self._wall = self._wall.with_new_names(names)
             self.model.set_titles(
                 self._sections(self._wall), self._suggestions(self._wall)
             )
@@ -319,14 +320,17 @@ class ReviewView(FilteredView):
             "tiny": self.tr("Tiny"),
         }
         names = flags if self.wall.currentData() == "flags" else {}
-        return [
-            Section(
-                f"{names.get(title, title)}  ·  {count:,}" if title else "",
-                count,
-                shares_shelf=bool(title) and count <= MAX_SHELF_TILES,
+        sections = []
+        for section in page.sections:
+            title = names.get(section.title, section.title)
+            sections.append(
+                Section(
+                    f"{title}  ·  {section.count:,}" if title else "",
+                    section.count,
+                    shares_shelf=bool(title) and section.count <= MAX_SHELF_TILES,
+                )
             )
-            for title, count in page.sections
-        ]
+        return sections
 
     @staticmethod
     def _suggestions(page: ReviewPage) -> dict[int, TilePrediction]:
