@@ -24,7 +24,6 @@ from baseline.request import (
     parse_share,
 )
 from baseline.settings import load_preset
-from gleanset import Dataset
 from gleanset.cli import CommandJob, create_program, job_options
 from gleanset.command_result import CommandResult
 from gleanset.errors import DoneInPart, InputUnusable, UsageError
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
     from baseline.use.engines import ModelFacts
     from baseline.use.export.export_run import ExportedRun
     from baseline.use.gallery_files import GalleryAddition, GalleryList, GalleryRemoval
-    from baseline.use.model import Model, Prediction
+    from baseline.use.model import Prediction
     from baseline.use.predict import FilePrediction
 
 
@@ -261,16 +260,6 @@ def _crop_plan(
     return cropping
 
 
-def _rename_classes(model: Model, path: Path) -> None:
-    """Give the classes of a run their current names."""
-    from baseline.data.runs import find_renamed_classes, find_run_dataset
-
-    root = find_run_dataset(path) if path.is_dir() else None
-    if root is not None:
-        with Dataset.open(root) as dataset:
-            model.rename_classes(find_renamed_classes(dataset, model.classes))
-
-
 @commands.command(epilog="Example: baseline predict episode.jpg holiday/ -d my-dataset")
 @job_options()
 @request_options(PredictRequest)
@@ -281,6 +270,7 @@ def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
     class for each, with the detector of training or --detector. Confidences are calibrated if the
     run has a val split. Unreadable files are reported and skipped.
     """
+    from baseline.data.runs import read_current_names
     from baseline.use.crops import expand_paths
     from baseline.use.model import load
     from baseline.use.predict import ClassFolders, open_prediction_table, predict_files
@@ -289,7 +279,7 @@ def predict(job: CommandJob, request: PredictRequest) -> PredictionResult:
     if path.suffix not in (".onnx", ".tflite"):
         path = _run_folder(job, request.run)
     model = load(path)
-    _rename_classes(model, path)
+    model.rename_classes(read_current_names(path, model.classes))
     cropping = _crop_plan(job, model.facts, path, request.detector)
     ignored: Counter[str] = Counter()
     files = expand_paths(request.paths, ignored)

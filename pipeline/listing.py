@@ -155,12 +155,12 @@ def confusion(dataset: Dataset) -> Iterator[Line]:
 
 def _wrong_predictions(dataset: Dataset, run: str) -> Iterator[Line]:
     # Imported here because it is slow to load.
-    from baseline.evaluation.metrics import list_mistakes, read_metrics
+    from baseline.evaluation.metrics import list_mistakes, read_current_metrics
     from baseline.evaluation.outputs import load_outputs, log_softmax
 
     folder = dataset.runs_folder / run
     for split, outputs in load_outputs(folder).items():
-        figures = read_metrics(folder)
+        figures = read_current_metrics(dataset, folder)
         logits = outputs.logits
         scores = log_softmax(
             figures.calibration.apply(logits) if figures.calibration else logits

@@ -53,6 +53,7 @@ class ServedFacts(NamedTuple):
 
     `page` and `device` are the JSON of `GET /api/v1/classes` and `model.json`, `finder` is the
     file of the face detector for browsers. `of_faces`: the model classifies faces, not images.
+    `names` are the current ones of classes that were renamed since the training.
     """
 
     run: str
@@ -62,6 +63,7 @@ class ServedFacts(NamedTuple):
     finder: str
     page: dict[str, Any]
     device: dict[str, Any]
+    names: dict[str, str]
 
 
 class Task(NamedTuple):

@@ -1,6 +1,7 @@
 """The model of a server, restricted to what `[web]` shows, and facts about it."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,16 +10,18 @@ from urllib.parse import quote
 import msgspec
 
 from baseline.data.pixels import Pixels
+from baseline.data.runs import read_current_names
 from baseline.use.engines import OnnxEngine
 from baseline.use.model import ImagePrediction, Model
 from facecrop.detectors.drawnface import MODEL
 from gleanset.config import did_you_mean
 from gleanset.db.faces import WHOLE
-from gleanset.errors import UsageError
+from gleanset.errors import GleansetError, UsageError
 from gleanset.files.store import hash_file
 from gleanset.settings import WebSettings
 from webapp.box_styles import BOX_STYLES, BROWSER, BoxStyle
 from webapp.computations import ServedFacts
+from webapp.exports import FILE
 from webapp.settings import ServeSettings
 
 
@@ -54,7 +57,7 @@ class LoadedModel(NamedTuple):
     """A model with its run, its file, and the classes to show.
 
     `content` is the file that was loaded and is sent to devices, with the hash `sha256`; `file` is
-    where it came from.
+    where it came from. `names` are the current ones of classes that were renamed.
     """
 
     run: str
@@ -63,6 +66,7 @@ class LoadedModel(NamedTuple):
     content: Path
     sha256: str
     visible_classes: tuple[str, ...]
+    names: dict[str, str] = {}
 
     @property
     def version(self) -> str:
@@ -152,10 +156,21 @@ def load_model(settings: ServeSettings) -> LoadedModel:
     model = Model(engine, file, settings.detector, batch_size=1)
     # Loaded now, so that errors appear at once and the first request does not wait.
     model.cropping  # noqa: B018
-    classes = shown_classes(model.classes, web)
+    names = _read_names(file, model) if settings.names is None else settings.names
+    model.rename_classes(names)
+    shown = tuple(names.get(name, name) for name in web.classes)
+    classes = shown_classes(model.classes, msgspec.structs.replace(web, classes=shown))
     return LoadedModel(
-        model.facts.run, model, file, content, hash_file(content), classes
+        model.facts.run, model, file, content, hash_file(content), classes, names
     )
+
+
+def _read_names(file: Path, model: Model) -> dict[str, str]:
+    if file.name != FILE:
+        return {}
+    with suppress(GleansetError):
+        return read_current_names(file.parent, model.classes)
+    return {}
 
 
 def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> ServedFacts:
@@ -165,5 +180,12 @@ def served_facts(loaded: LoadedModel, _: None, settings: ServeSettings) -> Serve
     file = str(loaded.content)
     finder = str(MODEL)
     return ServedFacts(
-        loaded.run, loaded.version, file, loaded.of_faces, finder, page, device
+        loaded.run,
+        loaded.version,
+        file,
+        loaded.of_faces,
+        finder,
+        page,
+        device,
+        loaded.names,
     )

@@ -29,7 +29,7 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
     folder: Path | None = loaded.file.parent
     if loaded.file.name != FILE or not (loaded.file.parent / METRICS).is_file():
         folder = None  # an exported file
-    metrics = _metrics(folder)
+    metrics = _metrics(folder, loaded.names)
     detector = loaded.model.cropping.read.detector
     rule = loaded.model.facts.rule
     return {
@@ -51,9 +51,9 @@ def model_card(loaded: LoadedModel, _: None, settings: ServeSettings) -> JsonDic
     }
 
 
-def _metrics(folder: Path | None) -> RunMetrics | None:
+def _metrics(folder: Path | None, names: dict[str, str]) -> RunMetrics | None:
     try:
-        return read_metrics(folder) if folder else None
+        return read_metrics(folder).with_names(names) if folder else None
     except GleansetError:
         return None
 

@@ -9,6 +9,8 @@ from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from pathlib import Path
 
+import msgspec
+
 from gleanset.dataset import is_dataset
 from gleanset.errors import UsageError
 from gleanset.platform import count_cores
@@ -66,6 +68,8 @@ def serve_page(
         )
         # Errors of the model are reported once, not by each process.
         facts = load_facts(settings)
+        # A class that is renamed from now on has one name in all processes.
+        settings = msgspec.structs.replace(settings, names=facts.names)
         progress.say(f"serving {file.parent.name if file.name == FILE else file.stem}")
 
         def announce(port: int) -> None:

@@ -46,7 +46,8 @@ class ServeSettings(msgspec.Struct, frozen=True):
     `dataset` the folder for reports (None: no reports), `web` what the page shows. `hosts` are the
     accepted host names (none: any), `origins` the sites allowed by CORS. `token` admits users
     (None: everyone), `admin` opens the administrator's page (None: no such page). With `on_device`,
-    users may download the model. `detector` as in `baseline.load`.
+    users may download the model. `detector` as in `baseline.load`. `names` are the current ones of
+    classes that were renamed since the training (None: read from the dataset of the run).
     """
 
     model: str
@@ -61,6 +62,7 @@ class ServeSettings(msgspec.Struct, frozen=True):
     processes: int = 1
     limits: RequestLimits = RequestLimits()
     copy: str | None = None
+    names: dict[str, str] | None = None
 
     def lets_in(self, token: str) -> bool:
         """Return whether a token admits a user; compares in constant time."""

@@ -168,6 +168,15 @@ def find_renamed_classes(dataset: Dataset, classes: Sequence[str]) -> dict[str, 
     }
 
 
+def read_current_names(folder: Path, classes: Sequence[str]) -> dict[str, str]:
+    """Return the same for the folder of a run; nothing for files, and outside of a dataset."""
+    root = find_run_dataset(folder) if folder.is_dir() else None
+    if root is None:
+        return {}
+    with Dataset.open(root) as dataset:
+        return find_renamed_classes(dataset, classes)
+
+
 @contextmanager
 def record_run_end(dataset: Dataset, run_id: str) -> Iterator[None]:
     """Record in the catalogue that a run failed or was interrupted."""

@@ -41,6 +41,7 @@ from baseline.evaluation.metrics import (
     list_mistakes,
     mean_log_loss,
     read_metrics,
+    rename_classes,
     summarize_copy_search,
     write_metrics,
 )
@@ -223,25 +224,15 @@ def reevaluate_run(
         thresholds = rule.effects
         save_decision_rule(folder, rule)
         _update_metrics(dataset, folder, rule)
+    figures = compute_split_metrics(answers[split], rule)
     return EvaluationResult(
         run=run,
         split=split,
-        figures=compute_split_metrics(answers[split], rule),
-        effects=thresholds,
+        figures=rename_classes(figures, renamed),
+        effects=rename_classes(thresholds, renamed),
         copies=summarize_copy_search(dataset, examples, split),
         earlier=earlier if split == TEST else None,
-        warning="; ".join(
-            filter(None, [leak_warning(examples, split), _renaming_note(renamed)])
-        ),
-    )
-
-
-def _renaming_note(renamed: Mapping[str, str]) -> str:
-    names = ", ".join(f"{now} is {name}" for name, now in renamed.items())
-    return (
-        f"classes renamed since this run was trained: {names} in its figures"
-        if names
-        else ""
+        warning=leak_warning(examples, split),
     )
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import numpy as np
 
-from baseline.data.runs import METRICS
+from baseline.data.runs import METRICS, find_renamed_classes
 from baseline.evaluation.intervals import UNKNOWN_INTERVAL, small_sample_warning
 from baseline.evaluation.outputs import (
     CalibrationError,
@@ -27,12 +27,13 @@ from gleanset.db.duplicates import Pairs
 from gleanset.errors import InputUnusable
 from gleanset.files.atomic import write_atomic
 from gleanset.html.words import confidence_interval, count
-from gleanset.records import Interval
+from gleanset.records import SPLITS, Interval
 
 if TYPE_CHECKING:
     from baseline.data.samples import Examples
 
 
+T = TypeVar("T")
 TOP_K = 5
 MIN_TELLING_GROUPS = 3
 """With fewer groups the 95 % interval reaches from about 0 to about 1, whatever the accuracy."""
@@ -388,6 +389,12 @@ class RunMetrics:
     gap: dict[str, float] = field(default_factory=dict)
     copies: dict[str, int] | None = None
 
+    def with_names(self, names: Mapping[str, str]) -> RunMetrics:
+        """Return the metrics with other names of classes."""
+        parts = ("classes", *SPLITS)
+        changes = {part: rename_classes(getattr(self, part), names) for part in parts}
+        return replace(self, **changes)
+
     @property
     def has_no_copies(self) -> bool:
         """Whether test was searched for near-duplicates of training images and has none."""
@@ -428,6 +435,29 @@ class RunMetrics:
         return {
             name: figures for name, figures in metrics.items() if figures is not None
         }
+
+
+def rename_classes(figures: T, names: Mapping[str, str]) -> T:
+    """Return figures, whose only texts are keys of samples and classes, with other names."""
+    content = _rename_texts(msgspec.to_builtins(figures), names)
+    return msgspec.convert(content, type(figures), strict=False)
+
+
+def _rename_texts(value: Any, names: Mapping[str, str]) -> Any:
+    match value:
+        case str():
+            return names.get(value, value)
+        case list():
+            return [_rename_texts(member, names) for member in value]
+        case dict():
+            return {key: _rename_texts(part, names) for key, part in value.items()}
+    return value
+
+
+def read_current_metrics(dataset: Dataset, folder: Path) -> RunMetrics:
+    """Return the metrics of a run with the names that its classes have now."""
+    metrics = read_metrics(folder)
+    return metrics.with_names(find_renamed_classes(dataset, metrics.classes))
 
 
 def write_metrics(

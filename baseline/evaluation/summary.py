@@ -19,7 +19,7 @@ from baseline.evaluation.metrics import (
     SplitMetrics,
     describe_copy_search,
     describe_coverage,
-    read_metrics,
+    read_current_metrics,
 )
 from baseline.evaluation.report.page import REPORT
 from curation.labelling_command import suggest_larger_test
@@ -82,7 +82,9 @@ class TrainedRun(CommandResult, kw_only=True):
         if (folder / REPORT).is_file():
             result.report = str((folder / REPORT).absolute())
         with suppress(InputUnusable):
-            result.metrics = read_metrics(folder).splits.get(result.printed_split)
+            result.metrics = read_current_metrics(dataset, folder).splits.get(
+                result.printed_split
+            )
         if not (result.val and result.test):
             result.commands = suggest_larger_test(
                 dataset, unseen=bool(result.unseen_labels)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from baseline.data.runs import METRICS, read_run_json
 from baseline.evaluation.decision_rule import load_decision_rule
-from baseline.evaluation.metrics import RunMetrics, SplitMetrics, read_metrics
+from baseline.evaluation.metrics import RunMetrics, SplitMetrics, read_current_metrics
 from baseline.use.crops import load_crops
 from gleanset import Dataset
 from gleanset.db.runs import LabelIssues, SplitEvaluations
@@ -70,7 +70,8 @@ def write_page(
 
 def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     """Return the values of the report of the run in `folder`. Raises `InputUnusable`."""
-    metrics, thumbnails = read_metrics(folder), Thumbnails(dataset)
+    metrics = read_current_metrics(dataset, folder)
+    thumbnails = Thumbnails(dataset)
     answers = load_decision_rule(folder)
     evaluated = [
         (name, figures) for name, figures in metrics.splits.items() if name != "train"
