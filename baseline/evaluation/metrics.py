@@ -447,7 +447,7 @@ def _rename_texts(value: Any, names: Mapping[str, str]) -> Any:
     match value:
         case str():
             return names.get(value, value)
-        case list():
+        case list() | tuple():
             return [_rename_texts(member, names) for member in value]
         case dict():
             return {key: _rename_texts(part, names) for key, part in value.items()}

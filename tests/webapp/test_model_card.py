@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from catalogue_rows import add_sample, sha
 from color_model import CLASSES, write_model
-from server_helpers import Serve
+from server_helpers import Serve, solid_image
+from tools_for_tests import run_here
 
 from baseline.evaluation.decision_rule import (
     DecisionRule,
@@ -30,7 +31,7 @@ from gleanset import Dataset, Origin
 from gleanset.db.maintenance import Maintenance
 from gleanset.records import Interval
 from gleanset.settings import WebSettings
-from webapp.loaded_model import load_model
+from webapp.loaded_model import facts_for_device, load_model
 from webapp.model_card import model_card
 from webapp.settings import ServeSettings
 
@@ -91,6 +92,34 @@ def get_card(
     changed = msgspec.structs.replace(settings, **model, **changes)
     card = model_card(load_model(changed), None, changed)
     return msgspec.json.decode(msgspec.json.encode(card))
+
+
+def test_renamed_class_has_its_current_name(
+    settings: ServeSettings, run: Path, dataset: Dataset, serve: Serve
+) -> None:
+    for words in (("add", "red"), ("rename", "red", "Scarlet")):
+        run_here("labeler.cli", "classes", *words, "-d", dataset.root).checked()
+    served = msgspec.structs.replace(settings, model=str(run / "served.onnx"))
+    loaded = load_model(served)
+    names = ["blue", "green", "Scarlet"]
+    assert list(facts_for_device(loaded)["classes"]) == names
+    assert [fact["name"] for fact in get_card(settings, run)["classes"]] == names
+    card = get_card(settings, run)
+    assert [row["name"] for row in card["measured"]["classes"]] == names
+    assert card["classes"][2]["train"] == 40
+    client = serve(model=served.model)
+    sent = {"files": ("red.png", solid_image("red"), "image/png")}
+    [image] = client.post("/api/v1/predict", files=sent).json()["images"]
+    assert image["parts"][0]["answer"] == "Scarlet"
+    # [web] may still have the former name.
+    web = WebSettings(classes=("red", "blue"))
+    shown = load_model(msgspec.structs.replace(served, web=web))
+    assert shown.visible_classes == ("blue", "Scarlet")
+    # Processes that start later have the same names.
+    run_here("labeler.cli", "undo", "-d", dataset.root).checked()
+    assert load_model(served).model.classes[2] == "red"
+    kept = msgspec.structs.replace(served, names=loaded.names)
+    assert load_model(kept).model.classes[2] == "Scarlet"
 
 
 def test_card_shows_recorded_metrics(settings: ServeSettings, run: Path) -> None:

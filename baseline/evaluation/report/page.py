@@ -6,9 +6,14 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from baseline.data.runs import METRICS, read_run_json
+from baseline.data.runs import METRICS, find_renamed_classes, read_run_json
 from baseline.evaluation.decision_rule import load_decision_rule
-from baseline.evaluation.metrics import RunMetrics, SplitMetrics, read_current_metrics
+from baseline.evaluation.metrics import (
+    RunMetrics,
+    SplitMetrics,
+    read_metrics,
+    rename_classes,
+)
 from baseline.use.crops import load_crops
 from gleanset import Dataset
 from gleanset.db.runs import LabelIssues, SplitEvaluations
@@ -70,9 +75,11 @@ def write_page(
 
 def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
     """Return the values of the report of the run in `folder`. Raises `InputUnusable`."""
-    metrics = read_current_metrics(dataset, folder)
+    metrics = read_metrics(folder)
+    names = find_renamed_classes(dataset, metrics.classes)
+    metrics = metrics.with_names(names)
     thumbnails = Thumbnails(dataset)
-    answers = load_decision_rule(folder)
+    rule = load_decision_rule(folder)
     evaluated = [
         (name, figures) for name, figures in metrics.splits.items() if name != "train"
     ]
@@ -85,7 +92,7 @@ def collect_run_values(dataset: Dataset, folder: Path) -> dict[str, object]:
         "m": metrics,
         "main": main,
         "looks": evaluations.get_for_run(folder.name, "test"),
-        "answers": answers,
+        "answers": rule.but(effects=rename_classes(rule.effects, names)),
         "charts": list(gather_epoch_charts(metrics)),
         "crops": load_crops(folder),
     }

@@ -20,7 +20,7 @@ from tools_for_tests import Ran, eventually, python, run_here
 from baseline import extras
 from baseline.data.runs import METRICS, TRAINING_KIND, find_finished_run, run_folder
 from baseline.data.samples import find_examples, load_arrays
-from baseline.evaluation.decision_rule import RuleRequest
+from baseline.evaluation.decision_rule import RuleRequest, load_decision_rule
 from baseline.evaluation.evaluate import reevaluate_run
 from baseline.evaluation.metrics import (
     EpochReport,
@@ -29,6 +29,7 @@ from baseline.evaluation.metrics import (
     read_metrics,
     write_metrics,
 )
+from baseline.evaluation.report.page import write_report
 from baseline.evaluation.summary import TrainedRun
 from baseline.settings import Settings, load_preset
 from baseline.train import loop
@@ -453,8 +454,17 @@ def test_renamed_class_is_evaluated_and_predicted(small: Dataset) -> None:
     request = RuleRequest({"kitty": 0.5})
     again = reevaluate_run(small, run, "test", request)
     assert again.figures.confusion == before.confusion
-    assert f"kitty is {old} in its figures" in again.warning
-    assert [one.name for one in again.effects.protected] == [old]
+    assert again.figures.classes[0].name == "kitty"
+    assert [one.name for one in again.effects.protected] == ["kitty"]
+    # What is stored keeps the names that the model has.
+    folder = run_folder(small, run)
+    assert read_metrics(folder).classes[0] == old
+    assert set(load_decision_rule(folder).thresholds) == {old}
+    report = write_report(small, run).read_text(encoding="utf-8")
+    assert ("kitty" in report, f">{old}<" in report) == (True, False)
+    own = run_here("pipeline.cli", "report", "-d", small.root).checked()
+    page = (small.root / "report.html").read_text(encoding="utf-8")
+    assert ("kitty" in page, f">{old}<" in page) == (True, False), own.stdout
     image = next(path for path in (small.root / "images").glob("*/*") if path.is_file())
     ran = run_here(
         "baseline.cli", "predict", image, "--json", "-d", small.root
