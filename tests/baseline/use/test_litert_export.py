@@ -42,6 +42,9 @@ def test_litert_predictions_match_run(
     out = tmp_path / "model.tflite"
     result = export_run(patterns_root, None, out, "fp32")
     assert float(str(result.farthest)) < 1e-5
+    again = tmp_path / "again.tflite"
+    export_run(patterns_root, None, again, "fp32")
+    assert again.read_bytes() == out.read_bytes()
     run, exported = baseline.load(run_folder), baseline.load(out)
     first, second = (
         list(run.predict_images(pictures)),
@@ -65,6 +68,9 @@ def test_int8_keeps_color_and_identity_features(tmp_path: Path) -> None:
     out, root = tmp_path / "model.tflite", tmp_path / "dataset"
     result = export_run(root, None, out, "int8")
     assert float(str(result.agreement)) >= 0.9
+    again = tmp_path / "again.tflite"
+    export_run(root, None, again, "int8")
+    assert again.read_bytes() == out.read_bytes()
     run = baseline.load(next((root / "runs").glob("*-transfer")))
     pictures = sorted((root / "images").glob("*/*.png"))
     difference = (run.embed(pictures) - baseline.load(out).embed(pictures))[
