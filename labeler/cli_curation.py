@@ -19,6 +19,7 @@ from gleanset.errors import DoneInPart, InputUnusable, UsageError
 from gleanset.named_files import find_location
 from gleanset.request import request_options
 from gleanset.settings import SplitSettings
+from labeler.duplicates.advantages import describe_reasons
 from labeler.export.options import ExportOptions
 from labeler.requests import GalleryRequest, ImportRequest
 
@@ -148,7 +149,7 @@ def _set_line(dataset: Dataset, group: DuplicateSet) -> dict[str, Any]:
     line = {
         "kept": group.best_key,
         "others": group.others,
-        "reason": group.reason,
+        "reason": describe_reasons(group.reasons),
         "conflict": group.conflict,
         "decisions": group.decisions,
         **_locations(dataset, [member.key for member in group.members]),

@@ -175,12 +175,15 @@ class Changes(Table):
 
 
 class Placement(NamedTuple):
-    """Duplicate status of a sample (row): kept or not, its duplicate set, and the reason."""
+    """Duplicate status of a sample (row): kept or not, and its duplicate set.
+
+    `chosen`: a person chose to keep this copy, and no rule overrides it.
+    """
 
     sample: int
     kept: bool
     group: str | None
-    reason: str
+    chosen: bool = False
 
 
 class Placements(Table):
@@ -192,13 +195,13 @@ class Placements(Table):
             """
             INSERT INTO placement(
                 step, sample, kept, duplicate_set, before_kept, before_duplicate_set,
-                reason
+                chosen
             )
             SELECT ?1, id, ?3, ?4, kept, duplicate_set, ?5
             FROM sample
             WHERE id=?2
             """,
-            [(step, row.sample, row.kept, row.group, row.reason) for row in rows],
+            [(step, *row) for row in rows],
         )
         self._db.execute_many(
             "UPDATE sample SET kept=?2, duplicate_set=?3 WHERE id=?1",
@@ -228,12 +231,12 @@ class Placements(Table):
             """
             SELECT a.*, s.kept AS now_kept, s.duplicate_set AS now_set,
                 (
-                    SELECT reason
+                    SELECT chosen
                     FROM placement b
                     WHERE b.sample=a.sample AND b.id<a.id
                     ORDER BY b.id DESC
                     LIMIT 1
-                ) AS before_reason
+                ) AS before_chosen
             FROM placement a
             JOIN sample s ON s.id=a.sample
             WHERE step=?
@@ -251,7 +254,7 @@ class Placements(Table):
                 r["sample"],
                 bool(r["before_kept"]),
                 r["before_duplicate_set"],
-                r["before_reason"] or "undo",
+                bool(r["before_chosen"]),
             )
             for r in same
         ]

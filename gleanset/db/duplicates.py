@@ -140,9 +140,6 @@ COMPARISON_VERSION = 1
 SAME, NOT_SAME, DOUBTFUL = "same", "not", "doubtful"
 _UNCOMPARED = "verdict='open'"
 
-CHOSEN_BY_PERSON = "chosen by a person"
-"""Reason to keep a copy that a person chose: no rule overrides it."""
-
 _IN_USE = """FROM pair p JOIN sample s ON s.id=p.a JOIN sample t ON t.id=p.b
     WHERE s.status!='retired' AND t.status!='retired'"""
 _COMPARISONS = """SELECT a, b, distance, ifnull(overlap, 1), verdict, ifnull(relation, 0) FROM pair
@@ -383,9 +380,9 @@ class Pairs(Table):
 
     def get_chosen_copies(self) -> set[int]:
         """Return kept samples (rows) that a person chose to keep."""
-        sql = """SELECT sample FROM placement a WHERE kept AND reason=? AND id=(SELECT max(id) FROM
+        sql = """SELECT sample FROM placement a WHERE kept AND chosen AND id=(SELECT max(id) FROM
             placement WHERE sample=a.sample)"""
-        return set(self._db.fetch_column(sql, (f"kept: {CHOSEN_BY_PERSON}",)))
+        return set(self._db.fetch_column(sql))
 
     def get_ids(self, keys: Sequence[str]) -> list[int]:
         """Return the rows of samples. Raises `UsageError` for an unknown key."""

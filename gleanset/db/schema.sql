@@ -182,7 +182,7 @@ CREATE TABLE placement(  -- marked a sample as best copy or duplicate
     sample INTEGER NOT NULL REFERENCES sample(id),
     kept INTEGER NOT NULL, duplicate_set TEXT,
     before_kept INTEGER NOT NULL, before_duplicate_set TEXT,
-    reason TEXT NOT NULL);
+    chosen INTEGER NOT NULL DEFAULT 0);  -- a person chose to keep this copy
 CREATE INDEX placement_step ON placement(step);
 CREATE INDEX placement_sample ON placement(sample);
 

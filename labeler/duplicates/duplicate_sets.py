@@ -28,6 +28,7 @@ from gleanset.db.duplicates import (
     PairVerdict,
     Relation,
 )
+from labeler.duplicates.advantages import Advantage, KeepReason
 
 Pair = tuple[int, int]
 
@@ -217,10 +218,10 @@ _ALTERATION_COSTS = {
 # The advantage of a copy without an alteration. Pixels of copies with one of these alterations
 # are not compared, except within borders, and where a copy with a mark is the best by its metadata.
 _ADVANTAGES = {
-    "bordered": "no border",
-    "cropped": "not cropped",
-    "marked": "no mark",
-    "framed": "nothing around it",
+    "bordered": Advantage.NO_BORDER,
+    "cropped": Advantage.NOT_CROPPED,
+    "marked": Advantage.NO_MARK,
+    "framed": Advantage.NOT_FRAMED,
 }
 # A crop shows less than this part of the largest extent.
 _MAX_CROP_EXTENT = 0.95
@@ -358,28 +359,36 @@ def explain_choice(
     best: DuplicateSetMember,
     others: Sequence[DuplicateSetMember],
     altered: Mapping[int, set[str]],
-) -> str:
-    """Return why a copy is better than the best of the others: reasons with details in brackets.
-
-    The window translates the reasons (`labeler/qt/views/duplicates.py`).
-    """
+) -> tuple[KeepReason, ...]:
+    """Return why a copy is better than the best of the others."""
     rival = max(others, key=lambda member: (quality_score(member), -member.id))
-    kept_pixels, rival_pixels = (m.width * m.height * m.filled for m in (best, rival))
+    kept_pixels = best.width * best.height * best.filled
+    rival_pixels = rival.width * rival.height * rival.filled
     sizes = f"{best.width} x {best.height} vs. {rival.width} x {rival.height}"
-    lossless = [m.format in LOSSLESS_FORMATS for m in (best, rival)]
     disadvantages = altered.get(rival.id, set()) - altered.get(best.id, set())
-    advantages = {
-        f"larger ({sizes})": kept_pixels > 1.05 * rival_pixels,
-        f"not enlarged ({sizes})": rival_pixels > 1.05 * kept_pixels
-        and disadvantages.isdisjoint(_ADVANTAGES),
-        **{text: way in disadvantages for way, text in _ADVANTAGES.items()},
-        f"stored without loss ({best.format})": lossless == [True, False],
-        "less compressed": not any(lossless)
-        and best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel,
-        "has a decision": best.status in DECIDED_STATUSES
-        and rival.status not in DECIDED_STATUSES,
-        f"licence known ({best.licence})": bool(best.licence and not rival.licence),
-        f"source known ({best.source})": bool(best.source and not rival.source),
+    is_as_whole = disadvantages.isdisjoint(_ADVANTAGES)
+    is_lossless, rival_is_lossless = (
+        m.format in LOSSLESS_FORMATS for m in (best, rival)
+    )
+    is_denser = best.bytes_per_pixel > 1.1 * rival.bytes_per_pixel
+    is_decided, rival_is_decided = (m.status in DECIDED_STATUSES for m in (best, rival))
+    reasons = {
+        KeepReason(Advantage.LARGER, sizes): kept_pixels > 1.05 * rival_pixels,
+        KeepReason(Advantage.NOT_ENLARGED, sizes): is_as_whole
+        and rival_pixels > 1.05 * kept_pixels,
+        **{
+            KeepReason(advantage): alteration in disadvantages
+            for alteration, advantage in _ADVANTAGES.items()
+        },
+        KeepReason(Advantage.LOSSLESS, best.format): is_lossless
+        and not rival_is_lossless,
+        KeepReason(Advantage.LESS_COMPRESSED): is_denser
+        and not (is_lossless or rival_is_lossless),
+        KeepReason(Advantage.DECIDED): is_decided and not rival_is_decided,
+        KeepReason(Advantage.LICENSED, best.licence or ""): not rival.licence
+        and bool(best.licence),
+        KeepReason(Advantage.SOURCED, best.source or ""): not rival.source
+        and bool(best.source),
     }
-    applicable = [text for text, applies in advantages.items() if applies]
-    return ", ".join(applicable) or "equal quality: the earliest"
+    applicable = tuple(reason for reason, applies in reasons.items() if applies)
+    return applicable or (KeepReason(Advantage.EARLIEST),)

@@ -19,7 +19,6 @@ from gleanset import Dataset
 from gleanset.command_result import CommandResult
 from gleanset.db.classes import Placement, Placements
 from gleanset.db.duplicates import (
-    CHOSEN_BY_PERSON,
     EVEN,
     FIRST,
     NOT_SAME,
@@ -41,6 +40,7 @@ from gleanset.named_files import (
     summarize_lines,
 )
 from gleanset.operations import Operation, make_operation
+from labeler.duplicates.advantages import Advantage, KeepReason
 from labeler.duplicates.duplicate_sets import (
     Pair,
     explain_choice,
@@ -53,12 +53,13 @@ from labeler.duplicates.duplicate_sets import (
 
 ACTION_BY_STATUS = {"labelled": "label", "rejected": "reject"}
 _UNREVIEWED = ("hint", *UNSEEN)
+_CHOSEN = (KeepReason(Advantage.CHOSEN),)
 
 
 class DuplicateSet(NamedTuple):
     """Samples that show the same image.
 
-    `members` begin with the best copy, and `reason` says why it is kept. `decisions` are the labels
+    `members` begin with the best copy, and `reasons` say why it is kept. `decisions` are the labels
     and rejections that count; if there are several, no member is marked as duplicate until a person
     has resolved it. `hints` are the weak labels if they differ and no person has given a label: the
     set has no label then. In a `doubtful` pair it is uncertain whether both are copies; a
@@ -66,7 +67,7 @@ class DuplicateSet(NamedTuple):
     """
 
     members: tuple[DuplicateSetMember, ...]
-    reason: str
+    reasons: tuple[KeepReason, ...]
     decisions: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
     doubtful: bool = False
@@ -103,12 +104,17 @@ class DuplicateSet(NamedTuple):
         if not (self.conflict or self.doubtful):
             return True
         has_decision = not self.conflict or self.members[0].status in ACTION_BY_STATUS
-        return self.reason == CHOSEN_BY_PERSON and has_decision
+        return self.is_chosen and has_decision
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether a person chose the best copy."""
+        return self.reasons == _CHOSEN
 
     def with_best(self, key: str) -> DuplicateSet:
         """Return the set with another best copy, chosen by a person."""
         best, *rest = sorted(self.members, key=lambda member: member.key != key)
-        copies = self._replace(members=(best, *rest), reason=CHOSEN_BY_PERSON)
+        copies = self._replace(members=(best, *rest), reasons=_CHOSEN)
         return copies if best.key == key else self
 
 
@@ -258,10 +264,7 @@ class _Planner:
             plan.choices.extend(label_changes(copies.members))
             placements.extend(plan_placements(copies))
         remaining = self._grouped_before - {place.sample for place in placements}
-        placements += [
-            Placement(row, True, None, "no longer a duplicate")
-            for row in sorted(remaining)
-        ]
+        placements += [Placement(row, True, None) for row in sorted(remaining)]
         for place in placements:
             member = self._members[place.sample]
             if (member.kept, member.group) != (place.kept, place.group):
@@ -316,11 +319,11 @@ class _Planner:
         best, *others = sorted(
             ordered, key=lambda member: member.id not in chosen_by_person
         )
-        reason = CHOSEN_BY_PERSON
+        reasons = _CHOSEN
         if best.id not in chosen_by_person:
-            reason = explain_choice(best, others, altered)
+            reasons = explain_choice(best, others, altered)
         members = tuple(self._members[member.id] for member in (best, *others))
-        return DuplicateSet(members, reason, consensus.decisions, consensus.hints)
+        return DuplicateSet(members, reasons, consensus.decisions, consensus.hints)
 
     def _find_original(self, rows: Sequence[int], mirrored: Sequence[bool]) -> int:
         better = self._pairs.get_better_copy
@@ -357,9 +360,12 @@ class _Planner:
         )
         decided = [member for member in members if member.status in ACTION_BY_STATUS]
         labels = tuple(sorted(set(map(_decision, decided))))
-        reason = explain_choice(best, [other], altered)
         return DuplicateSet(
-            (best, other), reason, labels, (), True, pair in self._contested
+            (best, other),
+            explain_choice(best, [other], altered),
+            labels,
+            doubtful=True,
+            contested=pair in self._contested,
         )
 
 
@@ -367,14 +373,9 @@ def plan_placements(copies: DuplicateSet, *, settled: bool = False) -> list[Plac
     """Return the placement of each member; in a conflict all stay until it is `settled`."""
     best, *others = copies.members
     all_stay = copies.conflict and not settled
-    reason = (
-        "copies with different decisions: needs a decision"
-        if all_stay
-        else f"a copy of {best.key}"
-    )
     return [
-        Placement(best.id, True, copies.name, f"kept: {copies.reason}"),
-        *(Placement(other.id, all_stay, copies.name, reason) for other in others),
+        Placement(best.id, True, copies.name, copies.is_chosen),
+        *(Placement(other.id, all_stay, copies.name) for other in others),
     ]
 
 
@@ -519,7 +520,6 @@ def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
 
     Members of a doubtful set stay in the sets that they are in.
     """
-    reason = "not the same: decided by a person"
     members = {member.id: member for copies in sets for member in copies.members}
     certain = {row for copies in sets if not copies.doubtful for row in copies.rows}
     placed = [
@@ -529,7 +529,7 @@ def keep_all(dataset: Dataset, sets: Sequence[DuplicateSet]) -> int:
     return apply_step(
         dataset,
         make_operation("keep-all", count=len(members)),
-        placements=[Placement(member.id, True, None, reason) for member in placed],
+        placements=[Placement(member.id, True, None) for member in placed],
         verdicts=dict.fromkeys(pairs, NOT_SAME),
     )
 
@@ -550,9 +550,7 @@ def restore_duplicates(dataset: Dataset, rows: Sequence[int]) -> int:
         return apply_step(
             dataset,
             make_operation("take-back-copies", count=len(restored)),
-            placements=[
-                Placement(row, True, None, "restored by a person") for row in restored
-            ],
+            placements=[Placement(row, True, None) for row in restored],
             verdicts=dict.fromkeys(
                 starmap(order_pair, pairs.list_set_mates(restored)), NOT_SAME
             ),

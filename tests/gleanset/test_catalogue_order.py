@@ -282,6 +282,7 @@ def test_upgrade_keeps_all_rows(oldest: Path) -> None:
         "sorting_note": 3,
         "label_issue": 7,
         "pair": 8,
+        "placement": 7,
     }
     for name, number in columns.items():
         before[name] = [row[:number] for row in before[name]]

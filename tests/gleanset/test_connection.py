@@ -14,6 +14,7 @@ from tools_for_tests import python
 from gleanset import Dataset
 from gleanset.db import connection as module
 from gleanset.db.connection import SCHEMA, CatalogueSchema, Connection, copy_catalogue
+from gleanset.db.duplicates import Pairs
 from gleanset.db.samples import Samples
 from gleanset.errors import (
     CatalogueCorrupt,
@@ -121,6 +122,33 @@ def test_settings_of_earlier_splits_are_kept(tmp_path: Path) -> None:
                 "DELETE FROM split_plan WHERE id=(SELECT max(id) FROM split_plan)"
             )
     assert not samples.has_splits()
+
+
+@pytest.mark.damages  # copies without their samples
+def test_chosen_copies_stay_chosen(tmp_path: Path) -> None:
+    """Up to 0038, only the text of a placement said that a person chose it."""
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as file, file:
+        file.executescript(Path(__file__).with_name("schema_of_0034.sql").read_text())
+        file.execute("CREATE TABLE migration(name TEXT PRIMARY KEY, at TEXT NOT NULL)")
+        for name, sql in SCHEMA.steps:
+            if "0034-last-split" < name < "0039":
+                file.executescript(sql)
+                file.execute("INSERT INTO migration VALUES(?, '2026-11-01')", (name,))
+        reasons = [
+            (1, 1, "kept: larger (800 x 600 vs. 400 x 300), no mark"),
+            (1, 0, "a copy of 5f0d6a"),
+            (2, 1, "kept: chosen by a person"),
+            (3, 1, "kept: chosen by a person"),
+            (3, 1, "no longer a duplicate"),
+        ]
+        file.executemany(
+            """INSERT INTO placement(step,sample,kept,duplicate_set,before_kept,
+            before_duplicate_set,reason) VALUES(1,?,?,'5f0d6a',1,NULL,?)""",
+            reasons,
+        )
+    upgraded = Connection(path)
+    assert Pairs(upgraded).get_chosen_copies() == {2}
     upgraded.close()
 
 

@@ -32,6 +32,7 @@ from gleanset.db.journal import MODEL, PAGE_USER, Choice
 from gleanset.db.maintenance import find_contradictions
 from gleanset.errors import UsageError
 from labeler import acceptance
+from labeler.duplicates.advantages import WORDS, Advantage, describe_reasons
 from labeler.duplicates.duplicate_sets import is_refusal, order_pair
 from labeler.duplicates.finder import DuplicateFinder
 from labeler.duplicates.hashes import prepare_image
@@ -123,7 +124,7 @@ def test_label_moves_to_best_copy(dataset: Dataset) -> None:
     label(dataset, poor, "hana")
     plan = search(dataset)
     assert [(group.best_key, group.others) for group in plan.sets] == [(good, (poor,))]
-    assert "larger (320 x 260 vs. 160 x 130)" in plan.sets[0].reason
+    assert "larger (320 x 260 vs. 160 x 130)" in describe_reasons(plan.sets[0].reasons)
     assert DuplicateFinder(dataset).apply() == plan
     samples = {sample.key: sample for sample in dataset.samples.iter_by_key()}
     assert samples[good].label == "hana"
@@ -593,6 +594,23 @@ def test_chosen_copy_decides_the_label(empty: Dataset) -> None:
         decision.sample: decision.provenance for decision in empty.journal.iterate()
     }
     assert provenance == {first: "undo", second: "undo"}
+
+
+def test_reworded_reasons_change_nothing_else(
+    empty: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [add_hinted(empty, name, None) for name in "ab"]
+    mark_as_copies(empty, *keys)
+    for advantage in Advantage:
+        monkeypatch.setitem(WORDS, advantage, f"because of {advantage.value}, (so)")
+    (group,) = DuplicateFinder(empty).plan().open_sets()
+    accept(empty, [group.with_best(group.others[0])])
+
+    monkeypatch.undo()
+    (group,) = DuplicateFinder(empty).plan().sets
+    assert (group.is_chosen, group.settled) == (True, True)
+    assert describe_reasons(group.reasons) == "chosen by a person"
+    assert group.best_key == keys[1]
 
 
 NUMBER, OLD = 8, 6

@@ -5,7 +5,7 @@ Buttons decide all uncertain sets of the page at once.
 Nothing is deleted, and every step can be undone.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 
 from PySide6.QtCore import QRect
@@ -13,6 +13,7 @@ from PySide6.QtCore import QRect
 from gleanset import Dataset
 from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.errors import GleansetError
+from labeler.duplicates.advantages import WORDS, KeepReason
 from labeler.duplicates.plan import DuplicateSet, accept, keep_all
 from labeler.qt.grid.gesture_view import GestureView, GridCommand
 from labeler.qt.grid.layout import GridLayout, Section
@@ -93,9 +94,10 @@ def section_of(copies: DuplicateSet, title: str) -> Section:
     return Section(title, len(copies.members), shares_shelf=not copies.conflict)
 
 
-def reason_words(reason: str) -> str:
-    """Return the translated reasons of `explain_choice`, without the details in brackets."""
-    return ", ".join(tr(part.partition(" (")[0]) for part in reason.split(", "))
+def reason_words(reasons: Iterable[KeepReason]) -> str:
+    """Return the translated reasons without their details."""
+    first, *others = [tr(WORDS[reason.advantage]) for reason in reasons]
+    return "  ·  ".join([first, ", ".join(others)] if others else [first])
 
 
 USUAL_SIDE = 104
@@ -253,7 +255,7 @@ class DuplicatesView(PagedView):
             ).format(all=", ".join(group.decisions))
         if group.doubtful and not group.settled:
             return self.tr("Duplicates?")
-        return "✓ " + reason_words(group.reason).replace(", ", "  ·  ", 1)
+        return "✓ " + reason_words(group.reasons)
 
     def _show_title(self) -> None:
         count = len(self.sets)

@@ -4,6 +4,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -48,10 +49,11 @@ from PySide6.QtWidgets import (
 
 import labeler.qt
 from gleanset import Dataset
-from gleanset.db.duplicates import CHOSEN_BY_PERSON, DuplicateSetMember
+from gleanset.db.duplicates import DuplicateSetMember
 from gleanset.errors import UsageError
 from gleanset.operations import NAMED, TEXTS, Operation, make_operation, make_undo
 from gleanset.settings import SplitSettings
+from labeler.duplicates.advantages import Advantage, KeepReason, describe_reasons
 from labeler.duplicates.duplicate_sets import explain_choice
 from labeler.qt import translations
 from labeler.qt.file_import import SPLIT_WARNINGS
@@ -530,7 +532,7 @@ def test_step_text_keeps_names_literal(
     assert step_words(operation) == translated
 
 
-def reasons_of_best_copies() -> list[str]:
+def reasons_of_best_copies() -> list[tuple[KeepReason, ...]]:
     small = DuplicateSetMember(
         1,
         "a",
@@ -555,7 +557,7 @@ def reasons_of_best_copies() -> list[str]:
         explain_choice(large, [small], {1: drawbacks}),
         explain_choice(known, [large], {}),
         explain_choice(small, [small], {}),
-        CHOSEN_BY_PERSON,
+        (KeepReason(Advantage.CHOSEN),),
     ]
 
 
@@ -567,9 +569,10 @@ def test_reasons_of_best_copies_are_translated(
     assert not re.search("[A-Za-z]", "".join(map(reason_words, reasons)))
     install_language("en")
     assert [reason_words(reason) for reason in reasons] == [
-        re.sub(r" \(.*?\)", "", reason) for reason in reasons
+        re.sub(r" \(.*?\)", "", describe_reasons(reason)).replace(", ", "  ·  ", 1)
+        for reason in reasons
     ]
-    assert len(", ".join(reasons).split(", ")) == 13
+    assert {reason.advantage for reason in chain(*reasons)} == {*Advantage}
 
 
 def test_every_operation_has_a_text() -> None:

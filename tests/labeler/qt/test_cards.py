@@ -208,7 +208,7 @@ def mark_duplicates(person: Person, rows: Sequence[int]) -> None:
     """Mark samples (rows of the catalogue) as duplicates in another view."""
     person.window.show_view("duplicates")
     operation = make_operation("set-aside", count=len(rows))
-    placements = [Placement(row, False, "set", "test") for row in rows]
+    placements = [Placement(row, False, "set") for row in rows]
     person.window.worker.decide(
         lambda session: session.adopt(
             apply_step(session.dataset, operation, placements=placements), len(rows)
@@ -258,9 +258,7 @@ def test_duplicates_of_other_window_are_not_labelled(person: Person) -> None:
     view = class_pages(person)
     row = person.page.rows[0]
     with Dataset.open(person.window.worker.root) as dataset:
-        apply_step(
-            dataset, "elsewhere", placements=[Placement(row, False, "set", "test")]
-        )
+        apply_step(dataset, "elsewhere", placements=[Placement(row, False, "set")])
     wait_until(lambda: view.model.state(0).mark == "done")
     rows = len(person.page.rows)
     person.enter()
