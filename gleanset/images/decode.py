@@ -28,6 +28,7 @@ from gleanset.images.color_key import apply_color_key
 from gleanset.images.deep_tiff import (
     check_planes,
     get_size,
+    is_misread,
     open_deep_tiff,
     read_deep_tags,
 )
@@ -294,6 +295,8 @@ def _decode_opened(
 
     if isinstance(image, TiffImageFile):
         check_planes(image.tag_v2)
+        if is_misread(image.tag_v2):
+            raise UnidentifiedImageError
         if is_raw_preview(image.tag_v2):
             raise Unreadable("unsupported format", _CAMERA_RAW)
 

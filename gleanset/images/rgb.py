@@ -8,6 +8,7 @@ the camera.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -70,10 +71,20 @@ def choose_background(layer: Image.Image) -> Color | None:
 
 
 # Tags of a TIFF (TIFF 6.0).
-_BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
-_WHITE_IS_ZERO, _UNSIGNED = 0, 1
+BITS, PHOTOMETRIC, _MAX_SAMPLE, SAMPLE_FORMAT = 258, 262, 281, 339
+WHITE_IS_ZERO, _UNSIGNED = 0, 1
+# White of 10, 12 and 14 bits, which cameras and microscopes store in 16 bits. Other values of
+# MaxSampleValue are statistics, which must not change what is seen.
+_CAMERA_WHITES = (1023, 4095, 16383)
 # Smaller maxima would make all of an image black, where 1.0 is white.
 _MIN_WHITE = 1 / 255
+
+
+def find_camera_white(tags: Mapping[int, Any]) -> int | None:
+    """Return the white of 16-bit samples that use fewer bits, if the file states it."""
+    white = max(tags.get(_MAX_SAMPLE, (0,)))
+    is_padded = max(tags.get(BITS, (1,))) == 16
+    return white if is_padded and white in _CAMERA_WHITES else None
 
 
 def scale_to_8_bit(image: Image.Image) -> Image.Image:
@@ -85,11 +96,12 @@ def scale_to_8_bit(image: Image.Image) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     high = None
     if image.mode.startswith("I;16"):
-        high = 2 ** min(max(tags.get(_BITS, (16,))), 16) - 1
-    elif image.mode == "I" and tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED:
+        bits = min(max(tags.get(BITS, (16,))), 16)
+        high = find_camera_white(tags) or 2**bits - 1
+    elif image.mode == "I" and tags.get(SAMPLE_FORMAT, (_UNSIGNED,))[0] == _UNSIGNED:
         values = values.view(np.uint32)  # Pillow reads them as signed
 
-    invert = tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    invert = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
     return Image.fromarray(scale_values(values, high, invert=invert))
 
 
