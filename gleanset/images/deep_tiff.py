@@ -44,8 +44,8 @@ def is_misread(tags: ImageFileDirectory_v2) -> bool:
     """Return whether Pillow opens an image, but returns wrong or black pixels."""
     bits = tags.get(BITS, (1,))
     is_signed = _SIGNED in tags.get(SAMPLE_FORMAT, ())
-    return (
-        (max(bits) == 8 and is_signed) or (len(bits) > 1 and bool(find_camera_white(tags)))
+    return (max(bits) == 8 and is_signed) or (
+        len(bits) > 1 and bool(find_camera_white(tags))
     )
 
 

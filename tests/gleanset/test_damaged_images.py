@@ -130,14 +130,36 @@ def test_transparent_color_is_composited() -> None:
     assert np.asarray(decode(deep).pixels)[0, :, 0].tolist() == [0, 255, 170, 170]
 
 
-def tiff(values: bytes, bits: int, order: str, sample: int) -> bytes:
-    tags = ((256, 4), (257, 1), (258, bits), (259, 1), (262, 1), (273, 134), (277, 1))
-    tags = (*tags, (278, 1), (279, len(values)), (339, sample))
-    entries = b"".join(struct.pack(f"{order}HHIHH", t, 3, 1, v, 0) for t, v in tags)
+def tiff(
+    values: bytes,
+    bits: int,
+    order: str,
+    sample: int,
+    *,
+    colors: int = 1,
+    white: int = 0,
+) -> bytes:
+    """Return a TIFF of 4 x 1 pixels; a `white` is stated as MaxSampleValue."""
+    tags = {256: 4, 257: 1, 258: bits, 259: 1, 262: 1 if colors == 1 else 2, 273: 180}
+    tags |= {277: colors, 278: 1, 279: len(values)} | ({281: white} if white else {})
+    tags[339] = sample
+    entries = b""
+    for tag, value in tags.items():
+        if tag in (258, 339) and colors == 3:  # a value of each color, at the end
+            entries += struct.pack(
+                f"{order}HHII", tag, 3, 3, 160 if tag == 258 else 170
+            )
+        else:
+            entries += struct.pack(f"{order}HHIHH", tag, 3, 1, value, 0)
     head = (b"II" if order == "<" else b"MM") + struct.pack(
         f"{order}HIH", 42, 8, len(tags)
     )
-    return (head + entries).ljust(134, b"\0") + values
+    of_each = [struct.pack(f"{order}3H", *[value] * 3) for value in (bits, sample)]
+    return (
+        (head + entries).ljust(160, b"\0")
+        + b"\0\0\0\0".join(of_each).ljust(20, b"\0")
+        + values
+    )
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -145,6 +167,9 @@ def tiff(values: bytes, bits: int, order: str, sample: int) -> bytes:
     ("bits", "sample", "code", "values"),
     [
         (8, 1, "B", [0, 85, 170, 255]),
+        (8, 2, "b", [-128, -43, 42, 127]),
+        (16, 2, "h", [-32768, -10923, 10922, 32767]),
+        (32, 2, "i", [-(2**31), -715827883, 715827882, 2**31 - 1]),
         (16, 1, "H", [0, 0x5555, 0xAAAA, 0xFFFF]),
         (32, 3, "f", [0, 1 / 3, 2 / 3, 1]),
         (32, 3, "f", [-3e38, -1e38, 1e38, 3e38]),
@@ -155,6 +180,45 @@ def test_deep_tiff_is_scaled(
 ) -> None:
     data = tiff(struct.pack(f"{order}4{code}", *values), bits, order, sample)
     assert np.asarray(decode(data).pixels)[0, :, 0].tolist() == [0, 85, 170, 255]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("colors", [1, 3])
+@pytest.mark.parametrize(
+    ("sample", "white", "values", "scaled"),
+    [
+        (1, 4095, [0, 1365, 2730, 4095], [0, 85, 170, 255]),
+        (1, 1023, [0, 341, 682, 1023], [0, 85, 170, 255]),
+        # Not the white of a camera but the brightest value, which changes nothing.
+        (1, 30000, [0, 10000, 20000, 30000], [0, 39, 78, 117]),
+        (2, 0, [-32768, -10923, 10922, 32767], [0, 85, 170, 255]),
+    ],
+)
+def test_samples_of_16_bits_that_use_fewer_are_scaled(
+    order: str,
+    colors: int,
+    sample: int,
+    white: int,
+    values: list[int],
+    scaled: list[int],
+) -> None:
+    code = "h" if sample == 2 else "H"
+    body = b"".join(struct.pack(f"{order}{code}", v) * colors for v in values)
+    data = tiff(body, 16, order, sample, colors=colors, white=white)
+    pixels = np.asarray(decode(data).pixels)[0].astype(int)
+    assert np.abs(pixels - np.array(scaled)[:, None]).max() <= 1
+
+
+@pytest.mark.parametrize("colors", [1, 3])
+def test_unsigned_32_bit_tiff_is_scaled_or_named(colors: int) -> None:
+    values = [0, 0x55555555, 0xAAAAAAAA, 0xFFFFFFFF]
+    body = b"".join(struct.pack("<I", value) * colors for value in values)
+    data = tiff(body, 32, "<", 1, colors=colors)
+    if colors == 1:
+        assert np.asarray(decode(data).pixels)[0, :, 0].tolist() == [0, 85, 170, 255]
+    else:
+        with pytest.raises(Unreadable, match="TIFF of 32-bit samples"):
+            decode(data)
 
 
 @pytest.mark.parametrize(
