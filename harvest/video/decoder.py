@@ -25,7 +25,12 @@ from harvest.video.filter_graph import (
     build_ffmpeg_command,
 )
 from harvest.video.frame import RawFrame
-from harvest.video.probe_ffmpeg import PacketTimes, measure_packets, reports_damage
+from harvest.video.probe_ffmpeg import (
+    PacketTimes,
+    is_cut_ogg,
+    measure_packets,
+    reports_damage,
+)
 from harvest.video.run_ffmpeg import (
     FULL_FRAMES,
     LOG,
@@ -130,7 +135,8 @@ class FfmpegDecoder:
 
         read = max(self.last_time, 0.0)
         facts = self._plan.facts
-        stated = None if facts.is_guess else facts.seconds
+        is_cut = self._plan.until is None and is_cut_ogg(self._video, facts.container)
+        stated = None if facts.is_guess or is_cut else facts.seconds
         is_much_shorter = stated is not None and read < stated * 0.95 - 2
         reason = ""
         if exit_code != 0 or (self._log_lines and is_much_shorter):
@@ -140,7 +146,11 @@ class FfmpegDecoder:
         elif lost := min(len(self._times), len(self._thumbs)):
             reason = f"{lost} frames have no image"
 
-        reason = reason or self._damage_line
+        reason = (
+            reason
+            or self._damage_line
+            or ("its last page is missing" if is_cut else "")
+        )
         # Key frames alone do not tell the last seconds.
         unseen = self._max_gap if self._plan.skip == "nokey" else 0.0
         missing = 0.0 if stated is None else stated - read - unseen

@@ -88,6 +88,7 @@ _DISCONTINUOUS = frozenset({"mpegts", "mpeg", "flv", "ogg", "nut"})
 _HEADER_BYTES = 4096
 # Identifier of the file properties object in ASF (Microsoft's specification, section 3.2).
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+_MAX_OGG_PAGE_BYTES, _LAST_OGG_PAGE = 65_307, 4
 _MAX_PIXELS = 16384 * 16384 // 4
 
 
@@ -238,6 +239,17 @@ def _read_lost_length(video: Path, container: str) -> float | None:
     else:
         return None
     return seconds if size < stated_size else None
+
+
+def is_cut_ogg(video: Path, container: str) -> bool:
+    """Return whether an Ogg file, which states no length, ends with a page that ends no stream."""
+    if container != "ogg":
+        return False
+    with video.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MAX_OGG_PAGE_BYTES))
+        _, mark, page = file.read().rpartition(b"OggS")
+    # The version, then the type (RFC 3533).
+    return not (mark and page[1:2] and page[1] & _LAST_OGG_PAGE)
 
 
 class PacketTimes(NamedTuple):

@@ -86,6 +86,52 @@ def test_guess_is_printed_even_if_quiet_and_can_be_corrected(tmp_path: Path) -> 
     assert labels == ["đak", "Đorđević"]
 
 
+# The bytes of two characters in one of these are also two common characters in the others.
+AMBIGUOUS = [
+    ("euc_jp", "田中"),
+    ("euc_jp", "美月"),
+    ("euc_jp", "ねこ"),
+    ("gb18030", "猫咪"),
+    ("gb18030", "小明"),
+    ("big5", "小貓"),
+    ("cp949", "민수"),
+    ("cp932", "猫耳"),
+]
+
+
+@pytest.mark.parametrize(("encoding", "label"), AMBIGUOUS)
+def test_two_characters_are_guessed_aloud_and_read_as_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], encoding: str, label: str
+) -> None:
+    path = tmp_path / "l.csv"
+    path.write_bytes(f"url,label\nhttp://h/1.png,{label}\n".encode(encoding))
+    columns = {"label": "label"}
+    [guessed] = read_list(path, None, columns)
+    printed = capsys.readouterr().err
+    assert "is not UTF-8, read as " in printed
+    assert (
+        f": {guessed.origin.hint!r}\nhint: if that is wrong, name its encoding"
+        in printed
+    )
+    [named] = read_list(path, None, columns, encoding)
+    assert named.origin.hint == label
+
+    raw = label.encode(encoding)
+    name = decode_names([raw], "a.tar")[raw]
+    assert "a name in a.tar is not UTF-8, read as " in capsys.readouterr().err
+    assert decode_names([raw], "a.tar", encoding)[raw] == label
+    # Kana, or some more names, tell the encoding.
+    if label == "ねこ":
+        assert (guessed.origin.hint, name) == (label, label)
+
+
+@pytest.mark.parametrize("encoding", ["euc_jp", "cp932"])
+def test_some_japanese_names_tell_their_encoding(encoding: str) -> None:
+    names = ["田中", "美月", "綾波レイ", "猫耳", "初音ミク", "霊夢"]
+    raw = [name.encode(encoding) for name in names]
+    assert list(decode_names(raw, "a.tar").values()) == names
+
+
 def test_text_of_two_encodings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "l.txt"
     path.write_bytes(

@@ -159,6 +159,31 @@ def test_video_cut_between_two_packets_is_damaged(
     assert stated == "20.0 s"
 
 
+@pytest.mark.parametrize("share", [0.4, 0.9, 1.0])
+@pytest.mark.parametrize("codec", [VP8, ("-c:v", "libtheora")], ids=["vp8", "theora"])
+@pytest.mark.parametrize("sound", [False, True])
+def test_cut_ogg_states_no_length_but_is_damaged(
+    dataset: Dataset, tmp_path: Path, share: float, codec: tuple[str, ...], sound: bool
+) -> None:
+    film = drawn_video(tmp_path / "film.mkv", lavfi_source(20, "64x48"), *VP8)
+    added = (*SILENCE, "-c:a", "libvorbis", "-t", "20") if sound else ()
+    video = tmp_path / "cut.ogv"
+    ffmpeg("-i", film, *added, *codec, "-f", "ogg", video)
+    data = video.read_bytes()
+    pages = [n for n in range(len(data)) if data.startswith(b"OggS", n)] + [len(data)]
+    video.write_bytes(data[: pages[round((len(pages) - 1) * share)]])
+    times = sample(dataset, video)
+    details = rejected(dataset)
+    if share == 1:
+        assert (len(times), details) == (20, [])
+        return
+    [detail] = details
+    read = float(detail.removeprefix("read ").partition(" s: its last page")[0])
+    assert read == pytest.approx(times[-1], abs=1.1)
+    # What was asked for is there.
+    assert sample(dataset, video, end=2.0)[:2] == [0, 1]
+
+
 def test_cut_fragments_are_damaged(dataset: Dataset, tmp_path: Path) -> None:
     flags = ("-movflags", "+dash+global_sidx+frag_keyframe")
     video = drawn_video(tmp_path / "dash.mp4", lavfi_source(20, "64x48"), *H264, *flags)
