@@ -51,11 +51,11 @@ class Changes(Table):
             kinds.setdefault(change.what, []).append((step, change.item, change.after))
         for kind, rows in kinds.items():
             table, column, key = _PLACES[kind]
+            items = [(item,) for _, item, _ in rows]
             if table == "sorting_note":
                 # It has rows for some samples only.
                 self._db.execute_many(
-                    "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)",
-                    [(item,) for _, item, _ in rows],
+                    "INSERT OR IGNORE INTO sorting_note(sample) VALUES(?)", items
                 )
             self._db.execute_many(
                 f"""
@@ -69,8 +69,7 @@ class Changes(Table):
             if kind == "name":
                 # Names are unique: without temporary names, two classes could not swap theirs.
                 self._db.execute_many(
-                    "UPDATE class SET name=char(0) || id WHERE id=?",
-                    [(item,) for _, item, _ in rows],
+                    "UPDATE class SET name=char(0) || id WHERE id=?", items
                 )
             self._db.execute_many(
                 f"UPDATE {table} SET {column}=?2 WHERE {key}=?1",
@@ -79,13 +78,12 @@ class Changes(Table):
 
     def list_split_removals(self, samples: Sequence[int]) -> list[Change]:
         """Return changes that remove samples (rows) from splits and groups."""
-        return [
-            Change(what, row["id"], None)
-            for what in ("split", "split_group")
-            for row in self._db.iter_rows_in(
-                f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id", samples
-            )
-        ]
+        changes: list[Change] = []
+        for what in ("split", "split_group"):
+            sql = f"SELECT id FROM sample WHERE {what} IS NOT NULL AND id"
+            rows = self._db.iter_rows_in(sql, samples)
+            changes += [Change(what, row["id"], None) for row in rows]
+        return changes
 
     def revert(self, step: int, undoing: int) -> list[tuple[str, int]]:
         """Revert `step` as part of `undoing`; return (table, row) changed since."""
@@ -95,35 +93,41 @@ class Changes(Table):
         )
         settled = [row for row in rows if self._is_settled(*row)]
         # Where a class stays one, the aliases of its owner before that do not return to it.
-        staying = {row["item"] for row in settled}
-        free = [
-            row
-            for row in rows
-            if row not in settled
-            and not (row["what"] == "merged" and row["before"] in staying)
-        ]
-        as_made = []
-        for row in free:
-            table, column, key = _PLACES[row["what"]]
-            sql = f"SELECT 1 FROM {table} WHERE {key}=? AND {column} IS ?"
-            as_made += [row] * self._db.has_rows(sql, (row["item"], row["after"]))
-        back = self._names_free(as_made)
-        changes = [Change(row["what"], row["item"], row["before"]) for row in back]
-        # An alias that took the former name of its class gets the other name.
-        changes += [
-            Change("name", alias, row["after"])
-            for row in back
-            if row["what"] == "name"
-            and (alias := self._find_own_alias(row["item"], row["before"]))
-        ]
+        staying_classes = {row["item"] for row in settled}
+        revertible: list[Row] = []
+        for row in rows:
+            is_alias = row["what"] == "merged" and row["before"] in staying_classes
+            if row not in settled and not is_alias:
+                revertible.append(row)
+
+        unchanged = list(filter(self._is_in_force, revertible))
+        reverted = self._drop_taken_names(unchanged)
+        changes = [Change(row["what"], row["item"], row["before"]) for row in reverted]
+        for row in reverted:
+            if row["what"] == "name":
+                # An alias that took the former name of its class gets the other name.
+                alias = self._find_own_alias(row["item"], row["before"])
+                if alias is not None:
+                    changes.append(Change("name", alias, row["after"]))
         self.apply(undoing, changes)
-        reverted = {(row["what"], row["item"]) for row in back}
-        left = [(what, item) for what, item, *_ in free if (what, item) not in reverted]
-        owners = {
-            what: table if key == "id" else key
-            for what, (table, _, key) in _PLACES.items()
-        }
-        return [(owners[what], item) for what, item in left]
+
+        done = {(row["what"], row["item"]) for row in reverted}
+        return [
+            self._get_changed_row(row)
+            for row in revertible
+            if (row["what"], row["item"]) not in done
+        ]
+
+    def _is_in_force(self, change: Row) -> bool:
+        """Return whether an item still has the value that a change set."""
+        table, column, key = _PLACES[change["what"]]
+        sql = f"SELECT 1 FROM {table} WHERE {key}=? AND {column} IS ?"
+        return self._db.has_rows(sql, (change["item"], change["after"]))
+
+    def _get_changed_row(self, change: Row) -> tuple[str, int]:
+        table, _, key = _PLACES[change["what"]]
+        # A note belongs to its sample.
+        return (table if key == "id" else key), change["item"]
 
     def _is_settled(
         self,
@@ -136,28 +140,29 @@ class Changes(Table):
             return False
         row = self._db.fetch_one("SELECT merged_into FROM class WHERE id=?", (item,))
         is_back = row is not None and row[0] == before and item in (before, after)
-        used = before and self._db.has_rows(
-            "SELECT 1 FROM sample WHERE label=?", (item,)
-        )
-        return is_back or bool(used)
+        if is_back or not before:
+            return is_back
+        return self._db.has_rows("SELECT 1 FROM sample WHERE label=?", (item,))
 
-    def _names_free(self, rows: list[Row]) -> list[Row]:
-        going = {row["item"] for row in rows if row["what"] == "name"}
-        taken_names = {
-            row["item"]
-            for row in rows
-            if row["what"] == "name"
-            and self._db.fetch_value(
+    def _drop_taken_names(self, rows: list[Row]) -> list[Row]:
+        """Return changes without those of names that another class has now."""
+        renamed = {row["item"] for row in rows if row["what"] == "name"}
+        blocked: set[int] = set()
+        for row in rows:
+            if row["what"] != "name":
+                continue
+            owner = self._db.fetch_value(
                 "SELECT id FROM class WHERE name=?", (row["before"],)
             )
-            not in {None, *going}
-            and self._find_own_alias(row["item"], row["before"]) is None
-        }
-        if not taken_names:
+            is_taken = owner is not None and owner not in renamed
+            if is_taken and self._find_own_alias(row["item"], row["before"]) is None:
+                blocked.add(row["item"])
+
+        if not blocked:
             return rows
         # A class that keeps its name may block another one: check again.
-        return self._names_free(
-            [r for r in rows if r["what"] != "name" or r["item"] not in taken_names]
+        return self._drop_taken_names(
+            [row for row in rows if row["what"] != "name" or row["item"] not in blocked]
         )
 
     def _find_own_alias(self, row: int, name: str) -> int | None:
@@ -210,7 +215,7 @@ class Placements(Table):
 
     def record_verdict(self, step: int, a: int, b: int, verdict: str | None) -> None:
         """Record a person's verdict on two samples (rows); None removes it."""
-        a, b = min(a, b), max(a, b)
+        a, b = sorted((a, b))
         before = self._db.fetch_value(
             "SELECT verdict FROM pair WHERE a=? AND b=? AND kind='person'", (a, b)
         )
@@ -244,21 +249,19 @@ class Placements(Table):
             """,
             (step,),
         )
-        same = [
-            r
-            for r in rows
-            if (r["now_kept"], r["now_set"]) == (r["kept"], r["duplicate_set"])
-        ]
-        before = [
-            Placement(
-                r["sample"],
-                bool(r["before_kept"]),
-                r["before_duplicate_set"],
-                bool(r["before_chosen"]),
-            )
-            for r in same
-        ]
-        self.apply(undoing, before)
+        placements: list[Placement] = []
+        for row in rows:
+            is_same_set = row["now_set"] == row["duplicate_set"]
+            if is_same_set and row["now_kept"] == row["kept"]:
+                placement = Placement(
+                    sample=row["sample"],
+                    kept=bool(row["before_kept"]),
+                    group=row["before_duplicate_set"],
+                    chosen=bool(row["before_chosen"]),
+                )
+                placements.append(placement)
+        self.apply(undoing, placements)
+
         verdicts = self._db.fetch_all(
             """
             SELECT v.*, p.verdict AS now
@@ -269,12 +272,12 @@ class Placements(Table):
             """,
             (step,),
         )
-        still = [r for r in verdicts if r["now"] == r["verdict"]]
-        for row in still:
+        unchanged_verdicts = [row for row in verdicts if row["now"] == row["verdict"]]
+        for row in unchanged_verdicts:
             self.record_verdict(undoing, row["a"], row["b"], row["before_verdict"])
-        return len(same) + len(still), len(rows) + len(verdicts) - len(same) - len(
-            still
-        )
+
+        reverted = len(placements) + len(unchanged_verdicts)
+        return reverted, len(rows) + len(verdicts) - reverted
 
 
 def merged_class_sql(column: str, condition: str, schema: str = "main") -> str:
@@ -375,20 +378,18 @@ class LabelClasses:
 
     def explain_aliases(self, names: Iterable[str], option: str) -> dict[str, str]:
         """Return which names mean classes of other names, and the command that changes this."""
-        meanings = {
-            name: self.resolve_alias(name) for name in map(normalize_alias, names)
-        }
-        aliases = [name for name, meaning in meanings.items() if meaning != name]
-        kinds = ("an alias", "a former name")
-        notes = [
-            f"{n} is {kinds[bool(self.find_renamed(n))]} of {meanings[n]}"
-            for n in aliases
-        ]
-        names = [
-            shlex.quote(name) for name in aliases if not set(name) & set(_FORBIDDEN)
-        ]
-        commands = [f"labeler classes add {name} {option}" for name in names[:1]]
-        texts = {"alias": ", ".join(notes), "to_make_it_a_class": "".join(commands)}
+        notes: list[str] = []
+        command = ""
+        for name in dict.fromkeys(map(normalize_alias, names)):
+            meaning = self.resolve_alias(name)
+            if meaning == name:
+                continue
+            kind = "a former name" if self.find_renamed(name) else "an alias"
+            notes.append(f"{name} is {kind} of {meaning}")
+            if not command and not set(name) & set(_FORBIDDEN):
+                command = f"labeler classes add {shlex.quote(name)} {option}"
+
+        texts = {"alias": ", ".join(notes), "to_make_it_a_class": command}
         return {key: text for key, text in texts.items() if text}
 
     def get_or_create(self, name: str) -> int:
@@ -416,8 +417,10 @@ class LabelClasses:
 
     def create(self, step: int, name: str) -> None:
         """Create a class; undoing hides it. Raises `UsageError` if in use, also in other case."""
-        if same := self._find_same(name):
+        same = self._find_same(name)
+        if same is not None:
             raise UsageError(f"there is a class {same!r} already")
+
         # If this is undone, the former name of another class is its alias.
         sql = "SELECT id FROM class WHERE name=?"
         owner = self.get_id(name)
@@ -473,53 +476,49 @@ class LabelClasses:
             (row, step),
         )
         if change is not None and change["before"] not in (None, change["after"]):
-            kind = (
-                Operation(change["kind"], json.loads(change["arguments"])).first().kind
-            )
-            if kind == "rename-class" and change["before"] == row:
+            operation = Operation(change["kind"], json.loads(change["arguments"]))
+            kind = operation.first().kind
+            was_alias = change["before"] != row
+            if kind == "rename-class" and not was_alias:
                 return None
-            if (
-                kind == "new-class"
-                and change["before"] != row
-                and change["after"] is None
-            ):
+            if kind == "new-class" and was_alias and change["after"] is None:
                 row = change["before"]
-        return (
-            self._db.fetch_int(f"SELECT {merged_class_sql('id', 'id=?')}", (row,))
-            or None
-        )
+
+        sql = f"SELECT {merged_class_sql('id', 'id=?')}"
+        return self._db.fetch_int(sql, (row,)) or None
 
     def _find_same(self, name: str) -> str | None:
         """Return the class whose name differs in case at most: some systems have one folder."""
         folded = name.casefold()
-        return next(
-            (n for n in self.list_by_creation() if n.casefold() == folded), None
-        )
+        for other in self.list_by_creation():
+            if other.casefold() == folded:
+                return other
+        return None
 
     def rename(self, step: int, old: str, new: str) -> None:
         """Rename a class. Raises `UsageError` if it is unknown or another class has the name."""
-        row, same = self._require_id(old), self._find_same(new)
-        changes = [Change("name", row, new)]
-        named = self._db.fetch_one(
+        row = self._require_id(old)
+        same = self._find_same(new)
+        owner = self._db.fetch_one(
             "SELECT id, merged_into FROM class WHERE name=?", (new,)
         )
-        is_hidden = named is not None and named["merged_into"] == named["id"]
+        is_hidden = owner is not None and owner["merged_into"] == owner["id"]
         # Also through classes that were merged into this one.
-        is_free = named is None or is_hidden or self.get_or_create_alias(new) == row
+        is_free = owner is None or is_hidden or self.get_or_create_alias(new) == row
         if not is_free or (same is not None and self._require_id(same) != row):
             fix = "merge the two: labeler classes merge OLD INTO"
             raise UsageError(f"there is a class {same or new!r} already", fix)
-        if named is not None:
+
+        changes = [Change("name", row, new)]
+        if owner is not None:
             # A hidden class or an alias of this one: the old name becomes an alias.
-            changes += [
-                Change("name", named["id"], old),
-                Change("merged", named["id"], row),
-            ]
-            if is_hidden:
-                # What belonged to the hidden class does not belong to this one.
-                self._db.execute("DELETE FROM proposal WHERE label=?", (named["id"],))
-                others = self._list_other_names(named["id"])
-                changes += [Change("merged", other, other) for other in others]
+            changes.append(Change("name", owner["id"], old))
+            changes.append(Change("merged", owner["id"], row))
+        if owner is not None and is_hidden:
+            # What belonged to the hidden class does not belong to this one.
+            self._db.execute("DELETE FROM proposal WHERE label=?", (owner["id"],))
+            other_names = self._list_other_names(owner["id"])
+            changes += [Change("merged", name, name) for name in other_names]
         self._changes.apply(step, changes)
 
     def merge(self, step: int, old: str, into: str) -> None:
@@ -570,7 +569,8 @@ class LabelClasses:
         self._changes.apply(step, [Change("merged", row, row) for row in rows])
 
     def _require_id(self, name: str) -> int:
-        if (row := self.get_id(name)) is None:
+        row = self.get_id(name)
+        if row is None:
             raise UsageError(
                 f"there is no class {name!r}", "list them: labeler classes list"
             )
@@ -583,27 +583,30 @@ _FORBIDDEN = '/\\:*?"<>|\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 def normalize_alias(name: str) -> str:
     """Normalize a name to NFC with single spaces. Raises `UsageError`."""
-    tidy = " ".join(unicodedata.normalize("NFC", name).split())
-    if not any(unicodedata.category(c)[0] not in "CZ" for c in tidy) or len(tidy) > 100:
+    alias = " ".join(unicodedata.normalize("NFC", name).split())
+    categories = set(map(unicodedata.category, alias))
+    is_visible = any(category[0] not in "CZ" for category in categories)
+    if not is_visible or len(alias) > 100:
         raise UsageError(f"{name!r} is not a class name", "use 1 to 100 characters")
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in tidy):
+    if categories & {"Cc", "Cs"}:
         raise UsageError(
             f"{name!r} is not a class name", "leave out control characters"
         )
-    return tidy
+    return alias
 
 
 def normalize_class_name(name: str) -> str:
     """Normalize a class name. Raises `UsageError` if not a portable folder name."""
-    tidy = normalize_alias(name)
-    wrong = [c for c in tidy if c in _FORBIDDEN]
-    if wrong or tidy.startswith("."):
-        signs = [
-            c if c.isprintable() else f"U+{ord(c):X}" for c in dict.fromkeys(wrong)
-        ]
-        hint = " ".join(["leave out", *(signs or ["the dot at the beginning"])])
-        raise UsageError(f"{name!r} is not a class name", hint)
-    return tidy
+    class_name = normalize_alias(name)
+    forbidden = [
+        letter if letter.isprintable() else f"U+{ord(letter):X}"
+        for letter in dict.fromkeys(class_name)
+        if letter in _FORBIDDEN
+    ]
+    if forbidden or class_name.startswith("."):
+        characters = " ".join(forbidden) or "the dot at the beginning"
+        raise UsageError(f"{name!r} is not a class name", f"leave out {characters}")
+    return class_name
 
 
 MAX_CLASS_NAMES = 2000

@@ -29,9 +29,9 @@ CATALOGUE = "catalog.sqlite"
 
 def is_read_only(path: Path) -> bool:
     """Return whether the catalogue exists and cannot be written to."""
-    return path.is_file() and not (
-        os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
-    )
+    # A writer needs the folder as well, for the log next to the catalogue.
+    is_writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    return path.is_file() and not is_writable
 
 
 def read_only_mode(path: Path) -> str:
@@ -69,12 +69,11 @@ class CatalogueSchema(NamedTuple):
 
 
 _FOLDER = Path(__file__).parent
+_MIGRATIONS = sorted(_FOLDER.glob("migrations/*.sql"))
 SCHEMA = CatalogueSchema(
-    (_FOLDER / "schema.sql").read_text("utf-8"),
-    "0030-no-outliers",
-    tuple(
-        (f.stem, f.read_text("utf-8")) for f in sorted(_FOLDER.glob("migrations/*.sql"))
-    ),
+    tables=(_FOLDER / "schema.sql").read_text("utf-8"),
+    oldest="0030-no-outliers",
+    steps=tuple((file.stem, file.read_text("utf-8")) for file in _MIGRATIONS),
 )
 
 
@@ -101,10 +100,13 @@ class Connection:
         self._busy_seconds = busy_seconds
         self._depth = 0
         self._translated_errors = _ErrorTranslation(path)
-        self._frozen, self._exclusive = frozen, exclusive
+        self._frozen = frozen
+        self._exclusive = exclusive
+
         self.read_only = frozen or is_read_only(path)
+        writing_mode = "rwc" if create else "rw"
+        mode = read_only_mode(path) if self.read_only else writing_mode
         with self._translated_errors:
-            mode = read_only_mode(path) if self.read_only else "rwc" if create else "rw"
             self._sql = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
@@ -132,6 +134,7 @@ class Connection:
     def _upgrade(self) -> None:
         if self._read_migration() == self._schema.newest or self._frozen:
             return
+
         self.check_writable()
         self._enable_wal()
         with self.transaction():
@@ -143,11 +146,14 @@ class Connection:
                 )
                 self._apply(self._schema.newest, self._schema.tables)
                 return
-            pending = [step for step in self._schema.steps if step[0] > migration]
+
+            pending = [
+                (name, sql) for name, sql in self._schema.steps if name > migration
+            ]
             if pending:
-                self._back_up_to(
-                    self.path.with_name(f"{self.path.name}.before-{pending[0][0]}")
-                )
+                first_name, _ = pending[0]
+                backup = self.path.with_name(f"{self.path.name}.before-{first_name}")
+                self._back_up_to(backup)
             for name, sql in pending:
                 self._apply(name, sql)
 
@@ -156,15 +162,13 @@ class Connection:
 
         SQLite refuses one of them immediately, since each holds a lock that the other waits for.
         """
-        end = time.monotonic() + self._busy_seconds
+        deadline = time.monotonic() + self._busy_seconds
         while True:
             try:
                 self._sql.execute("PRAGMA journal_mode=WAL")
             except sqlite3.OperationalError as error:
-                if (
-                    error.sqlite_errorcode != sqlite3.SQLITE_BUSY
-                    or time.monotonic() > end
-                ):
+                is_busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+                if not is_busy or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
             else:
@@ -173,11 +177,12 @@ class Connection:
     def _read_migration(self) -> str:
         tables = set(self.fetch_column("SELECT name FROM sqlite_master"))
         if "migration" not in tables:
-            if tables or not self._create:
-                raise _corrupt(
-                    self.path, "it holds other tables" if tables else "it is empty"
-                )
+            if tables:
+                raise _corruption_error(self.path, "it holds other tables")
+            if not self._create:
+                raise _corruption_error(self.path, "it is empty")
             return ""
+
         migration = str(self.fetch_value("SELECT ifnull(max(name), '') FROM migration"))
         if migration > self._schema.newest:
             raise DatasetNewer(
@@ -238,10 +243,10 @@ class Connection:
                 self._depth -= 1
 
     def _execute(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        # Paths may contain bytes that are not UTF-8; `clean` escapes them.
         try:
             return self._sql.execute(sql, values)
         except UnicodeEncodeError:
+            # Paths may contain bytes that are not UTF-8; `clean` escapes them.
             parameters = [
                 clean(value) if isinstance(value, str) else value for value in values
             ]
@@ -289,9 +294,8 @@ class Connection:
         values = list(items)
         for start in range(0, len(values), MAX_SQL_VALUES):
             chunk = values[start : start + MAX_SQL_VALUES]
-            yield from self.fetch_all(
-                f"{sql} IN ({','.join('?' * len(chunk))}) {rest}", chunk
-            )
+            marks = ",".join("?" * len(chunk))
+            yield from self.fetch_all(f"{sql} IN ({marks}) {rest}", chunk)
 
     def iter_pages(
         self,
@@ -310,13 +314,17 @@ class Connection:
         """
         columns = ", ".join(key)
         names = [name.rpartition(".")[2] for name in key]
-        later = f"AND ({columns})>({','.join('?' * len(key))})"
-        page = f"{sql} ORDER BY {columns} LIMIT {size}"
-        after: tuple[Any, ...] = ()
-        while rows := self.fetch_all(within.replace("{page}", page), (*values, *after)):
+        marks = ",".join("?" * len(key))
+        condition = ""
+        last_key: tuple[Any, ...] = ()
+        while True:
+            page = f"{sql} {condition} ORDER BY {columns} LIMIT {size}"
+            rows = self.fetch_all(within.replace("{page}", page), (*values, *last_key))
+            if not rows:
+                return
             yield rows
-            page = f"{sql} {later} ORDER BY {columns} LIMIT {size}"
-            after = tuple(rows[-1][name] for name in names)
+            condition = f"AND ({columns})>({marks})"
+            last_key = tuple(rows[-1][name] for name in names)
 
     def iter_rows(
         self,
@@ -368,9 +376,8 @@ class Connection:
     def attached(self, path: Path, name: str) -> Iterator[None]:
         """Attach another catalogue read-only, as `name.table`, for the block."""
         mode = read_only_mode(path) if is_read_only(path) else "ro"
-        self.execute(
-            f"ATTACH DATABASE ? AS {name}", (f"{path.absolute().as_uri()}?mode={mode}",)
-        )
+        uri = f"{path.absolute().as_uri()}?mode={mode}"
+        self.execute(f"ATTACH DATABASE ? AS {name}", (uri,))
         try:
             yield
         finally:
@@ -423,10 +430,11 @@ class _ErrorTranslation:
     def __exit__(
         self, kind: object, error: BaseException | None, trace: object
     ) -> None:
-        if isinstance(error, sqlite3.Error) and (
-            translated := translate_error(error, self._path)
-        ):
-            raise translated from error
+        if not isinstance(error, sqlite3.Error):
+            return
+        translation = translate_error(error, self._path)
+        if translation is not None:
+            raise translation from error
 
 
 _PRIMARY_CODE_MASK = 0xFF
@@ -439,6 +447,7 @@ def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
     code = getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR
     if code == sqlite3.SQLITE_IOERR_SHMSIZE:
         code = sqlite3.SQLITE_FULL  # the index of the write-ahead log (shm) cannot grow
+
     match code & _PRIMARY_CODE_MASK:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return DatasetBusy(
@@ -465,11 +474,11 @@ def translate_error(error: sqlite3.Error, path: Path) -> GleansetError | None:
                 "look at the disk and its limits (ulimit -f, quota), and run the command again",
             )
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
-            return _corrupt(path, str(error))
+            return _corruption_error(path, str(error))
     return None
 
 
-def _corrupt(path: Path, reason: str) -> CatalogueCorrupt:
+def _corruption_error(path: Path, reason: str) -> CatalogueCorrupt:
     return CatalogueCorrupt(
         f"{path} is damaged or is not a catalogue ({reason})",
         "put back a copy (catalog.sqlite.before-… is next to it after an upgrade), or "
@@ -503,19 +512,23 @@ def _try_copy(catalogue: Path, target: Path) -> bool:
     (https://www.sqlite.org/wal.html#readonly). Otherwise SQLite would create an index, so the files
     are copied and their times and sizes compared before and after.
     """
-    log, index = (_companion_file(catalogue, ending) for ending in ("wal", "shm"))
-    for old in (target, _companion_file(target, "wal"), _companion_file(target, "shm")):
-        old.unlink(missing_ok=True)
+    log = _companion_file(catalogue, "wal")
+    index = _companion_file(catalogue, "shm")
+    target_log = _companion_file(target, "wal")
+    for old_file in (target, target_log, _companion_file(target, "shm")):
+        old_file.unlink(missing_ok=True)
+
     if index.exists():
         source = sqlite3.connect(f"{catalogue.absolute().as_uri()}?mode=ro", uri=True)
         with closing(source), closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
         return True
+
     before = _read_stamps(catalogue, log)
     with disk_errors(target):
         shutil.copyfile(catalogue, target)
         if log.exists():
-            shutil.copyfile(log, _companion_file(target, "wal"))
+            shutil.copyfile(log, target_log)
     return _read_stamps(catalogue, log) == before and not index.exists()
 
 
@@ -523,6 +536,7 @@ def _companion_file(catalogue: Path, ending: str) -> Path:
     return catalogue.with_name(f"{catalogue.name}-{ending}")
 
 
-def _read_stamps(*files: Path) -> list[tuple[int, int] | None]:
-    stats = [file.stat() if file.exists() else None for file in files]
-    return [stat and (stat.st_mtime_ns, stat.st_size) for stat in stats]
+def _read_stamps(*files: Path) -> list[tuple[int, int]]:
+    """Return modification time (nanoseconds) and size (bytes) of files that exist."""
+    stats = [file.stat() for file in files if file.exists()]
+    return [(stat.st_mtime_ns, stat.st_size) for stat in stats]

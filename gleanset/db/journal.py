@@ -150,29 +150,27 @@ class Journal:
         """Apply each sample's last choice; return the step. Raises `UsageError`."""
         if isinstance(operation, str):
             operation = make_operation(NAMED, name=operation)
-        choices = list({choice.sample: choice for choice in choices}.values())
-        labels = {c.sample: c.label or "" for c in choices if c.action == "label"}
+        last_choices = {choice.sample: choice for choice in choices}
         with self._db.transaction():
-            rows = {
-                label: self._classes.get_or_create(label)
-                for label in {*labels.values()}
-            }
-            classes = {sample: rows[label] for sample, label in labels.items()}
+            classes: dict[str | None, int] = {}
+            for choice in last_choices.values():
+                if choice.action == "label" and choice.label not in classes:
+                    row = self._classes.get_or_create(choice.label or "")
+                    classes[choice.label] = row
+
             step = add_step(self._db, now(), self.user, operation)
             self._classes.unhide(step, classes.values())
-            states = self._states([choice.sample for choice in choices])
-            self._append(
-                [
-                    (
-                        step,
-                        states[c.sample],
-                        c.action,
-                        classes.get(c.sample),
-                        c.provenance,
-                    )
-                    for c in choices
-                ]
-            )
+            decisions: list[_NewDecision] = []
+            for choice in last_choices.values():
+                label = classes[choice.label] if choice.action == "label" else None
+                decision = _NewDecision(
+                    before=self._read_state(choice.sample),
+                    action=choice.action,
+                    label=label,
+                    provenance=choice.provenance,
+                )
+                decisions.append(decision)
+            self._append(step, decisions)
         return step
 
     def undo(self, step: int | None = None) -> UndoResult:
@@ -181,9 +179,10 @@ class Journal:
         A step that was undone and redone is in force again. Raises `UsageError` if there is none.
         """
         with self._db.transaction():
-            row = self._undoable(step)
-            undone = operation_from_row(row)
-            new = add_step(self._db, now(), self.user, make_undo(undone), row["id"])
+            undone_step = self._find_undoable(step)
+            undone_id: int = undone_step["id"]
+            undone = operation_from_row(undone_step)
+            new = add_step(self._db, now(), self.user, make_undo(undone), undone_id)
             rows = self._db.fetch_all(
                 f"""
                 SELECT d.*, s.status, s.label, {_LAST_ACTION} AS last
@@ -192,44 +191,43 @@ class Journal:
                 WHERE d.step=?
                 ORDER BY d.id DESC
                 """,
-                (row["id"],),
+                (undone_id,),
             )
-            labels = self._find_labels_before(row["id"], rows)
-            unchanged = [
-                r
-                for r in rows
-                if read_decided_state(r)
-                == (_STATUS_AFTER_ACTION[r["action"]], r["value"])
-                and r["before_label"] in labels
-            ]
-            self._append(
-                [
-                    (
-                        new,
-                        _State(r["sample"], *read_decided_state(r)),
-                        _reverting_action(r),
-                        labels[r["before_label"]],
-                        "undo",
+            labels = self._find_labels_before(undone_id, rows)
+
+            decisions: list[_NewDecision] = []
+            # Samples and rows that changed since: one is counted once, even if its label, mark
+            # and split all did.
+            changed_items: set[tuple[str, int]] = set()
+            for row in rows:
+                state = _State(row["sample"], *read_decided_state(row))
+                made_status = _STATUS_AFTER_ACTION[row["action"]]
+                is_as_made = state.status == made_status and state.label == row["value"]
+                if is_as_made and row["before_label"] in labels:
+                    decision = _NewDecision(
+                        before=state,
+                        action=_choose_reverting_action(row),
+                        label=labels[row["before_label"]],
+                        provenance="undo",
                     )
-                    for r in unchanged
-                ]
+                    decisions.append(decision)
+                else:
+                    changed_items.add(("sample", row["sample"]))
+            self._append(new, decisions)
+
+            _, changed_placements = Placements(self._db).revert(undone_id, new)
+            changed_items |= set(Changes(self._db).revert(undone_id, new))
+            used_labels = {decision.label for decision in decisions}
+            self._classes.unhide(
+                new, [label for label in used_labels if label is not None]
             )
-            _, changed_placements = Placements(self._db).revert(row["id"], new)
-            changed_items = set(Changes(self._db).revert(row["id"], new))
-            before = (labels[r["before_label"]] for r in unchanged)
-            self._classes.unhide(new, [label for label in before if label is not None])
-            # Count a sample once, even if its label, mark and split all changed since.
-            restored = {r["sample"] for r in unchanged}
-            changed_items |= {
-                ("sample", r["sample"]) for r in rows if r["sample"] not in restored
-            }
-            changed_since = len(changed_items) + changed_placements
+
             splits = "SELECT count(*) FROM change WHERE step=? AND what='split'"
             return UndoResult(
-                undone,
-                self.count_samples(new),
-                changed_since,
-                self._db.fetch_int(splits, (new,)),
+                operation=undone,
+                restored=self.count_samples(new),
+                changed_since=len(changed_items) + changed_placements,
+                splits=self._db.fetch_int(splits, (new,)),
             )
 
     def _find_labels_before(
@@ -250,10 +248,11 @@ class Journal:
         )
         labels: dict[int | None, int | None] = {None: None}
         for label in {row["before_label"] for row in decisions} - {None}:
-            # A merge that is about to be undone does not count.
-            successor = (
-                label if label in merged else self._classes.find_successor(label, step)
-            )
+            if label in merged:
+                # A merge that is about to be undone does not count.
+                labels[label] = label
+                continue
+            successor = self._classes.find_successor(label, step)
             if successor is not None:
                 labels[label] = successor
         return labels
@@ -294,7 +293,7 @@ class Journal:
             undone = operation.kind if undone is None else None
         return undone
 
-    def _undoable(self, step: int | None) -> Row:
+    def _find_undoable(self, step: int | None) -> Row:
         condition = f"depth%2=0 AND NOT merged AND first IS NOT '{AUTOMATIC}'"
         # A removal for good may leave nothing of a step on samples but the class that it made.
         condition += """
@@ -340,19 +339,16 @@ class Journal:
             raise UsageError("there is nothing to undo")
         return row
 
-    def _states(self, keys: Sequence[str]) -> dict[str, _State]:
-        states: dict[str, _State] = {}
-        for key in keys:
-            row = self._db.fetch_one(
-                f"SELECT id, status, label, {_LAST_ACTION} AS last FROM sample s WHERE key=?",
-                (key,),
-            )
-            if row is None:
-                raise UsageError(f"there is no sample {key!r} in this dataset")
-            states[key] = _State(row["id"], *read_decided_state(row))
-        return states
+    def _read_state(self, key: str) -> _State:
+        row = self._db.fetch_one(
+            f"SELECT id, status, label, {_LAST_ACTION} AS last FROM sample s WHERE key=?",
+            (key,),
+        )
+        if row is None:
+            raise UsageError(f"there is no sample {key!r} in this dataset")
+        return _State(row["id"], *read_decided_state(row))
 
-    def _append(self, rows: list[tuple[int, _State, str, int | None, str]]) -> None:
+    def _append(self, step: int, decisions: Sequence[_NewDecision]) -> None:
         self._db.execute_many(
             """
             INSERT INTO decision(
@@ -361,8 +357,16 @@ class Journal:
             VALUES(?, ?, ?, ?, ?, ?, ?)
             """,
             [
-                (step, s.id, action, value, s.status, s.label, provenance)
-                for step, s, action, value, provenance in rows
+                (
+                    step,
+                    decision.before.sample,
+                    decision.action,
+                    decision.label,
+                    decision.before.status,
+                    decision.before.label,
+                    decision.provenance,
+                )
+                for decision in decisions
             ],
         )
         self._db.execute_many(
@@ -377,8 +381,12 @@ class Journal:
             WHERE id=?3
             """,
             [
-                (value, _STATUS_AFTER_ACTION[action], s.id)
-                for _, s, action, value, _ in rows
+                (
+                    decision.label,
+                    _STATUS_AFTER_ACTION[decision.action],
+                    decision.before.sample,
+                )
+                for decision in decisions
             ],
         )
 
@@ -404,12 +412,23 @@ class Journal:
 
 
 class _State(NamedTuple):
-    id: int
+    """Status and class (row) of a sample (row)."""
+
+    sample: int
     status: str
     label: int | None
 
 
-def _reverting_action(row: Row) -> str:
+class _NewDecision(NamedTuple):
+    """A decision to append: what the sample was before, and its class (row) after."""
+
+    before: _State
+    action: str
+    label: int | None
+    provenance: str
+
+
+def _choose_reverting_action(row: Row) -> str:
     if row["action"] == "add" or row["before_status"] == "retired":
         return "remove"
     if row["action"] == "remove" and row["before_status"] == "queue":
@@ -423,9 +442,11 @@ def read_decided_state(row: Row) -> tuple[str, int | None]:
     A face search also changes 'queue' to 'retired' and back. For these two states, use the last
     decision instead, or 'queue' if there is none.
     """
-    by_decisions = _STATUS_AFTER_ACTION.get(row["last"], "queue")
-    undecided = row["status"] in _UNDECIDED and by_decisions in _UNDECIDED
-    return (by_decisions if undecided else row["status"]), row["label"]
+    status = row["status"]
+    status_by_decisions = _STATUS_AFTER_ACTION.get(row["last"], "queue")
+    if status in _UNDECIDED and status_by_decisions in _UNDECIDED:
+        status = status_by_decisions
+    return status, row["label"]
 
 
 PERSON = "person"
@@ -458,8 +479,9 @@ def get_label_provenances(
         return db.iter_rows_in(f"{sql} AND s.id", samples, rest)
 
     provenances: dict[str, str] = {}
-    before: dict[str, dict[int, str]] = defaultdict(dict)
-    for key, step, undone, provenance in rows(
+    # By sample, the provenance from before each step.
+    provenances_before: dict[str, dict[int, str]] = defaultdict(dict)
+    decisions = rows(
         """
         SELECT s.key, d.step, t.undoes, d.provenance
         FROM decision d
@@ -468,22 +490,23 @@ def get_label_provenances(
         WHERE s.status='labelled'
         """,
         "ORDER BY d.id",
-    ):
-        was = provenances.get(key, "")
-        before[key][step] = was
+    )
+    for key, step, undone_step, provenance in decisions:
+        current = provenances.get(key, "")
+        provenances_before[key][step] = current
         if provenance == "undo":
-            provenances[key] = before[key].get(undone, was)
-        elif provenance != MERGE or not was:
+            provenances[key] = provenances_before[key].get(undone_step, current)
+        elif provenance != MERGE or not current:
             provenances[key] = provenance
     return provenances
 
 
 def get_unseen_labels(db: Connection) -> dict[str, str]:
     """Return provenances (model, visitor) of unseen labels, by key."""
-    ever = db.fetch_all(
+    samples = db.fetch_column(
         f"SELECT DISTINCT sample FROM decision WHERE provenance IN ('{MODEL}','{PAGE_USER}')"
     )
-    provenances = get_label_provenances(db, [row[0] for row in ever])
+    provenances = get_label_provenances(db, samples)
     return {
         key: provenance
         for key, provenance in provenances.items()
@@ -516,7 +539,7 @@ def has_effect(db: Connection, step: int) -> bool:
 
 def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
     """Return the last undoable step before `end` that overlaps with `step`."""
-    same = " UNION ".join(
+    overlapping_steps = " UNION ".join(
         f"""
         SELECT o.step
         FROM {table} m
@@ -526,7 +549,7 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
         for table, overlaps in _PARTS.items()
     )
     # The old name of a class may now belong to a class that was created or renamed.
-    same += """
+    overlapping_steps += """
         UNION
         SELECT o.step
         FROM change m
@@ -540,14 +563,15 @@ def find_blocking_step(db: Connection, step: int, end: int) -> Operation | None:
         SELECT *
         FROM step
         WHERE id<?2
-            AND id IN ({same})
+            AND id IN ({overlapping_steps})
             AND NOT merged
             AND id NOT IN (SELECT undoes FROM step WHERE undoes IS NOT NULL)
         ORDER BY id DESC
         """,
         (step, end),
     )
-    operations = (operation_from_row(row).first() for row in rows)
-    return next(
-        (operation for operation in operations if operation.kind != AUTOMATIC), None
-    )
+    for row in rows:
+        operation = operation_from_row(row).first()
+        if operation.kind != AUTOMATIC:
+            return operation
+    return None

@@ -31,8 +31,9 @@ class Maintenance(Table):
 
     def check_integrity(self) -> list[str]:
         """Return errors that SQLite finds in the catalogue; empty if intact."""
-        problems = self._db.fetch_column("PRAGMA integrity_check(20)")
-        return [line for line in problems if line != "ok"] + _loose_rows(self._db)[:20]
+        lines = self._db.fetch_column("PRAGMA integrity_check(20)")
+        problems = [line for line in lines if line != "ok"]
+        return problems + _list_dangling_rows(self._db)[:20]
 
     def get_migration_time(self, name: str) -> float | None:
         """Return when a migration was applied (Unix time in seconds), or None."""
@@ -145,6 +146,7 @@ class Maintenance(Table):
                 "INSERT OR REPLACE INTO tombstone VALUES(?,?)", (sha256, clean(reason))
             )
             self._remove(sha256)
+
             numbers = self._db.fetch_column(
                 "SELECT id FROM report WHERE sha256=?", (sha256,)
             )
@@ -201,7 +203,7 @@ class Maintenance(Table):
         if not numbers:
             return
         marks = ",".join("?" * len(numbers))
-        referring = self._db.fetch_all(
+        foreign_keys = self._db.fetch_all(
             """
             SELECT m.name, f."from"
             FROM sqlite_master m, pragma_foreign_key_list(m.name) f
@@ -209,24 +211,27 @@ class Maintenance(Table):
             """,
             (table,),
         )
-        for other, column in referring:
+
+        for other, column in foreign_keys:
             condition = f"{column} IN ({marks})"
-            if self._db.has_rows(
+            has_id = self._db.has_rows(
                 "SELECT 1 FROM pragma_table_info(?) WHERE name='id'", (other,)
-            ):
+            )
+            if has_id:
                 rows = self._db.fetch_column(
                     f"SELECT id FROM {other} WHERE {condition}", numbers
                 )
                 self._delete(other, rows)
             else:
                 self._db.execute(f"DELETE FROM {other} WHERE {condition}", numbers)
+
         self._db.execute(f"DELETE FROM {table} WHERE id IN ({marks})", numbers)
 
 
-def _loose_rows(db: Connection) -> list[str]:
-    loose = db.fetch_all("PRAGMA foreign_key_check")
+def _list_dangling_rows(db: Connection) -> list[str]:
     return [
-        f"a row of {row[0]} refers to a row of {row[2]} that is gone" for row in loose
+        f"a row of {row['table']} refers to a row of {row['parent']} that is gone"
+        for row in db.fetch_all("PRAGMA foreign_key_check")
     ]
 
 
@@ -242,15 +247,15 @@ class Contradiction(NamedTuple):
 
 def find_contradictions(db: Connection) -> dict[str, Contradiction]:
     """Return contradictions by kind; takes a second for 100,000 samples."""
-    rows_by_kind = ((name, find_rows(db)) for name, find_rows in _KINDS.items())
-    return {
-        name: Contradiction(len(rows), tuple(rows[:_EXAMPLES]))
-        for name, rows in rows_by_kind
-    }
+    contradictions: dict[str, Contradiction] = {}
+    for name, find_rows in _KINDS.items():
+        rows = find_rows(db)
+        contradictions[name] = Contradiction(len(rows), tuple(rows[:_EXAMPLES]))
+    return contradictions
 
 
-def _orphan_rows(db: Connection) -> list[str]:
-    orphans = _loose_rows(db)
+def _find_orphans(db: Connection) -> list[str]:
+    orphans = _list_dangling_rows(db)
     for words, query in _ORPHANS.items():
         orphans += [f"{words}: {row[0]}" for row in db.fetch_all(query)]
     return orphans
@@ -291,7 +296,7 @@ _ORPHANS = {
 }
 
 
-def _duplicate_faces(db: Connection) -> list[str]:
+def _find_duplicate_faces(db: Connection) -> list[str]:
     rows = db.fetch_all(
         f"""
         SELECT i.sha256, f.x, f.y, f.w, f.h, count(*)
@@ -303,41 +308,47 @@ def _duplicate_faces(db: Connection) -> list[str]:
         ORDER BY 1, 2, 3
         """
     )
-    return [f"{row[5]} times {tuple(row)[1:5]} in {row[0]}" for row in rows]
+    return [f"{count} times {tuple(box)} in {sha256}" for sha256, *box, count in rows]
 
 
-def _straddling_groups(db: Connection) -> list[str]:
-    straddling = []
-    for trait in ("split_group", "image", "duplicate_set"):
+_GROUP_COLUMNS = {
+    "split_group": "group",
+    "image": "image",
+    "duplicate_set": "duplicate set",
+}
+"""Columns of what must stay in one split, with their names."""
+
+
+def _find_straddling_groups(db: Connection) -> list[str]:
+    problems: list[str] = []
+    for column, name in _GROUP_COLUMNS.items():
         rows = db.fetch_all(
             f"""
             SELECT min(key), min(split), max(split)
             FROM sample
-            WHERE {trait} IS NOT NULL
+            WHERE {column} IS NOT NULL
                 AND split IS NOT NULL
                 AND status='labelled'
                 AND kept
-            GROUP BY {trait}
+            GROUP BY {column}
             HAVING count(DISTINCT split)>1
             ORDER BY 1
             """
         )
-        name = {"split_group": "group", "duplicate_set": "duplicate set"}.get(
-            trait, trait
-        )
-        straddling += [
-            f"the {name} of {row[0]} is in {row[1]} and {row[2]}" for row in rows
-        ]
-    return straddling
+        for key, split, other_split in rows:
+            problems.append(f"the {name} of {key} is in {split} and {other_split}")
+    return problems
+
+
+def _find_disputed_labels(db: Connection) -> list[str]:
+    return [f"{row.key} is {row.label}" for row in Hints(db).list_disputed()]
 
 
 _KINDS: dict[str, Callable[[Connection], list[str]]] = {
-    "orphan_rows": _orphan_rows,
-    "duplicate_faces": _duplicate_faces,
-    "disputed_labels": lambda db: [
-        f"{row.key} is {row.label}" for row in Hints(db).list_disputed()
-    ],
-    "straddling_groups": _straddling_groups,
+    "orphan_rows": _find_orphans,
+    "duplicate_faces": _find_duplicate_faces,
+    "disputed_labels": _find_disputed_labels,
+    "straddling_groups": _find_straddling_groups,
 }
 
 
@@ -352,20 +363,45 @@ _PERHAPS_OUR_IMAGE = """
     LEFT JOIN other.image oi ON oi.id=o.image
     LEFT JOIN main.image i ON i.sha256=oi.sha256
     """
-_UNSEEN = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
-_HAD = "SELECT 1 FROM main.fetch f WHERE f.source=o.source AND f.key=o.item AND f.state='done'"
+_NOT_SEARCHED_HERE = "NOT EXISTS(SELECT 1 FROM main.scan s WHERE s.image=i.id)"
+_NOT_FETCHED_HERE = """
+    NOT EXISTS(
+        SELECT 1
+        FROM main.fetch f
+        WHERE f.source=o.source AND f.key=o.item AND f.state='done'
+    )
+    """
 _HAS_DECISION = "EXISTS(SELECT 1 FROM other.decision d WHERE d.sample=o.id)"
-_NEW_SAMPLE = (
-    f"o.key NOT IN (SELECT key FROM main.sample) AND ({_UNSEEN} OR {_HAS_DECISION})"
-)
-_NEW_ORIGIN = """NOT EXISTS(SELECT 1 FROM main.origin p WHERE p.image=i.id AND p.source=o.source AND
-    p.key=o.key AND ifnull(p.query,'')=ifnull(o.query,'') AND
-    ifnull(p.hint,'')=ifnull(o.hint,''))"""
+_NEW_SAMPLE = f"""
+    o.key NOT IN (SELECT key FROM main.sample)
+    AND ({_NOT_SEARCHED_HERE} OR {_HAS_DECISION})
+    """
+_NEW_ORIGIN = """
+    NOT EXISTS(
+        SELECT 1
+        FROM main.origin p
+        WHERE p.image=i.id
+            AND p.source=o.source
+            AND p.key=o.key
+            AND ifnull(p.query, '')=ifnull(o.query, '')
+            AND ifnull(p.hint, '')=ifnull(o.hint, '')
+    )
+    """
 # Copy each box once, even if the other catalogue has it several times, and only if it is new.
-_NEW_BOX = """NOT EXISTS(SELECT 1 FROM main.face t WHERE
-    (t.image,t.x,t.y,t.w,t.h)=(i.id,o.x,o.y,o.w,o.h)) AND o.id=(SELECT t.id FROM other.face t WHERE
-    (t.image,t.x,t.y,t.w,t.h)= (o.image,o.x,o.y,o.w,o.h) ORDER BY t.gone, NOT EXISTS(SELECT 1 FROM
-    other.sample WHERE face=t.id), t.id LIMIT 1)"""
+_NEW_BOX = """
+    NOT EXISTS(
+        SELECT 1
+        FROM main.face t
+        WHERE (t.image, t.x, t.y, t.w, t.h)=(i.id, o.x, o.y, o.w, o.h)
+    )
+    AND o.id=(
+        SELECT t.id
+        FROM other.face t
+        WHERE (t.image, t.x, t.y, t.w, t.h)= (o.image, o.x, o.y, o.w, o.h)
+        ORDER BY t.gone, NOT EXISTS(SELECT 1 FROM other.sample WHERE face=t.id), t.id
+        LIMIT 1
+    )
+    """
 _OUR_FACE = """
     (
         SELECT f.id
@@ -416,15 +452,18 @@ class CatalogueMerge(Table):
 
     def count_changes(self) -> tuple[int, int, int]:
         """Count origins and samples that would be added, and our images that the other removed."""
-        origins, samples, removed = (
-            self._db.fetch_int(f"SELECT count(*) FROM {rows}")
-            for rows in (
-                f"other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}",
-                f"other.sample o {_OUR_IMAGE} WHERE {_NEW_SAMPLE}",
-                "main.image JOIN other.tombstone USING(sha256)",
-            )
+        origins = (
+            f"SELECT count(*) FROM other.origin o {_OUR_IMAGE} WHERE {_NEW_ORIGIN}"
         )
-        return origins, samples, removed
+        samples = (
+            f"SELECT count(*) FROM other.sample o {_OUR_IMAGE} WHERE {_NEW_SAMPLE}"
+        )
+        removals = "SELECT count(*) FROM main.image JOIN other.tombstone USING(sha256)"
+        return (
+            self._db.fetch_int(origins),
+            self._db.fetch_int(samples),
+            self._db.fetch_int(removals),
+        )
 
     def add_image(self, sha256: str) -> None:
         """Add an image whose file was copied. Call inside a transaction."""
@@ -434,10 +473,10 @@ class CatalogueMerge(Table):
     def add_origins(self) -> None:
         """Add origins, fetches, videos, rejections, tombstones. Call inside a transaction."""
         # A fetch whose image was not copied must remain to be fetched here.
-        got = "(o.image IS NULL OR i.id IS NOT NULL)"
-        self._copy("fetch", got, _PERHAPS_OUR_IMAGE, {"image": "i.id"})
+        has_image = "(o.image IS NULL OR i.id IS NOT NULL)"
+        self._copy("fetch", has_image, _PERHAPS_OUR_IMAGE, {"image": "i.id"})
         self._copy("video", "1", "", {})
-        self._copy("rejection", f"NOT EXISTS({_HAD})", "", {})
+        self._copy("rejection", _NOT_FETCHED_HERE, "", {})
         self._copy(
             "tombstone", "o.sha256 NOT IN (SELECT sha256 FROM main.image)", "", {}
         )
@@ -447,30 +486,39 @@ class CatalogueMerge(Table):
     def add_samples(self) -> None:
         """Add faces and samples of images not searched here. Call inside a transaction."""
         self._add_classes()
-        self._copy("face", f"{_UNSEEN} AND {_NEW_BOX}", _OUR_IMAGE, {"image": "i.id"})
-        needed_faces = f"""o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION})
-            AND NOT ({_UNSEEN})"""
-        gone = f"o.detector<>'{HAND}'"
+
         self._copy(
             "face",
-            f"{needed_faces} AND {_NEW_BOX}",
+            f"{_NOT_SEARCHED_HERE} AND {_NEW_BOX}",
             _OUR_IMAGE,
-            {"image": "i.id", "gone": gone},
+            {"image": "i.id"},
         )
-        own = dict.fromkeys(("label", "duplicate_set", "split_group", "split"), "NULL")
-        status = f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')"
-        own |= {
+        # Of images that were searched here, only the faces that somebody decided on there.
+        is_decided = f"o.id IN (SELECT face FROM other.sample o WHERE {_HAS_DECISION})"
+        self._copy(
+            "face",
+            f"{is_decided} AND NOT ({_NOT_SEARCHED_HERE}) AND {_NEW_BOX}",
+            _OUR_IMAGE,
+            {"image": "i.id", "gone": f"o.detector<>'{HAND}'"},
+        )
+
+        # Decisions are merged later, step by step; duplicates and splits are of each dataset.
+        own = {
             "image": "i.id",
             "face": _OUR_FACE,
-            "status": status,
+            "status": f"iif(o.status='retired' OR {_OUR_FACE} IS NULL, 'retired', 'queue')",
+            "label": "NULL",
+            "duplicate_set": "NULL",
+            "split_group": "NULL",
+            "split": "NULL",
             "last_split": "NULL",
         }
         self._copy("sample", _NEW_SAMPLE, _OUR_IMAGE, own)
         self._copy("track", "o.name IN (SELECT track FROM main.sample)", "", {})
-        self._copy("scan", _UNSEEN, _OUR_IMAGE, {"image": "i.id"})
+        self._copy("scan", _NOT_SEARCHED_HERE, _OUR_IMAGE, {"image": "i.id"})
 
     def _add_classes(self) -> None:
-        new = self._db.fetch_all(
+        new_names = self._db.fetch_column(
             "SELECT name FROM other.class WHERE name NOT IN (SELECT name FROM main.class)"
         )
         self._copy("class", "1", "", {"merged_into": "NULL"})
@@ -485,14 +533,14 @@ class CatalogueMerge(Table):
             )
             WHERE name=?1
             """,
-            [(row["name"],) for row in new],
+            [(name,) for name in new_names],
         )
 
     def _copy(
         self,
         table: str,
         condition: str,
-        joined: str,
+        joins: str,
         own: dict[str, str],
         values: tuple[object, ...] = (),
     ) -> None:
@@ -502,13 +550,13 @@ class CatalogueMerge(Table):
             for row in self._db.fetch_all(f"PRAGMA main.table_info({table})")
             if not (row["name"] == "id" and row["type"] == "INTEGER")
         ]
-        picked = ", ".join(own.get(name, f"o.{name}") for name in columns)
+        cells = [own.get(name, f"o.{name}") for name in columns]
         order = "o.id" if table in _NUMBERED else "1"
         self._db.execute(
             f"""
             INSERT OR IGNORE INTO main.{table}({",".join(columns)})
-            SELECT {picked}
-            FROM other.{table} o {joined}
+            SELECT {", ".join(cells)}
+            FROM other.{table} o {joins}
             WHERE {condition}
             ORDER BY {order}
             """,
@@ -519,18 +567,18 @@ class CatalogueMerge(Table):
         """Return steps of `main` or `other`, oldest first, without merges."""
         return self._db.fetch_all(
             f"""
-            WITH RECURSIVE made(id) AS (
+            WITH RECURSIVE merge(id) AS (
                 SELECT id
                 FROM {schema}.step
                 WHERE kind='{MERGE_KIND}'
                 UNION
                 SELECT s.id
-                FROM made
-                JOIN {schema}.step s ON s.undoes=made.id
+                FROM merge
+                JOIN {schema}.step s ON s.undoes=merge.id
             )
             SELECT *
             FROM {schema}.step
-            WHERE id NOT IN (SELECT id FROM made)
+            WHERE id NOT IN (SELECT id FROM merge)
             ORDER BY id
             """
         )
@@ -551,12 +599,14 @@ class CatalogueMerge(Table):
     def add_step(self, step: Row, our_step: int | None, undoes: int | None) -> int:
         """Append the other's step, or complete our step `here`; return its number."""
         if our_step is None:
+            # A step is undone by one other step at most.
             is_undone = self._db.has_rows(
                 "SELECT 1 FROM main.step WHERE undoes=?", (undoes,)
             )
-            undone = None if is_undone else undoes
+            if is_undone:
+                undoes = None
             our_step = add_step(
-                self._db, step["at"], step["user"], operation_from_row(step), undone
+                self._db, step["at"], step["user"], operation_from_row(step), undoes
             )
             self._db.execute("UPDATE main.step SET merged=1 WHERE id=?", (our_step,))
         self._db.execute(

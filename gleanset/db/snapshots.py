@@ -7,7 +7,7 @@ import os
 import unicodedata
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from itertools import chain, count, filterfalse
+from itertools import count
 from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,9 +35,8 @@ class Snapshots:
 
     def list_names(self) -> list[str]:
         """Return the names of all snapshots, in alphabetical order."""
-        return sorted(
-            path.name[: -len(_ENDING)] for path in self._folder.glob(f"[!.]*{_ENDING}")
-        )
+        files = self._folder.glob(f"[!.]*{_ENDING}")
+        return sorted(file.name.removesuffix(_ENDING) for file in files)
 
     def iterate(self) -> Iterator[Snapshot]:
         """Yield all snapshots, the oldest first. Raises `CatalogueCorrupt`."""
@@ -48,8 +47,9 @@ class Snapshots:
     def get(self, name: str) -> Snapshot:
         """Return a snapshot. Raises `UsageError` and `CatalogueCorrupt`."""
         with self.open(name) as db:
-            if (row := db.fetch_one("SELECT * FROM snapshot")) is None:
-                raise self._damaged(name, f"{self._path(name)} is not a snapshot")
+            row = db.fetch_one("SELECT * FROM snapshot")
+            if row is None:
+                raise self._damage_error(name, f"{self._path(name)} is not a snapshot")
             return record_from_row(Snapshot, row, name=name, **load(row["counts"]))
 
     @contextmanager
@@ -60,7 +60,7 @@ class Snapshots:
             with closing(Connection(self._path(name), frozen=True)) as db:
                 yield db
         except CatalogueCorrupt as error:
-            raise self._damaged(name, error.what) from error
+            raise self._damage_error(name, error.what) from error
 
     @contextmanager
     def open_all(self) -> Iterator[list[Connection]]:
@@ -79,12 +79,13 @@ class Snapshots:
                 f"snapshot exists already: {name}",
                 f"choose another name, or delete it: gleanset snapshot --delete {name}",
             )
-        with _new_copy(db, self._path(name)) as copy, copy.transaction():
+
+        with _copy_to_change(db, self._path(name)) as copy, copy.transaction():
             row = {
                 "at": now(),
                 "user": user,
                 "note": clean(note),
-                "counts": dump(_counts(copy)),
+                "counts": dump(_count_rows(copy)),
             }
             copy.execute("DELETE FROM snapshot")
             copy.insert("snapshot", row)
@@ -94,10 +95,13 @@ class Snapshots:
         self, db: Connection, prefix: str, note: str, user: str
     ) -> Snapshot:
         """Create a snapshot named after a prefix and the current time (UTC)."""
-        name = f"{prefix}-{now()[:19].replace('-', '').replace(':', '')}"
-        names = chain([name], (f"{name}-{number}" for number in count(2)))
-        free_name = next(filterfalse(self.list_names().__contains__, names))
-        return self.create(db, free_name, note, user)
+        time = now().removesuffix("Z").replace("-", "").replace(":", "")
+        name = f"{prefix}-{time}"
+        numbers = count(2)
+        taken_names = self.list_names()
+        while name in taken_names:
+            name = f"{prefix}-{time}-{next(numbers)}"
+        return self.create(db, name, note, user)
 
     def delete(self, name: str) -> None:
         """Delete a snapshot, even a damaged one. Raises `UsageError`."""
@@ -110,35 +114,35 @@ class Snapshots:
         tombstones = present.fetch_all("SELECT sha256, reason FROM tombstone")
         for name in self.list_names():
             with self.open(name) as db:
-                images = _forgotten_images(db, tombstones)
-                for sha256 in images:
-                    keys.update(Maintenance(db).list_sample_keys(sha256))
+                images = _find_forgotten_images(db, tombstones)
                 if not images:
                     continue
-                with _new_copy(db, self._path(name)) as copy:
+                for sha256 in images:
+                    keys.update(Maintenance(db).list_sample_keys(sha256))
+
+                with _copy_to_change(db, self._path(name)) as copy:
                     _forget(copy, tombstones)
                     with copy.transaction():
-                        copy.execute(
-                            "UPDATE snapshot SET counts=?", (dump(_counts(copy)),)
-                        )
+                        counts = dump(_count_rows(copy))
+                        copy.execute("UPDATE snapshot SET counts=?", (counts,))
+                    # Deleted rows stay readable in the file until it is written again.
                     copy.execute("VACUUM")
         return keys
 
     def _check_exists(self, name: str) -> None:
-        if name not in (names := self.list_names()):
-            listed = (
-                "list them: gleanset snapshot"
-                if names
-                else "make one: gleanset snapshot NAME"
-            )
-            raise UsageError(
-                f"no such snapshot: {name}", f"{did_you_mean(name, names)}{listed}"
-            )
+        names = self.list_names()
+        if name in names:
+            return
+        if names:
+            hint = f"{did_you_mean(name, names)}list them: gleanset snapshot"
+        else:
+            hint = "make one: gleanset snapshot NAME"
+        raise UsageError(f"no such snapshot: {name}", hint)
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}{_ENDING}"
 
-    def _damaged(self, name: str, what: str) -> CatalogueCorrupt:
+    def _damage_error(self, name: str, what: str) -> CatalogueCorrupt:
         return CatalogueCorrupt(what, f"delete it: gleanset snapshot --delete {name}")
 
 
@@ -165,10 +169,12 @@ def carry_over(present: Connection, restored: Connection) -> None:
 def normalize_snapshot_name(text: str) -> str:
     """Normalize a snapshot name to NFC. Raises `UsageError` if not a file name."""
     name = unicodedata.normalize("NFC", text)
-    if name != (tidy := make_safe_name(text.lstrip("-"))):
+    safe_name = make_safe_name(text.lstrip("-"))
+    if name != safe_name:
+        example = safe_name.strip("_") or "v1"
         raise UsageError(
             f"not a name for a snapshot: {text!r}",
-            f"use letters, digits, dots and hyphens, for instance {tidy.strip('_') or 'v1'}",
+            f"use letters, digits, dots and hyphens, for instance {example}",
         )
     return name
 
@@ -177,39 +183,39 @@ def _forget(db: Connection, tombstones: list[Row]) -> None:
     with db.transaction():
         rows = [tuple(row) for row in tombstones]
         db.execute_many("INSERT OR IGNORE INTO tombstone VALUES(?,?)", rows)
-        for sha256, reason in _forgotten_images(db, tombstones).items():
+        for sha256, reason in _find_forgotten_images(db, tombstones).items():
             Maintenance(db).forget(sha256, reason)
 
 
-def _forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, str]:
+def _find_forgotten_images(db: Connection, tombstones: list[Row]) -> dict[str, str]:
+    """Return the reasons of tombstones whose image or report is in a catalogue."""
     reasons = {row["sha256"]: row["reason"] for row in tombstones}
-    present = {
-        row[0]
-        for table in ("image", "report")
-        for row in db.iter_rows_in(f"SELECT sha256 FROM {table} WHERE sha256", reasons)
-    }
-    return {sha256: reasons[sha256] for sha256 in sorted(present)}
+    hashes: set[str] = set()
+    for table in ("image", "report"):
+        sql = f"SELECT sha256 FROM {table} WHERE sha256"
+        hashes.update(row["sha256"] for row in db.iter_rows_in(sql, reasons))
+    return {sha256: reasons[sha256] for sha256 in sorted(hashes)}
 
 
-def _counts(db: Connection) -> dict[str, int]:
-    counted = {
+def _count_rows(db: Connection) -> dict[str, int]:
+    rows_by_name = {
         "images": "image",
         "samples": "sample WHERE status<>'retired'",
         "labelled": "sample WHERE status='labelled'",
         "rejected": "sample WHERE status='rejected'",
         "classes": "class WHERE merged_into IS NULL",
     }
-    counted |= {
-        s: f"sample WHERE split='{s}' AND status='labelled' AND kept" for s in SPLITS
-    }
+    for split in SPLITS:
+        condition = f"split='{split}' AND status='labelled' AND kept"
+        rows_by_name[split] = f"sample WHERE {condition}"
     return {
         name: db.fetch_int(f"SELECT count(*) FROM {rows}")
-        for name, rows in counted.items()
+        for name, rows in rows_by_name.items()
     }
 
 
 @contextmanager
-def _new_copy(db: Connection, path: Path) -> Iterator[Connection]:
+def _copy_to_change(db: Connection, path: Path) -> Iterator[Connection]:
     """Yield a copy of a catalogue to change, which then gets the name `path`."""
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -220,6 +226,7 @@ def _new_copy(db: Connection, path: Path) -> Iterator[Connection]:
                 yield copy
                 # Without a write-ahead log the copy is a single file.
                 copy.execute("PRAGMA journal_mode=DELETE")
+
             with new.open("rb+") as file:
                 os.fsync(file.fileno())
             replace_file(new, path)
